@@ -1,0 +1,35 @@
+# bertd: `make demo` shows it, `make test` proves it, `make check` reads it.
+
+PYTHON ?= python3
+VENV   ?= .venv
+# Torch comes first and alone, so that no other package can pull in a second build of it.
+TORCH  ?= torch==2.13.0
+BUDGET ?= 2min
+
+BIN := $(VENV)/bin
+
+.PHONY: install demo test check clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/pip install --quiet "$(TORCH)"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable . --group dev
+	touch $@
+
+demo: install
+	$(BIN)/python -m bertd.demo --budget "$(BUDGET)"
+
+test: install
+	$(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) .demo build dist

@@ -1,0 +1,128 @@
+"""Every error that a user, a peer or a disk can cause.
+
+    BertdError
+    |- RecipeError         a recipe, or an override of it, is wrong
+    |- CorpusError         a source text cannot be read or holds nothing
+    |- ShardError          a prepared data set is missing, damaged or does not fit
+    |- VocabularyError     a vocabulary cannot be read or does not fit the shards
+    |- RunFolderError      a run folder, journal, ledger or mailbox is unusable
+    |- CheckpointError     a checkpoint or export is missing, damaged or does not fit
+    |- DeviceError         the devices asked for are not there
+    |- NumericsError       the loss is not finite
+    |- StorageError        the disk refused a write (full, read-only, no permission)
+    |- QueueError          the queue refused a change
+    |  |- UnknownJobError     no such job
+    |  `- TransitionError     the job's state does not allow this
+    |- DaemonError         the daemon cannot start or serve
+    |  `- DaemonBusyError     another daemon owns the state folder or the socket
+    `- ClientError         the daemon could not be reached or refused
+       `- DaemonUnreachableError  nobody listens on the socket
+
+Each message has the place, the value and the remedy. Each class carries the exit code of the
+command that meets it, after sysexits(3).
+"""
+
+from __future__ import annotations
+
+
+class BertdError(Exception):
+    """Something a person can mend; shown as one line, never as a traceback."""
+
+    exit_code: int = 1
+    """Exit status of a command that ends with this error."""
+
+
+class RecipeError(BertdError):
+    """A recipe, or an override of it, is wrong."""
+
+    exit_code = 2
+
+
+class CorpusError(BertdError):
+    """A source text cannot be read or holds nothing."""
+
+    exit_code = 65
+
+
+class ShardError(BertdError):
+    """A prepared data set is missing, damaged or does not fit."""
+
+    exit_code = 65
+
+
+class VocabularyError(BertdError):
+    """A vocabulary cannot be read or does not fit the shards."""
+
+    exit_code = 65
+
+
+class RunFolderError(BertdError):
+    """A run folder, journal, ledger or mailbox is unusable."""
+
+    exit_code = 65
+
+
+class CheckpointError(BertdError):
+    """A checkpoint or export is missing, damaged or does not fit."""
+
+    exit_code = 65
+
+
+class DeviceError(BertdError):
+    """The devices asked for are not there."""
+
+    exit_code = 69
+
+
+class NumericsError(BertdError):
+    """The loss or a gradient is not finite."""
+
+    exit_code = 76
+
+
+class StorageError(BertdError):
+    """The disk refused a write: full, read-only or not permitted."""
+
+    exit_code = 74
+
+
+class QueueError(BertdError):
+    """The queue refused a change."""
+
+    exit_code = 1
+
+
+class UnknownJobError(QueueError):
+    """No job has this number or name."""
+
+    exit_code = 4
+
+
+class TransitionError(QueueError):
+    """The job's state does not allow what was asked."""
+
+    exit_code = 5
+
+
+class DaemonError(BertdError):
+    """The daemon cannot start or serve."""
+
+    exit_code = 78
+
+
+class DaemonBusyError(DaemonError):
+    """Another daemon owns the state folder or the socket."""
+
+    exit_code = 75
+
+
+class ClientError(BertdError):
+    """The daemon refused the request, or its answer could not be read."""
+
+    exit_code = 1
+
+
+class DaemonUnreachableError(ClientError):
+    """Nobody listens on the socket."""
+
+    exit_code = 69

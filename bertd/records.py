@@ -1,0 +1,532 @@
+"""What crosses a process: journal lines, mailbox commands and the shapes the socket API answers with.
+
+All are frozen and tolerate unknown fields, so an older reader can read a newer writer. Times that end in `_s`
+are seconds; `t` is seconds since the epoch (UTC) and is for showing only: durations come from the charged clock.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+
+class Record(BaseModel):
+    """A frozen value that tolerates fields of a newer writer."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
+
+
+# ---- Words ---------------------------------------------------------------------------------------
+
+
+class JobState(StrEnum):
+    """Where a job stands. What may follow what is decided by `bertd.jobs.lifecycle` alone."""
+
+    QUEUED = "queued"
+    HELD = "held"
+    STARTING = "starting"
+    RUNNING = "running"
+    PAUSING = "pausing"
+    PAUSED = "paused"
+    STOPPING = "stopping"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+
+class JobKind(StrEnum):
+    """What a job executes."""
+
+    PREPARE = "prepare"
+    PRETRAIN = "pretrain"
+    FINETUNE = "finetune"
+
+
+class Verb(StrEnum):
+    """What a mailbox command asks of a running job."""
+
+    PAUSE = "pause"
+    CHECKPOINT = "checkpoint"
+    STOP = "stop"
+
+
+class BudgetUnit(StrEnum):
+    """What a budget counts."""
+
+    HOURS = "hours"
+    GPU_HOURS = "gpu_hours"
+    STEPS = "steps"
+    SEQUENCES = "sequences"
+
+
+# ---- Journal: one record a line in journal.jsonl -------------------------------------------------
+
+
+class StartRecord(Record):
+    """The ranks of one attempt are up and will train."""
+
+    kind: Literal["start"] = "start"
+    t: float
+    attempt: int
+    """1 for the first launch of this run, counted over pauses and restarts."""
+    step: int
+    """Steps done before this attempt: 0, or the step of the checkpoint it resumes from."""
+    sequences: int
+    charged_s: float
+    world_size: int
+    device: str
+    """cpu or cuda."""
+    device_name: str
+    precision: str
+    kernels: str
+    kernels_reason: str
+    """Why these kernels were chosen."""
+    num_parameters: int
+    micro_batch: int
+    """Sequences in one forward pass of one rank."""
+    accumulation: int
+    """Forward passes of one rank in one step."""
+    sequence_length: int
+    train_sequences: int
+    """Sequences in one epoch."""
+    validation_sequences: int
+    """Sequences in the fixed validation set."""
+
+
+class StepRecord(Record):
+    """One optimizer update; at most one record a second."""
+
+    kind: Literal["step"] = "step"
+    t: float
+    step: int
+    """Updates done, this one included."""
+    sequences: int
+    """Sequences consumed since the start of the run, replayed ones not counted twice."""
+    charged_s: float
+    progress: float
+    """Share of the budget that is spent, 0..1."""
+    loss: float
+    """Mean masked-token cross-entropy in nats over the steps since the last record."""
+    lr: float
+    """Learning rate of this update."""
+    grad_norm: float
+    """Global L2 norm of the gradient of this update, before clipping."""
+    sequences_per_s: float
+    """Over all ranks, since the last record."""
+    tokens_per_s: float
+    """Positions fed to the encoder over all ranks, since the last record."""
+    mfu: float | None = None
+    """Model FLOP/s over the device's known peak, 0..1; None where the peak is not known."""
+    data_wait: float = 0.0
+    """Share of the time since the last record that rank 0 waited for data, 0..1."""
+    loss_scale: float | None = None
+    """fp16 only."""
+    skipped_steps: int = 0
+    """fp16 only: updates skipped for overflow since the start of the run."""
+    memory_bytes: int | None = None
+    """Peak device memory of rank 0; on CPU its resident set."""
+
+
+class ValidationRecord(Record):
+    """The fixed validation set under its fixed masks."""
+
+    kind: Literal["validation"] = "validation"
+    t: float
+    step: int
+    sequences: int
+    charged_s: float
+    progress: float
+    loss: float
+    """Mean masked-token cross-entropy in nats."""
+    num_tokens: int
+    """Masked tokens that were predicted."""
+    unigram_entropy: float
+    """Nats: the entropy of the same masked tokens' own distribution, what a guess by frequency scores at best."""
+    seconds: float
+
+
+class CheckpointRecord(Record):
+    """A resumable checkpoint is on disk, whole."""
+
+    kind: Literal["checkpoint"] = "checkpoint"
+    t: float
+    step: int
+    charged_s: float
+    name: str
+    """Folder under checkpoints/."""
+    size_bytes: int
+    seconds: float
+    """From the decision to the rename."""
+    stall_s: float
+    """How long training stood still for it."""
+    why: str
+    """interval, pause, stop, command, marker or end."""
+
+
+class ExportRecord(Record):
+    """A folder that stock transformers loads is on disk."""
+
+    kind: Literal["export"] = "export"
+    t: float
+    step: int
+    charged_s: float
+    name: str
+    """Folder under exports/."""
+    architecture: str
+    """Class name in transformers."""
+    seconds: float
+
+
+class StateRecord(Record):
+    """The run changed its state by itself."""
+
+    kind: Literal["state"] = "state"
+    t: float
+    step: int
+    charged_s: float
+    state: JobState
+    reason: str
+
+
+class CommandRecord(Record):
+    """Acknowledges one mailbox entry."""
+
+    kind: Literal["command"] = "command"
+    t: float
+    step: int
+    number: int
+    verb: Verb
+    outcome: Literal["done", "refused"]
+    detail: str
+
+
+class AlertRecord(Record):
+    """Something a person should know now."""
+
+    kind: Literal["alert"] = "alert"
+    t: float
+    step: int
+    level: Literal["warning", "error"]
+    code: str
+    """Stable, for scripts: loss_spike, disk_full, checkpoint_skipped, ..."""
+    message: str
+    """What happened, where, and the remedy."""
+
+
+class RestartRecord(Record):
+    """The ranks died and are being started again."""
+
+    kind: Literal["restart"] = "restart"
+    t: float
+    step: int
+    """Last step the journal had."""
+    attempt: int
+    """The attempt that begins."""
+    cause: str
+    delay_s: float
+    from_step: int
+    """Step of the checkpoint the attempt resumes from."""
+    charged_s: float
+
+
+class ScoreRecord(Record):
+    """One trial's score on a task's development set."""
+
+    kind: Literal["score"] = "score"
+    t: float
+    task: str
+    metric: str
+    """The task's headline metric."""
+    score: float
+    majority_score: float
+    """The same metric when every example gets the most common training label (the mean, for a regression)."""
+    metrics: dict[str, float]
+    """Every metric of the task by name."""
+    majority_metrics: dict[str, float]
+    num_train: int
+    num_dev: int
+    seed: int
+    lr: float
+    batch_size: int
+    epochs: int
+    source: str
+    """The export that was finetuned: run/step, or a path."""
+    seconds: float
+
+
+class EndRecord(Record):
+    """The job is over."""
+
+    kind: Literal["end"] = "end"
+    t: float
+    step: int
+    sequences: int
+    charged_s: float
+    reason: Literal["budget", "stopped", "failed", "finished"]
+    """budget: it was spent; stopped: a person asked; finished: a finetuning came to its end."""
+    detail: str
+    lr: float | None = None
+    """Learning rate the schedule gives at the end: 0 where the budget was spent."""
+    validation_loss: float | None = None
+    export: str | None = None
+    """Folder under exports/."""
+
+
+JournalRecord = Annotated[
+    StartRecord
+    | StepRecord
+    | ValidationRecord
+    | CheckpointRecord
+    | ExportRecord
+    | StateRecord
+    | CommandRecord
+    | AlertRecord
+    | RestartRecord
+    | ScoreRecord
+    | EndRecord,
+    Field(discriminator="kind"),
+]
+journal_record: TypeAdapter[JournalRecord] = TypeAdapter(JournalRecord)
+
+# ---- Mailbox and process hand-over ---------------------------------------------------------------
+
+
+class Command(Record):
+    """One entry of a job's mailbox."""
+
+    number: int
+    """From 1, without gaps."""
+    t: float
+    verb: Verb
+    asked_by: str
+    """Who asked: uid and name, or the daemon."""
+
+
+class RunnerIdentity(Record):
+    """Who runs a job, written by the runner before it starts anything."""
+
+    pid: int
+    start_ticks: int
+    """Field 22 of /proc/PID/stat: with the pid and boot_id it names one process for ever."""
+    boot_id: str
+
+
+class Outcome(Record):
+    """How a runner ended, written whole as its last act."""
+
+    state: JobState
+    """done, paused, failed or cancelled."""
+    reason: str
+    """For a person: what happened and what can be done."""
+    exit_code: int
+
+
+class FinetuneSpec(Record):
+    """What a finetune job does; `finetune.json` in its folder."""
+
+    task: str
+    """A task of bertd.glue.tasks, by its GLUE name: cola, sst-2, ..."""
+    data_dir: str
+    """Absolute path of a folder in GLUE's TSV layout (DATA/CoLA/train.tsv ...)."""
+    source: str
+    """Absolute path of the export folder to start from."""
+    source_name: str
+    """The same for people: run/step."""
+    seed: int = 42
+    lr: float = 5e-5
+    batch_size: int = 32
+    epochs: int = 3
+    weight_decay: float = 0.1
+    warmup: float = 0.06
+    max_length: int = 128
+
+
+# ---- Socket API ----------------------------------------------------------------------------------
+
+API_VERSION = 1
+
+
+class VersionView(Record):
+    """Who answers."""
+
+    bertd: str
+    api: int
+    pid: int
+    state_dir: str
+    started_t: float
+
+
+class BudgetView(Record):
+    """What was granted and what is left."""
+
+    unit: BudgetUnit
+    amount: float
+    spent: float
+    """In the budget's unit."""
+    progress: float
+    """0..1."""
+    charged_s: float
+    remaining_s: float | None
+    """Charged seconds to the end: exact for hours, projected for the rest; None before there is a speed."""
+    projected_step: int | None
+    """Step at which the budget will be spent at the present speed."""
+
+
+class RunView(Record):
+    """One pretraining as its folder tells it."""
+
+    id: str
+    job_id: int
+    name: str
+    state: JobState
+    reason: str
+    folder: str
+    budget: BudgetView
+    model: str
+    """For people: 4 layers x 256, 4.9M parameters."""
+    start: StartRecord | None = None
+    step: StepRecord | None = None
+    """The newest."""
+    validation: ValidationRecord | None = None
+    best_validation: float | None = None
+    checkpoint: CheckpointRecord | None = None
+    export: ExportRecord | None = None
+    alert: AlertRecord | None = None
+    end: EndRecord | None = None
+    restarts: int = 0
+    steps_lost: int = 0
+    """Steps done and lost again over all restarts; they stay charged."""
+
+
+class JobView(Record):
+    """One row of the queue."""
+
+    id: int
+    kind: JobKind
+    name: str
+    state: JobState
+    reason: str
+    """Why it stands there, and what a person can do."""
+    priority: int
+    run_id: str
+    """The run it trains, or starts from."""
+    folder: str
+    num_devices: int
+    devices: list[str]
+    """The lease: device ids, empty while it has none."""
+    owner_uid: int
+    created_t: float
+    started_t: float | None
+    ended_t: float | None
+    progress: float | None
+    """0..1 where it is known."""
+
+
+class DeviceView(Record):
+    """One GPU, or the CPU where there is none."""
+
+    id: str
+    """cpu, or the GPU's UUID."""
+    kind: Literal["cpu", "gpu"]
+    name: str
+    utilization: float | None
+    """0..1. nvidia-smi: utilization.gpu."""
+    memory_used_bytes: int | None
+    """nvidia-smi: memory.used."""
+    memory_total_bytes: int | None
+    """nvidia-smi: memory.total."""
+    temperature_c: float | None
+    """nvidia-smi: temperature.gpu."""
+    power_w: float | None
+    """nvidia-smi: power.draw."""
+    job_id: int | None
+    """Who holds the lease."""
+
+
+class EventView(Record):
+    """One row of the daemon's event journal; ids rise and never repeat."""
+
+    id: int
+    t: float
+    type: str
+    """The journal record's kind, or job for a change of the queue."""
+    job_id: int | None
+    run_id: str | None
+    text: str
+    """One line for people."""
+    data: dict[str, object]
+    """The record itself."""
+
+
+class SeriesView(Record):
+    """Curves of one run, thinned by the daemon to about `points` columns, the smallest and largest value of each kept."""
+
+    run_id: str
+    x: Literal["progress", "step", "charged_s"]
+    columns: dict[str, list[tuple[float, float]]]
+    """Metric to [x, y] pairs in order of x. NaN stands where a pause, a restart or a NaN was."""
+
+
+class ScoreView(Record):
+    """One trial's score with the job it came from."""
+
+    job_id: int
+    run_id: str
+    score: ScoreRecord
+
+
+class StatusView(Record):
+    """Everything the first screen needs, in one answer."""
+
+    version: VersionView
+    runs: list[RunView]
+    """Runs that are not over, and the newest one that is."""
+    jobs: list[JobView]
+    """Newest first, ended ones after the rest; at most 50."""
+    devices: list[DeviceView]
+    events: list[EventView]
+    """The newest 20, oldest first."""
+
+
+class SubmitPretrain(Record):
+    """Body of POST /v1/jobs for a pretraining."""
+
+    kind: Literal["pretrain"] = "pretrain"
+    recipe_toml: str
+    """The recipe's text; relative paths in it were made absolute by the sender."""
+    recipe_name: str
+    """What error messages call it."""
+    overrides: list[str] = []
+    """section.key=value, applied over the text."""
+    priority: int = 0
+    hold: bool = False
+
+
+class SubmitFinetune(Record):
+    """Body of POST /v1/jobs for a finetuning."""
+
+    kind: Literal["finetune"] = "finetune"
+    run: str
+    """Run id, job id or @ (the newest run), with @step behind it for one export; an absolute path of an export too."""
+    task: str
+    data_dir: str
+    seed: int = 42
+    lr: float = 5e-5
+    batch_size: int = 32
+    epochs: int = 3
+    priority: int = 0
+
+
+Submit = Annotated[SubmitPretrain | SubmitFinetune, Field(discriminator="kind")]
+
+
+class ErrorView(Record):
+    """Body of every answer that is not 2xx."""
+
+    code: str
+    """The error's class name, stable for scripts."""
+    message: str
+    """Place, value and remedy."""

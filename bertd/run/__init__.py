@@ -1,0 +1,1 @@
+"""One folder per run: pure Python, read and written by both sides."""

@@ -1,0 +1,32 @@
+"""Durations as people write them: 90s, 30min, 1.5h, 2d."""
+
+from __future__ import annotations
+
+import re
+
+_UNITS_S = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "hours": 3600.0, "d": 86400.0}
+_PATTERN = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(s|sec|min|m|hours|h|d)\s*$")
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in a text such as `30 min`.
+
+    Raises:
+        ValueError: not a number followed by s, min, h or d.
+    """
+    match = _PATTERN.match(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a duration; write a number and s, min, h or d, such as 30min")
+    return float(match[1]) * _UNITS_S[match[2]]
+
+
+def format_duration(seconds: float) -> str:
+    """The two largest units that matter, such as `23h 04m`, `4m 09s` or `12s`."""
+    whole = max(0, round(seconds))
+    hours, rest = divmod(whole, 3600)
+    minutes, secs = divmod(rest, 60)
+    if hours:
+        return f"{hours}h {minutes:02d}m"
+    if minutes:
+        return f"{minutes}m {secs:02d}s"
+    return f"{secs}s"

@@ -1,0 +1,121 @@
+"""A job's append-only record: one JSON object a line, one writer at a time, any number of readers.
+
+A writer that died leaves at most one torn last line. The next writer cuts it off: it was never whole, so nobody
+acted on it. A reader waits for the newline, so it never sees half a record.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from bertd.errors import RunFolderError, StorageError
+from bertd.records import JournalRecord, StepRecord, journal_record
+
+_CHUNK_BYTES = 1 << 20
+
+
+class JournalWriter:
+    """Appends records; every kind but `step` is on the disk when `append` returns."""
+
+    def __init__(self, path: Path) -> None:
+        """Open for appending, cutting off a torn last line.
+
+        Raises:
+            StorageError: the file cannot be opened or mended.
+        """
+        self._path = path
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+            _cut_torn_line(self._fd)
+        except OSError as error:
+            raise StorageError(f"{path}: cannot open the journal: {error.strerror}") from error
+
+    def append(self, record: JournalRecord) -> None:
+        """Write one line with a single system call.
+
+        Raises:
+            StorageError: the disk refused; the journal keeps its whole lines.
+        """
+        line = record.model_dump_json().encode() + b"\n"
+        try:
+            before = os.fstat(self._fd).st_size
+            written = os.write(self._fd, line)
+            if written < len(line):
+                os.ftruncate(self._fd, before)
+                raise OSError(28, "No space left on device")
+            if not isinstance(record, StepRecord):
+                os.fsync(self._fd)
+        except OSError as error:
+            raise StorageError(
+                f"{self._path}: cannot append: {error.strerror}; free space on that disk"
+            ) from error
+
+    def close(self) -> None:
+        """Flush to the disk and close; the journal can be opened again."""
+        os.fsync(self._fd)
+        os.close(self._fd)
+
+
+def _cut_torn_line(fd: int) -> None:
+    size = os.fstat(fd).st_size
+    end = size
+    while end > 0:
+        start = max(0, end - _CHUNK_BYTES)
+        chunk = os.pread(fd, end - start, start)
+        newline = chunk.rfind(b"\n")
+        if newline >= 0:
+            end = start + newline + 1
+            break
+        end = start
+    if end < size:
+        os.ftruncate(fd, end)
+        os.fsync(fd)
+
+
+class JournalReader:
+    """Follows a journal: each call to `read` gives the records that became whole since the last one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self._rest = b""
+        self.damaged_lines = 0
+        """Whole lines so far that are no record of a kind known here."""
+
+    def read(self) -> list[JournalRecord]:
+        """New records, oldest first; none while the journal does not exist.
+
+        Raises:
+            RunFolderError: the journal cannot be read.
+        """
+        try:
+            with self._path.open("rb") as file:
+                if os.fstat(file.fileno()).st_size < self._offset:
+                    # A new writer cut a torn line off that had been read but not used.
+                    self._offset -= len(self._rest)
+                    self._rest = b""
+                file.seek(self._offset)
+                content = file.read()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise RunFolderError(f"{self._path}: cannot read the journal: {error.strerror}") from error
+        self._offset += len(content)
+        *lines, self._rest = (self._rest + content).split(b"\n")
+        return list(self._parse(lines))
+
+    def _parse(self, lines: list[bytes]) -> Iterator[JournalRecord]:
+        for line in lines:
+            try:
+                yield journal_record.validate_json(line)
+            except ValidationError:
+                self.damaged_lines += 1
+
+
+def read_journal(path: Path) -> list[JournalRecord]:
+    """All whole records of a journal, oldest first; an absent journal has none."""
+    return JournalReader(path).read()

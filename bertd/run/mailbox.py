@@ -1,0 +1,57 @@
+"""Numbered commands to a running job: `control/000001.json`, `000002.json`, ... without gaps.
+
+The daemon writes each whole (temporary name, fsync, rename). Rank 0 asks for the next number between steps, which
+costs one failed open. The journal's `command` records acknowledge; so both sides survive a restart of the other.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from bertd.errors import RunFolderError
+from bertd.records import Command, CommandRecord, JournalRecord, Verb
+from bertd.run.durable import write_whole
+
+_ENTRY = re.compile(r"^(\d{6,})\.json$")
+
+
+def _entry(control: Path, number: int) -> Path:
+    return control / f"{number:06d}.json"
+
+
+def post(control: Path, *, verb: Verb, asked_by: str, now: float) -> Command:
+    """Put a command behind those already there; for the daemon alone, which is the only writer.
+
+    Raises:
+        StorageError: the disk refused; there is no such command.
+    """
+    control.mkdir(parents=True, exist_ok=True)
+    numbers = [int(match[1]) for entry in control.iterdir() if (match := _ENTRY.match(entry.name))]
+    command = Command(number=max(numbers, default=0) + 1, t=now, verb=verb, asked_by=asked_by)
+    write_whole(_entry(control, command.number), command.model_dump_json())
+    return command
+
+
+def read_command(control: Path, *, number: int) -> Command | None:
+    """The command of that number; None while there is none.
+
+    Raises:
+        RunFolderError: the entry is not a command.
+    """
+    path = _entry(control, number)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        return Command.model_validate_json(content)
+    except ValidationError as error:
+        raise RunFolderError(f"{path}: not a command: {error.errors()[0]['msg']}; delete the file") from error
+
+
+def last_acknowledged(records: list[JournalRecord]) -> int:
+    """Number of the newest acknowledged command; 0 for none."""
+    return max((record.number for record in records if isinstance(record, CommandRecord)), default=0)

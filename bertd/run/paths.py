@@ -1,0 +1,165 @@
+"""The only place that spells the names inside a state folder, a run folder and a job folder.
+
+STATE/                       the daemon's
+  queue.db  daemon.lock  daemon.log
+  runs/RUN/                  RunPaths: one pretraining
+    recipe.toml  provenance.json  ledger.json  exports/step-%09d/  checkpoints/step-%09d/
+    journal.jsonl  runner.json  outcome.json  control/%06d.json  logs/     <- JobPaths: every job has these
+    finetunes/JOB/           JobPaths: one finetuning of this run
+      finetune.json  journal.jsonl ...
+  finetunes/JOB/             JobPaths: one finetuning of an export that no run here made
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+STEP_FOLDER = re.compile(r"^step-(\d{9,})$")
+TEMPORARY_PREFIX = ".tmp-"
+"""Folders and files that start so are not whole; the next start sweeps them."""
+
+
+def step_folder(step: int) -> str:
+    """Name of a checkpoint or an export."""
+    return f"step-{step:09d}"
+
+
+def newest_first(folder: Path) -> list[Path]:
+    """Checkpoints or exports in `folder`, by falling step; no folder, no entries."""
+    try:
+        entries = [entry for entry in folder.iterdir() if STEP_FOLDER.match(entry.name)]
+    except FileNotFoundError:
+        return []
+    return sorted(entries, key=lambda entry: int(entry.name.removeprefix("step-")), reverse=True)
+
+
+@dataclass(frozen=True)
+class JobPaths:
+    """What every job's folder holds."""
+
+    root: Path
+
+    @property
+    def journal(self) -> Path:
+        return self.root / "journal.jsonl"
+
+    @property
+    def runner(self) -> Path:
+        """RunnerIdentity, written by the runner before it starts anything."""
+        return self.root / "runner.json"
+
+    @property
+    def outcome(self) -> Path:
+        """Outcome, the runner's last act."""
+        return self.root / "outcome.json"
+
+    @property
+    def control(self) -> Path:
+        """The mailbox."""
+        return self.root / "control"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def log(self) -> Path:
+        """Standard output and error of runner and ranks."""
+        return self.logs / "job.log"
+
+    @property
+    def finetune_spec(self) -> Path:
+        return self.root / "finetune.json"
+
+
+@dataclass(frozen=True)
+class RunPaths(JobPaths):
+    """What the folder of a pretraining holds besides."""
+
+    @property
+    def recipe(self) -> Path:
+        return self.root / "recipe.toml"
+
+    @property
+    def provenance(self) -> Path:
+        return self.root / "provenance.json"
+
+    @property
+    def ledger(self) -> Path:
+        return self.root / "ledger.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    @property
+    def exports(self) -> Path:
+        return self.root / "exports"
+
+    def finetune(self, job_id: int) -> JobPaths:
+        """Folder of one finetuning of this run."""
+        return JobPaths(self.root / "finetunes" / f"{job_id:06d}")
+
+
+@dataclass(frozen=True)
+class StatePaths:
+    """What the daemon's state folder holds."""
+
+    root: Path
+
+    @property
+    def queue(self) -> Path:
+        return self.root / "queue.db"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "daemon.lock"
+
+    def run(self, run_id: str) -> RunPaths:
+        """Folder of one run; `run_id` is `JOB-NAME`, both already checked."""
+        return RunPaths(self.root / "runs" / run_id)
+
+    def foreign_finetune(self, job_id: int) -> JobPaths:
+        """Folder of a finetuning whose export no run here made."""
+        return JobPaths(self.root / "finetunes" / f"{job_id:06d}")
+
+
+def default_state_dir() -> Path:
+    """`$BERTD_STATE`, else systemd's `$STATE_DIRECTORY`, else the user's XDG state folder."""
+    for variable in ("BERTD_STATE", "STATE_DIRECTORY"):
+        if value := os.environ.get(variable):
+            return Path(value.split(":")[0])
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "bertd"
+
+
+def default_socket() -> Path:
+    """Where the daemon listens unless told: `$BERTD_SOCKET`, systemd's or the user's runtime folder, /run/bertd."""
+    if value := os.environ.get("BERTD_SOCKET"):
+        return Path(value)
+    if value := os.environ.get("RUNTIME_DIRECTORY"):
+        return Path(value.split(":")[0]) / "bertd.sock"
+    if value := os.environ.get("XDG_RUNTIME_DIR"):
+        return Path(value) / "bertd" / "bertd.sock"
+    return Path("/run/bertd/bertd.sock")
+
+
+def client_socket() -> Path:
+    """Where a client looks: the user's daemon if its socket is there, else the system's."""
+    first = default_socket()
+    system = Path("/run/bertd/bertd.sock")
+    if "BERTD_SOCKET" in os.environ or first.exists() or not system.exists():
+        return first
+    return system
+
+
+def default_data_dir() -> Path:
+    """Where data sets are looked up by name: `$BERTD_DATA`, systemd's cache folder, the user's XDG cache folder."""
+    for variable in ("BERTD_DATA", "CACHE_DIRECTORY"):
+        if value := os.environ.get(variable):
+            return Path(value.split(":")[0])
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "bertd"

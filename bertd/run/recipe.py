@@ -1,0 +1,377 @@
+"""The recipe: one TOML file, one run. The mathematics of a run depends on it and its seed, and on nothing else.
+
+Every section is frozen and refuses unknown keys. `read_recipe` turns a name or a path and overrides into a Recipe, or
+into one RecipeError that names file, key, value and remedy.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import tomli_w
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+import bertd
+from bertd.errors import RecipeError
+from bertd.records import BudgetUnit
+from bertd.run.budget import Budget
+from bertd.run.durations import parse_duration
+from bertd.run.stop_rules import StopRule, parse_stop_rule
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+MAX_RECIPE_BYTES = 256 * 1024
+
+
+def _check_duration(text: str) -> str:
+    parse_duration(text)
+    return text
+
+
+def _check_stop_rule(text: str) -> str:
+    parse_stop_rule(text)
+    return text
+
+
+Duration = Annotated[str, AfterValidator(_check_duration)]
+
+
+class Section(BaseModel):
+    """Frozen; unknown keys are refused."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+class RunSection(Section):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    """Letters, digits, dot, dash and underscore; names the run's folder."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
+    """Decides initial weights, order, masks and dropout. Source: the old code's default."""
+
+
+class BudgetSection(Section):
+    hours: PositiveFloat | None = None
+    """Charged wall-clock hours."""
+    gpu_hours: PositiveFloat | None = None
+    """Charged hours times devices."""
+    steps: PositiveInt | None = None
+    """Optimizer updates."""
+    sequences: PositiveInt | None = None
+    """Sequences consumed."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = [name for name in BudgetUnit if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"give exactly one of {', '.join(BudgetUnit)}; given: {', '.join(given) or 'none'}"
+            )
+        return self
+
+    @property
+    def unit(self) -> BudgetUnit:
+        return next(unit for unit in BudgetUnit if getattr(self, unit) is not None)
+
+    @property
+    def amount(self) -> float:
+        return float(getattr(self, self.unit))
+
+
+class DataSection(Section):
+    shards: Annotated[str, Field(min_length=1)]
+    """Folder of a prepared data set; a relative one is taken from where the recipe is submitted."""
+    sequence_length: Annotated[int, Field(ge=8, le=8192)] = 128
+    """Tokens in a sequence, [CLS] and [SEP] included. Source: Izsak et al. 2021, section 3."""
+    packing: Literal["full", "sentences"] = "full"
+    """full: contiguous windows, no padding; sentences: whole sentences of one document, padded."""
+
+
+class MaskingSection(Section):
+    rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.15
+    """Share of tokens to predict. Source: Devlin et al. 2019, section 3.1."""
+    max_predictions: PositiveInt = 20
+    """Most predictions in a sequence. Source: the old code's max_predictions_per_seq."""
+    replace: tuple[Share, Share, Share] = (0.8, 0.1, 0.1)
+    """Shares of predicted tokens that become [MASK], a random token, stay. Source: Devlin et al. 2019."""
+
+    @model_validator(mode="after")
+    def _shares_sum_to_one(self) -> Self:
+        if abs(sum(self.replace) - 1.0) > 1e-6:
+            raise ValueError(f"replace = {list(self.replace)} sums to {sum(self.replace):g}; make it 1")
+        return self
+
+    def predictions(self, sequence_length: int) -> int:
+        """Predicted tokens in a full sequence: fixed, so that every batch has one shape."""
+        return max(1, min(self.max_predictions, round(self.rate * sequence_length)))
+
+
+class ModelSection(Section):
+    layers: PositiveInt = 24
+    width: PositiveInt = 1024
+    heads: PositiveInt = 16
+    ffn: PositiveInt = 4096
+    """Width of the feed-forward layer."""
+    norm: Literal["pre", "post"] = "pre"
+    """Where LayerNorm stands. Source: Izsak et al. 2021, section 3: pre."""
+    embedding_norm: bool = False
+    """LayerNorm on the embeddings. Source: optional in the old code since November 2021, off by default."""
+    activation: Literal["gelu", "gelu_tanh"] = "gelu"
+    """gelu is the erf form, BERT's."""
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    attention_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"width = {self.width} is no multiple of heads = {self.heads}; change one")
+        if self.norm == "post" and not self.embedding_norm:
+            raise ValueError('norm = "post" is BERT, whose embeddings are normed; set embedding_norm = true')
+        return self
+
+
+class OptimizerSection(Section):
+    kind: Literal["adamw"] = "adamw"
+    peak_lr: PositiveFloat = 2e-3
+    """Learning rate after warm-up. Source: Izsak et al. 2021, table 3, search 1."""
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.98)
+    """Source: Izsak et al. 2021, section 3."""
+    eps: PositiveFloat = 1e-6
+    """Source: Izsak et al. 2021, section 3."""
+    weight_decay: NonNegativeFloat = 0.01
+    """Not on biases and norms. Source: Izsak et al. 2021, section 3."""
+    clip: NonNegativeFloat = 0.0
+    """Largest global gradient norm; 0 is off. Source: Izsak et al. 2021, table 5."""
+
+
+class ScheduleSection(Section):
+    curve: Literal["linear", "cosine", "constant"] = "linear"
+    """Shape after warm-up; linear and cosine end at exactly 0. Source: Izsak et al. 2021, section 3: linear."""
+    warmup: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.06
+    """Share of the budget over which the rate rises from 0. Source: Izsak et al. 2021, table 3."""
+
+
+class BatchSection(Section):
+    sequences: PositiveInt = 4096
+    """In one step over all ranks. Source: Izsak et al. 2021, table 3."""
+    micro: PositiveInt = 32
+    """In one forward pass of one rank. Source: Izsak et al. 2021, table 6, Titan-V."""
+
+
+class PrecisionSection(Section):
+    mode: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    """auto: bf16 where the GPU has it, fp16 with a loss scaler on older ones, fp32 on CPU."""
+    kernels: Literal["auto", "compile", "eager"] = "auto"
+    """auto: torch.compile on a GPU, eager on CPU, where compiling would eat minutes of a short budget."""
+
+
+class ValidationSection(Section):
+    every: Duration = "30min"
+    """Charged time between validations. Source: Izsak et al. 2021, section 3."""
+    early_every: Duration = "10min"
+    """The same at the start. Source: arXiv 2104.07705v1, footnote."""
+    early_until: Share = 0.05
+    """Share of the budget that counts as the start. Source: arXiv 2104.07705v1, footnote."""
+    max_sequences: PositiveInt = 16384
+    """Size of the fixed validation set, if the data set has that many."""
+
+
+class StopSection(Section):
+    rules: list[Annotated[str, AfterValidator(_check_stop_rule)]] = []
+    """Such as "after 3h loss > 6.0" (the newest validation loss). Source: Izsak et al. 2021, section 4."""
+
+    def parsed(self) -> list[StopRule]:
+        return [parse_stop_rule(rule) for rule in self.rules]
+
+
+class CheckpointSection(Section):
+    every: Duration | Literal["auto"] = "auto"
+    """Charged time between checkpoints; auto is the smaller of 10 min and 1 % of a timed budget."""
+    keep: PositiveInt = 3
+    """Newest checkpoints kept."""
+
+
+class DevicesSection(Section):
+    kind: Literal["gpu", "cpu"] = "gpu"
+    """Never changed silently: a run for GPUs does not fall back to the CPU."""
+    count: PositiveInt = 8
+    """Ranks, one a GPU; on CPU processes, at most one a core. Source: Izsak et al. 2021: 8 Titan-V."""
+
+
+class Recipe(Section):
+    """Everything a run is made from."""
+
+    run: RunSection
+    budget: BudgetSection
+    data: DataSection
+    masking: MaskingSection = MaskingSection()
+    model: ModelSection = ModelSection()
+    optimizer: OptimizerSection = OptimizerSection()
+    schedule: ScheduleSection = ScheduleSection()
+    batch: BatchSection = BatchSection()
+    precision: PrecisionSection = PrecisionSection()
+    validation: ValidationSection = ValidationSection()
+    stop: StopSection = StopSection()
+    checkpoint: CheckpointSection = CheckpointSection()
+    devices: DevicesSection = DevicesSection()
+
+    @model_validator(mode="after")
+    def _batch_divides(self) -> Self:
+        per_pass = self.batch.micro * self.devices.count
+        if self.batch.sequences % per_pass:
+            raise ValueError(
+                f"[batch] sequences = {self.batch.sequences} is no multiple of micro x devices.count = "
+                f"{self.batch.micro} x {self.devices.count}; change one of them"
+            )
+        return self
+
+    @property
+    def granted(self) -> Budget:
+        """The budget as the clock and the schedule use it."""
+        return Budget(unit=self.budget.unit, amount=self.budget.amount, num_devices=self.devices.count)
+
+    @property
+    def accumulation(self) -> int:
+        """Forward passes of one rank in one step."""
+        return self.batch.sequences // (self.batch.micro * self.devices.count)
+
+    @property
+    def checkpoint_interval_s(self) -> float:
+        """Charged seconds between checkpoints."""
+        if self.checkpoint.every != "auto":
+            return parse_duration(self.checkpoint.every)
+        total_s = self.granted.total_s
+        return 600.0 if total_s is None else min(600.0, 0.01 * total_s)
+
+
+def recipe_folders() -> list[Path]:
+    """Where recipes that are called by name lie: in the wheel, or in a source checkout."""
+    package = Path(bertd.__file__).parent
+    return [package / "recipes", package.parent / "recipes"]
+
+
+def find_recipe(name_or_path: str) -> Path:
+    """The file of a recipe given by path, or by the name of one that ships with bertd.
+
+    Raises:
+        RecipeError: neither exists; the message lists the names there are.
+    """
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    for folder in recipe_folders():
+        candidate = folder / f"{name_or_path}.toml"
+        if path.name == name_or_path and candidate.is_file():
+            return candidate
+    known = sorted({entry.stem for folder in recipe_folders() for entry in folder.glob("*.toml")})
+    raise RecipeError(f"{name_or_path}: no such file, nor a recipe of bertd; those are: {', '.join(known)}")
+
+
+def read_recipe(path: Path, *, overrides: list[str] | None = None) -> Recipe:
+    """Read a recipe file and lay overrides over it.
+
+    Args:
+        path: a TOML file.
+        overrides: `section.key=value`, the value as in TOML; a bare word is a string.
+
+    Raises:
+        RecipeError: unreadable, not TOML, unknown key, wrong type or out of range.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: cannot read the recipe: {error}") from error
+    return parse_recipe(text, name=path.name, overrides=overrides)
+
+
+def parse_recipe(text: str, *, name: str, overrides: list[str] | None = None) -> Recipe:
+    """The same from text; `name` stands for the file in messages.
+
+    Raises:
+        RecipeError: not TOML, unknown key, wrong type or out of range.
+    """
+    if len(text.encode()) > MAX_RECIPE_BYTES:
+        raise RecipeError(f"{name}: larger than {MAX_RECIPE_BYTES // 1024} KiB; a recipe is a page of TOML")
+    try:
+        tree: dict[str, object] = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise RecipeError(f"{name}: not TOML: {error}") from error
+    for override in overrides or []:
+        _apply_override(tree, override=override)
+    try:
+        # Through JSON, because strict mode takes a list for a tuple from JSON alone.
+        return Recipe.model_validate_json(json.dumps(tree, default=str))
+    except ValidationError as error:
+        raise RecipeError(_describe(error, name=name)) from error
+
+
+def write_recipe(recipe: Recipe) -> str:
+    """TOML text that `parse_recipe` reads back as an equal recipe."""
+    tree = recipe.model_dump(mode="json", exclude_none=True)
+    return tomli_w.dumps(tree)
+
+
+def _apply_override(tree: dict[str, object], *, override: str) -> None:
+    key, equals, text = override.partition("=")
+    section, dot, field = key.strip().partition(".")
+    if not equals or not dot or not section or not field:
+        raise RecipeError(f"--set {override}: write section.key=value, such as optimizer.peak_lr=1e-3")
+    try:
+        value: object = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    table = tree.setdefault(section, {})
+    if not isinstance(table, dict):
+        raise RecipeError(f"--set {override}: {section} is no section")
+    if section == "budget":
+        # A budget has one unit; the override replaces whichever the file gave.
+        table.clear()
+    table[field] = value
+
+
+def _describe(error: ValidationError, *, name: str) -> str:
+    """All mistakes in one line: file, section, key, value, remedy."""
+    return "; ".join(_describe_one(detail, name=name) for detail in error.errors())
+
+
+def _describe_one(detail: object, *, name: str) -> str:
+    assert isinstance(detail, dict)
+    where = [str(part) for part in detail["loc"]]
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    section = f"{name}: [{where[0]}]" if where else name
+    if detail["type"] == "extra_forbidden":
+        known = _known_keys(where[:-1])
+        near = difflib.get_close_matches(where[-1], known, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        if len(where) == 1:
+            return f"{name}: unknown section [{where[0]}]; {hint}known: {', '.join(known)}"
+        return f"{section}: unknown key {where[-1]!r}; {hint}known: {', '.join(known)}"
+    if detail["type"] == "missing":
+        what = f"key {where[-1]!r} is missing" if len(where) > 1 else "the section is missing"
+        return f"{section}: {what}; add it"
+    if len(where) > 1:
+        return f"{section}: {where[1]} = {detail['input']!r}: {message}"
+    return f"{section}: {message}"
+
+
+def _known_keys(where: list[str]) -> list[str]:
+    if not where:
+        return list(Recipe.model_fields)
+    section = Recipe.model_fields[where[0]].annotation
+    assert isinstance(section, type) and issubclass(section, BaseModel)
+    return list(section.model_fields)
