@@ -42,6 +42,4 @@ def write_whole(path: Path, content: bytes | str) -> None:
         fsync_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise StorageError(
-            f"{path}: cannot write: {error.strerror}; free space or mend the permissions"
-        ) from error
+        raise StorageError(f"{path}: cannot write: {error.strerror}; free space or mend the permissions") from error

@@ -50,9 +50,7 @@ class JournalWriter:
             if not isinstance(record, StepRecord):
                 os.fsync(self._fd)
         except OSError as error:
-            raise StorageError(
-                f"{self._path}: cannot append: {error.strerror}; free space on that disk"
-            ) from error
+            raise StorageError(f"{self._path}: cannot append: {error.strerror}; free space on that disk") from error
 
     def close(self) -> None:
         """Flush to the disk and close; the journal can be opened again."""

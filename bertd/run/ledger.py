@@ -54,9 +54,7 @@ def read_ledger(path: Path) -> LedgerState:
     except FileNotFoundError:
         return LedgerState()
     except ValidationError as error:
-        raise RunFolderError(
-            f"{path}: not a ledger: {error.errors()[0]['msg']}; restore it or stop the run"
-        ) from error
+        raise RunFolderError(f"{path}: not a ledger: {error.errors()[0]['msg']}; restore it or stop the run") from error
 
 
 class Ledger:
@@ -108,9 +106,7 @@ class ChargedClock:
         self._state = read_ledger(path)
         self._boot = boot_id()
         if self._state.open_since_s is None or self._state.open_boot != self._boot:
-            raise RunFolderError(
-                f"{path}: no segment is open; start the run with `python -m bertd.jobs.runner FOLDER`"
-            )
+            raise RunFolderError(f"{path}: no segment is open; start the run with `python -m bertd.jobs.runner FOLDER`")
 
     def now_s(self) -> float:
         """Charged seconds at this moment."""

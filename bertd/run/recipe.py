@@ -79,9 +79,7 @@ class BudgetSection(Section):
     def _exactly_one(self) -> Self:
         given = [name for name in BudgetUnit if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(
-                f"give exactly one of {', '.join(BudgetUnit)}; given: {', '.join(given) or 'none'}"
-            )
+            raise ValueError(f"give exactly one of {', '.join(BudgetUnit)}; given: {', '.join(given) or 'none'}")
         return self
 
     @property

@@ -1,0 +1,1 @@
+"""The daemon: scheduler, socket API, devices."""

@@ -1,0 +1,1 @@
+"""The main job on the text of this machine's own documentation."""

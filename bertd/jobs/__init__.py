@@ -1,0 +1,1 @@
+"""What the queue holds and how one job runs; no torch."""

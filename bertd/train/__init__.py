@@ -1,0 +1,1 @@
+"""One pretraining: schedule, optimizer, checkpoints, the loop, its ranks."""

@@ -1,0 +1,1 @@
+"""bert-tui: the dashboard."""
