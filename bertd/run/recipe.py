@@ -140,6 +140,9 @@ class ModelSection(Section):
             raise ValueError(f"width = {self.width} is no multiple of heads = {self.heads}; change one")
         if self.norm == "post" and not self.embedding_norm:
             raise ValueError('norm = "post" is BERT, whose embeddings are normed; set embedding_norm = true')
+        if self.norm == "pre" and self.embedding_norm and self.activation == "gelu_tanh":
+            # RobertaPreLayerNorm's head has erf-gelu built in, so the export would compute something else.
+            raise ValueError('activation = "gelu_tanh" cannot be exported with pre-norm and embedding_norm; use "gelu"')
         return self
 
 

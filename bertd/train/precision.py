@@ -1,0 +1,49 @@
+"""Which number format and which kernels a run uses, and why: decided once, written into the journal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from bertd.errors import DeviceError
+from bertd.run.recipe import PrecisionSection
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Weights are always fp32; this is the format of the matrix products."""
+
+    mode: str
+    """bf16, fp16 or fp32."""
+    dtype: torch.dtype | None
+    """For autocast; None is off."""
+    needs_scaler: bool
+    """fp16 gradients underflow without a loss scale."""
+
+
+def choose_precision(section: PrecisionSection, device: torch.device) -> Precision:
+    """The recipe's format, or for `auto` the best the device has.
+
+    Raises:
+        DeviceError: the GPU has no bf16 and the recipe insists on it.
+    """
+    mode = section.mode
+    has_bf16 = device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
+    if mode == "auto":
+        # On CPU without AMX bf16 is slower than fp32.
+        mode = "fp32" if device.type == "cpu" else "bf16" if has_bf16 else "fp16"
+    if mode == "bf16" and not has_bf16:
+        name = torch.cuda.get_device_name(device)
+        raise DeviceError(f'[precision] mode = "bf16": {name} has no bf16; use "fp16" or "auto"')
+    dtypes = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": None}
+    return Precision(mode=mode, dtype=dtypes[mode], needs_scaler=mode == "fp16")
+
+
+def choose_kernels(section: PrecisionSection, device: torch.device) -> tuple[str, str]:
+    """compile or eager, and the reason for people."""
+    if section.kernels != "auto":
+        return section.kernels, "the recipe says so"
+    if device.type == "cuda":
+        return "compile", "on a GPU the compiler's fusion outweighs its minutes"
+    return "eager", "on CPU compiling takes longer than a short budget repays"

@@ -1,0 +1,26 @@
+"""The learning rate as a function of the budget's progress.
+
+The rate rises linearly over the warm-up share and then follows the curve; linear and cosine are exactly 0 at progress
+1. Progress is a share, so a budget of one minute bends nothing: the old code divided by max(1, hours), which tore the
+curve of every run under an hour.
+"""
+
+from __future__ import annotations
+
+import math
+
+from bertd.run.recipe import ScheduleSection
+
+
+def rate_factor(schedule: ScheduleSection, *, progress: float) -> float:
+    """Share of the peak rate at `progress` (0..1) of the budget."""
+    if progress < schedule.warmup:
+        return progress / schedule.warmup
+    rest = (1.0 - min(1.0, progress)) / (1.0 - schedule.warmup)
+    match schedule.curve:
+        case "linear":
+            return rest
+        case "cosine":
+            return 0.5 * (1.0 - math.cos(math.pi * rest))
+        case "constant":
+            return 1.0

@@ -1,0 +1,83 @@
+"""The savings of the encoder do not change what it computes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from bertd.model.encoder import IGNORE_INDEX, EncoderConfig, MaskedLanguageModel
+from bertd.model.flops import training_flops
+from tests.model.test_export import FAMILIES, TINY, trained_like
+
+
+def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(5)
+    inputs_BS = torch.randint(0, 100, (3, 16), generator=generator)
+    positions_BM = torch.stack([torch.randperm(16, generator=generator)[:4] for _ in range(3)])
+    return inputs_BS, positions_BM, torch.randint(0, 100, (3, 4), generator=generator)
+
+
+@pytest.mark.parametrize("config", FAMILIES.values(), ids=FAMILIES)
+def test_the_sparse_loss_equals_the_loss_over_all_logits(config: EncoderConfig) -> None:
+    model = trained_like(config)
+    inputs_BS, positions_BM, labels_BM = batch()
+
+    sparse = model(inputs_BS, positions_BM, labels_BM)
+
+    scores_BSV = model.logits(inputs_BS)
+    scores_BMV = scores_BSV.gather(1, positions_BM.unsqueeze(-1).expand(-1, -1, scores_BSV.size(-1)))
+    dense = torch.nn.functional.cross_entropy(scores_BMV.flatten(0, 1), labels_BM.flatten(), reduction="sum")
+    assert torch.allclose(sparse, dense, rtol=1e-5)
+
+
+def test_unused_prediction_slots_add_nothing() -> None:
+    model = trained_like(TINY)
+    inputs_BS, positions_BM, labels_BM = batch()
+    shorter = model(inputs_BS, positions_BM[:, :3], labels_BM[:, :3])
+    labels_BM[:, 3] = IGNORE_INDEX
+
+    assert torch.allclose(model(inputs_BS, positions_BM, labels_BM), shorter)
+
+
+def test_entries_that_pad_the_vocabulary_get_no_gradient() -> None:
+    model = trained_like(TINY)
+    with torch.no_grad():
+        model.head.bias[TINY.vocab_size :] = MaskedLanguageModel(TINY, seed=1).head.bias[TINY.vocab_size :]
+
+    model(*batch()).backward()
+
+    assert model.head.bias.grad is not None
+    assert TINY.padded_vocab_size == 128
+    assert torch.equal(model.head.bias.grad[TINY.vocab_size :], torch.zeros(28))
+
+
+def test_padding_does_not_reach_the_other_positions() -> None:
+    model = trained_like(TINY)
+    inputs_BS, _, _ = batch()
+    keep_BS = torch.ones_like(inputs_BS, dtype=torch.bool)
+    keep_BS[:, 12:] = False
+    other_BS = inputs_BS.clone()
+    other_BS[:, 12:] = 7
+
+    first, second = model.logits(inputs_BS, keep_BS=keep_BS), model.logits(other_BS, keep_BS=keep_BS)
+
+    assert torch.equal(first[:, :12], second[:, :12])
+
+
+def test_the_seed_alone_decides_the_initial_weights() -> None:
+    torch.manual_seed(0)
+    first = MaskedLanguageModel(TINY, seed=9).state_dict()
+    torch.manual_seed(1)
+    second = MaskedLanguageModel(TINY, seed=9).state_dict()
+
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    layers = [first[f"encoder.layers.{index}.feed_forward.up.weight"] for index in range(2)]
+    assert not torch.equal(layers[0], layers[1])
+
+
+def test_the_flop_formula_gives_the_published_figure_for_bert_large() -> None:
+    large = replace(TINY, vocab_size=30522, layers=24, width=1024, heads=16, ffn=4096)
+
+    assert training_flops(large, sequence_length=128, predictions=20) == pytest.approx(240.6e9, rel=1e-3)

@@ -1,0 +1,102 @@
+"""Exports compute what the model computes, under stock transformers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import BertWordPieceTokenizer
+
+from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
+from bertd.model.export import architecture, write_export
+
+TINY = EncoderConfig(
+    vocab_size=100,
+    max_positions=32,
+    layers=2,
+    width=32,
+    heads=4,
+    ffn=64,
+    norm="pre",
+    embedding_norm=False,
+    activation="gelu",
+    dropout=0.1,
+    attention_dropout=0.1,
+)
+FAMILIES = {
+    "MegatronBertForMaskedLM": replace(TINY, activation="gelu_tanh"),
+    "RobertaPreLayerNormForMaskedLM": replace(TINY, embedding_norm=True),
+    "BertForMaskedLM": replace(TINY, norm="post", embedding_norm=True),
+}
+
+
+@pytest.fixture
+def tokenizer_dir(tmp_path: Path) -> Path:
+    folder = tmp_path / "tokenizer"
+    folder.mkdir()
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{index}" for index in range(95))]
+    tokenizer = BertWordPieceTokenizer(vocab={word: index for index, word in enumerate(words)})
+    tokenizer.add_special_tokens(words[:5])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def trained_like(config: EncoderConfig) -> MaskedLanguageModel:
+    """A model in which no tensor is left at its initial constant, so that a swapped name shows."""
+    model = MaskedLanguageModel(config, seed=1).eval()
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    return model
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_export_gives_equal_logits_in_stock_transformers(family: str, tmp_path: Path, tokenizer_dir: Path) -> None:
+    from transformers import AutoModelForMaskedLM
+
+    model = trained_like(FAMILIES[family])
+    assert write_export(model, tmp_path / "export", tokenizer_dir=tokenizer_dir, model_card="card") == family
+
+    stock, loading = AutoModelForMaskedLM.from_pretrained(tmp_path / "export", output_loading_info=True)
+
+    assert type(stock).__name__ == family == architecture(model.config)
+    assert not loading["missing_keys"] and not loading["unexpected_keys"] and not loading["mismatched_keys"]
+    ids_BS = torch.randint(5, 100, (4, 32), generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        difference = (stock.eval()(ids_BS).logits - model.logits(ids_BS)).abs().max()
+    assert float(difference) <= 2e-5
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_export_gives_equal_logits_under_padding(family: str, tmp_path: Path, tokenizer_dir: Path) -> None:
+    from transformers import AutoModelForMaskedLM
+
+    model = trained_like(FAMILIES[family])
+    write_export(model, tmp_path / "export", tokenizer_dir=tokenizer_dir, model_card="card")
+    stock = AutoModelForMaskedLM.from_pretrained(tmp_path / "export").eval()
+    ids_BS = torch.randint(5, 100, (2, 16), generator=torch.Generator().manual_seed(3))
+    ids_BS[1, 10:] = 0
+    keep_BS = ids_BS != 0
+
+    with torch.no_grad():
+        theirs_BSV = stock(ids_BS, attention_mask=keep_BS.long()).logits
+        ours_BSV = model.logits(ids_BS, keep_BS=keep_BS)
+
+    assert float((theirs_BSV - ours_BSV)[keep_BS].abs().max()) <= 2e-5
+
+
+def test_an_export_appears_whole_or_not_at_all(tmp_path: Path, tokenizer_dir: Path) -> None:
+    from bertd.errors import StorageError
+
+    (tmp_path / "exports").mkdir()
+    (tmp_path / "exports" / "export").write_text("in the way")
+
+    with pytest.raises(StorageError, match="cannot write the export"):
+        write_export(
+            trained_like(TINY), tmp_path / "exports" / "export", tokenizer_dir=tokenizer_dir, model_card="card"
+        )
+
+    assert [entry.name for entry in (tmp_path / "exports").iterdir()] == ["export"]
