@@ -478,6 +478,19 @@ class ScoreView(Record):
     score: ScoreRecord
 
 
+class LogView(Record):
+    """A piece of a job's log."""
+
+    text: str
+    """Decoded as UTF-8, what is not is replaced; control characters are still in it."""
+    offset: int
+    """Byte at which the piece begins."""
+    next_offset: int
+    """Byte at which to go on."""
+    size: int
+    """Bytes the log has."""
+
+
 class StatusView(Record):
     """Everything the first screen needs, in one answer."""
 

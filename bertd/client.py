@@ -1,0 +1,185 @@
+"""Talks to the daemon: HTTP/1.1 and server-sent events over its Unix socket, answers as the records' models.
+
+Standard library only, because `bertd status` must be on the screen in a quarter of a second. Each call opens its
+own connection, so one Client may be used from many threads. A mutation carries an Idempotency-Key and is repeated
+once, with the same key, when the connection breaks before the answer: the daemon does it once.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal, TypeVar
+from urllib.parse import quote, urlencode
+
+from pydantic import ValidationError
+
+from bertd.errors import ClientError, DaemonUnreachableError
+from bertd.records import (
+    DeviceView,
+    JobView,
+    LogView,
+    Record,
+    RunView,
+    ScoreView,
+    SeriesView,
+    StatusView,
+    SubmitFinetune,
+    SubmitPretrain,
+    VersionView,
+)
+from bertd.socket_http import BROKEN, EventStream, broke_off, garbled, request
+
+__all__ = ["Client", "EventStream", "JobId"]
+
+KEY_HEADER = "Idempotency-Key"
+
+JobId = int | str
+"""A job's number, or @ for the newest job."""
+_R = TypeVar("_R", bound=Record)
+
+
+class Client:
+    """One daemon's API; see bertd.records for what the answers hold.
+
+    Every call raises DaemonUnreachableError where nobody answers, the daemon's own BertdError where it refuses,
+    and ClientError for an answer that cannot be understood.
+    """
+
+    def __init__(self, socket: Path) -> None:
+        """Nothing is opened before the first call."""
+        self.socket = socket
+
+    # ---- Reading -----------------------------------------------------------------------------------
+
+    def version(self) -> VersionView:
+        """Who answers."""
+        return self._get(VersionView, "/v1/version")
+
+    def status(self) -> StatusView:
+        """Everything the first screen needs."""
+        return self._get(StatusView, "/v1/status")
+
+    def runs(self) -> list[RunView]:
+        """All pretrainings, newest first."""
+        return self._get_list(RunView, "/v1/runs")
+
+    def run(self, id: JobId) -> RunView:
+        """One pretraining by run id, job number or @."""
+        return self._get(RunView, f"/v1/runs/{_part(id)}")
+
+    def series(
+        self,
+        id: JobId,
+        *,
+        x: Literal["progress", "step", "charged_s"] = "progress",
+        points: int = 240,
+        columns: list[str] | None = None,
+    ) -> SeriesView:
+        """Curves of one run, thinned by the daemon; all of them unless `columns` names some."""
+        query = {"x": x, "points": str(points)} | ({"columns": ",".join(columns)} if columns else {})
+        return self._get(SeriesView, f"/v1/runs/{_part(id)}/series?{urlencode(query)}")
+
+    def jobs(self) -> list[JobView]:
+        """The queue and its past."""
+        return self._get_list(JobView, "/v1/jobs")
+
+    def job(self, id: JobId) -> JobView:
+        """One job by number or @."""
+        return self._get(JobView, f"/v1/jobs/{_part(id)}")
+
+    def log(self, id: JobId, *, offset: int = 0, limit: int = 65536) -> LogView:
+        """A piece of a job's log; a negative offset counts bytes from its end."""
+        return self._get(LogView, f"/v1/jobs/{_part(id)}/log?{urlencode({'offset': offset, 'limit': limit})}")
+
+    def devices(self) -> list[DeviceView]:
+        """Each GPU, or the CPU."""
+        return self._get_list(DeviceView, "/v1/devices")
+
+    def scores(self, run: JobId | None = None) -> list[ScoreView]:
+        """Finetuning scores, of one run or of all."""
+        return self._get_list(ScoreView, "/v1/scores" + (f"?{urlencode({'run': run})}" if run is not None else ""))
+
+    def events(self, since: int | None = None) -> EventStream:
+        """Follow the daemon: events after id `since` (only new ones without it), and status ticks between them."""
+        return EventStream(self.socket, since=since)
+
+    # ---- Acting ------------------------------------------------------------------------------------
+
+    def submit(self, job: SubmitPretrain | SubmitFinetune) -> JobView:
+        """Put a job into the queue; it is durable when this returns."""
+        return self._act("/v1/jobs", job.model_dump_json())
+
+    def pause(self, id: JobId) -> JobView:
+        """Checkpoint, exit and free the devices."""
+        return self._act(f"/v1/jobs/{_part(id)}/pause")
+
+    def resume(self, id: JobId) -> JobView:
+        """Put a paused job back into the queue."""
+        return self._act(f"/v1/jobs/{_part(id)}/resume")
+
+    def checkpoint(self, id: JobId) -> JobView:
+        """Save a checkpoint at the next step."""
+        return self._act(f"/v1/jobs/{_part(id)}/checkpoint")
+
+    def stop(self, id: JobId) -> JobView:
+        """End a job for good: a pretraining saves and exports first."""
+        return self._act(f"/v1/jobs/{_part(id)}/stop")
+
+    def hold(self, id: JobId) -> JobView:
+        """Keep a queued job from starting."""
+        return self._act(f"/v1/jobs/{_part(id)}/hold")
+
+    def release(self, id: JobId) -> JobView:
+        """Let a held job start."""
+        return self._act(f"/v1/jobs/{_part(id)}/release")
+
+    def priority(self, id: JobId, priority: int) -> JobView:
+        """Set a job's priority; higher goes first."""
+        return self._act(f"/v1/jobs/{_part(id)}/priority", json.dumps({"priority": priority}))
+
+    def shutdown(self) -> None:
+        """Ask the daemon to end; it does with running jobs what it would do on SIGTERM."""
+        self._mutate("/v1/shutdown", None)
+
+    # ---- One request -------------------------------------------------------------------------------
+
+    def _get(self, model: type[_R], path: str) -> _R:
+        return self._parse(model, self._request("GET", path, None, {}))
+
+    def _get_list(self, model: type[_R], path: str) -> list[_R]:
+        content = self._request("GET", path, None, {})
+        try:
+            rows = json.loads(content)
+            return [model.model_validate(row) for row in rows]
+        except (ValueError, TypeError) as error:
+            raise ClientError(garbled(self.socket, error)) from error
+
+    def _act(self, path: str, body: str | None = None) -> JobView:
+        return self._parse(JobView, self._mutate(path, body))
+
+    def _mutate(self, path: str, body: str | None) -> bytes:
+        import uuid  # Only mutations need it.
+
+        headers = {KEY_HEADER: str(uuid.uuid4()), "Content-Type": "application/json"}
+        return self._request("POST", path, body, headers)
+
+    def _parse(self, model: type[_R], content: bytes) -> _R:
+        try:
+            return model.model_validate_json(content)
+        except ValidationError as error:
+            raise ClientError(garbled(self.socket, error)) from error
+
+    def _request(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> bytes:
+        try:
+            return request(self.socket, method, path, body=body, headers=headers)
+        except BROKEN:
+            pass
+        try:
+            return request(self.socket, method, path, body=body, headers=headers)
+        except BROKEN as error:
+            raise DaemonUnreachableError(broke_off(self.socket)) from error
+
+
+def _part(id: JobId) -> str:
+    return quote(str(id), safe="@")
