@@ -1,0 +1,65 @@
+"""bertd.terminal_text: nothing from outside steers the terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bertd.terminal_text import terminal_line, terminal_text
+
+ANY_TEXT = st.text(alphabet=st.characters(), max_size=60)
+
+
+def test_an_escape_sequence_is_shown_and_not_obeyed() -> None:
+    assert terminal_text("loss\x1b]0;pwned\x07 1.0\x1b[2J") == "loss\\x1b]0;pwned\\x07 1.0\\x1b[2J"
+
+
+def test_c1_controls_and_delete_are_shown() -> None:
+    assert terminal_text("a\x9bB\x7f") == "a\\x9bB\\x7f"
+
+
+def test_marks_that_turn_the_reading_direction_are_shown() -> None:
+    assert terminal_text("run\u202egnp.exe\u2066\u200f") == "run\\u202egnp.exe\\u2066\\u200f"
+
+
+def test_unicode_line_separators_and_lone_surrogates_are_shown() -> None:
+    assert terminal_text("a\u2028b\u2029c\udcff") == "a\\u2028b\\u2029c\\udcff"
+
+
+def test_carriage_returns_cannot_overwrite_a_line() -> None:
+    assert terminal_text("safe\rrm -rf") == "safe\\x0drm -rf"
+
+
+def test_ordinary_text_of_any_script_stays_as_it_is() -> None:
+    text = "Größe\t42\nмодель 模型 नमूना 👩\u200d💻"
+    assert terminal_text(text) == text
+
+
+def test_a_line_stays_one_line() -> None:
+    assert terminal_line("first\nsecond\tthird\n") == "first second third"
+
+
+@given(ANY_TEXT)
+def test_no_control_character_is_left(text: str) -> None:
+    for character in terminal_text(text):
+        assert character in "\n\t" or unicodedata.category(character) not in ("Cc", "Zl", "Zp", "Cs")
+        assert unicodedata.bidirectional(character) not in (
+            "LRE",
+            "RLE",
+            "PDF",
+            "LRO",
+            "RLO",
+            "LRI",
+            "RLI",
+            "FSI",
+            "PDI",
+        )
+    assert terminal_text(text).encode("utf-8")
+
+
+@given(ANY_TEXT)
+def test_making_it_safe_twice_changes_nothing_more(text: str) -> None:
+    assert terminal_text(terminal_text(text)) == terminal_text(text)
+    assert "\n" not in terminal_line(text)
