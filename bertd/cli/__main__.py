@@ -1,0 +1,5 @@
+"""`python -m bertd.cli` is `bertd`."""
+
+from bertd.cli.app import main
+
+main()

@@ -1,0 +1,100 @@
+"""`bertd`: the verbs put together, and the edge where an error becomes one line and an exit status."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from typing import Annotated, NoReturn
+
+import typer
+
+import bertd
+from bertd.cli import acting, exit_codes, reading, serving, submitting
+from bertd.errors import BertdError
+from bertd.terminal_text import terminal_line
+
+app = typer.Typer(
+    name="bertd",
+    help="Train BERT-class encoders within a budget, on the box you have.",
+    epilog=exit_codes.epilog(),
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def _add(panel: str, *verbs: Callable[..., None]) -> None:
+    for verb in verbs:
+        app.command(rich_help_panel=panel)(verb)
+
+
+_add("Queue work", submitting.submit, submitting.finetune)
+_add("Look", reading.status, reading.jobs, reading.show, reading.logs, reading.scores, reading.wait)
+_add("Act on a job", acting.pause, acting.resume, acting.checkpoint, acting.stop)
+_add("Act on a job", acting.hold, acting.release, acting.priority)
+_add("The daemon", serving.start, acting.shutdown)
+app.add_typer(serving.data_app, name="data", rich_help_panel="Data")
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        print(f"bertd {bertd.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Train BERT-class encoders within a budget, on the box you have."""
+
+
+def main() -> NoReturn:
+    """Entry point of the `bertd` command."""
+    code = _run()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output is gone; the interpreter must not try again while it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def _run() -> int:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that the terminal's encoding lacks is shown as an escape, not as a traceback.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        app()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BertdError as error:
+        return _fail(str(error), code=error.exit_code)
+    except KeyboardInterrupt:
+        return exit_codes.INTERRUPTED
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        return _fail(_describe_fault(error), code=exit_codes.INTERNAL_FAULT)
+    return 0
+
+
+def _fail(message: str, *, code: int) -> int:
+    print(f"bertd: {terminal_line(message)}", file=sys.stderr)
+    return code
+
+
+def _describe_fault(error: Exception) -> str:
+    """Keep the traceback for whoever mends it, away from whoever met it."""
+    what = f"a fault in bertd itself: {type(error).__name__}: {error}"
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="bertd-fault-", suffix=".txt", delete=False) as file:
+            traceback.print_exception(error, file=file)
+    except OSError as refusal:
+        return f"{what}; its traceback could not be kept: {refusal}"
+    return f"{what}; please report it with {file.name}"

@@ -1,0 +1,34 @@
+"""What the exit status of a command says. Errors carry their own code (bertd.errors); these are their meanings."""
+
+from __future__ import annotations
+
+MEANINGS: dict[int, str] = {
+    0: "done",
+    1: "refused, or nothing of the kinds below",
+    2: "the command or the recipe is wrong",
+    4: "no such job",
+    5: "the job's state does not allow it",
+    10: "wait: the job failed",
+    11: "wait: the job was cancelled",
+    12: "wait: the job was lost",
+    65: "a corpus, vocabulary, data set, run folder or checkpoint is missing or damaged",
+    69: "no daemon answers, or the devices asked for are not there",
+    70: "a fault in bertd itself",
+    74: "the disk refused a write",
+    75: "another daemon owns the state folder or the socket",
+    76: "the loss is not finite",
+    78: "the daemon cannot start",
+    124: "wait: it took longer than --timeout",
+    130: "interrupted with Ctrl-C",
+}
+
+FAILED, CANCELLED, LOST = 10, 11, 12
+INTERNAL_FAULT = 70
+TIMED_OUT = 124
+INTERRUPTED = 130
+
+
+def epilog() -> str:
+    """The table under `bertd --help`."""
+    # Typer keeps a line break only where there are two.
+    return "\n\n".join(["Exit status", *(f"{code:>4}  {meaning}" for code, meaning in MEANINGS.items())])

@@ -1,0 +1,74 @@
+"""Options and arguments that several verbs share, and what they stand for.
+
+The client is imported when a verb runs, not here: `bertd --help` and shell completion must not wait for pydantic.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from bertd.client import Client
+    from bertd.records import JobView, Record
+
+SocketOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--socket",
+        metavar="PATH",
+        help="The daemon's socket. By default $BERTD_SOCKET, else yours, else /run/bertd/bertd.sock.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, as the socket API gives it.")]
+JobArgument = Annotated[
+    str, typer.Argument(metavar="ID", help="Job number, run id such as 7-demo, or @ for the newest job.")
+]
+
+
+def connect(socket: Path | None) -> Client:
+    """The client of the daemon a verb is meant for."""
+    from bertd.client import Client
+    from bertd.run.paths import client_socket
+
+    return Client(socket or client_socket())
+
+
+def find_job(client: Client, id: str) -> JobView:
+    """The job a person named by number, run id or @."""
+    if id == "@" or id.isdecimal():
+        return client.job(id)
+    return client.job(client.run(id).job_id)
+
+
+def parse_time(text: str, *, option: str) -> float:
+    """Seconds of an option's value such as 30s or 24h.
+
+    Raises:
+        BadParameter: it is no duration.
+    """
+    from bertd.run.durations import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
+
+
+def print_json(answer: Record | list[Record]) -> None:
+    """One line of JSON; a list stays a list."""
+    if isinstance(answer, list):
+        print("[" + ", ".join(record.model_dump_json() for record in answer) + "]")
+    else:
+        print(answer.model_dump_json())
+
+
+def standing(job: JobView) -> str:
+    """One line: which job, where it stands and why."""
+    from bertd.terminal_text import terminal_line
+
+    reason = f": {terminal_line(job.reason)}" if job.reason else ""
+    return f"job {job.id} ({terminal_line(job.name)}) is {job.state}{reason}"

@@ -1,0 +1,73 @@
+"""Verbs that become another program: start is the daemon; data prepare and data vocab run on the compute side."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+"""Every argument, --help too, belongs to the program that is started."""
+
+data_app = typer.Typer(help="Make data sets: shards from text, and the vocabulary for them.", no_args_is_help=True)
+
+
+def start(
+    state_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--state-dir",
+            metavar="FOLDER",
+            help="Where queue and runs are kept. By default $BERTD_STATE, else ~/.local/state/bertd.",
+            show_default=False,
+        ),
+    ] = None,
+    socket: Annotated[
+        Path | None,
+        typer.Option(
+            "--socket",
+            metavar="PATH",
+            help="Where to listen. By default $BERTD_SOCKET, else your runtime folder, else /run/bertd/bertd.sock.",
+            show_default=False,
+        ),
+    ] = None,
+    keep_running_on_stop: Annotated[
+        bool,
+        typer.Option(
+            "--keep-running-on-stop",
+            help="When the daemon ends, leave jobs running for the next one to adopt, instead of pausing them.",
+        ),
+    ] = False,
+) -> None:
+    """Run the daemon in the foreground; Ctrl-C or SIGTERM pauses running jobs with a checkpoint and ends it."""
+    from bertd.daemon.service import serve
+    from bertd.run.paths import default_socket, default_state_dir
+
+    code = serve(
+        state_dir=(state_dir or default_state_dir()).absolute(),
+        socket=(socket or default_socket()).absolute(),
+        keep_running_on_stop=keep_running_on_stop,
+    )
+    sys.exit(code)
+
+
+@data_app.command("prepare", context_settings=_PASS_ON)
+def prepare(context: typer.Context) -> None:
+    """Turn text into shards: `bertd data prepare --help` tells from what and how."""
+    _become("bertd.data.prepare", context.args)
+
+
+@data_app.command("vocab", context_settings=_PASS_ON)
+def vocab(context: typer.Context) -> None:
+    """Train a WordPiece vocabulary on text: `bertd data vocab --help` tells how."""
+    _become("bertd.data.vocab", context.args)
+
+
+def _become(module: str, arguments: list[str]) -> None:
+    """Replace this process, because the command line itself never imports the compute side."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])

@@ -1,0 +1,139 @@
+"""Verbs that put a job into the queue: submit, finetune."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bertd.cli.options import SocketOption, connect, parse_time, standing
+from bertd.errors import ShardError
+
+if TYPE_CHECKING:
+    from bertd.run.recipe import Recipe
+
+
+def submit(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A TOML file, or the name of a recipe of bertd.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="SECTION.KEY=VALUE", help="Override one value; may be repeated.", show_default=False
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option("--budget", metavar="TIME", help="Wall-clock budget: 30s, 90min, 24h, ...", show_default=False),
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Call the run this.", show_default=False)] = None,
+    hold: Annotated[bool, typer.Option("--hold", help="Queue it, but do not start before `bertd release`.")] = False,
+    priority: Annotated[int, typer.Option("--priority", help="Higher goes first.")] = 0,
+    socket: SocketOption = None,
+) -> None:
+    """Queue a pretraining. The recipe is checked here first, so a mistake in it costs nothing."""
+    from bertd.records import SubmitPretrain
+    from bertd.run.recipe import find_recipe, parse_recipe, read_recipe
+
+    path = find_recipe(recipe)
+    overrides = [*(set_ or []), *_shorthands(budget=budget, name=name)]
+    resolved = read_recipe(path, overrides=overrides)
+    overrides.append(f"data.shards={_quoted(str(find_data_set(resolved)))}")
+    text = path.read_text(encoding="utf-8")
+    parse_recipe(text, name=path.name, overrides=overrides)
+    job = connect(socket).submit(
+        SubmitPretrain(recipe_toml=text, recipe_name=path.name, overrides=overrides, priority=priority, hold=hold)
+    )
+    print(standing(job))
+    _print_next(job.id, also=[(f"bertd release {job.id}", "let it start")] if hold else [])
+
+
+def finetune(
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN[@STEP]", help="Run id, job number or @ for the newest run; or a folder with an export."
+        ),
+    ],
+    task: Annotated[str, typer.Option("--task", help="A GLUE task by its name: cola, sst-2, mrpc, ...")],
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data",
+            metavar="FOLDER",
+            exists=True,
+            file_okay=False,
+            help="Folder in GLUE's layout: FOLDER/CoLA/train.tsv, ...",
+        ),
+    ],
+    seed: Annotated[int, typer.Option("--seed", help="Decides the order, the dropout and the new layer.")] = 42,
+    lr: Annotated[float, typer.Option("--lr", help="Peak learning rate.")] = 5e-5,
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Examples in a step.")] = 32,
+    epochs: Annotated[int, typer.Option("--epochs", help="Passes over the training set.")] = 3,
+    priority: Annotated[int, typer.Option("--priority", help="Higher goes first.")] = 0,
+    socket: SocketOption = None,
+) -> None:
+    """Queue a finetuning of a run's export; its score appears in `bertd scores`."""
+    from bertd.records import SubmitFinetune
+
+    is_folder = "/" in run and Path(run).is_dir()
+    job = connect(socket).submit(
+        SubmitFinetune(
+            run=str(Path(run).absolute()) if is_folder else run,
+            task=task,
+            data_dir=str(data.absolute()),
+            seed=seed,
+            lr=lr,
+            batch_size=batch_size,
+            epochs=epochs,
+            priority=priority,
+        )
+    )
+    print(standing(job))
+    _print_next(job.id, also=[("bertd scores", "its score, when it is over")])
+
+
+def find_data_set(recipe: Recipe) -> Path:
+    """The recipe's data set as an absolute path: from the present folder, else by name among prepared ones.
+
+    Raises:
+        ShardError: a relative one is in neither place.
+    """
+    from bertd.run.paths import default_data_dir
+
+    shards = Path(recipe.data.shards).expanduser()
+    if shards.is_absolute():
+        return shards
+    places = [Path.cwd() / shards, default_data_dir().absolute() / shards]
+    for place in places:
+        if place.is_dir():
+            return place
+    looked = f"no folder {places[0]} nor {places[1]}"
+    raise ShardError(f"[data] shards = {recipe.data.shards!r}: {looked}; make one with `bertd data prepare`")
+
+
+def _shorthands(*, budget: str | None, name: str | None) -> list[str]:
+    """--budget and --name as overrides of the recipe."""
+    overrides = []
+    if budget is not None:
+        overrides.append(f"budget.hours={parse_time(budget, option='--budget') / 3600!r}")
+    if name is not None:
+        overrides.append(f"run.name={_quoted(name)}")
+    return overrides
+
+
+def _quoted(text: str) -> str:
+    """The text as a TOML string; what JSON escapes, TOML reads, and DEL is the one it asks for besides."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _print_next(job_id: int, *, also: list[tuple[str, str]]) -> None:
+    hints = [
+        *also,
+        ("bertd status", "what it does now"),
+        (f"bertd logs {job_id} -f", "its log, as it is written"),
+        (f"bertd wait {job_id}", "until it is over"),
+    ]
+    for command, meaning in hints:
+        print(f"  {command.ljust(20)}  {meaning}")

@@ -1,0 +1,245 @@
+"""Answers of the daemon as text for people."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable
+
+from bertd.cli.tables import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Canvas, Cell, Row, table
+from bertd.records import (
+    BudgetUnit,
+    BudgetView,
+    DeviceView,
+    EventView,
+    JobState,
+    JobView,
+    Record,
+    RunView,
+    ScoreView,
+    StatusView,
+    VersionView,
+)
+from bertd.run.durations import format_duration
+from bertd.terminal_text import terminal_line
+
+_COLOURS: dict[JobState, tuple[str, ...]] = {
+    JobState.RUNNING: (GREEN,),
+    JobState.STARTING: (CYAN,),
+    JobState.PAUSING: (YELLOW,),
+    JobState.PAUSED: (YELLOW,),
+    JobState.STOPPING: (YELLOW,),
+    JobState.HELD: (YELLOW,),
+    JobState.FAILED: (RED, BOLD),
+    JobState.LOST: (RED, BOLD),
+    JobState.CANCELLED: (DIM,),
+    JobState.DONE: (DIM,),
+}
+_NUM_EVENTS = 5
+
+
+def status_text(status: StatusView, *, now: float, canvas: Canvas) -> str:
+    """The first screen: who answers, the runs, the queue, the devices and what happened last."""
+    parts = [
+        _daemon_line(status.version, now=now, canvas=canvas),
+        runs_text(status.runs, canvas=canvas) if status.runs else "No run yet; start one with `bertd submit RECIPE`.",
+        jobs_text(status.jobs, now=now, canvas=canvas) if status.jobs else "",
+        devices_text(status.devices, canvas=canvas) if status.devices else "",
+        _events_text(status.events[-_NUM_EVENTS:], canvas=canvas),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def runs_text(runs: Iterable[RunView], *, canvas: Canvas) -> str:
+    """One line a run: what is left of the budget and what it buys."""
+    rows: list[Row]
+    header = ["RUN", "STATE", "BUDGET", "LEFT", "STEP", "LOSS", "VALIDATION", "SEQUENCES/S", ""]
+    rows = [
+        [
+            Cell(run.id, (BOLD,)),
+            state_cell(run.state),
+            f"{canvas.bar(run.budget.progress, cells=10)} {run.budget.progress:4.0%} of {amount(run.budget)}",
+            canvas.dash if run.budget.remaining_s is None else format_duration(run.budget.remaining_s),
+            f"{run.step.step:,}" if run.step else canvas.dash,
+            f"{run.step.loss:.3f}" if run.step else canvas.dash,
+            f"{run.validation.loss:.3f}" if run.validation else canvas.dash,
+            f"{run.step.sequences_per_s:,.0f}" if run.step else canvas.dash,
+            Cell(run.reason, (DIM,)),
+        ]
+        for run in runs
+    ]
+    return table(header, rows, right={3, 4, 5, 6, 7}, canvas=canvas)
+
+
+def jobs_text(jobs: Iterable[JobView], *, now: float, canvas: Canvas) -> str:
+    """The queue, one line a job, with why each stands where it does."""
+    rows: list[Row]
+    header = ["JOB", "KIND", "NAME", "STATE", "DONE", "PRIORITY", "DEVICES", "AGE", "WHY"]
+    rows = [
+        [
+            str(job.id),
+            job.kind,
+            Cell(job.name, (BOLD,)),
+            state_cell(job.state),
+            canvas.dash if job.progress is None else f"{job.progress:.0%}",
+            str(job.priority),
+            str(job.num_devices),
+            format_duration(now - job.created_t),
+            Cell(job.reason, (DIM,)),
+        ]
+        for job in jobs
+    ]
+    return table(header, rows, right={0, 4, 5, 6, 7}, canvas=canvas)
+
+
+def devices_text(devices: Iterable[DeviceView], *, canvas: Canvas) -> str:
+    """One line a GPU, or the CPU."""
+    header = ["DEVICE", "LOAD", "MEMORY", "TEMPERATURE", "POWER", "JOB", "NAME"]
+    dash = canvas.dash
+    rows = [
+        [
+            device.id if device.kind == "cpu" else device.id[:12],
+            dash if device.utilization is None else f"{device.utilization:.0%}",
+            _memory(device, dash=dash),
+            dash if device.temperature_c is None else f"{device.temperature_c:.0f} C",
+            dash if device.power_w is None else f"{device.power_w:.0f} W",
+            dash if device.job_id is None else str(device.job_id),
+            device.name,
+        ]
+        for device in devices
+    ]
+    return table(header, rows, right={1, 2, 3, 4, 5}, canvas=canvas)
+
+
+def scores_text(scores: Iterable[ScoreView], *, canvas: Canvas) -> str:
+    """One line a trial, beside the score of always guessing the most common label."""
+    rows: list[Row]
+    header = ["JOB", "TASK", "METRIC", "SCORE", "MAJORITY", "TRAIN", "DEV", "SEED", "LR", "BATCH", "EPOCHS", "SOURCE"]
+    rows = [
+        [
+            str(view.job_id),
+            view.score.task,
+            view.score.metric,
+            Cell(f"{view.score.score:.4f}", (BOLD,)),
+            f"{view.score.majority_score:.4f}",
+            f"{view.score.num_train:,}",
+            f"{view.score.num_dev:,}",
+            str(view.score.seed),
+            f"{view.score.lr:g}",
+            str(view.score.batch_size),
+            str(view.score.epochs),
+            view.score.source,
+        ]
+        for view in scores
+    ]
+    return table(header, rows, right={0, 3, 4, 5, 6, 7, 8, 9, 10}, canvas=canvas)
+
+
+class ShownJob(Record):
+    """What `bertd show` knows of one job."""
+
+    job: JobView
+    run: RunView | None
+    """Only for a pretraining."""
+    scores: list[ScoreView]
+    """Its own, or those of its run."""
+
+
+def job_text(shown: ShownJob, *, now: float, canvas: Canvas) -> str:
+    """Everything there is to say about one job."""
+    job = shown.job
+    fields = [
+        ("job", f"{job.id}, {job.kind}"),
+        ("name", job.name),
+        ("state", f"{job.state}: {job.reason}" if job.reason else str(job.state)),
+        ("run", job.run_id),
+        ("folder", job.folder),
+        ("devices", ", ".join(job.devices) if job.devices else f"wants {job.num_devices}, holds none"),
+        ("submitted", f"{_clock(job.created_t)} by uid {job.owner_uid}, priority {job.priority}"),
+        ("started", _clock(job.started_t)),
+        ("ended", _clock(job.ended_t)),
+    ]
+    fields += _run_fields(shown.run, now=now) if shown.run else []
+    lines = [f"{canvas.paint(name.ljust(11), DIM)} {terminal_line(value)}" for name, value in fields if value]
+    return "\n".join(lines) + ("\n\n" + scores_text(shown.scores, canvas=canvas) if shown.scores else "")
+
+
+def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:
+    budget = run.budget
+    left = "" if budget.remaining_s is None else f", {format_duration(budget.remaining_s)} left"
+    fields = [
+        ("model", run.model),
+        ("budget", f"{budget.progress:.1%} of {amount(budget)}{left}, {format_duration(budget.charged_s)} charged"),
+    ]
+    if start := run.start:
+        fields.append(("runs on", f"{start.world_size} x {start.device_name}, {start.precision}, {start.kernels}"))
+        fields.append(("batch", f"{start.world_size} ranks x {start.micro_batch} sequences x {start.accumulation}"))
+    if step := run.step:
+        fields.append(("step", f"{step.step:,}, loss {step.loss:.4f}, learning rate {step.lr:.3g}"))
+        fields.append(("speed", f"{step.sequences_per_s:,.1f} sequences/s, {step.tokens_per_s:,.0f} tokens/s"))
+    if validation := run.validation:
+        best = "" if run.best_validation is None else f", best {run.best_validation:.4f}"
+        guess = f"a guess by word frequency: {validation.unigram_entropy:.4f}"
+        fields.append(("validation", f"{validation.loss:.4f} nats at step {validation.step:,}{best}; {guess}"))
+    if checkpoint := run.checkpoint:
+        age = format_duration(now - checkpoint.t)
+        fields.append(("checkpoint", f"{checkpoint.name}, {gib(checkpoint.size_bytes)}, {age} old"))
+    if run.export:
+        fields.append(("export", f"{run.export.name}, {run.export.architecture}"))
+    if run.restarts:
+        fields.append(("restarts", f"{run.restarts}, {run.steps_lost:,} steps lost"))
+    if run.alert:
+        fields.append(("alert", f"{run.alert.level} {run.alert.code}: {run.alert.message}"))
+    if run.end:
+        fields.append(("end", f"{run.end.reason}: {run.end.detail}"))
+    return fields
+
+
+def amount(budget: BudgetView) -> str:
+    """What was granted: `24h 00m`, `500 steps`."""
+    match budget.unit:
+        case BudgetUnit.HOURS:
+            return format_duration(budget.amount * 3600)
+        case BudgetUnit.GPU_HOURS:
+            return f"{budget.amount:g} GPU-hours"
+        case _:
+            return f"{budget.amount:,.0f} {budget.unit}"
+
+
+def gib(size_bytes: float) -> str:
+    """Bytes in the unit that suits them."""
+    if size_bytes <= 0:
+        return "0 B"
+    power = min(4, int(math.log(size_bytes, 1024)))
+    return f"{size_bytes / 1024**power:.{1 if power else 0}f} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
+
+
+def state_cell(state: JobState) -> Cell:
+    """A state in its colour."""
+    return Cell(state, _COLOURS.get(state, ()))
+
+
+def _memory(device: DeviceView, *, dash: str) -> str:
+    if device.memory_used_bytes is None or device.memory_total_bytes is None:
+        return dash
+    return f"{gib(device.memory_used_bytes)} of {gib(device.memory_total_bytes)}"
+
+
+def _daemon_line(version: VersionView, *, now: float, canvas: Canvas) -> str:
+    age = format_duration(now - version.started_t)
+    where = terminal_line(version.state_dir)
+    return (
+        canvas.paint(f"bertd {terminal_line(version.bertd)}", BOLD) + f", pid {version.pid}, up {age}, state in {where}"
+    )
+
+
+def _events_text(events: list[EventView], *, canvas: Canvas) -> str:
+    header = ["TIME", "JOB", "EVENT"]
+    rows = [
+        [_clock(event.t), canvas.dash if event.job_id is None else str(event.job_id), event.text] for event in events
+    ]
+    return table(header, rows, right={1}, canvas=canvas) if rows else ""
+
+
+def _clock(t: float | None) -> str:
+    return "" if t is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(t))
