@@ -80,31 +80,34 @@ class JournalReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
-        self._rest = b""
         self.damaged_lines = 0
         """Whole lines so far that are no record of a kind known here."""
 
-    def read(self) -> list[JournalRecord]:
+    def read(self, *, limit_bytes: int | None = None) -> list[JournalRecord]:
         """New records, oldest first; none while the journal does not exist.
+
+        Args:
+            limit_bytes: look at no more than this, for a reader whose memory is bounded; it calls until none is left.
 
         Raises:
             RunFolderError: the journal cannot be read.
         """
         try:
             with self._path.open("rb") as file:
-                if os.fstat(file.fileno()).st_size < self._offset:
-                    # A new writer cut a torn line off that had been read but not used.
-                    self._offset -= len(self._rest)
-                    self._rest = b""
                 file.seek(self._offset)
-                content = file.read()
+                content = file.read(limit_bytes)
+                if limit_bytes is not None and len(content) == limit_bytes and b"\n" not in content:
+                    content += file.readline()
         except FileNotFoundError:
             return []
         except OSError as error:
             raise RunFolderError(f"{self._path}: cannot read the journal: {error.strerror}") from error
-        self._offset += len(content)
-        *lines, self._rest = (self._rest + content).split(b"\n")
-        return list(self._parse(lines))
+        # A torn line is read again: its writer may be dead, and the next one cuts it off and writes another there.
+        whole, newline, _ = content.rpartition(b"\n")
+        if not newline:
+            return []
+        self._offset += len(whole) + 1
+        return list(self._parse(whole.split(b"\n")))
 
     def _parse(self, lines: list[bytes]) -> Iterator[JournalRecord]:
         for line in lines:

@@ -1,0 +1,174 @@
+"""The daemon's SQLite file: opened, checked and migrated; one process, one connection, one thread.
+
+WAL with synchronous=FULL: what was committed survives kill -9 and a power cut. SQLite before 3.51.3 can corrupt a
+WAL that two connections write, so there is never a second one. A damaged file, or one of a newer bertd, is refused
+and left as it is.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bertd.errors import DaemonError, StorageError
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    run_id TEXT NOT NULL,
+    folder TEXT NOT NULL,
+    device_kind TEXT NOT NULL,      -- cpu or gpu
+    num_devices INTEGER NOT NULL,
+    owner_uid INTEGER NOT NULL,
+    created_t REAL NOT NULL,
+    started_t REAL,
+    ended_t REAL,
+    wants_resume INTEGER NOT NULL DEFAULT 0,
+    stop_asked INTEGER NOT NULL DEFAULT 0,
+    journal_seen INTEGER NOT NULL DEFAULT 0,
+    vanished INTEGER NOT NULL DEFAULT 0,
+    vanished_step INTEGER NOT NULL DEFAULT -1
+) STRICT;
+CREATE INDEX jobs_by_state ON jobs (state);
+CREATE TABLE leases (
+    job_id INTEGER NOT NULL REFERENCES jobs (id),
+    device TEXT NOT NULL,           -- cpu, or the GPU's UUID
+    slots INTEGER NOT NULL,
+    PRIMARY KEY (job_id, device)
+) STRICT;
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    t REAL NOT NULL,
+    type TEXT NOT NULL,
+    job_id INTEGER,
+    run_id TEXT,
+    text TEXT NOT NULL,
+    data TEXT NOT NULL
+) STRICT;
+CREATE TABLE answers (
+    key TEXT NOT NULL,
+    uid INTEGER NOT NULL,
+    t REAL NOT NULL,
+    request TEXT NOT NULL,          -- method, path and a digest of the body
+    status INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (uid, key)
+) STRICT;
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    t REAL NOT NULL,
+    uid INTEGER NOT NULL,
+    gid INTEGER NOT NULL,
+    pid INTEGER NOT NULL,
+    request TEXT NOT NULL,
+    key TEXT,
+    status INTEGER NOT NULL,
+    message TEXT NOT NULL
+) STRICT;
+"""
+
+
+class Database:
+    """The one connection."""
+
+    def __init__(self, path: Path) -> None:
+        """Open, check and, where it is new, create.
+
+        Raises:
+            DaemonError: the file is damaged or of a newer bertd; it is left as it is.
+            StorageError: the file cannot be opened or created.
+        """
+        self.path = path
+        self.after_commit: Callable[[], None] = lambda: None
+        """Called once after each outermost commit."""
+        self._depth = 0
+        try:
+            self._connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+        except sqlite3.Error as error:
+            raise StorageError(f"{path}: cannot open the queue: {error}; mend the permissions or free space") from error
+        self._connection.row_factory = sqlite3.Row
+        try:
+            self._check()
+            self._prepare()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _check(self) -> None:
+        remedy = "it is left as it is; move it away to start with an empty queue, or restore a copy"
+        try:
+            version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+            verdict = str(self._connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            raise StorageError(f"{self.path}: cannot read the queue: {error}; mend the permissions") from error
+        except sqlite3.DatabaseError as error:
+            raise DaemonError(f"{self.path}: the queue is damaged: {error}; {remedy}") from error
+        if verdict != "ok":
+            raise DaemonError(f"{self.path}: the queue is damaged: {verdict}; {remedy}")
+        if version > SCHEMA_VERSION:
+            raise DaemonError(
+                f"{self.path}: written by a newer bertd (schema {version}, this one knows {SCHEMA_VERSION}); "
+                "install that version again, or use another state folder"
+            )
+
+    def _prepare(self) -> None:
+        try:
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute("PRAGMA foreign_keys = ON")
+            self._connection.execute("PRAGMA journal_size_limit = 16777216")
+            if int(self._connection.execute("PRAGMA user_version").fetchone()[0]) == 0:
+                self._connection.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
+        except sqlite3.Error as error:
+            raise StorageError(f"{self.path}: cannot prepare the queue: {error}; free space on that disk") from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; may be nested, the outermost commits.
+
+        Raises:
+            StorageError: the disk refused the commit; nothing was changed.
+        """
+        if self._depth:
+            yield
+            return
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            raise self._refused(error) from error
+        self._depth = 1
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise self._refused(error) from error
+            raise
+        finally:
+            self._depth = 0
+        self.after_commit()
+
+    def _refused(self, error: sqlite3.Error) -> StorageError:
+        return StorageError(f"{self.path}: the queue cannot be written: {error}; free space on that disk")
+
+    def execute(self, statement: str, parameters: tuple[object, ...] = ()) -> sqlite3.Cursor:
+        """One statement with bound parameters."""
+        return self._connection.execute(statement, parameters)
+
+    def close(self) -> None:
+        """Fold the WAL into the file and close."""
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            self._connection.close()

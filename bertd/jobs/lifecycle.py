@@ -1,0 +1,167 @@
+"""The one table of job states: what may follow what, and who may ask for it. Pure.
+
+queued -> starting -> running -> done            a person may hold, pause, resume and stop;
+  |          |          |  ^                     the runner says how the job went;
+ held        +- pausing -+  |                    the scheduler starts, and puts back what lost its runner
+                 |          |
+               paused -> queued
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from bertd.errors import TransitionError
+from bertd.records import JobKind, JobState
+
+
+class Actor(StrEnum):
+    """Who moves a job."""
+
+    PERSON = "person"
+    SCHEDULER = "scheduler"
+    RUNNER = "runner"
+
+
+class Order(StrEnum):
+    """What a person may ask of a job."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    CHECKPOINT = "checkpoint"
+    STOP = "stop"
+    HOLD = "hold"
+    RELEASE = "release"
+
+
+LIVE = frozenset({JobState.STARTING, JobState.RUNNING, JobState.PAUSING, JobState.STOPPING})
+"""A runner has the job."""
+OVER = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.LOST})
+"""Nothing more happens by itself."""
+
+_P, _S, _R = Actor.PERSON, Actor.SCHEDULER, Actor.RUNNER
+
+TRANSITIONS: dict[JobState, dict[JobState, frozenset[Actor]]] = {
+    JobState.QUEUED: {
+        JobState.HELD: frozenset({_P}),
+        JobState.STARTING: frozenset({_S}),
+        JobState.CANCELLED: frozenset({_P}),
+        JobState.FAILED: frozenset({_S}),
+        JobState.LOST: frozenset({_S}),
+    },
+    JobState.HELD: {
+        JobState.QUEUED: frozenset({_P}),
+        JobState.CANCELLED: frozenset({_P}),
+    },
+    JobState.STARTING: {
+        JobState.RUNNING: frozenset({_R}),
+        JobState.PAUSING: frozenset({_P, _S}),
+        JobState.STOPPING: frozenset({_P}),
+        JobState.QUEUED: frozenset({_S}),
+        JobState.PAUSED: frozenset({_R}),
+        JobState.DONE: frozenset({_R}),
+        JobState.FAILED: frozenset({_R, _S}),
+        JobState.CANCELLED: frozenset({_R}),
+        JobState.LOST: frozenset({_S}),
+    },
+    JobState.RUNNING: {
+        JobState.STARTING: frozenset({_R}),
+        JobState.PAUSING: frozenset({_P, _S}),
+        JobState.STOPPING: frozenset({_P}),
+        JobState.QUEUED: frozenset({_S}),
+        JobState.PAUSED: frozenset({_R}),
+        JobState.DONE: frozenset({_R}),
+        JobState.FAILED: frozenset({_R, _S}),
+        JobState.CANCELLED: frozenset({_R}),
+        JobState.LOST: frozenset({_S}),
+    },
+    JobState.PAUSING: {
+        JobState.STOPPING: frozenset({_P}),
+        JobState.QUEUED: frozenset({_S}),
+        JobState.PAUSED: frozenset({_R}),
+        JobState.DONE: frozenset({_R}),
+        JobState.FAILED: frozenset({_R, _S}),
+        JobState.CANCELLED: frozenset({_R}),
+        JobState.LOST: frozenset({_S}),
+    },
+    JobState.PAUSED: {
+        JobState.QUEUED: frozenset({_P, _S}),
+        JobState.CANCELLED: frozenset({_P}),
+    },
+    JobState.STOPPING: {
+        JobState.QUEUED: frozenset({_S}),
+        JobState.PAUSED: frozenset({_R}),
+        JobState.DONE: frozenset({_R}),
+        JobState.FAILED: frozenset({_R, _S}),
+        JobState.CANCELLED: frozenset({_R}),
+        JobState.LOST: frozenset({_S}),
+    },
+    JobState.FAILED: {JobState.QUEUED: frozenset({_P})},
+    JobState.LOST: {JobState.QUEUED: frozenset({_P})},
+    JobState.DONE: {},
+    JobState.CANCELLED: {},
+}
+
+_ORDERS: dict[Order, dict[JobState, JobState]] = {
+    Order.PAUSE: {JobState.STARTING: JobState.PAUSING, JobState.RUNNING: JobState.PAUSING},
+    Order.RESUME: {
+        JobState.PAUSED: JobState.QUEUED,
+        JobState.FAILED: JobState.QUEUED,
+        JobState.LOST: JobState.QUEUED,
+        JobState.PAUSING: JobState.PAUSING,
+    },
+    Order.CHECKPOINT: {JobState.RUNNING: JobState.RUNNING},
+    Order.STOP: {
+        JobState.QUEUED: JobState.CANCELLED,
+        JobState.HELD: JobState.CANCELLED,
+        JobState.PAUSED: JobState.CANCELLED,
+        JobState.STARTING: JobState.STOPPING,
+        JobState.RUNNING: JobState.STOPPING,
+        JobState.PAUSING: JobState.STOPPING,
+    },
+    Order.HOLD: {JobState.QUEUED: JobState.HELD},
+    Order.RELEASE: {JobState.HELD: JobState.QUEUED},
+}
+
+_PRETRAIN_ONLY = {
+    Order.PAUSE: "only a pretraining keeps checkpoints to go on from; stop it, or let it finish",
+    Order.CHECKPOINT: "only a pretraining keeps checkpoints",
+}
+
+_REMEDY = {
+    JobState.QUEUED: "it waits for devices; hold or stop it",
+    JobState.HELD: "release or stop it",
+    JobState.STARTING: "wait until it runs; pause or stop it",
+    JobState.RUNNING: "pause, checkpoint or stop it",
+    JobState.PAUSING: "wait until it is paused",
+    JobState.PAUSED: "resume or stop it",
+    JobState.STOPPING: "wait until it is over",
+    JobState.DONE: "it is over; submit another",
+    JobState.FAILED: "it is over; mend the cause and resume it",
+    JobState.CANCELLED: "it is over; submit another",
+    JobState.LOST: "its runner is gone; resume it",
+}
+
+
+def check_move(job_id: int, *, before: JobState, after: JobState, actor: Actor) -> None:
+    """Hold a move against the table.
+
+    Raises:
+        TransitionError: the table has no such move for that actor.
+    """
+    if actor not in TRANSITIONS[before].get(after, frozenset()):
+        raise TransitionError(f"job {job_id}: {before} cannot become {after} by the {actor}; {_REMEDY[before]}")
+
+
+def state_after(order: Order, *, job_id: int, kind: JobKind, state: JobState) -> JobState:
+    """The state that a person's order leads to; the same state where the order moves nothing.
+
+    Raises:
+        TransitionError: the job's kind or state does not allow the order.
+    """
+    if kind is not JobKind.PRETRAIN and order in _PRETRAIN_ONLY:
+        raise TransitionError(f"job {job_id}: cannot {order} a {kind}: {_PRETRAIN_ONLY[order]}")
+    target = _ORDERS[order].get(state)
+    if target is None:
+        raise TransitionError(f"job {job_id}: cannot {order} while it is {state}; {_REMEDY[state]}")
+    return target

@@ -1,0 +1,72 @@
+"""Processes by a name that is never given twice: pid, start time and boot."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from bertd.records import RunnerIdentity
+from bertd.run.ledger import boot_id
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_START_TICKS_FIELD = 22
+"""Of /proc/PID/stat, counted from 1. Source: proc(5)."""
+
+
+def start_ticks(pid: int) -> int | None:
+    """When a process was started, in clock ticks since the boot; None where there is none, or only its zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The second field is the command in parentheses and may itself hold spaces and parentheses.
+    state, *fields = stat.rpartition(")")[2].split()
+    return None if state in "ZX" else int(fields[_START_TICKS_FIELD - 4])
+
+
+def own_identity() -> RunnerIdentity:
+    """This process."""
+    ticks = start_ticks(os.getpid())
+    assert ticks is not None
+    return RunnerIdentity(pid=os.getpid(), start_ticks=ticks, boot_id=boot_id())
+
+
+def is_alive(identity: RunnerIdentity) -> bool:
+    """Whether that very process still runs."""
+    return identity.boot_id == boot_id() and start_ticks(identity.pid) == identity.start_ticks
+
+
+def read_identity(path: Path) -> RunnerIdentity | None:
+    """The runner that wrote runner.json; None where none did, or the file is none."""
+    try:
+        return RunnerIdentity.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def dies_with_parent() -> Callable[[], None]:
+    """What a child calls between fork and exec so that the kernel kills it when this process dies.
+
+    Made before the fork, because loading libc behind it is not safe. Only for a parent without threads.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    parent = os.getpid()
+
+    def ask_kernel() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            # It died before the request; nobody would send the signal.
+            os._exit(1)
+
+    return ask_kernel
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of descendants whose own parent dies, so that it can find and end them."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

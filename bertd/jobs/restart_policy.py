@@ -1,0 +1,39 @@
+"""When a pretraining whose ranks died is started again, how long it waits before, and when it is given up. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MAX_RESTARTS = 3
+"""Restarts in a row without a higher step; then the run has failed. Source: nvidia-resiliency-ext does the same."""
+JITTER = 0.2
+"""Share by which a delay varies, so that runs which died together do not come back together."""
+
+
+@dataclass(frozen=True)
+class RestartPolicy:
+    """What is known of the deaths so far."""
+
+    first_delay_s: float = 5.0
+    longest_delay_s: float = 300.0
+    restarts: int = 0
+    """In a row without a higher step."""
+    best_step: int = 0
+    """Highest step any attempt reached."""
+
+    def after_death(self, *, step: int) -> RestartPolicy | None:
+        """The policy for the next attempt after one that reached `step`; None to give up."""
+        restarts = 0 if step > self.best_step else self.restarts
+        if restarts == MAX_RESTARTS:
+            return None
+        return RestartPolicy(
+            first_delay_s=self.first_delay_s,
+            longest_delay_s=self.longest_delay_s,
+            restarts=restarts + 1,
+            best_step=max(step, self.best_step),
+        )
+
+    def delay_s(self, *, chance: float) -> float:
+        """How long the next attempt waits, uncharged; `chance` is 0..1 and decides the jitter."""
+        delay_s = min(self.longest_delay_s, self.first_delay_s * 2.0 ** (self.restarts - 1))
+        return delay_s * (1 + JITTER * (2 * chance - 1))
