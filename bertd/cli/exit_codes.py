@@ -30,5 +30,5 @@ INTERRUPTED = 130
 
 def epilog() -> str:
     """The table under `bertd --help`."""
-    # Typer keeps a line break only where there are two.
-    return "\n\n".join(["Exit status", *(f"{code:>4}  {meaning}" for code, meaning in MEANINGS.items())])
+    # \b is Click's mark for a paragraph whose lines stay as they are.
+    return "\n".join(["\b", "Exit status", *(f"{code:>4}  {meaning}" for code, meaning in MEANINGS.items())])
