@@ -1,0 +1,105 @@
+"""How the Run screen shares its lines among its panels, at any size.
+
+Each panel first gets what it needs to say anything; the lines that are left are given out in the order of `_WISHES`,
+which is the order in which a researcher looks. So the plan is a pure function of the size and of how many devices
+and jobs there are, and nothing on the screen moves unless one of these does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tui.panels.budget import BIG_HEIGHT
+
+WIDE = 100
+"""From here on, figures and devices stand beside queue and events."""
+HUGE = 160
+"""From here on, small charts stand beside the loss."""
+_LOSS = "loss"
+
+
+@dataclass(frozen=True)
+class Content:
+    """What there is to show."""
+
+    num_devices: int
+    num_jobs: int
+
+
+@dataclass
+class _Column:
+    """Panels one below the other, with the lines each has so far."""
+
+    heights: dict[str, int]
+    left: int
+    """Lines not given out yet."""
+    given: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, height in self.heights.items():
+            self.given[name] = min(height, self.left)
+            self.left -= self.given[name]
+
+    def grow(self, name: str, height: int) -> None:
+        """Raise a panel to `height`, or not at all where the lines do not suffice."""
+        more = height - self.given[name]
+        if 0 < more <= self.left:
+            self.given[name] += more
+            self.left -= more
+
+    def grow_to_fit(self, name: str, height: int) -> None:
+        """Raise a panel towards `height` as far as the lines go."""
+        self.grow(name, self.given[name] + min(self.left, max(0, height - self.given[name])))
+
+
+def arrange(width: int, height: int, content: Content) -> dict[str, int]:
+    """Lines of each panel by name: header, budget, loss, speed, devices, queue, events, footer; 0 hides it."""
+    return _wide(height, content) if width >= WIDE else _narrow(width, height, content)
+
+
+def _narrow(width: int, height: int, content: Content) -> dict[str, int]:
+    """Everything in one column."""
+    first = {"header": 1, "footer": 1, "budget": 2, _LOSS: 6, "speed": 2, "queue": 2, "devices": 2, "events": 2}
+    column = _Column(first, height)
+    halves = -(-content.num_devices // 2)
+    column.grow("speed", 3 if width < 80 else 2)
+    column.grow(_LOSS, 7)
+    column.grow("devices", 1 + halves)
+    column.grow("events", 3)
+    column.grow_to_fit("queue", 1 + min(3, content.num_jobs))
+    column.grow_to_fit(_LOSS, 10)
+    column.grow("devices", 1 + content.num_devices)
+    column.grow("speed", 4)
+    column.grow_to_fit("queue", 1 + min(6, content.num_jobs))
+    column.grow_to_fit("events", 6)
+    column.grow("budget", BIG_HEIGHT)
+    column.grow_to_fit(_LOSS, 20)
+    column.grow_to_fit("queue", 1 + content.num_jobs)
+    column.grow_to_fit("events", 12)
+    column.grow_to_fit(_LOSS, height)
+    return column.given
+
+
+def _wide(height: int, content: Content) -> dict[str, int]:
+    """Budget and curves across the screen, the rest below in two columns."""
+    top = _Column({"header": 1, "footer": 1, "budget": 2, _LOSS: 8, "bottom": 8}, height)
+    devices = 1 + content.num_devices
+    top.grow_to_fit("bottom", min(devices + 5, height // 2))
+    top.grow("budget", BIG_HEIGHT + 1)
+    top.grow_to_fit(_LOSS, 14)
+    top.grow_to_fit("bottom", devices + 7)
+    top.grow_to_fit(_LOSS, 3 * height // 5)
+    top.grow_to_fit("bottom", devices + 9)
+    top.grow_to_fit(_LOSS, height)
+    bottom = top.given.pop("bottom")
+    left = _Column({"speed": 4, "devices": 2}, bottom)
+    left.grow("devices", 1 + -(-content.num_devices // 2))
+    left.grow("speed", 5)
+    left.grow("devices", devices)
+    left.grow_to_fit("speed", bottom)
+    right = _Column({"queue": 2, "events": 2}, bottom)
+    right.grow("queue", 1 + min(3, content.num_jobs))
+    right.grow("events", 5)
+    right.grow_to_fit("queue", 1 + min(content.num_jobs, bottom // 2))
+    right.grow_to_fit("events", bottom)
+    return top.given | left.given | right.given

@@ -1,0 +1,104 @@
+"""The signs the dashboard draws with: Unicode of one cell each, or ASCII for terminals that lack them.
+
+No emoji and nothing double-width. A job's state is always its sign and its word: never a colour alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bertd.records import JobState
+from tui.lines import Role
+
+
+@dataclass(frozen=True)
+class Glyphs:
+    """One set of signs."""
+
+    states: dict[JobState, str]
+    rule: str
+    bar_full: str
+    bar_half: str
+    bar_empty: str
+    dot: str
+    """Between two facts."""
+    axis: str
+    tick: str
+    dash: str
+    """Where there is no value."""
+    cross: str
+    live: str
+    legend: str
+    is_braille: bool
+    """Curves are drawn with 2 x 4 dots a cell, else with one letter a cell."""
+
+
+UNICODE = Glyphs(
+    states={
+        JobState.QUEUED: "○",
+        JobState.HELD: "◇",
+        JobState.STARTING: "◔",
+        JobState.RUNNING: "●",
+        JobState.PAUSING: "◑",
+        JobState.PAUSED: "‖",
+        JobState.STOPPING: "◕",
+        JobState.DONE: "✓",
+        JobState.FAILED: "✗",
+        JobState.CANCELLED: "–",
+        JobState.LOST: "?",
+    },
+    rule="─",
+    bar_full="━",
+    bar_half="╸",
+    bar_empty="─",
+    dot=" · ",
+    axis="│",
+    tick="┤",
+    dash="–",
+    cross="✗",
+    live="●",
+    legend="━━",
+    is_braille=True,
+)
+
+ASCII = Glyphs(
+    states={
+        JobState.QUEUED: "o",
+        JobState.HELD: "#",
+        JobState.STARTING: ">",
+        JobState.RUNNING: "*",
+        JobState.PAUSING: "<",
+        JobState.PAUSED: "=",
+        JobState.STOPPING: "<",
+        JobState.DONE: "+",
+        JobState.FAILED: "x",
+        JobState.CANCELLED: "-",
+        JobState.LOST: "?",
+    },
+    rule="-",
+    bar_full="#",
+    bar_half="#",
+    bar_empty=".",
+    dot=" | ",
+    axis="|",
+    tick="+",
+    dash="-",
+    cross="x",
+    live="*",
+    legend="",
+    is_braille=False,
+)
+
+_ROLES = {
+    JobState.RUNNING: Role.GOOD,
+    JobState.DONE: Role.GOOD,
+    JobState.FAILED: Role.BAD,
+    JobState.LOST: Role.BAD,
+    JobState.CANCELLED: Role.MUTED,
+    JobState.QUEUED: Role.MUTED,
+}
+
+
+def state_role(state: JobState) -> Role:
+    """How a state is told apart at a glance, besides its sign and word."""
+    return _ROLES.get(state, Role.WAITING)

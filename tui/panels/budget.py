@@ -1,0 +1,85 @@
+"""How much of the budget is left, and when and where it will end."""
+
+from __future__ import annotations
+
+from bertd.records import BudgetUnit, JobState, RunView
+from bertd.run.durations import format_duration
+from tui.lines import Line, Role, ends, joined, line
+from tui.look import Look
+from tui.panels.bars import bar
+from tui.panels.digits import digits
+from tui.quantities import clock_near, count, granted, percent, short_count
+from tui.snapshot import Snapshot
+
+BIG_HEIGHT = 3
+
+
+def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
+    run = snapshot.run
+    if run is None:
+        return []
+    ending, doing = _ending(run, snapshot.now, look), _doing(run, look)
+    share = line((percent(run.budget.progress), Role.STRONG))
+    if height < BIG_HEIGHT:
+        left = line((_remaining(run), Role.STRONG), " left ")
+        share = joined([share, line((f"of {granted(run.budget.unit, run.budget.amount)}", Role.MUTED))], separator=" ")
+        room = width - left.width - share.width - 2
+        first = left + line(" ", *bar(run.budget.progress, width=max(4, room), glyphs=look.glyphs), " ") + share
+        return [first.fit(width), ends(ending, doing, width=width)][:height]
+    figures = digits(_stopwatch(run), glyphs=look.glyphs)
+    room = width - figures[0].width - 3
+    caption = f"left of {granted(run.budget.unit, run.budget.amount)}{_clock_name(run)}"
+    beside = [
+        ends(line((caption, Role.MUTED)), share, width=room),
+        line(*bar(run.budget.progress, width=room, glyphs=look.glyphs)),
+        ends(ending, doing, width=room),
+    ]
+    return [figure + line("   ") + text for figure, text in zip(figures, beside, strict=True)]
+
+
+def _clock_name(run: RunView) -> str:
+    return " of charged time" if run.budget.unit is BudgetUnit.HOURS else ""
+
+
+def _remaining(run: RunView) -> str:
+    budget = run.budget
+    if budget.remaining_s is not None:
+        about = "" if budget.unit in (BudgetUnit.HOURS, BudgetUnit.GPU_HOURS) else "about "
+        return about + format_duration(budget.remaining_s)
+    return granted(budget.unit, budget.amount - budget.spent)
+
+
+def _stopwatch(run: RunView) -> str:
+    """What is left as digits: 13:59:12, or the share where no time is known."""
+    if run.budget.remaining_s is None:
+        return f"{100 * (1 - run.budget.progress):.0f}"
+    whole = max(0, round(run.budget.remaining_s))
+    hours, rest = divmod(whole, 3600)
+    minutes, seconds = divmod(rest, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes:02d}:{seconds:02d}"
+
+
+def _ending(run: RunView, now: float, look: Look) -> Line:
+    """When it ends, or how it stands where the clock does not run."""
+    if run.end is not None:
+        export = f"{look.glyphs.dot}exported as {run.end.export}" if run.end.export else ""
+        return line((f"ended: {run.end.reason} at step {count(run.end.step)}{export}", Role.TEXT))
+    step = f"at step {count(run.budget.projected_step)}" if run.budget.projected_step is not None else ""
+    if run.state is not JobState.RUNNING:
+        return line((run.reason or str(run.state), Role.WAITING))
+    if run.budget.remaining_s is None:
+        return line(("no speed yet, so no end is projected", Role.MUTED))
+    when = clock_near(now + run.budget.remaining_s, now=now)
+    return line(("ends ", Role.MUTED), when, " ", step, (", projected", Role.MUTED))
+
+
+def _doing(run: RunView, look: Look) -> Line:
+    """How far it is, in steps, sequences and epochs."""
+    if run.step is None:
+        return Line()
+    parts = [line(("step ", Role.MUTED), count(run.step.step))]
+    parts.append(line(short_count(run.step.sequences), (" sequences", Role.MUTED)))
+    if run.start is not None and run.start.train_sequences:
+        epochs = run.step.sequences / run.start.train_sequences
+        parts.append(line(f"{epochs:.2f}", (" epochs", Role.MUTED)))
+    return joined(parts, separator=look.glyphs.dot)

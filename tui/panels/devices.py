@@ -1,0 +1,111 @@
+"""A row per device; two to a line, or a strip of bars, where there is less room."""
+
+from __future__ import annotations
+
+from bertd.records import DeviceView, JobView
+from tui.lines import Line, Role, Span, cell, heading, line
+from tui.look import Look
+from tui.panels.bars import bar
+from tui.quantities import gibibytes
+from tui.snapshot import Snapshot
+
+_NARROW = 44
+"""Cells a row needs at least, with utilization, memory and temperature."""
+
+
+def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
+    status = snapshot.status
+    if status is None or not status.devices or height < 1:
+        return []
+    devices, jobs = status.devices, status.jobs
+    title = heading("Devices", _summary(devices, look), width=width, rule=look.glyphs.rule)
+    rows = height - 1
+    if len(devices) <= rows:
+        return [title, *(_row(device, index, jobs, look, width) for index, device in enumerate(devices))]
+    columns = min(len(devices), width // (_NARROW - 6))
+    if columns >= 2 and -(-len(devices) // columns) <= rows:
+        return [title, *_grid(devices, jobs, look, width, columns)]
+    return [title, *_strip(devices, look, width)][:height]
+
+
+def _summary(devices: list[DeviceView], look: Look) -> Line:
+    """The common name and the power that is drawn altogether."""
+    names = sorted({device.name for device in devices})
+    power = [device.power_w for device in devices if device.power_w is not None]
+    count = f"{len(devices)} x " if len(devices) > 1 else ""
+    text = f"{count}{names[0]}" if len(names) == 1 else f"{len(devices)} devices"
+    return line((text, Role.MUTED), (f"{look.glyphs.dot}{sum(power):,.0f} W" if power else "", Role.MUTED))
+
+
+def _row(device: DeviceView, index: int, jobs: list[JobView], look: Look, width: int) -> Line:
+    """Utilization, memory, power, temperature, owner: as many of them as there is room for."""
+    share = device.utilization
+    length = min(30, max(6, width - 52))
+    spans: list[Span] = [cell(_label(device, index), 4, Role.MUTED)]
+    spans += bar(share or 0.0, width=length, glyphs=look.glyphs)
+    spans += [Span(" "), cell(_percent(share, look), 5, Role.STRONG, right=True), Span("  ")]
+    spans += [cell(_memory(device, look), 15, right=True), Span("  ")]
+    spans += [cell(_unit(device.power_w, "W", look), 6, right=True), Span("  ")]
+    spans += [cell(_unit(device.temperature_c, "°C", look), 5, right=True), Span("  ")]
+    spans += _owner(device, jobs)
+    return Line(tuple(spans)).fit(width)
+
+
+def _grid(devices: list[DeviceView], jobs: list[JobView], look: Look, width: int, columns: int) -> list[Line]:
+    """Several devices to a line, counted down the columns."""
+    rows = -(-len(devices) // columns)
+    room = width // columns
+    lines = []
+    for row in range(rows):
+        spans: list[Span] = []
+        for index in range(row, len(devices), rows):
+            spans += _short_row(devices[index], index, jobs, look, room).spans
+        lines.append(Line(tuple(spans)).fit(width))
+    return lines
+
+
+def _short_row(device: DeviceView, index: int, jobs: list[JobView], look: Look, room: int) -> Line:
+    length = max(4, room - 32)
+    spans: list[Span] = [cell(_label(device, index), 4, Role.MUTED)]
+    spans += bar(device.utilization or 0.0, width=length, glyphs=look.glyphs)
+    spans += [cell(_percent(device.utilization, look), 5, Role.STRONG, right=True)]
+    used = gibibytes(device.memory_used_bytes) if device.memory_used_bytes is not None else look.glyphs.dash
+    spans += [cell(f"{used} GiB", 10, right=True), cell(_unit(device.temperature_c, "°C", look), 6, right=True)]
+    owner = f" #{device.job_id}" if device.job_id is not None else ""
+    return Line((*spans, Span(owner, Role.MUTED))).fit(room)
+
+
+def _strip(devices: list[DeviceView], look: Look, width: int) -> list[Line]:
+    """All devices in one line: number and utilization."""
+    room = max(5, width // len(devices))
+    spans: list[Span] = []
+    for index, device in enumerate(devices):
+        text = line((f"{index}:", Role.MUTED), (_percent(device.utilization, look, unit="%"), Role.STRONG))
+        spans += text.fit(room).spans
+    return [Line(tuple(spans)).fit(width)]
+
+
+def _label(device: DeviceView, index: int) -> str:
+    return "cpu" if device.kind == "cpu" else f"{index}"
+
+
+def _percent(share: float | None, look: Look, *, unit: str = " %") -> str:
+    return look.glyphs.dash if share is None else f"{100 * share:.0f}{unit}"
+
+
+def _memory(device: DeviceView, look: Look) -> str:
+    if device.memory_used_bytes is None or device.memory_total_bytes is None:
+        return look.glyphs.dash
+    total = device.memory_total_bytes / (1 << 30)
+    return f"{gibibytes(device.memory_used_bytes)} / {total:.0f} GiB"
+
+
+def _unit(value: float | None, unit: str, look: Look) -> str:
+    return look.glyphs.dash if value is None else f"{value:.0f} {unit}"
+
+
+def _owner(device: DeviceView, jobs: list[JobView]) -> tuple[Span, ...]:
+    if device.job_id is None:
+        return (Span("free", Role.FAINT),)
+    name = next((job.name for job in jobs if job.id == device.job_id), "")
+    return (Span(f"#{device.job_id} ", Role.MUTED), Span(name, Role.MUTED))

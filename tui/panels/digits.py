@@ -1,0 +1,28 @@
+"""Figures three lines tall, for what should be read from across the room."""
+
+from __future__ import annotations
+
+from tui.glyphs import Glyphs
+from tui.lines import Line, Role, line
+
+_BIG = {
+    "0": ("┏━┓", "┃ ┃", "┗━┛"),
+    "1": ("╺┓ ", " ┃ ", "╺┻╸"),
+    "2": ("╺━┓", "┏━┛", "┗━╸"),
+    "3": ("╺━┓", " ━┫", "╺━┛"),
+    "4": ("╻ ╻", "┗━┫", "  ╹"),
+    "5": ("┏━╸", "┗━┓", "╺━┛"),
+    "6": ("┏━╸", "┣━┓", "┗━┛"),
+    "7": ("╺━┓", "  ┃", "  ╹"),
+    "8": ("┏━┓", "┣━┫", "┗━┛"),
+    "9": ("┏━┓", "┗━┫", "╺━┛"),
+    ":": (" ", ":", " "),
+}
+
+
+def digits(text: str, *, glyphs: Glyphs) -> list[Line]:
+    """Three lines; where there are no box-drawing signs, the text stands in the middle one."""
+    if not glyphs.is_braille:
+        return [line(" " * len(text)), line((text, Role.STRONG)), line(" " * len(text))]
+    rows = zip(*(_BIG[sign] for sign in text), strict=True)
+    return [line(("".join(row), Role.STRONG)) for row in rows]

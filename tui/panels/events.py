@@ -1,0 +1,34 @@
+"""What happened last, newest at the bottom."""
+
+from __future__ import annotations
+
+from bertd.records import EventView
+from tui.lines import Line, Role, Span, cell, heading, line
+from tui.look import Look
+from tui.quantities import clock
+from tui.snapshot import Snapshot
+
+_QUIET = {"step"}
+"""Too many to be news."""
+_BAD = {"alert", "restart"}
+
+
+def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
+    title = heading("Events", Line(), width=width, rule=look.glyphs.rule)
+    rows = height - 1
+    news = [event for event in snapshot.events if event.type not in _QUIET]
+    shown = news[-rows:] if rows > 0 else []
+    if not shown:
+        return [title, line(("nothing yet", Role.MUTED))][:height]
+    return [title, *(_row(event, look, width) for event in shown)][:height]
+
+
+def _row(event: EventView, look: Look, width: int) -> Line:
+    role = Role.BAD if event.type in _BAD else Role.TEXT
+    spans: list[Span] = [
+        Span(f"{clock(event.t)}  ", Role.MUTED),
+        cell(event.type, 11, role if role is Role.BAD else Role.MUTED),
+        cell(f"#{event.job_id}" if event.job_id is not None else "", 5, Role.MUTED),
+        Span(event.text, role),
+    ]
+    return Line(tuple(spans)).fit(width)

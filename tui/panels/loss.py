@@ -1,0 +1,88 @@
+"""Training and validation loss over the budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from bertd.records import RunView, SeriesView
+from tui.lines import Line, Role, heading, joined, line
+from tui.look import Look
+from tui.plot import Curve, Plot
+from tui.quantities import loss
+from tui.snapshot import Snapshot
+from tui.ticks import Scale, linear_scale, log_scale
+
+_SPANS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Shares of the budget that the x axis may end at."""
+_EARLY = 0.1
+"""Share of what is seen that may run out of the top, so that a steep start does not flatten the rest."""
+
+Points = Sequence[tuple[float, float]]
+
+
+def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
+    run = snapshot.run
+    title = heading("Loss", _newest(run, look) if run else Line(), width=width, rule=look.glyphs.rule)
+    train, validation = curve_points(snapshot.series, "loss"), curve_points(snapshot.series, "validation")
+    if not train and not validation:
+        text = "No step yet." if run else ""
+        return [title, *([line((text, Role.MUTED))] if text else [])][:height]
+    plot = Plot(
+        curves=[
+            Curve(train, Role.TRAIN, letter=".", is_light=not look.has_color),
+            Curve(validation, Role.VALIDATION, letter="o"),
+        ],
+        x=budget_scale(train or validation, look),
+        y=_loss_scale(train, validation, look),
+        x_label=_share_label,
+        x_ticks=budget_ticks(budget_scale(train or validation, look), width),
+    )
+    return [title, *plot.draw(width=width, height=height - 1, glyphs=look.glyphs)]
+
+
+def curve_points(series: SeriesView | None, column: str) -> Points:
+    """A curve's points, none where there is no such curve."""
+    return series.columns.get(column, []) if series else []
+
+
+def budget_scale(points: Points, look: Look) -> Scale:
+    """The whole budget, or the smallest round share of it that holds what is spent."""
+    spent = points[-1][0] if points else 0.0
+    return Scale(0.0, 1.0 if look.whole_budget else next((end for end in _SPANS if spent <= end), 1.0))
+
+
+def budget_ticks(x: Scale, width: int) -> list[float]:
+    """Round shares of the budget, as many as there is room for."""
+    return x.ticks(max(2, min(10, width // 12)))
+
+
+def _share_label(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def _loss_scale(train: Points, validation: Points, look: Look) -> Scale:
+    settled = [y for x, y in train if math.isfinite(y) and x >= _EARLY * train[-1][0]]
+    values = [y for _, y in train if math.isfinite(y)]
+    if settled and max(values) - min(settled) > 4 * (max(settled) - min(settled)):
+        values = settled
+    values += [y for _, y in validation[-1:] if math.isfinite(y)]
+    return log_scale(values) if look.log_y else linear_scale(values)
+
+
+def _newest(run: RunView, look: Look) -> Line:
+    """The legend, with the newest value of each curve."""
+    parts: list[Line] = []
+    legend = look.glyphs.legend
+    if run.step is not None:
+        sign = [(f"{legend} ", Role.TRAIN)] if legend else [(". ", Role.TRAIN)]
+        parts.append(line(*sign, ("train ", Role.MUTED), loss(run.step.loss)))
+    if run.validation is not None:
+        sign = [(f"{legend} ", Role.VALIDATION)] if legend else [("o ", Role.VALIDATION)]
+        best = run.best_validation
+        tail = f" best {loss(best)}" if best is not None and best < run.validation.loss else ""
+        parts.append(
+            line(*sign, ("validation ", Role.MUTED), (loss(run.validation.loss), Role.STRONG), (tail, Role.MUTED))
+        )
+    parts.append(line(("log", Role.MUTED)) if look.log_y else Line())
+    return joined(parts, separator="   ")

@@ -1,0 +1,97 @@
+"""How fast it goes and how it is driven: the figures beside the curves."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from bertd.records import RunView
+from bertd.run.durations import format_duration
+from tui.lines import Line, Role, Span, cell, heading, line
+from tui.look import Look
+from tui.quantities import percent, rate, short_count, significant, size
+from tui.snapshot import Snapshot
+
+_COLUMN = 26
+"""Cells of one label with its figure."""
+_LABEL = 14
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One label with its value."""
+
+    label: str
+    value: str
+    role: Role = Role.STRONG
+    note: str = ""
+
+
+def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
+    run = snapshot.run
+    if run is None:
+        return []
+    title = [heading("Speed", Line(), width=width, rule=look.glyphs.rule)] if height > 3 else []
+    columns = max(1, width // _COLUMN)
+    rows = height - len(title)
+    shown = figures(run, snapshot.now, look)[: rows * columns]
+    room = width // columns
+    lines = []
+    for row in range(0, len(shown), columns):
+        spans: list[Span] = []
+        for figure in shown[row : row + columns]:
+            spans.extend(_cells(figure, room))
+        lines.append(Line(tuple(spans)).fit(width))
+    return [*title, *lines]
+
+
+def _cells(figure: Figure, room: int) -> tuple[Span, ...]:
+    text, space = line((figure.value, figure.role)), room - _LABEL - 1
+    if figure.note and text.width + 1 + len(figure.note) <= space:
+        text += line((f" {figure.note}", Role.MUTED))
+    return (cell(figure.label, _LABEL, Role.MUTED), *text.fit(space).spans, Span(" "))
+
+
+def figures(run: RunView, now: float, look: Look) -> list[Figure]:
+    """All figures, the most asked for first."""
+    step, dash = run.step, look.glyphs.dash
+    if step is None:
+        speed = [Figure(label, dash, Role.MUTED) for label in ("sequences/s", "tokens/s", "learning rate", "grad norm")]
+        speed.append(Figure("data wait", dash, Role.MUTED))
+    else:
+        speed = [
+            Figure("sequences/s", short_count(step.sequences_per_s)),
+            Figure("tokens/s", short_count(step.tokens_per_s)),
+            Figure("learning rate", rate(step.lr)),
+            Figure("grad norm", significant(step.grad_norm), _norm_role(step.grad_norm)),
+            Figure("data wait", percent(step.data_wait), Role.WAITING if step.data_wait > 0.05 else Role.STRONG),
+        ]
+    return [*speed, _checkpoint(run, now, look), *_extras(run)]
+
+
+def _norm_role(norm: float) -> Role:
+    return Role.STRONG if math.isfinite(norm) else Role.BAD
+
+
+def _checkpoint(run: RunView, now: float, look: Look) -> Figure:
+    saved = run.checkpoint
+    if saved is None:
+        return Figure("checkpoint", "none yet", Role.MUTED)
+    return Figure("checkpoint", f"{format_duration(now - saved.t)} ago", note=size(saved.size_bytes))
+
+
+def _extras(run: RunView) -> list[Figure]:
+    found: list[Figure] = []
+    step, start = run.step, run.start
+    if step is not None and step.mfu is not None:
+        found.append(Figure("MFU", percent(step.mfu)))
+    if run.restarts:
+        found.append(Figure("restarts", f"{run.restarts}", Role.WAITING, note=f"{run.steps_lost} steps lost"))
+    if start is not None:
+        found.append(Figure("kernels", start.kernels, note=start.precision))
+        found.append(Figure("ranks", f"{start.world_size}", note=f"on {start.device}, micro-batch {start.micro_batch}"))
+    if step is not None and step.memory_bytes is not None:
+        found.append(Figure("rank memory", size(step.memory_bytes)))
+    if step is not None and step.loss_scale is not None:
+        found.append(Figure("loss scale", short_count(step.loss_scale), note=f"{step.skipped_steps} skipped"))
+    return found

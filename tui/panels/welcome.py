@@ -1,0 +1,25 @@
+"""What stands in place of a run while there is none."""
+
+from __future__ import annotations
+
+from tui.lines import Line, Role, line
+from tui.look import Look
+from tui.snapshot import LinkState, Snapshot
+
+
+def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
+    link = snapshot.link
+    if snapshot.status is None:
+        if link.state is LinkState.CONNECTING and not link.problem:
+            return [line(("Connecting to the daemon.", Role.MUTED))]
+        return [
+            line(("No daemon yet.", Role.STRONG)),
+            line((link.problem, Role.TEXT)),
+            line(),
+            line(("This screen connects by itself as soon as there is one.", Role.MUTED)),
+            line(("To look around without one: ", Role.MUTED), "bert-tui --demo"),
+        ][:height]
+    return [
+        line(("No run yet.", Role.STRONG)),
+        line(("Start one: ", Role.MUTED), "bertd submit demo"),
+    ][:height]

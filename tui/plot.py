@@ -1,0 +1,160 @@
+"""Curves as lines of text: braille dots, two across and four down in a cell, or one letter a cell in ASCII.
+
+Each curve becomes, per column of dots, the span from its lowest to its highest point there, joined to its neighbour
+columns. So a spike of one step shows at any width, and the cost is that of the columns, not of the points. A NaN
+lifts the pen. A later curve lies over an earlier one: a cell belongs to one curve and has one colour.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tui.glyphs import Glyphs
+from tui.lines import Line, Role, Span
+from tui.ticks import Scale, labels
+
+_BRAILLE = 0x2800
+_DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
+"""Bit of each dot in a braille cell: column, then row from the top."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points in order of x; NaN as y is a gap."""
+
+    points: Sequence[tuple[float, float]]
+    role: Role
+    letter: str = "*"
+    """What draws it where there is no braille."""
+    is_light: bool = False
+    """Drawn with every other dot, to stand back where colours cannot tell curves apart."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Curves over their axes."""
+
+    curves: Sequence[Curve]
+    x: Scale
+    y: Scale
+    x_label: Callable[[float], str]
+    x_ticks: Sequence[float]
+    y_label: Callable[[list[float]], list[str]] = labels
+    marks: Sequence[tuple[float, str, Role]] = ()
+    """x, sign and role of what is pointed out on the x axis."""
+
+    def draw(self, *, width: int, height: int, glyphs: Glyphs) -> list[Line]:
+        """`height` lines of `width` cells, the last one the x axis; nothing where there is no room."""
+        rows = height - 1
+        ticks = [tick for tick in self.y.ticks(max(2, rows * 2 // 5)) if 0 <= self.y.share(tick) <= 1]
+        names = self.y_label(ticks)
+        gutter = max((len(name) for name in names), default=0) + 2
+        columns = width - gutter
+        if rows < 2 or columns < 8:
+            return []
+        at_row = {_row(self.y.share(tick), rows): name for tick, name in zip(ticks, names, strict=True)}
+        cells = self._cells(columns, rows, glyphs)
+        lines = [
+            Line((*_y_axis(at_row.get(row), gutter, glyphs), *_spans(cells[row]))) for row in range(rows)
+        ]
+        return [*lines, Line((Span(" " * gutter), *self._x_axis(columns)))]
+
+    def _cells(self, columns: int, rows: int, glyphs: Glyphs) -> list[list[tuple[str, Role]]]:
+        cells = [[(" ", Role.TEXT)] * columns for _ in range(rows)]
+        across, down = (2, 4) if glyphs.is_braille else (1, 1)
+        for curve in self.curves:
+            bits = self._bits(curve, columns * across, rows * down)
+            for (column, row), pattern in _by_cell(bits, across, down, is_light=curve.is_light).items():
+                sign = chr(_BRAILLE + pattern) if glyphs.is_braille else curve.letter
+                cells[row][column] = (sign, curve.role)
+        return cells
+
+    def _bits(self, curve: Curve, width: int, height: int) -> dict[int, tuple[int, int]]:
+        """Per column of dots, the first and last row of dots that the curve passes."""
+        spans: dict[int, tuple[int, int]] = {}
+        before: tuple[float, float] | None = None
+        for x, y in curve.points:
+            share_x, share_y = self.x.share(x), self.y.share(y)
+            if not (math.isfinite(share_x) and math.isfinite(share_y)):
+                before = None
+                continue
+            here = (share_x * (width - 1), (1 - share_y) * (height - 1))
+            _draw_stroke(spans, before or here, here, width)
+            before = here
+        return {column: rows for column, span in spans.items() if (rows := _clip(span, height)) is not None}
+
+    def _x_axis(self, columns: int) -> list[Span]:
+        text = [" "] * columns
+        roles = [Role.MUTED] * columns
+        free_from = 0
+        for tick in self.x_ticks:
+            name = self.x_label(tick)
+            at = round(self.x.share(tick) * (columns - 1))
+            start = min(max(0, at - len(name) // 2), columns - len(name))
+            if start < free_from or not 0 <= at < columns:
+                continue
+            text[start : start + len(name)] = name
+            free_from = start + len(name) + 2
+        for x, sign, role in self.marks:
+            at = round(self.x.share(x) * (columns - 1))
+            if 0 <= at < columns and text[at] == " ":
+                text[at], roles[at] = sign, role
+        return _spans(list(zip(text, roles, strict=True)))
+
+
+def _row(share: float, rows: int) -> int:
+    """Row of text of a share of the height, from the top."""
+    return min(rows - 1, max(0, int((1 - share) * rows)))
+
+
+def _y_axis(name: str | None, gutter: int, glyphs: Glyphs) -> tuple[Span, Span]:
+    if name is None:
+        return Span(" " * (gutter - 1)), Span(glyphs.axis, Role.FAINT)
+    return Span(f"{name:>{gutter - 2}} ", Role.MUTED), Span(glyphs.tick, Role.FAINT)
+
+
+def _draw_stroke(
+    spans: dict[int, tuple[int, int]], start: tuple[float, float], end: tuple[float, float], width: int
+) -> None:
+    """Widen the span of each column that the stroke crosses, up to half-way into its neighbours."""
+    (x0, y0), (x1, y1) = start, end
+    first, last = max(0, round(x0)), min(width - 1, round(x1))
+    slope = (y1 - y0) / (x1 - x0) if x1 > x0 else 0.0
+    for column in range(first, last + 1):
+        near, far = max(x0, column - 0.5), min(x1, column + 0.5)
+        near_y, far_y = (y0 + slope * (near - x0), y0 + slope * (far - x0)) if x1 > x0 else (y0, y1)
+        low, high = sorted((round(near_y), round(far_y)))
+        known = spans.get(column)
+        spans[column] = (low, high) if known is None else (min(known[0], low), max(known[1], high))
+
+
+def _clip(span: tuple[int, int], height: int) -> tuple[int, int] | None:
+    low, high = max(0, span[0]), min(height - 1, span[1])
+    return (low, high) if low <= high else None
+
+
+def _by_cell(
+    bits: dict[int, tuple[int, int]], across: int, down: int, *, is_light: bool
+) -> dict[tuple[int, int], int]:
+    """Braille patterns by column and row of text."""
+    cells: dict[tuple[int, int], int] = {}
+    for column, (low, high) in bits.items():
+        for row in range(low, high + 1):
+            if is_light and (column + row) % 2:
+                continue
+            where = (column // across, row // down)
+            cells[where] = cells.get(where, 0) | _DOTS[column % across][row % down]
+    return cells
+
+
+def _spans(cells: list[tuple[str, Role]]) -> list[Span]:
+    """Neighbours of one role become one span."""
+    spans: list[Span] = []
+    for sign, role in cells:
+        if spans and spans[-1].role is role:
+            spans[-1] = Span(spans[-1].text + sign, role)
+        else:
+            spans.append(Span(sign, role))
+    return spans

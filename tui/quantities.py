@@ -1,0 +1,94 @@
+"""Numbers as people read them: aligned, short, with their unit."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+
+from bertd.records import BudgetUnit
+from bertd.run.durations import format_duration
+
+_GIB = float(1 << 30)
+
+
+def count(number: float) -> str:
+    """`23,842`."""
+    return f"{number:,.0f}"
+
+
+def short_count(number: float) -> str:
+    """Four characters that matter: `812`, `52.8k`, `40.7M`, `1.36G`."""
+    if not math.isfinite(number):
+        return str(number)
+    for bound, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(number) >= bound:
+            scaled = number / (1e3 if unit == "k" else bound)
+            return f"{scaled:.{1 if scaled >= 10 else 2}f}{unit}"
+    if abs(number) >= 100 or number == int(number):
+        return f"{number:,.0f}"
+    return f"{number:.1f}"
+
+
+def percent(share: float, *, decimals: int = 1) -> str:
+    """`41.7 %`; never 100 % before it is all."""
+    shown = 100 * share
+    if share < 1:
+        shown = min(shown, 100 - 10**-decimals)
+    return f"{shown:.{decimals}f} %"
+
+
+def loss(value: float) -> str:
+    """Nats with three decimals, the ones that two runs differ in."""
+    return f"{value:.3f}"
+
+
+def rate(lr: float) -> str:
+    """A learning rate: `1.23e-3`, and plainly 0."""
+    if lr == 0:
+        return "0"
+    mantissa, exponent = f"{lr:.2e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def significant(value: float) -> str:
+    """Three significant digits: `0.83`, `12.4`, `1.2e+5`."""
+    return f"{value:.3g}"
+
+
+def gibibytes(num_bytes: float) -> str:
+    """`64.2`, in GiB, as nvidia-smi counts."""
+    return f"{num_bytes / _GIB:.1f}"
+
+
+def size(num_bytes: float) -> str:
+    """`58 MiB`, `3.9 GiB`."""
+    mib = num_bytes / (1 << 20)
+    return f"{mib:.0f} MiB" if mib < 1000 else f"{mib / 1024:.1f} GiB"
+
+
+def clock(t: float) -> str:
+    """Local time of day."""
+    return f"{datetime.fromtimestamp(t):%H:%M:%S}"
+
+
+def clock_near(t: float, *, now: float) -> str:
+    """Local time of day, with the weekday or the date where it is another day's; to the second only when near."""
+    then, today = datetime.fromtimestamp(t), datetime.fromtimestamp(now)
+    time_of_day = f"{then:%H:%M:%S}" if abs(t - now) < 3600 else f"{then:%H:%M}"
+    days = (then.date() - today.date()).days
+    if days == 0:
+        return time_of_day
+    return f"{then:%a} {time_of_day}" if abs(days) < 7 else f"{then:%Y-%m-%d} {time_of_day}"
+
+
+def granted(unit: BudgetUnit, amount: float) -> str:
+    """A budget's whole: `24h 00m`, `192 GPU-hours`, `23,000 steps`."""
+    match unit:
+        case BudgetUnit.HOURS:
+            return format_duration(amount * 3600)
+        case BudgetUnit.GPU_HOURS:
+            return f"{short_count(amount)} GPU-hours"
+        case BudgetUnit.STEPS:
+            return f"{count(amount)} steps"
+        case BudgetUnit.SEQUENCES:
+            return f"{short_count(amount)} sequences"

@@ -1,0 +1,238 @@
+"""The simulated box: one pretraining at 41.7 % of its day on eight cards, and a queue behind it.
+
+Time comes in as `advance(now)`. What it says at a time depends on that time and on what was asked of it before,
+never on how often it was looked at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bertd.errors import TransitionError, UnknownJobError
+from bertd.records import EventView, JobKind, JobState, JobView, SubmitFinetune
+from tui.quantities import count, loss
+from tui.simulated.curves import VALIDATE_EVERY, validation_loss
+
+RUN_ID = "12-academic-large"
+JOB_ID = 12
+BUDGET_S = 24 * 3600.0
+STEPS_PER_S = 0.2663
+START_PROGRESS = 0.417
+CHECKPOINT_EVERY_S = 600.0
+_CHANGE_S = 25.0
+"""How long pausing, starting and stopping take."""
+_TRIAL_S = 900.0
+_MAX_EVENTS = 200
+
+_AFTER = {
+    JobState.PAUSING: (JobState.PAUSED, "paused by you; resume with p"),
+    JobState.STARTING: (JobState.RUNNING, "8 ranks are training"),
+    JobState.STOPPING: (JobState.DONE, "stopped by you; saved and exported"),
+}
+
+
+@dataclass
+class Box:
+    """The whole state; `epoch` is when the simulation begins."""
+
+    epoch: float
+    now: float = 0.0
+    charged_s: float = START_PROGRESS * BUDGET_S
+    saved_s: float = START_PROGRESS * BUDGET_S - 130.0
+    saved_t: float = 0.0
+    state: JobState = JobState.RUNNING
+    reason: str = "8 ranks are training"
+    changed_t: float = 0.0
+    jobs: list[JobView] = field(default_factory=list)
+    """All but the pretraining."""
+    events: list[EventView] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.now = self.changed_t = self.epoch
+        self.saved_t = self.epoch - 130.0
+        self._queue_up()
+        self._remember()
+
+    @property
+    def progress(self) -> float:
+        return min(1.0, self.charged_s / BUDGET_S)
+
+    @property
+    def step(self) -> int:
+        return int(self.charged_s * STEPS_PER_S)
+
+    @property
+    def is_over(self) -> bool:
+        return self.state is JobState.DONE
+
+    def advance(self, now: float) -> None:
+        """Let the time until `now` pass, event by event."""
+        while self.now < now:
+            until = min(now, self._next_change())
+            if self.state in (JobState.RUNNING, JobState.PAUSING):
+                self.charged_s = min(BUDGET_S, self.charged_s + until - self.now)
+            self.now = until
+            self._happen()
+
+    def act(self, verb: str, job_id: int) -> JobView:
+        """Do what a key asks.
+
+        Raises:
+            UnknownJobError: there is no such job.
+            TransitionError: the state does not allow it.
+        """
+        if job_id != JOB_ID:
+            return self._act_on_trial(verb, job_id)
+        allowed = {"pause": JobState.RUNNING, "checkpoint": JobState.RUNNING, "resume": JobState.PAUSED}
+        if self.is_over or (verb in allowed and self.state is not allowed[verb]):
+            raise TransitionError(f"job {JOB_ID} is {self.state}: cannot {verb} it")
+        match verb:
+            case "checkpoint":
+                self._save("command")
+            case "pause":
+                self._save("pause")
+                self._change(JobState.PAUSING, "saving before the pause")
+            case "resume":
+                self._change(JobState.STARTING, "loading the newest checkpoint")
+            case _:
+                self._save("stop")
+                self._change(JobState.STOPPING, "validating and exporting")
+        return self.pretraining()
+
+    def submit(self, asked: SubmitFinetune) -> JobView:
+        """Queue a finetuning."""
+        job = self._trial(max(job.id for job in [*self.jobs, self.pretraining()]) + 1, asked.task, JobState.QUEUED)
+        job = job.model_copy(update={"reason": f"waits for a device: job {JOB_ID} holds all 8", "created_t": self.now})
+        self.jobs.append(job)
+        self._tell("job", f"queued: finetune {asked.task}, lr {asked.lr:g}, {asked.epochs} epochs", job_id=job.id)
+        return job
+
+    def pretraining(self) -> JobView:
+        """The pretraining's row of the queue."""
+        has_devices = self.state not in (JobState.PAUSED, JobState.DONE)
+        return JobView(
+            id=JOB_ID,
+            kind=JobKind.PRETRAIN,
+            name="academic-large",
+            state=self.state,
+            reason=self.reason,
+            priority=0,
+            run_id=RUN_ID,
+            folder="/var/lib/bertd/runs/" + RUN_ID,
+            num_devices=8,
+            devices=[f"GPU-{index}" for index in range(8)] if has_devices else [],
+            owner_uid=1000,
+            created_t=self.epoch - 11 * 3600,
+            started_t=self.epoch - 10.8 * 3600,
+            ended_t=self.changed_t if self.is_over else None,
+            progress=self.progress,
+        )
+
+    def _act_on_trial(self, verb: str, job_id: int) -> JobView:
+        at = next((index for index, job in enumerate(self.jobs) if job.id == job_id), None)
+        if at is None:
+            raise UnknownJobError(f"no job {job_id}; `bertd jobs` lists them")
+        if verb != "stop" or self.jobs[at].ended_t is not None:
+            raise TransitionError(f"job {job_id} is a finetuning in state {self.jobs[at].state}: cannot {verb} it")
+        gone = {"state": JobState.CANCELLED, "reason": "cancelled by you", "ended_t": self.now, "devices": []}
+        self.jobs[at] = self.jobs[at].model_copy(update=gone)
+        self._tell("job", "cancelled by you", job_id=job_id)
+        return self.jobs[at]
+
+    def _next_change(self) -> float:
+        """When something will happen next, at the latest."""
+        if self.state in _AFTER:
+            return self.changed_t + _CHANGE_S
+        if self.state is JobState.RUNNING:
+            due = [BUDGET_S, *(_next(self.charged_s, every) for every in (CHECKPOINT_EVERY_S, _VALIDATE_EVERY_S))]
+            return self.now + min(due) - self.charged_s
+        return self.now + 3600.0
+
+    def _happen(self) -> None:
+        if self.state in _AFTER:
+            if self.now >= self.changed_t + _CHANGE_S:
+                self._change(*_AFTER[self.state])
+        elif self.state is JobState.RUNNING:
+            if _is_multiple(self.charged_s, CHECKPOINT_EVERY_S):
+                self._save("interval")
+            if _is_multiple(self.charged_s, _VALIDATE_EVERY_S):
+                self._tell("validation", f"step {count(self.step)}: loss {loss(validation_loss(self.progress))}")
+            if self.charged_s >= BUDGET_S:
+                self._tell("end", f"budget spent at step {count(self.step)}; exported")
+                self._change(JobState.DONE, "budget spent")
+
+    def _save(self, why: str) -> None:
+        self.saved_s, self.saved_t = self.charged_s, self.now
+        self._tell("checkpoint", f"step {count(self.step)} saved in 2.1 s, 3.8 GiB ({why})")
+
+    def _change(self, state: JobState, reason: str) -> None:
+        self.state, self.reason, self.changed_t = state, reason, self.now
+        self._tell("state", f"{state}: {reason}")
+
+    def _tell(self, type: str, text: str, *, job_id: int = JOB_ID, t: float | None = None) -> None:
+        event = EventView(
+            id=len(self.events) + 1 if not self.events else self.events[-1].id + 1,
+            t=self.now if t is None else t,
+            type=type,
+            job_id=job_id,
+            run_id=RUN_ID,
+            text=text,
+            data={},
+        )
+        self.events = [*self.events[1 - _MAX_EVENTS :], event]
+
+    def _queue_up(self) -> None:
+        waits = f"waits for a device: job {JOB_ID} holds all 8"
+        for job_id, task, state, reason in (
+            (10, "cola", JobState.DONE, "Matthews 0.312 on the export of step 4,800"),
+            (11, "rte", JobState.FAILED, "no dev.tsv in /data/glue/RTE; fetch the task again"),
+            (13, "cola", JobState.QUEUED, waits),
+            (14, "mrpc", JobState.QUEUED, "waits for job 13"),
+            (15, "sst-2", JobState.HELD, "held by you; release with `bertd release 15`"),
+        ):
+            self.jobs.append(self._trial(job_id, task, state).model_copy(update={"reason": reason}))
+
+    def _trial(self, job_id: int, task: str, state: JobState) -> JobView:
+        is_over = state in (JobState.DONE, JobState.FAILED)
+        return JobView(
+            id=job_id,
+            kind=JobKind.FINETUNE,
+            name=task,
+            state=state,
+            reason="",
+            priority=0,
+            run_id=RUN_ID,
+            folder=f"/var/lib/bertd/runs/{RUN_ID}/finetunes/{job_id:06d}",
+            num_devices=1,
+            devices=[],
+            owner_uid=1000,
+            created_t=self.epoch - 7200,
+            started_t=self.epoch - 5400 if is_over else None,
+            ended_t=self.epoch - 5400 + _TRIAL_S if is_over else None,
+            progress=1.0 if state is JobState.DONE else None,
+        )
+
+    def _remember(self) -> None:
+        """What had happened before the simulation began."""
+        for ago_s, type, job_id, text in (
+            (21300.0, "restart", JOB_ID, "rank 3 died: CUDA error 719; from step 4,160, 12 steps lost"),
+            (5400.0, "job", 10, "running on GPU 0"),
+            (4500.0, "score", 10, "cola: Matthews 0.312 (majority 0.000)"),
+            (1930.0, "validation", JOB_ID, f"step 9,081: loss {loss(validation_loss(0.395))}"),
+            (1330.0, "checkpoint", JOB_ID, "step 9,240 saved in 2.1 s, 3.8 GiB (interval)"),
+            (730.0, "checkpoint", JOB_ID, "step 9,400 saved in 2.2 s, 3.8 GiB (interval)"),
+            (130.0, "checkpoint", JOB_ID, "step 9,560 saved in 2.1 s, 3.8 GiB (interval)"),
+        ):
+            self._tell(type, text, job_id=job_id, t=self.epoch - ago_s)
+
+
+_VALIDATE_EVERY_S = VALIDATE_EVERY * BUDGET_S
+
+
+def _next(charged_s: float, every: float) -> float:
+    """The first multiple of `every` after `charged_s`."""
+    return (int(charged_s / every + 1e-6) + 1) * every
+
+
+def _is_multiple(charged_s: float, every: float) -> bool:
+    return abs(charged_s / every - round(charged_s / every)) * every < 1e-3

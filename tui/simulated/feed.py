@@ -1,0 +1,71 @@
+"""The feed of the simulated box: the same contract as the real one, with no thread and no socket behind it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from bertd.records import JobView, SeriesView, SubmitFinetune
+from tui.simulated import curves, views
+from tui.simulated.box import RUN_ID, Box
+from tui.snapshot import Link, LinkState, Snapshot
+
+_POINTS = 240
+
+
+class SimulatedFeed:
+    """Looks at a box whose time runs `speed` times as fast as the clock."""
+
+    def __init__(self, *, speed: float = 60.0, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._speed = speed
+        self._began = clock()
+        self._box = Box(epoch=self._began)
+        self._series: tuple[int, SeriesView] | None = None
+
+    def start(self) -> None:
+        """Nothing to start: the box is a function of the time."""
+
+    def close(self) -> None:
+        """Nothing to stop."""
+
+    def snapshot(self) -> Snapshot:
+        """The box as it is at this moment."""
+        box = self._pass_time()
+        return Snapshot(
+            now=box.now,
+            link=Link(LinkState.SIMULATED),
+            status=views.status(box),
+            run_id=RUN_ID,
+            series=self._curves(),
+            events=tuple(box.events),
+        )
+
+    def choose(self, run_id: str) -> None:
+        """There is one run."""
+
+    def pause(self, job_id: int) -> JobView:
+        return self._pass_time().act("pause", job_id)
+
+    def resume(self, job_id: int) -> JobView:
+        return self._pass_time().act("resume", job_id)
+
+    def checkpoint(self, job_id: int) -> JobView:
+        return self._pass_time().act("checkpoint", job_id)
+
+    def stop(self, job_id: int) -> JobView:
+        return self._pass_time().act("stop", job_id)
+
+    def submit(self, job: SubmitFinetune) -> JobView:
+        return self._pass_time().submit(job)
+
+    def _pass_time(self) -> Box:
+        self._box.advance(self._began + (self._clock() - self._began) * self._speed)
+        return self._box
+
+    def _curves(self) -> SeriesView:
+        """Made anew when a column of the chart is complete, as the real feed asks for it."""
+        column = int(self._box.progress * _POINTS)
+        if self._series is None or self._series[0] != column:
+            self._series = (column, curves.series(RUN_ID, progress=self._box.progress, columns=_POINTS))
+        return self._series[1]

@@ -1,0 +1,172 @@
+"""What a daemon on the simulated box would answer."""
+
+from __future__ import annotations
+
+from bertd.records import (
+    BudgetUnit,
+    BudgetView,
+    CheckpointRecord,
+    DeviceView,
+    EndRecord,
+    JobState,
+    RunView,
+    StartRecord,
+    StatusView,
+    StepRecord,
+    ValidationRecord,
+    VersionView,
+)
+from bertd.run.paths import step_folder
+from tui.simulated import curves
+from tui.simulated.box import BUDGET_S, JOB_ID, RUN_ID, STEPS_PER_S, Box
+
+_GIB = 1 << 30
+_BATCH = 4096
+
+
+def status(box: Box) -> StatusView:
+    """Everything the first screen needs."""
+    return StatusView(
+        version=VersionView(bertd="simulated", api=1, pid=0, state_dir="/var/lib/bertd", started_t=box.epoch - 40_000),
+        runs=[run(box)],
+        jobs=[box.pretraining(), *box.jobs],
+        devices=[device(box, index) for index in range(8)],
+        events=box.events[-20:],
+    )
+
+
+def run(box: Box) -> RunView:
+    """The one pretraining."""
+    progress, at = box.progress, _last_validation(box.progress)
+    best = min(curves.validation_loss(step * curves.VALIDATE_EVERY) for step in range(1, at + 1))
+    return RunView(
+        id=RUN_ID,
+        job_id=JOB_ID,
+        name="academic-large",
+        state=box.state,
+        reason=box.reason,
+        folder="/var/lib/bertd/runs/" + RUN_ID,
+        budget=BudgetView(
+            unit=BudgetUnit.HOURS,
+            amount=BUDGET_S / 3600,
+            spent=box.charged_s / 3600,
+            progress=progress,
+            charged_s=box.charged_s,
+            remaining_s=BUDGET_S - box.charged_s,
+            projected_step=int(BUDGET_S * STEPS_PER_S),
+        ),
+        model="24 layers x 1024, 336M parameters",
+        start=_start(box),
+        step=_step(box),
+        validation=ValidationRecord(
+            t=box.now - 60,
+            step=int(at * curves.VALIDATE_EVERY * BUDGET_S * STEPS_PER_S),
+            sequences=0,
+            charged_s=at * curves.VALIDATE_EVERY * BUDGET_S,
+            progress=at * curves.VALIDATE_EVERY,
+            loss=curves.validation_loss(at * curves.VALIDATE_EVERY),
+            num_tokens=312_000,
+            unigram_entropy=6.71,
+            seconds=11.2,
+        ),
+        best_validation=best,
+        checkpoint=_checkpoint(box),
+        end=_end(box) if box.is_over else None,
+        restarts=1,
+        steps_lost=12,
+    )
+
+
+def device(box: Box, index: int) -> DeviceView:
+    """One card: at work, or idle while the run is paused."""
+    second = int(box.now - box.epoch)
+    is_busy = box.state in (JobState.RUNNING, JobState.PAUSING, JobState.STOPPING)
+    wobble = curves.noise("device", index, second)
+    return DeviceView(
+        id=f"GPU-{index}",
+        kind="gpu",
+        name="NVIDIA TITAN V",
+        utilization=0.965 + 0.025 * wobble if is_busy else 0.0,
+        memory_used_bytes=int((10.6 + 0.1 * curves.noise("memory", index)) * _GIB) if is_busy else int(0.4 * _GIB),
+        memory_total_bytes=12 * _GIB,
+        temperature_c=round(74 + 5 * curves.noise("heat", index) + curves.noise("warm", index, second // 20))
+        if is_busy
+        else 41.0,
+        power_w=round(228 + 12 * curves.noise("power", index) + 6 * wobble) if is_busy else 27.0,
+        job_id=JOB_ID if box.state not in (JobState.PAUSED, JobState.DONE) else None,
+    )
+
+
+def _last_validation(progress: float) -> int:
+    return int(progress / curves.VALIDATE_EVERY + 1e-6)
+
+
+def _start(box: Box) -> StartRecord:
+    return StartRecord(
+        t=box.epoch - 21_300,
+        attempt=2,
+        step=4160,
+        sequences=4160 * _BATCH,
+        charged_s=15_620,
+        world_size=8,
+        device="cuda",
+        device_name="NVIDIA TITAN V",
+        precision="fp16",
+        kernels="compile",
+        kernels_reason="fastest of compile and eager in a trial of 20 steps",
+        num_parameters=336_000_000,
+        micro_batch=32,
+        accumulation=16,
+        sequence_length=curves.SEQUENCE_LENGTH,
+        train_sequences=95_000_000,
+        validation_sequences=16_384,
+    )
+
+
+def _step(box: Box) -> StepRecord:
+    speed = curves.sequences_per_s(box.progress) if box.state is JobState.RUNNING else 0.0
+    return StepRecord(
+        t=box.now,
+        step=box.step,
+        sequences=box.step * _BATCH,
+        charged_s=box.charged_s,
+        progress=box.progress,
+        loss=curves.train_loss(box.progress),
+        lr=curves.learning_rate(box.progress),
+        grad_norm=curves.gradient_norm(box.progress),
+        sequences_per_s=speed,
+        tokens_per_s=speed * curves.SEQUENCE_LENGTH,
+        mfu=speed / curves.SEQUENCES_PER_S * 0.384,
+        data_wait=0.002,
+        loss_scale=65_536.0,
+        skipped_steps=7,
+        memory_bytes=int(10.4 * _GIB),
+    )
+
+
+def _checkpoint(box: Box) -> CheckpointRecord:
+    step = int(box.saved_s * STEPS_PER_S)
+    return CheckpointRecord(
+        t=box.saved_t,
+        step=step,
+        charged_s=box.saved_s,
+        name=step_folder(step),
+        size_bytes=int(3.8 * _GIB),
+        seconds=2.1,
+        stall_s=0.2,
+        why="interval",
+    )
+
+
+def _end(box: Box) -> EndRecord:
+    return EndRecord(
+        t=box.changed_t,
+        step=box.step,
+        sequences=box.step * _BATCH,
+        charged_s=box.charged_s,
+        reason="budget" if box.charged_s >= BUDGET_S else "stopped",
+        detail=box.reason,
+        lr=curves.learning_rate(box.progress),
+        validation_loss=curves.validation_loss(box.progress),
+        export=step_folder(box.step),
+    )

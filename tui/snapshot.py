@@ -1,0 +1,104 @@
+"""What the dashboard knows at one moment, and the contract of whoever finds it out.
+
+A feed works in its own thread and keeps the newest state; once a second the screen takes a snapshot. Both the real
+feed (`tui.feed`) and the simulated box (`tui.simulated`) honour this contract; one test holds them to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from bertd.records import EventView, JobView, RunView, SeriesView, StatusView, SubmitFinetune
+
+CURVES = ["loss", "validation", "lr", "grad_norm", "sequences_per_s"]
+"""Columns of a series that some chart draws."""
+
+
+class LinkState(StrEnum):
+    """How it stands with the daemon."""
+
+    CONNECTING = "connecting"
+    LIVE = "live"
+    LOST = "lost"
+    SIMULATED = "simulated"
+
+
+@dataclass(frozen=True)
+class Link:
+    """The connection as a person should see it."""
+
+    state: LinkState
+    silent_s: float = 0.0
+    """Since the daemon was last heard."""
+    retry_in_s: float = 0.0
+    """Until the next attempt; only while lost or connecting."""
+    problem: str = ""
+    """Why it is lost, in one line with its remedy."""
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether what is shown is true now; the daemon speaks about once a second."""
+        return self.state is LinkState.SIMULATED or (self.state is LinkState.LIVE and self.silent_s < STALE_S)
+
+
+STALE_S = 5.0
+"""A live daemon that has been silent for so long is shown as stale."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything on the screen comes from one of these."""
+
+    now: float
+    """Seconds since the epoch, on the daemon's machine's clock as seen from here."""
+    link: Link
+    status: StatusView | None = None
+    run_id: str | None = None
+    """The run that is shown."""
+    series: SeriesView | None = None
+    """Curves of that run."""
+    events: tuple[EventView, ...] = field(default=())
+    """The newest, oldest first."""
+
+    @property
+    def run(self) -> RunView | None:
+        """The run that is shown: the chosen one while there is one, else the newest."""
+        runs = self.status.runs if self.status else []
+        return next((run for run in runs if run.id == self.run_id), runs[0] if runs else None)
+
+    @property
+    def job(self) -> JobView | None:
+        """The job of the run that is shown."""
+        run = self.run
+        if run is None or self.status is None:
+            return None
+        return next((job for job in self.status.jobs if job.id == run.job_id), None)
+
+
+class Feed(Protocol):
+    """Finds out what the daemon does, and asks it to act. Acting blocks; it raises BertdError for a refusal."""
+
+    def start(self) -> None:
+        """Begin to follow, in a thread of its own."""
+
+    def close(self) -> None:
+        """Stop following; nothing of it runs on."""
+
+    def snapshot(self) -> Snapshot:
+        """The newest state; never blocks."""
+        ...
+
+    def choose(self, run_id: str) -> None:
+        """Show this run's curves from the next snapshot on."""
+
+    def pause(self, job_id: int) -> JobView: ...
+
+    def resume(self, job_id: int) -> JobView: ...
+
+    def checkpoint(self, job_id: int) -> JobView: ...
+
+    def stop(self, job_id: int) -> JobView: ...
+
+    def submit(self, job: SubmitFinetune) -> JobView: ...

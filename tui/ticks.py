@@ -1,0 +1,87 @@
+"""Where an axis has its ticks and what they say."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Maps values to 0..1 along an axis."""
+
+    low: float
+    high: float
+    is_log: bool = False
+
+    def share(self, value: float) -> float:
+        """0 at `low`, 1 at `high`; outside beyond them. NaN where a logarithm has no value."""
+        if self.is_log:
+            if value <= 0:
+                return math.nan
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
+
+    def ticks(self, wanted: int) -> list[float]:
+        """Round values within the scale, about `wanted` of them, rising."""
+        if self.is_log and self.high / self.low >= 10:
+            return self._decades(wanted)
+        step = round_step((self.high - self.low) / max(1, wanted))
+        first = math.ceil(self.low / step - 1e-9)
+        last = math.floor(self.high / step + 1e-9)
+        return [number * step for number in range(first, last + 1)]
+
+    def _decades(self, wanted: int) -> list[float]:
+        low, high = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
+        decades = [10.0**exponent for exponent in range(low, high + 1)]
+        if len(decades) * 3 > wanted:
+            every = -(-len(decades) // max(1, wanted))
+            return decades[::every]
+        finer = [digit * 10.0**exponent for exponent in range(low - 1, high + 1) for digit in (1, 2, 5)]
+        return [value for value in finer if self.low * (1 - 1e-9) <= value <= self.high * (1 + 1e-9)]
+
+
+def round_step(rough: float) -> float:
+    """The smallest of 1, 2, 2.5, 5 times a power of ten that is not below `rough`."""
+    power = 10.0 ** math.floor(math.log10(rough))
+    return power * next(step for step in _STEPS if step * power >= rough * (1 - 1e-9))
+
+
+def linear_scale(values: list[float], *, from_zero: bool = False) -> Scale:
+    """A scale with a little air around the finite values among `values`."""
+    finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
+    low, high = min(finite), max(finite)
+    if from_zero and low >= 0:
+        return Scale(0.0, high * 1.08 if high > 0 else 1.0)
+    air = 0.06 * (high - low) or 0.05 * abs(high) or 0.5
+    return Scale(low - air, high + air)
+
+
+def log_scale(values: list[float]) -> Scale:
+    """The same for the positive values, in logarithms."""
+    positive = [value for value in values if math.isfinite(value) and value > 0] or [1.0, 10.0]
+    low, high = min(positive), max(positive)
+    air = (high / low) ** 0.06 if high > low else 1.05
+    return Scale(low / air, high * air, is_log=True)
+
+
+def labels(ticks: list[float]) -> list[str]:
+    """Ticks as text, all with the decimals that tell them apart."""
+    if not ticks:
+        return []
+    largest = max(abs(tick) for tick in ticks)
+    if largest and (largest < 1e-2 or largest >= 1e5):
+        return [_scientific(tick) for tick in ticks]
+    steps = [abs(after - before) for before, after in zip(ticks, ticks[1:], strict=False)] or [largest or 1.0]
+    smallest = min(steps)
+    decimals = next((d for d in range(4) if abs(smallest * 10**d - round(smallest * 10**d)) < 1e-6), 4)
+    return [f"{tick:,.{decimals}f}" for tick in ticks]
+
+
+def _scientific(value: float) -> str:
+    if value == 0:
+        return "0"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"

@@ -1,0 +1,37 @@
+"""A canvas with one of the panels on it."""
+
+from __future__ import annotations
+
+from textual import events
+
+from tui.lines import Line
+from tui.look import Draw, Look
+from tui.snapshot import Snapshot
+from tui.widgets.canvas import Canvas
+
+
+class Panel(Canvas):
+    """Draws itself anew from each snapshot, at the size it has."""
+
+    def __init__(self, draw: Draw, *, id: str, classes: str | None = None, is_always_fresh: bool = False) -> None:
+        super().__init__(id=id, classes=classes)
+        self._draw = draw
+        self._is_always_fresh = is_always_fresh
+        self._newest: tuple[Snapshot, Look] | None = None
+
+    def update(self, snapshot: Snapshot, look: Look) -> None:
+        """Show the newest state."""
+        self._newest = (snapshot, look)
+        self._redraw()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Draw at the new size."""
+        self._redraw()
+
+    def _redraw(self) -> None:
+        width, height = self.size
+        if self._newest is None or width < 1 or height < 1:
+            return
+        snapshot, look = self._newest
+        lines: list[Line] = self._draw(snapshot, look, width, height)
+        self.show(lines, is_stale=not (self._is_always_fresh or snapshot.link.is_fresh))
