@@ -19,9 +19,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-IGNORE_INDEX = -100
-"""Label of a prediction slot that is not used."""
-
 NORM_EPS = 1e-12
 """Source: Devlin et al. 2019's code; stock transformers writes the same into its configurations."""
 
@@ -106,12 +103,12 @@ class Attention(nn.Module):
         Returns:
             BQD.
         """
-        D = x_BSD.size(-1)
+        D = self.out.in_features
         if asking_BQD is None:
-            q, k, v = self.qkv(x_BSD).split(D, dim=-1)
+            q, k, v = self.qkv(x_BSD).chunk(3, dim=-1)
         else:
             q = F.linear(asking_BQD, self.qkv.weight[:D], self.qkv.bias[:D])
-            k, v = F.linear(x_BSD, self.qkv.weight[D:], self.qkv.bias[D:]).split(D, dim=-1)
+            k, v = F.linear(x_BSD, self.qkv.weight[D:], self.qkv.bias[D:]).chunk(2, dim=-1)
         mixed_BHQK = F.scaled_dot_product_attention(
             self._split_heads(q),
             self._split_heads(k),
@@ -123,7 +120,8 @@ class Attention(nn.Module):
         return out_BQD
 
     def _split_heads(self, x_BSD: Tensor) -> Tensor:
-        return x_BSD.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        B, S, D = x_BSD.shape
+        return x_BSD.view(B, S, self.heads, D // self.heads).transpose(1, 2)
 
 
 class FeedForward(nn.Module):
@@ -163,9 +161,10 @@ class Layer(nn.Module):
             x_BSD = gather_positions(x_BSD, only_BM)
         x_BQD = x_BSD + self.dropout(mixed_BQD)
         if self.is_pre_norm:
-            return x_BQD + self.dropout(self.feed_forward(self.feed_forward_norm(x_BQD)))
+            out_BQD: Tensor = x_BQD + self.dropout(self.feed_forward(self.feed_forward_norm(x_BQD)))
+            return out_BQD
         x_BQD = self.attention_norm(x_BQD)
-        out_BQD: Tensor = self.feed_forward_norm(x_BQD + self.dropout(self.feed_forward(x_BQD)))
+        out_BQD = self.feed_forward_norm(x_BQD + self.dropout(self.feed_forward(x_BQD)))
         return out_BQD
 
 
@@ -246,7 +245,7 @@ class MaskedLanguageModel(nn.Module):
     def forward(
         self, inputs_BS: Tensor, positions_BM: Tensor, labels_BM: Tensor, keep_BS: Tensor | None = None
     ) -> Tensor:
-        """Sum of the cross-entropies, in nats, of the labels that are not IGNORE_INDEX.
+        """Sum of the cross-entropies, in nats, of the labels; -100, torch's own mark, labels a slot that is not used.
 
         Args:
             inputs_BS: int64 ids after masking.
@@ -257,6 +256,4 @@ class MaskedLanguageModel(nn.Module):
         x_BMD = self.encoder(inputs_BS, keep_BS=keep_BS, only_BM=positions_BM)
         scores_BMV = self.head(x_BMD, self.encoder.embeddings.tokens.weight)
         # In fp32 whatever the precision of the rest: 30,000 exponentials are added up.
-        return F.cross_entropy(
-            scores_BMV.flatten(0, 1).float(), labels_BM.flatten(), ignore_index=IGNORE_INDEX, reduction="sum"
-        )
+        return F.cross_entropy(scores_BMV.flatten(0, 1).float(), labels_BM.flatten(), reduction="sum")

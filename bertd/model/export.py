@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bertd.errors import StorageError
-from bertd.model.encoder import NORM_EPS, EncoderConfig, MaskedLanguageModel
+from bertd.model.encoder import NORM_EPS, EncoderConfig, Layer, MaskedLanguageModel
 from bertd.run.durable import fsync_folder
 from bertd.run.paths import TEMPORARY_PREFIX
 
@@ -41,7 +41,7 @@ def write_export(model: MaskedLanguageModel, folder: Path, *, tokenizer_dir: Pat
     """Write the folder whole or not at all.
 
     Args:
-        folder: does not exist yet; appears only when complete.
+        folder: appears only when complete; if it is there, it is left as it is.
         tokenizer_dir: files that AutoTokenizer loads; copied.
         model_card: content of README.md.
 
@@ -51,6 +51,9 @@ def write_export(model: MaskedLanguageModel, folder: Path, *, tokenizer_dir: Pat
     Raises:
         StorageError: the disk refused; nothing is left behind.
     """
+    if folder.is_dir():
+        # An earlier attempt got this far: the same step is the same model.
+        return architecture(model.config)
     temporary = folder.with_name(f"{TEMPORARY_PREFIX}{folder.name}-{os.getpid()}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -145,6 +148,7 @@ def _embeddings(model: MaskedLanguageModel, root: str, *, pad_id: int) -> Iterat
 
 def _layer(model: MaskedLanguageModel, index: int, to: str) -> Iterator[tuple[str, Tensor]]:
     layer = model.encoder.layers[index]
+    assert isinstance(layer, Layer)
     attention, feed_forward = layer.attention, layer.feed_forward
     for part, weight, bias in zip(
         ("query", "key", "value"), attention.qkv.weight.chunk(3), attention.qkv.bias.chunk(3), strict=True

@@ -17,7 +17,7 @@ class Budget:
     num_devices: int
     """Devices charged at once; a GPU-hour budget runs out that many times as fast."""
 
-    def spent(self, *, charged_s: float, steps: int, sequences: int) -> float:
+    def spent(self, *, charged_s: float, steps: float, sequences: float) -> float:
         """What has been used, in the budget's unit."""
         match self.unit:
             case BudgetUnit.HOURS:
@@ -45,6 +45,6 @@ class Budget:
             case _:
                 return None
 
-    def progress(self, *, charged_s: float, steps: int, sequences: int) -> float:
+    def progress(self, *, charged_s: float, steps: float, sequences: float) -> float:
         """Share that is spent, 0..1."""
         return min(1.0, self.spent(charged_s=charged_s, steps=steps, sequences=sequences) / self.amount)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bertd.model.encoder import IGNORE_INDEX, EncoderConfig, MaskedLanguageModel
+from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
 from bertd.model.flops import training_flops
 from tests.model.test_export import FAMILIES, TINY, trained_like
 
@@ -36,7 +36,7 @@ def test_unused_prediction_slots_add_nothing() -> None:
     model = trained_like(TINY)
     inputs_BS, positions_BM, labels_BM = batch()
     shorter = model(inputs_BS, positions_BM[:, :3], labels_BM[:, :3])
-    labels_BM[:, 3] = IGNORE_INDEX
+    labels_BM[:, 3] = -100
 
     assert torch.allclose(model(inputs_BS, positions_BM, labels_BM), shorter)
 

@@ -1,0 +1,165 @@
+"""Rank 0's desk: it decides, and it writes what happened into the journal. The other ranks have none."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from bertd.records import (
+    AlertRecord,
+    CheckpointRecord,
+    CommandRecord,
+    EndRecord,
+    ExportRecord,
+    JobState,
+    StateRecord,
+    StepRecord,
+    ValidationRecord,
+)
+from bertd.run.journal import JournalWriter
+from bertd.run.recipe import Recipe
+from bertd.train.checkpoint import TrainingState, folder_bytes
+from bertd.train.meter import Reading
+from bertd.train.orders import Conductor
+from bertd.train.validation import Validation
+
+
+@dataclass(frozen=True)
+class StepFigures:
+    """What a report reads off one update."""
+
+    loss: float
+    lr: float
+    grad_norm: float
+    mfu: float | None
+    loss_scale: float | None
+    memory_bytes: int
+    speed: Reading
+
+
+class Desk:
+    """One writer for one run."""
+
+    def __init__(self, recipe: Recipe, *, conductor: Conductor, journal: JournalWriter) -> None:
+        self._recipe = recipe
+        self._journal = journal
+        self.conductor = conductor
+
+    def _progress(self, state: TrainingState, charged_s: float) -> float:
+        return self._recipe.granted.progress(charged_s=charged_s, steps=state.step, sequences=state.sequences)
+
+    def report_step(self, state: TrainingState, figures: StepFigures) -> None:
+        """A second's worth of training is done."""
+        charged_s = self.conductor.now_s()
+        self._journal.append(
+            StepRecord(
+                t=time.time(),
+                step=state.step,
+                sequences=state.sequences,
+                charged_s=charged_s,
+                progress=self._progress(state, charged_s),
+                loss=figures.loss,
+                lr=figures.lr,
+                grad_norm=figures.grad_norm,
+                sequences_per_s=figures.speed.sequences_per_s,
+                tokens_per_s=figures.speed.sequences_per_s * self._recipe.data.sequence_length,
+                mfu=figures.mfu,
+                data_wait=figures.speed.data_wait,
+                loss_scale=figures.loss_scale,
+                skipped_steps=state.skipped_steps,
+                memory_bytes=figures.memory_bytes,
+            )
+        )
+
+    def report_validation(self, state: TrainingState, result: Validation) -> None:
+        """The fixed set was measured."""
+        charged_s = self.conductor.now_s()
+        self._journal.append(
+            ValidationRecord(
+                t=time.time(),
+                step=state.step,
+                sequences=state.sequences,
+                charged_s=charged_s,
+                progress=self._progress(state, charged_s),
+                loss=result.loss,
+                num_tokens=result.num_tokens,
+                unigram_entropy=result.unigram_entropy,
+                seconds=result.seconds,
+            )
+        )
+
+    def report_checkpoint(self, state: TrainingState, folder: Path, *, seconds: float, why: str) -> None:
+        """A checkpoint is on disk."""
+        self._journal.append(
+            CheckpointRecord(
+                t=time.time(),
+                step=state.step,
+                charged_s=state.charged_s,
+                name=folder.name,
+                size_bytes=folder_bytes(folder),
+                seconds=seconds,
+                stall_s=seconds,
+                why=why,
+            )
+        )
+
+    def report_export(self, state: TrainingState, folder: Path, *, architecture: str, seconds: float) -> None:
+        """An export is on disk."""
+        self._journal.append(
+            ExportRecord(
+                t=time.time(),
+                step=state.step,
+                charged_s=self.conductor.now_s(),
+                name=folder.name,
+                architecture=architecture,
+                seconds=seconds,
+            )
+        )
+
+    def report_pause(self, state: TrainingState) -> None:
+        """The ranks leave and can come back."""
+        self._journal.append(
+            StateRecord(
+                t=time.time(),
+                step=state.step,
+                charged_s=self.conductor.now_s(),
+                state=JobState.PAUSED,
+                reason=f"{self.conductor.reason}; `bertd resume` goes on from step {state.step}",
+            )
+        )
+
+    def report_end(self, state: TrainingState, *, is_spent: bool, lr: float, export: Path) -> None:
+        """The run is over."""
+        self._journal.append(
+            EndRecord(
+                t=time.time(),
+                step=state.step,
+                sequences=state.sequences,
+                charged_s=self.conductor.now_s(),
+                reason="budget" if is_spent else "stopped",
+                detail=self.conductor.reason,
+                lr=lr,
+                validation_loss=state.validation_loss,
+                export=export.name,
+            )
+        )
+
+    def alert(self, state: TrainingState, *, code: str, message: str) -> None:
+        """Training goes on, but somebody should know."""
+        self._journal.append(AlertRecord(t=time.time(), step=state.step, level="warning", code=code, message=message))
+
+    def answer(self, state: TrainingState, *, is_done: bool, detail: str) -> None:
+        """Acknowledge the mailbox entry that is pending, if there is one."""
+        command = self.conductor.acknowledge()
+        if command is not None:
+            self._journal.append(
+                CommandRecord(
+                    t=time.time(),
+                    step=state.step,
+                    number=command.number,
+                    verb=command.verb,
+                    outcome="done" if is_done else "refused",
+                    detail=detail,
+                )
+            )

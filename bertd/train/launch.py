@@ -1,0 +1,85 @@
+"""Starts the ranks of one attempt on this machine: `python -m bertd.train.launch RUN_FOLDER --attempt N`.
+
+torch elastic watches them and takes all down when one fails. It never restarts them (`max_restarts=0`): in its own
+restarts ranks meet the addresses of the dead attempt in the shared store. The runner starts a new attempt instead, and
+each attempt meets in a file of its own, since torch's TCP store listens on every interface without a password.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from bertd.errors import BertdError
+from bertd.run.paths import RunPaths
+from bertd.run.recipe import read_recipe
+from bertd.train.worker import die_with_parent
+
+_PAUSE_TIMEOUT_S = 150
+"""From SIGTERM to SIGKILL of the ranks: a step, and a checkpoint on a slow disk."""
+
+
+def main() -> int:
+    """Launch and wait; the exit status is that of the first rank to fail."""
+    parser = argparse.ArgumentParser(prog="python -m bertd.train.launch", description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--attempt", type=int, default=1)
+    arguments = parser.parse_args()
+    die_with_parent()
+    # By environment, because LaunchConfig has no such field before torch 2.12.
+    os.environ["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = str(_PAUSE_TIMEOUT_S)
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.ERROR)
+    try:
+        return launch(RunPaths(arguments.run.resolve()), attempt=arguments.attempt)
+    except BertdError as error:
+        print(f"bertd: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def launch(paths: RunPaths, *, attempt: int) -> int:
+    """Run the ranks of the recipe to their end.
+
+    Raises:
+        RecipeError: the run folder's recipe is not one.
+    """
+    recipe = read_recipe(paths.recipe)
+    with tempfile.TemporaryDirectory(prefix="bertd-") as meeting:
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=recipe.devices.count,
+            run_id=paths.root.name,
+            rdzv_backend="c10d",
+            rdzv_endpoint=str(Path(meeting) / "agents"),
+            rdzv_configs={"store_type": "file"},
+            max_restarts=0,
+            monitor_interval=0.1,
+            logs_specs=DefaultLogsSpecs(log_dir=meeting),
+        )
+        store = str(Path(meeting) / "ranks")
+        command = ("-m", "bertd.train.worker", str(paths.root), "--attempt", str(attempt), "--store", store)
+        try:
+            elastic_launch(config, sys.executable)(*command)
+        except ChildFailedError as error:
+            first = error.get_first_failure()[1]
+            return first.exitcode if first.exitcode > 0 else 128 - first.exitcode
+        except SignalException as error:
+            # The ranks were told and have left; the journal says whether they paused.
+            return 128 + error.sigval
+    return 0
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    sys.exit(main())

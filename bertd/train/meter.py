@@ -1,0 +1,68 @@
+"""Speed between two reports, from rank 0's point of view."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections import deque
+from dataclasses import dataclass
+
+import torch
+
+_STEPS_REMEMBERED = 20
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Since the last one."""
+
+    sequences_per_s: float
+    """Over all ranks."""
+    data_wait: float
+    """Share of the time, 0..1."""
+
+
+class Meter:
+    """Counts sequences and seconds; validations and saves are taken out of the speed, not out of the charge."""
+
+    def __init__(self) -> None:
+        self._began_s = self._step_began_s = time.monotonic()
+        self._sequences = 0
+        self._wait_before_s = 0.0
+        self._step_seconds: deque[float] = deque(maxlen=_STEPS_REMEMBERED)
+
+    def resume(self) -> None:
+        """Training goes on after something else: leave that time out."""
+        away_s = time.monotonic() - self._step_began_s
+        self._began_s += away_s
+        self._step_began_s += away_s
+
+    def step_done(self, sequences: int) -> None:
+        """One update over all ranks is behind us."""
+        now_s = time.monotonic()
+        self._step_seconds.append(now_s - self._step_began_s)
+        self._step_began_s = now_s
+        self._sequences += sequences
+
+    @property
+    def step_s(self) -> float:
+        """Median of the latest steps; 0 before the first."""
+        ordered = sorted(self._step_seconds)
+        return ordered[len(ordered) // 2] if ordered else 0.0
+
+    def read(self, *, wait_s: float) -> Reading:
+        """Speed since the last reading; `wait_s` is the total time waited for data so far."""
+        elapsed_s = max(1e-9, time.monotonic() - self._began_s)
+        reading = Reading(
+            sequences_per_s=self._sequences / elapsed_s,
+            data_wait=min(1.0, (wait_s - self._wait_before_s) / elapsed_s),
+        )
+        self._began_s, self._sequences, self._wait_before_s = time.monotonic(), 0, wait_s
+        return reading
+
+
+def memory_bytes(device: torch.device) -> int:
+    """Peak memory of this process: on a GPU what the allocator held, on CPU the resident set."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

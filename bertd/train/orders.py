@@ -1,0 +1,182 @@
+"""What every rank does between two steps, decided by rank 0 alone and obeyed by all at the same step.
+
+Rank 0 reads one clock, the mailbox and its signals; the others only hear the order. So the learning rate cannot drift
+between ranks, and nobody leaves while another waits in a collective: the old code read a clock on each rank.
+
+A timed run keeps a reserve, measured on its own validation and save, and trains to the budget less the reserve: the
+schedule's progress reaches 1 there, and validation, checkpoint and export fall inside the budget.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from threading import Event
+from typing import Protocol
+
+from bertd.records import Command, Verb
+from bertd.run.durations import format_duration, parse_duration
+from bertd.run.mailbox import read_command
+from bertd.run.paths import RunPaths
+from bertd.run.recipe import Recipe
+from bertd.train.checkpoint import TrainingState
+from bertd.train.ranks import Ranks
+
+_RESERVE_MARGIN = 1.3
+"""A loaded disk is slower at the end than at the start."""
+_LARGEST_RESERVE = 0.5
+"""Share of the budget: even a minute on a slow disk trains for half of it."""
+_REPORT_EVERY_S = 1.0
+
+
+class Ending(IntEnum):
+    """Why the ranks leave the loop."""
+
+    NONE = 0
+    BUDGET = 1
+    STOPPED = 2
+    PAUSED = 3
+
+
+@dataclass(frozen=True)
+class Order:
+    """The same on every rank."""
+
+    progress: float
+    """Of the schedule at the middle of the coming step, 0..1; 1 where training ends, the reserve before the budget's
+    end. The middle, because the first step would otherwise be taken at rate 0."""
+    charged_s: float
+    validate: bool
+    checkpoint: bool
+    report: bool
+    """Read the loss after the step: the only time that a step waits for the device."""
+    ending: Ending
+
+
+class Clock(Protocol):
+    """Charged time."""
+
+    def now_s(self) -> float:
+        """Seconds charged to the run at this moment."""
+        ...
+
+
+class Conductor:
+    """Rank 0's judgement."""
+
+    def __init__(self, recipe: Recipe, paths: RunPaths, *, clock: Clock, acknowledged: int, stop_signal: Event) -> None:
+        """`acknowledged` is the number of the last command the journal answers; `stop_signal` is set on SIGTERM."""
+        self._recipe = recipe
+        self._paths = paths
+        self._clock = clock
+        self._stop_signal = stop_signal
+        self._acknowledged = acknowledged
+        self._last_report_s = -_REPORT_EVERY_S
+        self._interval_s = recipe.checkpoint_interval_s
+        self.pending: Command | None = None
+        """Read, obeyed by the order that is out, not acknowledged yet."""
+        self.reason = ""
+        """Why the last order ended the loop, for people."""
+
+    def now_s(self) -> float:
+        """Charged seconds."""
+        return self._clock.now_s()
+
+    def decide(self, state: TrainingState, *, step_s: float) -> Order:
+        """Look at clock, mailbox and signals; `step_s` is how long a step takes."""
+        charged_s = self._clock.now_s()
+        ending = self._ending(state, charged_s=charged_s, step_s=step_s)
+        asked = self._read_mailbox()
+        if asked is Verb.STOP and ending is not Ending.BUDGET:
+            ending, self.reason = Ending.STOPPED, "a person asked for it"
+        elif ending is Ending.NONE and (asked is Verb.PAUSE or self._stop_signal.is_set()):
+            ending = Ending.PAUSED
+            self.reason = "a person asked for it" if asked is Verb.PAUSE else "bertd was told to stop"
+        is_due = charged_s - self._last_report_s >= _REPORT_EVERY_S
+        if is_due:
+            self._last_report_s = charged_s
+        return Order(
+            progress=self._progress(
+                charged_s=charged_s + step_s / 2,
+                steps=state.step + 0.5,
+                sequences=state.sequences + self._recipe.batch.sequences / 2,
+                deadline_s=self._deadline_s(state),
+            ),
+            charged_s=charged_s,
+            validate=charged_s >= state.next_validation_s,
+            checkpoint=charged_s >= state.next_checkpoint_s or asked is Verb.CHECKPOINT,
+            report=is_due,
+            ending=ending,
+        )
+
+    def acknowledge(self) -> Command | None:
+        """The pending command, now answered; None where there is none."""
+        command, self.pending = self.pending, None
+        if command is not None:
+            self._acknowledged = command.number
+        return command
+
+    def next_validation_s(self, charged_s: float) -> float:
+        """When the one after a validation at `charged_s` is due: more often at the start of a timed budget."""
+        section = self._recipe.validation
+        total_s = self._recipe.granted.total_s
+        is_early = total_s is not None and charged_s < section.early_until * total_s
+        return charged_s + parse_duration(section.early_every if is_early else section.every)
+
+    def next_checkpoint_s(self, charged_s: float) -> float:
+        """When the one after a checkpoint at `charged_s` is due."""
+        return charged_s + self._interval_s
+
+    def _deadline_s(self, state: TrainingState) -> float | None:
+        """Charged time at which a timed run stops training; None for a budget of steps or sequences."""
+        total_s = self._recipe.granted.total_s
+        if total_s is None:
+            return None
+        save_s = state.save_s or 0.0
+        export_s = state.export_s if state.export_s is not None else save_s
+        reserve_s = _RESERVE_MARGIN * ((state.validation_s or 0.0) + save_s + export_s)
+        return total_s - min(reserve_s, _LARGEST_RESERVE * total_s)
+
+    def _progress(self, *, charged_s: float, steps: float, sequences: float, deadline_s: float | None) -> float:
+        if deadline_s is not None:
+            return min(1.0, charged_s / deadline_s)
+        return self._recipe.granted.progress(charged_s=charged_s, steps=steps, sequences=sequences)
+
+    def _ending(self, state: TrainingState, *, charged_s: float, step_s: float) -> Ending:
+        deadline_s = self._deadline_s(state)
+        if deadline_s is not None:
+            # A step that would end behind the deadline is not begun.
+            is_spent = charged_s + step_s > deadline_s
+        else:
+            granted = self._recipe.granted
+            is_spent = granted.progress(charged_s=charged_s, steps=state.step, sequences=state.sequences) >= 1.0
+        if is_spent:
+            self.reason = "the budget is spent"
+            return Ending.BUDGET
+        for rule in self._recipe.stop.parsed():
+            if rule.holds(charged_s=charged_s, validation_loss=state.validation_loss):
+                loss = f"validation loss {state.validation_loss:.3f} after {format_duration(charged_s)}"
+                self.reason = f"the recipe's rule {rule.text!r}: {loss}"
+                return Ending.STOPPED
+        return Ending.NONE
+
+    def _read_mailbox(self) -> Verb | None:
+        self.pending = read_command(self._paths.control, number=self._acknowledged + 1)
+        return self.pending.verb if self.pending is not None else None
+
+
+def share_order(ranks: Ranks, order: Order | None) -> Order:
+    """Rank 0 passes its order, the others None; all get it."""
+    values = [0.0] * 6
+    if order is not None:
+        flags = (order.validate, order.checkpoint, order.report)
+        values = [order.progress, order.charged_s, *map(float, flags), float(order.ending)]
+    progress, charged_s, validate, checkpoint, report, ending = ranks.share(values)
+    return Order(
+        progress=progress,
+        charged_s=charged_s,
+        validate=bool(validate),
+        checkpoint=bool(checkpoint),
+        report=bool(report),
+        ending=Ending(int(ending)),
+    )

@@ -1,0 +1,233 @@
+"""The loop: an order, a step, and what the order asked for besides; then the end.
+
+Every rank runs the same loop and obeys the same orders. Rank 0 also has a desk: it writes journal, checkpoints, export.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from bertd.data.batches import TrainBatches
+from bertd.errors import NumericsError, StorageError
+from bertd.model.encoder import MaskedLanguageModel
+from bertd.model.export import write_export
+from bertd.model.flops import peak_flops, training_flops
+from bertd.run.paths import RunPaths, step_folder
+from bertd.run.recipe import Recipe
+from bertd.train.checkpoint import ScalerState, TrainingState, prune_checkpoints, save_checkpoint
+from bertd.train.desk import Desk, StepFigures
+from bertd.train.meter import Meter, memory_bytes
+from bertd.train.model_card import model_card
+from bertd.train.orders import Ending, Order, share_order
+from bertd.train.ranks import Ranks
+from bertd.train.schedule import rate_factor
+from bertd.train.update import Updater
+from bertd.train.validation import Validator
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a trainer is put together from; the same on every rank but for `desk`."""
+
+    recipe: Recipe
+    paths: RunPaths
+    ranks: Ranks
+    model: MaskedLanguageModel
+    optimizer: torch.optim.Optimizer
+    batches: TrainBatches
+    updater: Updater
+    validator: Validator
+    tokenizer_dir: Path
+    device_name: str
+    desk: Desk | None
+
+
+class Trainer:
+    """One attempt, from `state` to its end, a pause or a stop."""
+
+    def __init__(self, parts: Parts, state: TrainingState) -> None:
+        self._parts = parts
+        self._recipe = parts.recipe
+        self._desk = parts.desk
+        self.state = state
+        self._meter = Meter()
+        self._lr = 0.0
+
+    def run(self) -> Ending:
+        """Train until an order ends it; what that means is done when this returns.
+
+        Raises:
+            NumericsError: the loss is not finite.
+            StorageError: the last checkpoint or the export could not be written.
+        """
+        if self._recipe.granted.is_timed and self.state.save_s is None:
+            # The reserve for the end must be known before the schedule starts, and the disk tried.
+            self._save("start")
+        while True:
+            order = self._next_order()
+            if order.ending is Ending.PAUSED and self._pause():
+                return order.ending
+            if order.ending in (Ending.BUDGET, Ending.STOPPED):
+                self._finish(order)
+                return order.ending
+            if order.validate:
+                self._validate()
+            if order.checkpoint:
+                self._save_on_the_way()
+            self._step(order)
+
+    def close(self) -> None:
+        """Let go of the data's thread."""
+        self._parts.batches.close()
+
+    def _next_order(self) -> Order:
+        order = None
+        if self._desk is not None:
+            order = self._desk.conductor.decide(self.state, step_s=self._meter.step_s)
+        return share_order(self._parts.ranks, order)
+
+    def _advance(self, **changes: object) -> None:
+        self.state = self.state.model_copy(update=changes)
+
+    # ---- A step ----------------------------------------------------------------------------------
+
+    def _step(self, order: Order) -> None:
+        self._lr = self._rate_at(order.progress)
+        sequences = self._recipe.batch.sequences
+        self._parts.updater.update(step=self.state.step, lr=self._lr, wants_norm=order.report)
+        self._advance(step=self.state.step + 1, sequences=self.state.sequences + sequences)
+        # Reading the loss waits for the device, so only then does the clock tell how long the steps took.
+        loss = self._parts.updater.take_loss() if order.report else None
+        self._meter.step_done(sequences)
+        if loss is not None:
+            self._report(loss)
+
+    def _rate_at(self, progress: float) -> float:
+        return self._recipe.optimizer.peak_lr * rate_factor(self._recipe.schedule, progress=progress)
+
+    def _report(self, loss: float) -> None:
+        updater = self._parts.updater
+        speed = self._meter.read(wait_s=self._parts.batches.wait_s)
+        self._advance(skipped_steps=updater.skipped_steps(self.state.step))
+        self._require_finite(loss)
+        if self._desk is None:
+            return
+        self._desk.report_step(
+            self.state,
+            StepFigures(
+                loss=loss,
+                lr=self._lr,
+                grad_norm=math.nan if updater.grad_norm is None else float(updater.grad_norm),
+                mfu=self._mfu(speed.sequences_per_s),
+                loss_scale=updater.scaler.get_scale() if updater.scaler.is_enabled() else None,
+                memory_bytes=memory_bytes(self._parts.ranks.device),
+                speed=speed,
+            ),
+        )
+
+    def _mfu(self, sequences_per_s: float) -> float | None:
+        peak = peak_flops(self._parts.device_name)
+        if peak is None:
+            return None
+        length = self._recipe.data.sequence_length
+        predictions = self._recipe.masking.predictions(length)
+        flops = training_flops(self._parts.model.config, sequence_length=length, predictions=predictions)
+        return sequences_per_s * flops / (peak * self._parts.ranks.world_size)
+
+    def _require_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise NumericsError(
+                f"step {self.state.step}: the loss is {loss}; the newest checkpoint is from before it: "
+                "lower optimizer.peak_lr or set optimizer.clip, and submit again"
+            )
+
+    # ---- Between steps ---------------------------------------------------------------------------
+
+    def _validate(self) -> None:
+        result = self._parts.validator.evaluate(self._parts.updater)
+        self._advance(validation_loss=result.loss, validation_s=result.seconds)
+        if self._desk is not None:
+            conductor = self._desk.conductor
+            self._advance(next_validation_s=conductor.next_validation_s(conductor.now_s()))
+            self._desk.report_validation(self.state, result)
+        self._meter.resume()
+
+    def _save_on_the_way(self) -> None:
+        """A checkpoint between steps: if the disk refuses, training goes on and somebody is told."""
+        asked = self._desk is not None and self._desk.conductor.pending is not None
+        self._try_save("command" if asked else "interval", done=f"checkpoint of step {self.state.step}")
+        self._meter.resume()
+
+    def _pause(self) -> bool:
+        """Save and be ready to leave; False where the disk refuses: then the run goes on rather than lose steps."""
+        if not self._try_save("pause", done=f"paused at step {self.state.step}"):
+            return False
+        if self._desk is not None:
+            self._desk.report_pause(self.state)
+        return True
+
+    def _try_save(self, why: str, *, done: str) -> bool:
+        """Save and answer the command that asked for it; the same result on every rank."""
+        problem = ""
+        try:
+            self._save(why)
+        except StorageError as error:
+            problem = str(error)
+        if self._desk is not None:
+            if problem:
+                conductor = self._desk.conductor
+                self._advance(next_checkpoint_s=conductor.next_checkpoint_s(conductor.now_s()))
+                message = f"{problem}; training goes on and older checkpoints stand"
+                self._desk.alert(self.state, code="checkpoint_failed", message=message)
+            self._desk.answer(self.state, is_done=not problem, detail=problem or done)
+        return self._parts.ranks.share([float(not problem)]) == [1.0]
+
+    def _save(self, why: str) -> None:
+        # The weights of a run that diverged are not kept; a sum over ranks needs all of them, hence before the desk.
+        if self._parts.updater.has_unread_loss:
+            self._require_finite(self._parts.updater.take_loss())
+        if self._desk is None:
+            return
+        began_s = time.monotonic()
+        charged_s = self._desk.conductor.now_s()
+        self._advance(
+            charged_s=charged_s,
+            next_checkpoint_s=self._desk.conductor.next_checkpoint_s(charged_s),
+            scaler=self._scaler_state(),
+        )
+        root = self._parts.paths.checkpoints
+        folder = save_checkpoint(root, model=self._parts.model, optimizer=self._parts.optimizer, state=self.state)
+        prune_checkpoints(root, keep=self._recipe.checkpoint.keep)
+        seconds = time.monotonic() - began_s
+        self._advance(save_s=seconds)
+        self._desk.report_checkpoint(self.state, folder, seconds=seconds, why=why)
+
+    def _scaler_state(self) -> ScalerState | None:
+        scaler = self._parts.updater.scaler
+        if not scaler.is_enabled():
+            return None
+        values = scaler.state_dict()
+        return ScalerState(scale=values["scale"], growth_tracker=values["_growth_tracker"])
+
+    # ---- The end ---------------------------------------------------------------------------------
+
+    def _finish(self, order: Order) -> None:
+        """The budget is spent or somebody stopped the run: measure, save, export."""
+        is_spent = order.ending is Ending.BUDGET
+        self._validate()
+        self._save("end" if is_spent else "stop")
+        if self._desk is None:
+            return
+        began_s = time.monotonic()
+        folder = self._parts.paths.exports / step_folder(self.state.step)
+        card = model_card(self._recipe, self.state, charged_s=self._desk.conductor.now_s())
+        name = write_export(self._parts.model, folder, tokenizer_dir=self._parts.tokenizer_dir, model_card=card)
+        self._desk.report_export(self.state, folder, architecture=name, seconds=time.monotonic() - began_s)
+        self._desk.answer(self.state, is_done=True, detail=f"the run ended at step {self.state.step}")
+        lr = self._rate_at(1.0) if is_spent else self._lr
+        self._desk.report_end(self.state, is_spent=is_spent, lr=lr, export=folder)

@@ -1,0 +1,143 @@
+"""One optimizer update: micro-batches, accumulation, gradient, step.
+
+The loss is the mean over all predicted tokens of the global batch, whatever ranks and micro-batches they fell on, so
+any split of the same batch gives the same gradient. Nothing here waits for the device.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from bertd.data.batches import TrainBatches
+from bertd.data.masking import IGNORE_INDEX, MaskedBatch
+from bertd.model.encoder import MaskedLanguageModel
+from bertd.run.recipe import Recipe
+from bertd.train.checkpoint import ScalerState
+from bertd.train.optimizer import set_learning_rate
+from bertd.train.precision import Precision
+from bertd.train.ranks import Ranks
+
+_INITIAL_SCALE = 2.0**16
+
+
+def dropout_seed(seed: int, *, rank: int, step: int) -> int:
+    """63 bits that differ for every rank and step."""
+    digest = hashlib.blake2b(f"dropout {seed} {rank} {step}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+class Updater:
+    """Carries out updates and adds up what the next report needs, on the device."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        *,
+        model: MaskedLanguageModel,
+        optimizer: torch.optim.Optimizer,
+        batches: TrainBatches,
+        ranks: Ranks,
+        precision: Precision,
+        kernels: str,
+        pad_id: int,
+        scaler: ScalerState | None,
+    ) -> None:
+        """`scaler` is where a checkpoint left the loss scale; None to begin one."""
+        self._recipe = recipe
+        self._model = model
+        self._optimizer = optimizer
+        self._batches = batches
+        self._ranks = ranks
+        self._precision = precision
+        self._has_padding = recipe.data.packing == "sentences"
+        self._pad_id = pad_id
+        self.scaler = torch.amp.GradScaler(ranks.device.type, init_scale=_INITIAL_SCALE, enabled=precision.needs_scaler)
+        if scaler is not None:
+            self.scaler.load_state_dict(_scaler_dict(self.scaler, scaler))
+        self.forward = _prepare_forward(model, ranks, kernels)
+        self._loss_sum = torch.zeros((), device=ranks.device, dtype=torch.float64)
+        self._num_tokens = torch.zeros((), device=ranks.device, dtype=torch.float64)
+        self._unread_updates = 0
+        self.grad_norm: Tensor | None = None
+        """Of the newest update for which it was asked, before clipping."""
+
+    def loss_of(self, batch: MaskedBatch) -> Tensor:
+        """Sum of cross-entropies of one micro-batch, under the run's precision."""
+        keep_BS = batch.inputs_BS != self._pad_id if self._has_padding else None
+        dtype = self._precision.dtype
+        context = torch.autocast(self._ranks.device.type, dtype=dtype) if dtype is not None else nullcontext()
+        with context:
+            loss: Tensor = self.forward(batch.inputs_BS, batch.positions_BM, batch.labels_BM, keep_BS)
+        return loss
+
+    def update(self, *, step: int, lr: float, wants_norm: bool) -> None:
+        """Do update number `step` (from 0) at rate `lr`; read the gradient's norm only if asked or clipped."""
+        # A pure function of where we are, so that resuming needs no generator state and ranks drop differently.
+        torch.manual_seed(dropout_seed(self._recipe.run.seed, rank=self._ranks.rank, step=step))
+        micro_batches = [self._batches.next_micro() for _ in range(self._recipe.accumulation)]
+        num_tokens = torch.stack([(batch.labels_BM != IGNORE_INDEX).sum() for batch in micro_batches]).sum()
+        self._num_tokens += num_tokens
+        # DDP divides the gradient's sum by the ranks; the loss wants it divided by the tokens of all ranks.
+        scale = self._ranks.world_size / self._ranks.add_up(num_tokens)
+        self._optimizer.zero_grad(set_to_none=True)
+        for index, batch in enumerate(micro_batches):
+            is_last = index == len(micro_batches) - 1
+            with nullcontext() if is_last else self._without_exchange():
+                loss_sum = self.loss_of(batch)
+                self.scaler.scale(loss_sum * scale).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            self._loss_sum += loss_sum.detach()
+        self._unread_updates += 1
+        self._apply(lr=lr, wants_norm=wants_norm)
+
+    def _without_exchange(self) -> AbstractContextManager[None]:
+        return self.forward.no_sync() if isinstance(self.forward, DistributedDataParallel) else nullcontext()
+
+    def _apply(self, *, lr: float, wants_norm: bool) -> None:
+        clip = self._recipe.optimizer.clip
+        if clip > 0 or wants_norm:
+            self.scaler.unscale_(self._optimizer)
+            self.grad_norm = nn.utils.clip_grad_norm_(self._model.parameters(), clip if clip > 0 else torch.inf)
+        set_learning_rate(self._optimizer, lr)
+        self.scaler.step(self._optimizer)
+        self.scaler.update()
+
+    @property
+    def has_unread_loss(self) -> bool:
+        """Whether updates were done since `take_loss`; the same on every rank."""
+        return self._unread_updates > 0
+
+    def skipped_steps(self, steps: int) -> int:
+        """Of `steps` updates, how many fp16 overflow skipped: fused AdamW counts only those it did."""
+        if not self.scaler.is_enabled():
+            return 0
+        first = self._optimizer.state[next(self._model.parameters())]
+        return steps - int(first["step"]) if first else steps
+
+    def take_loss(self) -> float:
+        """Mean loss in nats over all ranks since the last call; waits for the device; every rank must call."""
+        both = self._ranks.add_up(torch.stack([self._loss_sum, self._num_tokens]))
+        loss_sum, num_tokens = both.tolist()
+        self._loss_sum.zero_()
+        self._num_tokens.zero_()
+        self._unread_updates = 0
+        return loss_sum / num_tokens if num_tokens else 0.0
+
+
+def _scaler_dict(scaler: torch.amp.GradScaler, saved: ScalerState) -> dict[str, float]:
+    return scaler.state_dict() | {"scale": saved.scale, "_growth_tracker": saved.growth_tracker}
+
+
+def _prepare_forward(model: MaskedLanguageModel, ranks: Ranks, kernels: str) -> nn.Module:
+    forward: nn.Module = model
+    if kernels == "compile":
+        compiled = torch.compile(model, fullgraph=True, dynamic=False)
+        assert isinstance(compiled, nn.Module)
+        forward = compiled
+    if ranks.world_size > 1:
+        forward = DistributedDataParallel(forward, gradient_as_bucket_view=True)
+    return forward

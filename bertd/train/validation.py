@@ -1,0 +1,65 @@
+"""The fixed validation set under its fixed masks: the same tokens every time, for any number of ranks."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bertd.data.masking import IGNORE_INDEX, MaskedBatch
+from bertd.train.ranks import Ranks
+from bertd.train.update import Updater
+
+
+@dataclass(frozen=True)
+class Validation:
+    """One pass over the set."""
+
+    loss: float
+    """Mean cross-entropy in nats over all ranks' predicted tokens."""
+    num_tokens: int
+    unigram_entropy: float
+    """Nats: entropy of the predicted tokens' own distribution."""
+    seconds: float
+
+
+class Validator:
+    """Holds this rank's share of the set on the device."""
+
+    def __init__(self, batches: Sequence[MaskedBatch], *, vocab_size: int, ranks: Ranks) -> None:
+        self._batches = batches
+        self._ranks = ranks
+        counts_V = torch.zeros(vocab_size, dtype=torch.int64, device=ranks.device)
+        for batch in batches:
+            labels = batch.labels_BM[batch.labels_BM != IGNORE_INDEX]
+            counts_V += torch.bincount(labels, minlength=vocab_size)
+        self._unigram_entropy = _entropy(ranks.add_up(counts_V))
+
+    @torch.no_grad()
+    def evaluate(self, updater: Updater) -> Validation:
+        """Measure; every rank must call. Leaves the model in training mode."""
+        began_s = time.monotonic()
+        updater.forward.eval()
+        loss_sum = torch.zeros((), device=self._ranks.device, dtype=torch.float64)
+        num_tokens = torch.zeros_like(loss_sum)
+        for batch in self._batches:
+            loss_sum += updater.loss_of(batch)
+            num_tokens += (batch.labels_BM != IGNORE_INDEX).sum()
+        updater.forward.train()
+        loss, tokens = self._ranks.add_up(torch.stack([loss_sum, num_tokens])).tolist()
+        return Validation(
+            loss=loss / tokens if tokens else math.nan,
+            num_tokens=int(tokens),
+            unigram_entropy=self._unigram_entropy,
+            seconds=time.monotonic() - began_s,
+        )
+
+
+def _entropy(counts_V: Tensor) -> float:
+    shares = counts_V[counts_V > 0].double()
+    shares = shares / shares.sum()
+    return float(-(shares * shares.log()).sum())

@@ -1,0 +1,95 @@
+"""One rank: `python -m bertd.train.worker RUN_FOLDER --attempt N [--store FILE]`, started by the launcher or torchrun.
+
+Exit status: 0 after an end or a pause, which the journal tells apart; that of the BertdError class otherwise. A rank
+whose parent dies is killed by the kernel, so that nothing is left to hold a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from threading import Event
+
+import torch
+
+from bertd.errors import BertdError, DeviceError
+from bertd.records import AlertRecord
+from bertd.run.journal import JournalWriter, read_journal
+from bertd.run.paths import RunPaths
+from bertd.train.assembly import assemble, open_run
+from bertd.train.ranks import join_ranks, leave_ranks
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> int:
+    """Run one rank to its end."""
+    parser = argparse.ArgumentParser(prog="python -m bertd.train.worker", description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--attempt", type=int, default=1)
+    parser.add_argument("--store", type=Path, help="file to meet the other ranks in; without it, torchrun's address")
+    arguments = parser.parse_args()
+    paths = RunPaths(arguments.run.resolve())
+    stop_signal = Event()
+    die_with_parent()
+    signal.signal(signal.SIGTERM, lambda *_: stop_signal.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        train(paths, attempt=arguments.attempt, store=arguments.store, stop_signal=stop_signal)
+    except BertdError as error:
+        return _fail(paths, error)
+    except torch.OutOfMemoryError as error:
+        return _fail(paths, DeviceError(f"the GPU's memory is too small: {error}; lower batch.micro in the recipe"))
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def train(paths: RunPaths, *, attempt: int, store: Path | None, stop_signal: Event) -> None:
+    """Open the run, meet the other ranks, train to an end or a pause."""
+    opened = open_run(paths)
+    ranks = join_ranks(opened.recipe.devices, store=store)
+    trainer = assemble(opened, ranks=ranks, attempt=attempt, stop_signal=stop_signal)
+    trainer.run()
+    trainer.close()
+    leave_ranks(ranks)
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when the one that started it dies."""
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        # It died before the request was made.
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _fail(paths: RunPaths, error: BertdError) -> int:
+    """Say once, on rank 0, what went wrong; every rank leaves with the same status."""
+    if os.environ.get("RANK", "0") == "0":
+        print(f"bertd: {error}", file=sys.stderr, flush=True)
+        try:
+            records = read_journal(paths.journal)
+            journal = JournalWriter(paths.journal)
+            step = max((getattr(record, "step", 0) for record in records), default=0)
+            code, message = type(error).__name__, str(error)
+            journal.append(AlertRecord(t=time.time(), step=step, level="error", code=code, message=message))
+            journal.close()
+        except BertdError as second:
+            print(f"bertd: and the journal could not be told: {second}", file=sys.stderr, flush=True)
+    return error.exit_code
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: after a failure the process groups still wait for ranks that will not come.
+    os._exit(status)
