@@ -1,0 +1,166 @@
+"""The same global batch gives the same update, however it is cut; and dropout depends on the step alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import cast
+
+import pytest
+import torch
+from torch import Tensor
+
+from bertd.data.batches import TrainBatches
+from bertd.data.masking import MaskedBatch
+from bertd.model.encoder import MaskedLanguageModel
+from bertd.run.recipe import Recipe, parse_recipe
+from bertd.train.checkpoint import ScalerState
+from bertd.train.optimizer import build_optimizer
+from bertd.train.precision import Precision
+from bertd.train.ranks import Ranks
+from bertd.train.update import Updater, dropout_seed
+from tests.model.test_export import TINY
+
+ALONE = Ranks(rank=0, world_size=1, device=torch.device("cpu"), control=None)
+FP32 = Precision(mode="fp32", dtype=None, needs_scaler=False)
+FP16 = Precision(mode="fp16", dtype=torch.float16, needs_scaler=True)
+
+
+class FixedBatches:
+    """Eight sequences in micro-batches of the wanted size, over and over; some prediction slots unused."""
+
+    def __init__(self, micro: int) -> None:
+        generator = torch.Generator().manual_seed(3)
+        ids_BS = torch.randint(0, 100, (8, 16), generator=generator)
+        positions_BM = torch.stack([torch.randperm(16, generator=generator)[:4] for _ in range(8)])
+        labels_BM = torch.randint(0, 100, (8, 4), generator=generator)
+        labels_BM[5:, 2:] = -100
+        self._whole = MaskedBatch(ids_BS, positions_BM, labels_BM)
+        self._micros = self._cut(micro)
+
+    def _cut(self, micro: int) -> Iterator[MaskedBatch]:
+        while True:
+            for start in range(0, 8, micro):
+                rows = slice(start, start + micro)
+                whole = self._whole
+                yield MaskedBatch(whole.inputs_BS[rows], whole.positions_BM[rows], whole.labels_BM[rows])
+
+    def next_micro(self) -> MaskedBatch:
+        return next(self._micros)
+
+
+def recipe(micro: int, *overrides: str) -> Recipe:
+    text = '[run]\nname = "r"\n[budget]\nsteps = 9\n[data]\nshards = "s"\n[devices]\nkind = "cpu"\ncount = 1\n'
+    return parse_recipe(text, name="r", overrides=["batch.sequences=8", f"batch.micro={micro}", *overrides])
+
+
+def updater_for(
+    micro: int, *overrides: str, dropout: float = 0.0, precision: Precision = FP32, scaler: ScalerState | None = None
+) -> tuple[Updater, MaskedLanguageModel]:
+    torch.manual_seed(0)
+    model = MaskedLanguageModel(replace(TINY, dropout=dropout, attention_dropout=dropout), seed=1)
+    made = recipe(micro, *overrides)
+    updater = Updater(
+        made,
+        model=model,
+        optimizer=build_optimizer(model, made.optimizer),
+        batches=cast(TrainBatches, FixedBatches(micro)),
+        ranks=ALONE,
+        precision=precision,
+        kernels="eager",
+        pad_id=0,
+        scaler=scaler,
+    )
+    return updater, model
+
+
+def weights_after(steps: int, updater: Updater, model: MaskedLanguageModel) -> dict[str, Tensor]:
+    for step in range(steps):
+        updater.update(step=step, lr=1e-3, wants_norm=False)
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def test_accumulation_gives_the_gradient_of_the_whole_batch() -> None:
+    whole, whole_model = updater_for(8)
+    cut, cut_model = updater_for(2)
+
+    whole.update(step=0, lr=0.0, wants_norm=False)
+    cut.update(step=0, lr=0.0, wants_norm=False)
+
+    # Micro-batches hold different numbers of predictions, so a mean of their means would differ.
+    for ours, theirs in zip(whole_model.parameters(), cut_model.parameters(), strict=True):
+        assert ours.grad is not None and theirs.grad is not None
+        assert torch.allclose(ours.grad, theirs.grad, atol=1e-6)
+    assert whole.take_loss() == pytest.approx(cut.take_loss(), abs=1e-6)
+
+
+def test_the_loss_is_the_mean_over_predicted_tokens_since_it_was_read() -> None:
+    updater, model = updater_for(8)
+    batch = FixedBatches(8).next_micro()
+    with torch.no_grad():
+        expected = float(model(batch.inputs_BS, batch.positions_BM, batch.labels_BM)) / int(
+            (batch.labels_BM >= 0).sum()
+        )
+
+    updater.update(step=0, lr=0.0, wants_norm=False)
+    updater.update(step=1, lr=0.0, wants_norm=False)
+
+    assert updater.has_unread_loss
+    assert updater.take_loss() == pytest.approx(expected, abs=1e-6)
+    assert not updater.has_unread_loss
+
+
+def test_a_step_done_again_with_dropout_is_the_same_step() -> None:
+    first, first_model = updater_for(4, dropout=0.3)
+    uninterrupted = weights_after(3, first, first_model)
+    second, second_model = updater_for(4, dropout=0.3)
+    torch.rand(100)
+
+    assert all(
+        torch.equal(uninterrupted[name], tensor) for name, tensor in weights_after(3, second, second_model).items()
+    )
+
+
+def test_dropout_differs_between_ranks_and_steps() -> None:
+    seeds = {dropout_seed(42, rank=rank, step=step) for rank in range(8) for step in range(100)}
+
+    assert len(seeds) == 800
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_clipping_bounds_the_gradient_and_reports_it_unclipped() -> None:
+    free, free_model = updater_for(8)
+    free.update(step=0, lr=0.0, wants_norm=True)
+    assert free.grad_norm is not None
+    clipped, clipped_model = updater_for(8, f"optimizer.clip={float(free.grad_norm) / 2}")
+
+    clipped.update(step=0, lr=0.0, wants_norm=False)
+
+    norm = torch.nn.utils.get_total_norm(p.grad for p in clipped_model.parameters() if p.grad is not None)
+    assert clipped.grad_norm is not None
+    assert float(clipped.grad_norm) == pytest.approx(float(free.grad_norm))
+    assert float(norm) == pytest.approx(float(free.grad_norm) / 2, rel=1e-4)
+
+
+def test_fp16_overflow_skips_the_step_halves_the_scale_and_counts() -> None:
+    updater, model = updater_for(8, precision=FP16, scaler=ScalerState(scale=2.0**40, growth_tracker=5))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+    updater.update(step=0, lr=1e-3, wants_norm=False)
+
+    assert updater.scaler.get_scale() == 2.0**39
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert updater.skipped_steps(1) == 1
+
+
+def test_biases_and_norms_do_not_decay() -> None:
+    model = MaskedLanguageModel(TINY, seed=1)
+    optimizer = build_optimizer(model, recipe(8).optimizer)
+
+    decaying, still = optimizer.param_groups
+
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    assert decaying["weight_decay"] == 0.01 and still["weight_decay"] == 0.0
+    assert all(names[id(p)].endswith("weight") and "norm" not in names[id(p)] for p in decaying["params"])
+    assert all(names[id(p)].endswith("bias") or "norm" in names[id(p)] for p in still["params"])
+    assert len(decaying["params"]) + len(still["params"]) == len(names)
