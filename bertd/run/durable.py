@@ -7,6 +7,8 @@ folder. Leaving out the first fsync loses the old copy too on XFS; leaving out t
 from __future__ import annotations
 
 import os
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 from bertd.errors import StorageError
@@ -29,7 +31,8 @@ def write_whole(path: Path, content: bytes | str) -> None:
         StorageError: the disk refused; `path` is unchanged.
     """
     data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{path.name}-{os.getpid()}")
+    # Both numbers, because threads of one daemon may write the same file.
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{path.name}-{os.getpid()}-{threading.get_native_id()}")
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
         try:
@@ -41,5 +44,6 @@ def write_whole(path: Path, content: bytes | str) -> None:
         temporary.rename(path)
         fsync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise StorageError(f"{path}: cannot write: {error.strerror}; free space or mend the permissions") from error

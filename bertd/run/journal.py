@@ -46,11 +46,12 @@ class JournalWriter:
             written = os.write(self._fd, line)
             if written < len(line):
                 os.ftruncate(self._fd, before)
-                raise OSError(28, "No space left on device")
-            if not isinstance(record, StepRecord):
+            elif not isinstance(record, StepRecord):
                 os.fsync(self._fd)
         except OSError as error:
             raise StorageError(f"{self._path}: cannot append: {error.strerror}; free space on that disk") from error
+        if written < len(line):
+            raise StorageError(f"{self._path}: cannot append: the disk is full; free space on it")
 
     def close(self) -> None:
         """Flush to the disk and close; the journal can be opened again."""

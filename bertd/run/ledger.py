@@ -53,6 +53,8 @@ def read_ledger(path: Path) -> LedgerState:
         return LedgerState.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return LedgerState()
+    except OSError as error:
+        raise RunFolderError(f"{path}: cannot read the ledger: {error.strerror}; mend the permissions") from error
     except ValidationError as error:
         raise RunFolderError(f"{path}: not a ledger: {error.errors()[0]['msg']}; restore it or stop the run") from error
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from bertd.errors import RunFolderError
+from bertd.errors import RunFolderError, StorageError
 from bertd.records import Command, CommandRecord, JournalRecord, Verb
 from bertd.run.durable import write_whole
 
@@ -28,8 +28,11 @@ def post(control: Path, *, verb: Verb, asked_by: str, now: float) -> Command:
     Raises:
         StorageError: the disk refused; there is no such command.
     """
-    control.mkdir(parents=True, exist_ok=True)
-    numbers = [int(match[1]) for entry in control.iterdir() if (match := _ENTRY.match(entry.name))]
+    try:
+        control.mkdir(parents=True, exist_ok=True)
+        numbers = [int(match[1]) for entry in control.iterdir() if (match := _ENTRY.match(entry.name))]
+    except OSError as error:
+        raise StorageError(f"{control}: cannot use the mailbox: {error.strerror}; mend the permissions") from error
     command = Command(number=max(numbers, default=0) + 1, t=now, verb=verb, asked_by=asked_by)
     write_whole(_entry(control, command.number), command.model_dump_json())
     return command
@@ -46,6 +49,8 @@ def read_command(control: Path, *, number: int) -> Command | None:
         content = path.read_bytes()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise RunFolderError(f"{path}: cannot read the command: {error.strerror}; mend the permissions") from error
     try:
         return Command.model_validate_json(content)
     except ValidationError as error:

@@ -129,11 +129,8 @@ class StatePaths:
 
 def default_state_dir() -> Path:
     """`$BERTD_STATE`, else systemd's `$STATE_DIRECTORY`, else the user's XDG state folder."""
-    for variable in ("BERTD_STATE", "STATE_DIRECTORY"):
-        if value := os.environ.get(variable):
-            return Path(value.split(":")[0])
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "bertd"
+    return _from_environment("BERTD_STATE", systemd="STATE_DIRECTORY") or Path(base) / "bertd"
 
 
 def default_socket() -> Path:
@@ -151,15 +148,29 @@ def client_socket() -> Path:
     """Where a client looks: the user's daemon if its socket is there, else the system's."""
     first = default_socket()
     system = Path("/run/bertd/bertd.sock")
-    if "BERTD_SOCKET" in os.environ or first.exists() or not system.exists():
+    if os.environ.get("BERTD_SOCKET") or _exists(first, if_closed=False):
         return first
-    return system
+    return system if _exists(system, if_closed=True) else first
+
+
+def _exists(path: Path, *, if_closed: bool) -> bool:
+    """Whether the path is there; `if_closed` where its folder does not let us look."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return if_closed
 
 
 def default_data_dir() -> Path:
     """Where data sets are looked up by name: `$BERTD_DATA`, systemd's cache folder, the user's XDG cache folder."""
-    for variable in ("BERTD_DATA", "CACHE_DIRECTORY"):
-        if value := os.environ.get(variable):
-            return Path(value.split(":")[0])
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "bertd"
+    return _from_environment("BERTD_DATA", systemd="CACHE_DIRECTORY") or Path(base) / "bertd"
+
+
+def _from_environment(variable: str, *, systemd: str) -> Path | None:
+    """The folder that bertd's variable names, else the first one of systemd's list, which is separated by colons."""
+    if value := os.environ.get(variable):
+        return Path(value)
+    if value := os.environ.get(systemd):
+        return Path(value.split(":")[0])
+    return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import reprlib
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -38,7 +39,8 @@ MAX_RECIPE_BYTES = 256 * 1024
 
 
 def _check_duration(text: str) -> str:
-    parse_duration(text)
+    if not parse_duration(text) > 0:
+        raise ValueError("an interval must be longer than nothing; write 1s or more")
     return text
 
 
@@ -147,7 +149,8 @@ class ModelSection(Section):
 
 
 class OptimizerSection(Section):
-    kind: Literal["adamw"] = "adamw"
+    kind: Literal["adamw", "lamb", "muon"] = "adamw"
+    """muon: on the hidden matrices, AdamW for the rest. Source: Izsak et al. 2021, section 3: adamw."""
     peak_lr: PositiveFloat = 2e-3
     """Learning rate after warm-up. Source: Izsak et al. 2021, table 3, search 1."""
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.98)
@@ -273,8 +276,11 @@ def find_recipe(name_or_path: str) -> Path:
         RecipeError: neither exists; the message lists the names there are.
     """
     path = Path(name_or_path)
-    if path.is_file():
-        return path
+    try:
+        if path.is_file():
+            return path
+    except OSError as error:
+        raise RecipeError(f"{name_or_path}: cannot look for the recipe: {error.strerror}") from error
     for folder in recipe_folders():
         candidate = folder / f"{name_or_path}.toml"
         if path.name == name_or_path and candidate.is_file():
@@ -317,6 +323,8 @@ def parse_recipe(text: str, *, name: str, overrides: list[str] | None = None) ->
     try:
         # Through JSON, because strict mode takes a list for a tuple from JSON alone.
         return Recipe.model_validate_json(json.dumps(tree, default=str))
+    except RecursionError as error:
+        raise RecipeError(f"{name}: nested too deeply; a recipe is sections of keys") from error
     except ValidationError as error:
         raise RecipeError(_describe(error, name=name)) from error
 
@@ -334,6 +342,8 @@ def _apply_override(tree: dict[str, object], *, override: str) -> None:
         raise RecipeError(f"--set {override}: write section.key=value, such as optimizer.peak_lr=1e-3")
     try:
         value: object = tomllib.loads(f"value = {text}")["value"]
+    except RecursionError as error:
+        raise RecipeError(f"--set {section}.{field}: nested too deeply; give one value") from error
     except tomllib.TOMLDecodeError:
         value = text.strip()
     table = tree.setdefault(section, {})
@@ -346,8 +356,11 @@ def _apply_override(tree: dict[str, object], *, override: str) -> None:
 
 
 def _describe(error: ValidationError, *, name: str) -> str:
-    """All mistakes in one line: file, section, key, value, remedy."""
-    return "; ".join(_describe_one(detail, name=name) for detail in error.errors())
+    """All mistakes in one line: file, section, key, value, remedy; of several about one key, the first."""
+    first_of: dict[object, str] = {}
+    for detail in error.errors():
+        first_of.setdefault(detail["loc"][:2], _describe_one(detail, name=name))
+    return "; ".join(first_of.values())
 
 
 def _describe_one(detail: object, *, name: str) -> str:
@@ -360,13 +373,17 @@ def _describe_one(detail: object, *, name: str) -> str:
         near = difflib.get_close_matches(where[-1], known, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         if len(where) == 1:
-            return f"{name}: unknown section [{where[0]}]; {hint}known: {', '.join(known)}"
-        return f"{section}: unknown key {where[-1]!r}; {hint}known: {', '.join(known)}"
+            return f"{name}: unknown section {reprlib.repr(where[0])}; {hint}known: {', '.join(known)}"
+        return f"{section}: unknown key {reprlib.repr(where[-1])}; {hint}known: {', '.join(known)}"
+    if detail["type"] == "model_type":
+        return f"{section}: {reprlib.repr(detail['input'])} is no section; write [{where[0]}] and its keys below it"
+    if detail["type"] == "missing" and len(where) > 2:
+        return f"{section}: {where[1]}: value number {int(where[2]) + 1} is missing; add it"
     if detail["type"] == "missing":
         what = f"key {where[-1]!r} is missing" if len(where) > 1 else "the section is missing"
         return f"{section}: {what}; add it"
     if len(where) > 1:
-        return f"{section}: {where[1]} = {detail['input']!r}: {message}"
+        return f"{section}: {where[1]} = {reprlib.repr(detail['input'])}: {message}"
     return f"{section}: {message}"
 
 

@@ -1,0 +1,236 @@
+"""bertd.run.journal: whole records only, through torn lines, full disks and changes of the writer."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bertd.errors import RunFolderError, StorageError
+from bertd.records import AlertRecord, JobState, JournalRecord, StateRecord, StepRecord
+from bertd.run.journal import JournalReader, JournalWriter, read_journal
+
+
+def step(number: int, *, loss: float = 5.0) -> StepRecord:
+    return StepRecord(
+        t=1.0,
+        step=number,
+        sequences=32 * number,
+        charged_s=float(number),
+        progress=0.5,
+        loss=loss,
+        lr=1e-3,
+        grad_norm=1.0,
+        sequences_per_s=100.0,
+        tokens_per_s=12800.0,
+    )
+
+
+def paused(number: int) -> StateRecord:
+    return StateRecord(t=1.0, step=number, charged_s=1.0, state=JobState.PAUSED, reason="asked")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.jsonl"
+
+
+def _append(path: Path, *records: JournalRecord) -> None:
+    writer = JournalWriter(path)
+    for record in records:
+        writer.append(record)
+    writer.close()
+
+
+def test_what_is_written_is_read_back_in_order(path: Path) -> None:
+    records: list[JournalRecord] = [step(1), paused(1), step(2)]
+    _append(path, *records)
+    assert read_journal(path) == records
+
+
+def test_an_absent_journal_has_no_records(path: Path) -> None:
+    assert read_journal(path) == []
+    reader = JournalReader(path)
+    assert reader.read() == []
+    _append(path, step(1))
+    assert reader.read() == [step(1)]
+
+
+def test_losses_that_are_no_numbers_survive_the_disk(path: Path) -> None:
+    _append(path, step(1, loss=math.nan), step(2, loss=math.inf), step(3, loss=-math.inf))
+    losses = [record.loss for record in read_journal(path) if isinstance(record, StepRecord)]
+    assert math.isnan(losses[0])
+    assert losses[1:] == [math.inf, -math.inf]
+
+
+def test_a_message_with_newlines_stays_one_line(path: Path) -> None:
+    alert = AlertRecord(t=1.0, step=1, level="error", code="x", message="one\ntwo\u2028three")
+    _append(path, alert)
+    assert path.read_bytes().count(b"\n") == 1
+    assert read_journal(path) == [alert]
+
+
+def test_a_reader_gets_each_record_once(path: Path) -> None:
+    reader = JournalReader(path)
+    _append(path, step(1), step(2))
+    assert reader.read() == [step(1), step(2)]
+    assert reader.read() == []
+    _append(path, step(3))
+    assert reader.read() == [step(3)]
+
+
+def test_a_reader_waits_for_the_end_of_a_line(path: Path) -> None:
+    line = step(1).model_dump_json().encode() + b"\n"
+    reader = JournalReader(path)
+    path.write_bytes(line[:20])
+    assert reader.read() == []
+    path.write_bytes(line)
+    assert reader.read() == [step(1)]
+    assert reader.damaged_lines == 0
+
+
+def test_a_bounded_reader_gets_everything_in_several_calls(path: Path) -> None:
+    records = [step(number) for number in range(20)]
+    _append(path, *records)
+    reader = JournalReader(path)
+    pieces = []
+    while piece := reader.read(limit_bytes=500):
+        assert len(piece) < 20
+        pieces += piece
+    assert pieces == records
+
+
+def test_a_line_longer_than_the_bound_is_read_whole(path: Path) -> None:
+    alert = AlertRecord(t=1.0, step=1, level="error", code="x", message="y" * 5000)
+    _append(path, alert, step(2))
+    reader = JournalReader(path)
+    assert reader.read(limit_bytes=100) == [alert]
+    assert reader.read() == [step(2)]
+
+
+def test_the_next_writer_cuts_off_a_torn_last_line(path: Path) -> None:
+    _append(path, step(1))
+    with path.open("ab") as file:
+        file.write(b'{"kind": "step", "t": 1.')
+    assert read_journal(path) == [step(1)]
+    _append(path, step(2))
+    assert read_journal(path) == [step(1), step(2)]
+    assert JournalReader(path).damaged_lines == 0
+
+
+def test_a_journal_of_nothing_but_a_torn_line_starts_anew(path: Path) -> None:
+    path.write_bytes(b'{"kind": "st')
+    _append(path, step(1))
+    assert read_journal(path) == [step(1)]
+
+
+def test_a_torn_line_longer_than_the_search_window_is_cut_off(path: Path) -> None:
+    _append(path, step(1))
+    with path.open("ab") as file:
+        file.write(b"x" * (3 << 20))
+    _append(path, step(2))
+    assert read_journal(path) == [step(1), step(2)]
+
+
+def test_a_reader_that_saw_a_torn_line_gets_what_the_next_writer_put_in_its_place(path: Path) -> None:
+    reader = JournalReader(path)
+    _append(path, step(1))
+    with path.open("ab") as file:
+        file.write(b'{"kind": "step", "t": 1.')
+    assert reader.read() == [step(1)]
+    # More bytes than were torn off, so the file has not become shorter when the reader looks again.
+    _append(path, step(2), step(3))
+    assert reader.read() == [step(2), step(3)]
+    assert reader.damaged_lines == 0
+
+
+def test_damaged_and_unknown_lines_are_counted_and_skipped(path: Path) -> None:
+    _append(path, step(1))
+    with path.open("ab") as file:
+        file.write(b'not json\n{"kind": "of a newer writer"}\n\xff\xfe\n\n')
+    _append(path, step(2))
+    reader = JournalReader(path)
+    assert reader.read() == [step(1), step(2)]
+    assert reader.damaged_lines == 4
+
+
+def test_fields_of_a_newer_writer_are_ignored(path: Path) -> None:
+    line = step(1).model_dump_json()
+    path.write_text(line[:-1] + ', "gpu_mood": "fine"}\n')
+    assert read_journal(path) == [step(1)]
+
+
+def test_every_kind_but_step_is_on_the_disk_when_append_returns(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = JournalWriter(path)
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    writer.append(step(1))
+    assert synced == []
+    writer.append(paused(1))
+    assert len(synced) == 1
+
+
+def _writes(share: float) -> Callable[[int, bytes], int]:
+    real_write = os.write
+    return lambda fd, data: real_write(fd, data[: int(len(data) * share)])
+
+
+def test_a_full_disk_leaves_whole_lines_and_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = JournalWriter(path)
+    writer.append(step(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", _writes(0.5))
+        with pytest.raises(StorageError, match=r"journal\.jsonl: cannot append: the disk is full; free space"):
+            writer.append(step(2))
+    assert path.read_bytes().endswith(b"\n")
+    writer.append(step(3))
+    assert read_journal(path) == [step(1), step(3)]
+
+
+def test_a_journal_in_a_missing_folder_is_a_storage_error(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="No such file or directory"):
+        JournalWriter(tmp_path / "absent" / "journal.jsonl")
+
+
+def test_a_journal_that_is_a_folder_is_a_run_folder_error(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="cannot read the journal"):
+        read_journal(tmp_path)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_reader_at_any_moment_has_exactly_the_whole_lines(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Writers die in the middle of a line and are replaced while one reader follows with any bound."""
+    path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
+    reader = JournalReader(path)
+    written: list[JournalRecord] = []
+    seen: list[JournalRecord] = []
+    for number in range(data.draw(st.integers(1, 12), label="actions")):
+        match data.draw(st.sampled_from(["append", "tear", "read", "bounded read"])):
+            case "append":
+                _append(path, step(number))
+                written.append(step(number))
+            case "tear":
+                line = step(number).model_dump_json().encode()
+                with path.open("ab") as file:
+                    file.write(line[: data.draw(st.integers(1, len(line)))])
+                seen += reader.read()
+                assert seen == written
+                JournalWriter(path).close()
+            case "read":
+                seen += reader.read()
+                assert seen == written
+            case _:
+                seen += reader.read(limit_bytes=data.draw(st.integers(1, 2000)))
+                assert seen == written[: len(seen)]
+    while more := reader.read():
+        seen += more
+    assert seen == written == read_journal(path)
+    assert reader.damaged_lines == 0

@@ -1,0 +1,176 @@
+"""bertd.run.ledger: each second at most once, never forgotten once ticked, short by at most a tick."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bertd.errors import RunFolderError
+from bertd.run import ledger as ledger_module
+from bertd.run.ledger import ChargedClock, Ledger, LedgerState, boot_id, read_ledger
+
+
+class Clock:
+    """CLOCK_MONOTONIC of a test."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s = 1000.0
+        monkeypatch.setattr(time, "monotonic", lambda: self.now_s)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.json"
+
+
+def charged_s(path: Path, clock: Clock) -> float:
+    return read_ledger(path).charged_s(monotonic_s=clock.now_s, boot=boot_id())
+
+
+def test_an_absent_ledger_has_charged_nothing(path: Path, clock: Clock) -> None:
+    assert read_ledger(path) == LedgerState()
+    assert charged_s(path, clock) == 0
+
+
+def test_only_time_between_begin_and_end_is_charged(path: Path, clock: Clock) -> None:
+    ledger = Ledger(path)
+    clock.now_s += 5
+    ledger.begin()
+    clock.now_s += 10
+    ledger.end()
+    clock.now_s += 100
+    assert charged_s(path, clock) == 10
+    ledger.begin()
+    clock.now_s += 1
+    ledger.end()
+    assert charged_s(path, clock) == 11
+
+
+def test_any_process_of_this_boot_reads_the_running_time_without_a_tick(path: Path, clock: Clock) -> None:
+    ledger = Ledger(path)
+    ledger.begin()
+    clock.now_s += 0.25
+    assert charged_s(path, clock) == 0.25
+
+
+def test_an_open_segment_of_another_boot_counts_to_its_last_tick(path: Path, clock: Clock) -> None:
+    ledger = Ledger(path)
+    ledger.begin()
+    clock.now_s += 7
+    ledger.tick()
+    clock.now_s += 0.9
+    state = read_ledger(path)
+    assert state.charged_s(monotonic_s=5.0, boot="another boot") == 7
+    assert state.charged_s(monotonic_s=1e9, boot="another boot") == 7
+
+
+def test_a_killed_runner_is_short_by_at_most_the_time_since_its_last_tick(path: Path, clock: Clock) -> None:
+    ledger = Ledger(path)
+    ledger.begin()
+    clock.now_s += 7
+    ledger.tick()
+    clock.now_s += 0.9
+    del ledger
+    clock.now_s += 3600
+    Ledger(path)
+    assert charged_s(path, clock) == 7
+
+
+def test_ticks_and_ends_without_a_segment_charge_nothing(path: Path, clock: Clock) -> None:
+    ledger = Ledger(path)
+    ledger.tick()
+    clock.now_s += 5
+    ledger.end()
+    assert charged_s(path, clock) == 0
+
+
+def test_a_file_that_is_no_ledger_is_refused_and_kept(path: Path) -> None:
+    path.write_text("{torn")
+    with pytest.raises(RunFolderError, match=r"ledger\.json: not a ledger: .*; restore it or stop the run"):
+        Ledger(path)
+    assert path.read_text() == "{torn"
+
+
+def test_a_ledger_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="cannot read the ledger: Is a directory"):
+        read_ledger(tmp_path)
+
+
+def test_rank_0_reads_the_same_time_as_the_runner(path: Path, clock: Clock) -> None:
+    ledger = Ledger(path)
+    ledger.begin()
+    clock.now_s += 2
+    rank_0 = ChargedClock(path)
+    clock.now_s += 3
+    ledger.tick()
+    assert rank_0.now_s() == 5 == ledger.state.ticked_s
+
+
+def test_rank_0_refuses_a_run_that_nobody_charges(path: Path, clock: Clock) -> None:
+    with pytest.raises(RunFolderError, match="no segment is open"):
+        ChargedClock(path)
+    ledger = Ledger(path)
+    ledger.begin()
+    ledger.end()
+    with pytest.raises(RunFolderError, match="no segment is open"):
+        ChargedClock(path)
+
+
+def test_rank_0_refuses_a_segment_of_another_boot(path: Path) -> None:
+    path.write_text(LedgerState(open_since_s=0.0, open_boot="another boot", ticked_s=3.0).model_dump_json())
+    with pytest.raises(RunFolderError, match="no segment is open"):
+        ChargedClock(path)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    actions=st.lists(
+        st.tuples(
+            st.sampled_from(["begin", "tick", "end", "kill", "reboot"]),
+            st.floats(min_value=0, max_value=1e4, allow_nan=False),
+        ),
+        max_size=25,
+    )
+)
+def test_each_second_is_charged_at_most_once_and_a_ticked_one_is_never_lost(
+    actions: list[tuple[str, float]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("ledger") / "ledger.json"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        clock = Clock(monkeypatch)
+        ledger = Ledger(path)
+        ran_s = ticked_s = read_before_s = 0.0
+        for number, (action, wait_s) in enumerate(actions):
+            clock.now_s += wait_s
+            ran_s += wait_s if ledger.state.open_since_s is not None else 0.0
+            match action:
+                case "begin" if ledger.state.open_since_s is None:
+                    ledger.begin()
+                case "tick":
+                    ledger.tick()
+                    ticked_s = ran_s if ledger.state.open_since_s is not None else ticked_s
+                case "end":
+                    ledger.end()
+                    ticked_s = ran_s
+                case "kill":
+                    ledger = Ledger(path)
+                    ran_s = ticked_s
+                case "reboot":
+                    monkeypatch.setattr(ledger_module, "boot_id", lambda name=f"boot {number}": name)
+                    clock.now_s = 1.0
+                    ledger = Ledger(path)
+                    ran_s = ticked_s
+            now_s = read_ledger(path).charged_s(monotonic_s=clock.now_s, boot=ledger_module.boot_id())
+            assert now_s == pytest.approx(ran_s, abs=1e-6)
+            if action not in ("kill", "reboot"):
+                assert now_s >= read_before_s - 1e-9
+            read_before_s = now_s
