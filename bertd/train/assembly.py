@@ -29,7 +29,7 @@ from bertd.run.paths import RunPaths
 from bertd.run.recipe import Recipe, read_recipe, write_recipe
 from bertd.train.checkpoint import TrainingState, find_checkpoint, load_checkpoint
 from bertd.train.desk import Desk
-from bertd.train.optimizer import build_optimizer
+from bertd.train.optimizer import Optimizers, build_optimizers
 from bertd.train.orders import Conductor
 from bertd.train.precision import Precision, choose_kernels, choose_precision
 from bertd.train.ranks import Ranks
@@ -111,14 +111,14 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
     precision = choose_precision(recipe.precision, ranks.device)
     kernels, reason = choose_kernels(recipe.precision, ranks.device)
     model = MaskedLanguageModel(encoder_config(opened), seed=recipe.run.seed).to(ranks.device)
-    optimizer = build_optimizer(model, recipe.optimizer)
-    resumed = _resume(opened, model=model, optimizer=optimizer)
+    optimizers = build_optimizers(model, recipe.optimizer, rank=ranks.rank, world_size=ranks.world_size)
+    resumed = _resume(opened, model=model, optimizers=optimizers)
     masker = _masker(opened)
     batches = _train_batches(opened, masker, ranks, first_sequence=resumed.state.sequences)
     updater = Updater(
         recipe,
         model=model,
-        optimizer=optimizer,
+        optimizers=optimizers,
         batches=batches,
         ranks=ranks,
         precision=precision,
@@ -136,7 +136,7 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
         paths=opened.paths,
         ranks=ranks,
         model=model,
-        optimizer=optimizer,
+        optimizers=optimizers,
         batches=batches,
         updater=updater,
         validator=_validator(opened, masker, ranks),
@@ -183,7 +183,7 @@ def _set_up_device(ranks: Ranks) -> None:
         torch.set_float32_matmul_precision("high")
 
 
-def _resume(opened: OpenedRun, *, model: MaskedLanguageModel, optimizer: torch.optim.Optimizer) -> Resumed:
+def _resume(opened: OpenedRun, *, model: MaskedLanguageModel, optimizers: Optimizers) -> Resumed:
     found = find_checkpoint(opened.paths.checkpoints)
     if found is None:
         fresh = TrainingState(
@@ -194,7 +194,7 @@ def _resume(opened: OpenedRun, *, model: MaskedLanguageModel, optimizer: torch.o
             data_fingerprint=opened.dataset.fingerprint,
         )
         return Resumed(state=fresh, skipped=[])
-    state = load_checkpoint(found.folder, model=model, optimizer=optimizer)
+    state = load_checkpoint(found.folder, model=model, optimizers=optimizers)
     if state.data_fingerprint != opened.dataset.fingerprint:
         raise CheckpointError(
             f"{found.folder}: was trained on other data than {opened.dataset.root}; restore the data set it names, "

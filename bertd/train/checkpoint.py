@@ -19,7 +19,6 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -29,6 +28,7 @@ from bertd.errors import CheckpointError, StorageError
 from bertd.records import Record
 from bertd.run.durable import fsync_folder, write_whole
 from bertd.run.paths import TEMPORARY_PREFIX, newest_first, step_folder
+from bertd.train.optimizer import Optimizers
 
 FORMAT = 1
 MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
@@ -87,7 +87,7 @@ class Found:
     """One line each: which checkpoint and why."""
 
 
-def save_checkpoint(root: Path, *, model: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState) -> Path:
+def save_checkpoint(root: Path, *, model: nn.Module, optimizers: Optimizers, state: TrainingState) -> Path:
     """Write the checkpoint of `state.step`; replaces none.
 
     Returns:
@@ -106,7 +106,7 @@ def save_checkpoint(root: Path, *, model: nn.Module, optimizer: torch.optim.Opti
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         save_file(_on_cpu(model.state_dict()), temporary / MODEL)
-        save_file(_on_cpu(_optimizer_tensors(model, optimizer)), temporary / OPTIMIZER)
+        save_file(_on_cpu(optimizers.tensors()), temporary / OPTIMIZER)
         write_whole(temporary / STATE, state.model_dump_json())
         files = {name: _fsynced_sum(temporary / name) for name in (MODEL, OPTIMIZER, STATE)}
         write_whole(
@@ -164,15 +164,15 @@ def verify_checkpoint(folder: Path) -> None:
             raise CheckpointError(f"{folder.name}: {name} was changed since it was written")
 
 
-def load_checkpoint(folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
-    """Put a verified checkpoint into the model and the optimizer, on whatever device they are.
+def load_checkpoint(folder: Path, *, model: nn.Module, optimizers: Optimizers) -> TrainingState:
+    """Put a verified checkpoint into the model and the optimizers, on whatever device they are.
 
     Raises:
         CheckpointError: the tensors are not this model's.
     """
     try:
         model.load_state_dict(load_file(folder / MODEL))
-        _fill_optimizer(load_file(folder / OPTIMIZER), model, optimizer)
+        optimizers.load_tensors(load_file(folder / OPTIMIZER))
         return TrainingState.model_validate_json((folder / STATE).read_bytes())
     except (RuntimeError, KeyError, OSError, SafetensorError, ValidationError) as error:
         raise CheckpointError(f"{folder}: does not fit this recipe's model: {error}") from error
@@ -192,23 +192,6 @@ def prune_checkpoints(root: Path, *, keep: int) -> None:
 
 def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-
-
-def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    return {
-        f"{name}/{slot}": value
-        for name, parameter in model.named_parameters()
-        for slot, value in optimizer.state.get(parameter, {}).items()
-    }
-
-
-def _fill_optimizer(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    parameters = dict(model.named_parameters())
-    optimizer.state.clear()
-    for key, value in tensors.items():
-        name, _, slot = key.rpartition("/")
-        parameter = parameters[name]
-        optimizer.state[parameter][slot] = value.to(parameter.device)
 
 
 def _sha256(path: Path) -> str:

@@ -1,27 +1,113 @@
-"""AdamW with its two groups: matrices decay, biases and norms do not."""
+"""The optimizers of a run: AdamW, LAMB, or Muon on the hidden matrices with AdamW for the rest.
+
+Matrices decay, biases and norms do not (Devlin et al. 2019's code; Izsak et al. 2021, section 3).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from bertd.model.encoder import Attention, FeedForward, MaskedLanguageModel
 from bertd.run.recipe import OptimizerSection
+from bertd.train.lamb import Lamb
+from bertd.train.muon import Matrices, Muon
+
+_MUON_MOMENTUM = 0.95
+"""Source: Jordan et al. 2024."""
 
 
-def build_optimizer(model: nn.Module, section: OptimizerSection) -> torch.optim.Optimizer:
-    """One fused AdamW; its learning rate is set before each step.
+class Optimizers:
+    """One or two torch optimizers that step together; each parameter belongs to exactly one."""
 
-    Source: Izsak et al. 2021, section 3; no decay on vectors as in Devlin et al. 2019's code.
-    """
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": section.weight_decay},
-        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
-    ]
+    def __init__(self, model: nn.Module, parts: list[torch.optim.Optimizer]) -> None:
+        self._names = {parameter: name for name, parameter in model.named_parameters()}
+        self._owners = {
+            parameter: part for part in parts for group in part.param_groups for parameter in group["params"]
+        }
+        assert self._owners.keys() == self._names.keys()
+        self.parts = parts
+
+    def set_learning_rate(self, lr: float) -> None:
+        """Use `lr` for the next step."""
+        for part in self.parts:
+            for group in part.param_groups:
+                group["lr"] = lr
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for part in self.parts:
+            part.zero_grad(set_to_none=True)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All state, as `parameter/slot`."""
+        return {
+            f"{self._names[parameter]}/{slot}": value
+            for parameter, owner in self._owners.items()
+            for slot, value in owner.state.get(parameter, {}).items()
+        }
+
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Put back what `tensors` gave.
+
+        Raises:
+            KeyError: a name is no parameter's.
+        """
+        parameters = {name: parameter for parameter, name in self._names.items()}
+        for part in self.parts:
+            part.state.clear()
+        for key, value in tensors.items():
+            name, _, slot = key.rpartition("/")
+            parameter = parameters[name]
+            self._owners[parameter].state[parameter][slot] = value.to(parameter.device)
+
+    def steps_done(self) -> int:
+        """Updates that were carried out: fp16 overflow skips some, and AdamW counts only those it did."""
+        counts = (state["step"] for part in self.parts for state in part.state.values() if "step" in state)
+        return int(next(counts, 0))
+
+
+def build_optimizers(
+    model: MaskedLanguageModel, section: OptimizerSection, *, rank: int = 0, world_size: int = 1
+) -> Optimizers:
+    """What the recipe asks for; the learning rate is set before each step."""
+    if section.kind == "muon":
+        return _with_muon(model, section, rank=rank, world_size=world_size)
+    groups = _groups(model.parameters(), section.weight_decay)
+    if section.kind == "lamb":
+        return Optimizers(model, [Lamb(groups, lr=section.peak_lr, betas=section.betas, eps=section.eps)])
+    return Optimizers(model, [_adamw(groups, section)])
+
+
+def _adamw(groups: list[dict[str, object]], section: OptimizerSection) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=section.peak_lr, betas=section.betas, eps=section.eps, fused=True)
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Use `lr` for the next step."""
-    for group in optimizer.param_groups:
-        group["lr"] = lr
+def _groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, object]]:
+    listed = list(parameters)
+    return [
+        {"params": [p for p in listed if p.dim() >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in listed if p.dim() < 2], "weight_decay": 0.0},
+    ]
+
+
+def _with_muon(model: MaskedLanguageModel, section: OptimizerSection, *, rank: int, world_size: int) -> Optimizers:
+    matrices: list[Matrices] = []
+    for module in model.encoder.layers.modules():
+        if isinstance(module, Attention):
+            matrices += [Matrices(module.qkv.weight, 3), Matrices(module.out.weight, 1)]
+        if isinstance(module, FeedForward):
+            matrices += [Matrices(module.up.weight, 1), Matrices(module.down.weight, 1)]
+    muon = Muon(
+        matrices,
+        lr=section.peak_lr,
+        weight_decay=section.weight_decay,
+        momentum=_MUON_MOMENTUM,
+        rank=rank,
+        world_size=world_size,
+    )
+    hidden = {each.parameter for each in matrices}
+    rest = [parameter for parameter in model.parameters() if parameter not in hidden]
+    return Optimizers(model, [muon, _adamw(_groups(rest, section.weight_decay), section)])

@@ -10,8 +10,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from bertd.data.batches import TrainBatches
 from bertd.errors import NumericsError, StorageError
 from bertd.model.encoder import MaskedLanguageModel
@@ -23,6 +21,7 @@ from bertd.train.checkpoint import ScalerState, TrainingState, prune_checkpoints
 from bertd.train.desk import Desk, StepFigures
 from bertd.train.meter import Meter, memory_bytes
 from bertd.train.model_card import model_card
+from bertd.train.optimizer import Optimizers
 from bertd.train.orders import Ending, Order, share_order
 from bertd.train.ranks import Ranks
 from bertd.train.schedule import rate_factor
@@ -38,7 +37,7 @@ class Parts:
     paths: RunPaths
     ranks: Ranks
     model: MaskedLanguageModel
-    optimizer: torch.optim.Optimizer
+    optimizers: Optimizers
     batches: TrainBatches
     updater: Updater
     validator: Validator
@@ -201,7 +200,7 @@ class Trainer:
             scaler=self._scaler_state(),
         )
         root = self._parts.paths.checkpoints
-        folder = save_checkpoint(root, model=self._parts.model, optimizer=self._parts.optimizer, state=self.state)
+        folder = save_checkpoint(root, model=self._parts.model, optimizers=self._parts.optimizers, state=self.state)
         prune_checkpoints(root, keep=self._recipe.checkpoint.keep)
         seconds = time.monotonic() - began_s
         self._advance(save_s=seconds)

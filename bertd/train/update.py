@@ -18,7 +18,7 @@ from bertd.data.masking import IGNORE_INDEX, MaskedBatch
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.run.recipe import Recipe
 from bertd.train.checkpoint import ScalerState
-from bertd.train.optimizer import set_learning_rate
+from bertd.train.optimizer import Optimizers
 from bertd.train.precision import Precision
 from bertd.train.ranks import Ranks
 
@@ -39,7 +39,7 @@ class Updater:
         recipe: Recipe,
         *,
         model: MaskedLanguageModel,
-        optimizer: torch.optim.Optimizer,
+        optimizers: Optimizers,
         batches: TrainBatches,
         ranks: Ranks,
         precision: Precision,
@@ -50,7 +50,7 @@ class Updater:
         """`scaler` is where a checkpoint left the loss scale; None to begin one."""
         self._recipe = recipe
         self._model = model
-        self._optimizer = optimizer
+        self._optimizers = optimizers
         self._batches = batches
         self._ranks = ranks
         self._precision = precision
@@ -84,7 +84,7 @@ class Updater:
         self._num_tokens += num_tokens
         # DDP divides the gradient's sum by the ranks; the loss wants it divided by the tokens of all ranks.
         scale = self._ranks.world_size / self._ranks.add_up(num_tokens)
-        self._optimizer.zero_grad(set_to_none=True)
+        self._optimizers.zero_grad()
         for index, batch in enumerate(micro_batches):
             is_last = index == len(micro_batches) - 1
             with nullcontext() if is_last else self._without_exchange():
@@ -100,10 +100,12 @@ class Updater:
     def _apply(self, *, lr: float, wants_norm: bool) -> None:
         clip = self._recipe.optimizer.clip
         if clip > 0 or wants_norm:
-            self.scaler.unscale_(self._optimizer)
+            for part in self._optimizers.parts:
+                self.scaler.unscale_(part)
             self.grad_norm = nn.utils.clip_grad_norm_(self._model.parameters(), clip if clip > 0 else torch.inf)
-        set_learning_rate(self._optimizer, lr)
-        self.scaler.step(self._optimizer)
+        self._optimizers.set_learning_rate(lr)
+        for part in self._optimizers.parts:
+            self.scaler.step(part)
         self.scaler.update()
 
     @property
@@ -115,8 +117,7 @@ class Updater:
         """Of `steps` updates, how many fp16 overflow skipped: fused AdamW counts only those it did."""
         if not self.scaler.is_enabled():
             return 0
-        first = self._optimizer.state[next(self._model.parameters())]
-        return steps - int(first["step"]) if first else steps
+        return steps - self._optimizers.steps_done()
 
     def take_loss(self) -> float:
         """Mean loss in nats over all ranks since the last call; waits for the device; every rank must call."""

@@ -25,7 +25,7 @@ from bertd.train.checkpoint import (
     save_checkpoint,
     verify_checkpoint,
 )
-from bertd.train.optimizer import build_optimizer
+from bertd.train.optimizer import Optimizers, build_optimizers
 from tests.model.test_encoder import batch
 from tests.model.test_export import TINY
 
@@ -34,28 +34,30 @@ def state_at(step: int) -> TrainingState:
     return TrainingState(step=step, sequences=step * 4, charged_s=1.5, recipe_sha256="r", data_fingerprint="d")
 
 
-def trained(steps: int = 2) -> tuple[MaskedLanguageModel, torch.optim.Optimizer]:
+def trained(steps: int = 2) -> tuple[MaskedLanguageModel, Optimizers]:
     model = MaskedLanguageModel(TINY, seed=1).eval()
-    optimizer = build_optimizer(model, OptimizerSection())
+    optimizers = build_optimizers(model, OptimizerSection())
     for _ in range(steps):
-        optimizer.zero_grad()
+        optimizers.zero_grad()
         model(*batch()).backward()
-        optimizer.step()
-    return model, optimizer
+        for part in optimizers.parts:
+            part.step()
+    return model, optimizers
 
 
 def test_a_loaded_checkpoint_trains_on_bit_for_bit(tmp_path: Path) -> None:
-    model, optimizer = trained()
-    folder = save_checkpoint(tmp_path, model=model, optimizer=optimizer, state=state_at(2))
+    model, optimizers = trained()
+    folder = save_checkpoint(tmp_path, model=model, optimizers=optimizers, state=state_at(2))
     other = MaskedLanguageModel(TINY, seed=7).eval()
-    other_optimizer = build_optimizer(other, OptimizerSection())
+    other_optimizers = build_optimizers(other, OptimizerSection())
 
-    assert load_checkpoint(folder, model=other, optimizer=other_optimizer) == state_at(2)
+    assert load_checkpoint(folder, model=other, optimizers=other_optimizers) == state_at(2)
 
-    for each, its_optimizer in ((model, optimizer), (other, other_optimizer)):
-        its_optimizer.zero_grad()
+    for each, its_optimizers in ((model, optimizers), (other, other_optimizers)):
+        its_optimizers.zero_grad()
         each(*batch()).backward()
-        its_optimizer.step()
+        for part in its_optimizers.parts:
+            part.step()
     ours, theirs = model.state_dict(), other.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
@@ -63,9 +65,9 @@ def test_a_loaded_checkpoint_trains_on_bit_for_bit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [MODEL, OPTIMIZER, STATE, MANIFEST])
 @pytest.mark.parametrize("damage", ["empty", "short", "flipped", "gone"])
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path, name: str, damage: str) -> None:
-    model, optimizer = trained()
+    model, optimizers = trained()
     for step in (1, 2):
-        save_checkpoint(tmp_path, model=model, optimizer=optimizer, state=state_at(step))
+        save_checkpoint(tmp_path, model=model, optimizers=optimizers, state=state_at(step))
     victim = tmp_path / "step-000000002" / name
     content = victim.read_bytes()
     if damage == "gone":
@@ -83,25 +85,25 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path, 
 
 
 def test_when_every_checkpoint_is_damaged_nothing_starts_from_scratch(tmp_path: Path) -> None:
-    model, optimizer = trained()
-    (save_checkpoint(tmp_path, model=model, optimizer=optimizer, state=state_at(1)) / MODEL).unlink()
+    model, optimizers = trained()
+    (save_checkpoint(tmp_path, model=model, optimizers=optimizers, state=state_at(1)) / MODEL).unlink()
 
     with pytest.raises(CheckpointError, match=r"no checkpoint is whole: step-000000001: model.safetensors is missing"):
         find_checkpoint(tmp_path)
 
 
 def test_a_checkpoint_of_another_shape_is_refused(tmp_path: Path) -> None:
-    model, optimizer = trained()
-    folder = save_checkpoint(tmp_path, model=model, optimizer=optimizer, state=state_at(1))
+    model, optimizers = trained()
+    folder = save_checkpoint(tmp_path, model=model, optimizers=optimizers, state=state_at(1))
     wider = MaskedLanguageModel(replace(TINY, width=64), seed=1)
 
     with pytest.raises(CheckpointError, match="does not fit this recipe's model"):
-        load_checkpoint(folder, model=wider, optimizer=build_optimizer(wider, OptimizerSection()))
+        load_checkpoint(folder, model=wider, optimizers=build_optimizers(wider, OptimizerSection()))
 
 
 def test_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:
-    model, optimizer = trained()
-    folder = save_checkpoint(tmp_path, model=model, optimizer=optimizer, state=state_at(1))
+    model, optimizers = trained()
+    folder = save_checkpoint(tmp_path, model=model, optimizers=optimizers, state=state_at(1))
     manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     (folder / MANIFEST).write_text(manifest.model_copy(update={"format": 99}).model_dump_json())
 
@@ -110,9 +112,9 @@ def test_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_pruning_keeps_the_newest_and_sweeps_what_crashes_left(tmp_path: Path) -> None:
-    model, optimizer = trained()
+    model, optimizers = trained()
     for step in (1, 2, 3):
-        save_checkpoint(tmp_path, model=model, optimizer=optimizer, state=state_at(step))
+        save_checkpoint(tmp_path, model=model, optimizers=optimizers, state=state_at(step))
     (tmp_path / ".tmp-step-000000009-1").mkdir()
 
     prune_checkpoints(tmp_path, keep=2)
@@ -122,13 +124,13 @@ def test_pruning_keeps_the_newest_and_sweeps_what_crashes_left(tmp_path: Path) -
 
 
 def test_a_save_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, optimizer = trained()
+    model, optimizers = trained()
 
     def no_space(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("bertd.train.checkpoint.save_file", no_space)
     with pytest.raises(StorageError, match="No space left"):
-        save_checkpoint(tmp_path, model=model, optimizer=optimizer, state=state_at(1))
+        save_checkpoint(tmp_path, model=model, optimizers=optimizers, state=state_at(1))
 
     assert list(tmp_path.iterdir()) == []

@@ -15,7 +15,7 @@ from bertd.data.masking import MaskedBatch
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.run.recipe import Recipe, parse_recipe
 from bertd.train.checkpoint import ScalerState
-from bertd.train.optimizer import build_optimizer
+from bertd.train.optimizer import build_optimizers
 from bertd.train.precision import Precision
 from bertd.train.ranks import Ranks
 from bertd.train.update import Updater, dropout_seed
@@ -63,7 +63,7 @@ def updater_for(
     updater = Updater(
         made,
         model=model,
-        optimizer=build_optimizer(model, made.optimizer),
+        optimizers=build_optimizers(model, made.optimizer),
         batches=cast(TrainBatches, FixedBatches(micro)),
         ranks=ALONE,
         precision=precision,
@@ -155,9 +155,9 @@ def test_fp16_overflow_skips_the_step_halves_the_scale_and_counts() -> None:
 
 def test_biases_and_norms_do_not_decay() -> None:
     model = MaskedLanguageModel(TINY, seed=1)
-    optimizer = build_optimizer(model, recipe(8).optimizer)
+    (part,) = build_optimizers(model, recipe(8).optimizer).parts
 
-    decaying, still = optimizer.param_groups
+    decaying, still = part.param_groups
 
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     assert decaying["weight_decay"] == 0.01 and still["weight_decay"] == 0.0

@@ -1,0 +1,85 @@
+"""Our Muon computes torch's, matrix by matrix."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from bertd.model.encoder import MaskedLanguageModel
+from bertd.run.recipe import OptimizerSection
+from bertd.train.muon import Matrices, Muon, orthogonalise
+from bertd.train.optimizer import build_optimizers
+from tests.model.test_encoder import batch
+from tests.model.test_export import TINY
+
+
+def gradient(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(4))
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (32, 16), (16, 32)])
+def test_three_steps_equal_torchs(shape: tuple[int, int]) -> None:
+    ours, theirs = nn.Parameter(gradient(*shape)), nn.Parameter(gradient(*shape))
+    our_muon = Muon([Matrices(ours, 1)], lr=0.01, weight_decay=0.1, momentum=0.95, rank=0, world_size=1)
+    torch_muon = torch.optim.Muon([theirs], lr=0.01, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw")
+
+    for step in range(3):
+        for parameter, muon in ((ours, our_muon), (theirs, torch_muon)):
+            parameter.grad = gradient(*shape).roll(step)
+            muon.step()
+
+    # torch iterates in bf16 on CPU too, which has three decimal digits.
+    assert torch.allclose(ours, theirs, atol=2e-3)
+
+
+def test_q_k_and_v_are_orthogonalised_apart() -> None:
+    together, apart = nn.Parameter(torch.zeros(24, 8)), [nn.Parameter(torch.zeros(8, 8)) for _ in range(3)]
+    together.grad = gradient(24, 8)
+    for part, piece in zip(apart, together.grad.chunk(3), strict=True):
+        part.grad = piece.clone()
+
+    Muon([Matrices(together, 3)], lr=0.1, weight_decay=0.0, momentum=0.95, rank=0, world_size=1).step()
+    Muon([Matrices(part, 1) for part in apart], lr=0.1, weight_decay=0.0, momentum=0.95, rank=0, world_size=1).step()
+
+    assert torch.allclose(together, torch.cat(list(apart)), atol=1e-6)
+
+
+def test_orthogonalised_matrices_have_singular_values_near_one() -> None:
+    values = torch.linalg.svdvals(orthogonalise(gradient(3, 24, 16)))
+
+    assert float(values.min()) > 0.4 and float(values.max()) < 1.3
+
+
+@pytest.mark.parametrize("kind", ["adamw", "lamb", "muon"])
+def test_every_optimizer_lowers_the_loss_of_one_batch(kind: str) -> None:
+    model = MaskedLanguageModel(TINY, seed=1).eval()
+    optimizers = build_optimizers(model, OptimizerSection.model_validate({"kind": kind, "peak_lr": 5e-3}))
+    losses = []
+    for _ in range(20):
+        optimizers.zero_grad()
+        loss = model(*batch())
+        loss.backward()
+        for part in optimizers.parts:
+            part.step()
+        losses.append(loss.item())
+
+    assert losses[-1] < 0.7 * losses[0]
+
+
+@pytest.mark.parametrize("kind", ["adamw", "lamb", "muon"])
+def test_saved_state_goes_back_to_its_owner(kind: str) -> None:
+    model = MaskedLanguageModel(TINY, seed=1).eval()
+    section = OptimizerSection.model_validate({"kind": kind})
+    optimizers = build_optimizers(model, section)
+    model(*batch()).backward()
+    for part in optimizers.parts:
+        part.step()
+    saved = {name: tensor.clone() for name, tensor in optimizers.tensors().items()}
+    others = build_optimizers(model, section)
+
+    others.load_tensors(saved)
+
+    loaded = others.tensors()
+    assert loaded.keys() == saved.keys() and len(saved) > 0
+    assert all(torch.equal(loaded[name], saved[name]) for name in saved)
