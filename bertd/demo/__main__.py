@@ -1,0 +1,125 @@
+"""`python -m bertd.demo`: the main job, end to end, on the documentation of this machine.
+
+Exit status 0, 2 for a wrong argument, that of the BertdError that ended it, 130 for Ctrl-C, 143 for SIGTERM. However
+it ends, nothing it started is left running.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from types import FrameType
+
+from bertd.demo import leftovers
+from bertd.demo.walkthrough import Settings, play
+from bertd.errors import BertdError, DaemonBusyError, StorageError
+from bertd.run.durations import parse_duration
+from bertd.terminal_text import terminal_line
+
+_MIN_BUDGET_S = 5.0
+_INTERNAL_FAULT = 70
+
+
+class Terminated(BaseException):
+    """SIGTERM or SIGHUP arrived."""
+
+
+def parse_arguments(arguments: list[str]) -> Settings:
+    """What the command line asks for; exits with status 2 where it is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m bertd.demo", description=__doc__)
+    parser.add_argument("--budget", type=_budget_s, default=120.0, metavar="TIME", help="to train: 30s, 2min, ...")
+    parser.add_argument("--folder", type=Path, default=Path(".demo"), help="where everything is written (.demo)")
+    parser.add_argument(
+        "--source-mb", type=_megabytes, default=90, metavar="MB", help="Python source to read docstrings from (90)"
+    )
+    options = parser.parse_args(arguments)
+    return Settings(
+        budget_s=options.budget,
+        folder=options.folder.absolute(),
+        max_source_bytes=options.source_mb * 1_000_000,
+    )
+
+
+def _budget_s(text: str) -> float:
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if seconds < _MIN_BUDGET_S:
+        raise argparse.ArgumentTypeError(f"{text!r} is too short to train anything; give {_MIN_BUDGET_S:g}s or more")
+    return seconds
+
+
+def _megabytes(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of megabytes between 1 and 10000")
+    return int(text)
+
+
+def main(arguments: list[str]) -> int:
+    """Play the demo; the exit status."""
+    settings = parse_arguments(arguments)
+    leftovers.adopt_orphans()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminate)
+    code, message = _play(settings)
+    # A second Ctrl-C must not leave half of the processes behind.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leftovers.end_all()
+    if message:
+        print(f"demo: {terminal_line(message)}", file=sys.stderr)
+    return code
+
+
+def _play(settings: Settings) -> tuple[int, str]:
+    try:
+        lock = _lock(settings.folder)
+        try:
+            play(settings)
+        finally:
+            os.close(lock)
+    except BertdError as error:
+        return error.exit_code, str(error)
+    except KeyboardInterrupt:
+        return 130, "stopped by Ctrl-C; everything it started was ended"
+    except Terminated:
+        return 143, "stopped by a signal; everything it started was ended"
+    except Exception as error:
+        # The edge: the traceback is for whoever mends it.
+        report = settings.folder / "fault.txt"
+        report.write_text(traceback.format_exc())
+        return _INTERNAL_FAULT, f"a fault in bertd itself: {error!r}; please report it with {report}"
+    return 0, ""
+
+
+def _lock(folder: Path) -> int:
+    """Hold the folder for this demo alone, until the descriptor is closed.
+
+    Raises:
+        StorageError: the folder cannot be written.
+        DaemonBusyError: another demo has it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / "demo.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise StorageError(f"{folder}: {error.strerror}; run the demo where you may write, or name --folder") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise DaemonBusyError(f"{folder}: another demo runs there; wait for it, or name another --folder") from error
+    return lock
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,145 @@
+"""The demo's texts on disk: a corpus for the pretraining and, from other modules, a task for the finetuning.
+
+    DATA-<hash>/  corpus.jsonl  corpus.json  glue/CoLA/train.tsv  glue/CoLA/dev.tsv  vocabulary/  shards/
+
+The hash is over the files that are read and the code that reads them, so equal content is built once. corpus.json is
+written last: without it the folder does not count.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from bertd.demo.docstrings import Document, Source, fingerprint, read_documents
+from bertd.demo.prose import sentences
+from bertd.demo.sentence_order import make_task, write_task
+from bertd.errors import CorpusError, StorageError
+from bertd.records import Record
+from bertd.run.durable import write_whole
+
+_PREFIX = "data-"
+_HELD_OUT_SHARE = 1 / 8
+"""Of the modules, kept from the pretraining for the task."""
+
+
+class CorpusFacts(Record):
+    """Content of corpus.json."""
+
+    num_files: int
+    """Python files that were read."""
+    num_documents: int
+    """Modules whose prose the pretraining reads."""
+    num_characters: int
+    num_held_out: int
+    """Modules that it does not."""
+    num_train: int
+    """Examples of the task."""
+    num_dev: int
+    sha256: str
+    """Of corpus.jsonl."""
+
+
+@dataclass(frozen=True)
+class CorpusPaths:
+    """Names inside the data folder."""
+
+    root: Path
+
+    @property
+    def corpus(self) -> Path:
+        """JSON lines, {"text": ...}: a module each."""
+        return self.root / "corpus.jsonl"
+
+    @property
+    def facts(self) -> Path:
+        return self.root / "corpus.json"
+
+    @property
+    def glue(self) -> Path:
+        """A data folder in GLUE's layout."""
+        return self.root / "glue"
+
+    @property
+    def vocabulary(self) -> Path:
+        return self.root / "vocabulary"
+
+    @property
+    def shards(self) -> Path:
+        return self.root / "shards"
+
+
+def corpus_paths(folder: Path, sources: list[Source]) -> CorpusPaths:
+    """Where the corpus of these sources belongs; data of other sources is removed.
+
+    Raises:
+        StorageError: the folder cannot be made.
+    """
+    paths = CorpusPaths(folder / f"{_PREFIX}{fingerprint(sources)[:12]}")
+    try:
+        paths.root.mkdir(parents=True, exist_ok=True)
+        for other in folder.glob(f"{_PREFIX}*"):
+            if other != paths.root:
+                shutil.rmtree(other)
+    except OSError as error:
+        raise StorageError(f"{folder}: {error.strerror}; free space or mend the permissions") from error
+    return paths
+
+
+def read_facts(paths: CorpusPaths) -> CorpusFacts | None:
+    """What lies there whole; None where nothing does."""
+    try:
+        facts = CorpusFacts.model_validate_json(paths.facts.read_bytes())
+        is_same = hashlib.sha256(paths.corpus.read_bytes()).hexdigest() == facts.sha256
+    except (OSError, ValidationError):
+        return None
+    return facts if is_same else None
+
+
+def build_corpus(
+    paths: CorpusPaths, sources: list[Source], *, num_workers: int, on_read: Callable[[Source], None]
+) -> CorpusFacts:
+    """Read every source and write corpus and task.
+
+    Raises:
+        CorpusError: no documentation in them, or too little.
+        StorageError: the disk refused.
+    """
+    documents: list[Document] = []
+    for source, document in read_documents(sources, num_workers=num_workers):
+        on_read(source)
+        if document is not None:
+            documents.append(document)
+    held_out = [document for document in documents if is_held_out(document.name)]
+    kept = [document for document in documents if not is_held_out(document.name)]
+    if not kept:
+        raise CorpusError(f"{len(sources)} Python files: no documentation in them; read more with --source-mb")
+    seen = {sentence for document in kept for text in document.paragraphs for sentence in sentences(text)}
+    task = make_task((text for document in held_out for text in document.paragraphs), seen=seen)
+    lines = [json.dumps({"text": "\n".join(document.paragraphs)}) + "\n" for document in kept]
+    content = "".join(lines).encode()
+    write_whole(paths.corpus, content)
+    write_task(task, paths.glue / "CoLA")
+    facts = CorpusFacts(
+        num_files=len(sources),
+        num_documents=len(kept),
+        num_characters=sum(len(text) for document in kept for text in document.paragraphs),
+        num_held_out=len(held_out),
+        num_train=len(task.train),
+        num_dev=len(task.dev),
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+    write_whole(paths.facts, facts.model_dump_json(indent=2) + "\n")
+    return facts
+
+
+def is_held_out(name: str) -> bool:
+    """Whether a module is kept from the pretraining, by the hash of its name."""
+    draw = int.from_bytes(hashlib.sha256(name.encode(errors="surrogateescape")).digest()[:8])
+    return draw < _HELD_OUT_SHARE * 2**64

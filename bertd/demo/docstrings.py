@@ -1,0 +1,196 @@
+"""Collects the documentation that is on every machine with Python: docstrings, read with `ast`, never imported.
+
+Files are chosen by path and size alone, in sorted order, and read by worker processes (`python -m
+bertd.demo.docstrings`: a JSON list of paths on standard input, one JSON line of paragraphs a file on standard output,
+null for a file that is no Python). Workers take turns, so the documents come in the order of the files: the same
+files in, the same documents out, on any number of cores.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from bertd.demo.prose import paragraphs
+from bertd.errors import BertdError, CorpusError
+
+_SKIPPED_FOLDERS = {"test", "tests", "testing", "site-packages", "dist-packages", "idlelib", "lib2to3"}
+"""Tests say little in prose; the packages under the standard library's folder are a root of their own."""
+_MIN_FILE_BYTES = 2_000
+_MAX_FILE_BYTES = 2_000_000
+"""Larger ones are generated tables."""
+_MAX_PACKAGE_BYTES = 20_000_000
+"""Of one package's source, so that no single one (torch, transformers) is most of the corpus."""
+
+_READING_CODE = ("docstrings.py", "prose.py", "sentence_order.py", "corpus.py")
+"""Of this package: what decides the corpus besides the files."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file to read."""
+
+    name: str
+    """stdlib/http/server.py or packages/numpy/...: the same on every machine that has it."""
+    path: Path
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Document:
+    """One module's documentation."""
+
+    name: str
+    paragraphs: list[str]
+
+
+def installed_roots() -> dict[str, Path]:
+    """Where the standard library and the installed packages lie."""
+    paths = sysconfig.get_paths()
+    return {"stdlib": Path(paths["stdlib"]), "packages": Path(paths["purelib"])}
+
+
+def find_sources(roots: dict[str, Path], *, max_bytes: int) -> list[Source]:
+    """Public modules under `roots`, sorted, up to `max_bytes` of source.
+
+    Raises:
+        CorpusError: there is none.
+    """
+    chosen: list[Source] = []
+    total = 0
+    per_package: Counter[str] = Counter()
+    for label, root in roots.items():
+        for path, size_bytes in _public_modules(root):
+            parts = path.relative_to(root).parts
+            package = label if label == "stdlib" else parts[0]
+            per_package[package] += size_bytes
+            if per_package[package] > _MAX_PACKAGE_BYTES or total + size_bytes > max_bytes:
+                continue
+            total += size_bytes
+            chosen.append(Source(name="/".join((label, *parts)), path=path, size_bytes=size_bytes))
+    if not chosen:
+        places = ", ".join(map(str, roots.values()))
+        raise CorpusError(f"{places}: no Python source; install Python with its library's source files")
+    return chosen
+
+
+def _public_modules(root: Path) -> Iterator[tuple[Path, int]]:
+    for folder, folders, files in os.walk(root):
+        # Sorted in place, which is also the order of the walk. Private and vendored modules are documented elsewhere.
+        folders[:] = sorted(name for name in folders if name not in _SKIPPED_FOLDERS and not name.startswith("_"))
+        for name in sorted(files):
+            if not name.endswith(".py") or (name.startswith("_") and name != "__init__.py"):
+                continue
+            path = Path(folder) / name
+            size_bytes = path.stat().st_size if path.is_file() else 0
+            if _MIN_FILE_BYTES <= size_bytes <= _MAX_FILE_BYTES:
+                yield path, size_bytes
+
+
+def fingerprint(sources: list[Source]) -> str:
+    """A hash of the names and contents of the files, and of the code that turns them into a corpus.
+
+    Raises:
+        CorpusError: a file cannot be read.
+    """
+    digest = hashlib.sha256()
+    for name in _READING_CODE:
+        digest.update((Path(__file__).parent / name).read_bytes())
+    for source in sources:
+        digest.update(source.name.encode(errors="surrogateescape"))
+        try:
+            digest.update(hashlib.sha256(source.path.read_bytes()).digest())
+        except OSError as error:
+            raise CorpusError(f"{source.path}: cannot read: {error.strerror}; mend its permissions") from error
+    return digest.hexdigest()
+
+
+def read_documents(sources: list[Source], *, num_workers: int) -> Iterator[tuple[Source, Document | None]]:
+    """Each file with its documentation, in order; None where it has none.
+
+    Raises:
+        CorpusError: a worker died.
+    """
+    workers = [_start_worker(sources[first::num_workers]) for first in range(num_workers)]
+    seen: set[str] = set()
+    try:
+        for index, source in enumerate(sources):
+            output = workers[index % num_workers].stdout
+            assert output is not None
+            line = output.readline()
+            if not line:
+                raise CorpusError(f"{source.path}: the process that reads docstrings died there; try again")
+            found: list[str] | None = json.loads(line)
+            # Packages repeat themselves and each other; a paragraph counts once.
+            fresh = [text for text in dict.fromkeys(found or []) if text not in seen]
+            seen.update(fresh)
+            yield source, Document(name=source.name, paragraphs=fresh) if fresh else None
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+            assert worker.stdout is not None
+            worker.stdout.close()
+
+
+def _start_worker(sources: list[Source]) -> subprocess.Popen[str]:
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "bertd.demo.docstrings"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        process_group=0,  # Ctrl-C is for the demo, which ends its workers.
+    )
+    assert worker.stdin is not None
+    # The worker reads its whole input before it writes, so neither pipe can block the other.
+    json.dump([str(source.path) for source in sources], worker.stdin)
+    worker.stdin.close()
+    return worker
+
+
+def module_paragraphs(path: Path) -> list[str]:
+    """Prose of the docstrings of a module, its classes and functions, in the order of the file.
+
+    Raises:
+        CorpusError: the file is not readable, or not Python of this version.
+    """
+    try:
+        # Old escapes in strings warn; that is not the reader's concern here.
+        with warnings.catch_warnings(action="ignore"):
+            tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise CorpusError(f"{path}: cannot read: {error}; leave it out") from error
+    return [text for docstring in _docstrings(tree) for text in paragraphs(docstring)]
+
+
+def _docstrings(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
+    if text := ast.get_docstring(node, clean=False):
+        yield text
+    for child in node.body:
+        if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from _docstrings(child)
+
+
+def _serve(requests: IO[str], answers: IO[str]) -> None:
+    for name in json.load(requests):
+        try:
+            found: list[str] | None = module_paragraphs(Path(name))
+        except BertdError:
+            found = None
+        answers.write(json.dumps(found) + "\n")
+    answers.flush()
+
+
+if __name__ == "__main__":
+    _serve(sys.stdin, sys.stdout)

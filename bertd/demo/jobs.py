@@ -1,0 +1,107 @@
+"""Submits the demo's two jobs and follows them to their end."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bertd.client import Client
+from bertd.demo.private_daemon import PrivateDaemon
+from bertd.errors import BertdError
+from bertd.records import JobState, JobView, RunView, ScoreRecord, SubmitFinetune, SubmitPretrain
+from bertd.run.paths import RunPaths
+from bertd.run.recipe import find_recipe, parse_recipe
+
+_POLL_S = 0.5
+_OVER = {JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.LOST, JobState.PAUSED}
+_SLACK_S = 240.0
+"""How long beyond its budget a pretraining may take to start, validate, save and export before the demo gives up."""
+_FINETUNE_S = 600.0
+
+
+def submit_pretraining(client: Client, *, shards: Path, budget_s: float, num_devices: int) -> JobView:
+    """Queue recipes/demo.toml on the demo's data.
+
+    Raises:
+        RecipeError: the recipe does not take these values.
+    """
+    recipe = find_recipe("demo")
+    text = recipe.read_text(encoding="utf-8")
+    overrides = [
+        f"data.shards={json.dumps(str(shards))}",
+        f"budget.hours={budget_s / 3600!r}",
+        f"devices.count={num_devices}",
+    ]
+    parse_recipe(text, name=recipe.name, overrides=overrides)
+    return client.submit(SubmitPretrain(recipe_toml=text, recipe_name=recipe.name, overrides=overrides))
+
+
+def follow_pretraining(
+    daemon: PrivateDaemon, job: JobView, *, budget_s: float, show: Callable[[RunView], None]
+) -> RunView:
+    """Call `show` with the run's newest state until the run is over; its last state.
+
+    Raises:
+        BertdError: it did not end well; with the reason.
+    """
+    give_up = time.monotonic() + budget_s + _SLACK_S
+    while True:
+        daemon.check_alive()
+        run = daemon.client.run(job.id)
+        show(run)
+        if daemon.client.job(job.id).state in _OVER:
+            break
+        _check_time(job, give_up=give_up)
+        time.sleep(_POLL_S)
+    _check_done(daemon.client.job(job.id))
+    run = daemon.client.run(job.id)
+    if run.validation is None or run.export is None:
+        raise BertdError(f"{run.folder}: the run ended without a validation or an export; see logs/job.log in it")
+    return run
+
+
+def submit_finetuning(client: Client, run: RunView, *, glue: Path, lr: float, epochs: int) -> JobView:
+    """Queue the demo's task on the run's export."""
+    return client.submit(
+        SubmitFinetune(run=run.id, task="cola", data_dir=str(glue), lr=lr, batch_size=32, epochs=epochs)
+    )
+
+
+def follow_finetuning(daemon: PrivateDaemon, job: JobView, *, show: Callable[[JobView], None]) -> ScoreRecord:
+    """Call `show` with the job's newest state until it is over; its score.
+
+    Raises:
+        BertdError: it did not end well; with the reason.
+    """
+    give_up = time.monotonic() + _FINETUNE_S
+    while True:
+        daemon.check_alive()
+        job = daemon.client.job(job.id)
+        show(job)
+        if job.state in _OVER:
+            break
+        _check_time(job, give_up=give_up)
+        time.sleep(_POLL_S)
+    _check_done(job)
+    for view in daemon.client.scores():
+        if view.job_id == job.id:
+            return view.score
+    raise BertdError(f"{job.folder}: the finetuning ended without a score; see logs/job.log in it")
+
+
+def export_folder(run: RunView) -> Path:
+    """Where the run's export lies."""
+    assert run.export is not None
+    return RunPaths(Path(run.folder)).exports / run.export.name
+
+
+def _check_time(job: JobView, *, give_up: float) -> None:
+    if time.monotonic() > give_up:
+        raise BertdError(f"job {job.id} is still {job.state} long after its time; see {job.folder}/logs/job.log")
+
+
+def _check_done(job: JobView) -> None:
+    if job.state != JobState.DONE:
+        raise BertdError(f"job {job.id} is {job.state}: {job.reason}; its log is {job.folder}/logs/job.log")

@@ -1,0 +1,139 @@
+"""A daemon for the demo alone: its own socket and state folder, gone when the demo ends."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from bertd.client import Client
+from bertd.errors import DaemonError, DaemonUnreachableError, StorageError
+
+_MAX_SOCKET_BYTES = 107
+"""Of sockaddr_un.sun_path, without the closing zero. Source: unix(7)."""
+_START_S = 30.0
+_STOP_S = 20.0
+_POLL_S = 0.1
+
+
+class PrivateDaemon:
+    """`bertd start` on a socket of its own; a context manager that ends it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Choose the places; nothing is started.
+
+        Args:
+            folder: absolute; gets `state/` (an older one is removed), `bertd.sock` and `daemon.log`.
+        """
+        self.state_dir = folder / "state"
+        self.log = folder / "daemon.log"
+        self.socket, self._socket_folder = _socket_in(folder)
+        self.client = Client(self.socket)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Of the daemon while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    def __enter__(self) -> Self:
+        """Start it and wait until it answers.
+
+        Raises:
+            DaemonError: it ended at once, or does not answer; with what it said last.
+            StorageError: the state folder cannot be made.
+        """
+        try:
+            shutil.rmtree(self.state_dir, ignore_errors=True)
+            self.state_dir.mkdir(parents=True)
+            self.socket.unlink(missing_ok=True)
+            with self.log.open("wb") as log:
+                self._process = subprocess.Popen(
+                    [
+                        sys.executable,
+                        *("-m", "bertd", "start"),
+                        *("--state-dir", str(self.state_dir)),
+                        *("--socket", str(self.socket)),
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,  # Ctrl-C is for the demo, which ends its daemon.
+                )
+        except OSError as error:
+            raise StorageError(f"{self.state_dir}: {error.strerror}; free space or mend the permissions") from error
+        try:
+            self._wait_for_answer()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        if self._socket_folder is not None:
+            shutil.rmtree(self._socket_folder, ignore_errors=True)
+
+    def check_alive(self) -> None:
+        """Fail when the daemon has ended.
+
+        Raises:
+            DaemonError: it has.
+        """
+        assert self._process is not None
+        if (code := self._process.poll()) is not None:
+            raise DaemonError(f"the daemon ended with status {code}: {last_line(self.log)}; its log is {self.log}")
+
+    def shut_down(self) -> None:
+        """Ask the daemon to end and wait for it.
+
+        Raises:
+            DaemonError: it does not end.
+        """
+        assert self._process is not None
+        self.client.shutdown()
+        try:
+            self._process.wait(timeout=_STOP_S)
+        except subprocess.TimeoutExpired as error:
+            raise DaemonError(f"the daemon (pid {self.pid}) did not end in {_STOP_S:g} s; see {self.log}") from error
+
+    def _wait_for_answer(self) -> None:
+        give_up = time.monotonic() + _START_S
+        while True:
+            self.check_alive()
+            try:
+                self.client.version()
+                return
+            except DaemonUnreachableError as error:
+                if time.monotonic() > give_up:
+                    raise DaemonError(f"the daemon does not answer: {error}; its log is {self.log}") from error
+            time.sleep(_POLL_S)
+
+
+def _socket_in(folder: Path) -> tuple[Path, Path | None]:
+    """The socket's path, and the folder to remove afterwards where the demo's own is too deep for a socket."""
+    path = folder / "bertd.sock"
+    if len(os.fsencode(path)) <= _MAX_SOCKET_BYTES:
+        return path, None
+    shorter = Path(tempfile.mkdtemp(prefix="bertd-demo-"))
+    return shorter / "bertd.sock", shorter
+
+
+def last_line(log: Path) -> str:
+    """The last line with anything on it, for messages."""
+    try:
+        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError as error:
+        return str(error)
+    return lines[-1].strip() if lines else "it said nothing"

@@ -1,0 +1,107 @@
+"""Turns docstrings into paragraphs of plain English prose, and paragraphs into sentences.
+
+A docstring is prose mixed with doctests, tables, headings, argument lists and markup. Its lines are joined into blocks
+by their indentation, markup is taken off, and only blocks that read like sentences are kept. What is lost does not
+matter here; what is kept must be worth learning from.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+_BULLET = re.compile(r"(?:[-*+•]|\(?\d{1,2}[.)])\s+")
+_FIELD = re.compile(r":\w+(?:\s[^:]*)?:\s*|\.\.\s[\w-]+::\s*|[`*]{0,2}[\w.*/]+[`]{0,2}(?:\s?\([^)]*\))?:\s+")
+"""`:param x:`, `.. note::`, `x (int):`, `Returns:`; the text behind it is kept."""
+_TYPE_LINE = re.compile(r"[`*]{0,2}[\w.*]+[`]{0,2}(?:,\s?[`*]{0,2}[\w.*]+[`]{0,2})*\s:(?:\s.*)?$")
+"""`axis : int, optional`, the head of an argument in NumPy's style: no prose in it."""
+_RULE = re.compile(r"([=\-~^\"'*+#_.])\1{2,}$|\+[-=+]+\+$|(?:[=-]+\s+)+[=-]+$")
+"""Underlines of headings and rules of tables."""
+_CODE_LINE = re.compile(r"(?:>>>|\.\.\.|In \[\d+\]|Out\[\d+\]|\$ |\|)")
+_ROLE = re.compile(r":(?:[a-z]+:)?[a-z]+:`~?([^`<]*?)(?:\s*<[^`>]*>)?`")
+_LINK = re.compile(r"`([^`<]+?)\s*<[^`>]*>`_{0,2}|\[([^\]]+)\]\([^)\s]+\)|\[`?([\w.~!]+)`?\]")
+_MARKS = re.compile(r"(?<![\w*`])[*`]{1,3}(?=\S)|(?<=\S)[*`]{1,3}_{0,2}(?!\w)")
+_SPACES = re.compile(r"\s+")
+_SENTENCE_END = re.compile(r"(?<=[a-z)\"'][.!?])\s+(?=[A-Z])")
+_ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|cf|vs|resp|al|Fig|Eq|Sec|Dr|No|approx)|\b[A-Za-z])\.$")
+_FOREIGN = re.compile(r"[^A-Za-z ,.;:'\"()!?-]")
+
+_MIN_WORDS = 5
+_MIN_PLAIN_WORDS = 0.6
+"""Words of letters alone in a kept block, as a share."""
+_MAX_FOREIGN = 0.06
+"""Characters of a kept block that are no letters, blanks or everyday punctuation, as a share."""
+
+
+def paragraphs(docstring: str) -> list[str]:
+    """The blocks of a docstring that read like prose, one line each."""
+    blocks = (_strip_markup(block) for block in _blocks(inspect.cleandoc(docstring).split("\n")))
+    return [text for text in blocks if _is_prose(text)]
+
+
+def sentences(paragraph: str) -> list[str]:
+    """A paragraph's sentences; an abbreviation's dot does not end one."""
+    pieces: list[str] = []
+    for piece in _SENTENCE_END.split(paragraph):
+        if pieces and _ABBREVIATION.search(pieces[-1]):
+            pieces[-1] += f" {piece}"
+        else:
+            pieces.append(piece)
+    return pieces
+
+
+def _blocks(lines: list[str]) -> list[str]:
+    """Lines joined to blocks: a blank line, a list item, a rule or a line further left begins a new one."""
+    blocks: list[str] = []
+    current: list[str] = []
+    indent = 0
+    for line in lines:
+        text = line.strip()
+        depth = len(line) - len(line.lstrip())
+        if _RULE.match(text):
+            # The line above it was a heading.
+            current = []
+            continue
+        if _CODE_LINE.match(text) or _TYPE_LINE.match(text):
+            text = ""
+        rest = _without_head(text)
+        is_item = rest != text
+        if not text or is_item or depth < indent:
+            blocks.append(" ".join(current))
+            current = []
+        if rest:
+            current.append(rest)
+            # What follows an item's head is indented under it; only a line further left ends it.
+            indent = depth + 1 if is_item else depth
+    blocks.append(" ".join(current))
+    return blocks
+
+
+def _without_head(text: str) -> str:
+    """The text behind a bullet and a field's name."""
+    for head in (_BULLET, _FIELD, _FIELD):
+        if match := head.match(text):
+            text = text[match.end() :]
+    return text
+
+
+def _strip_markup(block: str) -> str:
+    text = _ROLE.sub(r"\1", block)
+    text = _LINK.sub(lambda match: next(group for group in match.groups() if group is not None), text)
+    text = _MARKS.sub("", text)
+    text = _SPACES.sub(" ", text).strip()
+    return f"{text[:-2]}." if text.endswith("::") else text
+
+
+def _is_prose(text: str) -> bool:
+    """Begins with a capital, ends as a sentence does, is made of words."""
+    if not text.isascii() or not text[:1].isupper() or text[-1:] not in (".", "!", "?"):
+        return False
+    words = [word.strip(",.;:'\"()!?") for word in text.split()]
+    if len(words) < _MIN_WORDS or sum(map(_is_word, words)) < _MIN_PLAIN_WORDS * len(words):
+        return False
+    return len(_FOREIGN.findall(text)) <= _MAX_FOREIGN * len(text)
+
+
+def _is_word(text: str) -> bool:
+    return text.replace("-", "").replace("'", "").isalpha()

@@ -1,0 +1,119 @@
+"""The live picture of a run: budget, curve, speed; and the same on one line."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from bertd.records import JobView, RunView, StepRecord
+from bertd.run.durations import format_duration
+from bertd.terminal_text import terminal_line
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_ASCII_BLOCKS = "_.-=+*#@"
+_CURVE_CELLS = 60
+_PLAIN_EVERY_S = 10.0
+
+
+class LossCurve:
+    """Losses as they come, drawn as a row of blocks from the first to the last."""
+
+    def __init__(self) -> None:
+        self._losses: deque[float] = deque(maxlen=10_000)
+        self._last_step = -1
+
+    def add(self, step: StepRecord | None) -> None:
+        """Keep the loss of a step that was not seen before."""
+        if step is not None and step.step > self._last_step and math.isfinite(step.loss):
+            self._last_step = step.step
+            self._losses.append(step.loss)
+
+    def draw(self, *, cells: int = _CURVE_CELLS, is_ascii: bool = False) -> str:
+        """The whole curve in at most that many characters."""
+        return sparkline(_thin(list(self._losses), cells=cells), blocks=_ASCII_BLOCKS if is_ascii else _BLOCKS)
+
+
+def sparkline(values: Iterable[float], *, blocks: str) -> str:
+    """One block a value, the lowest block for the smallest."""
+    numbers = list(values)
+    if not numbers:
+        return ""
+    low, high = min(numbers), max(numbers)
+    scale = (len(blocks) - 1) / (high - low) if high > low else 0.0
+    return "".join(blocks[round((value - low) * scale)] for value in numbers)
+
+
+def _thin(values: list[float], *, cells: int) -> list[float]:
+    """At most `cells` means of neighbours."""
+    if len(values) <= cells:
+        return values
+    edges = [round(index * len(values) / cells) for index in range(cells + 1)]
+    return [sum(values[a:b]) / (b - a) for a, b in zip(edges, edges[1:], strict=False)]
+
+
+def panel(run: RunView, curve: LossCurve, *, hint: str, is_ascii: bool) -> RenderableType:
+    """The picture for a terminal."""
+    grid = Table.grid(padding=(0, 2), expand=True)
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(ratio=1)
+    budget = run.budget
+    left = "starting" if run.start is None else f"{format_duration(budget.remaining_s or 0)} left"
+    grid.add_row("budget", ProgressBar(total=1.0, completed=budget.progress, width=_CURVE_CELLS))
+    grid.add_row("", Text(f"{left}, {budget.progress:.0%} spent", "bold"))
+    if step := run.step:
+        grid.add_row("loss", Text(curve.draw(is_ascii=is_ascii), "green"))
+        grid.add_row("", Text(f"{step.loss:.3f} nats at step {step.step:,}, learning rate {step.lr:.2e}"))
+        speed = f"{step.sequences_per_s:,.0f} sequences/s, {step.tokens_per_s:,.0f} tokens/s"
+        grid.add_row("speed", Text(speed, "bold"))
+    if check := run.validation:
+        grid.add_row(
+            "validation", Text(f"{check.loss:.3f} nats; a guess by word frequency {check.unigram_entropy:.3f}")
+        )
+    if alert := run.alert:
+        grid.add_row("alert", Text(terminal_line(alert.message), "yellow"))
+    footer = Text(terminal_line(hint), "dim", no_wrap=True, overflow="ellipsis")
+    title = f"{terminal_line(run.id)}: {terminal_line(run.model)}, {run.state}"
+    return Panel(Group(grid, footer), title=Text(title), border_style="cyan", padding=(0, 1))
+
+
+def line(run: RunView) -> str:
+    """The same for a log."""
+    parts = [f"{run.budget.progress:4.0%}", f"{format_duration(run.budget.remaining_s or 0)} left"]
+    if step := run.step:
+        parts += [f"step {step.step:,}", f"loss {step.loss:.3f}", f"{step.sequences_per_s:,.0f} sequences/s"]
+    if run.validation:
+        parts.append(f"validation {run.validation.loss:.3f}")
+    return "  ".join(parts)
+
+
+class PlainLines:
+    """A line now and then, where the output is a log."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        self._show = show
+        self._next_s = 0.0
+
+    def run(self, run: RunView) -> None:
+        """A pretraining moved on."""
+        if run.step is not None and self._is_time():
+            self._show(line(run))
+
+    def job(self, job: JobView) -> None:
+        """A finetuning moved on."""
+        if job.progress and self._is_time():
+            self._show(f"{job.progress:4.0%}")
+
+    def _is_time(self) -> bool:
+        now = time.monotonic()
+        if now < self._next_s:
+            return False
+        self._next_s = now + _PLAIN_EVERY_S
+        return True

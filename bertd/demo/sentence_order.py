@@ -1,0 +1,99 @@
+"""The demo's task in GLUE's CoLA form: is this sentence as someone wrote it, or were two of its words swapped?
+
+The sentences come from modules that the pretraining never read. Each sentence is used once, as written (label 1) or
+with a pair swapped (label 0), as often the one as the other, so a guess scores accuracy 0.5 and Matthews 0. Which
+sentence goes where is decided by its hash: the same sentences in, the same task out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bertd.demo.prose import sentences
+from bertd.errors import CorpusError
+from bertd.run.durable import write_whole
+
+_SENTENCE = re.compile(r"^[A-Z][A-Za-z]*(?:,? [A-Za-z]+(?:[-'][a-z]+)?)+\.$")
+"""Plain words, perhaps with commas: nothing but the order shows a swap."""
+_WORDS = range(7, 25)
+_MAX_DEV = 500
+_MAX_TRAIN = 3_000
+_MIN_SENTENCES = 60
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One line of the task."""
+
+    sentence: str
+    is_as_written: bool
+
+
+@dataclass(frozen=True)
+class SentenceOrder:
+    """The task."""
+
+    train: list[Judgement]
+    dev: list[Judgement]
+
+
+def make_task(held_out: Iterable[str], *, seen: set[str]) -> SentenceOrder:
+    """Build the task from paragraphs.
+
+    Args:
+        held_out: paragraphs that the pretraining does not read.
+        seen: sentences that it does read; they are left out.
+
+    Raises:
+        CorpusError: too few sentences.
+    """
+    found = {text for paragraph in held_out for text in sentences(paragraph) if _is_plain(text) and text not in seen}
+    ordered = sorted(found, key=lambda text: hashlib.sha256(text.encode()).digest())
+    if len(ordered) < _MIN_SENTENCES:
+        raise CorpusError(f"held-out documentation: {len(ordered)} sentences, {_MIN_SENTENCES} are needed; read more")
+    num_dev = min(_MAX_DEV, len(ordered) // 5 * 2)
+    judgements = [_judge(text, is_as_written=index % 2 == 0) for index, text in enumerate(ordered)]
+    return SentenceOrder(dev=judgements[:num_dev], train=judgements[num_dev : num_dev + _MAX_TRAIN])
+
+
+def swap_words(sentence: str) -> str:
+    """The same words with two different ones swapped; commas, the capital and the full stop stay in place."""
+    words = [word.rstrip(",.") for word in sentence.split(" ")]
+    ends = [word[len(core) :] for word, core in zip(sentence.split(" "), words, strict=True)]
+    words[0] = words[0].lower() if words[0].istitle() else words[0]
+    draw = random.Random(sentence)
+    places = range(len(words))
+    # The encoder does not see capitals, so words that differ in them alone would be no swap.
+    pairs = [(i, j) for i in places for j in places[i + 1 :] if words[i].lower() != words[j].lower()]
+    first, second = draw.choice(pairs)
+    words[first], words[second] = words[second], words[first]
+    words[0] = words[0][0].upper() + words[0][1:]
+    return " ".join(word + end for word, end in zip(words, ends, strict=True))
+
+
+def write_task(task: SentenceOrder, folder: Path) -> None:
+    """Write train.tsv and dev.tsv in CoLA's form: source, label, the author's mark, sentence; no header."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, judgements in (("train", task.train), ("dev", task.dev)):
+        lines = [
+            f"docs\t{int(one.is_as_written)}\t{'' if one.is_as_written else '*'}\t{one.sentence}\n"
+            for one in judgements
+        ]
+        write_whole(folder / f"{name}.tsv", "".join(lines))
+
+
+def _line(one: Judgement) -> str:
+    return f"docs\t{int(one.is_as_written)}\t{'' if one.is_as_written else '*'}\t{one.sentence}\n"
+
+
+def _judge(sentence: str, *, is_as_written: bool) -> Judgement:
+    return Judgement(sentence=sentence if is_as_written else swap_words(sentence), is_as_written=is_as_written)
+
+
+def _is_plain(text: str) -> bool:
+    return len(text.split(" ")) in _WORDS and _SENTENCE.match(text) is not None

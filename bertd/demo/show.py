@@ -1,0 +1,113 @@
+"""What the demo prints: acts, facts, bars and the results. Lines only where the output is no terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from bertd.terminal_text import terminal_line
+
+_BAR_CELLS = 36
+_PLAIN_WIDTH = 100
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One row of a comparison."""
+
+    label: str
+    value: float
+    is_ours: bool
+
+
+class Show:
+    """The demo's voice."""
+
+    def __init__(self, *, num_acts: int) -> None:
+        self.console = Console(highlight=False)
+        if not self.console.is_terminal:
+            self.console = Console(highlight=False, width=_PLAIN_WIDTH)
+        self._num_acts = num_acts
+        self._act = 0
+
+    @property
+    def is_live(self) -> bool:
+        """Whether lines may be redrawn."""
+        return self.console.is_terminal
+
+    @property
+    def is_ascii(self) -> bool:
+        """Whether the terminal's encoding has only letters, no blocks."""
+        return self.console.options.ascii_only
+
+    def title(self, headline: str, detail: str) -> None:
+        """Open the show."""
+        text = Text.assemble((headline, "bold"), "\n", (detail, "dim"))
+        self.console.print(Panel(text, border_style="cyan", expand=False, padding=(0, 2)))
+
+    def act(self, name: str) -> None:
+        """Begin the next act."""
+        self._act += 1
+        self.console.print()
+        self.console.print(Text.assemble((f"{self._act}/{self._num_acts} ", "cyan"), (name, "bold")))
+
+    def fact(self, text: str) -> None:
+        """One thing that is so."""
+        self.console.print(Text(f"    {terminal_line(text)}"), soft_wrap=True)
+
+    def command(self, text: str, *, what: str) -> None:
+        """A command that a person can paste into a second terminal."""
+        self.console.print(Text.assemble(f"    {what} ", (terminal_line(text), "cyan")), soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """Something that is not as it should be."""
+        self.console.print(Text(f"    {terminal_line(text)}", "yellow"), soft_wrap=True)
+
+    @contextmanager
+    def bar(self, label: str, *, total: float) -> Iterator[Progress]:
+        """A progress bar over `total`; advance its only task, number 0."""
+        columns = (
+            TextColumn("    {task.description}"),
+            BarColumn(bar_width=_BAR_CELLS),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=self.console, transient=True, disable=not self.is_live) as progress:
+            progress.add_task(escape(label), total=total)
+            yield progress
+
+    @contextmanager
+    def busy(self, label: str) -> Iterator[None]:
+        """A spinner."""
+        if not self.is_live:
+            yield
+            return
+        with self.console.status(f"{escape(label)} ...", spinner="line" if self.is_ascii else "dots"):
+            yield
+
+    def compare(self, caption: str, measures: Sequence[Measure]) -> None:
+        """Numbers beside each other, each with a bar from zero."""
+        top = max((measure.value for measure in measures), default=0.0)
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+        table.add_column(justify="left")
+        table.add_column(justify="right")
+        table.add_column(justify="left")
+        for measure in measures:
+            style = "bold green" if measure.is_ours else ""
+            cells = round(_BAR_CELLS * max(0.0, measure.value) / top) if top > 0 else 0
+            bar = ("#" if self.is_ascii else "█") * cells
+            table.add_row(
+                Text(f"    {terminal_line(measure.label)}", style),
+                Text(f"{measure.value:.3f}", style),
+                Text(bar, "green" if measure.is_ours else "dim"),
+            )
+        self.console.print(Text(f"    {caption}", "dim"))
+        self.console.print(table)

@@ -1,0 +1,233 @@
+"""The demo from text to score, act by act."""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.live import Live
+
+from bertd.demo import leftovers, run_panel
+from bertd.demo.corpus import CorpusFacts, CorpusPaths, build_corpus, corpus_paths, read_facts
+from bertd.demo.docstrings import find_sources, installed_roots
+from bertd.demo.jobs import (
+    export_folder,
+    follow_finetuning,
+    follow_pretraining,
+    submit_finetuning,
+    submit_pretraining,
+)
+from bertd.demo.private_daemon import PrivateDaemon
+from bertd.demo.programs import DataSetFacts, read_manifest, run_program, try_export
+from bertd.demo.show import Measure, Show
+from bertd.errors import StorageError
+from bertd.records import RunView
+from bertd.run.durations import format_duration
+
+_VOCABULARY_SIZE = 8_192
+_VALIDATION_SHARE = 0.02
+_MIN_FREE_BYTES = 1_000_000_000
+"""Text, shards, four checkpoints of a model of 5 million weights, and room for the others on the machine."""
+_MASKED = "This function returns the [MASK] of the list."
+_FINETUNE_LR = 5e-4
+"""Ten times what a full-size encoder takes: this one is narrow and has seen two minutes of text."""
+_FINETUNE_EPOCHS = 4
+_PLAIN_EVERY_S = 10.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line asked for."""
+
+    budget_s: float
+    folder: Path
+    """Absolute; everything the demo writes is in it."""
+    max_source_bytes: int
+    """Of Python source to read docstrings from."""
+
+
+def play(settings: Settings) -> None:
+    """Show everything.
+
+    Raises:
+        BertdError: an act failed; the message says why and what helps.
+    """
+    began_s = time.monotonic()
+    show = Show(num_acts=6)
+    _check_room(settings.folder)
+    num_ranks = min(2, len(os.sched_getaffinity(0)))
+    show.title(
+        f"bertd: an encoder of your own in {format_duration(settings.budget_s)} of training",
+        f"from the documentation on this machine, on {num_ranks} CPU processes; no GPU and no download",
+    )
+    paths = _corpus(show, settings, num_workers=num_ranks)
+    data_set = _shards(show, paths, folder=settings.folder)
+    with PrivateDaemon(settings.folder) as daemon:
+        run = _pretrain(show, daemon, settings, paths, num_ranks=num_ranks)
+        _judge_pretraining(show, run, data_set)
+        _try_export(show, run, folder=settings.folder)
+        _finetune(show, daemon, run, paths)
+        show.act("Clean up")
+        daemon.shut_down()
+        show.fact(f"the daemon (pid {daemon.pid}) has ended")
+    if left := leftovers.end_all():
+        show.warn(f"{left} processes outlived the daemon and were ended now; please report this")
+    else:
+        show.fact("nothing is left running: no process that this demo started, directly or not, is alive")
+    show.fact(f"the run, its journal, checkpoints and exports: {run.folder}")
+    show.fact(f"everything took {format_duration(time.monotonic() - began_s)}")
+
+
+def _check_room(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        free_bytes = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise StorageError(f"{folder}: {error.strerror}; run the demo where you may write, or name --folder") from error
+    if free_bytes < _MIN_FREE_BYTES:
+        raise StorageError(
+            f"{folder}: {free_bytes / 1e6:,.0f} MB are free, the demo needs {_MIN_FREE_BYTES / 1e6:,.0f} MB; "
+            "free some, or name a folder on another disk with --folder"
+        )
+
+
+def _corpus(show: Show, settings: Settings, *, num_workers: int) -> CorpusPaths:
+    show.act("A corpus: the docstrings of the standard library and of the installed packages")
+    began_s = time.monotonic()
+    with show.busy("looking for Python source"):
+        sources = find_sources(installed_roots(), max_bytes=settings.max_source_bytes)
+        paths = corpus_paths(settings.folder, sources)
+        facts = read_facts(paths)
+    how = "is there from an earlier demo, of the very same files"
+    if facts is None:
+        total_bytes = sum(source.size_bytes for source in sources)
+        with show.bar(f"reading {len(sources):,} files with ast", total=total_bytes) as progress:
+            facts = build_corpus(
+                paths,
+                sources,
+                num_workers=num_workers,
+                on_read=lambda source: progress.advance(progress.task_ids[0], source.size_bytes),
+            )
+        how = f"was built in {format_duration(time.monotonic() - began_s)}; nothing was imported"
+    _show_corpus(show, facts, paths, how=how)
+    return paths
+
+
+def _show_corpus(show: Show, facts: CorpusFacts, paths: CorpusPaths, *, how: str) -> None:
+    show.fact(
+        f"{facts.num_characters / 1e6:.1f} million characters of prose from {facts.num_documents:,} modules "
+        f"(of {facts.num_files:,} files)"
+    )
+    show.fact(f"{facts.num_held_out:,} more modules are held out: the task at the end is made from them")
+    show.fact(f"{paths.corpus} {how}")
+
+
+def _shards(show: Show, paths: CorpusPaths, *, folder: Path) -> DataSetFacts:
+    show.act(f"A WordPiece vocabulary of {_VOCABULARY_SIZE:,} and shards")
+    began_s = time.monotonic()
+    corpus = str(paths.corpus)
+    is_there = (paths.shards / "manifest.json").is_file()
+    if not is_there:
+        # What is left of an attempt that was cut short.
+        shutil.rmtree(paths.vocabulary, ignore_errors=True)
+        shutil.rmtree(paths.shards, ignore_errors=True)
+        with show.busy("training the vocabulary"):
+            size = ["--size", str(_VOCABULARY_SIZE)]
+            run_program(
+                "bertd.data.vocab", [corpus, *size, "--out", str(paths.vocabulary)], log=folder / "vocabulary.log"
+            )
+        with show.busy("preparing shards"):
+            where = ["--vocab", str(paths.vocabulary), "--out", str(paths.shards)]
+            share = ["--validation", str(_VALIDATION_SHARE)]
+            run_program("bertd.data.prepare", [corpus, *where, *share], log=folder / "prepare.log")
+    facts = read_manifest(paths.shards)
+    train, validation = facts.splits["train"], facts.splits["validation"]
+    show.fact(
+        f"{facts.vocab_size:,} entries; {train.tokens:,} tokens to train on, {validation.tokens:,} of "
+        f"{validation.documents:,} whole documents to validate on"
+    )
+    how = "are there from an earlier demo" if is_there else f"took {format_duration(time.monotonic() - began_s)}"
+    show.fact(f"{paths.shards} {how}")
+    return facts
+
+
+def _pretrain(show: Show, daemon: PrivateDaemon, settings: Settings, paths: CorpusPaths, *, num_ranks: int) -> RunView:
+    show.act(f"Pretraining under a daemon, {format_duration(settings.budget_s)} on the clock")
+    show.fact(f"`bertd start` runs as pid {daemon.pid}, its log is {daemon.log}")
+    dashboard = Path(sys.executable).with_name("bert-tui")
+    hint = f"{shlex.quote(str(dashboard))} --socket {shlex.quote(str(daemon.socket))}"
+    show.command(hint, what="the dashboard, in a second terminal:")
+    job = submit_pretraining(daemon.client, shards=paths.shards, budget_s=settings.budget_s, num_devices=num_ranks)
+    curve = run_panel.LossCurve()
+    if not show.is_live:
+        return follow_pretraining(daemon, job, budget_s=settings.budget_s, show=run_panel.PlainLines(show.fact).run)
+    with Live(console=show.console, refresh_per_second=2, transient=True) as live:
+
+        def draw(run: RunView) -> None:
+            curve.add(run.step)
+            live.update(run_panel.panel(run, curve, hint=f"second terminal: {hint}", is_ascii=show.is_ascii))
+
+        run = follow_pretraining(daemon, job, budget_s=settings.budget_s, show=draw)
+    if drawn := curve.draw(is_ascii=show.is_ascii):
+        show.fact(f"loss  {drawn}")
+    return run
+
+
+def _judge_pretraining(show: Show, run: RunView, data_set: DataSetFacts) -> None:
+    assert run.validation is not None
+    if end := run.end:
+        show.fact(
+            f"{end.step:,} steps, {end.sequences:,} sequences in {format_duration(end.charged_s)} charged; "
+            f"the learning rate ended at {end.lr if end.lr is not None else math.nan:g}"
+        )
+    entries = data_set.vocab_size
+    show.compare(
+        f"validation loss in nats on {run.validation.num_tokens:,} masked tokens, lower is better",
+        [
+            Measure("this encoder", run.validation.loss, True),
+            Measure("a guess by word frequency (unigram entropy)", run.validation.unigram_entropy, False),
+            Measure(f"a blind guess (ln {entries:,})", math.log(entries), False),
+        ],
+    )
+
+
+def _try_export(show: Show, run: RunView, *, folder: Path) -> None:
+    show.act("The export, in stock transformers")
+    export = export_folder(run)
+    with show.busy("loading it with AutoModelForMaskedLM"):
+        tried = try_export(export, text=_MASKED, log=folder / "export.log")
+    show.fact(f"{export} loads as {tried.architecture}")
+    words = ", ".join(f"{fill.token} {fill.probability:.0%}" for fill in tried.fills)
+    show.fact(f"{_MASKED}  ->  {words}")
+
+
+def _finetune(show: Show, daemon: PrivateDaemon, run: RunView, paths: CorpusPaths) -> None:
+    show.act("Finetuning: is a sentence as it was written, or were two of its words swapped?")
+    job = submit_finetuning(daemon.client, run, glue=paths.glue, lr=_FINETUNE_LR, epochs=_FINETUNE_EPOCHS)
+    if show.is_live:
+        with show.bar("finetuning", total=1.0) as progress:
+            score = follow_finetuning(
+                daemon,
+                job,
+                show=lambda job: progress.update(progress.task_ids[0], completed=job.progress or 0.0),
+            )
+    else:
+        score = follow_finetuning(daemon, job, show=run_panel.PlainLines(show.fact).job)
+    show.fact(
+        f"{score.num_train:,} sentences to learn from, {score.num_dev:,} to be judged by, all from held-out modules; "
+        f"{format_duration(score.seconds)}"
+    )
+    for name in ("matthews", "accuracy"):
+        show.compare(
+            f"{name}, higher is better",
+            [
+                Measure("this encoder", score.metrics[name], True),
+                Measure("always the most common answer", score.majority_metrics[name], False),
+            ],
+        )
