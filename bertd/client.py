@@ -151,9 +151,11 @@ class Client:
         content = self._request("GET", path, None, {})
         try:
             rows = json.loads(content)
-            return [model.model_validate(row) for row in rows]
-        except (ValueError, TypeError) as error:
+            if isinstance(rows, list):
+                return [model.model_validate(row) for row in rows]
+        except ValueError as error:
             raise ClientError(garbled(self.socket, error)) from error
+        raise ClientError(garbled(self.socket, TypeError(f"{path} is no list")))
 
     def _act(self, path: str, body: str | None = None) -> JobView:
         return self._parse(JobView, self._mutate(path, body))

@@ -90,19 +90,18 @@ def check_answer(response: http.client.HTTPResponse, content: bytes, *, path: Pa
     Raises:
         ClientError: no daemon, another API version, or a refusal of a class unknown here.
     """
-    spoken = response.getheader(VERSION_HEADER)
-    if spoken is None or not spoken.isdigit():
-        raise ClientError(f"{path}: whoever listens there is no bertd daemon: no {VERSION_HEADER} in its answer")
-    if int(spoken) != API_VERSION:
+    spoken = response.getheader(VERSION_HEADER, "")
+    if spoken.isdecimal() and int(spoken) != API_VERSION:
         side = "this command" if int(spoken) > API_VERSION else "the daemon, then restart it"
         raise ClientError(f"{path}: the daemon speaks API {spoken}, this bertd API {API_VERSION}; upgrade {side}")
-    if 200 <= response.status < 300:
+    is_success = 200 <= response.status < 300
+    if is_success and spoken.isdecimal():
         return
     try:
         refusal = ErrorView.model_validate_json(content)
     except ValidationError:
-        text = content[:200].decode(errors="replace").strip()
-        raise ClientError(f"{path}: the daemon answered {response.status} {response.reason}: {text}") from None
+        what = f"{response.status} {response.reason}: {content[:200].decode(errors='replace').strip()}"
+        raise ClientError(f"{path}: whoever listens there does not answer as a bertd daemon: {what}") from None
     raise _error_class(refusal.code)(refusal.message)
 
 

@@ -1,5 +1,0 @@
-"""`python -m bertd.cli` is `bertd`."""
-
-from bertd.cli.app import main
-
-main()

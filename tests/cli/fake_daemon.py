@@ -1,0 +1,214 @@
+"""A daemon that says what a test tells it to: HTTP over a Unix socket, on the standard library alone.
+
+It is there for what a real daemon will not do when asked: break off, fall silent, speak another version.
+`tests/cli/test_real_daemon.py` holds that the shapes it sends are those of the real one.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import socketserver
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import parse_qs, urlsplit
+
+from bertd.records import (
+    ErrorView,
+    EventView,
+    JobState,
+    JobView,
+    LogView,
+    Record,
+    RunView,
+    ScoreView,
+    SeriesView,
+    StatusView,
+)
+from tests.cli import samples
+
+
+@dataclass
+class Request:
+    """What a client sent."""
+
+    method: str
+    path: str
+    query: dict[str, list[str]]
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Answer:
+    """What it gets."""
+
+    status: int
+    body: bytes
+
+
+def frame(item: EventView | StatusView) -> bytes:
+    """One server-sent event, as the real daemon writes it."""
+    head = f"id: {item.id}\nevent: event\n" if isinstance(item, EventView) else "event: tick\n"
+    return f"{head}data: {item.model_dump_json()}\n\n".encode()
+
+
+@dataclass
+class FakeDaemon:
+    """Answers from its fields; use it in a `with`."""
+
+    socket: Path
+    status: StatusView = field(default_factory=samples.status)
+    runs: list[RunView] = field(default_factory=lambda: [samples.run()])
+    scores: list[ScoreView] = field(default_factory=lambda: [samples.score()])
+    jobs: list[JobView] = field(default_factory=lambda: samples.status().jobs)
+    log: bytes = b""
+    refusal: tuple[int, ErrorView] | None = None
+    """Answers everything, if it is set."""
+    raw_answer: bytes | None = None
+    """Bytes sent for everything in place of HTTP, if it is set."""
+    num_breaks: int = 0
+    """Requests that are taken and then broken off without an answer."""
+    api_version: str = "1"
+    stream: queue.Queue[bytes | None] = field(default_factory=queue.Queue)
+    """Pieces of the event stream; None ends it."""
+    requests: list[Request] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        self._server = _Server(self)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stream.put(None)
+        self._server.shutdown()
+        self._server.server_close()
+        self.socket.unlink(missing_ok=True)
+
+    def set_state(self, id: int, state: JobState, *, reason: str = "") -> None:
+        """Change a job and the status that shows it."""
+        self.jobs = [
+            job.model_copy(update={"state": state, "reason": reason}) if job.id == id else job for job in self.jobs
+        ]
+        self.status = self.status.model_copy(update={"jobs": self.jobs})
+
+    def answer(self, request: Request) -> Answer:
+        """What the real one would say."""
+        if self.refusal is not None:
+            return Answer(self.refusal[0], self.refusal[1].model_dump_json().encode())
+        parts = request.path.split("/")[2:]
+        if request.method == "POST":
+            return self._act(parts, request)
+        match parts:
+            case ["version"]:
+                return _ok(self.status.version)
+            case ["status"]:
+                return _ok(self.status)
+            case ["jobs"]:
+                return _ok(self.jobs)
+            case ["jobs", id]:
+                return _ok(self._job(id))
+            case ["jobs", _, "log"]:
+                return _ok(self._piece(request))
+            case ["runs"]:
+                return _ok(self.runs)
+            case ["runs", id, "series"]:
+                return _ok(SeriesView(run_id=id, x="step", columns={"loss": [(1.0, 5.0), (2.0, float("nan"))]}))
+            case ["runs", _]:
+                return _ok(self.runs[0])
+            case ["devices"]:
+                return _ok(self.status.devices)
+            case ["scores"]:
+                return _ok(self.scores)
+        return Answer(404, ErrorView(code="ClientError", message="no such path").model_dump_json().encode())
+
+    def _act(self, parts: list[str], request: Request) -> Answer:
+        match parts:
+            case ["jobs"]:
+                kind = json.loads(request.body)["kind"]
+                return _ok(samples.job(9, state=JobState.QUEUED, kind=kind, reason="waits for its turn"), status=201)
+            case ["jobs", id, _]:
+                return _ok(self._job(id), status=202)
+        return Answer(202, b"{}")
+
+    def _job(self, id: str) -> JobView | ErrorView:
+        found = [job for job in self.jobs if id == "@" or str(job.id) == id]
+        return (
+            found[0] if found else ErrorView(code="UnknownJobError", message=f"job {id}: no such job; see bertd jobs")
+        )
+
+    def _piece(self, request: Request) -> LogView:
+        offset, limit = int(request.query["offset"][0]), int(request.query["limit"][0])
+        begin = offset if offset >= 0 else max(0, len(self.log) + offset)
+        piece = self.log[begin : begin + limit]
+        return LogView(
+            text=piece.decode(errors="replace"), offset=begin, next_offset=begin + len(piece), size=len(self.log)
+        )
+
+
+def _ok(answer: Record | Sequence[Record], *, status: int = 200) -> Answer:
+    if isinstance(answer, ErrorView):
+        return Answer(404, answer.model_dump_json().encode())
+    if isinstance(answer, Record):
+        return Answer(status, answer.model_dump_json().encode())
+    return Answer(status, f"[{','.join(row.model_dump_json() for row in answer)}]".encode())
+
+
+class _Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+
+    def __init__(self, daemon: FakeDaemon) -> None:
+        self.fake = daemon
+        super().__init__(str(daemon.socket), _Handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients that go away are what the tests are about."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def do_GET(self) -> None:
+        self._handle()
+
+    def do_POST(self) -> None:
+        self._handle()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Quiet."""
+
+    def _handle(self) -> None:
+        fake = self.server.fake
+        url = urlsplit(self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        request = Request(self.command, url.path, parse_qs(url.query), dict(self.headers.items()), body)
+        fake.requests.append(request)
+        self.close_connection = True
+        if fake.num_breaks:
+            fake.num_breaks -= 1
+        elif fake.raw_answer is not None:
+            self.wfile.write(fake.raw_answer)
+        elif url.path == "/v1/events" and fake.refusal is None:
+            self._stream(fake)
+        else:
+            answer = fake.answer(request)
+            self._head(answer.status, "application/json", f"Content-Length: {len(answer.body)}")
+            self.wfile.write(answer.body)
+
+    def _stream(self, fake: FakeDaemon) -> None:
+        self._head(200, "text/event-stream", "Transfer-Encoding: chunked")
+        while (piece := fake.stream.get()) is not None:
+            self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+
+    def _head(self, status: int, kind: str, length: str) -> None:
+        version = f"Bertd-Api-Version: {self.server.fake.api_version}\r\n" if self.server.fake.api_version else ""
+        self.wfile.write(f"HTTP/1.1 {status} x\r\n{version}Content-Type: {kind}\r\n{length}\r\n\r\n".encode())

@@ -1,0 +1,174 @@
+"""Records as a daemon with one run on one H200 and a finetuning behind it would send them."""
+
+from __future__ import annotations
+
+from bertd.records import (
+    BudgetUnit,
+    BudgetView,
+    CheckpointRecord,
+    DeviceView,
+    EventView,
+    JobKind,
+    JobState,
+    JobView,
+    RunView,
+    ScoreRecord,
+    ScoreView,
+    StartRecord,
+    StatusView,
+    StepRecord,
+    ValidationRecord,
+    VersionView,
+)
+
+NOW = 1_800_000_000.0
+
+
+def job(
+    id: int = 7, *, state: JobState = JobState.RUNNING, kind: JobKind = JobKind.PRETRAIN, reason: str = ""
+) -> JobView:
+    return JobView(
+        id=id,
+        kind=kind,
+        name="demo" if kind is JobKind.PRETRAIN else "cola",
+        state=state,
+        reason=reason,
+        priority=0,
+        run_id="7-demo",
+        folder="/state/runs/7-demo",
+        num_devices=2,
+        devices=["cpu"] if state is JobState.RUNNING else [],
+        owner_uid=1000,
+        created_t=NOW - 600,
+        started_t=NOW - 590,
+        ended_t=None,
+        progress=0.5 if state is JobState.RUNNING else None,
+    )
+
+
+def run(*, state: JobState = JobState.RUNNING) -> RunView:
+    return RunView(
+        id="7-demo",
+        job_id=7,
+        name="demo",
+        state=state,
+        reason="",
+        folder="/state/runs/7-demo",
+        budget=BudgetView(
+            unit=BudgetUnit.HOURS,
+            amount=24.0,
+            spent=12.0,
+            progress=0.5,
+            charged_s=43200.0,
+            remaining_s=43200.0,
+            projected_step=24_000,
+        ),
+        model="24 layers x 1024, 335M parameters",
+        start=StartRecord(
+            t=NOW,
+            attempt=1,
+            step=0,
+            sequences=0,
+            charged_s=0.0,
+            world_size=2,
+            device="cuda",
+            device_name="NVIDIA H200",
+            precision="bf16",
+            kernels="compile",
+            kernels_reason="the GPU has it",
+            num_parameters=335_000_000,
+            micro_batch=256,
+            accumulation=8,
+            sequence_length=128,
+            train_sequences=10_000_000,
+            validation_sequences=16_384,
+        ),
+        step=StepRecord(
+            t=NOW,
+            step=12_034,
+            sequences=49_000_000,
+            charged_s=43200.0,
+            progress=0.5,
+            loss=1.873,
+            lr=1e-3,
+            grad_norm=0.9,
+            sequences_per_s=2214.0,
+            tokens_per_s=283_392.0,
+        ),
+        validation=ValidationRecord(
+            t=NOW,
+            step=12_000,
+            sequences=48_900_000,
+            charged_s=43100.0,
+            progress=0.498,
+            loss=1.912,
+            num_tokens=311_296,
+            unigram_entropy=7.01,
+            seconds=12.0,
+        ),
+        best_validation=1.910,
+        checkpoint=CheckpointRecord(
+            t=NOW - 60,
+            step=12_000,
+            charged_s=43100.0,
+            name="step-000012000",
+            size_bytes=4_000_000_000,
+            seconds=9.0,
+            stall_s=0.1,
+            why="interval",
+        ),
+        restarts=1,
+        steps_lost=30,
+    )
+
+
+def score() -> ScoreView:
+    record = ScoreRecord(
+        t=NOW,
+        task="cola",
+        metric="matthews",
+        score=0.5613,
+        majority_score=0.0,
+        metrics={"matthews": 0.5613},
+        majority_metrics={"matthews": 0.0},
+        num_train=8551,
+        num_dev=1043,
+        seed=42,
+        lr=5e-5,
+        batch_size=32,
+        epochs=3,
+        source="7-demo/step-000012000",
+        seconds=40.0,
+    )
+    return ScoreView(job_id=8, run_id="7-demo", score=record)
+
+
+def device() -> DeviceView:
+    return DeviceView(
+        id="GPU-8a0d71b2-ffff-0000-1111-222233334444",
+        kind="gpu",
+        name="NVIDIA H200",
+        utilization=0.98,
+        memory_used_bytes=61 * 1024**3,
+        memory_total_bytes=140 * 1024**3,
+        temperature_c=61.0,
+        power_w=540.0,
+        job_id=7,
+    )
+
+
+def event(id: int, *, job_id: int | None = 7, text: str = "checkpoint at step 12,000") -> EventView:
+    return EventView(id=id, t=NOW, type="checkpoint", job_id=job_id, run_id="7-demo", text=text, data={"step": 12_000})
+
+
+def status(*, state: JobState = JobState.RUNNING) -> StatusView:
+    return StatusView(
+        version=VersionView(bertd="0.1.0", api=1, pid=4123, state_dir="/state", started_t=NOW - 8000),
+        runs=[run(state=state)],
+        jobs=[
+            job(state=state),
+            job(8, state=JobState.QUEUED, kind=JobKind.FINETUNE, reason="waits for a device: job 7 holds the only one"),
+        ],
+        devices=[device()],
+        events=[event(1), event(2, text="validation 1.912")],
+    )
