@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import io
 import os
 import signal
 import sys
@@ -64,6 +65,9 @@ def _megabytes(text: str) -> int:
 def main(arguments: list[str]) -> int:
     """Play the demo; the exit status."""
     settings = parse_arguments(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Through a pipe too, each line is seen when it is said, and a name no encoding has is an escape.
+        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     leftovers.adopt_orphans()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminate)

@@ -23,10 +23,11 @@ from bertd.glue.examples import Split
 from bertd.glue.metrics import METRICS, Values, majority_guess
 from bertd.glue.tasks import Task
 from bertd.records import FinetuneSpec
-from bertd.run.recipe import OptimizerSection, ScheduleSection
-from bertd.train.optimizer import build_optimizer, set_learning_rate
+from bertd.run.recipe import ScheduleSection
 from bertd.train.schedule import rate_factor
 
+_BETAS = (0.9, 0.999)
+_EPS = 1e-8
 _CLIP = 1.0
 """Largest global gradient norm. Source: the 24hBERT finetuning example."""
 _EVALUATION_BATCH = 64
@@ -63,14 +64,14 @@ def train(
     """
     encoded = encode(split.examples, classifier)
     model = classifier.model.to(device).train()
-    section = OptimizerSection(peak_lr=spec.lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=spec.weight_decay)
-    optimizer = build_optimizer(model, section)
+    optimizer = _optimizer(model, weight_decay=spec.weight_decay)
     schedule = ScheduleSection(curve="linear", warmup=spec.warmup)
     num_steps = spec.epochs * -(-len(encoded) // spec.batch_size)
     for step, batch in enumerate(_epochs(encoded, classifier, spec=spec), start=1):
         # The middle of the update: neither the first nor the last one is wasted on a rate of 0.
         lr = spec.lr * rate_factor(schedule, progress=(step - 0.5) / num_steps)
-        set_learning_rate(optimizer, lr)
+        for group in optimizer.param_groups:
+            group["lr"] = lr
         loss = _loss(task, _logits(model, batch, device=device), batch.targets.to(device))
         torch.autograd.backward(loss)
         norm = float(nn.utils.clip_grad_norm_(model.parameters(), _CLIP))
@@ -91,6 +92,16 @@ def train(
                 f"lower the learning rate ({spec.lr:g}) or check the export {spec.source_name}"
             )
         report(update)
+
+
+def _optimizer(model: nn.Module, *, weight_decay: float) -> torch.optim.AdamW:
+    parameters = list(model.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": weight_decay},
+        # Biases and norms do not decay. Source: Devlin et al. 2019's code.
+        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, betas=_BETAS, eps=_EPS, fused=True)
 
 
 def _epochs(encoded: list[EncodedExample], classifier: Classifier, *, spec: FinetuneSpec) -> Iterator[Batch]:
