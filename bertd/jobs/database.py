@@ -45,6 +45,10 @@ CREATE TABLE leases (
     slots INTEGER NOT NULL,
     PRIMARY KEY (job_id, device)
 ) STRICT;
+CREATE TABLE summaries (
+    job_id INTEGER PRIMARY KEY REFERENCES jobs (id),
+    summary TEXT NOT NULL           -- of its journal, when its runner ended
+) STRICT;
 CREATE TABLE events (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     t REAL NOT NULL,

@@ -1,0 +1,255 @@
+"""Takes a new job in: everything that can be known to fail is refused before there is a job.
+
+The folder is whole before the row is committed, and the answer goes out behind the commit. A crash between the two
+leaves a folder without a row; its number is never given again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from bertd.daemon.leasing import Inventory
+from bertd.errors import CheckpointError, CorpusError, DeviceError, RecipeError, ShardError, StorageError
+from bertd.jobs.database import Database
+from bertd.jobs.queue import Job, Queue
+from bertd.records import FinetuneSpec, JobKind, JobState, SubmitFinetune, SubmitPretrain
+from bertd.run.durable import fsync_folder, write_whole
+from bertd.run.paths import JobPaths, RunPaths, StatePaths, newest_first, step_folder
+from bertd.run.recipe import Recipe, parse_recipe, write_recipe
+
+_MANIFEST = "manifest.json"
+"""A data set's own description; a folder without one is none, or was not finished."""
+_EXPORT_CONFIG = "config.json"
+_RUN_AND_STEP = re.compile(r"^(@|[^@/]+?)(?:@(\d+))?$")
+_TASK = re.compile(r"^[A-Za-z0-9_-]{1,32}$")
+_BYTES_PER_PARAMETER = 12
+"""Of a checkpoint: fp32 weights and two moments. Source: bertd.train.checkpoint."""
+_ASSUMED_VOCABULARY = 32_768
+_RESERVE_BYTES = 64 << 20
+"""For journal and logs."""
+
+
+class Admission:
+    """Makes jobs."""
+
+    def __init__(self, paths: StatePaths, *, database: Database, queue: Queue, inventory: Inventory) -> None:
+        self._paths = paths
+        self._database = database
+        self._queue = queue
+        self._inventory = inventory
+
+    def pretrain(self, order: SubmitPretrain, *, uid: int, now: float) -> Job:
+        """Queue a pretraining.
+
+        Raises:
+            RecipeError: the recipe is wrong.
+            ShardError: its data set is not there.
+            DeviceError: the box has not what it asks for.
+            StorageError: the disk is too full.
+        """
+        recipe = parse_recipe(order.recipe_toml, name=order.recipe_name, overrides=order.overrides)
+        self._check_data(recipe, name=order.recipe_name)
+        _check_devices(recipe, name=order.recipe_name, inventory=self._inventory)
+        _check_disk(recipe, folder=self._paths.root)
+        job = self._draft(
+            JobKind.PRETRAIN,
+            name=recipe.run.name,
+            device_kind=recipe.devices.kind,
+            num_devices=recipe.devices.count,
+            priority=order.priority,
+            hold=order.hold,
+            uid=uid,
+            now=now,
+        )
+
+        def fill(placed: JobPaths) -> None:
+            write_whole(RunPaths(placed.root).recipe, write_recipe(recipe))
+
+        return self._admit(job, folder_of=self._run_folder, fill=fill)
+
+    def finetune(self, order: SubmitFinetune, *, uid: int, now: float) -> Job:
+        """Queue a finetuning.
+
+        Raises:
+            CheckpointError: the run has no such export.
+            CorpusError: the task's data is not there.
+            RecipeError: the task's name is none.
+        """
+        if not _TASK.match(order.task):
+            raise RecipeError(f"--tasks {order.task!r}: no task is called so; give a GLUE name such as cola")
+        if not Path(order.data_dir).is_absolute() or not Path(order.data_dir).is_dir():
+            raise CorpusError(f"{order.data_dir}: no such folder; give the folder that holds the task's TSV files")
+        export, source, run_id = self._export_of(order.run)
+        on_gpu = bool(self._inventory.gpus)
+        job = self._draft(
+            JobKind.FINETUNE,
+            name=order.task,
+            device_kind="gpu" if on_gpu else "cpu",
+            num_devices=1 if on_gpu else self._inventory.cpu_slots,
+            priority=order.priority,
+            hold=False,
+            uid=uid,
+            now=now,
+        )
+        spec = FinetuneSpec(
+            task=order.task,
+            data_dir=order.data_dir,
+            source=str(export),
+            source_name=source,
+            seed=order.seed,
+            lr=order.lr,
+            batch_size=order.batch_size,
+            epochs=order.epochs,
+        )
+
+        def folder_of(draft: Job) -> tuple[JobPaths, str]:
+            if run_id is None:
+                return self._paths.foreign_finetune(draft.id), source
+            return self._paths.run(run_id).finetune(draft.id), run_id
+
+        def fill(placed: JobPaths) -> None:
+            write_whole(placed.finetune_spec, spec.model_dump_json(indent=2))
+
+        return self._admit(job, folder_of=folder_of, fill=fill)
+
+    def _draft(
+        self,
+        kind: JobKind,
+        *,
+        name: str,
+        device_kind: Literal["cpu", "gpu"],
+        num_devices: int,
+        priority: int,
+        hold: bool,
+        uid: int,
+        now: float,
+    ) -> Job:
+        return Job(
+            id=0,
+            kind=kind,
+            name=name,
+            state=JobState.HELD if hold else JobState.QUEUED,
+            reason="submitted on hold; `bertd release` lets it go" if hold else "submitted; waits for its turn",
+            priority=priority,
+            run_id="",
+            folder="",
+            device_kind=device_kind,
+            num_devices=num_devices,
+            owner_uid=uid,
+            created_t=now,
+        )
+
+    def _run_folder(self, draft: Job) -> tuple[JobPaths, str]:
+        run_id = f"{draft.id}-{draft.name}"
+        return self._paths.run(run_id), run_id
+
+    def _admit(
+        self, draft: Job, *, folder_of: Callable[[Job], tuple[JobPaths, str]], fill: Callable[[JobPaths], None]
+    ) -> Job:
+        """Folder, then row, in one transaction: the row is rolled back where the folder cannot be made."""
+        with self._database.transaction():
+            reserved = self._queue.reserve(draft)
+            placed, run_id = folder_of(reserved)
+            _make_folder(placed, fill=fill)
+            return self._queue.place(reserved, folder=str(placed.root), run_id=run_id)
+
+    def _check_data(self, recipe: Recipe, *, name: str) -> None:
+        shards = Path(recipe.data.shards)
+        if not shards.is_absolute():
+            raise ShardError(f"{name}: [data] shards = {shards}: not an absolute path; `bertd submit` makes it one")
+        try:
+            is_there = (shards / _MANIFEST).is_file()
+        except OSError as error:
+            raise ShardError(
+                f"{shards}: cannot be read by the daemon: {error.strerror}; mend the permissions"
+            ) from error
+        if not is_there:
+            raise ShardError(f"{shards}: no prepared data set (no {_MANIFEST}); make one with `bertd data prepare`")
+        try:
+            json.loads((shards / _MANIFEST).read_bytes())
+        except (OSError, ValueError) as error:
+            raise ShardError(f"{shards / _MANIFEST}: cannot be read: {error}; prepare the data set again") from error
+
+    def _export_of(self, text: str) -> tuple[Path, str, str | None]:
+        """Folder, name for people, and the run; no run for an export given by its path.
+
+        Raises:
+            CheckpointError: there is no such export.
+        """
+        if text.startswith("/"):
+            return _whole_export(Path(text)), text, None
+        match = _RUN_AND_STEP.match(text)
+        if match is None:
+            raise CheckpointError(f"{text!r}: neither a run, nor RUN@STEP, nor an absolute path of an export")
+        job = self._run_job(match[1])
+        exports = RunPaths(Path(job.folder)).exports
+        if match[2] is not None:
+            export = exports / step_folder(int(match[2]))
+        else:
+            found = newest_first(exports)
+            if not found:
+                raise CheckpointError(
+                    f"{job.run_id}: has no export yet; wait for its end, or stop it (that exports), then finetune"
+                )
+            export = found[0]
+        return _whole_export(export), f"{job.run_id}/{export.name}", job.run_id
+
+    def _run_job(self, name: str) -> Job:
+        if name == "@":
+            return self._queue.newest(kind=JobKind.PRETRAIN)
+        if not name.isdecimal():
+            return self._queue.of_run(name)
+        job = self._queue.get(int(name))
+        if job.kind is not JobKind.PRETRAIN:
+            raise CheckpointError(f"job {job.id}: is a {job.kind} and has no export; name the run {job.run_id}")
+        return job
+
+
+def _whole_export(export: Path) -> Path:
+    if not (export / _EXPORT_CONFIG).is_file():
+        raise CheckpointError(f"{export}: no export (no {_EXPORT_CONFIG}); `bertd show RUN` names those there are")
+    return export
+
+
+def _check_devices(recipe: Recipe, *, name: str, inventory: Inventory) -> None:
+    wanted, kind = recipe.devices.count, recipe.devices.kind
+    there = inventory.count(kind)
+    if wanted <= there:
+        return
+    if kind == "gpu":
+        why = f" ({inventory.gpu_reason})" if inventory.gpu_reason else ""
+        remedy = f"--set devices.count={there}" if there else "--set devices.kind=cpu, with a count this box has"
+        raise DeviceError(f"{name}: [devices] asks for {wanted} gpu, this box has {there}{why}; {remedy}")
+    raise DeviceError(
+        f"{name}: [devices] asks for {wanted} cpu, this box has {there} cores; --set devices.count={there}"
+    )
+
+
+def _check_disk(recipe: Recipe, *, folder: Path) -> None:
+    model = recipe.model
+    layer = 4 * model.width * model.width + 2 * model.width * model.ffn
+    parameters = model.layers * layer + _ASSUMED_VOCABULARY * model.width
+    # One checkpoint more than is kept, because a new one is whole before an old one goes.
+    needed = parameters * _BYTES_PER_PARAMETER * (recipe.checkpoint.keep + 1) + _RESERVE_BYTES
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise StorageError(
+            f"{folder}: {free / 1e9:.1f} GB free, about {needed / 1e9:.1f} GB needed for "
+            f"{recipe.checkpoint.keep + 1} checkpoints; free space, or --set checkpoint.keep=1"
+        )
+
+
+def _make_folder(paths: JobPaths, *, fill: Callable[[JobPaths], None]) -> None:
+    try:
+        paths.logs.mkdir(mode=0o750, parents=True)
+        paths.control.mkdir(mode=0o750)
+        fill(paths)
+        fsync_folder(paths.root)
+        fsync_folder(paths.root.parent)
+    except OSError as error:
+        raise StorageError(f"{paths.root}: cannot make the job's folder: {error.strerror}; free space there") from error

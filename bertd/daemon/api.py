@@ -1,0 +1,306 @@
+"""The routes of the socket API. Thin: each finds the daemon's parts in the application's state and asks them.
+
+All handlers run on the event loop's thread, which is the database's only one. Answers are JSON made by the records
+themselves, because a loss may be NaN, which FastAPI's own encoder refuses.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, FastAPI, Header, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import Field
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+import bertd
+from bertd.daemon.desk import Desk, status_of
+from bertd.daemon.event_stream import EventHub, EventResponse
+from bertd.daemon.log_pages import MAX_PAGE_BYTES, read_log_page
+from bertd.daemon.prometheus import prometheus_text
+from bertd.daemon.series import COLUMNS, Axis
+from bertd.daemon.telemetry import Telemetry
+from bertd.daemon.views import Views
+from bertd.errors import BertdError
+from bertd.jobs.audit import Peer
+from bertd.jobs.lifecycle import Order
+from bertd.jobs.queue import Queue
+from bertd.records import (
+    DeviceView,
+    ErrorView,
+    JobView,
+    LogView,
+    Record,
+    RunView,
+    ScoreView,
+    SeriesView,
+    StatusView,
+    Submit,
+    VersionView,
+)
+from bertd.run.paths import JobPaths
+
+logger = logging.getLogger(__name__)
+
+MAX_BODY_BYTES = 1 << 20
+
+Key = Annotated[str | None, Header(alias="Idempotency-Key")]
+
+
+class PriorityBody(Record):
+    """Body of POST /v1/jobs/{id}/priority."""
+
+    priority: Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
+    """Higher is served first."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the handlers ask."""
+
+    desk: Desk
+    views: Views
+    queue: Queue
+    telemetry: Telemetry
+    hub: EventHub
+    shut_down: Callable[[], None]
+
+
+def _parts(request: Request) -> Parts:
+    parts = request.app.state.parts
+    assert isinstance(parts, Parts)
+    return parts
+
+
+def _json(value: Record, *, status: int = 200) -> Response:
+    return Response(value.model_dump_json(), status_code=status, media_type="application/json")
+
+
+def _json_list(values: Sequence[Record]) -> Response:
+    return Response(f"[{','.join(value.model_dump_json() for value in values)}]", media_type="application/json")
+
+
+router = APIRouter(prefix="/v1")
+
+
+@router.get("/version", response_model=VersionView)
+async def get_version(request: Request) -> Response:
+    """Who answers."""
+    return _json(_parts(request).views.version)
+
+
+@router.get("/status", response_model=StatusView)
+async def get_status(request: Request) -> Response:
+    """Everything the first screen needs."""
+    return _json(_parts(request).views.status())
+
+
+@router.get("/runs", response_model=list[RunView])
+async def get_runs(request: Request) -> Response:
+    """All runs, newest first."""
+    return _json_list(_parts(request).views.runs())
+
+
+@router.get("/runs/{id}", response_model=RunView)
+async def get_run(request: Request, id: str) -> Response:
+    """One run, by run id, job id or @."""
+    parts = _parts(request)
+    return _json(parts.views.run(parts.desk.run(id)))
+
+
+@router.get("/runs/{id}/series", response_model=SeriesView)
+async def get_series(
+    request: Request,
+    id: str,
+    x: Axis = "progress",
+    points: Annotated[int, Query(ge=2, le=4000)] = 240,
+    columns: str = ",".join(COLUMNS),
+) -> Response:
+    """Curves, thinned to about `points` a column."""
+    parts = _parts(request)
+    wanted = [column.strip() for column in columns.split(",") if column.strip()]
+    if unknown := [column for column in wanted if column not in COLUMNS]:
+        return _error(422, "ClientError", f"columns: {', '.join(unknown)}: unknown; known: {', '.join(COLUMNS)}")
+    job = parts.desk.run(id)
+    curves = await parts.telemetry.curves(job)
+    return _json(SeriesView(run_id=job.run_id, x=x, columns=curves.read(columns=wanted, axis=x, points=points)))
+
+
+@router.get("/jobs", response_model=list[JobView])
+async def get_jobs(request: Request) -> Response:
+    """All jobs, newest first, those that are over behind the rest."""
+    return _json_list(_parts(request).views.jobs())
+
+
+@router.get("/jobs/{id}", response_model=JobView)
+async def get_job(request: Request, id: str) -> Response:
+    """One job, by number or @."""
+    parts = _parts(request)
+    return _json(parts.views.job(parts.desk.job(id)))
+
+
+@router.get("/jobs/{id}/log", response_model=LogView)
+async def get_log(
+    request: Request, id: str, offset: int = 0, limit: Annotated[int, Query(ge=1, le=MAX_PAGE_BYTES)] = 64 << 10
+) -> Response:
+    """A piece of a job's log."""
+    job = _parts(request).desk.job(id)
+    return _json(read_log_page(JobPaths(Path(job.folder)).log, offset=offset, limit=limit))
+
+
+@router.get("/devices", response_model=list[DeviceView])
+async def get_devices(request: Request) -> Response:
+    """The GPUs, or the CPU."""
+    return _json_list(_parts(request).views.devices())
+
+
+@router.get("/scores", response_model=list[ScoreView])
+async def get_scores(request: Request, run: str | None = None) -> Response:
+    """Of all finetunings, or those of a run."""
+    parts = _parts(request)
+    run_id = None if run is None else parts.desk.run(run).run_id
+    return _json_list(parts.views.scores(run_id=run_id))
+
+
+@router.get("/events", responses={200: {"content": {"text/event-stream": {}}}})
+async def get_events(
+    request: Request,
+    since: Annotated[int | None, Query(ge=0)] = None,
+    last_event_id: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
+) -> Any:
+    """The event stream; from now on, or behind an id."""
+    parts = _parts(request)
+    resumed = int(last_event_id) if last_event_id and last_event_id.isdecimal() else since
+    start = parts.hub.last_id if resumed is None else resumed
+    return EventResponse(parts.hub, since=start, fresh_status=parts.views.status)
+
+
+async def _change(request: Request, act: Callable[[Peer], Record], *, key: str | None, status: int = 202) -> Response:
+    peer: Peer = request.state.peer
+    answer = _parts(request).desk.change(
+        peer,
+        lambda: act(peer).model_dump_json(),
+        request=f"{request.method} {request.url.path}",
+        body=await request.body(),
+        key=key,
+        status=status,
+    )
+    return Response(answer.body, status_code=answer.status, media_type="application/json")
+
+
+@router.post("/jobs", status_code=201, response_model=JobView)
+async def post_job(request: Request, order: Annotated[Submit, Body()], key: Key = None) -> Response:
+    """Submit a pretraining or a finetuning."""
+    return await _change(request, lambda peer: _parts(request).desk.submit(order, peer), key=key, status=201)
+
+
+@router.post("/jobs/{id}/priority", status_code=202, response_model=JobView)
+async def post_priority(request: Request, id: str, body: PriorityBody, key: Key = None) -> Response:
+    """Change a waiting job's place in line."""
+    return await _change(request, lambda peer: _parts(request).desk.prioritize(id, body.priority), key=key)
+
+
+@router.post("/jobs/{id}/{order}", status_code=202, response_model=JobView)
+async def post_order(request: Request, id: str, order: Order, key: Key = None) -> Response:
+    """Pause, resume, checkpoint, stop, hold or release a job."""
+    return await _change(request, lambda peer: _parts(request).desk.order(order, id, peer), key=key)
+
+
+@router.post("/shutdown", status_code=202, response_model=VersionView)
+async def post_shutdown(request: Request, key: Key = None) -> Response:
+    """Stop the daemon as SIGTERM would."""
+    response = await _change(request, lambda peer: _parts(request).views.version, key=key)
+    _parts(request).shut_down()
+    return response
+
+
+async def get_metrics(request: Request) -> Response:
+    """The status as Prometheus text."""
+    parts = _parts(request)
+    text = prometheus_text(parts.views.status(), counts=parts.queue.counts())
+    return Response(text, media_type="text/plain; version=0.0.4")
+
+
+def _error(status: int, code: str, message: str) -> Response:
+    return _json(ErrorView(code=code, message=message), status=status)
+
+
+async def _on_bertd_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, BertdError)
+    return _error(status_of(error), type(error).__name__, str(error))
+
+
+async def _on_bad_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    places = [f"{'.'.join(str(part) for part in detail['loc'])}: {detail['msg']}" for detail in error.errors()[:5]]
+    return _error(422, "ClientError", f"{request.method} {request.url.path}: {'; '.join(places)}")
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _error(error.status_code, "ClientError", f"{request.method} {request.url.path}: {error.detail}")
+
+
+async def _on_surprise(request: Request, error: Exception) -> Response:
+    # The edge of a request; Starlette logs the traceback behind this.
+    message = f"{request.method} {request.url.path}: the daemon failed ({type(error).__name__}); its log says more"
+    return _error(500, "DaemonError", message)
+
+
+class BodyLimit:
+    """Refuses what is larger than any body of this API, before it is read, and what is no JSON."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        length = headers.get(b"content-length", b"0")
+        taken = 0
+
+        async def limited() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > MAX_BODY_BYTES:
+                raise HTTPException(413, f"body larger than {MAX_BODY_BYTES} bytes")
+            return message
+
+        if not length.isdigit() or int(length) > MAX_BODY_BYTES:
+            refusal = _error(413, "ClientError", f"body larger than {MAX_BODY_BYTES} bytes; a recipe is a page of TOML")
+            await refusal(scope, receive, send)
+            return
+        media_type = headers.get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
+        if scope["method"] == "POST" and media_type != b"application/json":
+            await _error(415, "ClientError", "send Content-Type: application/json")(scope, receive, send)
+            return
+        await self._app(scope, limited, send)
+
+
+def create_app(parts: Parts) -> FastAPI:
+    """The application over the daemon's parts."""
+    app = FastAPI(title="bertd", version=bertd.__version__, docs_url=None, redoc_url=None)
+    app.state.parts = parts
+    app.include_router(router)
+    app.add_api_route("/metrics", get_metrics, methods=["GET"])
+    app.add_middleware(BodyLimit)
+    app.add_exception_handler(BertdError, _on_bertd_error)
+    app.add_exception_handler(RequestValidationError, _on_bad_request)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_surprise)
+    return app
+
+
+def openapi_text(app: FastAPI) -> str:
+    """The API's description as JSON."""
+    return json.dumps(app.openapi(), indent=2)

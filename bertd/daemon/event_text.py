@@ -1,0 +1,54 @@
+"""One line for people for each kind of journal record. Pure."""
+
+from __future__ import annotations
+
+from bertd.records import (
+    AlertRecord,
+    CheckpointRecord,
+    CommandRecord,
+    EndRecord,
+    ExportRecord,
+    JournalRecord,
+    RestartRecord,
+    ScoreRecord,
+    StartRecord,
+    StateRecord,
+    StepRecord,
+    ValidationRecord,
+)
+
+
+def event_text(record: JournalRecord) -> str:
+    """What happened, with its numbers and units."""
+    match record:
+        case StartRecord():
+            begun = f"from step {record.step}" if record.step else "from the beginning"
+            return (
+                f"attempt {record.attempt} trains {begun} on {record.world_size} x {record.device_name}, "
+                f"{record.precision}, {record.kernels}"
+            )
+        case StepRecord():
+            return f"step {record.step}: loss {record.loss:.3f}"
+        case ValidationRecord():
+            return f"validation loss {record.loss:.3f} at step {record.step} ({record.seconds:.1f} s)"
+        case CheckpointRecord():
+            size = f"{record.size_bytes / 1e6:.0f} MB"
+            return f"checkpoint {record.name} ({record.why}, {size}, training stood still {record.stall_s:.1f} s)"
+        case ExportRecord():
+            return f"export {record.name} as {record.architecture} ({record.seconds:.1f} s)"
+        case StateRecord():
+            return f"{record.state} at step {record.step}: {record.reason}"
+        case CommandRecord():
+            return f"{record.verb} {record.outcome} at step {record.step}: {record.detail}"
+        case AlertRecord():
+            return f"{record.level} {record.code}: {record.message}"
+        case RestartRecord():
+            return (
+                f"restart: {record.cause}; attempt {record.attempt} begins in {record.delay_s:.0f} s "
+                f"from step {record.from_step}"
+            )
+        case ScoreRecord():
+            majority = f"majority class {record.majority_score:.4f}"
+            return f"{record.task} {record.metric} {record.score:.4f} ({majority}, {record.seconds:.0f} s)"
+        case EndRecord():
+            return f"{record.reason} at step {record.step}: {record.detail}"

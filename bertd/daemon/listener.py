@@ -1,0 +1,92 @@
+"""The daemon's Unix socket: made whole with mode 0660 before anyone can see it, and never laid over a living one."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+from bertd.errors import DaemonBusyError, DaemonError, StorageError
+from bertd.run.paths import TEMPORARY_PREFIX
+
+_UMASK = 0o117
+"""Leaves 0660: the owner and the group connect, others do not."""
+_BACKLOG = 256
+_LONGEST_PATH = 107
+"""Bytes of sockaddr_un.sun_path without its terminator. Source: unix(7)."""
+
+
+def bind_socket(path: Path) -> socket.socket:
+    """Listen on `path`, replacing a socket that nobody listens on any more.
+
+    Raises:
+        DaemonError: the path is too long, or something that is no socket lies there.
+        DaemonBusyError: somebody listens there.
+        StorageError: the folder cannot be made or written.
+    """
+    path = path.absolute()
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}")
+    for name in (path, temporary):
+        if len(os.fsencode(name)) > _LONGEST_PATH:
+            raise DaemonError(
+                f"{path}: {len(os.fsencode(name))} bytes, but a socket's path has at most {_LONGEST_PATH}; "
+                "give a shorter one with --socket"
+            )
+    try:
+        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        _refuse_what_lives(path)
+        return _bind(path, temporary=temporary)
+    except OSError as error:
+        raise StorageError(
+            f"{path}: cannot listen there: {error.strerror}; choose another path with --socket"
+        ) from error
+
+
+def remove_socket(path: Path, *, inode: int) -> None:
+    """Take the name away where it still is the socket of that inode."""
+    try:
+        if path.lstat().st_ino == inode:
+            path.unlink()
+    except FileNotFoundError:
+        pass
+
+
+def _bind(path: Path, *, temporary: Path) -> socket.socket:
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    # The mode must be right at the moment of birth: a chmod after it leaves a gap in which anybody may connect.
+    before = os.umask(_UMASK)
+    try:
+        temporary.unlink(missing_ok=True)
+        listening.bind(str(temporary))
+        listening.listen(_BACKLOG)
+        temporary.rename(path)
+    except OSError:
+        listening.close()
+        temporary.unlink(missing_ok=True)
+        raise
+    finally:
+        os.umask(before)
+    return listening
+
+
+def _refuse_what_lives(path: Path) -> None:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise DaemonError(f"{path}: is no socket but a file or folder; move it away, or choose another with --socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(2.0)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            return
+        except FileNotFoundError:
+            return
+        except TimeoutError:
+            pass
+        except BlockingIOError:
+            pass
+    raise DaemonBusyError(f"{path}: somebody listens there already; use that daemon, or choose another with --socket")

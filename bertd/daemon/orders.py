@@ -1,0 +1,102 @@
+"""Carries out what people ask of jobs: the lifecycle decides, the mailbox tells the ranks, the queue remembers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bertd.errors import TransitionError
+from bertd.jobs.database import Database
+from bertd.jobs.lifecycle import Actor, Order, state_after
+from bertd.jobs.queue import Job, Queue
+from bertd.records import JobKind, JobState, Verb
+from bertd.run.mailbox import post
+from bertd.run.paths import JobPaths, RunPaths, newest_first
+
+_REASONS = {
+    JobState.PAUSING: "a person asked; it saves at the next step",
+    JobState.STOPPING: "a person asked; it saves, validates and exports",
+    JobState.HELD: "a person holds it; `bertd release` lets it go",
+    JobState.QUEUED: "a person lets it go on; waits for its turn",
+    JobState.CANCELLED: "a person stopped it before it began",
+}
+
+
+class Orders:
+    """Changes jobs for people; each call is one transaction."""
+
+    def __init__(self, database: Database, queue: Queue) -> None:
+        self._database = database
+        self._queue = queue
+
+    def carry_out(self, order: Order, job: Job, *, asked_by: str, now: float) -> Job:
+        """Do it, or have it done: pauses and stops come true when the ranks obey.
+
+        Raises:
+            TransitionError: the job's kind or state does not allow it.
+            StorageError: the disk refused; nothing was changed.
+        """
+        target = state_after(order, job_id=job.id, kind=job.kind, state=job.state)
+        with self._database.transaction():
+            match order:
+                case Order.STOP:
+                    return self._stop(job, target=target, asked_by=asked_by, now=now)
+                case Order.PAUSE:
+                    moved = self._move(job, target, now=now)
+                    self._queue.note(job.id, wants_resume=0)
+                    self._post(job, Verb.PAUSE, asked_by=asked_by, now=now)
+                    return moved
+                case Order.CHECKPOINT:
+                    self._post(job, Verb.CHECKPOINT, asked_by=asked_by, now=now)
+                    return job
+                case Order.RESUME:
+                    return self._resume(job, target=target, now=now)
+                case Order.HOLD | Order.RELEASE:
+                    return self._move(job, target, now=now)
+
+    def prioritize(self, job: Job, *, priority: int) -> Job:
+        """Change its place in line.
+
+        Raises:
+            TransitionError: it waits no more.
+        """
+        if job.state not in (JobState.QUEUED, JobState.HELD, JobState.PAUSED):
+            raise TransitionError(
+                f"job {job.id}: its priority means nothing while it is {job.state}; only waiting ones"
+            )
+        self._queue.note(job.id, priority=priority)
+        return self._queue.get(job.id)
+
+    def _resume(self, job: Job, *, target: JobState, now: float) -> Job:
+        if target is JobState.PAUSING:
+            self._queue.note(job.id, wants_resume=1, reason="saves, and goes on right after: a person asked for both")
+            return self._queue.get(job.id)
+        self._queue.note(job.id, wants_resume=0, vanished=0)
+        return self._move(job, target, now=now)
+
+    def _stop(self, job: Job, *, target: JobState, asked_by: str, now: float) -> Job:
+        if target is JobState.STOPPING:
+            moved = self._move(job, target, now=now)
+            self._queue.note(job.id, stop_asked=1, wants_resume=0)
+            self._post(job, Verb.STOP, asked_by=asked_by, now=now)
+            return moved
+        if job.stop_asked or not _has_trained(job):
+            reason = "a person stopped it twice; nothing was exported" if job.stop_asked else _REASONS[target]
+            return self._move(job, target, reason=reason, now=now)
+        # It has something worth exporting, and only the ranks can do that: they get the order as they start.
+        reason = "a person asked it to stop: validates and exports as soon as it has devices; stop again to drop that"
+        if job.state is not JobState.QUEUED:
+            self._queue.move(job.id, JobState.QUEUED, reason=reason, actor=Actor.PERSON, now=now)
+        self._queue.note(job.id, stop_asked=1, reason=reason)
+        self._post(job, Verb.STOP, asked_by=asked_by, now=now)
+        return self._queue.get(job.id)
+
+    def _move(self, job: Job, target: JobState, *, now: float, reason: str | None = None) -> Job:
+        text = reason or _REASONS[target]
+        return self._queue.move(job.id, target, reason=text, actor=Actor.PERSON, now=now)
+
+    def _post(self, job: Job, verb: Verb, *, asked_by: str, now: float) -> None:
+        post(JobPaths(Path(job.folder)).control, verb=verb, asked_by=asked_by, now=now)
+
+
+def _has_trained(job: Job) -> bool:
+    return job.kind is JobKind.PRETRAIN and bool(newest_first(RunPaths(Path(job.folder)).checkpoints))

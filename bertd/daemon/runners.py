@@ -1,0 +1,194 @@
+"""Starts runners, adopts those of an earlier daemon, notices when one ends. The only module that makes processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bertd.errors import DaemonBusyError, StorageError
+from bertd.jobs.processes import is_alive, read_identity
+from bertd.jobs.runner import sole_runner
+from bertd.records import CommandRecord, JobKind, RunnerIdentity, Verb
+from bertd.run.journal import JournalReader, JournalWriter
+from bertd.run.mailbox import read_command
+from bertd.run.paths import TEMPORARY_PREFIX, JobPaths
+
+RunnerCommand = Callable[[Path, JobKind], list[str]]
+
+_CHUNK_BYTES = 1 << 20
+_KEPT_VARIABLES = frozenset(
+    ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+)
+_KEPT_PREFIXES = ("LC_", "XDG_", "PYTHON", "OMP_", "MKL_", "CUDA_", "NVIDIA_", "NCCL_", "GLOO_", "TORCH", "TRITON_")
+
+
+def runner_command(folder: Path, kind: JobKind) -> list[str]:
+    """The command that runs a job."""
+    return [sys.executable, "-m", "bertd.jobs.runner", str(folder), kind]
+
+
+def runner_environment(own: Mapping[str, str], *, devices: dict[str, int]) -> dict[str, str]:
+    """What a runner inherits: named variables alone, no secrets and nothing of the service manager. Pure.
+
+    CUDA_VISIBLE_DEVICES names the leased GPUs; it is empty for a job on the CPU, which so cannot take one.
+    """
+    kept = {key: text for key, text in own.items() if key in _KEPT_VARIABLES or key.startswith(_KEPT_PREFIXES)}
+    kept["CUDA_VISIBLE_DEVICES"] = ",".join(device for device in devices if device != "cpu")
+    kept["PYTHONUNBUFFERED"] = "1"
+    return kept
+
+
+@dataclass
+class Attached:
+    """A runner that is watched."""
+
+    identity: RunnerIdentity | None
+    """None until the runner has said who it is."""
+    watch: int
+    """Its pidfd; readable once it has ended."""
+    child: subprocess.Popen[bytes] | None
+    """Where this daemon started it."""
+
+    def has_ended(self) -> bool:
+        """Whether the runner is gone; a child is reaped."""
+        if self.child is not None:
+            return self.child.poll() is not None
+        assert self.identity is not None
+        return not is_alive(self.identity)
+
+    @property
+    def exit_code(self) -> int | None:
+        """Known for children that have ended."""
+        return self.child.returncode if self.child is not None else None
+
+
+class Runners:
+    """The runners of this daemon's jobs."""
+
+    def __init__(self, *, command: RunnerCommand, wake: Callable[[], None]) -> None:
+        """`wake` is called when a runner ends."""
+        self._command = command
+        self._wake = wake
+        self.attached: dict[int, Attached] = {}
+
+    def start(self, job_id: int, *, kind: JobKind, folder: Path, devices: dict[str, int]) -> None:
+        """Start the runner of a job.
+
+        Raises:
+            StorageError: there are no processes, memory or files left for it.
+        """
+        paths = JobPaths(folder)
+        try:
+            with paths.log.open("ab") as log:
+                child = subprocess.Popen(
+                    self._command(folder, kind),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    cwd=folder,
+                    env=runner_environment(os.environ, devices=devices),
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise StorageError(
+                f"{folder}: cannot start its runner: {error}; free memory, processes or files"
+            ) from error
+        self._attach(job_id, Attached(identity=None, watch=os.pidfd_open(child.pid), child=child))
+
+    def adopt(self, job_id: int, *, folder: Path) -> bool:
+        """Watch the runner that an earlier daemon started; whether it lives."""
+        identity = read_identity(JobPaths(folder).runner)
+        if identity is None:
+            return False
+        try:
+            watch = os.pidfd_open(identity.pid)
+        except ProcessLookupError:
+            return False
+        # Asked behind the open: from here on the descriptor means this very process.
+        if not is_alive(identity):
+            os.close(watch)
+            return False
+        self._attach(job_id, Attached(identity=identity, watch=watch, child=None))
+        return True
+
+    def terminate(self, job_id: int) -> None:
+        """Tell a runner to end: it has its ranks save, or ends its finetuning."""
+        try:
+            signal.pidfd_send_signal(self.attached[job_id].watch, signal.SIGTERM)
+        except ProcessLookupError:
+            pass
+
+    def detach(self, job_id: int) -> None:
+        """Watch a runner no more."""
+        attached = self.attached.pop(job_id)
+        asyncio.get_running_loop().remove_reader(attached.watch)
+        os.close(attached.watch)
+
+    def _attach(self, job_id: int, attached: Attached) -> None:
+        def ended() -> None:
+            asyncio.get_running_loop().remove_reader(attached.watch)
+            self._wake()
+
+        self.attached[job_id] = attached
+        asyncio.get_running_loop().add_reader(attached.watch, ended)
+
+
+def tidy_before_start(folder: Path, *, now: float) -> None:
+    """Clear what an earlier life of the job left: its outcome, unfinished files, and orders that are void by now.
+
+    Nobody writes the journal at this time, so the void orders are acknowledged here as refused. A stop is no void
+    order: it was given for the life that begins.
+
+    Raises:
+        DaemonBusyError: a runner has the job.
+        StorageError: the disk refused.
+    """
+    paths = JobPaths(folder)
+    with sole_runner(paths):
+        paths.outcome.unlink(missing_ok=True)
+        for left in folder.glob(f"{TEMPORARY_PREFIX}*"):
+            if left.is_file():
+                left.unlink()
+        void = _void_orders(paths, now=now)
+        if void:
+            journal = JournalWriter(paths.journal)
+            try:
+                for record in void:
+                    journal.append(record)
+            finally:
+                journal.close()
+
+
+def _void_orders(paths: JobPaths, *, now: float) -> list[CommandRecord]:
+    if read_command(paths.control, number=1) is None:
+        return []
+    reader, acknowledged, step = JournalReader(paths.journal), 0, 0
+    while records := reader.read(limit_bytes=_CHUNK_BYTES):
+        for record in records:
+            if record.kind == "command":
+                acknowledged = max(acknowledged, record.number)
+            elif record.kind == "step":
+                step = record.step
+    void = []
+    while (command := read_command(paths.control, number=acknowledged + 1)) and command.verb is not Verb.STOP:
+        acknowledged += 1
+        detail = "void: the job was started again before anybody obeyed"
+        void.append(
+            CommandRecord(t=now, step=step, number=acknowledged, verb=command.verb, outcome="refused", detail=detail)
+        )
+    return void
+
+
+def has_other_runner(folder: Path) -> bool:
+    """Whether a process holds the job that this daemon does not know."""
+    try:
+        with sole_runner(JobPaths(folder)):
+            return False
+    except DaemonBusyError:
+        return True

@@ -1,0 +1,342 @@
+"""The one loop that moves jobs: follows journals, takes outcomes over, gives devices, starts runners.
+
+It is the only writer of what the runners say; people's orders come in between two ticks, on the same thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from bertd.daemon.event_text import event_text
+from bertd.daemon.leasing import Grant, Inventory, allot
+from bertd.daemon.runners import Runners, tidy_before_start
+from bertd.daemon.telemetry import Numbered, Telemetry
+from bertd.errors import BertdError, DaemonBusyError, StorageError
+from bertd.jobs.database import Database
+from bertd.jobs.event_log import EventLog
+from bertd.jobs.lifecycle import Actor
+from bertd.jobs.queue import Job, Queue
+from bertd.jobs.verdict import PERMANENT
+from bertd.records import JobKind, JobState, JournalRecord, Outcome, RestartRecord, StartRecord, StepRecord, Verb
+from bertd.run.mailbox import post
+from bertd.run.paths import JobPaths
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.5
+MAX_VANISHED = 3
+"""Times in a row that a runner may vanish without a higher step."""
+_BUSY = DaemonBusyError.exit_code
+
+
+class Scheduler:
+    """Moves jobs."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        queue: Queue,
+        events: EventLog,
+        telemetry: Telemetry,
+        runners: Runners,
+        inventory: Inventory,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._queue = queue
+        self._events = events
+        self._telemetry = telemetry
+        self._runners = runners
+        self._inventory = inventory
+        self._clock = clock
+        self.is_stopping = False
+        """Starts nothing any more."""
+
+    def take_over(self) -> None:
+        """Once, at the start: adopt runners that live, take over from those that ended, resume what a stop paused."""
+        now = self._clock()
+        for job in self._queue.live():
+            if self._runners.adopt(job.id, folder=Path(job.folder)):
+                logger.info("job %d: its runner goes on", job.id)
+                self._telemetry.begin(job)
+        self.tick()
+        for job in self._queue.paused():
+            if job.wants_resume:
+                self._queue.note(job.id, wants_resume=0)
+                reason = "the daemon is back; goes on from its checkpoint"
+                self._queue.move(job.id, JobState.QUEUED, reason=reason, actor=Actor.SCHEDULER, now=now)
+
+    def tick(self) -> bool:
+        """One round; whether another is due at once, because a journal has more to read.
+
+        Raises:
+            StorageError: the queue cannot be written; the next round tries again.
+        """
+        has_more = False
+        for job in self._queue.live():
+            try:
+                has_more |= self._look_after(job)
+            except StorageError:
+                # The disk may have room again in a moment; nothing is known to be wrong with the job.
+                raise
+            except BertdError as error:
+                self._give_up(job, reason=str(error))
+        if not self.is_stopping:
+            self._start_waiting()
+        return has_more
+
+    def wind_down(self) -> None:
+        """Start nothing any more; have each job saved or ended so that the next daemon resumes it by itself."""
+        self.is_stopping = True
+        now = self._clock()
+        for job in self._queue.live():
+            if job.state not in (JobState.STARTING, JobState.RUNNING):
+                continue
+            with self._database.transaction():
+                reason = "the daemon is being stopped; goes on by itself when it starts"
+                self._queue.note(job.id, wants_resume=1)
+                self._queue.move(job.id, JobState.PAUSING, reason=reason, actor=Actor.SCHEDULER, now=now)
+                if job.kind is JobKind.PRETRAIN:
+                    control = JobPaths(Path(job.folder)).control
+                    post(control, verb=Verb.PAUSE, asked_by="the daemon, which is being stopped", now=now)
+            if job.kind is not JobKind.PRETRAIN and job.id in self._runners.attached:
+                self._runners.terminate(job.id)
+
+    # ---- Jobs that a runner has ----------------------------------------------------------------------
+
+    def _look_after(self, job: Job) -> bool:
+        attached = self._runners.attached.get(job.id)
+        if attached is not None and not attached.has_ended():
+            return self._follow(job)
+        exit_code = None
+        if attached is not None:
+            exit_code = attached.exit_code
+            self._runners.detach(job.id)
+        if self._runners.adopt(job.id, folder=Path(job.folder)):
+            # Another runner had the job, and ours found the folder taken.
+            self._telemetry.begin(job)
+            return True
+        while self._follow(job):
+            pass
+        self._conclude(self._queue.get(job.id), exit_code=exit_code)
+        return False
+
+    def _follow(self, job: Job) -> bool:
+        """Turn a piece of the journal into events and states; whether there may be more."""
+        numbered = self._telemetry.begin(job).follow()
+        fresh = [entry for entry in numbered if entry.number > job.journal_seen and _is_event(entry.record)]
+        if fresh:
+            with self._database.transaction():
+                for entry in fresh:
+                    self._tell(job, entry)
+                    self._heed(self._queue.get(job.id), entry.record)
+                self._queue.note(job.id, journal_seen=fresh[-1].number)
+        return bool(numbered)
+
+    def _tell(self, job: Job, entry: Numbered) -> None:
+        record = entry.record
+        self._events.append(
+            record.kind,
+            f"{job.run_id if job.kind is JobKind.PRETRAIN else job.name}: {event_text(record)}",
+            now=record.t,
+            job_id=job.id,
+            run_id=job.run_id,
+            data=record.model_dump(mode="json"),
+        )
+
+    def _heed(self, job: Job, record: JournalRecord) -> None:
+        now = self._clock()
+        if isinstance(record, StartRecord) and job.state is JobState.STARTING:
+            reason = f"trains since step {record.step}" if record.step else "trains"
+            self._queue.move(job.id, JobState.RUNNING, reason=reason, actor=Actor.RUNNER, now=now)
+        elif isinstance(record, RestartRecord) and job.state is JobState.RUNNING:
+            reason = f"restarts from step {record.from_step}: {record.cause}"
+            self._queue.move(job.id, JobState.STARTING, reason=reason, actor=Actor.RUNNER, now=now)
+
+    def _conclude(self, job: Job, *, exit_code: int | None) -> None:
+        """Take over what a runner left; the lease goes back in the same transaction."""
+        now = self._clock()
+        outcome = _read_outcome(JobPaths(Path(job.folder)))
+        with self._database.transaction():
+            self._queue.release(job.id)
+            if outcome is not None:
+                self._apply(job, outcome, now=now)
+            elif exit_code == _BUSY:
+                reason = "another runner still had its folder; tried again"
+                self._queue.move(job.id, JobState.QUEUED, reason=reason, actor=Actor.SCHEDULER, now=now)
+            else:
+                self._mourn(job, exit_code=exit_code, now=now)
+            self._telemetry.settle(job)
+
+    def _apply(self, job: Job, outcome: Outcome, *, now: float) -> None:
+        reason = outcome.reason
+        if outcome.state is JobState.PAUSED:
+            by_itself = job.wants_resume and self.is_stopping
+            hint = "goes on by itself when the daemon starts" if by_itself else f"`bertd resume {job.id}` goes on"
+            reason = f"{reason}; {hint}"
+        self._queue.move(job.id, outcome.state, reason=reason, actor=Actor.RUNNER, now=now)
+        if outcome.state is not JobState.PAUSED:
+            return
+        if job.state is JobState.STOPPING:
+            again = "a person asked it to stop after it was paused: validates and exports as soon as it has devices"
+            self._queue.move(job.id, JobState.QUEUED, reason=again, actor=Actor.SCHEDULER, now=now)
+        elif job.wants_resume and not self.is_stopping:
+            self._queue.note(job.id, wants_resume=0)
+            again = "goes on right after its pause, as a person asked"
+            self._queue.move(job.id, JobState.QUEUED, reason=again, actor=Actor.SCHEDULER, now=now)
+
+    def _mourn(self, job: Job, *, exit_code: int | None, now: float) -> None:
+        """Decide about a job whose runner vanished without an outcome: killed, or the machine went down."""
+        log = JobPaths(Path(job.folder)).log
+        if exit_code in PERMANENT:
+            reason = f"its runner could not work: {PERMANENT[exit_code]}; last lines in {log}"
+            self._queue.move(job.id, JobState.FAILED, reason=reason, actor=Actor.SCHEDULER, now=now)
+            return
+        step = self._telemetry.begin(job).summary.last_step
+        vanished = 1 if step > job.vanished_step else job.vanished + 1
+        self._queue.note(job.id, vanished=vanished, vanished_step=step)
+        if job.state is JobState.PAUSING and not job.wants_resume:
+            state, reason = JobState.PAUSED, f"its runner vanished while it saved; `bertd resume {job.id}` goes on"
+        elif job.state is JobState.STOPPING and job.kind is not JobKind.PRETRAIN:
+            state, reason = JobState.CANCELLED, "a person stopped it"
+        elif vanished >= MAX_VANISHED:
+            state = JobState.FAILED
+            reason = (
+                f"its runner vanished {vanished} times without a step above {step} (out of memory? dmesg tells); "
+                f"last lines in {log}; mend the cause, then `bertd resume {job.id}`"
+            )
+        else:
+            state = JobState.QUEUED
+            reason = "its runner vanished (killed, or the machine went down); goes on from its newest checkpoint"
+        self._queue.move(job.id, state, reason=reason, actor=Actor.SCHEDULER, now=now)
+
+    def _give_up(self, job: Job, *, reason: str) -> None:
+        """A job whose folder cannot be worked with; one that a runner still has is left to it."""
+        attached = self._runners.attached.get(job.id)
+        if attached is not None and not attached.has_ended():
+            if job.reason != reason:
+                logger.error("job %d: %s", job.id, reason)
+                self._queue.note(job.id, reason=reason)
+            return
+        logger.error("job %d is lost: %s", job.id, reason)
+        if attached is not None:
+            self._runners.detach(job.id)
+        with self._database.transaction():
+            self._queue.release(job.id)
+            self._queue.move(job.id, JobState.LOST, reason=reason, actor=Actor.SCHEDULER, now=self._clock())
+
+    # ---- Jobs that wait --------------------------------------------------------------------------------
+
+    def _start_waiting(self) -> None:
+        waiting = self._queue.waiting()
+        if not waiting:
+            return
+        for decision in allot(waiting, self._queue.leases(), self._inventory):
+            if isinstance(decision, Grant):
+                self._start(decision)
+            elif decision.job.reason != decision.reason:
+                self._queue.note(decision.job.id, reason=decision.reason)
+
+    def _start(self, grant: Grant) -> None:
+        job, folder, now = grant.job, Path(grant.job.folder), self._clock()
+        try:
+            if not folder.is_dir():
+                self._queue.move(
+                    job.id,
+                    JobState.LOST,
+                    reason=f"{folder}: the folder is gone; restore it and `bertd resume {job.id}`",
+                    actor=Actor.SCHEDULER,
+                    now=now,
+                )
+                return
+            tidy_before_start(folder, now=now)
+            # Committed before the process exists: a daemon that dies in between finds no runner and queues it again.
+            with self._database.transaction():
+                self._queue.lease(job.id, grant.devices)
+                reason = f"starts on {_names(grant.devices)}"
+                self._queue.move(job.id, JobState.STARTING, reason=reason, actor=Actor.SCHEDULER, now=now)
+            self._telemetry.begin(job)
+            self._runners.start(job.id, kind=job.kind, folder=folder, devices=grant.devices)
+        except DaemonBusyError as error:
+            self._adopt_late(grant, reason=str(error))
+        except BertdError as error:
+            with self._database.transaction():
+                self._queue.release(job.id)
+                self._queue.move(job.id, JobState.FAILED, reason=str(error), actor=Actor.SCHEDULER, now=now)
+
+    def _adopt_late(self, grant: Grant, *, reason: str) -> None:
+        """Take a runner on that an earlier daemon started in its last moment."""
+        job = grant.job
+        if not self._runners.adopt(job.id, folder=Path(job.folder)):
+            if job.reason != reason:
+                self._queue.note(job.id, reason=reason)
+            return
+        with self._database.transaction():
+            self._queue.lease(job.id, grant.devices)
+            text = "a runner of an earlier daemon has it"
+            self._queue.move(job.id, JobState.STARTING, reason=text, actor=Actor.SCHEDULER, now=self._clock())
+        self._telemetry.begin(job)
+
+
+class Heart:
+    """Calls the scheduler about every half second, and at once when woken."""
+
+    def __init__(self, beat: Callable[[], bool]) -> None:
+        self._beat = beat
+        self._woken = asyncio.Event()
+        self._ended = False
+
+    def wake(self) -> None:
+        """Do not wait for the next beat."""
+        self._woken.set()
+
+    def end(self) -> None:
+        """Return from `run` soon."""
+        self._ended = True
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Until ended; an error of one beat is logged and the next one tries again."""
+        complaint = ""
+        while not self._ended:
+            self._woken.clear()
+            try:
+                if self._beat():
+                    self._woken.set()
+            except BertdError as error:
+                if str(error) != complaint:
+                    logger.error("%s", error)
+                complaint = str(error)
+            except Exception:
+                logger.exception("a round of the scheduler failed; the next one tries again")
+            await asyncio.sleep(0)
+            try:
+                await asyncio.wait_for(self._woken.wait(), TICK_S)
+            except TimeoutError:
+                pass
+
+
+def _is_event(record: JournalRecord) -> bool:
+    return not isinstance(record, StepRecord)
+
+
+def _names(devices: dict[str, int]) -> str:
+    return ", ".join(f"{slots} cores" if device == "cpu" else device for device, slots in devices.items())
+
+
+def _read_outcome(paths: JobPaths) -> Outcome | None:
+    """The outcome; None where the runner did not live to write one."""
+    try:
+        return Outcome.model_validate_json(paths.outcome.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        logger.error("%s: not an outcome: %s; the job goes on as if there were none", paths.outcome, error)
+        return None

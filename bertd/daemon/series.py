@@ -1,0 +1,172 @@
+"""Curves in bounded memory: buckets that keep the smallest and the largest value, merged in pairs when there are many.
+
+A gap (a pause or a restart) is a bucket of its own with NaN. Steps that a restart lost are left out when a curve is
+read, because the steps that replaced them have the same x.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from bertd.records import StartRecord, StepRecord, ValidationRecord
+from bertd.run.budget import Budget
+
+Axis = Literal["progress", "step", "charged_s"]
+COLUMNS = ("loss", "validation", "lr", "grad_norm", "sequences_per_s", "tokens_per_s")
+MAX_BUCKETS = 1024
+"""Per column; at a record a second, a day's curve has buckets of about two minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One value where it was measured."""
+
+    charged_s: float
+    step: int
+    progress: float
+    y: float
+
+    def x(self, axis: Axis) -> float:
+        """Its place on an axis."""
+        return float(getattr(self, axis))
+
+
+@dataclass(slots=True)
+class _Bucket:
+    low: Point
+    high: Point
+    count: int
+
+    def is_gap(self) -> bool:
+        return math.isnan(self.low.y)
+
+    def take(self, point: Point, *, count: int) -> None:
+        if point.y < self.low.y:
+            self.low = point
+        if point.y > self.high.y:
+            self.high = point
+        self.count += count
+
+    def points(self) -> list[Point]:
+        """In order of time, once where both are one."""
+        if self.low is self.high:
+            return [self.low]
+        return sorted((self.low, self.high), key=lambda point: point.charged_s)
+
+
+class Curve:
+    """One column of one run."""
+
+    def __init__(self) -> None:
+        self._buckets: list[_Bucket] = []
+        self._capacity = 1
+
+    def add(self, point: Point) -> None:
+        """Behind all others; NaN makes a gap."""
+        last = self._buckets[-1] if self._buckets else None
+        is_gap = math.isnan(point.y)
+        if last is not None and last.is_gap() and is_gap:
+            return
+        if last is None or is_gap or last.is_gap() or last.count >= self._capacity:
+            self._buckets.append(_Bucket(low=point, high=point, count=1))
+            if len(self._buckets) > MAX_BUCKETS:
+                self._halve()
+        else:
+            last.take(point, count=1)
+
+    def _halve(self) -> None:
+        self._capacity *= 2
+        merged = _merge_pairs(self._buckets)
+        if len(merged) > MAX_BUCKETS // 2 + MAX_BUCKETS // 4:
+            # Gaps stood between most of the pairs; a curve that is nearly all gaps may lose some.
+            merged = _merge_pairs([bucket for bucket in self._buckets if not bucket.is_gap()])
+        self._buckets = merged
+
+    def read(self, *, axis: Axis, points: int) -> list[tuple[float, float]]:
+        """About `points` pairs in order of x."""
+        kept = [point for bucket in self._buckets for point in bucket.points()]
+        return thin(_last_of_each(kept, axis=axis), points=points)
+
+
+def _merge_pairs(buckets: list[_Bucket]) -> list[_Bucket]:
+    merged: list[_Bucket] = []
+    can_take = False
+    for bucket in buckets:
+        if can_take and not bucket.is_gap():
+            merged[-1].take(bucket.low, count=bucket.count)
+            merged[-1].take(bucket.high, count=0)
+            can_take = False
+        else:
+            merged.append(bucket)
+            can_take = not bucket.is_gap()
+    return merged
+
+
+def _last_of_each(points: list[Point], *, axis: Axis) -> list[tuple[float, float]]:
+    """Pairs by rising x; where the run went back, what it did later counts."""
+    pairs: list[tuple[float, float]] = []
+    bound = math.inf
+    for point in reversed(points):
+        x = point.x(axis)
+        # A gap stands at the x of the step before it, and neither takes the other's place.
+        if x < bound or (x == bound and math.isnan(point.y) != math.isnan(pairs[-1][1])):
+            pairs.append((x, point.y))
+            bound = x
+    pairs.reverse()
+    return pairs
+
+
+def thin(pairs: list[tuple[float, float]], *, points: int) -> list[tuple[float, float]]:
+    """About `points` of the pairs: of each stretch the smallest, the largest and a NaN, where it has one."""
+    if len(pairs) <= points:
+        return pairs
+    size = math.ceil(len(pairs) / max(1, points // 2))
+    kept: list[tuple[float, float]] = []
+    for start in range(0, len(pairs), size):
+        stretch = pairs[start : start + size]
+        finite = [index for index, (_, y) in enumerate(stretch) if not math.isnan(y)]
+        chosen = {index for index, (_, y) in enumerate(stretch) if math.isnan(y)}
+        chosen = set(sorted(chosen)[:1])
+        if finite:
+            chosen.add(min(finite, key=lambda index: stretch[index][1]))
+            chosen.add(max(finite, key=lambda index: stretch[index][1]))
+        kept += [stretch[index] for index in sorted(chosen)]
+    return kept
+
+
+class Curves:
+    """All columns of one run."""
+
+    def __init__(self, granted: Budget) -> None:
+        self._granted = granted
+        self._curves = {column: Curve() for column in COLUMNS}
+
+    def add(self, record: StepRecord | ValidationRecord | StartRecord) -> None:
+        """Take a record in; a start makes a gap in every curve that has begun."""
+        match record:
+            case StepRecord():
+                for column in ("loss", "lr", "grad_norm", "sequences_per_s", "tokens_per_s"):
+                    self._add(column, record, progress=record.progress, y=getattr(record, column))
+            case ValidationRecord():
+                self._add("validation", record, progress=record.progress, y=record.loss)
+            case StartRecord(attempt=attempt) if attempt > 1:
+                progress = self._granted.progress(
+                    charged_s=record.charged_s, steps=record.step, sequences=record.sequences
+                )
+                for column, curve in self._curves.items():
+                    if curve.read(axis="step", points=1):
+                        self._add(column, record, progress=progress, y=math.nan)
+
+    def _add(
+        self, column: str, record: StepRecord | ValidationRecord | StartRecord, *, progress: float, y: float
+    ) -> None:
+        point = Point(
+            charged_s=record.charged_s, step=record.step, progress=progress, y=y if math.isfinite(y) else math.nan
+        )
+        self._curves[column].add(point)
+
+    def read(self, *, columns: list[str], axis: Axis, points: int) -> dict[str, list[tuple[float, float]]]:
+        """The columns asked for, all of which are known."""
+        return {column: self._curves[column].read(axis=axis, points=points) for column in columns}

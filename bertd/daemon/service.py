@@ -1,0 +1,283 @@
+"""`bertd start`: takes the state folder, opens the queue, adopts what runs, listens, and serves until told to stop.
+
+Order matters. The lock comes before the database, the runners are adopted before anybody can ask, READY goes out when
+requests are answered. At the end changes are refused first, then pretrainings save, then the socket goes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket as sockets
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pynvml
+import uvicorn
+
+import bertd
+from bertd.daemon.admission import Admission
+from bertd.daemon.api import Parts, create_app
+from bertd.daemon.connections import IDLE_S, PeerConnection
+from bertd.daemon.desk import Desk
+from bertd.daemon.devices import Devices
+from bertd.daemon.event_stream import EventHub
+from bertd.daemon.instance import InstanceLock
+from bertd.daemon.listener import bind_socket, remove_socket
+from bertd.daemon.notify import Notifier, passed_socket, watchdog_interval_s
+from bertd.daemon.orders import Orders
+from bertd.daemon.runners import RunnerCommand, Runners, runner_command
+from bertd.daemon.scheduler import Heart, Scheduler
+from bertd.daemon.telemetry import Telemetry
+from bertd.daemon.views import Views
+from bertd.errors import StorageError
+from bertd.jobs.audit import Audit
+from bertd.jobs.database import Database
+from bertd.jobs.event_log import EventLog
+from bertd.jobs.lifecycle import LIVE
+from bertd.jobs.queue import Queue
+from bertd.records import API_VERSION, StatusView, VersionView
+from bertd.run.durations import format_duration
+from bertd.run.paths import StatePaths, default_socket
+
+logger = logging.getLogger(__name__)
+
+PAUSE_LIMIT_S = 150.0
+"""How long a stop waits for pretrainings to save; the unit's TimeoutStopSec is longer."""
+_TICK_S = 1.0
+_STREAMS_END_S = 2
+
+
+def serve(
+    *,
+    state_dir: Path,
+    socket: Path | None,
+    keep_running_on_stop: bool = False,
+    runner: RunnerCommand = runner_command,
+) -> int:
+    """Run the daemon until SIGTERM, SIGINT or a shutdown request; the exit status.
+
+    Args:
+        state_dir: made where it is absent.
+        socket: where to listen; None for systemd's, else the default.
+        keep_running_on_stop: leave pretrainings running, for the next daemon to adopt.
+        runner: the command that runs a job; tests pass their own.
+
+    Raises:
+        DaemonBusyError: another daemon has the state folder or the socket.
+        DaemonError: the queue is damaged or newer, or the socket's path cannot be used.
+        StorageError: the state folder cannot be written.
+    """
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
+    state_dir = state_dir.absolute()
+    try:
+        state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{state_dir}: cannot make the state folder: {error.strerror}; choose another") from error
+    paths = StatePaths(state_dir)
+    lock = InstanceLock(paths.lock, now=time.time())
+    try:
+        database = Database(paths.queue)
+        try:
+            daemon = _Daemon(paths, database=database, keep_running=keep_running_on_stop, runner=runner)
+            asyncio.run(daemon.run(socket))
+        finally:
+            database.close()
+    finally:
+        lock.release()
+    return 0
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the daemon, which has more to do than to close connections."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _Daemon:
+    def __init__(self, paths: StatePaths, *, database: Database, keep_running: bool, runner: RunnerCommand) -> None:
+        self._paths = paths
+        self._database = database
+        self._keep_running = keep_running
+        self._runner = runner
+        self._notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+
+    async def run(self, socket: Path | None) -> None:
+        """Serve until stopped."""
+        events = EventLog(self._database)
+        self._queue = Queue(self._database, events)
+        self._queue.never_below(_highest_job(self._paths))
+        devices = Devices(pynvml)
+        telemetry = Telemetry(self._database)
+        self._heart = Heart(self._beat)
+        runners = Runners(command=self._runner, wake=self._heart.wake)
+        self._scheduler = Scheduler(
+            database=self._database,
+            queue=self._queue,
+            events=events,
+            telemetry=telemetry,
+            runners=runners,
+            inventory=devices.inventory,
+        )
+        version = VersionView(
+            bertd=bertd.__version__,
+            api=API_VERSION,
+            pid=os.getpid(),
+            state_dir=str(self._paths.root),
+            started_t=time.time(),
+        )
+        self._views = Views(version=version, queue=self._queue, events=events, telemetry=telemetry, devices=devices)
+        self._hub = EventHub(events)
+        self._database.after_commit = self._hub.committed
+        self._desk = Desk(
+            database=self._database,
+            queue=self._queue,
+            audit=Audit(self._database),
+            admission=Admission(self._paths, database=self._database, queue=self._queue, inventory=devices.inventory),
+            orders=Orders(self._database, self._queue),
+            views=self._views,
+            wake=self._heart.wake,
+        )
+        parts = Parts(
+            desk=self._desk,
+            views=self._views,
+            queue=self._queue,
+            telemetry=telemetry,
+            hub=self._hub,
+            shut_down=self._stop.set,
+        )
+        listening, path = _listen(socket)
+        try:
+            inode = path.lstat().st_ino if path is not None else None
+            devices.start()
+            self._scheduler.take_over()
+            await self._serve(parts, listening=listening, where=path)
+        finally:
+            devices.stop()
+            listening.close()
+            if path is not None and inode is not None:
+                remove_socket(path, inode=inode)
+
+    async def _serve(self, parts: Parts, *, listening: sockets.socket, where: Path | None) -> None:
+        server = _Server(_uvicorn_config(parts))
+        self._take_signals()
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        beating = asyncio.create_task(self._heart.run())
+        ticking = asyncio.create_task(self._tick())
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.01)
+        logger.info("listening on %s, state in %s", where or "the socket unit's socket", self._paths.root)
+        self._notifier.send(READY="1")
+        try:
+            await self._stop.wait()
+            await self._wind_down()
+        finally:
+            self._hub.close()
+            ticking.cancel()
+            self._heart.end()
+            server.should_exit = True
+            await asyncio.gather(serving, beating, ticking, return_exceptions=True)
+
+    def _take_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+        loop.add_signal_handler(signal.SIGINT, self._interrupted)
+
+    def _interrupted(self) -> None:
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    def _beat(self) -> bool:
+        return self._scheduler.tick()
+
+    async def _tick(self) -> None:
+        """Once a second: the status line, the watchdog, and a tick for the streams."""
+        interval_s = watchdog_interval_s()
+        next_watchdog = time.monotonic()
+        while True:
+            try:
+                if interval_s is not None and time.monotonic() >= next_watchdog:
+                    self._notifier.send(WATCHDOG="1")
+                    next_watchdog += interval_s
+                if self._hub.num_streams or os.environ.get("NOTIFY_SOCKET"):
+                    status = self._views.status()
+                    self._notifier.send(now_once=True, STATUS=status_line(status))
+                    if self._hub.num_streams:
+                        self._hub.publish_tick(status)
+            except Exception:
+                logger.exception("a tick failed; the next one tries again")
+            await asyncio.sleep(_TICK_S)
+
+    async def _wind_down(self) -> None:
+        """Refuse changes, and have pretrainings saved; those that do not manage in time run on."""
+        self._notifier.send(STOPPING="1", STATUS="stopping")
+        self._desk.is_stopping = True
+        if self._keep_running:
+            self._scheduler.is_stopping = True
+            return
+        self._scheduler.wind_down()
+        deadline = time.monotonic() + PAUSE_LIMIT_S
+        while (live := self._queue.live()) and time.monotonic() < deadline and not self._hurry.is_set():
+            names = ", ".join(str(job.id) for job in live)
+            self._notifier.send(now_once=True, STATUS=f"stopping; waits for job {names} to save")
+            await self._hub.wait(_TICK_S)
+        for job in self._queue.live():
+            logger.warning("job %d has not saved; it runs on, and the next daemon takes it over", job.id)
+
+
+def status_line(status: StatusView) -> str:
+    """One line for systemctl status. Pure."""
+    live = [run for run in status.runs if run.state in LIVE]
+    queued = sum(job.state not in LIVE and job.ended_t is None for job in status.jobs)
+    if not live:
+        return f"idle, {queued} waiting"
+    run = live[0]
+    left = format_duration(run.budget.remaining_s) if run.budget.remaining_s is not None else "unknown time"
+    loss = f", loss {run.step.loss:.3f}" if run.step is not None else ""
+    return f"{run.id} {run.state} {run.budget.progress:.0%}, {left} left{loss}; {queued} waiting"
+
+
+def _uvicorn_config(parts: Parts) -> uvicorn.Config:
+    return uvicorn.Config(
+        create_app(parts),
+        http=PeerConnection,
+        ws="none",
+        lifespan="off",
+        loop="asyncio",
+        log_config=None,
+        log_level=logging.WARNING,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        headers=[("Bertd-Api-Version", str(API_VERSION))],
+        h11_max_incomplete_event_size=16 << 10,
+        timeout_keep_alive=IDLE_S,
+        timeout_graceful_shutdown=_STREAMS_END_S,
+    )
+
+
+def _listen(socket: Path | None) -> tuple[sockets.socket, Path | None]:
+    """The listening socket, and the name that the daemon gave it."""
+    if socket is None and (passed := passed_socket()) is not None:
+        return passed, None
+    path = (socket or default_socket()).absolute()
+    return bind_socket(path), path
+
+
+def _highest_job(paths: StatePaths) -> int:
+    """The highest job number in folders of an earlier queue; 0 for none."""
+    runs = paths.run("x").root.parent
+    finetunes = paths.foreign_finetune(0).root.parent
+    names = [entry.name for folder in (runs, finetunes) if folder.is_dir() for entry in folder.iterdir()]
+    return max((int(number) for name in names if (number := name.partition("-")[0]).isdecimal()), default=0)

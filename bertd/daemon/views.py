@@ -1,0 +1,205 @@
+"""What the API shows of jobs, runs and the whole: built from rows and summaries, without reading a journal."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+from bertd.daemon.devices import Devices
+from bertd.daemon.telemetry import Summary, Telemetry
+from bertd.errors import BertdError
+from bertd.jobs.event_log import EventLog
+from bertd.jobs.lifecycle import LIVE, OVER
+from bertd.jobs.queue import Job, Queue
+from bertd.records import (
+    BudgetUnit,
+    BudgetView,
+    DeviceView,
+    JobKind,
+    JobView,
+    RunView,
+    ScoreView,
+    StatusView,
+    VersionView,
+)
+from bertd.run.ledger import boot_id, read_ledger
+from bertd.run.paths import RunPaths
+from bertd.run.recipe import Recipe
+
+logger = logging.getLogger(__name__)
+
+MAX_JOBS = 50
+MAX_LISTED = 1_000
+_NUM_EVENTS = 20
+
+
+def budget_view(recipe: Recipe, summary: Summary, *, charged_s: float) -> BudgetView:
+    """What is spent and, from the speed of the last minute, what is left. Pure."""
+    granted = recipe.granted
+    step, sequences = summary.last_step, summary.last_sequences
+    spent = granted.spent(charged_s=charged_s, steps=step, sequences=sequences)
+    left = max(0.0, granted.amount - spent)
+    speed = summary.sequences_per_s
+    steps_per_s = speed / recipe.batch.sequences if speed else None
+    remaining_s: float | None = None
+    projected_step: int | None = None
+    if granted.total_s is not None:
+        remaining_s = max(0.0, granted.total_s - charged_s)
+        projected_step = step + int(remaining_s * steps_per_s) if steps_per_s else None
+    elif granted.unit is BudgetUnit.STEPS:
+        remaining_s = left / steps_per_s if steps_per_s else None
+        projected_step = int(granted.amount)
+    elif speed:
+        remaining_s = left / speed
+        projected_step = step + int(left / recipe.batch.sequences)
+    if summary.end is not None and summary.end.reason != "failed":
+        remaining_s, projected_step = 0.0, step
+    return BudgetView(
+        unit=granted.unit,
+        amount=granted.amount,
+        spent=spent,
+        progress=granted.progress(charged_s=charged_s, steps=step, sequences=sequences),
+        charged_s=charged_s,
+        remaining_s=remaining_s,
+        projected_step=projected_step,
+    )
+
+
+class Views:
+    """Builds every view."""
+
+    def __init__(
+        self, *, version: VersionView, queue: Queue, events: EventLog, telemetry: Telemetry, devices: Devices
+    ) -> None:
+        self.version = version
+        self._queue = queue
+        self._events = events
+        self._telemetry = telemetry
+        self._devices = devices
+        self._boot = boot_id()
+
+    def job(self, job: Job) -> JobView:
+        """One job."""
+        return self._job(job, leases=self._queue.leases())
+
+    def jobs(self, *, limit: int = MAX_LISTED) -> list[JobView]:
+        """Newest first, those that are over behind the rest."""
+        leases = self._queue.leases()
+        return [self._job(job, leases=leases) for job in self._queue.newest_first(limit=limit)]
+
+    def run(self, job: Job) -> RunView:
+        """One run.
+
+        Raises:
+            RecipeError: its recipe is gone or was changed by hand.
+        """
+        folder = Path(job.folder)
+        recipe = self._telemetry.recipe(folder)
+        summary = self._telemetry.summary(job)
+        return RunView(
+            id=job.run_id,
+            job_id=job.id,
+            name=job.name,
+            state=job.state,
+            reason=job.reason,
+            folder=job.folder,
+            budget=budget_view(recipe, summary, charged_s=self._charged_s(job)),
+            model=_model_line(recipe, summary),
+            start=summary.start,
+            step=summary.step,
+            validation=summary.validation,
+            best_validation=summary.best_validation,
+            checkpoint=summary.checkpoint,
+            export=summary.export,
+            alert=summary.alert,
+            end=summary.end,
+            restarts=summary.restarts,
+            steps_lost=summary.steps_lost,
+        )
+
+    def runs(self) -> list[RunView]:
+        """All runs whose folder is whole, newest first."""
+        jobs = self._queue.newest_first(limit=MAX_LISTED, kind=JobKind.PRETRAIN)
+        return self._whole(sorted(jobs, key=lambda job: -job.id))
+
+    def devices(self) -> list[DeviceView]:
+        """Each with the job that has it."""
+        return self._devices.views(self._queue.leases())
+
+    def scores(self, *, run_id: str | None) -> list[ScoreView]:
+        """Of all finetunings, or those of a run; newest first."""
+        jobs = self._queue.newest_first(limit=MAX_LISTED, kind=JobKind.FINETUNE)
+        return [
+            ScoreView(job_id=job.id, run_id=job.run_id, score=score)
+            for job in sorted(jobs, key=lambda job: -job.id)
+            if run_id in (None, job.run_id)
+            for score in self._telemetry.summary(job).scores
+        ]
+
+    def status(self) -> StatusView:
+        """The first screen."""
+        runs = self._queue.newest_first(limit=MAX_JOBS, kind=JobKind.PRETRAIN)
+        shown = [job for job in runs if job.state not in OVER]
+        over = [job for job in runs if job.state in OVER]
+        return StatusView(
+            version=self.version,
+            runs=self._whole(shown + over[:1]),
+            jobs=self.jobs(limit=MAX_JOBS),
+            devices=self.devices(),
+            events=self._events.newest(_NUM_EVENTS),
+        )
+
+    def _whole(self, jobs: list[Job]) -> list[RunView]:
+        views = []
+        for job in jobs:
+            try:
+                views.append(self.run(job))
+            except BertdError as error:
+                # Its job is listed all the same; asking for the run alone gives this error.
+                logger.warning("job %d is left out of the runs: %s", job.id, error)
+        return views
+
+    def _job(self, job: Job, *, leases: dict[int, dict[str, int]]) -> JobView:
+        return JobView(
+            id=job.id,
+            kind=job.kind,
+            name=job.name,
+            state=job.state,
+            reason=job.reason,
+            priority=job.priority,
+            run_id=job.run_id,
+            folder=job.folder,
+            num_devices=job.num_devices,
+            devices=sorted(leases.get(job.id, {})),
+            owner_uid=job.owner_uid,
+            created_t=job.created_t,
+            started_t=job.started_t,
+            ended_t=job.ended_t,
+            progress=self._progress(job),
+        )
+
+    def _progress(self, job: Job) -> float | None:
+        summary = self._telemetry.summary(job)
+        if job.kind is JobKind.FINETUNE:
+            return 1.0 if summary.end is not None else summary.step.progress if summary.step is not None else None
+        try:
+            recipe = self._telemetry.recipe(Path(job.folder))
+            charged_s = self._charged_s(job)
+        except BertdError:
+            return None
+        return recipe.granted.progress(charged_s=charged_s, steps=summary.last_step, sequences=summary.last_sequences)
+
+    def _charged_s(self, job: Job) -> float:
+        ledger = read_ledger(RunPaths(Path(job.folder)).ledger)
+        if job.state not in LIVE:
+            # A runner that was killed left its segment open; nothing has been charged since its last tick.
+            return ledger.ticked_s
+        return ledger.charged_s(monotonic_s=time.monotonic(), boot=self._boot)
+
+
+def _model_line(recipe: Recipe, summary: Summary) -> str:
+    size = f"{recipe.model.layers} layers x {recipe.model.width}"
+    if summary.start is None:
+        return size
+    return f"{size}, {summary.start.num_parameters / 1e6:.1f}M parameters"

@@ -1,0 +1,263 @@
+"""Stands in for the ranks of a pretraining: the same contract, without a model.
+
+    python -m tests.jobs.fake_ranks RUN_FOLDER --attempt N --plan PLAN.json
+
+It reads recipe, ledger and checkpoints, writes the same journal, obeys the same mailbox and signals. The plan says
+how it dies; a step is a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+
+from pydantic import BaseModel
+
+from bertd.records import (
+    AlertRecord,
+    CheckpointRecord,
+    CommandRecord,
+    EndRecord,
+    ExportRecord,
+    JobState,
+    StartRecord,
+    StateRecord,
+    StepRecord,
+    ValidationRecord,
+    Verb,
+)
+from bertd.run.journal import JournalWriter, read_journal
+from bertd.run.ledger import ChargedClock
+from bertd.run.mailbox import last_acknowledged, read_command
+from bertd.run.paths import RunPaths, newest_first, step_folder
+from bertd.run.recipe import read_recipe
+
+
+class Death(BaseModel):
+    """How one attempt dies."""
+
+    at_step: int
+    """-1: before it starts."""
+    exit_code: int = 0
+    signal: int = 0
+    alert: str = ""
+
+
+class Plan(BaseModel):
+    """What the fake does; the recipe's budget of steps ends it."""
+
+    deaths: dict[int, Death] = {}
+    """By attempt."""
+    every_attempt: Death | None = None
+    checkpoint_every: int = 5
+    step_s: float = 0.005
+    ignores_orders: bool = False
+    orphan: bool = False
+    """Leave a child behind in a session of its own."""
+
+
+class FakeRanks:
+    """One attempt."""
+
+    def __init__(self, paths: RunPaths, *, attempt: int, plan: Plan) -> None:
+        self.paths = paths
+        self.plan = plan
+        self.attempt = attempt
+        self.recipe = read_recipe(paths.recipe)
+        self.clock = ChargedClock(paths.ledger)
+        self.death = plan.deaths.get(attempt, plan.every_attempt)
+        self.told = threading.Event()
+        self.acknowledged = last_acknowledged(read_journal(paths.journal))
+        found = newest_first(paths.checkpoints)
+        self.step = int(found[0].name.removeprefix("step-")) if found else 0
+        self.journal = JournalWriter(paths.journal)
+
+    @property
+    def sequences(self) -> int:
+        return self.step * self.recipe.batch.sequences
+
+    def run(self) -> int:
+        """Until the budget, an order, a signal or the plan ends it."""
+        signal.signal(signal.SIGTERM, self._note)
+        self._die_if_planned(-1)
+        self._start()
+        while True:
+            self._die_if_planned(self.step)
+            if self.step >= self.recipe.budget.amount:
+                return self._end("budget", "the budget is spent")
+            command = (
+                None if self.plan.ignores_orders else read_command(self.paths.control, number=self.acknowledged + 1)
+            )
+            if command is not None:
+                self.acknowledged = command.number
+                if command.verb is Verb.CHECKPOINT:
+                    self._checkpoint("command")
+                    self._acknowledge(command.number, command.verb)
+                elif command.verb is Verb.STOP:
+                    self._acknowledge(command.number, command.verb)
+                    return self._end("stopped", "a person asked for it")
+                else:
+                    self._acknowledge(command.number, command.verb)
+                    return self._pause("a person asked for it")
+            if self.told.is_set() and not self.plan.ignores_orders:
+                return self._pause("bertd was told to stop")
+            self._train()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.told.set()
+
+    def _train(self) -> None:
+        self.told.wait(self.plan.step_s)
+        self.step += 1
+        charged_s = self.clock.now_s()
+        self.journal.append(
+            StepRecord(
+                t=time.time(),
+                step=self.step,
+                sequences=self.sequences,
+                charged_s=charged_s,
+                progress=self.recipe.granted.progress(charged_s=charged_s, steps=self.step, sequences=self.sequences),
+                loss=9.0 / (1 + self.step / 100),
+                lr=1e-3,
+                grad_norm=1.0,
+                sequences_per_s=1000.0,
+                tokens_per_s=128_000.0,
+            )
+        )
+        if self.step % self.plan.checkpoint_every == 0:
+            self._checkpoint("interval")
+
+    def _start(self) -> None:
+        if self.plan.orphan and os.fork() == 0:
+            os.setsid()
+            signal.pause()
+        self.journal.append(
+            StartRecord(
+                t=time.time(),
+                attempt=self.attempt,
+                step=self.step,
+                sequences=self.sequences,
+                charged_s=self.clock.now_s(),
+                world_size=self.recipe.devices.count,
+                device="cpu",
+                device_name="fake",
+                precision="fp32",
+                kernels="eager",
+                kernels_reason="a fake",
+                num_parameters=1000,
+                micro_batch=1,
+                accumulation=1,
+                sequence_length=128,
+                train_sequences=1000,
+                validation_sequences=10,
+            )
+        )
+
+    def _checkpoint(self, why: str) -> None:
+        name = step_folder(self.step)
+        (self.paths.checkpoints / name).mkdir(parents=True, exist_ok=True)
+        self.journal.append(
+            CheckpointRecord(
+                t=time.time(),
+                step=self.step,
+                charged_s=self.clock.now_s(),
+                name=name,
+                size_bytes=1000,
+                seconds=0.001,
+                stall_s=0.001,
+                why=why,
+            )
+        )
+
+    def _acknowledge(self, number: int, verb: Verb) -> None:
+        self.journal.append(
+            CommandRecord(t=time.time(), step=self.step, number=number, verb=verb, outcome="done", detail="obeyed")
+        )
+
+    def _pause(self, reason: str) -> int:
+        self._checkpoint("pause")
+        self.journal.append(
+            StateRecord(
+                t=time.time(), step=self.step, charged_s=self.clock.now_s(), state=JobState.PAUSED, reason=reason
+            )
+        )
+        self.journal.close()
+        return 0
+
+    def _end(self, reason: str, detail: str) -> int:
+        assert reason in ("budget", "stopped")
+        self._checkpoint("end")
+        self.journal.append(
+            ValidationRecord(
+                t=time.time(),
+                step=self.step,
+                sequences=self.sequences,
+                charged_s=self.clock.now_s(),
+                progress=1.0,
+                loss=5.0,
+                num_tokens=100,
+                unigram_entropy=6.0,
+                seconds=0.001,
+            )
+        )
+        export = self.paths.exports / step_folder(self.step)
+        export.mkdir(parents=True, exist_ok=True)
+        (export / "config.json").write_text("{}")
+        self.journal.append(
+            ExportRecord(
+                t=time.time(),
+                step=self.step,
+                charged_s=self.clock.now_s(),
+                name=export.name,
+                architecture="MegatronBertForMaskedLM",
+                seconds=0.001,
+            )
+        )
+        self.journal.append(
+            EndRecord(
+                t=time.time(),
+                step=self.step,
+                sequences=self.sequences,
+                charged_s=self.clock.now_s(),
+                reason="budget" if reason == "budget" else "stopped",
+                detail=detail,
+                lr=0.0,
+                validation_loss=5.0,
+                export=export.name,
+            )
+        )
+        self.journal.close()
+        return 0
+
+    def _die_if_planned(self, step: int) -> None:
+        death = self.death
+        if death is None or step < death.at_step:
+            return
+        if death.alert:
+            self.journal.append(
+                AlertRecord(t=time.time(), step=self.step, level="error", code="planned", message=death.alert)
+            )
+        if death.signal:
+            os.kill(os.getpid(), death.signal)
+        sys.exit(death.exit_code)
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--attempt", type=int, required=True)
+    parser.add_argument("--plan", type=Path, required=True)
+    given = parser.parse_args()
+    plan = Plan.model_validate_json(given.plan.read_bytes())
+    return FakeRanks(RunPaths(given.folder), attempt=given.attempt, plan=plan).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
