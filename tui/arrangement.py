@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from tui.panels.budget import BIG_HEIGHT
 
-WIDE = 100
+WIDE = 110
 """From here on, figures and devices stand beside queue and events."""
 HUGE = 160
 """From here on, small charts stand beside the loss."""
@@ -54,7 +54,9 @@ class _Column:
 
 def arrange(width: int, height: int, content: Content) -> dict[str, int]:
     """Lines of each panel by name: header, budget, loss, speed, devices, queue, events, footer; 0 hides it."""
-    return _wide(height, content) if width >= WIDE else _narrow(width, height, content)
+    if width >= WIDE:
+        return _wide(height, content, is_huge=width >= HUGE)
+    return _narrow(width, height, content)
 
 
 def _narrow(width: int, height: int, content: Content) -> dict[str, int]:
@@ -80,12 +82,12 @@ def _narrow(width: int, height: int, content: Content) -> dict[str, int]:
     return column.given
 
 
-def _wide(height: int, content: Content) -> dict[str, int]:
+def _wide(height: int, content: Content, *, is_huge: bool) -> dict[str, int]:
     """Budget and curves across the screen, the rest below in two columns."""
     top = _Column({"header": 1, "footer": 1, "budget": 2, _LOSS: 8, "bottom": 8}, height)
     devices = 1 + content.num_devices
     top.grow_to_fit("bottom", min(devices + 5, height // 2))
-    top.grow("budget", BIG_HEIGHT + 1)
+    top.grow("budget", BIG_HEIGHT + 2)
     top.grow_to_fit(_LOSS, 14)
     top.grow_to_fit("bottom", devices + 7)
     top.grow_to_fit(_LOSS, 3 * height // 5)
@@ -96,7 +98,7 @@ def _wide(height: int, content: Content) -> dict[str, int]:
     left.grow("devices", 1 + -(-content.num_devices // 2))
     left.grow("speed", 5)
     left.grow("devices", devices)
-    left.grow_to_fit("speed", bottom)
+    left.grow_to_fit("speed", 5 if is_huge else 9)
     right = _Column({"queue": 2, "events": 2}, bottom)
     right.grow("queue", 1 + min(3, content.num_jobs))
     right.grow("events", 5)

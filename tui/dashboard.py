@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import ClassVar
 
+from rich.console import RenderableType
 from textual import work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
@@ -20,6 +21,7 @@ from bertd.errors import BertdError
 from bertd.records import JobState, JobView, RunView, SubmitFinetune
 from bertd.terminal_text import terminal_line
 from tui.look import Look
+from tui.narrow_update import narrowed
 from tui.screens.finetune import FinetuneForm
 from tui.screens.help import HelpScreen
 from tui.screens.run import RunScreen
@@ -69,27 +71,30 @@ class Dashboard(App[None]):
     def on_mount(self) -> None:
         """Begin to follow the daemon."""
         self._feed.start()
-        self._flush()
-        self._eager = self.set_interval(EAGER_S, self._flush_until_known)
-        self.set_interval(FLUSH_S, self._flush)
+        self._show_newest()
+        self._eager = self.set_interval(EAGER_S, self._show_until_known)
+        self.set_interval(FLUSH_S, self._show_newest)
 
     def on_unmount(self) -> None:
         """Leave the daemon alone."""
         self._feed.close()
 
-    def _flush_until_known(self) -> None:
-        self._flush()
+    def _show_until_known(self) -> None:
+        self._show_newest()
         if self._snapshot is not None and self._snapshot.status is not None:
             self._eager.stop()
 
-    def _flush(self) -> None:
+    def _show_newest(self) -> None:
         self._snapshot = self._feed.snapshot()
         with self.batch_update():
             self._run_screen.update(self._snapshot, self._look)
 
+    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+        super()._display(screen, narrowed(renderable))
+
     def _relook(self, look: Look) -> None:
         self._look = look
-        self._flush()
+        self._show_newest()
 
     # ---- Acting ------------------------------------------------------------------------------------
 
@@ -152,7 +157,7 @@ class Dashboard(App[None]):
             self._say(f"{what}: {error}", severity="error")
         else:
             self._say(f"{what}: {job.state}{f', {job.reason}' if job.reason else ''}")
-        self._flush()
+        self._show_newest()
 
     def _say(self, text: str, *, severity: str = "information") -> None:
         level = severity if severity in ("warning", "error") else "information"
@@ -167,7 +172,7 @@ class Dashboard(App[None]):
             return
         ids = [run.id for run in snapshot.status.runs]
         self._feed.choose(ids[(ids.index(snapshot.run.id) + 1) % len(ids)])
-        self._flush()
+        self._show_newest()
 
     def action_toggle_log(self) -> None:
         """Loss on a logarithmic axis, or not."""
@@ -183,7 +188,9 @@ class Dashboard(App[None]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Every action by name, for the palette."""
-        yield SystemCommand("Pause or resume", "Pause the run at its next step, or take it up again", self.action_pause_or_resume)
+        yield SystemCommand(
+            "Pause or resume", "Pause the run at its next step, or take it up again", self.action_pause_or_resume
+        )
         yield SystemCommand("Checkpoint", "Save at the next step", self.action_checkpoint)
         yield SystemCommand("Finetune", "Queue a finetuning of the newest export", self.action_finetune)
         yield SystemCommand("Stop", "Save, export and end the run for good", self.action_stop)

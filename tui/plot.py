@@ -56,9 +56,7 @@ class Plot:
             return []
         at_row = {_row(self.y.share(tick), rows): name for tick, name in zip(ticks, names, strict=True)}
         cells = self._cells(columns, rows, glyphs)
-        lines = [
-            Line((*_y_axis(at_row.get(row), gutter, glyphs), *_spans(cells[row]))) for row in range(rows)
-        ]
+        lines = [Line((*_y_axis(at_row.get(row), gutter, glyphs), *_spans(cells[row]))) for row in range(rows)]
         return [*lines, Line((Span(" " * gutter), *self._x_axis(columns)))]
 
     def _cells(self, columns: int, rows: int, glyphs: Glyphs) -> list[list[tuple[str, Role]]]:
@@ -104,6 +102,20 @@ class Plot:
         return _spans(list(zip(text, roles, strict=True)))
 
 
+class Kept:
+    """Keeps the last drawing of a chart: its points come anew far less often than the screen is refreshed."""
+
+    def __init__(self) -> None:
+        self._key: tuple[object, ...] = ()
+        self._lines: list[Line] = []
+
+    def lines(self, *key: object, draw: Callable[[], list[Line]]) -> list[Line]:
+        """What was drawn for the same objects, else a new drawing."""
+        if len(key) != len(self._key) or any(old is not new for old, new in zip(self._key, key, strict=True)):
+            self._key, self._lines = key, draw()
+        return self._lines
+
+
 def _row(share: float, rows: int) -> int:
     """Row of text of a share of the height, from the top."""
     return min(rows - 1, max(0, int((1 - share) * rows)))
@@ -135,9 +147,7 @@ def _clip(span: tuple[int, int], height: int) -> tuple[int, int] | None:
     return (low, high) if low <= high else None
 
 
-def _by_cell(
-    bits: dict[int, tuple[int, int]], across: int, down: int, *, is_light: bool
-) -> dict[tuple[int, int], int]:
+def _by_cell(bits: dict[int, tuple[int, int]], across: int, down: int, *, is_light: bool) -> dict[tuple[int, int], int]:
     """Braille patterns by column and row of text."""
     cells: dict[tuple[int, int], int] = {}
     for column, (low, high) in bits.items():

@@ -52,7 +52,7 @@ class Snapshot:
     """Everything on the screen comes from one of these."""
 
     now: float
-    """Seconds since the epoch, on the daemon's machine's clock as seen from here."""
+    """Seconds since the epoch; ages are reckoned from it."""
     link: Link
     status: StatusView | None = None
     run_id: str | None = None
@@ -65,8 +65,7 @@ class Snapshot:
     @property
     def run(self) -> RunView | None:
         """The run that is shown: the chosen one while there is one, else the newest."""
-        runs = self.status.runs if self.status else []
-        return next((run for run in runs if run.id == self.run_id), runs[0] if runs else None)
+        return shown_run(self.status, self.run_id) if self.status else None
 
     @property
     def job(self) -> JobView | None:
@@ -75,6 +74,12 @@ class Snapshot:
         if run is None or self.status is None:
             return None
         return next((job for job in self.status.jobs if job.id == run.job_id), None)
+
+
+def shown_run(status: StatusView, run_id: str | None) -> RunView | None:
+    """The chosen run while there is one of that name, else the newest."""
+    runs = status.runs
+    return next((run for run in runs if run.id == run_id), runs[0] if runs else None)
 
 
 class Feed(Protocol):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+_PARTS = 8
+"""Into about so many round parts a scale is divided before its ends are rounded to one."""
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
@@ -50,21 +52,25 @@ def round_step(rough: float) -> float:
 
 
 def linear_scale(values: list[float], *, from_zero: bool = False) -> Scale:
-    """A scale with a little air around the finite values among `values`."""
+    """A scale around the finite values among `values`.
+
+    Its ends are round numbers, so that it stays as it is while values drift, and with it every cell of the chart.
+    """
     finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     low, high = min(finite), max(finite)
     if from_zero and low >= 0:
-        return Scale(0.0, high * 1.08 if high > 0 else 1.0)
-    air = 0.06 * (high - low) or 0.05 * abs(high) or 0.5
-    return Scale(low - air, high + air)
+        low = 0.0
+    if high == low:
+        high = low + (abs(low) or 1.0) * 0.1
+    step = round_step((high - low) / _PARTS)
+    return Scale(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step)
 
 
 def log_scale(values: list[float]) -> Scale:
     """The same for the positive values, in logarithms."""
     positive = [value for value in values if math.isfinite(value) and value > 0] or [1.0, 10.0]
-    low, high = min(positive), max(positive)
-    air = (high / low) ** 0.06 if high > low else 1.05
-    return Scale(low / air, high * air, is_log=True)
+    logs = linear_scale([math.log(value) for value in positive])
+    return Scale(math.exp(logs.low), math.exp(logs.high), is_log=True)
 
 
 def labels(ticks: list[float]) -> list[str]:

@@ -18,23 +18,24 @@ def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
     run = snapshot.run
     if run is None:
         return []
-    ending, doing = _ending(run, snapshot.now, look), _doing(run, look)
+    ending = _ending(run, snapshot.now, look)
     share = line((percent(run.budget.progress), Role.STRONG))
     if height < BIG_HEIGHT:
         left = line((_remaining(run), Role.STRONG), " left ")
         share = joined([share, line((f"of {granted(run.budget.unit, run.budget.amount)}", Role.MUTED))], separator=" ")
         room = width - left.width - share.width - 2
         first = left + line(" ", *bar(run.budget.progress, width=max(4, room), glyphs=look.glyphs), " ") + share
-        return [first.fit(width), ends(ending, doing, width=width)][:height]
+        return [first.fit(width), ends(ending, _doing(run, look, width - ending.width), width=width)][:height]
     figures = digits(_stopwatch(run), glyphs=look.glyphs)
     room = width - figures[0].width - 3
     caption = f"left of {granted(run.budget.unit, run.budget.amount)}{_clock_name(run)}"
     beside = [
         ends(line((caption, Role.MUTED)), share, width=room),
         line(*bar(run.budget.progress, width=room, glyphs=look.glyphs)),
-        ends(ending, doing, width=room),
+        ends(ending, _doing(run, look, room - ending.width), width=room),
     ]
-    return [figure + line("   ") + text for figure, text in zip(figures, beside, strict=True)]
+    lines = [figure + line("   ") + text for figure, text in zip(figures, beside, strict=True)]
+    return [line(), *lines] if height > BIG_HEIGHT else lines
 
 
 def _clock_name(run: RunView) -> str:
@@ -73,8 +74,8 @@ def _ending(run: RunView, now: float, look: Look) -> Line:
     return line(("ends ", Role.MUTED), when, " ", step, (", projected", Role.MUTED))
 
 
-def _doing(run: RunView, look: Look) -> Line:
-    """How far it is, in steps, sequences and epochs."""
+def _doing(run: RunView, look: Look, room: int) -> Line:
+    """How far it is, in steps, sequences and epochs, as many of them as there is room for."""
     if run.step is None:
         return Line()
     parts = [line(("step ", Role.MUTED), count(run.step.step))]
@@ -82,4 +83,6 @@ def _doing(run: RunView, look: Look) -> Line:
     if run.start is not None and run.start.train_sequences:
         epochs = run.step.sequences / run.start.train_sequences
         parts.append(line(f"{epochs:.2f}", (" epochs", Role.MUTED)))
+    while parts and joined(parts, separator=look.glyphs.dot).width + 2 > room:
+        parts.pop()
     return joined(parts, separator=look.glyphs.dot)

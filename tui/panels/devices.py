@@ -40,14 +40,14 @@ def _summary(devices: list[DeviceView], look: Look) -> Line:
 def _row(device: DeviceView, index: int, jobs: list[JobView], look: Look, width: int) -> Line:
     """Utilization, memory, power, temperature, owner: as many of them as there is room for."""
     share = device.utilization
-    length = min(30, max(6, width - 52))
+    length = min(30, max(4, width - 54))
     spans: list[Span] = [cell(_label(device, index), 4, Role.MUTED)]
     spans += bar(share or 0.0, width=length, glyphs=look.glyphs)
     spans += [Span(" "), cell(_percent(share, look), 5, Role.STRONG, right=True), Span("  ")]
     spans += [cell(_memory(device, look), 15, right=True), Span("  ")]
     spans += [cell(_unit(device.power_w, "W", look), 6, right=True), Span("  ")]
     spans += [cell(_unit(device.temperature_c, "°C", look), 5, right=True), Span("  ")]
-    spans += _owner(device, jobs)
+    spans += _owner(device, jobs, width - length - 48)
     return Line(tuple(spans)).fit(width)
 
 
@@ -104,8 +104,11 @@ def _unit(value: float | None, unit: str, look: Look) -> str:
     return look.glyphs.dash if value is None else f"{value:.0f} {unit}"
 
 
-def _owner(device: DeviceView, jobs: list[JobView]) -> tuple[Span, ...]:
+def _owner(device: DeviceView, jobs: list[JobView], room: int) -> tuple[Span, ...]:
+    """Number of the job that holds the lease, with its name where there is room for it."""
     if device.job_id is None:
         return (Span("free", Role.FAINT),)
+    number = f"#{device.job_id}"
     name = next((job.name for job in jobs if job.id == device.job_id), "")
-    return (Span(f"#{device.job_id} ", Role.MUTED), Span(name, Role.MUTED))
+    text = f"{number} {name}" if len(number) + 1 + len(name) <= room else number
+    return (Span(text, Role.MUTED),)

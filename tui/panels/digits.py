@@ -25,4 +25,4 @@ def digits(text: str, *, glyphs: Glyphs) -> list[Line]:
     if not glyphs.is_braille:
         return [line(" " * len(text)), line((text, Role.STRONG)), line(" " * len(text))]
     rows = zip(*(_BIG[sign] for sign in text), strict=True)
-    return [line(("".join(row), Role.STRONG)) for row in rows]
+    return [line((" ".join(row), Role.STRONG)) for row in rows]

@@ -15,6 +15,6 @@ def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
     keys = ([] if look.is_readonly else acting) + [("?", "help"), ("q", "quit")]
     left = Line()
     for key, word in keys:
-        left += line((f" {key} ", Role.KEY), (f"{word} ", Role.MUTED))
+        left += line((key, Role.KEY), (f" {word}   ", Role.MUTED))
     promise = "read-only" if look.is_readonly else "training keeps running"
-    return [ends(left, line((f"{promise} ", Role.FAINT)), width=width)]
+    return [ends(left, line((promise, Role.FAINT)), width=width)]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from bertd.records import RunView, SeriesView
 from tui.lines import Line, Role, heading, joined, line
 from tui.look import Look
-from tui.plot import Curve, Plot
+from tui.plot import Curve, Kept, Plot
 from tui.quantities import loss
 from tui.snapshot import Snapshot
 from tui.ticks import Scale, linear_scale, log_scale
@@ -21,24 +21,38 @@ _EARLY = 0.1
 Points = Sequence[tuple[float, float]]
 
 
-def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
-    run = snapshot.run
-    title = heading("Loss", _newest(run, look) if run else Line(), width=width, rule=look.glyphs.rule)
-    train, validation = curve_points(snapshot.series, "loss"), curve_points(snapshot.series, "validation")
+class LossPanel:
+    """Draws the loss; keeps the curves while their points, the size and the switches stay."""
+
+    def __init__(self) -> None:
+        self._kept = Kept()
+
+    def draw(self, snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
+        run, series = snapshot.run, snapshot.series
+        title = heading("Loss", _newest(run, look) if run else Line(), width=width, rule=look.glyphs.rule)
+        rows = height - 1
+        return [
+            title,
+            *self._kept.lines(series, look, width, rows, draw=lambda: _chart(series, look, width, rows)),
+        ][:height]
+
+
+def _chart(series: SeriesView | None, look: Look, width: int, height: int) -> list[Line]:
+    train, validation = curve_points(series, "loss"), curve_points(series, "validation")
     if not train and not validation:
-        text = "No step yet." if run else ""
-        return [title, *([line((text, Role.MUTED))] if text else [])][:height]
+        return [line(("no step yet", Role.MUTED))]
+    x = budget_scale(train or validation, look)
     plot = Plot(
         curves=[
             Curve(train, Role.TRAIN, letter=".", is_light=not look.has_color),
             Curve(validation, Role.VALIDATION, letter="o"),
         ],
-        x=budget_scale(train or validation, look),
+        x=x,
         y=_loss_scale(train, validation, look),
-        x_label=_share_label,
-        x_ticks=budget_ticks(budget_scale(train or validation, look), width),
+        x_label=share_label,
+        x_ticks=budget_ticks(x, width),
     )
-    return [title, *plot.draw(width=width, height=height - 1, glyphs=look.glyphs)]
+    return plot.draw(width=width, height=height, glyphs=look.glyphs)
 
 
 def curve_points(series: SeriesView | None, column: str) -> Points:
@@ -57,7 +71,8 @@ def budget_ticks(x: Scale, width: int) -> list[float]:
     return x.ticks(max(2, min(10, width // 12)))
 
 
-def _share_label(share: float) -> str:
+def share_label(share: float) -> str:
+    """A tick of the budget axis."""
     return f"{100 * share:.3g} %"
 
 
@@ -66,7 +81,7 @@ def _loss_scale(train: Points, validation: Points, look: Look) -> Scale:
     values = [y for _, y in train if math.isfinite(y)]
     if settled and max(values) - min(settled) > 4 * (max(settled) - min(settled)):
         values = settled
-    values += [y for _, y in validation[-1:] if math.isfinite(y)]
+    values += [y for _, y in (*train[-1:], *validation[-1:]) if math.isfinite(y)]
     return log_scale(values) if look.log_y else linear_scale(values)
 
 

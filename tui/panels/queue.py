@@ -25,6 +25,9 @@ _ORDER = [
     JobState.CANCELLED,
 ]
 
+_WITH_KIND = 76
+"""Cells from which on the kind of a job is spelt out beside its name."""
+
 
 def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
     jobs = snapshot.status.jobs if snapshot.status else []
@@ -52,16 +55,14 @@ def _summary(jobs: list[JobView], look: Look) -> Line:
 
 def _row(job: JobView, look: Look, width: int) -> Line:
     role = state_role(job.state)
-    share = percent(job.progress, decimals=0) if job.progress is not None else ""
-    name = min(24, max(10, width // 5))
+    share = percent(job.progress, decimals=0) if job.progress is not None and job.ended_t is None else ""
     spans: list[Span] = [
         Span(f"{look.glyphs.states[job.state]} ", role),
         cell(job.state, 10, role),
         cell(f"#{job.id}", 5, Role.MUTED),
-        cell(job.kind, 9, Role.MUTED),
-        cell(job.name, name),
-        Span(" "),
-        cell(share, 6, right=True),
+        *([cell(job.kind, 9, Role.MUTED)] if width >= _WITH_KIND else []),
+        cell(job.name, min(24, max(14, width // 5))),
+        cell(share, 5, right=True),
         Span("  "),
         Span(job.reason, Role.MUTED),
     ]

@@ -12,7 +12,7 @@ from tui.look import Look
 from tui.quantities import percent, rate, short_count, significant, size
 from tui.snapshot import Snapshot
 
-_COLUMN = 26
+_COLUMN = 24
 """Cells of one label with its figure."""
 _LABEL = 14
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
@@ -18,7 +16,7 @@ from tui.widgets.panel import Panel
 class RunScreen(Screen[None]):
     """Everything about one run, and the queue around it."""
 
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (WIDE, "-wide"), (HUGE, "-huge")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide"), (HUGE, "-huge")]
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,11 +37,11 @@ class RunScreen(Screen[None]):
         yield Panel(welcome.draw, id="welcome", is_always_fresh=True)
         yield Panel(budget.draw, id="budget", classes="run")
         with Horizontal(id="curves", classes="run"):
-            yield Panel(loss.draw, id="loss")
+            yield Panel(loss.LossPanel().draw, id="loss")
             with Vertical(id="small"):
-                yield Panel(curves.draw_speed, id="speed-curve", classes="small")
-                yield Panel(curves.draw_rate, id="rate-curve", classes="small")
-                yield Panel(curves.draw_gradient, id="gradient-curve", classes="small")
+                yield Panel(curves.speed_curve().draw, id="speed-curve", classes="small")
+                yield Panel(curves.rate_curve().draw, id="rate-curve", classes="small")
+                yield Panel(curves.gradient_curve().draw, id="gradient-curve", classes="small")
         with Horizontal(id="details", classes="run"):
             with Vertical(id="left"):
                 yield Panel(speed.draw, id="speed")

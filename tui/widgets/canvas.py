@@ -37,6 +37,7 @@ class Canvas(Widget):
         self._lines: list[Line] = []
         self._cells: list[Cells] = []
         self._is_stale = False
+        self._styles: dict[Role, Style] = {}
 
     @property
     def lines(self) -> Sequence[Line]:
@@ -48,19 +49,27 @@ class Canvas(Widget):
         width, height = self.size
         fitted = [line.fit(width) for line in lines[:height]]
         fitted += [Line().fit(width)] * (height - len(fitted))
-        before, self._cells = self._cells, [_cells(line) for line in fitted]
+        before, known = self._lines, self._cells
         self._lines = fitted
-        if is_stale is not self._is_stale or len(before) != len(self._cells):
+        if is_stale is not self._is_stale or len(before) != len(fitted):
             self._is_stale = is_stale
+            self._styles.clear()
+            self._cells = [_cells(line) for line in fitted]
             self.refresh()
             return
-        regions = [
-            Region(start, y, end - start, 1)
-            for y, (old, new) in enumerate(zip(before, self._cells, strict=True))
-            for start, end in changed_spans(old, new)
-        ]
+        regions: list[Region] = []
+        for y, (old, new) in enumerate(zip(before, fitted, strict=True)):
+            if old != new:
+                cells = _cells(new)
+                regions += [Region(start, y, end - start, 1) for start, end in changed_spans(known[y], cells)]
+                known[y] = cells
         if regions:
             self.refresh(*regions)
+
+    def notify_style_update(self) -> None:
+        """Forget the colours of a theme that is gone."""
+        super().notify_style_update()
+        self._styles.clear()
 
     def render_line(self, y: int) -> Strip:
         """One line in its colours."""
@@ -69,7 +78,11 @@ class Canvas(Widget):
         return Strip([Segment(span.text, self._style(span.role)) for span in self._lines[y].spans], self.size.width)
 
     def _style(self, role: Role) -> Style:
-        return self.get_component_rich_style("canvas--stale" if self._is_stale else f"canvas--{role}")
+        style = self._styles.get(role)
+        if style is None:
+            name = "canvas--stale" if self._is_stale else f"canvas--{role}"
+            style = self._styles[role] = self.get_component_rich_style(name)
+        return style
 
 
 def _cells(line: Line) -> Cells:

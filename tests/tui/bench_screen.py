@@ -1,0 +1,164 @@
+"""Measures what the dashboard costs: bytes a second, processor share, time to the first frame.
+
+    python -m tests.tui.bench_screen [--size 120x40] [--seconds 20] [--socket PATH]
+
+It starts `bert-tui` on a pseudo-terminal, answers the queries that Textual puts to a terminal, waits two seconds,
+then counts the bytes that arrive and the processor time that the process uses. Without --socket it shows the
+simulated box, whose clock shows a minute for each second, so that more changes than on a real one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import pty
+import select
+import struct
+import sys
+import termios
+import time
+import zlib
+from dataclasses import dataclass
+
+import psutil
+
+WARM_UP_S = 2.0
+_QUERIES = {
+    b"\x1b[?2026$p": b"\x1b[?2026;2$y",  # Synchronized output: known, off.
+    b"\x1b[?2048$p": b"\x1b[?2048;0$y",  # Resizes told in the stream: unknown.
+}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run of the dashboard cost."""
+
+    first_byte_s: float
+    first_frame_s: float
+    """From the start of the process until the budget stands on the screen."""
+    first_frame_cpu_s: float
+    """Processor time the process had used by then: what the machine's load cannot change."""
+    bytes_per_s: float
+    deflated_per_s: float
+    """The same through zlib, as `ssh -C` sends it."""
+    core_share: float
+    memory_bytes: int
+
+
+class Terminal:
+    """A pseudo-terminal with `bert-tui` in it."""
+
+    def __init__(self, arguments: list[str], *, columns: int, rows: int, environment: dict[str, str]) -> None:
+        self.started = time.monotonic()
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:
+            os.execvpe(sys.executable, [sys.executable, "-m", "tui", *arguments], os.environ | environment)
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def read(self, timeout_s: float) -> bytes:
+        """What arrives within the time; queries are answered."""
+        if not select.select([self._fd], [], [], timeout_s)[0]:
+            return b""
+        try:
+            output = os.read(self._fd, 1 << 16)
+        except OSError:
+            return b""  # The process has ended.
+        for query, answer in _QUERIES.items():
+            if query in output:
+                os.write(self._fd, answer)
+        return output
+
+    def read_until(self, text: bytes, *, timeout_s: float) -> bytes:
+        """Everything up to the read that brought `text`, or until the time is over."""
+        output, end = b"", time.monotonic() + timeout_s
+        while text not in output and time.monotonic() < end:
+            output += self.read(end - time.monotonic())
+        return output
+
+    def read_for(self, seconds: float) -> bytes:
+        """Everything that arrives in that time."""
+        output, end = b"", time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            output += self.read(left)
+        return output
+
+    def press(self, keys: bytes) -> None:
+        """Type."""
+        os.write(self._fd, keys)
+
+    def close(self) -> int:
+        """End the process if it has not ended; its exit status."""
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                os.close(self._fd)
+                return os.waitstatus_to_exitcode(status)
+            self.read(0.05)
+        os.kill(self.pid, 9)
+        os.close(self._fd)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def measure(arguments: list[str], *, columns: int, rows: int, seconds: float) -> Cost:
+    """Run the dashboard for some seconds on a terminal of that size.
+
+    Raises:
+        SystemExit: it shows no run.
+    """
+    terminal = Terminal(
+        arguments, columns=columns, rows=rows, environment={"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    )
+    first = terminal.read(10.0)
+    first_byte_s = time.monotonic() - terminal.started
+    output = first + terminal.read_until("━━━━".encode(), timeout_s=10.0)
+    first_frame_s = time.monotonic() - terminal.started
+    if "━━━━".encode() not in output:
+        terminal.press(b"q")
+        terminal.close()
+        raise SystemExit("no frame in 10 s: is there a run to show?")
+    process = psutil.Process(terminal.pid)
+    began = process.cpu_times()
+    terminal.read_for(WARM_UP_S)
+    before = process.cpu_times()
+    output = terminal.read_for(seconds)
+    after = process.cpu_times()
+    memory = process.memory_info().rss
+    terminal.press(b"q")
+    terminal.close()
+    used_s = after.user + after.system - before.user - before.system
+    return Cost(
+        first_byte_s=first_byte_s,
+        first_frame_s=first_frame_s,
+        first_frame_cpu_s=began.user + began.system,
+        bytes_per_s=len(output) / seconds,
+        deflated_per_s=len(zlib.compress(output)) / seconds,
+        core_share=used_s / seconds,
+        memory_bytes=memory,
+    )
+
+
+def main() -> None:
+    """Print the costs at one or several sizes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", action="append", help="COLUMNSxROWS; may be repeated (default: 80x24 120x40 200x60)")
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--socket", help="a real daemon's socket; without it the simulated box")
+    options = parser.parse_args()
+    arguments = ["--socket", options.socket] if options.socket else ["--demo"]
+    print(
+        f"{'size':>8}  {'first byte':>10}  {'first frame':>11}  {'its cpu':>7}  {'KB/s':>6}  {'ssh -C':>6}  {'core':>6}  {'memory':>8}"
+    )
+    for size in options.size or ["80x24", "120x40", "200x60"]:
+        columns, rows = (int(part) for part in size.split("x"))
+        cost = measure(arguments, columns=columns, rows=rows, seconds=options.seconds)
+        print(
+            f"{size:>8}  {1000 * cost.first_byte_s:>7.0f} ms  {1000 * cost.first_frame_s:>8.0f} ms  {1000 * cost.first_frame_cpu_s:>4.0f} ms"
+            f"  {cost.bytes_per_s / 1000:>6.2f}  {cost.deflated_per_s / 1000:>6.2f}"
+            f"  {100 * cost.core_share:>4.1f} %  {cost.memory_bytes / (1 << 20):>4.0f} MiB"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,7 @@
+"""`python -m tui` is `bert-tui`."""
+
+import sys
+
+from tui.app import main
+
+sys.exit(main())

@@ -1,0 +1,217 @@
+"""Follows the real daemon. This is the only module of the dashboard that imports the client.
+
+One thread asks for the status, then reads the event stream: ticks replace the status, events are appended, and the
+curves are asked for again when a column of the chart is complete. When the daemon is lost, what is known stays, the
+thread tries again with growing delays, and the stream goes on after the last event that was seen.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bertd.client import Client, EventStream
+from bertd.errors import BertdError, RunFolderError, UnknownJobError
+from bertd.records import EventView, JobView, RunView, SeriesView, StatusView, SubmitFinetune
+from tui.snapshot import CURVES, Link, LinkState, Snapshot, shown_run
+
+POINTS = 240
+"""Columns of a curve that are asked for: two dots a cell, so enough for a chart 120 cells wide."""
+FIRST_RETRY_S = 0.5
+LONGEST_RETRY_S = 8.0
+_MAX_EVENTS = 500
+_CURVES_AT_LEAST_EVERY_S = 30.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the thread has found out; replaced whole, so that a reader never sees half of it."""
+
+    state: LinkState = LinkState.CONNECTING
+    heard_at: float | None = None
+    """Monotonic time of the last word from the daemon."""
+    retry_at: float = 0.0
+    problem: str = ""
+    status: StatusView | None = None
+    series: SeriesView | None = None
+    events: tuple[EventView, ...] = ()
+
+    @property
+    def last_id(self) -> int | None:
+        """Id of the newest event."""
+        return self.events[-1].id if self.events else None
+
+
+class SocketFeed:
+    """A feed of the daemon that listens on `socket`."""
+
+    def __init__(self, socket: Path) -> None:
+        self._client = Client(socket)
+        self._known = _Known()
+        self._run_id: str | None = None
+        self._curves_at = 0.0
+        self._curves_progress = -1.0
+        self._closing = threading.Event()
+        self._stream: EventStream | None = None
+        self._thread = threading.Thread(target=self._follow, name="feed", daemon=True)
+
+    # ---- For the screen ----------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to follow; a second call changes nothing."""
+        if not self._thread.is_alive() and not self._closing.is_set():
+            self._thread.start()
+
+    def close(self) -> None:
+        """Stop following; the thread ends as soon as its read breaks off."""
+        self._closing.set()
+        stream = self._stream
+        if stream is not None:
+            stream.close()
+
+    def snapshot(self) -> Snapshot:
+        """The newest state; never blocks."""
+        known, now = self._known, time.monotonic()
+        return Snapshot(
+            now=time.time(),
+            link=Link(
+                state=known.state,
+                silent_s=now - known.heard_at if known.heard_at is not None else 0.0,
+                retry_in_s=max(0.0, known.retry_at - now),
+                problem=known.problem,
+            ),
+            status=known.status,
+            run_id=self._run_id,
+            series=known.series,
+            events=known.events,
+        )
+
+    def choose(self, run_id: str) -> None:
+        """Show this run's curves from the next tick on."""
+        self._run_id = run_id
+
+    def pause(self, job_id: int) -> JobView:
+        return self._client.pause(job_id)
+
+    def resume(self, job_id: int) -> JobView:
+        return self._client.resume(job_id)
+
+    def checkpoint(self, job_id: int) -> JobView:
+        return self._client.checkpoint(job_id)
+
+    def stop(self, job_id: int) -> JobView:
+        return self._client.stop(job_id)
+
+    def submit(self, job: SubmitFinetune) -> JobView:
+        return self._client.submit(job)
+
+    # ---- The thread --------------------------------------------------------------------------------
+
+    def _follow(self) -> None:
+        delay_s = FIRST_RETRY_S
+        while not self._closing.is_set():
+            heard_before = self._known.heard_at
+            try:
+                self._listen()
+            except BertdError as error:
+                problem = str(error)
+            except Exception as error:
+                _log.exception("the feed failed")
+                problem = f"this dashboard failed to read the daemon's answer: {error!r}"
+            else:
+                return
+            if self._known.heard_at != heard_before:
+                delay_s = FIRST_RETRY_S
+            self._lose(problem, delay_s)
+            self._closing.wait(delay_s)
+            delay_s = min(2 * delay_s, LONGEST_RETRY_S)
+
+    def _lose(self, problem: str, delay_s: float) -> None:
+        """Keep what is known and say that it is old."""
+        was_heard = self._known.heard_at is not None
+        self._known = replace(
+            self._known,
+            state=LinkState.LOST if was_heard else LinkState.CONNECTING,
+            retry_at=time.monotonic() + delay_s,
+            problem=problem,
+        )
+
+    def _listen(self) -> None:
+        """Follow until the feed is closed; any loss of the daemon is an error."""
+        self._take_status(self._client.status())
+        with self._client.events(since=self._known.last_id or 0) as stream:
+            self._stream = stream
+            if self._closing.is_set():
+                return
+            for item in stream:
+                if isinstance(item, StatusView):
+                    self._take_status(item)
+                else:
+                    self._take_event(item)
+
+    def _take_status(self, status: StatusView) -> None:
+        known = self._known
+        events = known.events
+        newest = status.events[-1].id if status.events else 0
+        is_another = known.status is not None and known.status.version.state_dir != status.version.state_dir
+        if is_another or (known.last_id or 0) > newest:
+            events = ()  # Another daemon, or one whose queue was set up anew: its ids mean something else.
+        if not events:
+            events = tuple(status.events)
+        self._known = replace(
+            known, state=LinkState.LIVE, heard_at=time.monotonic(), problem="", status=status, events=events
+        )
+        self._take_curves(status)
+
+    def _take_event(self, event: EventView) -> None:
+        known = self._known
+        if event.id <= (known.last_id or 0):
+            return
+        events = (*known.events[1 - _MAX_EVENTS :], event)
+        self._known = replace(known, state=LinkState.LIVE, heard_at=time.monotonic(), events=events)
+
+    def _take_curves(self, status: StatusView) -> None:
+        """Ask for the curves anew where the chart would change; a run that was swept away has none."""
+        run = shown_run(status, self._run_id)
+        if run is None:
+            return
+        known = self._known.series
+        is_same = known is not None and known.run_id == run.id
+        if is_same and not self._are_curves_due(run):
+            return
+        try:
+            series = self._client.series(run.id, x="progress", points=POINTS, columns=CURVES)
+        except (UnknownJobError, RunFolderError):
+            series = SeriesView(run_id=run.id, x="progress", columns={})
+        self._curves_at, self._curves_progress = time.monotonic(), run.budget.progress
+        self._known = replace(self._known, series=series)
+
+    def _are_curves_due(self, run: RunView) -> bool:
+        advanced = run.budget.progress - self._curves_progress
+        if advanced >= 1 / POINTS:
+            return True
+        return advanced > 0 and time.monotonic() - self._curves_at >= _CURVES_AT_LEAST_EVERY_S
+
+
+def look_once(socket: Path) -> Snapshot:
+    """Ask the daemon once, for the modes that print.
+
+    Raises:
+        BertdError: nobody answers, or the answer is a refusal.
+    """
+    client = Client(socket)
+    status = client.status()
+    run = shown_run(status, None)
+    series = client.series(run.id, x="progress", points=POINTS, columns=CURVES) if run is not None else None
+    return Snapshot(
+        now=time.time(),
+        link=Link(LinkState.LIVE),
+        status=status,
+        series=series,
+        events=tuple(status.events),
+    )

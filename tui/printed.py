@@ -1,0 +1,104 @@
+"""The same content without a screen: once as text or JSON, or as a line whenever something changed."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+
+from bertd.run.durations import format_duration
+from bertd.terminal_text import terminal_line
+from tui.lines import Line, plain_text
+from tui.look import Look
+from tui.panels import budget, devices, events, header, loss, queue, speed, welcome
+from tui.quantities import clock, count, percent, rate, short_count
+from tui.quantities import loss as loss_text
+from tui.snapshot import Feed, LinkState, Snapshot
+
+NARROWEST, WIDEST = 60, 200
+_CHART_HEIGHT = 15
+_ALL = 10_000
+
+
+def page(snapshot: Snapshot, look: Look, width: int) -> str:
+    """What the Run screen says, as text, with every device, job and event that is known."""
+    width = min(WIDEST, max(NARROWEST, width))
+    if snapshot.run is None:
+        drawn = [header.draw(snapshot, look, width, 1), [Line()], welcome.draw(snapshot, look, width, _ALL)]
+    else:
+        drawn = [
+            header.draw(snapshot, look, width, 1),
+            budget.draw(snapshot, look, width, 2),
+            loss.LossPanel().draw(snapshot, look, width, _CHART_HEIGHT),
+            speed.draw(snapshot, look, width, _ALL),
+        ]
+    drawn += [
+        devices.draw(snapshot, look, width, _ALL),
+        queue.draw(snapshot, look, width, _ALL),
+        events.draw(snapshot, look, width, _ALL),
+    ]
+    return plain_text([one for lines in drawn for one in lines])
+
+
+def document(snapshot: Snapshot) -> str:
+    """Status and curves as one line of JSON; NaN, which JSON lacks, is null."""
+    status, series = snapshot.status, snapshot.series
+    content = {
+        "status": status.model_dump() if status else None,
+        "series": series.model_dump() if series else None,
+    }
+    return json.dumps(_without_nan(content), allow_nan=False)
+
+
+def _without_nan(value: object) -> object:
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {key: _without_nan(one) for key, one in value.items()}
+        case list() | tuple():
+            return [_without_nan(one) for one in value]
+        case _:
+            return value
+
+
+def summary(snapshot: Snapshot) -> str:
+    """The run in one line, for logs and screen readers."""
+    link, run = snapshot.link, snapshot.run
+    if link.state is LinkState.LOST:
+        return f"daemon lost: {link.problem}"
+    if snapshot.status is None:
+        return f"connecting: {link.problem}" if link.problem else "connecting"
+    if run is None:
+        return "no run yet"
+    parts = [f"{run.id} {run.state}", f"{percent(run.budget.progress)} spent"]
+    if run.budget.remaining_s is not None:
+        parts.append(f"{format_duration(run.budget.remaining_s)} left")
+    step, validation = run.step, run.validation
+    if step is not None:
+        parts += [f"step {count(step.step)}", f"loss {loss_text(step.loss)}"]
+    if validation is not None:
+        parts.append(f"validation {loss_text(validation.loss)}")
+    if step is not None:
+        parts += [f"{short_count(step.sequences_per_s)} sequences/s", f"{short_count(step.tokens_per_s)} tokens/s"]
+        parts.append(f"lr {rate(step.lr)}")
+    return ", ".join(parts)
+
+
+def stream(feed: Feed, *, wait: Callable[[float], None] = time.sleep, every_s: float = 1.0) -> Iterator[str]:
+    """A line each time the summary changed, and one for each event; without end."""
+    said, last_id = "", -1
+    while True:
+        snapshot = feed.snapshot()
+        newest = max((event.id for event in snapshot.events), default=-1)
+        if last_id >= 0 or not snapshot.events:
+            for event in snapshot.events:
+                if event.id > last_id and event.type != "step":
+                    yield terminal_line(f"{clock(event.t)} {event.type}: {event.text}")
+        last_id = max(last_id, newest)
+        now_said = summary(snapshot)
+        if now_said != said:
+            said = now_said
+            yield terminal_line(f"{clock(snapshot.now)} {said}")
+        wait(every_s)
