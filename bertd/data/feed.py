@@ -1,0 +1,178 @@
+"""From files to parts: reads the sources in order, groups their blocks, and has workers tokenize them.
+
+Only this process reads; it does not look inside the blocks, so it keeps many workers busy. What a part holds depends
+on the sources alone, never on the number of workers or on where an earlier attempt was killed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from bertd.data.archives import open_source
+from bertd.data.manifest import Filters
+from bertd.data.parts import PartFacts, PartFile, PartMaker, PartTask, SourceBlock, part_path
+from bertd.data.readers.document import Reader
+from bertd.data.sources import Source
+from bertd.errors import CorpusError
+
+PART_BYTES = 1 << 22
+"""Text in a part: large against the cost of a task, small against what a kill may lose."""
+BLOCK_BYTES = 1 << 20
+
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """What every worker needs, in a form that can be sent."""
+
+    folder: Path
+    readers: dict[int, Reader]
+    tokenizer_json: str
+    language: str
+    filters: Filters
+
+    def maker(self) -> PartMaker:
+        return PartMaker(
+            folder=self.folder,
+            readers=self.readers,
+            tokenizer=Tokenizer.from_str(self.tokenizer_json),
+            language=self.language,
+            filters=self.filters,
+        )
+
+
+class Feed:
+    """Cuts the sources into the tasks that are still to do."""
+
+    def __init__(self, sources: list[Source], *, folder: Path, readers: dict[int, Reader]) -> None:
+        self._files = [(number, path) for number, source in enumerate(sources) for path in source.files]
+        self._folder = folder
+        self._readers = readers
+        self._sizes = [path.stat().st_size for _, path in self._files]
+        self.num_parts = 0
+        """Parts so far, done before or not."""
+        self.bytes_read = 0
+        """Of the files as they lie on the disk."""
+
+    @property
+    def bytes_total(self) -> int:
+        return sum(self._sizes)
+
+    def tasks(self, *, on_done: Callable[[PartFacts], None]) -> Iterator[PartTask]:
+        """Tasks in order; a part that an earlier attempt has left is reported instead.
+
+        Raises:
+            CorpusError: a file cannot be read.
+        """
+        file = block = 0
+        while (facts := self._done(self.num_parts)) is not None:
+            file, block = facts.next_file, facts.next_block
+            self.num_parts += 1
+            on_done(facts)
+        for task in self._cut(file, block):
+            facts = self._done(task.number)
+            if facts is None:
+                yield task
+            else:
+                on_done(facts)
+
+    def _done(self, number: int) -> PartFacts | None:
+        path = part_path(self._folder, number)
+        return PartFile(path).facts if path.exists() else None
+
+    def _cut(self, first_file: int, first_block: int) -> Iterator[PartTask]:
+        blocks: list[SourceBlock] = []
+        size = 0
+        for file in range(first_file, len(self._files)):
+            source, path = self._files[file]
+            before = sum(self._sizes[:file])
+            with open_source(path) as stream:
+                cut = self._readers[source].blocks(stream.content, block_bytes=BLOCK_BYTES)
+                for number, block in enumerate(cut):
+                    self.bytes_read = before + stream.raw.tell()
+                    if file == first_file and number < first_block:
+                        continue
+                    blocks.append(SourceBlock(source=source, block=block))
+                    size += len(block.content)
+                    if size >= PART_BYTES:
+                        yield self._task(blocks, next_file=file, next_block=number + 1)
+                        blocks, size = [], 0
+        self.bytes_read = self.bytes_total
+        if blocks:
+            yield self._task(blocks, next_file=len(self._files), next_block=0)
+
+    def _task(self, blocks: list[SourceBlock], *, next_file: int, next_block: int) -> PartTask:
+        self.num_parts += 1
+        return PartTask(number=self.num_parts - 1, blocks=tuple(blocks), next_file=next_file, next_block=next_block)
+
+
+def make_parts(feed: Feed, setup: WorkerSetup, *, processes: int, on_done: Callable[[PartFacts], None]) -> None:
+    """Make every part that is not there yet.
+
+    Args:
+        on_done: called for each part, in no order.
+
+    Raises:
+        CorpusError: a file cannot be read, or a worker died.
+        StorageError: the disk refused.
+    """
+    tasks = feed.tasks(on_done=on_done)
+    if processes == 1:
+        maker = setup.maker()
+        for task in tasks:
+            on_done(maker.make(task))
+        return
+    context = get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_begin, initargs=(setup, os.getpid())) as pool:
+        waiting: set[Future[PartFacts]] = set()
+        try:
+            for task in tasks:
+                waiting.add(pool.submit(_make, task))
+                if len(waiting) > processes + 1:
+                    waiting = _collect(waiting, on_done=on_done)
+            while waiting:
+                waiting = _collect(waiting, on_done=on_done)
+        except BrokenProcessPool as error:
+            raise CorpusError(
+                "a worker was killed, perhaps for want of memory; prepare again with fewer --processes: "
+                "what is done is kept"
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _collect(waiting: set[Future[PartFacts]], *, on_done: Callable[[PartFacts], None]) -> set[Future[PartFacts]]:
+    done, rest = wait(waiting, return_when=FIRST_COMPLETED)
+    for future in done:
+        on_done(future.result())
+    return rest
+
+
+_maker: PartMaker | None = None
+"""This worker's; a process pool hands its tasks to functions, not to objects."""
+
+
+def _begin(setup: WorkerSetup, parent: int) -> None:
+    """Prepare a worker process: it dies with its parent, and leaves Ctrl-C to it."""
+    global _maker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+    _maker = setup.maker()
+
+
+def _make(task: PartTask) -> PartFacts:
+    assert _maker is not None
+    return _maker.make(task)

@@ -1,0 +1,1 @@
+"""Corpus files to documents: one module per format, behind one protocol."""

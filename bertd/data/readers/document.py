@@ -1,0 +1,119 @@
+"""What every reader yields: the text of a document, or why there is none.
+
+A reader works in two halves. `blocks` runs in the reading process: it cuts a stream into pieces that hold whole
+documents, without looking inside, at the speed of the disk. `documents` runs in the worker that was sent the block,
+where parsing costs nothing extra.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import BinaryIO, Protocol
+
+MAX_DOCUMENT_BYTES = 1 << 25
+"""A longer document is skipped, or cut where the format has no documents of its own; bounds the memory."""
+
+
+class SkipReason(Enum):
+    """Why a document is left out; the value is what people read."""
+
+    EMPTY = "no text"
+    REDIRECT = "redirect"
+    OTHER_NAMESPACE = "not an article"
+    DISAMBIGUATION = "disambiguation page"
+    INVALID_UTF8 = "not valid UTF-8"
+    NOT_JSON = "not a JSON object"
+    NO_FIELD = "lacks the text field"
+    UNCLOSED = "never closed"
+    DAMAGED = "damaged markup"
+    TOO_LONG = f"longer than {MAX_DOCUMENT_BYTES >> 20} MiB"
+    SHORT = "shorter than the minimum"
+    FOREIGN = "too few ASCII letters"
+    DUPLICATE = "exact duplicate"
+    NEAR_DUPLICATE = "near duplicate"
+    SURPLUS = "beyond --max-documents"
+
+
+Reading = str | SkipReason
+"""A document's text, or why it has none."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A piece of one file that begins and ends between documents."""
+
+    content: bytes
+    too_long: int = 0
+    """Documents that were longer than MAX_DOCUMENT_BYTES and are not in the content."""
+
+
+class Reader(Protocol):
+    """One corpus format."""
+
+    def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
+        """Cut a file into blocks of about `block_bytes`."""
+
+    def documents(self, content: bytes) -> Iterator[Reading]:
+        """The documents of a block, in order."""
+
+
+# Everything that Unicode or ASCII calls a line or page break, and NUL; a form feed may stand inside a line of print.
+_BREAKS = re.compile("\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_DELETED = re.compile("[\x00\ufeff]")
+
+
+def clean(text: str) -> str:
+    """One kind of line break, no byte order marks, no NUL, no space around."""
+    if _BREAKS.search(text):
+        text = _BREAKS.sub("\n", text)
+    if _DELETED.search(text):
+        text = _DELETED.sub("", text)
+    return text.strip()
+
+
+def decode(content: bytes) -> Reading:
+    """Clean text out of UTF-8 bytes, or of UTF-16 with a byte order mark."""
+    try:
+        if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+            return clean(content.decode("utf-16"))
+        return clean(content.decode("utf-8"))
+    except UnicodeDecodeError:
+        return SkipReason.INVALID_UTF8
+
+
+def cut_blocks(stream: BinaryIO, *, ends: tuple[bytes, ...], block_bytes: int) -> Iterator[Block]:
+    """Cut a stream after the last document end of each piece read.
+
+    Args:
+        ends: what closes a document; the newest of them in a piece is where it is cut.
+    """
+    rest = b""
+    too_long = 0
+    while piece := stream.read(block_bytes):
+        content = rest + piece
+        cut = max(content.rfind(end) + len(end) if end in content else 0 for end in ends)
+        if cut:
+            yield Block(content[:cut], too_long=too_long)
+            rest, too_long = content[cut:], 0
+        elif len(content) <= MAX_DOCUMENT_BYTES:
+            rest = content
+        else:
+            rest = _skip_document(stream, tail=piece, ends=ends, piece_bytes=block_bytes)
+            too_long += 1
+    if rest or too_long:
+        yield Block(rest, too_long=too_long)
+
+
+def _skip_document(stream: BinaryIO, *, tail: bytes, ends: tuple[bytes, ...], piece_bytes: int) -> bytes:
+    """Read on to the end of a document that is too long; what follows it in the last piece."""
+    overlap = max(map(len, ends)) - 1
+    while piece := stream.read(piece_bytes):
+        content = tail[-overlap:] + piece if overlap else piece
+        found = [content.find(end) + len(end) for end in ends if end in content]
+        if found:
+            return content[min(found) :]
+        tail = content
+    return b""

@@ -1,0 +1,65 @@
+"""What WikiExtractor writes: `<doc ...>` elements, or JSON lines; the first line of an article, its title, is dropped.
+
+    <doc id="12" url="?curid=12" title="Anarchism">
+    Anarchism
+
+    Anarchism is a political philosophy ...
+    </doc>
+
+A redirect has its title and nothing else. Source of the dropped title: the 24hBERT pipeline's process_data.py.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from bertd.data.readers.document import Block, Reading, SkipReason, cut_blocks, decode
+from bertd.data.readers.jsonl import JsonLines
+
+_BEGIN = re.compile(rb"^<doc id=", re.MULTILINE)
+_END = b"</doc>"
+# WikiExtractor leaves these where a page's markup was broken.
+_LEFTOVERS = re.compile(r"</?(?:br|ref|section|onlyinclude|noinclude|includeonly|templatestyles|mapframe)\b[^<>]*>")
+
+
+@dataclass(frozen=True)
+class WikiExtractor:
+    """Reads either form; a file's first byte tells which."""
+
+    def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
+        """Cut between articles."""
+        return cut_blocks(stream, ends=(_END + b"\n", b"}\n", _END + b"\r\n"), block_bytes=block_bytes)
+
+    def documents(self, content: bytes) -> Iterator[Reading]:
+        """An article an element or line."""
+        if content.lstrip().startswith(b"{"):
+            for reading in JsonLines().documents(content):
+                yield (_prose(reading) or SkipReason.REDIRECT) if isinstance(reading, str) else reading
+            return
+        begins = [match.start() for match in _BEGIN.finditer(content)]
+        for begin, end in zip(begins, [*begins[1:], len(content)], strict=True):
+            yield _article(content[begin:end])
+
+
+def _article(element: bytes) -> Reading:
+    body, closed, _ = element.partition(_END)
+    if not closed:
+        return SkipReason.UNCLOSED
+    text = decode(body)
+    if isinstance(text, SkipReason):
+        return text
+    _, _, prose = text.partition("\n")
+    _, _, prose = prose.lstrip("\n").partition("\n")
+    return _prose(prose) or SkipReason.REDIRECT
+
+
+def _prose(text: str) -> str:
+    if "&" in text:
+        text = html.unescape(text)
+    if "<" in text:
+        text = _LEFTOVERS.sub(" ", text)
+    return text.strip()

@@ -1,0 +1,130 @@
+"""What the command line names as sources, and the files behind it: `kind:path`; a path may be a glob or a folder.
+
+The kind may be left out where a file tells it: by its name (.jsonl, .parquet, .xml) or its first bytes (`<doc id=`,
+`<mediawiki`, `{`). All else is text, a document a file.
+"""
+
+from __future__ import annotations
+
+import glob
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from bertd.data.archives import open_source, plain_name
+from bertd.data.readers.document import Reader
+from bertd.data.readers.jsonl import JsonLines
+from bertd.data.readers.text import TextBlocks, TextFiles
+from bertd.data.readers.wikiextractor import WikiExtractor
+from bertd.errors import CorpusError
+
+
+class SourceKind(StrEnum):
+    """How a source's files are read."""
+
+    TEXT = "text"
+    TEXT_BLOCKS = "text-blocks"
+    JSONL = "jsonl"
+    WIKIEXTRACTOR = "wikiextractor"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source of the command line."""
+
+    kind: SourceKind
+    path: str
+    """As it was named."""
+    files: tuple[Path, ...]
+    """In the order of their paths."""
+
+
+def reader_of(kind: SourceKind, *, text_field: str) -> Reader:
+    """What reads files of this kind."""
+    match kind:
+        case SourceKind.TEXT:
+            return TextFiles()
+        case SourceKind.TEXT_BLOCKS:
+            return TextBlocks()
+        case SourceKind.JSONL:
+            return JsonLines(text_field=text_field)
+        case SourceKind.WIKIEXTRACTOR:
+            return WikiExtractor()
+
+
+def find_sources(names: list[str]) -> list[Source]:
+    """The sources behind `kind:path` words, in their order.
+
+    Raises:
+        CorpusError: a source does not exist, holds no file, or is given twice.
+    """
+    sources = [source for name in names for source in _find(name)]
+    seen: dict[Path, str] = {}
+    for source in sources:
+        for file in source.files:
+            before = seen.setdefault(file.resolve(), source.path)
+            if before is not source.path:
+                raise CorpusError(f"{file}: given twice, by {before} and by {source.path}; leave one out")
+    return sources
+
+
+def _find(name: str) -> list[Source]:
+    kind, path = _part(name)
+    files = _files(path)
+    if kind is not None:
+        return [Source(kind=kind, path=path, files=tuple(files))]
+    by_kind: dict[SourceKind, list[Path]] = {}
+    for file in files:
+        by_kind.setdefault(guess_kind(file), []).append(file)
+    return [Source(kind=kind, path=path, files=tuple(of_kind)) for kind, of_kind in by_kind.items()]
+
+
+def _part(name: str) -> tuple[SourceKind | None, str]:
+    word, colon, path = name.partition(":")
+    if colon and word in list(SourceKind):
+        return SourceKind(word), path
+    return None, name
+
+
+def _files(path: str) -> list[Path]:
+    """The file, the files below a folder, or what a glob matches, sorted; hidden files of folders are passed over.
+
+    Raises:
+        CorpusError: there is none.
+    """
+    here = Path(path).expanduser()
+    if here.is_file():
+        return [here]
+    if here.is_dir():
+        found = [file for file in here.rglob("*") if file.is_file() and not _is_hidden(file.relative_to(here))]
+    elif glob.has_magic(path):
+        # Path.glob takes no absolute pattern.
+        matches = glob.glob(str(here), recursive=True)  # noqa: PTH207
+        found = [Path(match) for match in matches if Path(match).is_file()]
+    else:
+        kinds = ", ".join(SourceKind)
+        raise CorpusError(f"{path}: no such file or folder; name a source KIND:PATH, with KIND one of {kinds}")
+    if not found:
+        raise CorpusError(f"{path}: holds no file; name another source")
+    return sorted(found)
+
+
+def _is_hidden(relative: Path) -> bool:
+    return any(part.startswith(".") for part in relative.parts)
+
+
+def guess_kind(file: Path) -> SourceKind:
+    """How a file looks to be read.
+
+    Raises:
+        CorpusError: it cannot be read.
+    """
+    if Path(plain_name(file)).suffix in (".jsonl", ".ndjson", ".json"):
+        return SourceKind.JSONL
+    with open_source(file) as stream:
+        begin = stream.content.read(512).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if begin.startswith(b"<doc id="):
+        return SourceKind.WIKIEXTRACTOR
+    if begin.startswith(b"{"):
+        return SourceKind.JSONL
+    return SourceKind.TEXT

@@ -1,0 +1,195 @@
+"""`python -m bertd.data.vocab SOURCE... --size 8192 --out DIR`: train a WordPiece vocabulary.
+
+Writes what `AutoTokenizer.from_pretrained` loads. The same text and options give the same files. One document in 200
+is held out, and tells how many tokens a word takes and how often the vocabulary knows no piece at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer, normalizers, pre_tokenizers
+from tokenizers.models import WordPiece
+from tokenizers.trainers import WordPieceTrainer
+
+from bertd.data.archives import open_source
+from bertd.data.feed import BLOCK_BYTES
+from bertd.data.parts import text_hash
+from bertd.data.progress import ReadingProgress, reading_progress
+from bertd.data.sources import Source, find_sources, reader_of
+from bertd.data.vocabulary import SPECIAL_TOKENS
+from bertd.data.wordpiece import Casing, build_tokenizer, tokenizer_files, vocabulary_of
+from bertd.errors import BertdError, CorpusError, StorageError
+from bertd.run.durable import write_whole
+
+_HELD_OUT = 200
+"""One document in so many is not trained on."""
+_HELD_OUT_CHARACTERS = 1 << 22
+_ALPHABET = 1000
+"""Most single characters. Source: the default of tokenizers' BertWordPieceTokenizer."""
+_MIN_COUNT = 2
+"""Pairs that occur less often are not joined. Source: the same."""
+
+
+@dataclass(frozen=True)
+class VocabularyReport:
+    """What a new vocabulary does to text it has not seen."""
+
+    path: str
+    entries: int
+    documents: int
+    held_out_words: int
+    """0 where the corpus is too small to hold text out."""
+    tokens_per_word: float | None
+    unknown_share: float | None
+    """Of held-out tokens."""
+
+
+class _Texts:
+    """Texts of the sources, with some held out on the way."""
+
+    def __init__(self, sources: list[Source], *, text_field: str, progress: ReadingProgress) -> None:
+        self._sources = sources
+        self._text_field = text_field
+        self._progress = progress
+        self.documents = 0
+        self.held_out: list[str] = []
+        self._held_out_characters = 0
+
+    def __iter__(self) -> Iterator[str]:
+        before = 0
+        for source in self._sources:
+            reader = reader_of(source.kind, text_field=self._text_field)
+            for path in source.files:
+                with open_source(path) as stream:
+                    for block in reader.blocks(stream.content, block_bytes=BLOCK_BYTES):
+                        texts = [text for text in reader.documents(block.content) if isinstance(text, str) and text]
+                        self._progress.update(documents=len(texts), bytes_read=before + stream.raw.tell())
+                        yield from self._split_off(texts)
+                before += path.stat().st_size
+
+    def _split_off(self, texts: list[str]) -> Iterator[str]:
+        for text in texts:
+            # Half a surrogate pair, which a JSON escape can spell, is no text.
+            text = text.encode("utf-8", "ignore").decode()
+            self.documents += 1
+            if text_hash(text) % _HELD_OUT == 0 and self._held_out_characters < _HELD_OUT_CHARACTERS:
+                self.held_out.append(text)
+                self._held_out_characters += len(text)
+            else:
+                yield text
+
+
+def train_vocabulary(
+    names: list[str], *, out: Path, size: int, casing: Casing, text_field: str = "text"
+) -> VocabularyReport:
+    """Train a vocabulary and write its files.
+
+    Args:
+        names: sources, `kind:path`.
+        size: entries wanted, special tokens counted; a small corpus gives fewer.
+
+    Raises:
+        CorpusError: a source cannot be read, or holds no text.
+        StorageError: the folder cannot be written.
+    """
+    sources = find_sources(names)
+    trained = Tokenizer(WordPiece(unk_token=SPECIAL_TOKENS["unk"]))
+    trained.normalizer = normalizers.BertNormalizer(lowercase=casing.lowercase, strip_accents=casing.strip_accents)
+    trained.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = WordPieceTrainer(
+        vocab_size=size,
+        min_frequency=_MIN_COUNT,
+        limit_alphabet=_ALPHABET,
+        special_tokens=list(SPECIAL_TOKENS.values()),
+        show_progress=False,
+    )
+    bytes_total = sum(path.stat().st_size for source in sources for path in source.files)
+    with reading_progress(bytes_total=bytes_total) as progress:
+        texts = _Texts(sources, text_field=text_field, progress=progress)
+        trained.train_from_iterator(texts, trainer=trainer)
+    ids: dict[str, int] = trained.get_vocab()
+    if not texts.documents or len(ids) <= len(SPECIAL_TOKENS):
+        raise CorpusError(f"{', '.join(names)}: no text to train a vocabulary on; name other sources")
+    entries = tuple(sorted(ids, key=ids.__getitem__))
+    tokenizer = build_tokenizer(entries, casing=casing, place=str(out))
+    _write(tokenizer, out=out)
+    return _report(tokenizer, out=out, texts=texts)
+
+
+def _write(tokenizer: Tokenizer, *, out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{out}: cannot make the folder: {error.strerror}; mend the permissions") from error
+    for name, content in tokenizer_files(tokenizer, place=str(out)).items():
+        write_whole(out / name, content)
+
+
+def _report(tokenizer: Tokenizer, *, out: Path, texts: _Texts) -> VocabularyReport:
+    num_words = sum(len(text.split()) for text in texts.held_out)
+    unknown = vocabulary_of(tokenizer, place=str(out)).unk
+    encodings = tokenizer.encode_batch_fast(texts.held_out, add_special_tokens=False)
+    num_tokens = sum(len(encoding) for encoding in encodings)
+    num_unknown = sum(list(encoding.ids).count(unknown) for encoding in encodings)
+    return VocabularyReport(
+        path=str(out),
+        entries=tokenizer.get_vocab_size(),
+        documents=texts.documents,
+        held_out_words=num_words,
+        tokens_per_word=num_tokens / num_words if num_words else None,
+        unknown_share=num_unknown / num_tokens if num_tokens else None,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bertd data vocab", description="Train a WordPiece vocabulary.")
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="KIND:PATH, or PATH, as for bertd data prepare")
+    parser.add_argument("--out", required=True, type=Path, help="folder for its files")
+    parser.add_argument("--size", type=int, default=30522, help="entries, special tokens counted (30522)")
+    parser.add_argument("--cased", action="store_true", help="tell capitals from small letters")
+    parser.add_argument("--keep-accents", action="store_true", help="tell accented letters from plain ones")
+    parser.add_argument("--text-field", default="text", metavar="NAME", help="of JSON lines and tables (text)")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; the exit status is the error's."""
+    parser = _parser()
+    asked = parser.parse_args(argv)
+    if asked.size <= len(SPECIAL_TOKENS):
+        parser.error(f"--size {asked.size}: the special tokens alone take {len(SPECIAL_TOKENS)}")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    # Accents fall with the capitals, as in BERT, unless they are to stay.
+    casing = Casing(lowercase=not asked.cased, strip_accents=not (asked.cased or asked.keep_accents))
+    try:
+        report = train_vocabulary(
+            asked.sources, out=asked.out.absolute(), size=asked.size, casing=casing, text_field=asked.text_field
+        )
+    except BertdError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        return 130
+    if asked.json:
+        print(json.dumps(asdict(report)))
+        return 0
+    print(f"{report.path}: {report.entries:,} entries from {report.documents:,} documents")
+    if report.tokens_per_word is not None and report.unknown_share is not None:
+        print(
+            f"  on {report.held_out_words:,} held-out words: {report.tokens_per_word:.3f} tokens a word, "
+            f"{100 * report.unknown_share:.3f} % unknown"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
