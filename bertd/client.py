@@ -107,8 +107,17 @@ class Client:
     # ---- Acting ------------------------------------------------------------------------------------
 
     def submit(self, job: SubmitPretrain | SubmitFinetune) -> JobView:
-        """Put a job into the queue; it is durable when this returns."""
-        return self._act("/v1/jobs", job.model_dump_json())
+        """Put a job into the queue; it is durable when this returns.
+
+        Raises:
+            ClientError: a name or a path in it is no Unicode text.
+            BertdError: what the daemon refused with.
+        """
+        try:
+            body = job.model_dump_json()
+        except ValueError as error:
+            raise ClientError(f"a name or a path is no Unicode text; rename it: {error}") from error
+        return self._act("/v1/jobs", body)
 
     def pause(self, id: JobId) -> JobView:
         """Checkpoint, exit and free the devices."""
@@ -164,7 +173,7 @@ class Client:
         import uuid  # Only mutations need it.
 
         headers = {KEY_HEADER: str(uuid.uuid4()), "Content-Type": "application/json"}
-        return self._request("POST", path, body, headers)
+        return self._request("POST", path, None if body is None else body.encode(), headers)
 
     def _parse(self, model: type[_R], content: bytes) -> _R:
         try:
@@ -172,7 +181,7 @@ class Client:
         except ValidationError as error:
             raise ClientError(garbled(self.socket, error)) from error
 
-    def _request(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> bytes:
+    def _request(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> bytes:
         try:
             return request(self.socket, method, path, body=body, headers=headers)
         except BROKEN:

@@ -131,7 +131,7 @@ def failures_named(path: Path, what: str, *, timeout_s: float) -> Iterator[None]
         raise ClientError(f"{path}: whoever listens there is no bertd daemon: {error!r}") from error
 
 
-def request(path: Path, method: str, target: str, *, body: str | None, headers: dict[str, str]) -> bytes:
+def request(path: Path, method: str, target: str, *, body: bytes | None, headers: dict[str, str]) -> bytes:
     """One request on a connection of its own; the body of the answer.
 
     Raises:

@@ -86,6 +86,14 @@ def test_a_submission_arrives_whole(client: Client, daemon: FakeDaemon) -> None:
     assert SubmitFinetune.model_validate_json(daemon.requests[-1].body) == finetune
 
 
+def test_text_of_any_script_arrives_and_what_is_no_text_is_refused(client: Client, daemon: FakeDaemon) -> None:
+    finetune = SubmitFinetune(run="@", task="cola", data_dir="/größe/模型")
+    client.submit(finetune)
+    assert SubmitFinetune.model_validate_json(daemon.requests[-1].body) == finetune
+    with pytest.raises(ClientError, match="no Unicode text; rename it"):
+        client.submit(finetune.model_copy(update={"data_dir": "/\udcff"}))
+
+
 # ---- Breaking off ----------------------------------------------------------------------------------
 
 

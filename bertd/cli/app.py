@@ -70,7 +70,7 @@ def _run() -> int:
         # A name that the terminal's encoding lacks is shown as an escape, not as a traceback.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        app()
+        app(prog_name="bertd")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except BertdError as error:

@@ -55,19 +55,21 @@ def start(
 
 
 @data_app.command("prepare", context_settings=_PASS_ON)
-def prepare(context: typer.Context) -> None:
+def prepare() -> None:
     """Turn text into shards: `bertd data prepare --help` tells from what and how."""
-    _become("bertd.data.prepare", context.args)
+    _become("bertd.data.prepare")
 
 
 @data_app.command("vocab", context_settings=_PASS_ON)
-def vocab(context: typer.Context) -> None:
+def vocab() -> None:
     """Train a WordPiece vocabulary on text: `bertd data vocab --help` tells how."""
-    _become("bertd.data.vocab", context.args)
+    _become("bertd.data.vocab")
 
 
-def _become(module: str, arguments: list[str]) -> None:
+def _become(module: str) -> None:
     """Replace this process, because the command line itself never imports the compute side."""
+    # From sys.argv (`bertd data VERB ...`): the parser would swallow a `--` that the program needs.
+    arguments = sys.argv[3:]
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])

@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 from bertd.records import (
     ErrorView,
     EventView,
+    JobKind,
     JobState,
     JobView,
     LogView,
@@ -133,7 +134,7 @@ class FakeDaemon:
     def _act(self, parts: list[str], request: Request) -> Answer:
         match parts:
             case ["jobs"]:
-                kind = json.loads(request.body)["kind"]
+                kind = JobKind(json.loads(request.body)["kind"])
                 return _ok(samples.job(9, state=JobState.QUEUED, kind=kind, reason="waits for its turn"), status=201)
             case ["jobs", id, _]:
                 return _ok(self._job(id), status=202)

@@ -1,0 +1,65 @@
+"""bertd.cli.views: what is not known is shown as not known."""
+
+from __future__ import annotations
+
+import pytest
+
+from bertd.cli.tables import Canvas
+from bertd.cli.views import ShownJob, amount, devices_text, gib, job_text, runs_text, status_text
+from bertd.records import BudgetUnit, JobState
+from tests.cli import samples
+
+PLAIN = Canvas(width=None, has_colour=False, has_unicode=True)
+
+
+def test_a_run_that_has_not_begun_shows_dashes() -> None:
+    budget = samples.run().budget.model_copy(update={"progress": 0.0, "remaining_s": None})
+    run = samples.run(state=JobState.STARTING).model_copy(update={"step": None, "validation": None, "budget": budget})
+    row = runs_text([run], canvas=PLAIN).splitlines()[1]
+    assert row.split() == ["7-demo", "starting", "░" * 10, "0%", "of", "24h", "00m", "–", "–", "–", "–", "–"]
+
+
+def test_a_device_that_measures_nothing_shows_dashes() -> None:
+    bare = samples.device().model_copy(
+        update={"utilization": None, "memory_used_bytes": None, "temperature_c": None, "power_w": None, "job_id": None}
+    )
+    row = devices_text([bare], canvas=PLAIN).splitlines()[1]
+    assert row.split() == ["GPU-8a0d71b2", "–", "–", "–", "–", "–", "NVIDIA", "H200"]
+
+
+@pytest.mark.parametrize(
+    ("unit", "granted", "text"),
+    [
+        (BudgetUnit.HOURS, 24.0, "24h 00m"),
+        (BudgetUnit.HOURS, 1 / 30, "2m 00s"),
+        (BudgetUnit.GPU_HOURS, 192.0, "192 GPU-hours"),
+        (BudgetUnit.STEPS, 23_000.0, "23,000 steps"),
+        (BudgetUnit.SEQUENCES, 1e8, "100,000,000 sequences"),
+    ],
+)
+def test_a_budget_is_named_in_its_unit(unit: BudgetUnit, granted: float, text: str) -> None:
+    budget = samples.run().budget.model_copy(update={"unit": unit, "amount": granted})
+    assert amount(budget) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (1, "1 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1024**3, "1.0 GiB"), (5 * 1024**5, "5120.0 TiB")],
+)
+def test_bytes_are_shown_in_the_unit_that_suits_them(size: int, text: str) -> None:
+    assert gib(size) == text
+
+
+def test_a_queued_job_shows_what_it_wants_and_no_dates_it_has_not() -> None:
+    job = samples.job(8, state=JobState.QUEUED, reason="waits").model_copy(update={"started_t": None})
+    text = job_text(ShownJob(job=job, run=None, scores=[]), now=samples.NOW, canvas=PLAIN)
+    assert "wants 2, holds none" in text
+    assert "started" not in text
+    assert "ended" not in text
+
+
+def test_status_shows_the_newest_events_only() -> None:
+    events = [samples.event(number, text=f"event number {number}.") for number in range(20)]
+    status = samples.status().model_copy(update={"events": events})
+    text = status_text(status, now=samples.NOW, canvas=PLAIN)
+    assert [number for number in range(20) if f"event number {number}." in text] == [15, 16, 17, 18, 19]
