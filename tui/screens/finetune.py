@@ -9,13 +9,14 @@ from pydantic import ValidationError
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static
 
 from bertd.records import RunView, SubmitFinetune
 from bertd.terminal_text import terminal_line
+from tui.widgets.problem import Problem
 
 TASKS = ["cola", "sst-2", "mrpc", "sts-b", "qqp", "mnli", "qnli", "rte", "wnli"]
 """GLUE's names, as suggestions; the daemon decides what it knows."""
@@ -36,33 +37,29 @@ class FinetuneForm(ModalScreen[SubmitFinetune | None]):
         with Vertical(classes="dialog"):
             yield Static(f"Finetune {terminal_line(self._run.id)}", classes="dialog-title", markup=False)
             yield Static(source, classes="dialog-note", markup=False)
-            yield Static("Task", classes="dialog-label")
-            yield Input("cola", id="task", suggester=SuggestFromList(TASKS))
-            yield Static("Folder with its TSV files", classes="dialog-label")
-            yield Input("", id="data", placeholder="/data/glue/CoLA")
-            yield Static("Learning rate", classes="dialog-label")
-            yield Input("5e-5", id="lr")
-            yield Static("Epochs", classes="dialog-label")
-            yield Input("3", id="epochs")
-            yield Static("", id="problem", markup=False)
+            yield from _field("Task", Input("cola", id="task", suggester=SuggestFromList(TASKS), select_on_focus=False))
+            yield from _field("Data folder", Input(id="data", placeholder="/data/glue/CoLA", select_on_focus=False))
+            yield from _field("Learning rate", Input("5e-5", id="lr", select_on_focus=False))
+            yield from _field("Epochs", Input("3", id="epochs", select_on_focus=False))
+            yield Problem()
             yield Static("enter queues it, tab moves, esc leaves", classes="dialog-note")
 
     @on(Input.Submitted)
     def submit(self) -> None:
         """Queue it, or say what is missing."""
         data = self._value("data")
-        problem = self.query_one("#problem", Static)
+        problem = self.query_one(Problem)
         if not data:
-            problem.update("Say in which folder the task's train.tsv and dev.tsv are.")
+            problem.say("Say in which folder the task's train.tsv and dev.tsv are.")
             self.query_one("#data", Input).focus()
             return
         try:
             lr, epochs = float(self._value("lr")), int(self._value("epochs"))
         except ValueError:
-            problem.update("The learning rate is a number such as 5e-5, epochs a whole number.")
+            problem.say("The learning rate is a number such as 5e-5, epochs a whole number.")
             return
         if not (0 < lr < 1 and epochs > 0):
-            problem.update("The learning rate lies between 0 and 1, and there is at least one epoch.")
+            problem.say("The learning rate lies between 0 and 1, and there is at least one epoch.")
             return
         try:
             job = SubmitFinetune(
@@ -73,9 +70,15 @@ class FinetuneForm(ModalScreen[SubmitFinetune | None]):
                 epochs=epochs,
             )
         except ValidationError as error:
-            problem.update(terminal_line(error.errors()[0]["msg"]))
+            problem.say(terminal_line(error.errors()[0]["msg"]))
             return
         self.dismiss(job)
 
     def _value(self, field: str) -> str:
         return self.query_one(f"#{field}", Input).value.strip()
+
+
+def _field(label: str, field: Input) -> ComposeResult:
+    with Horizontal(classes="field"):
+        yield Static(label, classes="dialog-label")
+        yield field

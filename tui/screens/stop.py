@@ -7,13 +7,14 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from bertd.records import RunView
 from bertd.run.durations import format_duration
 from bertd.terminal_text import terminal_line
+from tui.widgets.problem import Problem
 
 
 class StopDialog(ModalScreen[bool]):
@@ -24,7 +25,7 @@ class StopDialog(ModalScreen[bool]):
     def __init__(self, run: RunView) -> None:
         super().__init__()
         self._run = run
-        self._name = terminal_line(run.name)
+        self._wanted = terminal_line(run.name)
 
     def compose(self) -> ComposeResult:
         left_s = self._run.budget.remaining_s
@@ -35,15 +36,16 @@ class StopDialog(ModalScreen[bool]):
                 f"It saves, validates, exports and ends for good{left}. To go on later, pause it instead (p).",
                 markup=False,
             )
-            yield Static(f"Type {self._name} and press enter:", classes="dialog-label", markup=False)
-            yield Input(id="name")
-            yield Static("", id="problem", markup=False)
-            yield Static("esc keeps it running", classes="dialog-note")
+            with Horizontal(classes="field"):
+                yield Static("Type its name", classes="dialog-label")
+                yield Input(id="name", placeholder=self._wanted)
+            yield Problem()
+            yield Static("enter stops it, esc keeps it running", classes="dialog-note")
 
     @on(Input.Submitted)
     def confirm(self, event: Input.Submitted) -> None:
         """Stop if it is the name."""
-        if event.value.strip() == self._name:
+        if event.value.strip() == self._wanted:
             self.dismiss(True)
         else:
-            self.query_one("#problem", Static).update(f"That is not {self._name}.")
+            self.query_one(Problem).say(f"That is not {self._wanted}.")

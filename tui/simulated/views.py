@@ -8,6 +8,7 @@ from bertd.records import (
     CheckpointRecord,
     DeviceView,
     EndRecord,
+    ExportRecord,
     JobState,
     RunView,
     StartRecord,
@@ -71,6 +72,7 @@ def run(box: Box) -> RunView:
         ),
         best_validation=best,
         checkpoint=_checkpoint(box),
+        export=_export(box),
         end=_end(box) if box.is_over else None,
         restarts=1,
         steps_lost=12,
@@ -155,6 +157,18 @@ def _checkpoint(box: Box) -> CheckpointRecord:
         seconds=2.1,
         stall_s=0.2,
         why="interval",
+    )
+
+
+def _export(box: Box) -> ExportRecord:
+    step = box.step if box.is_over else 4800
+    return ExportRecord(
+        t=box.changed_t if box.is_over else box.epoch - 18_000,
+        step=step,
+        charged_s=step / STEPS_PER_S,
+        name=step_folder(step),
+        architecture="MegatronBertForMaskedLM",
+        seconds=3.4,
     )
 
 
