@@ -30,7 +30,7 @@ def start(
         typer.Option(
             "--socket",
             metavar="PATH",
-            help="Where to listen. By default $BERTD_SOCKET, else your runtime folder, else /run/bertd/bertd.sock.",
+            help="Where to listen. By default systemd's socket, $BERTD_SOCKET, your runtime folder, /run/bertd.",
             show_default=False,
         ),
     ] = None,
@@ -44,11 +44,12 @@ def start(
 ) -> None:
     """Run the daemon in the foreground; Ctrl-C or SIGTERM pauses running jobs with a checkpoint and ends it."""
     from bertd.daemon.service import serve
-    from bertd.run.paths import default_socket, default_state_dir
+    from bertd.run.paths import default_state_dir
 
     code = serve(
         state_dir=(state_dir or default_state_dir()).absolute(),
-        socket=(socket or default_socket()).absolute(),
+        # None and not the default: the daemon takes the socket that systemd may pass before it makes its own.
+        socket=None if socket is None else socket.absolute(),
         keep_running_on_stop=keep_running_on_stop,
     )
     sys.exit(code)

@@ -138,7 +138,7 @@ class FakeDaemon:
                 return _ok(samples.job(9, state=JobState.QUEUED, kind=kind, reason="waits for its turn"), status=201)
             case ["jobs", id, _]:
                 return _ok(self._job(id), status=202)
-        return Answer(202, b"{}")
+        return _ok(self.status.version, status=202)
 
     def _job(self, id: str) -> JobView | ErrorView:
         found = [job for job in self.jobs if id == "@" or str(job.id) == id]

@@ -38,9 +38,9 @@ def test_data_verbs_pass_every_argument_on(
 def test_start_serves_where_it_is_told_and_ends_with_the_daemons_code(
     bertd: Bertd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    served: list[tuple[Path, Path, bool]] = []
+    served: list[tuple[Path, Path | None, bool]] = []
 
-    def serve(*, state_dir: Path, socket: Path, keep_running_on_stop: bool) -> int:
+    def serve(*, state_dir: Path, socket: Path | None, keep_running_on_stop: bool) -> int:
         served.append((state_dir, socket, keep_running_on_stop))
         return 78
 
@@ -49,4 +49,4 @@ def test_start_serves_where_it_is_told_and_ends_with_the_daemons_code(
     assert bertd("start", "--state-dir", "s", "--socket", "d.sock", "--keep-running-on-stop").code == 78
     monkeypatch.setenv("BERTD_STATE", "/var/lib/b")
     assert bertd("start").code == 78
-    assert served == [(tmp_path / "s", tmp_path / "d.sock", True), (Path("/var/lib/b"), tmp_path / "bertd.sock", False)]
+    assert served == [(tmp_path / "s", tmp_path / "d.sock", True), (Path("/var/lib/b"), None, False)]
