@@ -156,7 +156,7 @@ class Database:
         except BaseException as error:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, sqlite3.OperationalError):
                 raise self._refused(error) from error
             raise
         finally:

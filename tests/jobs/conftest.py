@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.jobs.runner_box import RunnerBox
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[RunnerBox]:
+    """A run folder for a runner, which is killed where the test left it."""
+    box = RunnerBox(tmp_path)
+    yield box
+    box.kill()

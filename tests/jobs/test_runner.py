@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from bertd.jobs.processes import is_alive
+from bertd.jobs.restart_policy import MAX_RESTARTS
+from bertd.records import JobKind, JobState, Verb
+from bertd.run.journal import read_journal
+from tests.jobs.fake_ranks import Death, Plan
+from tests.jobs.runner_box import RunnerBox, with_tests_on_path
+from tests.jobs.waiting import PATIENCE_S, wait_for
+
+SLOW = Plan(step_s=0.05)
+
+
+def test_a_run_goes_to_the_end_of_its_budget(box: RunnerBox) -> None:
+    outcome = box.run(steps=12)
+    assert (outcome.state, outcome.reason) == (JobState.DONE, "the budget is spent")
+    assert box.records("step")[-1]["step"] == 12
+    assert box.ledger.open_since_s is None
+    assert box.ledger.ticked_s > 0
+
+
+def test_the_runner_says_who_it_is_before_anything_else(box: RunnerBox) -> None:
+    box.start(SLOW, steps=1000)
+    box.wait_for_record("start")
+    assert box.process is not None
+    assert box.identity.pid == box.process.pid
+    assert is_alive(box.identity)
+    box.kill()
+    assert not is_alive(box.identity)
+
+
+def test_the_ledger_is_ticked_while_ranks_run(box: RunnerBox) -> None:
+    box.start(SLOW, steps=1000)
+    wait_for(lambda: box.ledger.ticked_s > 0, what="a tick")
+    assert box.ledger.open_since_s is not None
+
+
+def test_pause_and_resume_lose_no_step(box: RunnerBox) -> None:
+    box.start(SLOW, steps=15)
+    box.wait_for_record("step", count=3)
+    box.post(Verb.PAUSE)
+    outcome = box.outcome()
+    assert (outcome.state, outcome.reason) == (JobState.PAUSED, "a person asked for it")
+    charged_s = box.ledger.ticked_s
+    assert box.run().state is JobState.DONE
+    steps = [record["step"] for record in box.records("step")]
+    assert steps == list(range(1, 16))
+    assert [record["attempt"] for record in box.records("start")] == [1, 2]
+    assert box.ledger.ticked_s > charged_s
+
+
+def test_stop_ends_the_run_with_an_export(box: RunnerBox) -> None:
+    box.start(SLOW, steps=1000)
+    box.wait_for_record("step", count=3)
+    box.post(Verb.STOP)
+    assert box.outcome().state is JobState.DONE
+    assert box.records("end")[0]["reason"] == "stopped"
+
+
+def test_sigterm_is_passed_on_and_the_pause_waited_for(box: RunnerBox) -> None:
+    box.start(SLOW, steps=1000)
+    box.wait_for_record("step", count=3)
+    assert box.process is not None
+    box.process.terminate()
+    outcome = box.outcome()
+    assert (outcome.state, outcome.reason) == (JobState.PAUSED, "bertd was told to stop")
+
+
+def test_ranks_that_a_signal_killed_are_started_again_from_the_checkpoint(box: RunnerBox) -> None:
+    outcome = box.run(Plan(deaths={1: Death(at_step=7, signal=signal.SIGKILL)}))
+    assert outcome.state is JobState.DONE
+    (restart,) = box.records("restart")
+    assert (restart["step"], restart["from_step"], restart["attempt"]) == (7, 5, 2)
+    assert "signal 9 (SIGKILL)" in str(restart["cause"])
+    assert [record["step"] for record in box.records("start")] == [0, 5]
+    assert box.records("step")[-1]["step"] == 20
+
+
+def test_back_off_is_not_charged(box: RunnerBox) -> None:
+    box.run(Plan(deaths={1: Death(at_step=7, exit_code=1)}))
+    (restart,) = box.records("restart")
+    start = box.records("start")[1]
+    # The wait is 20 ms at least; charging goes on where it stopped, plus the time the second launch took to start.
+    charged_s = float(str(restart["charged_s"]))
+    assert charged_s <= float(str(start["charged_s"]))
+    elapsed_s = float(str(start["t"])) - float(str(restart["t"]))
+    assert float(str(start["charged_s"])) - charged_s <= elapsed_s - float(str(restart["delay_s"])) + 0.01
+
+
+def test_a_run_that_gets_no_further_is_given_up_with_cause_and_checkpoint(box: RunnerBox) -> None:
+    outcome = box.run(Plan(every_attempt=Death(at_step=7, signal=signal.SIGSEGV)))
+    assert outcome.state is JobState.FAILED
+    assert "signal 11 (SIGSEGV)" in outcome.reason
+    assert f"given up after {MAX_RESTARTS} restarts without a step above 7" in outcome.reason
+    assert "last checkpoint: step-000000005" in outcome.reason
+    assert len(box.records("restart")) == MAX_RESTARTS
+    (end,) = box.records("end")
+    assert (end["reason"], end["detail"], end["step"]) == ("failed", outcome.reason, 7)
+
+
+def test_a_run_that_gets_further_each_time_is_not_given_up(box: RunnerBox) -> None:
+    deaths = {attempt: Death(at_step=6 * attempt, exit_code=1) for attempt in range(1, 7)}
+    assert box.run(Plan(deaths=deaths), steps=40).state is JobState.DONE
+    assert len(box.records("restart")) == 6
+
+
+@pytest.mark.parametrize("exit_code", [2, 65, 69, 74, 76, 78])
+def test_an_error_that_would_come_again_is_not_tried_again(box: RunnerBox, exit_code: int) -> None:
+    alert = "/data/tokens.bin: damaged; prepare it again"
+    outcome = box.run(Plan(every_attempt=Death(at_step=3, exit_code=exit_code, alert=alert)))
+    assert (outcome.state, outcome.reason, outcome.exit_code) == (JobState.FAILED, alert, exit_code)
+    assert box.records("restart") == []
+
+
+def test_an_alert_of_an_earlier_attempt_is_not_the_reason_of_a_later_one(box: RunnerBox) -> None:
+    deaths = {1: Death(at_step=3, exit_code=1, alert="an old story"), 2: Death(at_step=8, exit_code=76)}
+    outcome = box.run(Plan(deaths=deaths))
+    assert outcome.state is JobState.FAILED
+    assert outcome.reason == "its loss is not finite (exit code 76); last log lines in logs/job.log"
+
+
+def test_ranks_that_die_before_they_start_are_given_up_too(box: RunnerBox) -> None:
+    outcome = box.run(Plan(every_attempt=Death(at_step=-1, exit_code=1)))
+    assert outcome.state is JobState.FAILED
+    assert "there is no checkpoint" in outcome.reason
+    assert [record["attempt"] for record in box.records("restart")] == [2, 3, 4]
+
+
+def test_a_killed_runner_takes_its_ranks_with_it(box: RunnerBox) -> None:
+    box.start(SLOW, steps=1000)
+    box.wait_for_record("start")
+    assert box.process is not None
+    ranks = psutil.Process(box.process.pid).children(recursive=True)
+    assert ranks
+    box.kill()
+    gone, alive = psutil.wait_procs(ranks, timeout=PATIENCE_S)
+    assert alive == []
+
+
+def test_a_segment_that_a_killed_runner_left_open_is_closed_at_its_last_tick(box: RunnerBox) -> None:
+    box.start(SLOW, steps=30)
+    wait_for(lambda: box.ledger.ticked_s > 0, what="a tick")
+    box.kill()
+    left = box.ledger
+    assert left.open_since_s is not None
+    assert box.run().state is JobState.DONE
+    assert box.records("start")[1]["charged_s"] == pytest.approx(left.ticked_s, abs=1.0)
+
+
+def test_a_torn_line_of_killed_ranks_is_cut_off(box: RunnerBox) -> None:
+    box.start(SLOW, steps=30)
+    box.wait_for_record("step", count=6)
+    box.kill()
+    whole = len(read_journal(box.paths.journal))
+    with box.paths.journal.open("ab") as journal:
+        journal.write(b'{"kind":"step","step":7')
+    assert box.run().state is JobState.DONE
+    records = read_journal(box.paths.journal)
+    assert records[whole].kind == "start"
+    assert all(line.endswith(b"}") for line in box.paths.journal.read_bytes().splitlines())
+
+
+def test_a_child_that_the_ranks_left_behind_is_ended(box: RunnerBox) -> None:
+    box.start(Plan(step_s=0.05, orphan=True), steps=1000)
+    box.wait_for_record("step")
+    assert box.process is not None
+    below = psutil.Process(box.process.pid).children(recursive=True)
+    assert len(below) == 2
+    box.post(Verb.PAUSE)
+    assert box.outcome().state is JobState.PAUSED
+    assert not any(process.is_running() for process in below)
+
+
+def test_a_second_runner_of_a_folder_ends_at_once_and_touches_nothing(box: RunnerBox) -> None:
+    box.start(SLOW, steps=1000)
+    box.wait_for_record("start")
+    before = box.identity
+    command = [sys.executable, "-m", "tests.jobs.fake_runner", str(box.plan_path), str(box.paths.root)]
+    second = subprocess.run(
+        [*command, JobKind.PRETRAIN], capture_output=True, env=with_tests_on_path(), timeout=PATIENCE_S, check=False
+    )
+    assert second.returncode == 75
+    assert b"another runner has this job" in second.stdout
+    assert box.identity == before
+
+
+def test_a_pause_between_two_attempts_is_obeyed(box: RunnerBox) -> None:
+    box.post(Verb.PAUSE)
+    outcome = box.run(Plan(every_attempt=Death(at_step=-1, exit_code=1)))
+    assert (outcome.state, outcome.reason) == (JobState.PAUSED, "a person asked for it, between two attempts")
+    assert box.records("command")[0]["number"] == 1
+
+
+def test_a_finetuning_ends_with_its_score_as_the_reason(box: RunnerBox) -> None:
+    box.start_finetuning("cola")
+    outcome = box.outcome()
+    assert (outcome.state, outcome.reason) == (JobState.DONE, "cola matthews 0.2500, majority class 0.0000")
+
+
+def test_a_stopped_finetuning_is_cancelled(box: RunnerBox) -> None:
+    box.start_finetuning("sleepy")
+    box.wait_for_record("alert")
+    box.post(Verb.STOP)
+    assert box.outcome().state is JobState.CANCELLED
+    assert box.records("command")[0]["verb"] == Verb.STOP
+    assert box.records("end")[0]["reason"] == "stopped"
+
+
+def test_a_finetuning_whose_runner_is_told_to_end_can_be_resumed(box: RunnerBox) -> None:
+    box.start_finetuning("sleepy")
+    box.wait_for_record("alert")
+    assert box.process is not None
+    os.kill(box.process.pid, signal.SIGTERM)
+    assert box.outcome().state is JobState.PAUSED
+
+
+def test_a_broken_finetuning_fails_with_its_alert(box: RunnerBox) -> None:
+    box.start_finetuning("broken")
+    outcome = box.outcome()
+    assert (outcome.state, outcome.exit_code) == (JobState.FAILED, 65)
+    assert outcome.reason == "/data/train.tsv: no rows; give a folder in GLUE's layout"

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from bertd import errors
+from bertd.jobs.verdict import PERMANENT, Crash, judge_finetuning, judge_pretraining
+from bertd.records import (
+    AlertRecord,
+    CheckpointRecord,
+    EndRecord,
+    JobState,
+    JournalRecord,
+    Outcome,
+    StateRecord,
+    StepRecord,
+)
+
+STEP = StepRecord(
+    t=0, step=5, sequences=5, charged_s=1, progress=0.1, loss=1, lr=1, grad_norm=1, sequences_per_s=1, tokens_per_s=1
+)
+PAUSED = StateRecord(t=0, step=5, charged_s=1, state=JobState.PAUSED, reason="a person asked for it")
+ENDED = EndRecord(t=0, step=5, sequences=5, charged_s=1, reason="budget", detail="the budget is spent")
+ALERT = AlertRecord(t=0, step=5, level="error", code="numerics", message="loss is NaN at step 5; lower peak_lr")
+CHECKPOINT = CheckpointRecord(
+    t=0, step=5, charged_s=1, name="step-000000005", size_bytes=1, seconds=1, stall_s=1, why="end"
+)
+
+
+def judge(exit_code: int, *records: JournalRecord, told_to_end: bool = False) -> Outcome | Crash:
+    return judge_pretraining(exit_code, list(records), told_to_end=told_to_end)
+
+
+@pytest.mark.parametrize("exit_code", [0, 1, -9, 137, 76])
+def test_an_end_in_the_journal_outranks_the_exit_code(exit_code: int) -> None:
+    assert judge(exit_code, STEP, ENDED) == Outcome(state=JobState.DONE, reason="the budget is spent", exit_code=0)
+
+
+@pytest.mark.parametrize("exit_code", [0, 1, -15])
+def test_a_pause_in_the_journal_outranks_the_exit_code(exit_code: int) -> None:
+    verdict = judge(exit_code, STEP, PAUSED, CHECKPOINT)
+    assert isinstance(verdict, Outcome)
+    assert verdict.state is JobState.PAUSED
+
+
+def test_a_pause_behind_which_steps_were_done_is_not_how_it_ended() -> None:
+    assert isinstance(judge(-9, PAUSED, STEP), Crash)
+
+
+def test_every_exit_code_of_an_error_that_a_restart_cannot_mend_is_known() -> None:
+    mended_by_a_restart = {1, 4, 5, 75}
+    codes = {
+        error.exit_code
+        for error in vars(errors).values()
+        if isinstance(error, type) and issubclass(error, errors.BertdError)
+    }
+    assert codes - mended_by_a_restart == set(PERMANENT)
+
+
+@pytest.mark.parametrize("exit_code", sorted(PERMANENT))
+def test_a_permanent_error_fails_with_the_alert_as_its_reason(exit_code: int) -> None:
+    verdict = judge(exit_code, STEP, ALERT)
+    assert verdict == Outcome(state=JobState.FAILED, reason=ALERT.message, exit_code=exit_code)
+
+
+def test_a_signal_is_a_crash_that_names_it() -> None:
+    for exit_code in (-signal.SIGSEGV, 128 + signal.SIGSEGV):
+        verdict = judge(exit_code, STEP)
+        assert isinstance(verdict, Crash)
+        assert verdict.cause == "rank died by signal 11 (SIGSEGV); last log lines in logs/job.log"
+
+
+def test_an_exit_without_a_word_is_a_crash() -> None:
+    assert isinstance(judge(0, STEP), Crash)
+    assert isinstance(judge(1, STEP), Crash)
+
+
+def test_ranks_that_were_told_to_end_and_had_no_time_to_save_are_paused() -> None:
+    verdict = judge(-15, told_to_end=True)
+    assert isinstance(verdict, Outcome)
+    assert verdict.state is JobState.PAUSED
+
+
+def test_a_finetuning_that_was_stopped_is_cancelled() -> None:
+    outcome = judge_finetuning(-9, [], told_to_end=False, stop_asked=True)
+    assert outcome.state is JobState.CANCELLED
+
+
+def test_a_finetuning_that_finished_before_the_stop_is_done() -> None:
+    finished = ENDED.model_copy(update={"reason": "finished", "detail": "cola 0.3"})
+    outcome = judge_finetuning(0, [finished], told_to_end=False, stop_asked=True)
+    assert (outcome.state, outcome.reason) == (JobState.DONE, "cola 0.3")
+
+
+def test_a_finetuning_without_a_score_has_failed() -> None:
+    assert judge_finetuning(0, [], told_to_end=False, stop_asked=False).state is JobState.FAILED
