@@ -56,9 +56,8 @@ class TrainingState(Record):
     """Charged time at which the next validation is due."""
     next_checkpoint_s: float = 0.0
     validation_s: float | None = None
-    """How long the last one took; these three are the reserve that a timed budget keeps for its end."""
+    """How long the slowest took so far; with the next, the reserve that a timed budget keeps for its end."""
     save_s: float | None = None
-    export_s: float | None = None
     validation_loss: float | None = None
     """The newest."""
 

@@ -132,8 +132,8 @@ class Conductor:
         total_s = self._recipe.granted.total_s
         if total_s is None:
             return None
-        save_s = state.save_s or 0.0
-        export_s = state.export_s if state.export_s is not None else save_s
+        # An export writes the weights once, a checkpoint three times as much.
+        export_s = save_s = state.save_s or 0.0
         reserve_s = _RESERVE_MARGIN * ((state.validation_s or 0.0) + save_s + export_s)
         return total_s - min(reserve_s, _LARGEST_RESERVE * total_s)
 

@@ -67,18 +67,25 @@ class Trainer:
         if self._recipe.granted.is_timed and self.state.save_s is None:
             # The reserve for the end must be known before the schedule starts, and the disk tried.
             self._save("start")
-        while True:
-            order = self._next_order()
-            if order.ending is Ending.PAUSED and self._pause():
-                return order.ending
-            if order.ending in (Ending.BUDGET, Ending.STOPPED):
-                self._finish(order)
-                return order.ending
-            if order.validate:
-                self._validate()
-            if order.checkpoint:
-                self._save_on_the_way()
-            self._step(order)
+        ending = Ending.NONE
+        while ending is Ending.NONE:
+            ending = self.advance_one()
+        return ending
+
+    def advance_one(self) -> Ending:
+        """Hear one order and obey it: a step and what goes with it, or the end."""
+        order = self._next_order()
+        if order.ending is Ending.PAUSED and self._pause():
+            return order.ending
+        if order.ending in (Ending.BUDGET, Ending.STOPPED):
+            self._finish(order)
+            return order.ending
+        if order.validate:
+            self._validate()
+        if order.checkpoint:
+            self._save_on_the_way()
+        self._step(order)
+        return Ending.NONE
 
     def close(self) -> None:
         """Let go of the data's thread."""
@@ -149,7 +156,9 @@ class Trainer:
 
     def _validate(self) -> None:
         result = self._parts.validator.evaluate(self._parts.updater)
-        self._advance(validation_loss=result.loss, validation_s=result.seconds)
+        # The slowest so far, since the reserve for the last one is measured by it.
+        slowest_s = max(result.seconds, self.state.validation_s or 0.0)
+        self._advance(validation_loss=result.loss, validation_s=slowest_s)
         if self._desk is not None:
             conductor = self._desk.conductor
             self._advance(next_validation_s=conductor.next_validation_s(conductor.now_s()))
@@ -203,7 +212,7 @@ class Trainer:
         folder = save_checkpoint(root, model=self._parts.model, optimizers=self._parts.optimizers, state=self.state)
         prune_checkpoints(root, keep=self._recipe.checkpoint.keep)
         seconds = time.monotonic() - began_s
-        self._advance(save_s=seconds)
+        self._advance(save_s=max(seconds, self.state.save_s or 0.0))
         self._desk.report_checkpoint(self.state, folder, seconds=seconds, why=why)
 
     def _scaler_state(self) -> ScalerState | None:

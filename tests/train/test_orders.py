@@ -55,7 +55,7 @@ def conductor(tmp_path: Path, clock: FakeClock, *overrides: str, stop_signal: Ev
 
 def test_training_ends_early_enough_for_the_last_save_and_export(tmp_path: Path, clock: FakeClock) -> None:
     decider = conductor(tmp_path, clock)
-    measured = state(validation_s=10.0, save_s=20.0, export_s=30.0)
+    measured = state(validation_s=10.0, save_s=25.0)
     deadline_s = 3600 - 1.3 * 60
 
     clock.charged_s = deadline_s - 5.1

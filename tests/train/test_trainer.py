@@ -1,0 +1,240 @@
+"""Whole runs on a tiny model: they end as ordered, and a paused run goes on bit for bit."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import TypeVar
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from bertd.errors import CheckpointError, NumericsError, StorageError
+from bertd.records import (
+    AlertRecord,
+    CheckpointRecord,
+    CommandRecord,
+    EndRecord,
+    ExportRecord,
+    Record,
+    StartRecord,
+    StateRecord,
+    StepRecord,
+    ValidationRecord,
+    Verb,
+)
+from bertd.run.journal import read_journal
+from bertd.run.ledger import Ledger
+from bertd.run.mailbox import post
+from bertd.run.paths import RunPaths, newest_first
+from bertd.run.recipe import parse_recipe, write_recipe
+from bertd.train.assembly import assemble, open_run
+from bertd.train.checkpoint import save_checkpoint
+from bertd.train.ranks import Ranks
+from bertd.train.trainer import Trainer
+
+ALONE = Ranks(rank=0, world_size=1, device=torch.device("cpu"), control=None)
+TEXT = """
+[run]
+name = "tiny"
+[budget]
+steps = 12
+[data]
+shards = "{shards}"
+sequence_length = 32
+[model]
+layers = 2
+width = 32
+heads = 2
+ffn = 64
+[optimizer]
+peak_lr = 5e-3
+[batch]
+sequences = 8
+micro = 4
+[validation]
+max_sequences = 16
+[devices]
+kind = "cpu"
+count = 1
+"""
+
+
+def make_run(folder: Path, dataset: Path, *overrides: str) -> RunPaths:
+    paths = RunPaths(folder)
+    folder.mkdir()
+    recipe = parse_recipe(TEXT.format(shards=dataset), name="tiny", overrides=list(overrides))
+    paths.recipe.write_text(write_recipe(recipe))
+    return paths
+
+
+@contextmanager
+def attempt(paths: RunPaths, *, number: int = 1, stop_signal: Event | None = None) -> Iterator[Trainer]:
+    """One attempt in this process, its ledger charged as a runner would."""
+    ledger = Ledger(paths.ledger)
+    ledger.begin()
+    trainer = assemble(open_run(paths), ranks=ALONE, attempt=number, stop_signal=stop_signal or Event())
+    try:
+        yield trainer
+    finally:
+        trainer.close()
+        ledger.end()
+
+
+def run_to_end(paths: RunPaths, *, number: int = 1) -> None:
+    with attempt(paths, number=number) as trainer:
+        trainer.run()
+
+
+T = TypeVar("T", bound=Record)
+
+
+def kind_of(paths: RunPaths, kind: type[T]) -> list[T]:
+    return [record for record in read_journal(paths.journal) if isinstance(record, kind)]
+
+
+def final_weights(paths: RunPaths) -> dict[str, torch.Tensor]:
+    weights: dict[str, torch.Tensor] = load_file(newest_first(paths.checkpoints)[0] / "model.safetensors")
+    return weights
+
+
+def test_a_run_ends_on_its_steps_with_everything_in_place(tmp_path: Path, dataset: Path) -> None:
+    paths = make_run(tmp_path / "run", dataset)
+
+    run_to_end(paths)
+
+    (end,) = kind_of(paths, EndRecord)
+    assert (end.reason, end.step, end.sequences, end.lr) == ("budget", 12, 96, 0.0)
+    first, *_, last = kind_of(paths, ValidationRecord)
+    assert last.step == 12 and last.loss == end.validation_loss
+    assert last.loss < first.loss
+    assert last.num_tokens == first.num_tokens == 16 * 5
+    assert [record.name for record in kind_of(paths, ExportRecord)] == ["step-000000012"] == [end.export]
+    assert (paths.exports / "step-000000012" / "model.safetensors").is_file()
+    assert kind_of(paths, CheckpointRecord)[-1].step == 12
+    assert kind_of(paths, StepRecord)[0].step == 1
+    assert paths.provenance.is_file()
+
+
+@pytest.mark.parametrize("packing", ["full", "sentences"])
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_paused_run_goes_on_bit_for_bit(tmp_path: Path, dataset: Path, packing: str, optimizer: str) -> None:
+    # Dropout is on (the recipe's default), so this also proves that its seeds do not depend on history.
+    options = (f"data.packing={packing}", f"optimizer.kind={optimizer}")
+    whole = make_run(tmp_path / "whole", dataset, *options)
+    run_to_end(whole)
+    parted = make_run(tmp_path / "parted", dataset, *options)
+    told = Event()
+    with attempt(parted, stop_signal=told) as trainer:
+        while trainer.state.step < 5:
+            trainer.advance_one()
+        told.set()
+        trainer.run()
+    (paused,) = kind_of(parted, StateRecord)
+    assert paused.step == 5 and not kind_of(parted, EndRecord)
+
+    run_to_end(parted, number=2)
+
+    starts = kind_of(parted, StartRecord)
+    assert [(start.attempt, start.step, start.sequences) for start in starts] == [(1, 0, 0), (2, 5, 40)]
+    ours, theirs = final_weights(whole), final_weights(parted)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert kind_of(whole, EndRecord)[0].validation_loss == kind_of(parted, EndRecord)[0].validation_loss
+
+
+def test_commands_are_obeyed_in_order_and_acknowledged(tmp_path: Path, dataset: Path) -> None:
+    paths = make_run(tmp_path / "run", dataset, "budget.steps=1000000")
+    for verb in (Verb.CHECKPOINT, Verb.STOP):
+        post(paths.control, verb=verb, asked_by="uid 0", now=0.0)
+
+    run_to_end(paths)
+
+    commands = kind_of(paths, CommandRecord)
+    assert [(each.number, each.verb, each.outcome) for each in commands] == [
+        (1, Verb.CHECKPOINT, "done"),
+        (2, Verb.STOP, "done"),
+    ]
+    (end,) = kind_of(paths, EndRecord)
+    assert end.reason == "stopped" and end.export is not None
+
+
+def test_a_disk_that_refuses_a_checkpoint_does_not_stop_training(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = make_run(tmp_path / "run", dataset)
+    for verb in (Verb.CHECKPOINT, Verb.PAUSE):
+        post(paths.control, verb=verb, asked_by="uid 0", now=0.0)
+
+    def refuse_until_the_end(*arguments: object, **options: object) -> object:
+        if options["state"].step < 12:  # type: ignore[attr-defined]  # passed through untyped
+            raise StorageError("/disk: cannot save the checkpoint: No space left on device; free space on that disk")
+        return save_checkpoint(*arguments, **options)  # type: ignore[arg-type]  # passed through untyped
+
+    monkeypatch.setattr("bertd.train.trainer.save_checkpoint", refuse_until_the_end)
+    run_to_end(paths)
+
+    assert [each.outcome for each in kind_of(paths, CommandRecord)] == ["refused", "refused"]
+    assert {alert.code for alert in kind_of(paths, AlertRecord)} == {"checkpoint_failed"}
+    assert kind_of(paths, EndRecord)[0].step == 12
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_is_never_saved(tmp_path: Path, dataset: Path) -> None:
+    paths = make_run(tmp_path / "run", dataset, "optimizer.peak_lr=1e30", "schedule.warmup=0.0")
+
+    with pytest.raises(NumericsError, match=r"step \d+: the loss is nan|inf"):
+        run_to_end(paths)
+
+    assert all(
+        torch.isfinite(tensor).all()
+        for folder in newest_first(paths.checkpoints)
+        for tensor in load_file(folder / "model.safetensors").values()
+    )
+    assert not kind_of(paths, EndRecord)
+
+
+def test_a_timed_budget_ends_inside_it_saved_and_exported(tmp_path: Path, dataset: Path) -> None:
+    paths = make_run(tmp_path / "run", dataset, f"budget.hours={3 / 3600}")
+
+    run_to_end(paths)
+
+    (end,) = kind_of(paths, EndRecord)
+    assert end.reason == "budget" and end.lr == 0.0
+    assert [record.why for record in kind_of(paths, CheckpointRecord)][0] == "start"
+    assert kind_of(paths, ValidationRecord)[-1].step == kind_of(paths, CheckpointRecord)[-1].step == end.step
+    assert newest_first(paths.exports)
+
+
+def test_a_changed_data_set_is_not_trained_on(tmp_path: Path, dataset: Path) -> None:
+    paths = make_run(tmp_path / "run", dataset)
+    run_to_end(paths)
+    state = newest_first(paths.checkpoints)[0]
+
+    with pytest.raises(CheckpointError, match=r"recipe.toml was changed since"):
+        text = paths.recipe.read_text().replace("seed = 42", "seed = 43")
+        paths.recipe.write_text(text)
+        run_to_end(paths, number=2)
+
+    assert state.is_dir()
+
+
+@pytest.mark.slow
+def test_two_ranks_train_as_one_does(tmp_path: Path, dataset: Path) -> None:
+    alone = make_run(tmp_path / "alone", dataset, "model.dropout=0.0", "model.attention_dropout=0.0")
+    run_to_end(alone)
+    together = make_run(
+        tmp_path / "together", dataset, "model.dropout=0.0", "model.attention_dropout=0.0", "devices.count=2"
+    )
+    ledger = Ledger(together.ledger)
+    ledger.begin()
+
+    subprocess.run([sys.executable, "-m", "bertd.train.launch", str(together.root)], check=True, timeout=100)
+
+    ours, theirs = final_weights(alone), final_weights(together)
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)
+    (one,), (two,) = kind_of(alone, EndRecord), kind_of(together, EndRecord)
+    assert one.validation_loss == pytest.approx(two.validation_loss, abs=1e-5)
