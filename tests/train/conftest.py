@@ -11,8 +11,8 @@ from tests.tiny_data import make_tiny_dataset
 
 
 @pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Operations this small are slower on two threads, and far slower where another process wants the core."""
+def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run takes as many threads as it has cores, and operations this small are slower on two."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
 
 
