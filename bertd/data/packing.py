@@ -118,7 +118,8 @@ def _row_ends(at: IndexArray, until: IndexArray, *, sentences: IndexArray, width
 def _walk(at: int, until: int, sentences: IndexArray, width: int) -> list[tuple[int, int]]:
     """The same for one long document, row by row."""
     low, high = np.searchsorted(sentences, [at, until])
-    bounds = [*sentences[low:high].tolist(), until]
+    # The walk may begin inside a sentence.
+    bounds = [at, *sentences[low:high].tolist(), until]
     rows = []
     while at < until:
         limit = at + _target(at, width)

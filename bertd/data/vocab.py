@@ -18,6 +18,7 @@ from tokenizers import Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import WordPiece
 from tokenizers.trainers import WordPieceTrainer
 
+from bertd.data.alphabet import alphabet_of, continuations
 from bertd.data.archives import open_source
 from bertd.data.feed import BLOCK_BYTES
 from bertd.data.parts import text_hash
@@ -58,21 +59,25 @@ class _Texts:
         self._sources = sources
         self._text_field = text_field
         self._progress = progress
+        self._before = 0
         self.documents = 0
         self.held_out: list[str] = []
         self._held_out_characters = 0
 
     def __iter__(self) -> Iterator[str]:
-        before = 0
+        """One pass over the sources."""
+        self.documents = 0
+        self.held_out = []
+        self._held_out_characters = 0
         for source in self._sources:
             reader = reader_of(source.kind, text_field=self._text_field)
             for path in source.files:
                 with open_source(path) as stream:
                     for block in reader.blocks(stream.content, block_bytes=BLOCK_BYTES):
                         texts = [text for text in reader.documents(block.content) if isinstance(text, str) and text]
-                        self._progress.update(documents=len(texts), bytes_read=before + stream.raw.tell())
+                        self._progress.update(documents=len(texts), bytes_read=self._before + stream.raw.tell())
                         yield from self._split_off(texts)
-                before += path.stat().st_size
+                self._before += path.stat().st_size
 
     def _split_off(self, texts: list[str]) -> Iterator[str]:
         for text in texts:
@@ -103,16 +108,19 @@ def train_vocabulary(
     trained = Tokenizer(WordPiece(unk_token=SPECIAL_TOKENS["unk"]))
     trained.normalizer = normalizers.BertNormalizer(lowercase=casing.lowercase, strip_accents=casing.strip_accents)
     trained.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = WordPieceTrainer(
-        vocab_size=size,
-        min_frequency=_MIN_COUNT,
-        limit_alphabet=_ALPHABET,
-        special_tokens=list(SPECIAL_TOKENS.values()),
-        show_progress=False,
-    )
     bytes_total = sum(path.stat().st_size for source in sources for path in source.files)
-    with reading_progress(bytes_total=bytes_total) as progress:
+    with reading_progress(bytes_total=2 * bytes_total) as progress:
         texts = _Texts(sources, text_field=text_field, progress=progress)
+        alphabet = alphabet_of(texts, tokenizer=trained, limit=min(_ALPHABET, size // 2))
+        trainer = WordPieceTrainer(
+            vocab_size=size,
+            min_frequency=_MIN_COUNT,
+            initial_alphabet=alphabet,
+            limit_alphabet=len(alphabet),
+            # What is special is numbered first, in this order; the tokenizer that is kept is built anew below.
+            special_tokens=[*SPECIAL_TOKENS.values(), *continuations(alphabet, tokenizer=trained)],
+            show_progress=False,
+        )
         trained.train_from_iterator(texts, trainer=trainer)
     ids: dict[str, int] = trained.get_vocab()
     if not texts.documents or len(ids) <= len(SPECIAL_TOKENS):

@@ -14,7 +14,8 @@ from bertd.data.vocab import train_vocabulary
 from bertd.data.wordpiece import Casing
 
 _WORDS = (
-    "the a river stone house walks under bright quiet morning people said never always green into light of and".split()
+    *("the", "a", "river", "stone", "house", "walks", "under", "bright", "quiet", "morning", "people", "said"),
+    *("never", "always", "green", "into", "light", "of", "and"),
 )
 
 

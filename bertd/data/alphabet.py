@@ -1,0 +1,61 @@
+"""The single characters a new vocabulary starts from, settled before the training.
+
+`tokenizers` numbers the pieces that go on a word (##a) in the order of a hash table that differs from process to
+process, breaks ties between merges by those numbers, and chooses among equally rare characters likewise. So the same
+text would give another vocabulary each time. Counting the characters first and giving the trainer all of them in a
+fixed order takes the chance out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from tokenizers import Tokenizer
+
+_CODE_POINTS = 0x110000
+_BATCH_CHARACTERS = 1 << 21
+
+
+def alphabet_of(texts: Iterable[str], *, tokenizer: Tokenizer, limit: int) -> list[str]:
+    """The most frequent characters after normalization; ties go to the lower code point.
+
+    Args:
+        tokenizer: with a normalizer that looks at characters one by one, as BERT's does.
+        limit: most characters.
+    """
+    counts = np.zeros(_CODE_POINTS, dtype=np.int64)
+    for batch in _batches(texts):
+        codes = np.frombuffer(batch.encode("utf-32-le"), dtype="<u4")
+        counts += np.bincount(codes, minlength=_CODE_POINTS)
+    normalized: Counter[str] = Counter()
+    for code in np.flatnonzero(counts).tolist():
+        for character in tokenizer.normalizer.normalize_str(chr(code)):
+            if not character.isspace():
+                normalized[character] += int(counts[code])
+    frequent = sorted(normalized, key=lambda character: (-normalized[character], character))
+    return sorted(frequent[:limit])
+
+
+def _batches(texts: Iterable[str]) -> Iterator[str]:
+    """Texts joined to strings of a size that is counted at once."""
+    waiting: list[str] = []
+    size = 0
+    for text in texts:
+        waiting.append(text)
+        size += len(text)
+        if size >= _BATCH_CHARACTERS:
+            yield "".join(waiting)
+            waiting, size = [], 0
+    yield "".join(waiting)
+
+
+def continuations(alphabet: list[str], *, tokenizer: Tokenizer) -> list[str]:
+    """`##c` for each character that can stand inside a word; punctuation and CJK are words of their own."""
+    return [f"##{character}" for character in alphabet if _is_inner(character, tokenizer=tokenizer)]
+
+
+def _is_inner(character: str, *, tokenizer: Tokenizer) -> bool:
+    word = tokenizer.normalizer.normalize_str(f"a{character}a")
+    return len(tokenizer.pre_tokenizer.pre_tokenize_str(word)) == 1

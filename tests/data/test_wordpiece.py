@@ -1,0 +1,212 @@
+"""Tokenizers: ids equal those of the library, whatever way they are opened and however fast they are made."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from bertd.data.sentences import split_sentences
+from bertd.data.vocab import train_vocabulary
+from bertd.data.wordpiece import Casing, ChunkEncoder, casing_of, open_tokenizer, vocabulary_of
+from bertd.errors import CorpusError, VocabularyError
+
+_TRICKY = (
+    "[SEP] [MASK] e\u0301tat na\u00efve\x0cone\x85two\u00a0three\u2028four\ufeff 中文字 \ufb01ne İstanbul Ωσς 👍🏽 "
+    "a\u200db don't -- … \x1c\x00x"
+)
+
+
+def reference(where: Path, sentences: list[str]) -> list[list[int]]:
+    tokenizer = open_tokenizer(str(where))
+    tokenizer.encode_special_tokens = True
+    return [list(encoding.ids) for encoding in tokenizer.encode_batch(sentences, add_special_tokens=False)]
+
+
+def remembered(encoder: ChunkEncoder, sentences: list[str]) -> list[list[int]]:
+    encoded = encoder.encode(sentences)
+    ids = encoded.tokens.tolist()
+    split, end = [], 0
+    for length in encoded.lengths.tolist():
+        split.append(ids[end : end + length])
+        end += length
+    assert end == len(ids)
+    return split
+
+
+@given(sentences=st.lists(st.text(max_size=60), max_size=12))
+@settings(max_examples=300)
+def test_remembered_runs_give_the_ids_of_the_library(vocab: Path, sentences: list[str]) -> None:
+    encoder = ChunkEncoder(open_tokenizer(str(vocab)))
+    sentences = [*sentences, _TRICKY]
+    assert remembered(encoder, sentences) == reference(vocab, sentences)
+    assert remembered(encoder, sentences) == reference(vocab, sentences)
+
+
+def test_forgetting_changes_nothing(vocab: Path) -> None:
+    encoder = ChunkEncoder(open_tokenizer(str(vocab)), max_chunks=3)
+    for sentences in (["the river walks under a stone", "never always"], ["green light"], ["the river"]):
+        assert remembered(encoder, sentences) == reference(vocab, sentences)
+
+
+def test_text_that_spells_a_special_token_is_text(vocab: Path) -> None:
+    tokenizer = open_tokenizer(str(vocab))
+    special = vocabulary_of(tokenizer, place="test").special
+    unk = vocabulary_of(tokenizer, place="test").unk
+    ids = ChunkEncoder(tokenizer).encode(["[CLS] [SEP] [MASK] [PAD]"]).tokens.tolist()
+    assert ids and not (special - {unk}) & set(ids)
+
+
+@pytest.mark.parametrize(
+    ("casing", "text", "normal"),
+    [
+        (Casing(lowercase=True, strip_accents=True), "Été", "ete"),
+        (Casing(lowercase=True, strip_accents=False), "Été", "été"),
+        (Casing(lowercase=False, strip_accents=False), "Été", "Été"),
+    ],
+)
+def test_stock_transformers_loads_a_trained_vocabulary_with_its_casing(
+    tmp_path: Path, casing: Casing, text: str, normal: str
+) -> None:
+    from transformers import AutoTokenizer
+
+    source = tmp_path / "text.txt"
+    source.write_text("Été été Ete ete Zebra zebra. " * 50)
+    report = train_vocabulary([str(source)], out=tmp_path / "vocab", size=60, casing=casing)
+    loaded = AutoTokenizer.from_pretrained(tmp_path / "vocab")
+    ours = open_tokenizer(str(tmp_path / "vocab"))
+    assert casing_of(ours) == casing
+    assert len(loaded) == report.entries
+    sentence = f"{text} zebra, Zebra!"
+    assert loaded(sentence)["input_ids"] == ours.encode(sentence).ids
+    assert loaded.convert_tokens_to_string(loaded.tokenize(text)) == normal
+    assert [loaded.pad_token, loaded.mask_token] == ["[PAD]", "[MASK]"]
+
+
+def test_a_bare_vocab_txt_is_the_same_tokenizer(vocab: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "vocab.txt"
+    bare.write_bytes((vocab / "vocab.txt").read_bytes().replace(b"\n", b"\r\n"))
+    sentences = ["The river, said People.", _TRICKY]
+    assert reference(bare, sentences) == reference(vocab, sentences)
+
+
+def test_the_same_text_trains_the_same_vocabulary_in_another_process(corpus: Path, vocab: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bertd.data.vocab", str(corpus), "--size", "120", "--out", str(tmp_path / "v")]
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["entries"] == open_tokenizer(str(vocab)).get_vocab_size()
+    for name in ("tokenizer.json", "vocab.txt", "tokenizer_config.json"):
+        assert (tmp_path / "v" / name).read_bytes() == (vocab / name).read_bytes()
+
+
+def test_a_vocabulary_is_found_by_its_hub_name(vocab: Path, tmp_path: Path) -> None:
+    snapshot = tmp_path / "hub" / "models--some--encoder" / "snapshots" / "c0ffee"
+    snapshot.mkdir(parents=True)
+    (snapshot / "vocab.txt").write_bytes((vocab / "vocab.txt").read_bytes())
+    (snapshot.parent.parent / "refs").mkdir()
+    (snapshot.parent.parent / "refs" / "main").write_text("c0ffee")
+    code = "from bertd.data.wordpiece import open_tokenizer; print(open_tokenizer('some/encoder').get_vocab_size())"
+    environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert int(done.stdout) == open_tokenizer(str(vocab)).get_vocab_size()
+    other = code.replace("some/encoder", "some/other")
+    failed = subprocess.run([sys.executable, "-c", other], capture_output=True, text=True, env=environment, check=False)
+    assert "some/other: no such folder or file, and not to be had from the hub" in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{}", "not a tokenizer"),
+        ("[PAD]\n[UNK]\nword\n", r"lacks \[CLS\], \[SEP\], \[MASK\]"),
+        ("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nword\nword\n", "'word' stands there twice"),
+    ],
+)
+def test_what_is_no_vocabulary_is_refused(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "vocab.txt"
+    path.write_text(content)
+    with pytest.raises(VocabularyError, match=message):
+        open_tokenizer(str(path))
+
+
+def test_another_kind_of_tokenizer_is_refused(tmp_path: Path) -> None:
+    from tokenizers.models import BPE
+
+    Tokenizer(BPE()).save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(VocabularyError, match="not a BERT WordPiece tokenizer"):
+        open_tokenizer(str(tmp_path))
+
+
+def test_an_empty_corpus_trains_no_vocabulary(tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").touch()
+    with pytest.raises(CorpusError, match="no text to train a vocabulary on"):
+        casing = Casing(lowercase=True, strip_accents=True)
+        train_vocabulary([str(tmp_path)], out=tmp_path / "vocab", size=100, casing=casing)
+    assert not (tmp_path / "vocab").exists()
+
+
+def test_sentences_end_at_full_stops_and_line_breaks_and_not_at_titles() -> None:
+    text = "Dr. Smith went to Washington. He left\nA heading\n\nIt cost $3.50. See Fig. 3 for more."
+    assert [sentence.strip() for sentence in split_sentences(text, language="en")] == [
+        "Dr. Smith went to Washington.",
+        "He left",
+        "A heading",
+        "It cost $3.50.",
+        "See Fig. 3 for more.",
+    ]
+
+
+@pytest.mark.realdata
+def test_ids_equal_the_published_ones_of_bert_base_uncased(real_data: Path) -> None:
+    folder = real_data / "reference" / "wordpiece_vectors" / "prepro_std" / "bert_base_uncased_lower"
+    glue = real_data / "glue"
+
+    def fields(path: Path, columns: tuple[int, ...], *, skip: int) -> list[tuple[str, ...]]:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")[skip : skip + 6]
+        return [tuple(line.split("\t")[column] for column in columns) for line in lines]
+
+    texts = {
+        "cola_train": fields(glue / "CoLA" / "train.tsv", (3,), skip=0),
+        # The rows that the vectors are of are not among the 10,000 here.
+        "mnli_train": [
+            (
+                "Conceptually cream skimming has two basic dimensions - product and geography.",
+                "Product and geography are what make cream skimming work.",
+            )
+        ],
+        "stsb_train": fields(glue / "STS-B" / "train.tsv", (7, 8), skip=1),
+    }
+    for where in ("bert-base-uncased-tokenizer.json", "bert-base-uncased-vocab.txt"):
+        encoder = ChunkEncoder(open_tokenizer(str(real_data / "vocab" / where)))
+        for name, rows in texts.items():
+            published = [json.loads(line) for line in (folder / f"{name}.json").read_text().splitlines()]
+            for vector, row in zip(published, rows, strict=False):
+                ids = [101]
+                for text in row:
+                    ids += [*encoder.encode([text]).tokens.tolist(), 102]
+                assert ids == vector["token_id"], (name, row)
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", ["bert-base-uncased-tokenizer.json", "bert-base-cased-vocab.txt"])
+def test_remembered_runs_give_the_ids_of_the_library_on_real_text(real_data: Path, name: str) -> None:
+    where = real_data / "vocab" / name
+    encoder = ChunkEncoder(open_tokenizer(str(where)))
+    wiki = (real_data / "wikiextractor" / "AA" / "wiki_07").read_text().splitlines()
+    novel = (real_data / "novels" / "Gaskell_Ruth_1855.txt").read_text().splitlines()
+    sentences = [*wiki[:4000], *novel[:4000]]
+    assert remembered(encoder, sentences) == reference(where, sentences)
+
+
+@pytest.mark.realdata
+def test_the_case_of_a_bare_vocabulary_is_told_by_its_capitals(real_data: Path) -> None:
+    cased = open_tokenizer(str(real_data / "vocab" / "bert-base-cased-vocab.txt"))
+    uncased = open_tokenizer(str(real_data / "vocab" / "bert-base-uncased-vocab.txt"))
+    assert casing_of(cased) == Casing(lowercase=False, strip_accents=False)
+    assert casing_of(uncased) == Casing(lowercase=True, strip_accents=True)
