@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -59,7 +59,7 @@ def _thin(values: list[float], *, cells: int) -> list[float]:
     return [sum(values[a:b]) / (b - a) for a, b in zip(edges, edges[1:], strict=False)]
 
 
-def panel(run: RunView, curve: LossCurve, *, hint: str, is_ascii: bool) -> RenderableType:
+def panel(run: RunView, curve: LossCurve, *, is_ascii: bool) -> RenderableType:
     """The picture for a terminal."""
     grid = Table.grid(padding=(0, 2), expand=True)
     grid.add_column(style="dim", no_wrap=True)
@@ -79,9 +79,8 @@ def panel(run: RunView, curve: LossCurve, *, hint: str, is_ascii: bool) -> Rende
         )
     if alert := run.alert:
         grid.add_row("alert", Text(terminal_line(alert.message), "yellow"))
-    footer = Text(terminal_line(hint), "dim", no_wrap=True, overflow="ellipsis")
     title = f"{terminal_line(run.id)}: {terminal_line(run.model)}, {run.state}"
-    return Panel(Group(grid, footer), title=Text(title), border_style="cyan", padding=(0, 1))
+    return Panel(grid, title=Text(title), border_style="cyan", padding=(0, 1))
 
 
 def line(run: RunView) -> str:
@@ -109,7 +108,7 @@ class PlainLines:
     def job(self, job: JobView) -> None:
         """A finetuning moved on."""
         if job.progress and self._is_time():
-            self._show(f"{job.progress:4.0%}")
+            self._show(f"{job.progress:4.0%} finetuned")
 
     def _is_time(self) -> bool:
         now = time.monotonic()

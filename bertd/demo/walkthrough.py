@@ -161,8 +161,8 @@ def _pretrain(show: Show, daemon: PrivateDaemon, settings: Settings, paths: Corp
     show.act(f"Pretraining under a daemon, {format_duration(settings.budget_s)} on the clock")
     show.fact(f"`bertd start` runs as pid {daemon.pid}, its log is {daemon.log}")
     dashboard = Path(sys.executable).with_name("bert-tui")
-    hint = f"{shlex.quote(str(dashboard))} --socket {shlex.quote(str(daemon.socket))}"
-    show.command(hint, what="the dashboard, in a second terminal:")
+    command = f"{shlex.quote(str(dashboard))} --socket {shlex.quote(str(daemon.socket))}"
+    show.command(command, what="the dashboard, in a second terminal:")
     job = submit_pretraining(daemon.client, shards=paths.shards, budget_s=settings.budget_s, num_devices=num_ranks)
     curve = run_panel.LossCurve()
     if not show.is_live:
@@ -171,7 +171,7 @@ def _pretrain(show: Show, daemon: PrivateDaemon, settings: Settings, paths: Corp
 
         def draw(run: RunView) -> None:
             curve.add(run.step)
-            live.update(run_panel.panel(run, curve, hint=f"second terminal: {hint}", is_ascii=show.is_ascii))
+            live.update(run_panel.panel(run, curve, is_ascii=show.is_ascii))
 
         run = follow_pretraining(daemon, job, budget_s=settings.budget_s, show=draw)
     if drawn := curve.draw(is_ascii=show.is_ascii):

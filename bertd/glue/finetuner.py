@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from typing import Literal
 
 import torch
 from pydantic import ValidationError
@@ -82,13 +83,8 @@ class ProgressJournal:
         """Write down why the job ends here."""
         self._alert("error", type(error).__name__, str(error))
 
-    def _alert(self, level: str, code: str, message: str) -> None:
-        assert level in ("warning", "error")
-        self._journal.append(
-            AlertRecord.model_validate(
-                {"t": time.time(), "step": self.step, "level": level, "code": code, "message": message}
-            )
-        )
+    def _alert(self, level: Literal["warning", "error"], code: str, message: str) -> None:
+        self._journal.append(AlertRecord(t=time.time(), step=self.step, level=level, code=code, message=message))
 
 
 def read_spec(paths: JobPaths) -> FinetuneSpec:

@@ -54,7 +54,7 @@ def _run(*, step: StepRecord | None) -> RunView:
             remaining_s=90,
             projected_step=400,
         ),
-        model="4 layers x 256",
+        model="4 layers x 256\x1b[2J",
         start=StartRecord(
             t=0,
             attempt=1,
@@ -87,7 +87,7 @@ def test_the_panel_shows_budget_loss_and_speed() -> None:
         curve.add(_step(number, 9.0 - number / 50))
     out = io.StringIO()
     console = Console(file=out, width=100, force_terminal=False)
-    console.print(run_panel.panel(_run(step=_step(200, 5.0)), curve, hint="bert-tui\x1b[2J", is_ascii=False))
+    console.print(run_panel.panel(_run(step=_step(200, 5.0)), curve, is_ascii=False))
     text = out.getvalue()
     for part in (
         "1m 30s left, 25% spent",

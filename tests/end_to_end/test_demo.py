@@ -14,7 +14,7 @@ import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
-_BUDGET_S = 8
+_BUDGET_S = 16
 
 
 @dataclass(frozen=True)
