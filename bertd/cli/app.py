@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-import tempfile
-import traceback
 from collections.abc import Callable
 from typing import Annotated, NoReturn
 
@@ -91,6 +89,9 @@ def _fail(message: str, *, code: int) -> int:
 
 def _describe_fault(error: Exception) -> str:
     """Keep the traceback for whoever mends it, away from whoever met it."""
+    import tempfile
+    import traceback
+
     what = f"a fault in bertd itself: {type(error).__name__}: {error}"
     try:
         with tempfile.NamedTemporaryFile("w", prefix="bertd-fault-", suffix=".txt", delete=False) as file:

@@ -5,6 +5,7 @@ The client is imported when a verb runs, not here: `bertd --help` and shell comp
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,9 +32,12 @@ JobArgument = Annotated[
 
 def connect(socket: Path | None) -> Client:
     """The client of the daemon a verb is meant for."""
+    # Modules stay; looking for garbage among them while they load only takes time.
+    gc.disable()
     from bertd.client import Client
     from bertd.run.paths import client_socket
 
+    gc.enable()
     return Client(socket or client_socket())
 
 

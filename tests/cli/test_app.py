@@ -176,6 +176,25 @@ def test_text_that_the_terminals_encoding_lacks_is_escaped(daemon: FakeDaemon) -
     assert b"gr\\xf6\\xdfer \\u6a21\\u578b" in ended.stdout
 
 
+def test_status_loads_nothing_that_it_could_do_without(daemon: FakeDaemon) -> None:
+    """It has 250 ms from the shell; these modules are what would cost the most of it."""
+    code = "\n".join(
+        [
+            "import sys",
+            f"sys.argv = ['bertd', 'status', '--socket', {str(daemon.socket)!r}]",
+            "from bertd.cli.app import main",
+            "try:",
+            "    main()",
+            "finally:",
+            "    print(*sys.modules)",
+        ]
+    )
+    listed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "7-demo" in listed.stdout
+    unneeded = {"rich", "asyncio", "fastapi", "textual", "bertd.run.recipe", "tomli_w", "uuid"}
+    assert unneeded.isdisjoint(listed.stdout.splitlines()[-1].split())
+
+
 def test_help_does_not_wait_for_pydantic() -> None:
     listed = subprocess.run(
         [sys.executable, "-c", "import bertd.cli.app, sys; print(*sys.modules)"],

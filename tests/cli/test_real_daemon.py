@@ -126,36 +126,23 @@ def test_refusals_and_events_of_the_real_daemon_are_the_classes_and_records(real
     assert client.priority(job.id, 5).priority == 5
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("GET", "/v1/version"),
-        ("GET", "/v1/status"),
-        ("GET", "/v1/jobs"),
-        ("GET", "/v1/jobs/@"),
-        ("GET", "/v1/jobs/99"),
-        ("GET", "/v1/jobs/@/log?offset=0&limit=10"),
-        ("GET", "/v1/runs"),
-        ("GET", "/v1/runs/@"),
-        ("GET", "/v1/runs/@/series?x=step&points=10&columns=loss"),
-        ("GET", "/v1/devices"),
-        ("GET", "/v1/scores"),
-        ("POST", "/v1/jobs/@/stop"),
-        ("POST", "/v1/shutdown"),
-    ],
-)
-def test_the_fake_daemon_answers_as_the_real_one_does(
-    method: str, path: str, bertd: Bertd, real: RealDaemon, tmp_path: Path
-) -> None:
+def test_the_fake_daemon_answers_as_the_real_one_does(bertd: Bertd, real: RealDaemon, tmp_path: Path) -> None:
     assert bertd("submit", "demo", "--hold").code == 0
+    questions = [
+        *("version", "status", "devices", "scores", "jobs", "jobs/@", "jobs/99", "jobs/@/log?offset=0&limit=10"),
+        *("runs", "runs/@", "runs/@/series?x=step&points=10&columns=loss"),
+    ]
     with FakeDaemon(tmp_path / "fake.sock") as fake:
-        assert _outline(fake.socket, method, path) == _outline(real.socket, method, path)
+        for question in questions:
+            assert _outline(fake.socket, "GET", question) == _outline(real.socket, "GET", question), question
+        for order in ("jobs/@/stop", "shutdown"):
+            assert _outline(fake.socket, "POST", order) == _outline(real.socket, "POST", order), order
 
 
 def _outline(address: Path, method: str, path: str) -> tuple[int, str | None, str | None, list[str]]:
     """Status, version, media type and the names of an answer."""
     connection = SocketConnection(address, timeout_s=10)
-    connection.request(method, path)
+    connection.request(method, f"/v1/{path}")
     response = connection.getresponse()
     body = json.loads(response.read())
     connection.close()

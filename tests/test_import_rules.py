@@ -1,0 +1,124 @@
+"""The two sides of the design, as processes: what runs on the control side has not loaded torch.
+
+import-linter reads the source in `make check`; this starts the programs, so that an import in a function, or one that
+a library makes, is seen too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bertd
+import tui
+
+FORBIDDEN = {"torch", "transformers", "tokenizers", "numpy", "safetensors", "bertd.data", "bertd.model", "bertd.train"}
+CONTROL = ("bertd.client", "bertd.socket_http", "bertd.cli", "bertd.jobs", "bertd.daemon", "bertd.demo", "bertd.run")
+
+_LIST = "; import json, sys; print(json.dumps(sorted(sys.modules)))"
+
+
+def _loaded(code: str, **variables: str) -> set[str]:
+    """Modules that a fresh interpreter has loaded after `code`."""
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ, **variables}
+    )
+    assert ended.returncode == 0, ended.stderr
+    names: list[str] = json.loads(ended.stdout.splitlines()[-1])
+    return set(names)
+
+
+def _modules(package: str, *, path: str) -> list[str]:
+    """Every module under a package by name, without importing it."""
+    return [module.name for module in pkgutil.walk_packages([path], prefix=f"{package}.")]
+
+
+def _control_modules() -> list[str]:
+    own = [name for name in _modules("bertd", path=bertd.__path__[0]) if name.startswith(CONTROL)]
+    return [name for name in own if not name.endswith("__main__")] + ["bertd.errors", "bertd.records"]
+
+
+def _dashboard_modules() -> list[str]:
+    return [name for name in _modules("tui", path=tui.__path__[0]) if not name.endswith("__main__")]
+
+
+def test_every_module_of_the_control_side_loads_without_torch() -> None:
+    modules = _control_modules()
+    assert {"bertd.cli.app", "bertd.daemon.service", "bertd.jobs.runner", "bertd.client"} <= set(modules)
+    assert _loaded(f"import {', '.join(modules)}{_LIST}").isdisjoint(FORBIDDEN)
+
+
+def test_every_module_of_the_dashboard_loads_without_torch() -> None:
+    modules = _dashboard_modules()
+    assert {"tui.app", "tui.feed"} <= set(modules)
+    assert _loaded(f"import {', '.join(modules)}{_LIST}").isdisjoint(FORBIDDEN)
+
+
+def _program(entry: str, *arguments: str) -> str:
+    """Code that runs an entry point to its end and then lists the modules."""
+    module, _, function = entry.partition(":")
+    return "\n".join(
+        [
+            "import json, sys",
+            f"sys.argv = {['program', *arguments]!r}",
+            f"from {module} import {function}",
+            "try:",
+            f"    {function}()",
+            "except SystemExit:",
+            "    pass",
+            "print()",
+            "print(json.dumps(sorted(sys.modules)))",
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("entry", "arguments", "loads"),
+    [
+        ("bertd.cli.app:main", ["--help"], "bertd.cli.app"),
+        ("bertd.cli.app:main", ["status"], "bertd.client"),
+        ("bertd.cli.app:main", ["submit", "demo"], "bertd.run.recipe"),
+        ("tui.app:main", ["--once"], "tui.feed"),
+    ],
+)
+def test_a_program_that_has_run_has_not_loaded_torch(
+    entry: str, arguments: list[str], loads: str, tmp_path: Path
+) -> None:
+    loaded = _loaded(_program(entry, *arguments), BERTD_SOCKET=str(tmp_path / "absent.sock"), BERTD_DATA=str(tmp_path))
+    assert loads in loaded
+    assert loaded.isdisjoint(FORBIDDEN)
+
+
+def test_a_daemon_that_has_served_has_not_loaded_torch(tmp_path: Path) -> None:
+    """It starts, answers a status, is shut down over its socket, and then says what it had loaded."""
+    code = f"""
+import json, sys, threading
+from pathlib import Path
+from bertd.client import Client
+from bertd.daemon import service
+
+socket = Path({str(tmp_path / "d.sock")!r})
+real_listen = service._listen
+
+def listen(path):
+    listening = real_listen(path)
+    threading.Thread(target=ask).start()
+    return listening
+
+def ask():
+    Client(socket).status()
+    Client(socket).shutdown()
+
+service._listen = listen
+assert service.serve(state_dir=Path({str(tmp_path / "state")!r}), socket=socket) == 0
+print(json.dumps(sorted(sys.modules)))
+"""
+    loaded = _loaded(code)
+    assert "uvicorn" in loaded
+    assert loaded.isdisjoint(FORBIDDEN)
