@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Body, FastAPI, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -168,12 +168,12 @@ async def get_scores(request: Request, run: str | None = None) -> Response:
     return _json_list(parts.views.scores(run_id=run_id))
 
 
-@router.get("/events", responses={200: {"content": {"text/event-stream": {}}}})
+@router.get("/events", response_class=EventResponse, responses={200: {"content": {"text/event-stream": {}}}})
 async def get_events(
     request: Request,
     since: Annotated[int | None, Query(ge=0)] = None,
     last_event_id: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
-) -> Any:
+) -> Response:
     """The event stream; from now on, or behind an id."""
     parts = _parts(request)
     resumed = int(last_event_id) if last_event_id and last_event_id.isdecimal() else since

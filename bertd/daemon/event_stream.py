@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from bertd.jobs.event_log import EventLog
@@ -20,6 +21,7 @@ from bertd.records import EventView, StatusView
 
 logger = logging.getLogger(__name__)
 
+TICK_S = 1.0
 HEARTBEAT_S = 15.0
 STALLED_S = 30.0
 """A client that takes no frame for so long is disconnected."""
@@ -37,6 +39,7 @@ class EventHub:
         self._changed = asyncio.Event()
         self.tick: bytes = b""
         self.tick_number = 0
+        self.ticked_at = -TICK_S
         self.num_streams = 0
         self.is_closed = False
 
@@ -52,6 +55,7 @@ class EventHub:
         """Replace the tick that streams send next."""
         self.tick = b"event: tick\ndata: " + status.model_dump_json().encode() + b"\n\n"
         self.tick_number += 1
+        self.ticked_at = time.monotonic()
         self._wake()
 
     def close(self) -> None:
@@ -87,10 +91,11 @@ def frame(event: EventView) -> bytes:
     return f"id: {event.id}\nevent: event\ndata: {event.model_dump_json()}\n\n".encode()
 
 
-class EventResponse:
+class EventResponse(Response):
     """An ASGI response that lasts until the client leaves or the daemon ends."""
 
     def __init__(self, hub: EventHub, *, since: int, fresh_status: Callable[[], StatusView]) -> None:
+        super().__init__(media_type="text/event-stream")
         self._hub = hub
         self._last_id = min(since, hub.last_id)
         self._fresh_status = fresh_status
@@ -111,7 +116,8 @@ class EventResponse:
             await asyncio.gather(leaving, serving, return_exceptions=True)
 
     async def _serve(self, send: Send) -> None:
-        if not self._hub.tick:
+        if time.monotonic() - self._hub.ticked_at > TICK_S:
+            # Nobody listened a moment ago, so nobody made one.
             self._hub.publish_tick(self._fresh_status())
         tick_number, sent_at = -1, time.monotonic()
         while not self._hub.is_closed:

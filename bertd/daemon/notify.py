@@ -57,7 +57,10 @@ def passed_socket() -> socket.socket | None:
         raise DaemonError(
             f"LISTEN_FDS={os.environ.get('LISTEN_FDS')}: bertd takes one socket; give the socket unit one ListenStream="
         )
-    passed = socket.socket(fileno=_FIRST_PASSED_FD)
+    try:
+        passed = socket.socket(fileno=_FIRST_PASSED_FD)
+    except OSError as error:
+        raise DaemonError(f"LISTEN_FDS=1, but descriptor 3 is no socket: {error.strerror}; mend the unit") from error
     if passed.family != socket.AF_UNIX or passed.type != socket.SOCK_STREAM:
         raise DaemonError("the socket unit passed no Unix stream socket; give it ListenStream=/run/bertd/bertd.sock")
     os.set_inheritable(_FIRST_PASSED_FD, False)

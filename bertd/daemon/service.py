@@ -26,7 +26,7 @@ from bertd.daemon.api import Parts, create_app
 from bertd.daemon.connections import IDLE_S, PeerConnection
 from bertd.daemon.desk import Desk
 from bertd.daemon.devices import Devices
-from bertd.daemon.event_stream import EventHub
+from bertd.daemon.event_stream import TICK_S, EventHub
 from bertd.daemon.instance import InstanceLock
 from bertd.daemon.listener import bind_socket, remove_socket
 from bertd.daemon.notify import Notifier, passed_socket, watchdog_interval_s
@@ -49,7 +49,6 @@ logger = logging.getLogger(__name__)
 
 PAUSE_LIMIT_S = 150.0
 """How long a stop waits for pretrainings to save; the unit's TimeoutStopSec is longer."""
-_TICK_S = 1.0
 _STREAMS_END_S = 2
 
 
@@ -172,11 +171,11 @@ class _Daemon:
         self._take_signals()
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         beating = asyncio.create_task(self._heart.run())
-        ticking = asyncio.create_task(self._tick())
         while not server.started and not serving.done():
             await asyncio.sleep(0.01)
         logger.info("listening on %s, state in %s", where or "the socket unit's socket", self._paths.root)
         self._notifier.send(READY="1")
+        ticking = asyncio.create_task(self._tick())
         try:
             await self._stop.wait()
             await self._wind_down()
@@ -216,7 +215,7 @@ class _Daemon:
                         self._hub.publish_tick(status)
             except Exception:
                 logger.exception("a tick failed; the next one tries again")
-            await asyncio.sleep(_TICK_S)
+            await asyncio.sleep(TICK_S)
 
     async def _wind_down(self) -> None:
         """Refuse changes, and have pretrainings saved; those that do not manage in time run on."""
@@ -230,7 +229,7 @@ class _Daemon:
         while (live := self._queue.live()) and time.monotonic() < deadline and not self._hurry.is_set():
             names = ", ".join(str(job.id) for job in live)
             self._notifier.send(now_once=True, STATUS=f"stopping; waits for job {names} to save")
-            await self._hub.wait(_TICK_S)
+            await self._hub.wait(TICK_S)
         for job in self._queue.live():
             logger.warning("job %d has not saved; it runs on, and the next daemon takes it over", job.id)
 

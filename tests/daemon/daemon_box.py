@@ -1,0 +1,156 @@
+"""A real daemon in a process of its own, with a private state folder and fake ranks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from bertd.client import Client
+from bertd.errors import DaemonUnreachableError
+from bertd.records import EventView, JobState, JobView, RunnerIdentity, SubmitFinetune, SubmitPretrain
+from bertd.run.journal import read_journal
+from bertd.run.paths import RunPaths, StatePaths
+from tests.jobs.fake_ranks import Plan
+from tests.jobs.runner_box import recipe_text, with_tests_on_path
+from tests.jobs.waiting import PATIENCE_S, wait_for
+
+
+class DaemonBox:
+    """What a test does to a daemon."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.state = StatePaths(folder / "state")
+        self.socket = folder / "bertd.sock"
+        self.plan_path = folder / "plan.json"
+        self.log_path = folder / "daemon.log"
+        self.client = Client(self.socket)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.shards = folder / "shards"
+        self.shards.mkdir()
+        (self.shards / "manifest.json").write_text("{}")
+        self.plan(Plan())
+
+    # ---- The process -------------------------------------------------------------------------------
+
+    def plan(self, plan: Plan) -> None:
+        """What ranks do that are started from here on."""
+        self.plan_path.write_text(plan.model_dump_json())
+
+    def spawn(self, *options: str, socket: str | None = None, env: dict[str, str] | None = None) -> None:
+        """Start the daemon without waiting for it."""
+        command = [sys.executable, "-m", "tests.daemon.fake_daemon", str(self.state.root), socket or str(self.socket)]
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, str(self.plan_path), *options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=with_tests_on_path() | (env or {}),
+                cwd=self.folder,
+            )
+
+    def start(self, *options: str, env: dict[str, str] | None = None) -> None:
+        """Start the daemon and wait until it answers."""
+        self.spawn(*options, env=env)
+        wait_for(self.answers, what=f"the daemon; its log:\n{self.log}")
+
+    def answers(self) -> bool:
+        """Whether this very daemon answers."""
+        assert self.process is not None
+        assert self.process.poll() is None, self.log
+        try:
+            return self.client.version().pid == self.process.pid
+        except DaemonUnreachableError:
+            return False
+
+    def exit_code(self) -> int:
+        """Wait for its end."""
+        assert self.process is not None
+        return self.process.wait(PATIENCE_S)
+
+    def stop(self) -> int:
+        """SIGTERM, and wait."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.exit_code()
+
+    def kill(self) -> None:
+        """SIGKILL, which leaves runners alone."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def clean_up(self) -> None:
+        """End the daemon and every runner of its jobs."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+        for process in psutil.process_iter(["cmdline"]):
+            if any(str(self.folder) in word for word in process.info["cmdline"] or []):
+                try:
+                    process.kill()
+                except psutil.NoSuchProcess:
+                    pass
+
+    @property
+    def log(self) -> str:
+        """What the daemon printed."""
+        return self.log_path.read_text() if self.log_path.exists() else ""
+
+    def events(self) -> list[EventView]:
+        """Everything that is in the event log."""
+        last = self.client.status().events[-1].id
+        stream, seen = self.client.events(since=0), list[EventView]()
+        while not seen or seen[-1].id < last:
+            item = next(stream)
+            if isinstance(item, EventView):
+                seen.append(item)
+        stream.close()
+        return seen
+
+    # ---- Jobs --------------------------------------------------------------------------------------
+
+    def pretraining(self, *, steps: int = 20, count: int = 1, priority: int = 0, hold: bool = False) -> SubmitPretrain:
+        """A submission that works."""
+        text = recipe_text(steps=steps, shards=str(self.shards), count=count)
+        return SubmitPretrain(recipe_toml=text, recipe_name="fake.toml", priority=priority, hold=hold)
+
+    def submit(self, *, steps: int = 20, count: int = 1) -> JobView:
+        """Submit a pretraining."""
+        return self.client.submit(self.pretraining(steps=steps, count=count))
+
+    def submit_finetuning(self, task: str, *, run: str = "@") -> JobView:
+        """Submit a finetuning; the fake's task decides what happens."""
+        return self.client.submit(SubmitFinetune(run=run, task=task, data_dir=str(self.shards)))
+
+    def wait_for_state(self, id: int, *states: JobState) -> JobView:
+        """Until a job stands in one of the states."""
+        wait_for(
+            lambda: self.client.job(id).state in states,
+            what=f"job {id} to be {states}; it is {self.client.job(id)}\n{self.log}",
+        )
+        return self.client.job(id)
+
+    def wait_for_step(self, id: int, step: int) -> None:
+        """Until a run has done so many steps."""
+
+        def is_there() -> bool:
+            newest = self.client.run(id).step
+            return newest is not None and newest.step >= step
+
+        wait_for(is_there, what=f"step {step} of job {id}: {self.client.job(id)}\n{self.log}")
+
+    def run_paths(self, id: int) -> RunPaths:
+        """A run's folder."""
+        return self.state.run(f"{id}-fake")
+
+    def steps(self, id: int) -> list[int]:
+        """What the journal says was done."""
+        return [record.step for record in read_journal(self.run_paths(id).journal) if record.kind == "step"]
+
+    def runner(self, id: int) -> RunnerIdentity:
+        """A run's runner."""
+        return RunnerIdentity.model_validate_json(self.run_paths(id).runner.read_bytes())
