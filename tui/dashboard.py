@@ -54,7 +54,8 @@ class Dashboard(App[None]):
     ]
 
     def __init__(self, feed: Feed, *, look: Look) -> None:
-        super().__init__()
+        # Said here too, because Textual decides now how NO_COLOR is honoured: without colours rather than in greys.
+        super().__init__(ansi_color=True)
         self._feed = feed
         self._look = look
         self._run_screen = RunScreen()
@@ -71,20 +72,21 @@ class Dashboard(App[None]):
     def on_mount(self) -> None:
         """Begin to follow the daemon."""
         self._feed.start()
-        self._show_newest()
+        self.show_newest()
         self._eager = self.set_interval(EAGER_S, self._show_until_known)
-        self.set_interval(FLUSH_S, self._show_newest)
+        self.set_interval(FLUSH_S, self.show_newest)
 
     def on_unmount(self) -> None:
         """Leave the daemon alone."""
         self._feed.close()
 
     def _show_until_known(self) -> None:
-        self._show_newest()
+        self.show_newest()
         if self._snapshot is not None and self._snapshot.status is not None:
             self._eager.stop()
 
-    def _show_newest(self) -> None:
+    def show_newest(self) -> None:
+        """Bring the newest state to the screen."""
         self._snapshot = self._feed.snapshot()
         with self.batch_update():
             self._run_screen.update(self._snapshot, self._look)
@@ -94,7 +96,7 @@ class Dashboard(App[None]):
 
     def _relook(self, look: Look) -> None:
         self._look = look
-        self._show_newest()
+        self.show_newest()
 
     # ---- Acting ------------------------------------------------------------------------------------
 
@@ -157,7 +159,7 @@ class Dashboard(App[None]):
             self._say(f"{what}: {error}", severity="error")
         else:
             self._say(f"{what}: {job.state}{f', {job.reason}' if job.reason else ''}")
-        self._show_newest()
+        self.show_newest()
 
     def _say(self, text: str, *, severity: str = "information") -> None:
         level = severity if severity in ("warning", "error") else "information"
@@ -172,7 +174,7 @@ class Dashboard(App[None]):
             return
         ids = [run.id for run in snapshot.status.runs]
         self._feed.choose(ids[(ids.index(snapshot.run.id) + 1) % len(ids)])
-        self._show_newest()
+        self.show_newest()
 
     def action_toggle_log(self) -> None:
         """Loss on a logarithmic axis, or not."""

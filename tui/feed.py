@@ -41,11 +41,6 @@ class _Known:
     series: SeriesView | None = None
     events: tuple[EventView, ...] = ()
 
-    @property
-    def last_id(self) -> int | None:
-        """Id of the newest event."""
-        return self.events[-1].id if self.events else None
-
 
 class SocketFeed:
     """A feed of the daemon that listens on `socket`."""
@@ -56,6 +51,10 @@ class SocketFeed:
         self._run_id: str | None = None
         self._curves_at = 0.0
         self._curves_progress = -1.0
+        self._is_streaming = False
+        """Whether the present stream has brought anything; only then the next loss is a new one."""
+        self._last_id = 0
+        """Of the newest event of any type."""
         self._closing = threading.Event()
         self._stream: EventStream | None = None
         self._thread = threading.Thread(target=self._follow, name="feed", daemon=True)
@@ -115,7 +114,6 @@ class SocketFeed:
     def _follow(self) -> None:
         delay_s = FIRST_RETRY_S
         while not self._closing.is_set():
-            heard_before = self._known.heard_at
             try:
                 self._listen()
             except BertdError as error:
@@ -125,8 +123,8 @@ class SocketFeed:
                 problem = f"this dashboard failed to read the daemon's answer: {error!r}"
             else:
                 return
-            if self._known.heard_at != heard_before:
-                delay_s = FIRST_RETRY_S
+            if self._is_streaming:
+                delay_s, self._is_streaming = FIRST_RETRY_S, False
             self._lose(problem, delay_s)
             self._closing.wait(delay_s)
             delay_s = min(2 * delay_s, LONGEST_RETRY_S)
@@ -143,35 +141,39 @@ class SocketFeed:
 
     def _listen(self) -> None:
         """Follow until the feed is closed; any loss of the daemon is an error."""
-        self._take_status(self._client.status())
-        with self._client.events(since=self._known.last_id or 0) as stream:
+        status = self._client.status()
+        self._begin(status)
+        self._take_status(status)
+        with self._client.events(since=self._last_id) as stream:
             self._stream = stream
             if self._closing.is_set():
                 return
             for item in stream:
+                self._is_streaming = True
                 if isinstance(item, StatusView):
                     self._take_status(item)
                 else:
                     self._take_event(item)
 
-    def _take_status(self, status: StatusView) -> None:
+    def _begin(self, status: StatusView) -> None:
+        """Go on after the last event, or begin anew where the ids mean something else than before."""
         known = self._known
-        events = known.events
         newest = status.events[-1].id if status.events else 0
         is_another = known.status is not None and known.status.version.state_dir != status.version.state_dir
-        if is_another or (known.last_id or 0) > newest:
-            events = ()  # Another daemon, or one whose queue was set up anew: its ids mean something else.
-        if not events:
-            events = tuple(status.events)
-        self._known = replace(
-            known, state=LinkState.LIVE, heard_at=time.monotonic(), problem="", status=status, events=events
-        )
+        if not known.events or is_another or self._last_id > newest:
+            self._last_id = newest
+            self._known = replace(known, events=tuple(status.events), series=None)
+
+    def _take_status(self, status: StatusView) -> None:
+        heard_at = time.monotonic()
+        self._known = replace(self._known, state=LinkState.LIVE, heard_at=heard_at, problem="", status=status)
         self._take_curves(status)
 
     def _take_event(self, event: EventView) -> None:
-        known = self._known
-        if event.id <= (known.last_id or 0):
+        if event.id <= self._last_id:
             return
+        self._last_id = event.id
+        known = self._known
         events = (*known.events[1 - _MAX_EVENTS :], event)
         self._known = replace(known, state=LinkState.LIVE, heard_at=time.monotonic(), events=events)
 

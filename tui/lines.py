@@ -69,6 +69,11 @@ class Line:
     def __add__(self, other: Line) -> Line:
         return Line(self.spans + other.spans)
 
+    @property
+    def in_ascii(self) -> Line:
+        """The same for a terminal that shows ASCII alone; what it lacks becomes a question mark."""
+        return Line(tuple(Span(_ascii(span.text), span.role) for span in self.spans))
+
     def fit(self, width: int) -> Line:
         """Exactly `width` cells: cut with an ellipsis, or filled with spaces."""
         missing = width - self.width
@@ -84,6 +89,10 @@ class Line:
             kept.append(span)
             left -= cells
         return Line(tuple(kept))
+
+
+def _ascii(text: str) -> str:
+    return text.replace("…", "~").replace("°", " ").encode("ascii", "replace").decode()
 
 
 def line(*parts: str | tuple[str, Role] | Span) -> Line:

@@ -133,10 +133,11 @@ def _draw_stroke(
     """Widen the span of each column that the stroke crosses, up to half-way into its neighbours."""
     (x0, y0), (x1, y1) = start, end
     first, last = max(0, round(x0)), min(width - 1, round(x1))
-    slope = (y1 - y0) / (x1 - x0) if x1 > x0 else 0.0
+    is_upright = x1 - x0 < 1e-6  # Of a dot; a slope would overflow.
+    slope = 0.0 if is_upright else (y1 - y0) / (x1 - x0)
     for column in range(first, last + 1):
         near, far = max(x0, column - 0.5), min(x1, column + 0.5)
-        near_y, far_y = (y0 + slope * (near - x0), y0 + slope * (far - x0)) if x1 > x0 else (y0, y1)
+        near_y, far_y = (y0, y1) if is_upright else (y0 + slope * (near - x0), y0 + slope * (far - x0))
         low, high = sorted((round(near_y), round(far_y)))
         known = spans.get(column)
         spans[column] = (low, high) if known is None else (min(known[0], low), max(known[1], high))

@@ -38,7 +38,8 @@ def page(snapshot: Snapshot, look: Look, width: int) -> str:
         queue.draw(snapshot, look, width, _ALL),
         events.draw(snapshot, look, width, _ALL),
     ]
-    return plain_text([one for lines in drawn for one in lines])
+    lines = [one for lines in drawn for one in lines]
+    return plain_text(lines if look.glyphs.is_braille else [one.in_ascii for one in lines])
 
 
 def document(snapshot: Snapshot) -> str:

@@ -55,9 +55,9 @@ def significant(value: float) -> str:
     return f"{value:.3g}"
 
 
-def gibibytes(num_bytes: float) -> str:
+def gibibytes(num_bytes: float, *, decimals: int = 1) -> str:
     """`64.2`, in GiB, as nvidia-smi counts."""
-    return f"{num_bytes / _GIB:.1f}"
+    return f"{num_bytes / _GIB:.{decimals}f}"
 
 
 def size(num_bytes: float) -> str:

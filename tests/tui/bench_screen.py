@@ -147,17 +147,24 @@ def main() -> None:
     parser.add_argument("--socket", help="a real daemon's socket; without it the simulated box")
     options = parser.parse_args()
     arguments = ["--socket", options.socket] if options.socket else ["--demo"]
-    print(
-        f"{'size':>8}  {'first byte':>10}  {'first frame':>11}  {'its cpu':>7}  {'KB/s':>6}  {'ssh -C':>6}  {'core':>6}  {'memory':>8}"
-    )
+    _print_row("size", "first byte", "first frame", "its cpu", "KB/s", "ssh -C", "core", "memory")
     for size in options.size or ["80x24", "120x40", "200x60"]:
         columns, rows = (int(part) for part in size.split("x"))
         cost = measure(arguments, columns=columns, rows=rows, seconds=options.seconds)
-        print(
-            f"{size:>8}  {1000 * cost.first_byte_s:>7.0f} ms  {1000 * cost.first_frame_s:>8.0f} ms  {1000 * cost.first_frame_cpu_s:>4.0f} ms"
-            f"  {cost.bytes_per_s / 1000:>6.2f}  {cost.deflated_per_s / 1000:>6.2f}"
-            f"  {100 * cost.core_share:>4.1f} %  {cost.memory_bytes / (1 << 20):>4.0f} MiB"
+        _print_row(
+            size,
+            f"{1000 * cost.first_byte_s:.0f} ms",
+            f"{1000 * cost.first_frame_s:.0f} ms",
+            f"{1000 * cost.first_frame_cpu_s:.0f} ms",
+            f"{cost.bytes_per_s / 1000:.2f}",
+            f"{cost.deflated_per_s / 1000:.2f}",
+            f"{100 * cost.core_share:.1f} %",
+            f"{cost.memory_bytes / (1 << 20):.0f} MiB",
         )
+
+
+def _print_row(*cells: str) -> None:
+    print("  ".join(f"{cell:>11}" for cell in cells), flush=True)
 
 
 if __name__ == "__main__":

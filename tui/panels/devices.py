@@ -21,7 +21,9 @@ def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
     title = heading("Devices", _summary(devices, look), width=width, rule=look.glyphs.rule)
     rows = height - 1
     if len(devices) <= rows:
-        return [title, *(_row(device, index, jobs, look, width) for index, device in enumerate(devices))]
+        sensors = any(device.power_w is not None or device.temperature_c is not None for device in devices)
+        numbered = enumerate(devices)
+        return [title, *(_row(one, index, jobs, look, width, has_sensors=sensors) for index, one in numbered)]
     columns = min(len(devices), width // (_NARROW - 6))
     if columns >= 2 and -(-len(devices) // columns) <= rows:
         return [title, *_grid(devices, jobs, look, width, columns)]
@@ -37,17 +39,18 @@ def _summary(devices: list[DeviceView], look: Look) -> Line:
     return line((text, Role.MUTED), (f"{look.glyphs.dot}{sum(power):,.0f} W" if power else "", Role.MUTED))
 
 
-def _row(device: DeviceView, index: int, jobs: list[JobView], look: Look, width: int) -> Line:
+def _row(device: DeviceView, index: int, jobs: list[JobView], look: Look, width: int, *, has_sensors: bool) -> Line:
     """Utilization, memory, power, temperature, owner: as many of them as there is room for."""
-    share = device.utilization
-    length = min(30, max(4, width - 54))
+    share, fixed = device.utilization, 52 if has_sensors else 37
+    length = min(30, max(4, width - fixed))
     spans: list[Span] = [cell(_label(device, index), 4, Role.MUTED)]
     spans += bar(share or 0.0, width=length, glyphs=look.glyphs)
     spans += [Span(" "), cell(_percent(share, look), 5, Role.STRONG, right=True), Span("  ")]
-    spans += [cell(_memory(device, look), 15, right=True), Span("  ")]
-    spans += [cell(_unit(device.power_w, "W", look), 6, right=True), Span("  ")]
-    spans += [cell(_unit(device.temperature_c, "°C", look), 5, right=True), Span("  ")]
-    spans += _owner(device, jobs, width - length - 48)
+    spans += [cell(_memory(device, look), 13, right=True), Span("  ")]
+    if has_sensors:
+        spans += [cell(_unit(device.power_w, "W", look), 6, right=True), Span("  ")]
+        spans += [cell(_unit(device.temperature_c, "°C", look), 5, right=True), Span("  ")]
+    spans += _owner(device, jobs, width - length - fixed + 6)
     return Line(tuple(spans)).fit(width)
 
 
@@ -96,8 +99,9 @@ def _percent(share: float | None, look: Look, *, unit: str = " %") -> str:
 def _memory(device: DeviceView, look: Look) -> str:
     if device.memory_used_bytes is None or device.memory_total_bytes is None:
         return look.glyphs.dash
-    total = device.memory_total_bytes / (1 << 30)
-    return f"{gibibytes(device.memory_used_bytes)} / {total:.0f} GiB"
+    used, total = device.memory_used_bytes, device.memory_total_bytes
+    decimals = 1 if total < 100 << 30 else 0
+    return f"{gibibytes(used, decimals=decimals)} / {gibibytes(total, decimals=0)} GiB"
 
 
 def _unit(value: float | None, unit: str, look: Look) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from bertd.records import EventView
 from tui.lines import Line, Role, Span, cell, heading, line
 from tui.look import Look
@@ -29,6 +31,14 @@ def _row(event: EventView, look: Look, width: int) -> Line:
         Span(f"{clock(event.t)}  ", Role.MUTED),
         cell(event.type, 11, role if role is Role.BAD else Role.MUTED),
         cell(f"#{event.job_id}" if event.job_id is not None else "", 5, Role.MUTED),
-        Span(event.text, role),
+        Span(_news(event), role),
     ]
     return Line(tuple(spans)).fit(width)
+
+
+def _news(event: EventView) -> str:
+    """The text without what its row says already: whose it is and of which type."""
+    text = event.text.removeprefix(f"{event.run_id}: ")
+    if event.job_id is not None:
+        text = re.sub(rf"^job {event.job_id} \S* ?is ", "", text)
+    return text.removeprefix(event.type).lstrip(" :")

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from bertd.records import JobState
-from tui.lines import Line, Role, ends, line
+from tui.lines import Line, Role, ends, joined, line
 from tui.look import Look
-from tui.snapshot import Snapshot
+from tui.snapshot import LinkState, Snapshot
 
 
 def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
+    if snapshot.link.state is LinkState.LOST:
+        return [
+            ends(line((snapshot.link.problem, Role.WAITING)), line(("q", Role.KEY), (" quit", Role.MUTED)), width=width)
+        ]
     run = snapshot.run
     pause = "resume" if run is not None and run.state is JobState.PAUSED else "pause"
     acting = [("p", pause), ("c", "checkpoint"), ("f", "finetune"), ("S", "stop")]
     keys = ([] if look.is_readonly else acting) + [("?", "help"), ("q", "quit")]
-    left = Line()
-    for key, word in keys:
-        left += line((key, Role.KEY), (f" {word}   ", Role.MUTED))
+    left = next((text for gap in (3, 2) if (text := _keys(keys, gap)).width <= width), _keys(keys, 1))
     promise = "read-only" if look.is_readonly else "training keeps running"
     return [ends(left, line((promise, Role.FAINT)), width=width)]
+
+
+def _keys(keys: list[tuple[str, str]], gap: int) -> Line:
+    texts = [line((key, Role.KEY), (f" {word}", Role.MUTED)) for key, word in keys]
+    return joined(texts, separator=" " * gap)

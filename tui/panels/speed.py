@@ -12,9 +12,11 @@ from tui.look import Look
 from tui.quantities import percent, rate, short_count, significant, size
 from tui.snapshot import Snapshot
 
-_COLUMN = 24
+_COLUMN = 25
 """Cells of one label with its figure."""
 _LABEL = 14
+_TWO_COLUMNS = 44
+"""Cells from which on two columns are squeezed in."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
     if run is None:
         return []
     title = [heading("Speed", Line(), width=width, rule=look.glyphs.rule)] if height > 3 else []
-    columns = max(1, width // _COLUMN)
+    columns = max(2 if width >= _TWO_COLUMNS else 1, width // _COLUMN)
     rows = height - len(title)
     shown = figures(run, snapshot.now, look)[: rows * columns]
     room = width // columns
@@ -77,7 +79,7 @@ def _checkpoint(run: RunView, now: float, look: Look) -> Figure:
     saved = run.checkpoint
     if saved is None:
         return Figure("checkpoint", "none yet", Role.MUTED)
-    return Figure("checkpoint", f"{format_duration(now - saved.t)} ago", note=size(saved.size_bytes))
+    return Figure("checkpoint", format_duration(now - saved.t), note="ago")
 
 
 def _extras(run: RunView) -> list[Figure]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import ValidationError
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -47,35 +47,36 @@ class FinetuneForm(ModalScreen[SubmitFinetune | None]):
     @on(Input.Submitted)
     def submit(self) -> None:
         """Queue it, or say what is missing."""
-        data = self._value("data")
+        task, data = self._value("task"), self._value("data")
         problem = self.query_one(Problem)
+        if not task:
+            problem.say(f"Say which task, such as {TASKS[0]}.")
+            return
         if not data:
             problem.say("Say in which folder the task's train.tsv and dev.tsv are.")
             self.query_one("#data", Input).focus()
             return
-        try:
-            lr, epochs = float(self._value("lr")), int(self._value("epochs"))
-        except ValueError:
-            problem.say("The learning rate is a number such as 5e-5, epochs a whole number.")
+        lr, epochs = _number(self._value("lr")), _number(self._value("epochs"))
+        if lr is None or not 0 < lr < 1:
+            problem.say("Learning rate: a number between 0 and 1, such as 5e-5.")
             return
-        if not (0 < lr < 1 and epochs > 0):
-            problem.say("The learning rate lies between 0 and 1, and there is at least one epoch.")
+        if epochs is None or epochs < 1 or epochs != int(epochs):
+            problem.say("Epochs: a whole number, at least 1.")
             return
-        try:
-            job = SubmitFinetune(
-                run=self._run.id,
-                task=self._value("task"),
-                data_dir=str(Path(data).expanduser().absolute()),
-                lr=lr,
-                epochs=epochs,
-            )
-        except ValidationError as error:
-            problem.say(terminal_line(error.errors()[0]["msg"]))
-            return
-        self.dismiss(job)
+        data_dir = str(Path(data).expanduser().absolute())
+        self.dismiss(SubmitFinetune(run=self._run.id, task=task, data_dir=data_dir, lr=lr, epochs=int(epochs)))
 
     def _value(self, field: str) -> str:
         return self.query_one(f"#{field}", Input).value.strip()
+
+
+def _number(text: str) -> float | None:
+    """The finite number a text is."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _field(label: str, field: Input) -> ComposeResult:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from bertd.errors import TransitionError, UnknownJobError
 from bertd.records import EventView, JobKind, JobState, JobView, SubmitFinetune
-from tui.quantities import count, loss
+from bertd.run.paths import step_folder
+from tui.quantities import loss
 from tui.simulated.curves import VALIDATE_EVERY, validation_loss
 
 RUN_ID = "12-academic-large"
@@ -156,18 +157,21 @@ class Box:
             if _is_multiple(self.charged_s, CHECKPOINT_EVERY_S):
                 self._save("interval")
             if _is_multiple(self.charged_s, _VALIDATE_EVERY_S):
-                self._tell("validation", f"step {count(self.step)}: loss {loss(validation_loss(self.progress))}")
+                self._tell("validation", self._validated())
             if self.charged_s >= BUDGET_S:
-                self._tell("end", f"budget spent at step {count(self.step)}; exported")
+                self._tell("end", f"budget at step {self.step}: the budget is spent")
                 self._change(JobState.DONE, "budget spent")
+
+    def _validated(self) -> str:
+        return f"validation loss {loss(validation_loss(self.progress))} at step {self.step} (11.2 s)"
 
     def _save(self, why: str) -> None:
         self.saved_s, self.saved_t = self.charged_s, self.now
-        self._tell("checkpoint", f"step {count(self.step)} saved in 2.1 s, 3.8 GiB ({why})")
+        self._tell("checkpoint", _saved(self.step, why))
 
     def _change(self, state: JobState, reason: str) -> None:
         self.state, self.reason, self.changed_t = state, reason, self.now
-        self._tell("state", f"{state}: {reason}")
+        self._tell("state", f"{state} at step {self.step}: {reason}")
 
     def _tell(self, type: str, text: str, *, job_id: int = JOB_ID, t: float | None = None) -> None:
         event = EventView(
@@ -215,18 +219,22 @@ class Box:
     def _remember(self) -> None:
         """What had happened before the simulation began."""
         for ago_s, type, job_id, text in (
-            (21300.0, "restart", JOB_ID, "rank 3 died: CUDA error 719; from step 4,160, 12 steps lost"),
-            (5400.0, "job", 10, "running on GPU 0"),
-            (4500.0, "score", 10, "cola: Matthews 0.312 (majority 0.000)"),
-            (1930.0, "validation", JOB_ID, f"step 9,081: loss {loss(validation_loss(0.395))}"),
-            (1330.0, "checkpoint", JOB_ID, "step 9,240 saved in 2.1 s, 3.8 GiB (interval)"),
-            (730.0, "checkpoint", JOB_ID, "step 9,400 saved in 2.2 s, 3.8 GiB (interval)"),
-            (130.0, "checkpoint", JOB_ID, "step 9,560 saved in 2.1 s, 3.8 GiB (interval)"),
+            (21300.0, "restart", JOB_ID, "rank 3 died: CUDA error 719; attempt 2 begins in 1 s from step 4160"),
+            (5400.0, "job", 10, "job 10 cola is running: finetunes on GPU 0"),
+            (4500.0, "score", 10, "cola matthews 0.3120 (majority class 0.0000, 612 s)"),
+            (1930.0, "validation", JOB_ID, f"validation loss {loss(validation_loss(0.3958))} at step 9107 (11.2 s)"),
+            (1330.0, "checkpoint", JOB_ID, _saved(9240, "interval")),
+            (730.0, "checkpoint", JOB_ID, _saved(9400, "interval")),
+            (130.0, "checkpoint", JOB_ID, _saved(9560, "interval")),
         ):
             self._tell(type, text, job_id=job_id, t=self.epoch - ago_s)
 
 
 _VALIDATE_EVERY_S = VALIDATE_EVERY * BUDGET_S
+
+
+def _saved(step: int, why: str) -> str:
+    return f"checkpoint {step_folder(step)} ({why}, 4080 MB, training stood still 0.2 s)"
 
 
 def _next(charged_s: float, every: float) -> float:

@@ -34,4 +34,6 @@ class Panel(Canvas):
             return
         snapshot, look = self._newest
         lines: list[Line] = self._draw(snapshot, look, width, height)
+        if not look.glyphs.is_braille:
+            lines = [line.fit(width).in_ascii for line in lines]
         self.show(lines, is_stale=not (self._is_always_fresh or snapshot.link.is_fresh))

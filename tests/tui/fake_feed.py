@@ -1,0 +1,92 @@
+"""A feed that shows what a test tells it to and remembers what it was asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bertd.errors import BertdError
+from bertd.records import JobState, JobView, RunView, StatusView, SubmitFinetune
+from tui.simulated.feed import SimulatedFeed
+from tui.snapshot import Link, LinkState, Snapshot
+
+NOW = 1_763_900_000.0
+"""2025-11-23 12:13:20 UTC."""
+
+
+def simulated_snapshot() -> Snapshot:
+    """The simulated box at its first moment, as if a daemon had told it."""
+    return replace(SimulatedFeed(clock=lambda: NOW).snapshot(), link=Link(LinkState.LIVE))
+
+
+class FakeFeed:
+    """Shows `current`."""
+
+    def __init__(self, current: Snapshot | None = None) -> None:
+        self.current = current or simulated_snapshot()
+        self.asked: list[tuple[str, object]] = []
+        self.refusal: BertdError | None = None
+        """Raised by everything that acts, if it is set."""
+        self.is_started = self.is_closed = False
+
+    def start(self) -> None:
+        self.is_started = True
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def snapshot(self) -> Snapshot:
+        return self.current
+
+    def choose(self, run_id: str) -> None:
+        self.asked.append(("choose", run_id))
+        self.current = replace(self.current, run_id=run_id)
+
+    def pause(self, job_id: int) -> JobView:
+        return self._act("pause", job_id)
+
+    def resume(self, job_id: int) -> JobView:
+        return self._act("resume", job_id)
+
+    def checkpoint(self, job_id: int) -> JobView:
+        return self._act("checkpoint", job_id)
+
+    def stop(self, job_id: int) -> JobView:
+        return self._act("stop", job_id)
+
+    def submit(self, job: SubmitFinetune) -> JobView:
+        return self._act("submit", job)
+
+    # ---- What a test may change --------------------------------------------------------------------
+
+    @property
+    def status(self) -> StatusView:
+        assert self.current.status is not None
+        return self.current.status
+
+    def lose(self, *, silent_s: float, retry_in_s: float = 4.0) -> None:
+        """The daemon is gone; what it said stays."""
+        problem = "/run/bertd/bertd.sock: no daemon listens there; start one with `bertd start`"
+        self.current = replace(self.current, link=Link(LinkState.LOST, silent_s, retry_in_s, problem))
+
+    def find_again(self) -> None:
+        """The daemon is back."""
+        self.current = replace(self.current, link=Link(LinkState.LIVE))
+
+    def change_run(self, **changes: object) -> None:
+        """Change fields of the run."""
+        run = self.status.runs[0].model_copy(update=changes)
+        self.set_runs([run, *self.status.runs[1:]])
+
+    def set_runs(self, runs: list[RunView]) -> None:
+        """Replace the runs."""
+        self.current = replace(self.current, status=self.status.model_copy(update={"runs": runs}))
+
+    def change_jobs(self, jobs: list[JobView]) -> None:
+        """Replace the queue."""
+        self.current = replace(self.current, status=self.status.model_copy(update={"jobs": jobs}))
+
+    def _act(self, verb: str, what: object) -> JobView:
+        self.asked.append((verb, what))
+        if self.refusal is not None:
+            raise self.refusal
+        return self.status.jobs[0].model_copy(update={"state": JobState.RUNNING, "reason": "as asked"})

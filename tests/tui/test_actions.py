@@ -1,0 +1,278 @@
+"""Keys and palette act on the run that is shown, and say what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from bertd.errors import TransitionError
+from bertd.records import JobState, SubmitFinetune
+from tests.tui.fake_feed import FakeFeed
+from tests.tui.screen_text import refreshed, screen_lines, screen_text
+from tui.dashboard import Dashboard
+from tui.look import Look
+from tui.screens.finetune import FinetuneForm
+from tui.screens.help import KEYS, HelpScreen
+from tui.screens.stop import StopDialog
+
+SIZE = (120, 40)
+
+
+def _dashboard(feed: FakeFeed, *, is_readonly: bool = False) -> Dashboard:
+    return Dashboard(feed, look=Look(is_readonly=is_readonly))
+
+
+async def _settled(pilot: Pilot[None]) -> None:
+    """Wait until what a key asked for has been answered."""
+    await pilot.pause()
+    await pilot.app.workers.wait_for_complete()
+    await pilot.pause()
+
+
+def _said(app: Dashboard) -> str:
+    return "\n".join(notification.message for notification in app._notifications)
+
+
+@pytest.mark.parametrize(
+    ("state", "key", "verb"),
+    [
+        (JobState.RUNNING, "p", "pause"),
+        (JobState.PAUSED, "p", "resume"),
+        (JobState.RUNNING, "c", "checkpoint"),
+    ],
+)
+async def test_a_key_asks_the_daemon_and_says_its_answer(state: JobState, key: str, verb: str) -> None:
+    feed = FakeFeed()
+    feed.change_run(state=state)
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press(key)
+        await _settled(pilot)
+        assert feed.asked == [(verb, 12)]
+        assert _said(app) == f"12-academic-large: {verb}: running, as asked"
+
+
+async def test_a_refusal_is_shown_in_the_daemons_words() -> None:
+    feed = FakeFeed()
+    feed.refusal = TransitionError("job 12 is stopping: cannot pause it")
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("p")
+        await _settled(pilot)
+        assert _said(app) == "12-academic-large: pause: job 12 is stopping: cannot pause it"
+        assert "cannot pause it" in screen_text(app)
+
+
+async def test_a_readonly_view_asks_nothing() -> None:
+    feed = FakeFeed()
+    app = _dashboard(feed, is_readonly=True)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("p", "c", "f", "S")
+        await _settled(pilot)
+        assert feed.asked == []
+        assert app.screen is app.screen_stack[0]
+        assert "read-only" in _said(app)
+        assert "p pause" not in screen_lines(app)[-1]
+
+
+async def test_without_a_run_a_key_says_so() -> None:
+    feed = FakeFeed()
+    feed.set_runs([])
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("c")
+        await _settled(pilot)
+        assert feed.asked == []
+        assert _said(app) == "There is no run to act on."
+
+
+# ---- Stop --------------------------------------------------------------------------------------------
+
+
+async def test_stop_needs_the_runs_name() -> None:
+    feed = FakeFeed()
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("S")
+        assert isinstance(app.screen, StopDialog)
+        await pilot.press("y", "enter")
+        await _settled(pilot)
+        assert feed.asked == []
+        assert "That is not academic-large." in screen_text(app)
+        app.screen.query_one(Input).value = "academic-large"
+        await pilot.press("enter")
+        await _settled(pilot)
+        assert feed.asked == [("stop", 12)]
+
+
+async def test_escape_keeps_the_run_running() -> None:
+    feed = FakeFeed()
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("S", "escape")
+        await _settled(pilot)
+        assert feed.asked == []
+        assert app.screen is app.screen_stack[0]
+
+
+# ---- Finetune ----------------------------------------------------------------------------------------
+
+
+async def _fill(pilot: Pilot[None], **values: str) -> None:
+    for field, value in values.items():
+        pilot.app.screen.query_one(f"#{field}", Input).value = value
+    await pilot.press("enter")
+    await _settled(pilot)
+
+
+async def test_the_form_queues_a_finetuning(tmp_path: Path) -> None:
+    feed = FakeFeed()
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("f")
+        assert isinstance(app.screen, FinetuneForm)
+        assert "from the export of step 4,800" in screen_text(app)
+        await _fill(pilot, task="mrpc", data=str(tmp_path), lr="3e-5", epochs="4")
+        expected = SubmitFinetune(run="12-academic-large", task="mrpc", data_dir=str(tmp_path), lr=3e-5, epochs=4)
+        assert feed.asked == [("submit", expected)]
+
+
+async def test_a_relative_folder_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    feed = FakeFeed()
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("f")
+        await _fill(pilot, data="CoLA")
+        (_, job) = feed.asked[0]
+        assert isinstance(job, SubmitFinetune)
+        assert job.data_dir == str(tmp_path / "CoLA")
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({}, "Say in which folder"),
+        ({"data": "/d", "lr": "fast"}, "Learning rate: a number"),
+        ({"data": "/d", "epochs": "2.5"}, "Epochs: a whole number"),
+        ({"data": "/d", "lr": "nan"}, "between 0 and 1"),
+        ({"data": "/d", "lr": "7"}, "between 0 and 1"),
+        ({"data": "/d", "epochs": "0"}, "at least 1"),
+        ({"data": "/d", "task": " "}, "Say which task"),
+    ],
+)
+async def test_a_wrong_answer_is_told_in_the_form(values: dict[str, str], problem: str) -> None:
+    feed = FakeFeed()
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("f")
+        await _fill(pilot, **values)
+        assert isinstance(app.screen, FinetuneForm)
+        assert problem in screen_text(app)
+        assert feed.asked == []
+
+
+@pytest.mark.parametrize("size", [(60, 20), (80, 24)])
+@pytest.mark.parametrize("key", ["f", "S", "question_mark"])
+async def test_dialogs_fit_a_small_terminal(size: tuple[int, int], key: str) -> None:
+    app = _dashboard(FakeFeed())
+    async with app.run_test(size=size) as pilot:
+        await pilot.press(key)
+        await pilot.pause()
+        dialog = app.screen.query_one(".dialog")
+        assert dialog.region.height <= size[1]
+        assert dialog.virtual_size.height <= dialog.container_size.height or key == "question_mark"
+
+
+# ---- Looking -----------------------------------------------------------------------------------------
+
+
+async def test_help_names_every_key_there_is() -> None:
+    app = _dashboard(FakeFeed())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("question_mark")
+        assert isinstance(app.screen, HelpScreen)
+        assert "training keeps running" in screen_text(app)
+        bound = {key for key, binding in app._bindings.key_to_bindings.items() if binding[0].show}
+    named = {key for key, _ in KEYS} | {"question_mark", "h", "f1", "ctrl+q"}
+    assert bound <= named
+
+
+async def test_the_palette_holds_every_action() -> None:
+    app = _dashboard(FakeFeed())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause()
+        titles = {command.title for command in app.get_system_commands(app.screen)}
+    assert {"Pause or resume", "Checkpoint", "Finetune", "Stop", "Help", "Quit"} <= titles
+
+
+async def test_the_palette_acts() -> None:
+    feed = FakeFeed()
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("ctrl+p")
+        await pilot.press(*"checkpoint")
+        await pilot.pause(0.3)
+        await pilot.press("enter", "enter")
+        await _settled(pilot)
+        assert feed.asked == [("checkpoint", 12)]
+
+
+async def test_n_shows_the_next_run_and_keys_act_on_it() -> None:
+    feed = FakeFeed()
+    other = feed.status.runs[0].model_copy(update={"id": "9-older", "job_id": 9, "name": "older"})
+    feed.set_runs([feed.status.runs[0], other])
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        assert "run 1 of 2" in screen_lines(app)[0]
+        await pilot.press("n")
+        await pilot.pause()
+        assert "9-older" in screen_lines(app)[0]
+        await pilot.press("p")
+        await _settled(pilot)
+        assert feed.asked == [("choose", "9-older"), ("pause", 9)]
+
+
+async def test_y_and_z_change_the_axes_of_the_loss() -> None:
+    app = _dashboard(FakeFeed())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause()
+        before = screen_text(app)
+        assert " 50 %" in before
+        await pilot.press("z")
+        await pilot.pause()
+        assert "100 %" in screen_text(app)
+        await pilot.press("z", "y")
+        await pilot.pause()
+        assert "log" in screen_lines(app)[6]
+        await pilot.press("y")
+        await pilot.pause()
+        assert screen_text(app) == before
+
+
+async def test_q_leaves_and_stops_following_but_asks_nothing() -> None:
+    feed = FakeFeed()
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("q")
+        await pilot.pause()
+    assert feed.is_closed
+    assert feed.asked == []
+    assert app.return_code == 0
+
+
+async def test_many_steps_between_two_refreshes_are_one_picture() -> None:
+    feed = FakeFeed()
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        run = feed.status.runs[0]
+        assert run.step is not None
+        for step in range(20_000, 20_500):
+            feed.change_run(step=run.step.model_copy(update={"step": step}))
+        feed.current = replace(feed.current)
+        await refreshed(pilot)
+        assert "step 20,499" in screen_text(app)

@@ -1,0 +1,251 @@
+"""The Run screen: what it says at four sizes, in every state of run and daemon."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bertd.records import BudgetUnit, EndRecord, JobState, StatusView
+from tests.tui.fake_feed import FakeFeed
+from tests.tui.screen_text import assert_like_snapshot, refreshed, screen_lines, screen_segments, screen_text
+from tui.dashboard import Dashboard
+from tui.glyphs import ASCII
+from tui.look import Look
+from tui.printed import page
+from tui.snapshot import Link, LinkState, Snapshot
+
+SIZES = [(60, 20), (80, 24), (120, 40), (200, 60)]
+
+
+def _dashboard(feed: FakeFeed, look: Look | None = None) -> Dashboard:
+    return Dashboard(feed, look=look or Look())
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_it_looks_like_its_kept_picture(size: tuple[int, int]) -> None:
+    app = _dashboard(FakeFeed())
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause()
+        assert_like_snapshot(screen_text(app), f"run-{size[0]}x{size[1]}")
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_everything_issue_2_names_is_on_it(size: tuple[int, int]) -> None:
+    app = _dashboard(FakeFeed())
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause()
+        text = screen_text(app)
+    for said in (
+        "41.7 %",
+        "train",
+        "validation",
+        "sequences/s",
+        "tokens/s",
+        "learning rate",
+        "grad norm",
+        "checkpoint",
+    ):
+        assert said in text
+    for said in ("● running", "Devices", "Queue", "Events", "p pause", "q quit", "ends Mon 02:12 at step 23,008"):
+        assert said in text
+
+
+async def test_ascii_says_the_same_in_ascii() -> None:
+    app = _dashboard(FakeFeed(), Look(glyphs=ASCII))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        text = screen_text(app)
+    assert text.isascii()
+    assert_like_snapshot(text, "run-120x40-ascii")
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_once_prints_what_the_screen_says(size: tuple[int, int]) -> None:
+    feed = FakeFeed()
+    app = _dashboard(feed)
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause()
+        on_screen = _words(screen_text(app))
+    keys = _words("p pause c checkpoint f finetune S stop ? help q quit training keeps running")
+    printed = _words(page(feed.current, Look(), size[0]))
+    charts = {"Sequences/s", "Learning", "rate", "Gradient", "norm", "left", "of", "charged", "time"}
+    missing = {word for word in on_screen - printed - keys - charts if word.isalpha()}
+    assert not missing
+
+
+def _words(text: str) -> set[str]:
+    """Words, without what a narrower or wider column cut off."""
+    return {word.strip("·─") for word in text.split() if not word.endswith("…")}
+
+
+# ---- State of the run --------------------------------------------------------------------------------
+
+
+async def test_a_paused_run_says_so_with_sign_and_word_and_offers_to_resume() -> None:
+    feed = FakeFeed()
+    feed.change_run(state=JobState.PAUSED, reason="paused by you; resume with p")
+    app = _dashboard(feed)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        lines = screen_lines(app)
+    assert "‖ paused" in lines[0]
+    assert "paused by you; resume with p" in lines[2]
+    assert "p resume" in lines[-1]
+
+
+async def test_a_run_that_is_over_tells_how_and_where_its_export_is() -> None:
+    feed = FakeFeed()
+    run = feed.status.runs[0]
+    assert run.step is not None
+    end = EndRecord(
+        t=0.0, step=23_008, sequences=1, charged_s=86_400.0, reason="budget", detail="", export="step-000023008"
+    )
+    feed.change_run(
+        state=JobState.DONE, end=end, budget=run.budget.model_copy(update={"progress": 1.0, "remaining_s": 0.0})
+    )
+    app = _dashboard(feed)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        text = screen_text(app)
+    assert "✓ done" in text
+    assert "100.0 %" in text
+    assert "ended: budget at step 23,008 · exported as step-000023008" in text
+
+
+async def test_a_budget_of_steps_is_told_in_steps_before_there_is_a_speed() -> None:
+    feed = FakeFeed()
+    budget = feed.status.runs[0].budget.model_copy(
+        update={"unit": BudgetUnit.STEPS, "amount": 1000.0, "spent": 0.0, "progress": 0.0, "remaining_s": None}
+    )
+    feed.change_run(budget=budget, step=None, validation=None, checkpoint=None)
+    app = _dashboard(feed)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        text = screen_text(app)
+    assert "1,000 steps left" in text
+    assert "no speed yet" in text
+    assert "none yet" in text
+
+
+async def test_a_loss_that_is_not_a_number_is_shown_and_stands_out() -> None:
+    feed = FakeFeed()
+    run = feed.status.runs[0]
+    assert run.step is not None
+    feed.change_run(step=run.step.model_copy(update={"loss": float("nan"), "grad_norm": float("nan")}))
+    app = _dashboard(feed)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        assert "train nan" in screen_text(app)
+        bad = app.query_one("#speed").get_component_rich_style("canvas--bad")
+        assert any(segment.text.strip() == "nan" and segment.style == bad for segment in screen_segments(app))
+
+
+# ---- State of the daemon -----------------------------------------------------------------------------
+
+
+async def test_a_lost_daemon_is_said_and_its_data_is_kept_but_grey_and_comes_back() -> None:
+    feed = FakeFeed()
+    app = _dashboard(feed)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        live = screen_lines(app)
+        feed.lose(silent_s=12.0)
+        await refreshed(pilot)
+        lost = screen_lines(app)
+        assert "✗ daemon lost · reconnecting in 4s · last seen 12s ago" in lost[0]
+        assert "no daemon listens there; start one with `bertd start`" in lost[-1]
+        assert lost[1:-1] == live[1:-1]
+        grey = app.query_one("#speed").get_component_rich_style("canvas--stale")
+        strip = app.query_one("#speed").render_line(1)
+        assert {segment.style for segment in strip if segment.text.strip()} == {grey}
+        feed.find_again()
+        await refreshed(pilot)
+        assert screen_lines(app) == live
+        strip = app.query_one("#speed").render_line(1)
+        assert grey not in {segment.style for segment in strip}
+
+
+async def test_a_daemon_that_falls_silent_is_not_shown_as_live() -> None:
+    feed = FakeFeed()
+    feed.current = replace(feed.current, link=Link(LinkState.LIVE, silent_s=7.0))
+    app = _dashboard(feed)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        assert "daemon silent · last seen 7s ago" in screen_lines(app)[0]
+
+
+async def test_without_a_daemon_it_says_what_to_do_and_shows_the_run_once_there_is_one() -> None:
+    feed = FakeFeed()
+    found = feed.current
+    problem = "/run/bertd/bertd.sock: no daemon listens there; start one with `bertd start`"
+    feed.current = Snapshot(now=found.now, link=Link(LinkState.CONNECTING, problem=problem))
+    app = _dashboard(feed)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        assert "No daemon yet." in screen_text(app)
+        assert "start one with" in screen_text(app)
+        feed.current = found
+        await refreshed(pilot)
+        assert "12-academic-large" in screen_text(app)
+        assert "No daemon yet." not in screen_text(app)
+
+
+async def test_a_daemon_without_a_run_says_how_to_start_one() -> None:
+    feed = FakeFeed()
+    feed.set_runs([])
+    app = _dashboard(feed)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        assert "bertd submit" in screen_text(app)
+
+
+async def test_devices_that_tell_nothing_are_shown_with_dashes() -> None:
+    feed = FakeFeed()
+    unknown = feed.status.devices[0].model_copy(
+        update={"utilization": None, "memory_used_bytes": None, "temperature_c": None, "power_w": None, "job_id": None}
+    )
+    status: StatusView = feed.status.model_copy(update={"devices": [unknown, feed.status.devices[1]]})
+    feed.current = replace(feed.current, status=status)
+    app = _dashboard(feed)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        row = next(one for one in screen_lines(app) if one.startswith(" 0   "))
+    assert row.split("Events")[0].count("–") >= 4
+    assert "free" in row
+
+
+# ---- Colour and size ---------------------------------------------------------------------------------
+
+
+async def test_no_color_leaves_no_colour_and_loses_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = _dashboard(FakeFeed(), Look(has_color=False))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        filtered = list(screen_segments(app))
+        for one in app._filters:
+            if one.enabled:
+                filtered = one.apply(filtered, app.screen.background_colors[1])
+        assert "● running" in screen_text(app)
+    styles = [segment.style for segment in filtered if segment.style is not None]
+    assert styles
+    assert all(style.color is None or style.color.is_default for style in styles)
+    assert all(style.bgcolor is None or style.bgcolor.is_default for style in styles)
+
+
+async def test_resizing_shares_the_lines_out_anew() -> None:
+    app = _dashboard(FakeFeed())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause()
+        small = screen_text(app)
+    assert_like_snapshot(small, "run-80x24")
+
+
+async def test_a_screen_of_a_few_cells_does_not_break() -> None:
+    app = _dashboard(FakeFeed())
+    async with app.run_test(size=(20, 6)) as pilot:
+        await pilot.pause()
+        assert len(screen_lines(app)) == 6
