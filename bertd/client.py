@@ -8,6 +8,7 @@ once, with the same key, when the connection breaks before the answer: the daemo
 from __future__ import annotations
 
 import json
+import uuid
 from pathlib import Path
 from typing import Literal, TypeVar
 from urllib.parse import quote, urlencode
@@ -170,8 +171,6 @@ class Client:
         return self._parse(JobView, self._mutate(path, body))
 
     def _mutate(self, path: str, body: str | None) -> bytes:
-        import uuid  # Only mutations need it.
-
         headers = {KEY_HEADER: str(uuid.uuid4()), "Content-Type": "application/json"}
         return self._request("POST", path, None if body is None else body.encode(), headers)
 

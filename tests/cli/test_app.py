@@ -191,7 +191,7 @@ def test_status_loads_nothing_that_it_could_do_without(daemon: FakeDaemon) -> No
     )
     listed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "7-demo" in listed.stdout
-    unneeded = {"rich", "asyncio", "fastapi", "textual", "bertd.run.recipe", "tomli_w", "uuid"}
+    unneeded = {"rich", "asyncio", "fastapi", "textual", "bertd.run.recipe", "tomli_w"}
     assert unneeded.isdisjoint(listed.stdout.splitlines()[-1].split())
 
 
