@@ -2,7 +2,8 @@
 
     ids -> embeddings -> layers x (attention, feed-forward) -> [final norm] -> head at the predicted positions -> loss
 
-Pre-LN is the 24hBERT model (Izsak et al. 2021, section 3; Shoeybi et al. 2019), post-LN is Devlin et al. 2019. Two
+Pre-LN is the 24hBERT model (Izsak et al. 2021, section 3; Shoeybi et al. 2019), post-LN is Devlin et al. 2019, rotary
+positions with GeGLU are ModernBERT (Warner et al. 2024, arXiv 2412.13663) with every layer looking everywhere. Two
 things save work without changing the result: the head sees only the predicted positions, a fixed number a sequence
 (static shapes, so one graph and no synchronisation), and in the last layer only those positions ask and feed forward.
 
@@ -39,7 +40,10 @@ class EncoderConfig:
     ffn: int
     norm: Literal["pre", "post"]
     embedding_norm: bool
-    activation: Literal["gelu", "gelu_tanh"]
+    activation: Literal["gelu", "gelu_tanh", "geglu"]
+    positions: Literal["learned", "rotary"]
+    bias: bool
+    """In the linear layers; norms and the decoder always have one."""
     dropout: float
     attention_dropout: float
 
@@ -47,6 +51,14 @@ class EncoderConfig:
     def padded_vocab_size(self) -> int:
         """Rounded up to a multiple of 64, which matrix units like: 30,522 becomes 30,528."""
         return -(-self.vocab_size // 64) * 64
+
+
+ROTARY_BASE = 10_000.0
+"""Wavelengths of the rotary angles reach from 2 pi to this times 2 pi. Source: Su et al. 2021, arXiv 2104.09864."""
+
+
+def _linear(inputs: int, outputs: int, config: EncoderConfig) -> nn.Linear:
+    return nn.Linear(inputs, outputs, bias=config.bias)
 
 
 def _norm(config: EncoderConfig) -> nn.LayerNorm:
@@ -62,19 +74,35 @@ def gather_positions(x_BSD: Tensor, positions_BM: Tensor) -> Tensor:
     return x_BSD.gather(1, positions_BM.unsqueeze(-1).expand(-1, -1, x_BSD.size(-1)))
 
 
+def rotary_angles(length: int, head_width: int) -> tuple[Tensor, Tensor]:
+    """Cosines and sines, SK each, that turn the pairs (i, i + K/2) of a head by an angle that grows with position."""
+    frequencies = ROTARY_BASE ** (-torch.arange(0, head_width, 2, dtype=torch.float32) / head_width)
+    angles_SK = torch.outer(torch.arange(length, dtype=torch.float32), frequencies).repeat(1, 2)
+    return angles_SK.cos(), angles_SK.sin()
+
+
+def rotate(x_BHQK: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn queries or keys by their positions' angles; cos and sin broadcast to x."""
+    low, high = x_BHQK.chunk(2, dim=-1)
+    return x_BHQK * cos + torch.cat([-high, low], dim=-1) * sin
+
+
 class Embeddings(nn.Module):
-    """Token plus learned position. BERT's segments are left out: every sequence here is one segment."""
+    """Tokens, and learned positions. BERT's segments are left out: every sequence here is one segment."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.tokens = nn.Embedding(config.padded_vocab_size, config.width)
-        self.positions = nn.Embedding(config.max_positions, config.width)
+        has_table = config.positions == "learned"
+        self.positions = nn.Embedding(config.max_positions, config.width) if has_table else None
         self.norm = _norm(config) if config.embedding_norm else None
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, ids_BS: Tensor) -> Tensor:
         """BS int64 -> BSD."""
-        x_BSD = self.tokens(ids_BS) + self.positions.weight[: ids_BS.size(1)]
+        x_BSD = self.tokens(ids_BS)
+        if self.positions is not None:
+            x_BSD = x_BSD + self.positions.weight[: ids_BS.size(1)]
         if self.norm is not None:
             x_BSD = self.norm(x_BSD)
         dropped: Tensor = self.dropout(x_BSD)
@@ -89,35 +117,55 @@ class Attention(nn.Module):
         self.heads = config.heads
         self.dropout = config.attention_dropout
         # One matrix for q, k and v: one large product instead of three.
-        self.qkv = nn.Linear(config.width, 3 * config.width)
-        self.out = nn.Linear(config.width, config.width)
+        self.qkv = _linear(config.width, 3 * config.width, config)
+        self.out = _linear(config.width, config.width, config)
+        self.is_rotary = config.positions == "rotary"
+        if self.is_rotary:
+            cos_SK, sin_SK = rotary_angles(config.max_positions, config.width // config.heads)
+            self.register_buffer("cos_SK", cos_SK, persistent=False)
+            self.register_buffer("sin_SK", sin_SK, persistent=False)
 
-    def forward(self, x_BSD: Tensor, asking_BQD: Tensor | None, keep_B11S: Tensor | None) -> Tensor:
+    def forward(self, x_BSD: Tensor, only_BM: Tensor | None, keep_B11S: Tensor | None) -> Tensor:
         """Attend.
 
         Args:
             x_BSD: what can be looked at.
-            asking_BQD: the rows of x that ask; None for all of them.
+            only_BM: the positions that ask; None for all of them.
             keep_B11S: True where a position may be looked at; None where all may, which is faster.
 
         Returns:
             BQD.
         """
-        D = self.out.in_features
-        if asking_BQD is None:
-            q, k, v = self.qkv(x_BSD).chunk(3, dim=-1)
-        else:
-            q = F.linear(asking_BQD, self.qkv.weight[:D], self.qkv.bias[:D])
-            k, v = F.linear(x_BSD, self.qkv.weight[D:], self.qkv.bias[D:]).chunk(2, dim=-1)
+        q, k, v = (self._split_heads(part) for part in self._project(x_BSD, only_BM))
+        if self.is_rotary:
+            q, k = self._turn(q, k, only_BM)
         mixed_BHQK = F.scaled_dot_product_attention(
-            self._split_heads(q),
-            self._split_heads(k),
-            self._split_heads(v),
+            q,
+            k,
+            v,
             attn_mask=keep_B11S,
             dropout_p=self.dropout if self.training else 0.0,
         )
         out_BQD: Tensor = self.out(mixed_BHQK.transpose(1, 2).flatten(2))
         return out_BQD
+
+    def _project(self, x_BSD: Tensor, only_BM: Tensor | None) -> tuple[Tensor, ...]:
+        """Queries of the positions that ask, keys and values of all."""
+        if only_BM is None:
+            return torch.chunk(self.qkv(x_BSD), 3, dim=-1)
+        D, weight, bias = self.out.in_features, self.qkv.weight, self.qkv.bias
+        q_BMD = F.linear(gather_positions(x_BSD, only_BM), weight[:D], None if bias is None else bias[:D])
+        k_and_v = F.linear(x_BSD, weight[D:], None if bias is None else bias[D:])
+        return q_BMD, *torch.chunk(k_and_v, 2, dim=-1)
+
+    def _turn(self, q_BHQK: Tensor, k_BHSK: Tensor, only_BM: Tensor | None) -> tuple[Tensor, Tensor]:
+        S = k_BHSK.size(2)
+        cos_SK, sin_SK = self.get_buffer("cos_SK")[:S].to(k_BHSK.dtype), self.get_buffer("sin_SK")[:S].to(k_BHSK.dtype)
+        turned_k = rotate(k_BHSK, cos_SK, sin_SK)
+        if only_BM is None:
+            return rotate(q_BHQK, cos_SK, sin_SK), turned_k
+        # Each sequence asks at its own positions: B1MK, the same for all heads.
+        return rotate(q_BHQK, cos_SK[only_BM].unsqueeze(1), sin_SK[only_BM].unsqueeze(1)), turned_k
 
     def _split_heads(self, x_BSD: Tensor) -> Tensor:
         B, S, D = x_BSD.shape
@@ -125,28 +173,37 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with the activation between, at each position alone."""
+    """Two linear layers with the activation between, at each position alone; in GeGLU a second product gates it."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.up = nn.Linear(config.width, config.ffn)
-        self.down = nn.Linear(config.ffn, config.width)
+        self.is_gated = config.activation == "geglu"
+        self.up = _linear(config.width, (2 if self.is_gated else 1) * config.ffn, config)
+        self.down = _linear(config.ffn, config.width, config)
 
     def forward(self, x_BQD: Tensor) -> Tensor:
         """BQD -> BQD."""
-        out_BQD: Tensor = self.down(_activate(self.up(x_BQD), self.config))
+        inner = self.up(x_BQD)
+        if self.is_gated:
+            inner, gate = torch.chunk(inner, 2, dim=-1)
+            inner = _activate(inner, self.config) * gate
+        else:
+            inner = _activate(inner, self.config)
+        out_BQD: Tensor = self.down(inner)
         return out_BQD
 
 
 class Layer(nn.Module):
     """Attention and feed-forward, each around a residual; LayerNorm before them (pre) or behind the sum (post)."""
 
-    def __init__(self, config: EncoderConfig) -> None:
+    def __init__(self, config: EncoderConfig, *, is_first: bool) -> None:
         super().__init__()
         self.is_pre_norm = config.norm == "pre"
         self.attention = Attention(config)
-        self.attention_norm = _norm(config)
+        # ModernBERT does not norm twice what the embeddings have normed.
+        is_normed = is_first and config.positions == "rotary"
+        self.attention_norm = nn.Identity() if is_normed else _norm(config)
         self.feed_forward = FeedForward(config)
         self.feed_forward_norm = _norm(config)
         self.dropout = nn.Dropout(config.dropout)
@@ -154,18 +211,15 @@ class Layer(nn.Module):
     def forward(self, x_BSD: Tensor, keep_B11S: Tensor | None, only_BM: Tensor | None) -> Tensor:
         """Transform all positions, or with `only_BM` just those: BSD -> BQD."""
         seen_BSD = self.attention_norm(x_BSD) if self.is_pre_norm else x_BSD
-        if only_BM is None:
-            mixed_BQD = self.attention(seen_BSD, None, keep_B11S)
-        else:
-            mixed_BQD = self.attention(seen_BSD, gather_positions(seen_BSD, only_BM), keep_B11S)
-            x_BSD = gather_positions(x_BSD, only_BM)
-        x_BQD = x_BSD + self.dropout(mixed_BQD)
+        mixed_BQD = self.attention(seen_BSD, only_BM, keep_B11S)
+        asking_BQD = x_BSD if only_BM is None else gather_positions(x_BSD, only_BM)
+        x_BQD = asking_BQD + self.dropout(mixed_BQD)
         if self.is_pre_norm:
             out_BQD: Tensor = x_BQD + self.dropout(self.feed_forward(self.feed_forward_norm(x_BQD)))
             return out_BQD
         x_BQD = self.attention_norm(x_BQD)
-        out_BQD = self.feed_forward_norm(x_BQD + self.dropout(self.feed_forward(x_BQD)))
-        return out_BQD
+        normed_BQD: Tensor = self.feed_forward_norm(x_BQD + self.dropout(self.feed_forward(x_BQD)))
+        return normed_BQD
 
 
 class Encoder(nn.Module):
@@ -174,7 +228,7 @@ class Encoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.embeddings = Embeddings(config)
-        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        self.layers = nn.ModuleList(Layer(config, is_first=index == 0) for index in range(config.layers))
         self.norm = _norm(config) if config.norm == "pre" else None
 
     def forward(self, ids_BS: Tensor, *, keep_BS: Tensor | None = None, only_BM: Tensor | None = None) -> Tensor:
@@ -206,7 +260,7 @@ class Head(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.dense = nn.Linear(config.width, config.width)
+        self.dense = _linear(config.width, config.width, config)
         self.norm = _norm(config)
         self.bias = nn.Parameter(torch.zeros(config.padded_vocab_size))
 
@@ -233,7 +287,7 @@ class MaskedLanguageModel(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
                 nn.init.normal_(module.weight, std=0.02, generator=generator)
-            if isinstance(module, nn.Linear):
+            if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
         self.head.bias[self.config.vocab_size :] = _NEVER
 

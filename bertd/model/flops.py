@@ -1,6 +1,6 @@
 """Model FLOPs of training: matrix products only, forward and backward, nothing recomputed.
 
-    encoder, a sequence:  3 x S x L x (8 D^2 + 4 D F + 4 S D)
+    encoder, a sequence:  3 x S x L x (8 D^2 + 4 D F + 4 S D), with 6 D F where the feed-forward is gated
     head, a sequence:     3 x M x (2 D^2 + 2 D V)
 
 The count does not go down when the last layer skips positions, so that the trick shows as speed, not as less work.
@@ -24,7 +24,8 @@ _PEAK_BF16_FLOPS = {
 def training_flops(config: EncoderConfig, *, sequence_length: int, predictions: int) -> float:
     """FLOPs to train on one sequence."""
     S, D, F, V = sequence_length, config.width, config.ffn, config.padded_vocab_size
-    encoder = 3 * S * config.layers * (8 * D * D + 4 * D * F + 4 * S * D)
+    feed_forward = (6 if config.activation == "geglu" else 4) * D * F
+    encoder = 3 * S * config.layers * (8 * D * D + feed_forward + 4 * S * D)
     head = 3 * predictions * (2 * D * D + 2 * D * V)
     return float(encoder + head)
 

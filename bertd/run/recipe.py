@@ -131,8 +131,12 @@ class ModelSection(Section):
     """Where LayerNorm stands. Source: Izsak et al. 2021, section 3: pre."""
     embedding_norm: bool = False
     """LayerNorm on the embeddings. Source: optional in the old code since November 2021, off by default."""
-    activation: Literal["gelu", "gelu_tanh"] = "gelu"
-    """gelu is the erf form, BERT's."""
+    activation: Literal["gelu", "gelu_tanh", "geglu"] = "gelu"
+    """gelu is the erf form, BERT's; geglu gates it with a second product. Source of geglu: Shazeer 2020."""
+    bias: bool = True
+    """Biases in the linear layers; norms and the decoder always have one."""
+    positions: Literal["learned", "rotary"] = "learned"
+    """A table, or angles between queries and keys. Source of rotary: Su et al. 2021."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     attention_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
 
@@ -142,6 +146,15 @@ class ModelSection(Section):
             raise ValueError(f"width = {self.width} is no multiple of heads = {self.heads}; change one")
         if self.norm == "post" and not self.embedding_norm:
             raise ValueError('norm = "post" is BERT, whose embeddings are normed; set embedding_norm = true')
+        is_modern = self.norm == "pre" and self.embedding_norm and self.activation == "geglu"
+        if (self.positions == "rotary" or self.activation == "geglu") and not (
+            self.positions == "rotary" and is_modern
+        ):
+            # No class of stock transformers computes any other mixture, so it could not be exported.
+            raise ValueError(
+                'positions = "rotary" and activation = "geglu" go together (ModernBERT), with norm = "pre" and '
+                "embedding_norm = true; change those keys"
+            )
         if self.norm == "pre" and self.embedding_norm and self.activation == "gelu_tanh":
             # RobertaPreLayerNorm's head has erf-gelu built in, so the export would compute something else.
             raise ValueError('activation = "gelu_tanh" cannot be exported with pre-norm and embedding_norm; use "gelu"')

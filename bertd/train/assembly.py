@@ -160,6 +160,8 @@ def encoder_config(opened: OpenedRun) -> EncoderConfig:
         norm=section.norm,
         embedding_norm=section.embedding_norm,
         activation=section.activation,
+        positions=section.positions,
+        bias=section.bias,
         dropout=section.dropout,
         attention_dropout=section.attention_dropout,
     )

@@ -10,7 +10,8 @@ import torch
 from tokenizers import BertWordPieceTokenizer
 
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
-from bertd.model.export import architecture, write_export
+from bertd.model.export import write_export
+from bertd.model.families import family_of
 
 TINY = EncoderConfig(
     vocab_size=100,
@@ -22,6 +23,8 @@ TINY = EncoderConfig(
     norm="pre",
     embedding_norm=False,
     activation="gelu",
+    positions="learned",
+    bias=True,
     dropout=0.1,
     attention_dropout=0.1,
 )
@@ -29,6 +32,14 @@ FAMILIES = {
     "MegatronBertForMaskedLM": replace(TINY, activation="gelu_tanh"),
     "RobertaPreLayerNormForMaskedLM": replace(TINY, embedding_norm=True),
     "BertForMaskedLM": replace(TINY, norm="post", embedding_norm=True),
+    "ModernBertForMaskedLM": replace(TINY, embedding_norm=True, positions="rotary", activation="geglu", bias=False),
+}
+
+
+VARIANTS = FAMILIES | {
+    "MegatronBertForMaskedLM without biases": replace(TINY, bias=False),
+    "BertForMaskedLM without biases": replace(TINY, norm="post", embedding_norm=True, bias=False),
+    "ModernBertForMaskedLM with biases": replace(FAMILIES["ModernBertForMaskedLM"], bias=True),
 }
 
 
@@ -53,16 +64,16 @@ def trained_like(config: EncoderConfig) -> MaskedLanguageModel:
     return model
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_an_export_gives_equal_logits_in_stock_transformers(family: str, tmp_path: Path, tokenizer_dir: Path) -> None:
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_an_export_gives_equal_logits_in_stock_transformers(variant: str, tmp_path: Path, tokenizer_dir: Path) -> None:
     from transformers import AutoModelForMaskedLM
 
-    model = trained_like(FAMILIES[family])
+    model, family = trained_like(VARIANTS[variant]), variant.split()[0]
     assert write_export(model, tmp_path / "export", tokenizer_dir=tokenizer_dir, model_card="card") == family
 
     stock, loading = AutoModelForMaskedLM.from_pretrained(tmp_path / "export", output_loading_info=True)
 
-    assert type(stock).__name__ == family == architecture(model.config)
+    assert type(stock).__name__ == family == family_of(model.config)
     assert not loading["missing_keys"] and not loading["unexpected_keys"] and not loading["mismatched_keys"]
     ids_BS = torch.randint(5, 100, (4, 32), generator=torch.Generator().manual_seed(3))
     with torch.no_grad():

@@ -1,0 +1,200 @@
+"""Which class of stock transformers computes what this model computes, and where each of its weights lies here.
+
+    pre-LN, embeddings not normed   MegatronBertForMaskedLM        (what 24hBERT trained)
+    pre-LN, embeddings normed       RobertaPreLayerNormForMaskedLM
+    post-LN, embeddings normed      BertForMaskedLM                (Devlin et al. 2019)
+    rotary positions, GeGLU         ModernBertForMaskedLM          (Warner et al. 2024, every layer looking everywhere)
+
+The first three differ from this model in names, in three products where it has one, in a segment table that here is all
+zeros, and in biases, zeros where the recipe has none. RobertaPreLayerNorm also counts positions from behind the padding
+id. One table, read in one direction to export and in the other to import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bertd.model.encoder import NORM_EPS, ROTARY_BASE, EncoderConfig
+
+
+class Family(StrEnum):
+    """By the name of the transformers class."""
+
+    MEGATRON = "MegatronBertForMaskedLM"
+    ROBERTA = "RobertaPreLayerNormForMaskedLM"
+    BERT = "BertForMaskedLM"
+    MODERN = "ModernBertForMaskedLM"
+
+
+MODEL_TYPES = {
+    Family.MEGATRON: "megatron-bert",
+    Family.ROBERTA: "roberta-prelayernorm",
+    Family.BERT: "bert",
+    Family.MODERN: "modernbert",
+}
+ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "geglu": "gelu"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """One tensor of the stock class."""
+
+    stock: str
+    ours: str | None
+    """Parameter here that holds it; None where it is all zeros."""
+    rows: tuple[int, int] | None = None
+    """Rows of our parameter; None for all."""
+    skipped: int = 0
+    """Rows of zeros that the stock tensor has before ours."""
+    zeros: tuple[int, ...] = ()
+    """Shape, where `ours` is None."""
+
+
+def family_of(config: EncoderConfig) -> Family:
+    """The stock class for these choices; the recipe allows no others."""
+    if config.positions == "rotary":
+        return Family.MODERN
+    if config.norm == "post":
+        return Family.BERT
+    return Family.ROBERTA if config.embedding_norm else Family.MEGATRON
+
+
+def places(config: EncoderConfig, *, pad_id: int) -> Iterator[Place]:
+    """Every tensor of the stock class, once."""
+    if family_of(config) is Family.MODERN:
+        yield from _modern_places(config)
+    else:
+        yield from _bert_places(config, pad_id=pad_id)
+
+
+def first_position(config: EncoderConfig, *, pad_id: int) -> int:
+    """Rows of the stock position table that no position uses."""
+    return pad_id + 1 if family_of(config) is Family.ROBERTA else 0
+
+
+def _affine(stock: str, ours: str, size: int, *, has_bias: bool = True) -> Iterator[Place]:
+    yield Place(f"{stock}.weight", f"{ours}.weight")
+    yield Place(f"{stock}.bias", f"{ours}.bias") if has_bias else Place(f"{stock}.bias", None, zeros=(size,))
+
+
+def _bert_places(config: EncoderConfig, *, pad_id: int) -> Iterator[Place]:
+    family, D, F = family_of(config), config.width, config.ffn
+    root = "roberta_prelayernorm" if family is Family.ROBERTA else "bert"
+    embeddings = f"{root}.embeddings"
+    yield Place(f"{embeddings}.word_embeddings.weight", "encoder.embeddings.tokens.weight", (0, config.vocab_size))
+    skipped = first_position(config, pad_id=pad_id)
+    yield Place(f"{embeddings}.position_embeddings.weight", "encoder.embeddings.positions.weight", skipped=skipped)
+    yield Place(f"{embeddings}.token_type_embeddings.weight", None, zeros=(2, D))
+    if config.embedding_norm:
+        yield from _affine(f"{embeddings}.LayerNorm", "encoder.embeddings.norm", D)
+    for index in range(config.layers):
+        stock, ours = f"{root}.encoder.layer.{index}", f"encoder.layers.{index}"
+        for part, name in enumerate(("query", "key", "value")):
+            rows, to = (part * D, (part + 1) * D), f"{stock}.attention.self.{name}"
+            yield Place(f"{to}.weight", f"{ours}.attention.qkv.weight", rows)
+            bias = Place(f"{to}.bias", f"{ours}.attention.qkv.bias", rows)
+            yield bias if config.bias else Place(f"{to}.bias", None, zeros=(D,))
+        yield from _affine(f"{stock}.attention.output.dense", f"{ours}.attention.out", D, has_bias=config.bias)
+        yield from _affine(f"{stock}.intermediate.dense", f"{ours}.feed_forward.up", F, has_bias=config.bias)
+        yield from _affine(f"{stock}.output.dense", f"{ours}.feed_forward.down", D, has_bias=config.bias)
+        before_attention, before_ffn = _NORMS[family]
+        yield from _affine(f"{stock}.{before_attention}", f"{ours}.attention_norm", D)
+        yield from _affine(f"{stock}.{before_ffn}", f"{ours}.feed_forward_norm", D)
+    if config.norm == "pre":
+        yield from _affine(f"{root}.LayerNorm" if family is Family.ROBERTA else f"{root}.encoder.ln", "encoder.norm", D)
+    dense, norm, bias_name = _HEADS[family]
+    yield from _affine(dense, "head.dense", D, has_bias=config.bias)
+    yield from _affine(norm, "head.norm", D)
+    yield Place(bias_name, "head.bias", (0, config.vocab_size))
+
+
+_NORMS = {
+    Family.MEGATRON: ("attention.ln", "ln"),
+    Family.ROBERTA: ("attention.LayerNorm", "intermediate.LayerNorm"),
+    Family.BERT: ("attention.output.LayerNorm", "output.LayerNorm"),
+}
+_BERT_HEAD = ("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm", "cls.predictions.bias")
+_HEADS = {
+    Family.MEGATRON: _BERT_HEAD,
+    Family.BERT: _BERT_HEAD,
+    Family.ROBERTA: ("lm_head.dense", "lm_head.layer_norm", "lm_head.bias"),
+}
+
+
+def _modern_places(config: EncoderConfig) -> Iterator[Place]:
+    def linear(stock: str, ours: str) -> Iterator[Place]:
+        yield Place(f"{stock}.weight", f"{ours}.weight")
+        if config.bias:
+            yield Place(f"{stock}.bias", f"{ours}.bias")
+
+    D = config.width
+    tokens = "model.embeddings.tok_embeddings.weight"
+    yield Place(tokens, "encoder.embeddings.tokens.weight", (0, config.vocab_size))
+    yield from _affine("model.embeddings.norm", "encoder.embeddings.norm", D)
+    for index in range(config.layers):
+        stock, ours = f"model.layers.{index}", f"encoder.layers.{index}"
+        if index > 0:
+            yield from _affine(f"{stock}.attn_norm", f"{ours}.attention_norm", D)
+        yield from linear(f"{stock}.attn.Wqkv", f"{ours}.attention.qkv")
+        yield from linear(f"{stock}.attn.Wo", f"{ours}.attention.out")
+        yield from _affine(f"{stock}.mlp_norm", f"{ours}.feed_forward_norm", D)
+        yield from linear(f"{stock}.mlp.Wi", f"{ours}.feed_forward.up")
+        yield from linear(f"{stock}.mlp.Wo", f"{ours}.feed_forward.down")
+    yield from _affine("model.final_norm", "encoder.norm", D)
+    yield from linear("head.dense", "head.dense")
+    yield from _affine("head.norm", "head.norm", D)
+    yield Place("decoder.bias", "head.bias", (0, config.vocab_size))
+
+
+def transformers_config(config: EncoderConfig, *, pad_id: int, cls_id: int, sep_id: int) -> dict[str, object]:
+    """Content of config.json."""
+    family = family_of(config)
+    shared: dict[str, object] = {
+        "architectures": [str(family)],
+        "model_type": MODEL_TYPES[family],
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.width,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "intermediate_size": config.ffn,
+        "max_position_embeddings": config.max_positions + first_position(config, pad_id=pad_id),
+        "initializer_range": 0.02,
+        "pad_token_id": pad_id,
+        "tie_word_embeddings": True,
+        "dtype": "float32",
+    }
+    return shared | (_modern_config(config, cls_id, sep_id) if family is Family.MODERN else _bert_config(config))
+
+
+def _bert_config(config: EncoderConfig) -> dict[str, object]:
+    return {
+        "hidden_act": ACTIVATIONS[config.activation],
+        "hidden_dropout_prob": config.dropout,
+        "attention_probs_dropout_prob": config.attention_dropout,
+        "layer_norm_eps": NORM_EPS,
+        "type_vocab_size": 2,
+    }
+
+
+def _modern_config(config: EncoderConfig, cls_id: int, sep_id: int) -> dict[str, object]:
+    rope = {"rope_type": "default", "rope_theta": ROTARY_BASE}
+    return {
+        "hidden_activation": ACTIVATIONS[config.activation],
+        "layer_types": ["full_attention"] * config.layers,
+        "rope_parameters": {"full_attention": rope, "sliding_attention": rope},
+        "norm_eps": NORM_EPS,
+        "norm_bias": True,
+        "attention_bias": config.bias,
+        "mlp_bias": config.bias,
+        "classifier_bias": config.bias,
+        "decoder_bias": True,
+        "attention_dropout": config.attention_dropout,
+        "mlp_dropout": config.dropout,
+        "embedding_dropout": config.dropout,
+        "bos_token_id": cls_id,
+        "cls_token_id": cls_id,
+        "eos_token_id": sep_id,
+        "sep_token_id": sep_id,
+    }
