@@ -1,0 +1,94 @@
+"""README.md is true: its commands exist, its exit codes are the real ones, its map is the tree."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bertd.cli import app, exit_codes, serving
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FIRST_SCREEN = README.partition("## Use it")[0]
+
+
+def _verbs() -> list[str]:
+    names = [command.callback.__name__ for command in app.app.registered_commands if command.callback]
+    return names + [f"data {command.name}" for command in serving.data_app.registered_commands]
+
+
+def _map() -> list[str]:
+    """The lines of the tree map."""
+    return README.partition("tests/test_readme.py holds")[2].split("```")[1].splitlines()[1:]
+
+
+@pytest.mark.parametrize("verb", _verbs())
+def test_every_command_is_in_the_table(verb: str) -> None:
+    assert re.search(rf"^\| `bertd {verb}\b", README, re.MULTILINE), f"bertd {verb} is missing from README.md"
+
+
+def test_every_command_in_the_readme_exists() -> None:
+    named = set(re.findall(r"`bertd ((?:data )?[a-z]+)", README))
+    assert named <= set(_verbs())
+
+
+def test_every_option_in_the_table_exists() -> None:
+    source = "".join(path.read_text() for path in (ROOT / "bertd" / "cli").glob("*.py"))
+    for row in re.findall(r"^\| `bertd .*$", README, re.MULTILINE):
+        for option in re.findall(r"--[a-z][a-z-]*|(?<=`)-[a-z]\b", row):
+            assert f'"{option}"' in source, f"{option} in: {row}"
+
+
+def test_the_exit_codes_are_the_real_ones() -> None:
+    rows = dict(re.findall(r"^\| (\d+) \| (.+) \|$", README, re.MULTILINE))
+    assert {int(code): meaning for code, meaning in rows.items()} == exit_codes.MEANINGS
+
+
+def test_the_first_screen_says_how_to_try_it() -> None:
+    without_output = re.sub(r"```text.*?```", "", FIRST_SCREEN, flags=re.DOTALL)
+    assert len(without_output.splitlines()) <= 40
+    targets = re.findall(r"^    make (\w+)", FIRST_SCREEN, re.MULTILINE)
+    assert targets == ["demo", "test"]
+    makefile = (ROOT / "Makefile").read_text()
+    for target in [*targets, "check"]:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def test_every_path_in_the_map_exists() -> None:
+    for line in _map():
+        first, *rest = line.split()
+        named = line.split() if line.startswith("README.md") else [first]
+        for path in named:
+            assert (ROOT / path).exists(), f"{path} in the map"
+        folder = ROOT / first if first.endswith("/") else (ROOT / first).parent
+        for word in rest:
+            if (name := word.strip(",;:()")).endswith((".py", ".toml", ".tcss")) and line not in named:
+                assert (folder / name).is_file() or (ROOT / name).is_file(), f"{name} in: {line}"
+
+
+def test_every_package_is_in_the_map() -> None:
+    packages = {
+        f"{file.parent.relative_to(ROOT)}/" for top in ("bertd", "tui") for file in (ROOT / top).rglob("__init__.py")
+    }
+    assert packages == {line.split()[0] for line in _map() if (ROOT / line.split()[0] / "__init__.py").exists()} - {
+        "tests/"
+    }
+
+
+def test_every_test_that_holds_a_promise_exists() -> None:
+    named = re.findall(r"`(tests/[a-z_/]+\.py)`", README)
+    assert len(named) > 7
+    for path in named:
+        assert (ROOT / path).is_file(), path
+
+
+def test_every_link_leads_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("https://") or (ROOT / target).exists(), target
+
+
+def test_every_recipe_is_named() -> None:
+    for recipe in (ROOT / "recipes").glob("*.toml"):
+        assert recipe.stem in README
