@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon.daemon_box import DaemonBox
+from tests.jobs.fake_ranks import Plan
 
 
 @pytest.fixture
@@ -14,6 +15,22 @@ def cold(tmp_path: Path) -> Iterator[DaemonBox]:
     box = DaemonBox(tmp_path)
     yield box
     box.clean_up()
+
+
+@pytest.fixture(scope="module")
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonBox]:
+    box = DaemonBox(tmp_path_factory.mktemp("shared"))
+    box.start()
+    yield box
+    box.clean_up()
+
+
+@pytest.fixture
+def shared(_shared: DaemonBox) -> Iterator[DaemonBox]:
+    """A daemon that the module's tests share, with slow ranks; each leaves all its jobs ended."""
+    _shared.plan(Plan(step_s=0.05))
+    yield _shared
+    _shared.clear()
 
 
 @pytest.fixture

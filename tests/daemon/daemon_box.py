@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import psutil
 
 from bertd.client import Client
 from bertd.errors import DaemonUnreachableError
+from bertd.jobs.lifecycle import OVER
 from bertd.records import EventView, JobState, JobView, RunnerIdentity, SubmitFinetune, SubmitPretrain
 from bertd.run.journal import read_journal
 from bertd.run.paths import RunPaths, StatePaths
@@ -29,6 +31,7 @@ class DaemonBox:
         self.log_path = folder / "daemon.log"
         self.client = Client(self.socket)
         self.process: subprocess.Popen[bytes] | None = None
+        self.cores = os.cpu_count() or 1
         self.shards = folder / "shards"
         self.shards.mkdir()
         (self.shards / "manifest.json").write_text("{}")
@@ -121,6 +124,21 @@ class DaemonBox:
     def submit(self, *, steps: int = 20, count: int = 1) -> JobView:
         """Submit a pretraining."""
         return self.client.submit(self.pretraining(steps=steps, count=count))
+
+    def submit_wide(self, *, steps: int = 20) -> JobView:
+        """Submit a pretraining that needs every core, so that nothing runs beside it."""
+        return self.submit(steps=steps, count=self.cores)
+
+    def clear(self) -> None:
+        """End every job, however it stands."""
+        self.plan(Plan(step_s=0.001))
+        for _ in range(2):
+            for job in self.client.jobs():
+                if job.state not in OVER | {JobState.STOPPING}:
+                    self.client.stop(job.id)
+        wait_for(
+            lambda: all(job.state in OVER for job in self.client.jobs()), what=f"all jobs to end: {self.client.jobs()}"
+        )
 
     def submit_finetuning(self, task: str, *, run: str = "@") -> JobView:
         """Submit a finetuning; the fake's task decides what happens."""

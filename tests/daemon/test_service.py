@@ -142,7 +142,8 @@ def test_systemd_hears_of_the_watchdog_while_the_loop_turns_and_no_longer(cold: 
 def test_a_socket_that_systemd_passed_is_served(cold: DaemonBox) -> None:
     code = (
         "import os, socket, sys\n"
-        "s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); os.dup2(s.fileno(), 3); os.set_inheritable(3, True)\n"
+        "s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); os.dup2(s.fileno(), 3)\n"
+        "os.set_inheritable(3, True)\n"
         "os.environ |= {'LISTEN_PID': str(os.getpid()), 'LISTEN_FDS': '1'}\n"
         "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
     )

@@ -1,0 +1,351 @@
+"""What people do to jobs, over the socket of a real daemon with fake ranks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from bertd.errors import (
+    CheckpointError,
+    CorpusError,
+    DeviceError,
+    QueueError,
+    RecipeError,
+    ShardError,
+    StorageError,
+    TransitionError,
+    UnknownJobError,
+)
+from bertd.records import JobKind, JobState, JobView, SubmitFinetune, SubmitPretrain
+from bertd.run.recipe import read_recipe
+from bertd.socket_http import SocketConnection
+from tests.daemon.daemon_box import DaemonBox
+from tests.jobs.fake_ranks import Death, Plan
+from tests.jobs.waiting import wait_for
+
+
+@pytest.fixture
+def box(shared: DaemonBox) -> DaemonBox:
+    """All tests here share one daemon."""
+    return shared
+
+
+# ---- Submitting ----------------------------------------------------------------------------------------
+
+
+def test_a_submission_makes_a_whole_folder_and_a_row(box: DaemonBox) -> None:
+    job = box.client.submit(
+        SubmitPretrain(
+            recipe_toml=box.pretraining(steps=20).recipe_toml,
+            recipe_name="fake.toml",
+            overrides=["budget.steps=7", "run.name=other"],
+            hold=True,
+        )
+    )
+    assert (job.kind, job.state, job.run_id) == (JobKind.PRETRAIN, JobState.HELD, f"{job.id}-other")
+    recipe = read_recipe(Path(job.folder) / "recipe.toml")
+    assert (recipe.budget.steps, recipe.run.name) == (7, "other")
+    assert box.client.job("@") == job
+    assert box.client.run("@").id == job.run_id
+
+
+def test_a_wrong_recipe_is_refused_with_file_key_and_value(box: DaemonBox) -> None:
+    good, before = box.pretraining(), box.client.jobs()
+    with pytest.raises(RecipeError, match=r"fake\.toml: \[optimizer\]: unknown key 'peek_lr'; did you mean peak_lr"):
+        box.client.submit(good.model_copy(update={"overrides": ["optimizer.peek_lr=1"]}))
+    assert box.client.jobs() == before
+
+
+def test_a_data_set_that_is_not_there_is_refused(box: DaemonBox) -> None:
+    with pytest.raises(ShardError, match="no prepared data set"):
+        box.client.submit(box.pretraining().model_copy(update={"overrides": ["data.shards=/nowhere"]}))
+
+
+@pytest.mark.parametrize("kind", ["cpu", "gpu"])
+def test_more_devices_than_there_are_are_refused_with_the_number_there_is(box: DaemonBox, kind: str) -> None:
+    order = box.pretraining().model_copy(
+        update={"overrides": [f"devices.kind={kind}", "devices.count=512", "batch.sequences=8192"]}
+    )
+    with pytest.raises(DeviceError, match=rf"fake\.toml: \[devices\] asks for 512 {kind}, this box has \d+"):
+        box.client.submit(order)
+
+
+def test_a_model_too_large_for_the_disk_is_refused(box: DaemonBox) -> None:
+    order = box.pretraining().model_copy(
+        update={"overrides": ["model.width=65536", "model.ffn=262144", "model.layers=96"]}
+    )
+    with pytest.raises(StorageError, match="GB free, about .* GB needed"):
+        box.client.submit(order)
+
+
+def test_a_repeated_submission_with_the_same_key_makes_one_job(box: DaemonBox) -> None:
+    body = box.pretraining(hold=True).model_dump_json()
+    before = len(box.client.jobs())
+    first = post(box, "/v1/jobs", body, key="twice")
+    second = post(box, "/v1/jobs", body, key="twice")
+    assert first == second
+    assert first[0] == 201
+    assert len(box.client.jobs()) == before + 1
+
+
+def test_a_key_is_remembered_over_a_kill_9(box: DaemonBox) -> None:
+    body = box.pretraining(hold=True).model_dump_json()
+    before = len(box.client.jobs())
+    first = post(box, "/v1/jobs", body, key="killed")
+    box.kill()
+    box.start()
+    assert post(box, "/v1/jobs", body, key="killed") == first
+    assert len(box.client.jobs()) == before + 1
+
+
+def test_a_key_cannot_be_used_for_another_request(box: DaemonBox) -> None:
+    post(box, "/v1/jobs", box.pretraining(hold=True).model_dump_json(), key="other")
+    before = len(box.client.jobs())
+    status, answer = post(box, "/v1/jobs", box.pretraining(hold=True, priority=1).model_dump_json(), key="other")
+    assert (status, answer["code"]) == (409, QueueError.__name__)
+    assert len(box.client.jobs()) == before
+
+
+def post(box: DaemonBox, path: str, body: str, *, key: str) -> tuple[int, dict[str, object]]:
+    connection = SocketConnection(box.socket, timeout_s=10)
+    connection.request("POST", path, body, {"Idempotency-Key": key, "Content-Type": "application/json"})
+    answer = connection.getresponse()
+    status, content = answer.status, json.loads(answer.read())
+    connection.close()
+    return status, content
+
+
+# ---- Waiting in line -----------------------------------------------------------------------------------
+
+
+def test_a_job_that_does_not_fit_waits_and_says_for_what(box: DaemonBox) -> None:
+    first = box.submit(steps=1000)
+    box.wait_for_step(first.id, 1)
+    wide = box.submit_wide(steps=1000)
+    wait_for(lambda: "waits for" in box.client.job(wide.id).reason, what="the reason")
+    assert f"job {first.id} has the rest: pause or stop it, or wait" in box.client.job(wide.id).reason
+    box.client.stop(first.id)
+    box.wait_for_state(wide.id, JobState.RUNNING)
+
+
+def test_a_held_job_starts_when_it_is_released(box: DaemonBox) -> None:
+    job = box.client.submit(box.pretraining(steps=5, hold=True))
+    assert box.client.job(job.id).state is JobState.HELD
+    assert box.client.release(job.id).state is JobState.QUEUED
+    box.wait_for_state(job.id, JobState.DONE)
+
+
+def test_priority_decides_among_those_that_wait(box: DaemonBox) -> None:
+    first = box.submit_wide(steps=1000)
+    box.wait_for_state(first.id, JobState.RUNNING)
+    low, high = box.submit_wide(), box.submit_wide()
+    assert box.client.priority(high.id, 5).priority == 5
+    wait_for(lambda: f"behind job {high.id}" in box.client.job(low.id).reason, what="the line to change")
+    with pytest.raises(TransitionError):
+        box.client.priority(first.id, 3)
+
+
+def test_a_waiting_job_can_be_stopped(box: DaemonBox) -> None:
+    job = box.client.submit(box.pretraining(hold=True))
+    assert box.client.stop(job.id).state is JobState.CANCELLED
+    with pytest.raises(TransitionError, match="cannot stop while it is cancelled"):
+        box.client.stop(job.id)
+
+
+# ---- A run under orders --------------------------------------------------------------------------------
+
+
+def test_pause_and_resume_keep_every_step_and_the_charged_time(box: DaemonBox) -> None:
+    job = box.submit(steps=30)
+    box.wait_for_step(job.id, 3)
+    assert box.client.pause(job.id).state is JobState.PAUSING
+    paused = box.wait_for_state(job.id, JobState.PAUSED)
+    assert paused.devices == []
+    assert f"`bertd resume {job.id}` goes on" in paused.reason
+    charged_s = box.client.run(job.id).budget.charged_s
+    assert box.client.run(job.id).budget.charged_s == charged_s, "a pause is not charged"
+    assert box.client.resume(job.id).state is JobState.QUEUED
+    box.wait_for_state(job.id, JobState.DONE)
+    assert box.steps(job.id) == list(range(1, 31))
+    assert box.client.run(job.id).steps_lost == 0
+    assert box.client.run(job.id).budget.charged_s > charged_s
+
+
+def test_resume_while_it_is_pausing_goes_on_by_itself(box: DaemonBox) -> None:
+    job = box.submit(steps=30)
+    box.wait_for_step(job.id, 3)
+    box.client.pause(job.id)
+    box.client.resume(job.id)
+    box.wait_for_state(job.id, JobState.DONE)
+    assert len([event for event in box.events() if event.type == "start" and event.job_id == job.id]) == 2
+
+
+def test_checkpoint_is_done_at_the_next_step(box: DaemonBox) -> None:
+    job = box.submit(steps=1000)
+    box.wait_for_step(job.id, 1)
+    assert box.client.checkpoint(job.id).state is JobState.RUNNING
+
+    def is_done() -> bool:
+        return any(event.data.get("why") == "command" and event.job_id == job.id for event in box.events())
+
+    wait_for(is_done, what="the checkpoint")
+
+
+def test_stop_exports(box: DaemonBox) -> None:
+    job = box.submit(steps=1000)
+    box.wait_for_step(job.id, 1)
+    assert box.client.stop(job.id).state is JobState.STOPPING
+    box.wait_for_state(job.id, JobState.DONE)
+    run = box.client.run(job.id)
+    assert run.end is not None and run.end.reason == "stopped"
+    assert run.export is not None
+
+
+def test_a_paused_run_that_is_stopped_still_exports(box: DaemonBox) -> None:
+    job = box.submit(steps=1000)
+    box.wait_for_step(job.id, 1)
+    box.client.pause(job.id)
+    box.wait_for_state(job.id, JobState.PAUSED)
+    assert box.client.stop(job.id).state is JobState.QUEUED
+    box.wait_for_state(job.id, JobState.DONE)
+    assert box.client.run(job.id).export is not None
+
+
+def test_a_stop_that_comes_while_it_pauses_still_exports(box: DaemonBox) -> None:
+    job = box.submit(steps=1000)
+    box.wait_for_step(job.id, 1)
+    box.client.pause(job.id)
+    assert box.client.stop(job.id).state is JobState.STOPPING
+    box.wait_for_state(job.id, JobState.DONE)
+    assert box.client.run(job.id).export is not None
+
+
+def test_stopping_a_paused_run_twice_drops_it(box: DaemonBox) -> None:
+    first = box.submit_wide(steps=1000)
+    box.wait_for_step(first.id, 1)
+    box.client.pause(first.id)
+    box.wait_for_state(first.id, JobState.PAUSED)
+    second = box.submit_wide(steps=1000)
+    box.wait_for_state(second.id, JobState.RUNNING)
+    assert box.client.stop(first.id).state is JobState.QUEUED
+    assert box.client.stop(first.id).state is JobState.CANCELLED
+
+
+def test_an_order_nobody_obeyed_is_void_after_a_restart_of_the_job(box: DaemonBox) -> None:
+    job = box.submit(steps=40)
+    box.wait_for_step(job.id, 1)
+    box.client.pause(job.id)
+    # The pause is obeyed at once; the checkpoint behind it lies there when the run goes on.
+    (box.run_paths(job.id).control / "000002.json").write_text(
+        json.dumps({"number": 2, "t": 0.0, "verb": "pause", "asked_by": "a test"})
+    )
+    box.wait_for_state(job.id, JobState.PAUSED)
+    box.client.resume(job.id)
+    box.wait_for_state(job.id, JobState.DONE)
+    assert any("void" in event.text for event in box.events() if event.type == "command")
+
+
+def test_a_crash_is_restarted_and_shown(box: DaemonBox) -> None:
+    box.plan(Plan(deaths={1: Death(at_step=7, signal=signal.SIGKILL)}))
+    job = box.submit(steps=20)
+    box.wait_for_state(job.id, JobState.DONE)
+    run = box.client.run(job.id)
+    assert (run.restarts, run.steps_lost) == (1, 2)
+    assert any(event.type == "restart" and "signal 9" in event.text for event in box.events())
+
+
+def test_a_run_that_only_crashes_fails_with_cause_and_can_be_resumed(box: DaemonBox) -> None:
+    box.plan(Plan(every_attempt=Death(at_step=7, signal=signal.SIGSEGV)))
+    job = box.submit(steps=20)
+    failed = box.wait_for_state(job.id, JobState.FAILED)
+    assert "signal 11 (SIGSEGV)" in failed.reason
+    assert "given up after 3 restarts" in failed.reason
+    assert box.client.run(job.id).steps_lost > 0
+    box.plan(Plan())
+    box.client.resume(job.id)
+    box.wait_for_state(job.id, JobState.DONE)
+    assert box.client.job(job.id).ended_t is not None
+
+
+def test_a_run_whose_folder_is_gone_is_lost_with_its_place(box: DaemonBox) -> None:
+    job = box.client.submit(box.pretraining(hold=True))
+    shutil.rmtree(job.folder)
+    box.client.release(job.id)
+    lost = box.wait_for_state(job.id, JobState.LOST)
+    assert lost.reason.startswith(f"{job.folder}: the folder is gone")
+    assert job.id in [listed.id for listed in box.client.status().jobs]
+
+
+# ---- Finetuning ----------------------------------------------------------------------------------------
+
+
+def exported(box: DaemonBox) -> JobView:
+    """A run that is over."""
+    box.plan(Plan(step_s=0.001))
+    job = box.submit(steps=5)
+    return box.wait_for_state(job.id, JobState.DONE)
+
+
+def test_a_finetuning_of_the_newest_export_gets_a_score(box: DaemonBox) -> None:
+    run = exported(box)
+    job = box.submit_finetuning("cola")
+    assert (job.kind, job.run_id, job.num_devices) == (JobKind.FINETUNE, run.run_id, box.cores)
+    done = box.wait_for_state(job.id, JobState.DONE)
+    assert done.reason == "cola matthews 0.2500, majority class 0.0000"
+    (score,) = box.client.scores(run=run.run_id)
+    assert (score.job_id, score.run_id) == (job.id, run.run_id)
+    assert score.score.source == f"{run.run_id}/step-000000005"
+    assert score in box.client.scores()
+    assert box.client.job(job.id).progress == 1.0
+
+
+def test_a_finetuning_can_name_a_run_and_a_step_or_a_path(box: DaemonBox) -> None:
+    run = exported(box)
+    export = box.run_paths(run.id).exports / "step-000000005"
+    for name in ("@", f"{run.id}", run.run_id, "@@5", f"{run.id}@5", f"{run.run_id}@5"):
+        assert box.submit_finetuning("cola", run=name).run_id == run.run_id
+    foreign = box.submit_finetuning("cola", run=str(export))
+    assert foreign.run_id == str(export)
+    assert foreign.folder == str(box.state.foreign_finetune(foreign.id).root)
+    with pytest.raises(CheckpointError, match="step-000000006: no export"):
+        box.submit_finetuning("cola", run="@@6")
+    with pytest.raises(UnknownJobError):
+        box.submit_finetuning("cola", run="0-other")
+
+
+def test_a_finetuning_without_export_or_data_is_refused(box: DaemonBox) -> None:
+    job = box.client.submit(box.pretraining(hold=True))
+    with pytest.raises(CheckpointError, match=f"{job.run_id}: has no export yet"):
+        box.submit_finetuning("cola")
+    with pytest.raises(CorpusError, match="/nowhere: no such folder"):
+        box.client.submit(SubmitFinetune(run="@", task="cola", data_dir="/nowhere"))
+
+
+def test_a_running_finetuning_is_stopped_and_cannot_be_paused(box: DaemonBox) -> None:
+    run = exported(box)
+    job = box.submit_finetuning("sleepy")
+    wait_for(box.run_paths(run.id).finetune(job.id).journal.exists, what="its journal")
+    with pytest.raises(TransitionError, match="cannot pause a finetune"):
+        box.client.pause(job.id)
+    box.client.stop(job.id)
+    box.wait_for_state(job.id, JobState.CANCELLED)
+
+
+def test_a_broken_finetuning_fails_alone(box: DaemonBox) -> None:
+    exported(box)
+    broken, good = box.submit_finetuning("broken"), box.submit_finetuning("cola")
+    assert "no rows" in box.wait_for_state(broken.id, JobState.FAILED).reason
+    box.wait_for_state(good.id, JobState.DONE)
+
+
+def test_unknown_names_are_errors_with_a_hint(box: DaemonBox) -> None:
+    with pytest.raises(UnknownJobError, match="job 9999: no such job; `bertd jobs` lists them"):
+        box.client.job(9999)
+    with pytest.raises(UnknownJobError, match="9-x: no such run"):
+        box.client.run("9-x")
+    with pytest.raises(UnknownJobError, match="'x': no job is called so"):
+        box.client.pause("x")
