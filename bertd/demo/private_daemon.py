@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from typing import Self
 
 from bertd.client import Client
 from bertd.errors import DaemonError, DaemonUnreachableError, StorageError
+from bertd.jobs.processes import dies_with_parent
 
 _MAX_SOCKET_BYTES = 107
 """Of sockaddr_un.sun_path, without the closing zero. Source: unix(7)."""
@@ -66,6 +68,8 @@ class PrivateDaemon:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,  # Ctrl-C is for the demo, which ends its daemon.
+                    # Where the demo is killed, the daemon pauses its run and ends by itself.
+                    preexec_fn=dies_with_parent(signal.SIGTERM),
                 )
         except OSError as error:
             raise StorageError(f"{self.state_dir}: {error.strerror}; free space or mend the permissions") from error

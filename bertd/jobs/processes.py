@@ -50,8 +50,8 @@ def read_identity(path: Path) -> RunnerIdentity | None:
         return None
 
 
-def dies_with_parent() -> Callable[[], None]:
-    """What a child calls between fork and exec so that the kernel kills it when this process dies.
+def dies_with_parent(sent: signal.Signals = signal.SIGKILL) -> Callable[[], None]:
+    """What a child calls between fork and exec so that the kernel kills it, or sends what is asked, when this process dies.
 
     Made before the fork, because loading libc behind it is not safe. Only for a parent without threads.
     """
@@ -59,7 +59,7 @@ def dies_with_parent() -> Callable[[], None]:
     parent = os.getpid()
 
     def ask_kernel() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        libc.prctl(_PR_SET_PDEATHSIG, sent, 0, 0, 0)
         if os.getppid() != parent:
             # It died before the request; nobody would send the signal.
             os._exit(1)
