@@ -154,7 +154,7 @@ def job_text(shown: ShownJob, *, now: float, canvas: Canvas) -> str:
         ("state", f"{job.state}: {job.reason}" if job.reason else str(job.state)),
         ("run", job.run_id),
         ("folder", job.folder),
-        ("devices", ", ".join(job.devices) if job.devices else f"wants {job.num_devices}, holds none"),
+        ("devices", _lease(job)),
         ("submitted", f"{_clock(job.created_t)} by uid {job.owner_uid}, priority {job.priority}"),
         ("started", _clock(job.started_t)),
         ("ended", _clock(job.ended_t)),
@@ -162,6 +162,12 @@ def job_text(shown: ShownJob, *, now: float, canvas: Canvas) -> str:
     fields += _run_fields(shown.run, now=now) if shown.run else []
     lines = [f"{canvas.paint(name.ljust(11), DIM)} {terminal_line(value)}" for name, value in fields if value]
     return "\n".join(lines) + ("\n\n" + scores_text(shown.scores, canvas=canvas) if shown.scores else "")
+
+
+def _lease(job: JobView) -> str:
+    if job.devices:
+        return f"{job.num_devices}: {', '.join(job.devices)}"
+    return f"{job.num_devices}, given back" if job.ended_t else f"wants {job.num_devices}, holds none"
 
 
 def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:

@@ -58,6 +58,13 @@ def test_a_queued_job_shows_what_it_wants_and_no_dates_it_has_not() -> None:
     assert "ended" not in text
 
 
+def test_a_job_that_is_over_wants_no_devices() -> None:
+    job = samples.job(state=JobState.DONE).model_copy(update={"ended_t": samples.NOW})
+    text = job_text(ShownJob(job=job, run=None, scores=[]), now=samples.NOW, canvas=PLAIN)
+    assert "devices     2, given back" in text
+    assert "wants" not in text
+
+
 def test_status_shows_the_newest_events_only() -> None:
     events = [samples.event(number, text=f"event number {number}.") for number in range(20)]
     status = samples.status().model_copy(update={"events": events})
