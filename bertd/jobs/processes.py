@@ -51,7 +51,7 @@ def read_identity(path: Path) -> RunnerIdentity | None:
 
 
 def dies_with_parent(sent: signal.Signals = signal.SIGKILL) -> Callable[[], None]:
-    """What a child calls between fork and exec so that the kernel kills it, or sends what is asked, when this process dies.
+    """What a child calls between fork and exec for the kernel to kill it when this process dies, or send it `sent`.
 
     Made before the fork, because loading libc behind it is not safe. Only for a parent without threads.
     """
