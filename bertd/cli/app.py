@@ -19,6 +19,7 @@ app = typer.Typer(
     name="bertd",
     help="Train BERT-class encoders within a budget, on the box you have.",
     epilog=exit_codes.epilog(),
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
