@@ -59,12 +59,12 @@ def find_sources(names: list[str]) -> list[Source]:
         CorpusError: a source does not exist, holds no file, or is given twice.
     """
     sources = [source for name in names for source in _find(name)]
-    seen: dict[Path, str] = {}
+    seen: dict[Path, Source] = {}
     for source in sources:
         for file in source.files:
-            before = seen.setdefault(file.resolve(), source.path)
-            if before is not source.path:
-                raise CorpusError(f"{file}: given twice, by {before} and by {source.path}; leave one out")
+            before = seen.setdefault(file.resolve(), source)
+            if before is not source:
+                raise CorpusError(f"{file}: given twice, by {before.path} and by {source.path}; leave one out")
     return sources
 
 

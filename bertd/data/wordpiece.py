@@ -1,8 +1,8 @@
 """A WordPiece tokenizer: opened from wherever it is, saved as stock transformers loads it, and fast.
 
 A BERT tokenizer treats every run of characters between two spaces on its own, and text repeats its words. So
-`ChunkEncoder` asks `tokenizers` once for each distinct run, and then looks it up: the same ids (a test compares them
-on real text) at several times the speed. `tokenizers` itself has no such cache for WordPiece.
+`ChunkEncoder` asks `tokenizers` once for each distinct run, and then looks it up: the same ids (tests compare them
+on real text and on odd text) at several times the speed. `tokenizers` itself has no such cache for WordPiece.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ MAX_CHUNKS = 200_000
 
 # The BERT normalizer deletes control characters, but str.split takes these few for spaces.
 _DELETED = re.compile("[\x0b\x0c\x1c-\x1f\x85]")
+
+# Every printable ASCII character but letters and digits is a word of its own.
+_ASCII_WORD = re.compile("[A-Za-z0-9]+|[^A-Za-z0-9]")
 
 
 @dataclass(frozen=True)
@@ -218,7 +221,9 @@ class ChunkEncoder:
         # Text that spells "[SEP]" is text: it must not become a special token in the stream.
         tokenizer.encode_special_tokens = True
         self._tokenizer = tokenizer
+        self._lowercase = casing_of(tokenizer).lowercase
         self._max_chunks = max_chunks
+        self._words = _Words(tokenizer)
         self._numbers = _Numbers()
         self._table = _Table()
 
@@ -227,6 +232,7 @@ class ChunkEncoder:
         if len(self._numbers) > self._max_chunks:
             self._numbers = _Numbers()
             self._table = _Table()
+            self._words.clear()
         chunks: list[str] = []
         ends = np.empty(len(sentences) + 1, dtype=np.int64)
         ends[0] = 0
@@ -235,18 +241,45 @@ class ChunkEncoder:
             ends[index + 1] = len(chunks)
         numbers = np.fromiter(map(self._numbers.__getitem__, chunks), dtype=np.int64, count=len(chunks))
         if self._numbers.unknown:
-            encodings = self._tokenizer.encode_batch_fast(self._numbers.unknown, add_special_tokens=False)
-            self._table.add([encoding.ids for encoding in encodings])
+            self._table.add(self._encode_unknown(self._numbers.unknown))
             self._numbers.unknown.clear()
         tokens, counts = self._table.look_up(numbers)
         reached = np.concatenate([[0], np.cumsum(counts)])
         return Encoded(tokens=tokens, lengths=np.diff(reached[ends]))
 
+    def _encode_unknown(self, chunks: list[str]) -> list[list[int]]:
+        """Ids of runs that are met for the first time."""
+        is_ascii = [chunk.isascii() and chunk.isprintable() for chunk in chunks]
+        others = [chunk for chunk, plain in zip(chunks, is_ascii, strict=True) if not plain]
+        encodings = iter(self._tokenizer.encode_batch_fast(others, add_special_tokens=False))
+        return [
+            self._encode_ascii(chunk) if plain else list(next(encodings).ids)
+            for chunk, plain in zip(chunks, is_ascii, strict=True)
+        ]
+
+    def _encode_ascii(self, chunk: str) -> list[int]:
+        """What the BERT normalizer and splitter do to ASCII, at a fifth of the time they take."""
+        words = _ASCII_WORD.findall(chunk.lower() if self._lowercase else chunk)
+        return [i for word in words for i in self._words[word]]
+
 
 def _split(sentence: str) -> list[str]:
-    if _DELETED.search(sentence):
+    if not sentence.isprintable():
         sentence = _DELETED.sub("", sentence)
     return sentence.split()
+
+
+class _Words(dict[str, list[int]]):
+    """The ids of words, which the model is asked for once each."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self._model = tokenizer.model
+
+    def __missing__(self, word: str) -> list[int]:
+        ids = [token.id for token in self._model.tokenize(word)]
+        self[word] = ids
+        return ids
 
 
 class _Numbers(dict[str, int]):

@@ -171,7 +171,7 @@ def test_ids_equal_the_published_ones_of_bert_base_uncased(real_data: Path) -> N
         lines = path.read_text(encoding="utf-8-sig").split("\n")[skip : skip + 6]
         return [tuple(line.split("\t")[column] for column in columns) for line in lines]
 
-    texts = {
+    texts: dict[str, list[tuple[str, ...]]] = {
         "cola_train": fields(glue / "CoLA" / "train.tsv", (3,), skip=0),
         # The rows that the vectors are of are not among the 10,000 here.
         "mnli_train": [

@@ -1,0 +1,426 @@
+"""Preparing: counts, determinism, resuming, and what bad input does."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import lzma
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
+
+import pytest
+
+from bertd.data import feed
+from bertd.data import prepare as prepare_module
+from bertd.data.manifest import Filters, Manifest
+from bertd.data.parts import PartFacts, PartMaker, PartTask
+from bertd.data.prepare import Options, main, prepare
+from bertd.data.shards import DataSet
+from bertd.data.wordpiece import open_tokenizer
+from bertd.errors import CorpusError, ShardError, StorageError, VocabularyError
+from tests.data.conftest import made_up_text
+
+Prepare = Callable[..., Manifest]
+
+
+@pytest.fixture
+def options(vocab: Path) -> Options:
+    return Options(vocab=str(vocab), validation_share=0.1)
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of a few documents, so that a small corpus has many."""
+    monkeypatch.setattr(feed, "PART_BYTES", 4000)
+    monkeypatch.setattr(feed, "BLOCK_BYTES", 1000)
+
+
+def write_jsonl(path: Path, texts: list[str]) -> Path:
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    return path
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def decoded_documents(dataset: DataSet, split: str) -> list[str]:
+    tokenizer = open_tokenizer(str(dataset.tokenizer_dir))
+    arrays = dataset.split("train" if split == "train" else "validation")
+    bounds = zip(arrays.documents[:-1], arrays.documents[1:], strict=True)
+    return [tokenizer.decode(arrays.tokens[first : last - 1].tolist()) for first, last in bounds]
+
+
+def test_counts_equal_an_independent_count(tmp_path: Path, corpus: Path, options: Options, vocab: Path) -> None:
+    texts = [made_up_text(1000 + number, sentences=9) for number in range(80)]
+    lines = write_jsonl(tmp_path / "lines.jsonl", [*texts, "", texts[0]])
+    manifest = prepare([f"text:{corpus}", f"jsonl:{lines}"], out=tmp_path / "set", options=options, processes=1)
+
+    tokenizer = open_tokenizer(str(vocab))
+    documents = [path.read_text() for path in sorted(corpus.iterdir())] + texts
+    hashes = [int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little") for text in documents]
+    for name, wanted in {"validation": True, "train": False}.items():
+        mine = [text for text, number in zip(documents, hashes, strict=True) if (number < 0.1 * 2**64) == wanted]
+        counts = manifest.splits["validation" if wanted else "train"]
+        assert counts.documents == len(mine), name
+        assert counts.tokens == sum(len(tokenizer.encode(text, add_special_tokens=False)) for text in mine)
+        # Every made-up sentence ends in a full stop, and nothing else does.
+        assert counts.sentences == sum(text.count(".") for text in mine)
+    text_source, json_source = manifest.sources
+    assert (text_source.kind, text_source.files, text_source.read) == ("text", 60, 60)
+    assert text_source.bytes == sum(path.stat().st_size for path in corpus.iterdir())
+    assert json_source.read == 82 and json_source.kept.documents == 80
+    assert json_source.skipped == {"exact duplicate": 1, "no text": 1}
+
+
+def test_the_stream_holds_the_documents_in_order(tmp_path: Path, options: Options) -> None:
+    texts = [made_up_text(number, sentences=4) for number in range(20)]
+    lines = write_jsonl(tmp_path / "lines.jsonl", texts)
+    prepare([str(lines)], out=tmp_path / "set", options=options, processes=1)
+    dataset = DataSet.open(tmp_path / "set", verify=True)
+    train, validation = decoded_documents(dataset, "train"), decoded_documents(dataset, "validation")
+    normal = [text.lower().replace("\n", " ") for text in texts]
+    assert [text for text in normal if text in set(train)] == train
+    assert [text for text in normal if text in set(validation)] == validation
+    assert len(train) + len(validation) == 20 and validation
+
+
+def test_stock_transformers_loads_the_tokenizer_of_a_data_set(dataset: DataSet) -> None:
+    from transformers import AutoTokenizer
+
+    loaded = AutoTokenizer.from_pretrained(dataset.tokenizer_dir)
+    ours = open_tokenizer(str(dataset.tokenizer_dir))
+    sentence = "The bright river [MASK] under a stone."
+    assert loaded(sentence)["input_ids"] == ours.encode(sentence).ids
+    assert loaded.mask_token_id == dataset.manifest.tokenizer.mask
+
+
+def test_splits_are_disjoint_and_stay_where_they_are_when_sources_come_and_go(tmp_path: Path, options: Options) -> None:
+    groups = [[made_up_text(100 * group + number, sentences=3) for number in range(100)] for group in range(3)]
+    files = [write_jsonl(tmp_path / f"{number}.jsonl", group) for number, group in enumerate(groups)]
+
+    def splits(*chosen: Path, out: str) -> tuple[set[str], set[str]]:
+        prepare([str(file) for file in chosen], out=tmp_path / out, options=options, processes=1)
+        dataset = DataSet.open(tmp_path / out)
+        return set(decoded_documents(dataset, "train")), set(decoded_documents(dataset, "validation"))
+
+    train, validation = splits(files[0], files[1], out="two")
+    more_train, more_validation = splits(files[2], files[1], files[0], out="three")
+    assert not more_train & more_validation
+    assert train < more_train and validation < more_validation
+    assert 10 < len(more_validation) < 55
+
+
+def test_a_corpus_too_small_for_the_share_validates_on_one_document(tmp_path: Path, vocab: Path) -> None:
+    lines = write_jsonl(tmp_path / "lines.jsonl", [made_up_text(number, sentences=3) for number in range(5)])
+    options = Options(vocab=str(vocab), validation_share=1e-9)
+    manifest = prepare([str(lines)], out=tmp_path / "set", options=options, processes=1)
+    assert manifest.splits["validation"].documents == 1 and manifest.splits["train"].documents == 4
+
+
+def test_no_validation_is_made_where_none_is_asked_for(tmp_path: Path, corpus: Path, vocab: Path) -> None:
+    options = Options(vocab=str(vocab), validation_share=0.0)
+    manifest = prepare([str(corpus)], out=tmp_path / "set", options=options, processes=1)
+    assert manifest.splits["validation"].documents == 0 and manifest.splits["train"].documents == 60
+    assert DataSet.open(tmp_path / "set", verify=True).split("validation").tokens.tolist() == []
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_one_process_or_three_give_the_same_bytes(tmp_path: Path, corpus: Path, options: Options) -> None:
+    for processes in (1, 3):
+        prepare([str(corpus)], out=tmp_path / str(processes), options=options, processes=processes)
+    assert contents(tmp_path / "1") == contents(tmp_path / "3")
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("seed", range(4))
+def test_an_interrupted_prepare_goes_on_and_gives_the_same_bytes(
+    tmp_path: Path, corpus: Path, options: Options, dataset: DataSet, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    draw = random.Random(seed)
+    made: list[int] = []
+    make = PartMaker.make
+
+    def make_or_die(self: PartMaker, task: PartTask) -> PartFacts:
+        if draw.random() < 0.15:
+            raise KeyboardInterrupt
+        made.append(task.number)
+        return make(self, task)
+
+    monkeypatch.setattr(PartMaker, "make", make_or_die)
+    for _ in range(200):
+        try:
+            prepare([str(corpus)], out=tmp_path / "set", options=options, processes=1)
+            break
+        except KeyboardInterrupt:
+            assert not (tmp_path / "set").exists()
+    assert len(made) > 10 and sorted(made) == list(range(len(made)))
+    assert contents(tmp_path / "set") == contents(dataset.root)
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_parts_that_were_done_out_of_order_are_not_done_again(
+    tmp_path: Path, corpus: Path, options: Options, dataset: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare_module, "write_splits", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        prepare([str(corpus)], out=tmp_path / "set", options=options, processes=1)
+    monkeypatch.undo()
+    monkeypatch.setattr(feed, "PART_BYTES", 4000)
+    monkeypatch.setattr(feed, "BLOCK_BYTES", 1000)
+    parts = sorted((tmp_path / ".tmp-set" / "parts").iterdir())
+    for number in (2, 3, 7):
+        parts[number].unlink()
+    made: list[int] = []
+    make = PartMaker.make
+
+    def make_and_tell(self: PartMaker, task: PartTask) -> PartFacts:
+        made.append(task.number)
+        return make(self, task)
+
+    monkeypatch.setattr(PartMaker, "make", make_and_tell)
+    prepare([str(corpus)], out=tmp_path / "set", options=options, processes=1)
+    assert made == [2, 3, 7]
+    assert contents(tmp_path / "set") == contents(dataset.root)
+
+
+def test_another_plan_does_not_use_the_parts_of_an_interrupted_one(
+    tmp_path: Path, corpus: Path, options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare_module, "write_splits", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            prepare([str(corpus)], out=tmp_path / "set", options=options, processes=1)
+    other = options.model_copy(update={"filters": Filters(min_characters=500)})
+    manifest = prepare([str(corpus)], out=tmp_path / "set", options=other, processes=1)
+    expected = sum(len(path.read_text()) >= 500 for path in corpus.iterdir())
+    assert manifest.sources[0].kept.documents == expected
+    assert manifest.sources[0].skipped == {"shorter than the minimum": 60 - expected}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_killed_prepare_leaves_nothing_that_looks_whole_and_no_process(
+    tmp_path: Path, vocab: Path, processes: int
+) -> None:
+    big = tmp_path / "big.jsonl"
+    write_jsonl(big, [made_up_text(number, sentences=40) for number in range(300)] * 20)
+    command = [sys.executable, "-m", "bertd.data.prepare", str(big), "--vocab", str(vocab), "--dedup", "none"]
+    command += ["--out", str(tmp_path / "set"), "--processes", str(processes)]
+    parts = tmp_path / ".tmp-set" / "parts"
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while running.poll() is None and not (parts.is_dir() and any(parts.glob("part-*"))):
+        os.sched_yield()
+    running.kill()
+    assert running.stderr is not None
+    # The pipe ends when the last process that holds it is gone: workers die with their parent.
+    running.stderr.read()
+    assert running.wait() == -signal.SIGKILL
+    assert not (tmp_path / "set").exists()
+    with pytest.raises(ShardError, match="no data set"):
+        DataSet.open(tmp_path / "set")
+    done_before = {path.name: path.stat().st_mtime_ns for path in parts.glob("part-*")}
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done_before and "going on with what an earlier attempt has done" in again.stderr
+    DataSet.open(tmp_path / "set", verify=True)
+
+
+def test_a_data_set_that_exists_is_kept_unless_it_is_to_be_replaced(
+    tmp_path: Path, corpus: Path, options: Options
+) -> None:
+    prepare([str(corpus)], out=tmp_path / "set", options=options, processes=1)
+    before = contents(tmp_path / "set")
+    with pytest.raises(ShardError, match="set: exists; give another --out, or --replace"):
+        prepare([str(corpus)], out=tmp_path / "set", options=options, processes=1)
+    assert contents(tmp_path / "set") == before
+    one = write_jsonl(tmp_path / "one.jsonl", ["a river", "a stone"])
+    manifest = prepare([str(one)], out=tmp_path / "set", options=options, processes=1, replace=True)
+    assert DataSet.open(tmp_path / "set", verify=True).fingerprint == manifest.fingerprint
+    assert not (tmp_path / ".tmp-set").exists()
+
+
+def test_two_at_once_do_not_make_the_same_data_set(tmp_path: Path, corpus: Path, options: Options) -> None:
+    from bertd.data.workspace import open_workspace
+
+    with (
+        open_workspace(tmp_path / "set", replace=False),
+        pytest.raises(ShardError, match="another process is making it"),
+    ):
+        prepare([str(corpus)], out=tmp_path / "set", options=options, processes=1)
+
+
+def test_filters_leave_out_what_they_name_and_count_it(tmp_path: Path, vocab: Path) -> None:
+    lines = write_jsonl(
+        tmp_path / "lines.jsonl",
+        ["short", "река камень дом " * 5, *(made_up_text(number, sentences=3) for number in range(6)), "\ud800 half"],
+    )
+    filters = Filters(min_characters=6, min_ascii_share=0.5, max_documents=4)
+    options = Options(vocab=str(vocab), filters=filters)
+    (source,) = prepare([str(lines)], out=tmp_path / "set", options=options, processes=1).sources
+    assert source.read == 9 and source.kept.documents == 4
+    assert source.skipped == {
+        "beyond --max-documents": 2,
+        "not valid UTF-8": 1,
+        "shorter than the minimum": 1,
+        "too few ASCII letters": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("suffix", "compress"), [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)]
+)
+def test_compressed_sources_give_what_plain_ones_give(
+    tmp_path: Path, options: Options, suffix: str, compress: Callable[[bytes], bytes]
+) -> None:
+    plain = write_jsonl(tmp_path / "lines.jsonl", [made_up_text(number, sentences=5) for number in range(30)])
+    packed = tmp_path / f"lines.jsonl{suffix}"
+    packed.write_bytes(compress(plain.read_bytes()))
+    for path in (plain, packed):
+        prepare([str(path)], out=tmp_path / f"set{path.suffix}", options=options, processes=1)
+    of_plain, of_packed = contents(tmp_path / "set.jsonl"), contents(tmp_path / f"set{suffix}")
+    del of_plain["manifest.json"], of_packed["manifest.json"]
+    assert of_plain == of_packed
+    whole = packed.read_bytes()
+    packed.write_bytes(whole[: len(whole) * 2 // 3])
+    with pytest.raises(CorpusError, match=f"{packed}: the archive (ends too early|is damaged)"):
+        prepare([str(packed)], out=tmp_path / "cut", options=options, processes=1)
+    packed.write_bytes(b"no archive at all")
+    with pytest.raises(CorpusError, match=f"{packed}: .*(damaged|cannot read)"):
+        prepare([str(packed)], out=tmp_path / "none", options=options, processes=1)
+    assert not (tmp_path / "cut").exists() and not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_error_in_the_reading_leaves_no_worker_behind(tmp_path: Path, options: Options, processes: int) -> None:
+    packed = tmp_path / "lines.jsonl.gz"
+    content = write_jsonl(tmp_path / "lines.jsonl", [made_up_text(number, sentences=5) for number in range(30)])
+    packed.write_bytes(gzip.compress(content.read_bytes())[:-20])
+    with pytest.raises(CorpusError, match="ends too early"):
+        prepare([str(packed)], out=tmp_path / "set", options=options, processes=processes)
+
+
+def test_what_cannot_be_prepared_says_so_in_one_line(
+    tmp_path: Path, vocab: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "latin.txt").write_bytes("Übel".encode("latin-1"))
+    write_jsonl(tmp_path / "good.jsonl", ["a river"])
+    cases = {
+        "missing.txt": "missing.txt: no such file or folder; name a source KIND:PATH",
+        "nokind:missing.txt": "no such file or folder; name a source KIND:PATH, with KIND one of text",
+        "empty.txt": "hold no text that the filters let pass; name other sources or loosen them (left out: 1 no text)",
+        "latin.txt": "(left out: 1 not valid UTF-8)",
+        "folder": "folder: holds no file; name another source",
+        "*.parquet.none": "holds no file",
+    }
+    for source, message in cases.items():
+        kind, colon, path = source.rpartition(":")
+        named = f"{kind}{colon}{tmp_path / path}"
+        status = main([named, "--vocab", str(vocab), "--out", str(tmp_path / "set"), "--processes", "1"])
+        captured = capsys.readouterr()
+        assert status == CorpusError.exit_code and captured.out == ""
+        assert message in captured.err and captured.err.startswith("error: ") and captured.err.count("\n") == 1
+        assert not (tmp_path / "set").exists()
+    good = str(tmp_path / "good.jsonl")
+    assert main([good, good, "--vocab", str(vocab), "--out", str(tmp_path / "set")]) == CorpusError.exit_code
+    assert "good.jsonl: given twice" in capsys.readouterr().err
+    wrong_field = [good, "--text-field", "body", "--vocab", str(vocab), "--out", str(tmp_path / "set")]
+    assert main([*wrong_field, "--processes", "1"]) == CorpusError.exit_code
+    assert "1 lacks the text field" in capsys.readouterr().err
+    assert (
+        main([good, "--vocab", str(tmp_path / "folder"), "--out", str(tmp_path / "set")]) == VocabularyError.exit_code
+    )
+    assert "neither tokenizer.json nor vocab.txt" in capsys.readouterr().err
+
+
+def test_the_command_prints_its_manifest_as_json(
+    tmp_path: Path, vocab: Path, corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "set"
+    assert main([str(corpus), "--vocab", str(vocab), "--out", str(out), "--processes", "1", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["path"] == str(out)
+    assert printed["fingerprint"] == DataSet.open(out).fingerprint
+    assert printed["splits"]["train"]["documents"] + printed["splits"]["validation"]["documents"] == 60
+
+
+def test_a_bare_name_lies_where_data_sets_are_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BERTD_DATA", str(tmp_path))
+    assert prepare_module.resolve_out("wiki") == tmp_path / "wiki"
+    assert prepare_module.resolve_out("/a/wiki") == Path("/a/wiki")
+    assert prepare_module.resolve_out("./wiki") == Path.cwd() / "wiki"
+
+
+def test_a_disk_without_room_is_one_clear_error(tmp_path: Path, corpus: Path, vocab: Path) -> None:
+    # A limit on the size of files stands for a full disk: the write fails in the same way.
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000));"
+        "from bertd.data.parts import PartFacts, PartMaker, PartTask
+from bertd.data.prepare import main; sys.exit(main(sys.argv[1:]))"
+    )
+    arguments = [str(corpus), "--vocab", str(vocab), "--out", str(tmp_path / "set"), "--processes", "1"]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == StorageError.exit_code
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and "File too large" in done.stderr
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_folder_that_may_not_be_written_is_one_clear_error(tmp_path: Path, corpus: Path, options: Options) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="file"):
+        prepare([str(corpus)], out=tmp_path / "file" / "set", options=options, processes=1)
+
+
+def test_preparing_loads_no_torch(corpus: Path, vocab: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from bertd.data.parts import PartFacts, PartMaker, PartTask
+from bertd.data.prepare import main; status = main(sys.argv[1:]);"
+        "sys.exit(status or ('torch' in sys.modules) or ('transformers' in sys.modules) or ('datasets' in sys.modules))"
+    )
+    arguments = [str(corpus), "--vocab", str(vocab), "--out", str(tmp_path / "set"), "--processes", "1"]
+    subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True)
+
+
+@pytest.mark.realdata
+def test_real_counts_equal_an_independent_count(real_data: Path, tmp_path: Path) -> None:
+    vocab = real_data / "vocab" / "bert-base-uncased-tokenizer.json"
+    wiki = sorted((real_data / "wikiextractor" / "AA").iterdir())[:2]
+    books = tmp_path / "books.jsonl"
+    lines = (real_data / "books.jsonl").read_text().splitlines(keepends=True)[:50]
+    books.write_text("".join(lines))
+    sources = [*(f"wikiextractor:{path}" for path in wiki), f"jsonl:{books}"]
+    options = Options(vocab=str(vocab), validation_share=0.02, filters=Filters(dedup="none"))
+    manifest = prepare(sources, out=tmp_path / "set", options=options, processes=2)
+
+    tokenizer = open_tokenizer(str(vocab))
+    for path, source in zip(wiki, manifest.sources, strict=False):
+        elements = path.read_text().split("</doc>\n")[:-1]
+        bodies = [element.split("\n", 3)[3].strip() for element in elements]
+        assert source.read == len(elements)
+        assert source.kept.documents == sum(bool(body) for body in bodies)
+        assert source.skipped == {"redirect": sum(not body for body in bodies)}
+    texts = [json.loads(line)["text"] for line in lines]
+    num_tokens = sum(len(tokenizer.encode(text, add_special_tokens=False)) for text in texts)
+    assert (manifest.sources[2].kept.documents, manifest.sources[2].kept.tokens) == (50, num_tokens)
+    assert sum(counts.documents for counts in manifest.splits.values()) == sum(
+        source.kept.documents for source in manifest.sources
+    )
+
+
+@pytest.mark.realdata
+@pytest.mark.slow
+def test_the_whole_of_the_extracted_wikipedia_has_its_36183_articles(real_data: Path, tmp_path: Path) -> None:
+    options = Options(vocab=str(real_data / "vocab" / "bert-base-uncased-vocab.txt"), filters=Filters(dedup="none"))
+    source = f"wikiextractor:{real_data / 'wikiextractor'}"
+    (counts,) = prepare([source], out=tmp_path / "set", options=options, processes=2).sources
+    assert (counts.files, counts.read, counts.kept.documents) == (64, 96_339, 36_183)
+    assert counts.skipped == {"redirect": 96_339 - 36_183}
