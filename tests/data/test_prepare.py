@@ -364,8 +364,7 @@ def test_a_disk_without_room_is_one_clear_error(tmp_path: Path, corpus: Path, vo
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000));"
-        "from bertd.data.parts import PartFacts, PartMaker, PartTask
-from bertd.data.prepare import main; sys.exit(main(sys.argv[1:]))"
+        "from bertd.data.prepare import main; sys.exit(main(sys.argv[1:]))"
     )
     arguments = [str(corpus), "--vocab", str(vocab), "--out", str(tmp_path / "set"), "--processes", "1"]
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
@@ -382,8 +381,7 @@ def test_a_folder_that_may_not_be_written_is_one_clear_error(tmp_path: Path, cor
 
 def test_preparing_loads_no_torch(corpus: Path, vocab: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from bertd.data.parts import PartFacts, PartMaker, PartTask
-from bertd.data.prepare import main; status = main(sys.argv[1:]);"
+        "import sys; from bertd.data.prepare import main; status = main(sys.argv[1:]);"
         "sys.exit(status or ('torch' in sys.modules) or ('transformers' in sys.modules) or ('datasets' in sys.modules))"
     )
     arguments = [str(corpus), "--vocab", str(vocab), "--out", str(tmp_path / "set"), "--processes", "1"]
