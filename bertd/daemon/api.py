@@ -17,6 +17,7 @@ from fastapi import APIRouter, Body, FastAPI, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field
 from starlette.exceptions import HTTPException
+from starlette.responses import StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import bertd
@@ -168,7 +169,7 @@ async def get_scores(request: Request, run: str | None = None) -> Response:
     return _json_list(parts.views.scores(run_id=run_id))
 
 
-@router.get("/events", response_class=EventResponse, responses={200: {"content": {"text/event-stream": {}}}})
+@router.get("/events", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}})
 async def get_events(
     request: Request,
     since: Annotated[int | None, Query(ge=0)] = None,

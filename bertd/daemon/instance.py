@@ -31,7 +31,7 @@ class InstanceLock:
             os.close(self._fd)
             raise DaemonBusyError(
                 f"{path.parent}: another daemon has this state folder: {holder}; "
-                "use that one, end it (bertd shutdown), or choose another folder with --state"
+                "use that one, end it (bertd shutdown), or choose another folder with --state-dir"
             ) from error
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
         os.ftruncate(self._fd, 0)
