@@ -462,7 +462,7 @@ class EventView(Record):
 
 
 class SeriesView(Record):
-    """Curves of one run, thinned by the daemon to about `points` columns, the smallest and largest value of each kept."""
+    """Curves of one run, thinned to about `points` columns, the smallest and largest value of each kept."""
 
     run_id: str
     x: Literal["progress", "step", "charged_s"]

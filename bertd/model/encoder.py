@@ -46,6 +46,7 @@ class EncoderConfig:
     """In the linear layers; norms and the decoder always have one."""
     dropout: float
     attention_dropout: float
+    depth_scaled_init: bool = False
 
     @property
     def padded_vocab_size(self) -> int:
@@ -289,6 +290,12 @@ class MaskedLanguageModel(nn.Module):
                 nn.init.normal_(module.weight, std=0.02, generator=generator)
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
+        if self.config.depth_scaled_init:
+            # What each layer adds to the residual, so that the sum does not grow with depth.
+            for module in self.modules():
+                if isinstance(module, Layer):
+                    module.attention.out.weight /= (2 * self.config.layers) ** 0.5
+                    module.feed_forward.down.weight /= (2 * self.config.layers) ** 0.5
         self.head.bias[self.config.vocab_size :] = _NEVER
 
     def logits(self, ids_BS: Tensor, *, keep_BS: Tensor | None = None) -> Tensor:

@@ -139,6 +139,8 @@ class ModelSection(Section):
     """A table, or angles between queries and keys. Source of rotary: Su et al. 2021."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     attention_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    depth_scaled_init: bool = False
+    """Divide the initial weights that add to the residual by sqrt(2 layers). Source: Radford et al. 2019; off in BERT."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -177,10 +179,24 @@ class OptimizerSection(Section):
 
 
 class ScheduleSection(Section):
-    curve: Literal["linear", "cosine", "constant"] = "linear"
-    """Shape after warm-up; linear and cosine end at exactly 0. Source: Izsak et al. 2021, section 3: linear."""
+    curve: Literal["linear", "cosine", "exponential", "trapezoid", "constant"] = "linear"
+    """Shape after warm-up. Source: Izsak et al. 2021, section 3: linear."""
+    end: Share = 0.0
+    """Share of the peak rate at the very end of the budget; constant has none, exponential needs more than 0."""
+    decay: Annotated[float, Field(gt=0.0, le=1.0)] = 0.2
+    """trapezoid: share of the budget, at its end, over which the rate falls. Source: Hagele et al. 2024."""
     warmup: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.06
     """Share of the budget over which the rate rises from 0. Source: Izsak et al. 2021, table 3."""
+
+    @model_validator(mode="after")
+    def _curve_has_its_parts(self) -> Self:
+        if self.curve == "exponential" and self.end == 0.0:
+            raise ValueError('curve = "exponential" never reaches end = 0; set end, such as 0.01, or use "linear"')
+        if self.curve == "trapezoid" and self.warmup + self.decay > 1.0:
+            raise ValueError(
+                f"warmup = {self.warmup:g} and decay = {self.decay:g} exceed the budget; make them sum to 1"
+            )
+        return self
 
 
 class BatchSection(Section):

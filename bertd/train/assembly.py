@@ -162,6 +162,7 @@ def encoder_config(opened: OpenedRun) -> EncoderConfig:
         activation=section.activation,
         positions=section.positions,
         bias=section.bias,
+        depth_scaled_init=section.depth_scaled_init,
         dropout=section.dropout,
         attention_dropout=section.attention_dropout,
     )

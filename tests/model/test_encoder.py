@@ -77,6 +77,19 @@ def test_the_seed_alone_decides_the_initial_weights() -> None:
     assert not torch.equal(layers[0], layers[1])
 
 
+def test_depth_scaling_shrinks_what_layers_add_and_nothing_else() -> None:
+    plain = MaskedLanguageModel(TINY, seed=9).state_dict()
+    scaled = MaskedLanguageModel(replace(TINY, depth_scaled_init=True), seed=9).state_dict()
+
+    changed = {name for name in plain if not torch.equal(plain[name], scaled[name])}
+
+    parts = ("attention.out.weight", "feed_forward.down.weight")
+    assert changed == {f"encoder.layers.{index}.{part}" for index in range(2) for part in parts}
+    assert torch.allclose(
+        scaled["encoder.layers.0.attention.out.weight"] * 2, plain["encoder.layers.0.attention.out.weight"]
+    )
+
+
 def test_the_flop_formula_gives_the_published_figure_for_bert_large() -> None:
     large = replace(TINY, vocab_size=30522, layers=24, width=1024, heads=16, ffn=4096)
 

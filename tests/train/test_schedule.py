@@ -8,12 +8,42 @@ from bertd.run.recipe import ScheduleSection
 from bertd.train.schedule import rate_factor
 
 
-@pytest.mark.parametrize("curve", ["linear", "cosine"])
+@pytest.mark.parametrize("curve", ["linear", "cosine", "trapezoid"])
 def test_the_rate_is_exactly_zero_at_the_end(curve: str) -> None:
     assert rate_factor(ScheduleSection.model_validate({"curve": curve}), progress=1.0) == 0.0
 
 
-@pytest.mark.parametrize("curve", ["linear", "cosine", "constant"])
+@pytest.mark.parametrize("curve", ["linear", "cosine", "trapezoid", "exponential"])
+def test_a_stated_end_is_met_exactly_and_from_above(curve: str) -> None:
+    schedule = ScheduleSection.model_validate({"curve": curve, "end": 0.125})
+
+    factors = [rate_factor(schedule, progress=progress / 100) for progress in range(6, 101)]
+
+    assert factors[-1] == 0.125
+    assert factors == sorted(factors, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"curve": "exponential"}, "never reaches end = 0"),
+        ({"curve": "trapezoid", "warmup": 0.5, "decay": 0.6}, "exceed the budget"),
+    ],
+)
+def test_a_curve_that_cannot_be_drawn_is_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ScheduleSection.model_validate(options)
+
+
+def test_the_trapezoid_holds_its_peak_until_it_falls() -> None:
+    schedule = ScheduleSection(curve="trapezoid", warmup=0.1, decay=0.25)
+
+    factors = [rate_factor(schedule, progress=progress) for progress in (0.1, 0.5, 0.75, 0.875)]
+
+    assert factors == pytest.approx([1.0, 1.0, 1.0, 0.5])
+
+
+@pytest.mark.parametrize("curve", ["linear", "cosine", "trapezoid", "constant"])
 def test_the_rate_is_continuous_where_warm_up_ends(curve: str) -> None:
     schedule = ScheduleSection.model_validate({"curve": curve, "warmup": 0.25})
 
