@@ -20,7 +20,6 @@ import pytest
 
 from bertd.client import Client
 from bertd.daemon.api import MAX_BODY_BYTES
-from bertd.daemon.connections import BODY_S, HEADER_S
 from bertd.errors import ClientError
 from bertd.records import API_VERSION, EventView, JobState, RunView, SeriesView, StatusView
 from bertd.socket_http import SocketConnection
@@ -144,35 +143,6 @@ def test_noise_is_answered_with_400_and_closed(box: DaemonBox, noise: bytes) -> 
         while connection.recv(4096):
             pass
     assert box.answers()
-
-
-def test_a_client_that_sends_its_headers_by_drops_is_cut_off(box: DaemonBox) -> None:
-    closed_at = silence_of(box, first=b"GET /v1/version HTTP/1.1\r\n", drop=b"X")
-    assert HEADER_S - 1 < closed_at < HEADER_S + 5
-
-
-def test_a_client_that_sends_its_body_by_drops_is_cut_off(box: DaemonBox) -> None:
-    head = b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n"
-    closed_at = silence_of(box, first=head, drop=b"x")
-    assert BODY_S - 1 < closed_at < BODY_S + 5
-
-
-def silence_of(box: DaemonBox, *, first: bytes, drop: bytes) -> float:
-    """Seconds until the daemon closes on a client that dribbles."""
-    begun = time.monotonic()
-    with raw(box) as connection:
-        connection.sendall(first)
-        connection.settimeout(0.5)
-        while time.monotonic() - begun < PATIENCE_S:
-            try:
-                connection.sendall(drop)
-                if not connection.recv(4096):
-                    break
-            except TimeoutError:
-                continue
-            except (BrokenPipeError, ConnectionResetError):
-                break
-    return time.monotonic() - begun
 
 
 def test_two_hundred_dribblers_do_not_keep_others_waiting(box: DaemonBox) -> None:
