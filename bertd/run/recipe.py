@@ -140,7 +140,7 @@ class ModelSection(Section):
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     attention_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     depth_scaled_init: bool = False
-    """Divide the initial weights that add to the residual by sqrt(2 layers). Source: Radford et al. 2019; off in BERT."""
+    """Divide initial weights that add to the residual by sqrt(2 layers). Source: Radford et al. 2019; off in BERT."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
