@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 _PARTS = 8
 """Into about so many round parts a scale is divided before its ends are rounded to one."""
+_NOTHING = 1e-12
+"""Below this all values are one and the same zero."""
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
@@ -60,8 +62,9 @@ def linear_scale(values: list[float], *, from_zero: bool = False) -> Scale:
     low, high = min(finite), max(finite)
     if from_zero and low >= 0:
         low = 0.0
-    if high == low:
-        high = low + (abs(low) or 1.0) * 0.1
+    size = max(abs(low), abs(high))
+    if high - low <= 1e-6 * size or size < _NOTHING:
+        high = low + (0.1 * size if size >= _NOTHING else 1.0)
     step = round_step((high - low) / _PARTS)
     return Scale(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step)
 

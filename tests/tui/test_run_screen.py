@@ -92,6 +92,8 @@ async def test_a_paused_run_says_so_with_sign_and_word_and_offers_to_resume() ->
     assert "‖ paused" in lines[0]
     assert "paused by you; resume with p" in lines[2]
     assert "p resume" in lines[-1]
+    assert "training keeps running" not in lines[-1]
+    assert next(one for one in lines if "sequences/s" in one).split()[1] == "–"
 
 
 async def test_a_run_that_is_over_tells_how_and_where_its_export_is() -> None:

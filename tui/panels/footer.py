@@ -18,7 +18,8 @@ def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
     acting = [("p", pause), ("c", "checkpoint"), ("f", "finetune"), ("S", "stop")]
     keys = ([] if look.is_readonly else acting) + [("?", "help"), ("q", "quit")]
     left = next((text for gap in (3, 2) if (text := _keys(keys, gap)).width <= width), _keys(keys, 1))
-    promise = "read-only" if look.is_readonly else "training keeps running"
+    is_training = run is not None and run.state is JobState.RUNNING
+    promise = "read-only" if look.is_readonly else "training keeps running" if is_training else ""
     return [ends(left, line((promise, Role.FAINT)), width=width)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from bertd.records import RunView
+from bertd.records import JobState, RunView, StepRecord
 from bertd.run.durations import format_duration
 from tui.lines import Line, Role, Span, cell, heading, line
 from tui.look import Look
@@ -17,6 +17,12 @@ _COLUMN = 25
 _LABEL = 14
 _TWO_COLUMNS = 44
 """Cells from which on two columns are squeezed in."""
+
+
+MUCH_WAIT = 0.05
+"""Share of the time spent waiting for data from which on it stands out; a sound run has a tenth of it."""
+_MOVING = (JobState.RUNNING, JobState.PAUSING, JobState.STOPPING)
+"""States in which a speed is the present one."""
 
 
 @dataclass(frozen=True)
@@ -57,25 +63,38 @@ def _cells(figure: Figure, room: int) -> tuple[Span, ...]:
 def figures(run: RunView, now: float, look: Look) -> list[Figure]:
     """All figures, the most asked for first."""
     step, dash = run.step, look.glyphs.dash
+    return [
+        *_motion(step if run.state in _MOVING else None, dash),
+        *_optimizer(step, dash),
+        _checkpoint(run, now),
+        *_extras(run),
+    ]
+
+
+def _optimizer(step: StepRecord | None, dash: str) -> list[Figure]:
+    """Where it stands; true of a paused run too."""
     if step is None:
-        speed = [Figure(label, dash, Role.MUTED) for label in ("sequences/s", "tokens/s", "learning rate", "grad norm")]
-        speed.append(Figure("data wait", dash, Role.MUTED))
-    else:
-        speed = [
-            Figure("sequences/s", short_count(step.sequences_per_s)),
-            Figure("tokens/s", short_count(step.tokens_per_s)),
-            Figure("learning rate", rate(step.lr)),
-            Figure("grad norm", significant(step.grad_norm), _norm_role(step.grad_norm)),
-            Figure("data wait", percent(step.data_wait), Role.WAITING if step.data_wait > 0.05 else Role.STRONG),
-        ]
-    return [*speed, _checkpoint(run, now, look), *_extras(run)]
+        return [Figure(label, dash, Role.MUTED) for label in ("learning rate", "grad norm")]
+    norm = Role.STRONG if math.isfinite(step.grad_norm) else Role.BAD
+    return [
+        Figure("learning rate", rate(step.lr)),
+        Figure("grad norm", significant(step.grad_norm), norm),
+    ]
 
 
-def _norm_role(norm: float) -> Role:
-    return Role.STRONG if math.isfinite(norm) else Role.BAD
+def _motion(step: StepRecord | None, dash: str) -> list[Figure]:
+    """Speeds, while it moves."""
+    if step is None:
+        return [Figure(label, dash, Role.MUTED) for label in ("sequences/s", "tokens/s", "data wait")]
+    waits = Role.BAD if step.data_wait > MUCH_WAIT else Role.STRONG
+    return [
+        Figure("sequences/s", short_count(step.sequences_per_s)),
+        Figure("tokens/s", short_count(step.tokens_per_s)),
+        Figure("data wait", percent(step.data_wait), waits),
+    ]
 
 
-def _checkpoint(run: RunView, now: float, look: Look) -> Figure:
+def _checkpoint(run: RunView, now: float) -> Figure:
     saved = run.checkpoint
     if saved is None:
         return Figure("checkpoint", "none yet", Role.MUTED)

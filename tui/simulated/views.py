@@ -126,7 +126,7 @@ def _start(box: Box) -> StartRecord:
 
 
 def _step(box: Box) -> StepRecord:
-    speed = curves.sequences_per_s(box.progress) if box.state is JobState.RUNNING else 0.0
+    speed = curves.sequences_per_s(box.progress) if not box.is_over else 0.0
     return StepRecord(
         t=box.now,
         step=box.step,

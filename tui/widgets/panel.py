@@ -30,7 +30,7 @@ class Panel(Canvas):
 
     def _redraw(self) -> None:
         width, height = self.size
-        if self._newest is None or width < 1 or height < 1:
+        if self._newest is None or not self.display or width < 1 or height < 1:
             return
         snapshot, look = self._newest
         lines: list[Line] = self._draw(snapshot, look, width, height)
