@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from bertd.glue.batches import Batch, EncodedExample, encode, pad, training_batc
 from bertd.glue.classifier import Classifier
 from bertd.glue.examples import Split
 from bertd.glue.metrics import METRICS, Values, majority_guess
+from bertd.glue.progress import Update
 from bertd.glue.tasks import Task
 from bertd.records import FinetuneSpec
 from bertd.run.recipe import ScheduleSection
@@ -31,21 +31,6 @@ _EPS = 1e-8
 _CLIP = 1.0
 """Largest global gradient norm. Source: the 24hBERT finetuning example."""
 _EVALUATION_BATCH = 64
-
-
-@dataclass(frozen=True)
-class Update:
-    """What one optimizer update did."""
-
-    step: int
-    """From 1."""
-    num_steps: int
-    num_examples: int
-    num_positions: int
-    """Tokens fed, padding included."""
-    loss: float
-    lr: float
-    grad_norm: float
 
 
 def train(

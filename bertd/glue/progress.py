@@ -1,0 +1,86 @@
+"""How far a finetuning is: its updates as journal records, at most one a second."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from bertd.errors import BertdError
+from bertd.records import AlertRecord, StepRecord
+from bertd.run.journal import JournalWriter
+
+_RECORD_EVERY_S = 1.0
+
+
+@dataclass(frozen=True)
+class Update:
+    """What one optimizer update did."""
+
+    step: int
+    """From 1."""
+    num_steps: int
+    num_examples: int
+    num_positions: int
+    """Tokens fed, padding included."""
+    loss: float
+    lr: float
+    grad_norm: float
+
+
+class ProgressJournal:
+    """Journals updates, at most one a second, and keeps count."""
+
+    def __init__(self, journal: JournalWriter, *, began_s: float) -> None:
+        self._journal = journal
+        self._began_s = began_s
+        self._last_s = time.monotonic()
+        self._losses: list[float] = []
+        self._examples = 0
+        self._positions = 0
+        self.step = 0
+        self.examples = 0
+        """Read so far, over all epochs."""
+
+    def elapsed_s(self) -> float:
+        """Since the job began."""
+        return time.monotonic() - self._began_s
+
+    def note(self, update: Update) -> None:
+        """Count one update; write a record where a second has passed, and for the last one."""
+        self.step = update.step
+        self.examples += update.num_examples
+        self._examples += update.num_examples
+        self._positions += update.num_positions
+        self._losses.append(update.loss)
+        now = time.monotonic()
+        if now - self._last_s < _RECORD_EVERY_S and update.step < update.num_steps:
+            return
+        seconds = max(now - self._last_s, 1e-9)
+        self._journal.append(
+            StepRecord(
+                t=time.time(),
+                step=update.step,
+                sequences=self.examples,
+                charged_s=self.elapsed_s(),
+                progress=update.step / update.num_steps,
+                loss=sum(self._losses) / len(self._losses),
+                lr=update.lr,
+                grad_norm=update.grad_norm,
+                sequences_per_s=self._examples / seconds,
+                tokens_per_s=self._positions / seconds,
+            )
+        )
+        self._last_s, self._losses, self._examples, self._positions = now, [], 0, 0
+
+    def warn(self, code: str, message: str) -> None:
+        """Tell a person something that does not end the job."""
+        print(message, flush=True)
+        self._alert("warning", code, message)
+
+    def fail(self, error: BertdError) -> None:
+        """Write down why the job ends here."""
+        self._alert("error", type(error).__name__, str(error))
+
+    def _alert(self, level: Literal["warning", "error"], code: str, message: str) -> None:
+        self._journal.append(AlertRecord(t=time.time(), step=self.step, level=level, code=code, message=message))
