@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from bertd.errors import CorpusError
+
+_ZSTD_PIECE_BYTES = 1 << 14
+"""Compressed bytes unpacked at once, since what becomes of them has no bound of its own."""
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 
@@ -71,4 +75,42 @@ def _zstd(raw: BinaryIO, *, path: Path) -> BinaryIO:
         import zstandard
     except ImportError as error:
         raise CorpusError(f"{path}: .zst needs the package zstandard; pip install 'bertd[corpora]'") from error
-    return cast(BinaryIO, zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True))
+    return io.BufferedReader(_ZstdStream(raw, library=zstandard), buffer_size=1 << 17)
+
+
+class _ZstdStream(io.RawIOBase):
+    """Frames one after the other; unlike zstandard's own reader, it tells an end in the middle of one."""
+
+    def __init__(self, raw: BinaryIO, *, library: Any) -> None:
+        self._raw = raw
+        self._library = library
+        self._frame = library.ZstdDecompressor().decompressobj()
+        self._is_between = True
+        self._compressed = b""
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            self._compressed = self._compressed or self._raw.read(_ZSTD_PIECE_BYTES)
+            if not self._compressed:
+                if not self._is_between:
+                    raise EOFError
+                return 0
+            self._step()
+        size = min(len(buffer), len(self._ready))
+        buffer[:size] = self._ready[:size]
+        self._ready = self._ready[size:]
+        return size
+
+    def _step(self) -> None:
+        try:
+            self._ready = self._frame.decompress(self._compressed)
+        except self._library.ZstdError as error:
+            raise zlib.error(str(error)) from error
+        self._is_between = self._frame.eof
+        self._compressed = self._frame.unused_data if self._frame.eof else b""
+        if self._frame.eof:
+            self._frame = self._library.ZstdDecompressor().decompressobj()

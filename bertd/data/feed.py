@@ -18,11 +18,10 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from bertd.data.archives import open_source
 from bertd.data.manifest import Filters
 from bertd.data.parts import PartFacts, PartFile, PartMaker, PartTask, SourceBlock, part_path
 from bertd.data.readers.document import Reader
-from bertd.data.sources import Source
+from bertd.data.sources import Source, open_unit
 from bertd.errors import CorpusError
 
 PART_BYTES = 1 << 22
@@ -56,10 +55,10 @@ class Feed:
     """Cuts the sources into the tasks that are still to do."""
 
     def __init__(self, sources: list[Source], *, folder: Path, readers: dict[int, Reader]) -> None:
-        self._files = [(number, path) for number, source in enumerate(sources) for path in source.files]
+        self._files = [(number, path) for number, source in enumerate(sources) for path in source.units]
         self._folder = folder
         self._readers = readers
-        self._sizes = [path.stat().st_size for _, path in self._files]
+        self._sizes = [0 if path is None else path.stat().st_size for _, path in self._files]
         self.num_parts = 0
         """Parts so far, done before or not."""
         self.bytes_read = 0
@@ -97,7 +96,7 @@ class Feed:
         for file in range(first_file, len(self._files)):
             source, path = self._files[file]
             before = sum(self._sizes[:file])
-            with open_source(path) as stream:
+            with open_unit(path) as stream:
                 cut = self._readers[source].blocks(stream.content, block_bytes=BLOCK_BYTES)
                 for number, block in enumerate(cut):
                     self.bytes_read = before + stream.raw.tell()

@@ -33,7 +33,7 @@ from bertd.data.manifest import (
 from bertd.data.parts import PartFacts
 from bertd.data.progress import reading_progress
 from bertd.data.shards import TOKENIZER, file_sha256, tokenizer_fingerprint
-from bertd.data.sources import Source, SourceKind, find_sources, reader_of
+from bertd.data.sources import ReadingOptions, Source, SourceKind, find_sources, reader_of
 from bertd.data.wordpiece import casing_of, open_tokenizer, tokenizer_files, vocabulary_of
 from bertd.data.workspace import Workspace, open_workspace
 from bertd.errors import BertdError, CorpusError
@@ -47,7 +47,7 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     vocab: str
-    text_field: str = "text"
+    reading: ReadingOptions = ReadingOptions()
     language: str = "en"
     validation_share: float = 0.005
     filters: Filters = Filters()
@@ -87,7 +87,7 @@ def prepare(names: list[str], *, out: Path, options: Options, processes: int, re
     with open_workspace(out, replace=replace) as workspace:
         if workspace.begin(_plan(sources, options=options, tokenizer=tokenizer)):
             print(f"{out}: going on with what an earlier attempt has done", file=sys.stderr)
-        readers = {i: reader_of(source.kind, text_field=options.text_field) for i, source in enumerate(sources)}
+        readers = {i: reader_of(source, options.reading) for i, source in enumerate(sources)}
         feed = Feed(sources, folder=workspace.parts, readers=readers)
         setup = WorkerSetup(
             folder=workspace.parts,
@@ -147,7 +147,7 @@ def _source_counts(number: int, source: Source, *, tally: _Tally, decisions: Dec
         kind=source.kind,
         path=source.path,
         files=len(source.files),
-        bytes=sum(file.stat().st_size for file in source.files),
+        bytes=source.num_bytes,
         read=tally.read[number],
         skipped=dict(sorted(tally.skipped.get(number, Counter()).items())),
         kept=decisions.kept.get(number, SplitCounts()),
@@ -246,6 +246,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--validation", type=_share, default=0.005, metavar="SHARE", help="of documents (0.005)")
     parser.add_argument("--text-field", default="text", metavar="NAME", help="of JSON lines and tables (text)")
     parser.add_argument("--language", default="en", help="whose rules find the sentences, ISO 639-1 (en)")
+    parser.add_argument("--keep-disambiguation", action="store_true", help="of dumps: keep pages of mere links")
     parser.add_argument("--min-characters", type=_positive, default=1, metavar="N", help="shorter documents go (1)")
     parser.add_argument("--min-ascii", type=_share, default=0.0, metavar="SHARE", help="of ASCII among letters (0)")
     parser.add_argument("--dedup", choices=("none", "exact"), default="exact", help="documents that repeat go (exact)")
@@ -266,7 +267,7 @@ def main(argv: list[str] | None = None) -> int:
     out = resolve_out(asked.out)
     options = Options(
         vocab=asked.vocab,
-        text_field=asked.text_field,
+        reading=ReadingOptions(text_field=asked.text_field, keep_disambiguation=asked.keep_disambiguation),
         language=asked.language,
         validation_share=asked.validation,
         filters=Filters(

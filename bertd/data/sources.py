@@ -7,15 +7,19 @@ The kind may be left out where a file tells it: by its name (.jsonl, .parquet, .
 from __future__ import annotations
 
 import glob
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
+from io import BytesIO
 from pathlib import Path
 
-from bertd.data.archives import open_source, plain_name
+from bertd.data.archives import SourceStream, open_source, plain_name
 from bertd.data.readers.document import Reader
 from bertd.data.readers.jsonl import JsonLines
+from bertd.data.readers.tables import HubTable, Parquet
 from bertd.data.readers.text import TextBlocks, TextFiles
 from bertd.data.readers.wikiextractor import WikiExtractor
+from bertd.data.readers.wikixml import WikiXml
 from bertd.errors import CorpusError
 
 
@@ -26,6 +30,9 @@ class SourceKind(StrEnum):
     TEXT_BLOCKS = "text-blocks"
     JSONL = "jsonl"
     WIKIEXTRACTOR = "wikiextractor"
+    WIKI_XML = "wiki-xml"
+    PARQUET = "parquet"
+    HF = "hf"
 
 
 @dataclass(frozen=True)
@@ -36,20 +43,49 @@ class Source:
     path: str
     """As it was named."""
     files: tuple[Path, ...]
-    """In the order of their paths."""
+    """In the order of their paths; none for a data set of the hub."""
+
+    @property
+    def units(self) -> tuple[Path | None, ...]:
+        """What is opened one after the other: the files, or the one stream that has none."""
+        return self.files or (None,)
+
+    @property
+    def num_bytes(self) -> int:
+        """Of the files as they lie on the disk."""
+        return sum(file.stat().st_size for file in self.files)
 
 
-def reader_of(kind: SourceKind, *, text_field: str) -> Reader:
-    """What reads files of this kind."""
-    match kind:
+@dataclass(frozen=True)
+class ReadingOptions:
+    """What readers may be told."""
+
+    text_field: str = "text"
+    keep_disambiguation: bool = False
+
+
+def open_unit(unit: Path | None) -> AbstractContextManager[SourceStream]:
+    """Open one of a source's units."""
+    return nullcontext(SourceStream(raw=BytesIO(), content=BytesIO())) if unit is None else open_source(unit)
+
+
+def reader_of(source: Source, options: ReadingOptions) -> Reader:
+    """What reads the files of a source."""
+    match source.kind:
         case SourceKind.TEXT:
             return TextFiles()
         case SourceKind.TEXT_BLOCKS:
             return TextBlocks()
         case SourceKind.JSONL:
-            return JsonLines(text_field=text_field)
+            return JsonLines(text_field=options.text_field)
         case SourceKind.WIKIEXTRACTOR:
             return WikiExtractor()
+        case SourceKind.WIKI_XML:
+            return WikiXml(keep_disambiguation=options.keep_disambiguation)
+        case SourceKind.PARQUET:
+            return Parquet(text_field=options.text_field)
+        case SourceKind.HF:
+            return HubTable(source.path, text_field=options.text_field)
 
 
 def find_sources(names: list[str]) -> list[Source]:
@@ -70,6 +106,8 @@ def find_sources(names: list[str]) -> list[Source]:
 
 def _find(name: str) -> list[Source]:
     kind, path = _part(name)
+    if kind is SourceKind.HF:
+        return [Source(kind=kind, path=path, files=())]
     files = _files(path)
     if kind is not None:
         return [Source(kind=kind, path=path, files=tuple(files))]
@@ -119,12 +157,17 @@ def guess_kind(file: Path) -> SourceKind:
     Raises:
         CorpusError: it cannot be read.
     """
-    if Path(plain_name(file)).suffix in (".jsonl", ".ndjson", ".json"):
+    suffix = Path(plain_name(file)).suffix
+    if suffix in (".jsonl", ".ndjson", ".json"):
         return SourceKind.JSONL
+    if suffix == ".parquet":
+        return SourceKind.PARQUET
     with open_source(file) as stream:
         begin = stream.content.read(512).removeprefix(b"\xef\xbb\xbf").lstrip()
     if begin.startswith(b"<doc id="):
         return SourceKind.WIKIEXTRACTOR
+    if begin.startswith(b"<mediawiki"):
+        return SourceKind.WIKI_XML
     if begin.startswith(b"{"):
         return SourceKind.JSONL
     return SourceKind.TEXT

@@ -19,11 +19,10 @@ from tokenizers.models import WordPiece
 from tokenizers.trainers import WordPieceTrainer
 
 from bertd.data.alphabet import alphabet_of, continuations
-from bertd.data.archives import open_source
 from bertd.data.feed import BLOCK_BYTES
 from bertd.data.parts import text_hash
 from bertd.data.progress import ReadingProgress, reading_progress
-from bertd.data.sources import Source, find_sources, reader_of
+from bertd.data.sources import ReadingOptions, Source, find_sources, open_unit, reader_of
 from bertd.data.vocabulary import SPECIAL_TOKENS
 from bertd.data.wordpiece import Casing, build_tokenizer, tokenizer_files, vocabulary_of
 from bertd.errors import BertdError, CorpusError, StorageError
@@ -55,9 +54,9 @@ class VocabularyReport:
 class _Texts:
     """Texts of the sources, with some held out on the way."""
 
-    def __init__(self, sources: list[Source], *, text_field: str, progress: ReadingProgress) -> None:
+    def __init__(self, sources: list[Source], *, options: ReadingOptions, progress: ReadingProgress) -> None:
         self._sources = sources
-        self._text_field = text_field
+        self._options = options
         self._progress = progress
         self._before = 0
         self.documents = 0
@@ -70,14 +69,14 @@ class _Texts:
         self.held_out = []
         self._held_out_characters = 0
         for source in self._sources:
-            reader = reader_of(source.kind, text_field=self._text_field)
-            for path in source.files:
-                with open_source(path) as stream:
+            reader = reader_of(source, self._options)
+            for unit in source.units:
+                with open_unit(unit) as stream:
                     for block in reader.blocks(stream.content, block_bytes=BLOCK_BYTES):
                         texts = [text for text in reader.documents(block.content) if isinstance(text, str) and text]
                         self._progress.update(documents=len(texts), bytes_read=self._before + stream.raw.tell())
                         yield from self._split_off(texts)
-                self._before += path.stat().st_size
+                self._before += unit.stat().st_size if unit is not None else 0
 
     def _split_off(self, texts: list[str]) -> Iterator[str]:
         for text in texts:
@@ -108,9 +107,9 @@ def train_vocabulary(
     trained = Tokenizer(WordPiece(unk_token=SPECIAL_TOKENS["unk"]))
     trained.normalizer = normalizers.BertNormalizer(lowercase=casing.lowercase, strip_accents=casing.strip_accents)
     trained.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    bytes_total = sum(path.stat().st_size for source in sources for path in source.files)
+    bytes_total = sum(source.num_bytes for source in sources)
     with reading_progress(bytes_total=2 * bytes_total) as progress:
-        texts = _Texts(sources, text_field=text_field, progress=progress)
+        texts = _Texts(sources, options=ReadingOptions(text_field=text_field), progress=progress)
         alphabet = alphabet_of(texts, tokenizer=trained, limit=min(_ALPHABET, size // 2))
         trainer = WordPieceTrainer(
             vocab_size=size,

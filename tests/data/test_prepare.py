@@ -16,6 +16,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from bertd.data import feed
 from bertd.data import prepare as prepare_module
@@ -274,7 +275,8 @@ def test_filters_leave_out_what_they_name_and_count_it(tmp_path: Path, vocab: Pa
 
 
 @pytest.mark.parametrize(
-    ("suffix", "compress"), [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)]
+    ("suffix", "compress"),
+    [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress), (".zst", zstandard.compress)],
 )
 def test_compressed_sources_give_what_plain_ones_give(
     tmp_path: Path, options: Options, suffix: str, compress: Callable[[bytes], bytes]

@@ -41,7 +41,7 @@ class WikiExtractor:
                 yield (_prose(reading) or SkipReason.REDIRECT) if isinstance(reading, str) else reading
             return
         begins = [match.start() for match in _BEGIN.finditer(content)]
-        for begin, end in zip(begins, [*begins[1:], len(content)], strict=True):
+        for begin, end in zip(begins, [*begins, len(content)][1:], strict=True):
             yield _article(content[begin:end])
 
 

@@ -33,10 +33,10 @@ def test_a_document_longer_than_the_limit_is_counted_and_the_others_come_whole(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(document, "MAX_DOCUMENT_BYTES", 25)
-        documents = [bytes([65 + number]) * size + b"--" for number, size in enumerate(sizes)]
-        blocks = list(cut_blocks(io.BytesIO(b"".join(documents)), ends=(b"--",), block_bytes=block_bytes))
-    whole = [piece + b"--" for block in blocks for piece in block.content.split(b"--")[:-1]]
-    assert all(block.content.endswith(b"--") or not block.content for block in blocks)
+        documents = [bytes([65 + number]) * size + b"-;" for number, size in enumerate(sizes)]
+        blocks = list(cut_blocks(io.BytesIO(b"".join(documents)), ends=(b"-;",), block_bytes=block_bytes))
+    whole = [piece + b"-;" for block in blocks for piece in block.content.split(b"-;")[:-1]]
+    assert all(block.content.endswith(b"-;") or not block.content for block in blocks)
     assert len(whole) + sum(block.too_long for block in blocks) == len(documents)
     assert set(whole) <= set(documents)
     # One that is surely below the limit, wherever the pieces that are read end, is never lost.

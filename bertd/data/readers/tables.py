@@ -1,0 +1,107 @@
+"""Tables with a column of texts: Parquet files, and data sets of the hub or of a folder that `datasets` reads.
+
+Texts travel to the workers as JSON lines, which the JSON lines reader takes apart again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from bertd.data.readers.document import Block, Reading
+from bertd.data.readers.jsonl import JsonLines
+from bertd.errors import CorpusError
+
+_ROWS = 256
+"""Read at once."""
+_SPLIT = "train"
+
+
+@dataclass(frozen=True)
+class Parquet:
+    """Reads one column of a file, row group by row group."""
+
+    text_field: str = "text"
+
+    def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
+        """Some rows each.
+
+        Raises:
+            CorpusError: pyarrow is not installed, it is no Parquet file, or lacks the column.
+        """
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError as error:
+            raise CorpusError("parquet needs the package pyarrow; pip install 'bertd[corpora]'") from error
+        try:
+            file = pyarrow.parquet.ParquetFile(stream)
+            if self.text_field not in file.schema_arrow.names:
+                raise CorpusError(_no_column(stream.name, self.text_field, file.schema_arrow.names))
+            batches = file.iter_batches(batch_size=_ROWS, columns=[self.text_field])
+            yield from _blocks((batch.column(0).to_pylist() for batch in batches), block_bytes=block_bytes)
+        except pyarrow.ArrowException as error:
+            reason = str(error).split("\n", 1)[0]
+            raise CorpusError(f"{stream.name}: not a whole Parquet file: {reason}; fetch it again") from error
+
+    def documents(self, content: bytes) -> Iterator[Reading]:
+        """A document a row."""
+        return JsonLines().documents(content)
+
+
+@dataclass(frozen=True)
+class HubTable:
+    """Streams the train split of a data set by its name on the hub, or from a folder."""
+
+    name: str
+    """`NAME` or `NAME:CONFIG`."""
+    text_field: str = "text"
+
+    def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
+        """Some rows each; `stream` is not used, since `datasets` finds the files.
+
+        Raises:
+            CorpusError: datasets is not installed, or the data set cannot be had, or lacks the column.
+        """
+        try:
+            import datasets
+        except ImportError as error:
+            raise CorpusError("hf needs the package datasets; pip install 'bertd[corpora]'") from error
+        path, _, config = self.name.partition(":")
+        try:
+            table = datasets.load_dataset(path, config or None, split=_SPLIT, streaming=True)
+            columns = table.column_names or list(next(iter(table.take(1)), {}))
+            if self.text_field not in columns:
+                raise CorpusError(_no_column(f"hf:{self.name}", self.text_field, columns))
+            rows = table.select_columns([self.text_field]).iter(batch_size=_ROWS)
+            yield from _blocks((batch[self.text_field] for batch in rows), block_bytes=block_bytes)
+        except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+            reason = str(error).split("\n", 1)[0]
+            raise CorpusError(
+                f"hf:{self.name}: cannot be had: {reason}; check the name and the network, or fetch it elsewhere and "
+                "name the folder"
+            ) from error
+
+    def documents(self, content: bytes) -> Iterator[Reading]:
+        """A document a row."""
+        return JsonLines().documents(content)
+
+
+def _no_column(place: str, field: str, columns: list[str]) -> str:
+    return f"{place}: no column {field!r}; it has {', '.join(columns)}: give --text-field"
+
+
+def _blocks(batches: Iterable[list[object]], *, block_bytes: int) -> Iterator[Block]:
+    lines: list[bytes] = []
+    size = 0
+    for batch in batches:
+        for text in batch:
+            lines.append(json.dumps({"text": text}).encode() + b"\n")
+            size += len(lines[-1])
+        if size >= block_bytes:
+            yield Block(b"".join(lines))
+            lines, size = [], 0
+    if lines:
+        yield Block(b"".join(lines))
