@@ -69,10 +69,13 @@ class Dashboard(App[None]):
         """The Run screen is there from the first frame."""
         return self._run_screen
 
-    def on_mount(self) -> None:
-        """Begin to follow the daemon."""
+    def on_load(self) -> None:
+        """Begin to follow the daemon; what is known by now is in the first layout."""
         self._feed.start()
         self.show_newest()
+
+    def on_mount(self) -> None:
+        """Show the newest state from now on."""
         self._eager = self.set_interval(EAGER_S, self._show_until_known)
         self.set_interval(FLUSH_S, self.show_newest)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -55,6 +56,7 @@ class SocketFeed:
         """Whether the present stream has brought anything; only then the next loss is a new one."""
         self._last_id = 0
         """Of the newest event of any type."""
+        self._changed = threading.Condition()
         self._closing = threading.Event()
         self._stream: EventStream | None = None
         self._thread = threading.Thread(target=self._follow, name="feed", daemon=True)
@@ -90,6 +92,11 @@ class SocketFeed:
             events=known.events,
         )
 
+    def wait_until(self, holds: Callable[[Snapshot], bool], *, timeout_s: float) -> bool:
+        """Sleep until what is known satisfies `holds`; whether it does."""
+        with self._changed:
+            return self._changed.wait_for(lambda: holds(self.snapshot()), timeout_s)
+
     def choose(self, run_id: str) -> None:
         """Show this run's curves from the next tick on."""
         self._run_id = run_id
@@ -108,6 +115,11 @@ class SocketFeed:
 
     def submit(self, job: SubmitFinetune) -> JobView:
         return self._client.submit(job)
+
+    def _learn(self, known: _Known) -> None:
+        with self._changed:
+            self._known = known
+            self._changed.notify_all()
 
     # ---- The thread --------------------------------------------------------------------------------
 
@@ -132,12 +144,8 @@ class SocketFeed:
     def _lose(self, problem: str, delay_s: float) -> None:
         """Keep what is known and say that it is old."""
         was_heard = self._known.heard_at is not None
-        self._known = replace(
-            self._known,
-            state=LinkState.LOST if was_heard else LinkState.CONNECTING,
-            retry_at=time.monotonic() + delay_s,
-            problem=problem,
-        )
+        state = LinkState.LOST if was_heard else LinkState.CONNECTING
+        self._learn(replace(self._known, state=state, retry_at=time.monotonic() + delay_s, problem=problem))
 
     def _listen(self) -> None:
         """Follow until the feed is closed; any loss of the daemon is an error."""
@@ -162,11 +170,11 @@ class SocketFeed:
         is_another = known.status is not None and known.status.version.state_dir != status.version.state_dir
         if not known.events or is_another or self._last_id > newest:
             self._last_id = newest
-            self._known = replace(known, events=tuple(status.events), series=None)
+            self._learn(replace(known, events=tuple(status.events), series=None))
 
     def _take_status(self, status: StatusView) -> None:
         heard_at = time.monotonic()
-        self._known = replace(self._known, state=LinkState.LIVE, heard_at=heard_at, problem="", status=status)
+        self._learn(replace(self._known, state=LinkState.LIVE, heard_at=heard_at, problem="", status=status))
         self._take_curves(status)
 
     def _take_event(self, event: EventView) -> None:
@@ -175,7 +183,7 @@ class SocketFeed:
         self._last_id = event.id
         known = self._known
         events = (*known.events[1 - _MAX_EVENTS :], event)
-        self._known = replace(known, state=LinkState.LIVE, heard_at=time.monotonic(), events=events)
+        self._learn(replace(known, state=LinkState.LIVE, heard_at=time.monotonic(), events=events))
 
     def _take_curves(self, status: StatusView) -> None:
         """Ask for the curves anew where the chart would change; a run that was swept away has none."""
@@ -191,7 +199,7 @@ class SocketFeed:
         except (UnknownJobError, RunFolderError):
             series = SeriesView(run_id=run.id, x="progress", columns={})
         self._curves_at, self._curves_progress = time.monotonic(), run.budget.progress
-        self._known = replace(self._known, series=series)
+        self._learn(replace(self._known, series=series))
 
     def _are_curves_due(self, run: RunView) -> bool:
         advanced = run.budget.progress - self._curves_progress

@@ -66,6 +66,10 @@ def _without_nan(value: object) -> object:
 
 def summary(snapshot: Snapshot) -> str:
     """The run in one line, for logs and screen readers."""
+    return terminal_line(_summary(snapshot))
+
+
+def _summary(snapshot: Snapshot) -> str:
     link, run = snapshot.link, snapshot.run
     if link.state is LinkState.LOST:
         return f"daemon lost: {link.problem}"
@@ -89,17 +93,17 @@ def summary(snapshot: Snapshot) -> str:
 
 def stream(feed: Feed, *, wait: Callable[[float], None] = time.sleep, every_s: float = 1.0) -> Iterator[str]:
     """A line each time the summary changed, and one for each event; without end."""
-    said, last_id = "", -1
+    said = ""
+    last_id: int | None = None
     while True:
         snapshot = feed.snapshot()
-        newest = max((event.id for event in snapshot.events), default=-1)
-        if last_id >= 0 or not snapshot.events:
-            for event in snapshot.events:
-                if event.id > last_id and event.type != "step":
-                    yield terminal_line(f"{clock(event.t)} {event.type}: {event.text}")
-        last_id = max(last_id, newest)
+        for event in snapshot.events:
+            if last_id is not None and event.id > last_id and event.type != "step":
+                yield terminal_line(f"{clock(event.t)} {event.type}: {event.text}")
+        if snapshot.status is not None:
+            last_id = max((event.id for event in snapshot.events), default=last_id or 0)
         now_said = summary(snapshot)
         if now_said != said:
             said = now_said
-            yield terminal_line(f"{clock(snapshot.now)} {said}")
+            yield f"{clock(snapshot.now)} {said}"
         wait(every_s)

@@ -10,24 +10,17 @@ simulated box, whose clock shows a minute for each second, so that more changes 
 from __future__ import annotations
 
 import argparse
-import fcntl
-import os
-import pty
-import select
-import struct
-import sys
-import termios
 import time
 import zlib
 from dataclasses import dataclass
 
 import psutil
 
+from tests.tui.terminal import Terminal
+
 WARM_UP_S = 2.0
-_QUERIES = {
-    b"\x1b[?2026$p": b"\x1b[?2026;2$y",  # Synchronized output: known, off.
-    b"\x1b[?2048$p": b"\x1b[?2048;0$y",  # Resizes told in the stream: unknown.
-}
+_FRAME = "━━━━"
+"""What stands on the screen as soon as there is a budget on it."""
 
 
 @dataclass(frozen=True)
@@ -46,87 +39,25 @@ class Cost:
     memory_bytes: int
 
 
-class Terminal:
-    """A pseudo-terminal with `bert-tui` in it."""
-
-    def __init__(self, arguments: list[str], *, columns: int, rows: int, environment: dict[str, str]) -> None:
-        self.started = time.monotonic()
-        self.pid, self._fd = pty.fork()
-        if self.pid == 0:
-            os.execvpe(sys.executable, [sys.executable, "-m", "tui", *arguments], os.environ | environment)
-        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-    def read(self, timeout_s: float) -> bytes:
-        """What arrives within the time; queries are answered."""
-        if not select.select([self._fd], [], [], timeout_s)[0]:
-            return b""
-        try:
-            output = os.read(self._fd, 1 << 16)
-        except OSError:
-            return b""  # The process has ended.
-        for query, answer in _QUERIES.items():
-            if query in output:
-                os.write(self._fd, answer)
-        return output
-
-    def read_until(self, text: bytes, *, timeout_s: float) -> bytes:
-        """Everything up to the read that brought `text`, or until the time is over."""
-        output, end = b"", time.monotonic() + timeout_s
-        while text not in output and time.monotonic() < end:
-            output += self.read(end - time.monotonic())
-        return output
-
-    def read_for(self, seconds: float) -> bytes:
-        """Everything that arrives in that time."""
-        output, end = b"", time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            output += self.read(left)
-        return output
-
-    def press(self, keys: bytes) -> None:
-        """Type."""
-        os.write(self._fd, keys)
-
-    def close(self) -> int:
-        """End the process if it has not ended; its exit status."""
-        end = time.monotonic() + 5
-        while time.monotonic() < end:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                os.close(self._fd)
-                return os.waitstatus_to_exitcode(status)
-            self.read(0.05)
-        os.kill(self.pid, 9)
-        os.close(self._fd)
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-
-
 def measure(arguments: list[str], *, columns: int, rows: int, seconds: float) -> Cost:
     """Run the dashboard for some seconds on a terminal of that size.
 
     Raises:
         SystemExit: it shows no run.
     """
-    terminal = Terminal(
-        arguments, columns=columns, rows=rows, environment={"TERM": "xterm-256color", "COLORTERM": "truecolor"}
-    )
-    first = terminal.read(10.0)
-    first_byte_s = time.monotonic() - terminal.started
-    output = first + terminal.read_until("━━━━".encode(), timeout_s=10.0)
-    first_frame_s = time.monotonic() - terminal.started
-    if "━━━━".encode() not in output:
-        terminal.press(b"q")
-        terminal.close()
-        raise SystemExit("no frame in 10 s: is there a run to show?")
-    process = psutil.Process(terminal.pid)
-    began = process.cpu_times()
-    terminal.read_for(WARM_UP_S)
-    before = process.cpu_times()
-    output = terminal.read_for(seconds)
-    after = process.cpu_times()
-    memory = process.memory_info().rss
-    terminal.press(b"q")
-    terminal.close()
+    with Terminal(arguments, columns=columns, rows=rows) as terminal:
+        first = terminal.read(10.0).decode(errors="replace")
+        first_byte_s = time.monotonic() - terminal.started
+        if _FRAME not in first and _FRAME not in terminal.read_until(_FRAME, timeout_s=10.0):
+            raise SystemExit("no frame in 10 s: is there a run to show?")
+        first_frame_s = time.monotonic() - terminal.started
+        process = psutil.Process(terminal.pid)
+        began = process.cpu_times()
+        terminal.read_for(WARM_UP_S)
+        before = process.cpu_times()
+        output = terminal.read_for(seconds)
+        after = process.cpu_times()
+        memory = process.memory_info().rss
     used_s = after.user + after.system - before.user - before.system
     return Cost(
         first_byte_s=first_byte_s,

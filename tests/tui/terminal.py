@@ -1,0 +1,93 @@
+"""`bert-tui` on a pseudo-terminal that answers Textual's queries."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import sys
+import termios
+import time
+from types import TracebackType
+from typing import Self
+
+_QUERIES = {
+    b"\x1b[?2026$p": b"\x1b[?2026;2$y",  # Synchronized output: known, off.
+    b"\x1b[?2048$p": b"\x1b[?2048;0$y",  # Resizes told in the stream: unknown.
+}
+ENVIRONMENT = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
+
+
+class Terminal:
+    """One process of the dashboard; use it in a `with`."""
+
+    def __init__(
+        self, arguments: list[str], *, columns: int, rows: int, environment: dict[str, str] | None = None
+    ) -> None:
+        inherited = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
+        self.started = time.monotonic()
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+            command = [sys.executable, "-m", "tui", *arguments]
+            os.execvpe(sys.executable, command, inherited | ENVIRONMENT | (environment or {}))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def read(self, timeout_s: float) -> bytes:
+        """What arrives within the time; queries are answered."""
+        if not select.select([self._fd], [], [], max(0.0, timeout_s))[0]:
+            return b""
+        try:
+            output = os.read(self._fd, 1 << 16)
+        except OSError:
+            return b""  # The process has ended.
+        for query, answer in _QUERIES.items():
+            if query in output:
+                os.write(self._fd, answer)
+        return output
+
+    def read_until(self, text: str, *, timeout_s: float) -> str:
+        """Everything up to the read that brought `text`, or until the time is over."""
+        output, end = b"", time.monotonic() + timeout_s
+        while text.encode() not in output and time.monotonic() < end:
+            output += self.read(end - time.monotonic())
+        return output.decode(errors="replace")
+
+    def read_for(self, seconds: float) -> bytes:
+        """Everything that arrives in that time."""
+        output, end = b"", time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            output += self.read(left)
+        return output
+
+    def press(self, keys: str) -> None:
+        """Type."""
+        os.write(self._fd, keys.encode())
+
+    def close(self) -> int:
+        """Leave with `q`, or kill it after five seconds; its exit status."""
+        if self._fd < 0:
+            return 0
+        self.press("q")
+        end = time.monotonic() + 5
+        status = None
+        while status is None and time.monotonic() < end:
+            self.read(0.05)
+            pid, raw = os.waitpid(self.pid, os.WNOHANG)
+            status = os.waitstatus_to_exitcode(raw) if pid else None
+        if status is None:
+            os.kill(self.pid, signal.SIGKILL)
+            status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        os.close(self._fd)
+        self._fd = -1
+        return status

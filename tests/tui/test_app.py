@@ -1,0 +1,106 @@
+"""`bert-tui` as a command: what it prints, its exit status, its manners towards terminal and pipe."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.fake_daemon import FakeDaemon
+from tests.tui.fake_feed import simulated_snapshot
+from tests.tui.terminal import Terminal
+from tui.app import main
+
+
+def _run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tui", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)  # type: ignore[call-overload, no-any-return]  # Options pass through.
+
+
+def test_once_prints_the_run_and_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    socket = tmp_path / "d.sock"
+    with FakeDaemon(socket, status=simulated_snapshot().status):  # type: ignore[arg-type]  # There is one.
+        assert main(["--socket", str(socket), "--once"]) == 0
+    text = capsys.readouterr().out
+    for said in ("12-academic-large", "running", "41.7 % of 24h 00m", "Devices", "#15", "Events"):
+        assert said in text
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("form", ["--once", "--json"])
+def test_without_a_daemon_it_is_one_line_and_status_69(
+    form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    socket = tmp_path / "none.sock"
+    assert main(["--socket", str(socket), form]) == 69
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == (
+        f"bert-tui: {socket}: no daemon listens there; start one with `bertd start`, or say where with --socket\n"
+    )
+
+
+def test_json_is_json_even_where_a_curve_has_a_gap(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--demo", "--json"]) == 0
+    content = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert content["status"]["runs"][0]["id"] == "12-academic-large"
+    assert None in [y for _, y in content["series"]["columns"]["loss"]]
+
+
+def test_ascii_prints_ascii(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--demo", "--once", "--ascii"]) == 0
+    assert capsys.readouterr().out.isascii()
+
+
+def test_where_there_is_no_terminal_it_says_what_to_do() -> None:
+    done = _run("--demo", stdin=subprocess.DEVNULL)
+    assert done.returncode == 2
+    assert done.stderr == "bert-tui: this is no terminal; use --once, --plain or --json\n"
+
+
+def test_two_forms_at_once_are_refused() -> None:
+    done = _run("--once", "--json")
+    assert done.returncode == 2
+    assert "not allowed with" in done.stderr
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback() -> None:
+    command = f"{sys.executable} -m tui --demo --plain | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert "12-academic-large running" in done.stdout
+    assert done.stderr == ""
+
+
+def test_on_a_terminal_it_shows_the_budget_and_q_gives_the_terminal_back() -> None:
+    with Terminal(["--demo"], columns=80, rows=24) as terminal:
+        output = terminal.read_until("of 24h 00m", timeout_s=30.0)
+        assert "of 24h 00m" in output
+        assert terminal.close() == 0
+
+
+def test_a_lost_daemon_leaves_the_screen_up_and_q_still_works(tmp_path: Path) -> None:
+    socket = tmp_path / "d.sock"
+    with Terminal(["--socket", str(socket)], columns=80, rows=24) as terminal:
+        assert "No daemon yet." in terminal.read_until("No daemon yet.", timeout_s=30.0)
+        with FakeDaemon(socket, status=simulated_snapshot().status):  # type: ignore[arg-type]  # There is one.
+            assert "live" in terminal.read_until("live", timeout_s=30.0)
+        assert "daemon lost" in terminal.read_until("daemon lost", timeout_s=30.0)
+        assert terminal.close() == 0
+
+
+def test_the_dashboard_loads_no_compute_library_and_no_textual_to_print() -> None:
+    code = (
+        "import sys; from tui.app import main; main(['--demo', '--once']); "
+        "print(sorted({'torch', 'numpy', 'transformers', 'textual'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr == "[]\n"
+
+
+def test_the_screen_loads_no_compute_library() -> None:
+    code = "import sys, tui.dashboard, tui.feed; print(sorted({'torch', 'numpy', 'transformers'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
