@@ -35,6 +35,7 @@ _add("Look", reading.status, reading.jobs, reading.show, reading.logs, reading.s
 _add("Act on a job", acting.pause, acting.resume, acting.checkpoint, acting.stop)
 _add("Act on a job", acting.hold, acting.release, acting.priority)
 _add("The daemon", serving.start, acting.shutdown)
+app.command(rich_help_panel="Look", context_settings=serving.PASS_ON)(serving.bench)
 app.add_typer(serving.data_app, name="data", rich_help_panel="Data")
 
 

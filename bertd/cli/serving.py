@@ -1,4 +1,4 @@
-"""Verbs that become another program: start is the daemon; data prepare and data vocab run on the compute side."""
+"""Verbs that become another program: start is the daemon; data and bench run on the compute side."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 """Every argument, --help too, belongs to the program that is started."""
 
 data_app = typer.Typer(help="Make data sets: shards from text, and the vocabulary for them.", no_args_is_help=True)
@@ -55,22 +55,27 @@ def start(
     sys.exit(code)
 
 
-@data_app.command("prepare", context_settings=_PASS_ON)
+@data_app.command("prepare", context_settings=PASS_ON)
 def prepare() -> None:
     """Turn text into shards: `bertd data prepare --help` tells from what and how."""
     _become("bertd.data.prepare")
 
 
-@data_app.command("vocab", context_settings=_PASS_ON)
+@data_app.command("vocab", context_settings=PASS_ON)
 def vocab() -> None:
     """Train a WordPiece vocabulary on text: `bertd data vocab --help` tells how."""
     _become("bertd.data.vocab")
 
 
-def _become(module: str) -> None:
+def bench() -> None:
+    """Measure training speed beside stock models: `bertd bench --help` tells how."""
+    _become("bertd.bench", words=2)
+
+
+def _become(module: str, *, words: int = 3) -> None:
     """Replace this process, because the command line itself never imports the compute side."""
     # From sys.argv (`bertd data VERB ...`): the parser would swallow a `--` that the program needs.
-    arguments = sys.argv[3:]
+    arguments = sys.argv[words:]
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])

@@ -1,0 +1,119 @@
+"""`bertd bench [RECIPE]`: how fast this model trains here, beside stock ones, in one table.
+
+Every contender does the same updates on the same tensors, in turns, at the micro-batch that suits it best. TFLOP/s
+count the model's matrix products, the same number for all, so that work saved shows as speed. `--synthetic` needs no
+data set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from importlib.metadata import version
+
+import torch
+
+from bertd.bench.contenders import LADDER, OURS, RIVALS
+from bertd.bench.measuring import Measured, Results, run_bench
+from bertd.bench.work import Work, plan_work
+from bertd.errors import BertdError
+from bertd.run.recipe import find_recipe, read_recipe
+from bertd.train.assembly import device_name
+from bertd.train.ranks import device_of
+
+
+def main() -> int:
+    """Run the bench and print its table."""
+    arguments = _parser().parse_args()
+    try:
+        recipe = read_recipe(find_recipe(arguments.recipe), overrides=arguments.set)
+        device = device_of(recipe.devices, local_rank=0)
+        if device.type == "cpu":
+            torch.set_flush_denormal(True)
+        work = plan_work(recipe, device=device, num_sequences=arguments.sequences, is_synthetic=arguments.synthetic)
+        contenders = list(LADDER) if arguments.ladder else [*OURS, *RIVALS]
+        results = run_bench(
+            contenders,
+            work,
+            micros=[micro for micro in arguments.micro if arguments.sequences % micro == 0],
+            repeats=arguments.repeats,
+            seconds=arguments.seconds,
+            say=lambda line: print(line, file=sys.stderr, flush=True),
+        )
+    except BertdError as error:
+        print(f"bertd: {error}", file=sys.stderr)
+        return error.exit_code
+    print(json.dumps(_as_json(results, work), indent=1) if arguments.json else _as_table(results, work))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bertd bench", description=__doc__)
+    parser.add_argument("recipe", nargs="?", default="demo", help="a recipe by name or path (demo)")
+    parser.add_argument("--set", action="append", default=[], metavar="section.key=value", help="override the recipe")
+    parser.add_argument("--synthetic", action="store_true", help="made-up tokens instead of the recipe's data set")
+    parser.add_argument("--sequences", type=int, default=32, help="in one update (32)")
+    parser.add_argument("--micro", type=int, nargs="+", default=[8, 16, 32], help="micro-batches to try (8 16 32)")
+    parser.add_argument("--repeats", type=int, default=3, help="turns each contender takes (3)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="length of a turn (10)")
+    parser.add_argument("--ladder", action="store_true", help="this model alone, one saving after the other")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _as_json(results: Results, work: Work) -> dict[str, object]:
+    return {
+        "device": device_name(work.device),
+        "precision": work.precision.mode,
+        "torch": torch.__version__,
+        "ceiling_flops": results.ceiling_flops,
+        "flops_per_sequence": work.flops / work.num_sequences,
+        "contenders": [
+            {
+                "name": each.contender.name,
+                "micro": each.micro,
+                "sequences_per_s": each.sequences_per_s,
+                "first_update_s": each.first_s,
+                "peak_bytes": each.peak_bytes,
+            }
+            for each in results.measured
+        ],
+        "failures": results.failures,
+    }
+
+
+def _as_table(results: Results, work: Work) -> str:
+    config = work.config
+    stock = [each.median for each in results.measured if each.contender.model == "bert"]
+    first = results.measured[0].median if results.measured else 0.0
+    reference, against = (max(stock), "best BertForMaskedLM") if stock else (first, "the first row")
+    lines = [
+        f"{config.layers} layers x {config.width}, vocabulary {config.padded_vocab_size:,}, "
+        f"{work.sequence_length} tokens, {work.predictions} predicted, {work.num_sequences} sequences an update, "
+        f"dropout {config.dropout:g}",
+        f"{device_name(work.device)}, {torch.get_num_threads()} threads, {work.precision.mode}, "
+        f"torch {torch.__version__}, transformers {version('transformers')}, Python {platform.python_version()}",
+        f"a matrix product reaches {results.ceiling_flops / 1e12:.3f} TFLOP/s here",
+        "",
+        f"{'':34} {'micro':>5} {'sequences/s':>24} {'x':>6} {'TFLOP/s':>8} {'of ceiling':>10} "
+        f"{'first':>7} {'memory':>8}",
+    ]
+    lines += [_row(each, work, reference=reference, ceiling=results.ceiling_flops) for each in results.measured]
+    lines += [f"{name:34} {reason}" for name, reason in results.failures.items()]
+    return "\n".join([*lines, "", f"sequences/s: median (least - most); x: against {against}"])
+
+
+def _row(each: Measured, work: Work, *, reference: float, ceiling: float) -> str:
+    flops = each.median * work.flops / work.num_sequences
+    speeds = f"{each.median:.1f} ({min(each.sequences_per_s):.1f} - {max(each.sequences_per_s):.1f})"
+    memory = "" if each.peak_bytes is None else f"{each.peak_bytes / 2**30:.1f} GiB"
+    return (
+        f"{each.contender.name:34} {each.micro:5} {speeds:>24} {each.median / reference:6.2f} {flops / 1e12:8.3f} "
+        f"{flops / ceiling:10.0%} {each.first_s:6.1f}s {memory:>8}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

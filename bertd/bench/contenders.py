@@ -1,0 +1,188 @@
+"""Who is compared: this model with its savings on or off, stock BertForMaskedLM, and torch's own encoder.
+
+All get what can be given to all: the same weights' shapes, masks and dropout, the same fused AdamW, attention without a
+mask on full windows, gradient accumulation over micro-batches, set_to_none. What differs is the model's code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bertd.bench.work import Batch, Work
+from bertd.model.encoder import MaskedLanguageModel, gather_positions
+from bertd.model.families import ACTIVATIONS
+
+Update = Callable[[], Tensor]
+"""Does one update; returns the sum of the parts' losses, the mean over the batch, without waiting for it."""
+Loss = Callable[[Batch], Tensor]
+"""Mean cross-entropy of a micro-batch's predicted tokens."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Something that can do the work."""
+
+    name: str
+    model: Literal["ours", "bert", "torch"]
+    compiled: bool
+    head: Literal["sparse", "dense"] = "sparse"
+    """ours only: the head at the predicted positions, or everywhere as stock models have it."""
+    last_layer: Literal["subset", "whole"] = "subset"
+    """ours only: the last layer at the predicted positions, or everywhere."""
+    dropout: bool = True
+    """False turns the recipe's dropout off."""
+
+
+def build(contender: Contender, work: Work, *, micro: int) -> Update:
+    """A function that does one update of the work in micro-batches of `micro`."""
+    if not contender.dropout:
+        work = work.without_dropout()
+    model, loss_of = model_and_loss(contender, work)
+    # GPUs alone have tensor cores that fp32 products can use in part; then all contenders do.
+    model.to(work.device).train()
+    if contender.compiled:
+        loss_of = torch.compile(loss_of, fullgraph=True, dynamic=False)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=work.peak_lr, fused=True)
+    starts = range(0, work.num_sequences, micro)
+    parts = [work.batch.rows(start, start + micro) for start in starts]
+    dtype = work.precision.dtype
+
+    def update() -> Tensor:
+        optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=work.device)
+        for part in parts:
+            with torch.autocast(work.device.type, dtype=dtype) if dtype is not None else nullcontext():
+                loss = loss_of(part) / len(parts)
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            total += loss.detach()
+        optimizer.step()
+        return total
+
+    return update
+
+
+def model_and_loss(contender: Contender, work: Work) -> tuple[nn.Module, Loss]:
+    """The contender's model, on CPU, and its loss of a micro-batch."""
+    return _MODELS[contender.model](contender, work)
+
+
+def _ours(contender: Contender, work: Work) -> tuple[nn.Module, Loss]:
+    model = MaskedLanguageModel(work.config, seed=1)
+    tokens = model.encoder.embeddings.tokens
+
+    def sparse(batch: Batch) -> Tensor:
+        loss_sum: Tensor = model(batch.inputs_NS, batch.positions_NM, batch.labels_NM)
+        return loss_sum / batch.labels_NM.numel()
+
+    def whole_last_layer(batch: Batch) -> Tensor:
+        x_NMD = gather_positions(model.encoder(batch.inputs_NS), batch.positions_NM)
+        return _cross_entropy(model.head(x_NMD, tokens.weight), batch.labels_NM)
+
+    def dense(batch: Batch) -> Tensor:
+        scores_NSV = model.head(model.encoder(batch.inputs_NS), tokens.weight)
+        return _cross_entropy(scores_NSV, batch.dense_labels())
+
+    if contender.head == "dense":
+        return model, dense
+    return model, sparse if contender.last_layer == "subset" else whole_last_layer
+
+
+def _cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(scores.flatten(0, 1).float(), labels.flatten())
+
+
+def _bert(contender: Contender, work: Work) -> tuple[nn.Module, Loss]:
+    from transformers import BertConfig, BertForMaskedLM  # a second of import that only this contender needs
+
+    config = work.config
+    model: nn.Module = BertForMaskedLM(
+        BertConfig(
+            vocab_size=config.padded_vocab_size,
+            hidden_size=config.width,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            intermediate_size=config.ffn,
+            hidden_act=ACTIVATIONS[config.activation],
+            hidden_dropout_prob=config.dropout,
+            attention_probs_dropout_prob=config.attention_dropout,
+            max_position_embeddings=config.max_positions,
+            attn_implementation="sdpa",
+        )
+    )
+
+    def loss_of(batch: Batch) -> Tensor:
+        # No attention_mask: compiled, an all-ones mask would reach the kernels as a real one.
+        loss: Tensor = model(input_ids=batch.inputs_NS, labels=batch.dense_labels()).loss
+        return loss
+
+    return model, loss_of
+
+
+class _TorchEncoder(nn.Module):
+    """torch.nn.TransformerEncoder with the same embeddings and tied head."""
+
+    def __init__(self, work: Work) -> None:
+        super().__init__()
+        config = work.config
+        layer = nn.TransformerEncoderLayer(
+            config.width,
+            config.heads,
+            config.ffn,
+            dropout=config.dropout,
+            activation=F.gelu,
+            batch_first=True,
+            norm_first=config.norm == "pre",
+        )
+        self.tokens = nn.Embedding(config.padded_vocab_size, config.width)
+        self.positions = nn.Embedding(config.max_positions, config.width)
+        self.layers = nn.TransformerEncoder(
+            layer, config.layers, nn.LayerNorm(config.width), enable_nested_tensor=False
+        )
+        self.head = nn.Sequential(nn.Linear(config.width, config.width), nn.GELU(), nn.LayerNorm(config.width))
+        self.bias = nn.Parameter(torch.zeros(config.padded_vocab_size))
+
+    def forward(self, inputs_NS: Tensor) -> Tensor:
+        """Scores NSV."""
+        x_NSD = self.layers(self.tokens(inputs_NS) + self.positions.weight[: inputs_NS.size(1)])
+        return F.linear(self.head(x_NSD), self.tokens.weight, self.bias)
+
+
+def _torch(contender: Contender, work: Work) -> tuple[nn.Module, Loss]:
+    model = _TorchEncoder(work)
+
+    def loss_of(batch: Batch) -> Tensor:
+        return _cross_entropy(model(batch.inputs_NS), batch.dense_labels())
+
+    return model, loss_of
+
+
+_MODELS: dict[str, Callable[[Contender, Work], tuple[nn.Module, Loss]]] = {
+    "ours": _ours,
+    "bert": _bert,
+    "torch": _torch,
+}
+
+RIVALS = (
+    Contender("BertForMaskedLM, eager", "bert", compiled=False),
+    Contender("BertForMaskedLM, compiled", "bert", compiled=True),
+    Contender("nn.TransformerEncoder, compiled", "torch", compiled=True),
+)
+OURS = (
+    Contender("bertd, eager", "ours", compiled=False),
+    Contender("bertd, compiled", "ours", compiled=True),
+)
+LADDER = (
+    Contender("dense head, eager", "ours", compiled=False, head="dense", last_layer="whole"),
+    Contender("+ sparse head", "ours", compiled=False, last_layer="whole"),
+    Contender("+ last-layer subset", "ours", compiled=False),
+    Contender("+ compiled", "ours", compiled=True),
+    Contender("+ dropout off", "ours", compiled=True, dropout=False),
+)
+"""Each rung adds one saving to the one above."""

@@ -1,0 +1,146 @@
+"""How speed is measured: warm, interleaved, synchronised, repeated; medians with their spread.
+
+Contenders take turns, so that a machine that slows down slows all of them. Each uses the micro-batch that is fastest
+for it, found first. The ceiling is a matrix product measured in the same process, between the same contenders.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from bertd.bench.contenders import Contender, Update, build
+from bertd.bench.work import Work
+
+_CEILING_SIZE = {"cpu": 2048, "cuda": 8192}
+_PROBE_UPDATES = 2
+
+
+@dataclass
+class Measured:
+    """One contender's figures."""
+
+    contender: Contender
+    micro: int
+    """Sequences in a forward pass: the fastest of those tried."""
+    first_s: float
+    """Of the first update: compiling, if it is compiled."""
+    peak_bytes: int | None
+    """Device memory; None on CPU, where contenders share the process."""
+    sequences_per_s: list[float] = field(default_factory=list)
+    """One for each repeat."""
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.sequences_per_s)
+
+
+@dataclass(frozen=True)
+class Results:
+    """A whole bench."""
+
+    measured: list[Measured]
+    ceiling_flops: float
+    """FLOP/s of a large matrix product in the run's precision, median over the repeats."""
+    failures: dict[str, str]
+    """Contenders that could not run, with the reason."""
+
+
+def run_bench(
+    contenders: list[Contender],
+    work: Work,
+    *,
+    micros: list[int],
+    repeats: int,
+    seconds: float,
+    say: Callable[[str], None],
+) -> Results:
+    """Measure every contender `repeats` times for `seconds` each, in turns; `say` tells how far it is."""
+    ready: list[tuple[Measured, Update]] = []
+    failures: dict[str, str] = {}
+    for contender in contenders:
+        say(f"preparing {contender.name}")
+        try:
+            ready.append(_prepare(contender, work, micros=micros))
+        except torch.OutOfMemoryError:
+            failures[contender.name] = f"no micro-batch of {', '.join(map(str, micros))} fits the device's memory"
+    ceilings = []
+    for repeat in range(repeats):
+        ceilings.append(_matmul_flops(work, seconds=seconds / 4))
+        for measured, update in ready:
+            say(f"repeat {repeat + 1} of {repeats}: {measured.contender.name}")
+            measured.sequences_per_s.append(work.num_sequences / _seconds_each(update, work.device, seconds=seconds))
+    return Results([measured for measured, _ in ready], statistics.median(ceilings), failures)
+
+
+def _prepare(contender: Contender, work: Work, *, micros: list[int]) -> tuple[Measured, Update]:
+    """Find the fastest micro-batch and warm the contender up with it.
+
+    Raises:
+        OutOfMemoryError: not even the first micro-batch fits.
+    """
+    best: tuple[float, int, Update, float, int | None] | None = None
+    for micro in micros:
+        try:
+            torch.manual_seed(0)
+            _reset_peak(work.device)
+            update = build(contender, work, micro=micro)
+            first_s = _timed(update, work.device)
+            each_s = min(_timed(update, work.device) for _ in range(_PROBE_UPDATES))
+        except torch.OutOfMemoryError:
+            gc.collect()
+            torch.cuda.empty_cache()
+            break
+        if best is None or each_s < best[0]:
+            best = (each_s, micro, update, first_s, _peak(work.device))
+        del update
+        gc.collect()
+    if best is None:
+        raise torch.OutOfMemoryError(contender.name)
+    _, micro, update, first_s, peak = best
+    return Measured(contender, micro=micro, first_s=first_s, peak_bytes=peak), update
+
+
+def _timed(update: Update, device: torch.device) -> float:
+    _synchronise(device)
+    began_s = time.perf_counter()
+    update()
+    _synchronise(device)
+    return time.perf_counter() - began_s
+
+
+def _seconds_each(update: Callable[[], object], device: torch.device, *, seconds: float) -> float:
+    """Mean over as many updates as fill the time, with one wait at the end."""
+    _synchronise(device)
+    began_s, updates = time.perf_counter(), 0
+    while updates == 0 or time.perf_counter() - began_s < seconds:
+        update()
+        updates += 1
+    _synchronise(device)
+    return (time.perf_counter() - began_s) / updates
+
+
+def _matmul_flops(work: Work, *, seconds: float) -> float:
+    size = _CEILING_SIZE[work.device.type]
+    a, b = (torch.randn(size, size, device=work.device, dtype=work.precision.dtype) for _ in range(2))
+    torch.mm(a, b)
+    return 2 * size**3 / _seconds_each(lambda: torch.mm(a, b), work.device, seconds=seconds)
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _reset_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _peak(device: torch.device) -> int | None:
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None

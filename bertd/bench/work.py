@@ -1,0 +1,155 @@
+"""The work every contender does: one optimizer update over the same masked sequences.
+
+Token ids follow Zipf's law, as text does: with uniform ids the gradient of the embeddings collides less than it will in
+training, and a matrix of zeros would even cost a GPU less power.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bertd.data.batches import TrainBatches
+from bertd.data.masking import Masker
+from bertd.data.sequences import open_sequences
+from bertd.data.shards import DataSet
+from bertd.model.encoder import EncoderConfig
+from bertd.model.flops import training_flops
+from bertd.run.recipe import Recipe
+from bertd.train.precision import Precision, choose_precision
+
+SYNTHETIC_VOCABULARY = 30_522
+"""bert-base-uncased's."""
+_NUM_SPECIAL = 5
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The sequences of one update, on the device."""
+
+    inputs_NS: Tensor
+    positions_NM: Tensor
+    labels_NM: Tensor
+
+    def rows(self, start: int, stop: int) -> Batch:
+        """One micro-batch."""
+        part = slice(start, stop)
+        return Batch(self.inputs_NS[part], self.positions_NM[part], self.labels_NM[part])
+
+    def dense_labels(self) -> Tensor:
+        """NS: labels where stock models want them, -100 elsewhere."""
+        labels_NS = torch.full_like(self.inputs_NS, -100)
+        return labels_NS.scatter(1, self.positions_NM, self.labels_NM)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be done, the same for all."""
+
+    config: EncoderConfig
+    sequence_length: int
+    predictions: int
+    batch: Batch
+    device: torch.device
+    precision: Precision
+    peak_lr: float
+
+    @property
+    def num_sequences(self) -> int:
+        """In one update."""
+        return len(self.batch.inputs_NS)
+
+    @property
+    def flops(self) -> float:
+        """Model FLOPs of one update; the same count for all, so that work saved shows as speed."""
+        each = training_flops(self.config, sequence_length=self.sequence_length, predictions=self.predictions)
+        return each * self.num_sequences
+
+    def without_dropout(self) -> Work:
+        """The same with both dropouts off."""
+        return replace(self, config=replace(self.config, dropout=0.0, attention_dropout=0.0))
+
+
+def plan_work(recipe: Recipe, *, device: torch.device, num_sequences: int, is_synthetic: bool) -> Work:
+    """The recipe's model and masks, over `num_sequences` an update.
+
+    Raises:
+        ShardError: the recipe's data set cannot be read; --synthetic needs none.
+    """
+    length = recipe.data.sequence_length
+    predictions = recipe.masking.predictions(length)
+    if is_synthetic:
+        vocab_size = SYNTHETIC_VOCABULARY
+        batch = synthetic_batch(num_sequences, length=length, predictions=predictions, vocab_size=vocab_size)
+    else:
+        dataset = DataSet.open(Path(recipe.data.shards))
+        vocab_size = dataset.vocabulary.size
+        batch = _real_batch(recipe, dataset, num_sequences)
+    section = recipe.model
+    config = EncoderConfig(
+        vocab_size=vocab_size,
+        max_positions=length,
+        layers=section.layers,
+        width=section.width,
+        heads=section.heads,
+        ffn=section.ffn,
+        norm=section.norm,
+        embedding_norm=section.embedding_norm,
+        activation=section.activation,
+        positions=section.positions,
+        bias=section.bias,
+        dropout=section.dropout,
+        attention_dropout=section.attention_dropout,
+    )
+    return Work(
+        config=config,
+        sequence_length=length,
+        predictions=predictions,
+        batch=Batch(*(tensor.to(device) for tensor in (batch.inputs_NS, batch.positions_NM, batch.labels_NM))),
+        device=device,
+        precision=choose_precision(recipe.precision, device),
+        peak_lr=recipe.optimizer.peak_lr,
+    )
+
+
+def synthetic_batch(num_sequences: int, *, length: int, predictions: int, vocab_size: int) -> Batch:
+    """Made-up sequences whose ids follow Zipf's law; the same every time."""
+    generator = torch.Generator().manual_seed(0)
+    ranks = torch.arange(1, vocab_size - _NUM_SPECIAL + 1, dtype=torch.float64)
+    drawn = torch.multinomial(1 / ranks, num_sequences * length, replacement=True, generator=generator)
+    ids_NS = drawn.view(num_sequences, length) + _NUM_SPECIAL
+    order_NS = torch.rand(num_sequences, length, generator=generator).argsort(dim=1)
+    positions_NM = order_NS[:, :predictions].sort(dim=1).values
+    return Batch(ids_NS, positions_NM, ids_NS.gather(1, positions_NM))
+
+
+def _real_batch(recipe: Recipe, dataset: DataSet, num_sequences: int) -> Batch:
+    data, masking = recipe.data, recipe.masking
+    sequences = open_sequences(dataset, split="train", sequence_length=data.sequence_length, packing=data.packing)
+    masker = Masker(
+        seed=recipe.run.seed,
+        rate=masking.rate,
+        max_predictions=masking.predictions(data.sequence_length),
+        replace=masking.replace,
+        vocabulary=dataset.vocabulary,
+        sequence_length=data.sequence_length,
+    )
+    batches = TrainBatches(
+        sequences=sequences,
+        masker=masker,
+        seed=recipe.run.seed,
+        global_batch=num_sequences,
+        micro_batch=num_sequences,
+        rank=0,
+        world_size=1,
+        device=torch.device("cpu"),
+        first_sequence=0,
+    )
+    try:
+        masked = batches.next_micro()
+    finally:
+        batches.close()
+    return Batch(masked.inputs_BS, masked.positions_BM, masked.labels_BM)

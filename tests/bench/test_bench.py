@@ -1,0 +1,110 @@
+"""Contenders do the same work, and a bench reports each of them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from bertd.bench.contenders import LADDER, OURS, RIVALS, Contender, build, model_and_loss
+from bertd.bench.measuring import run_bench
+from bertd.bench.work import Work, plan_work, synthetic_batch
+from bertd.run.recipe import parse_recipe
+
+TEXT = """
+[run]
+name = "bench"
+[budget]
+steps = 1
+[data]
+shards = "none"
+sequence_length = 32
+[model]
+layers = 1
+width = 32
+heads = 2
+ffn = 64
+dropout = 0.0
+attention_dropout = 0.0
+[batch]
+sequences = 4
+micro = 4
+[devices]
+kind = "cpu"
+count = 1
+"""
+
+
+@pytest.fixture
+def work() -> Work:
+    recipe = parse_recipe(TEXT, name="bench")
+    return plan_work(recipe, device=torch.device("cpu"), num_sequences=4, is_synthetic=True)
+
+
+def test_synthetic_tokens_follow_zipfs_law_and_are_the_same_every_time() -> None:
+    batch = synthetic_batch(64, length=128, predictions=19, vocab_size=1000)
+    again = synthetic_batch(64, length=128, predictions=19, vocab_size=1000)
+
+    counts = torch.bincount(batch.inputs_NS.flatten(), minlength=1000)
+    assert torch.equal(batch.inputs_NS, again.inputs_NS)
+    assert int(counts[:5].sum()) == 0
+    # Of 995 ranks the first has 1 / H(995) = 13.4 % of the tokens; the bound is six standard deviations wide.
+    assert 0.111 < int(counts[5]) / batch.inputs_NS.numel() < 0.157
+    assert torch.equal(batch.inputs_NS.gather(1, batch.positions_NM), batch.labels_NM)
+
+
+def test_the_dense_and_the_sparse_head_have_the_same_loss(work: Work) -> None:
+    losses = []
+    for contender in (
+        Contender("dense", "ours", compiled=False, head="dense", last_layer="whole"),
+        Contender("sparse", "ours", compiled=False, last_layer="whole"),
+        Contender("subset", "ours", compiled=False),
+    ):
+        _, loss_of = model_and_loss(contender, work)
+        losses.append(loss_of(work.batch).item())
+
+    assert losses == pytest.approx([losses[0]] * 3, abs=1e-5)
+
+
+@pytest.mark.parametrize("contender", [c for c in (*OURS, *RIVALS) if not c.compiled], ids=lambda c: c.name)
+def test_micro_batches_add_up_to_the_same_update(contender: Contender, work: Work) -> None:
+    losses = []
+    for micro in (2, 4):
+        torch.manual_seed(0)
+        update = build(contender, work, micro=micro)
+        losses.append([update().item(), update().item()])
+
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+    assert losses[0][1] < losses[0][0]
+
+
+def test_a_bench_measures_each_contender_as_often_as_asked(work: Work) -> None:
+    eager = [contender for contender in (*LADDER, *RIVALS) if not contender.compiled]
+
+    results = run_bench(eager, work, micros=[2, 4], repeats=2, seconds=0.01, say=lambda _: None)
+
+    assert [each.contender.name for each in results.measured] == [contender.name for contender in eager]
+    assert all(len(each.sequences_per_s) == 2 and each.median > 0 for each in results.measured)
+    assert results.ceiling_flops > 0 and not results.failures
+
+
+@pytest.mark.slow
+def test_the_command_prints_what_it_measured() -> None:
+    small = ["model.layers=1", "model.width=32", "model.heads=2", "model.ffn=64", "data.sequence_length=32"]
+    options = [option for override in small for option in ("--set", override)]
+    command = [sys.executable, "-m", "bertd.bench", "demo", "--synthetic", "--sequences", "4", "--micro", "4"]
+
+    done = subprocess.run(
+        [*command, "--seconds", "0.01", "--repeats", "1", "--ladder", "--json", *options],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=True,
+    )
+
+    told = json.loads(done.stdout)
+    assert [each["name"] for each in told["contenders"]] == [contender.name for contender in LADDER]
+    assert told["device"] and told["ceiling_flops"] > 0
