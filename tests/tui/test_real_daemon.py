@@ -1,0 +1,103 @@
+"""The dashboard on the real daemon, its queue and its runners; only the ranks are stand-ins."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from textual.widgets import Input
+
+from bertd.records import JobState
+from tests.daemon.daemon_box import DaemonBox
+from tests.jobs.fake_ranks import Plan
+from tests.jobs.waiting import PATIENCE_S
+from tests.tui.screen_text import refreshed, screen_lines, screen_text
+from tui.dashboard import Dashboard
+from tui.feed import SocketFeed
+from tui.look import Look
+from tui.printed import page
+from tui.snapshot import LinkState, Snapshot
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[DaemonBox]:
+    box = DaemonBox(tmp_path)
+    box.plan(Plan(step_s=0.02, checkpoint_every=1000))
+    box.start()
+    yield box
+    box.clean_up()
+
+
+async def _until(feed: SocketFeed, holds: Callable[[Snapshot], bool]) -> Snapshot:
+    found = await asyncio.to_thread(feed.wait_until, holds, timeout_s=PATIENCE_S)
+    assert found, f"{feed.snapshot().link}: {feed.snapshot().job}"
+    return feed.snapshot()
+
+
+def _is_in(state: JobState) -> Callable[[Snapshot], bool]:
+    return lambda snapshot: snapshot.run is not None and snapshot.run.state is state and snapshot.run.step is not None
+
+
+async def test_a_run_is_shown_paused_resumed_lost_found_and_stopped(box: DaemonBox) -> None:
+    feed = SocketFeed(box.socket)
+    app = Dashboard(feed, look=Look())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await _until(feed, lambda snapshot: snapshot.status is not None)
+        await refreshed(pilot)
+        assert "No run yet." in screen_text(app)
+
+        job = box.submit(steps=100_000)
+        running = await _until(feed, _is_in(JobState.RUNNING))
+        await refreshed(pilot)
+        assert "● running" in screen_lines(app)[0]
+        assert "of 100,000 steps" in screen_text(app)
+        assert running.run is not None and f"#{job.id}" in screen_text(app)
+        assert page(running, Look(), 120).startswith(f"bertd  {running.run.id}  ● running")
+
+        await pilot.press("c")
+        await _until(feed, lambda snapshot: any(event.type == "checkpoint" for event in snapshot.events))
+        await pilot.press("p")
+        await _until(feed, _is_in(JobState.PAUSED))
+        await refreshed(pilot)
+        assert "‖ paused" in screen_lines(app)[0]
+        await pilot.press("p")
+        await _until(feed, _is_in(JobState.RUNNING))
+
+        last_id = feed.snapshot().events[-1].id
+        box.kill()
+        await _until(feed, lambda snapshot: snapshot.link.state is LinkState.LOST)
+        await refreshed(pilot)
+        assert "daemon lost" in screen_lines(app)[0]
+        box.start()
+        await _until(feed, lambda snapshot: snapshot.link.is_fresh and _is_in(JobState.RUNNING)(snapshot))
+        await refreshed(pilot)
+        assert "● live" in screen_lines(app)[0]
+
+        await pilot.press("S")
+        app.screen.query_one(Input).value = running.run.name
+        await pilot.press("enter")
+        over = await _until(feed, _is_in(JobState.DONE))
+        await refreshed(pilot)
+        assert "ended: stopped" in screen_text(app)
+    ids = [event.id for event in over.events]
+    assert ids == sorted(set(ids))
+    assert any(event.id > last_id for event in over.events)
+
+
+async def test_a_refusal_of_the_daemon_is_shown(box: DaemonBox, tmp_path: Path) -> None:
+    feed = SocketFeed(box.socket)
+    app = Dashboard(feed, look=Look())
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        box.submit(steps=100_000)
+        await _until(feed, _is_in(JobState.RUNNING))
+        await refreshed(pilot)
+        await pilot.press("f")
+        app.screen.query_one("#data", Input).value = str(tmp_path)
+        await pilot.press("enter")
+        await pilot.pause()
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        said = " ".join(notification.message for notification in app._notifications)
+    assert "export" in said
