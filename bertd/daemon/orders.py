@@ -70,7 +70,7 @@ class Orders:
         if target is JobState.PAUSING:
             self._queue.note(job.id, wants_resume=1, reason="saves, and goes on right after: a person asked for both")
             return self._queue.get(job.id)
-        self._queue.note(job.id, wants_resume=0, vanished=0)
+        self._queue.note(job.id, wants_resume=0, stop_asked=0, vanished=0)
         return self._move(job, target, now=now)
 
     def _stop(self, job: Job, *, target: JobState, asked_by: str, now: float) -> Job:

@@ -139,11 +139,15 @@ class Runners:
         asyncio.get_running_loop().add_reader(attached.watch, ended)
 
 
-def tidy_before_start(folder: Path, *, now: float) -> None:
+def tidy_before_start(folder: Path, *, keep_stop: bool, now: float) -> None:
     """Clear what an earlier life of the job left: its outcome, unfinished files, and orders that are void by now.
 
-    Nobody writes the journal at this time, so the void orders are acknowledged here as refused. A stop is no void
-    order: it was given for the life that begins.
+    Nobody writes the journal at this time, so the void orders are acknowledged here as refused.
+
+    Args:
+        folder: the job's.
+        keep_stop: a stop was given for the life that begins, so it is not void.
+        now: seconds since the epoch.
 
     Raises:
         DaemonBusyError: a runner has the job.
@@ -155,7 +159,7 @@ def tidy_before_start(folder: Path, *, now: float) -> None:
         for left in folder.glob(f"{TEMPORARY_PREFIX}*"):
             if left.is_file():
                 left.unlink()
-        void = _void_orders(paths, now=now)
+        void = _void_orders(paths, keep_stop=keep_stop, now=now)
         if void:
             journal = JournalWriter(paths.journal)
             try:
@@ -165,7 +169,7 @@ def tidy_before_start(folder: Path, *, now: float) -> None:
                 journal.close()
 
 
-def _void_orders(paths: JobPaths, *, now: float) -> list[CommandRecord]:
+def _void_orders(paths: JobPaths, *, keep_stop: bool, now: float) -> list[CommandRecord]:
     if read_command(paths.control, number=1) is None:
         return []
     reader, acknowledged, step = JournalReader(paths.journal), 0, 0
@@ -176,7 +180,9 @@ def _void_orders(paths: JobPaths, *, now: float) -> list[CommandRecord]:
             elif record.kind == "step":
                 step = record.step
     void = []
-    while (command := read_command(paths.control, number=acknowledged + 1)) and command.verb is not Verb.STOP:
+    while command := read_command(paths.control, number=acknowledged + 1):
+        if command.verb is Verb.STOP and keep_stop:
+            break
         acknowledged += 1
         detail = "void: the job was started again before anybody obeyed"
         void.append(

@@ -131,6 +131,9 @@ class Scheduler:
     def _follow(self, job: Job) -> bool:
         """Turn a piece of the journal into events and states; whether there may be more."""
         numbered = self._telemetry.begin(job).follow()
+        if numbered and job.kind is JobKind.FINETUNE and job.state is JobState.STARTING:
+            # A finetuning writes no start; whatever it writes shows that it runs.
+            self._queue.move(job.id, JobState.RUNNING, reason="finetunes", actor=Actor.RUNNER, now=self._clock())
         fresh = [entry for entry in numbered if entry.number > job.journal_seen and _is_event(entry.record)]
         if fresh:
             with self._database.transaction():
@@ -178,9 +181,10 @@ class Scheduler:
     def _apply(self, job: Job, outcome: Outcome, *, now: float) -> None:
         reason = outcome.reason
         if outcome.state is JobState.PAUSED:
-            by_itself = job.wants_resume and self.is_stopping
-            hint = "goes on by itself when the daemon starts" if by_itself else f"`bertd resume {job.id}` goes on"
-            reason = f"{reason}; {hint}"
+            if job.wants_resume and self.is_stopping:
+                reason = "the daemon was stopped; goes on by itself when it starts again"
+            elif "bertd resume" not in reason:
+                reason = f"{reason}; `bertd resume {job.id}` goes on"
         self._queue.move(job.id, outcome.state, reason=reason, actor=Actor.RUNNER, now=now)
         if outcome.state is not JobState.PAUSED:
             return
@@ -256,7 +260,7 @@ class Scheduler:
                     now=now,
                 )
                 return
-            tidy_before_start(folder, now=now)
+            tidy_before_start(folder, keep_stop=job.stop_asked, now=now)
             # Committed before the process exists: a daemon that dies in between finds no runner and queues it again.
             with self._database.transaction():
                 self._queue.lease(job.id, grant.devices)

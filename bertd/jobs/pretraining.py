@@ -12,10 +12,13 @@ from subprocess import Popen
 
 from bertd.errors import StorageError
 from bertd.jobs.compute import EndSignal, run_compute
+from bertd.jobs.log_cap import cap_log
 from bertd.jobs.restart_policy import MAX_RESTARTS, RestartPolicy
 from bertd.jobs.run_story import RunStory
 from bertd.jobs.verdict import Crash, judge_pretraining
+from bertd.jobs.watchdog import Patience, Watchdog
 from bertd.records import (
+    Command,
     CommandRecord,
     EndRecord,
     JobState,
@@ -25,6 +28,7 @@ from bertd.records import (
     StateRecord,
     Verb,
 )
+from bertd.run.durations import format_duration
 from bertd.run.journal import JournalWriter
 from bertd.run.ledger import TICK_S, Ledger
 from bertd.run.mailbox import read_command
@@ -37,7 +41,9 @@ Launch = Callable[[RunPaths, int], list[str]]
 class Pretraining:
     """One life of a pretraining, from its start or resume to its outcome."""
 
-    def __init__(self, paths: RunPaths, *, launch: Launch, end: EndSignal, policy: RestartPolicy) -> None:
+    def __init__(
+        self, paths: RunPaths, *, launch: Launch, end: EndSignal, policy: RestartPolicy, patience: Patience
+    ) -> None:
         """Close what a dead runner left open."""
         self._paths = paths
         self._launch = launch
@@ -50,6 +56,10 @@ class Pretraining:
             best_step=self._story.best_step,
         )
         self._has_warned = False
+        self._patience = patience
+        self._watchdog = self._new_watchdog()
+        self._hung_s: float | None = None
+        """How long the ranks of this attempt had been silent when they were killed for it."""
 
     def run(self) -> Outcome:
         """Until there is an outcome; failed ones are in the journal too."""
@@ -58,6 +68,9 @@ class Pretraining:
             verdict = judge_pretraining(exit_code, list(self._story.recent), told_to_end=self._end.is_set)
             if isinstance(verdict, Outcome):
                 return self._concluded(verdict)
+            if self._hung_s is not None:
+                silence = format_duration(self._hung_s)
+                verdict = Crash(f"the ranks said nothing for {silence} and were killed as hung; see logs/job.log")
             policy = self._policy.after_death(step=self._story.best_step)
             if policy is None:
                 return self._concluded(self._given_up(verdict, exit_code=exit_code))
@@ -69,6 +82,8 @@ class Pretraining:
     def _attempt(self) -> int:
         attempt = self._story.begin_attempt()
         print(f"runner: attempt {attempt} begins", flush=True)
+        self._watchdog = self._new_watchdog()
+        self._hung_s = None
         self._ledger.begin()
         try:
             command = self._launch(self._paths, attempt)
@@ -87,6 +102,22 @@ class Pretraining:
             if not self._has_warned:
                 print(f"runner: {error}", flush=True)
             self._has_warned = True
+        cap_log(self._paths.log)
+        self._watch(child)
+
+    def _watch(self, child: Popen[bytes]) -> None:
+        """Kill ranks that hang; their launcher's death is theirs."""
+        now_s = time.monotonic()
+        self._story.follow()
+        self._watchdog = self._watchdog.seen(
+            num_records=self._story.num_records, has_stepped=self._story.has_stepped, now_s=now_s
+        )
+        if self._watchdog.is_hung(now_s=now_s):
+            self._hung_s = now_s - self._watchdog.beat_at_s
+            child.kill()
+
+    def _new_watchdog(self) -> Watchdog:
+        return Watchdog(patience=self._patience, beat_at_s=time.monotonic(), num_records=self._story.num_records)
 
     def _back_off(self, crash: Crash) -> Outcome | None:
         """Wait before the next attempt; the outcome where the run is paused meanwhile."""
@@ -110,15 +141,17 @@ class Pretraining:
             self._end.wait(min(left_s, TICK_S))
             if self._end.is_set:
                 return self._paused("its runner was told to end between two attempts")
-            if self._obeys_pause():
+            command = read_command(self._paths.control, number=self._story.acknowledged + 1)
+            if command is not None and command.verb is Verb.PAUSE:
+                self._acknowledge(command, detail="paused between two attempts")
                 return self._paused("a person asked for it, between two attempts")
+            if command is not None and command.verb is Verb.STOP and checkpoint is None:
+                self._acknowledge(command, detail="there is nothing to export")
+                reason = "a person stopped it before it had a checkpoint; nothing was exported"
+                return Outcome(state=JobState.CANCELLED, reason=reason, exit_code=0)
         return None
 
-    def _obeys_pause(self) -> bool:
-        """Whether a pause lies in the mailbox; it is acknowledged."""
-        command = read_command(self._paths.control, number=self._story.acknowledged + 1)
-        if command is None or command.verb is not Verb.PAUSE:
-            return False
+    def _acknowledge(self, command: Command, *, detail: str) -> None:
         self._write(
             CommandRecord(
                 t=time.time(),
@@ -126,10 +159,9 @@ class Pretraining:
                 number=command.number,
                 verb=command.verb,
                 outcome="done",
-                detail="paused between two attempts",
+                detail=detail,
             )
         )
-        return True
 
     def _paused(self, reason: str) -> Outcome:
         self._write(

@@ -21,6 +21,7 @@ from bertd.jobs.finetuning import Finetune, Finetuning
 from bertd.jobs.pretraining import Launch, Pretraining
 from bertd.jobs.processes import own_identity
 from bertd.jobs.restart_policy import RestartPolicy
+from bertd.jobs.watchdog import Patience
 from bertd.records import JobKind, JobState, Outcome
 from bertd.run.durable import write_whole
 from bertd.run.paths import JobPaths, RunPaths
@@ -43,6 +44,7 @@ class Programs:
     launch: Launch = launch_ranks
     finetune: Finetune = launch_finetuner
     policy: RestartPolicy = RestartPolicy()
+    patience: Patience = Patience()
 
 
 @contextmanager
@@ -82,7 +84,9 @@ def run_job(folder: Path, kind: JobKind, *, programs: Programs) -> int:
 
 def _run(folder: Path, kind: JobKind, *, programs: Programs, end: EndSignal) -> Outcome:
     if kind is JobKind.PRETRAIN:
-        return Pretraining(RunPaths(folder), launch=programs.launch, end=end, policy=programs.policy).run()
+        return Pretraining(
+            RunPaths(folder), launch=programs.launch, end=end, policy=programs.policy, patience=programs.patience
+        ).run()
     return Finetuning(JobPaths(folder), finetune=programs.finetune, end=end).run()
 
 

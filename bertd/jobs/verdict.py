@@ -124,7 +124,8 @@ def _last_word(records: list[JournalRecord]) -> EndRecord | StateRecord | None:
 def _outcome_of_end(record: EndRecord) -> Outcome:
     if record.reason == "failed":
         return Outcome(state=JobState.FAILED, reason=record.detail, exit_code=1)
-    return Outcome(state=JobState.DONE, reason=record.detail, exit_code=0)
+    reason = f"stopped: {record.detail}" if record.reason == "stopped" else record.detail
+    return Outcome(state=JobState.DONE, reason=reason, exit_code=0)
 
 
 def _score_line(records: list[JournalRecord]) -> str | None:

@@ -27,8 +27,8 @@ def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonBox]:
 
 @pytest.fixture
 def shared(_shared: DaemonBox) -> Iterator[DaemonBox]:
-    """A daemon that the module's tests share, with slow ranks; each leaves all its jobs ended."""
-    _shared.plan(Plan(step_s=0.05))
+    """A daemon that the module's tests share, whose ranks hold at step 3; each leaves all its jobs ended."""
+    _shared.plan(Plan(hold_at=3))
     yield _shared
     _shared.clear()
 

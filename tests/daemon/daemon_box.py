@@ -41,7 +41,12 @@ class DaemonBox:
 
     def plan(self, plan: Plan) -> None:
         """What ranks do that are started from here on."""
+        self.plan_path.with_name("go").unlink(missing_ok=True)
         self.plan_path.write_text(plan.model_dump_json())
+
+    def release(self) -> None:
+        """Let ranks go on that hold."""
+        self.plan_path.with_name("go").touch()
 
     def spawn(self, *options: str, socket: str | None = None, env: dict[str, str] | None = None) -> None:
         """Start the daemon without waiting for it."""
@@ -131,7 +136,8 @@ class DaemonBox:
 
     def clear(self) -> None:
         """End every job, however it stands."""
-        self.plan(Plan(step_s=0.001))
+        self.plan(Plan())
+        self.release()
         for _ in range(2):
             for job in self.client.jobs():
                 if job.state not in OVER | {JobState.STOPPING}:
@@ -160,6 +166,14 @@ class DaemonBox:
             return newest is not None and newest.step >= step
 
         wait_for(is_there, what=f"step {step} of job {id}: {self.client.job(id)}\n{self.log}")
+
+    def wait_for_record(self, id: int, kind: str, *, count: int = 1) -> None:
+        """Until a run's journal has so many of a kind."""
+
+        def are_there() -> bool:
+            return sum(record.kind == kind for record in read_journal(self.run_paths(id).journal)) >= count
+
+        wait_for(are_there, what=f"{count} {kind} records of job {id}: {self.client.job(id)}\n{self.log}")
 
     def run_paths(self, id: int) -> RunPaths:
         """A run's folder."""

@@ -20,7 +20,8 @@ from bertd.errors import (
     TransitionError,
     UnknownJobError,
 )
-from bertd.records import JobKind, JobState, JobView, SubmitFinetune, SubmitPretrain
+from bertd.records import JobKind, JobState, JobView, SubmitFinetune, SubmitPretrain, Verb
+from bertd.run import mailbox
 from bertd.run.recipe import read_recipe
 from bertd.socket_http import SocketConnection
 from tests.daemon.daemon_box import DaemonBox
@@ -123,9 +124,9 @@ def post(box: DaemonBox, path: str, body: str, *, key: str) -> tuple[int, dict[s
 
 
 def test_a_job_that_does_not_fit_waits_and_says_for_what(box: DaemonBox) -> None:
-    first = box.submit(steps=1000)
-    box.wait_for_step(first.id, 1)
-    wide = box.submit_wide(steps=1000)
+    first = box.submit()
+    box.wait_for_step(first.id, 3)
+    wide = box.submit_wide()
     wait_for(lambda: "waits for" in box.client.job(wide.id).reason, what="the reason")
     assert f"job {first.id} has the rest: pause or stop it, or wait" in box.client.job(wide.id).reason
     box.client.stop(first.id)
@@ -133,14 +134,15 @@ def test_a_job_that_does_not_fit_waits_and_says_for_what(box: DaemonBox) -> None
 
 
 def test_a_held_job_starts_when_it_is_released(box: DaemonBox) -> None:
-    job = box.client.submit(box.pretraining(steps=5, hold=True))
+    box.release()
+    job = box.client.submit(box.pretraining(hold=True))
     assert box.client.job(job.id).state is JobState.HELD
     assert box.client.release(job.id).state is JobState.QUEUED
     box.wait_for_state(job.id, JobState.DONE)
 
 
 def test_priority_decides_among_those_that_wait(box: DaemonBox) -> None:
-    first = box.submit_wide(steps=1000)
+    first = box.submit_wide()
     box.wait_for_state(first.id, JobState.RUNNING)
     low, high = box.submit_wide(), box.submit_wide()
     assert box.client.priority(high.id, 5).priority == 5
@@ -160,7 +162,7 @@ def test_a_waiting_job_can_be_stopped(box: DaemonBox) -> None:
 
 
 def test_pause_and_resume_keep_every_step_and_the_charged_time(box: DaemonBox) -> None:
-    job = box.submit(steps=30)
+    job = box.submit()
     box.wait_for_step(job.id, 3)
     assert box.client.pause(job.id).state is JobState.PAUSING
     paused = box.wait_for_state(job.id, JobState.PAUSED)
@@ -168,25 +170,28 @@ def test_pause_and_resume_keep_every_step_and_the_charged_time(box: DaemonBox) -
     assert f"`bertd resume {job.id}` goes on" in paused.reason
     charged_s = box.client.run(job.id).budget.charged_s
     assert box.client.run(job.id).budget.charged_s == charged_s, "a pause is not charged"
+    box.release()
     assert box.client.resume(job.id).state is JobState.QUEUED
     box.wait_for_state(job.id, JobState.DONE)
-    assert box.steps(job.id) == list(range(1, 31))
+    assert box.steps(job.id) == list(range(1, 21))
     assert box.client.run(job.id).steps_lost == 0
     assert box.client.run(job.id).budget.charged_s > charged_s
 
 
 def test_resume_while_it_is_pausing_goes_on_by_itself(box: DaemonBox) -> None:
-    job = box.submit(steps=30)
+    job = box.submit()
     box.wait_for_step(job.id, 3)
     box.client.pause(job.id)
     box.client.resume(job.id)
+    box.wait_for_record(job.id, "start", count=2)
+    box.release()
     box.wait_for_state(job.id, JobState.DONE)
     assert len([event for event in box.events() if event.type == "start" and event.job_id == job.id]) == 2
 
 
 def test_checkpoint_is_done_at_the_next_step(box: DaemonBox) -> None:
-    job = box.submit(steps=1000)
-    box.wait_for_step(job.id, 1)
+    job = box.submit()
+    box.wait_for_step(job.id, 3)
     assert box.client.checkpoint(job.id).state is JobState.RUNNING
 
     def is_done() -> bool:
@@ -196,8 +201,8 @@ def test_checkpoint_is_done_at_the_next_step(box: DaemonBox) -> None:
 
 
 def test_stop_exports(box: DaemonBox) -> None:
-    job = box.submit(steps=1000)
-    box.wait_for_step(job.id, 1)
+    job = box.submit()
+    box.wait_for_step(job.id, 3)
     assert box.client.stop(job.id).state is JobState.STOPPING
     box.wait_for_state(job.id, JobState.DONE)
     run = box.client.run(job.id)
@@ -206,8 +211,8 @@ def test_stop_exports(box: DaemonBox) -> None:
 
 
 def test_a_paused_run_that_is_stopped_still_exports(box: DaemonBox) -> None:
-    job = box.submit(steps=1000)
-    box.wait_for_step(job.id, 1)
+    job = box.submit()
+    box.wait_for_step(job.id, 3)
     box.client.pause(job.id)
     box.wait_for_state(job.id, JobState.PAUSED)
     assert box.client.stop(job.id).state is JobState.QUEUED
@@ -216,8 +221,8 @@ def test_a_paused_run_that_is_stopped_still_exports(box: DaemonBox) -> None:
 
 
 def test_a_stop_that_comes_while_it_pauses_still_exports(box: DaemonBox) -> None:
-    job = box.submit(steps=1000)
-    box.wait_for_step(job.id, 1)
+    job = box.submit()
+    box.wait_for_step(job.id, 3)
     box.client.pause(job.id)
     assert box.client.stop(job.id).state is JobState.STOPPING
     box.wait_for_state(job.id, JobState.DONE)
@@ -225,25 +230,24 @@ def test_a_stop_that_comes_while_it_pauses_still_exports(box: DaemonBox) -> None
 
 
 def test_stopping_a_paused_run_twice_drops_it(box: DaemonBox) -> None:
-    first = box.submit_wide(steps=1000)
-    box.wait_for_step(first.id, 1)
+    first = box.submit_wide()
+    box.wait_for_step(first.id, 3)
     box.client.pause(first.id)
     box.wait_for_state(first.id, JobState.PAUSED)
-    second = box.submit_wide(steps=1000)
+    second = box.submit_wide()
     box.wait_for_state(second.id, JobState.RUNNING)
     assert box.client.stop(first.id).state is JobState.QUEUED
     assert box.client.stop(first.id).state is JobState.CANCELLED
 
 
 def test_an_order_nobody_obeyed_is_void_after_a_restart_of_the_job(box: DaemonBox) -> None:
-    job = box.submit(steps=40)
-    box.wait_for_step(job.id, 1)
+    job = box.submit()
+    box.wait_for_step(job.id, 3)
     box.client.pause(job.id)
-    # The pause is obeyed at once; the checkpoint behind it lies there when the run goes on.
-    (box.run_paths(job.id).control / "000002.json").write_text(
-        json.dumps({"number": 2, "t": 0.0, "verb": "pause", "asked_by": "a test"})
-    )
     box.wait_for_state(job.id, JobState.PAUSED)
+    # As if it had been posted in the moment in which the ranks left.
+    mailbox.post(box.run_paths(job.id).control, verb=Verb.PAUSE, asked_by="a test", now=0.0)
+    box.release()
     box.client.resume(job.id)
     box.wait_for_state(job.id, JobState.DONE)
     assert any("void" in event.text for event in box.events() if event.type == "command")
@@ -251,7 +255,7 @@ def test_an_order_nobody_obeyed_is_void_after_a_restart_of_the_job(box: DaemonBo
 
 def test_a_crash_is_restarted_and_shown(box: DaemonBox) -> None:
     box.plan(Plan(deaths={1: Death(at_step=7, signal=signal.SIGKILL)}))
-    job = box.submit(steps=20)
+    job = box.submit()
     box.wait_for_state(job.id, JobState.DONE)
     run = box.client.run(job.id)
     assert (run.restarts, run.steps_lost) == (1, 2)
@@ -260,7 +264,7 @@ def test_a_crash_is_restarted_and_shown(box: DaemonBox) -> None:
 
 def test_a_run_that_only_crashes_fails_with_cause_and_can_be_resumed(box: DaemonBox) -> None:
     box.plan(Plan(every_attempt=Death(at_step=7, signal=signal.SIGSEGV)))
-    job = box.submit(steps=20)
+    job = box.submit()
     failed = box.wait_for_state(job.id, JobState.FAILED)
     assert "signal 11 (SIGSEGV)" in failed.reason
     assert "given up after 3 restarts" in failed.reason
@@ -271,10 +275,23 @@ def test_a_run_that_only_crashes_fails_with_cause_and_can_be_resumed(box: Daemon
     assert box.client.job(job.id).ended_t is not None
 
 
+def test_a_stop_that_the_ranks_did_not_live_to_obey_is_void_after_a_resume(box: DaemonBox) -> None:
+    box.plan(Plan(hold_at=3, ignores_orders=True, every_attempt=Death(at_step=4, exit_code=76)))
+    job = box.submit()
+    box.wait_for_step(job.id, 3)
+    box.client.stop(job.id)
+    box.release()
+    box.wait_for_state(job.id, JobState.FAILED)
+    box.plan(Plan())
+    box.client.resume(job.id)
+    done = box.wait_for_state(job.id, JobState.DONE)
+    assert done.reason == "the budget is spent"
+
+
 def test_a_run_whose_folder_is_gone_is_lost_with_its_place(box: DaemonBox) -> None:
     job = box.client.submit(box.pretraining(hold=True))
     shutil.rmtree(job.folder)
-    box.client.release(job.id)
+    assert box.client.release(job.id).state is JobState.QUEUED
     lost = box.wait_for_state(job.id, JobState.LOST)
     assert lost.reason.startswith(f"{job.folder}: the folder is gone")
     assert job.id in [listed.id for listed in box.client.status().jobs]
@@ -285,7 +302,7 @@ def test_a_run_whose_folder_is_gone_is_lost_with_its_place(box: DaemonBox) -> No
 
 def exported(box: DaemonBox) -> JobView:
     """A run that is over."""
-    box.plan(Plan(step_s=0.001))
+    box.plan(Plan())
     job = box.submit(steps=5)
     return box.wait_for_state(job.id, JobState.DONE)
 
@@ -326,9 +343,9 @@ def test_a_finetuning_without_export_or_data_is_refused(box: DaemonBox) -> None:
 
 
 def test_a_running_finetuning_is_stopped_and_cannot_be_paused(box: DaemonBox) -> None:
-    run = exported(box)
+    exported(box)
     job = box.submit_finetuning("sleepy")
-    wait_for(box.run_paths(run.id).finetune(job.id).journal.exists, what="its journal")
+    box.wait_for_state(job.id, JobState.RUNNING)
     with pytest.raises(TransitionError, match="cannot pause a finetune"):
         box.client.pause(job.id)
     box.client.stop(job.id)

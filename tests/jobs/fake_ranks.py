@@ -56,8 +56,12 @@ class Plan(BaseModel):
     """By attempt."""
     every_attempt: Death | None = None
     checkpoint_every: int = 5
-    step_s: float = 0.005
+    step_s: float = 0.001
+    hold_at: int = -1
+    """Step at which it waits, obeying orders, until the file `go` lies beside the plan."""
     ignores_orders: bool = False
+    freeze_at: dict[int, int] = {}
+    """Attempt to the step at which it hangs."""
     orphan: bool = False
     """Leave a child behind in a session of its own."""
 
@@ -65,8 +69,9 @@ class Plan(BaseModel):
 class FakeRanks:
     """One attempt."""
 
-    def __init__(self, paths: RunPaths, *, attempt: int, plan: Plan) -> None:
+    def __init__(self, paths: RunPaths, *, attempt: int, plan: Plan, gate: Path) -> None:
         self.paths = paths
+        self.gate = gate
         self.plan = plan
         self.attempt = attempt
         self.recipe = read_recipe(paths.recipe)
@@ -89,6 +94,8 @@ class FakeRanks:
         self._start()
         while True:
             self._die_if_planned(self.step)
+            if self.step == self.plan.freeze_at.get(self.attempt):
+                os.kill(os.getpid(), signal.SIGSTOP)
             if self.step >= self.recipe.budget.amount:
                 return self._end("budget", "the budget is spent")
             command = (
@@ -107,7 +114,10 @@ class FakeRanks:
                     return self._pause("a person asked for it")
             if self.told.is_set() and not self.plan.ignores_orders:
                 return self._pause("bertd was told to stop")
-            self._train()
+            if self.step == self.plan.hold_at and not self.gate.exists():
+                self.told.wait(0.01)
+            else:
+                self._train()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.told.set()
@@ -256,7 +266,8 @@ def main() -> int:
     parser.add_argument("--plan", type=Path, required=True)
     given = parser.parse_args()
     plan = Plan.model_validate_json(given.plan.read_bytes())
-    return FakeRanks(RunPaths(given.folder), attempt=given.attempt, plan=plan).run()
+    gate = given.plan.with_name("go")
+    return FakeRanks(RunPaths(given.folder), attempt=given.attempt, plan=plan, gate=gate).run()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import sys
 
 from bertd.jobs.restart_policy import RestartPolicy
 from bertd.jobs.runner import Programs, main
+from bertd.jobs.watchdog import Patience
 from bertd.run.paths import JobPaths, RunPaths
 
 PLAN = sys.argv[1]
@@ -22,6 +23,8 @@ def finetune(paths: JobPaths) -> list[str]:
     return [sys.executable, "-m", "tests.jobs.fake_finetuner", str(paths.root)]
 
 
+PATIENCE = Patience(before_first_step_s=60.0, floor_s=2.0)
+
 if __name__ == "__main__":
     policy = RestartPolicy(first_delay_s=0.02)
-    sys.exit(main(sys.argv[2:], programs=Programs(launch=launch, finetune=finetune, policy=policy)))
+    sys.exit(main(sys.argv[2:], programs=Programs(launch=launch, finetune=finetune, policy=policy, patience=PATIENCE)))

@@ -15,4 +15,4 @@ def wait_for(condition: Callable[[], bool], *, what: str) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline, f"waited {PATIENCE_S} s for {what}"
-        threading.Event().wait(0.01)
+        threading.Event().wait(0.03)
