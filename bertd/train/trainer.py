@@ -25,6 +25,7 @@ from bertd.train.optimizer import Optimizers
 from bertd.train.orders import Ending, Order, share_order
 from bertd.train.ranks import Ranks
 from bertd.train.schedule import rate_factor
+from bertd.train.spikes import LossBand
 from bertd.train.update import Updater
 from bertd.train.validation import Validator
 
@@ -56,6 +57,7 @@ class Trainer:
         self.state = state
         self._meter = Meter()
         self._lr = 0.0
+        self._band = LossBand()
 
     def run(self) -> Ending:
         """Train until an order ends it; what that means is done when this returns.
@@ -123,6 +125,13 @@ class Trainer:
         self._require_finite(loss)
         if self._desk is None:
             return
+        top = self._band.top
+        if self._band.is_spike(loss):
+            message = (
+                f"step {self.state.step}: the loss jumped to {loss:.3f}, its band ended at {top:.3f}; if it stays up, "
+                "stop the run and submit it with a lower optimizer.peak_lr or with optimizer.clip"
+            )
+            self._desk.alert(self.state, code="loss_spike", message=message)
         self._desk.report_step(
             self.state,
             StepFigures(
