@@ -7,6 +7,7 @@ the newest state once a second, however many steps the training made.
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import ClassVar
@@ -75,7 +76,8 @@ class Dashboard(App[None]):
         self.show_newest()
 
     def on_mount(self) -> None:
-        """Show the newest state from now on."""
+        """Show the newest state from now on; give the terminal back when told to end."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
         self._eager = self.set_interval(EAGER_S, self._show_until_known)
         self.set_interval(FLUSH_S, self.show_newest)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from bertd.records import EventView, JobView, RunView, SeriesView, StatusView, SubmitFinetune
+from bertd.records import EventView, JobState, JobView, RunView, SeriesView, StatusView, SubmitFinetune
 
 CURVES = ["loss", "validation", "lr", "grad_norm", "sequences_per_s"]
 """Columns of a series that some chart draws."""
@@ -43,6 +43,8 @@ class Link:
         return self.state is LinkState.SIMULATED or (self.state is LinkState.LIVE and self.silent_s < STALE_S)
 
 
+AT_WORK = (JobState.RUNNING, JobState.STARTING, JobState.PAUSING, JobState.STOPPING)
+"""States in which a job has devices."""
 STALE_S = 5.0
 """A live daemon that has been silent for so long is shown as stale."""
 
@@ -77,9 +79,10 @@ class Snapshot:
 
 
 def shown_run(status: StatusView, run_id: str | None) -> RunView | None:
-    """The chosen run while there is one of that name, else the newest."""
-    runs = status.runs
-    return next((run for run in runs if run.id == run_id), runs[0] if runs else None)
+    """The chosen run while there is one of that name, else the newest that has devices, else the newest."""
+    chosen = [run for run in status.runs if run.id == run_id]
+    at_work = [run for run in status.runs if run.state in AT_WORK]
+    return next(iter([*chosen, *at_work, *status.runs]), None)
 
 
 class Feed(Protocol):

@@ -229,12 +229,23 @@ async def test_n_shows_the_next_run_and_keys_act_on_it() -> None:
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         assert "run 1 of 2" in screen_lines(app)[0]
+        assert "n next run" in screen_lines(app)[-1]
         await pilot.press("n")
         await pilot.pause()
         assert "9-older" in screen_lines(app)[0]
         await pilot.press("p")
         await _settled(pilot)
         assert feed.asked == [("choose", "9-older"), ("pause", 9)]
+
+
+async def test_a_run_at_work_is_shown_before_a_newer_one_that_waits() -> None:
+    feed = FakeFeed()
+    waiting = feed.status.runs[0].model_copy(update={"id": "13-next", "job_id": 13, "state": JobState.QUEUED})
+    feed.set_runs([waiting, feed.status.runs[0]])
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause()
+        assert "12-academic-large" in screen_lines(app)[0]
 
 
 async def test_y_and_z_change_the_axes_of_the_loss() -> None:

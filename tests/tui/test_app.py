@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -78,6 +80,14 @@ def test_on_a_terminal_it_shows_the_budget_and_q_gives_the_terminal_back() -> No
     with Terminal(["--demo"], columns=80, rows=24) as terminal:
         output = terminal.read_until("of 24h 00m", timeout_s=30.0)
         assert "of 24h 00m" in output
+        assert terminal.close() == 0
+
+
+def test_sigterm_gives_the_terminal_back() -> None:
+    with Terminal(["--demo"], columns=80, rows=24) as terminal:
+        terminal.read_until("of 24h 00m", timeout_s=30.0)
+        os.kill(terminal.pid, signal.SIGTERM)
+        assert "\x1b[?1049l" in terminal.read_until("\x1b[?1049l", timeout_s=30.0)
         assert terminal.close() == 0
 
 

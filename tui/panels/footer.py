@@ -16,7 +16,9 @@ def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
     run = snapshot.run
     pause = "resume" if run is not None and run.state is JobState.PAUSED else "pause"
     acting = [("p", pause), ("c", "checkpoint"), ("f", "finetune"), ("S", "stop")]
-    keys = ([] if look.is_readonly else acting) + [("?", "help"), ("q", "quit")]
+    has_others = snapshot.status is not None and len(snapshot.status.runs) > 1
+    looking = [*([("n", "next run")] if has_others else []), ("?", "help"), ("q", "quit")]
+    keys = ([] if look.is_readonly else acting) + looking
     left = next((text for gap in (3, 2) if (text := _keys(keys, gap)).width <= width), _keys(keys, 1))
     is_training = run is not None and run.state is JobState.RUNNING
     promise = "read-only" if look.is_readonly else "training keeps running" if is_training else ""
