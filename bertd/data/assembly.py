@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bertd.data.manifest import FileFacts, Filters, SplitCounts, SplitName
+from bertd.data.near import near_duplicates
 from bertd.data.parts import PartFile, part_path
 from bertd.data.readers.document import SkipReason
 from bertd.data.sampler import HashArray, IndexArray
@@ -84,6 +85,10 @@ def decide(folder: Path, *, num_parts: int, filters: Filters, validation_share: 
 
     if filters.dedup != "none":
         leave_out(repeats(documents.hashes), SkipReason.DUPLICATE)
+    if filters.dedup == "near":
+        threshold, scratch = filters.near_threshold, folder / "all-signatures"
+        near = near_duplicates(folder, num_parts=num_parts, stays=stays, threshold=threshold, scratch=scratch)
+        leave_out(near, SkipReason.NEAR_DUPLICATE)
     if filters.max_documents is not None:
         leave_out(np.cumsum(stays) > filters.max_documents, SkipReason.SURPLUS)
     if not stays.any():

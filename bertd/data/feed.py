@@ -19,7 +19,8 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from bertd.data.manifest import Filters
-from bertd.data.parts import PartFacts, PartFile, PartMaker, PartTask, SourceBlock, part_path
+from bertd.data.part_maker import PartMaker, PartTask, SourceBlock
+from bertd.data.parts import PartFacts, PartFile, part_path
 from bertd.data.readers.document import Reader
 from bertd.data.sources import Source, open_unit
 from bertd.errors import CorpusError

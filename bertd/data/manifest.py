@@ -83,7 +83,7 @@ class Filters(Described):
     """Documents with a smaller share of ASCII among their letters are left out."""
     dedup: Literal["none", "exact", "near"] = "exact"
     near_threshold: float = 0.8
-    """Estimated Jaccard similarity of word five-grams from which two documents are near duplicates."""
+    """Estimated Jaccard similarity of token five-grams from which two documents are near duplicates."""
     max_documents: int | None = None
 
 

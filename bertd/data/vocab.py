@@ -20,7 +20,7 @@ from tokenizers.trainers import WordPieceTrainer
 
 from bertd.data.alphabet import alphabet_of, continuations
 from bertd.data.feed import BLOCK_BYTES
-from bertd.data.parts import text_hash
+from bertd.data.part_maker import text_hash
 from bertd.data.progress import ReadingProgress, reading_progress
 from bertd.data.sources import ReadingOptions, Source, find_sources, open_unit, reader_of
 from bertd.data.vocabulary import SPECIAL_TOKENS

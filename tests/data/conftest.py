@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bertd.data.prepare import Options, prepare
+from bertd.data.pipeline import Options, prepare
 from bertd.data.shards import DataSet
 from bertd.data.vocab import train_vocabulary
 from bertd.data.wordpiece import Casing

@@ -18,11 +18,12 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from bertd.data import feed
-from bertd.data import prepare as prepare_module
+from bertd.data import feed, pipeline
 from bertd.data.manifest import Filters, Manifest
-from bertd.data.parts import PartFacts, PartMaker, PartTask
-from bertd.data.prepare import Options, main, prepare
+from bertd.data.part_maker import PartMaker, PartTask
+from bertd.data.parts import PartFacts
+from bertd.data.pipeline import Options, prepare
+from bertd.data.prepare import main, resolve_out
 from bertd.data.shards import DataSet
 from bertd.data.wordpiece import open_tokenizer
 from bertd.errors import CorpusError, ShardError, StorageError, VocabularyError
@@ -171,7 +172,7 @@ def test_an_interrupted_prepare_goes_on_and_gives_the_same_bytes(
 def test_parts_that_were_done_out_of_order_are_not_done_again(
     tmp_path: Path, corpus: Path, options: Options, dataset: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare_module, "write_splits", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(pipeline, "write_splits", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         prepare([str(corpus)], out=tmp_path / "set", options=options, processes=1)
     monkeypatch.undo()
@@ -197,7 +198,7 @@ def test_another_plan_does_not_use_the_parts_of_an_interrupted_one(
     tmp_path: Path, corpus: Path, options: Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(prepare_module, "write_splits", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(pipeline, "write_splits", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             prepare([str(corpus)], out=tmp_path / "set", options=options, processes=1)
     other = options.model_copy(update={"filters": Filters(min_characters=500)})
@@ -356,9 +357,9 @@ def test_the_command_prints_its_manifest_as_json(
 
 def test_a_bare_name_lies_where_data_sets_are_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BERTD_DATA", str(tmp_path))
-    assert prepare_module.resolve_out("wiki") == tmp_path / "wiki"
-    assert prepare_module.resolve_out("/a/wiki") == Path("/a/wiki")
-    assert prepare_module.resolve_out("./wiki") == Path.cwd() / "wiki"
+    assert resolve_out("wiki") == tmp_path / "wiki"
+    assert resolve_out("/a/wiki") == Path("/a/wiki")
+    assert resolve_out("./wiki") == Path.cwd() / "wiki"
 
 
 def test_a_disk_without_room_is_one_clear_error(tmp_path: Path, corpus: Path, vocab: Path) -> None:

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from bertd.data.chunks import ChunkEncoder
 from bertd.data.sentences import split_sentences
 from bertd.data.vocab import train_vocabulary
-from bertd.data.wordpiece import Casing, ChunkEncoder, casing_of, open_tokenizer, vocabulary_of
+from bertd.data.wordpiece import Casing, casing_of, open_tokenizer, vocabulary_of
 from bertd.errors import CorpusError, VocabularyError
 
 _TRICKY = (

@@ -1,0 +1,193 @@
+"""What a worker does with a few megabytes of text: read, filter, split into sentences, tokenize.
+
+A part is a pure function of its blocks, so which worker makes it, and when, changes nothing. Nothing that depends on
+other documents (duplicates, the most documents wanted) is decided here: each document brings its hash, and the
+assembly decides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+
+from bertd.data.chunks import ChunkEncoder
+from bertd.data.manifest import Filters
+from bertd.data.parts import PartFacts, part_path, write_part
+from bertd.data.readers.document import Block, Reader, Reading, SkipReason
+from bertd.data.sentences import split_sentences
+from bertd.data.shards import OFFSET
+from bertd.data.signatures import band_hashes, sign
+from bertd.data.vocabulary import TokenDtype, token_dtype
+from bertd.data.wordpiece import vocabulary_of
+
+_BATCH_CHARACTERS = 1 << 18
+"""Text encoded at once: bounds the memory that lists of words take."""
+
+
+@dataclass(frozen=True)
+class SourceBlock:
+    """A block and the source it came from."""
+
+    source: int
+    block: Block
+
+
+@dataclass(frozen=True)
+class PartTask:
+    """What a worker is sent."""
+
+    number: int
+    blocks: tuple[SourceBlock, ...]
+    next_file: int
+    next_block: int
+
+
+def text_hash(text: str) -> int:
+    """64 bits that depend on every character: the split and the exact duplicates go by them."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+@dataclass
+class _Collected:
+    """What a part has so far."""
+
+    tokens: list[npt.NDArray[np.uint32]] = field(default_factory=list)
+    document_lengths: list[int] = field(default_factory=list)
+    document_sentences: list[int] = field(default_factory=list)
+    sentence_lengths: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    hashes: list[int] = field(default_factory=list)
+    sources: list[int] = field(default_factory=list)
+    read: Counter[int] = field(default_factory=Counter)
+    skipped: dict[int, Counter[str]] = field(default_factory=dict)
+
+    def skip(self, source: int, reason: SkipReason, *, times: int = 1) -> None:
+        self.skipped.setdefault(source, Counter())[reason.value] += times
+
+
+class PartMaker:
+    """A worker's tools: readers, filters, splitter and tokenizer."""
+
+    def __init__(
+        self, *, folder: Path, readers: dict[int, Reader], tokenizer: Tokenizer, language: str, filters: Filters
+    ) -> None:
+        self._folder = folder
+        self._readers = readers
+        self._language = language
+        self._filters = filters
+        vocabulary = vocabulary_of(tokenizer, place="tokenizer")
+        self._sep = vocabulary.sep
+        self._dtype = token_dtype(vocabulary.size)
+        self._encoder = ChunkEncoder(tokenizer)
+
+    def make(self, task: PartTask) -> PartFacts:
+        """Read, filter, split, tokenize, and write the part's file.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        part = _Collected()
+        batch: list[tuple[int, str]] = []
+        characters = 0
+        for source, reading in self._readings(task):
+            part.read[source] += 1
+            kept = self._filtered(reading)
+            if isinstance(kept, SkipReason):
+                part.skip(source, kept)
+                continue
+            batch.append((source, kept))
+            characters += len(kept)
+            if characters >= _BATCH_CHARACTERS:
+                self._encode(batch, part)
+                batch, characters = [], 0
+        self._encode(batch, part)
+        for item in task.blocks:
+            if item.block.too_long:
+                part.read[item.source] += item.block.too_long
+                part.skip(item.source, SkipReason.TOO_LONG, times=item.block.too_long)
+        facts = PartFacts(
+            next_file=task.next_file,
+            next_block=task.next_block,
+            read=dict(part.read),
+            skipped={source: dict(counts) for source, counts in part.skipped.items()},
+        )
+        arrays = _arrays(part, dtype=self._dtype, signed=self._filters.dedup == "near")
+        write_part(part_path(self._folder, task.number), arrays, facts=facts)
+        return facts
+
+    def _readings(self, task: PartTask) -> Iterator[tuple[int, Reading]]:
+        for item in task.blocks:
+            if item.block.content or not item.block.too_long:
+                for reading in self._readers[item.source].documents(item.block.content):
+                    yield item.source, reading
+
+    def _filtered(self, reading: Reading) -> Reading:
+        """The text, if every filter that looks at one document alone lets it pass."""
+        if isinstance(reading, SkipReason):
+            return reading
+        if not reading:
+            return SkipReason.EMPTY
+        if len(reading) < self._filters.min_characters:
+            return SkipReason.SHORT
+        if self._filters.min_ascii_share and ascii_share(reading) < self._filters.min_ascii_share:
+            return SkipReason.FOREIGN
+        try:
+            reading.encode()
+        except UnicodeEncodeError:
+            # A JSON escape can spell half a surrogate pair.
+            return SkipReason.INVALID_UTF8
+        return reading
+
+    def _encode(self, batch: list[tuple[int, str]], part: _Collected) -> None:
+        by_document = [split_sentences(text, language=self._language) for _, text in batch]
+        encoded = self._encoder.encode([sentence for sentences in by_document for sentence in sentences])
+        token = sentence = 0
+        for (source, text), sentences in zip(batch, by_document, strict=True):
+            lengths = encoded.lengths[sentence : sentence + len(sentences)]
+            lengths = lengths[lengths > 0]
+            num_tokens = int(lengths.sum())
+            sentence += len(sentences)
+            if not num_tokens:
+                part.skip(source, SkipReason.EMPTY)
+                continue
+            part.tokens += [encoded.tokens[token : token + num_tokens], np.array([self._sep], dtype=np.uint32)]
+            token += num_tokens
+            lengths[-1] += 1
+            part.sentence_lengths.append(lengths)
+            part.document_lengths.append(num_tokens + 1)
+            part.document_sentences.append(len(lengths))
+            part.hashes.append(text_hash(text))
+            part.sources.append(source)
+
+
+def ascii_share(text: str) -> float:
+    """Share of ASCII among the letters; 1 for a text without letters."""
+    num_ascii = sum(map(str.isalpha, text.encode("ascii", "ignore").decode("ascii")))
+    num_letters = sum(map(str.isalpha, text))
+    return num_ascii / num_letters if num_letters else 1.0
+
+
+def _joined(arrays: list[npt.NDArray[Any]], *, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    return np.concatenate([np.empty(0, dtype=dtype), *arrays]).astype(dtype)
+
+
+def _arrays(part: _Collected, *, dtype: TokenDtype, signed: bool) -> dict[str, npt.NDArray[Any]]:
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "tokens": _joined([*part.tokens], dtype=dtype),
+        "document_lengths": np.array(part.document_lengths, dtype=OFFSET),
+        "document_sentences": np.array(part.document_sentences, dtype=OFFSET),
+        "sentence_lengths": _joined([*part.sentence_lengths], dtype=OFFSET),
+        "hashes": np.array(part.hashes, dtype="<u8"),
+        "sources": np.array(part.sources, dtype=OFFSET),
+    }
+    if signed:
+        arrays["signatures"] = sign(arrays["tokens"], arrays["document_lengths"])
+        arrays["bands"] = band_hashes(arrays["signatures"])
+    return arrays
