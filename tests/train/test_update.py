@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 import torch
+import torch._dynamo
 from torch import Tensor
 
 from bertd.data.batches import TrainBatches
@@ -55,7 +56,12 @@ def recipe(micro: int, *overrides: str) -> Recipe:
 
 
 def updater_for(
-    micro: int, *overrides: str, dropout: float = 0.0, precision: Precision = FP32, scaler: ScalerState | None = None
+    micro: int,
+    *overrides: str,
+    dropout: float = 0.0,
+    precision: Precision = FP32,
+    scaler: ScalerState | None = None,
+    kernels: str = "eager",
 ) -> tuple[Updater, MaskedLanguageModel]:
     torch.manual_seed(0)
     model = MaskedLanguageModel(replace(TINY, dropout=dropout, attention_dropout=dropout), seed=1)
@@ -67,7 +73,7 @@ def updater_for(
         batches=cast(TrainBatches, FixedBatches(micro)),
         ranks=ALONE,
         precision=precision,
-        kernels="eager",
+        kernels=kernels,
         pad_id=0,
         scaler=scaler,
     )
@@ -164,3 +170,20 @@ def test_biases_and_norms_do_not_decay() -> None:
     assert all(names[id(p)].endswith("weight") and "norm" not in names[id(p)] for p in decaying["params"])
     assert all(names[id(p)].endswith("bias") or "norm" in names[id(p)] for p in still["params"])
     assert len(decaying["params"]) + len(still["params"]) == len(names)
+
+
+@pytest.mark.slow
+def test_compiled_updates_are_one_graph_and_equal_eager_ones() -> None:
+    counters = torch._dynamo.utils.counters
+    torch._dynamo.reset()
+    counters.clear()
+    eager, eager_model = updater_for(4)
+    compiled, compiled_model = updater_for(4, kernels="compile")
+
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        fast = weights_after(3, compiled, compiled_model)
+
+    assert counters["stats"]["unique_graphs"] == 1
+    assert not counters["graph_break"]
+    slow = weights_after(3, eager, eager_model)
+    assert all(torch.allclose(fast[name], slow[name], atol=1e-5) for name in slow)
