@@ -96,16 +96,8 @@ class Admission:
             uid=uid,
             now=now,
         )
-        spec = FinetuneSpec(
-            task=order.task,
-            data_dir=order.data_dir,
-            source=str(export),
-            source_name=source,
-            seed=order.seed,
-            lr=order.lr,
-            batch_size=order.batch_size,
-            epochs=order.epochs,
-        )
+        chosen = order.model_dump(include={"task", "data_dir", "seed", "lr", "batch_size", "epochs"})
+        spec = FinetuneSpec(source=str(export), source_name=source, **chosen)
 
         def folder_of(draft: Job) -> tuple[JobPaths, str]:
             if run_id is None:

@@ -6,7 +6,6 @@ themselves, because a loss may be NaN, which FastAPI's own encoder refuses.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,9 +17,9 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import Field
 from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import bertd
+from bertd.daemon.body_limit import BodyLimit
 from bertd.daemon.desk import Desk, status_of
 from bertd.daemon.event_stream import EventHub, EventResponse
 from bertd.daemon.log_pages import MAX_PAGE_BYTES, read_log_page
@@ -48,8 +47,6 @@ from bertd.records import (
 from bertd.run.paths import JobPaths
 
 logger = logging.getLogger(__name__)
-
-MAX_BODY_BYTES = 1 << 20
 
 Key = Annotated[str | None, Header(alias="Idempotency-Key")]
 
@@ -254,40 +251,6 @@ async def _on_surprise(request: Request, error: Exception) -> Response:
     return _error(500, "DaemonError", message)
 
 
-class BodyLimit:
-    """Refuses what is larger than any body of this API, before it is read, and what is no JSON."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        headers = dict(scope["headers"])
-        length = headers.get(b"content-length", b"0")
-        taken = 0
-
-        async def limited() -> Message:
-            nonlocal taken
-            message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > MAX_BODY_BYTES:
-                raise HTTPException(413, f"body larger than {MAX_BODY_BYTES} bytes")
-            return message
-
-        if not length.isdigit() or int(length) > MAX_BODY_BYTES:
-            refusal = _error(413, "ClientError", f"body larger than {MAX_BODY_BYTES} bytes; a recipe is a page of TOML")
-            await refusal(scope, receive, send)
-            return
-        media_type = headers.get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
-        if scope["method"] == "POST" and media_type != b"application/json":
-            await _error(415, "ClientError", "send Content-Type: application/json")(scope, receive, send)
-            return
-        await self._app(scope, limited, send)
-
-
 def create_app(parts: Parts) -> FastAPI:
     """The application over the daemon's parts."""
     app = FastAPI(title="bertd", version=bertd.__version__, docs_url=None, redoc_url=None)
@@ -300,8 +263,3 @@ def create_app(parts: Parts) -> FastAPI:
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Exception, _on_surprise)
     return app
-
-
-def openapi_text(app: FastAPI) -> str:
-    """The API's description as JSON."""
-    return json.dumps(app.openapi(), indent=2)

@@ -5,14 +5,12 @@ It is the only writer of what the runners say; people's orders come in between t
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pydantic import ValidationError
-
+from bertd.daemon.conclusion import Conclusion
 from bertd.daemon.event_text import event_text
 from bertd.daemon.leasing import Grant, Inventory, allot
 from bertd.daemon.runners import Runners, tidy_before_start
@@ -22,17 +20,11 @@ from bertd.jobs.database import Database
 from bertd.jobs.event_log import EventLog
 from bertd.jobs.lifecycle import Actor
 from bertd.jobs.queue import Job, Queue
-from bertd.jobs.verdict import PERMANENT
-from bertd.records import JobKind, JobState, JournalRecord, Outcome, RestartRecord, StartRecord, StepRecord, Verb
+from bertd.records import JobKind, JobState, JournalRecord, RestartRecord, StartRecord, StepRecord, Verb
 from bertd.run.mailbox import post
 from bertd.run.paths import JobPaths
 
 logger = logging.getLogger(__name__)
-
-TICK_S = 0.5
-MAX_VANISHED = 3
-"""Times in a row that a runner may vanish without a higher step."""
-_BUSY = DaemonBusyError.exit_code
 
 
 class Scheduler:
@@ -56,6 +48,7 @@ class Scheduler:
         self._runners = runners
         self._inventory = inventory
         self._clock = clock
+        self._conclusion = Conclusion(database=database, queue=queue, telemetry=telemetry)
         self.is_stopping = False
         """Starts nothing any more."""
 
@@ -125,7 +118,9 @@ class Scheduler:
             return True
         while self._follow(job):
             pass
-        self._conclude(self._queue.get(job.id), exit_code=exit_code)
+        self._conclusion.conclude(
+            self._queue.get(job.id), exit_code=exit_code, is_stopping=self.is_stopping, now=self._clock()
+        )
         return False
 
     def _follow(self, job: Job) -> bool:
@@ -162,64 +157,6 @@ class Scheduler:
         elif isinstance(record, RestartRecord) and job.state is JobState.RUNNING:
             reason = f"restarts from step {record.from_step}: {record.cause}"
             self._queue.move(job.id, JobState.STARTING, reason=reason, actor=Actor.RUNNER, now=now)
-
-    def _conclude(self, job: Job, *, exit_code: int | None) -> None:
-        """Take over what a runner left; the lease goes back in the same transaction."""
-        now = self._clock()
-        outcome = _read_outcome(JobPaths(Path(job.folder)))
-        with self._database.transaction():
-            self._queue.release(job.id)
-            if outcome is not None:
-                self._apply(job, outcome, now=now)
-            elif exit_code == _BUSY:
-                reason = "another runner still had its folder; tried again"
-                self._queue.move(job.id, JobState.QUEUED, reason=reason, actor=Actor.SCHEDULER, now=now)
-            else:
-                self._mourn(job, exit_code=exit_code, now=now)
-            self._telemetry.settle(job)
-
-    def _apply(self, job: Job, outcome: Outcome, *, now: float) -> None:
-        reason = outcome.reason
-        if outcome.state is JobState.PAUSED:
-            if job.wants_resume and self.is_stopping:
-                reason = "the daemon was stopped; goes on by itself when it starts again"
-            elif "bertd resume" not in reason:
-                reason = f"{reason}; `bertd resume {job.id}` goes on"
-        self._queue.move(job.id, outcome.state, reason=reason, actor=Actor.RUNNER, now=now)
-        if outcome.state is not JobState.PAUSED:
-            return
-        if job.state is JobState.STOPPING:
-            again = "a person asked it to stop after it was paused: validates and exports as soon as it has devices"
-            self._queue.move(job.id, JobState.QUEUED, reason=again, actor=Actor.SCHEDULER, now=now)
-        elif job.wants_resume and not self.is_stopping:
-            self._queue.note(job.id, wants_resume=0)
-            again = "goes on right after its pause, as a person asked"
-            self._queue.move(job.id, JobState.QUEUED, reason=again, actor=Actor.SCHEDULER, now=now)
-
-    def _mourn(self, job: Job, *, exit_code: int | None, now: float) -> None:
-        """Decide about a job whose runner vanished without an outcome: killed, or the machine went down."""
-        log = JobPaths(Path(job.folder)).log
-        if exit_code in PERMANENT:
-            reason = f"its runner could not work: {PERMANENT[exit_code]}; last lines in {log}"
-            self._queue.move(job.id, JobState.FAILED, reason=reason, actor=Actor.SCHEDULER, now=now)
-            return
-        step = self._telemetry.begin(job).summary.last_step
-        vanished = 1 if step > job.vanished_step else job.vanished + 1
-        self._queue.note(job.id, vanished=vanished, vanished_step=step)
-        if job.state is JobState.PAUSING and not job.wants_resume:
-            state, reason = JobState.PAUSED, f"its runner vanished while it saved; `bertd resume {job.id}` goes on"
-        elif job.state is JobState.STOPPING and job.kind is not JobKind.PRETRAIN:
-            state, reason = JobState.CANCELLED, "a person stopped it"
-        elif vanished >= MAX_VANISHED:
-            state = JobState.FAILED
-            reason = (
-                f"its runner vanished {vanished} times without a step above {step} (out of memory? dmesg tells); "
-                f"last lines in {log}; mend the cause, then `bertd resume {job.id}`"
-            )
-        else:
-            state = JobState.QUEUED
-            reason = "its runner vanished (killed, or the machine went down); goes on from its newest checkpoint"
-        self._queue.move(job.id, state, reason=reason, actor=Actor.SCHEDULER, now=now)
 
     def _give_up(self, job: Job, *, reason: str) -> None:
         """A job whose folder cannot be worked with; one that a runner still has is left to it."""
@@ -289,58 +226,9 @@ class Scheduler:
         self._telemetry.begin(job)
 
 
-class Heart:
-    """Calls the scheduler about every half second, and at once when woken."""
-
-    def __init__(self, beat: Callable[[], bool]) -> None:
-        self._beat = beat
-        self._woken = asyncio.Event()
-        self._ended = False
-
-    def wake(self) -> None:
-        """Do not wait for the next beat."""
-        self._woken.set()
-
-    def end(self) -> None:
-        """Return from `run` soon."""
-        self._ended = True
-        self._woken.set()
-
-    async def run(self) -> None:
-        """Until ended; an error of one beat is logged and the next one tries again."""
-        complaint = ""
-        while not self._ended:
-            self._woken.clear()
-            try:
-                if self._beat():
-                    self._woken.set()
-            except BertdError as error:
-                if str(error) != complaint:
-                    logger.error("%s", error)
-                complaint = str(error)
-            except Exception:
-                logger.exception("a round of the scheduler failed; the next one tries again")
-            await asyncio.sleep(0)
-            try:
-                await asyncio.wait_for(self._woken.wait(), TICK_S)
-            except TimeoutError:
-                pass
-
-
 def _is_event(record: JournalRecord) -> bool:
     return not isinstance(record, StepRecord)
 
 
 def _names(devices: dict[str, int]) -> str:
     return ", ".join(f"{slots} cores" if device == "cpu" else device for device, slots in devices.items())
-
-
-def _read_outcome(paths: JobPaths) -> Outcome | None:
-    """The outcome; None where the runner did not live to write one."""
-    try:
-        return Outcome.model_validate_json(paths.outcome.read_bytes())
-    except FileNotFoundError:
-        return None
-    except ValidationError as error:
-        logger.error("%s: not an outcome: %s; the job goes on as if there were none", paths.outcome, error)
-        return None

@@ -17,31 +17,20 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pynvml
 import uvicorn
 
-import bertd
-from bertd.daemon.admission import Admission
 from bertd.daemon.api import Parts, create_app
+from bertd.daemon.assembly import assemble
 from bertd.daemon.connections import IDLE_S, PeerConnection
-from bertd.daemon.desk import Desk
-from bertd.daemon.devices import Devices
-from bertd.daemon.event_stream import TICK_S, EventHub
+from bertd.daemon.event_stream import TICK_S
 from bertd.daemon.instance import InstanceLock
 from bertd.daemon.listener import bind_socket, remove_socket
 from bertd.daemon.notify import Notifier, passed_socket, watchdog_interval_s
-from bertd.daemon.orders import Orders
-from bertd.daemon.runners import RunnerCommand, Runners, runner_command
-from bertd.daemon.scheduler import Heart, Scheduler
-from bertd.daemon.telemetry import Telemetry
-from bertd.daemon.views import Views
+from bertd.daemon.runners import RunnerCommand, runner_command
 from bertd.errors import StorageError
-from bertd.jobs.audit import Audit
 from bertd.jobs.database import Database
-from bertd.jobs.event_log import EventLog
 from bertd.jobs.lifecycle import LIVE
-from bertd.jobs.queue import Queue
-from bertd.records import API_VERSION, StatusView, VersionView
+from bertd.records import API_VERSION, StatusView
 from bertd.run.durations import format_duration
 from bertd.run.paths import StatePaths, default_socket
 
@@ -103,74 +92,31 @@ class _Server(uvicorn.Server):
 class _Daemon:
     def __init__(self, paths: StatePaths, *, database: Database, keep_running: bool, runner: RunnerCommand) -> None:
         self._paths = paths
-        self._database = database
         self._keep_running = keep_running
-        self._runner = runner
         self._notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._assembly = assemble(paths, database=database, runner=runner)
 
     async def run(self, socket: Path | None) -> None:
         """Serve until stopped."""
-        events = EventLog(self._database)
-        self._queue = Queue(self._database, events)
-        self._queue.never_below(_highest_job(self._paths))
-        devices = Devices(pynvml)
-        telemetry = Telemetry(self._database)
-        self._heart = Heart(self._beat)
-        runners = Runners(command=self._runner, wake=self._heart.wake)
-        self._scheduler = Scheduler(
-            database=self._database,
-            queue=self._queue,
-            events=events,
-            telemetry=telemetry,
-            runners=runners,
-            inventory=devices.inventory,
-        )
-        version = VersionView(
-            bertd=bertd.__version__,
-            api=API_VERSION,
-            pid=os.getpid(),
-            state_dir=str(self._paths.root),
-            started_t=time.time(),
-        )
-        self._views = Views(version=version, queue=self._queue, events=events, telemetry=telemetry, devices=devices)
-        self._hub = EventHub(events)
-        self._database.after_commit = self._hub.committed
-        self._desk = Desk(
-            database=self._database,
-            queue=self._queue,
-            audit=Audit(self._database),
-            admission=Admission(self._paths, database=self._database, queue=self._queue, inventory=devices.inventory),
-            orders=Orders(self._database, self._queue),
-            views=self._views,
-            wake=self._heart.wake,
-        )
-        parts = Parts(
-            desk=self._desk,
-            views=self._views,
-            queue=self._queue,
-            telemetry=telemetry,
-            hub=self._hub,
-            shut_down=self._stop.set,
-        )
         listening, path = _listen(socket)
+        inode = path.lstat().st_ino if path is not None else None
         try:
-            inode = path.lstat().st_ino if path is not None else None
-            devices.start()
-            self._scheduler.take_over()
-            await self._serve(parts, listening=listening, where=path)
+            self._assembly.devices.start()
+            self._assembly.scheduler.take_over()
+            await self._serve(listening, where=path)
         finally:
-            devices.stop()
+            self._assembly.devices.stop()
             listening.close()
             if path is not None and inode is not None:
                 remove_socket(path, inode=inode)
 
-    async def _serve(self, parts: Parts, *, listening: sockets.socket, where: Path | None) -> None:
-        server = _Server(_uvicorn_config(parts))
+    async def _serve(self, listening: sockets.socket, *, where: Path | None) -> None:
+        server = _Server(_uvicorn_config(self._assembly.parts(shut_down=self._stop.set)))
         self._take_signals()
         serving = asyncio.create_task(server.serve(sockets=[listening]))
-        beating = asyncio.create_task(self._heart.run())
+        beating = asyncio.create_task(self._assembly.heart.run(self._assembly.scheduler.tick))
         while not server.started and not serving.done():
             await asyncio.sleep(0.01)
         logger.info("listening on %s, state in %s", where or "the socket unit's socket", self._paths.root)
@@ -180,9 +126,9 @@ class _Daemon:
             await self._stop.wait()
             await self._wind_down()
         finally:
-            self._hub.close()
+            self._assembly.hub.close()
             ticking.cancel()
-            self._heart.end()
+            self._assembly.heart.end()
             server.should_exit = True
             await asyncio.gather(serving, beating, ticking, return_exceptions=True)
 
@@ -196,9 +142,6 @@ class _Daemon:
             self._hurry.set()
         self._stop.set()
 
-    def _beat(self) -> bool:
-        return self._scheduler.tick()
-
     async def _tick(self) -> None:
         """Once a second: the status line, the watchdog, and a tick for the streams."""
         interval_s = watchdog_interval_s()
@@ -208,11 +151,11 @@ class _Daemon:
                 if interval_s is not None and time.monotonic() >= next_watchdog:
                     self._notifier.send(WATCHDOG="1")
                     next_watchdog += interval_s
-                if self._hub.num_streams or os.environ.get("NOTIFY_SOCKET"):
-                    status = self._views.status()
+                if self._assembly.hub.num_streams or os.environ.get("NOTIFY_SOCKET"):
+                    status = self._assembly.views.status()
                     self._notifier.send(now_once=True, STATUS=status_line(status))
-                    if self._hub.num_streams:
-                        self._hub.publish_tick(status)
+                    if self._assembly.hub.num_streams:
+                        self._assembly.hub.publish_tick(status)
             except Exception:
                 logger.exception("a tick failed; the next one tries again")
             await asyncio.sleep(TICK_S)
@@ -220,17 +163,17 @@ class _Daemon:
     async def _wind_down(self) -> None:
         """Refuse changes, and have pretrainings saved; those that do not manage in time run on."""
         self._notifier.send(STOPPING="1", STATUS="stopping")
-        self._desk.is_stopping = True
+        self._assembly.desk.is_stopping = True
         if self._keep_running:
-            self._scheduler.is_stopping = True
+            self._assembly.scheduler.is_stopping = True
             return
-        self._scheduler.wind_down()
+        self._assembly.scheduler.wind_down()
         deadline = time.monotonic() + PAUSE_LIMIT_S
-        while (live := self._queue.live()) and time.monotonic() < deadline and not self._hurry.is_set():
+        while (live := self._assembly.queue.live()) and time.monotonic() < deadline and not self._hurry.is_set():
             names = ", ".join(str(job.id) for job in live)
             self._notifier.send(now_once=True, STATUS=f"stopping; waits for job {names} to save")
-            await self._hub.wait(TICK_S)
-        for job in self._queue.live():
+            await self._assembly.hub.wait(TICK_S)
+        for job in self._assembly.queue.live():
             logger.warning("job %d has not saved; it runs on, and the next daemon takes it over", job.id)
 
 
@@ -272,11 +215,3 @@ def _listen(socket: Path | None) -> tuple[sockets.socket, Path | None]:
         return passed, None
     path = (socket or default_socket()).absolute()
     return bind_socket(path), path
-
-
-def _highest_job(paths: StatePaths) -> int:
-    """The highest job number in folders of an earlier queue; 0 for none."""
-    runs = paths.run("x").root.parent
-    finetunes = paths.foreign_finetune(0).root.parent
-    names = [entry.name for folder in (runs, finetunes) if folder.is_dir() for entry in folder.iterdir()]
-    return max((int(number) for name in names if (number := name.partition("-")[0]).isdecimal()), default=0)

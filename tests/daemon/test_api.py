@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from bertd.client import Client
-from bertd.daemon.api import MAX_BODY_BYTES
+from bertd.daemon.body_limit import MAX_BODY_BYTES
 from bertd.errors import ClientError
 from bertd.records import API_VERSION, EventView, JobState, RunView, SeriesView, StatusView
 from bertd.socket_http import SocketConnection

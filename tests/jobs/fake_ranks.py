@@ -16,6 +16,7 @@ import threading
 import time
 from pathlib import Path
 from types import FrameType
+from typing import Literal
 
 from pydantic import BaseModel
 
@@ -200,9 +201,27 @@ class FakeRanks:
         self.journal.close()
         return 0
 
-    def _end(self, reason: str, detail: str) -> int:
-        assert reason in ("budget", "stopped")
+    def _end(self, reason: Literal["budget", "stopped"], detail: str) -> int:
         self._checkpoint("end")
+        self._validate()
+        self._export()
+        self.journal.append(
+            EndRecord(
+                t=time.time(),
+                step=self.step,
+                sequences=self.sequences,
+                charged_s=self.clock.now_s(),
+                reason=reason,
+                detail=detail,
+                lr=0.0,
+                validation_loss=5.0,
+                export=step_folder(self.step),
+            )
+        )
+        self.journal.close()
+        return 0
+
+    def _validate(self) -> None:
         self.journal.append(
             ValidationRecord(
                 t=time.time(),
@@ -216,6 +235,8 @@ class FakeRanks:
                 seconds=0.001,
             )
         )
+
+    def _export(self) -> None:
         export = self.paths.exports / step_folder(self.step)
         export.mkdir(parents=True, exist_ok=True)
         (export / "config.json").write_text("{}")
@@ -229,21 +250,6 @@ class FakeRanks:
                 seconds=0.001,
             )
         )
-        self.journal.append(
-            EndRecord(
-                t=time.time(),
-                step=self.step,
-                sequences=self.sequences,
-                charged_s=self.clock.now_s(),
-                reason="budget" if reason == "budget" else "stopped",
-                detail=detail,
-                lr=0.0,
-                validation_loss=5.0,
-                export=export.name,
-            )
-        )
-        self.journal.close()
-        return 0
 
     def _die_if_planned(self, step: int) -> None:
         death = self.death

@@ -1,0 +1,108 @@
+"""Puts the daemon's parts together over one database. Nothing runs yet."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pynvml
+
+import bertd
+from bertd.daemon.admission import Admission
+from bertd.daemon.api import Parts
+from bertd.daemon.desk import Desk
+from bertd.daemon.devices import Devices
+from bertd.daemon.event_stream import EventHub
+from bertd.daemon.heart import Heart
+from bertd.daemon.orders import Orders
+from bertd.daemon.runners import RunnerCommand, Runners
+from bertd.daemon.scheduler import Scheduler
+from bertd.daemon.telemetry import Telemetry
+from bertd.daemon.views import Views
+from bertd.jobs.audit import Audit
+from bertd.jobs.database import Database
+from bertd.jobs.event_log import EventLog
+from bertd.jobs.queue import Queue
+from bertd.records import API_VERSION, VersionView
+from bertd.run.paths import StatePaths
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """What the service starts and stops."""
+
+    queue: Queue
+    devices: Devices
+    telemetry: Telemetry
+    scheduler: Scheduler
+    heart: Heart
+    hub: EventHub
+    views: Views
+    desk: Desk
+
+    def parts(self, *, shut_down: Callable[[], None]) -> Parts:
+        """What the API's handlers ask."""
+        return Parts(
+            desk=self.desk,
+            views=self.views,
+            queue=self.queue,
+            telemetry=self.telemetry,
+            hub=self.hub,
+            shut_down=shut_down,
+        )
+
+
+def assemble(paths: StatePaths, *, database: Database, runner: RunnerCommand) -> Assembly:
+    """Make every part; the event loop need not run."""
+    events = EventLog(database)
+    queue = Queue(database, events)
+    queue.never_below(_highest_job(paths))
+    devices = Devices(pynvml)
+    telemetry = Telemetry(database)
+    heart = Heart()
+    scheduler = Scheduler(
+        database=database,
+        queue=queue,
+        events=events,
+        telemetry=telemetry,
+        runners=Runners(command=runner, wake=heart.wake),
+        inventory=devices.inventory,
+    )
+    views = Views(version=_version(paths), queue=queue, events=events, telemetry=telemetry, devices=devices)
+    hub = EventHub(events)
+    database.after_commit = hub.committed
+    desk = Desk(
+        database=database,
+        queue=queue,
+        audit=Audit(database),
+        admission=Admission(paths, database=database, queue=queue, inventory=devices.inventory),
+        orders=Orders(database, queue),
+        views=views,
+        wake=heart.wake,
+    )
+    return Assembly(
+        queue=queue,
+        devices=devices,
+        telemetry=telemetry,
+        scheduler=scheduler,
+        heart=heart,
+        hub=hub,
+        views=views,
+        desk=desk,
+    )
+
+
+def _version(paths: StatePaths) -> VersionView:
+    return VersionView(
+        bertd=bertd.__version__, api=API_VERSION, pid=os.getpid(), state_dir=str(paths.root), started_t=time.time()
+    )
+
+
+def _highest_job(paths: StatePaths) -> int:
+    """The highest job number in folders of an earlier queue; 0 for none."""
+    runs = paths.run("x").root.parent
+    finetunes = paths.foreign_finetune(0).root.parent
+    names = [entry.name for folder in (runs, finetunes) if folder.is_dir() for entry in folder.iterdir()]
+    return max((int(number) for name in names if (number := name.partition("-")[0]).isdecimal()), default=0)
