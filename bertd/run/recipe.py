@@ -209,8 +209,9 @@ class BatchSection(Section):
 class PrecisionSection(Section):
     mode: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     """auto: bf16 where the GPU has it, fp16 with a loss scaler on older ones, fp32 on CPU."""
-    kernels: Literal["auto", "compile", "eager"] = "auto"
-    """auto: torch.compile on a GPU, eager on CPU, where compiling would eat minutes of a short budget."""
+    kernels: Literal["auto", "compile", "apex", "eager"] = "auto"
+    """auto: torch.compile on a GPU, eager on CPU, where compiling would eat minutes of a short budget. apex: what of
+    NVIDIA's apex is there, in eager mode; PyTorch's own for the rest."""
 
 
 class ValidationSection(Section):

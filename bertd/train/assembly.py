@@ -27,11 +27,13 @@ from bertd.run.ledger import ChargedClock
 from bertd.run.mailbox import last_acknowledged
 from bertd.run.paths import RunPaths
 from bertd.run.recipe import Recipe, read_recipe, write_recipe
+from bertd.train.apex import use_fused_modules
 from bertd.train.checkpoint import TrainingState, find_checkpoint, load_checkpoint
 from bertd.train.desk import Desk
+from bertd.train.kernels import Kernels, choose_kernels
 from bertd.train.optimizer import Optimizers, build_optimizers
 from bertd.train.orders import Conductor
-from bertd.train.precision import Precision, choose_kernels, choose_precision
+from bertd.train.precision import Precision, choose_precision
 from bertd.train.ranks import Ranks
 from bertd.train.trainer import Parts, Trainer
 from bertd.train.update import Updater
@@ -104,14 +106,17 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
 
     Raises:
         CheckpointError: none is whole, or it belongs to another recipe or other data.
-        DeviceError: the precision is not to be had on this device.
+        DeviceError: the precision or the kernels are not to be had on this device.
     """
     recipe = opened.recipe
     _set_up_device(ranks)
     precision = choose_precision(recipe.precision, ranks.device)
-    kernels, reason = choose_kernels(recipe.precision, ranks.device)
+    kernels = choose_kernels(recipe, precision=precision, ranks=ranks)
     model = MaskedLanguageModel(encoder_config(opened), seed=recipe.run.seed).to(ranks.device)
-    optimizers = build_optimizers(model, recipe.optimizer, rank=ranks.rank, world_size=ranks.world_size)
+    use_fused_modules(model, kernels.apex)
+    optimizers = build_optimizers(
+        model, recipe.optimizer, apex=kernels.apex, rank=ranks.rank, world_size=ranks.world_size
+    )
     resumed = _resume(opened, model=model, optimizers=optimizers)
     masker = _masker(opened)
     batches = _train_batches(opened, masker, ranks, first_sequence=resumed.state.sequences)
@@ -122,14 +127,15 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
         batches=batches,
         ranks=ranks,
         precision=precision,
-        kernels=kernels,
+        kernels=kernels.name,
         pad_id=opened.dataset.vocabulary.pad,
         scaler=resumed.state.scaler,
     )
     desk = None
     if ranks.is_first:
-        start = _start_record(opened, ranks, model, attempt, resumed.state, precision, kernels, reason)
-        desk = _open_desk(opened, start, skipped=resumed.skipped, stop_signal=stop_signal)
+        start = _start_record(opened, ranks, model, attempt, resumed.state, precision, kernels)
+        warnings = _warnings(resumed, kernels)
+        desk = _open_desk(opened, start, warnings=warnings, stop_signal=stop_signal)
         _write_provenance(opened, ranks)
     parts = Parts(
         recipe=recipe,
@@ -255,8 +261,7 @@ def _start_record(
     attempt: int,
     state: TrainingState,
     precision: Precision,
-    kernels: str,
-    kernels_reason: str,
+    kernels: Kernels,
 ) -> StartRecord:
     recipe = opened.recipe
     return StartRecord(
@@ -269,8 +274,8 @@ def _start_record(
         device=ranks.device.type,
         device_name=device_name(ranks.device),
         precision=precision.mode,
-        kernels=kernels,
-        kernels_reason=kernels_reason,
+        kernels=kernels.name,
+        kernels_reason=kernels.reason,
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
         micro_batch=recipe.batch.micro,
         accumulation=recipe.accumulation,
@@ -280,14 +285,23 @@ def _start_record(
     )
 
 
-def _open_desk(opened: OpenedRun, start: StartRecord, *, skipped: list[str], stop_signal: Event) -> Desk:
+def _warnings(resumed: Resumed, kernels: Kernels) -> dict[str, str]:
+    """What somebody should know before the first step: code and message."""
+    warnings = {}
+    if resumed.skipped:
+        passed = "; ".join(resumed.skipped)
+        warnings["checkpoint_skipped"] = f"passed over {passed}; resumed from step {resumed.state.step}"
+    if kernels.apex.faults:
+        warnings["apex_incomplete"] = f"PyTorch's own takes their place: {kernels.apex.describe_faults()}"
+    return warnings
+
+
+def _open_desk(opened: OpenedRun, start: StartRecord, *, warnings: dict[str, str], stop_signal: Event) -> Desk:
     acknowledged = last_acknowledged(read_journal(opened.paths.journal))
     journal = JournalWriter(opened.paths.journal)
     journal.append(start)
-    if skipped:
-        message = f"passed over {'; '.join(skipped)}; resumed from step {start.step}"
-        alert = AlertRecord(t=time.time(), step=start.step, level="warning", code="checkpoint_skipped", message=message)
-        journal.append(alert)
+    for code, message in warnings.items():
+        journal.append(AlertRecord(t=time.time(), step=start.step, level="warning", code=code, message=message))
     conductor = Conductor(
         opened.recipe,
         opened.paths,

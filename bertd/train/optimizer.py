@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from bertd.model.encoder import Attention, FeedForward, MaskedLanguageModel
 from bertd.run.recipe import OptimizerSection
+from bertd.train.apex import Apex
+from bertd.train.apex_parts import fused_adam, fused_lamb
+from bertd.train.apex_probes import Feature
 from bertd.train.lamb import Lamb
 from bertd.train.muon import Matrices, Muon
 
@@ -27,6 +30,9 @@ class Optimizers:
         self._owners = {
             parameter: part for part in parts for group in part.param_groups for parameter in group["params"]
         }
+        self._groups = {
+            parameter: group for part in parts for group in part.param_groups for parameter in group["params"]
+        }
         assert self._owners.keys() == self._names.keys()
         self.parts = parts
 
@@ -38,16 +44,18 @@ class Optimizers:
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
-        for part in self.parts:
-            part.zero_grad(set_to_none=True)
+        for parameter in self._owners:
+            parameter.grad = None
 
     def tensors(self) -> dict[str, Tensor]:
-        """All state, as `parameter/slot`."""
-        return {
-            f"{self._names[parameter]}/{slot}": value
-            for parameter, owner in self._owners.items()
-            for slot, value in owner.state.get(parameter, {}).items()
-        }
+        """All state, as `parameter/slot`; where apex counts the steps of a group, each of its parameters has them."""
+        tensors: dict[str, Tensor] = {}
+        for parameter, owner in self._owners.items():
+            slots: dict[str, Tensor] = dict(owner.state.get(parameter, {}))
+            if slots and "step" in self._groups[parameter]:
+                slots["step"] = torch.tensor(float(self._groups[parameter]["step"]))
+            tensors |= {f"{self._names[parameter]}/{slot}": value for slot, value in slots.items()}
+        return tensors
 
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
         """Put back what `tensors` gave.
@@ -61,28 +69,45 @@ class Optimizers:
         for key, value in tensors.items():
             name, _, slot = key.rpartition("/")
             parameter = parameters[name]
-            self._owners[parameter].state[parameter][slot] = value.to(parameter.device)
+            group = self._groups[parameter]
+            if slot == "step" and "step" in group:
+                group["step"] = int(value)
+            else:
+                self._owners[parameter].state[parameter][slot] = value.to(parameter.device)
 
     def steps_done(self) -> int:
         """Updates that were carried out: fp16 overflow skips some, and AdamW counts only those it did."""
-        counts = (state["step"] for part in self.parts for state in part.state.values() if "step" in state)
-        return int(next(counts, 0))
+        holders = [holder for part in self.parts for holder in (*part.param_groups, *part.state.values())]
+        return int(next((holder["step"] for holder in holders if "step" in holder), 0))
 
 
 def build_optimizers(
-    model: MaskedLanguageModel, section: OptimizerSection, *, rank: int = 0, world_size: int = 1
+    model: MaskedLanguageModel,
+    section: OptimizerSection,
+    *,
+    apex: Apex | None = None,
+    rank: int = 0,
+    world_size: int = 1,
 ) -> Optimizers:
-    """What the recipe asks for; the learning rate is set before each step."""
+    """What the recipe asks for, from `apex` where that has it; the learning rate is set before each step."""
+    apex = apex or Apex()
     if section.kind == "muon":
-        return _with_muon(model, section, rank=rank, world_size=world_size)
+        return _with_muon(model, section, apex, rank=rank, world_size=world_size)
     groups = _groups(model.parameters(), section.weight_decay)
-    if section.kind == "lamb":
-        return Optimizers(model, [Lamb(groups, lr=section.peak_lr, betas=section.betas, eps=section.eps)])
-    return Optimizers(model, [_adamw(groups, section)])
+    make = _lamb if section.kind == "lamb" else _adamw
+    return Optimizers(model, [make(groups, section, apex)])
 
 
-def _adamw(groups: list[dict[str, object]], section: OptimizerSection) -> torch.optim.AdamW:
+def _adamw(groups: list[dict[str, object]], section: OptimizerSection, apex: Apex) -> torch.optim.Optimizer:
+    if part := apex.parts.get(Feature.ADAM):
+        return fused_adam(part, groups, lr=section.peak_lr, betas=section.betas, eps=section.eps)
     return torch.optim.AdamW(groups, lr=section.peak_lr, betas=section.betas, eps=section.eps, fused=True)
+
+
+def _lamb(groups: list[dict[str, object]], section: OptimizerSection, apex: Apex) -> torch.optim.Optimizer:
+    if part := apex.parts.get(Feature.LAMB):
+        return fused_lamb(part, groups, lr=section.peak_lr, betas=section.betas, eps=section.eps)
+    return Lamb(groups, lr=section.peak_lr, betas=section.betas, eps=section.eps)
 
 
 def _groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, object]]:
@@ -93,7 +118,9 @@ def _groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dic
     ]
 
 
-def _with_muon(model: MaskedLanguageModel, section: OptimizerSection, *, rank: int, world_size: int) -> Optimizers:
+def _with_muon(
+    model: MaskedLanguageModel, section: OptimizerSection, apex: Apex, *, rank: int, world_size: int
+) -> Optimizers:
     matrices: list[Matrices] = []
     for module in model.encoder.layers.modules():
         if isinstance(module, Attention):
@@ -110,4 +137,4 @@ def _with_muon(model: MaskedLanguageModel, section: OptimizerSection, *, rank: i
     )
     hidden = {each.parameter for each in matrices}
     rest = [parameter for parameter in model.parameters() if parameter not in hidden]
-    return Optimizers(model, [muon, _adamw(_groups(rest, section.weight_decay), section)])
+    return Optimizers(model, [muon, _adamw(_groups(rest, section.weight_decay), section, apex)])

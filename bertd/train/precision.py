@@ -1,4 +1,4 @@
-"""Which number format and which kernels a run uses, and why: decided once, written into the journal."""
+"""Which number format a run uses: decided once, written into the journal."""
 
 from __future__ import annotations
 
@@ -38,12 +38,3 @@ def choose_precision(section: PrecisionSection, device: torch.device) -> Precisi
         raise DeviceError(f'[precision] mode = "bf16": {name} has no bf16; use "fp16" or "auto"')
     dtypes = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": None}
     return Precision(mode=mode, dtype=dtypes[mode], needs_scaler=mode == "fp16")
-
-
-def choose_kernels(section: PrecisionSection, device: torch.device) -> tuple[str, str]:
-    """compile or eager, and the reason for people."""
-    if section.kernels != "auto":
-        return section.kernels, "the recipe says so"
-    if device.type == "cuda":
-        return "compile", "on a GPU the compiler's fusion outweighs its minutes"
-    return "eager", "on CPU compiling takes longer than a short budget repays"

@@ -15,6 +15,7 @@ from bertd.data.batches import TrainBatches
 from bertd.data.masking import MaskedBatch
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.run.recipe import Recipe, parse_recipe
+from bertd.train.apex import Apex
 from bertd.train.checkpoint import ScalerState
 from bertd.train.optimizer import build_optimizers
 from bertd.train.precision import Precision
@@ -62,6 +63,7 @@ def updater_for(
     precision: Precision = FP32,
     scaler: ScalerState | None = None,
     kernels: str = "eager",
+    apex: Apex | None = None,
 ) -> tuple[Updater, MaskedLanguageModel]:
     torch.manual_seed(0)
     model = MaskedLanguageModel(replace(TINY, dropout=dropout, attention_dropout=dropout), seed=1)
@@ -69,7 +71,7 @@ def updater_for(
     updater = Updater(
         made,
         model=model,
-        optimizers=build_optimizers(model, made.optimizer),
+        optimizers=build_optimizers(model, made.optimizer, apex=apex),
         batches=cast(TrainBatches, FixedBatches(micro)),
         ranks=ALONE,
         precision=precision,

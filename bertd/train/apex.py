@@ -1,0 +1,149 @@
+"""NVIDIA apex for runs whose recipe says kernels = "apex": what of it is there, works and computes what torch does.
+
+apex is never imported otherwise. It can be broken in five ways, and each gives its own reason: it is not there; PyPI's
+project of that name is; it was built without its CUDA extensions; for another PyTorch; or without this GPU's kernels,
+which shows at the first launch or in wrong results. Each feature is looked for alone: builds hold some and not others.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from bertd.train.apex_parts import FusedLinear, fused_norm
+from bertd.train.apex_probes import Feature, difference_from_torch
+
+_BUILD = "build it from https://github.com/NVIDIA/apex with APEX_CPP_EXT=1 APEX_CUDA_EXT=1"
+_MODULES = {
+    Feature.LAYER_NORM: ("apex.normalization", "fused_layer_norm_cuda"),
+    Feature.DENSE: ("apex.fused_dense", "fused_dense_cuda"),
+    Feature.ADAM: ("apex.optimizers", "amp_C"),
+    Feature.LAMB: ("apex.optimizers", "amp_C"),
+}
+"""Where a class lies, and the extension it stands on."""
+_NVIDIAS_OWN = Path("normalization", "fused_layer_norm.py")
+"""In NVIDIA's apex and not in PyPI's."""
+
+
+@dataclass(frozen=True)
+class Apex:
+    """What was looked for, parted in what works and what does not."""
+
+    parts: dict[Feature, Callable[..., Any]] = field(default_factory=dict)
+    """apex's classes."""
+    faults: dict[Feature, str] = field(default_factory=dict)
+    """Why the others are not used, with the remedy."""
+
+    def without(self, feature: Feature, fault: str) -> Apex:
+        """The same, less one feature."""
+        kept = {each: part for each, part in self.parts.items() if each is not feature}
+        return Apex(parts=kept, faults={**self.faults, feature: fault})
+
+    def describe_faults(self) -> str:
+        """Every reason once, behind the features it holds for."""
+        by_fault: dict[str, list[Feature]] = {}
+        for feature, fault in self.faults.items():
+            by_fault.setdefault(fault, []).append(feature)
+        return "; ".join(f"not {', '.join(features)}: {fault}" for fault, features in by_fault.items())
+
+
+def look_for_apex(
+    wanted: Iterable[Feature],
+    *,
+    device: torch.device,
+    dtype: torch.dtype | None,
+    runs_on: frozenset[str] = frozenset({"cuda"}),
+) -> Apex:
+    """Import what is wanted and try it.
+
+    Args:
+        dtype: of autocast in the run; None where it is off.
+        runs_on: types of devices that apex has kernels for; a stand-in for tests has them for the CPU.
+    """
+    apex = Apex()
+    for feature in wanted:
+        found = _look_for(feature, device=device, dtype=dtype, runs_on=runs_on)
+        if isinstance(found, str):
+            apex.faults[feature] = found
+        else:
+            apex.parts[feature] = found
+    return apex
+
+
+def use_fused_modules(model: nn.Module, apex: Apex) -> None:
+    """Put apex's norms and linear layers where torch's are, with the same parameters."""
+    norm, dense = apex.parts.get(Feature.LAYER_NORM), apex.parts.get(Feature.DENSE)
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if norm is not None and isinstance(child, nn.LayerNorm):
+                setattr(parent, name, fused_norm(norm, child))
+            # Without a bias there is nothing to fuse.
+            if dense is not None and isinstance(child, nn.Linear) and child.bias is not None:
+                setattr(parent, name, FusedLinear(dense, child))
+
+
+def _look_for(
+    feature: Feature, *, device: torch.device, dtype: torch.dtype | None, runs_on: frozenset[str]
+) -> Callable[..., Any] | str:
+    """The class, or why it is not used."""
+    if device.type not in runs_on:
+        return f"its kernels run on {' and '.join(sorted(runs_on))}, and this run on {device.type}"
+    loaded = _wrong_project() or _load(feature)
+    return loaded if isinstance(loaded, str) else _try(feature, loaded, device=device, dtype=dtype)
+
+
+def _wrong_project() -> str | None:
+    """What is wrong with what lies under the name; nothing of it is run."""
+    spec = importlib.util.find_spec("apex")
+    if spec is None:
+        return f"apex is not installed; {_BUILD}"
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    if not any((folder / _NVIDIAS_OWN).is_file() for folder in folders):
+        where = spec.origin or ", ".join(map(str, folders))
+        return f"{where} is not NVIDIA's apex, PyPI has another project of that name; uninstall it and {_BUILD}"
+    return None
+
+
+def _load(feature: Feature) -> Callable[..., Any] | str:
+    module, extension = _MODULES[feature]
+    if importlib.util.find_spec(extension) is None:
+        return f"apex was built without {extension}; {_BUILD}"
+    try:
+        importlib.import_module(extension)
+    except ImportError as error:
+        cause = f"was built for another PyTorch than {torch.__version__}" if "undefined symbol" in str(error) else ""
+        return f"{extension} {cause or 'cannot be loaded'}: {error}; build apex again"
+    try:
+        part: Callable[..., Any] = getattr(importlib.import_module(module), feature)
+    except (ImportError, AttributeError, RuntimeError) as error:
+        return f"{module} does not import beside PyTorch {torch.__version__}: {error}; build a newer apex"
+    return part
+
+
+def _try(
+    feature: Feature, part: Callable[..., Any], *, device: torch.device, dtype: torch.dtype | None
+) -> Callable[..., Any] | str:
+    try:
+        difference = difference_from_torch(feature, part, device=device, dtype=dtype)
+    except TypeError as error:
+        return f"{feature} is called in another way than bertd knows: {error}; build a newer apex"
+    except (RuntimeError, ImportError) as error:
+        first_line = str(error).partition("\n")[0]
+        return f"{feature} does not run here: {first_line}; build apex {_for_this(device)}"
+    if difference is not None:
+        return f"{feature} does not compute what PyTorch does: {difference}; build apex {_for_this(device)}"
+    return part
+
+
+def _for_this(device: torch.device) -> str:
+    if device.type != "cuda":
+        return "again"
+    major, minor = torch.cuda.get_device_capability(device)
+    return f"with TORCH_CUDA_ARCH_LIST={major}.{minor}, for the {torch.cuda.get_device_name(device)}"

@@ -1,0 +1,1 @@
+from .fused_dense import FusedDense as FusedDense

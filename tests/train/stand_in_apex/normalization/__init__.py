@@ -1,0 +1,1 @@
+from .fused_layer_norm import FusedLayerNorm as FusedLayerNorm
