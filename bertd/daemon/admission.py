@@ -241,7 +241,8 @@ def _make_folder(paths: JobPaths, *, fill: Callable[[JobPaths], None]) -> None:
         paths.logs.mkdir(mode=0o750, parents=True)
         paths.control.mkdir(mode=0o750)
         fill(paths)
-        fsync_folder(paths.root)
-        fsync_folder(paths.root.parent)
+        # The folder above may be new as well: its name lies in the one above that.
+        for folder in (paths.root, paths.root.parent, paths.root.parent.parent):
+            fsync_folder(folder)
     except OSError as error:
         raise StorageError(f"{paths.root}: cannot make the job's folder: {error.strerror}; free space there") from error

@@ -63,6 +63,8 @@ class Plan(BaseModel):
     ignores_orders: bool = False
     freeze_at: dict[int, int] = {}
     """Attempt to the step at which it hangs."""
+    patience_s: float = 600.0
+    """How long the runner bears their silence."""
     orphan: bool = False
     """Leave a child behind in a session of its own."""
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from bertd.jobs.restart_policy import RestartPolicy
 from bertd.jobs.runner import Programs, main
 from bertd.jobs.watchdog import Patience
 from bertd.run.paths import JobPaths, RunPaths
+from tests.jobs.fake_ranks import Plan
 
 PLAN = sys.argv[1]
 
@@ -23,8 +25,7 @@ def finetune(paths: JobPaths) -> list[str]:
     return [sys.executable, "-m", "tests.jobs.fake_finetuner", str(paths.root)]
 
 
-PATIENCE = Patience(before_first_step_s=60.0, floor_s=2.0)
-
 if __name__ == "__main__":
+    patience = Patience(floor_s=Plan.model_validate_json(Path(PLAN).read_bytes()).patience_s)
     policy = RestartPolicy(first_delay_s=0.02)
-    sys.exit(main(sys.argv[2:], programs=Programs(launch=launch, finetune=finetune, policy=policy, patience=PATIENCE)))
+    sys.exit(main(sys.argv[2:], programs=Programs(launch=launch, finetune=finetune, policy=policy, patience=patience)))

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import psutil
 import pytest
@@ -135,7 +136,7 @@ def test_ranks_that_die_before_they_start_are_given_up_too(box: RunnerBox) -> No
 
 
 def test_ranks_that_hang_are_killed_and_started_again(box: RunnerBox) -> None:
-    outcome = box.run(Plan(freeze_at={1: 7}))
+    outcome = box.run(Plan(freeze_at={1: 7}, patience_s=1.5))
     assert outcome.state is JobState.DONE
     (restart,) = box.records("restart")
     assert str(restart["cause"]).startswith("the ranks said nothing for ")
@@ -162,12 +163,16 @@ def test_a_killed_runner_takes_its_ranks_with_it(box: RunnerBox) -> None:
 
 def test_a_segment_that_a_killed_runner_left_open_is_closed_at_its_last_tick(box: RunnerBox) -> None:
     box.start(HOLDS)
+    box.wait_for_record("step", count=7)
     wait_for(lambda: box.ledger.ticked_s > 0, what="a tick")
     box.kill()
     left = box.ledger
     assert left.open_since_s is not None
+    begun_t = time.time()
     assert box.run().state is JobState.DONE
-    assert box.records("start")[1]["charged_s"] == pytest.approx(left.ticked_s, abs=1.0)
+    start = box.records("start")[1]
+    charged_since_s = float(str(start["charged_s"])) - left.ticked_s
+    assert 0.0 <= charged_since_s <= float(str(start["t"])) - begun_t
 
 
 def test_a_torn_line_of_killed_ranks_is_cut_off(box: RunnerBox) -> None:
