@@ -19,9 +19,10 @@ from tests.cli.conftest import Bertd
         (["data", "prepare", "in.txt", "--out", "x", "-v"], "bertd.data.prepare", ["in.txt", "--out", "x", "-v"]),
         (["data", "vocab", "--size=8192", "--", "-odd.txt"], "bertd.data.vocab", ["--size=8192", "--", "-odd.txt"]),
         (["data", "vocab"], "bertd.data.vocab", []),
+        (["bench", "demo", "--help"], "bertd.bench", ["demo", "--help"]),
     ],
 )
-def test_data_verbs_pass_every_argument_on(
+def test_verbs_of_the_compute_side_pass_every_argument_on(
     arguments: list[str], module: str, passed: list[str], bertd: Bertd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     became: list[list[str]] = []
