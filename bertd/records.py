@@ -94,6 +94,9 @@ class StartRecord(Record):
     """Sequences in one epoch."""
     validation_sequences: int
     """Sequences in the fixed validation set."""
+    start_from: str | None = None
+    """Class and place of the checkpoint that this attempt took its first weights from; None where it drew them, or
+    resumed the run's own."""
 
 
 class StepRecord(Record):

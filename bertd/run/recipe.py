@@ -139,6 +139,9 @@ class ModelSection(Section):
     """A table, or angles between queries and keys. Source of rotary: Su et al. 2021."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     attention_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    start_from: Annotated[str, Field(min_length=1)] | None = None
+    """First weights from a checkpoint of stock transformers: a folder, absolute, or a name on the Hugging Face hub. Of
+    the shape above and the shards' vocabulary."""
     depth_scaled_init: bool = False
     """Divide initial weights that add to the residual by sqrt(2 layers). Source: Radford et al. 2019; off in BERT."""
 

@@ -20,6 +20,7 @@ from bertd.data.sequences import Sequences, open_sequences
 from bertd.data.shards import DataSet
 from bertd.errors import CheckpointError
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
+from bertd.model.pretrained import load_pretrained
 from bertd.records import AlertRecord, Record, StartRecord
 from bertd.run.durable import write_whole
 from bertd.run.journal import JournalWriter, read_journal
@@ -74,6 +75,8 @@ class Resumed:
     state: TrainingState
     skipped: list[str]
     """Damaged checkpoints that were passed over."""
+    start_from: str | None = None
+    """Class and place of the stock checkpoint whose weights were taken."""
 
 
 def open_run(paths: RunPaths) -> OpenedRun:
@@ -105,7 +108,7 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
     """Build everything and resume from the newest valid checkpoint.
 
     Raises:
-        CheckpointError: none is whole, or it belongs to another recipe or other data.
+        CheckpointError: none is whole, or it belongs to another recipe or other data; or start_from does not fit.
         DeviceError: the precision or the kernels are not to be had on this device.
     """
     recipe = opened.recipe
@@ -133,7 +136,7 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
     )
     desk = None
     if ranks.is_first:
-        start = _start_record(opened, ranks, model, attempt, resumed.state, precision, kernels)
+        start = _start_record(opened, ranks, model, attempt, resumed, precision, kernels)
         warnings = _warnings(resumed, kernels)
         desk = _open_desk(opened, start, warnings=warnings, stop_signal=stop_signal)
         _write_provenance(opened, ranks)
@@ -202,7 +205,7 @@ def _resume(opened: OpenedRun, *, model: MaskedLanguageModel, optimizers: Optimi
             recipe_sha256=opened.recipe_sha256,
             data_fingerprint=opened.dataset.fingerprint,
         )
-        return Resumed(state=fresh, skipped=[])
+        return Resumed(state=fresh, skipped=[], start_from=_first_weights(opened, model))
     state = load_checkpoint(found.folder, model=model, optimizers=optimizers)
     if state.data_fingerprint != opened.dataset.fingerprint:
         raise CheckpointError(
@@ -212,6 +215,15 @@ def _resume(opened: OpenedRun, *, model: MaskedLanguageModel, optimizers: Optimi
     if state.recipe_sha256 != opened.recipe_sha256:
         raise CheckpointError(f"{found.folder}: recipe.toml was changed since; restore it, or submit a new run")
     return Resumed(state=state, skipped=found.skipped)
+
+
+def _first_weights(opened: OpenedRun, model: MaskedLanguageModel) -> str | None:
+    """Put the recipe's checkpoint into the model, if it names one; every rank reads it for itself."""
+    source = opened.recipe.model.start_from
+    if source is None:
+        return None
+    family = load_pretrained(model, source, entries=opened.dataset.vocabulary.entries)
+    return f"{family} of {source}"
 
 
 def _masker(opened: OpenedRun) -> Masker:
@@ -259,7 +271,7 @@ def _start_record(
     ranks: Ranks,
     model: MaskedLanguageModel,
     attempt: int,
-    state: TrainingState,
+    resumed: Resumed,
     precision: Precision,
     kernels: Kernels,
 ) -> StartRecord:
@@ -267,8 +279,9 @@ def _start_record(
     return StartRecord(
         t=time.time(),
         attempt=attempt,
-        step=state.step,
-        sequences=state.sequences,
+        step=resumed.state.step,
+        sequences=resumed.state.sequences,
+        start_from=resumed.start_from,
         charged_s=ChargedClock(opened.paths.ledger).now_s(),
         world_size=ranks.world_size,
         device=ranks.device.type,

@@ -51,6 +51,8 @@ def tokenizer_dir(tmp_path: Path) -> Path:
     tokenizer = BertWordPieceTokenizer(vocab={word: index for index, word in enumerate(words)})
     tokenizer.add_special_tokens(words[:5])
     tokenizer.save(str(folder / "tokenizer.json"))
+    # As bertd writes it: without, the class would follow the model's family, and RoBERTa's has entries of its own.
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
     return folder
 
 

@@ -1,0 +1,206 @@
+"""The first weights of a run from a checkpoint of stock transformers: a folder, or a name on the Hugging Face hub.
+
+Any of the families that bertd exports to is taken, if this model computes exactly what the checkpoint does; whatever it
+has no place for is refused rather than left out. Two things are folded in. Every sequence here is one segment, so the
+row of segment 0 is added to each position; and positions beyond the sequence length are cut off.
+
+Weights are read from safetensors alone: a pickle runs what it likes.
+tests/model/test_pretrained.py holds equal logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from torch import Tensor
+
+from bertd.errors import CheckpointError
+from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
+from bertd.model.families import MODEL_TYPES, Family, Place, family_of, places, transformers_config
+
+_RECIPE_KEYS = {
+    Family.MEGATRON: 'norm = "pre", embedding_norm = false',
+    Family.ROBERTA: 'norm = "pre", embedding_norm = true',
+    Family.BERT: 'norm = "post", embedding_norm = true',
+    Family.MODERN: 'positions = "rotary", activation = "geglu", embedding_norm = true',
+}
+"""What makes a recipe's model one of a family."""
+_SHAPE = {
+    "num_hidden_layers": "layers",
+    "hidden_size": "width",
+    "num_attention_heads": "heads",
+    "intermediate_size": "ffn",
+    "hidden_act": "activation",
+}
+"""Keys of config.json that a recipe can follow, and its own."""
+_FIXED = ("layer_norm_eps", "norm_eps", "layer_types", "hidden_activation", "classifier_activation", "rope_parameters")
+"""Keys of config.json that bertd has one value for."""
+_ABSENT = {"is_decoder": False, "add_cross_attention": False, "position_embedding_type": "absolute"}
+"""Options of the stock classes that bertd does not have, and what they are without it."""
+_SYNONYMS = {"gelu_new": "gelu_pytorch_tanh"}
+_SEGMENTS = "token_type_embeddings.weight"
+
+_NEEDED = "a folder, or a name on the hub, with config.json, model.safetensors and the tokenizer's files"
+_LOADING_ERRORS = (
+    *(OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError),
+    *(SafetensorError, StrictDataclassError),
+)
+"""What transformers lets through of a checkpoint that is not there or damaged."""
+
+T = TypeVar("T")
+
+
+def load_pretrained(model: MaskedLanguageModel, source: str, *, entries: tuple[str, ...]) -> str:
+    """Put the checkpoint's weights into the model, on whatever device it is.
+
+    Args:
+        source: a folder, or a name on the hub, such as google-bert/bert-base-uncased.
+        entries: vocabulary of the shards, by their ids; the checkpoint's must be the same.
+
+    Returns:
+        The transformers class name.
+
+    Raises:
+        CheckpointError: not to be had, not in safetensors, of another vocabulary, or not what this model computes.
+    """
+    from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer  # seconds that other runs need not pay
+
+    if Path(source).is_absolute() and not Path(source).is_dir():
+        raise CheckpointError(f"[model] start_from = {source!r}: no such folder; give {_NEEDED}")
+    # Code that came with a checkpoint is never run; None would ask at a terminal.
+    stock = _loaded(source, lambda: AutoConfig.from_pretrained(source, trust_remote_code=False))
+    _require_family(source, stock, model.config)
+    _require_equal_mathematics(source, stock, model.config)
+    tokenizer = _loaded(source, lambda: AutoTokenizer.from_pretrained(source, trust_remote_code=False))
+    _require_vocabulary(source, tokenizer.get_vocab(), entries)
+    found, report = _loaded(
+        source,
+        lambda: AutoModelForMaskedLM.from_pretrained(
+            source, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+        ),
+    )
+    if missing := sorted(report["missing_keys"]):
+        raise CheckpointError(
+            f"{source}: has no {missing[0]} ({len(missing)} tensors are missing); "
+            "start from a checkpoint with the head of a masked language model"
+        )
+    _copy(source, found.state_dict(), into=model, pad_id=stock.pad_token_id or 0)
+    return str(family_of(model.config))
+
+
+def _loaded(source: str, load: Callable[[], T]) -> T:
+    try:
+        return load()
+    except _LOADING_ERRORS as error:
+        first_line = (str(error).strip() or repr(error)).splitlines()[0].rstrip(".")
+        raise CheckpointError(f"[model] start_from = {source!r}: {first_line}; give {_NEEDED}") from error
+
+
+def _require_family(source: str, stock: Any, config: EncoderConfig) -> None:
+    wanted = family_of(config)
+    families = {model_type: family for family, model_type in MODEL_TYPES.items()}
+    family = families.get(stock.model_type)
+    if family is None:
+        raise CheckpointError(
+            f"{source}: model_type = {stock.model_type!r}; bertd starts from {', '.join(sorted(families))}"
+        )
+    if family is not wanted:
+        raise CheckpointError(
+            f"{source}: a {family}, and the recipe's is a {wanted}; write {_RECIPE_KEYS[family]} in [model]"
+        )
+
+
+def _require_equal_mathematics(source: str, stock: Any, config: EncoderConfig) -> None:
+    # Beside the configuration that an export of this model would have.
+    ours = transformers_config(config, pad_id=0, cls_id=0, sep_id=0)
+    if family_of(config) is Family.MODERN:
+        ours["classifier_activation"] = ours["hidden_activation"]
+    to_follow, fixed = [], []
+    for key, expected in (ours | _ABSENT).items():
+        theirs = _plain(key, getattr(stock, key, expected))
+        if theirs == _plain(key, expected):
+            continue
+        if key in _SHAPE:
+            to_follow.append(f"{key} = {theirs!r} ({_SHAPE[key]})")
+        elif key in _FIXED or key in _ABSENT:
+            fixed.append(f"{key} = {theirs!r} and not {_plain(key, expected)!r}")
+    if to_follow:
+        raise CheckpointError(f"{source}: of another shape: {', '.join(to_follow)}; make the recipe's [model] the same")
+    if fixed:
+        raise CheckpointError(f"{source}: not what bertd computes: {', '.join(fixed)}; start from another checkpoint")
+
+
+def _plain(key: str, value: Any) -> Any:
+    if key == "rope_parameters":
+        # Only the layers that look everywhere matter: there are no others.
+        full = dict(value.get("full_attention") or {})
+        return {name: full.get(name) for name in ("rope_type", "rope_theta")} | {
+            name: part for name, part in full.items() if name not in ("rope_type", "rope_theta") and part is not None
+        }
+    return _SYNONYMS.get(value, value) if isinstance(value, str) else value
+
+
+def _require_vocabulary(source: str, ids: dict[str, int], entries: tuple[str, ...]) -> None:
+    theirs = sorted(ids, key=ids.__getitem__)
+    if [ids[entry] for entry in theirs] != list(range(len(theirs))) or len(theirs) != len(entries):
+        raise CheckpointError(
+            f"{source}: its vocabulary has {len(theirs)} entries and the shards' {len(entries)}; prepare the data set "
+            f"with the checkpoint's own: bertd data prepare --vocab"
+        )
+    for index, (entry, expected) in enumerate(zip(theirs, entries, strict=True)):
+        if entry != expected:
+            raise CheckpointError(
+                f"{source}: its entry {index} is {entry!r} and the shards' {expected!r}; prepare the data set with the "
+                "checkpoint's own vocabulary: bertd data prepare --vocab"
+            )
+
+
+@torch.no_grad()
+def _copy(source: str, stock: dict[str, Tensor], *, into: MaskedLanguageModel, pad_id: int) -> None:
+    ours = dict(into.named_parameters())
+    segment = next((tensor[0] for name, tensor in stock.items() if name.endswith(_SEGMENTS)), None)
+    used: set[int] = set()
+    for place in places(into.config, pad_id=pad_id):
+        tensor = stock.get(place.stock)
+        if tensor is not None:
+            used.add(tensor.data_ptr())
+        if place.ours is None:
+            _require_zeros(source, place, tensor)
+            continue
+        start, stop = place.rows or (0, len(ours[place.ours]))
+        target = ours[place.ours][start:stop]
+        if tensor is None:
+            # A stock class without this bias computes as one with zeros.
+            target.zero_()
+            continue
+        rows = tensor[place.skipped : place.skipped + len(target)]
+        is_positions = place.ours == "encoder.embeddings.positions.weight"
+        if len(rows) < len(target):
+            remedy = f"set data.sequence_length = {len(rows)}" if is_positions else "start from another checkpoint"
+            raise CheckpointError(
+                f"{source}: {place.stock} has {len(rows)} of the {len(target)} rows that this run needs; {remedy}"
+            )
+        target.copy_(rows + segment if is_positions and segment is not None else rows)
+    for name in _left_over(stock, used):
+        raise CheckpointError(f"{source}: {name} is not zero, and this model has no place for it; {_remedy(name)}")
+
+
+def _require_zeros(source: str, place: Place, tensor: Tensor | None) -> None:
+    if tensor is not None and not place.stock.endswith(_SEGMENTS) and tensor.any():
+        raise CheckpointError(
+            f"{source}: {place.stock} is not zero, and this model has no place for it; {_remedy(place.stock)}"
+        )
+
+
+def _left_over(stock: dict[str, Tensor], used: set[int]) -> Iterator[str]:
+    """Tensors that nothing was made of; tied ones go by two names and lie in one place."""
+    return (name for name, tensor in stock.items() if tensor.data_ptr() not in used and tensor.any())
+
+
+def _remedy(name: str) -> str:
+    return "write bias = true in [model]" if name.endswith(".bias") else "start from another checkpoint"
