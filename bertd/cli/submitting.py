@@ -40,6 +40,8 @@ def submit(
     overrides = [*(set_ or []), *_shorthands(budget=budget, name=name)]
     resolved = read_recipe(path, overrides=overrides)
     overrides.append(f"data.shards={_quoted(str(find_data_set(resolved)))}")
+    if (start := _first_weights(resolved)) is not None:
+        overrides.append(f"model.start_from={_quoted(start)}")
     text = path.read_text(encoding="utf-8")
     parse_recipe(text, name=path.name, overrides=overrides)
     job = connect(socket).submit(
@@ -111,6 +113,15 @@ def find_data_set(recipe: Recipe) -> Path:
             return place
     looked = f"no folder {places[0]} nor {places[1]}"
     raise ShardError(f"[data] shards = {recipe.data.shards!r}: {looked}; make one with `bertd data prepare`")
+
+
+def _first_weights(recipe: Recipe) -> str | None:
+    """What the run starts from, absolute where it is a folder here; else it is a name on the hub."""
+    source = recipe.model.start_from
+    if source is None:
+        return None
+    folder = Path(source).expanduser().absolute()
+    return str(folder) if folder.is_dir() else source
 
 
 def _shorthands(*, budget: str | None, name: str | None) -> list[str]:

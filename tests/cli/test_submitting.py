@@ -73,6 +73,19 @@ def test_an_absolute_data_set_is_the_daemons_to_judge(bertd: Bertd, daemon: Fake
     assert submitted(daemon)[1].data.shards == "/on/the/box"
 
 
+def test_a_checkpoint_to_start_from_is_a_folder_here_or_a_name_on_the_hub(
+    bertd: Bertd, daemon: FakeDaemon, data_set: Path, workplace: Path
+) -> None:
+    (workplace / "mine" / "export").mkdir(parents=True)
+    for given, arrives in {
+        "mine/export": str(workplace / "mine" / "export"),
+        "google-bert/bert-base-uncased": "google-bert/bert-base-uncased",
+        "/on/the/box": "/on/the/box",
+    }.items():
+        assert bertd("submit", "demo", "--set", f"model.start_from={given}").code == 0
+        assert submitted(daemon)[1].model.start_from == arrives
+
+
 def test_a_data_set_with_an_odd_name_arrives_as_it_is(bertd: Bertd, daemon: FakeDaemon, tmp_path: Path) -> None:
     odd = tmp_path / "data" / 'a "b" \\ c\x7f\x01 größe'
     odd.mkdir(parents=True)
