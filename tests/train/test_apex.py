@@ -25,6 +25,7 @@ from bertd.train.checkpoint import load_checkpoint, save_checkpoint
 from bertd.train.kernels import choose_kernels
 from bertd.train.optimizer import Optimizers, build_optimizers
 from bertd.train.precision import Precision
+from bertd.train.ranks import Ranks
 from tests.model.test_encoder import batch
 from tests.model.test_export import FAMILIES, TINY, trained_like
 from tests.train import apex_installs as installs
@@ -190,6 +191,23 @@ def test_only_what_the_recipe_has_a_use_for_is_taken(
 ) -> None:
     install(site, GOOD)
     assert choose(monkeypatch, *overrides).apex.parts.keys() == features
+
+
+def test_what_another_rank_cannot_use_no_rank_uses(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(site, GOOD)
+    monkeypatch.setattr(kernels_module, "look_for_apex", _on_cpu_too)
+
+    class TwoRanks(Ranks):
+        """The other one has FusedLayerNorm alone; sorted by name, that is the last of three."""
+
+        def add_up(self, tensor: torch.Tensor) -> torch.Tensor:
+            return tensor + torch.tensor([0.0, 0.0, 1.0])
+
+    two = TwoRanks(rank=0, world_size=2, device=CPU, control=None)
+    kernels = choose_kernels(recipe(8, "precision.kernels=apex"), precision=FP32, ranks=two)
+
+    assert kernels.apex.parts.keys() == {Feature.LAYER_NORM}
+    assert "not FusedAdam, FusedDense: another rank cannot use it; give the run GPUs of one kind" in kernels.reason
 
 
 @pytest.mark.parametrize("kernels", ["auto", "eager", "compile"])
