@@ -38,6 +38,7 @@ _CHUNK_BYTES = 1 << 20
 _MAX_SCORES = 100
 _MAX_CURVES = 8
 """Runs without a runner whose curves are kept; one takes a few megabytes."""
+_MAX_SUMMARIES = 1_000
 _MAX_RECIPES = 64
 _SPEED_HALF_LIFE_S = 30.0
 
@@ -145,6 +146,7 @@ class Telemetry:
         self._database = database
         self._live: dict[int, Follower] = {}
         self._kept: OrderedDict[int, Follower] = OrderedDict()
+        self._summaries: OrderedDict[int, Summary] = OrderedDict()
         self._recipes: OrderedDict[str, Recipe] = OrderedDict()
 
     def recipe(self, run_folder: Path) -> Recipe:
@@ -177,8 +179,10 @@ class Telemetry:
         follower = self._live.get(job.id) or self._kept.get(job.id)
         if follower is not None:
             return follower.summary
-        row = self._database.execute("SELECT summary FROM summaries WHERE job_id = ?", (job.id,)).fetchone()
-        return Summary() if row is None else Summary.model_validate_json(row["summary"])
+        if job.id not in self._summaries:
+            row = self._database.execute("SELECT summary FROM summaries WHERE job_id = ?", (job.id,)).fetchone()
+            self._remember(job, Summary() if row is None else Summary.model_validate_json(row["summary"]))
+        return self._summaries[job.id]
 
     async def curves(self, job: Job) -> Curves:
         """The curves of a run; others are served while a long journal is read.
@@ -203,6 +207,11 @@ class Telemetry:
         recipe = self.recipe(folder) if job.kind is JobKind.PRETRAIN else None
         return Follower(folder, recipe=recipe)
 
+    def _remember(self, job: Job, summary: Summary) -> None:
+        self._summaries[job.id] = summary
+        while len(self._summaries) > _MAX_SUMMARIES:
+            self._summaries.popitem(last=False)
+
     def _keep(self, job: Job, follower: Follower) -> None:
         with self._database.transaction():
             self._database.execute(
@@ -210,6 +219,7 @@ class Telemetry:
                 " ON CONFLICT (job_id) DO UPDATE SET summary = excluded.summary",
                 (job.id, follower.summary.model_dump_json()),
             )
+        self._remember(job, follower.summary)
         self._kept[job.id] = follower
         while len(self._kept) > _MAX_CURVES:
             self._kept.popitem(last=False)

@@ -78,6 +78,8 @@ class Views:
         self._telemetry = telemetry
         self._devices = devices
         self._boot = boot_id()
+        self._charged: dict[tuple[int, float | None], float] = {}
+        """Of jobs that are over, by when that was: they are charged no more, and a list has many of them."""
 
     def job(self, job: Job) -> JobView:
         """One job."""
@@ -191,9 +193,16 @@ class Views:
         return recipe.granted.progress(charged_s=charged_s, steps=summary.last_step, sequences=summary.last_sequences)
 
     def _charged_s(self, job: Job) -> float:
+        key = (job.id, job.ended_t)
+        if key in self._charged:
+            return self._charged[key]
         ledger = read_ledger(RunPaths(Path(job.folder)).ledger)
         if job.state not in LIVE:
             # A runner that was killed left its segment open; nothing has been charged since its last tick.
+            if job.ended_t is not None:
+                if len(self._charged) >= MAX_LISTED:
+                    self._charged.clear()
+                self._charged[key] = ledger.ticked_s
             return ledger.ticked_s
         return ledger.charged_s(monotonic_s=time.monotonic(), boot=self._boot)
 
