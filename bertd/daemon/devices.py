@@ -5,6 +5,7 @@ A driver that is absent or broken means no GPUs, with the reason kept for whoeve
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ import psutil
 
 from bertd.daemon.leasing import CPU, Inventory
 from bertd.records import DeviceView
+
+logger = logging.getLogger(__name__)
 
 SAMPLE_S = 1.0
 
@@ -81,7 +84,11 @@ class Devices:
 
     def _follow(self) -> None:
         while not self._ended.wait(SAMPLE_S):
-            self.sample()
+            try:
+                self.sample()
+            except Exception:
+                # The edge of the thread: without it the box would be shown as it was for ever.
+                logger.exception("the devices could not be sampled; tried again in a second")
 
     def _sample_cpu(self) -> DeviceView:
         memory = psutil.virtual_memory()
