@@ -1,10 +1,14 @@
 """The one table of job states: what may follow what, and who may ask for it. Pure.
 
-queued -> starting -> running -> done            a person may hold, pause, resume and stop;
-  |          |          |  ^                     the runner says how the job went;
- held        +- pausing -+  |                    the scheduler starts, and puts back what lost its runner
-                 |          |
-               paused -> queued
+held <-> queued -> starting <-> running -> done | failed | cancelled
+           ^            |          |                 ^
+           |            v          v                 |
+           |       pausing, stopping ----------------+
+           |            |
+           +-- paused <-+       failed and lost go back to queued too, when a person resumes them
+
+A person holds, pauses, resumes and stops. The runner says how the job went. The scheduler starts it, and puts back
+into the queue what lost its runner.
 """
 
 from __future__ import annotations
