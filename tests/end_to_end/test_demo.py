@@ -16,7 +16,8 @@ from bertd.run.journal import read_journal
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
-_BUDGET_S = 16
+_BUDGET_S = 30
+"""Loading torch in the ranks is charged too: with a load of 7 on two cores it took all of 16 s."""
 
 
 @dataclass(frozen=True)
