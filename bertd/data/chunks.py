@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from bertd.data.wordpiece import casing_of
 
 MAX_CHUNKS = 200_000
-"""Distinct runs remembered before the memory is cleared: about 60 MB, and 97 % of the runs of English prose."""
+"""Distinct runs remembered before the memory is cleared: about 60 MB; 96 of 100 runs in 58 MB of novels were known."""
 
 # The BERT normalizer deletes control characters, but str.split takes these few for spaces.
 _DELETED = re.compile("[\x0b\x0c\x1c-\x1f\x85]")

@@ -35,6 +35,7 @@ from bertd.data.wordpiece import casing_of, open_tokenizer, tokenizer_files, voc
 from bertd.data.workspace import Workspace, open_workspace
 from bertd.errors import CorpusError
 from bertd.run.durable import write_whole
+from bertd.run.paths import default_data_dir
 
 
 class Options(BaseModel):
@@ -195,3 +196,14 @@ def _finish(
 def reasons(skipped: Counter[str]) -> str:
     counts = ", ".join(f"{times} {reason}" for reason, times in sorted(skipped.items()))
     return f" (left out: {counts})" if counts else ""
+
+
+def place_of(name: str) -> Path:
+    """A path as it is; a bare name below the folder where data sets are looked up by name."""
+    return Path(name).expanduser().absolute() if "/" in name else default_data_dir() / name
+
+
+def find_dataset(name: str) -> Path:
+    """Where a data set lies: the folder of that name here, or the one among those that are looked up by name."""
+    here = Path(name).expanduser().absolute()
+    return here if here.is_dir() else place_of(name)

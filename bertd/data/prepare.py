@@ -16,10 +16,10 @@ from bertd.data.manifest import (
     Filters,
     Manifest,
 )
-from bertd.data.pipeline import Options, prepare, reasons
+from bertd.data.pipeline import Options, place_of, prepare, reasons
 from bertd.data.sources import ReadingOptions, SourceKind
 from bertd.errors import BertdError
-from bertd.run.paths import default_data_dir
+from bertd.terminal_text import terminal_text
 
 
 def summary(manifest: Manifest, *, out: Path) -> str:
@@ -33,11 +33,6 @@ def summary(manifest: Manifest, *, out: Path) -> str:
         left_out = reasons(Counter(source.skipped))
         lines.append(f"  {source.kind}:{source.path}: {source.kept.documents:,} of {source.read:,} documents{left_out}")
     return "\n".join(lines)
-
-
-def resolve_out(name: str) -> Path:
-    """A path as it is; a bare name below the folder where data sets are looked up by name."""
-    return Path(name).expanduser().absolute() if "/" in name else default_data_dir() / name
 
 
 def _share(text: str) -> float:
@@ -87,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
     # Workers are processes; threads of the libraries' own would fight over the same cores.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["RAYON_NUM_THREADS"] = "1"
-    out = resolve_out(asked.out)
+    out = place_of(asked.out)
     options = Options(
         vocab=asked.vocab,
         reading=ReadingOptions(text_field=asked.text_field, keep_disambiguation=asked.keep_disambiguation),
@@ -104,7 +99,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         manifest = prepare(asked.sources, out=out, options=options, processes=asked.processes, replace=asked.replace)
     except BertdError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"bertd: {terminal_text(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
@@ -112,7 +107,7 @@ def main(argv: list[str] | None = None) -> int:
     if asked.json:
         print(json.dumps({"path": str(out), "fingerprint": manifest.fingerprint} | manifest.model_dump(mode="json")))
     else:
-        print(summary(manifest, out=out))
+        print(terminal_text(summary(manifest, out=out)))
     return 0
 
 

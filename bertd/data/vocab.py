@@ -27,6 +27,7 @@ from bertd.data.vocabulary import SPECIAL_TOKENS
 from bertd.data.wordpiece import Casing, build_tokenizer, tokenizer_files, vocabulary_of
 from bertd.errors import BertdError, CorpusError, StorageError
 from bertd.run.durable import write_whole
+from bertd.terminal_text import terminal_text
 
 _HELD_OUT = 200
 """One document in so many is not trained on."""
@@ -181,7 +182,7 @@ def main(argv: list[str] | None = None) -> int:
             asked.sources, out=asked.out.absolute(), size=asked.size, casing=casing, text_field=asked.text_field
         )
     except BertdError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"bertd: {terminal_text(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted; nothing was written", file=sys.stderr)

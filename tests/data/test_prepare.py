@@ -22,8 +22,8 @@ from bertd.data import feed, pipeline
 from bertd.data.manifest import Filters, Manifest
 from bertd.data.part_maker import PartMaker, PartTask
 from bertd.data.parts import PartFacts
-from bertd.data.pipeline import Options, prepare
-from bertd.data.prepare import main, resolve_out
+from bertd.data.pipeline import Options, place_of, prepare
+from bertd.data.prepare import main
 from bertd.data.shards import DataSet
 from bertd.data.wordpiece import open_tokenizer
 from bertd.errors import CorpusError, ShardError, StorageError, VocabularyError
@@ -330,7 +330,7 @@ def test_what_cannot_be_prepared_says_so_in_one_line(
         status = main([named, "--vocab", str(vocab), "--out", str(tmp_path / "set"), "--processes", "1"])
         captured = capsys.readouterr()
         assert status == CorpusError.exit_code and captured.out == ""
-        assert message in captured.err and captured.err.startswith("error: ") and captured.err.count("\n") == 1
+        assert message in captured.err and captured.err.startswith("bertd: ") and captured.err.count("\n") == 1
         assert not (tmp_path / "set").exists()
     good = str(tmp_path / "good.jsonl")
     assert main([good, good, "--vocab", str(vocab), "--out", str(tmp_path / "set")]) == CorpusError.exit_code
@@ -357,9 +357,9 @@ def test_the_command_prints_its_manifest_as_json(
 
 def test_a_bare_name_lies_where_data_sets_are_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BERTD_DATA", str(tmp_path))
-    assert resolve_out("wiki") == tmp_path / "wiki"
-    assert resolve_out("/a/wiki") == Path("/a/wiki")
-    assert resolve_out("./wiki") == Path.cwd() / "wiki"
+    assert place_of("wiki") == tmp_path / "wiki"
+    assert place_of("/a/wiki") == Path("/a/wiki")
+    assert place_of("./wiki") == Path.cwd() / "wiki"
 
 
 def test_a_disk_without_room_is_one_clear_error(tmp_path: Path, corpus: Path, vocab: Path) -> None:
@@ -372,7 +372,7 @@ def test_a_disk_without_room_is_one_clear_error(tmp_path: Path, corpus: Path, vo
     arguments = [str(corpus), "--vocab", str(vocab), "--out", str(tmp_path / "set"), "--processes", "1"]
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == StorageError.exit_code
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and "File too large" in done.stderr
+    assert done.stderr.startswith("bertd: ") and done.stderr.count("\n") == 1 and "File too large" in done.stderr
     assert not (tmp_path / "set").exists()
 
 

@@ -1,0 +1,109 @@
+"""Inspecting and verifying a data set by its name."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bertd.data import inspect, verify
+from bertd.data.sequences import open_sequences
+from bertd.data.shards import DataSet
+from bertd.errors import RecipeError, ShardError
+
+_RECIPE = """
+[run]
+name = "x"
+[budget]
+{budget}
+[data]
+shards = "x"
+sequence_length = 32
+[batch]
+sequences = 16
+micro = 4
+[devices]
+kind = "cpu"
+count = 2
+"""
+
+
+@pytest.fixture
+def name(dataset: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    shutil.copytree(dataset.root, tmp_path / "stones")
+    monkeypatch.setenv("BERTD_DATA", str(tmp_path))
+    return "stones"
+
+
+def test_a_data_set_is_shown_with_its_sources_packings_and_sequences(
+    name: str, dataset: DataSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert inspect.main([name, "--sequence-length", "32", "--sequences", "3"]) == 0
+    shown = capsys.readouterr().out
+    full = open_sequences(dataset, split="train", sequence_length=32, packing="full")
+    assert f"full: {full.num_sequences:,} an epoch, 0.0 % padding" in shown
+    assert "60 of 60 documents" in shown and "stones" in shown
+    assert len(re.findall(r"^sequence \d+\n  \[CLS\] .*\[SEP\]$", shown, re.MULTILINE)) == 3
+    # Three sequences of 32 have five predictions each.
+    assert len(re.findall(r"\[[^ \[\]|]+\|[^ \[\]|]+\]", shown)) == 15
+
+
+def test_the_numbers_are_those_of_the_sequences(
+    name: str, dataset: DataSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert inspect.main([name, "--sequence-length", "32", "--sequences", "1", "--json"]) == 0
+    tree = json.loads(capsys.readouterr().out)
+    packed = open_sequences(dataset, split="train", sequence_length=32, packing="sentences")
+    (sentences,) = [one for one in tree["packings"] if one["packing"] == "sentences"]
+    counts = dataset.manifest.splits["train"]
+    assert sentences["sequences"] == packed.num_sequences and sentences["epochs"] is None
+    # Every token of text is in one row, beside [CLS] and [SEP]; the rest is padding.
+    padding = 1 - (counts.tokens + 2 * packed.num_sequences) / (32 * packed.num_sequences)
+    assert sentences["padding_share"] == pytest.approx(padding)
+    assert tree["fingerprint"] == dataset.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("budget", "options", "bought"),
+    [
+        ("steps = 100", [], 1600),
+        ("sequences = 5000", [], 5000),
+        ("hours = 0.5", [], None),
+        ("hours = 0.5", ["--sequences-per-s", "10"], 18_000),
+        ("gpu_hours = 1.0", ["--sequences-per-s", "10"], 18_000),
+    ],
+)
+def test_the_epochs_a_budget_buys_are_told(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], budget: str, options: list[str], bought: int | None
+) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(_RECIPE.format(budget=budget))
+    assert inspect.main([name, "--recipe", str(recipe), "--sequences", "1", "--json", *options]) == 0
+    full = json.loads(capsys.readouterr().out)["packings"][0]
+    assert full["epochs"] == (None if bought is None else pytest.approx(bought / full["sequences"]))
+
+
+def test_what_cannot_be_inspected_says_why(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert inspect.main(["nowhere"]) == ShardError.exit_code
+    assert "no data set" in capsys.readouterr().err
+    assert inspect.main([name, "--recipe", "nowhere"]) == RecipeError.exit_code
+    with pytest.raises(SystemExit, match="2"):
+        inspect.main([name, "--sequence-length", "3"])
+
+
+def test_a_whole_data_set_is_verified_and_a_changed_file_is_named(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert verify.main([name]) == 0
+    assert "stones: whole: 9 files" in capsys.readouterr().out
+    path = tmp_path / "stones" / "validation.sentences"
+    content = bytearray(path.read_bytes())
+    content[3] ^= 64
+    path.write_bytes(content)
+    assert verify.main([name, "--json"]) == ShardError.exit_code
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["whole"] is False
+    assert "content changed in validation.sentences" in captured.err
