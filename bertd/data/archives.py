@@ -1,4 +1,4 @@
-"""Source files as they lie on the disk: plain, .gz, .bz2, .xz or .zst, read as a stream of bytes."""
+"""Source files as they lie on the disk: plain, .gz, .bz2, .xz, .zst or a tar of such, read as streams of bytes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import bz2
 import gzip
 import io
 import lzma
+import tarfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO, cast
 
 from bertd.errors import CorpusError
@@ -19,45 +20,76 @@ _ZSTD_PIECE_BYTES = 1 << 14
 """Compressed bytes unpacked at once, since what becomes of them has no bound of its own."""
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+_TARS = (".tar", ".tgz", ".tbz2", ".txz")
+_SHORT = {".tgz": ".gz", ".tbz2": ".bz2", ".txz": ".xz"}
 
 
 @dataclass(frozen=True)
 class SourceStream:
-    """A file being read."""
+    """A file being read, or a file inside a tar."""
 
+    name: str
+    """What a message calls it."""
     raw: BinaryIO
     """Bytes as they lie on the disk; its position is the progress."""
     content: BinaryIO
     """Bytes decompressed."""
 
 
-def plain_name(path: Path) -> str:
-    """The file's name without the ending of its compression."""
+def plain_name(name: str) -> str:
+    """A file's name without the ending of its compression."""
+    path = PurePath(name)
     return path.stem if path.suffix in COMPRESSED else path.name
 
 
+def is_tar(path: Path) -> bool:
+    """Whether a file is a tar, compressed or not, by its name."""
+    return PurePath(plain_name(path.name)).suffix in _TARS
+
+
 @contextmanager
-def open_source(path: Path) -> Iterator[SourceStream]:
-    """Open a file for reading.
+def open_source(path: Path, *, members: frozenset[str] | None = None) -> Iterator[Iterator[SourceStream]]:
+    """Open a file for reading: one stream, or one for each file in a tar.
+
+    Args:
+        members: files of a tar that are wanted; None is all that are not hidden.
 
     Raises:
         CorpusError: it cannot be opened or read, or its archive is damaged or ends too early.
     """
     try:
-        with path.open("rb") as raw, _decompressed(raw, path=path) as content:
-            yield SourceStream(raw=raw, content=content)
+        with path.open("rb") as raw, _decompressed(raw, name=path.name) as content:
+            if is_tar(path):
+                yield _members(content, raw=raw, path=path, members=members)
+            else:
+                yield iter([SourceStream(name=str(path), raw=raw, content=content)])
     except EOFError as error:
         raise CorpusError(f"{path}: the archive ends too early; it was not copied whole: fetch it again") from error
-    except (lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
+    except (lzma.LZMAError, zlib.error, gzip.BadGzipFile, tarfile.TarError) as error:
         raise CorpusError(f"{path}: the archive is damaged: {error}; fetch it again") from error
     except OSError as error:
-        raise CorpusError(
-            f"{path}: cannot read: {error.strerror or error}; check the file and its permissions"
-        ) from error
+        reason = error.strerror or error
+        raise CorpusError(f"{path}: cannot read: {reason}; check the file and its permissions") from error
 
 
-def _decompressed(raw: BinaryIO, *, path: Path) -> BinaryIO:
-    match path.suffix:
+def _members(content: BinaryIO, *, raw: BinaryIO, path: Path, members: frozenset[str] | None) -> Iterator[SourceStream]:
+    with tarfile.open(fileobj=content, mode="r|") as tar:
+        for member in tar:
+            if not member.isfile() or (member.name not in members if members is not None else is_hidden(member.name)):
+                continue
+            file = cast(BinaryIO, tar.extractfile(member))
+            with _decompressed(file, name=member.name) as stream:
+                yield SourceStream(name=f"{path}/{member.name}", raw=raw, content=stream)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a path below a folder, or in a tar, has a part that begins with a dot."""
+    return any(part.startswith(".") for part in PurePath(name).parts)
+
+
+def _decompressed(raw: BinaryIO, *, name: str) -> BinaryIO:
+    suffix = PurePath(name).suffix
+    match _SHORT.get(suffix, suffix):
         case ".gz":
             return cast(BinaryIO, gzip.GzipFile(fileobj=raw, mode="rb"))
         case ".bz2":
@@ -65,16 +97,16 @@ def _decompressed(raw: BinaryIO, *, path: Path) -> BinaryIO:
         case ".xz":
             return cast(BinaryIO, lzma.LZMAFile(raw))
         case ".zst":
-            return _zstd(raw, path=path)
+            return _zstd(raw, name=name)
         case _:
             return raw
 
 
-def _zstd(raw: BinaryIO, *, path: Path) -> BinaryIO:
+def _zstd(raw: BinaryIO, *, name: str) -> BinaryIO:
     try:
         import zstandard
     except ImportError as error:
-        raise CorpusError(f"{path}: .zst needs the package zstandard; pip install 'bertd[corpora]'") from error
+        raise CorpusError(f"{name}: .zst needs the package zstandard; pip install 'bertd[corpora]'") from error
     return io.BufferedReader(_ZstdStream(raw, library=zstandard), buffer_size=1 << 17)
 
 

@@ -27,7 +27,7 @@ from bertd.data.masking import Masker
 from bertd.data.sampler import locate
 from bertd.data.sequences import open_sequences
 from bertd.data.shards import DataSet
-from bertd.data.sources import ReadingOptions, Source, find_sources, open_unit, reader_of
+from bertd.data.sources import ReadingOptions, Source, find_sources, reader_of
 from bertd.data.wordpiece import open_tokenizer
 from bertd.errors import BertdError
 from bertd.terminal_text import terminal_text
@@ -81,9 +81,10 @@ def read_texts(sources: list[Source]) -> list[str]:
     for source in sources:
         reader = reader_of(source, options)
         for unit in source.units:
-            with open_unit(unit) as stream:
-                for block in reader.blocks(stream.content, block_bytes=1 << 20):
-                    texts += [text for text in reader.documents(block.content) if isinstance(text, str) and text]
+            with source.open(unit) as streams:
+                for stream in streams:
+                    for block in reader.blocks(stream.content, block_bytes=1 << 20):
+                        texts += [text for text in reader.documents(block.content) if isinstance(text, str) and text]
     return texts
 
 

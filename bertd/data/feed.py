@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from itertools import accumulate
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -21,8 +22,8 @@ from tokenizers import Tokenizer
 from bertd.data.manifest import Filters
 from bertd.data.part_maker import PartMaker, PartTask, SourceBlock
 from bertd.data.parts import PartFacts, PartFile, part_path
-from bertd.data.readers.document import Reader
-from bertd.data.sources import Source, open_unit
+from bertd.data.readers.document import Block, Reader
+from bertd.data.sources import Source
 from bertd.errors import CorpusError
 
 PART_BYTES = 1 << 22
@@ -57,9 +58,11 @@ class Feed:
 
     def __init__(self, sources: list[Source], *, folder: Path, readers: dict[int, Reader]) -> None:
         self._files = [(number, path) for number, source in enumerate(sources) for path in source.units]
+        self._sources = sources
         self._folder = folder
         self._readers = readers
-        self._sizes = [0 if path is None else path.stat().st_size for _, path in self._files]
+        sizes = [0 if path is None else path.stat().st_size for _, path in self._files]
+        self._begins = [0, *accumulate(sizes)]
         self.num_parts = 0
         """Parts so far, done before or not."""
         self.bytes_read = 0
@@ -67,7 +70,8 @@ class Feed:
 
     @property
     def bytes_total(self) -> int:
-        return sum(self._sizes)
+        """Of all files as they lie on the disk."""
+        return self._begins[-1]
 
     def tasks(self, *, on_done: Callable[[PartFacts], None]) -> Iterator[PartTask]:
         """Tasks in order; a part that an earlier attempt has left is reported instead.
@@ -96,21 +100,25 @@ class Feed:
         size = 0
         for file in range(first_file, len(self._files)):
             source, path = self._files[file]
-            before = sum(self._sizes[:file])
-            with open_unit(path) as stream:
-                cut = self._readers[source].blocks(stream.content, block_bytes=BLOCK_BYTES)
-                for number, block in enumerate(cut):
-                    self.bytes_read = before + stream.raw.tell()
-                    if file == first_file and number < first_block:
-                        continue
-                    blocks.append(SourceBlock(source=source, block=block))
-                    size += len(block.content)
-                    if size >= PART_BYTES:
-                        yield self._task(blocks, next_file=file, next_block=number + 1)
-                        blocks, size = [], 0
+            for number, block in enumerate(self._blocks(source, path, before=self._begins[file])):
+                if file == first_file and number < first_block:
+                    continue
+                blocks.append(SourceBlock(source=source, block=block))
+                size += len(block.content)
+                if size >= PART_BYTES:
+                    yield self._task(blocks, next_file=file, next_block=number + 1)
+                    blocks, size = [], 0
         self.bytes_read = self.bytes_total
         if blocks:
             yield self._task(blocks, next_file=len(self._files), next_block=0)
+
+    def _blocks(self, source: int, path: Path | None, *, before: int) -> Iterator[Block]:
+        """The blocks of one file, or of the files in a tar."""
+        with self._sources[source].open(path) as streams:
+            for stream in streams:
+                for block in self._readers[source].blocks(stream.content, block_bytes=BLOCK_BYTES):
+                    self.bytes_read = before + stream.raw.tell()
+                    yield block
 
     def _task(self, blocks: list[SourceBlock], *, next_file: int, next_block: int) -> PartTask:
         self.num_parts += 1

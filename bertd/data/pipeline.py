@@ -120,7 +120,7 @@ def _plan(sources: list[Source], *, options: Options, tokenizer: Tokenizer) -> s
             "format": FORMAT,
             "part_bytes": [PART_BYTES, BLOCK_BYTES],
             "options": options.model_dump(),
-            "sources": [(source.kind, source.path) for source in sources],
+            "sources": [(source.kind, source.path, sorted(source.members or ())) for source in sources],
             "files": files,
             "tokenizer": tokenizer.to_str(),
         }

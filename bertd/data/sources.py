@@ -1,20 +1,24 @@
 """What the command line names as sources, and the files behind it: `kind:path`; a path may be a glob or a folder.
 
-The kind may be left out where a file tells it: by its name (.jsonl, .parquet, .xml) or its first bytes (`<doc id=`,
-`<mediawiki`, `{`). All else is text, a document a file.
+The kind may be left out where a file tells it: by its name (.jsonl, .parquet) or its first bytes (`<doc id=`,
+`<mediawiki`, `{`, `= = = Title = = =`). All else is text, a document a file. The files of a tar are looked at one by
+one.
 """
 
 from __future__ import annotations
 
 import glob
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import BinaryIO
 
-from bertd.data.archives import SourceStream, open_source, plain_name
+from bertd.data.archives import SourceStream, is_hidden, is_tar, open_source, plain_name
 from bertd.data.readers.document import Reader
+from bertd.data.readers.headings import HEADING, Headings
 from bertd.data.readers.jsonl import JsonLines
 from bertd.data.readers.tables import HubTable, Parquet
 from bertd.data.readers.text import TextBlocks, TextFiles
@@ -29,10 +33,19 @@ class SourceKind(StrEnum):
     TEXT = "text"
     TEXT_BLOCKS = "text-blocks"
     JSONL = "jsonl"
+    HEADINGS = "headings"
     WIKIEXTRACTOR = "wikiextractor"
     WIKI_XML = "wiki-xml"
     PARQUET = "parquet"
     HF = "hf"
+
+
+_GUESS_BYTES = 1 << 14
+_OPENINGS = {
+    b"<doc id=": SourceKind.WIKIEXTRACTOR,
+    b"<mediawiki": SourceKind.WIKI_XML,
+    b"{": SourceKind.JSONL,
+}
 
 
 @dataclass(frozen=True)
@@ -44,6 +57,8 @@ class Source:
     """As it was named."""
     files: tuple[Path, ...]
     """In the order of their paths; none for a data set of the hub."""
+    members: frozenset[str] | None = None
+    """Files inside the one tar that `files` is; None is all."""
 
     @property
     def units(self) -> tuple[Path | None, ...]:
@@ -55,6 +70,12 @@ class Source:
         """Of the files as they lie on the disk."""
         return sum(file.stat().st_size for file in self.files)
 
+    def open(self, unit: Path | None) -> AbstractContextManager[Iterator[SourceStream]]:
+        """Open one of the units: a stream for a file, many for a tar."""
+        if unit is None:
+            return nullcontext(iter([SourceStream(name=self.path, raw=BytesIO(), content=BytesIO())]))
+        return open_source(unit, members=self.members)
+
 
 @dataclass(frozen=True)
 class ReadingOptions:
@@ -64,11 +85,6 @@ class ReadingOptions:
     keep_disambiguation: bool = False
 
 
-def open_unit(unit: Path | None) -> AbstractContextManager[SourceStream]:
-    """Open one of a source's units."""
-    return nullcontext(SourceStream(raw=BytesIO(), content=BytesIO())) if unit is None else open_source(unit)
-
-
 def reader_of(source: Source, options: ReadingOptions) -> Reader:
     """What reads the files of a source."""
     match source.kind:
@@ -76,6 +92,8 @@ def reader_of(source: Source, options: ReadingOptions) -> Reader:
             return TextFiles()
         case SourceKind.TEXT_BLOCKS:
             return TextBlocks()
+        case SourceKind.HEADINGS:
+            return Headings()
         case SourceKind.JSONL:
             return JsonLines(text_field=options.text_field)
         case SourceKind.WIKIEXTRACTOR:
@@ -95,12 +113,14 @@ def find_sources(names: list[str]) -> list[Source]:
         CorpusError: a source does not exist, holds no file, or is given twice.
     """
     sources = [source for name in names for source in _find(name)]
-    seen: dict[Path, Source] = {}
-    for source in sources:
+    seen: dict[Path, str] = {}
+    for number, source in enumerate(sources):
+        # A tar whose files are of several kinds is as many sources of one name.
+        place = f"{source.path}" if source.members is not None else f"{source.path} ({number + 1})"
         for file in source.files:
-            before = seen.setdefault(file.resolve(), source)
-            if before is not source:
-                raise CorpusError(f"{file}: given twice, by {before.path} and by {source.path}; leave one out")
+            before = seen.setdefault(file.resolve(), place)
+            if before != place:
+                raise CorpusError(f"{file}: given twice, by {before} and by {place}; leave one out")
     return sources
 
 
@@ -113,8 +133,28 @@ def _find(name: str) -> list[Source]:
         return [Source(kind=kind, path=path, files=tuple(files))]
     by_kind: dict[SourceKind, list[Path]] = {}
     for file in files:
-        by_kind.setdefault(guess_kind(file), []).append(file)
-    return [Source(kind=kind, path=path, files=tuple(of_kind)) for kind, of_kind in by_kind.items()]
+        if not is_tar(file):
+            by_kind.setdefault(guess_kind(file), []).append(file)
+    sources = [Source(kind=kind, path=path, files=tuple(of_kind)) for kind, of_kind in by_kind.items()]
+    return sources + [source for file in files if is_tar(file) for source in _find_in_tar(file)]
+
+
+def _find_in_tar(file: Path) -> list[Source]:
+    """A source for each kind of file in a tar.
+
+    Raises:
+        CorpusError: it cannot be read, or holds no file.
+    """
+    by_kind: dict[SourceKind, set[str]] = {}
+    with open_source(file) as streams:
+        for stream in streams:
+            name = stream.name.removeprefix(f"{file}/")
+            by_kind.setdefault(_guess(name, stream.content), set()).add(name)
+    if not by_kind:
+        raise CorpusError(f"{file}: holds no file; name another source")
+    return [
+        Source(kind=kind, path=str(file), files=(file,), members=frozenset(names)) for kind, names in by_kind.items()
+    ]
 
 
 def _part(name: str) -> tuple[SourceKind | None, str]:
@@ -134,7 +174,7 @@ def _files(path: str) -> list[Path]:
     if here.is_file():
         return [here]
     if here.is_dir():
-        found = [file for file in here.rglob("*") if file.is_file() and not _is_hidden(file.relative_to(here))]
+        found = [file for file in here.rglob("*") if file.is_file() and not is_hidden(str(file.relative_to(here)))]
     elif glob.has_magic(path):
         # Path.glob takes no absolute pattern.
         matches = glob.glob(str(here), recursive=True)  # noqa: PTH207
@@ -147,27 +187,24 @@ def _files(path: str) -> list[Path]:
     return sorted(found)
 
 
-def _is_hidden(relative: Path) -> bool:
-    return any(part.startswith(".") for part in relative.parts)
-
-
 def guess_kind(file: Path) -> SourceKind:
     """How a file looks to be read.
 
     Raises:
         CorpusError: it cannot be read.
     """
-    suffix = Path(plain_name(file)).suffix
+    with open_source(file) as streams:
+        return _guess(file.name, next(streams).content)
+
+
+def _guess(name: str, content: BinaryIO) -> SourceKind:
+    suffix = PurePath(plain_name(name)).suffix
     if suffix in (".jsonl", ".ndjson", ".json"):
         return SourceKind.JSONL
     if suffix == ".parquet":
         return SourceKind.PARQUET
-    with open_source(file) as stream:
-        begin = stream.content.read(512).removeprefix(b"\xef\xbb\xbf").lstrip()
-    if begin.startswith(b"<doc id="):
-        return SourceKind.WIKIEXTRACTOR
-    if begin.startswith(b"<mediawiki"):
-        return SourceKind.WIKI_XML
-    if begin.startswith(b"{"):
-        return SourceKind.JSONL
-    return SourceKind.TEXT
+    begin = content.read(_GUESS_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()
+    for opening, kind in _OPENINGS.items():
+        if begin.startswith(opening):
+            return kind
+    return SourceKind.HEADINGS if HEADING.search(begin) else SourceKind.TEXT

@@ -19,10 +19,12 @@ from tokenizers.models import WordPiece
 from tokenizers.trainers import WordPieceTrainer
 
 from bertd.data.alphabet import alphabet_of, continuations
+from bertd.data.archives import SourceStream
 from bertd.data.feed import BLOCK_BYTES
 from bertd.data.part_maker import text_hash
 from bertd.data.progress import ReadingProgress, reading_progress
-from bertd.data.sources import ReadingOptions, Source, find_sources, open_unit, reader_of
+from bertd.data.readers.document import Reader
+from bertd.data.sources import ReadingOptions, Source, find_sources, reader_of
 from bertd.data.vocabulary import SPECIAL_TOKENS
 from bertd.data.wordpiece import Casing, build_tokenizer, tokenizer_files, vocabulary_of
 from bertd.errors import BertdError, CorpusError, StorageError
@@ -72,12 +74,16 @@ class _Texts:
         for source in self._sources:
             reader = reader_of(source, self._options)
             for unit in source.units:
-                with open_unit(unit) as stream:
-                    for block in reader.blocks(stream.content, block_bytes=BLOCK_BYTES):
-                        texts = [text for text in reader.documents(block.content) if isinstance(text, str) and text]
-                        self._progress.update(documents=len(texts), bytes_read=self._before + stream.raw.tell())
-                        yield from self._split_off(texts)
+                with source.open(unit) as streams:
+                    for stream in streams:
+                        yield from self._stream(reader, stream)
                 self._before += unit.stat().st_size if unit is not None else 0
+
+    def _stream(self, reader: Reader, stream: SourceStream) -> Iterator[str]:
+        for block in reader.blocks(stream.content, block_bytes=BLOCK_BYTES):
+            texts = [text for text in reader.documents(block.content) if isinstance(text, str) and text]
+            self._progress.update(documents=len(texts), bytes_read=self._before + stream.raw.tell())
+            yield from self._split_off(texts)
 
     def _split_off(self, texts: list[str]) -> Iterator[str]:
         for text in texts:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from typing import BinaryIO
 
 from bertd.data.readers.document import Block, Reading
@@ -36,15 +37,17 @@ class Parquet:
             import pyarrow.parquet
         except ImportError as error:
             raise CorpusError("parquet needs the package pyarrow; pip install 'bertd[corpora]'") from error
+        place = getattr(stream, "name", "parquet")
         try:
-            file = pyarrow.parquet.ParquetFile(stream)
+            # A file in a tar cannot be read from its end, as Parquet is.
+            file = pyarrow.parquet.ParquetFile(stream if stream.seekable() else BytesIO(stream.read()))
             if self.text_field not in file.schema_arrow.names:
-                raise CorpusError(_no_column(stream.name, self.text_field, file.schema_arrow.names))
+                raise CorpusError(_no_column(place, self.text_field, file.schema_arrow.names))
             batches = file.iter_batches(batch_size=_ROWS, columns=[self.text_field])
             yield from _blocks((batch.column(0).to_pylist() for batch in batches), block_bytes=block_bytes)
         except pyarrow.ArrowException as error:
             reason = str(error).split("\n", 1)[0]
-            raise CorpusError(f"{stream.name}: not a whole Parquet file: {reason}; fetch it again") from error
+            raise CorpusError(f"{place}: not a whole Parquet file: {reason}; fetch it again") from error
 
     def documents(self, content: bytes) -> Iterator[Reading]:
         """A document a row."""
