@@ -10,6 +10,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 from rich.console import RenderableType
@@ -19,13 +20,19 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from bertd.errors import BertdError
-from bertd.records import JobState, JobView, RunView, SubmitFinetune
+from bertd.records import JobState, JobView, SubmitFinetune
 from bertd.terminal_text import terminal_line
+from tui.keys import ACTING, LEAVING, LOOKING, QUEUE
 from tui.look import Look
 from tui.narrow_update import narrowed
+from tui.screens.board import Board
+from tui.screens.events import EventsScreen
 from tui.screens.finetune import FinetuneForm
 from tui.screens.help import HelpScreen
+from tui.screens.log import LogScreen
+from tui.screens.queue import QueueScreen
 from tui.screens.run import RunScreen
+from tui.screens.scores import ScoresScreen
 from tui.screens.stop import StopDialog
 from tui.snapshot import Feed, Snapshot
 from tui.theme import THEME
@@ -42,16 +49,10 @@ class Dashboard(App[None]):
     CSS_PATH = "app.tcss"
     TITLE = "bertd"
     ENABLE_COMMAND_PALETTE = True
+    DEFAULT_MODE = "run"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("p", "pause_or_resume", "Pause or resume", id="pause"),
-        Binding("c", "checkpoint", "Checkpoint", id="checkpoint"),
-        Binding("f", "finetune", "Finetune", id="finetune"),
-        Binding("S", "stop", "Stop", id="stop"),
-        Binding("n", "next_run", "Next run", id="next-run"),
-        Binding("y", "toggle_log", "Logarithmic loss", id="log-loss"),
-        Binding("z", "toggle_zoom", "Whole budget or what is spent", id="zoom"),
-        Binding("question_mark,h,f1", "show_help", "Help", id="help"),
-        Binding("q,ctrl+q", "quit", "Quit", id="quit", priority=False),
+        Binding(key.keys, key.action, key.title, id=key.title.lower().replace(" ", "-"))
+        for key in [*ACTING, *LOOKING, *LEAVING]
     ]
 
     def __init__(self, feed: Feed, *, look: Look) -> None:
@@ -59,16 +60,29 @@ class Dashboard(App[None]):
         super().__init__(ansi_color=True)
         self._feed = feed
         self._look = look
-        self._run_screen = RunScreen()
+        self._log_board = LogScreen(feed)
+        self._boards: dict[str, Board] = {
+            "run": RunScreen(),
+            "queue": QueueScreen(),
+            "scores": ScoresScreen(feed),
+            "log": self._log_board,
+            "events": EventsScreen(),
+        }
+        for name in self._boards:
+            self.add_mode(name, partial(self._board_named, name))
         self._snapshot: Snapshot | None = None
         self.register_theme(THEME)
         self.theme = THEME.name
 
     # ---- From the feed to the screen ---------------------------------------------------------------
 
-    def get_default_screen(self) -> Screen[None]:
-        """The Run screen is there from the first frame."""
-        return self._run_screen
+    def _board_named(self, name: str) -> Board:
+        return self._boards[name]
+
+    @property
+    def _board(self) -> Board:
+        """The view that is looked at, below any dialog."""
+        return self._boards[self.current_mode]
 
     def on_load(self) -> None:
         """Begin to follow the daemon; what is known by now is in the first layout."""
@@ -94,7 +108,7 @@ class Dashboard(App[None]):
         """Bring the newest state to the screen."""
         self._snapshot = self._feed.snapshot()
         with self.batch_update():
-            self._run_screen.update(self._snapshot, self._look)
+            self._board.update(self._snapshot, self._look)
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
         super()._display(screen, narrowed(renderable))
@@ -106,38 +120,57 @@ class Dashboard(App[None]):
     # ---- Acting ------------------------------------------------------------------------------------
 
     def action_pause_or_resume(self) -> None:
-        """Pause the run that is shown, or take it up again."""
-        run = self._run_to_act_on()
-        if run is None:
+        """Pause the job, or take it up again."""
+        job = self._job_to_act_on()
+        if job is None:
             return
-        if run.state is JobState.PAUSED:
-            self._ask(f"{run.id}: resume", lambda: self._feed.resume(run.job_id))
+        if job.state is JobState.PAUSED:
+            self._ask(f"{job.name}: resume", lambda: self._feed.resume(job.id))
         else:
-            self._ask(f"{run.id}: pause", lambda: self._feed.pause(run.job_id))
+            self._ask(f"{job.name}: pause", lambda: self._feed.pause(job.id))
 
     def action_checkpoint(self) -> None:
         """Save at the next step."""
-        run = self._run_to_act_on()
-        if run is not None:
-            self._ask(f"{run.id}: checkpoint", lambda: self._feed.checkpoint(run.job_id))
+        job = self._job_to_act_on()
+        if job is not None:
+            self._ask(f"{job.name}: checkpoint", lambda: self._feed.checkpoint(job.id))
+
+    def action_hold(self) -> None:
+        """Keep a queued job from starting."""
+        job = self._job_to_act_on()
+        if job is not None:
+            self._ask(f"{job.name}: hold", lambda: self._feed.hold(job.id))
+
+    def action_release(self) -> None:
+        """Let a held job start."""
+        job = self._job_to_act_on()
+        if job is not None:
+            self._ask(f"{job.name}: release", lambda: self._feed.release(job.id))
+
+    def action_prioritize(self, by: int) -> None:
+        """Put a waiting job before or behind the others."""
+        job = self._job_to_act_on()
+        if job is not None:
+            self._ask(f"{job.name}: priority", lambda: self._feed.prioritize(job.id, job.priority + by))
 
     def action_stop(self) -> None:
-        """End the run for good, once its name was typed."""
-        run = self._run_to_act_on()
-        if run is None:
+        """End the job for good, once its name was typed."""
+        job = self._job_to_act_on()
+        if job is None:
             return
 
         def stop(is_confirmed: bool | None) -> None:
             if is_confirmed:
-                self._ask(f"{run.id}: stop", lambda: self._feed.stop(run.job_id))
+                self._ask(f"{job.name}: stop", lambda: self._feed.stop(job.id))
 
-        self.push_screen(StopDialog(run), stop)
+        run = self._snapshot.run if self._snapshot else None
+        self.push_screen(StopDialog(job, run if run is not None and run.job_id == job.id else None), stop)
 
     def action_finetune(self) -> None:
         """Queue a finetuning of the run's newest export."""
-        run = self._run_to_act_on()
-        if run is None:
+        if self._job_to_act_on() is None or self._snapshot is None or self._snapshot.run is None:
             return
+        run = self._snapshot.run
 
         def submit(job: SubmitFinetune | None) -> None:
             if job is not None:
@@ -145,15 +178,20 @@ class Dashboard(App[None]):
 
         self.push_screen(FinetuneForm(run), submit)
 
-    def _run_to_act_on(self) -> RunView | None:
-        """The run that is shown, unless nothing may be done or there is none; then says so."""
+    def _job_to_act_on(self) -> JobView | None:
+        """The chosen job, else that of the run which is shown; says why where there is none or nothing may be done."""
         if self._look.is_readonly:
             self._say("This view is read-only; start bert-tui without --readonly to act.", severity="warning")
             return None
-        run = self._snapshot.run if self._snapshot else None
-        if run is None:
-            self._say("There is no run to act on.", severity="warning")
-        return run
+        chosen, snapshot = self._board.chosen_job_id, self._snapshot
+        jobs = snapshot.status.jobs if snapshot is not None and snapshot.status is not None else []
+        if chosen is not None:
+            job = next((one for one in jobs if one.id == chosen), None)
+        else:
+            job = snapshot.job if snapshot is not None else None
+        if job is None:
+            self._say("There is no job to act on.", severity="warning")
+        return job
 
     @work(group="acting")
     async def _ask(self, what: str, call: Callable[[], JobView]) -> None:
@@ -171,6 +209,15 @@ class Dashboard(App[None]):
         self.notify(terminal_line(text), severity=level, markup=False)  # type: ignore[arg-type]  # a closed set
 
     # ---- Looking -----------------------------------------------------------------------------------
+
+    async def action_look_at(self, name: str) -> None:
+        """Go to another view."""
+        if name == "log":
+            job = self._snapshot.job if self._snapshot is not None else None
+            chosen = self._board.chosen_job_id
+            self._log_board.show_job(chosen if chosen is not None else job.id if job is not None else None)
+        await self.switch_mode(name)
+        self.show_newest()
 
     def action_next_run(self) -> None:
         """Show the next run."""
@@ -195,14 +242,6 @@ class Dashboard(App[None]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Every action by name, for the palette."""
-        yield SystemCommand(
-            "Pause or resume", "Pause the run at its next step, or take it up again", self.action_pause_or_resume
-        )
-        yield SystemCommand("Checkpoint", "Save at the next step", self.action_checkpoint)
-        yield SystemCommand("Finetune", "Queue a finetuning of the newest export", self.action_finetune)
-        yield SystemCommand("Stop", "Save, export and end the run for good", self.action_stop)
-        yield SystemCommand("Next run", "Show another run", self.action_next_run)
-        yield SystemCommand("Logarithmic loss", "Switch the loss axis", self.action_toggle_log)
-        yield SystemCommand("Whole budget", "Switch the x axis", self.action_toggle_zoom)
-        yield SystemCommand("Help", "Every key", self.action_show_help)
-        yield SystemCommand("Quit", "Close this view; training keeps running", self.action_quit)
+        queue = QUEUE if self._board.chosen_job_id is not None else []
+        for key in [*ACTING, *queue, *LOOKING, *LEAVING]:
+            yield SystemCommand(key.title, key.meaning, partial(self.run_action, key.action))

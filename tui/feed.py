@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bertd.client import Client, EventStream
 from bertd.errors import BertdError, RunFolderError, UnknownJobError
-from bertd.records import EventView, JobView, RunView, SeriesView, StatusView, SubmitFinetune
+from bertd.records import EventView, JobView, LogView, RunView, ScoreView, SeriesView, StatusView, SubmitFinetune
 from tui.snapshot import CURVES, Link, LinkState, Snapshot, shown_run
 
 POINTS = 240
@@ -113,8 +113,23 @@ class SocketFeed:
     def stop(self, job_id: int) -> JobView:
         return self._client.stop(job_id)
 
+    def hold(self, job_id: int) -> JobView:
+        return self._client.hold(job_id)
+
+    def release(self, job_id: int) -> JobView:
+        return self._client.release(job_id)
+
+    def prioritize(self, job_id: int, priority: int) -> JobView:
+        return self._client.priority(job_id, priority)
+
     def submit(self, job: SubmitFinetune) -> JobView:
         return self._client.submit(job)
+
+    def log(self, job_id: int, *, offset: int, limit: int) -> LogView:
+        return self._client.log(job_id, offset=offset, limit=limit)
+
+    def scores(self) -> list[ScoreView]:
+        return self._client.scores()
 
     def _learn(self, known: _Known) -> None:
         with self._changed:

@@ -61,7 +61,9 @@ def gibibytes(num_bytes: float, *, decimals: int = 1) -> str:
 
 
 def size(num_bytes: float) -> str:
-    """`58 MiB`, `3.9 GiB`."""
+    """`12 KiB`, `58 MiB`, `3.9 GiB`."""
+    if num_bytes < 1 << 20:
+        return f"{num_bytes / 1024:.0f} KiB"
     mib = num_bytes / (1 << 20)
     return f"{mib:.0f} MiB" if mib < 1000 else f"{mib / 1024:.1f} GiB"
 

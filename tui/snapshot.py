@@ -10,7 +10,17 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from bertd.records import EventView, JobState, JobView, RunView, SeriesView, StatusView, SubmitFinetune
+from bertd.records import (
+    EventView,
+    JobState,
+    JobView,
+    LogView,
+    RunView,
+    ScoreView,
+    SeriesView,
+    StatusView,
+    SubmitFinetune,
+)
 
 CURVES = ["loss", "validation", "lr", "grad_norm", "sequences_per_s"]
 """Columns of a series that some chart draws."""
@@ -109,4 +119,18 @@ class Feed(Protocol):
 
     def stop(self, job_id: int) -> JobView: ...
 
+    def hold(self, job_id: int) -> JobView: ...
+
+    def release(self, job_id: int) -> JobView: ...
+
+    def prioritize(self, job_id: int, priority: int) -> JobView: ...
+
     def submit(self, job: SubmitFinetune) -> JobView: ...
+
+    def log(self, job_id: int, *, offset: int, limit: int) -> LogView:
+        """A piece of a job's log; a negative offset counts bytes from its end."""
+        ...
+
+    def scores(self) -> list[ScoreView]:
+        """Every finetuning's score."""
+        ...

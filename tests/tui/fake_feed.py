@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bertd.errors import BertdError
-from bertd.records import JobState, JobView, RunView, StatusView, SubmitFinetune
+from bertd.records import JobState, JobView, LogView, RunView, ScoreView, StatusView, SubmitFinetune
 from tui.simulated.feed import SimulatedFeed
 from tui.snapshot import Link, LinkState, Snapshot
 
@@ -26,6 +26,8 @@ class FakeFeed:
         self.asked: list[tuple[str, object]] = []
         self.refusal: BertdError | None = None
         """Raised by everything that acts, if it is set."""
+        self.logs: dict[int, bytes] = {}
+        self.scored: list[ScoreView] = []
         self.is_started = self.is_closed = False
 
     def start(self) -> None:
@@ -52,6 +54,25 @@ class FakeFeed:
 
     def stop(self, job_id: int) -> JobView:
         return self._act("stop", job_id)
+
+    def hold(self, job_id: int) -> JobView:
+        return self._act("hold", job_id)
+
+    def release(self, job_id: int) -> JobView:
+        return self._act("release", job_id)
+
+    def prioritize(self, job_id: int, priority: int) -> JobView:
+        return self._act(f"priority {priority}", job_id)
+
+    def log(self, job_id: int, *, offset: int, limit: int) -> LogView:
+        self.asked.append(("log", (job_id, offset)))
+        content = self.logs.get(job_id, b"")
+        begin = offset if offset >= 0 else max(0, len(content) + offset)
+        piece = content[begin : begin + limit]
+        return LogView(text=piece.decode(), offset=begin, next_offset=begin + len(piece), size=len(content))
+
+    def scores(self) -> list[ScoreView]:
+        return self.scored
 
     def submit(self, job: SubmitFinetune) -> JobView:
         return self._act("submit", job)

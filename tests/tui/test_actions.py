@@ -14,9 +14,10 @@ from bertd.records import JobState, SubmitFinetune
 from tests.tui.fake_feed import FakeFeed
 from tests.tui.screen_text import refreshed, screen_lines, screen_text
 from tui.dashboard import Dashboard
+from tui.keys import ACTING, LEAVING, LOOKING, QUEUE
 from tui.look import Look
 from tui.screens.finetune import FinetuneForm
-from tui.screens.help import KEYS, HelpScreen
+from tui.screens.help import HelpScreen
 from tui.screens.stop import StopDialog
 
 SIZE = (120, 40)
@@ -48,12 +49,13 @@ def _said(app: Dashboard) -> str:
 async def test_a_key_asks_the_daemon_and_says_its_answer(state: JobState, key: str, verb: str) -> None:
     feed = FakeFeed()
     feed.change_run(state=state)
+    feed.change_jobs([job.model_copy(update={"state": state}) for job in feed.status.jobs[:1]])
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press(key)
         await _settled(pilot)
         assert feed.asked == [(verb, 12)]
-        assert _said(app) == f"12-academic-large: {verb}: running, as asked"
+        assert _said(app) == f"academic-large: {verb}: running, as asked"
 
 
 async def test_a_refusal_is_shown_in_the_daemons_words() -> None:
@@ -63,7 +65,7 @@ async def test_a_refusal_is_shown_in_the_daemons_words() -> None:
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         await pilot.press("p")
         await _settled(pilot)
-        assert _said(app) == "12-academic-large: pause: job 12 is stopping: cannot pause it"
+        assert _said(app) == "academic-large: pause: job 12 is stopping: cannot pause it"
         assert "job 12 is stopping: cannot" in screen_text(app)
 
 
@@ -87,7 +89,7 @@ async def test_without_a_run_a_key_says_so() -> None:
         await pilot.press("c")
         await _settled(pilot)
         assert feed.asked == []
-        assert _said(app) == "There is no run to act on."
+        assert _said(app) == "There is no job to act on."
 
 
 # ---- Stop --------------------------------------------------------------------------------------------
@@ -193,21 +195,27 @@ async def test_dialogs_fit_a_small_terminal(size: tuple[int, int], key: str) -> 
 
 async def test_help_names_every_key_there_is() -> None:
     app = _dashboard(FakeFeed())
-    async with app.run_test(size=SIZE) as pilot:
+    async with app.run_test(size=(120, 50)) as pilot:
         await pilot.press("question_mark")
         assert isinstance(app.screen, HelpScreen)
-        assert "training keeps running" in screen_text(app)
-        bound = {key for key, binding in app._bindings.key_to_bindings.items() if binding[0].show}
-    named = {key for key, _ in KEYS} | {"question_mark", "h", "f1", "ctrl+q"}
-    assert bound <= named
+        text = screen_text(app)
+    for key in [*ACTING, *QUEUE, *LOOKING, *LEAVING]:
+        assert f"{key.written:>8}   {key.meaning}" in text
 
 
 async def test_the_palette_holds_every_action() -> None:
     app = _dashboard(FakeFeed())
     async with app.run_test(size=SIZE) as pilot:
         await pilot.pause()
-        titles = {command.title for command in app.get_system_commands(app.screen)}
-    assert {"Pause or resume", "Checkpoint", "Finetune", "Stop", "Help", "Quit"} <= titles
+        assert {"Pause or resume", "Checkpoint", "Finetune", "Stop", "Help", "Quit", "Log"} <= _palette(app)
+        assert "Hold" not in _palette(app)
+        await pilot.press("2")
+        await pilot.pause()
+        assert {"Hold", "Release"} <= _palette(app)
+
+
+def _palette(app: Dashboard) -> set[str]:
+    return {command.title for command in app.get_system_commands(app.screen)}
 
 
 async def test_the_palette_acts() -> None:
@@ -226,6 +234,7 @@ async def test_n_shows_the_next_run_and_keys_act_on_it() -> None:
     feed = FakeFeed()
     other = feed.status.runs[0].model_copy(update={"id": "9-older", "job_id": 9, "name": "older"})
     feed.set_runs([feed.status.runs[0], other])
+    feed.change_jobs([*feed.status.jobs, feed.status.jobs[0].model_copy(update={"id": 9})])
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         assert "run 1 of 2" in screen_lines(app)[0]

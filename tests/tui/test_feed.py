@@ -213,11 +213,13 @@ def test_keys_reach_the_daemon_and_its_refusals_come_back(socket: Path) -> None:
     feed = SocketFeed(socket)
     with FakeDaemon(socket, status=_status()) as daemon:
         daemon.jobs = _status().jobs
-        for act in (feed.pause, feed.resume, feed.checkpoint, feed.stop):
+        for act in (feed.pause, feed.resume, feed.checkpoint, feed.stop, feed.hold, feed.release):
             assert act(12).id == 12
+        assert feed.prioritize(12, 3).id == 12
         feed.submit(SubmitFinetune(run="12-academic-large", task="cola", data_dir="/d"))
         posts = [request.path for request in daemon.requests]
-        assert posts == [*(f"/v1/jobs/12/{verb}" for verb in ("pause", "resume", "checkpoint", "stop")), "/v1/jobs"]
+        verbs = ("pause", "resume", "checkpoint", "stop", "hold", "release", "priority")
+        assert posts == [*(f"/v1/jobs/12/{verb}" for verb in verbs), "/v1/jobs"]
         daemon.refusal = (409, ErrorView(code="TransitionError", message="job 12 is done: cannot pause it"))
         with pytest.raises(TransitionError, match="cannot pause it"):
             feed.pause(12)
@@ -249,5 +251,8 @@ def test_both_feeds_honour_one_contract(socket: Path) -> None:
             feed.choose(snapshot.run.id)
             assert feed.checkpoint(snapshot.job.id).id == snapshot.job.id
             assert feed.submit(SubmitFinetune(run=snapshot.run.id, task="cola", data_dir="/d")).state is JobState.QUEUED
+            piece = feed.log(snapshot.job.id, offset=-1000, limit=100)
+            assert piece.offset <= piece.next_offset <= piece.size
+            assert feed.scores()[0].score.task == "cola"
             feed.close()
             feed.close()

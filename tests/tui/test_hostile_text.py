@@ -42,6 +42,7 @@ def _hostile_status() -> StatusView:
 def _hostile_feed() -> FakeFeed:
     feed = FakeFeed()
     status = _hostile_status()
+    feed.logs = {job.id: f"{HOSTILE}\n".encode() for job in status.jobs}
     feed.current = type(feed.current)(
         now=feed.current.now, link=feed.current.link, status=status, events=tuple(status.events)
     )
@@ -71,6 +72,10 @@ async def test_no_panel_and_no_dialog_shows_a_control_character(size: tuple[int,
             await _assert_clean(pilot, app)
             assert "[@click=app" in screen_text(app)
             await pilot.press("escape")
+        for key in "2451":
+            await pilot.press(key)
+            await app.workers.wait_for_complete()
+            await _assert_clean(pilot, app)
         await pilot.press("p")
         await app.workers.wait_for_complete()
         await _assert_clean(pilot, app)

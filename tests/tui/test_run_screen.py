@@ -67,7 +67,7 @@ async def test_once_prints_what_the_screen_says(size: tuple[int, int]) -> None:
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
         on_screen = _words(screen_text(app))
-    keys = _words("p pause c checkpoint f finetune S stop ? help q quit training keeps running")
+    keys = _words("p pause c checkpoint f finetune S stop 1-5 views ? help q quit training keeps running")
     printed = _words(page(feed.current, Look(), size[0]))
     charts = {"Sequences/s", "Learning", "rate", "Gradient", "norm", "left", "of", "charged", "time"}
     missing = {word for word in on_screen - printed - keys - charts if word.isalpha()}

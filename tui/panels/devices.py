@@ -50,7 +50,7 @@ def _row(device: DeviceView, index: int, jobs: list[JobView], look: Look, width:
     if has_sensors:
         spans += [cell(_unit(device.power_w, "W", look), 6, right=True), Span("  ")]
         spans += [cell(_unit(device.temperature_c, "°C", look), 5, right=True), Span("  ")]
-    spans += _owner(device, jobs, width - length - fixed + 6)
+    spans += _owner(device, jobs, width - Line(tuple(spans)).width)
     return Line(tuple(spans)).fit(width)
 
 
@@ -111,8 +111,8 @@ def _unit(value: float | None, unit: str, look: Look) -> str:
 def _owner(device: DeviceView, jobs: list[JobView], room: int) -> tuple[Span, ...]:
     """Number of the job that holds the lease, with its name where there is room for it."""
     if device.job_id is None:
-        return (Span("free", Role.FAINT),)
+        return (Span("free", Role.FAINT),) if room >= len("free") else ()
     number = f"#{device.job_id}"
     name = next((job.name for job in jobs if job.id == device.job_id), "")
     text = f"{number} {name}" if len(number) + 1 + len(name) <= room else number
-    return (Span(text, Role.MUTED),)
+    return (Span(text, Role.MUTED),) if len(text) <= room else ()

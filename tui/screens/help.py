@@ -10,20 +10,9 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-KEYS = [
-    ("p", "pause the run at its next step, or resume it"),
-    ("c", "save a checkpoint at the next step"),
-    ("f", "finetune the run's newest export"),
-    ("S", "stop the run for good: save, validate, export"),
-    ("", ""),
-    ("n", "next run"),
-    ("y", "loss on a logarithmic axis"),
-    ("z", "x axis: whole budget, or what is spent of it"),
-    ("", ""),
-    ("ctrl+p", "every action by name"),
-    ("?", "this page"),
-    ("q", "quit this view; training keeps running"),
-]
+from tui.keys import ACTING, LEAVING, LOOKING, QUEUE, Key
+
+_PARTS = [("Act on the run, or on the job chosen in the queue", ACTING + QUEUE), ("Look", LOOKING), ("", LEAVING)]
 
 
 class HelpScreen(ModalScreen[None]):
@@ -33,8 +22,12 @@ class HelpScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="help"):
-            yield Static("Keys", classes="dialog-title")
-            for key, meaning in KEYS:
-                yield Static(f"{key:>7}   {meaning}", markup=False)
-            yield Static("Remaining budget is charged time: pauses and waiting are not counted.", classes="dialog-note")
-            yield Static("esc closes", classes="dialog-note")
+            for title, keys in _PARTS:
+                if title:
+                    yield Static(title, classes="dialog-title")
+                yield Static("\n".join(_text(key) for key in keys), classes="dialog-keys", markup=False)
+            yield Static("Budget is charged time: pauses and waiting are free.", classes="dialog-note")
+
+
+def _text(key: Key) -> str:
+    return f"{key.written:>8}   {key.meaning}"

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.screen import Screen
 from textual.widget import Widget
 
 from tui.arrangement import HUGE, WIDE, Content, arrange
 from tui.look import Look
-from tui.panels import budget, curves, devices, events, footer, header, loss, queue, speed, welcome
+from tui.panels import budget, curves, devices, events, loss, queue, speed, welcome
+from tui.screens.board import Board
 from tui.snapshot import Snapshot
 from tui.widgets.panel import Panel
 
 
-class RunScreen(Screen[None]):
+class RunScreen(Board):
     """Everything about one run, and the queue around it."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide"), (HUGE, "-huge")]
 
     def __init__(self) -> None:
         super().__init__()
-        self._newest: tuple[Snapshot, Look] | None = None
         self._panels = {
-            "header": Panel(header.draw, id="header", is_always_fresh=True),
+            "header": self._header,
             "welcome": Panel(welcome.draw, id="welcome", is_always_fresh=True),
             "budget": Panel(budget.draw, id="budget", classes="run"),
             "loss": Panel(loss.LossPanel().draw, id="loss"),
@@ -34,7 +33,7 @@ class RunScreen(Screen[None]):
             "devices": Panel(devices.draw, id="devices"),
             "queue": Panel(queue.draw, id="queue"),
             "events": Panel(events.draw, id="events"),
-            "footer": Panel(footer.draw, id="footer", is_always_fresh=True),
+            "footer": self._footer,
         }
         self._curves = Horizontal(
             self._panels["loss"],

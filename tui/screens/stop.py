@@ -1,4 +1,4 @@
-"""Asks for the run's name before a stop, which cannot be undone."""
+"""Asks for the job's name before a stop, which cannot be undone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from bertd.records import RunView
+from bertd.records import JobKind, JobView, RunView
 from bertd.run.durations import format_duration
 from bertd.terminal_text import terminal_line
 from tui.widgets.problem import Problem
@@ -22,20 +22,18 @@ class StopDialog(ModalScreen[bool]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(False)", "Keep running")]
 
-    def __init__(self, run: RunView) -> None:
+    def __init__(self, job: JobView, run: RunView | None) -> None:
+        """`run` is the one that the job trains; None for a finetuning."""
         super().__init__()
+        self._job = job
         self._run = run
-        self._wanted = terminal_line(run.name)
+        self._wanted = terminal_line(job.name)
 
     def compose(self) -> ComposeResult:
-        left_s = self._run.budget.remaining_s
-        left = f" with {format_duration(left_s)} of its budget left" if left_s else ""
         with Vertical(classes="dialog"):
-            yield Static(f"Stop {terminal_line(self._run.id)}?", classes="dialog-title", markup=False)
-            yield Static(
-                f"It saves, validates, exports and ends for good{left}. To go on later, pause it instead (p).",
-                markup=False,
-            )
+            name = self._run.id if self._run is not None else f"job {self._job.id}, {self._job.name}"
+            yield Static(f"Stop {terminal_line(name)}?", classes="dialog-title", markup=False)
+            yield Static(_consequence(self._job, self._run), markup=False)
             with Horizontal(classes="field"):
                 yield Static("Type its name", classes="dialog-label")
                 yield Input(id="name", placeholder=self._wanted)
@@ -49,3 +47,11 @@ class StopDialog(ModalScreen[bool]):
             self.dismiss(True)
         else:
             self.query_one(Problem).say(f"That is not {self._wanted}.")
+
+
+def _consequence(job: JobView, run: RunView | None) -> str:
+    if job.kind is not JobKind.PRETRAIN or job.started_t is None:
+        return "It is cancelled; what it has done so far is lost."
+    left_s = run.budget.remaining_s if run is not None else None
+    left = f" with {format_duration(left_s)} of its budget left" if left_s else ""
+    return f"It saves, validates, exports and ends for good{left}. To go on later, pause it instead (p)."

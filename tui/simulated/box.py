@@ -31,6 +31,13 @@ _AFTER = {
     JobState.STOPPING: (JobState.DONE, "stopped by you; saved and exported"),
 }
 
+_TRIAL_VERBS = {
+    "stop": ({JobState.QUEUED, JobState.HELD}, JobState.CANCELLED, "cancelled by you"),
+    "hold": ({JobState.QUEUED}, JobState.HELD, "held by you; release with R"),
+    "release": ({JobState.HELD}, JobState.QUEUED, f"waits for a device: job {JOB_ID} holds all 8"),
+}
+"""For a finetuning: states before, state after, reason."""
+
 
 @dataclass
 class Box:
@@ -129,15 +136,33 @@ class Box:
             progress=self.progress,
         )
 
+    def prioritize(self, job_id: int, priority: int) -> JobView:
+        """Put a job before or behind others.
+
+        Raises:
+            UnknownJobError: there is no such job.
+        """
+        return self._change_trial(self._trial_at(job_id), {"priority": priority}, f"priority is {priority}")
+
     def _act_on_trial(self, verb: str, job_id: int) -> JobView:
+        at = self._trial_at(job_id)
+        before, after, reason = _TRIAL_VERBS.get(verb, (set(), JobState.LOST, ""))
+        if self.jobs[at].state not in before:
+            raise TransitionError(f"job {job_id} is a finetuning in state {self.jobs[at].state}: cannot {verb} it")
+        changes: dict[str, object] = {"state": after, "reason": reason}
+        if after is JobState.CANCELLED:
+            changes["ended_t"] = self.now
+        return self._change_trial(at, changes, f"job {job_id} {self.jobs[at].name} is {after}: {reason}")
+
+    def _trial_at(self, job_id: int) -> int:
         at = next((index for index, job in enumerate(self.jobs) if job.id == job_id), None)
         if at is None:
             raise UnknownJobError(f"no job {job_id}; `bertd jobs` lists them")
-        if verb != "stop" or self.jobs[at].ended_t is not None:
-            raise TransitionError(f"job {job_id} is a finetuning in state {self.jobs[at].state}: cannot {verb} it")
-        gone = {"state": JobState.CANCELLED, "reason": "cancelled by you", "ended_t": self.now, "devices": []}
-        self.jobs[at] = self.jobs[at].model_copy(update=gone)
-        self._tell("job", "cancelled by you", job_id=job_id)
+        return at
+
+    def _change_trial(self, at: int, changes: dict[str, object], text: str) -> JobView:
+        self.jobs[at] = self.jobs[at].model_copy(update=changes)
+        self._tell("job", text, job_id=self.jobs[at].id)
         return self.jobs[at]
 
     def _next_change(self) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from bertd.records import JobView, SeriesView, SubmitFinetune
+from bertd.records import JobView, LogView, ScoreView, SeriesView, SubmitFinetune
 from tui.simulated import curves, views
 from tui.simulated.box import RUN_ID, Box
 from tui.snapshot import Link, LinkState, Snapshot
@@ -56,8 +56,23 @@ class SimulatedFeed:
     def stop(self, job_id: int) -> JobView:
         return self._pass_time().act("stop", job_id)
 
+    def hold(self, job_id: int) -> JobView:
+        return self._pass_time().act("hold", job_id)
+
+    def release(self, job_id: int) -> JobView:
+        return self._pass_time().act("release", job_id)
+
+    def prioritize(self, job_id: int, priority: int) -> JobView:
+        return self._pass_time().prioritize(job_id, priority)
+
     def submit(self, job: SubmitFinetune) -> JobView:
         return self._pass_time().submit(job)
+
+    def log(self, job_id: int, *, offset: int, limit: int) -> LogView:
+        return views.log(self._pass_time(), job_id, offset=offset, limit=limit)
+
+    def scores(self) -> list[ScoreView]:
+        return views.scores(self._pass_time())
 
     def _pass_time(self) -> Box:
         self._box.advance(self._began + (self._clock() - self._began) * self._speed)

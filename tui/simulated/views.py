@@ -10,7 +10,10 @@ from bertd.records import (
     EndRecord,
     ExportRecord,
     JobState,
+    LogView,
     RunView,
+    ScoreRecord,
+    ScoreView,
     StartRecord,
     StatusView,
     StepRecord,
@@ -19,10 +22,12 @@ from bertd.records import (
 )
 from bertd.run.paths import step_folder
 from tui.simulated import curves
-from tui.simulated.box import BUDGET_S, JOB_ID, RUN_ID, STEPS_PER_S, Box
+from tui.simulated.box import BUDGET_S, JOB_ID, RUN_ID, START_PROGRESS, STEPS_PER_S, Box
 
 _GIB = 1 << 30
 _BATCH = 4096
+_LOG_LINES = 400
+"""Minutes that the log reaches back before the simulation began."""
 
 
 def status(box: Box) -> StatusView:
@@ -97,6 +102,52 @@ def device(box: Box, index: int) -> DeviceView:
         power_w=round(228 + 12 * curves.noise("power", index) + 6 * wobble) if is_busy else 27.0,
         job_id=JOB_ID if box.state not in (JobState.PAUSED, JobState.DONE) else None,
     )
+
+
+def scores(box: Box) -> list[ScoreView]:
+    """What the finetunings that are done scored."""
+    return [
+        ScoreView(
+            job_id=job.id,
+            run_id=RUN_ID,
+            score=ScoreRecord(
+                t=box.epoch - 4500,
+                task=job.name,
+                metric="matthews",
+                score=0.312,
+                majority_score=0.0,
+                metrics={"matthews": 0.312},
+                majority_metrics={"matthews": 0.0},
+                num_train=8551,
+                num_dev=1043,
+                seed=42,
+                lr=5e-5,
+                batch_size=32,
+                epochs=3,
+                source=f"{RUN_ID}/{step_folder(4800)}",
+                seconds=612.0,
+            ),
+        )
+        for job in box.jobs
+        if job.state is JobState.DONE
+    ]
+
+
+def log(box: Box, job_id: int, *, offset: int, limit: int) -> LogView:
+    """A log with a line for each minute since the simulation began, of 64 bytes each."""
+    minutes = range(int((box.now - box.epoch) / 60) + _LOG_LINES)
+    size = 64 * len(minutes)
+    begin = max(0, size + offset) if offset < 0 else min(offset, size)
+    wanted = minutes[begin // 64 : -(-(begin + limit) // 64)]
+    text = "".join(_log_line(minute - _LOG_LINES, job_id) for minute in wanted)
+    text = text[begin % 64 : begin % 64 + limit]
+    return LogView(text=text, offset=begin, next_offset=begin + len(text), size=size)
+
+
+def _log_line(minute: int, job_id: int) -> str:
+    progress = START_PROGRESS + 60 * minute / BUDGET_S
+    step = int(progress * BUDGET_S * STEPS_PER_S)
+    return f"rank 0: job {job_id}: step {step}: loss {curves.train_loss(progress):.3f}".ljust(63) + "\n"
 
 
 def _last_validation(progress: float) -> int:

@@ -22,18 +22,28 @@ class Panel(Canvas):
     def update(self, snapshot: Snapshot, look: Look) -> None:
         """Show the newest state."""
         self._newest = (snapshot, look)
-        self._redraw()
+        self.redraw()
 
     def on_resize(self, event: events.Resize) -> None:
         """Draw at the new size."""
-        self._redraw()
+        self.redraw()
 
-    def _redraw(self) -> None:
+    @property
+    def drawn_size(self) -> tuple[int, int]:
+        """Cells and lines that the drawing may take."""
+        return self.size.width, self.size.height
+
+    def compose_lines(self, drawn: list[Line]) -> list[Line]:
+        """What of the drawn lines is shown."""
+        return drawn
+
+    def redraw(self) -> None:
+        """Draw the newest state anew."""
         width, height = self.size
         if self._newest is None or not self.display or width < 1 or height < 1:
             return
         snapshot, look = self._newest
-        lines: list[Line] = self._draw(snapshot, look, width, height)
+        lines = self.compose_lines(self._draw(snapshot, look, *self.drawn_size))
         if not look.glyphs.is_braille:
             lines = [line.fit(width).in_ascii for line in lines]
         self.show(lines, is_stale=not (self._is_always_fresh or snapshot.link.is_fresh))

@@ -1,0 +1,45 @@
+"""Everything there is to know of one job."""
+
+from __future__ import annotations
+
+from bertd.records import JobState, JobView
+from bertd.run.durations import format_duration
+from tui.glyphs import state_role
+from tui.lines import Line, Role, cell, heading, line
+from tui.look import Look
+from tui.quantities import clock_near, percent
+
+HEIGHT = 7
+
+
+def draw(job: JobView | None, now: float, look: Look, width: int) -> list[Line]:
+    """The job in full sentences, where the queue had only a row for it."""
+    if job is None:
+        return []
+    title = heading(f"Job {job.id}", line((str(job.kind), Role.MUTED)), width=width, rule=look.glyphs.rule)
+    share = f", {percent(job.progress)}" if job.progress is not None else ""
+    state = line((f"{look.glyphs.states[job.state]} {job.state}", state_role(job.state)), share)
+    devices = ", ".join(job.devices) if job.devices else f"none yet; it needs {job.num_devices}"
+    if job.ended_t is not None:
+        devices = "given back"
+    facts = [
+        ("name", line((job.name, Role.STRONG), (f"  of run {job.run_id}" if job.run_id else "", Role.MUTED))),
+        ("state", state),
+        ("because", line(job.reason)),
+        ("devices", line(devices)),
+        ("time", line(_times(job, now))),
+        ("folder", line((job.folder, Role.MUTED))),
+    ]
+    return [title, *(line(cell(label, 10, Role.MUTED)) + text for label, text in facts)]
+
+
+def _times(job: JobView, now: float) -> str:
+    text = f"queued {clock_near(job.created_t, now=now)} by uid {job.owner_uid}, priority {job.priority}"
+    if job.started_t is None:
+        waits = job.state in (JobState.QUEUED, JobState.HELD)
+        return f"{text}, waits {format_duration(now - job.created_t)}" if waits else text
+    text += f", started {clock_near(job.started_t, now=now)}"
+    if job.ended_t is None:
+        return text
+    took = format_duration(job.ended_t - job.started_t)
+    return f"{text}, ended {clock_near(job.ended_t, now=now)} after {took}"

@@ -1,0 +1,18 @@
+"""Everything that happened, as far back as this dashboard knows."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+
+from tui.panels import events
+from tui.screens.board import Board
+from tui.widgets.scroller import Scroller
+
+
+class EventsScreen(Board):
+    """The events, following the newest."""
+
+    def compose(self) -> ComposeResult:
+        yield self._header
+        yield Scroller(events.draw, id="all-events", follows_end=True)
+        yield self._footer

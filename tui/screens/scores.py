@@ -1,0 +1,36 @@
+"""Every finetuning's score."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+
+from bertd.records import ScoreView
+from tui.lines import Line, Role, line
+from tui.look import Look
+from tui.panels import scores
+from tui.screens.fetching import FetchingBoard
+from tui.snapshot import Feed, Snapshot
+from tui.widgets.scroller import Scroller
+
+
+class ScoresScreen(FetchingBoard):
+    """Scores by task and export."""
+
+    EVERY_S = 5.0
+
+    def __init__(self, feed: Feed) -> None:
+        super().__init__(feed)
+        self._scores: list[ScoreView] = []
+
+    def compose(self) -> ComposeResult:
+        yield self._header
+        yield Scroller(self._draw, id="all-scores")
+        yield self._footer
+
+    def fetch(self) -> None:
+        """Ask for all scores."""
+        self._scores = self.feed.scores()
+
+    def _draw(self, snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
+        problem = [line((self.problem, Role.BAD))] if self.problem else []
+        return [*scores.draw(self._scores, look, width), *problem]

@@ -1,0 +1,71 @@
+"""A panel that is longer than its place: its heading stays, the rest scrolls."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+
+from tui.lines import Line
+from tui.look import Draw
+from tui.widgets.panel import Panel
+
+_ALL = 100_000
+
+
+class Scroller(Panel):
+    """Scrolls by keys; at its end it stays at the end as lines are added, if it began there."""
+
+    can_focus = True
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", "Up", show=False),
+        Binding("down,j", "move(1)", "Down", show=False),
+        Binding("pageup,ctrl+u", "page(-1)", "Page up", show=False),
+        Binding("pagedown,ctrl+d,space", "page(1)", "Page down", show=False),
+        Binding("home,g", "home", "To the start", show=False),
+        Binding("end,G", "end", "To the end", show=False),
+    ]
+
+    def __init__(self, draw: Draw, *, id: str, follows_end: bool = False) -> None:
+        super().__init__(draw, id=id)
+        self._first = 0
+        """Line below the heading that is shown first."""
+        self._may_follow = self._follows_end = follows_end
+        self._num_lines = 0
+
+    @property
+    def rows(self) -> int:
+        """Lines below the heading."""
+        return max(1, self.size.height - 1)
+
+    def compose_lines(self, drawn: list[Line]) -> list[Line]:
+        """The part of everything drawn that is in view."""
+        heading, lines = drawn[:1], drawn[1:]
+        self._num_lines = len(lines)
+        last = max(0, len(lines) - self.rows)
+        self._first = last if self._follows_end else min(self._first, last)
+        return [*heading, *lines[self._first : self._first + self.rows]]
+
+    @property
+    def drawn_size(self) -> tuple[int, int]:
+        """Everything is drawn, the view is cut out of it."""
+        return self.size.width, _ALL
+
+    def action_move(self, by: int) -> None:
+        """Scroll by lines; the end is followed again once it is reached."""
+        last = max(0, self._num_lines - self.rows)
+        self._first = max(0, min(last, self._first + by))
+        self._follows_end = self._may_follow and self._first == last
+        self.redraw()
+
+    def action_page(self, by: int) -> None:
+        """Scroll by screens."""
+        self.action_move(by * max(1, self.rows - 1))
+
+    def action_home(self) -> None:
+        """To the first line."""
+        self.action_move(-_ALL)
+
+    def action_end(self) -> None:
+        """To the last line, and stay there."""
+        self.action_move(_ALL)
