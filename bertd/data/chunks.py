@@ -8,6 +8,7 @@ on real text and on odd text). `tokenizers` itself has no such memory for WordPi
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,8 @@ from tokenizers import Tokenizer
 
 from bertd.data.wordpiece import casing_of
 
+_BATCH_CHARACTERS = 1 << 18
+"""Text that is taken apart at once: a list of its words takes 15 times its size."""
 MAX_CHUNKS = 200_000
 """Distinct runs remembered before the memory is cleared: about 60 MB; 96 of 100 runs in 58 MB of novels were known."""
 
@@ -35,6 +38,19 @@ class Encoded:
     """Tokens of each sentence; some may have none."""
 
 
+def _batches(sentences: list[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    characters = 0
+    for sentence in sentences:
+        batch.append(sentence)
+        characters += len(sentence)
+        if characters >= _BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
 class ChunkEncoder:
     """Encodes sentences by remembering the ids of every run between spaces."""
 
@@ -50,6 +66,13 @@ class ChunkEncoder:
 
     def encode(self, sentences: list[str]) -> Encoded:
         """Ids without special tokens, equal to what `tokenizers` gives for each sentence."""
+        encoded = [self._encode(batch) for batch in _batches(sentences)]
+        return Encoded(
+            tokens=np.concatenate([np.empty(0, dtype=np.uint32), *(one.tokens for one in encoded)]),
+            lengths=np.concatenate([np.empty(0, dtype=np.int64), *(one.lengths for one in encoded)]),
+        )
+
+    def _encode(self, sentences: list[str]) -> Encoded:
         if len(self._numbers) > self._max_chunks:
             self._numbers = _Numbers()
             self._table = _Table()

@@ -8,6 +8,7 @@ one.
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -128,7 +129,10 @@ def _find(name: str) -> list[Source]:
     kind, path = _part(name)
     if kind is SourceKind.HF:
         return [Source(kind=kind, path=path, files=())]
-    files = _files(path)
+    try:
+        files = _files(path)
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be looked at: {error.strerror}; mend the permissions") from error
     if kind is not None:
         return [Source(kind=kind, path=path, files=tuple(files))]
     by_kind: dict[SourceKind, list[Path]] = {}
@@ -174,7 +178,7 @@ def _files(path: str) -> list[Path]:
     if here.is_file():
         return [here]
     if here.is_dir():
-        found = [file for file in here.rglob("*") if file.is_file() and not is_hidden(str(file.relative_to(here)))]
+        found = _walk(here)
     elif glob.has_magic(path):
         # Path.glob takes no absolute pattern.
         matches = glob.glob(str(here), recursive=True)  # noqa: PTH207
@@ -185,6 +189,16 @@ def _files(path: str) -> list[Path]:
     if not found:
         raise CorpusError(f"{path}: holds no file; name another source")
     return sorted(found)
+
+
+def _walk(folder: Path) -> list[Path]:
+    """Files below a folder; one that may not be looked into is an error, which Path.rglob would pass over."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    walked = [Path(root, name) for root, _, names in os.walk(folder, onerror=refuse) for name in names]
+    return [file for file in walked if file.is_file() and not is_hidden(str(file.relative_to(folder)))]
 
 
 def guess_kind(file: Path) -> SourceKind:

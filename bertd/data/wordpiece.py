@@ -57,17 +57,23 @@ def open_tokenizer(where: str) -> Tokenizer:
     Raises:
         VocabularyError: nothing is there, it cannot be read, or it is no BERT WordPiece tokenizer.
     """
-    path = Path(where)
-    if path.is_dir():
-        tokenizer = _open_folder(path)
-    elif path.is_file():
-        tokenizer = _open_file(path)
-    else:
-        tokenizer = _open_folder(_fetch(where))
+    try:
+        tokenizer = _find_tokenizer(where)
+    except OSError as error:
+        raise VocabularyError(f"{where}: cannot be looked at: {error.strerror}; mend the permissions") from error
     _check(tokenizer, place=where)
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
+
+
+def _find_tokenizer(where: str) -> Tokenizer:
+    path = Path(where)
+    if path.is_dir():
+        return _open_folder(path)
+    if path.is_file():
+        return _open_file(path)
+    return _open_folder(_fetch(where))
 
 
 def _open_folder(folder: Path) -> Tokenizer:

@@ -66,10 +66,10 @@ def open_workspace(target: Path, *, replace: bool) -> Iterator[Workspace]:
         ShardError: the data set exists, or another process is making it.
         StorageError: the folder cannot be made or written.
     """
-    if target.exists() and not replace:
-        raise ShardError(f"{target}: exists; give another --out, or --replace to make it anew")
     root = target.with_name(f"{TEMPORARY_PREFIX}{target.name}")
     try:
+        if target.exists() and not replace:
+            raise ShardError(f"{target}: exists; give another --out, or --replace to make it anew")
         root.mkdir(parents=True, exist_ok=True)
         lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:

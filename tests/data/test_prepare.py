@@ -8,13 +8,16 @@ import json
 import lzma
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
 import zstandard
 
@@ -24,6 +27,7 @@ from bertd.data.part_maker import PartMaker, PartTask
 from bertd.data.parts import PartFacts
 from bertd.data.pipeline import Options, place_of, prepare
 from bertd.data.prepare import main
+from bertd.data.sequences import open_sequences
 from bertd.data.shards import DataSet
 from bertd.data.wordpiece import open_tokenizer
 from bertd.errors import CorpusError, ShardError, StorageError, VocabularyError
@@ -425,3 +429,77 @@ def test_the_whole_of_the_extracted_wikipedia_has_its_36183_articles(real_data: 
     (counts,) = prepare([source], out=tmp_path / "set", options=options, processes=2).sources
     assert (counts.files, counts.read, counts.kept.documents) == (64, 96_339, 36_183)
     assert counts.skipped == {"redirect": 96_339 - 36_183}
+
+
+def test_a_vocabulary_over_65536_entries_uses_four_bytes_a_token(tmp_path: Path) -> None:
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    entries = [*special, *(f"w{number}" for number in range(66_000))]
+    (tmp_path / "vocab.txt").write_text("\n".join(entries) + "\n")
+    draw = random.Random(0)
+    texts = [" ".join(f"w{draw.randrange(66_000)}" for _ in range(50)) for _ in range(40)]
+    lines = write_jsonl(tmp_path / "lines.jsonl", texts)
+    options = Options(vocab=str(tmp_path / "vocab.txt"), validation_share=0.0)
+    manifest = prepare([str(lines)], out=tmp_path / "set", options=options, processes=1)
+    assert manifest.files["train.tokens"].size == 4 * 40 * 51
+    dataset = DataSet.open(tmp_path / "set", verify=True)
+    expected = [[int(word[1:]) + 5 for word in text.split()] + [3] for text in texts]
+    assert dataset.split("train").tokens.tolist() == [token for document in expected for token in document]
+    rows = open_sequences(dataset, split="train", sequence_length=53, packing="full").rows(np.arange(40))
+    assert rows[:, 1:-1].tolist() == expected
+
+
+def test_a_line_of_200_mb_takes_no_more_memory_than_it_must(tmp_path: Path, vocab: Path) -> None:
+    words = b"the river walks under a bright stone. " * 20_000
+    text, lines = tmp_path / "long.txt", tmp_path / "long.jsonl"
+    with text.open("wb") as long_text, lines.open("wb") as long_line:
+        long_line.write(b'{"text": "short one"}\n{"text": "')
+        for _ in range(200_000_000 // len(words)):
+            long_line.write(words)
+        long_line.write(b'"}\n{"text": "short two"}\n')
+        # A text has no end of its own, so it is cut and read, which takes longer: a third is enough.
+        for _ in range(66_000_000 // len(words)):
+            long_text.write(words)
+    code = (
+        "import json, resource, sys; from bertd.data.prepare import main; status = main(sys.argv[1:]);"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024); sys.exit(status)"
+    )
+    options = ["--vocab", str(vocab), "--processes", "1", "--dedup", "none", "--json"]
+    for path, skipped, kept in ((lines, 1, 2), (text, 0, 2)):
+        command = [sys.executable, "-c", code, str(path), "--out", f"{path}-set", *options]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        printed, peak_mib = done.stdout.splitlines()
+        (counts,) = json.loads(printed)["sources"]
+        assert sum(counts["skipped"].values()) == skipped and counts["kept"]["documents"] == kept
+        assert int(peak_mib) < 700
+
+
+def test_a_folder_without_permission_is_one_clear_error(corpus: Path, vocab: Path) -> None:
+    code = (
+        "import os, sys; from bertd.data import prepare;"
+        "os.getuid() or (os.setgroups([]), os.setgid(65534), os.setuid(65534));"
+        "sys.exit(prepare.main(sys.argv[1:]))"
+    )
+    # Not below tmp_path, which lets nobody in but its owner.
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        shutil.copytree(vocab, f"{folder}/vocab", copy_function=shutil.copyfile)
+        Path(folder, "vocab").chmod(0o755)
+        for name in ("closed", "locked", "open", "secret"):
+            Path(folder, name).mkdir()
+            Path(folder, name, "a.txt").write_text("the river")
+        Path(folder, "closed", "a.txt").chmod(0)
+        Path(folder, "locked").chmod(0o500)
+        Path(folder, "secret").chmod(0)
+        cases = [
+            ("closed/a.txt", "vocab", "open/set", CorpusError, "closed/a.txt: cannot read: Permission denied"),
+            (".", "vocab", "open/set", CorpusError, "cannot be looked at: Permission denied"),
+            ("open", "closed/a.txt", "open/set", VocabularyError, "closed/a.txt: cannot read the vocabulary"),
+            ("open", "secret", "open/set", VocabularyError, "secret: cannot be looked at: Permission denied"),
+            ("open", "vocab", "locked/set", StorageError, "Permission denied; free space there or mend"),
+        ]
+        for source, words, out, error, message in cases:
+            arguments = [f"{folder}/{source}", "--vocab", f"{folder}/{words}", "--out", f"{folder}/{out}"]
+            command = [sys.executable, "-c", code, *arguments, "--processes", "1"]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stderr.count("\n")) == (error.exit_code, 1), done.stderr
+            assert message in done.stderr
