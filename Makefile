@@ -23,7 +23,7 @@ demo: install
 	$(BIN)/python -m bertd.demo --budget "$(BUDGET)"
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 check: install
 	$(BIN)/ruff check .

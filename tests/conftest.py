@@ -1,11 +1,21 @@
 """For all tests."""
 
 import os
+import sys
+from collections.abc import Iterator
 
 import pytest
 
 # Before anything imports torch: its threads wait by spinning, which on tensors this small costs more than it gives.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def denormals() -> Iterator[None]:
+    """A run flushes them to zero for its whole process, and hypothesis refuses to draw floats in such a one."""
+    yield
+    if torch := sys.modules.get("torch"):
+        torch.set_flush_denormal(False)
 
 
 @pytest.fixture(autouse=True)
