@@ -20,7 +20,7 @@ from bertd.bench.measuring import Measured, Results, run_bench
 from bertd.bench.work import Work, plan_work
 from bertd.errors import BertdError
 from bertd.run.recipe import find_recipe, read_recipe
-from bertd.train.assembly import device_name
+from bertd.train.provenance import device_name
 from bertd.train.ranks import device_of
 
 

@@ -2,106 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import platform
 import time
-from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
 from threading import Event
 
 import torch
 
-import bertd
 from bertd.data.batches import TrainBatches, validation_batches
 from bertd.data.masking import Masker
-from bertd.data.sequences import Sequences, open_sequences
-from bertd.data.shards import DataSet
-from bertd.errors import CheckpointError
-from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
-from bertd.model.pretrained import load_pretrained
-from bertd.records import AlertRecord, Record, StartRecord
-from bertd.run.durable import write_whole
+from bertd.model.encoder import MaskedLanguageModel
+from bertd.records import AlertRecord, StartRecord
 from bertd.run.journal import JournalWriter, read_journal
 from bertd.run.ledger import ChargedClock
 from bertd.run.mailbox import last_acknowledged
-from bertd.run.paths import RunPaths
-from bertd.run.recipe import Recipe, read_recipe, write_recipe
 from bertd.train.apex import use_fused_modules
-from bertd.train.checkpoint import TrainingState, find_checkpoint, load_checkpoint
+from bertd.train.beginning import Resumed, resume
 from bertd.train.desk import Desk
 from bertd.train.kernels import Kernels, choose_kernels
-from bertd.train.optimizer import Optimizers, build_optimizers
+from bertd.train.opened_run import OpenedRun, encoder_config
+from bertd.train.optimizer import build_optimizers
 from bertd.train.orders import Conductor
 from bertd.train.precision import Precision, choose_precision
+from bertd.train.provenance import device_name, write_provenance
 from bertd.train.ranks import Ranks
 from bertd.train.trainer import Parts, Trainer
 from bertd.train.update import Updater
 from bertd.train.validation import Validator
-
-_PACKAGES = ("torch", "numpy", "safetensors", "tokenizers", "transformers")
-
-
-class Provenance(Record):
-    """Content of provenance.json: where the numbers of this run come from."""
-
-    bertd: str
-    python: str
-    platform: str
-    packages: dict[str, str]
-    device_name: str
-    world_size: int
-    recipe_sha256: str
-    data_fingerprint: str
-
-
-@dataclass(frozen=True)
-class OpenedRun:
-    """What a run is made from, as it lies on disk."""
-
-    paths: RunPaths
-    recipe: Recipe
-    recipe_sha256: str
-    dataset: DataSet
-    train: Sequences
-    validation: Sequences
-
-
-@dataclass(frozen=True)
-class Resumed:
-    """Where an attempt begins."""
-
-    state: TrainingState
-    skipped: list[str]
-    """Damaged checkpoints that were passed over."""
-    start_from: str | None = None
-    """Class and place of the stock checkpoint whose weights were taken."""
-
-
-def open_run(paths: RunPaths) -> OpenedRun:
-    """Read recipe and data.
-
-    Raises:
-        RecipeError: the recipe is not one.
-        ShardError: the data set is missing, damaged or too small.
-        VocabularyError: its tokenizer is not the one it was prepared with.
-    """
-    recipe = read_recipe(paths.recipe)
-    dataset = DataSet.open(Path(recipe.data.shards))
-
-    def rows(split: str) -> Sequences:
-        data = recipe.data
-        return open_sequences(dataset, split=split, sequence_length=data.sequence_length, packing=data.packing)
-
-    return OpenedRun(
-        paths=paths,
-        recipe=recipe,
-        recipe_sha256=hashlib.sha256(write_recipe(recipe).encode()).hexdigest(),
-        dataset=dataset,
-        train=rows("train"),
-        validation=rows("validation"),
-    )
 
 
 def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Event) -> Trainer:
@@ -120,7 +46,7 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
     optimizers = build_optimizers(
         model, recipe.optimizer, apex=kernels.apex, rank=ranks.rank, world_size=ranks.world_size
     )
-    resumed = _resume(opened, model=model, optimizers=optimizers)
+    resumed = resume(opened, model=model, optimizers=optimizers)
     masker = _masker(opened)
     batches = _train_batches(opened, masker, ranks, first_sequence=resumed.state.sequences)
     updater = Updater(
@@ -139,7 +65,7 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
         start = _start_record(opened, ranks, model, attempt, resumed, precision, kernels)
         warnings = _warnings(resumed, kernels)
         desk = _open_desk(opened, start, warnings=warnings, stop_signal=stop_signal)
-        _write_provenance(opened, ranks)
+        write_provenance(opened, ranks)
     parts = Parts(
         recipe=recipe,
         paths=opened.paths,
@@ -156,36 +82,6 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
     return Trainer(parts, resumed.state)
 
 
-def encoder_config(opened: OpenedRun) -> EncoderConfig:
-    """The model's shape: the recipe's, and the vocabulary's size."""
-    section = opened.recipe.model
-    return EncoderConfig(
-        vocab_size=opened.dataset.vocabulary.size,
-        max_positions=opened.recipe.data.sequence_length,
-        layers=section.layers,
-        width=section.width,
-        heads=section.heads,
-        ffn=section.ffn,
-        norm=section.norm,
-        embedding_norm=section.embedding_norm,
-        activation=section.activation,
-        positions=section.positions,
-        bias=section.bias,
-        depth_scaled_init=section.depth_scaled_init,
-        dropout=section.dropout,
-        attention_dropout=section.attention_dropout,
-    )
-
-
-def device_name(device: torch.device) -> str:
-    """For people: the GPU's product name, or the processor's."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    with Path("/proc/cpuinfo").open() as file:
-        names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
 def _set_up_device(ranks: Ranks) -> None:
     if ranks.device.type == "cpu":
         # Early softmax gradients are full of denormals, which CPUs handle up to 20 times slower.
@@ -193,37 +89,6 @@ def _set_up_device(ranks: Ranks) -> None:
         torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // ranks.world_size))
     else:
         torch.set_float32_matmul_precision("high")
-
-
-def _resume(opened: OpenedRun, *, model: MaskedLanguageModel, optimizers: Optimizers) -> Resumed:
-    found = find_checkpoint(opened.paths.checkpoints)
-    if found is None:
-        fresh = TrainingState(
-            step=0,
-            sequences=0,
-            charged_s=0.0,
-            recipe_sha256=opened.recipe_sha256,
-            data_fingerprint=opened.dataset.fingerprint,
-        )
-        return Resumed(state=fresh, skipped=[], start_from=_first_weights(opened, model))
-    state = load_checkpoint(found.folder, model=model, optimizers=optimizers)
-    if state.data_fingerprint != opened.dataset.fingerprint:
-        raise CheckpointError(
-            f"{found.folder}: was trained on other data than {opened.dataset.root}; restore the data set it names, "
-            f"fingerprint {state.data_fingerprint[:12]}, or submit a new run"
-        )
-    if state.recipe_sha256 != opened.recipe_sha256:
-        raise CheckpointError(f"{found.folder}: recipe.toml was changed since; restore it, or submit a new run")
-    return Resumed(state=state, skipped=found.skipped)
-
-
-def _first_weights(opened: OpenedRun, model: MaskedLanguageModel) -> str | None:
-    """Put the recipe's checkpoint into the model, if it names one; every rank reads it for itself."""
-    source = opened.recipe.model.start_from
-    if source is None:
-        return None
-    family = load_pretrained(model, source, entries=opened.dataset.vocabulary.entries)
-    return f"{family} of {source}"
 
 
 def _masker(opened: OpenedRun) -> Masker:
@@ -323,17 +188,3 @@ def _open_desk(opened: OpenedRun, start: StartRecord, *, warnings: dict[str, str
         stop_signal=stop_signal,
     )
     return Desk(opened.recipe, conductor=conductor, journal=journal)
-
-
-def _write_provenance(opened: OpenedRun, ranks: Ranks) -> None:
-    provenance = Provenance(
-        bertd=bertd.__version__,
-        python=platform.python_version(),
-        platform=platform.platform(),
-        packages={name: version(name) for name in _PACKAGES},
-        device_name=device_name(ranks.device),
-        world_size=ranks.world_size,
-        recipe_sha256=opened.recipe_sha256,
-        data_fingerprint=opened.dataset.fingerprint,
-    )
-    write_whole(opened.paths.provenance, provenance.model_dump_json(indent=1))

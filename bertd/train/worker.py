@@ -22,7 +22,8 @@ from bertd.errors import BertdError, DeviceError
 from bertd.records import AlertRecord
 from bertd.run.journal import JournalWriter, read_journal
 from bertd.run.paths import RunPaths
-from bertd.train.assembly import assemble, open_run
+from bertd.train.assembly import assemble
+from bertd.train.opened_run import open_run
 from bertd.train.ranks import join_ranks, leave_ranks
 
 _PR_SET_PDEATHSIG = 1

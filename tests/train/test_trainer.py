@@ -33,8 +33,9 @@ from bertd.run.ledger import Ledger
 from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths, newest_first
 from bertd.run.recipe import parse_recipe, write_recipe
-from bertd.train.assembly import assemble, open_run
+from bertd.train.assembly import assemble
 from bertd.train.checkpoint import save_checkpoint
+from bertd.train.opened_run import open_run
 from bertd.train.ranks import Ranks
 from bertd.train.trainer import Trainer
 
@@ -207,6 +208,21 @@ def test_a_timed_budget_ends_inside_it_saved_and_exported(tmp_path: Path, datase
     assert [record.why for record in kind_of(paths, CheckpointRecord)][0] == "start"
     assert kind_of(paths, ValidationRecord)[-1].step == kind_of(paths, CheckpointRecord)[-1].step == end.step
     assert newest_first(paths.exports)
+
+
+def test_the_output_bias_can_begin_at_the_frequencies_of_the_data(tmp_path: Path, dataset: Path) -> None:
+    plain, informed = (
+        make_run(tmp_path / bias, dataset, "budget.steps=1", f"model.head_bias={bias}")
+        for bias in ("zero", "frequency")
+    )
+
+    for paths in (plain, informed):
+        run_to_end(paths)
+
+    first, second = (kind_of(paths, ValidationRecord)[0] for paths in (plain, informed))
+    assert second.loss < first.loss - 1.0
+    # Nothing but the words' frequencies is known yet.
+    assert second.loss > second.unigram_entropy - 0.1
 
 
 def test_a_changed_data_set_is_not_trained_on(tmp_path: Path, dataset: Path) -> None:

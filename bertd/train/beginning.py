@@ -1,0 +1,77 @@
+"""Where an attempt begins: at its newest valid checkpoint, else at first weights.
+
+First weights are drawn from the seed, or read from a checkpoint of stock transformers. The output bias can begin at the
+logarithm of each token's frequency: guessing by frequency is the first thing that a model learns, and here it is free.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from bertd.data.shards import DataSet
+from bertd.errors import CheckpointError
+from bertd.model.encoder import MaskedLanguageModel
+from bertd.model.pretrained import load_pretrained
+from bertd.train.checkpoint import TrainingState, find_checkpoint, load_checkpoint
+from bertd.train.opened_run import OpenedRun
+from bertd.train.optimizer import Optimizers
+
+_COUNTED_TOKENS = 20_000_000
+"""Of the stream: enough for the frequency of every word that matters, and read in under a second."""
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """Where an attempt begins."""
+
+    state: TrainingState
+    skipped: list[str]
+    """Damaged checkpoints that were passed over."""
+    start_from: str | None = None
+    """Class and place of the stock checkpoint whose weights were taken."""
+
+
+def resume(opened: OpenedRun, *, model: MaskedLanguageModel, optimizers: Optimizers) -> Resumed:
+    found = find_checkpoint(opened.paths.checkpoints)
+    if found is None:
+        fresh = TrainingState(
+            step=0,
+            sequences=0,
+            charged_s=0.0,
+            recipe_sha256=opened.recipe_sha256,
+            data_fingerprint=opened.dataset.fingerprint,
+        )
+        return Resumed(state=fresh, skipped=[], start_from=_first_weights(opened, model))
+    state = load_checkpoint(found.folder, model=model, optimizers=optimizers)
+    if state.data_fingerprint != opened.dataset.fingerprint:
+        raise CheckpointError(
+            f"{found.folder}: was trained on other data than {opened.dataset.root}; restore the data set it names, "
+            f"fingerprint {state.data_fingerprint[:12]}, or submit a new run"
+        )
+    if state.recipe_sha256 != opened.recipe_sha256:
+        raise CheckpointError(f"{found.folder}: recipe.toml was changed since; restore it, or submit a new run")
+    return Resumed(state=state, skipped=found.skipped)
+
+
+def _first_weights(opened: OpenedRun, model: MaskedLanguageModel) -> str | None:
+    """Put the recipe's checkpoint into the model, if it names one; every rank reads it for itself."""
+    source = opened.recipe.model.start_from
+    if source is None:
+        if opened.recipe.model.head_bias == "frequency":
+            bias_by_frequency(model, opened.dataset)
+        return None
+    family = load_pretrained(model, source, entries=opened.dataset.vocabulary.entries)
+    return f"{family} of {source}"
+
+
+@torch.no_grad()
+def bias_by_frequency(model: MaskedLanguageModel, dataset: DataSet) -> None:
+    """Let the untrained model guess by frequency: output bias = log of each token's share, unseen ones counted once."""
+    tokens = dataset.split("train").tokens[:_COUNTED_TOKENS]
+    counts_V = torch.from_numpy(np.bincount(tokens, minlength=dataset.vocabulary.size)).double().clamp(min=1)
+    # Special tokens are never predicted, however often they stand in the stream.
+    counts_V[list(dataset.vocabulary.special)] = 1
+    model.head.bias[: dataset.vocabulary.size] = (counts_V / counts_V.sum()).log().to(model.head.bias)

@@ -1,0 +1,71 @@
+"""A run folder and its data set, opened: what every rank reads before it builds anything."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from bertd.data.sequences import Sequences, open_sequences
+from bertd.data.shards import DataSet
+from bertd.model.encoder import EncoderConfig
+from bertd.run.paths import RunPaths
+from bertd.run.recipe import Recipe, read_recipe, write_recipe
+
+
+@dataclass(frozen=True)
+class OpenedRun:
+    """What a run is made from, as it lies on disk."""
+
+    paths: RunPaths
+    recipe: Recipe
+    recipe_sha256: str
+    dataset: DataSet
+    train: Sequences
+    validation: Sequences
+
+
+def open_run(paths: RunPaths) -> OpenedRun:
+    """Read recipe and data.
+
+    Raises:
+        RecipeError: the recipe is not one.
+        ShardError: the data set is missing, damaged or too small.
+        VocabularyError: its tokenizer is not the one it was prepared with.
+    """
+    recipe = read_recipe(paths.recipe)
+    dataset = DataSet.open(Path(recipe.data.shards))
+
+    def rows(split: str) -> Sequences:
+        data = recipe.data
+        return open_sequences(dataset, split=split, sequence_length=data.sequence_length, packing=data.packing)
+
+    return OpenedRun(
+        paths=paths,
+        recipe=recipe,
+        recipe_sha256=hashlib.sha256(write_recipe(recipe).encode()).hexdigest(),
+        dataset=dataset,
+        train=rows("train"),
+        validation=rows("validation"),
+    )
+
+
+def encoder_config(opened: OpenedRun) -> EncoderConfig:
+    """The model's shape: the recipe's, and the vocabulary's size."""
+    section = opened.recipe.model
+    return EncoderConfig(
+        vocab_size=opened.dataset.vocabulary.size,
+        max_positions=opened.recipe.data.sequence_length,
+        layers=section.layers,
+        width=section.width,
+        heads=section.heads,
+        ffn=section.ffn,
+        norm=section.norm,
+        embedding_norm=section.embedding_norm,
+        activation=section.activation,
+        positions=section.positions,
+        bias=section.bias,
+        depth_scaled_init=section.depth_scaled_init,
+        dropout=section.dropout,
+        attention_dropout=section.attention_dropout,
+    )

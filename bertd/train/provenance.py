@@ -1,0 +1,53 @@
+"""provenance.json: the code, packages, hardware and data behind a run's numbers."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+import bertd
+from bertd.records import Record
+from bertd.run.durable import write_whole
+from bertd.train.opened_run import OpenedRun
+from bertd.train.ranks import Ranks
+
+_PACKAGES = ("torch", "numpy", "safetensors", "tokenizers", "transformers")
+
+
+class Provenance(Record):
+    """Content of provenance.json: where the numbers of this run come from."""
+
+    bertd: str
+    python: str
+    platform: str
+    packages: dict[str, str]
+    device_name: str
+    world_size: int
+    recipe_sha256: str
+    data_fingerprint: str
+
+
+def device_name(device: torch.device) -> str:
+    """For people: the GPU's product name, or the processor's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    with Path("/proc/cpuinfo").open() as file:
+        names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def write_provenance(opened: OpenedRun, ranks: Ranks) -> None:
+    provenance = Provenance(
+        bertd=bertd.__version__,
+        python=platform.python_version(),
+        platform=platform.platform(),
+        packages={name: version(name) for name in _PACKAGES},
+        device_name=device_name(ranks.device),
+        world_size=ranks.world_size,
+        recipe_sha256=opened.recipe_sha256,
+        data_fingerprint=opened.dataset.fingerprint,
+    )
+    write_whole(opened.paths.provenance, provenance.model_dump_json(indent=1))
