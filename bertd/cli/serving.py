@@ -67,6 +67,24 @@ def vocab() -> None:
     _become("bertd.data.vocab")
 
 
+@data_app.command("inspect", context_settings=PASS_ON)
+def inspect() -> None:
+    """Show what a data set holds: `bertd data inspect --help` tells how much of it."""
+    _become("bertd.data.inspect")
+
+
+@data_app.command("verify", context_settings=PASS_ON)
+def verify() -> None:
+    """Check every file of a data set against its hash."""
+    _become("bertd.data.verify")
+
+
+@data_app.command("fetch", context_settings=PASS_ON)
+def fetch() -> None:
+    """Download a corpus from the hub: `bertd data fetch --help` names those that have a name here."""
+    _become("bertd.data.fetch")
+
+
 def bench() -> None:
     """Measure training speed beside stock models: `bertd bench --help` tells how."""
     _become("bertd.bench", words=2)

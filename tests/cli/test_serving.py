@@ -19,6 +19,9 @@ from tests.cli.conftest import Bertd
         (["data", "prepare", "in.txt", "--out", "x", "-v"], "bertd.data.prepare", ["in.txt", "--out", "x", "-v"]),
         (["data", "vocab", "--size=8192", "--", "-odd.txt"], "bertd.data.vocab", ["--size=8192", "--", "-odd.txt"]),
         (["data", "vocab"], "bertd.data.vocab", []),
+        (["data", "inspect", "mine", "--json"], "bertd.data.inspect", ["mine", "--json"]),
+        (["data", "verify", "mine"], "bertd.data.verify", ["mine"]),
+        (["data", "fetch", "wikipedia"], "bertd.data.fetch", ["wikipedia"]),
         (["bench", "demo", "--help"], "bertd.bench", ["demo", "--help"]),
     ],
 )
