@@ -26,14 +26,7 @@ from tui.keys import ACTING, LEAVING, LOOKING, QUEUE
 from tui.look import Look
 from tui.narrow_update import narrowed
 from tui.screens.board import Board
-from tui.screens.events import EventsScreen
-from tui.screens.finetune import FinetuneForm
-from tui.screens.help import HelpScreen
-from tui.screens.log import LogScreen
-from tui.screens.queue import QueueScreen
-from tui.screens.run import RunScreen
-from tui.screens.scores import ScoresScreen
-from tui.screens.stop import StopDialog
+from tui.screens.making import BOARDS, make_board
 from tui.snapshot import Feed, Snapshot
 from tui.theme import THEME
 
@@ -60,15 +53,8 @@ class Dashboard(App[None]):
         super().__init__(ansi_color=True)
         self._feed = feed
         self._look = look
-        self._log_board = LogScreen(feed)
-        self._boards: dict[str, Board] = {
-            "run": RunScreen(),
-            "queue": QueueScreen(),
-            "scores": ScoresScreen(feed),
-            "log": self._log_board,
-            "events": EventsScreen(),
-        }
-        for name in self._boards:
+        self._boards: dict[str, Board] = {}
+        for name in BOARDS:
             self.add_mode(name, partial(self._board_named, name))
         self._snapshot: Snapshot | None = None
         self.register_theme(THEME)
@@ -77,12 +63,15 @@ class Dashboard(App[None]):
     # ---- From the feed to the screen ---------------------------------------------------------------
 
     def _board_named(self, name: str) -> Board:
+        """The view of that name, made when it is first looked at: the first frame waits for the first view alone."""
+        if name not in self._boards:
+            self._boards[name] = make_board(name, self._feed)
         return self._boards[name]
 
     @property
     def _board(self) -> Board:
         """The view that is looked at, below any dialog."""
-        return self._boards[self.current_mode]
+        return self._board_named(self.current_mode)
 
     def on_load(self) -> None:
         """Begin to follow the daemon; what is known by now is in the first layout."""
@@ -159,6 +148,8 @@ class Dashboard(App[None]):
         if job is None:
             return
 
+        from tui.screens.stop import StopDialog
+
         def stop(is_confirmed: bool | None) -> None:
             if is_confirmed:
                 self._ask(f"{job.name}: stop", lambda: self._feed.stop(job.id))
@@ -171,6 +162,7 @@ class Dashboard(App[None]):
         if self._job_to_act_on() is None or self._snapshot is None or self._snapshot.run is None:
             return
         run = self._snapshot.run
+        from tui.screens.finetune import FinetuneForm
 
         def submit(job: SubmitFinetune | None) -> None:
             if job is not None:
@@ -213,9 +205,13 @@ class Dashboard(App[None]):
     async def action_look_at(self, name: str) -> None:
         """Go to another view."""
         if name == "log":
+            from tui.screens.log import LogScreen
+
             job = self._snapshot.job if self._snapshot is not None else None
             chosen = self._board.chosen_job_id
-            self._log_board.show_job(chosen if chosen is not None else job.id if job is not None else None)
+            board = self._board_named(name)
+            assert isinstance(board, LogScreen)
+            board.show_job(chosen if chosen is not None else job.id if job is not None else None)
         await self.switch_mode(name)
         self.show_newest()
 
@@ -238,6 +234,8 @@ class Dashboard(App[None]):
 
     def action_show_help(self) -> None:
         """Every key."""
+        from tui.screens.help import HelpScreen
+
         self.push_screen(HelpScreen())
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
