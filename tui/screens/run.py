@@ -17,8 +17,6 @@ from tui.widgets.panel import Panel
 class RunScreen(Board):
     """Everything about one run, and the queue around it."""
 
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide"), (HUGE, "-huge")]
-
     def __init__(self) -> None:
         super().__init__()
         self._panels = {
@@ -63,13 +61,19 @@ class RunScreen(Board):
             self.update(*self._newest)
 
     def _arrange(self, snapshot: Snapshot) -> None:
-        """Give each panel its lines; a style that stays as it is costs nothing."""
+        """Give each panel its lines; a style that stays as it is costs nothing.
+
+        The classes are set here and not by Textual's breakpoints, which come after the first layout and cost another.
+        """
+        width, height = self.app.size
+        self.set_class(WIDE <= width < HUGE, "-wide")
+        self.set_class(width >= HUGE, "-huge")
         has_run = snapshot.run is not None
         self.set_class(not has_run, "-empty")
         if snapshot.status is None or not has_run:
             return
         content = Content(num_devices=len(snapshot.status.devices), num_jobs=len(snapshot.status.jobs))
-        for name, height in arrange(self.app.size.width, self.app.size.height, content).items():
+        for name, lines in arrange(width, height, content).items():
             widget: Widget = self._curves if name == "loss" else self._panels[name]
-            if widget.styles.height is None or widget.styles.height.value != height:
-                widget.styles.height = height
+            if widget.styles.height is None or widget.styles.height.value != lines:
+                widget.styles.height = lines
