@@ -87,6 +87,8 @@ def show_sequences(
         replace=masking.replace,
         vocabulary=dataset.vocabulary,
         sequence_length=sequence_length,
+        unit=masking.unit,
+        copies=masking.copies or None,
     )
     located = locate(np.arange(count), num_sequences=sequences.num_sequences, seed=seed)
     batch = masker(torch.from_numpy(sequences.rows(located.indices)), torch.from_numpy(located.keys))

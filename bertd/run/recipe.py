@@ -20,6 +20,7 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -109,6 +110,10 @@ class MaskingSection(Section):
     """Most predictions in a sequence. Source: the old code's max_predictions_per_seq."""
     replace: tuple[Share, Share, Share] = (0.8, 0.1, 0.1)
     """Shares of predicted tokens that become [MASK], a random token, stay. Source: Devlin et al. 2019."""
+    unit: Literal["token", "word"] = "token"
+    """word predicts every piece of a word or none. Source: Izsak et al. 2021's code: token."""
+    copies: NonNegativeInt = 0
+    """Fixed masks a sequence, one an epoch in turn; 0 draws new ones. Source: Izsak et al. 2021, section 3: 10."""
 
     @model_validator(mode="after")
     def _shares_sum_to_one(self) -> Self:

@@ -100,6 +100,8 @@ def _masker(opened: OpenedRun) -> Masker:
         replace=section.replace,
         vocabulary=opened.dataset.vocabulary,
         sequence_length=length,
+        unit=section.unit,
+        copies=section.copies or None,
     )
 
 

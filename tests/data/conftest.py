@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from pathlib import Path
 
@@ -53,12 +52,3 @@ def dataset(tmp_path_factory: pytest.TempPathFactory, corpus: Path, vocab: Path)
     out = tmp_path_factory.mktemp("prepared") / "set"
     prepare([str(corpus)], out=out, options=Options(vocab=str(vocab), validation_share=0.1), processes=1)
     return DataSet.open(out, verify=True)
-
-
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    """The folder of the real corpora; skips where it is absent."""
-    folder = Path(os.environ.get("BERTD_TEST_DATA") or Path.home() / ".cache" / "bertd-test-data")
-    if not (folder / "books.jsonl").is_file():
-        pytest.skip(f"no real corpora in {folder}; set BERTD_TEST_DATA")
-    return folder

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from bertd.data import inspect, verify
+from bertd.data.pipeline import Options, prepare
 from bertd.data.sequences import open_sequences
 from bertd.data.shards import DataSet
+from bertd.data.vocab import train_vocabulary
+from bertd.data.wordpiece import Casing
 from bertd.errors import RecipeError, ShardError
 
 _RECIPE = """
@@ -84,6 +87,31 @@ def test_the_epochs_a_budget_buys_are_told(
     assert inspect.main([name, "--recipe", str(recipe), "--sequences", "1", "--json", *options]) == 0
     full = json.loads(capsys.readouterr().out)["packings"][0]
     assert full["epochs"] == (None if bought is None else pytest.approx(bought / full["sequences"]))
+
+
+def is_predicted_in_part(text: str) -> bool:
+    """Whether a word, whose pieces are shown without spaces, has predicted pieces and others."""
+    predicted = re.compile(r"\[[^ \]|]+\|[^ \]]+\]")
+    return any(predicted.search(word) and predicted.sub("", word) for word in text.split(" "))
+
+
+def test_sequences_are_shown_with_the_masks_that_the_recipe_asks_for(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A vocabulary so small that most words take several pieces.
+    train_vocabulary([str(corpus)], out=tmp_path / "v", size=45, casing=Casing(lowercase=True, strip_accents=True))
+    name = str(tmp_path / "set")
+    prepare([str(corpus)], out=Path(name), options=Options(vocab=str(tmp_path / "v")), processes=1)
+    recipe = tmp_path / "recipe.toml"
+    shown = []
+    for masking in ("", "[masking]\nunit = 'word'", "[masking]\nreplace = [0.0, 0.0, 1.0]"):
+        recipe.write_text(_RECIPE.format(budget="steps = 1") + masking)
+        assert inspect.main([name, "--recipe", str(recipe), "--sequences", "6", "--json"]) == 0
+        shown.append(" ".join(one["text"] for one in json.loads(capsys.readouterr().out)["shown"]))
+    token, word, kept = shown
+    assert token != word and "[MASK|" in word
+    assert is_predicted_in_part(token) and not is_predicted_in_part(word)
+    assert "[MASK|" not in kept and re.search(r"\[(\S+)\|\1\]", kept)
 
 
 def test_what_cannot_be_inspected_says_why(name: str, capsys: pytest.CaptureFixture[str]) -> None:
