@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 class Record(BaseModel):
     """A frozen value that tolerates fields of a newer writer."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants", defer_build=True)
 
 
 # ---- Words ---------------------------------------------------------------------------------------
@@ -292,7 +292,7 @@ JournalRecord = Annotated[
     | EndRecord,
     Field(discriminator="kind"),
 ]
-journal_record: TypeAdapter[JournalRecord] = TypeAdapter(JournalRecord)
+journal_record: TypeAdapter[JournalRecord] = TypeAdapter(JournalRecord, config=ConfigDict(defer_build=True))
 
 # ---- Mailbox and process hand-over ---------------------------------------------------------------
 

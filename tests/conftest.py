@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -26,3 +27,12 @@ def no_exec(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError(f"this process would have become {arguments}")
 
     monkeypatch.setattr(os, "execv", refuse)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of the real corpora; skips where it is absent."""
+    folder = Path(os.environ.get("BERTD_TEST_DATA") or Path.home() / ".cache" / "bertd-test-data")
+    if not (folder / "books.jsonl").is_file():
+        pytest.skip(f"no real corpora in {folder}; set BERTD_TEST_DATA")
+    return folder

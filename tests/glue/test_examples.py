@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -114,11 +113,10 @@ def test_an_unknown_task_lists_those_there_are() -> None:
         ("wnli", 635, 71),
     ],
 )
-def test_real_files_have_as_many_examples_as_glue_says(name: str, num_train: int, num_dev: int) -> None:
-    folder = os.environ.get("BERTD_TEST_DATA")
-    if not folder:
-        pytest.skip("BERTD_TEST_DATA names no folder with the real corpora")
-    data_dir = Path(folder) / "glue"
+def test_real_files_have_as_many_examples_as_glue_says(
+    name: str, num_train: int, num_dev: int, real_data: Path
+) -> None:
+    data_dir = real_data / "glue"
     task = find_task(name)
     splits, _ = read_dev(task, data_dir=data_dir)
     assert len(read_train(task, data_dir=data_dir).examples) == num_train
