@@ -178,7 +178,10 @@ def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:
         ("budget", f"{budget.progress:.1%} of {amount(budget)}{left}, {format_duration(budget.charged_s)} charged"),
     ]
     if start := run.start:
-        fields.append(("runs on", f"{start.world_size} x {start.device_name}, {start.precision}, {start.kernels}"))
+        fields.append(("runs on", f"{start.world_size} x {start.device_name}, {start.precision}"))
+        fields.append(("kernels", f"{start.kernels}: {start.kernels_reason}"))
+        if start.start_from:
+            fields.append(("start from", start.start_from))
         fields.append(("batch", f"{start.world_size} ranks x {start.micro_batch} sequences x {start.accumulation}"))
     if step := run.step:
         fields.append(("step", f"{step.step:,}, loss {step.loss:.4f}, learning rate {step.lr:.3g}"))
