@@ -33,7 +33,9 @@ def test_the_verbs_of_the_design_are_there() -> None:
     looking = {"status", "jobs", "show", "logs", "wait", "scores"}
     acting = {"pause", "resume", "checkpoint", "stop", "shutdown"}
     assert {"start", "submit", "finetune"} | looking | acting <= set(VERBS)
-    assert {"prepare", "vocab"} == {command.name for command in serving.data_app.registered_commands}
+    assert {"prepare", "vocab", "fetch", "inspect", "verify"} == {
+        command.name for command in serving.data_app.registered_commands
+    }
 
 
 @pytest.mark.parametrize("verb", VERBS)
