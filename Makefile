@@ -8,7 +8,7 @@ BUDGET ?= 2min
 
 BIN := $(VENV)/bin
 
-.PHONY: install demo test check clean
+.PHONY: install demo test bench-data check clean
 
 install: $(VENV)/.installed
 
@@ -24,6 +24,9 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest -n auto
+
+bench-data: install
+	$(BIN)/python -m bertd.data.bench
 
 check: install
 	$(BIN)/ruff check .

@@ -136,6 +136,8 @@ def _real_batch(recipe: Recipe, dataset: DataSet, num_sequences: int) -> Batch:
         replace=masking.replace,
         vocabulary=dataset.vocabulary,
         sequence_length=data.sequence_length,
+        unit=masking.unit,
+        copies=masking.copies or None,
     )
     batches = TrainBatches(
         sequences=sequences,

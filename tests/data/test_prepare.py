@@ -470,7 +470,8 @@ def test_a_line_of_200_mb_takes_no_more_memory_than_it_must(tmp_path: Path, voca
         printed, peak_mib = done.stdout.splitlines()
         (counts,) = json.loads(printed)["sources"]
         assert sum(counts["skipped"].values()) == skipped and counts["kept"]["documents"] == kept
-        assert int(peak_mib) < 700
+        # Four times the line, and the interpreter: it is read, decoded, split and encoded.
+        assert int(peak_mib) < 1000
 
 
 def test_a_folder_without_permission_is_one_clear_error(corpus: Path, vocab: Path) -> None:
