@@ -107,14 +107,7 @@ def test_its_run_folder_is_there_and_nothing_else_is_alive(played: Played) -> No
 def test_ctrl_c_stops_everything_with_one_line_and_the_corpus_is_not_built_again(played: Played) -> None:
     # Long enough that it is training when the signal comes, however busy the machine is.
     command = _command(played.folder, budget_s=600)
-    # A suite that runs in the background ignores SIGINT, and what it starts would inherit that.
-    demo = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert demo.stdout is not None and demo.stderr is not None
         heard: list[str] = []
