@@ -11,9 +11,13 @@ import pytest
 # Before anything imports torch: its threads wait by spinning, which on tensors this small costs more than it gives.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# A shell that starts the suite in the background ignores SIGINT for it, and the programs it tests would inherit that.
+# What starts the suite may ignore signals (a shell's &, nohup) or block them, and the programs under test inherit both.
+signal.pthread_sigmask(signal.SIG_SETMASK, [])
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
