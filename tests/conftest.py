@@ -11,13 +11,24 @@ import pytest
 # Before anything imports torch: its threads wait by spinning, which on tensors this small costs more than it gives.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 # What starts the suite may ignore signals (a shell's &, nohup) or block them, and the programs under test inherit both.
 signal.pthread_sigmask(signal.SIG_SETMASK, [])
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-for number in (signal.SIGTERM, signal.SIGHUP):
+for number in _SIGNALS[1:]:
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True)
+def signal_handlers() -> Iterator[None]:
+    """A program's main, called in a test, sets its own; the programs of later tests would inherit what it ignores."""
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)
