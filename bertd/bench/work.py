@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from bertd.data.batches import TrainBatches
-from bertd.data.masking import Masker
 from bertd.data.sequences import open_sequences
 from bertd.data.shards import DataSet
 from bertd.model.encoder import EncoderConfig
 from bertd.model.flops import training_flops
 from bertd.run.recipe import Recipe
+from bertd.train.opened_run import masker_of
 from bertd.train.precision import Precision, choose_precision
 
 SYNTHETIC_VOCABULARY = 30_522
@@ -127,18 +127,9 @@ def synthetic_batch(num_sequences: int, *, length: int, predictions: int, vocab_
 
 
 def _real_batch(recipe: Recipe, dataset: DataSet, num_sequences: int) -> Batch:
-    data, masking = recipe.data, recipe.masking
+    data = recipe.data
     sequences = open_sequences(dataset, split="train", sequence_length=data.sequence_length, packing=data.packing)
-    masker = Masker(
-        seed=recipe.run.seed,
-        rate=masking.rate,
-        max_predictions=masking.predictions(data.sequence_length),
-        replace=masking.replace,
-        vocabulary=dataset.vocabulary,
-        sequence_length=data.sequence_length,
-        unit=masking.unit,
-        copies=masking.copies or None,
-    )
+    masker = masker_of(recipe, dataset.vocabulary)
     batches = TrainBatches(
         sequences=sequences,
         masker=masker,

@@ -19,7 +19,7 @@ from bertd.train.apex import use_fused_modules
 from bertd.train.beginning import Resumed, resume
 from bertd.train.desk import Desk
 from bertd.train.kernels import Kernels, choose_kernels
-from bertd.train.opened_run import OpenedRun, encoder_config
+from bertd.train.opened_run import OpenedRun, encoder_config, masker_of
 from bertd.train.optimizer import build_optimizers
 from bertd.train.orders import Conductor
 from bertd.train.precision import Precision, choose_precision
@@ -47,7 +47,7 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
         model, recipe.optimizer, apex=kernels.apex, rank=ranks.rank, world_size=ranks.world_size
     )
     resumed = resume(opened, model=model, optimizers=optimizers)
-    masker = _masker(opened)
+    masker = masker_of(recipe, opened.dataset.vocabulary)
     batches = _train_batches(opened, masker, ranks, first_sequence=resumed.state.sequences)
     updater = Updater(
         recipe,
@@ -89,20 +89,6 @@ def _set_up_device(ranks: Ranks) -> None:
         torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // ranks.world_size))
     else:
         torch.set_float32_matmul_precision("high")
-
-
-def _masker(opened: OpenedRun) -> Masker:
-    section, length = opened.recipe.masking, opened.recipe.data.sequence_length
-    return Masker(
-        seed=opened.recipe.run.seed,
-        rate=section.rate,
-        max_predictions=section.predictions(length),
-        replace=section.replace,
-        vocabulary=opened.dataset.vocabulary,
-        sequence_length=length,
-        unit=section.unit,
-        copies=section.copies or None,
-    )
 
 
 def _train_batches(opened: OpenedRun, masker: Masker, ranks: Ranks, *, first_sequence: int) -> TrainBatches:

@@ -6,8 +6,10 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from bertd.data.masking import Masker
 from bertd.data.sequences import Sequences, open_sequences
 from bertd.data.shards import DataSet
+from bertd.data.vocabulary import Vocabulary
 from bertd.model.encoder import EncoderConfig
 from bertd.run.paths import RunPaths
 from bertd.run.recipe import Recipe, read_recipe, write_recipe
@@ -68,4 +70,19 @@ def encoder_config(opened: OpenedRun) -> EncoderConfig:
         depth_scaled_init=section.depth_scaled_init,
         dropout=section.dropout,
         attention_dropout=section.attention_dropout,
+    )
+
+
+def masker_of(recipe: Recipe, vocabulary: Vocabulary) -> Masker:
+    """Draws the masks of a recipe's sequences."""
+    section, length = recipe.masking, recipe.data.sequence_length
+    return Masker(
+        seed=recipe.run.seed,
+        rate=section.rate,
+        max_predictions=section.predictions(length),
+        replace=section.replace,
+        vocabulary=vocabulary,
+        sequence_length=length,
+        unit=section.unit,
+        copies=section.copies or None,
     )
