@@ -18,7 +18,7 @@ from bertd.data.shards import DataSet
 from bertd.model.encoder import EncoderConfig
 from bertd.model.flops import training_flops
 from bertd.run.recipe import Recipe
-from bertd.train.opened_run import masker_of
+from bertd.train.opened_run import encoder_config, masker_of
 from bertd.train.precision import Precision, choose_precision
 
 SYNTHETIC_VOCABULARY = 30_522
@@ -88,22 +88,7 @@ def plan_work(recipe: Recipe, *, device: torch.device, num_sequences: int, is_sy
         dataset = DataSet.open(Path(recipe.data.shards))
         vocab_size = dataset.vocabulary.size
         batch = _real_batch(recipe, dataset, num_sequences)
-    section = recipe.model
-    config = EncoderConfig(
-        vocab_size=vocab_size,
-        max_positions=length,
-        layers=section.layers,
-        width=section.width,
-        heads=section.heads,
-        ffn=section.ffn,
-        norm=section.norm,
-        embedding_norm=section.embedding_norm,
-        activation=section.activation,
-        positions=section.positions,
-        bias=section.bias,
-        dropout=section.dropout,
-        attention_dropout=section.attention_dropout,
-    )
+    config = encoder_config(recipe, vocab_size=vocab_size)
     return Work(
         config=config,
         sequence_length=length,

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import bertd
-from bertd.cli import acting, exit_codes, reading, serving, submitting
+from bertd.cli import acting, exit_codes, exporting, reading, serving, submitting
 from bertd.errors import BertdError
 from bertd.terminal_text import terminal_line
 
@@ -35,6 +35,7 @@ _add("Look", reading.status, reading.jobs, reading.show, reading.logs, reading.s
 _add("Act on a job", acting.pause, acting.resume, acting.checkpoint, acting.stop)
 _add("Act on a job", acting.hold, acting.release, acting.priority)
 _add("The daemon", serving.start, acting.shutdown)
+_add("Data", exporting.export)
 app.command(rich_help_panel="Look", context_settings=serving.PASS_ON)(serving.bench)
 app.add_typer(serving.data_app, name="data", rich_help_panel="Data")
 

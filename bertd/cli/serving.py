@@ -91,9 +91,13 @@ def bench() -> None:
 
 
 def _become(module: str, *, words: int = 3) -> None:
-    """Replace this process, because the command line itself never imports the compute side."""
+    """The same with every argument of the command line, which itself never imports the compute side."""
     # From sys.argv (`bertd data VERB ...`): the parser would swallow a `--` that the program needs.
-    arguments = sys.argv[words:]
+    become(module, sys.argv[words:])
+
+
+def become(module: str, arguments: list[str]) -> None:
+    """Replace this process by a program of the compute side."""
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])

@@ -6,12 +6,14 @@ tests/model/test_export.py holds equal logits.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -58,9 +60,13 @@ def write_export(model: MaskedLanguageModel, folder: Path, *, tokenizer_dir: Pat
         fsync_folder(temporary)
         temporary.rename(folder)
         fsync_folder(folder.parent)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise StorageError(f"{folder}: cannot write the export: {error.strerror or error}; free space there") from error
+        if getattr(error, "errno", None) in (errno.ENOTEMPTY, errno.EEXIST):
+            raise StorageError(f"{folder}: somebody made it meanwhile; give another") from error
+        raise StorageError(
+            f"{folder}: cannot write the export: {getattr(error, 'strerror', None) or error}; free space there"
+        ) from error
     return family
 
 

@@ -41,7 +41,8 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
     _set_up_device(ranks)
     precision = choose_precision(recipe.precision, ranks.device)
     kernels = choose_kernels(recipe, precision=precision, ranks=ranks)
-    model = MaskedLanguageModel(encoder_config(opened), seed=recipe.run.seed).to(ranks.device)
+    config = encoder_config(recipe, vocab_size=opened.dataset.vocabulary.size)
+    model = MaskedLanguageModel(config, seed=recipe.run.seed).to(ranks.device)
     use_fused_modules(model, kernels.apex)
     optimizers = build_optimizers(
         model, recipe.optimizer, apex=kernels.apex, rank=ranks.rank, world_size=ranks.world_size

@@ -52,12 +52,12 @@ def open_run(paths: RunPaths) -> OpenedRun:
     )
 
 
-def encoder_config(opened: OpenedRun) -> EncoderConfig:
+def encoder_config(recipe: Recipe, *, vocab_size: int) -> EncoderConfig:
     """The model's shape: the recipe's, and the vocabulary's size."""
-    section = opened.recipe.model
+    section = recipe.model
     return EncoderConfig(
-        vocab_size=opened.dataset.vocabulary.size,
-        max_positions=opened.recipe.data.sequence_length,
+        vocab_size=vocab_size,
+        max_positions=recipe.data.sequence_length,
         layers=section.layers,
         width=section.width,
         heads=section.heads,

@@ -1,0 +1,51 @@
+"""bertd export: find the run's folder, then become the program that writes the export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bertd.cli.options import SocketOption, connect, find_job
+from bertd.cli.serving import become
+from bertd.errors import CheckpointError
+
+
+def export(
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN[@STEP]", help="Run id, job number or @ for the newest run; or a run's folder, with a / in it."
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FOLDER",
+            help="The folder to make. By default exports/step-N of the run.",
+            show_default=False,
+        ),
+    ] = None,
+    socket: SocketOption = None,
+) -> None:
+    """Write a folder that stock transformers loads, from a checkpoint of a run: the newest, or that of a step."""
+    name, _, step = run.rpartition("@")
+    if not (name and step.isdecimal()):
+        name, step = run, ""
+    folder = name if "/" in name else _folder_of(name, socket=socket)
+    options = [*(["--step", step] if step else []), *([] if out is None else ["--out", str(out)])]
+    become("bertd.train.export_run", [folder, *options])
+
+
+def _folder_of(name: str, *, socket: Path | None) -> str:
+    client = connect(socket)
+    if name.isdecimal():
+        from bertd.records import JobKind
+
+        job = find_job(client, name)
+        if job.kind is not JobKind.PRETRAIN:
+            raise CheckpointError(f"job {job.id}: is a {job.kind} and keeps no checkpoint; name its run {job.run_id}")
+        return job.folder
+    return client.run(name).folder

@@ -1,0 +1,117 @@
+"""An export from a run's checkpoint: `python -m bertd.train.export_run RUN_FOLDER [--step N] [--out FOLDER]`.
+
+What a run's end writes, from any checkpoint it kept, while it trains or after. It takes no device and no lock: the
+checkpoint is verified first, and one that is cleaned away while it is read is an error, not half a model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from bertd.data.shards import DataSet
+from bertd.errors import BertdError, CheckpointError, RunFolderError, StorageError
+from bertd.model.encoder import MaskedLanguageModel
+from bertd.model.export import write_export
+from bertd.run.paths import RunPaths, newest_first, step_folder
+from bertd.run.recipe import read_recipe
+from bertd.terminal_text import terminal_line
+from bertd.train.checkpoint import MODEL, STATE, TrainingState, find_checkpoint, verify_checkpoint
+from bertd.train.model_card import model_card
+from bertd.train.opened_run import encoder_config
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written."""
+
+    folder: Path
+    architecture: str
+    """Class name in transformers."""
+    skipped: list[str]
+    """Damaged checkpoints that were passed over."""
+
+
+def export_run(paths: RunPaths, *, step: int | None, out: Path | None) -> Exported:
+    """Write the export of a checkpoint.
+
+    Args:
+        step: of the checkpoint; None for the newest that is whole.
+        out: the folder to make; None for the run's own exports/step-N.
+
+    Raises:
+        RunFolderError: no run lies there.
+        CheckpointError: there is no such checkpoint, or it is damaged.
+        StorageError: the folder is there already, or the disk refused.
+    """
+    if not paths.recipe.is_file():
+        raise RunFolderError(f"{paths.root}: no run (no {paths.recipe.name}); `bertd status` names those there are")
+    recipe = read_recipe(paths.recipe)
+    checkpoint, skipped = _checkpoint(paths, step)
+    folder = out or paths.exports / checkpoint.name
+    if folder.exists() or folder.is_symlink():
+        raise StorageError(f"{folder}: is there already; give another with --out FOLDER, or remove it")
+    dataset = DataSet.open(Path(recipe.data.shards))
+    model = MaskedLanguageModel(encoder_config(recipe, vocab_size=dataset.vocabulary.size), seed=recipe.run.seed)
+    state = _load(checkpoint, model)
+    if state.data_fingerprint != dataset.fingerprint:
+        raise CheckpointError(
+            f"{checkpoint}: was trained on other data than {dataset.root}, whose vocabulary it would be given; restore "
+            f"the data set with fingerprint {state.data_fingerprint[:12]}"
+        )
+    card = model_card(recipe, state, charged_s=state.charged_s)
+    name = write_export(model, folder, tokenizer_dir=dataset.tokenizer_dir, model_card=card)
+    return Exported(folder=folder, architecture=name, skipped=skipped)
+
+
+def _checkpoint(paths: RunPaths, step: int | None) -> tuple[Path, list[str]]:
+    if step is None:
+        found = find_checkpoint(paths.checkpoints)
+        if found is None:
+            raise CheckpointError(f"{paths.root}: has no checkpoint yet; `bertd checkpoint` saves one at the next step")
+        return found.folder, found.skipped
+    folder = paths.checkpoints / step_folder(step)
+    if not folder.is_dir():
+        kept = ", ".join(str(int(each.name.removeprefix("step-"))) for each in newest_first(paths.checkpoints))
+        raise CheckpointError(f"{paths.root}: has no checkpoint of step {step}; kept are: {kept or 'none'}")
+    verify_checkpoint(folder)
+    return folder, []
+
+
+def _load(folder: Path, model: MaskedLanguageModel) -> TrainingState:
+    try:
+        model.load_state_dict(load_file(folder / MODEL))
+        return TrainingState.model_validate_json((folder / STATE).read_bytes())
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{folder}: was cleaned away while it was read; export a newer one") from error
+    except (RuntimeError, OSError, SafetensorError, ValidationError) as error:
+        raise CheckpointError(f"{folder}: does not fit this recipe's model: {error}; restore recipe.toml") from error
+
+
+def main() -> int:
+    """Export, and say where."""
+    parser = argparse.ArgumentParser(prog="bertd export", description=__doc__)
+    parser.add_argument("run", type=Path, help="the run's folder")
+    parser.add_argument("--step", type=int, help="of the checkpoint (the newest that is whole)")
+    parser.add_argument("--out", type=Path, help="folder to make (exports/step-N of the run)")
+    arguments = parser.parse_args()
+    out = None if arguments.out is None else arguments.out.absolute()
+    try:
+        done = export_run(RunPaths(arguments.run.absolute()), step=arguments.step, out=out)
+    except BertdError as error:
+        print(f"bertd: {terminal_line(str(error))}", file=sys.stderr)
+        return error.exit_code
+    for skipped in done.skipped:
+        print(f"bertd: passed over {terminal_line(skipped)}", file=sys.stderr)
+    print(f"{terminal_line(str(done.folder))} loads as {done.architecture}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

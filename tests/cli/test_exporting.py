@@ -1,0 +1,45 @@
+"""bertd.cli.exporting: the run's folder is found, and the program that exports is started with it."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from bertd.records import JobKind
+from tests.cli import samples
+from tests.cli.conftest import Bertd
+from tests.cli.fake_daemon import FakeDaemon
+
+
+@pytest.fixture
+def became(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Arguments of the programs that the command became."""
+    started: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda _, argv: started.append(argv[2:]))
+    return started
+
+
+@pytest.mark.parametrize("name", ["7", "7-demo", "@"])
+def test_a_run_by_any_of_its_names_is_exported_from_its_folder(
+    name: str, bertd: Bertd, daemon: FakeDaemon, became: list[list[str]]
+) -> None:
+    assert bertd("export", name).code == 0
+    assert bertd("export", f"{name}@120", "--out", "mine").code == 0
+
+    program = ["bertd.train.export_run", "/state/runs/7-demo"]
+    assert became == [program, [*program, "--step", "120", "--out", "mine"]]
+
+
+def test_a_folder_needs_no_daemon(bertd: Bertd, became: list[list[str]]) -> None:
+    assert bertd("export", "./runs/a@b@5").code == 0
+    assert became == [["bertd.train.export_run", "./runs/a@b", "--step", "5"]]
+
+
+def test_a_finetuning_has_nothing_to_export(bertd: Bertd, daemon: FakeDaemon, became: list[list[str]]) -> None:
+    daemon.jobs = [samples.job(8, kind=JobKind.FINETUNE)]
+
+    said = bertd("export", "8")
+
+    assert (said.code, became) == (65, [])
+    assert said.err == "bertd: job 8: is a finetune and keeps no checkpoint; name its run 7-demo\n"

@@ -1,0 +1,89 @@
+"""bertd export: any checkpoint that a run kept becomes what its end would have written."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from threading import Event
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from bertd.errors import CheckpointError, RunFolderError, StorageError
+from bertd.run.paths import RunPaths, newest_first
+from bertd.train import export_run as command
+from bertd.train.export_run import export_run
+from tests.train.test_trainer import attempt, make_run, run_to_end
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> RunPaths:
+    """A run of twelve steps that was paused at the fifth."""
+    paths = make_run(tmp_path_factory.mktemp("runs") / "run", dataset)
+    told = Event()
+    with attempt(paths, stop_signal=told) as trainer:
+        while trainer.state.step < 5:
+            trainer.advance_one()
+        told.set()
+        trainer.run()
+    run_to_end(paths, number=2)
+    return paths
+
+
+def test_the_newest_checkpoint_gives_the_export_of_the_runs_end(ended: RunPaths, tmp_path: Path) -> None:
+    done = export_run(ended, step=None, out=tmp_path / "mine")
+
+    theirs = newest_first(ended.exports)[0]
+    assert (done.folder, done.architecture, done.skipped) == (tmp_path / "mine", "MegatronBertForMaskedLM", [])
+    for file in ("model.safetensors", "config.json", "tokenizer.json"):
+        assert (done.folder / file).read_bytes() == (theirs / file).read_bytes()
+    assert "| Steps, sequences | 12, 96 of 32 tokens |" in (done.folder / "README.md").read_text()
+
+
+def test_a_step_gives_that_steps_weights_among_the_runs_exports(ended: RunPaths) -> None:
+    done = export_run(ended, step=5, out=None)
+
+    assert done.folder == ended.exports / "step-000000005"
+    ours = load_file(done.folder / "model.safetensors")["cls.predictions.transform.dense.weight"]
+    saved = load_file(ended.checkpoints / "step-000000005" / "model.safetensors")["head.dense.weight"]
+    assert torch.equal(ours, saved)
+
+
+def test_what_cannot_be_exported_is_refused_in_a_line(ended: RunPaths, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"step-000000012: is there already; give another with --out"):
+        export_run(ended, step=None, out=None)
+    with pytest.raises(CheckpointError, match=r"has no checkpoint of step 7; kept are: 12, 5"):
+        export_run(ended, step=7, out=tmp_path / "out")
+    with pytest.raises(RunFolderError, match=r"nowhere: no run"):
+        export_run(RunPaths(tmp_path / "nowhere"), step=None, out=None)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_checkpoint_is_passed_over_or_refused_by_name(ended: RunPaths, tmp_path: Path) -> None:
+    copy = RunPaths(tmp_path / "copy")
+    shutil.copytree(ended.root, copy.root)
+    with (copy.checkpoints / "step-000000012" / "model.safetensors").open("r+b") as file:
+        file.seek(2000)
+        file.write(b"\xff")
+
+    done = export_run(copy, step=None, out=tmp_path / "older")
+
+    assert "| Steps, sequences | 5, 40 of 32 tokens |" in (done.folder / "README.md").read_text()
+    assert done.skipped == ["step-000000012: model.safetensors was changed since it was written"]
+    with pytest.raises(CheckpointError, match="was changed since it was written"):
+        export_run(copy, step=12, out=tmp_path / "newer")
+
+
+def test_the_command_says_where_the_export_is_or_what_is_wrong(
+    ended: RunPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["export", str(ended.root), "--out", str(tmp_path / "mine")]
+    monkeypatch.setattr(sys, "argv", arguments)
+
+    assert [command.main(), command.main()] == [0, StorageError.exit_code]
+
+    said = capsys.readouterr()
+    assert said.out == f"{tmp_path / 'mine'} loads as MegatronBertForMaskedLM\n"
+    assert said.err.startswith(f"bertd: {tmp_path / 'mine'}: is there already")
