@@ -58,6 +58,7 @@ def test_24hbert_is_search_1_of_table_3() -> None:
     assert (recipe.model.dropout, recipe.model.attention_dropout) == (0.1, 0.1)
     masking = recipe.masking
     assert (masking.rate, masking.max_predictions, masking.replace) == (0.15, 20, (0.8, 0.1, 0.1))
+    assert (masking.copies, masking.unit) == (10, "token")
     validation = recipe.validation
     assert (validation.every, validation.early_every, validation.early_until) == ("30min", "10min", 0.05)
     assert recipe.stop.rules == ["after 3h loss > 6.0"]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertd.data.glue_files import write_glue
+from bertd.data.hub import why_unreachable
 from bertd.data.pipeline import place_of
 from bertd.errors import BertdError, CorpusError, StorageError
 from bertd.terminal_text import terminal_text
@@ -59,6 +60,8 @@ def download(corpus: HubCorpus, *, language: str, out: Path) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     patterns = [pattern.format(language=language) for pattern in corpus.patterns]
+    if reason := why_unreachable(corpus.repository, kind="dataset"):
+        raise CorpusError(_no_network(corpus, reason=reason, out=out))
     try:
         folder = Path(
             snapshot_download(
@@ -66,10 +69,7 @@ def download(corpus: HubCorpus, *, language: str, out: Path) -> Path:
             )
         )
     except LocalEntryNotFoundError as error:
-        raise CorpusError(
-            f"{corpus.repository}: there is no network to the hub here; run this command where there is one, and copy "
-            f"the folder {out}"
-        ) from error
+        raise CorpusError(_no_network(corpus, reason="the connection broke off", out=out)) from error
     except HfHubHTTPError as error:
         reason = str(error).split("\n", 1)[0]
         raise CorpusError(f"{corpus.repository}: the hub refused: {reason}; try again later") from error
@@ -78,6 +78,13 @@ def download(corpus: HubCorpus, *, language: str, out: Path) -> Path:
     if not any(folder.rglob("*.parquet")):
         raise CorpusError(f"{corpus.repository}: holds no file like {', '.join(patterns)}; check --language")
     return folder
+
+
+def _no_network(corpus: HubCorpus, *, reason: str, out: Path) -> str:
+    return (
+        f"{corpus.repository}: there is no network to the hub here ({reason}); run this command where there is one, "
+        f"and copy the folder {out}"
+    )
 
 
 def fetch(name: str, *, language: str, out: Path) -> str:

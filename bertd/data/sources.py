@@ -114,14 +114,16 @@ def find_sources(names: list[str]) -> list[Source]:
         CorpusError: a source does not exist, holds no file, or is given twice.
     """
     sources = [source for name in names for source in _find(name)]
-    seen: dict[Path, str] = {}
+    seen: dict[str, str] = {}
     for number, source in enumerate(sources):
         # A tar whose files are of several kinds is as many sources of one name.
-        place = f"{source.path}" if source.members is not None else f"{source.path} ({number + 1})"
-        for file in source.files:
-            before = seen.setdefault(file.resolve(), place)
-            if before != place:
-                raise CorpusError(f"{file}: given twice, by {before} and by {place}; leave one out")
+        is_tar_part = source.members is not None
+        place = source.path if is_tar_part else f"{source.path} ({number + 1})"
+        for one in [str(file.resolve()) for file in source.files] or [f"hf:{source.path}"]:
+            before = seen.get(one)
+            if before is not None and not (is_tar_part and before == place):
+                raise CorpusError(f"{one}: given twice, by {before} and by {place}; leave one out")
+            seen[one] = place
     return sources
 
 
@@ -192,13 +194,28 @@ def _files(path: str) -> list[Path]:
 
 
 def _walk(folder: Path) -> list[Path]:
-    """Files below a folder; one that may not be looked into is an error, which Path.rglob would pass over."""
+    """Files below a folder, links followed; what cannot be read is an error, which Path.rglob would pass over.
+
+    Raises:
+        CorpusError: a link leads nowhere, or to a folder that is met twice, or something is no file.
+        OSError: a folder may not be looked into.
+    """
 
     def refuse(error: OSError) -> None:
         raise error
 
-    walked = [Path(root, name) for root, _, names in os.walk(folder, onerror=refuse) for name in names]
-    return [file for file in walked if file.is_file() and not is_hidden(str(file.relative_to(folder)))]
+    found = []
+    met: set[Path] = set()
+    for root, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        if (place := Path(root).resolve()) in met:
+            raise CorpusError(f"{root}: given twice, since a link leads to {place}; remove the link")
+        met.add(place)
+        folders[:] = [name for name in folders if not is_hidden(name)]
+        for file in (Path(root, name) for name in names if not is_hidden(name)):
+            if not file.is_file():
+                raise CorpusError(f"{file}: no file, or a link that leads nowhere; remove it")
+            found.append(file)
+    return found
 
 
 def guess_kind(file: Path) -> SourceKind:

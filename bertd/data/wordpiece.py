@@ -9,6 +9,7 @@ from pathlib import Path
 from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
 
+from bertd.data.hub import why_unreachable
 from bertd.data.vocabulary import SPECIAL_TOKENS, Vocabulary, make_vocabulary
 from bertd.errors import VocabularyError
 
@@ -122,13 +123,15 @@ def _fetch(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    unreachable = why_unreachable(name, kind="model")
     try:
-        return Path(snapshot_download(name, allow_patterns=list(_HUB_FILES)))
+        return Path(snapshot_download(name, allow_patterns=list(_HUB_FILES), local_files_only=unreachable is not None))
     except HFValidationError as error:
         raise VocabularyError(f"{name}: no such folder or file, and no name on the hub; give one of them") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        reason = unreachable or str(error).split("\n", 1)[0]
         raise VocabularyError(
-            f"{name}: no such folder or file, and not to be had from the hub ({type(error).__name__}); "
+            f"{name}: no such folder or file, and not to be had from the hub: {reason}; "
             "give a folder, or fetch it where there is a network"
         ) from error
 

@@ -112,8 +112,9 @@ class MaskingSection(Section):
     """Shares of predicted tokens that become [MASK], a random token, stay. Source: Devlin et al. 2019."""
     unit: Literal["token", "word"] = "token"
     """word predicts every piece of a word or none. Source: Izsak et al. 2021's code: token."""
-    copies: NonNegativeInt = 0
-    """Fixed masks a sequence, one an epoch in turn; 0 draws new ones. Source: Izsak et al. 2021, section 3: 10."""
+    copies: NonNegativeInt = 10
+    """Fixed masks a sequence, one an epoch in turn; 0 draws new ones in every epoch, which differs from the eleventh
+    on. Source: Izsak et al. 2021, section 3."""
 
     @model_validator(mode="after")
     def _shares_sum_to_one(self) -> Self:

@@ -22,6 +22,7 @@ import pytest
 import zstandard
 
 from bertd.data import feed, pipeline
+from bertd.data import workspace as workspace_module
 from bertd.data.manifest import Filters, Manifest
 from bertd.data.part_maker import PartMaker, PartTask
 from bertd.data.parts import PartFacts
@@ -30,6 +31,7 @@ from bertd.data.prepare import main
 from bertd.data.sequences import open_sequences
 from bertd.data.shards import DataSet
 from bertd.data.wordpiece import open_tokenizer
+from bertd.data.workspace import open_workspace
 from bertd.errors import CorpusError, ShardError, StorageError, VocabularyError
 from tests.data.conftest import made_up_text
 
@@ -252,9 +254,57 @@ def test_a_data_set_that_exists_is_kept_unless_it_is_to_be_replaced(
     assert not (tmp_path / ".tmp-set").exists()
 
 
-def test_two_at_once_do_not_make_the_same_data_set(tmp_path: Path, corpus: Path, options: Options) -> None:
-    from bertd.data.workspace import open_workspace
+def test_a_folder_that_is_no_data_set_is_never_replaced(tmp_path: Path, corpus: Path, options: Options) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear all")
+    with pytest.raises(ShardError, match="mine: exists, and is no data set; give another --out"):
+        prepare([str(corpus)], out=tmp_path / "mine", options=options, processes=1, replace=True)
+    assert (tmp_path / "mine" / "letter.txt").read_text() == "dear all"
 
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing after it runs."""
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+@pytest.mark.parametrize("calls", range(4))
+def test_a_data_set_that_is_replaced_is_there_or_comes_back_wherever_the_replacing_is_killed(
+    tmp_path: Path, dataset: DataSet, monkeypatch: pytest.MonkeyPatch, can_exchange: bool, calls: int
+) -> None:
+    target = tmp_path / "set"
+    shutil.copytree(dataset.root, target)
+    if not can_exchange:
+        monkeypatch.setattr(workspace_module, "_exchange", lambda new, old: False)
+    left = iter(range(calls))
+
+    def or_die(act: Callable[..., object]) -> Callable[..., object]:
+        def killed_or_acts(*arguments: object, **named: object) -> object:
+            if next(left, None) is None:
+                raise Killed
+            return act(*arguments, **named)
+
+        return killed_or_acts
+
+    is_there = True
+    try:
+        with open_workspace(target, replace=True) as workspace:
+            workspace.begin("plan")
+            shutil.copytree(dataset.root, workspace.whole, dirs_exist_ok=True)
+            (workspace.whole / "new").touch()
+            with monkeypatch.context() as patch:
+                patch.setattr(Path, "rename", or_die(Path.rename))
+                patch.setattr(shutil, "rmtree", or_die(shutil.rmtree))
+                patch.setattr(workspace_module, "_exchange", or_die(workspace_module._exchange))
+                workspace.publish()
+    except Killed:
+        is_there = target.exists()
+    assert is_there or not can_exchange
+    monkeypatch.undo()
+    with open_workspace(target, replace=True):
+        DataSet.open(target)
+
+
+def test_two_at_once_do_not_make_the_same_data_set(tmp_path: Path, corpus: Path, options: Options) -> None:
     with (
         open_workspace(tmp_path / "set", replace=False),
         pytest.raises(ShardError, match="another process is making it"),

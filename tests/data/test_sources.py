@@ -64,6 +64,35 @@ def test_a_file_found_by_two_sources_is_refused(tmp_path: Path) -> None:
             find_sources(names)
 
 
+def test_a_source_given_twice_is_refused_whichever_way(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("words")
+    (tmp_path / "link.txt").symlink_to("a.txt")
+    with pytest.raises(CorpusError, match=r"a\.txt: given twice, by .* \(1\) and by .* \(1\); leave one out"):
+        find_sources([str(tmp_path)])
+    with pytest.raises(
+        CorpusError, match=r"hf:some/set:en: given twice, by some/set:en \(1\) and by some/set:en \(2\)"
+    ):
+        find_sources(["hf:some/set:en", "hf:some/set:en"])
+    find_sources(["hf:some/set:en", "hf:some/set:de"])
+
+
+def test_links_in_a_folder_are_followed_and_broken_ones_are_errors(tmp_path: Path) -> None:
+    corpus, elsewhere = tmp_path / "corpus", tmp_path / "elsewhere"
+    corpus.mkdir()
+    elsewhere.mkdir()
+    (elsewhere / "a.txt").write_text("words")
+    (corpus / "linked").symlink_to(elsewhere)
+    (source,) = find_sources([str(corpus)])
+    assert source.files == (corpus / "linked" / "a.txt",)
+    (elsewhere / "b.txt").symlink_to("nowhere")
+    with pytest.raises(CorpusError, match=r"b\.txt: no file, or a link that leads nowhere"):
+        find_sources([str(corpus)])
+    (elsewhere / "b.txt").unlink()
+    (elsewhere / "round").symlink_to(corpus)
+    with pytest.raises(CorpusError, match="linked/round: given twice, since a link leads to .*corpus; remove"):
+        find_sources([str(corpus)])
+
+
 def make_tar(path: Path, files: dict[str, bytes], *, compress: Callable[[bytes], bytes]) -> None:
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as tar:

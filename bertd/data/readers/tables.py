@@ -9,8 +9,10 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 from typing import BinaryIO
 
+from bertd.data.hub import why_unreachable
 from bertd.data.readers.document import Block, Reading
 from bertd.data.readers.jsonl import JsonLines
 from bertd.errors import CorpusError
@@ -73,6 +75,11 @@ class HubTable:
         except ImportError as error:
             raise CorpusError("hf needs the package datasets; pip install 'bertd[corpora]'") from error
         path, _, config = self.name.partition(":")
+        if not Path(path).exists() and (reason := why_unreachable(path, kind="dataset")):
+            raise CorpusError(
+                f"hf:{self.name}: no such folder, and the hub cannot be reached: {reason}; run this where there is a "
+                "network, or fetch it there and name the folder"
+            )
         try:
             table = datasets.load_dataset(path, config or None, split=_SPLIT, streaming=True)
             columns = table.column_names or list(next(iter(table.take(1)), {}))

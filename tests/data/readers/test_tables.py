@@ -63,6 +63,14 @@ def test_a_folder_of_json_lines_is_read_as_a_data_set_of_the_hub_is(tmp_path: Pa
 
 
 def test_a_data_set_that_cannot_be_had_says_so(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bertd.data.readers.tables.why_unreachable", lambda *_, **__: "no route")
+    with pytest.raises(
+        CorpusError, match="hf:nobody/nothing:en: no such folder, and the hub cannot be reached: no rou"
+    ):
+        readings(HubTable("nobody/nothing:en"), table, block_bytes=100)
+    monkeypatch.undo()
+    # The hub answers the question and is gone when `datasets` asks.
+    monkeypatch.setattr("bertd.data.readers.tables.why_unreachable", lambda *_, **__: None)
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     with pytest.raises(CorpusError, match="hf:nobody/nothing:en: cannot be had: .*check the name and the network"):
         readings(HubTable("nobody/nothing:en"), table, block_bytes=100)

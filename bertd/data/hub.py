@@ -1,0 +1,41 @@
+"""Whether the Hugging Face hub answers, asked before its libraries are used, which try for half a minute to reach it.
+
+The question is asked in a thread of its own, because looking up a name in a network that swallows packets cannot be
+given a limit.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Literal
+
+from bertd.terminal_text import terminal_line
+
+_PATIENCE_S = 6.0
+"""With what the libraries take to load, whoever waits is told within 10 s."""
+_ANSWER_S = 5.0
+
+
+def why_unreachable(name: str, *, kind: Literal["dataset", "model"]) -> str | None:
+    """Why the hub cannot be asked for a name here; None if it answers, be it that it knows no such name."""
+    found: list[str | None] = []
+    thread = threading.Thread(target=lambda: found.append(_ask(name, kind=kind)), name="hub", daemon=True)
+    thread.start()
+    thread.join(_PATIENCE_S)
+    return found[0] if found else f"no answer in {_PATIENCE_S:g} s"
+
+
+def _ask(name: str, *, kind: Literal["dataset", "model"]) -> str | None:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    try:
+        HfApi().repo_info(name, repo_type=kind, timeout=_ANSWER_S)
+    except OfflineModeIsEnabled:
+        return "HF_HUB_OFFLINE is set"
+    except (HfHubHTTPError, HFValidationError):
+        # It answered, or the name is none: whoever asks for the content is told so in better words.
+        return None
+    except Exception as error:  # A thread's edge; the HTTP library behind huggingface_hub has its own tree of errors.
+        return terminal_line(str(error)) or type(error).__name__
+    return None
