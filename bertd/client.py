@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from bertd.errors import ClientError, DaemonUnreachableError
 from bertd.records import (
+    BudgetOrder,
     DeviceView,
     JobView,
     LogView,
@@ -147,6 +148,10 @@ class Client:
     def priority(self, id: JobId, priority: int) -> JobView:
         """Set a job's priority; higher goes first."""
         return self._act(f"/v1/jobs/{_part(id)}/priority", json.dumps({"priority": priority}))
+
+    def budget(self, id: JobId, order: BudgetOrder) -> RunView:
+        """Change what a run may spend; it is asked for where the run trains, done where it does not."""
+        return self._parse(RunView, self._mutate(f"/v1/runs/{_part(id)}/budget", order.model_dump_json()))
 
     def shutdown(self) -> None:
         """Ask the daemon to end; it does with running jobs what it would do on SIGTERM."""

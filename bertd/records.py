@@ -51,6 +51,7 @@ class Verb(StrEnum):
     PAUSE = "pause"
     CHECKPOINT = "checkpoint"
     STOP = "stop"
+    BUDGET = "budget"
 
 
 class BudgetUnit(StrEnum):
@@ -206,6 +207,22 @@ class CommandRecord(Record):
     detail: str
 
 
+class BudgetRecord(Record):
+    """The budget was changed; the schedule goes on from where it stood, see bertd.run.budget."""
+
+    kind: Literal["budget"] = "budget"
+    t: float
+    step: int
+    sequences: int
+    charged_s: float
+    unit: BudgetUnit
+    before: float
+    """Granted until then, in `unit`."""
+    after: float
+    spent: float
+    """At the change, in `unit`."""
+
+
 class AlertRecord(Record):
     """Something a person should know now."""
 
@@ -286,6 +303,7 @@ JournalRecord = Annotated[
     | ExportRecord
     | StateRecord
     | CommandRecord
+    | BudgetRecord
     | AlertRecord
     | RestartRecord
     | ScoreRecord
@@ -297,6 +315,15 @@ journal_record: TypeAdapter[JournalRecord] = TypeAdapter(JournalRecord, config=C
 # ---- Mailbox and process hand-over ---------------------------------------------------------------
 
 
+class BudgetOrder(Record):
+    """What a run's budget shall be: body of POST /v1/runs/{id}/budget, and of the command that it becomes."""
+
+    unit: BudgetUnit
+    """The recipe's; a budget keeps its unit."""
+    amount: Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)]
+    """All of it, what is spent included."""
+
+
 class Command(Record):
     """One entry of a job's mailbox."""
 
@@ -306,6 +333,8 @@ class Command(Record):
     verb: Verb
     asked_by: str
     """Who asked: uid and name, or the daemon."""
+    budget: BudgetOrder | None = None
+    """With the verb budget."""
 
 
 class RunnerIdentity(Record):
@@ -388,6 +417,8 @@ class RunView(Record):
     reason: str
     folder: str
     budget: BudgetView
+    budget_change: BudgetRecord | None = None
+    """The newest, where it was changed."""
     model: str
     """For people: 4 layers x 256, 4.9M parameters."""
     start: StartRecord | None = None

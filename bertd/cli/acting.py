@@ -1,12 +1,15 @@
-"""Verbs that change a job: pause, resume, checkpoint, stop, hold, release, priority; and shutdown."""
+"""Verbs that change a job: pause, resume, checkpoint, stop, budget, hold, release, priority; and shutdown."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bertd.cli.options import JobArgument, SocketOption, connect, find_job, standing
+
+if TYPE_CHECKING:
+    from bertd.records import BudgetOrder, BudgetUnit, RunView
 
 
 def pause(id: JobArgument = "@", socket: SocketOption = None) -> None:
@@ -31,6 +34,60 @@ def stop(id: JobArgument = "@", socket: SocketOption = None) -> None:
     """End a job for good: a run validates, saves and exports first; a finetuning is cancelled."""
     client = connect(socket)
     print(standing(client.stop(find_job(client, id).id)))
+
+
+def budget(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run id, job number or @ for the newest run.")],
+    hours: Annotated[float | None, typer.Option("--hours", help="Charged hours.", show_default=False)] = None,
+    gpu_hours: Annotated[
+        float | None, typer.Option("--gpu-hours", help="Charged hours times GPUs.", show_default=False)
+    ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Optimizer updates.", show_default=False)] = None,
+    sequences: Annotated[
+        int | None, typer.Option("--sequences", help="Sequences consumed.", show_default=False)
+    ] = None,
+    socket: SocketOption = None,
+) -> None:
+    """Extend or shrink a run's budget, given as a whole in the recipe's unit; the learning rate goes on without a jump.
+
+    Less than is spent already, with what the run's end takes, is refused: `bertd stop` ends a run.
+    """
+    from bertd.records import BudgetUnit
+
+    asked = [(BudgetUnit.HOURS, hours), (BudgetUnit.GPU_HOURS, gpu_hours)]
+    asked += [(BudgetUnit.STEPS, steps), (BudgetUnit.SEQUENCES, sequences)]
+    order = _budget_order([(unit, amount) for unit, amount in asked if amount is not None])
+    print(_budget_line(connect(socket).budget(run, order), order))
+
+
+def _budget_order(given: list[tuple[BudgetUnit, float]]) -> BudgetOrder:
+    """What the options ask for.
+
+    Raises:
+        BadParameter: not exactly one, or an amount that is none.
+    """
+    from pydantic import ValidationError
+
+    from bertd.records import BudgetOrder
+
+    if len(given) != 1:
+        raise typer.BadParameter("give exactly one of --hours, --gpu-hours, --steps, --sequences")
+    unit, amount = given[0]
+    try:
+        return BudgetOrder(unit=unit, amount=amount)
+    except ValidationError as error:
+        raise typer.BadParameter(f"{amount:g} {unit}: {error.errors()[0]['msg']}") from error
+
+
+def _budget_line(view: RunView, order: BudgetOrder) -> str:
+    """What came of it."""
+    from bertd.cli.views import granted
+    from bertd.terminal_text import terminal_line
+
+    name, wanted = terminal_line(view.id), granted(order.unit, order.amount)
+    if view.budget.amount == order.amount:
+        return f"run {name} has a budget of {wanted}, {view.budget.progress:.1%} of it is spent"
+    return f"run {name} gets a budget of {wanted} at its next step; `bertd show {view.job_id}` tells when it has"
 
 
 def hold(id: JobArgument = "@", socket: SocketOption = None) -> None:

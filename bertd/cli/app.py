@@ -33,7 +33,7 @@ def _add(panel: str, *verbs: Callable[..., None]) -> None:
 _add("Queue work", submitting.submit, submitting.finetune)
 _add("Look", reading.status, reading.jobs, reading.show, reading.logs, reading.scores, reading.wait)
 _add("Act on a job", acting.pause, acting.resume, acting.checkpoint, acting.stop)
-_add("Act on a job", acting.hold, acting.release, acting.priority)
+_add("Act on a job", acting.budget, acting.hold, acting.release, acting.priority)
 _add("The daemon", serving.start, acting.shutdown)
 _add("Data", exporting.export)
 app.command(rich_help_panel="Look", context_settings=serving.PASS_ON)(serving.bench)

@@ -183,6 +183,9 @@ def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:
         if start.start_from:
             fields.append(("start from", start.start_from))
         fields.append(("batch", f"{start.world_size} ranks x {start.micro_batch} sequences x {start.accumulation}"))
+    if change := run.budget_change:
+        before, spent = granted(change.unit, change.before), granted(change.unit, change.spent)
+        fields.append(("changed", f"from {before} at step {change.step:,}, when {spent} were spent"))
     if step := run.step:
         fields.append(("step", f"{step.step:,}, loss {step.loss:.4f}, learning rate {step.lr:.3g}"))
         fields.append(("speed", f"{step.sequences_per_s:,.1f} sequences/s, {step.tokens_per_s:,.0f} tokens/s"))
@@ -206,13 +209,18 @@ def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:
 
 def amount(budget: BudgetView) -> str:
     """What was granted: `24h 00m`, `500 steps`."""
-    match budget.unit:
+    return granted(budget.unit, budget.amount)
+
+
+def granted(unit: BudgetUnit, amount: float) -> str:
+    """The same of a budget that nobody has yet."""
+    match unit:
         case BudgetUnit.HOURS:
-            return format_duration(budget.amount * 3600)
+            return format_duration(amount * 3600)
         case BudgetUnit.GPU_HOURS:
-            return f"{budget.amount:g} GPU-hours"
+            return f"{amount:g} GPU-hours"
         case _:
-            return f"{budget.amount:,.0f} {budget.unit}"
+            return f"{amount:,.0f} {unit}"
 
 
 def gib(size_bytes: float) -> str:

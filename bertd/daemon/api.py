@@ -32,6 +32,7 @@ from bertd.jobs.audit import Peer
 from bertd.jobs.lifecycle import Order
 from bertd.jobs.queue import Queue
 from bertd.records import (
+    BudgetOrder,
     DeviceView,
     ErrorView,
     JobView,
@@ -208,6 +209,12 @@ async def post_priority(request: Request, id: str, body: PriorityBody, key: Key 
 async def post_order(request: Request, id: str, order: Order, key: Key = None) -> Response:
     """Pause, resume, checkpoint, stop, hold or release a job."""
     return await _change(request, lambda peer: _parts(request).desk.order(order, id, peer), key=key)
+
+
+@router.post("/runs/{id}/budget", status_code=202, response_model=RunView)
+async def post_budget(request: Request, id: str, order: BudgetOrder, key: Key = None) -> Response:
+    """Extend or shrink a run's budget; where it trains, rank 0 takes it over between two steps."""
+    return await _change(request, lambda peer: _parts(request).desk.set_budget(order, id, peer), key=key)
 
 
 @router.post("/shutdown", status_code=202, response_model=VersionView)

@@ -12,6 +12,7 @@ import pynvml
 import bertd
 from bertd.daemon.admission import Admission
 from bertd.daemon.api import Parts
+from bertd.daemon.budgets import Budgets
 from bertd.daemon.desk import Desk
 from bertd.daemon.devices import Devices
 from bertd.daemon.event_stream import EventHub
@@ -79,6 +80,7 @@ def assemble(paths: StatePaths, *, database: Database, runner: RunnerCommand) ->
         audit=Audit(database),
         admission=Admission(paths, database=database, queue=queue, inventory=devices.inventory),
         orders=Orders(database, queue),
+        budgets=Budgets(telemetry=telemetry, scheduler=scheduler, views=views),
         views=views,
         wake=heart.wake,
     )

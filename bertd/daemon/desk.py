@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from bertd.daemon.admission import Admission
+from bertd.daemon.budgets import Budgets
 from bertd.daemon.connections import Roles
 from bertd.daemon.orders import Orders
 from bertd.daemon.views import Views
@@ -16,7 +17,7 @@ from bertd.jobs.audit import Answer, Audit, Peer
 from bertd.jobs.database import Database
 from bertd.jobs.lifecycle import Order
 from bertd.jobs.queue import Job, Queue
-from bertd.records import JobKind, JobView, SubmitFinetune, SubmitPretrain
+from bertd.records import BudgetOrder, JobKind, JobView, RunView, SubmitFinetune, SubmitPretrain
 
 
 class Desk:
@@ -30,6 +31,7 @@ class Desk:
         audit: Audit,
         admission: Admission,
         orders: Orders,
+        budgets: Budgets,
         views: Views,
         wake: Callable[[], None],
     ) -> None:
@@ -38,6 +40,7 @@ class Desk:
         self._audit = audit
         self._admission = admission
         self._orders = orders
+        self._budgets = budgets
         self._views = views
         self._wake = wake
         self._roles = Roles()
@@ -82,6 +85,12 @@ class Desk:
         """Carry an order out."""
         job = self._orders.carry_out(order, self.job(name), asked_by=_who(peer), now=time.time())
         return self._views.job(job)
+
+    def set_budget(self, order: BudgetOrder, name: str, peer: Peer) -> RunView:
+        """Change what a run may spend."""
+        job = self.run(name)
+        self._budgets.change(order, job, asked_by=_who(peer), now=time.time())
+        return self._views.run(job)
 
     def prioritize(self, name: str, priority: int) -> JobView:
         """Change a job's place in line."""
@@ -145,6 +154,7 @@ _STATUS = {
     "QueueError": 409,
     "StorageError": 507,
     "DaemonError": 503,
+    "DaemonBusyError": 503,
     "ClientError": 403,
     "RunFolderError": 500,
 }

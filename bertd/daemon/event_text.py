@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bertd.records import (
     AlertRecord,
+    BudgetRecord,
     CheckpointRecord,
     CommandRecord,
     EndRecord,
@@ -40,6 +41,8 @@ def event_text(record: JournalRecord) -> str:
             return f"{record.state} at step {record.step}: {record.reason}"
         case CommandRecord():
             return f"{record.verb} {record.outcome} at step {record.step}: {record.detail}"
+        case BudgetRecord():
+            return f"budget from {record.before:g} to {record.after:g} {record.unit} at step {record.step}"
         case AlertRecord():
             return f"{record.level} {record.code}: {record.message}"
         case RestartRecord():

@@ -11,17 +11,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bertd.daemon.unheard import settle_mailbox
 from bertd.errors import DaemonBusyError, StorageError
 from bertd.jobs.processes import is_alive, read_identity
 from bertd.jobs.runner import sole_runner
-from bertd.records import CommandRecord, JobKind, RunnerIdentity, Verb
-from bertd.run.journal import JournalReader, JournalWriter
-from bertd.run.mailbox import read_command
-from bertd.run.paths import TEMPORARY_PREFIX, JobPaths
+from bertd.records import JobKind, RunnerIdentity
+from bertd.run.paths import TEMPORARY_PREFIX, JobPaths, RunPaths
 
 RunnerCommand = Callable[[Path, JobKind], list[str]]
 
-_CHUNK_BYTES = 1 << 20
 _KEPT_VARIABLES = frozenset(
     ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 )
@@ -142,8 +140,6 @@ class Runners:
 def tidy_before_start(folder: Path, *, keep_stop: bool, now: float) -> None:
     """Clear what an earlier life of the job left: its outcome, unfinished files, and orders that are void by now.
 
-    Nobody writes the journal at this time, so the void orders are acknowledged here as refused.
-
     Args:
         folder: the job's.
         keep_stop: a stop was given for the life that begins, so it is not void.
@@ -153,42 +149,13 @@ def tidy_before_start(folder: Path, *, keep_stop: bool, now: float) -> None:
         DaemonBusyError: a runner has the job.
         StorageError: the disk refused.
     """
-    paths = JobPaths(folder)
+    paths = RunPaths(folder)
     with sole_runner(paths):
         paths.outcome.unlink(missing_ok=True)
         for left in folder.glob(f"{TEMPORARY_PREFIX}*"):
             if left.is_file():
                 left.unlink()
-        void = _void_orders(paths, keep_stop=keep_stop, now=now)
-        if void:
-            journal = JournalWriter(paths.journal)
-            try:
-                for record in void:
-                    journal.append(record)
-            finally:
-                journal.close()
-
-
-def _void_orders(paths: JobPaths, *, keep_stop: bool, now: float) -> list[CommandRecord]:
-    if read_command(paths.control, number=1) is None:
-        return []
-    reader, acknowledged, step = JournalReader(paths.journal), 0, 0
-    while records := reader.read(limit_bytes=_CHUNK_BYTES):
-        for record in records:
-            if record.kind == "command":
-                acknowledged = max(acknowledged, record.number)
-            elif record.kind == "step":
-                step = record.step
-    void = []
-    while command := read_command(paths.control, number=acknowledged + 1):
-        if command.verb is Verb.STOP and keep_stop:
-            break
-        acknowledged += 1
-        detail = "void: the job was started again before anybody obeyed"
-        void.append(
-            CommandRecord(t=now, step=step, number=acknowledged, verb=command.verb, outcome="refused", detail=detail)
-        )
-    return void
+        settle_mailbox(paths, keep_stop=keep_stop, now=now)
 
 
 def has_other_runner(folder: Path) -> bool:

@@ -102,6 +102,12 @@ class Scheduler:
             if job.kind is not JobKind.PRETRAIN and job.id in self._runners.attached:
                 self._runners.terminate(job.id)
 
+    def catch_up(self, job: Job) -> None:
+        """Take in what the daemon itself wrote into the journal of a job that has no runner."""
+        while self._follow(job):
+            pass
+        self._telemetry.settle(job)
+
     # ---- Jobs that a runner has ----------------------------------------------------------------------
 
     def _look_after(self, job: Job) -> bool:

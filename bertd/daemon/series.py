@@ -7,10 +7,10 @@ read, because the steps that replaced them have the same x.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from bertd.records import StartRecord, StepRecord, ValidationRecord
+from bertd.records import BudgetRecord, StartRecord, StepRecord, ValidationRecord
 from bertd.run.budget import Budget
 
 Axis = Literal["progress", "step", "charged_s"]
@@ -25,11 +25,14 @@ class Point:
 
     charged_s: float
     step: int
-    progress: float
+    spent: float
+    """In the budget's unit."""
     y: float
 
-    def x(self, axis: Axis) -> float:
-        """Its place on an axis."""
+    def x(self, axis: Axis, *, granted: float) -> float:
+        """Its place on an axis; progress is a share of what is granted by now, for old points too."""
+        if axis == "progress":
+            return min(1.0, self.spent / granted)
         return float(getattr(self, axis))
 
 
@@ -84,10 +87,15 @@ class Curve:
             merged = _merge_pairs([bucket for bucket in self._buckets if not bucket.is_gap()])
         self._buckets = merged
 
-    def read(self, *, axis: Axis, points: int) -> list[tuple[float, float]]:
-        """About `points` pairs in order of x."""
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has a point."""
+        return bool(self._buckets)
+
+    def read(self, *, axis: Axis, points: int, granted: float) -> list[tuple[float, float]]:
+        """About `points` pairs in order of x; `granted` is the budget's amount."""
         kept = [point for bucket in self._buckets for point in bucket.points()]
-        return thin(_last_of_each(kept, axis=axis), points=points)
+        return thin(_last_of_each(kept, axis=axis, granted=granted), points=points)
 
 
 def _merge_pairs(buckets: list[_Bucket]) -> list[_Bucket]:
@@ -104,12 +112,12 @@ def _merge_pairs(buckets: list[_Bucket]) -> list[_Bucket]:
     return merged
 
 
-def _last_of_each(points: list[Point], *, axis: Axis) -> list[tuple[float, float]]:
+def _last_of_each(points: list[Point], *, axis: Axis, granted: float) -> list[tuple[float, float]]:
     """Pairs by rising x; where the run went back, what it did later counts."""
     pairs: list[tuple[float, float]] = []
     bound = math.inf
     for point in reversed(points):
-        x = point.x(axis)
+        x = point.x(axis, granted=granted)
         # A gap stands at the x of the step before it, and neither takes the other's place.
         if x < bound or (x == bound and math.isnan(point.y) != math.isnan(pairs[-1][1])):
             pairs.append((x, point.y))
@@ -143,30 +151,30 @@ class Curves:
         self._granted = granted
         self._curves = {column: Curve() for column in COLUMNS}
 
-    def add(self, record: StepRecord | ValidationRecord | StartRecord) -> None:
+    def add(self, record: StepRecord | ValidationRecord | StartRecord | BudgetRecord) -> None:
         """Take a record in; a start makes a gap in every curve that has begun."""
         match record:
             case StepRecord():
                 for column in ("loss", "lr", "grad_norm", "sequences_per_s", "tokens_per_s"):
-                    self._add(column, record, progress=record.progress, y=getattr(record, column))
+                    self._add(column, record, y=getattr(record, column))
             case ValidationRecord():
-                self._add("validation", record, progress=record.progress, y=record.loss)
+                self._add("validation", record, y=record.loss)
             case StartRecord(attempt=attempt) if attempt > 1:
-                progress = self._granted.progress(
-                    charged_s=record.charged_s, steps=record.step, sequences=record.sequences
-                )
                 for column, curve in self._curves.items():
-                    if curve.read(axis="step", points=1):
-                        self._add(column, record, progress=progress, y=math.nan)
+                    if curve.has_begun:
+                        self._add(column, record, y=math.nan)
+            case BudgetRecord():
+                self._granted = replace(self._granted, amount=record.after)
 
-    def _add(
-        self, column: str, record: StepRecord | ValidationRecord | StartRecord, *, progress: float, y: float
-    ) -> None:
-        point = Point(
-            charged_s=record.charged_s, step=record.step, progress=progress, y=y if math.isfinite(y) else math.nan
+    def _add(self, column: str, record: StepRecord | ValidationRecord | StartRecord, *, y: float) -> None:
+        spent = self._granted.spent(charged_s=record.charged_s, steps=record.step, sequences=record.sequences)
+        self._curves[column].add(
+            Point(charged_s=record.charged_s, step=record.step, spent=spent, y=y if math.isfinite(y) else math.nan)
         )
-        self._curves[column].add(point)
 
     def read(self, *, columns: list[str], axis: Axis, points: int) -> dict[str, list[tuple[float, float]]]:
         """The columns asked for, all of which are known."""
-        return {column: self._curves[column].read(axis=axis, points=points) for column in columns}
+        return {
+            column: self._curves[column].read(axis=axis, points=points, granted=self._granted.amount)
+            for column in columns
+        }

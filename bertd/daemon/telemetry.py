@@ -18,6 +18,7 @@ from bertd.jobs.database import Database
 from bertd.jobs.queue import Job
 from bertd.records import (
     AlertRecord,
+    BudgetRecord,
     CheckpointRecord,
     EndRecord,
     ExportRecord,
@@ -54,6 +55,8 @@ class Summary(Record):
     export: ExportRecord | None = None
     alert: AlertRecord | None = None
     end: EndRecord | None = None
+    budget: BudgetRecord | None = None
+    """Its newest change."""
     restarts: int = 0
     steps_lost: int = 0
     sequences_per_s: float | None = None
@@ -89,7 +92,7 @@ def fold(summary: Summary, record: JournalRecord) -> Summary:
         case ValidationRecord():
             known = [loss for loss in (summary.best_validation, record.loss) if loss is not None and loss == loss]
             change = {"validation": record, "best_validation": min(known, default=None)}
-        case CheckpointRecord() | ExportRecord() | AlertRecord() | EndRecord():
+        case CheckpointRecord() | ExportRecord() | AlertRecord() | EndRecord() | BudgetRecord():
             change = {record.kind: record}
         case RestartRecord():
             change = {"restarts": summary.restarts + 1}
@@ -133,7 +136,9 @@ class Follower:
         for record in self._reader.read(limit_bytes=_CHUNK_BYTES):
             self._count += 1
             self.summary = fold(self.summary, record)
-            if self.curves is not None and isinstance(record, StepRecord | ValidationRecord | StartRecord):
+            if self.curves is not None and isinstance(
+                record, StepRecord | ValidationRecord | StartRecord | BudgetRecord
+            ):
                 self.curves.add(record)
             numbered.append(Numbered(number=self._count, record=record))
         return numbered

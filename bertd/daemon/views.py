@@ -66,6 +66,11 @@ def budget_view(recipe: Recipe, summary: Summary, *, charged_s: float) -> Budget
     )
 
 
+def as_granted(recipe: Recipe, summary: Summary) -> Recipe:
+    """The recipe with the budget that the run has by now. Pure."""
+    return recipe if summary.budget is None else recipe.with_budget(summary.budget.after)
+
+
 class Views:
     """Builds every view."""
 
@@ -97,8 +102,8 @@ class Views:
             RecipeError: its recipe is gone or was changed by hand.
         """
         folder = Path(job.folder)
-        recipe = self._telemetry.recipe(folder)
         summary = self._telemetry.summary(job)
+        recipe = as_granted(self._telemetry.recipe(folder), summary)
         return RunView(
             id=job.run_id,
             job_id=job.id,
@@ -107,6 +112,7 @@ class Views:
             reason=job.reason,
             folder=job.folder,
             budget=budget_view(recipe, summary, charged_s=self._charged_s(job)),
+            budget_change=summary.budget,
             model=_model_line(recipe, summary),
             start=summary.start,
             step=summary.step,
@@ -186,7 +192,7 @@ class Views:
         if job.kind is JobKind.FINETUNE:
             return 1.0 if summary.end is not None else summary.step.progress if summary.step is not None else None
         try:
-            recipe = self._telemetry.recipe(Path(job.folder))
+            recipe = as_granted(self._telemetry.recipe(Path(job.folder)), summary)
             charged_s = self._charged_s(job)
         except BertdError:
             return None

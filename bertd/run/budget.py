@@ -1,10 +1,27 @@
-"""What a budget grants and how much of it is spent: one code path for hours, GPU-hours, steps and sequences."""
+"""What a budget grants and how much of it is spent: one code path for hours, GPU-hours, steps and sequences.
+
+A budget may be changed while its run lives. The schedule then goes on from where it stands and reaches 1 at the new
+end. With changes at s1 < s2 < ... (spent at that moment) to amounts whose training ends at E1, E2, ..., and s0 = 0,
+p0 = 0, E0 the recipe's,
+
+    p(s) = pi + (1 - pi) (s - si) / (Ei - si)   for si <= s < s(i+1),   p(i+1) = p(s(i+1))
+
+so the learning rate is continuous: only its slope changes. It is a function of what is spent and of the changes that
+the journal holds, hence steps that a restart does again get the rates they had. tests/run/test_budget.py has numbers.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from bertd.records import BudgetUnit
+from bertd.errors import BertdError, QueueError, RecipeError
+from bertd.records import BudgetOrder, BudgetRecord, BudgetUnit, Command, CommandRecord, JournalRecord, Verb
+
+LARGEST_RESERVE = 0.5
+"""Share of the budget kept at most for the last validation, save and export: even a minute on a slow disk trains for
+half of it."""
 
 
 @dataclass(frozen=True)
@@ -48,3 +65,155 @@ class Budget:
     def progress(self, *, charged_s: float, steps: float, sequences: float) -> float:
         """Share that is spent, 0..1."""
         return min(1.0, self.spent(charged_s=charged_s, steps=steps, sequences=sequences) / self.amount)
+
+    def in_unit(self, seconds: float) -> float:
+        """Charged seconds in the budget's unit; 0 where work, not time, is budgeted."""
+        return self.spent(charged_s=seconds, steps=0, sequences=0)
+
+
+@dataclass(frozen=True)
+class BudgetChange:
+    """The budget was set to another amount."""
+
+    spent: float
+    """At that moment, in the budget's unit."""
+    amount: float
+
+
+@dataclass(frozen=True)
+class BudgetPlan:
+    """A budget with its changes."""
+
+    first: Budget
+    """The recipe's."""
+    changes: tuple[BudgetChange, ...] = ()
+    """By rising `spent`."""
+
+    @property
+    def granted(self) -> Budget:
+        """The budget as it is by now."""
+        return replace(self.first, amount=self.changes[-1].amount) if self.changes else self.first
+
+    def changed(self, *, spent: float, amount: float) -> BudgetPlan:
+        """With one more change; those further on are void, because the run was restarted from before them."""
+        kept = tuple(change for change in self.changes if change.spent < spent)
+        return replace(self, changes=(*kept, BudgetChange(spent=spent, amount=amount)))
+
+    def schedule_progress(self, spent: float, *, reserve: float = 0.0) -> float:
+        """Where the schedule stands, 0..1; 1 where training ends.
+
+        Args:
+            spent: in the budget's unit.
+            reserve: what is kept of the budget for its end, in the same unit.
+        """
+        progress = since = 0.0
+        amount = self.first.amount
+        for change in self.changes:
+            if change.spent > spent:
+                break
+            progress = _advanced(progress, since=since, to=change.spent, end=training_end(amount, reserve=reserve))
+            since, amount = change.spent, change.amount
+        return _advanced(progress, since=since, to=spent, end=training_end(amount, reserve=reserve))
+
+
+def training_end(amount: float, *, reserve: float) -> float:
+    """What may be spent before the reserve begins."""
+    return amount - min(reserve, LARGEST_RESERVE * amount)
+
+
+def _advanced(progress: float, *, since: float, to: float, end: float) -> float:
+    return 1.0 if to >= end else progress + (1.0 - progress) * (to - since) / (end - since)
+
+
+def plan_of(granted: Budget, records: Iterable[JournalRecord]) -> BudgetPlan:
+    """The plan that a journal tells."""
+    plan = BudgetPlan(granted)
+    for record in records:
+        if isinstance(record, BudgetRecord):
+            plan = plan.changed(spent=record.spent, amount=record.after)
+    return plan
+
+
+def check_order(order: BudgetOrder, granted: Budget, *, spent: float, reserve: float = 0.0) -> None:
+    """Whether a budget can be set to what was asked.
+
+    Args:
+        spent: so far, in the budget's unit.
+        reserve: what the end of the run takes, in the same unit, as far as it is known.
+
+    Raises:
+        RecipeError: the order is in another unit, or no whole number of steps or sequences.
+        QueueError: so much is spent already; to end a run there is `bertd stop`.
+    """
+    if order.unit is not granted.unit:
+        raise RecipeError(f"budget: {order.amount:g} {order.unit}: this run counts {granted.unit}; give that")
+    if not granted.is_timed and order.amount != int(order.amount):
+        raise RecipeError(f"budget: {order.amount:g} {order.unit}: give a whole number")
+    if spent >= training_end(order.amount, reserve=reserve):
+        kept = f", and its end takes {min(reserve, LARGEST_RESERVE * order.amount):.4g}" if reserve else ""
+        raise QueueError(
+            f"budget: {order.amount:g} {order.unit} is too little: {spent:.4g} of {granted.amount:g} is spent{kept}; "
+            "give more, or end the run with `bertd stop`"
+        )
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a run is at some moment."""
+
+    t: float
+    """Seconds since the epoch."""
+    step: int
+    sequences: int
+    charged_s: float
+
+
+def budget_record(
+    order: BudgetOrder, granted: Budget, *, standing: Standing, reserve_s: float = 0.0
+) -> BudgetRecord | None:
+    """What the journal gets for an order; None where the budget is so already.
+
+    Raises:
+        RecipeError: the order is in another unit, or no whole number of steps or sequences.
+        QueueError: so much is spent already.
+    """
+    if order.unit is granted.unit and order.amount == granted.amount:
+        return None
+    spent = granted.spent(charged_s=standing.charged_s, steps=standing.step, sequences=standing.sequences)
+    check_order(order, granted, spent=spent, reserve=granted.in_unit(reserve_s))
+    return BudgetRecord(
+        t=standing.t,
+        step=standing.step,
+        sequences=standing.sequences,
+        charged_s=standing.charged_s,
+        unit=granted.unit,
+        before=granted.amount,
+        after=order.amount,
+        spent=spent,
+    )
+
+
+def obey_budget(
+    command: Command, granted: Budget, *, standing: Standing, reserve_s: float = 0.0
+) -> list[BudgetRecord | CommandRecord]:
+    """The records with which a budget command is obeyed or refused, its acknowledgement last."""
+    assert command.budget is not None
+    records: list[BudgetRecord | CommandRecord] = []
+    outcome: Literal["done", "refused"] = "done"
+    detail = f"the budget is {granted.amount:g} {granted.unit} already"
+    try:
+        change = budget_record(command.budget, granted, standing=standing, reserve_s=reserve_s)
+        if change is not None:
+            records.append(change)
+            detail = f"from {change.before:g} to {change.after:g} {change.unit}"
+    except BertdError as error:
+        outcome, detail = "refused", str(error)
+    answer = CommandRecord(
+        t=standing.t,
+        step=standing.step,
+        number=command.number,
+        verb=Verb.BUDGET,
+        outcome=outcome,
+        detail=detail,
+    )
+    return [*records, answer]

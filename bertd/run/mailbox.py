@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bertd.errors import RunFolderError, StorageError
-from bertd.records import Command, CommandRecord, JournalRecord, Verb
+from bertd.records import BudgetOrder, Command, CommandRecord, JournalRecord, Verb
 from bertd.run.durable import write_whole
 
 _ENTRY = re.compile(r"^(\d{6,})\.json$")
@@ -22,7 +22,7 @@ def _entry(control: Path, number: int) -> Path:
     return control / f"{number:06d}.json"
 
 
-def post(control: Path, *, verb: Verb, asked_by: str, now: float) -> Command:
+def post(control: Path, *, verb: Verb, asked_by: str, now: float, budget: BudgetOrder | None = None) -> Command:
     """Put a command behind those already there; for the daemon alone, which is the only writer.
 
     Raises:
@@ -33,7 +33,7 @@ def post(control: Path, *, verb: Verb, asked_by: str, now: float) -> Command:
         numbers = [int(match[1]) for entry in control.iterdir() if (match := _ENTRY.match(entry.name))]
     except OSError as error:
         raise StorageError(f"{control}: cannot use the mailbox: {error.strerror}; mend the permissions") from error
-    command = Command(number=max(numbers, default=0) + 1, t=now, verb=verb, asked_by=asked_by)
+    command = Command(number=max(numbers, default=0) + 1, t=now, verb=verb, asked_by=asked_by, budget=budget)
     write_whole(_entry(control, command.number), command.model_dump_json())
     return command
 

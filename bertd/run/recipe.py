@@ -290,6 +290,13 @@ class Recipe(Section):
         """The budget as the clock and the schedule use it."""
         return Budget(unit=self.budget.unit, amount=self.budget.amount, num_devices=self.devices.count)
 
+    def with_budget(self, amount: float) -> Recipe:
+        """The same with another amount of its budget's unit."""
+        unit = self.budget.unit
+        whole = unit in (BudgetUnit.STEPS, BudgetUnit.SEQUENCES)
+        section = BudgetSection.model_validate({unit.value: int(amount) if whole else float(amount)})
+        return self.model_copy(update={"budget": section})
+
     @property
     def accumulation(self) -> int:
         """Forward passes of one rank in one step."""

@@ -12,6 +12,7 @@ from bertd.data.batches import TrainBatches, validation_batches
 from bertd.data.masking import Masker
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.records import AlertRecord, StartRecord
+from bertd.run.budget import plan_of
 from bertd.run.journal import JournalWriter, read_journal
 from bertd.run.ledger import ChargedClock
 from bertd.run.mailbox import last_acknowledged
@@ -164,7 +165,7 @@ def _warnings(resumed: Resumed, kernels: Kernels) -> dict[str, str]:
 
 
 def _open_desk(opened: OpenedRun, start: StartRecord, *, warnings: dict[str, str], stop_signal: Event) -> Desk:
-    acknowledged = last_acknowledged(read_journal(opened.paths.journal))
+    records = read_journal(opened.paths.journal)
     journal = JournalWriter(opened.paths.journal)
     journal.append(start)
     for code, message in warnings.items():
@@ -173,7 +174,8 @@ def _open_desk(opened: OpenedRun, start: StartRecord, *, warnings: dict[str, str
         opened.recipe,
         opened.paths,
         clock=ChargedClock(opened.paths.ledger),
-        acknowledged=acknowledged,
+        acknowledged=last_acknowledged(records),
         stop_signal=stop_signal,
+        plan=plan_of(opened.recipe.granted, records),
     )
-    return Desk(opened.recipe, conductor=conductor, journal=journal)
+    return Desk(conductor=conductor, journal=journal)

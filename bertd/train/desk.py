@@ -18,10 +18,9 @@ from bertd.records import (
     ValidationRecord,
 )
 from bertd.run.journal import JournalWriter
-from bertd.run.recipe import Recipe
 from bertd.train.checkpoint import TrainingState, folder_bytes
 from bertd.train.meter import Reading
-from bertd.train.orders import Conductor
+from bertd.train.orders import Conductor, Order
 from bertd.train.validation import Validation
 
 
@@ -41,13 +40,19 @@ class StepFigures:
 class Desk:
     """One writer for one run."""
 
-    def __init__(self, recipe: Recipe, *, conductor: Conductor, journal: JournalWriter) -> None:
-        self._recipe = recipe
+    def __init__(self, *, conductor: Conductor, journal: JournalWriter) -> None:
         self._journal = journal
         self.conductor = conductor
 
+    def decide(self, state: TrainingState, *, step_s: float) -> Order:
+        """The next order; what the mailbox asks of the budget is done on the way. `step_s` is how long a step takes."""
+        while records := self.conductor.obey_budget(state):
+            for record in records:
+                self._journal.append(record)
+        return self.conductor.decide(state, step_s=step_s)
+
     def _progress(self, state: TrainingState, charged_s: float) -> float:
-        return self._recipe.granted.progress(charged_s=charged_s, steps=state.step, sequences=state.sequences)
+        return self.conductor.recipe.granted.progress(charged_s=charged_s, steps=state.step, sequences=state.sequences)
 
     def report_step(self, state: TrainingState, figures: StepFigures) -> None:
         """A second's worth of training is done."""
@@ -63,7 +68,7 @@ class Desk:
                 lr=figures.lr,
                 grad_norm=figures.grad_norm,
                 sequences_per_s=figures.speed.sequences_per_s,
-                tokens_per_s=figures.speed.sequences_per_s * self._recipe.data.sequence_length,
+                tokens_per_s=figures.speed.sequences_per_s * self.conductor.recipe.data.sequence_length,
                 mfu=figures.mfu,
                 data_wait=figures.speed.data_wait,
                 loss_scale=figures.loss_scale,

@@ -9,12 +9,14 @@ schedule's progress reaches 1 there, and validation, checkpoint and export fall 
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from enum import IntEnum
 from threading import Event
 from typing import Protocol
 
-from bertd.records import Command, Verb
+from bertd.records import BudgetRecord, Command, CommandRecord, Verb
+from bertd.run.budget import BudgetPlan, Standing, obey_budget, training_end
 from bertd.run.durations import format_duration, parse_duration
 from bertd.run.mailbox import read_command
 from bertd.run.paths import RunPaths
@@ -24,8 +26,6 @@ from bertd.train.ranks import Ranks
 
 _RESERVE_MARGIN = 1.3
 """A loaded disk is slower at the end than at the start."""
-_LARGEST_RESERVE = 0.5
-"""Share of the budget: even a minute on a slow disk trains for half of it."""
 _REPORT_EVERY_S = 1.0
 
 
@@ -64,15 +64,31 @@ class Clock(Protocol):
 class Conductor:
     """Rank 0's judgement."""
 
-    def __init__(self, recipe: Recipe, paths: RunPaths, *, clock: Clock, acknowledged: int, stop_signal: Event) -> None:
-        """`acknowledged` is the number of the last command the journal answers; `stop_signal` is set on SIGTERM."""
-        self._recipe = recipe
+    def __init__(
+        self,
+        recipe: Recipe,
+        paths: RunPaths,
+        *,
+        clock: Clock,
+        acknowledged: int,
+        stop_signal: Event,
+        plan: BudgetPlan | None = None,
+    ) -> None:
+        """Take up the run where the journal leaves it.
+
+        Args:
+            acknowledged: number of the last command the journal answers.
+            stop_signal: set on SIGTERM.
+            plan: the budget with the changes that the journal tells; None for the recipe's.
+        """
+        self._plan = plan or BudgetPlan(recipe.granted)
+        self.recipe = recipe.with_budget(self._plan.granted.amount)
+        """With the budget as it is by now."""
         self._paths = paths
         self._clock = clock
         self._stop_signal = stop_signal
         self._acknowledged = acknowledged
         self._last_report_s = -_REPORT_EVERY_S
-        self._interval_s = recipe.checkpoint_interval_s
         self.pending: Command | None = None
         """Read, obeyed by the order that is out, not acknowledged yet."""
         self.reason = ""
@@ -96,11 +112,11 @@ class Conductor:
         if is_due:
             self._last_report_s = charged_s
         return Order(
-            progress=self._progress(
+            progress=self._schedule_progress(
+                state,
                 charged_s=charged_s + step_s / 2,
                 steps=state.step + 0.5,
-                sequences=state.sequences + self._recipe.batch.sequences / 2,
-                deadline_s=self._deadline_s(state),
+                sequences=state.sequences + self.recipe.batch.sequences / 2,
             ),
             charged_s=charged_s,
             validate=charged_s >= state.next_validation_s,
@@ -118,29 +134,38 @@ class Conductor:
 
     def next_validation_s(self, charged_s: float) -> float:
         """When the one after a validation at `charged_s` is due: more often at the start of a timed budget."""
-        section = self._recipe.validation
-        total_s = self._recipe.granted.total_s
+        section = self.recipe.validation
+        total_s = self.recipe.granted.total_s
         is_early = total_s is not None and charged_s < section.early_until * total_s
         return charged_s + parse_duration(section.early_every if is_early else section.every)
 
     def next_checkpoint_s(self, charged_s: float) -> float:
         """When the one after a checkpoint at `charged_s` is due."""
-        return charged_s + self._interval_s
+        return charged_s + self.recipe.checkpoint_interval_s
+
+    def obey_budget(self, state: TrainingState) -> list[BudgetRecord | CommandRecord]:
+        """Take over a budget that the mailbox asks for; the records that tell of it, none where none is asked."""
+        command = read_command(self._paths.control, number=self._acknowledged + 1)
+        if command is None or command.verb is not Verb.BUDGET:
+            return []
+        standing = Standing(t=time.time(), step=state.step, sequences=state.sequences, charged_s=self._clock.now_s())
+        records = obey_budget(command, self._plan.granted, standing=standing, reserve_s=_reserve_s(state))
+        for record in records:
+            if isinstance(record, BudgetRecord):
+                self._plan = self._plan.changed(spent=record.spent, amount=record.after)
+                self.recipe = self.recipe.with_budget(record.after)
+        self._acknowledged = command.number
+        return records
 
     def _deadline_s(self, state: TrainingState) -> float | None:
         """Charged time at which a timed run stops training; None for a budget of steps or sequences."""
-        total_s = self._recipe.granted.total_s
-        if total_s is None:
-            return None
-        # An export writes the weights once, a checkpoint three times as much.
-        export_s = save_s = state.save_s or 0.0
-        reserve_s = _RESERVE_MARGIN * ((state.validation_s or 0.0) + save_s + export_s)
-        return total_s - min(reserve_s, _LARGEST_RESERVE * total_s)
+        total_s = self._plan.granted.total_s
+        return None if total_s is None else training_end(total_s, reserve=_reserve_s(state))
 
-    def _progress(self, *, charged_s: float, steps: float, sequences: float, deadline_s: float | None) -> float:
-        if deadline_s is not None:
-            return min(1.0, charged_s / deadline_s)
-        return self._recipe.granted.progress(charged_s=charged_s, steps=steps, sequences=sequences)
+    def _schedule_progress(self, state: TrainingState, *, charged_s: float, steps: float, sequences: float) -> float:
+        granted = self._plan.granted
+        spent = granted.spent(charged_s=charged_s, steps=steps, sequences=sequences)
+        return self._plan.schedule_progress(spent, reserve=granted.in_unit(_reserve_s(state)))
 
     def _ending(self, state: TrainingState, *, charged_s: float, step_s: float) -> Ending:
         deadline_s = self._deadline_s(state)
@@ -148,12 +173,12 @@ class Conductor:
             # A step that would end behind the deadline is not begun.
             is_spent = charged_s + step_s > deadline_s
         else:
-            granted = self._recipe.granted
+            granted = self._plan.granted
             is_spent = granted.progress(charged_s=charged_s, steps=state.step, sequences=state.sequences) >= 1.0
         if is_spent:
             self.reason = "the budget is spent"
             return Ending.BUDGET
-        for rule in self._recipe.stop.parsed():
+        for rule in self.recipe.stop.parsed():
             if rule.holds(charged_s=charged_s, validation_loss=state.validation_loss):
                 loss = f"validation loss {state.validation_loss:.3f} after {format_duration(charged_s)}"
                 self.reason = f"the recipe's rule {rule.text!r}: {loss}"
@@ -161,8 +186,17 @@ class Conductor:
         return Ending.NONE
 
     def _read_mailbox(self) -> Verb | None:
-        self.pending = read_command(self._paths.control, number=self._acknowledged + 1)
+        command = read_command(self._paths.control, number=self._acknowledged + 1)
+        # A budget that came in just now waits for the next `obey_budget`.
+        self.pending = None if command is not None and command.verb is Verb.BUDGET else command
         return self.pending.verb if self.pending is not None else None
+
+
+def _reserve_s(state: TrainingState) -> float:
+    """Charged time that a timed budget keeps for its last validation, save and export."""
+    # An export writes the weights once, a checkpoint three times as much.
+    export_s = save_s = state.save_s or 0.0
+    return _RESERVE_MARGIN * ((state.validation_s or 0.0) + save_s + export_s)
 
 
 def share_order(ranks: Ranks, order: Order | None) -> Order:

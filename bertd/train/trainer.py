@@ -96,7 +96,7 @@ class Trainer:
     def _next_order(self) -> Order:
         order = None
         if self._desk is not None:
-            order = self._desk.conductor.decide(self.state, step_s=self._meter.step_s)
+            order = self._desk.decide(self.state, step_s=self._meter.step_s)
         return share_order(self._parts.ranks, order)
 
     def _advance(self, **changes: object) -> None:
@@ -242,7 +242,7 @@ class Trainer:
             return
         began_s = time.monotonic()
         folder = self._parts.paths.exports / step_folder(self.state.step)
-        card = model_card(self._recipe, self.state, charged_s=self._desk.conductor.now_s())
+        card = model_card(self._desk.conductor.recipe, self.state, charged_s=self._desk.conductor.now_s())
         name = write_export(self._parts.model, folder, tokenizer_dir=self._parts.tokenizer_dir, model_card=card)
         self._desk.report_export(self.state, folder, architecture=name, seconds=time.monotonic() - began_s)
         self._desk.answer(self.state, is_done=True, detail=f"the run ended at step {self.state.step}")

@@ -138,6 +138,8 @@ class FakeDaemon:
                 return _ok(samples.job(9, state=JobState.QUEUED, kind=kind, reason="waits for its turn"), status=201)
             case ["jobs", id, _]:
                 return _ok(self._job(id), status=202)
+            case ["runs", _, "budget"]:
+                return _ok(self.runs[0], status=202)
         return _ok(self.status.version, status=202)
 
     def _job(self, id: str) -> JobView | ErrorView:

@@ -43,3 +43,17 @@ def test_shutdown_says_which_daemon_ends(bertd: Bertd, daemon: FakeDaemon) -> No
     assert said.code == 0
     assert "the daemon (pid 4123) is ending" in said.out
     assert daemon.requests[-1].path == "/v1/shutdown"
+
+
+def test_a_budget_is_asked_for_in_its_unit(bertd: Bertd, daemon: FakeDaemon) -> None:
+    said = bertd("budget", "7-demo", "--hours", "30")
+    assert said.code == 0
+    assert said.out == "run 7-demo gets a budget of 30h 00m at its next step; `bertd show 7` tells when it has\n"
+    assert daemon.requests[-1].path == "/v1/runs/7-demo/budget"
+    assert json.loads(daemon.requests[-1].body) == {"unit": "hours", "amount": 30.0}
+
+
+@pytest.mark.parametrize("options", [[], ["--hours", "3", "--steps", "5"], ["--steps", "0"], ["--hours", "nan"]])
+def test_no_budget_or_two_are_refused(options: list[str], bertd: Bertd, daemon: FakeDaemon) -> None:
+    assert bertd("budget", "7", *options).code == 2
+    assert daemon.requests == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -20,7 +21,7 @@ from bertd.errors import (
     TransitionError,
     UnknownJobError,
 )
-from bertd.records import JobKind, JobState, JobView, SubmitFinetune, SubmitPretrain, Verb
+from bertd.records import BudgetOrder, BudgetUnit, JobKind, JobState, JobView, SubmitFinetune, SubmitPretrain, Verb
 from bertd.run import mailbox
 from bertd.run.recipe import read_recipe
 from bertd.socket_http import SocketConnection
@@ -251,6 +252,53 @@ def test_an_order_nobody_obeyed_is_void_after_a_restart_of_the_job(box: DaemonBo
     box.client.resume(job.id)
     box.wait_for_state(job.id, JobState.DONE)
     assert any("void" in event.text for event in box.events() if event.type == "command")
+
+
+def steps_of(amount: float) -> BudgetOrder:
+    return BudgetOrder(unit=BudgetUnit.STEPS, amount=amount)
+
+
+def test_a_budget_is_changed_while_it_trains_while_it_waits_and_while_it_is_paused(box: DaemonBox) -> None:
+    box.plan(Plan(hold_at=3))
+    waiting = box.client.submit(box.pretraining(steps=20, hold=True))
+    assert box.client.budget(waiting.id, steps_of(5)).budget.amount == 5
+    box.client.release(waiting.id)
+    box.wait_for_step(waiting.id, 3)
+    assert box.client.run(waiting.id).budget.amount == 5
+
+    box.client.budget(waiting.id, steps_of(8))
+    box.wait_for_record(waiting.id, "budget", count=2)
+    box.client.pause(waiting.id)
+    box.wait_for_state(waiting.id, JobState.PAUSED)
+    shown = box.client.budget(waiting.id, steps_of(6))
+    assert (shown.budget.amount, shown.budget.progress) == (6, 0.5)
+    with pytest.raises(QueueError, match="3 steps is too little: 3 of 6 is spent"):
+        box.client.budget(waiting.id, steps_of(3))
+    with pytest.raises(RecipeError, match="this run counts steps"):
+        box.client.budget(waiting.id, BudgetOrder(unit=BudgetUnit.HOURS, amount=3))
+
+    box.release()
+    box.client.resume(waiting.id)
+    box.wait_for_state(waiting.id, JobState.DONE)
+    assert box.steps(waiting.id)[-1] == 6
+    changes = [event.text for event in box.events() if event.type == "budget" and event.job_id == waiting.id]
+    assert changes == [
+        f"{waiting.run_id}: budget from {before} to {after} steps at step {step}"
+        for before, after, step in ((20, 5, 0), (5, 8, 3), (8, 6, 3))
+    ]
+    with pytest.raises(TransitionError, match="it is done"):
+        box.client.budget(waiting.id, steps_of(9))
+
+
+def test_a_budget_that_nobody_heard_holds_after_the_next_start(box: DaemonBox) -> None:
+    box.plan(Plan(hold_at=2, ignores_orders=True))
+    job = box.submit(steps=6)
+    box.wait_for_step(job.id, 2)
+    box.client.budget(job.id, steps_of(9))
+    box.plan(Plan())
+    signal.pidfd_send_signal(os.pidfd_open(box.runner(job.id).pid), signal.SIGKILL)
+    box.wait_for_state(job.id, JobState.DONE)
+    assert box.steps(job.id)[-1] == 9
 
 
 def test_a_crash_is_restarted_and_shown(box: DaemonBox) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertd.daemon.series import MAX_BUCKETS, Curve, Curves, Point, thin
-from bertd.records import BudgetUnit, StartRecord, StepRecord, ValidationRecord
+from bertd.records import BudgetRecord, BudgetUnit, StartRecord, StepRecord, ValidationRecord
 from bertd.run.budget import Budget
 
 HOUR = Budget(unit=BudgetUnit.HOURS, amount=1.0, num_devices=1)
@@ -86,19 +86,29 @@ def test_steps_that_a_restart_lost_give_way_to_those_that_replaced_them() -> Non
 def test_validation_is_a_column_of_its_own() -> None:
     curves = Curves(HOUR)
     record = ValidationRecord(
-        t=0, step=3, sequences=3, charged_s=3, progress=0.1, loss=4.0, num_tokens=1, unigram_entropy=6, seconds=1
+        t=0, step=3, sequences=3, charged_s=360, progress=0.1, loss=4.0, num_tokens=1, unigram_entropy=6, seconds=1
     )
     curves.add(record)
     assert curves.read(columns=["validation"], axis="progress", points=10) == {"validation": [(0.1, 4.0)]}
+
+
+def test_another_budget_moves_the_old_points_too() -> None:
+    curves = Curves(HOUR)
+    curves.add(step(1, charged_s=1800.0))
+    change = {"before": 1.0, "after": 2.0, "spent": 0.5, "unit": BudgetUnit.HOURS}
+    curves.add(BudgetRecord.model_validate({"t": 0, "step": 1, "sequences": 1, "charged_s": 1800.0, **change}))
+    curves.add(step(2, charged_s=3600.0))
+    pairs = curves.read(columns=["loss"], axis="progress", points=10)["loss"]
+    assert pairs == [(0.25, 5.0), (0.5, 5.0)]
 
 
 def test_a_day_of_steps_stays_bounded_and_keeps_its_extremes() -> None:
     curve = Curve()
     for number in range(86_400):
         y = 1000.0 if number == 40_000 else -1000.0 if number == 70_000 else math.sin(number)
-        curve.add(Point(charged_s=float(number), step=number, progress=0.0, y=y))
+        curve.add(Point(charged_s=float(number), step=number, spent=0.0, y=y))
     assert len(curve._buckets) <= MAX_BUCKETS
-    ys = [y for _, y in curve.read(axis="step", points=240)]
+    ys = [y for _, y in curve.read(axis="step", points=240, granted=1.0)]
     assert len(ys) <= 3 * 240
     assert max(ys) == 1000.0
     assert min(ys) == -1000.0
@@ -108,9 +118,9 @@ def test_a_curve_of_nothing_but_gaps_stays_bounded_too() -> None:
     curve = Curve()
     for number in range(20_000):
         y = math.nan if number % 2 else float(number)
-        curve.add(Point(charged_s=float(number), step=number, progress=0.0, y=y))
+        curve.add(Point(charged_s=float(number), step=number, spent=0.0, y=y))
     assert len(curve._buckets) <= MAX_BUCKETS
-    finite = [y for _, y in curve.read(axis="step", points=4000) if not math.isnan(y)]
+    finite = [y for _, y in curve.read(axis="step", points=4000, granted=1.0) if not math.isnan(y)]
     assert max(finite) == 19_998.0
     assert min(finite) == 0.0
 
@@ -135,8 +145,8 @@ def test_thinning_keeps_order_extremes_and_gaps(ys: list[float], points: int) ->
 def test_a_curve_is_read_in_order_of_x(ys: list[float], axis: str) -> None:
     curve = Curve()
     for number, y in enumerate(ys):
-        curve.add(Point(charged_s=float(number), step=number % 50, progress=0.0, y=y))
-    xs = [x for x, _ in curve.read(axis="step" if axis == "step" else "charged_s", points=10_000)]
+        curve.add(Point(charged_s=float(number), step=number % 50, spent=0.0, y=y))
+    xs = [x for x, _ in curve.read(axis="step" if axis == "step" else "charged_s", points=10_000, granted=1.0)]
     assert xs == sorted(xs)
 
 

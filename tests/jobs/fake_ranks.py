@@ -22,7 +22,9 @@ from pydantic import BaseModel
 
 from bertd.records import (
     AlertRecord,
+    BudgetRecord,
     CheckpointRecord,
+    Command,
     CommandRecord,
     EndRecord,
     ExportRecord,
@@ -33,6 +35,7 @@ from bertd.records import (
     ValidationRecord,
     Verb,
 )
+from bertd.run.budget import Standing, obey_budget, plan_of
 from bertd.run.journal import JournalWriter, read_journal
 from bertd.run.ledger import ChargedClock
 from bertd.run.mailbox import last_acknowledged, read_command
@@ -81,7 +84,9 @@ class FakeRanks:
         self.clock = ChargedClock(paths.ledger)
         self.death = plan.deaths.get(attempt, plan.every_attempt)
         self.told = threading.Event()
-        self.acknowledged = last_acknowledged(read_journal(paths.journal))
+        records = read_journal(paths.journal)
+        self.acknowledged = last_acknowledged(records)
+        self.recipe = self.recipe.with_budget(plan_of(self.recipe.granted, records).granted.amount)
         found = newest_first(paths.checkpoints)
         self.step = int(found[0].name.removeprefix("step-")) if found else 0
         self.journal = JournalWriter(paths.journal)
@@ -112,6 +117,8 @@ class FakeRanks:
                 elif command.verb is Verb.STOP:
                     self._acknowledge(command.number, command.verb)
                     return self._end("stopped", "a person asked for it")
+                elif command.budget is not None:
+                    self._set_budget(command)
                 else:
                     self._acknowledge(command.number, command.verb)
                     return self._pause("a person asked for it")
@@ -192,6 +199,13 @@ class FakeRanks:
         self.journal.append(
             CommandRecord(t=time.time(), step=self.step, number=number, verb=verb, outcome="done", detail="obeyed")
         )
+
+    def _set_budget(self, command: Command) -> None:
+        standing = Standing(t=time.time(), step=self.step, sequences=self.sequences, charged_s=self.clock.now_s())
+        for record in obey_budget(command, self.recipe.granted, standing=standing):
+            self.journal.append(record)
+            if isinstance(record, BudgetRecord):
+                self.recipe = self.recipe.with_budget(record.after)
 
     def _pause(self, reason: str) -> int:
         self._checkpoint("pause")

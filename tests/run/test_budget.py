@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertd.records import BudgetUnit
-from bertd.run.budget import Budget
+from bertd.errors import RecipeError
+from bertd.records import BudgetOrder, BudgetRecord, BudgetUnit, Command, CommandRecord, Verb
+from bertd.run.budget import Budget, BudgetChange, BudgetPlan, Standing, check_order, obey_budget, plan_of
 
 
 @pytest.mark.parametrize(
@@ -55,3 +56,106 @@ def test_a_timed_budget_is_spent_when_its_time_is(amount: float, num_devices: in
         budget = Budget(unit=unit, amount=amount, num_devices=num_devices)
         assert budget.total_s is not None
         assert budget.progress(charged_s=budget.total_s, steps=0, sequences=0) == pytest.approx(1.0, abs=1e-12)
+
+
+HOURS = Budget(unit=BudgetUnit.HOURS, amount=2.0, num_devices=1)
+AT = Standing(t=0.0, step=10, sequences=80, charged_s=3600.0)
+
+
+def test_a_changed_budget_bends_the_schedule_and_does_not_break_it() -> None:
+    plan = BudgetPlan(HOURS).changed(spent=1.0, amount=5.0).changed(spent=3.0, amount=4.0)
+
+    assert plan.granted.amount == 4.0
+    # Half done when two hours became five; of the other half, half again was done when they became four.
+    assert [plan.schedule_progress(spent) for spent in (0.0, 0.5, 1.0, 2.0, 3.0, 3.5, 4.0)] == [
+        0.0,
+        0.25,
+        0.5,
+        0.625,
+        0.75,
+        0.875,
+        1.0,
+    ]
+
+
+def test_the_learning_rate_has_no_jump_where_the_budget_changes() -> None:
+    before = BudgetPlan(HOURS)
+    after = before.changed(spent=0.7, amount=30.0)
+
+    assert after.schedule_progress(0.7, reserve=0.05) == before.schedule_progress(0.7, reserve=0.05)
+    assert after.schedule_progress(29.95, reserve=0.05) == 1.0
+
+
+@given(
+    changes=st.lists(st.tuples(st.floats(0, 90), st.floats(0.5, 200)), max_size=6),
+    reserve=st.floats(0, 3),
+    places=st.lists(st.floats(0, 300), min_size=2),
+)
+def test_however_a_budget_is_changed_the_schedule_never_goes_back(
+    changes: list[tuple[float, float]], reserve: float, places: list[float]
+) -> None:
+    plan = BudgetPlan(HOURS)
+    for spent, amount in changes:
+        plan = plan.changed(spent=spent, amount=amount)
+    progress = [plan.schedule_progress(spent, reserve=reserve) for spent in sorted(places)]
+
+    assert progress == sorted(progress)
+    assert all(0.0 <= share <= 1.0 for share in progress)
+    assert plan.schedule_progress(1000.0, reserve=reserve) == 1.0
+
+
+def test_steps_done_again_get_the_rates_they_had() -> None:
+    steps = Budget(unit=BudgetUnit.STEPS, amount=100, num_devices=1)
+    plan = BudgetPlan(steps).changed(spent=60, amount=200)
+
+    assert [plan.schedule_progress(step + 0.5) for step in range(60)] == [(step + 0.5) / 100 for step in range(60)]
+    # Restarted from step 40 and changed again at 45: what was planned behind that is void.
+    assert plan.changed(spent=45, amount=300).changes == (BudgetChange(spent=45, amount=300),)
+
+
+def command(amount: float, unit: BudgetUnit = BudgetUnit.HOURS) -> Command:
+    return Command(number=3, t=0.0, verb=Verb.BUDGET, asked_by="x", budget=BudgetOrder(unit=unit, amount=amount))
+
+
+def test_an_order_becomes_a_change_and_its_answer() -> None:
+    change, answer = obey_budget(command(30.0), HOURS, standing=AT)
+
+    assert isinstance(change, BudgetRecord)
+    assert (change.before, change.after, change.spent, change.unit) == (2.0, 30.0, 1.0, BudgetUnit.HOURS)
+    assert isinstance(answer, CommandRecord)
+    assert (answer.number, answer.outcome, answer.detail) == (3, "done", "from 2 to 30 hours")
+    assert plan_of(HOURS, [change, answer]).granted.amount == 30.0
+
+
+def test_the_same_order_again_changes_nothing() -> None:
+    (answer,) = obey_budget(command(2.0), HOURS, standing=AT)
+
+    assert isinstance(answer, CommandRecord)
+    assert (answer.outcome, answer.detail) == ("done", "the budget is 2 hours already")
+
+
+@pytest.mark.parametrize(
+    ("order", "reason"),
+    [
+        (command(1.0), "1 hours is too little: 1 of 2 is spent; give more, or end the run with `bertd stop`"),
+        (command(500, BudgetUnit.STEPS), "this run counts hours; give that"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_numbers(order: Command, reason: str) -> None:
+    (answer,) = obey_budget(order, HOURS, standing=AT)
+
+    assert isinstance(answer, CommandRecord)
+    assert answer.outcome == "refused" and reason in answer.detail
+
+
+def test_a_budget_that_leaves_no_room_for_the_end_is_refused() -> None:
+    (answer,) = obey_budget(command(1.1), HOURS, standing=AT, reserve_s=600.0)
+
+    assert isinstance(answer, CommandRecord)
+    assert answer.outcome == "refused" and "and its end takes 0.1667" in answer.detail
+
+
+def test_half_a_step_cannot_be_granted() -> None:
+    steps = Budget(unit=BudgetUnit.STEPS, amount=100, num_devices=1)
+    with pytest.raises(RecipeError, match="give a whole number"):
+        check_order(BudgetOrder(unit=BudgetUnit.STEPS, amount=10.5), steps, spent=1.0)

@@ -17,6 +17,9 @@ from safetensors.torch import load_file
 from bertd.errors import CheckpointError, NumericsError, StorageError
 from bertd.records import (
     AlertRecord,
+    BudgetOrder,
+    BudgetRecord,
+    BudgetUnit,
     CheckpointRecord,
     CommandRecord,
     EndRecord,
@@ -254,3 +257,25 @@ def test_two_ranks_train_as_one_does(tmp_path: Path, dataset: Path) -> None:
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)
     (one,), (two,) = kind_of(alone, EndRecord), kind_of(together, EndRecord)
     assert one.validation_loss == pytest.approx(two.validation_loss, abs=1e-5)
+
+
+def test_a_budget_is_extended_at_the_next_step_and_survives_a_crash(tmp_path: Path, dataset: Path) -> None:
+    paths = make_run(tmp_path / "run", dataset, "schedule.warmup=0", "checkpoint.every=1h")
+    budget = BudgetOrder(unit=BudgetUnit.STEPS, amount=16)
+    with attempt(paths) as trainer:
+        for _ in range(4):
+            trainer.advance_one()
+        rate = trainer._lr
+        post(paths.control, verb=Verb.BUDGET, asked_by="uid 0", now=0.0, budget=budget)
+        trainer.advance_one()
+        # A third of the schedule was behind it; what is left now takes 12 steps, no longer 8.
+        assert trainer._lr == pytest.approx(5e-3 * (2 / 3) * (1 - 0.5 / 12))
+        assert 0 < rate - trainer._lr < 5e-3 / 12
+
+    run_to_end(paths, number=2)
+
+    (change,) = kind_of(paths, BudgetRecord)
+    assert (change.step, change.before, change.after) == (4, 12, 16)
+    assert [record.outcome for record in kind_of(paths, CommandRecord)] == ["done"]
+    (end,) = kind_of(paths, EndRecord)
+    assert (end.step, end.lr) == (16, 0.0)
