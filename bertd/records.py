@@ -54,6 +54,21 @@ class Verb(StrEnum):
     BUDGET = "budget"
 
 
+class ExitClass(StrEnum):
+    """What a death of the ranks was of, which decides whether another try is worth it."""
+
+    TRANSIENT = "transient"
+    """A signal, a hang, an exception, a lost peer: may not come again."""
+    RESOURCE = "resource"
+    """Memory or disk ran out: may be free in a moment."""
+    CONFIGURATION = "configuration"
+    """The recipe or the devices."""
+    NUMERIC = "numeric"
+    """The loss is not finite."""
+    DATA = "data"
+    """The data set or every checkpoint is unusable."""
+
+
 class BudgetUnit(StrEnum):
     """What a budget counts."""
 
@@ -250,6 +265,7 @@ class RestartRecord(Record):
     from_step: int
     """Step of the checkpoint the attempt resumes from."""
     charged_s: float
+    exit_class: ExitClass = ExitClass.TRANSIENT
 
 
 class ScoreRecord(Record):

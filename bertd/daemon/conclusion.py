@@ -12,7 +12,7 @@ from bertd.errors import DaemonBusyError
 from bertd.jobs.database import Database
 from bertd.jobs.lifecycle import Actor
 from bertd.jobs.queue import Job, Queue
-from bertd.jobs.verdict import PERMANENT
+from bertd.jobs.verdict import KNOWN_EXITS
 from bertd.records import JobKind, JobState, Outcome
 from bertd.run.paths import JobPaths
 
@@ -73,8 +73,8 @@ class Conclusion:
     def _mourn(self, job: Job, *, exit_code: int | None, now: float) -> None:
         """Decide about a job whose runner vanished without an outcome: killed, or the machine went down."""
         log = JobPaths(Path(job.folder)).log
-        if exit_code in PERMANENT:
-            reason = f"its runner could not work: {PERMANENT[exit_code]}; last lines in {log}"
+        if exit_code in KNOWN_EXITS:
+            reason = f"its runner could not work: {KNOWN_EXITS[exit_code][1]}; last lines in {log}"
             self._queue.move(job.id, JobState.FAILED, reason=reason, actor=Actor.SCHEDULER, now=now)
             return
         step = self._telemetry.begin(job).summary.last_step

@@ -11,7 +11,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import FrameType
 
 import psutil
@@ -46,14 +46,26 @@ class EndSignal:
 
 
 def run_compute(
-    command: list[str], *, end: EndSignal, tick_s: float, on_tick: Callable[[subprocess.Popen[bytes]], None]
+    command: list[str],
+    *,
+    end: EndSignal,
+    tick_s: float,
+    on_tick: Callable[[subprocess.Popen[bytes]], None],
+    variables: Mapping[str, str] | None = None,
 ) -> int:
     """Run a command to its end and return its exit code, negative for a signal.
 
     SIGTERM is passed on once. `on_tick` is called about every `tick_s` and may end the child.
+    `variables` are added to the environment.
     """
     adopt_orphans()
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=dies_with_parent())
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        process_group=0,
+        preexec_fn=dies_with_parent(),
+        env=os.environ | dict(variables or {}),
+    )
     watch = os.pidfd_open(child.pid)
     is_passed_on = False
     next_tick = time.monotonic() + tick_s

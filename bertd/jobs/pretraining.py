@@ -10,10 +10,14 @@ import time
 from collections.abc import Callable
 from subprocess import Popen
 
+import psutil
+
 from bertd.errors import StorageError
 from bertd.jobs.compute import EndSignal, run_compute
+from bertd.jobs.diagnostics import Diagnostics
 from bertd.jobs.log_cap import cap_log
-from bertd.jobs.restart_policy import MAX_RESTARTS, RestartPolicy
+from bertd.jobs.processes import oom_kills
+from bertd.jobs.restart_policy import RestartPolicy, max_restarts
 from bertd.jobs.run_story import RunStory
 from bertd.jobs.verdict import Crash, judge_pretraining
 from bertd.jobs.watchdog import Patience, Watchdog
@@ -28,7 +32,7 @@ from bertd.records import (
     StateRecord,
     Verb,
 )
-from bertd.run.durations import format_duration
+from bertd.run.beats import BEATS_VARIABLE, Board
 from bertd.run.journal import JournalWriter
 from bertd.run.ledger import TICK_S, Ledger
 from bertd.run.mailbox import read_command
@@ -57,21 +61,27 @@ class Pretraining:
         )
         self._has_warned = False
         self._patience = patience
+        self._board = Board()
         self._watchdog = self._new_watchdog()
-        self._hung_s: float | None = None
-        """How long the ranks of this attempt had been silent when they were killed for it."""
+        self._hang: str | None = None
+        """What was seen of this attempt's ranks when they were killed as hung."""
+        self._oom_kills = 0
 
     def run(self) -> Outcome:
         """Until there is an outcome; failed ones are in the journal too."""
         while True:
             exit_code = self._attempt()
-            verdict = judge_pretraining(exit_code, list(self._story.recent), told_to_end=self._end.is_set)
+            verdict = judge_pretraining(
+                exit_code,
+                list(self._story.recent),
+                told_to_end=self._end.is_set,
+                oom_kills=oom_kills() - self._oom_kills,
+            )
             if isinstance(verdict, Outcome):
                 return self._concluded(verdict)
-            if self._hung_s is not None:
-                silence = format_duration(self._hung_s)
-                verdict = Crash(f"the ranks said nothing for {silence} and were killed as hung; see logs/job.log")
-            policy = self._policy.after_death(step=self._story.best_step)
+            if self._hang is not None:
+                verdict = Crash(self._hang)
+            policy = self._policy.after_death(step=self._story.best_step, exit_class=verdict.exit_class)
             if policy is None:
                 return self._concluded(self._given_up(verdict, exit_code=exit_code))
             self._policy = policy
@@ -82,12 +92,16 @@ class Pretraining:
     def _attempt(self) -> int:
         attempt = self._story.begin_attempt()
         print(f"runner: attempt {attempt} begins", flush=True)
+        self._board.close()
+        self._board = Board()
         self._watchdog = self._new_watchdog()
-        self._hung_s = None
+        self._hang = None
+        self._oom_kills = oom_kills()
         self._ledger.begin()
         try:
             command = self._launch(self._paths, attempt)
-            exit_code = run_compute(command, end=self._end, tick_s=TICK_S, on_tick=self._tick)
+            variables = {BEATS_VARIABLE: self._board.path}
+            exit_code = run_compute(command, end=self._end, tick_s=TICK_S, on_tick=self._tick, variables=variables)
         finally:
             self._ledger.end()
         self._story.follow()
@@ -95,6 +109,18 @@ class Pretraining:
         return exit_code
 
     def _tick(self, child: Popen[bytes]) -> None:
+        self._tick_ledger()
+        cap_log(self._paths.log)
+        self._story.follow()
+        if self._hang is not None:
+            # Killed, and not quite dead yet.
+            return
+        now_s = time.monotonic()
+        self._watchdog = self._watchdog.seen(self._board.read(), now_s=now_s)
+        if self._watchdog.is_hung(now_s=now_s):
+            self._end_hang(child, what=self._watchdog.describe(now_s=now_s))
+
+    def _tick_ledger(self) -> None:
         try:
             self._ledger.tick()
         except StorageError as error:
@@ -102,22 +128,29 @@ class Pretraining:
             if not self._has_warned:
                 print(f"runner: {error}", flush=True)
             self._has_warned = True
-        cap_log(self._paths.log)
-        self._watch(child)
 
-    def _watch(self, child: Popen[bytes]) -> None:
-        """Kill ranks that hang; their launcher's death is theirs."""
-        now_s = time.monotonic()
-        self._story.follow()
-        self._watchdog = self._watchdog.seen(
-            num_records=self._story.num_records, has_stepped=self._story.has_stepped, now_s=now_s
-        )
-        if self._watchdog.is_hung(now_s=now_s):
-            self._hung_s = now_s - self._watchdog.beat_at_s
-            child.kill()
+    def _end_hang(self, child: Popen[bytes], *, what: str) -> None:
+        """Keep what can be seen of ranks that hang, and kill them; their launcher's death is theirs."""
+
+        def wait(seconds: float) -> None:
+            time.sleep(seconds)
+            self._tick_ledger()
+
+        print(f"runner: {what}", flush=True)
+        diagnostics = Diagnostics(self._paths, attempt=self._story.attempt, wait=wait)
+        ranks = {process.pid for process in psutil.Process(child.pid).children(recursive=True)} | {child.pid}
+        where = str(diagnostics.folder.relative_to(self._paths.root))
+        try:
+            diagnostics.gather(self._watchdog.beats, ranks=ranks)
+        except StorageError as error:
+            print(f"runner: {error}", flush=True)
+            where = "logs/job.log; the disk refused the rest"
+        self._hang = f"{what}; killed as hung, their stacks are in {where}"
+        child.kill()
 
     def _new_watchdog(self) -> Watchdog:
-        return Watchdog(patience=self._patience, beat_at_s=time.monotonic(), num_records=self._story.num_records)
+        now_s = time.monotonic()
+        return Watchdog(patience=self._patience, beat_at_s=now_s, looked_at_s=now_s)
 
     def _back_off(self, crash: Crash) -> Outcome | None:
         """Wait before the next attempt; the outcome where the run is paused meanwhile."""
@@ -133,6 +166,7 @@ class Pretraining:
                 delay_s=round(delay_s, 3),
                 from_step=int(match[1]) if match else 0,
                 charged_s=self._ledger.state.ticked_s,
+                exit_class=crash.exit_class,
             )
         )
         print(f"runner: {crash.cause}; next attempt in {delay_s:.1f} s", flush=True)
@@ -181,7 +215,7 @@ class Pretraining:
         return Outcome(
             state=JobState.FAILED,
             reason=(
-                f"{crash.cause}; given up after {MAX_RESTARTS} restarts without a step above "
+                f"{crash.cause}; given up after {_restarts(max_restarts(crash.exit_class))} without a step above "
                 f"{self._policy.best_step}; {last}; mend the cause and resume it"
             ),
             exit_code=exit_code if exit_code > 0 else 1,
@@ -210,3 +244,7 @@ class Pretraining:
             journal.append(record)
         finally:
             journal.close()
+
+
+def _restarts(number: int) -> str:
+    return "1 restart" if number == 1 else f"{number} restarts"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -48,6 +49,12 @@ def read_identity(path: Path) -> RunnerIdentity | None:
         return RunnerIdentity.model_validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
+
+
+def oom_kills() -> int:
+    """How often this boot's kernel killed a process because memory ran out; 0 where it does not tell."""
+    match = re.search(r"^oom_kill (\d+)$", Path("/proc/vmstat").read_text(), re.MULTILINE)
+    return int(match[1]) if match else 0
 
 
 def dies_with_parent(sent: signal.Signals = signal.SIGKILL) -> Callable[[], None]:

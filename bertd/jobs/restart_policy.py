@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bertd.records import ExitClass
+
 MAX_RESTARTS = 3
 """Restarts in a row without a higher step; then the run has failed. Source: nvidia-resiliency-ext does the same."""
+MAX_RESOURCE_RESTARTS = 1
+"""The same where memory or disk ran out: once it may have been a neighbour, twice it is this run."""
 JITTER = 0.2
 """Share by which a delay varies, so that runs which died together do not come back together."""
+
+
+def max_restarts(exit_class: ExitClass) -> int:
+    """How many restarts in a row a death of this class is worth."""
+    return {ExitClass.TRANSIENT: MAX_RESTARTS, ExitClass.RESOURCE: MAX_RESOURCE_RESTARTS}.get(exit_class, 0)
 
 
 @dataclass(frozen=True)
@@ -21,10 +30,10 @@ class RestartPolicy:
     best_step: int = 0
     """Highest step any attempt reached."""
 
-    def after_death(self, *, step: int) -> RestartPolicy | None:
+    def after_death(self, *, step: int, exit_class: ExitClass = ExitClass.TRANSIENT) -> RestartPolicy | None:
         """The policy for the next attempt after one that reached `step`; None to give up."""
         restarts = 0 if step > self.best_step else self.restarts
-        if restarts == MAX_RESTARTS:
+        if restarts >= max_restarts(exit_class):
             return None
         return RestartPolicy(
             first_delay_s=self.first_delay_s,

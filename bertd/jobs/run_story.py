@@ -30,10 +30,6 @@ class RunStory:
         self.sequences = 0
         self.acknowledged = 0
         """Number of the newest acknowledged command."""
-        self.num_records = 0
-        """Whole records in the journal."""
-        self.has_stepped = False
-        """Whether this attempt has done a step."""
         self.recent: deque[JournalRecord] = deque(maxlen=_KEPT_RECORDS)
         """The last records since `begin_attempt`."""
         self.follow()
@@ -48,7 +44,6 @@ class RunStory:
         """Forget the records of the attempt before, and give the number of the next."""
         self.follow()
         self.recent.clear()
-        self.has_stepped = False
         self.attempt += 1
         return self.attempt
 
@@ -59,8 +54,6 @@ class RunStory:
 
     def _fold(self, record: JournalRecord) -> None:
         self.recent.append(record)
-        self.num_records += 1
-        self.has_stepped |= isinstance(record, StepRecord)
         match record:
             case StartRecord():
                 self.attempt = max(self.attempt, record.attempt)

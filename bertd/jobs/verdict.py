@@ -1,8 +1,8 @@
 """How an attempt ended, judged by its exit code and by what it wrote in the journal. Pure.
 
 The journal outranks the exit code: ranks that saved and said `paused` or `end` have ended so, whatever the launcher
-made of their exit. Without that, the exit codes of the BertdErrors mean that another try would fail as well;
-everything else (a signal, an exception) is worth a restart.
+made of their exit. Without that, the exit code says which class of death it was, and `Crash.exit_class` how many
+restarts it is worth: bertd.jobs.restart_policy has the numbers.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from bertd.records import (
     CheckpointRecord,
     CommandRecord,
     EndRecord,
+    ExitClass,
     ExportRecord,
     JobState,
     JournalRecord,
@@ -25,15 +26,19 @@ from bertd.records import (
     ValidationRecord,
 )
 
-PERMANENT = {
-    RecipeError.exit_code: "its recipe is wrong",
-    ShardError.exit_code: "its data or checkpoint is unusable",
-    DeviceError.exit_code: "its devices are not there",
-    StorageError.exit_code: "the disk refused a write",
-    NumericsError.exit_code: "its loss is not finite",
-    78: "it cannot be configured so",
+KNOWN_EXITS = {
+    RecipeError.exit_code: (ExitClass.CONFIGURATION, "its recipe is wrong"),
+    ShardError.exit_code: (ExitClass.DATA, "its data or checkpoint is unusable"),
+    DeviceError.exit_code: (ExitClass.CONFIGURATION, "its devices are not there"),
+    StorageError.exit_code: (ExitClass.RESOURCE, "the disk refused a write"),
+    NumericsError.exit_code: (ExitClass.NUMERIC, "its loss is not finite"),
+    78: (ExitClass.CONFIGURATION, "it cannot be configured so"),
 }
-"""Exit codes that another try would give again. Source: sysexits(3), as the classes of bertd.errors carry them."""
+"""Exit codes with a meaning of their own. Source: sysexits(3), as the classes of bertd.errors carry them."""
+PERMANENT = frozenset({ExitClass.CONFIGURATION, ExitClass.NUMERIC, ExitClass.DATA})
+"""Classes that another try would end in again."""
+_SIGBUS_REASON = "; a file it maps was cut short under it: the data set was changed under the run, prepare it again"
+_KILLED_REASON = "; the kernel was out of memory: lower batch.micro or the data workers, or free memory"
 
 _SIGNAL_EXITS = 128
 """A shell, and torch's launcher, report signal n as 128 + n."""
@@ -44,29 +49,47 @@ class Crash:
     """The ranks died in a way that a restart may mend."""
 
     cause: str
+    exit_class: ExitClass = ExitClass.TRANSIENT
 
 
-def judge_pretraining(exit_code: int, records: list[JournalRecord], *, told_to_end: bool) -> Outcome | Crash:
+def judge_pretraining(
+    exit_code: int, records: list[JournalRecord], *, told_to_end: bool, oom_kills: int = 0
+) -> Outcome | Crash:
     """What became of one attempt.
 
     Args:
         exit_code: of the launcher; negative for a signal that killed it.
         records: what the journal got during this attempt.
         told_to_end: the launcher was sent SIGTERM because the runner was.
+        oom_kills: how often the kernel killed a process of this machine for memory meanwhile.
     """
     said = _last_word(records)
     if isinstance(said, EndRecord):
         return _outcome_of_end(said)
     if isinstance(said, StateRecord):
         return Outcome(state=JobState.PAUSED, reason=said.reason, exit_code=0)
-    if exit_code in PERMANENT:
-        return Outcome(state=JobState.FAILED, reason=failure_reason(exit_code, records), exit_code=exit_code)
+    exit_class = class_of(exit_code, oom_kills=oom_kills)
+    reason = failure_reason(exit_code, records, oom_kills=oom_kills)
+    if exit_class in PERMANENT:
+        return Outcome(state=JobState.FAILED, reason=reason, exit_code=exit_code)
     if told_to_end:
         reason = "its runner was told to end before the ranks had saved; it goes on from its newest checkpoint"
         return Outcome(state=JobState.PAUSED, reason=reason, exit_code=0)
     if exit_code == 0:
         return Crash("the ranks ended without saying why; last log lines in logs/job.log")
-    return Crash(failure_reason(exit_code, records))
+    return Crash(reason, exit_class)
+
+
+def class_of(exit_code: int, *, oom_kills: int = 0) -> ExitClass:
+    """Which class of death an exit code tells of."""
+    if exit_code in KNOWN_EXITS:
+        return KNOWN_EXITS[exit_code][0]
+    number = _signal_of(exit_code)
+    if number == signal.SIGBUS:
+        return ExitClass.DATA
+    if number == signal.SIGKILL and oom_kills:
+        return ExitClass.RESOURCE
+    return ExitClass.TRANSIENT
 
 
 def judge_finetuning(exit_code: int, records: list[JournalRecord], *, told_to_end: bool, stop_asked: bool) -> Outcome:
@@ -85,19 +108,25 @@ def judge_finetuning(exit_code: int, records: list[JournalRecord], *, told_to_en
     return Outcome(state=JobState.FAILED, reason=failure_reason(exit_code, records), exit_code=abs(exit_code))
 
 
-def failure_reason(exit_code: int, records: list[JournalRecord]) -> str:
+def failure_reason(exit_code: int, records: list[JournalRecord], *, oom_kills: int = 0) -> str:
     """One line for people: the newest error alert of the attempt, else what the exit code tells."""
     for record in reversed(records):
         if isinstance(record, AlertRecord) and record.level == "error":
             return record.message
     where = "last log lines in logs/job.log"
-    number = -exit_code if exit_code < 0 else exit_code - _SIGNAL_EXITS
-    if 0 < number < signal.NSIG:
-        hint = "; the kernel may have been out of memory (dmesg tells)" if number == signal.SIGKILL else ""
+    number = _signal_of(exit_code)
+    if number is not None:
+        hint = _KILLED_REASON if number == signal.SIGKILL and oom_kills else ""
+        hint = _SIGBUS_REASON if number == signal.SIGBUS else hint
         return f"rank died by signal {number} ({_signal_name(number)}){hint}; {where}"
-    if exit_code in PERMANENT:
-        return f"{PERMANENT[exit_code]} (exit code {exit_code}); {where}"
+    if exit_code in KNOWN_EXITS:
+        return f"{KNOWN_EXITS[exit_code][1]} (exit code {exit_code}); {where}"
     return f"rank ended with exit code {exit_code}; {where}"
+
+
+def _signal_of(exit_code: int) -> int | None:
+    number = -exit_code if exit_code < 0 else exit_code - _SIGNAL_EXITS
+    return number if 0 < number < signal.NSIG else None
 
 
 def _signal_name(number: int) -> str:

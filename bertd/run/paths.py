@@ -4,6 +4,7 @@ STATE/                       the daemon's
   queue.db  daemon.lock  daemon.log
   runs/RUN/                  RunPaths: one pretraining
     recipe.toml  provenance.json  ledger.json  exports/step-%09d/  checkpoints/step-%09d/
+    diagnostics/attempt-%06d/  what was seen of ranks that hung, before they were killed
     journal.jsonl  runner.json  outcome.json  control/%06d.json  logs/     <- JobPaths: every job has these
     finetunes/JOB/           JobPaths: one finetuning of this run
       finetune.json  journal.jsonl ...
@@ -98,6 +99,10 @@ class RunPaths(JobPaths):
     @property
     def exports(self) -> Path:
         return self.root / "exports"
+
+    def diagnostics(self, attempt: int) -> Path:
+        """What was seen of an attempt that hung."""
+        return self.root / "diagnostics" / f"attempt-{attempt:06d}"
 
     def finetune(self, job_id: int) -> JobPaths:
         """Folder of one finetuning of this run."""

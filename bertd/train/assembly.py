@@ -12,6 +12,7 @@ from bertd.data.batches import TrainBatches, validation_batches
 from bertd.data.masking import Masker
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.records import AlertRecord, StartRecord
+from bertd.run.beats import UNWATCHED, Pulse
 from bertd.run.budget import plan_of
 from bertd.run.journal import JournalWriter, read_journal
 from bertd.run.ledger import ChargedClock
@@ -31,7 +32,7 @@ from bertd.train.update import Updater
 from bertd.train.validation import Validator
 
 
-def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Event) -> Trainer:
+def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Event, pulse: Pulse = UNWATCHED) -> Trainer:
     """Build everything and resume from the newest valid checkpoint.
 
     Raises:
@@ -80,6 +81,7 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
         tokenizer_dir=opened.dataset.tokenizer_dir,
         device_name=device_name(ranks.device),
         desk=desk,
+        pulse=pulse,
     )
     return Trainer(parts, resumed.state)
 

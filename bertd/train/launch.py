@@ -2,7 +2,8 @@
 
 torch elastic watches them and takes all down when one fails. It never restarts them (`max_restarts=0`): in its own
 restarts ranks meet the addresses of the dead attempt in the shared store. The runner starts a new attempt instead, and
-each attempt meets in a file of its own, since torch's TCP store listens on every interface without a password.
+each attempt meets in a file of its own, since torch's TCP store listens on every interface without a password. It lies
+in the run's folder, where the next launch sweeps up what a killed one left.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -21,12 +23,13 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from bertd.errors import BertdError
-from bertd.run.paths import RunPaths
+from bertd.run.paths import TEMPORARY_PREFIX, RunPaths
 from bertd.run.recipe import read_recipe
 from bertd.train.worker import die_with_parent
 
 _PAUSE_TIMEOUT_S = 150
 """From SIGTERM to SIGKILL of the ranks: a step, and a checkpoint on a slow disk."""
+_MEETING_PREFIX = f"{TEMPORARY_PREFIX}meeting-"
 
 
 def main() -> int:
@@ -53,7 +56,9 @@ def launch(paths: RunPaths, *, attempt: int) -> int:
         RecipeError: the run folder's recipe is not one.
     """
     recipe = read_recipe(paths.recipe)
-    with tempfile.TemporaryDirectory(prefix="bertd-") as meeting:
+    for left in paths.root.glob(f"{_MEETING_PREFIX}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_MEETING_PREFIX, dir=paths.root) as meeting:
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,

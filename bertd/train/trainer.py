@@ -15,6 +15,7 @@ from bertd.errors import NumericsError, StorageError
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.model.export import write_export
 from bertd.model.flops import peak_flops, training_flops
+from bertd.run.beats import UNWATCHED, Pulse, Section
 from bertd.run.paths import RunPaths, step_folder
 from bertd.run.recipe import Recipe
 from bertd.train.checkpoint import ScalerState, TrainingState, prune_checkpoints, save_checkpoint
@@ -45,6 +46,7 @@ class Parts:
     tokenizer_dir: Path
     device_name: str
     desk: Desk | None
+    pulse: Pulse = UNWATCHED
 
 
 class Trainer:
@@ -99,12 +101,17 @@ class Trainer:
             order = self._desk.decide(self.state, step_s=self._meter.step_s)
         return share_order(self._parts.ranks, order)
 
+    def _beat(self, section: Section) -> None:
+        """For the watchdog: the newest step is done and a section begins."""
+        self._parts.pulse.beat(section, step=self.state.step)
+
     def _advance(self, **changes: object) -> None:
         self.state = self.state.model_copy(update=changes)
 
     # ---- A step ----------------------------------------------------------------------------------
 
     def _step(self, order: Order) -> None:
+        self._beat(Section.STEP)
         self._lr = self._rate_at(order.progress)
         sequences = self._recipe.batch.sequences
         self._parts.updater.update(step=self.state.step, lr=self._lr, wants_norm=order.report)
@@ -164,6 +171,7 @@ class Trainer:
     # ---- Between steps ---------------------------------------------------------------------------
 
     def _validate(self) -> None:
+        self._beat(Section.VALIDATION)
         result = self._parts.validator.evaluate(self._parts.updater)
         # The slowest so far, since the reserve for the last one is measured by it.
         slowest_s = max(result.seconds, self.state.validation_s or 0.0)
@@ -205,6 +213,7 @@ class Trainer:
         return self._parts.ranks.share([float(not problem)]) == [1.0]
 
     def _save(self, why: str) -> None:
+        self._beat(Section.SAVE)
         # The weights of a run that diverged are not kept; a sum over ranks needs all of them, hence before the desk.
         if self._parts.updater.has_unread_loss:
             self._require_finite(self._parts.updater.take_loss())
@@ -240,6 +249,7 @@ class Trainer:
         self._save("end" if is_spent else "stop")
         if self._desk is None:
             return
+        self._beat(Section.SAVE)
         began_s = time.monotonic()
         folder = self._parts.paths.exports / step_folder(self.state.step)
         card = model_card(self._desk.conductor.recipe, self.state, charged_s=self._desk.conductor.now_s())

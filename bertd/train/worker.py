@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import faulthandler
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ import torch
 
 from bertd.errors import BertdError, DeviceError
 from bertd.records import AlertRecord
+from bertd.run.beats import BEATS_VARIABLE, STACKS_SIGNAL, Pulse, Section
 from bertd.run.journal import JournalWriter, read_journal
 from bertd.run.paths import RunPaths
 from bertd.train.assembly import assemble
@@ -39,6 +41,8 @@ def main() -> int:
     paths = RunPaths(arguments.run.resolve())
     stop_signal = Event()
     die_with_parent()
+    # Before the first beat: the runner asks for stacks only those ranks that have beaten.
+    faulthandler.register(STACKS_SIGNAL, all_threads=True)
     signal.signal(signal.SIGTERM, lambda *_: stop_signal.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -55,9 +59,11 @@ def main() -> int:
 
 def train(paths: RunPaths, *, attempt: int, store: Path | None, stop_signal: Event) -> None:
     """Open the run, meet the other ranks, train to an end or a pause."""
+    pulse = Pulse(os.environ.get(BEATS_VARIABLE), rank=int(os.environ.get("RANK", "0")))
+    pulse.beat(Section.START, step=0)
     opened = open_run(paths)
     ranks = join_ranks(opened.recipe.devices, store=store)
-    trainer = assemble(opened, ranks=ranks, attempt=attempt, stop_signal=stop_signal)
+    trainer = assemble(opened, ranks=ranks, attempt=attempt, stop_signal=stop_signal, pulse=pulse)
     trainer.run()
     trainer.close()
     leave_ranks(ranks)

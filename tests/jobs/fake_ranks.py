@@ -9,6 +9,8 @@ how it dies; a step is a few milliseconds.
 from __future__ import annotations
 
 import argparse
+import ctypes
+import faulthandler
 import os
 import signal
 import sys
@@ -35,6 +37,7 @@ from bertd.records import (
     ValidationRecord,
     Verb,
 )
+from bertd.run.beats import BEATS_VARIABLE, STACKS_SIGNAL, Pulse, Section
 from bertd.run.budget import Standing, obey_budget, plan_of
 from bertd.run.journal import JournalWriter, read_journal
 from bertd.run.ledger import ChargedClock
@@ -65,7 +68,9 @@ class Plan(BaseModel):
     """Step at which it waits, obeying orders, until the file `go` lies beside the plan."""
     ignores_orders: bool = False
     freeze_at: dict[int, int] = {}
-    """Attempt to the step at which it hangs."""
+    """Attempt to the step at which it hangs: stopped from outside."""
+    keeps_gil: bool = False
+    """It hangs in a C call with the GIL held instead."""
     patience_s: float = 600.0
     """How long the runner bears their silence."""
     orphan: bool = False
@@ -90,6 +95,7 @@ class FakeRanks:
         found = newest_first(paths.checkpoints)
         self.step = int(found[0].name.removeprefix("step-")) if found else 0
         self.journal = JournalWriter(paths.journal)
+        self.pulse = Pulse(os.environ.get(BEATS_VARIABLE), rank=0)
 
     @property
     def sequences(self) -> int:
@@ -98,12 +104,15 @@ class FakeRanks:
     def run(self) -> int:
         """Until the budget, an order, a signal or the plan ends it."""
         signal.signal(signal.SIGTERM, self._note)
+        faulthandler.register(STACKS_SIGNAL, all_threads=True)
+        self.pulse.beat(Section.START, step=0)
         self._die_if_planned(-1)
         self._start()
         while True:
             self._die_if_planned(self.step)
+            self.pulse.beat(Section.STEP, step=self.step)
             if self.step == self.plan.freeze_at.get(self.attempt):
-                os.kill(os.getpid(), signal.SIGSTOP)
+                self._hang()
             if self.step >= self.recipe.budget.amount:
                 return self._end("budget", "the budget is spent")
             command = (
@@ -128,6 +137,12 @@ class FakeRanks:
                 self.told.wait(0.01)
             else:
                 self._train()
+
+    def _hang(self) -> None:
+        if self.plan.keeps_gil:
+            # Nothing that Python runs in this process can run meanwhile, in whatever thread.
+            ctypes.PyDLL(None).sleep(3600)
+        os.kill(os.getpid(), signal.SIGSTOP)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.told.set()

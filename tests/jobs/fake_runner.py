@@ -26,6 +26,6 @@ def finetune(paths: JobPaths) -> list[str]:
 
 
 if __name__ == "__main__":
-    patience = Patience(floor_s=Plan.model_validate_json(Path(PLAN).read_bytes()).patience_s)
+    patience = Patience(step_s=Plan.model_validate_json(Path(PLAN).read_bytes()).patience_s)
     policy = RestartPolicy(first_delay_s=0.02)
     sys.exit(main(sys.argv[2:], programs=Programs(launch=launch, finetune=finetune, policy=policy, patience=patience)))

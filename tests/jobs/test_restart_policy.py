@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from bertd.jobs.restart_policy import JITTER, MAX_RESTARTS, RestartPolicy
+from bertd.jobs.restart_policy import JITTER, MAX_RESTARTS, RestartPolicy, max_restarts
+from bertd.records import ExitClass
 
 
 def test_three_restarts_without_a_higher_step_end_in_giving_up() -> None:
@@ -23,6 +24,19 @@ def test_a_higher_step_starts_the_count_again() -> None:
 
 def test_an_attempt_that_ends_below_the_best_step_is_no_progress() -> None:
     assert RestartPolicy(best_step=10, restarts=MAX_RESTARTS).after_death(step=9) is None
+
+
+def test_a_death_for_want_of_memory_or_disk_is_worth_one_restart() -> None:
+    once = RestartPolicy(best_step=10).after_death(step=10, exit_class=ExitClass.RESOURCE)
+    assert once is not None
+    assert once.after_death(step=10, exit_class=ExitClass.RESOURCE) is None
+    assert once.after_death(step=10) is not None
+
+
+@pytest.mark.parametrize("exit_class", [ExitClass.CONFIGURATION, ExitClass.NUMERIC, ExitClass.DATA])
+def test_a_death_that_would_come_again_is_worth_none(exit_class: ExitClass) -> None:
+    assert max_restarts(exit_class) == 0
+    assert RestartPolicy().after_death(step=10, exit_class=exit_class) is None
 
 
 @pytest.mark.parametrize(("restarts", "expected_s"), [(1, 5.0), (2, 10.0), (3, 20.0), (9, 300.0)])

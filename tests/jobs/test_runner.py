@@ -11,7 +11,7 @@ import pytest
 
 from bertd.jobs.processes import is_alive
 from bertd.jobs.restart_policy import MAX_RESTARTS
-from bertd.records import JobKind, JobState, Verb
+from bertd.records import ExitClass, JobKind, JobState, Verb
 from bertd.run.journal import read_journal
 from tests.jobs.fake_ranks import Death, Plan
 from tests.jobs.runner_box import RunnerBox, with_tests_on_path
@@ -135,12 +135,37 @@ def test_ranks_that_die_before_they_start_are_given_up_too(box: RunnerBox) -> No
     assert [record["attempt"] for record in box.records("restart")] == [2, 3, 4]
 
 
-def test_ranks_that_hang_are_killed_and_started_again(box: RunnerBox) -> None:
-    outcome = box.run(Plan(freeze_at={1: 7}, patience_s=1.5))
+@pytest.mark.parametrize("keeps_gil", [False, True])
+def test_ranks_that_hang_are_looked_at_killed_and_started_again(box: RunnerBox, keeps_gil: bool) -> None:
+    outcome = box.run(Plan(freeze_at={1: 7}, patience_s=1.5, keeps_gil=keeps_gil))
     assert outcome.state is JobState.DONE
     (restart,) = box.records("restart")
-    assert str(restart["cause"]).startswith("the ranks said nothing for ")
-    assert (restart["step"], restart["from_step"]) == (7, 5)
+    assert "rank 0 (pid " in str(restart["cause"]) and "in its step after step 7" in str(restart["cause"])
+    assert (restart["step"], restart["from_step"], restart["exit_class"]) == (7, 5, ExitClass.TRANSIENT)
+    folder = box.paths.diagnostics(1)
+    assert str(folder.relative_to(box.paths.root)) in str(restart["cause"])
+    assert {entry.name for entry in folder.iterdir()} == {
+        "beats.json",
+        "stack-rank-00000.txt",
+        "job.log",
+        "journal.jsonl",
+    }
+    stack = (folder / "stack-rank-00000.txt").read_text()
+    if keeps_gil:
+        assert "in _hang" in stack
+    else:
+        # A stopped process answers no signal; the kernel's word stands in for its own.
+        assert "did not answer signal SIGUSR1" in stack and "T (stopped)" in stack
+    assert '"kind":"step"' in (folder / "journal.jsonl").read_text()
+
+
+def test_a_rank_is_read_from_outside_where_there_is_py_spy(box: RunnerBox, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = box.paths.root / "py-spy"
+    program.write_text('#!/bin/sh\necho "the stack of $3"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    assert box.run(Plan(freeze_at={1: 7}, patience_s=1.5)).state is JobState.DONE
+    assert "the stack of " in (box.paths.diagnostics(1) / "stack-rank-00000.txt").read_text()
 
 
 def test_a_stop_before_there_is_anything_to_export_cancels(box: RunnerBox) -> None:

@@ -5,11 +5,12 @@ import signal
 import pytest
 
 from bertd import errors
-from bertd.jobs.verdict import PERMANENT, Crash, judge_finetuning, judge_pretraining
+from bertd.jobs.verdict import KNOWN_EXITS, PERMANENT, Crash, class_of, judge_finetuning, judge_pretraining
 from bertd.records import (
     AlertRecord,
     CheckpointRecord,
     EndRecord,
+    ExitClass,
     JobState,
     JournalRecord,
     Outcome,
@@ -55,10 +56,10 @@ def test_every_exit_code_of_an_error_that_a_restart_cannot_mend_is_known() -> No
         for error in vars(errors).values()
         if isinstance(error, type) and issubclass(error, errors.BertdError)
     }
-    assert codes - mended_by_a_restart == set(PERMANENT)
+    assert codes - mended_by_a_restart == set(KNOWN_EXITS)
 
 
-@pytest.mark.parametrize("exit_code", sorted(PERMANENT))
+@pytest.mark.parametrize("exit_code", [code for code in sorted(KNOWN_EXITS) if class_of(code) in PERMANENT])
 def test_a_permanent_error_fails_with_the_alert_as_its_reason(exit_code: int) -> None:
     verdict = judge(exit_code, STEP, ALERT)
     assert verdict == Outcome(state=JobState.FAILED, reason=ALERT.message, exit_code=exit_code)
@@ -69,6 +70,41 @@ def test_a_signal_is_a_crash_that_names_it() -> None:
         verdict = judge(exit_code, STEP)
         assert isinstance(verdict, Crash)
         assert verdict.cause == "rank died by signal 11 (SIGSEGV); last log lines in logs/job.log"
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "oom_kills", "exit_class"),
+    [
+        (-signal.SIGKILL, 0, ExitClass.TRANSIENT),
+        (128 + signal.SIGKILL, 1, ExitClass.RESOURCE),
+        (-signal.SIGSEGV, 1, ExitClass.TRANSIENT),
+        (1, 0, ExitClass.TRANSIENT),
+        (errors.StorageError.exit_code, 0, ExitClass.RESOURCE),
+        (errors.RecipeError.exit_code, 0, ExitClass.CONFIGURATION),
+        (errors.DeviceError.exit_code, 0, ExitClass.CONFIGURATION),
+        (errors.NumericsError.exit_code, 0, ExitClass.NUMERIC),
+        (errors.CheckpointError.exit_code, 0, ExitClass.DATA),
+        (-signal.SIGBUS, 0, ExitClass.DATA),
+    ],
+)
+def test_a_death_has_the_class_that_decides_about_a_restart(
+    exit_code: int, oom_kills: int, exit_class: ExitClass
+) -> None:
+    assert class_of(exit_code, oom_kills=oom_kills) is exit_class
+    verdict = judge_pretraining(exit_code, [STEP], told_to_end=False, oom_kills=oom_kills)
+    assert isinstance(verdict, Outcome) is (exit_class in PERMANENT)
+
+
+def test_a_data_set_that_was_cut_short_under_the_run_is_named() -> None:
+    verdict = judge(-signal.SIGBUS, STEP)
+    assert isinstance(verdict, Outcome)
+    assert "the data set was changed under the run" in verdict.reason
+
+
+def test_a_rank_that_the_kernel_killed_for_memory_says_so() -> None:
+    verdict = judge_pretraining(137, [STEP], told_to_end=False, oom_kills=2)
+    assert isinstance(verdict, Crash)
+    assert "out of memory: lower batch.micro" in verdict.cause
 
 
 def test_an_exit_without_a_word_is_a_crash() -> None:

@@ -1,0 +1,120 @@
+"""What each rank is doing: a board in memory that the runner makes, the ranks write and the watchdog reads.
+
+A beat says "step N is done, and this is what begins". The training thread writes it, never a thread of its own: such a
+one goes on beating while a C call hangs, and falls silent while another holds the GIL. The board is a memfd that ranks
+open by its name in /proc, so no full or read-only disk silences a beat, and nothing is left behind by a crash.
+
+Each rank has one line of `LINE_BYTES`, written over with a single system call.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from enum import StrEnum
+
+from pydantic import ValidationError
+
+from bertd.errors import RunFolderError
+from bertd.records import Record
+
+BEATS_VARIABLE = "BERTD_BEATS"
+"""Environment variable in which the ranks find the board; unset where no runner watches, as under torchrun."""
+STACKS_SIGNAL = signal.SIGUSR1
+"""On which a rank that has beaten writes the stacks of all its threads to its standard error."""
+LINE_BYTES = 160
+
+
+class Section(StrEnum):
+    """What a rank is in; each has its own patience."""
+
+    START = "start"
+    """Until the ranks have met and the checkpoint is loaded."""
+    STEP = "step"
+    """An optimizer update, and the talk between two; the first one may compile."""
+    VALIDATION = "validation"
+    SAVE = "save"
+    """A checkpoint or an export is written."""
+    HOLD = "hold"
+    """Paused with its memory kept; it beats at each look into the mailbox."""
+
+
+class Beat(Record):
+    """One line of the board."""
+
+    rank: int
+    pid: int
+    section: Section
+    step: int
+    """Steps done."""
+    count: int
+    """Beats of this rank so far."""
+    is_first: bool
+    """Of its section in this attempt, which may compile."""
+
+
+class Pulse:
+    """One rank's hand on the board."""
+
+    def __init__(self, board: str | None, *, rank: int) -> None:
+        """`board` is the path in `BEATS_VARIABLE`; without one, beats go nowhere.
+
+        Raises:
+            RunFolderError: there is no such board.
+        """
+        self._rank = rank
+        self._count = 0
+        self._known: set[Section] = set()
+        self._fd: int | None = None
+        if board is not None:
+            try:
+                self._fd = os.open(board, os.O_WRONLY | os.O_CLOEXEC)
+            except OSError as error:
+                remedy = "start the run with `python -m bertd.jobs.runner FOLDER`"
+                raise RunFolderError(f"{BEATS_VARIABLE}={board}: no board: {error.strerror}; {remedy}") from error
+
+    def beat(self, section: Section, *, step: int) -> None:
+        """Step `step` is done and `section` begins, or goes on."""
+        if self._fd is None:
+            return
+        self._count += 1
+        is_first = "false" if section in self._known else "true"
+        self._known.add(section)
+        line = (
+            f'{{"rank":{self._rank},"pid":{os.getpid()},"section":"{section}","step":{step},"count":{self._count},'
+            f'"is_first":{is_first}}}'
+        )
+        os.pwrite(self._fd, line.ljust(LINE_BYTES - 1).encode() + b"\n", self._rank * LINE_BYTES)
+
+
+UNWATCHED = Pulse(None, rank=0)
+"""Of ranks that no runner watches."""
+
+
+class Board:
+    """The runner's side; one for each attempt."""
+
+    def __init__(self) -> None:
+        """Make an empty board."""
+        self._fd = os.memfd_create("bertd-beats", os.MFD_CLOEXEC)
+
+    @property
+    def path(self) -> str:
+        """Where the ranks, which run as the same user on the same machine, open it."""
+        return f"/proc/{os.getpid()}/fd/{self._fd}"
+
+    def read(self) -> tuple[Beat, ...]:
+        """The newest beat of each rank that has one, by rank."""
+        lines = os.pread(self._fd, os.fstat(self._fd).st_size, 0)
+        beats = []
+        for start in range(0, len(lines), LINE_BYTES):
+            try:
+                beats.append(Beat.model_validate_json(lines[start : start + LINE_BYTES]))
+            except ValidationError:
+                # Not written yet, or read in the middle of a write: the next look sees it.
+                continue
+        return tuple(beats)
+
+    def close(self) -> None:
+        """Let the memory go once the ranks have closed it too."""
+        os.close(self._fd)
