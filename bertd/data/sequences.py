@@ -50,7 +50,7 @@ class Sequences:
     """Numbered rows of token ids of one split."""
 
     def __init__(self, dataset: DataSet, *, split: SplitName, length: int, spans: Spans) -> None:
-        self._reader = dataset.reader(split)
+        self._tokens = dataset.split(split).tokens
         self._facts = dataset.manifest.tokenizer
         self._spans = spans
         self.length = length
@@ -66,7 +66,7 @@ class Sequences:
         starts, lengths = self._spans.locate(indices)
         rows = np.full((len(indices), self.length), self._facts.pad, dtype=np.int64)
         rows[:, 0] = self._facts.cls
-        text = self._reader.read(starts, lengths, width=self.length - 2)
+        text = self._tokens.read(starts, lengths, width=self.length - 2)
         np.copyto(rows[:, 1:-1], text, where=np.arange(self.length - 2) < lengths[:, None])
         rows[np.arange(len(rows)), lengths + 1] = self._facts.sep
         return rows

@@ -134,4 +134,4 @@ def test_a_whole_data_set_is_verified_and_a_changed_file_is_named(
     assert verify.main([name, "--json"]) == ShardError.exit_code
     captured = capsys.readouterr()
     assert json.loads(captured.out)["whole"] is False
-    assert "content changed in validation.sentences" in captured.err
+    assert "damaged: validation.sentences has changed content" in captured.err

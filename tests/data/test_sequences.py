@@ -20,7 +20,7 @@ from bertd.errors import ShardError
 
 def test_full_packing_is_the_stream_cut_into_windows(dataset: DataSet) -> None:
     facts = dataset.manifest.tokenizer
-    stream = dataset.split("train").tokens
+    stream = dataset.split("train").tokens[:]
     sequences = open_sequences(dataset, split="train", sequence_length=32, packing="full")
     assert sequences.num_sequences == len(stream) // 30
     rows = sequences.rows(np.arange(sequences.num_sequences))
@@ -48,7 +48,7 @@ def test_sentence_packing_loses_no_token_and_crosses_no_document(dataset: DataSe
         assert row[0] == facts.cls and all(token == facts.pad for token in row[end + 1 :])
         texts.append(row[1:end])
     joined = [token for text in texts for token in text]
-    assert joined == [token for token in split.tokens.tolist() if token != facts.sep]
+    assert joined == [token for token in split.tokens[:].tolist() if token != facts.sep]
 
 
 def whole_documents(sentence_lengths: list[list[int]]) -> tuple[IndexArray, IndexArray]:
@@ -144,8 +144,20 @@ def test_a_file_written_to_under_a_reader_is_an_error_that_names_it(copied: Data
 def test_a_file_cut_between_the_check_and_the_read_is_an_error(
     copied: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reader = copied.reader("train")
-    monkeypatch.setattr(reader, "check", lambda: None)
+    tokens = copied.split("train").tokens
+    monkeypatch.setattr(tokens, "check", lambda: None)
     os.truncate(copied.root / "train.tokens", 100)
-    with pytest.raises(ShardError, match="ends at token 50; it was cut short"):
-        reader.read(np.array([40]), np.array([30]), width=30)
+    with pytest.raises(ShardError, match="ends at number 50; it was cut short"):
+        tokens.read(np.array([40]), np.array([30]), width=30)
+
+
+@pytest.mark.parametrize("name", ["train.tokens", "train.documents", "train.sentences"])
+def test_no_file_of_a_split_kills_the_process_when_it_is_cut_short(copied: DataSet, name: str) -> None:
+    split = copied.split("train")
+    files = {"train.tokens": split.tokens, "train.documents": split.documents, "train.sentences": split.sentences}
+    path = copied.root / name
+    assert files[name][1:4].tolist() == np.fromfile(path, dtype="<u2" if "tokens" in name else "<i8")[1:4].tolist()
+    os.truncate(path, 0)
+    for place in (slice(None), 2):
+        with pytest.raises(ShardError, match=f"{path}: changed while it was in use"):
+            files[name][place]

@@ -37,9 +37,9 @@ def test_offsets_mark_documents_and_sentences_in_the_stream(dataset: DataSet) ->
     split = dataset.split("train")
     sep = dataset.manifest.tokenizer.sep
     assert split.documents[0] == split.sentences[0] == 0
-    assert split.documents[-1] == split.sentences[-1] == len(split.tokens)
-    assert np.flatnonzero(split.tokens == sep).tolist() == (split.documents[1:] - 1).tolist()
-    assert set(split.documents.tolist()) <= set(split.sentences.tolist())
+    assert split.documents[:][-1] == split.sentences[:][-1] == len(split.tokens)
+    assert np.flatnonzero(split.tokens[:] == sep).tolist() == (split.documents[1:] - 1).tolist()
+    assert set(split.documents[:].tolist()) <= set(split.sentences[:].tolist())
     counts = dataset.manifest.splits["train"]
     assert split.num_documents == counts.documents and split.num_sentences == counts.sentences
     assert len(split.tokens) == counts.tokens + counts.documents == counts.stream_tokens
@@ -77,7 +77,7 @@ def test_a_flipped_bit_is_found_by_verification_alone(root: Path) -> None:
     content[1000] ^= 1
     path.write_bytes(content)
     DataSet.open(root)
-    with pytest.raises(ShardError, match="content changed in train.tokens; prepare"):
+    with pytest.raises(ShardError, match="damaged: train.tokens has changed content; prepare"):
         DataSet.open(root, verify=True)
 
 
