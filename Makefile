@@ -5,10 +5,12 @@ VENV   ?= .venv
 # Torch comes first and alone, so that no other package can pull in a second build of it.
 TORCH  ?= torch==2.13.0
 BUDGET ?= 2min
+# What bench-quality trains on: a data set by name or path.
+DATA   ?= wiki-books
 
 BIN := $(VENV)/bin
 
-.PHONY: install demo test bench-data check clean
+.PHONY: install demo test bench-data bench-quality check clean
 
 install: $(VENV)/.installed
 
@@ -27,6 +29,9 @@ test: install
 
 bench-data: install
 	$(BIN)/python -m bertd.data.bench
+
+bench-quality: install
+	$(BIN)/python -m bertd.bench.quality --data "$(DATA)"
 
 check: install
 	$(BIN)/ruff check .

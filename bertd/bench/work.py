@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from bertd.data.batches import TrainBatches
+from bertd.data.masking import IGNORE_INDEX
 from bertd.data.sequences import open_sequences
 from bertd.data.shards import DataSet
 from bertd.model.encoder import EncoderConfig
@@ -40,9 +41,8 @@ class Batch:
         return Batch(self.inputs_NS[part], self.positions_NM[part], self.labels_NM[part])
 
     def dense_labels(self) -> Tensor:
-        """NS: labels where stock models want them, -100 elsewhere."""
-        labels_NS = torch.full_like(self.inputs_NS, -100)
-        return labels_NS.scatter(1, self.positions_NM, self.labels_NM)
+        """NS: labels where stock models want them."""
+        return dense_labels(self.inputs_NS, self.positions_NM, self.labels_NM)
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,11 @@ class Work:
     def without_dropout(self) -> Work:
         """The same with both dropouts off."""
         return replace(self, config=replace(self.config, dropout=0.0, attention_dropout=0.0))
+
+
+def dense_labels(inputs_NS: Tensor, positions_NM: Tensor, labels_NM: Tensor) -> Tensor:
+    """NS: labels where stock models want them, IGNORE_INDEX elsewhere."""
+    return torch.full_like(inputs_NS, IGNORE_INDEX).scatter(1, positions_NM, labels_NM)
 
 
 def plan_work(recipe: Recipe, *, device: torch.device, num_sequences: int, is_synthetic: bool) -> Work:

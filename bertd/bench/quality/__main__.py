@@ -1,0 +1,116 @@
+"""`python -m bertd.bench.quality --data SHARDS`: validation loss after the same minutes, ours against stock.
+
+Each arm has the whole machine for the budget, one after the other, since two at once would share its cores. The arms
+are then judged alike, by stock transformers, on the same masked tokens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from bertd.bench.quality import ours
+from bertd.bench.quality.arms import ABLATIONS, OURS, STOCK, Arm, StockArm, small_recipe
+from bertd.bench.quality.judge import Judge, Judgement
+from bertd.bench.quality.stock import SPENT, Spent
+from bertd.errors import BertdError
+from bertd.run.durations import format_duration, parse_duration
+from bertd.run.paths import default_data_dir
+
+_JUDGED_SEQUENCES = 512
+
+
+@dataclass(frozen=True)
+class Row:
+    """One arm's outcome."""
+
+    name: str
+    is_stock: bool
+    spent: Spent
+    judgement: Judgement
+
+
+def main() -> int:
+    """Train and judge every arm; print the table."""
+    arguments = _parser().parse_args()
+    shards = _shards(arguments.data)
+    arms: list[Arm] = [*STOCK, OURS]
+    if arguments.ablations:
+        arms = [OURS, *ABLATIONS]
+    arms = [arm for arm in arms if arguments.only in arm.name]
+    rows: list[Row] = []
+    try:
+        judge = Judge(small_recipe(shards=shards, budget_s=arguments.budget), max_sequences=_JUDGED_SEQUENCES)
+        with tempfile.TemporaryDirectory(prefix="bertd-quality-") as folder:
+            for number, arm in enumerate(arms):
+                print(f"{arm.name}: {format_duration(arguments.budget)}", file=sys.stderr, flush=True)
+                export, spent = _train(arm, shards=shards, budget_s=arguments.budget, folder=Path(folder) / str(number))
+                rows.append(Row(arm.name, isinstance(arm, StockArm), spent, judge.judge(export)))
+                print(f"    {rows[-1].judgement.loss:.3f} nats", file=sys.stderr, flush=True)
+    except BertdError as error:
+        print(f"bertd: {error}", file=sys.stderr)
+        return error.exit_code
+    print(table(rows, judge, budget_s=arguments.budget))
+    return 0
+
+
+def table(rows: list[Row], judge: Judge, *, budget_s: float) -> str:
+    """The outcome, best loss first in words below it."""
+    stock = [row.judgement.loss for row in rows if row.is_stock]
+    reference = min(stock) if stock else rows[0].judgement.loss
+    cores = len(os.sched_getaffinity(0))
+    lines = [
+        f"{format_duration(budget_s)} each on {cores} cores of a CPU, fp32, torch {torch.__version__}, "
+        f"transformers {version('transformers')}, Python {platform.python_version()}",
+        f"judged on {judge.num_tokens:,} masked tokens (15 %) of the validation split; unigram entropy "
+        f"{judge.unigram_entropy:.3f}, blind guess {judge.blind:.3f} nats",
+        "",
+        f"{'':34} {'steps':>6} {'sequences':>9} {'seconds':>7} {'validation loss':>17} {'difference':>10}",
+    ]
+    for row in rows:
+        loss = f"{row.judgement.loss:.3f} +- {row.judgement.error:.3f}"
+        lines.append(
+            f"{row.name:34} {row.spent.steps:6,} {row.spent.sequences:9,} {row.spent.seconds:7.0f} {loss:>17} "
+            f"{row.judgement.loss - reference:+10.3f}"
+        )
+    against = "the best stock arm" if stock else "the first row"
+    return "\n".join([*lines, "", f"difference: against {against}; +-: standard error over the judged sequences"])
+
+
+def _train(arm: Arm, *, shards: str, budget_s: float, folder: Path) -> tuple[Path, Spent]:
+    if not isinstance(arm, StockArm):
+        return ours.train(small_recipe(shards=shards, budget_s=budget_s, keys=arm.keys), folder)
+    command = [sys.executable, "-m", "bertd.bench.quality.stock", shards, "--budget", str(budget_s)]
+    done = subprocess.run(
+        [*command, "--lr", str(arm.peak_lr), "--out", str(folder)], stdout=subprocess.PIPE, text=True, check=False
+    )
+    if done.returncode:
+        raise BertdError(f"{arm.name}: ended with status {done.returncode}; its last words are above")
+    return folder, SPENT.validate_json(done.stdout.splitlines()[-1])
+
+
+def _shards(name: str) -> str:
+    folder = Path(name)
+    return str((folder if folder.is_dir() else default_data_dir() / name).absolute())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bertd.bench.quality", description=__doc__)
+    parser.add_argument("--data", required=True, metavar="SHARDS", help="a data set by name or path")
+    parser.add_argument("--budget", type=parse_duration, default=240.0, metavar="TIME", help="of each arm (4min)")
+    parser.add_argument("--ablations", action="store_true", help="ours with one thing changed at a time")
+    parser.add_argument("--only", default="", metavar="TEXT", help="the arms whose name has this in it")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""Who is compared over the same minutes: runs of bertd under its own launcher, and stock BertForMaskedLM.
+
+All of them have the same data set, hidden shape, cores and wall-clock budget. An arm of ours is the recipe `fast` in
+that shape and some keys more, so that what wins here is a line to put into a recipe.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bertd.run.recipe import Recipe, find_recipe, read_recipe
+
+
+@dataclass(frozen=True)
+class OurArm:
+    """A run of bertd."""
+
+    name: str
+    keys: tuple[str, ...] = ()
+    """Overrides laid over SMALL; the later one wins."""
+
+
+@dataclass(frozen=True)
+class StockArm:
+    """BertForMaskedLM, AdamW and a linear schedule over the same budget."""
+
+    name: str
+    peak_lr: float
+
+
+Arm = OurArm | StockArm
+
+SMALL = (
+    "run.name=quality",
+    "model.layers=4",
+    "model.width=256",
+    "model.heads=4",
+    "model.ffn=1024",
+    "batch.sequences=16",
+    "batch.micro=8",
+    "validation.every=10min",
+    "validation.max_sequences=64",
+    "checkpoint.every=10min",
+    "stop.rules=[]",
+    "devices.kind=cpu",
+    "devices.count=2",
+)
+"""`fast` in the shape that two cores can train within minutes, with little validation of its own: all arms are judged
+afterwards."""
+
+BEST = ("optimizer.kind=muon", "optimizer.peak_lr=4e-3", "optimizer.clip=1.0", "model.head_bias=frequency")
+
+STOCK = tuple(StockArm(f"BertForMaskedLM, AdamW {lr:g}", lr) for lr in (5e-4, 1e-3, 2e-3))
+OURS = OurArm("bertd", BEST)
+ABLATIONS = (
+    OurArm("bertd, AdamW 1e-3", (*BEST, "optimizer.kind=adamw", "optimizer.peak_lr=1e-3")),
+    OurArm("bertd, AdamW 2e-3", (*BEST, "optimizer.kind=adamw", "optimizer.peak_lr=2e-3")),
+    OurArm("bertd, 30 % masked", (*BEST, "masking.rate=0.3", "masking.max_predictions=38")),
+    OurArm("bertd, output bias from zero", (*BEST, "model.head_bias=zero")),
+    OurArm("bertd, batches of 32", (*BEST, "batch.sequences=32")),
+    OurArm("bertd, batches of 64", (*BEST, "batch.sequences=64")),
+    OurArm("bertd, 6 layers x 384", (*BEST, "model.layers=6", "model.width=384", "model.heads=6", "model.ffn=1536")),
+    OurArm("bertd, 2 layers x 256", (*BEST, "model.layers=2")),
+)
+"""One thing changed at a time."""
+
+
+def small_recipe(*, shards: str, budget_s: float, keys: tuple[str, ...] = ()) -> Recipe:
+    """The recipe of one of our arms.
+
+    Raises:
+        RecipeError: a key is not one.
+    """
+    task = (f"data.shards={shards}", f"budget.hours={budget_s / 3600!r}")
+    return read_recipe(find_recipe("fast"), overrides=[*SMALL, *task, *keys])

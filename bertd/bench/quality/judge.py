@@ -1,0 +1,88 @@
+"""The judge: any model that stock transformers loads, on fixed validation tokens under fixed masks of 15 %.
+
+Arms may train with other masks or shapes, so no arm's own validation loss is used. Losses at another masking rate could
+not be compared at all.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from bertd.data.batches import validation_batches
+from bertd.data.masking import IGNORE_INDEX, MaskedBatch
+from bertd.data.sequences import open_sequences
+from bertd.data.shards import DataSet
+from bertd.run.recipe import Recipe
+from bertd.train.opened_run import masker_of
+
+_MICRO = 16
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One model's loss on the judge's tokens."""
+
+    loss: float
+    """Nats for a predicted token, mean."""
+    error: float
+    """Standard error of the mean over sequences."""
+
+
+class Judge:
+    """Holds the tokens."""
+
+    def __init__(self, recipe: Recipe, *, max_sequences: int) -> None:
+        """`recipe` gives data set, length and masks.
+
+        Raises:
+            ShardError: the data set cannot be read.
+        """
+        dataset = DataSet.open(Path(recipe.data.shards))
+        self._vocab_size = dataset.vocabulary.size
+        self.batches: list[MaskedBatch] = validation_batches(
+            sequences=open_sequences(
+                dataset, split="validation", sequence_length=recipe.data.sequence_length, packing="full"
+            ),
+            masker=masker_of(recipe, dataset.vocabulary),
+            micro_batch=_MICRO,
+            rank=0,
+            world_size=1,
+            max_sequences=max_sequences,
+            device=torch.device("cpu"),
+        )
+        counts_V = torch.zeros(self._vocab_size, dtype=torch.float64)
+        for batch in self.batches:
+            counts_V += torch.bincount(_labels(batch), minlength=self._vocab_size)
+        self.num_tokens = int(counts_V.sum())
+        shares = counts_V[counts_V > 0] / counts_V.sum()
+        self.unigram_entropy = float(-(shares * shares.log()).sum())
+        """Nats: of the predicted tokens' own distribution."""
+        self.blind = math.log(self._vocab_size)
+
+    @torch.no_grad()
+    def judge(self, export: Path) -> Judgement:
+        """Load a model by stock transformers and measure it."""
+        from transformers import AutoModelForMaskedLM  # a second of import that tests of the table need not pay
+
+        model = AutoModelForMaskedLM.from_pretrained(export, local_files_only=True).eval()
+        losses: list[float] = []
+        for batch in self.batches:
+            scores_BSV = model(input_ids=batch.inputs_BS).logits[..., : self._vocab_size]
+            index_BM1 = batch.positions_BM.unsqueeze(-1)
+            scores_BMV = scores_BSV.gather(1, index_BM1.expand(-1, -1, scores_BSV.size(-1))).float()
+            each_BM = F.cross_entropy(
+                scores_BMV.transpose(1, 2), batch.labels_BM, ignore_index=IGNORE_INDEX, reduction="none"
+            )
+            counts_B = (batch.labels_BM != IGNORE_INDEX).sum(1)
+            losses += (each_BM.sum(1) / counts_B).tolist()
+        each = torch.tensor(losses, dtype=torch.float64)
+        return Judgement(loss=float(each.mean()), error=float(each.std() / math.sqrt(len(losses))))
+
+
+def _labels(batch: MaskedBatch) -> torch.Tensor:
+    return batch.labels_BM[batch.labels_BM != IGNORE_INDEX]

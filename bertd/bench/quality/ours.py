@@ -1,0 +1,56 @@
+"""One of our runs, by hand: a run folder, its ledger, the launcher of `bertd.train`; no daemon."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from bertd.bench.quality.stock import Spent
+from bertd.errors import BertdError
+from bertd.records import EndRecord
+from bertd.run.durable import write_whole
+from bertd.run.journal import read_journal
+from bertd.run.ledger import TICK_S, Ledger
+from bertd.run.paths import RunPaths
+from bertd.run.recipe import Recipe, write_recipe
+
+
+def train(recipe: Recipe, folder: Path) -> tuple[Path, Spent]:
+    """Run to the end of the budget.
+
+    Returns:
+        The export, and what was spent.
+
+    Raises:
+        BertdError: the run failed; the message has the end of its log.
+    """
+    paths = RunPaths(folder)
+    paths.logs.mkdir(parents=True)
+    paths.control.mkdir()
+    write_whole(paths.recipe, write_recipe(recipe))
+    ledger = Ledger(paths.ledger)
+    command = [sys.executable, "-m", "bertd.train.launch", str(folder)]
+    with paths.log.open("wb") as log:
+        ledger.begin()
+        ranks = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            while ranks.poll() is None:
+                _wait(ranks)
+                ledger.tick()
+        finally:
+            ranks.terminate()
+            ranks.wait()
+            ledger.end()
+    ends = [record for record in read_journal(paths.journal) if isinstance(record, EndRecord)]
+    if not ends or ends[-1].export is None:
+        raise BertdError(f"{folder}: the run failed: {paths.log.read_text(errors='replace')[-2000:].strip()}")
+    end = ends[-1]
+    return paths.exports / Path(str(end.export)).name, Spent(end.step, end.sequences, end.charged_s)
+
+
+def _wait(ranks: subprocess.Popen[bytes]) -> None:
+    try:
+        ranks.wait(timeout=TICK_S)
+    except subprocess.TimeoutExpired:
+        pass

@@ -1,0 +1,129 @@
+"""Stock training for a budget: `python -m bertd.bench.quality.stock SHARDS --budget S --lr LR --out FOLDER`.
+
+BertForMaskedLM of transformers as its users train it, given what can be given to it: fused AdamW with the recipe's
+betas and decay, the time-bound linear schedule, no dropout, full windows without an attention mask, denormals flushed,
+all cores, and the same masked sequences in the same order. Its clock starts at its first step, after all imports;
+bertd's is charged from the start of its processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from pydantic import TypeAdapter
+from transformers import BertConfig, BertForMaskedLM
+
+from bertd.bench.quality.arms import small_recipe
+from bertd.bench.work import dense_labels
+from bertd.data.batches import TrainBatches
+from bertd.data.sequences import open_sequences
+from bertd.data.shards import DataSet
+from bertd.errors import BertdError
+from bertd.run.recipe import Recipe
+from bertd.train.opened_run import masker_of
+from bertd.train.schedule import rate_factor
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What the budget was spent on."""
+
+    steps: int
+    sequences: int
+    seconds: float
+
+
+SPENT = TypeAdapter(Spent)
+
+
+def train(recipe: Recipe, *, peak_lr: float, budget_s: float) -> tuple[BertForMaskedLM, Spent]:
+    """Train until the budget is spent; the last step may exceed it."""
+    dataset = DataSet.open(Path(recipe.data.shards))
+    torch.manual_seed(recipe.run.seed)
+    model = BertForMaskedLM(_config(recipe, vocab_size=dataset.vocabulary.size)).train()
+    optimizer = torch.optim.AdamW(_groups(model, decay=recipe.optimizer.weight_decay), lr=0.0, fused=True)
+    for group in optimizer.param_groups:
+        group["betas"], group["eps"] = recipe.optimizer.betas, recipe.optimizer.eps
+    batches = _batches(recipe, dataset)
+    began_s, steps, seconds = time.monotonic(), 0, 0.0
+    while seconds < budget_s:
+        for group in optimizer.param_groups:
+            group["lr"] = peak_lr * rate_factor(recipe.schedule, progress=min(1.0, seconds / budget_s))
+        batch = batches.next_micro()
+        labels_BS = dense_labels(batch.inputs_BS, batch.positions_BM, batch.labels_BM)
+        model(input_ids=batch.inputs_BS, labels=labels_BS).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        steps += 1
+        seconds = time.monotonic() - began_s
+    batches.close()
+    return model, Spent(steps=steps, sequences=steps * recipe.batch.sequences, seconds=seconds)
+
+
+def _config(recipe: Recipe, *, vocab_size: int) -> BertConfig:
+    section = recipe.model
+    return BertConfig(
+        vocab_size=vocab_size,
+        hidden_size=section.width,
+        num_hidden_layers=section.layers,
+        num_attention_heads=section.heads,
+        intermediate_size=section.ffn,
+        hidden_dropout_prob=section.dropout,
+        attention_probs_dropout_prob=section.attention_dropout,
+        max_position_embeddings=recipe.data.sequence_length,
+        attn_implementation="sdpa",
+    )
+
+
+def _groups(model: BertForMaskedLM, *, decay: float) -> list[dict[str, object]]:
+    weights = [parameter for parameter in model.parameters() if parameter.dim() > 1]
+    others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
+    return [{"params": weights, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def _batches(recipe: Recipe, dataset: DataSet) -> TrainBatches:
+    sequences = open_sequences(
+        dataset, split="train", sequence_length=recipe.data.sequence_length, packing=recipe.data.packing
+    )
+    return TrainBatches(
+        sequences=sequences,
+        masker=masker_of(recipe, dataset.vocabulary),
+        seed=recipe.run.seed,
+        global_batch=recipe.batch.sequences,
+        micro_batch=recipe.batch.sequences,
+        rank=0,
+        world_size=1,
+        device=torch.device("cpu"),
+        first_sequence=0,
+    )
+
+
+def main() -> int:
+    """Train, save the model as transformers does, print what was spent as JSON."""
+    parser = argparse.ArgumentParser(prog="python -m bertd.bench.quality.stock", description=__doc__)
+    parser.add_argument("shards")
+    parser.add_argument("--budget", type=float, required=True, metavar="SECONDS")
+    parser.add_argument("--lr", type=float, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    try:
+        recipe = small_recipe(shards=arguments.shards, budget_s=arguments.budget)
+        model, spent = train(recipe, peak_lr=arguments.lr, budget_s=arguments.budget)
+    except BertdError as error:
+        print(f"bertd: {error}", file=sys.stderr)
+        return error.exit_code
+    model.save_pretrained(arguments.out)
+    print(SPENT.dump_json(SPENT.validate_python(asdict(spent))).decode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""The quality bench judges by the same tokens, and trains each arm by the real programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from bertd.bench.quality import ours, stock
+from bertd.bench.quality.__main__ import Row, table
+from bertd.bench.quality.arms import ABLATIONS, OURS, OurArm, small_recipe
+from bertd.bench.quality.judge import Judge, Judgement
+from bertd.bench.quality.stock import Spent
+from bertd.data.shards import DataSet
+from bertd.errors import BertdError
+from bertd.model.encoder import MaskedLanguageModel
+from bertd.model.export import write_export
+from bertd.run.recipe import Recipe
+from bertd.train.opened_run import encoder_config
+from tests.tiny_data import make_tiny_dataset
+
+TINY = (
+    "model.layers=1",
+    "model.width=32",
+    "model.heads=2",
+    "model.ffn=64",
+    "data.sequence_length=32",
+    "batch.sequences=4",
+    "batch.micro=4",
+    "devices.count=1",
+)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_dataset(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def recipe(shards: Path) -> Recipe:
+    return small_recipe(shards=str(shards), budget_s=1.0, keys=TINY)
+
+
+@pytest.mark.parametrize("arm", [OURS, *ABLATIONS], ids=lambda arm: arm.name)
+def test_every_arm_is_a_recipe_that_differs_from_the_first(arm: OurArm, shards: Path) -> None:
+    recipe = small_recipe(shards=str(shards), budget_s=240.0, keys=arm.keys)
+
+    assert recipe.granted.total_s == pytest.approx(240.0)
+    assert (recipe == small_recipe(shards=str(shards), budget_s=240.0, keys=OURS.keys)) == (arm is OURS)
+
+
+def test_the_judge_gives_an_export_the_loss_of_the_model_it_came_from(recipe: Recipe, tmp_path: Path) -> None:
+    dataset = DataSet.open(Path(recipe.data.shards))
+    model = MaskedLanguageModel(encoder_config(recipe, vocab_size=dataset.vocabulary.size), seed=3).eval()
+    write_export(model, tmp_path / "export", tokenizer_dir=dataset.tokenizer_dir, model_card="")
+    judge = Judge(recipe, max_sequences=24)
+
+    judgement = judge.judge(tmp_path / "export")
+
+    with torch.no_grad():
+        sums = [float(model(batch.inputs_BS, batch.positions_BM, batch.labels_BM)) for batch in judge.batches]
+    assert judgement.loss == pytest.approx(sum(sums) / judge.num_tokens, abs=1e-4)
+    assert 0.0 < judge.unigram_entropy < judge.blind
+
+
+def test_stock_training_lowers_the_loss_of_a_model_that_transformers_loads(recipe: Recipe, tmp_path: Path) -> None:
+    judge = Judge(recipe, max_sequences=24)
+    untrained, _ = stock.train(recipe, peak_lr=1e-9, budget_s=0.01)
+    model, spent = stock.train(recipe, peak_lr=5e-3, budget_s=0.7)
+    untrained.save_pretrained(tmp_path / "untrained")
+    model.save_pretrained(tmp_path / "trained")
+
+    assert spent.sequences == 4 * spent.steps
+    assert spent.seconds >= 0.7
+    assert judge.judge(tmp_path / "trained").loss < judge.judge(tmp_path / "untrained").loss
+
+
+def test_one_of_our_arms_runs_to_the_end_of_its_budget_or_says_why_not(recipe: Recipe, tmp_path: Path) -> None:
+    steps = small_recipe(shards=recipe.data.shards, budget_s=1.0, keys=(*TINY, "budget.steps=2"))
+
+    export, spent = ours.train(steps, tmp_path / "run")
+
+    assert (spent.steps, spent.sequences) == (2, 8)
+    assert (export / "model.safetensors").is_file()
+    with pytest.raises(BertdError, match=r"the run failed: .*no/such"):
+        ours.train(small_recipe(shards="/no/such", budget_s=1.0, keys=TINY), tmp_path / "failed")
+
+
+def test_the_table_compares_with_the_best_stock_arm(recipe: Recipe) -> None:
+    spent = Spent(steps=10, sequences=160, seconds=240.0)
+    rows = [
+        Row("stock, slow", True, spent, Judgement(loss=7.5, error=0.02)),
+        Row("stock, fast", True, spent, Judgement(loss=7.0, error=0.02)),
+        Row("bertd", False, spent, Judgement(loss=6.25, error=0.02)),
+    ]
+
+    lines = table(rows, Judge(recipe, max_sequences=8), budget_s=240.0).splitlines()
+
+    assert [line.split()[-1] for line in lines[4:7]] == ["+0.500", "+0.000", "-0.750"]
