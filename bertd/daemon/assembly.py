@@ -34,6 +34,8 @@ from bertd.run.paths import StatePaths
 class Assembly:
     """What the service starts and stops."""
 
+    database: Database
+    events: EventLog
     queue: Queue
     devices: Devices
     telemetry: Telemetry
@@ -85,6 +87,8 @@ def assemble(paths: StatePaths, *, database: Database, runner: RunnerCommand) ->
         wake=heart.wake,
     )
     return Assembly(
+        database=database,
+        events=events,
         queue=queue,
         devices=devices,
         telemetry=telemetry,

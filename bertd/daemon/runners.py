@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bertd.daemon.orphans import JOB_VARIABLE
 from bertd.daemon.unheard import settle_mailbox
 from bertd.errors import DaemonBusyError, StorageError
 from bertd.jobs.processes import is_alive, read_identity
@@ -90,7 +92,7 @@ class Runners:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     cwd=folder,
-                    env=runner_environment(os.environ, devices=devices),
+                    env=runner_environment(os.environ, devices=devices) | {JOB_VARIABLE: str(folder)},
                     start_new_session=True,
                 )
         except OSError as error:
@@ -151,10 +153,16 @@ def tidy_before_start(folder: Path, *, keep_stop: bool, now: float) -> None:
     """
     paths = RunPaths(folder)
     with sole_runner(paths):
-        paths.outcome.unlink(missing_ok=True)
-        for left in folder.glob(f"{TEMPORARY_PREFIX}*"):
-            if left.is_file():
-                left.unlink()
+        try:
+            paths.outcome.unlink(missing_ok=True)
+            for place in (folder, paths.control, paths.checkpoints, paths.exports):
+                for left in place.glob(f"{TEMPORARY_PREFIX}*"):
+                    if left.is_dir():
+                        shutil.rmtree(left)
+                    else:
+                        left.unlink()
+        except OSError as error:
+            raise StorageError(f"{error.filename}: cannot tidy up: {error.strerror}; mend the disk") from error
         settle_mailbox(paths, keep_stop=keep_stop, now=now)
 
 

@@ -26,6 +26,7 @@ from bertd.daemon.event_stream import TICK_S
 from bertd.daemon.instance import InstanceLock
 from bertd.daemon.listener import bind_socket, remove_socket
 from bertd.daemon.notify import Notifier, passed_socket, watchdog_interval_s
+from bertd.daemon.orphans import report_orphans
 from bertd.daemon.runners import RunnerCommand, runner_command
 from bertd.errors import StorageError
 from bertd.jobs.database import Database
@@ -105,6 +106,7 @@ class _Daemon:
         try:
             self._assembly.devices.start()
             self._assembly.scheduler.take_over()
+            report_orphans(self._paths, database=self._assembly.database, events=self._assembly.events)
             await self._serve(listening, where=path)
         finally:
             self._assembly.devices.stop()

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertd.errors import BertdError, DaemonBusyError, RecipeError
+from bertd.errors import BertdError, DaemonBusyError, RecipeError, StorageError
 from bertd.jobs.compute import EndSignal
 from bertd.jobs.finetuning import Finetune, Finetuning
 from bertd.jobs.pretraining import Launch, Pretraining
@@ -53,9 +53,13 @@ def sole_runner(paths: JobPaths) -> Iterator[None]:
 
     Raises:
         DaemonBusyError: another process holds it.
+        StorageError: the log cannot be opened.
     """
-    paths.logs.mkdir(parents=True, exist_ok=True)
-    fd = os.open(paths.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+    try:
+        paths.logs.mkdir(parents=True, exist_ok=True)
+        fd = os.open(paths.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise StorageError(f"{paths.log}: cannot open the log: {error.strerror}; mend the disk") from error
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
