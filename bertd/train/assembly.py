@@ -20,6 +20,7 @@ from bertd.run.mailbox import last_acknowledged
 from bertd.train.apex import use_fused_modules
 from bertd.train.beginning import Resumed, resume
 from bertd.train.desk import Desk
+from bertd.train.forward import Forward
 from bertd.train.kernels import Kernels, choose_kernels
 from bertd.train.opened_run import OpenedRun, encoder_config, masker_of
 from bertd.train.optimizer import build_optimizers
@@ -52,15 +53,22 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
     resumed = resume(opened, model=model, optimizers=optimizers)
     masker = masker_of(recipe, opened.dataset.vocabulary)
     batches = _train_batches(opened, masker, ranks, first_sequence=resumed.state.sequences)
+    has_padding = recipe.data.packing == "sentences"
+    forward = Forward(
+        model,
+        ranks=ranks,
+        precision=precision,
+        kernels=kernels.name,
+        pad_id=opened.dataset.vocabulary.pad if has_padding else None,
+    )
     updater = Updater(
         recipe,
         model=model,
+        forward=forward,
         optimizers=optimizers,
         batches=batches,
         ranks=ranks,
         precision=precision,
-        kernels=kernels.name,
-        pad_id=opened.dataset.vocabulary.pad,
         scaler=resumed.state.scaler,
     )
     desk = None

@@ -130,6 +130,7 @@ class Trainer:
         speed = self._meter.read(wait_s=self._parts.batches.wait_s)
         self._advance(skipped_steps=updater.skipped_steps(self.state.step))
         self._require_finite(loss)
+        updater.require_usable_scale(self.state.step)
         if self._desk is None:
             return
         top = self._band.top
@@ -172,7 +173,7 @@ class Trainer:
 
     def _validate(self) -> None:
         self._beat(Section.VALIDATION)
-        result = self._parts.validator.evaluate(self._parts.updater)
+        result = self._parts.validator.evaluate(self._parts.updater.forward)
         # The slowest so far, since the reserve for the last one is measured by it.
         slowest_s = max(result.seconds, self.state.validation_s or 0.0)
         self._advance(validation_loss=result.loss, validation_s=slowest_s)

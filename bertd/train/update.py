@@ -7,22 +7,27 @@ any split of the same batch gives the same gradient. Nothing here waits for the 
 from __future__ import annotations
 
 import hashlib
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from bertd.data.batches import TrainBatches
-from bertd.data.masking import IGNORE_INDEX, MaskedBatch
+from bertd.data.masking import IGNORE_INDEX
+from bertd.errors import NumericsError
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.run.recipe import Recipe
 from bertd.train.checkpoint import ScalerState
+from bertd.train.forward import Forward
 from bertd.train.optimizer import Optimizers
 from bertd.train.precision import Precision
 from bertd.train.ranks import Ranks
 
 _INITIAL_SCALE = 2.0**16
+_LEAST_SCALE = 1.0
+"""Below it, gradients that fp16 could hold would be shrunk for nothing. Source: the old code's min_loss_scale."""
+_MOST_OVERFLOWS = 100
+"""Updates in a row that overflow at the least scale before the run is given up."""
 
 
 def dropout_seed(seed: int, *, rank: int, step: int) -> int:
@@ -39,12 +44,11 @@ class Updater:
         recipe: Recipe,
         *,
         model: MaskedLanguageModel,
+        forward: Forward,
         optimizers: Optimizers,
         batches: TrainBatches,
         ranks: Ranks,
         precision: Precision,
-        kernels: str,
-        pad_id: int,
         scaler: ScalerState | None,
     ) -> None:
         """`scaler` is where a checkpoint left the loss scale; None to begin one."""
@@ -53,27 +57,17 @@ class Updater:
         self._optimizers = optimizers
         self._batches = batches
         self._ranks = ranks
-        self._precision = precision
-        self._has_padding = recipe.data.packing == "sentences"
-        self._pad_id = pad_id
         self.scaler = torch.amp.GradScaler(ranks.device.type, init_scale=_INITIAL_SCALE, enabled=precision.needs_scaler)
         if scaler is not None:
             self.scaler.load_state_dict(_scaler_dict(self.scaler, scaler))
-        self.forward = _prepare_forward(model, ranks, kernels)
+        self.forward = forward
         self._loss_sum = torch.zeros((), device=ranks.device, dtype=torch.float64)
         self._num_tokens = torch.zeros((), device=ranks.device, dtype=torch.float64)
         self._unread_updates = 0
+        self._one = torch.ones((), device=ranks.device)
+        self._overflows = torch.zeros((), device=ranks.device, dtype=torch.int64)
         self.grad_norm: Tensor | None = None
         """Of the newest update for which it was asked, before clipping."""
-
-    def loss_of(self, batch: MaskedBatch) -> Tensor:
-        """Sum of cross-entropies of one micro-batch, under the run's precision."""
-        keep_BS = batch.inputs_BS != self._pad_id if self._has_padding else None
-        dtype = self._precision.dtype
-        context = torch.autocast(self._ranks.device.type, dtype=dtype) if dtype is not None else nullcontext()
-        with context:
-            loss: Tensor = self.forward(batch.inputs_BS, batch.positions_BM, batch.labels_BM, keep_BS)
-        return loss
 
     def update(self, *, step: int, lr: float, wants_norm: bool) -> None:
         """Do update number `step` (from 0) at rate `lr`; read the gradient's norm only if asked or clipped."""
@@ -87,15 +81,12 @@ class Updater:
         self._optimizers.zero_grad()
         for index, batch in enumerate(micro_batches):
             is_last = index == len(micro_batches) - 1
-            with nullcontext() if is_last else self._without_exchange():
-                loss_sum = self.loss_of(batch)
+            with nullcontext() if is_last else self.forward.without_exchange():
+                loss_sum = self.forward.loss(batch)
                 self.scaler.scale(loss_sum * scale).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             self._loss_sum += loss_sum.detach()
         self._unread_updates += 1
         self._apply(lr=lr, wants_norm=wants_norm)
-
-    def _without_exchange(self) -> AbstractContextManager[None]:
-        return self.forward.no_sync() if isinstance(self.forward, DistributedDataParallel) else nullcontext()
 
     def _apply(self, *, lr: float, wants_norm: bool) -> None:
         clip = self._recipe.optimizer.clip
@@ -106,7 +97,31 @@ class Updater:
         self._optimizers.set_learning_rate(lr)
         for part in self._optimizers.parts:
             self.scaler.step(part)
+        self._update_scale()
+
+    def _update_scale(self) -> None:
+        """Let the scale follow, not below its floor, and count the overflows there; all of it on the device."""
+        if not self.scaler.is_enabled():
+            return
+        before = self.scaler.scale(self._one)
         self.scaler.update()
+        after = self.scaler.scale(self._one)
+        is_stuck = (after < before) & (before <= _LEAST_SCALE)
+        self._overflows = torch.where(is_stuck, self._overflows + 1, 0)
+        self.scaler.update(after.clamp(min=_LEAST_SCALE))
+
+    def require_usable_scale(self, step: int) -> None:
+        """Look, after `step` updates, whether fp16 still carries the gradients; waits for the device.
+
+        Raises:
+            NumericsError: they have overflowed for too long at the least loss scale; the same on every rank.
+        """
+        if self.scaler.is_enabled() and int(self._overflows) >= _MOST_OVERFLOWS:
+            raise NumericsError(
+                f"step {step}: the gradients overflow fp16 at loss scale {self.scaler.get_scale():g}, and the last "
+                f"{int(self._overflows)} updates were skipped; the newest checkpoint has the weights from before: set "
+                'precision.mode = "bf16" or "fp32", or lower optimizer.peak_lr, and submit again'
+            )
 
     @property
     def has_unread_loss(self) -> bool:
@@ -131,14 +146,3 @@ class Updater:
 
 def _scaler_dict(scaler: torch.amp.GradScaler, saved: ScalerState) -> dict[str, float]:
     return scaler.state_dict() | {"scale": saved.scale, "_growth_tracker": saved.growth_tracker}
-
-
-def _prepare_forward(model: MaskedLanguageModel, ranks: Ranks, kernels: str) -> nn.Module:
-    forward: nn.Module = model
-    if kernels == "compile":
-        compiled = torch.compile(model, fullgraph=True, dynamic=False)
-        assert isinstance(compiled, nn.Module)
-        forward = compiled
-    if ranks.world_size > 1:
-        forward = DistributedDataParallel(forward, gradient_as_bucket_view=True)
-    return forward

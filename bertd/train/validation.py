@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from bertd.data.masking import IGNORE_INDEX, MaskedBatch
+from bertd.train.forward import Forward
 from bertd.train.ranks import Ranks
-from bertd.train.update import Updater
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Validator:
     """Holds this rank's share of the set on the device."""
 
     def __init__(self, batches: Sequence[MaskedBatch], *, vocab_size: int, ranks: Ranks) -> None:
-        self._batches = batches
+        self._batches = _of_one_shape(batches)
         self._ranks = ranks
         counts_V = torch.zeros(vocab_size, dtype=torch.int64, device=ranks.device)
         for batch in batches:
@@ -39,17 +39,15 @@ class Validator:
             counts_V += torch.bincount(labels, minlength=vocab_size)
         self._unigram_entropy = _entropy(ranks.add_up(counts_V))
 
-    @torch.no_grad()
-    def evaluate(self, updater: Updater) -> Validation:
-        """Measure; every rank must call. Leaves the model in training mode."""
+    def evaluate(self, forward: Forward) -> Validation:
+        """Measure; every rank must call."""
         began_s = time.monotonic()
-        updater.forward.eval()
         loss_sum = torch.zeros((), device=self._ranks.device, dtype=torch.float64)
         num_tokens = torch.zeros_like(loss_sum)
-        for batch in self._batches:
-            loss_sum += updater.loss_of(batch)
-            num_tokens += (batch.labels_BM != IGNORE_INDEX).sum()
-        updater.forward.train()
+        with forward.evaluation() as loss_of:
+            for batch in self._batches:
+                loss_sum += loss_of(batch)
+                num_tokens += (batch.labels_BM != IGNORE_INDEX).sum()
         loss, tokens = self._ranks.add_up(torch.stack([loss_sum, num_tokens])).tolist()
         return Validation(
             loss=loss / tokens if tokens else math.nan,
@@ -57,6 +55,23 @@ class Validator:
             unigram_entropy=self._unigram_entropy,
             seconds=time.monotonic() - began_s,
         )
+
+
+def _of_one_shape(batches: Sequence[MaskedBatch]) -> list[MaskedBatch]:
+    """Fill a short last batch with rows that predict nothing: the compiled graph has one shape."""
+    return [_filled(batch, num_rows=len(batches[0].inputs_BS)) for batch in batches]
+
+
+def _filled(batch: MaskedBatch, *, num_rows: int) -> MaskedBatch:
+    missing = num_rows - len(batch.inputs_BS)
+    if not missing:
+        return batch
+    first = MaskedBatch(batch.inputs_BS[:1], batch.positions_BM[:1], torch.full_like(batch.labels_BM[:1], IGNORE_INDEX))
+    return MaskedBatch(
+        torch.cat([batch.inputs_BS, first.inputs_BS.expand(missing, -1)]),
+        torch.cat([batch.positions_BM, first.positions_BM.expand(missing, -1)]),
+        torch.cat([batch.labels_BM, first.labels_BM.expand(missing, -1)]),
+    )
 
 
 def _entropy(counts_V: Tensor) -> float:

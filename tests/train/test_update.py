@@ -14,14 +14,17 @@ from torch import Tensor
 
 from bertd.data.batches import TrainBatches
 from bertd.data.masking import MaskedBatch
+from bertd.errors import NumericsError
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.run.recipe import Recipe, parse_recipe
 from bertd.train.apex import Apex
 from bertd.train.checkpoint import ScalerState
+from bertd.train.forward import Forward
 from bertd.train.optimizer import build_optimizers
 from bertd.train.precision import Precision
 from bertd.train.ranks import Ranks
 from bertd.train.update import Updater, dropout_seed
+from bertd.train.validation import Validator
 from tests.model.test_export import TINY
 
 ALONE = Ranks(rank=0, world_size=1, device=torch.device("cpu"), control=None)
@@ -72,12 +75,11 @@ def updater_for(
     updater = Updater(
         made,
         model=model,
+        forward=Forward(model, ranks=ALONE, precision=precision, kernels=kernels, pad_id=None),
         optimizers=build_optimizers(model, made.optimizer, apex=apex),
         batches=cast(TrainBatches, FixedBatches(micro)),
         ranks=ALONE,
         precision=precision,
-        kernels=kernels,
-        pad_id=0,
         scaler=scaler,
     )
     return updater, model
@@ -162,6 +164,27 @@ def test_fp16_overflow_skips_the_step_halves_the_scale_and_counts() -> None:
     assert updater.skipped_steps(1) == 1
 
 
+def test_gradients_that_overflow_at_the_least_scale_end_the_run_after_a_hundred_skipped_updates() -> None:
+    updater, model = updater_for(8, precision=FP16, scaler=ScalerState(scale=2.0, growth_tracker=0))
+    is_broken = True
+    model.head.bias.register_hook(lambda gradient: gradient * torch.inf if is_broken else gradient)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    weights_after(100, updater, model)
+
+    # One of them took the scale from 2 to 1.
+    updater.require_usable_scale(100)
+    assert updater.scaler.get_scale() == 1.0
+    updater.update(step=100, lr=1e-3, wants_norm=False)
+
+    with pytest.raises(NumericsError, match=r'step 101: .* loss scale 1, .* 100 updates were skipped; .*"bf16"'):
+        updater.require_usable_scale(101)
+    assert updater.skipped_steps(101) == 101
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    is_broken = False
+    updater.update(step=101, lr=1e-3, wants_norm=False)
+    updater.require_usable_scale(102)
+
+
 def test_biases_and_norms_do_not_decay() -> None:
     model = MaskedLanguageModel(TINY, seed=1)
     (part,) = build_optimizers(model, recipe(8).optimizer).parts
@@ -175,19 +198,43 @@ def test_biases_and_norms_do_not_decay() -> None:
     assert len(decaying["params"]) + len(still["params"]) == len(names)
 
 
-def test_compiled_updates_are_one_graph_and_equal_eager_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_updates_and_validations_are_one_graph_each_and_equal_eager_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # Graphs, breaks and recompiles are found in front of the backend; this one spares the test its C++ compiler.
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     counters = torch._dynamo.utils.counters
     torch._dynamo.reset()
     counters.clear()
+    eager, eager_model = updater_for(4, dropout=0.3)
+    compiled, compiled_model = updater_for(4, dropout=0.3, kernels="compile")
+    whole = FixedBatches(8).next_micro()
+    # Two of three sequences and the one that is left, of which a compiled graph would be a second.
+    cut = [
+        MaskedBatch(whole.inputs_BS[rows], whole.positions_BM[rows], whole.labels_BM[rows])
+        for rows in (slice(0, 2), slice(2, 3))
+    ]
+    validator = Validator(cut, vocab_size=100, ranks=ALONE)
+
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        first, before = weights_after(1, compiled, compiled_model), validator.evaluate(compiled.forward)
+        weights_after(2, compiled, compiled_model)
+        after = validator.evaluate(compiled.forward)
+
+    assert counters["stats"]["unique_graphs"] == 2
+    assert not counters["graph_break"]
+    assert before.num_tokens == 3 * 4 and after.loss < before.loss
+    # Dropout draws other numbers when compiled, so what is compared has none.
+    eager_model.load_state_dict(first)
+    assert validator.evaluate(eager.forward).loss == pytest.approx(before.loss, abs=1e-5)
+
+
+def test_compiled_updates_equal_eager_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    torch._dynamo.reset()
     eager, eager_model = updater_for(4)
     compiled, compiled_model = updater_for(4, kernels="compile")
 
-    with torch._dynamo.config.patch(error_on_recompile=True):
-        fast = weights_after(3, compiled, compiled_model)
+    fast, slow = weights_after(3, compiled, compiled_model), weights_after(3, eager, eager_model)
 
-    assert counters["stats"]["unique_graphs"] == 1
-    assert not counters["graph_break"]
-    slow = weights_after(3, eager, eager_model)
     assert all(torch.allclose(fast[name], slow[name], atol=1e-5) for name in slow)

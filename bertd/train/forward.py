@@ -1,0 +1,120 @@
+"""The model's loss as a run computes it: its precision, kernels and attention, its padding, its ranks.
+
+Compiled, training is one graph and validation another, each with one shape; neither breaks nor is compiled twice
+(tests/train/test_update.py). With several ranks gradients meet in DistributedDataParallel, on the last micro-batch of
+an update alone; validation goes past it. Its static graph saves it from looking for unused parameters, and needs a
+backward pass that exchanges before the first that does not: PyTorch 2.13 ends in an internal assertion otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+
+import torch
+import torch._dynamo
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.parallel import DistributedDataParallel
+
+from bertd.data.masking import IGNORE_INDEX, MaskedBatch
+from bertd.model.encoder import MaskedLanguageModel
+from bertd.train.precision import Precision
+from bertd.train.ranks import Ranks
+
+_WARM_UP_TOKENS = 8
+"""In the pass that only shows DistributedDataParallel the graph, whatever the run's length."""
+
+
+class Forward:
+    """From a masked micro-batch to the sum of its cross-entropies."""
+
+    def __init__(
+        self,
+        model: MaskedLanguageModel,
+        *,
+        ranks: Ranks,
+        precision: Precision,
+        kernels: str,
+        attention: tuple[SDPBackend, ...] = (),
+        pad_id: int | None,
+    ) -> None:
+        """Make ready; every rank must call.
+
+        Args:
+            kernels: compile, or what runs eagerly.
+            attention: backends by falling preference; none leaves the choice to PyTorch.
+            pad_id: of the padding in the sequences; None where there is none, so that attention needs no mask.
+        """
+        self._model = model
+        self._device = ranks.device
+        self._dtype = precision.dtype
+        self._attention = list(attention)
+        self._pad_id = pad_id
+        is_compiled = kernels == "compile"
+        self._evaluate = _evaluation(model, is_compiled=is_compiled)
+        self._train: nn.Module = model
+        if is_compiled:
+            compiled = torch.compile(model, fullgraph=True, dynamic=False)
+            assert isinstance(compiled, nn.Module)
+            self._train = compiled
+        if ranks.world_size > 1:
+            # The graph stays whole: by default the compiler cuts it at DDP's buckets, and knows no static graph.
+            torch._dynamo.config.optimize_ddp = False
+            self._train = DistributedDataParallel(self._train, gradient_as_bucket_view=True, static_graph=True)
+            self._show_graph()
+
+    def loss(self, batch: MaskedBatch) -> Tensor:
+        """Sum of cross-entropies in nats of one micro-batch, for training."""
+        with self._context():
+            loss: Tensor = self._train(batch.inputs_BS, batch.positions_BM, batch.labels_BM, self._keep(batch))
+        return loss
+
+    @contextmanager
+    def evaluation(self) -> Iterator[Callable[[MaskedBatch], Tensor]]:
+        """The same without dropout, gradient or exchange, as a function to use inside; training mode comes back."""
+        self._model.eval()
+        try:
+            with torch.no_grad():
+                yield self._evaluated
+        finally:
+            self._model.train()
+
+    def without_exchange(self) -> AbstractContextManager[None]:
+        """For all micro-batches of an update but the last: gradients add up on this rank alone."""
+        return self._train.no_sync() if isinstance(self._train, DistributedDataParallel) else nullcontext()
+
+    def _evaluated(self, batch: MaskedBatch) -> Tensor:
+        with self._context():
+            return self._evaluate(batch.inputs_BS, batch.positions_BM, batch.labels_BM, self._keep(batch))
+
+    def _keep(self, batch: MaskedBatch) -> Tensor | None:
+        return None if self._pad_id is None else batch.inputs_BS != self._pad_id
+
+    def _context(self) -> AbstractContextManager[object]:
+        context = ExitStack()
+        if self._dtype is not None:
+            context.enter_context(torch.autocast(self._device.type, dtype=self._dtype))
+        if self._attention:
+            context.enter_context(sdpa_kernel(self._attention, set_priority=True))
+        return context
+
+    def _show_graph(self) -> None:
+        """One backward pass with exchange of a loss that is 0, on the model as it is not compiled."""
+        inputs_BS = torch.zeros(1, _WARM_UP_TOKENS, dtype=torch.int64, device=self._device)
+        nothing_BM = torch.full((1, 1), IGNORE_INDEX, device=self._device)
+        # A graph for this shape would be one too many.
+        with torch.compiler.set_stance("force_eager"):
+            batch = MaskedBatch(inputs_BS, torch.zeros_like(nothing_BM), nothing_BM)
+            self.loss(batch).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        for parameter in self._model.parameters():
+            parameter.grad = None
+
+
+def _evaluation(model: MaskedLanguageModel, *, is_compiled: bool) -> Callable[..., Tensor]:
+    def evaluate(inputs_BS: Tensor, positions_BM: Tensor, labels_BM: Tensor, keep_BS: Tensor | None) -> Tensor:
+        loss: Tensor = model(inputs_BS, positions_BM, labels_BM, keep_BS)
+        return loss
+
+    # A function of its own, whose code has its own graphs: the model's would count this as a second compilation.
+    return torch.compile(evaluate, fullgraph=True, dynamic=False) if is_compiled else evaluate
