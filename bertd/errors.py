@@ -10,6 +10,7 @@
     |- DeviceError         the devices asked for are not there
     |- NumericsError       the loss is not finite
     |- StorageError        the disk refused a write (full, read-only, no permission)
+    |  `- NoRoomError         it would have run full, so nothing was written
     |- QueueError          the queue refused a change
     |  |- UnknownJobError     no such job
     |  `- TransitionError     the job's state does not allow this
@@ -84,6 +85,10 @@ class StorageError(BertdError):
     """The disk refused a write: full, read-only or not permitted."""
 
     exit_code = 74
+
+
+class NoRoomError(StorageError):
+    """The disk would have run full, so nothing was written."""
 
 
 class QueueError(BertdError):

@@ -180,9 +180,15 @@ class CheckpointRecord(Record):
     seconds: float
     """From the decision to the rename."""
     stall_s: float
-    """How long training stood still for it."""
+    """How long training stood still for it: the copy off the device, or all of it where the run waited."""
     why: str
-    """interval, pause, stop, command, marker or end."""
+    """start, interval, pause, stop, command, marker or end."""
+    write_s: float = 0.0
+    """How long the writer took besides the training: to write, flush, read back and rename."""
+    stall_share: float = 0.0
+    """Share of the charged time so far that training stood still for checkpoints, 0..1."""
+    skipped: int = 0
+    """Checkpoints left out so far because the one before was still being written."""
 
 
 class ExportRecord(Record):
@@ -197,6 +203,8 @@ class ExportRecord(Record):
     architecture: str
     """Class name in transformers."""
     seconds: float
+    markers: list[float] = []
+    """The markers it was written at, as shares of the budget; none for the one at the end."""
 
 
 class StateRecord(Record):
@@ -392,6 +400,30 @@ class FinetuneSpec(Record):
     max_length: int = 128
 
 
+class KeptCheckpoint(Record):
+    """One checkpoint of a run, and why it was not deleted."""
+
+    name: str
+    """Folder under checkpoints/; the export of a marker has the same name under exports/."""
+    step: int
+    progress: float
+    """Share of the budget that was spent, 0..1."""
+    size_bytes: int
+    validation_loss: float | None
+    """The newest when it was saved."""
+    markers: list[float]
+    """Shares of the budget that it was saved at."""
+    reasons: list[str]
+    """For people: newest, marker 0.5, best validation loss 1.912 of step 1200."""
+
+
+class KeptCheckpoints(Record):
+    """Content of `checkpoints/kept.json`, written behind each checkpoint."""
+
+    checkpoints: list[KeptCheckpoint] = []
+    """Newest first."""
+
+
 # ---- Socket API ----------------------------------------------------------------------------------
 
 API_VERSION = 1
@@ -443,6 +475,8 @@ class RunView(Record):
     validation: ValidationRecord | None = None
     best_validation: float | None = None
     checkpoint: CheckpointRecord | None = None
+    kept: list[KeptCheckpoint] = []
+    """Newest first; only where one run was asked for."""
     export: ExportRecord | None = None
     alert: AlertRecord | None = None
     end: EndRecord | None = None

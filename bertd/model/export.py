@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bertd.errors import StorageError
-from bertd.model.encoder import MaskedLanguageModel
+from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
 from bertd.model.families import family_of, places, transformers_config
 from bertd.run.durable import fsync_folder
 from bertd.run.paths import TEMPORARY_PREFIX
@@ -40,7 +41,20 @@ def write_export(model: MaskedLanguageModel, folder: Path, *, tokenizer_dir: Pat
     Raises:
         StorageError: the disk refused; nothing is left behind.
     """
-    family = family_of(model.config)
+    return export_weights(
+        dict(model.named_parameters()), model.config, folder, tokenizer_dir=tokenizer_dir, model_card=model_card
+    )
+
+
+def export_weights(
+    weights: Mapping[str, Tensor], config: EncoderConfig, folder: Path, *, tokenizer_dir: Path, model_card: str
+) -> str:
+    """The same from weights under the model's own names, wherever they lie.
+
+    Raises:
+        StorageError: the disk refused; nothing is left behind.
+    """
+    family = family_of(config)
     if folder.is_dir():
         # An earlier attempt got this far: the same step is the same model.
         return family
@@ -50,9 +64,9 @@ def write_export(model: MaskedLanguageModel, folder: Path, *, tokenizer_dir: Pat
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.copytree(tokenizer_dir, temporary)
         ids = _special_ids(tokenizer_dir)
-        save_file(stock_weights(model, pad_id=ids["[PAD]"]), temporary / WEIGHTS, metadata={"format": "pt"})
-        config = transformers_config(model.config, pad_id=ids["[PAD]"], cls_id=ids["[CLS]"], sep_id=ids["[SEP]"])
-        (temporary / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        save_file(stock_weights(weights, config, pad_id=ids["[PAD]"]), temporary / WEIGHTS, metadata={"format": "pt"})
+        content = transformers_config(config, pad_id=ids["[PAD]"], cls_id=ids["[CLS]"], sep_id=ids["[SEP]"])
+        (temporary / "config.json").write_text(json.dumps(content, indent=2) + "\n")
         (temporary / "README.md").write_text(model_card)
         for entry in temporary.iterdir():
             with entry.open("rb") as file:
@@ -75,11 +89,10 @@ def _special_ids(tokenizer_dir: Path) -> dict[str, int]:
     return {token["content"]: int(token["id"]) for token in content["added_tokens"]}
 
 
-def stock_weights(model: MaskedLanguageModel, *, pad_id: int) -> dict[str, Tensor]:
+def stock_weights(ours: Mapping[str, Tensor], config: EncoderConfig, *, pad_id: int) -> dict[str, Tensor]:
     """Every tensor under the name the transformers class gives it: fp32, on CPU, contiguous."""
-    ours = dict(model.named_parameters())
     weights: dict[str, Tensor] = {}
-    for place in places(model.config, pad_id=pad_id):
+    for place in places(config, pad_id=pad_id):
         if place.ours is None:
             weights[place.stock] = torch.zeros(place.zeros)
             continue

@@ -3,7 +3,7 @@
 STATE/                       the daemon's
   queue.db  daemon.lock  daemon.log
   runs/RUN/                  RunPaths: one pretraining
-    recipe.toml  provenance.json  ledger.json  exports/step-%09d/  checkpoints/step-%09d/
+    recipe.toml  provenance.json  ledger.json  exports/step-%09d/  checkpoints/step-%09d/  checkpoints/kept.json
     diagnostics/attempt-%06d/  what was seen of ranks that hung, before they were killed
     journal.jsonl  runner.json  outcome.json  control/%06d.json  logs/     <- JobPaths: every job has these
     finetunes/JOB/           JobPaths: one finetuning of this run
@@ -21,6 +21,10 @@ from pathlib import Path
 STEP_FOLDER = re.compile(r"^step-(\d{9,})$")
 TEMPORARY_PREFIX = ".tmp-"
 """Folders and files that start so are not whole; the next start sweeps them."""
+TRASH_PREFIX = ".trash-"
+"""Folders that start so are being deleted."""
+DAMAGED_PREFIX = "damaged-"
+"""Checkpoints that did not verify, for a person to look at; the first to go when the disk is short of room."""
 
 
 def step_folder(step: int) -> str:
@@ -95,6 +99,11 @@ class RunPaths(JobPaths):
     @property
     def checkpoints(self) -> Path:
         return self.root / "checkpoints"
+
+    @property
+    def kept(self) -> Path:
+        """KeptCheckpoints: what lies in `checkpoints`, and why."""
+        return self.checkpoints / "kept.json"
 
     @property
     def exports(self) -> Path:

@@ -248,7 +248,15 @@ class CheckpointSection(Section):
     every: Duration | Literal["auto"] = "auto"
     """Charged time between checkpoints; auto is the smaller of 10 min and 1 % of a timed budget."""
     keep: PositiveInt = 3
-    """Newest checkpoints kept."""
+    """Newest checkpoints kept. Those of markers and the one with the lowest validation loss are kept besides."""
+    markers: Annotated[list[Annotated[float, Field(gt=0.0, lt=1.0)]], Field(max_length=32)] = []
+    """Shares of the budget at which a checkpoint is kept for good and an export written: `bertd finetune RUN@0.5`."""
+
+    @model_validator(mode="after")
+    def _markers_rise(self) -> Self:
+        if self.markers != sorted(set(self.markers)):
+            raise ValueError(f"markers = {self.markers} do not rise; write each once, in rising order")
+        return self
 
 
 class DevicesSection(Section):

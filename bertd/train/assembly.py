@@ -28,6 +28,7 @@ from bertd.train.orders import Conductor
 from bertd.train.precision import Precision, choose_precision
 from bertd.train.provenance import device_name, write_provenance
 from bertd.train.ranks import Ranks
+from bertd.train.saving import Saver
 from bertd.train.trainer import Parts, Trainer
 from bertd.train.update import Updater
 from bertd.train.validation import Validator
@@ -50,7 +51,7 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
     optimizers = build_optimizers(
         model, recipe.optimizer, apex=kernels.apex, rank=ranks.rank, world_size=ranks.world_size
     )
-    resumed = resume(opened, model=model, optimizers=optimizers)
+    resumed = resume(opened, model=model, optimizers=optimizers, ranks=ranks)
     masker = masker_of(recipe, opened.dataset.vocabulary)
     batches = _train_batches(opened, masker, ranks, first_sequence=resumed.state.sequences)
     has_padding = recipe.data.packing == "sentences"
@@ -71,12 +72,20 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
         precision=precision,
         scaler=resumed.state.scaler,
     )
-    desk = None
+    desk = saver = None
     if ranks.is_first:
         start = _start_record(opened, ranks, model, attempt, resumed, precision, kernels)
         warnings = _warnings(resumed, kernels)
         desk = _open_desk(opened, start, warnings=warnings, stop_signal=stop_signal)
         write_provenance(opened, ranks)
+        saver = Saver(
+            recipe,
+            opened.paths,
+            desk=desk,
+            model=model,
+            optimizers=optimizers,
+            tokenizer_dir=opened.dataset.tokenizer_dir,
+        )
     parts = Parts(
         recipe=recipe,
         paths=opened.paths,
@@ -89,6 +98,7 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
         tokenizer_dir=opened.dataset.tokenizer_dir,
         device_name=device_name(ranks.device),
         desk=desk,
+        saver=saver,
         pulse=pulse,
     )
     return Trainer(parts, resumed.state)

@@ -7,6 +7,7 @@ logarithm of each token's frequency: guessing by frequency is the first thing th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,9 +16,11 @@ from bertd.data.shards import DataSet
 from bertd.errors import CheckpointError
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.model.pretrained import load_pretrained
-from bertd.train.checkpoint import TrainingState, find_checkpoint, load_checkpoint
+from bertd.run.paths import step_folder
+from bertd.train.checkpoint import TrainingState, find_checkpoint, load_checkpoint, set_aside
 from bertd.train.opened_run import OpenedRun
 from bertd.train.optimizer import Optimizers
+from bertd.train.ranks import Ranks
 
 _COUNTED_TOKENS = 20_000_000
 """Of the stream: enough for the frequency of every word that matters, and read in under a second."""
@@ -34,15 +37,57 @@ class Resumed:
     """Class and place of the stock checkpoint whose weights were taken."""
 
 
-def resume(opened: OpenedRun, *, model: MaskedLanguageModel, optimizers: Optimizers) -> Resumed:
-    found = find_checkpoint(opened.paths.checkpoints)
-    if found is None:
+@dataclass(frozen=True)
+class _Newest:
+    """The checkpoint that all ranks load."""
+
+    folder: Path | None
+    """None where there is none at all."""
+    skipped: list[str]
+    """Known to rank 0 alone."""
+
+
+_NO_CHECKPOINT, _ALL_DAMAGED = -1.0, -2.0
+
+
+def _newest(opened: OpenedRun, ranks: Ranks) -> _Newest:
+    """Rank 0 verifies and puts aside what is damaged; the others load what it found, or fail as it did."""
+    root = opened.paths.checkpoints
+    skipped: list[str] = []
+    failure: CheckpointError | None = None
+    step = _NO_CHECKPOINT
+    if ranks.is_first:
+        try:
+            found = find_checkpoint(root)
+        except CheckpointError as error:
+            failure, step = error, _ALL_DAMAGED
+        else:
+            if found is not None:
+                step, skipped = float(found.folder.name.removeprefix("step-")), found.skipped
+                # Else the next checkpoint of that step would find its place taken.
+                for folder in found.damaged:
+                    set_aside(folder)
+    (step,) = ranks.share([step])
+    if step == _ALL_DAMAGED:
+        raise failure or CheckpointError(f"{root}: no checkpoint is whole; rank 0 says more")
+    return _Newest(folder=None if step == _NO_CHECKPOINT else root / step_folder(int(step)), skipped=skipped)
+
+
+def resume(opened: OpenedRun, *, model: MaskedLanguageModel, optimizers: Optimizers, ranks: Ranks) -> Resumed:
+    """Put the newest valid checkpoint, or the first weights, into the model.
+
+    Raises:
+        CheckpointError: none is whole, or it belongs to another recipe or other data; or start_from does not fit.
+    """
+    found = _newest(opened, ranks)
+    if found.folder is None:
         fresh = TrainingState(
             step=0,
             sequences=0,
             charged_s=0.0,
             recipe_sha256=opened.recipe_sha256,
             data_fingerprint=opened.dataset.fingerprint,
+            markers_left=opened.recipe.checkpoint.markers,
         )
         return Resumed(state=fresh, skipped=[], start_from=_first_weights(opened, model))
     state = load_checkpoint(found.folder, model=model, optimizers=optimizers)

@@ -6,9 +6,12 @@
       state.json              TrainingState
       manifest.json           size and sha256 of the others; written last
 
-Commit: temporary folder, files, fsync each, manifest, fsync the folder, rename, fsync the parent. A flipped byte loads
-silently in safetensors as in torch.load, so only the manifest's sha256 counts as verified. Random numbers need no room
-here: dropout is seeded anew at each step from (seed, rank, step), masks from (seed, epoch, sequence).
+Commit: temporary folder, files, fsync each, compare with memory, manifest, fsync the folder, rename, fsync the parent.
+A flipped byte loads silently in safetensors as in torch.load, so only the manifest's sha256 counts as verified.
+
+No generator's state is here, because nothing is drawn from one that lives longer than a step: dropout is seeded anew at
+each step from (seed, rank, step), the order from (seed, epoch), masks from (seed, epoch, sequence). The schedule is a
+pure function of what is spent. So `step`, `sequences` and the charged time place all of them, on any number of ranks.
 """
 
 from __future__ import annotations
@@ -19,20 +22,23 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from bertd.errors import CheckpointError, StorageError
+from bertd.errors import CheckpointError, NumericsError, StorageError
 from bertd.records import Record
 from bertd.run.durable import fsync_folder, write_whole
-from bertd.run.paths import TEMPORARY_PREFIX, newest_first, step_folder
+from bertd.run.paths import DAMAGED_PREFIX, TEMPORARY_PREFIX, newest_first, step_folder
+from bertd.train.host_copy import HostTensors
 from bertd.train.optimizer import Optimizers
+from bertd.train.spikes import BandState
 
 FORMAT = 1
 MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
-_TRASH_PREFIX = ".trash-"
 
 
 class ScalerState(Record):
@@ -50,16 +56,31 @@ class TrainingState(Record):
     charged_s: float
     recipe_sha256: str
     data_fingerprint: str
+    progress: float = 0.0
+    """Share of the budget that was spent; the schedule follows from it."""
+    markers: list[float] = []
+    """Shares of the budget that this checkpoint was saved at."""
+    markers_left: list[float] = []
+    """Those still to come."""
     skipped_steps: int = 0
     scaler: ScalerState | None = None
+    band: BandState | None = None
+    """Where the detector of loss spikes stands."""
     next_validation_s: float = 0.0
     """Charged time at which the next validation is due."""
     next_checkpoint_s: float = 0.0
     validation_s: float | None = None
     """How long the slowest took so far; with the next, the reserve that a timed budget keeps for its end."""
     save_s: float | None = None
+    """The same of saves, from the decision to the rename, whether training waited or not."""
     validation_loss: float | None = None
     """The newest."""
+    validation_step: int | None = None
+    """Where it was measured."""
+    stalled_s: float = 0.0
+    """How long training stood still for saves so far."""
+    skipped_saves: int = 0
+    """Left out so far because the one before was still being written."""
 
 
 class FileSum(Record):
@@ -84,19 +105,23 @@ class Found:
     folder: Path
     skipped: list[str]
     """One line each: which checkpoint and why."""
+    damaged: list[Path]
+    """Their folders."""
 
 
-def save_checkpoint(root: Path, *, model: nn.Module, optimizers: Optimizers, state: TrainingState) -> Path:
-    """Write the checkpoint of `state.step`; replaces none.
+def save_checkpoint(root: Path, *, tensors: HostTensors, state: TrainingState) -> Path:
+    """Write the checkpoint of `state.step`; replaces none that is whole.
 
     Returns:
         Its folder, which exists whole from this moment.
 
     Raises:
         StorageError: the disk refused; nothing is left behind and older checkpoints are untouched.
+        NumericsError: a weight is not finite; nothing was written.
     """
+    _require_finite(tensors.model, step=state.step)
     folder = root / step_folder(state.step)
-    if folder.exists():
+    if folder.exists() and _is_whole(folder):
         # The same step can only be the same state: nothing was trained since.
         return folder
     temporary = root / f"{TEMPORARY_PREFIX}{folder.name}-{os.getpid()}"
@@ -104,19 +129,37 @@ def save_checkpoint(root: Path, *, model: nn.Module, optimizers: Optimizers, sta
         root.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
-        save_file(_on_cpu(model.state_dict()), temporary / MODEL)
-        save_file(_on_cpu(optimizers.tensors()), temporary / OPTIMIZER)
+        files = {
+            MODEL: _write_tensors(temporary / MODEL, tensors.model),
+            OPTIMIZER: _write_tensors(temporary / OPTIMIZER, tensors.optimizer),
+        }
         write_whole(temporary / STATE, state.model_dump_json())
-        files = {name: _fsynced_sum(temporary / name) for name in (MODEL, OPTIMIZER, STATE)}
-        write_whole(
-            temporary / MANIFEST, Manifest(format=FORMAT, step=state.step, files=files).model_dump_json(indent=1)
-        )
+        files[STATE] = _fsynced_sum(temporary / STATE)
+        manifest = Manifest(format=FORMAT, step=state.step, files=files)
+        write_whole(temporary / MANIFEST, manifest.model_dump_json(indent=1))
+        if folder.exists():
+            set_aside(folder)
         temporary.rename(folder)
         fsync_folder(root)
     except (OSError, SafetensorError, StorageError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise StorageError(f"{folder}: cannot save the checkpoint: {error}; free space on that disk") from error
     return folder
+
+
+def set_aside(folder: Path) -> None:
+    """Put a damaged checkpoint where nobody takes it for one, to be looked at.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    aside = folder.with_name(DAMAGED_PREFIX + folder.name)
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        folder.rename(aside)
+        fsync_folder(folder.parent)
+    except OSError as error:
+        raise StorageError(f"{folder}: damaged, and cannot be renamed: {error.strerror}; move it away") from error
 
 
 def folder_bytes(folder: Path) -> int:
@@ -131,13 +174,14 @@ def find_checkpoint(root: Path) -> Found | None:
         CheckpointError: there are checkpoints, and every one is damaged.
     """
     skipped: list[str] = []
-    for folder in newest_first(root):
+    folders = newest_first(root)
+    for index, folder in enumerate(folders):
         try:
             verify_checkpoint(folder)
         except CheckpointError as error:
             skipped.append(str(error))
         else:
-            return Found(folder=folder, skipped=skipped)
+            return Found(folder=folder, skipped=skipped, damaged=folders[:index])
     if skipped:
         raise CheckpointError(f"{root}: no checkpoint is whole: {'; '.join(skipped)}; restore one or start anew")
     return None
@@ -177,20 +221,53 @@ def load_checkpoint(folder: Path, *, model: nn.Module, optimizers: Optimizers) -
         raise CheckpointError(f"{folder}: does not fit this recipe's model: {error}") from error
 
 
-def prune_checkpoints(root: Path, *, keep: int) -> None:
-    """Delete all but the newest `keep`, and what crashes left; the newest always stays."""
-    for entry in list(root.iterdir()):
-        if entry.name.startswith((TEMPORARY_PREFIX, _TRASH_PREFIX)):
-            shutil.rmtree(entry, ignore_errors=True)
-    for folder in newest_first(root)[max(1, keep) :]:
-        # Out of sight in one act, so that nobody meets half a checkpoint.
-        trash = folder.with_name(_TRASH_PREFIX + folder.name)
-        folder.rename(trash)
-        shutil.rmtree(trash, ignore_errors=True)
+def read_state(folder: Path) -> TrainingState:
+    """Where training stood, without the tensors.
+
+    Raises:
+        CheckpointError: state.json is missing or damaged.
+    """
+    try:
+        return TrainingState.model_validate_json((folder / STATE).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise CheckpointError(f"{folder.name}: state.json is missing or damaged") from error
 
 
-def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+def _is_whole(folder: Path) -> bool:
+    try:
+        verify_checkpoint(folder)
+    except CheckpointError:
+        return False
+    return True
+
+
+def _require_finite(weights: dict[str, Tensor], *, step: int) -> None:
+    for name, tensor in weights.items():
+        if not np.isfinite(tensor.numpy()).all():
+            raise NumericsError(
+                f"step {step}: {name} is not finite, so nothing was saved; lower optimizer.peak_lr or set "
+                "optimizer.clip, and submit again"
+            )
+
+
+def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> FileSum:
+    """Write, flush, and compare what the file gives back with what is in memory.
+
+    Raises:
+        OSError: it gives back something else.
+    """
+    save_file(tensors, path)
+    total = _fsynced_sum(path)
+    with safe_open(path, framework="pt") as file:
+        for name, tensor in tensors.items():
+            # As bytes, since a moment that is not finite equals nothing.
+            if not np.array_equal(_as_bytes(file.get_tensor(name)), _as_bytes(tensor)):
+                raise OSError(f"{path.name}: {name} does not read back as it was written")
+    return total
+
+
+def _as_bytes(tensor: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    return tensor.reshape(-1).view(torch.uint8).numpy()
 
 
 def _sha256(path: Path) -> str:

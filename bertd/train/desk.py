@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +55,10 @@ class Desk:
     def _progress(self, state: TrainingState, charged_s: float) -> float:
         return self.conductor.recipe.granted.progress(charged_s=charged_s, steps=state.step, sequences=state.sequences)
 
+    def progress(self, state: TrainingState) -> float:
+        """Share of the budget that is spent, 0..1."""
+        return self._progress(state, self.conductor.now_s())
+
     def report_step(self, state: TrainingState, figures: StepFigures) -> None:
         """A second's worth of training is done."""
         charged_s = self.conductor.now_s()
@@ -94,7 +99,18 @@ class Desk:
             )
         )
 
-    def report_checkpoint(self, state: TrainingState, folder: Path, *, seconds: float, why: str) -> None:
+    def report_checkpoint(
+        self,
+        state: TrainingState,
+        folder: Path,
+        *,
+        seconds: float,
+        stall_s: float,
+        write_s: float,
+        why: str,
+        stall_share: float,
+        skipped: int,
+    ) -> None:
         """A checkpoint is on disk."""
         self._journal.append(
             CheckpointRecord(
@@ -104,12 +120,23 @@ class Desk:
                 name=folder.name,
                 size_bytes=folder_bytes(folder),
                 seconds=seconds,
-                stall_s=seconds,
+                stall_s=stall_s,
                 why=why,
+                write_s=write_s,
+                stall_share=stall_share,
+                skipped=skipped,
             )
         )
 
-    def report_export(self, state: TrainingState, folder: Path, *, architecture: str, seconds: float) -> None:
+    def report_export(
+        self,
+        state: TrainingState,
+        folder: Path,
+        *,
+        architecture: str,
+        seconds: float,
+        markers: Sequence[float] = (),
+    ) -> None:
         """An export is on disk."""
         self._journal.append(
             ExportRecord(
@@ -119,6 +146,7 @@ class Desk:
                 name=folder.name,
                 architecture=architecture,
                 seconds=seconds,
+                markers=list(markers),
             )
         )
 

@@ -1,7 +1,7 @@
 """An export from a run's checkpoint: `python -m bertd.train.export_run RUN_FOLDER [--step N] [--out FOLDER]`.
 
-What a run's end writes, from any checkpoint it kept, while it trains or after. It takes no device and no lock: the
-checkpoint is verified first, and one that is cleaned away while it is read is an error, not half a model.
+What a run's end writes, from any checkpoint it kept, while it trains or after. It takes no device; the checkpoint is
+verified first, and held while it is read, so that the run does not clean it away.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from bertd.terminal_text import terminal_line
 from bertd.train.checkpoint import MODEL, STATE, TrainingState, find_checkpoint, verify_checkpoint
 from bertd.train.model_card import model_card
 from bertd.train.opened_run import encoder_config
+from bertd.train.retention import reading
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ def export_run(paths: RunPaths, *, step: int | None, out: Path | None) -> Export
         raise StorageError(f"{folder}: is there already; give another with --out FOLDER, or remove it")
     dataset = DataSet.open(Path(recipe.data.shards))
     model = MaskedLanguageModel(encoder_config(recipe, vocab_size=dataset.vocabulary.size), seed=recipe.run.seed)
-    state = _load(checkpoint, model)
+    with reading(checkpoint):
+        state = _load(checkpoint, model)
     if state.data_fingerprint != dataset.fingerprint:
         raise CheckpointError(
             f"{checkpoint}: was trained on other data than {dataset.root}, whose vocabulary it would be given; restore "

@@ -12,7 +12,7 @@ from bertd.data.shards import DataSet
 from bertd.data.vocabulary import Vocabulary
 from bertd.model.encoder import EncoderConfig
 from bertd.run.paths import RunPaths
-from bertd.run.recipe import Recipe, read_recipe, write_recipe
+from bertd.run.recipe import Recipe, read_recipe
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ def open_run(paths: RunPaths) -> OpenedRun:
     return OpenedRun(
         paths=paths,
         recipe=recipe,
-        recipe_sha256=hashlib.sha256(write_recipe(recipe).encode()).hexdigest(),
+        # Of the file, not of the recipe written anew: a key that a later bertd adds would change every old run's.
+        recipe_sha256=hashlib.sha256(paths.recipe.read_bytes()).hexdigest(),
         dataset=dataset,
         train=rows("train"),
         validation=rows("validation"),

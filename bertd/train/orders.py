@@ -157,6 +157,11 @@ class Conductor:
         self._acknowledged = command.number
         return records
 
+    def left_s(self, state: TrainingState) -> float | None:
+        """Charged seconds until a timed run stops training; None where work is budgeted."""
+        deadline_s = self._deadline_s(state)
+        return None if deadline_s is None else deadline_s - self.now_s()
+
     def _deadline_s(self, state: TrainingState) -> float | None:
         """Charged time at which a timed run stops training; None for a budget of steps or sequences."""
         total_s = self._plan.granted.total_s

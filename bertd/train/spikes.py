@@ -6,6 +6,8 @@ says nothing until it has seen enough; a jump does not widen the band that it is
 
 from __future__ import annotations
 
+from bertd.records import Record
+
 _MEMORY = 0.9
 _WIDTH = 6.0
 """Mean distances from the mean that are still inside: about five standard deviations of a normal loss."""
@@ -15,13 +17,27 @@ _NEEDED = 10
 """Losses before the first judgement."""
 
 
+class BandState(Record):
+    """What a checkpoint keeps of a band."""
+
+    seen: int
+    mean: float
+    distance: float
+
+
 class LossBand:
     """The recent losses of a run."""
 
-    def __init__(self) -> None:
-        self._seen = 0
-        self._mean = 0.0
-        self._distance = 0.0
+    def __init__(self, state: BandState | None = None) -> None:
+        """Go on from `state`; None begins a band."""
+        self._seen = state.seen if state else 0
+        self._mean = state.mean if state else 0.0
+        self._distance = state.distance if state else 0.0
+
+    @property
+    def state(self) -> BandState:
+        """From which another band goes on as this one would."""
+        return BandState(seen=self._seen, mean=self._mean, distance=self._distance)
 
     @property
     def top(self) -> float:

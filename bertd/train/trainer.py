@@ -1,30 +1,33 @@
 """The loop: an order, a step, and what the order asked for besides; then the end.
 
-Every rank runs the same loop and obeys the same orders. Rank 0 also has a desk: it writes journal, checkpoints, export.
+Every rank runs the same loop and obeys the same orders. Rank 0 also has a desk, which writes the journal, and a
+saver, which writes checkpoints.
 """
 
 from __future__ import annotations
 
 import math
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from bertd.data.batches import TrainBatches
-from bertd.errors import NumericsError, StorageError
+from bertd.errors import BertdError, NumericsError, StorageError
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.model.export import write_export
 from bertd.model.flops import peak_flops, training_flops
 from bertd.run.beats import UNWATCHED, Pulse, Section
 from bertd.run.paths import RunPaths, step_folder
 from bertd.run.recipe import Recipe
-from bertd.train.checkpoint import ScalerState, TrainingState, prune_checkpoints, save_checkpoint
+from bertd.train.checkpoint import ScalerState, TrainingState
 from bertd.train.desk import Desk, StepFigures
 from bertd.train.meter import Meter, memory_bytes
 from bertd.train.model_card import model_card
 from bertd.train.optimizer import Optimizers
 from bertd.train.orders import Ending, Order, share_order
 from bertd.train.ranks import Ranks
+from bertd.train.saving import Saver
 from bertd.train.schedule import rate_factor
 from bertd.train.spikes import LossBand
 from bertd.train.update import Updater
@@ -46,6 +49,8 @@ class Parts:
     tokenizer_dir: Path
     device_name: str
     desk: Desk | None
+    saver: Saver | None
+    """Where there is a desk."""
     pulse: Pulse = UNWATCHED
 
 
@@ -56,24 +61,31 @@ class Trainer:
         self._parts = parts
         self._recipe = parts.recipe
         self._desk = parts.desk
+        self._saver = parts.saver
         self.state = state
         self._meter = Meter()
         self._lr = 0.0
-        self._band = LossBand()
+        self._band = LossBand(state.band)
 
     def run(self) -> Ending:
         """Train until an order ends it; what that means is done when this returns.
 
         Raises:
             NumericsError: the loss is not finite.
-            StorageError: the last checkpoint or the export could not be written.
+            StorageError: the first checkpoint or the export could not be written.
         """
-        if self._recipe.granted.is_timed and self.state.save_s is None:
-            # The reserve for the end must be known before the schedule starts, and the disk tried.
-            self._save("start")
-        ending = Ending.NONE
-        while ending is Ending.NONE:
-            ending = self.advance_one()
+        try:
+            if self._recipe.granted.is_timed and self.state.save_s is None:
+                # The reserve for the end must be known before the schedule starts, and the disk tried.
+                self._save("start")
+            ending = Ending.NONE
+            while ending is Ending.NONE:
+                ending = self.advance_one()
+        finally:
+            if self._saver is not None:
+                # Whatever ends the loop, what is being written becomes whole and is told.
+                with suppress(BertdError):
+                    self.state = self._saver.wait(self.state)
         return ending
 
     def advance_one(self) -> Ending:
@@ -92,13 +104,19 @@ class Trainer:
         return Ending.NONE
 
     def close(self) -> None:
-        """Let go of the data's thread."""
+        """Let go of the threads."""
         self._parts.batches.close()
+        if self._saver is not None:
+            self._saver.close()
 
     def _next_order(self) -> Order:
         order = None
         if self._desk is not None:
+            if self._saver is not None:
+                self.state = self._saver.collect(self.state)
             order = self._desk.decide(self.state, step_s=self._meter.step_s)
+            if self._saver is not None:
+                order, self.state = self._saver.fit(order, self.state)
         return share_order(self._parts.ranks, order)
 
     def _beat(self, section: Section) -> None:
@@ -176,7 +194,7 @@ class Trainer:
         result = self._parts.validator.evaluate(self._parts.updater.forward)
         # The slowest so far, since the reserve for the last one is measured by it.
         slowest_s = max(result.seconds, self.state.validation_s or 0.0)
-        self._advance(validation_loss=result.loss, validation_s=slowest_s)
+        self._advance(validation_loss=result.loss, validation_step=self.state.step, validation_s=slowest_s)
         if self._desk is not None:
             conductor = self._desk.conductor
             self._advance(next_validation_s=conductor.next_validation_s(conductor.now_s()))
@@ -184,55 +202,47 @@ class Trainer:
         self._meter.resume()
 
     def _save_on_the_way(self) -> None:
-        """A checkpoint between steps: if the disk refuses, training goes on and somebody is told."""
-        asked = self._desk is not None and self._desk.conductor.pending is not None
-        self._try_save("command" if asked else "interval", done=f"checkpoint of step {self.state.step}")
+        """A checkpoint between steps: training waits for the copy; if the disk refuses, somebody is told."""
+        self._stamp()
+        if self._saver is not None:
+            self.state = self._saver.begin(self.state)
         self._meter.resume()
 
     def _pause(self) -> bool:
         """Save and be ready to leave; False where the disk refuses: then the run goes on rather than lose steps."""
-        if not self._try_save("pause", done=f"paused at step {self.state.step}"):
-            return False
+        problem = self._save_or_tell("pause")
         if self._desk is not None:
+            self._desk.answer(self.state, is_done=not problem, detail=problem or f"paused at step {self.state.step}")
+        is_saved = self._parts.ranks.share([float(not problem)]) == [1.0]
+        if is_saved and self._desk is not None:
             self._desk.report_pause(self.state)
-        return True
+        return is_saved
 
-    def _try_save(self, why: str, *, done: str) -> bool:
-        """Save and answer the command that asked for it; the same result on every rank."""
-        problem = ""
+    def _save_or_tell(self, why: str) -> str:
+        """Save, or say that it came to nothing: rank 0 gets the reason, empty where it was saved."""
         try:
             self._save(why)
         except StorageError as error:
-            problem = str(error)
-        if self._desk is not None:
-            if problem:
-                conductor = self._desk.conductor
-                self._advance(next_checkpoint_s=conductor.next_checkpoint_s(conductor.now_s()))
-                message = f"{problem}; training goes on and older checkpoints stand"
-                self._desk.alert(self.state, code="checkpoint_failed", message=message)
-            self._desk.answer(self.state, is_done=not problem, detail=problem or done)
-        return self._parts.ranks.share([float(not problem)]) == [1.0]
+            assert self._saver is not None
+            self.state = self._saver.refused(self.state, error)
+            return str(error)
+        return ""
 
     def _save(self, why: str) -> None:
+        """Save and wait until it is whole."""
         self._beat(Section.SAVE)
+        self._stamp()
+        if self._saver is not None:
+            self.state = self._saver.save(self.state, why=why)
+
+    def _stamp(self) -> None:
+        """Bring into the state what only a checkpoint needs."""
         # The weights of a run that diverged are not kept; a sum over ranks needs all of them, hence before the desk.
         if self._parts.updater.has_unread_loss:
             self._require_finite(self._parts.updater.take_loss())
-        if self._desk is None:
-            return
-        began_s = time.monotonic()
-        charged_s = self._desk.conductor.now_s()
-        self._advance(
-            charged_s=charged_s,
-            next_checkpoint_s=self._desk.conductor.next_checkpoint_s(charged_s),
-            scaler=self._scaler_state(),
-        )
-        root = self._parts.paths.checkpoints
-        folder = save_checkpoint(root, model=self._parts.model, optimizers=self._parts.optimizers, state=self.state)
-        prune_checkpoints(root, keep=self._recipe.checkpoint.keep)
-        seconds = time.monotonic() - began_s
-        self._advance(save_s=max(seconds, self.state.save_s or 0.0))
-        self._desk.report_checkpoint(self.state, folder, seconds=seconds, why=why)
+        if self._desk is not None:
+            charged_s = self._desk.conductor.now_s()
+            self._advance(charged_s=charged_s, scaler=self._scaler_state(), band=self._band.state)
 
     def _scaler_state(self) -> ScalerState | None:
         scaler = self._parts.updater.scaler
@@ -247,7 +257,8 @@ class Trainer:
         """The budget is spent or somebody stopped the run: measure, save, export."""
         is_spent = order.ending is Ending.BUDGET
         self._validate()
-        self._save("end" if is_spent else "stop")
+        # Where the disk refuses the checkpoint, the export takes a third of the room and may still fit.
+        self._save_or_tell("end" if is_spent else "stop")
         if self._desk is None:
             return
         self._beat(Section.SAVE)

@@ -30,7 +30,7 @@ from tests.model.test_encoder import batch
 from tests.model.test_export import FAMILIES, TINY, trained_like
 from tests.train import apex_installs as installs
 from tests.train.apex_installs import DENSE, GOOD, LAYER_NORM, OPTIMIZERS, WRONG, install, install_pypis, site
-from tests.train.test_checkpoint import state_at
+from tests.train.test_checkpoint import on_host, state_at
 from tests.train.test_trainer import ALONE, attempt, final_weights, kind_of, make_run, run_to_end
 from tests.train.test_update import FP32, recipe, updater_for
 
@@ -282,7 +282,7 @@ def test_its_optimizers_train_as_torchs_do(kind: str, site: Path) -> None:
 def test_their_state_goes_through_a_checkpoint_bit_for_bit(kind: str, site: Path, tmp_path: Path) -> None:
     apex = the_stand_in(site)
     model, optimizers = trained(kind, apex, steps=3)
-    folder = save_checkpoint(tmp_path, model=model, optimizers=optimizers, state=state_at(3))
+    folder = save_checkpoint(tmp_path, tensors=on_host(model, optimizers), state=state_at(3))
     other, its_optimizers = trained(kind, apex, steps=1)
 
     load_checkpoint(folder, model=other, optimizers=its_optimizers)
@@ -297,7 +297,7 @@ def test_their_state_goes_through_a_checkpoint_bit_for_bit(kind: str, site: Path
 def test_a_checkpoint_of_torchs_adamw_goes_on_under_apex(site: Path, tmp_path: Path) -> None:
     apex = the_stand_in(site)
     model, optimizers = trained("adamw", Apex(), steps=3)
-    folder = save_checkpoint(tmp_path, model=model, optimizers=optimizers, state=state_at(3))
+    folder = save_checkpoint(tmp_path, tensors=on_host(model, optimizers), state=state_at(3))
     other, its_optimizers = trained("adamw", apex, steps=1)
 
     load_checkpoint(folder, model=other, optimizers=its_optimizers)

@@ -10,7 +10,6 @@ import torch
 
 from bertd.errors import CheckpointError, StorageError
 from bertd.model.encoder import MaskedLanguageModel
-from bertd.run.paths import newest_first
 from bertd.run.recipe import OptimizerSection
 from bertd.train.checkpoint import (
     MANIFEST,
@@ -21,10 +20,10 @@ from bertd.train.checkpoint import (
     TrainingState,
     find_checkpoint,
     load_checkpoint,
-    prune_checkpoints,
     save_checkpoint,
     verify_checkpoint,
 )
+from bertd.train.host_copy import HostCopy, HostTensors
 from bertd.train.optimizer import Optimizers, build_optimizers
 from tests.model.test_encoder import batch
 from tests.model.test_export import TINY
@@ -32,6 +31,10 @@ from tests.model.test_export import TINY
 
 def state_at(step: int) -> TrainingState:
     return TrainingState(step=step, sequences=step * 4, charged_s=1.5, recipe_sha256="r", data_fingerprint="d")
+
+
+def on_host(model: MaskedLanguageModel, optimizers: Optimizers) -> HostTensors:
+    return HostCopy(torch.device("cpu")).take(model=model.state_dict(), optimizer=optimizers.tensors())
 
 
 def trained(steps: int = 2) -> tuple[MaskedLanguageModel, Optimizers]:
@@ -47,7 +50,7 @@ def trained(steps: int = 2) -> tuple[MaskedLanguageModel, Optimizers]:
 
 def test_a_loaded_checkpoint_trains_on_bit_for_bit(tmp_path: Path) -> None:
     model, optimizers = trained()
-    folder = save_checkpoint(tmp_path, model=model, optimizers=optimizers, state=state_at(2))
+    folder = save_checkpoint(tmp_path, tensors=on_host(model, optimizers), state=state_at(2))
     other = MaskedLanguageModel(TINY, seed=7).eval()
     other_optimizers = build_optimizers(other, OptimizerSection())
 
@@ -67,7 +70,7 @@ def test_a_loaded_checkpoint_trains_on_bit_for_bit(tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path, name: str, damage: str) -> None:
     model, optimizers = trained()
     for step in (1, 2):
-        save_checkpoint(tmp_path, model=model, optimizers=optimizers, state=state_at(step))
+        save_checkpoint(tmp_path, tensors=on_host(model, optimizers), state=state_at(step))
     victim = tmp_path / "step-000000002" / name
     content = victim.read_bytes()
     if damage == "gone":
@@ -86,7 +89,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path, 
 
 def test_when_every_checkpoint_is_damaged_nothing_starts_from_scratch(tmp_path: Path) -> None:
     model, optimizers = trained()
-    (save_checkpoint(tmp_path, model=model, optimizers=optimizers, state=state_at(1)) / MODEL).unlink()
+    (save_checkpoint(tmp_path, tensors=on_host(model, optimizers), state=state_at(1)) / MODEL).unlink()
 
     with pytest.raises(CheckpointError, match=r"no checkpoint is whole: step-000000001: model.safetensors is missing"):
         find_checkpoint(tmp_path)
@@ -94,7 +97,7 @@ def test_when_every_checkpoint_is_damaged_nothing_starts_from_scratch(tmp_path: 
 
 def test_a_checkpoint_of_another_shape_is_refused(tmp_path: Path) -> None:
     model, optimizers = trained()
-    folder = save_checkpoint(tmp_path, model=model, optimizers=optimizers, state=state_at(1))
+    folder = save_checkpoint(tmp_path, tensors=on_host(model, optimizers), state=state_at(1))
     wider = MaskedLanguageModel(replace(TINY, width=64), seed=1)
 
     with pytest.raises(CheckpointError, match="does not fit this recipe's model"):
@@ -103,24 +106,12 @@ def test_a_checkpoint_of_another_shape_is_refused(tmp_path: Path) -> None:
 
 def test_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:
     model, optimizers = trained()
-    folder = save_checkpoint(tmp_path, model=model, optimizers=optimizers, state=state_at(1))
+    folder = save_checkpoint(tmp_path, tensors=on_host(model, optimizers), state=state_at(1))
     manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     (folder / MANIFEST).write_text(manifest.model_copy(update={"format": 99}).model_dump_json())
 
     with pytest.raises(CheckpointError, match="format 99; this bertd knows up to 1"):
         verify_checkpoint(folder)
-
-
-def test_pruning_keeps_the_newest_and_sweeps_what_crashes_left(tmp_path: Path) -> None:
-    model, optimizers = trained()
-    for step in (1, 2, 3):
-        save_checkpoint(tmp_path, model=model, optimizers=optimizers, state=state_at(step))
-    (tmp_path / ".tmp-step-000000009-1").mkdir()
-
-    prune_checkpoints(tmp_path, keep=2)
-
-    assert [folder.name for folder in newest_first(tmp_path)] == ["step-000000003", "step-000000002"]
-    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_save_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,6 +122,6 @@ def test_a_save_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr("bertd.train.checkpoint.save_file", no_space)
     with pytest.raises(StorageError, match="No space left"):
-        save_checkpoint(tmp_path, model=model, optimizers=optimizers, state=state_at(1))
+        save_checkpoint(tmp_path, tensors=on_host(model, optimizers), state=state_at(1))
 
     assert list(tmp_path.iterdir()) == []

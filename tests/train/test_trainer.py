@@ -179,7 +179,7 @@ def test_a_disk_that_refuses_a_checkpoint_does_not_stop_training(
             raise StorageError("/disk: cannot save the checkpoint: No space left on device; free space on that disk")
         return save_checkpoint(*arguments, **options)  # type: ignore[arg-type]  # passed through untyped
 
-    monkeypatch.setattr("bertd.train.trainer.save_checkpoint", refuse_until_the_end)
+    monkeypatch.setattr("bertd.train.saving.save_checkpoint", refuse_until_the_end)
     run_to_end(paths)
 
     assert [each.outcome for each in kind_of(paths, CommandRecord)] == ["refused", "refused"]

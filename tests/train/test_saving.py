@@ -1,0 +1,171 @@
+"""Checkpoints are written while training goes on, at most one at a time, and told when they are whole."""
+
+from __future__ import annotations
+
+import shutil
+from collections import namedtuple
+from pathlib import Path
+from threading import Event
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from bertd.records import AlertRecord, CheckpointRecord, CommandRecord, EndRecord, ExportRecord, Verb
+from bertd.run.journal import read_journal
+from bertd.run.kept import read_kept
+from bertd.run.mailbox import post
+from bertd.run.paths import RunPaths, newest_first
+from bertd.train.checkpoint import read_state, save_checkpoint
+from bertd.train.export_run import export_run
+from bertd.train.saving import Saver
+from bertd.train.trainer import Trainer
+from tests.train.test_trainer import attempt, kind_of, make_run, run_to_end
+
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Event:
+    """The writer waits for it before it writes."""
+    opened = Event()
+
+    def wait_and_save(*arguments: object, **options: object) -> object:
+        assert opened.wait(60)
+        return save_checkpoint(*arguments, **options)  # type: ignore[arg-type]  # passed through untyped
+
+    monkeypatch.setattr("bertd.train.saving.save_checkpoint", wait_and_save)
+    return opened
+
+
+def only_when_asked(trainer: Trainer) -> Saver:
+    """No checkpoint but those that a test wants."""
+    trainer.state = trainer.state.model_copy(update={"next_checkpoint_s": 1e9})
+    assert trainer._parts.saver is not None
+    return trainer._parts.saver
+
+
+def run_with_a_fast_disk(paths: RunPaths, *, number: int = 1, steps: int = 12) -> None:
+    """To `steps`, each checkpoint whole before the next step, then a pause."""
+    told = Event()
+    with attempt(paths, number=number, stop_signal=told) as trainer:
+        saver = only_when_asked(trainer)
+        while trainer.state.step < steps:
+            trainer.advance_one()
+            trainer.state = saver.wait(trainer.state)
+        told.set()
+        trainer.run()
+
+
+def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path, dataset: Path, gate: Event) -> None:
+    paths = make_run(tmp_path / "run", dataset, "budget.steps=1000000")
+    with attempt(paths) as trainer:
+        only_when_asked(trainer)
+        trainer.advance_one()
+        trainer.advance_one()
+        weights = {name: tensor.clone() for name, tensor in trainer._parts.model.state_dict().items()}
+        post(paths.control, verb=Verb.CHECKPOINT, asked_by="uid 0", now=0.0)
+        for _ in range(3):
+            trainer.advance_one()
+        # The interval's falls due while that one is being written: left out, and not made up for.
+        trainer.state = trainer.state.model_copy(update={"next_checkpoint_s": 0.0})
+        trainer.advance_one()
+        trainer.advance_one()
+        assert (trainer.state.step, trainer.state.skipped_saves) == (7, 1)
+        assert not kind_of(paths, CheckpointRecord) and not kind_of(paths, CommandRecord)
+        gate.set()
+        post(paths.control, verb=Verb.STOP, asked_by="uid 0", now=0.0)
+        trainer.run()
+
+    kinds = [record for record in read_journal(paths.journal) if isinstance(record, CheckpointRecord | CommandRecord)]
+    saved, answered, *_ = kinds
+    assert isinstance(saved, CheckpointRecord) and isinstance(answered, CommandRecord)
+    assert (saved.step, saved.why, saved.skipped) == (2, "command", 1)
+    assert (answered.number, answered.verb, answered.outcome) == (1, Verb.CHECKPOINT, "done")
+    assert saved.stall_s < saved.seconds and saved.write_s < saved.seconds and 0 < saved.stall_share < 1
+    # What was trained meanwhile is not in it.
+    written = load_file(paths.checkpoints / "step-000000002" / "model.safetensors")
+    assert weights.keys() == written.keys() and all(torch.equal(weights[name], written[name]) for name in weights)
+    # The state remembers how slow the slowest was, for the reserve at the end.
+    assert read_state(newest_first(paths.checkpoints)[0]).save_s == saved.seconds
+
+
+def test_a_marker_is_kept_and_exported_whatever_comes_after(tmp_path: Path, dataset: Path) -> None:
+    paths = make_run(tmp_path / "run", dataset, "checkpoint.markers=[0.24,0.25,0.5]", "checkpoint.keep=1")
+
+    run_with_a_fast_disk(paths)
+
+    assert [folder.name for folder in newest_first(paths.exports)] == [
+        "step-000000012",
+        "step-000000006",
+        "step-000000003",
+    ]
+    assert [(each.name, each.markers) for each in kind_of(paths, ExportRecord)] == [
+        ("step-000000003", [0.24, 0.25]),
+        ("step-000000006", [0.5]),
+        ("step-000000012", []),
+    ]
+    kept = read_kept(paths).checkpoints
+    assert [each.name for each in kept] == [folder.name for folder in newest_first(paths.checkpoints)]
+    assert [(each.step, each.markers) for each in kept] == [(12, []), (6, [0.5]), (3, [0.24, 0.25])]
+    assert "newest" in kept[0].reasons and kept[1].reasons[0] == "marker 0.5"
+    assert any(reason.startswith("best validation loss") for each in kept for reason in each.reasons)
+    # The export of a marker is that of its checkpoint's weights, not of what was trained while it was written.
+    export_run(paths, step=6, out=tmp_path / "other")
+    exported = paths.exports / "step-000000006" / "model.safetensors"
+    assert exported.read_bytes() == (tmp_path / "other" / "model.safetensors").read_bytes()
+
+
+def test_a_marker_is_met_once_over_attempts(tmp_path: Path, dataset: Path) -> None:
+    paths = make_run(tmp_path / "run", dataset, "checkpoint.markers=[0.25,0.5]")
+
+    run_with_a_fast_disk(paths, steps=5)
+    run_with_a_fast_disk(paths, number=2)
+
+    assert [each.markers for each in kind_of(paths, ExportRecord)] == [[0.25], [0.5], []]
+
+
+def test_a_full_disk_is_not_written_to_and_training_goes_on(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1 << 40, 1 << 40, 1 << 20))
+    paths = make_run(tmp_path / "run", dataset, "checkpoint.markers=[0.5]")
+    post(paths.control, verb=Verb.CHECKPOINT, asked_by="uid 0", now=0.0)
+
+    run_to_end(paths)
+
+    alerts = kind_of(paths, AlertRecord)
+    assert {alert.code for alert in alerts} == {"disk_low"}
+    assert "0.00 GB free and 0.00 GB in checkpoints that may go" in alerts[0].message
+    # The one that was asked for and the end's; the marker's would have been tried again after the interval.
+    assert len(alerts) == 2
+    assert [each.outcome for each in kind_of(paths, CommandRecord)] == ["refused"]
+    assert not newest_first(paths.checkpoints)
+    # The export takes a third of the room of a checkpoint, so it is tried all the same.
+    (end,) = kind_of(paths, EndRecord)
+    assert end.export == "step-000000012"
+
+
+def test_old_checkpoints_make_room_for_a_new_one(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = make_run(tmp_path / "run", dataset, "checkpoint.keep=3", "validation.every=10h")
+    with attempt(paths) as trainer:
+        saver = only_when_asked(trainer)
+        for _ in range(3):
+            trainer.advance_one()
+            trainer.state = saver.save(trainer.state, why="pause")
+        assert len(newest_first(paths.checkpoints)) == 3
+        size = read_kept(paths).checkpoints[0].size_bytes
+        # The reserve and all but a little of what is needed.
+        free = (64 << 20) + size - 100_000
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1 << 40, 1 << 40, free))
+        trainer.advance_one()
+        trainer.state = saver.save(trainer.state, why="pause")
+
+    # Step 1 is the best by its validation loss, step 3 was the newest valid one.
+    assert [folder.name for folder in newest_first(paths.checkpoints)] == [
+        "step-000000004",
+        "step-000000003",
+        "step-000000001",
+    ]
