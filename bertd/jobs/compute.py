@@ -17,6 +17,7 @@ from types import FrameType
 import psutil
 
 from bertd.jobs.processes import adopt_orphans, dies_with_parent
+from bertd.run.job_log import say
 
 STUCK_AFTER_S = 30.0
 """How long a killed process may take to die before it is given up."""
@@ -104,7 +105,7 @@ def _kill_orphans() -> None:
     while left := psutil.Process().children(recursive=True):
         if time.monotonic() > deadline:
             stuck = ", ".join(str(process.pid) for process in left)
-            print(f"runner: processes {stuck} do not die; a reboot may be needed", flush=True)
+            say(f"runner: processes {stuck} do not die; a reboot may be needed")
             return
         for process in left:
             try:

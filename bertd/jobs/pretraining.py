@@ -33,6 +33,7 @@ from bertd.records import (
     Verb,
 )
 from bertd.run.beats import BEATS_VARIABLE, Board
+from bertd.run.job_log import say
 from bertd.run.journal import JournalWriter
 from bertd.run.ledger import TICK_S, Ledger
 from bertd.run.mailbox import read_command
@@ -91,7 +92,7 @@ class Pretraining:
 
     def _attempt(self) -> int:
         attempt = self._story.begin_attempt()
-        print(f"runner: attempt {attempt} begins", flush=True)
+        say(f"runner: attempt {attempt} begins")
         self._board.close()
         self._board = Board()
         self._watchdog = self._new_watchdog()
@@ -105,7 +106,7 @@ class Pretraining:
         finally:
             self._ledger.end()
         self._story.follow()
-        print(f"runner: attempt {attempt} ended with {exit_code} at step {self._story.step}", flush=True)
+        say(f"runner: attempt {attempt} ended with {exit_code} at step {self._story.step}")
         return exit_code
 
     def _tick(self, child: Popen[bytes]) -> None:
@@ -126,7 +127,7 @@ class Pretraining:
         except StorageError as error:
             # The ranks read the open segment, which stands; only a crash from here on would be charged short.
             if not self._has_warned:
-                print(f"runner: {error}", flush=True)
+                say(f"runner: {error}")
             self._has_warned = True
 
     def _end_hang(self, child: Popen[bytes], *, what: str) -> None:
@@ -136,14 +137,14 @@ class Pretraining:
             time.sleep(seconds)
             self._tick_ledger()
 
-        print(f"runner: {what}", flush=True)
+        say(f"runner: {what}")
         diagnostics = Diagnostics(self._paths, attempt=self._story.attempt, wait=wait)
         ranks = {process.pid for process in psutil.Process(child.pid).children(recursive=True)} | {child.pid}
         where = str(diagnostics.folder.relative_to(self._paths.root))
         try:
             diagnostics.gather(self._watchdog.beats, ranks=ranks)
         except StorageError as error:
-            print(f"runner: {error}", flush=True)
+            say(f"runner: {error}")
             where = "logs/job.log; the disk refused the rest"
         self._hang = f"{what}; killed as hung, their stacks are in {where}"
         child.kill()
@@ -169,7 +170,7 @@ class Pretraining:
                 exit_class=crash.exit_class,
             )
         )
-        print(f"runner: {crash.cause}; next attempt in {delay_s:.1f} s", flush=True)
+        say(f"runner: {crash.cause}; next attempt in {delay_s:.1f} s")
         deadline = time.monotonic() + delay_s
         while (left_s := deadline - time.monotonic()) > 0:
             self._end.wait(min(left_s, TICK_S))

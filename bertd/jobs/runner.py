@@ -24,6 +24,7 @@ from bertd.jobs.restart_policy import RestartPolicy
 from bertd.jobs.watchdog import Patience
 from bertd.records import JobKind, JobState, Outcome
 from bertd.run.durable import write_whole
+from bertd.run.job_log import say
 from bertd.run.paths import JobPaths, RunPaths
 
 
@@ -78,10 +79,10 @@ def run_job(folder: Path, kind: JobKind, *, programs: Programs) -> int:
             end = EndSignal()
             write_whole(paths.runner, own_identity().model_dump_json())
             outcome = _guarded(lambda: _run(folder, kind, programs=programs, end=end))
-            print(f"runner: {outcome.state}: {outcome.reason}", flush=True)
+            say(f"runner: {outcome.state}: {outcome.reason}")
             write_whole(paths.outcome, outcome.model_dump_json())
     except BertdError as error:
-        print(f"runner: {error}", flush=True)
+        say(f"runner: {error}")
         return error.exit_code
     return 0
 
@@ -101,7 +102,7 @@ def _guarded(run: Callable[[], Outcome]) -> Outcome:
     except BertdError as error:
         return Outcome(state=JobState.FAILED, reason=str(error), exit_code=error.exit_code)
     except Exception as error:
-        traceback.print_exc(file=sys.stdout)
+        say(traceback.format_exc())
         reason = f"the runner failed: {type(error).__name__}: {error}; logs/job.log has the traceback; please report it"
         return Outcome(state=JobState.FAILED, reason=reason, exit_code=1)
 

@@ -25,6 +25,7 @@ from bertd.train.kernels import Kernels, choose_kernels
 from bertd.train.opened_run import OpenedRun, encoder_config, masker_of
 from bertd.train.optimizer import build_optimizers
 from bertd.train.orders import Conductor
+from bertd.train.patient_journal import PatientJournal
 from bertd.train.precision import Precision, choose_precision
 from bertd.train.provenance import device_name, write_provenance
 from bertd.train.ranks import Ranks
@@ -186,7 +187,7 @@ def _warnings(resumed: Resumed, kernels: Kernels) -> dict[str, str]:
 
 def _open_desk(opened: OpenedRun, start: StartRecord, *, warnings: dict[str, str], stop_signal: Event) -> Desk:
     records = read_journal(opened.paths.journal)
-    journal = JournalWriter(opened.paths.journal)
+    journal = PatientJournal(JournalWriter(opened.paths.journal))
     journal.append(start)
     for code, message in warnings.items():
         journal.append(AlertRecord(t=time.time(), step=start.step, level="warning", code=code, message=message))

@@ -18,10 +18,10 @@ from bertd.records import (
     StepRecord,
     ValidationRecord,
 )
-from bertd.run.journal import JournalWriter
 from bertd.train.checkpoint import TrainingState, folder_bytes
 from bertd.train.meter import Reading
 from bertd.train.orders import Conductor, Order
+from bertd.train.patient_journal import PatientJournal
 from bertd.train.validation import Validation
 
 
@@ -41,7 +41,7 @@ class StepFigures:
 class Desk:
     """One writer for one run."""
 
-    def __init__(self, *, conductor: Conductor, journal: JournalWriter) -> None:
+    def __init__(self, *, conductor: Conductor, journal: PatientJournal) -> None:
         self._journal = journal
         self.conductor = conductor
 
