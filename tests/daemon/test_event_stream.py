@@ -108,7 +108,8 @@ async def test_a_quiet_stream_beats(bench: Bench, monkeypatch: pytest.MonkeyPatc
     while b": still here\n\n" not in bench.got:
         await asyncio.sleep(0.01)
     bench.has_left.set()
-    await serving
+    await asyncio.wait_for(serving, 5.0)
+    assert bench.hub.num_streams == 0
 
 
 async def test_the_first_tick_is_fresh(bench: Bench) -> None:
@@ -138,3 +139,4 @@ async def test_closing_the_hub_ends_the_streams(bench: Bench) -> None:
     await settled()
     bench.hub.close()
     await asyncio.wait_for(serving, 5.0)
+    assert bench.hub.num_streams == 0

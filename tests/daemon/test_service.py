@@ -48,6 +48,7 @@ def test_a_second_daemon_exits_75_and_names_the_first(box: DaemonBox) -> None:
 def test_the_lock_goes_with_its_holder(box: DaemonBox) -> None:
     box.kill()
     box.start()
+    assert box.answers()
 
 
 def test_the_socket_has_mode_0660_whatever_the_umask(cold: DaemonBox) -> None:

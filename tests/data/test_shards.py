@@ -24,7 +24,7 @@ def edit_manifest(root: Path, **changes: object) -> None:
 
 
 def test_a_whole_data_set_opens_and_verifies(root: Path) -> None:
-    DataSet.open(root, verify=True)
+    assert DataSet.open(root, verify=True).manifest.splits.keys() == {"train", "validation"}
 
 
 def test_a_copy_has_the_same_fingerprint_and_another_manifest_another(root: Path, dataset: DataSet) -> None:

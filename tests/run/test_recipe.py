@@ -223,9 +223,11 @@ def test_any_text_is_a_recipe_or_a_recipe_error(text: str) -> None:
 @given(st.lists(st.text(max_size=40), max_size=3), st.sampled_from(["", "run.name=", "optimizer.peak_lr=", "data."]))
 def test_any_override_is_taken_or_is_a_recipe_error(texts: list[str], prefix: str) -> None:
     try:
-        small(*(prefix + text for text in texts))
-    except RecipeError:
-        pass
+        recipe = small(*(prefix + text for text in texts))
+    except RecipeError as error:
+        assert str(error)
+    else:
+        assert parse_recipe(write_recipe(recipe), name="again") == recipe
 
 
 # ---- Writing it back -------------------------------------------------------------------------------
