@@ -1,8 +1,8 @@
 """Parts to a data set: decides over all documents at once, then writes the splits part by part.
 
-First pass: the hash of every document, 8 bytes each, tells the split it belongs to and which documents repeat an
-earlier one. Second pass: each part's tokens are copied to the splits under those decisions. Memory grows by some 40
-bytes a document and with nothing else.
+First pass: the hash of every document tells the split it belongs to and which documents repeat an earlier one. Second
+pass: each part's tokens are copied to the splits under those decisions. Memory holds a few bytes a document (its fate),
+one bucket of hashes, and one part.
 """
 
 from __future__ import annotations
@@ -12,59 +12,53 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from bertd.data.buckets import buckets
 from bertd.data.manifest import FileFacts, Filters, SplitCounts, SplitName
 from bertd.data.near import near_duplicates
 from bertd.data.parts import PartFile, part_path
+from bertd.data.quality import SourceTally
 from bertd.data.readers.document import SkipReason
-from bertd.data.sampler import HashArray, IndexArray
+from bertd.data.sampler import HashArray
 from bertd.data.shards import OFFSET, split_files
 from bertd.errors import CorpusError
 
 Mask = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class Decisions:
-    """What becomes of each document, in the order of the parts."""
+class Fate(IntEnum):
+    """What becomes of a document."""
 
-    validation: Mask
-    train: Mask
-    skipped: dict[int, Counter[str]]
-    """Documents left out, by source and reason."""
-    kept: dict[int, SplitCounts]
-    """By source, over both splits."""
+    TRAIN = 0
+    VALIDATION = 1
+    DUPLICATE = 2
+    NEAR_DUPLICATE = 3
+    SURPLUS = 4
 
 
-@dataclass
-class _Documents:
-    """Facts of every document."""
+Fates = npt.NDArray[np.uint8]
+"""Of each document, in the order of the parts."""
 
-    hashes: HashArray
-    lengths: IndexArray
-    sentences: IndexArray
-    sources: IndexArray
+_REASONS = {
+    Fate.DUPLICATE: SkipReason.DUPLICATE,
+    Fate.NEAR_DUPLICATE: SkipReason.NEAR_DUPLICATE,
+    Fate.SURPLUS: SkipReason.SURPLUS,
+}
 
 
-def _read_documents(folder: Path, *, num_parts: int) -> _Documents:
-    names = ("document_lengths", "document_sentences", "sources")
-    hashes: list[HashArray] = [np.empty(0, dtype=np.uint64)]
-    columns: dict[str, list[IndexArray]] = {name: [np.empty(0, dtype=np.int64)] for name in names}
+def _hashes(folder: Path, *, num_parts: int) -> Iterator[HashArray]:
     for number in range(num_parts):
-        part = PartFile(part_path(folder, number))
-        hashes.append(part.array("hashes").astype(np.uint64))
-        for name in names:
-            columns[name].append(part.array(name))
-    lengths, sentences, sources = (np.concatenate(columns[name]) for name in names)
-    return _Documents(hashes=np.concatenate(hashes), lengths=lengths, sentences=sentences, sources=sources)
+        yield PartFile(part_path(folder, number)).array("hashes").astype(np.uint64)
 
 
-def decide(folder: Path, *, num_parts: int, filters: Filters, validation_share: float) -> Decisions:
+def decide(folder: Path, *, num_parts: int, filters: Filters, validation_share: float) -> Fates:
     """Which documents stay, and in which split.
 
     A document belongs to validation if its hash is among the lowest `validation_share` of all possible ones: adding a
@@ -74,31 +68,41 @@ def decide(folder: Path, *, num_parts: int, filters: Filters, validation_share: 
     Raises:
         CorpusError: no document is left.
     """
-    documents = _read_documents(folder, num_parts=num_parts)
-    stays = np.ones(len(documents.hashes), dtype=np.bool_)
-    skipped: dict[int, Counter[str]] = {}
-
-    def leave_out(goes: Mask, reason: SkipReason) -> None:
-        for source, times in zip(*np.unique(documents.sources[goes & stays], return_counts=True), strict=True):
-            skipped.setdefault(int(source), Counter())[reason.value] += int(times)
-        stays[goes] = False
-
+    num_documents = sum(len(hashes) for hashes in _hashes(folder, num_parts=num_parts))
+    fates: Fates = np.full(num_documents, Fate.TRAIN, dtype=np.uint8)
     if filters.dedup != "none":
-        leave_out(repeats(documents.hashes), SkipReason.DUPLICATE)
+        for bucket in buckets(partial(_hashes, folder, num_parts=num_parts), num_documents=num_documents):
+            fates[bucket.documents[repeats(bucket.hashes)]] = Fate.DUPLICATE
     if filters.dedup == "near":
-        threshold, scratch = filters.near_threshold, folder / "all-signatures"
-        near = near_duplicates(folder, num_parts=num_parts, stays=stays, threshold=threshold, scratch=scratch)
-        leave_out(near, SkipReason.NEAR_DUPLICATE)
-    if filters.max_documents is not None:
-        leave_out(np.cumsum(stays) > filters.max_documents, SkipReason.SURPLUS)
-    if not stays.any():
+        stays, scratch = fates == Fate.TRAIN, folder / "all-signatures"
+        near = near_duplicates(
+            folder, num_parts=num_parts, stays=stays, threshold=filters.near_threshold, scratch=scratch
+        )
+        fates[near] = Fate.NEAR_DUPLICATE
+    _settle(fates, _hashes(folder, num_parts=num_parts), filters=filters, share=validation_share)
+    if not (fates <= Fate.VALIDATION).any():
         raise CorpusError("the sources hold no text that the filters let pass; name other sources or loosen them")
-    validation = stays & in_validation(documents.hashes, share=validation_share)
-    if validation_share and not validation.any() and stays.sum() > 1:
-        validation[np.flatnonzero(stays)[np.argmin(documents.hashes[stays])]] = True
-    return Decisions(
-        validation=validation, train=stays & ~validation, skipped=skipped, kept=_count_by_source(documents, stays)
-    )
+    return fates
+
+
+def _settle(fates: Fates, parts: Iterator[HashArray], *, filters: Filters, share: float) -> None:
+    """Choose what is beyond the most documents wanted, and what is for validation, part by part."""
+    room = len(fates) if filters.max_documents is None else filters.max_documents
+    num_kept = first = num_chosen = lowest_document = 0
+    lowest: int | None = None
+    for hashes in parts:
+        mine = fates[first : first + len(hashes)]
+        mine[(mine == Fate.TRAIN) & (num_kept + np.cumsum(mine == Fate.TRAIN) > room)] = Fate.SURPLUS
+        kept = np.flatnonzero(mine == Fate.TRAIN)
+        chosen = kept[in_validation(hashes[kept], share=share)]
+        if len(kept) and (lowest is None or hashes[kept].min() < lowest):
+            lowest, lowest_document = int(hashes[kept].min()), first + int(kept[np.argmin(hashes[kept])])
+        mine[chosen] = Fate.VALIDATION
+        num_chosen += len(chosen)
+        num_kept += len(kept)
+        first += len(hashes)
+    if share and not num_chosen and num_kept > 1:
+        fates[lowest_document] = Fate.VALIDATION
 
 
 def repeats(hashes: HashArray) -> Mask:
@@ -113,19 +117,6 @@ def in_validation(hashes: HashArray, *, share: float) -> Mask:
     """Which documents the hash puts into validation."""
     # The top 53 bits, since a float holds no more.
     return (hashes >> np.uint64(11)).astype(np.float64) < share * 2.0**53
-
-
-def _count_by_source(documents: _Documents, stays: Mask) -> dict[int, SplitCounts]:
-    counts = {}
-    for source in np.unique(documents.sources):
-        mine = stays & (documents.sources == source)
-        num_documents = int(mine.sum())
-        counts[int(source)] = SplitCounts(
-            documents=num_documents,
-            sentences=int(documents.sentences[mine].sum()),
-            tokens=int(documents.lengths[mine].sum()) - num_documents,
-        )
-    return counts
 
 
 class _HashedFile:
@@ -191,25 +182,32 @@ class SplitWriter:
 class WrittenSplits:
     counts: dict[SplitName, SplitCounts]
     files: dict[str, FileFacts]
+    sources: dict[int, SourceTally]
+    """What was kept, by source."""
+    skipped: dict[int, Counter[str]]
+    """Documents that were left out here, by source and reason."""
 
 
-def write_splits(folder: Path, *, parts: Path, num_parts: int, decisions: Decisions) -> WrittenSplits:
+def write_splits(folder: Path, *, parts: Path, num_parts: int, fates: Fates) -> WrittenSplits:
     """Write the files of both splits into `folder`."""
     names: tuple[SplitName, ...] = get_args(SplitName)
-    masks: dict[SplitName, Mask] = {"train": decisions.train, "validation": decisions.validation}
+    wanted = dict(zip(names, (Fate.TRAIN, Fate.VALIDATION), strict=True))
     writers = {name: SplitWriter(folder, name) for name in names}
-    for part, first, last in _with_bounds(parts, num_parts=num_parts):
-        for name, writer in writers.items():
-            writer.append(part, keep=masks[name][first:last])
-    files = {name: facts for writer in writers.values() for name, facts in writer.close().items()}
-    return WrittenSplits(counts={name: writer.counts for name, writer in writers.items()}, files=files)
-
-
-def _with_bounds(parts: Path, *, num_parts: int) -> Iterator[tuple[PartFile, int, int]]:
-    """Each part, with the numbers of its first document and of the one behind its last."""
+    tallies: dict[int, SourceTally] = {}
+    skipped: dict[int, Counter[str]] = {}
     first = 0
     for number in range(num_parts):
         part = PartFile(part_path(parts, number))
-        last = first + len(part.array("sources"))
-        yield part, first, last
-        first = last
+        sources = part.array("sources")
+        mine = fates[first : first + len(sources)]
+        first += len(sources)
+        for name, writer in writers.items():
+            writer.append(part, keep=mine == wanted[name])
+        for source in np.unique(sources).tolist():
+            tallies.setdefault(source, SourceTally()).add(part, keep=(mine <= Fate.VALIDATION) & (sources == source))
+            for fate, times in zip(*np.unique(mine[sources == source], return_counts=True), strict=True):
+                if reason := _REASONS.get(Fate(int(fate))):
+                    skipped.setdefault(source, Counter())[reason.value] += int(times)
+    files = {name: facts for writer in writers.values() for name, facts in writer.close().items()}
+    counts = {name: writer.counts for name, writer in writers.items()}
+    return WrittenSplits(counts=counts, files=files, sources=tallies, skipped=skipped)

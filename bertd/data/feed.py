@@ -24,6 +24,7 @@ from bertd.data.part_maker import PartMaker, PartTask, SourceBlock
 from bertd.data.parts import PartFacts, PartFile, part_path
 from bertd.data.readers.document import Block, Reader
 from bertd.data.sources import Source
+from bertd.data.tally import Tally
 from bertd.errors import CorpusError
 
 PART_BYTES = 1 << 22
@@ -67,14 +68,16 @@ class Feed:
         """Parts so far, done before or not."""
         self.bytes_read = 0
         """Of the files as they lie on the disk."""
+        self.text_bytes = 0
+        """Of what was handed out to be read."""
 
     @property
     def bytes_total(self) -> int:
         """Of all files as they lie on the disk."""
         return self._begins[-1]
 
-    def tasks(self, *, on_done: Callable[[PartFacts], None]) -> Iterator[PartTask]:
-        """Tasks in order; a part that an earlier attempt has left is reported instead.
+    def tasks(self, tally: Tally) -> Iterator[PartTask]:
+        """Tasks in order, until there are enough; a part that an earlier attempt has left is tallied instead.
 
         Raises:
             CorpusError: a file cannot be read.
@@ -82,14 +85,17 @@ class Feed:
         file = block = 0
         while (facts := self._done(self.num_parts)) is not None:
             file, block = facts.next_file, facts.next_block
+            tally.add(self.num_parts, facts)
             self.num_parts += 1
-            on_done(facts)
         for task in self._cut(file, block):
+            if tally.num_enough is not None:
+                return
             facts = self._done(task.number)
             if facts is None:
+                self.text_bytes += sum(len(item.block.content) for item in task.blocks)
                 yield task
             else:
-                on_done(facts)
+                tally.add(task.number, facts)
 
     def _done(self, number: int) -> PartFacts | None:
         path = part_path(self._folder, number)
@@ -125,32 +131,39 @@ class Feed:
         return PartTask(number=self.num_parts - 1, blocks=tuple(blocks), next_file=next_file, next_block=next_block)
 
 
-def make_parts(feed: Feed, setup: WorkerSetup, *, processes: int, on_done: Callable[[PartFacts], None]) -> None:
-    """Make every part that is not there yet.
+def make_parts(
+    feed: Feed, setup: WorkerSetup, tally: Tally, *, processes: int, on_done: Callable[[PartFacts], None]
+) -> None:
+    """Make every part that is not there yet and is wanted, and tally them all.
 
     Args:
-        on_done: called for each part, in no order.
+        on_done: called for each part that was made, in no order.
 
     Raises:
         CorpusError: a file cannot be read, or a worker died.
         StorageError: the disk refused.
     """
-    tasks = feed.tasks(on_done=on_done)
+
+    def done(number: int, facts: PartFacts) -> None:
+        tally.add(number, facts)
+        on_done(facts)
+
+    tasks = feed.tasks(tally)
     if processes == 1:
         maker = setup.maker()
         for task in tasks:
-            on_done(maker.make(task))
+            done(task.number, maker.make(task))
         return
     context = get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context, initializer=_begin, initargs=(setup, os.getpid())) as pool:
-        waiting: set[Future[PartFacts]] = set()
+        waiting: dict[Future[PartFacts], int] = {}
         try:
             for task in tasks:
-                waiting.add(pool.submit(_make, task))
+                waiting[pool.submit(_make, task)] = task.number
                 if len(waiting) > processes + 1:
-                    waiting = _collect(waiting, on_done=on_done)
+                    _collect(waiting, done=done)
             while waiting:
-                waiting = _collect(waiting, on_done=on_done)
+                _collect(waiting, done=done)
         except BrokenProcessPool as error:
             raise CorpusError(
                 "a worker was killed, perhaps for want of memory; prepare again with fewer --processes: "
@@ -160,11 +173,9 @@ def make_parts(feed: Feed, setup: WorkerSetup, *, processes: int, on_done: Calla
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _collect(waiting: set[Future[PartFacts]], *, on_done: Callable[[PartFacts], None]) -> set[Future[PartFacts]]:
-    done, rest = wait(waiting, return_when=FIRST_COMPLETED)
-    for future in done:
-        on_done(future.result())
-    return rest
+def _collect(waiting: dict[Future[PartFacts], int], *, done: Callable[[int, PartFacts], None]) -> None:
+    for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+        done(waiting.pop(future), future.result())
 
 
 _maker: PartMaker | None = None

@@ -8,6 +8,7 @@ assembly decides.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,10 +23,11 @@ from bertd.data.chunks import ChunkEncoder
 from bertd.data.manifest import Filters
 from bertd.data.parts import PartFacts, part_path, write_part
 from bertd.data.readers.document import Block, Reader, Reading, SkipReason
+from bertd.data.sampler import IndexArray
 from bertd.data.sentences import split_sentences
 from bertd.data.shards import OFFSET
 from bertd.data.signatures import band_hashes, sign
-from bertd.data.vocabulary import TokenDtype, token_dtype
+from bertd.data.vocabulary import token_dtype
 from bertd.data.wordpiece import vocabulary_of
 
 _BATCH_CHARACTERS = 1 << 18
@@ -50,6 +52,31 @@ class PartTask:
     next_block: int
 
 
+@dataclass(frozen=True)
+class Letters:
+    """What a text is written in."""
+
+    characters: int
+    letters: int
+    ascii_letters: int
+
+    @property
+    def ascii_share(self) -> float:
+        """Of letters; 1 for a text without any."""
+        return self.ascii_letters / self.letters if self.letters else 1.0
+
+
+_NO_ASCII_LETTERS = bytes(code for code in range(256) if not (code < 128 and chr(code).isalpha()))
+_ASCII = re.compile("[\x00-\x7f]+")
+
+
+def count_letters(text: str) -> Letters:
+    """Letters of a text and of its ASCII part, without looking at ASCII characters one by one."""
+    num_ascii = len(text.encode("ascii", "ignore").translate(None, _NO_ASCII_LETTERS))
+    others = 0 if text.isascii() else sum(map(str.isalpha, _ASCII.sub("", text)))
+    return Letters(characters=len(text), letters=num_ascii + others, ascii_letters=num_ascii)
+
+
 def text_hash(text: str) -> int:
     """64 bits that depend on every character: the split and the exact duplicates go by them."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
@@ -65,6 +92,7 @@ class _Collected:
     sentence_lengths: list[npt.NDArray[np.int64]] = field(default_factory=list)
     hashes: list[int] = field(default_factory=list)
     sources: list[int] = field(default_factory=list)
+    letters: list[Letters] = field(default_factory=list)
     read: Counter[int] = field(default_factory=Counter)
     skipped: dict[int, Counter[str]] = field(default_factory=dict)
 
@@ -84,6 +112,8 @@ class PartMaker:
         self._filters = filters
         vocabulary = vocabulary_of(tokenizer, place="tokenizer")
         self._sep = vocabulary.sep
+        self._unk = vocabulary.unk
+        self._goes_on = vocabulary.continuations()
         self._dtype = token_dtype(vocabulary.size)
         self._encoder = ChunkEncoder(tokenizer)
 
@@ -118,8 +148,7 @@ class PartMaker:
             read=dict(part.read),
             skipped={source: dict(counts) for source, counts in part.skipped.items()},
         )
-        arrays = _arrays(part, dtype=self._dtype, signed=self._filters.dedup == "near")
-        write_part(part_path(self._folder, task.number), arrays, facts=facts)
+        write_part(part_path(self._folder, task.number), self._arrays(part), facts=facts)
         return facts
 
     def _readings(self, task: PartTask) -> Iterator[tuple[int, Reading]]:
@@ -136,7 +165,7 @@ class PartMaker:
             return SkipReason.EMPTY
         if len(reading) < self._filters.min_characters:
             return SkipReason.SHORT
-        if self._filters.min_ascii_share and ascii_share(reading) < self._filters.min_ascii_share:
+        if self._filters.min_ascii_share and count_letters(reading).ascii_share < self._filters.min_ascii_share:
             return SkipReason.FOREIGN
         try:
             reading.encode()
@@ -165,29 +194,35 @@ class PartMaker:
             part.document_sentences.append(len(lengths))
             part.hashes.append(text_hash(text))
             part.sources.append(source)
+            part.letters.append(count_letters(text))
 
-
-def ascii_share(text: str) -> float:
-    """Share of ASCII among the letters; 1 for a text without letters."""
-    num_ascii = sum(map(str.isalpha, text.encode("ascii", "ignore").decode("ascii")))
-    num_letters = sum(map(str.isalpha, text))
-    return num_ascii / num_letters if num_letters else 1.0
+    def _arrays(self, part: _Collected) -> dict[str, npt.NDArray[Any]]:
+        lengths = np.array(part.document_lengths, dtype=OFFSET)
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "tokens": _joined([*part.tokens], dtype=self._dtype),
+            "document_lengths": lengths,
+            "document_sentences": np.array(part.document_sentences, dtype=OFFSET),
+            "sentence_lengths": _joined([*part.sentence_lengths], dtype=OFFSET),
+            "hashes": np.array(part.hashes, dtype="<u8"),
+            "sources": np.array(part.sources, dtype=OFFSET),
+        }
+        for name in ("characters", "letters", "ascii_letters"):
+            arrays[name] = np.array([getattr(letters, name) for letters in part.letters], dtype=OFFSET)
+        # Less the [SEP] that closes each document.
+        arrays["words"] = lengths - 1 - _counts(self._goes_on[arrays["tokens"]], lengths)
+        arrays["unknown"] = _counts(arrays["tokens"] == self._unk, lengths)
+        if self._filters.dedup == "near":
+            arrays["signatures"] = sign(arrays["tokens"], lengths)
+            arrays["bands"] = band_hashes(arrays["signatures"])
+        return arrays
 
 
 def _joined(arrays: list[npt.NDArray[Any]], *, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     return np.concatenate([np.empty(0, dtype=dtype), *arrays]).astype(dtype)
 
 
-def _arrays(part: _Collected, *, dtype: TokenDtype, signed: bool) -> dict[str, npt.NDArray[Any]]:
-    arrays: dict[str, npt.NDArray[Any]] = {
-        "tokens": _joined([*part.tokens], dtype=dtype),
-        "document_lengths": np.array(part.document_lengths, dtype=OFFSET),
-        "document_sentences": np.array(part.document_sentences, dtype=OFFSET),
-        "sentence_lengths": _joined([*part.sentence_lengths], dtype=OFFSET),
-        "hashes": np.array(part.hashes, dtype="<u8"),
-        "sources": np.array(part.sources, dtype=OFFSET),
-    }
-    if signed:
-        arrays["signatures"] = sign(arrays["tokens"], arrays["document_lengths"])
-        arrays["bands"] = band_hashes(arrays["signatures"])
-    return arrays
+def _counts(chosen: npt.NDArray[np.bool_], lengths: IndexArray) -> IndexArray:
+    """How many tokens of each document are chosen."""
+    reached = np.concatenate([[0], np.cumsum(chosen)])
+    counts: IndexArray = np.diff(reached[np.concatenate([[0], np.cumsum(lengths)])])
+    return counts

@@ -6,6 +6,7 @@ document_sentences   sentences of each document
 sentence_lengths     tokens of each sentence; the last of a document counts the [SEP]
 hashes               of each document's text
 sources              number of each document's source
+characters, letters, ascii_letters, words, unknown   of each document, for the quality report
 signatures, bands    what near duplicates are found by; only where they are looked for
 """
 
@@ -23,6 +24,9 @@ from safetensors.numpy import save
 from bertd.data.sampler import HashArray
 from bertd.errors import StorageError
 from bertd.run.durable import write_whole
+
+PARTS_FORMAT = 2
+"""Parts of another format, which an earlier bertd left, are made anew."""
 
 
 class PartFacts(BaseModel):

@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 from tokenizers import Tokenizer
 
-from bertd.data.assembly import Decisions, WrittenSplits, decide, write_splits
+from bertd.data.assembly import WrittenSplits, decide, write_splits
 from bertd.data.feed import BLOCK_BYTES, PART_BYTES, Feed, WorkerSetup, make_parts
 from bertd.data.manifest import (
     FORMAT,
@@ -27,10 +27,12 @@ from bertd.data.manifest import (
     SplitCounts,
     TokenizerFacts,
 )
-from bertd.data.parts import PartFacts
+from bertd.data.parts import PARTS_FORMAT, PartFacts
 from bertd.data.progress import reading_progress
+from bertd.data.quality import QUALITY, Quality, SourceTally
 from bertd.data.shards import TOKENIZER, file_sha256, tokenizer_fingerprint
 from bertd.data.sources import ReadingOptions, Source, find_sources, reader_of
+from bertd.data.tally import Tally
 from bertd.data.wordpiece import casing_of, open_tokenizer, tokenizer_files, vocabulary_of
 from bertd.data.workspace import Workspace, open_workspace
 from bertd.errors import CorpusError
@@ -48,22 +50,6 @@ class Options(BaseModel):
     language: str = "en"
     validation_share: float = 0.005
     filters: Filters = Filters()
-
-
-class _Tally:
-    """Counts of the parts, by source."""
-
-    def __init__(self) -> None:
-        self.read: Counter[int] = Counter()
-        self.skipped: dict[int, Counter[str]] = {}
-
-    def add(self, facts: PartFacts) -> None:
-        self.read.update(facts.read)
-        self.merge({source: Counter(counts) for source, counts in facts.skipped.items()})
-
-    def merge(self, skipped: dict[int, Counter[str]]) -> None:
-        for source, counts in skipped.items():
-            self.skipped.setdefault(source, Counter()).update(counts)
 
 
 def prepare(names: list[str], *, out: Path, options: Options, processes: int, replace: bool = False) -> Manifest:
@@ -93,21 +79,26 @@ def prepare(names: list[str], *, out: Path, options: Options, processes: int, re
             language=options.language,
             filters=options.filters,
         )
-        tally = _read(feed, setup, processes=processes)
+        num_parts, tally = _read(feed, setup, processes=processes)
+        skipped = tally.skipped(num_parts=num_parts)
         try:
-            decisions = decide(
+            fates = decide(
                 workspace.parts,
-                num_parts=feed.num_parts,
+                num_parts=num_parts,
                 filters=options.filters,
                 validation_share=options.validation_share,
             )
         except CorpusError as error:
-            tally_text = reasons(sum(tally.skipped.values(), Counter()))
-            raise CorpusError(f"{', '.join(names)}: {error}{tally_text}") from error
-        tally.merge(decisions.skipped)
-        splits = write_splits(workspace.whole, parts=workspace.parts, num_parts=feed.num_parts, decisions=decisions)
-        counts = [_source_counts(i, source, tally=tally, decisions=decisions) for i, source in enumerate(sources)]
-        manifest = _finish(workspace, tokenizer=tokenizer, options=options, splits=splits, sources=counts)
+            raise CorpusError(f"{', '.join(names)}: {error}{reasons(sum(skipped.values(), Counter()))}") from error
+        splits = write_splits(workspace.whole, parts=workspace.parts, num_parts=num_parts, fates=fates)
+        for number, counts in splits.skipped.items():
+            skipped.setdefault(number, Counter()).update(counts)
+        read = tally.read(num_parts=num_parts)
+        described = [
+            _source_counts(source, read=read[i], skipped=skipped.get(i, Counter()), tally=splits.sources.get(i))
+            for i, source in enumerate(sources)
+        ]
+        manifest = _finish(workspace, tokenizer=tokenizer, options=options, splits=splits, sources=described)
         workspace.publish()
     return manifest
 
@@ -118,7 +109,7 @@ def _plan(sources: list[Source], *, options: Options, tokenizer: Tokenizer) -> s
     return json.dumps(
         {
             "format": FORMAT,
-            "part_bytes": [PART_BYTES, BLOCK_BYTES],
+            "parts": [PARTS_FORMAT, PART_BYTES, BLOCK_BYTES],
             "options": options.model_dump(),
             "sources": [(source.kind, source.path, sorted(source.members or ())) for source in sources],
             "files": files,
@@ -127,28 +118,36 @@ def _plan(sources: list[Source], *, options: Options, tokenizer: Tokenizer) -> s
     )
 
 
-def _read(feed: Feed, setup: WorkerSetup, *, processes: int) -> _Tally:
-    tally = _Tally()
+def _read(feed: Feed, setup: WorkerSetup, *, processes: int) -> tuple[int, Tally]:
+    """Make the parts; how many of them count, and what they hold."""
+    tally = Tally(setup.folder, filters=setup.filters)
     with reading_progress(bytes_total=feed.bytes_total) as progress:
 
         def on_done(facts: PartFacts) -> None:
-            tally.add(facts)
-            progress.update(documents=sum(facts.read.values()), bytes_read=feed.bytes_read)
+            documents = sum(facts.read.values())
+            progress.update(documents=documents, bytes_read=feed.bytes_read, text_bytes=feed.text_bytes)
 
-        make_parts(feed, setup, processes=processes, on_done=on_done)
-    return tally
+        make_parts(feed, setup, tally, processes=processes, on_done=on_done)
+    return feed.num_parts if tally.num_enough is None else tally.num_enough, tally
 
 
-def _source_counts(number: int, source: Source, *, tally: _Tally, decisions: Decisions) -> SourceCounts:
+def _source_counts(source: Source, *, read: int, skipped: Counter[str], tally: SourceTally | None) -> SourceCounts:
     return SourceCounts(
         kind=source.kind,
         path=source.path,
         files=len(source.files),
         bytes=source.num_bytes,
-        read=tally.read[number],
-        skipped=dict(sorted(tally.skipped.get(number, Counter()).items())),
-        kept=decisions.kept.get(number, SplitCounts()),
+        read=read,
+        skipped=dict(sorted(skipped.items())),
+        kept=SplitCounts() if tally is None else tally.kept,
     )
+
+
+def _write_quality(workspace: Workspace, *, splits: WrittenSplits, num_sources: int) -> dict[str, FileFacts]:
+    report = Quality(sources=[splits.sources.get(number, SourceTally()).quality() for number in range(num_sources)])
+    path = workspace.whole / QUALITY
+    write_whole(path, report.model_dump_json(indent=1) + "\n")
+    return {QUALITY: FileFacts(size=path.stat().st_size, sha256=file_sha256(path))}
 
 
 def _finish(
@@ -159,7 +158,7 @@ def _finish(
     splits: WrittenSplits,
     sources: list[SourceCounts],
 ) -> Manifest:
-    """Write the tokenizer and, last of all, the manifest."""
+    """Write the tokenizer, the quality report and, last of all, the manifest."""
     vocabulary = vocabulary_of(tokenizer, place=options.vocab)
     casing = casing_of(tokenizer)
     folder = workspace.whole / TOKENIZER
@@ -187,7 +186,7 @@ def _finish(
         language=options.language,
         sources=sources,
         filters=options.filters,
-        files=splits.files | files,
+        files=splits.files | files | _write_quality(workspace, splits=splits, num_sources=len(sources)),
     )
     write_whole(workspace.whole / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
     return manifest

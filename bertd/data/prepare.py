@@ -12,27 +12,37 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from bertd.data.manifest import (
-    Filters,
-    Manifest,
-)
+from bertd.data.manifest import Filters, Manifest
 from bertd.data.pipeline import Options, place_of, prepare, reasons
+from bertd.data.quality import Quality, read_quality
 from bertd.data.sources import ReadingOptions, SourceKind
 from bertd.errors import BertdError
 from bertd.terminal_text import terminal_text
 
 
-def summary(manifest: Manifest, *, out: Path) -> str:
+def summary(manifest: Manifest, *, out: Path, quality: Quality | None) -> str:
     """What a person wants to know of a new data set, in a few lines."""
     lines = [f"{out}: {manifest.vocab_size:,} entries, fingerprint {manifest.fingerprint[:12]}"]
     for name, counts in manifest.splits.items():
         lines.append(
             f"  {name}: {counts.documents:,} documents, {counts.sentences:,} sentences, {counts.tokens:,} tokens"
         )
-    for source in manifest.sources:
-        left_out = reasons(Counter(source.skipped))
-        lines.append(f"  {source.kind}:{source.path}: {source.kept.documents:,} of {source.read:,} documents{left_out}")
+    lines += source_lines(manifest, quality)
     return "\n".join(lines)
+
+
+def source_lines(manifest: Manifest, quality: Quality | None) -> list[str]:
+    """Counts and quality of each source, indented."""
+    lines = []
+    for number, source in enumerate(manifest.sources):
+        files = f"{source.files:,} files, {source.bytes / 1e6:,.1f} MB; " if source.files else ""
+        lines.append(
+            f"  {source.kind}:{source.path}: {files}{source.kept.documents:,} of {source.read:,} documents"
+            f"{reasons(Counter(source.skipped))}, {source.kept.sentences:,} sentences, {source.kept.tokens:,} tokens"
+        )
+        if quality is not None and source.kept.documents:
+            lines.append(f"    {quality.sources[number].line()}")
+    return lines
 
 
 def _share(text: str) -> float:
@@ -107,7 +117,7 @@ def main(argv: list[str] | None = None) -> int:
     if asked.json:
         print(json.dumps({"path": str(out), "fingerprint": manifest.fingerprint} | manifest.model_dump(mode="json")))
     else:
-        print(terminal_text(summary(manifest, out=out)))
+        print(terminal_text(summary(manifest, out=out, quality=read_quality(out))))
     return 0
 
 

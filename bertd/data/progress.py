@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 from bertd.run.durations import format_duration
 
@@ -16,34 +16,54 @@ _LINE_EVERY_S = 10.0
 
 
 class ReadingProgress:
-    """Shows documents and bytes per second and the time left."""
+    """Shows documents and text per second, and the time left by the share of the files that is read."""
 
     def __init__(self, *, bytes_total: int, bar: Progress | None) -> None:
-        self._bytes_total = max(1, bytes_total)
+        """Begin.
+
+        Args:
+            bytes_total: of all files as they lie on the disk; 0 where that is not known, as on the hub.
+        """
+        self._bytes_total = bytes_total
         self._bar = bar
         self._begin_s = time.monotonic()
         self._shown_s = self._begin_s
         self._documents = 0
-        self._task = None if bar is None else bar.add_task("reading", total=self._bytes_total, rate="")
+        self._task = None if bar is None else bar.add_task("reading", total=bytes_total or None, state="")
+        self._first: tuple[float, int] | None = None
+        """When the first news came, and what was read then: an attempt that goes on begins far from 0."""
 
-    def update(self, *, documents: int, bytes_read: int) -> None:
+    def update(self, *, documents: int, bytes_read: int, text_bytes: int) -> None:
         """Show how far it is.
 
         Args:
             documents: met since the last call.
-            bytes_read: since the beginning.
+            bytes_read: of the files as they lie on the disk, since the beginning.
+            text_bytes: of text in them, since this attempt began.
         """
         self._documents += documents
         now_s = time.monotonic()
-        elapsed_s = max(1e-3, now_s - self._begin_s)
-        rate = f"{self._documents / elapsed_s:,.0f} documents/s  {bytes_read / elapsed_s / 1e6:.1f} MB/s"
+        if self._first is None:
+            self._first = (now_s, bytes_read)
+        line = self._line(now_s - self._begin_s, bytes_read=bytes_read, text_bytes=text_bytes, now_s=now_s)
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=bytes_read, rate=rate)
+            self._bar.update(self._task, completed=bytes_read, state=line)
         elif now_s - self._shown_s >= _LINE_EVERY_S:
             self._shown_s = now_s
-            left_s = elapsed_s * (self._bytes_total - bytes_read) / max(1, bytes_read)
-            share = 100 * bytes_read / self._bytes_total
-            print(f"{share:3.0f} %  {rate}  {format_duration(left_s)} left", file=sys.stderr)
+            print(line, file=sys.stderr)
+
+    def _line(self, elapsed_s: float, *, bytes_read: int, text_bytes: int, now_s: float) -> str:
+        elapsed_s = max(1e-3, elapsed_s)
+        rate = f"{self._documents / elapsed_s:,.0f} documents/s  {text_bytes / elapsed_s / 1e6:.1f} MB/s"
+        if not self._bytes_total:
+            return f"{self._documents:,} documents  {rate}"
+        share = f"{bytes_read / self._bytes_total:4.0%}  {rate}"
+        assert self._first is not None
+        first_s, first_bytes = self._first
+        if bytes_read <= first_bytes:
+            return share
+        left_s = (now_s - first_s) * (self._bytes_total - bytes_read) / (bytes_read - first_bytes)
+        return f"{share}  {format_duration(left_s)} left"
 
 
 @contextmanager
@@ -53,11 +73,6 @@ def reading_progress(*, bytes_total: int) -> Iterator[ReadingProgress]:
     if not console.is_terminal:
         yield ReadingProgress(bytes_total=bytes_total, bar=None)
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:3.0f} %  {task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[state]}"))
     with Progress(*columns, console=console, transient=True) as bar:
         yield ReadingProgress(bytes_total=bytes_total, bar=bar)

@@ -62,6 +62,7 @@ class _Texts:
         self._options = options
         self._progress = progress
         self._before = 0
+        self._text_bytes = 0
         self.documents = 0
         self.held_out: list[str] = []
         self._held_out_characters = 0
@@ -82,7 +83,10 @@ class _Texts:
     def _stream(self, reader: Reader, stream: SourceStream) -> Iterator[str]:
         for block in reader.blocks(stream.content, block_bytes=BLOCK_BYTES):
             texts = [text for text in reader.documents(block.content) if isinstance(text, str) and text]
-            self._progress.update(documents=len(texts), bytes_read=self._before + stream.raw.tell())
+            self._text_bytes += len(block.content)
+            self._progress.update(
+                documents=len(texts), bytes_read=self._before + stream.raw.tell(), text_bytes=self._text_bytes
+            )
             yield from self._split_off(texts)
 
     def _split_off(self, texts: list[str]) -> Iterator[str]:

@@ -10,6 +10,7 @@ import os
 import random
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,14 +21,17 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bertd.data import feed, pipeline
 from bertd.data import workspace as workspace_module
 from bertd.data.manifest import Filters, Manifest
-from bertd.data.part_maker import PartMaker, PartTask
+from bertd.data.part_maker import Letters, PartMaker, PartTask, count_letters
 from bertd.data.parts import PartFacts
 from bertd.data.pipeline import Options, place_of, prepare
 from bertd.data.prepare import main
+from bertd.data.quality import read_quality
 from bertd.data.sequences import open_sequences
 from bertd.data.shards import DataSet
 from bertd.data.wordpiece import open_tokenizer
@@ -327,6 +331,70 @@ def test_filters_leave_out_what_they_name_and_count_it(tmp_path: Path, vocab: Pa
         "shorter than the minimum": 1,
         "too few ASCII letters": 1,
     }
+
+
+def test_the_quality_report_equals_an_independent_count(tmp_path: Path, vocab: Path) -> None:
+    texts = [made_up_text(number, sentences=4) for number in range(40)] + ["the камень xyzzy", "Ünder a stone é"]
+    lines = write_jsonl(tmp_path / "lines.jsonl", [*texts, texts[0]])
+    options = Options(vocab=str(vocab), validation_share=0.1)
+    prepare([str(lines)], out=tmp_path / "set", options=options, processes=1)
+    report = read_quality(tmp_path / "set")
+    assert report is not None
+    (source,) = report.sources
+    tokenizer = open_tokenizer(str(vocab))
+    tokens = [token for text in texts for token in tokenizer.encode(text, add_special_tokens=False).tokens]
+    letters = [character for text in texts for character in text if character.isalpha()]
+    assert source.characters == sum(map(len, texts))
+    assert (source.letters, source.ascii_letters) == (len(letters), sum(map(str.isascii, letters)))
+    assert (source.tokens, source.unknown) == (len(tokens), tokens.count("[UNK]"))
+    assert source.words == sum(not token.startswith("##") for token in tokens)
+    lengths = [len(tokenizer.encode(text, add_special_tokens=False).tokens) for text in texts]
+    assert source.document_tokens is not None
+    assert source.document_tokens[1] == pytest.approx(statistics.median(lengths), rel=0.1)
+    assert "tokens a word" in source.line() and "of letters ASCII" in source.line()
+
+
+@given(text=st.text(max_size=200))
+def test_letters_are_counted_as_one_by_one(text: str) -> None:
+    letters = [character for character in text if character.isalpha()]
+    assert count_letters(text) == Letters(len(text), len(letters), sum(map(str.isascii, letters)))
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("dedup", ["none", "exact"])
+def test_no_more_is_read_than_the_most_documents_need(tmp_path: Path, vocab: Path, dedup: str) -> None:
+    texts = [made_up_text(number // 2, sentences=6) for number in range(300)]
+    lines = write_jsonl(tmp_path / "lines.jsonl", texts)
+    filters = Filters.model_validate({"dedup": dedup, "max_documents": 40})
+    options = Options(vocab=str(vocab), validation_share=0.1, filters=filters)
+    for processes in (1, 3):
+        out = tmp_path / str(processes)
+        (source,) = prepare([str(lines)], out=out, options=options, processes=processes).sources
+        assert source.kept.documents == 40
+        assert 40 < source.read < 150 and source.read == 40 + sum(source.skipped.values())
+        assert set(source.skipped) == (
+            {"beyond --max-documents"} | ({"exact duplicate"} if dedup == "exact" else set())
+        )
+    assert contents(tmp_path / "1") == contents(tmp_path / "3")
+    whole = options.model_copy(update={"filters": Filters.model_validate({"dedup": dedup})})
+    prepare([str(lines)], out=tmp_path / "whole", options=whole, processes=1)
+    read = [decoded_documents(DataSet.open(tmp_path / name), "train") for name in ("1", "whole")]
+    assert read[0] == read[1][: len(read[0])]
+
+
+def test_many_documents_are_decided_as_few_are(
+    tmp_path: Path, corpus: Path, vocab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [made_up_text(number % 50, sentences=12) for number in range(90)]
+    texts += [text.replace(" the ", " a ", 1) for text in texts[:30]]
+    lines = write_jsonl(tmp_path / "lines.jsonl", texts)
+    options = Options(vocab=str(vocab), filters=Filters(dedup="near"))
+    for bucket_documents in (1 << 22, 7):
+        monkeypatch.setattr("bertd.data.buckets.BUCKET_DOCUMENTS", bucket_documents)
+        out = tmp_path / str(bucket_documents)
+        (source,) = prepare([str(lines)], out=out, options=options, processes=1).sources
+        assert source.skipped["exact duplicate"] >= 40 and source.skipped["near duplicate"] > 10
+    assert contents(tmp_path / "7") == contents(tmp_path / str(1 << 22))
 
 
 @pytest.mark.parametrize(
