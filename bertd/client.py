@@ -121,9 +121,9 @@ class Client:
             raise ClientError(f"a name or a path is no Unicode text; rename it: {error}") from error
         return self._act("/v1/jobs", body)
 
-    def pause(self, id: JobId) -> JobView:
-        """Checkpoint, exit and free the devices."""
-        return self._act(f"/v1/jobs/{_part(id)}/pause")
+    def pause(self, id: JobId, *, hot: bool = False) -> JobView:
+        """Checkpoint, exit and free the devices; or hot: hold between two steps and keep the memory."""
+        return self._act(f"/v1/jobs/{_part(id)}/pause", json.dumps({"hot": True}) if hot else None)
 
     def resume(self, id: JobId) -> JobView:
         """Put a paused job back into the queue."""

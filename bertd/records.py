@@ -52,6 +52,19 @@ class Verb(StrEnum):
     CHECKPOINT = "checkpoint"
     STOP = "stop"
     BUDGET = "budget"
+    HOLD = "hold"
+    """Pause hot: stand still between two steps, memory kept."""
+    RESUME = "resume"
+    """Train on after a hold."""
+
+
+class PauseKind(StrEnum):
+    """What a paused job keeps."""
+
+    HOT = "hot"
+    """Its processes and all their memory; goes on in under a second."""
+    COLD = "cold"
+    """A checkpoint; its devices are free."""
 
 
 class ExitClass(StrEnum):
@@ -113,6 +126,8 @@ class StartRecord(Record):
     start_from: str | None = None
     """Class and place of the checkpoint that this attempt took its first weights from; None where it drew them, or
     resumed the run's own."""
+    boot_id: str | None = None
+    """The kernel's name for this boot: where two attempts differ in it, the machine went down in between."""
 
 
 class StepRecord(Record):
@@ -215,7 +230,12 @@ class StateRecord(Record):
     step: int
     charged_s: float
     state: JobState
+    """paused; or running, where ranks that were held go on."""
     reason: str
+    is_hot: bool = False
+    """The ranks hold between two steps and keep their memory; nothing is charged until they go on."""
+    monotonic_s: float | None = None
+    """Of ranks that go on: CLOCK_MONOTONIC at which charging began again."""
 
 
 class CommandRecord(Record):
@@ -462,6 +482,8 @@ class RunView(Record):
     job_id: int
     name: str
     state: JobState
+    pause: PauseKind | None = None
+    """How it is paused, where it is."""
     reason: str
     folder: str
     budget: BudgetView
@@ -492,6 +514,8 @@ class JobView(Record):
     kind: JobKind
     name: str
     state: JobState
+    pause: PauseKind | None = None
+    """How it is paused, where it is."""
     reason: str
     """Why it stands there, and what a person can do."""
     priority: int

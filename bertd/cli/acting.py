@@ -12,10 +12,16 @@ if TYPE_CHECKING:
     from bertd.records import BudgetOrder, BudgetUnit, RunView
 
 
-def pause(id: JobArgument = "@", socket: SocketOption = None) -> None:
+def pause(
+    id: JobArgument = "@",
+    hot: Annotated[
+        bool, typer.Option("--hot", help="Hold between two steps and keep all memory; resumes in under a second.")
+    ] = False,
+    socket: SocketOption = None,
+) -> None:
     """Save a checkpoint, stop the processes and free the devices; no step is lost, nothing more is charged."""
     client = connect(socket)
-    print(standing(client.pause(find_job(client, id).id)))
+    print(standing(client.pause(find_job(client, id).id, hot=hot)))
 
 
 def resume(id: JobArgument = "@", socket: SocketOption = None) -> None:

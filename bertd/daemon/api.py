@@ -59,6 +59,13 @@ class PriorityBody(Record):
     """Higher is served first."""
 
 
+class PauseBody(Record):
+    """Body of POST /v1/jobs/{id}/pause, which may be left out."""
+
+    hot: bool = False
+    """Hold between two steps and keep the memory."""
+
+
 @dataclass(frozen=True)
 class Parts:
     """What the handlers ask."""
@@ -203,6 +210,13 @@ async def post_job(request: Request, order: Annotated[Submit, Body()], key: Key 
 async def post_priority(request: Request, id: str, body: PriorityBody, key: Key = None) -> Response:
     """Change a waiting job's place in line."""
     return await _change(request, lambda peer: _parts(request).desk.prioritize(id, body.priority), key=key)
+
+
+@router.post("/jobs/{id}/pause", status_code=202, response_model=JobView)
+async def post_pause(request: Request, id: str, body: PauseBody | None = None, key: Key = None) -> Response:
+    """Pause a pretraining: with a checkpoint, its devices freed; or hot, its memory kept."""
+    hot = body is not None and body.hot
+    return await _change(request, lambda peer: _parts(request).desk.order(Order.PAUSE, id, peer, hot=hot), key=key)
 
 
 @router.post("/jobs/{id}/{order}", status_code=202, response_model=JobView)

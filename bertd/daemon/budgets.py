@@ -9,7 +9,6 @@ from bertd.daemon.telemetry import Telemetry
 from bertd.daemon.unheard import settle_mailbox
 from bertd.daemon.views import Views
 from bertd.errors import TransitionError
-from bertd.jobs.lifecycle import LIVE
 from bertd.jobs.queue import Job
 from bertd.jobs.runner import sole_runner
 from bertd.records import BudgetOrder, JobState, Verb
@@ -45,7 +44,7 @@ class Budgets:
         view = self._views.run(job).budget
         granted = Budget(unit=view.unit, amount=view.amount, num_devices=job.num_devices)
         check_order(order, granted, spent=view.spent)
-        if job.state in LIVE:
+        if job.has_runner:
             post(paths.control, verb=Verb.BUDGET, asked_by=asked_by, now=now, budget=order)
             return
         with sole_runner(paths):

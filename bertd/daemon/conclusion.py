@@ -80,7 +80,12 @@ class Conclusion:
         step = self._telemetry.begin(job).summary.last_step
         vanished = 1 if step > job.vanished_step else job.vanished + 1
         self._queue.note(job.id, vanished=vanished, vanished_step=step)
-        if job.state is JobState.PAUSING and not job.wants_resume:
+        if job.is_hot:
+            state, reason = (
+                JobState.PAUSED,
+                "its held processes are gone; goes on from its newest checkpoint when resumed",
+            )
+        elif job.state is JobState.PAUSING and not job.wants_resume:
             state, reason = JobState.PAUSED, f"its runner vanished while it saved; `bertd resume {job.id}` goes on"
         elif job.state is JobState.STOPPING and job.kind is not JobKind.PRETRAIN:
             state, reason = JobState.CANCELLED, "a person stopped it"

@@ -81,9 +81,9 @@ class Desk:
             return self._views.job(self._admission.pretrain(order, uid=peer.uid, now=now))
         return self._views.job(self._admission.finetune(order, uid=peer.uid, now=now))
 
-    def order(self, order: Order, name: str, peer: Peer) -> JobView:
-        """Carry an order out."""
-        job = self._orders.carry_out(order, self.job(name), asked_by=_who(peer), now=time.time())
+    def order(self, order: Order, name: str, peer: Peer, *, hot: bool = False) -> JobView:
+        """Carry an order out; `hot` is of a pause."""
+        job = self._orders.carry_out(order, self.job(name), asked_by=_who(peer), now=time.time(), hot=hot)
         return self._views.job(job)
 
     def set_budget(self, order: BudgetOrder, name: str, peer: Peer) -> RunView:

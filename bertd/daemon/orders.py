@@ -20,6 +20,8 @@ _REASONS = {
     JobState.CANCELLED: "a person stopped it before it began",
 }
 
+_HOLDS = "a person asked; it holds at the next step and keeps its memory"
+
 
 class Orders:
     """Changes jobs for people; each call is one transaction."""
@@ -28,28 +30,33 @@ class Orders:
         self._database = database
         self._queue = queue
 
-    def carry_out(self, order: Order, job: Job, *, asked_by: str, now: float) -> Job:
+    def carry_out(self, order: Order, job: Job, *, asked_by: str, now: float, hot: bool = False) -> Job:
         """Do it, or have it done: pauses and stops come true when the ranks obey.
+
+        Args:
+            hot: of a pause: hold, and keep the memory.
 
         Raises:
             TransitionError: the job's kind or state does not allow it.
             StorageError: the disk refused; nothing was changed.
         """
-        target = state_after(order, job_id=job.id, kind=job.kind, state=job.state)
+        if hot and job.is_hot:
+            raise TransitionError(f"job {job.id}: is paused hot already; resume it, or pause it without --hot")
+        target = state_after(order, job_id=job.id, kind=job.kind, state=job.state, is_hot=job.is_hot)
         with self._database.transaction():
             match order:
                 case Order.STOP:
                     return self._stop(job, target=target, asked_by=asked_by, now=now)
                 case Order.PAUSE:
-                    moved = self._move(job, target, now=now)
+                    moved = self._move(job, target, now=now, reason=_HOLDS if hot else None)
                     self._queue.note(job.id, wants_resume=0)
-                    self._post(job, Verb.PAUSE, asked_by=asked_by, now=now)
+                    self._post(job, Verb.HOLD if hot else Verb.PAUSE, asked_by=asked_by, now=now)
                     return moved
                 case Order.CHECKPOINT:
                     self._post(job, Verb.CHECKPOINT, asked_by=asked_by, now=now)
                     return job
                 case Order.RESUME:
-                    return self._resume(job, target=target, now=now)
+                    return self._resume(job, target=target, asked_by=asked_by, now=now)
                 case Order.HOLD | Order.RELEASE:
                     return self._move(job, target, now=now)
 
@@ -66,7 +73,11 @@ class Orders:
         self._queue.note(job.id, priority=priority)
         return self._queue.get(job.id)
 
-    def _resume(self, job: Job, *, target: JobState, now: float) -> Job:
+    def _resume(self, job: Job, *, target: JobState, asked_by: str, now: float) -> Job:
+        if job.is_hot:
+            self._post(job, Verb.RESUME, asked_by=asked_by, now=now)
+            self._queue.note(job.id, reason="a person lets it go on; it trains at once")
+            return self._queue.get(job.id)
         if target is JobState.PAUSING:
             self._queue.note(job.id, wants_resume=1, reason="saves, and goes on right after: a person asked for both")
             return self._queue.get(job.id)

@@ -20,7 +20,7 @@ from bertd.jobs.database import Database
 from bertd.jobs.event_log import EventLog
 from bertd.jobs.lifecycle import Actor
 from bertd.jobs.queue import Job, Queue
-from bertd.records import JobKind, JobState, JournalRecord, RestartRecord, StartRecord, StepRecord, Verb
+from bertd.records import JobKind, JobState, JournalRecord, RestartRecord, StartRecord, StateRecord, StepRecord, Verb
 from bertd.run.mailbox import post
 from bertd.run.paths import JobPaths
 
@@ -90,6 +90,8 @@ class Scheduler:
         self.is_stopping = True
         now = self._clock()
         for job in self._queue.live():
+            if job.state in (JobState.PAUSING, JobState.PAUSED):
+                self._make_cold(job, now=now)
             if job.state not in (JobState.STARTING, JobState.RUNNING):
                 continue
             with self._database.transaction():
@@ -101,6 +103,15 @@ class Scheduler:
                     post(control, verb=Verb.PAUSE, asked_by="the daemon, which is being stopped", now=now)
             if job.kind is not JobKind.PRETRAIN and job.id in self._runners.attached:
                 self._runners.terminate(job.id)
+
+    def _make_cold(self, job: Job, *, now: float) -> None:
+        """Have a job saved that a person paused hot, or whose pause may become that; it stays paused."""
+        with self._database.transaction():
+            if job.is_hot:
+                reason = "was held; saves, because the daemon is being stopped"
+                self._queue.move(job.id, JobState.PAUSING, reason=reason, actor=Actor.SCHEDULER, now=now)
+            control = JobPaths(Path(job.folder)).control
+            post(control, verb=Verb.PAUSE, asked_by="the daemon, which is being stopped", now=now)
 
     def catch_up(self, job: Job) -> None:
         """Take in what the daemon itself wrote into the journal of a job that has no runner."""
@@ -163,6 +174,18 @@ class Scheduler:
         elif isinstance(record, RestartRecord) and job.state is JobState.RUNNING:
             reason = f"restarts from step {record.from_step}: {record.cause}"
             self._queue.move(job.id, JobState.STARTING, reason=reason, actor=Actor.RUNNER, now=now)
+        elif isinstance(record, StateRecord):
+            self._heed_hold(job, record, now=now)
+
+    def _heed_hold(self, job: Job, record: StateRecord, *, now: float) -> None:
+        if record.is_hot and job.state in (JobState.STARTING, JobState.RUNNING, JobState.PAUSING):
+            self._queue.move(job.id, JobState.PAUSED, reason=f"hot: {record.reason}", actor=Actor.RUNNER, now=now)
+            if job.wants_resume and not self.is_stopping:
+                self._queue.note(job.id, wants_resume=0)
+                asked_by = "a person, who asked for it before the ranks held"
+                post(JobPaths(Path(job.folder)).control, verb=Verb.RESUME, asked_by=asked_by, now=now)
+        elif record.state is JobState.RUNNING and job.is_hot:
+            self._queue.move(job.id, JobState.RUNNING, reason=record.reason, actor=Actor.RUNNER, now=now)
 
     def _give_up(self, job: Job, *, reason: str) -> None:
         """A job whose folder cannot be worked with; one that a runner still has is left to it."""

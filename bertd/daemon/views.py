@@ -17,7 +17,9 @@ from bertd.records import (
     BudgetView,
     DeviceView,
     JobKind,
+    JobState,
     JobView,
+    PauseKind,
     RunView,
     ScoreView,
     StatusView,
@@ -109,6 +111,7 @@ class Views:
             job_id=job.id,
             name=job.name,
             state=job.state,
+            pause=_pause_kind(job),
             reason=job.reason,
             folder=job.folder,
             budget=budget_view(recipe, summary, charged_s=self._charged_s(job)),
@@ -174,6 +177,7 @@ class Views:
             kind=job.kind,
             name=job.name,
             state=job.state,
+            pause=_pause_kind(job),
             reason=job.reason,
             priority=job.priority,
             run_id=job.run_id,
@@ -211,6 +215,12 @@ class Views:
                 self._charged[key] = ledger.ticked_s
             return ledger.ticked_s
         return ledger.charged_s(monotonic_s=time.monotonic(), boot=self._boot)
+
+
+def _pause_kind(job: Job) -> PauseKind | None:
+    if job.state is not JobState.PAUSED:
+        return None
+    return PauseKind.HOT if job.is_hot else PauseKind.COLD
 
 
 def _model_line(recipe: Recipe, summary: Summary) -> str:

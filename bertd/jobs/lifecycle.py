@@ -4,8 +4,11 @@ held <-> queued -> starting <-> running -> done | failed | cancelled
            ^            |          |                 ^
            |            v          v                 |
            |       pausing, stopping ----------------+
-           |            |
-           +-- paused <-+       failed and lost go back to queued too, when a person resumes them
+           |            |                            |
+           +-- paused <-+ . . (hot) . . . . . . . . .+   failed and lost go back to queued too, when a person
+                                                         resumes them
+
+A job that is paused hot keeps its runner and its lease, so that it may go on or end as a running one does.
 
 A person holds, pauses, resumes and stops. The runner says how the job went. The scheduler starts it, and puts back
 into the queue what lost its runner.
@@ -90,7 +93,14 @@ TRANSITIONS: dict[JobState, dict[JobState, frozenset[Actor]]] = {
     },
     JobState.PAUSED: {
         JobState.QUEUED: frozenset({_P, _S}),
-        JobState.CANCELLED: frozenset({_P}),
+        JobState.CANCELLED: frozenset({_P, _R}),
+        JobState.RUNNING: frozenset({_R}),
+        JobState.PAUSING: frozenset({_P, _S}),
+        JobState.STOPPING: frozenset({_P}),
+        JobState.PAUSED: frozenset({_R, _S}),
+        JobState.DONE: frozenset({_R}),
+        JobState.FAILED: frozenset({_R, _S}),
+        JobState.LOST: frozenset({_S}),
     },
     JobState.STOPPING: {
         JobState.QUEUED: frozenset({_S}),
@@ -127,6 +137,14 @@ _ORDERS: dict[Order, dict[JobState, JobState]] = {
     Order.RELEASE: {JobState.HELD: JobState.QUEUED},
 }
 
+_HOT_ORDERS: dict[Order, JobState] = {
+    Order.PAUSE: JobState.PAUSING,
+    Order.RESUME: JobState.PAUSED,
+    Order.CHECKPOINT: JobState.PAUSED,
+    Order.STOP: JobState.STOPPING,
+}
+"""Of a job that is paused hot: its ranks hear the mailbox, and it runs again when they say so."""
+
 _PRETRAIN_ONLY = {
     Order.PAUSE: "only a pretraining keeps checkpoints to go on from; stop it, or let it finish",
     Order.CHECKPOINT: "only a pretraining keeps checkpoints",
@@ -157,15 +175,18 @@ def check_move(job_id: int, *, before: JobState, after: JobState, actor: Actor) 
         raise TransitionError(f"job {job_id}: {before} cannot become {after} by the {actor}; {_REMEDY[before]}")
 
 
-def state_after(order: Order, *, job_id: int, kind: JobKind, state: JobState) -> JobState:
+def state_after(order: Order, *, job_id: int, kind: JobKind, state: JobState, is_hot: bool = False) -> JobState:
     """The state that a person's order leads to; the same state where the order moves nothing.
+
+    Args:
+        is_hot: it is paused and keeps its runner.
 
     Raises:
         TransitionError: the job's kind or state does not allow the order.
     """
     if kind is not JobKind.PRETRAIN and order in _PRETRAIN_ONLY:
         raise TransitionError(f"job {job_id}: cannot {order} a {kind}: {_PRETRAIN_ONLY[order]}")
-    target = _ORDERS[order].get(state)
+    target = _HOT_ORDERS.get(order) if is_hot else _ORDERS[order].get(state)
     if target is None:
         raise TransitionError(f"job {job_id}: cannot {order} while it is {state}; {_REMEDY[state]}")
     return target

@@ -1,6 +1,7 @@
 """A pretraining under its runner: attempt after attempt until it ends, pauses, fails for good or is given up.
 
-The ledger runs while ranks run and at no other time: back-off is not charged, lost steps stay charged.
+The ledger runs while ranks work and at no other time: back-off and holds are not charged, nor is what the processes
+take to exit behind their last word; lost steps stay charged.
 """
 
 from __future__ import annotations
@@ -104,15 +105,15 @@ class Pretraining:
             variables = {BEATS_VARIABLE: self._board.path}
             exit_code = run_compute(command, end=self._end, tick_s=TICK_S, on_tick=self._tick, variables=variables)
         finally:
+            self._story.follow()
+            self._heed_clock()
             self._ledger.end()
-        self._story.follow()
         say(f"runner: attempt {attempt} ended with {exit_code} at step {self._story.step}")
         return exit_code
 
     def _tick(self, child: Popen[bytes]) -> None:
         self._tick_ledger()
         cap_log(self._paths.log)
-        self._story.follow()
         if self._hang is not None:
             # Killed, and not quite dead yet.
             return
@@ -122,13 +123,27 @@ class Pretraining:
             self._end_hang(child, what=self._watchdog.describe(now_s=now_s))
 
     def _tick_ledger(self) -> None:
+        # Read before the journal is: what rank 0 says from here on is about a later moment.
+        now_s = time.monotonic()
+        self._story.follow()
         try:
-            self._ledger.tick()
+            self._heed_clock()
+            self._ledger.tick(monotonic_s=now_s)
         except StorageError as error:
             # The ranks read the open segment, which stands; only a crash from here on would be charged short.
             if not self._has_warned:
                 say(f"runner: {error}")
             self._has_warned = True
+
+    def _heed_clock(self) -> None:
+        """Stop and start the charge where rank 0 said so."""
+        while self._story.clock_marks:
+            mark = self._story.clock_marks[0]
+            if mark.since_s is None:
+                self._ledger.end(at_s=mark.charged_s)
+            elif self._ledger.state.open_since_s is None:
+                self._ledger.begin(since_s=mark.since_s)
+            del self._story.clock_marks[0]
 
     def _end_hang(self, child: Popen[bytes], *, what: str) -> None:
         """Keep what can be seen of ranks that hang, and kill them; their launcher's death is theirs."""

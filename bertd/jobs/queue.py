@@ -18,6 +18,9 @@ from bertd.records import JobKind, JobState
 _FLAGS = ("wants_resume", "stop_asked", "journal_seen", "vanished", "vanished_step", "priority", "reason")
 
 
+_SELECT = """SELECT *, state = 'paused' AND EXISTS (SELECT 1 FROM leases WHERE job_id = jobs.id) AS is_hot FROM jobs"""
+
+
 @dataclass(frozen=True)
 class Job:
     """One row of the queue."""
@@ -45,6 +48,13 @@ class Job:
     vanished: int = 0
     """Times in a row that its runner vanished without a higher step."""
     vanished_step: int = -1
+    is_hot: bool = False
+    """Paused with its lease: the ranks hold and keep their memory."""
+
+    @property
+    def has_runner(self) -> bool:
+        """Whether a runner has it, or should have."""
+        return self.state in LIVE or self.is_hot
 
 
 class Queue:
@@ -62,7 +72,7 @@ class Queue:
         Raises:
             UnknownJobError: there is none of that number.
         """
-        row = self._database.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        row = self._database.execute(f"{_SELECT} WHERE id = ?", (job_id,)).fetchone()
         if row is None:
             raise UnknownJobError(f"job {job_id}: no such job; `bertd jobs` lists them")
         return _job(row)
@@ -74,7 +84,7 @@ class Queue:
             UnknownJobError: there is none yet.
         """
         row = self._database.execute(
-            "SELECT * FROM jobs WHERE kind = coalesce(?, kind) ORDER BY id DESC LIMIT 1", (kind,)
+            f"{_SELECT} WHERE kind = coalesce(?, kind) ORDER BY id DESC LIMIT 1", (kind,)
         ).fetchone()
         if row is None:
             raise UnknownJobError(f"@: there is no {kind or 'job'} yet; `bertd submit RECIPE` makes one")
@@ -86,9 +96,7 @@ class Queue:
         Raises:
             UnknownJobError: no run is called so.
         """
-        row = self._database.execute(
-            "SELECT * FROM jobs WHERE run_id = ? AND kind = ?", (run_id, JobKind.PRETRAIN)
-        ).fetchone()
+        row = self._database.execute(f"{_SELECT} WHERE run_id = ? AND kind = ?", (run_id, JobKind.PRETRAIN)).fetchone()
         if row is None:
             raise UnknownJobError(f"{run_id}: no such run; `bertd status` lists them")
         return _job(row)
@@ -96,26 +104,26 @@ class Queue:
     def newest_first(self, *, limit: int, kind: JobKind | None = None) -> list[Job]:
         """Jobs by falling id, those that are over behind the rest."""
         rows = self._database.execute(
-            "SELECT * FROM jobs WHERE kind = coalesce(?, kind) ORDER BY state IN (?, ?, ?, ?), id DESC LIMIT ?",
+            f"{_SELECT} WHERE kind = coalesce(?, kind) ORDER BY state IN (?, ?, ?, ?), id DESC LIMIT ?",
             (kind, *sorted(OVER), limit),
         )
         return [_job(row) for row in rows]
 
     def live(self) -> list[Job]:
         """Jobs that a runner has, or should have."""
-        rows = self._database.execute("SELECT * FROM jobs WHERE state IN (?, ?, ?, ?) ORDER BY id", tuple(sorted(LIVE)))
+        rows = self._database.execute(
+            f"{_SELECT} WHERE state IN (?, ?, ?, ?) OR is_hot ORDER BY id", tuple(sorted(LIVE))
+        )
         return [_job(row) for row in rows]
 
     def waiting(self) -> list[Job]:
         """Queued jobs in the order they are served: highest priority, then oldest."""
-        rows = self._database.execute(
-            "SELECT * FROM jobs WHERE state = ? ORDER BY priority DESC, id", (JobState.QUEUED,)
-        )
+        rows = self._database.execute(f"{_SELECT} WHERE state = ? ORDER BY priority DESC, id", (JobState.QUEUED,))
         return [_job(row) for row in rows]
 
     def paused(self) -> list[Job]:
         """Paused jobs, oldest first."""
-        rows = self._database.execute("SELECT * FROM jobs WHERE state = ? ORDER BY id", (JobState.PAUSED,))
+        rows = self._database.execute(f"{_SELECT} WHERE state = ? ORDER BY id", (JobState.PAUSED,))
         return [_job(row) for row in rows]
 
     def counts(self) -> dict[JobState, int]:
@@ -169,7 +177,7 @@ class Queue:
                 "UPDATE jobs SET state = ?, reason = ?, started_t = ?, ended_t = ? WHERE id = ?",
                 (after, reason, started_t, ended_t, job_id),
             )
-            moved = replace(job, state=after, reason=reason, started_t=started_t, ended_t=ended_t)
+            moved = self.get(job_id)
             self._tell(moved, now=now)
         return moved
 
@@ -216,4 +224,5 @@ def _job(row: sqlite3.Row) -> Job:
     values["state"] = JobState(values["state"])
     values["wants_resume"] = bool(values["wants_resume"])
     values["stop_asked"] = bool(values["stop_asked"])
+    values["is_hot"] = bool(values["is_hot"])
     return Job(**values)

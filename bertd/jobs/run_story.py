@@ -6,13 +6,23 @@ Bounded: a day of journal is folded as it is read, and only the last records of 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
-from bertd.records import CommandRecord, EndRecord, JournalRecord, RestartRecord, StartRecord, StepRecord
+from bertd.records import CommandRecord, EndRecord, JournalRecord, RestartRecord, StartRecord, StateRecord, StepRecord
 from bertd.run.journal import JournalReader
 from bertd.run.paths import RunPaths, newest_first
 
 _CHUNK_BYTES = 1 << 20
 _KEPT_RECORDS = 256
+
+
+@dataclass(frozen=True)
+class ClockMark:
+    """Rank 0 said that its work, and with it the charge, stops or goes on."""
+
+    charged_s: float
+    since_s: float | None
+    """CLOCK_MONOTONIC from which on it is charged again; None where it stops."""
 
 
 class RunStory:
@@ -30,6 +40,8 @@ class RunStory:
         self.sequences = 0
         self.acknowledged = 0
         """Number of the newest acknowledged command."""
+        self.clock_marks: list[ClockMark] = []
+        """Of this attempt, in order; whoever keeps the ledger takes them out."""
         self.recent: deque[JournalRecord] = deque(maxlen=_KEPT_RECORDS)
         """The last records since `begin_attempt`."""
         self.follow()
@@ -44,6 +56,7 @@ class RunStory:
         """Forget the records of the attempt before, and give the number of the next."""
         self.follow()
         self.recent.clear()
+        self.clock_marks.clear()
         self.attempt += 1
         return self.attempt
 
@@ -54,6 +67,8 @@ class RunStory:
 
     def _fold(self, record: JournalRecord) -> None:
         self.recent.append(record)
+        if isinstance(record, StateRecord | EndRecord):
+            self._mark(record)
         match record:
             case StartRecord():
                 self.attempt = max(self.attempt, record.attempt)
@@ -66,3 +81,7 @@ class RunStory:
             case RestartRecord():
                 # The attempt it announces has not begun: its number is taken when it does.
                 self.attempt = max(self.attempt, record.attempt - 1)
+
+    def _mark(self, record: StateRecord | EndRecord) -> None:
+        since_s = record.monotonic_s if isinstance(record, StateRecord) else None
+        self.clock_marks.append(ClockMark(charged_s=record.charged_s, since_s=since_s))

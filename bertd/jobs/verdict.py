@@ -75,6 +75,10 @@ def judge_pretraining(
     if told_to_end:
         reason = "its runner was told to end before the ranks had saved; it goes on from its newest checkpoint"
         return Outcome(state=JobState.PAUSED, reason=reason, exit_code=0)
+    if _were_held(records):
+        cause = failure_reason(exit_code, records)
+        reason = f"its ranks died while they were held ({cause}); it goes on from its newest checkpoint"
+        return Outcome(state=JobState.PAUSED, reason=reason, exit_code=0)
     if exit_code == 0:
         return Crash("the ranks ended without saying why; last log lines in logs/job.log")
     return Crash(reason, exit_class)
@@ -142,12 +146,17 @@ def _last_word(records: list[JournalRecord]) -> EndRecord | StateRecord | None:
         if isinstance(record, EndRecord):
             return record
         if isinstance(record, StateRecord):
-            return record if record.state is JobState.PAUSED else None
+            return record if record.state is JobState.PAUSED and not record.is_hot else None
         if not isinstance(
             record, AlertRecord | CommandRecord | CheckpointRecord | ExportRecord | ValidationRecord | ScoreRecord
         ):
             return None
     return None
+
+
+def _were_held(records: list[JournalRecord]) -> bool:
+    states = [record for record in records if isinstance(record, StateRecord)]
+    return bool(states) and states[-1].is_hot
 
 
 def _outcome_of_end(record: EndRecord) -> Outcome:

@@ -3,6 +3,9 @@
 An open segment says since when (CLOCK_MONOTONIC, which neither NTP nor suspend moves) the clock runs, so that every
 process of the same boot reads the same charged time without asking. A segment whose runner died is closed as it
 stands: the charge is then short by at most one tick, never long.
+
+Rank 0 says in the journal when work begins and ends within a segment: at a hold, and with its last word. The runner
+closes the segment at the charge that stands there, so neither a hold nor the exit of the processes is charged.
 """
 
 from __future__ import annotations
@@ -18,6 +21,10 @@ from bertd.run.durable import write_whole
 
 TICK_S = 1.0
 """How often the runner writes an open segment."""
+
+
+_LEAST_SLEEP_S = 0.5
+"""The two clocks are read one behind the other, and a busy machine may take its time between."""
 
 
 def boot_id() -> str:
@@ -69,31 +76,49 @@ class Ledger:
         self.state = LedgerState(closed_s=state.ticked_s, ticked_s=state.ticked_s)
         self._write()
 
-    def begin(self) -> None:
-        """Start charging."""
+    def begin(self, *, since_s: float | None = None) -> None:
+        """Start charging.
+
+        Args:
+            since_s: CLOCK_MONOTONIC from which on, where that is a moment ago; None for now.
+        """
         assert self.state.open_since_s is None
-        self.state = self.state.model_copy(update={"open_since_s": time.monotonic(), "open_boot": boot_id()})
+        since_s = time.monotonic() if since_s is None else since_s
+        self.state = self.state.model_copy(update={"open_since_s": since_s, "open_boot": boot_id()})
         self._write()
 
-    def tick(self) -> None:
-        """Bring the open segment up to date."""
+    def tick(self, *, monotonic_s: float | None = None) -> None:
+        """Bring the open segment up to date, as of now or of a moment ago."""
         if self.state.open_since_s is not None:
-            self.state = self.state.model_copy(update={"ticked_s": self._now_s()})
+            self.state = self.state.model_copy(update={"ticked_s": self._charged_s(monotonic_s)})
             self._write()
 
-    def end(self) -> None:
-        """Stop charging."""
+    def end(self, *, at_s: float | None = None) -> None:
+        """Stop charging.
+
+        Args:
+            at_s: what is charged altogether, where rank 0 has said it; never more than the clock gives, and never less
+                than was ticked.
+        """
         if self.state.open_since_s is not None:
-            charged_s = self._now_s()
+            charged_s = self._charged_s(None)
+            if at_s is not None:
+                charged_s = max(self.state.ticked_s, min(charged_s, at_s))
             self.state = LedgerState(closed_s=charged_s, ticked_s=charged_s)
             self._write()
+        elif not self._is_written:
+            # The disk refused when the segment was closed, so readers still see it open.
+            self._write()
 
-    def _now_s(self) -> float:
+    def _charged_s(self, monotonic_s: float | None) -> float:
         assert self.state.open_boot is not None
-        return self.state.charged_s(monotonic_s=time.monotonic(), boot=self.state.open_boot)
+        monotonic_s = time.monotonic() if monotonic_s is None else monotonic_s
+        return self.state.charged_s(monotonic_s=monotonic_s, boot=self.state.open_boot)
 
     def _write(self) -> None:
+        self._is_written = False
         write_whole(self._path, self.state.model_dump_json())
+        self._is_written = True
 
 
 class ChargedClock:
@@ -105,11 +130,55 @@ class ChargedClock:
         Raises:
             RunFolderError: no segment of this boot is open, so no runner is charging this run.
         """
+        self._path = path
         self._state = read_ledger(path)
         self._boot = boot_id()
+        self._held_s: float | None = None
         if self._state.open_since_s is None or self._state.open_boot != self._boot:
             raise RunFolderError(f"{path}: no segment is open; start the run with `python -m bertd.jobs.runner FOLDER`")
 
     def now_s(self) -> float:
         """Charged seconds at this moment."""
+        if self._held_s is not None:
+            return self._held_s
         return self._state.charged_s(monotonic_s=time.monotonic(), boot=self._boot)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it stands."""
+        return self._held_s is not None
+
+    def hold(self) -> None:
+        """Stand still; the runner hears of it by the journal."""
+        self._held_s = self.now_s()
+
+    def go_on(self) -> float:
+        """Run again; CLOCK_MONOTONIC from which on.
+
+        Raises:
+            RunFolderError: the ledger cannot be read.
+        """
+        assert self._held_s is not None
+        # The runner may have ticked in the moment between the hold and the line that told of it.
+        charged_s = max(self._held_s, read_ledger(self._path).ticked_s)
+        since_s = time.monotonic()
+        self._state = LedgerState(closed_s=charged_s, open_since_s=since_s, open_boot=self._boot, ticked_s=charged_s)
+        self._held_s = None
+        return since_s
+
+
+class SuspendWatch:
+    """Notices that the machine slept: CLOCK_BOOTTIME runs on meanwhile, CLOCK_MONOTONIC, which is charged, does not."""
+
+    def __init__(self) -> None:
+        self._ahead_s = _boottime_ahead_s()
+
+    def slept_s(self) -> float:
+        """Seconds since the last look; 0 where it was awake."""
+        before_s, self._ahead_s = self._ahead_s, _boottime_ahead_s()
+        slept_s = self._ahead_s - before_s
+        return slept_s if slept_s >= _LEAST_SLEEP_S else 0.0
+
+
+def _boottime_ahead_s() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()

@@ -15,7 +15,7 @@ from bertd.records import AlertRecord, StartRecord
 from bertd.run.beats import UNWATCHED, Pulse
 from bertd.run.budget import plan_of
 from bertd.run.journal import JournalWriter, read_journal
-from bertd.run.ledger import ChargedClock
+from bertd.run.ledger import ChargedClock, boot_id
 from bertd.run.mailbox import last_acknowledged
 from bertd.train.apex import use_fused_modules
 from bertd.train.beginning import Resumed, resume
@@ -170,6 +170,7 @@ def _start_record(
         accumulation=recipe.accumulation,
         sequence_length=recipe.data.sequence_length,
         train_sequences=opened.train.num_sequences,
+        boot_id=boot_id(),
         validation_sequences=min(recipe.validation.max_sequences, opened.validation.num_sequences),
     )
 

@@ -17,10 +17,13 @@ from bertd.records import (
     StateRecord,
     StepRecord,
     ValidationRecord,
+    Verb,
 )
+from bertd.run.durations import format_duration
+from bertd.run.ledger import SuspendWatch
 from bertd.train.checkpoint import TrainingState, folder_bytes
 from bertd.train.meter import Reading
-from bertd.train.orders import Conductor, Order
+from bertd.train.orders import Conductor, Ending, Order
 from bertd.train.patient_journal import PatientJournal
 from bertd.train.validation import Validation
 
@@ -44,13 +47,57 @@ class Desk:
     def __init__(self, *, conductor: Conductor, journal: PatientJournal) -> None:
         self._journal = journal
         self.conductor = conductor
+        self._suspend = SuspendWatch()
 
     def decide(self, state: TrainingState, *, step_s: float) -> Order:
         """The next order; what the mailbox asks of the budget is done on the way. `step_s` is how long a step takes."""
         while records := self.conductor.obey_budget(state):
             for record in records:
                 self._journal.append(record)
-        return self.conductor.decide(state, step_s=step_s)
+        order = self.conductor.decide(state, step_s=step_s)
+        self._note_sleep(state)
+        stands = order.hold and not order.checkpoint and order.ending is Ending.NONE
+        is_held = self.conductor.clock.is_held
+        if stands and not is_held:
+            self._stand(state)
+        elif is_held and not stands:
+            self._go_on(state)
+        pending = self.conductor.pending
+        if pending is not None and pending.verb in (Verb.HOLD, Verb.RESUME) and order.ending is Ending.NONE:
+            what = "holds" if order.hold else "trains"
+            self.answer(state, is_done=True, detail=f"{what} at step {state.step}")
+        return order
+
+    def _stand(self, state: TrainingState) -> None:
+        self.conductor.clock.hold()
+        reason = f"{self.conductor.hold_reason}; `bertd resume` goes on at once, `bertd pause` frees the devices"
+        self._say(state, JobState.PAUSED, reason=reason, is_hot=True, since_s=None)
+
+    def _go_on(self, state: TrainingState) -> None:
+        since_s = self.conductor.clock.go_on()
+        self._say(state, JobState.RUNNING, reason=f"goes on from step {state.step}", is_hot=False, since_s=since_s)
+
+    def _note_sleep(self, state: TrainingState) -> None:
+        slept_s = self._suspend.slept_s()
+        if slept_s:
+            message = (
+                f"the machine slept for {format_duration(slept_s)}, which is not charged; keep it awake while it "
+                "trains (systemd-inhibit does)"
+            )
+            self.alert(state, code="suspended", message=message)
+
+    def _say(self, state: TrainingState, stands: JobState, *, reason: str, is_hot: bool, since_s: float | None) -> None:
+        self._journal.append(
+            StateRecord(
+                t=time.time(),
+                step=state.step,
+                charged_s=self.conductor.now_s(),
+                state=stands,
+                reason=reason,
+                is_hot=is_hot,
+                monotonic_s=since_s,
+            )
+        )
 
     def _progress(self, state: TrainingState, charged_s: float) -> float:
         return self.conductor.recipe.granted.progress(charged_s=charged_s, steps=state.step, sequences=state.sequences)
@@ -152,15 +199,8 @@ class Desk:
 
     def report_pause(self, state: TrainingState) -> None:
         """The ranks leave and can come back."""
-        self._journal.append(
-            StateRecord(
-                t=time.time(),
-                step=state.step,
-                charged_s=self.conductor.now_s(),
-                state=JobState.PAUSED,
-                reason=f"{self.conductor.reason}; `bertd resume` goes on from step {state.step}",
-            )
-        )
+        reason = f"{self.conductor.reason}; `bertd resume` goes on from step {state.step}"
+        self._say(state, JobState.PAUSED, reason=reason, is_hot=False, since_s=None)
 
     def report_end(self, state: TrainingState, *, is_spent: bool, lr: float, export: Path) -> None:
         """The run is over."""

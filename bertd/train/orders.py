@@ -27,6 +27,8 @@ from bertd.train.ranks import Ranks
 _RESERVE_MARGIN = 1.3
 """A loaded disk is slower at the end than at the start."""
 _REPORT_EVERY_S = 1.0
+_HOLD_POLL_S = 0.1
+"""How often held ranks look for orders."""
 
 
 class Ending(IntEnum):
@@ -51,13 +53,28 @@ class Order:
     report: bool
     """Read the loss after the step: the only time that a step waits for the device."""
     ending: Ending
+    hold: bool = False
+    """Do no step; ask for the next order in a moment."""
 
 
 class Clock(Protocol):
     """Charged time."""
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it stands."""
+        ...
+
     def now_s(self) -> float:
         """Seconds charged to the run at this moment."""
+        ...
+
+    def hold(self) -> None:
+        """Stand still."""
+        ...
+
+    def go_on(self) -> float:
+        """Run again; CLOCK_MONOTONIC from which on."""
         ...
 
 
@@ -89,6 +106,7 @@ class Conductor:
         self._stop_signal = stop_signal
         self._acknowledged = acknowledged
         self._last_report_s = -_REPORT_EVERY_S
+        self._hold_reason: str | None = None
         self.pending: Command | None = None
         """Read, obeyed by the order that is out, not acknowledged yet."""
         self.reason = ""
@@ -108,7 +126,12 @@ class Conductor:
         elif ending is Ending.NONE and (asked is Verb.PAUSE or self._stop_signal.is_set()):
             ending = Ending.PAUSED
             self.reason = "a person asked for it" if asked is Verb.PAUSE else "bertd was told to stop"
-        is_due = charged_s - self._last_report_s >= _REPORT_EVERY_S
+        elif asked is Verb.HOLD:
+            self.hold("a person asked for it")
+        elif asked is Verb.RESUME:
+            self._hold_reason = None
+        is_held = self._hold_reason is not None
+        is_due = charged_s - self._last_report_s >= _REPORT_EVERY_S and not is_held
         if is_due:
             self._last_report_s = charged_s
         return Order(
@@ -119,11 +142,31 @@ class Conductor:
                 sequences=state.sequences + self.recipe.batch.sequences / 2,
             ),
             charged_s=charged_s,
-            validate=charged_s >= state.next_validation_s,
-            checkpoint=charged_s >= state.next_checkpoint_s or asked is Verb.CHECKPOINT,
+            validate=charged_s >= state.next_validation_s and not is_held,
+            checkpoint=(charged_s >= state.next_checkpoint_s and not is_held) or asked is Verb.CHECKPOINT,
             report=is_due,
             ending=ending,
+            hold=is_held,
         )
+
+    def hold(self, reason: str) -> None:
+        """Let the coming orders hold the ranks between two steps, until somebody resumes them."""
+        self._hold_reason = reason
+
+    @property
+    def hold_reason(self) -> str:
+        """Why the ranks are held; empty where they are not."""
+        return self._hold_reason or ""
+
+    @property
+    def clock(self) -> Clock:
+        """The charged clock; it stands while the ranks do nothing."""
+        return self._clock
+
+    def wait(self) -> None:
+        """Let a moment of a hold go by; a signal ends it at once."""
+        # The other ranks wait in the broadcast of the next order, so this is far below any timeout of theirs.
+        self._stop_signal.wait(_HOLD_POLL_S)
 
     def acknowledge(self) -> Command | None:
         """The pending command, now answered; None where there is none."""
@@ -206,11 +249,11 @@ def _reserve_s(state: TrainingState) -> float:
 
 def share_order(ranks: Ranks, order: Order | None) -> Order:
     """Rank 0 passes its order, the others None; all get it."""
-    values = [0.0] * 6
+    values = [0.0] * 7
     if order is not None:
         flags = (order.validate, order.checkpoint, order.report)
-        values = [order.progress, order.charged_s, *map(float, flags), float(order.ending)]
-    progress, charged_s, validate, checkpoint, report, ending = ranks.share(values)
+        values = [order.progress, order.charged_s, *map(float, flags), float(order.ending), float(order.hold)]
+    progress, charged_s, validate, checkpoint, report, ending, hold = ranks.share(values)
     return Order(
         progress=progress,
         charged_s=charged_s,
@@ -218,4 +261,5 @@ def share_order(ranks: Ranks, order: Order | None) -> Order:
         checkpoint=bool(checkpoint),
         report=bool(report),
         ending=Ending(int(ending)),
+        hold=bool(hold),
     )

@@ -101,7 +101,8 @@ class Saver:
 
     def fit(self, order: Order, state: TrainingState) -> tuple[Order, TrainingState]:
         """Add the checkpoint of a marker to an order; take out one that cannot begin."""
-        if order.ending is not Ending.NONE:
+        if order.ending is not Ending.NONE or (order.hold and not order.checkpoint):
+            # Held ranks are charged nothing, so they save only when they are asked to.
             return order, state
         is_due = order.charged_s >= state.next_checkpoint_s
         is_wanted = self._asked() is not None or (order.charged_s >= self._retry_s and bool(self._due_markers(state)))

@@ -96,6 +96,9 @@ class Trainer:
         if order.ending in (Ending.BUDGET, Ending.STOPPED):
             self._finish(order)
             return order.ending
+        if order.hold:
+            self._hold(order)
+            return Ending.NONE
         if order.validate:
             self._validate()
         if order.checkpoint:
@@ -206,6 +209,16 @@ class Trainer:
         self._stamp()
         if self._saver is not None:
             self.state = self._saver.begin(self.state)
+        self._meter.resume()
+
+    def _hold(self, order: Order) -> None:
+        """Stand still until the next order; a checkpoint can be asked for meanwhile."""
+        if order.checkpoint:
+            self._save_on_the_way()
+        else:
+            self._beat(Section.HOLD)
+            if self._desk is not None:
+                self._desk.conductor.wait()
         self._meter.resume()
 
     def _pause(self) -> bool:

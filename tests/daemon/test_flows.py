@@ -21,7 +21,17 @@ from bertd.errors import (
     TransitionError,
     UnknownJobError,
 )
-from bertd.records import BudgetOrder, BudgetUnit, JobKind, JobState, JobView, SubmitFinetune, SubmitPretrain, Verb
+from bertd.records import (
+    BudgetOrder,
+    BudgetUnit,
+    JobKind,
+    JobState,
+    JobView,
+    PauseKind,
+    SubmitFinetune,
+    SubmitPretrain,
+    Verb,
+)
 from bertd.run import mailbox
 from bertd.run.recipe import read_recipe
 from bertd.socket_http import SocketConnection
@@ -177,6 +187,52 @@ def test_pause_and_resume_keep_every_step_and_the_charged_time(box: DaemonBox) -
     assert box.steps(job.id) == list(range(1, 21))
     assert box.client.run(job.id).steps_lost == 0
     assert box.client.run(job.id).budget.charged_s > charged_s
+
+
+def test_a_hot_pause_keeps_its_devices_goes_on_and_becomes_cold(box: DaemonBox) -> None:
+    box.plan(Plan(hold_at=4))
+    job = box.submit(steps=8)
+    box.wait_for_step(job.id, 4)
+    assert "holds at the next step" in box.client.pause(job.id, hot=True).reason
+    held = box.wait_for_state(job.id, JobState.PAUSED)
+    assert (held.pause, held.devices) == (PauseKind.HOT, ["cpu"])
+    assert box.client.run(job.id).pause is PauseKind.HOT
+    with pytest.raises(TransitionError, match="is paused hot already"):
+        box.client.pause(job.id, hot=True)
+
+    box.kill()
+    box.start()
+    assert box.client.job(job.id).pause is PauseKind.HOT
+    box.client.resume(job.id)
+    box.wait_for_state(job.id, JobState.RUNNING)
+    box.client.pause(job.id, hot=True)
+    box.wait_for_state(job.id, JobState.PAUSED)
+    box.client.pause(job.id)
+    wait_for(lambda: box.client.job(job.id).pause is PauseKind.COLD, what="the hold to become a pause")
+    assert box.client.job(job.id).devices == []
+
+    box.release()
+    box.client.resume(job.id)
+    box.wait_for_state(job.id, JobState.DONE)
+    assert box.steps(job.id) == list(range(1, 9))
+
+
+def test_a_held_run_can_be_stopped_and_one_whose_runner_is_killed_stays_paused(box: DaemonBox) -> None:
+    box.plan(Plan(hold_at=4))
+    job = box.submit(steps=8)
+    box.wait_for_step(job.id, 4)
+    box.client.pause(job.id, hot=True)
+    box.wait_for_state(job.id, JobState.PAUSED)
+    signal.pidfd_send_signal(os.pidfd_open(box.runner(job.id).pid), signal.SIGKILL)
+    wait_for(lambda: box.client.job(job.id).pause is PauseKind.COLD, what="the daemon to notice")
+    assert "its held processes are gone" in box.client.job(job.id).reason
+
+    box.client.resume(job.id)
+    box.wait_for_state(job.id, JobState.RUNNING)
+    box.client.pause(job.id, hot=True)
+    box.wait_for_state(job.id, JobState.PAUSED)
+    box.client.stop(job.id)
+    box.wait_for_state(job.id, JobState.DONE)
 
 
 def test_resume_while_it_is_pausing_goes_on_by_itself(box: DaemonBox) -> None:

@@ -126,6 +126,9 @@ class FakeRanks:
                 elif command.verb is Verb.STOP:
                     self._acknowledge(command.number, command.verb)
                     return self._end("stopped", "a person asked for it")
+                elif command.verb in (Verb.HOLD, Verb.RESUME):
+                    self._acknowledge(command.number, command.verb)
+                    self._hold(command.verb is Verb.HOLD)
                 elif command.budget is not None:
                     self._set_budget(command)
                 else:
@@ -133,7 +136,7 @@ class FakeRanks:
                     return self._pause("a person asked for it")
             if self.told.is_set() and not self.plan.ignores_orders:
                 return self._pause("bertd was told to stop")
-            if self.step == self.plan.hold_at and not self.gate.exists():
+            if self.clock.is_held or self.step == self.plan.hold_at and not self.gate.exists():
                 self.told.wait(0.01)
             else:
                 self._train()
@@ -213,6 +216,24 @@ class FakeRanks:
     def _acknowledge(self, number: int, verb: Verb) -> None:
         self.journal.append(
             CommandRecord(t=time.time(), step=self.step, number=number, verb=verb, outcome="done", detail="obeyed")
+        )
+
+    def _hold(self, is_held: bool) -> None:
+        since_s = None
+        if is_held:
+            self.clock.hold()
+        elif self.clock.is_held:
+            since_s = self.clock.go_on()
+        self.journal.append(
+            StateRecord(
+                t=time.time(),
+                step=self.step,
+                charged_s=self.clock.now_s(),
+                state=JobState.PAUSED if is_held else JobState.RUNNING,
+                reason="a person asked for it" if is_held else "goes on",
+                is_hot=is_held,
+                monotonic_s=since_s,
+            )
         )
 
     def _set_budget(self, command: Command) -> None:

@@ -58,6 +58,32 @@ def test_pause_and_resume_lose_no_step(box: RunnerBox) -> None:
     assert box.ledger.ticked_s > charged_s
 
 
+def test_a_hold_is_not_charged_and_a_cold_pause_follows(box: RunnerBox) -> None:
+    box.start(Plan(hold_at=8))
+    box.wait_for_record("step", count=8)
+    box.post(Verb.HOLD)
+    wait_for(lambda: box.ledger.open_since_s is None, what="the segment to be closed")
+    (held,) = box.records("state")
+    assert box.ledger.ticked_s == held["charged_s"]
+
+    box.post(Verb.RESUME)
+    wait_for(lambda: box.ledger.open_since_s is not None, what="the segment to be opened")
+    gone_on = box.records("state")[1]
+    assert box.ledger.open_since_s == gone_on["monotonic_s"]
+    assert box.ledger.closed_s == held["charged_s"]
+
+    box.post(Verb.HOLD)
+    wait_for(lambda: box.ledger.open_since_s is None, what="the segment to be closed")
+    box.post(Verb.PAUSE)
+    assert box.outcome().state is JobState.PAUSED
+
+
+def test_what_the_processes_take_to_exit_is_not_charged(box: RunnerBox) -> None:
+    box.run(steps=3)
+    (end,) = box.records("end")
+    assert box.ledger.ticked_s == end["charged_s"]
+
+
 def test_stop_ends_the_run_with_an_export(box: RunnerBox) -> None:
     box.start(HOLDS)
     box.wait_for_record("step", count=7)

@@ -131,3 +131,19 @@ def test_a_finetuning_that_finished_before_the_stop_is_done() -> None:
 
 def test_a_finetuning_without_a_score_has_failed() -> None:
     assert judge_finetuning(0, [], told_to_end=False, stop_asked=False).state is JobState.FAILED
+
+
+HELD = StateRecord(t=0, step=5, charged_s=1, state=JobState.PAUSED, reason="a person asked for it", is_hot=True)
+GOES_ON = StateRecord(t=0, step=5, charged_s=1, state=JobState.RUNNING, reason="goes on", monotonic_s=3.0)
+
+
+def test_ranks_that_die_while_they_are_held_leave_a_paused_run() -> None:
+    verdict = judge(-9, STEP, HELD)
+    assert isinstance(verdict, Outcome)
+    assert verdict.state is JobState.PAUSED
+    assert verdict.reason.startswith("its ranks died while they were held (rank died by signal 9 (SIGKILL)")
+
+
+def test_ranks_that_died_after_a_hold_are_started_again() -> None:
+    assert isinstance(judge(-9, STEP, HELD, GOES_ON, STEP), Crash)
+    assert isinstance(judge(-9, STEP, HELD, GOES_ON), Crash)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bertd.errors import RunFolderError
+from bertd.errors import RunFolderError, StorageError
 from bertd.run import ledger as ledger_module
-from bertd.run.ledger import ChargedClock, Ledger, LedgerState, boot_id, read_ledger
+from bertd.run.ledger import ChargedClock, Ledger, LedgerState, SuspendWatch, boot_id, read_ledger
 
 
 class Clock:
@@ -129,6 +129,113 @@ def test_rank_0_refuses_a_segment_of_another_boot(path: Path) -> None:
     path.write_text(LedgerState(open_since_s=0.0, open_boot="another boot", ticked_s=3.0).model_dump_json())
     with pytest.raises(RunFolderError, match="no segment is open"):
         ChargedClock(path)
+
+
+def test_the_runner_closes_a_segment_at_what_rank_0_said(path: Path, clock: Clock) -> None:
+    ledger = Ledger(path)
+    ledger.begin()
+    clock.now_s += 10
+    ledger.tick()
+    clock.now_s += 3
+    ledger.end(at_s=10.5)
+    assert charged_s(path, clock) == 10.5
+
+
+@pytest.mark.parametrize(("said_s", "charged"), [(1e9, 13.0), (2.0, 10.0)])
+def test_what_rank_0_says_cannot_charge_a_second_that_was_not_or_take_one_back(
+    path: Path, clock: Clock, said_s: float, charged: float
+) -> None:
+    ledger = Ledger(path)
+    ledger.begin()
+    clock.now_s += 10
+    ledger.tick()
+    clock.now_s += 3
+    ledger.end(at_s=said_s)
+    assert charged_s(path, clock) == charged
+
+
+def test_a_hold_is_charged_by_neither_side(path: Path, clock: Clock) -> None:
+    ledger = Ledger(path)
+    ledger.begin()
+    rank_0 = ChargedClock(path)
+    clock.now_s += 4
+    rank_0.hold()
+    clock.now_s += 0.2
+    ledger.end(at_s=rank_0.now_s())
+    clock.now_s += 3600
+    assert rank_0.is_held
+    assert charged_s(path, clock) == rank_0.now_s() == 4
+
+    since_s = rank_0.go_on()
+    clock.now_s += 0.8
+    ledger.begin(since_s=since_s)
+    clock.now_s += 1.2
+    assert charged_s(path, clock) == rank_0.now_s() == pytest.approx(6)
+
+
+def test_a_hold_shorter_than_a_tick_is_not_charged_either(path: Path, clock: Clock) -> None:
+    ledger = Ledger(path)
+    ledger.begin()
+    rank_0 = ChargedClock(path)
+    clock.now_s += 4
+    rank_0.hold()
+    said_s = rank_0.now_s()
+    clock.now_s += 0.5
+    since_s = rank_0.go_on()
+    clock.now_s += 0.25
+    ledger.end(at_s=said_s)
+    ledger.begin(since_s=since_s)
+    assert charged_s(path, clock) == rank_0.now_s() == pytest.approx(4.25)
+
+
+def test_a_segment_that_the_disk_kept_open_is_closed_when_it_has_room(
+    path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = Ledger(path)
+    ledger.begin()
+    clock.now_s += 4
+
+    def refuse(path: Path, text: str) -> None:
+        raise StorageError("full")
+
+    with monkeypatch.context() as full:
+        full.setattr(ledger_module, "write_whole", refuse)
+        with pytest.raises(StorageError):
+            ledger.end()
+    clock.now_s += 100
+    ledger.end()
+    assert charged_s(path, clock) == 4
+
+
+def test_neither_a_clock_step_nor_daylight_saving_is_charged(
+    path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = Ledger(path)
+    ledger.begin()
+    for step_s in (86_400.0, -2 * 86_400.0, 3600.0):
+        monkeypatch.setattr(time, "time", lambda step_s=step_s: 1.7e9 + step_s)
+        monkeypatch.setenv("TZ", "Europe/Berlin" if step_s > 0 else "America/New_York")
+        time.tzset()
+        clock.now_s += 1
+        ledger.tick()
+    monkeypatch.delenv("TZ")
+    time.tzset()
+    assert charged_s(path, clock) == 3
+
+
+def test_sleep_is_seen_once_and_not_charged(path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept = 0.0
+    monkeypatch.setattr(time, "clock_gettime", lambda clock_id: clock.now_s + slept)
+    ledger = Ledger(path)
+    ledger.begin()
+    watch = SuspendWatch()
+    clock.now_s += 5
+    slept += 7200
+    assert watch.slept_s() == pytest.approx(7200)
+    assert watch.slept_s() == 0
+    slept += 0.01
+    assert watch.slept_s() == 0, "reading two clocks takes a moment"
+    assert charged_s(path, clock) == 5
 
 
 @settings(max_examples=100, deadline=None)

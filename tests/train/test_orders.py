@@ -12,7 +12,7 @@ from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths
 from bertd.run.recipe import Recipe, parse_recipe
 from bertd.train.checkpoint import TrainingState
-from bertd.train.orders import Conductor, Ending
+from bertd.train.orders import Conductor, Ending, Order
 
 
 class FakeClock:
@@ -23,6 +23,15 @@ class FakeClock:
 
     def now_s(self) -> float:
         return self.charged_s
+
+    is_held = False
+
+    def hold(self) -> None:
+        self.is_held = True
+
+    def go_on(self) -> float:
+        self.is_held = False
+        return 0.0
 
 
 def recipe(*overrides: str) -> Recipe:
@@ -152,3 +161,26 @@ def test_validations_come_often_at_first(tmp_path: Path, clock: FakeClock) -> No
 
     assert decider.next_validation_s(100.0) == 100.0 + 600
     assert decider.next_validation_s(200.0) == 200.0 + 1800
+
+
+def test_a_hold_lasts_until_somebody_resumes_and_a_stop_or_a_pause_ends_it(tmp_path: Path, clock: FakeClock) -> None:
+    decider = conductor(tmp_path, clock)
+    due = state(next_checkpoint_s=0.0, next_validation_s=0.0)
+
+    def asked(*verbs: Verb) -> Order:
+        for verb in verbs:
+            post(RunPaths(tmp_path).control, verb=verb, asked_by="uid 0", now=0.0)
+        order = decider.decide(due, step_s=1.0)
+        decider.acknowledge()
+        return order
+
+    assert not asked().hold
+    held = asked(Verb.HOLD)
+    assert held.hold and not (held.checkpoint or held.validate or held.report)
+    assert asked().hold
+    saving = asked(Verb.CHECKPOINT)
+    assert saving.hold and saving.checkpoint
+    assert asked(Verb.PAUSE).ending is Ending.PAUSED
+    assert asked(Verb.STOP).ending is Ending.STOPPED
+    trains = asked(Verb.RESUME)
+    assert not trains.hold and trains.checkpoint

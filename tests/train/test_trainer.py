@@ -24,6 +24,7 @@ from bertd.records import (
     CommandRecord,
     EndRecord,
     ExportRecord,
+    JobState,
     Record,
     StartRecord,
     StateRecord,
@@ -39,6 +40,7 @@ from bertd.run.recipe import parse_recipe, write_recipe
 from bertd.train.assembly import assemble
 from bertd.train.checkpoint import save_checkpoint
 from bertd.train.opened_run import open_run
+from bertd.train.orders import Ending
 from bertd.train.ranks import Ranks
 from bertd.train.trainer import Trainer
 
@@ -279,3 +281,49 @@ def test_a_budget_is_extended_at_the_next_step_and_survives_a_crash(tmp_path: Pa
     assert [record.outcome for record in kind_of(paths, CommandRecord)] == ["done"]
     (end,) = kind_of(paths, EndRecord)
     assert (end.step, end.lr) == (16, 0.0)
+
+
+def test_a_held_run_stands_uncharged_and_goes_on_bit_for_bit(tmp_path: Path, dataset: Path) -> None:
+    straight, held = make_run(tmp_path / "a", dataset), make_run(tmp_path / "b", dataset)
+    run_to_end(straight)
+
+    with attempt(held) as trainer:
+        for _ in range(5):
+            trainer.advance_one()
+        desk = trainer._parts.desk
+        assert desk is not None
+        post(held.control, verb=Verb.HOLD, asked_by="uid 0", now=0.0)
+        for _ in range(2):
+            assert trainer.advance_one() is Ending.NONE
+        stood_s = desk.conductor.now_s()
+        post(held.control, verb=Verb.CHECKPOINT, asked_by="uid 0", now=0.0)
+        trainer.advance_one()
+        while not desk.conductor.clock.is_held:
+            trainer.advance_one()
+        assert trainer.state.step == 5
+        assert desk.conductor.now_s() > stood_s, "a save is charged, a hold is not"
+        post(held.control, verb=Verb.RESUME, asked_by="uid 0", now=0.0)
+        trainer.run()
+
+    states = [(record.state, record.is_hot, record.step) for record in kind_of(held, StateRecord)]
+    assert states == [(JobState.PAUSED, True, 5), (JobState.RUNNING, False, 5)] * 2
+    assert "command" in [record.why for record in kind_of(held, CheckpointRecord)]
+    mine, its = final_weights(straight), final_weights(held)
+    assert all(torch.equal(mine[name], its[name]) for name in mine)
+
+
+def test_a_signal_turns_a_hold_into_a_pause(tmp_path: Path, dataset: Path) -> None:
+    paths, told = make_run(tmp_path / "run", dataset), Event()
+    with attempt(paths, stop_signal=told) as trainer:
+        trainer.advance_one()
+        post(paths.control, verb=Verb.HOLD, asked_by="uid 0", now=0.0)
+        trainer.advance_one()
+        told.set()
+        assert trainer.run() is Ending.PAUSED
+
+    assert [(record.state, record.is_hot) for record in kind_of(paths, StateRecord)] == [
+        (JobState.PAUSED, True),
+        (JobState.RUNNING, False),
+        (JobState.PAUSED, False),
+    ]
+    assert newest_first(paths.checkpoints)[0].name == "step-000000001"
