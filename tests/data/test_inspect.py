@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from bertd.data import inspect, verify
+from bertd.data.inspection import Shown
+from bertd.data.inspection_text import sequence_lines
 from bertd.data.pipeline import Options, prepare
 from bertd.data.sequences import open_sequences
 from bertd.data.shards import DataSet
 from bertd.data.vocab import train_vocabulary
 from bertd.data.wordpiece import Casing
-from bertd.errors import RecipeError, ShardError
+from bertd.errors import RecipeError, RunFolderError, ShardError
 
 _RECIPE = """
 [run]
@@ -47,9 +49,12 @@ def test_a_data_set_is_shown_with_its_sources_packings_and_sequences(
     assert inspect.main([name, "--sequence-length", "32", "--sequences", "3"]) == 0
     shown = capsys.readouterr().out
     full = open_sequences(dataset, split="train", sequence_length=32, packing="full")
-    assert f"full: {full.num_sequences:,} an epoch, 0.0 % padding" in shown
-    assert "60 of 60 documents" in shown and "stones" in shown
-    assert len(re.findall(r"^sequence \d+\n  \[CLS\] .*\[SEP\]$", shown, re.MULTILINE)) == 3
+    assert re.search(rf"^  full +{full.num_sequences:,} +0\.0%$", shown, re.MULTILINE)
+    train = dataset.manifest.splits["train"]
+    assert re.search(rf"^  train +{train.documents:,} +{train.sentences:,} +{train.tokens:,} ", shown, re.MULTILINE)
+    assert "60 of 60 documents" in shown and "stones" in shown and "100.0% of letters ASCII" in shown
+    assert len(re.findall(r"^sequence \d+\n  \[CLS\] [^\n]*(?:\n  [^\n]+)*\[SEP\]$", shown, re.MULTILINE)) == 3
+    assert max(map(len, shown.splitlines()[12:])) <= 120 and "\x1b" not in shown
     # Three sequences of 32 have five predictions each.
     assert len(re.findall(r"\[[^ \[\]|]+\|[^ \[\]|]+\]", shown)) == 15
 
@@ -87,6 +92,34 @@ def test_the_epochs_a_budget_buys_are_told(
     assert inspect.main([name, "--recipe", str(recipe), "--sequences", "1", "--json", *options]) == 0
     full = json.loads(capsys.readouterr().out)["packings"][0]
     assert full["epochs"] == (None if bought is None else pytest.approx(bought / full["sequences"]))
+
+
+def test_hours_buy_what_a_runs_own_speed_makes_of_them(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "1-x"
+    run.mkdir()
+    (run / "recipe.toml").write_text(_RECIPE.format(budget="hours = 0.5"))
+    assert inspect.main([name, "--run", str(run)]) == RunFolderError.exit_code
+    assert "holds no step to take a speed from; give --sequences-per-s" in capsys.readouterr().err
+    facts = {"t": 0.0, "progress": 0.0, "loss": 1.0, "lr": 1.0, "grad_norm": 1.0, "tokens_per_s": 1.0}
+    steps = [{"step": 1, "sequences": 100, "charged_s": 10.0}, {"step": 9, "sequences": 500, "charged_s": 30.0}]
+    lines = [json.dumps({"kind": "step", "sequences_per_s": 999.0, **facts, **step}) + "\n" for step in steps]
+    (run / "journal.jsonl").write_text("".join(lines))
+    assert inspect.main([name, "--run", str(run), "--sequences", "0"]) == 0
+    # 400 sequences in 20 s, validations and saves included: 20 a second for 1,800 s.
+    assert "the budget of 30m 00s buys 36,000 sequences at 20.0 sequences/s (run 1-x)" in capsys.readouterr().out
+    assert inspect.main([name, "--recipe", str(run / "recipe.toml"), "--sequences", "0"]) == 0
+    shown = capsys.readouterr().out
+    assert "what the budget of 30m 00s buys depends on the speed" in shown and "epochs bought" not in shown
+    assert inspect.main([name, "--run", "9-nowhere"]) == RunFolderError.exit_code
+    assert "no run folder, nor the id of a run below" in capsys.readouterr().err
+
+
+def test_predicted_tokens_are_coloured_after_the_text_is_made_safe() -> None:
+    shown = [Shown(number=3, text="[CLS] a [MASK|river] of stones [SEP]")]
+    (*_, text) = sequence_lines(shown, width=20, is_coloured=True)
+    assert text == "  [CLS] a\n  \x1b[1;33m[MASK|river]\x1b[0m of\n  stones [SEP]"
 
 
 def is_predicted_in_part(text: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bertd.errors import CheckpointError, NumericsError, StorageError
+from bertd.errors import CheckpointError, NumericsError, ShardError, StorageError
 from bertd.records import (
     AlertRecord,
     BudgetOrder,
@@ -228,6 +230,18 @@ def test_the_output_bias_can_begin_at_the_frequencies_of_the_data(tmp_path: Path
     assert second.loss < first.loss - 1.0
     # Nothing but the words' frequencies is known yet.
     assert second.loss > second.unigram_entropy - 0.1
+
+
+@pytest.mark.parametrize("packing", ["full", "sentences"])
+def test_shards_cut_short_under_a_run_end_it_with_an_error_that_names_the_file(
+    tmp_path: Path, dataset: Path, packing: str
+) -> None:
+    copied = Path(shutil.copytree(dataset, tmp_path / "copy"))
+    with attempt(make_run(tmp_path / "run", copied, f"data.packing={packing}")) as trainer:
+        for path in copied.glob("train.*"):
+            os.truncate(path, 0)
+        with pytest.raises(ShardError, match=f"{copied}/train.tokens: changed while it was in use"):
+            trainer.run()
 
 
 def test_a_changed_data_set_is_not_trained_on(tmp_path: Path, dataset: Path) -> None:

@@ -1,0 +1,79 @@
+"""How many sequences a recipe's budget buys, which for hours needs a speed: one that is named, or a run's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bertd.errors import RunFolderError
+from bertd.records import StepRecord
+from bertd.run.durations import format_duration
+from bertd.run.journal import read_journal
+from bertd.run.paths import RunPaths, StatePaths, default_state_dir
+from bertd.run.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Bought:
+    """What a budget is good for."""
+
+    budget: str
+    """As people say it."""
+    sequences: float | None
+    """None for hours without a speed."""
+    total_s: float | None
+    """None for a budget that is counted in work."""
+    speed: str | None
+    """The speed that was reckoned with, and whence it is; None where none was needed or known."""
+
+
+def find_run(name: str) -> RunPaths:
+    """A run's folder, by its path or its id.
+
+    Raises:
+        RunFolderError: there is no such run.
+    """
+    for paths in (RunPaths(Path(name).expanduser().absolute()), StatePaths(default_state_dir()).run(name)):
+        if paths.recipe.is_file():
+            return paths
+    raise RunFolderError(
+        f"{name}: no run folder, nor the id of a run below {default_state_dir()}; bertd jobs lists them"
+    )
+
+
+def run_speed(paths: RunPaths) -> float:
+    """Sequences a charged second over a whole run, its validations and saves included.
+
+    Raises:
+        RunFolderError: the run has made no step that could be measured.
+    """
+    steps = [record for record in read_journal(paths.journal) if isinstance(record, StepRecord)]
+    if not steps:
+        raise RunFolderError(f"{paths.journal}: holds no step to take a speed from; give --sequences-per-s")
+    first, last = steps[0], steps[-1]
+    if last.charged_s <= first.charged_s or last.sequences <= first.sequences:
+        return last.sequences_per_s
+    return (last.sequences - first.sequences) / (last.charged_s - first.charged_s)
+
+
+def what_is_bought(recipe: Recipe, *, sequences_per_s: float | None, whence: str) -> Bought:
+    """Sequences of a budget.
+
+    Args:
+        whence: where the speed is from, for people.
+    """
+    granted = recipe.granted
+    said = f"{granted.amount:,.6g} {recipe.budget.unit.value.replace('_', ' ')}"
+    if recipe.budget.hours is not None and granted.total_s is not None:
+        said = format_duration(granted.total_s)
+    if granted.total_s is None:
+        each = recipe.batch.sequences if recipe.budget.steps is not None else 1
+        return Bought(budget=said, sequences=granted.amount * each, total_s=None, speed=None)
+    if sequences_per_s is None:
+        return Bought(budget=said, sequences=None, total_s=granted.total_s, speed=None)
+    return Bought(
+        budget=said,
+        sequences=sequences_per_s * granted.total_s,
+        total_s=granted.total_s,
+        speed=f"{sequences_per_s:,.1f} sequences/s ({whence})",
+    )
