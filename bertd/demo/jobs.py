@@ -91,6 +91,11 @@ def follow_finetuning(daemon: PrivateDaemon, job: JobView, *, show: Callable[[Jo
     raise BertdError(f"{job.folder}: the finetuning ended without a score; see logs/job.log in it")
 
 
+def first_validation(client: Client, run: RunView) -> float:
+    """Loss before the first step; with the demo's output bias that is a guess by the training text's frequencies."""
+    return client.series(run.id, x="step", columns=["validation"]).columns["validation"][0][1]
+
+
 def export_folder(run: RunView) -> Path:
     """Where the run's export lies."""
     assert run.export is not None

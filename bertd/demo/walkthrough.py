@@ -18,6 +18,7 @@ from bertd.demo.corpus import CorpusFacts, CorpusPaths, build_corpus, corpus_pat
 from bertd.demo.docstrings import find_sources, installed_roots
 from bertd.demo.jobs import (
     export_folder,
+    first_validation,
     follow_finetuning,
     follow_pretraining,
     submit_finetuning,
@@ -70,7 +71,7 @@ def play(settings: Settings) -> None:
     data_set = _shards(show, paths, folder=settings.folder)
     with PrivateDaemon(settings.folder) as daemon:
         run = _pretrain(show, daemon, settings, paths, num_ranks=num_ranks)
-        _judge_pretraining(show, run, data_set)
+        _judge_pretraining(show, run, data_set, untrained=first_validation(daemon.client, run))
         _try_export(show, run, folder=settings.folder)
         _finetune(show, daemon, run, paths)
         show.act("Clean up")
@@ -179,7 +180,7 @@ def _pretrain(show: Show, daemon: PrivateDaemon, settings: Settings, paths: Corp
     return run
 
 
-def _judge_pretraining(show: Show, run: RunView, data_set: DataSetFacts) -> None:
+def _judge_pretraining(show: Show, run: RunView, data_set: DataSetFacts, *, untrained: float) -> None:
     assert run.validation is not None
     if end := run.end:
         show.fact(
@@ -187,11 +188,13 @@ def _judge_pretraining(show: Show, run: RunView, data_set: DataSetFacts) -> None
             f"the learning rate ended at {end.lr if end.lr is not None else math.nan:g}"
         )
     entries = data_set.vocab_size
+    unigram_entropy = run.validation.unigram_entropy
     show.compare(
         f"validation loss in nats on {run.validation.num_tokens:,} masked tokens, lower is better",
         [
             Measure("this encoder", run.validation.loss, True),
-            Measure("the best guess by word frequency (unigram entropy)", run.validation.unigram_entropy, False),
+            Measure("word frequency in its training text (untrained)", untrained, False),
+            Measure("word frequency in these tokens (unigram entropy)", unigram_entropy, False),
             Measure(f"a blind guess (ln {entries:,})", math.log(entries), False),
         ],
     )
