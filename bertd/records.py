@@ -631,7 +631,8 @@ class SubmitFinetune(Record):
 
     kind: Literal["finetune"] = "finetune"
     run: str
-    """Run id, job id or @ (the newest run), with @step behind it for one export; an absolute path of an export too."""
+    """Run id, job id or @ (the newest run), with @step or @0.5 (a marker) behind it for one export; or an export's
+    absolute path."""
     task: str
     data_dir: str
     seed: int = 42

@@ -55,7 +55,8 @@ def finetune(
     run: Annotated[
         str,
         typer.Argument(
-            metavar="RUN[@STEP]", help="Run id, job number or @ for the newest run; or a folder with an export."
+            metavar="RUN[@STEP]",
+            help="Run id, job number or @ for the newest run, @0.5 behind it for a marker; or a folder with an export.",
         ),
     ],
     task: Annotated[str, typer.Option("--task", help="A GLUE task by its name: cola, sst-2, mrpc, ...")],

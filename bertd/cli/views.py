@@ -196,6 +196,12 @@ def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:
     if checkpoint := run.checkpoint:
         age = format_duration(now - checkpoint.t)
         fields.append(("checkpoint", f"{checkpoint.name}, {gib(checkpoint.size_bytes)}, {age} old"))
+        left_out = f"; {checkpoint.skipped} left out on a slow disk" if checkpoint.skipped else ""
+        stall = f"stood still for {checkpoint.stall_share:.3%} of the time, {checkpoint.stall_s:.2f} s at the last"
+        fields.append(("saving", f"{stall}; written in {checkpoint.write_s:.1f} s{left_out}"))
+    for kept in run.kept:
+        what = f"{kept.name} at {kept.progress:.1%}, {gib(kept.size_bytes)}"
+        fields.append(("kept", f"{what}: {', '.join(kept.reasons)}"))
     if run.export:
         fields.append(("export", f"{run.export.name}, {run.export.architecture}"))
     if run.restarts:

@@ -18,20 +18,19 @@ from bertd.errors import CheckpointError, CorpusError, DeviceError, RecipeError,
 from bertd.jobs.database import Database
 from bertd.jobs.queue import Job, Queue
 from bertd.records import FinetuneSpec, JobKind, JobState, SubmitFinetune, SubmitPretrain
+from bertd.run.disk_guard import need_of_run, require_room
 from bertd.run.durable import fsync_folder, write_whole
+from bertd.run.kept import read_kept
 from bertd.run.paths import JobPaths, RunPaths, StatePaths, newest_first, step_folder
 from bertd.run.recipe import Recipe, parse_recipe, write_recipe
 
 _MANIFEST = "manifest.json"
 """A data set's own description; a folder without one is none, or was not finished."""
 _EXPORT_CONFIG = "config.json"
-_RUN_AND_STEP = re.compile(r"^(@|[^@/]+?)(?:@(\d+))?$")
+_RUN_AND_PLACE = re.compile(r"^(@|[^@/]+?)(?:@(\d+|0?\.\d+))?$")
+"""A run, and with it a step or, written as a share of the budget, a marker."""
 _TASK = re.compile(r"^[A-Za-z0-9_-]{1,32}$")
-_BYTES_PER_PARAMETER = 12
-"""Of a checkpoint: fp32 weights and two moments. Source: bertd.train.checkpoint."""
 _ASSUMED_VOCABULARY = 32_768
-_RESERVE_BYTES = 64 << 20
-"""For journal and logs."""
 
 
 class Admission:
@@ -175,12 +174,15 @@ class Admission:
         """
         if text.startswith("/"):
             return _whole_export(Path(text)), text, None
-        match = _RUN_AND_STEP.match(text)
+        match = _RUN_AND_PLACE.match(text)
         if match is None:
-            raise CheckpointError(f"{text!r}: neither a run, nor RUN@STEP, nor an absolute path of an export")
+            raise CheckpointError(f"{text!r}: no run, RUN@STEP or RUN@0.5 (a marker), nor the path of an export")
         job = self._run_job(match[1])
-        exports = RunPaths(Path(job.folder)).exports
-        if match[2] is not None:
+        paths = RunPaths(Path(job.folder))
+        exports = paths.exports
+        if match[2] is not None and "." in match[2]:
+            export = exports / _folder_of_marker(paths, marker=float(match[2]), run_id=job.run_id)
+        elif match[2] is not None:
             export = exports / step_folder(int(match[2]))
         else:
             found = newest_first(exports)
@@ -208,6 +210,15 @@ def _whole_export(export: Path) -> Path:
     return export
 
 
+def _folder_of_marker(paths: RunPaths, *, marker: float, run_id: str) -> str:
+    kept = read_kept(paths).checkpoints
+    for checkpoint in kept:
+        if marker in checkpoint.markers:
+            return checkpoint.name
+    there = ", ".join(f"{each:g}" for checkpoint in reversed(kept) for each in checkpoint.markers)
+    raise CheckpointError(f"{run_id}: has not passed a marker {marker:g}; those it has passed: {there or 'none'}")
+
+
 def _check_devices(recipe: Recipe, *, name: str, inventory: Inventory) -> None:
     wanted, kind = recipe.devices.count, recipe.devices.kind
     there = inventory.count(kind)
@@ -226,14 +237,8 @@ def _check_disk(recipe: Recipe, *, folder: Path) -> None:
     model = recipe.model
     layer = 4 * model.width * model.width + 2 * model.width * model.ffn
     parameters = model.layers * layer + _ASSUMED_VOCABULARY * model.width
-    # One checkpoint more than is kept, because a new one is whole before an old one goes.
-    needed = parameters * _BYTES_PER_PARAMETER * (recipe.checkpoint.keep + 1) + _RESERVE_BYTES
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise StorageError(
-            f"{folder}: {free / 1e9:.1f} GB free, about {needed / 1e9:.1f} GB needed for "
-            f"{recipe.checkpoint.keep + 1} checkpoints; free space, or --set checkpoint.keep=1"
-        )
+    need = need_of_run(recipe.checkpoint, num_parameters=parameters)
+    require_room(need, free_bytes=shutil.disk_usage(folder).free, held_bytes=0, folder=folder)
 
 
 def _make_folder(paths: JobPaths, *, fill: Callable[[JobPaths], None]) -> None:

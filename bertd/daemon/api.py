@@ -117,7 +117,7 @@ async def get_runs(request: Request) -> Response:
 async def get_run(request: Request, id: str) -> Response:
     """One run, by run id, job id or @."""
     parts = _parts(request)
-    return _json(parts.views.run(parts.desk.run(id)))
+    return _json(parts.views.run_and_kept(parts.desk.run(id)))
 
 
 @router.get("/runs/{id}/series", response_model=SeriesView)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bertd.daemon.devices import Devices
 from bertd.daemon.telemetry import Summary, Telemetry
-from bertd.errors import BertdError
+from bertd.errors import BertdError, RunFolderError
 from bertd.jobs.event_log import EventLog
 from bertd.jobs.lifecycle import LIVE, OVER
 from bertd.jobs.queue import Job, Queue
@@ -25,6 +25,7 @@ from bertd.records import (
     StatusView,
     VersionView,
 )
+from bertd.run.kept import read_kept
 from bertd.run.ledger import boot_id, read_ledger
 from bertd.run.paths import RunPaths
 from bertd.run.recipe import Recipe
@@ -96,6 +97,20 @@ class Views:
         """Newest first, those that are over behind the rest."""
         leases = self._queue.leases()
         return [self._job(job, leases=leases) for job in self._queue.newest_first(limit=limit)]
+
+    def run_and_kept(self, job: Job) -> RunView:
+        """One run, with what it keeps and why.
+
+        Raises:
+            RecipeError: its recipe is gone or was changed by hand.
+        """
+        view = self.run(job)
+        try:
+            return view.model_copy(update={"kept": read_kept(RunPaths(Path(job.folder))).checkpoints})
+        except RunFolderError as error:
+            # The next checkpoint writes it anew; until then the rest of the run is worth showing.
+            logger.warning("job %d is shown without what it keeps: %s", job.id, error)
+            return view
 
     def run(self, job: Job) -> RunView:
         """One run.

@@ -29,6 +29,7 @@ from bertd.train.patient_journal import PatientJournal
 from bertd.train.precision import Precision, choose_precision
 from bertd.train.provenance import device_name, write_provenance
 from bertd.train.ranks import Ranks
+from bertd.train.room import room_for_run
 from bertd.train.saving import Saver
 from bertd.train.trainer import Parts, Trainer
 from bertd.train.update import Updater
@@ -41,6 +42,7 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
     Raises:
         CheckpointError: none is whole, or it belongs to another recipe or other data; or start_from does not fit.
         DeviceError: the precision or the kernels are not to be had on this device.
+        StorageError: the disk cannot hold a run that has not begun.
     """
     recipe = opened.recipe
     _set_up_device(ranks)
@@ -76,7 +78,7 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
     desk = saver = None
     if ranks.is_first:
         start = _start_record(opened, ranks, model, attempt, resumed, precision, kernels)
-        warnings = _warnings(resumed, kernels)
+        warnings = _warnings(resumed, kernels) | _disk_warnings(opened, model, resumed)
         desk = _open_desk(opened, start, warnings=warnings, stop_signal=stop_signal)
         write_provenance(opened, ranks)
         saver = Saver(
@@ -184,6 +186,13 @@ def _warnings(resumed: Resumed, kernels: Kernels) -> dict[str, str]:
     if kernels.apex.faults:
         warnings["apex_incomplete"] = f"PyTorch's own takes their place: {kernels.apex.describe_faults()}"
     return warnings
+
+
+def _disk_warnings(opened: OpenedRun, model: MaskedLanguageModel, resumed: Resumed) -> dict[str, str]:
+    num_parameters = sum(parameter.numel() for parameter in model.parameters())
+    is_fresh = resumed.state.step == 0
+    problem = room_for_run(opened.paths, opened.recipe.checkpoint, num_parameters=num_parameters, is_fresh=is_fresh)
+    return {"disk_low": problem} if problem else {}
 
 
 def _open_desk(opened: OpenedRun, start: StartRecord, *, warnings: dict[str, str], stop_signal: Event) -> Desk:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,12 +47,21 @@ def open_run(paths: RunPaths) -> OpenedRun:
     return OpenedRun(
         paths=paths,
         recipe=recipe,
-        # Of the file, not of the recipe written anew: a key that a later bertd adds would change every old run's.
-        recipe_sha256=hashlib.sha256(paths.recipe.read_bytes()).hexdigest(),
+        recipe_sha256=recipe_sum(paths.recipe.read_text(encoding="utf-8")),
         dataset=dataset,
         train=rows("train"),
         validation=rows("validation"),
     )
+
+
+def recipe_sum(text: str) -> str:
+    """Of what a recipe file says about the mathematics: all but the devices, which a run may change between attempts.
+
+    Of the file and not of the recipe written anew, since a key that a later bertd adds would change every old run's.
+    """
+    tree = tomllib.loads(text)
+    tree.pop("devices", None)
+    return hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def encoder_config(recipe: Recipe, *, vocab_size: int) -> EncoderConfig:

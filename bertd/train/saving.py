@@ -9,7 +9,6 @@ checkpoint is whole.
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -19,7 +18,6 @@ from bertd.errors import BertdError, NoRoomError, NumericsError, StorageError
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.model.export import export_weights
 from bertd.records import Verb
-from bertd.run.disk_guard import Room, judge_room
 from bertd.run.paths import RunPaths, step_folder
 from bertd.run.recipe import Recipe
 from bertd.train.checkpoint import TrainingState, save_checkpoint
@@ -29,6 +27,7 @@ from bertd.train.model_card import model_card
 from bertd.train.optimizer import Optimizers
 from bertd.train.orders import Ending, Order
 from bertd.train.retention import Retention
+from bertd.train.room import make_room
 
 _WAITED = ("start", "pause", "stop", "end")
 
@@ -245,7 +244,10 @@ class Saver:
     def _write(self, state: TrainingState, tensors: HostTensors, exports: bool) -> Written:
         copy_s = tensors.settle()
         began_s = time.monotonic()
-        self._make_room(tensors, step=state.step, exports=exports)
+        needed_bytes = tensors.num_bytes
+        if exports:
+            needed_bytes += sum(tensor.nbytes for tensor in tensors.model.values())
+        make_room(self._paths, self._retention, needed_bytes=needed_bytes, step=state.step)
         problems: list[StorageError] = []
         # The export first: a checkpoint that says its marker is behind it must not lack the export after a crash.
         export = self._export(state, tensors, problems) if exports else None
@@ -256,25 +258,6 @@ class Saver:
             problems.append(error)
         ended_s = time.monotonic()
         return Written(folder, copy_s, ended_s - began_s, ended_s=ended_s, export=export, problems=problems)
-
-    def _make_room(self, tensors: HostTensors, *, step: int, exports: bool) -> None:
-        self._retention.sweep()
-        needed_bytes = tensors.num_bytes
-        if exports:
-            needed_bytes += sum(tensor.nbytes for tensor in tensors.model.values())
-        root = self._paths.root
-        free_bytes = shutil.disk_usage(root).free
-        room = judge_room(needed_bytes=needed_bytes, free_bytes=free_bytes, prunable_bytes=0)
-        if room is Room.ENOUGH:
-            return
-        prunable_bytes = self._retention.prunable_bytes()
-        room = judge_room(needed_bytes=needed_bytes, free_bytes=free_bytes, prunable_bytes=prunable_bytes)
-        if room is Room.NONE:
-            raise NoRoomError(
-                f"{root}: {free_bytes / 1e9:.2f} GB free and {prunable_bytes / 1e9:.2f} GB in checkpoints that may go, "
-                f"{needed_bytes / 1e9:.2f} GB to save at step {step}; free space on that disk"
-            )
-        self._retention.make_room()
 
     def _export(self, state: TrainingState, tensors: HostTensors, problems: list[StorageError]) -> Exported | None:
         began_s = time.monotonic()

@@ -11,6 +11,7 @@ from bertd.records import (
     JobKind,
     JobState,
     JobView,
+    KeptCheckpoint,
     RunView,
     ScoreRecord,
     ScoreView,
@@ -116,7 +117,21 @@ def run(*, state: JobState = JobState.RUNNING) -> RunView:
             seconds=9.0,
             stall_s=0.1,
             why="interval",
+            write_s=8.5,
+            stall_share=0.00031,
+            skipped=2,
         ),
+        kept=[
+            KeptCheckpoint(
+                name="step-000012000",
+                step=12_000,
+                progress=0.498,
+                size_bytes=4_000_000_000,
+                validation_loss=1.912,
+                markers=[],
+                reasons=["newest", "best validation loss 1.9120 of step 12000"],
+            )
+        ],
         restarts=1,
         steps_lost=30,
     )

@@ -27,12 +27,15 @@ from bertd.records import (
     JobKind,
     JobState,
     JobView,
+    KeptCheckpoint,
+    KeptCheckpoints,
     PauseKind,
     SubmitFinetune,
     SubmitPretrain,
     Verb,
 )
 from bertd.run import mailbox
+from bertd.run.kept import write_kept
 from bertd.run.recipe import read_recipe
 from bertd.socket_http import SocketConnection
 from tests.daemon.daemon_box import DaemonBox
@@ -429,6 +432,22 @@ def test_a_finetuning_can_name_a_run_and_a_step_or_a_path(box: DaemonBox) -> Non
     export = box.run_paths(run.id).exports / "step-000000005"
     for name in ("@", f"{run.id}", run.run_id, "@@5", f"{run.id}@5", f"{run.run_id}@5"):
         assert box.submit_finetuning("cola", run=name).run_id == run.run_id
+    at_markers = KeptCheckpoint(
+        name="step-000000005",
+        step=5,
+        progress=1.0,
+        size_bytes=1,
+        validation_loss=None,
+        markers=[0.25, 0.5],
+        reasons=["marker 0.25", "marker 0.5"],
+    )
+    write_kept(box.run_paths(run.id), KeptCheckpoints(checkpoints=[at_markers]))
+    assert box.client.run("@").kept == [at_markers]
+    for name in ("@@0.25", f"{run.id}@.5"):
+        spec = box.run_paths(run.id).finetune(box.submit_finetuning("cola", run=name).id).finetune_spec
+        assert json.loads(spec.read_text())["source"] == str(export)
+    with pytest.raises(CheckpointError, match=r"has not passed a marker 0.75; those it has passed: 0.25, 0.5"):
+        box.submit_finetuning("cola", run="@@0.75")
     foreign = box.submit_finetuning("cola", run=str(export))
     assert foreign.run_id == str(export)
     assert foreign.folder == str(box.state.foreign_finetune(foreign.id).root)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from bertd.errors import StorageError
 from bertd.records import AlertRecord, CheckpointRecord, CommandRecord, EndRecord, ExportRecord, Verb
 from bertd.run.journal import read_journal
 from bertd.run.kept import read_kept
@@ -128,11 +129,12 @@ def test_a_marker_is_met_once_over_attempts(tmp_path: Path, dataset: Path) -> No
 def test_a_full_disk_is_not_written_to_and_training_goes_on(
     tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1 << 40, 1 << 40, 1 << 20))
     paths = make_run(tmp_path / "run", dataset, "checkpoint.markers=[0.5]")
     post(paths.control, verb=Verb.CHECKPOINT, asked_by="uid 0", now=0.0)
 
-    run_to_end(paths)
+    with attempt(paths) as trainer:
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1 << 40, 1 << 40, 1 << 20))
+        trainer.run()
 
     alerts = kind_of(paths, AlertRecord)
     assert {alert.code for alert in alerts} == {"disk_low"}
@@ -144,6 +146,23 @@ def test_a_full_disk_is_not_written_to_and_training_goes_on(
     # The export takes a third of the room of a checkpoint, so it is tried all the same.
     (end,) = kind_of(paths, EndRecord)
     assert end.export == "step-000000012"
+
+
+def test_a_run_that_its_disk_cannot_hold_does_not_begin_but_one_that_has_trained_goes_on(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = make_run(tmp_path / "new", dataset)
+    old = make_run(tmp_path / "old", dataset)
+    run_with_a_fast_disk(old, steps=3)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1 << 40, 1 << 40, 60 << 20))
+
+    with pytest.raises(StorageError, match=r"new: 0.1 GB free, about 0.1 GB needed for 5 checkpoints of 0.00 GB"):
+        run_to_end(new)
+    run_to_end(old, number=2)
+
+    assert not new.journal.exists()
+    assert {alert.code for alert in kind_of(old, AlertRecord)} == {"disk_low"}
+    assert kind_of(old, EndRecord)[0].step == 12
 
 
 def test_old_checkpoints_make_room_for_a_new_one(
