@@ -18,12 +18,17 @@ _CODE_POINTS = 0x110000
 _BATCH_CHARACTERS = 1 << 21
 
 
-def alphabet_of(texts: Iterable[str], *, tokenizer: Tokenizer, limit: int) -> list[str]:
+_COVERED = 0.9995
+"""Share of a text's characters that an alphabet has at least. Source: SentencePiece's character_coverage."""
+
+
+def alphabet_of(texts: Iterable[str], *, tokenizer: Tokenizer, enough: int, most: int) -> list[str]:
     """The most frequent characters after normalization; ties go to the lower code point.
 
     Args:
         tokenizer: with a normalizer that looks at characters one by one, as BERT's does.
-        limit: most characters.
+        enough: characters, unless these few leave too much of the text uncovered, as in Chinese.
+        most: characters in any case.
     """
     counts = np.zeros(_CODE_POINTS, dtype=np.int64)
     for batch in _batches(texts):
@@ -35,7 +40,9 @@ def alphabet_of(texts: Iterable[str], *, tokenizer: Tokenizer, limit: int) -> li
             if not character.isspace():
                 normalized[character] += int(counts[code])
     frequent = sorted(normalized, key=lambda character: (-normalized[character], character))
-    return sorted(frequent[:limit])
+    reached = np.cumsum([normalized[character] for character in frequent])
+    needed = 1 + int(np.searchsorted(reached, _COVERED * reached[-1])) if frequent else 0
+    return sorted(frequent[: min(most, max(enough, needed))])
 
 
 def _batches(texts: Iterable[str]) -> Iterator[str]:

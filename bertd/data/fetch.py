@@ -14,6 +14,7 @@ from pathlib import Path
 from bertd.data.glue_files import write_glue
 from bertd.data.hub import why_unreachable
 from bertd.data.pipeline import place_of
+from bertd.data.sources import SourceKind
 from bertd.errors import BertdError, CorpusError, StorageError
 from bertd.terminal_text import terminal_text
 
@@ -27,6 +28,8 @@ class HubCorpus:
     """Of its files that are wanted; `{language}` is filled in."""
     revision: str = "main"
     about: str = ""
+    kind: SourceKind = SourceKind.PARQUET
+    """How its files are read."""
 
 
 CORPORA = {
@@ -41,6 +44,7 @@ CORPORA = {
         patterns=("plain_text/**/*.parquet",),
         revision="refs/convert/parquet",
         about="a re-crawl of BookCorpus, a sentence a row",
+        kind=SourceKind.PARQUET_SENTENCES,
     ),
     "glue": HubCorpus(repository="nyu-mll/glue", patterns=("*/*.parquet",), about="the nine tasks"),
 }
@@ -97,7 +101,7 @@ def fetch(name: str, *, language: str, out: Path) -> str:
     if name == "glue":
         write_glue(folder, out=folder)
         return f"{folder}: bertd finetune RUN --task cola --data {folder}"
-    return f"{folder}: bertd data prepare parquet:{folder} --vocab VOCABULARY --out {name}"
+    return f"{folder}: bertd data prepare {CORPORA[name].kind}:{folder} --vocab VOCABULARY --out {name}"
 
 
 def main(argv: list[str] | None = None) -> int:

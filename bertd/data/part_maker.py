@@ -8,7 +8,6 @@ assembly decides.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -67,13 +66,14 @@ class Letters:
 
 
 _NO_ASCII_LETTERS = bytes(code for code in range(256) if not (code < 128 and chr(code).isalpha()))
-_ASCII = re.compile("[\x00-\x7f]+")
+_ASCII = bytes(range(128))
 
 
 def count_letters(text: str) -> Letters:
     """Letters of a text and of its ASCII part, without looking at ASCII characters one by one."""
-    num_ascii = len(text.encode("ascii", "ignore").translate(None, _NO_ASCII_LETTERS))
-    others = 0 if text.isascii() else sum(map(str.isalpha, _ASCII.sub("", text)))
+    content = text.encode()
+    num_ascii = len(content.translate(None, _NO_ASCII_LETTERS))
+    others = 0 if text.isascii() else sum(map(str.isalpha, content.translate(None, _ASCII).decode()))
     return Letters(characters=len(text), letters=num_ascii + others, ascii_letters=num_ascii)
 
 
@@ -163,15 +163,15 @@ class PartMaker:
             return reading
         if not reading:
             return SkipReason.EMPTY
-        if len(reading) < self._filters.min_characters:
-            return SkipReason.SHORT
-        if self._filters.min_ascii_share and count_letters(reading).ascii_share < self._filters.min_ascii_share:
-            return SkipReason.FOREIGN
         try:
             reading.encode()
         except UnicodeEncodeError:
             # A JSON escape can spell half a surrogate pair.
             return SkipReason.INVALID_UTF8
+        if len(reading) < self._filters.min_characters:
+            return SkipReason.SHORT
+        if self._filters.min_ascii_share and count_letters(reading).ascii_share < self._filters.min_ascii_share:
+            return SkipReason.FOREIGN
         return reading
 
     def _encode(self, batch: list[tuple[int, str]], part: _Collected) -> None:

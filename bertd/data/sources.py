@@ -21,7 +21,7 @@ from bertd.data.archives import SourceStream, is_hidden, is_tar, open_source, pl
 from bertd.data.readers.document import Reader
 from bertd.data.readers.headings import HEADING, Headings
 from bertd.data.readers.jsonl import JsonLines
-from bertd.data.readers.tables import HubTable, Parquet
+from bertd.data.readers.tables import SENTENCES_IN_DOCUMENT, HubTable, Parquet
 from bertd.data.readers.text import TextBlocks, TextFiles
 from bertd.data.readers.wikiextractor import WikiExtractor
 from bertd.data.readers.wikixml import WikiXml
@@ -38,7 +38,9 @@ class SourceKind(StrEnum):
     WIKIEXTRACTOR = "wikiextractor"
     WIKI_XML = "wiki-xml"
     PARQUET = "parquet"
+    PARQUET_SENTENCES = "parquet-sentences"
     HF = "hf"
+    HF_SENTENCES = "hf-sentences"
 
 
 _GUESS_BYTES = 1 << 14
@@ -105,6 +107,10 @@ def reader_of(source: Source, options: ReadingOptions) -> Reader:
             return Parquet(text_field=options.text_field)
         case SourceKind.HF:
             return HubTable(source.path, text_field=options.text_field)
+        case SourceKind.PARQUET_SENTENCES:
+            return Parquet(text_field=options.text_field, rows_in_document=SENTENCES_IN_DOCUMENT)
+        case SourceKind.HF_SENTENCES:
+            return HubTable(source.path, text_field=options.text_field, rows_in_document=SENTENCES_IN_DOCUMENT)
 
 
 def find_sources(names: list[str]) -> list[Source]:
@@ -129,7 +135,7 @@ def find_sources(names: list[str]) -> list[Source]:
 
 def _find(name: str) -> list[Source]:
     kind, path = _part(name)
-    if kind is SourceKind.HF:
+    if kind in (SourceKind.HF, SourceKind.HF_SENTENCES):
         return [Source(kind=kind, path=path, files=())]
     try:
         files = _files(path)

@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,8 +23,9 @@ from bertd.data.alphabet import alphabet_of, continuations
 from bertd.data.archives import SourceStream
 from bertd.data.feed import BLOCK_BYTES
 from bertd.data.part_maker import text_hash
+from bertd.data.pipeline import reasons
 from bertd.data.progress import ReadingProgress, reading_progress
-from bertd.data.readers.document import Reader
+from bertd.data.readers.document import Reader, SkipReason
 from bertd.data.sources import ReadingOptions, Source, find_sources, reader_of
 from bertd.data.vocabulary import SPECIAL_TOKENS
 from bertd.data.wordpiece import Casing, build_tokenizer, tokenizer_files, vocabulary_of
@@ -35,7 +37,7 @@ _HELD_OUT = 200
 """One document in so many is not trained on."""
 _HELD_OUT_CHARACTERS = 1 << 22
 _ALPHABET = 1000
-"""Most single characters. Source: the default of tokenizers' BertWordPieceTokenizer."""
+"""Most single characters of a script that needs no more. Source: the default of tokenizers' BertWordPieceTokenizer."""
 _MIN_COUNT = 2
 """Pairs that occur less often are not joined. Source: the same."""
 
@@ -47,6 +49,8 @@ class VocabularyReport:
     path: str
     entries: int
     documents: int
+    skipped: dict[str, int]
+    """Documents that were left out, by reason."""
     held_out_words: int
     """0 where the corpus is too small to hold text out."""
     tokens_per_word: float | None
@@ -64,12 +68,15 @@ class _Texts:
         self._before = 0
         self._text_bytes = 0
         self.documents = 0
+        self.skipped: Counter[str] = Counter()
+        """Documents that have no text to train on, by reason."""
         self.held_out: list[str] = []
         self._held_out_characters = 0
 
     def __iter__(self) -> Iterator[str]:
         """One pass over the sources."""
         self.documents = 0
+        self.skipped = Counter()
         self.held_out = []
         self._held_out_characters = 0
         for source in self._sources:
@@ -82,7 +89,10 @@ class _Texts:
 
     def _stream(self, reader: Reader, stream: SourceStream) -> Iterator[str]:
         for block in reader.blocks(stream.content, block_bytes=BLOCK_BYTES):
-            texts = [text for text in reader.documents(block.content) if isinstance(text, str) and text]
+            readings = [reading or SkipReason.EMPTY for reading in reader.documents(block.content)]
+            texts = [reading for reading in readings if isinstance(reading, str)]
+            self.skipped.update(reading.value for reading in readings if isinstance(reading, SkipReason))
+            self.skipped[SkipReason.TOO_LONG.value] += block.too_long
             self._text_bytes += len(block.content)
             self._progress.update(
                 documents=len(texts), bytes_read=self._before + stream.raw.tell(), text_bytes=self._text_bytes
@@ -121,7 +131,7 @@ def train_vocabulary(
     bytes_total = sum(source.num_bytes for source in sources)
     with reading_progress(bytes_total=2 * bytes_total) as progress:
         texts = _Texts(sources, options=ReadingOptions(text_field=text_field), progress=progress)
-        alphabet = alphabet_of(texts, tokenizer=trained, limit=min(_ALPHABET, size // 2))
+        alphabet = alphabet_of(texts, tokenizer=trained, enough=_ALPHABET, most=size // 2)
         trainer = WordPieceTrainer(
             vocab_size=size,
             min_frequency=_MIN_COUNT,
@@ -134,7 +144,8 @@ def train_vocabulary(
         trained.train_from_iterator(texts, trainer=trainer)
     ids: dict[str, int] = trained.get_vocab()
     if not texts.documents or len(ids) <= len(SPECIAL_TOKENS):
-        raise CorpusError(f"{', '.join(names)}: no text to train a vocabulary on; name other sources")
+        left_out = reasons(+texts.skipped)
+        raise CorpusError(f"{', '.join(names)}: no text to train a vocabulary on{left_out}; name other sources")
     entries = tuple(sorted(ids, key=ids.__getitem__))
     tokenizer = build_tokenizer(entries, casing=casing, place=str(out))
     _write(tokenizer, out=out)
@@ -160,6 +171,7 @@ def _report(tokenizer: Tokenizer, *, out: Path, texts: _Texts) -> VocabularyRepo
         path=str(out),
         entries=tokenizer.get_vocab_size(),
         documents=texts.documents,
+        skipped=dict(sorted((+texts.skipped).items())),
         held_out_words=num_words,
         tokens_per_word=num_tokens / num_words if num_words else None,
         unknown_share=num_unknown / num_tokens if num_tokens else None,
@@ -172,7 +184,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, type=Path, help="folder for its files")
     parser.add_argument("--size", type=int, default=30522, help="entries, special tokens counted (30522)")
     parser.add_argument("--cased", action="store_true", help="tell capitals from small letters")
-    parser.add_argument("--keep-accents", action="store_true", help="tell accented letters from plain ones")
+    parser.add_argument(
+        "--keep-accents",
+        action=argparse.BooleanOptionalAction,
+        help="tell accented letters from plain ones (only if --cased)",
+    )
     parser.add_argument("--text-field", default="text", metavar="NAME", help="of JSON lines and tables (text)")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser
@@ -185,8 +201,9 @@ def main(argv: list[str] | None = None) -> int:
     if asked.size <= len(SPECIAL_TOKENS):
         parser.error(f"--size {asked.size}: the special tokens alone take {len(SPECIAL_TOKENS)}")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    # Accents fall with the capitals, as in BERT, unless they are to stay.
-    casing = Casing(lowercase=not asked.cased, strip_accents=not (asked.cased or asked.keep_accents))
+    # Accents fall with the capitals, as in BERT, unless something else is asked for.
+    keeps_accents = asked.cased if asked.keep_accents is None else asked.keep_accents
+    casing = Casing(lowercase=not asked.cased, strip_accents=not keeps_accents)
     try:
         report = train_vocabulary(
             asked.sources, out=asked.out.absolute(), size=asked.size, casing=casing, text_field=asked.text_field
@@ -200,7 +217,8 @@ def main(argv: list[str] | None = None) -> int:
     if asked.json:
         print(json.dumps(asdict(report)))
         return 0
-    print(f"{report.path}: {report.entries:,} entries from {report.documents:,} documents")
+    left_out = reasons(Counter(report.skipped))
+    print(terminal_text(f"{report.path}: {report.entries:,} entries from {report.documents:,} documents{left_out}"))
     if report.tokens_per_word is not None and report.unknown_share is not None:
         print(
             f"  on {report.held_out_words:,} held-out words: {report.tokens_per_word:.3f} tokens a word, "

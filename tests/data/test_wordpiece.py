@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from tokenizers import Tokenizer
 
 from bertd.data.chunks import ChunkEncoder
 from bertd.data.sentences import split_sentences
+from bertd.data.vocab import main as vocab_main
 from bertd.data.vocab import train_vocabulary
 from bertd.data.wordpiece import Casing, casing_of, open_tokenizer, vocabulary_of
 from bertd.errors import CorpusError, VocabularyError
@@ -71,6 +73,7 @@ def test_text_that_spells_a_special_token_is_text(vocab: Path) -> None:
         (Casing(lowercase=True, strip_accents=True), "Été", "ete"),
         (Casing(lowercase=True, strip_accents=False), "Été", "été"),
         (Casing(lowercase=False, strip_accents=False), "Été", "Été"),
+        (Casing(lowercase=False, strip_accents=True), "Été", "Ete"),
     ],
 )
 def test_stock_transformers_loads_a_trained_vocabulary_with_its_casing(
@@ -89,6 +92,35 @@ def test_stock_transformers_loads_a_trained_vocabulary_with_its_casing(
     assert loaded(sentence)["input_ids"] == ours.encode(sentence).ids
     assert loaded.convert_tokens_to_string(loaded.tokenize(text)) == normal
     assert [loaded.pad_token, loaded.mask_token] == ["[PAD]", "[MASK]"]
+
+
+@pytest.mark.parametrize(
+    ("options", "casing"),
+    [
+        ([], Casing(lowercase=True, strip_accents=True)),
+        (["--keep-accents"], Casing(lowercase=True, strip_accents=False)),
+        (["--cased"], Casing(lowercase=False, strip_accents=False)),
+        (["--cased", "--no-keep-accents"], Casing(lowercase=False, strip_accents=True)),
+    ],
+)
+def test_case_and_accents_are_chosen_apart(
+    corpus: Path, tmp_path: Path, options: list[str], casing: Casing, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert vocab_main([str(corpus / "00.txt"), "--out", str(tmp_path / "v"), "--size", "60", *options]) == 0
+    assert casing_of(open_tokenizer(str(tmp_path / "v"))) == casing
+    assert "entries from 1 documents" in capsys.readouterr().out
+
+
+def test_a_script_of_many_characters_has_them_in_its_vocabulary(tmp_path: Path) -> None:
+    draw = random.Random(4)
+    characters = [chr(0x4E00 + number) for number in range(3000)]
+    lines = tmp_path / "lines.jsonl"
+    texts = ["".join(draw.choices(characters, k=100)) + "。" for _ in range(1000)]
+    lines.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts) + "no object\n")
+    casing = Casing(lowercase=False, strip_accents=False)
+    report = train_vocabulary([str(lines)], out=tmp_path / "v", size=8000, casing=casing)
+    assert report.entries > 3000 and report.unknown_share is not None and report.unknown_share < 0.001
+    assert report.skipped == {"not a JSON object": 1}
 
 
 def test_a_bare_vocab_txt_is_the_same_tokenizer(vocab: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Tables with a column of texts: Parquet files, and data sets of the hub or of a folder that `datasets` reads.
 
-Texts travel to the workers as JSON lines, which the JSON lines reader takes apart again.
+Texts travel to the workers as JSON lines, which the JSON lines reader takes apart again. Some corpora, BookCorpus among
+them, have a sentence a row and no mark where a book ends: there, so many rows in turn make a document.
 """
 
 from __future__ import annotations
@@ -13,13 +14,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bertd.data.hub import why_unreachable
-from bertd.data.readers.document import Block, Reading
+from bertd.data.readers.document import MAX_DOCUMENT_BYTES, Block, Reading
 from bertd.data.readers.jsonl import JsonLines
 from bertd.errors import CorpusError
 
 _ROWS = 256
 """Read at once."""
 _SPLIT = "train"
+SENTENCES_IN_DOCUMENT = 256
+"""Some 4,000 tokens of a novel."""
+_COLUMN_BUFFER_BYTES = 1 << 20
+"""Read ahead in a column, whose row groups may be larger than the memory."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class Parquet:
     """Reads one column of a file, row group by row group."""
 
     text_field: str = "text"
+    rows_in_document: int = 1
 
     def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
         """Some rows each.
@@ -42,11 +48,13 @@ class Parquet:
         place = getattr(stream, "name", "parquet")
         try:
             # A file in a tar cannot be read from its end, as Parquet is.
-            file = pyarrow.parquet.ParquetFile(stream if stream.seekable() else BytesIO(stream.read()))
+            seekable = stream if stream.seekable() else BytesIO(stream.read())
+            file = pyarrow.parquet.ParquetFile(seekable, buffer_size=_COLUMN_BUFFER_BYTES)
             if self.text_field not in file.schema_arrow.names:
                 raise CorpusError(_no_column(place, self.text_field, file.schema_arrow.names))
             batches = file.iter_batches(batch_size=_ROWS, columns=[self.text_field])
-            yield from _blocks((batch.column(0).to_pylist() for batch in batches), block_bytes=block_bytes)
+            texts = _documents((batch.column(0).to_pylist() for batch in batches), rows=self.rows_in_document)
+            yield from _blocks(texts, block_bytes=block_bytes)
         except pyarrow.ArrowException as error:
             reason = str(error).split("\n", 1)[0]
             raise CorpusError(f"{place}: not a whole Parquet file: {reason}; fetch it again") from error
@@ -63,6 +71,7 @@ class HubTable:
     name: str
     """`NAME` or `NAME:CONFIG`."""
     text_field: str = "text"
+    rows_in_document: int = 1
 
     def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
         """Some rows each; `stream` is not used, since `datasets` finds the files.
@@ -86,7 +95,8 @@ class HubTable:
             if self.text_field not in columns:
                 raise CorpusError(_no_column(f"hf:{self.name}", self.text_field, columns))
             rows = table.select_columns([self.text_field]).iter(batch_size=_ROWS)
-            yield from _blocks((batch[self.text_field] for batch in rows), block_bytes=block_bytes)
+            texts = _documents((batch[self.text_field] for batch in rows), rows=self.rows_in_document)
+            yield from _blocks(texts, block_bytes=block_bytes)
         except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
             reason = str(error).split("\n", 1)[0]
             raise CorpusError(
@@ -103,15 +113,38 @@ def _no_column(place: str, field: str, columns: list[str]) -> str:
     return f"{place}: no column {field!r}; it has {', '.join(columns)}: give --text-field"
 
 
-def _blocks(batches: Iterable[list[object]], *, block_bytes: int) -> Iterator[Block]:
-    lines: list[bytes] = []
-    size = 0
+def _documents(batches: Iterable[list[object]], *, rows: int) -> Iterator[object]:
+    """The values, or strings in turn joined to documents; a value that is no string stays alone, to be counted."""
+    if rows == 1:
+        for batch in batches:
+            yield from batch
+        return
+    sentences: list[str] = []
     for batch in batches:
-        for text in batch:
-            lines.append(json.dumps({"text": text}).encode() + b"\n")
-            size += len(lines[-1])
+        for value in batch:
+            if not isinstance(value, str):
+                yield value
+                continue
+            sentences.append(value)
+            if len(sentences) == rows:
+                yield "\n".join(sentences)
+                sentences = []
+    if sentences:
+        yield "\n".join(sentences)
+
+
+def _blocks(texts: Iterable[object], *, block_bytes: int) -> Iterator[Block]:
+    lines: list[bytes] = []
+    size = too_long = 0
+    for text in texts:
+        line = json.dumps({"text": text}).encode() + b"\n"
+        if len(line) > MAX_DOCUMENT_BYTES:
+            too_long += 1
+            continue
+        lines.append(line)
+        size += len(line)
         if size >= block_bytes:
-            yield Block(b"".join(lines))
-            lines, size = [], 0
-    if lines:
-        yield Block(b"".join(lines))
+            yield Block(b"".join(lines), too_long=too_long)
+            lines, size, too_long = [], 0, 0
+    if lines or too_long:
+        yield Block(b"".join(lines), too_long=too_long)

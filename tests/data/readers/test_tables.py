@@ -9,7 +9,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from bertd.data.readers.document import Reading, SkipReason
+from bertd.data.readers import tables
+from bertd.data.readers.document import Reading, SkipReason, clean
 from bertd.data.readers.tables import HubTable, Parquet
 from bertd.errors import CorpusError
 
@@ -35,6 +36,31 @@ def table(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("block_bytes", [100, 1 << 20])
 def test_a_parquet_file_gives_its_column(table: Path, block_bytes: int) -> None:
     assert readings(Parquet(text_field="body"), table, block_bytes=block_bytes) == _READ
+
+
+@pytest.mark.parametrize("block_bytes", [100, 1 << 20])
+def test_sentences_in_rows_make_documents_of_so_many(table: Path, block_bytes: int) -> None:
+    sentences = [text for text in _TEXTS if isinstance(text, str)]
+    documents = ["\n".join(sentences[first : first + 300]) for first in range(0, len(sentences), 300)]
+    expected = [clean(document) for document in documents]
+    for reader in (
+        Parquet(text_field="body", rows_in_document=300),
+        HubTable(str(table.parent), text_field="body", rows_in_document=300),
+    ):
+        read = readings(reader, table, block_bytes=block_bytes)
+        assert [one for one in read if isinstance(one, str)] == expected
+        # The row without a text is counted.
+        assert [one for one in read if not isinstance(one, str)] == [SkipReason.NO_FIELD]
+
+
+def test_a_row_that_is_too_long_is_counted_and_the_others_are_read(
+    table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "MAX_DOCUMENT_BYTES", 24)
+    with table.open("rb") as stream:
+        blocks = list(Parquet(text_field="body").blocks(stream, block_bytes=100))
+    assert sum(block.too_long for block in blocks) == 1
+    assert sum(block.content.count(b"\n") for block in blocks) == len(_TEXTS) - 1
 
 
 def test_a_column_that_is_not_there_names_those_that_are(table: Path) -> None:
