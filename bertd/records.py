@@ -116,8 +116,14 @@ class StartRecord(Record):
     num_parameters: int
     micro_batch: int
     """Sequences in one forward pass of one rank."""
+    micro_batch_reason: str = ""
+    """Why that many."""
     accumulation: int
-    """Forward passes of one rank in one step."""
+    """Forward passes of one rank in the next step."""
+    attention: str = ""
+    """The kernel that attention prefers, by PyTorch's name for the backend; empty where there is no choice."""
+    attention_reason: str = ""
+    """Why that one."""
     sequence_length: int
     train_sequences: int
     """Sequences in one epoch."""

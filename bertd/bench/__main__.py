@@ -15,13 +15,16 @@ from importlib.metadata import version
 
 import torch
 
-from bertd.bench.contenders import LADDER, OURS, RIVALS
+from bertd.bench.contenders import contenders_for
 from bertd.bench.measuring import Measured, Results, run_bench
 from bertd.bench.work import Work, plan_work
-from bertd.errors import BertdError
+from bertd.errors import BertdError, RecipeError
 from bertd.run.recipe import find_recipe, read_recipe
 from bertd.train.provenance import device_name
 from bertd.train.ranks import device_of
+
+_SEQUENCES = {"cpu": 32, "cuda": 1024}
+_MICROS = {"cpu": [8, 16, 32], "cuda": [64, 128, 256, 512, 1024]}
 
 
 def main() -> int:
@@ -32,12 +35,12 @@ def main() -> int:
         device = device_of(recipe.devices, local_rank=0)
         if device.type == "cpu":
             torch.set_flush_denormal(True)
-        work = plan_work(recipe, device=device, num_sequences=arguments.sequences, is_synthetic=arguments.synthetic)
-        contenders = list(LADDER) if arguments.ladder else [*OURS, *RIVALS]
+        num_sequences = arguments.sequences or _SEQUENCES[device.type]
+        work = plan_work(recipe, device=device, num_sequences=num_sequences, is_synthetic=arguments.synthetic)
         results = run_bench(
-            contenders,
+            contenders_for(work, is_ladder=arguments.ladder),
             work,
-            micros=[micro for micro in arguments.micro if arguments.sequences % micro == 0],
+            micros=_micros(arguments.micro or _MICROS[device.type], num_sequences=num_sequences),
             repeats=arguments.repeats,
             seconds=arguments.seconds,
             say=lambda line: print(line, file=sys.stderr, flush=True),
@@ -54,13 +57,27 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("recipe", nargs="?", default="demo", help="a recipe by name or path (demo)")
     parser.add_argument("--set", action="append", default=[], metavar="section.key=value", help="override the recipe")
     parser.add_argument("--synthetic", action="store_true", help="made-up tokens instead of the recipe's data set")
-    parser.add_argument("--sequences", type=int, default=32, help="in one update (32)")
-    parser.add_argument("--micro", type=int, nargs="+", default=[8, 16, 32], help="micro-batches to try (8 16 32)")
+    parser.add_argument("--sequences", type=int, help="in one update (32 on CPU, 1024 on a GPU)")
+    parser.add_argument(
+        "--micro", type=int, nargs="+", help="micro-batches to try, rising (8 16 32 on CPU, 64 to 1024 on a GPU)"
+    )
     parser.add_argument("--repeats", type=int, default=3, help="turns each contender takes (3)")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of a turn (10)")
     parser.add_argument("--ladder", action="store_true", help="this model alone, one saving after the other")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
+
+
+def _micros(wanted: list[int], *, num_sequences: int) -> list[int]:
+    """Those that divide the update.
+
+    Raises:
+        RecipeError: none does.
+    """
+    micros = [micro for micro in wanted if micro > 0 and num_sequences % micro == 0]
+    if not micros:
+        raise RecipeError(f"--micro {' '.join(map(str, wanted))}: none divides --sequences {num_sequences}; change one")
+    return micros
 
 
 def _as_json(results: Results, work: Work) -> dict[str, object]:
@@ -76,6 +93,7 @@ def _as_json(results: Results, work: Work) -> dict[str, object]:
                 "micro": each.micro,
                 "sequences_per_s": each.sequences_per_s,
                 "first_update_s": each.first_s,
+                "compile_s": each.compile_s,
                 "peak_bytes": each.peak_bytes,
             }
             for each in results.measured
@@ -98,11 +116,20 @@ def _as_table(results: Results, work: Work) -> str:
         f"a matrix product reaches {results.ceiling_flops / 1e12:.3f} TFLOP/s here",
         "",
         f"{'':34} {'micro':>5} {'sequences/s':>24} {'x':>6} {'TFLOP/s':>8} {'of ceiling':>10} "
-        f"{'first':>7} {'memory':>8}",
+        f"{'compile':>7} {'memory':>8}",
     ]
     lines += [_row(each, work, reference=reference, ceiling=results.ceiling_flops) for each in results.measured]
     lines += [f"{name:34} {reason}" for name, reason in results.failures.items()]
-    return "\n".join([*lines, "", f"sequences/s: median (least - most); x: against {against}"])
+    notes = [
+        f"sequences/s: median (least - most) of {len(results.measured[0].sequences_per_s) if results.measured else 0} "
+        f"turns, padding not counted ({work.padded.fill:.0%} of padded rows is text); x: against {against}",
+        "TFLOP/s: of the model's matrix products; compile: the first update less a later one; memory: a GPU's peak",
+    ]
+    if work.attention.names:
+        notes.append(f"measured attention: {work.attention.names[0]}, {work.attention.reason}")
+    if work.device.type == "cuda" and work.apex.faults:
+        notes.append(f"apex: {work.apex.describe_faults()}")
+    return "\n".join([*lines, "", *notes])
 
 
 def _row(each: Measured, work: Work, *, reference: float, ceiling: float) -> str:
@@ -111,7 +138,7 @@ def _row(each: Measured, work: Work, *, reference: float, ceiling: float) -> str
     memory = "" if each.peak_bytes is None else f"{each.peak_bytes / 2**30:.1f} GiB"
     return (
         f"{each.contender.name:34} {each.micro:5} {speeds:>24} {each.median / reference:6.2f} {flops / 1e12:8.3f} "
-        f"{flops / ceiling:10.0%} {each.first_s:6.1f}s {memory:>8}"
+        f"{flops / ceiling:10.0%} {each.compile_s:6.1f}s {memory:>8}"
     )
 
 

@@ -7,17 +7,19 @@ mask on full windows, gradient accumulation over micro-batches, set_to_none. Wha
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention import sdpa_kernel
 
 from bertd.bench.work import Batch, Work
 from bertd.model.encoder import MaskedLanguageModel, gather_positions
 from bertd.model.families import ACTIVATIONS
+from bertd.train.apex import use_fused_modules
 
 Update = Callable[[], Tensor]
 """Does one update; returns the sum of the parts' losses, the mean over the batch, without waiting for it."""
@@ -38,6 +40,12 @@ class Contender:
     """ours only: the last layer at the predicted positions, or everywhere."""
     dropout: bool = True
     """False turns the recipe's dropout off."""
+    packing: Literal["full", "sentences"] = "full"
+    """ours only: full windows, or rows with padding that attention masks; then its useful share is what counts."""
+    attention: Literal["PyTorch's", "measured"] = "PyTorch's"
+    """ours only: the kernel that PyTorch prefers, or the fastest measured."""
+    apex: bool = False
+    """ours only: with what of NVIDIA's apex works here."""
 
 
 def build(contender: Contender, work: Work, *, micro: int) -> Update:
@@ -51,14 +59,21 @@ def build(contender: Contender, work: Work, *, micro: int) -> Update:
         loss_of = torch.compile(loss_of, fullgraph=True, dynamic=False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=work.peak_lr, fused=True)
     starts = range(0, work.num_sequences, micro)
-    parts = [work.batch.rows(start, start + micro) for start in starts]
+    batch = work.batch if contender.packing == "full" else work.padded
+    parts = [batch.rows(start, start + micro) for start in starts]
+    is_measured = contender.attention == "measured" and work.attention.backends
+    attention = list(work.attention.backends) if is_measured else []
     dtype = work.precision.dtype
 
     def update() -> Tensor:
         optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=work.device)
         for part in parts:
-            with torch.autocast(work.device.type, dtype=dtype) if dtype is not None else nullcontext():
+            with ExitStack() as context:
+                if dtype is not None:
+                    context.enter_context(torch.autocast(work.device.type, dtype=dtype))
+                if attention:
+                    context.enter_context(sdpa_kernel(attention, set_priority=True))
                 loss = loss_of(part) / len(parts)
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             total += loss.detach()
@@ -75,18 +90,20 @@ def model_and_loss(contender: Contender, work: Work) -> tuple[nn.Module, Loss]:
 
 def _ours(contender: Contender, work: Work) -> tuple[nn.Module, Loss]:
     model = MaskedLanguageModel(work.config, seed=1)
+    if contender.apex:
+        use_fused_modules(model.to(work.device), work.apex)
     tokens = model.encoder.embeddings.tokens
 
     def sparse(batch: Batch) -> Tensor:
-        loss_sum: Tensor = model(batch.inputs_NS, batch.positions_NM, batch.labels_NM)
+        loss_sum: Tensor = model(batch.inputs_NS, batch.positions_NM, batch.labels_NM, batch.keep_NS)
         return loss_sum / batch.labels_NM.numel()
 
     def whole_last_layer(batch: Batch) -> Tensor:
-        x_NMD = gather_positions(model.encoder(batch.inputs_NS), batch.positions_NM)
+        x_NMD = gather_positions(model.encoder(batch.inputs_NS, keep_BS=batch.keep_NS), batch.positions_NM)
         return _cross_entropy(model.head(x_NMD, tokens.weight), batch.labels_NM)
 
     def dense(batch: Batch) -> Tensor:
-        scores_NSV = model.head(model.encoder(batch.inputs_NS), tokens.weight)
+        scores_NSV = model.head(model.encoder(batch.inputs_NS, keep_BS=batch.keep_NS), tokens.weight)
         return _cross_entropy(scores_NSV, batch.dense_labels())
 
     if contender.head == "dense":
@@ -179,10 +196,21 @@ OURS = (
     Contender("bertd, compiled", "ours", compiled=True),
 )
 LADDER = (
-    Contender("dense head, eager", "ours", compiled=False, head="dense", last_layer="whole"),
+    Contender("padded, dense head", "ours", compiled=False, head="dense", last_layer="whole", packing="sentences"),
+    Contender("+ full packing", "ours", compiled=False, head="dense", last_layer="whole"),
     Contender("+ sparse head", "ours", compiled=False, last_layer="whole"),
     Contender("+ last-layer subset", "ours", compiled=False),
     Contender("+ compiled", "ours", compiled=True),
     Contender("+ dropout off", "ours", compiled=True, dropout=False),
 )
 """Each rung adds one saving to the one above."""
+ATTENTION_RUNG = Contender("+ measured attention", "ours", compiled=True, dropout=False, attention="measured")
+"""The last rung where there is a choice of kernels: on a GPU."""
+APEX = Contender("bertd, apex", "ours", compiled=False, apex=True)
+
+
+def contenders_for(work: Work, *, is_ladder: bool) -> list[Contender]:
+    """The ladder, or this model beside stock ones; less what this device has no choice of."""
+    if is_ladder:
+        return [*LADDER, *([ATTENTION_RUNG] if work.attention.backends else [])]
+    return [*OURS, *([APEX] if work.apex.parts else []), *RIVALS]

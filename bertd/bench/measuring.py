@@ -29,11 +29,13 @@ class Measured:
     micro: int
     """Sequences in a forward pass: the fastest of those tried."""
     first_s: float
-    """Of the first update: compiling, if it is compiled."""
+    """Of the first update."""
+    compile_s: float
+    """The first update less a later one: compiling, and what else is done once."""
     peak_bytes: int | None
     """Device memory; None on CPU, where contenders share the process."""
     sequences_per_s: list[float] = field(default_factory=list)
-    """One for each repeat."""
+    """One for each repeat; padding does not count."""
 
     @property
     def median(self) -> float:
@@ -74,7 +76,8 @@ def run_bench(
         ceilings.append(_matmul_flops(work, seconds=seconds / 4))
         for measured, update in ready:
             say(f"repeat {repeat + 1} of {repeats}: {measured.contender.name}")
-            measured.sequences_per_s.append(work.num_sequences / _seconds_each(update, work.device, seconds=seconds))
+            useful = work.num_sequences * (work.padded.fill if measured.contender.packing == "sentences" else 1.0)
+            measured.sequences_per_s.append(useful / _seconds_each(update, work.device, seconds=seconds))
     return Results([measured for measured, _ in ready], statistics.median(ceilings), failures)
 
 
@@ -102,8 +105,9 @@ def _prepare(contender: Contender, work: Work, *, micros: list[int]) -> tuple[Me
         gc.collect()
     if best is None:
         raise torch.OutOfMemoryError(contender.name)
-    _, micro, update, first_s, peak = best
-    return Measured(contender, micro=micro, first_s=first_s, peak_bytes=peak), update
+    each_s, micro, update, first_s, peak = best
+    compile_s = max(0.0, first_s - each_s)
+    return Measured(contender, micro=micro, first_s=first_s, compile_s=compile_s, peak_bytes=peak), update
 
 
 def _timed(update: Update, device: torch.device) -> float:

@@ -19,12 +19,20 @@ from bertd.data.shards import DataSet
 from bertd.model.encoder import EncoderConfig
 from bertd.model.flops import training_flops
 from bertd.run.recipe import Recipe
+from bertd.train.apex import Apex, look_for_apex
+from bertd.train.apex_probes import Feature
+from bertd.train.attention import Attention, AttentionWork, choose_attention
 from bertd.train.opened_run import encoder_config, masker_of
 from bertd.train.precision import Precision, choose_precision
+from bertd.train.ranks import Ranks
 
 SYNTHETIC_VOCABULARY = 30_522
 """bert-base-uncased's."""
 _NUM_SPECIAL = 5
+_SHORT_SHARE = 0.1
+"""Rows of any length. Source: bertd.data.packing, after Devlin et al. 2019's short_seq_prob."""
+_SENTENCE = 25
+"""Word pieces of an English sentence, about; what is left of a row is shorter than the next one."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +42,24 @@ class Batch:
     inputs_NS: Tensor
     positions_NM: Tensor
     labels_NM: Tensor
+    keep_NS: Tensor | None = None
+    """False at padding; None where there is none."""
 
     def rows(self, start: int, stop: int) -> Batch:
         """One micro-batch."""
         part = slice(start, stop)
-        return Batch(self.inputs_NS[part], self.positions_NM[part], self.labels_NM[part])
+        keep_NS = None if self.keep_NS is None else self.keep_NS[part]
+        return Batch(self.inputs_NS[part], self.positions_NM[part], self.labels_NM[part], keep_NS)
+
+    def to(self, device: torch.device) -> Batch:
+        """On a device."""
+        keep_NS = None if self.keep_NS is None else self.keep_NS.to(device)
+        return Batch(self.inputs_NS.to(device), self.positions_NM.to(device), self.labels_NM.to(device), keep_NS)
+
+    @property
+    def fill(self) -> float:
+        """Share of the positions that hold a token."""
+        return 1.0 if self.keep_NS is None else float(self.keep_NS.float().mean())
 
     def dense_labels(self) -> Tensor:
         """NS: labels where stock models want them."""
@@ -53,9 +74,15 @@ class Work:
     sequence_length: int
     predictions: int
     batch: Batch
+    padded: Batch
+    """As many rows, padded as with packing = "sentences"."""
     device: torch.device
     precision: Precision
     peak_lr: float
+    attention: Attention
+    """Measured on a GPU; no choice on CPU."""
+    apex: Apex
+    """What of it works here."""
 
     @property
     def num_sequences(self) -> int:
@@ -94,15 +121,39 @@ def plan_work(recipe: Recipe, *, device: torch.device, num_sequences: int, is_sy
         vocab_size = dataset.vocabulary.size
         batch = _real_batch(recipe, dataset, num_sequences)
     config = encoder_config(recipe, vocab_size=vocab_size)
+    precision = choose_precision(recipe.precision, device)
+    attention = AttentionWork.of(config, micro=min(num_sequences, 64), length=length, is_masked=False)
+    alone = Ranks(rank=0, world_size=1, device=device, control=None)
     return Work(
         config=config,
         sequence_length=length,
         predictions=predictions,
-        batch=Batch(*(tensor.to(device) for tensor in (batch.inputs_NS, batch.positions_NM, batch.labels_NM))),
+        batch=batch.to(device),
+        padded=padded_batch(batch).to(device),
         device=device,
-        precision=choose_precision(recipe.precision, device),
+        precision=precision,
         peak_lr=recipe.optimizer.peak_lr,
+        attention=choose_attention(attention, precision=precision, ranks=alone),
+        apex=look_for_apex([Feature.LAYER_NORM, Feature.DENSE], device=device, dtype=precision.dtype),
     )
+
+
+def padded_batch(batch: Batch) -> Batch:
+    """The same rows cut short: a tenth to any length, the others by up to a sentence; the same every time.
+
+    That is what packing whole sentences leaves. Predictions move into what is left, as many as before.
+    """
+    num_rows, length = batch.inputs_NS.shape
+    predictions = batch.positions_NM.size(1)
+    generator = torch.Generator().manual_seed(1)
+    cuts_N = torch.randint(0, min(_SENTENCE, length - predictions) + 1, (num_rows,), generator=generator)
+    any_N = torch.randint(0, length - predictions + 1, (num_rows,), generator=generator)
+    lengths_N = length - torch.where(torch.rand(num_rows, generator=generator) < _SHORT_SHARE, any_N, cuts_N)
+    keep_NS = torch.arange(length) < lengths_N[:, None]
+    order_NS = torch.rand(num_rows, length, generator=generator).masked_fill(~keep_NS, 2.0).argsort(dim=1)
+    positions_NM = order_NS[:, :predictions].sort(dim=1).values
+    inputs_NS = batch.inputs_NS.masked_fill(~keep_NS, 0)
+    return Batch(inputs_NS, positions_NM, inputs_NS.gather(1, positions_NM), keep_NS)
 
 
 def synthetic_batch(num_sequences: int, *, length: int, predictions: int, vocab_size: int) -> Batch:

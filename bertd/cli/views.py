@@ -182,7 +182,11 @@ def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:
         fields.append(("kernels", f"{start.kernels}: {start.kernels_reason}"))
         if start.start_from:
             fields.append(("start from", start.start_from))
-        fields.append(("batch", f"{start.world_size} ranks x {start.micro_batch} sequences x {start.accumulation}"))
+        if start.attention:
+            fields.append(("attention", f"{start.attention}: {start.attention_reason}"))
+        batch = f"{start.world_size} ranks x {start.micro_batch} sequences x {start.accumulation}"
+        why = f"; micro-batch: {start.micro_batch_reason}" if start.micro_batch_reason else ""
+        fields.append(("batch", f"{batch}{why}"))
     if change := run.budget_change:
         before, spent = granted(change.unit, change.before), granted(change.unit, change.spent)
         fields.append(("changed", f"from {before} at step {change.step:,}, when {spent} were spent"))

@@ -44,18 +44,19 @@ def budget_view(recipe: Recipe, summary: Summary, *, charged_s: float) -> Budget
     spent = granted.spent(charged_s=charged_s, steps=step, sequences=sequences)
     left = max(0.0, granted.amount - spent)
     speed = summary.sequences_per_s
-    steps_per_s = speed / recipe.batch.sequences if speed else None
+    progress = min(1.0, spent / granted.amount)
+    steps_per_s = speed * recipe.batch.steps_per_sequence(progress) if speed else None
     remaining_s: float | None = None
     projected_step: int | None = None
     if granted.total_s is not None:
         remaining_s = max(0.0, granted.total_s - charged_s)
         projected_step = step + int(remaining_s * steps_per_s) if steps_per_s else None
     elif granted.unit is BudgetUnit.STEPS:
-        remaining_s = left / steps_per_s if steps_per_s else None
+        remaining_s = left * recipe.batch.mean_sequences(progress) / speed if speed else None
         projected_step = int(granted.amount)
     elif speed:
         remaining_s = left / speed
-        projected_step = step + int(left / recipe.batch.sequences)
+        projected_step = step + int(left * recipe.batch.steps_per_sequence(progress))
     if summary.end is not None and summary.end.reason != "failed":
         remaining_s, projected_step = 0.0, step
     return BudgetView(

@@ -62,18 +62,32 @@ class TrainBatches:
         Raises:
             ValueError: the global batch is no multiple of the ranks' micro-batches.
         """
-        if global_batch % (micro_batch * world_size):
-            raise ValueError(f"a batch of {global_batch} is no multiple of {world_size} ranks x {micro_batch}")
         self.wait_s = 0.0
         """Seconds that `next_micro` has waited for the thread, altogether."""
         self._sequences = sequences
         self._masker = masker
         self._seed = seed
-        self._global_batch = global_batch
         self._micro_batch = micro_batch
         self._rank = rank
         self._world_size = world_size
         self._device = device
+        self._begin(global_batch, first_sequence=first_sequence)
+
+    def resize(self, global_batch: int, *, first_sequence: int) -> None:
+        """Go on at `first_sequence` with steps of another size; what was read ahead is read again.
+
+        Raises:
+            ValueError: the global batch is no multiple of the ranks' micro-batches.
+        """
+        self.close()
+        self._begin(global_batch, first_sequence=first_sequence)
+
+    def _begin(self, global_batch: int, *, first_sequence: int) -> None:
+        if global_batch % (self._micro_batch * self._world_size):
+            ranks = f"{self._world_size} ranks x {self._micro_batch}"
+            raise ValueError(f"a batch of {global_batch} is no multiple of {ranks}")
+        self.global_batch = global_batch
+        """Sequences in a step, over all ranks."""
         self._closed = threading.Event()
         self._ready: queue.Queue[_Micro | BaseException] = queue.Queue(maxsize=_AHEAD)
         self._thread = threading.Thread(target=self._read_ahead, args=(first_sequence,), name="batches", daemon=True)
@@ -96,6 +110,11 @@ class TrainBatches:
             raise micro
         ids_BS = micro.ids_BS.to(self._device, non_blocking=True)
         return self._masker(ids_BS, micro.keys_B.to(self._device, non_blocking=True))
+
+    @property
+    def accumulation(self) -> int:
+        """Micro-batches of this rank in a step."""
+        return self.global_batch // (self._micro_batch * self._world_size)
 
     def close(self) -> None:
         """End the thread; may be called twice."""
@@ -124,7 +143,7 @@ class TrainBatches:
         first = first_sequence
         while True:
             positions = rank_positions(
-                first=first, global_batch=self._global_batch, rank=self._rank, world_size=self._world_size
+                first=first, global_batch=self.global_batch, rank=self._rank, world_size=self._world_size
             )
             for start in range(0, len(positions), self._micro_batch):
                 located = locate(
@@ -133,7 +152,7 @@ class TrainBatches:
                     seed=self._seed,
                 )
                 yield _on_host(self._sequences.rows(located.indices), located.keys, pin=self._device.type == "cuda")
-            first += self._global_batch
+            first += self.global_batch
 
 
 def _on_host(rows: IndexArray, keys: IndexArray, *, pin: bool) -> _Micro:

@@ -67,7 +67,7 @@ def what_is_bought(recipe: Recipe, *, sequences_per_s: float | None, whence: str
     if recipe.budget.hours is not None and granted.total_s is not None:
         said = format_duration(granted.total_s)
     if granted.total_s is None:
-        each = recipe.batch.sequences if recipe.budget.steps is not None else 1
+        each = recipe.batch.mean_sequences(0.0) if recipe.budget.steps is not None else 1
         return Bought(budget=said, sequences=granted.amount * each, total_s=None, speed=None)
     if sequences_per_s is None:
         return Bought(budget=said, sequences=None, total_s=granted.total_s, speed=None)

@@ -181,6 +181,11 @@ def default_data_dir() -> Path:
     return _from_environment("BERTD_DATA", systemd="CACHE_DIRECTORY") or Path(base) / "bertd"
 
 
+def measured_dir() -> Path:
+    """Where what was measured of this machine is remembered: beside the data sets, out of their sight."""
+    return default_data_dir() / ".measured"
+
+
 def _from_environment(variable: str, *, systemd: str) -> Path | None:
     """The folder that bertd's variable names, else the first one of systemd's list, which is separated by colons."""
     if value := os.environ.get(variable):

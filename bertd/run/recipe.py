@@ -213,16 +213,61 @@ class ScheduleSection(Section):
 class BatchSection(Section):
     sequences: PositiveInt = 4096
     """In one step over all ranks. Source: Izsak et al. 2021, table 3."""
-    micro: PositiveInt = 32
-    """In one forward pass of one rank. Source: Izsak et al. 2021, table 6, Titan-V."""
+    ramp: list[tuple[Annotated[float, Field(gt=0.0, lt=1.0)], PositiveInt]] = []
+    """Smaller steps at the start: [[0.1, 256], [0.3, 1024]] is 256 up to a tenth of the budget, 1024 up to three
+    tenths, then `sequences`. The learning rate does not follow. Source: Geiping & Goldstein 2022; 24hBERT: none."""
+    micro: PositiveInt | Literal["auto"] = 32
+    """In one forward pass of one rank; auto measures which is fastest of those that fit. It cuts the batch and changes
+    nothing else but rounding and which numbers dropout draws. Source: Izsak et al. 2021, table 6, Titan-V."""
+
+    @model_validator(mode="after")
+    def _ramp_rises(self) -> Self:
+        shares = [share for share, _ in self.ramp]
+        if shares != sorted(set(shares)):
+            raise ValueError(f"ramp: the shares of the budget are {shares}; let each be larger than the one before")
+        return self
+
+    @property
+    def sizes(self) -> list[int]:
+        """Every number of sequences that a step can have."""
+        return [*(size for _, size in self.ramp), self.sequences]
+
+    def sequences_at(self, progress: float) -> int:
+        """In a step at this share of the budget."""
+        return next((size for until, size in self.ramp if progress < until), self.sequences)
+
+    def mean_sequences(self, progress: float) -> float:
+        """In a step, over the steps that are left of a budget that counts steps."""
+        return sum(share * size for share, size in self._left(progress))
+
+    def steps_per_sequence(self, progress: float) -> float:
+        """Over what is left of a budget that counts hours or sequences, both of which flow evenly."""
+        return sum(share / size for share, size in self._left(progress))
+
+    def _left(self, progress: float) -> list[tuple[float, int]]:
+        """Each size that is still to come, with its share of what is left."""
+        begin, left = min(progress, 1.0), []
+        for until, size in [*self.ramp, (1.0, self.sequences)]:
+            if until > begin:
+                left.append((until - begin, size))
+                begin = until
+        whole = sum(share for share, _ in left)
+        return [(share / whole, size) for share, size in left] or [(1.0, self.sequences)]
 
 
 class PrecisionSection(Section):
-    mode: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
-    """auto: bf16 where the GPU has it, fp16 with a loss scaler on older ones, fp32 on CPU."""
+    mode: Literal["auto", "bf16", "fp16", "fp32", "fp8"] = "auto"
+    """auto: bf16 where the GPU has it, fp16 with a loss scaler on older ones, fp32 on CPU. fp8: bf16 with the encoder's
+    linear layers in 8 bits by torchao; not tried on a GPU yet, so compare its loss over time with bf16's."""
     kernels: Literal["auto", "compile", "apex", "eager"] = "auto"
-    """auto: torch.compile on a GPU, eager on CPU, where compiling would eat minutes of a short budget. apex: what of
-    NVIDIA's apex is there, in eager mode; PyTorch's own for the rest."""
+    """auto: the fastest of those that work here, measured; eager where the budget is too short for measuring to pay.
+    apex: what of NVIDIA's apex is there, in eager mode; PyTorch's own for the rest."""
+
+    @model_validator(mode="after")
+    def _fp8_is_not_replaced(self) -> Self:
+        if self.mode == "fp8" and self.kernels == "apex":
+            raise ValueError('kernels = "apex" would take the place of the layers of mode = "fp8"; change one of them')
+        return self
 
 
 class ValidationSection(Section):
@@ -285,12 +330,13 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _batch_divides(self) -> Self:
-        per_pass = self.batch.micro * self.devices.count
-        if self.batch.sequences % per_pass:
-            raise ValueError(
-                f"[batch] sequences = {self.batch.sequences} is no multiple of micro x devices.count = "
-                f"{self.batch.micro} x {self.devices.count}; change one of them"
-            )
+        micro, count = self.batch.micro, self.devices.count
+        for size in self.batch.sizes:
+            per_pass = count if micro == "auto" else micro * count
+            if size % per_pass:
+                what = f"sequences = {size}" if size == self.batch.sequences else f"ramp: a step of {size}"
+                of = f"devices.count = {count}" if micro == "auto" else f"micro x devices.count = {micro} x {count}"
+                raise ValueError(f"[batch] {what} is no multiple of {of}; change one of them")
         return self
 
     @property
@@ -304,11 +350,6 @@ class Recipe(Section):
         whole = unit in (BudgetUnit.STEPS, BudgetUnit.SEQUENCES)
         section = BudgetSection.model_validate({unit.value: int(amount) if whole else float(amount)})
         return self.model_copy(update={"budget": section})
-
-    @property
-    def accumulation(self) -> int:
-        """Forward passes of one rank in one step."""
-        return self.batch.sequences // (self.batch.micro * self.devices.count)
 
     @property
     def checkpoint_interval_s(self) -> float:

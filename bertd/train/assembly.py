@@ -17,21 +17,22 @@ from bertd.run.budget import plan_of
 from bertd.run.journal import JournalWriter, read_journal
 from bertd.run.ledger import ChargedClock, boot_id
 from bertd.run.mailbox import last_acknowledged
-from bertd.train.apex import use_fused_modules
 from bertd.train.beginning import Resumed, resume
+from bertd.train.checkpoint import TrainingState
 from bertd.train.desk import Desk
+from bertd.train.execution import Execution, decide_execution
 from bertd.train.forward import Forward
-from bertd.train.kernels import Kernels, choose_kernels
-from bertd.train.opened_run import OpenedRun, encoder_config, masker_of
+from bertd.train.kernels import Kernels
+from bertd.train.opened_run import OpenedRun, masker_of
 from bertd.train.optimizer import build_optimizers
 from bertd.train.orders import Conductor
 from bertd.train.patient_journal import PatientJournal
-from bertd.train.precision import Precision, choose_precision
 from bertd.train.provenance import device_name, write_provenance
 from bertd.train.ranks import Ranks
 from bertd.train.room import room_for_run
 from bertd.train.saving import Saver
 from bertd.train.trainer import Parts, Trainer
+from bertd.train.trial import build_model
 from bertd.train.update import Updater
 from bertd.train.validation import Validator
 
@@ -46,24 +47,22 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
     """
     recipe = opened.recipe
     _set_up_device(ranks)
-    precision = choose_precision(recipe.precision, ranks.device)
-    kernels = choose_kernels(recipe, precision=precision, ranks=ranks)
-    config = encoder_config(recipe, vocab_size=opened.dataset.vocabulary.size)
-    model = MaskedLanguageModel(config, seed=recipe.run.seed).to(ranks.device)
-    use_fused_modules(model, kernels.apex)
+    execution = decide_execution(opened, ranks=ranks)
+    precision, kernels, micro = execution.setting.precision, execution.kernels, execution.micro.sequences
+    model = build_model(execution.setting, kernels.apex)
     optimizers = build_optimizers(
         model, recipe.optimizer, apex=kernels.apex, rank=ranks.rank, world_size=ranks.world_size
     )
     resumed = resume(opened, model=model, optimizers=optimizers, ranks=ranks)
     masker = masker_of(recipe, opened.dataset.vocabulary)
-    batches = _train_batches(opened, masker, ranks, first_sequence=resumed.state.sequences)
-    has_padding = recipe.data.packing == "sentences"
+    batches = _train_batches(opened, masker, ranks, micro=micro, state=resumed.state)
     forward = Forward(
         model,
         ranks=ranks,
         precision=precision,
         kernels=kernels.name,
-        pad_id=opened.dataset.vocabulary.pad if has_padding else None,
+        attention=execution.attention.backends,
+        pad_id=execution.setting.pad_id,
     )
     updater = Updater(
         recipe,
@@ -77,7 +76,7 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
     )
     desk = saver = None
     if ranks.is_first:
-        start = _start_record(opened, ranks, model, attempt, resumed, precision, kernels)
+        start = _start_record(opened, ranks, model, attempt, resumed, execution, batches)
         warnings = _warnings(resumed, kernels) | _disk_warnings(opened, model, resumed)
         desk = _open_desk(opened, start, warnings=warnings, stop_signal=stop_signal)
         write_provenance(opened, ranks)
@@ -97,7 +96,7 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
         optimizers=optimizers,
         batches=batches,
         updater=updater,
-        validator=_validator(opened, masker, ranks),
+        validator=_validator(opened, masker, ranks, micro=micro),
         tokenizer_dir=opened.dataset.tokenizer_dir,
         device_name=device_name(ranks.device),
         desk=desk,
@@ -116,26 +115,29 @@ def _set_up_device(ranks: Ranks) -> None:
         torch.set_float32_matmul_precision("high")
 
 
-def _train_batches(opened: OpenedRun, masker: Masker, ranks: Ranks, *, first_sequence: int) -> TrainBatches:
+def _train_batches(
+    opened: OpenedRun, masker: Masker, ranks: Ranks, *, micro: int, state: TrainingState
+) -> TrainBatches:
     recipe = opened.recipe
+    progress = recipe.granted.progress(charged_s=state.charged_s, steps=state.step, sequences=state.sequences)
     return TrainBatches(
         sequences=opened.train,
         masker=masker,
         seed=recipe.run.seed,
-        global_batch=recipe.batch.sequences,
-        micro_batch=recipe.batch.micro,
+        global_batch=recipe.batch.sequences_at(progress),
+        micro_batch=micro,
         rank=ranks.rank,
         world_size=ranks.world_size,
         device=ranks.device,
-        first_sequence=first_sequence,
+        first_sequence=state.sequences,
     )
 
 
-def _validator(opened: OpenedRun, masker: Masker, ranks: Ranks) -> Validator:
+def _validator(opened: OpenedRun, masker: Masker, ranks: Ranks, *, micro: int) -> Validator:
     fixed = validation_batches(
         sequences=opened.validation,
         masker=masker,
-        micro_batch=opened.recipe.batch.micro,
+        micro_batch=micro,
         rank=ranks.rank,
         world_size=ranks.world_size,
         max_sequences=opened.recipe.validation.max_sequences,
@@ -150,10 +152,10 @@ def _start_record(
     model: MaskedLanguageModel,
     attempt: int,
     resumed: Resumed,
-    precision: Precision,
-    kernels: Kernels,
+    execution: Execution,
+    batches: TrainBatches,
 ) -> StartRecord:
-    recipe = opened.recipe
+    recipe, kernels = opened.recipe, execution.kernels
     return StartRecord(
         t=time.time(),
         attempt=attempt,
@@ -164,12 +166,15 @@ def _start_record(
         world_size=ranks.world_size,
         device=ranks.device.type,
         device_name=device_name(ranks.device),
-        precision=precision.mode,
+        precision=execution.setting.precision.mode,
         kernels=kernels.name,
         kernels_reason=kernels.reason,
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
-        micro_batch=recipe.batch.micro,
-        accumulation=recipe.accumulation,
+        attention=", ".join(execution.attention.names),
+        attention_reason=execution.attention.reason,
+        micro_batch=execution.micro.sequences,
+        micro_batch_reason=execution.micro.reason,
+        accumulation=batches.accumulation,
         sequence_length=recipe.data.sequence_length,
         train_sequences=opened.train.num_sequences,
         boot_id=boot_id(),

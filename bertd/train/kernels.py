@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from bertd.errors import DeviceError
+from bertd.run.durations import format_duration
 from bertd.run.recipe import Recipe
 from bertd.train.apex import Apex, look_for_apex
 from bertd.train.apex_probes import Feature
-from bertd.train.precision import Precision
+from bertd.train.attention import Attention
 from bertd.train.ranks import Ranks
+from bertd.train.trial import Setting, run_trial
+
+_MEASURING_S = 120.0
+"""Of compiling for a trial and again for the run: on two CPU cores 40 to 60 s each; unmeasured on a GPU."""
+_WORTH_MEASURING_S = 3600.0
+"""Budgets from here on: a thirtieth of it is spent on what gains a tenth or more where it gains at all."""
 
 
 @dataclass(frozen=True)
@@ -26,28 +33,89 @@ class Kernels:
     """Its parts are none unless the recipe says apex."""
 
 
-def choose_kernels(recipe: Recipe, *, precision: Precision, ranks: Ranks) -> Kernels:
-    """The recipe's kernels, or for `auto` what suits the device; every rank must call.
+def choose_kernels(
+    setting: Setting, *, attention: Attention, micro: int, ranks: Ranks, earlier: Kernels | None = None
+) -> Kernels:
+    """The recipe's kernels, or for `auto` the fastest here; every rank must call.
+
+    Args:
+        micro: sequences in a pass of the trials.
+        earlier: what an earlier attempt of the run measured; kept, so that a resumed run rounds as before.
 
     Raises:
         DeviceError: the recipe says apex, and nothing of it works on every rank.
     """
-    wanted = recipe.precision.kernels
-    if wanted == "apex":
-        return _choose_apex(recipe, precision=precision, ranks=ranks)
+    wanted = setting.recipe.precision.kernels
+    if wanted == "apex" or (earlier is not None and earlier.name == "apex"):
+        chosen = _choose_apex(setting, ranks=ranks)
+        return chosen if wanted == "apex" or earlier is None else replace(chosen, reason=earlier.reason)
     if wanted != "auto":
         return Kernels(name=wanted, reason="the recipe says so", apex=Apex())
-    if ranks.device.type == "cuda":
-        return Kernels("compile", "on a GPU the compiler's fusion outweighs its minutes", Apex())
-    return Kernels("eager", "on CPU compiling takes longer than a short budget repays", Apex())
+    if earlier is not None:
+        return earlier
+    if (reason := why_not_measure(setting.recipe, is_cpu=setting.device.type == "cpu")) is not None:
+        return Kernels("eager", reason, Apex())
+    return _measure(setting, attention=attention, micro=micro, ranks=ranks)
 
 
-def _choose_apex(recipe: Recipe, *, precision: Precision, ranks: Ranks) -> Kernels:
-    apex = look_for_apex(_features(recipe), device=ranks.device, dtype=precision.dtype)
+def why_not_measure(recipe: Recipe, *, is_cpu: bool) -> str | None:
+    """Why `auto` is eager without a trial; None where trials pay. Pure."""
+    total_s = recipe.granted.total_s
+    if total_s is not None and total_s < _WORTH_MEASURING_S:
+        return (
+            f"a budget of {format_duration(total_s)} is too short to measure what compiling gains: that takes about "
+            f"{format_duration(_MEASURING_S)}, and is done from {format_duration(_WORTH_MEASURING_S)} on"
+        )
+    if total_s is None and is_cpu:
+        return "a budget of steps or sequences does not tell whether compiling pays on a CPU; set kernels to try it"
+    return None
+
+
+def _measure(setting: Setting, *, attention: Attention, micro: int, ranks: Ranks) -> Kernels:
+    """Try what works everywhere on rank 0, and let every rank follow.
+
+    Raises:
+        DeviceError: nothing runs.
+    """
+    apex, without = Apex(), "fp8 leaves no place for apex"
+    if setting.precision.mode != "fp8":
+        apex = _usable_apex(setting, ranks)
+        without = apex.describe_faults()
+    names = [name for name in ("compile", "eager", "apex") if name != "apex" or apex.parts]
+    speeds, faults = [0.0] * len(names), dict[str, str]()
+    if ranks.is_first:
+        for index, name in enumerate(names):
+            parts = apex if name == "apex" else Apex()
+            try:
+                trial = run_trial(setting, kernels=name, apex=parts, attention=attention, micro=micro)
+            except RuntimeError as error:
+                # The compiler without a C compiler, a kernel that this GPU lacks, or no memory: said in the reason.
+                faults[name] = str(error).strip().partition("\n")[0]
+                continue
+            speeds[index] = trial.sequences_per_s
+    speeds = ranks.share(speeds)
+    if not any(speeds):
+        told = "; ".join(f"{name}: {fault}" for name, fault in faults.items()) or "rank 0 says why"
+        raise DeviceError(f'[precision] kernels = "auto": none works here: {told}; lower batch.micro')
+    best = names[speeds.index(max(speeds))]
+    told = ", ".join(f"{name} {speed:,.1f}" for name, speed in zip(names, speeds, strict=True) if speed)
+    reason = f"measured here in sequences/s of one rank, {micro} a pass: {told}"
+    failed = "".join(f"; {name} failed: {fault}" for name, fault in faults.items())
+    return Kernels(best, f"{reason}{failed}{f'; {without}' if without else ''}", apex if best == "apex" else Apex())
+
+
+def _usable_apex(setting: Setting, ranks: Ranks) -> Apex:
+    recipe = setting.recipe
+    apex = look_for_apex(_features(recipe), device=ranks.device, dtype=setting.precision.dtype)
     apex = _works_everywhere(apex, ranks)
     if recipe.optimizer.kind == "lamb" and recipe.optimizer.weight_decay == 0:
         fault = "it leaves what does not decay unscaled, and weight_decay is 0; set it above 0"
         apex = apex.without(Feature.LAMB, fault)
+    return apex
+
+
+def _choose_apex(setting: Setting, *, ranks: Ranks) -> Kernels:
+    apex = _usable_apex(setting, ranks)
     if not apex.parts:
         faults = apex.describe_faults()
         raise DeviceError(f'[precision] kernels = "apex": nothing of it can be used: {faults}; or use kernels = "auto"')

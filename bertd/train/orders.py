@@ -139,7 +139,7 @@ class Conductor:
                 state,
                 charged_s=charged_s + step_s / 2,
                 steps=state.step + 0.5,
-                sequences=state.sequences + self.recipe.batch.sequences / 2,
+                sequences=state.sequences + self._step_sequences(state, charged_s=charged_s) / 2,
             ),
             charged_s=charged_s,
             validate=charged_s >= state.next_validation_s and not is_held,
@@ -214,6 +214,11 @@ class Conductor:
         granted = self._plan.granted
         spent = granted.spent(charged_s=charged_s, steps=steps, sequences=sequences)
         return self._plan.schedule_progress(spent, reserve=granted.in_unit(_reserve_s(state)))
+
+    def _step_sequences(self, state: TrainingState, *, charged_s: float) -> int:
+        """What the coming step takes, as far as can be told where it begins."""
+        progress = self._schedule_progress(state, charged_s=charged_s, steps=state.step, sequences=state.sequences)
+        return self.recipe.batch.sequences_at(progress)
 
     def _ending(self, state: TrainingState, *, charged_s: float, step_s: float) -> Ending:
         deadline_s = self._deadline_s(state)

@@ -134,7 +134,9 @@ class Trainer:
     def _step(self, order: Order) -> None:
         self._beat(Section.STEP)
         self._lr = self._rate_at(order.progress)
-        sequences = self._recipe.batch.sequences
+        sequences = self._recipe.batch.sequences_at(order.progress)
+        if sequences != self._parts.batches.global_batch:
+            self._parts.batches.resize(sequences, first_sequence=self.state.sequences)
         self._parts.updater.update(step=self.state.step, lr=self._lr, wants_norm=order.report)
         self._advance(step=self.state.step + 1, sequences=self.state.sequences + sequences)
         # Reading the loss waits for the device, so only then does the clock tell how long the steps took.

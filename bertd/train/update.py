@@ -73,7 +73,7 @@ class Updater:
         """Do update number `step` (from 0) at rate `lr`; read the gradient's norm only if asked or clipped."""
         # A pure function of where we are, so that resuming needs no generator state and ranks drop differently.
         torch.manual_seed(dropout_seed(self._recipe.run.seed, rank=self._ranks.rank, step=step))
-        micro_batches = [self._batches.next_micro() for _ in range(self._recipe.accumulation)]
+        micro_batches = [self._batches.next_micro() for _ in range(self._batches.accumulation)]
         num_tokens = torch.stack([(batch.labels_BM != IGNORE_INDEX).sum() for batch in micro_batches]).sum()
         self._num_tokens += num_tokens
         # DDP divides the gradient's sum by the ranks; the loss wants it divided by the tokens of all ranks.

@@ -50,7 +50,9 @@ def main() -> int:
     except BertdError as error:
         return _fail(paths, error)
     except torch.OutOfMemoryError as error:
-        return _fail(paths, DeviceError(f"the GPU's memory is too small: {error}; lower batch.micro in the recipe"))
+        return _fail(
+            paths, DeviceError(f'the GPU\'s memory is too small: {error}; lower batch.micro, or let it be "auto"')
+        )
     except Exception:
         traceback.print_exc()
         return 1

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
 from bertd.bench import __main__ as command
-from bertd.bench.contenders import LADDER, OURS, RIVALS, Contender, build, model_and_loss
+from bertd.bench import contenders
+from bertd.bench.contenders import LADDER, OURS, RIVALS, Contender, build, contenders_for, model_and_loss
 from bertd.bench.measuring import run_bench
-from bertd.bench.work import Work, plan_work, synthetic_batch
+from bertd.bench.work import Work, padded_batch, plan_work, synthetic_batch
 from bertd.run.recipe import parse_recipe
+from bertd.train.apex import Apex
+from bertd.train.apex_probes import Feature
+from bertd.train.attention import Attention
 
 TEXT = """
 [run]
@@ -81,6 +86,29 @@ def test_micro_batches_add_up_to_the_same_update(contender: Contender, work: Wor
     assert losses[0][1] < losses[0][0]
 
 
+def test_padded_rows_hold_what_fits_and_predict_as_much(work: Work) -> None:
+    batch = synthetic_batch(400, length=128, predictions=20, vocab_size=1000)
+    padded = padded_batch(batch)
+
+    assert padded.keep_NS is not None and torch.equal(padded.inputs_NS == 0, ~padded.keep_NS)
+    assert padded.keep_NS.gather(1, padded.positions_NM).all()
+    assert torch.equal(padded.labels_NM, padded.inputs_NS.gather(1, padded.positions_NM))
+    # 0.9 x (128 - 12.5) + 0.1 x (128 - 54) of 128.
+    assert padded.fill == pytest.approx(0.87, abs=0.02) and batch.fill == 1.0
+    first, *_ = LADDER
+    assert first.packing == "sentences" and build(first, work, micro=4)().isfinite()
+
+
+def test_apex_and_measured_attention_are_benched_where_there_is_a_choice(work: Work) -> None:
+    assert contenders_for(work, is_ladder=True) == list(LADDER)
+    assert contenders_for(work, is_ladder=False) == [*OURS, *RIVALS]
+    on_gpu = replace(work, attention=Attention(("math",)), apex=Apex(parts={Feature.LAYER_NORM: torch.nn.LayerNorm}))
+    assert contenders_for(on_gpu, is_ladder=True)[-1].attention == "measured"
+    apex = contenders_for(on_gpu, is_ladder=False)[2]
+    chosen = replace(contenders_for(on_gpu, is_ladder=True)[-1], compiled=False)
+    assert apex.apex and build(apex, on_gpu, micro=4)().item() == pytest.approx(build(chosen, on_gpu, micro=4)().item())
+
+
 def test_a_bench_measures_each_contender_as_often_as_asked(work: Work) -> None:
     eager = [contender for contender in (*LADDER, *RIVALS) if not contender.compiled]
 
@@ -99,7 +127,7 @@ def test_the_command_prints_what_it_measured(
     turns = ["--sequences", "4", "--micro", "4", "--seconds", "0.01", "--repeats", "1"]
     eager = [contender for contender in LADDER if not contender.compiled]
     # Compiling takes half a minute and is held to its graphs by tests/train/test_update.py.
-    monkeypatch.setattr(command, "LADDER", eager)
+    monkeypatch.setattr(contenders, "LADDER", eager)
     monkeypatch.setattr(sys, "argv", ["bench", "demo", "--synthetic", "--ladder", "--json", *turns, *options])
 
     assert command.main() == 0

@@ -80,6 +80,36 @@ def test_a_resumed_run_goes_on_with_the_very_next_sequence(sequences: Sequences,
     assert rows_of(read(sequences, masker, count=30, first=120)) == whole[120:]
 
 
+def test_steps_of_another_size_go_on_with_the_very_next_sequence(sequences: Sequences, masker: Masker) -> None:
+    whole = rows_of(read(sequences, masker, count=15))
+    ranks = [
+        TrainBatches(
+            sequences=sequences,
+            masker=masker,
+            seed=11,
+            global_batch=24,
+            micro_batch=4,
+            rank=rank,
+            world_size=3,
+            device=CPU,
+            first_sequence=0,
+        )
+        for rank in range(3)
+    ]
+    try:
+        first = [rows_of([batches.next_micro() for _ in range(batches.accumulation)]) for batches in ranks]
+        for batches in ranks:
+            batches.resize(36, first_sequence=24)
+        second = [rows_of([batches.next_micro() for _ in range(batches.accumulation)]) for batches in ranks]
+        with pytest.raises(ValueError, match="a batch of 20 is no multiple of 3 ranks x 4"):
+            ranks[0].resize(20, first_sequence=60)
+    finally:
+        for batches in ranks:
+            batches.close()
+
+    assert [row for share in first + second for row in share] == whole
+
+
 def test_an_epoch_shows_every_sequence_once_and_the_next_masks_it_anew(sequences: Sequences, masker: Masker) -> None:
     num = sequences.num_sequences
     batches = read(sequences, masker, count=-(-2 * num // 4))

@@ -76,9 +76,20 @@ def test_an_override_of_the_budget_replaces_the_files_unit() -> None:
     assert (recipe.granted.unit, recipe.granted.amount, recipe.granted.is_timed) == (BudgetUnit.STEPS, 100, False)
 
 
-def test_accumulation_fills_the_batch_over_all_ranks() -> None:
-    assert small("batch.sequences=128").accumulation == 4
-    assert small().accumulation == 1
+def test_a_ramp_says_how_large_a_step_is_and_how_many_are_left() -> None:
+    batch = small("batch.sequences=128", "batch.ramp=[[0.1, 32], [0.5, 64]]").batch
+    assert [batch.sequences_at(progress) for progress in (0.0, 0.0999, 0.1, 0.49, 0.5, 1.0)] == [
+        32,
+        32,
+        64,
+        64,
+        128,
+        128,
+    ]
+    assert batch.mean_sequences(0.0) == pytest.approx(0.1 * 32 + 0.4 * 64 + 0.5 * 128)
+    assert batch.mean_sequences(0.3) == pytest.approx((0.2 * 64 + 0.5 * 128) / 0.7)
+    assert batch.steps_per_sequence(0.0) == pytest.approx(0.1 / 32 + 0.4 / 64 + 0.5 / 128)
+    assert (batch.mean_sequences(1.0), small().batch.steps_per_sequence(0.2)) == (128, 1 / 32)
 
 
 def test_automatic_checkpoints_come_every_hundredth_of_a_budget_and_at_least_every_ten_minutes() -> None:
@@ -113,8 +124,12 @@ def test_predictions_fill_the_rate_up_to_their_bound() -> None:
         ("masking.replace=[0.5, 0.5]", "[masking]: replace: value number 3 is missing; add it"),
         ("model.heads=3", "width = 1024 is no multiple of heads = 3; change one"),
         ("model.norm=post", "set embedding_norm = true"),
-        ("precision.mode=int4", "[precision]: mode = 'int4': Input should be 'auto', 'bf16', 'fp16' or 'fp32'"),
+        ("precision.mode=int4", "[precision]: mode = 'int4': Input should be 'auto', 'bf16', 'fp16', 'fp32' or 'fp8'"),
         ("batch.sequences=33", "[batch] sequences = 33 is no multiple of micro x devices.count = 16 x 2; change one"),
+        ("batch.ramp=[[0.1, 48]]", "[batch] ramp: a step of 48 is no multiple of micro x devices.count = 16 x 2"),
+        ("batch.ramp=[[0.2, 32], [0.1, 64]]", "[batch]: ramp: the shares of the budget are [0.2, 0.1]; let each be"),
+        ("batch.ramp=[[1.0, 32]]", "[batch]: ramp = 1.0: Input should be less than 1"),
+        ("batch.micro=best", "[batch]: micro = 'best'"),
         ("validation.every=soon", "'soon' is not a duration; write a number and s, min, h or d, such as 30min"),
         ("checkpoint.every=0s", "[checkpoint]: every = '0s': an interval must be longer than nothing"),
         ('stop.rules=["give up"]', "'give up' is no stop rule; write: after 3h loss > 6.0"),

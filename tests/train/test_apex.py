@@ -21,6 +21,7 @@ from bertd.train import kernels as kernels_module
 from bertd.train.apex import Apex, look_for_apex, use_fused_modules
 from bertd.train.apex_parts import FusedLinear
 from bertd.train.apex_probes import Feature
+from bertd.train.attention import Attention
 from bertd.train.checkpoint import load_checkpoint, save_checkpoint
 from bertd.train.kernels import choose_kernels
 from bertd.train.optimizer import Optimizers, build_optimizers
@@ -32,7 +33,7 @@ from tests.train import apex_installs as installs
 from tests.train.apex_installs import DENSE, GOOD, LAYER_NORM, OPTIMIZERS, WRONG, install, install_pypis, site
 from tests.train.test_checkpoint import on_host, state_at
 from tests.train.test_trainer import ALONE, attempt, final_weights, kind_of, make_run, run_to_end
-from tests.train.test_update import FP32, recipe, updater_for
+from tests.train.test_update import recipe, setting_for, updater_for
 
 __all__ = ["site"]  # a fixture
 
@@ -154,7 +155,7 @@ def test_on_a_cpu_nvidias_apex_is_not_used(site: Path) -> None:
 def choose(monkeypatch: pytest.MonkeyPatch, *overrides: str, made: Recipe | None = None) -> kernels_module.Kernels:
     monkeypatch.setattr(kernels_module, "look_for_apex", _on_cpu_too)
     made = made or recipe(8, "precision.kernels=apex", *overrides)
-    return choose_kernels(made, precision=FP32, ranks=ALONE)
+    return choose_kernels(setting_for(made), attention=Attention(), micro=4, ranks=ALONE)
 
 
 def _on_cpu_too(wanted: list[Feature], *, device: torch.device, dtype: torch.dtype | None) -> Apex:
@@ -164,7 +165,7 @@ def _on_cpu_too(wanted: list[Feature], *, device: torch.device, dtype: torch.dty
 def test_a_recipe_that_insists_on_apex_where_there_is_none_is_refused_with_the_reason(site: Path) -> None:
     install(site, GOOD)
     with pytest.raises(DeviceError, match='kernels = "apex": nothing of it can be used: not .*its kernels run on cuda'):
-        choose_kernels(recipe(8, "precision.kernels=apex"), precision=FP32, ranks=ALONE)
+        choose_kernels(setting_for(recipe(8, "precision.kernels=apex")), attention=Attention(), micro=4, ranks=ALONE)
 
 
 def test_what_is_there_is_used_and_what_is_not_is_named(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +205,9 @@ def test_what_another_rank_cannot_use_no_rank_uses(site: Path, monkeypatch: pyte
             return tensor + torch.tensor([0.0, 0.0, 1.0])
 
     two = TwoRanks(rank=0, world_size=2, device=CPU, control=None)
-    kernels = choose_kernels(recipe(8, "precision.kernels=apex"), precision=FP32, ranks=two)
+    kernels = choose_kernels(
+        setting_for(recipe(8, "precision.kernels=apex")), attention=Attention(), micro=4, ranks=two
+    )
 
     assert kernels.apex.parts.keys() == {Feature.LAYER_NORM}
     assert "not FusedAdam, FusedDense: another rank cannot use it; give the run GPUs of one kind" in kernels.reason
@@ -214,7 +217,9 @@ def test_what_another_rank_cannot_use_no_rank_uses(site: Path, monkeypatch: pyte
 def test_other_kernels_never_import_apex(kernels: str, site: Path) -> None:
     install(site, GOOD)
 
-    chosen = choose_kernels(recipe(8, f"precision.kernels={kernels}"), precision=FP32, ranks=ALONE)
+    chosen = choose_kernels(
+        setting_for(recipe(8, f"precision.kernels={kernels}")), attention=Attention(), micro=4, ranks=ALONE
+    )
 
     assert chosen.apex == Apex() and "apex" not in sys.modules
 

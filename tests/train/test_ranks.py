@@ -72,6 +72,7 @@ def train(
 
 
 def losses_of(recipe: Recipe, *, ranks: Ranks, kernels: str, steps: int) -> list[float]:
+    assert recipe.batch.micro != "auto"
     opened = DataSet.open(Path(recipe.data.shards))
     model = MaskedLanguageModel(encoder_config(recipe, vocab_size=opened.vocabulary.size), seed=1)
     batches = TrainBatches(

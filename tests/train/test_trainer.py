@@ -155,6 +155,42 @@ def test_a_paused_run_goes_on_bit_for_bit(tmp_path: Path, dataset: Path, packing
     assert kind_of(whole, EndRecord)[0].validation_loss == kind_of(parted, EndRecord)[0].validation_loss
 
 
+def test_a_ramp_takes_larger_steps_as_the_budget_is_spent_and_resumes_exactly(tmp_path: Path, dataset: Path) -> None:
+    options = ("batch.sequences=16", "batch.ramp=[[0.25, 4], [0.5, 8]]")
+    whole = make_run(tmp_path / "whole", dataset, *options)
+    run_to_end(whole)
+    parted = make_run(tmp_path / "parted", dataset, *options)
+    told = Event()
+    with attempt(parted, stop_signal=told) as trainer:
+        consumed = []
+        while trainer.state.step < 7:
+            trainer.advance_one()
+            consumed.append(trainer.state.sequences)
+        told.set()
+        trainer.run()
+
+    run_to_end(parted, number=2)
+
+    assert consumed == [4, 8, 12, 20, 28, 36, 52]
+    assert [start.accumulation for start in kind_of(parted, StartRecord)] == [1, 4]
+    (one,), (two,) = kind_of(whole, EndRecord), kind_of(parted, EndRecord)
+    assert one.sequences == two.sequences == 3 * 4 + 3 * 8 + 6 * 16
+    ours, theirs = final_weights(whole), final_weights(parted)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_ramp_by_sequences_ends_where_its_budget_does(tmp_path: Path, dataset: Path) -> None:
+    ramp = ("batch.sequences=16", "batch.ramp=[[0.25, 4], [0.5, 8]]")
+    paths = make_run(tmp_path / "run", dataset, "budget.sequences=128", *ramp)
+
+    run_to_end(paths)
+
+    (end,) = kind_of(paths, EndRecord)
+    assert (end.reason, end.lr) == ("budget", 0.0)
+    # A quarter of the sequences in steps of 4, a quarter in steps of 8, the rest in steps of 16.
+    assert (end.step, end.sequences) == (8 + 4 + 4, 128)
+
+
 def test_commands_are_obeyed_in_order_and_acknowledged(tmp_path: Path, dataset: Path) -> None:
     paths = make_run(tmp_path / "run", dataset, "budget.steps=1000000")
     for verb in (Verb.CHECKPOINT, Verb.STOP):

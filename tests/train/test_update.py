@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch._dynamo
 from torch import Tensor
+from torch.nn.attention import SDPBackend
 
 from bertd.data.batches import TrainBatches
 from bertd.data.masking import MaskedBatch
@@ -23,6 +24,7 @@ from bertd.train.forward import Forward
 from bertd.train.optimizer import build_optimizers
 from bertd.train.precision import Precision
 from bertd.train.ranks import Ranks
+from bertd.train.trial import Setting
 from bertd.train.update import Updater, dropout_seed
 from bertd.train.validation import Validator
 from tests.model.test_export import TINY
@@ -43,6 +45,7 @@ class FixedBatches:
         labels_BM[5:, 2:] = -100
         self._whole = MaskedBatch(ids_BS, positions_BM, labels_BM)
         self._micros = self._cut(micro)
+        self.accumulation = 8 // micro
 
     def _cut(self, micro: int) -> Iterator[MaskedBatch]:
         while True:
@@ -56,8 +59,14 @@ class FixedBatches:
 
 
 def recipe(micro: int, *overrides: str) -> Recipe:
-    text = '[run]\nname = "r"\n[budget]\nsteps = 9\n[data]\nshards = "s"\n[devices]\nkind = "cpu"\ncount = 1\n'
+    text = '[run]\nname = "r"\n[budget]\nsteps = 9\n[data]\nshards = "s"\nsequence_length = 16\n'
+    text += '[devices]\nkind = "cpu"\ncount = 1\n'
     return parse_recipe(text, name="r", overrides=["batch.sequences=8", f"batch.micro={micro}", *overrides])
+
+
+def setting_for(made: Recipe) -> Setting:
+    """What trials would have in common."""
+    return Setting(recipe=made, config=TINY, device=ALONE.device, precision=FP32, pad_id=None)
 
 
 def updater_for(
@@ -67,6 +76,7 @@ def updater_for(
     precision: Precision = FP32,
     scaler: ScalerState | None = None,
     kernels: str = "eager",
+    attention: tuple[SDPBackend, ...] = (),
     apex: Apex | None = None,
 ) -> tuple[Updater, MaskedLanguageModel]:
     torch.manual_seed(0)
@@ -75,7 +85,7 @@ def updater_for(
     updater = Updater(
         made,
         model=model,
-        forward=Forward(model, ranks=ALONE, precision=precision, kernels=kernels, pad_id=None),
+        forward=Forward(model, ranks=ALONE, precision=precision, kernels=kernels, attention=attention, pad_id=None),
         optimizers=build_optimizers(model, made.optimizer, apex=apex),
         batches=cast(TrainBatches, FixedBatches(micro)),
         ranks=ALONE,

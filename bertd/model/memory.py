@@ -1,0 +1,50 @@
+"""How much memory training takes, before anything is tried: a model of it, from above.
+
+    states, once:        weights 4, gradients 4, AdamW's two moments 8 (Muon's one 4) bytes a parameter; weights
+                         once more in 16 bits where products are in 16 bits
+    a layer, a token:    D x (two LayerNorm inputs of 4 bytes, seven tensors of e, two dropout masks) + F x 2 e;
+                         two more of D where queries and keys are turned, and of F where the activation is gated
+    the head, a slot:    V x (logits and their gradient in e bytes and in 4, and log-probabilities in 4)
+
+with e the bytes of a product's element. It is what eager kernels keep; compiled ones keep less, how much less is
+unmeasured on a GPU. tests/model/test_memory.py holds a layer's figure against what autograd keeps.
+"""
+
+from __future__ import annotations
+
+from bertd.model.encoder import EncoderConfig
+
+
+def num_parameters(config: EncoderConfig) -> int:
+    """Without building the model."""
+    D, F, V = config.width, config.ffn, config.padded_vocab_size
+    ups = 2 if config.activation == "geglu" else 1
+    layer = 4 * D * D + (ups + 1) * D * F + 4 * D + (4 * D + ups * F + D if config.bias else 0)
+    positions = config.max_positions * D if config.positions == "learned" else 0
+    head = D * D + (D if config.bias else 0) + 2 * D + V
+    outer = (2 * D if config.norm == "pre" else 0) + (2 * D if config.embedding_norm else 0)
+    # ModernBERT's first layer does not norm what the embeddings have normed.
+    return V * D + positions + config.layers * layer + outer + head - (2 * D if config.positions == "rotary" else 0)
+
+
+def state_bytes(config: EncoderConfig, *, has_one_moment: bool, element_bytes: int) -> int:
+    """Of weights, gradients and optimizer; `has_one_moment` is Muon, whose embeddings have two all the same."""
+    weights = num_parameters(config)
+    outside = config.padded_vocab_size * config.width
+    moments = 4 * weights + 4 * outside if has_one_moment else 8 * weights
+    return 8 * weights + moments + (element_bytes * weights if element_bytes < 4 else 0)
+
+
+def sequence_bytes(config: EncoderConfig, *, length: int, predictions: int, element_bytes: int) -> int:
+    """What one sequence of a micro-batch keeps for the backward pass, and the head's work on it."""
+    head = predictions * config.padded_vocab_size * (2 * element_bytes + 12)
+    embeddings = length * config.width * 5
+    return config.layers * length * layer_token_bytes(config, element_bytes=element_bytes) + embeddings + head
+
+
+def layer_token_bytes(config: EncoderConfig, *, element_bytes: int) -> int:
+    """What one layer keeps of one token."""
+    # A mask has a byte on a GPU and an element on CPU.
+    wide = 7 + (2 if config.dropout > 0 else 0) + (2 if config.positions == "rotary" else 0)
+    inner = 4 if config.activation == "geglu" else 2
+    return config.width * (8 + wide * element_bytes) + config.ffn * inner * element_bytes

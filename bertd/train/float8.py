@@ -1,0 +1,72 @@
+"""precision.mode = "fp8": the encoder's linear layers multiply in 8 bits, by torchao; the head and the rest in bf16.
+
+An opt-in that has to prove itself by loss over time: published gains at these widths go from a slowdown to a sixth.
+Its code follows torchao 0.18 and has run on a stand-in with that signature alone: untested on a GPU.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any
+
+import torch
+from torch import nn
+
+from bertd.errors import DeviceError
+from bertd.model.encoder import MaskedLanguageModel
+
+_RECIPE = "tensorwise"
+"""One scale a tensor: by torchao's own figures the other kinds do not pay below width 2,048."""
+_MULTIPLE = 16
+"""What cuBLAS asks of both sides of a matrix in 8 bits."""
+_LEAST_CAPABILITY = (8, 9)
+_REMEDY = 'or use precision.mode = "bf16"'
+
+
+def require_float8(device: torch.device) -> None:
+    """Refuse what cannot work, before anything is built.
+
+    Raises:
+        DeviceError: not a GPU with 8-bit products, or torchao is not there.
+    """
+    if device.type != "cuda":
+        raise DeviceError(f'[precision] mode = "fp8": needs a GPU, and this run is on {device.type}; {_REMEDY}')
+    if torch.cuda.get_device_capability(device) < _LEAST_CAPABILITY:
+        name = torch.cuda.get_device_name(device)
+        raise DeviceError(f'[precision] mode = "fp8": {name} has no 8-bit products (Ada, Hopper and later); {_REMEDY}')
+    load_torchao()
+
+
+def load_torchao() -> Any:
+    """The module torchao.float8.
+
+    Raises:
+        DeviceError: it is not installed, or does not import beside this PyTorch.
+    """
+    if importlib.util.find_spec("torchao") is None:
+        raise DeviceError(f'[precision] mode = "fp8": torchao is not installed; pip install torchao, {_REMEDY}')
+    try:
+        return importlib.import_module("torchao.float8")
+    except (ImportError, RuntimeError, AttributeError) as error:
+        raise DeviceError(
+            f'[precision] mode = "fp8": torchao does not import beside PyTorch {torch.__version__}: {error}; install '
+            f"the torchao made for it, {_REMEDY}"
+        ) from error
+
+
+def use_float8(model: MaskedLanguageModel) -> None:
+    """Put torchao's linear layers into the encoder, with the same parameters under the same names.
+
+    Raises:
+        DeviceError: torchao is not there.
+    """
+    float8 = load_torchao()
+
+    def fits(module: nn.Module, _: str) -> bool:
+        if not isinstance(module, nn.Linear):
+            return False
+        return module.in_features % _MULTIPLE == 0 and module.out_features % _MULTIPLE == 0
+
+    config = float8.Float8LinearConfig.from_recipe_name(_RECIPE)
+    float8.convert_to_float8_training(model.encoder, module_filter_fn=fits, config=config)

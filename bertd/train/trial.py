@@ -1,0 +1,126 @@
+"""A trial: a few micro-batches on a model that is thrown away, to learn how fast a choice is and whether it fits.
+
+Nothing of the run is touched: weights, optimizer, data and masks are the trial's own, and a step's dropout is seeded
+by its number. Afterwards the compiler has forgotten the trial's graphs; what it wrote to its cache on disk stays.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from dataclasses import dataclass
+
+import torch
+import torch._dynamo
+from torch import Tensor
+
+from bertd.data.masking import MaskedBatch
+from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
+from bertd.run.recipe import Recipe
+from bertd.train.apex import Apex, use_fused_modules
+from bertd.train.attention import Attention
+from bertd.train.float8 import use_float8
+from bertd.train.forward import Forward
+from bertd.train.optimizer import build_optimizers
+from bertd.train.precision import Precision
+from bertd.train.ranks import Ranks
+
+_LEAST_PASSES = 2
+_MOST_PASSES = 16
+_LONG_ENOUGH_S = 1.0
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all trials of a run have in common."""
+
+    recipe: Recipe
+    config: EncoderConfig
+    device: torch.device
+    precision: Precision
+    pad_id: int | None
+    """None where sequences have no padding."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of one."""
+
+    sequences_per_s: float
+    """Of one rank, forward and backward."""
+    first_s: float
+    """The first pass and update: compiling, if it is compiled."""
+
+
+def build_model(setting: Setting, apex: Apex) -> MaskedLanguageModel:
+    """The run's model with first weights drawn, on its device, with the modules its precision and kernels ask for."""
+    model = MaskedLanguageModel(setting.config, seed=setting.recipe.run.seed).to(setting.device)
+    if setting.precision.mode == "fp8":
+        use_float8(model)
+    use_fused_modules(model, apex)
+    return model
+
+
+def run_trial(setting: Setting, *, kernels: str, apex: Apex, attention: Attention, micro: int) -> Trial:
+    """Train for about a second.
+
+    Raises:
+        OutOfMemoryError: it does not fit.
+        RuntimeError: a kernel or the compiler fails.
+    """
+    try:
+        return _run(setting, kernels=kernels, apex=apex, attention=attention, micro=micro)
+    finally:
+        torch._dynamo.reset()
+        gc.collect()
+        if setting.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _run(setting: Setting, *, kernels: str, apex: Apex, attention: Attention, micro: int) -> Trial:
+    alone = Ranks(rank=0, world_size=1, device=setting.device, control=None)
+    model = build_model(setting, apex)
+    forward = Forward(
+        model,
+        ranks=alone,
+        precision=setting.precision,
+        kernels=kernels,
+        attention=attention.backends,
+        pad_id=setting.pad_id,
+    )
+    # With its moments, so that what fits here fits the run.
+    optimizers = build_optimizers(model, setting.recipe.optimizer, apex=apex)
+    optimizers.set_learning_rate(0.0)
+    batch = _made_up(setting, micro=micro)
+    began_s = time.perf_counter()
+    _backward(forward.loss(batch))
+    for part in optimizers.parts:
+        part.step()
+    _wait(setting.device)
+    first_s = time.perf_counter() - began_s
+    began_s, passes = time.perf_counter(), 0
+    while passes < _LEAST_PASSES or (passes < _MOST_PASSES and time.perf_counter() - began_s < _LONG_ENOUGH_S):
+        _backward(forward.loss(batch))
+        # A GPU's work is only queued here; without waiting, the clock would say nothing.
+        _wait(setting.device)
+        passes += 1
+    return Trial(sequences_per_s=passes * micro / (time.perf_counter() - began_s), first_s=first_s)
+
+
+def _made_up(setting: Setting, *, micro: int) -> MaskedBatch:
+    generator = torch.Generator().manual_seed(0)
+    length = setting.recipe.data.sequence_length
+    predictions = setting.recipe.masking.predictions(length)
+    ids_BS = torch.randint(5, setting.config.vocab_size, (micro, length), generator=generator)
+    positions_BM = torch.rand(micro, length, generator=generator).argsort(dim=1)[:, :predictions].sort(dim=1).values
+    labels_BM = ids_BS.gather(1, positions_BM)
+    return MaskedBatch(*(tensor.to(setting.device) for tensor in (ids_BS, positions_BM, labels_BM)))
+
+
+def _backward(loss: Tensor) -> None:
+    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

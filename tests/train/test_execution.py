@@ -1,0 +1,232 @@
+"""What a recipe leaves open is measured on a throwaway model, chosen for all ranks, remembered, and told."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn.attention import SDPBackend
+
+from bertd.errors import DeviceError
+from bertd.records import StartRecord
+from bertd.run.paths import RunPaths
+from bertd.train import kernels as kernels_module
+from bertd.train import micro_batch
+from bertd.train.apex import Apex
+from bertd.train.attention import Attention, AttentionWork, choose_attention, preferred, time_backend
+from bertd.train.kernels import Kernels, choose_kernels, why_not_measure
+from bertd.train.micro_batch import candidates, choose_micro_batch, fitting, longest_s
+from bertd.train.ranks import Ranks
+from bertd.train.trial import Setting, Trial
+from tests.model.test_export import TINY
+from tests.train.test_trainer import final_weights, kind_of, make_run, run_to_end
+from tests.train.test_update import ALONE, recipe, setting_for, updater_for, weights_after
+
+EAGER = Kernels("eager", "", Apex())
+
+
+@pytest.fixture(autouse=True)
+def remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of measurements, empty."""
+    monkeypatch.setenv("BERTD_DATA", str(tmp_path / "cache"))
+    return tmp_path / "cache" / ".measured"
+
+
+def start_of(paths: RunPaths) -> StartRecord:
+    return kind_of(paths, StartRecord)[-1]
+
+
+# ---- Micro-batch -----------------------------------------------------------------------------------
+
+
+def test_a_measured_micro_batch_trains_as_the_same_one_written_down(
+    tmp_path: Path, dataset: Path, remembered: Path
+) -> None:
+    sizes = ("batch.sequences=64", "budget.steps=3")
+    measured = make_run(tmp_path / "measured", dataset, "batch.micro=auto", *sizes)
+    run_to_end(measured)
+    start = start_of(measured)
+    again = make_run(tmp_path / "again", dataset, "batch.micro=auto", *sizes)
+    run_to_end(again)
+    written = make_run(tmp_path / "written", dataset, f"batch.micro={start.micro_batch}", *sizes)
+
+    run_to_end(written)
+
+    assert start.micro_batch in (4, 8, 16, 32, 64) and start.accumulation == 64 // start.micro_batch
+    assert start.micro_batch_reason.startswith("the fastest, in sequences/s of one rank: 4: ")
+    assert start_of(again).micro_batch == start.micro_batch
+    assert start_of(again).micro_batch_reason.startswith(f"{start.micro_batch_reason}; remembered from 20")
+    assert start_of(written).micro_batch_reason == "the recipe says so"
+    # Dropout is on: the trials drew from the same generator and left no trace.
+    ours, theirs = final_weights(measured), final_weights(written)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert len(list(remembered.iterdir())) == 1
+
+
+def speeds(sizes: dict[int, float | None], tried: list[int]) -> object:
+    """A trial that tells these speeds by micro-batch; None does not fit."""
+
+    def trial(setting: Setting, *, micro: int, **_: object) -> Trial:
+        tried.append(micro)
+        speed = sizes[micro]
+        if speed is None:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return Trial(sequences_per_s=speed, first_s=0.0)
+
+    return trial
+
+
+def test_what_does_not_fit_is_survived_and_the_fastest_of_the_rest_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+    setting = setting_for(recipe(8, "batch.sequences=64", "batch.micro=auto"))
+    monkeypatch.setattr(micro_batch, "run_trial", speeds({64: None, 32: 5.0, 16: 9.0, 8: 7.0, 4: 1.0}, tried))
+
+    chosen = choose_micro_batch(setting, kernels=EAGER, attention=Attention(), ranks=ALONE)
+
+    assert chosen.sequences == 16 and sorted(tried) == [4, 8, 16, 32, 64]
+    assert chosen.reason == "the fastest, in sequences/s of one rank: 4: 1.0, 8: 7.0, 16: 9.0, 32: 5.0; too large: 64"
+
+
+def test_a_micro_batch_that_cannot_fit_at_all_is_an_error_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    setting = setting_for(recipe(8, "batch.sequences=8", "batch.micro=auto"))
+    monkeypatch.setattr(micro_batch, "run_trial", speeds(dict.fromkeys((4, 8)), []))
+    with pytest.raises(DeviceError, match=r"none of 8, 4 sequences fits the .* GiB that .* has free; take a smaller"):
+        choose_micro_batch(setting, kernels=EAGER, attention=Attention(), ranks=ALONE)
+
+
+def test_a_damaged_memory_is_measured_again_and_one_that_cannot_be_kept_is_said(
+    monkeypatch: pytest.MonkeyPatch, remembered: Path
+) -> None:
+    setting = setting_for(recipe(8, "batch.sequences=8", "batch.micro=auto"))
+    choose = partial(choose_micro_batch, setting, kernels=EAGER, attention=Attention(), ranks=ALONE)
+    tried: list[int] = []
+    monkeypatch.setattr(micro_batch, "run_trial", speeds({4: 2.0, 8: 1.0}, tried))
+    choose()
+    (file,) = remembered.iterdir()
+    file.write_text('{"sequences": ')
+
+    assert choose().sequences == 4 and len(tried) == 4
+    assert "remembered" in choose().reason and len(tried) == 4
+    file.unlink()
+    remembered.rmdir()
+    remembered.write_text("in the way")
+    assert "; not remembered: " in choose().reason
+
+
+def test_other_ranks_follow_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Second(Ranks):
+        """Hears what rank 0 found."""
+
+        def share(self, values: list[float]) -> list[float]:
+            return [16.0]
+
+    monkeypatch.setattr(micro_batch, "run_trial", None)
+    second = Second(rank=1, world_size=2, device=ALONE.device, control=None)
+    setting = setting_for(recipe(8, "batch.sequences=64", "batch.micro=auto"))
+    assert choose_micro_batch(setting, kernels=EAGER, attention=Attention(), ranks=second).sequences == 16
+
+
+def test_candidates_divide_every_ranks_share_of_every_step() -> None:
+    made = recipe(8, "batch.sequences=96", "batch.ramp=[[0.5, 48]]", "devices.count=2", "batch.micro=auto")
+    assert candidates(made, is_cpu=False) == [24, 12, 8, 6, 4, 3, 2, 1]
+    assert candidates(made, is_cpu=True) == [8, 4]
+
+
+def test_the_memory_model_leaves_out_what_cannot_fit_but_not_all() -> None:
+    made = recipe(8, "batch.sequences=64", "batch.micro=auto")
+    fit = partial(fitting, [64, 32, 16, 8], config=TINY, recipe=made, element_bytes=4)
+    assert fit(free_bytes=2**40) == [64, 32, 16, 8]
+    assert fit(free_bytes=0) == [8]
+    limits = [fit(free_bytes=mib * 2**20)[0] for mib in range(1, 200)]
+    assert limits == sorted(limits) and set(limits) == {8, 16, 32, 64}
+
+
+def test_trials_take_at_most_two_minutes_and_a_fiftieth_of_a_budget() -> None:
+    assert longest_s(recipe(8)) == longest_s(recipe(8, "budget.hours=24")) == 120
+    assert longest_s(recipe(8, "budget.hours=0.1")) == pytest.approx(7.2)
+
+
+# ---- Kernels ---------------------------------------------------------------------------------------
+
+
+def test_a_short_budget_is_not_spent_on_measuring_kernels() -> None:
+    assert why_not_measure(recipe(8, "budget.hours=2"), is_cpu=True) is None
+    assert why_not_measure(recipe(8), is_cpu=False) is None
+    assert "a budget of 6m 00s is too short" in str(why_not_measure(recipe(8, "budget.hours=0.1"), is_cpu=False))
+    assert "set kernels to try it" in str(why_not_measure(recipe(8), is_cpu=True))
+
+
+def test_kernels_are_measured_where_the_budget_is_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    # Without apex's kernels, on CPU: two trials are left.
+    chosen = choose_kernels(setting_for(recipe(8, "budget.hours=2")), attention=Attention(), micro=4, ranks=ALONE)
+
+    assert chosen.name in ("compile", "eager") and chosen.apex == Apex()
+    assert chosen.reason.startswith("measured here in sequences/s of one rank, 4 a pass: compile ")
+    assert ", eager " in chosen.reason and "its kernels run on cuda" in chosen.reason
+
+
+def test_kernels_that_fail_are_left_out_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trial(setting: Setting, *, kernels: str, **_: object) -> Trial:
+        if kernels == "compile":
+            raise RuntimeError("no C++ compiler\nat all")
+        return Trial(sequences_per_s=3.0, first_s=0.0)
+
+    monkeypatch.setattr(kernels_module, "run_trial", trial)
+    choose = partial(choose_kernels, attention=Attention(), micro=4, ranks=ALONE)
+    chosen = choose(setting_for(recipe(8, "budget.hours=2")))
+    assert chosen.name == "eager" and "; compile failed: no C++ compiler;" in chosen.reason
+    earlier = Kernels("compile", "measured", Apex())
+    assert choose(setting_for(recipe(8, "budget.hours=2")), earlier=earlier) is earlier
+
+
+# ---- A resumed run ---------------------------------------------------------------------------------
+
+
+def test_a_second_attempt_takes_over_what_the_first_measured(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, remembered: Path
+) -> None:
+    paths = make_run(tmp_path / "run", dataset, "batch.micro=auto", "batch.sequences=64", "budget.steps=1")
+    run_to_end(paths)
+    first = start_of(paths)
+    for file in remembered.iterdir():
+        file.unlink()
+    monkeypatch.setattr(micro_batch, "run_trial", None)
+
+    run_to_end(paths, number=2)
+
+    second = start_of(paths)
+    assert (second.micro_batch, second.micro_batch_reason) == (first.micro_batch, first.micro_batch_reason)
+    assert (second.kernels, second.kernels_reason) == (first.kernels, first.kernels_reason)
+
+
+# ---- Attention -------------------------------------------------------------------------------------
+
+WORK = AttentionWork.of(TINY, micro=2, length=16, is_masked=True)
+
+
+def test_attention_prefers_what_was_fastest_and_says_how_fast() -> None:
+    chosen = preferred({"cuDNN": 2e-3, "math": 9e-3, "FlashAttention": 3e-3})
+    assert chosen.names == ("cuDNN", "FlashAttention", "math")
+    assert chosen.backends[0] is SDPBackend.CUDNN_ATTENTION
+    assert chosen.reason.endswith("cuDNN 2.00 ms, FlashAttention 3.00 ms, math 9.00 ms")
+    assert choose_attention(WORK, precision=setting_for(recipe(8)).precision, ranks=ALONE).backends == ()
+
+
+def test_a_backend_that_cannot_do_the_shapes_is_passed_over() -> None:
+    timed = partial(time_backend, work=WORK, device=ALONE.device, dtype=None)
+    assert timed(SDPBackend.MATH) and timed(SDPBackend.CUDNN_ATTENTION) is None
+
+
+def test_a_run_uses_the_attention_that_was_chosen() -> None:
+    plain, plain_model = updater_for(8)
+    chosen, chosen_model = updater_for(8, attention=(SDPBackend.MATH,))
+    impossible, _ = updater_for(8, attention=(SDPBackend.CUDNN_ATTENTION,))
+
+    expected, actual = weights_after(2, plain, plain_model), weights_after(2, chosen, chosen_model)
+
+    assert all(torch.allclose(expected[name], actual[name], atol=1e-5) for name in expected)
+    with pytest.raises(RuntimeError, match="No (available kernel|viable backend)"):
+        impossible.update(step=0, lr=0.0, wants_norm=False)

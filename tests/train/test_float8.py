@@ -1,0 +1,80 @@
+"""precision.mode = "fp8", on a stand-in for torchao: no GPU here multiplies in 8 bits."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from bertd.errors import DeviceError, RecipeError
+from bertd.run.recipe import PrecisionSection
+from bertd.train.apex import Apex
+from bertd.train.float8 import load_torchao, use_float8
+from bertd.train.precision import Precision, choose_precision
+from bertd.train.trial import build_model
+from tests.model.test_export import TINY, trained_like
+from tests.train.test_update import recipe, setting_for
+
+STAND_IN = Path(__file__).parent / "stand_in_torchao"
+
+
+@pytest.fixture
+def torchao(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The stand-in, for one test."""
+    monkeypatch.syspath_prepend(STAND_IN)
+    yield
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchao"]:
+        del sys.modules[name]
+
+
+@pytest.mark.usefixtures("torchao")
+def test_the_encoders_linear_layers_are_replaced_and_the_head_is_not() -> None:
+    model = trained_like(TINY)
+    names, weights = list(model.state_dict()), dict(model.named_parameters())
+    ids_BS = torch.arange(64).view(4, 16) % 100
+    before = model.logits(ids_BS)
+
+    use_float8(model)
+
+    swapped = {path for path, module in model.named_modules() if type(module).__name__ == "Float8Linear"}
+    parts = ("attention.qkv", "attention.out", "feed_forward.up", "feed_forward.down")
+    assert swapped == {f"encoder.layers.{layer}.{part}" for layer in range(TINY.layers) for part in parts}
+    # Checkpoints and optimizers see the same parameters under the same names.
+    assert list(model.state_dict()) == names and dict(model.named_parameters()).keys() == weights.keys()
+    assert all(parameter is weights[name] for name, parameter in model.named_parameters())
+    difference = (model.logits(ids_BS) - before).abs().max()
+    assert 0 < difference < 0.3 * before.abs().max()
+
+
+@pytest.mark.usefixtures("torchao")
+def test_a_runs_model_in_fp8_learns() -> None:
+    setting = replace(setting_for(recipe(8)), precision=Precision(mode="fp8", dtype=None, needs_scaler=False))
+    model = build_model(setting, Apex())
+    ids_BS = torch.arange(64).view(4, 16) % 100
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(5):
+        optimizer.zero_grad()
+        loss = model(ids_BS, ids_BS[:, :3] % 16, ids_BS[:, :3])
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_without_torchao_or_a_gpu_it_is_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DeviceError, match=r'mode = "fp8": needs a GPU, and this run is on cpu; or use .* "bf16"'):
+        choose_precision(PrecisionSection(mode="fp8"), torch.device("cpu"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(DeviceError, match="torchao is not installed; pip install torchao, or use"):
+        load_torchao()
+
+
+def test_apex_cannot_take_the_place_of_its_layers() -> None:
+    with pytest.raises(RecipeError, match=r'\[precision\]: kernels = "apex" would take the place'):
+        recipe(8, "precision.mode=fp8", "precision.kernels=apex")
