@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -11,12 +12,16 @@ from bertd.cli.options import SocketOption, connect, find_job
 from bertd.cli.serving import become
 from bertd.errors import CheckpointError
 
+_PLACE = re.compile(r"\d+|0?\.\d+")
+"""A step or, written as a share of the budget, a marker."""
+
 
 def export(
     run: Annotated[
         str,
         typer.Argument(
-            metavar="RUN[@STEP]", help="Run id, job number or @ for the newest run; or a run's folder, with a / in it."
+            metavar="RUN[@STEP]",
+            help="Run id, job number or @ for the newest run, or a run's folder, with a / in it; @0.5 is a marker.",
         ),
     ],
     out: Annotated[
@@ -31,11 +36,14 @@ def export(
     socket: SocketOption = None,
 ) -> None:
     """Write a folder that stock transformers loads, from a checkpoint of a run: the newest, or that of a step."""
-    name, _, step = run.rpartition("@")
-    if not (name and step.isdecimal()):
-        name, step = run, ""
+    name, _, place = run.rpartition("@")
+    if not (name and _PLACE.fullmatch(place)):
+        name, place = run, ""
     folder = name if "/" in name else _folder_of(name, socket=socket)
-    options = [*(["--step", step] if step else []), *([] if out is None else ["--out", str(out)])]
+    options = [
+        *(["--marker" if "." in place else "--step", place] if place else []),
+        *([] if out is None else ["--out", str(out)]),
+    ]
     become("bertd.train.export_run", [folder, *options])
 
 

@@ -1,4 +1,4 @@
-"""An export from a run's checkpoint: `python -m bertd.train.export_run RUN_FOLDER [--step N] [--out FOLDER]`.
+"""An export from a run's checkpoint: `python -m bertd.train.export_run RUN [--step N | --marker SHARE] [--out FOLDER]`.
 
 What a run's end writes, from any checkpoint it kept, while it trains or after. It takes no device; the checkpoint is
 verified first, and held while it is read, so that the run does not clean it away.
@@ -19,6 +19,7 @@ from bertd.data.shards import DataSet
 from bertd.errors import BertdError, CheckpointError, RunFolderError, StorageError
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.model.export import write_export
+from bertd.run.kept import read_kept
 from bertd.run.paths import RunPaths, newest_first, step_folder
 from bertd.run.recipe import read_recipe
 from bertd.terminal_text import terminal_line
@@ -37,6 +38,26 @@ class Exported:
     """Class name in transformers."""
     skipped: list[str]
     """Damaged checkpoints that were passed over."""
+
+
+def step_of_marker(paths: RunPaths, marker: float) -> int:
+    """The step of the checkpoint that was kept for a share of the budget.
+
+    Raises:
+        CheckpointError: the run has not passed it.
+        RunFolderError: the index of its checkpoints is damaged.
+    """
+    kept = read_kept(paths).checkpoints
+    for checkpoint in kept:
+        if marker in checkpoint.markers:
+            return step_of_folder(checkpoint.name)
+    there = ", ".join(f"{each:g}" for checkpoint in reversed(kept) for each in checkpoint.markers)
+    raise CheckpointError(f"{paths.root}: has not passed a marker {marker:g}; passed are: {there or 'none'}")
+
+
+def step_of_folder(name: str) -> int:
+    """Behind the name of a checkpoint's folder."""
+    return int(name.removeprefix("step-"))
 
 
 def export_run(paths: RunPaths, *, step: int | None, out: Path | None) -> Exported:
@@ -80,7 +101,7 @@ def _checkpoint(paths: RunPaths, step: int | None) -> tuple[Path, list[str]]:
         return found.folder, found.skipped
     folder = paths.checkpoints / step_folder(step)
     if not folder.is_dir():
-        kept = ", ".join(str(int(each.name.removeprefix("step-"))) for each in newest_first(paths.checkpoints))
+        kept = ", ".join(str(step_of_folder(each.name)) for each in newest_first(paths.checkpoints))
         raise CheckpointError(f"{paths.root}: has no checkpoint of step {step}; kept are: {kept or 'none'}")
     verify_checkpoint(folder)
     return folder, []
@@ -101,11 +122,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bertd export", description=__doc__)
     parser.add_argument("run", type=Path, help="the run's folder")
     parser.add_argument("--step", type=int, help="of the checkpoint (the newest that is whole)")
+    parser.add_argument("--marker", type=float, help="share of the budget whose checkpoint was kept")
     parser.add_argument("--out", type=Path, help="folder to make (exports/step-N of the run)")
     arguments = parser.parse_args()
     out = None if arguments.out is None else arguments.out.absolute()
     try:
-        done = export_run(RunPaths(arguments.run.absolute()), step=arguments.step, out=out)
+        paths = RunPaths(arguments.run.absolute())
+        step = arguments.step if arguments.marker is None else step_of_marker(paths, arguments.marker)
+        done = export_run(paths, step=step, out=out)
     except BertdError as error:
         print(f"bertd: {terminal_line(str(error))}", file=sys.stderr)
         return error.exit_code

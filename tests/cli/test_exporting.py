@@ -33,7 +33,9 @@ def test_a_run_by_any_of_its_names_is_exported_from_its_folder(
 
 def test_a_folder_needs_no_daemon(bertd: Bertd, became: list[list[str]]) -> None:
     assert bertd("export", "./runs/a@b@5").code == 0
-    assert became == [["bertd.train.export_run", "./runs/a@b", "--step", "5"]]
+    assert bertd("export", "./runs/a@b@0.5").code == 0
+    program = ["bertd.train.export_run", "./runs/a@b"]
+    assert became == [[*program, "--step", "5"], [*program, "--marker", "0.5"]]
 
 
 def test_a_finetuning_has_nothing_to_export(bertd: Bertd, daemon: FakeDaemon, became: list[list[str]]) -> None:

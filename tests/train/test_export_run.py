@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from bertd.errors import CheckpointError, RunFolderError, StorageError
 from bertd.run.paths import RunPaths, newest_first
 from bertd.train import export_run as command
-from bertd.train.export_run import export_run
+from bertd.train.export_run import export_run, step_of_marker
 from tests.train.test_trainer import attempt, make_run, run_to_end
 
 
@@ -49,6 +49,15 @@ def test_a_step_gives_that_steps_weights_among_the_runs_exports(ended: RunPaths)
     ours = load_file(done.folder / "model.safetensors")["cls.predictions.transform.dense.weight"]
     saved = load_file(ended.checkpoints / "step-000000005" / "model.safetensors")["head.dense.weight"]
     assert torch.equal(ours, saved)
+
+
+def test_a_marker_names_the_checkpoint_that_was_kept_for_it(tmp_path: Path, dataset: Path) -> None:
+    paths = make_run(tmp_path / "run", dataset, "checkpoint.markers=[0.5]")
+    run_to_end(paths)
+
+    assert step_of_marker(paths, 0.5) == 6
+    with pytest.raises(CheckpointError, match=r"has not passed a marker 0\.25; passed are: 0\.5"):
+        step_of_marker(paths, 0.25)
 
 
 def test_what_cannot_be_exported_is_refused_in_a_line(ended: RunPaths, tmp_path: Path) -> None:
