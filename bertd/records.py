@@ -302,6 +302,25 @@ class RestartRecord(Record):
     exit_class: ExitClass = ExitClass.TRANSIENT
 
 
+class RollbackRecord(Record):
+    """The loss went wrong: the weights are those of a checkpoint again, and the batches since are left out."""
+
+    kind: Literal["rollback"] = "rollback"
+    t: float
+    step: int
+    """Of the checkpoint gone back to."""
+    sequences: int
+    """Where training goes on: sequences consumed, those left out among them."""
+    charged_s: float
+    from_step: int
+    """Steps done when it was noticed."""
+    skipped_sequences: int
+    """Behind the checkpoint, not to be seen again."""
+    cause: str
+    number: int
+    """1 for the run's first."""
+
+
 class ScoreRecord(Record):
     """One trial's score on a task's development set."""
 
@@ -356,6 +375,7 @@ JournalRecord = Annotated[
     | BudgetRecord
     | AlertRecord
     | RestartRecord
+    | RollbackRecord
     | ScoreRecord
     | EndRecord,
     Field(discriminator="kind"),

@@ -11,6 +11,7 @@ from bertd.records import (
     ExportRecord,
     JournalRecord,
     RestartRecord,
+    RollbackRecord,
     ScoreRecord,
     StartRecord,
     StateRecord,
@@ -49,6 +50,11 @@ def event_text(record: JournalRecord) -> str:
             return (
                 f"restart: {record.cause}; attempt {record.attempt} begins in {record.delay_s:.0f} s "
                 f"from step {record.from_step}"
+            )
+        case RollbackRecord():
+            return (
+                f"rollback {record.number} from step {record.from_step} to {record.step}, "
+                f"{record.skipped_sequences} sequences left out: {record.cause}"
             )
         case ScoreRecord():
             majority = f"majority class {record.majority_score:.4f}"

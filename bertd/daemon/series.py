@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from bertd.records import BudgetRecord, StartRecord, StepRecord, ValidationRecord
+from bertd.records import BudgetRecord, RollbackRecord, StartRecord, StepRecord, ValidationRecord
 from bertd.run.budget import Budget
 
 Axis = Literal["progress", "step", "charged_s"]
@@ -151,8 +151,8 @@ class Curves:
         self._granted = granted
         self._curves = {column: Curve() for column in COLUMNS}
 
-    def add(self, record: StepRecord | ValidationRecord | StartRecord | BudgetRecord) -> None:
-        """Take a record in; a start makes a gap in every curve that has begun."""
+    def add(self, record: StepRecord | ValidationRecord | StartRecord | BudgetRecord | RollbackRecord) -> None:
+        """Take a record in; a start or a rollback makes a gap in every curve that has begun."""
         match record:
             case StepRecord():
                 for column in ("loss", "lr", "grad_norm", "sequences_per_s", "tokens_per_s"):
@@ -160,13 +160,21 @@ class Curves:
             case ValidationRecord():
                 self._add("validation", record, y=record.loss)
             case StartRecord(attempt=attempt) if attempt > 1:
-                for column, curve in self._curves.items():
-                    if curve.has_begun:
-                        self._add(column, record, y=math.nan)
+                self._part(record)
+            case RollbackRecord():
+                self._part(record)
             case BudgetRecord():
                 self._granted = replace(self._granted, amount=record.after)
 
-    def _add(self, column: str, record: StepRecord | ValidationRecord | StartRecord, *, y: float) -> None:
+    def _part(self, record: StartRecord | RollbackRecord) -> None:
+        """A gap in every curve that has begun."""
+        for column, curve in self._curves.items():
+            if curve.has_begun:
+                self._add(column, record, y=math.nan)
+
+    def _add(
+        self, column: str, record: StepRecord | ValidationRecord | StartRecord | RollbackRecord, *, y: float
+    ) -> None:
         spent = self._granted.spent(charged_s=record.charged_s, steps=record.step, sequences=record.sequences)
         self._curves[column].add(
             Point(charged_s=record.charged_s, step=record.step, spent=spent, y=y if math.isfinite(y) else math.nan)

@@ -26,6 +26,7 @@ from bertd.records import (
     JournalRecord,
     Record,
     RestartRecord,
+    RollbackRecord,
     ScoreRecord,
     StartRecord,
     StepRecord,
@@ -96,6 +97,12 @@ def fold(summary: Summary, record: JournalRecord) -> Summary:
             change = {record.kind: record}
         case RestartRecord():
             change = {"restarts": summary.restarts + 1}
+        case RollbackRecord():
+            place = {"step": record.step, "sequences": record.sequences}
+            change = {
+                "steps_lost": summary.steps_lost + record.from_step - record.step,
+                "step": None if summary.step is None else summary.step.model_copy(update=place),
+            }
         case ScoreRecord():
             change = {"scores": [*summary.scores, record][-_MAX_SCORES:]}
         case _:
@@ -137,7 +144,7 @@ class Follower:
             self._count += 1
             self.summary = fold(self.summary, record)
             if self.curves is not None and isinstance(
-                record, StepRecord | ValidationRecord | StartRecord | BudgetRecord
+                record, StepRecord | ValidationRecord | StartRecord | BudgetRecord | RollbackRecord
             ):
                 self.curves.add(record)
             numbered.append(Numbered(number=self._count, record=record))

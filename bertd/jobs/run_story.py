@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from bertd.records import CommandRecord, EndRecord, JournalRecord, RestartRecord, StartRecord, StateRecord, StepRecord
+from bertd.records import (
+    CommandRecord,
+    EndRecord,
+    JournalRecord,
+    RestartRecord,
+    RollbackRecord,
+    StartRecord,
+    StateRecord,
+    StepRecord,
+)
 from bertd.run.journal import JournalReader
 from bertd.run.paths import RunPaths, newest_first
 
@@ -70,6 +79,8 @@ class RunStory:
         if isinstance(record, StateRecord | EndRecord):
             self._mark(record)
         match record:
+            case RollbackRecord():
+                self.step, self.sequences = record.step, record.sequences
             case StartRecord():
                 self.attempt = max(self.attempt, record.attempt)
                 self.step, self.sequences = record.step, record.sequences

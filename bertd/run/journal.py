@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bertd.errors import RunFolderError, StorageError
-from bertd.records import JournalRecord, StepRecord, journal_record
+from bertd.records import JournalRecord, RollbackRecord, StepRecord, journal_record
 
 _CHUNK_BYTES = 1 << 20
 
@@ -116,6 +116,30 @@ class JournalReader:
                 yield journal_record.validate_json(line)
             except ValidationError:
                 self.damaged_lines += 1
+
+
+def read_rollbacks(path: Path) -> list[RollbackRecord]:
+    """Of a whole journal, without parsing the steps of a day; every rank reads them.
+
+    Raises:
+        RunFolderError: the journal cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            lines = [line for line in file if line.startswith(b'{"kind":"rollback"')]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise RunFolderError(f"{path}: cannot read the journal: {error.strerror}") from error
+    records = (_parsed(line) for line in lines)
+    return [record for record in records if isinstance(record, RollbackRecord)]
+
+
+def _parsed(line: bytes) -> JournalRecord | None:
+    try:
+        return journal_record.validate_json(line)
+    except ValidationError:
+        return None
 
 
 def read_journal(path: Path) -> list[JournalRecord]:

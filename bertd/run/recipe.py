@@ -284,6 +284,12 @@ class ValidationSection(Section):
 class StopSection(Section):
     rules: list[Annotated[str, AfterValidator(_check_stop_rule)]] = []
     """Such as "after 3h loss > 6.0" (the newest validation loss). Source: Izsak et al. 2021, section 4."""
+    on_nan: Literal["stop", "rollback"] = "stop"
+    """When the loss is not finite: fail, or go back to the checkpoint before it and leave the batches since out, twice
+    at most. Source of rollback: Chowdhery et al. 2022, section 5.1."""
+    on_spike: Literal["alert", "hold", "stop", "rollback"] = "alert"
+    """When the loss jumps out of its band, besides an alert: nothing, pause hot for a person to decide, end the run
+    with an export, or as above. Source of alert: BLOOM, whose spikes mended themselves."""
 
     def parsed(self) -> list[StopRule]:
         return [parse_stop_rule(rule) for rule in self.rules]

@@ -16,6 +16,8 @@ from bertd.data.shards import DataSet
 from bertd.errors import CheckpointError
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.model.pretrained import load_pretrained
+from bertd.records import RollbackRecord
+from bertd.run.journal import read_rollbacks
 from bertd.run.paths import step_folder
 from bertd.train.checkpoint import TrainingState, find_checkpoint, load_checkpoint, set_aside
 from bertd.train.opened_run import OpenedRun
@@ -98,7 +100,14 @@ def resume(opened: OpenedRun, *, model: MaskedLanguageModel, optimizers: Optimiz
         )
     if state.recipe_sha256 != opened.recipe_sha256:
         raise CheckpointError(f"{found.folder}: recipe.toml was changed since; restore it, or submit a new run")
-    return Resumed(state=state, skipped=found.skipped)
+    return Resumed(state=_past_rollbacks(state, read_rollbacks(opened.paths.journal)), skipped=found.skipped)
+
+
+def _past_rollbacks(state: TrainingState, rollbacks: list[RollbackRecord]) -> TrainingState:
+    """The same, and where the run went back to this checkpoint before, behind the batches that it left out."""
+    left_out = [record.sequences for record in rollbacks if record.step == state.step]
+    sequences = max([state.sequences, *left_out])
+    return state.model_copy(update={"sequences": sequences, "rollbacks": len(rollbacks)})
 
 
 def _first_weights(opened: OpenedRun, model: MaskedLanguageModel) -> str | None:

@@ -64,6 +64,8 @@ class TrainingState(Record):
     """Those still to come."""
     skipped_steps: int = 0
     scaler: ScalerState | None = None
+    rollbacks: int = 0
+    """How often the run went back because its loss went wrong; after a resume, as the journal tells."""
     band: BandState | None = None
     """Where the detector of loss spikes stands."""
     next_validation_s: float = 0.0
@@ -121,7 +123,7 @@ def save_checkpoint(root: Path, *, tensors: HostTensors, state: TrainingState) -
     """
     _require_finite(tensors.model, step=state.step)
     folder = root / step_folder(state.step)
-    if folder.exists() and _is_whole(folder):
+    if folder.exists() and is_whole(folder):
         # The same step can only be the same state: nothing was trained since.
         return folder
     temporary = root / f"{TEMPORARY_PREFIX}{folder.name}-{os.getpid()}"
@@ -233,7 +235,8 @@ def read_state(folder: Path) -> TrainingState:
         raise CheckpointError(f"{folder.name}: state.json is missing or damaged") from error
 
 
-def _is_whole(folder: Path) -> bool:
+def is_whole(folder: Path) -> bool:
+    """Whether every file is what the manifest says."""
     try:
         verify_checkpoint(folder)
     except CheckpointError:

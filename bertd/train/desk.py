@@ -14,6 +14,7 @@ from bertd.records import (
     EndRecord,
     ExportRecord,
     JobState,
+    RollbackRecord,
     StateRecord,
     StepRecord,
     ValidationRecord,
@@ -215,6 +216,21 @@ class Desk:
                 lr=lr,
                 validation_loss=state.validation_loss,
                 export=export.name,
+            )
+        )
+
+    def report_rollback(self, state: TrainingState, *, from_step: int, skipped_sequences: int, cause: str) -> None:
+        """The weights are those of an earlier step again."""
+        self._journal.append(
+            RollbackRecord(
+                t=time.time(),
+                step=state.step,
+                sequences=state.sequences,
+                charged_s=self.conductor.now_s(),
+                from_step=from_step,
+                skipped_sequences=skipped_sequences,
+                cause=cause,
+                number=state.rollbacks,
             )
         )
 

@@ -107,6 +107,7 @@ class Conductor:
         self._acknowledged = acknowledged
         self._last_report_s = -_REPORT_EVERY_S
         self._hold_reason: str | None = None
+        self._stop_reason: str | None = None
         self.pending: Command | None = None
         """Read, obeyed by the order that is out, not acknowledged yet."""
         self.reason = ""
@@ -152,6 +153,10 @@ class Conductor:
     def hold(self, reason: str) -> None:
         """Let the coming orders hold the ranks between two steps, until somebody resumes them."""
         self._hold_reason = reason
+
+    def stop(self, reason: str) -> None:
+        """Let the next order end the run: it validates, saves and exports."""
+        self._stop_reason = reason
 
     @property
     def hold_reason(self) -> str:
@@ -231,6 +236,9 @@ class Conductor:
         if is_spent:
             self.reason = "the budget is spent"
             return Ending.BUDGET
+        if self._stop_reason is not None:
+            self.reason = self._stop_reason
+            return Ending.STOPPED
         for rule in self.recipe.stop.parsed():
             if rule.holds(charged_s=charged_s, validation_loss=state.validation_loss):
                 loss = f"validation loss {state.validation_loss:.3f} after {format_duration(charged_s)}"

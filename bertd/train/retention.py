@@ -19,7 +19,7 @@ from bertd.errors import CheckpointError, StorageError
 from bertd.records import KeptCheckpoint, KeptCheckpoints
 from bertd.run.durable import fsync_folder
 from bertd.run.kept import write_kept
-from bertd.run.paths import DAMAGED_PREFIX, TEMPORARY_PREFIX, TRASH_PREFIX, RunPaths, newest_first
+from bertd.run.paths import DAMAGED_PREFIX, TEMPORARY_PREFIX, TRASH_PREFIX, RunPaths, newest_first, step_folder
 from bertd.train.checkpoint import TrainingState, folder_bytes, read_state, verify_checkpoint
 
 
@@ -105,6 +105,21 @@ class Retention:
         for folder in self._leftovers():
             shutil.rmtree(folder, ignore_errors=True)
         self._prune(self._valid(), keep=1)
+
+    def discard_above(self, step: int) -> None:
+        """Delete the checkpoints of steps that are void, whoever reads them.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        try:
+            for folder in newest_first(self._root):
+                if folder.name > step_folder(step):
+                    folder.rename(folder.with_name(TRASH_PREFIX + folder.name))
+            fsync_folder(self._root)
+        except OSError as error:
+            raise StorageError(f"{self._root}: cannot delete void checkpoints: {error}; mend that") from error
+        self.sweep()
 
     def sweep(self) -> None:
         """Delete what crashes left half written or half deleted."""

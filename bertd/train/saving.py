@@ -165,6 +165,15 @@ class Saver:
         self._desk.alert(state, code=code, message=f"{error}; training goes on and older checkpoints stand")
         return self._not_again_soon(state)
 
+    def discard_above(self, step: int) -> None:
+        """Delete the checkpoints of steps that are void; none is being written.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        assert self._save is None
+        self._retention.discard_above(step)
+
     def close(self) -> None:
         """Wait for the writer."""
         self._writer.shutdown(wait=True)

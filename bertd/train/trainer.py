@@ -22,11 +22,12 @@ from bertd.run.paths import RunPaths, step_folder
 from bertd.run.recipe import Recipe
 from bertd.train.checkpoint import ScalerState, TrainingState
 from bertd.train.desk import Desk, StepFigures
-from bertd.train.meter import Meter, memory_bytes
+from bertd.train.meter import Meter, Reading, memory_bytes
 from bertd.train.model_card import model_card
 from bertd.train.optimizer import Optimizers
 from bertd.train.orders import Ending, Order, share_order
 from bertd.train.ranks import Ranks
+from bertd.train.rollback import Rollback
 from bertd.train.saving import Saver
 from bertd.train.schedule import rate_factor
 from bertd.train.spikes import LossBand
@@ -54,6 +55,14 @@ class Parts:
     pulse: Pulse = UNWATCHED
 
 
+class _LossWentWrongError(NumericsError):
+    """The loss is not finite or jumped; raised on every rank at the same step."""
+
+
+class _SpikeError(_LossWentWrongError):
+    """It jumped, and the recipe wants to go back then."""
+
+
 class Trainer:
     """One attempt, from `state` to its end, a pause or a stop."""
 
@@ -66,12 +75,14 @@ class Trainer:
         self._meter = Meter()
         self._lr = 0.0
         self._band = LossBand(state.band)
+        self._sound_step = state.step
+        """Steps done when the loss was last known to be right."""
 
     def run(self) -> Ending:
         """Train until an order ends it; what that means is done when this returns.
 
         Raises:
-            NumericsError: the loss is not finite.
+            NumericsError: the loss is not finite, or went wrong again after it was gone back.
             StorageError: the first checkpoint or the export could not be written.
         """
         try:
@@ -91,6 +102,13 @@ class Trainer:
     def advance_one(self) -> Ending:
         """Hear one order and obey it: a step and what goes with it, or the end."""
         order = self._next_order()
+        try:
+            return self._obey(order)
+        except _LossWentWrongError as error:
+            self._go_back(error)
+            return Ending.NONE
+
+    def _obey(self, order: Order) -> Ending:
         if order.ending is Ending.PAUSED and self._pause():
             return order.ending
         if order.ending in (Ending.BUDGET, Ending.STOPPED):
@@ -154,16 +172,34 @@ class Trainer:
         self._advance(skipped_steps=updater.skipped_steps(self.state.step))
         self._require_finite(loss)
         updater.require_usable_scale(self.state.step)
-        if self._desk is None:
-            return
+        if self._desk is not None:
+            self._report_step(self._desk, loss, speed)
         top = self._band.top
         if self._band.is_spike(loss):
-            message = (
-                f"step {self.state.step}: the loss jumped to {loss:.3f}, its band ended at {top:.3f}; if it stays up, "
-                "stop the run and submit it with a lower optimizer.peak_lr or with optimizer.clip"
-            )
-            self._desk.alert(self.state, code="loss_spike", message=message)
-        self._desk.report_step(
+            self._spiked(f"step {self.state.step}: the loss jumped to {loss:.3f}, its band ended at {top:.3f}")
+        else:
+            self._sound_step = self.state.step
+
+    def _spiked(self, what: str) -> None:
+        """Tell somebody, and do what the recipe says.
+
+        Raises:
+            _SpikeError: it says to go back.
+        """
+        wanted = self._recipe.stop.on_spike
+        if self._desk is not None:
+            remedy = "stop the run and submit it with a lower optimizer.peak_lr or with optimizer.clip"
+            self._desk.alert(self.state, code="loss_spike", message=f"{what}; if it stays up, {remedy}")
+            if wanted == "hold":
+                self._desk.conductor.hold(what)
+            elif wanted == "stop":
+                self._desk.conductor.stop(what)
+        if wanted == "rollback":
+            raise _SpikeError(what)
+
+    def _report_step(self, desk: Desk, loss: float, speed: Reading) -> None:
+        updater = self._parts.updater
+        desk.report_step(
             self.state,
             StepFigures(
                 loss=loss,
@@ -187,10 +223,34 @@ class Trainer:
 
     def _require_finite(self, loss: float) -> None:
         if not math.isfinite(loss):
-            raise NumericsError(
+            raise _LossWentWrongError(
                 f"step {self.state.step}: the loss is {loss}; the newest checkpoint is from before it: "
                 "lower optimizer.peak_lr or set optimizer.clip, and submit again"
             )
+
+    def _go_back(self, error: _LossWentWrongError) -> None:
+        """Go on from the last checkpoint before it, where the recipe wants that; every rank does the same.
+
+        Raises:
+            NumericsError: the recipe does not want it, or it was done too often.
+        """
+        # A spike raises only where it shall be gone back.
+        if not isinstance(error, _SpikeError) and self._recipe.stop.on_nan == "stop":
+            raise error
+        parts = self._parts
+        back = Rollback(
+            paths=parts.paths,
+            ranks=parts.ranks,
+            model=parts.model,
+            optimizers=parts.optimizers,
+            updater=parts.updater,
+            desk=self._desk,
+            saver=self._saver,
+        )
+        self.state = back.go_back(self.state, sound_step=self._sound_step, cause=str(error))
+        self._band = LossBand(self.state.band)
+        self._sound_step = self.state.step
+        self._meter.resume()
 
     # ---- Between steps ---------------------------------------------------------------------------
 

@@ -58,8 +58,7 @@ class Updater:
         self._batches = batches
         self._ranks = ranks
         self.scaler = torch.amp.GradScaler(ranks.device.type, init_scale=_INITIAL_SCALE, enabled=precision.needs_scaler)
-        if scaler is not None:
-            self.scaler.load_state_dict(_scaler_dict(self.scaler, scaler))
+        self.load_scaler(scaler)
         self.forward = forward
         self._loss_sum = torch.zeros((), device=ranks.device, dtype=torch.float64)
         self._num_tokens = torch.zeros((), device=ranks.device, dtype=torch.float64)
@@ -68,6 +67,11 @@ class Updater:
         self._overflows = torch.zeros((), device=ranks.device, dtype=torch.int64)
         self.grad_norm: Tensor | None = None
         """Of the newest update for which it was asked, before clipping."""
+
+    def load_scaler(self, saved: ScalerState | None) -> None:
+        """Put the loss scale back to where a checkpoint left it; None where it has none."""
+        if saved is not None:
+            self.scaler.load_state_dict(_scaler_dict(self.scaler, saved))
 
     def update(self, *, step: int, lr: float, wants_norm: bool) -> None:
         """Do update number `step` (from 0) at rate `lr`; read the gradient's norm only if asked or clipped."""

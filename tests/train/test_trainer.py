@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import subprocess
@@ -28,6 +29,7 @@ from bertd.records import (
     ExportRecord,
     JobState,
     Record,
+    RollbackRecord,
     StartRecord,
     StateRecord,
     StepRecord,
@@ -377,3 +379,69 @@ def test_a_signal_turns_a_hold_into_a_pause(tmp_path: Path, dataset: Path) -> No
         (JobState.PAUSED, False),
     ]
     assert newest_first(paths.checkpoints)[0].name == "step-000000001"
+
+
+def losses_of(trainer: Trainer, monkeypatch: pytest.MonkeyPatch, wrong: dict[int, float]) -> None:
+    """Let every loss be read, 5 to whoever reads it but for those that go `wrong`, by the reads so far."""
+    monkeypatch.setattr("bertd.train.orders._REPORT_EVERY_S", 0.0)
+    real, reads = trainer._parts.updater.take_loss, iter(range(1000))
+
+    def take_loss() -> float:
+        real()
+        return wrong.get(next(reads), 5.0)
+
+    monkeypatch.setattr(trainer._parts.updater, "take_loss", take_loss)
+
+
+ROLLBACK = ("stop.on_nan=rollback", "stop.on_spike=rollback", "budget.steps=16")
+
+
+@pytest.mark.parametrize("wrong", [math.nan, 9.0])
+def test_a_loss_that_goes_wrong_is_gone_back_from_and_its_batches_are_left_out(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, wrong: float
+) -> None:
+    paths = make_run(tmp_path / "run", dataset, *ROLLBACK)
+    with attempt(paths) as trainer:
+        losses_of(trainer, monkeypatch, {11: wrong})
+        for _ in range(4):
+            trainer.advance_one()
+        trainer._save("start")
+        while not kind_of(paths, RollbackRecord):
+            trainer.advance_one()
+        # As after a crash: what follows is a resume from the checkpoint that was gone back to.
+        assert (trainer.state.step, trainer.state.sequences) == (4, 12 * 8)
+    (back,) = kind_of(paths, RollbackRecord)
+    assert (back.step, back.from_step, back.skipped_sequences, back.number) == (4, 12, 8 * 8, 1)
+
+    with attempt(paths, number=2) as trainer:
+        assert (trainer.state.step, trainer.state.sequences, trainer.state.rollbacks) == (4, 12 * 8, 1)
+        trainer.run()
+    (end,) = kind_of(paths, EndRecord)
+    assert (end.step, end.sequences) == (16, 24 * 8)
+
+
+def test_a_run_goes_back_twice_and_then_fails(tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = make_run(tmp_path / "run", dataset, *ROLLBACK)
+    with attempt(paths) as trainer, pytest.raises(NumericsError, match="went back 2 times already"):
+        losses_of(trainer, monkeypatch, {3: math.nan, 5: math.inf, 8: math.nan})
+        trainer.run()
+    assert [record.number for record in kind_of(paths, RollbackRecord)] == [1, 2]
+    assert not kind_of(paths, EndRecord)
+
+
+@pytest.mark.parametrize("wanted", ["alert", "hold", "stop"])
+def test_a_spike_does_what_the_recipe_says(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, wanted: str
+) -> None:
+    paths = make_run(tmp_path / "run", dataset, f"stop.on_spike={wanted}", "budget.steps=16")
+    with attempt(paths) as trainer:
+        losses_of(trainer, monkeypatch, {11: 9.0})
+        while not kind_of(paths, AlertRecord):
+            trainer.advance_one()
+        ending = trainer.advance_one()
+    assert [alert.code for alert in kind_of(paths, AlertRecord)] == ["loss_spike"]
+    assert [record.reason.split(";")[0] for record in kind_of(paths, StateRecord) if record.is_hot] == (
+        ["step 12: the loss jumped to 9.000, its band ended at 5.120"] if wanted == "hold" else []
+    )
+    assert ending is (Ending.STOPPED if wanted == "stop" else Ending.NONE)
+    assert [record.reason for record in kind_of(paths, EndRecord)] == (["stopped"] if wanted == "stop" else [])
