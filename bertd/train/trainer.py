@@ -316,8 +316,12 @@ class Trainer:
         if self._parts.updater.has_unread_loss:
             self._require_finite(self._parts.updater.take_loss())
         if self._desk is not None:
-            charged_s = self._desk.conductor.now_s()
-            self._advance(charged_s=charged_s, scaler=self._scaler_state(), band=self._band.state)
+            self._advance(
+                charged_s=self._desk.conductor.now_s(),
+                skipped_steps=self._parts.updater.skipped_steps(self.state.step),
+                scaler=self._scaler_state(),
+                band=self._band.state,
+            )
 
     def _scaler_state(self) -> ScalerState | None:
         scaler = self._parts.updater.scaler

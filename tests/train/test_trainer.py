@@ -84,20 +84,24 @@ def make_run(folder: Path, dataset: Path, *overrides: str) -> RunPaths:
 
 
 @contextmanager
-def attempt(paths: RunPaths, *, number: int = 1, stop_signal: Event | None = None) -> Iterator[Trainer]:
+def attempt(
+    paths: RunPaths, *, number: int = 1, stop_signal: Event | None = None, ranks: Ranks = ALONE
+) -> Iterator[Trainer]:
     """One attempt in this process, its ledger charged as a runner would."""
-    ledger = Ledger(paths.ledger)
-    ledger.begin()
-    trainer = assemble(open_run(paths), ranks=ALONE, attempt=number, stop_signal=stop_signal or Event())
+    ledger = Ledger(paths.ledger) if ranks.is_first else None
+    if ledger is not None:
+        ledger.begin()
+    trainer = assemble(open_run(paths), ranks=ranks, attempt=number, stop_signal=stop_signal or Event())
     try:
         yield trainer
     finally:
         trainer.close()
-        ledger.end()
+        if ledger is not None:
+            ledger.end()
 
 
-def run_to_end(paths: RunPaths, *, number: int = 1) -> None:
-    with attempt(paths, number=number) as trainer:
+def run_to_end(paths: RunPaths, *, number: int = 1, ranks: Ranks = ALONE) -> None:
+    with attempt(paths, number=number, ranks=ranks) as trainer:
         trainer.run()
 
 
