@@ -159,7 +159,7 @@ def make_parts(
         waiting: dict[Future[PartFacts], int] = {}
         try:
             for task in tasks:
-                waiting[pool.submit(_make, task)] = task.number
+                waiting[_submit(pool, task)] = task.number
                 if len(waiting) > processes + 1:
                     _collect(waiting, done=done)
             while waiting:
@@ -173,6 +173,15 @@ def make_parts(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _submit(pool: ProcessPoolExecutor, task: PartTask) -> Future[PartFacts]:
+    """Hand out a task; a worker that this starts is born with Ctrl-C blocked, so that it leaves no traceback."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(_make, task)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _collect(waiting: dict[Future[PartFacts], int], *, done: Callable[[int, PartFacts], None]) -> None:
     for future in wait(waiting, return_when=FIRST_COMPLETED).done:
         done(waiting.pop(future), future.result())
@@ -183,9 +192,8 @@ _maker: PartMaker | None = None
 
 
 def _begin(setup: WorkerSetup, parent: int) -> None:
-    """Prepare a worker process: it dies with its parent, and leaves Ctrl-C to it."""
+    """Prepare a worker process: it dies with its parent, to whom it leaves Ctrl-C."""
     global _maker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)

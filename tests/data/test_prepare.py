@@ -13,12 +13,13 @@ import signal
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import psutil
 import pytest
 import zstandard
 from hypothesis import given
@@ -242,6 +243,45 @@ def test_a_killed_prepare_leaves_nothing_that_looks_whole_and_no_process(
     again = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done_before and "going on with what an earlier attempt has done" in again.stderr
     DataSet.open(tmp_path / "set", verify=True)
+
+
+def test_ctrl_c_while_workers_start_is_one_line(tmp_path: Path, corpus: Path, vocab: Path) -> None:
+    command = [sys.executable, "-m", "bertd.data.prepare", str(corpus), "--vocab", str(vocab)]
+    command += ["--out", str(tmp_path / "set"), "--processes", "2"]
+    running = psutil.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while running.poll() is None and not running.children():
+        os.sched_yield()
+    # To the whole group, as a terminal does.
+    os.killpg(running.pid, signal.SIGINT)
+    _, said = running.communicate()
+    assert running.returncode == 130 and said == "interrupted; the same command goes on from here\n"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of half a megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", folder], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("a small disk cannot be mounted here: it takes root")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_full_disk_is_one_clear_error_and_the_next_attempt_goes_on(
+    tmp_path: Path, small_disk: Path, vocab: Path, processes: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = write_jsonl(tmp_path / "lines.jsonl", [made_up_text(number, sentences=40) for number in range(1500)])
+    command = [str(lines), "--vocab", str(vocab), "--out", str(small_disk / "set"), "--processes", str(processes)]
+    assert main(command) == StorageError.exit_code
+    said = capsys.readouterr().err
+    assert "No space left on device; free space" in said and said.count("\n") == 1
+    assert not (small_disk / "set").exists()
+    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
+    assert main(command) == 0
+    DataSet.open(small_disk / "set", verify=True)
 
 
 def test_a_data_set_that_exists_is_kept_unless_it_is_to_be_replaced(
