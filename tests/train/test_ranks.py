@@ -22,6 +22,7 @@ from bertd.train.optimizer import build_optimizers
 from bertd.train.precision import Precision
 from bertd.train.ranks import Ranks, join_ranks, leave_ranks
 from bertd.train.update import Updater
+from tests.train.test_update import ALONE
 
 STEPS = 20
 BATCH = 840
@@ -60,15 +61,20 @@ def train(
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(num_ranks), "LOCAL_RANK": str(rank)}
     torch.set_num_threads(1)
     torch.compile = partial(torch.compile, backend="aot_eager")
-    share = BATCH // num_ranks
-    micro = share // (2 if share % 2 == 0 else 3 if share % 3 == 0 else 5)
-    text = TEXT.format(shards=dataset, optimizer=optimizer, batch=BATCH, micro=micro, count=num_ranks)
-    recipe = parse_recipe(text, name="ranks")
+    recipe = recipe_for(num_ranks, dataset=dataset, optimizer=optimizer)
     ranks = join_ranks(recipe.devices, store=meeting)
     losses = losses_of(recipe, ranks=ranks, kernels=kernels, steps=steps)
     if ranks.is_first:
         out.write_text(json.dumps(losses))
     leave_ranks(ranks)
+
+
+def recipe_for(num_ranks: int, *, dataset: Path, optimizer: str) -> Recipe:
+    """Each rank accumulates two, three or five micro-batches."""
+    share = BATCH // num_ranks
+    micro = share // (2 if share % 2 == 0 else 3 if share % 3 == 0 else 5)
+    text = TEXT.format(shards=dataset, optimizer=optimizer, batch=BATCH, micro=micro, count=num_ranks)
+    return parse_recipe(text, name="ranks")
 
 
 def losses_of(recipe: Recipe, *, ranks: Ranks, kernels: str, steps: int) -> list[float]:
@@ -125,18 +131,18 @@ def start(num_ranks: int, folder: Path, **options: object) -> list[float]:
 
 @pytest.mark.slow
 def test_one_to_eight_ranks_have_the_same_losses(tmp_path: Path, dataset: Path) -> None:
-    options = {"dataset": dataset, "optimizer": "adamw", "kernels": "eager", "steps": STEPS}
-    alone = start(1, tmp_path, **options)
+    alone = losses_of(recipe_for(1, dataset=dataset, optimizer="adamw"), ranks=ALONE, kernels="eager", steps=STEPS)
 
     assert alone[-1] < alone[0] - 0.1
-    # Two are below, five and six differ from these in nothing but the seconds that they take.
-    for num_ranks in (3, 4, 7, 8):
-        assert start(num_ranks, tmp_path, **options) == pytest.approx(alone, abs=1e-5), f"{num_ranks} ranks"
+    # Two are below; four to seven passed too, and only take more seconds.
+    for num_ranks in (3, 8):
+        losses = start(num_ranks, tmp_path, dataset=dataset, optimizer="adamw", kernels="eager", steps=STEPS)
+        assert losses == pytest.approx(alone, abs=1e-5), f"{num_ranks} ranks"
 
 
 def test_two_ranks_compile_one_graph_and_share_muons_work(tmp_path: Path, dataset: Path) -> None:
-    options = {"dataset": dataset, "optimizer": "muon", "steps": 3}
+    alone = losses_of(recipe_for(1, dataset=dataset, optimizer="muon"), ranks=ALONE, kernels="eager", steps=3)
 
-    alone = start(1, tmp_path, kernels="eager", **options)
+    losses = start(2, tmp_path, dataset=dataset, optimizer="muon", kernels="compile", steps=3)
 
-    assert start(2, tmp_path, kernels="compile", **options) == pytest.approx(alone, abs=1e-5)
+    assert losses == pytest.approx(alone, abs=1e-5)
