@@ -118,6 +118,12 @@ class Dashboard(App[None]):
         else:
             self._ask(f"{job.name}: pause", lambda: self._feed.pause(job.id))
 
+    def action_pause_hot(self) -> None:
+        """Let the job hold between two steps and keep its memory."""
+        job = self._job_to_act_on()
+        if job is not None:
+            self._ask(f"{job.name}: pause hot", lambda: self._feed.pause(job.id, hot=True))
+
     def action_checkpoint(self) -> None:
         """Save at the next step."""
         job = self._job_to_act_on()

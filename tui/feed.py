@@ -101,8 +101,8 @@ class SocketFeed:
         """Show this run's curves from the next tick on."""
         self._run_id = run_id
 
-    def pause(self, job_id: int) -> JobView:
-        return self._client.pause(job_id)
+    def pause(self, job_id: int, *, hot: bool = False) -> JobView:
+        return self._client.pause(job_id, hot=hot)
 
     def resume(self, job_id: int) -> JobView:
         return self._client.resume(job_id)

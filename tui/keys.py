@@ -25,6 +25,7 @@ class Key:
 
 ACTING = [
     Key("p", "pause_or_resume", "Pause or resume", "pause with a checkpoint, or resume"),
+    Key("P", "pause_hot", "Pause hot", "hold at a step, memory kept; p goes on"),
     Key("c", "checkpoint", "Checkpoint", "save a checkpoint at the next step"),
     Key("f", "finetune", "Finetune", "finetune the run's newest export"),
     Key("S", "stop", "Stop", "stop for good: save, validate, export"),

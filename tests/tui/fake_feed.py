@@ -43,8 +43,8 @@ class FakeFeed:
         self.asked.append(("choose", run_id))
         self.current = replace(self.current, run_id=run_id)
 
-    def pause(self, job_id: int) -> JobView:
-        return self._act("pause", job_id)
+    def pause(self, job_id: int, *, hot: bool = False) -> JobView:
+        return self._act("pause hot" if hot else "pause", job_id)
 
     def resume(self, job_id: int) -> JobView:
         return self._act("resume", job_id)

@@ -42,6 +42,7 @@ def _said(app: Dashboard) -> str:
     ("state", "key", "verb"),
     [
         (JobState.RUNNING, "p", "pause"),
+        (JobState.RUNNING, "P", "pause hot"),
         (JobState.PAUSED, "p", "resume"),
         (JobState.RUNNING, "c", "checkpoint"),
     ],

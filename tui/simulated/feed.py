@@ -44,7 +44,8 @@ class SimulatedFeed:
     def choose(self, run_id: str) -> None:
         """There is one run."""
 
-    def pause(self, job_id: int) -> JobView:
+    def pause(self, job_id: int, *, hot: bool = False) -> JobView:
+        """The simulated box frees its devices either way."""
         return self._pass_time().act("pause", job_id)
 
     def resume(self, job_id: int) -> JobView:
