@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import random
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from bertd.errors import CheckpointError, StorageError
+from bertd.errors import CheckpointError, NumericsError, StorageError
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.run.recipe import OptimizerSection
 from bertd.train.checkpoint import (
@@ -66,7 +71,7 @@ def test_a_loaded_checkpoint_trains_on_bit_for_bit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [MODEL, OPTIMIZER, STATE, MANIFEST])
-@pytest.mark.parametrize("damage", ["empty", "short", "flipped", "gone"])
+@pytest.mark.parametrize("damage", ["empty", "one byte", "half", "short", "long", "flipped", "gone"])
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path, name: str, damage: str) -> None:
     model, optimizers = trained()
     for step in (1, 2):
@@ -77,14 +82,108 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path, 
         victim.unlink()
     else:
         middle = len(content) // 2
-        flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-        victim.write_bytes({"empty": b"", "short": content[:-1], "flipped": flipped}[damage])
+        damaged = {
+            "empty": b"",
+            "one byte": content[:1],
+            "half": content[:middle],
+            "short": content[:-1],
+            "long": content + b"x",
+            "flipped": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+        }
+        victim.write_bytes(damaged[damage])
 
     found = find_checkpoint(tmp_path)
 
     assert found is not None
     assert found.folder.name == "step-000000001"
     assert len(found.skipped) == 1 and "step-000000002" in found.skipped[0]
+
+
+@pytest.mark.parametrize("name", [MODEL, OPTIMIZER, STATE])
+def test_no_flipped_bit_goes_unnoticed(tmp_path: Path, name: str) -> None:
+    folder = save_checkpoint(tmp_path, tensors=on_host(*trained()), state=state_at(1))
+    content = (folder / name).read_bytes()
+    chooser = random.Random(5)
+    offsets = [0, 7, 8, len(content) - 1, *(chooser.randrange(len(content)) for _ in range(46))]
+
+    for offset in offsets:
+        flipped = bytearray(content)
+        flipped[offset] ^= 1 << chooser.randrange(8)
+        (folder / name).write_bytes(flipped)
+        with pytest.raises(CheckpointError, match=f"{name} was changed since it was written"):
+            verify_checkpoint(folder)
+
+
+class Killed(BaseException):
+    """No handler of the code sees it, so nothing is cleaned up: as after a kill."""
+
+
+@pytest.mark.parametrize("failure", [Killed(), OSError(errno.EIO, "Input/output error")], ids=["kill", "EIO"])
+def test_a_save_that_ends_at_any_flush_or_rename_costs_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException
+) -> None:
+    tensors = on_host(*trained())
+    save_checkpoint(tmp_path, tensors=tensors, state=state_at(1))
+    num_points = 0
+    while True:
+        calls = Countdown(num_points, failure)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", calls.before(os.fsync))
+            patch.setattr(Path, "rename", calls.before(Path.rename))
+            try:
+                save_checkpoint(tmp_path, tensors=tensors, state=state_at(2))
+                break
+            except (Killed, StorageError):
+                num_points += 1
+        found = find_checkpoint(tmp_path)
+        assert found is not None and not found.skipped
+        assert isinstance(failure, Killed) or not list(tmp_path.glob(".tmp-*"))
+        # Where the rename was done, the folder is whole; take it away to reach the next point.
+        shutil.rmtree(tmp_path / "step-000000002", ignore_errors=True)
+
+    # Two files of tensors; state and manifest: file, rename, folder; the state once more; the rename; the parent.
+    assert num_points == 2 + 2 * 3 + 1 + 1 + 1
+    found = find_checkpoint(tmp_path)
+    assert found is not None and found.folder.name == "step-000000002"
+
+
+class Countdown:
+    """Fails instead of the call behind `left` others."""
+
+    def __init__(self, left: int, failure: BaseException) -> None:
+        self.left = left
+        self.failure = failure
+
+    def before(self, call: Callable[..., object]) -> Callable[..., object]:
+        def counted(*arguments: object) -> object:
+            self.left -= 1
+            if self.left < 0:
+                raise self.failure
+            return call(*arguments)
+
+        return counted
+
+
+def test_a_damaged_checkpoint_does_not_stand_in_the_way_of_its_step(tmp_path: Path) -> None:
+    tensors = on_host(*trained())
+    folder = save_checkpoint(tmp_path, tensors=tensors, state=state_at(1))
+    (folder / MODEL).write_bytes(b"rotten")
+
+    assert save_checkpoint(tmp_path, tensors=tensors, state=state_at(1)) == folder
+
+    verify_checkpoint(folder)
+    assert (tmp_path / "damaged-step-000000001" / MODEL).read_bytes() == b"rotten"
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
+    model, optimizers = trained()
+    with torch.no_grad():
+        model.head.bias[3] = torch.nan
+
+    with pytest.raises(NumericsError, match=r"step 7: head.bias is not finite, so nothing was saved"):
+        save_checkpoint(tmp_path, tensors=on_host(model, optimizers), state=state_at(7))
+
+    assert not list(tmp_path.iterdir())
 
 
 def test_when_every_checkpoint_is_damaged_nothing_starts_from_scratch(tmp_path: Path) -> None:

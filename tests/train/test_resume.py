@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from bertd.errors import CheckpointError
-from bertd.records import EndRecord, StartRecord, StepRecord
+from bertd.records import AlertRecord, EndRecord, StartRecord, StepRecord
 from bertd.run.paths import RunPaths, newest_first
 from bertd.train.checkpoint import read_state
 from bertd.train.spikes import LossBand
@@ -92,6 +92,28 @@ def test_a_run_goes_on_behind_a_skipped_step_with_its_loss_scale(
     assert_equal_ends(whole, parted)
     ends = [read_state(newest_first(paths.checkpoints)[0]) for paths in (whole, parted)]
     assert ends[0].scaler == ends[1].scaler and ends[0].skipped_steps == ends[1].skipped_steps
+
+
+def test_behind_a_damaged_checkpoint_a_run_goes_on_from_the_one_before_and_says_so(
+    tmp_path: Path, dataset: Path
+) -> None:
+    whole, parted = (make_run(tmp_path / name, dataset) for name in ("whole", "parted"))
+    run_to_end(whole)
+    for step in (2, 4):
+        interrupt(parted, at=step, way=Way.PAUSE)
+    weights = parted.checkpoints / "step-000000004" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-5] ^= 1
+    weights.write_bytes(content)
+
+    run_to_end(parted, number=3)
+
+    assert [start.step for start in kind_of(parted, StartRecord)] == [0, 2, 2]
+    (alert,) = kind_of(parted, AlertRecord)
+    assert alert.code == "checkpoint_skipped"
+    assert "step-000000004: model.safetensors was changed since it was written; resumed from step 2" in alert.message
+    assert (parted.checkpoints / "damaged-step-000000004").is_dir()
+    assert_equal_ends(whole, parted)
 
 
 def test_the_detector_of_spikes_goes_on_where_it_was(tmp_path: Path, dataset: Path) -> None:
