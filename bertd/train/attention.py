@@ -26,6 +26,7 @@ BACKENDS = {
     "math": SDPBackend.MATH,
 }
 """By name; where two are as fast, the first is taken."""
+_LAST_RESORT = "math"
 _WARM_UPS, _ROUNDS, _CALLS = 2, 3, 8
 
 
@@ -76,7 +77,11 @@ def preferred(seconds: dict[str, float]) -> Attention:
     """The order of preference that measured times give. Pure."""
     names = tuple(sorted(seconds, key=seconds.__getitem__))
     told = ", ".join(f"{name} {seconds[name] * 1e3:.2f} ms" for name in names)
-    return Attention(names, f"timed here, forward and backward: {told}" if told else "none could be timed")
+    if not names:
+        return Attention(reason="none could be timed, so PyTorch chooses")
+    # The plain one can do every shape, and some calls of a run are smaller than what was timed.
+    last = () if _LAST_RESORT in names else (_LAST_RESORT,)
+    return Attention((*names, *last), f"timed here, forward and backward: {told}")
 
 
 def _time_backends(work: AttentionWork, *, device: torch.device, dtype: torch.dtype | None) -> dict[str, float]:

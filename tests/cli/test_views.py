@@ -76,3 +76,21 @@ def test_status_shows_the_newest_events_only() -> None:
     status = samples.status().model_copy(update={"events": events})
     text = status_text(status, now=samples.NOW, canvas=PLAIN)
     assert [number for number in range(20) if f"event number {number}." in text] == [15, 16, 17, 18, 19]
+
+
+def test_show_says_what_was_chosen_for_a_run_and_why() -> None:
+    run = samples.run()
+    start = run.start
+    assert start is not None
+    chosen = {
+        "attention": "cuDNN, math",
+        "attention_reason": "timed here: cuDNN 1.00 ms, math 3.00 ms",
+        "micro_batch_reason": "the fastest of 128 and 256",
+    }
+    run = run.model_copy(update={"start": start.model_copy(update=chosen)})
+
+    text = job_text(ShownJob(job=samples.job(), run=run, scores=[]), now=samples.NOW, canvas=PLAIN)
+
+    assert f"kernels     {start.kernels}: {start.kernels_reason}" in text
+    assert "attention   cuDNN, math: timed here: cuDNN 1.00 ms, math 3.00 ms" in text
+    assert "; micro-batch: the fastest of 128 and 256" in text

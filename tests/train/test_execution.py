@@ -211,6 +211,7 @@ def test_attention_prefers_what_was_fastest_and_says_how_fast() -> None:
     chosen = preferred({"cuDNN": 2e-3, "math": 9e-3, "FlashAttention": 3e-3})
     assert chosen.names == ("cuDNN", "FlashAttention", "math")
     assert chosen.backends[0] is SDPBackend.CUDNN_ATTENTION
+    assert preferred({"cuDNN": 2e-3}).names == ("cuDNN", "math") and preferred({}).names == ()
     assert chosen.reason.endswith("cuDNN 2.00 ms, FlashAttention 3.00 ms, math 9.00 ms")
     assert choose_attention(WORK, precision=setting_for(recipe(8)).precision, ranks=ALONE).backends == ()
 
