@@ -223,10 +223,7 @@ class Trainer:
 
     def _require_finite(self, loss: float) -> None:
         if not math.isfinite(loss):
-            raise _LossWentWrongError(
-                f"step {self.state.step}: the loss is {loss}; the newest checkpoint is from before it: "
-                "lower optimizer.peak_lr or set optimizer.clip, and submit again"
-            )
+            raise _LossWentWrongError(f"step {self.state.step}: the loss is {loss}")
 
     def _go_back(self, error: _LossWentWrongError) -> None:
         """Go on from the last checkpoint before it, where the recipe wants that; every rank does the same.
@@ -236,7 +233,10 @@ class Trainer:
         """
         # A spike raises only where it shall be gone back.
         if not isinstance(error, _SpikeError) and self._recipe.stop.on_nan == "stop":
-            raise error
+            raise NumericsError(
+                f"{error}; the newest checkpoint is from before it: lower optimizer.peak_lr or set optimizer.clip, and "
+                "submit again"
+            ) from error
         parts = self._parts
         back = Rollback(
             paths=parts.paths,
