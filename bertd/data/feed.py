@@ -66,10 +66,16 @@ class Feed:
         self._begins = [0, *accumulate(sizes)]
         self.num_parts = 0
         """Parts so far, done before or not."""
-        self.bytes_read = 0
-        """Of the files as they lie on the disk."""
+        self.bytes_done = 0
+        """Of the files as they lie on the disk: those that the parts that are done were read from."""
+        self.bytes_before = 0
+        """Of these, what an earlier attempt has done."""
         self.text_bytes = 0
-        """Of what was handed out to be read."""
+        """Of the parts that this attempt has done."""
+        self._bytes_read = 0
+        self._bytes_handed_out = 0
+        self._sizes: dict[int, tuple[int, int]] = {}
+        """Bytes read for each part that is being made, and of text in it."""
 
     @property
     def bytes_total(self) -> int:
@@ -92,10 +98,20 @@ class Feed:
                 return
             facts = self._done(task.number)
             if facts is None:
-                self.text_bytes += sum(len(item.block.content) for item in task.blocks)
                 yield task
             else:
                 tally.add(task.number, facts)
+                self._skip(self._sizes.pop(task.number)[0])
+
+    def finish(self, number: int) -> None:
+        """Take note that a part is made."""
+        num_bytes, text_bytes = self._sizes.pop(number)
+        self.bytes_done += num_bytes
+        self.text_bytes += text_bytes
+
+    def _skip(self, num_bytes: int) -> None:
+        self.bytes_done += num_bytes
+        self.bytes_before += num_bytes
 
     def _done(self, number: int) -> PartFacts | None:
         path = part_path(self._folder, number)
@@ -104,17 +120,21 @@ class Feed:
     def _cut(self, first_file: int, first_block: int) -> Iterator[PartTask]:
         blocks: list[SourceBlock] = []
         size = 0
+        self._bytes_handed_out = self._begins[first_file]
+        self._skip(self._bytes_handed_out)
         for file in range(first_file, len(self._files)):
             source, path = self._files[file]
             for number, block in enumerate(self._blocks(source, path, before=self._begins[file])):
                 if file == first_file and number < first_block:
+                    self._skip(self._bytes_read - self._bytes_handed_out)
+                    self._bytes_handed_out = self._bytes_read
                     continue
                 blocks.append(SourceBlock(source=source, block=block))
                 size += len(block.content)
                 if size >= PART_BYTES:
                     yield self._task(blocks, next_file=file, next_block=number + 1)
                     blocks, size = [], 0
-        self.bytes_read = self.bytes_total
+        self._bytes_read = self.bytes_total
         if blocks:
             yield self._task(blocks, next_file=len(self._files), next_block=0)
 
@@ -123,11 +143,14 @@ class Feed:
         with self._sources[source].open(path) as streams:
             for stream in streams:
                 for block in self._readers[source].blocks(stream.content, block_bytes=BLOCK_BYTES):
-                    self.bytes_read = before + stream.raw.tell()
+                    self._bytes_read = before + stream.raw.tell()
                     yield block
 
     def _task(self, blocks: list[SourceBlock], *, next_file: int, next_block: int) -> PartTask:
         self.num_parts += 1
+        text_bytes = sum(len(item.block.content) for item in blocks)
+        self._sizes[self.num_parts - 1] = (self._bytes_read - self._bytes_handed_out, text_bytes)
+        self._bytes_handed_out = self._bytes_read
         return PartTask(number=self.num_parts - 1, blocks=tuple(blocks), next_file=next_file, next_block=next_block)
 
 
@@ -146,6 +169,7 @@ def make_parts(
 
     def done(number: int, facts: PartFacts) -> None:
         tally.add(number, facts)
+        feed.finish(number)
         on_done(facts)
 
     tasks = feed.tasks(tally)

@@ -125,7 +125,12 @@ def _read(feed: Feed, setup: WorkerSetup, *, processes: int) -> tuple[int, Tally
 
         def on_done(facts: PartFacts) -> None:
             documents = sum(facts.read.values())
-            progress.update(documents=documents, bytes_read=feed.bytes_read, text_bytes=feed.text_bytes)
+            progress.update(
+                documents=documents,
+                bytes_read=feed.bytes_done,
+                bytes_before=feed.bytes_before,
+                text_bytes=feed.text_bytes,
+            )
 
         make_parts(feed, setup, tally, processes=processes, on_done=on_done)
     return feed.num_parts if tally.num_enough is None else tally.num_enough, tally

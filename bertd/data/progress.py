@@ -30,39 +30,34 @@ class ReadingProgress:
         self._shown_s = self._begin_s
         self._documents = 0
         self._task = None if bar is None else bar.add_task("reading", total=bytes_total or None, state="")
-        self._first: tuple[float, int] | None = None
-        """When the first news came, and what was read then: an attempt that goes on begins far from 0."""
 
-    def update(self, *, documents: int, bytes_read: int, text_bytes: int) -> None:
+    def update(self, *, documents: int, bytes_read: int, text_bytes: int, bytes_before: int = 0) -> None:
         """Show how far it is.
 
         Args:
             documents: met since the last call.
             bytes_read: of the files as they lie on the disk, since the beginning.
             text_bytes: of text in them, since this attempt began.
+            bytes_before: of the files, what an earlier attempt has read.
         """
         self._documents += documents
         now_s = time.monotonic()
-        if self._first is None:
-            self._first = (now_s, bytes_read)
-        line = self._line(now_s - self._begin_s, bytes_read=bytes_read, text_bytes=text_bytes, now_s=now_s)
+        elapsed_s = max(1e-3, now_s - self._begin_s)
+        line = self._line(elapsed_s, bytes_read=bytes_read, text_bytes=text_bytes, bytes_before=bytes_before)
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=bytes_read, state=line)
         elif now_s - self._shown_s >= _LINE_EVERY_S:
             self._shown_s = now_s
             print(line, file=sys.stderr)
 
-    def _line(self, elapsed_s: float, *, bytes_read: int, text_bytes: int, now_s: float) -> str:
-        elapsed_s = max(1e-3, elapsed_s)
+    def _line(self, elapsed_s: float, *, bytes_read: int, text_bytes: int, bytes_before: int) -> str:
         rate = f"{self._documents / elapsed_s:,.0f} documents/s  {text_bytes / elapsed_s / 1e6:.1f} MB/s"
         if not self._bytes_total:
             return f"{self._documents:,} documents  {rate}"
         share = f"{bytes_read / self._bytes_total:4.0%}  {rate}"
-        assert self._first is not None
-        first_s, first_bytes = self._first
-        if bytes_read <= first_bytes:
+        if bytes_read <= bytes_before:
             return share
-        left_s = (now_s - first_s) * (self._bytes_total - bytes_read) / (bytes_read - first_bytes)
+        left_s = elapsed_s * (self._bytes_total - bytes_read) / (bytes_read - bytes_before)
         return f"{share}  {format_duration(left_s)} left"
 
 

@@ -32,6 +32,7 @@ from bertd.data.part_maker import Letters, PartMaker, PartTask, count_letters
 from bertd.data.parts import PartFacts
 from bertd.data.pipeline import Options, place_of, prepare
 from bertd.data.prepare import main
+from bertd.data.progress import ReadingProgress
 from bertd.data.quality import read_quality
 from bertd.data.sequences import open_sequences
 from bertd.data.shards import DataSet
@@ -199,9 +200,15 @@ def test_parts_that_were_done_out_of_order_are_not_done_again(
         made.append(task.number)
         return make(self, task)
 
+    told: list[dict[str, int]] = []
     monkeypatch.setattr(PartMaker, "make", make_and_tell)
+    monkeypatch.setattr(ReadingProgress, "update", lambda self, **news: told.append(news))
     prepare([str(corpus)], out=tmp_path / "set", options=options, processes=1)
     assert made == [2, 3, 7]
+    total = sum(path.stat().st_size for path in corpus.iterdir())
+    # Three parts are this attempt's, and what is not is told apart.
+    assert 0 < told[0]["bytes_before"] < told[-1]["bytes_before"] < told[-1]["bytes_read"] < total
+    assert told[-1]["bytes_read"] - told[-1]["bytes_before"] == told[-1]["text_bytes"]
     assert contents(tmp_path / "set") == contents(dataset.root)
 
 
