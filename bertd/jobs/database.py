@@ -7,12 +7,15 @@ and left as it is.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from bertd.errors import DaemonError, StorageError
+
+logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 
@@ -116,6 +119,9 @@ class Database:
             raise StorageError(f"{self.path}: cannot read the queue: {error}; mend the permissions") from error
         except sqlite3.DatabaseError as error:
             raise DaemonError(f"{self.path}: the queue is damaged: {error}; {remedy}") from error
+        except UnicodeDecodeError as error:
+            # SQLite's own verdict quotes the names of tables, and one of them is no text any more.
+            raise DaemonError(f"{self.path}: the queue is damaged: its schema is no text; {remedy}") from error
         if verdict != "ok":
             raise DaemonError(f"{self.path}: the queue is damaged: {verdict}; {remedy}")
         if version > SCHEMA_VERSION:
@@ -123,6 +129,10 @@ class Database:
                 f"{self.path}: written by a newer bertd (schema {version}, this one knows {SCHEMA_VERSION}); "
                 "install that version again, or use another state folder"
             )
+
+        if version and _columns(self._connection) != _known_columns():
+            # A turned bit in the name of a table or a column: quick_check does not look at names.
+            raise DaemonError(f"{self.path}: the queue is damaged: it has other columns; {remedy}")
 
     def _prepare(self) -> None:
         try:
@@ -167,12 +177,44 @@ class Database:
         return StorageError(f"{self.path}: the queue cannot be written: {error}; free space on that disk")
 
     def execute(self, statement: str, parameters: tuple[object, ...] = ()) -> sqlite3.Cursor:
-        """One statement with bound parameters."""
-        return self._connection.execute(statement, parameters)
+        """One statement with bound parameters.
+
+        Raises:
+            DaemonError: the file was damaged while the daemon ran.
+        """
+        try:
+            return self._connection.execute(statement, parameters)
+        except sqlite3.DatabaseError as error:
+            # The plain class: full disks and broken constraints have classes of their own.
+            if type(error) is not sqlite3.DatabaseError:
+                raise
+            remedy = "restore a copy, or move it away to start with an empty queue"
+            raise DaemonError(f"{self.path}: the queue is damaged: {error}; {remedy}") from error
 
     def close(self) -> None:
-        """Fold the WAL into the file and close."""
+        """Fold the WAL into the file and close; on a disk that refuses, the next start folds it."""
         try:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            logger.warning("%s: the queue was closed with its WAL: %s", self.path, error)
         finally:
             self._connection.close()
+
+
+def _columns(connection: sqlite3.Connection) -> set[tuple[str, str]]:
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()]
+    return {
+        (table, row[1])
+        for table in tables
+        if not table.startswith("sqlite_")
+        for row in connection.execute("SELECT 0, name FROM pragma_table_info(?)", (table,)).fetchall()
+    }
+
+
+def _known_columns() -> set[tuple[str, str]]:
+    connection = sqlite3.connect(":memory:")
+    try:
+        connection.executescript(_SCHEMA)
+        return _columns(connection)
+    finally:
+        connection.close()

@@ -53,6 +53,11 @@ class EventLog:
 
 
 def _view(row: sqlite3.Row) -> EventView:
+    try:
+        data = json.loads(row["data"])
+    except ValueError:
+        # A bit that the disk turned: the line for people still stands.
+        data = {"damaged": row["data"]}
     return EventView(
         id=row["id"],
         t=row["t"],
@@ -60,5 +65,5 @@ def _view(row: sqlite3.Row) -> EventView:
         job_id=row["job_id"],
         run_id=row["run_id"],
         text=row["text"],
-        data=json.loads(row["data"]),
+        data=data,
     )

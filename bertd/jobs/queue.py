@@ -9,7 +9,7 @@ import sqlite3
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from bertd.errors import UnknownJobError
+from bertd.errors import DaemonError, UnknownJobError
 from bertd.jobs.database import Database
 from bertd.jobs.event_log import EventLog
 from bertd.jobs.lifecycle import LIVE, OVER, Actor, check_move
@@ -107,24 +107,24 @@ class Queue:
             f"{_SELECT} WHERE kind = coalesce(?, kind) ORDER BY state IN (?, ?, ?, ?), id DESC LIMIT ?",
             (kind, *sorted(OVER), limit),
         )
-        return [_job(row) for row in rows]
+        return [_job(row) for row in rows.fetchall()]
 
     def live(self) -> list[Job]:
         """Jobs that a runner has, or should have."""
         rows = self._database.execute(
             f"{_SELECT} WHERE state IN (?, ?, ?, ?) OR is_hot ORDER BY id", tuple(sorted(LIVE))
         )
-        return [_job(row) for row in rows]
+        return [_job(row) for row in rows.fetchall()]
 
     def waiting(self) -> list[Job]:
         """Queued jobs in the order they are served: highest priority, then oldest."""
         rows = self._database.execute(f"{_SELECT} WHERE state = ? ORDER BY priority DESC, id", (JobState.QUEUED,))
-        return [_job(row) for row in rows]
+        return [_job(row) for row in rows.fetchall()]
 
     def paused(self) -> list[Job]:
         """Paused jobs, oldest first."""
         rows = self._database.execute(f"{_SELECT} WHERE state = ? ORDER BY id", (JobState.PAUSED,))
-        return [_job(row) for row in rows]
+        return [_job(row) for row in rows.fetchall()]
 
     def counts(self) -> dict[JobState, int]:
         """How many jobs stand in each state."""
@@ -220,8 +220,12 @@ class Queue:
 
 def _job(row: sqlite3.Row) -> Job:
     values = dict(row)
-    values["kind"] = JobKind(values["kind"])
-    values["state"] = JobState(values["state"])
+    try:
+        values["kind"] = JobKind(values["kind"])
+        values["state"] = JobState(values["state"])
+    except ValueError as error:
+        remedy = "restore a copy of queue.db, or move it away to start with an empty queue"
+        raise DaemonError(f"queue.db: the row of job {values['id']} is damaged: {error}; {remedy}") from error
     values["wants_resume"] = bool(values["wants_resume"])
     values["stop_asked"] = bool(values["stop_asked"])
     values["is_hot"] = bool(values["is_hot"])

@@ -12,7 +12,7 @@ import psutil
 from bertd.client import Client
 from bertd.errors import DaemonUnreachableError
 from bertd.jobs.lifecycle import OVER
-from bertd.records import EventView, JobState, JobView, RunnerIdentity, SubmitFinetune, SubmitPretrain
+from bertd.records import EventView, JobState, JobView, JournalRecord, RunnerIdentity, SubmitFinetune, SubmitPretrain
 from bertd.run.journal import read_journal
 from bertd.run.paths import RunPaths, StatePaths
 from tests.jobs.fake_ranks import Plan
@@ -178,6 +178,10 @@ class DaemonBox:
     def run_paths(self, id: int) -> RunPaths:
         """A run's folder."""
         return self.state.run(f"{id}-fake")
+
+    def records(self, id: int) -> list[JournalRecord]:
+        """A run's journal."""
+        return read_journal(self.run_paths(id).journal)
 
     def steps(self, id: int) -> list[int]:
         """What the journal says was done."""

@@ -1,0 +1,185 @@
+"""A daemon's inside in this process: its own queue, scheduler, orders and admission over runners that are objects.
+
+A simulated runner keeps the contract of bertd.jobs.runner: it locks the job's log, keeps the ledger, has fake ranks
+write the journal and obey the mailbox, and leaves an outcome. It moves only when a test says so, and can be killed.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import cast
+
+from bertd.daemon.admission import Admission
+from bertd.daemon.leasing import Inventory
+from bertd.daemon.orders import Orders
+from bertd.daemon.runners import Runners
+from bertd.daemon.scheduler import Scheduler
+from bertd.daemon.telemetry import Telemetry
+from bertd.jobs.database import Database
+from bertd.jobs.event_log import EventLog
+from bertd.jobs.queue import Queue
+from bertd.jobs.run_story import RunStory
+from bertd.jobs.runner import sole_runner
+from bertd.records import JobKind, JobState, Outcome, SubmitPretrain, Verb
+from bertd.run.durable import write_whole
+from bertd.run.ledger import Ledger
+from bertd.run.mailbox import read_command
+from bertd.run.paths import RunPaths, StatePaths
+from tests.jobs.fake_ranks import FakeRanks, Plan
+from tests.jobs.runner_box import recipe_text
+
+CORES = 2
+STEPS = 12
+
+
+class SimulatedRunner:
+    """One life of a runner, moved by `act`."""
+
+    def __init__(self, paths: RunPaths) -> None:
+        """Take the folder, as a process does when it begins.
+
+        Raises:
+            DaemonBusyError: another runner has it.
+        """
+        self.paths = paths
+        self.exit_code: int | None = None
+        self._lock: AbstractContextManager[None] = sole_runner(paths)
+        self._lock.__enter__()
+        self._ledger = Ledger(paths.ledger)
+        self._ledger.begin()
+        attempt = RunStory(paths).begin_attempt()
+        gate = paths.root / "go"
+        self._ranks = FakeRanks(paths, attempt=attempt, plan=Plan(checkpoint_every=4, step_s=0.0), gate=gate)
+        self._ranks._start()
+        self._told_to_end = False
+
+    @property
+    def is_alive(self) -> bool:
+        return self.exit_code is None
+
+    def act(self) -> None:
+        """Hear an order and obey it, or do a step."""
+        self._ledger.tick()
+        ranks = self._ranks
+        command = read_command(self.paths.control, number=ranks.acknowledged + 1)
+        if command is not None:
+            ranks.acknowledged = command.number
+            ranks._acknowledge(command.number, command.verb)
+            if command.verb is Verb.STOP:
+                ranks._end("stopped", "a person asked for it")
+                self._leave(JobState.DONE, "stopped: a person asked for it")
+            elif command.verb is Verb.PAUSE:
+                ranks._pause("a person asked for it")
+                self._leave(JobState.PAUSED, "a person asked for it")
+            elif command.verb is Verb.CHECKPOINT:
+                ranks._checkpoint("command")
+        elif self._told_to_end:
+            ranks._pause("bertd was told to stop")
+            self._leave(JobState.PAUSED, "bertd was told to stop")
+        elif ranks.step >= STEPS:
+            ranks._end("budget", "the budget is spent")
+            self._leave(JobState.DONE, "the budget is spent")
+        else:
+            ranks._train()
+
+    def tell_to_end(self) -> None:
+        """SIGTERM."""
+        self._told_to_end = True
+
+    def kill(self, *, tears: bool) -> None:
+        """SIGKILL: the ledger stays open, and the last line may be torn."""
+        if tears:
+            with self.paths.journal.open("ab") as journal:
+                journal.write(b'{"kind":"step","st')
+        self._gone(-9)
+
+    def _leave(self, state: JobState, reason: str) -> None:
+        self._ledger.end()
+        write_whole(self.paths.outcome, Outcome(state=state, reason=reason, exit_code=0).model_dump_json())
+        self._gone(0)
+
+    def _gone(self, exit_code: int) -> None:
+        self.exit_code = exit_code
+        self._lock.__exit__(None, None, None)
+
+
+class _Attached:
+    def __init__(self, runner: SimulatedRunner, *, is_child: bool) -> None:
+        self.runner = runner
+        self._is_child = is_child
+
+    def has_ended(self) -> bool:
+        return not self.runner.is_alive
+
+    @property
+    def exit_code(self) -> int | None:
+        return self.runner.exit_code if self._is_child else None
+
+
+class SimulatedRunners:
+    """What the scheduler asks of bertd.daemon.runners.Runners; a daemon has one, the machine keeps the processes."""
+
+    def __init__(self, machine: dict[Path, SimulatedRunner]) -> None:
+        self._machine = machine
+        self.attached: dict[int, _Attached] = {}
+
+    def start(self, job_id: int, *, kind: JobKind, folder: Path, devices: dict[str, int]) -> None:
+        """Start one."""
+        self._machine[folder] = SimulatedRunner(RunPaths(folder))
+        self.attached[job_id] = _Attached(self._machine[folder], is_child=True)
+
+    def adopt(self, job_id: int, *, folder: Path) -> bool:
+        """Watch one that an earlier daemon started."""
+        runner = self._machine.get(folder)
+        if runner is None or not runner.is_alive:
+            return False
+        self.attached[job_id] = _Attached(runner, is_child=False)
+        return True
+
+    def terminate(self, job_id: int) -> None:
+        """Tell one to end."""
+        self.attached[job_id].runner.tell_to_end()
+
+    def detach(self, job_id: int) -> None:
+        """Watch one no more."""
+        del self.attached[job_id]
+
+
+class SimulatedDaemon:
+    """One life of the daemon."""
+
+    def __init__(self, paths: StatePaths, machine: dict[Path, SimulatedRunner]) -> None:
+        """Open the queue; nothing is taken over yet."""
+        self.database = Database(paths.queue)
+        self.events = EventLog(self.database)
+        self.queue = Queue(self.database, self.events)
+        inventory = Inventory(cpu_slots=CORES, gpus=(), gpu_reason="none here")
+        self.orders = Orders(self.database, self.queue)
+        self.admission = Admission(paths, database=self.database, queue=self.queue, inventory=inventory)
+        self.runners = SimulatedRunners(machine)
+        self.scheduler = Scheduler(
+            database=self.database,
+            queue=self.queue,
+            events=self.events,
+            telemetry=Telemetry(self.database),
+            runners=cast(Runners, self.runners),
+            inventory=inventory,
+        )
+
+    def submit(self, shards: Path, *, count: int, priority: int, hold: bool) -> int:
+        """Queue a pretraining; its number."""
+        text = recipe_text(steps=STEPS, shards=str(shards), count=count)
+        small = ["model.layers=1", "model.width=16", "model.heads=2", "model.ffn=16", "checkpoint.keep=1"]
+        order = SubmitPretrain(recipe_toml=text, recipe_name="fake.toml", overrides=small, priority=priority, hold=hold)
+        return self.admission.pretrain(order, uid=0, now=time.time()).id
+
+    def fill_disk(self, *, is_full: bool) -> None:
+        """Let SQLite have no page more than it has, or as many as it likes."""
+        pages = self.database.execute("PRAGMA page_count").fetchone()[0] if is_full else 1 << 30
+        self.database.execute(f"PRAGMA max_page_count = {pages}").fetchone()
+
+    def die(self) -> None:
+        """SIGKILL: nothing is folded, tidied or said."""
+        self.database._connection.close()

@@ -1,0 +1,195 @@
+"""Every class of file, cut short and with single bits turned, is read as what it is or refused: gate rows B7, B11, F1.
+
+Checkpoints have their own: tests/train/test_checkpoint.py.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bertd.data.shards import DataSet
+from bertd.errors import BertdError
+from bertd.jobs.database import Database
+from bertd.jobs.event_log import EventLog
+from bertd.jobs.lifecycle import Actor
+from bertd.jobs.processes import read_identity
+from bertd.jobs.queue import Job, Queue
+from bertd.records import AlertRecord, JobKind, JobState, Outcome, RunnerIdentity, Verb
+from bertd.run.journal import JournalReader, JournalWriter
+from bertd.run.ledger import LedgerState, read_ledger
+from bertd.run.mailbox import post, read_command
+from bertd.run.recipe import parse_recipe, read_recipe, write_recipe
+from tests.faults.tally import Tally
+from tests.jobs.runner_box import recipe_text
+
+NUM_FLIPS = 50
+SEED = 5
+
+
+def damaged(content: bytes) -> Iterator[bytes]:
+    """Cut at nothing, one byte, half, all but one; one bit turned at so many places."""
+    for length in (0, 1, len(content) // 2, len(content) - 1):
+        yield content[:length]
+    chooser = random.Random(SEED)
+    for _ in range(NUM_FLIPS):
+        place = chooser.randrange(len(content))
+        turned = content[place] ^ 1 << chooser.randrange(8)
+        yield content[:place] + bytes([turned]) + content[place + 1 :]
+
+
+def read_damaged(path: Path, tally: Tally, read: Callable[[], object]) -> tuple[int, int]:
+    """Read every damaged form; how many were refused and how many read. Anything but our errors fails the test."""
+    content = path.read_bytes()
+    refused = taken = 0
+    for form in damaged(content):
+        path.write_bytes(form)
+        tally.fault()
+        try:
+            read()
+            taken += 1
+        except BertdError as error:
+            assert str(path) in str(error) or path.parent.name in str(error) or path.name in str(error), error
+            refused += 1
+        tally.sound()
+    path.write_bytes(content)
+    return refused, taken
+
+
+def test_a_damaged_ledger(tmp_path: Path, tally: Tally) -> None:
+    path = tmp_path / "ledger.json"
+    path.write_text(LedgerState(closed_s=100.5, ticked_s=100.5).model_dump_json())
+    refused, _ = read_damaged(path, tally, lambda: read_ledger(path))
+    assert refused > NUM_FLIPS / 4
+
+
+def test_a_damaged_recipe(tmp_path: Path, tally: Tally) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(write_recipe(parse_recipe(recipe_text(), name="fake")))
+    refused, _ = read_damaged(path, tally, lambda: read_recipe(path))
+    assert refused > NUM_FLIPS / 4
+
+
+def test_a_damaged_command(tmp_path: Path, tally: Tally) -> None:
+    post(tmp_path, verb=Verb.PAUSE, asked_by="a test", now=0.0)
+    refused, _ = read_damaged(tmp_path / "000001.json", tally, lambda: read_command(tmp_path, number=1))
+    assert refused > NUM_FLIPS / 4
+
+
+def test_a_damaged_runner_is_nobody(tmp_path: Path, tally: Tally) -> None:
+    path = tmp_path / "runner.json"
+    path.write_text(RunnerIdentity(pid=1, start_ticks=2, boot_id="b").model_dump_json())
+    assert read_damaged(path, tally, lambda: read_identity(path))[0] == 0
+
+
+def test_a_damaged_journal_loses_no_line_but_the_damaged_one(tmp_path: Path, tally: Tally) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal = JournalWriter(path)
+    for number in range(5):
+        journal.append(AlertRecord(t=0, step=number, level="warning", code="a", message="m"))
+    journal.close()
+    content = path.read_bytes()
+    for form in damaged(content):
+        path.write_bytes(form)
+        tally.fault()
+        reader = JournalReader(path)
+        records = reader.read()
+        # One turned bit costs at most two lines, where it made or unmade a newline.
+        if len(form) == len(content):
+            assert len(records) >= 3
+        JournalWriter(path).close()
+        assert path.read_bytes().endswith(b"\n") or path.read_bytes() == b""
+        tally.sound()
+
+
+def test_a_damaged_data_set_manifest(tmp_path: Path, dataset: Path, tally: Tally) -> None:
+    copy = tmp_path / "dataset"
+    copy.mkdir()
+    for entry in dataset.iterdir():
+        (copy / entry.name).symlink_to(entry)
+    manifest = copy / "manifest.json"
+    content = manifest.read_bytes()
+    manifest.unlink()
+    manifest.write_bytes(content)
+    refused, _ = read_damaged(manifest, tally, lambda: DataSet.open(copy))
+    assert refused >= 4
+
+
+def test_a_damaged_queue_is_refused_or_read_and_never_a_traceback(tmp_path: Path, tally: Tally) -> None:
+    path = tmp_path / "queue.db"
+    database = Database(path)
+    queue = Queue(database, EventLog(database))
+    for number in range(3):
+        _submit(database, queue, name=f"run-{number}")
+    database.close()
+
+    def read() -> None:
+        found = Database(path)
+        try:
+            listed = Queue(found, EventLog(found))
+            jobs = listed.newest_first(limit=10)
+            listed.live(), listed.waiting(), listed.leases(), listed.counts()
+            EventLog(found).newest(20)
+            for job in jobs:
+                if job.state is JobState.QUEUED:
+                    listed.move(job.id, JobState.HELD, reason="a test", actor=Actor.PERSON, now=1.0)
+        finally:
+            found.close()
+
+    content = path.read_bytes()
+    refused = 0
+    chooser = random.Random(SEED)
+    # Most of a small database is empty; the turned bits are put where something stands.
+    places = [place for place, byte in enumerate(content) if byte]
+    for _ in range(4 * NUM_FLIPS):
+        place = chooser.choice(places)
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1 << chooser.randrange(8)]) + content[place + 1 :])
+        for beside in ("queue.db-wal", "queue.db-shm"):
+            (tmp_path / beside).unlink(missing_ok=True)
+        tally.fault()
+        try:
+            read()
+        except BertdError:
+            refused += 1
+        tally.sound()
+    for length in (1, 100, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:length])
+        tally.fault()
+        with pytest.raises(BertdError):
+            read()
+        tally.sound()
+    assert refused > NUM_FLIPS / 4
+
+
+def test_a_damaged_outcome_is_none(tmp_path: Path) -> None:
+    text = Outcome(state=JobState.DONE, reason="the budget is spent", exit_code=0).model_dump_json()
+    for form in damaged(text.encode()):
+        try:
+            outcome = Outcome.model_validate_json(form)
+        except ValueError:
+            continue
+        assert isinstance(outcome.state, JobState)
+
+
+def _submit(database: Database, queue: Queue, *, name: str) -> None:
+    job = Job(
+        id=0,
+        kind=JobKind.PRETRAIN,
+        name=name,
+        state=JobState.QUEUED,
+        reason="waits",
+        priority=0,
+        run_id=name,
+        folder=f"/state/runs/{name}",
+        device_kind="cpu",
+        num_devices=1,
+        owner_uid=0,
+        created_t=0.0,
+    )
+    with database.transaction():
+        placed = queue.reserve(job)
+        queue.place(placed, folder=job.folder, run_id=name)
+        queue.lease(placed.id, {"cpu": 1})
