@@ -142,10 +142,17 @@ class Admission:
     def _admit(
         self, draft: Job, *, folder_of: Callable[[Job], tuple[JobPaths, str]], fill: Callable[[JobPaths], None]
     ) -> Job:
-        """Folder, then row, in one transaction: the row is rolled back where the folder cannot be made."""
+        """Folder, then row, in one transaction: the row is rolled back where the folder cannot be made.
+
+        A commit that the disk refused, or a crash before it, has left a folder without a row; its number is passed over.
+        """
         with self._database.transaction():
             reserved = self._queue.reserve(draft)
             placed, run_id = folder_of(reserved)
+            while placed.root.exists():
+                self._queue.forget(reserved)
+                reserved = self._queue.reserve(draft)
+                placed, run_id = folder_of(reserved)
             _make_folder(placed, fill=fill)
             return self._queue.place(reserved, folder=str(placed.root), run_id=run_id)
 

@@ -181,12 +181,13 @@ class Database:
 
         Raises:
             DaemonError: the file was damaged while the daemon ran.
+            DatabaseError: of its subclasses: the disk refused, or a constraint is broken; the transaction knows.
         """
         try:
             return self._connection.execute(statement, parameters)
         except sqlite3.DatabaseError as error:
-            # The plain class: full disks and broken constraints have classes of their own.
-            if type(error) is not sqlite3.DatabaseError:
+            is_text = "Could not decode" not in str(error)
+            if isinstance(error, sqlite3.OperationalError | sqlite3.IntegrityError) and is_text:
                 raise
             remedy = "restore a copy, or move it away to start with an empty queue"
             raise DaemonError(f"{self.path}: the queue is damaged: {error}; {remedy}") from error

@@ -155,6 +155,10 @@ class Queue:
         assert cursor.lastrowid is not None
         return replace(job, id=cursor.lastrowid)
 
+    def forget(self, job: Job) -> None:
+        """Take a reservation back within the transaction that made it; its number is not given again."""
+        self._database.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
+
     def place(self, job: Job, *, folder: str, run_id: str) -> Job:
         """Say where a reserved job lies, and tell the stream of it."""
         self._database.execute("UPDATE jobs SET folder = ?, run_id = ? WHERE id = ?", (folder, run_id, job.id))

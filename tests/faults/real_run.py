@@ -1,0 +1,132 @@
+"""A pretraining of a tiny model by real ranks under a real runner, for faults that need both.
+
+python -m tests.faults.real_run RUN_FOLDER pretrain      the runner, with less patience and shorter waits
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import torch
+from safetensors.torch import load_file
+
+from bertd.jobs.restart_policy import RestartPolicy
+from bertd.jobs.runner import Programs, main
+from bertd.jobs.watchdog import Patience
+from bertd.records import JobKind, JournalRecord, Outcome
+from bertd.run.journal import read_journal
+from bertd.run.paths import RunPaths, newest_first
+from bertd.run.recipe import parse_recipe, write_recipe
+from tests.jobs.runner_box import with_tests_on_path
+from tests.jobs.waiting import wait_for
+
+RECIPE = """
+[run]
+name = "tiny"
+[budget]
+steps = {steps}
+[data]
+shards = "{shards}"
+sequence_length = 32
+[model]
+layers = 2
+width = 32
+heads = 2
+ffn = 64
+[optimizer]
+peak_lr = 5e-3
+[batch]
+sequences = 8
+micro = 4
+[validation]
+max_sequences = 16
+[checkpoint]
+every = "1s"
+[devices]
+kind = "cpu"
+count = {count}
+"""
+
+
+def recipe(dataset: Path, *, steps: int, count: int) -> str:
+    """Steps of a few milliseconds, a checkpoint every second."""
+    return RECIPE.format(shards=dataset, steps=steps, count=count)
+
+
+class RealRun:
+    """One run folder, and its runner as a process."""
+
+    def __init__(self, folder: Path, dataset: Path, *, steps: int, count: int) -> None:
+        """Make the folder."""
+        self.paths = RunPaths(folder)
+        self.paths.logs.mkdir(parents=True)
+        self.paths.control.mkdir()
+        text = recipe(dataset, steps=steps, count=count)
+        self.paths.recipe.write_text(write_recipe(parse_recipe(text, name="tiny")))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the runner over what the folder holds."""
+        self.paths.outcome.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "tests.faults.real_run", str(self.paths.root), JobKind.PRETRAIN]
+        with self.paths.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=with_tests_on_path()
+            )
+
+    def outcome(self, *, timeout_s: float) -> Outcome:
+        """Wait for the end."""
+        assert self.process is not None
+        assert self.process.wait(timeout_s) == 0, self.log
+        return Outcome.model_validate_json(self.paths.outcome.read_bytes())
+
+    def ranks(self) -> list[psutil.Process]:
+        """The processes that train."""
+        assert self.process is not None
+        try:
+            below = psutil.Process(self.process.pid).children(recursive=True)
+            return [each for each in below if "bertd.train.worker" in each.cmdline()]
+        except psutil.NoSuchProcess:
+            return []
+
+    def wait_for_steps(self, *, attempt: int, steps: int) -> None:
+        """Until an attempt has told of so many steps; it tells of one a second."""
+
+        def are_done() -> bool:
+            assert self.process is not None and self.process.poll() is None, self.log
+            kinds = [record.kind for record in self.records if record.kind in ("start", "step")]
+            starts = [place for place, kind in enumerate(kinds) if kind == "start"]
+            return len(starts) >= attempt and len(kinds) - 1 - starts[attempt - 1] >= steps
+
+        wait_for(are_done, what=f"{steps} steps of attempt {attempt}; log:\n{self.log}")
+
+    @property
+    def records(self) -> list[JournalRecord]:
+        """The journal."""
+        return read_journal(self.paths.journal)
+
+    @property
+    def log(self) -> str:
+        """What was printed."""
+        return self.paths.log.read_text(errors="replace")
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Of the newest checkpoint."""
+        loaded: dict[str, torch.Tensor] = load_file(newest_first(self.paths.checkpoints)[0] / "model.safetensors")
+        return loaded
+
+    def kill(self) -> None:
+        """End the runner where a test left it."""
+        if self.process is not None and self.process.poll() is None:
+            os.kill(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+if __name__ == "__main__":
+    patience = Patience(step_s=5.0)
+    sys.exit(main(sys.argv[1:], programs=Programs(policy=RestartPolicy(first_delay_s=0.05), patience=patience)))

@@ -1,0 +1,107 @@
+"""Effective training time under one kill every 20 s: what share of the wall clock went into steps that were kept."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bertd.records import JobState, StepRecord, SubmitPretrain
+from bertd.run.journal import read_journal
+from tests.daemon.daemon_box import DaemonBox
+from tests.faults.invariants import Witness, assert_sound
+from tests.faults.real_run import recipe
+from tests.faults.tally import Tally, losses_s
+from tests.jobs.runner_box import with_tests_on_path
+from tests.jobs.waiting import wait_for
+
+KILL_EVERY_S = 20.0
+DURATION_S = float(os.environ.get("BERTD_FAULTS_SECONDS", "600"))
+"""A shorter one is for trying the test, not for the number."""
+NEVER_REACHED = 10_000_000
+SEED = 17
+
+
+class RealDaemonBox(DaemonBox):
+    """The same box with `bertd start` itself, so with real ranks, real waits and real patience."""
+
+    def spawn(self, *options: str, socket: str | None = None, env: dict[str, str] | None = None) -> None:
+        """Start the daemon without waiting for it."""
+        command = [sys.executable, "-m", "bertd", "start", "--state-dir", str(self.state.root)]
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, "--socket", socket or str(self.socket), *options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=with_tests_on_path() | (env or {}),
+                cwd=self.folder,
+            )
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[RealDaemonBox]:
+    """A daemon that answers."""
+    box = RealDaemonBox(tmp_path)
+    box.start()
+    yield box
+    box.clean_up()
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(900)
+def test_training_gets_on_under_a_kill_every_twenty_seconds(box: RealDaemonBox, dataset: Path, tally: Tally) -> None:
+    chooser, witness = random.Random(SEED), Witness()
+    text = recipe(dataset, steps=NEVER_REACHED, count=2)
+    job = box.client.submit(SubmitPretrain(recipe_toml=text, recipe_name="tiny.toml"))
+    paths = box.state.run(f"{job.id}-tiny")
+    began_s, kills = time.monotonic(), {"rank": 0, "launcher": 0, "runner": 0, "daemon": 0}
+    next_s = began_s + KILL_EVERY_S
+    while next_s < began_s + DURATION_S:
+        threading.Event().wait(max(0.0, next_s - time.monotonic()))
+        next_s += KILL_EVERY_S
+        victim = chooser.choice(list(kills))
+        if victim == "daemon":
+            tally.fault()
+            box.kill()
+            box.start()
+            kills[victim] += 1
+            continue
+        found = _find(box, paths.root, victim)
+        if found is not None:
+            tally.fault()
+            found.send_signal(signal.SIGKILL)
+            kills[victim] += 1
+    elapsed_s = time.monotonic() - began_s
+    steps = [record for record in read_journal(paths.journal) if isinstance(record, StepRecord)]
+    step_s = statistics.median(8 / record.sequences_per_s for record in steps)
+    ratio = steps[-1].step * step_s / elapsed_s
+    box.client.stop(job.id)
+    wait_for(lambda: box.client.job(job.id).state in (JobState.DONE, JobState.FAILED), what="the end")
+    assert box.client.job(job.id).state is JobState.DONE, box.client.job(job.id).reason
+    assert box.stop() == 0
+    tally.losses_s.extend(losses_s(read_journal(paths.journal)))
+    told = ", ".join(f"{number} {name}" for name, number in kills.items())
+    tally.ratio = f"{ratio:.2f} over {elapsed_s:.0f} s with a kill every {KILL_EVERY_S:.0f} s ({told})"
+    assert_sound(box.state.root, witness)
+    assert steps[-1].step > 0
+    tally.sound()
+
+
+def _find(box: DaemonBox, root: Path, victim: str) -> psutil.Process | None:
+    module = {"rank": "bertd.train.worker", "launcher": "bertd.train.launch", "runner": "bertd.jobs.runner"}[victim]
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if module in words and str(root) in words:
+            return process
+    return None
