@@ -144,7 +144,7 @@ class Admission:
     ) -> Job:
         """Folder, then row, in one transaction: the row is rolled back where the folder cannot be made.
 
-        A commit that the disk refused, or a crash before it, has left a folder without a row; its number is passed over.
+        A commit that the disk refused, or a crash before it, left a folder without a row; its number is passed over.
         """
         with self._database.transaction():
             reserved = self._queue.reserve(draft)

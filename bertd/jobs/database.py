@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 
+_SMALLEST_BYTES = 512
+"""SQLite takes a file below its smallest page for an empty one, and would begin a new queue in it."""
+
 _SCHEMA = """
 CREATE TABLE jobs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -98,11 +101,16 @@ class Database:
         self.after_commit: Callable[[], None] = lambda: None
         """Called once after each outermost commit."""
         self._depth = 0
+        if path.is_file() and 0 < path.stat().st_size < _SMALLEST_BYTES:
+            remedy = "it is left as it is; move it away to start with an empty queue, or restore a copy"
+            raise DaemonError(f"{path}: the queue is damaged: it was cut short; {remedy}")
         try:
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
         except sqlite3.Error as error:
             raise StorageError(f"{path}: cannot open the queue: {error}; mend the permissions or free space") from error
         self._connection.row_factory = sqlite3.Row
+        # A turned bit may leave text that is none; it must not hide the rows beside it.
+        self._connection.text_factory = _text
         try:
             self._check()
             self._prepare()
@@ -120,7 +128,7 @@ class Database:
         except sqlite3.DatabaseError as error:
             raise DaemonError(f"{self.path}: the queue is damaged: {error}; {remedy}") from error
         except UnicodeDecodeError as error:
-            # SQLite's own verdict quotes the names of tables, and one of them is no text any more.
+            # SQLite's own message quotes the name of a table, which is no text any more.
             raise DaemonError(f"{self.path}: the queue is damaged: its schema is no text; {remedy}") from error
         if verdict != "ok":
             raise DaemonError(f"{self.path}: the queue is damaged: {verdict}; {remedy}")
@@ -186,8 +194,7 @@ class Database:
         try:
             return self._connection.execute(statement, parameters)
         except sqlite3.DatabaseError as error:
-            is_text = "Could not decode" not in str(error)
-            if isinstance(error, sqlite3.OperationalError | sqlite3.IntegrityError) and is_text:
+            if isinstance(error, sqlite3.OperationalError | sqlite3.IntegrityError):
                 raise
             remedy = "restore a copy, or move it away to start with an empty queue"
             raise DaemonError(f"{self.path}: the queue is damaged: {error}; {remedy}") from error
@@ -219,3 +226,7 @@ def _known_columns() -> set[tuple[str, str]]:
         return _columns(connection)
     finally:
         connection.close()
+
+
+def _text(content: bytes) -> str:
+    return content.decode(errors="replace")

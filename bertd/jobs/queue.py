@@ -129,7 +129,7 @@ class Queue:
     def counts(self) -> dict[JobState, int]:
         """How many jobs stand in each state."""
         rows = self._database.execute("SELECT state, count(*) AS number FROM jobs GROUP BY state")
-        return {JobState(row["state"]): int(row["number"]) for row in rows}
+        return {_state(row["state"]): int(row["number"]) for row in rows.fetchall()}
 
     # ---- Changing ----------------------------------------------------------------------------------
 
@@ -226,7 +226,7 @@ def _job(row: sqlite3.Row) -> Job:
     values = dict(row)
     try:
         values["kind"] = JobKind(values["kind"])
-        values["state"] = JobState(values["state"])
+        values["state"] = _state(values["state"])
     except ValueError as error:
         remedy = "restore a copy of queue.db, or move it away to start with an empty queue"
         raise DaemonError(f"queue.db: the row of job {values['id']} is damaged: {error}; {remedy}") from error
@@ -234,3 +234,11 @@ def _job(row: sqlite3.Row) -> Job:
     values["stop_asked"] = bool(values["stop_asked"])
     values["is_hot"] = bool(values["is_hot"])
     return Job(**values)
+
+
+def _state(text: str) -> JobState:
+    try:
+        return JobState(text)
+    except ValueError as error:
+        remedy = "restore a copy of queue.db, or move it away to start with an empty queue"
+        raise DaemonError(f"queue.db: the state of a job is damaged: {error}; {remedy}") from error

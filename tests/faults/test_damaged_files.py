@@ -9,8 +9,6 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pytest
-
 from bertd.data.shards import DataSet
 from bertd.errors import BertdError
 from bertd.jobs.database import Database
@@ -158,8 +156,12 @@ def test_a_damaged_queue_is_refused_or_read_and_never_a_traceback(tmp_path: Path
     for length in (1, 100, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:length])
         tally.fault()
-        with pytest.raises(BertdError):
+        try:
             read()
+            # The last page is empty, so SQLite makes up the byte that is missing.
+            assert length == len(content) - 1
+        except BertdError:
+            pass
         tally.sound()
     assert refused > NUM_FLIPS / 4
 
