@@ -80,7 +80,6 @@ def prepare(names: list[str], *, out: Path, options: Options, processes: int, re
             filters=options.filters,
         )
         num_parts, tally = _read(feed, setup, processes=processes)
-        skipped = tally.skipped(num_parts=num_parts)
         try:
             fates = decide(
                 workspace.parts,
@@ -89,15 +88,10 @@ def prepare(names: list[str], *, out: Path, options: Options, processes: int, re
                 validation_share=options.validation_share,
             )
         except CorpusError as error:
-            raise CorpusError(f"{', '.join(names)}: {error}{reasons(sum(skipped.values(), Counter()))}") from error
+            left_out = reasons(sum(tally.skipped(num_parts=num_parts).values(), Counter()))
+            raise CorpusError(f"{', '.join(names)}: {error}{left_out}") from error
         splits = write_splits(workspace.whole, parts=workspace.parts, num_parts=num_parts, fates=fates)
-        for number, counts in splits.skipped.items():
-            skipped.setdefault(number, Counter()).update(counts)
-        read = tally.read(num_parts=num_parts)
-        described = [
-            _source_counts(source, read=read[i], skipped=skipped.get(i, Counter()), tally=splits.sources.get(i))
-            for i, source in enumerate(sources)
-        ]
+        described = _describe(sources, tally=tally, num_parts=num_parts, splits=splits)
         manifest = _finish(workspace, tokenizer=tokenizer, options=options, splits=splits, sources=described)
         workspace.publish()
     return manifest
@@ -134,6 +128,17 @@ def _read(feed: Feed, setup: WorkerSetup, *, processes: int) -> tuple[int, Tally
 
         make_parts(feed, setup, tally, processes=processes, on_done=on_done)
     return feed.num_parts if tally.num_enough is None else tally.num_enough, tally
+
+
+def _describe(sources: list[Source], *, tally: Tally, num_parts: int, splits: WrittenSplits) -> list[SourceCounts]:
+    """Each source's counts: what the workers left out, what the assembly did, and what is kept."""
+    read, skipped = tally.read(num_parts=num_parts), tally.skipped(num_parts=num_parts)
+    for number, counts in splits.skipped.items():
+        skipped.setdefault(number, Counter()).update(counts)
+    return [
+        _source_counts(source, read=read[i], skipped=skipped.get(i, Counter()), tally=splits.sources.get(i))
+        for i, source in enumerate(sources)
+    ]
 
 
 def _source_counts(source: Source, *, read: int, skipped: Counter[str], tally: SourceTally | None) -> SourceCounts:
