@@ -15,7 +15,7 @@ import pytest
 
 import bertd
 from bertd.records import SubmitPretrain
-from bertd.run.recipe import parse_recipe
+from bertd.run.recipe_file import parse_recipe
 from tests.cli.fake_daemon import FakeDaemon
 
 CHECKOUT = Path(__file__).parent.parent

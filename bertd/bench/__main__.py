@@ -19,7 +19,7 @@ from bertd.bench.contenders import contenders_for
 from bertd.bench.measuring import Measured, Results, run_bench
 from bertd.bench.work import Work, plan_work
 from bertd.errors import BertdError, RecipeError
-from bertd.run.recipe import find_recipe, read_recipe
+from bertd.run.recipe_file import find_recipe, read_recipe
 from bertd.train.provenance import device_name
 from bertd.train.ranks import device_of
 

@@ -34,7 +34,7 @@ def submit(
 ) -> None:
     """Queue a pretraining. The recipe is checked here first, so a mistake in it costs nothing."""
     from bertd.records import SubmitPretrain
-    from bertd.run.recipe import find_recipe, parse_recipe, read_recipe
+    from bertd.run.recipe_file import find_recipe, parse_recipe, read_recipe
 
     path = find_recipe(recipe)
     overrides = [*(set_ or []), *_shorthands(budget=budget, name=name)]

@@ -22,7 +22,8 @@ from bertd.run.disk_guard import need_of_run, require_room
 from bertd.run.durable import fsync_folder, write_whole
 from bertd.run.kept import read_kept
 from bertd.run.paths import JobPaths, RunPaths, StatePaths, newest_first, step_folder
-from bertd.run.recipe import Recipe, parse_recipe, write_recipe
+from bertd.run.recipe import Recipe
+from bertd.run.recipe_file import parse_recipe, write_recipe
 
 _MANIFEST = "manifest.json"
 """A data set's own description; a folder without one is none, or was not finished."""

@@ -34,7 +34,8 @@ from bertd.records import (
 )
 from bertd.run.journal import JournalReader
 from bertd.run.paths import JobPaths, RunPaths
-from bertd.run.recipe import Recipe, read_recipe
+from bertd.run.recipe import Recipe
+from bertd.run.recipe_file import read_recipe
 
 _CHUNK_BYTES = 1 << 20
 _MAX_SCORES = 100

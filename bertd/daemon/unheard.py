@@ -14,7 +14,7 @@ from bertd.run.journal import JournalReader, JournalWriter
 from bertd.run.ledger import read_ledger
 from bertd.run.mailbox import read_command
 from bertd.run.paths import RunPaths
-from bertd.run.recipe import read_recipe
+from bertd.run.recipe_file import read_recipe
 
 _CHUNK_BYTES = 1 << 20
 

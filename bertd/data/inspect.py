@@ -18,7 +18,8 @@ from bertd.data.quality import read_quality
 from bertd.data.shards import DataSet
 from bertd.errors import BertdError
 from bertd.run.paths import RunPaths
-from bertd.run.recipe import DataSection, MaskingSection, Recipe, find_recipe, read_recipe
+from bertd.run.recipe import DataSection, MaskingSection, Recipe
+from bertd.run.recipe_file import find_recipe, read_recipe
 from bertd.terminal_text import terminal_text
 
 

@@ -12,7 +12,7 @@ from bertd.demo.private_daemon import PrivateDaemon
 from bertd.errors import BertdError
 from bertd.records import JobState, JobView, RunView, ScoreRecord, SubmitFinetune, SubmitPretrain
 from bertd.run.paths import RunPaths
-from bertd.run.recipe import find_recipe, parse_recipe
+from bertd.run.recipe_file import find_recipe, parse_recipe
 
 _POLL_S = 0.5
 _OVER = {JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.LOST, JobState.PAUSED}

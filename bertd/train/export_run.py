@@ -21,7 +21,7 @@ from bertd.model.encoder import MaskedLanguageModel
 from bertd.model.export import write_export
 from bertd.run.kept import read_kept
 from bertd.run.paths import RunPaths, newest_first, step_folder
-from bertd.run.recipe import read_recipe
+from bertd.run.recipe_file import read_recipe
 from bertd.terminal_text import terminal_line
 from bertd.train.checkpoint import MODEL, STATE, TrainingState, find_checkpoint, verify_checkpoint
 from bertd.train.model_card import model_card

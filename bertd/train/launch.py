@@ -24,7 +24,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from bertd.errors import BertdError
 from bertd.run.paths import TEMPORARY_PREFIX, RunPaths
-from bertd.run.recipe import read_recipe
+from bertd.run.recipe_file import read_recipe
 from bertd.train.worker import die_with_parent
 
 _PAUSE_TIMEOUT_S = 150

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bertd.run.durations import format_duration
-from bertd.run.recipe import Recipe, write_recipe
+from bertd.run.recipe import Recipe
+from bertd.run.recipe_file import write_recipe
 from bertd.train.checkpoint import TrainingState
 
 

@@ -14,7 +14,8 @@ from bertd.data.shards import DataSet
 from bertd.data.vocabulary import Vocabulary
 from bertd.model.encoder import EncoderConfig
 from bertd.run.paths import RunPaths
-from bertd.run.recipe import Recipe, read_recipe
+from bertd.run.recipe import Recipe
+from bertd.run.recipe_file import read_recipe
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from bertd.bench import contenders
 from bertd.bench.contenders import LADDER, OURS, RIVALS, Contender, build, contenders_for, model_and_loss
 from bertd.bench.measuring import run_bench
 from bertd.bench.work import Work, padded_batch, plan_work, synthetic_batch
-from bertd.run.recipe import parse_recipe
+from bertd.run.recipe_file import parse_recipe
 from bertd.train.apex import Apex
 from bertd.train.apex_probes import Feature
 from bertd.train.attention import Attention

@@ -36,7 +36,7 @@ from bertd.records import (
 )
 from bertd.run import mailbox
 from bertd.run.kept import write_kept
-from bertd.run.recipe import read_recipe
+from bertd.run.recipe_file import read_recipe
 from bertd.socket_http import SocketConnection
 from tests.daemon.daemon_box import DaemonBox
 from tests.jobs.fake_ranks import Death, Plan

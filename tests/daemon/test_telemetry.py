@@ -23,7 +23,8 @@ from bertd.records import (
 )
 from bertd.run.journal import JournalWriter
 from bertd.run.paths import RunPaths
-from bertd.run.recipe import Recipe, parse_recipe
+from bertd.run.recipe import Recipe
+from bertd.run.recipe_file import parse_recipe
 from tests.daemon.test_series import start, step
 from tests.jobs.runner_box import recipe_text
 

@@ -21,7 +21,7 @@ from bertd.jobs.watchdog import Patience
 from bertd.records import JobKind, JournalRecord, Outcome
 from bertd.run.journal import read_journal
 from bertd.run.paths import RunPaths, newest_first
-from bertd.run.recipe import parse_recipe, write_recipe
+from bertd.run.recipe_file import parse_recipe, write_recipe
 from tests.jobs.runner_box import with_tests_on_path
 from tests.jobs.waiting import wait_for
 

@@ -20,7 +20,7 @@ from bertd.records import AlertRecord, JobKind, JobState, Outcome, RunnerIdentit
 from bertd.run.journal import JournalReader, JournalWriter
 from bertd.run.ledger import LedgerState, read_ledger
 from bertd.run.mailbox import post, read_command
-from bertd.run.recipe import parse_recipe, read_recipe, write_recipe
+from bertd.run.recipe_file import parse_recipe, read_recipe, write_recipe
 from tests.faults.tally import Tally
 from tests.jobs.runner_box import recipe_text
 

@@ -43,7 +43,7 @@ from bertd.run.journal import JournalWriter, read_journal
 from bertd.run.ledger import ChargedClock
 from bertd.run.mailbox import last_acknowledged, read_command
 from bertd.run.paths import RunPaths, newest_first, step_folder
-from bertd.run.recipe import read_recipe
+from bertd.run.recipe_file import read_recipe
 
 
 class Death(BaseModel):

@@ -11,16 +11,9 @@ from hypothesis import strategies as st
 
 from bertd.errors import RecipeError
 from bertd.records import BudgetUnit
-from bertd.run import recipe as recipe_module
-from bertd.run.recipe import (
-    MAX_RECIPE_BYTES,
-    Recipe,
-    find_recipe,
-    parse_recipe,
-    read_recipe,
-    recipe_folders,
-    write_recipe,
-)
+from bertd.run import recipe_file as recipe_module
+from bertd.run.recipe import Recipe
+from bertd.run.recipe_file import MAX_RECIPE_BYTES, find_recipe, parse_recipe, read_recipe, recipe_folders, write_recipe
 
 SMALL = """
 [run]

@@ -10,7 +10,8 @@ import pytest
 from bertd.records import Verb
 from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths
-from bertd.run.recipe import Recipe, parse_recipe
+from bertd.run.recipe import Recipe
+from bertd.run.recipe_file import parse_recipe
 from bertd.train.checkpoint import TrainingState
 from bertd.train.orders import Conductor, Ending, Order
 

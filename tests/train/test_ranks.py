@@ -15,7 +15,8 @@ from bertd.data.batches import TrainBatches
 from bertd.data.sequences import open_sequences
 from bertd.data.shards import DataSet
 from bertd.model.encoder import MaskedLanguageModel
-from bertd.run.recipe import Recipe, parse_recipe
+from bertd.run.recipe import Recipe
+from bertd.run.recipe_file import parse_recipe
 from bertd.train.forward import Forward
 from bertd.train.opened_run import encoder_config, masker_of
 from bertd.train.optimizer import build_optimizers

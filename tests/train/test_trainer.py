@@ -40,7 +40,7 @@ from bertd.run.journal import read_journal
 from bertd.run.ledger import Ledger
 from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths, newest_first
-from bertd.run.recipe import parse_recipe, write_recipe
+from bertd.run.recipe_file import parse_recipe, write_recipe
 from bertd.train.assembly import assemble
 from bertd.train.checkpoint import save_checkpoint
 from bertd.train.opened_run import open_run

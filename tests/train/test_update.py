@@ -17,7 +17,8 @@ from bertd.data.batches import TrainBatches
 from bertd.data.masking import MaskedBatch
 from bertd.errors import NumericsError
 from bertd.model.encoder import MaskedLanguageModel
-from bertd.run.recipe import Recipe, parse_recipe
+from bertd.run.recipe import Recipe
+from bertd.run.recipe_file import parse_recipe
 from bertd.train.apex import Apex
 from bertd.train.checkpoint import ScalerState
 from bertd.train.forward import Forward

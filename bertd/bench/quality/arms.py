@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bertd.run.recipe import Recipe, find_recipe, read_recipe
+from bertd.run.recipe import Recipe
+from bertd.run.recipe_file import find_recipe, read_recipe
 
 
 @dataclass(frozen=True)

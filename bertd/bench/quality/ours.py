@@ -13,7 +13,8 @@ from bertd.run.durable import write_whole
 from bertd.run.journal import read_journal
 from bertd.run.ledger import TICK_S, Ledger
 from bertd.run.paths import RunPaths
-from bertd.run.recipe import Recipe, write_recipe
+from bertd.run.recipe import Recipe
+from bertd.run.recipe_file import write_recipe
 
 
 def train(recipe: Recipe, folder: Path) -> tuple[Path, Spent]:
