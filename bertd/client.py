@@ -125,9 +125,9 @@ class Client:
         """Checkpoint, exit and free the devices; or hot: hold between two steps and keep the memory."""
         return self._act(f"/v1/jobs/{_part(id)}/pause", json.dumps({"hot": True}) if hot else None)
 
-    def resume(self, id: JobId) -> JobView:
-        """Put a paused job back into the queue."""
-        return self._act(f"/v1/jobs/{_part(id)}/resume")
+    def resume(self, id: JobId, *, devices: int | None = None) -> JobView:
+        """Put a paused job back into the queue; a run may go on on another number of devices."""
+        return self._act(f"/v1/jobs/{_part(id)}/resume", None if devices is None else json.dumps({"devices": devices}))
 
     def checkpoint(self, id: JobId) -> JobView:
         """Save a checkpoint at the next step."""

@@ -272,6 +272,19 @@ class BudgetRecord(Record):
     """At the change, in `unit`."""
 
 
+class DevicesRecord(Record):
+    """The run goes on on another number of devices; its recipe.toml has that from here on."""
+
+    kind: Literal["devices"] = "devices"
+    t: float
+    step: int
+    """Newest step by then."""
+    charged_s: float
+    before: int
+    """Ranks until then."""
+    after: int
+
+
 class AlertRecord(Record):
     """Something a person should know now."""
 
@@ -373,6 +386,7 @@ JournalRecord = Annotated[
     | StateRecord
     | CommandRecord
     | BudgetRecord
+    | DevicesRecord
     | AlertRecord
     | RestartRecord
     | RollbackRecord
@@ -515,6 +529,8 @@ class RunView(Record):
     budget: BudgetView
     budget_change: BudgetRecord | None = None
     """The newest, where it was changed."""
+    devices_change: DevicesRecord | None = None
+    """The newest, where it went on on another number of them."""
     model: str
     """For people: 4 layers x 256, 4.9M parameters."""
     start: StartRecord | None = None
@@ -549,6 +565,7 @@ class JobView(Record):
     """The run it trains, or starts from."""
     folder: str
     num_devices: int
+    """What it has, or asks for; a run's can be changed while nobody has it."""
     devices: list[str]
     """The lease: device ids, empty while it has none."""
     owner_uid: int

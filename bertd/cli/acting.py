@@ -24,10 +24,22 @@ def pause(
     print(standing(client.pause(find_job(client, id).id, hot=hot)))
 
 
-def resume(id: JobArgument = "@", socket: SocketOption = None) -> None:
-    """Put a paused run back into the queue; it goes on with the next sequence and the charged time it had."""
+def resume(
+    id: JobArgument = "@",
+    devices: Annotated[
+        int | None,
+        typer.Option(
+            "--devices", min=1, max=65_536, help="Go on on so many, more or fewer than before.", show_default=False
+        ),
+    ] = None,
+    socket: SocketOption = None,
+) -> None:
+    """Put a paused run back into the queue; it goes on with the next sequence and the charged time it had.
+
+    On another number of devices a step has the same sequences, and its sums are equal within rounding.
+    """
     client = connect(socket)
-    print(standing(client.resume(find_job(client, id).id)))
+    print(standing(client.resume(find_job(client, id).id, devices=devices)))
 
 
 def checkpoint(id: JobArgument = "@", socket: SocketOption = None) -> None:

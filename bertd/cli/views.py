@@ -190,6 +190,8 @@ def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:
     if change := run.budget_change:
         before, spent = granted(change.unit, change.before), granted(change.unit, change.spent)
         fields.append(("changed", f"from {before} at step {change.step:,}, when {spent} were spent"))
+    if moved := run.devices_change:
+        fields.append(("ranks", f"{moved.after} since step {moved.step:,}, {moved.before} before"))
     if step := run.step:
         fields.append(("step", f"{step.step:,}, loss {step.loss:.4f}, learning rate {step.lr:.3g}"))
         fields.append(("speed", f"{step.sequences_per_s:,.1f} sequences/s, {step.tokens_per_s:,.0f} tokens/s"))

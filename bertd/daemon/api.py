@@ -66,6 +66,13 @@ class PauseBody(Record):
     """Hold between two steps and keep the memory."""
 
 
+class ResumeBody(Record):
+    """Body of POST /v1/jobs/{id}/resume, which may be left out."""
+
+    devices: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    """Go on on so many; none for as many as before."""
+
+
 @dataclass(frozen=True)
 class Parts:
     """What the handlers ask."""
@@ -217,6 +224,15 @@ async def post_pause(request: Request, id: str, body: PauseBody | None = None, k
     """Pause a pretraining: with a checkpoint, its devices freed; or hot, its memory kept."""
     hot = body is not None and body.hot
     return await _change(request, lambda peer: _parts(request).desk.order(Order.PAUSE, id, peer, hot=hot), key=key)
+
+
+@router.post("/jobs/{id}/resume", status_code=202, response_model=JobView)
+async def post_resume(request: Request, id: str, body: ResumeBody | None = None, key: Key = None) -> Response:
+    """Put a job back into the queue; a run also on another number of devices."""
+    desk, devices = _parts(request).desk, None if body is None else body.devices
+    if devices is None:
+        return await _change(request, lambda peer: desk.order(Order.RESUME, id, peer), key=key)
+    return await _change(request, lambda peer: desk.resume_on(devices, id, peer), key=key)
 
 
 @router.post("/jobs/{id}/{order}", status_code=202, response_model=JobView)

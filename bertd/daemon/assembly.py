@@ -81,7 +81,7 @@ def assemble(paths: StatePaths, *, database: Database, runner: RunnerCommand) ->
         queue=queue,
         audit=Audit(database),
         admission=Admission(paths, database=database, queue=queue, inventory=devices.inventory),
-        orders=Orders(database, queue),
+        orders=Orders(database, queue, inventory=devices.inventory),
         budgets=Budgets(telemetry=telemetry, scheduler=scheduler, views=views),
         views=views,
         wake=heart.wake,

@@ -86,6 +86,11 @@ class Desk:
         job = self._orders.carry_out(order, self.job(name), asked_by=_who(peer), now=time.time(), hot=hot)
         return self._views.job(job)
 
+    def resume_on(self, num_devices: int, name: str, peer: Peer) -> JobView:
+        """Let a run go on on another number of devices."""
+        job = self._orders.resume_on(num_devices, self.job(name), asked_by=_who(peer), now=time.time())
+        return self._views.job(job)
+
     def set_budget(self, order: BudgetOrder, name: str, peer: Peer) -> RunView:
         """Change what a run may spend."""
         job = self.run(name)

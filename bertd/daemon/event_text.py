@@ -7,6 +7,7 @@ from bertd.records import (
     BudgetRecord,
     CheckpointRecord,
     CommandRecord,
+    DevicesRecord,
     EndRecord,
     ExportRecord,
     JournalRecord,
@@ -44,6 +45,8 @@ def event_text(record: JournalRecord) -> str:
             return f"{record.verb} {record.outcome} at step {record.step}: {record.detail}"
         case BudgetRecord():
             return f"budget from {record.before:g} to {record.after:g} {record.unit} at step {record.step}"
+        case DevicesRecord():
+            return f"devices from {record.before} to {record.after} at step {record.step}"
         case AlertRecord():
             return f"{record.level} {record.code}: {record.message}"
         case RestartRecord():

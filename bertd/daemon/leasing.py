@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bertd.jobs.queue import Job
+from bertd.records import JobKind
 
 CPU = "cpu"
 """Id of the one device that is not a GPU; its slots are cores."""
@@ -82,7 +83,7 @@ def _not_yet(job: Job, leases: dict[int, dict[str, int]], *, free: int) -> str:
 def _never(job: Job, inventory: Inventory) -> str:
     there = inventory.count(job.device_kind)
     why = f" ({inventory.gpu_reason})" if job.device_kind == "gpu" and inventory.gpu_reason else ""
+    fewer = f"`bertd resume {job.id} --devices {there}`" if there and job.kind is JobKind.PRETRAIN else "stop it"
     return (
-        f"asks for {job.num_devices} {job.device_kind}, this box has {there}{why}; "
-        "stop it and submit one that fits, or bring the devices back"
+        f"asks for {job.num_devices} {job.device_kind}, this box has {there}{why}; {fewer}, or bring the devices back"
     )

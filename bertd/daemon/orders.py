@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bertd.daemon.device_counts import check_device_count
+from bertd.daemon.leasing import Inventory
 from bertd.errors import TransitionError
 from bertd.jobs.database import Database
 from bertd.jobs.lifecycle import Actor, Order, state_after
@@ -26,9 +28,10 @@ _HOLDS = "a person asked; it holds at the next step and keeps its memory"
 class Orders:
     """Changes jobs for people; each call is one transaction."""
 
-    def __init__(self, database: Database, queue: Queue) -> None:
+    def __init__(self, database: Database, queue: Queue, *, inventory: Inventory) -> None:
         self._database = database
         self._queue = queue
+        self._inventory = inventory
 
     def carry_out(self, order: Order, job: Job, *, asked_by: str, now: float, hot: bool = False) -> Job:
         """Do it, or have it done: pauses and stops come true when the ranks obey.
@@ -60,6 +63,26 @@ class Orders:
                 case Order.HOLD | Order.RELEASE:
                     return self._move(job, target, now=now)
 
+    def resume_on(self, num_devices: int, job: Job, *, asked_by: str, now: float) -> Job:
+        """Let a run go on on another number of devices; one that waits for devices already, waits for so many.
+
+        Raises:
+            TransitionError: it is no run, has ranks, or is over.
+            RecipeError: its batch cannot be shared so, or its budget counts devices.
+            DeviceError: the box has fewer.
+            DaemonBusyError: a runner that this daemon does not know has it.
+        """
+        check_device_count(job, num_devices, inventory=self._inventory)
+        reason = f"a person lets it go on with {num_devices} of {job.device_kind}; waits for its turn"
+        with self._database.transaction():
+            if num_devices != job.num_devices:
+                job = self._queue.resize(job.id, num_devices, now=now)
+            if job.state is JobState.QUEUED:
+                self._queue.note(job.id, reason=reason)
+                return self._queue.get(job.id)
+            target = state_after(Order.RESUME, job_id=job.id, kind=job.kind, state=job.state)
+            return self._resume(job, target=target, asked_by=asked_by, now=now, reason=reason)
+
     def prioritize(self, job: Job, *, priority: int) -> Job:
         """Change its place in line.
 
@@ -73,7 +96,7 @@ class Orders:
         self._queue.note(job.id, priority=priority)
         return self._queue.get(job.id)
 
-    def _resume(self, job: Job, *, target: JobState, asked_by: str, now: float) -> Job:
+    def _resume(self, job: Job, *, target: JobState, asked_by: str, now: float, reason: str | None = None) -> Job:
         if job.is_hot:
             self._post(job, Verb.RESUME, asked_by=asked_by, now=now)
             self._queue.note(job.id, reason="a person lets it go on; it trains at once")
@@ -82,7 +105,7 @@ class Orders:
             self._queue.note(job.id, wants_resume=1, reason="saves, and goes on right after: a person asked for both")
             return self._queue.get(job.id)
         self._queue.note(job.id, wants_resume=0, stop_asked=0, vanished=0)
-        return self._move(job, target, now=now)
+        return self._move(job, target, now=now, reason=reason)
 
     def _stop(self, job: Job, *, target: JobState, asked_by: str, now: float) -> Job:
         if target is JobState.STOPPING:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bertd.daemon.conclusion import Conclusion
+from bertd.daemon.device_counts import take_over_device_count
 from bertd.daemon.event_text import event_text
 from bertd.daemon.leasing import Grant, Inventory, allot
 from bertd.daemon.runners import Runners, tidy_before_start
@@ -22,7 +23,7 @@ from bertd.jobs.lifecycle import Actor
 from bertd.jobs.queue import Job, Queue
 from bertd.records import JobKind, JobState, JournalRecord, RestartRecord, StartRecord, StateRecord, StepRecord, Verb
 from bertd.run.mailbox import post
-from bertd.run.paths import JobPaths
+from bertd.run.paths import JobPaths, RunPaths
 
 logger = logging.getLogger(__name__)
 
@@ -227,6 +228,7 @@ class Scheduler:
                 )
                 return
             tidy_before_start(folder, keep_stop=job.stop_asked, now=now)
+            self._follow_devices(job, now=now)
             # Committed before the process exists: a daemon that dies in between finds no runner and queues it again.
             with self._database.transaction():
                 self._queue.lease(job.id, grant.devices)
@@ -240,6 +242,15 @@ class Scheduler:
             with self._database.transaction():
                 self._queue.release(job.id)
                 self._queue.move(job.id, JobState.FAILED, reason=str(error), actor=Actor.SCHEDULER, now=now)
+
+    def _follow_devices(self, job: Job, *, now: float) -> None:
+        """Have a run's recipe say how many ranks its job has devices for."""
+        if job.kind is not JobKind.PRETRAIN:
+            return
+        folder = Path(job.folder)
+        step = self._telemetry.summary(job).last_step
+        if take_over_device_count(RunPaths(folder), job.num_devices, step=step, now=now) is not None:
+            self._telemetry.forget_recipe(folder)
 
     def _adopt_late(self, grant: Grant, *, reason: str) -> None:
         """Take a runner on that an earlier daemon started in its last moment."""

@@ -20,6 +20,7 @@ from bertd.records import (
     AlertRecord,
     BudgetRecord,
     CheckpointRecord,
+    DevicesRecord,
     EndRecord,
     ExportRecord,
     JobKind,
@@ -59,6 +60,8 @@ class Summary(Record):
     end: EndRecord | None = None
     budget: BudgetRecord | None = None
     """Its newest change."""
+    devices: DevicesRecord | None = None
+    """The newest change of their number."""
     restarts: int = 0
     steps_lost: int = 0
     sequences_per_s: float | None = None
@@ -94,7 +97,7 @@ def fold(summary: Summary, record: JournalRecord) -> Summary:
         case ValidationRecord():
             known = [loss for loss in (summary.best_validation, record.loss) if loss is not None and loss == loss]
             change = {"validation": record, "best_validation": min(known, default=None)}
-        case CheckpointRecord() | ExportRecord() | AlertRecord() | EndRecord() | BudgetRecord():
+        case CheckpointRecord() | ExportRecord() | AlertRecord() | EndRecord() | BudgetRecord() | DevicesRecord():
             change = {record.kind: record}
         case RestartRecord():
             change = {"restarts": summary.restarts + 1}
@@ -174,6 +177,10 @@ class Telemetry:
             while len(self._recipes) > _MAX_RECIPES:
                 self._recipes.popitem(last=False)
         return self._recipes[key]
+
+    def forget_recipe(self, run_folder: Path) -> None:
+        """Read it again when it is asked for: the daemon changed it."""
+        self._recipes.pop(str(run_folder), None)
 
     def begin(self, job: Job) -> Follower:
         """Follow a job that a runner has."""

@@ -132,6 +132,7 @@ class Views:
             folder=job.folder,
             budget=budget_view(recipe, summary, charged_s=self._charged_s(job)),
             budget_change=summary.budget,
+            devices_change=summary.devices,
             model=_model_line(recipe, summary),
             start=summary.start,
             step=summary.step,

@@ -194,6 +194,16 @@ class Queue:
                 statement = f"UPDATE jobs SET {column} = ? WHERE id = ?"  # noqa: S608
                 self._database.execute(statement, (value, job_id))
 
+    def resize(self, job_id: int, num_devices: int, *, now: float) -> Job:
+        """Let a job that has no lease ask for another number of devices; in one transaction with its event."""
+        before = self.get(job_id)
+        with self._database.transaction():
+            self._database.execute("UPDATE jobs SET num_devices = ? WHERE id = ?", (num_devices, job_id))
+            text = f"job {job_id} {before.name} asks for {num_devices} devices instead of {before.num_devices}"
+            data: dict[str, object] = {"kind": before.kind, "name": before.name, "num_devices": num_devices}
+            self._events.append("job", text, now=now, job_id=job_id, run_id=before.run_id, data=data)
+        return replace(before, num_devices=num_devices)
+
     def _tell(self, job: Job, *, now: float) -> None:
         text = f"job {job.id} {job.name} is {job.state}: {job.reason}"
         data: dict[str, object] = {"kind": job.kind, "name": job.name, "state": job.state, "reason": job.reason}

@@ -220,6 +220,14 @@ class BatchSection(Section):
         """Every number of sequences that a step can have."""
         return [*(size for _, size in self.ramp), self.sequences]
 
+    def per_pass(self, num_devices: int) -> int:
+        """Each size is a multiple of this."""
+        return num_devices if self.micro == "auto" else self.micro * num_devices
+
+    def is_shared_by(self, num_devices: int) -> bool:
+        """Whether every step can be cut into equal shares of whole micro-batches."""
+        return all(size % self.per_pass(num_devices) == 0 for size in self.sizes)
+
     def sequences_at(self, progress: float) -> int:
         """In a step at this share of the budget."""
         return next((size for until, size in self.ramp if progress < until), self.sequences)
@@ -326,8 +334,7 @@ class Recipe(Section):
     def _batch_divides(self) -> Self:
         micro, count = self.batch.micro, self.devices.count
         for size in self.batch.sizes:
-            per_pass = count if micro == "auto" else micro * count
-            if size % per_pass:
+            if size % self.batch.per_pass(count):
                 what = f"sequences = {size}" if size == self.batch.sequences else f"ramp: a step of {size}"
                 of = f"devices.count = {count}" if micro == "auto" else f"micro x devices.count = {micro} x {count}"
                 raise ValueError(f"[batch] {what} is no multiple of {of}; change one of them")

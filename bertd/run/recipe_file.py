@@ -93,6 +93,16 @@ def write_recipe(recipe: Recipe) -> str:
     return tomli_w.dumps(tree)
 
 
+def with_device_count(text: str, count: int) -> str:
+    """The text of a run's recipe with another devices.count.
+
+    Every other key stays as it stands and none is added: the run's checkpoints know its recipe by them.
+    """
+    tree: dict[str, dict[str, object]] = tomllib.loads(text)
+    tree.setdefault("devices", {})["count"] = count
+    return tomli_w.dumps(tree)
+
+
 def _apply_override(tree: dict[str, object], *, override: str) -> None:
     key, equals, text = override.partition("=")
     section, dot, field = key.strip().partition(".")

@@ -38,6 +38,14 @@ def test_a_refused_verb_ends_with_the_refusals_code(bertd: Bertd, daemon: FakeDa
     assert (said.code, said.out, said.err) == (5, "", "bertd: job 7 is done; nothing to pause\n")
 
 
+def test_a_run_is_resumed_on_another_number_of_devices(bertd: Bertd, daemon: FakeDaemon) -> None:
+    assert bertd("resume", "7-demo", "--devices", "4").code == 0
+    assert (daemon.requests[-1].path, daemon.requests[-1].body) == ("/v1/jobs/7/resume", b'{"devices": 4}')
+    sent = len(daemon.requests)
+    assert bertd("resume", "7", "--devices", "0").code == 2
+    assert len(daemon.requests) == sent
+
+
 def test_shutdown_says_which_daemon_ends(bertd: Bertd, daemon: FakeDaemon) -> None:
     said = bertd("shutdown")
     assert said.code == 0

@@ -6,7 +6,7 @@ import pytest
 
 from bertd.cli.tables import Canvas
 from bertd.cli.views import ShownJob, amount, devices_text, gib, job_text, runs_text, status_text
-from bertd.records import BudgetUnit, JobState
+from bertd.records import BudgetUnit, DevicesRecord, JobState
 from tests.cli import samples
 
 PLAIN = Canvas(width=None, has_colour=False, has_unicode=True)
@@ -87,10 +87,12 @@ def test_show_says_what_was_chosen_for_a_run_and_why() -> None:
         "attention_reason": "timed here: cuDNN 1.00 ms, math 3.00 ms",
         "micro_batch_reason": "the fastest of 128 and 256",
     }
-    run = run.model_copy(update={"start": start.model_copy(update=chosen)})
+    moved = DevicesRecord(t=0.0, step=1200, charged_s=60.0, before=4, after=2)
+    run = run.model_copy(update={"start": start.model_copy(update=chosen), "devices_change": moved})
 
     text = job_text(ShownJob(job=samples.job(), run=run, scores=[]), now=samples.NOW, canvas=PLAIN)
 
     assert f"kernels     {start.kernels}: {start.kernels_reason}" in text
     assert "attention   cuDNN, math: timed here: cuDNN 1.00 ms, math 3.00 ms" in text
     assert "; micro-batch: the fastest of 128 and 256" in text
+    assert "ranks       2 since step 1,200, 4 before" in text

@@ -30,6 +30,7 @@ from bertd.records import (
     KeptCheckpoint,
     KeptCheckpoints,
     PauseKind,
+    StartRecord,
     SubmitFinetune,
     SubmitPretrain,
     Verb,
@@ -236,6 +237,39 @@ def test_a_held_run_can_be_stopped_and_one_whose_runner_is_killed_stays_paused(b
     box.wait_for_state(job.id, JobState.PAUSED)
     box.client.stop(job.id)
     box.wait_for_state(job.id, JobState.DONE)
+
+
+def test_a_paused_run_goes_on_on_another_number_of_devices_and_kill_9_forgets_nothing(box: DaemonBox) -> None:
+    job = box.submit(count=1)
+    box.wait_for_step(job.id, 3)
+    then = f"`bertd pause {job.id}`, and when it is paused `bertd resume {job.id} --devices {box.cores}`"
+    with pytest.raises(TransitionError, match=f"job {job.id}: trains on 1 device; {then}"):
+        box.client.resume(job.id, devices=box.cores)
+    box.client.pause(job.id)
+    box.wait_for_state(job.id, JobState.PAUSED)
+    with pytest.raises(DeviceError, match=rf"--devices 512: this box has {box.cores} cores; give --devices 1 or"):
+        box.client.resume(job.id, devices=512)
+    assert box.client.job(job.id).state is JobState.PAUSED
+    other = box.submit_wide()
+    box.wait_for_state(other.id, JobState.RUNNING)
+
+    body = json.dumps({"devices": box.cores})
+    first = post(box, f"/v1/jobs/{job.id}/resume", body, key="wider")
+    assert (first[0], first[1]["state"], first[1]["num_devices"]) == (202, "queued", box.cores)
+    assert post(box, f"/v1/jobs/{job.id}/resume", body, key="wider") == first
+    box.kill()
+    box.start()
+    assert box.client.job(job.id).num_devices == box.cores
+    assert box.client.resume(job.id, devices=box.cores).state is JobState.QUEUED, "what waits, waits for so many"
+
+    box.release()
+    box.wait_for_state(job.id, JobState.DONE)
+    starts = [record for record in box.records(job.id) if isinstance(record, StartRecord)]
+    assert [record.world_size for record in starts] == [1, box.cores]
+    assert box.steps(job.id) == list(range(1, 21))
+    change = box.client.run(job.id).devices_change
+    assert change is not None and (change.before, change.after) == (1, box.cores)
+    assert read_recipe(box.run_paths(job.id).recipe).devices.count == box.cores
 
 
 def test_resume_while_it_is_pausing_goes_on_by_itself(box: DaemonBox) -> None:

@@ -13,8 +13,9 @@ import psutil
 import pytest
 
 from bertd.errors import DaemonError, DaemonUnreachableError
-from bertd.jobs.processes import is_alive
+from bertd.jobs.processes import is_alive, own_identity
 from bertd.records import JobState
+from bertd.run.ledger import LedgerState
 from tests.daemon.daemon_box import DaemonBox
 from tests.jobs.fake_ranks import Plan
 from tests.jobs.runner_box import with_tests_on_path
@@ -205,6 +206,29 @@ def test_a_runner_that_vanished_with_the_daemon_puts_its_job_back_in_the_queue(b
     assert any("its runner vanished" in event.text for event in box.events())
     assert sorted(set(box.steps(id))) == list(range(1, 21))
     assert box.client.run(id).steps_lost <= 5
+
+
+def test_a_run_that_was_paused_before_a_reboot_goes_on_and_is_charged_no_downtime(box: DaemonBox) -> None:
+    box.plan(HOLDS)
+    id = box.submit().id
+    box.wait_for_step(id, 7)
+    box.client.pause(id)
+    box.wait_for_state(id, JobState.PAUSED)
+    charged_s = box.client.run(id).budget.charged_s
+    box.kill()
+    # The pid of the runner is another process's by now, and the power went before the ledger was closed.
+    paths, other = box.run_paths(id), own_identity().model_copy(update={"boot_id": "the boot before"})
+    paths.runner.write_text(other.model_dump_json())
+    left = LedgerState(open_since_s=-1e6, open_boot="the boot before", ticked_s=charged_s)
+    paths.ledger.write_text(left.model_dump_json())
+    box.start()
+    assert box.client.job(id).state is JobState.PAUSED
+    assert box.client.run(id).budget.charged_s == charged_s
+    box.release()
+    box.client.resume(id)
+    box.wait_for_state(id, JobState.DONE)
+    assert box.steps(id) == list(range(1, 21))
+    assert charged_s < box.client.run(id).budget.charged_s < charged_s + 1e5
 
 
 def test_a_killed_runner_puts_its_job_back_in_the_queue(box: DaemonBox) -> None:

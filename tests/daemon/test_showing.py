@@ -15,7 +15,7 @@ from bertd.daemon.log_pages import read_log_page
 from bertd.daemon.prometheus import prometheus_text
 from bertd.daemon.runners import runner_environment
 from bertd.daemon.service import status_line
-from bertd.records import JobState, JournalRecord, ScoreRecord, StatusView, VersionView
+from bertd.records import DevicesRecord, JobState, JournalRecord, ScoreRecord, StatusView, VersionView
 from tests.daemon.test_series import start, step
 
 STATUS = StatusView(
@@ -25,9 +25,11 @@ STATUS = StatusView(
 
 def test_every_kind_of_record_has_words() -> None:
     union, _ = get_args(JournalRecord)
-    assert len(get_args(union)) == 13, "a new kind needs its line in event_text"
+    assert len(get_args(union)) == 14, "a new kind needs its line in event_text"
     assert event_text(start(5, charged_s=1, attempt=2)) == "attempt 2 trains from step 5 on 1 x x, fp32, eager"
     assert event_text(step(7, charged_s=1)) == "step 7: loss 5.000"
+    moved = DevicesRecord(t=0, step=7, charged_s=1, before=8, after=4)
+    assert event_text(moved) == "devices from 8 to 4 at step 7"
     score = ScoreRecord(
         t=0,
         task="cola",

@@ -56,6 +56,10 @@ class SimulatedRunner:
         self._told_to_end = False
 
     @property
+    def num_ranks(self) -> int:
+        return self._ranks.recipe.devices.count
+
+    @property
     def is_alive(self) -> bool:
         return self.exit_code is None
 
@@ -156,7 +160,7 @@ class SimulatedDaemon:
         self.events = EventLog(self.database)
         self.queue = Queue(self.database, self.events)
         inventory = Inventory(cpu_slots=CORES, gpus=(), gpu_reason="none here")
-        self.orders = Orders(self.database, self.queue)
+        self.orders = Orders(self.database, self.queue, inventory=inventory)
         self.admission = Admission(paths, database=self.database, queue=self.queue, inventory=inventory)
         self.runners = SimulatedRunners(machine)
         self.scheduler = Scheduler(

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from bertd.daemon import admission
-from bertd.errors import StorageError, TransitionError
+from bertd.daemon import admission, device_counts
+from bertd.errors import DeviceError, StorageError, TransitionError
 from bertd.jobs.lifecycle import LIVE, OVER, Order
 from bertd.records import JobState
 from bertd.run import ledger, mailbox
@@ -35,6 +35,7 @@ ALLOWED = {
     Order.RELEASE: {_H},
     Order.CHECKPOINT: {_R},
 }
+RESIZABLE = {_Q, _P2, JobState.FAILED, JobState.LOST}
 """The model of people: in which states an order is taken; written down here again, apart from the table it tests."""
 _PICK = st.integers(0, 7)
 
@@ -70,12 +71,14 @@ class Life(RuleBasedStateMachine):
         self.machine: dict[Path, SimulatedRunner] = {}
         self.known: dict[int, tuple[JobState, int]] = {}
         """What the daemon last answered: state and priority."""
+        self.wanted: dict[int, int] = {}
+        """And the number of devices."""
         self.charged: dict[int, float] = {}
         self.is_full = False
         self.clock = _ShiftedTime()
         self.patches = pytest.MonkeyPatch()
         self.patches.setattr(ledger, "time", self.clock)
-        for module in (admission, mailbox):
+        for module in (admission, device_counts, mailbox):
             self.patches.setattr(module, "write_whole", self._write)
         self.daemon = SimulatedDaemon(self.paths, self.machine)
         self.daemon.scheduler.take_over()
@@ -86,7 +89,9 @@ class Life(RuleBasedStateMachine):
         write_whole(path, content)
 
     def _note(self) -> None:
-        self.known = {job.id: (job.state, job.priority) for job in self.daemon.queue.newest_first(limit=1000)}
+        jobs = self.daemon.queue.newest_first(limit=1000)
+        self.known = {job.id: (job.state, job.priority) for job in jobs}
+        self.wanted = {job.id: job.num_devices for job in jobs}
 
     def _job(self, pick: int) -> int | None:
         ids = sorted(self.known)
@@ -141,6 +146,24 @@ class Life(RuleBasedStateMachine):
         }
         assert job.state in expected[order]
 
+    @rule(pick=_PICK, num_devices=st.integers(1, CORES + 1))
+    def resume_on(self, pick: int, num_devices: int) -> None:
+        number = self._job(pick)
+        if number is None:
+            return
+        before, wanted = self.known, self.wanted
+        state, _ = before[number]
+        try:
+            self.daemon.orders.resume_on(num_devices, self.daemon.queue.get(number), asked_by="a test", now=1.0)
+        except (TransitionError, DeviceError, StorageError) as error:
+            assert self.is_full if isinstance(error, StorageError) else state not in RESIZABLE or num_devices > CORES
+            self._note()
+            assert (self.known, self.wanted) == (before, wanted), "a refused order changed something"
+            return
+        assert state in RESIZABLE and num_devices <= CORES
+        self._note()
+        assert (self.known[number][0], self.wanted[number]) == (_Q, num_devices)
+
     @rule(pick=_PICK, priority=st.integers(-3, 3))
     def prioritize(self, pick: int, priority: int) -> None:
         number = self._job(pick)
@@ -180,9 +203,9 @@ class Life(RuleBasedStateMachine):
         self.daemon.die()
         self.is_full = False
         self.daemon = SimulatedDaemon(self.paths, self.machine)
-        acknowledged = self.known
+        acknowledged = self.known, self.wanted
         self._note()
-        assert self.known == acknowledged, "what was answered did not survive the daemon"
+        assert (self.known, self.wanted) == acknowledged, "what was answered did not survive the daemon"
         self.daemon.scheduler.take_over()
         self._note()
 
@@ -227,6 +250,14 @@ class Life(RuleBasedStateMachine):
         alive = {folder for folder, runner in self.machine.items() if runner.is_alive}
         live = {Path(job.folder) for job in self.daemon.queue.live()}
         assert alive <= live, f"runners of jobs that are not live: {alive - live}"
+
+    @invariant()
+    def each_rank_has_its_device(self) -> None:
+        leases = self.daemon.queue.leases()
+        for job in self.daemon.queue.live():
+            runner = self.machine.get(Path(job.folder))
+            if runner is not None and runner.is_alive:
+                assert sum(leases[job.id].values()) == runner.num_ranks == job.num_devices
 
     @invariant()
     def charges_never_fall(self) -> None:

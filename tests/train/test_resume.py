@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from bertd.daemon.device_counts import take_over_device_count
 from bertd.errors import CheckpointError
 from bertd.records import AlertRecord, EndRecord, StartRecord, StepRecord
 from bertd.run.paths import RunPaths, newest_first
@@ -133,7 +134,7 @@ def test_two_ranks_go_on_bit_for_bit_and_other_numbers_of_ranks_nearly(tmp_path:
     one_to_two = make_run(tmp_path / ONE_TO_TWO, dataset, *ON_ANY_NUMBER)
     two_to_one = make_run(tmp_path / TWO_TO_ONE, dataset, *ON_ANY_NUMBER, "devices.count=2")
     interrupt(one_to_two, at=5, way=Way.KILL)
-    change_ranks(one_to_two, to=2)
+    take_over_device_count(one_to_two, 2, step=5, now=0.0)
 
     ranks = [
         subprocess.Popen([sys.executable, "-m", "tests.train.interruptions", str(rank), str(tmp_path)])
@@ -152,15 +153,9 @@ def test_two_ranks_go_on_bit_for_bit_and_other_numbers_of_ranks_nearly(tmp_path:
     alone = make_run(tmp_path / "alone", dataset, *ON_ANY_NUMBER)
     run_to_end(alone)
     assert_nearly_equal_ends(alone, one_to_two)
-    change_ranks(two_to_one, to=1)
+    take_over_device_count(two_to_one, 1, step=5, now=0.0)
     run_to_end(two_to_one, number=2)
     assert_nearly_equal_ends(alone, two_to_one)
-
-
-def change_ranks(paths: RunPaths, *, to: int) -> None:
-    text = paths.recipe.read_text()
-    (before,) = (line for line in text.splitlines() if line.startswith("count = "))
-    paths.recipe.write_text(text.replace(before, f"count = {to}"))
 
 
 def assert_nearly_equal_ends(ours: RunPaths, theirs: RunPaths) -> None:

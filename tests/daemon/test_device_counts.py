@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bertd.daemon.device_counts import check_device_count, take_over_device_count
+from bertd.daemon.leasing import Inventory
+from bertd.errors import DaemonBusyError, DeviceError, RecipeError, StorageError, TransitionError
+from bertd.jobs.queue import Job
+from bertd.jobs.runner import sole_runner
+from bertd.records import DevicesRecord, JobKind, JobState
+from bertd.run.journal import read_journal
+from bertd.run.paths import RunPaths
+from bertd.run.recipe_file import read_recipe
+from tests.jobs.runner_box import recipe_text
+
+BOX = Inventory(cpu_slots=8, gpus=(), gpu_reason="NVML: Driver Not Loaded")
+RAMPED = "sequences = 96\nramp = [[0.5, 48]]"
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> RunPaths:
+    paths = RunPaths(tmp_path / "3-fake")
+    paths.logs.mkdir(parents=True)
+    write(paths, recipe_text())
+    return paths
+
+
+def write(paths: RunPaths, recipe: str) -> None:
+    paths.recipe.write_text(recipe)
+
+
+def job(paths: RunPaths, state: JobState = JobState.PAUSED, *, is_hot: bool = False) -> Job:
+    return Job(
+        id=3,
+        kind=JobKind.PRETRAIN,
+        name="fake",
+        state=state,
+        reason="",
+        priority=0,
+        run_id="3-fake",
+        folder=str(paths.root),
+        device_kind="cpu",
+        num_devices=1,
+        owner_uid=0,
+        created_t=0,
+        is_hot=is_hot,
+    )
+
+
+@pytest.mark.parametrize("state", [JobState.PAUSED, JobState.QUEUED, JobState.FAILED, JobState.LOST])
+def test_a_run_that_nobody_has_may_have_another_number(paths: RunPaths, state: JobState) -> None:
+    check_device_count(job(paths, state), 2, inventory=BOX)
+
+
+@pytest.mark.parametrize(
+    ("state", "is_hot", "message"),
+    [
+        (JobState.PAUSED, True, "is paused hot and keeps its devices; `bertd pause 3` makes that cold, then `bertd"),
+        (JobState.PAUSING, False, "is still pausing; when it is paused, `bertd resume 3 --devices 2`"),
+        (
+            JobState.STARTING,
+            False,
+            "is being started with 1 device; `bertd pause 3`, then `bertd resume 3",
+        ),
+        (JobState.HELD, False, "is held; `bertd release 3`, then `bertd resume 3 --devices 2`"),
+        (JobState.DONE, False, "is done, so its devices mean nothing any more; submit another"),
+    ],
+)
+def test_a_run_that_has_ranks_or_is_over_keeps_its_number_and_says_what_to_do(
+    paths: RunPaths, state: JobState, is_hot: bool, message: str
+) -> None:
+    with pytest.raises(TransitionError) as refused:
+        check_device_count(job(paths, state, is_hot=is_hot), 2, inventory=BOX)
+    assert str(refused.value).startswith(f"job 3: {message}")
+
+
+def test_a_finetuning_keeps_its_number(paths: RunPaths) -> None:
+    with pytest.raises(TransitionError, match="job 3: a finetune keeps its devices; only a run's can be changed"):
+        check_device_count(replace(job(paths), kind=JobKind.FINETUNE), 2, inventory=BOX)
+
+
+@pytest.mark.parametrize(
+    ("micro", "num_devices", "message"),
+    [
+        ("16", 2, "a step of 48 or 96 sequences cannot be shared equally by 2 devices in micro-batches of 16; "),
+        ('"auto"', 5, "a step of 48 or 96 sequences cannot be shared equally by 5 devices; "),
+    ],
+)
+def test_a_batch_that_cannot_be_shared_names_the_numbers_that_can(
+    paths: RunPaths, micro: str, num_devices: int, message: str
+) -> None:
+    write(paths, recipe_text().replace("sequences = 32", RAMPED).replace("micro = 16", f"micro = {micro}"))
+    possible = {"16": "1 or 3", '"auto"': "1, 2, 3, 4, 6 or 8"}[micro]
+    with pytest.raises(RecipeError) as refused:
+        check_device_count(job(paths), num_devices, inventory=BOX)
+    assert str(refused.value) == f"3-fake: {message}give --devices {possible}"
+
+
+def test_more_than_the_box_has_is_refused_with_what_it_has(paths: RunPaths) -> None:
+    with pytest.raises(DeviceError, match="3-fake: --devices 9: this box has 8 cores; give --devices 1 or 2"):
+        check_device_count(job(paths), 9, inventory=BOX)
+    with pytest.raises(DeviceError, match=r"has 0 GPUs \(NVML: Driver Not Loaded\); bring the devices back"):
+        check_device_count(replace(job(paths), device_kind="gpu"), 1, inventory=BOX)
+
+
+def test_a_budget_of_gpu_hours_is_tied_to_its_number(paths: RunPaths) -> None:
+    write(paths, recipe_text().replace("steps = 20", "gpu_hours = 2.0"))
+    with pytest.raises(RecipeError, match="its budget counts gpu_hours, for which it has 1 to the end"):
+        check_device_count(job(paths), 2, inventory=BOX)
+    check_device_count(job(paths), 1, inventory=BOX)
+
+
+def test_a_run_whose_folder_somebody_has_or_is_gone_is_refused(paths: RunPaths, tmp_path: Path) -> None:
+    with sole_runner(paths), pytest.raises(DaemonBusyError):
+        check_device_count(job(paths), 2, inventory=BOX)
+    gone = RunPaths(tmp_path / "gone")
+    with pytest.raises(RecipeError, match="cannot read the recipe"):
+        check_device_count(job(gone, JobState.LOST), 2, inventory=BOX)
+    assert not gone.root.exists()
+
+
+def test_the_recipe_gets_the_number_and_nothing_else_and_the_journal_tells(paths: RunPaths) -> None:
+    before = tomllib.loads(paths.recipe.read_text())
+    record = take_over_device_count(paths, 2, step=7, now=5.0)
+    assert record == DevicesRecord(t=5.0, step=7, charged_s=0.0, before=1, after=2)
+    assert read_journal(paths.journal) == [record]
+    after = tomllib.loads(paths.recipe.read_text())
+    assert (before["devices"].pop("count"), after["devices"].pop("count")) == (1, 2)
+    assert after == before, "a checkpoint knows its recipe by the other keys, those left out among them"
+    assert take_over_device_count(paths, 2, step=7, now=6.0) is None
+
+
+def test_a_disk_that_refuses_leaves_the_recipe_for_the_next_start(
+    paths: RunPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, content: str) -> None:
+        raise StorageError(f"{path}: cannot write: no space left on device; free space")
+
+    with monkeypatch.context() as full:
+        full.setattr("bertd.daemon.device_counts.write_whole", refuse)
+        with pytest.raises(StorageError):
+            take_over_device_count(paths, 2, step=0, now=0.0)
+    assert read_recipe(paths.recipe).devices.count == 1
+    assert take_over_device_count(paths, 2, step=0, now=0.0) is not None
+    assert read_recipe(paths.recipe).devices.count == 2
