@@ -10,7 +10,7 @@ DATA   ?= wiki-books
 
 BIN := $(VENV)/bin
 
-.PHONY: install demo test faults bench-data bench-quality check clean
+.PHONY: install demo test test-long faults bench-data bench-quality check clean
 
 install: $(VENV)/.installed
 
@@ -28,6 +28,9 @@ test: install
 	$(BIN)/python -m pytest -n auto
 
 # The long fault suite, alone and one test at a time; root mounts its disks, anybody else gets skips with a reason.
+test-long: install
+	$(BIN)/python -m pytest -n auto -m "long and not faults"
+
 faults: install
 	$(BIN)/python -m pytest tests/faults -m "" -p no:xdist --timeout 900 -rs
 

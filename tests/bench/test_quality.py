@@ -13,7 +13,6 @@ from bertd.bench.quality.arms import ABLATIONS, OURS, OurArm, small_recipe
 from bertd.bench.quality.judge import Judge, Judgement
 from bertd.bench.quality.stock import Spent
 from bertd.data.shards import DataSet
-from bertd.errors import BertdError
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.model.export import write_export
 from bertd.run.recipe import Recipe
@@ -76,15 +75,13 @@ def test_stock_training_lowers_the_loss_of_a_model_that_transformers_loads(recip
     assert judge.judge(tmp_path / "trained").loss < judge.judge(tmp_path / "untrained").loss
 
 
-def test_one_of_our_arms_runs_to_the_end_of_its_budget_or_says_why_not(recipe: Recipe, tmp_path: Path) -> None:
+def test_one_of_our_arms_runs_to_the_end_of_its_budget(recipe: Recipe, tmp_path: Path) -> None:
     steps = small_recipe(shards=recipe.data.shards, budget_s=1.0, keys=(*TINY, "budget.steps=2"))
 
     export, spent = ours.train(steps, tmp_path / "run")
 
     assert (spent.steps, spent.sequences) == (2, 8)
     assert (export / "model.safetensors").is_file()
-    with pytest.raises(BertdError, match=r"the run failed: .*no/such"):
-        ours.train(small_recipe(shards="/no/such", budget_s=1.0, keys=TINY), tmp_path / "failed")
 
 
 def test_the_table_compares_with_the_best_stock_arm(recipe: Recipe) -> None:

@@ -42,7 +42,7 @@ def rest(box: DaemonBox, witness: Witness) -> None:
     assert_sound(box.state.root, witness, has_real_checkpoints=False)
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(60, marks=pytest.mark.faults)])
+@pytest.mark.parametrize("kills", [2, pytest.param(60, marks=pytest.mark.faults)])
 def test_killing_the_daemon_costs_a_run_no_step(cold: DaemonBox, tally: Tally, kills: int) -> None:
     chooser, witness, box = random.Random(SEED), Witness(), cold
     box.plan(Plan(step_s=0.05, checkpoint_every=20))
@@ -92,6 +92,7 @@ def test_a_killed_runner_takes_its_ranks_along_and_its_run_goes_on(cold: DaemonB
     tally.sound()
 
 
+@pytest.mark.faults
 def test_daemon_and_runner_killed_together_are_a_reboot(cold: DaemonBox, tally: Tally) -> None:
     witness, box = Witness(), cold
     box.plan(Plan(step_s=0.01, checkpoint_every=10))
@@ -108,6 +109,7 @@ def test_daemon_and_runner_killed_together_are_a_reboot(cold: DaemonBox, tally: 
     tally.sound()
 
 
+@pytest.mark.faults
 def test_of_two_daemons_on_one_folder_the_second_changes_nothing(cold: DaemonBox, tally: Tally) -> None:
     witness, box = Witness(), cold
     box.plan(Plan(step_s=0.02))

@@ -158,6 +158,7 @@ def test_a_short_budget_is_not_spent_on_measuring_kernels() -> None:
     assert "set kernels to try it" in str(why_not_measure(recipe(8), is_cpu=True))
 
 
+@pytest.mark.long
 def test_kernels_are_measured_where_the_budget_is_hours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     # Without apex's kernels, on CPU: two trials are left.

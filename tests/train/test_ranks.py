@@ -131,6 +131,7 @@ def start(num_ranks: int, folder: Path, **options: object) -> list[float]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_one_to_eight_ranks_have_the_same_losses(tmp_path: Path, dataset: Path) -> None:
     alone = losses_of(recipe_for(1, dataset=dataset, optimizer="adamw"), ranks=ALONE, kernels="eager", steps=STEPS)
 
@@ -141,6 +142,7 @@ def test_one_to_eight_ranks_have_the_same_losses(tmp_path: Path, dataset: Path) 
         assert losses == pytest.approx(alone, abs=1e-5), f"{num_ranks} ranks"
 
 
+@pytest.mark.long
 def test_two_ranks_compile_one_graph_and_share_muons_work(tmp_path: Path, dataset: Path) -> None:
     alone = losses_of(recipe_for(1, dataset=dataset, optimizer="muon"), ranks=ALONE, kernels="eager", steps=3)
 

@@ -128,6 +128,7 @@ def test_the_detector_of_spikes_goes_on_where_it_was(tmp_path: Path, dataset: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_ranks_go_on_bit_for_bit_and_other_numbers_of_ranks_nearly(tmp_path: Path, dataset: Path) -> None:
     for name in (WHOLE, *Way):
         make_run(tmp_path / name, dataset, "devices.count=2", "budget.steps=8")
