@@ -38,16 +38,16 @@ SMALL = (
     "model.heads=4",
     "model.ffn=1024",
     "batch.sequences=16",
-    "batch.micro=8",
+    "batch.micro=16",
     "validation.every=10min",
     "validation.max_sequences=64",
     "checkpoint.every=10min",
     "stop.rules=[]",
     "devices.kind=cpu",
-    "devices.count=2",
+    "devices.count=1",
 )
 """`fast` in the shape that two cores can train within minutes, with little validation of its own: all arms are judged
-afterwards."""
+afterwards. One process with all cores: at batches this small two would spend their time exchanging gradients."""
 
 BEST = ("optimizer.kind=muon", "optimizer.peak_lr=4e-3", "optimizer.clip=1.0", "model.head_bias=frequency")
 
