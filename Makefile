@@ -25,7 +25,7 @@ demo: install
 	$(BIN)/python -m bertd.demo --budget "$(BUDGET)"
 
 test: install
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 # The long fault suite, alone and one test at a time; root mounts its disks, anybody else gets skips with a reason.
 test-long: install

@@ -75,6 +75,7 @@ def test_stock_training_lowers_the_loss_of_a_model_that_transformers_loads(recip
     assert judge.judge(tmp_path / "trained").loss < judge.judge(tmp_path / "untrained").loss
 
 
+@pytest.mark.long
 def test_one_of_our_arms_runs_to_the_end_of_its_budget(recipe: Recipe, tmp_path: Path) -> None:
     steps = small_recipe(shards=recipe.data.shards, budget_s=1.0, keys=(*TINY, "budget.steps=2"))
 

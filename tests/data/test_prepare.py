@@ -588,7 +588,7 @@ def test_real_counts_equal_an_independent_count(real_data: Path, tmp_path: Path)
 
 
 @pytest.mark.realdata
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_whole_of_the_extracted_wikipedia_has_its_36183_articles(real_data: Path, tmp_path: Path) -> None:
     options = Options(vocab=str(real_data / "vocab" / "bert-base-uncased-vocab.txt"), filters=Filters(dedup="none"))
     source = f"wikiextractor:{real_data / 'wikiextractor'}"
@@ -614,6 +614,7 @@ def test_a_vocabulary_over_65536_entries_uses_four_bytes_a_token(tmp_path: Path)
     assert rows[:, 1:-1].tolist() == expected
 
 
+@pytest.mark.long
 def test_a_line_of_200_mb_takes_no_more_memory_than_it_must(tmp_path: Path, vocab: Path) -> None:
     words = b"the river walks under a bright stone. " * 20_000
     text, lines = tmp_path / "long.txt", tmp_path / "long.jsonl"

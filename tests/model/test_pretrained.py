@@ -121,6 +121,7 @@ def test_biases_that_are_all_zero_need_no_place(tmp_path: Path, tokenizer_dir: P
     assert torch.allclose(with_biases.logits(ids_BS), loaded(config, tmp_path / "export").logits(ids_BS), atol=1e-6)
 
 
+@pytest.mark.long
 def test_a_name_on_the_hub_is_found_where_the_hub_keeps_it(tmp_path: Path, tokenizer_dir: Path) -> None:
     """Offline, from the hub's own cache: the way a name is looked up, without a network."""
     snapshot = tmp_path / "hub" / "models--group--encoder" / "snapshots" / "0123"
