@@ -27,10 +27,10 @@ demo: install
 test: install
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-# The long fault suite, alone and one test at a time; root mounts its disks, anybody else gets skips with a reason.
 test-long: install
 	$(BIN)/python -m pytest -n auto -m "long and not faults"
 
+# The long fault suite, alone and one test at a time; root mounts its disks, anybody else gets skips with a reason.
 faults: install
 	$(BIN)/python -m pytest tests/faults -m "" -p no:xdist --timeout 900 -rs
 

@@ -16,12 +16,12 @@ from urllib.parse import quote, urlencode
 from pydantic import ValidationError
 
 from bertd.errors import ClientError, DaemonUnreachableError
-from bertd.records import (
-    BudgetOrder,
+from bertd.records import BudgetOrder, Record
+from bertd.socket_http import BROKEN, EventStream, broke_off, garbled, request
+from bertd.wire import (
     DeviceView,
     JobView,
     LogView,
-    Record,
     RunView,
     ScoreView,
     SeriesView,
@@ -30,7 +30,6 @@ from bertd.records import (
     SubmitPretrain,
     VersionView,
 )
-from bertd.socket_http import BROKEN, EventStream, broke_off, garbled, request
 
 __all__ = ["Client", "EventStream", "JobId"]
 
@@ -42,7 +41,7 @@ _R = TypeVar("_R", bound=Record)
 
 
 class Client:
-    """One daemon's API; see bertd.records for what the answers hold.
+    """One daemon's API; see bertd.wire for what the answers hold.
 
     Every call raises DaemonUnreachableError where nobody answers, the daemon's own BertdError where it refuses,
     and ClientError for an answer that cannot be understood.

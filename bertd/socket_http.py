@@ -18,7 +18,7 @@ from pydantic import ValidationError
 import bertd
 from bertd import errors
 from bertd.errors import BertdError, ClientError, DaemonUnreachableError
-from bertd.records import API_VERSION, ErrorView, EventView, StatusView
+from bertd.wire import API_VERSION, ErrorView, EventView, StatusView
 
 TIMEOUT_S = 10.0
 """For the connection and for each wait for bytes of an answer."""

@@ -13,7 +13,8 @@ import pytest
 from bertd import errors, socket_http
 from bertd.client import KEY_HEADER, Client
 from bertd.errors import BertdError, ClientError, DaemonUnreachableError, TransitionError, UnknownJobError
-from bertd.records import ErrorView, EventView, JobState, StatusView, SubmitFinetune, SubmitPretrain
+from bertd.records import JobState
+from bertd.wire import ErrorView, EventView, StatusView, SubmitFinetune, SubmitPretrain
 from tests.cli import samples
 from tests.cli.fake_daemon import FakeDaemon, frame
 

@@ -41,7 +41,7 @@ def _modules(package: str, *, path: str) -> list[str]:
 
 def _control_modules() -> list[str]:
     own = [name for name in _modules("bertd", path=bertd.__path__[0]) if name.startswith(CONTROL)]
-    return [name for name in own if not name.endswith("__main__")] + ["bertd.errors", "bertd.records"]
+    return [name for name in own if not name.endswith("__main__")] + ["bertd.errors", "bertd.records", "bertd.wire"]
 
 
 def _dashboard_modules() -> list[str]:

@@ -20,8 +20,9 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from bertd.errors import BertdError
-from bertd.records import JobState, JobView, SubmitFinetune
+from bertd.records import JobState
 from bertd.terminal_text import terminal_line
+from bertd.wire import JobView, SubmitFinetune
 from tui.keys import ACTING, LEAVING, LOOKING, QUEUE
 from tui.look import Look
 from tui.narrow_update import narrowed

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bertd.client import Client, EventStream
 from bertd.errors import BertdError, RunFolderError, UnknownJobError
-from bertd.records import EventView, JobView, LogView, RunView, ScoreView, SeriesView, StatusView, SubmitFinetune
+from bertd.wire import EventView, JobView, LogView, RunView, ScoreView, SeriesView, StatusView, SubmitFinetune
 from tui.snapshot import CURVES, Link, LinkState, Snapshot, shown_run
 
 POINTS = 240

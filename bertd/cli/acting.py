@@ -9,7 +9,8 @@ import typer
 from bertd.cli.options import JobArgument, SocketOption, connect, find_job, standing
 
 if TYPE_CHECKING:
-    from bertd.records import BudgetOrder, BudgetUnit, RunView
+    from bertd.records import BudgetOrder, BudgetUnit
+    from bertd.wire import RunView
 
 
 def pause(

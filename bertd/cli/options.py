@@ -13,7 +13,8 @@ import typer
 
 if TYPE_CHECKING:
     from bertd.client import Client
-    from bertd.records import JobView, Record
+    from bertd.records import Record
+    from bertd.wire import JobView
 
 SocketOption = Annotated[
     Path | None,

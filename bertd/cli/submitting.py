@@ -33,8 +33,8 @@ def submit(
     socket: SocketOption = None,
 ) -> None:
     """Queue a pretraining. The recipe is checked here first, so a mistake in it costs nothing."""
-    from bertd.records import SubmitPretrain
     from bertd.run.recipe_file import find_recipe, parse_recipe, read_recipe
+    from bertd.wire import SubmitPretrain
 
     path = find_recipe(recipe)
     overrides = [*(set_ or []), *_shorthands(budget=budget, name=name)]
@@ -78,7 +78,7 @@ def finetune(
     socket: SocketOption = None,
 ) -> None:
     """Queue a finetuning of a run's export; its score appears in `bertd scores`."""
-    from bertd.records import SubmitFinetune
+    from bertd.wire import SubmitFinetune
 
     is_folder = "/" in run and Path(run).is_dir()
     job = connect(socket).submit(

@@ -7,21 +7,10 @@ import time
 from collections.abc import Iterable
 
 from bertd.cli.tables import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Canvas, Cell, Row, table
-from bertd.records import (
-    BudgetUnit,
-    BudgetView,
-    DeviceView,
-    EventView,
-    JobState,
-    JobView,
-    Record,
-    RunView,
-    ScoreView,
-    StatusView,
-    VersionView,
-)
+from bertd.records import BudgetUnit, JobState, Record
 from bertd.run.durations import format_duration
 from bertd.terminal_text import terminal_line
+from bertd.wire import BudgetView, DeviceView, EventView, JobView, RunView, ScoreView, StatusView, VersionView
 
 _COLOURS: dict[JobState, tuple[str, ...]] = {
     JobState.RUNNING: (GREEN,),

@@ -8,7 +8,8 @@ import time
 from bertd.cli import exit_codes
 from bertd.client import Client
 from bertd.errors import DaemonUnreachableError
-from bertd.records import EventView, JobState, JobView
+from bertd.records import JobState
+from bertd.wire import EventView, JobView
 
 RECONNECT_S = 10.0
 """How long a daemon may be away, as over its own restart."""

@@ -17,13 +17,14 @@ from bertd.daemon.leasing import Inventory
 from bertd.errors import CheckpointError, CorpusError, DeviceError, RecipeError, ShardError, StorageError
 from bertd.jobs.database import Database
 from bertd.jobs.queue import Job, Queue
-from bertd.records import FinetuneSpec, JobKind, JobState, SubmitFinetune, SubmitPretrain
+from bertd.records import FinetuneSpec, JobKind, JobState
 from bertd.run.disk_guard import need_of_run, require_room
 from bertd.run.durable import fsync_folder, write_whole
 from bertd.run.kept import read_kept
 from bertd.run.paths import JobPaths, RunPaths, StatePaths, newest_first, step_folder
 from bertd.run.recipe import Recipe
 from bertd.run.recipe_file import parse_recipe, write_recipe
+from bertd.wire import SubmitFinetune, SubmitPretrain
 
 _MANIFEST = "manifest.json"
 """A data set's own description; a folder without one is none, or was not finished."""

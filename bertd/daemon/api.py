@@ -31,13 +31,13 @@ from bertd.errors import BertdError
 from bertd.jobs.audit import Peer
 from bertd.jobs.lifecycle import Order
 from bertd.jobs.queue import Queue
-from bertd.records import (
-    BudgetOrder,
+from bertd.records import BudgetOrder, Record
+from bertd.run.paths import JobPaths
+from bertd.wire import (
     DeviceView,
     ErrorView,
     JobView,
     LogView,
-    Record,
     RunView,
     ScoreView,
     SeriesView,
@@ -45,7 +45,6 @@ from bertd.records import (
     Submit,
     VersionView,
 )
-from bertd.run.paths import JobPaths
 
 logger = logging.getLogger(__name__)
 

@@ -26,8 +26,8 @@ from bertd.jobs.audit import Audit
 from bertd.jobs.database import Database
 from bertd.jobs.event_log import EventLog
 from bertd.jobs.queue import Queue
-from bertd.records import API_VERSION, VersionView
 from bertd.run.paths import StatePaths
+from bertd.wire import API_VERSION, VersionView
 
 
 @dataclass(frozen=True)

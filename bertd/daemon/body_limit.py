@@ -6,7 +6,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bertd.records import ErrorView
+from bertd.wire import ErrorView
 
 MAX_BODY_BYTES = 1 << 20
 

@@ -17,7 +17,8 @@ from bertd.jobs.audit import Answer, Audit, Peer
 from bertd.jobs.database import Database
 from bertd.jobs.lifecycle import Order
 from bertd.jobs.queue import Job, Queue
-from bertd.records import BudgetOrder, JobKind, JobView, RunView, SubmitFinetune, SubmitPretrain
+from bertd.records import BudgetOrder, JobKind
+from bertd.wire import JobView, RunView, SubmitFinetune, SubmitPretrain
 
 
 class Desk:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import psutil
 
 from bertd.daemon.leasing import CPU, Inventory
-from bertd.records import DeviceView
+from bertd.wire import DeviceView
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from bertd.jobs.event_log import EventLog
-from bertd.records import EventView, StatusView
+from bertd.wire import EventView, StatusView
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from bertd.errors import RunFolderError
-from bertd.records import LogView
+from bertd.wire import LogView
 
 MAX_PAGE_BYTES = 1 << 20
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bertd.records import JobState, StatusView
+from bertd.records import JobState
+from bertd.wire import StatusView
 
 
 def prometheus_text(status: StatusView, *, counts: dict[JobState, int]) -> str:

@@ -31,9 +31,9 @@ from bertd.daemon.runners import RunnerCommand, runner_command
 from bertd.errors import StorageError
 from bertd.jobs.database import Database
 from bertd.jobs.lifecycle import LIVE
-from bertd.records import API_VERSION, StatusView
 from bertd.run.durations import format_duration
 from bertd.run.paths import StatePaths, default_socket
+from bertd.wire import API_VERSION, StatusView
 
 logger = logging.getLogger(__name__)
 

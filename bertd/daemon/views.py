@@ -12,23 +12,12 @@ from bertd.errors import BertdError, RunFolderError
 from bertd.jobs.event_log import EventLog
 from bertd.jobs.lifecycle import LIVE, OVER
 from bertd.jobs.queue import Job, Queue
-from bertd.records import (
-    BudgetUnit,
-    BudgetView,
-    DeviceView,
-    JobKind,
-    JobState,
-    JobView,
-    PauseKind,
-    RunView,
-    ScoreView,
-    StatusView,
-    VersionView,
-)
+from bertd.records import BudgetUnit, JobKind, JobState, PauseKind
 from bertd.run.kept import read_kept
 from bertd.run.ledger import boot_id, read_ledger
 from bertd.run.paths import RunPaths
 from bertd.run.recipe import Recipe
+from bertd.wire import BudgetView, DeviceView, JobView, RunView, ScoreView, StatusView, VersionView
 
 logger = logging.getLogger(__name__)
 

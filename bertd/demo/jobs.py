@@ -10,9 +10,10 @@ from pathlib import Path
 from bertd.client import Client
 from bertd.demo.private_daemon import PrivateDaemon
 from bertd.errors import BertdError
-from bertd.records import JobState, JobView, RunView, ScoreRecord, SubmitFinetune, SubmitPretrain
+from bertd.records import JobState, ScoreRecord
 from bertd.run.paths import RunPaths
 from bertd.run.recipe_file import find_recipe, parse_recipe
+from bertd.wire import JobView, RunView, SubmitFinetune, SubmitPretrain
 
 _POLL_S = 0.5
 _OVER = {JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.LOST, JobState.PAUSED}

@@ -28,8 +28,8 @@ from bertd.demo.private_daemon import PrivateDaemon
 from bertd.demo.programs import DataSetFacts, read_manifest, run_program, try_export
 from bertd.demo.show import Measure, Show
 from bertd.errors import StorageError
-from bertd.records import RunView
 from bertd.run.durations import format_duration
+from bertd.wire import RunView
 
 _VOCABULARY_SIZE = 8_192
 _VALIDATION_SHARE = 0.02

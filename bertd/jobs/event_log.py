@@ -6,8 +6,8 @@ import json
 import sqlite3
 
 from bertd.jobs.database import Database
-from bertd.records import EventView
 from bertd.terminal_text import terminal_line
+from bertd.wire import EventView
 
 MAX_EVENTS = 50_000
 """Rows kept; a stream that resumes from an older one gets what is left."""

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from bertd.records import (
     BudgetUnit,
-    BudgetView,
     CheckpointRecord,
-    DeviceView,
-    EventView,
     JobKind,
     JobState,
-    JobView,
     KeptCheckpoint,
-    RunView,
     ScoreRecord,
-    ScoreView,
     StartRecord,
-    StatusView,
     StepRecord,
     ValidationRecord,
-    VersionView,
 )
+from bertd.wire import BudgetView, DeviceView, EventView, JobView, RunView, ScoreView, StatusView, VersionView
 
 NOW = 1_800_000_000.0
 

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from bertd.records import ErrorView, JobState
+from bertd.records import JobState
+from bertd.wire import ErrorView
 from tests.cli.conftest import Bertd
 from tests.cli.fake_daemon import FakeDaemon
 

@@ -17,7 +17,7 @@ from bertd import errors
 from bertd.cli import app as app_module
 from bertd.cli import exit_codes, reading, serving
 from bertd.errors import BertdError
-from bertd.records import ErrorView
+from bertd.wire import ErrorView
 from tests.cli.conftest import Bertd
 from tests.cli.fake_daemon import FakeDaemon
 

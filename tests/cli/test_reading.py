@@ -9,7 +9,8 @@ import pytest
 
 from bertd.cli import reading, waiting
 from bertd.cli.views import ShownJob
-from bertd.records import JobState, JobView, LogView, ScoreView, StatusView
+from bertd.records import JobState
+from bertd.wire import JobView, LogView, ScoreView, StatusView
 from tests.cli import samples
 from tests.cli.conftest import Bertd
 from tests.cli.fake_daemon import FakeDaemon, frame

@@ -18,8 +18,9 @@ import pytest
 
 from bertd.client import Client
 from bertd.errors import ShardError, TransitionError, UnknownJobError
-from bertd.records import EventView, JobState, StatusView, SubmitPretrain
+from bertd.records import JobState
 from bertd.socket_http import SocketConnection
+from bertd.wire import EventView, StatusView, SubmitPretrain
 from tests.cli.conftest import Bertd
 from tests.cli.fake_daemon import FakeDaemon
 

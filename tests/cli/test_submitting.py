@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bertd.records import SubmitFinetune, SubmitPretrain
 from bertd.run.recipe import Recipe
 from bertd.run.recipe_file import find_recipe, parse_recipe
+from bertd.wire import SubmitFinetune, SubmitPretrain
 from tests.cli.conftest import Bertd
 from tests.cli.fake_daemon import FakeDaemon
 

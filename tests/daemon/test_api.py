@@ -21,8 +21,9 @@ import pytest
 from bertd.client import Client
 from bertd.daemon.body_limit import MAX_BODY_BYTES
 from bertd.errors import ClientError
-from bertd.records import API_VERSION, EventView, JobState, RunView, SeriesView, StatusView
+from bertd.records import JobState
 from bertd.socket_http import SocketConnection
+from bertd.wire import API_VERSION, EventView, RunView, SeriesView, StatusView
 from tests.daemon.daemon_box import DaemonBox
 from tests.jobs.waiting import PATIENCE_S, wait_for
 

@@ -13,7 +13,7 @@ from bertd.daemon import event_stream
 from bertd.daemon.event_stream import EventHub, EventResponse
 from bertd.jobs.database import Database
 from bertd.jobs.event_log import EventLog
-from bertd.records import StatusView, VersionView
+from bertd.wire import StatusView, VersionView
 
 
 def status(state_dir: str) -> StatusView:

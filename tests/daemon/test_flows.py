@@ -26,19 +26,17 @@ from bertd.records import (
     BudgetUnit,
     JobKind,
     JobState,
-    JobView,
     KeptCheckpoint,
     KeptCheckpoints,
     PauseKind,
     StartRecord,
-    SubmitFinetune,
-    SubmitPretrain,
     Verb,
 )
 from bertd.run import mailbox
 from bertd.run.kept import write_kept
 from bertd.run.recipe_file import read_recipe
 from bertd.socket_http import SocketConnection
+from bertd.wire import JobView, SubmitFinetune, SubmitPretrain
 from tests.daemon.daemon_box import DaemonBox
 from tests.jobs.fake_ranks import Death, Plan
 from tests.jobs.waiting import wait_for

@@ -15,7 +15,8 @@ from bertd.daemon.log_pages import read_log_page
 from bertd.daemon.prometheus import prometheus_text
 from bertd.daemon.runners import runner_environment
 from bertd.daemon.service import status_line
-from bertd.records import DevicesRecord, JobState, JournalRecord, ScoreRecord, StatusView, VersionView
+from bertd.records import DevicesRecord, JobState, JournalRecord, ScoreRecord
+from bertd.wire import StatusView, VersionView
 from tests.daemon.test_series import start, step
 
 STATUS = StatusView(

@@ -12,15 +12,7 @@ from bertd.errors import RecipeError
 from bertd.jobs.database import Database
 from bertd.jobs.event_log import EventLog
 from bertd.jobs.queue import Job, Queue
-from bertd.records import (
-    BudgetUnit,
-    EndRecord,
-    JobKind,
-    JobState,
-    JournalRecord,
-    RestartRecord,
-    ValidationRecord,
-)
+from bertd.records import BudgetUnit, EndRecord, JobKind, JobState, JournalRecord, RestartRecord, ValidationRecord
 from bertd.run.journal import JournalWriter
 from bertd.run.paths import RunPaths
 from bertd.run.recipe import Recipe

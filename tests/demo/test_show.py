@@ -11,15 +11,8 @@ from rich.console import Console
 from bertd.demo import run_panel
 from bertd.demo.run_panel import LossCurve, PlainLines, sparkline
 from bertd.demo.show import Measure, Show
-from bertd.records import (
-    BudgetUnit,
-    BudgetView,
-    JobState,
-    RunView,
-    StartRecord,
-    StepRecord,
-    ValidationRecord,
-)
+from bertd.records import BudgetUnit, JobState, StartRecord, StepRecord, ValidationRecord
+from bertd.wire import BudgetView, RunView
 
 
 def _step(step: int, loss: float) -> StepRecord:

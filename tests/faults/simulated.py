@@ -22,11 +22,12 @@ from bertd.jobs.event_log import EventLog
 from bertd.jobs.queue import Queue
 from bertd.jobs.run_story import RunStory
 from bertd.jobs.runner import sole_runner
-from bertd.records import JobKind, JobState, Outcome, SubmitPretrain, Verb
+from bertd.records import JobKind, JobState, Outcome, Verb
 from bertd.run.durable import write_whole
 from bertd.run.ledger import Ledger
 from bertd.run.mailbox import read_command
 from bertd.run.paths import RunPaths, StatePaths
+from bertd.wire import SubmitPretrain
 from tests.jobs.fake_ranks import FakeRanks, Plan
 from tests.jobs.runner_box import recipe_text
 

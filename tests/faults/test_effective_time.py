@@ -16,8 +16,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bertd.records import JobState, StepRecord, SubmitPretrain
+from bertd.records import JobState, StepRecord
 from bertd.run.journal import read_journal
+from bertd.wire import SubmitPretrain
 from tests.daemon.daemon_box import DaemonBox
 from tests.faults.invariants import Witness, assert_sound
 from tests.faults.real_run import recipe

@@ -10,7 +10,8 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from bertd.errors import TransitionError
-from bertd.records import JobState, SubmitFinetune
+from bertd.records import JobState
+from bertd.wire import SubmitFinetune
 from tests.tui.fake_feed import FakeFeed
 from tests.tui.screen_text import refreshed, screen_lines, screen_text
 from tui.dashboard import Dashboard

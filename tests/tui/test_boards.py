@@ -6,7 +6,8 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from bertd.errors import StorageError
-from bertd.records import EventView, JobKind, JobState, LogView, ScoreRecord, ScoreView
+from bertd.records import JobKind, JobState, ScoreRecord
+from bertd.wire import EventView, LogView, ScoreView
 from tests.tui.fake_feed import NOW, FakeFeed
 from tests.tui.screen_text import assert_like_snapshot, refreshed, screen_lines, screen_text
 from tui.dashboard import Dashboard

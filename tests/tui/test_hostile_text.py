@@ -12,7 +12,7 @@ import pytest
 from textual.pilot import Pilot
 
 from bertd.errors import TransitionError
-from bertd.records import StatusView
+from bertd.wire import StatusView
 from tests.cli.fake_daemon import FakeDaemon
 from tests.tui.fake_feed import FakeFeed
 from tests.tui.screen_text import screen_segments, screen_text

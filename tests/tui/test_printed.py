@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bertd.records import EventView
+from bertd.wire import EventView
 from tests.tui.fake_feed import NOW, FakeFeed, simulated_snapshot
 from tests.tui.screen_text import assert_like_snapshot
 from tui.look import Look

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from bertd.records import BudgetUnit, EndRecord, JobState, StatusView
+from bertd.records import BudgetUnit, EndRecord, JobState
+from bertd.wire import StatusView
 from tests.tui.fake_feed import FakeFeed
 from tests.tui.screen_text import assert_like_snapshot, refreshed, screen_lines, screen_segments, screen_text
 from tui.dashboard import Dashboard

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bertd.records import BudgetUnit, JobState, RunView
+from bertd.records import BudgetUnit, JobState
 from bertd.run.durations import format_duration
+from bertd.wire import RunView
 from tui.lines import Line, Role, ends, joined, line
 from tui.look import Look
 from tui.panels.bars import bar

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bertd.records import SeriesView, StepRecord
+from bertd.records import StepRecord
+from bertd.wire import SeriesView
 from tui.lines import Line, Role, heading, line
 from tui.look import Look
 from tui.panels.loss import budget_scale, budget_ticks, curve_points, share_label

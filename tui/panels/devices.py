@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bertd.records import DeviceView, JobView
+from bertd.wire import DeviceView, JobView
 from tui.lines import Line, Role, Span, cell, heading, line
 from tui.look import Look
 from tui.panels.bars import bar

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from bertd.records import EventView
+from bertd.wire import EventView
 from tui.lines import Line, Role, Span, cell, heading, line
 from tui.look import Look
 from tui.quantities import clock

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bertd.records import RunView
 from bertd.run.durations import format_duration
+from bertd.wire import RunView
 from tui.glyphs import Glyphs, state_role
 from tui.lines import Line, Role, ends, joined, line
 from tui.look import Look

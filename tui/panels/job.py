@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bertd.records import JobState, JobView
+from bertd.records import JobState
 from bertd.run.durations import format_duration
+from bertd.wire import JobView
 from tui.glyphs import state_role
 from tui.lines import Line, Role, cell, heading, line
 from tui.look import Look

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from bertd.records import RunView, SeriesView
+from bertd.wire import RunView, SeriesView
 from tui.lines import Line, Role, heading, joined, line
 from tui.look import Look
 from tui.plot import Curve, Kept, Plot

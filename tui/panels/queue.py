@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from bertd.records import JobState, JobView
+from bertd.records import JobState
+from bertd.wire import JobView
 from tui.glyphs import state_role
 from tui.lines import Line, Role, Span, cell, heading, line
 from tui.look import Look

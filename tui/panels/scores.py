@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from statistics import mean
 
-from bertd.records import ScoreView
+from bertd.wire import ScoreView
 from tui.lines import Line, Role, cell, heading, line
 from tui.look import Look
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from bertd.records import JobState, RunView, StepRecord
+from bertd.records import JobState, StepRecord
 from bertd.run.durations import format_duration
+from bertd.wire import RunView
 from tui.lines import Line, Role, Span, cell, heading, line
 from tui.look import Look
 from tui.quantities import percent, rate, short_count, significant, size

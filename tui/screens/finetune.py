@@ -14,8 +14,8 @@ from textual.screen import ModalScreen
 from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static
 
-from bertd.records import RunView, SubmitFinetune
 from bertd.terminal_text import terminal_line
+from bertd.wire import RunView, SubmitFinetune
 from tui.widgets.problem import Problem
 
 TASKS = ["cola", "sst-2", "mrpc", "sts-b", "qqp", "mnli", "qnli", "rte", "wnli"]

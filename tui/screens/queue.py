@@ -9,7 +9,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from bertd.records import JobView
+from bertd.wire import JobView
 from tui.keys import QUEUE
 from tui.lines import Line
 from tui.look import Look

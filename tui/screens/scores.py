@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
-from bertd.records import ScoreView
+from bertd.wire import ScoreView
 from tui.lines import Line, Role, line
 from tui.look import Look
 from tui.panels import scores

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bertd.errors import TransitionError, UnknownJobError
-from bertd.records import EventView, JobKind, JobState, JobView, SubmitFinetune
+from bertd.records import JobKind, JobState
 from bertd.run.paths import step_folder
+from bertd.wire import EventView, JobView, SubmitFinetune
 from tui.quantities import loss
 from tui.simulated.curves import VALIDATE_EVERY, validation_loss
 

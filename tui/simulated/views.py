@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from bertd.records import (
     BudgetUnit,
-    BudgetView,
     CheckpointRecord,
-    DeviceView,
     EndRecord,
     ExportRecord,
     JobState,
-    LogView,
-    RunView,
     ScoreRecord,
-    ScoreView,
     StartRecord,
-    StatusView,
     StepRecord,
     ValidationRecord,
-    VersionView,
 )
 from bertd.run.paths import step_folder
+from bertd.wire import BudgetView, DeviceView, LogView, RunView, ScoreView, StatusView, VersionView
 from tui.simulated import curves
 from tui.simulated.box import BUDGET_S, JOB_ID, RUN_ID, START_PROGRESS, STEPS_PER_S, Box
 
