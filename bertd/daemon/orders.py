@@ -75,8 +75,7 @@ class Orders:
         check_device_count(job, num_devices, inventory=self._inventory)
         reason = f"a person lets it go on with {num_devices} of {job.device_kind}; waits for its turn"
         with self._database.transaction():
-            if num_devices != job.num_devices:
-                job = self._queue.resize(job.id, num_devices, now=now)
+            self._queue.note(job.id, num_devices=num_devices)
             if job.state is JobState.QUEUED:
                 self._queue.note(job.id, reason=reason)
                 return self._queue.get(job.id)

@@ -15,7 +15,16 @@ from bertd.jobs.event_log import EventLog
 from bertd.jobs.lifecycle import LIVE, OVER, Actor, check_move
 from bertd.records import JobKind, JobState
 
-_FLAGS = ("wants_resume", "stop_asked", "journal_seen", "vanished", "vanished_step", "priority", "reason")
+_NOTED = (
+    "wants_resume",
+    "stop_asked",
+    "journal_seen",
+    "vanished",
+    "vanished_step",
+    "priority",
+    "num_devices",
+    "reason",
+)
 
 
 _SELECT = """SELECT *, state = 'paused' AND EXISTS (SELECT 1 FROM leases WHERE job_id = jobs.id) AS is_hot FROM jobs"""
@@ -186,23 +195,13 @@ class Queue:
         return moved
 
     def note(self, job_id: int, **values: int | str) -> None:
-        """Set flags or the reason of a job without an event."""
+        """Set what a job carries besides its state, without an event."""
         with self._database.transaction():
             for column, value in values.items():
-                assert column in _FLAGS
+                assert column in _NOTED
                 # The column is one of the fixed names above; a name cannot be a bound parameter.
                 statement = f"UPDATE jobs SET {column} = ? WHERE id = ?"  # noqa: S608
                 self._database.execute(statement, (value, job_id))
-
-    def resize(self, job_id: int, num_devices: int, *, now: float) -> Job:
-        """Let a job that has no lease ask for another number of devices; in one transaction with its event."""
-        before = self.get(job_id)
-        with self._database.transaction():
-            self._database.execute("UPDATE jobs SET num_devices = ? WHERE id = ?", (num_devices, job_id))
-            text = f"job {job_id} {before.name} asks for {num_devices} devices instead of {before.num_devices}"
-            data: dict[str, object] = {"kind": before.kind, "name": before.name, "num_devices": num_devices}
-            self._events.append("job", text, now=now, job_id=job_id, run_id=before.run_id, data=data)
-        return replace(before, num_devices=num_devices)
 
     def _tell(self, job: Job, *, now: float) -> None:
         text = f"job {job.id} {job.name} is {job.state}: {job.reason}"

@@ -64,8 +64,8 @@ def device_of(section: DevicesSection, *, local_rank: int) -> torch.device:
         return torch.device("cpu")
     if local_rank >= torch.cuda.device_count():
         raise DeviceError(
-            f"[devices] count = {section.count}: this machine shows {torch.cuda.device_count()} GPUs; lower count, "
-            'or set kind = "cpu"'
+            f"[devices] count = {section.count}: this machine shows {torch.cuda.device_count()} GPUs; go on on fewer "
+            "with `bertd resume ID --devices N`, or submit a run for the CPU"
         )
     return torch.device("cuda", local_rank)
 
