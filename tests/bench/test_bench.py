@@ -109,6 +109,7 @@ def test_apex_and_measured_attention_are_benched_where_there_is_a_choice(work: W
     assert apex.apex and build(apex, on_gpu, micro=4)().item() == pytest.approx(build(chosen, on_gpu, micro=4)().item())
 
 
+@pytest.mark.long
 def test_a_bench_measures_each_contender_as_often_as_asked(work: Work) -> None:
     eager = [contender for contender in (*LADDER, *RIVALS) if not contender.compiled]
 

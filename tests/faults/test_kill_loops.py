@@ -61,7 +61,7 @@ def test_killing_the_daemon_costs_a_run_no_step(cold: DaemonBox, tally: Tally, k
     tally.sound()
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.faults)])
+@pytest.mark.parametrize("kills", [pytest.param(2, marks=pytest.mark.long), pytest.param(20, marks=pytest.mark.faults)])
 def test_a_killed_runner_takes_its_ranks_along_and_its_run_goes_on(cold: DaemonBox, tally: Tally, kills: int) -> None:
     chooser, witness, box = random.Random(SEED), Witness(), cold
     box.plan(Plan(step_s=0.01, checkpoint_every=10))
@@ -128,6 +128,7 @@ def test_of_two_daemons_on_one_folder_the_second_changes_nothing(cold: DaemonBox
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc to build the clock's shim")
+@pytest.mark.long
 def test_steps_of_the_wall_clock_change_no_charge(tmp_path: Path, tally: Tally) -> None:
     shim, offset = tmp_path / "shift.so", tmp_path / "offset"
     source = Path(__file__).with_name("shift_clock.c")

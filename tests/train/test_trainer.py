@@ -300,6 +300,7 @@ def test_a_changed_data_set_is_not_trained_on(tmp_path: Path, dataset: Path) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_ranks_train_as_one_does(tmp_path: Path, dataset: Path) -> None:
     alone = make_run(tmp_path / "alone", dataset, "model.dropout=0.0", "model.attention_dropout=0.0")
     run_to_end(alone)

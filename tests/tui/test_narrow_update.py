@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
@@ -32,6 +33,7 @@ def test_a_whole_layout_is_left_as_it_is() -> None:
     assert narrowed(whole) is whole
 
 
+@pytest.mark.long
 def test_textual_goes_through_it_when_a_figure_changes() -> None:
     with Terminal(["--demo"], columns=120, rows=40) as terminal:
         terminal.read_until("training keeps running", timeout_s=20.0)

@@ -170,6 +170,7 @@ def test_ten_real_articles_become_clean_prose(real_data: Path) -> None:
 
 @pytest.mark.realdata
 @pytest.mark.parametrize("pattern", ["enwiki-latest-pages*", "Wikipedia-*", "enwiki-table-markup*"])
+@pytest.mark.long
 def test_no_markup_is_left_in_real_articles_and_every_page_is_accounted_for(real_data: Path, pattern: str) -> None:
     (dump,) = (real_data / "mediawiki").glob(pattern)
     content = dump.read_bytes()
