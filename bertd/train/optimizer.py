@@ -5,7 +5,7 @@ Matrices decay, biases and norms do not (Devlin et al. 2019's code; Izsak et al.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,19 @@ _MUON_MOMENTUM = 0.95
 """Source: Jordan et al. 2024."""
 
 
+class _Together(torch.optim.Optimizer):
+    """Several that step as one: a loss scaler then leaves out all of a step or nothing of it."""
+
+    def __init__(self, parts: list[torch.optim.Optimizer]) -> None:
+        super().__init__([group for part in parts for group in part.param_groups], {})
+        self._parts = parts
+
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]  # no loss is returned
+        assert closure is None
+        for part in self._parts:
+            part.step()
+
+
 class Optimizers:
     """One or two torch optimizers that step together; each parameter belongs to exactly one."""
 
@@ -35,6 +48,8 @@ class Optimizers:
         }
         assert self._owners.keys() == self._names.keys()
         self.parts = parts
+        self.whole = parts[0] if len(parts) == 1 else _Together(parts)
+        """What steps, for a loss scaler too."""
 
     def set_learning_rate(self, lr: float) -> None:
         """Use `lr` for the next step."""

@@ -94,8 +94,7 @@ def _run(setting: Setting, *, kernels: str, apex: Apex, attention: Attention, mi
     batch = _made_up(setting, micro=micro)
     began_s = time.perf_counter()
     _backward(forward.loss(batch))
-    for part in optimizers.parts:
-        part.step()
+    optimizers.whole.step()
     _wait(setting.device)
     first_s = time.perf_counter() - began_s
     began_s, passes = time.perf_counter(), 0

@@ -1,7 +1,8 @@
 """One optimizer update: micro-batches, accumulation, gradient, step.
 
 The loss is the mean over all predicted tokens of the global batch, whatever ranks and micro-batches they fell on, so
-any split of the same batch gives the same gradient. Nothing here waits for the device.
+any split of the same batch gives the same gradient. Nothing here waits for the device, but for a step in fp16 with any
+optimizer other than PyTorch's fused AdamW: the loss scaler must know whether to take it.
 """
 
 from __future__ import annotations
@@ -95,12 +96,10 @@ class Updater:
     def _apply(self, *, lr: float, wants_norm: bool) -> None:
         clip = self._recipe.optimizer.clip
         if clip > 0 or wants_norm:
-            for part in self._optimizers.parts:
-                self.scaler.unscale_(part)
+            self.scaler.unscale_(self._optimizers.whole)
             self.grad_norm = nn.utils.clip_grad_norm_(self._model.parameters(), clip if clip > 0 else torch.inf)
         self._optimizers.set_learning_rate(lr)
-        for part in self._optimizers.parts:
-            self.scaler.step(part)
+        self.scaler.step(self._optimizers.whole)
         self._update_scale()
 
     def _update_scale(self) -> None:

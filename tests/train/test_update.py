@@ -175,6 +175,25 @@ def test_fp16_overflow_skips_the_step_halves_the_scale_and_counts() -> None:
     assert updater.skipped_steps(1) == 1
 
 
+@pytest.mark.parametrize("where", ["encoder.layers.0.attention.out.weight", "head.bias"])
+def test_an_overflow_in_one_of_two_optimizers_skips_the_step_of_both(where: str) -> None:
+    updater, model = updater_for(8, "optimizer.kind=muon", precision=FP16)
+    is_broken = True
+    parameter = model.get_parameter(where)
+    parameter.register_hook(lambda gradient: gradient * torch.inf if is_broken else gradient)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+    updater.update(step=0, lr=1e-3, wants_norm=False)
+    updater.update(step=1, lr=1e-3, wants_norm=True)
+
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert updater.skipped_steps(2) == 2 and updater.scaler.get_scale() == 2.0**14
+    is_broken = False
+    updater.update(step=2, lr=1e-3, wants_norm=False)
+    assert updater.skipped_steps(3) == 2
+    assert not any(torch.equal(before[name], tensor) for name, tensor in model.named_parameters())
+
+
 def test_gradients_that_overflow_at_the_least_scale_end_the_run_after_a_hundred_skipped_updates() -> None:
     updater, model = updater_for(8, precision=FP16, scaler=ScalerState(scale=2.0, growth_tracker=0))
     is_broken = True
