@@ -125,10 +125,15 @@ def _apply_override(tree: dict[str, object], *, override: str) -> None:
 
 def _describe(error: ValidationError, *, name: str) -> str:
     """All mistakes in one line: file, section, key, value, remedy; of several about one key, the first."""
-    first_of: dict[object, str] = {}
+    told: dict[object, str] = {}
     for detail in error.errors():
-        first_of.setdefault(detail["loc"][:2], _describe_one(detail, name=name))
-    return "; ".join(first_of.values())
+        key, words = detail["loc"][:2], detail.get("ctx", {}).get("expected")
+        if key not in told:
+            told[key] = _describe_one(detail, name=name)
+        elif words and detail["type"] == "literal_error":
+            # A key that takes a number or a word has a mistake for each.
+            told[key] += f", or {words}"
+    return "; ".join(told.values())
 
 
 def _describe_one(detail: object, *, name: str) -> str:

@@ -122,7 +122,7 @@ def test_predictions_fill_the_rate_up_to_their_bound() -> None:
         ("batch.ramp=[[0.1, 48]]", "[batch] ramp: a step of 48 is no multiple of micro x devices.count = 16 x 2"),
         ("batch.ramp=[[0.2, 32], [0.1, 64]]", "[batch]: ramp: the shares of the budget are [0.2, 0.1]; let each be"),
         ("batch.ramp=[[1.0, 32]]", "[batch]: ramp = 1.0: Input should be less than 1"),
-        ("batch.micro=best", "[batch]: micro = 'best'"),
+        ("batch.micro=best", "[batch]: micro = 'best': Input should be a valid integer, or 'auto'"),
         ("validation.every=soon", "'soon' is not a duration; write a number and s, min, h or d, such as 30min"),
         ("checkpoint.every=0s", "[checkpoint]: every = '0s': an interval must be longer than nothing"),
         ('stop.rules=["give up"]', "'give up' is no stop rule; write: after 3h loss > 6.0"),
