@@ -43,8 +43,14 @@ def test_half_a_beat_is_none() -> None:
     board.close()
 
 
-def test_ranks_that_nobody_watches_beat_into_nothing() -> None:
-    UNWATCHED.beat(Section.STEP, step=1)
+def test_ranks_that_nobody_watches_beat_into_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[bytes] = []
+    monkeypatch.setattr(os, "pwrite", lambda _fd, line, _place: written.append(line))
+    board = Board()
+    for pulse in (UNWATCHED, Pulse(board.path, rank=0)):
+        pulse.beat(Section.STEP, step=1)
+    board.close()
+    assert len(written) == 1
 
 
 def test_a_board_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -156,6 +156,7 @@ def test_an_answer_it_cannot_read_is_a_lost_daemon_not_a_dead_thread(socket: Pat
         _until(following, lambda snapshot: snapshot.link.state is LinkState.LOST)
         daemon.stream.put(frame(_status()))
         _until(following, _is_live)
+    assert _paths(daemon).count("/v1/status") >= 2
 
 
 def test_curves_are_asked_for_again_only_when_a_column_is_complete(socket: Path, following: SocketFeed) -> None:
