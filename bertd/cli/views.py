@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from bertd.cli.tables import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Canvas, Cell, Row, table
 from bertd.records import BudgetUnit, JobState, Record
+from bertd.run.choices import choices_of
 from bertd.run.durations import format_duration
 from bertd.terminal_text import terminal_line
 from bertd.wire import BudgetView, DeviceView, EventView, JobView, RunView, ScoreView, StatusView, VersionView
@@ -168,14 +169,9 @@ def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:
     ]
     if start := run.start:
         fields.append(("runs on", f"{start.world_size} x {start.device_name}, {start.precision}"))
-        fields.append(("kernels", f"{start.kernels}: {start.kernels_reason}"))
         if start.start_from:
             fields.append(("start from", start.start_from))
-        if start.attention:
-            fields.append(("attention", f"{start.attention}: {start.attention_reason}"))
-        batch = f"{start.world_size} ranks x {start.micro_batch} sequences x {start.accumulation}"
-        why = f"; micro-batch: {start.micro_batch_reason}" if start.micro_batch_reason else ""
-        fields.append(("batch", f"{batch}{why}"))
+        fields += [(choice.name, str(choice)) for choice in choices_of(start)]
     if change := run.budget_change:
         before, spent = granted(change.unit, change.before), granted(change.unit, change.spent)
         fields.append(("changed", f"from {before} at step {change.step:,}, when {spent} were spent"))

@@ -94,5 +94,5 @@ def test_show_says_what_was_chosen_for_a_run_and_why() -> None:
 
     assert f"kernels     {start.kernels}: {start.kernels_reason}" in text
     assert "attention   cuDNN, math: timed here: cuDNN 1.00 ms, math 3.00 ms" in text
-    assert "; micro-batch: the fastest of 128 and 256" in text
+    assert f"sequences x {start.accumulation}: the fastest of 128 and 256" in text
     assert "ranks       2 since step 1,200, 4 before" in text

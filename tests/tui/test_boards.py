@@ -41,6 +41,21 @@ async def test_the_queue_looks_like_its_kept_picture() -> None:
         assert_like_snapshot(screen_text(app), "queue-110x30")
 
 
+async def test_a_pretraining_in_the_queue_says_what_it_computes_with_and_why() -> None:
+    app = _dashboard(FakeFeed())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("2")
+        await _settled(pilot)
+        words = " ".join(screen_text(app).split())
+        assert "kernels compile measured here in sequences/s of one rank, 32 a pass: compile 138.4, eager" in words
+        assert "attention memory-efficient, math timed here, forward and backward: memory-efficient 0.81" in words
+        assert "batch 8 ranks x 32 sequences x 16 the fastest, in sequences/s of one rank: 8: 117.0" in words
+        assert "#10 finetune cola" in words
+        await pilot.press("down")
+        await _settled(pilot)
+        assert "kernels" not in screen_text(app)
+
+
 async def test_keys_act_on_the_chosen_job() -> None:
     feed = FakeFeed()
     app = _dashboard(feed)

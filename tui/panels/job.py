@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from bertd.records import JobState
+import textwrap
+
+from bertd.records import JobState, StartRecord
+from bertd.run.choices import choices_of
 from bertd.run.durations import format_duration
+from bertd.terminal_text import terminal_line
 from bertd.wire import JobView
 from tui.glyphs import state_role
 from tui.lines import Line, Role, cell, heading, line
@@ -11,10 +15,15 @@ from tui.look import Look
 from tui.quantities import clock_near, percent
 
 HEIGHT = 7
+"""Lines of any job."""
+_LABEL = 10
+"""Cells."""
+_MOST_LINES = 3
+"""Of a choice with its reason."""
 
 
-def draw(job: JobView | None, now: float, look: Look, width: int) -> list[Line]:
-    """The job in full sentences, where the queue had only a row for it."""
+def draw(job: JobView | None, start: StartRecord | None, now: float, look: Look, width: int) -> list[Line]:
+    """The job in full sentences, where the queue had only a row for it; `start` is its newest attempt's."""
     if job is None:
         return []
     title = heading(f"Job {job.id}", line((str(job.kind), Role.MUTED)), width=width, rule=look.glyphs.rule)
@@ -31,7 +40,23 @@ def draw(job: JobView | None, now: float, look: Look, width: int) -> list[Line]:
         ("time", line(_times(job, now))),
         ("folder", line((job.folder, Role.MUTED))),
     ]
-    return [title, *(line(cell(label, 10, Role.MUTED)) + text for label, text in facts)]
+    drawn = [title, *(line(cell(label, _LABEL, Role.MUTED)) + text for label, text in facts)]
+    return drawn if start is None else [*drawn, *_choices(start, width)]
+
+
+def _choices(start: StartRecord, width: int) -> list[Line]:
+    """What it computes with and why: reasons are sentences, which take more than a line."""
+    drawn: list[Line] = []
+    for choice in choices_of(start):
+        value, reason = terminal_line(choice.value), terminal_line(choice.reason)
+        wrap = textwrap.TextWrapper(
+            width=max(_LABEL, width - _LABEL), max_lines=_MOST_LINES, placeholder=" …", break_on_hyphens=False
+        )
+        first, *more = wrap.wrap(f"{value}  {reason}") or [""]
+        value, reason = first[: len(value)], first[len(value) :]
+        drawn.append(line(cell(choice.name, _LABEL, Role.MUTED), (value, Role.STRONG), reason))
+        drawn += [line(" " * _LABEL, row) for row in more]
+    return drawn
 
 
 def _times(job: JobView, now: float) -> str:

@@ -111,7 +111,7 @@ def _extras(run: RunView) -> list[Figure]:
         found.append(Figure("restarts", f"{run.restarts}", Role.WAITING, note=f"{run.steps_lost} steps lost"))
     if start is not None:
         found.append(Figure("kernels", start.kernels, note=start.precision))
-        found.append(Figure("ranks", f"{start.world_size}", note=f"on {start.device}, micro-batch {start.micro_batch}"))
+        found.append(Figure("ranks x micro", f"{start.world_size} x {start.micro_batch}"))
     if step is not None and step.memory_bytes is not None:
         found.append(Figure("rank memory", size(step.memory_bytes)))
     if step is not None and step.loss_scale is not None:

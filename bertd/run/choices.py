@@ -1,0 +1,31 @@
+"""What a run computes with, in the words of its journal: for everybody who shows a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bertd.records import StartRecord
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of the things that a recipe leaves open, or settles."""
+
+    name: str
+    value: str
+    reason: str
+    """Why; empty where the attempt did not say."""
+
+    def __str__(self) -> str:
+        return f"{self.value}: {self.reason}" if self.reason else self.value
+
+
+def choices_of(start: StartRecord) -> list[Choice]:
+    """Kernels, attention and micro-batch of an attempt."""
+    ranks = "1 rank" if start.world_size == 1 else f"{start.world_size} ranks"
+    batch = f"{ranks} x {start.micro_batch} sequences x {start.accumulation}"
+    return [
+        Choice("kernels", start.kernels, start.kernels_reason),
+        Choice("attention", start.attention or "PyTorch's choice", start.attention_reason),
+        Choice("batch", batch, start.micro_batch_reason),
+    ]
