@@ -54,6 +54,10 @@ def test_every_module_of_the_control_side_loads_without_torch() -> None:
     assert _loaded(f"import {', '.join(modules)}{_LIST}").isdisjoint(FORBIDDEN)
 
 
+def test_a_rank_binds_itself_to_its_launcher_before_it_loads_torch() -> None:
+    assert "torch" not in _loaded(f"import bertd.train.worker{_LIST}")
+
+
 def test_every_module_of_the_dashboard_loads_without_torch() -> None:
     modules = _dashboard_modules()
     assert {"tui.app", "tui.feed"} <= set(modules)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from subprocess import Popen
 
 import psutil
@@ -56,11 +57,7 @@ class Pretraining:
         self._end = end
         self._ledger = Ledger(paths.ledger)
         self._story = RunStory(paths)
-        self._policy = RestartPolicy(
-            first_delay_s=policy.first_delay_s,
-            longest_delay_s=policy.longest_delay_s,
-            best_step=self._story.best_step,
-        )
+        self._policy = replace(policy, best_step=self._story.best_step)
         self._has_warned = False
         self._patience = patience
         self._board = Board()

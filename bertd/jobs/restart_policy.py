@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bertd.records import ExitClass
 
@@ -23,26 +23,31 @@ def max_restarts(exit_class: ExitClass) -> int:
 class RestartPolicy:
     """What is known of the deaths so far."""
 
+    prompt_delay_s: float = 1.0
+    """After an attempt that got further: it shows that the machine can, and a wait would only idle it."""
     first_delay_s: float = 5.0
+    """After the first that did not; it doubles from there."""
     longest_delay_s: float = 300.0
     restarts: int = 0
     """In a row without a higher step."""
     best_step: int = 0
     """Highest step any attempt reached."""
+    has_progressed: bool = False
+    """Whether the newest attempt was the one that reached it."""
 
     def after_death(self, *, step: int, exit_class: ExitClass = ExitClass.TRANSIENT) -> RestartPolicy | None:
         """The policy for the next attempt after one that reached `step`; None to give up."""
         restarts = 0 if step > self.best_step else self.restarts
         if restarts >= max_restarts(exit_class):
             return None
-        return RestartPolicy(
-            first_delay_s=self.first_delay_s,
-            longest_delay_s=self.longest_delay_s,
-            restarts=restarts + 1,
-            best_step=max(step, self.best_step),
+        return replace(
+            self, restarts=restarts + 1, has_progressed=step > self.best_step, best_step=max(step, self.best_step)
         )
 
     def delay_s(self, *, chance: float) -> float:
         """How long the next attempt waits, uncharged; `chance` is 0..1 and decides the jitter."""
-        delay_s = min(self.longest_delay_s, self.first_delay_s * 2.0 ** (self.restarts - 1))
+        if self.has_progressed:
+            delay_s = self.prompt_delay_s
+        else:
+            delay_s = min(self.longest_delay_s, self.first_delay_s * 2.0 ** (self.restarts - 1))
         return delay_s * (1 + JITTER * (2 * chance - 1))

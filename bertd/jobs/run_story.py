@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from bertd.records import (
+    CheckpointRecord,
     CommandRecord,
     EndRecord,
     JournalRecord,
@@ -86,6 +87,9 @@ class RunStory:
                 self.step, self.sequences = record.step, record.sequences
             case StepRecord() | EndRecord():
                 self.step, self.sequences = record.step, record.sequences
+                self.best_step = max(self.best_step, record.step)
+            case CheckpointRecord():
+                # Steps are told once a second; one that is saved was done, told or not.
                 self.best_step = max(self.best_step, record.step)
             case CommandRecord():
                 self.acknowledged = max(self.acknowledged, record.number)

@@ -87,4 +87,8 @@ def launch(paths: RunPaths, *, attempt: int) -> int:
 if __name__ == "__main__":
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: Python's own end under torch takes a second, which is charged though the ranks are gone.
+    os._exit(status)

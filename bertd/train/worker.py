@@ -2,6 +2,9 @@
 
 Exit status: 0 after an end or a pause, which the journal tells apart; that of the BertdError class otherwise. A rank
 whose parent dies is killed by the kernel, so that nothing is left to hold a GPU.
+
+Torch is imported behind that request, since it takes seconds: a rank whose runner is killed meanwhile must not come up
+beside those of the next one.
 """
 
 from __future__ import annotations
@@ -17,22 +20,20 @@ import traceback
 from pathlib import Path
 from threading import Event
 
-import torch
-
 from bertd.errors import BertdError, DeviceError
 from bertd.records import AlertRecord
 from bertd.run.beats import BEATS_VARIABLE, STACKS_SIGNAL, Pulse, Section
 from bertd.run.journal import JournalWriter, read_journal
 from bertd.run.paths import RunPaths
-from bertd.train.assembly import assemble
-from bertd.train.opened_run import open_run
-from bertd.train.ranks import join_ranks, leave_ranks
 
 _PR_SET_PDEATHSIG = 1
 
 
 def main() -> int:
     """Run one rank to its end."""
+    die_with_parent()
+    import torch
+
     parser = argparse.ArgumentParser(prog="python -m bertd.train.worker", description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--attempt", type=int, default=1)
@@ -40,7 +41,6 @@ def main() -> int:
     arguments = parser.parse_args()
     paths = RunPaths(arguments.run.resolve())
     stop_signal = Event()
-    die_with_parent()
     # Before the first beat: the runner asks for stacks only those ranks that have beaten.
     faulthandler.register(STACKS_SIGNAL, all_threads=True)
     signal.signal(signal.SIGTERM, lambda *_: stop_signal.set())
@@ -63,6 +63,10 @@ def train(paths: RunPaths, *, attempt: int, store: Path | None, stop_signal: Eve
     """Open the run, meet the other ranks, train to an end or a pause."""
     pulse = Pulse(os.environ.get(BEATS_VARIABLE), rank=int(os.environ.get("RANK", "0")))
     pulse.beat(Section.START, step=0)
+    from bertd.train.assembly import assemble
+    from bertd.train.opened_run import open_run
+    from bertd.train.ranks import join_ranks, leave_ranks
+
     opened = open_run(paths)
     ranks = join_ranks(opened.recipe.devices, store=store)
     trainer = assemble(opened, ranks=ranks, attempt=attempt, stop_signal=stop_signal, pulse=pulse)

@@ -27,5 +27,5 @@ def finetune(paths: JobPaths) -> list[str]:
 
 if __name__ == "__main__":
     patience = Patience(step_s=Plan.model_validate_json(Path(PLAN).read_bytes()).patience_s)
-    policy = RestartPolicy(first_delay_s=0.02)
+    policy = RestartPolicy(prompt_delay_s=0.02, first_delay_s=0.02)
     sys.exit(main(sys.argv[2:], programs=Programs(launch=launch, finetune=finetune, policy=policy, patience=patience)))

@@ -48,3 +48,12 @@ def test_the_jitter_spans_its_share_to_both_sides() -> None:
     policy = RestartPolicy(restarts=1)
     assert policy.delay_s(chance=0.0) == pytest.approx(5.0 * (1 - JITTER))
     assert policy.delay_s(chance=1.0) == pytest.approx(5.0 * (1 + JITTER))
+
+
+def test_an_attempt_that_got_further_is_followed_promptly() -> None:
+    after = RestartPolicy(best_step=10, restarts=2).after_death(step=11)
+    assert after is not None
+    assert after.delay_s(chance=0.5) == pytest.approx(1.0)
+    next_one = after.after_death(step=11)
+    assert next_one is not None
+    assert next_one.delay_s(chance=0.5) == pytest.approx(10.0)
