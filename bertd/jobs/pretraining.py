@@ -18,7 +18,7 @@ from bertd.errors import StorageError
 from bertd.jobs.compute import EndSignal, run_compute
 from bertd.jobs.diagnostics import Diagnostics
 from bertd.jobs.log_cap import cap_log
-from bertd.jobs.processes import oom_kills
+from bertd.jobs.processes import is_stopped, oom_kills
 from bertd.jobs.restart_policy import RestartPolicy, max_restarts
 from bertd.jobs.run_story import RunStory
 from bertd.jobs.verdict import Crash, judge_pretraining
@@ -117,7 +117,8 @@ class Pretraining:
         now_s = time.monotonic()
         self._watchdog = self._watchdog.seen(self._board.read(), now_s=now_s)
         if self._watchdog.is_hung(now_s=now_s):
-            self._end_hang(child, what=self._watchdog.describe(now_s=now_s))
+            stopped = [beat.pid for beat in self._watchdog.beats if is_stopped(beat.pid)]
+            self._end_hang(child, what=self._watchdog.describe(now_s=now_s, stopped=stopped))
 
     def _tick_ledger(self) -> None:
         # Read before the journal is: what rank 0 says from here on is about a later moment.

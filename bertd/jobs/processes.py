@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 from pydantic import ValidationError
 
 from bertd.records import RunnerIdentity
@@ -29,6 +30,14 @@ def start_ticks(pid: int) -> int | None:
     # The second field is the command in parentheses and may itself hold spaces and parentheses.
     state, *fields = stat.rpartition(")")[2].split()
     return None if state in "ZX" else int(fields[_START_TICKS_FIELD - 4])
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a signal such as SIGSTOP halts a process."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    except psutil.NoSuchProcess:
+        return False
 
 
 def own_identity() -> RunnerIdentity:

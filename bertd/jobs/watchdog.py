@@ -7,7 +7,7 @@ learnt from the attempt itself; the first step and the first validation may comp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from bertd.run.beats import Beat, Section
@@ -82,17 +82,27 @@ class Watchdog:
         """Whether the ranks have been silent for too long."""
         return now_s - self.beat_at_s > self.limit_s()
 
-    def describe(self, *, now_s: float) -> str:
-        """For people: how long nothing was heard, and which rank is behind."""
+    def describe(self, *, now_s: float, stopped: Collection[int] = ()) -> str:
+        """For people: how long nothing was heard, and which rank is behind; `stopped` are pids that a signal halts."""
         silence = format_duration(now_s - self.beat_at_s)
         if not self.beats:
             return f"no rank was heard of for {silence} since the launch"
-        behind = min(self.beats, key=lambda beat: (beat.step, beat.count))
-        return (
-            f"no rank got on for {silence}, the limit here is {format_duration(self.limit_s())}; "
-            f"rank {behind.rank} (pid {behind.pid}) is the furthest behind, in its {behind.section} after step "
-            f"{behind.step}"
-        )
+        limit = format_duration(self.limit_s())
+        return f"no rank got on for {silence}, the limit here is {limit}; {self._describe_behind(stopped)}"
+
+    def _describe_behind(self, stopped: Collection[int]) -> str:
+        least = min((beat.step, beat.count) for beat in self.beats)
+        # Ranks that wait for one that is halted within a step have told of as many beats as it has.
+        level = [beat for beat in self.beats if (beat.step, beat.count) == least]
+        halted = [beat for beat in level if beat.pid in stopped]
+        named = halted or level
+        names = " and ".join(f"rank {beat.rank} (pid {beat.pid})" for beat in named)
+        where = f"in {'its' if len(named) == 1 else 'their'} {named[0].section} after step {named[0].step}"
+        if halted:
+            return f"{names} was stopped by a signal, {where}"
+        if len(level) == 1:
+            return f"{names} is the furthest behind, {where}"
+        return f"{names} are equally far, {where}"
 
     def _limit_of(self, beat: Beat) -> float:
         if beat.section is Section.START:

@@ -82,6 +82,12 @@ def test_the_rank_that_is_behind_is_named() -> None:
     text = LAUNCHED.seen(both, now_s=1.0).describe(now_s=601.0)
     assert text.startswith("no rank got on for 10m 00s, the limit here is 1m 40s")
     assert "rank 1 (pid 11) is the furthest behind, in its step after step 7" in text
+    level = LAUNCHED.seen((both[1], beat(Section.STEP, 8, step=7)), now_s=1.0)
+    assert "rank 1 (pid 11) and rank 0 (pid 10) are equally far, in their step after step 7" in level.describe(
+        now_s=9.0
+    )
+    halted = level.describe(now_s=9.0, stopped=[11])
+    assert halted.endswith("; rank 1 (pid 11) was stopped by a signal, in its step after step 7")
     assert "no rank was heard of for 5s since the launch" in LAUNCHED.describe(now_s=5.0)
 
 
