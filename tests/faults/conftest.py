@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.faults.real_daemon import RealDaemonBox
 from tests.faults.tally import Tally
 from tests.tiny_data import make_tiny_dataset
 
@@ -26,6 +28,15 @@ def tally(pytestconfig: pytest.Config) -> Tally:
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set to train on."""
     return make_tiny_dataset(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def real_box(tmp_path: Path) -> Iterator[RealDaemonBox]:
+    """A daemon that answers, with nothing fake."""
+    box = RealDaemonBox(tmp_path)
+    box.start()
+    yield box
+    box.clean_up()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

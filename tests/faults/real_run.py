@@ -18,13 +18,14 @@ from safetensors.torch import load_file
 from bertd.jobs.restart_policy import RestartPolicy
 from bertd.jobs.runner import Programs, main
 from bertd.jobs.watchdog import Patience
-from bertd.records import JobKind, JournalRecord, Outcome
+from bertd.records import CheckpointRecord, JobKind, JournalRecord, Outcome, StartRecord, StepRecord
 from bertd.run.journal import read_journal
 from bertd.run.paths import RunPaths, newest_first
 from bertd.run.recipe_file import parse_recipe, write_recipe
 from tests.jobs.runner_box import with_tests_on_path
 from tests.jobs.waiting import wait_for
 
+BATCH = 8
 RECIPE = """
 [run]
 name = "tiny"
@@ -41,7 +42,7 @@ ffn = 64
 [optimizer]
 peak_lr = 5e-3
 [batch]
-sequences = 8
+sequences = {batch}
 micro = 4
 [validation]
 max_sequences = 16
@@ -54,8 +55,8 @@ count = {count}
 
 
 def recipe(dataset: Path, *, steps: int, count: int) -> str:
-    """Steps of a few milliseconds, a checkpoint every second."""
-    return RECIPE.format(shards=dataset, steps=steps, count=count)
+    """Steps of some ten milliseconds, a checkpoint every second."""
+    return RECIPE.format(shards=dataset, steps=steps, batch=BATCH, count=count)
 
 
 class RealRun:
@@ -105,6 +106,16 @@ class RealRun:
 
         wait_for(are_done, what=f"{steps} steps of attempt {attempt}; log:\n{self.log}")
 
+    def wait_for_progress(self, *, attempt: int) -> int:
+        """Until an attempt has a checkpoint above every step that the earlier ones told of; its step."""
+
+        def has_got_on() -> bool:
+            assert self.process is not None and self.process.poll() is None, self.log
+            return _progress(self.records, attempt=attempt) > 0
+
+        wait_for(has_got_on, what=f"progress of attempt {attempt}; log:\n{self.log}")
+        return _progress(self.records, attempt=attempt)
+
     @property
     def records(self) -> list[JournalRecord]:
         """The journal."""
@@ -127,6 +138,20 @@ class RealRun:
             self.process.wait()
 
 
+def _progress(records: list[JournalRecord], *, attempt: int) -> int:
+    """Step of an attempt's newest checkpoint, 0 where it has none above all that was done before it."""
+    begun = past = newest = saved = 0
+    for record in records:
+        if isinstance(record, StartRecord):
+            begun, past, saved = begun + 1, newest, 0
+        elif isinstance(record, StepRecord):
+            newest = max(newest, record.step)
+        elif isinstance(record, CheckpointRecord):
+            newest, saved = max(newest, record.step), record.step
+    return saved if begun == attempt and saved > past else 0
+
+
 if __name__ == "__main__":
-    patience = Patience(step_s=5.0)
-    sys.exit(main(sys.argv[1:], programs=Programs(policy=RestartPolicy(first_delay_s=0.05), patience=patience)))
+    patience = Patience(compile_s=30.0, step_s=5.0)
+    policy = RestartPolicy(prompt_delay_s=0.05, first_delay_s=0.05)
+    sys.exit(main(sys.argv[1:], programs=Programs(policy=policy, patience=patience)))

@@ -19,9 +19,11 @@ from tests.faults.tally import Tally, losses_s
 from tests.jobs.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.faults
-STEPS = 600
+STEPS = 1000
 SEED = 3
-KILLS = 8
+KILLS = 4
+SHOT_AT_UNTIL = 0.6
+"""Share of the run in which ranks are killed: none dies with its last word said, which would be no restart."""
 
 
 @pytest.fixture(scope="module", params=[1, 2])
@@ -56,12 +58,9 @@ def test_ranks_killed_at_random_steps_end_with_the_same_weights(run: RealRun, re
     chooser, witness = random.Random(SEED), Witness()
     run.start()
     kills = 0
-    for attempt in range(1, KILLS + 1):
-        run.wait_for_steps(attempt=attempt, steps=1)
+    while kills < KILLS and run.wait_for_progress(attempt=kills + 1) < SHOT_AT_UNTIL * STEPS:
         threading.Event().wait(chooser.uniform(0.0, 1.0))
         ranks = run.ranks()
-        if not ranks:
-            break
         tally.fault()
         victim = chooser.choice(ranks)
         victim.send_signal(signal.SIGKILL)
@@ -93,7 +92,9 @@ def test_a_stopped_rank_is_found_its_stacks_kept_and_the_run_goes_on(
     stacks = sorted(run.paths.diagnostics(1).glob("stack-rank-*.txt"))
     assert len(stacks) == len(ranks)
     if len(ranks) == 2:
-        assert f"(pid {ranks[-1].pid}) is the furthest behind" in restart.cause
+        # By its beats where it was stopped between two steps, else by its state: the other then waits in the same step.
+        name = f"; rank 1 (pid {ranks[-1].pid}) "
+        assert name + "was stopped by a signal" in restart.cause or name + "is the furthest behind" in restart.cause
         assert "in advance_one" in stacks[0].read_text(), "the rank that waited tells where"
     assert "(stopped)" in stacks[-1].read_text()
     assert_untouched(run, reference)
