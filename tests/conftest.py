@@ -32,11 +32,14 @@ def signal_handlers() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def denormals() -> Iterator[None]:
-    """A run flushes them to zero for its whole process, and hypothesis refuses to draw floats in such a one."""
+def host_cpu() -> Iterator[None]:
+    """A run sets up its whole process; hypothesis refuses to draw floats where denormals are flushed to zero."""
     yield
-    if torch := sys.modules.get("torch"):
-        torch.set_flush_denormal(False)
+    if "bertd.train.host_cpu" in sys.modules:
+        from bertd.train import host_cpu
+
+        host_cpu.return_freed_pages()
+        sys.modules["torch"].set_flush_denormal(False)
 
 
 @pytest.fixture(autouse=True)

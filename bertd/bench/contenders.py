@@ -46,6 +46,9 @@ class Contender:
     """ours only: the kernel that PyTorch prefers, or the fastest measured."""
     apex: bool = False
     """ours only: with what of NVIDIA's apex works here."""
+    freed_pages: Literal["kept", "returned"] = "kept"
+    """Host memory that an update frees: kept for the next, as bertd's ranks do, or returned to the kernel, as a script
+    that asks for nothing does."""
 
 
 def build(contender: Contender, work: Work, *, micro: int) -> Update:
@@ -187,19 +190,32 @@ _MODELS: dict[str, Callable[[Contender, Work], tuple[nn.Module, Loss]]] = {
 }
 
 RIVALS = (
-    Contender("BertForMaskedLM, eager", "bert", compiled=False),
-    Contender("BertForMaskedLM, compiled", "bert", compiled=True),
-    Contender("nn.TransformerEncoder, compiled", "torch", compiled=True),
+    Contender("BertForMaskedLM, eager", "bert", compiled=False, freed_pages="returned"),
+    Contender("BertForMaskedLM, compiled", "bert", compiled=True, freed_pages="returned"),
+    Contender("nn.TransformerEncoder, compiled", "torch", compiled=True, freed_pages="returned"),
 )
+RIVAL_WITH_PAGES = Contender("BertForMaskedLM, compiled, pages kept", "bert", compiled=True)
+"""On CPU: what a script could have if it asked malloc for it."""
 OURS = (
     Contender("bertd, eager", "ours", compiled=False),
     Contender("bertd, compiled", "ours", compiled=True),
 )
+PAGES_RUNG = Contender("+ pages kept", "ours", compiled=False)
+"""On CPU alone."""
 LADDER = (
-    Contender("padded, dense head", "ours", compiled=False, head="dense", last_layer="whole", packing="sentences"),
-    Contender("+ full packing", "ours", compiled=False, head="dense", last_layer="whole"),
-    Contender("+ sparse head", "ours", compiled=False, last_layer="whole"),
-    Contender("+ last-layer subset", "ours", compiled=False),
+    Contender(
+        "padded, dense head",
+        "ours",
+        compiled=False,
+        head="dense",
+        last_layer="whole",
+        packing="sentences",
+        freed_pages="returned",
+    ),
+    Contender("+ full packing", "ours", compiled=False, head="dense", last_layer="whole", freed_pages="returned"),
+    Contender("+ sparse head", "ours", compiled=False, last_layer="whole", freed_pages="returned"),
+    Contender("+ last-layer subset", "ours", compiled=False, freed_pages="returned"),
+    PAGES_RUNG,
     Contender("+ compiled", "ours", compiled=True),
     Contender("+ dropout off", "ours", compiled=True, dropout=False),
 )
@@ -211,6 +227,8 @@ APEX = Contender("bertd, apex", "ours", compiled=False, apex=True)
 
 def contenders_for(work: Work, *, is_ladder: bool) -> list[Contender]:
     """The ladder, or this model beside stock ones; less what this device has no choice of."""
+    is_cpu = work.device.type == "cpu"
     if is_ladder:
-        return [*LADDER, *([ATTENTION_RUNG] if work.attention.backends else [])]
-    return [*OURS, *([APEX] if work.apex.parts else []), *RIVALS]
+        rungs = [each for each in LADDER if is_cpu or each is not PAGES_RUNG]
+        return [*rungs, *([ATTENTION_RUNG] if work.attention.backends else [])]
+    return [*OURS, *([APEX] if work.apex.parts else []), *RIVALS, *([RIVAL_WITH_PAGES] if is_cpu else [])]

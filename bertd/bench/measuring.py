@@ -16,6 +16,7 @@ import torch
 
 from bertd.bench.contenders import Contender, Update, build
 from bertd.bench.work import Work
+from bertd.train.host_cpu import keep_freed_pages, return_freed_pages
 
 _CEILING_SIZE = {"cpu": 2048, "cuda": 8192}
 _PROBE_UPDATES = 2
@@ -76,6 +77,7 @@ def run_bench(
         ceilings.append(_matmul_flops(work, seconds=seconds / 4))
         for measured, update in ready:
             say(f"repeat {repeat + 1} of {repeats}: {measured.contender.name}")
+            _set_up(measured.contender, work)
             useful = work.num_sequences * (work.padded.fill if measured.contender.packing == "sentences" else 1.0)
             measured.sequences_per_s.append(useful / _seconds_each(update, work.device, seconds=seconds))
     return Results([measured for measured, _ in ready], statistics.median(ceilings), failures)
@@ -87,6 +89,7 @@ def _prepare(contender: Contender, work: Work, *, micros: list[int]) -> tuple[Me
     Raises:
         OutOfMemoryError: not even the first micro-batch fits.
     """
+    _set_up(contender, work)
     best: tuple[float, int, Update, float, int | None] | None = None
     for micro in micros:
         try:
@@ -108,6 +111,11 @@ def _prepare(contender: Contender, work: Work, *, micros: list[int]) -> tuple[Me
     each_s, micro, update, first_s, peak = best
     compile_s = max(0.0, first_s - each_s)
     return Measured(contender, micro=micro, first_s=first_s, compile_s=compile_s, peak_bytes=peak), update
+
+
+def _set_up(contender: Contender, work: Work) -> None:
+    if work.device.type == "cpu":
+        keep_freed_pages() if contender.freed_pages == "kept" else return_freed_pages()
 
 
 def _timed(update: Update, device: torch.device) -> float:

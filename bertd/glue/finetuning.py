@@ -16,6 +16,7 @@ from bertd.glue.tasks import Task, find_task
 from bertd.glue.trial import evaluate, train
 from bertd.records import EndRecord, FinetuneSpec, ScoreRecord
 from bertd.run.journal import JournalWriter
+from bertd.train.host_cpu import set_up_cpu
 
 
 def choose_device() -> torch.device:
@@ -41,13 +42,13 @@ def finetune(spec: FinetuneSpec, *, journal: JournalWriter, progress: ProgressJo
         DeviceError: the leased GPU cannot be used.
         NumericsError: training diverged.
     """
-    # Subnormal numbers in early gradients run up to twenty times slower on CPU.
-    torch.set_flush_denormal(True)
     task = find_task(spec.task)
     data_dir = Path(spec.data_dir)
     train_split = read_train(task, data_dir=data_dir)
     dev, absent = read_dev(task, data_dir=data_dir)
     device = choose_device()
+    if device.type == "cpu":
+        set_up_cpu()
     torch.manual_seed(spec.seed)
     classifier = load_classifier(Path(spec.source), task, max_length=spec.max_length)
     _warn_of_gaps(progress, splits=[train_split, *dev.values()], absent=absent, spec=spec, classifier=classifier)

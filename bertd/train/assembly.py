@@ -22,6 +22,7 @@ from bertd.train.checkpoint import TrainingState
 from bertd.train.desk import Desk
 from bertd.train.execution import Execution, decide_execution
 from bertd.train.forward import Forward
+from bertd.train.host_cpu import set_up_cpu
 from bertd.train.kernels import Kernels
 from bertd.train.opened_run import OpenedRun, masker_of
 from bertd.train.optimizer import build_optimizers
@@ -108,8 +109,7 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
 
 def _set_up_device(ranks: Ranks) -> None:
     if ranks.device.type == "cpu":
-        # Early softmax gradients are full of denormals, which CPUs handle up to 20 times slower.
-        torch.set_flush_denormal(True)
+        set_up_cpu()
         torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // ranks.world_size))
     else:
         torch.set_float32_matmul_precision("high")

@@ -11,7 +11,16 @@ import torch
 
 from bertd.bench import __main__ as command
 from bertd.bench import contenders
-from bertd.bench.contenders import LADDER, OURS, RIVALS, Contender, build, contenders_for, model_and_loss
+from bertd.bench.contenders import (
+    LADDER,
+    OURS,
+    RIVAL_WITH_PAGES,
+    RIVALS,
+    Contender,
+    build,
+    contenders_for,
+    model_and_loss,
+)
 from bertd.bench.measuring import run_bench
 from bertd.bench.work import Work, padded_batch, plan_work, synthetic_batch
 from bertd.run.recipe_file import parse_recipe
@@ -101,7 +110,7 @@ def test_padded_rows_hold_what_fits_and_predict_as_much(work: Work) -> None:
 
 def test_apex_and_measured_attention_are_benched_where_there_is_a_choice(work: Work) -> None:
     assert contenders_for(work, is_ladder=True) == list(LADDER)
-    assert contenders_for(work, is_ladder=False) == [*OURS, *RIVALS]
+    assert contenders_for(work, is_ladder=False) == [*OURS, *RIVALS, RIVAL_WITH_PAGES]
     on_gpu = replace(work, attention=Attention(("math",)), apex=Apex(parts={Feature.LAYER_NORM: torch.nn.LayerNorm}))
     assert contenders_for(on_gpu, is_ladder=True)[-1].attention == "measured"
     apex = contenders_for(on_gpu, is_ladder=False)[2]

@@ -90,9 +90,8 @@ def _train(arm: Arm, *, shards: str, budget_s: float, folder: Path) -> tuple[Pat
     if not isinstance(arm, StockArm):
         return ours.train(small_recipe(shards=shards, budget_s=budget_s, keys=arm.keys), folder)
     command = [sys.executable, "-m", "bertd.bench.quality.stock", shards, "--budget", str(budget_s)]
-    done = subprocess.run(
-        [*command, "--lr", str(arm.peak_lr), "--out", str(folder)], stdout=subprocess.PIPE, text=True, check=False
-    )
+    command += ["--lr", str(arm.peak_lr), "--out", str(folder), *(["--keep-pages"] if arm.keeps_pages else [])]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise BertdError(f"{arm.name}: ended with status {done.returncode}; its last words are above")
     return folder, SPENT.validate_json(done.stdout.splitlines()[-1])

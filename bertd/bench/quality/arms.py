@@ -27,6 +27,8 @@ class StockArm:
 
     name: str
     peak_lr: float
+    keeps_pages: bool = False
+    """With the one thing of `bertd.train.host_cpu` that a script does not have by itself."""
 
 
 Arm = OurArm | StockArm
@@ -51,7 +53,10 @@ afterwards. One process with all cores: at batches this small two would spend th
 
 BEST = ("optimizer.kind=muon", "optimizer.peak_lr=4e-3", "optimizer.clip=1.0", "model.head_bias=frequency")
 
-STOCK = tuple(StockArm(f"BertForMaskedLM, AdamW {lr:g}", lr) for lr in (5e-4, 1e-3, 2e-3))
+STOCK = (
+    *(StockArm(f"BertForMaskedLM, AdamW {lr:g}", lr) for lr in (5e-4, 1e-3, 2e-3)),
+    StockArm("BertForMaskedLM, 0.0005, pages kept", 5e-4, keeps_pages=True),
+)
 OURS = OurArm("bertd", BEST)
 ABLATIONS = (
     OurArm("bertd, AdamW 1e-3", (*BEST, "optimizer.kind=adamw", "optimizer.peak_lr=1e-3")),

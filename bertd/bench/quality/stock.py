@@ -26,6 +26,7 @@ from bertd.data.sequences import open_sequences
 from bertd.data.shards import DataSet
 from bertd.errors import BertdError
 from bertd.run.recipe import Recipe
+from bertd.train.host_cpu import keep_freed_pages
 from bertd.train.opened_run import masker_of
 from bertd.train.schedule import rate_factor
 
@@ -111,8 +112,11 @@ def main() -> int:
     parser.add_argument("--budget", type=float, required=True, metavar="SECONDS")
     parser.add_argument("--lr", type=float, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--keep-pages", action="store_true", help="ask malloc for what bertd's ranks ask it for")
     arguments = parser.parse_args()
     torch.set_flush_denormal(True)
+    if arguments.keep_pages:
+        keep_freed_pages()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     try:
         recipe = small_recipe(shards=arguments.shards, budget_s=arguments.budget)
