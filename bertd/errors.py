@@ -6,8 +6,10 @@
     |- ShardError          a prepared data set is missing, damaged or does not fit
     |- VocabularyError     a vocabulary cannot be read or does not fit the shards
     |- RunFolderError      a run folder, journal, ledger or mailbox is unusable
+    |  `- DamagedLedgerError  the ledger is not as it was written
     |- CheckpointError     a checkpoint or export is missing, damaged or does not fit
     |- DeviceError         the devices asked for are not there
+    |  `- DeviceMemoryError   the memory of one is too small
     |- NumericsError       the loss is not finite
     |- StorageError        the disk refused a write (full, read-only, no permission)
     |  `- NoRoomError         it would have run full, so nothing was written
@@ -63,6 +65,10 @@ class RunFolderError(BertdError):
     exit_code = 65
 
 
+class DamagedLedgerError(RunFolderError):
+    """The ledger is not as it was written."""
+
+
 class CheckpointError(BertdError):
     """A checkpoint or export is missing, damaged or does not fit."""
 
@@ -73,6 +79,12 @@ class DeviceError(BertdError):
     """The devices asked for are not there."""
 
     exit_code = 69
+
+
+class DeviceMemoryError(DeviceError):
+    """The memory of a device is too small."""
+
+    exit_code = 71
 
 
 class NumericsError(BertdError):

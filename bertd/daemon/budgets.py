@@ -13,6 +13,7 @@ from bertd.jobs.queue import Job
 from bertd.jobs.runner import sole_runner
 from bertd.records import BudgetOrder, JobState, Verb
 from bertd.run.budget import Budget, check_order
+from bertd.run.ledger_repair import mend_ledger
 from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths
 
@@ -35,6 +36,7 @@ class Budgets:
             RecipeError: the order is in another unit than the run's budget.
             QueueError: so much is spent already.
             DaemonBusyError: a runner is just about to leave the job, or to take it.
+            RunFolderError: what was charged is not to be found out.
             StorageError: the disk refused; nothing was changed.
         """
         if job.state in _TOO_LATE or job.stop_asked:
@@ -49,5 +51,6 @@ class Budgets:
             return
         with sole_runner(paths):
             post(paths.control, verb=Verb.BUDGET, asked_by=asked_by, now=now, budget=order)
+            mend_ledger(paths)
             settle_mailbox(paths, keep_stop=False, now=now)
         self._scheduler.catch_up(job)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +17,9 @@ from bertd.errors import DaemonBusyError, StorageError
 from bertd.jobs.processes import is_alive, read_identity
 from bertd.jobs.runner import sole_runner
 from bertd.records import JobKind, RunnerIdentity
+from bertd.run.ledger_repair import mend_ledger
 from bertd.run.paths import TEMPORARY_PREFIX, JobPaths, RunPaths
+from bertd.run.sweeping import sweep
 
 RunnerCommand = Callable[[Path, JobKind], list[str]]
 
@@ -149,6 +150,7 @@ def tidy_before_start(folder: Path, *, keep_stop: bool, now: float) -> None:
 
     Raises:
         DaemonBusyError: a runner has the job.
+        RunFolderError: what was charged is not to be found out.
         StorageError: the disk refused.
     """
     paths = RunPaths(folder)
@@ -156,13 +158,11 @@ def tidy_before_start(folder: Path, *, keep_stop: bool, now: float) -> None:
         try:
             paths.outcome.unlink(missing_ok=True)
             for place in (folder, paths.control, paths.checkpoints, paths.exports):
-                for left in place.glob(f"{TEMPORARY_PREFIX}*"):
-                    if left.is_dir():
-                        shutil.rmtree(left)
-                    else:
-                        left.unlink()
+                sweep(place, prefixes=(TEMPORARY_PREFIX,))
         except OSError as error:
             raise StorageError(f"{error.filename}: cannot tidy up: {error.strerror}; mend the disk") from error
+        if paths.recipe.exists():
+            mend_ledger(paths)
         settle_mailbox(paths, keep_stop=keep_stop, now=now)
 
 

@@ -75,6 +75,13 @@ class Summary(Record):
         return latest.step if latest is not None else 0
 
     @property
+    def charged_s(self) -> float:
+        """Charged seconds, as far as the journal tells."""
+        latest = self.end or self.step or self.start
+        saved_s = 0.0 if self.checkpoint is None else self.checkpoint.charged_s
+        return max(saved_s, 0.0 if latest is None else latest.charged_s)
+
+    @property
     def last_sequences(self) -> int:
         """The same in sequences."""
         latest = self.end or self.step or self.start

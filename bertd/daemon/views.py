@@ -8,13 +8,13 @@ from pathlib import Path
 
 from bertd.daemon.devices import Devices
 from bertd.daemon.telemetry import Summary, Telemetry
-from bertd.errors import BertdError, RunFolderError
+from bertd.errors import BertdError, DamagedLedgerError, RunFolderError
 from bertd.jobs.event_log import EventLog
 from bertd.jobs.lifecycle import LIVE, OVER
 from bertd.jobs.queue import Job, Queue
 from bertd.records import BudgetUnit, JobKind, JobState, PauseKind
 from bertd.run.kept import read_kept
-from bertd.run.ledger import boot_id, read_ledger
+from bertd.run.ledger import LedgerState, boot_id, read_ledger
 from bertd.run.paths import RunPaths
 from bertd.run.recipe import Recipe
 from bertd.wire import BudgetView, DeviceView, JobView, RunView, ScoreView, StatusView, VersionView
@@ -212,7 +212,15 @@ class Views:
         key = (job.id, job.ended_t)
         if key in self._charged:
             return self._charged[key]
-        ledger = read_ledger(RunPaths(Path(job.folder)).ledger)
+        path = RunPaths(Path(job.folder)).ledger
+        try:
+            ledger = read_ledger(path)
+        except DamagedLedgerError:
+            # The journal's is older by a second at most; the next start makes the ledger anew from it and says so.
+            return self._telemetry.summary(job).charged_s
+        if ledger == LedgerState():
+            # None yet; or it is gone, which is as bad.
+            return self._telemetry.summary(job).charged_s
         if job.state not in LIVE:
             # A runner that was killed left its segment open; nothing has been charged since its last tick.
             if job.ended_t is not None:

@@ -38,6 +38,7 @@ from bertd.run.beats import BEATS_VARIABLE, Board
 from bertd.run.job_log import say
 from bertd.run.journal import JournalWriter
 from bertd.run.ledger import TICK_S, Ledger
+from bertd.run.ledger_repair import mend_ledger
 from bertd.run.mailbox import read_command
 from bertd.run.paths import STEP_FOLDER, RunPaths
 
@@ -55,6 +56,7 @@ class Pretraining:
         self._paths = paths
         self._launch = launch
         self._end = end
+        mend_ledger(paths)
         self._ledger = Ledger(paths.ledger)
         self._story = RunStory(paths)
         self._policy = replace(policy, best_step=self._story.best_step)

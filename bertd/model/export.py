@@ -22,7 +22,7 @@ from bertd.errors import StorageError
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
 from bertd.model.families import family_of, places, transformers_config
 from bertd.run.durable import fsync_folder
-from bertd.run.paths import TEMPORARY_PREFIX
+from bertd.run.sweeping import unfinished
 
 WEIGHTS = "model.safetensors"
 
@@ -58,24 +58,23 @@ def export_weights(
     if folder.is_dir():
         # An earlier attempt got this far: the same step is the same model.
         return family
-    temporary = folder.with_name(f"{TEMPORARY_PREFIX}{folder.name}-{os.getpid()}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.copytree(tokenizer_dir, temporary)
-        ids = _special_ids(tokenizer_dir)
-        save_file(stock_weights(weights, config, pad_id=ids["[PAD]"]), temporary / WEIGHTS, metadata={"format": "pt"})
-        content = transformers_config(config, pad_id=ids["[PAD]"], cls_id=ids["[CLS]"], sep_id=ids["[SEP]"])
-        (temporary / "config.json").write_text(json.dumps(content, indent=2) + "\n")
-        (temporary / "README.md").write_text(model_card)
-        for entry in temporary.iterdir():
-            with entry.open("rb") as file:
-                os.fsync(file.fileno())
-        fsync_folder(temporary)
-        temporary.rename(folder)
+        with unfinished(folder) as temporary:
+            shutil.copytree(tokenizer_dir, temporary, dirs_exist_ok=True)
+            ids = _special_ids(tokenizer_dir)
+            stock = stock_weights(weights, config, pad_id=ids["[PAD]"])
+            save_file(stock, temporary / WEIGHTS, metadata={"format": "pt"})
+            content = transformers_config(config, pad_id=ids["[PAD]"], cls_id=ids["[CLS]"], sep_id=ids["[SEP]"])
+            (temporary / "config.json").write_text(json.dumps(content, indent=2) + "\n")
+            (temporary / "README.md").write_text(model_card)
+            for entry in temporary.iterdir():
+                with entry.open("rb") as file:
+                    os.fsync(file.fileno())
+            fsync_folder(temporary)
+            temporary.rename(folder)
         fsync_folder(folder.parent)
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         if getattr(error, "errno", None) in (errno.ENOTEMPTY, errno.EEXIST):
             raise StorageError(f"{folder}: somebody made it meanwhile; give another") from error
         raise StorageError(

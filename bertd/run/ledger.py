@@ -6,23 +6,28 @@ stands: the charge is then short by at most one tick, never long.
 
 Rank 0 says in the journal when work begins and ends within a segment: at a hold, and with its last word. The runner
 closes the segment at the charge that stands there, so neither a hold nor the exit of the processes is charged.
+
+The file carries the sha256 of what it says: a turned bit would be another budget. bertd.run.ledger_repair makes a
+damaged one anew from the journal.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from bertd.errors import RunFolderError
+from bertd.errors import DamagedLedgerError, RunFolderError
 from bertd.records import Record
 from bertd.run.durable import write_whole
 
 TICK_S = 1.0
 """How often the runner writes an open segment."""
+FORMAT = 1
 
-
+_REMEDY = "resume the run, which makes it anew from the journal"
 _LEAST_SLEEP_S = 0.5
 """The two clocks are read one behind the other, and a busy machine may take its time between."""
 
@@ -33,7 +38,7 @@ def boot_id() -> str:
 
 
 class LedgerState(Record):
-    """Content of ledger.json."""
+    """What is charged."""
 
     closed_s: float = 0.0
     """Charged in segments that are closed."""
@@ -50,20 +55,48 @@ class LedgerState(Record):
         return max(self.ticked_s, self.closed_s + monotonic_s - self.open_since_s)
 
 
+class _LedgerFile(Record):
+    """Content of ledger.json."""
+
+    format: int
+    sha256: str
+    """Of `ledger` as `_sum` writes it."""
+    ledger: LedgerState
+
+
 def read_ledger(path: Path) -> LedgerState:
     """The ledger; an absent one has charged nothing.
 
     Raises:
-        RunFolderError: the file is no ledger.
+        DamagedLedgerError: the file is not as it was written.
+        RunFolderError: it cannot be read, or a later bertd wrote it.
     """
     try:
-        return LedgerState.model_validate_json(path.read_bytes())
+        file = _LedgerFile.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return LedgerState()
     except OSError as error:
         raise RunFolderError(f"{path}: cannot read the ledger: {error.strerror}; mend the permissions") from error
     except ValidationError as error:
-        raise RunFolderError(f"{path}: not a ledger: {error.errors()[0]['msg']}; restore it or stop the run") from error
+        raise DamagedLedgerError(f"{path}: not a ledger: {error.errors()[0]['msg']}; {_REMEDY}") from error
+    if file.format > FORMAT:
+        raise RunFolderError(f"{path}: format {file.format}; this bertd knows up to {FORMAT}: upgrade it")
+    if file.sha256 != _sum(file.ledger):
+        raise DamagedLedgerError(f"{path}: was changed since it was written; {_REMEDY}")
+    return file.ledger
+
+
+def write_ledger(path: Path, state: LedgerState) -> None:
+    """Replace the ledger; for who holds the run's folder.
+
+    Raises:
+        StorageError: the disk refused; the old one stands.
+    """
+    write_whole(path, _LedgerFile(format=FORMAT, sha256=_sum(state), ledger=state).model_dump_json())
+
+
+def _sum(state: LedgerState) -> str:
+    return hashlib.sha256(state.model_dump_json().encode()).hexdigest()
 
 
 class Ledger:
@@ -117,7 +150,7 @@ class Ledger:
 
     def _write(self) -> None:
         self._is_written = False
-        write_whole(self._path, self.state.model_dump_json())
+        write_ledger(self._path, self.state)
         self._is_written = True
 
 

@@ -15,7 +15,7 @@ from bertd.records import AlertRecord, StartRecord
 from bertd.run.beats import UNWATCHED, Pulse
 from bertd.run.budget import plan_of
 from bertd.run.journal import JournalWriter, read_journal
-from bertd.run.ledger import ChargedClock, boot_id
+from bertd.run.ledger import TICK_S, ChargedClock, boot_id
 from bertd.run.mailbox import last_acknowledged
 from bertd.train.beginning import Resumed, resume
 from bertd.train.checkpoint import TrainingState
@@ -36,6 +36,9 @@ from bertd.train.trainer import Parts, Trainer
 from bertd.train.trial import build_model
 from bertd.train.update import Updater
 from bertd.train.validation import Validator
+
+_FORGOTTEN_S = 2 * TICK_S
+"""What a ledger may be short of after a kill, and a moment."""
 
 
 def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Event, pulse: Pulse = UNWATCHED) -> Trainer:
@@ -78,7 +81,7 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
     desk = saver = None
     if ranks.is_first:
         start = _start_record(opened, ranks, model, attempt, resumed, execution, batches)
-        warnings = _warnings(resumed, kernels) | _disk_warnings(opened, model, resumed)
+        warnings = _warnings(resumed, kernels, charged_s=start.charged_s) | _disk_warnings(opened, model, resumed)
         desk = _open_desk(opened, start, warnings=warnings, stop_signal=stop_signal)
         write_provenance(opened, ranks)
         saver = Saver(
@@ -182,12 +185,17 @@ def _start_record(
     )
 
 
-def _warnings(resumed: Resumed, kernels: Kernels) -> dict[str, str]:
+def _warnings(resumed: Resumed, kernels: Kernels, *, charged_s: float) -> dict[str, str]:
     """What somebody should know before the first step: code and message."""
     warnings = {}
     if resumed.skipped:
         passed = "; ".join(resumed.skipped)
         warnings["checkpoint_skipped"] = f"passed over {passed}; resumed from step {resumed.state.step}"
+    if resumed.state.charged_s > charged_s + _FORGOTTEN_S:
+        warnings["ledger_behind"] = (
+            f"the ledger has {charged_s:.0f} s, and the checkpoint was saved at {resumed.state.charged_s:.0f} s: the "
+            "budget is longer by as much; `bertd budget` shrinks it"
+        )
     if kernels.apex.faults:
         warnings["apex_incomplete"] = f"PyTorch's own takes their place: {kernels.apex.describe_faults()}"
     return warnings

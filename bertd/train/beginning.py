@@ -13,16 +13,18 @@ import numpy as np
 import torch
 
 from bertd.data.shards import DataSet
-from bertd.errors import CheckpointError
+from bertd.errors import CheckpointError, StorageError
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.model.pretrained import load_pretrained
 from bertd.records import RollbackRecord
+from bertd.run.job_log import say
 from bertd.run.journal import read_rollbacks
 from bertd.run.paths import step_folder
 from bertd.train.checkpoint import TrainingState, find_checkpoint, load_checkpoint, set_aside
 from bertd.train.opened_run import OpenedRun
 from bertd.train.optimizer import Optimizers
 from bertd.train.ranks import Ranks
+from bertd.train.retention import Retention
 
 _COUNTED_TOKENS = 20_000_000
 """Of the stream: enough for the frequency of every word that matters, and read in under a second."""
@@ -69,10 +71,20 @@ def _newest(opened: OpenedRun, ranks: Ranks) -> _Newest:
                 # Else the next checkpoint of that step would find its place taken.
                 for folder in found.damaged:
                     set_aside(folder)
+                _index(opened, trusted=found.folder)
     (step,) = ranks.share([step])
     if step == _ALL_DAMAGED:
         raise failure or CheckpointError(f"{root}: no checkpoint is whole; rank 0 says more")
     return _Newest(folder=None if step == _NO_CHECKPOINT else root / step_folder(int(step)), skipped=skipped)
+
+
+def _index(opened: OpenedRun, *, trusted: Path) -> None:
+    """Bring the list of what is kept in line with the folder: the attempt before may have died between the two."""
+    try:
+        Retention(opened.paths, keep=opened.recipe.checkpoint.keep).prune(trusted=trusted)
+    except StorageError as error:
+        # The next save does it; that the disk refuses is told then.
+        say(f"bertd: {error}")
 
 
 def resume(opened: OpenedRun, *, model: MaskedLanguageModel, optimizers: Optimizers, ranks: Ranks) -> Resumed:

@@ -18,8 +18,10 @@ from pathlib import Path
 from bertd.errors import CheckpointError, StorageError
 from bertd.records import KeptCheckpoint, KeptCheckpoints
 from bertd.run.durable import fsync_folder
+from bertd.run.job_log import say
 from bertd.run.kept import write_kept
-from bertd.run.paths import DAMAGED_PREFIX, TEMPORARY_PREFIX, TRASH_PREFIX, RunPaths, newest_first, step_folder
+from bertd.run.paths import DAMAGED_PREFIX, TRASH_PREFIX, RunPaths, newest_first, step_folder
+from bertd.run.sweeping import sweep
 from bertd.train.checkpoint import TrainingState, folder_bytes, read_state, verify_checkpoint
 
 
@@ -109,6 +111,9 @@ class Retention:
     def discard_above(self, step: int) -> None:
         """Delete the checkpoints of steps that are void, whoever reads them.
 
+        Args:
+            step: of a checkpoint that was verified, the newest from here on.
+
         Raises:
             StorageError: the disk refused.
         """
@@ -119,18 +124,16 @@ class Retention:
             fsync_folder(self._root)
         except OSError as error:
             raise StorageError(f"{self._root}: cannot delete void checkpoints: {error}; mend that") from error
-        self.sweep()
+        try:
+            self.prune(trusted=self._root / step_folder(step))
+        except StorageError as error:
+            # What is void is gone; the rest is tidiness, which the next save sees to.
+            say(f"bertd: {error}")
 
     def sweep(self) -> None:
-        """Delete what crashes left half written or half deleted."""
-        if not self._root.is_dir():
-            return
-        for entry in list(self._root.iterdir()):
-            if entry.name.startswith((TEMPORARY_PREFIX, TRASH_PREFIX)):
-                if entry.is_dir():
-                    shutil.rmtree(entry, ignore_errors=True)
-                else:
-                    entry.unlink(missing_ok=True)
+        """Delete what crashes left half written or half deleted, of exports too."""
+        sweep(self._root)
+        sweep(self._paths.exports)
 
     def _leftovers(self) -> list[Path]:
         if not self._root.is_dir():

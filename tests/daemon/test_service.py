@@ -15,7 +15,7 @@ import pytest
 from bertd.errors import DaemonError, DaemonUnreachableError
 from bertd.jobs.processes import is_alive, own_identity
 from bertd.records import JobState
-from bertd.run.ledger import LedgerState
+from bertd.run.ledger import LedgerState, write_ledger
 from tests.daemon.daemon_box import DaemonBox
 from tests.jobs.fake_ranks import Plan
 from tests.jobs.runner_box import with_tests_on_path
@@ -220,7 +220,7 @@ def test_a_run_that_was_paused_before_a_reboot_goes_on_and_is_charged_no_downtim
     paths, other = box.run_paths(id), own_identity().model_copy(update={"boot_id": "the boot before"})
     paths.runner.write_text(other.model_dump_json())
     left = LedgerState(open_since_s=-1e6, open_boot="the boot before", ticked_s=charged_s)
-    paths.ledger.write_text(left.model_dump_json())
+    write_ledger(paths.ledger, left)
     box.start()
     assert box.client.job(id).state is JobState.PAUSED
     assert box.client.run(id).budget.charged_s == charged_s

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bertd.errors import RunFolderError, StorageError
+from bertd.errors import DamagedLedgerError, RunFolderError, StorageError
 from bertd.run import ledger as ledger_module
-from bertd.run.ledger import ChargedClock, Ledger, LedgerState, SuspendWatch, boot_id, read_ledger
+from bertd.run.ledger import ChargedClock, Ledger, LedgerState, SuspendWatch, boot_id, read_ledger, write_ledger
 
 
 class Clock:
@@ -95,9 +95,33 @@ def test_ticks_and_ends_without_a_segment_charge_nothing(path: Path, clock: Cloc
 
 def test_a_file_that_is_no_ledger_is_refused_and_kept(path: Path) -> None:
     path.write_text("{torn")
-    with pytest.raises(RunFolderError, match=r"ledger\.json: not a ledger: .*; restore it or stop the run"):
+    with pytest.raises(
+        DamagedLedgerError, match=r"ledger\.json: not a ledger: .*; resume the run, which makes it anew"
+    ):
         Ledger(path)
     assert path.read_text() == "{torn"
+
+
+def test_no_turned_bit_changes_the_charge(path: Path) -> None:
+    state = LedgerState(closed_s=100.5, open_since_s=7.25, open_boot="this one", ticked_s=131.75)
+    write_ledger(path, state)
+    content = path.read_bytes()
+    for place in range(len(content)):
+        for bit in range(8):
+            path.write_bytes(content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1 :])
+            try:
+                # White space and the case of an exponent's letter are all that may differ.
+                assert read_ledger(path) == state
+            except RunFolderError:
+                continue
+
+
+def test_a_ledger_of_a_later_bertd_is_refused_by_its_format(path: Path) -> None:
+    write_ledger(path, LedgerState(ticked_s=3.0))
+    path.write_text(path.read_text().replace('"format":1', '"format":2'))
+    with pytest.raises(RunFolderError, match="format 2; this bertd knows up to 1: upgrade it") as refused:
+        read_ledger(path)
+    assert not isinstance(refused.value, DamagedLedgerError), "it would be made anew"
 
 
 def test_a_ledger_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
@@ -126,7 +150,7 @@ def test_rank_0_refuses_a_run_that_nobody_charges(path: Path, clock: Clock) -> N
 
 
 def test_rank_0_refuses_a_segment_of_another_boot(path: Path) -> None:
-    path.write_text(LedgerState(open_since_s=0.0, open_boot="another boot", ticked_s=3.0).model_dump_json())
+    write_ledger(path, LedgerState(open_since_s=0.0, open_boot="another boot", ticked_s=3.0))
     with pytest.raises(RunFolderError, match="no segment is open"):
         ChargedClock(path)
 

@@ -8,18 +8,24 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import tomli_w
 import torch
 
 from bertd.daemon.device_counts import take_over_device_count
 from bertd.errors import CheckpointError
 from bertd.records import AlertRecord, EndRecord, StartRecord, StepRecord
 from bertd.run.paths import RunPaths, newest_first
+from bertd.train.assembly import _warnings
+from bertd.train.beginning import Resumed
 from bertd.train.checkpoint import read_state
 from bertd.train.spikes import LossBand
 from tests.train.interruptions import ONE_TO_TWO, TWO_TO_ONE, WHOLE, Way, interrupt
+from tests.train.test_checkpoint import state_at
+from tests.train.test_execution import EAGER
 from tests.train.test_trainer import final_weights, kind_of, make_run, run_to_end
 
 EPOCHS = ("data.sequence_length=128", "batch.sequences=90", "batch.micro=45", "budget.steps=5", "model.layers=1")
@@ -175,3 +181,29 @@ def test_nothing_but_the_devices_of_a_recipe_may_change(tmp_path: Path, dataset:
 
     with pytest.raises(CheckpointError, match="recipe.toml was changed since"):
         run_to_end(paths, number=2)
+
+
+def test_a_ledger_that_lags_behind_the_checkpoint_is_told() -> None:
+    resumed = Resumed(state=state_at(4).model_copy(update={"charged_s": 130.0}), skipped=[])
+    assert _warnings(resumed, EAGER, charged_s=129.0) == {}
+    told = _warnings(resumed, EAGER, charged_s=100.0)["ledger_behind"]
+    assert told.startswith("the ledger has 100 s, and the checkpoint was saved at 130 s")
+
+
+def test_a_key_that_a_later_bertd_adds_does_not_change_an_older_run(tmp_path: Path, dataset: Path) -> None:
+    """The run of an older bertd: its recipe.toml, and so its checkpoints' sum, lack keys that are at their defaults."""
+    paths = make_run(tmp_path / "run", dataset)
+    tree = tomllib.loads(paths.recipe.read_text())
+    for section, key in (("optimizer", "kind"), ("batch", "ramp"), ("validation", "early_every"), ("devices", "kind")):
+        assert tree[section].pop(key) is not None
+    assert tree.pop("masking") and tree.pop("stop")
+    older = tomli_w.dumps(tree | {"devices": {"count": 1, "kind": "cpu"}})
+    paths.recipe.write_text(older)
+    interrupt(paths, at=2, way=Way.PAUSE)
+    take_over_device_count(paths, 2, step=2, now=0.0)
+    take_over_device_count(paths, 1, step=2, now=0.0)
+
+    run_to_end(paths, number=2)
+
+    assert [start.step for start in kind_of(paths, StartRecord)] == [0, 2]
+    assert tomllib.loads(paths.recipe.read_text()) == tomllib.loads(older), "no key was added"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,19 @@ def test_pruning_writes_down_why_the_rest_stays_and_sweeps_what_crashes_left(pat
     assert len(list(paths.checkpoints.iterdir())) == 3 + 1
 
 
+def test_checkpoints_that_a_rollback_voids_are_listed_no_more_and_exports_stay(paths: RunPaths) -> None:
+    retention = Retention(paths, keep=4)
+    retention.prune(trusted=paths.checkpoints / "step-000000004")
+    (paths.exports / "step-000000004").mkdir(parents=True)
+    (paths.exports / ".tmp-step-000000003-4000000").mkdir()
+
+    retention.discard_above(2)
+
+    assert steps_of(paths) == [2, 1]
+    assert [each.step for each in read_kept(paths).checkpoints] == [2, 1]
+    assert [entry.name for entry in paths.exports.iterdir()] == ["step-000000004"]
+
+
 def test_room_is_made_without_the_newest_that_is_valid(paths: RunPaths) -> None:
     for step in (3, 4):
         (paths.checkpoints / f"step-{step:09d}" / MODEL).write_bytes(b"")
@@ -106,6 +120,47 @@ def test_a_checkpoint_that_is_read_stays_until_the_save_after(paths: RunPaths) -
     assert steps_of(paths) == [4, 1]
     with pytest.raises(CheckpointError, match="cleaned away"), reading(paths.checkpoints / "step-000000002"):
         pass
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_retention_does_exports_and_checkpoints_of_markers_stay(tmp_path: Path, seed: int) -> None:
+    """What a finetuning reads, queued or running, is an export; what `bertd export RUN@MARKER` reads, a checkpoint."""
+    chooser, paths = random.Random(seed), RunPaths(tmp_path)
+    retention = Retention(paths, keep=chooser.choice([1, 2]))
+    tensors = on_host(*trained())
+    exported: dict[Path, bytes] = {}
+    marked: dict[int, float] = {}
+    for step in range(1, 25):
+        markers = [step / 100] if chooser.random() < 0.25 else []
+        loss = chooser.choice([None, chooser.uniform(1, 9), float("nan")])
+        folder = save_checkpoint(paths.checkpoints, tensors=tensors, state=at(step, loss=loss, markers=markers))
+        if markers:
+            marked[step] = markers[0]
+        if markers or chooser.random() < 0.1:
+            weights = paths.exports / folder.name / "model.safetensors"
+            weights.parent.mkdir(parents=True)
+            weights.write_bytes(b"%d" % step)
+            exported[weights] = weights.read_bytes()
+        (paths.exports / f".tmp-step-{step:09d}-4000000").mkdir(parents=True)
+        if step > 3 and chooser.random() < 0.15:
+            # Damaged, and not the newest that is valid.
+            (newest_first(paths.checkpoints)[1] / MODEL).write_bytes(b"")
+        if chooser.random() < 0.5:
+            retention.prune(trusted=folder)
+        else:
+            retention.make_room()
+        if step in (10, 18):
+            sound = max(each for each in steps_of(paths) if each <= step - 2)
+            retention.discard_above(sound)
+            marked = {each: marker for each, marker in marked.items() if each <= sound}
+
+        assert {weights: weights.read_bytes() for weights in exported} == exported
+        assert marked.keys() <= set(steps_of(paths))
+        assert {step: [marker] for step, marker in marked.items()} == {
+            each.step: each.markers for each in read_kept(paths).checkpoints if each.markers
+        }
+        assert len(steps_of(paths)) <= len(marked) + 2 + 2
+    assert not list(paths.exports.glob(".tmp-*")) and len(exported) > 2
 
 
 def test_what_only_age_keeps_goes_where_room_is_needed(paths: RunPaths) -> None:

@@ -1,0 +1,94 @@
+"""A ledger that is damaged or gone is made anew from the journal, which has told the charge about once a second.
+
+Whoever is about to charge the run, or to change it while nobody does, calls this first. The charge is then at most as
+short as the journal's newest record is old; it never begins again at nothing, which would grant the budget twice.
+"""
+
+from __future__ import annotations
+
+import time
+
+from bertd.errors import DamagedLedgerError, RunFolderError, StorageError
+from bertd.records import (
+    AlertRecord,
+    CheckpointRecord,
+    EndRecord,
+    JournalRecord,
+    StartRecord,
+    StateRecord,
+    StepRecord,
+    ValidationRecord,
+)
+from bertd.run.journal import JournalReader, JournalWriter
+from bertd.run.ledger import LedgerState, read_ledger, write_ledger
+from bertd.run.paths import DAMAGED_PREFIX, RunPaths, newest_first
+
+_CHUNK_BYTES = 1 << 20
+
+
+def mend_ledger(paths: RunPaths) -> None:
+    """See to it that the ledger can be read; the caller holds the run's folder, and no rank is alive.
+
+    What was wrong is told to the journal, and a damaged file is kept beside the new one.
+
+    Raises:
+        RunFolderError: neither ledger nor journal tells what was charged; or the ledger is of a later bertd.
+        StorageError: the disk refused.
+    """
+    try:
+        read_ledger(paths.ledger)
+        if paths.ledger.exists():
+            return
+        what = "is gone"
+    except DamagedLedgerError:
+        what = "is damaged"
+    told = _told(paths)
+    if told is None and what == "is gone" and not newest_first(paths.checkpoints):
+        # Nothing was charged yet.
+        return
+    if told is None:
+        raise RunFolderError(
+            f"{paths.ledger}: {what}, and {paths.journal.name} does not tell what was charged; restore one of the two"
+        )
+    step, charged_s = told
+    _tell(paths, step=step, what=f"{what}; the charge goes on from {charged_s:.1f} s, the newest that the journal has")
+    _set_aside(paths)
+    write_ledger(paths.ledger, LedgerState(closed_s=charged_s, ticked_s=charged_s))
+
+
+def _told(paths: RunPaths) -> tuple[int, float] | None:
+    """Step and charge of the newest record that tells them."""
+    reader = JournalReader(paths.journal)
+    told: tuple[int, float] | None = None
+    while records := reader.read(limit_bytes=_CHUNK_BYTES):
+        for record in records:
+            told = _newer(record, told)
+    return told
+
+
+def _newer(record: JournalRecord, told: tuple[int, float] | None) -> tuple[int, float] | None:
+    match record:
+        case CheckpointRecord():
+            # Told when it is whole, with the charge of its beginning.
+            return (record.step, max(record.charged_s, told[1] if told else 0.0))
+        case StartRecord() | StepRecord() | ValidationRecord() | StateRecord() | EndRecord():
+            return (record.step, record.charged_s)
+    return told
+
+
+def _tell(paths: RunPaths, *, step: int, what: str) -> None:
+    # Before the new ledger: after a crash in between it is told twice, which is better than never.
+    journal = JournalWriter(paths.journal)
+    try:
+        message = f"{paths.ledger.name} {what}"
+        journal.append(AlertRecord(t=time.time(), step=step, level="warning", code="ledger_mended", message=message))
+    finally:
+        journal.close()
+
+
+def _set_aside(paths: RunPaths) -> None:
+    try:
+        if paths.ledger.exists():
+            paths.ledger.replace(paths.ledger.with_name(DAMAGED_PREFIX + paths.ledger.name))
+    except OSError as error:
+        raise StorageError(f"{paths.ledger}: damaged, and cannot be renamed: {error.strerror}; move it away") from error
