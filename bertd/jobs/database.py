@@ -1,8 +1,8 @@
 """The daemon's SQLite file: opened, checked and migrated; one process, one connection, one thread.
 
 WAL with synchronous=FULL: what was committed survives kill -9 and a power cut. SQLite before 3.51.3 can corrupt a
-WAL that two connections write, so there is never a second one. A damaged file, or one of a newer bertd, is refused
-and left as it is.
+WAL that two connections write, and a WAL grows without end under one that reads on; so the lock is exclusive, and there
+is never a second one. A damaged file, or one of a newer bertd, is refused and left as it is.
 """
 
 from __future__ import annotations
@@ -90,8 +90,11 @@ CREATE TABLE audit (
 class Database:
     """The one connection."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, patience_s: float = 5.0) -> None:
         """Open, check and, where it is new, create.
+
+        Args:
+            patience_s: how long to wait for another program that has the file.
 
         Raises:
             DaemonError: the file is damaged or of a newer bertd; it is left as it is.
@@ -105,7 +108,7 @@ class Database:
             remedy = "it is left as it is; move it away to start with an empty queue, or restore a copy"
             raise DaemonError(f"{path}: the queue is damaged: it was cut short; {remedy}")
         try:
-            self._connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+            self._connection = sqlite3.connect(path, isolation_level=None, timeout=patience_s)
         except sqlite3.Error as error:
             raise StorageError(f"{path}: cannot open the queue: {error}; mend the permissions or free space") from error
         self._connection.row_factory = sqlite3.Row
@@ -121,10 +124,13 @@ class Database:
     def _check(self) -> None:
         remedy = "it is left as it is; move it away to start with an empty queue, or restore a copy"
         try:
+            # Before anything is read: then the WAL's index is in memory and not in a file that others map.
+            self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
             verdict = str(self._connection.execute("PRAGMA quick_check(1)").fetchone()[0])
         except sqlite3.OperationalError as error:
-            raise StorageError(f"{self.path}: cannot read the queue: {error}; mend the permissions") from error
+            remedy = "end the program that has it open" if "locked" in str(error) else "mend the permissions"
+            raise StorageError(f"{self.path}: cannot read the queue: {error}; {remedy}") from error
         except sqlite3.DatabaseError as error:
             raise DaemonError(f"{self.path}: the queue is damaged: {error}; {remedy}") from error
         except UnicodeDecodeError as error:
@@ -151,7 +157,8 @@ class Database:
             if int(self._connection.execute("PRAGMA user_version").fetchone()[0]) == 0:
                 self._connection.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
         except sqlite3.Error as error:
-            raise StorageError(f"{self.path}: cannot prepare the queue: {error}; free space on that disk") from error
+            remedy = "end the program that has it open" if "locked" in str(error) else "free space on that disk"
+            raise StorageError(f"{self.path}: cannot prepare the queue: {error}; {remedy}") from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -116,6 +116,29 @@ def test_a_nested_transaction_commits_with_the_outermost(path: Path) -> None:
     assert commits == [1]
 
 
+def test_the_wal_stays_small_over_many_events_and_no_reader_can_hold_it(path: Path) -> None:
+    database = Database(path)
+    wal = path.with_name("queue.db-wal")
+    largest = 0
+    reader = sqlite3.connect(path, timeout=0.0, isolation_level=None)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        # Were it let in, nothing below would be folded, and the WAL would grow by all of it.
+        reader.execute("BEGIN").execute("SELECT count(*) FROM events").fetchone()
+    reader.rollback()
+    for _ in range(40):
+        with database.transaction():
+            database.execute("INSERT INTO events (t, type, text, data) VALUES (0.0, 'x', 'x', ?)", ("x" * (1 << 20),))
+        largest = max(largest, wal.stat().st_size)
+    assert 1 << 20 < largest < 16 << 20
+    database.close()
+    assert not wal.exists() or wal.stat().st_size == 0
+    assert reader.execute("SELECT count(*) FROM events").fetchone()[0] == 40
+    reader.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StorageError, match="database is locked; end the program that has it open"):
+        Database(path, patience_s=0.0)
+    reader.close()
+
+
 def test_a_full_disk_is_a_storage_error_and_changes_nothing(path: Path) -> None:
     database = Database(path)
     database.execute(f"PRAGMA max_page_count = {database.execute('PRAGMA page_count').fetchone()[0]}")
