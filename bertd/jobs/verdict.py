@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
-from bertd.errors import DeviceError, NumericsError, RecipeError, ShardError, StorageError
+from bertd.errors import DeviceError, DeviceMemoryError, NumericsError, RecipeError, ShardError, StorageError
 from bertd.records import (
     AlertRecord,
     CheckpointRecord,
@@ -30,6 +30,10 @@ KNOWN_EXITS = {
     RecipeError.exit_code: (ExitClass.CONFIGURATION, "its recipe is wrong"),
     ShardError.exit_code: (ExitClass.DATA, "its data or checkpoint is unusable"),
     DeviceError.exit_code: (ExitClass.CONFIGURATION, "its devices are not there"),
+    DeviceMemoryError.exit_code: (
+        ExitClass.CONFIGURATION,
+        'a GPU\'s memory is too small: lower batch.micro, or let it be "auto"',
+    ),
     StorageError.exit_code: (ExitClass.RESOURCE, "the disk refused a write"),
     NumericsError.exit_code: (ExitClass.NUMERIC, "its loss is not finite"),
     78: (ExitClass.CONFIGURATION, "it cannot be configured so"),

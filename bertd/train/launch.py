@@ -33,7 +33,7 @@ _MEETING_PREFIX = f"{TEMPORARY_PREFIX}meeting-"
 
 
 def main() -> int:
-    """Launch and wait; the exit status is that of the first rank to fail."""
+    """Launch and wait; the exit status is that of the rank whose death explains the others'."""
     parser = argparse.ArgumentParser(prog="python -m bertd.train.launch", description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--attempt", type=int, default=1)
@@ -41,6 +41,8 @@ def main() -> int:
     die_with_parent()
     # By environment, because LaunchConfig has no such field before torch 2.12.
     os.environ["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = str(_PAUSE_TIMEOUT_S)
+    # Else the agent opens a TCP store on every interface, which nobody here asks: tests/faults/test_two_ranks.py.
+    os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     logging.getLogger("torch.distributed.elastic").setLevel(logging.ERROR)
     try:
         return launch(RunPaths(arguments.run.resolve()), attempt=arguments.attempt)
@@ -76,12 +78,21 @@ def launch(paths: RunPaths, *, attempt: int) -> int:
         try:
             elastic_launch(config, sys.executable)(*command)
         except ChildFailedError as error:
-            first = error.get_first_failure()[1]
-            return first.exitcode if first.exitcode > 0 else 128 - first.exitcode
+            return _most_telling([failure.exitcode for _, failure in sorted(error.failures.items())])
         except SignalException as error:
             # The ranks were told and have left; the journal says whether they paused.
             return 128 + error.sigval
     return 0
+
+
+def _most_telling(exit_codes: list[int]) -> int:
+    """Of ranks that died within one look: an error of ours, else a signal, else whatever there is.
+
+    When one rank dies, the others fail a moment later because it is gone, with a traceback and status 1.
+    """
+    known = [code for code in exit_codes if code > 1]
+    by_signal = [128 - code for code in exit_codes if code < 0]
+    return [*known, *by_signal, 1][0]
 
 
 if __name__ == "__main__":

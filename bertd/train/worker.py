@@ -20,7 +20,7 @@ import traceback
 from pathlib import Path
 from threading import Event
 
-from bertd.errors import BertdError, DeviceError
+from bertd.errors import BertdError, DeviceMemoryError
 from bertd.records import AlertRecord
 from bertd.run.beats import BEATS_VARIABLE, STACKS_SIGNAL, Pulse, Section
 from bertd.run.journal import JournalWriter, read_journal
@@ -50,9 +50,10 @@ def main() -> int:
     except BertdError as error:
         return _fail(paths, error)
     except torch.OutOfMemoryError as error:
-        return _fail(
-            paths, DeviceError(f'the GPU\'s memory is too small: {error}; lower batch.micro, or let it be "auto"')
-        )
+        # Of one rank perhaps: the others hear of it by its exit status alone.
+        rank = os.environ.get("RANK", "0")
+        remedy = 'lower batch.micro, or let it be "auto"'
+        return _fail(paths, DeviceMemoryError(f"rank {rank}: the GPU's memory is too small: {error}; {remedy}"))
     except Exception:
         traceback.print_exc()
         return 1
@@ -85,9 +86,11 @@ def die_with_parent() -> None:
 
 
 def _fail(paths: RunPaths, error: BertdError) -> int:
-    """Say once, on rank 0, what went wrong; every rank leaves with the same status."""
-    if os.environ.get("RANK", "0") == "0":
+    """Say what went wrong: once, on rank 0, where every rank meets it and leaves with the same status."""
+    is_first = os.environ.get("RANK", "0") == "0"
+    if is_first or isinstance(error, DeviceMemoryError):
         print(f"bertd: {error}", file=sys.stderr, flush=True)
+    if is_first:
         try:
             records = read_journal(paths.journal)
             journal = JournalWriter(paths.journal)
