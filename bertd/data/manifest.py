@@ -117,6 +117,9 @@ def read_manifest(root: Path) -> Manifest:
     """
     path = root / MANIFEST
     try:
+        if path.exists() and not path.is_file():
+            # A pipe would be waited for without end.
+            raise ShardError(f"{root}: no data set: {MANIFEST} is no file; make it with bertd data prepare")
         content = path.read_bytes()
     except OSError as error:
         raise ShardError(

@@ -13,6 +13,7 @@ number_file.py.
 from __future__ import annotations
 
 import hashlib
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -156,7 +157,11 @@ class DataSet:
 def _fault(path: Path, facts: FileFacts, *, verify: bool) -> str | None:
     """What is wrong with a file, in a few words; its content is looked at only to verify it."""
     try:
-        size = path.stat().st_size
+        state = path.stat()
+        size = state.st_size
+        if not stat.S_ISREG(state.st_mode):
+            # A pipe would be waited for without end.
+            return "is no file"
         if size != facts.size:
             return f"has {size} bytes and not {facts.size}"
         return "has changed content" if verify and file_sha256(path) != facts.sha256 else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -48,6 +49,21 @@ def test_offsets_mark_documents_and_sentences_in_the_stream(dataset: DataSet) ->
 def test_an_absent_data_set_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(ShardError, match="no data set.*make it with bertd data prepare"):
         DataSet.open(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "train.tokens"])
+@pytest.mark.parametrize("what", ["pipe", "folder", "device", "circle"])
+def test_what_is_no_file_is_refused_and_not_waited_for(root: Path, name: str, what: str) -> None:
+    place = root / name
+    place.unlink()
+    if what == "pipe":
+        os.mkfifo(place)
+    elif what == "folder":
+        place.mkdir()
+    else:
+        place.symlink_to("/dev/zero" if what == "device" else place)
+    with pytest.raises(ShardError, match=r"is no file|cannot be read|Too many levels"):
+        DataSet.open(root)
 
 
 def test_a_newer_format_is_refused(root: Path) -> None:
