@@ -201,7 +201,8 @@ class CheckpointRecord(Record):
     seconds: float
     """From the decision to the rename."""
     stall_s: float
-    """How long training stood still for it: the copy off the device, or all of it where the run waited."""
+    """How long training stood still for it: until its copy had begun and where a step waited for the copy's end; or all
+    of it where the run waited."""
     why: str
     """start, interval, pause, stop, command, marker or end."""
     write_s: float = 0.0

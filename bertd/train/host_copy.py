@@ -1,39 +1,97 @@
-"""A copy of the state in host memory, which is all that training waits for when a checkpoint is saved.
+"""A copy of the state in host memory, made while the gradients of the next step are computed.
 
-The memory is allocated once and used again by each save. On a GPU it is pinned and the copy is only put on the stream:
-the kernels of the next step queue behind it, so what they overwrite has been copied, and the host waits for nothing.
+Forward and backward passes read the weights and leave the moments alone; only the optimizer's step overwrites them. So
+it is that step which waits for the copy, and mostly it has nothing to wait for: `let_step_wait` is called before it.
+
+The memory is allocated once and used again by each save. On a GPU it is pinned, and the copy goes over a stream of its
+own beside the kernels; on CPU the thread that will write the checkpoint copies first. Unmeasured on a GPU: what the
+copy takes from the kernels beside it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event
 
+import numpy as np
 import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True)
 class HostTensors:
     """One copy; valid until the next is taken."""
 
-    model: dict[str, Tensor]
-    """Weights under the model's own names."""
-    optimizer: dict[str, Tensor]
-    """`parameter/slot`."""
-    span: tuple[torch.cuda.Event, torch.cuda.Event] | None = None
-    """On the device's stream, before and behind the copy; None on CPU, where it is done."""
+    def __init__(self, model: dict[str, Tensor], optimizer: dict[str, Tensor], pending: list[tuple[Tensor, Tensor]]):
+        """`pending`: buffer and source of what is still to be copied."""
+        self._model, self._optimizer = model, optimizer
+        self._pending = pending
+        self._is_whole = Event()
+        self._waited_s = 0.0
 
-    def settle(self) -> float:
-        """Wait until the copy is whole; seconds that the device spent on it."""
-        if self.span is None:
-            return 0.0
-        began, ended = self.span
-        ended.synchronize()
-        return float(began.elapsed_time(ended)) / 1000
+    @property
+    def model(self) -> dict[str, Tensor]:
+        """Weights under the model's own names, once they are settled."""
+        assert self._is_whole.is_set()
+        return self._model
+
+    @property
+    def optimizer(self) -> dict[str, Tensor]:
+        """`parameter/slot`, once they are settled."""
+        assert self._is_whole.is_set()
+        return self._optimizer
 
     @property
     def num_bytes(self) -> int:
-        return sum(tensor.nbytes for part in (self.model, self.optimizer) for tensor in part.values())
+        return sum(tensor.nbytes for part in (self._model, self._optimizer) for tensor in part.values())
+
+    def settle(self) -> None:
+        """Copy what is left to copy, and wait until all is whole; for the one thread that reads it."""
+        try:
+            for buffer, source in self._pending:
+                # Not torch's copy, which would start threads beside those that train.
+                np.copyto(_as_bytes(buffer), _as_bytes(source))
+        finally:
+            self._pending.clear()
+            self._is_whole.set()
+
+    def let_step_wait(self) -> None:
+        """Called before what was copied is overwritten."""
+        began_s = time.monotonic()
+        self._is_whole.wait()
+        self._waited_s += time.monotonic() - began_s
+
+    def waited_s(self) -> float:
+        """How long steps have waited for this copy."""
+        return self._waited_s
+
+
+class _GpuTensors(HostTensors):
+    """The same from a GPU: put on a stream when it is made; the step's kernels wait for it, the host does not."""
+
+    def __init__(self, model: dict[str, Tensor], optimizer: dict[str, Tensor], copied: torch.cuda.Event):
+        super().__init__(model, optimizer, [])
+        self._copied = copied
+        self._waits: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
+
+    def settle(self) -> None:
+        self._copied.synchronize()
+        super().settle()
+
+    def let_step_wait(self) -> None:
+        if self._is_whole.is_set():
+            return
+        began, ended = _event(is_timed=True), _event(is_timed=True)
+        began.record()
+        torch.cuda.current_stream().wait_event(self._copied)
+        ended.record()
+        self._waits.append((began, ended))
+
+    def waited_s(self) -> float:
+        for _, ended in self._waits:
+            ended.synchronize()
+        return sum(float(began.elapsed_time(ended)) for began, ended in self._waits) / 1000
 
 
 class HostCopy:
@@ -41,28 +99,48 @@ class HostCopy:
 
     def __init__(self, device: torch.device) -> None:
         """`device` is where the tensors to copy lie."""
-        self._is_gpu = device.type == "cuda"
+        self._stream = _stream(device) if device.type == "cuda" else None
         self._buffers: dict[str, Tensor] = {}
 
     def take(self, *, model: dict[str, Tensor], optimizer: dict[str, Tensor]) -> HostTensors:
-        """Copy what training will overwrite; the copy before is gone."""
-        span = None
-        if self._is_gpu:
-            span = _timed_event(), _timed_event()
-            span[0].record()
-        copied_model = {name: self._copy(f"model {name}", tensor) for name, tensor in model.items()}
-        copied_optimizer = {name: self._copy(f"optimizer {name}", tensor) for name, tensor in optimizer.items()}
-        if span is not None:
-            span[1].record()
-        return HostTensors(model=copied_model, optimizer=copied_optimizer, span=span)
+        """Begin to copy; whoever reads it settles it first. The copy before is gone."""
+        model = {name: tensor.detach() for name, tensor in model.items()}
+        optimizer = {name: tensor.detach() for name, tensor in optimizer.items()}
+        host_model = {name: self._buffer(f"model {name}", tensor) for name, tensor in model.items()}
+        host_optimizer = {name: self._buffer(f"optimizer {name}", tensor) for name, tensor in optimizer.items()}
+        buffers, sources = [*host_model.values(), *host_optimizer.values()], [*model.values(), *optimizer.values()]
+        pairs = list(zip(buffers, sources, strict=True))
+        if self._stream is None:
+            return HostTensors(host_model, host_optimizer, pairs)
+        copied = _event(is_timed=False)
+        with _behind_what_was_computed(self._stream):
+            for buffer, source in pairs:
+                buffer.copy_(source, non_blocking=True)
+            copied.record()
+        return _GpuTensors(host_model, host_optimizer, copied)
 
-    def _copy(self, key: str, tensor: Tensor) -> Tensor:
+    def _buffer(self, key: str, tensor: Tensor) -> Tensor:
         buffer = self._buffers.get(key)
         if buffer is None or buffer.shape != tensor.shape or buffer.dtype != tensor.dtype:
-            buffer = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=self._is_gpu)
+            buffer = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=self._stream is not None)
             self._buffers[key] = buffer
-        return buffer.copy_(tensor.detach(), non_blocking=self._is_gpu)
+        return buffer
 
 
-def _timed_event() -> torch.cuda.Event:
-    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+@contextmanager
+def _behind_what_was_computed(stream: torch.cuda.Stream) -> Iterator[None]:
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        yield
+
+
+def _as_bytes(tensor: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    return tensor.reshape(-1).view(torch.uint8).numpy()
+
+
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+
+
+def _event(*, is_timed: bool) -> torch.cuda.Event:
+    return torch.cuda.Event(enable_timing=is_timed)  # type: ignore[no-untyped-call]  # torch leaves it untyped

@@ -1,4 +1,4 @@
-"""Saves while training goes on: rank 0 copies the state to host memory, a thread writes it.
+"""Saves while training goes on: the state is copied to host memory beside the next step, and a thread writes it.
 
 One checkpoint is in the making at a time, since there is memory for one copy. One that falls due meanwhile is left out
 and counted, not queued: on a slow disk a queue only grows. A pause, a stop and the end wait for theirs. What the thread
@@ -46,8 +46,6 @@ class Written:
     """What the writer has done."""
 
     folder: Path
-    copy_s: float
-    """What the device spent on the copy."""
     write_s: float
     ended_s: float
     """CLOCK_MONOTONIC."""
@@ -67,7 +65,8 @@ class _Save:
     """Number of the command that asked for it."""
     began_s: float
     host_s: float
-    """What this process spent on the copy."""
+    """What training waited for until the copy had begun."""
+    tensors: HostTensors
     future: Future[Written]
 
 
@@ -93,6 +92,8 @@ class Saver:
         self._retention = Retention(paths, keep=recipe.checkpoint.keep)
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint-writer")
         self._save: _Save | None = None
+        for part in optimizers.parts:
+            part.register_step_pre_hook(self._let_step_wait)
         self._retry_s = 0.0
         """Charged time before which a marker is not tried again."""
 
@@ -208,14 +209,21 @@ class Saver:
         exports = bool(due) and why not in ("stop", "end")
         future = self._writer.submit(self._write, saved, tensors, exports)
         host_s = time.monotonic() - began_s
-        self._save = _Save(saved, why=why, command=command, began_s=began_s, host_s=host_s, future=future)
+        self._save = _Save(
+            saved, why=why, command=command, began_s=began_s, host_s=host_s, tensors=tensors, future=future
+        )
         return state
+
+    def _let_step_wait(self, *_: object) -> None:
+        """What is being copied is about to be overwritten."""
+        if self._save is not None:
+            self._save.tensors.let_step_wait()
 
     def _told(self, state: TrainingState, save: _Save) -> TrainingState:
         """The journal's record of a save that succeeded; an error of the writer is raised."""
         written = save.future.result()
         seconds = written.ended_s - save.began_s
-        stall_s = seconds if save.why in _WAITED else max(save.host_s, written.copy_s)
+        stall_s = seconds if save.why in _WAITED else save.host_s + save.tensors.waited_s()
         state = state.model_copy(
             update={"save_s": max(seconds, state.save_s or 0.0), "stalled_s": state.stalled_s + stall_s}
         )
@@ -251,7 +259,7 @@ class Saver:
     # ---- In the writer's thread ------------------------------------------------------------------
 
     def _write(self, state: TrainingState, tensors: HostTensors, exports: bool) -> Written:
-        copy_s = tensors.settle()
+        tensors.settle()
         began_s = time.monotonic()
         needed_bytes = tensors.num_bytes
         if exports:
@@ -266,7 +274,7 @@ class Saver:
         except StorageError as error:
             problems.append(error)
         ended_s = time.monotonic()
-        return Written(folder, copy_s, ended_s - began_s, ended_s=ended_s, export=export, problems=problems)
+        return Written(folder, ended_s - began_s, ended_s=ended_s, export=export, problems=problems)
 
     def _export(self, state: TrainingState, tensors: HostTensors, problems: list[StorageError]) -> Exported | None:
         began_s = time.monotonic()

@@ -31,7 +31,9 @@ def tiny_tensors() -> HostTensors:
     optimizers = build_optimizers(model, OptimizerSection())
     model(*batch()).backward()
     optimizers.whole.step()
-    return HostCopy(torch.device("cpu")).take(model=model.state_dict(), optimizer=optimizers.tensors())
+    tensors = HostCopy(torch.device("cpu")).take(model=model.state_dict(), optimizer=optimizers.tensors())
+    tensors.settle()
+    return tensors
 
 
 def save(root: Path, tensors: HostTensors, *, step: int) -> Path:

@@ -39,7 +39,9 @@ def state_at(step: int) -> TrainingState:
 
 
 def on_host(model: MaskedLanguageModel, optimizers: Optimizers) -> HostTensors:
-    return HostCopy(torch.device("cpu")).take(model=model.state_dict(), optimizer=optimizers.tensors())
+    tensors = HostCopy(torch.device("cpu")).take(model=model.state_dict(), optimizer=optimizers.tensors())
+    tensors.settle()
+    return tensors
 
 
 def trained(steps: int = 2) -> tuple[MaskedLanguageModel, Optimizers]:

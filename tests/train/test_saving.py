@@ -19,6 +19,7 @@ from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths, newest_first
 from bertd.train.checkpoint import read_state, save_checkpoint
 from bertd.train.export_run import export_run
+from bertd.train.host_copy import HostTensors
 from bertd.train.saving import Saver
 from bertd.train.trainer import Trainer
 from tests.train.test_trainer import attempt, kind_of, make_run, run_to_end
@@ -89,6 +90,41 @@ def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path, dataset:
     assert weights.keys() == written.keys() and all(torch.equal(weights[name], written[name]) for name in weights)
     # The state remembers how slow the slowest was, for the reserve at the end.
     assert read_state(newest_first(paths.checkpoints)[0]).save_s == saved.seconds
+
+
+def test_a_step_overwrites_nothing_before_it_is_copied(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy begins as late as it can: when the next step has its gradients and is about to change the weights."""
+    paths = make_run(tmp_path / "run", dataset, "budget.steps=1000000")
+    is_about_to_step = Event()
+    settle, let_step_wait = HostTensors.settle, HostTensors.let_step_wait
+
+    def settle_late(tensors: HostTensors) -> None:
+        assert is_about_to_step.wait(60)
+        settle(tensors)
+
+    def tell_and_wait(tensors: HostTensors) -> None:
+        is_about_to_step.set()
+        let_step_wait(tensors)
+
+    monkeypatch.setattr(HostTensors, "settle", settle_late)
+    monkeypatch.setattr(HostTensors, "let_step_wait", tell_and_wait)
+    with attempt(paths) as trainer:
+        saver = only_when_asked(trainer)
+        trainer.advance_one()
+        before = {name: tensor.clone() for name, tensor in trainer._parts.model.state_dict().items()}
+        moments = {name: tensor.clone() for name, tensor in trainer._parts.optimizers.tensors().items()}
+        post(paths.control, verb=Verb.CHECKPOINT, asked_by="uid 0", now=0.0)
+        trainer.advance_one()
+        trainer.state = saver.wait(trainer.state)
+
+    (saved,) = kind_of(paths, CheckpointRecord)
+    assert 0 < saved.stall_s < saved.seconds
+    for name, expected in (("model.safetensors", before), ("optimizer.safetensors", moments)):
+        written = load_file(paths.checkpoints / "step-000000001" / name)
+        assert written.keys() == expected.keys()
+        assert all(torch.equal(written[key], expected[key]) for key in expected)
 
 
 def test_a_marker_is_kept_and_exported_whatever_comes_after(tmp_path: Path, dataset: Path) -> None:
