@@ -14,9 +14,8 @@ import pytest
 from bertd.errors import StorageError
 from bertd.jobs.database import Database
 from bertd.records import AlertRecord, Verb
-from bertd.run.durable import write_whole
 from bertd.run.journal import JournalWriter, read_journal
-from bertd.run.ledger import LedgerState, read_ledger
+from bertd.run.ledger import LedgerState, read_ledger, write_ledger
 from bertd.run.mailbox import post, read_command
 from bertd.train.host_copy import HostTensors
 from tests.faults.disks import LoopDisk
@@ -126,8 +125,8 @@ def test_a_file_that_is_replaced_is_old_or_new(disk: LoopDisk, tally: Tally) -> 
     cut_everywhere(
         disk,
         tally,
-        prepare=lambda: write_whole(path, old.model_dump_json()),
-        act=lambda: write_whole(path, new.model_dump_json()),
+        prepare=lambda: write_ledger(path, old),
+        act=lambda: write_ledger(path, new),
         check=check,
     )
 
@@ -154,9 +153,14 @@ def test_records_that_were_appended_are_there(disk: LoopDisk, tally: Tally) -> N
 
     def append(*messages: str) -> None:
         journal = JournalWriter(path)
-        for message in messages:
-            journal.append(AlertRecord(t=time.time(), step=0, level="warning", code="a", message=message))
-        journal.close()
+        try:
+            for message in messages:
+                journal.append(AlertRecord(t=time.time(), step=0, level="warning", code="a", message=message))
+            journal.close()
+        except BaseException:
+            # The machine is off, and this process with it.
+            os.close(journal._fd)
+            raise
 
     def check(is_done: bool) -> None:
         told = [record.message for record in read_journal(path) if isinstance(record, AlertRecord)]
