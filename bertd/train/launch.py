@@ -74,7 +74,8 @@ def launch(paths: RunPaths, *, attempt: int) -> int:
             logs_specs=DefaultLogsSpecs(log_dir=meeting),
         )
         store = str(Path(meeting) / "ranks")
-        command = ("-m", "bertd.train.worker", str(paths.root), "--attempt", str(attempt), "--store", store)
+        worker = ("-m", "bertd.train.worker", str(paths.root))
+        command = (*worker, "--attempt", str(attempt), "--store", store, "--launcher", str(os.getpid()))
         try:
             elastic_launch(config, sys.executable)(*command)
         except ChildFailedError as error:

@@ -31,14 +31,15 @@ _PR_SET_PDEATHSIG = 1
 
 def main() -> int:
     """Run one rank to its end."""
-    die_with_parent()
-    import torch
-
     parser = argparse.ArgumentParser(prog="python -m bertd.train.worker", description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--attempt", type=int, default=1)
     parser.add_argument("--store", type=Path, help="file to meet the other ranks in; without it, torchrun's address")
+    parser.add_argument("--launcher", type=int, help="pid that started it")
     arguments = parser.parse_args()
+    die_with_parent(arguments.launcher)
+    import torch
+
     paths = RunPaths(arguments.run.resolve())
     stop_signal = Event()
     # Before the first beat: the runner asks for stacks only those ranks that have beaten.
@@ -76,9 +77,9 @@ def train(paths: RunPaths, *, attempt: int, store: Path | None, stop_signal: Eve
     leave_ranks(ranks)
 
 
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process when the one that started it dies."""
-    parent = os.getppid()
+def die_with_parent(parent: int | None = None) -> None:
+    """Ask the kernel to kill this process when the one that started it dies, or has died by now if its pid is known."""
+    parent = os.getppid() if parent is None else parent
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         # It died before the request was made.

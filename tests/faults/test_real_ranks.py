@@ -16,13 +16,13 @@ from bertd.records import EndRecord, JobState, RestartRecord
 from tests.faults.invariants import Witness, assert_sound
 from tests.faults.real_run import RealRun
 from tests.faults.tally import Tally, losses_s
-from tests.jobs.waiting import PATIENCE_S
+from tests.jobs.waiting import PATIENCE_S, wait_for
 
 pytestmark = pytest.mark.faults
-STEPS = 1000
+STEPS = 600
 SEED = 3
 KILLS = 4
-SHOT_AT_UNTIL = 0.6
+SHOT_AT_UNTIL = 0.7
 """Share of the run in which ranks are killed: none dies with its last word said, which would be no restart."""
 
 
@@ -59,7 +59,7 @@ def test_ranks_killed_at_random_steps_end_with_the_same_weights(run: RealRun, re
     run.start()
     kills = 0
     while kills < KILLS and run.wait_for_progress(attempt=kills + 1) < SHOT_AT_UNTIL * STEPS:
-        threading.Event().wait(chooser.uniform(0.0, 1.0))
+        threading.Event().wait(chooser.uniform(0.0, 0.5))
         ranks = run.ranks()
         tally.fault()
         victim = chooser.choice(ranks)
@@ -99,6 +99,19 @@ def test_a_stopped_rank_is_found_its_stacks_kept_and_the_run_goes_on(
     assert "(stopped)" in stacks[-1].read_text()
     assert_untouched(run, reference)
     assert_sound(run.paths.root, witness)
+    tally.sound()
+
+
+def test_a_runner_killed_while_its_ranks_begin_leaves_none(run: RealRun, tally: Tally) -> None:
+    run.start()
+    wait_for(lambda: bool(run.ranks()), what=f"ranks; log:\n{run.log}")
+    assert run.process is not None
+    below = psutil.Process(run.process.pid).children(recursive=True)
+    tally.fault()
+    run.kill()
+    _, alive = psutil.wait_procs(below, timeout=2.0)
+    assert alive == [], "ranks outlived their runner by two seconds"
+    assert run.records == [], "ranks without a runner wrote into the journal"
     tally.sound()
 
 

@@ -32,7 +32,7 @@ def test_memory_that_runs_out_on_one_rank_ends_the_run_with_cause_and_remedy(
         raise torch.OutOfMemoryError(TORCH_SAYS)
 
     monkeypatch.setattr(worker, "train", runs_out)
-    monkeypatch.setattr(worker, "die_with_parent", lambda: None)
+    monkeypatch.setattr(worker, "die_with_parent", lambda _: None)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setattr(faulthandler, "register", lambda *_, **__: None)
     monkeypatch.setattr(sys, "argv", ["worker", str(tmp_path)])
