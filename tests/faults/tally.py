@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bertd.records import CheckpointRecord, EndRecord, JournalRecord, StartRecord, StateRecord, StepRecord
+from bertd.records import (
+    CheckpointRecord,
+    EndRecord,
+    JournalRecord,
+    RestartRecord,
+    StartRecord,
+    StateRecord,
+    StepRecord,
+)
 
 
 @dataclass
@@ -38,6 +46,19 @@ class Tally:
             f"worst ledger error: {forgotten} short, over {len(self.ledger_errors_s)} kills of a runner",
             f"effective training time: {self.ratio or 'not measured (make faults does)'}",
         ]
+
+
+def restarts_s(records: list[JournalRecord]) -> list[float]:
+    """From each death that a runner saw to the next step, its wait included."""
+    taken = []
+    died_s: float | None = None
+    for record in records:
+        if isinstance(record, RestartRecord):
+            died_s = record.t
+        elif isinstance(record, StepRecord) and died_s is not None:
+            taken.append(record.t - died_s)
+            died_s = None
+    return taken
 
 
 def losses_s(records: list[JournalRecord]) -> list[float]:

@@ -20,7 +20,7 @@ from tests.daemon.daemon_box import DaemonBox
 from tests.faults.invariants import Witness, assert_sound
 from tests.faults.real_daemon import RealDaemonBox
 from tests.faults.real_run import BATCH, recipe
-from tests.faults.tally import Tally, losses_s
+from tests.faults.tally import Tally, losses_s, restarts_s
 from tests.jobs.waiting import wait_for
 
 KILL_EVERY_S = 20.0
@@ -69,6 +69,8 @@ def test_training_gets_on_under_a_kill_every_twenty_seconds(
     tally.losses_s.extend(losses_s(read_journal(paths.journal)))
     told = ", ".join(f"{number} {name}" for name, number in kills.items())
     tally.ratio = f"{ratio:.2f} over {elapsed_s:.0f} s with a kill every {KILL_EVERY_S:.0f} s ({told})"
+    if taken := restarts_s(records):
+        tally.ratio += f"; {statistics.median(taken):.1f} s from a death to the next step, median of {len(taken)}"
     assert_sound(box.state.root, witness)
     assert kept > 0
     tally.sound()
