@@ -10,6 +10,7 @@ from pathlib import Path
 from bertd.records import (
     AlertRecord,
     CheckpointRecord,
+    Command,
     CommandRecord,
     EndRecord,
     ExportRecord,
@@ -49,12 +50,17 @@ class Desk:
         self._journal = journal
         self.conductor = conductor
         self._suspend = SuspendWatch()
+        self._behind: list[CommandRecord] = []
+        """Answers to orders that came behind one whose checkpoint is being written: the journal has them in order."""
 
     def decide(self, state: TrainingState, *, step_s: float) -> Order:
         """The next order; what the mailbox asks of the budget is done on the way. `step_s` is how long a step takes."""
         while records := self.conductor.obey_budget(state):
             for record in records:
-                self._journal.append(record)
+                if isinstance(record, CommandRecord):
+                    self._answer(record)
+                else:
+                    self._journal.append(record)
         order = self.conductor.decide(state, step_s=step_s)
         self._note_sleep(state)
         stands = order.hold and not order.checkpoint and order.ending is Ending.NONE
@@ -242,13 +248,29 @@ class Desk:
         """Acknowledge the mailbox entry that is pending, if there is one."""
         command = self.conductor.acknowledge()
         if command is not None:
-            self._journal.append(
-                CommandRecord(
-                    t=time.time(),
-                    step=state.step,
-                    number=command.number,
-                    verb=command.verb,
-                    outcome="done" if is_done else "refused",
-                    detail=detail,
-                )
-            )
+            self._answer(_answer_to(command, state, is_done=is_done, detail=detail))
+
+    def answer_save(self, state: TrainingState, *, is_done: bool, detail: str) -> None:
+        """Acknowledge the one whose checkpoint was being written, and what was obeyed behind it."""
+        command, self.conductor.saving = self.conductor.saving, None
+        assert command is not None
+        behind, self._behind = self._behind, []
+        for record in (_answer_to(command, state, is_done=is_done, detail=detail), *behind):
+            self._journal.append(record)
+
+    def _answer(self, record: CommandRecord) -> None:
+        if self.conductor.saving is None:
+            self._journal.append(record)
+        else:
+            self._behind.append(record)
+
+
+def _answer_to(command: Command, state: TrainingState, *, is_done: bool, detail: str) -> CommandRecord:
+    return CommandRecord(
+        t=time.time(),
+        step=state.step,
+        number=command.number,
+        verb=command.verb,
+        outcome="done" if is_done else "refused",
+        detail=detail,
+    )

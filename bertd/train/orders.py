@@ -104,12 +104,15 @@ class Conductor:
         self._paths = paths
         self._clock = clock
         self._stop_signal = stop_signal
-        self._acknowledged = acknowledged
+        self._heard = acknowledged
+        """Number of the last command that is obeyed or being obeyed."""
         self._last_report_s = -_REPORT_EVERY_S
         self._hold_reason: str | None = None
         self._stop_reason: str | None = None
         self.pending: Command | None = None
         """Read, obeyed by the order that is out, not acknowledged yet."""
+        self.saving: Command | None = None
+        """Its checkpoint is being written; those behind it are read meanwhile."""
         self.reason = ""
         """Why the last order ended the loop, for people."""
 
@@ -177,8 +180,12 @@ class Conductor:
         """The pending command, now answered; None where there is none."""
         command, self.pending = self.pending, None
         if command is not None:
-            self._acknowledged = command.number
+            self._heard = command.number
         return command
+
+    def set_aside(self) -> None:
+        """The pending command's checkpoint has begun: go on with those behind it."""
+        self.saving = self.acknowledge()
 
     def next_validation_s(self, charged_s: float) -> float:
         """When the one after a validation at `charged_s` is due: more often at the start of a timed budget."""
@@ -193,7 +200,7 @@ class Conductor:
 
     def obey_budget(self, state: TrainingState) -> list[BudgetRecord | CommandRecord]:
         """Take over a budget that the mailbox asks for; the records that tell of it, none where none is asked."""
-        command = read_command(self._paths.control, number=self._acknowledged + 1)
+        command = read_command(self._paths.control, number=self._heard + 1)
         if command is None or command.verb is not Verb.BUDGET:
             return []
         standing = Standing(t=time.time(), step=state.step, sequences=state.sequences, charged_s=self._clock.now_s())
@@ -202,7 +209,7 @@ class Conductor:
             if isinstance(record, BudgetRecord):
                 self._plan = self._plan.changed(spent=record.spent, amount=record.after)
                 self.recipe = self.recipe.with_budget(record.after)
-        self._acknowledged = command.number
+        self._heard = command.number
         return records
 
     def left_s(self, state: TrainingState) -> float | None:
@@ -247,7 +254,7 @@ class Conductor:
         return Ending.NONE
 
     def _read_mailbox(self) -> Verb | None:
-        command = read_command(self._paths.control, number=self._acknowledged + 1)
+        command = read_command(self._paths.control, number=self._heard + 1)
         # A budget that came in just now waits for the next `obey_budget`.
         self.pending = None if command is not None and command.verb is Verb.BUDGET else command
         return self.pending.verb if self.pending is not None else None

@@ -3,7 +3,7 @@
 One checkpoint is in the making at a time, since there is memory for one copy. One that falls due meanwhile is left out
 and counted, not queued: on a slow disk a queue only grows. A pause, a stop and the end wait for theirs. What the thread
 has done is told to the journal by the loop, which stays its one writer; so a command to save is acknowledged when its
-checkpoint is whole.
+checkpoint is whole. Orders behind that command do not wait: they are obeyed at once, and answered behind it.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class _Save:
     state: TrainingState
     """As it is saved."""
     why: str
-    command: int | None
-    """Number of the command that asked for it."""
+    is_asked: bool
+    """A command asked for it."""
     began_s: float
     host_s: float
     """What training waited for until the copy had begun."""
@@ -105,7 +105,7 @@ class Saver:
             # Held ranks are charged nothing, so they save only when they are asked to.
             return order, state
         is_due = order.charged_s >= state.next_checkpoint_s
-        is_wanted = self._asked() is not None or (order.charged_s >= self._retry_s and bool(self._due_markers(state)))
+        is_wanted = self._is_asked() or (order.charged_s >= self._retry_s and bool(self._due_markers(state)))
         left_s = self._desk.conductor.left_s(state)
         if self._save is not None:
             # A command or a marker asks again before the next step; the interval's is left out.
@@ -117,9 +117,12 @@ class Saver:
 
     def begin(self, state: TrainingState) -> TrainingState:
         """Copy what is to be saved; the rest happens while training goes on."""
-        asked = self._asked()
-        why = "marker" if self._due_markers(state) else "interval" if asked is None else "command"
-        return self._begin(state, why=why, command=asked)
+        is_asked = self._is_asked()
+        why = "marker" if self._due_markers(state) else "command" if is_asked else "interval"
+        state = self._begin(state, why=why, is_asked=is_asked)
+        if is_asked:
+            self._desk.conductor.set_aside()
+        return state
 
     def collect(self, state: TrainingState) -> TrainingState:
         """Tell of a save that the writer is done with; training goes on whatever came of it."""
@@ -130,8 +133,8 @@ class Saver:
             state = self._told(state, save)
         except (StorageError, NumericsError) as error:
             return self._failed(state, save, error)
-        if save.command is not None:
-            self._desk.answer(state, is_done=True, detail=f"checkpoint of step {save.state.step}")
+        if save.is_asked:
+            self._desk.answer_save(state, is_done=True, detail=f"checkpoint of step {save.state.step}")
         return state
 
     # ---- When training waits ---------------------------------------------------------------------
@@ -145,7 +148,7 @@ class Saver:
         """
         assert why in _WAITED
         state = self.wait(state)
-        state = self._begin(state, why=why, command=None)
+        state = self._begin(state, why=why, is_asked=False)
         save, self._save = self._save, None
         assert save is not None
         try:
@@ -181,10 +184,10 @@ class Saver:
 
     # ---- Inside ----------------------------------------------------------------------------------
 
-    def _asked(self) -> int | None:
-        """Number of the command that asks for a checkpoint."""
+    def _is_asked(self) -> bool:
+        """Whether a command asks for a checkpoint that has not begun."""
         pending = self._desk.conductor.pending
-        return pending.number if pending is not None and pending.verb is Verb.CHECKPOINT else None
+        return pending is not None and pending.verb is Verb.CHECKPOINT
 
     def _due_markers(self, state: TrainingState) -> list[float]:
         progress = self._desk.progress(state)
@@ -197,7 +200,7 @@ class Saver:
         conductor = self._desk.conductor
         return state.model_copy(update={"next_checkpoint_s": conductor.next_checkpoint_s(conductor.now_s())})
 
-    def _begin(self, state: TrainingState, *, why: str, command: int | None) -> TrainingState:
+    def _begin(self, state: TrainingState, *, why: str, is_asked: bool) -> TrainingState:
         assert self._save is None
         began_s = time.monotonic()
         due = state.markers_left if why == "end" else self._due_markers(state)
@@ -210,7 +213,7 @@ class Saver:
         future = self._writer.submit(self._write, saved, tensors, exports)
         host_s = time.monotonic() - began_s
         self._save = _Save(
-            saved, why=why, command=command, began_s=began_s, host_s=host_s, tensors=tensors, future=future
+            saved, why=why, is_asked=is_asked, began_s=began_s, host_s=host_s, tensors=tensors, future=future
         )
         return state
 
@@ -252,8 +255,8 @@ class Saver:
     def _failed(self, state: TrainingState, save: _Save, error: BertdError) -> TrainingState:
         state = self.refused(state, error)
         self._retry_s = state.next_checkpoint_s
-        if save.command is not None:
-            self._desk.answer(state, is_done=False, detail=str(error))
+        if save.is_asked:
+            self._desk.answer_save(state, is_done=False, detail=str(error))
         return state.model_copy(update={"markers_left": sorted({*save.state.markers, *state.markers_left})})
 
     # ---- In the writer's thread ------------------------------------------------------------------

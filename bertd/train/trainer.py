@@ -286,11 +286,12 @@ class Trainer:
     def _pause(self) -> bool:
         """Save and be ready to leave; False where the disk refuses: then the run goes on rather than lose steps."""
         problem = self._save_or_tell("pause")
-        if self._desk is not None:
-            self._desk.answer(self.state, is_done=not problem, detail=problem or f"paused at step {self.state.step}")
         is_saved = self._parts.ranks.share([float(not problem)]) == [1.0]
-        if is_saved and self._desk is not None:
-            self._desk.report_pause(self.state)
+        if self._desk is not None:
+            if is_saved:
+                # Before the answer: an order that is answered is obeyed, whatever dies in between.
+                self._desk.report_pause(self.state)
+            self._desk.answer(self.state, is_done=is_saved, detail=problem or f"paused at step {self.state.step}")
         return is_saved
 
     def _save_or_tell(self, why: str) -> str:
@@ -346,6 +347,6 @@ class Trainer:
         card = model_card(self._desk.conductor.recipe, self.state, charged_s=self._desk.conductor.now_s())
         name = write_export(self._parts.model, folder, tokenizer_dir=self._parts.tokenizer_dir, model_card=card)
         self._desk.report_export(self.state, folder, architecture=name, seconds=time.monotonic() - began_s)
-        self._desk.answer(self.state, is_done=True, detail=f"the run ended at step {self.state.step}")
         lr = self._rate_at(1.0) if is_spent else self._lr
         self._desk.report_end(self.state, is_spent=is_spent, lr=lr, export=folder)
+        self._desk.answer(self.state, is_done=True, detail=f"the run ended at step {self.state.step}")

@@ -12,7 +12,16 @@ import torch
 from safetensors.torch import load_file
 
 from bertd.errors import StorageError
-from bertd.records import AlertRecord, CheckpointRecord, CommandRecord, EndRecord, ExportRecord, Verb
+from bertd.records import (
+    AlertRecord,
+    BudgetOrder,
+    BudgetUnit,
+    CheckpointRecord,
+    CommandRecord,
+    EndRecord,
+    ExportRecord,
+    Verb,
+)
 from bertd.run.journal import read_journal
 from bertd.run.kept import read_kept
 from bertd.run.mailbox import post
@@ -224,3 +233,32 @@ def test_old_checkpoints_make_room_for_a_new_one(
         "step-000000003",
         "step-000000001",
     ]
+
+
+def test_orders_behind_a_checkpoint_that_is_being_written_are_obeyed_meanwhile(
+    tmp_path: Path, dataset: Path, gate: Event
+) -> None:
+    paths = make_run(tmp_path / "run", dataset, "budget.steps=1000000")
+    with attempt(paths) as trainer:
+        only_when_asked(trainer)
+        assert trainer._parts.desk is not None
+        clock = trainer._parts.desk.conductor.clock
+
+        def ask(verb: Verb) -> None:
+            budget = BudgetOrder(unit=BudgetUnit.STEPS, amount=9) if verb is Verb.BUDGET else None
+            post(paths.control, verb=verb, asked_by="uid 0", now=0.0, budget=budget)
+            trainer.advance_one()
+
+        ask(Verb.CHECKPOINT)
+        ask(Verb.HOLD)
+        assert (trainer.state.step, clock.is_held) == (1, True)
+        ask(Verb.RESUME)
+        ask(Verb.BUDGET)
+        assert (trainer.state.step, clock.is_held) == (3, False)
+        assert not kind_of(paths, CommandRecord), "the journal answers in order"
+        gate.set()
+        trainer.run()
+    answers = [(record.number, record.verb, record.outcome) for record in kind_of(paths, CommandRecord)]
+    asked = (Verb.CHECKPOINT, Verb.HOLD, Verb.RESUME, Verb.BUDGET)
+    assert answers == [(number, verb, "done") for number, verb in enumerate(asked, 1)]
+    assert kind_of(paths, EndRecord)[0].step == 9
