@@ -6,11 +6,11 @@ from pathlib import Path
 
 from bertd.daemon.scheduler import Scheduler
 from bertd.daemon.telemetry import Telemetry
-from bertd.daemon.unheard import settle_mailbox
 from bertd.daemon.views import Views
 from bertd.errors import TransitionError
 from bertd.jobs.queue import Job
 from bertd.jobs.runner import sole_runner
+from bertd.jobs.unheard import settle_mailbox
 from bertd.records import BudgetOrder, JobState, Verb
 from bertd.run.budget import Budget, check_order
 from bertd.run.ledger_repair import mend_ledger
@@ -52,5 +52,5 @@ class Budgets:
         with sole_runner(paths):
             post(paths.control, verb=Verb.BUDGET, asked_by=asked_by, now=now, budget=order)
             mend_ledger(paths)
-            settle_mailbox(paths, keep_stop=False, now=now)
+            settle_mailbox(paths, kept=frozenset(), detail="void: the job had left its ranks", now=now)
         self._scheduler.catch_up(job)

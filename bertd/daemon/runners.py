@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertd.daemon.orphans import JOB_VARIABLE
-from bertd.daemon.unheard import settle_mailbox
 from bertd.errors import DaemonBusyError, StorageError
 from bertd.jobs.processes import is_alive, read_identity
 from bertd.jobs.runner import sole_runner
-from bertd.records import JobKind, RunnerIdentity
+from bertd.jobs.unheard import settle_mailbox
+from bertd.records import JobKind, RunnerIdentity, Verb
 from bertd.run.ledger_repair import mend_ledger
 from bertd.run.paths import TEMPORARY_PREFIX, JobPaths, RunPaths
 from bertd.run.sweeping import sweep
@@ -105,13 +105,14 @@ class Runners:
     def adopt(self, job_id: int, *, folder: Path) -> bool:
         """Watch the runner that an earlier daemon started; whether it lives."""
         identity = read_identity(JobPaths(folder).runner)
-        if identity is None:
+        if identity is None or not is_alive(identity):
+            # Nor may its number be opened: it may be that of a thread by now, which has no descriptor.
             return False
         try:
             watch = os.pidfd_open(identity.pid)
         except ProcessLookupError:
             return False
-        # Asked behind the open: from here on the descriptor means this very process.
+        # Asked again behind the open: from here on the descriptor means this very process.
         if not is_alive(identity):
             os.close(watch)
             return False
@@ -163,13 +164,19 @@ def tidy_before_start(folder: Path, *, keep_stop: bool, now: float) -> None:
             raise StorageError(f"{error.filename}: cannot tidy up: {error.strerror}; mend the disk") from error
         if paths.recipe.exists():
             mend_ledger(paths)
-        settle_mailbox(paths, keep_stop=keep_stop, now=now)
+        kept = frozenset({Verb.STOP}) if keep_stop else frozenset[Verb]()
+        settle_mailbox(paths, kept=kept, detail="void: the job was started again before anybody obeyed", now=now)
 
 
 def has_other_runner(folder: Path) -> bool:
     """Whether a process holds the job that this daemon does not know."""
+    if not folder.is_dir():
+        return False
     try:
         with sole_runner(JobPaths(folder)):
             return False
     except DaemonBusyError:
         return True
+    except StorageError:
+        # Nobody can hold a log that cannot be opened.
+        return False

@@ -21,6 +21,7 @@ from bertd.jobs.log_cap import cap_log
 from bertd.jobs.processes import is_stopped, oom_kills
 from bertd.jobs.restart_policy import RestartPolicy, max_restarts
 from bertd.jobs.run_story import RunStory
+from bertd.jobs.unheard import settle_mailbox
 from bertd.jobs.verdict import Crash, judge_pretraining
 from bertd.jobs.watchdog import Patience, Watchdog
 from bertd.records import (
@@ -45,6 +46,9 @@ from bertd.run.paths import STEP_FOLDER, RunPaths
 Launch = Callable[[RunPaths, int], list[str]]
 """The command that runs the ranks of one attempt."""
 
+_ENDS = frozenset({Verb.PAUSE, Verb.HOLD, Verb.STOP})
+"""Orders that are obeyed while there are no ranks, or as soon as there are some."""
+
 
 class Pretraining:
     """One life of a pretraining, from its start or resume to its outcome."""
@@ -66,12 +70,16 @@ class Pretraining:
         self._watchdog = self._new_watchdog()
         self._hang: str | None = None
         """What was seen of this attempt's ranks when they were killed as hung."""
+        self._is_called_off = False
+        """This attempt's ranks were killed before they began, because nobody wants them any more."""
         self._oom_kills = 0
 
     def run(self) -> Outcome:
         """Until there is an outcome; failed ones are in the journal too."""
         while True:
             exit_code = self._attempt()
+            if self._is_called_off and (outcome := self._obey()) is not None:
+                return outcome
             verdict = judge_pretraining(
                 exit_code,
                 list(self._story.recent),
@@ -96,7 +104,7 @@ class Pretraining:
         self._board.close()
         self._board = Board()
         self._watchdog = self._new_watchdog()
-        self._hang = None
+        self._hang, self._is_called_off = None, False
         self._oom_kills = oom_kills()
         self._ledger.begin()
         try:
@@ -113,8 +121,13 @@ class Pretraining:
     def _tick(self, child: Popen[bytes]) -> None:
         self._tick_ledger()
         cap_log(self._paths.log)
-        if self._hang is not None:
+        if self._hang is not None or self._is_called_off:
             # Killed, and not quite dead yet.
+            return
+        if not self._story.has_started and self._is_unwanted():
+            say("runner: a person asked for an end before the ranks had begun")
+            self._is_called_off = True
+            child.kill()
             return
         now_s = time.monotonic()
         self._watchdog = self._watchdog.seen(self._board.read(), now_s=now_s)
@@ -191,15 +204,47 @@ class Pretraining:
             self._end.wait(min(left_s, TICK_S))
             if self._end.is_set:
                 return self._paused("its runner was told to end between two attempts")
-            command = read_command(self._paths.control, number=self._story.acknowledged + 1)
-            if command is not None and command.verb is Verb.PAUSE:
-                self._acknowledge(command, detail="paused between two attempts")
-                return self._paused("a person asked for it, between two attempts")
-            if command is not None and command.verb is Verb.STOP and checkpoint is None:
-                self._acknowledge(command, detail="there is nothing to export")
-                reason = "a person stopped it before it had a checkpoint; nothing was exported"
-                return Outcome(state=JobState.CANCELLED, reason=reason, exit_code=0)
+            outcome = self._obey()
+            if outcome is not None or self._next_command() is not None:
+                # What is left in the mailbox takes ranks, and should not wait for them longer than it must.
+                return outcome
         return None
+
+    # ---- Orders, while there are no ranks ------------------------------------------------------------
+
+    def _next_command(self) -> Command | None:
+        return read_command(self._paths.control, number=self._story.acknowledged + 1)
+
+    def _is_unwanted(self) -> bool:
+        """Whether the mailbox asks for what needs no ranks: a pause, or an end without anything to export."""
+        number = self._story.acknowledged + 1
+        while (command := read_command(self._paths.control, number=number)) is not None:
+            if command.verb is Verb.PAUSE or (command.verb is Verb.STOP and self._story.newest_checkpoint() is None):
+                return True
+            number += 1
+        return False
+
+    def _obey(self) -> Outcome | None:
+        """Answer the mailbox; the outcome where it asks for one. An end that shall export is left to the ranks."""
+        if self._next_command() is None:
+            return None
+        checkpoint = self._story.newest_checkpoint()
+        detail = f"it has no ranks at the moment; its newest checkpoint is {checkpoint or 'none'}"
+        settle_mailbox(self._paths, kept=_ENDS, detail=detail, now=time.time())
+        self._story.follow()
+        command = self._next_command()
+        if command is None:
+            return None
+        if command.verb is Verb.STOP:
+            if checkpoint is not None:
+                return None
+            self._acknowledge(command, detail="there is nothing to export")
+            reason = "a person stopped it before it had a checkpoint; nothing was exported"
+            return Outcome(state=JobState.CANCELLED, reason=reason, exit_code=0)
+        no_memory = "; no ranks had memory to keep, so it is paused cold" if command.verb is Verb.HOLD else ""
+        outcome = self._paused(f"a person asked for it while it had no ranks{no_memory}")
+        self._acknowledge(command, detail=outcome.reason)
+        return outcome
 
     def _acknowledge(self, command: Command, *, detail: str) -> None:
         self._write(

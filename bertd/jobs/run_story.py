@@ -44,6 +44,8 @@ class RunStory:
         self._reader = JournalReader(paths.journal)
         self.attempt = 0
         """The newest attempt."""
+        self.has_started = False
+        """Whether its ranks have met and begun."""
         self.step = 0
         """The newest step; after a restart it may be below `best_step`."""
         self.best_step = 0
@@ -67,6 +69,7 @@ class RunStory:
         self.follow()
         self.recent.clear()
         self.clock_marks.clear()
+        self.has_started = False
         self.attempt += 1
         return self.attempt
 
@@ -83,6 +86,7 @@ class RunStory:
             case RollbackRecord():
                 self.step, self.sequences = record.step, record.sequences
             case StartRecord():
+                self.has_started = True
                 self.attempt = max(self.attempt, record.attempt)
                 self.step, self.sequences = record.step, record.sequences
             case StepRecord() | EndRecord():

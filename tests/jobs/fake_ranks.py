@@ -124,16 +124,14 @@ class FakeRanks:
                     self._checkpoint("command")
                     self._acknowledge(command.number, command.verb)
                 elif command.verb is Verb.STOP:
-                    self._acknowledge(command.number, command.verb)
-                    return self._end("stopped", "a person asked for it")
+                    return self._end("stopped", "a person asked for it", answers=command)
                 elif command.verb in (Verb.HOLD, Verb.RESUME):
-                    self._acknowledge(command.number, command.verb)
                     self._hold(command.verb is Verb.HOLD)
+                    self._acknowledge(command.number, command.verb)
                 elif command.budget is not None:
                     self._set_budget(command)
                 else:
-                    self._acknowledge(command.number, command.verb)
-                    return self._pause("a person asked for it")
+                    return self._pause("a person asked for it", answers=command)
             if self.told.is_set() and not self.plan.ignores_orders:
                 return self._pause("bertd was told to stop")
             if self.clock.is_held or self.step == self.plan.hold_at and not self.gate.exists():
@@ -213,9 +211,9 @@ class FakeRanks:
             )
         )
 
-    def _acknowledge(self, number: int, verb: Verb) -> None:
+    def _acknowledge(self, number: int, verb: Verb, *, outcome: Literal["done", "refused"] = "done") -> None:
         self.journal.append(
-            CommandRecord(t=time.time(), step=self.step, number=number, verb=verb, outcome="done", detail="obeyed")
+            CommandRecord(t=time.time(), step=self.step, number=number, verb=verb, outcome=outcome, detail=outcome)
         )
 
     def _hold(self, is_held: bool) -> None:
@@ -243,17 +241,19 @@ class FakeRanks:
             if isinstance(record, BudgetRecord):
                 self.recipe = self.recipe.with_budget(record.after)
 
-    def _pause(self, reason: str) -> int:
+    def _pause(self, reason: str, *, answers: Command | None = None) -> int:
         self._checkpoint("pause")
         self.journal.append(
             StateRecord(
                 t=time.time(), step=self.step, charged_s=self.clock.now_s(), state=JobState.PAUSED, reason=reason
             )
         )
+        if answers is not None:
+            self._acknowledge(answers.number, answers.verb)
         self.journal.close()
         return 0
 
-    def _end(self, reason: Literal["budget", "stopped"], detail: str) -> int:
+    def _end(self, reason: Literal["budget", "stopped"], detail: str, *, answers: Command | None = None) -> int:
         self._checkpoint("end")
         self._validate()
         self._export()
@@ -270,6 +270,8 @@ class FakeRanks:
                 export=step_folder(self.step),
             )
         )
+        if answers is not None:
+            self._acknowledge(answers.number, answers.verb)
         self.journal.close()
         return 0
 

@@ -266,7 +266,7 @@ def test_a_second_runner_of_a_folder_ends_at_once_and_touches_nothing(box: Runne
 def test_a_pause_between_two_attempts_is_obeyed(box: RunnerBox) -> None:
     box.post(Verb.PAUSE)
     outcome = box.run(Plan(every_attempt=Death(at_step=-1, exit_code=1)))
-    assert (outcome.state, outcome.reason) == (JobState.PAUSED, "a person asked for it, between two attempts")
+    assert (outcome.state, outcome.reason) == (JobState.PAUSED, "a person asked for it while it had no ranks")
     assert box.records("command")[0]["number"] == 1
 
 

@@ -1,4 +1,4 @@
-"""Orders that no ranks will hear: acknowledged by the daemon, in the journal of a job that nobody has at the moment.
+"""Orders that no ranks will hear: answered in the journal by the daemon, where nobody has the job, or by its runner.
 
 A pause or a save that was not obeyed is void by then. A budget is not: it is a grant, and it is taken over here as rank
 0 would have.
@@ -38,12 +38,13 @@ class _Known:
                 self.budget = record
 
 
-def settle_mailbox(paths: RunPaths, *, keep_stop: bool, now: float) -> None:
-    """Acknowledge what lies in the mailbox; the caller holds the job's folder.
+def settle_mailbox(paths: RunPaths, *, kept: frozenset[Verb], detail: str, now: float) -> None:
+    """Answer what lies in the mailbox, in order; the caller holds the job's folder, and no rank lives.
 
     Args:
         paths: of the job; only a run has a budget.
-        keep_stop: a stop was given for the life that begins, so it is not void.
+        kept: orders that are not void; the first of them, and what lies behind it, is left as it is.
+        detail: why the others are void, for people.
         now: seconds since the epoch.
 
     Raises:
@@ -56,9 +57,9 @@ def settle_mailbox(paths: RunPaths, *, keep_stop: bool, now: float) -> None:
     known = _read(paths)
     answers: list[BudgetRecord | CommandRecord] = []
     while command := read_command(paths.control, number=known.acknowledged + 1):
-        if command.verb is Verb.STOP and keep_stop:
+        if command.verb in kept:
             break
-        for record in _answer(command, known, paths=paths, now=now):
+        for record in _answer(command, known, paths=paths, detail=detail, now=now):
             known.fold(record)
             answers.append(record)
     if not answers:
@@ -79,12 +80,13 @@ def _read(paths: RunPaths) -> _Known:
     return known
 
 
-def _answer(command: Command, known: _Known, *, paths: RunPaths, now: float) -> list[BudgetRecord | CommandRecord]:
+def _answer(
+    command: Command, known: _Known, *, paths: RunPaths, detail: str, now: float
+) -> list[BudgetRecord | CommandRecord]:
     if command.verb is Verb.BUDGET:
         charged_s = read_ledger(paths.ledger).ticked_s
         standing = Standing(t=now, step=known.step, sequences=known.sequences, charged_s=charged_s)
         return obey_budget(command, _granted(known, paths), standing=standing)
-    detail = "void: the job was started again before anybody obeyed"
     return [
         CommandRecord(
             t=now, step=known.step, number=command.number, verb=command.verb, outcome="refused", detail=detail
