@@ -8,11 +8,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bertd.daemon.telemetry import Telemetry
-from bertd.errors import DaemonBusyError
+from bertd.errors import DaemonBusyError, RunFolderError
 from bertd.jobs.database import Database
 from bertd.jobs.lifecycle import Actor
 from bertd.jobs.queue import Job, Queue
-from bertd.jobs.verdict import KNOWN_EXITS
+from bertd.jobs.verdict import KNOWN_EXITS, outcome_of_end
 from bertd.records import JobKind, JobState, Outcome
 from bertd.run.paths import JobPaths
 
@@ -39,6 +39,9 @@ class Conclusion:
             exit_code: of the runner, where it was this daemon's child.
             is_stopping: the daemon is being stopped, so nothing goes back into the queue.
             now: seconds since the epoch.
+
+        Raises:
+            RunFolderError: the disk refuses to give its outcome.
         """
         outcome = _read_outcome(JobPaths(Path(job.folder)))
         with self._database.transaction():
@@ -73,14 +76,21 @@ class Conclusion:
     def _mourn(self, job: Job, *, exit_code: int | None, now: float) -> None:
         """Decide about a job whose runner vanished without an outcome: killed, or the machine went down."""
         log = JobPaths(Path(job.folder)).log
+        summary = self._telemetry.begin(job).summary
+        end = summary.end
+        if job.kind is JobKind.PRETRAIN and end is not None and end.reason != "failed":
+            # Its ranks were done; there is nothing to do again.
+            outcome = outcome_of_end(end)
+            self._queue.move(job.id, outcome.state, reason=outcome.reason, actor=Actor.RUNNER, now=now)
+            return
         if exit_code in KNOWN_EXITS:
             reason = f"its runner could not work: {KNOWN_EXITS[exit_code][1]}; last lines in {log}"
             self._queue.move(job.id, JobState.FAILED, reason=reason, actor=Actor.SCHEDULER, now=now)
             return
-        step = self._telemetry.begin(job).summary.last_step
+        step = summary.last_step
         vanished = 1 if step > job.vanished_step else job.vanished + 1
         self._queue.note(job.id, vanished=vanished, vanished_step=step)
-        if job.is_hot:
+        if job.is_hot and not job.wants_resume:
             state, reason = (
                 JobState.PAUSED,
                 "its held processes are gone; goes on from its newest checkpoint when resumed",
@@ -102,11 +112,17 @@ class Conclusion:
 
 
 def _read_outcome(paths: JobPaths) -> Outcome | None:
-    """The outcome; None where the runner did not live to write one."""
+    """The outcome; None where the runner did not live to write one.
+
+    Raises:
+        RunFolderError: the disk refuses to give it.
+    """
     try:
         return Outcome.model_validate_json(paths.outcome.read_bytes())
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise RunFolderError(f"{paths.outcome}: cannot read the outcome: {error.strerror}; mend the disk") from error
     except ValidationError as error:
         logger.error("%s: not an outcome: %s; the job goes on as if there were none", paths.outcome, error)
         return None

@@ -43,7 +43,7 @@ class Orders:
             TransitionError: the job's kind or state does not allow it.
             StorageError: the disk refused; nothing was changed.
         """
-        if hot and job.is_hot:
+        if hot and job.is_hot and not job.wants_resume:
             raise TransitionError(f"job {job.id}: is paused hot already; resume it, or pause it without --hot")
         target = state_after(order, job_id=job.id, kind=job.kind, state=job.state, is_hot=job.is_hot)
         with self._database.transaction():
@@ -97,8 +97,9 @@ class Orders:
 
     def _resume(self, job: Job, *, target: JobState, asked_by: str, now: float, reason: str | None = None) -> Job:
         if job.is_hot:
+            # Noted until it trains: if its ranks die or the daemon ends before they hear it, it goes on all the same.
+            self._queue.note(job.id, wants_resume=1, reason="a person lets it go on; it trains at once")
             self._post(job, Verb.RESUME, asked_by=asked_by, now=now)
-            self._queue.note(job.id, reason="a person lets it go on; it trains at once")
             return self._queue.get(job.id)
         if target is JobState.PAUSING:
             self._queue.note(job.id, wants_resume=1, reason="saves, and goes on right after: a person asked for both")

@@ -12,16 +12,16 @@ from pathlib import Path
 
 from bertd.daemon.conclusion import Conclusion
 from bertd.daemon.device_counts import take_over_device_count
-from bertd.daemon.event_text import event_text
+from bertd.daemon.heed import Heed
 from bertd.daemon.leasing import Grant, Inventory, allot
-from bertd.daemon.runners import Runners, tidy_before_start
-from bertd.daemon.telemetry import Numbered, Telemetry
+from bertd.daemon.runners import Runners, has_other_runner, tidy_before_start
+from bertd.daemon.telemetry import Telemetry
 from bertd.errors import BertdError, DaemonBusyError, StorageError
 from bertd.jobs.database import Database
 from bertd.jobs.event_log import EventLog
 from bertd.jobs.lifecycle import Actor
 from bertd.jobs.queue import Job, Queue
-from bertd.records import JobKind, JobState, JournalRecord, RestartRecord, StartRecord, StateRecord, StepRecord, Verb
+from bertd.records import JobKind, JobState, Verb
 from bertd.run.mailbox import post
 from bertd.run.paths import JobPaths, RunPaths
 
@@ -44,28 +44,30 @@ class Scheduler:
     ) -> None:
         self._database = database
         self._queue = queue
-        self._events = events
         self._telemetry = telemetry
         self._runners = runners
         self._inventory = inventory
         self._clock = clock
         self._conclusion = Conclusion(database=database, queue=queue, telemetry=telemetry)
+        self._heed = Heed(database=database, queue=queue, events=events, telemetry=telemetry, clock=clock)
         self.is_stopping = False
         """Starts nothing any more."""
 
     def take_over(self) -> None:
         """Once, at the start: adopt runners that live, take over from those that ended, resume what a stop paused."""
         now = self._clock()
+        # First, so that what ran gets its devices back before what waited behind it gets them.
+        for job in self._queue.paused():
+            if job.wants_resume and not job.is_hot:
+                with self._database.transaction():
+                    self._queue.note(job.id, wants_resume=0)
+                    reason = "the daemon is back; goes on from its checkpoint"
+                    self._queue.move(job.id, JobState.QUEUED, reason=reason, actor=Actor.SCHEDULER, now=now)
         for job in self._queue.live():
             if self._runners.adopt(job.id, folder=Path(job.folder)):
                 logger.info("job %d: its runner goes on", job.id)
                 self._telemetry.begin(job)
         self.tick()
-        for job in self._queue.paused():
-            if job.wants_resume:
-                self._queue.note(job.id, wants_resume=0)
-                reason = "the daemon is back; goes on from its checkpoint"
-                self._queue.move(job.id, JobState.QUEUED, reason=reason, actor=Actor.SCHEDULER, now=now)
 
     def tick(self) -> bool:
         """One round; whether another is due at once, because a journal has more to read.
@@ -89,34 +91,34 @@ class Scheduler:
     def wind_down(self) -> None:
         """Start nothing any more; have each job saved or ended so that the next daemon resumes it by itself."""
         self.is_stopping = True
-        now = self._clock()
         for job in self._queue.live():
-            if job.state in (JobState.PAUSING, JobState.PAUSED):
-                self._make_cold(job, now=now)
-            if job.state not in (JobState.STARTING, JobState.RUNNING):
-                continue
-            with self._database.transaction():
+            try:
+                self._end_softly(job, now=self._clock())
+            except StorageError as error:
+                # The others can be saved all the same.
+                logger.error("job %d cannot be told to save, and runs on: %s", job.id, error)
+
+    def _end_softly(self, job: Job, *, now: float) -> None:
+        if job.state is JobState.STOPPING:
+            return
+        with self._database.transaction():
+            if job.state in (JobState.STARTING, JobState.RUNNING):
                 reason = "the daemon is being stopped; goes on by itself when it starts"
                 self._queue.note(job.id, wants_resume=1)
                 self._queue.move(job.id, JobState.PAUSING, reason=reason, actor=Actor.SCHEDULER, now=now)
-                if job.kind is JobKind.PRETRAIN:
-                    control = JobPaths(Path(job.folder)).control
-                    post(control, verb=Verb.PAUSE, asked_by="the daemon, which is being stopped", now=now)
-            if job.kind is not JobKind.PRETRAIN and job.id in self._runners.attached:
-                self._runners.terminate(job.id)
-
-    def _make_cold(self, job: Job, *, now: float) -> None:
-        """Have a job saved that a person paused hot, or whose pause may become that; it stays paused."""
-        with self._database.transaction():
-            if job.is_hot:
+            elif job.is_hot:
                 reason = "was held; saves, because the daemon is being stopped"
                 self._queue.move(job.id, JobState.PAUSING, reason=reason, actor=Actor.SCHEDULER, now=now)
-            control = JobPaths(Path(job.folder)).control
-            post(control, verb=Verb.PAUSE, asked_by="the daemon, which is being stopped", now=now)
+            if job.kind is JobKind.PRETRAIN:
+                # One that is pausing gets it too: the pause that it obeys may be a hot one.
+                control = JobPaths(Path(job.folder)).control
+                post(control, verb=Verb.PAUSE, asked_by="the daemon, which is being stopped", now=now)
+        if job.kind is not JobKind.PRETRAIN and job.id in self._runners.attached:
+            self._runners.terminate(job.id)
 
     def catch_up(self, job: Job) -> None:
         """Take in what the daemon itself wrote into the journal of a job that has no runner."""
-        while self._follow(job):
+        while self._heed.follow(job):
             pass
         self._telemetry.settle(job)
 
@@ -125,7 +127,7 @@ class Scheduler:
     def _look_after(self, job: Job) -> bool:
         attached = self._runners.attached.get(job.id)
         if attached is not None and not attached.has_ended():
-            return self._follow(job)
+            return self._heed.follow(job)
         exit_code = None
         if attached is not None:
             exit_code = attached.exit_code
@@ -134,59 +136,15 @@ class Scheduler:
             # Another runner had the job, and ours found the folder taken.
             self._telemetry.begin(job)
             return True
-        while self._follow(job):
+        if has_other_runner(Path(job.folder)):
+            # An earlier daemon started it a moment ago, and it has not said yet who it is.
+            return False
+        while self._heed.follow(job):
             pass
         self._conclusion.conclude(
             self._queue.get(job.id), exit_code=exit_code, is_stopping=self.is_stopping, now=self._clock()
         )
         return False
-
-    def _follow(self, job: Job) -> bool:
-        """Turn a piece of the journal into events and states; whether there may be more."""
-        numbered = self._telemetry.begin(job).follow()
-        if numbered and job.kind is JobKind.FINETUNE and job.state is JobState.STARTING:
-            # A finetuning writes no start; whatever it writes shows that it runs.
-            self._queue.move(job.id, JobState.RUNNING, reason="finetunes", actor=Actor.RUNNER, now=self._clock())
-        fresh = [entry for entry in numbered if entry.number > job.journal_seen and _is_event(entry.record)]
-        if fresh:
-            with self._database.transaction():
-                for entry in fresh:
-                    self._tell(job, entry)
-                    self._heed(self._queue.get(job.id), entry.record)
-                self._queue.note(job.id, journal_seen=fresh[-1].number)
-        return bool(numbered)
-
-    def _tell(self, job: Job, entry: Numbered) -> None:
-        record = entry.record
-        self._events.append(
-            record.kind,
-            f"{job.run_id if job.kind is JobKind.PRETRAIN else job.name}: {event_text(record)}",
-            now=record.t,
-            job_id=job.id,
-            run_id=job.run_id,
-            data=record.model_dump(mode="json"),
-        )
-
-    def _heed(self, job: Job, record: JournalRecord) -> None:
-        now = self._clock()
-        if isinstance(record, StartRecord) and job.state is JobState.STARTING:
-            reason = f"trains since step {record.step}" if record.step else "trains"
-            self._queue.move(job.id, JobState.RUNNING, reason=reason, actor=Actor.RUNNER, now=now)
-        elif isinstance(record, RestartRecord) and job.state is JobState.RUNNING:
-            reason = f"restarts from step {record.from_step}: {record.cause}"
-            self._queue.move(job.id, JobState.STARTING, reason=reason, actor=Actor.RUNNER, now=now)
-        elif isinstance(record, StateRecord):
-            self._heed_hold(job, record, now=now)
-
-    def _heed_hold(self, job: Job, record: StateRecord, *, now: float) -> None:
-        if record.is_hot and job.state in (JobState.STARTING, JobState.RUNNING, JobState.PAUSING):
-            self._queue.move(job.id, JobState.PAUSED, reason=f"hot: {record.reason}", actor=Actor.RUNNER, now=now)
-            if job.wants_resume and not self.is_stopping:
-                self._queue.note(job.id, wants_resume=0)
-                asked_by = "a person, who asked for it before the ranks held"
-                post(JobPaths(Path(job.folder)).control, verb=Verb.RESUME, asked_by=asked_by, now=now)
-        elif record.state is JobState.RUNNING and job.is_hot:
-            self._queue.move(job.id, JobState.RUNNING, reason=record.reason, actor=Actor.RUNNER, now=now)
 
     def _give_up(self, job: Job, *, reason: str) -> None:
         """A job whose folder cannot be worked with; one that a runner still has is left to it."""
@@ -232,6 +190,7 @@ class Scheduler:
             # Committed before the process exists: a daemon that dies in between finds no runner and queues it again.
             with self._database.transaction():
                 self._queue.lease(job.id, grant.devices)
+                self._queue.note(job.id, wants_resume=0)
                 reason = f"starts on {_names(grant.devices)}"
                 self._queue.move(job.id, JobState.STARTING, reason=reason, actor=Actor.SCHEDULER, now=now)
             self._telemetry.begin(job)
@@ -264,10 +223,6 @@ class Scheduler:
             text = "a runner of an earlier daemon has it"
             self._queue.move(job.id, JobState.STARTING, reason=text, actor=Actor.SCHEDULER, now=self._clock())
         self._telemetry.begin(job)
-
-
-def _is_event(record: JournalRecord) -> bool:
-    return not isinstance(record, StepRecord)
 
 
 def _names(devices: dict[str, int]) -> str:

@@ -83,6 +83,7 @@ TRANSITIONS: dict[JobState, dict[JobState, frozenset[Actor]]] = {
         JobState.LOST: frozenset({_S}),
     },
     JobState.PAUSING: {
+        JobState.RUNNING: frozenset({_R}),
         JobState.STOPPING: frozenset({_P}),
         JobState.QUEUED: frozenset({_S}),
         JobState.PAUSED: frozenset({_R, _S}),

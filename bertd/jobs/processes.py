@@ -53,10 +53,10 @@ def is_alive(identity: RunnerIdentity) -> bool:
 
 
 def read_identity(path: Path) -> RunnerIdentity | None:
-    """The runner that wrote runner.json; None where none did, or the file is none."""
+    """The runner that wrote runner.json; None where none did, or the file is none or cannot be read."""
     try:
         return RunnerIdentity.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except (OSError, ValidationError):
         return None
 
 

@@ -69,7 +69,7 @@ def judge_pretraining(
     """
     said = _last_word(records)
     if isinstance(said, EndRecord):
-        return _outcome_of_end(said)
+        return outcome_of_end(said)
     if isinstance(said, StateRecord):
         return Outcome(state=JobState.PAUSED, reason=said.reason, exit_code=0)
     exit_class = class_of(exit_code, oom_kills=oom_kills)
@@ -163,7 +163,8 @@ def _were_held(records: list[JournalRecord]) -> bool:
     return bool(states) and states[-1].is_hot
 
 
-def _outcome_of_end(record: EndRecord) -> Outcome:
+def outcome_of_end(record: EndRecord) -> Outcome:
+    """What became of a pretraining that has said its last word."""
     if record.reason == "failed":
         return Outcome(state=JobState.FAILED, reason=record.detail, exit_code=1)
     reason = f"stopped: {record.detail}" if record.reason == "stopped" else record.detail

@@ -12,22 +12,25 @@ from pathlib import Path
 from typing import cast
 
 from bertd.daemon.admission import Admission
+from bertd.daemon.budgets import Budgets
+from bertd.daemon.devices import Devices
 from bertd.daemon.leasing import Inventory
 from bertd.daemon.orders import Orders
 from bertd.daemon.runners import Runners
 from bertd.daemon.scheduler import Scheduler
 from bertd.daemon.telemetry import Telemetry
+from bertd.daemon.views import Views
 from bertd.jobs.database import Database
 from bertd.jobs.event_log import EventLog
 from bertd.jobs.queue import Queue
 from bertd.jobs.run_story import RunStory
 from bertd.jobs.runner import sole_runner
-from bertd.records import JobKind, JobState, Outcome, Verb
+from bertd.records import Command, ExitClass, JobKind, JobState, Outcome, RestartRecord, Verb
 from bertd.run.durable import write_whole
 from bertd.run.ledger import Ledger
 from bertd.run.mailbox import read_command
-from bertd.run.paths import RunPaths, StatePaths
-from bertd.wire import SubmitPretrain
+from bertd.run.paths import RunPaths, StatePaths, newest_first
+from bertd.wire import SubmitPretrain, VersionView
 from tests.jobs.fake_ranks import FakeRanks, Plan
 from tests.jobs.runner_box import recipe_text
 
@@ -49,45 +52,111 @@ class SimulatedRunner:
         self._lock: AbstractContextManager[None] = sole_runner(paths)
         self._lock.__enter__()
         self._ledger = Ledger(paths.ledger)
-        self._ledger.begin()
-        attempt = RunStory(paths).begin_attempt()
-        gate = paths.root / "go"
-        self._ranks = FakeRanks(paths, attempt=attempt, plan=Plan(checkpoint_every=4, step_s=0.0), gate=gate)
-        self._ranks._start()
+        self._ranks = self._begin()
         self._told_to_end = False
+        self.loses_outcome = False
+        """It is killed when its ranks have left and it is about to say so."""
+        self.is_disk_full = False
+        """No checkpoint can be written: a pause is refused and the run trains on."""
+        self.refused: int | None = None
+        """Number of the last order that was refused for that."""
 
     @property
     def num_ranks(self) -> int:
         return self._ranks.recipe.devices.count
 
     @property
+    def step(self) -> int:
+        return self._ranks.step
+
+    @property
+    def is_held(self) -> bool:
+        return self._ranks.clock.is_held
+
+    @property
     def is_alive(self) -> bool:
         return self.exit_code is None
 
     def act(self) -> None:
-        """Hear an order and obey it, or do a step."""
+        """Hear an order and obey it, or do a step; held ranks do none."""
         self._ledger.tick()
         ranks = self._ranks
         command = read_command(self.paths.control, number=ranks.acknowledged + 1)
         if command is not None:
             ranks.acknowledged = command.number
-            ranks._acknowledge(command.number, command.verb)
-            if command.verb is Verb.STOP:
-                ranks._end("stopped", "a person asked for it")
-                self._leave(JobState.DONE, "stopped: a person asked for it")
-            elif command.verb is Verb.PAUSE:
-                ranks._pause("a person asked for it")
-                self._leave(JobState.PAUSED, "a person asked for it")
-            elif command.verb is Verb.CHECKPOINT:
-                ranks._checkpoint("command")
+            self._obey(command)
         elif self._told_to_end:
             ranks._pause("bertd was told to stop")
             self._leave(JobState.PAUSED, "bertd was told to stop")
-        elif ranks.step >= STEPS:
+        elif ranks.clock.is_held:
+            return
+        elif ranks.step >= ranks.recipe.granted.amount:
             ranks._end("budget", "the budget is spent")
             self._leave(JobState.DONE, "the budget is spent")
         else:
             ranks._train()
+
+    def _begin(self) -> FakeRanks:
+        """Start ranks."""
+        self._ledger.begin()
+        attempt = RunStory(self.paths).begin_attempt()
+        gate = self.paths.root / "go"
+        ranks = FakeRanks(self.paths, attempt=attempt, plan=Plan(checkpoint_every=4, step_s=0.0), gate=gate)
+        ranks._start()
+        return ranks
+
+    def _obey(self, command: Command) -> None:
+        ranks = self._ranks
+        match command.verb:
+            case Verb.STOP:
+                ranks._end("stopped", "a person asked for it", answers=command)
+                self._leave(JobState.DONE, "stopped: a person asked for it")
+            case Verb.PAUSE if self.is_disk_full:
+                self.refused = command.number
+                ranks._acknowledge(command.number, command.verb, outcome="refused")
+            case Verb.PAUSE:
+                ranks._pause("a person asked for it", answers=command)
+                self._leave(JobState.PAUSED, "a person asked for it")
+            case Verb.BUDGET:
+                ranks._set_budget(command)
+            case Verb.CHECKPOINT:
+                ranks._checkpoint("command")
+                ranks._acknowledge(command.number, command.verb)
+            case Verb.HOLD | Verb.RESUME:
+                self._hold(command.verb is Verb.HOLD)
+                ranks._acknowledge(command.number, command.verb)
+
+    def _hold(self, is_held: bool) -> None:
+        if is_held != self._ranks.clock.is_held:
+            self._ranks._hold(is_held)
+            marks = RunStory(self.paths).clock_marks
+            if is_held:
+                self._ledger.end(at_s=marks[-1].charged_s)
+            else:
+                self._ledger.begin(since_s=marks[-1].since_s)
+
+    def lose_ranks(self) -> None:
+        """The ranks die: held ones stay paused, others begin again at their newest checkpoint."""
+        was_held = self._ranks.clock.is_held
+        self._ledger.end()
+        if was_held:
+            self._leave(JobState.PAUSED, "its ranks died while they were held")
+            return
+        found = newest_first(self.paths.checkpoints)
+        self._ranks.journal.append(
+            RestartRecord(
+                t=time.time(),
+                step=self._ranks.step,
+                attempt=self._ranks.attempt + 1,
+                cause="a test",
+                delay_s=0.0,
+                from_step=int(found[0].name.removeprefix("step-")) if found else 0,
+                charged_s=self._ledger.state.ticked_s,
+                exit_class=ExitClass.TRANSIENT,
+            )
+        )
+        self._ranks.journal.close()
+        self._ranks = self._begin()
 
     def tell_to_end(self) -> None:
         """SIGTERM."""
@@ -102,6 +171,9 @@ class SimulatedRunner:
 
     def _leave(self, state: JobState, reason: str) -> None:
         self._ledger.end()
+        if self.loses_outcome:
+            self._gone(-9)
+            return
         write_whole(self.paths.outcome, Outcome(state=state, reason=reason, exit_code=0).model_dump_json())
         self._gone(0)
 
@@ -164,14 +236,24 @@ class SimulatedDaemon:
         self.orders = Orders(self.database, self.queue, inventory=inventory)
         self.admission = Admission(paths, database=self.database, queue=self.queue, inventory=inventory)
         self.runners = SimulatedRunners(machine)
+        telemetry = Telemetry(self.database)
         self.scheduler = Scheduler(
             database=self.database,
             queue=self.queue,
             events=self.events,
-            telemetry=Telemetry(self.database),
+            telemetry=telemetry,
             runners=cast(Runners, self.runners),
             inventory=inventory,
         )
+        version = VersionView(bertd="", api=1, pid=0, state_dir=str(paths.root), started_t=0.0)
+        self.views = Views(
+            version=version,
+            queue=self.queue,
+            events=self.events,
+            telemetry=telemetry,
+            devices=cast(Devices, None),  # Nobody asks for what the devices do.
+        )
+        self.budgets = Budgets(telemetry=telemetry, scheduler=self.scheduler, views=self.views)
 
     def submit(self, shards: Path, *, count: int, priority: int, hold: bool) -> int:
         """Queue a pretraining; its number."""

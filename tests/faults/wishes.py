@@ -1,0 +1,85 @@
+"""The small model that the state machine of faults holds daemons against: what people may ask, and what they wished.
+
+Written down here again, apart from bertd.jobs.lifecycle, which it tests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bertd.jobs.lifecycle import Order
+from bertd.records import JobState
+
+_Q, _H, _S, _R = JobState.QUEUED, JobState.HELD, JobState.STARTING, JobState.RUNNING
+_P1, _P2, _ST = JobState.PAUSING, JobState.PAUSED, JobState.STOPPING
+
+_ALLOWED = {
+    Order.PAUSE: {_S, _R},
+    Order.RESUME: {_P1, _P2, JobState.FAILED, JobState.LOST},
+    Order.STOP: {_Q, _H, _S, _R, _P1, _P2},
+    Order.HOLD: {_Q},
+    Order.RELEASE: {_H},
+    Order.CHECKPOINT: {_R},
+}
+_HELD_ALLOW = {Order.PAUSE, Order.RESUME, Order.STOP, Order.CHECKPOINT}
+"""Of a run whose ranks are held."""
+_WITH_RANKS = {_S, _R, _P1, _ST}
+
+
+class Wish(StrEnum):
+    """What people last asked of a job, as far as faults leave it possible."""
+
+    GO = "go"
+    """It is over in the end, or failed."""
+    HOT = "hot"
+    """It stands, with its memory."""
+    COLD = "cold"
+    """It stands, without."""
+    STAND = "stand"
+    """It stands; a fault took its memory, or kept it."""
+    STOP = "stop"
+    """It is over in the end, and does no step more."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the daemon last answered of a job."""
+
+    state: JobState
+    priority: int
+    num_devices: int
+    is_hot: bool
+
+    @property
+    def has_ranks(self) -> bool:
+        return self.is_hot or self.state in _WITH_RANKS
+
+    @property
+    def is_resizable(self) -> bool:
+        """Whether it may go on on another number of devices."""
+        return self.state in {_Q, _P2, JobState.FAILED, JobState.LOST} and not self.is_hot
+
+    def allows(self, order: Order, *, hot: bool, wish: Wish) -> bool:
+        """Whether an order is taken."""
+        if hot and self.is_hot and wish is not Wish.GO:
+            # What is held already cannot be; what was just let go can be held again.
+            return False
+        return order in _HELD_ALLOW if self.is_hot else self.state in _ALLOWED[order]
+
+    def states_after(self, order: Order) -> set[JobState]:
+        """What a job may be right behind an order that was taken."""
+        return {
+            Order.PAUSE: {_P1},
+            Order.RESUME: {_P1} if self.state is _P1 else {_P2} if self.is_hot else {_Q},
+            Order.HOLD: {_H},
+            Order.RELEASE: {_Q},
+            Order.CHECKPOINT: {self.state},
+            Order.STOP: {_ST} if self.has_ranks else {JobState.CANCELLED, _Q},
+        }[order]
+
+
+def wish_after(order: Order, *, hot: bool, wish: Wish) -> Wish:
+    """What is wished once an order is taken."""
+    asked = {Order.PAUSE: Wish.HOT if hot else Wish.COLD, Order.RESUME: Wish.GO, Order.STOP: Wish.STOP}
+    return asked.get(order, wish)
