@@ -93,7 +93,7 @@ class DataSection(Section):
 
 class MaskingSection(Section):
     rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.15
-    """Share of tokens to predict. Source: Devlin et al. 2019, section 3.1."""
+    """Share of tokens to predict in training; validation always has 15 %. Source: Devlin et al. 2019, section 3.1."""
     max_predictions: PositiveInt = 20
     """Most predictions in a sequence. Source: the old code's max_predictions_per_seq."""
     replace: tuple[Share, Share, Share] = (0.8, 0.1, 0.1)

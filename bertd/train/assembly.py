@@ -24,7 +24,7 @@ from bertd.train.execution import Execution, decide_execution
 from bertd.train.forward import Forward
 from bertd.train.host_cpu import set_up_cpu
 from bertd.train.kernels import Kernels
-from bertd.train.opened_run import OpenedRun, masker_of
+from bertd.train.opened_run import OpenedRun, masker_of, validation_masker_of
 from bertd.train.optimizer import build_optimizers
 from bertd.train.orders import Conductor
 from bertd.train.patient_journal import PatientJournal
@@ -100,7 +100,7 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
         optimizers=optimizers,
         batches=batches,
         updater=updater,
-        validator=_validator(opened, masker, ranks, micro=micro),
+        validator=_validator(opened, ranks, micro=micro),
         tokenizer_dir=opened.dataset.tokenizer_dir,
         device_name=device_name(ranks.device),
         desk=desk,
@@ -136,10 +136,10 @@ def _train_batches(
     )
 
 
-def _validator(opened: OpenedRun, masker: Masker, ranks: Ranks, *, micro: int) -> Validator:
+def _validator(opened: OpenedRun, ranks: Ranks, *, micro: int) -> Validator:
     fixed = validation_batches(
         sequences=opened.validation,
-        masker=masker,
+        masker=validation_masker_of(opened.recipe, opened.dataset.vocabulary),
         micro_batch=micro,
         rank=ranks.rank,
         world_size=ranks.world_size,

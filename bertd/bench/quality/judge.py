@@ -18,7 +18,7 @@ from bertd.data.masking import IGNORE_INDEX, MaskedBatch
 from bertd.data.sequences import open_sequences
 from bertd.data.shards import DataSet
 from bertd.run.recipe import Recipe
-from bertd.train.opened_run import masker_of
+from bertd.train.opened_run import validation_masker_of
 
 _MICRO = 16
 
@@ -48,7 +48,7 @@ class Judge:
             sequences=open_sequences(
                 dataset, split="validation", sequence_length=recipe.data.sequence_length, packing="full"
             ),
-            masker=masker_of(recipe, dataset.vocabulary),
+            masker=validation_masker_of(recipe, dataset.vocabulary),
             micro_batch=_MICRO,
             rank=0,
             world_size=1,
