@@ -21,7 +21,7 @@ from tests.faults.tally import Tally
 from tests.jobs.fake_ranks import Plan
 from tests.jobs.waiting import wait_for
 
-NUM_JOBS = int(os.environ.get("BERTD_SOAK_JOBS", "32"))
+NUM_JOBS = int(os.environ.get("BERTD_SOAK_JOBS", "24"))
 AT_ONCE = 8
 REQUESTS_PER_JOB = 10
 GROWTH_BYTES = 6e6
