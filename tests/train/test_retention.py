@@ -122,7 +122,7 @@ def test_a_checkpoint_that_is_read_stays_until_the_save_after(paths: RunPaths) -
         pass
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 6))])
 def test_whatever_retention_does_exports_and_checkpoints_of_markers_stay(tmp_path: Path, seed: int) -> None:
     """What a finetuning reads, queued or running, is an export; what `bertd export RUN@MARKER` reads, a checkpoint."""
     chooser, paths = random.Random(seed), RunPaths(tmp_path)
@@ -130,7 +130,7 @@ def test_whatever_retention_does_exports_and_checkpoints_of_markers_stay(tmp_pat
     tensors = on_host(*trained())
     exported: dict[Path, bytes] = {}
     marked: dict[int, float] = {}
-    for step in range(1, 25):
+    for step in range(1, 15):
         markers = [step / 100] if chooser.random() < 0.25 else []
         loss = chooser.choice([None, chooser.uniform(1, 9), float("nan")])
         folder = save_checkpoint(paths.checkpoints, tensors=tensors, state=at(step, loss=loss, markers=markers))
@@ -149,10 +149,11 @@ def test_whatever_retention_does_exports_and_checkpoints_of_markers_stay(tmp_pat
             retention.prune(trusted=folder)
         else:
             retention.make_room()
-        if step in (10, 18):
-            sound = max(each for each in steps_of(paths) if each <= step - 2)
-            retention.discard_above(sound)
-            marked = {each: marker for each, marker in marked.items() if each <= sound}
+        if step in (7, 11):
+            older = [each for each in steps_of(paths) if each <= step - 2]
+            if older:
+                retention.discard_above(older[0])
+                marked = {each: marker for each, marker in marked.items() if each <= older[0]}
 
         assert {weights: weights.read_bytes() for weights in exported} == exported
         assert marked.keys() <= set(steps_of(paths))
@@ -160,7 +161,7 @@ def test_whatever_retention_does_exports_and_checkpoints_of_markers_stay(tmp_pat
             each.step: each.markers for each in read_kept(paths).checkpoints if each.markers
         }
         assert len(steps_of(paths)) <= len(marked) + 2 + 2
-    assert not list(paths.exports.glob(".tmp-*")) and len(exported) > 2
+    assert not list(paths.exports.glob(".tmp-*")) and exported
 
 
 def test_what_only_age_keeps_goes_where_room_is_needed(paths: RunPaths) -> None:
