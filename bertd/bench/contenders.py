@@ -20,6 +20,7 @@ from bertd.bench.work import Batch, Work
 from bertd.model.encoder import MaskedLanguageModel, gather_positions
 from bertd.model.families import ACTIVATIONS
 from bertd.train.apex import use_fused_modules
+from bertd.train.float8 import use_float8
 
 Update = Callable[[], Tensor]
 """Does one update; returns the sum of the parts' losses, the mean over the batch, without waiting for it."""
@@ -56,7 +57,6 @@ def build(contender: Contender, work: Work, *, micro: int) -> Update:
     if not contender.dropout:
         work = work.without_dropout()
     model, loss_of = model_and_loss(contender, work)
-    # GPUs alone have tensor cores that fp32 products can use in part; then all contenders do.
     model.to(work.device).train()
     if contender.compiled:
         loss_of = torch.compile(loss_of, fullgraph=True, dynamic=False)
@@ -93,6 +93,8 @@ def model_and_loss(contender: Contender, work: Work) -> tuple[nn.Module, Loss]:
 
 def _ours(contender: Contender, work: Work) -> tuple[nn.Module, Loss]:
     model = MaskedLanguageModel(work.config, seed=1)
+    if work.precision.mode == "fp8":
+        use_float8(model)
     if contender.apex:
         use_fused_modules(model.to(work.device), work.apex)
     tokens = model.encoder.embeddings.tokens

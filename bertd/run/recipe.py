@@ -254,7 +254,7 @@ class BatchSection(Section):
 class PrecisionSection(Section):
     mode: Literal["auto", "bf16", "fp16", "fp32", "fp8"] = "auto"
     """auto: bf16 where the GPU has it, fp16 with a loss scaler on older ones, fp32 on CPU. fp8: bf16 with the encoder's
-    linear layers in 8 bits by torchao; not tried on a GPU yet, so compare its loss over time with bf16's."""
+    linear layers but the last layer's in 8 bits by torchao; untried on a GPU, so compare its loss over time."""
     kernels: Literal["auto", "compile", "apex", "eager"] = "auto"
     """auto: the fastest of those that work here, measured; eager where the budget is too short for measuring to pay.
     apex: what of NVIDIA's apex is there, in eager mode; PyTorch's own for the rest."""
@@ -338,6 +338,15 @@ class Recipe(Section):
                 what = f"sequences = {size}" if size == self.batch.sequences else f"ramp: a step of {size}"
                 of = f"devices.count = {count}" if micro == "auto" else f"micro x devices.count = {micro} x {count}"
                 raise ValueError(f"[batch] {what} is no multiple of {of}; change one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_float8(self) -> Self:
+        length = self.data.sequence_length
+        if self.precision.mode == "fp8" and length % 16:
+            raise ValueError(f'[precision] mode = "fp8": sequence_length = {length} is no multiple of 16; change one')
+        if self.precision.mode == "fp8" and self.model.layers == 1:
+            raise ValueError('[precision] mode = "fp8": leaves the last layer in bf16, and there is one; use "bf16"')
         return self
 
     @property

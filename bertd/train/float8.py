@@ -1,4 +1,7 @@
-"""precision.mode = "fp8": the encoder's linear layers multiply in 8 bits, by torchao; the head and the rest in bf16.
+"""precision.mode = "fp8": the encoder's linear layers multiply in 8 bits, by torchao; the rest in bf16.
+
+The rest is the head and the last layer, which computes the predicted positions alone: those are few, and their number
+need not be the multiple of 16 that the backward product's inner side must be.
 
 An opt-in that has to prove itself by loss over time: published gains at these widths go from a slowdown to a sixth.
 Its code follows torchao 0.18 and has run on a stand-in with that signature alone: untested on a GPU.
@@ -56,15 +59,17 @@ def load_torchao() -> Any:
 
 
 def use_float8(model: MaskedLanguageModel) -> None:
-    """Put torchao's linear layers into the encoder, with the same parameters under the same names.
+    """Put torchao's linear layers into all of the encoder but its last layer; parameters and their names stay.
 
     Raises:
         DeviceError: torchao is not there.
     """
     float8 = load_torchao()
 
-    def fits(module: nn.Module, _: str) -> bool:
-        if not isinstance(module, nn.Linear):
+    last = f"layers.{model.config.layers - 1}."
+
+    def fits(module: nn.Module, name: str) -> bool:
+        if not isinstance(module, nn.Linear) or name.startswith(last):
             return False
         return module.in_features % _MULTIPLE == 0 and module.out_features % _MULTIPLE == 0
 

@@ -22,8 +22,8 @@ from bertd.model.encoder import MaskedLanguageModel
 from bertd.train.precision import Precision
 from bertd.train.ranks import Ranks
 
-_WARM_UP_TOKENS = 8
-"""In the pass that only shows DistributedDataParallel the graph, whatever the run's length."""
+_WARM_UP_SHAPE = (2, 8)
+"""Of the pass that only shows DistributedDataParallel the graph; as many tokens as products in 8 bits need."""
 
 
 class Forward:
@@ -101,8 +101,8 @@ class Forward:
 
     def _show_graph(self) -> None:
         """One backward pass with exchange of a loss that is 0, on the model as it is not compiled."""
-        inputs_BS = torch.zeros(1, _WARM_UP_TOKENS, dtype=torch.int64, device=self._device)
-        nothing_BM = torch.full((1, 1), IGNORE_INDEX, device=self._device)
+        inputs_BS = torch.zeros(_WARM_UP_SHAPE, dtype=torch.int64, device=self._device)
+        nothing_BM = torch.full((_WARM_UP_SHAPE[0], 1), IGNORE_INDEX, device=self._device)
         # A graph for this shape would be one too many.
         with torch.compiler.set_stance("force_eager"):
             batch = MaskedBatch(inputs_BS, torch.zeros_like(nothing_BM), nothing_BM)

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from bertd.bench.contenders import OURS, model_and_loss
+from bertd.bench.work import plan_work
 from bertd.errors import DeviceError, RecipeError
 from bertd.run.recipe import PrecisionSection
 from bertd.train.apex import Apex
@@ -33,7 +35,7 @@ def torchao(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("torchao")
-def test_the_encoders_linear_layers_are_replaced_and_the_head_is_not() -> None:
+def test_the_encoders_linear_layers_are_replaced_but_for_the_last_layers_and_the_head() -> None:
     model = trained_like(TINY)
     names, weights = list(model.state_dict()), dict(model.named_parameters())
     ids_BS = torch.arange(64).view(4, 16) % 100
@@ -43,7 +45,7 @@ def test_the_encoders_linear_layers_are_replaced_and_the_head_is_not() -> None:
 
     swapped = {path for path, module in model.named_modules() if type(module).__name__ == "Float8Linear"}
     parts = ("attention.qkv", "attention.out", "feed_forward.up", "feed_forward.down")
-    assert swapped == {f"encoder.layers.{layer}.{part}" for layer in range(TINY.layers) for part in parts}
+    assert swapped == {f"encoder.layers.{layer}.{part}" for layer in range(TINY.layers - 1) for part in parts}
     # Checkpoints and optimizers see the same parameters under the same names.
     assert list(model.state_dict()) == names and dict(model.named_parameters()).keys() == weights.keys()
     assert all(parameter is weights[name] for name, parameter in model.named_parameters())
@@ -73,6 +75,29 @@ def test_without_torchao_or_a_gpu_it_is_refused_with_the_remedy(monkeypatch: pyt
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(DeviceError, match="torchao is not installed; pip install torchao, or use"):
         load_torchao()
+
+
+@pytest.mark.usefixtures("torchao")
+def test_a_bench_in_fp8_multiplies_in_8_bits() -> None:
+    made = recipe(8, "model.layers=2", "model.width=32", "model.heads=2", "model.ffn=64")
+    work = plan_work(made, device=torch.device("cpu"), num_sequences=4, is_synthetic=True)
+    work = replace(work, precision=Precision(mode="fp8", dtype=None, needs_scaler=False))
+
+    model, _ = model_and_loss(OURS[0], work)
+
+    assert any(type(module).__name__ == "Float8Linear" for module in model.modules())
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.sequence_length=24", r'mode = "fp8": sequence_length = 24 is no multiple of 16; change one'),
+        ("model.layers=1", r'mode = "fp8": leaves the last layer in bf16, and there is one; use "bf16"'),
+    ],
+)
+def test_shapes_that_8_bit_products_cannot_have_are_refused(override: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        recipe(8, "precision.mode=fp8", override)
 
 
 def test_apex_cannot_take_the_place_of_its_layers() -> None:
