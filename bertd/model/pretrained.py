@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -48,7 +47,7 @@ _SEGMENTS = "token_type_embeddings.weight"
 _NEEDED = "a folder, or a name on the hub, with config.json, model.safetensors and the tokenizer's files"
 _LOADING_ERRORS = (
     *(OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError),
-    *(SafetensorError, StrictDataclassError),
+    SafetensorError,
 )
 """What transformers lets through of a checkpoint that is not there or damaged."""
 
@@ -94,9 +93,11 @@ def load_pretrained(model: MaskedLanguageModel, source: str, *, entries: tuple[s
 
 
 def _loaded(source: str, load: Callable[[], T]) -> T:
+    from huggingface_hub.errors import StrictDataclassError  # brings an HTTP client, which other runs need not load
+
     try:
         return load()
-    except _LOADING_ERRORS as error:
+    except (*_LOADING_ERRORS, StrictDataclassError) as error:
         first_line = (str(error).strip() or repr(error)).splitlines()[0].rstrip(".")
         raise CheckpointError(f"[model] start_from = {source!r}: {first_line}; give {_NEEDED}") from error
 
