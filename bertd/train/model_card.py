@@ -11,6 +11,8 @@ from bertd.train.checkpoint import TrainingState
 def model_card(recipe: Recipe, state: TrainingState, *, charged_s: float) -> str:
     """Markdown with the metadata block that model hubs read."""
     loss = "not measured" if state.validation_loss is None else f"{state.validation_loss:.4f} nats"
+    band = state.band
+    train = f"{band.mean:.4f} nats (running mean)" if band is not None and band.seen else "not measured"
     budget = f"{recipe.budget.amount:g} {recipe.budget.unit.value}"
     return f"""---
 library_name: transformers
@@ -25,6 +27,7 @@ A masked language model of {recipe.model.layers} layers x {recipe.model.width}, 
 |---|---|
 | Budget | {budget}; charged {format_duration(charged_s)} |
 | Steps, sequences | {state.step:,}, {state.sequences:,} of {recipe.data.sequence_length} tokens |
+| Training loss | {train} |
 | Validation loss | {loss} (masked tokens, {recipe.masking.rate:.0%} masked) |
 | Data fingerprint | `{state.data_fingerprint}` |
 | Recipe sha256 | `{state.recipe_sha256}` |

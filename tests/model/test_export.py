@@ -9,10 +9,14 @@ import pytest
 import torch
 from tokenizers import BertWordPieceTokenizer
 
+from bertd.data.vocab import train_vocabulary
+from bertd.data.wordpiece import Casing, open_tokenizer
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
 from bertd.model.export import write_export
 from bertd.model.families import family_of
 
+README = Path(__file__).parents[2] / "README.md"
+"""Real text."""
 TINY = EncoderConfig(
     vocab_size=100,
     max_positions=32,
@@ -99,6 +103,37 @@ def test_an_export_gives_equal_logits_under_padding(family: str, tmp_path: Path,
         ours_BSV = model.logits(ids_BS, keep_BS=keep_BS)
 
     assert float((theirs_BSV - ours_BSV)[keep_BS].abs().max()) <= 2e-5
+
+
+@pytest.fixture(scope="module")
+def trained_vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("vocabulary") / "vocab"
+    train_vocabulary([f"text:{README}"], out=folder, size=400, casing=Casing(lowercase=True, strip_accents=True))
+    return folder
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_export_reads_real_text_as_our_tokenizer_and_gives_equal_logits(
+    family: str, tmp_path: Path, trained_vocabulary: Path
+) -> None:
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    ours = open_tokenizer(str(trained_vocabulary))
+    model = trained_like(replace(FAMILIES[family], vocab_size=ours.get_vocab_size(), max_positions=64))
+    write_export(model, tmp_path / "export", tokenizer_dir=trained_vocabulary, model_card="card")
+    lines = [line for line in README.read_text().splitlines() if len(line.split()) > 10][:20]
+
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "export")
+    stock = AutoModelForMaskedLM.from_pretrained(tmp_path / "export").eval()
+
+    assert len(tokenizer) == ours.get_vocab_size()
+    for line in [*lines, "Ünïcode, [MASK] & 漢字!"]:
+        ids = ours.encode(line).ids
+        assert tokenizer(line)["input_ids"] == ids
+        ids_BS = torch.tensor([ids[:64]])
+        with torch.no_grad():
+            difference = (stock(ids_BS).logits - model.logits(ids_BS)).abs().max()
+        assert float(difference) <= 2e-5
 
 
 def test_an_export_appears_whole_or_not_at_all(tmp_path: Path, tokenizer_dir: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -39,7 +40,10 @@ def test_the_newest_checkpoint_gives_the_export_of_the_runs_end(ended: RunPaths,
     assert (done.folder, done.architecture, done.skipped) == (tmp_path / "mine", "MegatronBertForMaskedLM", [])
     for file in ("model.safetensors", "config.json", "tokenizer.json"):
         assert (done.folder / file).read_bytes() == (theirs / file).read_bytes()
-    assert "| Steps, sequences | 12, 96 of 32 tokens |" in (done.folder / "README.md").read_text()
+    card = (done.folder / "README.md").read_text()
+    assert "| Steps, sequences | 12, 96 of 32 tokens |" in card
+    assert re.search(r"^\| Training loss \| \d\.\d{4} nats \(running mean\) \|$", card, re.MULTILINE)
+    assert re.search(r"^\| Validation loss \| \d\.\d{4} nats ", card, re.MULTILINE)
 
 
 def test_a_step_gives_that_steps_weights_among_the_runs_exports(ended: RunPaths) -> None:
