@@ -88,7 +88,9 @@ def _run(setting: Setting, *, kernels: str, apex: Apex, attention: Attention, mi
         attention=attention.backends,
         pad_id=setting.pad_id,
     )
-    # With its moments, so that what fits here fits the run.
+    # With its moments, and where ranks exchange gradients with their buckets, so that what fits here fits the run.
+    num_exchanged = sum(p.numel() for p in model.parameters()) if setting.recipe.devices.count > 1 else 0
+    _buckets = torch.empty(num_exchanged, device=setting.device)
     optimizers = build_optimizers(model, setting.recipe.optimizer, apex=apex)
     optimizers.set_learning_rate(0.0)
     batch = _made_up(setting, micro=micro)
