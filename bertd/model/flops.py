@@ -33,3 +33,13 @@ def training_flops(config: EncoderConfig, *, sequence_length: int, predictions: 
 def peak_flops(device_name: str) -> float | None:
     """FLOP/s the device can reach in 16 bits; None where no data sheet figure is kept here."""
     return next((peak for part, peak in _PEAK_BF16_FLOPS.items() if part in device_name), None)
+
+
+def why_no_mfu(device_name: str) -> str | None:
+    """For people, of a GPU whose peak is not kept here; None of one that is."""
+    if peak_flops(device_name) is not None:
+        return None
+    return (
+        f"{device_name}: an unknown GPU, so there is no peak to give the MFU as a share of; nothing else is looked up "
+        "by its name. `bertd bench --synthetic` measures what it reaches"
+    )

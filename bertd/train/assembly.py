@@ -11,12 +11,14 @@ import torch
 from bertd.data.batches import TrainBatches, validation_batches
 from bertd.data.masking import Masker
 from bertd.model.encoder import MaskedLanguageModel
+from bertd.model.flops import why_no_mfu
 from bertd.records import AlertRecord, StartRecord
 from bertd.run.beats import UNWATCHED, Pulse
 from bertd.run.budget import plan_of
 from bertd.run.journal import JournalWriter, read_journal
 from bertd.run.ledger import TICK_S, ChargedClock, boot_id
 from bertd.run.mailbox import last_acknowledged
+from bertd.run.recipe import Recipe
 from bertd.train.beginning import Resumed, resume
 from bertd.train.checkpoint import TrainingState
 from bertd.train.desk import Desk
@@ -25,7 +27,7 @@ from bertd.train.forward import Forward
 from bertd.train.host_cpu import set_up_cpu
 from bertd.train.kernels import Kernels
 from bertd.train.opened_run import OpenedRun, masker_of, validation_masker_of
-from bertd.train.optimizer import build_optimizers
+from bertd.train.optimizer import Optimizers, build_optimizers
 from bertd.train.orders import Conductor
 from bertd.train.patient_journal import PatientJournal
 from bertd.train.provenance import device_name, write_provenance
@@ -52,7 +54,7 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
     recipe = opened.recipe
     _set_up_device(ranks)
     execution = decide_execution(opened, ranks=ranks)
-    precision, kernels, micro = execution.setting.precision, execution.kernels, execution.micro.sequences
+    kernels, micro = execution.kernels, execution.micro.sequences
     model = build_model(execution.setting, kernels.apex)
     optimizers = build_optimizers(
         model, recipe.optimizer, apex=kernels.apex, rank=ranks.rank, world_size=ranks.world_size
@@ -60,38 +62,16 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
     resumed = resume(opened, model=model, optimizers=optimizers, ranks=ranks)
     masker = masker_of(recipe, opened.dataset.vocabulary)
     batches = _train_batches(opened, masker, ranks, micro=micro, state=resumed.state)
-    forward = Forward(
-        model,
-        ranks=ranks,
-        precision=precision,
-        kernels=kernels.name,
-        attention=execution.attention.backends,
-        pad_id=execution.setting.pad_id,
-    )
-    updater = Updater(
-        recipe,
-        model=model,
-        forward=forward,
-        optimizers=optimizers,
-        batches=batches,
-        ranks=ranks,
-        precision=precision,
-        scaler=resumed.state.scaler,
-    )
+    updater = _updater(recipe, execution, ranks, model=model, optimizers=optimizers, batches=batches, resumed=resumed)
     desk = saver = None
     if ranks.is_first:
         start = _start_record(opened, ranks, model, attempt, resumed, execution, batches)
-        warnings = _warnings(resumed, kernels, charged_s=start.charged_s) | _disk_warnings(opened, model, resumed)
+        warnings = _warnings(resumed, kernels, ranks, charged_s=start.charged_s) | _disk_warnings(
+            opened, model, resumed
+        )
         desk = _open_desk(opened, start, warnings=warnings, stop_signal=stop_signal)
         write_provenance(opened, ranks)
-        saver = Saver(
-            recipe,
-            opened.paths,
-            desk=desk,
-            model=model,
-            optimizers=optimizers,
-            tokenizer_dir=opened.dataset.tokenizer_dir,
-        )
+        saver = _saver(opened, desk, model=model, optimizers=optimizers)
     parts = Parts(
         recipe=recipe,
         paths=opened.paths,
@@ -114,8 +94,6 @@ def _set_up_device(ranks: Ranks) -> None:
     if ranks.device.type == "cpu":
         set_up_cpu()
         torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // ranks.world_size))
-    else:
-        torch.set_float32_matmul_precision("high")
 
 
 def _train_batches(
@@ -133,6 +111,48 @@ def _train_batches(
         world_size=ranks.world_size,
         device=ranks.device,
         first_sequence=state.sequences,
+    )
+
+
+def _updater(
+    recipe: Recipe,
+    execution: Execution,
+    ranks: Ranks,
+    *,
+    model: MaskedLanguageModel,
+    optimizers: Optimizers,
+    batches: TrainBatches,
+    resumed: Resumed,
+) -> Updater:
+    setting = execution.setting
+    forward = Forward(
+        model,
+        ranks=ranks,
+        precision=setting.precision,
+        kernels=execution.kernels.name,
+        attention=execution.attention.backends,
+        pad_id=setting.pad_id,
+    )
+    return Updater(
+        recipe,
+        model=model,
+        forward=forward,
+        optimizers=optimizers,
+        batches=batches,
+        ranks=ranks,
+        precision=setting.precision,
+        scaler=resumed.state.scaler,
+    )
+
+
+def _saver(opened: OpenedRun, desk: Desk, *, model: MaskedLanguageModel, optimizers: Optimizers) -> Saver:
+    return Saver(
+        opened.recipe,
+        opened.paths,
+        desk=desk,
+        model=model,
+        optimizers=optimizers,
+        tokenizer_dir=opened.dataset.tokenizer_dir,
     )
 
 
@@ -185,7 +205,7 @@ def _start_record(
     )
 
 
-def _warnings(resumed: Resumed, kernels: Kernels, *, charged_s: float) -> dict[str, str]:
+def _warnings(resumed: Resumed, kernels: Kernels, ranks: Ranks, *, charged_s: float) -> dict[str, str]:
     """What somebody should know before the first step: code and message."""
     warnings = {}
     if resumed.skipped:
@@ -198,6 +218,8 @@ def _warnings(resumed: Resumed, kernels: Kernels, *, charged_s: float) -> dict[s
         )
     if kernels.apex.faults:
         warnings["apex_incomplete"] = f"PyTorch's own takes their place: {kernels.apex.describe_faults()}"
+    if ranks.device.type == "cuda" and (problem := why_no_mfu(device_name(ranks.device))) is not None:
+        warnings["unknown_gpu"] = problem
     return warnings
 
 

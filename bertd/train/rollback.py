@@ -60,7 +60,10 @@ class Rollback:
             )
         step = int(self.ranks.share([self._prepare(sound_step=sound_step)])[0])
         if step == _NONE:
-            raise NumericsError(f"{cause}; there is no checkpoint from before it to go back to; submit again")
+            raise NumericsError(
+                f"{cause}; there is no checkpoint from before it to go back to: lower optimizer.peak_lr or set "
+                "optimizer.clip, and submit again"
+            )
         loaded = load_checkpoint(
             self.paths.checkpoints / step_folder(step), model=self.model, optimizers=self.optimizers
         )

@@ -20,7 +20,7 @@ from bertd.model.flops import peak_flops, training_flops
 from bertd.run.beats import UNWATCHED, Pulse, Section
 from bertd.run.paths import RunPaths, step_folder
 from bertd.run.recipe import Recipe
-from bertd.train.checkpoint import ScalerState, TrainingState
+from bertd.train.checkpoint import TrainingState
 from bertd.train.desk import Desk, StepFigures
 from bertd.train.meter import Meter, Reading, memory_bytes
 from bertd.train.model_card import model_card
@@ -199,6 +199,7 @@ class Trainer:
 
     def _report_step(self, desk: Desk, loss: float, speed: Reading) -> None:
         updater = self._parts.updater
+        scaler = updater.scaler_state
         desk.report_step(
             self.state,
             StepFigures(
@@ -206,7 +207,7 @@ class Trainer:
                 lr=self._lr,
                 grad_norm=math.nan if updater.grad_norm is None else float(updater.grad_norm),
                 mfu=self._mfu(speed.sequences_per_s),
-                loss_scale=updater.scaler.get_scale() if updater.scaler.is_enabled() else None,
+                loss_scale=None if scaler is None else scaler.scale,
                 memory_bytes=memory_bytes(self._parts.ranks.device),
                 speed=speed,
             ),
@@ -320,16 +321,9 @@ class Trainer:
             self._advance(
                 charged_s=self._desk.conductor.now_s(),
                 skipped_steps=self._parts.updater.skipped_steps(self.state.step),
-                scaler=self._scaler_state(),
+                scaler=self._parts.updater.scaler_state,
                 band=self._band.state,
             )
-
-    def _scaler_state(self) -> ScalerState | None:
-        scaler = self._parts.updater.scaler
-        if not scaler.is_enabled():
-            return None
-        values = scaler.state_dict()
-        return ScalerState(scale=values["scale"], growth_tracker=values["_growth_tracker"])
 
     # ---- The end ---------------------------------------------------------------------------------
 

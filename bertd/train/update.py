@@ -74,6 +74,14 @@ class Updater:
         if saved is not None:
             self.scaler.load_state_dict(_scaler_dict(self.scaler, saved))
 
+    @property
+    def scaler_state(self) -> ScalerState | None:
+        """Where the loss scale stands; waits for the device; None where there is none."""
+        if not self.scaler.is_enabled():
+            return None
+        values = self.scaler.state_dict()
+        return ScalerState(scale=values["scale"], growth_tracker=values["_growth_tracker"])
+
     def update(self, *, step: int, lr: float, wants_norm: bool) -> None:
         """Do update number `step` (from 0) at rate `lr`; read the gradient's norm only if asked or clipped."""
         # A pure function of where we are, so that resuming needs no generator state and ranks drop differently.

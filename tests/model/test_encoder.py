@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
-from bertd.model.flops import training_flops
+from bertd.model.flops import training_flops, why_no_mfu
 from tests.model.test_export import FAMILIES, TINY, trained_like
 
 
@@ -94,3 +94,10 @@ def test_the_flop_formula_gives_the_published_figure_for_bert_large() -> None:
     large = replace(TINY, vocab_size=30522, layers=24, width=1024, heads=16, ffn=4096)
 
     assert training_flops(large, sequence_length=128, predictions=20) == pytest.approx(240.6e9, rel=1e-3)
+
+
+def test_an_unknown_gpu_is_told_and_a_known_one_is_not() -> None:
+    told = why_no_mfu("NVIDIA GeForce GTX 1080 Ti")
+
+    assert told is not None and told.startswith("NVIDIA GeForce GTX 1080 Ti: an unknown GPU") and "bertd bench" in told
+    assert why_no_mfu("NVIDIA H200") is None and why_no_mfu("NVIDIA TITAN V") is None
