@@ -94,7 +94,7 @@ def _prepare(contender: Contender, work: Work, *, micros: list[int]) -> tuple[Me
     for micro in micros:
         try:
             torch.manual_seed(0)
-            _reset_peak(work.device)
+            others = _reset_peak(work.device)
             update = build(contender, work, micro=micro)
             first_s = _timed(update, work.device)
             each_s = min(_timed(update, work.device) for _ in range(_PROBE_UPDATES))
@@ -103,7 +103,7 @@ def _prepare(contender: Contender, work: Work, *, micros: list[int]) -> tuple[Me
             torch.cuda.empty_cache()
             break
         if best is None or each_s < best[0]:
-            best = (each_s, micro, update, first_s, _peak(work.device))
+            best = (each_s, micro, update, first_s, _peak(work.device, others=others))
         del update
         gc.collect()
     if best is None:
@@ -149,10 +149,13 @@ def _synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _reset_peak(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+def _reset_peak(device: torch.device) -> int:
+    """Begin anew; what other contenders hold meanwhile."""
+    if device.type != "cuda":
+        return 0
+    torch.cuda.reset_peak_memory_stats(device)
+    return torch.cuda.memory_allocated(device)
 
 
-def _peak(device: torch.device) -> int | None:
-    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+def _peak(device: torch.device, *, others: int) -> int | None:
+    return torch.cuda.max_memory_allocated(device) - others if device.type == "cuda" else None
