@@ -98,6 +98,6 @@ def open_sequences(dataset: DataSet, *, split: str, sequence_length: int, packin
     if not spans.num_sequences:
         raise ShardError(
             f"{dataset.root}: its {split} split has {counts.tokens} tokens, not enough for one sequence of "
-            f"{sequence_length}; prepare more text"
+            f"{sequence_length}; set a smaller data.sequence_length, or prepare more text"
         )
     return Sequences(dataset, split=name, length=sequence_length, spans=spans)
