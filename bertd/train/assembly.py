@@ -66,9 +66,8 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
     desk = saver = None
     if ranks.is_first:
         start = _start_record(opened, ranks, model, attempt, resumed, execution, batches)
-        warnings = _warnings(resumed, kernels, ranks, charged_s=start.charged_s) | _disk_warnings(
-            opened, model, resumed
-        )
+        warnings = _warnings(resumed, kernels, charged_s=start.charged_s) | _device_warnings(ranks)
+        warnings |= _disk_warnings(opened, model, resumed)
         desk = _open_desk(opened, start, warnings=warnings, stop_signal=stop_signal)
         write_provenance(opened, ranks)
         saver = _saver(opened, desk, model=model, optimizers=optimizers)
@@ -205,7 +204,7 @@ def _start_record(
     )
 
 
-def _warnings(resumed: Resumed, kernels: Kernels, ranks: Ranks, *, charged_s: float) -> dict[str, str]:
+def _warnings(resumed: Resumed, kernels: Kernels, *, charged_s: float) -> dict[str, str]:
     """What somebody should know before the first step: code and message."""
     warnings = {}
     if resumed.skipped:
@@ -218,9 +217,12 @@ def _warnings(resumed: Resumed, kernels: Kernels, ranks: Ranks, *, charged_s: fl
         )
     if kernels.apex.faults:
         warnings["apex_incomplete"] = f"PyTorch's own takes their place: {kernels.apex.describe_faults()}"
-    if ranks.device.type == "cuda" and (problem := why_no_mfu(device_name(ranks.device))) is not None:
-        warnings["unknown_gpu"] = problem
     return warnings
+
+
+def _device_warnings(ranks: Ranks) -> dict[str, str]:
+    problem = why_no_mfu(device_name(ranks.device)) if ranks.device.type == "cuda" else None
+    return {"unknown_gpu": problem} if problem else {}
 
 
 def _disk_warnings(opened: OpenedRun, model: MaskedLanguageModel, resumed: Resumed) -> dict[str, str]:
