@@ -23,7 +23,7 @@ from bertd.records import (
     StepRecord,
     Verb,
 )
-from bertd.run.mailbox import post, read_command
+from bertd.run.mailbox import commands_behind, post
 from bertd.run.paths import JobPaths
 
 
@@ -112,20 +112,12 @@ class Heed:
             self._queue.note(job.id, wants_resume=0)
         if record.verb is not Verb.PAUSE or record.outcome == "done" or job.state is not JobState.PAUSING:
             return
-        if not _asks_behind(JobPaths(Path(job.folder)).control, number=record.number):
+        behind = commands_behind(JobPaths(Path(job.folder)).control, number=record.number)
+        if not any(command.verb in (Verb.PAUSE, Verb.HOLD, Verb.STOP) for command in behind):
             # The disk refused: people can ask for it again.
             self._queue.note(job.id, wants_resume=0)
             reason = f"trains on, since it cannot be paused: {record.detail}"
             self._queue.move(job.id, JobState.RUNNING, reason=reason, actor=Actor.RUNNER, now=now)
-
-
-def _asks_behind(control: Path, *, number: int) -> bool:
-    """Whether an order to stand or to end lies behind one of that number."""
-    while command := read_command(control, number=number + 1):
-        if command.verb in (Verb.PAUSE, Verb.HOLD, Verb.STOP):
-            return True
-        number += 1
-    return False
 
 
 def _is_event(record: JournalRecord) -> bool:

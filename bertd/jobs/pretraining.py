@@ -40,7 +40,7 @@ from bertd.run.job_log import say
 from bertd.run.journal import JournalWriter
 from bertd.run.ledger import TICK_S, Ledger
 from bertd.run.ledger_repair import mend_ledger
-from bertd.run.mailbox import read_command
+from bertd.run.mailbox import commands_behind, read_command
 from bertd.run.paths import STEP_FOLDER, RunPaths
 
 Launch = Callable[[RunPaths, int], list[str]]
@@ -217,11 +217,12 @@ class Pretraining:
 
     def _is_unwanted(self) -> bool:
         """Whether the mailbox asks for what needs no ranks: a pause, or an end without anything to export."""
-        number = self._story.acknowledged + 1
-        while (command := read_command(self._paths.control, number=number)) is not None:
-            if command.verb is Verb.PAUSE or (command.verb is Verb.STOP and self._story.newest_checkpoint() is None):
+        for command in commands_behind(self._paths.control, number=self._story.acknowledged):
+            if command.verb is Verb.PAUSE:
                 return True
-            number += 1
+            if command.verb is Verb.STOP:
+                # The ranks end at it, whatever lies behind.
+                return self._story.newest_checkpoint() is None
         return False
 
     def _obey(self) -> Outcome | None:

@@ -7,6 +7,7 @@ costs one failed open. The journal's `command` records acknowledge; so both side
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -55,6 +56,17 @@ def read_command(control: Path, *, number: int) -> Command | None:
         return Command.model_validate_json(content)
     except ValidationError as error:
         raise RunFolderError(f"{path}: not a command: {error.errors()[0]['msg']}; delete the file") from error
+
+
+def commands_behind(control: Path, *, number: int) -> Iterator[Command]:
+    """The commands that lie behind one of that number, in order.
+
+    Raises:
+        RunFolderError: an entry is not a command.
+    """
+    while (command := read_command(control, number=number + 1)) is not None:
+        yield command
+        number = command.number
 
 
 def last_acknowledged(records: list[JournalRecord]) -> int:

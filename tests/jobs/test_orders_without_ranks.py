@@ -118,6 +118,12 @@ def test_ranks_that_have_not_begun_are_called_off_by_what_needs_none(waiting: Wa
     assert waiting.is_called_off()
 
 
+def test_ranks_that_shall_export_are_left_alone_whatever_lies_behind_the_stop(waiting: Waiting) -> None:
+    waiting.has_saved()
+    waiting.post(Verb.STOP, Verb.PAUSE)
+    assert not waiting.is_called_off()
+
+
 def test_ranks_that_shall_export_or_have_begun_are_left_alone(waiting: Waiting, start: StartRecord) -> None:
     waiting.has_saved()
     waiting.post(Verb.STOP)
