@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 import torch
 
+from bertd.bench.quality import __main__ as command
 from bertd.bench.quality import ours, stock
 from bertd.bench.quality.__main__ import Row, table
 from bertd.bench.quality.arms import ABLATIONS, OURS, OurArm, small_recipe
@@ -93,6 +96,25 @@ def test_the_table_compares_with_the_best_stock_arm(recipe: Recipe) -> None:
         Row("bertd", False, spent, Judgement(loss=6.25, error=0.02)),
     ]
 
-    lines = table(rows, Judge(recipe, max_sequences=8), budget_s=240.0).splitlines()
+    lines = table(rows, Judge(recipe, max_sequences=8), budget_s=240.0, at_once=1).splitlines()
 
     assert [line.split()[-1] for line in lines[4:7]] == ["+0.500", "+0.000", "-0.750"]
+
+
+def test_arms_at_once_share_the_cores_and_keep_their_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    cores, both_are_here = os.sched_getaffinity(0), Barrier(2)
+    if len(cores) < 2:
+        pytest.skip("one core")
+
+    def train(arm: OurArm, *, shards: str, budget_s: float, folder: Path) -> tuple[str, set[int]]:
+        both_are_here.wait(timeout=10)
+        return arm.name, os.sched_getaffinity(0)
+
+    monkeypatch.setattr(command, "_train", train)
+    trained = command._train_all([OurArm(name) for name in "abcd"], shards="", budget_s=1, folder=tmp_path, at_once=2)
+
+    names, shares = zip(*trained, strict=True)
+    assert names == ("a", "b", "c", "d")
+    first, second = {frozenset(share) for share in shares}
+    assert not first & second and first | second == cores
+    assert os.sched_getaffinity(0) == cores

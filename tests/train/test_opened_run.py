@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from bertd.data.batches import validation_batches
+from bertd.data.masking import MaskedBatch
 from bertd.data.sequences import open_sequences
 from bertd.data.shards import DataSet
 from bertd.run.recipe_file import find_recipe, read_recipe
@@ -17,7 +18,8 @@ from tests.tiny_data import make_tiny_dataset
 def test_runs_that_train_with_other_masks_are_validated_on_the_same_tokens(tmp_path: Path) -> None:
     shards = make_tiny_dataset(tmp_path)
     dataset = DataSet.open(shards)
-    validated, trained = [], []
+    validated: list[MaskedBatch] = []
+    trained: list[MaskedBatch] = []
     for rate in (0.15, 0.5):
         keys = [f"data.shards={shards}", "data.sequence_length=32", f"masking.rate={rate}"]
         recipe = read_recipe(find_recipe("demo"), overrides=keys)

@@ -1,7 +1,8 @@
 """`python -m bertd.bench.quality --data SHARDS`: validation loss after the same minutes, ours against stock.
 
-Each arm has the whole machine for the budget, one after the other, since two at once would share its cores. The arms
-are then judged alike, by stock transformers, on the same masked tokens.
+Each arm has the whole machine for the budget, one after the other; or, with `--at-once N`, an Nth of its cores beside
+others, so that what else the machine does meets them alike. The arms are then judged alike, by stock transformers, on
+the same masked tokens.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import platform
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from queue import SimpleQueue
 
 import torch
 
@@ -46,30 +49,30 @@ def main() -> int:
     arms: list[Arm] = [*STOCK, OURS]
     if arguments.ablations:
         arms = [OURS, *ABLATIONS]
-    arms = [arm for arm in arms if arguments.only in arm.name]
+    arms = [arm for arm in arms if any(text in arm.name for text in arguments.only)]
+    at_once = min(arguments.at_once, len(os.sched_getaffinity(0)))
     rows: list[Row] = []
     try:
         judge = Judge(small_recipe(shards=shards, budget_s=arguments.budget), max_sequences=_JUDGED_SEQUENCES)
         with tempfile.TemporaryDirectory(prefix="bertd-quality-") as folder:
-            for number, arm in enumerate(arms):
-                print(f"{arm.name}: {format_duration(arguments.budget)}", file=sys.stderr, flush=True)
-                export, spent = _train(arm, shards=shards, budget_s=arguments.budget, folder=Path(folder) / str(number))
+            trained = _train_all(arms, shards=shards, budget_s=arguments.budget, folder=Path(folder), at_once=at_once)
+            for arm, (export, spent) in zip(arms, trained, strict=True):
                 rows.append(Row(arm.name, isinstance(arm, StockArm), spent, judge.judge(export)))
-                print(f"    {rows[-1].judgement.loss:.3f} nats", file=sys.stderr, flush=True)
     except BertdError as error:
         print(f"bertd: {error}", file=sys.stderr)
         return error.exit_code
-    print(table(rows, judge, budget_s=arguments.budget))
+    print(table(rows, judge, budget_s=arguments.budget, at_once=at_once))
     return 0
 
 
-def table(rows: list[Row], judge: Judge, *, budget_s: float) -> str:
-    """The outcome, best loss first in words below it."""
+def table(rows: list[Row], judge: Judge, *, budget_s: float, at_once: int) -> str:
+    """The outcome, and below it what the columns mean."""
     stock = [row.judgement.loss for row in rows if row.is_stock]
     reference = min(stock) if stock else rows[0].judgement.loss
     cores = len(os.sched_getaffinity(0))
+    share = f"{cores} cores of a CPU" if at_once == 1 else f"1/{at_once} of {cores} cores of a CPU, {at_once} at once"
     lines = [
-        f"{format_duration(budget_s)} each on {cores} cores of a CPU, fp32, torch {torch.__version__}, "
+        f"{format_duration(budget_s)} each on {share}, fp32, torch {torch.__version__}, "
         f"transformers {version('transformers')}, Python {platform.python_version()}",
         f"judged on {judge.num_tokens:,} masked tokens (15 %) of the validation split; unigram entropy "
         f"{judge.unigram_entropy:.3f}, blind guess {judge.blind:.3f} nats",
@@ -84,6 +87,24 @@ def table(rows: list[Row], judge: Judge, *, budget_s: float) -> str:
         )
     against = "the best stock arm" if stock else "the first row"
     return "\n".join([*lines, "", f"difference: against {against}; +-: standard error over the judged sequences"])
+
+
+def _train_all(
+    arms: list[Arm], *, shards: str, budget_s: float, folder: Path, at_once: int
+) -> list[tuple[Path, Spent]]:
+    cores = sorted(os.sched_getaffinity(0))
+    shares: SimpleQueue[list[int]] = SimpleQueue()
+    for first in range(at_once):
+        shares.put(cores[first::at_once])
+
+    def train(numbered: tuple[int, Arm]) -> tuple[Path, Spent]:
+        number, arm = numbered
+        print(f"{arm.name}: {format_duration(budget_s)}", file=sys.stderr, flush=True)
+        return _train(arm, shards=shards, budget_s=budget_s, folder=folder / str(number))
+
+    # A thread's affinity is its own, and the processes that it starts inherit it.
+    with ThreadPoolExecutor(at_once, initializer=lambda: os.sched_setaffinity(0, shares.get())) as pool:
+        return list(pool.map(train, enumerate(arms)))
 
 
 def _train(arm: Arm, *, shards: str, budget_s: float, folder: Path) -> tuple[Path, Spent]:
@@ -107,7 +128,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", required=True, metavar="SHARDS", help="a data set by name or path")
     parser.add_argument("--budget", type=parse_duration, default=240.0, metavar="TIME", help="of each arm (4min)")
     parser.add_argument("--ablations", action="store_true", help="ours with one thing changed at a time")
-    parser.add_argument("--only", default="", metavar="TEXT", help="the arms whose name has this in it")
+    parser.add_argument("--only", default=[""], nargs="+", metavar="TEXT", help="the arms whose name has one of these")
+    parser.add_argument("--at-once", type=int, default=1, metavar="N", help="arms side by side, sharing the cores (1)")
     return parser
 
 

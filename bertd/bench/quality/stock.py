@@ -19,7 +19,7 @@ import torch
 from pydantic import TypeAdapter
 from transformers import BertConfig, BertForMaskedLM
 
-from bertd.bench.quality.arms import small_recipe
+from bertd.bench.quality.arms import MASKED_15, small_recipe
 from bertd.bench.work import dense_labels
 from bertd.data.batches import TrainBatches
 from bertd.data.sequences import open_sequences
@@ -119,7 +119,7 @@ def main() -> int:
         keep_freed_pages()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     try:
-        recipe = small_recipe(shards=arguments.shards, budget_s=arguments.budget)
+        recipe = small_recipe(shards=arguments.shards, budget_s=arguments.budget, keys=MASKED_15)
         model, spent = train(recipe, peak_lr=arguments.lr, budget_s=arguments.budget)
     except BertdError as error:
         print(f"bertd: {error}", file=sys.stderr)
