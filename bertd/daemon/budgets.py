@@ -50,7 +50,7 @@ class Budgets:
             post(paths.control, verb=Verb.BUDGET, asked_by=asked_by, now=now, budget=order)
             return
         with sole_runner(paths):
-            post(paths.control, verb=Verb.BUDGET, asked_by=asked_by, now=now, budget=order)
             mend_ledger(paths)
+            post(paths.control, verb=Verb.BUDGET, asked_by=asked_by, now=now, budget=order)
             settle_mailbox(paths, kept=frozenset(), detail="void: the job had left its ranks", now=now)
         self._scheduler.catch_up(job)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bertd.daemon.event_text import event_text
 from bertd.daemon.telemetry import Numbered, Telemetry
-from bertd.errors import StorageError
+from bertd.errors import BertdError
 from bertd.jobs.database import Database
 from bertd.jobs.event_log import EventLog
 from bertd.jobs.lifecycle import Actor
@@ -45,18 +45,20 @@ class Heed:
         self._telemetry = telemetry
         self._clock = clock
         self._untold: dict[int, list[Numbered]] = {}
-        """By job: what was read of its journal when the queue could not be written."""
+        """By job: what was read of its journal and could not be taken in."""
 
     def follow(self, job: Job) -> bool:
         """Turn a piece of a job's journal into events and states; whether there may be more.
 
+        A piece that an error kept from being taken in is tried again by the next call.
+
         Raises:
-            StorageError: the queue cannot be written; nothing of the piece is lost, the next call tries again.
+            BertdError: the queue cannot be written, or the journal or the mailbox cannot be read.
         """
         numbered = self._untold.pop(job.id, None) or self._telemetry.begin(job).follow()
         try:
             self._take(job, numbered)
-        except StorageError:
+        except BertdError:
             self._untold[job.id] = numbered
             raise
         return bool(numbered)

@@ -55,10 +55,15 @@ class LedgerState(Record):
         return max(self.ticked_s, self.closed_s + monotonic_s - self.open_since_s)
 
 
-class _LedgerFile(Record):
-    """Content of ledger.json."""
+class _Format(Record):
+    """What a ledger.json of any bertd has."""
 
     format: int
+
+
+class _LedgerFile(_Format):
+    """Content of ledger.json."""
+
     sha256: str
     """Of `ledger` as `_sum` writes it."""
     ledger: LedgerState
@@ -72,15 +77,18 @@ def read_ledger(path: Path) -> LedgerState:
         RunFolderError: it cannot be read, or a later bertd wrote it.
     """
     try:
-        file = _LedgerFile.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        written = _Format.model_validate_json(content).format
+        if written > FORMAT:
+            # Asked before the rest: what a later one has changed would look like damage.
+            raise RunFolderError(f"{path}: format {written}; this bertd knows up to {FORMAT}: upgrade it")
+        file = _LedgerFile.model_validate_json(content)
     except FileNotFoundError:
         return LedgerState()
     except OSError as error:
         raise RunFolderError(f"{path}: cannot read the ledger: {error.strerror}; mend the permissions") from error
     except ValidationError as error:
         raise DamagedLedgerError(f"{path}: not a ledger: {error.errors()[0]['msg']}; {_REMEDY}") from error
-    if file.format > FORMAT:
-        raise RunFolderError(f"{path}: format {file.format}; this bertd knows up to {FORMAT}: upgrade it")
     if file.sha256 != _sum(file.ledger):
         raise DamagedLedgerError(f"{path}: was changed since it was written; {_REMEDY}")
     return file.ledger

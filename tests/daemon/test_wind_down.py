@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from bertd.daemon import scheduler
-from bertd.errors import StorageError
+from bertd.errors import RunFolderError, StorageError
 from bertd.jobs.lifecycle import Order
 from bertd.jobs.queue import Job
 from bertd.records import BudgetOrder, BudgetRecord, BudgetUnit, Command, CommandRecord, JobState, StepRecord, Verb
 from bertd.run.journal import read_journal
-from bertd.run.mailbox import post
+from bertd.run.mailbox import commands_behind, post
 from bertd.run.paths import RunPaths, StatePaths
 from tests.faults.simulated import CORES, STEPS, SimulatedDaemon, SimulatedRunner
 
@@ -139,6 +139,33 @@ def test_a_pause_that_the_disk_refuses_leaves_a_run_that_can_be_asked_again(box:
     box.ask(Order.PAUSE, number)
     box.turn()
     assert box.job(number).state is JobState.PAUSED
+
+
+def test_what_a_damaged_mailbox_kept_from_being_heard_is_heard_when_it_is_mended(box: Box) -> None:
+    number = box.submit()
+    box.turn(2)
+    box.runner(number).is_disk_full = True
+    box.ask(Order.PAUSE, number)
+    behind = RunPaths(Path(box.job(number).folder)).control / "000002.json"
+    behind.write_text("?")
+    box.turn()
+    assert (box.job(number).state, "delete the file" in box.job(number).reason) == (JobState.PAUSING, True)
+    behind.unlink()
+    box.tick()
+    assert box.job(number).state is JobState.RUNNING
+
+
+def test_a_budget_that_is_refused_for_the_ledger_is_not_obeyed_later(box: Box) -> None:
+    number = box.submit()
+    box.turn(2)
+    box.ask(Order.PAUSE, number)
+    box.turn()
+    paths = RunPaths(Path(box.job(number).folder))
+    paths.ledger.write_text("?")
+    paths.journal.unlink()
+    with pytest.raises(RunFolderError, match="does not tell what was charged"):
+        box.set_budget(number, STEPS + 1)
+    assert [command.verb for command in commands_behind(paths.control, number=0)] == [Verb.PAUSE]
 
 
 def test_a_run_that_had_ended_when_its_runner_was_killed_is_done_and_not_done_again(box: Box) -> None:
