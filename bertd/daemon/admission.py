@@ -20,7 +20,7 @@ from bertd.jobs.queue import Job, Queue
 from bertd.records import FinetuneSpec, JobKind, JobState
 from bertd.run.disk_guard import need_of_run, require_room
 from bertd.run.durable import fsync_folder, write_whole
-from bertd.run.kept import read_kept
+from bertd.run.kept import kept_at_marker
 from bertd.run.paths import JobPaths, RunPaths, StatePaths, newest_first, step_folder
 from bertd.run.recipe import Recipe
 from bertd.run.recipe_file import parse_recipe, write_recipe
@@ -190,7 +190,7 @@ class Admission:
         paths = RunPaths(Path(job.folder))
         exports = paths.exports
         if match[2] is not None and "." in match[2]:
-            export = exports / _folder_of_marker(paths, marker=float(match[2]), run_id=job.run_id)
+            export = exports / kept_at_marker(paths, float(match[2]), name=job.run_id).name
         elif match[2] is not None:
             export = exports / step_folder(int(match[2]))
         else:
@@ -217,15 +217,6 @@ def _whole_export(export: Path) -> Path:
     if not (export / _EXPORT_CONFIG).is_file():
         raise CheckpointError(f"{export}: no export (no {_EXPORT_CONFIG}); `bertd show RUN` names those there are")
     return export
-
-
-def _folder_of_marker(paths: RunPaths, *, marker: float, run_id: str) -> str:
-    kept = read_kept(paths).checkpoints
-    for checkpoint in kept:
-        if marker in checkpoint.markers:
-            return checkpoint.name
-    there = ", ".join(f"{each:g}" for checkpoint in reversed(kept) for each in checkpoint.markers)
-    raise CheckpointError(f"{run_id}: has not passed a marker {marker:g}; those it has passed: {there or 'none'}")
 
 
 def _check_devices(recipe: Recipe, *, name: str, inventory: Inventory) -> None:

@@ -19,10 +19,10 @@ from bertd.jobs.compute import EndSignal, run_compute
 from bertd.jobs.diagnostics import Diagnostics
 from bertd.jobs.log_cap import cap_log
 from bertd.jobs.processes import is_stopped, oom_kills
-from bertd.jobs.restart_policy import RestartPolicy, max_restarts
+from bertd.jobs.restart_policy import RestartPolicy
 from bertd.jobs.run_story import RunStory
 from bertd.jobs.unheard import settle_mailbox
-from bertd.jobs.verdict import Crash, judge_pretraining
+from bertd.jobs.verdict import Crash, judge_pretraining, outcome_of_giving_up
 from bertd.jobs.watchdog import Patience, Watchdog
 from bertd.records import (
     Command,
@@ -92,7 +92,11 @@ class Pretraining:
                 verdict = Crash(self._hang)
             policy = self._policy.after_death(step=self._story.best_step, exit_class=verdict.exit_class)
             if policy is None:
-                return self._concluded(self._given_up(verdict, exit_code=exit_code))
+                checkpoint, best_step = self._story.newest_checkpoint(), self._policy.best_step
+                given_up = outcome_of_giving_up(
+                    verdict, exit_code=exit_code, checkpoint=checkpoint, best_step=best_step
+                )
+                return self._concluded(given_up)
             self._policy = policy
             outcome = self._back_off(verdict)
             if outcome is not None:
@@ -271,18 +275,6 @@ class Pretraining:
         )
         return Outcome(state=JobState.PAUSED, reason=reason, exit_code=0)
 
-    def _given_up(self, crash: Crash, *, exit_code: int) -> Outcome:
-        checkpoint = self._story.newest_checkpoint()
-        last = f"last checkpoint: {checkpoint}" if checkpoint else "there is no checkpoint"
-        return Outcome(
-            state=JobState.FAILED,
-            reason=(
-                f"{crash.cause}; given up after {_restarts(max_restarts(crash.exit_class))} without a step above "
-                f"{self._policy.best_step}; {last}; mend the cause and resume it"
-            ),
-            exit_code=exit_code if exit_code > 0 else 1,
-        )
-
     def _concluded(self, outcome: Outcome) -> Outcome:
         """The outcome, with an end in the journal where the ranks did not live to write it."""
         is_told = any(isinstance(record, EndRecord) for record in self._story.recent)
@@ -306,7 +298,3 @@ class Pretraining:
             journal.append(record)
         finally:
             journal.close()
-
-
-def _restarts(number: int) -> str:
-    return "1 restart" if number == 1 else f"{number} restarts"

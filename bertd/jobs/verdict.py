@@ -11,6 +11,7 @@ import signal
 from dataclasses import dataclass
 
 from bertd.errors import DeviceError, DeviceMemoryError, NumericsError, RecipeError, ShardError, StorageError
+from bertd.jobs.restart_policy import max_restarts
 from bertd.records import (
     AlertRecord,
     CheckpointRecord,
@@ -169,6 +170,22 @@ def outcome_of_end(record: EndRecord) -> Outcome:
         return Outcome(state=JobState.FAILED, reason=record.detail, exit_code=1)
     reason = f"stopped: {record.detail}" if record.reason == "stopped" else record.detail
     return Outcome(state=JobState.DONE, reason=reason, exit_code=0)
+
+
+def outcome_of_giving_up(crash: Crash, *, exit_code: int, checkpoint: str | None, best_step: int) -> Outcome:
+    """What becomes of a pretraining whose ranks die again and again.
+
+    Args:
+        crash: the last.
+        exit_code: of the launcher.
+        checkpoint: name of the newest.
+        best_step: which no attempt since has passed.
+    """
+    number = max_restarts(crash.exit_class)
+    restarts = "1 restart" if number == 1 else f"{number} restarts"
+    last = f"last checkpoint: {checkpoint}" if checkpoint else "there is no checkpoint"
+    reason = f"{crash.cause}; given up after {restarts} without a step above {best_step}; {last}; mend the cause and "
+    return Outcome(state=JobState.FAILED, reason=f"{reason}resume it", exit_code=exit_code if exit_code > 0 else 1)
 
 
 def _score_line(records: list[JournalRecord]) -> str | None:

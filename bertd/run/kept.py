@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from bertd.errors import RunFolderError
-from bertd.records import KeptCheckpoints
+from bertd.errors import CheckpointError, RunFolderError
+from bertd.records import KeptCheckpoint, KeptCheckpoints
 from bertd.run.durable import write_whole
 from bertd.run.paths import RunPaths
 
@@ -33,3 +33,21 @@ def read_kept(paths: RunPaths) -> KeptCheckpoints:
         raise RunFolderError(f"{paths.kept}: cannot be read: {error.strerror}; mend the permissions") from error
     except ValidationError as error:
         raise RunFolderError(f"{paths.kept}: not an index; delete it, the next checkpoint writes it anew") from error
+
+
+def kept_at_marker(paths: RunPaths, marker: float, *, name: str) -> KeptCheckpoint:
+    """The checkpoint that was kept for a share of the budget; `name` is the run's, for people.
+
+    Raises:
+        CheckpointError: the run has not passed it, or went back behind it.
+        RunFolderError: the index is damaged.
+    """
+    kept = read_kept(paths).checkpoints
+    for checkpoint in kept:
+        if marker in checkpoint.markers:
+            return checkpoint
+    there = ", ".join(f"{each:g}" for checkpoint in reversed(kept) for each in checkpoint.markers)
+    raise CheckpointError(
+        f"{name}: has not passed a marker {marker:g}; those it has passed: {there or 'none'}; a rollback undoes those "
+        "behind it, whose exports RUN@STEP still names"
+    )

@@ -19,7 +19,7 @@ from bertd.data.shards import DataSet
 from bertd.errors import BertdError, CheckpointError, RunFolderError, StorageError
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.model.export import write_export
-from bertd.run.kept import read_kept
+from bertd.run.kept import kept_at_marker
 from bertd.run.paths import RunPaths, newest_first, step_folder
 from bertd.run.recipe_file import read_recipe
 from bertd.terminal_text import terminal_line
@@ -38,21 +38,6 @@ class Exported:
     """Class name in transformers."""
     skipped: list[str]
     """Damaged checkpoints that were passed over."""
-
-
-def step_of_marker(paths: RunPaths, marker: float) -> int:
-    """The step of the checkpoint that was kept for a share of the budget.
-
-    Raises:
-        CheckpointError: the run has not passed it.
-        RunFolderError: the index of its checkpoints is damaged.
-    """
-    kept = read_kept(paths).checkpoints
-    for checkpoint in kept:
-        if marker in checkpoint.markers:
-            return step_of_folder(checkpoint.name)
-    there = ", ".join(f"{each:g}" for checkpoint in reversed(kept) for each in checkpoint.markers)
-    raise CheckpointError(f"{paths.root}: has not passed a marker {marker:g}; passed are: {there or 'none'}")
 
 
 def step_of_folder(name: str) -> int:
@@ -128,7 +113,9 @@ def main() -> int:
     out = None if arguments.out is None else arguments.out.absolute()
     try:
         paths = RunPaths(arguments.run.absolute())
-        step = arguments.step if arguments.marker is None else step_of_marker(paths, arguments.marker)
+        step = arguments.step
+        if arguments.marker is not None:
+            step = kept_at_marker(paths, arguments.marker, name=str(paths.root)).step
         done = export_run(paths, step=step, out=out)
     except BertdError as error:
         print(f"bertd: {terminal_line(str(error))}", file=sys.stderr)

@@ -13,9 +13,10 @@ import torch
 from safetensors.torch import load_file
 
 from bertd.errors import CheckpointError, RunFolderError, StorageError
+from bertd.run.kept import kept_at_marker
 from bertd.run.paths import RunPaths, newest_first
 from bertd.train import export_run as command
-from bertd.train.export_run import export_run, step_of_marker
+from bertd.train.export_run import export_run
 from tests.train.test_trainer import attempt, make_run, run_to_end
 
 
@@ -59,9 +60,9 @@ def test_a_marker_names_the_checkpoint_that_was_kept_for_it(tmp_path: Path, data
     paths = make_run(tmp_path / "run", dataset, "checkpoint.markers=[0.5]")
     run_to_end(paths)
 
-    assert step_of_marker(paths, 0.5) == 6
-    with pytest.raises(CheckpointError, match=r"has not passed a marker 0\.25; passed are: 0\.5"):
-        step_of_marker(paths, 0.25)
+    assert kept_at_marker(paths, 0.5, name="a run").step == 6
+    with pytest.raises(CheckpointError, match=r"^a run: has not passed a marker 0\.25; .* passed: 0\.5; .*RUN@STEP"):
+        kept_at_marker(paths, 0.25, name="a run")
 
 
 def test_what_cannot_be_exported_is_refused_in_a_line(ended: RunPaths, tmp_path: Path) -> None:
