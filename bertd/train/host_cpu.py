@@ -6,12 +6,13 @@ import ctypes
 
 import torch
 
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
 """Source: mallopt(3), malloc.h of glibc."""
 _NEVER_TRIM = -1
 _GLIBC_MMAP_MAX = 65_536
-_GLIBC_TRIM_BYTES = 64 << 20
-"""Twice the largest threshold that glibc's malloc finds by itself, so what it does once large blocks were freed."""
+_GLIBC_MMAP_BYTES = 32 << 20
+"""The largest threshold that glibc's malloc finds by itself, which is where it ends once large blocks were freed."""
+_GLIBC_TRIM_BYTES = 2 * _GLIBC_MMAP_BYTES
 
 
 def set_up_cpu() -> None:
@@ -34,7 +35,9 @@ def keep_freed_pages() -> None:
 
 
 def return_freed_pages() -> None:
-    """Let malloc do again what it does for a program that asks for nothing."""
+    """Let malloc do again what it does for a program that asks for nothing and has trained for a while."""
+    # Any mallopt stops malloc from finding its threshold: without this one, blocks of 128 KiB would be returned too.
+    _mallopt(_M_MMAP_THRESHOLD, _GLIBC_MMAP_BYTES)
     _mallopt(_M_MMAP_MAX, _GLIBC_MMAP_MAX)
     _mallopt(_M_TRIM_THRESHOLD, _GLIBC_TRIM_BYTES)
 
