@@ -82,7 +82,7 @@ class DeviceError(BertdError):
 
 
 class DeviceMemoryError(DeviceError):
-    """The memory of a device is too small."""
+    """The memory of a GPU, or the machine's for a run on CPU, is too small."""
 
     exit_code = 71
 

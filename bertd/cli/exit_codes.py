@@ -14,7 +14,7 @@ MEANINGS: dict[int, str] = {
     65: "a corpus, vocabulary, data set, run folder or checkpoint is missing or damaged",
     69: "no daemon answers, or the devices asked for are not there",
     70: "a fault in bertd itself",
-    71: "a GPU's memory is too small",
+    71: "the memory of a GPU, or of the machine, is too small",
     74: "the disk refused a write",
     75: "another daemon owns the state folder or the socket",
     76: "the loss is not finite",

@@ -33,7 +33,7 @@ KNOWN_EXITS = {
     DeviceError.exit_code: (ExitClass.CONFIGURATION, "its devices are not there"),
     DeviceMemoryError.exit_code: (
         ExitClass.CONFIGURATION,
-        'a GPU\'s memory is too small: lower batch.micro, or let it be "auto"',
+        'a device\'s memory is too small: lower batch.micro, or let it be "auto"',
     ),
     StorageError.exit_code: (ExitClass.RESOURCE, "the disk refused a write"),
     NumericsError.exit_code: (ExitClass.NUMERIC, "its loss is not finite"),

@@ -33,6 +33,7 @@ from bertd.train.attention import Attention
 from bertd.train.kernels import Kernels
 from bertd.train.provenance import device_name
 from bertd.train.ranks import Ranks
+from bertd.train.shortage import memory_shortage
 from bertd.train.trial import Setting, run_trial
 
 _LARGEST = 1024
@@ -182,7 +183,9 @@ def _measured(setting: Setting, sizes: list[int], *, kernels: Kernels, attention
             break
         try:
             trial = run_trial(setting, kernels=kernels.name, apex=kernels.apex, attention=attention, micro=size)
-        except torch.OutOfMemoryError:
+        except (MemoryError, RuntimeError) as error:
+            if memory_shortage(error) is None:
+                raise
             too_large.append(size)
             continue
         speeds[size] = trial.sequences_per_s

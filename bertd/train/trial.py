@@ -65,8 +65,8 @@ def run_trial(setting: Setting, *, kernels: str, apex: Apex, attention: Attentio
     """Train for about a second.
 
     Raises:
-        OutOfMemoryError: it does not fit.
-        RuntimeError: a kernel or the compiler fails.
+        MemoryError: it does not fit this machine.
+        RuntimeError: it does not fit either (bertd.train.shortage), or a kernel or the compiler fails.
     """
     try:
         return _run(setting, kernels=kernels, apex=apex, attention=attention, micro=micro)

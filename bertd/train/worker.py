@@ -38,7 +38,7 @@ def main() -> int:
     parser.add_argument("--launcher", type=int, help="pid that started it")
     arguments = parser.parse_args()
     die_with_parent(arguments.launcher)
-    import torch
+    from bertd.train.shortage import memory_shortage
 
     paths = RunPaths(arguments.run.resolve())
     stop_signal = Event()
@@ -50,12 +50,12 @@ def main() -> int:
         train(paths, attempt=arguments.attempt, store=arguments.store, stop_signal=stop_signal)
     except BertdError as error:
         return _fail(paths, error)
-    except torch.OutOfMemoryError as error:
-        # Of one rank perhaps: the others hear of it by its exit status alone.
-        rank = os.environ.get("RANK", "0")
-        remedy = 'lower batch.micro, or let it be "auto"'
-        return _fail(paths, DeviceMemoryError(f"rank {rank}: the GPU's memory is too small: {error}; {remedy}"))
-    except Exception:
+    except Exception as error:
+        if (shortage := memory_shortage(error)) is not None:
+            # Of one rank perhaps: the others hear of it by its exit status alone.
+            rank = os.environ.get("RANK", "0")
+            remedy = 'lower batch.micro, or let it be "auto"'
+            return _fail(paths, DeviceMemoryError(f"rank {rank}: {shortage}; {remedy}"))
         traceback.print_exc()
         return 1
     return 0

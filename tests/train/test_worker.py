@@ -17,19 +17,37 @@ from bertd.run.journal import read_journal
 from bertd.run.paths import RunPaths
 from bertd.train import launch, worker
 
-TORCH_SAYS = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 1 has a total capacity of 11.77 GiB"
+GPU_SAYS = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 1 has a total capacity of 11.77 GiB"
+ON_GPU = torch.OutOfMemoryError(GPU_SAYS)
 
 
-@pytest.mark.parametrize(("rank", "exits"), [(0, [71, 1]), (1, [1, 71])])
+def on_cpu() -> RuntimeError:
+    """What PyTorch raises for more than any machine has."""
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("rank", "exits", "error", "told"),
+    [
+        (0, [71, 1], ON_GPU, f"the GPU's memory is too small: {GPU_SAYS}"),
+        (1, [1, 71], ON_GPU, f"the GPU's memory is too small: {GPU_SAYS}"),
+        (0, [71, 1], on_cpu(), "the machine's memory is too small: [enforce fail at "),
+        (0, [71, 1], MemoryError(), "the machine's memory is too small: MemoryError"),
+    ],
+)
 def test_memory_that_runs_out_on_one_rank_ends_the_run_with_cause_and_remedy(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     rank: int,
     exits: list[int],
+    error: Exception,
+    told: str,
 ) -> None:
     def runs_out(*_: object, **__: object) -> None:
-        raise torch.OutOfMemoryError(TORCH_SAYS)
+        raise error
 
     monkeypatch.setattr(worker, "train", runs_out)
     monkeypatch.setattr(worker, "die_with_parent", lambda _: None)
@@ -39,7 +57,8 @@ def test_memory_that_runs_out_on_one_rank_ends_the_run_with_cause_and_remedy(
     monkeypatch.setenv("RANK", str(rank))
 
     assert worker.main() == exits[rank]
-    assert f"rank {rank}: the GPU's memory is too small: {TORCH_SAYS}; lower batch.micro" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"bertd: rank {rank}: {told}") and "; lower batch.micro" in line
     # The other lost its peer, and perhaps in the same moment.
     status = launch._most_telling(exits)
     records = read_journal(RunPaths(tmp_path).journal)

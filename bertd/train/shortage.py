@@ -1,0 +1,18 @@
+"""Tells from an error that memory ran out, on whatever device."""
+
+from __future__ import annotations
+
+import torch
+
+_CPU_ALLOCATOR = "DefaultCPUAllocator: can't allocate memory"
+"""Of a RuntimeError: on CPU PyTorch has no class for it. Source: c10/core/impl/alloc_cpu.cpp."""
+
+
+def memory_shortage(error: BaseException) -> str | None:
+    """Whose memory is too small, in one line with the allocator's figures; None where it is another error."""
+    said = str(error).partition("\n")[0]
+    if isinstance(error, torch.OutOfMemoryError):
+        return f"the GPU's memory is too small: {said}"
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _CPU_ALLOCATOR in said):
+        return f"the machine's memory is too small: {said or type(error).__name__}"
+    return None
