@@ -284,8 +284,8 @@ class StopSection(Section):
     """When the loss is not finite: fail, or go back to the checkpoint before it and leave the batches since out, twice
     at most. Source of rollback: Chowdhery et al. 2022, section 5.1."""
     on_spike: Literal["alert", "hold", "stop", "rollback"] = "alert"
-    """When the loss jumps out of its band, besides an alert: nothing, pause hot for a person to decide, end the run
-    with an export, or as above. Source of alert: BLOOM, whose spikes mended themselves."""
+    """When the loss jumps out of its band or above 2 ln V, besides an alert: nothing, pause hot for a person to decide,
+    end the run with an export, or as above. Source of alert: BLOOM, whose spikes mended themselves."""
 
     def parsed(self) -> list[StopRule]:
         return [parse_stop_rule(rule) for rule in self.rules]

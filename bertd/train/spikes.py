@@ -1,10 +1,15 @@
-"""Notices a loss that jumps out of its running band.
+"""Notices a loss that jumps out of its running band, or that no training has.
 
 The band is an exponential mean of the reported losses and of their distance from it. It follows a loss that falls, and
-says nothing until it has seen enough; a jump does not widen the band that it is judged by.
+judges by itself only when it has seen enough; a jump does not widen the band that it is judged by. A run that diverges
+from its first steps takes the band along, so the band ends at a ceiling: twice what a blind guess costs, ln V, where
+losses begin.
 """
 
 from __future__ import annotations
+
+import math
+from enum import IntEnum
 
 from bertd.records import Record
 
@@ -14,7 +19,19 @@ _WIDTH = 6.0
 _LEAST_DISTANCE = 0.02
 """Nats. Where the loss hardly moves, a breath is no spike."""
 _NEEDED = 10
-"""Losses before the first judgement."""
+"""Losses before the band judges."""
+_CEILING = 2.0
+"""Times ln V. Small weights begin at ln V and a little, since their logits are nearly equal."""
+
+
+class Height(IntEnum):
+    """Where a loss lies; rising."""
+
+    INSIDE = 0
+    SPIKE = 1
+    """Out of the band; it may come back by itself."""
+    DIVERGED = 2
+    """Above the ceiling."""
 
 
 class BandState(Record):
@@ -28,8 +45,9 @@ class BandState(Record):
 class LossBand:
     """The recent losses of a run."""
 
-    def __init__(self, state: BandState | None = None) -> None:
+    def __init__(self, state: BandState | None = None, *, vocab_size: int) -> None:
         """Go on from `state`; None begins a band."""
+        self.ceiling = _CEILING * math.log(vocab_size)
         self._seen = state.seen if state else 0
         self._mean = state.mean if state else 0.0
         self._distance = state.distance if state else 0.0
@@ -42,17 +60,19 @@ class LossBand:
     @property
     def top(self) -> float:
         """Largest loss that is still inside, in nats."""
-        return self._mean + _WIDTH * max(self._distance, _LEAST_DISTANCE)
+        if self._seen < _NEEDED:
+            return self.ceiling
+        return min(self.ceiling, self._mean + _WIDTH * max(self._distance, _LEAST_DISTANCE))
 
-    def is_spike(self, loss: float) -> bool:
-        """Judge a loss, then take it in unless it is a spike."""
-        if self._seen >= _NEEDED and loss > self.top:
-            # Half a step: a loss that stays up there becomes the new normal after a few reports.
+    def judge(self, loss: float) -> Height:
+        """Say where a loss lies, and take it in if it is inside."""
+        if loss > self.top:
+            # Half a step: a loss that stays up there becomes the new normal after a few reports, below the ceiling.
             self._mean += (1 - _MEMORY) / 2 * (loss - self._mean)
-            return True
+            return Height.DIVERGED if loss > self.ceiling else Height.SPIKE
         if self._seen == 0:
             self._mean = loss
         self._distance = _MEMORY * self._distance + (1 - _MEMORY) * abs(loss - self._mean)
         self._mean = _MEMORY * self._mean + (1 - _MEMORY) * loss
         self._seen += 1
-        return False
+        return Height.INSIDE

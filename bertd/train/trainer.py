@@ -30,7 +30,7 @@ from bertd.train.ranks import Ranks
 from bertd.train.rollback import Rollback
 from bertd.train.saving import Saver
 from bertd.train.schedule import rate_factor
-from bertd.train.spikes import LossBand
+from bertd.train.spikes import Height, LossBand
 from bertd.train.update import Updater
 from bertd.train.validation import Validator
 
@@ -74,9 +74,11 @@ class Trainer:
         self.state = state
         self._meter = Meter()
         self._lr = 0.0
-        self._band = LossBand(state.band)
         self._sound_step = state.step
         """Steps done when the loss was last known to be right."""
+        self._band = self._open_band()
+        self._height = Height.INSIDE
+        """Of the newest loss."""
 
     def run(self) -> Ending:
         """Train until an order ends it; what that means is done when this returns.
@@ -174,18 +176,24 @@ class Trainer:
         updater.require_usable_scale(self.state.step)
         if self._desk is not None:
             self._report_step(self._desk, loss, speed)
-        top = self._band.top
-        if self._band.is_spike(loss):
-            self._spiked(f"step {self.state.step}: the loss jumped to {loss:.3f}, its band ended at {top:.3f}")
-        else:
-            self._sound_step = self.state.step
+        self._judge(loss)
 
-    def _spiked(self, what: str) -> None:
-        """Tell somebody, and do what the recipe says.
+    def _judge(self, loss: float) -> None:
+        """Where the loss has risen out of its band, tell somebody and do what the recipe says: once, until it is back.
 
         Raises:
             _SpikeError: it says to go back.
         """
+        top, before = self._band.top, self._height
+        self._height = self._band.judge(loss)
+        if self._height is Height.INSIDE:
+            self._sound_step = self.state.step
+        if self._height <= before:
+            return
+        told = f"jumped to {loss:.3f}, its band ended at {top:.3f}"
+        if self._height is Height.DIVERGED:
+            told = f"is {loss:.3f}, above twice what a blind guess costs, {self._band.ceiling:.3f}"
+        what = f"step {self.state.step}: the loss {told}"
         wanted = self._recipe.stop.on_spike
         if self._desk is not None:
             remedy = "stop the run and submit it with a lower optimizer.peak_lr or with optimizer.clip"
@@ -249,9 +257,12 @@ class Trainer:
             saver=self._saver,
         )
         self.state = back.go_back(self.state, sound_step=self._sound_step, cause=str(error))
-        self._band = LossBand(self.state.band)
+        self._band, self._height = self._open_band(), Height.INSIDE
         self._sound_step = self.state.step
         self._meter.resume()
+
+    def _open_band(self) -> LossBand:
+        return LossBand(self.state.band, vocab_size=self._parts.model.config.vocab_size)
 
     # ---- Between steps ---------------------------------------------------------------------------
 

@@ -127,7 +127,7 @@ def test_the_detector_of_spikes_goes_on_where_it_was(tmp_path: Path, dataset: Pa
     paths = make_run(tmp_path / "run", dataset)
     interrupt(paths, at=5, way=Way.PAUSE)
 
-    band = LossBand(read_state(newest_first(paths.checkpoints)[0]).band)
+    band = LossBand(read_state(newest_first(paths.checkpoints)[0]).band, vocab_size=30522)
 
     assert band.state.seen == len(kind_of(paths, StepRecord)) > 0
     assert band.top > band.state.mean > 0

@@ -434,19 +434,37 @@ def test_a_run_goes_back_twice_and_then_fails(tmp_path: Path, dataset: Path, mon
     assert not kind_of(paths, EndRecord)
 
 
-@pytest.mark.parametrize("wanted", ["alert", "hold", "stop"])
-def test_a_spike_does_what_the_recipe_says(
-    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, wanted: str
+JUMPED = "step 12: the loss jumped to 9.000, its band ended at 5.120"
+DIVERGED = "step 3: the loss is 50.000, above twice what a blind guess costs, "
+
+
+@pytest.mark.parametrize(
+    ("wanted", "wrong", "told"),
+    [
+        ("alert", {11: 9.0, 12: 9.1}, JUMPED),
+        ("hold", {11: 9.0}, JUMPED),
+        ("alert", {2: 50.0, 3: 60.0}, DIVERGED),
+        ("stop", {2: 50.0}, DIVERGED),
+    ],
+)
+def test_a_spike_is_told_once_and_does_what_the_recipe_says(
+    tmp_path: Path,
+    dataset: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: str,
+    wrong: dict[int, float],
+    told: str,
 ) -> None:
     paths = make_run(tmp_path / "run", dataset, f"stop.on_spike={wanted}", "budget.steps=16")
     with attempt(paths) as trainer:
-        losses_of(trainer, monkeypatch, {11: 9.0})
+        losses_of(trainer, monkeypatch, wrong)
         while not kind_of(paths, AlertRecord):
             trainer.advance_one()
         ending = trainer.advance_one()
-    assert [alert.code for alert in kind_of(paths, AlertRecord)] == ["loss_spike"]
+    (alert,) = kind_of(paths, AlertRecord)
+    assert alert.code == "loss_spike" and alert.message.startswith(told) and "optimizer.peak_lr" in alert.message
     assert [record.reason.split(";")[0] for record in kind_of(paths, StateRecord) if record.is_hot] == (
-        ["step 12: the loss jumped to 9.000, its band ended at 5.120"] if wanted == "hold" else []
+        [told] if wanted == "hold" else []
     )
     assert ending is (Ending.STOPPED if wanted == "stop" else Ending.NONE)
     assert [record.reason for record in kind_of(paths, EndRecord)] == (["stopped"] if wanted == "stop" else [])
