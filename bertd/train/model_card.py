@@ -6,6 +6,7 @@ from bertd.run.durations import format_duration
 from bertd.run.recipe import Recipe
 from bertd.run.recipe_file import write_recipe
 from bertd.train.checkpoint import TrainingState
+from bertd.train.opened_run import VALIDATION_RATE
 
 
 def model_card(recipe: Recipe, state: TrainingState, *, charged_s: float) -> str:
@@ -28,7 +29,7 @@ A masked language model of {recipe.model.layers} layers x {recipe.model.width}, 
 | Budget | {budget}; charged {format_duration(charged_s)} |
 | Steps, sequences | {state.step:,}, {state.sequences:,} of {recipe.data.sequence_length} tokens |
 | Training loss | {train} |
-| Validation loss | {loss} (masked tokens, {recipe.masking.rate:.0%} masked) |
+| Validation loss | {loss} ({VALIDATION_RATE:.0%} of the tokens masked) |
 | Data fingerprint | `{state.data_fingerprint}` |
 | Recipe sha256 | `{state.recipe_sha256}` |
 
