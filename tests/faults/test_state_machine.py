@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from bertd.daemon import admission, device_counts
-from bertd.errors import DeviceError, QueueError, StorageError, TransitionError
+from bertd.errors import DamagedLedgerError, DeviceError, QueueError, StorageError, TransitionError
 from bertd.jobs.lifecycle import LIVE, OVER, Order
 from bertd.records import BudgetOrder, BudgetUnit, EndRecord, JobState, StartRecord, StepRecord, Verb
 from bertd.run import ledger, mailbox
 from bertd.run.durable import write_whole
 from bertd.run.journal import read_journal
 from bertd.run.ledger import read_ledger
+from bertd.run.ledger_repair import mend_ledger
 from bertd.run.mailbox import read_command
 from bertd.run.paths import RunPaths, StatePaths, newest_first
 from tests.faults.invariants import Witness, assert_sound
@@ -325,7 +326,7 @@ class Life(RuleBasedStateMachine):
         for runner in self.machine.values():
             runner.is_disk_full = is_full
 
-    @rule(pick=_PICK, what=st.sampled_from(["runner.json", "outcome.json", "journal.jsonl"]))
+    @rule(pick=_PICK, what=st.sampled_from(["runner.json", "outcome.json", "journal.jsonl", "ledger.json"]))
     def corrupt(self, pick: int, what: str) -> None:
         number = self._job(pick)
         if number is None:
@@ -340,6 +341,10 @@ class Life(RuleBasedStateMachine):
                 file.write(b'{"kind":"sta')
         elif path.exists():
             path.write_bytes(path.read_bytes()[:7])
+        if what == "ledger.json":
+            # It is made anew as the journal tells, which did not see the clock being moved.
+            self.charged.pop(number, None)
+            self.standing.discard(number)
 
     # ---- What always holds ---------------------------------------------------------------------------
 
@@ -374,7 +379,11 @@ class Life(RuleBasedStateMachine):
     def charges_never_fall_and_stand_while_ranks_are_held(self) -> None:
         for number in self.known:
             runner = self._runner(number)
-            charged_s = read_ledger(self._folder(number).ledger).ticked_s
+            try:
+                charged_s = read_ledger(self._folder(number).ledger).ticked_s
+            except DamagedLedgerError:
+                assert number not in self.charged and runner is None
+                continue
             assert charged_s >= self.charged.get(number, 0.0)
             is_standing = runner is not None and runner.is_held and self.wish[number] is Wish.HOT
             if is_standing and number in self.standing:
@@ -394,6 +403,7 @@ class Life(RuleBasedStateMachine):
             self._settle()
             for number, job in self.known.items():
                 self._assert_as_wished(number, job)
+                mend_ledger(self._folder(number))
             self.daemon.database.close()
             witness = Witness()
             witness.born_s -= self.clock.offset_s + 1e9
