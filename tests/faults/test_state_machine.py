@@ -432,6 +432,7 @@ class Life(RuleBasedStateMachine):
 
     def _assert_as_wished(self, number: int, job: Known) -> None:
         wish, folder = self.wish[number], self._folder(number)
+        assert folder.ledger.name not in self.daemon.queue.get(number).reason, "a ledger that could be mended was not"
         if job.state not in OVER:
             assert (job.state is JobState.HELD) is (number in self.kept_from_starting)
             if number not in self.kept_from_starting:
