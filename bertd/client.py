@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 from pydantic import ValidationError
 
-from bertd.errors import ClientError, DaemonUnreachableError
+from bertd.errors import ClientError, DaemonUnreachableError, UnknownJobError
 from bertd.records import BudgetOrder, Record
 from bertd.socket_http import BROKEN, EventStream, broke_off, garbled, request
 from bertd.wire import (
@@ -196,4 +196,12 @@ class Client:
 
 
 def _part(id: JobId) -> str:
-    return quote(str(id), safe="@")
+    """The id as a part of a path.
+
+    Raises:
+        UnknownJobError: it could name another path of the API.
+    """
+    text = str(id)
+    if "/" in text or not text.strip("."):
+        raise UnknownJobError(f"{text!r}: no job or run is called so; `bertd jobs` lists them")
+    return quote(text, safe="@")

@@ -211,6 +211,8 @@ class CheckpointRecord(Record):
     """Share of the charged time so far that training stood still for checkpoints, 0..1."""
     skipped: int = 0
     """Checkpoints left out so far because the one before was still being written."""
+    sequences: int | None = None
+    """Trained on so far; None in what was written before it was told."""
 
 
 class ExportRecord(Record):
@@ -441,11 +443,15 @@ class Outcome(Record):
     exit_code: int
 
 
+GLUE_TASKS = ("cola", "sst-2", "mrpc", "sts-b", "qqp", "mnli", "qnli", "rte", "wnli")
+"""Names of the tasks of bertd.glue.tasks, for who may not import it."""
+
+
 class FinetuneSpec(Record):
     """What a finetune job does; `finetune.json` in its folder."""
 
     task: str
-    """A task of bertd.glue.tasks, by its GLUE name: cola, sst-2, ..."""
+    """One of GLUE_TASKS."""
     data_dir: str
     """Absolute path of a folder in GLUE's TSV layout (DATA/CoLA/train.tsv ...)."""
     source: str

@@ -218,9 +218,9 @@ class SubmitFinetune(Record):
     task: str
     data_dir: str
     seed: int = 42
-    lr: float = 5e-5
-    batch_size: int = 32
-    epochs: int = 3
+    lr: float = Field(default=5e-5, gt=0, allow_inf_nan=False)
+    batch_size: int = Field(default=32, ge=1)
+    epochs: int = Field(default=3, ge=1)
     priority: int = 0
 
 

@@ -344,3 +344,11 @@ def test_many_threads_share_one_client(client: Client, daemon: FakeDaemon) -> No
     for thread in threads:
         thread.join(10)
     assert states == [JobState.RUNNING] * 20
+
+
+@pytest.mark.parametrize("id", ["", ".", "..", "../../etc", "a/b"])
+def test_an_id_that_would_be_another_path_is_no_job(tmp_path: Path, id: str) -> None:
+    client = Client(tmp_path / "nobody.sock")
+    for ask in (client.job, client.run, client.log, client.pause):
+        with pytest.raises(UnknownJobError, match="no job or run is called so"):
+            ask(id)

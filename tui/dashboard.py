@@ -114,6 +114,7 @@ class Dashboard(App[None]):
         job = self._job_to_act_on()
         if job is None:
             return
+        self._keep_in_view(job)
         if job.state is JobState.PAUSED:
             self._ask(f"{job.name}: resume", lambda: self._feed.resume(job.id))
         else:
@@ -123,6 +124,7 @@ class Dashboard(App[None]):
         """Let the job hold between two steps and keep its memory."""
         job = self._job_to_act_on()
         if job is not None:
+            self._keep_in_view(job)
             self._ask(f"{job.name}: pause hot", lambda: self._feed.pause(job.id, hot=True))
 
     def action_checkpoint(self) -> None:
@@ -191,6 +193,13 @@ class Dashboard(App[None]):
         if job is None:
             self._say("There is no job to act on.", severity="warning")
         return job
+
+    def _keep_in_view(self, job: JobView) -> None:
+        """Stay with a run that is paused here: the same key is to resume it, not to act on whatever runs next."""
+        snapshot = self._snapshot
+        run = snapshot.run if snapshot is not None else None
+        if run is not None and run.job_id == job.id:
+            self._feed.choose(run.id)
 
     @work(group="acting")
     async def _ask(self, what: str, call: Callable[[], JobView]) -> None:

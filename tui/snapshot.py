@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from bertd.records import JobState
+from bertd.records import JobState, PauseKind
 from bertd.wire import EventView, JobView, LogView, RunView, ScoreView, SeriesView, StatusView, SubmitFinetune
 
 CURVES = ["loss", "validation", "lr", "grad_norm", "sequences_per_s"]
@@ -82,7 +82,7 @@ class Snapshot:
 def shown_run(status: StatusView, run_id: str | None) -> RunView | None:
     """The chosen run while there is one of that name, else the newest that has devices, else the newest."""
     chosen = [run for run in status.runs if run.id == run_id]
-    at_work = [run for run in status.runs if run.state in AT_WORK]
+    at_work = [run for run in status.runs if run.state in AT_WORK or run.pause is PauseKind.HOT]
     return next(iter([*chosen, *at_work, *status.runs]), None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,6 +52,30 @@ def submit(
     _print_next(job.id, also=[(f"bertd release {job.id}", "let it start")] if hold else [])
 
 
+def _task(name: str) -> str:
+    """The task's name.
+
+    Raises:
+        BadParameter: GLUE has none of that name.
+    """
+    from bertd.records import GLUE_TASKS
+
+    if name not in GLUE_TASKS:
+        raise typer.BadParameter(f"{name!r} is no task of GLUE; those are: {', '.join(GLUE_TASKS)}")
+    return name
+
+
+def _rate(lr: float) -> float:
+    """The learning rate.
+
+    Raises:
+        BadParameter: nothing is learned with it.
+    """
+    if not 0 < lr < math.inf:
+        raise typer.BadParameter(f"{lr:g} is no learning rate; write one above 0, such as 5e-5")
+    return lr
+
+
 def finetune(
     run: Annotated[
         str,
@@ -59,7 +84,9 @@ def finetune(
             help="Run id, job number or @ for the newest run, @0.5 behind it for a marker; or a folder with an export.",
         ),
     ],
-    task: Annotated[str, typer.Option("--task", help="A GLUE task by its name: cola, sst-2, mrpc, ...")],
+    task: Annotated[
+        str, typer.Option("--task", help="A GLUE task by its name: cola, sst-2, mrpc, ...", callback=_task)
+    ],
     data: Annotated[
         Path,
         typer.Option(
@@ -71,9 +98,9 @@ def finetune(
         ),
     ],
     seed: Annotated[int, typer.Option("--seed", help="Decides the order, the dropout and the new layer.")] = 42,
-    lr: Annotated[float, typer.Option("--lr", help="Peak learning rate.")] = 5e-5,
-    batch_size: Annotated[int, typer.Option("--batch-size", help="Examples in a step.")] = 32,
-    epochs: Annotated[int, typer.Option("--epochs", help="Passes over the training set.")] = 3,
+    lr: Annotated[float, typer.Option("--lr", help="Peak learning rate.", callback=_rate)] = 5e-5,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Examples in a step.")] = 32,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes over the training set.")] = 3,
     priority: Annotated[int, typer.Option("--priority", help="Higher goes first.")] = 0,
     socket: SocketOption = None,
 ) -> None:

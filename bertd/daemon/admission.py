@@ -82,9 +82,9 @@ class Admission:
             RecipeError: the task's name is none.
         """
         if not _TASK.match(order.task):
-            raise RecipeError(f"--tasks {order.task!r}: no task is called so; give a GLUE name such as cola")
+            raise RecipeError(f"--task {order.task!r}: no task is called so; give a GLUE name such as cola")
         if not Path(order.data_dir).is_absolute() or not Path(order.data_dir).is_dir():
-            raise CorpusError(f"{order.data_dir}: no such folder; give the folder that holds the task's TSV files")
+            raise CorpusError(f"{order.data_dir}: no such folder; give the folder that holds CoLA/, SST-2/, ...")
         export, source, run_id = self._export_of(order.run)
         on_gpu = bool(self._inventory.gpus)
         job = self._draft(

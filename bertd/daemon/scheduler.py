@@ -226,4 +226,4 @@ class Scheduler:
 
 
 def _names(devices: dict[str, int]) -> str:
-    return ", ".join(f"{slots} cores" if device == "cpu" else device for device, slots in devices.items())
+    return ", ".join(f"{n} core{'s' * (n > 1)}" if device == "cpu" else device for device, n in devices.items())

@@ -104,7 +104,9 @@ def fold(summary: Summary, record: JournalRecord) -> Summary:
         case ValidationRecord():
             known = [loss for loss in (summary.best_validation, record.loss) if loss is not None and loss == loss]
             change = {"validation": record, "best_validation": min(known, default=None)}
-        case CheckpointRecord() | ExportRecord() | AlertRecord() | EndRecord() | BudgetRecord() | DevicesRecord():
+        case CheckpointRecord() | EndRecord():
+            change = {record.kind: record, "step": _advanced(summary.step, record)}
+        case ExportRecord() | AlertRecord() | BudgetRecord() | DevicesRecord():
             change = {record.kind: record}
         case RestartRecord():
             change = {"restarts": summary.restarts + 1}
@@ -119,6 +121,13 @@ def fold(summary: Summary, record: JournalRecord) -> Summary:
         case _:
             return summary
     return summary.model_copy(update=change)
+
+
+def _advanced(step: StepRecord | None, record: CheckpointRecord | EndRecord) -> StepRecord | None:
+    """Steps are told once a second; one that was saved or ended with was done, told or not."""
+    if step is None or record.sequences is None or record.step <= step.step:
+        return step
+    return step.model_copy(update={"step": record.step, "sequences": record.sequences})
 
 
 def _smoothed(summary: Summary, record: StepRecord) -> float:

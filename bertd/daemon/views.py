@@ -200,7 +200,9 @@ class Views:
     def _progress(self, job: Job) -> float | None:
         summary = self._telemetry.summary(job)
         if job.kind is JobKind.FINETUNE:
-            return 1.0 if summary.end is not None else summary.step.progress if summary.step is not None else None
+            if summary.end is not None and job.state is JobState.DONE:
+                return 1.0
+            return summary.step.progress if summary.step is not None else None
         try:
             recipe = as_granted(self._telemetry.recipe(Path(job.folder)), summary)
             charged_s = self._charged_s(job)

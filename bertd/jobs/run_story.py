@@ -95,6 +95,8 @@ class RunStory:
             case CheckpointRecord():
                 # Steps are told once a second; one that is saved was done, told or not.
                 self.best_step = max(self.best_step, record.step)
+                if record.step > self.step and record.sequences is not None:
+                    self.step, self.sequences = record.step, record.sequences
             case CommandRecord():
                 self.acknowledged = max(self.acknowledged, record.number)
             case RestartRecord():

@@ -179,6 +179,7 @@ class Desk:
                 write_s=write_s,
                 stall_share=stall_share,
                 skipped=skipped,
+                sequences=state.sequences,
             )
         )
 

@@ -146,6 +146,25 @@ def test_a_finetuning_is_submitted_with_its_settings(bertd: Bertd, daemon: FakeD
     assert "bertd scores" in said.out
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "remedy"),
+    [
+        ("--task", "col", "cola, sst-2"),
+        ("--lr", "nan", "above 0"),
+        ("--lr", "0", "above 0"),
+        ("--epochs", "0", "equal to 1"),
+    ],
+)
+def test_a_finetuning_that_cannot_be_done_is_not_queued(
+    bertd: Bertd, daemon: FakeDaemon, option: str, value: str, remedy: str
+) -> None:
+    given = {"--task": "cola", "--data": ".", option: value}
+    said = bertd("finetune", "@", *(word for pair in given.items() for word in pair))
+    assert said.code == 2
+    assert option in said.err and remedy in said.err
+    assert not daemon.requests
+
+
 def test_an_export_anywhere_can_be_finetuned(bertd: Bertd, daemon: FakeDaemon, workplace: Path) -> None:
     (workplace / "exports" / "mine").mkdir(parents=True)
     assert bertd("finetune", "exports/mine", "--task", "cola", "--data", ".").code == 0

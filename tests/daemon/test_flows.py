@@ -510,7 +510,9 @@ def test_a_running_finetuning_is_stopped_and_cannot_be_paused(box: DaemonBox) ->
 def test_a_broken_finetuning_fails_alone(box: DaemonBox) -> None:
     exported(box)
     broken, good = box.submit_finetuning("broken"), box.submit_finetuning("cola")
-    assert "no rows" in box.wait_for_state(broken.id, JobState.FAILED).reason
+    failed = box.wait_for_state(broken.id, JobState.FAILED)
+    assert "no rows" in failed.reason
+    assert failed.progress != 1.0
     box.wait_for_state(good.id, JobState.DONE)
 
 

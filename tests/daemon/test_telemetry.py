@@ -12,7 +12,16 @@ from bertd.errors import RecipeError
 from bertd.jobs.database import Database
 from bertd.jobs.event_log import EventLog
 from bertd.jobs.queue import Job, Queue
-from bertd.records import BudgetUnit, EndRecord, JobKind, JobState, JournalRecord, RestartRecord, ValidationRecord
+from bertd.records import (
+    BudgetUnit,
+    CheckpointRecord,
+    EndRecord,
+    JobKind,
+    JobState,
+    JournalRecord,
+    RestartRecord,
+    ValidationRecord,
+)
 from bertd.run.journal import JournalWriter
 from bertd.run.paths import RunPaths
 from bertd.run.recipe import Recipe
@@ -55,6 +64,18 @@ def test_a_resume_from_the_very_step_loses_nothing() -> None:
     summary = summary_of(start(0, charged_s=0, attempt=1), step(8, charged_s=8), start(8, charged_s=8, attempt=2))
     assert summary.steps_lost == 0
     assert summary.step is not None
+
+
+def test_the_step_that_was_saved_or_ended_with_is_the_last_though_no_step_record_told_of_it() -> None:
+    told: list[JournalRecord] = [start(0, charged_s=0, attempt=1), step(143, charged_s=8)]
+    saved = CheckpointRecord(
+        t=0, step=145, sequences=2320, charged_s=8, name="x", size_bytes=1, seconds=1, stall_s=0, why="pause"
+    )
+    summary = summary_of(*told, saved)
+    assert summary.step is not None
+    assert (summary.last_step, summary.step.step, summary.step.sequences) == (145, 145, 2320)
+    older = saved.model_copy(update={"step": 140, "sequences": 2240})
+    assert summary_of(*told, older).last_step == 143
 
 
 def test_a_nan_is_never_the_best_validation() -> None:

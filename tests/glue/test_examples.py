@@ -9,6 +9,7 @@ import pytest
 from bertd.errors import CorpusError
 from bertd.glue.examples import Example, read_dev, read_split, read_train
 from bertd.glue.tasks import TASKS, find_task
+from bertd.records import GLUE_TASKS
 
 
 def _write(folder: Path, name: str, content: bytes) -> Path:
@@ -123,3 +124,7 @@ def test_real_files_have_as_many_examples_as_glue_says(
     assert len(splits[""].examples) == num_dev
     for split in splits.values():
         assert all(example.first.strip() for example in split.examples)
+
+
+def test_the_names_that_the_control_side_knows_are_those_of_the_tasks() -> None:
+    assert tuple(TASKS) == GLUE_TASKS

@@ -10,7 +10,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from bertd.errors import TransitionError
-from bertd.records import JobState
+from bertd.records import JobState, PauseKind
 from bertd.wire import SubmitFinetune
 from tests.tui.fake_feed import FakeFeed
 from tests.tui.screen_text import refreshed, screen_lines, screen_text
@@ -56,8 +56,31 @@ async def test_a_key_asks_the_daemon_and_says_its_answer(state: JobState, key: s
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press(key)
         await _settled(pilot)
-        assert feed.asked == [(verb, 12)]
+        assert [asked for asked in feed.asked if asked[0] != "choose"] == [(verb, 12)]
         assert _said(app) == f"academic-large: {verb}: running, as asked"
+
+
+@pytest.mark.parametrize("key", ["p", "P"])
+async def test_a_run_that_was_paused_here_stays_in_view_so_that_p_resumes_it(key: str) -> None:
+    feed = FakeFeed()
+    first = feed.status.runs[0]
+    assert feed.current.run == first
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press(key)
+        await _settled(pilot)
+        later = first.model_copy(update={"id": "99-later", "job_id": 99})
+        feed.set_runs([later, first.model_copy(update={"state": JobState.PAUSED}), *feed.status.runs[1:]])
+        assert feed.current.run is not None
+        assert feed.current.run.id == first.id
+
+
+def test_a_run_that_is_held_hot_is_shown_before_one_that_waits() -> None:
+    feed = FakeFeed()
+    hot = feed.status.runs[0].model_copy(update={"state": JobState.PAUSED, "pause": PauseKind.HOT})
+    waiting = hot.model_copy(update={"id": "99-later", "state": JobState.HELD, "pause": None})
+    feed.set_runs([waiting, hot])
+    assert feed.current.run == hot
 
 
 async def test_a_refusal_is_shown_in_the_daemons_words() -> None:
@@ -160,7 +183,7 @@ async def test_a_relative_folder_is_made_absolute(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("values", "problem"),
     [
-        ({}, "Say in which folder"),
+        ({}, "Say which folder holds CoLA/"),
         ({"data": "/d", "lr": "fast"}, "Learning rate: a number"),
         ({"data": "/d", "epochs": "2.5"}, "Epochs: a whole number"),
         ({"data": "/d", "lr": "nan"}, "between 0 and 1"),

@@ -14,12 +14,10 @@ from textual.screen import ModalScreen
 from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static
 
+from bertd.records import GLUE_TASKS
 from bertd.terminal_text import terminal_line
 from bertd.wire import RunView, SubmitFinetune
 from tui.widgets.problem import Problem
-
-TASKS = ["cola", "sst-2", "mrpc", "sts-b", "qqp", "mnli", "qnli", "rte", "wnli"]
-"""GLUE's names, as suggestions; the daemon decides what it knows."""
 
 
 class FinetuneForm(ModalScreen[SubmitFinetune | None]):
@@ -37,8 +35,12 @@ class FinetuneForm(ModalScreen[SubmitFinetune | None]):
         with Vertical(classes="dialog"):
             yield Static(f"Finetune {terminal_line(self._run.id)}", classes="dialog-title", markup=False)
             yield Static(source, classes="dialog-note", markup=False)
-            yield from _field("Task", Input("cola", id="task", suggester=SuggestFromList(TASKS), select_on_focus=False))
-            yield from _field("Data folder", Input(id="data", placeholder="/data/glue/CoLA", select_on_focus=False))
+            yield from _field(
+                "Task", Input("cola", id="task", suggester=SuggestFromList(GLUE_TASKS), select_on_focus=False)
+            )
+            yield from _field(
+                "Data folder", Input(id="data", placeholder="/data/glue, which holds CoLA/, ...", select_on_focus=False)
+            )
             yield from _field("Learning rate", Input("5e-5", id="lr", select_on_focus=False))
             yield from _field("Epochs", Input("3", id="epochs", select_on_focus=False))
             yield Problem()
@@ -50,10 +52,10 @@ class FinetuneForm(ModalScreen[SubmitFinetune | None]):
         task, data = self._value("task"), self._value("data")
         problem = self.query_one(Problem)
         if not task:
-            problem.say(f"Say which task, such as {TASKS[0]}.")
+            problem.say(f"Say which task, such as {GLUE_TASKS[0]}.")
             return
         if not data:
-            problem.say("Say in which folder the task's train.tsv and dev.tsv are.")
+            problem.say("Say which folder holds CoLA/ and those of the other tasks.")
             self.query_one("#data", Input).focus()
             return
         lr, epochs = _number(self._value("lr")), _number(self._value("epochs"))
