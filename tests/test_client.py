@@ -61,9 +61,9 @@ def test_questions_carry_their_arguments(client: Client, daemon: FakeDaemon) -> 
     assert daemon.requests[-1].query == {"run": ["@"]}
 
 
-def test_a_name_cannot_become_another_path(client: Client, daemon: FakeDaemon) -> None:
-    client.run("../jobs?x=1")
-    assert daemon.requests[-1].path == "/v1/runs/..%2Fjobs%3Fx%3D1"
+def test_a_name_cannot_become_a_query(client: Client, daemon: FakeDaemon) -> None:
+    client.run("7-demo?x=1")
+    assert daemon.requests[-1].path == "/v1/runs/7-demo%3Fx%3D1"
     assert daemon.requests[-1].query == {}
 
 

@@ -198,7 +198,7 @@ class Dashboard(App[None]):
         """Stay with a run that is paused here: the same key is to resume it, not to act on whatever runs next."""
         snapshot = self._snapshot
         run = snapshot.run if snapshot is not None else None
-        if run is not None and run.job_id == job.id:
+        if run is not None and run.job_id == job.id and snapshot is not None and snapshot.run_id != run.id:
             self._feed.choose(run.id)
 
     @work(group="acting")

@@ -105,8 +105,9 @@ class _Daemon:
         inode = path.lstat().st_ino if path is not None else None
         try:
             self._assembly.devices.start()
-            self._assembly.scheduler.take_over()
+            # Before anything is started: a runner is nobody's until it has written its name into its folder.
             report_orphans(self._paths, database=self._assembly.database, events=self._assembly.events)
+            self._assembly.scheduler.take_over()
             await self._serve(listening, where=path)
         finally:
             self._assembly.devices.stop()

@@ -274,6 +274,7 @@ def test_sigterm_pauses_what_runs_and_the_next_daemon_resumes_it(box: DaemonBox)
     box.start()
     box.wait_for_state(id, JobState.DONE)
     assert box.steps(id) == list(range(1, 21)), "no step was lost or done twice"
+    assert not any(event.text.startswith("orphan: ") for event in box.events()), "its own runner is none"
 
 
 def test_a_run_that_a_person_paused_stays_paused_over_a_restart(box: DaemonBox) -> None:
