@@ -61,13 +61,11 @@ STOCK = (
 )
 OURS = OurArm("bertd", BEST)
 ABLATIONS = (
-    OurArm("bertd, AdamW 1e-3", (*BEST, "optimizer.kind=adamw", "optimizer.peak_lr=1e-3")),
     OurArm("bertd, AdamW 2e-3", (*BEST, "optimizer.kind=adamw", "optimizer.peak_lr=2e-3")),
     OurArm("bertd, 15 % masked", (*BEST, *MASKED_15)),
-    OurArm("bertd, 45 % masked", (*BEST, "masking.rate=0.45", "masking.max_predictions=58")),
     OurArm("bertd, output bias from zero", (*BEST, "model.head_bias=zero")),
+    OurArm("bertd, batches of 8", (*BEST, "batch.sequences=8", "batch.micro=8")),
     OurArm("bertd, batches of 32", (*BEST, "batch.sequences=32")),
-    OurArm("bertd, batches of 64", (*BEST, "batch.sequences=64")),
     OurArm("bertd, 6 layers x 384", (*BEST, "model.layers=6", "model.width=384", "model.heads=6", "model.ffn=1536")),
     OurArm("bertd, 2 layers x 256", (*BEST, "model.layers=2")),
 )
