@@ -117,11 +117,11 @@ def _as_table(results: Results, work: Work) -> str:
         f"torch {torch.__version__}, transformers {version('transformers')}, Python {platform.python_version()}",
         f"a matrix product reaches {results.ceiling_flops / 1e12:.3f} TFLOP/s here",
         "",
-        f"{'':34} {'micro':>5} {'sequences/s':>24} {'x':>6} {'TFLOP/s':>8} {'of ceiling':>10} "
+        f"{'':38} {'micro':>5} {'sequences/s':>24} {'x':>6} {'TFLOP/s':>8} {'of ceiling':>10} "
         f"{'compile':>7} {'memory':>8}",
     ]
     lines += [_row(each, work, reference=reference, ceiling=results.ceiling_flops) for each in results.measured]
-    lines += [f"{name:34} {reason}" for name, reason in results.failures.items()]
+    lines += [f"{name:38} {reason}" for name, reason in results.failures.items()]
     notes = [
         f"sequences/s: median (least - most) of {len(results.measured[0].sequences_per_s) if results.measured else 0} "
         f"turns, padding not counted ({work.padded.fill:.0%} of padded rows is text); x: against {against}",
@@ -141,7 +141,7 @@ def _row(each: Measured, work: Work, *, reference: float, ceiling: float) -> str
     speeds = f"{each.median:.1f} ({min(each.sequences_per_s):.1f} - {max(each.sequences_per_s):.1f})"
     memory = "" if each.peak_bytes is None else f"{each.peak_bytes / 2**30:.1f} GiB"
     return (
-        f"{each.contender.name:34} {each.micro:5} {speeds:>24} {each.median / reference:6.2f} {flops / 1e12:8.3f} "
+        f"{each.contender.name:38} {each.micro:5} {speeds:>24} {each.median / reference:6.2f} {flops / 1e12:8.3f} "
         f"{flops / ceiling:10.0%} {each.compile_s:6.1f}s {memory:>8}"
     )
 

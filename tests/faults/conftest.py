@@ -41,7 +41,7 @@ def real_box(tmp_path: Path) -> Iterator[RealDaemonBox]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     tally = config.stash.get(_TALLY, None)
-    if tally is not None and tally.injected:
+    if tally is not None and (tally.injected or tally.stall):
         terminalreporter.section("faults")
         for line in tally.lines():
             terminalreporter.write_line(line)

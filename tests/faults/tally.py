@@ -27,6 +27,8 @@ class Tally:
     """Charged seconds that each kill of a runner forgot."""
     ratio: str = ""
     """Effective training time, with the circumstances."""
+    stall: str = ""
+    """How long training stood still for a checkpoint, with the circumstances."""
 
     def fault(self) -> None:
         """One is being injected."""
@@ -45,6 +47,7 @@ class Tally:
             f"worst loss of training: {lost} charged, over {len(self.losses_s)} restarts",
             f"worst ledger error: {forgotten} short, over {len(self.ledger_errors_s)} kills of a runner",
             f"effective training time: {self.ratio or 'not measured (make faults does)'}",
+            f"stood still for a checkpoint: {self.stall or 'not measured (make faults does)'}",
         ]
 
 
