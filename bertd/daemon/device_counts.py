@@ -13,12 +13,11 @@ from bertd.daemon.leasing import Inventory
 from bertd.errors import DeviceError, RecipeError, TransitionError
 from bertd.jobs.queue import Job
 from bertd.jobs.runner import sole_runner
-from bertd.records import BudgetUnit, DevicesRecord, JobKind, JobState
+from bertd.records import DevicesRecord, JobKind, JobState
 from bertd.run.durable import write_whole
 from bertd.run.journal import JournalWriter
 from bertd.run.ledger import read_ledger
 from bertd.run.paths import RunPaths
-from bertd.run.recipe import Recipe
 from bertd.run.recipe_file import parse_recipe, read_recipe, with_device_count
 
 _REFUSED = {
@@ -37,7 +36,7 @@ def check_device_count(job: Job, num_devices: int, *, inventory: Inventory) -> N
 
     Raises:
         TransitionError: it is no run, has ranks, or is over.
-        RecipeError: the batch cannot be shared so, the budget counts devices, or the recipe is gone.
+        RecipeError: the batch cannot be shared so, or the recipe is gone.
         DeviceError: the box has fewer.
         DaemonBusyError: a runner that this daemon does not know has it.
     """
@@ -52,7 +51,6 @@ def check_device_count(job: Job, num_devices: int, *, inventory: Inventory) -> N
             f"{job.run_id}: a step of {sizes} sequences cannot be shared equally by {num_devices} devices{each}; "
             f"give --devices {_listed(possible)}"
         )
-    _check_budget(job, num_devices, recipe=recipe)
     with sole_runner(RunPaths(Path(job.folder))):
         pass
 
@@ -116,15 +114,6 @@ def _check_inventory(job: Job, num_devices: int, *, inventory: Inventory, possib
     why = f" ({inventory.gpu_reason})" if job.device_kind == "gpu" and inventory.gpu_reason else ""
     remedy = f"give --devices {_listed(possible)}" if possible else "bring the devices back"
     raise DeviceError(f"{job.run_id}: --devices {num_devices}: this box has {there} {unit}{why}; {remedy}")
-
-
-def _check_budget(job: Job, num_devices: int, *, recipe: Recipe) -> None:
-    # GPU-hours are charged seconds times devices, and the ledger counts seconds alone.
-    if recipe.granted.unit is BudgetUnit.GPU_HOURS and num_devices != job.num_devices:
-        raise RecipeError(
-            f"{job.run_id}: --devices {num_devices}: its budget counts gpu_hours, for which it has {job.num_devices} "
-            "to the end; resume it without --devices, or submit a run with a budget of hours"
-        )
 
 
 def _listed(numbers: list[int]) -> str:

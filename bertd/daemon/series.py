@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from bertd.records import BudgetRecord, RollbackRecord, StartRecord, StepRecord, ValidationRecord
+from bertd.records import BudgetRecord, DevicesRecord, RollbackRecord, StartRecord, StepRecord, ValidationRecord
 from bertd.run.budget import Budget
 
 Axis = Literal["progress", "step", "charged_s"]
@@ -151,8 +151,11 @@ class Curves:
         self._granted = granted
         self._curves = {column: Curve() for column in COLUMNS}
 
-    def add(self, record: StepRecord | ValidationRecord | StartRecord | BudgetRecord | RollbackRecord) -> None:
+    def add(
+        self, record: StepRecord | ValidationRecord | StartRecord | BudgetRecord | DevicesRecord | RollbackRecord
+    ) -> None:
         """Take a record in; a start or a rollback makes a gap in every curve that has begun."""
+        self._granted = self._granted.counted(record)
         match record:
             case StepRecord():
                 for column in ("loss", "lr", "grad_norm", "sequences_per_s", "tokens_per_s"):

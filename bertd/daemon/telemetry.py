@@ -33,6 +33,7 @@ from bertd.records import (
     StepRecord,
     ValidationRecord,
 )
+from bertd.run.budget import DeviceTime
 from bertd.run.journal import JournalReader
 from bertd.run.paths import JobPaths, RunPaths
 from bertd.run.recipe import Recipe
@@ -62,6 +63,7 @@ class Summary(Record):
     """Its newest change."""
     devices: DevicesRecord | None = None
     """The newest change of their number."""
+    earlier: DeviceTime = DeviceTime()
     restarts: int = 0
     steps_lost: int = 0
     sequences_per_s: float | None = None
@@ -106,8 +108,10 @@ def fold(summary: Summary, record: JournalRecord) -> Summary:
             change = {"validation": record, "best_validation": min(known, default=None)}
         case CheckpointRecord() | EndRecord():
             change = {record.kind: record, "step": _advanced(summary.step, record)}
-        case ExportRecord() | AlertRecord() | BudgetRecord() | DevicesRecord():
+        case ExportRecord() | AlertRecord() | BudgetRecord():
             change = {record.kind: record}
+        case DevicesRecord():
+            change = {"devices": record, "earlier": summary.earlier.until(record)}
         case RestartRecord():
             change = {"restarts": summary.restarts + 1}
         case RollbackRecord():
@@ -164,7 +168,7 @@ class Follower:
             self._count += 1
             self.summary = fold(self.summary, record)
             if self.curves is not None and isinstance(
-                record, StepRecord | ValidationRecord | StartRecord | BudgetRecord | RollbackRecord
+                record, StepRecord | ValidationRecord | StartRecord | BudgetRecord | DevicesRecord | RollbackRecord
             ):
                 self.curves.add(record)
             numbered.append(Numbered(number=self._count, record=record))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from bertd.daemon.devices import Devices
@@ -13,6 +14,7 @@ from bertd.jobs.event_log import EventLog
 from bertd.jobs.lifecycle import LIVE, OVER
 from bertd.jobs.queue import Job, Queue
 from bertd.records import BudgetUnit, JobKind, JobState, PauseKind
+from bertd.run.budget import Budget
 from bertd.run.kept import read_kept
 from bertd.run.ledger import LedgerState, boot_id, read_ledger
 from bertd.run.paths import RunPaths
@@ -28,7 +30,7 @@ _NUM_EVENTS = 20
 
 def budget_view(recipe: Recipe, summary: Summary, *, charged_s: float) -> BudgetView:
     """What is spent and, from the speed of the last minute, what is left. Pure."""
-    granted = recipe.granted
+    granted = granted_by_now(recipe, summary)
     step, sequences = summary.last_step, summary.last_sequences
     spent = granted.spent(charged_s=charged_s, steps=step, sequences=sequences)
     left = max(0.0, granted.amount - spent)
@@ -59,9 +61,10 @@ def budget_view(recipe: Recipe, summary: Summary, *, charged_s: float) -> Budget
     )
 
 
-def as_granted(recipe: Recipe, summary: Summary) -> Recipe:
-    """The recipe with the budget that the run has by now. Pure."""
-    return recipe if summary.budget is None else recipe.with_budget(summary.budget.after)
+def granted_by_now(recipe: Recipe, summary: Summary) -> Budget:
+    """The recipe's budget as a run's orders changed it. Pure."""
+    amount = recipe.granted.amount if summary.budget is None else summary.budget.after
+    return replace(recipe.granted, amount=amount, earlier=summary.earlier)
 
 
 class Views:
@@ -110,7 +113,7 @@ class Views:
         """
         folder = Path(job.folder)
         summary = self._telemetry.summary(job)
-        recipe = as_granted(self._telemetry.recipe(folder), summary)
+        recipe = self._telemetry.recipe(folder)
         return RunView(
             id=job.run_id,
             job_id=job.id,
@@ -204,11 +207,11 @@ class Views:
                 return 1.0
             return summary.step.progress if summary.step is not None else None
         try:
-            recipe = as_granted(self._telemetry.recipe(Path(job.folder)), summary)
+            granted = granted_by_now(self._telemetry.recipe(Path(job.folder)), summary)
             charged_s = self._charged_s(job)
         except BertdError:
             return None
-        return recipe.granted.progress(charged_s=charged_s, steps=summary.last_step, sequences=summary.last_sequences)
+        return granted.progress(charged_s=charged_s, steps=summary.last_step, sequences=summary.last_sequences)
 
     def _charged_s(self, job: Job) -> float:
         key = (job.id, job.ended_t)

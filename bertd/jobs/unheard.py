@@ -8,8 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from bertd.records import BudgetRecord, Command, CommandRecord, JournalRecord, StartRecord, StepRecord, Verb
-from bertd.run.budget import Budget, Standing, obey_budget
+from bertd.records import (
+    BudgetRecord,
+    Command,
+    CommandRecord,
+    DevicesRecord,
+    JournalRecord,
+    StartRecord,
+    StepRecord,
+    Verb,
+)
+from bertd.run.budget import Budget, DeviceTime, Standing, obey_budget
 from bertd.run.journal import JournalReader, JournalWriter
 from bertd.run.ledger import read_ledger
 from bertd.run.mailbox import read_command
@@ -27,6 +36,7 @@ class _Known:
     step: int = 0
     sequences: int = 0
     budget: BudgetRecord | None = None
+    earlier: DeviceTime = DeviceTime()
 
     def fold(self, record: JournalRecord) -> None:
         match record:
@@ -36,6 +46,8 @@ class _Known:
                 self.step, self.sequences = record.step, record.sequences
             case BudgetRecord():
                 self.budget = record
+            case DevicesRecord():
+                self.earlier = self.earlier.until(record)
 
 
 def settle_mailbox(paths: RunPaths, *, kept: frozenset[Verb], detail: str, now: float) -> None:
@@ -95,5 +107,5 @@ def _answer(
 
 
 def _granted(known: _Known, paths: RunPaths) -> Budget:
-    granted = read_recipe(paths.recipe).granted
+    granted = replace(read_recipe(paths.recipe).granted, earlier=known.earlier)
     return granted if known.budget is None else replace(granted, amount=known.budget.after)

@@ -8,6 +8,8 @@ p0 = 0, E0 the recipe's,
 
 so the learning rate is continuous: only its slope changes. It is a function of what is spent and of the changes that
 the journal holds, hence steps that a restart does again get the rates they had. tests/run/test_budget.py has numbers.
+
+A run may also go on on another number of devices. A budget of GPU-hours counts each stretch by the devices it had.
 """
 
 from __future__ import annotations
@@ -17,11 +19,38 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from bertd.errors import BertdError, QueueError, RecipeError
-from bertd.records import BudgetOrder, BudgetRecord, BudgetUnit, Command, CommandRecord, JournalRecord, Verb
+from bertd.records import (
+    BudgetOrder,
+    BudgetRecord,
+    BudgetUnit,
+    Command,
+    CommandRecord,
+    DevicesRecord,
+    JournalRecord,
+    StartRecord,
+    Verb,
+)
 
 LARGEST_RESERVE = 0.5
 """Share of the budget kept at most for the last validation, save and export: even a minute on a slow disk trains for
 half of it."""
+
+
+@dataclass(frozen=True)
+class DeviceTime:
+    """What was used until a run got the devices that it has."""
+
+    charged_s: float = 0.0
+    device_s: float = 0.0
+    """Charged seconds, each as often as there were devices."""
+
+    def at(self, charged_s: float, *, num_devices: int) -> float:
+        """Device-seconds at a later moment, with so many devices since."""
+        return self.device_s + (charged_s - self.charged_s) * num_devices
+
+    def until(self, change: DevicesRecord) -> DeviceTime:
+        """The same at the next change of the devices."""
+        return DeviceTime(change.charged_s, self.at(change.charged_s, num_devices=change.before))
 
 
 @dataclass(frozen=True)
@@ -33,6 +62,7 @@ class Budget:
     """In `unit`."""
     num_devices: int
     """Devices charged at once; a GPU-hour budget runs out that many times as fast."""
+    earlier: DeviceTime = DeviceTime()
 
     def spent(self, *, charged_s: float, steps: float, sequences: float) -> float:
         """What has been used, in the budget's unit."""
@@ -40,7 +70,7 @@ class Budget:
             case BudgetUnit.HOURS:
                 return charged_s / 3600
             case BudgetUnit.GPU_HOURS:
-                return charged_s * self.num_devices / 3600
+                return self.earlier.at(charged_s, num_devices=self.num_devices) / 3600
             case BudgetUnit.STEPS:
                 return float(steps)
             case BudgetUnit.SEQUENCES:
@@ -58,7 +88,7 @@ class Budget:
             case BudgetUnit.HOURS:
                 return self.amount * 3600
             case BudgetUnit.GPU_HOURS:
-                return self.amount * 3600 / self.num_devices
+                return self.earlier.charged_s + (self.amount * 3600 - self.earlier.device_s) / self.num_devices
             case _:
                 return None
 
@@ -67,8 +97,20 @@ class Budget:
         return min(1.0, self.spent(charged_s=charged_s, steps=steps, sequences=sequences) / self.amount)
 
     def in_unit(self, seconds: float) -> float:
-        """Charged seconds in the budget's unit; 0 where work, not time, is budgeted."""
-        return self.spent(charged_s=seconds, steps=0, sequences=0)
+        """So many charged seconds more, in the budget's unit; 0 where work, not time, is budgeted."""
+        if not self.is_timed:
+            return 0.0
+        return seconds * (self.num_devices if self.unit is BudgetUnit.GPU_HOURS else 1) / 3600
+
+    def counted(self, record: JournalRecord) -> Budget:
+        """With the devices that a record of the run tells of; records come in the journal's order."""
+        match record:
+            case DevicesRecord():
+                return replace(self, num_devices=record.after, earlier=self.earlier.until(record))
+            case StartRecord() if self.earlier == DeviceTime():
+                # The recipe has the newest number, the first attempt the one that it ran with.
+                return replace(self, num_devices=record.world_size)
+        return self
 
 
 @dataclass(frozen=True)
@@ -85,7 +127,7 @@ class BudgetPlan:
     """A budget with its changes."""
 
     first: Budget
-    """The recipe's."""
+    """The recipe's, with the devices of by now."""
     changes: tuple[BudgetChange, ...] = ()
     """By rising `spent`."""
 
@@ -129,6 +171,7 @@ def plan_of(granted: Budget, records: Iterable[JournalRecord]) -> BudgetPlan:
     """The plan that a journal tells."""
     plan = BudgetPlan(granted)
     for record in records:
+        plan = replace(plan, first=plan.first.counted(record))
         if isinstance(record, BudgetRecord):
             plan = plan.changed(spent=record.spent, amount=record.after)
     return plan

@@ -107,7 +107,7 @@ class Desk:
         )
 
     def _progress(self, state: TrainingState, charged_s: float) -> float:
-        return self.conductor.recipe.granted.progress(charged_s=charged_s, steps=state.step, sequences=state.sequences)
+        return self.conductor.granted.progress(charged_s=charged_s, steps=state.step, sequences=state.sequences)
 
     def progress(self, state: TrainingState) -> float:
         """Share of the budget that is spent, 0..1."""

@@ -16,7 +16,7 @@ from threading import Event
 from typing import Protocol
 
 from bertd.records import BudgetRecord, Command, CommandRecord, Verb
-from bertd.run.budget import BudgetPlan, Standing, obey_budget, training_end
+from bertd.run.budget import Budget, BudgetPlan, Standing, obey_budget, training_end
 from bertd.run.durations import format_duration, parse_duration
 from bertd.run.mailbox import read_command
 from bertd.run.paths import RunPaths
@@ -99,7 +99,7 @@ class Conductor:
             plan: the budget with the changes that the journal tells; None for the recipe's.
         """
         self._plan = plan or BudgetPlan(recipe.granted)
-        self.recipe = recipe.with_budget(self._plan.granted.amount)
+        self.recipe = recipe.with_budget(self.granted.amount)
         """With the budget as it is by now."""
         self._paths = paths
         self._clock = clock
@@ -115,6 +115,11 @@ class Conductor:
         """Its checkpoint is being written; those behind it are read meanwhile."""
         self.reason = ""
         """Why the last order ended the loop, for people."""
+
+    @property
+    def granted(self) -> Budget:
+        """The budget as it is by now."""
+        return self._plan.granted
 
     def now_s(self) -> float:
         """Charged seconds."""
@@ -190,7 +195,7 @@ class Conductor:
     def next_validation_s(self, charged_s: float) -> float:
         """When the one after a validation at `charged_s` is due: more often at the start of a timed budget."""
         section = self.recipe.validation
-        total_s = self.recipe.granted.total_s
+        total_s = self.granted.total_s
         is_early = total_s is not None and charged_s < section.early_until * total_s
         return charged_s + parse_duration(section.early_every if is_early else section.every)
 
@@ -204,7 +209,7 @@ class Conductor:
         if command is None or command.verb is not Verb.BUDGET:
             return []
         standing = Standing(t=time.time(), step=state.step, sequences=state.sequences, charged_s=self._clock.now_s())
-        records = obey_budget(command, self._plan.granted, standing=standing, reserve_s=_reserve_s(state))
+        records = obey_budget(command, self.granted, standing=standing, reserve_s=_reserve_s(state))
         for record in records:
             if isinstance(record, BudgetRecord):
                 self._plan = self._plan.changed(spent=record.spent, amount=record.after)
@@ -219,11 +224,11 @@ class Conductor:
 
     def _deadline_s(self, state: TrainingState) -> float | None:
         """Charged time at which a timed run stops training; None for a budget of steps or sequences."""
-        total_s = self._plan.granted.total_s
+        total_s = self.granted.total_s
         return None if total_s is None else training_end(total_s, reserve=_reserve_s(state))
 
     def _schedule_progress(self, state: TrainingState, *, charged_s: float, steps: float, sequences: float) -> float:
-        granted = self._plan.granted
+        granted = self.granted
         spent = granted.spent(charged_s=charged_s, steps=steps, sequences=sequences)
         return self._plan.schedule_progress(spent, reserve=granted.in_unit(_reserve_s(state)))
 
@@ -238,7 +243,7 @@ class Conductor:
             # A step that would end behind the deadline is not begun.
             is_spent = charged_s + step_s > deadline_s
         else:
-            granted = self._plan.granted
+            granted = self.granted
             is_spent = granted.progress(charged_s=charged_s, steps=state.step, sequences=state.sequences) >= 1.0
         if is_spent:
             self.reason = "the budget is spent"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertd.daemon.series import MAX_BUCKETS, Curve, Curves, Point, thin
-from bertd.records import BudgetRecord, BudgetUnit, StartRecord, StepRecord, ValidationRecord
+from bertd.records import BudgetRecord, BudgetUnit, DevicesRecord, StartRecord, StepRecord, ValidationRecord
 from bertd.run.budget import Budget
 
 HOUR = Budget(unit=BudgetUnit.HOURS, amount=1.0, num_devices=1)
@@ -156,3 +156,14 @@ def test_a_loss_that_is_not_finite_is_a_gap(loss: float) -> None:
     curves.add(step(1, charged_s=1.0, loss=loss))
     ((_, y),) = curves.read(columns=["loss"], axis="step", points=10)["loss"]
     assert math.isnan(y)
+
+
+def test_gpu_hours_on_the_axis_count_the_devices_of_their_time() -> None:
+    # As a daemon reads it that was started after the change: the recipe has the newest number.
+    curves = Curves(Budget(unit=BudgetUnit.GPU_HOURS, amount=10.0, num_devices=1))
+    curves.add(start(0, charged_s=0.0, attempt=1).model_copy(update={"world_size": 8}))
+    curves.add(step(1, charged_s=1800.0, loss=3.0))
+    curves.add(DevicesRecord(t=0, step=1, charged_s=3600.0, before=8, after=1))
+    curves.add(step(2, charged_s=2 * 3600.0, loss=2.0))
+    points = curves.read(columns=["loss"], axis="progress", points=100)["loss"]
+    assert points == [(0.4, 3.0), (0.9, 2.0)]

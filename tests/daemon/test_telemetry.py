@@ -15,6 +15,7 @@ from bertd.jobs.queue import Job, Queue
 from bertd.records import (
     BudgetUnit,
     CheckpointRecord,
+    DevicesRecord,
     EndRecord,
     JobKind,
     JobState,
@@ -110,6 +111,12 @@ def test_a_budget_of_hours_counts_down_exactly_and_projects_its_last_step() -> N
     assert (view.unit, view.remaining_s) == (BudgetUnit.HOURS, 3500.0)
     assert view.spent == pytest.approx(100 / 3600)
     assert view.projected_step == 10 + 3500 * 2
+
+
+def test_gpu_hours_left_are_told_at_the_devices_of_by_now() -> None:
+    moved = DevicesRecord(t=0, step=10, charged_s=3600, before=8, after=1)
+    view = budget_view(recipe("gpu_hours = 10.0"), summary_of(moved), charged_s=2 * 3600.0)
+    assert (view.spent, view.progress, view.remaining_s) == (9.0, 0.9, 3600.0)
 
 
 def test_a_budget_of_steps_projects_its_time() -> None:
