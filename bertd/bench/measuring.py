@@ -16,7 +16,9 @@ import torch
 
 from bertd.bench.contenders import Contender, Update, build
 from bertd.bench.work import Work
+from bertd.errors import DeviceMemoryError
 from bertd.train.host_cpu import keep_freed_pages, return_freed_pages
+from bertd.train.shortage import memory_shortage
 
 _CEILING_SIZE = {"cpu": 2048, "cuda": 8192}
 _PROBE_UPDATES = 2
@@ -70,8 +72,8 @@ def run_bench(
         say(f"preparing {contender.name}")
         try:
             ready.append(_prepare(contender, work, micros=micros))
-        except torch.OutOfMemoryError:
-            failures[contender.name] = f"no micro-batch of {', '.join(map(str, micros))} fits the device's memory"
+        except DeviceMemoryError as error:
+            failures[contender.name] = str(error)
     ceilings = []
     for repeat in range(repeats):
         ceilings.append(_matmul_flops(work, seconds=seconds / 4))
@@ -87,10 +89,12 @@ def _prepare(contender: Contender, work: Work, *, micros: list[int]) -> tuple[Me
     """Find the fastest micro-batch and warm the contender up with it.
 
     Raises:
-        OutOfMemoryError: not even the first micro-batch fits.
+        DeviceMemoryError: not even the first micro-batch fits.
+        RuntimeError: it failed for another reason.
     """
     _set_up(contender, work)
     best: tuple[float, int, Update, float, int | None] | None = None
+    shortage = None
     for micro in micros:
         try:
             torch.manual_seed(0)
@@ -98,7 +102,9 @@ def _prepare(contender: Contender, work: Work, *, micros: list[int]) -> tuple[Me
             update = build(contender, work, micro=micro)
             first_s = _timed(update, work.device)
             each_s = min(_timed(update, work.device) for _ in range(_PROBE_UPDATES))
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if (shortage := memory_shortage(error)) is None:
+                raise
             gc.collect()
             torch.cuda.empty_cache()
             break
@@ -107,7 +113,7 @@ def _prepare(contender: Contender, work: Work, *, micros: list[int]) -> tuple[Me
         del update
         gc.collect()
     if best is None:
-        raise torch.OutOfMemoryError(contender.name)
+        raise DeviceMemoryError(f"not even a micro-batch of {micros[0]} fits: {shortage}")
     each_s, micro, update, first_s, peak = best
     compile_s = max(0.0, first_s - each_s)
     return Measured(contender, micro=micro, first_s=first_s, compile_s=compile_s, peak_bytes=peak), update

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from bertd.errors import BertdError, RunFolderError
+from bertd.errors import BertdError, DeviceMemoryError, RunFolderError
 from bertd.glue.progress import ProgressJournal
 from bertd.records import FinetuneSpec
 from bertd.run.journal import JournalWriter
@@ -73,8 +73,12 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         progress.fail(error)
         return error.exit_code
-    except Exception:
+    except Exception as error:
         # The edge of this process: the runner reads the status, people read the log.
+        if (short := _shortage(error, spec)) is not None:
+            print(short, file=sys.stderr)
+            progress.fail(short)
+            return short.exit_code
         traceback.print_exc()
         return 1
     finally:
@@ -90,6 +94,16 @@ def _finetune(spec: FinetuneSpec, *, journal: JournalWriter, progress: ProgressJ
     from bertd.glue.finetuning import finetune
 
     finetune(spec, journal=journal, progress=progress)
+
+
+def _shortage(error: Exception, spec: FinetuneSpec) -> DeviceMemoryError | None:
+    from bertd.train.shortage import memory_shortage  # with torch, which is set up by then
+
+    told = memory_shortage(error)
+    if told is None:
+        return None
+    given = f"batch_size = {spec.batch_size}, max_length = {spec.max_length}"
+    return DeviceMemoryError(f"{spec.task}: {told}; lower one of {given}, or free what else uses it")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from bertd.errors import CheckpointError, CorpusError, NumericsError, RunFolderError
+from bertd.errors import CheckpointError, CorpusError, DeviceMemoryError, NumericsError, RunFolderError
 from bertd.glue import finetuner
 from bertd.glue.batches import encode, training_batches
 from bertd.glue.classifier import load_classifier
@@ -235,3 +235,19 @@ def test_sigterm_ends_a_finetuning_at_once(tmp_path: Path, export: Path) -> None
         child.wait()
         if child.stdout:
             child.stdout.close()
+
+
+def test_memory_that_runs_out_is_one_line_with_its_remedy(
+    tmp_path: Path, export: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def hungry(*_: object, **__: object) -> None:
+        torch.empty(1 << 60, dtype=torch.uint8)
+
+    monkeypatch.setattr("bertd.glue.finetuning.train", hungry)
+    paths = _job(tmp_path / "job", data_dir=str(_write_cola(tmp_path / "data")), source=str(export))
+
+    assert finetuner.main([str(paths.root)]) == DeviceMemoryError.exit_code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("cola: the machine's memory is too small: ")
+    assert "; lower one of batch_size = 16, max_length = 32" in line
+    assert _one_alert(paths).message == line
