@@ -194,6 +194,11 @@ class StatusView(Record):
     """The newest 20, oldest first."""
 
 
+HIGHEST_PRIORITY = 1_000_000
+Priority = Annotated[int, Field(ge=-HIGHEST_PRIORITY, le=HIGHEST_PRIORITY)]
+"""Of a job that waits; higher is served first."""
+
+
 class SubmitPretrain(Record):
     """Body of POST /v1/jobs for a pretraining."""
 
@@ -204,7 +209,7 @@ class SubmitPretrain(Record):
     """What error messages call it."""
     overrides: list[str] = []
     """section.key=value, applied over the text."""
-    priority: int = 0
+    priority: Priority = 0
     hold: bool = False
 
 
@@ -221,7 +226,7 @@ class SubmitFinetune(Record):
     lr: float = Field(default=5e-5, gt=0, allow_inf_nan=False)
     batch_size: int = Field(default=32, ge=1)
     epochs: int = Field(default=3, ge=1)
-    priority: int = 0
+    priority: Priority = 0
 
 
 Submit = Annotated[SubmitPretrain | SubmitFinetune, Field(discriminator="kind")]

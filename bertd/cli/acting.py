@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertd.cli.options import JobArgument, SocketOption, connect, find_job, standing
+from bertd.cli.options import HIGHEST_PRIORITY, JobArgument, SocketOption, connect, find_job, standing
 
 if TYPE_CHECKING:
     from bertd.records import BudgetOrder, BudgetUnit
@@ -123,7 +123,10 @@ def release(id: JobArgument = "@", socket: SocketOption = None) -> None:
 
 def priority(
     id: JobArgument,
-    number: Annotated[int, typer.Argument(help="Higher goes first; jobs begin with 0.")],
+    number: Annotated[
+        int,
+        typer.Argument(min=-HIGHEST_PRIORITY, max=HIGHEST_PRIORITY, help="Higher goes first; jobs begin with 0."),
+    ],
     socket: SocketOption = None,
 ) -> None:
     """Move a job in the queue. Write `-- -1` for a number below 0."""

@@ -30,6 +30,13 @@ JobArgument = Annotated[
     str, typer.Argument(metavar="ID", help="Job number, run id such as 7-demo, or @ for the newest job.")
 ]
 
+HIGHEST_PRIORITY = 1_000_000
+"""Of bertd.wire, which is not imported here; tests/cli/test_submitting.py holds them equal."""
+PriorityOption = Annotated[
+    int,
+    typer.Option("--priority", min=-HIGHEST_PRIORITY, max=HIGHEST_PRIORITY, help="Higher goes first.", metavar="N"),
+]
+
 
 def connect(socket: Path | None) -> Client:
     """The client of the daemon a verb is meant for."""

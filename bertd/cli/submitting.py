@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertd.cli.options import SocketOption, connect, parse_time, standing
+from bertd.cli.options import PriorityOption, SocketOption, connect, parse_time, standing
 from bertd.errors import ShardError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def submit(
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Call the run this.", show_default=False)] = None,
     hold: Annotated[bool, typer.Option("--hold", help="Queue it, but do not start before `bertd release`.")] = False,
-    priority: Annotated[int, typer.Option("--priority", help="Higher goes first.")] = 0,
+    priority: PriorityOption = 0,
     socket: SocketOption = None,
 ) -> None:
     """Queue a pretraining. The recipe is checked here first, so a mistake in it costs nothing."""
@@ -101,7 +101,7 @@ def finetune(
     lr: Annotated[float, typer.Option("--lr", help="Peak learning rate.", callback=_rate)] = 5e-5,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Examples in a step.")] = 32,
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes over the training set.")] = 3,
-    priority: Annotated[int, typer.Option("--priority", help="Higher goes first.")] = 0,
+    priority: PriorityOption = 0,
     socket: SocketOption = None,
 ) -> None:
     """Queue a finetuning of a run's export; its score appears in `bertd scores`."""

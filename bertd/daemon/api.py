@@ -38,6 +38,7 @@ from bertd.wire import (
     ErrorView,
     JobView,
     LogView,
+    Priority,
     RunView,
     ScoreView,
     SeriesView,
@@ -54,8 +55,7 @@ Key = Annotated[str | None, Header(alias="Idempotency-Key")]
 class PriorityBody(Record):
     """Body of POST /v1/jobs/{id}/priority."""
 
-    priority: Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
-    """Higher is served first."""
+    priority: Priority
 
 
 class PauseBody(Record):

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from bertd.cli import options
 from bertd.run.recipe import Recipe
 from bertd.run.recipe_file import find_recipe, parse_recipe
-from bertd.wire import SubmitFinetune, SubmitPretrain
+from bertd.wire import HIGHEST_PRIORITY, SubmitFinetune, SubmitPretrain
 from tests.cli.conftest import Bertd
 from tests.cli.fake_daemon import FakeDaemon
 
@@ -54,6 +55,15 @@ def test_overrides_reach_the_run(bertd: Bertd, daemon: FakeDaemon, data_set: Pat
     body, recipe = submitted(daemon)
     assert (recipe.optimizer.peak_lr, recipe.run.seed, recipe.run.name) == (3e-4, 7, "other")
     assert (recipe.budget.hours, body.hold, body.priority) == (1.5, True, 3)
+
+
+def test_a_priority_that_no_verb_could_give_is_refused_here(bertd: Bertd, daemon: FakeDaemon, data_set: Path) -> None:
+    assert options.HIGHEST_PRIORITY == HIGHEST_PRIORITY
+    for too_high in (str(HIGHEST_PRIORITY + 1), str(-HIGHEST_PRIORITY - 1)):
+        refused = bertd("submit", "demo", "--priority", too_high)
+        assert refused.code == 2 and "--priority" in refused.err
+    assert bertd("priority", "7", str(HIGHEST_PRIORITY + 1)).code == 2
+    assert daemon.requests == []
 
 
 def test_a_held_job_says_how_to_let_it_start(bertd: Bertd, daemon: FakeDaemon, data_set: Path) -> None:
