@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bertd.daemon.conclusion import Conclusion
 from bertd.daemon.device_counts import take_over_device_count
-from bertd.daemon.heed import Heed
+from bertd.daemon.journal_intake import JournalIntake
 from bertd.daemon.leasing import Grant, Inventory, allot
 from bertd.daemon.runners import Runners, has_other_runner, tidy_before_start
 from bertd.daemon.telemetry import Telemetry
@@ -49,7 +49,7 @@ class Scheduler:
         self._inventory = inventory
         self._clock = clock
         self._conclusion = Conclusion(database=database, queue=queue, telemetry=telemetry)
-        self._heed = Heed(database=database, queue=queue, events=events, telemetry=telemetry, clock=clock)
+        self._intake = JournalIntake(database=database, queue=queue, events=events, telemetry=telemetry, clock=clock)
         self.is_stopping = False
         """Starts nothing any more."""
 
@@ -118,7 +118,7 @@ class Scheduler:
 
     def catch_up(self, job: Job) -> None:
         """Take in what the daemon itself wrote into the journal of a job that has no runner."""
-        while self._heed.follow(job):
+        while self._intake.follow(job):
             pass
         self._telemetry.settle(job)
 
@@ -127,7 +127,7 @@ class Scheduler:
     def _look_after(self, job: Job) -> bool:
         attached = self._runners.attached.get(job.id)
         if attached is not None and not attached.has_ended():
-            return self._heed.follow(job)
+            return self._intake.follow(job)
         exit_code = None
         if attached is not None:
             exit_code = attached.exit_code
@@ -139,7 +139,7 @@ class Scheduler:
         if has_other_runner(Path(job.folder)):
             # An earlier daemon started it a moment ago, and it has not said yet who it is.
             return False
-        while self._heed.follow(job):
+        while self._intake.follow(job):
             pass
         self._conclusion.conclude(
             self._queue.get(job.id), exit_code=exit_code, is_stopping=self.is_stopping, now=self._clock()

@@ -27,7 +27,7 @@ from bertd.run.mailbox import commands_behind, post
 from bertd.run.paths import JobPaths
 
 
-class Heed:
+class JournalIntake:
     """Follows journals of jobs that a runner has."""
 
     def __init__(
