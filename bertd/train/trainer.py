@@ -22,6 +22,7 @@ from bertd.run.paths import RunPaths, step_folder
 from bertd.run.recipe import Recipe
 from bertd.train.checkpoint import TrainingState
 from bertd.train.desk import Desk, StepFigures
+from bertd.train.loss_watch import LossWatch, LossWentWrongError, SpikeError
 from bertd.train.meter import Meter, Reading, memory_bytes
 from bertd.train.model_card import model_card
 from bertd.train.optimizer import Optimizers
@@ -30,7 +31,6 @@ from bertd.train.ranks import Ranks
 from bertd.train.rollback import Rollback
 from bertd.train.saving import Saver
 from bertd.train.schedule import rate_factor
-from bertd.train.spikes import Height, LossBand
 from bertd.train.update import Updater
 from bertd.train.validation import Validator
 
@@ -55,14 +55,6 @@ class Parts:
     pulse: Pulse = UNWATCHED
 
 
-class _LossWentWrongError(NumericsError):
-    """The loss is not finite or jumped; raised on every rank at the same step."""
-
-
-class _SpikeError(_LossWentWrongError):
-    """It jumped, and the recipe wants to go back then."""
-
-
 class Trainer:
     """One attempt, from `state` to its end, a pause or a stop."""
 
@@ -74,11 +66,7 @@ class Trainer:
         self.state = state
         self._meter = Meter()
         self._lr = 0.0
-        self._sound_step = state.step
-        """Steps done when the loss was last known to be right."""
-        self._band = self._open_band()
-        self._height = Height.INSIDE
-        """Of the newest loss."""
+        self._watch = self._open_watch()
 
     def run(self) -> Ending:
         """Train until an order ends it; what that means is done when this returns.
@@ -106,7 +94,7 @@ class Trainer:
         order = self._next_order()
         try:
             return self._obey(order)
-        except _LossWentWrongError as error:
+        except LossWentWrongError as error:
             self._go_back(error)
             return Ending.NONE
 
@@ -172,38 +160,11 @@ class Trainer:
         updater = self._parts.updater
         speed = self._meter.read(wait_s=self._parts.batches.wait_s)
         self._advance(skipped_steps=updater.skipped_steps(self.state.step))
-        self._require_finite(loss)
+        self._watch.require_finite(loss, step=self.state.step)
         updater.require_usable_scale(self.state.step)
         if self._desk is not None:
             self._report_step(self._desk, loss, speed)
-        self._judge(loss)
-
-    def _judge(self, loss: float) -> None:
-        """Where the loss has risen out of its band, tell somebody and do what the recipe says: once, until it is back.
-
-        Raises:
-            _SpikeError: it says to go back.
-        """
-        top, before = self._band.top, self._height
-        self._height = self._band.judge(loss)
-        if self._height is Height.INSIDE:
-            self._sound_step = self.state.step
-        if self._height <= before:
-            return
-        told = f"jumped to {loss:.3f}, its band ended at {top:.3f}"
-        if self._height is Height.DIVERGED:
-            told = f"is {loss:.3f}, above twice what a blind guess costs, {self._band.ceiling:.3f}"
-        what = f"step {self.state.step}: the loss {told}"
-        wanted = self._recipe.stop.on_spike
-        if self._desk is not None:
-            remedy = "stop the run and submit it with a lower optimizer.peak_lr or with optimizer.clip"
-            self._desk.alert(self.state, code="loss_spike", message=f"{what}; if it stays up, {remedy}")
-            if wanted == "hold":
-                self._desk.conductor.hold(what)
-            elif wanted == "stop":
-                self._desk.conductor.stop(what)
-        if wanted == "rollback":
-            raise _SpikeError(what)
+        self._watch.judge(loss, self.state)
 
     def _report_step(self, desk: Desk, loss: float, speed: Reading) -> None:
         updater = self._parts.updater
@@ -230,18 +191,14 @@ class Trainer:
         flops = training_flops(self._parts.model.config, sequence_length=length, predictions=predictions)
         return sequences_per_s * flops / (peak * self._parts.ranks.world_size)
 
-    def _require_finite(self, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise _LossWentWrongError(f"step {self.state.step}: the loss is {loss}")
-
-    def _go_back(self, error: _LossWentWrongError) -> None:
+    def _go_back(self, error: LossWentWrongError) -> None:
         """Go on from the last checkpoint before it, where the recipe wants that; every rank does the same.
 
         Raises:
             NumericsError: the recipe does not want it, or it was done too often.
         """
         # A spike raises only where it shall be gone back.
-        if not isinstance(error, _SpikeError) and self._recipe.stop.on_nan == "stop":
+        if not isinstance(error, SpikeError) and self._recipe.stop.on_nan == "stop":
             raise NumericsError(
                 f"{error}; the newest checkpoint is from before it: lower optimizer.peak_lr or set optimizer.clip, and "
                 "submit again"
@@ -256,13 +213,13 @@ class Trainer:
             desk=self._desk,
             saver=self._saver,
         )
-        self.state = back.go_back(self.state, sound_step=self._sound_step, cause=str(error))
-        self._band, self._height = self._open_band(), Height.INSIDE
-        self._sound_step = self.state.step
+        self.state = back.go_back(self.state, sound_step=self._watch.sound_step, cause=str(error))
+        self._watch = self._open_watch()
         self._meter.resume()
 
-    def _open_band(self) -> LossBand:
-        return LossBand(self.state.band, vocab_size=self._parts.model.config.vocab_size)
+    def _open_watch(self) -> LossWatch:
+        vocab_size = self._parts.model.config.vocab_size
+        return LossWatch(self.state, rules=self._recipe.stop, vocab_size=vocab_size, desk=self._desk)
 
     # ---- Between steps ---------------------------------------------------------------------------
 
@@ -327,13 +284,13 @@ class Trainer:
         """Bring into the state what only a checkpoint needs."""
         # The weights of a run that diverged are not kept; a sum over ranks needs all of them, hence before the desk.
         if self._parts.updater.has_unread_loss:
-            self._require_finite(self._parts.updater.take_loss())
+            self._watch.require_finite(self._parts.updater.take_loss(), step=self.state.step)
         if self._desk is not None:
             self._advance(
                 charged_s=self._desk.conductor.now_s(),
                 skipped_steps=self._parts.updater.skipped_steps(self.state.step),
                 scaler=self._parts.updater.scaler_state,
-                band=self._band.state,
+                band=self._watch.band,
             )
 
     # ---- The end ---------------------------------------------------------------------------------

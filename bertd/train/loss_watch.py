@@ -1,0 +1,78 @@
+"""Judges each loss that is read, tells somebody where it is wrong, and raises where the recipe wants to go back.
+
+The loss is a sum over all ranks, so every rank judges alike; rank 0, which has the desk, tells.
+"""
+
+from __future__ import annotations
+
+import math
+
+from bertd.errors import NumericsError
+from bertd.run.recipe import StopSection
+from bertd.train.checkpoint import TrainingState
+from bertd.train.desk import Desk
+from bertd.train.spikes import BandState, Height, LossBand
+
+
+class LossWentWrongError(NumericsError):
+    """The loss is not finite or jumped; raised on every rank at the same step."""
+
+
+class SpikeError(LossWentWrongError):
+    """It jumped, and the recipe wants to go back then."""
+
+
+class LossWatch:
+    """From a state's band on; after a rollback another watch takes over."""
+
+    def __init__(self, state: TrainingState, *, rules: StopSection, vocab_size: int, desk: Desk | None) -> None:
+        self._rules = rules
+        self._desk = desk
+        self._band = LossBand(state.band, vocab_size=vocab_size)
+        self._height = Height.INSIDE
+        """Of the newest loss."""
+        self.sound_step = state.step
+        """Steps done when the loss was last known to be right."""
+
+    @property
+    def band(self) -> BandState:
+        """For a checkpoint."""
+        return self._band.state
+
+    def require_finite(self, loss: float, *, step: int) -> None:
+        """What is not finite is never reported as a loss nor saved.
+
+        Raises:
+            LossWentWrongError: it is not.
+        """
+        if not math.isfinite(loss):
+            raise LossWentWrongError(f"step {step}: the loss is {loss}")
+
+    def judge(self, loss: float, state: TrainingState) -> None:
+        """Where the loss has risen out of its band, tell somebody and do what the recipe says: once, until it is back.
+
+        Raises:
+            SpikeError: it says to go back.
+        """
+        top, before = self._band.top, self._height
+        self._height = self._band.judge(loss)
+        if self._height is Height.INSIDE:
+            self.sound_step = state.step
+        if self._height <= before:
+            return
+        told = f"jumped to {loss:.3f}, its band ended at {top:.3f}"
+        if self._height is Height.DIVERGED:
+            told = f"is {loss:.3f}, above twice what a blind guess costs, {self._band.ceiling:.3f}"
+        what = f"step {state.step}: the loss {told}"
+        if self._desk is not None:
+            self._tell(self._desk, what, state)
+        if self._rules.on_spike == "rollback":
+            raise SpikeError(what)
+
+    def _tell(self, desk: Desk, what: str, state: TrainingState) -> None:
+        remedy = "stop the run and submit it with a lower optimizer.peak_lr or with optimizer.clip"
+        desk.alert(state, code="loss_spike", message=f"{what}; if it stays up, {remedy}")
+        if self._rules.on_spike == "hold":
+            desk.conductor.hold(what)
+        elif self._rules.on_spike == "stop":
+            desk.conductor.stop(what)
