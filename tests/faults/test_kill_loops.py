@@ -23,7 +23,7 @@ from tests.faults.invariants import Witness, assert_sound
 from tests.faults.tally import Tally
 from tests.jobs.fake_ranks import Plan
 from tests.jobs.runner_box import RunnerBox
-from tests.jobs.waiting import PATIENCE_S, wait_for
+from tests.jobs.waiting import still_alive, wait_for
 
 SEED = 11
 
@@ -79,8 +79,7 @@ def test_a_killed_runner_takes_its_ranks_along_and_its_run_goes_on(cold: DaemonB
         tally.fault()
         charged_s = clock.now_s()
         os.kill(runner.pid, signal.SIGKILL)
-        _, alive = psutil.wait_procs(below, timeout=PATIENCE_S)
-        assert alive == []
+        assert still_alive(below) == []
         started = number + 2
         box.wait_for_record(job.id, "start", count=started)
         records = box.records(job.id)

@@ -16,7 +16,7 @@ from bertd.records import EndRecord, JobState, RestartRecord
 from tests.faults.invariants import Witness, assert_sound
 from tests.faults.real_run import RealRun
 from tests.faults.tally import Tally, losses_s
-from tests.jobs.waiting import PATIENCE_S, wait_for
+from tests.jobs.waiting import still_alive, wait_for
 
 pytestmark = pytest.mark.faults
 STEPS = 600
@@ -65,8 +65,7 @@ def test_ranks_killed_at_random_steps_end_with_the_same_weights(run: RealRun, re
         victim = chooser.choice(ranks)
         victim.send_signal(signal.SIGKILL)
         kills += 1
-        _, alive = psutil.wait_procs(ranks, timeout=PATIENCE_S)
-        assert alive == []
+        assert still_alive(ranks) == []
     assert run.outcome(timeout_s=300).state is JobState.DONE
     restarts = [record for record in run.records if isinstance(record, RestartRecord)]
     assert kills >= 2 and len(restarts) == kills
@@ -109,8 +108,7 @@ def test_a_runner_killed_while_its_ranks_begin_leaves_none(run: RealRun, tally: 
     below = psutil.Process(run.process.pid).children(recursive=True)
     tally.fault()
     run.kill()
-    _, alive = psutil.wait_procs(below, timeout=2.0)
-    assert alive == [], "ranks outlived their runner by two seconds"
+    assert still_alive(below, after_s=2.0) == [], "ranks outlived their runner by two seconds"
     assert run.records == [], "ranks without a runner wrote into the journal"
     tally.sound()
 
@@ -123,8 +121,7 @@ def test_a_killed_runner_leaves_no_rank_and_the_next_goes_on(run: RealRun, refer
     below = psutil.Process(run.process.pid).children(recursive=True)
     tally.fault()
     run.kill()
-    _, alive = psutil.wait_procs(below, timeout=2.0)
-    assert alive == [], "ranks outlived their runner by two seconds"
+    assert still_alive(below, after_s=2.0) == [], "ranks outlived their runner by two seconds"
     run.start()
     assert run.outcome(timeout_s=300).state is JobState.DONE
     assert_untouched(run, reference)

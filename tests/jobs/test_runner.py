@@ -15,7 +15,7 @@ from bertd.records import ExitClass, JobKind, JobState, Verb
 from bertd.run.journal import read_journal
 from tests.jobs.fake_ranks import Death, Plan
 from tests.jobs.runner_box import RunnerBox, with_tests_on_path
-from tests.jobs.waiting import PATIENCE_S, wait_for
+from tests.jobs.waiting import PATIENCE_S, still_alive, wait_for
 
 HOLDS = Plan(hold_at=7)
 
@@ -208,8 +208,7 @@ def test_a_killed_runner_takes_its_ranks_with_it(box: RunnerBox) -> None:
     ranks = psutil.Process(box.process.pid).children(recursive=True)
     assert ranks
     box.kill()
-    gone, alive = psutil.wait_procs(ranks, timeout=PATIENCE_S)
-    assert alive == []
+    assert still_alive(ranks) == []
 
 
 def test_a_segment_that_a_killed_runner_left_open_is_closed_at_its_last_tick(box: RunnerBox) -> None:

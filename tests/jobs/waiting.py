@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+
+import psutil
 
 PATIENCE_S = 40.0
 """Far above what anything takes, so that a loaded machine fails no test."""
@@ -16,3 +18,20 @@ def wait_for(condition: Callable[[], bool], *, what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"waited {PATIENCE_S} s for {what}"
         threading.Event().wait(0.03)
+
+
+def still_alive(processes: Iterable[psutil.Process], *, after_s: float = PATIENCE_S) -> list[psutil.Process]:
+    """Those that run on so much later; one that is dead and whom nobody has reaped yet does not."""
+    left, deadline = list(processes), time.monotonic() + after_s
+    while left := [process for process in left if _runs(process)]:
+        if time.monotonic() > deadline:
+            break
+        threading.Event().wait(0.03)
+    return left
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
