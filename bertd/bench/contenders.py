@@ -39,6 +39,8 @@ class Contender:
     """ours only: the head at the predicted positions, or everywhere as stock models have it."""
     last_layer: Literal["subset", "whole"] = "subset"
     """ours only: the last layer at the predicted positions, or everywhere."""
+    gradient: Literal["with the loss", "by autograd"] = "with the loss"
+    """ours only: how the loss's gradient by the scores comes about."""
     dropout: bool = True
     """False turns the recipe's dropout off."""
     packing: Literal["full", "sentences"] = "full"
@@ -103,6 +105,10 @@ def _ours(contender: Contender, work: Work) -> tuple[nn.Module, Loss]:
         loss_sum: Tensor = model(batch.inputs_NS, batch.positions_NM, batch.labels_NM, batch.keep_NS)
         return loss_sum / batch.labels_NM.numel()
 
+    def by_autograd(batch: Batch) -> Tensor:
+        x_NMD = model.encoder(batch.inputs_NS, keep_BS=batch.keep_NS, only_BM=batch.positions_NM)
+        return _cross_entropy(model.head(x_NMD, tokens.weight), batch.labels_NM)
+
     def whole_last_layer(batch: Batch) -> Tensor:
         x_NMD = gather_positions(model.encoder(batch.inputs_NS, keep_BS=batch.keep_NS), batch.positions_NM)
         return _cross_entropy(model.head(x_NMD, tokens.weight), batch.labels_NM)
@@ -113,7 +119,9 @@ def _ours(contender: Contender, work: Work) -> tuple[nn.Module, Loss]:
 
     if contender.head == "dense":
         return model, dense
-    return model, sparse if contender.last_layer == "subset" else whole_last_layer
+    if contender.last_layer == "whole":
+        return model, whole_last_layer
+    return model, sparse if contender.gradient == "with the loss" else by_autograd
 
 
 def _cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
@@ -216,7 +224,8 @@ LADDER = (
     ),
     Contender("+ full packing", "ours", compiled=False, head="dense", last_layer="whole", freed_pages="returned"),
     Contender("+ sparse head", "ours", compiled=False, last_layer="whole", freed_pages="returned"),
-    Contender("+ last-layer subset", "ours", compiled=False, freed_pages="returned"),
+    Contender("+ last-layer subset", "ours", compiled=False, gradient="by autograd", freed_pages="returned"),
+    Contender("+ gradient with the loss", "ours", compiled=False, freed_pages="returned"),
     PAGES_RUNG,
     Contender("+ compiled", "ours", compiled=True),
     Contender("+ dropout off", "ours", compiled=True, dropout=False),

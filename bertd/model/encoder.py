@@ -20,6 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bertd.model.token_loss import token_loss
+
 NORM_EPS = 1e-12
 """Source: Devlin et al. 2019's code; stock transformers writes the same into its configurations."""
 
@@ -267,7 +269,12 @@ class Head(nn.Module):
 
     def forward(self, x_BMD: Tensor, tokens_VD: Tensor) -> Tensor:
         """BMD -> logits BMV."""
-        return F.linear(self.norm(_activate(self.dense(x_BMD), self.config)), tokens_VD, self.bias)
+        return F.linear(self.transform(x_BMD), tokens_VD, self.bias)
+
+    def transform(self, x_BMD: Tensor) -> Tensor:
+        """What the decoder reads: BMD -> BMD."""
+        hidden_BMD: Tensor = self.norm(_activate(self.dense(x_BMD), self.config))
+        return hidden_BMD
 
 
 class MaskedLanguageModel(nn.Module):
@@ -315,6 +322,6 @@ class MaskedLanguageModel(nn.Module):
             keep_BS: False at padding; None where there is none.
         """
         x_BMD = self.encoder(inputs_BS, keep_BS=keep_BS, only_BM=positions_BM)
-        scores_BMV = self.head(x_BMD, self.encoder.embeddings.tokens.weight)
-        # In fp32 whatever the precision of the rest: 30,000 exponentials are added up.
-        return F.cross_entropy(scores_BMV.flatten(0, 1).float(), labels_BM.flatten(), reduction="sum")
+        hidden_ND = self.head.transform(x_BMD).flatten(0, 1)
+        tokens_VD = self.encoder.embeddings.tokens.weight
+        return token_loss(hidden_ND, tokens_VD, self.head.bias, labels_BM.flatten())

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bertd.bench import __main__ as command
-from bertd.bench import contenders
+from bertd.bench import contenders, measuring
 from bertd.bench.contenders import (
     LADDER,
     OURS,
@@ -75,12 +75,13 @@ def test_the_dense_and_the_sparse_head_have_the_same_loss(work: Work) -> None:
     for contender in (
         Contender("dense", "ours", compiled=False, head="dense", last_layer="whole"),
         Contender("sparse", "ours", compiled=False, last_layer="whole"),
-        Contender("subset", "ours", compiled=False),
+        Contender("subset", "ours", compiled=False, gradient="by autograd"),
+        Contender("fused", "ours", compiled=False),
     ):
         _, loss_of = model_and_loss(contender, work)
         losses.append(loss_of(work.batch).item())
 
-    assert losses == pytest.approx([losses[0]] * 3, abs=1e-5)
+    assert losses == pytest.approx([losses[0]] * 4, abs=1e-5)
 
 
 @pytest.mark.parametrize("contender", [c for c in (*OURS, *RIVALS) if not c.compiled], ids=lambda c: c.name)
@@ -145,3 +146,24 @@ def test_the_command_prints_what_it_measured(
     told = json.loads(capsys.readouterr().out)
     assert [each["name"] for each in told["contenders"]] == [contender.name for contender in eager]
     assert told["device"] and told["ceiling_flops"] > 0
+
+
+def test_a_contender_that_no_memory_holds_is_told_in_a_line(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hungry(*_: object, **__: object) -> None:
+        torch.empty(1 << 60, dtype=torch.uint8)
+
+    monkeypatch.setattr(measuring, "build", hungry)
+    results = run_bench([OURS[0]], work, micros=[2, 4], repeats=1, seconds=0.01, say=lambda _: None)
+
+    (reason,) = results.failures.values()
+    assert reason.startswith("not even a micro-batch of 2 fits: the machine's memory is too small: ")
+    assert not results.measured
+
+
+def test_a_contender_that_fails_otherwise_is_not_passed_over(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("shape mismatch")
+
+    monkeypatch.setattr(measuring, "build", broken)
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        run_bench([OURS[0]], work, micros=[2, 4], repeats=1, seconds=0.01, say=lambda _: None)

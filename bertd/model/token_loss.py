@@ -1,0 +1,82 @@
+"""Cross-entropy over the vocabulary, with its gradient made while the scores are at hand.
+
+The scores of a micro-batch are a training step's largest tensor: for 608 predicted tokens and 30,528 entries 74 MB,
+which leave no cache from one use to the next, and autograd reads or writes such a tensor ten times. But the loss is a
+sum, so its gradient by the scores is softmax less 1 at the label, known up to a factor as soon as the scores are. It
+takes their place in the forward pass, and the backward pass is three products; factors go to their small side.
+
+Shapes: N predicted tokens, D width, V padded vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+_NO_LABEL = -100
+"""torch's own mark."""
+_ROWS_AT_ONCE = 16
+"""On a CPU: from softmax to gradient, the scores of so many tokens, 2 MB at BERT's vocabulary, stay in its caches."""
+
+
+def token_loss(hidden_ND: Tensor, tokens_VD: Tensor, bias_V: Tensor, labels_N: Tensor) -> Tensor:
+    """Sum of the cross-entropies, in nats and in fp32 whatever the precision of the rest.
+
+    Args:
+        hidden_ND: what the decoder reads.
+        tokens_VD: its weights, shared with the token embeddings.
+        bias_V: its bias.
+        labels_N: int64; -100 where nothing is predicted.
+    """
+    device = hidden_ND.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden_ND.dtype
+    if dtype is torch.float16 or not torch.is_grad_enabled():
+        # fp16 holds the gradient's small entries only behind the loss scale, which comes with the backward pass.
+        scores_NV = F.linear(hidden_ND, tokens_VD, bias_V)
+        return F.cross_entropy(scores_NV.float(), labels_N, ignore_index=_NO_LABEL, reduction="sum")
+    loss: Tensor = _TokenLoss.apply(hidden_ND.to(dtype), tokens_VD.to(dtype), bias_V.to(dtype), labels_N)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    return loss
+
+
+class _TokenLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden_ND: Tensor, tokens_VD: Tensor, bias_V: Tensor, labels_N: Tensor) -> Tensor:
+        by_scores_NV = F.linear(hidden_ND, tokens_VD, bias_V)
+        is_used_N = labels_N != _NO_LABEL
+        labels_N1 = labels_N.clamp(min=0).unsqueeze(1)
+        log_probabilities_N1 = torch.cat(
+            [
+                _become_gradient(scores_RV, labels_R1)
+                for scores_RV, labels_R1 in zip(_rows(by_scores_NV), _rows(labels_N1), strict=True)
+            ]
+        )
+        ctx.save_for_backward(hidden_ND, tokens_VD, by_scores_NV, is_used_N)
+        return -log_probabilities_N1.squeeze(1).masked_fill(~is_used_N, 0.0).sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, factor: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        hidden_ND, tokens_VD, by_scores_NV, is_used_N = ctx.saved_tensors
+        factor_N = (is_used_N * factor).to(hidden_ND.dtype)
+        by_hidden_ND = (by_scores_NV @ tokens_VD) * factor_N.unsqueeze(1)
+        by_tokens_VD = by_scores_NV.T @ (hidden_ND * factor_N.unsqueeze(1))
+        return by_hidden_ND, by_tokens_VD, by_scores_NV.T @ factor_N, None
+
+
+def _rows(tensor: Tensor) -> tuple[Tensor, ...]:
+    """Cut so that what is done to a piece stays in a cache; a compiler and a GPU want it whole."""
+    is_whole = torch.compiler.is_compiling() or tensor.device.type != "cpu"
+    return (tensor,) if is_whole else torch.split(tensor, _ROWS_AT_ONCE)
+
+
+def _become_gradient(scores_RV: Tensor, labels_R1: Tensor) -> Tensor:
+    """Turn scores into their loss's gradient, in place; the labels' log-probabilities, R1."""
+    log_probabilities_RV = F.log_softmax(scores_RV, dim=-1, dtype=torch.float32)
+    of_labels_R1 = log_probabilities_RV.gather(1, labels_R1)
+    scores_RV.copy_(log_probabilities_RV.exp_())
+    scores_RV.scatter_add_(1, labels_R1, scores_RV.new_full((1, 1), -1.0).expand_as(labels_R1))
+    return of_labels_R1
