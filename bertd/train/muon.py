@@ -4,9 +4,10 @@ Each matrix's momentum G is replaced by nearly the closest matrix with all singu
 Newton-Schulz iterations on X = G / |G|:  X <- a X + (b A + c A A) X,  A = X X'.
 
 This computes what torch.optim.Muon computes with adjust_lr_fn="match_rms_adamw" (tests/train/test_muon.py holds it)
-and differs in three ways: q, k and v, which lie in one parameter, are orthogonalised apart; matrices of one shape go
-through the iterations as one batch; and with several ranks each orthogonalises its share and gathers the rest, since
-all hold the same gradient. On CPU the iterations run in fp32, where bf16 is emulated.
+and differs in how: q, k and v, which lie in one parameter, are orthogonalised apart; matrices of one shape go through
+the iterations as one batch; and with several ranks each orthogonalises its share and gathers the rest, since all hold
+the same gradient. On CPU the iterations run in fp32, where bf16 is emulated, and those of a matrix that is wide or tall
+on A alone: all of them are P X with a polynomial P in A, whose products are small.
 
 Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/; learning rate matched to AdamW's as in Liu et
 al. 2025, arXiv 2502.16982, section 2.2.
@@ -26,6 +27,8 @@ from torch import Tensor, nn
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
 _EPS = 1e-7
+_WIDE = 3
+"""Columns for each row from which it is less work to iterate on the Gram matrix."""
 _RMS_OF_ADAMW = 0.2
 """Typical root mean square of an AdamW update, so that one peak rate serves both."""
 
@@ -91,13 +94,38 @@ class Muon(torch.optim.Optimizer):
 
 def orthogonalise(stacked: Tensor) -> Tensor:
     """Bring all singular values of each matrix near 1: shape (number, rows, columns) stays."""
-    a, b, c = _COEFFICIENTS
     x = stacked.bfloat16() if stacked.is_cuda else stacked
     is_tall = x.size(-2) > x.size(-1)
     if is_tall:
         x = x.mT
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=_EPS)
+    # In bf16 the detour would square the few digits that there are.
+    is_wide = x.size(-1) >= _WIDE * x.size(-2) and x.dtype is not torch.bfloat16
+    x = _iterate_by_gram(x) if is_wide else _iterate(x)
+    return x.mT if is_tall else x
+
+
+def _iterate(x: Tensor) -> Tensor:
+    a, b, c = _COEFFICIENTS
     for _ in range(_ITERATIONS):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.mT if is_tall else x
+    return x
+
+
+def _iterate_by_gram(x: Tensor) -> Tensor:
+    """The same on A alone, which an iteration multiplies from both sides by what it multiplies X by."""
+    gram = x @ x.mT
+    product = factor = _factor(gram)
+    for _ in range(_ITERATIONS - 1):
+        gram = factor @ gram @ factor
+        factor = _factor(gram)
+        product = factor @ product
+    return product @ x
+
+
+def _factor(gram: Tensor) -> Tensor:
+    a, b, c = _COEFFICIENTS
+    factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+    factor.diagonal(dim1=-2, dim2=-1).add_(a)
+    return factor

@@ -8,6 +8,7 @@ from torch import nn
 
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.run.recipe import OptimizerSection
+from bertd.train import muon
 from bertd.train.muon import Matrices, Muon, orthogonalise
 from bertd.train.optimizer import build_optimizers
 from tests.model.test_encoder import batch
@@ -25,9 +26,9 @@ def test_three_steps_equal_torchs(shape: tuple[int, int]) -> None:
     torch_muon = torch.optim.Muon([theirs], lr=0.01, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw")
 
     for step in range(3):
-        for parameter, muon in ((ours, our_muon), (theirs, torch_muon)):
+        for parameter, each in ((ours, our_muon), (theirs, torch_muon)):
             parameter.grad = gradient(*shape).roll(step)
-            muon.step()
+            each.step()
 
     # torch iterates in bf16 on CPU too, which has three decimal digits.
     assert torch.allclose(ours, theirs, atol=2e-3)
@@ -43,6 +44,20 @@ def test_q_k_and_v_are_orthogonalised_apart() -> None:
     Muon([Matrices(part, 1) for part in apart], lr=0.1, weight_decay=0.0, momentum=0.95, rank=0, world_size=1).step()
 
     assert torch.allclose(together, torch.cat(list(apart)), atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(2, 64, 16), (2, 16, 64), (2, 16, 48)])
+def test_a_wide_or_tall_matrix_comes_out_the_same_on_the_short_way(shape: tuple[int, int, int]) -> None:
+    # Singular values over four decades, as gradients have them.
+    stacked = gradient(*shape) * torch.logspace(0, -4, shape[-1])
+
+    ours, exact = orthogonalise(stacked), muon._iterate(_normed(stacked.double()))
+
+    assert torch.allclose(ours, exact.float(), atol=1e-4)
+
+
+def _normed(x: torch.Tensor) -> torch.Tensor:
+    return x / x.norm(dim=(-2, -1), keepdim=True)
 
 
 def test_orthogonalised_matrices_have_singular_values_near_one() -> None:
