@@ -4,7 +4,8 @@
                          once more in 16 bits where products are in 16 bits
     a layer, a token:    D x (two LayerNorm inputs of 4 bytes, seven tensors of e, two dropout masks) + F x 2 e;
                          two more of D where queries and keys are turned, and of F where the activation is gated
-    the head, a slot:    V x (logits and their gradient in e bytes and in 4, and log-probabilities in 4)
+    the head, a slot:    V x (logits and their gradient in e bytes and in 4, and log-probabilities in 4), as fp16 needs
+                         them; bertd/model/token_loss.py takes less elsewhere
 
 with e the bytes of a product's element. It is what eager kernels keep; compiled ones keep less, how much less is
 unmeasured on a GPU. tests/model/test_memory.py holds a layer's figure against what autograd keeps.
