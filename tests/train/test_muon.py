@@ -57,7 +57,8 @@ def test_a_wide_or_tall_matrix_comes_out_the_same_on_the_short_way(shape: tuple[
 
 
 def _normed(x: torch.Tensor) -> torch.Tensor:
-    return x / x.norm(dim=(-2, -1), keepdim=True)
+    normed: torch.Tensor = x / x.norm(dim=(-2, -1), keepdim=True)
+    return normed
 
 
 def test_orthogonalised_matrices_have_singular_values_near_one() -> None:

@@ -67,8 +67,8 @@ def main() -> int:
 
 def table(rows: list[Row], judge: Judge, *, budget_s: float, at_once: int) -> str:
     """The outcome, and below it what the columns mean."""
-    stock = [row.judgement.loss for row in rows if row.is_stock]
-    reference = min(stock) if stock else rows[0].judgement.loss
+    stock = [row.judgement for row in rows if row.is_stock]
+    reference = min(stock, key=lambda judgement: judgement.mean.value) if stock else rows[0].judgement
     cores = len(os.sched_getaffinity(0))
     share = f"{cores} cores of a CPU" if at_once == 1 else f"1/{at_once} of {cores} cores of a CPU, {at_once} at once"
     lines = [
@@ -77,16 +77,18 @@ def table(rows: list[Row], judge: Judge, *, budget_s: float, at_once: int) -> st
         f"judged on {judge.num_tokens:,} masked tokens (15 %) of the validation split; unigram entropy "
         f"{judge.unigram_entropy:.3f}, blind guess {judge.blind:.3f} nats",
         "",
-        f"{'':34} {'steps':>6} {'sequences':>9} {'seconds':>7} {'validation loss':>17} {'difference':>10}",
+        f"{'':34} {'steps':>6} {'sequences':>9} {'seconds':>7} {'validation loss':>17} {'difference':>17}",
     ]
     for row in rows:
-        loss = f"{row.judgement.loss:.3f} +- {row.judgement.error:.3f}"
+        loss, higher = row.judgement.mean, row.judgement.less(reference)
+        compared = "" if row.judgement is reference else f"{higher.value:+.3f} +- {higher.error:.3f}"
         lines.append(
-            f"{row.name:34} {row.spent.steps:6,} {row.spent.sequences:9,} {row.spent.seconds:7.0f} {loss:>17} "
-            f"{row.judgement.loss - reference:+10.3f}"
+            f"{row.name:34} {row.spent.steps:6,} {row.spent.sequences:9,} {row.spent.seconds:7.0f} "
+            f"{f'{loss.value:.3f} +- {loss.error:.3f}':>17} {compared:>17}".rstrip()
         )
     against = "the best stock arm" if stock else "the first row"
-    return "\n".join([*lines, "", f"difference: against {against}; +-: standard error over the judged sequences"])
+    notes = f"difference: against {against}, sequence by sequence; +-: standard error over them, one seed"
+    return "\n".join([*lines, "", notes])
 
 
 def _train_all(

@@ -7,6 +7,8 @@ not be compared at all.
 from __future__ import annotations
 
 import math
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,13 +26,34 @@ _MICRO = 16
 
 
 @dataclass(frozen=True)
+class Mean:
+    """A mean over sequences, in nats."""
+
+    value: float
+    error: float
+    """Its standard error."""
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Mean:
+        """Of at least two values."""
+        return cls(statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values)))
+
+
+@dataclass(frozen=True)
 class Judgement:
     """One model's loss on the judge's tokens."""
 
-    loss: float
-    """Nats for a predicted token, mean."""
-    error: float
-    """Standard error of the mean over sequences."""
+    losses: tuple[float, ...]
+    """Of each sequence, in nats for a predicted token."""
+
+    @property
+    def mean(self) -> Mean:
+        """Over the sequences."""
+        return Mean.of(self.losses)
+
+    def less(self, other: Judgement) -> Mean:
+        """How much higher this loss is than another, sequence by sequence: what is hard for both cancels out."""
+        return Mean.of([mine - theirs for mine, theirs in zip(self.losses, other.losses, strict=True)])
 
 
 class Judge:
@@ -80,8 +103,7 @@ class Judge:
             )
             counts_B = (batch.labels_BM != IGNORE_INDEX).sum(1)
             losses += (each_BM.sum(1) / counts_B).tolist()
-        each = torch.tensor(losses, dtype=torch.float64)
-        return Judgement(loss=float(each.mean()), error=float(each.std() / math.sqrt(len(losses))))
+        return Judgement(tuple(losses))
 
 
 def _labels(batch: MaskedBatch) -> torch.Tensor:
