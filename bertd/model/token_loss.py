@@ -77,6 +77,13 @@ def _become_gradient(scores_RV: Tensor, labels_R1: Tensor) -> Tensor:
     """Turn scores into their loss's gradient, in place; the labels' log-probabilities, R1."""
     log_probabilities_RV = F.log_softmax(scores_RV, dim=-1, dtype=torch.float32)
     of_labels_R1 = log_probabilities_RV.gather(1, labels_R1)
-    scores_RV.copy_(log_probabilities_RV.exp_())
-    scores_RV.scatter_add_(1, labels_R1, scores_RV.new_full((1, 1), -1.0).expand_as(labels_R1))
+    # The 1 goes off in fp32: in bf16 nothing would be left of p - 1 for a label that the model is sure of.
+    gradient_RV = log_probabilities_RV.exp_()
+    if torch.compiler.is_compiling():
+        entries_V = torch.arange(scores_RV.size(1), device=scores_RV.device)
+        # A comparison joins the kernel that takes the exponentials, a scatter is one of its own.
+        gradient_RV = gradient_RV - (entries_V == labels_R1).float()
+    else:
+        gradient_RV.scatter_add_(1, labels_R1, gradient_RV.new_full((1, 1), -1.0).expand_as(labels_R1))
+    scores_RV.copy_(gradient_RV)
     return of_labels_R1
