@@ -8,6 +8,7 @@
     |- RunFolderError      a run folder, journal, ledger or mailbox is unusable
     |  `- DamagedLedgerError  the ledger is not as it was written
     |- CheckpointError     a checkpoint or export is missing, damaged or does not fit
+    |  `- NewerCheckpointError  it is whole, and of a later bertd
     |- DeviceError         the devices asked for are not there
     |  `- DeviceMemoryError   the memory of one is too small
     |- NumericsError       the loss is not finite
@@ -73,6 +74,10 @@ class CheckpointError(BertdError):
     """A checkpoint or export is missing, damaged or does not fit."""
 
     exit_code = 65
+
+
+class NewerCheckpointError(CheckpointError):
+    """A later bertd wrote it; an older one is no substitute for it."""
 
 
 class DeviceError(BertdError):

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -22,6 +22,7 @@ from bertd.errors import StorageError
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
 from bertd.model.families import family_of, places, transformers_config
 from bertd.run.durable import fsync_folder
+from bertd.run.paths import VOID_PREFIX
 from bertd.run.sweeping import unfinished
 
 WEIGHTS = "model.safetensors"
@@ -31,7 +32,7 @@ def write_export(model: MaskedLanguageModel, folder: Path, *, tokenizer_dir: Pat
     """Write the folder whole or not at all.
 
     Args:
-        folder: appears only when complete; if it is there, it is left as it is.
+        folder: appears only when complete; one with these weights is left as it is, one with others put aside.
         tokenizer_dir: files that AutoTokenizer loads; copied.
         model_card: content of README.md.
 
@@ -55,15 +56,19 @@ def export_weights(
         StorageError: the disk refused; nothing is left behind.
     """
     family = family_of(config)
-    if folder.is_dir():
-        # An earlier attempt got this far: the same step is the same model.
-        return family
+    ids = _special_ids(tokenizer_dir)
+    stock = stock_weights(weights, config, pad_id=ids["[PAD]"])
     try:
+        if folder.is_dir():
+            if _holds(folder, stock):
+                # An earlier attempt got this far.
+                return family
+            # The run went back since and came by with other weights.
+            shutil.rmtree(void := folder.with_name(VOID_PREFIX + folder.name), ignore_errors=True)
+            folder.rename(void)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with unfinished(folder) as temporary:
             shutil.copytree(tokenizer_dir, temporary, dirs_exist_ok=True)
-            ids = _special_ids(tokenizer_dir)
-            stock = stock_weights(weights, config, pad_id=ids["[PAD]"])
             save_file(stock, temporary / WEIGHTS, metadata={"format": "pt"})
             content = transformers_config(config, pad_id=ids["[PAD]"], cls_id=ids["[CLS]"], sep_id=ids["[SEP]"])
             (temporary / "config.json").write_text(json.dumps(content, indent=2) + "\n")
@@ -81,6 +86,16 @@ def export_weights(
             f"{folder}: cannot write the export: {getattr(error, 'strerror', None) or error}; free space there"
         ) from error
     return family
+
+
+def _holds(folder: Path, stock: Mapping[str, Tensor]) -> bool:
+    try:
+        with safe_open(folder / WEIGHTS, framework="pt") as file:
+            return set(file.keys()) == set(stock) and all(
+                torch.equal(file.get_tensor(name), tensor.cpu()) for name, tensor in stock.items()
+            )
+    except (OSError, SafetensorError):
+        return False
 
 
 def _special_ids(tokenizer_dir: Path) -> dict[str, int]:

@@ -25,6 +25,8 @@ TRASH_PREFIX = ".trash-"
 """Folders that start so are being deleted."""
 DAMAGED_PREFIX = "damaged-"
 """Checkpoints that did not verify, for a person to look at; the first to go when the disk is short of room."""
+VOID_PREFIX = "void-"
+"""Exports of a step that was done again with other weights, after a rollback."""
 
 
 def step_folder(step: int) -> str:

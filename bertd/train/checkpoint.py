@@ -5,6 +5,7 @@
       optimizer.safetensors   `parameter/slot` tensors: exp_avg, exp_avg_sq, step
       state.json              TrainingState
       manifest.json           size and sha256 of the others; written last
+      markers.json            markers that came due when it was there already, if any did; not in the manifest
 
 Commit: temporary folder, files, fsync each, compare with memory, manifest, fsync the folder, rename, fsync the parent.
 A flipped byte loads silently in safetensors as in torch.load, so only the manifest's sha256 counts as verified.
@@ -29,7 +30,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from bertd.errors import CheckpointError, NumericsError, StorageError
+from bertd.errors import CheckpointError, NewerCheckpointError, NumericsError, StorageError
 from bertd.records import Record
 from bertd.run.durable import fsync_folder, write_whole
 from bertd.run.paths import DAMAGED_PREFIX, TEMPORARY_PREFIX, newest_first, step_folder
@@ -39,6 +40,7 @@ from bertd.train.spikes import BandState
 
 FORMAT = 1
 MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
+MARKERS = "markers.json"
 
 
 class ScalerState(Record):
@@ -100,6 +102,12 @@ class Manifest(Record):
     files: dict[str, FileSum]
 
 
+class LaterMarkers(Record):
+    """Content of markers.json."""
+
+    markers: list[float]
+
+
 @dataclass(frozen=True)
 class Found:
     """The newest valid checkpoint, and what was passed over to find it."""
@@ -124,7 +132,8 @@ def save_checkpoint(root: Path, *, tensors: HostTensors, state: TrainingState) -
     _require_finite(tensors.model, step=state.step)
     folder = root / step_folder(state.step)
     if folder.exists() and is_whole(folder):
-        # The same step can only be the same state: nothing was trained since.
+        # The same step can only be the same state: nothing was trained since. But a marker may have come due.
+        _add_markers(folder, state.markers)
         return folder
     temporary = root / f"{TEMPORARY_PREFIX}{folder.name}-{os.getpid()}"
     try:
@@ -147,6 +156,12 @@ def save_checkpoint(root: Path, *, tensors: HostTensors, state: TrainingState) -
         shutil.rmtree(temporary, ignore_errors=True)
         raise StorageError(f"{folder}: cannot save the checkpoint: {error}; free space on that disk") from error
     return folder
+
+
+def _add_markers(folder: Path, markers: list[float]) -> None:
+    there = read_state(folder).markers
+    if new := set(markers) - set(there):
+        write_whole(folder / MARKERS, LaterMarkers(markers=sorted(new | set(there))).model_dump_json())
 
 
 def set_aside(folder: Path) -> None:
@@ -174,12 +189,15 @@ def find_checkpoint(root: Path) -> Found | None:
 
     Raises:
         CheckpointError: there are checkpoints, and every one is damaged.
+        NewerCheckpointError: the newest that is not damaged is of a later bertd.
     """
     skipped: list[str] = []
     folders = newest_first(root)
     for index, folder in enumerate(folders):
         try:
             verify_checkpoint(folder)
+        except NewerCheckpointError:
+            raise
         except CheckpointError as error:
             skipped.append(str(error))
         else:
@@ -193,20 +211,26 @@ def verify_checkpoint(folder: Path) -> None:
     """Compare every file with the manifest.
 
     Raises:
-        CheckpointError: a file is missing, cut short or changed, or the format is newer than this code.
+        CheckpointError: a file is missing, cut short or changed, or cannot be read.
+        NewerCheckpointError: the format is newer than this code.
     """
     try:
         manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     except (OSError, ValidationError) as error:
         raise CheckpointError(f"{folder.name}: manifest.json is missing or damaged") from error
     if manifest.format > FORMAT:
-        raise CheckpointError(f"{folder.name}: format {manifest.format}; this bertd knows up to {FORMAT}: upgrade it")
+        raise NewerCheckpointError(
+            f"{folder.name}: format {manifest.format}; this bertd knows up to {FORMAT}: upgrade it"
+        )
     for name, expected in manifest.files.items():
         path = folder / name
-        if not path.is_file() or path.stat().st_size != expected.size:
-            raise CheckpointError(f"{folder.name}: {name} is missing or cut short")
-        if _sha256(path) != expected.sha256:
-            raise CheckpointError(f"{folder.name}: {name} was changed since it was written")
+        try:
+            if not path.is_file() or path.stat().st_size != expected.size:
+                raise CheckpointError(f"{folder.name}: {name} is missing or cut short")
+            if _sha256(path) != expected.sha256:
+                raise CheckpointError(f"{folder.name}: {name} was changed since it was written")
+        except OSError as error:
+            raise CheckpointError(f"{folder.name}: {name} cannot be read: {error.strerror}") from error
 
 
 def load_checkpoint(folder: Path, *, model: nn.Module, optimizers: Optimizers) -> TrainingState:
@@ -224,15 +248,19 @@ def load_checkpoint(folder: Path, *, model: nn.Module, optimizers: Optimizers) -
 
 
 def read_state(folder: Path) -> TrainingState:
-    """Where training stood, without the tensors.
+    """Where training stood, without the tensors, and with the markers that came due later.
 
     Raises:
         CheckpointError: state.json is missing or damaged.
     """
     try:
-        return TrainingState.model_validate_json((folder / STATE).read_bytes())
+        state = TrainingState.model_validate_json((folder / STATE).read_bytes())
+        if not (folder / MARKERS).exists():
+            return state
+        later = LaterMarkers.model_validate_json((folder / MARKERS).read_bytes())
+        return state.model_copy(update={"markers": later.markers})
     except (OSError, ValidationError) as error:
-        raise CheckpointError(f"{folder.name}: state.json is missing or damaged") from error
+        raise CheckpointError(f"{folder.name}: {STATE} or {MARKERS} is missing or damaged") from error
 
 
 def is_whole(folder: Path) -> bool:

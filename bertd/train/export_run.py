@@ -67,6 +67,9 @@ def export_run(paths: RunPaths, *, step: int | None, out: Path | None) -> Export
     dataset = DataSet.open(Path(recipe.data.shards))
     model = MaskedLanguageModel(encoder_config(recipe, vocab_size=dataset.vocabulary.size), seed=recipe.run.seed)
     with reading(checkpoint):
+        if step is not None:
+            # The newest was verified when it was found.
+            verify_checkpoint(checkpoint)
         state = _load(checkpoint, model)
     if state.data_fingerprint != dataset.fingerprint:
         raise CheckpointError(
@@ -88,7 +91,6 @@ def _checkpoint(paths: RunPaths, step: int | None) -> tuple[Path, list[str]]:
     if not folder.is_dir():
         kept = ", ".join(str(step_of_folder(each.name)) for each in newest_first(paths.checkpoints))
         raise CheckpointError(f"{paths.root}: has no checkpoint of step {step}; kept are: {kept or 'none'}")
-    verify_checkpoint(folder)
     return folder, []
 
 

@@ -199,9 +199,13 @@ class Conductor:
         is_early = total_s is not None and charged_s < section.early_until * total_s
         return charged_s + parse_duration(section.early_every if is_early else section.every)
 
-    def next_checkpoint_s(self, charged_s: float) -> float:
-        """When the one after a checkpoint at `charged_s` is due."""
-        return charged_s + self.recipe.checkpoint_interval_s
+    def next_checkpoint_s(self, charged_s: float, *, save_s: float) -> float:
+        """When the one after a checkpoint at `charged_s` is due.
+
+        Sooner by what a save takes, so that it is whole when the interval is over; half the interval is the least.
+        """
+        interval_s = self.recipe.checkpoint_interval_s
+        return charged_s + max(interval_s - save_s, interval_s / 2)
 
     def obey_budget(self, state: TrainingState) -> list[BudgetRecord | CommandRecord]:
         """Take over a budget that the mailbox asks for; the records that tell of it, none where none is asked."""

@@ -76,6 +76,8 @@ class Rollback:
                 "band": loaded.band,
                 "validation_loss": loaded.validation_loss,
                 "validation_step": loaded.validation_step,
+                # As after a crash here: what was passed since is passed again, with weights that are right.
+                "markers_left": loaded.markers_left,
                 "rollbacks": state.rollbacks + 1,
             }
         )

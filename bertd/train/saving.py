@@ -154,7 +154,7 @@ class Saver:
         try:
             return self._told(state, save)
         except (StorageError, NumericsError):
-            self._retry_s = self._desk.conductor.next_checkpoint_s(self._desk.conductor.now_s())
+            self._retry_s = self._next_s(state)
             raise
 
     def wait(self, state: TrainingState) -> TrainingState:
@@ -197,8 +197,11 @@ class Saver:
         return self._not_again_soon(state).model_copy(update={"skipped_saves": state.skipped_saves + 1})
 
     def _not_again_soon(self, state: TrainingState) -> TrainingState:
+        return state.model_copy(update={"next_checkpoint_s": self._next_s(state)})
+
+    def _next_s(self, state: TrainingState) -> float:
         conductor = self._desk.conductor
-        return state.model_copy(update={"next_checkpoint_s": conductor.next_checkpoint_s(conductor.now_s())})
+        return conductor.next_checkpoint_s(conductor.now_s(), save_s=state.save_s or 0.0)
 
     def _begin(self, state: TrainingState, *, why: str, is_asked: bool) -> TrainingState:
         assert self._save is None

@@ -148,3 +148,18 @@ def test_an_export_appears_whole_or_not_at_all(tmp_path: Path, tokenizer_dir: Pa
         )
 
     assert [entry.name for entry in (tmp_path / "exports").iterdir()] == ["export"]
+
+
+def test_an_export_of_the_same_step_is_kept_where_it_is_the_same_model(tmp_path: Path, tokenizer_dir: Path) -> None:
+    model, folder = trained_like(TINY), tmp_path / "step-000000050"
+    write_export(model, folder, tokenizer_dir=tokenizer_dir, model_card="first")
+    write_export(model, folder, tokenizer_dir=tokenizer_dir, model_card="second")
+    assert (folder / "README.md").read_text() == "first"
+
+    # After a rollback the run comes by again, with other batches.
+    with torch.no_grad():
+        model.head.bias.add_(1.0)
+    write_export(model, folder, tokenizer_dir=tokenizer_dir, model_card="third")
+
+    assert (folder / "README.md").read_text() == "third"
+    assert (tmp_path / "void-step-000000050" / "README.md").read_text() == "first"

@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from bertd.errors import CheckpointError, NumericsError, StorageError
+from bertd.errors import CheckpointError, NewerCheckpointError, NumericsError, StorageError
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.run.recipe import OptimizerSection
+from bertd.train import checkpoint
 from bertd.train.checkpoint import (
     MANIFEST,
+    MARKERS,
     MODEL,
     OPTIMIZER,
     STATE,
@@ -25,6 +27,7 @@ from bertd.train.checkpoint import (
     TrainingState,
     find_checkpoint,
     load_checkpoint,
+    read_state,
     save_checkpoint,
     verify_checkpoint,
 )
@@ -211,6 +214,54 @@ def test_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:
 
     with pytest.raises(CheckpointError, match="format 99; this bertd knows up to 1"):
         verify_checkpoint(folder)
+
+
+def test_a_newer_checkpoint_is_not_passed_over_for_an_older_one(tmp_path: Path) -> None:
+    model, optimizers = trained()
+    save_checkpoint(tmp_path, tensors=on_host(model, optimizers), state=state_at(1))
+    folder = save_checkpoint(tmp_path, tensors=on_host(model, optimizers), state=state_at(2))
+    manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    (folder / MANIFEST).write_text(manifest.model_copy(update={"format": 99}).model_dump_json())
+
+    with pytest.raises(NewerCheckpointError):
+        find_checkpoint(tmp_path)
+
+
+def test_a_checkpoint_that_the_disk_does_not_give_back_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, optimizers = trained()
+    for step in (1, 2):
+        save_checkpoint(tmp_path, tensors=on_host(model, optimizers), state=state_at(step))
+    digest = checkpoint._sha256
+
+    def refuses(path: Path) -> str:
+        if path.parent.name == "step-000000002":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return digest(path)
+
+    monkeypatch.setattr(checkpoint, "_sha256", refuses)
+    found = find_checkpoint(tmp_path)
+
+    assert found is not None and found.folder.name == "step-000000001"
+    assert found.skipped == ["step-000000002: model.safetensors cannot be read: Input/output error"]
+
+
+def test_a_marker_that_comes_due_where_a_checkpoint_is_already_is_added_to_it(tmp_path: Path) -> None:
+    model, optimizers = trained()
+    tensors = on_host(model, optimizers)
+    early = state_at(2).model_copy(update={"markers": [0.1]})
+    folder = save_checkpoint(tmp_path, tensors=tensors, state=early)
+    assert save_checkpoint(tmp_path, tensors=tensors, state=early) == folder
+    assert not (folder / MARKERS).exists()
+
+    save_checkpoint(tmp_path, tensors=tensors, state=state_at(2).model_copy(update={"markers": [0.5]}))
+
+    assert read_state(folder).markers == [0.1, 0.5]
+    verify_checkpoint(folder)
+    (folder / MARKERS).write_text("")
+    with pytest.raises(CheckpointError, match=r"state\.json or markers\.json is missing or damaged"):
+        read_state(folder)
 
 
 def test_a_save_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

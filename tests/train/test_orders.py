@@ -97,6 +97,16 @@ def test_work_budgets_end_on_the_work_whatever_the_clock(tmp_path: Path, clock: 
     assert nine.progress == pytest.approx(0.95)
 
 
+def test_a_checkpoint_is_whole_when_its_interval_is_over(tmp_path: Path, clock: FakeClock) -> None:
+    # One percent of an hour.
+    decider = conductor(tmp_path, clock)
+
+    assert decider.next_checkpoint_s(100.0, save_s=0.0) == 136.0
+    assert decider.next_checkpoint_s(100.0, save_s=10.0) == 126.0
+    # A save that takes longer than that must not fill all of the time.
+    assert decider.next_checkpoint_s(100.0, save_s=30.0) == 118.0
+
+
 def test_the_first_step_is_not_taken_at_rate_zero(tmp_path: Path, clock: FakeClock) -> None:
     assert conductor(tmp_path, clock, "budget.steps=10").decide(state(), step_s=0.0).progress == pytest.approx(0.05)
 
