@@ -9,16 +9,7 @@ from __future__ import annotations
 import time
 
 from bertd.errors import DamagedLedgerError, RunFolderError, StorageError
-from bertd.records import (
-    AlertRecord,
-    CheckpointRecord,
-    EndRecord,
-    JournalRecord,
-    StartRecord,
-    StateRecord,
-    StepRecord,
-    ValidationRecord,
-)
+from bertd.records import AlertRecord, JournalRecord
 from bertd.run.journal import JournalReader, JournalWriter
 from bertd.run.ledger import LedgerState, read_ledger, write_ledger
 from bertd.run.paths import DAMAGED_PREFIX, RunPaths, newest_first
@@ -57,7 +48,7 @@ def mend_ledger(paths: RunPaths) -> None:
 
 
 def _told(paths: RunPaths) -> tuple[int, float] | None:
-    """Step and charge of the newest record that tells them."""
+    """Step and charge of the record that tells the highest charge, of the last such one."""
     reader = JournalReader(paths.journal)
     told: tuple[int, float] | None = None
     while records := reader.read(limit_bytes=_CHUNK_BYTES):
@@ -67,13 +58,11 @@ def _told(paths: RunPaths) -> tuple[int, float] | None:
 
 
 def _newer(record: JournalRecord, told: tuple[int, float] | None) -> tuple[int, float] | None:
-    match record:
-        case CheckpointRecord():
-            # Told when it is whole, with the charge of its beginning.
-            return (record.step, max(record.charged_s, told[1] if told else 0.0))
-        case StartRecord() | StepRecord() | ValidationRecord() | StateRecord() | EndRecord():
-            return (record.step, record.charged_s)
-    return told
+    # Many kinds tell it, and one of a checkpoint is told when it is whole, with the charge of its beginning.
+    charged_s = getattr(record, "charged_s", None)
+    if charged_s is None or (told is not None and charged_s < told[1]):
+        return told
+    return (int(getattr(record, "step", told[0] if told else 0)), float(charged_s))
 
 
 def _tell(paths: RunPaths, *, step: int, what: str) -> None:

@@ -12,7 +12,7 @@ from bertd.jobs.compute import EndSignal
 from bertd.jobs.pretraining import Pretraining
 from bertd.jobs.restart_policy import RestartPolicy
 from bertd.jobs.watchdog import Patience
-from bertd.records import AlertRecord, CheckpointRecord, JobState, JournalRecord, StateRecord
+from bertd.records import AlertRecord, CheckpointRecord, JobState, JournalRecord, RestartRecord, StateRecord
 from bertd.run.journal import JournalWriter, read_journal
 from bertd.run.ledger import Ledger, LedgerState, read_ledger, write_ledger
 from bertd.run.ledger_repair import mend_ledger
@@ -69,6 +69,17 @@ def test_what_is_damaged_or_gone_goes_on_from_the_journal_and_says_so(paths: Run
     assert alerts(paths) == [f"ledger.json {what}; the charge goes on from 131.5 s, the newest that the journal has"]
     aside = paths.root / "damaged-ledger.json"
     assert (aside.read_bytes() if aside.exists() else None) == left
+
+
+def test_the_highest_charge_counts_whatever_tells_it(paths: RunPaths) -> None:
+    # After half an hour in which a rank hung: nothing but the restart tells of it.
+    hung = RestartRecord(t=0, step=40, charged_s=1931.5, attempt=2, cause="hung", delay_s=1.0, from_step=40)
+    told(paths, hung, SAVED)
+    paths.ledger.unlink()
+
+    mend_ledger(paths)
+
+    assert read_ledger(paths.ledger).ticked_s == 1931.5
 
 
 def test_a_sound_ledger_is_believed_whatever_the_journal_tells(paths: RunPaths) -> None:
