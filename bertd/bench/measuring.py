@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
+import torch._dynamo
 
 from bertd.bench.contenders import Contender, Update, build
 from bertd.bench.work import Work
@@ -66,14 +67,17 @@ def run_bench(
     say: Callable[[str], None],
 ) -> Results:
     """Measure every contender `repeats` times for `seconds` each, in turns; `say` tells how far it is."""
+    # Contenders share the code of their loss, and each compiles it once a micro-batch.
+    torch._dynamo.config.recompile_limit = len(contenders) * len(micros) + 1
     ready: list[tuple[Measured, Update]] = []
     failures: dict[str, str] = {}
     for contender in contenders:
         say(f"preparing {contender.name}")
         try:
             ready.append(_prepare(contender, work, micros=micros))
-        except DeviceMemoryError as error:
-            failures[contender.name] = str(error)
+        except (DeviceMemoryError, RuntimeError) as error:
+            # One that cannot run here, for want of a compiler or of a kernel, leaves the others their table.
+            failures[contender.name] = str(error).strip().partition("\n")[0]
     ceilings = []
     for repeat in range(repeats):
         ceilings.append(_matmul_flops(work, seconds=seconds / 4))

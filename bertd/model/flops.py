@@ -11,14 +11,17 @@ from __future__ import annotations
 from bertd.model.encoder import EncoderConfig
 
 _PEAK_BF16_FLOPS = {
+    "H200 NVL": 835.5e12,
     "H200": 989.5e12,
+    "H100 NVL": 835.5e12,
+    "H100 PCIe": 756e12,
     "H100": 989.5e12,
     "A100": 312e12,
     "RTX 3090": 71e12,
     "TITAN V": 110e12,
     "V100": 125e12,
 }
-"""Dense 16-bit tensor peak of NVIDIA's data sheets, by a part of the device's name."""
+"""Dense 16-bit tensor peak of NVIDIA's data sheets, by a part of the device's name; the first that fits counts."""
 
 
 def training_flops(config: EncoderConfig, *, sequence_length: int, predictions: int) -> float:

@@ -11,7 +11,7 @@ import torch
 from bertd.data.batches import TrainBatches, validation_batches
 from bertd.data.masking import Masker
 from bertd.model.encoder import MaskedLanguageModel
-from bertd.model.flops import why_no_mfu
+from bertd.model.flops import peak_flops, why_no_mfu
 from bertd.records import AlertRecord, StartRecord
 from bertd.run.beats import UNWATCHED, Pulse
 from bertd.run.budget import plan_of
@@ -81,7 +81,8 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
         updater=updater,
         validator=_validator(opened, ranks, micro=micro),
         tokenizer_dir=opened.dataset.tokenizer_dir,
-        device_name=device_name(ranks.device),
+        # What is kept of data sheets is the peak in 16 bits.
+        peak_flops=None if execution.setting.precision.dtype is None else peak_flops(device_name(ranks.device)),
         desk=desk,
         saver=saver,
         pulse=pulse,

@@ -6,8 +6,8 @@ Newton-Schulz iterations on X = G / |G|:  X <- a X + (b A + c A A) X,  A = X X'.
 This computes what torch.optim.Muon computes with adjust_lr_fn="match_rms_adamw" (tests/train/test_muon.py holds it)
 and differs in how: q, k and v, which lie in one parameter, are orthogonalised apart; matrices of one shape go through
 the iterations as one batch; and with several ranks each orthogonalises its share and gathers the rest, since all hold
-the same gradient. On CPU the iterations run in fp32, where bf16 is emulated, and those of a matrix that is wide or tall
-on A alone: all of them are P X with a polynomial P in A, whose products are small.
+the same gradient. Where bf16 is emulated, on CPUs and on GPUs before Ampere, the iterations run in fp32, and those of a
+matrix that is wide or tall on A alone: all of them are P X with a polynomial P in A, whose products are small.
 
 Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/; learning rate matched to AdamW's as in Liu et
 al. 2025, arXiv 2502.16982, section 2.2.
@@ -94,7 +94,8 @@ class Muon(torch.optim.Optimizer):
 
 def orthogonalise(stacked: Tensor) -> Tensor:
     """Bring all singular values of each matrix near 1: shape (number, rows, columns) stays."""
-    x = stacked.bfloat16() if stacked.is_cuda else stacked
+    has_bf16 = stacked.is_cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+    x = stacked.bfloat16() if has_bf16 else stacked
     is_tall = x.size(-2) > x.size(-1)
     if is_tall:
         x = x.mT

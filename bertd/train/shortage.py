@@ -8,11 +8,19 @@ _CPU_ALLOCATOR = "DefaultCPUAllocator: can't allocate memory"
 """Of a RuntimeError: on CPU PyTorch has no class for it. Source: c10/core/impl/alloc_cpu.cpp."""
 
 
+_GPU_SAYS = ("out of memory", "ALLOC_FAILED", "cudaErrorMemoryAllocation")
+"""Parts of what comes past PyTorch's allocator: from the driver, cuBLAS, cuDNN, Triton and NCCL, as a RuntimeError."""
+
+
 def memory_shortage(error: BaseException) -> str | None:
     """Whose memory is too small, in one line with the allocator's figures; None where it is another error."""
     said = str(error).partition("\n")[0]
-    if isinstance(error, torch.OutOfMemoryError):
+    if isinstance(error, torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and _of_a_gpu(said)):
         return f"the GPU's memory is too small: {said}"
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _CPU_ALLOCATOR in said):
         return f"the machine's memory is too small: {said or type(error).__name__}"
     return None
+
+
+def _of_a_gpu(said: str) -> bool:
+    return "CPU" not in said and any(part.lower() in said.lower() for part in _GPU_SAYS)

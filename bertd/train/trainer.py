@@ -16,7 +16,7 @@ from bertd.data.batches import TrainBatches
 from bertd.errors import BertdError, NumericsError, StorageError
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.model.export import write_export
-from bertd.model.flops import peak_flops, training_flops
+from bertd.model.flops import training_flops
 from bertd.run.beats import UNWATCHED, Pulse, Section
 from bertd.run.paths import RunPaths, step_folder
 from bertd.run.recipe import Recipe
@@ -48,7 +48,8 @@ class Parts:
     updater: Updater
     validator: Validator
     tokenizer_dir: Path
-    device_name: str
+    peak_flops: float | None
+    """FLOP/s of a device, for the MFU; None where none is known for the run's precision."""
     desk: Desk | None
     saver: Saver | None
     """Where there is a desk."""
@@ -183,7 +184,7 @@ class Trainer:
         )
 
     def _mfu(self, sequences_per_s: float) -> float | None:
-        peak = peak_flops(self._parts.device_name)
+        peak = self._parts.peak_flops
         if peak is None:
             return None
         length = self._recipe.data.sequence_length

@@ -75,6 +75,8 @@ def run_trial(setting: Setting, *, kernels: str, apex: Apex, attention: Attentio
         gc.collect()
         if setting.device.type == "cuda":
             torch.cuda.empty_cache()
+            # The run's peak is its own, not that of the largest trial.
+            torch.cuda.reset_peak_memory_stats(setting.device)
 
 
 def _run(setting: Setting, *, kernels: str, apex: Apex, attention: Attention, micro: int) -> Trial:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -160,10 +161,14 @@ def test_a_contender_that_no_memory_holds_is_told_in_a_line(work: Work, monkeypa
     assert not results.measured
 
 
-def test_a_contender_that_fails_otherwise_is_not_passed_over(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object, **__: object) -> None:
-        raise RuntimeError("shape mismatch")
+def test_a_contender_that_cannot_run_leaves_the_others_their_rows(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    def build_ours_alone(contender: Contender, *rest: Any, **options: Any) -> Any:
+        if contender.model != "ours":
+            raise RuntimeError("no C compiler\nand more")
+        return build(contender, *rest, **options)
 
-    monkeypatch.setattr(measuring, "build", broken)
-    with pytest.raises(RuntimeError, match="shape mismatch"):
-        run_bench([OURS[0]], work, micros=[2, 4], repeats=1, seconds=0.01, say=lambda _: None)
+    monkeypatch.setattr(measuring, "build", build_ours_alone)
+    results = run_bench([RIVALS[0], OURS[0]], work, micros=[2], repeats=1, seconds=0.01, say=lambda _: None)
+
+    assert results.failures == {RIVALS[0].name: "no C compiler"}
+    assert [each.contender.name for each in results.measured] == [OURS[0].name]

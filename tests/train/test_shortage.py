@@ -1,0 +1,36 @@
+"""Memory that runs out is told apart from all else, wherever in the libraries it was noticed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from bertd.train.shortage import memory_shortage
+
+CPU = "[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes."
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("CUDA error: out of memory\nCompile with `TORCH_USE_CUDA_DSA`"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("Triton Error [CUDA]: out of memory"),
+    ],
+)
+def test_a_gpu_that_is_full_is_told_by_whoever_noticed(error: RuntimeError) -> None:
+    assert memory_shortage(error) == f"the GPU's memory is too small: {str(error).splitlines()[0]}"
+
+
+@pytest.mark.parametrize("error", [RuntimeError(CPU), MemoryError()])
+def test_a_machine_that_is_full_is_no_gpu(error: Exception) -> None:
+    told = memory_shortage(error)
+    assert told is not None and told.startswith("the machine's memory is too small: ")
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("CUDA error: device-side assert triggered"), ValueError("out of memory")]
+)
+def test_other_errors_are_none(error: Exception) -> None:
+    assert memory_shortage(error) is None
