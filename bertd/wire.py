@@ -222,7 +222,7 @@ class SubmitFinetune(Record):
     absolute path."""
     task: str
     data_dir: str
-    seed: int = 42
+    seed: int = Field(default=42, ge=0, lt=2**31)
     lr: float = Field(default=5e-5, gt=0, allow_inf_nan=False)
     batch_size: int = Field(default=32, ge=1)
     epochs: int = Field(default=3, ge=1)

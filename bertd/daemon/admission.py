@@ -29,9 +29,11 @@ from bertd.wire import SubmitFinetune, SubmitPretrain
 _MANIFEST = "manifest.json"
 """A data set's own description; a folder without one is none, or was not finished."""
 _EXPORT_CONFIG = "config.json"
-_RUN_AND_PLACE = re.compile(r"^(@|[^@/]+?)(?:@(\d+|0?\.\d+))?$")
+_RUN_AND_PLACE = re.compile(r"^(@|[^@/]+?)(?:@(\d{1,18}|0?\.\d{1,18}))?$")
 """A run, and with it a step or, written as a share of the budget, a marker."""
 _TASK = re.compile(r"^[A-Za-z0-9_-]{1,32}$")
+_LONGEST_NUMBER = 18
+"""Digits of a job's number that SQLite holds."""
 _ASSUMED_VOCABULARY = 32_768
 
 
@@ -83,7 +85,11 @@ class Admission:
         """
         if not _TASK.match(order.task):
             raise RecipeError(f"--task {order.task!r}: no task is called so; give a GLUE name such as cola")
-        if not Path(order.data_dir).is_absolute() or not Path(order.data_dir).is_dir():
+        try:
+            is_folder = Path(order.data_dir).is_absolute() and Path(order.data_dir).is_dir()
+        except OSError as error:
+            raise CorpusError(_unreadable(order.data_dir, error)) from error
+        if not is_folder:
             raise CorpusError(f"{order.data_dir}: no such folder; give the folder that holds CoLA/, SST-2/, ...")
         export, source, run_id = self._export_of(order.run)
         on_gpu = bool(self._inventory.gpus)
@@ -165,9 +171,7 @@ class Admission:
         try:
             is_there = (shards / _MANIFEST).is_file()
         except OSError as error:
-            raise ShardError(
-                f"{shards}: cannot be read by the daemon: {error.strerror}; mend the permissions"
-            ) from error
+            raise ShardError(_unreadable(shards, error)) from error
         if not is_there:
             raise ShardError(f"{shards}: no prepared data set (no {_MANIFEST}); make one with `bertd data prepare`")
         try:
@@ -205,7 +209,7 @@ class Admission:
     def _run_job(self, name: str) -> Job:
         if name == "@":
             return self._queue.newest(kind=JobKind.PRETRAIN)
-        if not name.isdecimal():
+        if not name.isdecimal() or len(name) > _LONGEST_NUMBER:
             return self._queue.of_run(name)
         job = self._queue.get(int(name))
         if job.kind is not JobKind.PRETRAIN:
@@ -213,8 +217,16 @@ class Admission:
         return job
 
 
+def _unreadable(path: Path | str, error: OSError) -> str:
+    return f"{path}: cannot be read by the daemon: {error.strerror}; mend the permissions, or put it elsewhere"
+
+
 def _whole_export(export: Path) -> Path:
-    if not (export / _EXPORT_CONFIG).is_file():
+    try:
+        is_export = (export / _EXPORT_CONFIG).is_file()
+    except OSError as error:
+        raise CheckpointError(_unreadable(export, error)) from error
+    if not is_export:
         raise CheckpointError(f"{export}: no export (no {_EXPORT_CONFIG}); `bertd show RUN` names those there are")
     return export
 

@@ -112,7 +112,7 @@ def _check_inventory(job: Job, num_devices: int, *, inventory: Inventory, possib
         return
     unit = "cores" if job.device_kind == "cpu" else "GPUs"
     why = f" ({inventory.gpu_reason})" if job.device_kind == "gpu" and inventory.gpu_reason else ""
-    remedy = f"give --devices {_listed(possible)}" if possible else "bring the devices back"
+    remedy = f"give --devices {_listed(possible)}" if possible else "bring the devices back and start the daemon again"
     raise DeviceError(f"{job.run_id}: --devices {num_devices}: this box has {there} {unit}{why}; {remedy}")
 
 

@@ -91,8 +91,10 @@ class JournalIntake:
         if isinstance(record, StartRecord) and job.state is JobState.STARTING:
             reason = f"trains since step {record.step}" if record.step else "trains"
             self._queue.move(job.id, JobState.RUNNING, reason=reason, actor=Actor.RUNNER, now=now)
+        elif isinstance(record, RestartRecord) and job.state is JobState.STARTING:
+            self._queue.note(job.id, reason=_restarts(record))
         elif isinstance(record, RestartRecord) and job.state is JobState.RUNNING:
-            reason = f"restarts from step {record.from_step}: {record.cause}"
+            reason = _restarts(record)
             self._queue.note(job.id, wants_resume=0)
             self._queue.move(job.id, JobState.STARTING, reason=reason, actor=Actor.RUNNER, now=now)
         elif isinstance(record, StateRecord):
@@ -120,6 +122,10 @@ class JournalIntake:
             self._queue.note(job.id, wants_resume=0)
             reason = f"trains on, since it cannot be paused: {record.detail}"
             self._queue.move(job.id, JobState.RUNNING, reason=reason, actor=Actor.RUNNER, now=now)
+
+
+def _restarts(record: RestartRecord) -> str:
+    return f"restarts from step {record.from_step}: {record.cause}"
 
 
 def _is_event(record: JournalRecord) -> bool:

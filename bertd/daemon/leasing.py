@@ -84,6 +84,5 @@ def _never(job: Job, inventory: Inventory) -> str:
     there = inventory.count(job.device_kind)
     why = f" ({inventory.gpu_reason})" if job.device_kind == "gpu" and inventory.gpu_reason else ""
     fewer = f"`bertd resume {job.id} --devices {there}`" if there and job.kind is JobKind.PRETRAIN else "stop it"
-    return (
-        f"asks for {job.num_devices} {job.device_kind}, this box has {there}{why}; {fewer}, or bring the devices back"
-    )
+    back = "or bring them back and start the daemon again"
+    return f"asks for {job.num_devices} {job.device_kind}, this box has {there}{why}; {fewer}, {back}"

@@ -22,6 +22,9 @@ _REASONS = {
     JobState.CANCELLED: "a person stopped it before it began",
 }
 
+WAITS_TO_STOP = (
+    "a person asked it to stop: validates and exports as soon as it has devices; stop again to drop that, or resume it"
+)
 _HOLDS = "a person asked; it holds at the next step and keeps its memory"
 
 
@@ -45,6 +48,8 @@ class Orders:
         """
         if hot and job.is_hot and not job.wants_resume:
             raise TransitionError(f"job {job.id}: is paused hot already; resume it, or pause it without --hot")
+        if order is Order.RESUME and job.state is JobState.QUEUED and job.stop_asked:
+            return self._drop_stop(job, reason="a person lets it go on after all; waits for its turn")
         target = state_after(order, job_id=job.id, kind=job.kind, state=job.state, is_hot=job.is_hot)
         with self._database.transaction():
             match order:
@@ -77,8 +82,7 @@ class Orders:
         with self._database.transaction():
             self._queue.note(job.id, num_devices=num_devices)
             if job.state is JobState.QUEUED:
-                self._queue.note(job.id, reason=reason)
-                return self._queue.get(job.id)
+                return self._drop_stop(job, reason=reason)
             target = state_after(Order.RESUME, job_id=job.id, kind=job.kind, state=job.state)
             return self._resume(job, target=target, asked_by=asked_by, now=now, reason=reason)
 
@@ -117,11 +121,16 @@ class Orders:
             reason = "a person stopped it twice; nothing was exported" if job.stop_asked else _REASONS[target]
             return self._move(job, target, reason=reason, now=now)
         # It has something worth exporting, and only the ranks can do that: they get the order as they start.
-        reason = "a person asked it to stop: validates and exports as soon as it has devices; stop again to drop that"
+        reason = WAITS_TO_STOP
         if job.state is not JobState.QUEUED:
             self._queue.move(job.id, JobState.QUEUED, reason=reason, actor=Actor.PERSON, now=now)
         self._queue.note(job.id, stop_asked=1, reason=reason)
         self._post(job, Verb.STOP, asked_by=asked_by, now=now)
+        return self._queue.get(job.id)
+
+    def _drop_stop(self, job: Job, *, reason: str) -> Job:
+        """A queued job goes on where it was asked to stop; the order in its mailbox is void when it starts."""
+        self._queue.note(job.id, stop_asked=0, vanished=0, reason=reason)
         return self._queue.get(job.id)
 
     def _move(self, job: Job, target: JobState, *, now: float, reason: str | None = None) -> Job:

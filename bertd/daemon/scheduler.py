@@ -14,6 +14,7 @@ from bertd.daemon.conclusion import Conclusion
 from bertd.daemon.device_counts import take_over_device_count
 from bertd.daemon.journal_intake import JournalIntake
 from bertd.daemon.leasing import Grant, Inventory, allot
+from bertd.daemon.orders import WAITS_TO_STOP
 from bertd.daemon.runners import Runners, has_other_runner, tidy_before_start
 from bertd.daemon.telemetry import Telemetry
 from bertd.errors import BertdError, DaemonBusyError, StorageError
@@ -160,6 +161,7 @@ class Scheduler:
         with self._database.transaction():
             self._queue.release(job.id)
             self._queue.move(job.id, JobState.LOST, reason=reason, actor=Actor.SCHEDULER, now=self._clock())
+        self._telemetry.settle(job)
 
     # ---- Jobs that wait --------------------------------------------------------------------------------
 
@@ -170,8 +172,10 @@ class Scheduler:
         for decision in allot(waiting, self._queue.leases(), self._inventory):
             if isinstance(decision, Grant):
                 self._start(decision)
-            elif decision.job.reason != decision.reason:
-                self._queue.note(decision.job.id, reason=decision.reason)
+                continue
+            reason = f"{WAITS_TO_STOP}; {decision.reason}" if decision.job.stop_asked else decision.reason
+            if decision.job.reason != reason:
+                self._queue.note(decision.job.id, reason=reason)
 
     def _start(self, grant: Grant) -> None:
         job, folder, now = grant.job, Path(grant.job.folder), self._clock()
@@ -201,6 +205,7 @@ class Scheduler:
             with self._database.transaction():
                 self._queue.release(job.id)
                 self._queue.move(job.id, JobState.FAILED, reason=str(error), actor=Actor.SCHEDULER, now=now)
+            self._telemetry.settle(job)
 
     def _follow_devices(self, job: Job, *, now: float) -> None:
         """Have a run's recipe say how many ranks its job has devices for."""
@@ -209,6 +214,8 @@ class Scheduler:
         folder = Path(job.folder)
         step = self._telemetry.summary(job).last_step
         if take_over_device_count(RunPaths(folder), job.num_devices, step=step, now=now) is not None:
+            # Both at once: the devices of one and the charge of the other would be neither's GPU-hours.
+            self.catch_up(job)
             self._telemetry.forget_recipe(folder)
 
     def _adopt_late(self, grant: Grant, *, reason: str) -> None:

@@ -81,6 +81,8 @@ class Views:
         self._boot = boot_id()
         self._charged: dict[tuple[int, float | None], float] = {}
         """Of jobs that are over, by when that was: they are charged no more, and a list has many of them."""
+        self._left_out: dict[int, str] = {}
+        """Why a run is not shown, as it was logged: once, not at each look."""
 
     def job(self, job: Job) -> JobView:
         """One job."""
@@ -177,7 +179,9 @@ class Views:
                 views.append(self.run(job))
             except BertdError as error:
                 # Its job is listed all the same; asking for the run alone gives this error.
-                logger.warning("job %d is left out of the runs: %s", job.id, error)
+                if self._left_out.get(job.id) != str(error):
+                    logger.warning("job %d is left out of the runs: %s", job.id, error)
+                self._left_out[job.id] = str(error)
         return views
 
     def _job(self, job: Job, *, leases: dict[int, dict[str, int]]) -> JobView:

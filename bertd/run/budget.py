@@ -107,8 +107,9 @@ class Budget:
         match record:
             case DevicesRecord():
                 return replace(self, num_devices=record.after, earlier=self.earlier.until(record))
-            case StartRecord() if self.earlier == DeviceTime():
-                # The recipe has the newest number, the first attempt the one that it ran with.
+            case StartRecord():
+                # The recipe has the newest number, an attempt the one that it ran with; and a change that a crash came
+                # between was told, and not made.
                 return replace(self, num_devices=record.world_size)
         return self
 

@@ -332,6 +332,39 @@ def test_stopping_a_paused_run_twice_drops_it(box: DaemonBox) -> None:
     assert box.client.stop(first.id).state is JobState.CANCELLED
 
 
+@pytest.mark.parametrize("devices", [None, 1])
+def test_a_waiting_stop_is_told_and_can_be_taken_back(box: DaemonBox, devices: int | None) -> None:
+    first = box.submit_wide()
+    box.wait_for_step(first.id, 3)
+    box.client.pause(first.id)
+    box.wait_for_state(first.id, JobState.PAUSED)
+    box.plan(Plan(hold_at=10))
+    second = box.submit_wide()
+    box.wait_for_state(second.id, JobState.RUNNING)
+    assert box.client.stop(first.id).state is JobState.QUEUED
+    wait_for(lambda: "waits for" in box.client.job(first.id).reason, what="the scheduler's look")
+    reason = box.client.job(first.id).reason
+    assert reason.startswith("a person asked it to stop: ") and "stop again to drop that, or resume it; waits" in reason
+    went_on = box.client.resume(first.id, devices=devices)
+    assert went_on.state is JobState.QUEUED and "lets it go on" in went_on.reason
+    box.plan(Plan())
+    box.release()
+    assert box.wait_for_state(first.id, JobState.DONE).reason == "the budget is spent"
+
+
+def test_ranks_that_die_before_they_train_are_told_as_such(box: DaemonBox) -> None:
+    box.plan(Plan(every_attempt=Death(at_step=-1, exit_code=1)))
+    job = box.submit()
+    seen = set()
+
+    def is_over() -> bool:
+        seen.add(box.client.job(job.id).reason.partition(" from")[0])
+        return box.client.job(job.id).state is JobState.FAILED
+
+    wait_for(is_over, what="the end")
+    assert "restarts" in seen
+
+
 def test_an_order_nobody_obeyed_is_void_after_a_restart_of_the_job(box: DaemonBox) -> None:
     job = box.submit()
     box.wait_for_step(job.id, 3)
@@ -495,6 +528,18 @@ def test_a_finetuning_without_export_or_data_is_refused(box: DaemonBox) -> None:
         box.submit_finetuning("cola")
     with pytest.raises(CorpusError, match="/nowhere: no such folder"):
         box.client.submit(SubmitFinetune(run="@", task="cola", data_dir="/nowhere"))
+
+
+def test_what_the_daemon_cannot_look_at_is_refused_in_a_line(box: DaemonBox) -> None:
+    run = exported(box)
+    too_long = "/" + "x" * 5000
+    order = SubmitFinetune(run=run.run_id, task="cola", data_dir=too_long)
+    with pytest.raises(CorpusError, match="cannot be read by the daemon: File name too long; mend"):
+        box.client.submit(order)
+    with pytest.raises(CheckpointError, match="cannot be read by the daemon: File name too long; mend"):
+        box.client.submit(order.model_copy(update={"run": too_long, "data_dir": "/"}))
+    with pytest.raises(UnknownJobError):
+        box.client.submit(order.model_copy(update={"run": "9" * 30, "data_dir": "/"}))
 
 
 def test_a_running_finetuning_is_stopped_and_cannot_be_paused(box: DaemonBox) -> None:

@@ -63,7 +63,7 @@ def test_a_job_that_can_never_fit_says_so_and_holds_nobody_up() -> None:
 
 def test_a_run_that_can_never_fit_is_told_how_to_go_on_with_what_there_is() -> None:
     (wait,) = allot([job(3, 9)], {}, BOX)
-    remedy = "`bertd resume 3 --devices 8`, or bring the devices back"
+    remedy = "`bertd resume 3 --devices 8`, or bring them back and start the daemon again"
     assert wait == Wait(job(3, 9), f"asks for 9 gpu, this box has 8; {remedy}")
 
 

@@ -180,7 +180,7 @@ class Life(RuleBasedStateMachine):
         assert is_allowed
         self._note()
         assert (self.known[number].state, self.known[number].num_devices) == (JobState.QUEUED, num_devices)
-        if before[number].state is not JobState.QUEUED:
+        if before[number].state is not JobState.QUEUED or self.wish[number] is Wish.STOP:
             self._wishes(number, Wish.GO)
 
     @rule(pick=_PICK, amount=st.integers(1, 2 * STEPS))

@@ -65,6 +65,9 @@ class Known:
         if hot and self.is_hot and wish is not Wish.GO:
             # What is held already cannot be; what was just let go can be held again.
             return False
+        if order is Order.RESUME and self.state is _Q:
+            # Only one that waits to stop can be let go on.
+            return wish is Wish.STOP
         return order in _HELD_ALLOW if self.is_hot else self.state in _ALLOWED[order]
 
     def states_after(self, order: Order) -> set[JobState]:

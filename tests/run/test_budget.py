@@ -115,6 +115,13 @@ def test_an_attempt_tells_what_devices_the_first_stretch_had() -> None:
     assert later.spent(charged_s=3600, steps=0, sequences=0) == 6
 
 
+def test_a_change_of_devices_that_a_crash_came_between_is_not_counted() -> None:
+    # Told, but the recipe was not written any more; the person then let it go on as it was.
+    budget = Budget(unit=BudgetUnit.GPU_HOURS, amount=24, num_devices=1)
+    plan = plan_of(budget, [start(world_size=1), moved(1, 2, charged_s=3600), start(world_size=1)])
+    assert plan.granted.spent(charged_s=2 * 3600, steps=0, sequences=0) == 2
+
+
 @given(
     counts=st.lists(st.integers(1, 8), min_size=1, max_size=5),
     stretches_s=st.lists(st.floats(1, 1e4), min_size=5, max_size=5),
