@@ -10,6 +10,7 @@ from bertd.jobs.database import Database
 MAX_AUDIT_ROWS = 50_000
 KEEP_ANSWERS_S = 7 * 86_400.0
 """How long an idempotency key is remembered."""
+MAX_ANSWERS = 50_000
 _TRIM_EVERY = 100
 
 
@@ -47,6 +48,10 @@ class Audit:
         if cursor.lastrowid % _TRIM_EVERY == 0:
             self._database.execute("DELETE FROM audit WHERE id <= ?", (cursor.lastrowid - MAX_AUDIT_ROWS,))
             self._database.execute("DELETE FROM answers WHERE t < ?", (now - KEEP_ANSWERS_S,))
+            self._database.execute(
+                "DELETE FROM answers WHERE t < (SELECT t FROM answers ORDER BY t DESC LIMIT 1 OFFSET ?)",
+                (MAX_ANSWERS,),
+            )
 
     def remember(self, peer: Peer, answer: Answer, *, key: str, request: str, now: float) -> None:
         """Keep an answer within the caller's transaction."""

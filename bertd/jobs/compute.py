@@ -16,7 +16,7 @@ from types import FrameType
 
 import psutil
 
-from bertd.jobs.processes import adopt_orphans, dies_with_parent
+from bertd.jobs.processes import adopt_orphans, dies_with_parent, offers_itself
 from bertd.run.job_log import say
 
 STUCK_AFTER_S = 30.0
@@ -64,7 +64,7 @@ def run_compute(
         command,
         stdin=subprocess.DEVNULL,
         process_group=0,
-        preexec_fn=dies_with_parent(),
+        preexec_fn=offers_itself(then=dies_with_parent()),
         env=os.environ | dict(variables or {}),
     )
     watch = os.pidfd_open(child.pid)

@@ -83,7 +83,7 @@ class Diagnostics:
 
     def _ask(self, pid: int) -> str:
         """Have the rank write its stacks into the log, and give what it wrote."""
-        before = self._log.stat().st_size
+        before = self._log_bytes()
         try:
             os.kill(pid, STACKS_SIGNAL)
         except ProcessLookupError:
@@ -92,7 +92,7 @@ class Diagnostics:
         size = before
         while time.monotonic() < deadline:
             self._wait(_QUIET_S)
-            previous, size = size, self._log.stat().st_size
+            previous, size = size, self._log_bytes()
             if size == previous > before:
                 break
         if size <= before:
@@ -100,6 +100,10 @@ class Diagnostics:
         with self._log.open("rb") as log:
             log.seek(before)
             return log.read(_KEPT_BYTES).decode(errors="replace")
+
+    def _log_bytes(self) -> int:
+        """0 where somebody has moved it away: then there is no answer to read."""
+        return self._log.stat().st_size if self._log.exists() else 0
 
 
 def kernel_view(pid: int) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from subprocess import Popen
 
 from bertd.jobs.compute import EndSignal, run_compute
+from bertd.jobs.log_cap import cap_log
 from bertd.jobs.verdict import judge_finetuning
 from bertd.records import Command, CommandRecord, EndRecord, JobState, JournalRecord, Outcome, Verb
 from bertd.run.journal import JournalWriter, read_journal
@@ -41,6 +42,7 @@ class Finetuning:
         return outcome
 
     def _look(self, child: Popen[bytes]) -> None:
+        cap_log()
         command = read_command(self._paths.control, number=self._next_command)
         if command is not None and command.verb is Verb.STOP and self._stop is None:
             self._stop = command

@@ -124,7 +124,7 @@ class Pretraining:
 
     def _tick(self, child: Popen[bytes]) -> None:
         self._tick_ledger()
-        cap_log(self._paths.log)
+        cap_log()
         if self._hang is not None or self._is_called_off:
             # Killed, and not quite dead yet.
             return

@@ -17,6 +17,8 @@ from bertd.run.ledger import boot_id
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_OOM_SCORE = b"500"
+"""Added to what a process uses of the memory, in thousandths. Source: proc(5)."""
 _START_TICKS_FIELD = 22
 """Of /proc/PID/stat, counted from 1. Source: proc(5)."""
 
@@ -79,6 +81,24 @@ def dies_with_parent(sent: signal.Signals = signal.SIGKILL) -> Callable[[], None
         if os.getppid() != parent:
             # It died before the request; nobody would send the signal.
             os._exit(1)
+
+    return ask_kernel
+
+
+def offers_itself(then: Callable[[], None]) -> Callable[[], None]:
+    """What a child calls before `then` to be the first that the kernel kills when memory runs out.
+
+    Else ranks would have the daemon's place, which its unit puts behind everybody else's.
+    """
+
+    def ask_kernel() -> None:
+        try:
+            fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+            os.write(fd, _OOM_SCORE)
+            os.close(fd)
+        except OSError:
+            pass
+        then()
 
     return ask_kernel
 

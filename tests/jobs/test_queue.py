@@ -167,3 +167,14 @@ def test_an_answer_is_remembered_for_its_peer_and_request_alone(database: Databa
     assert audit.recall(Peer(uid=1001, gid=1, pid=1), key="k", request="POST /v1/jobs abc") is None
     with pytest.raises(QueueError, match="Idempotency-Key k: used before for another request"):
         audit.recall(PEER, key="k", request="POST /v1/jobs other")
+
+
+def test_answers_are_forgotten_when_there_are_too_many(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bertd.jobs.audit.MAX_ANSWERS", 10)
+    audit = Audit(database)
+    for number in range(100):
+        with database.transaction():
+            audit.remember(PEER, Answer(status=200, body="{}"), key=str(number), request="r", now=float(number))
+            audit.note(PEER, request="r", key=str(number), status=200, message="", now=float(number))
+    assert audit.recall(PEER, key="99", request="r") is not None
+    assert audit.recall(PEER, key="80", request="r") is None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,23 @@ def test_a_log_that_is_too_long_keeps_its_end_and_says_so(tmp_path: Path, monkey
     assert lines[-2:] == ["line 499", "line 500"]
     assert all(line.startswith("line ") for line in lines[1:])
     assert log.stat().st_size < 300
+
+
+def test_a_log_that_is_gone_ends_no_job(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    cap_log(tmp_path / "job.log")
+    assert "the log cannot be cut: No such file or directory" in capfd.readouterr().out
+
+
+def test_a_log_that_was_deleted_is_cut_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_cap, "MAX_LOG_BYTES", 1000)
+    monkeypatch.setattr(log_cap, "KEPT_BYTES", 100)
+    log = tmp_path / "job.log"
+    with log.open("ab") as writer:
+        writer.write(b"line\n" * 500)
+        writer.flush()
+        log.unlink()
+        cap_log(Path(f"/proc/self/fd/{writer.fileno()}"))
+        assert os.fstat(writer.fileno()).st_size < 300
 
 
 def test_a_log_within_its_bounds_is_left_alone(tmp_path: Path) -> None:

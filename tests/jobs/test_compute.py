@@ -1,0 +1,16 @@
+"""bertd.jobs.compute: what a runner's child is to the kernel."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+RUNNER = """
+from bertd.jobs.compute import EndSignal, run_compute
+run_compute(["cat", "/proc/self/oom_score_adj"], end=EndSignal(), tick_s=1.0, on_tick=lambda _: None)
+"""
+
+
+def test_ranks_offer_themselves_when_memory_runs_out() -> None:
+    runner = subprocess.run([sys.executable, "-c", RUNNER], capture_output=True, text=True, check=True)
+    assert runner.stdout.strip() == "500"
