@@ -405,6 +405,9 @@ journal_record: TypeAdapter[JournalRecord] = TypeAdapter(JournalRecord, config=C
 class BudgetOrder(Record):
     """What a run's budget shall be: body of POST /v1/runs/{id}/budget, and of the command that it becomes."""
 
+    # FastAPI silences pydantic while it reads its routes, not at the first request, when a deferred body is built.
+    model_config = ConfigDict(defer_build=False)
+
     unit: BudgetUnit
     """The recipe's; a budget keeps its unit."""
     amount: Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)]

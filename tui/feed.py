@@ -218,7 +218,8 @@ class SocketFeed:
 
     def _are_curves_due(self, run: RunView) -> bool:
         advanced = run.budget.progress - self._curves_progress
-        if advanced >= 1 / POINTS:
+        if advanced >= 1 / POINTS or advanced < 0:
+            # It falls when the budget is extended.
             return True
         return advanced > 0 and time.monotonic() - self._curves_at >= _CURVES_AT_LEAST_EVERY_S
 

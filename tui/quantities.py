@@ -75,7 +75,10 @@ def clock(t: float) -> str:
 
 def clock_near(t: float, *, now: float) -> str:
     """Local time of day, with the weekday or the date where it is another day's; to the second only when near."""
-    then, today = datetime.fromtimestamp(t), datetime.fromtimestamp(now)
+    try:
+        then, today = datetime.fromtimestamp(t), datetime.fromtimestamp(now)
+    except (ValueError, OverflowError):
+        return "in a far time"
     time_of_day = f"{then:%H:%M:%S}" if abs(t - now) < 3600 else f"{then:%H:%M}"
     days = (then.date() - today.date()).days
     if days == 0:

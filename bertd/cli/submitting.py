@@ -130,9 +130,9 @@ def find_data_set(recipe: Recipe) -> Path:
     Raises:
         ShardError: a relative one is in neither place.
     """
-    from bertd.run.paths import default_data_dir
+    from bertd.run.paths import default_data_dir, expanded
 
-    shards = Path(recipe.data.shards).expanduser()
+    shards = expanded(recipe.data.shards)
     if shards.is_absolute():
         return shards
     places = [Path.cwd() / shards, default_data_dir().absolute() / shards]
@@ -148,7 +148,9 @@ def _first_weights(recipe: Recipe) -> str | None:
     source = recipe.model.start_from
     if source is None:
         return None
-    folder = Path(source).expanduser().absolute()
+    from bertd.run.paths import expanded
+
+    folder = expanded(source).absolute()
     return str(folder) if folder.is_dir() else source
 
 

@@ -54,7 +54,8 @@ def _follow(client: Client, job_id: int, *, deadline: float | None) -> JobView:
     with client.events() as stream:
         # Asked for behind the stream's start, so that no change falls between the two.
         job = client.job(job_id)
-        alarm = threading.Timer(0 if deadline is None else max(0.0, deadline - time.monotonic()), stream.close)
+        left_s = 0.0 if deadline is None else min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX)
+        alarm = threading.Timer(left_s, stream.close)
         alarm.daemon = True
         if deadline is not None:
             alarm.start()

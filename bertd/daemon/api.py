@@ -14,7 +14,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, FastAPI, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
 
@@ -54,6 +54,8 @@ Key = Annotated[str | None, Header(alias="Idempotency-Key")]
 
 class PriorityBody(Record):
     """Body of POST /v1/jobs/{id}/priority."""
+
+    model_config = ConfigDict(defer_build=False)  # as BudgetOrder
 
     priority: Priority
 

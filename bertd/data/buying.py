@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from bertd.errors import RunFolderError
 from bertd.records import StepRecord
 from bertd.run.durations import format_duration
 from bertd.run.journal import read_journal
-from bertd.run.paths import RunPaths, StatePaths, default_state_dir
+from bertd.run.paths import RunPaths, StatePaths, default_state_dir, expanded
 from bertd.run.recipe import Recipe
 
 
@@ -33,7 +32,7 @@ def find_run(name: str) -> RunPaths:
     Raises:
         RunFolderError: there is no such run.
     """
-    for paths in (RunPaths(Path(name).expanduser().absolute()), StatePaths(default_state_dir()).run(name)):
+    for paths in (RunPaths(expanded(name).absolute()), StatePaths(default_state_dir()).run(name)):
         if paths.recipe.is_file():
             return paths
     raise RunFolderError(

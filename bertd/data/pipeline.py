@@ -37,7 +37,7 @@ from bertd.data.wordpiece import casing_of, open_tokenizer, tokenizer_files, voc
 from bertd.data.workspace import Workspace, open_workspace
 from bertd.errors import CorpusError
 from bertd.run.durable import write_whole
-from bertd.run.paths import default_data_dir
+from bertd.run.paths import default_data_dir, expanded
 
 
 class Options(BaseModel):
@@ -209,10 +209,10 @@ def reasons(skipped: Counter[str]) -> str:
 
 def place_of(name: str) -> Path:
     """A path as it is; a bare name below the folder where data sets are looked up by name."""
-    return Path(name).expanduser().absolute() if "/" in name else default_data_dir() / name
+    return expanded(name).absolute() if "/" in name else default_data_dir() / name
 
 
 def find_dataset(name: str) -> Path:
     """Where a data set lies: the folder of that name here, or the one among those that are looked up by name."""
-    here = Path(name).expanduser().absolute()
+    here = expanded(name).absolute()
     return here if here.is_dir() else place_of(name)

@@ -26,6 +26,7 @@ from bertd.data.readers.text import TextBlocks, TextFiles
 from bertd.data.readers.wikiextractor import WikiExtractor
 from bertd.data.readers.wikixml import WikiXml
 from bertd.errors import CorpusError
+from bertd.run.paths import expanded
 
 
 class SourceKind(StrEnum):
@@ -182,7 +183,7 @@ def _files(path: str) -> list[Path]:
     Raises:
         CorpusError: there is none.
     """
-    here = Path(path).expanduser()
+    here = expanded(path)
     if here.is_file():
         return [here]
     if here.is_dir():

@@ -29,6 +29,14 @@ VOID_PREFIX = "void-"
 """Exports of a step that was done again with other weights, after a rollback."""
 
 
+def expanded(text: str) -> Path:
+    """A path as a person writes it, `~` for a home; where nobody has that home, as it stands."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
 def step_folder(step: int) -> str:
     """Name of a checkpoint or an export."""
     return f"step-{step:09d}"

@@ -56,14 +56,19 @@ class RunSection(Section):
     """Decides initial weights, order, masks and dropout. Source: the old code's default."""
 
 
+_MOST_HOURS = 1e6
+"""A century of one device; a typing error beyond it would be a date that no calendar has."""
+_MOST_WORK = 10**15
+
+
 class BudgetSection(Section):
-    hours: PositiveFloat | None = None
+    hours: Annotated[float, Field(gt=0, le=_MOST_HOURS)] | None = None
     """Charged wall-clock hours."""
-    gpu_hours: PositiveFloat | None = None
+    gpu_hours: Annotated[float, Field(gt=0, le=_MOST_HOURS)] | None = None
     """Charged hours times devices."""
-    steps: PositiveInt | None = None
+    steps: Annotated[int, Field(gt=0, le=_MOST_WORK)] | None = None
     """Optimizer updates."""
-    sequences: PositiveInt | None = None
+    sequences: Annotated[int, Field(gt=0, le=_MOST_WORK)] | None = None
     """Sequences consumed."""
 
     @model_validator(mode="after")

@@ -74,7 +74,8 @@ def parse_recipe(text: str, *, name: str, overrides: list[str] | None = None) ->
         raise RecipeError(f"{name}: larger than {MAX_RECIPE_BYTES // 1024} KiB; a recipe is a page of TOML")
     try:
         tree: dict[str, object] = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
+        # A ValueError of its own: a number of thousands of digits.
         raise RecipeError(f"{name}: not TOML: {error}") from error
     for override in overrides or []:
         _apply_override(tree, override=override)
@@ -112,7 +113,7 @@ def _apply_override(tree: dict[str, object], *, override: str) -> None:
         value: object = tomllib.loads(f"value = {text}")["value"]
     except RecursionError as error:
         raise RecipeError(f"--set {section}.{field}: nested too deeply; give one value") from error
-    except tomllib.TOMLDecodeError:
+    except ValueError:
         value = text.strip()
     table = tree.setdefault(section, {})
     if not isinstance(table, dict):

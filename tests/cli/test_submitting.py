@@ -127,6 +127,11 @@ def test_a_mistake_is_found_before_any_daemon_is_asked(
     assert message in " ".join(said.err.split())
 
 
+def test_a_home_that_nobody_has_is_a_folder_that_is_not_there(bertd: Bertd, data_set: Path) -> None:
+    said = bertd("submit", "demo", "--set", "data.shards=~nobody-has-this/x")
+    assert said.code == 65 and "~nobody-has-this/x" in " ".join(said.err.split())
+
+
 def test_a_data_set_that_is_nowhere_says_where_it_was_looked_for(bertd: Bertd, workplace: Path, tmp_path: Path) -> None:
     said = bertd("submit", "demo")
     assert said.code == 65

@@ -127,6 +127,8 @@ def test_predictions_fill_the_rate_up_to_their_bound() -> None:
         ("checkpoint.every=0s", "[checkpoint]: every = '0s': an interval must be longer than nothing"),
         ('stop.rules=["give up"]', "'give up' is no stop rule; write: after 3h loss > 6.0"),
         ("budget.hours=0", "[budget]: hours = 0: Input should be greater than 0"),
+        ("budget.hours=1e306", "[budget]: hours = 1e+306: Input should be less than or equal to 1000000"),
+        ("run.seed=" + "9" * 5000, "[run]: seed = '9999"),
         ("data.shards=", "[data]: shards = '': String should have at least 1 character"),
     ],
 )
@@ -299,3 +301,8 @@ def test_a_name_cannot_climb_out_of_the_recipes(tmp_path: Path, monkeypatch: pyt
 def test_a_name_too_long_for_the_disk_is_refused() -> None:
     with pytest.raises(RecipeError, match="cannot look for the recipe: File name too long"):
         find_recipe("x" * 5000)
+
+
+def test_a_number_of_thousands_of_digits_is_no_toml() -> None:
+    with pytest.raises(RecipeError, match="x.toml: not TOML: Exceeds the limit"):
+        parse_recipe(SMALL.replace("hours = 2", "hours = " + "2" * 5000), name="x.toml")

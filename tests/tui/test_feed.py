@@ -174,6 +174,20 @@ def test_curves_are_asked_for_again_only_when_a_column_is_complete(socket: Path,
     assert _paths(daemon).count("/v1/runs/12-academic-large/series") == 2
 
 
+def test_curves_are_asked_for_again_when_the_budget_was_extended(socket: Path, following: SocketFeed) -> None:
+    run = _status().runs[0]
+
+    def at(progress: float) -> StatusView:
+        return _status(runs=[run.model_copy(update={"budget": run.budget.model_copy(update={"progress": progress})})])
+
+    with FakeDaemon(socket, status=at(0.5)) as daemon:
+        _until(following, _is_live)
+        daemon.stream.put(frame(at(0.25)))
+        daemon.stream.put(frame(_event(100)))
+        _until(following, lambda snapshot: bool(snapshot.events) and snapshot.events[-1].id == 100)
+    assert _paths(daemon).count("/v1/runs/12-academic-large/series") == 2
+
+
 def test_a_chosen_run_gets_its_own_curves(socket: Path, following: SocketFeed) -> None:
     older = _status().runs[0].model_copy(update={"id": "9-older", "job_id": 9})
     status = _status(runs=[*_status().runs, older])

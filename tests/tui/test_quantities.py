@@ -40,6 +40,7 @@ def test_a_time_near_has_seconds_and_another_day_its_name() -> None:
     assert quantities.clock_near(noon + 5 * 3600, now=noon) == "17:00"
     assert quantities.clock_near(noon + 16 * 3600, now=noon) == "Mon 04:00"
     assert quantities.clock_near(noon + 9 * 86400, now=noon) == "2025-12-02 12:00"
+    assert quantities.clock_near(1e15, now=noon) == quantities.clock_near(1e300, now=noon) == "in a far time"
 
 
 @pytest.mark.parametrize(

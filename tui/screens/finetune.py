@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import ClassVar
 
 from textual import on
@@ -15,6 +14,7 @@ from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static
 
 from bertd.records import GLUE_TASKS
+from bertd.run.paths import expanded
 from bertd.terminal_text import terminal_line
 from bertd.wire import RunView, SubmitFinetune
 from tui.widgets.problem import Problem
@@ -65,7 +65,7 @@ class FinetuneForm(ModalScreen[SubmitFinetune | None]):
         if epochs is None or epochs < 1 or epochs != int(epochs):
             problem.say("Epochs: a whole number, at least 1.")
             return
-        data_dir = str(Path(data).expanduser().absolute())
+        data_dir = str(expanded(data).absolute())
         self.dismiss(SubmitFinetune(run=self._run.id, task=task, data_dir=data_dir, lr=lr, epochs=int(epochs)))
 
     def _value(self, field: str) -> str:
