@@ -54,8 +54,27 @@ class Contender:
     that asks for nothing does."""
 
 
-def build(contender: Contender, work: Work, *, micro: int) -> Update:
-    """A function that does one update of the work in micro-batches of `micro`."""
+@dataclass(frozen=True)
+class Built:
+    """A contender that can do the work, and what it keeps of a device's memory between updates."""
+
+    update: Update
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+
+    def move(self, device: torch.device) -> None:
+        """Take weights and moments to a device, so that the others have the memory of the one they leave."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self.model.to(device)
+        for state in self.optimizer.state.values():
+            for name, value in state.items():
+                # The count of steps stays where fused kernels want it.
+                if isinstance(value, Tensor) and value.dim() > 0:
+                    state[name] = value.to(device)
+
+
+def build(contender: Contender, work: Work, *, micro: int) -> Built:
+    """A contender ready to do updates of the work in micro-batches of `micro`."""
     if not contender.dropout:
         work = work.without_dropout()
     model, loss_of = model_and_loss(contender, work)
@@ -85,7 +104,7 @@ def build(contender: Contender, work: Work, *, micro: int) -> Update:
         optimizer.step()
         return total
 
-    return update
+    return Built(update, model=model, optimizer=optimizer)
 
 
 def model_and_loss(contender: Contender, work: Work) -> tuple[nn.Module, Loss]:

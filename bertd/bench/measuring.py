@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import torch
 import torch._dynamo
 
-from bertd.bench.contenders import Contender, Update, build
+from bertd.bench.contenders import Built, Contender, Update, build
 from bertd.bench.work import Work
 from bertd.errors import DeviceMemoryError
 from bertd.train.host_cpu import keep_freed_pages, return_freed_pages
@@ -69,7 +69,7 @@ def run_bench(
     """Measure every contender `repeats` times for `seconds` each, in turns; `say` tells how far it is."""
     # Contenders share the code of their loss, and each compiles it once a micro-batch.
     torch._dynamo.config.recompile_limit = len(contenders) * len(micros) + 1
-    ready: list[tuple[Measured, Update]] = []
+    ready: list[tuple[Measured, Built]] = []
     failures: dict[str, str] = {}
     for contender in contenders:
         say(f"preparing {contender.name}")
@@ -81,15 +81,17 @@ def run_bench(
     ceilings = []
     for repeat in range(repeats):
         ceilings.append(_matmul_flops(work, seconds=seconds / 4))
-        for measured, update in ready:
+        for measured, built in ready:
             say(f"repeat {repeat + 1} of {repeats}: {measured.contender.name}")
             _set_up(measured.contender, work)
             useful = work.num_sequences * (work.padded.fill if measured.contender.packing == "sentences" else 1.0)
-            measured.sequences_per_s.append(useful / _seconds_each(update, work.device, seconds=seconds))
+            _make_present(built, work.device)
+            measured.sequences_per_s.append(useful / _seconds_each(built.update, work.device, seconds=seconds))
+            _make_room(built, work.device)
     return Results([measured for measured, _ in ready], statistics.median(ceilings), failures)
 
 
-def _prepare(contender: Contender, work: Work, *, micros: list[int]) -> tuple[Measured, Update]:
+def _prepare(contender: Contender, work: Work, *, micros: list[int]) -> tuple[Measured, Built]:
     """Find the fastest micro-batch and warm the contender up with it.
 
     Raises:
@@ -97,15 +99,15 @@ def _prepare(contender: Contender, work: Work, *, micros: list[int]) -> tuple[Me
         RuntimeError: it failed for another reason.
     """
     _set_up(contender, work)
-    best: tuple[float, int, Update, float, int | None] | None = None
+    best: tuple[float, int, Built, float, int | None] | None = None
     shortage = None
     for micro in micros:
         try:
             torch.manual_seed(0)
             others = _reset_peak(work.device)
-            update = build(contender, work, micro=micro)
-            first_s = _timed(update, work.device)
-            each_s = min(_timed(update, work.device) for _ in range(_PROBE_UPDATES))
+            built = build(contender, work, micro=micro)
+            first_s = _timed(built.update, work.device)
+            each_s = min(_timed(built.update, work.device) for _ in range(_PROBE_UPDATES))
         except RuntimeError as error:
             if (shortage := memory_shortage(error)) is None:
                 raise
@@ -113,19 +115,34 @@ def _prepare(contender: Contender, work: Work, *, micros: list[int]) -> tuple[Me
             torch.cuda.empty_cache()
             break
         if best is None or each_s < best[0]:
-            best = (each_s, micro, update, first_s, _peak(work.device, others=others))
-        del update
+            best = (each_s, micro, built, first_s, _peak(work.device, others=others))
+        _make_room(built, work.device)
+        del built
         gc.collect()
     if best is None:
         raise DeviceMemoryError(f"not even a micro-batch of {micros[0]} fits: {shortage}")
-    each_s, micro, update, first_s, peak = best
+    each_s, micro, built, first_s, peak = best
     compile_s = max(0.0, first_s - each_s)
-    return Measured(contender, micro=micro, first_s=first_s, compile_s=compile_s, peak_bytes=peak), update
+    return Measured(contender, micro=micro, first_s=first_s, compile_s=compile_s, peak_bytes=peak), built
 
 
 def _set_up(contender: Contender, work: Work) -> None:
     if work.device.type == "cpu":
         keep_freed_pages() if contender.freed_pages == "kept" else return_freed_pages()
+
+
+def _make_room(built: Built, device: torch.device) -> None:
+    """A GPU's memory is for the one that runs: else those that are prepared last would find least of it."""
+    if device.type == "cuda":
+        built.move(torch.device("cpu"))
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+def _make_present(built: Built, device: torch.device) -> None:
+    if device.type == "cuda":
+        built.move(device)
+        built.update()
 
 
 def _timed(update: Update, device: torch.device) -> float:

@@ -90,7 +90,7 @@ def test_micro_batches_add_up_to_the_same_update(contender: Contender, work: Wor
     losses = []
     for micro in (2, 4):
         torch.manual_seed(0)
-        update = build(contender, work, micro=micro)
+        update = build(contender, work, micro=micro).update
         losses.append([update().item(), update().item()])
 
     assert losses[0] == pytest.approx(losses[1], abs=1e-4)
@@ -107,7 +107,7 @@ def test_padded_rows_hold_what_fits_and_predict_as_much(work: Work) -> None:
     # 0.9 x (128 - 12.5) + 0.1 x (128 - 54) of 128.
     assert padded.fill == pytest.approx(0.87, abs=0.02) and batch.fill == 1.0
     first, *_ = LADDER
-    assert first.packing == "sentences" and build(first, work, micro=4)().isfinite()
+    assert first.packing == "sentences" and build(first, work, micro=4).update().isfinite()
 
 
 def test_apex_and_measured_attention_are_benched_where_there_is_a_choice(work: Work) -> None:
@@ -117,7 +117,23 @@ def test_apex_and_measured_attention_are_benched_where_there_is_a_choice(work: W
     assert contenders_for(on_gpu, is_ladder=True)[-1].attention == "measured"
     apex = contenders_for(on_gpu, is_ladder=False)[2]
     chosen = replace(contenders_for(on_gpu, is_ladder=True)[-1], compiled=False)
-    assert apex.apex and build(apex, on_gpu, micro=4)().item() == pytest.approx(build(chosen, on_gpu, micro=4)().item())
+    assert apex.apex and build(apex, on_gpu, micro=4).update().item() == pytest.approx(
+        build(chosen, on_gpu, micro=4).update().item()
+    )
+
+
+def test_a_contender_that_made_room_goes_on_where_it_was(work: Work) -> None:
+    losses = []
+    for moves in (False, True):
+        torch.manual_seed(0)
+        built = build(OURS[0], work, micro=4)
+        losses.append(built.update().item())
+        if moves:
+            built.move(torch.device("cpu"))
+            assert all(parameter.grad is None for parameter in built.model.parameters())
+        losses.append(built.update().item())
+
+    assert losses[:2] == losses[2:]
 
 
 @pytest.mark.long
