@@ -18,6 +18,7 @@
     |  |- UnknownJobError     no such job
     |  `- TransitionError     the job's state does not allow this
     |- DaemonError         the daemon cannot start or serve
+    |  |- DaemonStoppingError  it is being stopped and takes no orders
     |  `- DaemonBusyError     another daemon owns the state folder or the socket
     `- ClientError         the daemon could not be reached or refused
        `- DaemonUnreachableError  nobody listens on the socket
@@ -130,6 +131,12 @@ class DaemonError(BertdError):
     """The daemon cannot start or serve."""
 
     exit_code = 78
+
+
+class DaemonStoppingError(DaemonError):
+    """It is being stopped and takes no orders."""
+
+    exit_code = 69
 
 
 class DaemonBusyError(DaemonError):

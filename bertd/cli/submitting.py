@@ -97,7 +97,9 @@ def finetune(
             help="Folder in GLUE's layout: FOLDER/CoLA/train.tsv, ...",
         ),
     ],
-    seed: Annotated[int, typer.Option("--seed", help="Decides the order, the dropout and the new layer.")] = 42,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=2**31 - 1, help="Decides the order, the dropout and the new layer.")
+    ] = 42,
     lr: Annotated[float, typer.Option("--lr", help="Peak learning rate.", callback=_rate)] = 5e-5,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Examples in a step.")] = 32,
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes over the training set.")] = 3,

@@ -58,6 +58,7 @@ class PriorityBody(Record):
     model_config = ConfigDict(defer_build=False)  # as BudgetOrder
 
     priority: Priority
+    """Higher is served first."""
 
 
 class PauseBody(Record):

@@ -12,7 +12,7 @@ from bertd.daemon.budgets import Budgets
 from bertd.daemon.connections import Roles
 from bertd.daemon.orders import Orders
 from bertd.daemon.views import Views
-from bertd.errors import BertdError, ClientError, DaemonError, UnknownJobError
+from bertd.errors import BertdError, ClientError, DaemonStoppingError, UnknownJobError
 from bertd.jobs.audit import Answer, Audit, Peer
 from bertd.jobs.database import Database
 from bertd.jobs.lifecycle import Order
@@ -136,7 +136,7 @@ class Desk:
                 f"uid {peer.uid}: may look but not change; root, the daemon's user and the group bertd-operators may"
             )
         if self.is_stopping:
-            raise DaemonError("the daemon is being stopped and takes no orders; try again when it is back")
+            raise DaemonStoppingError("the daemon is being stopped and takes no orders; try again when it is back")
         if key is not None and not 1 <= len(key) <= 200:
             raise ClientError("Idempotency-Key: give 1 to 200 characters")
 
@@ -160,6 +160,7 @@ _STATUS = {
     "QueueError": 409,
     "StorageError": 507,
     "DaemonError": 503,
+    "DaemonStoppingError": 503,
     "DaemonBusyError": 503,
     "ClientError": 403,
     "RunFolderError": 500,

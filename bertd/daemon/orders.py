@@ -69,11 +69,13 @@ class Orders:
                     return self._move(job, target, now=now)
 
     def resume_on(self, num_devices: int, job: Job, *, asked_by: str, now: float) -> Job:
-        """Let a run go on on another number of devices; one that waits for devices already, waits for so many.
+        """Let a run go on on another number of devices; one that waits for devices already waits for so many.
+
+        Also where it waited for them only to stop: then it goes on after all.
 
         Raises:
             TransitionError: it is no run, has ranks, or is over.
-            RecipeError: its batch cannot be shared so, or its budget counts devices.
+            RecipeError: its batch cannot be shared so, or its recipe is gone.
             DeviceError: the box has fewer.
             DaemonBusyError: a runner that this daemon does not know has it.
         """

@@ -61,10 +61,12 @@ class _TokenLoss(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         hidden_ND, tokens_VD, by_scores_NV, is_used_N = ctx.saved_tensors
-        factor_N = (is_used_N * factor).to(hidden_ND.dtype)
-        by_hidden_ND = (by_scores_NV @ tokens_VD) * factor_N.unsqueeze(1)
-        by_tokens_VD = by_scores_NV.T @ (hidden_ND * factor_N.unsqueeze(1))
-        return by_hidden_ND, by_tokens_VD, by_scores_NV.T @ factor_N, None
+        dtype, factor_N = hidden_ND.dtype, is_used_N * factor
+        # Factors in fp32 and rounded behind them: rounded before, one error would scale the whole gradient.
+        by_hidden_ND = ((by_scores_NV @ tokens_VD) * factor_N.unsqueeze(1)).to(dtype)
+        by_tokens_VD = by_scores_NV.T @ (hidden_ND * factor_N.unsqueeze(1)).to(dtype)
+        by_bias_V = ((by_scores_NV.T @ is_used_N.to(dtype)) * factor).to(dtype)
+        return by_hidden_ND, by_tokens_VD, by_bias_V, None
 
 
 def _rows(tensor: Tensor) -> tuple[Tensor, ...]:

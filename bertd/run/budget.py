@@ -34,6 +34,10 @@ from bertd.records import (
 LARGEST_RESERVE = 0.5
 """Share of the budget kept at most for the last validation, save and export: even a minute on a slow disk trains for
 half of it."""
+MOST_HOURS = 1e6
+"""A century of one device: beyond it a typing error would be a date that no calendar has."""
+MOST_WORK = 10**15
+"""Steps or sequences."""
 
 
 @dataclass(frozen=True)
@@ -186,11 +190,15 @@ def check_order(order: BudgetOrder, granted: Budget, *, spent: float, reserve: f
         reserve: what the end of the run takes, in the same unit, as far as it is known.
 
     Raises:
-        RecipeError: the order is in another unit, or no whole number of steps or sequences.
+        RecipeError: the order is in another unit, more than a recipe may have, or no whole number of steps or
+            sequences.
         QueueError: so much is spent already; to end a run there is `bertd stop`.
     """
     if order.unit is not granted.unit:
         raise RecipeError(f"budget: {order.amount:g} {order.unit}: this run counts {granted.unit}; give that")
+    most = MOST_HOURS if granted.is_timed else MOST_WORK
+    if order.amount > most:
+        raise RecipeError(f"budget: {order.amount:g} {order.unit}: more than any run lasts; give at most {most:,.0f}")
     if not granted.is_timed and order.amount != int(order.amount):
         raise RecipeError(f"budget: {order.amount:g} {order.unit}: give a whole number")
     if spent >= training_end(order.amount, reserve=reserve):

@@ -42,7 +42,7 @@ def mend_ledger(paths: RunPaths) -> None:
             f"{paths.ledger}: {what}, and {paths.journal.name} does not tell what was charged; restore one of the two"
         )
     step, charged_s = told
-    _tell(paths, step=step, what=f"{what}; the charge goes on from {charged_s:.1f} s, the newest that the journal has")
+    _tell(paths, step=step, what=f"{what}; the charge goes on from {charged_s:.1f} s, the highest that the journal has")
     _set_aside(paths)
     write_ledger(paths.ledger, LedgerState(closed_s=charged_s, ticked_s=charged_s))
 

@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from bertd.records import BudgetUnit
-from bertd.run.budget import Budget
+from bertd.run.budget import MOST_HOURS, MOST_WORK, Budget
 from bertd.run.durations import parse_duration
 from bertd.run.stop_rules import StopRule, parse_stop_rule
 
@@ -56,19 +56,14 @@ class RunSection(Section):
     """Decides initial weights, order, masks and dropout. Source: the old code's default."""
 
 
-_MOST_HOURS = 1e6
-"""A century of one device; a typing error beyond it would be a date that no calendar has."""
-_MOST_WORK = 10**15
-
-
 class BudgetSection(Section):
-    hours: Annotated[float, Field(gt=0, le=_MOST_HOURS)] | None = None
+    hours: Annotated[float, Field(gt=0, le=MOST_HOURS)] | None = None
     """Charged wall-clock hours."""
-    gpu_hours: Annotated[float, Field(gt=0, le=_MOST_HOURS)] | None = None
+    gpu_hours: Annotated[float, Field(gt=0, le=MOST_HOURS)] | None = None
     """Charged hours times devices."""
-    steps: Annotated[int, Field(gt=0, le=_MOST_WORK)] | None = None
+    steps: Annotated[int, Field(gt=0, le=MOST_WORK)] | None = None
     """Optimizer updates."""
-    sequences: Annotated[int, Field(gt=0, le=_MOST_WORK)] | None = None
+    sequences: Annotated[int, Field(gt=0, le=MOST_WORK)] | None = None
     """Sequences consumed."""
 
     @model_validator(mode="after")
@@ -310,6 +305,12 @@ class CheckpointSection(Section):
             raise ValueError(f"markers = {self.markers} do not rise; write each once, in rising order")
         return self
 
+    def interval_s(self, total_s: float | None) -> float:
+        """Charged seconds between checkpoints of a budget that lasts so long; None where work is budgeted."""
+        if self.every != "auto":
+            return parse_duration(self.every)
+        return 600.0 if total_s is None else min(600.0, 0.01 * total_s)
+
 
 class DevicesSection(Section):
     kind: Literal["gpu", "cpu"] = "gpu"
@@ -365,11 +366,3 @@ class Recipe(Section):
         whole = unit in (BudgetUnit.STEPS, BudgetUnit.SEQUENCES)
         section = BudgetSection.model_validate({unit.value: int(amount) if whole else float(amount)})
         return self.model_copy(update={"budget": section})
-
-    @property
-    def checkpoint_interval_s(self) -> float:
-        """Charged seconds between checkpoints."""
-        if self.checkpoint.every != "auto":
-            return parse_duration(self.checkpoint.every)
-        total_s = self.granted.total_s
-        return 600.0 if total_s is None else min(600.0, 0.01 * total_s)

@@ -245,6 +245,6 @@ def _open_desk(opened: OpenedRun, start: StartRecord, *, warnings: dict[str, str
         clock=ChargedClock(opened.paths.ledger),
         acknowledged=last_acknowledged(records),
         stop_signal=stop_signal,
-        plan=plan_of(opened.recipe.granted, records),
+        plan=plan_of(opened.recipe.granted, [*records, start]),
     )
     return Desk(conductor=conductor, journal=journal)

@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from bertd.errors import CheckpointError, NewerCheckpointError, NumericsError, StorageError
 from bertd.records import Record
 from bertd.run.durable import fsync_folder, write_whole
+from bertd.run.job_log import say
 from bertd.run.paths import DAMAGED_PREFIX, TEMPORARY_PREFIX, newest_first, step_folder
 from bertd.train.host_copy import HostTensors
 from bertd.train.optimizer import Optimizers
@@ -255,12 +256,17 @@ def read_state(folder: Path) -> TrainingState:
     """
     try:
         state = TrainingState.model_validate_json((folder / STATE).read_bytes())
-        if not (folder / MARKERS).exists():
-            return state
-        later = LaterMarkers.model_validate_json((folder / MARKERS).read_bytes())
-        return state.model_copy(update={"markers": later.markers})
     except (OSError, ValidationError) as error:
-        raise CheckpointError(f"{folder.name}: {STATE} or {MARKERS} is missing or damaged") from error
+        raise CheckpointError(f"{folder.name}: state.json is missing or damaged") from error
+    if not (folder / MARKERS).exists():
+        return state
+    try:
+        later = LaterMarkers.model_validate_json((folder / MARKERS).read_bytes())
+    except (OSError, ValidationError):
+        # No reason to refuse the checkpoint: they come due again, or a person looks for them in vain and reads this.
+        say(f"bertd: {folder.name}: {MARKERS} is damaged; it is taken to be of {state.markers or 'no markers'}")
+        return state
+    return state.model_copy(update={"markers": later.markers})
 
 
 def is_whole(folder: Path) -> bool:

@@ -202,10 +202,11 @@ class Conductor:
     def next_checkpoint_s(self, charged_s: float, *, save_s: float) -> float:
         """When the one after a checkpoint at `charged_s` is due.
 
-        Sooner by what a save takes, so that it is whole when the interval is over; half the interval is the least.
+        Sooner by what a save takes, so that it is whole when the interval is over; but not where it takes more than
+        half of that, since it would mostly meet the one before still being written.
         """
-        interval_s = self.recipe.checkpoint_interval_s
-        return charged_s + max(interval_s - save_s, interval_s / 2)
+        interval_s = self.recipe.checkpoint.interval_s(self.granted.total_s)
+        return charged_s + (interval_s - save_s if save_s <= interval_s / 2 else interval_s)
 
     def obey_budget(self, state: TrainingState) -> list[BudgetRecord | CommandRecord]:
         """Take over a budget that the mailbox asks for; the records that tell of it, none where none is asked."""

@@ -78,9 +78,13 @@ def join_ranks(section: DevicesSection, *, store: Path | None) -> Ranks:
         store: file to meet in, fresh for this attempt; None to meet at torchrun's address.
 
     Raises:
-        DeviceError: a device is missing.
+        DeviceError: a device is missing, or there are more or fewer ranks than the recipe has.
     """
     rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if world_size != section.count:
+        raise DeviceError(
+            f"[devices] count = {section.count}, and {world_size} ranks were started: start as many as the recipe says"
+        )
     device = device_of(section, local_rank=int(os.environ.get("LOCAL_RANK", "0")))
     if device.type == "cuda":
         torch.cuda.set_device(device)

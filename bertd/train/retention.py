@@ -20,7 +20,7 @@ from bertd.records import KeptCheckpoint, KeptCheckpoints
 from bertd.run.durable import fsync_folder
 from bertd.run.job_log import say
 from bertd.run.kept import write_kept
-from bertd.run.paths import DAMAGED_PREFIX, TRASH_PREFIX, RunPaths, newest_first, step_folder
+from bertd.run.paths import DAMAGED_PREFIX, TRASH_PREFIX, VOID_PREFIX, RunPaths, newest_first, step_folder
 from bertd.run.sweeping import sweep
 from bertd.train.checkpoint import TrainingState, folder_bytes, read_state, verify_checkpoint
 
@@ -136,9 +136,15 @@ class Retention:
         sweep(self._paths.exports)
 
     def _leftovers(self) -> list[Path]:
-        if not self._root.is_dir():
-            return []
-        return [entry for entry in self._root.iterdir() if entry.name.startswith(DAMAGED_PREFIX) and entry.is_dir()]
+        """What is only there for a person to look at."""
+        places = [(self._root, DAMAGED_PREFIX), (self._paths.exports, VOID_PREFIX)]
+        return [
+            entry
+            for place, prefix in places
+            if place.is_dir()
+            for entry in place.iterdir()
+            if entry.name.startswith(prefix) and entry.is_dir()
+        ]
 
     def _valid(self, trusted: Path | None = None) -> list[_Checkpoint]:
         """Newest first, from the newest that verifies on; what is above it is damaged, and neither counted nor deleted.

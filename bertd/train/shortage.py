@@ -15,12 +15,18 @@ _GPU_SAYS = ("out of memory", "ALLOC_FAILED", "cudaErrorMemoryAllocation")
 def memory_shortage(error: BaseException) -> str | None:
     """Whose memory is too small, in one line with the allocator's figures; None where it is another error."""
     said = str(error).partition("\n")[0]
-    if isinstance(error, torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and _of_a_gpu(said)):
+    if isinstance(error, torch.OutOfMemoryError):
         return f"the GPU's memory is too small: {said}"
+    if isinstance(error, RuntimeError) and (line := _of_a_gpu(str(error))) is not None:
+        return f"the GPU's memory is too small: {line}"
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _CPU_ALLOCATOR in said):
         return f"the machine's memory is too small: {said or type(error).__name__}"
     return None
 
 
-def _of_a_gpu(said: str) -> bool:
-    return "CPU" not in said and any(part.lower() in said.lower() for part in _GPU_SAYS)
+def _of_a_gpu(text: str) -> str | None:
+    """The line that says so: NCCL and the compiler begin with others."""
+    for line in text.splitlines():
+        if "CPU" not in line and any(part.lower() in line.lower() for part in _GPU_SAYS):
+            return line.strip()
+    return None

@@ -1,4 +1,6 @@
-"""One rank: `python -m bertd.train.worker RUN_FOLDER --attempt N [--store FILE]`, started by the launcher or torchrun.
+"""One rank: `python -m bertd.train.worker RUN_FOLDER --attempt N [--store FILE]`, started by the launcher.
+
+torchrun can start it across machines, as long as somebody keeps the run's ledger open, which is the runner's work here.
 
 Exit status: 0 after an end or a pause, which the journal tells apart; that of the BertdError class otherwise. A rank
 whose parent dies is killed by the kernel, so that nothing is left to hold a GPU.

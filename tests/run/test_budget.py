@@ -220,6 +220,7 @@ def test_the_same_order_again_changes_nothing() -> None:
     ("order", "reason"),
     [
         (command(1.0), "1 hours is too little: 1 of 2 is spent; give more, or end the run with `bertd stop`"),
+        (command(2e6), "2e+06 hours: more than any run lasts; give at most 1,000,000"),
         (command(500, BudgetUnit.STEPS), "this run counts hours; give that"),
     ],
 )

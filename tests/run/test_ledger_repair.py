@@ -66,7 +66,7 @@ def test_what_is_damaged_or_gone_goes_on_from_the_journal_and_says_so(paths: Run
 
     assert read_ledger(paths.ledger) == LedgerState(closed_s=131.5, ticked_s=131.5)
     what = "is gone" if left is None else "is damaged"
-    assert alerts(paths) == [f"ledger.json {what}; the charge goes on from 131.5 s, the newest that the journal has"]
+    assert alerts(paths) == [f"ledger.json {what}; the charge goes on from 131.5 s, the highest that the journal has"]
     aside = paths.root / "damaged-ledger.json"
     assert (aside.read_bytes() if aside.exists() else None) == left
 

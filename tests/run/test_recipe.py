@@ -86,10 +86,10 @@ def test_a_ramp_says_how_large_a_step_is_and_how_many_are_left() -> None:
 
 
 def test_automatic_checkpoints_come_every_hundredth_of_a_budget_and_at_least_every_ten_minutes() -> None:
-    assert small("budget.hours=1").checkpoint_interval_s == pytest.approx(36)
-    assert small("budget.hours=24").checkpoint_interval_s == 600
-    assert small("budget.steps=10").checkpoint_interval_s == 600
-    assert small("checkpoint.every=2 min").checkpoint_interval_s == 120
+    assert small().checkpoint.interval_s(3600) == pytest.approx(36)
+    assert small().checkpoint.interval_s(24 * 3600) == 600
+    assert small().checkpoint.interval_s(None) == 600
+    assert small("checkpoint.every=2 min").checkpoint.interval_s(3600) == 120
 
 
 def test_predictions_fill_the_rate_up_to_their_bound() -> None:

@@ -103,8 +103,8 @@ def test_a_checkpoint_is_whole_when_its_interval_is_over(tmp_path: Path, clock: 
 
     assert decider.next_checkpoint_s(100.0, save_s=0.0) == 136.0
     assert decider.next_checkpoint_s(100.0, save_s=10.0) == 126.0
-    # A save that takes longer than that must not fill all of the time.
-    assert decider.next_checkpoint_s(100.0, save_s=30.0) == 118.0
+    # Where it takes longer than half of that, the next would meet it still being written.
+    assert decider.next_checkpoint_s(100.0, save_s=30.0) == 136.0
 
 
 def test_the_first_step_is_not_taken_at_rate_zero(tmp_path: Path, clock: FakeClock) -> None:

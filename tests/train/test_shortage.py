@@ -23,6 +23,11 @@ def test_a_gpu_that_is_full_is_told_by_whoever_noticed(error: RuntimeError) -> N
     assert memory_shortage(error) == f"the GPU's memory is too small: {str(error).splitlines()[0]}"
 
 
+def test_the_line_that_tells_need_not_be_the_first() -> None:
+    nccl = RuntimeError("NCCL error in: ProcessGroupNCCL.cpp\nLast error:\n Cuda failure 2 'out of memory'")
+    assert memory_shortage(nccl) == "the GPU's memory is too small: Cuda failure 2 'out of memory'"
+
+
 @pytest.mark.parametrize("error", [RuntimeError(CPU), MemoryError()])
 def test_a_machine_that_is_full_is_no_gpu(error: Exception) -> None:
     told = memory_shortage(error)

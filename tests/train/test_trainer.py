@@ -37,6 +37,7 @@ from bertd.records import (
     Verb,
 )
 from bertd.run.journal import read_journal
+from bertd.run.kept import read_kept
 from bertd.run.ledger import Ledger
 from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths, newest_first
@@ -423,6 +424,26 @@ def test_a_loss_that_goes_wrong_is_gone_back_from_and_its_batches_are_left_out(
         trainer.run()
     (end,) = kind_of(paths, EndRecord)
     assert (end.step, end.sequences) == (16, 24 * 8)
+
+
+def test_a_marker_that_a_rollback_undoes_is_passed_again(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = make_run(tmp_path / "run", dataset, *ROLLBACK, "checkpoint.markers=[0.5]")
+    with attempt(paths) as trainer:
+        losses_of(trainer, monkeypatch, {9: math.nan})
+        for _ in range(4):
+            trainer.advance_one()
+        trainer._save("start")
+        while trainer.state.markers_left:
+            trainer.advance_one()
+        # As where the loss is read once a second: the marker came between the last sound one and the one that is not.
+        trainer._watch.sound_step = 4
+        while not kind_of(paths, RollbackRecord):
+            trainer.advance_one()
+        assert (trainer.state.step, trainer.state.markers_left) == (4, [0.5])
+        trainer.run()
+    assert [kept.step for kept in read_kept(paths).checkpoints if 0.5 in kept.markers] == [8]
 
 
 def test_a_run_goes_back_twice_and_then_fails(tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
