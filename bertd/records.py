@@ -183,8 +183,10 @@ class ValidationRecord(Record):
     """Mean masked-token cross-entropy in nats."""
     num_tokens: int
     """Masked tokens that were predicted."""
+    unigram_loss: float
+    """Nats: what a guess by how often each token stands in the training text scores on the same tokens."""
     unigram_entropy: float
-    """Nats: the entropy of the same masked tokens' own distribution, what a guess by frequency scores at best."""
+    """Nats: what a guess by how often each token is among these very tokens would score; nobody can know that."""
     seconds: float
 
 

@@ -75,9 +75,7 @@ def panel(run: RunView, curve: LossCurve, *, is_ascii: bool) -> RenderableType:
         speed = f"{step.sequences_per_s:,.0f} sequences/s, {step.tokens_per_s:,.0f} tokens/s"
         grid.add_row("speed", Text(speed, "bold"))
     if check := run.validation:
-        grid.add_row(
-            "validation", Text(f"{check.loss:.3f} nats; a guess by word frequency {check.unigram_entropy:.3f}")
-        )
+        grid.add_row("validation", Text(f"{check.loss:.3f} nats; a guess by word frequency {check.unigram_loss:.3f}"))
     if alert := run.alert:
         grid.add_row("alert", Text(terminal_line(alert.message), "yellow"))
     title = f"{terminal_line(run.id)}: {terminal_line(run.model)}, {run.state}"

@@ -9,6 +9,7 @@ from threading import Event
 import torch
 
 from bertd.data.batches import TrainBatches, validation_batches
+from bertd.data.frequency import token_shares
 from bertd.data.masking import Masker
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.model.flops import peak_flops, why_no_mfu
@@ -166,7 +167,8 @@ def _validator(opened: OpenedRun, ranks: Ranks, *, micro: int) -> Validator:
         max_sequences=opened.recipe.validation.max_sequences,
         device=ranks.device,
     )
-    return Validator(list(fixed), vocab_size=opened.dataset.vocabulary.size, ranks=ranks)
+    shares_V = torch.from_numpy(token_shares(opened.dataset))
+    return Validator(list(fixed), shares_V=shares_V, ranks=ranks)
 
 
 def _start_record(

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
+from bertd.data.frequency import token_shares
 from bertd.data.shards import DataSet
 from bertd.errors import CheckpointError, StorageError
 from bertd.model.encoder import MaskedLanguageModel
@@ -25,9 +25,6 @@ from bertd.train.opened_run import OpenedRun
 from bertd.train.optimizer import Optimizers
 from bertd.train.ranks import Ranks
 from bertd.train.retention import Retention
-
-_COUNTED_TOKENS = 20_000_000
-"""Of the stream: enough for the frequency of every word that matters, and read in under a second."""
 
 
 @dataclass(frozen=True)
@@ -135,9 +132,6 @@ def _first_weights(opened: OpenedRun, model: MaskedLanguageModel) -> str | None:
 
 @torch.no_grad()
 def bias_by_frequency(model: MaskedLanguageModel, dataset: DataSet) -> None:
-    """Let the untrained model guess by frequency: output bias = log of each token's share, unseen ones counted once."""
-    tokens = dataset.split("train").tokens[:_COUNTED_TOKENS]
-    counts_V = torch.from_numpy(np.bincount(tokens, minlength=dataset.vocabulary.size)).double().clamp(min=1)
-    # Special tokens are never predicted, however often they stand in the stream.
-    counts_V[list(dataset.vocabulary.special)] = 1
-    model.head.bias[: dataset.vocabulary.size] = (counts_V / counts_V.sum()).log().to(model.head.bias)
+    """Let the untrained model guess by frequency: output bias = log of each token's share."""
+    shares_V = torch.from_numpy(token_shares(dataset))
+    model.head.bias[: dataset.vocabulary.size] = shares_V.log().to(model.head.bias)

@@ -148,6 +148,7 @@ class Desk:
                 progress=self._progress(state, charged_s),
                 loss=result.loss,
                 num_tokens=result.num_tokens,
+                unigram_loss=result.unigram_loss,
                 unigram_entropy=result.unigram_entropy,
                 seconds=result.seconds,
             )

@@ -22,22 +22,27 @@ class Validation:
     loss: float
     """Mean cross-entropy in nats over all ranks' predicted tokens."""
     num_tokens: int
+    unigram_loss: float
+    """Nats: of a guess by how often each token stands in the training text."""
     unigram_entropy: float
-    """Nats: entropy of the predicted tokens' own distribution."""
+    """Nats: of a guess by how often each of the predicted tokens is itself among them."""
     seconds: float
 
 
 class Validator:
     """Holds this rank's share of the set on the device."""
 
-    def __init__(self, batches: Sequence[MaskedBatch], *, vocab_size: int, ranks: Ranks) -> None:
+    def __init__(self, batches: Sequence[MaskedBatch], *, shares_V: Tensor, ranks: Ranks) -> None:
+        """`shares_V`: of each token in the training text, positive, float64."""
         self._batches = _of_one_shape(batches)
         self._ranks = ranks
-        counts_V = torch.zeros(vocab_size, dtype=torch.int64, device=ranks.device)
+        counts_V = torch.zeros(len(shares_V), dtype=torch.int64, device=ranks.device)
         for batch in batches:
             labels = batch.labels_BM[batch.labels_BM != IGNORE_INDEX]
-            counts_V += torch.bincount(labels, minlength=vocab_size)
-        self._unigram_entropy = _entropy(ranks.add_up(counts_V))
+            counts_V += torch.bincount(labels, minlength=len(shares_V))
+        counts_V = ranks.add_up(counts_V).cpu()
+        self._unigram_loss = guessing_loss(counts_V, shares_V)
+        self._unigram_entropy = guessing_loss(counts_V, counts_V / counts_V.sum())
 
     def evaluate(self, forward: Forward) -> Validation:
         """Measure; every rank must call."""
@@ -52,6 +57,7 @@ class Validator:
         return Validation(
             loss=loss / tokens if tokens else math.nan,
             num_tokens=int(tokens),
+            unigram_loss=self._unigram_loss,
             unigram_entropy=self._unigram_entropy,
             seconds=time.monotonic() - began_s,
         )
@@ -74,7 +80,7 @@ def _filled(batch: MaskedBatch, *, num_rows: int) -> MaskedBatch:
     )
 
 
-def _entropy(counts_V: Tensor) -> float:
-    shares = counts_V[counts_V > 0].double()
-    shares = shares / shares.sum()
-    return float(-(shares * shares.log()).sum())
+def guessing_loss(counts_V: Tensor, shares_V: Tensor) -> float:
+    """Mean cross-entropy in nats of tokens that occur so often, each guessed with its share; NaN for no token."""
+    occurs_V = counts_V > 0
+    return float(-(counts_V[occurs_V] * shares_V[occurs_V].log()).sum() / counts_V.sum())

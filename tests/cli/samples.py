@@ -97,6 +97,7 @@ def run(*, state: JobState = JobState.RUNNING) -> RunView:
             progress=0.498,
             loss=1.912,
             num_tokens=311_296,
+            unigram_loss=7.01,
             unigram_entropy=7.01,
             seconds=12.0,
         ),

@@ -86,7 +86,16 @@ def test_steps_that_a_restart_lost_give_way_to_those_that_replaced_them() -> Non
 def test_validation_is_a_column_of_its_own() -> None:
     curves = Curves(HOUR)
     record = ValidationRecord(
-        t=0, step=3, sequences=3, charged_s=360, progress=0.1, loss=4.0, num_tokens=1, unigram_entropy=6, seconds=1
+        t=0,
+        step=3,
+        sequences=3,
+        charged_s=360,
+        progress=0.1,
+        loss=4.0,
+        num_tokens=1,
+        unigram_loss=6,
+        unigram_entropy=6,
+        seconds=1,
     )
     curves.add(record)
     assert curves.read(columns=["validation"], axis="progress", points=10) == {"validation": [(0.1, 4.0)]}

@@ -40,7 +40,16 @@ def summary_of(*records: JournalRecord) -> Summary:
 
 def validation(loss: float) -> ValidationRecord:
     return ValidationRecord(
-        t=0, step=1, sequences=1, charged_s=1, progress=0.1, loss=loss, num_tokens=1, unigram_entropy=6, seconds=1
+        t=0,
+        step=1,
+        sequences=1,
+        charged_s=1,
+        progress=0.1,
+        loss=loss,
+        num_tokens=1,
+        unigram_loss=6,
+        unigram_entropy=6,
+        seconds=1,
     )
 
 

@@ -69,7 +69,16 @@ def _run(*, step: StepRecord | None) -> RunView:
         ),
         step=step,
         validation=ValidationRecord(
-            t=0, step=1, sequences=1, charged_s=1, progress=0, loss=6.5, num_tokens=9, unigram_entropy=6.9, seconds=1
+            t=0,
+            step=1,
+            sequences=1,
+            charged_s=1,
+            progress=0,
+            loss=6.5,
+            num_tokens=9,
+            unigram_loss=6.9,
+            unigram_entropy=6.9,
+            seconds=1,
         ),
     )
 

@@ -285,6 +285,7 @@ class FakeRanks:
                 progress=1.0,
                 loss=5.0,
                 num_tokens=100,
+                unigram_loss=6.0,
                 unigram_entropy=6.0,
                 seconds=0.001,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -244,7 +245,7 @@ def test_compiled_updates_and_validations_are_one_graph_each_and_equal_eager_one
         MaskedBatch(whole.inputs_BS[rows], whole.positions_BM[rows], whole.labels_BM[rows])
         for rows in (slice(0, 2), slice(2, 3))
     ]
-    validator = Validator(cut, vocab_size=100, ranks=ALONE)
+    validator = Validator(cut, shares_V=torch.full((100,), 0.01, dtype=torch.float64), ranks=ALONE)
 
     with torch._dynamo.config.patch(error_on_recompile=True):
         first, before = weights_after(1, compiled, compiled_model), validator.evaluate(compiled.forward)
@@ -254,6 +255,7 @@ def test_compiled_updates_and_validations_are_one_graph_each_and_equal_eager_one
     assert counters["stats"]["unique_graphs"] == 2
     assert not counters["graph_break"]
     assert before.num_tokens == 3 * 4 and after.loss < before.loss
+    assert before.unigram_loss == pytest.approx(math.log(100))
     # Dropout draws other numbers when compiled, so what is compared has none.
     eager_model.load_state_dict(first)
     assert validator.evaluate(eager.forward).loss == pytest.approx(before.loss, abs=1e-5)

@@ -66,6 +66,7 @@ def run(box: Box) -> RunView:
             progress=at * curves.VALIDATE_EVERY,
             loss=curves.validation_loss(at * curves.VALIDATE_EVERY),
             num_tokens=312_000,
+            unigram_loss=6.71,
             unigram_entropy=6.71,
             seconds=11.2,
         ),

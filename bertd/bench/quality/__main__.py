@@ -74,8 +74,8 @@ def table(rows: list[Row], judge: Judge, *, budget_s: float, at_once: int) -> st
     lines = [
         f"{format_duration(budget_s)} each on {share}, fp32, torch {torch.__version__}, "
         f"transformers {version('transformers')}, Python {platform.python_version()}",
-        f"judged on {judge.num_tokens:,} masked tokens (15 %) of the validation split; unigram entropy "
-        f"{judge.unigram_entropy:.3f}, blind guess {judge.blind:.3f} nats",
+        f"judged on {judge.num_tokens:,} masked tokens (15 %) of the validation split; a guess by word frequency: "
+        f"{judge.unigram_loss:.3f}, a blind one: {judge.blind:.3f} nats",
         "",
         f"{'':34} {'steps':>6} {'sequences':>9} {'seconds':>7} {'validation loss':>17} {'difference':>17}",
     ]

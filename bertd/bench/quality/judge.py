@@ -16,11 +16,13 @@ import torch
 import torch.nn.functional as F
 
 from bertd.data.batches import validation_batches
+from bertd.data.frequency import token_shares
 from bertd.data.masking import IGNORE_INDEX, MaskedBatch
 from bertd.data.sequences import open_sequences
 from bertd.data.shards import DataSet
 from bertd.run.recipe import Recipe
 from bertd.train.opened_run import validation_masker_of
+from bertd.train.validation import guessing_loss
 
 _MICRO = 16
 
@@ -82,9 +84,8 @@ class Judge:
         for batch in self.batches:
             counts_V += torch.bincount(_labels(batch), minlength=self._vocab_size)
         self.num_tokens = int(counts_V.sum())
-        shares = counts_V[counts_V > 0] / counts_V.sum()
-        self.unigram_entropy = float(-(shares * shares.log()).sum())
-        """Nats: of the predicted tokens' own distribution."""
+        self.unigram_loss = guessing_loss(counts_V, torch.from_numpy(token_shares(dataset)))
+        """Nats: of a guess by how often each token stands in the training text."""
         self.blind = math.log(self._vocab_size)
 
     @torch.no_grad()
