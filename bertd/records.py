@@ -120,6 +120,8 @@ class StartRecord(Record):
     """Why that many."""
     accumulation: int
     """Forward passes of one rank in the next step."""
+    empty_rows: int = 0
+    """Of that step over all ranks: computed so that every rank does the same, and predicting nothing."""
     attention: str = ""
     """The kernel that attention prefers, by PyTorch's name for the backend; empty where there is no choice."""
     attention_reason: str = ""

@@ -48,7 +48,7 @@ def check_device_count(job: Job, num_devices: int, *, inventory: Inventory) -> N
         sizes, micro = " or ".join(map(str, sorted(set(recipe.batch.sizes)))), recipe.batch.micro
         each = "" if micro == "auto" else f" in micro-batches of {micro}"
         raise RecipeError(
-            f"{job.run_id}: a step of {sizes} sequences cannot be shared equally by {num_devices} devices{each}; "
+            f"{job.run_id}: a step of {sizes} sequences comes out too unevenly on {num_devices} devices{each}; "
             f"give --devices {_listed(possible)}"
         )
     with sole_runner(RunPaths(Path(job.folder))):

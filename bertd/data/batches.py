@@ -2,7 +2,8 @@
 
 The thread does the host's work (order, reading, pinning) and stays a few micro-batches ahead; the masks are drawn by
 whoever calls `next_micro`, on the device's own stream. What a rank gets depends on the seed, the position and the
-recipe's batch alone, so that a run may be resumed, or go on with another number of ranks, on the same sequences.
+recipe's batch alone, so that a run may be resumed, or go on with another number of ranks, on the same sequences. Where
+a step does not come out even, rows that predict nothing fill it, so that every rank does the same work.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ class _Micro:
 
     ids_BS: Tensor
     keys_B: Tensor
+    num_sequences: int
+    """The rows behind so many only fill it."""
 
 
 class TrainBatches:
@@ -58,9 +61,6 @@ class TrainBatches:
             global_batch: sequences in a step, over all ranks.
             micro_batch: sequences in one result of `next_micro`.
             first_sequence: sequences consumed before, over all ranks.
-
-        Raises:
-            ValueError: the global batch is no multiple of the ranks' micro-batches.
         """
         self.wait_s = 0.0
         """Seconds that `next_micro` has waited for the thread, altogether."""
@@ -74,18 +74,11 @@ class TrainBatches:
         self._begin(global_batch, first_sequence=first_sequence)
 
     def resize(self, global_batch: int, *, first_sequence: int) -> None:
-        """Go on at `first_sequence` with steps of another size; what was read ahead is read again.
-
-        Raises:
-            ValueError: the global batch is no multiple of the ranks' micro-batches.
-        """
+        """Go on at `first_sequence` with steps of another size; what was read ahead is read again."""
         self.close()
         self._begin(global_batch, first_sequence=first_sequence)
 
     def _begin(self, global_batch: int, *, first_sequence: int) -> None:
-        if global_batch % (self._micro_batch * self._world_size):
-            ranks = f"{self._world_size} ranks x {self._micro_batch}"
-            raise ValueError(f"a batch of {global_batch} is no multiple of {ranks}")
         self.global_batch = global_batch
         """Sequences in a step, over all ranks."""
         self._closed = threading.Event()
@@ -109,12 +102,13 @@ class TrainBatches:
             self._closed.set()
             raise micro
         ids_BS = micro.ids_BS.to(self._device, non_blocking=True)
-        return self._masker(ids_BS, micro.keys_B.to(self._device, non_blocking=True))
+        masked = self._masker(ids_BS, micro.keys_B.to(self._device, non_blocking=True))
+        return masked if micro.num_sequences == self._micro_batch else masked.predicting_only(micro.num_sequences)
 
     @property
     def accumulation(self) -> int:
-        """Micro-batches of this rank in a step."""
-        return self.global_batch // (self._micro_batch * self._world_size)
+        """Micro-batches of each rank in a step."""
+        return -(-self.global_batch // (self._micro_batch * self._world_size))
 
     def close(self) -> None:
         """End the thread; may be called twice."""
@@ -145,21 +139,25 @@ class TrainBatches:
             positions = rank_positions(
                 first=first, global_batch=self.global_batch, rank=self._rank, world_size=self._world_size
             )
-            for start in range(0, len(positions), self._micro_batch):
+            num_rows = self.accumulation * self._micro_batch
+            filled = np.pad(positions, (0, num_rows - len(positions)), constant_values=first)
+            for start in range(0, num_rows, self._micro_batch):
                 located = locate(
-                    positions[start : start + self._micro_batch],
+                    filled[start : start + self._micro_batch],
                     num_sequences=self._sequences.num_sequences,
                     seed=self._seed,
                 )
-                yield _on_host(self._sequences.rows(located.indices), located.keys, pin=self._device.type == "cuda")
+                rows = self._sequences.rows(located.indices)
+                num_sequences = min(max(0, len(positions) - start), self._micro_batch)
+                yield _on_host(rows, located.keys, num_sequences, pin=self._device.type == "cuda")
             first += self.global_batch
 
 
-def _on_host(rows: IndexArray, keys: IndexArray, *, pin: bool) -> _Micro:
+def _on_host(rows: IndexArray, keys: IndexArray, num_sequences: int, *, pin: bool) -> _Micro:
     ids_BS, keys_B = torch.from_numpy(rows), torch.from_numpy(keys)
     if pin:
-        return _Micro(ids_BS.pin_memory(), keys_B.pin_memory())
-    return _Micro(ids_BS, keys_B)
+        ids_BS, keys_B = ids_BS.pin_memory(), keys_B.pin_memory()
+    return _Micro(ids_BS, keys_B, num_sequences)
 
 
 def validation_batches(
@@ -183,6 +181,6 @@ def validation_batches(
     batches = []
     for start in range(0, len(mine), micro_batch):
         indices = mine[start : start + micro_batch]
-        host = _on_host(sequences.rows(indices), sequence_keys(epochs=VALIDATION_EPOCH, indices=indices), pin=False)
-        batches.append(masker(host.ids_BS.to(device), host.keys_B.to(device)))
+        rows, keys = sequences.rows(indices), sequence_keys(epochs=VALIDATION_EPOCH, indices=indices)
+        batches.append(masker(torch.from_numpy(rows).to(device), torch.from_numpy(keys).to(device)))
     return batches

@@ -13,7 +13,7 @@ special token, never an [unused] entry.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -46,6 +46,12 @@ class MaskedBatch:
     """int64 positions that are predicted, rising; 0 in unused slots, which come last."""
     labels_BM: Tensor
     """int64 original ids there; IGNORE_INDEX in unused slots."""
+
+    def predicting_only(self, num_rows: int) -> MaskedBatch:
+        """The same with nothing predicted behind the first `num_rows`: their loss and their gradient are exactly 0."""
+        labels_BM = self.labels_BM.clone()
+        labels_BM[num_rows:] = IGNORE_INDEX
+        return replace(self, labels_BM=labels_BM)
 
 
 @dataclass(frozen=True)

@@ -45,16 +45,13 @@ def sequence_keys(*, epochs: IndexArray | int, indices: IndexArray) -> IndexArra
 
 
 def rank_positions(*, first: int, global_batch: int, rank: int, world_size: int) -> IndexArray:
-    """The positions of one rank in the global batch that starts at `first`: a contiguous slice, equal for all ranks.
+    """The positions of one rank in the global batch that starts at `first`: a contiguous slice.
 
-    Raises:
-        ValueError: the batch cannot be shared out equally.
+    The ranks' slices are of equal length where that comes out even; else the first ones have one more.
     """
-    if global_batch % world_size:
-        raise ValueError(f"a batch of {global_batch} sequences cannot be shared equally by {world_size} ranks")
-    share = global_batch // world_size
-    start = first + rank * share
-    return np.arange(start, start + share, dtype=np.int64)
+    share, num_longer = divmod(global_batch, world_size)
+    start = first + rank * share + min(rank, num_longer)
+    return np.arange(start, start + share + (rank < num_longer), dtype=np.int64)
 
 
 def locate(positions: IndexArray, *, num_sequences: int, seed: int) -> Located:

@@ -23,7 +23,8 @@ class Choice:
 def choices_of(start: StartRecord) -> list[Choice]:
     """Kernels, attention and micro-batch of an attempt."""
     ranks = "1 rank" if start.world_size == 1 else f"{start.world_size} ranks"
-    batch = f"{ranks} x {start.micro_batch} sequences x {start.accumulation}"
+    empty = f", {start.empty_rows} empty" if start.empty_rows else ""
+    batch = f"{ranks} x {start.micro_batch} sequences x {start.accumulation}{empty}"
     return [
         Choice("kernels", start.kernels, start.kernels_reason),
         Choice("attention", start.attention or "PyTorch's choice", start.attention_reason),

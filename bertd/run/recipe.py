@@ -198,6 +198,10 @@ class ScheduleSection(Section):
         return self
 
 
+_MOST_EMPTY = 1 / 8
+"""Of a step's rows: what may be computed for nothing where the batch does not come out even, on 7 GPUs of 8 say."""
+
+
 class BatchSection(Section):
     sequences: PositiveInt = 4096
     """In one step over all ranks. Source: Izsak et al. 2021, table 3."""
@@ -220,13 +224,15 @@ class BatchSection(Section):
         """Every number of sequences that a step can have."""
         return [*(size for _, size in self.ramp), self.sequences]
 
-    def per_pass(self, num_devices: int) -> int:
-        """Each size is a multiple of this."""
-        return num_devices if self.micro == "auto" else self.micro * num_devices
+    def num_empty(self, size: int, *, micro: int, num_devices: int) -> int:
+        """Rows that hold no sequence where every device does a step's `size` in equally many whole micro-batches."""
+        return -size % (micro * num_devices)
 
-    def is_shared_by(self, num_devices: int) -> bool:
-        """Whether every step can be cut into equal shares of whole micro-batches."""
-        return all(size % self.per_pass(num_devices) == 0 for size in self.sizes)
+    def is_shared_by(self, num_devices: int, *, micro: int | None = None) -> bool:
+        """Whether steps can be cut so without much work for nothing; by default into micro-batches as set."""
+        rows = micro or (1 if self.micro == "auto" else self.micro)
+        empty = {size: self.num_empty(size, micro=rows, num_devices=num_devices) for size in self.sizes}
+        return all(rest <= _MOST_EMPTY * (size + rest) for size, rest in empty.items())
 
     def sequences_at(self, progress: float) -> int:
         """In a step at this share of the budget."""
@@ -337,14 +343,18 @@ class Recipe(Section):
     devices: DevicesSection = DevicesSection()
 
     @model_validator(mode="after")
-    def _batch_divides(self) -> Self:
-        micro, count = self.batch.micro, self.devices.count
-        for size in self.batch.sizes:
-            if size % self.batch.per_pass(count):
-                what = f"sequences = {size}" if size == self.batch.sequences else f"ramp: a step of {size}"
-                of = f"devices.count = {count}" if micro == "auto" else f"micro x devices.count = {micro} x {count}"
-                raise ValueError(f"[batch] {what} is no multiple of {of}; change one of them")
-        return self
+    def _batch_is_shared_well(self) -> Self:
+        batch, count = self.batch, self.devices.count
+        if batch.is_shared_by(count):
+            return self
+        micro = 1 if batch.micro == "auto" else batch.micro
+        size = max(batch.sizes, key=lambda size: batch.num_empty(size, micro=micro, num_devices=count) / size)
+        empty = batch.num_empty(size, micro=micro, num_devices=count)
+        what = f"sequences = {size}" if size == batch.sequences else f"ramp: a step of {size}"
+        of = f"devices.count = {count}" if batch.micro == "auto" else f"micro x devices.count = {micro} x {count}"
+        raise ValueError(
+            f"[batch] {what} would leave {empty} of {size + empty} rows empty, being no multiple of {of}; change one"
+        )
 
     @model_validator(mode="after")
     def _fits_float8(self) -> Self:

@@ -200,6 +200,9 @@ def _start_record(
         micro_batch=execution.micro.sequences,
         micro_batch_reason=execution.micro.reason,
         accumulation=batches.accumulation,
+        empty_rows=recipe.batch.num_empty(
+            batches.global_batch, micro=execution.micro.sequences, num_devices=ranks.world_size
+        ),
         sequence_length=recipe.data.sequence_length,
         train_sequences=opened.train.num_sequences,
         boot_id=boot_id(),

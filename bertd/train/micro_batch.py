@@ -1,9 +1,10 @@
 """How many sequences go through the model at once, where the recipe says micro = "auto".
 
-Candidates divide every rank's share of every step. A model of the memory (bertd.model.memory) leaves out what cannot
-fit, then trials on rank 0 find the fastest: on a GPU from the largest down, since larger products are mostly faster; on
-CPU from 16 outwards. A trial that runs out of memory is survived and passed over. Trials end after two minutes or a
-fiftieth of a timed budget, but one is always made. What was found is remembered by device, model and versions.
+Candidates cut every rank's share of every step with little left over. A model of the memory (bertd.model.memory) leaves
+out what cannot fit, then trials on rank 0 find the fastest: on a GPU from the largest down, since larger products are
+mostly faster; on CPU from 16 outwards. One that runs out of memory is survived and passed over. Trials end after two
+minutes or a fiftieth of a timed budget; if nothing has fitted by then, quarters of it are tried until something does.
+What was found is remembered by device, model and versions.
 
 Unmeasured on a GPU: how near the model's figures come there, and how many compiled trials two minutes hold.
 """
@@ -12,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -94,12 +94,14 @@ def trial_size(recipe: Recipe, *, is_cpu: bool) -> int:
 
 
 def candidates(recipe: Recipe, *, is_cpu: bool) -> list[int]:
-    """Sizes that divide every rank's share of every step, in the order in which they are tried. Pure."""
-    share = math.gcd(*recipe.batch.sizes) // recipe.devices.count
-    divisors = [size for size in range(1, min(share, _LARGEST) + 1) if share % size == 0]
-    if not is_cpu:
-        return divisors[::-1]
-    return [size for size in _CPU_CANDIDATES if size in divisors] or divisors[:1]
+    """Sizes that cut every step with little left over, in the order in which they are tried. Pure."""
+    batch, num_devices = recipe.batch, recipe.devices.count
+    share = -(-min(batch.sizes) // num_devices)
+    # A rank's share in 1, 2, 4 ... passes; beyond a pass for each sequence there is nothing to cut.
+    by_passes = [-(-share >> doublings) for doublings in range(share.bit_length() + 1)]
+    sizes = _CPU_CANDIDATES if is_cpu else [size for size in by_passes if size <= _LARGEST]
+    usable = [size for size in dict.fromkeys(sizes) if batch.is_shared_by(num_devices, micro=size)]
+    return usable or [1]
 
 
 def fitting(
@@ -179,14 +181,18 @@ def _measured(setting: Setting, sizes: list[int], *, kernels: Kernels, attention
     too_large: list[int] = []
     for size in fit:
         elapsed_s = time.monotonic() - began_s
-        if speeds and (len(speeds) == _MOST_TRIALS or elapsed_s + took_s > limit_s):
+        is_late = elapsed_s + took_s > limit_s
+        if speeds and (len(speeds) == _MOST_TRIALS or is_late):
             break
+        if is_late and too_large and min(fit) < size and size * 4 > min(too_large):
+            continue
         try:
             trial = run_trial(setting, kernels=kernels.name, apex=kernels.apex, attention=attention, micro=size)
         except (MemoryError, RuntimeError) as error:
             if memory_shortage(error) is None:
                 raise
             too_large.append(size)
+            took_s = time.monotonic() - began_s - elapsed_s
             continue
         speeds[size] = trial.sequences_per_s
         took_s = time.monotonic() - began_s - elapsed_s

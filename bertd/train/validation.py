@@ -72,12 +72,9 @@ def _filled(batch: MaskedBatch, *, num_rows: int) -> MaskedBatch:
     missing = num_rows - len(batch.inputs_BS)
     if not missing:
         return batch
-    first = MaskedBatch(batch.inputs_BS[:1], batch.positions_BM[:1], torch.full_like(batch.labels_BM[:1], IGNORE_INDEX))
-    return MaskedBatch(
-        torch.cat([batch.inputs_BS, first.inputs_BS.expand(missing, -1)]),
-        torch.cat([batch.positions_BM, first.positions_BM.expand(missing, -1)]),
-        torch.cat([batch.labels_BM, first.labels_BM.expand(missing, -1)]),
-    )
+    parts = (batch.inputs_BS, batch.positions_BM, batch.labels_BM)
+    filled = MaskedBatch(*(torch.cat([part, part[:1].expand(missing, -1)]) for part in parts))
+    return filled.predicting_only(num_rows - missing)
 
 
 def guessing_loss(counts_V: Tensor, shares_V: Tensor) -> float:

@@ -86,15 +86,15 @@ def test_a_finetuning_keeps_its_number(paths: RunPaths) -> None:
 @pytest.mark.parametrize(
     ("micro", "num_devices", "message"),
     [
-        ("16", 2, "a step of 48 or 96 sequences cannot be shared equally by 2 devices in micro-batches of 16; "),
-        ('"auto"', 5, "a step of 48 or 96 sequences cannot be shared equally by 5 devices; "),
+        ("16", 2, "a step of 48 or 96 sequences comes out too unevenly on 2 devices in micro-batches of 16; "),
+        ("8", 7, "a step of 48 or 96 sequences comes out too unevenly on 7 devices in micro-batches of 8; "),
     ],
 )
 def test_a_batch_that_cannot_be_shared_names_the_numbers_that_can(
     paths: RunPaths, micro: str, num_devices: int, message: str
 ) -> None:
     write(paths, recipe_text().replace("sequences = 32", RAMPED).replace("micro = 16", f"micro = {micro}"))
-    possible = {"16": "1 or 3", '"auto"': "1, 2, 3, 4, 6 or 8"}[micro]
+    possible = {"16": "1 or 3", "8": "1, 2, 3 or 6"}[micro]
     with pytest.raises(RecipeError) as refused:
         check_device_count(job(paths), num_devices, inventory=BOX)
     assert str(refused.value) == f"3-fake: {message}give --devices {possible}"

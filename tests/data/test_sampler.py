@@ -22,7 +22,7 @@ def test_an_epoch_holds_every_sequence_exactly_once(num_sequences: int, epoch: i
     assert sorted(located.indices.tolist()) == list(range(num_sequences))
 
 
-@pytest.mark.parametrize("world_size", [1, 2, 3, 8])
+@pytest.mark.parametrize("world_size", [1, 2, 3, 5, 8])
 @given(num_sequences=st.integers(min_value=1, max_value=500), seed=seeds, steps=st.integers(min_value=1, max_value=40))
 def test_an_epoch_is_covered_exactly_once_by_any_number_of_ranks(
     world_size: int, num_sequences: int, seed: int, steps: int
@@ -86,11 +86,6 @@ def test_a_far_position_takes_no_longer_than_a_near_one() -> None:
         return min(times)
 
     assert best_s(10**13) < 20 * best_s(0)
-
-
-def test_a_batch_that_cannot_be_shared_equally_is_refused() -> None:
-    with pytest.raises(ValueError, match="10 sequences cannot be shared equally by 3 ranks"):
-        rank_positions(first=0, global_batch=10, rank=0, world_size=3)
 
 
 def test_an_empty_split_cannot_be_ordered() -> None:

@@ -118,8 +118,14 @@ def test_predictions_fill_the_rate_up_to_their_bound() -> None:
         ("model.heads=3", "width = 1024 is no multiple of heads = 3; change one"),
         ("model.norm=post", "set embedding_norm = true"),
         ("precision.mode=int4", "[precision]: mode = 'int4': Input should be 'auto', 'bf16', 'fp16', 'fp32' or 'fp8'"),
-        ("batch.sequences=33", "[batch] sequences = 33 is no multiple of micro x devices.count = 16 x 2; change one"),
-        ("batch.ramp=[[0.1, 48]]", "[batch] ramp: a step of 48 is no multiple of micro x devices.count = 16 x 2"),
+        (
+            "batch.sequences=33",
+            "[batch] sequences = 33 would leave 31 of 64 rows empty, being no multiple of micro x devices.count = ",
+        ),
+        (
+            "batch.ramp=[[0.1, 48]]",
+            "[batch] ramp: a step of 48 would leave 16 of 64 rows empty, being no multiple",
+        ),
         ("batch.ramp=[[0.2, 32], [0.1, 64]]", "[batch]: ramp: the shares of the budget are [0.2, 0.1]; let each be"),
         ("batch.ramp=[[1.0, 32]]", "[batch]: ramp = 1.0: Input should be less than 1"),
         ("batch.micro=best", "[batch]: micro = 'best': Input should be a valid integer, or 'auto'"),

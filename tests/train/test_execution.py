@@ -96,6 +96,18 @@ def test_a_micro_batch_that_cannot_fit_at_all_is_an_error_with_the_remedy(monkey
         choose_micro_batch(setting, kernels=EAGER, attention=Attention(), ranks=ALONE)
 
 
+def test_where_nothing_has_fitted_when_time_is_up_quarters_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    setting = setting_for(recipe(8, "batch.sequences=64", "batch.micro=auto"))
+    tried: list[int] = []
+    trial = speeds({16: None, 32: None, 8: None, 64: None, 4: 1.0}, tried)
+    monkeypatch.setattr(micro_batch, "run_trial", trial)
+    # Each trial takes a minute.
+    monkeypatch.setattr("bertd.train.micro_batch.time.monotonic", lambda: 60.0 * len(tried))
+
+    assert choose_micro_batch(setting, kernels=EAGER, attention=Attention(), ranks=ALONE).sequences == 4
+    assert tried == [16, 32, 4]
+
+
 def test_a_damaged_memory_is_measured_again_and_one_that_cannot_be_kept_is_said(
     monkeypatch: pytest.MonkeyPatch, remembered: Path
 ) -> None:
@@ -128,10 +140,12 @@ def test_other_ranks_follow_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_micro_batch(setting, kernels=EAGER, attention=Attention(), ranks=second).sequences == 16
 
 
-def test_candidates_divide_every_ranks_share_of_every_step() -> None:
+def test_candidates_leave_little_of_any_ranks_share_of_any_step_over() -> None:
     made = recipe(8, "batch.sequences=96", "batch.ramp=[[0.5, 48]]", "devices.count=2", "batch.micro=auto")
-    assert candidates(made, is_cpu=False) == [24, 12, 8, 6, 4, 3, 2, 1]
+    assert candidates(made, is_cpu=False) == [24, 12, 6, 3, 2, 1]
     assert candidates(made, is_cpu=True) == [8, 4]
+    on_seven = recipe(8, "batch.sequences=4096", "devices.count=7", "batch.micro=auto")
+    assert candidates(on_seven, is_cpu=False)[:4] == [586, 293, 147, 74]
 
 
 def test_the_memory_model_leaves_out_what_cannot_fit_but_not_all() -> None:

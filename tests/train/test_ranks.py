@@ -26,8 +26,8 @@ from bertd.train.update import Updater
 from tests.train.test_update import ALONE
 
 STEPS = 20
-BATCH = 840
-"""Sequences in a step: what 1 to 8 ranks can share equally."""
+BATCH = 256
+"""Sequences in a step: like 4,096, no multiple of 3, 5, 6 or 7 ranks."""
 TEXT = """
 [run]
 name = "ranks"
@@ -71,9 +71,8 @@ def train(
 
 
 def recipe_for(num_ranks: int, *, dataset: Path, optimizer: str) -> Recipe:
-    """Each rank accumulates two, three or five micro-batches."""
-    share = BATCH // num_ranks
-    micro = share // (2 if share % 2 == 0 else 3 if share % 3 == 0 else 5)
+    """Each rank accumulates four micro-batches; where that does not come out even, some rows are empty."""
+    micro = -(-BATCH // (4 * num_ranks))
     text = TEXT.format(shards=dataset, optimizer=optimizer, batch=BATCH, micro=micro, count=num_ranks)
     return parse_recipe(text, name="ranks")
 
@@ -136,8 +135,8 @@ def test_one_to_eight_ranks_have_the_same_losses(tmp_path: Path, dataset: Path) 
     alone = losses_of(recipe_for(1, dataset=dataset, optimizer="adamw"), ranks=ALONE, kernels="eager", steps=STEPS)
 
     assert alone[-1] < alone[0] - 0.1
-    # Two are below; four to seven passed too, and only take more seconds.
-    for num_ranks in (3, 8):
+    # Two are below; the others only take more seconds.
+    for num_ranks in (3, 7, 8):
         losses = start(num_ranks, tmp_path, dataset=dataset, optimizer="adamw", kernels="eager", steps=STEPS)
         assert losses == pytest.approx(alone, abs=1e-5), f"{num_ranks} ranks"
 

@@ -36,6 +36,7 @@ from bertd.records import (
     ValidationRecord,
     Verb,
 )
+from bertd.run.choices import choices_of
 from bertd.run.journal import read_journal
 from bertd.run.kept import read_kept
 from bertd.run.ledger import Ledger
@@ -184,6 +185,17 @@ def test_a_ramp_takes_larger_steps_as_the_budget_is_spent_and_resumes_exactly(tm
     assert one.sequences == two.sequences == 3 * 4 + 3 * 8 + 6 * 16
     ours, theirs = final_weights(whole), final_weights(parted)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_batch_that_does_not_come_out_even_is_counted_without_its_empty_rows(tmp_path: Path, dataset: Path) -> None:
+    paths = make_run(tmp_path / "uneven", dataset, "batch.sequences=15", "batch.micro=4", "budget.steps=2")
+
+    run_to_end(paths)
+
+    (start,), (end,) = kind_of(paths, StartRecord), kind_of(paths, EndRecord)
+    assert (start.accumulation, start.empty_rows) == (4, 1)
+    assert choices_of(start)[-1].value == "1 rank x 4 sequences x 4, 1 empty"
+    assert end.sequences == 2 * 15
 
 
 def test_a_ramp_by_sequences_ends_where_its_budget_does(tmp_path: Path, dataset: Path) -> None:
