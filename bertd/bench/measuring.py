@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import statistics
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -111,6 +112,8 @@ def _prepare(contender: Contender, work: Work, *, micros: list[int]) -> tuple[Me
         except RuntimeError as error:
             if (shortage := memory_shortage(error)) is None:
                 raise
+            # The frames that failed hold the model.
+            traceback.clear_frames(error.__traceback__)
             gc.collect()
             torch.cuda.empty_cache()
             break

@@ -122,7 +122,7 @@ def plan_work(recipe: Recipe, *, device: torch.device, num_sequences: int, is_sy
         batch = _real_batch(recipe, dataset, num_sequences)
     config = encoder_config(recipe, vocab_size=vocab_size)
     precision = choose_precision(recipe.precision, device)
-    attention = AttentionWork.of(config, micro=min(num_sequences, 64), length=length, is_masked=False)
+    attention = AttentionWork.of(config, micro=num_sequences, length=length, predictions=predictions, is_masked=False)
     alone = Ranks(rank=0, world_size=1, device=device, control=None)
     return Work(
         config=config,

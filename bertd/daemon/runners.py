@@ -25,8 +25,12 @@ RunnerCommand = Callable[[Path, JobKind], list[str]]
 
 _KEPT_VARIABLES = frozenset(
     ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+    + ("CC", "CXX")
 )
-_KEPT_PREFIXES = ("LC_", "XDG_", "PYTHON", "OMP_", "MKL_", "CUDA_", "NVIDIA_", "NCCL_", "GLOO_", "TORCH", "TRITON_")
+_KEPT_PREFIXES = (
+    *("LC_", "XDG_", "PYTHON", "OMP_", "MKL_", "CUDA_", "CUDNN_", "CUBLAS_", "NVIDIA_", "NCCL_", "GLOO_"),
+    *("TORCH", "PYTORCH_", "TRITON_"),
+)
 
 
 def runner_command(folder: Path, kind: JobKind) -> list[str]:

@@ -25,8 +25,8 @@ from bertd.data.sequences import Sequences
 VALIDATION_EPOCH = (1 << 22) - 1
 """Epoch that the fixed masks of validation are drawn for; no run gets that far."""
 
-_AHEAD = 4
-"""Micro-batches that wait ready."""
+_LEAST_AHEAD = 4
+"""Micro-batches that wait ready, if a step does not take more at once."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class TrainBatches:
         self.global_batch = global_batch
         """Sequences in a step, over all ranks."""
         self._closed = threading.Event()
-        self._ready: queue.Queue[_Micro | BaseException] = queue.Queue(maxsize=_AHEAD)
+        self._ready: queue.Queue[_Micro | BaseException] = queue.Queue(max(_LEAST_AHEAD, self.accumulation + 1))
         self._thread = threading.Thread(target=self._read_ahead, args=(first_sequence,), name="batches", daemon=True)
         self._thread.start()
 
@@ -117,6 +117,9 @@ class TrainBatches:
 
     def _read_ahead(self, first_sequence: int) -> None:
         try:
+            if self._device.type == "cuda":
+                # The device is a thread's own choice; memory pinned by one without any belongs to the first GPU.
+                torch.cuda.set_device(self._device)
             for micro in self._micros(first_sequence):
                 if not self._put(micro):
                     return

@@ -1,6 +1,6 @@
-"""NVIDIA apex for runs whose recipe says kernels = "apex": what of it is there, works and computes what torch does.
+"""NVIDIA apex for runs whose kernels are "apex", or measured: what of it is there, works and computes what torch does.
 
-apex is never imported otherwise. It can be broken in five ways, and each gives its own reason: it is not there; PyPI's
+It is imported for nothing else. It can be broken in five ways, and each gives its own reason: it is not there; PyPI's
 project of that name is; it was built without its CUDA extensions; for another PyTorch; or without this GPU's kernels,
 which shows at the first launch or in wrong results. Each feature is looked for alone: builds hold some and not others.
 """

@@ -1,13 +1,16 @@
 """Which of PyTorch's attention kernels a run uses: timed on its own shapes, not looked up in a table.
 
 PyTorch prefers FlashAttention wherever it can run; on Hopper cuDNN's is said to be up to twice as fast, on others
-slower. Rank 0 times each that runs, forward and backward, and every rank follows: they would round differently.
-Untried on a GPU so far; on CPU PyTorch has one kernel for each case and nothing is chosen.
+slower. Rank 0 times each that runs, forward and backward, and every rank follows: they would round differently. One
+that returns what is not finite is left out, however fast: cuDNN's has had such faults on Hopper at low scores (PyTorch
+issue 196678, cudnn-frontend issue 1072). Untried on a GPU so far; on CPU PyTorch has one kernel for each case and
+nothing is chosen.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +31,11 @@ BACKENDS = {
 """By name; where two are as fast, the first is taken."""
 _LAST_RESORT = "math"
 _WARM_UPS, _ROUNDS, _CALLS = 2, 3, 8
+_LEAST_SEQUENCES = 512
+"""Of a timed call: with fewer, what a large GPU shows is how fast calls are queued, not how fast they run."""
+_LOW_SCORE = -120.0
+"""Of every key to every query, far below what a softmax without care can take."""
+_CANNOT, _UNSOUND = -1.0, -2.0
 
 
 @dataclass(frozen=True)
@@ -47,20 +55,30 @@ class Attention:
 
 @dataclass(frozen=True)
 class AttentionWork:
-    """One call of a run's attention."""
+    """A run's attention: a call as all layers make it, and one as the last does."""
 
     sequences: int
     heads: int
     length: int
+    predictions: int
+    """Positions that ask in the last layer."""
     head_width: int
     dropout: float
     is_masked: bool
     """Whether padding is masked, which not every backend can do."""
 
     @classmethod
-    def of(cls, config: EncoderConfig, *, micro: int, length: int, is_masked: bool) -> AttentionWork:
-        """In a model's layer."""
-        return cls(micro, config.heads, length, config.width // config.heads, config.attention_dropout, is_masked)
+    def of(cls, config: EncoderConfig, *, micro: int, length: int, predictions: int, is_masked: bool) -> AttentionWork:
+        """In a model's layers."""
+        return cls(
+            sequences=max(micro, _LEAST_SEQUENCES),
+            heads=config.heads,
+            length=length,
+            predictions=predictions,
+            head_width=config.width // config.heads,
+            dropout=config.attention_dropout,
+            is_masked=is_masked,
+        )
 
 
 def choose_attention(work: AttentionWork, *, precision: Precision, ranks: Ranks) -> Attention:
@@ -69,11 +87,12 @@ def choose_attention(work: AttentionWork, *, precision: Precision, ranks: Ranks)
         return Attention(reason="on CPU PyTorch has one for each case")
     names = list(BACKENDS)
     timed = _time_backends(work, device=ranks.device, dtype=precision.dtype) if ranks.is_first else {}
-    shared = ranks.share([timed.get(name, -1.0) for name in names])
-    return preferred({name: seconds for name, seconds in zip(names, shared, strict=True) if seconds > 0})
+    shared = dict(zip(names, ranks.share([timed.get(name, _CANNOT) for name in names]), strict=True))
+    unsound = [name for name, seconds in shared.items() if seconds == _UNSOUND]
+    return preferred({name: seconds for name, seconds in shared.items() if seconds > 0}, unsound=unsound)
 
 
-def preferred(seconds: dict[str, float]) -> Attention:
+def preferred(seconds: dict[str, float], *, unsound: Sequence[str] = ()) -> Attention:
     """The order of preference that measured times give. Pure."""
     names = tuple(sorted(seconds, key=seconds.__getitem__))
     told = ", ".join(f"{name} {seconds[name] * 1e3:.2f} ms" for name in names)
@@ -81,7 +100,8 @@ def preferred(seconds: dict[str, float]) -> Attention:
         return Attention(reason="none could be timed, so PyTorch chooses")
     # The plain one can do every shape, and some calls of a run are smaller than what was timed.
     last = () if _LAST_RESORT in names else (_LAST_RESORT,)
-    return Attention((*names, *last), f"timed here, forward and backward: {told}")
+    left_out = f"; not finite at low scores, so left out: {', '.join(unsound)}" if unsound else ""
+    return Attention((*names, *last), f"timed here, forward and backward: {told}{left_out}")
 
 
 def _time_backends(work: AttentionWork, *, device: torch.device, dtype: torch.dtype | None) -> dict[str, float]:
@@ -89,7 +109,7 @@ def _time_backends(work: AttentionWork, *, device: torch.device, dtype: torch.dt
     for name, backend in BACKENDS.items():
         seconds = time_backend(backend, work, device=device, dtype=dtype)
         if seconds is not None:
-            timed[name] = seconds
+            timed[name] = seconds if is_sound(backend, work, device=device, dtype=dtype) else _UNSOUND
     torch.cuda.empty_cache()
     return timed
 
@@ -98,22 +118,44 @@ def time_backend(
     backend: SDPBackend, work: AttentionWork, *, device: torch.device, dtype: torch.dtype | None
 ) -> float | None:
     """Seconds of one call forward and backward; None where the backend cannot do it."""
-    shape = (work.sequences, work.heads, work.length, work.head_width)
-    q, k, v = (torch.randn(shape, device=device, dtype=dtype or torch.float32, requires_grad=True) for _ in range(3))
-    keep = torch.ones(work.sequences, 1, 1, work.length, dtype=torch.bool, device=device) if work.is_masked else None
-
-    def call() -> None:
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=keep, dropout_p=work.dropout)
-        torch.autograd.grad(mixed, (q, k, v), torch.ones_like(mixed))
-
     try:
+        # As the model has them: q, k and v lie in one product.
+        shape = (work.sequences, work.length, 3, work.heads, work.head_width)
+        product = torch.randn(shape, device=device, dtype=dtype or torch.float32)
+        q, k, v = (part.transpose(1, 2).requires_grad_() for part in product.unbind(2))
         with sdpa_kernel(backend):
             for _ in range(_WARM_UPS):
-                call()
-            return min(_seconds(call, q) for _ in range(_ROUNDS)) / _CALLS
+                _attend(q, k, v, work)
+            return min(_seconds(lambda: _attend(q, k, v, work), q) for _ in range(_ROUNDS)) / _CALLS
     except RuntimeError:
         # "No available kernel", or out of memory: this backend is not for these shapes.
         return None
+
+
+def is_sound(backend: SDPBackend, work: AttentionWork, *, device: torch.device, dtype: torch.dtype | None) -> bool:
+    """Whether results and gradients are finite where all scores are low, of what it can do."""
+    # Of q with -q, where the scale is one over the root of the head's width.
+    each = (-_LOW_SCORE / work.head_width**0.5) ** 0.5
+    for num_asking in (work.length, work.predictions):
+        shape = (2, work.heads, work.length, work.head_width)
+        k = torch.full(shape, -each, device=device, dtype=dtype or torch.float32, requires_grad=True)
+        q = -k.detach()[:, :, :num_asking].requires_grad_()
+        v = torch.randn_like(k, requires_grad=True)
+        try:
+            with sdpa_kernel(backend):
+                made = _attend(q, k, v, work)
+        except RuntimeError:
+            continue
+        if not all(bool(each.isfinite().all()) for each in made):
+            return False
+    return True
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, work: AttentionWork) -> tuple[Tensor, ...]:
+    """What comes out, and the gradients of all three."""
+    keep = torch.ones(len(k), 1, 1, k.size(2), dtype=torch.bool, device=k.device) if work.is_masked else None
+    mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=keep, dropout_p=work.dropout)
+    return mixed, *torch.autograd.grad(mixed, (q, k, v), torch.ones_like(mixed))
 
 
 def _seconds(call: object, tensor: Tensor) -> float:

@@ -62,7 +62,9 @@ def decide_execution(opened: OpenedRun, *, ranks: Ranks) -> Execution:
         attention = earlier.attention
     else:
         is_masked = setting.pad_id is not None
-        work = AttentionWork.of(setting.config, micro=size, length=recipe.data.sequence_length, is_masked=is_masked)
+        length = recipe.data.sequence_length
+        predictions = recipe.masking.predictions(length)
+        work = AttentionWork.of(setting.config, micro=size, length=length, predictions=predictions, is_masked=is_masked)
         attention = choose_attention(work, precision=setting.precision, ranks=ranks)
     measured = None if earlier is None else earlier.kernels
     kernels = choose_kernels(setting, attention=attention, micro=size, ranks=ranks, earlier=measured)

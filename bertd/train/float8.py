@@ -1,6 +1,7 @@
 """precision.mode = "fp8": the encoder's linear layers multiply in 8 bits, by torchao; the rest in bf16.
 
-The rest is the head and the last layer, which computes the predicted positions alone: those are few, and their number
+The rest is the head; products too small to gain, which leaves of BERT-large's layers those of q, k and v and the first
+of the feed-forward; and the last layer, which computes the predicted positions alone: they are few, and their number
 need not be the multiple of 16 that the backward product's inner side must be.
 
 An opt-in that has to prove itself by loss over time: published gains at these widths go from a slowdown to a sixth.
@@ -23,6 +24,8 @@ _RECIPE = "tensorwise"
 """One scale a tensor: by torchao's own figures the other kinds do not pay below width 2,048."""
 _MULTIPLE = 16
 """What cuBLAS asks of both sides of a matrix in 8 bits."""
+_SMALL_IN, _SMALL_OUT = 4096, 1024
+"""Products up to here lose more by the scaling than they gain. Source: torchao's filter for this recipe."""
 _LEAST_CAPABILITY = (8, 9)
 _REMEDY = 'or use precision.mode = "bf16"'
 
@@ -70,6 +73,8 @@ def use_float8(model: MaskedLanguageModel) -> None:
 
     def fits(module: nn.Module, name: str) -> bool:
         if not isinstance(module, nn.Linear) or name.startswith(last):
+            return False
+        if module.in_features <= _SMALL_IN and module.out_features <= _SMALL_OUT:
             return False
         return module.in_features % _MULTIPLE == 0 and module.out_features % _MULTIPLE == 0
 

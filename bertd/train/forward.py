@@ -8,7 +8,7 @@ backward pass that exchanges before the first that does not: PyTorch 2.13 ends i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 import torch
@@ -24,6 +24,11 @@ from bertd.train.ranks import Ranks
 
 _WARM_UP_SHAPE = (2, 8)
 """Of the pass that only shows DistributedDataParallel the graph; as many tokens as products in 8 bits need."""
+
+
+def attention_tag(backends: Sequence[SDPBackend]) -> str:
+    """What tells apart, in the compiler's caches, graphs that call these attention kernels."""
+    return ",".join(backend.name for backend in backends)
 
 
 class Forward:
@@ -52,6 +57,8 @@ class Forward:
         self._attention = list(attention)
         self._pad_id = pad_id
         is_compiled = kernels == "compile"
+        # Graphs are kept on disk by what they compute, and which attention kernel they call is not part of that.
+        torch.compiler.config.cache_key_tag = attention_tag(self._attention)
         self._evaluate = _evaluation(model, is_compiled=is_compiled)
         self._train: nn.Module = model
         if is_compiled:
@@ -61,7 +68,9 @@ class Forward:
         if ranks.world_size > 1:
             # The graph stays whole: by default the compiler cuts it at DDP's buckets, and knows no static graph.
             torch._dynamo.config.optimize_ddp = False
-            self._train = DistributedDataParallel(self._train, gradient_as_bucket_view=True, static_graph=True)
+            self._train = DistributedDataParallel(
+                self._train, gradient_as_bucket_view=True, static_graph=True, broadcast_buffers=False
+            )
             self._show_graph()
 
     def loss(self, batch: MaskedBatch) -> Tensor:
@@ -79,6 +88,11 @@ class Forward:
                 yield self._evaluated
         finally:
             self._model.train()
+
+    @property
+    def exchanges(self) -> bool:
+        """Whether gradients lie in the buckets in which ranks exchange them, and so are set to 0 rather than freed."""
+        return isinstance(self._train, DistributedDataParallel)
 
     def without_exchange(self) -> AbstractContextManager[None]:
         """For all micro-batches of an update but the last: gradients add up on this rank alone."""
@@ -107,8 +121,8 @@ class Forward:
         with torch.compiler.set_stance("force_eager"):
             batch = MaskedBatch(inputs_BS, torch.zeros_like(nothing_BM), nothing_BM)
             self.loss(batch).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        for parameter in self._model.parameters():
-            parameter.grad = None
+        # The gradients are 0, and views into the buckets of the exchange. They stay: freed, the first micro-batches of
+        # every update would fill a second set beside the buckets.
 
 
 def _evaluation(model: MaskedLanguageModel, *, is_compiled: bool) -> Callable[..., Tensor]:

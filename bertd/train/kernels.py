@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+from torch._dynamo.exc import TorchDynamoException
 
 from bertd.errors import DeviceError
 from bertd.run.durations import format_duration
@@ -17,8 +18,8 @@ from bertd.train.trial import Setting, run_trial
 
 _MEASURING_S = 120.0
 """Of compiling for a trial and again for the run: on two CPU cores 40 to 60 s each; unmeasured on a GPU."""
-_WORTH_MEASURING_S = 3600.0
-"""Budgets from here on: a thirtieth of it is spent on what gains a tenth or more where it gains at all."""
+_WORTH_MEASURING_S = {"cpu": 3600.0, "cuda": 900.0}
+"""Budgets from here on. On a CPU compiling gains a tenth where it gains at all; on a GPU a quarter and more is said."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Kernels:
     reason: str
     """For people."""
     apex: Apex
-    """Its parts are none unless the recipe says apex."""
+    """Its parts are none unless apex was chosen."""
 
 
 def choose_kernels(
@@ -53,22 +54,30 @@ def choose_kernels(
         return Kernels(name=wanted, reason="the recipe says so", apex=Apex())
     if earlier is not None:
         return earlier
-    if (reason := why_not_measure(setting.recipe, is_cpu=setting.device.type == "cpu")) is not None:
+    if (reason := why_not_measure(setting.recipe, device=setting.device.type)) is not None:
         return Kernels("eager", reason, Apex())
     return _measure(setting, attention=attention, micro=micro, ranks=ranks)
 
 
-def why_not_measure(recipe: Recipe, *, is_cpu: bool) -> str | None:
+def why_not_measure(recipe: Recipe, *, device: str) -> str | None:
     """Why `auto` is eager without a trial; None where trials pay. Pure."""
-    total_s = recipe.granted.total_s
-    if total_s is not None and total_s < _WORTH_MEASURING_S:
+    total_s, worth_s = recipe.granted.total_s, _WORTH_MEASURING_S[device]
+    if total_s is not None and total_s < worth_s:
         return (
             f"a budget of {format_duration(total_s)} is too short to measure what compiling gains: that takes about "
-            f"{format_duration(_MEASURING_S)}, and is done from {format_duration(_WORTH_MEASURING_S)} on"
+            f"{format_duration(_MEASURING_S)}, and is done from {format_duration(worth_s)} on"
         )
-    if total_s is None and is_cpu:
+    if total_s is None and device == "cpu":
         return "a budget of steps or sequences does not tell whether compiling pays on a CPU; set kernels to try it"
     return None
+
+
+def compiler_failure(error: BaseException) -> str | None:
+    """What went wrong in the compiler, in one line; None where it is another error. Source: torch._dynamo.exc."""
+    if not isinstance(error, TorchDynamoException):
+        return None
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
 
 
 def _measure(setting: Setting, *, attention: Attention, micro: int, ranks: Ranks) -> Kernels:

@@ -15,8 +15,11 @@ import shutil
 import signal
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -39,8 +42,7 @@ def main() -> int:
     parser.add_argument("--attempt", type=int, default=1)
     arguments = parser.parse_args()
     die_with_parent()
-    # By environment, because LaunchConfig has no such field before torch 2.12.
-    os.environ["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = str(_PAUSE_TIMEOUT_S)
+    let_ranks_save(LocalElasticAgent)
     # Else the agent opens a TCP store on every interface, which nobody here asks: tests/faults/test_two_ranks.py.
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     logging.getLogger("torch.distributed.elastic").setLevel(logging.ERROR)
@@ -49,6 +51,22 @@ def main() -> int:
     except BertdError as error:
         print(f"bertd: {error}", file=sys.stderr)
         return error.exit_code
+
+
+def let_ranks_save(agent: type[LocalElasticAgent]) -> None:
+    """Have an agent that is told to end wait so long for its ranks: torch kills them after 30 s otherwise."""
+    if "shutdown_timeout" in LaunchConfig.__dataclass_fields__:
+        os.environ["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = str(_PAUSE_TIMEOUT_S)
+        return
+    # Before torch 2.12 nobody can be told; a failed rank's companions are ended elsewhere, and without this patience.
+    shut_down = agent._shutdown
+
+    def shut_down_patiently(self: LocalElasticAgent, *arguments: Any, **options: Any) -> None:
+        if self._pcontext is not None:
+            self._pcontext.close = partial(self._pcontext.close, timeout=_PAUSE_TIMEOUT_S)  # type: ignore[method-assign]
+        shut_down(self, *arguments, **options)
+
+    agent._shutdown = shut_down_patiently  # type: ignore[method-assign]
 
 
 def launch(paths: RunPaths, *, attempt: int) -> int:

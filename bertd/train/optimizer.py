@@ -57,8 +57,11 @@ class Optimizers:
             for group in part.param_groups:
                 group["lr"] = lr
 
-    def zero_grad(self) -> None:
-        """Forget the gradients."""
+    def zero_grad(self, *, keeps_memory: bool = False) -> None:
+        """Forget the gradients; or set to 0 those that there are, where something else holds their memory."""
+        if keeps_memory and (gradients := [each.grad for each in self._owners if each.grad is not None]):
+            torch._foreach_zero_(gradients)
+            return
         for parameter in self._owners:
             parameter.grad = None
 

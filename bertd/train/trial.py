@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import time
+import traceback
 from dataclasses import dataclass
 
 import torch
@@ -70,6 +71,10 @@ def run_trial(setting: Setting, *, kernels: str, apex: Apex, attention: Attentio
     """
     try:
         return _run(setting, kernels=kernels, apex=apex, attention=attention, micro=micro)
+    except Exception as error:
+        # The frames that failed hold the model; whoever looks at the error would keep it from being freed.
+        traceback.clear_frames(error.__traceback__)
+        raise
     finally:
         torch._dynamo.reset()
         gc.collect()
@@ -90,9 +95,7 @@ def _run(setting: Setting, *, kernels: str, apex: Apex, attention: Attention, mi
         attention=attention.backends,
         pad_id=setting.pad_id,
     )
-    # With its moments, and where ranks exchange gradients with their buckets, so that what fits here fits the run.
-    num_exchanged = sum(p.numel() for p in model.parameters()) if setting.recipe.devices.count > 1 else 0
-    _buckets = torch.empty(num_exchanged, device=setting.device)
+    # With its moments, so that what fits here fits the run; ranks exchange gradients where these lie.
     optimizers = build_optimizers(model, setting.recipe.optimizer, apex=apex)
     optimizers.set_learning_rate(0.0)
     batch = _made_up(setting, micro=micro)

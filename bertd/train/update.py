@@ -91,7 +91,7 @@ class Updater:
         self._num_tokens += num_tokens
         # DDP divides the gradient's sum by the ranks; the loss wants it divided by the tokens of all ranks.
         scale = self._ranks.world_size / self._ranks.add_up(num_tokens)
-        self._optimizers.zero_grad()
+        self._optimizers.zero_grad(keeps_memory=self.forward.exchanges)
         for index, batch in enumerate(micro_batches):
             is_last = index == len(micro_batches) - 1
             with nullcontext() if is_last else self.forward.without_exchange():

@@ -19,10 +19,11 @@ import signal
 import sys
 import time
 import traceback
+from contextlib import nullcontext
 from pathlib import Path
 from threading import Event
 
-from bertd.errors import BertdError, DeviceMemoryError
+from bertd.errors import BertdError, DeviceError, DeviceMemoryError
 from bertd.records import AlertRecord
 from bertd.run.beats import BEATS_VARIABLE, STACKS_SIGNAL, Pulse, Section
 from bertd.run.journal import JournalWriter, read_journal
@@ -40,6 +41,7 @@ def main() -> int:
     parser.add_argument("--launcher", type=int, help="pid that started it")
     arguments = parser.parse_args()
     die_with_parent(arguments.launcher)
+    from bertd.train.kernels import compiler_failure
     from bertd.train.shortage import memory_shortage
 
     paths = RunPaths(arguments.run.resolve())
@@ -59,6 +61,9 @@ def main() -> int:
             remedy = 'lower batch.micro, or let it be "auto"'
             return _fail(paths, DeviceMemoryError(f"rank {rank}: {shortage}; {remedy}"))
         traceback.print_exc()
+        if (failure := compiler_failure(error)) is not None:
+            remedy = 'set precision.kernels = "eager", or see to the compiler; the log has its traceback'
+            return _fail(paths, DeviceError(f"the compiler failed: {failure}; {remedy}"))
         return 1
     return 0
 
@@ -68,14 +73,17 @@ def train(paths: RunPaths, *, attempt: int, store: Path | None, stop_signal: Eve
     pulse = Pulse(os.environ.get(BEATS_VARIABLE), rank=int(os.environ.get("RANK", "0")))
     pulse.beat(Section.START, step=0)
     from bertd.train.assembly import assemble
+    from bertd.train.companions import companions_watched
     from bertd.train.opened_run import open_run
     from bertd.train.ranks import join_ranks, leave_ranks
 
     opened = open_run(paths)
     ranks = join_ranks(opened.recipe.devices, store=store)
-    trainer = assemble(opened, ranks=ranks, attempt=attempt, stop_signal=stop_signal, pulse=pulse)
-    trainer.run()
-    trainer.close()
+    # Ranks that meet in a file are on one machine.
+    with nullcontext() if store is None else companions_watched(ranks):
+        trainer = assemble(opened, ranks=ranks, attempt=attempt, stop_signal=stop_signal, pulse=pulse)
+        trainer.run()
+        trainer.close()
     leave_ranks(ranks)
 
 

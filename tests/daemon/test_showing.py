@@ -99,6 +99,9 @@ def test_a_runner_inherits_named_variables_alone() -> None:
         "HF_TOKEN": "s",
         "LD_PRELOAD": "/evil.so",
         "CUDA_VISIBLE_DEVICES": "0,1",
+        "PYTORCH_ALLOC_CONF": "expandable_segments:True",
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        "CXX": "g++-13",
     }
     kept = runner_environment(own, devices={"GPU-a": 1, "GPU-b": 1})
     assert kept == {
@@ -107,6 +110,9 @@ def test_a_runner_inherits_named_variables_alone() -> None:
         "OMP_NUM_THREADS": "3",
         "CUDA_VISIBLE_DEVICES": "GPU-a,GPU-b",
         "PYTHONUNBUFFERED": "1",
+        "PYTORCH_ALLOC_CONF": "expandable_segments:True",
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        "CXX": "g++-13",
     }
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 from torch.nn.attention import SDPBackend
 
 from bertd.errors import DeviceError
@@ -15,14 +17,14 @@ from bertd.run.paths import RunPaths
 from bertd.train import kernels as kernels_module
 from bertd.train import micro_batch
 from bertd.train.apex import Apex
-from bertd.train.attention import Attention, AttentionWork, choose_attention, preferred, time_backend
+from bertd.train.attention import Attention, AttentionWork, choose_attention, is_sound, preferred, time_backend
 from bertd.train.kernels import Kernels, choose_kernels, why_not_measure
 from bertd.train.micro_batch import candidates, choose_micro_batch, fitting, longest_s
 from bertd.train.ranks import Ranks
 from bertd.train.trial import Setting, Trial
 from tests.model.test_export import TINY
 from tests.train.test_trainer import final_weights, kind_of, make_run, run_to_end
-from tests.train.test_update import ALONE, recipe, setting_for, updater_for, weights_after
+from tests.train.test_update import ALONE, FixedBatches, recipe, setting_for, updater_for, weights_after
 
 EAGER = Kernels("eager", "", Apex())
 
@@ -166,10 +168,13 @@ def test_trials_take_at_most_two_minutes_and_a_fiftieth_of_a_budget() -> None:
 
 
 def test_a_short_budget_is_not_spent_on_measuring_kernels() -> None:
-    assert why_not_measure(recipe(8, "budget.hours=2"), is_cpu=True) is None
-    assert why_not_measure(recipe(8), is_cpu=False) is None
-    assert "a budget of 6m 00s is too short" in str(why_not_measure(recipe(8, "budget.hours=0.1"), is_cpu=False))
-    assert "set kernels to try it" in str(why_not_measure(recipe(8), is_cpu=True))
+    assert why_not_measure(recipe(8, "budget.hours=2"), device="cpu") is None
+    assert why_not_measure(recipe(8), device="cuda") is None
+    assert "a budget of 6m 00s is too short" in str(why_not_measure(recipe(8, "budget.hours=0.1"), device="cuda"))
+    assert "set kernels to try it" in str(why_not_measure(recipe(8), device="cpu"))
+    # Compiling gains more on a GPU, and so pays sooner.
+    half_an_hour = recipe(8, "budget.hours=0.5")
+    assert why_not_measure(half_an_hour, device="cuda") is None and why_not_measure(half_an_hour, device="cpu")
 
 
 @pytest.mark.long
@@ -219,7 +224,7 @@ def test_a_second_attempt_takes_over_what_the_first_measured(
 
 # ---- Attention -------------------------------------------------------------------------------------
 
-WORK = AttentionWork.of(TINY, micro=2, length=16, is_masked=True)
+WORK = replace(AttentionWork.of(TINY, micro=2, length=16, predictions=3, is_masked=True), sequences=2)
 
 
 def test_attention_prefers_what_was_fastest_and_says_how_fast() -> None:
@@ -234,6 +239,43 @@ def test_attention_prefers_what_was_fastest_and_says_how_fast() -> None:
 def test_a_backend_that_cannot_do_the_shapes_is_passed_over() -> None:
     timed = partial(time_backend, work=WORK, device=ALONE.device, dtype=None)
     assert timed(SDPBackend.MATH) and timed(SDPBackend.CUDNN_ATTENTION) is None
+
+
+def test_a_backend_whose_gradients_are_not_finite_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = partial(is_sound, work=replace(WORK, dropout=0.0), device=ALONE.device, dtype=None)
+    assert sound(SDPBackend.MATH) and sound(SDPBackend.FLASH_ATTENTION)
+    asked: list[int] = []
+
+    def overflows(q: Tensor, k: Tensor, v: Tensor, **_: object) -> Tensor:
+        """A softmax that does not take its maximum off."""
+        asked.append(q.size(2))
+        weights = (q @ k.mT / k.size(-1) ** 0.5).exp()
+        mixed: Tensor = weights / weights.sum(-1, keepdim=True) @ v
+        return mixed
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", overflows)
+    assert not sound(SDPBackend.MATH) and asked == [16]
+    chosen = preferred({"math": 9e-3}, unsound=["cuDNN"])
+    assert chosen.reason.endswith("math 9.00 ms; not finite at low scores, so left out: cuDNN")
+
+
+@pytest.mark.long
+def test_a_graph_that_was_kept_on_disk_is_not_used_for_another_attention(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    called = []
+    for backend in (SDPBackend.MATH, SDPBackend.FLASH_ATTENTION):
+        torch._dynamo.reset()
+        updater, _ = updater_for(8, kernels="compile", attention=(backend,))
+        with updater.forward.evaluation() as loss_of:
+            # Compiling plays the calls through; what the graph calls shows after it.
+            loss_of(FixedBatches(8).next_micro())
+            with torch.profiler.profile() as profile:
+                loss_of(FixedBatches(8).next_micro())
+        called.append(any("flash_attention" in event.key for event in profile.key_averages()))
+
+    assert called == [False, True]
 
 
 def test_a_run_uses_the_attention_that_was_chosen() -> None:

@@ -15,6 +15,7 @@ from bertd.bench.contenders import OURS, model_and_loss
 from bertd.bench.work import plan_work
 from bertd.errors import DeviceError, RecipeError
 from bertd.run.recipe import PrecisionSection
+from bertd.train import float8
 from bertd.train.apex import Apex
 from bertd.train.float8 import load_torchao, use_float8
 from bertd.train.precision import Precision, choose_precision
@@ -29,6 +30,8 @@ STAND_IN = Path(__file__).parent / "stand_in_torchao"
 def torchao(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The stand-in, for one test."""
     monkeypatch.syspath_prepend(STAND_IN)
+    # What runs within seconds is far too small to gain.
+    monkeypatch.setattr(float8, "_SMALL_OUT", 0)
     yield
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchao"]:
         del sys.modules[name]
@@ -51,6 +54,19 @@ def test_the_encoders_linear_layers_are_replaced_but_for_the_last_layers_and_the
     assert all(parameter is weights[name] for name, parameter in model.named_parameters())
     difference = (model.logits(ids_BS) - before).abs().max()
     assert 0 < difference < 0.3 * before.abs().max()
+
+
+@pytest.mark.usefixtures("torchao")
+def test_products_that_would_lose_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.syspath_prepend(STAND_IN)
+    model = trained_like(replace(TINY, width=352, heads=11, ffn=1056))
+
+    use_float8(model)
+
+    swapped = {path for path, module in model.named_modules() if type(module).__name__ == "Float8Linear"}
+    parts = ("attention.qkv", "feed_forward.up")
+    assert swapped == {f"encoder.layers.{layer}.{part}" for layer in range(TINY.layers - 1) for part in parts}
 
 
 @pytest.mark.usefixtures("torchao")

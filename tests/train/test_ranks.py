@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from bertd.data.batches import TrainBatches
+from bertd.data.masking import MaskedBatch
 from bertd.data.sequences import open_sequences
 from bertd.data.shards import DataSet
 from bertd.model.encoder import MaskedLanguageModel
@@ -77,6 +79,19 @@ def recipe_for(num_ranks: int, *, dataset: Path, optimizer: str) -> Recipe:
     return parse_recipe(text, name="ranks")
 
 
+class WatchedForward(Forward):
+    """Sees where the gradients lie whenever a micro-batch begins."""
+
+    def loss(self, batch: MaskedBatch) -> Tensor:
+        gradients = [parameter.grad for parameter in self._model.parameters()]
+        self.places.add(tuple(None if gradient is None else gradient.data_ptr() for gradient in gradients))
+        return super().loss(batch)
+
+    @cached_property
+    def places(self) -> set[tuple[int | None, ...]]:
+        return set()
+
+
 def losses_of(recipe: Recipe, *, ranks: Ranks, kernels: str, steps: int) -> list[float]:
     assert recipe.batch.micro != "auto"
     opened = DataSet.open(Path(recipe.data.shards))
@@ -93,10 +108,11 @@ def losses_of(recipe: Recipe, *, ranks: Ranks, kernels: str, steps: int) -> list
         first_sequence=0,
     )
     fp32 = Precision(mode="fp32", dtype=None, needs_scaler=False)
+    forward = WatchedForward(model, ranks=ranks, precision=fp32, kernels=kernels, pad_id=opened.vocabulary.pad)
     updater = Updater(
         recipe,
         model=model,
-        forward=Forward(model, ranks=ranks, precision=fp32, kernels=kernels, pad_id=opened.vocabulary.pad),
+        forward=forward,
         optimizers=build_optimizers(model, recipe.optimizer, rank=ranks.rank, world_size=ranks.world_size),
         batches=batches,
         ranks=ranks,
@@ -107,6 +123,8 @@ def losses_of(recipe: Recipe, *, ranks: Ranks, kernels: str, steps: int) -> list
     for step in range(steps):
         updater.update(step=step, lr=2e-3, wants_norm=False)
         losses.append(updater.take_loss())
+    # None before the first, then in the exchange's buckets, which are laid out anew once, and never anywhere else.
+    assert ranks.world_size == 1 or len(forward.places) == 3
     batches.close()
     return losses
 

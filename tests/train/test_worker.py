@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import faulthandler
+import multiprocessing
+import os
 import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 import torch
+from torch._dynamo.exc import TorchDynamoException
 
 from bertd.jobs.restart_policy import max_restarts
 from bertd.jobs.verdict import class_of, judge_pretraining
 from bertd.records import AlertRecord, ExitClass, JobState, Outcome
 from bertd.run.journal import read_journal
 from bertd.run.paths import RunPaths
+from bertd.run.recipe import DevicesSection
 from bertd.train import launch, worker
+from bertd.train.companions import companions_watched
+from bertd.train.ranks import join_ranks
 
 GPU_SAYS = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 1 has a total capacity of 11.77 GiB"
 ON_GPU = torch.OutOfMemoryError(GPU_SAYS)
@@ -67,6 +75,78 @@ def test_memory_that_runs_out_on_one_rank_ends_the_run_with_cause_and_remedy(
     assert isinstance(outcome, Outcome) and outcome.state is JobState.FAILED
     assert "memory is too small" in outcome.reason and 'lower batch.micro, or let it be "auto"' in outcome.reason
     assert class_of(status) is ExitClass.CONFIGURATION and max_restarts(class_of(status)) == 0
+
+
+def test_a_compiler_that_fails_ends_the_run_with_cause_and_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def compiles(*_: object, **__: object) -> None:
+        raise TorchDynamoException("InvalidCxxCompiler: No working C++ compiler found\n\nSet TORCH_LOGS to see more")
+
+    monkeypatch.setattr(worker, "train", compiles)
+    monkeypatch.setattr(worker, "die_with_parent", lambda _: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(faulthandler, "register", lambda *_, **__: None)
+    monkeypatch.setattr(sys, "argv", ["worker", str(tmp_path)])
+
+    status = worker.main()
+
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("bertd: the compiler failed: InvalidCxxCompiler: No working C++ compiler found")
+    assert 'set precision.kernels = "eager"' in last
+    (alert,) = read_journal(RunPaths(tmp_path).journal)
+    assert isinstance(alert, AlertRecord) and f"bertd: {alert.message}" == last
+    assert class_of(status) is ExitClass.CONFIGURATION and max_restarts(class_of(status)) == 0
+
+
+def test_a_rank_that_waits_for_a_dead_one_ends_with_it(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    ranks = [context.Process(target=waits_for_ever, args=(rank, tmp_path), daemon=True) for rank in range(2)]
+    for process in ranks:
+        process.start()
+    while len(list(tmp_path.glob("ready-*"))) < 2:
+        assert all(process.is_alive() for process in ranks)
+        time.sleep(0.05)
+
+    ranks[1].kill()
+    ranks[0].join(60)
+
+    assert [process.exitcode for process in ranks] == [1, -signal.SIGKILL]
+
+
+def waits_for_ever(rank: int, folder: Path) -> None:
+    """A rank as it stands in a kernel of NCCL: nothing that it waits for will come, and no signal is heeded."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
+    ranks = join_ranks(DevicesSection(kind="cpu", count=2), store=folder / "meeting")
+    with companions_watched(ranks):
+        (folder / f"ready-{rank}").touch()
+        threading.Event().wait()
+
+
+class OldAgent:
+    """The part of torch 2.11's LocalElasticAgent that ends ranks."""
+
+    def __init__(self, context: object) -> None:
+        self._pcontext = context
+
+    def _shutdown(self, death_sig: signal.Signals = signal.SIGTERM) -> None:
+        if self._pcontext:
+            self._pcontext.close(death_sig)  # type: ignore[attr-defined]
+
+
+def test_ranks_have_time_to_save_under_a_torch_that_cannot_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[tuple[signal.Signals, int]] = []
+
+    class Context:
+        def close(self, death_sig: signal.Signals, timeout: int = 30) -> None:
+            closed.append((death_sig, timeout))
+
+    monkeypatch.setattr(launch, "LaunchConfig", type("LaunchConfig", (), {"__dataclass_fields__": {}}))
+    launch.let_ranks_save(OldAgent)  # type: ignore[arg-type]
+    OldAgent(Context())._shutdown(signal.SIGINT)
+    OldAgent(None)._shutdown()
+
+    assert closed == [(signal.SIGINT, 150)]
 
 
 @pytest.mark.parametrize(
