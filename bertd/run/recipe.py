@@ -181,7 +181,7 @@ class ScheduleSection(Section):
     curve: Literal["linear", "cosine", "exponential", "trapezoid", "constant"] = "linear"
     """Shape after warm-up. Source: Izsak et al. 2021, section 3: linear."""
     end: Share = 0.0
-    """Share of the peak rate at the very end of the budget; constant has none, exponential needs more than 0."""
+    """Share of the peak rate at the very end of the budget; constant refuses one, exponential needs more than 0."""
     decay: Annotated[float, Field(gt=0.0, le=1.0)] = 0.2
     """trapezoid: share of the budget, at its end, over which the rate falls. Source: Hagele et al. 2024."""
     warmup: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.06
@@ -191,6 +191,11 @@ class ScheduleSection(Section):
     def _curve_has_its_parts(self) -> Self:
         if self.curve == "exponential" and self.end == 0.0:
             raise ValueError('curve = "exponential" never reaches end = 0; set end, such as 0.01, or use "linear"')
+        if self.curve == "constant" and self.end != 0.0:
+            raise ValueError(
+                f'end = {self.end:g} means nothing to curve = "constant", which stays at the peak; leave end out, or '
+                'use "linear"'
+            )
         if self.curve == "trapezoid" and self.warmup + self.decay > 1.0:
             raise ValueError(
                 f"warmup = {self.warmup:g} and decay = {self.decay:g} exceed the budget; make them sum to 1"
