@@ -17,9 +17,14 @@ from bertd.train.spikes import BandState, Height, LossBand
 class LossWentWrongError(NumericsError):
     """The loss is not finite or jumped; raised on every rank at the same step."""
 
+    code = "loss_not_finite"
+    """Of the alert that tells of it."""
+
 
 class SpikeError(LossWentWrongError):
     """It jumped, and the recipe wants to go back then."""
+
+    code = "loss_spike"
 
 
 class LossWatch:
@@ -52,7 +57,7 @@ class LossWatch:
         """Where the loss has risen out of its band, tell somebody and do what the recipe says: once, until it is back.
 
         Raises:
-            SpikeError: it says to go back.
+            SpikeError: it says to go back; who does tells.
         """
         top, before = self._band.top, self._height
         self._height = self._band.judge(loss)
@@ -64,10 +69,10 @@ class LossWatch:
         if self._height is Height.DIVERGED:
             told = f"is {loss:.3f}, above twice what a blind guess costs, {self._band.ceiling:.3f}"
         what = f"step {state.step}: the loss {told}"
-        if self._desk is not None:
-            self._tell(self._desk, what, state)
         if self._rules.on_spike == "rollback":
             raise SpikeError(what)
+        if self._desk is not None:
+            self._tell(self._desk, what, state)
 
     def _tell(self, desk: Desk, what: str, state: TrainingState) -> None:
         remedy = "stop the run and submit it with a lower optimizer.peak_lr or with optimizer.clip"

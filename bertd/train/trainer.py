@@ -214,7 +214,7 @@ class Trainer:
             desk=self._desk,
             saver=self._saver,
         )
-        self.state = back.go_back(self.state, sound_step=self._watch.sound_step, cause=str(error))
+        self.state = back.go_back(self.state, sound_step=self._watch.sound_step, cause=error)
         self._watch = self._open_watch()
         self._meter.resume()
 

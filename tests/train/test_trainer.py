@@ -403,9 +403,15 @@ def losses_of(trainer: Trainer, monkeypatch: pytest.MonkeyPatch, wrong: dict[int
 ROLLBACK = ("stop.on_nan=rollback", "stop.on_spike=rollback", "budget.steps=16")
 
 
-@pytest.mark.parametrize("wrong", [math.nan, 9.0])
+@pytest.mark.parametrize(
+    ("wrong", "code", "told"),
+    [
+        (math.nan, "loss_not_finite", "step 12: the loss is nan; went back to step 4 and left out the 64 sequences"),
+        (9.0, "loss_spike", "step 12: the loss jumped to 9.000, its band ended at 5.120; went back to step 4"),
+    ],
+)
 def test_a_loss_that_goes_wrong_is_gone_back_from_and_its_batches_are_left_out(
-    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, wrong: float
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, wrong: float, code: str, told: str
 ) -> None:
     paths = make_run(tmp_path / "run", dataset, *ROLLBACK)
     with attempt(paths) as trainer:
@@ -419,6 +425,9 @@ def test_a_loss_that_goes_wrong_is_gone_back_from_and_its_batches_are_left_out(
         assert (trainer.state.step, trainer.state.sequences) == (4, 12 * 8)
     (back,) = kind_of(paths, RollbackRecord)
     assert (back.step, back.from_step, back.skipped_sequences, back.number) == (4, 12, 8 * 8, 1)
+    (alert,) = kind_of(paths, AlertRecord)
+    assert (alert.code, alert.level, alert.step) == (code, "warning", 4)
+    assert alert.message.startswith(told) and "optimizer.peak_lr" in alert.message
 
     with attempt(paths, number=2) as trainer:
         assert (trainer.state.step, trainer.state.sequences, trainer.state.rollbacks) == (4, 12 * 8, 1)
