@@ -53,6 +53,16 @@ class LossWatch:
         if not math.isfinite(loss):
             raise LossWentWrongError(f"step {step}: the loss is {loss}")
 
+    def check_saved(self, loss: float, *, step: int) -> None:
+        """A loss that is read for a checkpoint's sake: one inside the band makes it a step to go back to.
+
+        Raises:
+            LossWentWrongError: it is not finite.
+        """
+        self.require_finite(loss, step=step)
+        if loss <= self._band.top:
+            self.sound_step = step
+
     def judge(self, loss: float, state: TrainingState) -> None:
         """Where the loss has risen out of its band, tell somebody and do what the recipe says: once, until it is back.
 

@@ -285,7 +285,7 @@ class Trainer:
         """Bring into the state what only a checkpoint needs."""
         # The weights of a run that diverged are not kept; a sum over ranks needs all of them, hence before the desk.
         if self._parts.updater.has_unread_loss:
-            self._watch.require_finite(self._parts.updater.take_loss(), step=self.state.step)
+            self._watch.check_saved(self._parts.updater.take_loss(), step=self.state.step)
         if self._desk is not None:
             self._advance(
                 charged_s=self._desk.conductor.now_s(),

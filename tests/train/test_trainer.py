@@ -456,6 +456,31 @@ def test_a_marker_that_a_rollback_undoes_is_passed_again(
     assert [kept.step for kept in read_kept(paths).checkpoints if 0.5 in kept.markers] == [8]
 
 
+@pytest.mark.parametrize(("saved_with", "back_to"), [(5.0, 6), (9.0, 4)])
+def test_a_checkpoint_between_two_reports_is_gone_back_to_where_its_loss_was_sound(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, saved_with: float, back_to: int
+) -> None:
+    paths = make_run(tmp_path / "run", dataset, *ROLLBACK)
+    with attempt(paths) as trainer:
+        # Reads in order: eleven reports, the save's, and the report behind it.
+        losses_of(trainer, monkeypatch, {11: saved_with, 12: math.nan})
+        for _ in range(4):
+            trainer.advance_one()
+        trainer._save("start")
+        for _ in range(7):
+            # Enough of them for a band.
+            trainer._watch.judge(trainer._parts.updater.take_loss(), trainer.state)
+        monkeypatch.setattr("bertd.train.orders._REPORT_EVERY_S", math.inf)
+        for _ in range(2):
+            trainer.advance_one()
+        trainer._save("start")
+        monkeypatch.setattr("bertd.train.orders._REPORT_EVERY_S", 0.0)
+        while not kind_of(paths, RollbackRecord):
+            trainer.advance_one()
+
+    assert [record.step for record in kind_of(paths, RollbackRecord)] == [back_to]
+
+
 def test_a_run_goes_back_twice_and_then_fails(tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = make_run(tmp_path / "run", dataset, *ROLLBACK)
     with attempt(paths) as trainer, pytest.raises(NumericsError, match="went back 2 times already"):
