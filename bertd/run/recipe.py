@@ -290,7 +290,8 @@ class StopSection(Section):
     at most. Source of rollback: Chowdhery et al. 2022, section 5.1."""
     on_spike: Literal["alert", "hold", "stop", "rollback"] = "alert"
     """When the loss jumps out of its band or above 2 ln V, besides an alert: nothing, pause hot for a person to decide,
-    end the run with an export, or as above. Source of alert: BLOOM, whose spikes mended themselves."""
+    end the run with an export, or as above. One that creeps up is told alone. Source of alert: BLOOM, whose spikes
+    mended themselves."""
 
     def parsed(self) -> list[StopRule]:
         return [parse_stop_rule(rule) for rule in self.rules]

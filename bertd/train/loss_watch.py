@@ -1,5 +1,7 @@
 """Judges each loss that is read, tells somebody where it is wrong, and raises where the recipe wants to go back.
 
+One that creeps up within its band is told and no more: when it began to go wrong, nobody can say.
+
 The loss is a sum over all ranks, so every rank judges alike; rank 0, which has the desk, tells.
 """
 
@@ -12,6 +14,8 @@ from bertd.run.recipe import StopSection
 from bertd.train.checkpoint import TrainingState
 from bertd.train.desk import Desk
 from bertd.train.spikes import BandState, Height, LossBand
+
+_REMEDY = "stop the run and submit it with a lower optimizer.peak_lr or with optimizer.clip"
 
 
 class LossWentWrongError(NumericsError):
@@ -73,6 +77,8 @@ class LossWatch:
         self._height = self._band.judge(loss)
         if self._height is Height.INSIDE:
             self.sound_step = state.step
+            if self._band.begins_to_stand_high(loss) and self._desk is not None:
+                self._tell_rise(self._desk, state)
         if self._height <= before:
             return
         told = f"jumped to {loss:.3f}, its band ended at {top:.3f}"
@@ -84,9 +90,13 @@ class LossWatch:
         if self._desk is not None:
             self._tell(self._desk, what, state)
 
+    def _tell_rise(self, desk: Desk, state: TrainingState) -> None:
+        mean, lowest = self.band.mean, self.band.lowest
+        what = f"step {state.step}: the loss stands at {mean:.3f} (running mean), and was {lowest:.3f} at its lowest"
+        desk.alert(state, code="loss_rising", message=f"{what}; if it goes on rising, {_REMEDY}")
+
     def _tell(self, desk: Desk, what: str, state: TrainingState) -> None:
-        remedy = "stop the run and submit it with a lower optimizer.peak_lr or with optimizer.clip"
-        desk.alert(state, code="loss_spike", message=f"{what}; if it stays up, {remedy}")
+        desk.alert(state, code="loss_spike", message=f"{what}; if it stays up, {_REMEDY}")
         if self._rules.on_spike == "hold":
             desk.conductor.hold(what)
         elif self._rules.on_spike == "stop":

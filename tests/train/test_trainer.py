@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -524,3 +525,17 @@ def test_a_spike_is_told_once_and_does_what_the_recipe_says(
     )
     assert ending is (Ending.STOPPED if wanted == "stop" else Ending.NONE)
     assert [record.reason for record in kind_of(paths, EndRecord)] == (["stopped"] if wanted == "stop" else [])
+
+
+def test_a_loss_that_creeps_up_is_told_once_and_the_run_goes_on(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = make_run(tmp_path / "run", dataset, "stop.on_spike=stop", "budget.steps=40")
+    with attempt(paths) as trainer:
+        losses_of(trainer, monkeypatch, {read: 5.0 + 0.1 * read for read in range(40)})
+        trainer.run()
+    (alert,) = kind_of(paths, AlertRecord)
+    assert (alert.code, alert.level) == ("loss_rising", "warning")
+    told = rf"step {alert.step}: the loss stands at 6\.\d+ \(running mean\), and was 5\.\d+ at its lowest; .*peak_lr"
+    assert re.match(told, alert.message)
+    assert [(record.reason, record.step) for record in kind_of(paths, EndRecord)] == [("budget", 40)]
