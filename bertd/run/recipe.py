@@ -135,9 +135,10 @@ class ModelSection(Section):
     attention_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     start_from: Annotated[str, Field(min_length=1)] | None = None
     """First weights from a checkpoint of stock transformers: a folder, absolute, or a name on the Hugging Face hub. Of
-    the shape above and the shards' vocabulary."""
+    the shape above and the shards' vocabulary; its output bias comes along, in the place of head_bias."""
     head_bias: Literal["zero", "frequency"] = "zero"
-    """Where the output bias begins; frequency is the log of each token's share of the data. The old code: zero."""
+    """Where the output bias begins; frequency is the log of each token's share of the data. With start_from it is the
+    checkpoint's, whatever stands here. The old code: zero."""
     depth_scaled_init: bool = False
     """Divide initial weights that add to the residual by sqrt(2 layers). Source: Radford et al. 2019; off in BERT."""
 
