@@ -82,7 +82,7 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
         batches=batches,
         updater=updater,
         validator=_validator(opened, ranks, micro=micro),
-        tokenizer_dir=opened.dataset.tokenizer_dir,
+        dataset=opened.dataset,
         # What is kept of data sheets is the peak in 16 bits.
         peak_flops=None if execution.setting.precision.dtype is None else peak_flops(device_name(ranks.device)),
         desk=desk,
@@ -154,7 +154,7 @@ def _saver(opened: OpenedRun, desk: Desk, *, model: MaskedLanguageModel, optimiz
         desk=desk,
         model=model,
         optimizers=optimizers,
-        tokenizer_dir=opened.dataset.tokenizer_dir,
+        dataset=opened.dataset,
     )
 
 
