@@ -97,7 +97,7 @@ class MaskingSection(Section):
     max_predictions: PositiveInt = 20
     """Most predictions in a sequence. Source: the old code's max_predictions_per_seq."""
     replace: tuple[Share, Share, Share] = (0.8, 0.1, 0.1)
-    """Shares of predicted tokens that become [MASK], a random token, stay. Source: Devlin et al. 2019."""
+    """Shares of predicted tokens that become [MASK], a random word piece, stay. Source: Devlin et al. 2019."""
     unit: Literal["token", "word"] = "token"
     """word predicts every piece of a word or none. Source: Izsak et al. 2021's code: token."""
     copies: NonNegativeInt = 10
@@ -124,7 +124,8 @@ class ModelSection(Section):
     norm: Literal["pre", "post"] = "pre"
     """Where LayerNorm stands. Source: Izsak et al. 2021, section 3: pre."""
     embedding_norm: bool = False
-    """LayerNorm on the embeddings. Source: optional in the old code since November 2021, off by default."""
+    """LayerNorm on the embeddings. Source: the old code, where it was always on until November 2021, the paper's model
+    very likely included; since then off by default."""
     activation: Literal["gelu", "gelu_tanh", "geglu"] = "gelu"
     """gelu is the erf form, BERT's; geglu gates it with a second product. Source of geglu: Shazeer 2020."""
     bias: bool = True
