@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from bertd.run.recipe_file import recipe_folders
+from bertd.run.recipe import ValidationSection
+from bertd.run.recipe_file import find_recipe, recipe_folders
 
 SHIPPED = [path for folder in recipe_folders() for path in folder.glob("*.toml")]
 NAMES_ANOTHER = {"fast"}
@@ -35,3 +37,9 @@ def test_a_comment_speaks_for_the_keys_it_stands_beside_or_above() -> None:
 )
 def test_every_value_that_ships_has_its_source(path: Path) -> None:
     assert unexplained(path.read_text()) in ([], ["name"])
+
+
+def test_24hbert_writes_down_how_much_of_the_held_out_data_it_is_judged_by() -> None:
+    written = tomllib.loads(find_recipe("24hbert").read_text())["validation"]
+
+    assert written["max_sequences"] == ValidationSection().max_sequences == 16384

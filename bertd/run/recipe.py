@@ -281,7 +281,7 @@ class ValidationSection(Section):
     early_until: Share = 0.05
     """Share of the budget that counts as the start. Source: arXiv 2104.07705v1, footnote."""
     max_sequences: PositiveInt = 16384
-    """Size of the fixed validation set, if the data set has that many."""
+    """Size of the fixed validation set, if the data set holds out that many: a choice, the paper does not say."""
 
 
 class StopSection(Section):
