@@ -7,8 +7,8 @@ shapes never change; a padded one has its share of its real length, and the slot
 
 Shapes: B sequences, S tokens, M predicted tokens a sequence, V vocabulary.
 
-Source: Devlin et al. 2019, section 3.1 (80/10/10). Unlike that code, the random token is a real word piece: never a
-special token, never an [unused] entry.
+Source: Devlin et al. 2019, section 3.1 (80/10/10). That code and 24hBERT's draw the random token from all ids; here it
+is a real word piece: never a special token, never an [unused] entry.
 """
 
 from __future__ import annotations

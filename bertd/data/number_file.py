@@ -7,6 +7,7 @@ is an error that names the file, and so is any other change to the file while it
 from __future__ import annotations
 
 import os
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,12 @@ class NumberFile:
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise ShardError(f"{path}: cannot open: {error.strerror}; prepare the data set again") from error
+        # Not __del__: at the interpreter's exit the module `os` may be gone before the file is.
+        weakref.finalize(self, os.close, self._fd)
         self._opened_as = self._identity()
         self._length, rest = divmod(self._opened_as[0], dtype.itemsize)
         if rest:
             raise ShardError(f"{path}: ends within a number; it was cut short: prepare the data set again")
-
-    def __del__(self) -> None:
-        if hasattr(self, "_fd"):
-            os.close(self._fd)
 
     def _identity(self) -> tuple[int, int]:
         facts = os.fstat(self._fd)

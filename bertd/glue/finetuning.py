@@ -16,6 +16,7 @@ from bertd.glue.tasks import Task, find_task
 from bertd.glue.trial import evaluate, train
 from bertd.records import EndRecord, FinetuneSpec, ScoreRecord
 from bertd.run.journal import JournalWriter
+from bertd.train.capability import require_code
 from bertd.train.host_cpu import set_up_cpu
 
 
@@ -23,9 +24,10 @@ def choose_device() -> torch.device:
     """The GPU where one is visible, else the CPU.
 
     Raises:
-        DeviceError: a GPU was leased through CUDA_VISIBLE_DEVICES and cannot be used.
+        DeviceError: a GPU was leased through CUDA_VISIBLE_DEVICES and cannot be used, or torch has no code for it.
     """
     if torch.cuda.is_available():
+        require_code(1)
         return torch.device("cuda")
     leased = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     if leased not in ("", "-1"):

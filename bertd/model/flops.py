@@ -8,20 +8,26 @@ The count does not go down when the last layer skips positions, so that the tric
 
 from __future__ import annotations
 
+import re
+
 from bertd.model.encoder import EncoderConfig
 
 _PEAK_BF16_FLOPS = {
+    "GH200": 989.5e12,
     "H200 NVL": 835.5e12,
     "H200": 989.5e12,
     "H100 NVL": 835.5e12,
     "H100 PCIe": 756e12,
     "H100": 989.5e12,
     "A100": 312e12,
+    "RTX 3090 Ti": 80e12,
     "RTX 3090": 71e12,
     "TITAN V": 110e12,
+    "V100S": 130e12,
+    "V100-PCIE": 112e12,
     "V100": 125e12,
 }
-"""Dense 16-bit tensor peak of NVIDIA's data sheets, by a part of the device's name; the first that fits counts."""
+"""Dense 16-bit tensor peak of NVIDIA's data sheets, by words of the device's name; the first that fits counts."""
 
 
 def training_flops(config: EncoderConfig, *, sequence_length: int, predictions: int) -> float:
@@ -35,7 +41,15 @@ def training_flops(config: EncoderConfig, *, sequence_length: int, predictions: 
 
 def peak_flops(device_name: str) -> float | None:
     """FLOP/s the device can reach in 16 bits; None where no data sheet figure is kept here."""
-    return next((peak for part, peak in _PEAK_BF16_FLOPS.items() if part in device_name), None)
+    if _has_words(device_name, "MIG"):
+        # A slice of the card: no data sheet says what it reaches.
+        return None
+    return next((peak for words, peak in _PEAK_BF16_FLOPS.items() if _has_words(device_name, words)), None)
+
+
+def _has_words(device_name: str, words: str) -> bool:
+    """Whether the words stand there whole: an RTX A1000 is no A100, and a GH200 no H200."""
+    return re.search(rf"\b{re.escape(words)}\b", device_name) is not None
 
 
 def why_no_mfu(device_name: str) -> str | None:

@@ -97,7 +97,7 @@ class MaskingSection(Section):
     max_predictions: PositiveInt = 20
     """Most predictions in a sequence. Source: the old code's max_predictions_per_seq."""
     replace: tuple[Share, Share, Share] = (0.8, 0.1, 0.1)
-    """Shares of predicted tokens that become [MASK], a random token, stay. Source: Devlin et al. 2019."""
+    """Shares of predicted tokens that become [MASK], a random word piece, stay. Source: Devlin et al. 2019."""
     unit: Literal["token", "word"] = "token"
     """word predicts every piece of a word or none. Source: Izsak et al. 2021's code: token."""
     copies: NonNegativeInt = 10
@@ -124,7 +124,8 @@ class ModelSection(Section):
     norm: Literal["pre", "post"] = "pre"
     """Where LayerNorm stands. Source: Izsak et al. 2021, section 3: pre."""
     embedding_norm: bool = False
-    """LayerNorm on the embeddings. Source: optional in the old code since November 2021, off by default."""
+    """LayerNorm on the embeddings. Source: the old code, where it was always on until November 2021, the paper's model
+    very likely included; since then off by default."""
     activation: Literal["gelu", "gelu_tanh", "geglu"] = "gelu"
     """gelu is the erf form, BERT's; geglu gates it with a second product. Source of geglu: Shazeer 2020."""
     bias: bool = True
@@ -135,9 +136,10 @@ class ModelSection(Section):
     attention_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     start_from: Annotated[str, Field(min_length=1)] | None = None
     """First weights from a checkpoint of stock transformers: a folder, absolute, or a name on the Hugging Face hub. Of
-    the shape above and the shards' vocabulary."""
+    the shape above and the shards' vocabulary; its output bias comes along, in the place of head_bias."""
     head_bias: Literal["zero", "frequency"] = "zero"
-    """Where the output bias begins; frequency is the log of each token's share of the data. The old code: zero."""
+    """Where the output bias begins; frequency is the log of each token's share of the data. With start_from it is the
+    checkpoint's, whatever stands here. The old code: zero."""
     depth_scaled_init: bool = False
     """Divide initial weights that add to the residual by sqrt(2 layers). Source: Radford et al. 2019; off in BERT."""
 
@@ -181,7 +183,7 @@ class ScheduleSection(Section):
     curve: Literal["linear", "cosine", "exponential", "trapezoid", "constant"] = "linear"
     """Shape after warm-up. Source: Izsak et al. 2021, section 3: linear."""
     end: Share = 0.0
-    """Share of the peak rate at the very end of the budget; constant has none, exponential needs more than 0."""
+    """Share of the peak rate at the very end of the budget; constant refuses one, exponential needs more than 0."""
     decay: Annotated[float, Field(gt=0.0, le=1.0)] = 0.2
     """trapezoid: share of the budget, at its end, over which the rate falls. Source: Hagele et al. 2024."""
     warmup: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.06
@@ -191,6 +193,11 @@ class ScheduleSection(Section):
     def _curve_has_its_parts(self) -> Self:
         if self.curve == "exponential" and self.end == 0.0:
             raise ValueError('curve = "exponential" never reaches end = 0; set end, such as 0.01, or use "linear"')
+        if self.curve == "constant" and self.end != 0.0:
+            raise ValueError(
+                f'end = {self.end:g} means nothing to curve = "constant", which stays at the peak; leave end out, or '
+                'use "linear"'
+            )
         if self.curve == "trapezoid" and self.warmup + self.decay > 1.0:
             raise ValueError(
                 f"warmup = {self.warmup:g} and decay = {self.decay:g} exceed the budget; make them sum to 1"
@@ -280,7 +287,7 @@ class ValidationSection(Section):
     early_until: Share = 0.05
     """Share of the budget that counts as the start. Source: arXiv 2104.07705v1, footnote."""
     max_sequences: PositiveInt = 16384
-    """Size of the fixed validation set, if the data set has that many."""
+    """Size of the fixed validation set, if the data set holds out that many: a choice, the paper does not say."""
 
 
 class StopSection(Section):
@@ -291,7 +298,8 @@ class StopSection(Section):
     at most. Source of rollback: Chowdhery et al. 2022, section 5.1."""
     on_spike: Literal["alert", "hold", "stop", "rollback"] = "alert"
     """When the loss jumps out of its band or above 2 ln V, besides an alert: nothing, pause hot for a person to decide,
-    end the run with an export, or as above. Source of alert: BLOOM, whose spikes mended themselves."""
+    end the run with an export, or as above. One that creeps up is told alone. Source of alert: BLOOM, whose spikes
+    mended themselves."""
 
     def parsed(self) -> list[StopRule]:
         return [parse_stop_rule(rule) for rule in self.rules]

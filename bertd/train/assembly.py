@@ -68,6 +68,7 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
     if ranks.is_first:
         start = _start_record(opened, ranks, model, attempt, resumed, execution, batches)
         warnings = _warnings(resumed, kernels, charged_s=start.charged_s) | _device_warnings(ranks)
+        warnings |= _bias_warnings(recipe, resumed)
         warnings |= _disk_warnings(opened, model, resumed)
         desk = _open_desk(opened, start, warnings=warnings, stop_signal=stop_signal)
         write_provenance(opened, ranks)
@@ -81,7 +82,7 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
         batches=batches,
         updater=updater,
         validator=_validator(opened, ranks, micro=micro),
-        tokenizer_dir=opened.dataset.tokenizer_dir,
+        dataset=opened.dataset,
         # What is kept of data sheets is the peak in 16 bits.
         peak_flops=None if execution.setting.precision.dtype is None else peak_flops(device_name(ranks.device)),
         desk=desk,
@@ -153,7 +154,7 @@ def _saver(opened: OpenedRun, desk: Desk, *, model: MaskedLanguageModel, optimiz
         desk=desk,
         model=model,
         optimizers=optimizers,
-        tokenizer_dir=opened.dataset.tokenizer_dir,
+        dataset=opened.dataset,
     )
 
 
@@ -224,6 +225,16 @@ def _warnings(resumed: Resumed, kernels: Kernels, *, charged_s: float) -> dict[s
     if kernels.apex.faults:
         warnings["apex_incomplete"] = f"PyTorch's own takes their place: {kernels.apex.describe_faults()}"
     return warnings
+
+
+def _bias_warnings(recipe: Recipe, resumed: Resumed) -> dict[str, str]:
+    if resumed.start_from is None or recipe.model.head_bias == "zero":
+        return {}
+    message = (
+        f'[model] head_bias = "{recipe.model.head_bias}" has no effect: the output bias is that of '
+        f"{resumed.start_from}; --set model.head_bias=zero says so"
+    )
+    return {"head_bias_unused": message}
 
 
 def _device_warnings(ranks: Ranks) -> dict[str, str]:

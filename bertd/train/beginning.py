@@ -1,7 +1,8 @@
 """Where an attempt begins: at its newest valid checkpoint, else at first weights.
 
-First weights are drawn from the seed, or read from a checkpoint of stock transformers. The output bias can begin at the
-logarithm of each token's frequency: guessing by frequency is the first thing that a model learns, and here it is free.
+First weights are drawn from the seed, or read from a checkpoint of stock transformers. Where they are drawn, the output
+bias can begin at the logarithm of each token's frequency: guessing by frequency is the first thing that a model learns,
+and here it is free. A checkpoint has learned it, and more: its bias stays, and the start of the run says so.
 """
 
 from __future__ import annotations

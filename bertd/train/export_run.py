@@ -19,8 +19,11 @@ from bertd.data.shards import DataSet
 from bertd.errors import BertdError, CheckpointError, RunFolderError, StorageError
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.model.export import write_export
+from bertd.records import BudgetRecord
+from bertd.run.journal import read_journal
 from bertd.run.kept import kept_at_marker
 from bertd.run.paths import RunPaths, newest_first, step_folder
+from bertd.run.recipe import Recipe
 from bertd.run.recipe_file import read_recipe
 from bertd.terminal_text import terminal_line
 from bertd.train.checkpoint import MODEL, STATE, TrainingState, find_checkpoint, verify_checkpoint
@@ -53,7 +56,7 @@ def export_run(paths: RunPaths, *, step: int | None, out: Path | None) -> Export
         out: the folder to make; None for the run's own exports/step-N.
 
     Raises:
-        RunFolderError: no run lies there.
+        RunFolderError: no run lies there, or its journal cannot be read.
         CheckpointError: there is no such checkpoint, or it is damaged.
         StorageError: the folder is there already, or the disk refused.
     """
@@ -76,7 +79,8 @@ def export_run(paths: RunPaths, *, step: int | None, out: Path | None) -> Export
             f"{checkpoint}: was trained on other data than {dataset.root}, whose vocabulary it would be given; restore "
             f"the data set with fingerprint {state.data_fingerprint[:12]}"
         )
-    card = model_card(recipe, state, charged_s=state.charged_s)
+    recipe = _with_budget_of(state, recipe, paths)
+    card = model_card(recipe, state, dataset.manifest, charged_s=state.charged_s)
     name = write_export(model, folder, tokenizer_dir=dataset.tokenizer_dir, model_card=card)
     return Exported(folder=folder, architecture=name, skipped=skipped)
 
@@ -92,6 +96,13 @@ def _checkpoint(paths: RunPaths, step: int | None) -> tuple[Path, list[str]]:
         kept = ", ".join(str(step_of_folder(each.name)) for each in newest_first(paths.checkpoints))
         raise CheckpointError(f"{paths.root}: has no checkpoint of step {step}; kept are: {kept or 'none'}")
     return folder, []
+
+
+def _with_budget_of(state: TrainingState, recipe: Recipe, paths: RunPaths) -> Recipe:
+    """With the budget that the run had when this checkpoint was saved: the recipe's, as the journal changed it."""
+    records = read_journal(paths.journal)
+    changes = [each for each in records if isinstance(each, BudgetRecord) and each.charged_s <= state.charged_s]
+    return recipe.with_budget(changes[-1].after) if changes else recipe
 
 
 def _load(folder: Path, model: MaskedLanguageModel) -> TrainingState:

@@ -1,16 +1,28 @@
-"""README.md of an export: what the model is made of and what it cost."""
+"""README.md of an export: what the model is made of and what it cost.
+
+It may be published, so it names no folder of this machine: an absolute path is told by its last name alone.
+"""
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
+from bertd.data.manifest import Manifest, SourceCounts, SplitCounts
 from bertd.run.durations import format_duration
 from bertd.run.recipe import Recipe
 from bertd.run.recipe_file import write_recipe
+from bertd.terminal_text import terminal_line
 from bertd.train.checkpoint import TrainingState
 from bertd.train.opened_run import VALIDATION_RATE
 
 
-def model_card(recipe: Recipe, state: TrainingState, *, charged_s: float) -> str:
-    """Markdown with the metadata block that model hubs read."""
+def model_card(recipe: Recipe, state: TrainingState, data: Manifest, *, charged_s: float) -> str:
+    """Markdown with the metadata block that model hubs read.
+
+    Args:
+        recipe: with the budget as it was by then.
+        data: what it was trained on.
+    """
     loss = "not measured" if state.validation_loss is None else f"{state.validation_loss:.4f} nats"
     band = state.band
     train = f"{band.mean:.4f} nats (running mean)" if band is not None and band.seen else "not measured"
@@ -30,6 +42,8 @@ A masked language model of {recipe.model.layers} layers x {recipe.model.width}, 
 | Steps, sequences | {state.step:,}, {state.sequences:,} of {recipe.data.sequence_length} tokens |
 | Training loss | {train} |
 | Validation loss | {loss} ({VALIDATION_RATE:.0%} of the tokens masked) |
+| Data to train on | {_amount(data.splits["train"])} |
+| Data to validate with | {_amount(data.splits["validation"])} |
 | Data fingerprint | `{state.data_fingerprint}` |
 | Recipe sha256 | `{state.recipe_sha256}` |
 
@@ -38,8 +52,34 @@ from transformers import pipeline
 pipeline("fill-mask", "path/of/this/folder")("A sentence with one [MASK].")
 ```
 
+The data, by source:
+
+{_sources(data.sources)}
+
 The recipe:
 
 ```toml
-{write_recipe(recipe)}```
+{write_recipe(_published(recipe))}```
 """
+
+
+def _amount(counts: SplitCounts) -> str:
+    return f"{counts.documents:,} documents, {counts.tokens:,} tokens"
+
+
+def _sources(sources: list[SourceCounts]) -> str:
+    # In backticks nothing of a path is markup but a backtick.
+    names = [terminal_line(f"{source.kind}:{_without_folder(source.path)}").replace("`", "'") for source in sources]
+    return "\n".join(f"- `{name}`: {_amount(source.kept)}" for name, source in zip(names, sources, strict=True))
+
+
+def _published(recipe: Recipe) -> Recipe:
+    start_from = recipe.model.start_from
+    model = recipe.model.model_copy(update={"start_from": start_from and _without_folder(start_from)})
+    data = recipe.data.model_copy(update={"shards": _without_folder(recipe.data.shards)})
+    return recipe.model_copy(update={"model": model, "data": data})
+
+
+def _without_folder(path: str) -> str:
+    """A name on a hub or a relative path as it is."""
+    return PurePath(path).name if path.startswith(("/", "~")) else path

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from bertd.errors import DeviceError
 from bertd.run.recipe import DevicesSection
+from bertd.train.capability import require_code
 
 _TIMEOUT = timedelta(minutes=30)
 """Rank 0 may verify and load a large checkpoint, or save one to a slow disk, while the others wait."""
@@ -78,7 +79,8 @@ def join_ranks(section: DevicesSection, *, store: Path | None) -> Ranks:
         store: file to meet in, fresh for this attempt; None to meet at torchrun's address.
 
     Raises:
-        DeviceError: a device is missing, or there are more or fewer ranks than the recipe has.
+        DeviceError: a device is missing or no part of torch runs on it, or there are more or fewer ranks than the
+            recipe has.
     """
     rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if world_size != section.count:
@@ -88,6 +90,7 @@ def join_ranks(section: DevicesSection, *, store: Path | None) -> Ranks:
     device = device_of(section, local_rank=int(os.environ.get("LOCAL_RANK", "0")))
     if device.type == "cuda":
         torch.cuda.set_device(device)
+        require_code(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     if world_size == 1:
         return Ranks(rank=0, world_size=1, device=device, control=None)
     backend = "nccl" if device.type == "cuda" else "gloo"

@@ -17,6 +17,7 @@ from bertd.run.job_log import say
 from bertd.run.paths import RunPaths, newest_first, step_folder
 from bertd.train.checkpoint import TrainingState, is_whole, load_checkpoint
 from bertd.train.desk import Desk
+from bertd.train.loss_watch import LossWentWrongError
 from bertd.train.optimizer import Optimizers
 from bertd.train.ranks import Ranks
 from bertd.train.saving import Saver
@@ -39,13 +40,13 @@ class Rollback:
     desk: Desk | None
     saver: Saver | None
 
-    def go_back(self, state: TrainingState, *, sound_step: int, cause: str) -> TrainingState:
+    def go_back(self, state: TrainingState, *, sound_step: int, cause: LossWentWrongError) -> TrainingState:
         """Put the newest checkpoint up to `sound_step` in place; every rank must call.
 
         Args:
             state: as it stands.
             sound_step: steps done when the loss was last known to be right.
-            cause: for people.
+            cause: what was noticed.
 
         Raises:
             NumericsError: it went back too often, or there is nothing to go back to.
@@ -82,8 +83,7 @@ class Rollback:
             }
         )
         if self.desk is not None:
-            skipped = state.sequences - loaded.sequences
-            self.desk.report_rollback(back, from_step=state.step, skipped_sequences=skipped, cause=cause)
+            _tell(self.desk, back, from_step=state.step, skipped=state.sequences - loaded.sequences, cause=cause)
         return back
 
     def _prepare(self, *, sound_step: int) -> float:
@@ -100,3 +100,14 @@ class Rollback:
         except BertdError as error:
             say(f"bertd: cannot go back: {error}")
         return _NONE
+
+
+def _tell(desk: Desk, back: TrainingState, *, from_step: int, skipped: int, cause: LossWentWrongError) -> None:
+    """The journal's record, and the alert of a loss that went wrong: whoever raised has told nobody."""
+    desk.report_rollback(back, from_step=from_step, skipped_sequences=skipped, cause=str(cause))
+    message = (
+        f"{cause}; went back to step {back.step} and left out the {skipped:,} sequences since, for time "
+        f"{back.rollbacks} of {MAX_ROLLBACKS}: if it comes again, stop the run and submit it with a lower "
+        "optimizer.peak_lr or with optimizer.clip"
+    )
+    desk.alert(back, code=cause.code, message=message)

@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bertd.data.shards import DataSet
 from bertd.errors import BertdError, NoRoomError, NumericsError, StorageError
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.model.export import export_weights
@@ -81,13 +82,13 @@ class Saver:
         desk: Desk,
         model: MaskedLanguageModel,
         optimizers: Optimizers,
-        tokenizer_dir: Path,
+        dataset: DataSet,
     ) -> None:
         self._paths = paths
         self._desk = desk
         self._model = model
         self._optimizers = optimizers
-        self._tokenizer_dir = tokenizer_dir
+        self._dataset = dataset
         self._host = HostCopy(next(model.parameters()).device)
         self._retention = Retention(paths, keep=recipe.checkpoint.keep)
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint-writer")
@@ -285,10 +286,11 @@ class Saver:
     def _export(self, state: TrainingState, tensors: HostTensors, problems: list[StorageError]) -> Exported | None:
         began_s = time.monotonic()
         folder = self._paths.exports / step_folder(state.step)
-        card = model_card(self._desk.conductor.recipe, state, charged_s=state.charged_s)
+        data = self._dataset
+        card = model_card(self._desk.conductor.recipe, state, data.manifest, charged_s=state.charged_s)
         try:
             name = export_weights(
-                tensors.model, self._model.config, folder, tokenizer_dir=self._tokenizer_dir, model_card=card
+                tensors.model, self._model.config, folder, tokenizer_dir=data.tokenizer_dir, model_card=card
             )
         except StorageError as error:
             problems.append(error)

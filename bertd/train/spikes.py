@@ -3,7 +3,7 @@
 The band is an exponential mean of the reported losses and of their distance from it. It follows a loss that falls, and
 judges by itself only when it has seen enough; a jump does not widen the band that it is judged by. A run that diverges
 from its first steps takes the band along, so the band ends at a ceiling: twice what a blind guess costs, ln V, where
-losses begin.
+losses begin. Below it a loss that creeps up shows by its mean, which then stands well above the lowest it had.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ _LEAST_DISTANCE = 0.02
 """Nats. Where the loss hardly moves, a breath is no spike."""
 _NEEDED = 10
 """Losses before the band judges."""
+_RISE = 1.0
+"""Nats of the mean above its lowest: no noise moves a mean so far, and a run that lost so much has gone wrong."""
 _CEILING = 2.0
 """Times ln V. Small weights begin at ln V and a little, since their logits are nearly equal."""
 
@@ -40,6 +42,10 @@ class BandState(Record):
     seen: int
     mean: float
     distance: float
+    lowest: float = math.inf
+    """The lowest mean since the band judges."""
+    has_risen: bool = False
+    """The mean stands well above that, and it was said."""
 
 
 class LossBand:
@@ -51,11 +57,19 @@ class LossBand:
         self._seen = state.seen if state else 0
         self._mean = state.mean if state else 0.0
         self._distance = state.distance if state else 0.0
+        self._lowest = state.lowest if state else math.inf
+        self._has_risen = state.has_risen if state else False
 
     @property
     def state(self) -> BandState:
         """From which another band goes on as this one would."""
-        return BandState(seen=self._seen, mean=self._mean, distance=self._distance)
+        return BandState(
+            seen=self._seen,
+            mean=self._mean,
+            distance=self._distance,
+            lowest=self._lowest,
+            has_risen=self._has_risen,
+        )
 
     @property
     def top(self) -> float:
@@ -76,3 +90,13 @@ class LossBand:
         self._mean = _MEMORY * self._mean + (1 - _MEMORY) * loss
         self._seen += 1
         return Height.INSIDE
+
+    def begins_to_stand_high(self, loss: float) -> bool:
+        """Whether the mean, with the newest loss, stands well above its lowest: true once, until it came half back."""
+        if self._seen < _NEEDED:
+            return False
+        self._lowest = min(self._lowest, self._mean)
+        # The loss as well: a spike that mended itself leaves the mean behind.
+        rise, before = min(loss, self._mean) - self._lowest, self._has_risen
+        self._has_risen = rise > (_RISE / 2 if before else _RISE)
+        return self._has_risen and not before

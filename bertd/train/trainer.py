@@ -10,9 +10,9 @@ import math
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from bertd.data.batches import TrainBatches
+from bertd.data.shards import DataSet
 from bertd.errors import BertdError, NumericsError, StorageError
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.model.export import write_export
@@ -47,7 +47,7 @@ class Parts:
     batches: TrainBatches
     updater: Updater
     validator: Validator
-    tokenizer_dir: Path
+    dataset: DataSet
     peak_flops: float | None
     """FLOP/s of a device, for the MFU; None where none is known for the run's precision."""
     desk: Desk | None
@@ -214,7 +214,7 @@ class Trainer:
             desk=self._desk,
             saver=self._saver,
         )
-        self.state = back.go_back(self.state, sound_step=self._watch.sound_step, cause=str(error))
+        self.state = back.go_back(self.state, sound_step=self._watch.sound_step, cause=error)
         self._watch = self._open_watch()
         self._meter.resume()
 
@@ -285,7 +285,7 @@ class Trainer:
         """Bring into the state what only a checkpoint needs."""
         # The weights of a run that diverged are not kept; a sum over ranks needs all of them, hence before the desk.
         if self._parts.updater.has_unread_loss:
-            self._watch.require_finite(self._parts.updater.take_loss(), step=self.state.step)
+            self._watch.check_saved(self._parts.updater.take_loss(), step=self.state.step)
         if self._desk is not None:
             self._advance(
                 charged_s=self._desk.conductor.now_s(),
@@ -307,8 +307,9 @@ class Trainer:
         self._beat(Section.SAVE)
         began_s = time.monotonic()
         folder = self._parts.paths.exports / step_folder(self.state.step)
-        card = model_card(self._desk.conductor.recipe, self.state, charged_s=self._desk.conductor.now_s())
-        name = write_export(self._parts.model, folder, tokenizer_dir=self._parts.tokenizer_dir, model_card=card)
+        conductor, data = self._desk.conductor, self._parts.dataset
+        card = model_card(conductor.recipe, self.state, data.manifest, charged_s=conductor.now_s())
+        name = write_export(self._parts.model, folder, tokenizer_dir=data.tokenizer_dir, model_card=card)
         self._desk.report_export(self.state, folder, architecture=name, seconds=time.monotonic() - began_s)
         lr = self._rate_at(1.0) if is_spent else self._lr
         self._desk.report_end(self.state, is_spent=is_spent, lr=lr, export=folder)

@@ -671,3 +671,18 @@ def test_a_folder_without_permission_is_one_clear_error(corpus: Path, vocab: Pat
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             assert (done.returncode, done.stderr.count("\n")) == (error.exit_code, 1), done.stderr
             assert message in done.stderr
+
+
+def test_half_a_percent_of_the_documents_validates_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Source: Izsak et al. 2021, section 3."""
+    shares = []
+
+    def note(*_: object, options: Options, **__: object) -> Manifest:
+        shares.append(options.validation_share)
+        raise CorpusError("enough")
+
+    monkeypatch.setattr("bertd.data.prepare.prepare", note)
+    for more in ([], ["--validation", "0.1"]):
+        assert main(["text:books", "--vocab", "v", "--out", "set", *more]) == CorpusError.exit_code
+
+    assert shares == [0.005, 0.1]

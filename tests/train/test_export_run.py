@@ -12,12 +12,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from bertd.data.manifest import read_manifest
 from bertd.errors import CheckpointError, RunFolderError, StorageError
+from bertd.records import BudgetOrder, BudgetUnit, Verb
 from bertd.run.kept import kept_at_marker
+from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths, newest_first
+from bertd.run.recipe_file import parse_recipe
 from bertd.train import export_run as command
+from bertd.train.checkpoint import TrainingState
 from bertd.train.export_run import export_run
-from tests.train.test_trainer import attempt, make_run, run_to_end
+from bertd.train.model_card import model_card
+from tests.train.test_trainer import TEXT, attempt, make_run, run_to_end
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +60,51 @@ def test_a_step_gives_that_steps_weights_among_the_runs_exports(ended: RunPaths)
     ours = load_file(done.folder / "model.safetensors")["cls.predictions.transform.dense.weight"]
     saved = load_file(ended.checkpoints / "step-000000005" / "model.safetensors")["head.dense.weight"]
     assert torch.equal(ours, saved)
+
+
+def test_the_card_has_the_budget_that_the_run_had_when_the_checkpoint_was_saved(tmp_path: Path, dataset: Path) -> None:
+    paths, told = make_run(tmp_path / "run", dataset), Event()
+    with attempt(paths, stop_signal=told) as trainer:
+        while trainer.state.step < 5:
+            trainer.advance_one()
+        told.set()
+        trainer.run()
+    budget = BudgetOrder(unit=BudgetUnit.STEPS, amount=16)
+    post(paths.control, verb=Verb.BUDGET, asked_by="uid 0", now=0.0, budget=budget)
+    run_to_end(paths, number=2)
+
+    for step, amount in ((5, 12), (16, 16)):
+        card = (export_run(paths, step=step, out=tmp_path / f"{step}").folder / "README.md").read_text()
+        assert f"| Budget | {amount} steps; charged" in card and f"[budget]\nsteps = {amount}\n" in card
+    assert "| Budget | 16 steps; charged" in (newest_first(paths.exports)[0] / "README.md").read_text()
+
+
+def test_the_card_tells_what_the_data_is_and_no_folder_of_this_machine(
+    ended: RunPaths, tmp_path: Path, dataset: Path
+) -> None:
+    theirs = (newest_first(ended.exports)[0] / "README.md").read_text()
+    mine = (export_run(ended, step=None, out=tmp_path / "mine").folder / "README.md").read_text()
+
+    for card in (theirs, mine):
+        assert re.search(r"^\| Data to train on \| 3\d\d documents, \d\d,\d{3} tokens \|$", card, re.MULTILINE)
+        assert re.search(r"^\| Data to validate with \| \d\d documents, \d,\d{3} tokens \|$", card, re.MULTILINE)
+        assert re.search(r"^- `jsonl:corpus.jsonl`: 400 documents, \d\d,\d{3} tokens$", card, re.MULTILINE)
+        assert f'shards = "{dataset.name}"' in card
+        assert str(dataset.parent) not in card and '"/' not in card
+
+
+def test_the_card_leaves_a_name_of_the_hub_and_takes_the_folder_off_a_path(dataset: Path) -> None:
+    state = TrainingState(step=1, sequences=8, charged_s=1.0, recipe_sha256="r", data_fingerprint="d")
+    manifest = read_manifest(dataset)
+    (source,) = manifest.sources
+    named = {"hf": "org/set:en", "text": "~/books/a`b|c"}
+    sources = [source.model_copy(update={"kind": kind, "path": path}) for kind, path in named.items()]
+    for start_from, told in (("org/model", "org/model"), ("/home/me/model", "model")):
+        text = TEXT.format(shards=dataset)
+        recipe = parse_recipe(text, name="x", overrides=[f"model.start_from={start_from}"])
+        card = model_card(recipe, state, manifest.model_copy(update={"sources": sources}), charged_s=1.0)
+        assert f'start_from = "{told}"' in card
+        assert "- `hf:org/set:en`: 400 documents" in card and "- `text:a'b|c`: 400 documents" in card
 
 
 def test_a_marker_names_the_checkpoint_that_was_kept_for_it(tmp_path: Path, dataset: Path) -> None:

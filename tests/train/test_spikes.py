@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from bertd.train.spikes import Height, LossBand
+from bertd.train.spikes import BandState, Height, LossBand
 
 VOCAB_SIZE = 30522
 
@@ -58,3 +58,53 @@ def test_first_losses_are_judged_by_what_a_blind_guess_costs() -> None:
     band = LossBand(vocab_size=VOCAB_SIZE)
 
     assert [band.judge(loss) for loss in [10.4, 11.9, 20.0, 21.0]] == [Height.INSIDE] * 3 + [Height.DIVERGED]
+
+
+def climbing() -> list[float]:
+    """A loss that creeps from 6 to 9, each within the band of those before, and stays there."""
+    chooser = random.Random(3)
+    return [min(6.0 + 0.05 * step, 9.0) + chooser.gauss(0, 0.05) for step in range(200)]
+
+
+def rises(band: LossBand, losses: list[float]) -> list[int]:
+    """Where it was told that the mean stands high; every loss is inside."""
+    told = []
+    for place, loss in enumerate(losses):
+        assert band.judge(loss) is Height.INSIDE
+        if band.begins_to_stand_high(loss):
+            told.append(place)
+    return told
+
+
+def test_a_loss_that_creeps_up_within_its_band_is_told_once() -> None:
+    (place,) = rises(LossBand(vocab_size=VOCAB_SIZE), climbing())
+
+    assert climbing()[place] < 8.0
+
+
+def test_a_resume_neither_forgets_the_lowest_mean_nor_tells_again() -> None:
+    losses = climbing()
+    whole = rises(LossBand(vocab_size=VOCAB_SIZE), losses)
+    for cut in (20, 100):
+        first = LossBand(vocab_size=VOCAB_SIZE)
+        told = rises(first, losses[:cut])
+        saved = BandState.model_validate_json(first.state.model_dump_json())
+        told += [cut + place for place in rises(LossBand(saved, vocab_size=VOCAB_SIZE), losses[cut:])]
+        assert told == whole
+
+
+def test_a_rise_that_came_back_is_told_anew() -> None:
+    band = LossBand(vocab_size=VOCAB_SIZE)
+
+    assert len(rises(band, [*climbing(), *reversed(climbing()), *climbing()])) == 2
+
+
+def test_neither_a_noisy_fall_nor_a_spike_that_mends_itself_stands_high() -> None:
+    band = LossBand(vocab_size=VOCAB_SIZE)
+    assert not rises(band, noisy(500))
+
+    for _ in range(15):
+        band.judge(8.0)
+
+    assert band.state.mean > 4.0
+    assert not rises(band, noisy(500)[400:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -415,9 +416,15 @@ def losses_of(trainer: Trainer, monkeypatch: pytest.MonkeyPatch, wrong: dict[int
 ROLLBACK = ("stop.on_nan=rollback", "stop.on_spike=rollback", "budget.steps=16")
 
 
-@pytest.mark.parametrize("wrong", [math.nan, 9.0])
+@pytest.mark.parametrize(
+    ("wrong", "code", "told"),
+    [
+        (math.nan, "loss_not_finite", "step 12: the loss is nan; went back to step 4 and left out the 64 sequences"),
+        (9.0, "loss_spike", "step 12: the loss jumped to 9.000, its band ended at 5.120; went back to step 4"),
+    ],
+)
 def test_a_loss_that_goes_wrong_is_gone_back_from_and_its_batches_are_left_out(
-    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, wrong: float
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, wrong: float, code: str, told: str
 ) -> None:
     paths = make_run(tmp_path / "run", dataset, *ROLLBACK)
     with attempt(paths) as trainer:
@@ -431,6 +438,9 @@ def test_a_loss_that_goes_wrong_is_gone_back_from_and_its_batches_are_left_out(
         assert (trainer.state.step, trainer.state.sequences) == (4, 12 * 8)
     (back,) = kind_of(paths, RollbackRecord)
     assert (back.step, back.from_step, back.skipped_sequences, back.number) == (4, 12, 8 * 8, 1)
+    (alert,) = kind_of(paths, AlertRecord)
+    assert (alert.code, alert.level, alert.step) == (code, "warning", 4)
+    assert alert.message.startswith(told) and "optimizer.peak_lr" in alert.message
 
     with attempt(paths, number=2) as trainer:
         assert (trainer.state.step, trainer.state.sequences, trainer.state.rollbacks) == (4, 12 * 8, 1)
@@ -457,6 +467,31 @@ def test_a_marker_that_a_rollback_undoes_is_passed_again(
         assert (trainer.state.step, trainer.state.markers_left) == (4, [0.5])
         trainer.run()
     assert [kept.step for kept in read_kept(paths).checkpoints if 0.5 in kept.markers] == [8]
+
+
+@pytest.mark.parametrize(("saved_with", "back_to"), [(5.0, 6), (9.0, 4)])
+def test_a_checkpoint_between_two_reports_is_gone_back_to_where_its_loss_was_sound(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, saved_with: float, back_to: int
+) -> None:
+    paths = make_run(tmp_path / "run", dataset, *ROLLBACK)
+    with attempt(paths) as trainer:
+        # Reads in order: eleven reports, the save's, and the report behind it.
+        losses_of(trainer, monkeypatch, {11: saved_with, 12: math.nan})
+        for _ in range(4):
+            trainer.advance_one()
+        trainer._save("start")
+        for _ in range(7):
+            # Enough of them for a band.
+            trainer._watch.judge(trainer._parts.updater.take_loss(), trainer.state)
+        monkeypatch.setattr("bertd.train.orders._REPORT_EVERY_S", math.inf)
+        for _ in range(2):
+            trainer.advance_one()
+        trainer._save("start")
+        monkeypatch.setattr("bertd.train.orders._REPORT_EVERY_S", 0.0)
+        while not kind_of(paths, RollbackRecord):
+            trainer.advance_one()
+
+    assert [record.step for record in kind_of(paths, RollbackRecord)] == [back_to]
 
 
 def test_a_run_goes_back_twice_and_then_fails(tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -502,3 +537,17 @@ def test_a_spike_is_told_once_and_does_what_the_recipe_says(
     )
     assert ending is (Ending.STOPPED if wanted == "stop" else Ending.NONE)
     assert [record.reason for record in kind_of(paths, EndRecord)] == (["stopped"] if wanted == "stop" else [])
+
+
+def test_a_loss_that_creeps_up_is_told_once_and_the_run_goes_on(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = make_run(tmp_path / "run", dataset, "stop.on_spike=stop", "budget.steps=40")
+    with attempt(paths) as trainer:
+        losses_of(trainer, monkeypatch, {read: 5.0 + 0.1 * read for read in range(40)})
+        trainer.run()
+    (alert,) = kind_of(paths, AlertRecord)
+    assert (alert.code, alert.level) == ("loss_rising", "warning")
+    told = rf"step {alert.step}: the loss stands at 6\.\d+ \(running mean\), and was 5\.\d+ at its lowest; .*peak_lr"
+    assert re.match(told, alert.message)
+    assert [(record.reason, record.step) for record in kind_of(paths, EndRecord)] == [("budget", 40)]

@@ -1,0 +1,71 @@
+"""Whether the installed torch has machine code for the GPUs it is to run on.
+
+A wheel of torch holds code for some compute capabilities alone, and on any other GPU the first operation dies with "no
+kernel image is available". Each word of `torch.cuda.get_arch_list()` says what a part of the wheel runs on:
+
+    sm_86        the same major, and a minor as high or higher: 8.6, 8.9
+    sm_100f      the same
+    sm_90a       exactly that one
+    compute_90   PTX, which the driver compiles for anything as high or higher; with a or f as above
+
+Source: CUDA C++ Programming Guide, "Binary Compatibility", "PTX Compatibility" and "Feature Set Compiler Targets".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import torch
+
+from bertd.errors import DeviceError
+
+_ARCHITECTURE = re.compile(r"(sm|compute)_(\d+)(\d)([af]?)")
+_TURING = (7, 5)
+"""No CUDA 13 has code below it. Source: https://github.com/pytorch/pytorch/issues/172352."""
+_BEFORE_TURING = "of CUDA 12.6: pip install torch --index-url https://download.pytorch.org/whl/cu126"
+
+
+def has_code(architectures: Iterable[str], capability: tuple[int, int]) -> bool:
+    """Whether a torch built for these runs on a GPU of that compute capability."""
+    return any(_runs(architecture, capability) for architecture in architectures)
+
+
+def _runs(architecture: str, capability: tuple[int, int]) -> bool:
+    parts = _ARCHITECTURE.fullmatch(architecture)
+    if parts is None:
+        return False
+    kind, major, minor, suffix = parts.groups()
+    built = (int(major), int(minor))
+    if suffix == "a":
+        return capability == built
+    if kind == "compute" and not suffix:
+        return capability >= built
+    return capability[0] == built[0] and capability[1] >= built[1]
+
+
+def require_code(num_gpus: int) -> None:
+    """Make sure that torch can run on the first so many GPUs that are there.
+
+    Every rank of a machine asks for all of its GPUs, so that rank 0, which tells, knows.
+
+    Raises:
+        DeviceError: it has no code for one of them.
+    """
+    architectures = torch.cuda.get_arch_list()
+    if torch.version.cuda is None or not architectures:
+        # ROCm names its architectures otherwise, and a build that names none says nothing.
+        return
+    for index in range(min(num_gpus, torch.cuda.device_count())):
+        capability = torch.cuda.get_device_capability(index)
+        if not has_code(architectures, capability):
+            raise DeviceError(_describe(index, capability, architectures))
+
+
+def _describe(index: int, capability: tuple[int, int], architectures: list[str]) -> str:
+    name, (major, minor) = torch.cuda.get_device_name(index), capability
+    remedy = _BEFORE_TURING if capability < _TURING else "that is newer, see https://pytorch.org/get-started/locally"
+    return (
+        f"GPU {index}, {name}: has compute capability {major}.{minor}, and torch {torch.__version__} is built for "
+        f"{', '.join(architectures)}; install one {remedy}"
+    )
