@@ -56,8 +56,11 @@ def test_24hbert_is_search_1_of_table_3() -> None:
     assert (optimizer.kind, optimizer.peak_lr, optimizer.betas) == ("adamw", 2e-3, (0.9, 0.98))
     assert (optimizer.eps, optimizer.weight_decay, optimizer.clip) == (1e-6, 0.01, 0.0)
     assert (recipe.schedule.curve, recipe.schedule.warmup, recipe.schedule.end) == ("linear", 0.06, 0.0)
-    assert (recipe.model.norm, recipe.model.activation) == ("pre", "gelu")
-    assert (recipe.model.dropout, recipe.model.attention_dropout) == (0.1, 0.1)
+    model = recipe.model
+    assert (model.norm, model.embedding_norm, model.activation) == ("pre", False, "gelu")
+    assert (model.positions, model.bias, model.dropout, model.attention_dropout) == ("learned", True, 0.1, 0.1)
+    assert (model.depth_scaled_init, model.head_bias, model.start_from) == (False, "zero", None)
+    assert recipe.precision.mode == "auto"
     masking = recipe.masking
     assert (masking.rate, masking.max_predictions, masking.replace) == (0.15, 20, (0.8, 0.1, 0.1))
     assert (masking.copies, masking.unit) == (10, "token")

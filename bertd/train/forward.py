@@ -68,9 +68,7 @@ class Forward:
         if ranks.world_size > 1:
             # The graph stays whole: by default the compiler cuts it at DDP's buckets, and knows no static graph.
             torch._dynamo.config.optimize_ddp = False
-            self._train = DistributedDataParallel(
-                self._train, gradient_as_bucket_view=True, static_graph=True, broadcast_buffers=False
-            )
+            self._train = DistributedDataParallel(self._train, gradient_as_bucket_view=True, static_graph=True)
             self._show_graph()
 
     def loss(self, batch: MaskedBatch) -> Tensor:

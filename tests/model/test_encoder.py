@@ -77,17 +77,34 @@ def test_the_seed_alone_decides_the_initial_weights() -> None:
     assert not torch.equal(layers[0], layers[1])
 
 
+@pytest.mark.parametrize("config", FAMILIES.values(), ids=FAMILIES)
+def test_every_matrix_begins_with_a_draw_of_its_own_of_std_0_02_and_every_bias_at_zero(config: EncoderConfig) -> None:
+    model = MaskedLanguageModel(config, seed=9)
+    named = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    named["head.bias"] = named["head.bias"][: config.vocab_size]
+    matrices = [parameter.flatten() for parameter in named.values() if parameter.dim() == 2]
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.LayerNorm)]
+
+    # Some 1,000 to 6,000 numbers each: the spread of so many is within 10 % of the true one.
+    assert [float(matrix.std()) for matrix in matrices] == pytest.approx([0.02] * len(matrices), rel=0.1)
+    assert [float(matrix.mean()) for matrix in matrices] == pytest.approx([0.0] * len(matrices), abs=2e-3)
+    numbers = torch.cat(matrices).tolist()
+    assert len(set(numbers)) > 0.99 * len(numbers), "a draw was used twice"
+    assert not any(parameter.any() for name, parameter in named.items() if name.endswith("bias"))
+    assert len(norms) > 4 and all(bool((norm.weight == 1).all()) for norm in norms)
+
+
 def test_depth_scaling_shrinks_what_layers_add_and_nothing_else() -> None:
-    plain = MaskedLanguageModel(TINY, seed=9).state_dict()
-    scaled = MaskedLanguageModel(replace(TINY, depth_scaled_init=True), seed=9).state_dict()
+    # Of 2 layers the number of layers and the root of twice that many are the same.
+    deep = replace(TINY, layers=8)
+    plain = MaskedLanguageModel(deep, seed=9).state_dict()
+    scaled = MaskedLanguageModel(replace(deep, depth_scaled_init=True), seed=9).state_dict()
 
     changed = {name for name in plain if not torch.equal(plain[name], scaled[name])}
 
     parts = ("attention.out.weight", "feed_forward.down.weight")
-    assert changed == {f"encoder.layers.{index}.{part}" for index in range(2) for part in parts}
-    assert torch.allclose(
-        scaled["encoder.layers.0.attention.out.weight"] * 2, plain["encoder.layers.0.attention.out.weight"]
-    )
+    assert changed == {f"encoder.layers.{index}.{part}" for index in range(8) for part in parts}
+    assert all(torch.allclose(scaled[name] * 4, plain[name]) for name in changed)
 
 
 def test_the_flop_formula_gives_the_published_figure_for_bert_large() -> None:

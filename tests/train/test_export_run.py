@@ -23,6 +23,7 @@ from bertd.train import export_run as command
 from bertd.train.checkpoint import TrainingState
 from bertd.train.export_run import export_run
 from bertd.train.model_card import model_card
+from bertd.train.opened_run import open_run
 from tests.train.test_trainer import TEXT, attempt, make_run, run_to_end
 
 
@@ -51,6 +52,9 @@ def test_the_newest_checkpoint_gives_the_export_of_the_runs_end(ended: RunPaths,
     assert "| Steps, sequences | 12, 96 of 32 tokens |" in card
     assert re.search(r"^\| Training loss \| \d\.\d{4} nats \(running mean\) \|$", card, re.MULTILINE)
     assert re.search(r"^\| Validation loss \| \d\.\d{4} nats ", card, re.MULTILINE)
+    opened = open_run(ended)
+    assert f"| Data fingerprint | `{opened.dataset.fingerprint}` |" in card
+    assert f"| Recipe sha256 | `{opened.recipe_sha256}` |" in card
 
 
 def test_a_step_gives_that_steps_weights_among_the_runs_exports(ended: RunPaths) -> None:

@@ -17,7 +17,7 @@ from torch.nn.attention import SDPBackend
 from bertd.data.batches import TrainBatches
 from bertd.data.masking import MaskedBatch
 from bertd.errors import NumericsError
-from bertd.model.encoder import MaskedLanguageModel
+from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
 from bertd.run.recipe import Recipe
 from bertd.run.recipe_file import parse_recipe
 from bertd.train.apex import Apex
@@ -29,11 +29,12 @@ from bertd.train.ranks import Ranks
 from bertd.train.trial import Setting
 from bertd.train.update import Updater, dropout_seed
 from bertd.train.validation import Validator
-from tests.model.test_export import TINY
+from tests.model.test_export import FAMILIES, TINY
 
 ALONE = Ranks(rank=0, world_size=1, device=torch.device("cpu"), control=None)
 FP32 = Precision(mode="fp32", dtype=None, needs_scaler=False)
 FP16 = Precision(mode="fp16", dtype=torch.float16, needs_scaler=True)
+BF16 = Precision(mode="bf16", dtype=torch.bfloat16, needs_scaler=False)
 
 
 class FixedBatches:
@@ -74,6 +75,9 @@ def setting_for(made: Recipe) -> Setting:
 def updater_for(
     micro: int,
     *overrides: str,
+    config: EncoderConfig = TINY,
+    pad_id: int | None = None,
+    ranks: Ranks = ALONE,
     dropout: float = 0.0,
     precision: Precision = FP32,
     scaler: ScalerState | None = None,
@@ -82,15 +86,15 @@ def updater_for(
     apex: Apex | None = None,
 ) -> tuple[Updater, MaskedLanguageModel]:
     torch.manual_seed(0)
-    model = MaskedLanguageModel(replace(TINY, dropout=dropout, attention_dropout=dropout), seed=1)
+    model = MaskedLanguageModel(replace(config, dropout=dropout, attention_dropout=dropout), seed=1)
     made = recipe(micro, *overrides)
     updater = Updater(
         made,
         model=model,
-        forward=Forward(model, ranks=ALONE, precision=precision, kernels=kernels, attention=attention, pad_id=None),
+        forward=Forward(model, ranks=ranks, precision=precision, kernels=kernels, attention=attention, pad_id=pad_id),
         optimizers=build_optimizers(model, made.optimizer, apex=apex),
         batches=cast(TrainBatches, FixedBatches(micro)),
-        ranks=ALONE,
+        ranks=ranks,
         precision=precision,
         scaler=scaler,
     )
@@ -216,29 +220,26 @@ def test_gradients_that_overflow_at_the_least_scale_end_the_run_after_a_hundred_
     updater.require_usable_scale(102)
 
 
-def test_biases_and_norms_do_not_decay() -> None:
-    model = MaskedLanguageModel(TINY, seed=1)
-    (part,) = build_optimizers(model, recipe(8).optimizer).parts
-
-    decaying, still = part.param_groups
-
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    assert decaying["weight_decay"] == 0.01 and still["weight_decay"] == 0.0
-    assert all(names[id(p)].endswith("weight") and "norm" not in names[id(p)] for p in decaying["params"])
-    assert all(names[id(p)].endswith("bias") or "norm" in names[id(p)] for p in still["params"])
-    assert len(decaying["params"]) + len(still["params"]) == len(names)
-
-
+@pytest.mark.parametrize(
+    ("config", "precision", "pad_id"),
+    [
+        pytest.param(TINY, FP32, None, id="fp32"),
+        # Token 0 is among the batch's, so there is something to mask.
+        pytest.param(TINY, BF16, 0, id="bf16 with padding", marks=pytest.mark.long),
+        pytest.param(FAMILIES["ModernBertForMaskedLM"], FP32, None, id="rotary and geglu", marks=pytest.mark.long),
+    ],
+)
 def test_compiled_updates_and_validations_are_one_graph_each_and_equal_eager_ones(
-    monkeypatch: pytest.MonkeyPatch,
+    config: EncoderConfig, precision: Precision, pad_id: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Graphs, breaks and recompiles are found in front of the backend; this one spares the test its C++ compiler.
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     counters = torch._dynamo.utils.counters
     torch._dynamo.reset()
     counters.clear()
-    eager, eager_model = updater_for(4, dropout=0.3)
-    compiled, compiled_model = updater_for(4, dropout=0.3, kernels="compile")
+    make = partial(updater_for, 4, config=config, precision=precision, pad_id=pad_id, dropout=0.3)
+    eager, eager_model = make()
+    compiled, compiled_model = make(kernels="compile")
     whole = FixedBatches(8).next_micro()
     # Two of three sequences and the one that is left, of which a compiled graph would be a second.
     cut = [
