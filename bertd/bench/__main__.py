@@ -2,7 +2,7 @@
 
 Every contender does the same updates on the same tensors, in turns, at the micro-batch that suits it best. TFLOP/s
 count the model's matrix products, the same number for all, so that work saved shows as speed. `--synthetic` needs no
-data set.
+data set; with one, a row more is a whole run: the trainer's own update, the recipe's optimizer and its data path.
 """
 
 from __future__ import annotations
@@ -18,22 +18,28 @@ import torch
 from bertd.bench.contenders import contenders_for
 from bertd.bench.measuring import Measured, Results, run_bench
 from bertd.bench.work import Work, plan_work
-from bertd.errors import BertdError, RecipeError
+from bertd.errors import BertdError, DeviceError, RecipeError
+from bertd.run.recipe import Recipe
 from bertd.run.recipe_file import find_recipe, read_recipe
 from bertd.train.host_cpu import set_up_cpu
 from bertd.train.provenance import device_name
 from bertd.train.ranks import device_of
 
 _SEQUENCES = {"cpu": 32, "cuda": 1024}
-_MICROS = {"cpu": [8, 16, 32], "cuda": [64, 128, 256, 512, 1024]}
+_MICROS = {"cpu": [8, 16, 32], "cuda": [64, 256, 512]}
+"""On a GPU few, since each is compiled for each contender."""
+_MODELS = {"ours": "bertd", "run": "a whole run", "bert": "BertForMaskedLM", "torch": "nn.TransformerEncoder"}
+_RECIPES = {"cpu": "demo", "cuda": "fast"}
+"""Where none is named: what a machine of that kind would train."""
 
 
 def main() -> int:
     """Run the bench and print its table."""
     arguments = _parser().parse_args()
     try:
-        recipe = read_recipe(find_recipe(arguments.recipe), overrides=arguments.set)
-        device = device_of(recipe.devices, local_rank=0)
+        name = arguments.recipe or _RECIPES["cuda" if torch.cuda.is_available() else "cpu"]
+        recipe = read_recipe(find_recipe(name), overrides=arguments.set)
+        device = _device(recipe)
         if device.type == "cpu":
             set_up_cpu()
         num_sequences = arguments.sequences or _SEQUENCES[device.type]
@@ -53,14 +59,28 @@ def main() -> int:
     return 0
 
 
+def _device(recipe: Recipe) -> torch.device:
+    """One of the recipe's, however many it has.
+
+    Raises:
+        DeviceError: it is for GPUs, and there is none.
+    """
+    if recipe.devices.kind == "gpu" and not torch.cuda.is_available():
+        raise DeviceError(
+            f"{recipe.run.name} is for GPUs, and this machine shows none; --set devices.kind=cpu measures its model on "
+            "the CPU, or name another recipe"
+        )
+    return device_of(recipe.devices, local_rank=0)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bertd bench", description=__doc__)
-    parser.add_argument("recipe", nargs="?", default="demo", help="a recipe by name or path (demo)")
+    parser.add_argument("recipe", nargs="?", help="a recipe by name or path (fast with a GPU, else demo)")
     parser.add_argument("--set", action="append", default=[], metavar="section.key=value", help="override the recipe")
     parser.add_argument("--synthetic", action="store_true", help="made-up tokens instead of the recipe's data set")
     parser.add_argument("--sequences", type=int, help="in one update (32 on CPU, 1024 on a GPU)")
     parser.add_argument(
-        "--micro", type=int, nargs="+", help="micro-batches to try, rising (8 16 32 on CPU, 64 to 1024 on a GPU)"
+        "--micro", type=int, nargs="+", help="micro-batches to try, rising (8 16 32 on CPU, 64 256 512 on a GPU)"
     )
     parser.add_argument("--repeats", type=int, default=3, help="turns each contender takes (3)")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of a turn (10)")
@@ -83,6 +103,7 @@ def _micros(wanted: list[int], *, num_sequences: int) -> list[int]:
 
 def _as_json(results: Results, work: Work) -> dict[str, object]:
     return {
+        "recipe": work.recipe.run.name,
         "device": device_name(work.device),
         "precision": work.precision.mode,
         "torch": torch.__version__,
@@ -96,6 +117,7 @@ def _as_json(results: Results, work: Work) -> dict[str, object]:
                 "first_update_s": each.first_s,
                 "compile_s": each.compile_s,
                 "peak_bytes": each.peak_bytes,
+                "num_parameters": each.num_parameters,
             }
             for each in results.measured
         ],
@@ -110,7 +132,7 @@ def _as_table(results: Results, work: Work) -> str:
     first = results.measured[0].median if results.measured else 0.0
     reference, against = (max(stock), "best BertForMaskedLM") if stock else (first, "the first row")
     lines = [
-        f"{config.layers} layers x {config.width}, vocabulary {config.padded_vocab_size:,}, "
+        f"{work.recipe.run.name}: {config.layers} layers x {config.width}, vocabulary {config.padded_vocab_size:,}, "
         f"{work.sequence_length} tokens, {work.predictions} predicted, {work.num_sequences} sequences an update, "
         f"dropout {config.dropout:g}",
         f"{device_name(work.device)}, {torch.get_num_threads()} threads, {work.precision.mode}, "
@@ -127,6 +149,10 @@ def _as_table(results: Results, work: Work) -> str:
         f"turns, padding not counted ({work.padded.fill:.0%} of padded rows is text); x: against {against}",
         "TFLOP/s: of the model's matrix products; compile: the first update less a later one; memory: a GPU's peak",
     ]
+    sizes = {each.contender.model: each.num_parameters for each in results.measured}
+    if len(set(sizes.values())) > 1:
+        told = ", ".join(f"{_MODELS[model]} {number:,}" for model, number in sizes.items())
+        notes.append(f"parameters: {told}; TFLOP/s are counted as bertd's model has them, for all")
     if len(rivals) > len(stock):
         notes.append("pages kept: malloc keeps what an update frees, as bertd's ranks ask it to and no script does")
     if work.attention.names:

@@ -1,14 +1,17 @@
 """Who is compared: this model with its savings on or off, stock BertForMaskedLM, and torch's own encoder.
 
 All get what can be given to all: the same weights' shapes, masks and dropout, the same fused AdamW, attention without a
-mask on full windows, gradient accumulation over micro-batches, set_to_none. What differs is the model's code.
+mask on full windows, gradient accumulation over micro-batches, set_to_none. What differs is the model's code. One more
+row is a whole run: the trainer's own update, with the recipe's optimizer and its data path.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Literal
 
 import torch
@@ -16,14 +19,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import sdpa_kernel
 
-from bertd.bench.work import Batch, Work
+from bertd.bench.work import Batch, Work, train_batches
 from bertd.model.encoder import MaskedLanguageModel, gather_positions
 from bertd.model.families import ACTIVATIONS
 from bertd.train.apex import use_fused_modules
 from bertd.train.float8 import use_float8
+from bertd.train.forward import Forward, attention_tag
+from bertd.train.optimizer import build_optimizers
+from bertd.train.ranks import Ranks
+from bertd.train.update import Updater
 
 Update = Callable[[], Tensor]
-"""Does one update; returns the sum of the parts' losses, the mean over the batch, without waiting for it."""
+"""Does one update; returns the mean loss over the batch (a whole run: since it began), without waiting for it."""
 Loss = Callable[[Batch], Tensor]
 """Mean cross-entropy of a micro-batch's predicted tokens."""
 
@@ -33,7 +40,8 @@ class Contender:
     """Something that can do the work."""
 
     name: str
-    model: Literal["ours", "bert", "torch"]
+    model: Literal["ours", "bert", "torch", "run"]
+    """run is ours with all that a run does besides."""
     compiled: bool
     head: Literal["sparse", "dense"] = "sparse"
     """ours only: the head at the predicted positions, or everywhere as stock models have it."""
@@ -60,13 +68,16 @@ class Built:
 
     update: Update
     model: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizers: list[torch.optim.Optimizer]
+    close: Callable[[], None] = lambda: None
+    """Ends what runs beside it."""
 
     def move(self, device: torch.device) -> None:
         """Take weights and moments to a device, so that the others have the memory of the one they leave."""
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
         self.model.to(device)
-        for state in self.optimizer.state.values():
+        for state in (state for optimizer in self.optimizers for state in optimizer.state.values()):
             for name, value in state.items():
                 # The count of steps stays where fused kernels want it.
                 if isinstance(value, Tensor) and value.dim() > 0:
@@ -75,18 +86,21 @@ class Built:
 
 def build(contender: Contender, work: Work, *, micro: int) -> Built:
     """A contender ready to do updates of the work in micro-batches of `micro`."""
+    if contender.model == "run":
+        return _build_run(contender, work, micro=micro)
     if not contender.dropout:
         work = work.without_dropout()
     model, loss_of = model_and_loss(contender, work)
     model.to(work.device).train()
+    is_measured = contender.attention == "measured" and work.attention.backends
+    attention = list(work.attention.backends) if is_measured else []
     if contender.compiled:
-        loss_of = torch.compile(loss_of, fullgraph=True, dynamic=False)
+        torch.compiler.config.cache_key_tag = attention_tag(attention)
+        loss_of = torch.compile(_with_own_code(loss_of), fullgraph=True, dynamic=False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=work.peak_lr, fused=True)
     starts = range(0, work.num_sequences, micro)
     batch = work.batch if contender.packing == "full" else work.padded
     parts = [batch.rows(start, start + micro) for start in starts]
-    is_measured = contender.attention == "measured" and work.attention.backends
-    attention = list(work.attention.backends) if is_measured else []
     dtype = work.precision.dtype
 
     def update() -> Tensor:
@@ -104,7 +118,54 @@ def build(contender: Contender, work: Work, *, micro: int) -> Built:
         optimizer.step()
         return total
 
-    return Built(update, model=model, optimizer=optimizer)
+    return Built(update, model=model, optimizers=[optimizer])
+
+
+_numbers = itertools.count()
+
+
+def _with_own_code(loss_of: Loss) -> Loss:
+    """The same function with code of its own: the compiler keeps graphs by code, blind to the attention kernel."""
+    assert isinstance(loss_of, FunctionType)
+    code = loss_of.__code__.replace(co_name=f"{loss_of.__name__}_{next(_numbers)}")
+    return FunctionType(code, loss_of.__globals__, closure=loss_of.__closure__)
+
+
+def _build_run(contender: Contender, work: Work, *, micro: int) -> Built:
+    """What a rank of a run does: read, mask, accumulate, step by the recipe's optimizer."""
+    assert work.dataset is not None
+    recipe, alone = work.recipe, Ranks(rank=0, world_size=1, device=work.device, control=None)
+    model = MaskedLanguageModel(work.config, seed=recipe.run.seed).to(work.device).train()
+    if work.precision.mode == "fp8":
+        use_float8(model)
+    pad = work.dataset.vocabulary.pad
+    forward = Forward(
+        model,
+        ranks=alone,
+        precision=work.precision,
+        kernels="compile" if contender.compiled else "eager",
+        attention=work.attention.backends,
+        pad_id=pad if recipe.data.packing == "sentences" else None,
+    )
+    optimizers = build_optimizers(model, recipe.optimizer)
+    batches = train_batches(recipe, work.dataset, num_sequences=work.num_sequences, micro=micro, device=work.device)
+    updater = Updater(
+        recipe,
+        model=model,
+        forward=forward,
+        optimizers=optimizers,
+        batches=batches,
+        ranks=alone,
+        precision=work.precision,
+        scaler=None,
+    )
+    steps = itertools.count()
+
+    def update() -> Tensor:
+        updater.update(step=next(steps), lr=work.peak_lr, wants_norm=False)
+        return updater.unread_loss
+
+    return Built(update, model=model, optimizers=optimizers.parts, close=batches.close)
 
 
 def model_and_loss(contender: Contender, work: Work) -> tuple[nn.Module, Loss]:
@@ -226,8 +287,8 @@ RIVALS = (
 RIVAL_WITH_PAGES = Contender("BertForMaskedLM, compiled, pages kept", "bert", compiled=True)
 """On CPU: what a script could have if it asked malloc for it."""
 OURS = (
-    Contender("bertd, eager", "ours", compiled=False),
-    Contender("bertd, compiled", "ours", compiled=True),
+    Contender("bertd, eager", "ours", compiled=False, attention="measured"),
+    Contender("bertd, compiled", "ours", compiled=True, attention="measured"),
 )
 PAGES_RUNG = Contender("+ pages kept", "ours", compiled=False)
 """On CPU alone."""
@@ -252,7 +313,10 @@ LADDER = (
 """Each rung adds one saving to the one above."""
 ATTENTION_RUNG = Contender("+ measured attention", "ours", compiled=True, dropout=False, attention="measured")
 """The last rung where there is a choice of kernels: on a GPU."""
-APEX = Contender("bertd, apex", "ours", compiled=False, apex=True)
+APEX = Contender("bertd, apex", "ours", compiled=False, apex=True, attention="measured")
+EAGER_TOP = Contender("the top, eager", "ours", compiled=False, dropout=False, attention="measured")
+APEX_TOP = Contender("the top, eager with apex", "ours", compiled=False, dropout=False, apex=True, attention="measured")
+"""The choice of kernels with all other savings."""
 
 
 def contenders_for(work: Work, *, is_ladder: bool) -> list[Contender]:
@@ -260,5 +324,9 @@ def contenders_for(work: Work, *, is_ladder: bool) -> list[Contender]:
     is_cpu = work.device.type == "cpu"
     if is_ladder:
         rungs = [each for each in LADDER if is_cpu or each is not PAGES_RUNG]
-        return [*rungs, *([ATTENTION_RUNG] if work.attention.backends else [])]
-    return [*OURS, *([APEX] if work.apex.parts else []), *RIVALS, *([RIVAL_WITH_PAGES] if is_cpu else [])]
+        kernels = [EAGER_TOP, *([APEX_TOP] if work.apex.parts else [])]
+        return [*rungs, *([ATTENTION_RUNG] if work.attention.backends else []), *kernels]
+    ours = [*OURS, *([APEX] if work.apex.parts else [])]
+    if work.dataset is not None:
+        ours.append(Contender("bertd, a whole run", "run", compiled=not is_cpu, attention="measured"))
+    return [*ours, *RIVALS, *([RIVAL_WITH_PAGES] if is_cpu else [])]

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
-import torch._dynamo
 
 from bertd.bench.contenders import Built, Contender, Update, build
 from bertd.bench.work import Work
@@ -39,6 +38,7 @@ class Measured:
     """The first update less a later one: compiling, and what else is done once."""
     peak_bytes: int | None
     """Device memory; None on CPU, where contenders share the process."""
+    num_parameters: int
     sequences_per_s: list[float] = field(default_factory=list)
     """One for each repeat; padding does not count."""
 
@@ -68,8 +68,6 @@ def run_bench(
     say: Callable[[str], None],
 ) -> Results:
     """Measure every contender `repeats` times for `seconds` each, in turns; `say` tells how far it is."""
-    # Contenders share the code of their loss, and each compiles it once a micro-batch.
-    torch._dynamo.config.recompile_limit = len(contenders) * len(micros) + 1
     ready: list[tuple[Measured, Built]] = []
     failures: dict[str, str] = {}
     for contender in contenders:
@@ -89,6 +87,8 @@ def run_bench(
             _make_present(built, work.device)
             measured.sequences_per_s.append(useful / _seconds_each(built.update, work.device, seconds=seconds))
             _make_room(built, work.device)
+    for _, built in ready:
+        built.close()
     return Results([measured for measured, _ in ready], statistics.median(ceilings), failures)
 
 
@@ -118,15 +118,28 @@ def _prepare(contender: Contender, work: Work, *, micros: list[int]) -> tuple[Me
             torch.cuda.empty_cache()
             break
         if best is None or each_s < best[0]:
+            if best is not None:
+                best[2].close()
             best = (each_s, micro, built, first_s, _peak(work.device, others=others))
         _make_room(built, work.device)
+        if best[2] is not built:
+            built.close()
         del built
         gc.collect()
     if best is None:
         raise DeviceMemoryError(f"not even a micro-batch of {micros[0]} fits: {shortage}")
     each_s, micro, built, first_s, peak = best
     compile_s = max(0.0, first_s - each_s)
-    return Measured(contender, micro=micro, first_s=first_s, compile_s=compile_s, peak_bytes=peak), built
+    num_parameters = sum(parameter.numel() for parameter in built.model.parameters())
+    measured = Measured(
+        contender,
+        micro=micro,
+        first_s=first_s,
+        compile_s=compile_s,
+        peak_bytes=peak,
+        num_parameters=num_parameters,
+    )
+    return measured, built
 
 
 def _set_up(contender: Contender, work: Work) -> None:

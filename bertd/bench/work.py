@@ -7,7 +7,6 @@ training, and a matrix of zeros would even cost a GPU less power.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -18,6 +17,7 @@ from bertd.data.sequences import open_sequences
 from bertd.data.shards import DataSet
 from bertd.model.encoder import EncoderConfig
 from bertd.model.flops import training_flops
+from bertd.run.paths import find_data_set
 from bertd.run.recipe import Recipe
 from bertd.train.apex import Apex, look_for_apex
 from bertd.train.apex_probes import Feature
@@ -70,6 +70,9 @@ class Batch:
 class Work:
     """What is to be done, the same for all."""
 
+    recipe: Recipe
+    dataset: DataSet | None
+    """None where the tokens are made up."""
     config: EncoderConfig
     sequence_length: int
     predictions: int
@@ -113,11 +116,12 @@ def plan_work(recipe: Recipe, *, device: torch.device, num_sequences: int, is_sy
     """
     length = recipe.data.sequence_length
     predictions = recipe.masking.predictions(length)
+    dataset = None
     if is_synthetic:
         vocab_size = SYNTHETIC_VOCABULARY
         batch = synthetic_batch(num_sequences, length=length, predictions=predictions, vocab_size=vocab_size)
     else:
-        dataset = DataSet.open(Path(recipe.data.shards))
+        dataset = DataSet.open(find_data_set(recipe.data.shards))
         vocab_size = dataset.vocabulary.size
         batch = _real_batch(recipe, dataset, num_sequences)
     config = encoder_config(recipe, vocab_size=vocab_size)
@@ -125,6 +129,8 @@ def plan_work(recipe: Recipe, *, device: torch.device, num_sequences: int, is_sy
     attention = AttentionWork.of(config, micro=num_sequences, length=length, predictions=predictions, is_masked=False)
     alone = Ranks(rank=0, world_size=1, device=device, control=None)
     return Work(
+        recipe=recipe,
+        dataset=dataset,
         config=config,
         sequence_length=length,
         predictions=predictions,
@@ -167,21 +173,27 @@ def synthetic_batch(num_sequences: int, *, length: int, predictions: int, vocab_
     return Batch(ids_NS, positions_NM, ids_NS.gather(1, positions_NM))
 
 
-def _real_batch(recipe: Recipe, dataset: DataSet, num_sequences: int) -> Batch:
+def train_batches(
+    recipe: Recipe, dataset: DataSet, *, num_sequences: int, micro: int, device: torch.device
+) -> TrainBatches:
+    """The recipe's own data path, for one rank and steps of `num_sequences`."""
     data = recipe.data
-    sequences = open_sequences(dataset, split="train", sequence_length=data.sequence_length, packing=data.packing)
-    masker = masker_of(recipe, dataset.vocabulary)
-    batches = TrainBatches(
-        sequences=sequences,
-        masker=masker,
+    return TrainBatches(
+        sequences=open_sequences(dataset, split="train", sequence_length=data.sequence_length, packing=data.packing),
+        masker=masker_of(recipe, dataset.vocabulary),
         seed=recipe.run.seed,
         global_batch=num_sequences,
-        micro_batch=num_sequences,
+        micro_batch=micro,
         rank=0,
         world_size=1,
-        device=torch.device("cpu"),
+        device=device,
         first_sequence=0,
     )
+
+
+def _real_batch(recipe: Recipe, dataset: DataSet, num_sequences: int) -> Batch:
+    cpu = torch.device("cpu")
+    batches = train_batches(recipe, dataset, num_sequences=num_sequences, micro=num_sequences, device=cpu)
     try:
         masked = batches.next_micro()
     finally:

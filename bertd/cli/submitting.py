@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bertd.cli.options import PriorityOption, SocketOption, connect, parse_time, standing
-from bertd.errors import ShardError
 
 if TYPE_CHECKING:
     from bertd.run.recipe import Recipe
@@ -34,13 +33,14 @@ def submit(
     socket: SocketOption = None,
 ) -> None:
     """Queue a pretraining. The recipe is checked here first, so a mistake in it costs nothing."""
+    from bertd.run.paths import find_data_set
     from bertd.run.recipe_file import find_recipe, parse_recipe, read_recipe
     from bertd.wire import SubmitPretrain
 
     path = find_recipe(recipe)
     overrides = [*(set_ or []), *_shorthands(budget=budget, name=name)]
     resolved = read_recipe(path, overrides=overrides)
-    overrides.append(f"data.shards={_quoted(str(find_data_set(resolved)))}")
+    overrides.append(f"data.shards={_quoted(str(find_data_set(resolved.data.shards)))}")
     if (start := _first_weights(resolved)) is not None:
         overrides.append(f"model.start_from={_quoted(start)}")
     text = path.read_text(encoding="utf-8")
@@ -124,25 +124,6 @@ def finetune(
     )
     print(standing(job))
     _print_next(job.id, also=[("bertd scores", "its score, when it is over")])
-
-
-def find_data_set(recipe: Recipe) -> Path:
-    """The recipe's data set as an absolute path: from the present folder, else by name among prepared ones.
-
-    Raises:
-        ShardError: a relative one is in neither place.
-    """
-    from bertd.run.paths import default_data_dir, expanded
-
-    shards = expanded(recipe.data.shards)
-    if shards.is_absolute():
-        return shards
-    places = [Path.cwd() / shards, default_data_dir().absolute() / shards]
-    for place in places:
-        if place.is_dir():
-            return place
-    looked = f"no folder {places[0]} nor {places[1]}"
-    raise ShardError(f"[data] shards = {recipe.data.shards!r}: {looked}; make one with `bertd data prepare`")
 
 
 def _first_weights(recipe: Recipe) -> str | None:

@@ -18,6 +18,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from bertd.errors import ShardError
+
 STEP_FOLDER = re.compile(r"^step-(\d{9,})$")
 TEMPORARY_PREFIX = ".tmp-"
 """Folders and files that start so are not whole; the next start sweeps them."""
@@ -189,6 +191,23 @@ def default_data_dir() -> Path:
     """Where data sets are looked up by name: `$BERTD_DATA`, systemd's cache folder, the user's XDG cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return _from_environment("BERTD_DATA", systemd="CACHE_DIRECTORY") or Path(base) / "bertd"
+
+
+def find_data_set(shards: str) -> Path:
+    """A recipe's data set as an absolute path: from the present folder, else by name among prepared ones.
+
+    Raises:
+        ShardError: a relative one is in neither place.
+    """
+    path = expanded(shards)
+    if path.is_absolute():
+        return path
+    places = [Path.cwd() / path, default_data_dir().absolute() / path]
+    for place in places:
+        if place.is_dir():
+            return place
+    looked = f"no folder {places[0]} nor {places[1]}"
+    raise ShardError(f"[data] shards = {shards!r}: {looked}; make one with `bertd data prepare`")
 
 
 def measured_dir() -> Path:

@@ -145,6 +145,11 @@ class Updater:
             return 0
         return steps - self._optimizers.steps_done()
 
+    @property
+    def unread_loss(self) -> Tensor:
+        """Mean loss in nats of this rank since `take_loss`, on the device, without waiting for it."""
+        return self._loss_sum / self._num_tokens
+
     def take_loss(self) -> float:
         """Mean loss in nats over all ranks since the last call; waits for the device; every rank must call."""
         both = self._ranks.add_up(torch.stack([self._loss_sum, self._num_tokens]))

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounterWithBackend
 
 from bertd.bench import __main__ as command
 from bertd.bench import contenders, measuring
 from bertd.bench.contenders import (
+    EAGER_TOP,
     LADDER,
     OURS,
     RIVAL_WITH_PAGES,
@@ -24,10 +29,13 @@ from bertd.bench.contenders import (
 )
 from bertd.bench.measuring import run_bench
 from bertd.bench.work import Work, padded_batch, plan_work, synthetic_batch
+from bertd.errors import DeviceError, RecipeError
+from bertd.run.recipe import Recipe
 from bertd.run.recipe_file import parse_recipe
 from bertd.train.apex import Apex
 from bertd.train.apex_probes import Feature
 from bertd.train.attention import Attention
+from tests.tiny_data import make_tiny_dataset
 
 TEXT = """
 [run]
@@ -111,12 +119,13 @@ def test_padded_rows_hold_what_fits_and_predict_as_much(work: Work) -> None:
 
 
 def test_apex_and_measured_attention_are_benched_where_there_is_a_choice(work: Work) -> None:
-    assert contenders_for(work, is_ladder=True) == list(LADDER)
+    assert contenders_for(work, is_ladder=True) == [*LADDER, EAGER_TOP]
     assert contenders_for(work, is_ladder=False) == [*OURS, *RIVALS, RIVAL_WITH_PAGES]
     on_gpu = replace(work, attention=Attention(("math",)), apex=Apex(parts={Feature.LAYER_NORM: torch.nn.LayerNorm}))
-    assert contenders_for(on_gpu, is_ladder=True)[-1].attention == "measured"
+    measured, eager, _ = contenders_for(on_gpu, is_ladder=True)[-3:]
+    assert measured.attention == "measured" and replace(measured, name=eager.name, compiled=False) == eager
     apex = contenders_for(on_gpu, is_ladder=False)[2]
-    chosen = replace(contenders_for(on_gpu, is_ladder=True)[-1], compiled=False)
+    chosen = replace(measured, compiled=False)
     assert apex.apex and build(apex, on_gpu, micro=4).update().item() == pytest.approx(
         build(chosen, on_gpu, micro=4).update().item()
     )
@@ -161,8 +170,68 @@ def test_the_command_prints_what_it_measured(
     assert command.main() == 0
 
     told = json.loads(capsys.readouterr().out)
-    assert [each["name"] for each in told["contenders"]] == [contender.name for contender in eager]
+    assert [each["name"] for each in told["contenders"]] == [contender.name for contender in (*eager, EAGER_TOP)]
+    assert (told["recipe"], told["precision"]) == ("demo", "fp32")
     assert told["device"] and told["ceiling_flops"] > 0
+
+
+def test_a_data_set_is_found_by_name_and_a_whole_run_is_measured_on_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    dataset = make_tiny_dataset(tmp_path)
+    monkeypatch.setenv("BERTD_DATA", str(dataset.parent))
+    small = [f"data.shards={dataset.name}", "model.layers=1", "model.width=32", "model.heads=2", "model.ffn=64"]
+    small += ["data.sequence_length=32", "data.packing=sentences"]
+    options = [option for override in small for option in ("--set", override)]
+    turns = ["--sequences", "4", "--micro", "2", "4", "--seconds", "0.01", "--repeats", "1"]
+    monkeypatch.setattr(contenders, "OURS", OURS[:1])
+    monkeypatch.setattr(contenders, "RIVALS", RIVALS[:1])
+    monkeypatch.setattr(contenders, "RIVAL_WITH_PAGES", RIVALS[0])
+    monkeypatch.setattr(sys, "argv", ["bench", "demo", *turns, *options])
+
+    assert command.main() == 0
+
+    told = capsys.readouterr().out
+    rows = [line for line in told.splitlines() if line.startswith("bertd, ")]
+    assert [row[:18].rstrip() for row in rows] == ["bertd, eager", "bertd, a whole run"]
+    assert "demo: 1 layers x 32" in told and "parameters: bertd " in told
+    assert not [thread for thread in threading.enumerate() if thread.name == "batches"]
+
+
+@pytest.mark.parametrize(("has_gpu", "name"), [(True, "fast"), (False, "demo")])
+def test_where_no_recipe_is_named_the_machine_decides(
+    has_gpu: bool, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def plan(recipe: Recipe, **_: object) -> Work:
+        asked.append(recipe.run.name)
+        raise RecipeError("enough")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: int(has_gpu))
+    monkeypatch.setattr(command, "plan_work", plan)
+    monkeypatch.setattr(sys, "argv", ["bench", "--synthetic"])
+
+    assert command.main() == RecipeError.exit_code and asked == [name]
+    if not has_gpu:
+        monkeypatch.setattr(sys, "argv", ["bench", "fast", "--synthetic"])
+        assert command.main() == DeviceError.exit_code
+        assert "fast is for GPUs, and this machine shows none; --set devices.kind=cpu" in capsys.readouterr().err
+
+
+def test_a_contender_is_compiled_for_its_own_attention_kernel(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    counter = CompileCounterWithBackend("aot_eager")
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counter))
+    counts = []
+    for names in ((), ("math",)):
+        attention = replace(work, attention=Attention(names))
+        update = build(OURS[1], attention, micro=2).update
+        losses = [update(), update()]
+        assert losses[1] < losses[0]
+        counts.append(counter.frame_count)
+
+    assert counts == [1, 2]
 
 
 def test_a_contender_that_no_memory_holds_is_told_in_a_line(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:

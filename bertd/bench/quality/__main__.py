@@ -27,7 +27,7 @@ from bertd.bench.quality.judge import Judge, Judgement
 from bertd.bench.quality.stock import SPENT, Spent
 from bertd.errors import BertdError
 from bertd.run.durations import format_duration, parse_duration
-from bertd.run.paths import default_data_dir
+from bertd.run.paths import find_data_set
 
 _JUDGED_SEQUENCES = 512
 
@@ -45,7 +45,6 @@ class Row:
 def main() -> int:
     """Train and judge every arm; print the table."""
     arguments = _parser().parse_args()
-    shards = _shards(arguments.data)
     arms: list[Arm] = [*STOCK, OURS]
     if arguments.ablations:
         arms = [OURS, *ABLATIONS]
@@ -53,6 +52,7 @@ def main() -> int:
     at_once = min(arguments.at_once, len(os.sched_getaffinity(0)))
     rows: list[Row] = []
     try:
+        shards = str(find_data_set(arguments.data))
         judge = Judge(small_recipe(shards=shards, budget_s=arguments.budget), max_sequences=_JUDGED_SEQUENCES)
         with tempfile.TemporaryDirectory(prefix="bertd-quality-") as folder:
             trained = _train_all(arms, shards=shards, budget_s=arguments.budget, folder=Path(folder), at_once=at_once)
@@ -118,11 +118,6 @@ def _train(arm: Arm, *, shards: str, budget_s: float, folder: Path) -> tuple[Pat
     if done.returncode:
         raise BertdError(f"{arm.name}: ended with status {done.returncode}; its last words are above")
     return folder, SPENT.validate_json(done.stdout.splitlines()[-1])
-
-
-def _shards(name: str) -> str:
-    folder = Path(name)
-    return str((folder if folder.is_dir() else default_data_dir() / name).absolute())
 
 
 def _parser() -> argparse.ArgumentParser:
