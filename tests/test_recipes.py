@@ -104,7 +104,12 @@ def test_bert_base_in_24_hours_differs_in_the_model_alone() -> None:
 
 
 def test_fast_changes_what_saves_time_or_won_at_equal_time_and_nothing_else() -> None:
-    saves_time = {"data.packing": "full", "model.dropout": 0.0, "model.attention_dropout": 0.0}
+    saves_time = {
+        "data.packing": "full",
+        "model.dropout": 0.0,
+        "model.attention_dropout": 0.0,
+        "batch.micro": "auto",
+    }
     won = {
         "masking.rate": 0.3,
         "masking.max_predictions": 38,

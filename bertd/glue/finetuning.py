@@ -28,6 +28,9 @@ def choose_device() -> torch.device:
     """
     if torch.cuda.is_available():
         require_code(1)
+        # Sentences of every length would each have a plan of cuDNN's made, and under masks it has returned NaN on
+        # Hopper (PyTorch issue 196678); a pretraining times and checks it instead.
+        torch.backends.cuda.enable_cudnn_sdp(False)
         return torch.device("cuda")
     leased = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     if leased not in ("", "-1"):

@@ -25,6 +25,9 @@ from bertd.model.token_loss import token_loss
 NORM_EPS = 1e-12
 """Source: Devlin et al. 2019's code; stock transformers writes the same into its configurations."""
 
+ROTARY_BASE = 10_000.0
+"""Wavelengths of the rotary angles reach from 2 pi to this times 2 pi. Source: Su et al. 2021, arXiv 2104.09864."""
+
 _NEVER = -1e4
 """Output bias of the entries that only pad the vocabulary: their probability and their gradient are exactly 0."""
 
@@ -49,6 +52,8 @@ class EncoderConfig:
     dropout: float
     attention_dropout: float
     depth_scaled_init: bool = False
+    norm_eps: float = NORM_EPS
+    rotary_base: float = ROTARY_BASE
 
     @property
     def padded_vocab_size(self) -> int:
@@ -56,16 +61,12 @@ class EncoderConfig:
         return -(-self.vocab_size // 64) * 64
 
 
-ROTARY_BASE = 10_000.0
-"""Wavelengths of the rotary angles reach from 2 pi to this times 2 pi. Source: Su et al. 2021, arXiv 2104.09864."""
-
-
 def _linear(inputs: int, outputs: int, config: EncoderConfig) -> nn.Linear:
     return nn.Linear(inputs, outputs, bias=config.bias)
 
 
 def _norm(config: EncoderConfig) -> nn.LayerNorm:
-    return nn.LayerNorm(config.width, eps=NORM_EPS)
+    return nn.LayerNorm(config.width, eps=config.norm_eps)
 
 
 def _activate(x: Tensor, config: EncoderConfig) -> Tensor:
@@ -77,9 +78,9 @@ def gather_positions(x_BSD: Tensor, positions_BM: Tensor) -> Tensor:
     return x_BSD.gather(1, positions_BM.unsqueeze(-1).expand(-1, -1, x_BSD.size(-1)))
 
 
-def rotary_angles(length: int, head_width: int) -> tuple[Tensor, Tensor]:
+def rotary_angles(length: int, head_width: int, *, base: float) -> tuple[Tensor, Tensor]:
     """Cosines and sines, SK each, that turn the pairs (i, i + K/2) of a head by an angle that grows with position."""
-    frequencies = ROTARY_BASE ** (-torch.arange(0, head_width, 2, dtype=torch.float32) / head_width)
+    frequencies = base ** (-torch.arange(0, head_width, 2, dtype=torch.float32) / head_width)
     angles_SK = torch.outer(torch.arange(length, dtype=torch.float32), frequencies).repeat(1, 2)
     return angles_SK.cos(), angles_SK.sin()
 
@@ -124,7 +125,8 @@ class Attention(nn.Module):
         self.out = _linear(config.width, config.width, config)
         self.is_rotary = config.positions == "rotary"
         if self.is_rotary:
-            cos_SK, sin_SK = rotary_angles(config.max_positions, config.width // config.heads)
+            head_width = config.width // config.heads
+            cos_SK, sin_SK = rotary_angles(config.max_positions, head_width, base=config.rotary_base)
             self.register_buffer("cos_SK", cos_SK, persistent=False)
             self.register_buffer("sin_SK", sin_SK, persistent=False)
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bertd.model.encoder import NORM_EPS, ROTARY_BASE, EncoderConfig
+from bertd.model.encoder import EncoderConfig
 
 
 class Family(StrEnum):
@@ -173,18 +173,18 @@ def _bert_config(config: EncoderConfig) -> dict[str, object]:
         "hidden_act": ACTIVATIONS[config.activation],
         "hidden_dropout_prob": config.dropout,
         "attention_probs_dropout_prob": config.attention_dropout,
-        "layer_norm_eps": NORM_EPS,
+        "layer_norm_eps": config.norm_eps,
         "type_vocab_size": 2,
     }
 
 
 def _modern_config(config: EncoderConfig, cls_id: int, sep_id: int) -> dict[str, object]:
-    rope = {"rope_type": "default", "rope_theta": ROTARY_BASE}
+    rope = {"rope_type": "default", "rope_theta": config.rotary_base}
     return {
         "hidden_activation": ACTIVATIONS[config.activation],
         "layer_types": ["full_attention"] * config.layers,
         "rope_parameters": {"full_attention": rope, "sliding_attention": rope},
-        "norm_eps": NORM_EPS,
+        "norm_eps": config.norm_eps,
         "norm_bias": True,
         "attention_bias": config.bias,
         "mlp_bias": config.bias,

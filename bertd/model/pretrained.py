@@ -35,9 +35,12 @@ _SHAPE = {
     "num_attention_heads": "heads",
     "intermediate_size": "ffn",
     "hidden_act": "activation",
+    "layer_norm_eps": "norm_eps",
+    "norm_eps": "norm_eps",
+    "rope_parameters": "rotary_base",
 }
 """Keys of config.json that a recipe can follow, and its own."""
-_FIXED = ("layer_norm_eps", "norm_eps", "layer_types", "hidden_activation", "classifier_activation", "rope_parameters")
+_FIXED = ("layer_types", "hidden_activation", "classifier_activation")
 """Keys of config.json that bertd has one value for."""
 _ABSENT = {"is_decoder": False, "add_cross_attention": False, "position_embedding_type": "absolute"}
 """Options of the stock classes that bertd does not have, and what they are without it."""
@@ -126,14 +129,22 @@ def _require_equal_mathematics(source: str, stock: Any, config: EncoderConfig) -
         theirs = _plain(key, getattr(stock, key, expected))
         if theirs == _plain(key, expected):
             continue
-        if key in _SHAPE:
+        if key in _SHAPE and _can_be_followed(theirs, expected):
             to_follow.append(f"{key} = {theirs!r} ({_SHAPE[key]})")
-        elif key in _FIXED or key in _ABSENT:
+        elif key in _SHAPE or key in _FIXED or key in _ABSENT:
             fixed.append(f"{key} = {theirs!r} and not {_plain(key, expected)!r}")
     if to_follow:
         raise CheckpointError(f"{source}: of another shape: {', '.join(to_follow)}; make the recipe's [model] the same")
     if fixed:
         raise CheckpointError(f"{source}: not what bertd computes: {', '.join(fixed)}; start from another checkpoint")
+
+
+def _can_be_followed(theirs: Any, ours: Any) -> bool:
+    """Of rotary positions the base alone."""
+    if not isinstance(theirs, dict):
+        return True
+    base = {"rope_theta": None}
+    return bool(theirs | base == _plain("rope_parameters", ours) | base)
 
 
 def _plain(key: str, value: Any) -> Any:

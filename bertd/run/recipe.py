@@ -132,6 +132,10 @@ class ModelSection(Section):
     """Biases in the linear layers; norms and the decoder always have one."""
     positions: Literal["learned", "rotary"] = "learned"
     """A table, or angles between queries and keys. Source of rotary: Su et al. 2021."""
+    norm_eps: Annotated[float, Field(gt=0.0, lt=0.1)] = 1e-12
+    """Of every LayerNorm. Source: Devlin et al. 2019's code."""
+    rotary_base: Annotated[float, Field(gt=1.0)] = 10_000.0
+    """Of rotary positions. Source: Su et al. 2021."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     attention_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     start_from: Annotated[str, Field(min_length=1)] | None = None

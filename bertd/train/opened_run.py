@@ -85,6 +85,8 @@ def encoder_config(recipe: Recipe, *, vocab_size: int) -> EncoderConfig:
         positions=section.positions,
         bias=section.bias,
         depth_scaled_init=section.depth_scaled_init,
+        norm_eps=section.norm_eps,
+        rotary_base=section.rotary_base,
         dropout=section.dropout,
         attention_dropout=section.attention_dropout,
     )

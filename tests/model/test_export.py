@@ -44,6 +44,8 @@ VARIANTS = FAMILIES | {
     "MegatronBertForMaskedLM without biases": replace(TINY, bias=False),
     "BertForMaskedLM without biases": replace(TINY, norm="post", embedding_norm=True, bias=False),
     "ModernBertForMaskedLM with biases": replace(FAMILIES["ModernBertForMaskedLM"], bias=True),
+    "ModernBertForMaskedLM with another base": replace(FAMILIES["ModernBertForMaskedLM"], rotary_base=160.0),
+    "RobertaPreLayerNormForMaskedLM with another epsilon": replace(TINY, embedding_norm=True, norm_eps=1e-3),
 }
 
 

@@ -53,10 +53,18 @@ afterwards. One process with all cores: at batches this small two would spend th
 
 MASKED_15 = ("masking.rate=0.15", "masking.max_predictions=20")
 """As Devlin et al. 2019, so what stock scripts do."""
+MODERN = (
+    "model.positions=rotary",
+    "model.activation=geglu",
+    "model.embedding_norm=true",
+    "model.bias=false",
+    "model.ffn=704",
+)
+"""ModernBERT's layer, with as many weights. Source: Warner et al. 2024."""
 BEST = ("optimizer.peak_lr=4e-3", "optimizer.clip=1.0")
 
 STOCK = (
-    *(StockArm(f"BertForMaskedLM, AdamW {lr:g}", lr) for lr in (5e-4, 1e-3, 2e-3)),
+    *(StockArm(f"BertForMaskedLM, AdamW {lr:g}", lr) for lr in (2.5e-4, 5e-4, 1e-3)),
     StockArm("BertForMaskedLM, 0.0005, pages kept", 5e-4, keeps_pages=True),
 )
 OURS = OurArm("bertd", BEST)
@@ -66,6 +74,10 @@ ABLATIONS = (
     OurArm("bertd, output bias from zero", (*BEST, "model.head_bias=zero")),
     OurArm("bertd, batches of 8", (*BEST, "batch.sequences=8", "batch.micro=8")),
     OurArm("bertd, batches of 32", (*BEST, "batch.sequences=32")),
+    OurArm("bertd, peak rate 2e-3", (*BEST, "optimizer.peak_lr=2e-3")),
+    OurArm("bertd, gradients not clipped", (*BEST, "optimizer.clip=0.0")),
+    OurArm("bertd, depth-scaled first weights", (*BEST, "model.depth_scaled_init=true")),
+    OurArm("bertd, rotary and GeGLU", (*BEST, *MODERN)),
     OurArm("bertd, 6 layers x 384", (*BEST, "model.layers=6", "model.width=384", "model.heads=6", "model.ffn=1536")),
     OurArm("bertd, 2 layers x 256", (*BEST, "model.layers=2")),
 )
