@@ -23,7 +23,7 @@ from bertd.errors import DeviceError
 _ARCHITECTURE = re.compile(r"(sm|compute)_(\d+)(\d)([af]?)")
 _TURING = (7, 5)
 """No CUDA 13 has code below it. Source: https://github.com/pytorch/pytorch/issues/172352."""
-_BEFORE_TURING = "of CUDA 12.6: pip install torch --index-url https://download.pytorch.org/whl/cu126"
+_BEFORE_TURING = "of CUDA 12.6, see https://pytorch.org/get-started/locally"
 
 
 def has_code(architectures: Iterable[str], capability: tuple[int, int]) -> bool:
