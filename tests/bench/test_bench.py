@@ -182,6 +182,8 @@ def test_a_data_set_is_found_by_name_and_a_whole_run_is_measured_on_it(
     monkeypatch.setenv("BERTD_DATA", str(dataset.parent))
     small = [f"data.shards={dataset.name}", "model.layers=1", "model.width=32", "model.heads=2", "model.ffn=64"]
     small += ["data.sequence_length=32", "data.packing=sentences"]
+    # As BERT has no such layer, the table must say how large each is.
+    small += ["model.positions=rotary", "model.activation=geglu", "model.embedding_norm=true"]
     options = [option for override in small for option in ("--set", override)]
     turns = ["--sequences", "4", "--micro", "2", "4", "--seconds", "0.01", "--repeats", "1"]
     monkeypatch.setattr(contenders, "OURS", OURS[:1])
