@@ -6,6 +6,7 @@ are seconds; `t` is seconds since the epoch (UTC) and is for showing only: durat
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -185,7 +186,7 @@ class ValidationRecord(Record):
     """Mean masked-token cross-entropy in nats."""
     num_tokens: int
     """Masked tokens that were predicted."""
-    unigram_loss: float
+    unigram_loss: float = math.nan
     """Nats: what a guess by how often each token stands in the training text scores on the same tokens."""
     unigram_entropy: float
     """Nats: what a guess by how often each token is among these very tokens would score; nobody can know that."""

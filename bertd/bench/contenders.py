@@ -23,6 +23,7 @@ from bertd.bench.work import Batch, Work, train_batches
 from bertd.model.encoder import MaskedLanguageModel, gather_positions
 from bertd.model.families import ACTIVATIONS
 from bertd.train.apex import use_fused_modules
+from bertd.train.attention import AttentionWork, choose_attention
 from bertd.train.float8 import use_float8
 from bertd.train.forward import Forward, attention_tag
 from bertd.train.optimizer import build_optimizers
@@ -60,6 +61,12 @@ class Contender:
     freed_pages: Literal["kept", "returned"] = "kept"
     """Host memory that an update frees: kept for the next, as bertd's ranks do, or returned to the kernel, as a script
     that asks for nothing does."""
+
+    def fill(self, work: Work) -> float:
+        """Share of its rows that is text."""
+        if self.model == "run":
+            return work.recipe_fill
+        return work.padded.fill if self.packing == "sentences" else 1.0
 
 
 @dataclass(frozen=True)
@@ -138,14 +145,20 @@ def _build_run(contender: Contender, work: Work, *, micro: int) -> Built:
     model = MaskedLanguageModel(work.config, seed=recipe.run.seed).to(work.device).train()
     if work.precision.mode == "fp8":
         use_float8(model)
-    pad = work.dataset.vocabulary.pad
+    is_padded = recipe.data.packing == "sentences"
+    attention = work.attention
+    if is_padded:
+        attention_work = AttentionWork.of(
+            work.config, micro=micro, length=work.sequence_length, predictions=work.predictions, is_masked=True
+        )
+        attention = choose_attention(attention_work, precision=work.precision, ranks=alone)
     forward = Forward(
         model,
         ranks=alone,
         precision=work.precision,
         kernels="compile" if contender.compiled else "eager",
-        attention=work.attention.backends,
-        pad_id=pad if recipe.data.packing == "sentences" else None,
+        attention=attention.backends,
+        pad_id=work.dataset.vocabulary.pad if is_padded else None,
     )
     optimizers = build_optimizers(model, recipe.optimizer)
     batches = train_batches(recipe, work.dataset, num_sequences=work.num_sequences, micro=micro, device=work.device)

@@ -83,13 +83,24 @@ def run_bench(
         for measured, built in ready:
             say(f"repeat {repeat + 1} of {repeats}: {measured.contender.name}")
             _set_up(measured.contender, work)
-            useful = work.num_sequences * (work.padded.fill if measured.contender.packing == "sentences" else 1.0)
+            useful = work.num_sequences * measured.contender.fill(work)
             _make_present(built, work.device)
             measured.sequences_per_s.append(useful / _seconds_each(built.update, work.device, seconds=seconds))
             _make_room(built, work.device)
     for _, built in ready:
         built.close()
     return Results([measured for measured, _ in ready], statistics.median(ceilings), failures)
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """A contender with one micro-batch."""
+
+    built: Built
+    micro: int
+    first_s: float
+    each_s: float
+    peak_bytes: int | None
 
 
 def _prepare(contender: Contender, work: Work, *, micros: list[int]) -> tuple[Measured, Built]:
@@ -100,46 +111,53 @@ def _prepare(contender: Contender, work: Work, *, micros: list[int]) -> tuple[Me
         RuntimeError: it failed for another reason.
     """
     _set_up(contender, work)
-    best: tuple[float, int, Built, float, int | None] | None = None
+    best: _Tried | None = None
     shortage = None
     for micro in micros:
         try:
-            torch.manual_seed(0)
-            others = _reset_peak(work.device)
-            built = build(contender, work, micro=micro)
-            first_s = _timed(built.update, work.device)
-            each_s = min(_timed(built.update, work.device) for _ in range(_PROBE_UPDATES))
+            tried = _try(contender, work, micro=micro)
         except RuntimeError as error:
             if (shortage := memory_shortage(error)) is None:
+                if best is not None:
+                    best.built.close()
                 raise
             # The frames that failed hold the model.
             traceback.clear_frames(error.__traceback__)
             gc.collect()
             torch.cuda.empty_cache()
             break
-        if best is None or each_s < best[0]:
-            if best is not None:
-                best[2].close()
-            best = (each_s, micro, built, first_s, _peak(work.device, others=others))
-        _make_room(built, work.device)
-        if best[2] is not built:
-            built.close()
-        del built
+        _make_room(tried.built, work.device)
+        slower: _Tried | None = tried
+        if best is None or tried.each_s < best.each_s:
+            best, slower = tried, best
+        if slower is not None:
+            slower.built.close()
+        del tried, slower
         gc.collect()
     if best is None:
         raise DeviceMemoryError(f"not even a micro-batch of {micros[0]} fits: {shortage}")
-    each_s, micro, built, first_s, peak = best
-    compile_s = max(0.0, first_s - each_s)
-    num_parameters = sum(parameter.numel() for parameter in built.model.parameters())
     measured = Measured(
         contender,
-        micro=micro,
-        first_s=first_s,
-        compile_s=compile_s,
-        peak_bytes=peak,
-        num_parameters=num_parameters,
+        micro=best.micro,
+        first_s=best.first_s,
+        compile_s=max(0.0, best.first_s - best.each_s),
+        peak_bytes=best.peak_bytes,
+        num_parameters=sum(parameter.numel() for parameter in best.built.model.parameters()),
     )
-    return measured, built
+    return measured, best.built
+
+
+def _try(contender: Contender, work: Work, *, micro: int) -> _Tried:
+    torch.manual_seed(0)
+    others = _reset_peak(work.device)
+    built = build(contender, work, micro=micro)
+    try:
+        first_s = _timed(built.update, work.device)
+        each_s = min(_timed(built.update, work.device) for _ in range(_PROBE_UPDATES))
+    except RuntimeError:
+        built.close()
+        raise
+    return _Tried(built, micro, first_s=first_s, each_s=each_s, peak_bytes=_peak(work.device, others=others))
 
 
 def _set_up(contender: Contender, work: Work) -> None:

@@ -79,6 +79,8 @@ class Work:
     batch: Batch
     padded: Batch
     """As many rows, padded as with packing = "sentences"."""
+    recipe_fill: float
+    """Share of the data set's rows that is text, as the recipe packs them; 1 without a data set."""
     device: torch.device
     precision: Precision
     peak_lr: float
@@ -136,6 +138,7 @@ def plan_work(recipe: Recipe, *, device: torch.device, num_sequences: int, is_sy
         predictions=predictions,
         batch=batch.to(device),
         padded=padded_batch(batch).to(device),
+        recipe_fill=1.0 if dataset is None else float((batch.inputs_NS != dataset.vocabulary.pad).float().mean()),
         device=device,
         precision=precision,
         peak_lr=recipe.optimizer.peak_lr,

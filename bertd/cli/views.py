@@ -182,8 +182,10 @@ def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:
         fields.append(("speed", f"{step.sequences_per_s:,.1f} sequences/s, {step.tokens_per_s:,.0f} tokens/s"))
     if validation := run.validation:
         best = "" if run.best_validation is None else f", best {run.best_validation:.4f}"
-        guess = f"a guess by word frequency: {validation.unigram_loss:.4f}"
-        fields.append(("validation", f"{validation.loss:.4f} nats at step {validation.step:,}{best}; {guess}"))
+        # A run of an older bertd does not know.
+        known = not math.isnan(validation.unigram_loss)
+        guess = f"; a guess by word frequency: {validation.unigram_loss:.4f}" if known else ""
+        fields.append(("validation", f"{validation.loss:.4f} nats at step {validation.step:,}{best}{guess}"))
     if checkpoint := run.checkpoint:
         age = format_duration(now - checkpoint.t)
         fields.append(("checkpoint", f"{checkpoint.name}, {gib(checkpoint.size_bytes)}, {age} old"))

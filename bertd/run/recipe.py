@@ -270,8 +270,8 @@ class BatchSection(Section):
 
 class PrecisionSection(Section):
     mode: Literal["auto", "bf16", "fp16", "fp32", "fp8"] = "auto"
-    """auto: bf16 where the GPU has it, fp16 with a loss scaler on older ones, fp32 on CPU. fp8: bf16 with the encoder's
-    linear layers but the last layer's in 8 bits by torchao; untried on a GPU, so compare its loss over time."""
+    """auto: bf16 where the GPU has it, fp16 with a loss scaler on older ones, fp32 on CPU. fp8: bf16 with the larger of
+    the encoder's linear layers in 8 bits by torchao; untried on a GPU, so compare its loss over time."""
     kernels: Literal["auto", "compile", "apex", "eager"] = "auto"
     """auto: the fastest of those that work here, measured; eager where the budget is too short for measuring to pay.
     apex: what of NVIDIA's apex is there, in eager mode; PyTorch's own for the rest."""

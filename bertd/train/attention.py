@@ -1,4 +1,4 @@
-"""Which of PyTorch's attention kernels a run uses: timed on its own shapes, not looked up in a table.
+"""Which of PyTorch's attention kernels a run uses: timed on its shapes, not looked up in a table.
 
 PyTorch prefers FlashAttention wherever it can run; on Hopper cuDNN's is said to be up to twice as fast, on others
 slower. Rank 0 times each that runs, forward and backward, and every rank follows: they would round differently. One
@@ -55,7 +55,7 @@ class Attention:
 
 @dataclass(frozen=True)
 class AttentionWork:
-    """A run's attention: a call as all layers make it, and one as the last does."""
+    """A run's attention: what is timed is a call as all layers but the last make it."""
 
     sequences: int
     heads: int
@@ -96,12 +96,15 @@ def preferred(seconds: dict[str, float], *, unsound: Sequence[str] = ()) -> Atte
     """The order of preference that measured times give. Pure."""
     names = tuple(sorted(seconds, key=seconds.__getitem__))
     told = ", ".join(f"{name} {seconds[name] * 1e3:.2f} ms" for name in names)
+    left_out = f"not finite at low scores, so left out: {', '.join(unsound)}"
     if not names:
+        if unsound:
+            return Attention((_LAST_RESORT,), left_out)
         return Attention(reason="none could be timed, so PyTorch chooses")
     # The plain one can do every shape, and some calls of a run are smaller than what was timed.
     last = () if _LAST_RESORT in names else (_LAST_RESORT,)
-    left_out = f"; not finite at low scores, so left out: {', '.join(unsound)}" if unsound else ""
-    return Attention((*names, *last), f"timed here, forward and backward: {told}{left_out}")
+    reason = f"timed here, forward and backward: {told}"
+    return Attention((*names, *last), f"{reason}; {left_out}" if unsound else reason)
 
 
 def _time_backends(work: AttentionWork, *, device: torch.device, dtype: torch.dtype | None) -> dict[str, float]:
@@ -135,10 +138,10 @@ def time_backend(
 def is_sound(backend: SDPBackend, work: AttentionWork, *, device: torch.device, dtype: torch.dtype | None) -> bool:
     """Whether results and gradients are finite where all scores are low, of what it can do."""
     # Of q with -q, where the scale is one over the root of the head's width.
-    each = (-_LOW_SCORE / work.head_width**0.5) ** 0.5
+    size = (-_LOW_SCORE / work.head_width**0.5) ** 0.5
     for num_asking in (work.length, work.predictions):
         shape = (2, work.heads, work.length, work.head_width)
-        k = torch.full(shape, -each, device=device, dtype=dtype or torch.float32, requires_grad=True)
+        k = torch.full(shape, -size, device=device, dtype=dtype or torch.float32, requires_grad=True)
         q = -k.detach()[:, :, :num_asking].requires_grad_()
         v = torch.randn_like(k, requires_grad=True)
         try:

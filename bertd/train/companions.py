@@ -1,4 +1,4 @@
-"""A rank whose companion died ends too, at once.
+"""A rank whose companion died ends too, soon.
 
 Over gloo a rank notices by itself: its connection closes. Over NCCL it does not: it waits in a kernel for gradients
 that will not come, Python's handler of SIGTERM has no turn, and torch elastic kills it after 30 s, charged on every
@@ -11,7 +11,8 @@ import os
 import select
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -21,33 +22,56 @@ from bertd.train.ranks import Ranks
 
 _GRACE_S = 2.0
 """For this rank to notice by itself and say more."""
+_LONGEST_S = 25.0
+"""For what is being written; torch elastic kills after 30."""
 _ENDED_FOR_ANOTHER = 1
 """Exit status that explains nothing: the dead one's does."""
 
 
+class Companions:
+    """The other ranks of a run."""
+
+    def __init__(self) -> None:
+        self.is_writing: Callable[[], bool] = lambda: False
+        """Whether something would be lost if this rank ended now."""
+        self._left = threading.Event()
+
+    def leave(self) -> None:
+        """From now on their deaths mean nothing."""
+        self._left.set()
+
+    def watch(self, pids: list[int]) -> None:
+        """End this process when one of them dies; returns when they are left."""
+        watches = [os.pidfd_open(pid) for pid in pids]
+        poll = select.poll()
+        for watch in watches:
+            poll.register(watch, select.POLLIN)
+        while not self._left.is_set():
+            if poll.poll(200) and not self._leaves_by_itself():
+                print("bertd: another rank died, and so this one ends", file=sys.stderr, flush=True)
+                os._exit(_ENDED_FOR_ANOTHER)
+        for watch in watches:
+            os.close(watch)
+
+    def _leaves_by_itself(self) -> bool:
+        until_s = time.monotonic() + _LONGEST_S
+        while self.is_writing() and time.monotonic() < until_s:
+            if self._left.wait(0.1):
+                return True
+        return self._left.wait(_GRACE_S)
+
+
 @contextmanager
-def companions_watched(ranks: Ranks) -> Iterator[None]:
+def companions_watched(ranks: Ranks, *, is_one_machine: bool) -> Iterator[Companions]:
     """Inside, the death of another rank of this machine ends this process; every rank must call."""
-    if ranks.control is None:
-        yield
-        return
-    pids = torch.zeros(ranks.world_size, dtype=torch.int64)
-    pids[ranks.rank] = os.getpid()
-    dist.all_reduce(pids, group=ranks.control)
-    over = threading.Event()
-    watches = [os.pidfd_open(pid) for pid in pids.tolist() if pid != os.getpid()]
-    threading.Thread(target=_watch, args=(watches, over), name="companions", daemon=True).start()
+    companions = Companions()
+    if ranks.control is not None and is_one_machine:
+        pids = torch.zeros(ranks.world_size, dtype=torch.int64)
+        pids[ranks.rank] = os.getpid()
+        dist.all_reduce(pids, group=ranks.control)
+        others = [pid for pid in pids.tolist() if pid != os.getpid()]
+        threading.Thread(target=companions.watch, args=(others,), name="companions", daemon=True).start()
     try:
-        yield
+        yield companions
     finally:
-        over.set()
-
-
-def _watch(watches: list[int], over: threading.Event) -> None:
-    poll = select.poll()
-    for watch in watches:
-        poll.register(watch, select.POLLIN)
-    while not over.is_set():
-        if poll.poll(200) and not over.wait(_GRACE_S):
-            print("bertd: another rank died, and so this one ends", file=sys.stderr, flush=True)
-            os._exit(_ENDED_FOR_ANOTHER)
+        companions.leave()

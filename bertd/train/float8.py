@@ -62,10 +62,10 @@ def load_torchao() -> Any:
 
 
 def use_float8(model: MaskedLanguageModel) -> None:
-    """Put torchao's linear layers into all of the encoder but its last layer; parameters and their names stay.
+    """Put torchao's linear layers in the place of the encoder's larger ones; parameters and their names stay.
 
     Raises:
-        DeviceError: torchao is not there.
+        DeviceError: torchao is not there, or no product is large enough.
     """
     float8 = load_torchao()
 
@@ -78,5 +78,7 @@ def use_float8(model: MaskedLanguageModel) -> None:
             return False
         return module.in_features % _MULTIPLE == 0 and module.out_features % _MULTIPLE == 0
 
+    if not any(fits(module, name) for name, module in model.encoder.named_modules()):
+        raise DeviceError(f'[precision] mode = "fp8": no product of this model is large enough to gain; {_REMEDY}')
     config = float8.Float8LinearConfig.from_recipe_name(_RECIPE)
     float8.convert_to_float8_training(model.encoder, module_filter_fn=fits, config=config)

@@ -31,6 +31,10 @@ def attention_tag(backends: Sequence[SDPBackend]) -> str:
     return ",".join(backend.name for backend in backends)
 
 
+_PASSES_TO_SETTLE = 3
+"""In the first the exchange sees the graph, in the second its order; for the third it lays its buckets out anew."""
+
+
 class Forward:
     """From a masked micro-batch to the sum of its cross-entropies."""
 
@@ -56,12 +60,12 @@ class Forward:
         self._dtype = precision.dtype
         self._attention = list(attention)
         self._pad_id = pad_id
-        is_compiled = kernels == "compile"
+        self.is_compiled = kernels == "compile"
         # Graphs are kept on disk by what they compute, and which attention kernel they call is not part of that.
         torch.compiler.config.cache_key_tag = attention_tag(self._attention)
-        self._evaluate = _evaluation(model, is_compiled=is_compiled)
+        self._evaluate = _evaluation(model, is_compiled=self.is_compiled)
         self._train: nn.Module = model
-        if is_compiled:
+        if self.is_compiled:
             compiled = torch.compile(model, fullgraph=True, dynamic=False)
             assert isinstance(compiled, nn.Module)
             self._train = compiled
@@ -69,7 +73,8 @@ class Forward:
             # The graph stays whole: by default the compiler cuts it at DDP's buckets, and knows no static graph.
             torch._dynamo.config.optimize_ddp = False
             self._train = DistributedDataParallel(self._train, gradient_as_bucket_view=True, static_graph=True)
-            self._show_graph()
+            for _ in range(_PASSES_TO_SETTLE):
+                self._show_graph()
 
     def loss(self, batch: MaskedBatch) -> Tensor:
         """Sum of cross-entropies in nats of one micro-batch, for training."""
@@ -112,15 +117,19 @@ class Forward:
         return context
 
     def _show_graph(self) -> None:
-        """One backward pass with exchange of a loss that is 0, on the model as it is not compiled."""
+        """One backward pass with exchange of a loss that is 0, on the model as it is not compiled.
+
+        The gradients, which are 0, stay: they are views into the exchange's buckets. Freed, the first micro-batches of
+        every update would fill a second set beside these.
+        """
+        for parameter in self._model.parameters():
+            parameter.grad = None
         inputs_BS = torch.zeros(_WARM_UP_SHAPE, dtype=torch.int64, device=self._device)
         nothing_BM = torch.full((_WARM_UP_SHAPE[0], 1), IGNORE_INDEX, device=self._device)
         # A graph for this shape would be one too many.
         with torch.compiler.set_stance("force_eager"):
             batch = MaskedBatch(inputs_BS, torch.zeros_like(nothing_BM), nothing_BM)
             self.loss(batch).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        # The gradients are 0, and views into the buckets of the exchange. They stay: freed, the first micro-batches of
-        # every update would fill a second set beside the buckets.
 
 
 def _evaluation(model: MaskedLanguageModel, *, is_compiled: bool) -> Callable[..., Tensor]:

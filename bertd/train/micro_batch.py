@@ -177,7 +177,7 @@ def _measured(setting: Setting, sizes: list[int], *, kernels: Kernels, attention
     element_bytes, free = (4 if dtype is None else dtype.itemsize), _free_bytes(setting.device)
     fit = fitting(sizes, config=setting.config, recipe=setting.recipe, element_bytes=element_bytes, free_bytes=free)
     limit_s, began_s, took_s = longest_s(setting.recipe), time.monotonic(), 0.0
-    speeds: dict[int, float] = {}
+    batch, speeds = setting.recipe.batch, dict[int, float]()
     too_large: list[int] = []
     for size in fit:
         elapsed_s = time.monotonic() - began_s
@@ -194,7 +194,9 @@ def _measured(setting: Setting, sizes: list[int], *, kernels: Kernels, attention
             too_large.append(size)
             took_s = time.monotonic() - began_s - elapsed_s
             continue
-        speeds[size] = trial.sequences_per_s
+        # Rows that a step leaves empty are computed for nothing.
+        empty = batch.num_empty(batch.sequences, micro=size, num_devices=setting.recipe.devices.count)
+        speeds[size] = trial.sequences_per_s * batch.sequences / (batch.sequences + empty)
         took_s = time.monotonic() - began_s - elapsed_s
     if not speeds:
         tried = ", ".join(map(str, too_large))

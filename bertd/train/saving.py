@@ -93,10 +93,17 @@ class Saver:
         self._retention = Retention(paths, keep=recipe.checkpoint.keep)
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint-writer")
         self._save: _Save | None = None
+        self._written: Future[Written] | None = None
+        """Of the newest save."""
         for part in optimizers.parts:
             part.register_step_pre_hook(self._let_step_wait)
         self._retry_s = 0.0
         """Charged time before which a marker is not tried again."""
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a checkpoint is on its way to the disk; asked by another thread."""
+        return self._written is not None and not self._written.done()
 
     # ---- Between steps ---------------------------------------------------------------------------
 
@@ -214,7 +221,7 @@ class Saver:
         tensors = self._host.take(model=self._model.state_dict(), optimizer=self._optimizers.tensors())
         # A stop and the end export by themselves, whether a marker is due or not.
         exports = bool(due) and why not in ("stop", "end")
-        future = self._writer.submit(self._write, saved, tensors, exports)
+        future = self._written = self._writer.submit(self._write, saved, tensors, exports)
         host_s = time.monotonic() - began_s
         self._save = _Save(
             saved, why=why, is_asked=is_asked, began_s=began_s, host_s=host_s, tensors=tensors, future=future

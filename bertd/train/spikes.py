@@ -96,7 +96,8 @@ class LossBand:
         if self._seen < _NEEDED:
             return False
         self._lowest = min(self._lowest, self._mean)
-        # The loss as well: a spike that mended itself leaves the mean behind.
-        rise, before = min(loss, self._mean) - self._lowest, self._has_risen
+        # To begin with the loss as well: a spike that mended itself leaves the mean behind.
+        before = self._has_risen
+        rise = (self._mean if before else min(loss, self._mean)) - self._lowest
         self._has_risen = rise > (_RISE / 2 if before else _RISE)
         return self._has_risen and not before

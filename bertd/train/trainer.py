@@ -68,6 +68,12 @@ class Trainer:
         self._meter = Meter()
         self._lr = 0.0
         self._watch = self._open_watch()
+        self._is_exporting = False
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a checkpoint or the last export is on its way to the disk; asked by another thread."""
+        return self._is_exporting or (self._saver is not None and self._saver.is_writing)
 
     def run(self) -> Ending:
         """Train until an order ends it; what that means is done when this returns.
@@ -77,6 +83,10 @@ class Trainer:
             StorageError: the first checkpoint or the export could not be written.
         """
         try:
+            # Or the reserve for the end, which is measured by the slowest validation, would be short of it or hold it
+            # for ever.
+            self._beat(Section.VALIDATION)
+            self._parts.validator.warm_up(self._parts.updater.forward)
             if self._recipe.granted.is_timed and self.state.save_s is None:
                 # The reserve for the end must be known before the schedule starts, and the disk tried.
                 self._save("start")
@@ -304,6 +314,7 @@ class Trainer:
         self._save_or_tell("end" if is_spent else "stop")
         if self._desk is None:
             return
+        self._is_exporting = True
         self._beat(Section.SAVE)
         began_s = time.monotonic()
         folder = self._parts.paths.exports / step_folder(self.state.step)

@@ -44,6 +44,12 @@ class Validator:
         self._unigram_loss = guessing_loss(counts_V, shares_V)
         self._unigram_entropy = guessing_loss(counts_V, counts_V / counts_V.sum())
 
+    def warm_up(self, forward: Forward) -> None:
+        """Compile what there is to compile, so that no measured pass contains it."""
+        if forward.is_compiled and self._batches:
+            with forward.evaluation() as loss_of:
+                loss_of(self._batches[0])
+
     def evaluate(self, forward: Forward) -> Validation:
         """Measure; every rank must call."""
         began_s = time.monotonic()

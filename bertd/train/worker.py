@@ -19,7 +19,6 @@ import signal
 import sys
 import time
 import traceback
-from contextlib import nullcontext
 from pathlib import Path
 from threading import Event
 
@@ -59,11 +58,11 @@ def main() -> int:
             # Of one rank perhaps: the others hear of it by its exit status alone.
             rank = os.environ.get("RANK", "0")
             remedy = 'lower batch.micro, or let it be "auto"'
-            return _fail(paths, DeviceMemoryError(f"rank {rank}: {shortage}; {remedy}"))
+            return _fail(paths, DeviceMemoryError(f"rank {rank}: {shortage}; {remedy}"), is_met_by_all=False)
         traceback.print_exc()
         if (failure := compiler_failure(error)) is not None:
             remedy = 'set precision.kernels = "eager", or see to the compiler; the log has its traceback'
-            return _fail(paths, DeviceError(f"the compiler failed: {failure}; {remedy}"))
+            return _fail(paths, DeviceError(f"the compiler failed: {failure}; {remedy}"), is_met_by_all=False)
         return 1
     return 0
 
@@ -80,8 +79,9 @@ def train(paths: RunPaths, *, attempt: int, store: Path | None, stop_signal: Eve
     opened = open_run(paths)
     ranks = join_ranks(opened.recipe.devices, store=store)
     # Ranks that meet in a file are on one machine.
-    with nullcontext() if store is None else companions_watched(ranks):
+    with companions_watched(ranks, is_one_machine=store is not None) as companions:
         trainer = assemble(opened, ranks=ranks, attempt=attempt, stop_signal=stop_signal, pulse=pulse)
+        companions.is_writing = lambda: trainer.is_writing
         trainer.run()
         trainer.close()
     leave_ranks(ranks)
@@ -96,10 +96,10 @@ def die_with_parent(parent: int | None = None) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _fail(paths: RunPaths, error: BertdError) -> int:
+def _fail(paths: RunPaths, error: BertdError, *, is_met_by_all: bool = True) -> int:
     """Say what went wrong: once, on rank 0, where every rank meets it and leaves with the same status."""
     is_first = os.environ.get("RANK", "0") == "0"
-    if is_first or isinstance(error, DeviceMemoryError):
+    if is_first or not is_met_by_all:
         print(f"bertd: {error}", file=sys.stderr, flush=True)
     if is_first:
         try:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertd.errors import RunFolderError, StorageError
-from bertd.records import AlertRecord, JobState, JournalRecord, StateRecord, StepRecord
+from bertd.records import AlertRecord, JobState, JournalRecord, StateRecord, StepRecord, ValidationRecord
 from bertd.run.journal import JournalReader, JournalWriter, read_journal
 
 
@@ -163,6 +163,15 @@ def test_fields_of_a_newer_writer_are_ignored(path: Path) -> None:
     line = step(1).model_dump_json()
     path.write_text(line[:-1] + ', "gpu_mood": "fine"}\n')
     assert read_journal(path) == [step(1)]
+
+
+def test_a_validation_of_a_writer_that_knew_no_guess_by_frequency_is_read(path: Path) -> None:
+    path.write_text(
+        '{"kind":"validation","t":1.0,"step":1,"sequences":8,"charged_s":1.0,"progress":0.1,"loss":6.5,'
+        '"num_tokens":9,"unigram_entropy":6.0,"seconds":1.0}\n'
+    )
+    (record,) = read_journal(path)
+    assert isinstance(record, ValidationRecord) and record.loss == 6.5 and math.isnan(record.unigram_loss)
 
 
 def test_every_kind_but_step_is_on_the_disk_when_append_returns(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -257,6 +257,8 @@ def test_a_backend_whose_gradients_are_not_finite_is_left_out(monkeypatch: pytes
     assert not sound(SDPBackend.MATH) and asked == [16]
     chosen = preferred({"math": 9e-3}, unsound=["cuDNN"])
     assert chosen.reason.endswith("math 9.00 ms; not finite at low scores, so left out: cuDNN")
+    alone = preferred({}, unsound=["cuDNN"])
+    assert alone.names == ("math",) and alone.reason == "not finite at low scores, so left out: cuDNN"
 
 
 @pytest.mark.long

@@ -70,6 +70,13 @@ def test_products_that_would_lose_stay_as_they_are(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.usefixtures("torchao")
+def test_a_model_that_has_only_such_products_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(float8, "_SMALL_OUT", 1024)
+    with pytest.raises(DeviceError, match=r'mode = "fp8": no product of this model is large enough to gain; or use'):
+        use_float8(trained_like(TINY))
+
+
+@pytest.mark.usefixtures("torchao")
 def test_a_runs_model_in_fp8_learns() -> None:
     setting = replace(setting_for(recipe(8)), precision=Precision(mode="fp8", dtype=None, needs_scaler=False))
     model = build_model(setting, Apex())

@@ -248,6 +248,8 @@ def test_compiled_updates_and_validations_are_one_graph_each_and_equal_eager_one
     ]
     validator = Validator(cut, shares_V=torch.full((100,), 0.01, dtype=torch.float64), ranks=ALONE)
 
+    validator.warm_up(compiled.forward)
+    assert counters["stats"]["unique_graphs"] == 1
     with torch._dynamo.config.patch(error_on_recompile=True):
         first, before = weights_after(1, compiled, compiled_model), validator.evaluate(compiled.forward)
         weights_after(2, compiled, compiled_model)

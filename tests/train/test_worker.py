@@ -114,11 +114,42 @@ def test_a_rank_that_waits_for_a_dead_one_ends_with_it(tmp_path: Path) -> None:
     assert [process.exitcode for process in ranks] == [1, -signal.SIGKILL]
 
 
+@pytest.mark.long
+def test_a_rank_ends_with_another_only_when_what_it_writes_is_whole(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    ranks = [context.Process(target=writes_for_a_while, args=(rank, tmp_path), daemon=True) for rank in range(2)]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join(60)
+
+    assert [process.exitcode for process in ranks] == [1, 76]
+    assert (tmp_path / "whole").exists()
+
+
+def writes_for_a_while(rank: int, folder: Path) -> None:
+    """Rank 1 dies while rank 0 waits in vain and a thread of it writes, longer than the grace."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
+    ranks = join_ranks(DevicesSection(kind="cpu", count=2), store=folder / "meeting")
+    with companions_watched(ranks, is_one_machine=True) as companions:
+        if rank == 1:
+            os._exit(76)
+
+        def write() -> None:
+            time.sleep(4)
+            (folder / "whole").touch()
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        companions.is_writing = writer.is_alive
+        threading.Event().wait()
+
+
 def waits_for_ever(rank: int, folder: Path) -> None:
     """A rank as it stands in a kernel of NCCL: nothing that it waits for will come, and no signal is heeded."""
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
     ranks = join_ranks(DevicesSection(kind="cpu", count=2), store=folder / "meeting")
-    with companions_watched(ranks):
+    with companions_watched(ranks, is_one_machine=True):
         (folder / f"ready-{rank}").touch()
         threading.Event().wait()
 
