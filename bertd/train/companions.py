@@ -22,8 +22,8 @@ from bertd.train.ranks import Ranks
 
 _GRACE_S = 2.0
 """For this rank to notice by itself and say more."""
-_LONGEST_S = 25.0
-"""For what is being written; torch elastic kills after 30."""
+_LONGEST_S = 24.0
+"""For what is being written, between a grace before it and one behind; torch elastic kills after 30."""
 _ENDED_FOR_ANOTHER = 1
 """Exit status that explains nothing: the dead one's does."""
 
@@ -54,6 +54,11 @@ class Companions:
             os.close(watch)
 
     def _leaves_by_itself(self) -> bool:
+        # The grace first: the death may be what a save waits for, or begins with.
+        if self._left.wait(_GRACE_S):
+            return True
+        if not self.is_writing():
+            return False
         until_s = time.monotonic() + _LONGEST_S
         while self.is_writing() and time.monotonic() < until_s:
             if self._left.wait(0.1):

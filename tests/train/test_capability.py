@@ -72,9 +72,20 @@ def test_every_rank_meets_a_gpu_that_torch_has_no_code_for(
 
 
 def test_a_gpu_that_is_not_there_is_not_asked(titan_v: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DeviceError, match="GPU 1"):
+        require_code(2)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    asked: list[int] = []
+
+    def capability(index: int) -> tuple[int, int]:
+        asked.append(index)
+        return (9, 0)
+
+    monkeypatch.setattr(torch.cuda, "get_device_capability", capability)
 
     require_code(2)
+
+    assert asked == [0]
 
 
 def test_a_finetuning_meets_it_too(titan_v: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,9 @@ def test_a_rank_that_waits_for_a_dead_one_ends_with_it(tmp_path: Path) -> None:
     ranks = [context.Process(target=waits_for_ever, args=(rank, tmp_path), daemon=True) for rank in range(2)]
     for process in ranks:
         process.start()
-    while len(list(tmp_path.glob("ready-*"))) < 2:
+    for _ in range(1200):
+        if len(list(tmp_path.glob("ready-*"))) == 2:
+            break
         assert all(process.is_alive() for process in ranks)
         time.sleep(0.05)
 
@@ -136,6 +138,7 @@ def writes_for_a_while(rank: int, folder: Path) -> None:
             os._exit(76)
 
         def write() -> None:
+            # Twice the grace: a rank that did not wait for this would be gone.
             time.sleep(4)
             (folder / "whole").touch()
 
