@@ -54,6 +54,9 @@ def main() -> int:
             seconds=arguments.seconds,
             say=lambda line: print(line, file=sys.stderr, flush=True),
         )
+    except KeyboardInterrupt:
+        print("bertd: interrupted; nothing was measured to its end", file=sys.stderr)
+        return 130
     except BertdError as error:
         print(f"bertd: {error}", file=sys.stderr)
         return error.exit_code

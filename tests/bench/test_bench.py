@@ -222,6 +222,17 @@ def test_where_no_recipe_is_named_the_machine_decides(
         assert "fast is for GPUs, and this machine shows none; --set devices.kind=cpu" in capsys.readouterr().err
 
 
+def test_ctrl_c_is_a_line_and_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "run_bench", interrupted)
+    monkeypatch.setattr(sys, "argv", ["bench", "demo", "--synthetic", "--sequences", "8"])
+
+    assert command.main() == 130
+    assert capsys.readouterr().err == "bertd: interrupted; nothing was measured to its end\n"
+
+
 def test_a_contender_is_compiled_for_its_own_attention_kernel(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     counter = CompileCounterWithBackend("aot_eager")
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counter))
