@@ -28,7 +28,7 @@ from bertd.data.sampler import locate
 from bertd.data.sequences import open_sequences
 from bertd.data.shards import DataSet
 from bertd.data.sources import ReadingOptions, Source, find_sources, reader_of
-from bertd.data.wordpiece import open_tokenizer
+from bertd.data.tokenizer import open_tokenizer
 from bertd.errors import BertdError
 from bertd.terminal_text import terminal_text
 

@@ -1,8 +1,9 @@
 """Sentences to ids, several times as fast as `tokenizers` alone.
 
-A BERT tokenizer treats every run of characters between two spaces on its own, and text repeats its words. So
+The tokenizers taken here treat every run of characters between two spaces on its own, and text repeats its words. So
 `ChunkEncoder` asks `tokenizers` once for each distinct run, and then looks it up: the same ids (tests compare them
-on real text and on odd text). `tokenizers` itself has no such memory for WordPiece.
+on real text and on odd text). `tokenizers` itself has no such memory for WordPiece. A byte-level run is remembered
+with the space before it, which its first token spells.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
 
-from bertd.data.wordpiece import casing_of
+from bertd.data.casing import casing_of
 
 _BATCH_CHARACTERS = 1 << 18
 """Text that is taken apart at once: a list of its words takes 15 times its size."""
@@ -57,15 +60,18 @@ class ChunkEncoder:
     def __init__(self, tokenizer: Tokenizer, *, max_chunks: int = MAX_CHUNKS) -> None:
         # Text that spells "[SEP]" is text: it must not become a special token in the stream.
         tokenizer.encode_special_tokens = True
-        self._tokenizer = tokenizer
-        self._lowercase = casing_of(tokenizer).lowercase
+        is_wordpiece = isinstance(tokenizer.model, WordPiece)
+        self._runs: _Runs = _WordPieceRuns(tokenizer) if is_wordpiece else _ByteLevelRuns(tokenizer)
         self._max_chunks = max_chunks
-        self._words = _Words(tokenizer)
         self._numbers = _Numbers()
         self._table = _Table()
 
     def encode(self, sentences: list[str]) -> Encoded:
-        """Ids without special tokens, equal to what `tokenizers` gives for each sentence."""
+        """Ids without special tokens, equal to what `tokenizers` gives for each sentence.
+
+        Args:
+            sentences: a byte-level vocabulary takes all whitespace in a row for one space, and none at the end.
+        """
         encoded = [self._encode(batch) for batch in _batches(sentences)]
         return Encoded(
             tokens=np.concatenate([np.empty(0, dtype=np.uint32), *(one.tokens for one in encoded)]),
@@ -76,41 +82,85 @@ class ChunkEncoder:
         if len(self._numbers) > self._max_chunks:
             self._numbers = _Numbers()
             self._table = _Table()
-            self._words.clear()
+            self._runs.clear()
         chunks: list[str] = []
+        split = self._runs.split
         ends = np.empty(len(sentences) + 1, dtype=np.int64)
         ends[0] = 0
         for index, sentence in enumerate(sentences):
-            chunks += _split(sentence)
+            chunks += split(sentence)
             ends[index + 1] = len(chunks)
         numbers = np.fromiter(map(self._numbers.__getitem__, chunks), dtype=np.int64, count=len(chunks))
         if self._numbers.unknown:
-            self._table.add(self._encode_unknown(self._numbers.unknown))
+            self._table.add(self._runs.encode(self._numbers.unknown))
             self._numbers.unknown.clear()
         tokens, counts = self._table.look_up(numbers)
         reached = np.concatenate([[0], np.cumsum(counts)])
         return Encoded(tokens=tokens, lengths=np.diff(reached[ends]))
 
-    def _encode_unknown(self, chunks: list[str]) -> list[list[int]]:
+
+class _Runs(Protocol):
+    """What a kind of tokenizer takes for a run, and makes of it."""
+
+    def split(self, sentence: str) -> list[str]:
+        """The runs of a sentence."""
+
+    def encode(self, runs: list[str]) -> list[list[int]]:
         """Ids of runs that are met for the first time."""
-        is_ascii = [chunk.isascii() and chunk.isprintable() for chunk in chunks]
-        others = [chunk for chunk, plain in zip(chunks, is_ascii, strict=True) if not plain]
+
+    def clear(self) -> None:
+        """Forget what was remembered."""
+
+
+class _WordPieceRuns:
+    """Runs without spaces, for BERT's tokenizer."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._lowercase = casing_of(tokenizer).lowercase
+        self._words = _Words(tokenizer)
+
+    def split(self, sentence: str) -> list[str]:
+        if not sentence.isprintable():
+            sentence = _DELETED.sub("", sentence)
+        return sentence.split()
+
+    def encode(self, runs: list[str]) -> list[list[int]]:
+        is_ascii = [run.isascii() and run.isprintable() for run in runs]
+        others = [run for run, plain in zip(runs, is_ascii, strict=True) if not plain]
         encodings = iter(self._tokenizer.encode_batch_fast(others, add_special_tokens=False))
         return [
-            self._encode_ascii(chunk) if plain else list(next(encodings).ids)
-            for chunk, plain in zip(chunks, is_ascii, strict=True)
+            self._encode_ascii(run) if plain else list(next(encodings).ids)
+            for run, plain in zip(runs, is_ascii, strict=True)
         ]
 
-    def _encode_ascii(self, chunk: str) -> list[int]:
+    def _encode_ascii(self, run: str) -> list[int]:
         """What the BERT normalizer and splitter do to ASCII, at a fifth of the time they take."""
-        words = _ASCII_WORD.findall(chunk.lower() if self._lowercase else chunk)
+        words = _ASCII_WORD.findall(run.lower() if self._lowercase else run)
         return [i for word in words for i in self._words[word]]
 
+    def clear(self) -> None:
+        self._words.clear()
 
-def _split(sentence: str) -> list[str]:
-    if not sentence.isprintable():
-        sentence = _DELETED.sub("", sentence)
-    return sentence.split()
+
+class _ByteLevelRuns:
+    """Runs with the space before them, which only the first of a sentence may lack."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def split(self, sentence: str) -> list[str]:
+        words = sentence.split()
+        runs = [f" {word}" for word in words]
+        if runs and not sentence[0].isspace():
+            runs[0] = words[0]
+        return runs
+
+    def encode(self, runs: list[str]) -> list[list[int]]:
+        return [list(encoding.ids) for encoding in self._tokenizer.encode_batch_fast(runs, add_special_tokens=False)]
+
+    def clear(self) -> None:
+        """Nothing: the model of tokenizers bounds its own memory."""
 
 
 class _Words(dict[str, list[int]]):

@@ -97,7 +97,7 @@ def _inspect(asked: argparse.Namespace) -> None:
         }
         print(json.dumps(tree))
         return
-    lines = [*data_set_lines(dataset.manifest, quality, root=root), ""]
+    lines = [*data_set_lines(dataset.manifest, quality, kind=dataset.vocabulary.kind, root=root), ""]
     lines += packing_lines(facts, length=length, bought=bought)
     print(terminal_text("\n".join(lines)))
     # The text of a corpus is made safe before colours are added to it.

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from tokenizers.decoders import ByteLevel
 
 from bertd.data.sampler import locate
 from bertd.data.sequences import Packing, Sequences, open_sequences
 from bertd.data.shards import DataSet
+from bertd.data.vocabulary import Vocabulary, VocabularyKind
 from bertd.run.recipe import MaskingSection
 
 PACKINGS: tuple[Packing, ...] = ("full", "sentences")
@@ -92,16 +94,51 @@ def show_sequences(
     )
     located = locate(np.arange(count), num_sequences=sequences.num_sequences, seed=seed)
     batch = masker(torch.from_numpy(sequences.rows(located.indices)), torch.from_numpy(located.keys))
-    entries = dataset.vocabulary.entries
     shown = []
     for row, number in enumerate(located.indices.tolist()):
         ids = batch.inputs_BS[row].tolist()
         labels = zip(batch.positions_BM[row].tolist(), batch.labels_BM[row].tolist(), strict=True)
         predicted = {position: label for position, label in labels if label != IGNORE_INDEX}
-        words = [
-            f"[{entries[token].strip('[]')}|{entries[predicted[place]]}]" if place in predicted else entries[token]
-            for place, token in enumerate(ids)
-            if token != dataset.manifest.tokenizer.pad
-        ]
-        shown.append(Shown(number=number, text=" ".join(words).replace(" ##", "")))
+        shown.append(Shown(number=number, text=_text_of(ids, predicted, dataset.vocabulary)))
     return shown
+
+
+def _text_of(ids: list[int], predicted: dict[int, int], vocabulary: Vocabulary) -> str:
+    """A row in words.
+
+    Args:
+        ids: what the model sees.
+        predicted: by the place, what stood there.
+    """
+    places = [(token, predicted.get(place)) for place, token in enumerate(ids) if token != vocabulary.pad]
+    if vocabulary.kind is VocabularyKind.BYTE_LEVEL:
+        return _byte_level_text(places, vocabulary)
+    entries = vocabulary.entries
+    words = [
+        entries[token] if label is None else f"[{entries[token].strip('[]')}|{entries[label]}]"
+        for token, label in places
+    ]
+    return " ".join(words).replace(" ##", "")
+
+
+def _byte_level_text(places: list[tuple[int, int | None]], vocabulary: Vocabulary) -> str:
+    decoder, entries, goes_on = ByteLevel(), vocabulary.entries, vocabulary.continuations()
+
+    def alone(token: int) -> str:
+        """A piece without its space; one that is nothing else reads as an open box."""
+        return str(decoder.decode([entries[token]])).strip() or "\u2423"
+
+    text, run = "", list[str]()
+    for token, label in places:
+        if label is None and token not in vocabulary.special:
+            # Pieces are decoded together, since a character may be cut into several.
+            run.append(entries[token])
+            continue
+        text += decoder.decode(run)
+        run.clear()
+        if label is None:
+            text += f" {entries[token]} "
+        else:
+            seen = entries[token].strip("[]<>") if token == vocabulary.mask else alone(token)
+            text += f"{'' if goes_on[label] else ' '}[{seen}|{alone(label)}]"
+    return " ".join((text + decoder.decode(run)).split())

@@ -23,11 +23,11 @@ from bertd.data.manifest import Filters
 from bertd.data.parts import PartFacts, part_path, write_part
 from bertd.data.readers.document import Block, Reader, Reading, SkipReason
 from bertd.data.sampler import IndexArray
-from bertd.data.sentences import split_sentences
+from bertd.data.sentences import split_sentences, split_spaced_sentences
 from bertd.data.shards import OFFSET
 from bertd.data.signatures import band_hashes, sign
-from bertd.data.vocabulary import token_dtype
-from bertd.data.wordpiece import vocabulary_of
+from bertd.data.tokenizer import vocabulary_of
+from bertd.data.vocabulary import VocabularyKind, token_dtype
 
 _BATCH_CHARACTERS = 1 << 18
 """Text encoded at once: bounds the memory that lists of words take."""
@@ -111,6 +111,8 @@ class PartMaker:
         self._language = language
         self._filters = filters
         vocabulary = vocabulary_of(tokenizer, place="tokenizer")
+        spells_spaces = vocabulary.kind is VocabularyKind.BYTE_LEVEL
+        self._split = split_spaced_sentences if spells_spaces else split_sentences
         self._sep = vocabulary.sep
         self._unk = vocabulary.unk
         self._goes_on = vocabulary.continuations()
@@ -175,7 +177,7 @@ class PartMaker:
         return reading
 
     def _encode(self, batch: list[tuple[int, str]], part: _Collected) -> None:
-        by_document = [split_sentences(text, language=self._language) for _, text in batch]
+        by_document = [self._split(text, language=self._language) for _, text in batch]
         encoded = self._encoder.encode([sentence for sentences in by_document for sentence in sentences])
         token = sentence = 0
         for (source, text), sentences in zip(batch, by_document, strict=True):
@@ -208,8 +210,11 @@ class PartMaker:
         }
         for name in ("characters", "letters", "ascii_letters"):
             arrays[name] = np.array([getattr(letters, name) for letters in part.letters], dtype=OFFSET)
+        goes_on = self._goes_on[arrays["tokens"]]
+        # A document's first piece begins a word, whatever it looks like.
+        goes_on[np.cumsum(lengths) - lengths] = False
         # Less the [SEP] that closes each document.
-        arrays["words"] = lengths - 1 - _counts(self._goes_on[arrays["tokens"]], lengths)
+        arrays["words"] = lengths - 1 - _counts(goes_on, lengths)
         arrays["unknown"] = _counts(arrays["tokens"] == self._unk, lengths)
         if self._filters.dedup == "near":
             arrays["signatures"] = sign(arrays["tokens"], lengths)

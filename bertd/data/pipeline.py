@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from tokenizers import Tokenizer
 
 from bertd.data.assembly import WrittenSplits, decide, write_splits
+from bertd.data.casing import casing_of
 from bertd.data.feed import BLOCK_BYTES, PART_BYTES, Feed, WorkerSetup, make_parts
 from bertd.data.manifest import (
     FORMAT,
@@ -33,7 +34,7 @@ from bertd.data.quality import QUALITY, Quality, SourceTally
 from bertd.data.shards import TOKENIZER, file_sha256, tokenizer_fingerprint
 from bertd.data.sources import ReadingOptions, Source, find_sources, reader_of
 from bertd.data.tally import Tally
-from bertd.data.wordpiece import casing_of, open_tokenizer, tokenizer_files, vocabulary_of
+from bertd.data.tokenizer import open_tokenizer, tokenizer_files, vocabulary_of
 from bertd.data.workspace import Workspace, open_workspace
 from bertd.errors import CorpusError
 from bertd.run.durable import write_whole

@@ -36,7 +36,7 @@ class SourceQuality(Described):
     letters: int
     ascii_letters: int
     words: int
-    """Whole words as the vocabulary parts them, punctuation included: tokens that do not go on a word."""
+    """As the vocabulary parts them: tokens that do not go on a word. A WordPiece one counts punctuation marks, too."""
     tokens: int
     unknown: int
     """Tokens that the vocabulary has no piece for."""

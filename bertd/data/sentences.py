@@ -17,3 +17,26 @@ def split_sentences(text: str, *, language: str) -> list[str]:
         if line:
             sentences += sentencex.segment(language, line)
     return sentences
+
+
+def split_spaced_sentences(text: str, *, language: str) -> list[str]:
+    """The same for a vocabulary that spells spaces: what whitespace parts from the sentence before begins with some.
+
+    The whitespace that the text begins with is left off.
+
+    Args:
+        language: ISO 639-1 code; unknown ones get the rules that suit most.
+    """
+    sentences: list[str] = []
+    gap = ""
+    for line in text.split("\n"):
+        for sentence in sentencex.segment(language, line) if line else ():
+            sentences.append(gap + sentence)
+            # sentencex leaves the spaces between two sentences at the end of the first.
+            gap = " " if sentence[-1:].isspace() else ""
+        gap = " "
+    for index, sentence in enumerate(sentences):
+        sentences[index] = sentence.lstrip()
+        if sentences[index]:
+            break
+    return sentences

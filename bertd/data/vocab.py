@@ -21,17 +21,19 @@ from tokenizers.trainers import WordPieceTrainer
 
 from bertd.data.alphabet import alphabet_of, continuations
 from bertd.data.archives import SourceStream
+from bertd.data.casing import Casing
 from bertd.data.feed import BLOCK_BYTES
 from bertd.data.part_maker import text_hash
 from bertd.data.pipeline import reasons
 from bertd.data.progress import ReadingProgress, reading_progress
 from bertd.data.readers.document import Reader, SkipReason
 from bertd.data.sources import ReadingOptions, Source, find_sources, reader_of
-from bertd.data.vocabulary import SPECIAL_TOKENS
-from bertd.data.wordpiece import Casing, build_tokenizer, tokenizer_files, vocabulary_of
+from bertd.data.tokenizer import tokenizer_files, vocabulary_of
+from bertd.data.wordpiece import build_tokenizer
 from bertd.errors import BertdError, CorpusError, StorageError
 from bertd.run.durable import write_whole
 from bertd.terminal_text import terminal_text
+from bertd.tokenizer_json import BERT_TOKENS
 
 _HELD_OUT = 200
 """One document in so many is not trained on."""
@@ -125,7 +127,7 @@ def train_vocabulary(
         StorageError: the folder cannot be written.
     """
     sources = find_sources(names)
-    trained = Tokenizer(WordPiece(unk_token=SPECIAL_TOKENS["unk"]))
+    trained = Tokenizer(WordPiece(unk_token=BERT_TOKENS["unk"]))
     trained.normalizer = normalizers.BertNormalizer(lowercase=casing.lowercase, strip_accents=casing.strip_accents)
     trained.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     bytes_total = sum(source.num_bytes for source in sources)
@@ -138,12 +140,12 @@ def train_vocabulary(
             initial_alphabet=alphabet,
             limit_alphabet=len(alphabet),
             # What is special is numbered first, in this order; the tokenizer that is kept is built anew below.
-            special_tokens=[*SPECIAL_TOKENS.values(), *continuations(alphabet, tokenizer=trained)],
+            special_tokens=[*BERT_TOKENS.values(), *continuations(alphabet, tokenizer=trained)],
             show_progress=False,
         )
         trained.train_from_iterator(texts, trainer=trainer)
     ids: dict[str, int] = trained.get_vocab()
-    if not texts.documents or len(ids) <= len(SPECIAL_TOKENS):
+    if not texts.documents or len(ids) <= len(BERT_TOKENS):
         left_out = reasons(+texts.skipped)
         raise CorpusError(f"{', '.join(names)}: no text to train a vocabulary on{left_out}; name other sources")
     entries = tuple(sorted(ids, key=ids.__getitem__))
@@ -198,8 +200,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; the exit status is the error's."""
     parser = _parser()
     asked = parser.parse_args(argv)
-    if asked.size <= len(SPECIAL_TOKENS):
-        parser.error(f"--size {asked.size}: the special tokens alone take {len(SPECIAL_TOKENS)}")
+    if asked.size <= len(BERT_TOKENS):
+        parser.error(f"--size {asked.size}: the special tokens alone take {len(BERT_TOKENS)}")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     # Accents fall with the capitals, as in BERT, unless something else is asked for.
     keeps_accents = asked.cased if asked.keep_accents is None else asked.keep_accents

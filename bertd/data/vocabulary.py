@@ -1,22 +1,25 @@
-"""What masking and packing need to know of a WordPiece vocabulary: its size, special tokens and real words."""
+"""What masking and packing need to know of a vocabulary: its kind, size, special tokens and real words."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bertd.errors import VocabularyError
+from bertd.tokenizer_json import entry_ids, special_ids
 
-SPECIAL_TOKENS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
-"""By their roles, in the order in which a new vocabulary numbers them from 0."""
-
-_UNUSED = re.compile(r"^\[unused\d+\]$")
-
+_NO_WORD = re.compile(r"\[unused\d+\]|madeupword\d{4}|<\|endoftext\|>")
+"""Entries that fill a vocabulary up: BERT's, RoBERTa's two."""
+_SPACE = "Ġ"
+"""How a byte-level entry spells the space before a word."""
 
 TokenDtype = np.dtype[np.uint16] | np.dtype[np.uint32]
 
@@ -26,11 +29,27 @@ def token_dtype(vocab_size: int) -> TokenDtype:
     return np.dtype("<u2") if vocab_size <= 1 << 16 else np.dtype("<u4")
 
 
+class VocabularyKind(StrEnum):
+    """How the entries spell text."""
+
+    WORDPIECE = "WordPiece"
+    """Characters; a piece that goes on a word begins with ##."""
+    BYTE_LEVEL = "byte-level BPE"
+    """Bytes, each by a character of its own; a piece that begins a word brings the space before it."""
+
+
+_KINDS = {"WordPiece": VocabularyKind.WORDPIECE, "BPE": VocabularyKind.BYTE_LEVEL}
+"""By the name that tokenizers has for the model."""
+
+
 @dataclass(frozen=True)
 class Vocabulary:
-    """The entries of a WordPiece vocabulary, in the order of their ids."""
+    """The entries of a vocabulary, in the order of their ids."""
 
+    kind: VocabularyKind
     entries: tuple[str, ...]
+    added: frozenset[int]
+    """Ids of tokens that were added beside what was learnt from text, special or not."""
     pad: int
     unk: int
     cls: int
@@ -42,25 +61,47 @@ class Vocabulary:
         return len(self.entries)
 
     @property
+    def special_by_role(self) -> dict[str, int]:
+        """Ids of the special tokens by pad, unk, cls, sep, mask."""
+        return {"pad": self.pad, "unk": self.unk, "cls": self.cls, "sep": self.sep, "mask": self.mask}
+
+    @property
     def special(self) -> frozenset[int]:
         """Ids of the special tokens."""
-        return frozenset((self.pad, self.unk, self.cls, self.sep, self.mask))
+        return frozenset(self.special_by_role.values())
+
+    @property
+    def mask_token(self) -> str:
+        """What a text spells where the model is to fill in."""
+        return self.entries[self.mask]
 
     def words(self) -> npt.NDArray[np.int64]:
-        """Ids of real entries, rising: no special token, no [unused] one."""
-        real = [i for i, entry in enumerate(self.entries) if i not in self.special and not _UNUSED.match(entry)]
+        """Ids of real entries, rising: nothing special or added, nothing that only fills the vocabulary up."""
+        left_out = self.special | self.added
+        real = [i for i, entry in enumerate(self.entries) if i not in left_out and not _NO_WORD.fullmatch(entry)]
         return np.array(real, dtype=np.int64)
 
     def continuations(self) -> npt.NDArray[np.bool_]:
-        """For each id, whether it goes on a word."""
-        return np.array([entry.startswith("##") for entry in self.entries], dtype=np.bool_)
+        """For each id, whether it goes on a word; of byte-level ones also the first word of a text seems to."""
+        if self.kind is VocabularyKind.WORDPIECE:
+            return np.array([entry.startswith("##") for entry in self.entries], dtype=np.bool_)
+        special = self.special
+        goes_on = [i not in special and not entry.startswith(_SPACE) for i, entry in enumerate(self.entries)]
+        return np.array(goes_on, dtype=np.bool_)
 
 
-def make_vocabulary(entries: tuple[str, ...], *, place: str) -> Vocabulary:
+def make_vocabulary(
+    entries: tuple[str, ...],
+    *,
+    place: str,
+    kind: VocabularyKind = VocabularyKind.WORDPIECE,
+    added: frozenset[int] = frozenset(),
+) -> Vocabulary:
     """A vocabulary from its entries.
 
     Args:
         place: what a message calls it.
+        added: ids of tokens that were added beside what was learnt from text.
 
     Raises:
         VocabularyError: it lacks a special token, or holds an entry twice.
@@ -69,28 +110,42 @@ def make_vocabulary(entries: tuple[str, ...], *, place: str) -> Vocabulary:
     if len(ids) < len(entries):
         twice = next(entry for i, entry in enumerate(entries) if ids[entry] != i)
         raise VocabularyError(f"{place}: the entry {twice!r} stands there twice; remove one")
-    missing = [token for token in SPECIAL_TOKENS.values() if token not in ids]
-    if missing:
-        raise VocabularyError(f"{place}: lacks {', '.join(missing)}; use the vocabulary of a BERT-like model")
-    return Vocabulary(entries=entries, **{role: ids[token] for role, token in SPECIAL_TOKENS.items()})
+    return Vocabulary(kind=kind, entries=entries, added=added, **special_ids(ids, place=place))
+
+
+def vocabulary_in(tree: Mapping[str, Any], *, place: str) -> Vocabulary:
+    """The vocabulary inside the content of a `tokenizer.json`.
+
+    Args:
+        place: what a message calls it.
+
+    Raises:
+        VocabularyError: of another kind, its ids have gaps, or it lacks a special token.
+    """
+    try:
+        model = str(tree["model"]["type"])
+        if model not in _KINDS:
+            raise VocabularyError(f"{place}: a {model} tokenizer; bertd takes {' and '.join(_KINDS.values())}")
+        ids = entry_ids(tree)
+        added = frozenset(ids[token["content"]] for token in tree["added_tokens"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise VocabularyError(f"{place}: not a tokenizer with a vocabulary: {error!r}; use another") from error
+    if sorted(ids.values()) != list(range(len(ids))):
+        raise VocabularyError(f"{place}: its {len(ids)} ids are not 0 to {len(ids) - 1}; mend the vocabulary")
+    entries = tuple(sorted(ids, key=ids.__getitem__))
+    return make_vocabulary(entries, place=place, kind=_KINDS[model], added=added)
 
 
 def read_vocabulary(tokenizer_json: Path) -> Vocabulary:
     """The vocabulary inside a `tokenizer.json`.
 
     Raises:
-        VocabularyError: unreadable, no WordPiece tokenizer, or its ids have gaps.
+        VocabularyError: unreadable, of another kind, its ids have gaps, or it lacks a special token.
     """
     try:
         tree = json.loads(tokenizer_json.read_bytes())
-        ids: dict[str, int] = dict(tree["model"]["vocab"])
-        kind = str(tree["model"]["type"])
     except OSError as error:
         raise VocabularyError(f"{tokenizer_json}: cannot read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise VocabularyError(f"{tokenizer_json}: not a WordPiece tokenizer: {error!r}") from error
-    if kind != "WordPiece":
-        raise VocabularyError(f"{tokenizer_json}: a {kind} tokenizer; bertd reads WordPiece ones")
-    if sorted(ids.values()) != list(range(len(ids))):
-        raise VocabularyError(f"{tokenizer_json}: its {len(ids)} ids are not 0 to {len(ids) - 1}; mend the file")
-    return make_vocabulary(tuple(sorted(ids, key=ids.__getitem__)), place=str(tokenizer_json))
+    except ValueError as error:
+        raise VocabularyError(f"{tokenizer_json}: not JSON: {error}; prepare the data set again") from error
+    return vocabulary_in(tree, place=str(tokenizer_json))

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from bertd.data.casing import Casing
 from bertd.data.pipeline import Options, prepare
 from bertd.data.shards import DataSet
 from bertd.data.vocab import train_vocabulary
-from bertd.data.wordpiece import Casing
 
 _WORDS = (
     *("the", "a", "river", "stone", "house", "walks", "under", "bright", "quiet", "morning", "people", "said"),

@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from tokenizers import Tokenizer
 
 from bertd.data import inspect, verify
-from bertd.data.inspection import Shown
+from bertd.data.casing import Casing
+from bertd.data.inspection import Shown, show_sequences
 from bertd.data.inspection_text import sequence_lines
 from bertd.data.pipeline import Options, prepare
 from bertd.data.sequences import open_sequences
 from bertd.data.shards import DataSet
+from bertd.data.tokenizer import open_tokenizer
 from bertd.data.vocab import train_vocabulary
-from bertd.data.wordpiece import Casing
 from bertd.errors import RecipeError, RunFolderError, ShardError
+from bertd.run.recipe import MaskingSection
+from tests.byte_level_tokenizers import modern_like, roberta_like
 
 _RECIPE = """
 [run]
@@ -52,6 +58,7 @@ def test_a_data_set_is_shown_with_its_sources_packings_and_sequences(
     assert re.search(rf"^  full +{full.num_sequences:,} +0\.0%$", shown, re.MULTILINE)
     train = dataset.manifest.splits["train"]
     assert re.search(rf"^  train +{train.documents:,} +{train.sentences:,} +{train.tokens:,} ", shown, re.MULTILINE)
+    assert f"  {dataset.manifest.vocab_size} entries, WordPiece, uncased; fingerprint" in shown
     assert "60 of 60 documents" in shown and "stones" in shown and "100.0% of letters ASCII" in shown
     assert len(re.findall(r"^sequence \d+\n  \[CLS\] [^\n]*(?:\n  [^\n]+)*\[SEP\]$", shown, re.MULTILINE)) == 3
     assert max(map(len, shown.splitlines()[12:])) <= 120 and "\x1b" not in shown
@@ -145,6 +152,35 @@ def test_sequences_are_shown_with_the_masks_that_the_recipe_asks_for(
     assert token != word and "[MASK|" in word
     assert is_predicted_in_part(token) and not is_predicted_in_part(word)
     assert "[MASK|" not in kept and re.search(r"\[(\S+)\|\1\]", kept)
+
+
+@pytest.mark.parametrize("build", [roberta_like, modern_like])
+def test_sequences_of_a_byte_level_vocabulary_are_shown_as_text(
+    build: Callable[[], Tokenizer], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build().save(str(source := tmp_path / "tokenizer.json"))
+    text = "The na\u00efve caf\u00e9 \U0001f44d\u4e2d said: don't walk under a bright stone. " * 60
+    lines = tmp_path / "lines.jsonl"
+    lines.write_text("".join(json.dumps({"text": f"{begin}{text}"}) + "\n" for begin in ("", "More. ")))
+    prepare([str(lines)], out=tmp_path / "set", options=Options(vocab=str(source)), processes=1)
+    dataset, tokenizer = DataSet.open(tmp_path / "set"), open_tokenizer(str(source))
+    sequences = open_sequences(dataset, split="train", sequence_length=128, packing="full")
+    assert inspect.main([str(dataset.root), "--sequences", "5"]) == 0
+    assert f" {dataset.manifest.vocab_size:,} entries, byte-level BPE, cased; fing" in capsys.readouterr().out
+
+    masking = MaskingSection(replace=(0.8, 0.0, 0.2))
+    shown = show_sequences(dataset, sequence_length=128, packing="full", masking=masking, count=5, seed=1)
+
+    for one in shown:
+        assert 10 < len(re.findall(r"\[(?i:mask)\|[^\]]+\]", one.text)) < 20 and "\u0120" not in one.text
+        # As the row reads with what stood there; an open box is a space that is a token of its own.
+        read = re.sub(r"\[[^|\] ]+\|([^\]]+)\]", r"\1", one.text).replace("\u2423", "").split()
+        ids = sequences.rows(np.array([one.number]))[0].tolist()
+        whole = re.sub(r"(<s>|</s>|\[CLS\]|\[SEP\])", r" \1 ", tokenizer.decode(ids, skip_special_tokens=False)).split()
+        assert len(read) == len(whole) and "na\u00efve" in read
+        for word, expected in zip(read, whole, strict=True):
+            # A character of several pieces, of which some are predicted, has no letter to show.
+            assert word == expected or "\ufffd" in word
 
 
 def test_what_cannot_be_inspected_says_why(name: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,14 +14,15 @@ from torch import Tensor
 
 from bertd.data.masking import IGNORE_INDEX, Masker
 from bertd.data.sampler import MAX_SEQUENCES
-from bertd.data.vocabulary import SPECIAL_TOKENS, Vocabulary, make_vocabulary
+from bertd.data.vocabulary import Vocabulary, make_vocabulary
+from bertd.tokenizer_json import BERT_TOKENS
 
 S = 128
 M = 19
 _UNUSED = [f"[unused{i}]" for i in range(5)]
 _WORDS = [f"word{i}" for i in range(700)] + [f"##piece{i}" for i in range(300)]
-VOCABULARY: Vocabulary = make_vocabulary((*SPECIAL_TOKENS.values(), *_UNUSED, *_WORDS), place="test")
-FIRST_WORD = len(SPECIAL_TOKENS) + len(_UNUSED)
+VOCABULARY: Vocabulary = make_vocabulary((*BERT_TOKENS.values(), *_UNUSED, *_WORDS), place="test")
+FIRST_WORD = len(BERT_TOKENS) + len(_UNUSED)
 
 
 def masker(

@@ -36,7 +36,7 @@ from bertd.data.progress import ReadingProgress
 from bertd.data.quality import read_quality
 from bertd.data.sequences import open_sequences
 from bertd.data.shards import DataSet
-from bertd.data.wordpiece import open_tokenizer
+from bertd.data.tokenizer import open_tokenizer
 from bertd.data.workspace import open_workspace
 from bertd.errors import CorpusError, ShardError, StorageError, VocabularyError
 from tests.data.conftest import made_up_text

@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from bertd.data.casing import Casing, casing_of
 from bertd.data.chunks import ChunkEncoder
 from bertd.data.sentences import split_sentences
+from bertd.data.tokenizer import open_tokenizer, vocabulary_of
 from bertd.data.vocab import main as vocab_main
 from bertd.data.vocab import train_vocabulary
-from bertd.data.wordpiece import Casing, casing_of, open_tokenizer, vocabulary_of
 from bertd.errors import CorpusError, VocabularyError
 
 _TRICKY = (
@@ -144,7 +145,7 @@ def test_a_vocabulary_is_found_by_its_hub_name(vocab: Path, tmp_path: Path) -> N
     (snapshot / "vocab.txt").write_bytes((vocab / "vocab.txt").read_bytes())
     (snapshot.parent.parent / "refs").mkdir()
     (snapshot.parent.parent / "refs" / "main").write_text("c0ffee")
-    code = "from bertd.data.wordpiece import open_tokenizer; print(open_tokenizer('some/encoder').get_vocab_size())"
+    code = "from bertd.data.tokenizer import open_tokenizer; print(open_tokenizer('some/encoder').get_vocab_size())"
     environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert int(done.stdout) == open_tokenizer(str(vocab)).get_vocab_size()
@@ -172,10 +173,10 @@ def test_what_is_no_vocabulary_is_refused(tmp_path: Path, content: str, message:
 
 
 def test_another_kind_of_tokenizer_is_refused(tmp_path: Path) -> None:
-    from tokenizers.models import BPE
+    from tokenizers.models import WordLevel
 
-    Tokenizer(BPE()).save(str(tmp_path / "tokenizer.json"))
-    with pytest.raises(VocabularyError, match="not a BERT WordPiece tokenizer"):
+    Tokenizer(WordLevel()).save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(VocabularyError, match="a WordLevel tokenizer; bertd takes WordPiece and byte-level BPE"):
         open_tokenizer(str(tmp_path))
 
 

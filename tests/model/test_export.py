@@ -9,8 +9,9 @@ import pytest
 import torch
 from tokenizers import BertWordPieceTokenizer
 
+from bertd.data.casing import Casing
+from bertd.data.tokenizer import open_tokenizer
 from bertd.data.vocab import train_vocabulary
-from bertd.data.wordpiece import Casing, open_tokenizer
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
 from bertd.model.export import write_export
 from bertd.model.families import family_of

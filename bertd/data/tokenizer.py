@@ -1,0 +1,144 @@
+"""A tokenizer, WordPiece or byte-level: opened from wherever it is, and saved as stock transformers loads it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from bertd.data.byte_level import ENTRIES, MERGES, build_from_merges, require_byte_level
+from bertd.data.casing import Casing, casing_of
+from bertd.data.hub import why_unreachable
+from bertd.data.vocabulary import Vocabulary, VocabularyKind, vocabulary_in
+from bertd.data.wordpiece import build_from_lines, require_wordpiece
+from bertd.errors import VocabularyError
+
+_CONFIG = "tokenizer_config.json"
+_HUB_FILES = ("tokenizer.json", "vocab.txt", ENTRIES, MERGES, _CONFIG)
+MODEL_MAX_LENGTH = 512
+"""Written for transformers, which warns about longer inputs. Source: BERT's positions."""
+
+_REQUIREMENTS = {"WordPiece": require_wordpiece, "BPE": require_byte_level}
+"""By the name that tokenizers has for the model."""
+
+
+def open_tokenizer(where: str) -> Tokenizer:
+    """A tokenizer from a folder, a `tokenizer.json`, a `vocab.txt`, or a name on the hub.
+
+    A bare vocab.txt says nothing of case: it is taken for cased if an entry has a capital letter.
+
+    Raises:
+        VocabularyError: nothing is there, it cannot be read, or it is of a kind that bertd does not take.
+    """
+    try:
+        tokenizer = _find_tokenizer(where)
+    except OSError as error:
+        raise VocabularyError(f"{where}: cannot be looked at: {error.strerror}; mend the permissions") from error
+    tree = json.loads(tokenizer.to_str())
+    if (require := _REQUIREMENTS.get(tree["model"]["type"])) is not None:
+        require(tree, place=where)
+    vocabulary_in(tree, place=where)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _find_tokenizer(where: str) -> Tokenizer:
+    path = Path(where)
+    if path.is_dir():
+        return _open_folder(path)
+    if path.is_file():
+        return _open_file(path)
+    return _open_folder(_fetch(where))
+
+
+def _open_folder(folder: Path) -> Tokenizer:
+    for name in ("tokenizer.json", "vocab.txt"):
+        if (folder / name).is_file():
+            return _open_file(folder / name)
+    if (folder / ENTRIES).is_file() and (folder / MERGES).is_file():
+        return build_from_merges(folder, config=folder / _CONFIG)
+    raise VocabularyError(
+        f"{folder}: neither tokenizer.json nor vocab.txt nor {ENTRIES} with {MERGES} is in it; "
+        "make one with bertd data vocab"
+    )
+
+
+def _open_file(path: Path) -> Tokenizer:
+    try:
+        content = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise VocabularyError(f"{path}: cannot read the vocabulary: {error}") from error
+    if content.lstrip().startswith("{"):
+        try:
+            return Tokenizer.from_str(content)
+        except Exception as error:  # tokenizers raises bare Exception
+            raise VocabularyError(f"{path}: not a tokenizer that tokenizers can load: {error}") from error
+    return build_from_lines(content, path=path, config=path.with_name(_CONFIG))
+
+
+def _fetch(name: str) -> Path:
+    """The folder of a tokenizer's files from the hub, or from the hub's cache on this machine.
+
+    Raises:
+        VocabularyError: the hub has no such name, or cannot be reached.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    unreachable = why_unreachable(name, kind="model")
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(_HUB_FILES), local_files_only=unreachable is not None))
+    except HFValidationError as error:
+        raise VocabularyError(f"{name}: no such folder or file, and no name on the hub; give one of them") from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        reason = unreachable or str(error).split("\n", 1)[0]
+        raise VocabularyError(
+            f"{name}: no such folder or file, and not to be had from the hub: {reason}; "
+            "give a folder, or fetch it where there is a network"
+        ) from error
+
+
+def vocabulary_of(tokenizer: Tokenizer, *, place: str) -> Vocabulary:
+    """Its entries in the order of their ids.
+
+    Raises:
+        VocabularyError: the ids have gaps, or a special token is missing.
+    """
+    return vocabulary_in(json.loads(tokenizer.to_str()), place=place)
+
+
+def tokenizer_files(tokenizer: Tokenizer, *, place: str) -> dict[str, bytes]:
+    """The files that `AutoTokenizer.from_pretrained` loads, by name; the same tokenizer gives the same bytes.
+
+    Raises:
+        VocabularyError: the vocabulary is unusable.
+    """
+    tree = json.loads(tokenizer.to_str())
+    vocabulary = vocabulary_in(tree, place=place)
+    config: dict[str, object] = {"model_max_length": MODEL_MAX_LENGTH}
+    config |= {f"{role}_token": vocabulary.entries[number] for role, number in vocabulary.special_by_role.items()}
+    files: dict[str, bytes] = {}
+    # tokenizers writes the vocabulary in the order of a hash table.
+    ids = {entry: i for i, entry in enumerate(vocabulary.entries)}
+    if vocabulary.kind is VocabularyKind.WORDPIECE:
+        tree["model"]["vocab"] = ids
+        config |= _wordpiece_config(casing_of(tokenizer))
+        files["vocab.txt"] = "".join(f"{entry}\n" for entry in vocabulary.entries).encode()
+    else:
+        tree["model"]["vocab"] = {entry: i for entry, i in ids.items() if entry in tree["model"]["vocab"]}
+        # The class that takes tokenizer.json at its word; a model's own would add tokens that it may lack.
+        config |= {"model_input_names": ["input_ids", "attention_mask"], "tokenizer_class": "PreTrainedTokenizerFast"}
+    files["tokenizer.json"] = (json.dumps(tree, ensure_ascii=False, indent=1) + "\n").encode()
+    files["tokenizer_config.json"] = (json.dumps(config, indent=1, sort_keys=True) + "\n").encode()
+    return files
+
+
+def _wordpiece_config(casing: Casing) -> dict[str, object]:
+    return {
+        "do_lower_case": casing.lowercase,
+        "strip_accents": casing.strip_accents,
+        "tokenize_chinese_chars": True,
+        "tokenizer_class": "BertTokenizer",
+    }
