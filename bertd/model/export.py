@@ -24,6 +24,7 @@ from bertd.model.families import family_of, places, transformers_config
 from bertd.run.durable import fsync_folder
 from bertd.run.paths import VOID_PREFIX
 from bertd.run.sweeping import unfinished
+from bertd.tokenizer_json import entry_ids, special_ids
 
 WEIGHTS = "model.safetensors"
 
@@ -41,6 +42,7 @@ def write_export(model: MaskedLanguageModel, folder: Path, *, tokenizer_dir: Pat
 
     Raises:
         StorageError: the disk refused; nothing is left behind.
+        VocabularyError: the tokenizer has no special tokens.
     """
     return export_weights(
         dict(model.named_parameters()), model.config, folder, tokenizer_dir=tokenizer_dir, model_card=model_card
@@ -54,10 +56,11 @@ def export_weights(
 
     Raises:
         StorageError: the disk refused; nothing is left behind.
+        VocabularyError: the tokenizer has no special tokens.
     """
     family = family_of(config)
     ids = _special_ids(tokenizer_dir)
-    stock = stock_weights(weights, config, pad_id=ids["[PAD]"])
+    stock = stock_weights(weights, config, pad_id=ids["pad"])
     try:
         if folder.is_dir():
             if _holds(folder, stock):
@@ -70,7 +73,7 @@ def export_weights(
         with unfinished(folder) as temporary:
             shutil.copytree(tokenizer_dir, temporary, dirs_exist_ok=True)
             save_file(stock, temporary / WEIGHTS, metadata={"format": "pt"})
-            content = transformers_config(config, pad_id=ids["[PAD]"], cls_id=ids["[CLS]"], sep_id=ids["[SEP]"])
+            content = transformers_config(config, pad_id=ids["pad"], cls_id=ids["cls"], sep_id=ids["sep"])
             (temporary / "config.json").write_text(json.dumps(content, indent=2) + "\n")
             (temporary / "README.md").write_text(model_card)
             for entry in temporary.iterdir():
@@ -99,8 +102,8 @@ def _holds(folder: Path, stock: Mapping[str, Tensor]) -> bool:
 
 
 def _special_ids(tokenizer_dir: Path) -> dict[str, int]:
-    content = json.loads((tokenizer_dir / "tokenizer.json").read_text())
-    return {token["content"]: int(token["id"]) for token in content["added_tokens"]}
+    path = tokenizer_dir / "tokenizer.json"
+    return special_ids(entry_ids(json.loads(path.read_bytes())), place=str(path))
 
 
 def stock_weights(ours: Mapping[str, Tensor], config: EncoderConfig, *, pad_id: int) -> dict[str, Tensor]:

@@ -13,10 +13,10 @@ from bertd.errors import BertdError, CheckpointError
 
 
 def fill_mask(folder: Path, text: str, *, top: int = 5) -> dict[str, object]:
-    """The likeliest words for the [MASK] in `text` under stock transformers.
+    """The likeliest words for the mask token in `text` under stock transformers.
 
     Raises:
-        CheckpointError: not an export, keys are missing or unexpected, or the text has not exactly one [MASK].
+        CheckpointError: not an export, keys are missing or unexpected, or the text has not exactly one mask token.
     """
     from transformers import AutoModelForMaskedLM, AutoTokenizer  # a second of import that other users need not pay
 
@@ -35,7 +35,7 @@ def fill_mask(folder: Path, text: str, *, top: int = 5) -> dict[str, object]:
         probabilities_V = model(**ids_BS).logits[0, places[0]].softmax(-1)
     best = probabilities_V.topk(top)
     fills = [
-        {"token": tokenizer.convert_ids_to_tokens(int(index)), "probability": round(float(value), 4)}
+        {"token": tokenizer.decode([int(index)]).strip(), "probability": round(float(value), 4)}
         for value, index in zip(best.values, best.indices, strict=True)
     ]
     return {"architecture": type(model).__name__, "fills": fills}
@@ -45,7 +45,7 @@ def main() -> int:
     """Print one JSON object, or one line on standard error."""
     parser = argparse.ArgumentParser(prog="python -m bertd.model.try_export", description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--fill", required=True, help="a sentence with one [MASK]")
+    parser.add_argument("--fill", required=True, help="a sentence with one mask token, such as [MASK] or <mask>")
     arguments = parser.parse_args()
     try:
         print(json.dumps(fill_mask(arguments.folder, arguments.fill)))

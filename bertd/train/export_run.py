@@ -80,7 +80,8 @@ def export_run(paths: RunPaths, *, step: int | None, out: Path | None) -> Export
             f"the data set with fingerprint {state.data_fingerprint[:12]}"
         )
     recipe = _with_budget_of(state, recipe, paths)
-    card = model_card(recipe, state, dataset.manifest, charged_s=state.charged_s)
+    mask_token = dataset.vocabulary.mask_token
+    card = model_card(recipe, state, dataset.manifest, mask_token=mask_token, charged_s=state.charged_s)
     name = write_export(model, folder, tokenizer_dir=dataset.tokenizer_dir, model_card=card)
     return Exported(folder=folder, architecture=name, skipped=skipped)
 

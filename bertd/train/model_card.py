@@ -16,12 +16,13 @@ from bertd.train.checkpoint import TrainingState
 from bertd.train.opened_run import VALIDATION_RATE
 
 
-def model_card(recipe: Recipe, state: TrainingState, data: Manifest, *, charged_s: float) -> str:
+def model_card(recipe: Recipe, state: TrainingState, data: Manifest, *, mask_token: str, charged_s: float) -> str:
     """Markdown with the metadata block that model hubs read.
 
     Args:
         recipe: with the budget as it was by then.
         data: what it was trained on.
+        mask_token: as its vocabulary spells it.
     """
     loss = "not measured" if state.validation_loss is None else f"{state.validation_loss:.4f} nats"
     band = state.band
@@ -49,7 +50,7 @@ A masked language model of {recipe.model.layers} layers x {recipe.model.width}, 
 
 ```python
 from transformers import pipeline
-pipeline("fill-mask", "path/of/this/folder")("A sentence with one [MASK].")
+pipeline("fill-mask", "path/of/this/folder")("A sentence with one {mask_token}.")
 ```
 
 The data, by source:

@@ -294,7 +294,9 @@ class Saver:
         began_s = time.monotonic()
         folder = self._paths.exports / step_folder(state.step)
         data = self._dataset
-        card = model_card(self._desk.conductor.recipe, state, data.manifest, charged_s=state.charged_s)
+        mask_token = data.vocabulary.mask_token
+        recipe = self._desk.conductor.recipe
+        card = model_card(recipe, state, data.manifest, mask_token=mask_token, charged_s=state.charged_s)
         try:
             name = export_weights(
                 tensors.model, self._model.config, folder, tokenizer_dir=data.tokenizer_dir, model_card=card

@@ -319,7 +319,8 @@ class Trainer:
         began_s = time.monotonic()
         folder = self._parts.paths.exports / step_folder(self.state.step)
         conductor, data = self._desk.conductor, self._parts.dataset
-        card = model_card(conductor.recipe, self.state, data.manifest, charged_s=conductor.now_s())
+        mask_token, charged_s = data.vocabulary.mask_token, conductor.now_s()
+        card = model_card(conductor.recipe, self.state, data.manifest, mask_token=mask_token, charged_s=charged_s)
         name = write_export(self._parts.model, folder, tokenizer_dir=data.tokenizer_dir, model_card=card)
         self._desk.report_export(self.state, folder, architecture=name, seconds=time.monotonic() - began_s)
         lr = self._rate_at(1.0) if is_spent else self._lr

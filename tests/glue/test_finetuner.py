@@ -15,14 +15,14 @@ from safetensors.torch import load_file, save_file
 
 from bertd.errors import CheckpointError, CorpusError, DeviceMemoryError, NumericsError, RunFolderError
 from bertd.glue import finetuner
-from bertd.glue.batches import encode, training_batches
+from bertd.glue.batches import encode, pad, training_batches
 from bertd.glue.classifier import load_classifier
 from bertd.glue.examples import Example
 from bertd.glue.tasks import TASKS
 from bertd.records import AlertRecord, EndRecord, FinetuneSpec, JournalRecord, ScoreRecord, StepRecord
 from bertd.run.journal import read_journal
 from bertd.run.paths import JobPaths
-from tests.glue.tiny_export import WORDS, save_tiny_export
+from tests.glue.tiny_export import WORDS, save_byte_level_export, save_tiny_export
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +117,25 @@ def test_pairs_with_a_number_to_predict_are_learnt_too(tmp_path: Path) -> None:
     assert set(score.metrics) == {"spearman", "pearson"}
     assert score.metrics["pearson"] > 0.8
     assert score.majority_metrics == {"spearman": 0.0, "pearson": 0.0}
+
+
+def test_pairs_of_a_byte_level_vocabulary_are_learnt_and_padded(tmp_path: Path) -> None:
+    export = save_byte_level_export(tmp_path / "export")
+    classifier = load_classifier(export, TASKS["sts-b"], max_length=512)
+    # The two rows of RoBERTa's table before its positions are none.
+    assert classifier.max_length == 32 and classifier.tokenizer.pad_token_id == 1
+    encoded = encode([Example("a cat", "a dog sat", 1.0), Example("a", "b", 0.0)], classifier)
+    tokens = classifier.tokenizer.convert_ids_to_tokens(encoded[0].input_ids)
+    assert "".join(tokens) == "<s>a\u0120cat</s></s>a\u0120dog\u0120sat</s>" and tokens[0] == "<s>"
+    long, short = pad(encoded, pad_id=classifier.tokenizer.pad_token_id).inputs["input_ids"].tolist()
+    assert short == [*encoded[1].input_ids, *[1] * (len(long) - len(encoded[1].input_ids))] != encoded[1].input_ids
+
+    paths = _job(
+        tmp_path / "job", task="sts-b", data_dir=str(_write_stsb(tmp_path / "data")), source=str(export), epochs=6
+    )
+    assert finetuner.main([str(paths.root)]) == 0
+    score = next(record for record in read_journal(paths.journal) if isinstance(record, ScoreRecord))
+    assert score.metrics["pearson"] > 0.8
 
 
 def test_the_same_seed_gives_the_same_score_and_losses(tmp_path: Path, export: Path) -> None:

@@ -53,6 +53,37 @@ def save_tiny_export(folder: Path, *, family: str = "bert", positions: int = 32)
     return folder
 
 
+def save_byte_level_export(folder: Path, *, positions: int = 32) -> Path:
+    """Write a RobertaPreLayerNorm as bertd exports it, with RoBERTa's kind of vocabulary; returns `folder`."""
+    from bertd.data.tokenizer import tokenizer_files
+    from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
+    from bertd.model.export import write_export
+    from tests.byte_level_tokenizers import roberta_like
+
+    tokenizer = roberta_like()
+    config = EncoderConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        max_positions=positions,
+        layers=1,
+        width=32,
+        heads=2,
+        ffn=64,
+        norm="pre",
+        embedding_norm=True,
+        activation="gelu",
+        positions="learned",
+        bias=True,
+        dropout=0.1,
+        attention_dropout=0.1,
+    )
+    tokenizer_dir = folder.with_name(f"{folder.name}-tokenizer")
+    tokenizer_dir.mkdir(parents=True)
+    for name, content in tokenizer_files(tokenizer, place="test").items():
+        (tokenizer_dir / name).write_bytes(content)
+    write_export(MaskedLanguageModel(config, seed=0), folder, tokenizer_dir=tokenizer_dir, model_card="")
+    return folder
+
+
 def _tokenizer(vocabulary: dict[str, int], specials: list[str]) -> dict[str, object]:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 

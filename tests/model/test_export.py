@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from tokenizers import BertWordPieceTokenizer
+from tokenizers import BertWordPieceTokenizer, Tokenizer
 
 from bertd.data.casing import Casing
-from bertd.data.tokenizer import open_tokenizer
+from bertd.data.tokenizer import open_tokenizer, tokenizer_files, vocabulary_of
 from bertd.data.vocab import train_vocabulary
+from bertd.errors import CheckpointError
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
 from bertd.model.export import write_export
 from bertd.model.families import family_of
+from bertd.model.try_export import fill_mask
+from tests.byte_level_tokenizers import modern_like, roberta_like
 
 README = Path(__file__).parents[2] / "README.md"
 """Real text."""
@@ -137,6 +143,41 @@ def test_an_export_reads_real_text_as_our_tokenizer_and_gives_equal_logits(
         with torch.no_grad():
             difference = (stock(ids_BS).logits - model.logits(ids_BS)).abs().max()
         assert float(difference) <= 2e-5
+
+
+@pytest.mark.parametrize("build", [roberta_like, modern_like])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_export_with_a_byte_level_vocabulary_knows_its_special_tokens_and_gives_equal_logits(
+    family: str, build: Callable[[], Tokenizer], tmp_path: Path
+) -> None:
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    ours, vocabulary = build(), vocabulary_of(build(), place="test")
+    folder = tmp_path / "tokenizer"
+    folder.mkdir()
+    for name, content in tokenizer_files(ours, place="test").items():
+        (folder / name).write_bytes(content)
+    model = trained_like(replace(FAMILIES[family], vocab_size=vocabulary.size, max_positions=64))
+    assert write_export(model, tmp_path / "export", tokenizer_dir=folder, model_card="card") == family
+
+    config = json.loads((tmp_path / "export" / "config.json").read_text())
+    assert config["pad_token_id"] == vocabulary.pad != 0
+    if family == "ModernBertForMaskedLM":
+        assert (config["cls_token_id"], config["sep_token_id"]) == (vocabulary.cls, vocabulary.sep)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "export")
+    stock = AutoModelForMaskedLM.from_pretrained(tmp_path / "export").eval()
+    texts = [f"A budget of {vocabulary.mask_token} hours, don't you think?", "Naïve 👍"]
+    batch = tokenizer(texts, padding=True, return_tensors="pt")
+    assert batch["input_ids"][0].tolist() == ours.encode(texts[0]).ids
+    assert batch["input_ids"][1, -1] == vocabulary.pad and vocabulary.mask in batch["input_ids"][0]
+    keep_BS = batch["attention_mask"].bool()
+    with torch.no_grad():
+        difference_BSV = stock(**batch).logits - model.logits(batch["input_ids"], keep_BS=keep_BS)
+    assert float(difference_BSV[keep_BS].abs().max()) <= 2e-5
+    filled = fill_mask(tmp_path / "export", texts[0])
+    assert filled["architecture"] == family and "\u0120" not in json.dumps(filled, ensure_ascii=False)
+    with pytest.raises(CheckpointError, match=f"has 0 {re.escape(vocabulary.mask_token)}; write exactly one"):
+        fill_mask(tmp_path / "export", "nothing to fill in")
 
 
 def test_an_export_appears_whole_or_not_at_all(tmp_path: Path, tokenizer_dir: Path) -> None:

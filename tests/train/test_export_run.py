@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sys
@@ -13,7 +14,9 @@ import torch
 from safetensors.torch import load_file
 
 from bertd.data.manifest import read_manifest
+from bertd.data.pipeline import Options, prepare
 from bertd.errors import CheckpointError, RunFolderError, StorageError
+from bertd.model.try_export import fill_mask
 from bertd.records import BudgetOrder, BudgetUnit, Verb
 from bertd.run.kept import kept_at_marker
 from bertd.run.mailbox import post
@@ -24,6 +27,7 @@ from bertd.train.checkpoint import TrainingState
 from bertd.train.export_run import export_run
 from bertd.train.model_card import model_card
 from bertd.train.opened_run import open_run
+from tests.byte_level_tokenizers import roberta_like
 from tests.train.test_trainer import TEXT, attempt, make_run, run_to_end
 
 
@@ -106,9 +110,29 @@ def test_the_card_leaves_a_name_of_the_hub_and_takes_the_folder_off_a_path(datas
     for start_from, told in (("org/model", "org/model"), ("/home/me/model", "model")):
         text = TEXT.format(shards=dataset)
         recipe = parse_recipe(text, name="x", overrides=[f"model.start_from={start_from}"])
-        card = model_card(recipe, state, manifest.model_copy(update={"sources": sources}), charged_s=1.0)
+        card = model_card(
+            recipe, state, manifest.model_copy(update={"sources": sources}), mask_token="[MASK]", charged_s=1.0
+        )
         assert f'start_from = "{told}"' in card
         assert "- `hf:org/set:en`: 400 documents" in card and "- `text:a'b|c`: 400 documents" in card
+
+
+def test_a_run_on_a_byte_level_vocabulary_is_exported_with_its_special_tokens(tmp_path: Path, dataset: Path) -> None:
+    roberta_like().save(str(tmp_path / "tokenizer.json"))
+    options = Options(vocab=str(tmp_path / "tokenizer.json"), validation_share=0.2)
+    prepare([str(dataset.parent / "corpus.jsonl")], out=tmp_path / "set", options=options, processes=1)
+    overrides = ("model.embedding_norm=true", "model.activation=gelu", "data.packing=sentences", "masking.unit=word")
+    paths = make_run(tmp_path / "run", tmp_path / "set", *overrides)
+    run_to_end(paths)
+
+    theirs = newest_first(paths.exports)[0]
+    done = export_run(paths, step=None, out=tmp_path / "mine")
+
+    assert done.architecture == "RobertaPreLayerNormForMaskedLM"
+    for folder in (theirs, done.folder):
+        assert json.loads((folder / "config.json").read_text())["pad_token_id"] == 1
+        assert '("A sentence with one <mask>.")' in (folder / "README.md").read_text()
+        assert len(fill_mask(folder, "The model <mask> a layer.")) == 2
 
 
 def test_a_marker_names_the_checkpoint_that_was_kept_for_it(tmp_path: Path, dataset: Path) -> None:

@@ -26,7 +26,9 @@ def test_a_card_names_the_data_the_recipe_the_budget_and_what_they_came_to(data:
 
     train, validation = data.splits["train"], data.splits["validation"]
 
-    lines = model_card(recipe(8, "budget.hours=24"), state, data, charged_s=23 * 3600 + 300.0).splitlines()
+    lines = model_card(
+        recipe(8, "budget.hours=24"), state, data, mask_token="<mask>", charged_s=23 * 3600 + 300.0
+    ).splitlines()
 
     assert [line for line in lines if line.startswith("| ")][1:] == [
         "| Budget | 24 hours; charged 23h 05m |",
@@ -38,13 +40,14 @@ def test_a_card_names_the_data_the_recipe_the_budget_and_what_they_came_to(data:
         "| Data fingerprint | `cafe` |",
         "| Recipe sha256 | `f00d` |",
     ]
+    assert 'pipeline("fill-mask", "path/of/this/folder")("A sentence with one <mask>.")' in lines
     assert lines[:4] == ["---", "library_name: transformers", "pipeline_tag: fill-mask", "---"]
 
 
 def test_the_recipe_on_a_card_is_the_one_that_was_trained(data: Manifest) -> None:
     trained = recipe(8, "optimizer.peak_lr=3e-4", "run.seed=7", "model.layers=3", "model.width=96", "model.heads=3")
 
-    card = model_card(trained, STATE, data, charged_s=0.0)
+    card = model_card(trained, STATE, data, mask_token="[MASK]", charged_s=0.0)
 
     assert "\n# r\n\nA masked language model of 3 layers x 96, trained by bertd " in card
     _, _, block = card.partition("```toml\n")
@@ -53,6 +56,6 @@ def test_the_recipe_on_a_card_is_the_one_that_was_trained(data: Manifest) -> Non
 
 
 def test_a_loss_that_was_not_measured_is_not_made_up(data: Manifest) -> None:
-    card = model_card(recipe(8), STATE, data, charged_s=0.0)
+    card = model_card(recipe(8), STATE, data, mask_token="[MASK]", charged_s=0.0)
 
     assert "| Training loss | not measured |" in card and "| Validation loss | not measured " in card
