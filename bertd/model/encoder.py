@@ -3,8 +3,8 @@
     ids -> embeddings -> layers x (attention, feed-forward) -> [final norm] -> head at the predicted positions -> loss
 
 Pre-LN is the 24hBERT model (Izsak et al. 2021, section 3; Shoeybi et al. 2019), post-LN is Devlin et al. 2019, rotary
-positions with GeGLU are ModernBERT (Warner et al. 2024, arXiv 2412.13663) with every layer looking everywhere. Two
-things save work without changing the result: the head sees only the predicted positions, a fixed number a sequence
+positions with GeGLU are ModernBERT (Warner et al. 2024, arXiv 2412.13663), in which most layers may look nearby alone.
+Two things save work without changing the result: the head sees only the predicted positions, a fixed number a sequence
 (static shapes, so one graph and no synchronisation), and in the last layer only those positions ask and feed forward.
 
 Shapes: B sequences, S tokens, D width, H heads, K head width, F feed-forward width, V padded vocabulary, M predicted
@@ -27,6 +27,9 @@ NORM_EPS = 1e-12
 
 ROTARY_BASE = 10_000.0
 """Wavelengths of the rotary angles reach from 2 pi to this times 2 pi. Source: Su et al. 2021, arXiv 2104.09864."""
+
+GLOBAL_EVERY = 3
+"""Source: Warner et al. 2024, section 2.1.2."""
 
 _NEVER = -1e4
 """Output bias of the entries that only pad the vocabulary: their probability and their gradient are exactly 0."""
@@ -54,6 +57,16 @@ class EncoderConfig:
     depth_scaled_init: bool = False
     norm_eps: float = NORM_EPS
     rotary_base: float = ROTARY_BASE
+    local_attention: int | None = None
+    """Positions that a layer sees which looks nearby, half of them on each side. None: every layer looks everywhere."""
+    global_every: int = GLOBAL_EVERY
+    """Layers from one that looks everywhere to the next, beginning with the first."""
+    local_rotary_base: float = ROTARY_BASE
+    """Of the layers that look nearby."""
+
+    def is_local(self, layer: int) -> bool:
+        """Whether the layer of that index looks nearby alone."""
+        return self.local_attention is not None and layer % self.global_every > 0
 
     @property
     def padded_vocab_size(self) -> int:
@@ -114,9 +127,9 @@ class Embeddings(nn.Module):
 
 
 class Attention(nn.Module):
-    """Every position looks at every position, in H views."""
+    """Positions look at one another, in H views."""
 
-    def __init__(self, config: EncoderConfig) -> None:
+    def __init__(self, config: EncoderConfig, *, is_local: bool) -> None:
         super().__init__()
         self.heads = config.heads
         self.dropout = config.attention_dropout
@@ -126,17 +139,18 @@ class Attention(nn.Module):
         self.is_rotary = config.positions == "rotary"
         if self.is_rotary:
             head_width = config.width // config.heads
-            cos_SK, sin_SK = rotary_angles(config.max_positions, head_width, base=config.rotary_base)
+            base = config.local_rotary_base if is_local else config.rotary_base
+            cos_SK, sin_SK = rotary_angles(config.max_positions, head_width, base=base)
             self.register_buffer("cos_SK", cos_SK, persistent=False)
             self.register_buffer("sin_SK", sin_SK, persistent=False)
 
-    def forward(self, x_BSD: Tensor, only_BM: Tensor | None, keep_B11S: Tensor | None) -> Tensor:
+    def forward(self, x_BSD: Tensor, only_BM: Tensor | None, keep_B1QS: Tensor | None) -> Tensor:
         """Attend.
 
         Args:
             x_BSD: what can be looked at.
             only_BM: the positions that ask; None for all of them.
-            keep_B11S: True where a position may be looked at; None where all may, which is faster.
+            keep_B1QS: True where a position may be looked at, broadcast; None where all may, which is faster.
 
         Returns:
             BQD.
@@ -148,7 +162,7 @@ class Attention(nn.Module):
             q,
             k,
             v,
-            attn_mask=keep_B11S,
+            attn_mask=keep_B1QS,
             dropout_p=self.dropout if self.training else 0.0,
         )
         out_BQD: Tensor = self.out(mixed_BHQK.transpose(1, 2).flatten(2))
@@ -202,21 +216,22 @@ class FeedForward(nn.Module):
 class Layer(nn.Module):
     """Attention and feed-forward, each around a residual; LayerNorm before them (pre) or behind the sum (post)."""
 
-    def __init__(self, config: EncoderConfig, *, is_first: bool) -> None:
+    def __init__(self, config: EncoderConfig, *, index: int) -> None:
         super().__init__()
         self.is_pre_norm = config.norm == "pre"
-        self.attention = Attention(config)
+        self.is_local = config.is_local(index)
+        self.attention = Attention(config, is_local=self.is_local)
         # ModernBERT does not norm twice what the embeddings have normed.
-        is_normed = is_first and config.positions == "rotary"
+        is_normed = index == 0 and config.positions == "rotary"
         self.attention_norm = nn.Identity() if is_normed else _norm(config)
         self.feed_forward = FeedForward(config)
         self.feed_forward_norm = _norm(config)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x_BSD: Tensor, keep_B11S: Tensor | None, only_BM: Tensor | None) -> Tensor:
+    def forward(self, x_BSD: Tensor, keep_B1QS: Tensor | None, only_BM: Tensor | None) -> Tensor:
         """Transform all positions, or with `only_BM` just those: BSD -> BQD."""
         seen_BSD = self.attention_norm(x_BSD) if self.is_pre_norm else x_BSD
-        mixed_BQD = self.attention(seen_BSD, only_BM, keep_B11S)
+        mixed_BQD = self.attention(seen_BSD, only_BM, keep_B1QS)
         asking_BQD = x_BSD if only_BM is None else gather_positions(x_BSD, only_BM)
         x_BQD = asking_BQD + self.dropout(mixed_BQD)
         if self.is_pre_norm:
@@ -233,8 +248,10 @@ class Encoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.embeddings = Embeddings(config)
-        self.layers = nn.ModuleList(Layer(config, is_first=index == 0) for index in range(config.layers))
+        self.layers = nn.ModuleList(Layer(config, index=index) for index in range(config.layers))
         self.norm = _norm(config) if config.norm == "pre" else None
+        self.reach = config.max_positions if config.local_attention is None else config.local_attention // 2
+        """Positions that layers which look nearby see on each side."""
 
     def forward(self, ids_BS: Tensor, *, keep_BS: Tensor | None = None, only_BM: Tensor | None = None) -> Tensor:
         """Encode.
@@ -247,16 +264,31 @@ class Encoder(nn.Module):
         Returns:
             BSD, or BMD with `only_BM`.
         """
-        keep_B11S = None if keep_BS is None else keep_BS[:, None, None, :]
+        everywhere_B11S = None if keep_BS is None else keep_BS[:, None, None, :]
+        nearby_B1SS = self._nearby(ids_BS, keep_BS, None)
         x = self.embeddings(ids_BS)
         *body, last = self.layers
         for layer in body:
-            x = layer(x, keep_B11S, None)
-        x = last(x, keep_B11S, only_BM)
+            x = layer(x, nearby_B1SS if layer.is_local else everywhere_B11S, None)
+        x = last(x, self._nearby(ids_BS, keep_BS, only_BM) if last.is_local else everywhere_B11S, only_BM)
         if self.norm is not None:
             x = self.norm(x)
         encoded: Tensor = x
         return encoded
+
+    def _nearby(self, ids_BS: Tensor, keep_BS: Tensor | None, only_BM: Tensor | None) -> Tensor | None:
+        """What a layer sees that looks nearby: B1QS, broadcast; None where that is everything."""
+        S = ids_BS.size(1)
+        if self.reach >= S - 1:
+            return None if keep_BS is None else keep_BS[:, None, None, :]
+        positions_S = torch.arange(S, device=ids_BS.device)
+        asking_BQ = positions_S.unsqueeze(0) if only_BM is None else only_BM
+        near_BQS = (asking_BQ.unsqueeze(2) - positions_S).abs() <= self.reach
+        if keep_BS is not None:
+            # Padding far from all text looks at padding: a softmax over nothing would not be finite.
+            is_padding_BQ = ~keep_BS.gather(1, asking_BQ.expand(len(keep_BS), -1))
+            near_BQS = near_BQS & (keep_BS.unsqueeze(1) | is_padding_BQ.unsqueeze(2))
+        return near_BQS.unsqueeze(1)
 
 
 class Head(nn.Module):

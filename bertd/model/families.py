@@ -3,7 +3,7 @@
     pre-LN, embeddings not normed   MegatronBertForMaskedLM        (what 24hBERT trained)
     pre-LN, embeddings normed       RobertaPreLayerNormForMaskedLM
     post-LN, embeddings normed      BertForMaskedLM                (Devlin et al. 2019)
-    rotary positions, GeGLU         ModernBertForMaskedLM          (Warner et al. 2024, every layer looking everywhere)
+    rotary positions, GeGLU         ModernBertForMaskedLM          (Warner et al. 2024)
 
 The first three differ from this model in names, in three products where it has one, in a segment table that here is all
 zeros, and in biases, zeros where the recipe has none. RobertaPreLayerNorm also counts positions from behind the padding
@@ -34,6 +34,10 @@ MODEL_TYPES = {
     Family.BERT: "bert",
     Family.MODERN: "modernbert",
 }
+GLOBAL, LOCAL = "full_attention", "sliding_attention"
+"""What transformers calls ModernBERT's layers that look everywhere and nearby."""
+_UNUSED_REACH = 128
+"""Written where no layer looks nearby; transformers' own default."""
 ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "geglu": "gelu"}
 
 
@@ -178,12 +182,20 @@ def _bert_config(config: EncoderConfig) -> dict[str, object]:
     }
 
 
+def layer_types(config: EncoderConfig) -> list[str]:
+    """What transformers calls each of ModernBERT's layers."""
+    return [LOCAL if config.is_local(index) else GLOBAL for index in range(config.layers)]
+
+
 def _modern_config(config: EncoderConfig, cls_id: int, sep_id: int) -> dict[str, object]:
-    rope = {"rope_type": "default", "rope_theta": config.rotary_base}
     return {
         "hidden_activation": ACTIVATIONS[config.activation],
-        "layer_types": ["full_attention"] * config.layers,
-        "rope_parameters": {"full_attention": rope, "sliding_attention": rope},
+        "layer_types": layer_types(config),
+        "local_attention": config.local_attention or _UNUSED_REACH,
+        "rope_parameters": {
+            GLOBAL: {"rope_type": "default", "rope_theta": config.rotary_base},
+            LOCAL: {"rope_type": "default", "rope_theta": config.local_rotary_base},
+        },
         "norm_eps": config.norm_eps,
         "norm_bias": True,
         "attention_bias": config.bias,

@@ -10,7 +10,9 @@ tests/model/test_pretrained.py holds equal logits.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +22,17 @@ from torch import Tensor
 
 from bertd.errors import CheckpointError
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
-from bertd.model.families import MODEL_TYPES, Family, Place, family_of, places, transformers_config
+from bertd.model.families import (
+    ACTIVATIONS,
+    GLOBAL,
+    LOCAL,
+    MODEL_TYPES,
+    Family,
+    Place,
+    family_of,
+    layer_types,
+    places,
+)
 
 _RECIPE_KEYS = {
     Family.MEGATRON: 'norm = "pre", embedding_norm = false',
@@ -34,17 +46,14 @@ _SHAPE = {
     "hidden_size": "width",
     "num_attention_heads": "heads",
     "intermediate_size": "ffn",
-    "hidden_act": "activation",
     "layer_norm_eps": "norm_eps",
     "norm_eps": "norm_eps",
-    "rope_parameters": "rotary_base",
 }
-"""Keys of config.json that a recipe can follow, and its own."""
-_FIXED = ("layer_types", "hidden_activation", "classifier_activation")
-"""Keys of config.json that bertd has one value for."""
+"""Keys of config.json that are a recipe's under another name."""
 _ABSENT = {"is_decoder": False, "add_cross_attention": False, "position_embedding_type": "absolute"}
 """Options of the stock classes that bertd does not have, and what they are without it."""
 _SYNONYMS = {"gelu_new": "gelu_pytorch_tanh"}
+_DEFAULT_ROPE = "default"
 _SEGMENTS = "token_type_embeddings.weight"
 
 _NEEDED = "a folder, or a name on the hub, with config.json, model.safetensors and the tokenizer's files"
@@ -120,41 +129,61 @@ def _require_family(source: str, stock: Any, config: EncoderConfig) -> None:
 
 
 def _require_equal_mathematics(source: str, stock: Any, config: EncoderConfig) -> None:
-    # Beside the configuration that an export of this model would have.
-    ours = transformers_config(config, pad_id=0, cls_id=0, sep_id=0)
-    if family_of(config) is Family.MODERN:
-        ours["classifier_activation"] = ours["hidden_activation"]
-    to_follow, fixed = [], []
-    for key, expected in (ours | _ABSENT).items():
-        theirs = _plain(key, getattr(stock, key, expected))
-        if theirs == _plain(key, expected):
-            continue
-        if key in _SHAPE and _can_be_followed(theirs, expected):
-            to_follow.append(f"{key} = {theirs!r} ({_SHAPE[key]})")
-        elif key in _SHAPE or key in _FIXED or key in _ABSENT:
-            fixed.append(f"{key} = {theirs!r} and not {_plain(key, expected)!r}")
-    if to_follow:
-        raise CheckpointError(f"{source}: of another shape: {', '.join(to_follow)}; make the recipe's [model] the same")
-    if fixed:
-        raise CheckpointError(f"{source}: not what bertd computes: {', '.join(fixed)}; start from another checkpoint")
+    family = family_of(config)
+    wanted = {key: getattr(stock, name) for name, key in _SHAPE.items() if hasattr(stock, name)}
+    refused = [
+        f"{name} = {value!r} and not {expected!r}"
+        for name, expected in _ABSENT.items()
+        if (value := getattr(stock, name, expected)) != expected
+    ]
+    if family is Family.MODERN:
+        wanted |= _modern_keys(stock, config, refused)
+    else:
+        wanted |= _activation_key(stock.hidden_act, refused)
+    if refused:
+        raise CheckpointError(f"{source}: not what bertd computes: {', '.join(refused)}; start from another checkpoint")
+    differing = {key: value for key, value in wanted.items() if value != getattr(config, key)}
+    if differing:
+        keys = ", ".join(
+            f"no {key}" if value is None else f"{key} = {json.dumps(value)}" for key, value in differing.items()
+        )
+        raise CheckpointError(f"{source}: of another shape than the recipe's; write {keys} in [model]")
 
 
-def _can_be_followed(theirs: Any, ours: Any) -> bool:
-    """Of rotary positions the base alone."""
-    if not isinstance(theirs, dict):
-        return True
-    base = {"rope_theta": None}
-    return bool(theirs | base == _plain("rope_parameters", ours) | base)
+def _activation_key(stock: str, refused: list[str]) -> dict[str, object]:
+    named = {theirs: ours for ours, theirs in ACTIVATIONS.items() if ours != "geglu"}
+    activation = named.get(_SYNONYMS.get(stock, stock))
+    if activation is None:
+        refused.append(f"hidden_act = {stock!r} and neither of {', '.join(sorted(named))}")
+        return {}
+    return {"activation": activation}
 
 
-def _plain(key: str, value: Any) -> Any:
-    if key == "rope_parameters":
-        # Only the layers that look everywhere matter: there are no others.
-        full = dict(value.get("full_attention") or {})
-        return {name: full.get(name) for name in ("rope_type", "rope_theta")} | {
-            name: part for name, part in full.items() if name not in ("rope_type", "rope_theta") and part is not None
-        }
-    return _SYNONYMS.get(value, value) if isinstance(value, str) else value
+def _modern_keys(stock: Any, config: EncoderConfig, refused: list[str]) -> dict[str, object]:
+    """What a recipe says of ModernBERT alone; what it cannot say goes into `refused`."""
+    for name in ("hidden_activation", "classifier_activation"):
+        if (value := getattr(stock, name)) != ACTIVATIONS["geglu"]:
+            refused.append(f"{name} = {value!r} and not {ACTIVATIONS['geglu']!r}")
+    keys: dict[str, object] = {"rotary_base": _rotary_base(stock, GLOBAL, refused), "local_attention": None}
+    types = list(stock.layer_types)
+    if LOCAL in types:
+        keys |= {"local_attention": stock.local_attention, "local_rotary_base": _rotary_base(stock, LOCAL, refused)}
+        alike = replace(config, layers=len(types), local_attention=stock.local_attention)
+        # Few layers are alike under several; the recipe's own is as good as any of them.
+        possible = (config.global_every, *range(2, len(types) + 1))
+        fitting = (every for every in possible if layer_types(replace(alike, global_every=every)) == types)
+        keys["global_every"] = next(fitting, None)
+        if keys["global_every"] is None:
+            refused.append(f"layer_types = {types}, of which not every n-th is {GLOBAL}")
+    return keys
+
+
+def _rotary_base(stock: Any, layer_type: str, refused: list[str]) -> float:
+    rope = {name: value for name, value in stock.rope_parameters[layer_type].items() if value is not None}
+    base = float(rope.pop("rope_theta"))
+    if rope != {"rope_type": _DEFAULT_ROPE}:
+        refused.append(f"rope_parameters of {layer_type} = {rope} and not of the type {_DEFAULT_ROPE!r}")
+    return base
 
 
 def _require_vocabulary(source: str, ids: dict[str, int], entries: tuple[str, ...]) -> None:

@@ -136,6 +136,14 @@ class ModelSection(Section):
     """Of every LayerNorm. Source: Devlin et al. 2019's code."""
     rotary_base: Annotated[float, Field(gt=1.0)] = 10_000.0
     """Of rotary positions. Source: Su et al. 2021."""
+    local_attention: Annotated[int, Field(ge=2, le=8192)] | None = None
+    """Of layers that look nearby: the tokens they see, half of them on each side; 128 in ModernBERT. Only with rotary
+    positions; left out, every layer looks everywhere."""
+    global_every: Annotated[int, Field(ge=2)] = 3
+    """With local_attention: one layer in so many looks everywhere, the first of them first. Source: Warner et al. 2024,
+    section 2.1.2."""
+    local_rotary_base: Annotated[float, Field(gt=1.0)] = 10_000.0
+    """Of the layers that look nearby. Source: Warner et al. 2024, section 2.1.2."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     attention_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     start_from: Annotated[str, Field(min_length=1)] | None = None
@@ -162,6 +170,8 @@ class ModelSection(Section):
                 'positions = "rotary" and activation = "geglu" go together (ModernBERT), with norm = "pre" and '
                 "embedding_norm = true; change those keys"
             )
+        if self.local_attention is not None and self.positions != "rotary":
+            raise ValueError('local_attention goes with positions = "rotary" (ModernBERT); leave it out')
         if self.norm == "pre" and self.embedding_norm and self.activation == "gelu_tanh":
             # RobertaPreLayerNorm's head has erf-gelu built in, so the export would compute something else.
             raise ValueError('activation = "gelu_tanh" cannot be exported with pre-norm and embedding_norm; use "gelu"')

@@ -87,6 +87,9 @@ def encoder_config(recipe: Recipe, *, vocab_size: int) -> EncoderConfig:
         depth_scaled_init=section.depth_scaled_init,
         norm_eps=section.norm_eps,
         rotary_base=section.rotary_base,
+        local_attention=section.local_attention,
+        global_every=section.global_every,
+        local_rotary_base=section.local_rotary_base,
         dropout=section.dropout,
         attention_dropout=section.attention_dropout,
     )

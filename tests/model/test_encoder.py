@@ -9,7 +9,7 @@ import torch
 
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
 from bertd.model.flops import training_flops, why_no_mfu
-from tests.model.test_export import FAMILIES, TINY, trained_like
+from tests.model.test_export import FAMILIES, MODERN, TINY, trained_like
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -64,6 +64,42 @@ def test_padding_does_not_reach_the_other_positions() -> None:
     first, second = model.logits(inputs_BS, keep_BS=keep_BS), model.logits(other_BS, keep_BS=keep_BS)
 
     assert torch.equal(first[:, :12], second[:, :12])
+
+
+def test_a_layer_that_looks_nearby_sees_half_its_width_on_each_side() -> None:
+    layers = {0: "everywhere", 1: "nearby"}
+    config = replace(MODERN, layers=len(layers), local_attention=8, global_every=2)
+    encoder = trained_like(config).encoder
+    ids_BS = batch()[0][:1]
+    seen = {index: torch.zeros(16, dtype=torch.bool) for index in layers}
+    x_BSD = encoder.embeddings(ids_BS)
+    for index in layers:
+        nearby = encoder._nearby(ids_BS, None, None) if encoder.layers[index].is_local else None
+        x_BSD = x_BSD.detach().requires_grad_()
+        (gradient_BSD,) = torch.autograd.grad(encoder.layers[index](x_BSD, nearby, None)[0, 8].sum(), x_BSD)
+        seen[index] = gradient_BSD[0].abs().sum(-1) > 0
+
+    assert seen[0].all()
+    assert seen[1].nonzero().flatten().tolist() == list(range(4, 13))
+
+
+@pytest.mark.parametrize("layers", [3, 4], ids=["nearby in the last", "everywhere in the last"])
+def test_padding_far_from_all_text_leaves_everything_finite(layers: int) -> None:
+    config = replace(MODERN, layers=layers, local_attention=4)
+    model = trained_like(config)
+    inputs_BS, positions_BM, labels_BM = batch()
+    keep_BS = torch.ones_like(inputs_BS, dtype=torch.bool)
+    keep_BS[:, 6:] = False
+    positions_BM = positions_BM % 6
+    other_BS = inputs_BS.clone()
+    other_BS[:, 6:] = 7
+
+    loss = model(inputs_BS, positions_BM, labels_BM, keep_BS)
+    loss.backward()
+
+    assert torch.equal(loss, model(other_BS, positions_BM, labels_BM, keep_BS))
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients.values())
 
 
 def test_the_seed_alone_decides_the_initial_weights() -> None:

@@ -39,19 +39,23 @@ TINY = EncoderConfig(
     dropout=0.1,
     attention_dropout=0.1,
 )
+MODERN = replace(TINY, embedding_norm=True, positions="rotary", activation="geglu", bias=False)
 FAMILIES = {
     "MegatronBertForMaskedLM": replace(TINY, activation="gelu_tanh"),
     "RobertaPreLayerNormForMaskedLM": replace(TINY, embedding_norm=True),
     "BertForMaskedLM": replace(TINY, norm="post", embedding_norm=True),
-    "ModernBertForMaskedLM": replace(TINY, embedding_norm=True, positions="rotary", activation="geglu", bias=False),
+    "ModernBertForMaskedLM": MODERN,
+    "ModernBertForMaskedLM that looks nearby": replace(
+        MODERN, layers=3, local_attention=8, rotary_base=160.0, local_rotary_base=20.0
+    ),
 }
 
 
 VARIANTS = FAMILIES | {
     "MegatronBertForMaskedLM without biases": replace(TINY, bias=False),
     "BertForMaskedLM without biases": replace(TINY, norm="post", embedding_norm=True, bias=False),
-    "ModernBertForMaskedLM with biases": replace(FAMILIES["ModernBertForMaskedLM"], bias=True),
-    "ModernBertForMaskedLM with another base": replace(FAMILIES["ModernBertForMaskedLM"], rotary_base=160.0),
+    "ModernBertForMaskedLM with biases": replace(MODERN, bias=True),
+    "ModernBertForMaskedLM with another base": replace(MODERN, rotary_base=160.0),
     "RobertaPreLayerNormForMaskedLM with another epsilon": replace(TINY, embedding_norm=True, norm_eps=1e-3),
 }
 

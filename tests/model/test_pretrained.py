@@ -19,15 +19,15 @@ from safetensors.torch import load_file, save_file
 from bertd.errors import CheckpointError
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
 from bertd.model.export import write_export
-from bertd.model.families import transformers_config
+from bertd.model.families import GLOBAL, LOCAL, transformers_config
 from bertd.model.pretrained import load_pretrained
-from tests.model.test_export import FAMILIES, TINY, VARIANTS, tokenizer_dir, trained_like
+from tests.model.test_export import FAMILIES, MODERN, TINY, VARIANTS, tokenizer_dir, trained_like
 
 __all__ = ["tokenizer_dir"]  # a fixture
 
 ENTRIES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{index}" for index in range(95)))
 BERT = FAMILIES["BertForMaskedLM"]
-MODERN = FAMILIES["ModernBertForMaskedLM"]
+NEARBY = FAMILIES["ModernBertForMaskedLM that looks nearby"]
 
 
 def stock_checkpoint(config: EncoderConfig, folder: Path, tokenizer: Path, **changes: object) -> Any:
@@ -86,7 +86,7 @@ def test_a_model_that_transformers_made_gives_equal_logits_here(
 ) -> None:
     # Its segments are not zeros, its table has more positions, its vocabulary is padded, its norms may have no bias.
     changes: dict[str, object] = {"vocab_size": 104, "max_position_embeddings": 50}
-    if family == "ModernBertForMaskedLM":
+    if family.startswith("ModernBert"):
         changes |= {"norm_bias": False}
     stock = stock_checkpoint(FAMILIES[family], tmp_path / "stock", tokenizer_dir, **changes)
 
@@ -101,6 +101,22 @@ def test_a_model_that_transformers_made_gives_equal_logits_here(
         theirs_BSV = stock(ids_BS, attention_mask=keep_BS.long()).logits[..., :100]
         ours_BSV = model.logits(ids_BS, keep_BS=keep_BS if padded else None)
     assert float((theirs_BSV - ours_BSV)[keep_BS].abs().max()) <= 2e-5
+
+
+def test_the_configuration_of_the_published_modernbert_is_understood(tmp_path: Path, tokenizer_dir: Path) -> None:
+    """Its keys are of the time before `layer_types` and `rope_parameters`."""
+    stock = stock_checkpoint(NEARBY, tmp_path / "stock", tokenizer_dir, norm_bias=False)
+    path = tmp_path / "stock" / "config.json"
+    content = json.loads(path.read_text())
+    del content["layer_types"], content["rope_parameters"]
+    content |= {"global_attn_every_n_layers": 3, "global_rope_theta": 160.0, "local_rope_theta": 20.0}
+    path.write_text(json.dumps(content | {"layer_norm_eps": 1e-05, "position_embedding_type": "absolute"}))
+
+    model = loaded(NEARBY, tmp_path / "stock")
+
+    ids_BS = torch.randint(5, 100, (4, 32), generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        assert float((stock(ids_BS).logits - model.logits(ids_BS)).abs().max()) <= 2e-5
 
 
 def test_entries_that_pad_the_vocabulary_stay_impossible(tmp_path: Path, tokenizer_dir: Path) -> None:
@@ -158,25 +174,42 @@ def test_a_name_on_the_hub_is_found_where_the_hub_keeps_it(tmp_path: Path, token
         (
             TINY,
             {"num_hidden_layers": 3, "hidden_size": 64},
-            r"of another shape: hidden_size = 64 \(width\), num_hidden_layers = 3 \(layers\); make the recipe's",
+            r"of another shape than the recipe's; write layers = 3, width = 64 in \[model\]",
         ),
-        (TINY, {"hidden_act": "relu"}, r"hidden_act = 'relu' \(activation\)"),
-        (TINY, {"layer_norm_eps": 1e-5}, r"layer_norm_eps = 1e-05 \(norm_eps\); make the recipe's \[model\] the same"),
+        (TINY, {"hidden_act": "gelu_new"}, r'; write activation = "gelu_tanh" in \[model\]'),
+        (TINY, {"hidden_act": "relu"}, "hidden_act = 'relu' and neither of gelu, gelu_pytorch_tanh"),
+        (TINY, {"layer_norm_eps": 1e-5}, r"; write norm_eps = 1e-05 in \[model\]"),
         (TINY, {"is_decoder": True}, "is_decoder = True and not False"),
         (BERT, {"position_embedding_type": "relative_key"}, "position_embedding_type = 'relative_key' and not"),
-        (MODERN, {"layer_types": ["full_attention", "sliding_attention"]}, "layer_types = .*'sliding_attention'"),
         (
             MODERN,
-            {"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 160000.0}}},
-            r"rope_parameters = .*160000.0.* \(rotary_base\); make the recipe's",
+            {"layer_types": ["full_attention", "sliding_attention"], "local_attention": 16},
+            r"; write local_attention = 16 in \[model\]",
+        ),
+        (NEARBY, {"layer_types": ["full_attention"] * 3}, r"; write no local_attention in \[model\]"),
+        (
+            NEARBY,
+            {"layer_types": ["full_attention", "sliding_attention", "full_attention"]},
+            r"; write global_every = 2 in \[model\]",
+        ),
+        (
+            NEARBY,
+            {"layer_types": ["sliding_attention"] * 3},
+            "not what bertd computes: layer_types = .* not every n-th",
+        ),
+        (
+            NEARBY,
+            {"rope_parameters": {name: {"rope_type": "default", "rope_theta": 16e4} for name in (GLOBAL, LOCAL)}},
+            r"; write rotary_base = 160000.0, local_rotary_base = 160000.0 in \[model\]",
         ),
         (
             MODERN,
             {"rope_parameters": {"full_attention": {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0}}},
-            "not what bertd computes: rope_parameters = .*'linear'.* and not .*'default'",
+            "not what bertd computes: rope_parameters of full_attention = .*'linear'.* and not of the type 'default'",
         ),
         (MODERN, {"classifier_activation": "relu"}, "classifier_activation = 'relu' and not 'gelu'"),
         (TINY, {"model_type": "gpt2"}, "model_type = 'gpt2'; bertd starts from bert, megatron-bert, modernbert, rob"),
+        (MODERN, {"hidden_activation": "relu"}, "hidden_activation = 'relu' and not 'gelu'"),
         (TINY, {"model_type": "bert"}, 'a BertForMaskedLM, and the recipe\'s is a Megatron.*norm = "post", embedding_'),
         (TINY, {"model_type": "a-thing-of-tomorrow"}, "a-thing-of-tomorrow"),
         (TINY, {"hidden_size": "wide"}, "hidden_size"),
