@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 # Torch comes first and alone, so that no other package can pull in a second build of it.
 TORCH  ?= torch==2.13.0
+TORCHAO ?= torchao==0.18.0
 BUDGET ?= 2min
 # What bench-quality trains on: a data set by name or path.
 DATA   ?= wiki-books
@@ -19,6 +20,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/pip install --quiet "$(TORCH)"
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable . --group dev
+# For its tests alone, apart: transformers imports torchao wherever it finds it, and without a GPU that prints warnings.
+	$(BIN)/pip install --quiet --no-deps --target $(VENV)/torchao "$(TORCHAO)"
 	touch $@
 
 demo: install

@@ -5,7 +5,7 @@ of the feed-forward; and the last layer, which computes the predicted positions 
 need not be the multiple of 16 that the backward product's inner side must be.
 
 An opt-in that has to prove itself by loss over time: published gains at these widths go from a slowdown to a sixth.
-Its code follows torchao 0.18 and has run on a stand-in with that signature alone: untested on a GPU.
+Tests run torchao's 8-bit products on CPU, eager and compiled; nothing of it has run on a GPU.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""precision.mode = "fp8", on a stand-in for torchao: no GPU here multiplies in 8 bits."""
+"""precision.mode = "fp8", with the real torchao: PyTorch multiplies in 8 bits on CPU, too, if slowly."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,21 +22,24 @@ from bertd.train.trial import build_model
 from tests.model.test_export import TINY, trained_like
 from tests.train.test_update import recipe, setting_for
 
-STAND_IN = Path(__file__).parent / "stand_in_torchao"
+APART = Path(sys.prefix) / "torchao"
+"""Where `make install` puts it."""
 
 
 @pytest.fixture
-def torchao(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The stand-in, for one test."""
-    monkeypatch.syspath_prepend(STAND_IN)
-    # What runs within seconds is far too small to gain.
+def torchao(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not APART.is_dir():
+        pytest.skip(f"no torchao in {APART}: `make install` puts it there")
+    monkeypatch.syspath_prepend(APART)
+
+
+@pytest.fixture
+def gains_everywhere(monkeypatch: pytest.MonkeyPatch, torchao: None) -> None:
+    """What runs within seconds is far too small to gain."""
     monkeypatch.setattr(float8, "_SMALL_OUT", 0)
-    yield
-    for name in [name for name in sys.modules if name.partition(".")[0] == "torchao"]:
-        del sys.modules[name]
 
 
-@pytest.mark.usefixtures("torchao")
+@pytest.mark.usefixtures("gains_everywhere")
 def test_the_encoders_linear_layers_are_replaced_but_for_the_last_layers_and_the_head() -> None:
     model = trained_like(TINY)
     names, weights = list(model.state_dict()), dict(model.named_parameters())
@@ -57,9 +59,7 @@ def test_the_encoders_linear_layers_are_replaced_but_for_the_last_layers_and_the
 
 
 @pytest.mark.usefixtures("torchao")
-def test_products_that_would_lose_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    monkeypatch.syspath_prepend(STAND_IN)
+def test_products_that_would_lose_stay_as_they_are() -> None:
     model = trained_like(replace(TINY, width=352, heads=11, ffn=1056))
 
     use_float8(model)
@@ -70,13 +70,12 @@ def test_products_that_would_lose_stay_as_they_are(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.usefixtures("torchao")
-def test_a_model_that_has_only_such_products_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(float8, "_SMALL_OUT", 1024)
+def test_a_model_that_has_only_such_products_is_refused() -> None:
     with pytest.raises(DeviceError, match=r'mode = "fp8": no product of this model is large enough to gain; or use'):
         use_float8(trained_like(TINY))
 
 
-@pytest.mark.usefixtures("torchao")
+@pytest.mark.usefixtures("gains_everywhere")
 def test_a_runs_model_in_fp8_learns() -> None:
     setting = replace(setting_for(recipe(8)), precision=Precision(mode="fp8", dtype=None, needs_scaler=False))
     model = build_model(setting, Apex())
@@ -92,6 +91,27 @@ def test_a_runs_model_in_fp8_learns() -> None:
     assert losses[-1] < 0.8 * losses[0]
 
 
+@pytest.mark.usefixtures("gains_everywhere")
+def test_it_compiles_to_one_graph_that_computes_the_same() -> None:
+    model = trained_like(TINY)
+    use_float8(model)
+    counters = torch._dynamo.utils.counters
+    torch._dynamo.reset()
+    counters.clear()
+    compiled = torch.compile(model, fullgraph=True, dynamic=False, backend="aot_eager")
+    ids_BS = torch.arange(64).view(4, 16) % 100
+    arguments = (ids_BS, ids_BS[:, :3] % 16, ids_BS[:, :3])
+
+    eager = model(*arguments)
+    weight = model.get_parameter("encoder.layers.0.attention.qkv.weight")
+    (eager_gradient,) = torch.autograd.grad(eager, weight)
+    loss = compiled(*arguments)
+    (gradient,) = torch.autograd.grad(loss, weight)
+
+    assert counters["stats"]["unique_graphs"] == 1 and not counters["graph_break"]
+    assert torch.allclose(loss, eager, rtol=1e-5) and torch.allclose(gradient, eager_gradient, rtol=1e-3, atol=1e-4)
+
+
 def test_without_torchao_or_a_gpu_it_is_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DeviceError, match=r'mode = "fp8": needs a GPU, and this run is on cpu; or use .* "bf16"'):
         choose_precision(PrecisionSection(mode="fp8"), torch.device("cpu"))
@@ -100,7 +120,7 @@ def test_without_torchao_or_a_gpu_it_is_refused_with_the_remedy(monkeypatch: pyt
         load_torchao()
 
 
-@pytest.mark.usefixtures("torchao")
+@pytest.mark.usefixtures("gains_everywhere")
 def test_a_bench_in_fp8_multiplies_in_8_bits() -> None:
     made = recipe(8, "model.layers=2", "model.width=32", "model.heads=2", "model.ffn=64")
     work = plan_work(made, device=torch.device("cpu"), num_sequences=4, is_synthetic=True)
