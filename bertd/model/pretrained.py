@@ -4,16 +4,19 @@ Any of the families that bertd exports to is taken, if this model computes exact
 has no place for is refused rather than left out. Two things are folded in. Every sequence here is one segment, so the
 row of segment 0 is added to each position; and positions beyond the sequence length are cut off.
 
-Weights are read from safetensors alone: a pickle runs what it likes.
+Weights are read from safetensors where there are any. Older checkpoints are pickles, which torch reads as numbers
+alone: one that would run something is refused.
 tests/model/test_pretrained.py holds equal logits.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, TypeVar
 
 import torch
@@ -51,12 +54,13 @@ _SHAPE = {
 }
 """Keys of config.json that are a recipe's under another name."""
 _ABSENT = {"is_decoder": False, "add_cross_attention": False, "position_embedding_type": "absolute"}
-"""Options of the stock classes that bertd does not have, and what they are without it."""
+"""Options of BERT's stock classes that bertd does not have, and what they are without it. ModernBERT's class has none
+of them; such keys in its published configurations mean nothing."""
 _SYNONYMS = {"gelu_new": "gelu_pytorch_tanh"}
 _DEFAULT_ROPE = "default"
 _SEGMENTS = "token_type_embeddings.weight"
 
-_NEEDED = "a folder, or a name on the hub, with config.json, model.safetensors and the tokenizer's files"
+_NEEDED = "a folder, or a name on the hub, with config.json, model.safetensors or pytorch_model.bin, and a tokenizer"
 _LOADING_ERRORS = (
     *(OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError),
     SafetensorError,
@@ -77,7 +81,7 @@ def load_pretrained(model: MaskedLanguageModel, source: str, *, entries: tuple[s
         The transformers class name.
 
     Raises:
-        CheckpointError: not to be had, not in safetensors, of another vocabulary, or not what this model computes.
+        CheckpointError: not to be had, damaged, of another vocabulary, or not what this model computes.
     """
     from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer  # seconds that other runs need not pay
 
@@ -89,10 +93,12 @@ def load_pretrained(model: MaskedLanguageModel, source: str, *, entries: tuple[s
     _require_equal_mathematics(source, stock, model.config)
     tokenizer = _loaded(source, lambda: AutoTokenizer.from_pretrained(source, trust_remote_code=False))
     _require_vocabulary(source, tokenizer.get_vocab(), entries)
+    # Of a pickle on the hub transformers would else ask a service there for a copy in safetensors.
+    os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
     found, report = _loaded(
         source,
         lambda: AutoModelForMaskedLM.from_pretrained(
-            source, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+            source, dtype=torch.float32, weights_only=True, trust_remote_code=False, output_loading_info=True
         ),
     )
     if missing := sorted(report["missing_keys"]):
@@ -109,6 +115,11 @@ def _loaded(source: str, load: Callable[[], T]) -> T:
 
     try:
         return load()
+    except UnpicklingError as error:
+        raise CheckpointError(
+            f"[model] start_from = {source!r}: its weights are a pickle that is damaged or would run more than numbers "
+            f"need; give {_NEEDED}"
+        ) from error
     except (*_LOADING_ERRORS, StrictDataclassError) as error:
         first_line = (str(error).strip() or repr(error)).splitlines()[0].rstrip(".")
         raise CheckpointError(f"[model] start_from = {source!r}: {first_line}; give {_NEEDED}") from error
@@ -131,15 +142,11 @@ def _require_family(source: str, stock: Any, config: EncoderConfig) -> None:
 def _require_equal_mathematics(source: str, stock: Any, config: EncoderConfig) -> None:
     family = family_of(config)
     wanted = {key: getattr(stock, name) for name, key in _SHAPE.items() if hasattr(stock, name)}
-    refused = [
-        f"{name} = {value!r} and not {expected!r}"
-        for name, expected in _ABSENT.items()
-        if (value := getattr(stock, name, expected)) != expected
-    ]
+    refused: list[str] = []
     if family is Family.MODERN:
         wanted |= _modern_keys(stock, config, refused)
     else:
-        wanted |= _activation_key(stock.hidden_act, refused)
+        wanted |= _bert_keys(stock, refused)
     if refused:
         raise CheckpointError(f"{source}: not what bertd computes: {', '.join(refused)}; start from another checkpoint")
     differing = {key: value for key, value in wanted.items() if value != getattr(config, key)}
@@ -150,17 +157,20 @@ def _require_equal_mathematics(source: str, stock: Any, config: EncoderConfig) -
         raise CheckpointError(f"{source}: of another shape than the recipe's; write {keys} in [model]")
 
 
-def _activation_key(stock: str, refused: list[str]) -> dict[str, object]:
+def _bert_keys(stock: Any, refused: list[str]) -> dict[str, object]:
+    """What a recipe says of BERT's families alone; what it cannot say goes into `refused`."""
+    for name, expected in _ABSENT.items():
+        if (value := getattr(stock, name, expected)) != expected:
+            refused.append(f"{name} = {value!r} and not {expected!r}")
     named = {theirs: ours for ours, theirs in ACTIVATIONS.items() if ours != "geglu"}
-    activation = named.get(_SYNONYMS.get(stock, stock))
+    activation = named.get(_SYNONYMS.get(stock.hidden_act, stock.hidden_act))
     if activation is None:
-        refused.append(f"hidden_act = {stock!r} and neither of {', '.join(sorted(named))}")
-        return {}
+        refused.append(f"hidden_act = {stock.hidden_act!r} and neither of {', '.join(sorted(named))}")
     return {"activation": activation}
 
 
 def _modern_keys(stock: Any, config: EncoderConfig, refused: list[str]) -> dict[str, object]:
-    """What a recipe says of ModernBERT alone; what it cannot say goes into `refused`."""
+    """The same of ModernBERT."""
     for name in ("hidden_activation", "classifier_activation"):
         if (value := getattr(stock, name)) != ACTIVATIONS["geglu"]:
             refused.append(f"{name} = {value!r} and not {ACTIVATIONS['geglu']!r}")

@@ -104,19 +104,33 @@ def test_a_model_that_transformers_made_gives_equal_logits_here(
 
 
 def test_the_configuration_of_the_published_modernbert_is_understood(tmp_path: Path, tokenizer_dir: Path) -> None:
-    """Its keys are of the time before `layer_types` and `rope_parameters`."""
+    """Its keys are of the time before `layer_types` and `rope_parameters`, and some mean nothing."""
     stock = stock_checkpoint(NEARBY, tmp_path / "stock", tokenizer_dir, norm_bias=False)
     path = tmp_path / "stock" / "config.json"
     content = json.loads(path.read_text())
     del content["layer_types"], content["rope_parameters"]
     content |= {"global_attn_every_n_layers": 3, "global_rope_theta": 160.0, "local_rope_theta": 20.0}
-    path.write_text(json.dumps(content | {"layer_norm_eps": 1e-05, "position_embedding_type": "absolute"}))
+    path.write_text(json.dumps(content | {"layer_norm_eps": 1e-05, "position_embedding_type": "sans_pos"}))
 
     model = loaded(NEARBY, tmp_path / "stock")
 
     ids_BS = torch.randint(5, 100, (4, 32), generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
         assert float((stock(ids_BS).logits - model.logits(ids_BS)).abs().max()) <= 2e-5
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zipped", "as before 2020"])
+def test_weights_in_a_pickle_are_read_as_numbers(zipped: bool, tmp_path: Path, tokenizer_dir: Path) -> None:
+    """As RobertaPreLayerNorm and MegatronBert were published."""
+    config = FAMILIES["RobertaPreLayerNormForMaskedLM"]
+    exported, folder = trained_like(config), tmp_path / "export"
+    write_export(exported, folder, tokenizer_dir=tokenizer_dir, model_card="card")
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    torch.save(tensors, folder / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
+
+    ids_BS = torch.randint(0, 100, (4, 32), generator=torch.Generator().manual_seed(3))
+    assert torch.equal(loaded(config, folder).logits(ids_BS), exported.logits(ids_BS))
 
 
 def test_entries_that_pad_the_vocabulary_stay_impossible(tmp_path: Path, tokenizer_dir: Path) -> None:
@@ -280,13 +294,17 @@ class Trap:
         return os.mkdir, (str(self.path),)
 
 
-def test_weights_in_a_pickle_are_refused_and_not_opened(tmp_path: Path, tokenizer_dir: Path) -> None:
+def test_a_pickle_that_would_run_something_is_refused_and_does_not(tmp_path: Path, tokenizer_dir: Path) -> None:
     folder = tmp_path / "export"
     write_export(trained_like(TINY), folder, tokenizer_dir=tokenizer_dir, model_card="card")
     (folder / "model.safetensors").unlink()
-    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
-
-    with pytest.raises(CheckpointError, match=r"safetensors"):
+    for number, content in enumerate([pickle.dumps(Trap(tmp_path / "sprung"), protocol=2), b"\x80\x02not a pickle"]):
+        (folder / "pytorch_model.bin").write_bytes(content)
+        with pytest.raises(CheckpointError, match=r"a pickle that is damaged or would run more than numbers need") as e:
+            loaded(TINY, folder)
+        assert "\n" not in str(e.value), number
+    torch.save({"cls.predictions.bias": Trap(tmp_path / "sprung")}, folder / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"a pickle that is damaged or would run more than numbers need"):
         loaded(TINY, folder)
 
     assert not (tmp_path / "sprung").exists()
