@@ -90,7 +90,7 @@ def load_pretrained(model: MaskedLanguageModel, source: str, *, entries: tuple[s
     # Code that came with a checkpoint is never run; None would ask at a terminal.
     stock = _loaded(source, lambda: AutoConfig.from_pretrained(source, trust_remote_code=False))
     _require_family(source, stock, model.config)
-    _require_equal_mathematics(source, stock, model.config)
+    require_equal_mathematics(source, stock, model.config)
     tokenizer = _loaded(source, lambda: AutoTokenizer.from_pretrained(source, trust_remote_code=False))
     _require_vocabulary(source, tokenizer.get_vocab(), entries)
     # Of a pickle on the hub transformers would else ask a service there for a copy in safetensors.
@@ -139,7 +139,12 @@ def _require_family(source: str, stock: Any, config: EncoderConfig) -> None:
         )
 
 
-def _require_equal_mathematics(source: str, stock: Any, config: EncoderConfig) -> None:
+def require_equal_mathematics(source: str, stock: Any, config: EncoderConfig) -> None:
+    """Compare a configuration of transformers, which gave the same family, with the model's.
+
+    Raises:
+        CheckpointError: the model would compute something else; with the recipe's keys to change, if that is all.
+    """
     family = family_of(config)
     wanted = {key: getattr(stock, name) for name, key in _SHAPE.items() if hasattr(stock, name)}
     refused: list[str] = []
