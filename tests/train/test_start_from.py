@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
 
+from bertd.data.batches import validation_batches
+from bertd.data.masking import IGNORE_INDEX
+from bertd.data.pipeline import Options, prepare
+from bertd.data.tokenizer import vocabulary_of
 from bertd.errors import CheckpointError
 from bertd.records import AlertRecord, EndRecord, StartRecord, ValidationRecord
-from bertd.run.paths import newest_first
+from bertd.run.paths import RunPaths, newest_first
+from bertd.train.opened_run import open_run, validation_masker_of
+from tests.byte_level_tokenizers import ODD_TEXTS, modern_like, roberta_like
 from tests.train.test_trainer import attempt, kind_of, make_run, run_to_end
 
+README = Path(__file__).parents[2] / "README.md"
 FREQUENCY = "model.head_bias=frequency"
 
 
@@ -35,6 +48,78 @@ def test_a_run_starts_with_the_loss_that_the_checkpoint_ended_with(tmp_path: Pat
     before, *_, after = kind_of(paths, ValidationRecord)
     assert before.step == 0 and before.loss == pytest.approx(loss, abs=1e-6)
     assert after.loss < before.loss
+
+
+PUBLISHED: dict[str, tuple[Callable[[], Tokenizer], dict[str, object], list[str]]] = {
+    "roberta-prelayernorm": (roberta_like, {"layer_norm_eps": 1e-5, "type_vocab_size": 1}, ["model.norm_eps=1e-5"]),
+    "modernbert": (
+        modern_like,
+        {"local_attention": 8, "num_hidden_layers": 3},
+        [
+            *("model.layers=3", "model.positions=rotary", "model.activation=geglu", "model.bias=false"),
+            *("model.norm_eps=1e-5", "model.rotary_base=160000.0", "model.local_attention=8"),
+        ],
+    ),
+}
+"""Tokenizer, configuration and recipe of a family, as it is published but small."""
+
+
+@pytest.mark.parametrize("model_type", PUBLISHED)
+def test_a_run_goes_on_from_a_published_model_with_its_vocabulary(model_type: str, tmp_path: Path) -> None:
+    from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerFast
+
+    build, keys, overrides = PUBLISHED[model_type]
+    folder, vocabulary = tmp_path / "published", vocabulary_of(build(), place="test")
+    special = {f"{role}_token": vocabulary.entries[number] for role, number in vocabulary.special_by_role.items()}
+    PreTrainedTokenizerFast(tokenizer_object=build(), **special).save_pretrained(folder)
+    torch.manual_seed(3)
+    keys = {"num_hidden_layers": 2, "vocab_size": vocabulary.size, "pad_token_id": vocabulary.pad} | keys
+    keys |= {f"{role}_token_id": vocabulary.cls for role in ("bos", "cls")}
+    keys |= {f"{role}_token_id": vocabulary.sep for role in ("eos", "sep")}
+    shape = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64, "max_position_embeddings": 66}
+    stock = AutoModelForMaskedLM.from_config(AutoConfig.for_model(model_type, **shape, **keys)).eval()
+    stock.save_pretrained(folder)
+    data = tmp_path / "data"
+    lines = [json.dumps({"text": part}) for part in README.read_text(encoding="utf-8").split("\n\n")]
+    (tmp_path / "parts.jsonl").write_text("\n".join(lines))
+    options = Options(vocab=str(folder), validation_share=0.2)
+    prepare([str(tmp_path / "parts.jsonl")], out=data, options=options, processes=1)
+    paths = make_run(tmp_path / "run", data, f'model.start_from="{folder}"', "model.embedding_norm=true", *overrides)
+
+    run_to_end(paths)
+
+    before, *_, after = kind_of(paths, ValidationRecord)
+    assert before.step == 0 and before.loss == pytest.approx(loss_of(stock, paths), abs=1e-5)
+    assert after.loss < before.loss
+    export = newest_first(paths.exports)[0]
+    trained, report = AutoModelForMaskedLM.from_pretrained(export, output_loading_info=True)
+    assert type(trained) is type(stock) and not report["missing_keys"] and not report["unexpected_keys"]
+    assert loss_of(trained.eval(), paths) == pytest.approx(after.loss, abs=1e-5)
+    for text in ODD_TEXTS:
+        ids = AutoTokenizer.from_pretrained(folder)(text)["input_ids"]
+        assert AutoTokenizer.from_pretrained(export)(text)["input_ids"] == ids
+
+
+def loss_of(stock: Any, paths: RunPaths) -> float:
+    """Of a model of transformers on what a run is validated with."""
+    opened = open_run(paths)
+    batches = validation_batches(
+        sequences=opened.validation,
+        masker=validation_masker_of(opened.recipe, opened.dataset.vocabulary),
+        micro_batch=8,
+        rank=0,
+        world_size=1,
+        max_sequences=opened.recipe.validation.max_sequences,
+        device=torch.device("cpu"),
+    )
+    losses, count = 0.0, 0
+    for batch in batches:
+        with torch.no_grad():
+            scores_BSV = stock(batch.inputs_BS).logits
+        scores_BMV = scores_BSV.gather(1, batch.positions_BM.unsqueeze(2).expand(-1, -1, scores_BSV.size(2)))
+        losses += float(F.cross_entropy(scores_BMV.flatten(0, 1), batch.labels_BM.flatten(), reduction="sum"))
+        count += int((batch.labels_BM != IGNORE_INDEX).sum())
+    return losses / count
 
 
 def test_the_checkpoints_output_bias_stays_and_a_recipe_that_wants_another_is_told(
@@ -76,7 +161,7 @@ def test_a_checkpoint_of_another_shape_ends_the_run_before_it_starts(tmp_path: P
     export, _ = export_of_a_run(tmp_path / "first", dataset)
     paths = make_run(tmp_path / "second", dataset, f'model.start_from="{export}"', "model.layers=3")
 
-    with pytest.raises(CheckpointError, match=r"of another shape: num_hidden_layers = 2 \(layers\)"):
+    with pytest.raises(CheckpointError, match=r"of another shape than the recipe's; write layers = 2 in"):
         run_to_end(paths)
 
     assert not paths.journal.exists()
