@@ -1,12 +1,12 @@
 """What a tokenizer.json says of its entries: their ids, and which are special.
 
-Special tokens go by their roles. BERT and ModernBERT name them one way, RoBERTa another; a vocabulary has the first of
-the namings that is wholly in it.
+Special tokens go by their roles. [CLS] and [SEP] are what the tokenizer itself puts around a text, whatever they are
+called; the others go by the names that BERT, ModernBERT and RoBERTa have for them, or by what their names contain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bertd.errors import VocabularyError
@@ -15,7 +15,6 @@ BERT_TOKENS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "
 """By their roles, in the order in which a new vocabulary numbers them from 0."""
 ROBERTA_TOKENS = {"pad": "<pad>", "unk": "<unk>", "cls": "<s>", "sep": "</s>", "mask": "<mask>"}
 """By their roles."""
-_NAMINGS = (BERT_TOKENS, ROBERTA_TOKENS)
 
 
 def entry_ids(tree: Mapping[str, Any]) -> dict[str, int]:
@@ -24,22 +23,64 @@ def entry_ids(tree: Mapping[str, Any]) -> dict[str, int]:
     Args:
         tree: the file's content.
     """
-    ids = {str(entry): int(number) for entry, number in dict(tree["model"]["vocab"]).items()}
+    vocabulary = tree["model"]["vocab"]
+    if isinstance(vocabulary, Mapping):
+        ids = {str(entry): int(number) for entry, number in vocabulary.items()}
+    else:
+        # Unigram has pairs of an entry and its score, in the order of their ids.
+        ids = {str(entry): number for number, (entry, _) in enumerate(vocabulary)}
     return ids | {str(token["content"]): int(token["id"]) for token in tree["added_tokens"]}
 
 
-def special_ids(ids: Mapping[str, int], *, place: str) -> dict[str, int]:
+def special_ids(tree: Mapping[str, Any], *, place: str) -> dict[str, int]:
     """Ids of the special tokens by their roles: pad, unk, cls, sep, mask.
 
+    Where the vocabulary has nothing for what is unknown, unk is pad, which no text has.
+
     Args:
-        ids: of all entries.
+        tree: the file's content.
         place: what a message calls the vocabulary.
 
     Raises:
-        VocabularyError: no naming is wholly there; the message lists what the closest one lacks.
+        VocabularyError: a role has no token; the message has the names it may have.
     """
-    missing = [[token for token in naming.values() if token not in ids] for naming in _NAMINGS]
-    fewest = min(missing, key=len)
-    if fewest:
-        raise VocabularyError(f"{place}: lacks {', '.join(fewest)}; use the vocabulary of a BERT-like model")
-    return {role: ids[token] for role, token in _NAMINGS[missing.index(fewest)].items()}
+    ids, found = entry_ids(tree), dict[str, str | None](dict.fromkeys(BERT_TOKENS))
+    around = _around(tree.get("post_processor") or {})
+    if len(around) > 1:
+        found |= {"cls": around[0], "sep": around[-1]}
+    found["unk"] = _unknown(tree["model"])
+    for role, token in found.items():
+        if token not in ids:
+            found[role] = _by_name(role, ids=ids, tree=tree)
+    found["unk"] = found["unk"] or found["pad"]
+    if missing := [role for role, token in found.items() if token is None]:
+        names = ", ".join(f"{BERT_TOKENS[role]} or {ROBERTA_TOKENS[role]}" for role in missing)
+        raise VocabularyError(f"{place}: lacks {names}; use the vocabulary of a BERT-like model")
+    return {role: ids[str(token)] for role, token in found.items()}
+
+
+def _unknown(model: Mapping[str, Any]) -> str | None:
+    """What the model has for what it cannot spell."""
+    if model.get("unk_id") is not None:
+        return str(model["vocab"][model["unk_id"]][0])
+    return model.get("unk_token")
+
+
+def _by_name(role: str, *, ids: Iterable[str], tree: Mapping[str, Any]) -> str | None:
+    for naming in (BERT_TOKENS, ROBERTA_TOKENS):
+        if naming[role] in ids:
+            return naming[role]
+    named = [str(token["content"]) for token in tree["added_tokens"] if token["special"]]
+    named = [content for content in named if role in content.lower()]
+    return named[0] if len(named) == 1 else None
+
+
+def _around(post_processor: Mapping[str, Any]) -> list[str]:
+    """The special tokens that are put around a single text."""
+    if "processors" in post_processor:
+        return [token for each in post_processor["processors"] for token in _around(each)]
+    if "single" in post_processor:
+        parts = (part["SpecialToken"]["id"] for part in post_processor["single"] if "SpecialToken" in part)
+        return [content for part in parts for content in post_processor["special_tokens"][part]["tokens"]]
+    # RobertaProcessing and BertProcessing.
+    return [str(post_processor[role][0]) for role in ("cls", "sep") if role in post_processor]

@@ -1,24 +1,25 @@
 """Sentences to ids, several times as fast as `tokenizers` alone.
 
-The tokenizers taken here treat every run of characters between two spaces on its own, and text repeats its words. So
-`ChunkEncoder` asks `tokenizers` once for each distinct run, and then looks it up: the same ids (tests compare them
+BERT's and RoBERTa's tokenizers treat every run of characters between two spaces on its own, and text repeats its words.
+So `ChunkEncoder` asks `tokenizers` once for each distinct run, and then looks it up: the same ids (tests compare them
 on real text and on odd text). `tokenizers` itself has no such memory for WordPiece. A byte-level run is remembered
-with the space before it, which its first token spells.
+with the space before it, which its first token spells. Of other tokenizers nothing is known: a run is a sentence.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
-from tokenizers.models import WordPiece
 
 from bertd.data.casing import casing_of
+from bertd.data.kinds import VocabularyKind, kind_of
 
 _BATCH_CHARACTERS = 1 << 18
 """Text that is taken apart at once: a list of its words takes 15 times its size."""
@@ -60,8 +61,7 @@ class ChunkEncoder:
     def __init__(self, tokenizer: Tokenizer, *, max_chunks: int = MAX_CHUNKS) -> None:
         # Text that spells "[SEP]" is text: it must not become a special token in the stream.
         tokenizer.encode_special_tokens = True
-        is_wordpiece = isinstance(tokenizer.model, WordPiece)
-        self._runs: _Runs = _WordPieceRuns(tokenizer) if is_wordpiece else _ByteLevelRuns(tokenizer)
+        self._runs: _Runs = _RUNS[kind_of(json.loads(tokenizer.to_str()))](tokenizer)
         self._max_chunks = max_chunks
         self._numbers = _Numbers()
         self._table = _Table()
@@ -70,7 +70,7 @@ class ChunkEncoder:
         """Ids without special tokens, equal to what `tokenizers` gives for each sentence.
 
         Args:
-            sentences: a byte-level vocabulary takes all whitespace in a row for one space, and none at the end.
+            sentences: all but BERT's vocabularies take all whitespace in a row for one space, and none at the end.
         """
         encoded = [self._encode(batch) for batch in _batches(sentences)]
         return Encoded(
@@ -161,6 +161,21 @@ class _ByteLevelRuns:
 
     def clear(self) -> None:
         """Nothing: the model of tokenizers bounds its own memory."""
+
+
+class _SentenceRuns(_ByteLevelRuns):
+    """Whole sentences, for tokenizers that may look across spaces."""
+
+    def split(self, sentence: str) -> list[str]:
+        text = "".join(super().split(sentence))
+        return [text] if text else []
+
+
+_RUNS: dict[VocabularyKind, Callable[[Tokenizer], _Runs]] = {
+    VocabularyKind.WORDPIECE: _WordPieceRuns,
+    VocabularyKind.BYTE_LEVEL: _ByteLevelRuns,
+    VocabularyKind.OTHER: _SentenceRuns,
+}
 
 
 class _Words(dict[str, list[int]]):

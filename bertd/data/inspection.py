@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from tokenizers.decoders import ByteLevel
 
+from bertd.data.kinds import VocabularyKind
 from bertd.data.sampler import locate
 from bertd.data.sequences import Packing, Sequences, open_sequences
 from bertd.data.shards import DataSet
-from bertd.data.vocabulary import Vocabulary, VocabularyKind
+from bertd.data.vocabulary import Vocabulary
 from bertd.run.recipe import MaskingSection
 
 PACKINGS: tuple[Packing, ...] = ("full", "sentences")
@@ -111,8 +112,8 @@ def _text_of(ids: list[int], predicted: dict[int, int], vocabulary: Vocabulary) 
         predicted: by the place, what stood there.
     """
     places = [(token, predicted.get(place)) for place, token in enumerate(ids) if token != vocabulary.pad]
-    if vocabulary.kind is VocabularyKind.BYTE_LEVEL:
-        return _byte_level_text(places, vocabulary)
+    if vocabulary.kind is not VocabularyKind.WORDPIECE:
+        return _spaced_text(places, vocabulary)
     entries = vocabulary.entries
     words = [
         entries[token] if label is None else f"[{entries[token].strip('[]')}|{entries[label]}]"
@@ -121,12 +122,14 @@ def _text_of(ids: list[int], predicted: dict[int, int], vocabulary: Vocabulary) 
     return " ".join(words).replace(" ##", "")
 
 
-def _byte_level_text(places: list[tuple[int, int | None]], vocabulary: Vocabulary) -> str:
-    decoder, entries, goes_on = ByteLevel(), vocabulary.entries, vocabulary.continuations()
+def _spaced_text(places: list[tuple[int, int | None]], vocabulary: Vocabulary) -> str:
+    """The same where pieces bring the spaces before them."""
+    entries, goes_on = vocabulary.entries, vocabulary.continuations()
+    spell = ByteLevel().decode if vocabulary.kind is VocabularyKind.BYTE_LEVEL else _spell_sentencepiece
 
     def alone(token: int) -> str:
         """A piece without its space; one that is nothing else reads as an open box."""
-        return str(decoder.decode([entries[token]])).strip() or "\u2423"
+        return spell([entries[token]]).strip() or "\u2423"
 
     text, run = "", list[str]()
     for token, label in places:
@@ -134,11 +137,15 @@ def _byte_level_text(places: list[tuple[int, int | None]], vocabulary: Vocabular
             # Pieces are decoded together, since a character may be cut into several.
             run.append(entries[token])
             continue
-        text += decoder.decode(run)
+        text += spell(run)
         run.clear()
         if label is None:
             text += f" {entries[token]} "
         else:
             seen = entries[token].strip("[]<>") if token == vocabulary.mask else alone(token)
             text += f"{'' if goes_on[label] else ' '}[{seen}|{alone(label)}]"
-    return " ".join((text + decoder.decode(run)).split())
+    return " ".join((text + spell(run)).split())
+
+
+def _spell_sentencepiece(pieces: list[str]) -> str:
+    return "".join(pieces).replace("\u2581", " ")

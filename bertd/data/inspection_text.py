@@ -8,10 +8,10 @@ from pathlib import Path
 
 from bertd.data.buying import Bought
 from bertd.data.inspection import PackingFacts, Shown
+from bertd.data.kinds import VocabularyKind
 from bertd.data.manifest import Manifest
 from bertd.data.prepare import source_lines
 from bertd.data.quality import Quality
-from bertd.data.vocabulary import VocabularyKind
 
 _PREDICTED = re.compile(r"\[[^\s\[\]|]+\|[^\s\[\]|]+\]")
 _BOLD, _PLAIN = "\x1b[1;33m", "\x1b[0m"
@@ -19,8 +19,9 @@ _BOLD, _PLAIN = "\x1b[1;33m", "\x1b[0m"
 
 def data_set_lines(manifest: Manifest, quality: Quality | None, *, kind: VocabularyKind, root: Path) -> list[str]:
     """The vocabulary, the sources and the splits."""
-    case = "uncased" if manifest.tokenizer.lowercase else "cased"
-    vocabulary = f"{manifest.vocab_size:,} entries, {kind}, {case}"
+    # Of other kinds nobody knows what their normalizers do to letters.
+    case = "" if kind is VocabularyKind.OTHER else ", uncased" if manifest.tokenizer.lowercase else ", cased"
+    vocabulary = f"{manifest.vocab_size:,} entries, {kind}{case}"
     lines = [f"{root}", f"  {vocabulary}; fingerprint {manifest.fingerprint[:12]}"]
     lines += ["", "sources", *source_lines(manifest, quality)]
     lines += ["", f"{'split':12}{'documents':>14}{'sentences':>14}{'tokens':>16}{'a sentence':>12}"]

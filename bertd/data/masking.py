@@ -21,6 +21,7 @@ from torch import Tensor
 
 from bertd.data.sampler import MAX_SEQUENCES
 from bertd.data.vocabulary import Vocabulary
+from bertd.errors import VocabularyError
 
 IGNORE_INDEX = -100
 """Label of a prediction slot that is not used."""
@@ -94,12 +95,15 @@ class Masker:
 
         Raises:
             ValueError: the sequences are too long to be numbered.
+            VocabularyError: words are wanted, and its pieces do not tell where one begins.
         """
         if not max_predictions <= sequence_length <= 1 << _POSITION_BITS:
             raise ValueError(
                 f"{max_predictions} predictions in sequences of {sequence_length} tokens; at most as many predictions "
                 f"as tokens, and {1 << _POSITION_BITS} tokens, can be masked"
             )
+        if unit == "word" and not vocabulary.shows_words:
+            raise VocabularyError('masking.unit = "word": no piece of this vocabulary shows a word; use "token"')
         self.num_predictions = max_predictions
         """M."""
         self._mask_id = vocabulary.mask

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from bertd.data.chunks import ChunkEncoder
+from bertd.data.kinds import VocabularyKind
 from bertd.data.manifest import Filters
 from bertd.data.parts import PartFacts, part_path, write_part
 from bertd.data.readers.document import Block, Reader, Reading, SkipReason
@@ -27,7 +28,7 @@ from bertd.data.sentences import split_sentences, split_spaced_sentences
 from bertd.data.shards import OFFSET
 from bertd.data.signatures import band_hashes, sign
 from bertd.data.tokenizer import vocabulary_of
-from bertd.data.vocabulary import VocabularyKind, token_dtype
+from bertd.data.vocabulary import token_dtype
 
 _BATCH_CHARACTERS = 1 << 18
 """Text encoded at once: bounds the memory that lists of words take."""
@@ -111,7 +112,7 @@ class PartMaker:
         self._language = language
         self._filters = filters
         vocabulary = vocabulary_of(tokenizer, place="tokenizer")
-        spells_spaces = vocabulary.kind is VocabularyKind.BYTE_LEVEL
+        spells_spaces = vocabulary.kind is not VocabularyKind.WORDPIECE
         self._split = split_spaced_sentences if spells_spaces else split_sentences
         self._sep = vocabulary.sep
         self._unk = vocabulary.unk

@@ -1,4 +1,4 @@
-"""A tokenizer, WordPiece or byte-level: opened from wherever it is, and saved as stock transformers loads it."""
+"""A tokenizer: opened from wherever it is, and saved as stock transformers loads it."""
 
 from __future__ import annotations
 
@@ -7,20 +7,18 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from bertd.data.byte_level import ENTRIES, MERGES, build_from_merges, require_byte_level
+from bertd.data.byte_level import ENTRIES, MERGES, build_from_merges
 from bertd.data.casing import Casing, casing_of
 from bertd.data.hub import why_unreachable
-from bertd.data.vocabulary import Vocabulary, VocabularyKind, vocabulary_in
-from bertd.data.wordpiece import build_from_lines, require_wordpiece
+from bertd.data.kinds import VocabularyKind
+from bertd.data.vocabulary import Vocabulary, vocabulary_in
+from bertd.data.wordpiece import build_from_lines
 from bertd.errors import VocabularyError
 
 _CONFIG = "tokenizer_config.json"
 _HUB_FILES = ("tokenizer.json", "vocab.txt", ENTRIES, MERGES, _CONFIG)
 MODEL_MAX_LENGTH = 512
 """Written for transformers, which warns about longer inputs. Source: BERT's positions."""
-
-_REQUIREMENTS = {"WordPiece": require_wordpiece, "BPE": require_byte_level}
-"""By the name that tokenizers has for the model."""
 
 
 def open_tokenizer(where: str) -> Tokenizer:
@@ -29,16 +27,14 @@ def open_tokenizer(where: str) -> Tokenizer:
     A bare vocab.txt says nothing of case: it is taken for cased if an entry has a capital letter.
 
     Raises:
-        VocabularyError: nothing is there, it cannot be read, or it is of a kind that bertd does not take.
+        VocabularyError: nothing is there, it cannot be read, or its vocabulary is not fit for a masked language model.
     """
     try:
         tokenizer = _find_tokenizer(where)
     except OSError as error:
         raise VocabularyError(f"{where}: cannot be looked at: {error.strerror}; mend the permissions") from error
-    tree = json.loads(tokenizer.to_str())
-    if (require := _REQUIREMENTS.get(tree["model"]["type"])) is not None:
-        require(tree, place=where)
-    vocabulary_in(tree, place=where)
+    # What is wrong with it is told here, before anything reads a corpus.
+    vocabulary_of(tokenizer, place=where)
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
@@ -127,7 +123,8 @@ def tokenizer_files(tokenizer: Tokenizer, *, place: str) -> dict[str, bytes]:
         config |= _wordpiece_config(casing_of(tokenizer))
         files["vocab.txt"] = "".join(f"{entry}\n" for entry in vocabulary.entries).encode()
     else:
-        tree["model"]["vocab"] = {entry: i for entry, i in ids.items() if entry in tree["model"]["vocab"]}
+        if isinstance(tree["model"]["vocab"], dict):
+            tree["model"]["vocab"] = {entry: i for entry, i in ids.items() if entry in tree["model"]["vocab"]}
         # The class that takes tokenizer.json at its word; a model's own would add tokens that it may lack.
         config |= {"model_input_names": ["input_ids", "attention_mask"], "tokenizer_class": "PreTrainedTokenizerFast"}
     files["tokenizer.json"] = (json.dumps(tree, ensure_ascii=False, indent=1) + "\n").encode()

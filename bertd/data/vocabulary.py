@@ -6,20 +6,20 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from bertd.data.kinds import VocabularyKind, kind_of, require_exact
 from bertd.errors import VocabularyError
 from bertd.tokenizer_json import entry_ids, special_ids
 
 _NO_WORD = re.compile(r"\[unused\d+\]|madeupword\d{4}|<\|endoftext\|>")
 """Entries that fill a vocabulary up: BERT's, RoBERTa's two."""
-_SPACE = "Ġ"
-"""How a byte-level entry spells the space before a word."""
+_SPACES = ("Ġ", "▁")
+"""How a byte-level entry, and one of SentencePiece, spells the space before a word."""
 
 TokenDtype = np.dtype[np.uint16] | np.dtype[np.uint32]
 
@@ -27,19 +27,6 @@ TokenDtype = np.dtype[np.uint16] | np.dtype[np.uint32]
 def token_dtype(vocab_size: int) -> TokenDtype:
     """The narrowest type on disk that holds every id."""
     return np.dtype("<u2") if vocab_size <= 1 << 16 else np.dtype("<u4")
-
-
-class VocabularyKind(StrEnum):
-    """How the entries spell text."""
-
-    WORDPIECE = "WordPiece"
-    """Characters; a piece that goes on a word begins with ##."""
-    BYTE_LEVEL = "byte-level BPE"
-    """Bytes, each by a character of its own; a piece that begins a word brings the space before it."""
-
-
-_KINDS = {"WordPiece": VocabularyKind.WORDPIECE, "BPE": VocabularyKind.BYTE_LEVEL}
-"""By the name that tokenizers has for the model."""
 
 
 @dataclass(frozen=True)
@@ -81,27 +68,30 @@ class Vocabulary:
         real = [i for i, entry in enumerate(self.entries) if i not in left_out and not _NO_WORD.fullmatch(entry)]
         return np.array(real, dtype=np.int64)
 
+    @property
+    def shows_words(self) -> bool:
+        """Whether pieces tell where a word begins."""
+        return self.kind is VocabularyKind.WORDPIECE or any(entry.startswith(_SPACES) for entry in self.entries)
+
     def continuations(self) -> npt.NDArray[np.bool_]:
-        """For each id, whether it goes on a word; of byte-level ones also the first word of a text seems to."""
+        """For each id, whether it goes on a word; none does where pieces do not tell.
+
+        Where a piece brings the space before it, that of the first word of a text seems to go on.
+        """
         if self.kind is VocabularyKind.WORDPIECE:
             return np.array([entry.startswith("##") for entry in self.entries], dtype=np.bool_)
+        if not self.shows_words:
+            return np.zeros(self.size, dtype=np.bool_)
         special = self.special
-        goes_on = [i not in special and not entry.startswith(_SPACE) for i, entry in enumerate(self.entries)]
+        goes_on = [i not in special and not entry.startswith(_SPACES) for i, entry in enumerate(self.entries)]
         return np.array(goes_on, dtype=np.bool_)
 
 
-def make_vocabulary(
-    entries: tuple[str, ...],
-    *,
-    place: str,
-    kind: VocabularyKind = VocabularyKind.WORDPIECE,
-    added: frozenset[int] = frozenset(),
-) -> Vocabulary:
-    """A vocabulary from its entries.
+def make_vocabulary(entries: tuple[str, ...], *, place: str) -> Vocabulary:
+    """BERT's vocabulary from its entries.
 
     Args:
         place: what a message calls it.
-        added: ids of tokens that were added beside what was learnt from text.
 
     Raises:
         VocabularyError: it lacks a special token, or holds an entry twice.
@@ -110,7 +100,8 @@ def make_vocabulary(
     if len(ids) < len(entries):
         twice = next(entry for i, entry in enumerate(entries) if ids[entry] != i)
         raise VocabularyError(f"{place}: the entry {twice!r} stands there twice; remove one")
-    return Vocabulary(kind=kind, entries=entries, added=added, **special_ids(ids, place=place))
+    special = special_ids({"model": {"vocab": ids}, "added_tokens": []}, place=place)
+    return Vocabulary(kind=VocabularyKind.WORDPIECE, entries=entries, added=frozenset(), **special)
 
 
 def vocabulary_in(tree: Mapping[str, Any], *, place: str) -> Vocabulary:
@@ -120,27 +111,26 @@ def vocabulary_in(tree: Mapping[str, Any], *, place: str) -> Vocabulary:
         place: what a message calls it.
 
     Raises:
-        VocabularyError: of another kind, its ids have gaps, or it lacks a special token.
+        VocabularyError: its ids have gaps, it lacks a special token, or a text has not always the same ids.
     """
     try:
-        model = str(tree["model"]["type"])
-        if model not in _KINDS:
-            raise VocabularyError(f"{place}: a {model} tokenizer; bertd takes {' and '.join(_KINDS.values())}")
         ids = entry_ids(tree)
         added = frozenset(ids[token["content"]] for token in tree["added_tokens"])
+        kind = kind_of(tree)
+        require_exact(tree, place=place)
     except (ValueError, KeyError, TypeError) as error:
         raise VocabularyError(f"{place}: not a tokenizer with a vocabulary: {error!r}; use another") from error
     if sorted(ids.values()) != list(range(len(ids))):
         raise VocabularyError(f"{place}: its {len(ids)} ids are not 0 to {len(ids) - 1}; mend the vocabulary")
     entries = tuple(sorted(ids, key=ids.__getitem__))
-    return make_vocabulary(entries, place=place, kind=_KINDS[model], added=added)
+    return Vocabulary(kind=kind, entries=entries, added=added, **special_ids(tree, place=place))
 
 
 def read_vocabulary(tokenizer_json: Path) -> Vocabulary:
     """The vocabulary inside a `tokenizer.json`.
 
     Raises:
-        VocabularyError: unreadable, of another kind, its ids have gaps, or it lacks a special token.
+        VocabularyError: unreadable, its ids have gaps, it lacks a special token, or a text has not always the same ids.
     """
     try:
         tree = json.loads(tokenizer_json.read_bytes())

@@ -1,11 +1,9 @@
-"""BERT's WordPiece tokenizer: built over a vocabulary, and told from others."""
+"""BERT's WordPiece tokenizer, built over a vocabulary."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
@@ -64,22 +62,3 @@ def _casing(entries: tuple[str, ...], config: Path) -> Casing:
         # Null means: as lowercase does.
         strip_accents = lowercase if said.get("strip_accents") is None else bool(said["strip_accents"])
     return Casing(lowercase=lowercase, strip_accents=strip_accents)
-
-
-def require_wordpiece(tree: Mapping[str, Any], *, place: str) -> None:
-    """Make sure that runs between spaces are encoded each on its own, as ChunkEncoder takes for granted.
-
-    Args:
-        tree: content of a tokenizer.json whose model is WordPiece.
-        place: what a message calls it.
-
-    Raises:
-        VocabularyError: they are not.
-    """
-    parts = {name: (tree.get(name) or {}).get("type") for name in ("normalizer", "pre_tokenizer")}
-    expected = {"normalizer": "BertNormalizer", "pre_tokenizer": "BertPreTokenizer"}
-    if parts != expected or not tree["normalizer"]["clean_text"]:
-        raise VocabularyError(f"{place}: WordPiece, but not as BERT has it ({parts}); use the vocabulary of a BERT")
-    plain = [token["content"] for token in tree["added_tokens"] if not token["special"]]
-    if plain:
-        raise VocabularyError(f"{place}: adds {plain[0]!r} outside its vocabulary; put it into the vocabulary")

@@ -24,7 +24,7 @@ from bertd.model.families import family_of, places, transformers_config
 from bertd.run.durable import fsync_folder
 from bertd.run.paths import VOID_PREFIX
 from bertd.run.sweeping import unfinished
-from bertd.tokenizer_json import entry_ids, special_ids
+from bertd.tokenizer_json import special_ids
 
 WEIGHTS = "model.safetensors"
 
@@ -103,7 +103,7 @@ def _holds(folder: Path, stock: Mapping[str, Tensor]) -> bool:
 
 def _special_ids(tokenizer_dir: Path) -> dict[str, int]:
     path = tokenizer_dir / "tokenizer.json"
-    return special_ids(entry_ids(json.loads(path.read_bytes())), place=str(path))
+    return special_ids(json.loads(path.read_bytes()), place=str(path))
 
 
 def stock_weights(ours: Mapping[str, Tensor], config: EncoderConfig, *, pad_id: int) -> dict[str, Tensor]:

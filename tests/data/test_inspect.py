@@ -23,7 +23,7 @@ from bertd.data.tokenizer import open_tokenizer
 from bertd.data.vocab import train_vocabulary
 from bertd.errors import RecipeError, RunFolderError, ShardError
 from bertd.run.recipe import MaskingSection
-from tests.byte_level_tokenizers import modern_like, roberta_like
+from tests.tokenizers_as_published import modern_like, roberta_like
 
 _RECIPE = """
 [run]

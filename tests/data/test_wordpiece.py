@@ -8,14 +8,15 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
 
 from bertd.data.casing import Casing, casing_of
 from bertd.data.chunks import ChunkEncoder
+from bertd.data.kinds import VocabularyKind, kind_of
 from bertd.data.sentences import split_sentences
 from bertd.data.tokenizer import open_tokenizer, vocabulary_of
 from bertd.data.vocab import main as vocab_main
@@ -161,7 +162,7 @@ def test_a_vocabulary_is_found_by_its_hub_name(vocab: Path, tmp_path: Path) -> N
     ("content", "message"),
     [
         ("{}", "not a tokenizer"),
-        ("[PAD]\n[UNK]\nword\n", r"lacks \[CLS\], \[SEP\], \[MASK\]"),
+        ("[PAD]\n[UNK]\nword\n", r"lacks \[CLS\] or <s>, \[SEP\] or </s>, \[MASK\] or <mask>"),
         ("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nword\nword\n", "'word' stands there twice"),
     ],
 )
@@ -172,12 +173,20 @@ def test_what_is_no_vocabulary_is_refused(tmp_path: Path, content: str, message:
         open_tokenizer(str(path))
 
 
-def test_another_kind_of_tokenizer_is_refused(tmp_path: Path) -> None:
-    from tokenizers.models import WordLevel
-
-    Tokenizer(WordLevel()).save(str(tmp_path / "tokenizer.json"))
-    with pytest.raises(VocabularyError, match="a WordLevel tokenizer; bertd takes WordPiece and byte-level BPE"):
-        open_tokenizer(str(tmp_path))
+@pytest.mark.parametrize(
+    ("part", "content"),
+    [
+        ("normalizer", {"type": "Lowercase"}),
+        ("normalizer", {"clean_text": False}),
+        ("pre_tokenizer", {"type": "Whitespace"}),
+        ("added_tokens", [{"id": 5, "content": "two words", "special": False}]),
+    ],
+)
+def test_wordpiece_that_cuts_otherwise_than_bert_is_told_from_it(vocab: Path, part: str, content: Any) -> None:
+    tree = json.loads(open_tokenizer(str(vocab)).to_str())
+    assert kind_of(tree) is VocabularyKind.WORDPIECE
+    tree[part] = tree[part] + content if isinstance(content, list) else tree[part] | content
+    assert kind_of(tree) is VocabularyKind.OTHER
 
 
 def test_an_empty_corpus_trains_no_vocabulary(tmp_path: Path) -> None:

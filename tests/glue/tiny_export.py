@@ -58,7 +58,7 @@ def save_byte_level_export(folder: Path, *, positions: int = 32) -> Path:
     from bertd.data.tokenizer import tokenizer_files
     from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
     from bertd.model.export import write_export
-    from tests.byte_level_tokenizers import roberta_like
+    from tests.tokenizers_as_published import roberta_like
 
     tokenizer = roberta_like()
     config = EncoderConfig(

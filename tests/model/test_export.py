@@ -20,7 +20,7 @@ from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
 from bertd.model.export import write_export
 from bertd.model.families import family_of
 from bertd.model.try_export import fill_mask
-from tests.byte_level_tokenizers import modern_like, roberta_like
+from tests.tokenizers_as_published import modern_like, roberta_like
 
 README = Path(__file__).parents[2] / "README.md"
 """Real text."""

@@ -27,7 +27,7 @@ from bertd.train.checkpoint import TrainingState
 from bertd.train.export_run import export_run
 from bertd.train.model_card import model_card
 from bertd.train.opened_run import open_run
-from tests.byte_level_tokenizers import roberta_like
+from tests.tokenizers_as_published import roberta_like
 from tests.train.test_trainer import TEXT, attempt, make_run, run_to_end
 
 

@@ -22,7 +22,7 @@ from bertd.errors import CheckpointError
 from bertd.records import AlertRecord, EndRecord, StartRecord, ValidationRecord
 from bertd.run.paths import RunPaths, newest_first
 from bertd.train.opened_run import open_run, validation_masker_of
-from tests.byte_level_tokenizers import ODD_TEXTS, modern_like, roberta_like
+from tests.tokenizers_as_published import ODD_TEXTS, gemma_like, modern_like, roberta_like
 from tests.train.test_trainer import attempt, kind_of, make_run, run_to_end
 
 README = Path(__file__).parents[2] / "README.md"
@@ -61,14 +61,15 @@ PUBLISHED: dict[str, tuple[Callable[[], Tokenizer], dict[str, object], list[str]
         ],
     ),
 }
+PUBLISHED["modernbert in SentencePiece"] = (gemma_like, *PUBLISHED["modernbert"][1:])
 """Tokenizer, configuration and recipe of a family, as it is published but small."""
 
 
-@pytest.mark.parametrize("model_type", PUBLISHED)
-def test_a_run_goes_on_from_a_published_model_with_its_vocabulary(model_type: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("published", PUBLISHED)
+def test_a_run_goes_on_from_a_published_model_with_its_vocabulary(published: str, tmp_path: Path) -> None:
     from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerFast
 
-    build, keys, overrides = PUBLISHED[model_type]
+    build, keys, overrides = PUBLISHED[published]
     folder, vocabulary = tmp_path / "published", vocabulary_of(build(), place="test")
     special = {f"{role}_token": vocabulary.entries[number] for role, number in vocabulary.special_by_role.items()}
     PreTrainedTokenizerFast(tokenizer_object=build(), **special).save_pretrained(folder)
@@ -77,7 +78,7 @@ def test_a_run_goes_on_from_a_published_model_with_its_vocabulary(model_type: st
     keys |= {f"{role}_token_id": vocabulary.cls for role in ("bos", "cls")}
     keys |= {f"{role}_token_id": vocabulary.sep for role in ("eos", "sep")}
     shape = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64, "max_position_embeddings": 66}
-    stock = AutoModelForMaskedLM.from_config(AutoConfig.for_model(model_type, **shape, **keys)).eval()
+    stock = AutoModelForMaskedLM.from_config(AutoConfig.for_model(published.split()[0], **shape, **keys)).eval()
     stock.save_pretrained(folder)
     data = tmp_path / "data"
     lines = [json.dumps({"text": part}) for part in README.read_text(encoding="utf-8").split("\n\n")]

@@ -1,4 +1,4 @@
-"""Byte-level BPE tokenizers small enough for tests, each with the traits of a published one; nothing is downloaded."""
+"""Tokenizers small enough for tests, each with the traits of a published one; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokenizers, processors
-from tokenizers.models import BPE
-from tokenizers.trainers import BpeTrainer
+from tokenizers.models import BPE, Unigram
+from tokenizers.trainers import BpeTrainer, UnigramTrainer
 
 _TEXT = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8").splitlines()
 
@@ -56,6 +56,39 @@ def modern_like(*, entries: int = 600) -> Tokenizer:
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B [SEP]",
         special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
+    )
+    return tokenizer
+
+
+def gemma_like(*, entries: int = 600) -> Tokenizer:
+    """mmBERT's: SentencePiece's BPE across whole texts, spaces as entries of their own, bytes for what is unknown."""
+    special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
+    tokenizer = Tokenizer(BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+    tokenizer.normalizer = normalizers.Replace(" ", "\u2581")
+    in_bytes = [f"<0x{byte:02X}>" for byte in range(256)]
+    trainer = BpeTrainer(vocab_size=entries, special_tokens=[*special, *in_bytes], show_progress=False)
+    tokenizer.train_from_iterator(_TEXT, trainer=trainer)
+    tree = json.loads(tokenizer.to_str())
+    tree["added_tokens"] = [token for token in tree["added_tokens"] if token["content"] in special]
+    tokenizer = Tokenizer.from_str(json.dumps(tree))
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A <eos>", pair="<bos> $A <eos> $B <eos>", special_tokens=[("<bos>", 2), ("<eos>", 1)]
+    )
+    return tokenizer
+
+
+def unigram_like(*, entries: int = 400) -> Tokenizer:
+    """Japanese ModernBERTs': SentencePiece's Unigram, with <s> in the vocabulary and <cls> around a text."""
+    special = ["<unk>", "<s>", "</s>", "<mask>", "<pad>", "<cls>", "<sep>"]
+    tokenizer = Tokenizer(Unigram())
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = UnigramTrainer(vocab_size=entries, special_tokens=special, unk_token="<unk>", show_progress=False)
+    tokenizer.train_from_iterator(_TEXT, trainer=trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<cls> $A <sep>", pair="<cls> $A <sep> $B <sep>", special_tokens=[("<cls>", 5), ("<sep>", 6)]
     )
     return tokenizer
 

@@ -1,0 +1,81 @@
+"""Kinds of tokenizers, told by a tokenizer.json: what of a text each encodes on its own, and how its pieces show words.
+
+Of the two that BERT-like models mostly have, runs of characters between spaces are known to be encoded each on its own,
+which saves most of the work (see chunks.py). Whatever else tokenizers reads encodes each sentence whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from bertd.errors import VocabularyError
+from bertd.tokenizer_json import special_ids
+
+
+class VocabularyKind(StrEnum):
+    """How the entries spell text."""
+
+    WORDPIECE = "WordPiece"
+    """BERT's: characters; a piece that goes on a word begins with ##."""
+    BYTE_LEVEL = "byte-level BPE"
+    """RoBERTa's and ModernBERT's: bytes, each by a character of its own; a piece that begins a word brings the space
+    before it."""
+    OTHER = "encoded by whole sentences"
+    """Anything else, such as SentencePiece."""
+
+
+def kind_of(tree: Mapping[str, Any]) -> VocabularyKind:
+    """The kind of the tokenizer that is the content of a tokenizer.json."""
+    if _cuts_as_bert(tree):
+        return VocabularyKind.WORDPIECE
+    return VocabularyKind.BYTE_LEVEL if _cuts_before_spaces(tree) else VocabularyKind.OTHER
+
+
+def require_exact(tree: Mapping[str, Any], *, place: str) -> None:
+    """Make sure that a text always has the same ids, and no text those of special tokens.
+
+    Args:
+        tree: content of a tokenizer.json.
+        place: what a message calls it.
+
+    Raises:
+        VocabularyError: it does not.
+    """
+    if tree["model"].get("dropout"):
+        raise VocabularyError(f"{place}: encodes by chance (dropout {tree['model']['dropout']}); set it to null")
+    special = set(special_ids(tree, place=place).values())
+    for token in tree["added_tokens"]:
+        if token["id"] in special and not token["special"]:
+            raise VocabularyError(
+                f"{place}: adds {token['content']!r} without marking it as special, so that text could spell it; "
+                "set special to true"
+            )
+
+
+def _cuts_as_bert(tree: Mapping[str, Any]) -> bool:
+    parts = [(tree.get(name) or {}).get("type") for name in ("model", "normalizer", "pre_tokenizer")]
+    if parts != ["WordPiece", "BertNormalizer", "BertPreTokenizer"]:
+        return False
+    # An entry added outside the vocabulary may reach over spaces.
+    return bool(tree["normalizer"]["clean_text"]) and all(token["special"] for token in tree["added_tokens"])
+
+
+def _cuts_before_spaces(tree: Mapping[str, Any]) -> bool:
+    model, normalizer, pre_tokenizer = tree["model"], tree["normalizer"] or {}, tree["pre_tokenizer"] or {}
+    if model["type"] != "BPE" or pre_tokenizer.get("type") != "ByteLevel" or not pre_tokenizer.get("use_regex", True):
+        return False
+    if normalizer.get("type", "NFC") != "NFC":
+        return False
+    if any(model.get(name) for name in ("continuing_subword_prefix", "end_of_word_suffix", "byte_fallback")):
+        return False
+    return all(token["special"] or _stays_in_a_run(token) for token in tree["added_tokens"])
+
+
+def _stays_in_a_run(token: Mapping[str, Any]) -> bool:
+    content = token["content"]
+    if content.isspace() and len(content) > 1:
+        # It never comes up: all whitespace in a row becomes one space.
+        return True
+    return not token["rstrip"] and not any(map(str.isspace, content))

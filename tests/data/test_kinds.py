@@ -1,0 +1,123 @@
+"""Tokenizers of which nothing is known but that tokenizers reads them: sentences are encoded whole."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, processors
+from tokenizers.models import WordLevel
+
+from bertd.data.chunks import ChunkEncoder
+from bertd.data.inspection import show_sequences
+from bertd.data.kinds import VocabularyKind
+from bertd.data.masking import Masker
+from bertd.data.pipeline import Options, prepare
+from bertd.data.readers.document import clean
+from bertd.data.sentences import split_spaced_sentences
+from bertd.data.shards import DataSet
+from bertd.data.tokenizer import vocabulary_of
+from bertd.errors import VocabularyError
+from bertd.run.recipe import MaskingSection
+from bertd.tokenizer_json import special_ids
+from tests.data.conftest import made_up_text
+from tests.tokenizers_as_published import ODD_TEXTS, gemma_like, unigram_like
+
+# Trained once: Unigram's training gives another vocabulary each time.
+KINDS = {"gemma": gemma_like().to_str(), "unigram": unigram_like().to_str()}
+
+
+def fresh(kind: str) -> Tokenizer:
+    return Tokenizer.from_str(KINDS[kind])
+
+
+def encoded_alone(tokenizer: Tokenizer, text: str) -> list[int]:
+    """What the library makes of a text, sentence by sentence."""
+    tokenizer.encode_special_tokens = True
+    sentences = [one for one in split_spaced_sentences(text, language="en") if one.strip()]
+    singles = [(" " if one[0].isspace() else "") + " ".join(one.split()) for one in sentences]
+    return [number for one in singles for number in tokenizer.encode(one, add_special_tokens=False).ids]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_data_set_has_the_ids_of_the_library_and_its_tokenizer(kind: str, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    texts = [made_up_text(number, sentences=6) for number in range(5)] + ["\n".join(ODD_TEXTS)]
+    (tmp_path / "lines.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    fresh(kind).save(str(tmp_path / "tokenizer.json"))
+    options = Options(vocab=str(tmp_path), validation_share=0.0)
+    for name, processes in (("set", 1), ("again", 2)):
+        prepare([str(tmp_path / "lines.jsonl")], out=tmp_path / name, options=options, processes=processes)
+
+    dataset = DataSet.open(tmp_path / "set", verify=True)
+
+    assert dataset.fingerprint == DataSet.open(tmp_path / "again").fingerprint
+    assert dataset.vocabulary.kind is VocabularyKind.OTHER
+    expected = [
+        number for text in texts for number in [*encoded_alone(fresh(kind), clean(text)), dataset.vocabulary.sep]
+    ]
+    tokens = dataset.split("train").tokens
+    assert np.asarray(tokens[0 : len(tokens)]).tolist() == expected
+    loaded = AutoTokenizer.from_pretrained(dataset.tokenizer_dir)
+    for text in (*ODD_TEXTS, f"fill in {dataset.vocabulary.mask_token} here"):
+        assert loaded(text)["input_ids"] == fresh(kind).encode(text).ids
+    (shown,) = show_sequences(dataset, sequence_length=64, packing="full", masking=MaskingSection(), count=1, seed=1)
+    assert "\u2581" not in shown.text and len(shown.text.split()) > 4 and "[mask|" in shown.text
+
+
+def test_special_tokens_are_what_the_tokenizer_puts_around_a_text_whatever_their_names() -> None:
+    gemma, unigram = (vocabulary_of(fresh(kind), place="test") for kind in KINDS)
+    assert [gemma.entries[i] for i in gemma.special_by_role.values()] == ["<pad>", "<unk>", "<bos>", "<eos>", "<mask>"]
+    named = [unigram.entries[i] for i in unigram.special_by_role.values()]
+    assert named == ["<pad>", "<unk>", "<cls>", "<sep>", "<mask>"]
+
+
+def test_a_role_is_found_by_its_name_where_no_naming_is_known_and_nothing_may_be_unknown() -> None:
+    tokenizer = Tokenizer(WordLevel({"a": 0, "b": 1}, unk_token="a"))
+    tree = json.loads(tokenizer.to_str())
+    tree["model"]["unk_token"] = None
+    special = ["<|begin|>", "<|end|>", "<|PAD|>", "<|mask|>"]
+    tree["added_tokens"] = [{"id": i, "content": token, "special": True} for i, token in enumerate(special, start=2)]
+    template = processors.BertProcessing(("<|end|>", 3), ("<|begin|>", 2))
+    tree["post_processor"] = json.loads(template.__getstate__())
+
+    assert special_ids(tree, place="test") == {"pad": 4, "unk": 4, "cls": 2, "sep": 3, "mask": 5}
+
+    tree["added_tokens"].append({"id": 6, "content": "<|mask_too|>", "special": True})
+    with pytest.raises(VocabularyError, match=r"test: lacks \[MASK\] or <mask>; use the vocabulary of a BERT-like"):
+        special_ids(tree, place="test")
+
+
+def test_a_run_is_a_sentence_and_an_empty_one_none() -> None:
+    encoder, tokenizer = ChunkEncoder(fresh("gemma")), fresh("gemma")
+    sentences = ["One  two", " One two", "", "  ", "\tthree "]
+    encoded = encoder.encode(sentences)
+    expected = [
+        tokenizer.encode(text, add_special_tokens=False).ids for text in ("One two", " One two", "", "", " three")
+    ]
+    assert encoded.lengths.tolist() == [len(ids) for ids in expected]
+    assert encoded.tokens.tolist() == [number for ids in expected for number in ids]
+
+
+def test_words_are_masked_whole_only_where_pieces_show_them() -> None:
+    vocabulary = vocabulary_of(fresh("gemma"), place="test")
+    goes_on = {vocabulary.entries[number] for number in np.flatnonzero(vocabulary.continuations())}
+    assert vocabulary.shows_words and {"e", "s"} <= goes_on and "\u2581" not in goes_on
+    tree = json.loads(KINDS["gemma"])
+    tree["model"] |= {"merges": [], "vocab": {"<unk>": 3, "a": 5, "<pad>": 0, "<eos>": 1, "<bos>": 2, "<mask>": 4}}
+    without = vocabulary_of(Tokenizer.from_str(json.dumps(tree)), place="test")
+    assert not without.continuations().any()
+
+    with pytest.raises(VocabularyError, match='masking.unit = "word": no piece of this vocabulary shows a word; use'):
+        Masker(
+            seed=1,
+            rate=0.15,
+            max_predictions=4,
+            replace=(0.8, 0.1, 0.1),
+            vocabulary=without,
+            sequence_length=32,
+            unit="word",
+        )
