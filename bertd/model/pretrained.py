@@ -37,11 +37,11 @@ from bertd.model.families import (
     places,
 )
 
-_RECIPE_KEYS = {
-    Family.MEGATRON: 'norm = "pre", embedding_norm = false',
-    Family.ROBERTA: 'norm = "pre", embedding_norm = true',
-    Family.BERT: 'norm = "post", embedding_norm = true',
-    Family.MODERN: 'positions = "rotary", activation = "geglu", embedding_norm = true',
+_RECIPE_KEYS: dict[Family, dict[str, object]] = {
+    Family.MEGATRON: {"norm": "pre", "embedding_norm": False, "positions": "learned"},
+    Family.ROBERTA: {"norm": "pre", "embedding_norm": True, "positions": "learned"},
+    Family.BERT: {"norm": "post", "embedding_norm": True, "positions": "learned"},
+    Family.MODERN: {"norm": "pre", "embedding_norm": True, "positions": "rotary", "activation": "geglu"},
 }
 """What makes a recipe's model one of a family."""
 _SHAPE = {
@@ -89,7 +89,6 @@ def load_pretrained(model: MaskedLanguageModel, source: str, *, entries: tuple[s
         raise CheckpointError(f"[model] start_from = {source!r}: no such folder; give {_NEEDED}")
     # Code that came with a checkpoint is never run; None would ask at a terminal.
     stock = _loaded(source, lambda: AutoConfig.from_pretrained(source, trust_remote_code=False))
-    _require_family(source, stock, model.config)
     require_equal_mathematics(source, stock, model.config)
     tokenizer = _loaded(source, lambda: AutoTokenizer.from_pretrained(source, trust_remote_code=False))
     _require_vocabulary(source, tokenizer.get_vocab(), entries)
@@ -125,33 +124,21 @@ def _loaded(source: str, load: Callable[[], T]) -> T:
         raise CheckpointError(f"[model] start_from = {source!r}: {first_line}; give {_NEEDED}") from error
 
 
-def _require_family(source: str, stock: Any, config: EncoderConfig) -> None:
-    wanted = family_of(config)
+def require_equal_mathematics(source: str, stock: Any, config: EncoderConfig) -> None:
+    """Compare a configuration of transformers with the model's.
+
+    Raises:
+        CheckpointError: the model would compute something else; with the recipe's keys to change, if that is all.
+    """
     families = {model_type: family for family, model_type in MODEL_TYPES.items()}
     family = families.get(stock.model_type)
     if family is None:
         raise CheckpointError(
             f"{source}: model_type = {stock.model_type!r}; bertd starts from {', '.join(sorted(families))}"
         )
-    if family is not wanted:
-        raise CheckpointError(
-            f"{source}: a {family}, and the recipe's is a {wanted}; write {_RECIPE_KEYS[family]} in [model]"
-        )
-
-
-def require_equal_mathematics(source: str, stock: Any, config: EncoderConfig) -> None:
-    """Compare a configuration of transformers, which gave the same family, with the model's.
-
-    Raises:
-        CheckpointError: the model would compute something else; with the recipe's keys to change, if that is all.
-    """
-    family = family_of(config)
-    wanted = {key: getattr(stock, name) for name, key in _SHAPE.items() if hasattr(stock, name)}
     refused: list[str] = []
-    if family is Family.MODERN:
-        wanted |= _modern_keys(stock, config, refused)
-    else:
-        wanted |= _bert_keys(stock, refused)
+    wanted = _RECIPE_KEYS[family] | {key: getattr(stock, name) for name, key in _SHAPE.items() if hasattr(stock, name)}
+    wanted |= _modern_keys(stock, config, refused) if family is Family.MODERN else _bert_keys(stock, refused)
     if refused:
         raise CheckpointError(f"{source}: not what bertd computes: {', '.join(refused)}; start from another checkpoint")
     differing = {key: value for key, value in wanted.items() if value != getattr(config, key)}
@@ -159,7 +146,7 @@ def require_equal_mathematics(source: str, stock: Any, config: EncoderConfig) ->
         keys = ", ".join(
             f"no {key}" if value is None else f"{key} = {json.dumps(value)}" for key, value in differing.items()
         )
-        raise CheckpointError(f"{source}: of another shape than the recipe's; write {keys} in [model]")
+        raise CheckpointError(f"{source}: a {family}, of another shape than the recipe's; write {keys} in [model]")
 
 
 def _bert_keys(stock: Any, refused: list[str]) -> dict[str, object]:

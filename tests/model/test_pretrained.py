@@ -224,7 +224,11 @@ def test_a_name_on_the_hub_is_found_where_the_hub_keeps_it(tmp_path: Path, token
         (MODERN, {"classifier_activation": "relu"}, "classifier_activation = 'relu' and not 'gelu'"),
         (TINY, {"model_type": "gpt2"}, "model_type = 'gpt2'; bertd starts from bert, megatron-bert, modernbert, rob"),
         (MODERN, {"hidden_activation": "relu"}, "hidden_activation = 'relu' and not 'gelu'"),
-        (TINY, {"model_type": "bert"}, 'a BertForMaskedLM, and the recipe\'s is a Megatron.*norm = "post", embedding_'),
+        (
+            TINY,
+            {"model_type": "bert", "num_hidden_layers": 3},
+            r'a BertForMaskedLM, of .*; write norm = "post", embedding_norm = true, layers = 3 in \[model\]',
+        ),
         (TINY, {"model_type": "a-thing-of-tomorrow"}, "a-thing-of-tomorrow"),
         (TINY, {"hidden_size": "wide"}, "hidden_size"),
     ],
