@@ -7,6 +7,7 @@ import json
 import math
 import os
 import shutil
+import signal
 import sys
 from dataclasses import asdict
 
@@ -117,4 +118,6 @@ def _bought(recipe: Recipe, run: RunPaths | None, *, named: float | None) -> Bou
 
 
 if __name__ == "__main__":
+    # Whoever reads may have enough, as `head` has: then this ends without a word.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -204,3 +207,13 @@ def test_a_whole_data_set_is_verified_and_a_changed_file_is_named(
     captured = capsys.readouterr()
     assert json.loads(captured.out)["whole"] is False
     assert "damaged: validation.sentences has changed content" in captured.err
+
+
+def test_a_reader_that_has_enough_ends_it_without_a_word(dataset: DataSet) -> None:
+    command = [sys.executable, "-m", "bertd.data.inspect", str(dataset.root), "--sequences", "2000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == -signal.SIGPIPE
