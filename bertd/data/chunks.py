@@ -19,7 +19,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from bertd.data.casing import casing_of
-from bertd.data.kinds import VocabularyKind, kind_of
+from bertd.data.kinds import VocabularyKind, kind_of, without_special
 
 _BATCH_CHARACTERS = 1 << 18
 """Text that is taken apart at once: a list of its words takes 15 times its size."""
@@ -67,7 +67,7 @@ class ChunkEncoder:
         self._table = _Table()
 
     def encode(self, sentences: list[str]) -> Encoded:
-        """Ids without special tokens, equal to what `tokenizers` gives for each sentence.
+        """Ids, none of them of a special token but unk, equal to what `tokenizers` gives for each sentence.
 
         Args:
             sentences: all but BERT's vocabularies take all whitespace in a row for one space, and none at the end.
@@ -165,6 +165,12 @@ class _ByteLevelRuns:
 
 class _SentenceRuns(_ByteLevelRuns):
     """Whole sentences, for tokenizers that may look across spaces."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        # Such a model may find a special token among its entries where the text spells one.
+        unspellable = Tokenizer.from_str(json.dumps(without_special(json.loads(tokenizer.to_str()))))
+        unspellable.encode_special_tokens = True
+        super().__init__(unspellable)
 
     def split(self, sentence: str) -> list[str]:
         text = "".join(super().split(sentence))

@@ -6,12 +6,18 @@ which saves most of the work (see chunks.py). Whatever else tokenizers reads enc
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
 from bertd.errors import VocabularyError
-from bertd.tokenizer_json import special_ids
+from bertd.tokenizer_json import entry_ids, special_ids
+
+_BYTE = re.compile("<0x[0-9A-F]{2}>")
+"""SentencePiece's entries for single bytes, which byte_fallback asks for by these names."""
+_UNSPELLABLE = "\U0010ffff"
+"""Begins names that no text has: Unicode assigns it to no character."""
 
 
 class VocabularyKind(StrEnum):
@@ -52,6 +58,32 @@ def require_exact(tree: Mapping[str, Any], *, place: str) -> None:
                 f"{place}: adds {token['content']!r} without marking it as special, so that text could spell it; "
                 "set special to true"
             )
+
+
+def without_special(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The same entries by the same ids, but the special ones under names that no text spells.
+
+    Args:
+        tree: content of a tokenizer.json; not modified.
+
+    Raises:
+        VocabularyError: a special token is missing.
+    """
+    entries = {number: entry for entry, number in entry_ids(tree).items()}
+    special = {entries[number] for number in special_ids(tree, place="tokenizer").values()}
+    special |= {token["content"] for token in tree["added_tokens"] if token["special"]}
+    names = {entry: _UNSPELLABLE + entry for entry in special if not _BYTE.fullmatch(entry)}
+    model = dict(tree["model"])
+    if isinstance(model["vocab"], Mapping):
+        model["vocab"] = {names.get(entry, entry): number for entry, number in model["vocab"].items()}
+    else:
+        model["vocab"] = [[names.get(entry, entry), score] for entry, score in model["vocab"]]
+    if "merges" in model:
+        model["merges"] = [pair for pair in model["merges"] if names.keys().isdisjoint((*pair, "".join(pair)))]
+    if model.get("unk_token") is not None:
+        model["unk_token"] = names.get(model["unk_token"], model["unk_token"])
+    added = [token | {"content": names.get(token["content"], token["content"])} for token in tree["added_tokens"]]
+    return dict(tree) | {"model": model, "added_tokens": added, "post_processor": None}
 
 
 def _cuts_as_bert(tree: Mapping[str, Any]) -> bool:

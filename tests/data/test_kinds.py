@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, processors
-from tokenizers.models import WordLevel
+from tokenizers import Tokenizer, pre_tokenizers, processors
+from tokenizers.models import BPE, WordLevel, WordPiece
 
 from bertd.data.chunks import ChunkEncoder
 from bertd.data.inspection import show_sequences
@@ -45,7 +45,9 @@ def encoded_alone(tokenizer: Tokenizer, text: str) -> list[int]:
 def test_a_data_set_has_the_ids_of_the_library_and_its_tokenizer(kind: str, tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
-    texts = [made_up_text(number, sentences=6) for number in range(5)] + ["\n".join(ODD_TEXTS)]
+    # What spells special tokens the library may give their ids.
+    odd = [text for text in ODD_TEXTS if "<mask>" not in text]
+    texts = [made_up_text(number, sentences=6) for number in range(5)] + ["\n".join(odd)]
     (tmp_path / "lines.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     fresh(kind).save(str(tmp_path / "tokenizer.json"))
     options = Options(vocab=str(tmp_path), validation_share=0.0)
@@ -66,6 +68,39 @@ def test_a_data_set_has_the_ids_of_the_library_and_its_tokenizer(kind: str, tmp_
         assert loaded(text)["input_ids"] == fresh(kind).encode(text).ids
     (shown,) = show_sequences(dataset, sequence_length=64, packing="full", masking=MaskingSection(), count=1, seed=1)
     assert "\u2581" not in shown.text and len(shown.text.split()) > 4 and "[mask|" in shown.text
+
+
+def on_spaces(model: WordLevel | WordPiece | BPE) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.add_special_tokens(["<mask>", "[SEP]"])
+    return tokenizer
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "words", "pieces", "merges"])
+def test_text_that_spells_a_special_token_is_text(kind: str) -> None:
+    """Models know special tokens as entries, and would find them in a text."""
+    ids = {entry: number for number, entry in enumerate(["<pad>", "<s>", "[SEP]", "<unk>", "a", "##a", "<mask>"])}
+    others = {
+        "words": on_spaces(WordLevel(ids, unk_token="<unk>")),
+        "pieces": on_spaces(WordPiece(ids, unk_token="<unk>")),
+        "merges": on_spaces(BPE(ids, [], unk_token="<unk>")),
+    }
+    tree = json.loads(KINDS[kind] if kind in KINDS else others[kind].to_str())
+    if kind == "merges":
+        # Whatever is an entry is taken whole.
+        tree["model"]["ignore_merges"] = True
+    vocabulary = vocabulary_of(Tokenizer.from_str(json.dumps(tree)), place="test")
+    encoder = ChunkEncoder(Tokenizer.from_str(json.dumps(tree)))
+
+    found = encoder.encode(["a <pad> a", "<s> <mask> a<mask> <unk> </s>", " [SEP] <cls>"]).tokens.tolist()
+
+    special = {vocabulary.entries.index(token) for token in ("<s>", "</s>") if token in vocabulary.entries}
+    assert not (special | vocabulary.special) - {vocabulary.unk} & set(found)
+    assert vocabulary.kind is VocabularyKind.OTHER and len(found) >= 8
+    if kind == "unigram":
+        spelt = "".join(vocabulary.entries[number] for number in found).replace("\u2581", " ")
+        assert " ".join(spelt.split()) == "a <pad> a <s> <mask> a<mask> <unk> </s> [SEP] <cls>"
 
 
 def test_special_tokens_are_what_the_tokenizer_puts_around_a_text_whatever_their_names() -> None:
