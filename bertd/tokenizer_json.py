@@ -35,7 +35,7 @@ def entry_ids(tree: Mapping[str, Any]) -> dict[str, int]:
 def special_ids(tree: Mapping[str, Any], *, place: str) -> dict[str, int]:
     """Ids of the special tokens by their roles: pad, unk, cls, sep, mask.
 
-    Where the vocabulary has nothing for what is unknown, unk is pad, which no text has.
+    Where BPE has nothing for what is unknown, unk is pad, which no text has; other models cannot do without.
 
     Args:
         tree: the file's content.
@@ -52,7 +52,8 @@ def special_ids(tree: Mapping[str, Any], *, place: str) -> dict[str, int]:
     for role, token in found.items():
         if token not in ids:
             found[role] = _by_name(role, ids=ids, tree=tree)
-    found["unk"] = found["unk"] or found["pad"]
+    if tree["model"].get("type") == "BPE":
+        found["unk"] = found["unk"] or found["pad"]
     if missing := [role for role, token in found.items() if token is None]:
         names = ", ".join(f"{BERT_TOKENS[role]} or {ROBERTA_TOKENS[role]}" for role in missing)
         raise VocabularyError(f"{place}: lacks {names}; use the vocabulary of a BERT-like model")

@@ -12,6 +12,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers, processo
 from tokenizers.models import BPE
 
 from bertd.errors import VocabularyError
+from bertd.tokenizer_faults import named_faults
 from bertd.tokenizer_json import special_ids
 
 ENTRIES, MERGES = "vocab.json", "merges.txt"
@@ -28,12 +29,13 @@ def build_from_merges(folder: Path, *, config: Path) -> Tokenizer:
         VocabularyError: a file is damaged, or a special token is missing.
     """
     try:
-        model = BPE.from_file(str(folder / ENTRIES), str(folder / MERGES))
+        with named_faults():
+            model = BPE.from_file(str(folder / ENTRIES), str(folder / MERGES))
         ids: dict[str, int] = json.loads((folder / ENTRIES).read_bytes())
         adds_space = bool(json.loads(config.read_bytes()).get("add_prefix_space")) if config.is_file() else False
-    except Exception as error:  # tokenizers raises bare Exception
+    except (OSError, ValueError, RuntimeError, TypeError, AttributeError) as error:
         raise VocabularyError(f"{folder}: {ENTRIES} and {MERGES} make no tokenizer: {error}; mend them") from error
-    special = special_ids({"model": {"vocab": ids}, "added_tokens": []}, place=str(folder / ENTRIES))
+    special = special_ids({"model": {"type": "BPE", "vocab": ids}, "added_tokens": []}, place=str(folder / ENTRIES))
     names = {number: entry for entry, number in ids.items()}
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=adds_space)

@@ -20,6 +20,8 @@ from tokenizers import Tokenizer
 
 from bertd.data.casing import casing_of
 from bertd.data.kinds import VocabularyKind, kind_of, without_special
+from bertd.errors import VocabularyError
+from bertd.tokenizer_faults import named_faults
 
 _BATCH_CHARACTERS = 1 << 18
 """Text that is taken apart at once: a list of its words takes 15 times its size."""
@@ -71,8 +73,15 @@ class ChunkEncoder:
 
         Args:
             sentences: all but BERT's vocabularies take all whitespace in a row for one space, and none at the end.
+
+        Raises:
+            VocabularyError: the tokenizer fails on one of them.
         """
-        encoded = [self._encode(batch) for batch in _batches(sentences)]
+        try:
+            with named_faults():
+                encoded = [self._encode(batch) for batch in _batches(sentences)]
+        except RuntimeError as error:
+            raise VocabularyError(f"the tokenizer fails on a text: {error}; mend it, or use another --vocab") from error
         return Encoded(
             tokens=np.concatenate([np.empty(0, dtype=np.uint32), *(one.tokens for one in encoded)]),
             lengths=np.concatenate([np.empty(0, dtype=np.int64), *(one.lengths for one in encoded)]),

@@ -165,6 +165,7 @@ def make_parts(
     Raises:
         CorpusError: a file cannot be read, or a worker died.
         StorageError: the disk refused.
+        VocabularyError: the tokenizer fails on a text.
     """
 
     def done(number: int, facts: PartFacts) -> None:

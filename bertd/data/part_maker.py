@@ -125,6 +125,7 @@ class PartMaker:
 
         Raises:
             StorageError: the disk refused.
+            VocabularyError: the tokenizer fails on a text.
         """
         part = _Collected()
         batch: list[tuple[int, str]] = []

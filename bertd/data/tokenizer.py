@@ -14,9 +14,12 @@ from bertd.data.kinds import VocabularyKind
 from bertd.data.vocabulary import Vocabulary, vocabulary_in
 from bertd.data.wordpiece import build_from_lines
 from bertd.errors import VocabularyError
+from bertd.tokenizer_faults import named_faults
 
 _CONFIG = "tokenizer_config.json"
 _HUB_FILES = ("tokenizer.json", "vocab.txt", ENTRIES, MERGES, _CONFIG)
+_UNHEARD_OF = "a \U0010fffd\u0378 1"
+"""With a character for private use and one that is not assigned."""
 MODEL_MAX_LENGTH = 512
 """Written for transformers, which warns about longer inputs. Source: BERT's positions."""
 
@@ -37,7 +40,23 @@ def open_tokenizer(where: str) -> Tokenizer:
     vocabulary_of(tokenizer, place=where)
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    _require_any_text(tokenizer, place=where)
     return tokenizer
+
+
+def _require_any_text(tokenizer: Tokenizer, *, place: str) -> None:
+    """Make sure that it encodes text for which it has no entry.
+
+    Raises:
+        VocabularyError: it does not.
+    """
+    try:
+        with named_faults():
+            tokenizer.encode(_UNHEARD_OF, add_special_tokens=False)
+    except RuntimeError as error:
+        raise VocabularyError(
+            f"{place}: cannot encode every text: {error}; give its model an entry for what is unknown, or use another"
+        ) from error
 
 
 def _find_tokenizer(where: str) -> Tokenizer:
@@ -68,8 +87,9 @@ def _open_file(path: Path) -> Tokenizer:
         raise VocabularyError(f"{path}: cannot read the vocabulary: {error}") from error
     if content.lstrip().startswith("{"):
         try:
-            return Tokenizer.from_str(content)
-        except Exception as error:  # tokenizers raises bare Exception
+            with named_faults():
+                return Tokenizer.from_str(content)
+        except RuntimeError as error:
             raise VocabularyError(f"{path}: not a tokenizer that tokenizers can load: {error}") from error
     return build_from_lines(content, path=path, config=path.with_name(_CONFIG))
 

@@ -36,6 +36,7 @@ from bertd.model.families import (
     layer_types,
     places,
 )
+from bertd.tokenizer_faults import named_faults
 
 _RECIPE_KEYS: dict[Family, dict[str, object]] = {
     Family.MEGATRON: {"norm": "pre", "embedding_norm": False, "positions": "learned"},
@@ -65,7 +66,7 @@ _LOADING_ERRORS = (
     *(OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError),
     SafetensorError,
 )
-"""What transformers lets through of a checkpoint that is not there or damaged."""
+"""What transformers lets through of a checkpoint that is not there or damaged, besides the faults of tokenizers."""
 
 T = TypeVar("T")
 
@@ -113,7 +114,8 @@ def _loaded(source: str, load: Callable[[], T]) -> T:
     from huggingface_hub.errors import StrictDataclassError  # brings an HTTP client, which other runs need not load
 
     try:
-        return load()
+        with named_faults():
+            return load()
     except UnpicklingError as error:
         raise CheckpointError(
             f"[model] start_from = {source!r}: its weights are a pickle that is damaged or would run more than numbers "

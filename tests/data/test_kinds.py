@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from bertd.data.pipeline import Options, prepare
 from bertd.data.readers.document import clean
 from bertd.data.sentences import split_spaced_sentences
 from bertd.data.shards import DataSet
-from bertd.data.tokenizer import vocabulary_of
+from bertd.data.tokenizer import open_tokenizer, vocabulary_of
 from bertd.errors import VocabularyError
 from bertd.run.recipe import MaskingSection
 from bertd.tokenizer_json import special_ids
@@ -111,9 +112,7 @@ def test_special_tokens_are_what_the_tokenizer_puts_around_a_text_whatever_their
 
 
 def test_a_role_is_found_by_its_name_where_no_naming_is_known_and_nothing_may_be_unknown() -> None:
-    tokenizer = Tokenizer(WordLevel({"a": 0, "b": 1}, unk_token="a"))
-    tree = json.loads(tokenizer.to_str())
-    tree["model"]["unk_token"] = None
+    tree = json.loads(Tokenizer(BPE({"a": 0, "b": 1}, [])).to_str())
     special = ["<|begin|>", "<|end|>", "<|PAD|>", "<|mask|>"]
     tree["added_tokens"] = [{"id": i, "content": token, "special": True} for i, token in enumerate(special, start=2)]
     template = processors.BertProcessing(("<|end|>", 3), ("<|begin|>", 2))
@@ -121,9 +120,42 @@ def test_a_role_is_found_by_its_name_where_no_naming_is_known_and_nothing_may_be
 
     assert special_ids(tree, place="test") == {"pad": 4, "unk": 4, "cls": 2, "sep": 3, "mask": 5}
 
+    with pytest.raises(VocabularyError, match=r"test: lacks \[UNK\] or <unk>; use the vocabulary of a BERT-like"):
+        special_ids(tree | {"model": {"type": "WordLevel", "vocab": {"a": 0, "b": 1}}}, place="test")
     tree["added_tokens"].append({"id": 6, "content": "<|mask_too|>", "special": True})
     with pytest.raises(VocabularyError, match=r"test: lacks \[MASK\] or <mask>; use the vocabulary of a BERT-like"):
         special_ids(tree, place="test")
+
+
+_TABLE = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"normalizer": _TABLE}, "not a tokenizer that tokenizers can load: Precompiled"),
+        ({"normalizer": _TABLE | {"precompiled_charsmap": "BAAAAAEAAAAAAAA="}}, "cannot encode every text: index out"),
+        ({"pre_tokenizer": {"type": "FixedLength", "length": 0}}, "cannot encode every text: chunk size must be non-"),
+        ({"unk_id": None}, "cannot encode every text: .* unknown .*; give its model an entry for what is unknown, or"),
+    ],
+)
+def test_a_tokenizer_whose_library_would_give_up_is_refused(
+    tmp_path: Path, parts: dict[str, Any], message: str
+) -> None:
+    tree = json.loads(KINDS["unigram"])
+    (tree["model"] if "unk_id" in parts else tree).update(parts)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(tree))
+    with pytest.raises(VocabularyError, match=f"^{tmp_path}.*: {message}"):
+        open_tokenizer(str(tmp_path))
+
+
+def test_a_text_on_which_the_library_gives_up_is_an_error_that_can_be_sent_and_shown() -> None:
+    tree = json.loads(KINDS["unigram"])
+    tree["model"]["unk_id"] = None
+    encoder = ChunkEncoder(Tokenizer.from_str(json.dumps(tree)))
+    assert len(encoder.encode(["The first"]).tokens)
+    with pytest.raises(VocabularyError, match=r"the tokenizer fails on a text: .* unknown token .*; mend it, or use"):
+        encoder.encode(["\u4e2d"])
 
 
 def test_a_run_is_a_sentence_and_an_empty_one_none() -> None:

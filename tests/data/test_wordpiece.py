@@ -162,6 +162,7 @@ def test_a_vocabulary_is_found_by_its_hub_name(vocab: Path, tmp_path: Path) -> N
     ("content", "message"),
     [
         ("{}", "not a tokenizer"),
+        ("[PAD]\n[CLS]\n[SEP]\n[MASK]\nword\n", r"lacks \[UNK\] or <unk>; use"),
         ("[PAD]\n[UNK]\nword\n", r"lacks \[CLS\] or <s>, \[SEP\] or </s>, \[MASK\] or <mask>"),
         ("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nword\nword\n", "'word' stands there twice"),
     ],

@@ -288,6 +288,25 @@ def test_a_checkpoint_without_the_head_is_refused(tmp_path: Path, tokenizer_dir:
         loaded(TINY, folder)
 
 
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"pre_tokenizer": {"type": "of tomorrow"}}, "data did not match any variant"),
+        ({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}}, "Precompiled: Error"),
+    ],
+)
+def test_a_tokenizer_that_its_library_gives_up_on_is_refused(
+    part: dict[str, object], message: str, tmp_path: Path, tokenizer_dir: Path
+) -> None:
+    folder = tmp_path / "export"
+    write_export(trained_like(TINY), folder, tokenizer_dir=tokenizer_dir, model_card="card")
+    path = folder / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | part))
+
+    with pytest.raises(CheckpointError, match=rf"^\[model\] start_from = '{folder}': {message}.*; give a folder"):
+        loaded(TINY, folder)
+
+
 class Trap:
     """Unpickled, it leaves a file behind."""
 
