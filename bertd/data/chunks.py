@@ -19,7 +19,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from bertd.data.casing import casing_of
-from bertd.data.kinds import VocabularyKind, kind_of, without_special
+from bertd.data.kinds import VocabularyKind, kind_of, prepends, without_special
 from bertd.errors import VocabularyError
 from bertd.tokenizer_faults import named_faults
 
@@ -176,13 +176,18 @@ class _SentenceRuns(_ByteLevelRuns):
     """Whole sentences, for tokenizers that may look across spaces."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
+        tree = json.loads(tokenizer.to_str())
         # Such a model may find a special token among its entries where the text spells one.
-        unspellable = Tokenizer.from_str(json.dumps(without_special(json.loads(tokenizer.to_str()))))
+        unspellable = Tokenizer.from_str(json.dumps(without_special(tree)))
         unspellable.encode_special_tokens = True
         super().__init__(unspellable)
+        self._has_space = prepends(tree)
 
     def split(self, sentence: str) -> list[str]:
         text = "".join(super().split(sentence))
+        if self._has_space:
+            # One more would be a second before the first word.
+            text = text.removeprefix(" ")
         return [text] if text else []
 
 

@@ -60,6 +60,12 @@ def require_exact(tree: Mapping[str, Any], *, place: str) -> None:
             )
 
 
+def prepends(tree: Mapping[str, Any]) -> bool:
+    """Whether the normalizer begins each text with something, if it has that already or not, as Llama's does."""
+    normalizer = tree["normalizer"] or {}
+    return any(part["type"] == "Prepend" for part in normalizer.get("normalizers", [normalizer]) if part)
+
+
 def without_special(tree: Mapping[str, Any]) -> dict[str, Any]:
     """The same entries by the same ids, but the special ones under names that no text spells.
 

@@ -169,6 +169,17 @@ def test_a_run_is_a_sentence_and_an_empty_one_none() -> None:
     assert encoded.tokens.tolist() == [number for ids in expected for number in ids]
 
 
+def test_a_sentence_has_one_space_before_its_first_word_whoever_adds_it() -> None:
+    """Llama's normalizer puts one before any text, be there one or not."""
+    tree = json.loads(KINDS["gemma"])
+    replaces, prepends = tree["normalizer"], {"type": "Prepend", "prepend": "\u2581"}
+    for normalizer in (replaces, {"type": "Sequence", "normalizers": [prepends, replaces]}):
+        tokenizer = Tokenizer.from_str(json.dumps(tree | {"normalizer": normalizer}))
+        encoded = ChunkEncoder(tokenizer).encode([" The first", " The second"]).tokens.tolist()
+        spelt = "".join(tokenizer.id_to_token(number) or "" for number in encoded)
+        assert spelt == "\u2581The\u2581first\u2581The\u2581second"
+
+
 def test_words_are_masked_whole_only_where_pieces_show_them() -> None:
     vocabulary = vocabulary_of(fresh("gemma"), place="test")
     goes_on = {vocabulary.entries[number] for number in np.flatnonzero(vocabulary.continuations())}
