@@ -3,7 +3,8 @@
     states, once:        weights 4, gradients 4, AdamW's two moments 8 (Muon's one 4) bytes a parameter; weights
                          once more in 16 bits where products are in 16 bits
     a layer, a token:    D x (two LayerNorm inputs of 4 bytes, seven tensors of e, two dropout masks) + F x 2 e;
-                         two more of D where queries and keys are turned, and of F where the activation is gated
+                         two more of D where queries and keys are turned, and of F where the activation is gated;
+                         S x e in layers that look nearby where rows are padded: attention keeps its mask as numbers
     the head, a slot:    V x (logits and their gradient in e bytes and in 4, and log-probabilities in 4), as fp16 needs
                          them; bertd/model/token_loss.py takes less elsewhere
 
@@ -36,11 +37,17 @@ def state_bytes(config: EncoderConfig, *, has_one_moment: bool, element_bytes: i
     return 8 * weights + moments + (element_bytes * weights if element_bytes < 4 else 0)
 
 
-def sequence_bytes(config: EncoderConfig, *, length: int, predictions: int, element_bytes: int) -> int:
+def sequence_bytes(config: EncoderConfig, *, length: int, predictions: int, element_bytes: int, is_padded: bool) -> int:
     """What one sequence of a micro-batch keeps for the backward pass, and the head's work on it."""
     head = predictions * config.padded_vocab_size * (2 * element_bytes + 12)
     embeddings = length * config.width * 5
-    return config.layers * length * layer_token_bytes(config, element_bytes=element_bytes) + embeddings + head
+    masks = mask_bytes(config, length=length, element_bytes=element_bytes) if is_padded else 0
+    return config.layers * length * layer_token_bytes(config, element_bytes=element_bytes) + masks + embeddings + head
+
+
+def mask_bytes(config: EncoderConfig, *, length: int, element_bytes: int) -> int:
+    """What a padded sequence's masks of layers that look nearby take; without padding all sequences share them."""
+    return sum(map(config.is_local, range(config.layers))) * length * length * element_bytes
 
 
 def layer_token_bytes(config: EncoderConfig, *, element_bytes: int) -> int:

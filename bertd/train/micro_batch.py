@@ -112,7 +112,13 @@ def fitting(
     states = state_bytes(config, has_one_moment=is_muon, element_bytes=element_bytes)
     length = recipe.data.sequence_length
     predictions = recipe.masking.predictions(length)
-    each = sequence_bytes(config, length=length, predictions=predictions, element_bytes=element_bytes)
+    each = sequence_bytes(
+        config,
+        length=length,
+        predictions=predictions,
+        element_bytes=element_bytes,
+        is_padded=recipe.data.packing == "sentences",
+    )
     return [size for size in sizes if states + size * each <= _USABLE * free_bytes] or [min(sizes)]
 
 

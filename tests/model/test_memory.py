@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
-from bertd.model.memory import layer_token_bytes, num_parameters, sequence_bytes, state_bytes
+from bertd.model.memory import layer_token_bytes, mask_bytes, num_parameters, sequence_bytes, state_bytes
 from tests.model.test_export import FAMILIES, TINY, VARIANTS
 
 LENGTH = 32
@@ -36,7 +36,39 @@ def test_a_layer_keeps_at_most_what_the_model_says(family: str, dtype: torch.dty
     assert 0.8 * said < measured <= 1.01 * said
 
 
-def kept_bytes(config: EncoderConfig, num_sequences: int, dtype: torch.dtype | None) -> int:
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+@pytest.mark.parametrize("is_padded", [False, True])
+def test_masks_of_padded_rows_are_counted_in_layers_that_look_nearby(
+    is_padded: bool, dtype: torch.dtype | None
+) -> None:
+    looks_nearby = FAMILIES["ModernBertForMaskedLM that looks nearby"]
+    config = replace(looks_nearby, max_positions=512, attention_dropout=0.0)
+
+    def kept(layers: int, num_sequences: int) -> int:
+        return kept_bytes(replace(config, layers=layers), num_sequences, dtype, length=512, is_padded=is_padded)
+
+    def said(layers: int) -> int:
+        size, element_bytes = replace(config, layers=layers), 2 if dtype else 4
+        masks = mask_bytes(size, length=512, element_bytes=element_bytes) if is_padded else 0
+        return masks + 512 * layers * layer_token_bytes(size, element_bytes=element_bytes)
+
+    # Two that look nearby and one that does not; what the last layer leaves out is in both.
+    measured = (kept(6, 2) - kept(6, 1)) - (kept(3, 2) - kept(3, 1))
+    assert 0.8 * (said(6) - said(3)) < measured <= 1.01 * (said(6) - said(3))
+    whole, without = (
+        sequence_bytes(config, length=512, predictions=5, element_bytes=4, is_padded=padded) for padded in (True, False)
+    )
+    assert whole - without == mask_bytes(config, length=512, element_bytes=4) == 2 * 512 * 512 * 4
+
+
+def kept_bytes(
+    config: EncoderConfig,
+    num_sequences: int,
+    dtype: torch.dtype | None,
+    *,
+    length: int = LENGTH,
+    is_padded: bool = False,
+) -> int:
     """What autograd keeps of a forward pass, each storage once."""
     model = MaskedLanguageModel(config, seed=1)
     storages: dict[int, tuple[int, Tensor]] = {}
@@ -46,10 +78,11 @@ def kept_bytes(config: EncoderConfig, num_sequences: int, dtype: torch.dtype | N
         storages[storage.data_ptr()] = (storage.nbytes(), tensor)
         return tensor
 
-    ids_BS = torch.zeros(num_sequences, LENGTH, dtype=torch.int64)
+    ids_BS = torch.zeros(num_sequences, length, dtype=torch.int64)
+    keep_BS = (torch.arange(length) < length - 3).expand(num_sequences, -1) if is_padded else None
     hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
     with hooks, torch.autocast("cpu", dtype=dtype or torch.bfloat16, enabled=dtype is not None):
-        model(ids_BS, ids_BS[:, :4], ids_BS[:, :4])
+        model(ids_BS, ids_BS[:, :4], ids_BS[:, :4], keep_BS)
     return sum(size for size, _ in storages.values())
 
 
@@ -59,5 +92,7 @@ def test_states_are_what_the_optimizer_keeps_and_the_head_grows_with_the_vocabul
     assert state_bytes(TINY, has_one_moment=False, element_bytes=2) == 18 * weights
     assert state_bytes(TINY, has_one_moment=True, element_bytes=4) < 16 * weights
     larger = replace(TINY, vocab_size=TINY.vocab_size + 64)
-    more, less = (sequence_bytes(each, length=32, predictions=5, element_bytes=2) for each in (larger, TINY))
+    more, less = (
+        sequence_bytes(each, length=32, predictions=5, element_bytes=2, is_padded=True) for each in (larger, TINY)
+    )
     assert more - less == 5 * 64 * (2 * 2 + 12)
