@@ -125,7 +125,7 @@ def _text_of(ids: list[int], predicted: dict[int, int], vocabulary: Vocabulary) 
 def _spaced_text(places: list[tuple[int, int | None]], vocabulary: Vocabulary) -> str:
     """The same where pieces bring the spaces before them."""
     entries, goes_on = vocabulary.entries, vocabulary.continuations()
-    spell = ByteLevel().decode if vocabulary.kind is VocabularyKind.BYTE_LEVEL else _spell_sentencepiece
+    spell = ByteLevel().decode if vocabulary.spells_bytes else _spell_sentencepiece
 
     def alone(token: int) -> str:
         """A piece without its space; one that is nothing else reads as an open box."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from tokenizers.pre_tokenizers import ByteLevel
 
 from bertd.data.kinds import VocabularyKind, kind_of, require_exact
 from bertd.errors import VocabularyError
@@ -18,8 +19,8 @@ from bertd.tokenizer_json import entry_ids, special_ids
 
 _NO_WORD = re.compile(r"\[unused\d+\]|madeupword\d{4}|<\|endoftext\|>")
 """Entries that fill a vocabulary up: BERT's, RoBERTa's two."""
-_SPACES = ("Ġ", "▁")
-"""How a byte-level entry, and one of SentencePiece, spells the space before a word."""
+_BYTE_SPACE, _PIECE_SPACE = "Ġ", "▁"
+"""How an entry of bytes, and one of SentencePiece, spells the space before a word. The first is a letter of Maltese."""
 
 TokenDtype = np.dtype[np.uint16] | np.dtype[np.uint32]
 
@@ -69,9 +70,18 @@ class Vocabulary:
         return np.array(real, dtype=np.int64)
 
     @property
+    def spells_bytes(self) -> bool:
+        """Whether what was learnt from text is bytes, each by a character of its own."""
+        bytes_ = frozenset(ByteLevel.alphabet())
+        return self.kind is VocabularyKind.BYTE_LEVEL or all(
+            bytes_.issuperset(entry) for i, entry in enumerate(self.entries) if i not in self.added
+        )
+
+    @property
     def shows_words(self) -> bool:
         """Whether pieces tell where a word begins."""
-        return self.kind is VocabularyKind.WORDPIECE or any(entry.startswith(_SPACES) for entry in self.entries)
+        space = _BYTE_SPACE if self.spells_bytes else _PIECE_SPACE
+        return self.kind is VocabularyKind.WORDPIECE or any(entry.startswith(space) for entry in self.entries)
 
     def continuations(self) -> npt.NDArray[np.bool_]:
         """For each id, whether it goes on a word; none does where pieces do not tell.
@@ -82,8 +92,8 @@ class Vocabulary:
             return np.array([entry.startswith("##") for entry in self.entries], dtype=np.bool_)
         if not self.shows_words:
             return np.zeros(self.size, dtype=np.bool_)
-        special = self.special
-        goes_on = [i not in special and not entry.startswith(_SPACES) for i, entry in enumerate(self.entries)]
+        special, space = self.special, _BYTE_SPACE if self.spells_bytes else _PIECE_SPACE
+        goes_on = [i not in special and not entry.startswith(space) for i, entry in enumerate(self.entries)]
         return np.array(goes_on, dtype=np.bool_)
 
 

@@ -26,7 +26,7 @@ from bertd.data.tokenizer import open_tokenizer
 from bertd.data.vocab import train_vocabulary
 from bertd.errors import RecipeError, RunFolderError, ShardError
 from bertd.run.recipe import MaskingSection
-from tests.tokenizers_as_published import modern_like, roberta_like
+from tests.tokenizers_as_published import euro_like, modern_like, roberta_like
 
 _RECIPE = """
 [run]
@@ -157,9 +157,16 @@ def test_sequences_are_shown_with_the_masks_that_the_recipe_asks_for(
     assert "[MASK|" not in kept and re.search(r"\[(\S+)\|\1\]", kept)
 
 
-@pytest.mark.parametrize("build", [roberta_like, modern_like])
+@pytest.mark.parametrize(
+    ("build", "told"),
+    [
+        (roberta_like, "byte-level BPE, cased"),
+        (modern_like, "byte-level BPE, cased"),
+        (euro_like, "encoded by whole sentences"),
+    ],
+)
 def test_sequences_of_a_byte_level_vocabulary_are_shown_as_text(
-    build: Callable[[], Tokenizer], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    build: Callable[[], Tokenizer], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     build().save(str(source := tmp_path / "tokenizer.json"))
     text = "The na\u00efve caf\u00e9 \U0001f44d\u4e2d said: don't walk under a bright stone. " * 60
@@ -169,7 +176,7 @@ def test_sequences_of_a_byte_level_vocabulary_are_shown_as_text(
     dataset, tokenizer = DataSet.open(tmp_path / "set"), open_tokenizer(str(source))
     sequences = open_sequences(dataset, split="train", sequence_length=128, packing="full")
     assert inspect.main([str(dataset.root), "--sequences", "5"]) == 0
-    assert f" {dataset.manifest.vocab_size:,} entries, byte-level BPE, cased; fing" in capsys.readouterr().out
+    assert f" {dataset.manifest.vocab_size:,} entries, {told}; fing" in capsys.readouterr().out
 
     masking = MaskingSection(replace=(0.8, 0.0, 0.2))
     shown = show_sequences(dataset, sequence_length=128, packing="full", masking=masking, count=5, seed=1)

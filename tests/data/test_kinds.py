@@ -188,6 +188,10 @@ def test_words_are_masked_whole_only_where_pieces_show_them() -> None:
     tree["model"] |= {"merges": [], "vocab": {"<unk>": 3, "a": 5, "<pad>": 0, "<eos>": 1, "<bos>": 2, "<mask>": 4}}
     without = vocabulary_of(Tokenizer.from_str(json.dumps(tree)), place="test")
     assert not without.continuations().any()
+    # What spells a space in bytes is a letter elsewhere: Maltese has it.
+    tree["model"]["vocab"] |= {"\u0120": 6, "\u4e2d": 7}
+    maltese = vocabulary_of(Tokenizer.from_str(json.dumps(tree)), place="test")
+    assert not maltese.shows_words and not maltese.continuations().any()
 
     with pytest.raises(VocabularyError, match='masking.unit = "word": no piece of this vocabulary shows a word; use'):
         Masker(
