@@ -45,9 +45,9 @@ def special_ids(tree: Mapping[str, Any], *, place: str) -> dict[str, int]:
         VocabularyError: a role has no token; the message has the names it may have.
     """
     ids, found = entry_ids(tree), dict[str, str | None](dict.fromkeys(BERT_TOKENS))
-    around = _around(tree.get("post_processor") or {})
-    if len(around) > 1:
-        found |= {"cls": around[0], "sep": around[-1]}
+    before, after = _around(tree.get("post_processor") or {})
+    if before and after:
+        found |= {"cls": before[0], "sep": after[-1]}
     found["unk"] = _unknown(tree["model"])
     for role, token in found.items():
         if token not in ids:
@@ -76,12 +76,19 @@ def _by_name(role: str, *, ids: Iterable[str], tree: Mapping[str, Any]) -> str |
     return named[0] if len(named) == 1 else None
 
 
-def _around(post_processor: Mapping[str, Any]) -> list[str]:
-    """The special tokens that are put around a single text."""
-    if "processors" in post_processor:
-        return [token for each in post_processor["processors"] for token in _around(each)]
-    if "single" in post_processor:
-        parts = (part["SpecialToken"]["id"] for part in post_processor["single"] if "SpecialToken" in part)
-        return [content for part in parts for content in post_processor["special_tokens"][part]["tokens"]]
+def _around(post_processor: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """The special tokens that are put before a single text, and those behind it."""
+    before, after = list[str](), list[str]()
+    for each in post_processor.get("processors", ()):
+        inner_before, inner_after = _around(each)
+        before, after = inner_before + before, after + inner_after
+    side = before
+    for part in post_processor.get("single", ()):
+        if "SpecialToken" in part:
+            side += post_processor["special_tokens"][part["SpecialToken"]["id"]]["tokens"]
+        else:
+            side = after
     # RobertaProcessing and BertProcessing.
-    return [str(post_processor[role][0]) for role in ("cls", "sep") if role in post_processor]
+    before += [str(post_processor["cls"][0])] if "cls" in post_processor else []
+    after += [str(post_processor["sep"][0])] if "sep" in post_processor else []
+    return before, after

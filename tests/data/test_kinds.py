@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,20 @@ def test_special_tokens_are_what_the_tokenizer_puts_around_a_text_whatever_their
     assert [gemma.entries[i] for i in gemma.special_by_role.values()] == ["<pad>", "<unk>", "<bos>", "<eos>", "<mask>"]
     named = [unigram.entries[i] for i in unigram.special_by_role.values()]
     assert named == ["<pad>", "<unk>", "<cls>", "<sep>", "<mask>"]
+
+
+def test_what_stands_on_one_side_of_a_text_begins_and_ends_none() -> None:
+    """XLNet puts both behind a text, mBART the language behind the separator."""
+    tokenizer = fresh("unigram")
+    for template in ("$A <sep> <cls>", "$A </s> <mask>", "<cls> $A"):
+        special = [(token, tokenizer.token_to_id(token)) for token in re.findall("<[^>]*>", template)]
+        tokenizer.post_processor = processors.TemplateProcessing(single=template, special_tokens=special)
+        vocabulary = vocabulary_of(tokenizer, place="test")
+        assert [vocabulary.entries[number] for number in (vocabulary.cls, vocabulary.sep)] == ["<s>", "</s>"]
+    parts = [processors.ByteLevel(), processors.BertProcessing(("<sep>", 6), ("<cls>", 5))]
+    tokenizer.post_processor = processors.Sequence(parts)
+    vocabulary = vocabulary_of(tokenizer, place="test")
+    assert [vocabulary.entries[number] for number in (vocabulary.cls, vocabulary.sep)] == ["<cls>", "<sep>"]
 
 
 def test_a_role_is_found_by_its_name_where_no_naming_is_known_and_nothing_may_be_unknown() -> None:
