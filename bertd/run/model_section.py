@@ -30,7 +30,7 @@ class ModelSection(Section):
     """Of every LayerNorm. Source: Devlin et al. 2019's code."""
     rotary_base: Annotated[float, Field(gt=1.0)] = 10_000.0
     """Of rotary positions. Source: Su et al. 2021."""
-    local_attention: Annotated[int, Field(ge=2, le=8192)] | None = None
+    local_attention: Annotated[int, Field(ge=1, le=8192)] | None = None
     """Of layers that look nearby: the tokens they see, half of them on each side; 128 in ModernBERT. Only with rotary
     positions; left out, every layer looks everywhere."""
     global_every: Annotated[int, Field(ge=2)] = 3
