@@ -50,6 +50,7 @@ def assemble(opened: OpenedRun, *, ranks: Ranks, attempt: int, stop_signal: Even
     Raises:
         CheckpointError: none is whole, or it belongs to another recipe or other data; or start_from does not fit.
         DeviceError: the precision or the kernels are not to be had on this device.
+        ShardError: not one token of the validation set is predicted.
         StorageError: the disk cannot hold a run that has not begun.
     """
     recipe = opened.recipe

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from bertd.data.masking import IGNORE_INDEX, MaskedBatch
+from bertd.errors import ShardError
 from bertd.train.forward import Forward
 from bertd.train.ranks import Ranks
 
@@ -33,7 +34,14 @@ class Validator:
     """Holds this rank's share of the set on the device."""
 
     def __init__(self, batches: Sequence[MaskedBatch], *, shares_V: Tensor, ranks: Ranks) -> None:
-        """`shares_V`: of each token in the training text, positive, float64."""
+        """Count what is predicted; every rank must call.
+
+        Args:
+            shares_V: of each token in the training text, positive, float64.
+
+        Raises:
+            ShardError: nothing is predicted.
+        """
         self._batches = _of_one_shape(batches)
         self._ranks = ranks
         counts_V = torch.zeros(len(shares_V), dtype=torch.int64, device=ranks.device)
@@ -41,6 +49,11 @@ class Validator:
             labels = batch.labels_BM[batch.labels_BM != IGNORE_INDEX]
             counts_V += torch.bincount(labels, minlength=len(shares_V))
         counts_V = ranks.add_up(counts_V).cpu()
+        if not counts_V.any():
+            raise ShardError(
+                "not one token of the validation set is predicted, since no word of its text fits into "
+                'masking.max_predictions; set masking.unit = "token"'
+            )
         self._unigram_loss = guessing_loss(counts_V, shares_V)
         self._unigram_entropy = guessing_loss(counts_V, counts_V / counts_V.sum())
 
