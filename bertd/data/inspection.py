@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from tokenizers.decoders import ByteLevel
 
-from bertd.data.kinds import VocabularyKind
 from bertd.data.sampler import locate
 from bertd.data.sequences import Packing, Sequences, open_sequences
 from bertd.data.shards import DataSet
@@ -112,7 +111,7 @@ def _text_of(ids: list[int], predicted: dict[int, int], vocabulary: Vocabulary) 
         predicted: by the place, what stood there.
     """
     places = [(token, predicted.get(place)) for place, token in enumerate(ids) if token != vocabulary.pad]
-    if vocabulary.kind is not VocabularyKind.WORDPIECE:
+    if vocabulary.shows_spaces:
         return _spaced_text(places, vocabulary)
     entries = vocabulary.entries
     words = [

@@ -22,6 +22,9 @@ _NO_WORD = re.compile(r"\[unused\d+\]|madeupword\d{4}|<\|endoftext\|>")
 _BYTE_SPACE, _PIECE_SPACE = "Ġ", "▁"
 """How an entry of bytes, and one of SentencePiece, spells the space before a word. The first is a letter of Maltese."""
 
+_GOES_ON = "##"
+"""Begins a piece of WordPiece that goes on a word."""
+
 TokenDtype = np.dtype[np.uint16] | np.dtype[np.uint32]
 
 
@@ -80,21 +83,27 @@ class Vocabulary:
     @property
     def shows_words(self) -> bool:
         """Whether pieces tell where a word begins."""
-        space = _BYTE_SPACE if self.spells_bytes else _PIECE_SPACE
-        return self.kind is VocabularyKind.WORDPIECE or any(entry.startswith(space) for entry in self.entries)
+        return self.shows_spaces or any(entry.startswith(_GOES_ON) for entry in self.entries)
+
+    @property
+    def shows_spaces(self) -> bool:
+        """Whether a piece that begins a word brings the space before it."""
+        return self.kind is not VocabularyKind.WORDPIECE and any(e.startswith(self._space) for e in self.entries)
 
     def continuations(self) -> npt.NDArray[np.bool_]:
         """For each id, whether it goes on a word; none does where pieces do not tell.
 
         Where a piece brings the space before it, that of the first word of a text seems to go on.
         """
-        if self.kind is VocabularyKind.WORDPIECE:
-            return np.array([entry.startswith("##") for entry in self.entries], dtype=np.bool_)
-        if not self.shows_words:
-            return np.zeros(self.size, dtype=np.bool_)
-        special, space = self.special, _BYTE_SPACE if self.spells_bytes else _PIECE_SPACE
+        if not self.shows_spaces:
+            return np.array([entry.startswith(_GOES_ON) for entry in self.entries], dtype=np.bool_)
+        special, space = self.special, self._space
         goes_on = [i not in special and not entry.startswith(space) for i, entry in enumerate(self.entries)]
         return np.array(goes_on, dtype=np.bool_)
+
+    @property
+    def _space(self) -> str:
+        return _BYTE_SPACE if self.spells_bytes else _PIECE_SPACE
 
 
 def make_vocabulary(entries: tuple[str, ...], *, place: str) -> Vocabulary:

@@ -12,6 +12,7 @@ import pytest
 from tokenizers import Tokenizer, pre_tokenizers, processors
 from tokenizers.models import BPE, WordLevel, WordPiece
 
+from bertd.data.casing import Casing
 from bertd.data.chunks import ChunkEncoder
 from bertd.data.inspection import show_sequences
 from bertd.data.kinds import VocabularyKind
@@ -21,6 +22,7 @@ from bertd.data.readers.document import clean
 from bertd.data.sentences import split_spaced_sentences
 from bertd.data.shards import DataSet
 from bertd.data.tokenizer import open_tokenizer, vocabulary_of
+from bertd.data.wordpiece import build_tokenizer
 from bertd.errors import VocabularyError
 from bertd.run.recipe import MaskingSection
 from bertd.tokenizer_json import special_ids
@@ -218,3 +220,16 @@ def test_words_are_masked_whole_only_where_pieces_show_them() -> None:
             sequence_length=32,
             unit="word",
         )
+
+
+def test_wordpiece_with_an_entry_of_ones_own_still_shows_its_words() -> None:
+    entries = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "play", "##ing", "a")
+    tokenizer = build_tokenizer(entries, casing=Casing(lowercase=True, strip_accents=True), place="test")
+    tokenizer.add_tokens(["long covid"])
+    vocabulary = vocabulary_of(tokenizer, place="test")
+
+    encoded = ChunkEncoder(tokenizer).encode(["Playing a", " long covid playing"])
+
+    assert vocabulary.kind is VocabularyKind.OTHER and vocabulary.entries[8] == "long covid"
+    assert encoded.tokens.tolist() == [5, 6, 7, 8, 5, 6] and encoded.lengths.tolist() == [3, 3]
+    assert vocabulary.shows_words and np.flatnonzero(vocabulary.continuations()).tolist() == [6]
