@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,7 +46,7 @@ def submit(
     if (start := _first_weights(resolved)) is not None:
         overrides.append(f"model.start_from={_quoted(start)}")
     text = path.read_text(encoding="utf-8")
-    parse_recipe(text, name=path.name, overrides=overrides)
+    _check_first_weights(parse_recipe(text, name=path.name, overrides=overrides))
     job = connect(socket).submit(
         SubmitPretrain(recipe_toml=text, recipe_name=path.name, overrides=overrides, priority=priority, hold=hold)
     )
@@ -135,6 +137,24 @@ def _first_weights(recipe: Recipe) -> str | None:
 
     folder = expanded(source).absolute()
     return str(folder) if folder.is_dir() else source
+
+
+def _check_first_weights(recipe: Recipe) -> None:
+    """End with the reason where a run could not start from the folder it names; what lies elsewhere is not looked at.
+
+    Raises:
+        Exit: it could not.
+    """
+    from bertd.run.recipe_file import write_recipe
+
+    source = recipe.model.start_from
+    if source is None or not (Path(source).is_dir() and Path(recipe.data.shards).is_dir()):
+        return
+    # The command line never imports the compute side, which has its own program for this.
+    command = [sys.executable, "-m", "bertd.train.check_start"]
+    done = subprocess.run(command, input=write_recipe(recipe), text=True, check=False)
+    if done.returncode:
+        raise typer.Exit(done.returncode)
 
 
 def _shorthands(*, budget: str | None, name: str | None) -> list[str]:

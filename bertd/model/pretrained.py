@@ -84,15 +84,9 @@ def load_pretrained(model: MaskedLanguageModel, source: str, *, entries: tuple[s
     Raises:
         CheckpointError: not to be had, damaged, of another vocabulary, or not what this model computes.
     """
-    from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer  # seconds that other runs need not pay
+    from transformers import AutoModelForMaskedLM  # seconds that other runs need not pay
 
-    if Path(source).is_absolute() and not Path(source).is_dir():
-        raise CheckpointError(f"[model] start_from = {source!r}: no such folder; give {_NEEDED}")
-    # Code that came with a checkpoint is never run; None would ask at a terminal.
-    stock = _loaded(source, lambda: AutoConfig.from_pretrained(source, trust_remote_code=False))
-    require_equal_mathematics(source, stock, model.config)
-    tokenizer = _loaded(source, lambda: AutoTokenizer.from_pretrained(source, trust_remote_code=False))
-    _require_vocabulary(source, tokenizer.get_vocab(), entries)
+    stock = require_fitting(source, model.config, entries=entries)
     # Of a pickle on the hub transformers would else ask a service there for a copy in safetensors.
     os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
     found, report = _loaded(
@@ -108,6 +102,24 @@ def load_pretrained(model: MaskedLanguageModel, source: str, *, entries: tuple[s
         )
     _copy(source, found.state_dict(), into=model, pad_id=stock.pad_token_id or 0)
     return str(family_of(model.config))
+
+
+def require_fitting(source: str, config: EncoderConfig, *, entries: tuple[str, ...]) -> Any:
+    """Look at everything but the weights; the checkpoint's configuration.
+
+    Raises:
+        CheckpointError: as load_pretrained, but of missing, damaged or misplaced weights.
+    """
+    from transformers import AutoConfig, AutoTokenizer  # seconds that other runs need not pay
+
+    if Path(source).is_absolute() and not Path(source).is_dir():
+        raise CheckpointError(f"[model] start_from = {source!r}: no such folder; give {_NEEDED}")
+    # Code that came with a checkpoint is never run; None would ask at a terminal.
+    stock = _loaded(source, lambda: AutoConfig.from_pretrained(source, trust_remote_code=False))
+    require_equal_mathematics(source, stock, config)
+    tokenizer = _loaded(source, lambda: AutoTokenizer.from_pretrained(source, trust_remote_code=False))
+    _require_vocabulary(source, tokenizer.get_vocab(), entries)
+    return stock
 
 
 def _loaded(source: str, load: Callable[[], T]) -> T:

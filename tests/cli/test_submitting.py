@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,25 @@ def data_set(tmp_path: Path) -> Path:
     folder = tmp_path / "data" / "docstrings"
     folder.mkdir(parents=True)
     return folder
+
+
+MISFIT = "misfit"
+"""A file by which the tests' own check refuses a checkpoint."""
+
+
+@pytest.fixture
+def checks(monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
+    """The recipes whose checkpoints the program was asked about, which loads transformers and is not run here."""
+    asked = []
+
+    def run(command: list[str], *, input: str, text: bool, check: bool) -> subprocess.CompletedProcess[str]:
+        assert command[1:] == ["-m", "bertd.train.check_start"] and text and not check
+        asked.append(recipe := parse_recipe(input, name="asked"))
+        assert recipe.model.start_from is not None
+        return subprocess.CompletedProcess(command, 65 if (Path(recipe.model.start_from) / MISFIT).exists() else 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    return asked
 
 
 def submitted(daemon: FakeDaemon) -> tuple[SubmitPretrain, Recipe]:
@@ -85,7 +105,7 @@ def test_an_absolute_data_set_is_the_daemons_to_judge(bertd: Bertd, daemon: Fake
 
 
 def test_a_checkpoint_to_start_from_is_a_folder_here_or_a_name_on_the_hub(
-    bertd: Bertd, daemon: FakeDaemon, data_set: Path, workplace: Path
+    bertd: Bertd, daemon: FakeDaemon, data_set: Path, workplace: Path, checks: list[Recipe]
 ) -> None:
     (workplace / "mine" / "export").mkdir(parents=True)
     for given, arrives in {
@@ -95,6 +115,19 @@ def test_a_checkpoint_to_start_from_is_a_folder_here_or_a_name_on_the_hub(
     }.items():
         assert bertd("submit", "demo", "--set", f"model.start_from={given}").code == 0
         assert submitted(daemon)[1].model.start_from == arrives
+    # Only what lies here can be looked at.
+    assert [recipe.model.start_from for recipe in checks] == [str(workplace / "mine" / "export")]
+
+
+def test_a_checkpoint_that_does_not_fit_is_found_before_the_run_is_queued(
+    bertd: Bertd, daemon: FakeDaemon, data_set: Path, workplace: Path, checks: list[Recipe]
+) -> None:
+    (workplace / "other").mkdir()
+    (workplace / "other" / MISFIT).touch()
+
+    assert bertd("submit", "demo", "--set", "model.start_from=./other").code == 65
+
+    assert len(checks) == 1 and daemon.requests == []
 
 
 def test_a_data_set_with_an_odd_name_arrives_as_it_is(bertd: Bertd, daemon: FakeDaemon, tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
@@ -21,6 +23,7 @@ from bertd.data.tokenizer import vocabulary_of
 from bertd.errors import CheckpointError
 from bertd.records import AlertRecord, EndRecord, StartRecord, ValidationRecord
 from bertd.run.paths import RunPaths, newest_first
+from bertd.train import check_start
 from bertd.train.opened_run import open_run, validation_masker_of
 from tests.tokenizers_as_published import ODD_TEXTS, gemma_like, modern_like, roberta_like
 from tests.train.test_trainer import attempt, kind_of, make_run, run_to_end
@@ -166,3 +169,17 @@ def test_a_checkpoint_of_another_shape_ends_the_run_before_it_starts(tmp_path: P
         run_to_end(paths)
 
     assert not paths.journal.exists()
+
+
+def test_a_checkpoint_that_does_not_fit_is_known_before_it_is_loaded(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export, _ = export_of_a_run(tmp_path / "first", dataset)
+    (export / "model.safetensors").unlink()
+    for name, overrides, code in (("fits", [], 0), ("too deep", ["model.layers=3"], 65)):
+        paths = make_run(tmp_path / name, dataset, f'model.start_from="{export}"', *overrides)
+        monkeypatch.setattr(sys, "stdin", io.StringIO(paths.recipe.read_text()))
+        assert check_start.main() == code
+        said = capsys.readouterr()
+        assert said.out == "" and bool(said.err) == bool(code)
+    assert said.err.startswith(f"bertd: {export}: a MegatronBertForMaskedLM, of another shape than the recipe's; write")

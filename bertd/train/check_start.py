@@ -1,0 +1,35 @@
+"""Would a run of this recipe start from the checkpoint it names? `python -m bertd.train.check_start < recipe.toml`.
+
+`bertd submit` asks before the run is queued, where it may wait for hours only to fail when it starts. The weights are
+not read.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from bertd.data.shards import DataSet
+from bertd.errors import BertdError
+from bertd.model.pretrained import require_fitting
+from bertd.run.recipe_file import parse_recipe
+from bertd.terminal_text import terminal_line
+from bertd.train.opened_run import encoder_config
+
+
+def main() -> int:
+    """Nothing is said of one that fits; else a line on standard error, and the error's exit status."""
+    try:
+        recipe = parse_recipe(sys.stdin.read(), name="recipe")
+        assert recipe.model.start_from is not None
+        vocabulary = DataSet.open(Path(recipe.data.shards)).vocabulary
+        config = encoder_config(recipe, vocab_size=vocabulary.size)
+        require_fitting(recipe.model.start_from, config, entries=vocabulary.entries)
+    except BertdError as error:
+        print(f"bertd: {terminal_line(str(error))}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
