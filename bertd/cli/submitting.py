@@ -152,7 +152,8 @@ def _check_first_weights(recipe: Recipe) -> None:
         return
     # The command line never imports the compute side, which has its own program for this.
     command = [sys.executable, "-m", "bertd.train.check_start"]
-    done = subprocess.run(command, input=write_recipe(recipe), text=True, check=False)
+    # In a session of its own Ctrl-C reaches this process alone, which then ends that one.
+    done = subprocess.run(command, input=write_recipe(recipe), text=True, check=False, start_new_session=True)
     if done.returncode:
         raise typer.Exit(done.returncode)
 
