@@ -21,7 +21,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet "$(TORCH)"
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable . --group dev
 # For its tests alone, apart: transformers imports torchao wherever it finds it, and without a GPU that prints warnings.
-	$(BIN)/pip install --quiet --no-deps --target $(VENV)/torchao "$(TORCHAO)"
+	$(BIN)/pip install --quiet --no-deps --target $(VENV)/apart/site-packages "$(TORCHAO)"
 	touch $@
 
 demo: install

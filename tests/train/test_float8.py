@@ -22,7 +22,7 @@ from bertd.train.trial import build_model
 from tests.model.test_export import TINY, trained_like
 from tests.train.test_update import recipe, setting_for
 
-APART = Path(sys.prefix) / "torchao"
+APART = Path(sys.prefix) / "apart" / "site-packages"
 """Where `make install` puts it."""
 
 
