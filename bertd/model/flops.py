@@ -3,7 +3,8 @@
     encoder, a sequence:  3 x S x L x (8 D^2 + 4 D F + 4 S D), with 6 D F where the feed-forward is gated
     head, a sequence:     3 x M x (2 D^2 + 2 D V)
 
-The count does not go down when the last layer skips positions, so that the trick shows as speed, not as less work.
+The count does not go down when the last layer skips positions, so that the trick shows as speed, not as less work; nor
+in layers that look nearby, whose scores are computed and then masked.
 """
 
 from __future__ import annotations
