@@ -289,30 +289,12 @@ def test_a_tokenizer_that_may_look_across_spaces_is_told_from_the_others(
     [
         (changed(model={"dropout": 0.1}), r"encodes by chance \(dropout 0.1\); set it to null"),
         (unmarks_mask, r"adds '<mask>' without marking it as special, .*; set special to true"),
-    ],
-)
-def test_a_tokenizer_that_gives_no_certain_ids_is_refused(
-    tmp_path: Path, change: Callable[[dict[str, Any]], None], message: str
-) -> None:
-    tree = json.loads(KINDS["roberta"].to_str())
-    change(tree)
-    (tmp_path / "tokenizer.json").write_text(json.dumps(tree))
-    with pytest.raises(VocabularyError, match=message):
-        open_tokenizer(str(tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
         (drops_mask, r"lacks \[MASK\] or <mask>; use the vocabulary of a BERT-like model"),
-        (
-            changed(model=_FEW),
-            r"its \d+ ids are not 0 to \d+; mend the vocabulary",
-        ),
+        (changed(model=_FEW), r"its \d+ ids are not 0 to \d+; mend the vocabulary"),
         (changed(model={"type": "Unigram"}), "cannot|can load"),
     ],
 )
-def test_a_damaged_vocabulary_is_refused(
+def test_a_vocabulary_that_is_damaged_or_gives_no_certain_ids_is_refused(
     tmp_path: Path, change: Callable[[dict[str, Any]], None], message: str
 ) -> None:
     tree = json.loads(KINDS["roberta"].to_str())

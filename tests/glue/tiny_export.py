@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -56,26 +57,14 @@ def save_tiny_export(folder: Path, *, family: str = "bert", positions: int = 32)
 def save_byte_level_export(folder: Path, *, positions: int = 32) -> Path:
     """Write a RobertaPreLayerNorm as bertd exports it, with RoBERTa's kind of vocabulary; returns `folder`."""
     from bertd.data.tokenizer import tokenizer_files
-    from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
+    from bertd.model.encoder import MaskedLanguageModel
     from bertd.model.export import write_export
+    from tests.model.test_export import FAMILIES
     from tests.tokenizers_as_published import roberta_like
 
     tokenizer = roberta_like()
-    config = EncoderConfig(
-        vocab_size=tokenizer.get_vocab_size(),
-        max_positions=positions,
-        layers=1,
-        width=32,
-        heads=2,
-        ffn=64,
-        norm="pre",
-        embedding_norm=True,
-        activation="gelu",
-        positions="learned",
-        bias=True,
-        dropout=0.1,
-        attention_dropout=0.1,
-    )
+    family = FAMILIES["RobertaPreLayerNormForMaskedLM"]
+    config = replace(family, vocab_size=tokenizer.get_vocab_size(), max_positions=positions)
     tokenizer_dir = folder.with_name(f"{folder.name}-tokenizer")
     tokenizer_dir.mkdir(parents=True)
     for name, content in tokenizer_files(tokenizer, place="test").items():
