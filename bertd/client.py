@@ -16,8 +16,8 @@ from urllib.parse import quote, urlencode
 from pydantic import ValidationError
 
 from bertd.errors import ClientError, DaemonUnreachableError, UnknownJobError
-from bertd.records import BudgetOrder, Record
-from bertd.socket_http import BROKEN, EventStream, broke_off, garbled, request
+from bertd.records import BudgetRequest, Record
+from bertd.socket_http import DISCONNECT_ERRORS, EventStream, bad_response_message, disconnect_message, send_request
 from bertd.wire import (
     DeviceView,
     JobView,
@@ -67,7 +67,7 @@ class Client:
 
     def run(self, id: JobId) -> RunView:
         """One pretraining by run id, job number or @."""
-        return self._get(RunView, f"/v1/runs/{_part(id)}")
+        return self._get(RunView, f"/v1/runs/{_path_segment(id)}")
 
     def series(
         self,
@@ -79,7 +79,7 @@ class Client:
     ) -> SeriesView:
         """Curves of one run, thinned by the daemon; all of them unless `columns` names some."""
         query = {"x": x, "points": str(points)} | ({"columns": ",".join(columns)} if columns else {})
-        return self._get(SeriesView, f"/v1/runs/{_part(id)}/series?{urlencode(query)}")
+        return self._get(SeriesView, f"/v1/runs/{_path_segment(id)}/series?{urlencode(query)}")
 
     def jobs(self) -> list[JobView]:
         """The queue and its past."""
@@ -87,11 +87,11 @@ class Client:
 
     def job(self, id: JobId) -> JobView:
         """One job by number or @."""
-        return self._get(JobView, f"/v1/jobs/{_part(id)}")
+        return self._get(JobView, f"/v1/jobs/{_path_segment(id)}")
 
     def log(self, id: JobId, *, offset: int = 0, limit: int = 65536) -> LogView:
         """A piece of a job's log; a negative offset counts bytes from its end."""
-        return self._get(LogView, f"/v1/jobs/{_part(id)}/log?{urlencode({'offset': offset, 'limit': limit})}")
+        return self._get(LogView, f"/v1/jobs/{_path_segment(id)}/log?{urlencode({'offset': offset, 'limit': limit})}")
 
     def devices(self) -> list[DeviceView]:
         """Each GPU, or the CPU."""
@@ -118,43 +118,45 @@ class Client:
             body = job.model_dump_json()
         except ValueError as error:
             raise ClientError(f"a name or a path is no Unicode text; rename it: {error}") from error
-        return self._act("/v1/jobs", body)
+        return self._post_job("/v1/jobs", body)
 
     def pause(self, id: JobId, *, hot: bool = False) -> JobView:
         """Checkpoint, exit and free the devices; or hot: hold between two steps and keep the memory."""
-        return self._act(f"/v1/jobs/{_part(id)}/pause", json.dumps({"hot": True}) if hot else None)
+        return self._post_job(f"/v1/jobs/{_path_segment(id)}/pause", json.dumps({"hot": True}) if hot else None)
 
     def resume(self, id: JobId, *, devices: int | None = None) -> JobView:
         """Put a paused job back into the queue; a run may go on on another number of devices."""
-        return self._act(f"/v1/jobs/{_part(id)}/resume", None if devices is None else json.dumps({"devices": devices}))
+        return self._post_job(
+            f"/v1/jobs/{_path_segment(id)}/resume", None if devices is None else json.dumps({"devices": devices})
+        )
 
     def checkpoint(self, id: JobId) -> JobView:
         """Save a checkpoint at the next step."""
-        return self._act(f"/v1/jobs/{_part(id)}/checkpoint")
+        return self._post_job(f"/v1/jobs/{_path_segment(id)}/checkpoint")
 
     def stop(self, id: JobId) -> JobView:
         """End a job for good: a pretraining saves and exports first."""
-        return self._act(f"/v1/jobs/{_part(id)}/stop")
+        return self._post_job(f"/v1/jobs/{_path_segment(id)}/stop")
 
     def hold(self, id: JobId) -> JobView:
         """Keep a queued job from starting."""
-        return self._act(f"/v1/jobs/{_part(id)}/hold")
+        return self._post_job(f"/v1/jobs/{_path_segment(id)}/hold")
 
     def release(self, id: JobId) -> JobView:
         """Let a held job start."""
-        return self._act(f"/v1/jobs/{_part(id)}/release")
+        return self._post_job(f"/v1/jobs/{_path_segment(id)}/release")
 
     def priority(self, id: JobId, priority: int) -> JobView:
         """Set a job's priority; higher goes first."""
-        return self._act(f"/v1/jobs/{_part(id)}/priority", json.dumps({"priority": priority}))
+        return self._post_job(f"/v1/jobs/{_path_segment(id)}/priority", json.dumps({"priority": priority}))
 
-    def budget(self, id: JobId, order: BudgetOrder) -> RunView:
+    def budget(self, id: JobId, request: BudgetRequest) -> RunView:
         """Change what a run may spend; it is asked for where the run trains, done where it does not."""
-        return self._parse(RunView, self._mutate(f"/v1/runs/{_part(id)}/budget", order.model_dump_json()))
+        return self._parse(RunView, self._post(f"/v1/runs/{_path_segment(id)}/budget", request.model_dump_json()))
 
     def shutdown(self) -> None:
         """Ask the daemon to end; it does with running jobs what it would do on SIGTERM."""
-        self._mutate("/v1/shutdown", None)
+        self._post("/v1/shutdown", None)
 
     # ---- One request -------------------------------------------------------------------------------
 
@@ -168,13 +170,13 @@ class Client:
             if isinstance(rows, list):
                 return [model.model_validate(row) for row in rows]
         except ValueError as error:
-            raise ClientError(garbled(self.socket, error)) from error
-        raise ClientError(garbled(self.socket, TypeError(f"{path} is no list")))
+            raise ClientError(bad_response_message(self.socket, error)) from error
+        raise ClientError(bad_response_message(self.socket, TypeError(f"{path} is no list")))
 
-    def _act(self, path: str, body: str | None = None) -> JobView:
-        return self._parse(JobView, self._mutate(path, body))
+    def _post_job(self, path: str, body: str | None = None) -> JobView:
+        return self._parse(JobView, self._post(path, body))
 
-    def _mutate(self, path: str, body: str | None) -> bytes:
+    def _post(self, path: str, body: str | None) -> bytes:
         headers = {KEY_HEADER: str(uuid.uuid4()), "Content-Type": "application/json"}
         return self._request("POST", path, None if body is None else body.encode(), headers)
 
@@ -182,20 +184,20 @@ class Client:
         try:
             return model.model_validate_json(content)
         except ValidationError as error:
-            raise ClientError(garbled(self.socket, error)) from error
+            raise ClientError(bad_response_message(self.socket, error)) from error
 
     def _request(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> bytes:
         try:
-            return request(self.socket, method, path, body=body, headers=headers)
-        except BROKEN:
+            return send_request(self.socket, method, path, body=body, headers=headers)
+        except DISCONNECT_ERRORS:
             pass
         try:
-            return request(self.socket, method, path, body=body, headers=headers)
-        except BROKEN as error:
-            raise DaemonUnreachableError(broke_off(self.socket)) from error
+            return send_request(self.socket, method, path, body=body, headers=headers)
+        except DISCONNECT_ERRORS as error:
+            raise DaemonUnreachableError(disconnect_message(self.socket)) from error
 
 
-def _part(id: JobId) -> str:
+def _path_segment(id: JobId) -> str:
     """The id as a part of a path.
 
     Raises:

@@ -46,14 +46,14 @@ class JobKind(StrEnum):
     FINETUNE = "finetune"
 
 
-class Verb(StrEnum):
+class CommandKind(StrEnum):
     """What a mailbox command asks of a running job."""
 
     PAUSE = "pause"
     CHECKPOINT = "checkpoint"
     STOP = "stop"
     BUDGET = "budget"
-    HOLD = "hold"
+    SUSPEND = "hold"
     """Pause hot: stand still between two steps, memory kept."""
     RESUME = "resume"
     """Train on after a hold."""
@@ -259,7 +259,7 @@ class CommandRecord(Record):
     t: float
     step: int
     number: int
-    verb: Verb
+    verb: CommandKind
     outcome: Literal["done", "refused"]
     detail: str
 
@@ -402,12 +402,12 @@ JournalRecord = Annotated[
     | EndRecord,
     Field(discriminator="kind"),
 ]
-journal_record: TypeAdapter[JournalRecord] = TypeAdapter(JournalRecord, config=ConfigDict(defer_build=True))
+journal_record_adapter: TypeAdapter[JournalRecord] = TypeAdapter(JournalRecord, config=ConfigDict(defer_build=True))
 
 # ---- Mailbox and process hand-over ---------------------------------------------------------------
 
 
-class BudgetOrder(Record):
+class BudgetRequest(Record):
     """What a run's budget shall be: body of POST /v1/runs/{id}/budget, and of the command that it becomes."""
 
     # FastAPI silences pydantic while it reads its routes, not at the first request, when a deferred body is built.
@@ -425,10 +425,10 @@ class Command(Record):
     number: int
     """From 1, without gaps."""
     t: float
-    verb: Verb
+    verb: CommandKind
     asked_by: str
     """Who asked: uid and name, or the daemon."""
-    budget: BudgetOrder | None = None
+    budget: BudgetRequest | None = None
     """With the verb budget."""
 
 

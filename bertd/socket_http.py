@@ -22,16 +22,16 @@ from bertd.wire import API_VERSION, ErrorView, EventView, StatusView
 
 TIMEOUT_S = 10.0
 """For the connection and for each wait for bytes of an answer."""
-SILENCE_S = 20.0
+STREAM_TIMEOUT_S = 20.0
 """Longest silence on an event stream: the daemon sends a comment every 15 s."""
 MAX_LINE_BYTES = 16 << 20
 """Longest line of an event stream that is believed."""
 VERSION_HEADER = "Bertd-Api-Version"
 
-BROKEN = (ConnectionResetError, BrokenPipeError, http.client.RemoteDisconnected, http.client.IncompleteRead)
+DISCONNECT_ERRORS = (ConnectionResetError, BrokenPipeError, http.client.RemoteDisconnected, http.client.IncompleteRead)
 """The daemon went away in the middle of a request; whether it was done is not known."""
 
-_ITEMS: dict[str, type[EventView] | type[StatusView]] = {"event": EventView, "tick": StatusView}
+_EVENT_MODELS: dict[str, type[EventView] | type[StatusView]] = {"event": EventView, "tick": StatusView}
 
 
 class SocketConnection(http.client.HTTPConnection):
@@ -55,7 +55,7 @@ class SocketConnection(http.client.HTTPConnection):
             self.sock.connect(str(self._path))
             self.sock.settimeout(self._timeout_s)
         except PermissionError as error:
-            raise DaemonUnreachableError(f"{self._path}: permission denied; {_who_may(self._path)}") from error
+            raise DaemonUnreachableError(f"{self._path}: permission denied; {_access_hint(self._path)}") from error
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
             raise DaemonUnreachableError(
                 f"{self._path}: no daemon listens there; start one with `bertd start`, or say where with --socket"
@@ -64,7 +64,7 @@ class SocketConnection(http.client.HTTPConnection):
             raise DaemonUnreachableError(f"{self._path}: cannot connect: {error}; say where with --socket") from error
 
 
-def _who_may(path: Path) -> str:
+def _access_hint(path: Path) -> str:
     import grp
 
     try:
@@ -74,28 +74,28 @@ def _who_may(path: Path) -> str:
     return f"you are not in group {group!r}, to whom the socket belongs; ask whoever runs the daemon to add you"
 
 
-def broke_off(path: Path) -> str:
+def disconnect_message(path: Path) -> str:
     """What to say of a daemon that went away in the middle."""
     return f"{path}: the daemon broke off the connection; see whether it still runs"
 
 
-def garbled(path: Path, error: Exception) -> str:
+def bad_response_message(path: Path, error: Exception) -> str:
     """What to say of an answer that is HTTP, but not what this bertd reads."""
     return f"{path}: the daemon's answer is not of bertd {bertd.__version__}: {str(error).splitlines()[0]}"
 
 
-def check_answer(response: http.client.HTTPResponse, content: bytes, *, path: Path) -> None:
+def check_response(response: http.client.HTTPResponse, content: bytes, *, path: Path) -> None:
     """Raise what the daemon refused with, or what keeps both sides from understanding each other.
 
     Raises:
         ClientError: no daemon, another API version, or a refusal of a class unknown here.
     """
-    spoken = response.getheader(VERSION_HEADER, "")
-    if spoken.isdecimal() and int(spoken) != API_VERSION:
-        side = "this command" if int(spoken) > API_VERSION else "the daemon, then restart it"
-        raise ClientError(f"{path}: the daemon speaks API {spoken}, this bertd API {API_VERSION}; upgrade {side}")
+    daemon_api = response.getheader(VERSION_HEADER, "")
+    if daemon_api.isdecimal() and int(daemon_api) != API_VERSION:
+        side = "this command" if int(daemon_api) > API_VERSION else "the daemon, then restart it"
+        raise ClientError(f"{path}: the daemon speaks API {daemon_api}, this bertd API {API_VERSION}; upgrade {side}")
     is_success = 200 <= response.status < 300
-    if is_success and spoken.isdecimal():
+    if is_success and daemon_api.isdecimal():
         return
     try:
         refusal = ErrorView.model_validate_json(content)
@@ -112,7 +112,7 @@ def _error_class(code: str) -> type[BertdError]:
 
 
 @contextmanager
-def failures_named(path: Path, what: str, *, timeout_s: float) -> Iterator[None]:
+def translate_connection_errors(path: Path, what: str, *, timeout_s: float) -> Iterator[None]:
     """Turn what a connection raises into a BertdError; BROKEN passes, for a caller that can try again.
 
     Raises:
@@ -121,7 +121,7 @@ def failures_named(path: Path, what: str, *, timeout_s: float) -> Iterator[None]
     """
     try:
         yield
-    except BROKEN:
+    except DISCONNECT_ERRORS:
         raise
     except TimeoutError as error:
         raise DaemonUnreachableError(
@@ -131,7 +131,7 @@ def failures_named(path: Path, what: str, *, timeout_s: float) -> Iterator[None]
         raise ClientError(f"{path}: whoever listens there is no bertd daemon: {error!r}") from error
 
 
-def request(path: Path, method: str, target: str, *, body: bytes | None, headers: dict[str, str]) -> bytes:
+def send_request(path: Path, method: str, target: str, *, body: bytes | None, headers: dict[str, str]) -> bytes:
     """One request on a connection of its own; the body of the answer.
 
     Raises:
@@ -139,13 +139,13 @@ def request(path: Path, method: str, target: str, *, body: bytes | None, headers
     """
     connection = SocketConnection(path, timeout_s=TIMEOUT_S)
     try:
-        with failures_named(path, f"{method} {target}", timeout_s=TIMEOUT_S):
+        with translate_connection_errors(path, f"{method} {target}", timeout_s=TIMEOUT_S):
             connection.request(method, target, body=body, headers=headers)
             response = connection.getresponse()
             content = response.read()
     finally:
         connection.close()
-    check_answer(response, content, path=path)
+    check_response(response, content, path=path)
     return content
 
 
@@ -170,22 +170,22 @@ class EventStream:
         self._connection = SocketConnection(path, timeout_s=TIMEOUT_S)
         try:
             self._open("" if since is None else f"?since={since}")
-        except BROKEN as error:
+        except DISCONNECT_ERRORS as error:
             self._connection.close()
-            raise DaemonUnreachableError(broke_off(path)) from error
+            raise DaemonUnreachableError(disconnect_message(path)) from error
         except BertdError:
             self._connection.close()
             raise
 
     def _open(self, query: str) -> None:
-        with failures_named(self._path, "GET /v1/events", timeout_s=TIMEOUT_S):
+        with translate_connection_errors(self._path, "GET /v1/events", timeout_s=TIMEOUT_S):
             self._connection.request("GET", f"/v1/events{query}", headers={"Accept": "text/event-stream"})
             # The response may take the socket over and the connection forget it; `close` needs it.
             self._socket = self._connection.sock
             self._response = self._connection.getresponse()
             content = self._response.read() if self._response.status != 200 else b""
-        check_answer(self._response, content, path=self._path)
-        self._socket.settimeout(SILENCE_S)
+        check_response(self._response, content, path=self._path)
+        self._socket.settimeout(STREAM_TIMEOUT_S)
 
     def __iter__(self) -> Iterator[EventView | StatusView]:
         return self
@@ -200,9 +200,9 @@ class EventStream:
             BertdError: either of them.
         """
         try:
-            with failures_named(self._path, "the event stream", timeout_s=SILENCE_S):
+            with translate_connection_errors(self._path, "the event stream", timeout_s=STREAM_TIMEOUT_S):
                 item = self._next_item()
-        except BROKEN:
+        except DISCONNECT_ERRORS:
             item = None
         except BertdError:
             self._release()
@@ -213,7 +213,7 @@ class EventStream:
             self._release()
             if self._is_closed:
                 raise StopIteration
-            raise DaemonUnreachableError(broke_off(self._path))
+            raise DaemonUnreachableError(disconnect_message(self._path))
         if isinstance(item, EventView):
             self.last_id = item.id
         return item
@@ -251,8 +251,8 @@ class EventStream:
             elif field == b"data":
                 data.append(value)
             elif line in (b"\n", b"\r\n"):
-                if data and event in _ITEMS:
-                    return self._parse(_ITEMS[event], b"\n".join(data))
+                if data and event in _EVENT_MODELS:
+                    return self._parse(_EVENT_MODELS[event], b"\n".join(data))
                 event, data = "", []
         return None
 
@@ -260,4 +260,4 @@ class EventStream:
         try:
             return model.model_validate_json(content)
         except ValidationError as error:
-            raise ClientError(garbled(self._path, error)) from error
+            raise ClientError(bad_response_message(self._path, error)) from error

@@ -13,7 +13,7 @@ _PANIC = "PanicException"
 
 
 @contextmanager
-def named_faults() -> Iterator[None]:
+def translate_tokenizer_errors() -> Iterator[None]:
     """Let everything else pass as it is.
 
     Raises:

@@ -44,43 +44,43 @@ def special_ids(tree: Mapping[str, Any], *, place: str) -> dict[str, int]:
     Raises:
         VocabularyError: a role has no token; the message has the names it may have.
     """
-    ids, found = entry_ids(tree), dict[str, str | None](dict.fromkeys(BERT_TOKENS))
-    before, after = _around(tree.get("post_processor") or {})
+    ids, tokens_by_role = entry_ids(tree), dict[str, str | None](dict.fromkeys(BERT_TOKENS))
+    before, after = _tokens_around_text(tree.get("post_processor") or {})
     if before and after:
-        found |= {"cls": before[0], "sep": after[-1]}
-    found["unk"] = _unknown(tree["model"])
-    for role, token in found.items():
+        tokens_by_role |= {"cls": before[0], "sep": after[-1]}
+    tokens_by_role["unk"] = _unknown_token(tree["model"])
+    for role, token in tokens_by_role.items():
         if token not in ids:
-            found[role] = _by_name(role, ids=ids, tree=tree)
+            tokens_by_role[role] = _find_by_name(role, ids=ids, tree=tree)
     if tree["model"].get("type") == "BPE":
-        found["unk"] = found["unk"] or found["pad"]
-    if missing := [role for role, token in found.items() if token is None]:
+        tokens_by_role["unk"] = tokens_by_role["unk"] or tokens_by_role["pad"]
+    if missing := [role for role, token in tokens_by_role.items() if token is None]:
         names = ", ".join(f"{BERT_TOKENS[role]} or {ROBERTA_TOKENS[role]}" for role in missing)
         raise VocabularyError(f"{place}: lacks {names}; use the vocabulary of a BERT-like model")
-    return {role: ids[str(token)] for role, token in found.items()}
+    return {role: ids[str(token)] for role, token in tokens_by_role.items()}
 
 
-def _unknown(model: Mapping[str, Any]) -> str | None:
+def _unknown_token(model: Mapping[str, Any]) -> str | None:
     """What the model has for what it cannot spell."""
     if model.get("unk_id") is not None:
         return str(model["vocab"][model["unk_id"]][0])
     return model.get("unk_token")
 
 
-def _by_name(role: str, *, ids: Iterable[str], tree: Mapping[str, Any]) -> str | None:
-    for naming in (BERT_TOKENS, ROBERTA_TOKENS):
-        if naming[role] in ids:
-            return naming[role]
-    named = [str(token["content"]) for token in tree["added_tokens"] if token["special"]]
-    named = [content for content in named if role in content.lower()]
-    return named[0] if len(named) == 1 else None
+def _find_by_name(role: str, *, ids: Iterable[str], tree: Mapping[str, Any]) -> str | None:
+    for names_by_role in (BERT_TOKENS, ROBERTA_TOKENS):
+        if names_by_role[role] in ids:
+            return names_by_role[role]
+    candidates = [str(token["content"]) for token in tree["added_tokens"] if token["special"]]
+    candidates = [content for content in candidates if role in content.lower()]
+    return candidates[0] if len(candidates) == 1 else None
 
 
-def _around(post_processor: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+def _tokens_around_text(post_processor: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """The special tokens that are put before a single text, and those behind it."""
     before, after = list[str](), list[str]()
-    for each in post_processor.get("processors", ()):
-        inner_before, inner_after = _around(each)
+    for nested in post_processor.get("processors", ()):
+        inner_before, inner_after = _tokens_around_text(nested)
         before, after = inner_before + before, after + inner_after
     side = before
     for part in post_processor.get("single", ()):

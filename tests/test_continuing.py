@@ -11,7 +11,7 @@ import pytest
 from transformers import AutoConfig
 
 from bertd.errors import CheckpointError
-from bertd.model.pretrained import require_equal_mathematics
+from bertd.model.pretrained import require_same_computation
 from bertd.run.model_section import ModelSection
 from bertd.run.recipe_file import find_recipe, read_recipe
 from bertd.train.opened_run import encoder_config
@@ -48,7 +48,7 @@ def test_its_model_computes_what_the_published_one_does_and_no_other(name: str, 
     fitting = []
     for each, stock in PUBLISHED.items():
         with suppress(CheckpointError):
-            require_equal_mathematics(each, stock, encoder_config(recipe, vocab_size=stock.vocab_size))
+            require_same_computation(each, stock, encoder_config(recipe, vocab_size=stock.vocab_size))
             fitting.append(each)
 
     assert fitting == [name]

@@ -91,10 +91,10 @@ def test_the_baselines_are_those_of_table_3(name: str, model: tuple[int, ...], d
 
 @pytest.mark.parametrize("name", ["bert-base-default", "bert-large-default"])
 def test_the_baselines_stop_where_the_paper_reads_their_loss(name: str) -> None:
-    (rule,) = shipped(name).stop.parsed()
+    (rule,) = shipped(name).stop.parse_rules()
     day_s = 24 * 3600.0
-    assert rule.holds(charged_s=day_s, validation_loss=2.05)
-    assert not rule.holds(charged_s=day_s - 1, validation_loss=2.05)
+    assert rule.is_met(charged_s=day_s, validation_loss=2.05)
+    assert not rule.is_met(charged_s=day_s - 1, validation_loss=2.05)
 
 
 def test_bert_base_in_24_hours_differs_in_the_model_alone() -> None:

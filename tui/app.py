@@ -21,7 +21,7 @@ from bertd.run.paths import client_socket
 from bertd.terminal_text import terminal_line
 
 if TYPE_CHECKING:
-    from tui.look import Look
+    from tui.look import DisplayOptions
     from tui.snapshot import Feed, Snapshot
 
 
@@ -31,15 +31,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, or that of the error's class (docs: bertd.errors); 2 for wrong arguments.
     """
-    options = _parse(arguments)
+    args = _parse_arguments(arguments)
     gc.disable()
-    look = _look(options, os.environ, encoding=sys.stdout.encoding)
+    options = _display_options(args, os.environ, encoding=sys.stdout.encoding)
     try:
-        if options.once or options.json:
-            return _print_once(options, look)
-        if options.plain:
-            return _print_lines(_feed(options))
-        return _show(_feed(options), look)
+        if args.once or args.json:
+            return _print_once(args, options)
+        if args.plain:
+            return _print_lines(_make_feed(args))
+        return _run_dashboard(_make_feed(args), options)
     except BertdError as error:
         print(f"bert-tui: {terminal_line(str(error))}", file=sys.stderr)
         return error.exit_code
@@ -51,17 +51,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 141
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="bert-tui",
         description="Watch a bertd pretraining from any terminal, and act on it. Leaving it leaves the training alone.",
         epilog="Exit status: 0, or 69 where no daemon answers, 2 for wrong arguments.",
     )
     parser.add_argument("--socket", type=Path, help="the daemon's socket (default: $BERTD_SOCKET, or where it listens)")
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--once", action="store_true", help="print what the screen shows, once, and exit")
-    form.add_argument("--plain", action="store_true", help="print a line whenever something changed, until Ctrl-C")
-    form.add_argument("--json", action="store_true", help="print status and curves as JSON, once, and exit")
+    output_mode = parser.add_mutually_exclusive_group()
+    output_mode.add_argument("--once", action="store_true", help="print what the screen shows, once, and exit")
+    output_mode.add_argument(
+        "--plain", action="store_true", help="print a line whenever something changed, until Ctrl-C"
+    )
+    output_mode.add_argument("--json", action="store_true", help="print status and curves as JSON, once, and exit")
     parser.add_argument("--readonly", action="store_true", help="no key may act on a job")
     parser.add_argument("--demo", action="store_true", help="a simulated 8-GPU box, a minute a second; no daemon")
     parser.add_argument("--ascii", action="store_true", help="draw with ASCII alone")
@@ -69,75 +71,77 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _look(options: argparse.Namespace, environment: os._Environ[str] | dict[str, str], *, encoding: str | None) -> Look:
+def _display_options(
+    args: argparse.Namespace, environment: os._Environ[str] | dict[str, str], *, encoding: str | None
+) -> DisplayOptions:
     from tui.glyphs import ASCII, UNICODE
-    from tui.look import Look
+    from tui.look import DisplayOptions
 
     is_unicode = (encoding or "").lower().replace("-", "") == "utf8" and environment.get("TERM") != "linux"
-    return Look(
-        glyphs=UNICODE if is_unicode and not options.ascii else ASCII,
+    return DisplayOptions(
+        glyphs=UNICODE if is_unicode and not args.ascii else ASCII,
         has_color=not environment.get("NO_COLOR"),
-        is_readonly=options.readonly,
+        is_readonly=args.readonly,
     )
 
 
-def _feed(options: argparse.Namespace) -> Feed:
-    if options.demo:
+def _make_feed(args: argparse.Namespace) -> Feed:
+    if args.demo:
         from tui.simulated.feed import SimulatedFeed
 
         return SimulatedFeed()
     from tui.feed import SocketFeed
 
-    return SocketFeed(options.socket or client_socket())
+    return SocketFeed(args.socket or client_socket())
 
 
-def _look_once(options: argparse.Namespace) -> Snapshot:
-    if options.demo:
-        return _feed(options).snapshot()
-    from tui.feed import look_once
+def _fetch_snapshot_once(args: argparse.Namespace) -> Snapshot:
+    if args.demo:
+        return _make_feed(args).snapshot()
+    from tui.feed import fetch_snapshot
 
-    return look_once(options.socket or client_socket())
+    return fetch_snapshot(args.socket or client_socket())
 
 
-def _print_once(options: argparse.Namespace, look: Look) -> int:
-    from tui.printed import document, page
+def _print_once(args: argparse.Namespace, options: DisplayOptions) -> int:
+    from tui.printed import render_json, render_page
 
-    snapshot = _look_once(options)
+    snapshot = _fetch_snapshot_once(args)
     width = shutil.get_terminal_size((100, 40)).columns
-    print(document(snapshot) if options.json else page(snapshot, look, width))
+    print(render_json(snapshot) if args.json else render_page(snapshot, options, width))
     sys.stdout.flush()
     return 0
 
 
 def _print_lines(feed: Feed) -> int:
-    from tui.printed import stream
+    from tui.printed import follow_lines
 
     gc.enable()
     feed.start()
     try:
-        for text in stream(feed):
+        for text in follow_lines(feed):
             print(text, flush=True)
     finally:
         feed.close()
     return 0
 
 
-def _show(feed: Feed, look: Look) -> int:
+def _run_dashboard(feed: Feed, options: DisplayOptions) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         print("bert-tui: this is no terminal; use --once, --plain or --json", file=sys.stderr)
         return 2
     feed.start()
-    _calm_textual(os.environ)
+    _set_textual_defaults(os.environ)
     from tui.dashboard import Dashboard
 
-    app = Dashboard(feed, look=look)
+    app = Dashboard(feed, options=options)
     gc.freeze()
     gc.enable()
     app.run()
     return app.return_code or 0
 
 
-def _calm_textual(environment: os._Environ[str] | dict[str, str]) -> None:
+def _set_textual_defaults(environment: os._Environ[str] | dict[str, str]) -> None:
     """Nothing moves that does not mean something; over SSH each frame costs bytes. What the user set stays."""
     environment.setdefault("TEXTUAL_ANIMATIONS", "none")
     environment.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")

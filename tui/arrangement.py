@@ -33,33 +33,33 @@ class _Column:
     heights: dict[str, int]
     left: int
     """Lines not given out yet."""
-    given: dict[str, int] = field(default_factory=dict)
+    allocated: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, height in self.heights.items():
-            self.given[name] = min(height, self.left)
-            self.left -= self.given[name]
+            self.allocated[name] = min(height, self.left)
+            self.left -= self.allocated[name]
 
     def grow(self, name: str, height: int) -> None:
         """Raise a panel to `height`, or not at all where the lines do not suffice."""
-        more = height - self.given[name]
+        more = height - self.allocated[name]
         if 0 < more <= self.left:
-            self.given[name] += more
+            self.allocated[name] += more
             self.left -= more
 
     def grow_to_fit(self, name: str, height: int) -> None:
         """Raise a panel towards `height` as far as the lines go."""
-        self.grow(name, self.given[name] + min(self.left, max(0, height - self.given[name])))
+        self.grow(name, self.allocated[name] + min(self.left, max(0, height - self.allocated[name])))
 
 
-def arrange(width: int, height: int, content: Content) -> dict[str, int]:
+def allocate_lines(width: int, height: int, content: Content) -> dict[str, int]:
     """Lines of each panel by name: header, budget, loss, speed, devices, queue, events, footer; 0 hides it."""
     if width >= WIDE:
-        return _wide(height, content, is_huge=width >= HUGE)
-    return _narrow(width, height, content)
+        return _allocate_wide(height, content, is_huge=width >= HUGE)
+    return _allocate_narrow(width, height, content)
 
 
-def _narrow(width: int, height: int, content: Content) -> dict[str, int]:
+def _allocate_narrow(width: int, height: int, content: Content) -> dict[str, int]:
     """Everything in one column."""
     first = {"header": 1, "footer": 1, "budget": 2, _LOSS: 6, "speed": 2, "queue": 2, "devices": 2, "events": 2}
     column = _Column(first, height)
@@ -79,10 +79,10 @@ def _narrow(width: int, height: int, content: Content) -> dict[str, int]:
     column.grow_to_fit("queue", 1 + content.num_jobs)
     column.grow_to_fit("events", 12)
     column.grow_to_fit(_LOSS, height)
-    return column.given
+    return column.allocated
 
 
-def _wide(height: int, content: Content, *, is_huge: bool) -> dict[str, int]:
+def _allocate_wide(height: int, content: Content, *, is_huge: bool) -> dict[str, int]:
     """Budget and curves across the screen, the rest below in two columns."""
     top = _Column({"header": 1, "footer": 1, "budget": 2, _LOSS: 8, "bottom": 8}, height)
     devices = 1 + content.num_devices
@@ -93,7 +93,7 @@ def _wide(height: int, content: Content, *, is_huge: bool) -> dict[str, int]:
     top.grow_to_fit(_LOSS, 3 * height // 5)
     top.grow_to_fit("bottom", devices + 9)
     top.grow_to_fit(_LOSS, height)
-    bottom = top.given.pop("bottom")
+    bottom = top.allocated.pop("bottom")
     left = _Column({"speed": 4, "devices": 2}, bottom)
     left.grow("devices", 1 + -(-content.num_devices // 2))
     left.grow("speed", 5)
@@ -104,4 +104,4 @@ def _wide(height: int, content: Content, *, is_huge: bool) -> dict[str, int]:
     right.grow("events", 5)
     right.grow_to_fit("queue", 1 + min(content.num_jobs, bottom // 2))
     right.grow_to_fit("events", bottom)
-    return top.given | left.given | right.given
+    return top.allocated | left.allocated | right.allocated

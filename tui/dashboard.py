@@ -23,17 +23,17 @@ from bertd.errors import BertdError
 from bertd.records import JobState
 from bertd.terminal_text import terminal_line
 from bertd.wire import JobView, SubmitFinetune
-from tui.keys import ACTING, LEAVING, LOOKING, QUEUE
-from tui.look import Look
-from tui.narrow_update import narrowed
-from tui.screens.board import Board
-from tui.screens.making import BOARDS, make_board
+from tui.keys import APP_KEYS, JOB_KEYS, QUEUE_KEYS, VIEW_KEYS
+from tui.look import DisplayOptions
+from tui.narrow_update import crop_update
+from tui.screens.board import StatusScreen
+from tui.screens.making import SCREEN_NAMES, make_screen
 from tui.snapshot import Feed, Snapshot
 from tui.theme import THEME
 
 FLUSH_S = 1.0
 """How often the newest state reaches the screen."""
-EAGER_S = 0.1
+STARTUP_FLUSH_S = 0.1
 """The same until the daemon has answered once."""
 
 
@@ -46,33 +46,33 @@ class Dashboard(App[None]):
     DEFAULT_MODE = "run"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(key.keys, key.action, key.title, id=key.title.lower().replace(" ", "-"))
-        for key in [*ACTING, *LOOKING, *LEAVING]
+        for key in [*JOB_KEYS, *VIEW_KEYS, *APP_KEYS]
     ]
 
-    def __init__(self, feed: Feed, *, look: Look) -> None:
+    def __init__(self, feed: Feed, *, options: DisplayOptions) -> None:
         # Said here too, because Textual decides now how NO_COLOR is honoured: without colours rather than in greys.
         super().__init__(ansi_color=True)
         self._feed = feed
-        self._look = look
-        self._boards: dict[str, Board] = {}
-        for name in BOARDS:
-            self.add_mode(name, partial(self._board_named, name))
+        self._display_options = options
+        self._status_screens: dict[str, StatusScreen] = {}
+        for name in SCREEN_NAMES:
+            self.add_mode(name, partial(self._get_status_screen, name))
         self._snapshot: Snapshot | None = None
         self.register_theme(THEME)
         self.theme = THEME.name
 
     # ---- From the feed to the screen ---------------------------------------------------------------
 
-    def _board_named(self, name: str) -> Board:
+    def _get_status_screen(self, name: str) -> StatusScreen:
         """The view of that name, made when it is first looked at: the first frame waits for the first view alone."""
-        if name not in self._boards:
-            self._boards[name] = make_board(name, self._feed)
-        return self._boards[name]
+        if name not in self._status_screens:
+            self._status_screens[name] = make_screen(name, self._feed)
+        return self._status_screens[name]
 
     @property
-    def _board(self) -> Board:
+    def _current_status_screen(self) -> StatusScreen:
         """The view that is looked at, below any dialog."""
-        return self._board_named(self.current_mode)
+        return self._get_status_screen(self.current_mode)
 
     def on_load(self) -> None:
         """Begin to follow the daemon; what is known by now is in the first layout."""
@@ -82,78 +82,78 @@ class Dashboard(App[None]):
     def on_mount(self) -> None:
         """Show the newest state from now on; give the terminal back when told to end."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
-        self._eager = self.set_interval(EAGER_S, self._show_until_known)
+        self._startup_timer = self.set_interval(STARTUP_FLUSH_S, self._flush_until_connected)
         self.set_interval(FLUSH_S, self.show_newest)
 
     def on_unmount(self) -> None:
         """Leave the daemon alone."""
         self._feed.close()
 
-    def _show_until_known(self) -> None:
+    def _flush_until_connected(self) -> None:
         self.show_newest()
         if self._snapshot is not None and self._snapshot.status is not None:
-            self._eager.stop()
+            self._startup_timer.stop()
 
     def show_newest(self) -> None:
         """Bring the newest state to the screen."""
         self._snapshot = self._feed.snapshot()
         with self.batch_update():
-            self._board.update(self._snapshot, self._look)
+            self._current_status_screen.update(self._snapshot, self._display_options)
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
-        super()._display(screen, narrowed(renderable))
+        super()._display(screen, crop_update(renderable))
 
-    def _relook(self, look: Look) -> None:
-        self._look = look
+    def _change_display_options(self, options: DisplayOptions) -> None:
+        self._display_options = options
         self.show_newest()
 
     # ---- Acting ------------------------------------------------------------------------------------
 
     def action_pause_or_resume(self) -> None:
         """Pause the job, or take it up again."""
-        job = self._job_to_act_on()
+        job = self._require_target_job()
         if job is None:
             return
-        self._keep_in_view(job)
+        self._keep_run_selected(job)
         if job.state is JobState.PAUSED:
-            self._ask(f"{job.name}: resume", lambda: self._feed.resume(job.id))
+            self._send_request(f"{job.name}: resume", lambda: self._feed.resume(job.id))
         else:
-            self._ask(f"{job.name}: pause", lambda: self._feed.pause(job.id))
+            self._send_request(f"{job.name}: pause", lambda: self._feed.pause(job.id))
 
     def action_pause_hot(self) -> None:
         """Let the job hold between two steps and keep its memory."""
-        job = self._job_to_act_on()
+        job = self._require_target_job()
         if job is not None:
-            self._keep_in_view(job)
-            self._ask(f"{job.name}: pause hot", lambda: self._feed.pause(job.id, hot=True))
+            self._keep_run_selected(job)
+            self._send_request(f"{job.name}: pause hot", lambda: self._feed.pause(job.id, hot=True))
 
     def action_checkpoint(self) -> None:
         """Save at the next step."""
-        job = self._job_to_act_on()
+        job = self._require_target_job()
         if job is not None:
-            self._ask(f"{job.name}: checkpoint", lambda: self._feed.checkpoint(job.id))
+            self._send_request(f"{job.name}: checkpoint", lambda: self._feed.checkpoint(job.id))
 
     def action_hold(self) -> None:
         """Keep a queued job from starting."""
-        job = self._job_to_act_on()
+        job = self._require_target_job()
         if job is not None:
-            self._ask(f"{job.name}: hold", lambda: self._feed.hold(job.id))
+            self._send_request(f"{job.name}: hold", lambda: self._feed.hold(job.id))
 
     def action_release(self) -> None:
         """Let a held job start."""
-        job = self._job_to_act_on()
+        job = self._require_target_job()
         if job is not None:
-            self._ask(f"{job.name}: release", lambda: self._feed.release(job.id))
+            self._send_request(f"{job.name}: release", lambda: self._feed.release(job.id))
 
     def action_prioritize(self, by: int) -> None:
         """Put a waiting job before or behind the others."""
-        job = self._job_to_act_on()
+        job = self._require_target_job()
         if job is not None:
-            self._ask(f"{job.name}: priority", lambda: self._feed.prioritize(job.id, job.priority + by))
+            self._send_request(f"{job.name}: priority", lambda: self._feed.prioritize(job.id, job.priority + by))
 
     def action_stop(self) -> None:
         """End the job for good, once its name was typed."""
-        job = self._job_to_act_on()
+        job = self._require_target_job()
         if job is None:
             return
 
@@ -161,73 +161,73 @@ class Dashboard(App[None]):
 
         def stop(is_confirmed: bool | None) -> None:
             if is_confirmed:
-                self._ask(f"{job.name}: stop", lambda: self._feed.stop(job.id))
+                self._send_request(f"{job.name}: stop", lambda: self._feed.stop(job.id))
 
         run = self._snapshot.run if self._snapshot else None
         self.push_screen(StopDialog(job, run if run is not None and run.job_id == job.id else None), stop)
 
     def action_finetune(self) -> None:
         """Queue a finetuning of the run's newest export."""
-        if self._job_to_act_on() is None or self._snapshot is None or self._snapshot.run is None:
+        if self._require_target_job() is None or self._snapshot is None or self._snapshot.run is None:
             return
         run = self._snapshot.run
         from tui.screens.finetune import FinetuneForm
 
         def submit(job: SubmitFinetune | None) -> None:
             if job is not None:
-                self._ask(f"{run.id}: finetune {job.task}", lambda: self._feed.submit(job))
+                self._send_request(f"{run.id}: finetune {job.task}", lambda: self._feed.submit(job))
 
         self.push_screen(FinetuneForm(run), submit)
 
-    def _job_to_act_on(self) -> JobView | None:
+    def _require_target_job(self) -> JobView | None:
         """The chosen job, else that of the run which is shown; says why where there is none or nothing may be done."""
-        if self._look.is_readonly:
-            self._say("This view is read-only; start bert-tui without --readonly to act.", severity="warning")
+        if self._display_options.is_readonly:
+            self._show_message("This view is read-only; start bert-tui without --readonly to act.", severity="warning")
             return None
-        chosen, snapshot = self._board.chosen_job_id, self._snapshot
+        chosen, snapshot = self._current_status_screen.chosen_job_id, self._snapshot
         jobs = snapshot.status.jobs if snapshot is not None and snapshot.status is not None else []
         if chosen is not None:
             job = next((one for one in jobs if one.id == chosen), None)
         else:
             job = snapshot.job if snapshot is not None else None
         if job is None:
-            self._say("There is no job to act on.", severity="warning")
+            self._show_message("There is no job to act on.", severity="warning")
         return job
 
-    def _keep_in_view(self, job: JobView) -> None:
+    def _keep_run_selected(self, job: JobView) -> None:
         """Stay with a run that is paused here: the same key is to resume it, not to act on whatever runs next."""
         snapshot = self._snapshot
         run = snapshot.run if snapshot is not None else None
         if run is not None and run.job_id == job.id and snapshot is not None and snapshot.run_id != run.id:
-            self._feed.choose(run.id)
+            self._feed.select_run(run.id)
 
     @work(group="acting")
-    async def _ask(self, what: str, call: Callable[[], JobView]) -> None:
+    async def _send_request(self, what: str, call: Callable[[], JobView]) -> None:
         """Ask the daemon off the screen's thread, and say what came of it."""
         try:
             job = await asyncio.to_thread(call)
         except BertdError as error:
-            self._say(f"{what}: {error}", severity="error")
+            self._show_message(f"{what}: {error}", severity="error")
         else:
-            self._say(f"{what}: {job.state}{f', {job.reason}' if job.reason else ''}")
+            self._show_message(f"{what}: {job.state}{f', {job.reason}' if job.reason else ''}")
         self.show_newest()
 
-    def _say(self, text: str, *, severity: str = "information") -> None:
+    def _show_message(self, text: str, *, severity: str = "information") -> None:
         level = severity if severity in ("warning", "error") else "information"
         self.notify(terminal_line(text), severity=level, markup=False)  # type: ignore[arg-type]  # a closed set
 
     # ---- Looking -----------------------------------------------------------------------------------
 
-    async def action_look_at(self, name: str) -> None:
+    async def action_show_view(self, name: str) -> None:
         """Go to another view."""
         if name == "log":
             from tui.screens.log import LogScreen
 
             job = self._snapshot.job if self._snapshot is not None else None
-            chosen = self._board.chosen_job_id
-            board = self._board_named(name)
-            assert isinstance(board, LogScreen)
-            board.show_job(chosen if chosen is not None else job.id if job is not None else None)
+            chosen = self._current_status_screen.chosen_job_id
+            screen = self._get_status_screen(name)
+            assert isinstance(screen, LogScreen)
+            screen.show_job(chosen if chosen is not None else job.id if job is not None else None)
         await self.switch_mode(name)
         self.show_newest()
 
@@ -237,16 +237,18 @@ class Dashboard(App[None]):
         if snapshot is None or snapshot.run is None or snapshot.status is None:
             return
         ids = [run.id for run in snapshot.status.runs]
-        self._feed.choose(ids[(ids.index(snapshot.run.id) + 1) % len(ids)])
+        self._feed.select_run(ids[(ids.index(snapshot.run.id) + 1) % len(ids)])
         self.show_newest()
 
     def action_toggle_log(self) -> None:
         """Loss on a logarithmic axis, or not."""
-        self._relook(replace(self._look, log_y=not self._look.log_y))
+        self._change_display_options(replace(self._display_options, log_y=not self._display_options.log_y))
 
     def action_toggle_zoom(self) -> None:
         """The whole budget on the x axis, or the part that is spent."""
-        self._relook(replace(self._look, whole_budget=not self._look.whole_budget))
+        self._change_display_options(
+            replace(self._display_options, whole_budget=not self._display_options.whole_budget)
+        )
 
     def action_show_help(self) -> None:
         """Every key."""
@@ -256,6 +258,6 @@ class Dashboard(App[None]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Every action by name, for the palette."""
-        queue = QUEUE if self._board.chosen_job_id is not None else []
-        for key in [*ACTING, *queue, *LOOKING, *LEAVING]:
+        queue = QUEUE_KEYS if self._current_status_screen.chosen_job_id is not None else []
+        for key in [*JOB_KEYS, *queue, *VIEW_KEYS, *APP_KEYS]:
             yield SystemCommand(key.title, key.meaning, partial(self.run_action, key.action))

@@ -17,24 +17,24 @@ from pathlib import Path
 from bertd.client import Client, EventStream
 from bertd.errors import BertdError, RunFolderError, UnknownJobError
 from bertd.wire import EventView, JobView, LogView, RunView, ScoreView, SeriesView, StatusView, SubmitFinetune
-from tui.snapshot import CURVES, Link, LinkState, Snapshot, shown_run
+from tui.snapshot import CURVES, Link, LinkState, Snapshot, find_shown_run
 
 POINTS = 240
 """Columns of a curve that are asked for: two dots a cell, so enough for a chart 120 cells wide."""
 FIRST_RETRY_S = 0.5
-LONGEST_RETRY_S = 8.0
+MAX_RETRY_S = 8.0
 _MAX_EVENTS = 500
-_CURVES_AT_LEAST_EVERY_S = 30.0
+_MAX_CURVES_AGE_S = 30.0
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Known:
+class _ReceivedState:
     """What the thread has found out; replaced whole, so that a reader never sees half of it."""
 
     state: LinkState = LinkState.CONNECTING
-    heard_at: float | None = None
+    last_message_at: float | None = None
     """Monotonic time of the last word from the daemon."""
     retry_at: float = 0.0
     problem: str = ""
@@ -48,18 +48,18 @@ class SocketFeed:
 
     def __init__(self, socket: Path) -> None:
         self._client = Client(socket)
-        self._known = _Known()
+        self._received = _ReceivedState()
         self._run_id: str | None = None
-        self._curves_at = 0.0
+        self._curves_fetched_at = 0.0
         self._curves_progress = -1.0
         self._is_streaming = False
         """Whether the present stream has brought anything; only then the next loss is a new one."""
-        self._last_id = 0
+        self._last_event_id = 0
         """Of the newest event of any type."""
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._stream: EventStream | None = None
-        self._thread = threading.Thread(target=self._follow, name="feed", daemon=True)
+        self._thread = threading.Thread(target=self._follow_with_retries, name="feed", daemon=True)
 
     # ---- For the screen ----------------------------------------------------------------------------
 
@@ -77,27 +77,27 @@ class SocketFeed:
 
     def snapshot(self) -> Snapshot:
         """The newest state; never blocks."""
-        known, now = self._known, time.monotonic()
+        received, now = self._received, time.monotonic()
         return Snapshot(
             now=time.time(),
             link=Link(
-                state=known.state,
-                silent_s=now - known.heard_at if known.heard_at is not None else 0.0,
-                retry_in_s=max(0.0, known.retry_at - now),
-                problem=known.problem,
+                state=received.state,
+                silent_s=now - received.last_message_at if received.last_message_at is not None else 0.0,
+                retry_in_s=max(0.0, received.retry_at - now),
+                problem=received.problem,
             ),
-            status=known.status,
+            status=received.status,
             run_id=self._run_id,
-            series=known.series,
-            events=known.events,
+            series=received.series,
+            events=received.events,
         )
 
-    def wait_until(self, holds: Callable[[Snapshot], bool], *, timeout_s: float) -> bool:
-        """Sleep until what is known satisfies `holds`; whether it does."""
+    def wait_until(self, condition: Callable[[Snapshot], bool], *, timeout_s: float) -> bool:
+        """Sleep until what is known satisfies `condition`; whether it does."""
         with self._changed:
-            return self._changed.wait_for(lambda: holds(self.snapshot()), timeout_s)
+            return self._changed.wait_for(lambda: condition(self.snapshot()), timeout_s)
 
-    def choose(self, run_id: str) -> None:
+    def select_run(self, run_id: str) -> None:
         """Show this run's curves from the next tick on."""
         self._run_id = run_id
 
@@ -131,18 +131,18 @@ class SocketFeed:
     def scores(self) -> list[ScoreView]:
         return self._client.scores()
 
-    def _learn(self, known: _Known) -> None:
+    def _publish(self, received: _ReceivedState) -> None:
         with self._changed:
-            self._known = known
+            self._received = received
             self._changed.notify_all()
 
     # ---- The thread --------------------------------------------------------------------------------
 
-    def _follow(self) -> None:
+    def _follow_with_retries(self) -> None:
         delay_s = FIRST_RETRY_S
         while not self._closing.is_set():
             try:
-                self._listen()
+                self._follow_stream()
             except BertdError as error:
                 problem = str(error)
             except Exception as error:
@@ -152,79 +152,81 @@ class SocketFeed:
                 return
             if self._is_streaming:
                 delay_s, self._is_streaming = FIRST_RETRY_S, False
-            self._lose(problem, delay_s)
+            self._mark_lost(problem, delay_s)
             self._closing.wait(delay_s)
-            delay_s = min(2 * delay_s, LONGEST_RETRY_S)
+            delay_s = min(2 * delay_s, MAX_RETRY_S)
 
-    def _lose(self, problem: str, delay_s: float) -> None:
+    def _mark_lost(self, problem: str, delay_s: float) -> None:
         """Keep what is known and say that it is old."""
-        was_heard = self._known.heard_at is not None
-        state = LinkState.LOST if was_heard else LinkState.CONNECTING
-        self._learn(replace(self._known, state=state, retry_at=time.monotonic() + delay_s, problem=problem))
+        was_connected = self._received.last_message_at is not None
+        state = LinkState.LOST if was_connected else LinkState.CONNECTING
+        self._publish(replace(self._received, state=state, retry_at=time.monotonic() + delay_s, problem=problem))
 
-    def _listen(self) -> None:
+    def _follow_stream(self) -> None:
         """Follow until the feed is closed; any loss of the daemon is an error."""
         status = self._client.status()
-        self._begin(status)
-        self._take_status(status)
-        with self._client.events(since=self._last_id) as stream:
+        self._resume_or_reset_events(status)
+        self._apply_status(status)
+        with self._client.events(since=self._last_event_id) as stream:
             self._stream = stream
             if self._closing.is_set():
                 return
             for item in stream:
                 self._is_streaming = True
                 if isinstance(item, StatusView):
-                    self._take_status(item)
+                    self._apply_status(item)
                 else:
-                    self._take_event(item)
+                    self._append_event(item)
 
-    def _begin(self, status: StatusView) -> None:
+    def _resume_or_reset_events(self, status: StatusView) -> None:
         """Go on after the last event, or begin anew where the ids mean something else than before."""
-        known = self._known
+        received = self._received
         newest = status.events[-1].id if status.events else 0
-        is_another = known.status is not None and known.status.version.state_dir != status.version.state_dir
-        if not known.events or is_another or self._last_id > newest:
-            self._last_id = newest
-            self._learn(replace(known, events=tuple(status.events), series=None))
+        is_another = received.status is not None and received.status.version.state_dir != status.version.state_dir
+        if not received.events or is_another or self._last_event_id > newest:
+            self._last_event_id = newest
+            self._publish(replace(received, events=tuple(status.events), series=None))
 
-    def _take_status(self, status: StatusView) -> None:
-        heard_at = time.monotonic()
-        self._learn(replace(self._known, state=LinkState.LIVE, heard_at=heard_at, problem="", status=status))
-        self._take_curves(status)
+    def _apply_status(self, status: StatusView) -> None:
+        last_message_at = time.monotonic()
+        self._publish(
+            replace(self._received, state=LinkState.LIVE, last_message_at=last_message_at, problem="", status=status)
+        )
+        self._refresh_curves(status)
 
-    def _take_event(self, event: EventView) -> None:
-        if event.id <= self._last_id:
+    def _append_event(self, event: EventView) -> None:
+        if event.id <= self._last_event_id:
             return
-        self._last_id = event.id
-        known = self._known
-        events = (*known.events[1 - _MAX_EVENTS :], event)
-        self._learn(replace(known, state=LinkState.LIVE, heard_at=time.monotonic(), events=events))
+        self._last_event_id = event.id
+        received = self._received
+        events = (*received.events[1 - _MAX_EVENTS :], event)
+        self._publish(replace(received, state=LinkState.LIVE, last_message_at=time.monotonic(), events=events))
 
-    def _take_curves(self, status: StatusView) -> None:
+    def _refresh_curves(self, status: StatusView) -> None:
         """Ask for the curves anew where the chart would change; a run that was swept away has none."""
-        run = shown_run(status, self._run_id)
+        run = find_shown_run(status, self._run_id)
         if run is None:
             return
-        known = self._known.series
-        is_same = known is not None and known.run_id == run.id
+        received = self._received.series
+        is_same = received is not None and received.run_id == run.id
         if is_same and not self._are_curves_due(run):
             return
         try:
             series = self._client.series(run.id, x="progress", points=POINTS, columns=CURVES)
         except (UnknownJobError, RunFolderError):
             series = SeriesView(run_id=run.id, x="progress", columns={})
-        self._curves_at, self._curves_progress = time.monotonic(), run.budget.progress
-        self._learn(replace(self._known, series=series))
+        self._curves_fetched_at, self._curves_progress = time.monotonic(), run.budget.progress
+        self._publish(replace(self._received, series=series))
 
     def _are_curves_due(self, run: RunView) -> bool:
         advanced = run.budget.progress - self._curves_progress
         if advanced >= 1 / POINTS or advanced < 0:
             # It falls when the budget is extended.
             return True
-        return advanced > 0 and time.monotonic() - self._curves_at >= _CURVES_AT_LEAST_EVERY_S
+        return advanced > 0 and time.monotonic() - self._curves_fetched_at >= _MAX_CURVES_AGE_S
 
 
-def look_once(socket: Path) -> Snapshot:
+def fetch_snapshot(socket: Path) -> Snapshot:
     """Ask the daemon once, for the modes that print.
 
     Raises:
@@ -232,7 +234,7 @@ def look_once(socket: Path) -> Snapshot:
     """
     client = Client(socket)
     status = client.status()
-    run = shown_run(status, None)
+    run = find_shown_run(status, None)
     series = client.series(run.id, x="progress", points=POINTS, columns=CURVES) if run is not None else None
     return Snapshot(
         now=time.time(),

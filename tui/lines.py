@@ -115,7 +115,7 @@ def cell(text: str, width: int, role: Role = Role.TEXT, *, right: bool = False) 
     return Span(fitted, role)
 
 
-def ends(left: Line, right: Line, *, width: int, fill: Span | None = None) -> Line:
+def justify(left: Line, right: Line, *, width: int, fill: Span | None = None) -> Line:
     """One line with `left` at its start and `right` at its end; `right` gives way where both do not fit."""
     gap = width - left.width - right.width
     if gap < 1:
@@ -128,10 +128,10 @@ def heading(title: str, right: Line, *, width: int, rule: str) -> Line:
     """A panel's first line: its name, a faint rule, and its newest figures at the end."""
     left = line((title, Role.TITLE), " ")
     tail = Line((Span(" "), *right.spans)) if right.spans else right
-    return ends(left, tail, width=width, fill=Span(rule, Role.FAINT))
+    return justify(left, tail, width=width, fill=Span(rule, Role.FAINT))
 
 
-def joined(parts: Iterable[Line], *, separator: str) -> Line:
+def join_lines(parts: Iterable[Line], *, separator: str) -> Line:
     """Lines one after the other, with a faint separator between those that hold anything."""
     spans: list[Span] = []
     for part in parts:

@@ -11,7 +11,7 @@ from tui.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
-class Look:
+class DisplayOptions:
     """The switches of the display."""
 
     glyphs: Glyphs = UNICODE
@@ -23,5 +23,5 @@ class Look:
     is_readonly: bool = False
 
 
-Draw = Callable[[Snapshot, Look, int, int], list[Line]]
+DrawFunction = Callable[[Snapshot, DisplayOptions, int, int], list[Line]]
 """Draws a panel of at most `height` lines of at most `width` cells: draw(snapshot, look, width, height)."""

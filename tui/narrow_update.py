@@ -12,7 +12,7 @@ from rich.control import Control
 from textual._compositor import ChopsUpdate
 
 
-class NarrowUpdate(ChopsUpdate):
+class PartialUpdate(ChopsUpdate):
     """The same update, with both sides of each span cropped."""
 
     def render_segments(self, console: Console) -> str:
@@ -28,8 +28,8 @@ class NarrowUpdate(ChopsUpdate):
         return "".join(sequences)
 
 
-def narrowed(renderable: RenderableType | None) -> RenderableType | None:
+def crop_update(renderable: RenderableType | None) -> RenderableType | None:
     """The narrow form of an update of changed spans; anything else as it is."""
     if type(renderable) is ChopsUpdate:
-        return NarrowUpdate(renderable.chops, renderable.spans, renderable.chop_ends)
+        return PartialUpdate(renderable.chops, renderable.spans, renderable.chop_ends)
     return renderable

@@ -15,7 +15,7 @@ from tui.glyphs import Glyphs
 from tui.lines import Line, Role, Span
 from tui.ticks import Scale, labels
 
-_BRAILLE = 0x2800
+_BRAILLE_BASE = 0x2800
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 """Bit of each dot in a braille cell: column, then row from the top."""
 
@@ -54,22 +54,22 @@ class Plot:
         columns = width - gutter
         if rows < 2 or columns < 8:
             return []
-        at_row = {_row(self.y.share(tick), rows): name for tick, name in zip(ticks, names, strict=True)}
+        name_by_row = {_row(self.y.share(tick), rows): name for tick, name in zip(ticks, names, strict=True)}
         cells = self._cells(columns, rows, glyphs)
-        lines = [Line((*_y_axis(at_row.get(row), gutter, glyphs), *_spans(cells[row]))) for row in range(rows)]
+        lines = [Line((*_y_axis(name_by_row.get(row), gutter, glyphs), *_spans(cells[row]))) for row in range(rows)]
         return [*lines, Line((Span(" " * gutter), *self._x_axis(columns)))]
 
     def _cells(self, columns: int, rows: int, glyphs: Glyphs) -> list[list[tuple[str, Role]]]:
         cells = [[(" ", Role.TEXT)] * columns for _ in range(rows)]
         across, down = (2, 4) if glyphs.is_braille else (1, 1)
         for curve in self.curves:
-            bits = self._bits(curve, columns * across, rows * down)
-            for (column, row), pattern in _by_cell(bits, across, down, is_light=curve.is_light).items():
-                sign = chr(_BRAILLE + pattern) if glyphs.is_braille else curve.letter
-                cells[row][column] = (sign, curve.role)
+            dot_spans = self._dot_spans(curve, columns * across, rows * down)
+            for (column, row), pattern in _braille_patterns(dot_spans, across, down, is_light=curve.is_light).items():
+                symbol = chr(_BRAILLE_BASE + pattern) if glyphs.is_braille else curve.letter
+                cells[row][column] = (symbol, curve.role)
         return cells
 
-    def _bits(self, curve: Curve, width: int, height: int) -> dict[int, tuple[int, int]]:
+    def _dot_spans(self, curve: Curve, width: int, height: int) -> dict[int, tuple[int, int]]:
         """Per column of dots, the first and last row of dots that the curve passes."""
         spans: dict[int, tuple[int, int]] = {}
         before: tuple[float, float] | None = None
@@ -95,14 +95,14 @@ class Plot:
                 continue
             text[start : start + len(name)] = name
             free_from = start + len(name) + 2
-        for x, sign, role in self.marks:
+        for x, symbol, role in self.marks:
             at = round(self.x.share(x) * (columns - 1))
             if 0 <= at < columns and text[at] == " ":
-                text[at], roles[at] = sign, role
+                text[at], roles[at] = symbol, role
         return _spans(list(zip(text, roles, strict=True)))
 
 
-class Kept:
+class DrawingCache:
     """Keeps the last drawing of a chart: its points come anew far less often than the screen is refreshed."""
 
     def __init__(self) -> None:
@@ -133,11 +133,11 @@ def _draw_stroke(
     """Widen the span of each column that the stroke crosses, up to half-way into its neighbours."""
     (x0, y0), (x1, y1) = start, end
     first, last = max(0, round(x0)), min(width - 1, round(x1))
-    is_upright = x1 - x0 < 1e-6  # Of a dot; a slope would overflow.
-    slope = 0.0 if is_upright else (y1 - y0) / (x1 - x0)
+    is_vertical = x1 - x0 < 1e-6  # Of a dot; a slope would overflow.
+    slope = 0.0 if is_vertical else (y1 - y0) / (x1 - x0)
     for column in range(first, last + 1):
         near, far = max(x0, column - 0.5), min(x1, column + 0.5)
-        near_y, far_y = (y0, y1) if is_upright else (y0 + slope * (near - x0), y0 + slope * (far - x0))
+        near_y, far_y = (y0, y1) if is_vertical else (y0 + slope * (near - x0), y0 + slope * (far - x0))
         low, high = sorted((round(near_y), round(far_y)))
         known = spans.get(column)
         spans[column] = (low, high) if known is None else (min(known[0], low), max(known[1], high))
@@ -148,10 +148,12 @@ def _clip(span: tuple[int, int], height: int) -> tuple[int, int] | None:
     return (low, high) if low <= high else None
 
 
-def _by_cell(bits: dict[int, tuple[int, int]], across: int, down: int, *, is_light: bool) -> dict[tuple[int, int], int]:
+def _braille_patterns(
+    dot_spans: dict[int, tuple[int, int]], across: int, down: int, *, is_light: bool
+) -> dict[tuple[int, int], int]:
     """Braille patterns by column and row of text."""
     cells: dict[tuple[int, int], int] = {}
-    for column, (low, high) in bits.items():
+    for column, (low, high) in dot_spans.items():
         for row in range(low, high + 1):
             if is_light and (column + row) % 2:
                 continue
@@ -163,9 +165,9 @@ def _by_cell(bits: dict[int, tuple[int, int]], across: int, down: int, *, is_lig
 def _spans(cells: list[tuple[str, Role]]) -> list[Span]:
     """Neighbours of one role become one span."""
     spans: list[Span] = []
-    for sign, role in cells:
+    for symbol, role in cells:
         if spans and spans[-1].role is role:
-            spans[-1] = Span(spans[-1].text + sign, role)
+            spans[-1] = Span(spans[-1].text + symbol, role)
         else:
-            spans.append(Span(sign, role))
+            spans.append(Span(symbol, role))
     return spans

@@ -10,56 +10,60 @@ from collections.abc import Callable, Iterator
 from bertd.run.durations import format_duration
 from bertd.terminal_text import terminal_line
 from tui.lines import Line, plain_text
-from tui.look import Look
+from tui.look import DisplayOptions
 from tui.panels import budget, devices, events, header, loss, queue, speed, welcome
-from tui.quantities import clock, count, percent, rate, short_count
+from tui.quantities import clock, count, format_learning_rate, percent, short_count
 from tui.quantities import loss as loss_text
 from tui.snapshot import Feed, LinkState, Snapshot
 
-NARROWEST, WIDEST = 60, 200
+MIN_WIDTH, MAX_WIDTH = 60, 200
 _CHART_HEIGHT = 15
-_ALL = 10_000
+_UNLIMITED_HEIGHT = 10_000
 
 
-def page(snapshot: Snapshot, look: Look, width: int) -> str:
+def render_page(snapshot: Snapshot, options: DisplayOptions, width: int) -> str:
     """What the Run screen says, as text, with every device, job and event that is known."""
-    width = min(WIDEST, max(NARROWEST, width))
+    width = min(MAX_WIDTH, max(MIN_WIDTH, width))
     if snapshot.run is None:
-        drawn = [header.draw(snapshot, look, width, 1), [Line()], welcome.draw(snapshot, look, width, _ALL)]
+        drawn = [
+            header.draw(snapshot, options, width, 1),
+            [Line()],
+            welcome.draw(snapshot, options, width, _UNLIMITED_HEIGHT),
+        ]
     else:
         drawn = [
-            header.draw(snapshot, look, width, 1),
-            budget.draw(snapshot, look, width, 2),
-            loss.LossPanel().draw(snapshot, look, width, _CHART_HEIGHT),
-            speed.draw(snapshot, look, width, _ALL),
+            header.draw(snapshot, options, width, 1),
+            budget.draw(snapshot, options, width, 2),
+            loss.LossPanel().draw(snapshot, options, width, _CHART_HEIGHT),
+            speed.draw(snapshot, options, width, _UNLIMITED_HEIGHT),
         ]
     drawn += [
-        devices.draw(snapshot, look, width, _ALL),
-        queue.draw(snapshot, look, width, _ALL),
-        events.draw(snapshot, look, width, _ALL),
+        devices.draw(snapshot, options, width, _UNLIMITED_HEIGHT),
+        queue.draw(snapshot, options, width, _UNLIMITED_HEIGHT),
+        events.draw(snapshot, options, width, _UNLIMITED_HEIGHT),
     ]
     lines = [one for lines in drawn for one in lines]
-    return plain_text(lines if look.glyphs.is_braille else [one.in_ascii for one in lines])
+    return plain_text(lines if options.glyphs.is_braille else [one.in_ascii for one in lines])
 
 
-def document(snapshot: Snapshot) -> str:
+def render_json(snapshot: Snapshot) -> str:
     """Status and curves as one line of JSON; NaN, which JSON lacks, is null."""
     status, series = snapshot.status, snapshot.series
     content = {
         "status": status.model_dump() if status else None,
         "series": series.model_dump() if series else None,
     }
-    return json.dumps(_without_nan(content), allow_nan=False)
+    return json.dumps(_replace_nan(content), allow_nan=False)
 
 
-def _without_nan(value: object) -> object:
+def _replace_nan(value: object) -> object:
     match value:
         case float():
             return value if math.isfinite(value) else None
         case dict():
-            return {key: _without_nan(one) for key, one in value.items()}
+            return {key: _replace_nan(one) for key, one in value.items()}
         case list() | tuple():
-            return [_without_nan(one) for one in value]
+            return [_replace_nan(one) for one in value]
         case _:
             return value
 
@@ -87,13 +91,13 @@ def _summary(snapshot: Snapshot) -> str:
         parts.append(f"validation {loss_text(validation.loss)}")
     if step is not None:
         parts += [f"{short_count(step.sequences_per_s)} sequences/s", f"{short_count(step.tokens_per_s)} tokens/s"]
-        parts.append(f"lr {rate(step.lr)}")
+        parts.append(f"lr {format_learning_rate(step.lr)}")
     return ", ".join(parts)
 
 
-def stream(feed: Feed, *, wait: Callable[[float], None] = time.sleep, every_s: float = 1.0) -> Iterator[str]:
+def follow_lines(feed: Feed, *, wait: Callable[[float], None] = time.sleep, every_s: float = 1.0) -> Iterator[str]:
     """A line each time the summary changed, and one for each event; without end."""
-    said = ""
+    last_summary = ""
     last_id: int | None = None
     while True:
         snapshot = feed.snapshot()
@@ -102,8 +106,8 @@ def stream(feed: Feed, *, wait: Callable[[float], None] = time.sleep, every_s: f
                 yield terminal_line(f"{clock(event.t)} {event.type}: {event.text}")
         if snapshot.status is not None:
             last_id = max((event.id for event in snapshot.events), default=last_id or 0)
-        now_said = summary(snapshot)
-        if now_said != said:
-            said = now_said
-            yield f"{clock(snapshot.now)} {said}"
+        current_summary = summary(snapshot)
+        if current_summary != last_summary:
+            last_summary = current_summary
+            yield f"{clock(snapshot.now)} {last_summary}"
         wait(every_s)

@@ -42,7 +42,7 @@ def loss(value: float) -> str:
     return f"{value:.3f}"
 
 
-def rate(lr: float) -> str:
+def format_learning_rate(lr: float) -> str:
     """A learning rate: `1.23e-3`, and plainly 0."""
     if lr == 0:
         return "0"
@@ -60,7 +60,7 @@ def gibibytes(num_bytes: float, *, decimals: int = 1) -> str:
     return f"{num_bytes / _GIB:.{decimals}f}"
 
 
-def size(num_bytes: float) -> str:
+def format_bytes(num_bytes: float) -> str:
     """`12 KiB`, `58 MiB`, `3.9 GiB`."""
     if num_bytes < 1 << 20:
         return f"{num_bytes / 1024:.0f} KiB"
@@ -86,7 +86,7 @@ def clock_near(t: float, *, now: float) -> str:
     return f"{then:%a} {time_of_day}" if abs(days) < 7 else f"{then:%Y-%m-%d} {time_of_day}"
 
 
-def granted(unit: BudgetUnit, amount: float) -> str:
+def format_amount(unit: BudgetUnit, amount: float) -> str:
     """A budget's whole: `24h 00m`, `192 GPU-hours`, `23,000 steps`."""
     match unit:
         case BudgetUnit.HOURS:

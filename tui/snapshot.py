@@ -44,7 +44,7 @@ class Link:
         return self.state is LinkState.SIMULATED or (self.state is LinkState.LIVE and self.silent_s < STALE_S)
 
 
-AT_WORK = (JobState.RUNNING, JobState.STARTING, JobState.PAUSING, JobState.STOPPING)
+ACTIVE_STATES = (JobState.RUNNING, JobState.STARTING, JobState.PAUSING, JobState.STOPPING)
 """States in which a job has devices."""
 STALE_S = 5.0
 """A live daemon that has been silent for so long is shown as stale."""
@@ -68,7 +68,7 @@ class Snapshot:
     @property
     def run(self) -> RunView | None:
         """The run that is shown: the chosen one while there is one, else the newest."""
-        return shown_run(self.status, self.run_id) if self.status else None
+        return find_shown_run(self.status, self.run_id) if self.status else None
 
     @property
     def job(self) -> JobView | None:
@@ -79,11 +79,11 @@ class Snapshot:
         return next((job for job in self.status.jobs if job.id == run.job_id), None)
 
 
-def shown_run(status: StatusView, run_id: str | None) -> RunView | None:
+def find_shown_run(status: StatusView, run_id: str | None) -> RunView | None:
     """The chosen run while there is one of that name, else the newest that has devices, else the newest."""
     chosen = [run for run in status.runs if run.id == run_id]
-    at_work = [run for run in status.runs if run.state in AT_WORK or run.pause is PauseKind.HOT]
-    return next(iter([*chosen, *at_work, *status.runs]), None)
+    active_runs = [run for run in status.runs if run.state in ACTIVE_STATES or run.pause is PauseKind.HOT]
+    return next(iter([*chosen, *active_runs, *status.runs]), None)
 
 
 class Feed(Protocol):
@@ -99,7 +99,7 @@ class Feed(Protocol):
         """The newest state; never blocks."""
         ...
 
-    def choose(self, run_id: str) -> None:
+    def select_run(self, run_id: str) -> None:
         """Show this run's curves from the next snapshot on."""
 
     def pause(self, job_id: int, *, hot: bool = False) -> JobView: ...

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 _PARTS = 8
 """Into about so many round parts a scale is divided before its ends are rounded to one."""
-_NOTHING = 1e-12
+_ZERO_BELOW = 1e-12
 """Below this all values are one and the same zero."""
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
@@ -28,20 +28,20 @@ class Scale:
             return math.log(value / self.low) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)
 
-    def ticks(self, wanted: int) -> list[float]:
-        """Round values within the scale, about `wanted` of them, rising."""
+    def ticks(self, num_ticks: int) -> list[float]:
+        """Round values within the scale, about `num_ticks` of them, rising."""
         if self.is_log and self.high / self.low >= 10:
-            return self._decades(wanted)
-        step = round_step((self.high - self.low) / max(1, wanted))
+            return self._decades(num_ticks)
+        step = round_step((self.high - self.low) / max(1, num_ticks))
         first = math.ceil(self.low / step - 1e-9)
         last = math.floor(self.high / step + 1e-9)
         return [number * step for number in range(first, last + 1)]
 
-    def _decades(self, wanted: int) -> list[float]:
+    def _decades(self, num_ticks: int) -> list[float]:
         low, high = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
         decades = [10.0**exponent for exponent in range(low, high + 1)]
-        if len(decades) * 3 > wanted:
-            every = -(-len(decades) // max(1, wanted))
+        if len(decades) * 3 > num_ticks:
+            every = -(-len(decades) // max(1, num_ticks))
             return decades[::every]
         finer = [digit * 10.0**exponent for exponent in range(low - 1, high + 1) for digit in (1, 2, 5)]
         return [value for value in finer if self.low * (1 - 1e-9) <= value <= self.high * (1 + 1e-9)]
@@ -63,8 +63,8 @@ def linear_scale(values: list[float], *, from_zero: bool = False) -> Scale:
     if from_zero and low >= 0:
         low = 0.0
     size = max(abs(low), abs(high))
-    if high - low <= 1e-6 * size or size < _NOTHING:
-        high = low + (0.1 * size if size >= _NOTHING else 1.0)
+    if high - low <= 1e-6 * size or size < _ZERO_BELOW:
+        high = low + (0.1 * size if size >= _ZERO_BELOW else 1.0)
     step = round_step((high - low) / _PARTS)
     return Scale(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step)
 

@@ -15,20 +15,20 @@ from importlib.metadata import version
 
 import torch
 
-from bertd.bench.contenders import contenders_for
-from bertd.bench.measuring import Measured, Results, run_bench
-from bertd.bench.work import Work, plan_work
+from bertd.bench.contenders import select_contenders
+from bertd.bench.measuring import BenchResults, Measurement, run_bench
+from bertd.bench.work import Workload, plan_workload
 from bertd.errors import BertdError, DeviceError, RecipeError
 from bertd.run.recipe import Recipe
 from bertd.run.recipe_file import find_recipe, read_recipe
-from bertd.train.host_cpu import set_up_cpu
+from bertd.train.host_cpu import tune_cpu
 from bertd.train.provenance import device_name
-from bertd.train.ranks import device_of
+from bertd.train.ranks import device_for_rank
 
 _SEQUENCES = {"cpu": 32, "cuda": 1024}
 _MICROS = {"cpu": [8, 16, 32], "cuda": [64, 256, 512]}
 """On a GPU few, since each is compiled for each contender."""
-_SAME_SIZE = 0.01
+_SAME_SIZE_TOLERANCE = 0.01
 """Models that differ by less are as large: BertForMaskedLM has a segment table more."""
 _MODELS = {"ours": "bertd", "run": "a whole run", "bert": "BertForMaskedLM", "torch": "nn.TransformerEncoder"}
 _RECIPES = {"cpu": "demo", "cuda": "fast"}
@@ -37,22 +37,22 @@ _RECIPES = {"cpu": "demo", "cuda": "fast"}
 
 def main() -> int:
     """Run the bench and print its table."""
-    arguments = _parser().parse_args()
+    args = _parser().parse_args()
     try:
-        name = arguments.recipe or _RECIPES["cuda" if torch.cuda.is_available() else "cpu"]
-        recipe = read_recipe(find_recipe(name), overrides=arguments.set)
+        name = args.recipe or _RECIPES["cuda" if torch.cuda.is_available() else "cpu"]
+        recipe = read_recipe(find_recipe(name), overrides=args.set)
         device = _device(recipe)
         if device.type == "cpu":
-            set_up_cpu()
-        num_sequences = arguments.sequences or _SEQUENCES[device.type]
-        work = plan_work(recipe, device=device, num_sequences=num_sequences, is_synthetic=arguments.synthetic)
+            tune_cpu()
+        num_sequences = args.sequences or _SEQUENCES[device.type]
+        workload = plan_workload(recipe, device=device, num_sequences=num_sequences, is_synthetic=args.synthetic)
         results = run_bench(
-            contenders_for(work, is_ladder=arguments.ladder),
-            work,
-            micros=_micros(arguments.micro or _MICROS[device.type], num_sequences=num_sequences),
-            repeats=arguments.repeats,
-            seconds=arguments.seconds,
-            say=lambda line: print(line, file=sys.stderr, flush=True),
+            select_contenders(workload, is_ladder=args.ladder),
+            workload,
+            micros=_select_micro_batches(args.micro or _MICROS[device.type], num_sequences=num_sequences),
+            repeats=args.repeats,
+            seconds=args.seconds,
+            log_line=lambda line: print(line, file=sys.stderr, flush=True),
         )
     except KeyboardInterrupt:
         print("bertd: interrupted; nothing was measured to its end", file=sys.stderr)
@@ -60,7 +60,7 @@ def main() -> int:
     except BertdError as error:
         print(f"bertd: {error}", file=sys.stderr)
         return error.exit_code
-    print(json.dumps(_as_json(results, work), indent=1) if arguments.json else _as_table(results, work))
+    print(json.dumps(_as_json(results, workload), indent=1) if args.json else _as_table(results, workload))
     return 0
 
 
@@ -75,7 +75,7 @@ def _device(recipe: Recipe) -> torch.device:
             f"{recipe.run.name} is for GPUs, and this machine shows none; --set devices.kind=cpu measures its model on "
             "the CPU, or name another recipe"
         )
-    return device_of(recipe.devices, local_rank=0)
+    return device_for_rank(recipe.devices, local_rank=0)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _micros(wanted: list[int], *, num_sequences: int) -> list[int]:
+def _select_micro_batches(wanted: list[int], *, num_sequences: int) -> list[int]:
     """Those that divide the update.
 
     Raises:
@@ -106,20 +106,20 @@ def _micros(wanted: list[int], *, num_sequences: int) -> list[int]:
     return micros
 
 
-def _as_json(results: Results, work: Work) -> dict[str, object]:
+def _as_json(results: BenchResults, workload: Workload) -> dict[str, object]:
     return {
-        "recipe": work.recipe.run.name,
-        "device": device_name(work.device),
-        "precision": work.precision.mode,
+        "recipe": workload.recipe.run.name,
+        "device": device_name(workload.device),
+        "precision": workload.precision.mode,
         "torch": torch.__version__,
         "ceiling_flops": results.ceiling_flops,
-        "flops_per_sequence": work.flops / work.num_sequences,
+        "flops_per_sequence": workload.flops / workload.num_sequences,
         "contenders": [
             {
                 "name": each.contender.name,
                 "micro": each.micro,
                 "sequences_per_s": each.sequences_per_s,
-                "first_update_s": each.first_s,
+                "first_update_s": each.first_update_s,
                 "compile_s": each.compile_s,
                 "peak_bytes": each.peak_bytes,
                 "num_parameters": each.num_parameters,
@@ -130,45 +130,45 @@ def _as_json(results: Results, work: Work) -> dict[str, object]:
     }
 
 
-def _as_table(results: Results, work: Work) -> str:
-    config = work.config
-    rivals = [each for each in results.measured if each.contender.model == "bert"]
-    stock = [each.median for each in rivals if each.contender.freed_pages == "returned"]
+def _as_table(results: BenchResults, workload: Workload) -> str:
+    config = workload.config
+    baselines = [each for each in results.measured if each.contender.model == "bert"]
+    stock = [each.median for each in baselines if each.contender.freed_pages == "returned"]
     first = results.measured[0].median if results.measured else 0.0
     reference, against = (max(stock), "best BertForMaskedLM") if stock else (first, "the first row")
     lines = [
-        f"{work.recipe.run.name}: {config.layers} layers x {config.width}, vocabulary {config.padded_vocab_size:,}, "
-        f"{work.sequence_length} tokens, {work.predictions} predicted, {work.num_sequences} sequences an update, "
-        f"dropout {config.dropout:g}",
-        f"{device_name(work.device)}, {torch.get_num_threads()} threads, {work.precision.mode}, "
+        f"{workload.recipe.run.name}: {config.layers} layers x {config.width}, "
+        f"vocabulary {config.padded_vocab_size:,}, {workload.sequence_length} tokens, "
+        f"{workload.predictions} predicted, {workload.num_sequences} sequences an update, dropout {config.dropout:g}",
+        f"{device_name(workload.device)}, {torch.get_num_threads()} threads, {workload.precision.mode}, "
         f"torch {torch.__version__}, transformers {version('transformers')}, Python {platform.python_version()}",
         f"a matrix product reaches {results.ceiling_flops / 1e12:.3f} TFLOP/s here",
         "",
         f"{'':38} {'micro':>5} {'sequences/s':>24} {'x':>6} {'TFLOP/s':>8} {'of ceiling':>10} "
         f"{'compile':>7} {'memory':>8}",
     ]
-    lines += [_row(each, work, reference=reference, ceiling=results.ceiling_flops) for each in results.measured]
+    lines += [_row(each, workload, reference=reference, ceiling=results.ceiling_flops) for each in results.measured]
     lines += [f"{name:38} {reason}" for name, reason in results.failures.items()]
     notes = [
         f"sequences/s: median (least - most) of {len(results.measured[0].sequences_per_s) if results.measured else 0} "
-        f"turns, padding not counted ({work.padded.fill:.0%} of padded rows is text); x: against {against}",
+        f"turns, padding not counted ({workload.padded.text_share:.0%} of padded rows is text); x: against {against}",
         "TFLOP/s: of the model's matrix products; compile: the first update less a later one; memory: a GPU's peak",
     ]
     sizes = {each.contender.model: each.num_parameters for each in results.measured}
-    if max(sizes.values(), default=0) > (1 + _SAME_SIZE) * min(sizes.values(), default=0):
-        told = ", ".join(f"{_MODELS[model]} {number:,}" for model, number in sizes.items())
-        notes.append(f"parameters: {told}; TFLOP/s are counted as bertd's model has them, for all")
-    if len(rivals) > len(stock):
+    if max(sizes.values(), default=0) > (1 + _SAME_SIZE_TOLERANCE) * min(sizes.values(), default=0):
+        sizes_text = ", ".join(f"{_MODELS[model]} {number:,}" for model, number in sizes.items())
+        notes.append(f"parameters: {sizes_text}; TFLOP/s are counted as bertd's model has them, for all")
+    if len(baselines) > len(stock):
         notes.append("pages kept: malloc keeps what an update frees, as bertd's ranks ask it to and no script does")
-    if work.attention.names:
-        notes.append(f"measured attention: {work.attention.names[0]}, {work.attention.reason}")
-    if work.device.type == "cuda" and work.apex.faults:
-        notes.append(f"apex: {work.apex.describe_faults()}")
+    if workload.attention.names:
+        notes.append(f"measured attention: {workload.attention.names[0]}, {workload.attention.reason}")
+    if workload.device.type == "cuda" and workload.apex.faults:
+        notes.append(f"apex: {workload.apex.describe_faults()}")
     return "\n".join([*lines, "", *notes])
 
 
-def _row(each: Measured, work: Work, *, reference: float, ceiling: float) -> str:
-    flops = each.median * work.flops / work.num_sequences
+def _row(each: Measurement, workload: Workload, *, reference: float, ceiling: float) -> str:
+    flops = each.median * workload.flops / workload.num_sequences
     speeds = f"{each.median:.1f} ({min(each.sequences_per_s):.1f} - {max(each.sequences_per_s):.1f})"
     memory = "" if each.peak_bytes is None else f"{each.peak_bytes / 2**30:.1f} GiB"
     return (

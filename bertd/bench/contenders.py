@@ -19,20 +19,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import sdpa_kernel
 
-from bertd.bench.work import Batch, Work, train_batches
+from bertd.bench.work import BenchBatch, Workload, train_batches
 from bertd.model.encoder import MaskedLanguageModel, gather_positions
 from bertd.model.families import ACTIVATIONS
 from bertd.train.apex import use_fused_modules
-from bertd.train.attention import AttentionWork, choose_attention
+from bertd.train.attention import AttentionWorkload, choose_attention
 from bertd.train.float8 import use_float8
-from bertd.train.forward import Forward, attention_tag
+from bertd.train.forward import ForwardPass, attention_tag
 from bertd.train.optimizer import build_optimizers
 from bertd.train.ranks import Ranks
-from bertd.train.update import Updater
+from bertd.train.update import TrainStep
 
-Update = Callable[[], Tensor]
+UpdateFn = Callable[[], Tensor]
 """Does one update; returns the mean loss over the batch (a whole run: since it began), without waiting for it."""
-Loss = Callable[[Batch], Tensor]
+LossFn = Callable[[BenchBatch], Tensor]
 """Mean cross-entropy of a micro-batch's predicted tokens."""
 
 
@@ -62,18 +62,18 @@ class Contender:
     """Host memory that an update frees: kept for the next, as bertd's ranks do, or returned to the kernel, as a script
     that asks for nothing does."""
 
-    def fill(self, work: Work) -> float:
+    def text_share(self, workload: Workload) -> float:
         """Share of its rows that is text."""
         if self.model == "run":
-            return work.recipe_fill
-        return work.padded.fill if self.packing == "sentences" else 1.0
+            return workload.recipe_text_share
+        return workload.padded.text_share if self.packing == "sentences" else 1.0
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltContender:
     """A contender that can do the work, and what it keeps of a device's memory between updates."""
 
-    update: Update
+    update: UpdateFn
     model: nn.Module
     optimizers: list[torch.optim.Optimizer]
     close: Callable[[], None] = lambda: None
@@ -91,124 +91,136 @@ class Built:
                     state[name] = value.to(device)
 
 
-def build(contender: Contender, work: Work, *, micro: int) -> Built:
+def build_contender(contender: Contender, workload: Workload, *, micro: int) -> BuiltContender:
     """A contender ready to do updates of the work in micro-batches of `micro`."""
     if contender.model == "run":
-        return _build_run(contender, work, micro=micro)
+        return _build_run(contender, workload, micro=micro)
     if not contender.dropout:
-        work = work.without_dropout()
-    model, loss_of = model_and_loss(contender, work)
-    model.to(work.device).train()
-    is_measured = contender.attention == "measured" and work.attention.backends
-    attention = list(work.attention.backends) if is_measured else []
+        workload = workload.without_dropout()
+    model, loss_of = build_model_and_loss(contender, workload)
+    model.to(workload.device).train()
+    is_measured = contender.attention == "measured" and workload.attention.backends
+    attention = list(workload.attention.backends) if is_measured else []
     if contender.compiled:
         torch.compiler.config.cache_key_tag = attention_tag(attention)
-        loss_of = torch.compile(_with_own_code(loss_of), fullgraph=True, dynamic=False)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=work.peak_lr, fused=True)
-    starts = range(0, work.num_sequences, micro)
-    batch = work.batch if contender.packing == "full" else work.padded
-    parts = [batch.rows(start, start + micro) for start in starts]
-    dtype = work.precision.dtype
+        loss_of = torch.compile(_copy_with_own_code(loss_of), fullgraph=True, dynamic=False)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=workload.peak_lr, fused=True)
+    starts = range(0, workload.num_sequences, micro)
+    batch = workload.batch if contender.packing == "full" else workload.padded
+    micro_batches = [batch.rows(start, start + micro) for start in starts]
+    dtype = workload.precision.dtype
 
     def update() -> Tensor:
         optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=work.device)
-        for part in parts:
+        total = torch.zeros((), device=workload.device)
+        for micro_batch in micro_batches:
             with ExitStack() as context:
                 if dtype is not None:
-                    context.enter_context(torch.autocast(work.device.type, dtype=dtype))
+                    context.enter_context(torch.autocast(workload.device.type, dtype=dtype))
                 if attention:
                     context.enter_context(sdpa_kernel(attention, set_priority=True))
-                loss = loss_of(part) / len(parts)
+                loss = loss_of(micro_batch) / len(micro_batches)
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             total += loss.detach()
         optimizer.step()
         return total
 
-    return Built(update, model=model, optimizers=[optimizer])
+    return BuiltContender(update, model=model, optimizers=[optimizer])
 
 
-_numbers = itertools.count()
+_code_numbers = itertools.count()
 
 
-def _with_own_code(loss_of: Loss) -> Loss:
+def _copy_with_own_code(loss_of: LossFn) -> LossFn:
     """The same function with code of its own: the compiler keeps graphs by code, blind to the attention kernel."""
     assert isinstance(loss_of, FunctionType)
-    code = loss_of.__code__.replace(co_name=f"{loss_of.__name__}_{next(_numbers)}")
+    code = loss_of.__code__.replace(co_name=f"{loss_of.__name__}_{next(_code_numbers)}")
     return FunctionType(code, loss_of.__globals__, closure=loss_of.__closure__)
 
 
-def _build_run(contender: Contender, work: Work, *, micro: int) -> Built:
+def _build_run(contender: Contender, workload: Workload, *, micro: int) -> BuiltContender:
     """What a rank of a run does: read, mask, accumulate, step by the recipe's optimizer."""
-    assert work.dataset is not None
-    recipe, alone = work.recipe, Ranks(rank=0, world_size=1, device=work.device, control=None)
-    model = MaskedLanguageModel(work.config, seed=recipe.run.seed).to(work.device).train()
-    if work.precision.mode == "fp8":
+    assert workload.dataset is not None
+    recipe, single_rank = workload.recipe, Ranks(rank=0, world_size=1, device=workload.device, control=None)
+    model = MaskedLanguageModel(workload.config, seed=recipe.run.seed).to(workload.device).train()
+    if workload.precision.mode == "fp8":
         use_float8(model)
     is_padded = recipe.data.packing == "sentences"
-    attention = work.attention
+    attention = workload.attention
     if is_padded:
-        attention_work = AttentionWork.of(
-            work.config, micro=micro, length=work.sequence_length, predictions=work.predictions, is_masked=True
+        attention_workload = AttentionWorkload.from_config(
+            workload.config,
+            micro=micro,
+            length=workload.sequence_length,
+            predictions=workload.predictions,
+            is_masked=True,
         )
-        attention = choose_attention(attention_work, precision=work.precision, ranks=alone)
-    forward = Forward(
+        attention = choose_attention(attention_workload, precision=workload.precision, ranks=single_rank)
+    forward = ForwardPass(
         model,
-        ranks=alone,
-        precision=work.precision,
+        ranks=single_rank,
+        precision=workload.precision,
         kernels="compile" if contender.compiled else "eager",
         attention=attention.backends,
-        pad_id=work.dataset.vocabulary.pad if is_padded else None,
+        pad_id=workload.dataset.vocabulary.pad if is_padded else None,
     )
     optimizers = build_optimizers(model, recipe.optimizer)
-    batches = train_batches(recipe, work.dataset, num_sequences=work.num_sequences, micro=micro, device=work.device)
-    updater = Updater(
+    batches = train_batches(
+        recipe, workload.dataset, num_sequences=workload.num_sequences, micro=micro, device=workload.device
+    )
+    train_step = TrainStep(
         recipe,
         model=model,
         forward=forward,
         optimizers=optimizers,
         batches=batches,
-        ranks=alone,
-        precision=work.precision,
+        ranks=single_rank,
+        precision=workload.precision,
         scaler=None,
     )
     steps = itertools.count()
 
     def update() -> Tensor:
-        updater.update(step=next(steps), lr=work.peak_lr, wants_norm=False)
-        return updater.unread_loss
+        train_step.update(step=next(steps), lr=workload.peak_lr, wants_norm=False)
+        return train_step.unread_loss
 
-    return Built(update, model=model, optimizers=optimizers.parts, close=batches.close)
+    return BuiltContender(update, model=model, optimizers=optimizers.parts, close=batches.close)
 
 
-def model_and_loss(contender: Contender, work: Work) -> tuple[nn.Module, Loss]:
+def build_model_and_loss(contender: Contender, workload: Workload) -> tuple[nn.Module, LossFn]:
     """The contender's model, on CPU, and its loss of a micro-batch."""
-    return _MODELS[contender.model](contender, work)
+    return _MODELS[contender.model](contender, workload)
 
 
-def _ours(contender: Contender, work: Work) -> tuple[nn.Module, Loss]:
-    model = MaskedLanguageModel(work.config, seed=1)
-    if work.precision.mode == "fp8":
+def _build_ours(contender: Contender, workload: Workload) -> tuple[nn.Module, LossFn]:
+    model = MaskedLanguageModel(workload.config, seed=1)
+    if workload.precision.mode == "fp8":
         use_float8(model)
     if contender.apex:
-        use_fused_modules(model.to(work.device), work.apex)
+        use_fused_modules(model.to(workload.device), workload.apex)
     tokens = model.encoder.embeddings.tokens
 
-    def sparse(batch: Batch) -> Tensor:
-        loss_sum: Tensor = model(batch.inputs_NS, batch.positions_NM, batch.labels_NM, batch.keep_NS)
+    def sparse(batch: BenchBatch) -> Tensor:
+        loss_sum: Tensor = model(batch.inputs_NS, batch.positions_NM, batch.labels_NM, batch.attention_mask_NS)
         return loss_sum / batch.labels_NM.numel()
 
-    def by_autograd(batch: Batch) -> Tensor:
-        x_NMD = model.encoder(batch.inputs_NS, keep_BS=batch.keep_NS, only_BM=batch.positions_NM)
+    def by_autograd(batch: BenchBatch) -> Tensor:
+        x_NMD = model.encoder(
+            batch.inputs_NS, attention_mask_BS=batch.attention_mask_NS, query_positions_BM=batch.positions_NM
+        )
         return _cross_entropy(model.head(x_NMD, tokens.weight), batch.labels_NM)
 
-    def whole_last_layer(batch: Batch) -> Tensor:
-        x_NMD = gather_positions(model.encoder(batch.inputs_NS, keep_BS=batch.keep_NS), batch.positions_NM)
+    def whole_last_layer(batch: BenchBatch) -> Tensor:
+        x_NMD = gather_positions(
+            model.encoder(batch.inputs_NS, attention_mask_BS=batch.attention_mask_NS), batch.positions_NM
+        )
         return _cross_entropy(model.head(x_NMD, tokens.weight), batch.labels_NM)
 
-    def dense(batch: Batch) -> Tensor:
-        scores_NSV = model.head(model.encoder(batch.inputs_NS, keep_BS=batch.keep_NS), tokens.weight)
-        return _cross_entropy(scores_NSV, batch.dense_labels())
+    def dense(batch: BenchBatch) -> Tensor:
+        logits_NSV = model.head(
+            model.encoder(batch.inputs_NS, attention_mask_BS=batch.attention_mask_NS), tokens.weight
+        )
+        return _cross_entropy(logits_NSV, batch.dense_labels())
 
     if contender.head == "dense":
         return model, dense
@@ -217,14 +229,14 @@ def _ours(contender: Contender, work: Work) -> tuple[nn.Module, Loss]:
     return model, sparse if contender.gradient == "with the loss" else by_autograd
 
 
-def _cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
-    return F.cross_entropy(scores.flatten(0, 1).float(), labels.flatten())
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten())
 
 
-def _bert(contender: Contender, work: Work) -> tuple[nn.Module, Loss]:
+def _build_bert(contender: Contender, workload: Workload) -> tuple[nn.Module, LossFn]:
     from transformers import BertConfig, BertForMaskedLM  # a second of import that only this contender needs
 
-    config = work.config
+    config = workload.config
     model: nn.Module = BertForMaskedLM(
         BertConfig(
             vocab_size=config.padded_vocab_size,
@@ -240,7 +252,7 @@ def _bert(contender: Contender, work: Work) -> tuple[nn.Module, Loss]:
         )
     )
 
-    def loss_of(batch: Batch) -> Tensor:
+    def loss_of(batch: BenchBatch) -> Tensor:
         # No attention_mask: compiled, an all-ones mask would reach the kernels as a real one.
         loss: Tensor = model(input_ids=batch.inputs_NS, labels=batch.dense_labels()).loss
         return loss
@@ -251,9 +263,9 @@ def _bert(contender: Contender, work: Work) -> tuple[nn.Module, Loss]:
 class _TorchEncoder(nn.Module):
     """torch.nn.TransformerEncoder with the same embeddings and tied head."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, workload: Workload) -> None:
         super().__init__()
-        config = work.config
+        config = workload.config
         layer = nn.TransformerEncoderLayer(
             config.width,
             config.heads,
@@ -277,27 +289,27 @@ class _TorchEncoder(nn.Module):
         return F.linear(self.head(x_NSD), self.tokens.weight, self.bias)
 
 
-def _torch(contender: Contender, work: Work) -> tuple[nn.Module, Loss]:
-    model = _TorchEncoder(work)
+def _build_torch(contender: Contender, workload: Workload) -> tuple[nn.Module, LossFn]:
+    model = _TorchEncoder(workload)
 
-    def loss_of(batch: Batch) -> Tensor:
+    def loss_of(batch: BenchBatch) -> Tensor:
         return _cross_entropy(model(batch.inputs_NS), batch.dense_labels())
 
     return model, loss_of
 
 
-_MODELS: dict[str, Callable[[Contender, Work], tuple[nn.Module, Loss]]] = {
-    "ours": _ours,
-    "bert": _bert,
-    "torch": _torch,
+_MODELS: dict[str, Callable[[Contender, Workload], tuple[nn.Module, LossFn]]] = {
+    "ours": _build_ours,
+    "bert": _build_bert,
+    "torch": _build_torch,
 }
 
-RIVALS = (
+BASELINES = (
     Contender("BertForMaskedLM, eager", "bert", compiled=False, freed_pages="returned"),
     Contender("BertForMaskedLM, compiled", "bert", compiled=True, freed_pages="returned"),
     Contender("nn.TransformerEncoder, compiled", "torch", compiled=True, freed_pages="returned"),
 )
-RIVAL_WITH_PAGES = Contender("BertForMaskedLM, compiled, pages kept", "bert", compiled=True)
+BASELINE_KEEPING_PAGES = Contender("BertForMaskedLM, compiled, pages kept", "bert", compiled=True)
 """On CPU: what a script could have if it asked malloc for it."""
 OURS = (
     Contender("bertd, eager", "ours", compiled=False, attention="measured"),
@@ -332,14 +344,14 @@ APEX_TOP = Contender("the top, eager with apex", "ours", compiled=False, dropout
 """The choice of kernels with all other savings."""
 
 
-def contenders_for(work: Work, *, is_ladder: bool) -> list[Contender]:
+def select_contenders(workload: Workload, *, is_ladder: bool) -> list[Contender]:
     """The ladder, or this model beside stock ones; less what this device has no choice of."""
-    is_cpu = work.device.type == "cpu"
+    is_cpu = workload.device.type == "cpu"
     if is_ladder:
         rungs = [each for each in LADDER if is_cpu or each is not PAGES_RUNG]
-        kernels = [EAGER_TOP, *([APEX_TOP] if work.apex.parts else [])]
-        return [*rungs, *([ATTENTION_RUNG] if work.attention.backends else []), *kernels]
-    ours = [*OURS, *([APEX] if work.apex.parts else [])]
-    if work.dataset is not None:
+        kernels = [EAGER_TOP, *([APEX_TOP] if workload.apex.parts else [])]
+        return [*rungs, *([ATTENTION_RUNG] if workload.attention.backends else []), *kernels]
+    ours = [*OURS, *([APEX] if workload.apex.parts else [])]
+    if workload.dataset is not None:
         ours.append(Contender("bertd, a whole run", "run", compiled=not is_cpu, attention="measured"))
-    return [*ours, *RIVALS, *([RIVAL_WITH_PAGES] if is_cpu else [])]
+    return [*ours, *BASELINES, *([BASELINE_KEEPING_PAGES] if is_cpu else [])]

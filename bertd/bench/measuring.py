@@ -15,24 +15,24 @@ from dataclasses import dataclass, field
 
 import torch
 
-from bertd.bench.contenders import Built, Contender, Update, build
-from bertd.bench.work import Work
+from bertd.bench.contenders import BuiltContender, Contender, UpdateFn, build_contender
+from bertd.bench.work import Workload
 from bertd.errors import DeviceMemoryError
 from bertd.train.host_cpu import keep_freed_pages, return_freed_pages
-from bertd.train.shortage import memory_shortage
+from bertd.train.shortage import out_of_memory_reason
 
 _CEILING_SIZE = {"cpu": 2048, "cuda": 8192}
 _PROBE_UPDATES = 2
 
 
 @dataclass
-class Measured:
+class Measurement:
     """One contender's figures."""
 
     contender: Contender
     micro: int
     """Sequences in a forward pass: the fastest of those tried."""
-    first_s: float
+    first_update_s: float
     """Of the first update."""
     compile_s: float
     """The first update less a later one: compiling, and what else is done once."""
@@ -48,10 +48,10 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Results:
+class BenchResults:
     """A whole bench."""
 
-    measured: list[Measured]
+    measured: list[Measurement]
     ceiling_flops: float
     """FLOP/s of a large matrix product in the run's precision, median over the repeats."""
     failures: dict[str, str]
@@ -60,64 +60,64 @@ class Results:
 
 def run_bench(
     contenders: list[Contender],
-    work: Work,
+    workload: Workload,
     *,
     micros: list[int],
     repeats: int,
     seconds: float,
-    say: Callable[[str], None],
-) -> Results:
-    """Measure every contender `repeats` times for `seconds` each, in turns; `say` tells how far it is."""
-    ready: list[tuple[Measured, Built]] = []
+    log_line: Callable[[str], None],
+) -> BenchResults:
+    """Measure every contender `repeats` times for `seconds` each, in turns; `log_line` tells how far it is."""
+    ready: list[tuple[Measurement, BuiltContender]] = []
     failures: dict[str, str] = {}
     for contender in contenders:
-        say(f"preparing {contender.name}")
+        log_line(f"preparing {contender.name}")
         try:
-            ready.append(_prepare(contender, work, micros=micros))
+            ready.append(_prepare(contender, workload, micros=micros))
         except (DeviceMemoryError, RuntimeError) as error:
             # One that cannot run here, for want of a compiler or of a kernel, leaves the others their table.
             failures[contender.name] = str(error).strip().partition("\n")[0]
     ceilings = []
     for repeat in range(repeats):
-        ceilings.append(_matmul_flops(work, seconds=seconds / 4))
+        ceilings.append(_measure_matmul_flops(workload, seconds=seconds / 4))
         for measured, built in ready:
-            say(f"repeat {repeat + 1} of {repeats}: {measured.contender.name}")
-            _set_up(measured.contender, work)
-            useful = work.num_sequences * measured.contender.fill(work)
-            _make_present(built, work.device)
-            measured.sequences_per_s.append(useful / _seconds_each(built.update, work.device, seconds=seconds))
-            _make_room(built, work.device)
+            log_line(f"repeat {repeat + 1} of {repeats}: {measured.contender.name}")
+            _configure_malloc(measured.contender, workload)
+            useful = workload.num_sequences * measured.contender.text_share(workload)
+            _load_to_device(built, workload.device)
+            measured.sequences_per_s.append(useful / _measure_mean_s(built.update, workload.device, seconds=seconds))
+            _offload_to_cpu(built, workload.device)
     for _, built in ready:
         built.close()
-    return Results([measured for measured, _ in ready], statistics.median(ceilings), failures)
+    return BenchResults([measured for measured, _ in ready], statistics.median(ceilings), failures)
 
 
 @dataclass(frozen=True)
-class _Tried:
+class _MicroBatchTiming:
     """A contender with one micro-batch."""
 
-    built: Built
+    built: BuiltContender
     micro: int
-    first_s: float
-    each_s: float
+    first_update_s: float
+    update_s: float
     peak_bytes: int | None
 
 
-def _prepare(contender: Contender, work: Work, *, micros: list[int]) -> tuple[Measured, Built]:
+def _prepare(contender: Contender, workload: Workload, *, micros: list[int]) -> tuple[Measurement, BuiltContender]:
     """Find the fastest micro-batch and warm the contender up with it.
 
     Raises:
         DeviceMemoryError: not even the first micro-batch fits.
         RuntimeError: it failed for another reason.
     """
-    _set_up(contender, work)
-    best: _Tried | None = None
-    shortage = None
+    _configure_malloc(contender, workload)
+    best: _MicroBatchTiming | None = None
+    oom_reason = None
     for micro in micros:
         try:
-            tried = _try(contender, work, micro=micro)
+            timing = _time_micro_batch(contender, workload, micro=micro)
         except RuntimeError as error:
-            if (shortage := memory_shortage(error)) is None:
+            if (oom_reason := out_of_memory_reason(error)) is None:
                 if best is not None:
                     best.built.close()
                 raise
@@ -126,46 +126,52 @@ def _prepare(contender: Contender, work: Work, *, micros: list[int]) -> tuple[Me
             gc.collect()
             torch.cuda.empty_cache()
             break
-        _make_room(tried.built, work.device)
-        slower: _Tried | None = tried
-        if best is None or tried.each_s < best.each_s:
-            best, slower = tried, best
+        _offload_to_cpu(timing.built, workload.device)
+        slower: _MicroBatchTiming | None = timing
+        if best is None or timing.update_s < best.update_s:
+            best, slower = timing, best
         if slower is not None:
             slower.built.close()
-        del tried, slower
+        del timing, slower
         gc.collect()
     if best is None:
-        raise DeviceMemoryError(f"not even a micro-batch of {micros[0]} fits: {shortage}")
-    measured = Measured(
+        raise DeviceMemoryError(f"not even a micro-batch of {micros[0]} fits: {oom_reason}")
+    measured = Measurement(
         contender,
         micro=best.micro,
-        first_s=best.first_s,
-        compile_s=max(0.0, best.first_s - best.each_s),
+        first_update_s=best.first_update_s,
+        compile_s=max(0.0, best.first_update_s - best.update_s),
         peak_bytes=best.peak_bytes,
         num_parameters=sum(parameter.numel() for parameter in best.built.model.parameters()),
     )
     return measured, best.built
 
 
-def _try(contender: Contender, work: Work, *, micro: int) -> _Tried:
+def _time_micro_batch(contender: Contender, workload: Workload, *, micro: int) -> _MicroBatchTiming:
     torch.manual_seed(0)
-    others = _reset_peak(work.device)
-    built = build(contender, work, micro=micro)
+    others = _reset_peak(workload.device)
+    built = build_contender(contender, workload, micro=micro)
     try:
-        first_s = _timed(built.update, work.device)
-        each_s = min(_timed(built.update, work.device) for _ in range(_PROBE_UPDATES))
+        first_update_s = _time_update(built.update, workload.device)
+        update_s = min(_time_update(built.update, workload.device) for _ in range(_PROBE_UPDATES))
     except RuntimeError:
         built.close()
         raise
-    return _Tried(built, micro, first_s=first_s, each_s=each_s, peak_bytes=_peak(work.device, others=others))
+    return _MicroBatchTiming(
+        built,
+        micro,
+        first_update_s=first_update_s,
+        update_s=update_s,
+        peak_bytes=_read_peak_bytes(workload.device, others=others),
+    )
 
 
-def _set_up(contender: Contender, work: Work) -> None:
-    if work.device.type == "cpu":
+def _configure_malloc(contender: Contender, workload: Workload) -> None:
+    if workload.device.type == "cpu":
         keep_freed_pages() if contender.freed_pages == "kept" else return_freed_pages()
 
 
-def _make_room(built: Built, device: torch.device) -> None:
+def _offload_to_cpu(built: BuiltContender, device: torch.device) -> None:
     """A GPU's memory is for the one that runs: else those that are prepared last would find least of it."""
     if device.type == "cuda":
         built.move(torch.device("cpu"))
@@ -173,13 +179,13 @@ def _make_room(built: Built, device: torch.device) -> None:
         torch.cuda.empty_cache()
 
 
-def _make_present(built: Built, device: torch.device) -> None:
+def _load_to_device(built: BuiltContender, device: torch.device) -> None:
     if device.type == "cuda":
         built.move(device)
         built.update()
 
 
-def _timed(update: Update, device: torch.device) -> float:
+def _time_update(update: UpdateFn, device: torch.device) -> float:
     _synchronise(device)
     began_s = time.perf_counter()
     update()
@@ -187,7 +193,7 @@ def _timed(update: Update, device: torch.device) -> float:
     return time.perf_counter() - began_s
 
 
-def _seconds_each(update: Callable[[], object], device: torch.device, *, seconds: float) -> float:
+def _measure_mean_s(update: Callable[[], object], device: torch.device, *, seconds: float) -> float:
     """Mean over as many updates as fill the time, with one wait at the end."""
     _synchronise(device)
     began_s, updates = time.perf_counter(), 0
@@ -198,11 +204,11 @@ def _seconds_each(update: Callable[[], object], device: torch.device, *, seconds
     return (time.perf_counter() - began_s) / updates
 
 
-def _matmul_flops(work: Work, *, seconds: float) -> float:
-    size = _CEILING_SIZE[work.device.type]
-    a, b = (torch.randn(size, size, device=work.device, dtype=work.precision.dtype) for _ in range(2))
+def _measure_matmul_flops(workload: Workload, *, seconds: float) -> float:
+    size = _CEILING_SIZE[workload.device.type]
+    a, b = (torch.randn(size, size, device=workload.device, dtype=workload.precision.dtype) for _ in range(2))
     torch.mm(a, b)
-    return 2 * size**3 / _seconds_each(lambda: torch.mm(a, b), work.device, seconds=seconds)
+    return 2 * size**3 / _measure_mean_s(lambda: torch.mm(a, b), workload.device, seconds=seconds)
 
 
 def _synchronise(device: torch.device) -> None:
@@ -218,5 +224,5 @@ def _reset_peak(device: torch.device) -> int:
     return torch.cuda.memory_allocated(device)
 
 
-def _peak(device: torch.device, *, others: int) -> int | None:
+def _read_peak_bytes(device: torch.device, *, others: int) -> int | None:
     return torch.cuda.max_memory_allocated(device) - others if device.type == "cuda" else None

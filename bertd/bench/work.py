@@ -19,10 +19,10 @@ from bertd.model.encoder import EncoderConfig
 from bertd.model.flops import training_flops
 from bertd.run.paths import find_data_set
 from bertd.run.recipe import Recipe
-from bertd.train.apex import Apex, look_for_apex
+from bertd.train.apex import Apex, detect_apex
 from bertd.train.apex_probes import Feature
-from bertd.train.attention import Attention, AttentionWork, choose_attention
-from bertd.train.opened_run import encoder_config, masker_of
+from bertd.train.attention import AttentionChoice, AttentionWorkload, choose_attention
+from bertd.train.opened_run import build_masker, encoder_config
 from bertd.train.precision import Precision, choose_precision
 from bertd.train.ranks import Ranks
 
@@ -31,35 +31,37 @@ SYNTHETIC_VOCABULARY = 30_522
 _NUM_SPECIAL = 5
 _SHORT_SHARE = 0.1
 """Rows of any length. Source: bertd.data.packing, after Devlin et al. 2019's short_seq_prob."""
-_SENTENCE = 25
+_SENTENCE_LENGTH = 25
 """Word pieces of an English sentence, about; what is left of a row is shorter than the next one."""
 
 
 @dataclass(frozen=True)
-class Batch:
+class BenchBatch:
     """The sequences of one update, on the device."""
 
     inputs_NS: Tensor
     positions_NM: Tensor
     labels_NM: Tensor
-    keep_NS: Tensor | None = None
+    attention_mask_NS: Tensor | None = None
     """False at padding; None where there is none."""
 
-    def rows(self, start: int, stop: int) -> Batch:
+    def rows(self, start: int, stop: int) -> BenchBatch:
         """One micro-batch."""
         part = slice(start, stop)
-        keep_NS = None if self.keep_NS is None else self.keep_NS[part]
-        return Batch(self.inputs_NS[part], self.positions_NM[part], self.labels_NM[part], keep_NS)
+        attention_mask_NS = None if self.attention_mask_NS is None else self.attention_mask_NS[part]
+        return BenchBatch(self.inputs_NS[part], self.positions_NM[part], self.labels_NM[part], attention_mask_NS)
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> BenchBatch:
         """On a device."""
-        keep_NS = None if self.keep_NS is None else self.keep_NS.to(device)
-        return Batch(self.inputs_NS.to(device), self.positions_NM.to(device), self.labels_NM.to(device), keep_NS)
+        attention_mask_NS = None if self.attention_mask_NS is None else self.attention_mask_NS.to(device)
+        return BenchBatch(
+            self.inputs_NS.to(device), self.positions_NM.to(device), self.labels_NM.to(device), attention_mask_NS
+        )
 
     @property
-    def fill(self) -> float:
+    def text_share(self) -> float:
         """Share of the positions that hold a token."""
-        return 1.0 if self.keep_NS is None else float(self.keep_NS.float().mean())
+        return 1.0 if self.attention_mask_NS is None else float(self.attention_mask_NS.float().mean())
 
     def dense_labels(self) -> Tensor:
         """NS: labels where stock models want them."""
@@ -67,7 +69,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     """What is to be done, the same for all."""
 
     recipe: Recipe
@@ -76,15 +78,15 @@ class Work:
     config: EncoderConfig
     sequence_length: int
     predictions: int
-    batch: Batch
-    padded: Batch
+    batch: BenchBatch
+    padded: BenchBatch
     """As many rows, padded as with packing = "sentences"."""
-    recipe_fill: float
+    recipe_text_share: float
     """Share of the data set's rows that is text, as the recipe packs them; 1 without a data set."""
     device: torch.device
     precision: Precision
     peak_lr: float
-    attention: Attention
+    attention: AttentionChoice
     """Measured on a GPU; no choice on CPU."""
     apex: Apex
     """What of it works here."""
@@ -100,7 +102,7 @@ class Work:
         each = training_flops(self.config, sequence_length=self.sequence_length, predictions=self.predictions)
         return each * self.num_sequences
 
-    def without_dropout(self) -> Work:
+    def without_dropout(self) -> Workload:
         """The same with both dropouts off."""
         return replace(self, config=replace(self.config, dropout=0.0, attention_dropout=0.0))
 
@@ -110,7 +112,7 @@ def dense_labels(inputs_NS: Tensor, positions_NM: Tensor, labels_NM: Tensor) -> 
     return torch.full_like(inputs_NS, IGNORE_INDEX).scatter(1, positions_NM, labels_NM)
 
 
-def plan_work(recipe: Recipe, *, device: torch.device, num_sequences: int, is_synthetic: bool) -> Work:
+def plan_workload(recipe: Recipe, *, device: torch.device, num_sequences: int, is_synthetic: bool) -> Workload:
     """The recipe's model and masks, over `num_sequences` an update.
 
     Raises:
@@ -121,33 +123,35 @@ def plan_work(recipe: Recipe, *, device: torch.device, num_sequences: int, is_sy
     dataset = None
     if is_synthetic:
         vocab_size = SYNTHETIC_VOCABULARY
-        batch = synthetic_batch(num_sequences, length=length, predictions=predictions, vocab_size=vocab_size)
+        batch = make_synthetic_batch(num_sequences, length=length, predictions=predictions, vocab_size=vocab_size)
     else:
         dataset = DataSet.open(find_data_set(recipe.data.shards))
         vocab_size = dataset.vocabulary.size
-        batch = _real_batch(recipe, dataset, num_sequences)
+        batch = _read_batch(recipe, dataset, num_sequences)
     config = encoder_config(recipe, vocab_size=vocab_size)
     precision = choose_precision(recipe.precision, device)
-    attention = AttentionWork.of(config, micro=num_sequences, length=length, predictions=predictions, is_masked=False)
-    alone = Ranks(rank=0, world_size=1, device=device, control=None)
-    return Work(
+    attention = AttentionWorkload.from_config(
+        config, micro=num_sequences, length=length, predictions=predictions, is_masked=False
+    )
+    single_rank = Ranks(rank=0, world_size=1, device=device, control=None)
+    return Workload(
         recipe=recipe,
         dataset=dataset,
         config=config,
         sequence_length=length,
         predictions=predictions,
         batch=batch.to(device),
-        padded=padded_batch(batch).to(device),
-        recipe_fill=1.0 if dataset is None else float((batch.inputs_NS != dataset.vocabulary.pad).float().mean()),
+        padded=pad_batch(batch).to(device),
+        recipe_text_share=1.0 if dataset is None else float((batch.inputs_NS != dataset.vocabulary.pad).float().mean()),
         device=device,
         precision=precision,
         peak_lr=recipe.optimizer.peak_lr,
-        attention=choose_attention(attention, precision=precision, ranks=alone),
-        apex=look_for_apex([Feature.LAYER_NORM, Feature.DENSE], device=device, dtype=precision.dtype),
+        attention=choose_attention(attention, precision=precision, ranks=single_rank),
+        apex=detect_apex([Feature.LAYER_NORM, Feature.DENSE], device=device, dtype=precision.dtype),
     )
 
 
-def padded_batch(batch: Batch) -> Batch:
+def pad_batch(batch: BenchBatch) -> BenchBatch:
     """The same rows cut short: a tenth to any length, the others by up to a sentence; the same every time.
 
     That is what packing whole sentences leaves. Predictions move into what is left, as many as before.
@@ -155,25 +159,27 @@ def padded_batch(batch: Batch) -> Batch:
     num_rows, length = batch.inputs_NS.shape
     predictions = batch.positions_NM.size(1)
     generator = torch.Generator().manual_seed(1)
-    cuts_N = torch.randint(0, min(_SENTENCE, length - predictions) + 1, (num_rows,), generator=generator)
+    cuts_N = torch.randint(0, min(_SENTENCE_LENGTH, length - predictions) + 1, (num_rows,), generator=generator)
     any_N = torch.randint(0, length - predictions + 1, (num_rows,), generator=generator)
     lengths_N = length - torch.where(torch.rand(num_rows, generator=generator) < _SHORT_SHARE, any_N, cuts_N)
-    keep_NS = torch.arange(length) < lengths_N[:, None]
-    order_NS = torch.rand(num_rows, length, generator=generator).masked_fill(~keep_NS, 2.0).argsort(dim=1)
-    positions_NM = order_NS[:, :predictions].sort(dim=1).values
-    inputs_NS = batch.inputs_NS.masked_fill(~keep_NS, 0)
-    return Batch(inputs_NS, positions_NM, inputs_NS.gather(1, positions_NM), keep_NS)
+    attention_mask_NS = torch.arange(length) < lengths_N[:, None]
+    permutation_NS = (
+        torch.rand(num_rows, length, generator=generator).masked_fill(~attention_mask_NS, 2.0).argsort(dim=1)
+    )
+    positions_NM = permutation_NS[:, :predictions].sort(dim=1).values
+    inputs_NS = batch.inputs_NS.masked_fill(~attention_mask_NS, 0)
+    return BenchBatch(inputs_NS, positions_NM, inputs_NS.gather(1, positions_NM), attention_mask_NS)
 
 
-def synthetic_batch(num_sequences: int, *, length: int, predictions: int, vocab_size: int) -> Batch:
+def make_synthetic_batch(num_sequences: int, *, length: int, predictions: int, vocab_size: int) -> BenchBatch:
     """Made-up sequences whose ids follow Zipf's law; the same every time."""
     generator = torch.Generator().manual_seed(0)
     ranks = torch.arange(1, vocab_size - _NUM_SPECIAL + 1, dtype=torch.float64)
     drawn = torch.multinomial(1 / ranks, num_sequences * length, replacement=True, generator=generator)
     ids_NS = drawn.view(num_sequences, length) + _NUM_SPECIAL
-    order_NS = torch.rand(num_sequences, length, generator=generator).argsort(dim=1)
-    positions_NM = order_NS[:, :predictions].sort(dim=1).values
-    return Batch(ids_NS, positions_NM, ids_NS.gather(1, positions_NM))
+    permutation_NS = torch.rand(num_sequences, length, generator=generator).argsort(dim=1)
+    positions_NM = permutation_NS[:, :predictions].sort(dim=1).values
+    return BenchBatch(ids_NS, positions_NM, ids_NS.gather(1, positions_NM))
 
 
 def train_batches(
@@ -183,7 +189,7 @@ def train_batches(
     data = recipe.data
     return TrainBatches(
         sequences=open_sequences(dataset, split="train", sequence_length=data.sequence_length, packing=data.packing),
-        masker=masker_of(recipe, dataset.vocabulary),
+        masker=build_masker(recipe, dataset.vocabulary),
         seed=recipe.run.seed,
         global_batch=num_sequences,
         micro_batch=micro,
@@ -194,11 +200,11 @@ def train_batches(
     )
 
 
-def _real_batch(recipe: Recipe, dataset: DataSet, num_sequences: int) -> Batch:
+def _read_batch(recipe: Recipe, dataset: DataSet, num_sequences: int) -> BenchBatch:
     cpu = torch.device("cpu")
     batches = train_batches(recipe, dataset, num_sequences=num_sequences, micro=num_sequences, device=cpu)
     try:
-        masked = batches.next_micro()
+        masked = batches.next_micro_batch()
     finally:
         batches.close()
-    return Batch(masked.inputs_BS, masked.positions_BM, masked.labels_BM)
+    return BenchBatch(masked.inputs_BS, masked.positions_BM, masked.labels_BM)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertd.cli.options import HIGHEST_PRIORITY, JobArgument, SocketOption, connect, find_job, standing
+from bertd.cli.options import HIGHEST_PRIORITY, JobArgument, SocketOption, connect, find_job, status_line
 
 if TYPE_CHECKING:
-    from bertd.records import BudgetOrder, BudgetUnit
+    from bertd.records import BudgetRequest, BudgetUnit
     from bertd.wire import RunView
 
 
@@ -22,7 +22,7 @@ def pause(
 ) -> None:
     """Save a checkpoint, stop the processes and free the devices; no step is lost, nothing more is charged."""
     client = connect(socket)
-    print(standing(client.pause(find_job(client, id).id, hot=hot)))
+    print(status_line(client.pause(find_job(client, id).id, hot=hot)))
 
 
 def resume(
@@ -40,19 +40,19 @@ def resume(
     On another number of devices a step has the same sequences, and its sums are equal within rounding.
     """
     client = connect(socket)
-    print(standing(client.resume(find_job(client, id).id, devices=devices)))
+    print(status_line(client.resume(find_job(client, id).id, devices=devices)))
 
 
 def checkpoint(id: JobArgument = "@", socket: SocketOption = None) -> None:
     """Save a checkpoint at the next step and train on."""
     client = connect(socket)
-    print(standing(client.checkpoint(find_job(client, id).id)))
+    print(status_line(client.checkpoint(find_job(client, id).id)))
 
 
 def stop(id: JobArgument = "@", socket: SocketOption = None) -> None:
     """End a job for good: a run validates, saves and exports first; a finetuning is cancelled."""
     client = connect(socket)
-    print(standing(client.stop(find_job(client, id).id)))
+    print(status_line(client.stop(find_job(client, id).id)))
 
 
 def budget(
@@ -73,13 +73,13 @@ def budget(
     """
     from bertd.records import BudgetUnit
 
-    asked = [(BudgetUnit.HOURS, hours), (BudgetUnit.GPU_HOURS, gpu_hours)]
-    asked += [(BudgetUnit.STEPS, steps), (BudgetUnit.SEQUENCES, sequences)]
-    order = _budget_order([(unit, amount) for unit, amount in asked if amount is not None])
-    print(_budget_line(connect(socket).budget(run, order), order))
+    amounts_by_unit = [(BudgetUnit.HOURS, hours), (BudgetUnit.GPU_HOURS, gpu_hours)]
+    amounts_by_unit += [(BudgetUnit.STEPS, steps), (BudgetUnit.SEQUENCES, sequences)]
+    request = _parse_budget_request([(unit, amount) for unit, amount in amounts_by_unit if amount is not None])
+    print(_describe_budget_change(connect(socket).budget(run, request), request))
 
 
-def _budget_order(given: list[tuple[BudgetUnit, float]]) -> BudgetOrder:
+def _parse_budget_request(amounts: list[tuple[BudgetUnit, float]]) -> BudgetRequest:
     """What the options ask for.
 
     Raises:
@@ -87,38 +87,38 @@ def _budget_order(given: list[tuple[BudgetUnit, float]]) -> BudgetOrder:
     """
     from pydantic import ValidationError
 
-    from bertd.records import BudgetOrder
+    from bertd.records import BudgetRequest
 
-    if len(given) != 1:
+    if len(amounts) != 1:
         raise typer.BadParameter("give exactly one of --hours, --gpu-hours, --steps, --sequences")
-    unit, amount = given[0]
+    unit, amount = amounts[0]
     try:
-        return BudgetOrder(unit=unit, amount=amount)
+        return BudgetRequest(unit=unit, amount=amount)
     except ValidationError as error:
         raise typer.BadParameter(f"{amount:g} {unit}: {error.errors()[0]['msg']}") from error
 
 
-def _budget_line(view: RunView, order: BudgetOrder) -> str:
+def _describe_budget_change(view: RunView, request: BudgetRequest) -> str:
     """What came of it."""
-    from bertd.cli.views import granted
+    from bertd.cli.views import format_amount
     from bertd.terminal_text import terminal_line
 
-    name, wanted = terminal_line(view.id), granted(order.unit, order.amount)
-    if view.budget.amount == order.amount:
-        return f"run {name} has a budget of {wanted}, {view.budget.progress:.1%} of it is spent"
-    return f"run {name} gets a budget of {wanted} at its next step; `bertd show {view.job_id}` tells when it has"
+    name, amount_text = terminal_line(view.id), format_amount(request.unit, request.amount)
+    if view.budget.amount == request.amount:
+        return f"run {name} has a budget of {amount_text}, {view.budget.progress:.1%} of it is spent"
+    return f"run {name} gets a budget of {amount_text} at its next step; `bertd show {view.job_id}` tells when it has"
 
 
 def hold(id: JobArgument = "@", socket: SocketOption = None) -> None:
     """Keep a queued job from starting."""
     client = connect(socket)
-    print(standing(client.hold(find_job(client, id).id)))
+    print(status_line(client.hold(find_job(client, id).id)))
 
 
 def release(id: JobArgument = "@", socket: SocketOption = None) -> None:
     """Let a held job start."""
     client = connect(socket)
-    print(standing(client.release(find_job(client, id).id)))
+    print(status_line(client.release(find_job(client, id).id)))
 
 
 def priority(
@@ -131,7 +131,7 @@ def priority(
 ) -> None:
     """Move a job in the queue. Write `-- -1` for a number below 0."""
     client = connect(socket)
-    print(standing(client.priority(find_job(client, id).id, number)))
+    print(status_line(client.priority(find_job(client, id).id, number)))
 
 
 def shutdown(socket: SocketOption = None) -> None:

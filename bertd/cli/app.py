@@ -25,18 +25,18 @@ app = typer.Typer(
 )
 
 
-def _add(panel: str, *verbs: Callable[..., None]) -> None:
-    for verb in verbs:
-        app.command(rich_help_panel=panel)(verb)
+def _register_commands(panel: str, *commands: Callable[..., None]) -> None:
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
 
 
-_add("Queue work", submitting.submit, submitting.finetune)
-_add("Look", reading.status, reading.jobs, reading.show, reading.logs, reading.scores, reading.wait)
-_add("Act on a job", acting.pause, acting.resume, acting.checkpoint, acting.stop)
-_add("Act on a job", acting.budget, acting.hold, acting.release, acting.priority)
-_add("The daemon", serving.start, acting.shutdown)
-_add("Data", exporting.export)
-app.command(rich_help_panel="Look", context_settings=serving.PASS_ON)(serving.bench)
+_register_commands("Queue work", submitting.submit, submitting.finetune)
+_register_commands("Look", reading.status, reading.jobs, reading.show, reading.logs, reading.scores, reading.wait)
+_register_commands("Act on a job", acting.pause, acting.resume, acting.checkpoint, acting.stop)
+_register_commands("Act on a job", acting.budget, acting.hold, acting.release, acting.priority)
+_register_commands("The daemon", serving.start, acting.shutdown)
+_register_commands("Data", exporting.export)
+app.command(rich_help_panel="Look", context_settings=serving.FORWARD_ALL_ARGUMENTS)(serving.bench)
 app.add_typer(serving.data_app, name="data", rich_help_panel="Data")
 
 

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from bertd.cli.options import SocketOption, connect, find_job
-from bertd.cli.serving import become
+from bertd.cli.serving import exec_module
 from bertd.errors import CheckpointError
 
-_PLACE = re.compile(r"\d+|0?\.\d+")
+_STEP_OR_MARKER = re.compile(r"\d+|0?\.\d+")
 """A step or, written as a share of the budget, a marker."""
 
 
@@ -36,18 +36,18 @@ def export(
     socket: SocketOption = None,
 ) -> None:
     """Write a folder that stock transformers loads, from a checkpoint of a run: the newest, or that of a step."""
-    name, _, place = run.rpartition("@")
-    if not (name and _PLACE.fullmatch(place)):
-        name, place = run, ""
-    folder = name if "/" in name else _folder_of(name, socket=socket)
+    name, _, step_or_marker = run.rpartition("@")
+    if not (name and _STEP_OR_MARKER.fullmatch(step_or_marker)):
+        name, step_or_marker = run, ""
+    folder = name if "/" in name else _find_run_folder(name, socket=socket)
     options = [
-        *(["--marker" if "." in place else "--step", place] if place else []),
+        *(["--marker" if "." in step_or_marker else "--step", step_or_marker] if step_or_marker else []),
         *([] if out is None else ["--out", str(out)]),
     ]
-    become("bertd.train.export_run", [folder, *options])
+    exec_module("bertd.train.export_run", [folder, *options])
 
 
-def _folder_of(name: str, *, socket: Path | None) -> str:
+def _find_run_folder(name: str, *, socket: Path | None) -> str:
     client = connect(socket)
     if name.isdecimal():
         from bertd.records import JobKind

@@ -78,7 +78,7 @@ def print_json(answer: Record | list[Record]) -> None:
         print(answer.model_dump_json())
 
 
-def standing(job: JobView) -> str:
+def status_line(job: JobView) -> str:
     """One line: which job, where it stands and why."""
     from bertd.terminal_text import terminal_line
 

@@ -9,12 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bertd.cli import exit_codes
-from bertd.cli.options import JobArgument, JsonOption, SocketOption, connect, find_job, parse_time, print_json, standing
+from bertd.cli.options import (
+    JobArgument,
+    JsonOption,
+    SocketOption,
+    connect,
+    find_job,
+    parse_time,
+    print_json,
+    status_line,
+)
 
 if TYPE_CHECKING:
     from bertd.client import Client
 
-_FOLLOW_S = 0.5
+_POLL_S = 0.5
 """How often `logs -f` looks for more."""
 _PIECE_BYTES = 256 * 1024
 
@@ -25,10 +34,10 @@ def status(socket: SocketOption = None, json: JsonOption = False) -> None:
     if json:
         print_json(answer)
         return
-    from bertd.cli.tables import canvas_of_stdout
+    from bertd.cli.tables import detect_output_style
     from bertd.cli.views import status_text
 
-    print(status_text(answer, now=time.time(), canvas=canvas_of_stdout()))
+    print(status_text(answer, now=time.time(), style=detect_output_style()))
 
 
 def jobs(socket: SocketOption = None, json: JsonOption = False) -> None:
@@ -37,28 +46,28 @@ def jobs(socket: SocketOption = None, json: JsonOption = False) -> None:
     if json:
         print_json([*answer])
         return
-    from bertd.cli.tables import canvas_of_stdout
+    from bertd.cli.tables import detect_output_style
     from bertd.cli.views import jobs_text
 
-    print(jobs_text(answer, now=time.time(), canvas=canvas_of_stdout()) if answer else "No job yet.")
+    print(jobs_text(answer, now=time.time(), style=detect_output_style()) if answer else "No job yet.")
 
 
 def show(id: JobArgument = "@", socket: SocketOption = None, json: JsonOption = False) -> None:
     """Show one job: its state and why, its run's budget, loss, speed and checkpoints, its scores."""
-    from bertd.cli.views import ShownJob, job_text
+    from bertd.cli.views import JobDetails, job_text
     from bertd.records import JobKind
 
     client = connect(socket)
     job = find_job(client, id)
     run = client.run(job.run_id) if job.kind is JobKind.PRETRAIN else None
     scores = [score for score in client.scores() if job.id == score.job_id or (run and score.run_id == run.id)]
-    shown = ShownJob(job=job, run=run, scores=scores)
+    details = JobDetails(job=job, run=run, scores=scores)
     if json:
-        print_json(shown)
+        print_json(details)
         return
-    from bertd.cli.tables import canvas_of_stdout
+    from bertd.cli.tables import detect_output_style
 
-    print(job_text(shown, now=time.time(), canvas=canvas_of_stdout()))
+    print(job_text(details, now=time.time(), style=detect_output_style()))
 
 
 def scores(
@@ -74,11 +83,11 @@ def scores(
     if json:
         print_json([*answer])
         return
-    from bertd.cli.tables import canvas_of_stdout
+    from bertd.cli.tables import detect_output_style
     from bertd.cli.views import scores_text
 
     nothing = "No score yet; get one with `bertd finetune RUN --task cola --data FOLDER`."
-    print(scores_text(answer, canvas=canvas_of_stdout()) if answer else nothing)
+    print(scores_text(answer, style=detect_output_style()) if answer else nothing)
 
 
 def logs(
@@ -99,7 +108,7 @@ def logs(
         offset = _print_log(client, job.id, offset=offset, json=json)
         if was_over:
             return
-        time.sleep(_FOLLOW_S)
+        time.sleep(_POLL_S)
 
 
 def wait(
@@ -112,7 +121,7 @@ def wait(
     json: JsonOption = False,
 ) -> None:
     """Wait until a job is over; paused and held ones are not. The exit status says how it ended."""
-    from bertd.cli.waiting import BY_FINAL_STATE, wait_until_over
+    from bertd.cli.waiting import EXIT_CODE_BY_STATE, wait_until_over
 
     deadline = None if timeout is None else time.monotonic() + parse_time(timeout, option="--timeout")
     client = connect(socket)
@@ -120,8 +129,8 @@ def wait(
     if json:
         print_json(job)
     else:
-        print(standing(job))
-    sys.exit(BY_FINAL_STATE.get(job.state, exit_codes.TIMED_OUT))
+        print(status_line(job))
+    sys.exit(EXIT_CODE_BY_STATE.get(job.state, exit_codes.TIMED_OUT))
 
 
 def _print_log(client: Client, job_id: int, *, offset: int, json: bool) -> int:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+FORWARD_ALL_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 """Every argument, --help too, belongs to the program that is started."""
 
 data_app = typer.Typer(help="Make data sets: shards from text, and the vocabulary for them.", no_args_is_help=True)
@@ -55,48 +55,48 @@ def start(
     sys.exit(code)
 
 
-@data_app.command("prepare", context_settings=PASS_ON)
+@data_app.command("prepare", context_settings=FORWARD_ALL_ARGUMENTS)
 def prepare() -> None:
     """Turn text into shards: `bertd data prepare --help` tells from what and how."""
-    _become("bertd.data.prepare")
+    _exec_forwarding_arguments("bertd.data.prepare")
 
 
-@data_app.command("vocab", context_settings=PASS_ON)
+@data_app.command("vocab", context_settings=FORWARD_ALL_ARGUMENTS)
 def vocab() -> None:
     """Train a WordPiece vocabulary on text: `bertd data vocab --help` tells how."""
-    _become("bertd.data.vocab")
+    _exec_forwarding_arguments("bertd.data.vocab")
 
 
-@data_app.command("inspect", context_settings=PASS_ON)
+@data_app.command("inspect", context_settings=FORWARD_ALL_ARGUMENTS)
 def inspect() -> None:
     """Show what a data set holds: `bertd data inspect --help` tells how much of it."""
-    _become("bertd.data.inspect")
+    _exec_forwarding_arguments("bertd.data.inspect")
 
 
-@data_app.command("verify", context_settings=PASS_ON)
+@data_app.command("verify", context_settings=FORWARD_ALL_ARGUMENTS)
 def verify() -> None:
     """Check every file of a data set against its hash."""
-    _become("bertd.data.verify")
+    _exec_forwarding_arguments("bertd.data.verify")
 
 
-@data_app.command("fetch", context_settings=PASS_ON)
+@data_app.command("fetch", context_settings=FORWARD_ALL_ARGUMENTS)
 def fetch() -> None:
     """Download a corpus from the hub: `bertd data fetch --help` names those that have a name here."""
-    _become("bertd.data.fetch")
+    _exec_forwarding_arguments("bertd.data.fetch")
 
 
 def bench() -> None:
     """Measure training speed beside stock models: `bertd bench --help` tells how."""
-    _become("bertd.bench", words=2)
+    _exec_forwarding_arguments("bertd.bench", num_words=2)
 
 
-def _become(module: str, *, words: int = 3) -> None:
+def _exec_forwarding_arguments(module: str, *, num_words: int = 3) -> None:
     """The same with every argument of the command line, which itself never imports the compute side."""
     # From sys.argv (`bertd data VERB ...`): the parser would swallow a `--` that the program needs.
-    become(module, sys.argv[words:])
+    exec_module(module, sys.argv[num_words:])
 
 
-def become(module: str, arguments: list[str]) -> None:
+def exec_module(module: str, arguments: list[str]) -> None:
     """Replace this process by a program of the compute side."""
     sys.stdout.flush()
     sys.stderr.flush()

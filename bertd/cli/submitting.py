@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertd.cli.options import PriorityOption, SocketOption, connect, parse_time, standing
+from bertd.cli.options import PriorityOption, SocketOption, connect, parse_time, status_line
 
 if TYPE_CHECKING:
     from bertd.run.recipe import Recipe
@@ -40,21 +40,21 @@ def submit(
     from bertd.wire import SubmitPretrain
 
     path = find_recipe(recipe)
-    overrides = [*(set_ or []), *_shorthands(budget=budget, name=name)]
+    overrides = [*(set_ or []), *_expand_shorthands(budget=budget, name=name)]
     resolved = read_recipe(path, overrides=overrides)
-    overrides.append(f"data.shards={_quoted(str(find_data_set(resolved.data.shards)))}")
-    if (start := _first_weights(resolved)) is not None:
-        overrides.append(f"model.start_from={_quoted(start)}")
+    overrides.append(f"data.shards={_toml_string(str(find_data_set(resolved.data.shards)))}")
+    if (start_from := _resolve_start_from(resolved)) is not None:
+        overrides.append(f"model.start_from={_toml_string(start_from)}")
     text = path.read_text(encoding="utf-8")
-    _check_first_weights(parse_recipe(text, name=path.name, overrides=overrides))
+    _check_start_from(parse_recipe(text, name=path.name, overrides=overrides))
     job = connect(socket).submit(
         SubmitPretrain(recipe_toml=text, recipe_name=path.name, overrides=overrides, priority=priority, hold=hold)
     )
-    print(standing(job))
-    _print_next(job.id, also=[(f"bertd release {job.id}", "let it start")] if hold else [])
+    print(status_line(job))
+    _print_next_commands(job.id, extra_hints=[(f"bertd release {job.id}", "let it start")] if hold else [])
 
 
-def _task(name: str) -> str:
+def _validate_task(name: str) -> str:
     """The task's name.
 
     Raises:
@@ -67,7 +67,7 @@ def _task(name: str) -> str:
     return name
 
 
-def _rate(lr: float) -> float:
+def _validate_learning_rate(lr: float) -> float:
     """The learning rate.
 
     Raises:
@@ -87,7 +87,7 @@ def finetune(
         ),
     ],
     task: Annotated[
-        str, typer.Option("--task", help="A GLUE task by its name: cola, sst-2, mrpc, ...", callback=_task)
+        str, typer.Option("--task", help="A GLUE task by its name: cola, sst-2, mrpc, ...", callback=_validate_task)
     ],
     data: Annotated[
         Path,
@@ -102,7 +102,7 @@ def finetune(
     seed: Annotated[
         int, typer.Option("--seed", min=0, max=2**31 - 1, help="Decides the order, the dropout and the new layer.")
     ] = 42,
-    lr: Annotated[float, typer.Option("--lr", help="Peak learning rate.", callback=_rate)] = 5e-5,
+    lr: Annotated[float, typer.Option("--lr", help="Peak learning rate.", callback=_validate_learning_rate)] = 5e-5,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Examples in a step.")] = 32,
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes over the training set.")] = 3,
     priority: PriorityOption = 0,
@@ -124,28 +124,28 @@ def finetune(
             priority=priority,
         )
     )
-    print(standing(job))
-    _print_next(job.id, also=[("bertd scores", "its score, when it is over")])
+    print(status_line(job))
+    _print_next_commands(job.id, extra_hints=[("bertd scores", "its score, when it is over")])
 
 
-def _first_weights(recipe: Recipe) -> str | None:
+def _resolve_start_from(recipe: Recipe) -> str | None:
     """What the run starts from, absolute where it is a folder here; else it is a name on the hub."""
     source = recipe.model.start_from
     if source is None:
         return None
-    from bertd.run.paths import expanded
+    from bertd.run.paths import expand_user
 
-    folder = expanded(source).absolute()
+    folder = expand_user(source).absolute()
     return str(folder) if folder.is_dir() else source
 
 
-def _check_first_weights(recipe: Recipe) -> None:
+def _check_start_from(recipe: Recipe) -> None:
     """End with the reason where a run could not start from the folder it names; what lies elsewhere is not looked at.
 
     Raises:
         Exit: it could not.
     """
-    from bertd.run.recipe_file import write_recipe
+    from bertd.run.recipe_file import format_recipe
 
     source = recipe.model.start_from
     if source is None or not (Path(source).is_dir() and Path(recipe.data.shards).is_dir()):
@@ -153,29 +153,29 @@ def _check_first_weights(recipe: Recipe) -> None:
     # The command line never imports the compute side, which has its own program for this.
     command = [sys.executable, "-m", "bertd.train.check_start"]
     # In a session of its own Ctrl-C reaches this process alone, which then ends that one.
-    done = subprocess.run(command, input=write_recipe(recipe), text=True, check=False, start_new_session=True)
-    if done.returncode:
-        raise typer.Exit(done.returncode)
+    completed = subprocess.run(command, input=format_recipe(recipe), text=True, check=False, start_new_session=True)
+    if completed.returncode:
+        raise typer.Exit(completed.returncode)
 
 
-def _shorthands(*, budget: str | None, name: str | None) -> list[str]:
+def _expand_shorthands(*, budget: str | None, name: str | None) -> list[str]:
     """--budget and --name as overrides of the recipe."""
     overrides = []
     if budget is not None:
         overrides.append(f"budget.hours={parse_time(budget, option='--budget') / 3600!r}")
     if name is not None:
-        overrides.append(f"run.name={_quoted(name)}")
+        overrides.append(f"run.name={_toml_string(name)}")
     return overrides
 
 
-def _quoted(text: str) -> str:
+def _toml_string(text: str) -> str:
     """The text as a TOML string; what JSON escapes, TOML reads, and DEL is the one it asks for besides."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _print_next(job_id: int, *, also: list[tuple[str, str]]) -> None:
+def _print_next_commands(job_id: int, *, extra_hints: list[tuple[str, str]]) -> None:
     hints = [
-        *also,
+        *extra_hints,
         ("bertd status", "what it does now"),
         (f"bertd logs {job_id} -f", "its log, as it is written"),
         (f"bertd wait {job_id}", "until it is over"),

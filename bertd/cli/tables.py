@@ -17,17 +17,17 @@ GREEN, YELLOW, RED, CYAN, DIM, BOLD = "32", "33", "31", "36", "2", "1"
 
 
 @dataclass(frozen=True)
-class Canvas:
+class OutputStyle:
     """What the output can show."""
 
     width: int | None
     """Columns; None where nothing is cut, such as in a file."""
-    has_colour: bool
+    has_color: bool
     has_unicode: bool
 
     def paint(self, text: str, *codes: str) -> str:
         """The text in a colour, if there are colours."""
-        if not self.has_colour or not codes:
+        if not self.has_color or not codes:
             return text
         return f"\x1b[{';'.join(codes)}m{text}\x1b[0m"
 
@@ -43,12 +43,12 @@ class Canvas:
         return "–" if self.has_unicode else "-"
 
 
-def canvas_of_stdout() -> Canvas:
+def detect_output_style() -> OutputStyle:
     """Standard output as it is: NO_COLOR and a dumb terminal are honoured, a file gets whole lines."""
     is_terminal = sys.stdout.isatty()
-    return Canvas(
+    return OutputStyle(
         width=shutil.get_terminal_size().columns if is_terminal else None,
-        has_colour=is_terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM", "dumb") != "dumb",
+        has_color=is_terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM", "dumb") != "dumb",
         has_unicode="utf" in (sys.stdout.encoding or "").lower(),
     )
 
@@ -58,42 +58,42 @@ class Cell:
     """One field of a table."""
 
     text: str
-    colours: tuple[str, ...] = ()
+    colors: tuple[str, ...] = ()
 
 
 Row = Sequence[Cell | str]
 
 
-def table(header: Sequence[str], rows: Sequence[Row], *, right: set[int], canvas: Canvas) -> str:
+def format_table(header: Sequence[str], rows: Sequence[Row], *, right: set[int], style: OutputStyle) -> str:
     """Columns two spaces apart; the last one is cut at the canvas's edge.
 
     Args:
         right: columns that are aligned to the right, such as numbers.
     """
-    lines = [[Cell(title, (DIM,)) for title in header], *([_safe(cell) for cell in row] for row in rows)]
+    lines = [[Cell(title, (DIM,)) for title in header], *([_sanitize_cell(cell) for cell in row] for row in rows)]
     widths = [max(len(line[column].text) for line in lines) for column in range(len(header))]
-    return "\n".join(_line(row, widths=widths, right=right, canvas=canvas) for row in lines)
+    return "\n".join(_format_row(row, widths=widths, right=right, style=style) for row in lines)
 
 
-def _safe(cell: Cell | str) -> Cell:
+def _sanitize_cell(cell: Cell | str) -> Cell:
     if isinstance(cell, str):
         return Cell(terminal_line(cell))
-    return Cell(terminal_line(cell.text), cell.colours)
+    return Cell(terminal_line(cell.text), cell.colors)
 
 
-def _line(row: Sequence[Cell], *, widths: list[int], right: set[int], canvas: Canvas) -> str:
+def _format_row(row: Sequence[Cell], *, widths: list[int], right: set[int], style: OutputStyle) -> str:
     painted = []
     used = 0
     for column, (cell, width) in enumerate(zip(row, widths, strict=True)):
         is_last = column == len(row) - 1
         text = cell.text
-        if is_last and canvas.width is not None and used + len(text) > canvas.width:
-            text = _cut(text, max(8, canvas.width - used))
+        if is_last and style.width is not None and used + len(text) > style.width:
+            text = _truncate(text, max(8, style.width - used))
         aligned = text.rjust(width) if column in right else text.ljust(width)
-        painted.append(canvas.paint(aligned.rstrip() if is_last else aligned, *cell.colours))
+        painted.append(style.paint(aligned.rstrip() if is_last else aligned, *cell.colors))
         used += width + 2
     return "  ".join(painted).rstrip()
 
 
-def _cut(text: str, width: int) -> str:
+def _truncate(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 3] + "..."

@@ -6,14 +6,14 @@ import math
 import time
 from collections.abc import Iterable
 
-from bertd.cli.tables import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Canvas, Cell, Row, table
+from bertd.cli.tables import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Cell, OutputStyle, Row, format_table
 from bertd.records import BudgetUnit, JobState, Record
-from bertd.run.choices import choices_of
+from bertd.run.choices import execution_choices
 from bertd.run.durations import format_duration
 from bertd.terminal_text import terminal_line
 from bertd.wire import BudgetView, DeviceView, EventView, JobView, RunView, ScoreView, StatusView, VersionView
 
-_COLOURS: dict[JobState, tuple[str, ...]] = {
+_STATE_COLORS: dict[JobState, tuple[str, ...]] = {
     JobState.RUNNING: (GREEN,),
     JobState.STARTING: (CYAN,),
     JobState.PAUSING: (YELLOW,),
@@ -28,19 +28,19 @@ _COLOURS: dict[JobState, tuple[str, ...]] = {
 _NUM_EVENTS = 5
 
 
-def status_text(status: StatusView, *, now: float, canvas: Canvas) -> str:
+def status_text(status: StatusView, *, now: float, style: OutputStyle) -> str:
     """The first screen: who answers, the runs, the queue, the devices and what happened last."""
     parts = [
-        _daemon_line(status.version, now=now, canvas=canvas),
-        runs_text(status.runs, canvas=canvas) if status.runs else "No run yet; start one with `bertd submit RECIPE`.",
-        jobs_text(status.jobs, now=now, canvas=canvas) if status.jobs else "",
-        devices_text(status.devices, canvas=canvas) if status.devices else "",
-        _events_text(status.events[-_NUM_EVENTS:], canvas=canvas),
+        _daemon_line(status.version, now=now, style=style),
+        runs_text(status.runs, style=style) if status.runs else "No run yet; start one with `bertd submit RECIPE`.",
+        jobs_text(status.jobs, now=now, style=style) if status.jobs else "",
+        devices_text(status.devices, style=style) if status.devices else "",
+        _events_text(status.events[-_NUM_EVENTS:], style=style),
     ]
     return "\n\n".join(part for part in parts if part)
 
 
-def runs_text(runs: Iterable[RunView], *, canvas: Canvas) -> str:
+def runs_text(runs: Iterable[RunView], *, style: OutputStyle) -> str:
     """One line a run: what is left of the budget and what it buys."""
     rows: list[Row]
     header = ["RUN", "STATE", "BUDGET", "LEFT", "STEP", "LOSS", "VALIDATION", "SEQUENCES/S", ""]
@@ -48,20 +48,20 @@ def runs_text(runs: Iterable[RunView], *, canvas: Canvas) -> str:
         [
             Cell(run.id, (BOLD,)),
             state_cell(run.state),
-            f"{canvas.bar(run.budget.progress, cells=10)} {run.budget.progress:4.0%} of {amount(run.budget)}",
-            canvas.dash if run.budget.remaining_s is None else format_duration(run.budget.remaining_s),
-            f"{run.step.step:,}" if run.step else canvas.dash,
-            f"{run.step.loss:.3f}" if run.step else canvas.dash,
-            f"{run.validation.loss:.3f}" if run.validation else canvas.dash,
-            f"{run.step.sequences_per_s:,.0f}" if run.step else canvas.dash,
+            f"{style.bar(run.budget.progress, cells=10)} {run.budget.progress:4.0%} of {amount(run.budget)}",
+            style.dash if run.budget.remaining_s is None else format_duration(run.budget.remaining_s),
+            f"{run.step.step:,}" if run.step else style.dash,
+            f"{run.step.loss:.3f}" if run.step else style.dash,
+            f"{run.validation.loss:.3f}" if run.validation else style.dash,
+            f"{run.step.sequences_per_s:,.0f}" if run.step else style.dash,
             Cell(run.reason, (DIM,)),
         ]
         for run in runs
     ]
-    return table(header, rows, right={3, 4, 5, 6, 7}, canvas=canvas)
+    return format_table(header, rows, right={3, 4, 5, 6, 7}, style=style)
 
 
-def jobs_text(jobs: Iterable[JobView], *, now: float, canvas: Canvas) -> str:
+def jobs_text(jobs: Iterable[JobView], *, now: float, style: OutputStyle) -> str:
     """The queue, one line a job, with why each stands where it does."""
     rows: list[Row]
     header = ["JOB", "KIND", "NAME", "STATE", "DONE", "PRIORITY", "DEVICES", "AGE", "WHY"]
@@ -71,7 +71,7 @@ def jobs_text(jobs: Iterable[JobView], *, now: float, canvas: Canvas) -> str:
             job.kind,
             Cell(job.name, (BOLD,)),
             state_cell(job.state),
-            canvas.dash if job.progress is None else f"{job.progress:.0%}",
+            style.dash if job.progress is None else f"{job.progress:.0%}",
             str(job.priority),
             str(job.num_devices),
             format_duration(now - job.created_t),
@@ -79,18 +79,18 @@ def jobs_text(jobs: Iterable[JobView], *, now: float, canvas: Canvas) -> str:
         ]
         for job in jobs
     ]
-    return table(header, rows, right={0, 4, 5, 6, 7}, canvas=canvas)
+    return format_table(header, rows, right={0, 4, 5, 6, 7}, style=style)
 
 
-def devices_text(devices: Iterable[DeviceView], *, canvas: Canvas) -> str:
+def devices_text(devices: Iterable[DeviceView], *, style: OutputStyle) -> str:
     """One line a GPU, or the CPU."""
     header = ["DEVICE", "LOAD", "MEMORY", "TEMPERATURE", "POWER", "JOB", "NAME"]
-    dash = canvas.dash
+    dash = style.dash
     rows = [
         [
             device.id if device.kind == "cpu" else device.id[:12],
             dash if device.utilization is None else f"{device.utilization:.0%}",
-            _memory(device, dash=dash),
+            _memory_text(device, dash=dash),
             dash if device.temperature_c is None else f"{device.temperature_c:.0f} C",
             dash if device.power_w is None else f"{device.power_w:.0f} W",
             dash if device.job_id is None else str(device.job_id),
@@ -98,10 +98,10 @@ def devices_text(devices: Iterable[DeviceView], *, canvas: Canvas) -> str:
         ]
         for device in devices
     ]
-    return table(header, rows, right={1, 2, 3, 4, 5}, canvas=canvas)
+    return format_table(header, rows, right={1, 2, 3, 4, 5}, style=style)
 
 
-def scores_text(scores: Iterable[ScoreView], *, canvas: Canvas) -> str:
+def scores_text(scores: Iterable[ScoreView], *, style: OutputStyle) -> str:
     """One line a trial, beside the score of always guessing the most common label."""
     rows: list[Row]
     header = ["JOB", "TASK", "METRIC", "SCORE", "MAJORITY", "TRAIN", "DEV", "SEED", "LR", "BATCH", "EPOCHS", "SOURCE"]
@@ -122,10 +122,10 @@ def scores_text(scores: Iterable[ScoreView], *, canvas: Canvas) -> str:
         ]
         for view in scores
     ]
-    return table(header, rows, right={0, 3, 4, 5, 6, 7, 8, 9, 10}, canvas=canvas)
+    return format_table(header, rows, right={0, 3, 4, 5, 6, 7, 8, 9, 10}, style=style)
 
 
-class ShownJob(Record):
+class JobDetails(Record):
     """What `bertd show` knows of one job."""
 
     job: JobView
@@ -135,26 +135,26 @@ class ShownJob(Record):
     """Its own, or those of its run."""
 
 
-def job_text(shown: ShownJob, *, now: float, canvas: Canvas) -> str:
+def job_text(details: JobDetails, *, now: float, style: OutputStyle) -> str:
     """Everything there is to say about one job."""
-    job = shown.job
+    job = details.job
     fields = [
         ("job", f"{job.id}, {job.kind}"),
         ("name", job.name),
         ("state", f"{job.state}: {job.reason}" if job.reason else str(job.state)),
         ("run", job.run_id),
         ("folder", job.folder),
-        ("devices", _lease(job)),
-        ("submitted", f"{_clock(job.created_t)} by uid {job.owner_uid}, priority {job.priority}"),
-        ("started", _clock(job.started_t)),
-        ("ended", _clock(job.ended_t)),
+        ("devices", _describe_lease(job)),
+        ("submitted", f"{_local_time(job.created_t)} by uid {job.owner_uid}, priority {job.priority}"),
+        ("started", _local_time(job.started_t)),
+        ("ended", _local_time(job.ended_t)),
     ]
-    fields += _run_fields(shown.run, now=now) if shown.run else []
-    lines = [f"{canvas.paint(name.ljust(11), DIM)} {terminal_line(value)}" for name, value in fields if value]
-    return "\n".join(lines) + ("\n\n" + scores_text(shown.scores, canvas=canvas) if shown.scores else "")
+    fields += _run_fields(details.run, now=now) if details.run else []
+    lines = [f"{style.paint(name.ljust(11), DIM)} {terminal_line(value)}" for name, value in fields if value]
+    return "\n".join(lines) + ("\n\n" + scores_text(details.scores, style=style) if details.scores else "")
 
 
-def _lease(job: JobView) -> str:
+def _describe_lease(job: JobView) -> str:
     if job.devices:
         return f"{job.num_devices}: {', '.join(job.devices)}"
     return f"{job.num_devices}, given back" if job.ended_t else f"wants {job.num_devices}, holds none"
@@ -171,29 +171,31 @@ def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:
         fields.append(("runs on", f"{start.world_size} x {start.device_name}, {start.precision}"))
         if start.start_from:
             fields.append(("start from", start.start_from))
-        fields += [(choice.name, str(choice)) for choice in choices_of(start)]
+        fields += [(choice.name, str(choice)) for choice in execution_choices(start)]
     if change := run.budget_change:
-        before, spent = granted(change.unit, change.before), granted(change.unit, change.spent)
+        before, spent = format_amount(change.unit, change.before), format_amount(change.unit, change.spent)
         fields.append(("changed", f"from {before} at step {change.step:,}, when {spent} were spent"))
-    if moved := run.devices_change:
-        fields.append(("ranks", f"{moved.after} since step {moved.step:,}, {moved.before} before"))
+    if devices_change := run.devices_change:
+        fields.append(
+            ("ranks", f"{devices_change.after} since step {devices_change.step:,}, {devices_change.before} before")
+        )
     if step := run.step:
         fields.append(("step", f"{step.step:,}, loss {step.loss:.4f}, learning rate {step.lr:.3g}"))
         fields.append(("speed", f"{step.sequences_per_s:,.1f} sequences/s, {step.tokens_per_s:,.0f} tokens/s"))
     if validation := run.validation:
         best = "" if run.best_validation is None else f", best {run.best_validation:.4f}"
         # A run of an older bertd does not know.
-        known = not math.isnan(validation.unigram_loss)
-        guess = f"; a guess by word frequency: {validation.unigram_loss:.4f}" if known else ""
-        fields.append(("validation", f"{validation.loss:.4f} nats at step {validation.step:,}{best}{guess}"))
+        has_unigram_loss = not math.isnan(validation.unigram_loss)
+        unigram_text = f"; a guess by word frequency: {validation.unigram_loss:.4f}" if has_unigram_loss else ""
+        fields.append(("validation", f"{validation.loss:.4f} nats at step {validation.step:,}{best}{unigram_text}"))
     if checkpoint := run.checkpoint:
         age = format_duration(now - checkpoint.t)
-        fields.append(("checkpoint", f"{checkpoint.name}, {gib(checkpoint.size_bytes)}, {age} old"))
-        left_out = f"; {checkpoint.skipped} left out on a slow disk" if checkpoint.skipped else ""
+        fields.append(("checkpoint", f"{checkpoint.name}, {format_bytes(checkpoint.size_bytes)}, {age} old"))
+        skipped_text = f"; {checkpoint.skipped} left out on a slow disk" if checkpoint.skipped else ""
         stall = f"stood still for {checkpoint.stall_share:.3%} of the time, {checkpoint.stall_s:.2f} s at the last"
-        fields.append(("saving", f"{stall}; written in {checkpoint.write_s:.1f} s{left_out}"))
+        fields.append(("saving", f"{stall}; written in {checkpoint.write_s:.1f} s{skipped_text}"))
     for kept in run.kept:
-        what = f"{kept.name} at {kept.progress:.1%}, {gib(kept.size_bytes)}"
+        what = f"{kept.name} at {kept.progress:.1%}, {format_bytes(kept.size_bytes)}"
         fields.append(("kept", f"{what}: {', '.join(kept.reasons)}"))
     if run.export:
         fields.append(("export", f"{run.export.name}, {run.export.architecture}"))
@@ -208,10 +210,10 @@ def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:
 
 def amount(budget: BudgetView) -> str:
     """What was granted: `24h 00m`, `500 steps`."""
-    return granted(budget.unit, budget.amount)
+    return format_amount(budget.unit, budget.amount)
 
 
-def granted(unit: BudgetUnit, amount: float) -> str:
+def format_amount(unit: BudgetUnit, amount: float) -> str:
     """The same of a budget that nobody has yet."""
     match unit:
         case BudgetUnit.HOURS:
@@ -222,7 +224,7 @@ def granted(unit: BudgetUnit, amount: float) -> str:
             return f"{amount:,.0f} {unit}"
 
 
-def gib(size_bytes: float) -> str:
+def format_bytes(size_bytes: float) -> str:
     """Bytes in the unit that suits them."""
     if size_bytes <= 0:
         return "0 B"
@@ -232,30 +234,31 @@ def gib(size_bytes: float) -> str:
 
 def state_cell(state: JobState) -> Cell:
     """A state in its colour."""
-    return Cell(state, _COLOURS.get(state, ()))
+    return Cell(state, _STATE_COLORS.get(state, ()))
 
 
-def _memory(device: DeviceView, *, dash: str) -> str:
+def _memory_text(device: DeviceView, *, dash: str) -> str:
     if device.memory_used_bytes is None or device.memory_total_bytes is None:
         return dash
-    return f"{gib(device.memory_used_bytes)} of {gib(device.memory_total_bytes)}"
+    return f"{format_bytes(device.memory_used_bytes)} of {format_bytes(device.memory_total_bytes)}"
 
 
-def _daemon_line(version: VersionView, *, now: float, canvas: Canvas) -> str:
+def _daemon_line(version: VersionView, *, now: float, style: OutputStyle) -> str:
     age = format_duration(now - version.started_t)
     where = terminal_line(version.state_dir)
     return (
-        canvas.paint(f"bertd {terminal_line(version.bertd)}", BOLD) + f", pid {version.pid}, up {age}, state in {where}"
+        style.paint(f"bertd {terminal_line(version.bertd)}", BOLD) + f", pid {version.pid}, up {age}, state in {where}"
     )
 
 
-def _events_text(events: list[EventView], *, canvas: Canvas) -> str:
+def _events_text(events: list[EventView], *, style: OutputStyle) -> str:
     header = ["TIME", "JOB", "EVENT"]
     rows = [
-        [_clock(event.t), canvas.dash if event.job_id is None else str(event.job_id), event.text] for event in events
+        [_local_time(event.t), style.dash if event.job_id is None else str(event.job_id), event.text]
+        for event in events
     ]
-    return table(header, rows, right={1}, canvas=canvas) if rows else ""
+    return format_table(header, rows, right={1}, style=style) if rows else ""
 
 
-def _clock(t: float | None) -> str:
+def _local_time(t: float | None) -> str:
     return "" if t is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(t))

@@ -15,7 +15,7 @@ RECONNECT_S = 10.0
 """How long a daemon may be away, as over its own restart."""
 _RETRY_S = 0.2
 
-BY_FINAL_STATE: dict[JobState, int] = {
+EXIT_CODE_BY_STATE: dict[JobState, int] = {
     JobState.DONE: 0,
     JobState.FAILED: exit_codes.FAILED,
     JobState.CANCELLED: exit_codes.CANCELLED,
@@ -26,7 +26,7 @@ BY_FINAL_STATE: dict[JobState, int] = {
 
 def is_over(job: JobView) -> bool:
     """Whether nothing will follow the job's state."""
-    return job.state in BY_FINAL_STATE
+    return job.state in EXIT_CODE_BY_STATE
 
 
 def wait_until_over(client: Client, job: JobView, *, deadline: float | None) -> JobView:
@@ -38,7 +38,7 @@ def wait_until_over(client: Client, job: JobView, *, deadline: float | None) -> 
     lost_at: float | None = None
     while not is_over(job) and not _has_passed(deadline):
         try:
-            job = _follow(client, job.id, deadline=deadline)
+            job = _wait_on_event_stream(client, job.id, deadline=deadline)
             lost_at = None
         except DaemonUnreachableError:
             now = time.monotonic()
@@ -49,16 +49,16 @@ def wait_until_over(client: Client, job: JobView, *, deadline: float | None) -> 
     return job
 
 
-def _follow(client: Client, job_id: int, *, deadline: float | None) -> JobView:
+def _wait_on_event_stream(client: Client, job_id: int, *, deadline: float | None) -> JobView:
     """The job when it is over or the deadline has passed, as one event stream tells."""
     with client.events() as stream:
         # Asked for behind the stream's start, so that no change falls between the two.
         job = client.job(job_id)
         left_s = 0.0 if deadline is None else min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX)
-        alarm = threading.Timer(left_s, stream.close)
-        alarm.daemon = True
+        timer = threading.Timer(left_s, stream.close)
+        timer.daemon = True
         if deadline is not None:
-            alarm.start()
+            timer.start()
         try:
             while not is_over(job):
                 item = next(stream, None)
@@ -69,7 +69,7 @@ def _follow(client: Client, job_id: int, *, deadline: float | None) -> JobView:
                 else:
                     job = next((row for row in item.jobs if row.id == job_id), job)
         finally:
-            alarm.cancel()
+            timer.cancel()
         return job
 
 

@@ -20,18 +20,18 @@ from starlette.responses import StreamingResponse
 
 import bertd
 from bertd.daemon.body_limit import BodyLimit
-from bertd.daemon.desk import Desk, status_of
+from bertd.daemon.desk import RequestHandler, http_status
 from bertd.daemon.event_stream import EventHub, EventResponse
 from bertd.daemon.log_pages import MAX_PAGE_BYTES, read_log_page
 from bertd.daemon.prometheus import prometheus_text
 from bertd.daemon.series import COLUMNS, Axis
-from bertd.daemon.telemetry import Telemetry
+from bertd.daemon.telemetry import RunMetrics
 from bertd.daemon.views import Views
 from bertd.errors import BertdError
 from bertd.jobs.audit import Peer
-from bertd.jobs.lifecycle import Order
+from bertd.jobs.lifecycle import JobAction
 from bertd.jobs.queue import Queue
-from bertd.records import BudgetOrder, Record
+from bertd.records import BudgetRequest, Record
 from bertd.run.paths import JobPaths
 from bertd.wire import (
     DeviceView,
@@ -49,13 +49,13 @@ from bertd.wire import (
 
 logger = logging.getLogger(__name__)
 
-Key = Annotated[str | None, Header(alias="Idempotency-Key")]
+IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key")]
 
 
 class PriorityBody(Record):
     """Body of POST /v1/jobs/{id}/priority."""
 
-    model_config = ConfigDict(defer_build=False)  # as BudgetOrder
+    model_config = ConfigDict(defer_build=False)  # as BudgetRequest
 
     priority: Priority
     """Higher is served first."""
@@ -76,21 +76,21 @@ class ResumeBody(Record):
 
 
 @dataclass(frozen=True)
-class Parts:
+class ApiServices:
     """What the handlers ask."""
 
-    desk: Desk
+    desk: RequestHandler
     views: Views
     queue: Queue
-    telemetry: Telemetry
+    telemetry: RunMetrics
     hub: EventHub
     shut_down: Callable[[], None]
 
 
-def _parts(request: Request) -> Parts:
-    parts = request.app.state.parts
-    assert isinstance(parts, Parts)
-    return parts
+def _services(request: Request) -> ApiServices:
+    services = request.app.state.services
+    assert isinstance(services, ApiServices)
+    return services
 
 
 def _json(value: Record, *, status: int = 200) -> Response:
@@ -107,26 +107,26 @@ router = APIRouter(prefix="/v1")
 @router.get("/version", response_model=VersionView)
 async def get_version(request: Request) -> Response:
     """Who answers."""
-    return _json(_parts(request).views.version)
+    return _json(_services(request).views.version)
 
 
 @router.get("/status", response_model=StatusView)
 async def get_status(request: Request) -> Response:
     """Everything the first screen needs."""
-    return _json(_parts(request).views.status())
+    return _json(_services(request).views.status())
 
 
 @router.get("/runs", response_model=list[RunView])
 async def get_runs(request: Request) -> Response:
     """All runs, newest first."""
-    return _json_list(_parts(request).views.runs())
+    return _json_list(_services(request).views.runs())
 
 
 @router.get("/runs/{id}", response_model=RunView)
 async def get_run(request: Request, id: str) -> Response:
     """One run, by run id, job id or @."""
-    parts = _parts(request)
-    return _json(parts.views.run_and_kept(parts.desk.run(id)))
+    services = _services(request)
+    return _json(services.views.run_with_checkpoints(services.desk.run(id)))
 
 
 @router.get("/runs/{id}/series", response_model=SeriesView)
@@ -138,26 +138,30 @@ async def get_series(
     columns: str = ",".join(COLUMNS),
 ) -> Response:
     """Curves, thinned to about `points` a column."""
-    parts = _parts(request)
-    wanted = [column.strip() for column in columns.split(",") if column.strip()]
-    if unknown := [column for column in wanted if column not in COLUMNS]:
-        return _error(422, "ClientError", f"columns: {', '.join(unknown)}: unknown; known: {', '.join(COLUMNS)}")
-    job = parts.desk.run(id)
-    curves = await parts.telemetry.curves(job)
-    return _json(SeriesView(run_id=job.run_id, x=x, columns=curves.read(columns=wanted, axis=x, points=points)))
+    services = _services(request)
+    requested_columns = [column.strip() for column in columns.split(",") if column.strip()]
+    if unknown := [column for column in requested_columns if column not in COLUMNS]:
+        return _error_response(
+            422, "ClientError", f"columns: {', '.join(unknown)}: unknown; known: {', '.join(COLUMNS)}"
+        )
+    job = services.desk.run(id)
+    curves = await services.telemetry.curves(job)
+    return _json(
+        SeriesView(run_id=job.run_id, x=x, columns=curves.read(columns=requested_columns, axis=x, points=points))
+    )
 
 
 @router.get("/jobs", response_model=list[JobView])
 async def get_jobs(request: Request) -> Response:
     """All jobs, newest first, those that are over behind the rest."""
-    return _json_list(_parts(request).views.jobs())
+    return _json_list(_services(request).views.jobs())
 
 
 @router.get("/jobs/{id}", response_model=JobView)
 async def get_job(request: Request, id: str) -> Response:
     """One job, by number or @."""
-    parts = _parts(request)
-    return _json(parts.views.job(parts.desk.job(id)))
+    services = _services(request)
+    return _json(services.views.job(services.desk.job(id)))
 
 
 @router.get("/jobs/{id}/log", response_model=LogView)
@@ -165,22 +169,22 @@ async def get_log(
     request: Request, id: str, offset: int = 0, limit: Annotated[int, Query(ge=1, le=MAX_PAGE_BYTES)] = 64 << 10
 ) -> Response:
     """A piece of a job's log."""
-    job = _parts(request).desk.job(id)
+    job = _services(request).desk.job(id)
     return _json(read_log_page(JobPaths(Path(job.folder)).log, offset=offset, limit=limit))
 
 
 @router.get("/devices", response_model=list[DeviceView])
 async def get_devices(request: Request) -> Response:
     """The GPUs, or the CPU."""
-    return _json_list(_parts(request).views.devices())
+    return _json_list(_services(request).views.devices())
 
 
 @router.get("/scores", response_model=list[ScoreView])
 async def get_scores(request: Request, run: str | None = None) -> Response:
     """Of all finetunings, or those of a run."""
-    parts = _parts(request)
-    run_id = None if run is None else parts.desk.run(run).run_id
-    return _json_list(parts.views.scores(run_id=run_id))
+    services = _services(request)
+    run_id = None if run is None else services.desk.run(run).run_id
+    return _json_list(services.views.scores(run_id=run_id))
 
 
 @router.get("/events", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}})
@@ -190,15 +194,17 @@ async def get_events(
     last_event_id: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
 ) -> Response:
     """The event stream; from now on, or behind an id."""
-    parts = _parts(request)
+    services = _services(request)
     resumed = int(last_event_id) if last_event_id and last_event_id.isdecimal() else since
-    start = parts.hub.last_id if resumed is None else resumed
-    return EventResponse(parts.hub, since=start, fresh_status=parts.views.status)
+    start = services.hub.last_id if resumed is None else resumed
+    return EventResponse(services.hub, since=start, build_status=services.views.status)
 
 
-async def _change(request: Request, act: Callable[[Peer], Record], *, key: str | None, status: int = 202) -> Response:
+async def _apply_change(
+    request: Request, act: Callable[[Peer], Record], *, key: str | None, status: int = 202
+) -> Response:
     peer: Peer = request.state.peer
-    answer = _parts(request).desk.change(
+    answer = _services(request).desk.change(
         peer,
         lambda: act(peer).model_dump_json(),
         request=f"{request.method} {request.url.path}",
@@ -210,95 +216,99 @@ async def _change(request: Request, act: Callable[[Peer], Record], *, key: str |
 
 
 @router.post("/jobs", status_code=201, response_model=JobView)
-async def post_job(request: Request, order: Annotated[Submit, Body()], key: Key = None) -> Response:
+async def post_job(request: Request, order: Annotated[Submit, Body()], key: IdempotencyKey = None) -> Response:
     """Submit a pretraining or a finetuning."""
-    return await _change(request, lambda peer: _parts(request).desk.submit(order, peer), key=key, status=201)
+    return await _apply_change(request, lambda peer: _services(request).desk.submit(order, peer), key=key, status=201)
 
 
 @router.post("/jobs/{id}/priority", status_code=202, response_model=JobView)
-async def post_priority(request: Request, id: str, body: PriorityBody, key: Key = None) -> Response:
+async def post_priority(request: Request, id: str, body: PriorityBody, key: IdempotencyKey = None) -> Response:
     """Change a waiting job's place in line."""
-    return await _change(request, lambda peer: _parts(request).desk.prioritize(id, body.priority), key=key)
+    return await _apply_change(request, lambda peer: _services(request).desk.prioritize(id, body.priority), key=key)
 
 
 @router.post("/jobs/{id}/pause", status_code=202, response_model=JobView)
-async def post_pause(request: Request, id: str, body: PauseBody | None = None, key: Key = None) -> Response:
+async def post_pause(request: Request, id: str, body: PauseBody | None = None, key: IdempotencyKey = None) -> Response:
     """Pause a pretraining: with a checkpoint, its devices freed; or hot, its memory kept."""
     hot = body is not None and body.hot
-    return await _change(request, lambda peer: _parts(request).desk.order(Order.PAUSE, id, peer, hot=hot), key=key)
+    return await _apply_change(
+        request, lambda peer: _services(request).desk.apply_action(JobAction.PAUSE, id, peer, hot=hot), key=key
+    )
 
 
 @router.post("/jobs/{id}/resume", status_code=202, response_model=JobView)
-async def post_resume(request: Request, id: str, body: ResumeBody | None = None, key: Key = None) -> Response:
+async def post_resume(
+    request: Request, id: str, body: ResumeBody | None = None, key: IdempotencyKey = None
+) -> Response:
     """Put a job back into the queue; a run also on another number of devices."""
-    desk, devices = _parts(request).desk, None if body is None else body.devices
+    desk, devices = _services(request).desk, None if body is None else body.devices
     if devices is None:
-        return await _change(request, lambda peer: desk.order(Order.RESUME, id, peer), key=key)
-    return await _change(request, lambda peer: desk.resume_on(devices, id, peer), key=key)
+        return await _apply_change(request, lambda peer: desk.apply_action(JobAction.RESUME, id, peer), key=key)
+    return await _apply_change(request, lambda peer: desk.resume_on(devices, id, peer), key=key)
 
 
 @router.post("/jobs/{id}/{order}", status_code=202, response_model=JobView)
-async def post_order(request: Request, id: str, order: Order, key: Key = None) -> Response:
+async def post_order(request: Request, id: str, order: JobAction, key: IdempotencyKey = None) -> Response:
     """Pause, resume, checkpoint, stop, hold or release a job."""
-    return await _change(request, lambda peer: _parts(request).desk.order(order, id, peer), key=key)
+    return await _apply_change(request, lambda peer: _services(request).desk.apply_action(order, id, peer), key=key)
 
 
 @router.post("/runs/{id}/budget", status_code=202, response_model=RunView)
-async def post_budget(request: Request, id: str, order: BudgetOrder, key: Key = None) -> Response:
+async def post_budget(request: Request, id: str, order: BudgetRequest, key: IdempotencyKey = None) -> Response:
     """Extend or shrink a run's budget; where it trains, rank 0 takes it over between two steps."""
-    return await _change(request, lambda peer: _parts(request).desk.set_budget(order, id, peer), key=key)
+    return await _apply_change(request, lambda peer: _services(request).desk.set_budget(order, id, peer), key=key)
 
 
 @router.post("/shutdown", status_code=202, response_model=VersionView)
-async def post_shutdown(request: Request, key: Key = None) -> Response:
+async def post_shutdown(request: Request, key: IdempotencyKey = None) -> Response:
     """Stop the daemon as SIGTERM would."""
-    response = await _change(request, lambda peer: _parts(request).views.version, key=key)
-    _parts(request).shut_down()
+    response = await _apply_change(request, lambda peer: _services(request).views.version, key=key)
+    _services(request).shut_down()
     return response
 
 
 async def get_metrics(request: Request) -> Response:
     """The status as Prometheus text."""
-    parts = _parts(request)
-    text = prometheus_text(parts.views.status(), counts=parts.queue.counts())
+    services = _services(request)
+    text = prometheus_text(services.views.status(), counts=services.queue.counts())
     return Response(text, media_type="text/plain; version=0.0.4")
 
 
-def _error(status: int, code: str, message: str) -> Response:
+def _error_response(status: int, code: str, message: str) -> Response:
     return _json(ErrorView(code=code, message=message), status=status)
 
 
 async def _on_bertd_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, BertdError)
-    return _error(status_of(error), type(error).__name__, str(error))
+    return _error_response(http_status(error), type(error).__name__, str(error))
 
 
 async def _on_bad_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     places = [f"{'.'.join(str(part) for part in detail['loc'])}: {detail['msg']}" for detail in error.errors()[:5]]
-    return _error(422, "ClientError", f"{request.method} {request.url.path}: {'; '.join(places)}")
+    return _error_response(422, "ClientError", f"{request.method} {request.url.path}: {'; '.join(places)}")
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _error(error.status_code, "ClientError", f"{request.method} {request.url.path}: {error.detail}")
+    return _error_response(error.status_code, "ClientError", f"{request.method} {request.url.path}: {error.detail}")
 
 
-async def _on_surprise(request: Request, error: Exception) -> Response:
+async def _on_unexpected_error(request: Request, error: Exception) -> Response:
     # The edge of a request; Starlette logs the traceback behind this.
     message = f"{request.method} {request.url.path}: the daemon failed ({type(error).__name__}); its log says more"
-    return _error(500, "DaemonError", message)
+    return _error_response(500, "DaemonError", message)
 
 
-def create_app(parts: Parts) -> FastAPI:
+def create_app(services: ApiServices) -> FastAPI:
     """The application over the daemon's parts."""
     app = FastAPI(title="bertd", version=bertd.__version__, docs_url=None, redoc_url=None)
-    app.state.parts = parts
+    app.state.services = services
     app.include_router(router)
     app.add_api_route("/metrics", get_metrics, methods=["GET"])
     app.add_middleware(BodyLimit)
     app.add_exception_handler(BertdError, _on_bertd_error)
     app.add_exception_handler(RequestValidationError, _on_bad_request)
     app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(Exception, _on_surprise)
+    app.add_exception_handler(Exception, _on_unexpected_error)
     return app

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 import pynvml
 
 import bertd
-from bertd.daemon.admission import Admission
-from bertd.daemon.api import Parts
-from bertd.daemon.budgets import Budgets
-from bertd.daemon.desk import Desk
+from bertd.daemon.admission import Submissions
+from bertd.daemon.api import ApiServices
+from bertd.daemon.budgets import BudgetChanges
+from bertd.daemon.desk import RequestHandler
 from bertd.daemon.devices import Devices
 from bertd.daemon.event_stream import EventHub
-from bertd.daemon.heart import Heart
-from bertd.daemon.orders import Orders
+from bertd.daemon.heart import SchedulerLoop
+from bertd.daemon.orders import JobActions
 from bertd.daemon.runners import RunnerCommand, Runners
 from bertd.daemon.scheduler import Scheduler
-from bertd.daemon.telemetry import Telemetry
+from bertd.daemon.telemetry import RunMetrics
 from bertd.daemon.views import Views
 from bertd.jobs.audit import Audit
 from bertd.jobs.database import Database
@@ -31,23 +31,23 @@ from bertd.wire import API_VERSION, VersionView
 
 
 @dataclass(frozen=True)
-class Assembly:
+class Services:
     """What the service starts and stops."""
 
     database: Database
     events: EventLog
     queue: Queue
     devices: Devices
-    telemetry: Telemetry
+    telemetry: RunMetrics
     scheduler: Scheduler
-    heart: Heart
+    scheduler_loop: SchedulerLoop
     hub: EventHub
     views: Views
-    desk: Desk
+    desk: RequestHandler
 
-    def parts(self, *, shut_down: Callable[[], None]) -> Parts:
+    def api_services(self, *, shut_down: Callable[[], None]) -> ApiServices:
         """What the API's handlers ask."""
-        return Parts(
+        return ApiServices(
             desk=self.desk,
             views=self.views,
             queue=self.queue,
@@ -57,43 +57,43 @@ class Assembly:
         )
 
 
-def assemble(paths: StatePaths, *, database: Database, runner: RunnerCommand) -> Assembly:
+def build_services(paths: StatePaths, *, database: Database, runner: RunnerCommand) -> Services:
     """Make every part; the event loop need not run."""
     events = EventLog(database)
     queue = Queue(database, events)
-    queue.never_below(_highest_job(paths))
+    queue.reserve_ids_up_to(_highest_job_id(paths))
     devices = Devices(pynvml)
-    telemetry = Telemetry(database)
-    heart = Heart()
+    telemetry = RunMetrics(database)
+    scheduler_loop = SchedulerLoop()
     scheduler = Scheduler(
         database=database,
         queue=queue,
         events=events,
         telemetry=telemetry,
-        runners=Runners(command=runner, wake=heart.wake),
+        runners=Runners(command=runner, wake=scheduler_loop.wake),
         inventory=devices.inventory,
     )
     views = Views(version=_version(paths), queue=queue, events=events, telemetry=telemetry, devices=devices)
     hub = EventHub(events)
-    database.after_commit = hub.committed
-    desk = Desk(
+    database.after_commit = hub.on_commit
+    desk = RequestHandler(
         database=database,
         queue=queue,
         audit=Audit(database),
-        admission=Admission(paths, database=database, queue=queue, inventory=devices.inventory),
-        orders=Orders(database, queue, inventory=devices.inventory),
-        budgets=Budgets(telemetry=telemetry, scheduler=scheduler, views=views),
+        submissions=Submissions(paths, database=database, queue=queue, inventory=devices.inventory),
+        job_actions=JobActions(database, queue, inventory=devices.inventory),
+        budget_changes=BudgetChanges(telemetry=telemetry, scheduler=scheduler, views=views),
         views=views,
-        wake=heart.wake,
+        wake=scheduler_loop.wake,
     )
-    return Assembly(
+    return Services(
         database=database,
         events=events,
         queue=queue,
         devices=devices,
         telemetry=telemetry,
         scheduler=scheduler,
-        heart=heart,
+        scheduler_loop=scheduler_loop,
         hub=hub,
         views=views,
         desk=desk,
@@ -106,7 +106,7 @@ def _version(paths: StatePaths) -> VersionView:
     )
 
 
-def _highest_job(paths: StatePaths) -> int:
+def _highest_job_id(paths: StatePaths) -> int:
     """The highest job number in folders of an earlier queue; 0 for none."""
     runs = paths.run("x").root.parent
     finetunes = paths.foreign_finetune(0).root.parent

@@ -24,27 +24,29 @@ class BodyLimit:
             return
         headers = dict(scope["headers"])
         length = headers.get(b"content-length", b"0")
-        taken = 0
+        received_bytes = 0
 
-        async def limited() -> Message:
-            nonlocal taken
+        async def limited_receive() -> Message:
+            nonlocal received_bytes
             message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > MAX_BODY_BYTES:
+            received_bytes += len(message.get("body", b""))
+            if received_bytes > MAX_BODY_BYTES:
                 raise HTTPException(413, f"body larger than {MAX_BODY_BYTES} bytes")
             return message
 
         if not length.isdigit() or int(length) > MAX_BODY_BYTES:
-            refusal = _refusal(413, f"body larger than {MAX_BODY_BYTES} bytes; a recipe is a page of TOML")
-            await refusal(scope, receive, send)
+            error_response = _error_response(
+                413, f"body larger than {MAX_BODY_BYTES} bytes; a recipe is a page of TOML"
+            )
+            await error_response(scope, receive, send)
             return
         media_type = headers.get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
         if scope["method"] == "POST" and media_type != b"application/json":
-            await _refusal(415, "send Content-Type: application/json")(scope, receive, send)
+            await _error_response(415, "send Content-Type: application/json")(scope, receive, send)
             return
-        await self._app(scope, limited, send)
+        await self._app(scope, limited_receive, send)
 
 
-def _refusal(status: int, message: str) -> Response:
+def _error_response(status: int, message: str) -> Response:
     view = ErrorView(code="ClientError", message=message)
     return Response(view.model_dump_json(), status_code=status, media_type="application/json")

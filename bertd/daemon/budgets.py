@@ -5,30 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 
 from bertd.daemon.scheduler import Scheduler
-from bertd.daemon.telemetry import Telemetry
+from bertd.daemon.telemetry import RunMetrics
 from bertd.daemon.views import Views
 from bertd.errors import TransitionError
 from bertd.jobs.queue import Job
-from bertd.jobs.runner import sole_runner
-from bertd.jobs.unheard import settle_mailbox
-from bertd.records import BudgetOrder, JobState, Verb
-from bertd.run.budget import Budget, check_order
-from bertd.run.ledger_repair import mend_ledger
+from bertd.jobs.runner import job_lock
+from bertd.jobs.unheard import answer_stale_commands
+from bertd.records import BudgetRequest, CommandKind, JobState
+from bertd.run.budget import Budget, check_budget_request
+from bertd.run.ledger_repair import repair_ledger
 from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths
 
-_TOO_LATE = frozenset({JobState.STOPPING, JobState.DONE, JobState.CANCELLED})
+_UNCHANGEABLE_STATES = frozenset({JobState.STOPPING, JobState.DONE, JobState.CANCELLED})
 
 
-class Budgets:
+class BudgetChanges:
     """Takes budget orders."""
 
-    def __init__(self, *, telemetry: Telemetry, scheduler: Scheduler, views: Views) -> None:
+    def __init__(self, *, telemetry: RunMetrics, scheduler: Scheduler, views: Views) -> None:
         self._telemetry = telemetry
         self._scheduler = scheduler
         self._views = views
 
-    def change(self, order: BudgetOrder, job: Job, *, asked_by: str, now: float) -> None:
+    def change(self, request: BudgetRequest, job: Job, *, asked_by: str, now: float) -> None:
         """Have a run's budget changed: at the next step where it trains, else before this returns.
 
         Raises:
@@ -39,18 +39,18 @@ class Budgets:
             RunFolderError: what was charged is not to be found out.
             StorageError: the disk refused; nothing was changed.
         """
-        if job.state in _TOO_LATE or job.stop_asked:
-            what = "is asked to stop" if job.stop_asked and job.state not in _TOO_LATE else f"is {job.state}"
+        if job.state in _UNCHANGEABLE_STATES or job.stop_asked:
+            what = "is asked to stop" if job.stop_asked and job.state not in _UNCHANGEABLE_STATES else f"is {job.state}"
             raise TransitionError(f"{job.run_id}: it {what}, so its budget means nothing any more; submit another")
         paths = RunPaths(Path(job.folder))
         view = self._views.run(job).budget
         granted = Budget(unit=view.unit, amount=view.amount, num_devices=job.num_devices)
-        check_order(order, granted, spent=view.spent)
+        check_budget_request(request, granted, spent=view.spent)
         if job.has_runner:
-            post(paths.control, verb=Verb.BUDGET, asked_by=asked_by, now=now, budget=order)
+            post(paths.control, verb=CommandKind.BUDGET, asked_by=asked_by, now=now, budget=request)
             return
-        with sole_runner(paths):
-            mend_ledger(paths)
-            post(paths.control, verb=Verb.BUDGET, asked_by=asked_by, now=now, budget=order)
-            settle_mailbox(paths, kept=frozenset(), detail="void: the job had left its ranks", now=now)
+        with job_lock(paths):
+            repair_ledger(paths)
+            post(paths.control, verb=CommandKind.BUDGET, asked_by=asked_by, now=now, budget=request)
+            answer_stale_commands(paths, still_valid=frozenset(), detail="void: the job had left its ranks", now=now)
         self._scheduler.catch_up(job)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from bertd.daemon.telemetry import Telemetry
+from bertd.daemon.telemetry import RunMetrics
 from bertd.errors import DaemonBusyError, RunFolderError
 from bertd.jobs.database import Database
 from bertd.jobs.lifecycle import Actor
@@ -18,20 +18,20 @@ from bertd.run.paths import JobPaths
 
 logger = logging.getLogger(__name__)
 
-MAX_VANISHED = 3
+MAX_RUNNER_LOSSES = 3
 """Times in a row that a runner may vanish without a higher step."""
-_BUSY = DaemonBusyError.exit_code
+_BUSY_EXIT_CODE = DaemonBusyError.exit_code
 
 
-class Conclusion:
+class JobCompletion:
     """Moves jobs whose runner has ended."""
 
-    def __init__(self, *, database: Database, queue: Queue, telemetry: Telemetry) -> None:
+    def __init__(self, *, database: Database, queue: Queue, telemetry: RunMetrics) -> None:
         self._database = database
         self._queue = queue
         self._telemetry = telemetry
 
-    def conclude(self, job: Job, *, exit_code: int | None, is_stopping: bool, now: float) -> None:
+    def complete(self, job: Job, *, exit_code: int | None, is_stopping: bool, now: float) -> None:
         """Take over what a runner left; the lease goes back in the same transaction.
 
         Args:
@@ -47,15 +47,15 @@ class Conclusion:
         with self._database.transaction():
             self._queue.release(job.id)
             if outcome is not None:
-                self._apply(job, outcome, is_stopping=is_stopping, now=now)
-            elif exit_code == _BUSY:
+                self._apply_outcome(job, outcome, is_stopping=is_stopping, now=now)
+            elif exit_code == _BUSY_EXIT_CODE:
                 reason = "another runner still had its folder; tried again"
                 self._queue.move(job.id, JobState.QUEUED, reason=reason, actor=Actor.SCHEDULER, now=now)
             else:
-                self._mourn(job, exit_code=exit_code, now=now)
-            self._telemetry.settle(job)
+                self._handle_lost_runner(job, exit_code=exit_code, now=now)
+            self._telemetry.close_follower(job)
 
-    def _apply(self, job: Job, outcome: Outcome, *, is_stopping: bool, now: float) -> None:
+    def _apply_outcome(self, job: Job, outcome: Outcome, *, is_stopping: bool, now: float) -> None:
         reason = outcome.reason
         if outcome.state is JobState.PAUSED:
             if job.wants_resume and is_stopping:
@@ -66,17 +66,19 @@ class Conclusion:
         if outcome.state is not JobState.PAUSED:
             return
         if job.state is JobState.STOPPING:
-            again = "a person asked it to stop after it was paused: validates and exports as soon as it has devices"
-            self._queue.move(job.id, JobState.QUEUED, reason=again, actor=Actor.SCHEDULER, now=now)
+            requeue_reason = (
+                "a person asked it to stop after it was paused: validates and exports as soon as it has devices"
+            )
+            self._queue.move(job.id, JobState.QUEUED, reason=requeue_reason, actor=Actor.SCHEDULER, now=now)
         elif job.wants_resume and not is_stopping:
-            self._queue.note(job.id, wants_resume=0)
-            again = "goes on right after its pause, as a person asked"
-            self._queue.move(job.id, JobState.QUEUED, reason=again, actor=Actor.SCHEDULER, now=now)
+            self._queue.update(job.id, wants_resume=0)
+            requeue_reason = "goes on right after its pause, as a person asked"
+            self._queue.move(job.id, JobState.QUEUED, reason=requeue_reason, actor=Actor.SCHEDULER, now=now)
 
-    def _mourn(self, job: Job, *, exit_code: int | None, now: float) -> None:
+    def _handle_lost_runner(self, job: Job, *, exit_code: int | None, now: float) -> None:
         """Decide about a job whose runner vanished without an outcome: killed, or the machine went down."""
         log = JobPaths(Path(job.folder)).log
-        summary = self._telemetry.begin(job).summary
+        summary = self._telemetry.open_follower(job).summary
         end = summary.end
         if job.kind is JobKind.PRETRAIN and end is not None and end.reason != "failed":
             # Its ranks were done; there is nothing to do again.
@@ -89,7 +91,7 @@ class Conclusion:
             return
         step = summary.last_step
         vanished = 1 if step > job.vanished_step else job.vanished + 1
-        self._queue.note(job.id, vanished=vanished, vanished_step=step)
+        self._queue.update(job.id, vanished=vanished, vanished_step=step)
         if job.is_hot and not job.wants_resume:
             state, reason = (
                 JobState.PAUSED,
@@ -99,7 +101,7 @@ class Conclusion:
             state, reason = JobState.PAUSED, f"its runner vanished while it saved; `bertd resume {job.id}` goes on"
         elif job.state is JobState.STOPPING and job.kind is not JobKind.PRETRAIN:
             state, reason = JobState.CANCELLED, "a person stopped it"
-        elif vanished >= MAX_VANISHED:
+        elif vanished >= MAX_RUNNER_LOSSES:
             state = JobState.FAILED
             reason = (
                 f"its runner vanished {vanished} times without a step above {step} (out of memory? dmesg tells); "

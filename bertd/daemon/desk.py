@@ -7,21 +7,21 @@ import pwd
 import time
 from collections.abc import Callable
 
-from bertd.daemon.admission import Admission
-from bertd.daemon.budgets import Budgets
+from bertd.daemon.admission import Submissions
+from bertd.daemon.budgets import BudgetChanges
 from bertd.daemon.connections import Roles
-from bertd.daemon.orders import Orders
+from bertd.daemon.orders import JobActions
 from bertd.daemon.views import Views
 from bertd.errors import BertdError, ClientError, DaemonStoppingError, UnknownJobError
 from bertd.jobs.audit import Answer, Audit, Peer
 from bertd.jobs.database import Database
-from bertd.jobs.lifecycle import Order
+from bertd.jobs.lifecycle import JobAction
 from bertd.jobs.queue import Job, Queue
-from bertd.records import BudgetOrder, JobKind
+from bertd.records import BudgetRequest, JobKind
 from bertd.wire import JobView, RunView, SubmitFinetune, SubmitPretrain
 
 
-class Desk:
+class RequestHandler:
     """Mutations and look-ups by the names people use."""
 
     def __init__(
@@ -30,18 +30,18 @@ class Desk:
         database: Database,
         queue: Queue,
         audit: Audit,
-        admission: Admission,
-        orders: Orders,
-        budgets: Budgets,
+        submissions: Submissions,
+        job_actions: JobActions,
+        budget_changes: BudgetChanges,
         views: Views,
         wake: Callable[[], None],
     ) -> None:
         self._database = database
         self._queue = queue
         self._audit = audit
-        self._admission = admission
-        self._orders = orders
-        self._budgets = budgets
+        self._submissions = submissions
+        self._job_actions = job_actions
+        self._budget_changes = budget_changes
         self._views = views
         self._wake = wake
         self._roles = Roles()
@@ -70,8 +70,8 @@ class Desk:
         """
         if name == "@":
             return self._queue.newest(kind=JobKind.PRETRAIN)
-        job = self.job(name) if name.isdecimal() else self._queue.of_run(name)
-        return job if job.kind is JobKind.PRETRAIN else self._queue.of_run(job.run_id)
+        job = self.job(name) if name.isdecimal() else self._queue.get_by_run(name)
+        return job if job.kind is JobKind.PRETRAIN else self._queue.get_by_run(job.run_id)
 
     # ---- Changes -----------------------------------------------------------------------------------
 
@@ -79,28 +79,28 @@ class Desk:
         """Queue a new job."""
         now = time.time()
         if isinstance(order, SubmitPretrain):
-            return self._views.job(self._admission.pretrain(order, uid=peer.uid, now=now))
-        return self._views.job(self._admission.finetune(order, uid=peer.uid, now=now))
+            return self._views.job(self._submissions.submit_pretraining(order, uid=peer.uid, now=now))
+        return self._views.job(self._submissions.submit_finetuning(order, uid=peer.uid, now=now))
 
-    def order(self, order: Order, name: str, peer: Peer, *, hot: bool = False) -> JobView:
+    def apply_action(self, order: JobAction, name: str, peer: Peer, *, hot: bool = False) -> JobView:
         """Carry an order out; `hot` is of a pause."""
-        job = self._orders.carry_out(order, self.job(name), asked_by=_who(peer), now=time.time(), hot=hot)
+        job = self._job_actions.apply(order, self.job(name), asked_by=_peer_name(peer), now=time.time(), hot=hot)
         return self._views.job(job)
 
     def resume_on(self, num_devices: int, name: str, peer: Peer) -> JobView:
         """Let a run go on on another number of devices."""
-        job = self._orders.resume_on(num_devices, self.job(name), asked_by=_who(peer), now=time.time())
+        job = self._job_actions.resume_on(num_devices, self.job(name), asked_by=_peer_name(peer), now=time.time())
         return self._views.job(job)
 
-    def set_budget(self, order: BudgetOrder, name: str, peer: Peer) -> RunView:
+    def set_budget(self, order: BudgetRequest, name: str, peer: Peer) -> RunView:
         """Change what a run may spend."""
         job = self.run(name)
-        self._budgets.change(order, job, asked_by=_who(peer), now=time.time())
+        self._budget_changes.change(order, job, asked_by=_peer_name(peer), now=time.time())
         return self._views.run(job)
 
     def prioritize(self, name: str, priority: int) -> JobView:
         """Change a job's place in line."""
-        return self._views.job(self._orders.prioritize(self.job(name), priority=priority))
+        return self._views.job(self._job_actions.prioritize(self.job(name), priority=priority))
 
     def change(
         self, peer: Peer, act: Callable[[], str], *, request: str, body: bytes, key: str | None, status: int
@@ -114,23 +114,23 @@ class Desk:
         Raises:
             BertdError: it was refused; the audit has that too.
         """
-        asked = f"{request} {hashlib.sha256(body).hexdigest()[:16]}"
+        request_digest = f"{request} {hashlib.sha256(body).hexdigest()[:16]}"
         try:
-            self._check(peer, key=key)
-            if key is not None and (known := self._audit.recall(peer, key=key, request=asked)) is not None:
+            self._check_allowed(peer, key=key)
+            if key is not None and (known := self._audit.recall(peer, key=key, request=request_digest)) is not None:
                 return known
             with self._database.transaction():
                 answer = Answer(status=status, body=act())
-                self._audit.note(peer, request=request, key=key, status=status, message="done", now=time.time())
+                self._audit.append(peer, request=request, key=key, status=status, message="done", now=time.time())
                 if key is not None:
-                    self._audit.remember(peer, answer, key=key, request=asked, now=time.time())
+                    self._audit.remember(peer, answer, key=key, request=request_digest, now=time.time())
         except BertdError as error:
-            self._note_refusal(peer, request=request, key=key, error=error)
+            self._audit_refusal(peer, request=request, key=key, error=error)
             raise
         self._wake()
         return answer
 
-    def _check(self, peer: Peer, *, key: str | None) -> None:
+    def _check_allowed(self, peer: Peer, *, key: str | None) -> None:
         if not self._roles.is_operator(peer):
             raise ClientError(
                 f"uid {peer.uid}: may look but not change; root, the daemon's user and the group bertd-operators may"
@@ -140,21 +140,21 @@ class Desk:
         if key is not None and not 1 <= len(key) <= 200:
             raise ClientError("Idempotency-Key: give 1 to 200 characters")
 
-    def _note_refusal(self, peer: Peer, *, request: str, key: str | None, error: BertdError) -> None:
+    def _audit_refusal(self, peer: Peer, *, request: str, key: str | None, error: BertdError) -> None:
         with self._database.transaction():
-            self._audit.note(
-                peer, request=request, key=key, status=status_of(error), message=str(error)[:500], now=time.time()
+            self._audit.append(
+                peer, request=request, key=key, status=http_status(error), message=str(error)[:500], now=time.time()
             )
 
 
-def _who(peer: Peer) -> str:
+def _peer_name(peer: Peer) -> str:
     try:
         return f"{pwd.getpwuid(peer.uid).pw_name} (uid {peer.uid})"
     except KeyError:
         return f"uid {peer.uid}"
 
 
-_STATUS = {
+_HTTP_STATUS = {
     "UnknownJobError": 404,
     "TransitionError": 409,
     "QueueError": 409,
@@ -167,6 +167,6 @@ _STATUS = {
 }
 
 
-def status_of(error: BertdError) -> int:
+def http_status(error: BertdError) -> int:
     """The HTTP status of an error; what a recipe, a data set or an export got wrong is 422."""
-    return _STATUS.get(type(error).__name__, 422)
+    return _HTTP_STATUS.get(type(error).__name__, 422)

@@ -12,23 +12,23 @@ from pathlib import Path
 from bertd.daemon.leasing import Inventory
 from bertd.errors import DeviceError, RecipeError, TransitionError
 from bertd.jobs.queue import Job
-from bertd.jobs.runner import sole_runner
+from bertd.jobs.runner import job_lock
 from bertd.records import DevicesRecord, JobKind, JobState
-from bertd.run.durable import write_whole
+from bertd.run.durable import atomic_write
 from bertd.run.journal import JournalWriter
 from bertd.run.ledger import read_ledger
 from bertd.run.paths import RunPaths
 from bertd.run.recipe_file import parse_recipe, read_recipe, with_device_count
 
-_REFUSED = {
+_REFUSALS = {
     JobState.HELD: "is held; `bertd release {id}`, then",
     JobState.STARTING: "is being started with {count}; `bertd pause {id}`, then",
     JobState.RUNNING: "trains on {count}; `bertd pause {id}`, and when it is paused",
     JobState.PAUSING: "is still pausing; when it is paused,",
     JobState.PAUSED: "is paused hot and keeps its devices; `bertd pause {id}` makes that cold, then",
 }
-_OVER = "is {state}, so its devices mean nothing any more; submit another"
-_CHANGEABLE = frozenset({JobState.PAUSED, JobState.QUEUED, JobState.FAILED, JobState.LOST})
+_OVER_REFUSAL = "is {state}, so its devices mean nothing any more; submit another"
+_CHANGEABLE_STATES = frozenset({JobState.PAUSED, JobState.QUEUED, JobState.FAILED, JobState.LOST})
 
 
 def check_device_count(job: Job, num_devices: int, *, inventory: Inventory) -> None:
@@ -42,20 +42,20 @@ def check_device_count(job: Job, num_devices: int, *, inventory: Inventory) -> N
     """
     _check_job(job, num_devices)
     recipe = read_recipe(RunPaths(Path(job.folder)).recipe)
-    possible = [n for n in range(1, inventory.count(job.device_kind) + 1) if recipe.batch.is_shared_by(n)]
+    possible = [n for n in range(1, inventory.count(job.device_kind) + 1) if recipe.batch.divides_among(n)]
     _check_inventory(job, num_devices, inventory=inventory, possible=possible)
     if num_devices not in possible:
-        sizes, micro = " or ".join(map(str, sorted(set(recipe.batch.sizes)))), recipe.batch.micro
+        sizes, micro = " or ".join(map(str, sorted(set(recipe.batch.step_sizes)))), recipe.batch.micro
         each = "" if micro == "auto" else f" in micro-batches of {micro}"
         raise RecipeError(
             f"{job.run_id}: a step of {sizes} sequences comes out too unevenly on {num_devices} devices{each}; "
-            f"give --devices {_listed(possible)}"
+            f"give --devices {_format_choices(possible)}"
         )
-    with sole_runner(RunPaths(Path(job.folder))):
+    with job_lock(RunPaths(Path(job.folder))):
         pass
 
 
-def take_over_device_count(paths: RunPaths, num_devices: int, *, step: int, now: float) -> DevicesRecord | None:
+def apply_device_count(paths: RunPaths, num_devices: int, *, step: int, now: float) -> DevicesRecord | None:
     """Give a run's recipe the number that its job has, and tell the journal; None where it is so already.
 
     Args:
@@ -82,40 +82,44 @@ def take_over_device_count(paths: RunPaths, num_devices: int, *, step: int, now:
         before=recipe.devices.count,
         after=num_devices,
     )
-    with sole_runner(paths):
+    with job_lock(paths):
         journal = JournalWriter(paths.journal)
         try:
             journal.append(record)
         finally:
             journal.close()
         # Behind the journal: after a crash in between it is told twice, which is better than never.
-        write_whole(paths.recipe, text)
+        atomic_write(paths.recipe, text)
     return record
 
 
 def _check_job(job: Job, num_devices: int) -> None:
     if job.kind is not JobKind.PRETRAIN:
         raise TransitionError(f"job {job.id}: a {job.kind} keeps its devices; only a run's can be changed")
-    if job.state in _CHANGEABLE and not job.has_runner:
+    if job.state in _CHANGEABLE_STATES and not job.has_runner:
         return
-    why = _REFUSED.get(job.state)
+    why = _REFUSALS.get(job.state)
     if why is None:
-        raise TransitionError(f"job {job.id}: {_OVER.format(state=job.state)}")
+        raise TransitionError(f"job {job.id}: {_OVER_REFUSAL.format(state=job.state)}")
     count = f"{job.num_devices} device{'' if job.num_devices == 1 else 's'}"
     first = why.format(id=job.id, count=count)
     raise TransitionError(f"job {job.id}: {first} `bertd resume {job.id} --devices {num_devices}`")
 
 
 def _check_inventory(job: Job, num_devices: int, *, inventory: Inventory, possible: list[int]) -> None:
-    there = inventory.count(job.device_kind)
-    if num_devices <= there:
+    num_available = inventory.count(job.device_kind)
+    if num_devices <= num_available:
         return
     unit = "cores" if job.device_kind == "cpu" else "GPUs"
-    why = f" ({inventory.gpu_reason})" if job.device_kind == "gpu" and inventory.gpu_reason else ""
-    remedy = f"give --devices {_listed(possible)}" if possible else "bring the devices back and start the daemon again"
-    raise DeviceError(f"{job.run_id}: --devices {num_devices}: this box has {there} {unit}{why}; {remedy}")
+    why = f" ({inventory.no_gpu_reason})" if job.device_kind == "gpu" and inventory.no_gpu_reason else ""
+    remedy = (
+        f"give --devices {_format_choices(possible)}"
+        if possible
+        else "bring the devices back and start the daemon again"
+    )
+    raise DeviceError(f"{job.run_id}: --devices {num_devices}: this box has {num_available} {unit}{why}; {remedy}")
 
 
-def _listed(numbers: list[int]) -> str:
+def _format_choices(numbers: list[int]) -> str:
     *most, last = map(str, numbers)
     return f"{', '.join(most)} or {last}" if most else last

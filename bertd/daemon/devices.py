@@ -19,7 +19,7 @@ from bertd.wire import DeviceView
 
 logger = logging.getLogger(__name__)
 
-SAMPLE_S = 1.0
+SAMPLE_INTERVAL_S = 1.0
 
 
 class Nvml(Protocol):
@@ -52,16 +52,16 @@ class Devices:
     def __init__(self, nvml: Nvml) -> None:
         """Find the GPUs and take a first sample."""
         self._nvml = nvml
-        self._gpus, gpu_reason = _find_gpus(nvml)
+        self._gpus, no_gpu_reason = _find_gpus(nvml)
         self.inventory = Inventory(
-            cpu_slots=os.cpu_count() or 1, gpus=tuple(gpu.uuid for gpu in self._gpus), gpu_reason=gpu_reason
+            cpu_slots=os.cpu_count() or 1, gpus=tuple(gpu.uuid for gpu in self._gpus), no_gpu_reason=no_gpu_reason
         )
         self._cpu_name = _cpu_name()
         self._samples: list[DeviceView] = []
-        self._ended = threading.Event()
+        self._stop_event = threading.Event()
         psutil.cpu_percent()  # The first call has nothing to compare with.
         self.sample()
-        self._thread = threading.Thread(target=self._follow, name="devices", daemon=True)
+        self._thread = threading.Thread(target=self._sample_periodically, name="devices", daemon=True)
 
     def start(self) -> None:
         """Sample once a second from here on."""
@@ -69,7 +69,7 @@ class Devices:
 
     def stop(self) -> None:
         """End the sampling."""
-        self._ended.set()
+        self._stop_event.set()
         self._thread.join(timeout=5.0)
 
     def sample(self) -> None:
@@ -82,8 +82,8 @@ class Devices:
         views = [sample.model_copy(update={"job_id": holder.get(sample.id)}) for sample in self._samples]
         return [view for view in views if view.kind == "gpu" or not self._gpus or view.job_id is not None]
 
-    def _follow(self) -> None:
-        while not self._ended.wait(SAMPLE_S):
+    def _sample_periodically(self) -> None:
+        while not self._stop_event.wait(SAMPLE_INTERVAL_S):
             try:
                 self.sample()
             except Exception:
@@ -105,10 +105,10 @@ class Devices:
         )
 
     def _sample_gpu(self, gpu: _Gpu) -> DeviceView:
-        memory = self._ask(self._nvml.nvmlDeviceGetMemoryInfo, gpu.handle)
-        rates = self._ask(self._nvml.nvmlDeviceGetUtilizationRates, gpu.handle)
-        celsius = self._ask(self._nvml.nvmlDeviceGetTemperature, gpu.handle, self._nvml.NVML_TEMPERATURE_GPU)
-        milliwatts = self._ask(self._nvml.nvmlDeviceGetPowerUsage, gpu.handle)
+        memory = self._query(self._nvml.nvmlDeviceGetMemoryInfo, gpu.handle)
+        rates = self._query(self._nvml.nvmlDeviceGetUtilizationRates, gpu.handle)
+        celsius = self._query(self._nvml.nvmlDeviceGetTemperature, gpu.handle, self._nvml.NVML_TEMPERATURE_GPU)
+        milliwatts = self._query(self._nvml.nvmlDeviceGetPowerUsage, gpu.handle)
         return DeviceView(
             id=gpu.uuid,
             kind="gpu",
@@ -121,10 +121,10 @@ class Devices:
             job_id=None,
         )
 
-    def _ask(self, question: Any, *arguments: Any) -> Any:
+    def _query(self, query: Any, *arguments: Any) -> Any:
         """The answer; None where this GPU does not know it (many do not tell their power) or is gone."""
         try:
-            return question(*arguments)
+            return query(*arguments)
         except self._nvml.NVMLError:
             return None
 

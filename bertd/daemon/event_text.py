@@ -25,9 +25,9 @@ def event_text(record: JournalRecord) -> str:
     """What happened, with its numbers and units."""
     match record:
         case StartRecord():
-            begun = f"from step {record.step}" if record.step else "from the beginning"
+            start_text = f"from step {record.step}" if record.step else "from the beginning"
             return (
-                f"attempt {record.attempt} trains {begun} on {record.world_size} x {record.device_name}, "
+                f"attempt {record.attempt} trains {start_text} on {record.world_size} x {record.device_name}, "
                 f"{record.precision}, {record.kernels}"
             )
         case StepRecord():

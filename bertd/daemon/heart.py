@@ -10,41 +10,41 @@ from bertd.errors import BertdError
 
 logger = logging.getLogger(__name__)
 
-TICK_S = 0.5
+SCHEDULER_INTERVAL_S = 0.5
 
 
-class Heart:
+class SchedulerLoop:
     """Calls the scheduler about every half second, and at once when woken."""
 
     def __init__(self) -> None:
-        self._woken = asyncio.Event()
-        self._ended = False
+        self._wake_event = asyncio.Event()
+        self._is_stopped = False
 
     def wake(self) -> None:
         """Do not wait for the next beat."""
-        self._woken.set()
+        self._wake_event.set()
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Return from `run` soon."""
-        self._ended = True
-        self._woken.set()
+        self._is_stopped = True
+        self._wake_event.set()
 
-    async def run(self, beat: Callable[[], bool]) -> None:
+    async def run(self, tick: Callable[[], bool]) -> None:
         """Until ended; a beat says whether the next is due at once, and an error of one is logged."""
-        complaint = ""
-        while not self._ended:
-            self._woken.clear()
+        last_error = ""
+        while not self._is_stopped:
+            self._wake_event.clear()
             try:
-                if beat():
-                    self._woken.set()
+                if tick():
+                    self._wake_event.set()
             except BertdError as error:
-                if str(error) != complaint:
+                if str(error) != last_error:
                     logger.error("%s", error)
-                complaint = str(error)
+                last_error = str(error)
             except Exception:
                 logger.exception("a round of the scheduler failed; the next one tries again")
             await asyncio.sleep(0)
             try:
-                await asyncio.wait_for(self._woken.wait(), TICK_S)
+                await asyncio.wait_for(self._wake_event.wait(), SCHEDULER_INTERVAL_S)
             except TimeoutError:
                 pass

@@ -10,7 +10,7 @@ from pathlib import Path
 from bertd.errors import DaemonBusyError, StorageError
 
 
-class InstanceLock:
+class StateLock:
     """Held while the object lives and the process does; never inherited by a child."""
 
     def __init__(self, path: Path, *, now: float) -> None:

@@ -13,7 +13,7 @@ from bertd.run.paths import TEMPORARY_PREFIX
 _UMASK = 0o117
 """Leaves 0660: the owner and the group connect, others do not."""
 _BACKLOG = 256
-_LONGEST_PATH = 107
+_MAX_PATH_BYTES = 107
 """Bytes of sockaddr_un.sun_path without its terminator. Source: unix(7)."""
 
 
@@ -28,14 +28,14 @@ def bind_socket(path: Path) -> socket.socket:
     path = path.absolute()
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}")
     for name in (path, temporary):
-        if len(os.fsencode(name)) > _LONGEST_PATH:
+        if len(os.fsencode(name)) > _MAX_PATH_BYTES:
             raise DaemonError(
-                f"{path}: {len(os.fsencode(name))} bytes, but a socket's path has at most {_LONGEST_PATH}; "
+                f"{path}: {len(os.fsencode(name))} bytes, but a socket's path has at most {_MAX_PATH_BYTES}; "
                 "give a shorter one with --socket"
             )
     try:
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        _refuse_what_lives(path)
+        _check_path_is_free(path)
         return _bind(path, temporary=temporary)
     except OSError as error:
         raise StorageError(
@@ -53,24 +53,24 @@ def remove_socket(path: Path, *, inode: int) -> None:
 
 
 def _bind(path: Path, *, temporary: Path) -> socket.socket:
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     # The mode must be right at the moment of birth: a chmod after it leaves a gap in which anybody may connect.
-    before = os.umask(_UMASK)
+    old_umask = os.umask(_UMASK)
     try:
         temporary.unlink(missing_ok=True)
-        listening.bind(str(temporary))
-        listening.listen(_BACKLOG)
+        listener.bind(str(temporary))
+        listener.listen(_BACKLOG)
         temporary.rename(path)
     except OSError:
-        listening.close()
+        listener.close()
         temporary.unlink(missing_ok=True)
         raise
     finally:
-        os.umask(before)
-    return listening
+        os.umask(old_umask)
+    return listener
 
 
-def _refuse_what_lives(path: Path) -> None:
+def _check_path_is_free(path: Path) -> None:
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:

@@ -27,13 +27,13 @@ def read_log_page(path: Path, *, offset: int, limit: int) -> LogView:
         return LogView(text="", offset=0, next_offset=0, size=0)
     except OSError as error:
         raise RunFolderError(f"{path}: cannot read the log: {error.strerror}") from error
-    content = _whole_characters(content)
+    content = _drop_partial_character(content)
     return LogView(
         text=content.decode("utf-8", errors="replace"), offset=start, next_offset=start + len(content), size=size
     )
 
 
-def _whole_characters(content: bytes) -> bytes:
+def _drop_partial_character(content: bytes) -> bytes:
     """Without the beginning of a character at the end, which the next page gives whole."""
     for back in range(1, min(4, len(content)) + 1):
         byte = content[-back]

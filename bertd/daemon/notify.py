@@ -7,26 +7,28 @@ import socket
 
 from bertd.errors import DaemonError
 
-_FIRST_PASSED_FD = 3
+_LISTEN_FDS_START = 3
 """Source: sd_listen_fds(3)."""
 
 
-class Notifier:
+class SystemdNotifier:
     """Sends state lines to $NOTIFY_SOCKET; does nothing where that is not set."""
 
     def __init__(self, address: str | None) -> None:
         """`address` is a path, or an abstract name that begins with @."""
         self._address = address
-        self._last: dict[str, str] = {}
+        self._last_sent: dict[str, str] = {}
 
-    def send(self, *, now_once: bool = False, **state: str) -> None:
-        """Send `READY="1"`, `STATUS="..."` and the like in one datagram; `now_once` skips what was sent last.
+    def send(self, *, only_if_changed: bool = False, **state: str) -> None:
+        """Send `READY="1"`, `STATUS="..."` and the like in one datagram; `only_if_changed` skips what was sent last.
 
         A manager that does not listen any more is no reason to stop training, so it is not an error.
         """
-        if self._address is None or (now_once and all(self._last.get(key) == text for key, text in state.items())):
+        if self._address is None or (
+            only_if_changed and all(self._last_sent.get(key) == text for key, text in state.items())
+        ):
             return
-        self._last |= state
+        self._last_sent |= state
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         lines = "\n".join(f"{key}={text.splitlines()[0] if text else ''}" for key, text in state.items())
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
@@ -39,13 +41,13 @@ class Notifier:
 
 def watchdog_interval_s() -> float | None:
     """How often the manager wants WATCHDOG=1: a third of its patience; None where it does not watch this process."""
-    patience_us = os.environ.get("WATCHDOG_USEC")
-    if not patience_us or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+    timeout_us = os.environ.get("WATCHDOG_USEC")
+    if not timeout_us or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
-    return int(patience_us) / 3e6
+    return int(timeout_us) / 3e6
 
 
-def passed_socket() -> socket.socket | None:
+def take_passed_socket() -> socket.socket | None:
     """The listening Unix socket that systemd's socket unit passed; None where none was.
 
     Raises:
@@ -58,10 +60,10 @@ def passed_socket() -> socket.socket | None:
             f"LISTEN_FDS={os.environ.get('LISTEN_FDS')}: bertd takes one socket; give the socket unit one ListenStream="
         )
     try:
-        passed = socket.socket(fileno=_FIRST_PASSED_FD)
+        passed = socket.socket(fileno=_LISTEN_FDS_START)
     except OSError as error:
         raise DaemonError(f"LISTEN_FDS=1, but descriptor 3 is no socket: {error.strerror}; mend the unit") from error
     if passed.family != socket.AF_UNIX or passed.type != socket.SOCK_STREAM:
         raise DaemonError("the socket unit passed no Unix stream socket; give it ListenStream=/run/bertd/bertd.sock")
-    os.set_inheritable(_FIRST_PASSED_FD, False)
+    os.set_inheritable(_LISTEN_FDS_START, False)
     return passed

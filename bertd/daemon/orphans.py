@@ -39,7 +39,7 @@ class Orphan:
 
 def find_orphans(paths: StatePaths) -> list[Orphan]:
     """All processes that name a job of this state folder and neither are its living runner nor below it."""
-    return sorted(_search(paths), key=lambda orphan: orphan.pid)
+    return sorted(_iter_orphans(paths), key=lambda orphan: orphan.pid)
 
 
 def report_orphans(paths: StatePaths, *, database: Database, events: EventLog) -> list[Orphan]:
@@ -59,25 +59,25 @@ def report_orphans(paths: StatePaths, *, database: Database, events: EventLog) -
     return orphans
 
 
-def _search(paths: StatePaths) -> Iterator[Orphan]:
+def _iter_orphans(paths: StatePaths) -> Iterator[Orphan]:
     for process in psutil.process_iter(["cmdline"]):
         try:
-            words = process.info["cmdline"] or []
-            folder = _job_of(process, words, paths)
+            argv = process.info["cmdline"] or []
+            folder = _find_job_folder(process, argv, paths)
             if folder is not None and not _has_runner(process, folder):
-                yield Orphan(pid=process.pid, command=" ".join(words)[:200], folder=folder)
+                yield Orphan(pid=process.pid, command=" ".join(argv)[:200], folder=folder)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             # It has ended meanwhile, or is another user's and so none of ours.
             continue
 
 
-def _job_of(process: psutil.Process, words: list[str], paths: StatePaths) -> Path | None:
+def _find_job_folder(process: psutil.Process, argv: list[str], paths: StatePaths) -> Path | None:
     """The job's folder that a process names: in its environment, or as an argument of one of bertd's programs."""
-    if not words:
+    if not argv:
         # A kernel thread, or a zombie.
         return None
     named = process.environ().get(JOB_VARIABLE)
-    candidates = [named] if named else [word for word in words if _is_bertd(words)]
+    candidates = [named] if named else [word for word in argv if _is_bertd(argv)]
     for candidate in candidates:
         path = Path(candidate)
         if path.is_absolute() and path.is_relative_to(paths.root):
@@ -85,8 +85,8 @@ def _job_of(process: psutil.Process, words: list[str], paths: StatePaths) -> Pat
     return None
 
 
-def _is_bertd(words: list[str]) -> bool:
-    return any(flag == "-m" and module.startswith("bertd.") for flag, module in zip(words, words[1:], strict=False))
+def _is_bertd(argv: list[str]) -> bool:
+    return any(flag == "-m" and module.startswith("bertd.") for flag, module in zip(argv, argv[1:], strict=False))
 
 
 def _has_runner(process: psutil.Process, folder: Path) -> bool:

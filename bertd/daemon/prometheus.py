@@ -9,7 +9,7 @@ from bertd.wire import StatusView
 def prometheus_text(status: StatusView, *, counts: dict[JobState, int]) -> str:
     """One sample a line, in base units."""
     lines = ["# TYPE bertd_jobs gauge"]
-    lines += [_sample("bertd_jobs", {"state": state}, float(counts.get(state, 0))) for state in JobState]
+    lines += [_format_sample("bertd_jobs", {"state": state}, float(counts.get(state, 0))) for state in JobState]
     for run in status.runs:
         labels = {"run": run.id}
         values: list[tuple[str, float | None]] = [
@@ -23,7 +23,7 @@ def prometheus_text(status: StatusView, *, counts: dict[JobState, int]) -> str:
             ("bertd_run_restarts", float(run.restarts)),
             ("bertd_run_steps_lost", float(run.steps_lost)),
         ]
-        lines += [_sample(name, labels, value) for name, value in values if value is not None]
+        lines += [_format_sample(name, labels, value) for name, value in values if value is not None]
     for device in status.devices:
         labels = {"device": device.id}
         values = [
@@ -33,13 +33,13 @@ def prometheus_text(status: StatusView, *, counts: dict[JobState, int]) -> str:
             ("bertd_device_temperature_celsius", device.temperature_c),
             ("bertd_device_power_watts", device.power_w),
         ]
-        lines += [_sample(name, labels, value) for name, value in values if value is not None]
+        lines += [_format_sample(name, labels, value) for name, value in values if value is not None]
     return "\n".join(lines) + "\n"
 
 
-def _sample(name: str, labels: dict[str, str], value: float) -> str:
-    inside = ",".join(f'{key}="{_escape(text)}"' for key, text in labels.items())
-    return f"{name}{{{inside}}} {value:g}" if abs(value) < 1e6 else f"{name}{{{inside}}} {value!r}"
+def _format_sample(name: str, labels: dict[str, str], value: float) -> str:
+    label_text = ",".join(f'{key}="{_escape(text)}"' for key, text in labels.items())
+    return f"{name}{{{label_text}}} {value:g}" if abs(value) < 1e6 else f"{name}{{{label_text}}} {value!r}"
 
 
 def _escape(text: str) -> str:

@@ -14,20 +14,20 @@ from pathlib import Path
 from bertd.daemon.orphans import JOB_VARIABLE
 from bertd.errors import DaemonBusyError, StorageError
 from bertd.jobs.processes import is_alive, read_identity
-from bertd.jobs.runner import sole_runner
-from bertd.jobs.unheard import settle_mailbox
-from bertd.records import JobKind, RunnerIdentity, Verb
-from bertd.run.ledger_repair import mend_ledger
+from bertd.jobs.runner import job_lock
+from bertd.jobs.unheard import answer_stale_commands
+from bertd.records import CommandKind, JobKind, RunnerIdentity
+from bertd.run.ledger_repair import repair_ledger
 from bertd.run.paths import TEMPORARY_PREFIX, JobPaths, RunPaths
-from bertd.run.sweeping import sweep
+from bertd.run.sweeping import sweep_temporaries
 
 RunnerCommand = Callable[[Path, JobKind], list[str]]
 
-_KEPT_VARIABLES = frozenset(
+_INHERITED_VARIABLES = frozenset(
     ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
     + ("CC", "CXX")
 )
-_KEPT_PREFIXES = (
+_INHERITED_PREFIXES = (
     *("LC_", "XDG_", "PYTHON", "OMP_", "MKL_", "CUDA_", "CUDNN_", "CUBLAS_", "NVIDIA_", "NCCL_", "GLOO_"),
     *("TORCH", "PYTORCH_", "TRITON_"),
 )
@@ -38,24 +38,28 @@ def runner_command(folder: Path, kind: JobKind) -> list[str]:
     return [sys.executable, "-m", "bertd.jobs.runner", str(folder), kind]
 
 
-def runner_environment(own: Mapping[str, str], *, devices: dict[str, int]) -> dict[str, str]:
+def runner_environment(environment: Mapping[str, str], *, devices: dict[str, int]) -> dict[str, str]:
     """What a runner inherits: named variables alone, no secrets and nothing of the service manager. Pure.
 
     CUDA_VISIBLE_DEVICES names the leased GPUs; it is empty for a job on the CPU, which so cannot take one.
     """
-    kept = {key: text for key, text in own.items() if key in _KEPT_VARIABLES or key.startswith(_KEPT_PREFIXES)}
+    kept = {
+        key: text
+        for key, text in environment.items()
+        if key in _INHERITED_VARIABLES or key.startswith(_INHERITED_PREFIXES)
+    }
     kept["CUDA_VISIBLE_DEVICES"] = ",".join(device for device in devices if device != "cpu")
     kept["PYTHONUNBUFFERED"] = "1"
     return kept
 
 
 @dataclass
-class Attached:
+class RunnerHandle:
     """A runner that is watched."""
 
     identity: RunnerIdentity | None
     """None until the runner has said who it is."""
-    watch: int
+    pidfd: int
     """Its pidfd; readable once it has ended."""
     child: subprocess.Popen[bytes] | None
     """Where this daemon started it."""
@@ -80,7 +84,7 @@ class Runners:
         """`wake` is called when a runner ends."""
         self._command = command
         self._wake = wake
-        self.attached: dict[int, Attached] = {}
+        self.attached: dict[int, RunnerHandle] = {}
 
     def start(self, job_id: int, *, kind: JobKind, folder: Path, devices: dict[str, int]) -> None:
         """Start the runner of a job.
@@ -104,7 +108,7 @@ class Runners:
             raise StorageError(
                 f"{folder}: cannot start its runner: {error}; free memory, processes or files"
             ) from error
-        self._attach(job_id, Attached(identity=None, watch=os.pidfd_open(child.pid), child=child))
+        self._attach(job_id, RunnerHandle(identity=None, pidfd=os.pidfd_open(child.pid), child=child))
 
     def adopt(self, job_id: int, *, folder: Path) -> bool:
         """Watch the runner that an earlier daemon started; whether it lives."""
@@ -113,39 +117,39 @@ class Runners:
             # Nor may its number be opened: it may be that of a thread by now, which has no descriptor.
             return False
         try:
-            watch = os.pidfd_open(identity.pid)
+            pidfd = os.pidfd_open(identity.pid)
         except ProcessLookupError:
             return False
         # Asked again behind the open: from here on the descriptor means this very process.
         if not is_alive(identity):
-            os.close(watch)
+            os.close(pidfd)
             return False
-        self._attach(job_id, Attached(identity=identity, watch=watch, child=None))
+        self._attach(job_id, RunnerHandle(identity=identity, pidfd=pidfd, child=None))
         return True
 
     def terminate(self, job_id: int) -> None:
         """Tell a runner to end: it has its ranks save, or ends its finetuning."""
         try:
-            signal.pidfd_send_signal(self.attached[job_id].watch, signal.SIGTERM)
+            signal.pidfd_send_signal(self.attached[job_id].pidfd, signal.SIGTERM)
         except ProcessLookupError:
             pass
 
     def detach(self, job_id: int) -> None:
         """Watch a runner no more."""
-        attached = self.attached.pop(job_id)
-        asyncio.get_running_loop().remove_reader(attached.watch)
-        os.close(attached.watch)
+        handle = self.attached.pop(job_id)
+        asyncio.get_running_loop().remove_reader(handle.pidfd)
+        os.close(handle.pidfd)
 
-    def _attach(self, job_id: int, attached: Attached) -> None:
-        def ended() -> None:
-            asyncio.get_running_loop().remove_reader(attached.watch)
+    def _attach(self, job_id: int, handle: RunnerHandle) -> None:
+        def on_exit() -> None:
+            asyncio.get_running_loop().remove_reader(handle.pidfd)
             self._wake()
 
-        self.attached[job_id] = attached
-        asyncio.get_running_loop().add_reader(attached.watch, ended)
+        self.attached[job_id] = handle
+        asyncio.get_running_loop().add_reader(handle.pidfd, on_exit)
 
 
-def tidy_before_start(folder: Path, *, keep_stop: bool, now: float) -> None:
+def clean_job_folder(folder: Path, *, keep_stop: bool, now: float) -> None:
     """Clear what an earlier life of the job left: its outcome, unfinished files, and orders that are void by now.
 
     Args:
@@ -159,17 +163,19 @@ def tidy_before_start(folder: Path, *, keep_stop: bool, now: float) -> None:
         StorageError: the disk refused.
     """
     paths = RunPaths(folder)
-    with sole_runner(paths):
+    with job_lock(paths):
         try:
             paths.outcome.unlink(missing_ok=True)
             for place in (folder, paths.control, paths.checkpoints, paths.exports):
-                sweep(place, prefixes=(TEMPORARY_PREFIX,))
+                sweep_temporaries(place, prefixes=(TEMPORARY_PREFIX,))
         except OSError as error:
             raise StorageError(f"{error.filename}: cannot tidy up: {error.strerror}; mend the disk") from error
         if paths.recipe.exists():
-            mend_ledger(paths)
-        kept = frozenset({Verb.STOP}) if keep_stop else frozenset[Verb]()
-        settle_mailbox(paths, kept=kept, detail="void: the job was started again before anybody obeyed", now=now)
+            repair_ledger(paths)
+        kept = frozenset({CommandKind.STOP}) if keep_stop else frozenset[CommandKind]()
+        answer_stale_commands(
+            paths, still_valid=kept, detail="void: the job was started again before anybody obeyed", now=now
+        )
 
 
 def has_other_runner(folder: Path) -> bool:
@@ -177,7 +183,7 @@ def has_other_runner(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     try:
-        with sole_runner(JobPaths(folder)):
+        with job_lock(JobPaths(folder)):
             return False
     except DaemonBusyError:
         return True

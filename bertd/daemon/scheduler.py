@@ -10,19 +10,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bertd.daemon.conclusion import Conclusion
-from bertd.daemon.device_counts import take_over_device_count
-from bertd.daemon.journal_intake import JournalIntake
-from bertd.daemon.leasing import Grant, Inventory, allot
-from bertd.daemon.orders import WAITS_TO_STOP
-from bertd.daemon.runners import Runners, has_other_runner, tidy_before_start
-from bertd.daemon.telemetry import Telemetry
+from bertd.daemon.conclusion import JobCompletion
+from bertd.daemon.device_counts import apply_device_count
+from bertd.daemon.journal_intake import JournalFollower
+from bertd.daemon.leasing import Allocation, Inventory, allocate
+from bertd.daemon.orders import STOP_PENDING_REASON
+from bertd.daemon.runners import Runners, clean_job_folder, has_other_runner
+from bertd.daemon.telemetry import RunMetrics
 from bertd.errors import BertdError, DaemonBusyError, StorageError
 from bertd.jobs.database import Database
 from bertd.jobs.event_log import EventLog
 from bertd.jobs.lifecycle import Actor
 from bertd.jobs.queue import Job, Queue
-from bertd.records import JobKind, JobState, Verb
+from bertd.records import CommandKind, JobKind, JobState
 from bertd.run.mailbox import post
 from bertd.run.paths import JobPaths, RunPaths
 
@@ -38,7 +38,7 @@ class Scheduler:
         database: Database,
         queue: Queue,
         events: EventLog,
-        telemetry: Telemetry,
+        telemetry: RunMetrics,
         runners: Runners,
         inventory: Inventory,
         clock: Callable[[], float] = time.time,
@@ -49,25 +49,27 @@ class Scheduler:
         self._runners = runners
         self._inventory = inventory
         self._clock = clock
-        self._conclusion = Conclusion(database=database, queue=queue, telemetry=telemetry)
-        self._intake = JournalIntake(database=database, queue=queue, events=events, telemetry=telemetry, clock=clock)
+        self._job_completion = JobCompletion(database=database, queue=queue, telemetry=telemetry)
+        self._journal_follower = JournalFollower(
+            database=database, queue=queue, events=events, telemetry=telemetry, clock=clock
+        )
         self.is_stopping = False
         """Starts nothing any more."""
 
-    def take_over(self) -> None:
+    def recover_jobs(self) -> None:
         """Once, at the start: adopt runners that live, take over from those that ended, resume what a stop paused."""
         now = self._clock()
         # First, so that what ran gets its devices back before what waited behind it gets them.
         for job in self._queue.paused():
             if job.wants_resume and not job.is_hot:
                 with self._database.transaction():
-                    self._queue.note(job.id, wants_resume=0)
+                    self._queue.update(job.id, wants_resume=0)
                     reason = "the daemon is back; goes on from its checkpoint"
                     self._queue.move(job.id, JobState.QUEUED, reason=reason, actor=Actor.SCHEDULER, now=now)
         for job in self._queue.live():
             if self._runners.adopt(job.id, folder=Path(job.folder)):
                 logger.info("job %d: its runner goes on", job.id)
-                self._telemetry.begin(job)
+                self._telemetry.open_follower(job)
         self.tick()
 
     def tick(self) -> bool:
@@ -79,33 +81,33 @@ class Scheduler:
         has_more = False
         for job in self._queue.live():
             try:
-                has_more |= self._look_after(job)
+                has_more |= self._check_running_job(job)
             except StorageError:
                 # The disk may have room again in a moment; nothing is known to be wrong with the job.
                 raise
             except BertdError as error:
-                self._give_up(job, reason=str(error))
+                self._mark_lost(job, reason=str(error))
         if not self.is_stopping:
-            self._start_waiting()
+            self._start_waiting_jobs()
         return has_more
 
-    def wind_down(self) -> None:
+    def prepare_shutdown(self) -> None:
         """Start nothing any more; have each job saved or ended so that the next daemon resumes it by itself."""
         self.is_stopping = True
         for job in self._queue.live():
             try:
-                self._end_softly(job, now=self._clock())
+                self._save_or_terminate(job, now=self._clock())
             except StorageError as error:
                 # The others can be saved all the same.
                 logger.error("job %d cannot be told to save, and runs on: %s", job.id, error)
 
-    def _end_softly(self, job: Job, *, now: float) -> None:
+    def _save_or_terminate(self, job: Job, *, now: float) -> None:
         if job.state is JobState.STOPPING:
             return
         with self._database.transaction():
             if job.state in (JobState.STARTING, JobState.RUNNING):
                 reason = "the daemon is being stopped; goes on by itself when it starts"
-                self._queue.note(job.id, wants_resume=1)
+                self._queue.update(job.id, wants_resume=1)
                 self._queue.move(job.id, JobState.PAUSING, reason=reason, actor=Actor.SCHEDULER, now=now)
             elif job.is_hot:
                 reason = "was held; saves, because the daemon is being stopped"
@@ -113,72 +115,72 @@ class Scheduler:
             if job.kind is JobKind.PRETRAIN:
                 # One that is pausing gets it too: the pause that it obeys may be a hot one.
                 control = JobPaths(Path(job.folder)).control
-                post(control, verb=Verb.PAUSE, asked_by="the daemon, which is being stopped", now=now)
+                post(control, verb=CommandKind.PAUSE, asked_by="the daemon, which is being stopped", now=now)
         if job.kind is not JobKind.PRETRAIN and job.id in self._runners.attached:
             self._runners.terminate(job.id)
 
     def catch_up(self, job: Job) -> None:
         """Take in what the daemon itself wrote into the journal of a job that has no runner."""
-        while self._intake.follow(job):
+        while self._journal_follower.follow(job):
             pass
-        self._telemetry.settle(job)
+        self._telemetry.close_follower(job)
 
     # ---- Jobs that a runner has ----------------------------------------------------------------------
 
-    def _look_after(self, job: Job) -> bool:
-        attached = self._runners.attached.get(job.id)
-        if attached is not None and not attached.has_ended():
-            return self._intake.follow(job)
+    def _check_running_job(self, job: Job) -> bool:
+        handle = self._runners.attached.get(job.id)
+        if handle is not None and not handle.has_ended():
+            return self._journal_follower.follow(job)
         exit_code = None
-        if attached is not None:
-            exit_code = attached.exit_code
+        if handle is not None:
+            exit_code = handle.exit_code
             self._runners.detach(job.id)
         if self._runners.adopt(job.id, folder=Path(job.folder)):
             # Another runner had the job, and ours found the folder taken.
-            self._telemetry.begin(job)
+            self._telemetry.open_follower(job)
             return True
         if has_other_runner(Path(job.folder)):
             # An earlier daemon started it a moment ago, and it has not said yet who it is.
             return False
-        while self._intake.follow(job):
+        while self._journal_follower.follow(job):
             pass
-        self._conclusion.conclude(
+        self._job_completion.complete(
             self._queue.get(job.id), exit_code=exit_code, is_stopping=self.is_stopping, now=self._clock()
         )
         return False
 
-    def _give_up(self, job: Job, *, reason: str) -> None:
+    def _mark_lost(self, job: Job, *, reason: str) -> None:
         """A job whose folder cannot be worked with; one that a runner still has is left to it."""
-        attached = self._runners.attached.get(job.id)
-        if attached is not None and not attached.has_ended():
+        handle = self._runners.attached.get(job.id)
+        if handle is not None and not handle.has_ended():
             if job.reason != reason:
                 logger.error("job %d: %s", job.id, reason)
-                self._queue.note(job.id, reason=reason)
+                self._queue.update(job.id, reason=reason)
             return
         logger.error("job %d is lost: %s", job.id, reason)
-        if attached is not None:
+        if handle is not None:
             self._runners.detach(job.id)
         with self._database.transaction():
             self._queue.release(job.id)
             self._queue.move(job.id, JobState.LOST, reason=reason, actor=Actor.SCHEDULER, now=self._clock())
-        self._telemetry.settle(job)
+        self._telemetry.close_follower(job)
 
     # ---- Jobs that wait --------------------------------------------------------------------------------
 
-    def _start_waiting(self) -> None:
+    def _start_waiting_jobs(self) -> None:
         waiting = self._queue.waiting()
         if not waiting:
             return
-        for decision in allot(waiting, self._queue.leases(), self._inventory):
-            if isinstance(decision, Grant):
+        for decision in allocate(waiting, self._queue.leases(), self._inventory):
+            if isinstance(decision, Allocation):
                 self._start(decision)
                 continue
-            reason = f"{WAITS_TO_STOP}; {decision.reason}" if decision.job.stop_asked else decision.reason
+            reason = f"{STOP_PENDING_REASON}; {decision.reason}" if decision.job.stop_asked else decision.reason
             if decision.job.reason != reason:
-                self._queue.note(decision.job.id, reason=reason)
+                self._queue.update(decision.job.id, reason=reason)
 
-    def _start(self, grant: Grant) -> None:
-        job, folder, now = grant.job, Path(grant.job.folder), self._clock()
+    def _start(self, allocation: Allocation) -> None:
+        job, folder, now = allocation.job, Path(allocation.job.folder), self._clock()
         try:
             if not folder.is_dir():
                 self._queue.move(
@@ -189,48 +191,48 @@ class Scheduler:
                     now=now,
                 )
                 return
-            tidy_before_start(folder, keep_stop=job.stop_asked, now=now)
-            self._follow_devices(job, now=now)
+            clean_job_folder(folder, keep_stop=job.stop_asked, now=now)
+            self._apply_device_count(job, now=now)
             # Committed before the process exists: a daemon that dies in between finds no runner and queues it again.
             with self._database.transaction():
-                self._queue.lease(job.id, grant.devices)
-                self._queue.note(job.id, wants_resume=0)
-                reason = f"starts on {_names(grant.devices)}"
+                self._queue.lease(job.id, allocation.devices)
+                self._queue.update(job.id, wants_resume=0)
+                reason = f"starts on {_format_devices(allocation.devices)}"
                 self._queue.move(job.id, JobState.STARTING, reason=reason, actor=Actor.SCHEDULER, now=now)
-            self._telemetry.begin(job)
-            self._runners.start(job.id, kind=job.kind, folder=folder, devices=grant.devices)
+            self._telemetry.open_follower(job)
+            self._runners.start(job.id, kind=job.kind, folder=folder, devices=allocation.devices)
         except DaemonBusyError as error:
-            self._adopt_late(grant, reason=str(error))
+            self._adopt_earlier_runner(allocation, reason=str(error))
         except BertdError as error:
             with self._database.transaction():
                 self._queue.release(job.id)
                 self._queue.move(job.id, JobState.FAILED, reason=str(error), actor=Actor.SCHEDULER, now=now)
-            self._telemetry.settle(job)
+            self._telemetry.close_follower(job)
 
-    def _follow_devices(self, job: Job, *, now: float) -> None:
+    def _apply_device_count(self, job: Job, *, now: float) -> None:
         """Have a run's recipe say how many ranks its job has devices for."""
         if job.kind is not JobKind.PRETRAIN:
             return
         folder = Path(job.folder)
         step = self._telemetry.summary(job).last_step
-        if take_over_device_count(RunPaths(folder), job.num_devices, step=step, now=now) is not None:
+        if apply_device_count(RunPaths(folder), job.num_devices, step=step, now=now) is not None:
             # Both at once: the devices of one and the charge of the other would be neither's GPU-hours.
             self.catch_up(job)
             self._telemetry.forget_recipe(folder)
 
-    def _adopt_late(self, grant: Grant, *, reason: str) -> None:
+    def _adopt_earlier_runner(self, allocation: Allocation, *, reason: str) -> None:
         """Take a runner on that an earlier daemon started in its last moment."""
-        job = grant.job
+        job = allocation.job
         if not self._runners.adopt(job.id, folder=Path(job.folder)):
             if job.reason != reason:
-                self._queue.note(job.id, reason=reason)
+                self._queue.update(job.id, reason=reason)
             return
         with self._database.transaction():
-            self._queue.lease(job.id, grant.devices)
+            self._queue.lease(job.id, allocation.devices)
             text = "a runner of an earlier daemon has it"
             self._queue.move(job.id, JobState.STARTING, reason=text, actor=Actor.SCHEDULER, now=self._clock())
-        self._telemetry.begin(job)
+        self._telemetry.open_follower(job)
 
 
-def _names(devices: dict[str, int]) -> str:
+def _format_devices(devices: dict[str, int]) -> str:
     return ", ".join(f"{n} core{'s' * (n > 1)}" if device == "cpu" else device for device, n in devices.items())

@@ -45,7 +45,7 @@ class _Bucket:
     def is_gap(self) -> bool:
         return math.isnan(self.low.y)
 
-    def take(self, point: Point, *, count: int) -> None:
+    def absorb(self, point: Point, *, count: int) -> None:
         if point.y < self.low.y:
             self.low = point
         if point.y > self.high.y:
@@ -59,7 +59,7 @@ class _Bucket:
         return sorted((self.low, self.high), key=lambda point: point.charged_s)
 
 
-class Curve:
+class DecimatedCurve:
     """One column of one run."""
 
     def __init__(self) -> None:
@@ -75,11 +75,11 @@ class Curve:
         if last is None or is_gap or last.is_gap() or last.count >= self._capacity:
             self._buckets.append(_Bucket(low=point, high=point, count=1))
             if len(self._buckets) > MAX_BUCKETS:
-                self._halve()
+                self._halve_resolution()
         else:
-            last.take(point, count=1)
+            last.absorb(point, count=1)
 
-    def _halve(self) -> None:
+    def _halve_resolution(self) -> None:
         self._capacity *= 2
         merged = _merge_pairs(self._buckets)
         if len(merged) > MAX_BUCKETS // 2 + MAX_BUCKETS // 4:
@@ -88,31 +88,31 @@ class Curve:
         self._buckets = merged
 
     @property
-    def has_begun(self) -> bool:
+    def has_points(self) -> bool:
         """Whether it has a point."""
         return bool(self._buckets)
 
     def read(self, *, axis: Axis, points: int, granted: float) -> list[tuple[float, float]]:
         """About `points` pairs in order of x; `granted` is the budget's amount."""
         kept = [point for bucket in self._buckets for point in bucket.points()]
-        return thin(_last_of_each(kept, axis=axis, granted=granted), points=points)
+        return decimate(_drop_superseded(kept, axis=axis, granted=granted), points=points)
 
 
 def _merge_pairs(buckets: list[_Bucket]) -> list[_Bucket]:
     merged: list[_Bucket] = []
-    can_take = False
+    can_absorb = False
     for bucket in buckets:
-        if can_take and not bucket.is_gap():
-            merged[-1].take(bucket.low, count=bucket.count)
-            merged[-1].take(bucket.high, count=0)
-            can_take = False
+        if can_absorb and not bucket.is_gap():
+            merged[-1].absorb(bucket.low, count=bucket.count)
+            merged[-1].absorb(bucket.high, count=0)
+            can_absorb = False
         else:
             merged.append(bucket)
-            can_take = not bucket.is_gap()
+            can_absorb = not bucket.is_gap()
     return merged
 
 
-def _last_of_each(points: list[Point], *, axis: Axis, granted: float) -> list[tuple[float, float]]:
+def _drop_superseded(points: list[Point], *, axis: Axis, granted: float) -> list[tuple[float, float]]:
     """Pairs by rising x; where the run went back, what it did later counts."""
     pairs: list[tuple[float, float]] = []
     bound = math.inf
@@ -126,7 +126,7 @@ def _last_of_each(points: list[Point], *, axis: Axis, granted: float) -> list[tu
     return pairs
 
 
-def thin(pairs: list[tuple[float, float]], *, points: int) -> list[tuple[float, float]]:
+def decimate(pairs: list[tuple[float, float]], *, points: int) -> list[tuple[float, float]]:
     """About `points` of the pairs: of each stretch the smallest, the largest and a NaN, where it has one."""
     if len(pairs) <= points:
         return pairs
@@ -144,18 +144,18 @@ def thin(pairs: list[tuple[float, float]], *, points: int) -> list[tuple[float, 
     return kept
 
 
-class Curves:
+class RunCurves:
     """All columns of one run."""
 
     def __init__(self, granted: Budget) -> None:
         self._granted = granted
-        self._curves = {column: Curve() for column in COLUMNS}
+        self._curves = {column: DecimatedCurve() for column in COLUMNS}
 
     def add(
         self, record: StepRecord | ValidationRecord | StartRecord | BudgetRecord | DevicesRecord | RollbackRecord
     ) -> None:
         """Take a record in; a start or a rollback makes a gap in every curve that has begun."""
-        self._granted = self._granted.counted(record)
+        self._granted = self._granted.with_devices_from(record)
         match record:
             case StepRecord():
                 for column in ("loss", "lr", "grad_norm", "sequences_per_s", "tokens_per_s"):
@@ -163,16 +163,16 @@ class Curves:
             case ValidationRecord():
                 self._add("validation", record, y=record.loss)
             case StartRecord(attempt=attempt) if attempt > 1:
-                self._part(record)
+                self._add_gap(record)
             case RollbackRecord():
-                self._part(record)
+                self._add_gap(record)
             case BudgetRecord():
                 self._granted = replace(self._granted, amount=record.after)
 
-    def _part(self, record: StartRecord | RollbackRecord) -> None:
+    def _add_gap(self, record: StartRecord | RollbackRecord) -> None:
         """A gap in every curve that has begun."""
         for column, curve in self._curves.items():
-            if curve.has_begun:
+            if curve.has_points:
                 self._add(column, record, y=math.nan)
 
     def _add(

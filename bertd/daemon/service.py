@@ -19,13 +19,13 @@ from pathlib import Path
 
 import uvicorn
 
-from bertd.daemon.api import Parts, create_app
-from bertd.daemon.assembly import assemble
-from bertd.daemon.connections import IDLE_S, PeerConnection
-from bertd.daemon.event_stream import TICK_S
-from bertd.daemon.instance import InstanceLock
+from bertd.daemon.api import ApiServices, create_app
+from bertd.daemon.assembly import build_services
+from bertd.daemon.connections import IDLE_TIMEOUT_S, PeerConnection
+from bertd.daemon.event_stream import TICK_INTERVAL_S
+from bertd.daemon.instance import StateLock
 from bertd.daemon.listener import bind_socket, remove_socket
-from bertd.daemon.notify import Notifier, passed_socket, watchdog_interval_s
+from bertd.daemon.notify import SystemdNotifier, take_passed_socket, watchdog_interval_s
 from bertd.daemon.orphans import report_orphans
 from bertd.daemon.runners import RunnerCommand, runner_command
 from bertd.errors import StorageError
@@ -37,9 +37,9 @@ from bertd.wire import API_VERSION, StatusView
 
 logger = logging.getLogger(__name__)
 
-PAUSE_LIMIT_S = 150.0
+SAVE_TIMEOUT_S = 150.0
 """How long a stop waits for pretrainings to save; the unit's TimeoutStopSec is longer."""
-_STREAMS_END_S = 2
+_STREAM_CLOSE_TIMEOUT_S = 2
 
 
 def serve(
@@ -69,7 +69,7 @@ def serve(
     except OSError as error:
         raise StorageError(f"{state_dir}: cannot make the state folder: {error.strerror}; choose another") from error
     paths = StatePaths(state_dir)
-    lock = InstanceLock(paths.lock, now=time.time())
+    lock = StateLock(paths.lock, now=time.time())
     try:
         database = Database(paths.queue)
         try:
@@ -82,7 +82,7 @@ def serve(
     return 0
 
 
-class _Server(uvicorn.Server):
+class _UvicornServer(uvicorn.Server):
     """Leaves signals to the daemon, which has more to do than to close connections."""
 
     @contextlib.contextmanager
@@ -94,58 +94,58 @@ class _Daemon:
     def __init__(self, paths: StatePaths, *, database: Database, keep_running: bool, runner: RunnerCommand) -> None:
         self._paths = paths
         self._keep_running = keep_running
-        self._notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
+        self._notifier = SystemdNotifier(os.environ.get("NOTIFY_SOCKET"))
         self._stop = asyncio.Event()
-        self._hurry = asyncio.Event()
-        self._assembly = assemble(paths, database=database, runner=runner)
+        self._skip_wait = asyncio.Event()
+        self._services = build_services(paths, database=database, runner=runner)
 
     async def run(self, socket: Path | None) -> None:
         """Serve until stopped."""
-        listening, path = _listen(socket)
+        listener, path = _open_listener(socket)
         inode = path.lstat().st_ino if path is not None else None
         try:
-            self._assembly.devices.start()
+            self._services.devices.start()
             # Before anything is started: a runner is nobody's until it has written its name into its folder.
-            report_orphans(self._paths, database=self._assembly.database, events=self._assembly.events)
-            self._assembly.scheduler.take_over()
-            await self._serve(listening, where=path)
+            report_orphans(self._paths, database=self._services.database, events=self._services.events)
+            self._services.scheduler.recover_jobs()
+            await self._serve(listener, socket_path=path)
         finally:
-            self._assembly.devices.stop()
-            listening.close()
+            self._services.devices.stop()
+            listener.close()
             if path is not None and inode is not None:
                 remove_socket(path, inode=inode)
 
-    async def _serve(self, listening: sockets.socket, *, where: Path | None) -> None:
-        server = _Server(_uvicorn_config(self._assembly.parts(shut_down=self._stop.set)))
-        self._take_signals()
-        serving = asyncio.create_task(server.serve(sockets=[listening]))
-        beating = asyncio.create_task(self._assembly.heart.run(self._assembly.scheduler.tick))
-        while not server.started and not serving.done():
+    async def _serve(self, listener: sockets.socket, *, socket_path: Path | None) -> None:
+        server = _UvicornServer(_uvicorn_config(self._services.api_services(shut_down=self._stop.set)))
+        self._install_signal_handlers()
+        server_task = asyncio.create_task(server.serve(sockets=[listener]))
+        scheduler_task = asyncio.create_task(self._services.scheduler_loop.run(self._services.scheduler.tick))
+        while not server.started and not server_task.done():
             await asyncio.sleep(0.01)
-        logger.info("listening on %s, state in %s", where or "the socket unit's socket", self._paths.root)
+        logger.info("listening on %s, state in %s", socket_path or "the socket unit's socket", self._paths.root)
         self._notifier.send(READY="1")
-        ticking = asyncio.create_task(self._tick())
+        report_task = asyncio.create_task(self._report_periodically())
         try:
             await self._stop.wait()
-            await self._wind_down()
+            await self._shut_down_gracefully()
         finally:
-            self._assembly.hub.close()
-            ticking.cancel()
-            self._assembly.heart.end()
+            self._services.hub.close()
+            report_task.cancel()
+            self._services.scheduler_loop.stop()
             server.should_exit = True
-            await asyncio.gather(serving, beating, ticking, return_exceptions=True)
+            await asyncio.gather(server_task, scheduler_task, report_task, return_exceptions=True)
 
-    def _take_signals(self) -> None:
+    def _install_signal_handlers(self) -> None:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
-        loop.add_signal_handler(signal.SIGINT, self._interrupted)
+        loop.add_signal_handler(signal.SIGINT, self._on_interrupt)
 
-    def _interrupted(self) -> None:
+    def _on_interrupt(self) -> None:
         if self._stop.is_set():
-            self._hurry.set()
+            self._skip_wait.set()
         self._stop.set()
 
-    async def _tick(self) -> None:
+    async def _report_periodically(self) -> None:
         """Once a second: the status line, the watchdog, and a tick for the streams."""
         interval_s = watchdog_interval_s()
         next_watchdog = time.monotonic()
@@ -154,29 +154,29 @@ class _Daemon:
                 if interval_s is not None and time.monotonic() >= next_watchdog:
                     self._notifier.send(WATCHDOG="1")
                     next_watchdog += interval_s
-                if self._assembly.hub.num_streams or os.environ.get("NOTIFY_SOCKET"):
-                    status = self._assembly.views.status()
-                    self._notifier.send(now_once=True, STATUS=status_line(status))
-                    if self._assembly.hub.num_streams:
-                        self._assembly.hub.publish_tick(status)
+                if self._services.hub.num_streams or os.environ.get("NOTIFY_SOCKET"):
+                    status = self._services.views.status()
+                    self._notifier.send(only_if_changed=True, STATUS=status_line(status))
+                    if self._services.hub.num_streams:
+                        self._services.hub.publish_tick(status)
             except Exception:
                 logger.exception("a tick failed; the next one tries again")
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(TICK_INTERVAL_S)
 
-    async def _wind_down(self) -> None:
+    async def _shut_down_gracefully(self) -> None:
         """Refuse changes, and have pretrainings saved; those that do not manage in time run on."""
         self._notifier.send(STOPPING="1", STATUS="stopping")
-        self._assembly.desk.is_stopping = True
+        self._services.desk.is_stopping = True
         if self._keep_running:
-            self._assembly.scheduler.is_stopping = True
+            self._services.scheduler.is_stopping = True
             return
-        self._assembly.scheduler.wind_down()
-        deadline = time.monotonic() + PAUSE_LIMIT_S
-        while (live := self._assembly.queue.live()) and time.monotonic() < deadline and not self._hurry.is_set():
+        self._services.scheduler.prepare_shutdown()
+        deadline = time.monotonic() + SAVE_TIMEOUT_S
+        while (live := self._services.queue.live()) and time.monotonic() < deadline and not self._skip_wait.is_set():
             names = ", ".join(str(job.id) for job in live)
-            self._notifier.send(now_once=True, STATUS=f"stopping; waits for job {names} to save")
-            await self._assembly.hub.wait(TICK_S)
-        for job in self._assembly.queue.live():
+            self._notifier.send(only_if_changed=True, STATUS=f"stopping; waits for job {names} to save")
+            await self._services.hub.wait(TICK_INTERVAL_S)
+        for job in self._services.queue.live():
             logger.warning("job %d has not saved; it runs on, and the next daemon takes it over", job.id)
 
 
@@ -192,9 +192,9 @@ def status_line(status: StatusView) -> str:
     return f"{run.id} {run.state} {run.budget.progress:.0%}, {left} left{loss}; {queued} waiting"
 
 
-def _uvicorn_config(parts: Parts) -> uvicorn.Config:
+def _uvicorn_config(api_services: ApiServices) -> uvicorn.Config:
     return uvicorn.Config(
-        create_app(parts),
+        create_app(api_services),
         http=PeerConnection,
         ws="none",
         lifespan="off",
@@ -207,14 +207,14 @@ def _uvicorn_config(parts: Parts) -> uvicorn.Config:
         date_header=False,
         headers=[("Bertd-Api-Version", str(API_VERSION))],
         h11_max_incomplete_event_size=16 << 10,
-        timeout_keep_alive=IDLE_S,
-        timeout_graceful_shutdown=_STREAMS_END_S,
+        timeout_keep_alive=IDLE_TIMEOUT_S,
+        timeout_graceful_shutdown=_STREAM_CLOSE_TIMEOUT_S,
     )
 
 
-def _listen(socket: Path | None) -> tuple[sockets.socket, Path | None]:
+def _open_listener(socket: Path | None) -> tuple[sockets.socket, Path | None]:
     """The listening socket, and the name that the daemon gave it."""
-    if socket is None and (passed := passed_socket()) is not None:
+    if socket is None and (passed := take_passed_socket()) is not None:
         return passed, None
     path = (socket or default_socket()).absolute()
     return bind_socket(path), path

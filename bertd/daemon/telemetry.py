@@ -12,7 +12,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertd.daemon.series import Curves
+from bertd.daemon.series import RunCurves
 from bertd.errors import RunFolderError
 from bertd.jobs.database import Database
 from bertd.jobs.queue import Job
@@ -33,7 +33,7 @@ from bertd.records import (
     StepRecord,
     ValidationRecord,
 )
-from bertd.run.budget import DeviceTime
+from bertd.run.budget import DeviceSeconds
 from bertd.run.journal import JournalReader
 from bertd.run.paths import JobPaths, RunPaths
 from bertd.run.recipe import Recipe
@@ -48,7 +48,7 @@ _MAX_RECIPES = 64
 _SPEED_HALF_LIFE_S = 30.0
 
 
-class Summary(Record):
+class JournalSummary(Record):
     """The newest of each kind."""
 
     start: StartRecord | None = None
@@ -63,7 +63,7 @@ class Summary(Record):
     """Its newest change."""
     devices: DevicesRecord | None = None
     """The newest change of their number."""
-    earlier: DeviceTime = DeviceTime()
+    earlier: DeviceSeconds = DeviceSeconds()
     restarts: int = 0
     steps_lost: int = 0
     sequences_per_s: float | None = None
@@ -90,7 +90,7 @@ class Summary(Record):
         return latest.sequences if latest is not None else 0
 
 
-def fold(summary: Summary, record: JournalRecord) -> Summary:
+def fold(summary: JournalSummary, record: JournalRecord) -> JournalSummary:
     """The summary with one more record. Pure."""
     match record:
         case StartRecord():
@@ -102,23 +102,23 @@ def fold(summary: Summary, record: JournalRecord) -> Summary:
                 "steps_lost": summary.steps_lost + lost,
             }
         case StepRecord():
-            change = {"step": record, "sequences_per_s": _smoothed(summary, record)}
+            change = {"step": record, "sequences_per_s": _smooth_speed(summary, record)}
         case ValidationRecord():
-            known = [loss for loss in (summary.best_validation, record.loss) if loss is not None and loss == loss]
-            change = {"validation": record, "best_validation": min(known, default=None)}
+            losses = [loss for loss in (summary.best_validation, record.loss) if loss is not None and loss == loss]
+            change = {"validation": record, "best_validation": min(losses, default=None)}
         case CheckpointRecord() | EndRecord():
-            change = {record.kind: record, "step": _advanced(summary.step, record)}
+            change = {record.kind: record, "step": _advance_step(summary.step, record)}
         case ExportRecord() | AlertRecord() | BudgetRecord():
             change = {record.kind: record}
         case DevicesRecord():
-            change = {"devices": record, "earlier": summary.earlier.until(record)}
+            change = {"devices": record, "earlier": summary.earlier.after_change(record)}
         case RestartRecord():
             change = {"restarts": summary.restarts + 1}
         case RollbackRecord():
-            place = {"step": record.step, "sequences": record.sequences}
+            position = {"step": record.step, "sequences": record.sequences}
             change = {
                 "steps_lost": summary.steps_lost + record.from_step - record.step,
-                "step": None if summary.step is None else summary.step.model_copy(update=place),
+                "step": None if summary.step is None else summary.step.model_copy(update=position),
             }
         case ScoreRecord():
             change = {"scores": [*summary.scores, record][-_MAX_SCORES:]}
@@ -127,24 +127,24 @@ def fold(summary: Summary, record: JournalRecord) -> Summary:
     return summary.model_copy(update=change)
 
 
-def _advanced(step: StepRecord | None, record: CheckpointRecord | EndRecord) -> StepRecord | None:
+def _advance_step(step: StepRecord | None, record: CheckpointRecord | EndRecord) -> StepRecord | None:
     """Steps are told once a second; one that was saved or ended with was done, told or not."""
     if step is None or record.sequences is None or record.step <= step.step:
         return step
     return step.model_copy(update={"step": record.step, "sequences": record.sequences})
 
 
-def _smoothed(summary: Summary, record: StepRecord) -> float:
-    before = summary.sequences_per_s
-    if before is None or summary.step is None:
+def _smooth_speed(summary: JournalSummary, record: StepRecord) -> float:
+    old_speed = summary.sequences_per_s
+    if old_speed is None or summary.step is None:
         return record.sequences_per_s
     elapsed_s = max(0.0, record.charged_s - summary.step.charged_s)
-    keep = math.exp2(-elapsed_s / _SPEED_HALF_LIFE_S)
-    return keep * before + (1 - keep) * record.sequences_per_s
+    decay = math.exp2(-elapsed_s / _SPEED_HALF_LIFE_S)
+    return decay * old_speed + (1 - decay) * record.sequences_per_s
 
 
 @dataclass(frozen=True)
-class Numbered:
+class NumberedRecord:
     """A record with its place in the journal."""
 
     number: int
@@ -152,18 +152,18 @@ class Numbered:
     record: JournalRecord
 
 
-class Follower:
+class MetricsFollower:
     """Folds one job's journal as it grows."""
 
     def __init__(self, folder: Path, *, recipe: Recipe | None) -> None:
         self._reader = JournalReader(JobPaths(folder).journal)
         self._count = 0
-        self.summary = Summary()
-        self.curves = Curves(recipe.granted) if recipe is not None else None
+        self.summary = JournalSummary()
+        self.curves = RunCurves(recipe.granted) if recipe is not None else None
 
-    def follow(self) -> list[Numbered]:
+    def follow(self) -> list[NumberedRecord]:
         """Take in a piece of what is new, and give it to the caller as well; nothing where nothing is left."""
-        numbered = []
+        numbered_records = []
         for record in self._reader.read(limit_bytes=_CHUNK_BYTES):
             self._count += 1
             self.summary = fold(self.summary, record)
@@ -171,18 +171,18 @@ class Follower:
                 record, StepRecord | ValidationRecord | StartRecord | BudgetRecord | DevicesRecord | RollbackRecord
             ):
                 self.curves.add(record)
-            numbered.append(Numbered(number=self._count, record=record))
-        return numbered
+            numbered_records.append(NumberedRecord(number=self._count, record=record))
+        return numbered_records
 
 
-class Telemetry:
+class RunMetrics:
     """The followers of all jobs: those that a runner has, and a few of the others."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._live: dict[int, Follower] = {}
-        self._kept: OrderedDict[int, Follower] = OrderedDict()
-        self._summaries: OrderedDict[int, Summary] = OrderedDict()
+        self._live: dict[int, MetricsFollower] = {}
+        self._recently_closed: OrderedDict[int, MetricsFollower] = OrderedDict()
+        self._summaries: OrderedDict[int, JournalSummary] = OrderedDict()
         self._recipes: OrderedDict[str, Recipe] = OrderedDict()
 
     def recipe(self, run_folder: Path) -> Recipe:
@@ -202,64 +202,68 @@ class Telemetry:
         """Read it again when it is asked for: the daemon changed it."""
         self._recipes.pop(str(run_folder), None)
 
-    def begin(self, job: Job) -> Follower:
+    def open_follower(self, job: Job) -> MetricsFollower:
         """Follow a job that a runner has."""
         if job.id not in self._live:
-            self._live[job.id] = self._kept.pop(job.id) if job.id in self._kept else self._new(job)
+            self._live[job.id] = (
+                self._recently_closed.pop(job.id) if job.id in self._recently_closed else self._make_follower(job)
+            )
         return self._live[job.id]
 
-    def settle(self, job: Job) -> None:
+    def close_follower(self, job: Job) -> None:
         """Keep what is known of a job that has no runner any more."""
         follower = self._live.pop(job.id, None)
         if follower is not None:
-            self._keep(job, follower)
+            self._store_closed(job, follower)
 
-    def summary(self, job: Job) -> Summary:
+    def summary(self, job: Job) -> JournalSummary:
         """The newest of each kind, without reading a journal."""
-        follower = self._live.get(job.id) or self._kept.get(job.id)
+        follower = self._live.get(job.id) or self._recently_closed.get(job.id)
         if follower is not None:
             return follower.summary
         if job.id not in self._summaries:
             row = self._database.execute("SELECT summary FROM summaries WHERE job_id = ?", (job.id,)).fetchone()
-            self._remember(job, Summary() if row is None else Summary.model_validate_json(row["summary"]))
+            self._cache_summary(
+                job, JournalSummary() if row is None else JournalSummary.model_validate_json(row["summary"])
+            )
         return self._summaries[job.id]
 
-    async def curves(self, job: Job) -> Curves:
+    async def curves(self, job: Job) -> RunCurves:
         """The curves of a run; others are served while a long journal is read.
 
         Raises:
             RecipeError: the run's recipe is gone or was changed by hand.
             RunFolderError: the journal cannot be read.
         """
-        follower = self._live.get(job.id) or self._kept.get(job.id)
+        follower = self._live.get(job.id) or self._recently_closed.get(job.id)
         if follower is None:
-            follower = self._new(job)
+            follower = self._make_follower(job)
             while follower.follow():
                 await asyncio.sleep(0)
             if job.id not in self._live:
-                self._keep(job, follower)
+                self._store_closed(job, follower)
         if follower.curves is None:
             raise RunFolderError(f"{job.folder}: a {job.kind} has no curves; ask for a run")
         return follower.curves
 
-    def _new(self, job: Job) -> Follower:
+    def _make_follower(self, job: Job) -> MetricsFollower:
         folder = Path(job.folder)
         recipe = self.recipe(folder) if job.kind is JobKind.PRETRAIN else None
-        return Follower(folder, recipe=recipe)
+        return MetricsFollower(folder, recipe=recipe)
 
-    def _remember(self, job: Job, summary: Summary) -> None:
+    def _cache_summary(self, job: Job, summary: JournalSummary) -> None:
         self._summaries[job.id] = summary
         while len(self._summaries) > _MAX_SUMMARIES:
             self._summaries.popitem(last=False)
 
-    def _keep(self, job: Job, follower: Follower) -> None:
+    def _store_closed(self, job: Job, follower: MetricsFollower) -> None:
         with self._database.transaction():
             self._database.execute(
                 "INSERT INTO summaries (job_id, summary) VALUES (?, ?)"
                 " ON CONFLICT (job_id) DO UPDATE SET summary = excluded.summary",
                 (job.id, follower.summary.model_dump_json()),
             )
-        self._remember(job, follower.summary)
-        self._kept[job.id] = follower
-        while len(self._kept) > _MAX_CURVES:
-            self._kept.popitem(last=False)
+        self._cache_summary(job, follower.summary)
+        self._recently_closed[job.id] = follower
+        while len(self._recently_closed) > _MAX_CURVES:
+            self._recently_closed.popitem(last=False)

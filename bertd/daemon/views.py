@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from bertd.daemon.devices import Devices
-from bertd.daemon.telemetry import Summary, Telemetry
+from bertd.daemon.telemetry import JournalSummary, RunMetrics
 from bertd.errors import BertdError, DamagedLedgerError, RunFolderError
 from bertd.jobs.event_log import EventLog
-from bertd.jobs.lifecycle import LIVE, OVER
+from bertd.jobs.lifecycle import ENDED, LIVE
 from bertd.jobs.queue import Job, Queue
 from bertd.records import BudgetUnit, JobKind, JobState, PauseKind
 from bertd.run.budget import Budget
-from bertd.run.kept import read_kept
+from bertd.run.kept import read_checkpoint_index
 from bertd.run.ledger import LedgerState, boot_id, read_ledger
 from bertd.run.paths import RunPaths
 from bertd.run.recipe import Recipe
@@ -23,14 +23,14 @@ from bertd.wire import BudgetView, DeviceView, JobView, RunView, ScoreView, Stat
 
 logger = logging.getLogger(__name__)
 
-MAX_JOBS = 50
-MAX_LISTED = 1_000
-_NUM_EVENTS = 20
+MAX_STATUS_JOBS = 50
+MAX_LISTED_JOBS = 1_000
+_NUM_STATUS_EVENTS = 20
 
 
-def budget_view(recipe: Recipe, summary: Summary, *, charged_s: float) -> BudgetView:
+def budget_view(recipe: Recipe, summary: JournalSummary, *, charged_s: float) -> BudgetView:
     """What is spent and, from the speed of the last minute, what is left. Pure."""
-    granted = granted_by_now(recipe, summary)
+    granted = current_budget(recipe, summary)
     step, sequences = summary.last_step, summary.last_sequences
     spent = granted.spent(charged_s=charged_s, steps=step, sequences=sequences)
     left = max(0.0, granted.amount - spent)
@@ -61,17 +61,17 @@ def budget_view(recipe: Recipe, summary: Summary, *, charged_s: float) -> Budget
     )
 
 
-def granted_by_now(recipe: Recipe, summary: Summary) -> Budget:
+def current_budget(recipe: Recipe, summary: JournalSummary) -> Budget:
     """The recipe's budget as a run's orders changed it. Pure."""
     amount = recipe.granted.amount if summary.budget is None else summary.budget.after
-    return replace(recipe.granted, amount=amount, earlier=summary.earlier)
+    return replace(recipe.granted, amount=amount, past_device_seconds=summary.earlier)
 
 
 class Views:
     """Builds every view."""
 
     def __init__(
-        self, *, version: VersionView, queue: Queue, events: EventLog, telemetry: Telemetry, devices: Devices
+        self, *, version: VersionView, queue: Queue, events: EventLog, telemetry: RunMetrics, devices: Devices
     ) -> None:
         self.version = version
         self._queue = queue
@@ -79,21 +79,21 @@ class Views:
         self._telemetry = telemetry
         self._devices = devices
         self._boot = boot_id()
-        self._charged: dict[tuple[int, float | None], float] = {}
+        self._final_charged_s: dict[tuple[int, float | None], float] = {}
         """Of jobs that are over, by when that was: they are charged no more, and a list has many of them."""
-        self._left_out: dict[int, str] = {}
+        self._logged_errors: dict[int, str] = {}
         """Why a run is not shown, as it was logged: once, not at each look."""
 
     def job(self, job: Job) -> JobView:
         """One job."""
         return self._job(job, leases=self._queue.leases())
 
-    def jobs(self, *, limit: int = MAX_LISTED) -> list[JobView]:
+    def jobs(self, *, limit: int = MAX_LISTED_JOBS) -> list[JobView]:
         """Newest first, those that are over behind the rest."""
         leases = self._queue.leases()
         return [self._job(job, leases=leases) for job in self._queue.newest_first(limit=limit)]
 
-    def run_and_kept(self, job: Job) -> RunView:
+    def run_with_checkpoints(self, job: Job) -> RunView:
         """One run, with what it keeps and why.
 
         Raises:
@@ -101,7 +101,7 @@ class Views:
         """
         view = self.run(job)
         try:
-            return view.model_copy(update={"kept": read_kept(RunPaths(Path(job.folder))).checkpoints})
+            return view.model_copy(update={"kept": read_checkpoint_index(RunPaths(Path(job.folder))).checkpoints})
         except RunFolderError as error:
             # The next checkpoint writes it anew; until then the rest of the run is worth showing.
             logger.warning("job %d is shown without what it keeps: %s", job.id, error)
@@ -142,8 +142,8 @@ class Views:
 
     def runs(self) -> list[RunView]:
         """All runs whose folder is whole, newest first."""
-        jobs = self._queue.newest_first(limit=MAX_LISTED, kind=JobKind.PRETRAIN)
-        return self._whole(sorted(jobs, key=lambda job: -job.id))
+        jobs = self._queue.newest_first(limit=MAX_LISTED_JOBS, kind=JobKind.PRETRAIN)
+        return self._build_readable_runs(sorted(jobs, key=lambda job: -job.id))
 
     def devices(self) -> list[DeviceView]:
         """Each with the job that has it."""
@@ -151,7 +151,7 @@ class Views:
 
     def scores(self, *, run_id: str | None) -> list[ScoreView]:
         """Of all finetunings, or those of a run; newest first."""
-        jobs = self._queue.newest_first(limit=MAX_LISTED, kind=JobKind.FINETUNE)
+        jobs = self._queue.newest_first(limit=MAX_LISTED_JOBS, kind=JobKind.FINETUNE)
         return [
             ScoreView(job_id=job.id, run_id=job.run_id, score=score)
             for job in sorted(jobs, key=lambda job: -job.id)
@@ -161,27 +161,27 @@ class Views:
 
     def status(self) -> StatusView:
         """The first screen."""
-        runs = self._queue.newest_first(limit=MAX_JOBS, kind=JobKind.PRETRAIN)
-        shown = [job for job in runs if job.state not in OVER]
-        over = [job for job in runs if job.state in OVER]
+        runs = self._queue.newest_first(limit=MAX_STATUS_JOBS, kind=JobKind.PRETRAIN)
+        shown = [job for job in runs if job.state not in ENDED]
+        ended = [job for job in runs if job.state in ENDED]
         return StatusView(
             version=self.version,
-            runs=self._whole(shown + over[:1]),
-            jobs=self.jobs(limit=MAX_JOBS),
+            runs=self._build_readable_runs(shown + ended[:1]),
+            jobs=self.jobs(limit=MAX_STATUS_JOBS),
             devices=self.devices(),
-            events=self._events.newest(_NUM_EVENTS),
+            events=self._events.newest(_NUM_STATUS_EVENTS),
         )
 
-    def _whole(self, jobs: list[Job]) -> list[RunView]:
+    def _build_readable_runs(self, jobs: list[Job]) -> list[RunView]:
         views = []
         for job in jobs:
             try:
                 views.append(self.run(job))
             except BertdError as error:
                 # Its job is listed all the same; asking for the run alone gives this error.
-                if self._left_out.get(job.id) != str(error):
+                if self._logged_errors.get(job.id) != str(error):
                     logger.warning("job %d is left out of the runs: %s", job.id, error)
-                self._left_out[job.id] = str(error)
+                self._logged_errors[job.id] = str(error)
         return views
 
     def _job(self, job: Job, *, leases: dict[int, dict[str, int]]) -> JobView:
@@ -211,7 +211,7 @@ class Views:
                 return 1.0
             return summary.step.progress if summary.step is not None else None
         try:
-            granted = granted_by_now(self._telemetry.recipe(Path(job.folder)), summary)
+            granted = current_budget(self._telemetry.recipe(Path(job.folder)), summary)
             charged_s = self._charged_s(job)
         except BertdError:
             return None
@@ -219,8 +219,8 @@ class Views:
 
     def _charged_s(self, job: Job) -> float:
         key = (job.id, job.ended_t)
-        if key in self._charged:
-            return self._charged[key]
+        if key in self._final_charged_s:
+            return self._final_charged_s[key]
         path = RunPaths(Path(job.folder)).ledger
         try:
             ledger = read_ledger(path)
@@ -233,9 +233,9 @@ class Views:
         if job.state not in LIVE:
             # A runner that was killed left its segment open; nothing has been charged since its last tick.
             if job.ended_t is not None:
-                if len(self._charged) >= MAX_LISTED:
-                    self._charged.clear()
-                self._charged[key] = ledger.ticked_s
+                if len(self._final_charged_s) >= MAX_LISTED_JOBS:
+                    self._final_charged_s.clear()
+                self._final_charged_s[key] = ledger.ticked_s
             return ledger.ticked_s
         return ledger.charged_s(monotonic_s=time.monotonic(), boot=self._boot)
 
@@ -246,7 +246,7 @@ def _pause_kind(job: Job) -> PauseKind | None:
     return PauseKind.HOT if job.is_hot else PauseKind.COLD
 
 
-def _model_line(recipe: Recipe, summary: Summary) -> str:
+def _model_line(recipe: Recipe, summary: JournalSummary) -> str:
     size = f"{recipe.model.layers} layers x {recipe.model.width}"
     if summary.start is None:
         return size

@@ -18,11 +18,11 @@ _CODE_POINTS = 0x110000
 _BATCH_CHARACTERS = 1 << 21
 
 
-_COVERED = 0.9995
+_MIN_COVERAGE = 0.9995
 """Share of a text's characters that an alphabet has at least. Source: SentencePiece's character_coverage."""
 
 
-def alphabet_of(texts: Iterable[str], *, tokenizer: Tokenizer, enough: int, most: int) -> list[str]:
+def choose_alphabet(texts: Iterable[str], *, tokenizer: Tokenizer, target_size: int, max_size: int) -> list[str]:
     """The most frequent characters after normalization; ties go to the lower code point.
 
     Args:
@@ -40,29 +40,29 @@ def alphabet_of(texts: Iterable[str], *, tokenizer: Tokenizer, enough: int, most
             if not character.isspace():
                 normalized[character] += int(counts[code])
     frequent = sorted(normalized, key=lambda character: (-normalized[character], character))
-    reached = np.cumsum([normalized[character] for character in frequent])
-    needed = 1 + int(np.searchsorted(reached, _COVERED * reached[-1])) if frequent else 0
-    return sorted(frequent[: min(most, max(enough, needed))])
+    cumulative = np.cumsum([normalized[character] for character in frequent])
+    num_needed = 1 + int(np.searchsorted(cumulative, _MIN_COVERAGE * cumulative[-1])) if frequent else 0
+    return sorted(frequent[: min(max_size, max(target_size, num_needed))])
 
 
 def _batches(texts: Iterable[str]) -> Iterator[str]:
     """Texts joined to strings of a size that is counted at once."""
-    waiting: list[str] = []
+    batch_texts: list[str] = []
     size = 0
     for text in texts:
-        waiting.append(text)
+        batch_texts.append(text)
         size += len(text)
         if size >= _BATCH_CHARACTERS:
-            yield "".join(waiting)
-            waiting, size = [], 0
-    yield "".join(waiting)
+            yield "".join(batch_texts)
+            batch_texts, size = [], 0
+    yield "".join(batch_texts)
 
 
-def continuations(alphabet: list[str], *, tokenizer: Tokenizer) -> list[str]:
+def continuation_pieces(alphabet: list[str], *, tokenizer: Tokenizer) -> list[str]:
     """`##c` for each character that can stand inside a word; punctuation and CJK are words of their own."""
-    return [f"##{character}" for character in alphabet if _is_inner(character, tokenizer=tokenizer)]
+    return [f"##{character}" for character in alphabet if _can_continue_word(character, tokenizer=tokenizer)]
 
 
-def _is_inner(character: str, *, tokenizer: Tokenizer) -> bool:
+def _can_continue_word(character: str, *, tokenizer: Tokenizer) -> bool:
     word = tokenizer.normalizer.normalize_str(f"a{character}a")
     return len(tokenizer.pre_tokenizer.pre_tokenize_str(word)) == 1

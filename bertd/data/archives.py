@@ -19,9 +19,9 @@ from bertd.errors import CorpusError
 _ZSTD_PIECE_BYTES = 1 << 14
 """Compressed bytes unpacked at once, since what becomes of them has no bound of its own."""
 
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
-_TARS = (".tar", ".tgz", ".tbz2", ".txz")
-_SHORT = {".tgz": ".gz", ".tbz2": ".bz2", ".txz": ".xz"}
+COMPRESSION_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
+_TAR_SUFFIXES = (".tar", ".tgz", ".tbz2", ".txz")
+_SHORT_SUFFIXES = {".tgz": ".gz", ".tbz2": ".bz2", ".txz": ".xz"}
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,15 @@ class SourceStream:
     """Bytes decompressed."""
 
 
-def plain_name(name: str) -> str:
+def strip_compression_suffix(name: str) -> str:
     """A file's name without the ending of its compression."""
     path = PurePath(name)
-    return path.stem if path.suffix in COMPRESSED else path.name
+    return path.stem if path.suffix in COMPRESSION_SUFFIXES else path.name
 
 
 def is_tar(path: Path) -> bool:
     """Whether a file is a tar, compressed or not, by its name."""
-    return PurePath(plain_name(path.name)).suffix in _TARS
+    return PurePath(strip_compression_suffix(path.name)).suffix in _TAR_SUFFIXES
 
 
 @contextmanager
@@ -58,9 +58,9 @@ def open_source(path: Path, *, members: frozenset[str] | None = None) -> Iterato
         CorpusError: it cannot be opened or read, or its archive is damaged or ends too early.
     """
     try:
-        with path.open("rb") as raw, _decompressed(raw, name=path.name) as content:
+        with path.open("rb") as raw, _open_decompressed(raw, name=path.name) as content:
             if is_tar(path):
-                yield _members(content, raw=raw, path=path, members=members)
+                yield _open_members(content, raw=raw, path=path, members=members)
             else:
                 yield iter([SourceStream(name=str(path), raw=raw, content=content)])
     except EOFError as error:
@@ -72,13 +72,15 @@ def open_source(path: Path, *, members: frozenset[str] | None = None) -> Iterato
         raise CorpusError(f"{path}: cannot read: {reason}; check the file and its permissions") from error
 
 
-def _members(content: BinaryIO, *, raw: BinaryIO, path: Path, members: frozenset[str] | None) -> Iterator[SourceStream]:
+def _open_members(
+    content: BinaryIO, *, raw: BinaryIO, path: Path, members: frozenset[str] | None
+) -> Iterator[SourceStream]:
     with tarfile.open(fileobj=content, mode="r|") as tar:
         for member in tar:
             if not member.isfile() or (member.name not in members if members is not None else is_hidden(member.name)):
                 continue
             file = cast(BinaryIO, tar.extractfile(member))
-            with _decompressed(file, name=member.name) as stream:
+            with _open_decompressed(file, name=member.name) as stream:
                 yield SourceStream(name=f"{path}/{member.name}", raw=raw, content=stream)
 
 
@@ -87,9 +89,9 @@ def is_hidden(name: str) -> bool:
     return any(part.startswith(".") for part in PurePath(name).parts)
 
 
-def _decompressed(raw: BinaryIO, *, name: str) -> BinaryIO:
+def _open_decompressed(raw: BinaryIO, *, name: str) -> BinaryIO:
     suffix = PurePath(name).suffix
-    match _SHORT.get(suffix, suffix):
+    match _SHORT_SUFFIXES.get(suffix, suffix):
         case ".gz":
             return cast(BinaryIO, gzip.GzipFile(fileobj=raw, mode="rb"))
         case ".bz2":
@@ -97,12 +99,12 @@ def _decompressed(raw: BinaryIO, *, name: str) -> BinaryIO:
         case ".xz":
             return cast(BinaryIO, lzma.LZMAFile(raw))
         case ".zst":
-            return _zstd(raw, name=name)
+            return _open_zstd(raw, name=name)
         case _:
             return raw
 
 
-def _zstd(raw: BinaryIO, *, name: str) -> BinaryIO:
+def _open_zstd(raw: BinaryIO, *, name: str) -> BinaryIO:
     try:
         import zstandard
     except ImportError as error:
@@ -117,7 +119,7 @@ class _ZstdStream(io.RawIOBase):
         self._raw = raw
         self._library = library
         self._frame = library.ZstdDecompressor().decompressobj()
-        self._is_between = True
+        self._is_between_frames = True
         self._compressed = b""
         self._ready = b""
 
@@ -128,21 +130,21 @@ class _ZstdStream(io.RawIOBase):
         while not self._ready:
             self._compressed = self._compressed or self._raw.read(_ZSTD_PIECE_BYTES)
             if not self._compressed:
-                if not self._is_between:
+                if not self._is_between_frames:
                     raise EOFError
                 return 0
-            self._step()
+            self._decompress_next()
         size = min(len(buffer), len(self._ready))
         buffer[:size] = self._ready[:size]
         self._ready = self._ready[size:]
         return size
 
-    def _step(self) -> None:
+    def _decompress_next(self) -> None:
         try:
             self._ready = self._frame.decompress(self._compressed)
         except self._library.ZstdError as error:
             raise zlib.error(str(error)) from error
-        self._is_between = self._frame.eof
+        self._is_between_frames = self._frame.eof
         self._compressed = self._frame.unused_data if self._frame.eof else b""
         if self._frame.eof:
             self._frame = self._library.ZstdDecompressor().decompressobj()

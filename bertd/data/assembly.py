@@ -20,45 +20,45 @@ from typing import BinaryIO, get_args
 import numpy as np
 import numpy.typing as npt
 
-from bertd.data.buckets import buckets
+from bertd.data.buckets import partition_by_hash
 from bertd.data.manifest import FileFacts, Filters, SplitCounts, SplitName
-from bertd.data.near import near_duplicates
+from bertd.data.near import find_near_duplicates
 from bertd.data.parts import PartFile, part_path
 from bertd.data.quality import SourceTally
 from bertd.data.readers.document import SkipReason
 from bertd.data.sampler import HashArray
-from bertd.data.shards import OFFSET, split_files
+from bertd.data.shards import OFFSET, split_file_names
 from bertd.errors import CorpusError
 
-Mask = npt.NDArray[np.bool_]
+BoolArray = npt.NDArray[np.bool_]
 
 
-class Fate(IntEnum):
+class DocumentDecision(IntEnum):
     """What becomes of a document."""
 
     TRAIN = 0
     VALIDATION = 1
     DUPLICATE = 2
     NEAR_DUPLICATE = 3
-    SURPLUS = 4
+    OVER_LIMIT = 4
 
 
-Fates = npt.NDArray[np.uint8]
+Decisions = npt.NDArray[np.uint8]
 """Of each document, in the order of the parts."""
 
-_REASONS = {
-    Fate.DUPLICATE: SkipReason.DUPLICATE,
-    Fate.NEAR_DUPLICATE: SkipReason.NEAR_DUPLICATE,
-    Fate.SURPLUS: SkipReason.SURPLUS,
+_SKIP_REASONS = {
+    DocumentDecision.DUPLICATE: SkipReason.DUPLICATE,
+    DocumentDecision.NEAR_DUPLICATE: SkipReason.NEAR_DUPLICATE,
+    DocumentDecision.OVER_LIMIT: SkipReason.OVER_LIMIT,
 }
 
 
-def _hashes(folder: Path, *, num_parts: int) -> Iterator[HashArray]:
+def _read_hashes(folder: Path, *, num_parts: int) -> Iterator[HashArray]:
     for number in range(num_parts):
         yield PartFile(part_path(folder, number)).array("hashes").astype(np.uint64)
 
 
-def decide(folder: Path, *, num_parts: int, filters: Filters, validation_share: float) -> Fates:
+def decide_documents(folder: Path, *, num_parts: int, filters: Filters, validation_share: float) -> Decisions:
     """Which documents stay, and in which split.
 
     A document belongs to validation if its hash is among the lowest `validation_share` of all possible ones: adding a
@@ -68,58 +68,63 @@ def decide(folder: Path, *, num_parts: int, filters: Filters, validation_share: 
     Raises:
         CorpusError: no document is left.
     """
-    num_documents = sum(len(hashes) for hashes in _hashes(folder, num_parts=num_parts))
-    fates: Fates = np.full(num_documents, Fate.TRAIN, dtype=np.uint8)
+    num_documents = sum(len(hashes) for hashes in _read_hashes(folder, num_parts=num_parts))
+    decisions: Decisions = np.full(num_documents, DocumentDecision.TRAIN, dtype=np.uint8)
     if filters.dedup != "none":
-        for bucket in buckets(partial(_hashes, folder, num_parts=num_parts), num_documents=num_documents):
-            fates[bucket.documents[repeats(bucket.hashes)]] = Fate.DUPLICATE
+        for bucket in partition_by_hash(
+            partial(_read_hashes, folder, num_parts=num_parts), num_documents=num_documents
+        ):
+            decisions[bucket.documents[find_repeats(bucket.hashes)]] = DocumentDecision.DUPLICATE
     if filters.dedup == "near":
-        stays, scratch = fates == Fate.TRAIN, folder / "all-signatures"
-        near = near_duplicates(
-            folder, num_parts=num_parts, stays=stays, threshold=filters.near_threshold, scratch=scratch
+        is_eligible, scratch = decisions == DocumentDecision.TRAIN, folder / "all-signatures"
+        near = find_near_duplicates(
+            folder, num_parts=num_parts, is_eligible=is_eligible, threshold=filters.near_threshold, scratch=scratch
         )
-        fates[near] = Fate.NEAR_DUPLICATE
-    _settle(fates, _hashes(folder, num_parts=num_parts), filters=filters, share=validation_share)
-    if not (fates <= Fate.VALIDATION).any():
+        decisions[near] = DocumentDecision.NEAR_DUPLICATE
+    _assign_splits(decisions, _read_hashes(folder, num_parts=num_parts), filters=filters, share=validation_share)
+    if not (decisions <= DocumentDecision.VALIDATION).any():
         raise CorpusError("the sources hold no text that the filters let pass; name other sources or loosen them")
-    return fates
+    return decisions
 
 
-def _settle(fates: Fates, parts: Iterator[HashArray], *, filters: Filters, share: float) -> None:
+def _assign_splits(decisions: Decisions, parts: Iterator[HashArray], *, filters: Filters, share: float) -> None:
     """Choose what is beyond the most documents wanted, and what is for validation, part by part."""
-    room = len(fates) if filters.max_documents is None else filters.max_documents
+    limit = len(decisions) if filters.max_documents is None else filters.max_documents
     num_kept = first = num_chosen = lowest_document = 0
     lowest: int | None = None
     for hashes in parts:
-        mine = fates[first : first + len(hashes)]
-        mine[(mine == Fate.TRAIN) & (num_kept + np.cumsum(mine == Fate.TRAIN) > room)] = Fate.SURPLUS
-        kept = np.flatnonzero(mine == Fate.TRAIN)
-        chosen = kept[in_validation(hashes[kept], share=share)]
+        part_decisions = decisions[first : first + len(hashes)]
+        part_decisions[
+            (part_decisions == DocumentDecision.TRAIN)
+            & (num_kept + np.cumsum(part_decisions == DocumentDecision.TRAIN) > limit)
+        ] = DocumentDecision.OVER_LIMIT
+        kept = np.flatnonzero(part_decisions == DocumentDecision.TRAIN)
+        chosen = kept[is_in_validation(hashes[kept], share=share)]
         if len(kept) and (lowest is None or hashes[kept].min() < lowest):
             lowest, lowest_document = int(hashes[kept].min()), first + int(kept[np.argmin(hashes[kept])])
-        mine[chosen] = Fate.VALIDATION
+        part_decisions[chosen] = DocumentDecision.VALIDATION
         num_chosen += len(chosen)
         num_kept += len(kept)
         first += len(hashes)
     if share and not num_chosen and num_kept > 1:
-        fates[lowest_document] = Fate.VALIDATION
+        decisions[lowest_document] = DocumentDecision.VALIDATION
 
 
-def repeats(hashes: HashArray) -> Mask:
+def find_repeats(hashes: HashArray) -> BoolArray:
     """Which entries equal an earlier one."""
     _, first = np.unique(hashes, return_index=True)
-    again = np.ones(len(hashes), dtype=np.bool_)
-    again[first] = False
-    return again
+    is_repeat = np.ones(len(hashes), dtype=np.bool_)
+    is_repeat[first] = False
+    return is_repeat
 
 
-def in_validation(hashes: HashArray, *, share: float) -> Mask:
+def is_in_validation(hashes: HashArray, *, share: float) -> BoolArray:
     """Which documents the hash puts into validation."""
     # The top 53 bits, since a float holds no more.
     return (hashes >> np.uint64(11)).astype(np.float64) < share * 2.0**53
 
 
-class _HashedFile:
+class _HashingFile:
     """A file that is hashed as it is written."""
 
     def __init__(self, path: Path) -> None:
@@ -151,10 +156,10 @@ class SplitWriter:
 
     def __post_init__(self) -> None:
         self._tokens, self._documents, self._sentences = (
-            _HashedFile(self.folder / name) for name in split_files(self.split)
+            _HashingFile(self.folder / name) for name in split_file_names(self.split)
         )
 
-    def append(self, part: PartFile, *, keep: Mask) -> None:
+    def append(self, part: PartFile, *, keep: BoolArray) -> None:
         """Copy the documents of a part that belong here."""
         lengths, per_document = part.array("document_lengths"), part.array("document_sentences")
         sentence_lengths = part.array("sentence_lengths")[np.repeat(keep, per_document)]
@@ -175,7 +180,7 @@ class SplitWriter:
         self._documents.write(end)
         self._sentences.write(end)
         files = (self._tokens, self._documents, self._sentences)
-        return {name: file.close() for name, file in zip(split_files(self.split), files, strict=True)}
+        return {name: file.close() for name, file in zip(split_file_names(self.split), files, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -188,10 +193,10 @@ class WrittenSplits:
     """Documents that were left out here, by source and reason."""
 
 
-def write_splits(folder: Path, *, parts: Path, num_parts: int, fates: Fates) -> WrittenSplits:
+def write_splits(folder: Path, *, parts: Path, num_parts: int, decisions: Decisions) -> WrittenSplits:
     """Write the files of both splits into `folder`."""
     names: tuple[SplitName, ...] = get_args(SplitName)
-    wanted = dict(zip(names, (Fate.TRAIN, Fate.VALIDATION), strict=True))
+    wanted = dict(zip(names, (DocumentDecision.TRAIN, DocumentDecision.VALIDATION), strict=True))
     writers = {name: SplitWriter(folder, name) for name in names}
     tallies: dict[int, SourceTally] = {}
     skipped: dict[int, Counter[str]] = {}
@@ -199,14 +204,16 @@ def write_splits(folder: Path, *, parts: Path, num_parts: int, fates: Fates) -> 
     for number in range(num_parts):
         part = PartFile(part_path(parts, number))
         sources = part.array("sources")
-        mine = fates[first : first + len(sources)]
+        part_decisions = decisions[first : first + len(sources)]
         first += len(sources)
         for name, writer in writers.items():
-            writer.append(part, keep=mine == wanted[name])
+            writer.append(part, keep=part_decisions == wanted[name])
         for source in np.unique(sources).tolist():
-            tallies.setdefault(source, SourceTally()).add(part, keep=(mine <= Fate.VALIDATION) & (sources == source))
-            for fate, times in zip(*np.unique(mine[sources == source], return_counts=True), strict=True):
-                if reason := _REASONS.get(Fate(int(fate))):
+            tallies.setdefault(source, SourceTally()).add(
+                part, keep=(part_decisions <= DocumentDecision.VALIDATION) & (sources == source)
+            )
+            for decision, times in zip(*np.unique(part_decisions[sources == source], return_counts=True), strict=True):
+                if reason := _SKIP_REASONS.get(DocumentDecision(int(decision))):
                     skipped.setdefault(source, Counter())[reason.value] += int(times)
     files = {name: facts for writer in writers.values() for name, facts in writer.close().items()}
     counts = {name: writer.counts for name, writer in writers.items()}

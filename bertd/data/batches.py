@@ -1,7 +1,7 @@
 """Micro-batches for one rank: read ahead by a thread, masked on the device.
 
 The thread does the host's work (order, reading, pinning) and stays a few micro-batches ahead; the masks are drawn by
-whoever calls `next_micro`, on the device's own stream. What a rank gets depends on the seed, the position and the
+whoever calls `next_micro_batch`, on the device's own stream. What a rank gets depends on the seed, the position and the
 recipe's batch alone, so that a run may be resumed, or go on with another number of ranks, on the same sequences. Where
 a step does not come out even, rows that predict nothing fill it, so that every rank does the same work.
 """
@@ -19,18 +19,18 @@ import torch
 from torch import Tensor
 
 from bertd.data.masking import MaskedBatch, Masker
-from bertd.data.sampler import IndexArray, locate, rank_positions, sequence_keys
-from bertd.data.sequences import Sequences
+from bertd.data.sampler import IndexArray, locate_sequences, rank_positions, sequence_keys
+from bertd.data.sequences import TokenSequences
 
 VALIDATION_EPOCH = (1 << 22) - 1
 """Epoch that the fixed masks of validation are drawn for; no run gets that far."""
 
-_LEAST_AHEAD = 4
+_MIN_READ_AHEAD = 4
 """Micro-batches that wait ready, if a step does not take more at once."""
 
 
 @dataclass(frozen=True)
-class _Micro:
+class _HostMicroBatch:
     """One micro-batch on the host."""
 
     ids_BS: Tensor
@@ -45,7 +45,7 @@ class TrainBatches:
     def __init__(
         self,
         *,
-        sequences: Sequences,
+        sequences: TokenSequences,
         masker: Masker,
         seed: int,
         global_batch: int,
@@ -59,11 +59,11 @@ class TrainBatches:
 
         Args:
             global_batch: sequences in a step, over all ranks.
-            micro_batch: sequences in one result of `next_micro`.
+            micro_batch: sequences in one result of `next_micro_batch`.
             first_sequence: sequences consumed before, over all ranks.
         """
         self.wait_s = 0.0
-        """Seconds that `next_micro` has waited for the thread, altogether."""
+        """Seconds that `next_micro_batch` has waited for the thread, altogether."""
         self._sequences = sequences
         self._masker = masker
         self._seed = seed
@@ -71,22 +71,24 @@ class TrainBatches:
         self._rank = rank
         self._world_size = world_size
         self._device = device
-        self._begin(global_batch, first_sequence=first_sequence)
+        self._start_reading(global_batch, first_sequence=first_sequence)
 
     def resize(self, global_batch: int, *, first_sequence: int) -> None:
         """Go on at `first_sequence` with steps of another size; what was read ahead is read again."""
         self.close()
-        self._begin(global_batch, first_sequence=first_sequence)
+        self._start_reading(global_batch, first_sequence=first_sequence)
 
-    def _begin(self, global_batch: int, *, first_sequence: int) -> None:
+    def _start_reading(self, global_batch: int, *, first_sequence: int) -> None:
         self.global_batch = global_batch
         """Sequences in a step, over all ranks."""
         self._closed = threading.Event()
-        self._ready: queue.Queue[_Micro | BaseException] = queue.Queue(max(_LEAST_AHEAD, self.accumulation + 1))
+        self._ready: queue.Queue[_HostMicroBatch | BaseException] = queue.Queue(
+            max(_MIN_READ_AHEAD, self.accumulation + 1)
+        )
         self._thread = threading.Thread(target=self._read_ahead, args=(first_sequence,), name="batches", daemon=True)
         self._thread.start()
 
-    def next_micro(self) -> MaskedBatch:
+    def next_micro_batch(self) -> MaskedBatch:
         """The next micro-batch of this rank, on the device.
 
         Raises:
@@ -103,7 +105,11 @@ class TrainBatches:
             raise micro
         ids_BS = micro.ids_BS.to(self._device, non_blocking=True)
         masked = self._masker(ids_BS, micro.keys_B.to(self._device, non_blocking=True))
-        return masked if micro.num_sequences == self._micro_batch else masked.predicting_only(micro.num_sequences)
+        return (
+            masked
+            if micro.num_sequences == self._micro_batch
+            else masked.without_predictions_after(micro.num_sequences)
+        )
 
     @property
     def accumulation(self) -> int:
@@ -120,13 +126,13 @@ class TrainBatches:
             if self._device.type == "cuda":
                 # The device is a thread's own choice; memory pinned by one without any belongs to the first GPU.
                 torch.cuda.set_device(self._device)
-            for micro in self._micros(first_sequence):
+            for micro in self._micro_batches(first_sequence):
                 if not self._put(micro):
                     return
         except BaseException as error:  # noqa: BLE001  A thread's edge: the reader of the queue raises it.
             self._put(error)
 
-    def _put(self, item: _Micro | BaseException) -> bool:
+    def _put(self, item: _HostMicroBatch | BaseException) -> bool:
         """Wait for room; False once closed."""
         while not self._closed.is_set():
             try:
@@ -136,36 +142,36 @@ class TrainBatches:
                 continue
         return False
 
-    def _micros(self, first_sequence: int) -> Iterator[_Micro]:
+    def _micro_batches(self, first_sequence: int) -> Iterator[_HostMicroBatch]:
         first = first_sequence
         while True:
             positions = rank_positions(
                 first=first, global_batch=self.global_batch, rank=self._rank, world_size=self._world_size
             )
             num_rows = self.accumulation * self._micro_batch
-            filled = np.pad(positions, (0, num_rows - len(positions)), constant_values=first)
+            padded_positions = np.pad(positions, (0, num_rows - len(positions)), constant_values=first)
             for start in range(0, num_rows, self._micro_batch):
-                located = locate(
-                    filled[start : start + self._micro_batch],
+                located = locate_sequences(
+                    padded_positions[start : start + self._micro_batch],
                     num_sequences=self._sequences.num_sequences,
                     seed=self._seed,
                 )
                 rows = self._sequences.rows(located.indices)
                 num_sequences = min(max(0, len(positions) - start), self._micro_batch)
-                yield _on_host(rows, located.keys, num_sequences, pin=self._device.type == "cuda")
+                yield _to_host_tensors(rows, located.keys, num_sequences, pin=self._device.type == "cuda")
             first += self.global_batch
 
 
-def _on_host(rows: IndexArray, keys: IndexArray, num_sequences: int, *, pin: bool) -> _Micro:
+def _to_host_tensors(rows: IndexArray, keys: IndexArray, num_sequences: int, *, pin: bool) -> _HostMicroBatch:
     ids_BS, keys_B = torch.from_numpy(rows), torch.from_numpy(keys)
     if pin:
         ids_BS, keys_B = ids_BS.pin_memory(), keys_B.pin_memory()
-    return _Micro(ids_BS, keys_B, num_sequences)
+    return _HostMicroBatch(ids_BS, keys_B, num_sequences)
 
 
 def validation_batches(
     *,
-    sequences: Sequences,
+    sequences: TokenSequences,
     masker: Masker,
     micro_batch: int,
     rank: int,
@@ -180,10 +186,10 @@ def validation_batches(
     """
     total = min(max_sequences, sequences.num_sequences)
     chosen = np.arange(total, dtype=np.int64) * sequences.num_sequences // total
-    mine = chosen[total * rank // world_size : total * (rank + 1) // world_size]
+    rank_indices = chosen[total * rank // world_size : total * (rank + 1) // world_size]
     batches = []
-    for start in range(0, len(mine), micro_batch):
-        indices = mine[start : start + micro_batch]
+    for start in range(0, len(rank_indices), micro_batch):
+        indices = rank_indices[start : start + micro_batch]
         rows, keys = sequences.rows(indices), sequence_keys(epochs=VALIDATION_EPOCH, indices=indices)
         batches.append(masker(torch.from_numpy(rows).to(device), torch.from_numpy(keys).to(device)))
     return batches

@@ -24,26 +24,26 @@ import psutil
 import torch
 
 from bertd.data.masking import Masker
-from bertd.data.sampler import locate
+from bertd.data.sampler import locate_sequences
 from bertd.data.sequences import open_sequences
 from bertd.data.shards import DataSet
-from bertd.data.sources import ReadingOptions, Source, find_sources, reader_of
+from bertd.data.sources import ReadingOptions, Source, find_sources, make_reader
 from bertd.data.tokenizer import open_tokenizer
 from bertd.errors import BertdError
 from bertd.terminal_text import terminal_text
 
-_TURNS = 3
-_COPIES = 5
+_NUM_ROUNDS = 3
+_NUM_COPIES = 5
 _DOCUMENTS_AT_ONCE = 1000
 _SAMPLE_S = 0.05
-_LENGTH = 128
-_PREDICTIONS = 19
-_MICRO = 64
-_LOADER_S = 3.0
+_SEQUENCE_LENGTH = 128
+_MAX_PREDICTIONS = 19
+_MICRO_BATCH = 64
+_LOADER_DURATION_S = 3.0
 
 
 @dataclass(frozen=True)
-class Preparing:
+class PrepareMeasurement:
     """One prepare, watched from outside."""
 
     wall_s: float
@@ -54,7 +54,7 @@ class Preparing:
 
 
 @dataclass(frozen=True)
-class Report:
+class BenchReport:
     """What was measured."""
 
     text_bytes: int
@@ -79,7 +79,7 @@ def read_texts(sources: list[Source]) -> list[str]:
     options = ReadingOptions()
     texts = []
     for source in sources:
-        reader = reader_of(source, options)
+        reader = make_reader(source, options)
         for unit in source.units:
             with source.open(unit) as streams:
                 for stream in streams:
@@ -97,7 +97,7 @@ def time_encode_batch(texts: list[str], *, vocab: str) -> tuple[float, float]:
     return time.perf_counter() - begin_s, time.process_time() - begin_cpu_s
 
 
-def watch_prepare(names: list[str], *, vocab: str, out: Path, cores: int) -> Preparing:
+def measure_prepare(names: list[str], *, vocab: str, out: Path, cores: int) -> PrepareMeasurement:
     """Run a prepare in its own process, start included.
 
     Raises:
@@ -108,11 +108,13 @@ def watch_prepare(names: list[str], *, vocab: str, out: Path, cores: int) -> Pre
     running = psutil.Popen([*command, "--processes", str(cores), "--dedup", "none"], stdout=subprocess.DEVNULL)
     peak = 0
     while running.poll() is None:
-        peak = max(peak, _resident(running))
+        peak = max(peak, _resident_bytes(running))
         time.sleep(_SAMPLE_S)
     if running.returncode:
         raise RuntimeError(f"the prepare ended with {running.returncode}")
-    return Preparing(wall_s=time.perf_counter() - begin_s, cpu_s=_children_cpu_s() - begin_cpu_s, peak_bytes=peak)
+    return PrepareMeasurement(
+        wall_s=time.perf_counter() - begin_s, cpu_s=_children_cpu_s() - begin_cpu_s, peak_bytes=peak
+    )
 
 
 def _children_cpu_s() -> float:
@@ -120,7 +122,7 @@ def _children_cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _resident(process: psutil.Process) -> int:
+def _resident_bytes(process: psutil.Process) -> int:
     total = 0
     try:
         for one in (process, *process.children(recursive=True)):
@@ -130,38 +132,40 @@ def _resident(process: psutil.Process) -> int:
     return total
 
 
-def loader_rates(root: Path) -> tuple[float, float]:
+def measure_loader(root: Path) -> tuple[float, float]:
     """Sequences a second, read and then also masked."""
     dataset = DataSet.open(root)
-    sequences = open_sequences(dataset, split="train", sequence_length=_LENGTH, packing="full")
+    sequences = open_sequences(dataset, split="train", sequence_length=_SEQUENCE_LENGTH, packing="full")
     masker = Masker(
         seed=1,
         rate=0.15,
-        max_predictions=_PREDICTIONS,
+        max_predictions=_MAX_PREDICTIONS,
         replace=(0.8, 0.1, 0.1),
         vocabulary=dataset.vocabulary,
-        sequence_length=_LENGTH,
+        sequence_length=_SEQUENCE_LENGTH,
     )
 
     def rate(*, masked: bool) -> float:
         begin_s = time.perf_counter()
         done = 0
-        while time.perf_counter() - begin_s < _LOADER_S:
-            located = locate(np.arange(done, done + _MICRO), num_sequences=sequences.num_sequences, seed=1)
+        while time.perf_counter() - begin_s < _LOADER_DURATION_S:
+            located = locate_sequences(
+                np.arange(done, done + _MICRO_BATCH), num_sequences=sequences.num_sequences, seed=1
+            )
             ids = torch.from_numpy(sequences.rows(located.indices))
             if masked:
                 masker(ids, torch.from_numpy(located.keys))
-            done += _MICRO
+            done += _MICRO_BATCH
         return done / (time.perf_counter() - begin_s)
 
     return rate(masked=False), rate(masked=True)
 
 
-def copies_of(sources: list[Source], *, folder: Path) -> list[str]:
+def copy_sources(sources: list[Source], *, folder: Path) -> list[str]:
     """The sources, and copies of their files, as names for a prepare."""
     names = []
     for number, source in enumerate(sources):
-        for copy in range(_COPIES):
+        for copy in range(_NUM_COPIES):
             for unit in source.files:
                 target = folder / f"{number}-{copy}" / unit.name
                 target.parent.mkdir(exist_ok=True)
@@ -170,50 +174,55 @@ def copies_of(sources: list[Source], *, folder: Path) -> list[str]:
     return names
 
 
-def bench(names: list[str], *, vocab: str, cores: int, folder: Path) -> Report:
+def run_benchmark(names: list[str], *, vocab: str, cores: int, folder: Path) -> BenchReport:
     """Measure everything, in a folder for what is written."""
     sources = find_sources(names)
     texts = read_texts(sources)
     text_bytes = sum(len(text.encode()) for text in texts)
-    bare, prepared = [], []
-    for turn in range(_TURNS):
-        bare.append(time_encode_batch(texts, vocab=vocab))
-        prepared.append(watch_prepare(names, vocab=vocab, out=folder / "set", cores=cores))
+    encode_batch_times, prepare_times = [], []
+    for round_number in range(_NUM_ROUNDS):
+        encode_batch_times.append(time_encode_batch(texts, vocab=vocab))
+        prepare_times.append(measure_prepare(names, vocab=vocab, out=folder / "set", cores=cores))
         print(
-            f"turn {turn + 1}: encode_batch {bare[-1][0]:.1f} s, prepare {prepared[-1].wall_s:.1f} s", file=sys.stderr
+            f"turn {round_number + 1}: encode_batch {encode_batch_times[-1][0]:.1f} s, "
+            f"prepare {prepare_times[-1].wall_s:.1f} s",
+            file=sys.stderr,
         )
     (folder / "copies").mkdir()
-    copies = copies_of(sources, folder=folder / "copies")
-    of_copies = watch_prepare(copies, vocab=vocab, out=folder / "large", cores=cores)
-    rows_per_s, masked_rows_per_s = loader_rates(folder / "set")
-    best_s, best_cpu_s = min(one.wall_s for one in prepared), min(one.cpu_s for one in prepared)
-    bare_s, bare_cpu_s = min(wall_s for wall_s, _ in bare), min(cpu_s for _, cpu_s in bare)
-    return Report(
+    copies = copy_sources(sources, folder=folder / "copies")
+    of_copies = measure_prepare(copies, vocab=vocab, out=folder / "large", cores=cores)
+    rows_per_s, masked_rows_per_s = measure_loader(folder / "set")
+    best_s, best_cpu_s = min(one.wall_s for one in prepare_times), min(one.cpu_s for one in prepare_times)
+    encode_batch_s, encode_batch_cpu_s = (
+        min(wall_s for wall_s, _ in encode_batch_times),
+        min(cpu_s for _, cpu_s in encode_batch_times),
+    )
+    return BenchReport(
         text_bytes=text_bytes,
         cores=cores,
-        encode_batch_mb_per_s=text_bytes / bare_s / 1e6,
+        encode_batch_mb_per_s=text_bytes / encode_batch_s / 1e6,
         prepare_mb_per_s=text_bytes / best_s / 1e6,
-        ratio=bare_s / best_s,
-        cpu_ratio=bare_cpu_s / best_cpu_s,
-        peak_mib=max(one.peak_bytes for one in prepared) / 2**20,
+        ratio=encode_batch_s / best_s,
+        cpu_ratio=encode_batch_cpu_s / best_cpu_s,
+        peak_mib=max(one.peak_bytes for one in prepare_times) / 2**20,
         peak_of_copies_mib=of_copies.peak_bytes / 2**20,
         rows_per_s=rows_per_s,
         masked_rows_per_s=masked_rows_per_s,
     )
 
 
-def _real_data() -> Path:
+def _real_data_dir() -> Path:
     return Path(os.environ.get("BERTD_TEST_DATA") or Path.home() / ".cache" / "bertd-test-data")
 
 
 def _real_corpora() -> list[str]:
     """190 MB of encyclopedia and novels, where they are."""
-    root = _real_data()
+    root = _real_data_dir()
     return [f"wikiextractor:{root}/wikiextractor", f"jsonl:{root}/books.jsonl", f"text:{root}/novels"]
 
 
 def _real_vocab() -> str:
-    return str(_real_data() / "vocab" / "bert-base-uncased-tokenizer.json")
+    return str(_real_data_dir() / "vocab" / "bert-base-uncased-tokenizer.json")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -222,18 +231,18 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help="as for bertd data prepare (the real corpora)")
     parser.add_argument("--vocab", help="as for bertd data prepare (theirs)")
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
-    asked = parser.parse_args(argv)
+    args = parser.parse_args(argv)
     cores = len(os.sched_getaffinity(0))
     os.environ["TOKENIZERS_PARALLELISM"] = "true"
     torch.set_num_threads(1)
     try:
         with tempfile.TemporaryDirectory(prefix="bertd-bench-") as folder:
-            sources, vocab = asked.sources or _real_corpora(), asked.vocab or _real_vocab()
-            report = bench(sources, vocab=vocab, cores=cores, folder=Path(folder))
+            sources, vocab = args.sources or _real_corpora(), args.vocab or _real_vocab()
+            report = run_benchmark(sources, vocab=vocab, cores=cores, folder=Path(folder))
     except BertdError as error:
         print(f"bertd: {terminal_text(str(error))}", file=sys.stderr)
         return error.exit_code
-    if asked.json:
+    if args.json:
         print(json.dumps(asdict(report)))
         return 0
     print(f"text      {report.text_bytes / 1e6:.1f} MB, {cores} cores")
@@ -241,7 +250,7 @@ def main(argv: list[str] | None = None) -> int:
         f"prepare   {report.prepare_mb_per_s:.1f} MB/s, {report.ratio:.2f} x encode_batch "
         f"({report.encode_batch_mb_per_s:.1f} MB/s); in processor time {report.cpu_ratio:.2f} x"
     )
-    print(f"memory    {report.peak_mib:.0f} MiB; on {_COPIES} copies {report.peak_of_copies_mib:.0f} MiB")
+    print(f"memory    {report.peak_mib:.0f} MiB; on {_NUM_COPIES} copies {report.peak_of_copies_mib:.0f} MiB")
     print(f"loader    {report.rows_per_s:,.0f} sequences/s, masked {report.masked_rows_per_s:,.0f}")
     return 0
 

@@ -22,20 +22,20 @@ class Bucket:
     """Their numbers over all parts."""
 
 
-def buckets(read: Callable[[], Iterator[HashArray]], *, num_documents: int) -> Iterator[Bucket]:
+def partition_by_hash(read: Callable[[], Iterator[HashArray]], *, num_documents: int) -> Iterator[Bucket]:
     """All documents, parted by their hashes.
 
     Args:
         read: gives the hashes of every document, part by part; called once for each bucket.
     """
-    count = 1 + num_documents // BUCKET_DOCUMENTS
-    for wanted in range(count):
+    num_buckets = 1 + num_documents // BUCKET_DOCUMENTS
+    for bucket_index in range(num_buckets):
         hashes: list[HashArray] = [np.empty(0, dtype=np.uint64)]
         documents: list[IndexArray] = [np.empty(0, dtype=np.int64)]
         first = 0
         for part in read():
-            mine = np.flatnonzero(part % np.uint64(count) == wanted)
-            hashes.append(part[mine].astype(np.uint64))
-            documents.append(mine + first)
+            selected = np.flatnonzero(part % np.uint64(num_buckets) == bucket_index)
+            hashes.append(part[selected].astype(np.uint64))
+            documents.append(selected + first)
             first += len(part)
         yield Bucket(hashes=np.concatenate(hashes), documents=np.concatenate(documents))

@@ -8,12 +8,12 @@ from bertd.errors import RunFolderError
 from bertd.records import StepRecord
 from bertd.run.durations import format_duration
 from bertd.run.journal import read_journal
-from bertd.run.paths import RunPaths, StatePaths, default_state_dir, expanded
+from bertd.run.paths import RunPaths, StatePaths, default_state_dir, expand_user
 from bertd.run.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class Bought:
+class BudgetEstimate:
     """What a budget is good for."""
 
     budget: str
@@ -32,7 +32,7 @@ def find_run(name: str) -> RunPaths:
     Raises:
         RunFolderError: there is no such run.
     """
-    for paths in (RunPaths(expanded(name).absolute()), StatePaths(default_state_dir()).run(name)):
+    for paths in (RunPaths(expand_user(name).absolute()), StatePaths(default_state_dir()).run(name)):
         if paths.recipe.is_file():
             return paths
     raise RunFolderError(
@@ -40,7 +40,7 @@ def find_run(name: str) -> RunPaths:
     )
 
 
-def run_speed(paths: RunPaths) -> float:
+def measure_run_speed(paths: RunPaths) -> float:
     """Sequences a charged second over a whole run, its validations and saves included.
 
     Raises:
@@ -55,24 +55,26 @@ def run_speed(paths: RunPaths) -> float:
     return (last.sequences - first.sequences) / (last.charged_s - first.charged_s)
 
 
-def what_is_bought(recipe: Recipe, *, sequences_per_s: float | None, whence: str) -> Bought:
+def estimate_budget(recipe: Recipe, *, sequences_per_s: float | None, speed_source: str) -> BudgetEstimate:
     """Sequences of a budget.
 
     Args:
         whence: where the speed is from, for people.
     """
     granted = recipe.granted
-    said = f"{granted.amount:,.6g} {recipe.budget.unit.value.replace('_', ' ')}"
+    budget_text = f"{granted.amount:,.6g} {recipe.budget.unit.value.replace('_', ' ')}"
     if recipe.budget.hours is not None and granted.total_s is not None:
-        said = format_duration(granted.total_s)
+        budget_text = format_duration(granted.total_s)
     if granted.total_s is None:
-        each = recipe.batch.mean_sequences(0.0) if recipe.budget.steps is not None else 1
-        return Bought(budget=said, sequences=granted.amount * each, total_s=None, speed=None)
+        sequences_per_unit = recipe.batch.mean_sequences(0.0) if recipe.budget.steps is not None else 1
+        return BudgetEstimate(
+            budget=budget_text, sequences=granted.amount * sequences_per_unit, total_s=None, speed=None
+        )
     if sequences_per_s is None:
-        return Bought(budget=said, sequences=None, total_s=granted.total_s, speed=None)
-    return Bought(
-        budget=said,
+        return BudgetEstimate(budget=budget_text, sequences=None, total_s=granted.total_s, speed=None)
+    return BudgetEstimate(
+        budget=budget_text,
         sequences=sequences_per_s * granted.total_s,
         total_s=granted.total_s,
-        speed=f"{sequences_per_s:,.1f} sequences/s ({whence})",
+        speed=f"{sequences_per_s:,.1f} sequences/s ({speed_source})",
     )

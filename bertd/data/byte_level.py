@@ -12,13 +12,13 @@ from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers, processo
 from tokenizers.models import BPE
 
 from bertd.errors import VocabularyError
-from bertd.tokenizer_faults import named_faults
+from bertd.tokenizer_faults import translate_tokenizer_errors
 from bertd.tokenizer_json import special_ids
 
-ENTRIES, MERGES = "vocab.json", "merges.txt"
+VOCAB_FILE, MERGES_FILE = "vocab.json", "merges.txt"
 
 
-def build_from_merges(folder: Path, *, config: Path) -> Tokenizer:
+def build_byte_level_tokenizer(folder: Path, *, config: Path) -> Tokenizer:
     """RoBERTa's tokenizer from its two files.
 
     Args:
@@ -29,13 +29,15 @@ def build_from_merges(folder: Path, *, config: Path) -> Tokenizer:
         VocabularyError: a file is damaged, or a special token is missing.
     """
     try:
-        with named_faults():
-            model = BPE.from_file(str(folder / ENTRIES), str(folder / MERGES))
-        ids: dict[str, int] = json.loads((folder / ENTRIES).read_bytes())
+        with translate_tokenizer_errors():
+            model = BPE.from_file(str(folder / VOCAB_FILE), str(folder / MERGES_FILE))
+        ids: dict[str, int] = json.loads((folder / VOCAB_FILE).read_bytes())
         adds_space = bool(json.loads(config.read_bytes()).get("add_prefix_space")) if config.is_file() else False
     except (OSError, ValueError, RuntimeError, TypeError, AttributeError) as error:
-        raise VocabularyError(f"{folder}: {ENTRIES} and {MERGES} make no tokenizer: {error}; mend them") from error
-    special = special_ids({"model": {"type": "BPE", "vocab": ids}, "added_tokens": []}, place=str(folder / ENTRIES))
+        raise VocabularyError(
+            f"{folder}: {VOCAB_FILE} and {MERGES_FILE} make no tokenizer: {error}; mend them"
+        ) from error
+    special = special_ids({"model": {"type": "BPE", "vocab": ids}, "added_tokens": []}, place=str(folder / VOCAB_FILE))
     names = {number: entry for entry, number in ids.items()}
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=adds_space)

@@ -16,7 +16,7 @@ class Casing:
     strip_accents: bool
 
 
-def casing_of(tokenizer: Tokenizer) -> Casing:
+def read_casing(tokenizer: Tokenizer) -> Casing:
     """What its normalizer does to letters; none but BERT's does anything."""
     normalizer = json.loads(tokenizer.to_str())["normalizer"] or {}
     lowercase, strip = bool(normalizer.get("lowercase")), normalizer.get("strip_accents")

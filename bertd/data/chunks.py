@@ -1,7 +1,7 @@
 """Sentences to ids, several times as fast as `tokenizers` alone.
 
 BERT's and RoBERTa's tokenizers treat every run of characters between two spaces on its own, and text repeats its words.
-So `ChunkEncoder` asks `tokenizers` once for each distinct run, and then looks it up: the same ids (tests compare them
+So `CachedEncoder` asks `tokenizers` once for each distinct run, and then looks it up: the same ids (tests compare them
 on real text and on odd text). `tokenizers` itself has no such memory for WordPiece. A byte-level run is remembered
 with the space before it, which its first token spells. Of other tokenizers nothing is known: a run is a sentence.
 """
@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from bertd.data.casing import casing_of
-from bertd.data.kinds import VocabularyKind, kind_of, prepends, without_special
+from bertd.data.casing import read_casing
+from bertd.data.kinds import VocabularyKind, detect_kind, has_prepend_normalizer, rename_special_tokens
 from bertd.errors import VocabularyError
-from bertd.tokenizer_faults import named_faults
+from bertd.tokenizer_faults import translate_tokenizer_errors
 
 _BATCH_CHARACTERS = 1 << 18
 """Text that is taken apart at once: a list of its words takes 15 times its size."""
@@ -36,7 +36,7 @@ _ASCII_WORD = re.compile("[A-Za-z0-9]+|[^A-Za-z0-9]")
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedSentences:
     """Sentences as ids, one after the other."""
 
     tokens: npt.NDArray[np.uint32]
@@ -57,18 +57,18 @@ def _batches(sentences: list[str]) -> Iterator[list[str]]:
         yield batch
 
 
-class ChunkEncoder:
+class CachedEncoder:
     """Encodes sentences by remembering the ids of every run between spaces."""
 
     def __init__(self, tokenizer: Tokenizer, *, max_chunks: int = MAX_CHUNKS) -> None:
         # Text that spells "[SEP]" is text: it must not become a special token in the stream.
         tokenizer.encode_special_tokens = True
-        self._runs: _Runs = _RUNS[kind_of(json.loads(tokenizer.to_str()))](tokenizer)
+        self._chunk_encoder: _ChunkEncoder = _CHUNK_ENCODERS[detect_kind(json.loads(tokenizer.to_str()))](tokenizer)
         self._max_chunks = max_chunks
-        self._numbers = _Numbers()
-        self._table = _Table()
+        self._chunk_numbers = _ChunkNumbers()
+        self._chunk_ids = _ChunkIds()
 
-    def encode(self, sentences: list[str]) -> Encoded:
+    def encode(self, sentences: list[str]) -> EncodedSentences:
         """Ids, none of them of a special token but unk, equal to what `tokenizers` gives for each sentence.
 
         Args:
@@ -78,81 +78,81 @@ class ChunkEncoder:
             VocabularyError: the tokenizer fails on one of them.
         """
         try:
-            with named_faults():
+            with translate_tokenizer_errors():
                 encoded = [self._encode(batch) for batch in _batches(sentences)]
         except RuntimeError as error:
             raise VocabularyError(f"the tokenizer fails on a text: {error}; mend it, or use another --vocab") from error
-        return Encoded(
+        return EncodedSentences(
             tokens=np.concatenate([np.empty(0, dtype=np.uint32), *(one.tokens for one in encoded)]),
             lengths=np.concatenate([np.empty(0, dtype=np.int64), *(one.lengths for one in encoded)]),
         )
 
-    def _encode(self, sentences: list[str]) -> Encoded:
-        if len(self._numbers) > self._max_chunks:
-            self._numbers = _Numbers()
-            self._table = _Table()
-            self._runs.clear()
+    def _encode(self, sentences: list[str]) -> EncodedSentences:
+        if len(self._chunk_numbers) > self._max_chunks:
+            self._chunk_numbers = _ChunkNumbers()
+            self._chunk_ids = _ChunkIds()
+            self._chunk_encoder.clear()
         chunks: list[str] = []
-        split = self._runs.split
+        split = self._chunk_encoder.split
         ends = np.empty(len(sentences) + 1, dtype=np.int64)
         ends[0] = 0
         for index, sentence in enumerate(sentences):
             chunks += split(sentence)
             ends[index + 1] = len(chunks)
-        numbers = np.fromiter(map(self._numbers.__getitem__, chunks), dtype=np.int64, count=len(chunks))
-        if self._numbers.unknown:
-            self._table.add(self._runs.encode(self._numbers.unknown))
-            self._numbers.unknown.clear()
-        tokens, counts = self._table.look_up(numbers)
-        reached = np.concatenate([[0], np.cumsum(counts)])
-        return Encoded(tokens=tokens, lengths=np.diff(reached[ends]))
+        numbers = np.fromiter(map(self._chunk_numbers.__getitem__, chunks), dtype=np.int64, count=len(chunks))
+        if self._chunk_numbers.unencoded:
+            self._chunk_ids.add(self._chunk_encoder.encode(self._chunk_numbers.unencoded))
+            self._chunk_numbers.unencoded.clear()
+        tokens, counts = self._chunk_ids.look_up(numbers)
+        cumulative = np.concatenate([[0], np.cumsum(counts)])
+        return EncodedSentences(tokens=tokens, lengths=np.diff(cumulative[ends]))
 
 
-class _Runs(Protocol):
+class _ChunkEncoder(Protocol):
     """What a kind of tokenizer takes for a run, and makes of it."""
 
     def split(self, sentence: str) -> list[str]:
         """The runs of a sentence."""
 
-    def encode(self, runs: list[str]) -> list[list[int]]:
+    def encode(self, chunks: list[str]) -> list[list[int]]:
         """Ids of runs that are met for the first time."""
 
     def clear(self) -> None:
         """Forget what was remembered."""
 
 
-class _WordPieceRuns:
+class _WordPieceEncoder:
     """Runs without spaces, for BERT's tokenizer."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self._lowercase = casing_of(tokenizer).lowercase
-        self._words = _Words(tokenizer)
+        self._lowercase = read_casing(tokenizer).lowercase
+        self._word_ids = _WordIds(tokenizer)
 
     def split(self, sentence: str) -> list[str]:
         if not sentence.isprintable():
             sentence = _DELETED.sub("", sentence)
         return sentence.split()
 
-    def encode(self, runs: list[str]) -> list[list[int]]:
-        is_ascii = [run.isascii() and run.isprintable() for run in runs]
-        others = [run for run, plain in zip(runs, is_ascii, strict=True) if not plain]
+    def encode(self, chunks: list[str]) -> list[list[int]]:
+        is_ascii = [chunk.isascii() and chunk.isprintable() for chunk in chunks]
+        others = [chunk for chunk, plain in zip(chunks, is_ascii, strict=True) if not plain]
         encodings = iter(self._tokenizer.encode_batch_fast(others, add_special_tokens=False))
         return [
-            self._encode_ascii(run) if plain else list(next(encodings).ids)
-            for run, plain in zip(runs, is_ascii, strict=True)
+            self._encode_ascii(chunk) if plain else list(next(encodings).ids)
+            for chunk, plain in zip(chunks, is_ascii, strict=True)
         ]
 
-    def _encode_ascii(self, run: str) -> list[int]:
+    def _encode_ascii(self, chunk: str) -> list[int]:
         """What the BERT normalizer and splitter do to ASCII, at a fifth of the time they take."""
-        words = _ASCII_WORD.findall(run.lower() if self._lowercase else run)
-        return [i for word in words for i in self._words[word]]
+        words = _ASCII_WORD.findall(chunk.lower() if self._lowercase else chunk)
+        return [i for word in words for i in self._word_ids[word]]
 
     def clear(self) -> None:
-        self._words.clear()
+        self._word_ids.clear()
 
 
-class _ByteLevelRuns:
+class _ByteLevelEncoder:
     """Runs with the space before them, which only the first of a sentence may lack."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -160,45 +160,45 @@ class _ByteLevelRuns:
 
     def split(self, sentence: str) -> list[str]:
         words = sentence.split()
-        runs = [f" {word}" for word in words]
-        if runs and not sentence[0].isspace():
-            runs[0] = words[0]
-        return runs
+        chunks = [f" {word}" for word in words]
+        if chunks and not sentence[0].isspace():
+            chunks[0] = words[0]
+        return chunks
 
-    def encode(self, runs: list[str]) -> list[list[int]]:
-        return [list(encoding.ids) for encoding in self._tokenizer.encode_batch_fast(runs, add_special_tokens=False)]
+    def encode(self, chunks: list[str]) -> list[list[int]]:
+        return [list(encoding.ids) for encoding in self._tokenizer.encode_batch_fast(chunks, add_special_tokens=False)]
 
     def clear(self) -> None:
         """Nothing: the model of tokenizers bounds its own memory."""
 
 
-class _SentenceRuns(_ByteLevelRuns):
+class _SentenceEncoder(_ByteLevelEncoder):
     """Whole sentences, for tokenizers that may look across spaces."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         tree = json.loads(tokenizer.to_str())
         # Such a model may find a special token among its entries where the text spells one.
-        unspellable = Tokenizer.from_str(json.dumps(without_special(tree)))
+        unspellable = Tokenizer.from_str(json.dumps(rename_special_tokens(tree)))
         unspellable.encode_special_tokens = True
         super().__init__(unspellable)
-        self._has_space = prepends(tree)
+        self._prepends_space = has_prepend_normalizer(tree)
 
     def split(self, sentence: str) -> list[str]:
         text = "".join(super().split(sentence))
-        if self._has_space:
+        if self._prepends_space:
             # One more would be a second before the first word.
             text = text.removeprefix(" ")
         return [text] if text else []
 
 
-_RUNS: dict[VocabularyKind, Callable[[Tokenizer], _Runs]] = {
-    VocabularyKind.WORDPIECE: _WordPieceRuns,
-    VocabularyKind.BYTE_LEVEL: _ByteLevelRuns,
-    VocabularyKind.OTHER: _SentenceRuns,
+_CHUNK_ENCODERS: dict[VocabularyKind, Callable[[Tokenizer], _ChunkEncoder]] = {
+    VocabularyKind.WORDPIECE: _WordPieceEncoder,
+    VocabularyKind.BYTE_LEVEL: _ByteLevelEncoder,
+    VocabularyKind.OTHER: _SentenceEncoder,
 }
 
 
-class _Words(dict[str, list[int]]):
+class _WordIds(dict[str, list[int]]):
     """The ids of words, which the model is asked for once each."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -211,21 +211,21 @@ class _Words(dict[str, list[int]]):
         return ids
 
 
-class _Numbers(dict[str, int]):
+class _ChunkNumbers(dict[str, int]):
     """Numbers each run as it is first met, and lists the new ones."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.unknown: list[str] = []
+        self.unencoded: list[str] = []
 
     def __missing__(self, chunk: str) -> int:
         number = len(self)
         self[chunk] = number
-        self.unknown.append(chunk)
+        self.unencoded.append(chunk)
         return number
 
 
-class _Table:
+class _ChunkIds:
     """The ids of each numbered run, end to end."""
 
     def __init__(self) -> None:
@@ -233,10 +233,10 @@ class _Table:
         self._starts = np.empty(0, dtype=np.int64)
         self._counts = np.empty(0, dtype=np.int64)
 
-    def add(self, runs: list[list[int]]) -> None:
-        counts = np.fromiter(map(len, runs), dtype=np.int64, count=len(runs))
+    def add(self, chunks: list[list[int]]) -> None:
+        counts = np.fromiter(map(len, chunks), dtype=np.int64, count=len(chunks))
         starts = len(self._ids) + np.cumsum(counts) - counts
-        flat = [i for run in runs for i in run]
+        flat = [i for chunk in chunks for i in chunk]
         self._ids = np.concatenate([self._ids, np.array(flat, dtype=np.uint32)])
         self._starts = np.concatenate([self._starts, starts])
         self._counts = np.concatenate([self._counts, counts])
@@ -245,6 +245,6 @@ class _Table:
         """All ids of the runs so numbered, and how many each has."""
         counts = self._counts[numbers]
         ends = np.cumsum(counts)
-        places = np.repeat(self._starts[numbers] - (ends - counts), counts)
-        places += np.arange(len(places))
-        return self._ids[places], counts
+        positions = np.repeat(self._starts[numbers] - (ends - counts), counts)
+        positions += np.arange(len(positions))
+        return self._ids[positions], counts

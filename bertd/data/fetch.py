@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertd.data.glue_files import write_glue
-from bertd.data.hub import why_unreachable
-from bertd.data.pipeline import place_of
+from bertd.data.hub import hub_unreachable_reason
+from bertd.data.pipeline import resolve_data_path
 from bertd.data.sources import SourceKind
 from bertd.errors import BertdError, CorpusError, StorageError
 from bertd.terminal_text import terminal_text
@@ -27,7 +27,7 @@ class HubCorpus:
     patterns: tuple[str, ...]
     """Of its files that are wanted; `{language}` is filled in."""
     revision: str = "main"
-    about: str = ""
+    description: str = ""
     kind: SourceKind = SourceKind.PARQUET
     """How its files are read."""
 
@@ -36,17 +36,17 @@ CORPORA = {
     "wikipedia": HubCorpus(
         repository="wikimedia/wikipedia",
         patterns=("20231101.{language}/*.parquet",),
-        about="all articles of a Wikipedia, cleaned; English takes 11 GB",
+        description="all articles of a Wikipedia, cleaned; English takes 11 GB",
     ),
     # The original holds a script, which no datasets from 4 on runs; the hub converts such to Parquet on a branch.
     "bookcorpus": HubCorpus(
         repository="bookcorpus/bookcorpus",
         patterns=("plain_text/**/*.parquet",),
         revision="refs/convert/parquet",
-        about="a re-crawl of BookCorpus, a sentence a row",
+        description="a re-crawl of BookCorpus, a sentence a row",
         kind=SourceKind.PARQUET_SENTENCES,
     ),
-    "glue": HubCorpus(repository="nyu-mll/glue", patterns=("*/*.parquet",), about="the nine tasks"),
+    "glue": HubCorpus(repository="nyu-mll/glue", patterns=("*/*.parquet",), description="the nine tasks"),
 }
 
 
@@ -64,8 +64,8 @@ def download(corpus: HubCorpus, *, language: str, out: Path) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     patterns = [pattern.format(language=language) for pattern in corpus.patterns]
-    if reason := why_unreachable(corpus.repository, kind="dataset"):
-        raise CorpusError(_no_network(corpus, reason=reason, out=out))
+    if reason := hub_unreachable_reason(corpus.repository, kind="dataset"):
+        raise CorpusError(_no_network_message(corpus, reason=reason, out=out))
     try:
         folder = Path(
             snapshot_download(
@@ -73,7 +73,7 @@ def download(corpus: HubCorpus, *, language: str, out: Path) -> Path:
             )
         )
     except LocalEntryNotFoundError as error:
-        raise CorpusError(_no_network(corpus, reason="the connection broke off", out=out)) from error
+        raise CorpusError(_no_network_message(corpus, reason="the connection broke off", out=out)) from error
     except HfHubHTTPError as error:
         reason = str(error).split("\n", 1)[0]
         raise CorpusError(f"{corpus.repository}: the hub refused: {reason}; try again later") from error
@@ -84,7 +84,7 @@ def download(corpus: HubCorpus, *, language: str, out: Path) -> Path:
     return folder
 
 
-def _no_network(corpus: HubCorpus, *, reason: str, out: Path) -> str:
+def _no_network_message(corpus: HubCorpus, *, reason: str, out: Path) -> str:
     return (
         f"{corpus.repository}: there is no network to the hub here ({reason}); run this command where there is one, "
         f"and copy the folder {out}"
@@ -106,15 +106,15 @@ def fetch(name: str, *, language: str, out: Path) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; the exit status is the error's."""
-    names = "; ".join(f"{name}: {corpus.repository}, {corpus.about}" for name, corpus in CORPORA.items())
+    names = "; ".join(f"{name}: {corpus.repository}, {corpus.description}" for name, corpus in CORPORA.items())
     parser = argparse.ArgumentParser(prog="bertd data fetch", description="Download from the hub.", epilog=names)
     parser.add_argument("corpus", choices=list(CORPORA), metavar="NAME", help=", ".join(CORPORA))
     parser.add_argument("--out", help="name, or path, of the folder for its files (NAME-files)")
     parser.add_argument("--language", default="en", help="of wikipedia, as in its address (en)")
-    asked = parser.parse_args(argv)
+    args = parser.parse_args(argv)
     try:
-        out = place_of(asked.out or f"{asked.corpus}-files")
-        print(terminal_text(fetch(asked.corpus, language=asked.language, out=out)))
+        out = resolve_data_path(args.out or f"{args.corpus}-files")
+        print(terminal_text(fetch(args.corpus, language=args.language, out=out)))
     except BertdError as error:
         print(f"bertd: {terminal_text(str(error))}", file=sys.stderr)
         return error.exit_code

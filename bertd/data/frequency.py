@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from bertd.data.shards import DataSet
 
-_COUNTED_TOKENS = 20_000_000
+_MAX_COUNTED_TOKENS = 20_000_000
 """Of the stream: enough for the frequency of every word that matters, and read in under a second."""
 
 
@@ -16,7 +16,7 @@ def token_shares(dataset: DataSet) -> NDArray[np.float64]:
 
     What was not seen counts once; so do special tokens, which are never predicted, however often they stand there.
     """
-    tokens = dataset.split("train").tokens[:_COUNTED_TOKENS]
+    tokens = dataset.split("train").tokens[:_MAX_COUNTED_TOKENS]
     counts_V = np.bincount(tokens, minlength=dataset.vocabulary.size).astype(np.float64).clip(min=1)
     counts_V[list(dataset.vocabulary.special)] = 1
     shares_V: NDArray[np.float64] = counts_V / counts_V.sum()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertd.errors import CorpusError
-from bertd.run.durable import write_whole
+from bertd.run.durable import atomic_write
 
 _DIGITS = ("0", "1")
 _ENTAILMENT = ("entailment", "not_entailment")
@@ -28,7 +28,7 @@ class GlueTable:
     labels: tuple[str, ...] | None = _DIGITS
     """Words for the numbers; None for a score."""
     has_header: bool = True
-    leading: tuple[str, ...] = ("index",)
+    leading_columns: tuple[str, ...] = ("index",)
     """Columns before the text, which hold numbers."""
     splits: tuple[tuple[str, str], ...] = (("train", "train"), ("validation", "dev"), ("test", "test"))
     """Split on the hub to file in the download."""
@@ -42,7 +42,7 @@ _MNLI_SPLITS = (
     ("test_matched", "test_matched"),
     ("test_mismatched", "test_mismatched"),
 )
-TABLES = (
+GLUE_TABLES = (
     GlueTable("cola", "CoLA", {"sentence": "sentence"}, "label", has_header=False),
     GlueTable("sst2", "SST-2", {"sentence": "sentence"}, "label"),
     GlueTable("mrpc", "MRPC", {"sentence1": "#1 String", "sentence2": "#2 String"}, "Quality"),
@@ -52,7 +52,7 @@ TABLES = (
         "QQP",
         {"question1": "question1", "question2": "question2"},
         "is_duplicate",
-        leading=("id", "qid1", "qid2"),
+        leading_columns=("id", "qid1", "qid2"),
     ),
     GlueTable(
         "mnli",
@@ -75,36 +75,36 @@ def write_glue(hub: Path, *, out: Path) -> None:
         CorpusError: no task is there, or a file cannot be read.
     """
     written = 0
-    for table in TABLES:
+    for table in GLUE_TABLES:
         for split, name in table.splits:
             files = sorted((hub / table.config).glob(f"{split}-*.parquet"))
             if files:
                 (out / table.folder).mkdir(exist_ok=True)
-                lines = _lines(table, files, is_test=split.startswith("test"))
-                write_whole(out / table.folder / f"{name}.tsv", "".join(f"{line}\n" for line in lines))
+                lines = _tsv_lines(table, files, is_test=split.startswith("test"))
+                atomic_write(out / table.folder / f"{name}.tsv", "".join(f"{line}\n" for line in lines))
                 written += 1
     if not written:
         raise CorpusError(f"{hub}: holds no Parquet file of GLUE; fetch it again")
 
 
-def _lines(table: GlueTable, files: list[Path], *, is_test: bool) -> Iterator[str]:
+def _tsv_lines(table: GlueTable, files: list[Path], *, is_test: bool) -> Iterator[str]:
     """Of one TSV file; test files have an index and no label."""
     if is_test:
         yield "\t".join(["index", *table.texts.values()])
     elif table.has_header:
-        yield "\t".join([*table.leading, *table.texts.values(), table.label])
-    for number, row in enumerate(_rows(files)):
-        texts = [_field(row[column]) for column in table.texts]
+        yield "\t".join([*table.leading_columns, *table.texts.values(), table.label])
+    for number, row in enumerate(_read_rows(files)):
+        texts = [_tsv_field(row[column]) for column in table.texts]
         if is_test:
             yield "\t".join([str(number), *texts])
         elif table.has_header:
-            yield "\t".join([*[str(number)] * len(table.leading), *texts, _label(table, row["label"])])
+            yield "\t".join([*[str(number)] * len(table.leading_columns), *texts, _label_text(table, row["label"])])
         else:
             # CoLA: source, label, the author's own mark, sentence.
-            yield "\t".join(["hub", _label(table, row["label"]), "", *texts])
+            yield "\t".join(["hub", _label_text(table, row["label"]), "", *texts])
 
 
-def _rows(files: list[Path]) -> Iterator[dict[str, object]]:
+def _read_rows(files: list[Path]) -> Iterator[dict[str, object]]:
     try:
         import pyarrow
         import pyarrow.parquet
@@ -118,10 +118,10 @@ def _rows(files: list[Path]) -> Iterator[dict[str, object]]:
         yield from rows
 
 
-def _field(value: object) -> str:
+def _tsv_field(value: object) -> str:
     """A text on one line without tabs: the files are read without quoting."""
     return " ".join(str(value).split())
 
 
-def _label(table: GlueTable, value: object) -> str:
+def _label_text(table: GlueTable, value: object) -> str:
     return str(value) if table.labels is None else table.labels[int(str(value))]

@@ -11,26 +11,26 @@ from typing import Literal
 
 from bertd.terminal_text import terminal_line
 
-_PATIENCE_S = 6.0
+_TIMEOUT_S = 6.0
 """With what the libraries take to load, whoever waits is told within 10 s."""
-_ANSWER_S = 5.0
+_REQUEST_TIMEOUT_S = 5.0
 
 
-def why_unreachable(name: str, *, kind: Literal["dataset", "model"]) -> str | None:
+def hub_unreachable_reason(name: str, *, kind: Literal["dataset", "model"]) -> str | None:
     """Why the hub cannot be asked for a name here; None if it answers, be it that it knows no such name."""
     found: list[str | None] = []
-    thread = threading.Thread(target=lambda: found.append(_ask(name, kind=kind)), name="hub", daemon=True)
+    thread = threading.Thread(target=lambda: found.append(_request_repo_info(name, kind=kind)), name="hub", daemon=True)
     thread.start()
-    thread.join(_PATIENCE_S)
-    return found[0] if found else f"no answer in {_PATIENCE_S:g} s"
+    thread.join(_TIMEOUT_S)
+    return found[0] if found else f"no answer in {_TIMEOUT_S:g} s"
 
 
-def _ask(name: str, *, kind: Literal["dataset", "model"]) -> str | None:
+def _request_repo_info(name: str, *, kind: Literal["dataset", "model"]) -> str | None:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
     try:
-        HfApi().repo_info(name, repo_type=kind, timeout=_ANSWER_S)
+        HfApi().repo_info(name, repo_type=kind, timeout=_REQUEST_TIMEOUT_S)
     except OfflineModeIsEnabled:
         return "HF_HUB_OFFLINE is set"
     except (HfHubHTTPError, HFValidationError):

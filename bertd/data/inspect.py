@@ -11,9 +11,9 @@ import signal
 import sys
 from dataclasses import asdict
 
-from bertd.data.buying import Bought, find_run, run_speed, what_is_bought
-from bertd.data.inspection import Shown, packing_facts, show_sequences
-from bertd.data.inspection_text import data_set_lines, packing_lines, sequence_lines
+from bertd.data.buying import BudgetEstimate, estimate_budget, find_run, measure_run_speed
+from bertd.data.inspection import DecodedSequence, decode_sequences, measure_packings
+from bertd.data.inspection_text import dataset_lines, packing_lines, sequence_lines
 from bertd.data.pipeline import find_dataset
 from bertd.data.quality import read_quality
 from bertd.data.shards import DataSet
@@ -56,37 +56,37 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; the exit status is the error's."""
-    asked = _parser().parse_args(argv)
+    args = _parser().parse_args(argv)
     try:
-        _inspect(asked)
+        _inspect(args)
     except BertdError as error:
         print(f"bertd: {terminal_text(str(error))}", file=sys.stderr)
         return error.exit_code
     return 0
 
 
-def _inspect(asked: argparse.Namespace) -> None:
-    root = find_dataset(asked.dataset)
+def _inspect(args: argparse.Namespace) -> None:
+    root = find_dataset(args.dataset)
     dataset = DataSet.open(root)
-    run = None if asked.run is None else find_run(asked.run)
-    recipe = None if asked.recipe is None else read_recipe(find_recipe(asked.recipe))
+    run = None if args.run is None else find_run(args.run)
+    recipe = None if args.recipe is None else read_recipe(find_recipe(args.recipe))
     if recipe is None and run is not None:
         recipe = read_recipe(run.recipe)
     data = DataSection(shards=str(root)) if recipe is None else recipe.data
-    length = asked.sequence_length or data.sequence_length
-    bought = None if recipe is None else _bought(recipe, run, named=asked.sequences_per_s)
+    length = args.sequence_length or data.sequence_length
+    bought = None if recipe is None else _estimate_at_known_speed(recipe, run, given_speed=args.sequences_per_s)
     budget = None if bought is None else bought.sequences
-    facts = packing_facts(dataset, sequence_length=length, budget_sequences=budget)
-    shown = show_sequences(
+    facts = measure_packings(dataset, sequence_length=length, budget_sequences=budget)
+    decoded = decode_sequences(
         dataset,
         sequence_length=length,
         packing=data.packing,
         masking=MaskingSection() if recipe is None else recipe.masking,
-        count=asked.sequences,
+        count=args.sequences,
         seed=42 if recipe is None else recipe.run.seed,
     )
     quality = read_quality(root)
-    if asked.json:
+    if args.json:
         tree = {
             "path": str(root),
             "fingerprint": dataset.fingerprint,
@@ -94,27 +94,27 @@ def _inspect(asked: argparse.Namespace) -> None:
             "quality": None if quality is None else quality.model_dump(mode="json"),
             "packings": [asdict(fact) for fact in facts],
             "budget": None if bought is None else asdict(bought),
-            "shown": [asdict(sequence) for sequence in shown],
+            "shown": [asdict(sequence) for sequence in decoded],
         }
         print(json.dumps(tree))
         return
-    lines = [*data_set_lines(dataset.manifest, quality, kind=dataset.vocabulary.kind, root=root), ""]
+    lines = [*dataset_lines(dataset.manifest, quality, kind=dataset.vocabulary.kind, root=root), ""]
     lines += packing_lines(facts, length=length, bought=bought)
     print(terminal_text("\n".join(lines)))
     # The text of a corpus is made safe before colours are added to it.
-    safe = [Shown(number=one.number, text=terminal_text(one.text)) for one in shown]
+    safe = [DecodedSequence(number=one.number, text=terminal_text(one.text)) for one in decoded]
     width = min(120, shutil.get_terminal_size().columns)
     is_coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     print("\n".join(sequence_lines(safe, width=width, is_coloured=is_coloured)))
 
 
-def _bought(recipe: Recipe, run: RunPaths | None, *, named: float | None) -> Bought:
+def _estimate_at_known_speed(recipe: Recipe, run: RunPaths | None, *, given_speed: float | None) -> BudgetEstimate:
     """What the budget buys at the speed that was named, else at the run's."""
-    if named is not None:
-        return what_is_bought(recipe, sequences_per_s=named, whence="as named")
+    if given_speed is not None:
+        return estimate_budget(recipe, sequences_per_s=given_speed, speed_source="as named")
     if run is not None:
-        return what_is_bought(recipe, sequences_per_s=run_speed(run), whence=f"run {run.root.name}")
-    return what_is_bought(recipe, sequences_per_s=None, whence="")
+        return estimate_budget(recipe, sequences_per_s=measure_run_speed(run), speed_source=f"run {run.root.name}")
+    return estimate_budget(recipe, sequences_per_s=None, speed_source="")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from tokenizers.decoders import ByteLevel
 
-from bertd.data.sampler import locate
-from bertd.data.sequences import Packing, Sequences, open_sequences
+from bertd.data.sampler import locate_sequences
+from bertd.data.sequences import Packing, TokenSequences, open_sequences
 from bertd.data.shards import DataSet
 from bertd.data.vocabulary import Vocabulary
 from bertd.run.recipe import MaskingSection
@@ -30,7 +30,7 @@ class PackingFacts:
 
 
 @dataclass(frozen=True)
-class Shown:
+class DecodedSequence:
     """A sequence in words."""
 
     number: int
@@ -38,7 +38,7 @@ class Shown:
     """What the model sees; a predicted token reads `[what stands there|what stood there]`."""
 
 
-def packing_facts(dataset: DataSet, *, sequence_length: int, budget_sequences: float | None) -> list[PackingFacts]:
+def measure_packings(dataset: DataSet, *, sequence_length: int, budget_sequences: float | None) -> list[PackingFacts]:
     """Both packings of the train split at a length.
 
     Args:
@@ -59,19 +59,19 @@ def packing_facts(dataset: DataSet, *, sequence_length: int, budget_sequences: f
     return facts
 
 
-_PADDING_SAMPLE = 20_000
+_MAX_PADDING_SAMPLE = 20_000
 
 
-def _padding_share(sequences: Sequences, *, pad: int) -> float:
+def _padding_share(sequences: TokenSequences, *, pad: int) -> float:
     """Over all rows, or evenly spread ones where there are many."""
-    count = min(_PADDING_SAMPLE, sequences.num_sequences)
+    count = min(_MAX_PADDING_SAMPLE, sequences.num_sequences)
     chosen = np.arange(count, dtype=np.int64) * sequences.num_sequences // count
     return float((sequences.rows(chosen) == pad).mean())
 
 
-def show_sequences(
+def decode_sequences(
     dataset: DataSet, *, sequence_length: int, packing: str, masking: MaskingSection, count: int, seed: int
-) -> list[Shown]:
+) -> list[DecodedSequence]:
     """The first sequences of a run, with the masks of its first epoch.
 
     Raises:
@@ -92,58 +92,58 @@ def show_sequences(
         unit=masking.unit,
         copies=masking.copies or None,
     )
-    located = locate(np.arange(count), num_sequences=sequences.num_sequences, seed=seed)
+    located = locate_sequences(np.arange(count), num_sequences=sequences.num_sequences, seed=seed)
     batch = masker(torch.from_numpy(sequences.rows(located.indices)), torch.from_numpy(located.keys))
-    shown = []
+    decoded = []
     for row, number in enumerate(located.indices.tolist()):
         ids = batch.inputs_BS[row].tolist()
         labels = zip(batch.positions_BM[row].tolist(), batch.labels_BM[row].tolist(), strict=True)
         predicted = {position: label for position, label in labels if label != IGNORE_INDEX}
-        shown.append(Shown(number=number, text=_text_of(ids, predicted, dataset.vocabulary)))
-    return shown
+        decoded.append(DecodedSequence(number=number, text=_decode_row(ids, predicted, dataset.vocabulary)))
+    return decoded
 
 
-def _text_of(ids: list[int], predicted: dict[int, int], vocabulary: Vocabulary) -> str:
+def _decode_row(ids: list[int], predicted: dict[int, int], vocabulary: Vocabulary) -> str:
     """A row in words.
 
     Args:
         ids: what the model sees.
         predicted: by the place, what stood there.
     """
-    places = [(token, predicted.get(place)) for place, token in enumerate(ids) if token != vocabulary.pad]
-    if vocabulary.shows_spaces:
-        return _spaced_text(places, vocabulary)
+    tokens = [(token, predicted.get(position)) for position, token in enumerate(ids) if token != vocabulary.pad]
+    if vocabulary.pieces_include_space:
+        return _decode_row_with_spaces(tokens, vocabulary)
     entries = vocabulary.entries
     words = [
         entries[token] if label is None else f"[{entries[token].strip('[]')}|{entries[label]}]"
-        for token, label in places
+        for token, label in tokens
     ]
     return " ".join(words).replace(" ##", "")
 
 
-def _spaced_text(places: list[tuple[int, int | None]], vocabulary: Vocabulary) -> str:
+def _decode_row_with_spaces(tokens: list[tuple[int, int | None]], vocabulary: Vocabulary) -> str:
     """The same where pieces bring the spaces before them."""
-    entries, goes_on = vocabulary.entries, vocabulary.continuations()
+    entries, is_continuation = vocabulary.entries, vocabulary.continuation_flags()
     spell = ByteLevel().decode if vocabulary.spells_bytes else _spell_sentencepiece
 
-    def alone(token: int) -> str:
+    def spell_alone(token: int) -> str:
         """A piece without its space; one that is nothing else reads as an open box."""
         return spell([entries[token]]).strip() or "\u2423"
 
-    text, run = "", list[str]()
-    for token, label in places:
+    text, pieces = "", list[str]()
+    for token, label in tokens:
         if label is None and token not in vocabulary.special:
             # Pieces are decoded together, since a character may be cut into several.
-            run.append(entries[token])
+            pieces.append(entries[token])
             continue
-        text += spell(run)
-        run.clear()
+        text += spell(pieces)
+        pieces.clear()
         if label is None:
             text += f" {entries[token]} "
         else:
-            seen = entries[token].strip("[]<>") if token == vocabulary.mask else alone(token)
-            text += f"{'' if goes_on[label] else ' '}[{seen}|{alone(label)}]"
-    return " ".join((text + spell(run)).split())
+            seen = entries[token].strip("[]<>") if token == vocabulary.mask else spell_alone(token)
+            text += f"{'' if is_continuation[label] else ' '}[{seen}|{spell_alone(label)}]"
+    return " ".join((text + spell(pieces)).split())
 
 
 def _spell_sentencepiece(pieces: list[str]) -> str:

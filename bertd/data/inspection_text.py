@@ -6,18 +6,18 @@ import re
 import textwrap
 from pathlib import Path
 
-from bertd.data.buying import Bought
-from bertd.data.inspection import PackingFacts, Shown
+from bertd.data.buying import BudgetEstimate
+from bertd.data.inspection import DecodedSequence, PackingFacts
 from bertd.data.kinds import VocabularyKind
 from bertd.data.manifest import Manifest
 from bertd.data.prepare import source_lines
 from bertd.data.quality import Quality
 
 _PREDICTED = re.compile(r"\[[^\s\[\]|]+\|[^\s\[\]|]+\]")
-_BOLD, _PLAIN = "\x1b[1;33m", "\x1b[0m"
+_BOLD, _RESET = "\x1b[1;33m", "\x1b[0m"
 
 
-def data_set_lines(manifest: Manifest, quality: Quality | None, *, kind: VocabularyKind, root: Path) -> list[str]:
+def dataset_lines(manifest: Manifest, quality: Quality | None, *, kind: VocabularyKind, root: Path) -> list[str]:
     """The vocabulary, the sources and the splits."""
     # Of other kinds nobody knows what their normalizers do to letters.
     case = "" if kind is VocabularyKind.OTHER else ", uncased" if manifest.tokenizer.lowercase else ", cased"
@@ -31,7 +31,7 @@ def data_set_lines(manifest: Manifest, quality: Quality | None, *, kind: Vocabul
     return lines
 
 
-def packing_lines(facts: list[PackingFacts], *, length: int, bought: Bought | None) -> list[str]:
+def packing_lines(facts: list[PackingFacts], *, length: int, bought: BudgetEstimate | None) -> list[str]:
     """Both packings, and what the budget buys of each."""
     head = f"{f'sequences of {length}':18}{'an epoch':>14}{'padding':>10}"
     lines = [head + (f"{'epochs bought':>16}" if bought is not None and bought.sequences is not None else "")]
@@ -52,17 +52,17 @@ def packing_lines(facts: list[PackingFacts], *, length: int, bought: Bought | No
     ]
 
 
-def sequence_lines(shown: list[Shown], *, width: int, is_coloured: bool) -> list[str]:
+def sequence_lines(decoded: list[DecodedSequence], *, width: int, is_coloured: bool) -> list[str]:
     """The decoded sequences."""
     lines = []
-    if shown:
+    if decoded:
         lines += ["", "a predicted token reads [what stands there|what stood there]"]
-    for sequence in shown:
+    for sequence in decoded:
         # Words are folded whole, and a predicted one may hold a hyphen.
         folded = textwrap.fill(
             sequence.text, width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
         )
         if is_coloured:
-            folded = _PREDICTED.sub(lambda match: f"{_BOLD}{match[0]}{_PLAIN}", folded)
+            folded = _PREDICTED.sub(lambda match: f"{_BOLD}{match[0]}{_RESET}", folded)
         lines += ["", f"sequence {sequence.number:,}", folded]
     return lines

@@ -14,9 +14,9 @@ from typing import Any
 from bertd.errors import VocabularyError
 from bertd.tokenizer_json import entry_ids, special_ids
 
-_BYTE = re.compile("<0x[0-9A-F]{2}>")
+_BYTE_ENTRY = re.compile("<0x[0-9A-F]{2}>")
 """SentencePiece's entries for single bytes, which byte_fallback asks for by these names."""
-_UNSPELLABLE = "\U0010ffff"
+_UNSPELLABLE_PREFIX = "\U0010ffff"
 """Begins names that no text has: Unicode assigns it to no character."""
 
 
@@ -32,14 +32,14 @@ class VocabularyKind(StrEnum):
     """Anything else, such as SentencePiece."""
 
 
-def kind_of(tree: Mapping[str, Any]) -> VocabularyKind:
+def detect_kind(tree: Mapping[str, Any]) -> VocabularyKind:
     """The kind of the tokenizer that is the content of a tokenizer.json."""
-    if _cuts_as_bert(tree):
+    if _splits_like_bert(tree):
         return VocabularyKind.WORDPIECE
-    return VocabularyKind.BYTE_LEVEL if _cuts_before_spaces(tree) else VocabularyKind.OTHER
+    return VocabularyKind.BYTE_LEVEL if _splits_before_spaces(tree) else VocabularyKind.OTHER
 
 
-def require_exact(tree: Mapping[str, Any], *, place: str) -> None:
+def require_deterministic(tree: Mapping[str, Any], *, place: str) -> None:
     """Make sure that a text always has the same ids, and no text those of special tokens.
 
     Args:
@@ -60,13 +60,13 @@ def require_exact(tree: Mapping[str, Any], *, place: str) -> None:
             )
 
 
-def prepends(tree: Mapping[str, Any]) -> bool:
+def has_prepend_normalizer(tree: Mapping[str, Any]) -> bool:
     """Whether the normalizer begins each text with something, if it has that already or not, as Llama's does."""
     normalizer = tree["normalizer"] or {}
     return any(part["type"] == "Prepend" for part in normalizer.get("normalizers", [normalizer]) if part)
 
 
-def without_special(tree: Mapping[str, Any]) -> dict[str, Any]:
+def rename_special_tokens(tree: Mapping[str, Any]) -> dict[str, Any]:
     """The same entries by the same ids, but the special ones under names that no text spells.
 
     Args:
@@ -78,7 +78,7 @@ def without_special(tree: Mapping[str, Any]) -> dict[str, Any]:
     entries = {number: entry for entry, number in entry_ids(tree).items()}
     special = {entries[number] for number in special_ids(tree, place="tokenizer").values()}
     special |= {token["content"] for token in tree["added_tokens"] if token["special"]}
-    names = {entry: _UNSPELLABLE + entry for entry in special if not _BYTE.fullmatch(entry)}
+    names = {entry: _UNSPELLABLE_PREFIX + entry for entry in special if not _BYTE_ENTRY.fullmatch(entry)}
     model = dict(tree["model"])
     if isinstance(model["vocab"], Mapping):
         model["vocab"] = {names.get(entry, entry): number for entry, number in model["vocab"].items()}
@@ -92,7 +92,7 @@ def without_special(tree: Mapping[str, Any]) -> dict[str, Any]:
     return dict(tree) | {"model": model, "added_tokens": added, "post_processor": None}
 
 
-def _cuts_as_bert(tree: Mapping[str, Any]) -> bool:
+def _splits_like_bert(tree: Mapping[str, Any]) -> bool:
     parts = [(tree.get(name) or {}).get("type") for name in ("model", "normalizer", "pre_tokenizer")]
     if parts != ["WordPiece", "BertNormalizer", "BertPreTokenizer"]:
         return False
@@ -100,7 +100,7 @@ def _cuts_as_bert(tree: Mapping[str, Any]) -> bool:
     return bool(tree["normalizer"]["clean_text"]) and all(token["special"] for token in tree["added_tokens"])
 
 
-def _cuts_before_spaces(tree: Mapping[str, Any]) -> bool:
+def _splits_before_spaces(tree: Mapping[str, Any]) -> bool:
     model, normalizer, pre_tokenizer = tree["model"], tree["normalizer"] or {}, tree["pre_tokenizer"] or {}
     if model["type"] != "BPE" or pre_tokenizer.get("type") != "ByteLevel" or not pre_tokenizer.get("use_regex", True):
         return False
@@ -108,10 +108,10 @@ def _cuts_before_spaces(tree: Mapping[str, Any]) -> bool:
         return False
     if any(model.get(name) for name in ("continuing_subword_prefix", "end_of_word_suffix", "byte_fallback")):
         return False
-    return all(token["special"] or _stays_in_a_run(token) for token in tree["added_tokens"])
+    return all(token["special"] or _fits_in_one_chunk(token) for token in tree["added_tokens"])
 
 
-def _stays_in_a_run(token: Mapping[str, Any]) -> bool:
+def _fits_in_one_chunk(token: Mapping[str, Any]) -> bool:
     content = token["content"]
     if content.isspace() and len(content) > 1:
         # It never comes up: all whitespace in a row becomes one space.

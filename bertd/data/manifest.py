@@ -14,20 +14,20 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bertd.errors import ShardError
 
-FORMAT = 1
+DATASET_FORMAT = 1
 """Version of the folder; a reader refuses a newer one."""
-MANIFEST = "manifest.json"
+MANIFEST_FILE = "manifest.json"
 
 SplitName = Literal["train", "validation"]
 
 
-class Described(BaseModel):
+class FrozenModel(BaseModel):
     """Frozen; unknown fields are refused, since a change of the fields is a new format."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class SplitCounts(Described):
+class SplitCounts(FrozenModel):
     documents: int = 0
     sentences: int = 0
     tokens: int = 0
@@ -39,7 +39,7 @@ class SplitCounts(Described):
         return self.tokens + self.documents
 
 
-class SourceCounts(Described):
+class SourceCounts(FrozenModel):
     """One source as the command named it."""
 
     kind: str
@@ -56,13 +56,13 @@ class SourceCounts(Described):
     """Over both splits."""
 
 
-class FileFacts(Described):
+class FileFacts(FrozenModel):
     size: int
     """Bytes."""
     sha256: str
 
 
-class TokenizerFacts(Described):
+class TokenizerFacts(FrozenModel):
     fingerprint: str
     """sha256 over the names and contents of the tokenizer's files."""
     lowercase: bool
@@ -74,7 +74,7 @@ class TokenizerFacts(Described):
     mask: int
 
 
-class Filters(Described):
+class Filters(FrozenModel):
     """What was asked to be left out."""
 
     min_characters: int = 1
@@ -87,10 +87,10 @@ class Filters(Described):
     max_documents: int | None = None
 
 
-class Manifest(Described):
+class Manifest(FrozenModel):
     """Content of manifest.json."""
 
-    format: int = FORMAT
+    format: int = DATASET_FORMAT
     vocab_size: int
     tokenizer: TokenizerFacts
     splits: dict[SplitName, SplitCounts]
@@ -115,23 +115,23 @@ def read_manifest(root: Path) -> Manifest:
     Raises:
         ShardError: no data set is there, or it is of a newer format, or damaged.
     """
-    path = root / MANIFEST
+    path = root / MANIFEST_FILE
     try:
         if path.exists() and not path.is_file():
             # A pipe would be waited for without end.
-            raise ShardError(f"{root}: no data set: {MANIFEST} is no file; make it with bertd data prepare")
+            raise ShardError(f"{root}: no data set: {MANIFEST_FILE} is no file; make it with bertd data prepare")
         content = path.read_bytes()
     except OSError as error:
         raise ShardError(
-            f"{root}: no data set: {MANIFEST}: {error.strerror}; make it with bertd data prepare"
+            f"{root}: no data set: {MANIFEST_FILE}: {error.strerror}; make it with bertd data prepare"
         ) from error
     try:
         tree = json.loads(content)
         version = int(tree["format"])
     except (ValueError, KeyError, TypeError) as error:
         raise ShardError(f"{path}: not a manifest: {error!r}; prepare the data set again") from error
-    if version > FORMAT:
-        raise ShardError(f"{path}: format {version}, and this bertd reads up to {FORMAT}; use a newer bertd")
+    if version > DATASET_FORMAT:
+        raise ShardError(f"{path}: format {version}, and this bertd reads up to {DATASET_FORMAT}; use a newer bertd")
     try:
         return Manifest.model_validate(tree)
     except ValidationError as error:

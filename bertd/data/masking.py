@@ -29,11 +29,11 @@ IGNORE_INDEX = -100
 _POSITION_BITS = 13
 """Low bits of a score that hold its position: scores are then unique, and the longest sequence is 8,192."""
 
-_CHOICE, _REPLACEMENT = 0, 1
-_NEVER = 1 << 61
+_CHOICE_STREAM, _REPLACEMENT_STREAM = 0, 1
+_NOT_MASKABLE = 1 << 61
 """Above every score of a token that may be predicted."""
-_SCORE_BITS = (_NEVER - 1) & ~((1 << _POSITION_BITS) - 1)
-_AFTER_ALL = 1 << _POSITION_BITS
+_SCORE_BITS = (_NOT_MASKABLE - 1) & ~((1 << _POSITION_BITS) - 1)
+_PAST_LAST_POSITION = 1 << _POSITION_BITS
 """Above every position."""
 
 
@@ -48,7 +48,7 @@ class MaskedBatch:
     labels_BM: Tensor
     """int64 original ids there; IGNORE_INDEX in unused slots."""
 
-    def predicting_only(self, num_rows: int) -> MaskedBatch:
+    def without_predictions_after(self, num_rows: int) -> MaskedBatch:
         """The same with nothing predicted behind the first `num_rows`: their loss and their gradient are exactly 0."""
         labels_BM = self.labels_BM.clone()
         labels_BM[num_rows:] = IGNORE_INDEX
@@ -102,7 +102,7 @@ class Masker:
                 f"{max_predictions} predictions in sequences of {sequence_length} tokens; at most as many predictions "
                 f"as tokens, and {1 << _POSITION_BITS} tokens, can be masked"
             )
-        if unit == "word" and not vocabulary.shows_words:
+        if unit == "word" and not vocabulary.marks_word_starts:
             raise VocabularyError('masking.unit = "word": no piece of this vocabulary shows a word; use "token"')
         self.num_predictions = max_predictions
         """M."""
@@ -112,16 +112,16 @@ class Masker:
         self._unit = unit
         self._copies = copies
         self._seed = int(_mix(torch.tensor(seed)))
-        by_length = [min(max_predictions, max(1, round(rate * length))) for length in range(sequence_length + 1)]
+        num_by_length = [min(max_predictions, max(1, round(rate * length))) for length in range(sequence_length + 1)]
         maskable = torch.ones(vocabulary.size, dtype=torch.bool)
         maskable[list(vocabulary.special)] = False
-        self._on_cpu = _Tables(
-            predictions_by_length=torch.tensor(by_length),
+        self._cpu_tables = _Tables(
+            predictions_by_length=torch.tensor(num_by_length),
             is_maskable=maskable,
-            is_continuation=torch.from_numpy(vocabulary.continuations()),
+            is_continuation=torch.from_numpy(vocabulary.continuation_flags()),
             words=torch.from_numpy(vocabulary.words()),
         )
-        self._tables: dict[torch.device, _Tables] = {}
+        self._tables_by_device: dict[torch.device, _Tables] = {}
 
     def __call__(self, ids_BS: Tensor, keys_B: Tensor) -> MaskedBatch:
         """Mask a micro-batch on the device it lies on.
@@ -130,53 +130,57 @@ class Masker:
             ids_BS: int64; not modified.
             keys_B: int64, one for each (epoch, sequence).
         """
-        tables = self._on(ids_BS.device)
-        keys_B = self._fold(keys_B)
-        scores_BM = self._choose(ids_BS, keys_B, tables)
-        is_used_BM = scores_BM < _NEVER
-        positions_BM = torch.where(is_used_BM, scores_BM & (1 << _POSITION_BITS) - 1, _AFTER_ALL).sort(dim=1).values
-        is_used_BM = positions_BM < _AFTER_ALL
+        tables = self._tables_on(ids_BS.device)
+        keys_B = self._fold_epochs(keys_B)
+        scores_BM = self._choose_positions(ids_BS, keys_B, tables)
+        is_used_BM = scores_BM < _NOT_MASKABLE
+        positions_BM = (
+            torch.where(is_used_BM, scores_BM & (1 << _POSITION_BITS) - 1, _PAST_LAST_POSITION).sort(dim=1).values
+        )
+        is_used_BM = positions_BM < _PAST_LAST_POSITION
         positions_BM = torch.where(is_used_BM, positions_BM, 0)
         original_BM = ids_BS.gather(1, positions_BM)
-        replacement_BM = self._replace(original_BM, keys_B, positions_BM, tables)
+        replacement_BM = self._choose_replacements(original_BM, keys_B, positions_BM, tables)
         inputs_BS = ids_BS.scatter(1, positions_BM, torch.where(is_used_BM, replacement_BM, original_BM))
         # Unused slots point at position 0, [CLS], which is written back as it was.
         return MaskedBatch(inputs_BS, positions_BM, torch.where(is_used_BM, original_BM, IGNORE_INDEX))
 
-    def _on(self, device: torch.device) -> _Tables:
-        if device not in self._tables:
-            self._tables[device] = _Tables(**{name: table.to(device) for name, table in vars(self._on_cpu).items()})
-        return self._tables[device]
+    def _tables_on(self, device: torch.device) -> _Tables:
+        if device not in self._tables_by_device:
+            self._tables_by_device[device] = _Tables(
+                **{name: table.to(device) for name, table in vars(self._cpu_tables).items()}
+            )
+        return self._tables_by_device[device]
 
-    def _fold(self, keys_B: Tensor) -> Tensor:
+    def _fold_epochs(self, keys_B: Tensor) -> Tensor:
         """Lay the epochs onto the fixed copies, if there are any."""
         if self._copies is None:
             return keys_B
         epochs_B, indices_B = keys_B // MAX_SEQUENCES, keys_B % MAX_SEQUENCES
         return epochs_B % self._copies * MAX_SEQUENCES + indices_B
 
-    def _choose(self, ids_BS: Tensor, keys_B: Tensor, tables: _Tables) -> Tensor:
+    def _choose_positions(self, ids_BS: Tensor, keys_B: Tensor, tables: _Tables) -> Tensor:
         """M scores a sequence, the position in their low bits; _NEVER and above where none is left to choose."""
         positions_S = torch.arange(ids_BS.shape[1], device=ids_BS.device)
         if self._unit == "word":
-            goes_on_BS = tables.is_continuation[ids_BS]
+            is_continuation_BS = tables.is_continuation[ids_BS]
             # A word's number is its first piece's position, so all its pieces hash alike.
-            starts_BS = torch.where(goes_on_BS, 0, positions_S).cummax(dim=1).values
+            starts_BS = torch.where(is_continuation_BS, 0, positions_S).cummax(dim=1).values
         else:
             starts_BS = positions_S.expand_as(ids_BS)
-        hashed_BS = _hash(self._seed, keys_B[:, None], starts_BS, _CHOICE) & _SCORE_BITS
+        hashed_BS = _hash(self._seed, keys_B[:, None], starts_BS, _CHOICE_STREAM) & _SCORE_BITS
         # Position 0 is [CLS], and where the unused slots point.
-        may_BS = tables.is_maskable[ids_BS] & (positions_S > 0)
-        scores_BS = torch.where(may_BS, hashed_BS, _NEVER) | positions_S
+        is_maskable_BS = tables.is_maskable[ids_BS] & (positions_S > 0)
+        scores_BS = torch.where(is_maskable_BS, hashed_BS, _NOT_MASKABLE) | positions_S
         lengths_B = (ids_BS != self._pad_id).sum(dim=1)
-        wanted_B1 = tables.predictions_by_length[lengths_B][:, None]
+        num_wanted_B1 = tables.predictions_by_length[lengths_B][:, None]
         if self._unit == "token":
             lowest_BM = scores_BS.topk(self.num_predictions, dim=1, largest=False).values
             slots_M = torch.arange(self.num_predictions, device=ids_BS.device)
-            return torch.where(slots_M < wanted_B1, lowest_BM, _NEVER)
-        return self._whole_words(scores_BS, wanted_B1)
+            return torch.where(slots_M < num_wanted_B1, lowest_BM, _NOT_MASKABLE)
+        return self._choose_whole_words(scores_BS, num_wanted_B1)
 
-    def _whole_words(self, scores_BS: Tensor, wanted_B1: Tensor) -> Tensor:
+    def _choose_whole_words(self, scores_BS: Tensor, num_wanted_B1: Tensor) -> Tensor:
         """The lowest scores whose words fit whole; a word that does not fit ends the choice."""
         span = min(self.num_predictions + 1, scores_BS.shape[1])
         lowest_BN = scores_BS.sort(dim=1).values[:, :span]
@@ -184,18 +188,20 @@ class Masker:
         slots_N = torch.arange(span, device=scores_BS.device)
         is_last_BN = torch.ones_like(words_BN, dtype=torch.bool)
         is_last_BN[:, :-1] = words_BN[:, :-1] != words_BN[:, 1:]
-        fits_B1 = torch.where(is_last_BN & (slots_N < wanted_B1), slots_N + 1, 0).amax(dim=1, keepdim=True)
-        return torch.where(slots_N < fits_B1, lowest_BN, _NEVER)[:, : self.num_predictions]
+        num_fitting_B1 = torch.where(is_last_BN & (slots_N < num_wanted_B1), slots_N + 1, 0).amax(dim=1, keepdim=True)
+        return torch.where(slots_N < num_fitting_B1, lowest_BN, _NOT_MASKABLE)[:, : self.num_predictions]
 
-    def _replace(self, original_BM: Tensor, keys_B: Tensor, positions_BM: Tensor, tables: _Tables) -> Tensor:
+    def _choose_replacements(
+        self, original_BM: Tensor, keys_B: Tensor, positions_BM: Tensor, tables: _Tables
+    ) -> Tensor:
         """What stands at the predicted positions: [MASK], a random word piece, or what stood there."""
-        hashed_BM = _hash(self._seed, keys_B[:, None], positions_BM, _REPLACEMENT)
-        kind_BM = hashed_BM >> 32 & 0x7FFFFFFF
-        word_BM = (hashed_BM & 0x7FFFFFFF) * len(tables.words) >> 31
+        hashed_BM = _hash(self._seed, keys_B[:, None], positions_BM, _REPLACEMENT_STREAM)
+        draw_BM = hashed_BM >> 32 & 0x7FFFFFFF
+        word_index_BM = (hashed_BM & 0x7FFFFFFF) * len(tables.words) >> 31
         replaced_BM = torch.where(
-            kind_BM < round((self._mask_share + self._random_share) * 2**31), tables.words[word_BM], original_BM
+            draw_BM < round((self._mask_share + self._random_share) * 2**31), tables.words[word_index_BM], original_BM
         )
-        return torch.where(kind_BM < round(self._mask_share * 2**31), self._mask_id, replaced_BM)
+        return torch.where(draw_BM < round(self._mask_share * 2**31), self._mask_id, replaced_BM)
 
 
 def _hash(seed: int, keys: Tensor, positions: Tensor, stream: int) -> Tensor:
@@ -205,15 +211,15 @@ def _hash(seed: int, keys: Tensor, positions: Tensor, stream: int) -> Tensor:
 
 def _mix(values: Tensor) -> Tensor:
     """SplitMix64's finaliser; int64 products wrap, and a masked shift is a logical one."""
-    values = values + _signed(0x9E3779B97F4A7C15)
-    values = (values ^ _shift(values, 30)) * _signed(0xBF58476D1CE4E5B9)
-    values = (values ^ _shift(values, 27)) * _signed(0x94D049BB133111EB)
-    return values ^ _shift(values, 31)
+    values = values + _as_int64(0x9E3779B97F4A7C15)
+    values = (values ^ _shift_right(values, 30)) * _as_int64(0xBF58476D1CE4E5B9)
+    values = (values ^ _shift_right(values, 27)) * _as_int64(0x94D049BB133111EB)
+    return values ^ _shift_right(values, 31)
 
 
-def _shift(values: Tensor, bits: int) -> Tensor:
+def _shift_right(values: Tensor, bits: int) -> Tensor:
     return values >> bits & (1 << 64 - bits) - 1
 
 
-def _signed(constant: int) -> int:
+def _as_int64(constant: int) -> int:
     return constant - (1 << 64)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bertd.data.buckets import Bucket, buckets
+from bertd.data.buckets import Bucket, partition_by_hash
 from bertd.data.parts import PartFile, part_path
 from bertd.data.sampler import HashArray, IndexArray
 from bertd.data.signatures import NUM_BANDS, NUM_PERMUTATIONS, Signatures
@@ -23,8 +23,8 @@ from bertd.data.signatures import NUM_BANDS, NUM_PERMUTATIONS, Signatures
 _PAIRS_AT_ONCE = 1 << 14
 
 
-def near_duplicates(
-    folder: Path, *, num_parts: int, stays: npt.NDArray[np.bool_], threshold: float, scratch: Path
+def find_near_duplicates(
+    folder: Path, *, num_parts: int, is_eligible: npt.NDArray[np.bool_], threshold: float, scratch: Path
 ) -> npt.NDArray[np.bool_]:
     """Which documents are nearly an earlier one.
 
@@ -33,51 +33,62 @@ def near_duplicates(
         threshold: share of a signature that must agree.
         scratch: a file to put all signatures in; removed at the end.
     """
-    goes = np.zeros(len(stays), dtype=np.bool_)
+    is_duplicate = np.zeros(len(is_eligible), dtype=np.bool_)
     with scratch.open("wb") as file:
         for number in range(num_parts):
             file.write(PartFile(part_path(folder, number)).array("signatures").tobytes())
     descriptor = os.open(scratch, os.O_RDONLY | os.O_CLOEXEC)
     try:
         for band in range(NUM_BANDS):
-            rows = partial(_band, folder, band, num_parts=num_parts)
-            for candidates in buckets(rows, num_documents=len(stays)):
-                _compare(_pairs(candidates, stays=stays), goes, descriptor=descriptor, threshold=threshold)
+            rows = partial(_read_band, folder, band, num_parts=num_parts)
+            for candidates in partition_by_hash(rows, num_documents=len(is_eligible)):
+                _mark_duplicates(
+                    _candidate_pairs(candidates, is_eligible=is_eligible),
+                    is_duplicate,
+                    descriptor=descriptor,
+                    threshold=threshold,
+                )
     finally:
         os.close(descriptor)
         scratch.unlink()
-    return goes
+    return is_duplicate
 
 
-def _band(folder: Path, band: int, *, num_parts: int) -> Iterator[HashArray]:
+def _read_band(folder: Path, band: int, *, num_parts: int) -> Iterator[HashArray]:
     for number in range(num_parts):
         yield PartFile(part_path(folder, number)).row("bands", band)
 
 
-def _pairs(candidates: Bucket, *, stays: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+def _candidate_pairs(candidates: Bucket, *, is_eligible: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """(n, 2) documents that agree, each later one with the first that does and with the one before."""
-    chosen = stays[candidates.documents]
+    chosen = is_eligible[candidates.documents]
     hashes, documents = candidates.hashes[chosen], candidates.documents[chosen]
     order = np.argsort(hashes, kind="stable")
     hashes, documents = hashes[order], documents[order]
-    again = np.concatenate([[False], hashes[1:] == hashes[:-1]]) if len(hashes) else np.empty(0, dtype=np.bool_)
-    place = np.arange(len(hashes))
-    first_of_group = np.maximum.accumulate(np.where(again, 0, place))
-    later, before, first = documents[again], documents[place[again] - 1], documents[first_of_group[again]]
+    is_repeat = np.concatenate([[False], hashes[1:] == hashes[:-1]]) if len(hashes) else np.empty(0, dtype=np.bool_)
+    position = np.arange(len(hashes))
+    first_of_group = np.maximum.accumulate(np.where(is_repeat, 0, position))
+    later, before, first = (
+        documents[is_repeat],
+        documents[position[is_repeat] - 1],
+        documents[first_of_group[is_repeat]],
+    )
     return np.concatenate([np.stack([later, before], axis=1), np.stack([later, first], axis=1)])
 
 
-def _compare(pairs: npt.NDArray[np.int64], goes: npt.NDArray[np.bool_], *, descriptor: int, threshold: float) -> None:
+def _mark_duplicates(
+    pairs: npt.NDArray[np.int64], is_duplicate: npt.NDArray[np.bool_], *, descriptor: int, threshold: float
+) -> None:
     """Mark the later documents whose signatures agree with the earlier ones'."""
     for start in range(0, len(pairs), _PAIRS_AT_ONCE):
         later, earlier = pairs[start : start + _PAIRS_AT_ONCE].T
-        is_open = ~goes[later]
-        later, earlier = later[is_open], earlier[is_open]
-        agree = _rows(descriptor, later) == _rows(descriptor, earlier)
-        goes[later[agree.mean(axis=1) >= threshold]] = True
+        is_undecided = ~is_duplicate[later]
+        later, earlier = later[is_undecided], earlier[is_undecided]
+        agree = _read_signatures(descriptor, later) == _read_signatures(descriptor, earlier)
+        is_duplicate[later[agree.mean(axis=1) >= threshold]] = True
 
 
-def _rows(descriptor: int, documents: IndexArray) -> Signatures:
+def _read_signatures(descriptor: int, documents: IndexArray) -> Signatures:
     width = NUM_PERMUTATIONS * 4
     content = b"".join(os.pread(descriptor, width, width * document) for document in documents.tolist())
     return np.frombuffer(content, dtype=np.uint32).reshape(-1, NUM_PERMUTATIONS)

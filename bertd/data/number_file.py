@@ -18,7 +18,7 @@ from bertd.data.sampler import IndexArray
 from bertd.errors import ShardError
 
 
-class NumberFile:
+class ArrayFile:
     """Numbers of one type; `file[i]` is one of them, `file[i:j]` an array."""
 
     def __init__(self, path: Path, *, dtype: np.dtype[Any]) -> None:
@@ -35,14 +35,14 @@ class NumberFile:
             raise ShardError(f"{path}: cannot open: {error.strerror}; prepare the data set again") from error
         # Not __del__: at the interpreter's exit the module `os` may be gone before the file is.
         weakref.finalize(self, os.close, self._fd)
-        self._opened_as = self._identity()
-        self._length, rest = divmod(self._opened_as[0], dtype.itemsize)
+        self._identity_at_open = self._identity()
+        self._length, rest = divmod(self._identity_at_open[0], dtype.itemsize)
         if rest:
             raise ShardError(f"{path}: ends within a number; it was cut short: prepare the data set again")
 
     def _identity(self) -> tuple[int, int]:
-        facts = os.fstat(self._fd)
-        return facts.st_size, facts.st_mtime_ns
+        status = os.fstat(self._fd)
+        return status.st_size, status.st_mtime_ns
 
     def check(self) -> None:
         """Make sure that the file is what it was when it was opened.
@@ -50,27 +50,27 @@ class NumberFile:
         Raises:
             ShardError: it was cut short or written to.
         """
-        if self._identity() != self._opened_as:
+        if self._identity() != self._identity_at_open:
             raise ShardError(f"{self._path}: changed while it was in use; prepare the data set again")
 
     def __len__(self) -> int:
         return self._length
 
-    def __getitem__(self, place: int | slice) -> Any:
+    def __getitem__(self, index: int | slice) -> Any:
         """A number, or an array of those in a range.
 
         Raises:
             IndexError: there is no such number.
             ShardError: as `read`.
         """
-        if isinstance(place, slice):
-            first, last, step = place.indices(self._length)
+        if isinstance(index, slice):
+            first, last, step = index.indices(self._length)
             assert step == 1, "only ranges without gaps are read"
             count = max(0, last - first)
             return self._read(np.array([first]), np.array([count]), width=count)[0]
-        if not 0 <= place < self._length:
-            raise IndexError(place)
-        return self._read(np.array([place]), np.array([1]), width=1)[0, 0]
+        if not 0 <= index < self._length:
+            raise IndexError(index)
+        return self._read(np.array([index]), np.array([1]), width=1)[0, 0]
 
     def read(self, starts: IndexArray, lengths: IndexArray, *, width: int) -> IndexArray:
         """Many ranges, one a row.
@@ -94,18 +94,18 @@ class NumberFile:
         view = rows.view(np.uint8).ravel().data
         for row, (start, length) in enumerate(zip(starts.tolist(), lengths.tolist(), strict=True)):
             begin = row * width * size
-            self._fill(view[begin : begin + length * size], offset=start * size)
+            self._read_into(view[begin : begin + length * size], offset=start * size)
         return rows
 
-    def _fill(self, view: memoryview, *, offset: int) -> None:
-        got = 0
-        while got < len(view):
+    def _read_into(self, view: memoryview, *, offset: int) -> None:
+        bytes_read = 0
+        while bytes_read < len(view):
             try:
                 # One call reads 2 GiB at most.
-                piece = os.preadv(self._fd, [view[got:]], offset + got)
+                piece = os.preadv(self._fd, [view[bytes_read:]], offset + bytes_read)
             except OSError as error:
                 raise ShardError(f"{self._path}: cannot read: {error.strerror}; check the disk") from error
             if not piece:
-                place = (offset + got) // self._dtype.itemsize
-                raise ShardError(f"{self._path}: ends at number {place}; it was cut short: prepare it again")
-            got += piece
+                index = (offset + bytes_read) // self._dtype.itemsize
+                raise ShardError(f"{self._path}: ends at number {index}; it was cut short: prepare it again")
+            bytes_read += piece

@@ -18,12 +18,12 @@ from bertd.data.sampler import IndexArray, mix64
 
 SHORT_SHARE = 0.1
 """Share of rows that aim at a shorter length. Source: Devlin et al. 2019's code, short_seq_prob."""
-MIN_TARGET = 2
+MIN_TARGET_TOKENS = 2
 """Shortest length aimed at. Source: the same code."""
 
 _64_BITS = (1 << 64) - 1
-_GROUP_DOCUMENTS = 1 << 16
-_FEW = 48
+_DOCUMENTS_PER_GROUP = 1 << 16
+_MIN_VECTORIZED_DOCUMENTS = 48
 """Documents below which a loop is faster than an array operation (measured: 22 us a link against 0.5 us a row)."""
 
 
@@ -32,7 +32,7 @@ class Offsets(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, place: Any, /) -> Any: ...
+    def __getitem__(self, index: Any, /) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ def pack_sentences(*, documents: Offsets, sentences: Offsets, width: int) -> Sen
     """
     starts: list[IndexArray] = [np.empty(0, dtype=np.int64)]
     ends: list[IndexArray] = [np.empty(0, dtype=np.int64)]
-    for first in range(0, len(documents) - 1, _GROUP_DOCUMENTS):
-        bounds = np.asarray(documents[first : first + _GROUP_DOCUMENTS + 1])
+    for first in range(0, len(documents) - 1, _DOCUMENTS_PER_GROUP):
+        bounds = np.asarray(documents[first : first + _DOCUMENTS_PER_GROUP + 1])
         low, high = (bisect_left(sentences, bound) for bound in bounds[[0, -1]])
         # The stream's length stands behind the last sentence; every other group ends before a sentence.
         group = np.asarray(sentences[low : high + 1])
@@ -81,29 +81,35 @@ def _pack_group(
 ) -> tuple[IndexArray, IndexArray]:
     """Rows of the documents that reach from `at` to `until`, in no order."""
     starts, ends = [], []
-    going = at < until
-    at, until = at[going], until[going]
-    while len(at) > _FEW:
+    is_unfinished = at < until
+    at, until = at[is_unfinished], until[is_unfinished]
+    while len(at) > _MIN_VECTORIZED_DOCUMENTS:
         row_ends = _row_ends(at, until, sentences=sentences, width=width)
         starts.append(at)
         ends.append(row_ends)
-        going = row_ends < until
-        at, until = row_ends[going], until[going]
-    rest = [row for span in zip(at.tolist(), until.tolist(), strict=True) for row in _walk(*span, sentences, width)]
+        is_unfinished = row_ends < until
+        at, until = row_ends[is_unfinished], until[is_unfinished]
+    rest = [
+        row
+        for span in zip(at.tolist(), until.tolist(), strict=True)
+        for row in _pack_long_document(*span, sentences, width)
+    ]
     starts.append(np.array([start for start, _ in rest], dtype=np.int64))
     ends.append(np.array([end for _, end in rest], dtype=np.int64))
     return np.concatenate(starts), np.concatenate(ends)
 
 
-def _targets(at: IndexArray, width: int) -> IndexArray:
+def _target_lengths(at: IndexArray, width: int) -> IndexArray:
     """Length that each row aims at: a function of where it begins, so that packing is repeatable."""
     hashed = mix64(at.astype(np.uint64))
-    short = MIN_TARGET + ((hashed & np.uint64(0xFFFFFFFF)) * np.uint64(max(1, width - MIN_TARGET + 1)) >> np.uint64(32))
+    short = MIN_TARGET_TOKENS + (
+        (hashed & np.uint64(0xFFFFFFFF)) * np.uint64(max(1, width - MIN_TARGET_TOKENS + 1)) >> np.uint64(32)
+    )
     is_short = hashed >> np.uint64(40) < np.uint64(round(SHORT_SHARE * 2**24))
     return np.where(is_short, np.minimum(short, np.uint64(width)), np.uint64(width)).astype(np.int64)
 
 
-def _target(at: int, width: int) -> int:
+def _target_length(at: int, width: int) -> int:
     """The same for one row: a loop of array operations of length one would take twenty times as long."""
     hashed = (at + 0x9E3779B97F4A7C15) & _64_BITS
     hashed = (hashed ^ hashed >> 30) * 0xBF58476D1CE4E5B9 & _64_BITS
@@ -111,27 +117,29 @@ def _target(at: int, width: int) -> int:
     hashed ^= hashed >> 31
     if hashed >> 40 >= round(SHORT_SHARE * 2**24):
         return width
-    return min(width, MIN_TARGET + ((hashed & 0xFFFFFFFF) * max(1, width - MIN_TARGET + 1) >> 32))
+    return min(width, MIN_TARGET_TOKENS + ((hashed & 0xFFFFFFFF) * max(1, width - MIN_TARGET_TOKENS + 1) >> 32))
 
 
 def _row_ends(at: IndexArray, until: IndexArray, *, sentences: IndexArray, width: int) -> IndexArray:
     """Where the rows that begin at `at` end."""
-    limits = at + _targets(at, width)
-    whole = sentences[np.searchsorted(sentences, limits, side="right") - 1]
+    limits = at + _target_lengths(at, width)
+    whole_sentence_ends = sentences[np.searchsorted(sentences, limits, side="right") - 1]
     after = sentences[np.minimum(np.searchsorted(sentences, at, side="right"), len(sentences) - 1)]
     # Not one sentence fits the aim: take one all the same, cut to the row.
-    one = np.minimum(np.minimum(after, until), at + width)
-    return np.where(limits >= until, until, np.where(whole > at, whole, one))
+    first_sentence_ends = np.minimum(np.minimum(after, until), at + width)
+    return np.where(
+        limits >= until, until, np.where(whole_sentence_ends > at, whole_sentence_ends, first_sentence_ends)
+    )
 
 
-def _walk(at: int, until: int, sentences: IndexArray, width: int) -> list[tuple[int, int]]:
+def _pack_long_document(at: int, until: int, sentences: IndexArray, width: int) -> list[tuple[int, int]]:
     """The same for one long document, row by row."""
     low, high = np.searchsorted(sentences, [at, until])
     # The walk may begin inside a sentence.
     bounds = [at, *sentences[low:high].tolist(), until]
     rows = []
     while at < until:
-        limit = at + _target(at, width)
+        limit = at + _target_length(at, width)
         if limit >= until:
             end = until
         else:

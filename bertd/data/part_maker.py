@@ -18,16 +18,16 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from bertd.data.chunks import ChunkEncoder
+from bertd.data.chunks import CachedEncoder
 from bertd.data.kinds import VocabularyKind
 from bertd.data.manifest import Filters
 from bertd.data.parts import PartFacts, part_path, write_part
-from bertd.data.readers.document import Block, Reader, Reading, SkipReason
+from bertd.data.readers.document import Block, Reader, ReadResult, SkipReason
 from bertd.data.sampler import IndexArray
 from bertd.data.sentences import split_sentences, split_spaced_sentences
 from bertd.data.shards import OFFSET
-from bertd.data.signatures import band_hashes, sign
-from bertd.data.tokenizer import vocabulary_of
+from bertd.data.signatures import band_hashes, compute_signatures
+from bertd.data.tokenizer import vocabulary_from_tokenizer
 from bertd.data.vocabulary import token_dtype
 
 _BATCH_CHARACTERS = 1 << 18
@@ -53,7 +53,7 @@ class PartTask:
 
 
 @dataclass(frozen=True)
-class Letters:
+class LetterCounts:
     """What a text is written in."""
 
     characters: int
@@ -70,12 +70,12 @@ _NO_ASCII_LETTERS = bytes(code for code in range(256) if not (code < 128 and chr
 _ASCII = bytes(range(128))
 
 
-def count_letters(text: str) -> Letters:
+def count_letters(text: str) -> LetterCounts:
     """Letters of a text and of its ASCII part, without looking at ASCII characters one by one."""
     content = text.encode()
     num_ascii = len(content.translate(None, _NO_ASCII_LETTERS))
     others = 0 if text.isascii() else sum(map(str.isalpha, content.translate(None, _ASCII).decode()))
-    return Letters(characters=len(text), letters=num_ascii + others, ascii_letters=num_ascii)
+    return LetterCounts(characters=len(text), letters=num_ascii + others, ascii_letters=num_ascii)
 
 
 def text_hash(text: str) -> int:
@@ -84,7 +84,7 @@ def text_hash(text: str) -> int:
 
 
 @dataclass
-class _Collected:
+class _PartBuffer:
     """What a part has so far."""
 
     tokens: list[npt.NDArray[np.uint32]] = field(default_factory=list)
@@ -93,7 +93,7 @@ class _Collected:
     sentence_lengths: list[npt.NDArray[np.int64]] = field(default_factory=list)
     hashes: list[int] = field(default_factory=list)
     sources: list[int] = field(default_factory=list)
-    letters: list[Letters] = field(default_factory=list)
+    letters: list[LetterCounts] = field(default_factory=list)
     read: Counter[int] = field(default_factory=Counter)
     skipped: dict[int, Counter[str]] = field(default_factory=dict)
 
@@ -101,7 +101,7 @@ class _Collected:
         self.skipped.setdefault(source, Counter())[reason.value] += times
 
 
-class PartMaker:
+class PartTokenizer:
     """A worker's tools: readers, filters, splitter and tokenizer."""
 
     def __init__(
@@ -111,37 +111,37 @@ class PartMaker:
         self._readers = readers
         self._language = language
         self._filters = filters
-        vocabulary = vocabulary_of(tokenizer, place="tokenizer")
+        vocabulary = vocabulary_from_tokenizer(tokenizer, place="tokenizer")
         spells_spaces = vocabulary.kind is not VocabularyKind.WORDPIECE
         self._split = split_spaced_sentences if spells_spaces else split_sentences
         self._sep = vocabulary.sep
         self._unk = vocabulary.unk
-        self._goes_on = vocabulary.continuations()
+        self._is_continuation = vocabulary.continuation_flags()
         self._dtype = token_dtype(vocabulary.size)
-        self._encoder = ChunkEncoder(tokenizer)
+        self._encoder = CachedEncoder(tokenizer)
 
-    def make(self, task: PartTask) -> PartFacts:
+    def make_part(self, task: PartTask) -> PartFacts:
         """Read, filter, split, tokenize, and write the part's file.
 
         Raises:
             StorageError: the disk refused.
             VocabularyError: the tokenizer fails on a text.
         """
-        part = _Collected()
+        part = _PartBuffer()
         batch: list[tuple[int, str]] = []
         characters = 0
-        for source, reading in self._readings(task):
+        for source, result in self._read_documents(task):
             part.read[source] += 1
-            kept = self._filtered(reading)
+            kept = self._apply_filters(result)
             if isinstance(kept, SkipReason):
                 part.skip(source, kept)
                 continue
             batch.append((source, kept))
             characters += len(kept)
             if characters >= _BATCH_CHARACTERS:
-                self._encode(batch, part)
+                self._append_encoded(batch, part)
                 batch, characters = [], 0
-        self._encode(batch, part)
+        self._append_encoded(batch, part)
         for item in task.blocks:
             if item.block.too_long:
                 part.read[item.source] += item.block.too_long
@@ -152,33 +152,33 @@ class PartMaker:
             read=dict(part.read),
             skipped={source: dict(counts) for source, counts in part.skipped.items()},
         )
-        write_part(part_path(self._folder, task.number), self._arrays(part), facts=facts)
+        write_part(part_path(self._folder, task.number), self._build_arrays(part), facts=facts)
         return facts
 
-    def _readings(self, task: PartTask) -> Iterator[tuple[int, Reading]]:
+    def _read_documents(self, task: PartTask) -> Iterator[tuple[int, ReadResult]]:
         for item in task.blocks:
             if item.block.content or not item.block.too_long:
-                for reading in self._readers[item.source].documents(item.block.content):
-                    yield item.source, reading
+                for result in self._readers[item.source].documents(item.block.content):
+                    yield item.source, result
 
-    def _filtered(self, reading: Reading) -> Reading:
+    def _apply_filters(self, result: ReadResult) -> ReadResult:
         """The text, if every filter that looks at one document alone lets it pass."""
-        if isinstance(reading, SkipReason):
-            return reading
-        if not reading:
+        if isinstance(result, SkipReason):
+            return result
+        if not result:
             return SkipReason.EMPTY
         try:
-            reading.encode()
+            result.encode()
         except UnicodeEncodeError:
             # A JSON escape can spell half a surrogate pair.
             return SkipReason.INVALID_UTF8
-        if len(reading) < self._filters.min_characters:
+        if len(result) < self._filters.min_characters:
             return SkipReason.SHORT
-        if self._filters.min_ascii_share and count_letters(reading).ascii_share < self._filters.min_ascii_share:
-            return SkipReason.FOREIGN
-        return reading
+        if self._filters.min_ascii_share and count_letters(result).ascii_share < self._filters.min_ascii_share:
+            return SkipReason.FEW_ASCII_LETTERS
+        return result
 
-    def _encode(self, batch: list[tuple[int, str]], part: _Collected) -> None:
+    def _append_encoded(self, batch: list[tuple[int, str]], part: _PartBuffer) -> None:
         by_document = [self._split(text, language=self._language) for _, text in batch]
         encoded = self._encoder.encode([sentence for sentences in by_document for sentence in sentences])
         token = sentence = 0
@@ -200,36 +200,36 @@ class PartMaker:
             part.sources.append(source)
             part.letters.append(count_letters(text))
 
-    def _arrays(self, part: _Collected) -> dict[str, npt.NDArray[Any]]:
+    def _build_arrays(self, part: _PartBuffer) -> dict[str, npt.NDArray[Any]]:
         lengths = np.array(part.document_lengths, dtype=OFFSET)
         arrays: dict[str, npt.NDArray[Any]] = {
-            "tokens": _joined([*part.tokens], dtype=self._dtype),
+            "tokens": _concatenate([*part.tokens], dtype=self._dtype),
             "document_lengths": lengths,
             "document_sentences": np.array(part.document_sentences, dtype=OFFSET),
-            "sentence_lengths": _joined([*part.sentence_lengths], dtype=OFFSET),
+            "sentence_lengths": _concatenate([*part.sentence_lengths], dtype=OFFSET),
             "hashes": np.array(part.hashes, dtype="<u8"),
             "sources": np.array(part.sources, dtype=OFFSET),
         }
         for name in ("characters", "letters", "ascii_letters"):
             arrays[name] = np.array([getattr(letters, name) for letters in part.letters], dtype=OFFSET)
-        goes_on = self._goes_on[arrays["tokens"]]
+        is_continuation = self._is_continuation[arrays["tokens"]]
         # A document's first piece begins a word, whatever it looks like.
-        goes_on[np.cumsum(lengths) - lengths] = False
+        is_continuation[np.cumsum(lengths) - lengths] = False
         # Less the [SEP] that closes each document.
-        arrays["words"] = lengths - 1 - _counts(goes_on, lengths)
-        arrays["unknown"] = _counts(arrays["tokens"] == self._unk, lengths)
+        arrays["words"] = lengths - 1 - _count_per_document(is_continuation, lengths)
+        arrays["unknown"] = _count_per_document(arrays["tokens"] == self._unk, lengths)
         if self._filters.dedup == "near":
-            arrays["signatures"] = sign(arrays["tokens"], lengths)
+            arrays["signatures"] = compute_signatures(arrays["tokens"], lengths)
             arrays["bands"] = band_hashes(arrays["signatures"])
         return arrays
 
 
-def _joined(arrays: list[npt.NDArray[Any]], *, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+def _concatenate(arrays: list[npt.NDArray[Any]], *, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     return np.concatenate([np.empty(0, dtype=dtype), *arrays]).astype(dtype)
 
 
-def _counts(chosen: npt.NDArray[np.bool_], lengths: IndexArray) -> IndexArray:
+def _count_per_document(chosen: npt.NDArray[np.bool_], lengths: IndexArray) -> IndexArray:
     """How many tokens of each document are chosen."""
-    reached = np.concatenate([[0], np.cumsum(chosen)])
-    counts: IndexArray = np.diff(reached[np.concatenate([[0], np.cumsum(lengths)])])
+    cumulative = np.concatenate([[0], np.cumsum(chosen)])
+    counts: IndexArray = np.diff(cumulative[np.concatenate([[0], np.cumsum(lengths)])])
     return counts

@@ -23,7 +23,7 @@ from safetensors.numpy import save
 
 from bertd.data.sampler import HashArray
 from bertd.errors import StorageError
-from bertd.run.durable import write_whole
+from bertd.run.durable import atomic_write
 
 PARTS_FORMAT = 2
 """Parts of another format, which an earlier bertd left, are made anew."""
@@ -55,7 +55,7 @@ def write_part(path: Path, arrays: dict[str, npt.NDArray[Any]], *, facts: PartFa
     Raises:
         StorageError: the disk refused.
     """
-    write_whole(path, save(arrays, metadata={"facts": facts.model_dump_json()}))
+    atomic_write(path, save(arrays, metadata={"facts": facts.model_dump_json()}))
 
 
 class PartFile:

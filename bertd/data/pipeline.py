@@ -15,12 +15,12 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 from tokenizers import Tokenizer
 
-from bertd.data.assembly import WrittenSplits, decide, write_splits
-from bertd.data.casing import casing_of
-from bertd.data.feed import BLOCK_BYTES, PART_BYTES, Feed, WorkerSetup, make_parts
+from bertd.data.assembly import WrittenSplits, decide_documents, write_splits
+from bertd.data.casing import read_casing
+from bertd.data.feed import BLOCK_BYTES, PART_BYTES, TaskPlanner, WorkerSetup, make_parts
 from bertd.data.manifest import (
-    FORMAT,
-    MANIFEST,
+    DATASET_FORMAT,
+    MANIFEST_FILE,
     FileFacts,
     Filters,
     Manifest,
@@ -30,18 +30,18 @@ from bertd.data.manifest import (
 )
 from bertd.data.parts import PARTS_FORMAT, PartFacts
 from bertd.data.progress import reading_progress
-from bertd.data.quality import QUALITY, Quality, SourceTally
-from bertd.data.shards import TOKENIZER, file_sha256, tokenizer_fingerprint
-from bertd.data.sources import ReadingOptions, Source, find_sources, reader_of
-from bertd.data.tally import Tally
-from bertd.data.tokenizer import open_tokenizer, tokenizer_files, vocabulary_of
+from bertd.data.quality import QUALITY_FILE, Quality, SourceTally
+from bertd.data.shards import TOKENIZER_FOLDER, file_sha256, tokenizer_fingerprint
+from bertd.data.sources import ReadingOptions, Source, find_sources, make_reader
+from bertd.data.tally import PartTally
+from bertd.data.tokenizer import open_tokenizer, tokenizer_files, vocabulary_from_tokenizer
 from bertd.data.workspace import Workspace, open_workspace
 from bertd.errors import CorpusError
-from bertd.run.durable import write_whole
-from bertd.run.paths import default_data_dir, expanded
+from bertd.run.durable import atomic_write
+from bertd.run.paths import default_data_dir, expand_user
 
 
-class Options(BaseModel):
+class PrepareOptions(BaseModel):
     """What a data set is made from, besides the sources."""
 
     model_config = ConfigDict(frozen=True)
@@ -53,7 +53,7 @@ class Options(BaseModel):
     filters: Filters = Filters()
 
 
-def prepare(names: list[str], *, out: Path, options: Options, processes: int, replace: bool = False) -> Manifest:
+def prepare(names: list[str], *, out: Path, options: PrepareOptions, processes: int, replace: bool = False) -> Manifest:
     """Make a data set.
 
     Args:
@@ -69,10 +69,10 @@ def prepare(names: list[str], *, out: Path, options: Options, processes: int, re
     sources = find_sources(names)
     tokenizer = open_tokenizer(options.vocab)
     with open_workspace(out, replace=replace) as workspace:
-        if workspace.begin(_plan(sources, options=options, tokenizer=tokenizer)):
+        if workspace.begin(_plan_json(sources, options=options, tokenizer=tokenizer)):
             print(f"{out}: going on with what an earlier attempt has done", file=sys.stderr)
-        readers = {i: reader_of(source, options.reading) for i, source in enumerate(sources)}
-        feed = Feed(sources, folder=workspace.parts, readers=readers)
+        readers = {i: make_reader(source, options.reading) for i, source in enumerate(sources)}
+        planner = TaskPlanner(sources, folder=workspace.parts, readers=readers)
         setup = WorkerSetup(
             folder=workspace.parts,
             readers=readers,
@@ -80,30 +80,32 @@ def prepare(names: list[str], *, out: Path, options: Options, processes: int, re
             language=options.language,
             filters=options.filters,
         )
-        num_parts, tally = _read(feed, setup, processes=processes)
+        num_parts, tally = _make_all_parts(planner, setup, processes=processes)
         try:
-            fates = decide(
+            decisions = decide_documents(
                 workspace.parts,
                 num_parts=num_parts,
                 filters=options.filters,
                 validation_share=options.validation_share,
             )
         except CorpusError as error:
-            left_out = reasons(sum(tally.skipped(num_parts=num_parts).values(), Counter()))
-            raise CorpusError(f"{', '.join(names)}: {error}{left_out}") from error
-        splits = write_splits(workspace.whole, parts=workspace.parts, num_parts=num_parts, fates=fates)
-        described = _describe(sources, tally=tally, num_parts=num_parts, splits=splits)
-        manifest = _finish(workspace, tokenizer=tokenizer, options=options, splits=splits, sources=described)
+            skip_text = format_skip_reasons(sum(tally.skipped(num_parts=num_parts).values(), Counter()))
+            raise CorpusError(f"{', '.join(names)}: {error}{skip_text}") from error
+        splits = write_splits(workspace.whole, parts=workspace.parts, num_parts=num_parts, decisions=decisions)
+        source_counts = _count_sources(sources, tally=tally, num_parts=num_parts, splits=splits)
+        manifest = _write_dataset_files(
+            workspace, tokenizer=tokenizer, options=options, splits=splits, sources=source_counts
+        )
         workspace.publish()
     return manifest
 
 
-def _plan(sources: list[Source], *, options: Options, tokenizer: Tokenizer) -> str:
+def _plan_json(sources: list[Source], *, options: PrepareOptions, tokenizer: Tokenizer) -> str:
     """Everything that decides the bytes: an attempt with another plan starts over."""
     files = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for source in sources for file in source.files]
     return json.dumps(
         {
-            "format": FORMAT,
+            "format": DATASET_FORMAT,
             "parts": [PARTS_FORMAT, PART_BYTES, BLOCK_BYTES],
             "options": options.model_dump(),
             "sources": [(source.kind, source.path, sorted(source.members or ())) for source in sources],
@@ -113,25 +115,27 @@ def _plan(sources: list[Source], *, options: Options, tokenizer: Tokenizer) -> s
     )
 
 
-def _read(feed: Feed, setup: WorkerSetup, *, processes: int) -> tuple[int, Tally]:
+def _make_all_parts(planner: TaskPlanner, setup: WorkerSetup, *, processes: int) -> tuple[int, PartTally]:
     """Make the parts; how many of them count, and what they hold."""
-    tally = Tally(setup.folder, filters=setup.filters)
-    with reading_progress(bytes_total=feed.bytes_total) as progress:
+    tally = PartTally(setup.folder, filters=setup.filters)
+    with reading_progress(bytes_total=planner.bytes_total) as progress:
 
         def on_done(facts: PartFacts) -> None:
             documents = sum(facts.read.values())
             progress.update(
                 documents=documents,
-                bytes_read=feed.bytes_done,
-                bytes_before=feed.bytes_before,
-                text_bytes=feed.text_bytes,
+                bytes_read=planner.bytes_done,
+                bytes_before=planner.bytes_before,
+                text_bytes=planner.text_bytes,
             )
 
-        make_parts(feed, setup, tally, processes=processes, on_done=on_done)
-    return feed.num_parts if tally.num_enough is None else tally.num_enough, tally
+        make_parts(planner, setup, tally, processes=processes, on_done=on_done)
+    return planner.num_parts if tally.num_parts_needed is None else tally.num_parts_needed, tally
 
 
-def _describe(sources: list[Source], *, tally: Tally, num_parts: int, splits: WrittenSplits) -> list[SourceCounts]:
+def _count_sources(
+    sources: list[Source], *, tally: PartTally, num_parts: int, splits: WrittenSplits
+) -> list[SourceCounts]:
     """Each source's counts: what the workers left out, what the assembly did, and what is kept."""
     read, skipped = tally.read(num_parts=num_parts), tally.skipped(num_parts=num_parts)
     for number, counts in splits.skipped.items():
@@ -156,29 +160,30 @@ def _source_counts(source: Source, *, read: int, skipped: Counter[str], tally: S
 
 def _write_quality(workspace: Workspace, *, splits: WrittenSplits, num_sources: int) -> dict[str, FileFacts]:
     report = Quality(sources=[splits.sources.get(number, SourceTally()).quality() for number in range(num_sources)])
-    path = workspace.whole / QUALITY
-    write_whole(path, report.model_dump_json(indent=1) + "\n")
-    return {QUALITY: FileFacts(size=path.stat().st_size, sha256=file_sha256(path))}
+    path = workspace.whole / QUALITY_FILE
+    atomic_write(path, report.model_dump_json(indent=1) + "\n")
+    return {QUALITY_FILE: FileFacts(size=path.stat().st_size, sha256=file_sha256(path))}
 
 
-def _finish(
+def _write_dataset_files(
     workspace: Workspace,
     *,
     tokenizer: Tokenizer,
-    options: Options,
+    options: PrepareOptions,
     splits: WrittenSplits,
     sources: list[SourceCounts],
 ) -> Manifest:
     """Write the tokenizer, the quality report and, last of all, the manifest."""
-    vocabulary = vocabulary_of(tokenizer, place=options.vocab)
-    casing = casing_of(tokenizer)
-    folder = workspace.whole / TOKENIZER
+    vocabulary = vocabulary_from_tokenizer(tokenizer, place=options.vocab)
+    casing = read_casing(tokenizer)
+    folder = workspace.whole / TOKENIZER_FOLDER
     folder.mkdir()
     for name, content in tokenizer_files(tokenizer, place=options.vocab).items():
-        write_whole(folder / name, content)
+        atomic_write(folder / name, content)
     paths = sorted(folder.iterdir())
     files = {
-        f"{TOKENIZER}/{path.name}": FileFacts(size=path.stat().st_size, sha256=file_sha256(path)) for path in paths
+        f"{TOKENIZER_FOLDER}/{path.name}": FileFacts(size=path.stat().st_size, sha256=file_sha256(path))
+        for path in paths
     }
     manifest = Manifest(
         vocab_size=vocabulary.size,
@@ -199,21 +204,21 @@ def _finish(
         filters=options.filters,
         files=splits.files | files | _write_quality(workspace, splits=splits, num_sources=len(sources)),
     )
-    write_whole(workspace.whole / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
+    atomic_write(workspace.whole / MANIFEST_FILE, manifest.model_dump_json(indent=1) + "\n")
     return manifest
 
 
-def reasons(skipped: Counter[str]) -> str:
+def format_skip_reasons(skipped: Counter[str]) -> str:
     counts = ", ".join(f"{times} {reason}" for reason, times in sorted(skipped.items()))
     return f" (left out: {counts})" if counts else ""
 
 
-def place_of(name: str) -> Path:
+def resolve_data_path(name: str) -> Path:
     """A path as it is; a bare name below the folder where data sets are looked up by name."""
-    return expanded(name).absolute() if "/" in name else default_data_dir() / name
+    return expand_user(name).absolute() if "/" in name else default_data_dir() / name
 
 
 def find_dataset(name: str) -> Path:
     """Where a data set lies: the folder of that name here, or the one among those that are looked up by name."""
-    here = expanded(name).absolute()
-    return here if here.is_dir() else place_of(name)
+    here = expand_user(name).absolute()
+    return here if here.is_dir() else resolve_data_path(name)

@@ -13,14 +13,14 @@ from collections import Counter
 from pathlib import Path
 
 from bertd.data.manifest import Filters, Manifest
-from bertd.data.pipeline import Options, place_of, prepare, reasons
+from bertd.data.pipeline import PrepareOptions, format_skip_reasons, prepare, resolve_data_path
 from bertd.data.quality import Quality, read_quality
 from bertd.data.sources import ReadingOptions, SourceKind
 from bertd.errors import BertdError
 from bertd.terminal_text import terminal_text
 
 
-def summary(manifest: Manifest, *, out: Path, quality: Quality | None) -> str:
+def format_summary(manifest: Manifest, *, out: Path, quality: Quality | None) -> str:
     """What a person wants to know of a new data set, in a few lines."""
     lines = [f"{out}: {manifest.vocab_size:,} entries, fingerprint {manifest.fingerprint[:12]}"]
     for name, counts in manifest.splits.items():
@@ -38,10 +38,11 @@ def source_lines(manifest: Manifest, quality: Quality | None) -> list[str]:
         files = f"{source.files:,} files, {source.bytes / 1e6:,.1f} MB; " if source.files else ""
         lines.append(
             f"  {source.kind}:{source.path}: {files}{source.kept.documents:,} of {source.read:,} documents"
-            f"{reasons(Counter(source.skipped))}, {source.kept.sentences:,} sentences, {source.kept.tokens:,} tokens"
+            f"{format_skip_reasons(Counter(source.skipped))}, {source.kept.sentences:,} sentences, "
+            f"{source.kept.tokens:,} tokens"
         )
         if quality is not None and source.kept.documents:
-            lines.append(f"    {quality.sources[number].line()}")
+            lines.append(f"    {quality.sources[number].summary_line()}")
     return lines
 
 
@@ -88,36 +89,36 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; the exit status is the error's."""
-    asked = _parser().parse_args(argv)
+    args = _parser().parse_args(argv)
     # Workers are processes; threads of the libraries' own would fight over the same cores.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["RAYON_NUM_THREADS"] = "1"
-    out = place_of(asked.out)
-    options = Options(
-        vocab=asked.vocab,
-        reading=ReadingOptions(text_field=asked.text_field, keep_disambiguation=asked.keep_disambiguation),
-        language=asked.language,
-        validation_share=asked.validation,
+    out = resolve_data_path(args.out)
+    options = PrepareOptions(
+        vocab=args.vocab,
+        reading=ReadingOptions(text_field=args.text_field, keep_disambiguation=args.keep_disambiguation),
+        language=args.language,
+        validation_share=args.validation,
         filters=Filters(
-            min_characters=asked.min_characters,
-            min_ascii_share=asked.min_ascii,
-            dedup=asked.dedup,
-            near_threshold=asked.near_threshold,
-            max_documents=asked.max_documents,
+            min_characters=args.min_characters,
+            min_ascii_share=args.min_ascii,
+            dedup=args.dedup,
+            near_threshold=args.near_threshold,
+            max_documents=args.max_documents,
         ),
     )
     try:
-        manifest = prepare(asked.sources, out=out, options=options, processes=asked.processes, replace=asked.replace)
+        manifest = prepare(args.sources, out=out, options=options, processes=args.processes, replace=args.replace)
     except BertdError as error:
         print(f"bertd: {terminal_text(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return 130
-    if asked.json:
+    if args.json:
         print(json.dumps({"path": str(out), "fingerprint": manifest.fingerprint} | manifest.model_dump(mode="json")))
     else:
-        print(terminal_text(summary(manifest, out=out, quality=read_quality(out))))
+        print(terminal_text(format_summary(manifest, out=out, quality=read_quality(out))))
     return 0
 
 

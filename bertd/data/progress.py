@@ -27,7 +27,7 @@ class ReadingProgress:
         self._bytes_total = bytes_total
         self._bar = bar
         self._begin_s = time.monotonic()
-        self._shown_s = self._begin_s
+        self._last_shown_s = self._begin_s
         self._documents = 0
         self._task = None if bar is None else bar.add_task("reading", total=bytes_total or None, state="")
 
@@ -43,14 +43,14 @@ class ReadingProgress:
         self._documents += documents
         now_s = time.monotonic()
         elapsed_s = max(1e-3, now_s - self._begin_s)
-        line = self._line(elapsed_s, bytes_read=bytes_read, text_bytes=text_bytes, bytes_before=bytes_before)
+        line = self._format_line(elapsed_s, bytes_read=bytes_read, text_bytes=text_bytes, bytes_before=bytes_before)
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=bytes_read, state=line)
-        elif now_s - self._shown_s >= _LINE_EVERY_S:
-            self._shown_s = now_s
+        elif now_s - self._last_shown_s >= _LINE_EVERY_S:
+            self._last_shown_s = now_s
             print(line, file=sys.stderr)
 
-    def _line(self, elapsed_s: float, *, bytes_read: int, text_bytes: int, bytes_before: int) -> str:
+    def _format_line(self, elapsed_s: float, *, bytes_read: int, text_bytes: int, bytes_before: int) -> str:
         rate = f"{self._documents / elapsed_s:,.0f} documents/s  {text_bytes / elapsed_s / 1e6:.1f} MB/s"
         if not self._bytes_total:
             return f"{self._documents:,} documents  {rate}"

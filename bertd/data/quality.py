@@ -14,22 +14,22 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bertd.data.manifest import Described, SplitCounts
+from bertd.data.manifest import FrozenModel, SplitCounts
 from bertd.data.parts import PartFile
 from bertd.data.sampler import IndexArray
 from bertd.errors import ShardError
 
-QUALITY = "quality.json"
+QUALITY_FILE = "quality.json"
 
-COLUMNS = ("characters", "letters", "ascii_letters", "words", "unknown")
+SUMMED_COLUMNS = ("characters", "letters", "ascii_letters", "words", "unknown")
 """Of a part's file: what is summed over documents."""
 
-_STEPS = 8
+_BINS_PER_DOUBLING = 8
 """Steps of a histogram from one power of two to the next: quantiles are right to a tenth."""
-_BINS = 40 * _STEPS
+_NUM_BINS = 40 * _BINS_PER_DOUBLING
 
 
-class SourceQuality(Described):
+class SourceQuality(FrozenModel):
     """One source's kept documents."""
 
     characters: int
@@ -59,7 +59,7 @@ class SourceQuality(Described):
         """Of letters."""
         return self.ascii_letters / self.letters if self.letters else 1.0
 
-    def line(self) -> str:
+    def summary_line(self) -> str:
         """The whole on one line, for people."""
         shares = (
             f"{self.tokens_per_word:.2f} tokens a word, {self.unknown_share:.3%} unknown, "
@@ -75,7 +75,7 @@ class SourceQuality(Described):
         )
 
 
-class Quality(Described):
+class Quality(FrozenModel):
     """Content of quality.json."""
 
     sources: list[SourceQuality]
@@ -87,9 +87,9 @@ class SourceTally:
     """Sums over the kept documents of one source."""
 
     kept: SplitCounts = field(default_factory=SplitCounts)
-    sums: IndexArray = field(default_factory=lambda: np.zeros(len(COLUMNS), dtype=np.int64))
-    document_bins: IndexArray = field(default_factory=lambda: np.zeros(_BINS, dtype=np.int64))
-    sentence_bins: IndexArray = field(default_factory=lambda: np.zeros(_BINS, dtype=np.int64))
+    sums: IndexArray = field(default_factory=lambda: np.zeros(len(SUMMED_COLUMNS), dtype=np.int64))
+    document_bins: IndexArray = field(default_factory=lambda: np.zeros(_NUM_BINS, dtype=np.int64))
+    sentence_bins: IndexArray = field(default_factory=lambda: np.zeros(_NUM_BINS, dtype=np.int64))
 
     def add(self, part: PartFile, *, keep: npt.NDArray[np.bool_]) -> None:
         """Count the documents of a part that are this source's and kept."""
@@ -101,37 +101,37 @@ class SourceTally:
             sentences=self.kept.sentences + len(sentences),
             tokens=self.kept.tokens + int(kept.sum()) - len(kept),
         )
-        self.sums += [int(part.array(name)[keep].sum()) for name in COLUMNS]
-        self.document_bins += _binned(kept - 1)
-        self.sentence_bins += _binned(sentences)
+        self.sums += [int(part.array(name)[keep].sum()) for name in SUMMED_COLUMNS]
+        self.document_bins += _bin_lengths(kept - 1)
+        self.sentence_bins += _bin_lengths(sentences)
 
     def quality(self) -> SourceQuality:
-        counts = dict(zip(COLUMNS, self.sums.tolist(), strict=True))
+        counts = dict(zip(SUMMED_COLUMNS, self.sums.tolist(), strict=True))
         return SourceQuality(
             tokens=self.kept.tokens,
-            document_tokens=_quantiles(self.document_bins),
-            sentence_tokens=_quantiles(self.sentence_bins),
+            document_tokens=_estimate_quantiles(self.document_bins),
+            sentence_tokens=_estimate_quantiles(self.sentence_bins),
             **counts,
         )
 
 
-def _binned(lengths: IndexArray) -> IndexArray:
-    bins = (np.log2(np.maximum(1, lengths)) * _STEPS).astype(np.int64)
-    return np.bincount(bins, minlength=_BINS)
+def _bin_lengths(lengths: IndexArray) -> IndexArray:
+    bins = (np.log2(np.maximum(1, lengths)) * _BINS_PER_DOUBLING).astype(np.int64)
+    return np.bincount(bins, minlength=_NUM_BINS)
 
 
-def _quantiles(bins: IndexArray) -> tuple[int, int, int] | None:
+def _estimate_quantiles(bins: IndexArray) -> tuple[int, int, int] | None:
     total = int(bins.sum())
     if not total:
         return None
-    reached = np.cumsum(bins)
-    low, median, high = (int(np.searchsorted(reached, share * total)) for share in (0.05, 0.5, 0.95))
-    return _length(low), _length(median), _length(high)
+    cumulative = np.cumsum(bins)
+    low, median, high = (int(np.searchsorted(cumulative, share * total)) for share in (0.05, 0.5, 0.95))
+    return _bin_center(low), _bin_center(median), _bin_center(high)
 
 
-def _length(number: int) -> int:
+def _bin_center(number: int) -> int:
     """Amid the lengths of a bin."""
-    return round(2 ** ((number + 0.5) / _STEPS))
+    return round(2 ** ((number + 0.5) / _BINS_PER_DOUBLING))
 
 
 def read_quality(root: Path) -> Quality | None:
@@ -140,7 +140,7 @@ def read_quality(root: Path) -> Quality | None:
     Raises:
         ShardError: it cannot be read, or is none.
     """
-    path = root / QUALITY
+    path = root / QUALITY_FILE
     if not path.exists():
         return None
     try:

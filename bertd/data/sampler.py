@@ -18,7 +18,7 @@ import numpy.typing as npt
 IndexArray = npt.NDArray[np.int64]
 HashArray = npt.NDArray[np.uint64]
 
-_ROUNDS = 6
+_NUM_ROUNDS = 6
 """Four already pass for random to an observer who cannot choose his questions; each costs under 10 ns a sequence."""
 
 MAX_SEQUENCES = 1 << 40
@@ -26,7 +26,7 @@ MAX_SEQUENCES = 1 << 40
 
 
 @dataclass(frozen=True)
-class Located:
+class LocatedSequences:
     """Where positions lead; both arrays as long as the positions."""
 
     epochs: IndexArray
@@ -54,7 +54,7 @@ def rank_positions(*, first: int, global_batch: int, rank: int, world_size: int)
     return np.arange(start, start + share + (rank < num_longer), dtype=np.int64)
 
 
-def locate(positions: IndexArray, *, num_sequences: int, seed: int) -> Located:
+def locate_sequences(positions: IndexArray, *, num_sequences: int, seed: int) -> LocatedSequences:
     """Epoch and sequence of each position.
 
     Raises:
@@ -71,13 +71,13 @@ def locate(positions: IndexArray, *, num_sequences: int, seed: int) -> Located:
     while len(walking):
         indices[walking] = _feistel(indices[walking], keys=epoch_keys[walking], left=left, right=right)
         walking = walking[indices[walking] >= num_sequences]
-    return Located(epochs=epochs, indices=indices.astype(np.int64))
+    return LocatedSequences(epochs=epochs, indices=indices.astype(np.int64))
 
 
 def _feistel(values: HashArray, *, keys: HashArray, left: int, right: int) -> HashArray:
     """Permute 0 .. left x right - 1: each round adds a hash of one half to the other."""
     a, b = np.divmod(values, np.uint64(right))
-    for number in range(_ROUNDS):
+    for number in range(_NUM_ROUNDS):
         if number % 2 == 0:
             a = (a + mix64(keys ^ (b << np.uint64(8) | np.uint64(number))) % np.uint64(left)) % np.uint64(left)
         else:

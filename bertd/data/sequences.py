@@ -46,7 +46,7 @@ class WindowSpans:
         return indices * self.width, np.full(len(indices), self.width)
 
 
-class Sequences:
+class TokenSequences:
     """Numbered rows of token ids of one split."""
 
     def __init__(self, dataset: DataSet, *, split: SplitName, length: int, spans: Spans) -> None:
@@ -72,7 +72,7 @@ class Sequences:
         return rows
 
 
-def open_sequences(dataset: DataSet, *, split: str, sequence_length: int, packing: str) -> Sequences:
+def open_sequences(dataset: DataSet, *, split: str, sequence_length: int, packing: str) -> TokenSequences:
     """The rows of a split.
 
     Args:
@@ -100,4 +100,4 @@ def open_sequences(dataset: DataSet, *, split: str, sequence_length: int, packin
             f"{dataset.root}: its {split} split has {counts.tokens} tokens, not enough for one sequence of "
             f"{sequence_length}; set a smaller data.sequence_length, or prepare more text"
         )
-    return Sequences(dataset, split=name, length=sequence_length, spans=spans)
+    return TokenSequences(dataset, split=name, length=sequence_length, spans=spans)

@@ -22,12 +22,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from bertd.data.manifest import MANIFEST, FileFacts, Manifest, SplitName, read_manifest
-from bertd.data.number_file import NumberFile
+from bertd.data.manifest import MANIFEST_FILE, FileFacts, Manifest, SplitName, read_manifest
+from bertd.data.number_file import ArrayFile
 from bertd.data.vocabulary import TokenDtype, Vocabulary, read_vocabulary, token_dtype
 from bertd.errors import ShardError, VocabularyError
 
-TOKENIZER = "tokenizer"
+TOKENIZER_FOLDER = "tokenizer"
 TOKENIZER_JSON = "tokenizer.json"
 
 OFFSET = np.dtype("<i8")
@@ -36,7 +36,7 @@ OFFSET = np.dtype("<i8")
 _HASH_CHUNK_BYTES = 1 << 22
 
 
-def split_files(split: SplitName) -> tuple[str, str, str]:
+def split_file_names(split: SplitName) -> tuple[str, str, str]:
     """Names of a split's tokens, documents and sentences."""
     return f"{split}.tokens", f"{split}.documents", f"{split}.sentences"
 
@@ -62,11 +62,11 @@ def file_sha256(path: Path) -> str:
 class Split:
     """One split's files."""
 
-    tokens: NumberFile
+    tokens: ArrayFile
     """The stream: each document's tokens, then a [SEP]."""
-    documents: NumberFile
+    documents: ArrayFile
     """Where each document begins in the stream; one entry more, the stream's length."""
-    sentences: NumberFile
+    sentences: ArrayFile
     """Where each sentence begins in the stream; one entry more, the stream's length."""
 
     @property
@@ -98,11 +98,11 @@ class DataSet:
         """
         manifest = read_manifest(root)
         dataset = cls(root, manifest)
-        faults = ((name, _fault(root / name, facts, verify=verify)) for name, facts in manifest.files.items())
-        wrong = [f"{name} {fault}" for name, fault in faults if fault]
-        if wrong:
-            raise ShardError(f"{root}: damaged: {'; '.join(wrong)}; prepare the data set again")
-        files = [root / name for name in manifest.files if name.startswith(f"{TOKENIZER}/")]
+        damages = ((name, _find_damage(root / name, facts, verify=verify)) for name, facts in manifest.files.items())
+        damaged_files = [f"{name} {damage}" for name, damage in damages if damage]
+        if damaged_files:
+            raise ShardError(f"{root}: damaged: {'; '.join(damaged_files)}; prepare the data set again")
+        files = [root / name for name in manifest.files if name.startswith(f"{TOKENIZER_FOLDER}/")]
         if tokenizer_fingerprint(files) != manifest.tokenizer.fingerprint:
             raise VocabularyError(
                 f"{dataset.tokenizer_dir}: not the tokenizer that the shards were made with; prepare the data set again"
@@ -117,7 +117,7 @@ class DataSet:
     @property
     def tokenizer_dir(self) -> Path:
         """What `AutoTokenizer.from_pretrained` loads."""
-        return self.root / TOKENIZER
+        return self.root / TOKENIZER_FOLDER
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -137,24 +137,24 @@ class DataSet:
         Raises:
             ShardError: a file cannot be opened, or does not fit the counts of the manifest.
         """
-        tokens, documents, sentences = split_files(name)
+        tokens, documents, sentences = split_file_names(name)
         counts = self.manifest.splits[name]
         return Split(
-            tokens=self._open(tokens, dtype=self.dtype, length=counts.stream_tokens),
-            documents=self._open(documents, dtype=OFFSET, length=counts.documents + 1),
-            sentences=self._open(sentences, dtype=OFFSET, length=counts.sentences + 1),
+            tokens=self._open_array(tokens, dtype=self.dtype, length=counts.stream_tokens),
+            documents=self._open_array(documents, dtype=OFFSET, length=counts.documents + 1),
+            sentences=self._open_array(sentences, dtype=OFFSET, length=counts.sentences + 1),
         )
 
-    def _open(self, name: str, *, dtype: np.dtype[Any], length: int) -> NumberFile:
-        file = NumberFile(self.root / name, dtype=dtype)
+    def _open_array(self, name: str, *, dtype: np.dtype[Any], length: int) -> ArrayFile:
+        file = ArrayFile(self.root / name, dtype=dtype)
         if len(file) != length:
             raise ShardError(
-                f"{self.root / name}: does not hold the {length} entries that {MANIFEST} counts; prepare it again"
+                f"{self.root / name}: does not hold the {length} entries that {MANIFEST_FILE} counts; prepare it again"
             )
         return file
 
 
-def _fault(path: Path, facts: FileFacts, *, verify: bool) -> str | None:
+def _find_damage(path: Path, facts: FileFacts, *, verify: bool) -> str | None:
     """What is wrong with a file, in a few words; its content is looked at only to verify it."""
     try:
         state = path.stat()

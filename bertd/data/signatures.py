@@ -19,7 +19,7 @@ SHINGLE_TOKENS = 5
 _SEED = 42
 _DOCUMENTS_AT_ONCE = 4096
 """A signature passes through a list of Python numbers that takes ten times its size."""
-_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+_HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 Signatures = npt.NDArray[np.uint32]
 
@@ -39,18 +39,20 @@ def shingle_hashes(tokens: npt.NDArray[np.unsignedinteger], lengths: IndexArray)
     starts = ends - lengths
     last_token = np.repeat(ends - 2, lengths)
     padded = np.concatenate([tokens.astype(np.uint64), np.zeros(SHINGLE_TOKENS, dtype=np.uint64)])
-    place = np.arange(len(tokens))
+    position = np.arange(len(tokens))
     hashes = np.zeros(len(tokens), dtype=np.uint64)
-    for ahead in range(SHINGLE_TOKENS):
-        token = np.where(place + ahead <= last_token, padded[ahead : ahead + len(tokens)] + np.uint64(1), np.uint64(0))
-        hashes = hashes * _FACTOR + token
+    for offset in range(SHINGLE_TOKENS):
+        token = np.where(
+            position + offset <= last_token, padded[offset : offset + len(tokens)] + np.uint64(1), np.uint64(0)
+        )
+        hashes = hashes * _HASH_FACTOR + token
     counts = np.maximum(1, lengths - SHINGLE_TOKENS)
-    within = place - np.repeat(starts, lengths)
-    chosen = within < np.repeat(counts, lengths)
+    position_in_document = position - np.repeat(starts, lengths)
+    chosen = position_in_document < np.repeat(counts, lengths)
     return mix64(hashes[chosen]), np.concatenate([[0], np.cumsum(counts)])
 
 
-def sign(tokens: npt.NDArray[np.unsignedinteger], lengths: IndexArray) -> Signatures:
+def compute_signatures(tokens: npt.NDArray[np.unsignedinteger], lengths: IndexArray) -> Signatures:
     """(documents, NUM_PERMUTATIONS) signatures.
 
     Raises:
@@ -65,9 +67,12 @@ def sign(tokens: npt.NDArray[np.unsignedinteger], lengths: IndexArray) -> Signat
     hashes, offsets = shingle_hashes(tokens, lengths)
     signatures = np.empty((len(lengths), NUM_PERMUTATIONS), dtype=np.uint32)
     for first in range(0, len(lengths), _DOCUMENTS_AT_ONCE):
-        mine = offsets[first : first + _DOCUMENTS_AT_ONCE + 1]
+        batch_offsets = offsets[first : first + _DOCUMENTS_AT_ONCE + 1]
         matrix = RMinHash.digest_matrix_from_flat_token_hashes(
-            hashes[mine[0] : mine[-1]], (mine - mine[0]).astype(np.uint64), NUM_PERMUTATIONS, _SEED
+            hashes[batch_offsets[0] : batch_offsets[-1]],
+            (batch_offsets - batch_offsets[0]).astype(np.uint64),
+            NUM_PERMUTATIONS,
+            _SEED,
         )
         signatures[first : first + _DOCUMENTS_AT_ONCE] = matrix.to_rows()
     return signatures

@@ -17,16 +17,16 @@ from io import BytesIO
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
-from bertd.data.archives import SourceStream, is_hidden, is_tar, open_source, plain_name
+from bertd.data.archives import SourceStream, is_hidden, is_tar, open_source, strip_compression_suffix
 from bertd.data.readers.document import Reader
 from bertd.data.readers.headings import HEADING, Headings
 from bertd.data.readers.jsonl import JsonLines
-from bertd.data.readers.tables import SENTENCES_IN_DOCUMENT, HubTable, Parquet
+from bertd.data.readers.tables import SENTENCES_PER_DOCUMENT, HubTable, Parquet
 from bertd.data.readers.text import TextBlocks, TextFiles
 from bertd.data.readers.wikiextractor import WikiExtractor
 from bertd.data.readers.wikixml import WikiXml
 from bertd.errors import CorpusError
-from bertd.run.paths import expanded
+from bertd.run.paths import expand_user
 
 
 class SourceKind(StrEnum):
@@ -45,7 +45,7 @@ class SourceKind(StrEnum):
 
 
 _GUESS_BYTES = 1 << 14
-_OPENINGS = {
+_MAGIC_BYTES = {
     b"<doc id=": SourceKind.WIKIEXTRACTOR,
     b"<mediawiki": SourceKind.WIKI_XML,
     b"{": SourceKind.JSONL,
@@ -89,7 +89,7 @@ class ReadingOptions:
     keep_disambiguation: bool = False
 
 
-def reader_of(source: Source, options: ReadingOptions) -> Reader:
+def make_reader(source: Source, options: ReadingOptions) -> Reader:
     """What reads the files of a source."""
     match source.kind:
         case SourceKind.TEXT:
@@ -109,9 +109,9 @@ def reader_of(source: Source, options: ReadingOptions) -> Reader:
         case SourceKind.HF:
             return HubTable(source.path, text_field=options.text_field)
         case SourceKind.PARQUET_SENTENCES:
-            return Parquet(text_field=options.text_field, rows_in_document=SENTENCES_IN_DOCUMENT)
+            return Parquet(text_field=options.text_field, rows_per_document=SENTENCES_PER_DOCUMENT)
         case SourceKind.HF_SENTENCES:
-            return HubTable(source.path, text_field=options.text_field, rows_in_document=SENTENCES_IN_DOCUMENT)
+            return HubTable(source.path, text_field=options.text_field, rows_per_document=SENTENCES_PER_DOCUMENT)
 
 
 def find_sources(names: list[str]) -> list[Source]:
@@ -120,7 +120,7 @@ def find_sources(names: list[str]) -> list[Source]:
     Raises:
         CorpusError: a source does not exist, holds no file, or is given twice.
     """
-    sources = [source for name in names for source in _find(name)]
+    sources = [source for name in names for source in _find_one(name)]
     seen: dict[str, str] = {}
     for number, source in enumerate(sources):
         # A tar whose files are of several kinds is as many sources of one name.
@@ -134,12 +134,12 @@ def find_sources(names: list[str]) -> list[Source]:
     return sources
 
 
-def _find(name: str) -> list[Source]:
-    kind, path = _part(name)
+def _find_one(name: str) -> list[Source]:
+    kind, path = _split_kind(name)
     if kind in (SourceKind.HF, SourceKind.HF_SENTENCES):
         return [Source(kind=kind, path=path, files=())]
     try:
-        files = _files(path)
+        files = _list_files(path)
     except OSError as error:
         raise CorpusError(f"{path}: cannot be looked at: {error.strerror}; mend the permissions") from error
     if kind is not None:
@@ -162,7 +162,7 @@ def _find_in_tar(file: Path) -> list[Source]:
     with open_source(file) as streams:
         for stream in streams:
             name = stream.name.removeprefix(f"{file}/")
-            by_kind.setdefault(_guess(name, stream.content), set()).add(name)
+            by_kind.setdefault(_guess_from_content(name, stream.content), set()).add(name)
     if not by_kind:
         raise CorpusError(f"{file}: holds no file; name another source")
     return [
@@ -170,27 +170,27 @@ def _find_in_tar(file: Path) -> list[Source]:
     ]
 
 
-def _part(name: str) -> tuple[SourceKind | None, str]:
+def _split_kind(name: str) -> tuple[SourceKind | None, str]:
     word, colon, path = name.partition(":")
     if colon and word in list(SourceKind):
         return SourceKind(word), path
     return None, name
 
 
-def _files(path: str) -> list[Path]:
+def _list_files(path: str) -> list[Path]:
     """The file, the files below a folder, or what a glob matches, sorted; hidden files of folders are passed over.
 
     Raises:
         CorpusError: there is none.
     """
-    here = expanded(path)
-    if here.is_file():
-        return [here]
-    if here.is_dir():
-        found = _walk(here)
+    resolved = expand_user(path)
+    if resolved.is_file():
+        return [resolved]
+    if resolved.is_dir():
+        found = _walk(resolved)
     elif glob.has_magic(path):
         # Path.glob takes no absolute pattern.
-        matches = glob.glob(str(here), recursive=True)  # noqa: PTH207
+        matches = glob.glob(str(resolved), recursive=True)  # noqa: PTH207
         found = [Path(match) for match in matches if Path(match).is_file()]
     else:
         kinds = ", ".join(SourceKind)
@@ -208,15 +208,15 @@ def _walk(folder: Path) -> list[Path]:
         OSError: a folder may not be looked into.
     """
 
-    def refuse(error: OSError) -> None:
+    def raise_error(error: OSError) -> None:
         raise error
 
     found = []
-    met: set[Path] = set()
-    for root, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        if (place := Path(root).resolve()) in met:
+    seen_folders: set[Path] = set()
+    for root, folders, names in os.walk(folder, onerror=raise_error, followlinks=True):
+        if (place := Path(root).resolve()) in seen_folders:
             raise CorpusError(f"{root}: given twice, since a link leads to {place}; remove the link")
-        met.add(place)
+        seen_folders.add(place)
         folders[:] = [name for name in folders if not is_hidden(name)]
         for file in (Path(root, name) for name in names if not is_hidden(name)):
             if not file.is_file():
@@ -232,17 +232,17 @@ def guess_kind(file: Path) -> SourceKind:
         CorpusError: it cannot be read.
     """
     with open_source(file) as streams:
-        return _guess(file.name, next(streams).content)
+        return _guess_from_content(file.name, next(streams).content)
 
 
-def _guess(name: str, content: BinaryIO) -> SourceKind:
-    suffix = PurePath(plain_name(name)).suffix
+def _guess_from_content(name: str, content: BinaryIO) -> SourceKind:
+    suffix = PurePath(strip_compression_suffix(name)).suffix
     if suffix in (".jsonl", ".ndjson", ".json"):
         return SourceKind.JSONL
     if suffix == ".parquet":
         return SourceKind.PARQUET
     begin = content.read(_GUESS_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()
-    for opening, kind in _OPENINGS.items():
+    for opening, kind in _MAGIC_BYTES.items():
         if begin.startswith(opening):
             return kind
     return SourceKind.HEADINGS if HEADING.search(begin) else SourceKind.TEXT

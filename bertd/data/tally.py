@@ -11,7 +11,7 @@ from bertd.data.manifest import Filters
 from bertd.data.parts import PartFacts, PartFile, part_path
 
 
-class Tally:
+class PartTally:
     """What the parts report, in whatever order they are done."""
 
     def __init__(self, folder: Path, *, filters: Filters) -> None:
@@ -19,10 +19,10 @@ class Tally:
         self._facts: dict[int, PartFacts] = {}
         # What is nearly a repeat is known only at the end, so near duplicates leave nothing to stop early by.
         self._limit = None if filters.dedup == "near" else filters.max_documents
-        self._counts_repeats = filters.dedup == "none"
+        self._keeps_repeats = filters.dedup == "none"
         self._sizes: list[int] = []
-        self._next_look = self._limit or 0
-        self.num_enough: int | None = None
+        self._next_check = self._limit or 0
+        self.num_parts_needed: int | None = None
         """Parts, from the first, that hold all documents wanted; the same however many workers there are."""
 
     def add(self, number: int, facts: PartFacts) -> None:
@@ -30,20 +30,20 @@ class Tally:
         self._facts[number] = facts
         if self._limit is None:
             return
-        while self.num_enough is None and len(self._sizes) in self._facts:
+        while self.num_parts_needed is None and len(self._sizes) in self._facts:
             self._sizes.append(len(PartFile(part_path(self._folder, len(self._sizes))).array("hashes")))
-            if sum(self._sizes) >= self._next_look:
-                self._look(self._limit)
+            if sum(self._sizes) >= self._next_check:
+                self._check_limit(self._limit)
 
-    def _look(self, limit: int) -> None:
+    def _check_limit(self, limit: int) -> None:
         """Count the parts from the first on; where repeats left too few, look again when there may be enough."""
         kept = sum(self._sizes)
-        if not self._counts_repeats:
+        if not self._keeps_repeats:
             hashes = [PartFile(part_path(self._folder, number)).array("hashes") for number in range(len(self._sizes))]
             kept = len(np.unique(np.concatenate(hashes)))
         if kept >= limit:
-            self.num_enough = len(self._sizes)
-        self._next_look = sum(self._sizes) + limit - kept
+            self.num_parts_needed = len(self._sizes)
+        self._next_check = sum(self._sizes) + limit - kept
 
     def read(self, *, num_parts: int) -> Counter[int]:
         """Documents met in the first parts, by source."""

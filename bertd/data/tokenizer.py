@@ -7,18 +7,18 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from bertd.data.byte_level import ENTRIES, MERGES, build_from_merges
-from bertd.data.casing import Casing, casing_of
-from bertd.data.hub import why_unreachable
+from bertd.data.byte_level import MERGES_FILE, VOCAB_FILE, build_byte_level_tokenizer
+from bertd.data.casing import Casing, read_casing
+from bertd.data.hub import hub_unreachable_reason
 from bertd.data.kinds import VocabularyKind
-from bertd.data.vocabulary import Vocabulary, vocabulary_in
-from bertd.data.wordpiece import build_from_lines
+from bertd.data.vocabulary import Vocabulary, vocabulary_from_json
+from bertd.data.wordpiece import build_from_vocab_txt
 from bertd.errors import VocabularyError
-from bertd.tokenizer_faults import named_faults
+from bertd.tokenizer_faults import translate_tokenizer_errors
 
 _CONFIG = "tokenizer_config.json"
-_HUB_FILES = ("tokenizer.json", "vocab.txt", ENTRIES, MERGES, _CONFIG)
-_UNHEARD_OF = "a \U0010fffd\u0378 1"
+_HUB_FILES = ("tokenizer.json", "vocab.txt", VOCAB_FILE, MERGES_FILE, _CONFIG)
+_UNSEEN_TEXT = "a \U0010fffd\u0378 1"
 """With a character for private use and one that is not assigned."""
 MODEL_MAX_LENGTH = 512
 """Written for transformers, which warns about longer inputs. Source: BERT's positions."""
@@ -37,7 +37,7 @@ def open_tokenizer(where: str) -> Tokenizer:
     except OSError as error:
         raise VocabularyError(f"{where}: cannot be looked at: {error.strerror}; mend the permissions") from error
     # What is wrong with it is told here, before anything reads a corpus.
-    vocabulary_of(tokenizer, place=where)
+    vocabulary_from_tokenizer(tokenizer, place=where)
     tokenizer.no_truncation()
     tokenizer.no_padding()
     _require_any_text(tokenizer, place=where)
@@ -51,8 +51,8 @@ def _require_any_text(tokenizer: Tokenizer, *, place: str) -> None:
         VocabularyError: it does not.
     """
     try:
-        with named_faults():
-            tokenizer.encode(_UNHEARD_OF, add_special_tokens=False)
+        with translate_tokenizer_errors():
+            tokenizer.encode(_UNSEEN_TEXT, add_special_tokens=False)
     except RuntimeError as error:
         raise VocabularyError(
             f"{place}: cannot encode every text: {error}; give its model an entry for what is unknown, or use another"
@@ -65,17 +65,17 @@ def _find_tokenizer(where: str) -> Tokenizer:
         return _open_folder(path)
     if path.is_file():
         return _open_file(path)
-    return _open_folder(_fetch(where))
+    return _open_folder(_fetch_from_hub(where))
 
 
 def _open_folder(folder: Path) -> Tokenizer:
     for name in ("tokenizer.json", "vocab.txt"):
         if (folder / name).is_file():
             return _open_file(folder / name)
-    if (folder / ENTRIES).is_file() and (folder / MERGES).is_file():
-        return build_from_merges(folder, config=folder / _CONFIG)
+    if (folder / VOCAB_FILE).is_file() and (folder / MERGES_FILE).is_file():
+        return build_byte_level_tokenizer(folder, config=folder / _CONFIG)
     raise VocabularyError(
-        f"{folder}: neither tokenizer.json nor vocab.txt nor {ENTRIES} with {MERGES} is in it; "
+        f"{folder}: neither tokenizer.json nor vocab.txt nor {VOCAB_FILE} with {MERGES_FILE} is in it; "
         "make one with bertd data vocab"
     )
 
@@ -87,14 +87,14 @@ def _open_file(path: Path) -> Tokenizer:
         raise VocabularyError(f"{path}: cannot read the vocabulary: {error}") from error
     if content.lstrip().startswith("{"):
         try:
-            with named_faults():
+            with translate_tokenizer_errors():
                 return Tokenizer.from_str(content)
         except RuntimeError as error:
             raise VocabularyError(f"{path}: not a tokenizer that tokenizers can load: {error}") from error
-    return build_from_lines(content, path=path, config=path.with_name(_CONFIG))
+    return build_from_vocab_txt(content, path=path, config=path.with_name(_CONFIG))
 
 
-def _fetch(name: str) -> Path:
+def _fetch_from_hub(name: str) -> Path:
     """The folder of a tokenizer's files from the hub, or from the hub's cache on this machine.
 
     Raises:
@@ -103,7 +103,7 @@ def _fetch(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    unreachable = why_unreachable(name, kind="model")
+    unreachable = hub_unreachable_reason(name, kind="model")
     try:
         return Path(snapshot_download(name, allow_patterns=list(_HUB_FILES), local_files_only=unreachable is not None))
     except HFValidationError as error:
@@ -116,13 +116,13 @@ def _fetch(name: str) -> Path:
         ) from error
 
 
-def vocabulary_of(tokenizer: Tokenizer, *, place: str) -> Vocabulary:
+def vocabulary_from_tokenizer(tokenizer: Tokenizer, *, place: str) -> Vocabulary:
     """Its entries in the order of their ids.
 
     Raises:
         VocabularyError: the ids have gaps, or a special token is missing.
     """
-    return vocabulary_in(json.loads(tokenizer.to_str()), place=place)
+    return vocabulary_from_json(json.loads(tokenizer.to_str()), place=place)
 
 
 def tokenizer_files(tokenizer: Tokenizer, *, place: str) -> dict[str, bytes]:
@@ -132,7 +132,7 @@ def tokenizer_files(tokenizer: Tokenizer, *, place: str) -> dict[str, bytes]:
         VocabularyError: the vocabulary is unusable.
     """
     tree = json.loads(tokenizer.to_str())
-    vocabulary = vocabulary_in(tree, place=place)
+    vocabulary = vocabulary_from_json(tree, place=place)
     config: dict[str, object] = {"model_max_length": MODEL_MAX_LENGTH}
     config |= {f"{role}_token": vocabulary.entries[number] for role, number in vocabulary.special_by_role.items()}
     files: dict[str, bytes] = {}
@@ -140,7 +140,7 @@ def tokenizer_files(tokenizer: Tokenizer, *, place: str) -> dict[str, bytes]:
     ids = {entry: i for i, entry in enumerate(vocabulary.entries)}
     if vocabulary.kind is VocabularyKind.WORDPIECE:
         tree["model"]["vocab"] = ids
-        config |= _wordpiece_config(casing_of(tokenizer))
+        config |= _wordpiece_config(read_casing(tokenizer))
         files["vocab.txt"] = "".join(f"{entry}\n" for entry in vocabulary.entries).encode()
     else:
         if isinstance(tree["model"]["vocab"], dict):

@@ -18,17 +18,17 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="bertd data verify", description="Check every file of a data set.")
     parser.add_argument("dataset", metavar="NAME", help="name or path of a data set")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    asked = parser.parse_args(argv)
+    args = parser.parse_args(argv)
     try:
-        root = find_dataset(asked.dataset)
+        root = find_dataset(args.dataset)
         dataset = DataSet.open(root, verify=True)
     except BertdError as error:
-        if asked.json:
+        if args.json:
             print(json.dumps({"whole": False, "reason": str(error)}))
         print(f"bertd: {terminal_text(str(error))}", file=sys.stderr)
         return error.exit_code
     num_bytes = sum(facts.size for facts in dataset.manifest.files.values())
-    if asked.json:
+    if args.json:
         print(json.dumps({"whole": True, "fingerprint": dataset.fingerprint, "bytes": num_bytes}))
     else:
         print(terminal_text(f"{root}: whole: {len(dataset.manifest.files)} files, {num_bytes / 1e6:,.1f} MB"))

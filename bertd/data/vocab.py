@@ -19,28 +19,28 @@ from tokenizers import Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import WordPiece
 from tokenizers.trainers import WordPieceTrainer
 
-from bertd.data.alphabet import alphabet_of, continuations
+from bertd.data.alphabet import choose_alphabet, continuation_pieces
 from bertd.data.archives import SourceStream
 from bertd.data.casing import Casing
 from bertd.data.feed import BLOCK_BYTES
 from bertd.data.part_maker import text_hash
-from bertd.data.pipeline import reasons
+from bertd.data.pipeline import format_skip_reasons
 from bertd.data.progress import ReadingProgress, reading_progress
 from bertd.data.readers.document import Reader, SkipReason
-from bertd.data.sources import ReadingOptions, Source, find_sources, reader_of
-from bertd.data.tokenizer import tokenizer_files, vocabulary_of
-from bertd.data.wordpiece import build_tokenizer
+from bertd.data.sources import ReadingOptions, Source, find_sources, make_reader
+from bertd.data.tokenizer import tokenizer_files, vocabulary_from_tokenizer
+from bertd.data.wordpiece import build_wordpiece_tokenizer
 from bertd.errors import BertdError, CorpusError, StorageError
-from bertd.run.durable import write_whole
+from bertd.run.durable import atomic_write
 from bertd.terminal_text import terminal_text
 from bertd.tokenizer_json import BERT_TOKENS
 
-_HELD_OUT = 200
+_HELD_OUT_EVERY = 200
 """One document in so many is not trained on."""
-_HELD_OUT_CHARACTERS = 1 << 22
-_ALPHABET = 1000
+_MAX_HELD_OUT_CHARACTERS = 1 << 22
+_ALPHABET_SIZE = 1000
 """Most single characters of a script that needs no more. Source: the default of tokenizers' BertWordPieceTokenizer."""
-_MIN_COUNT = 2
+_MIN_PAIR_COUNT = 2
 """Pairs that occur less often are not joined. Source: the same."""
 
 
@@ -60,14 +60,14 @@ class VocabularyReport:
     """Of held-out tokens."""
 
 
-class _Texts:
+class _TrainingTexts:
     """Texts of the sources, with some held out on the way."""
 
     def __init__(self, sources: list[Source], *, options: ReadingOptions, progress: ReadingProgress) -> None:
         self._sources = sources
         self._options = options
         self._progress = progress
-        self._before = 0
+        self._bytes_before = 0
         self._text_bytes = 0
         self.documents = 0
         self.skipped: Counter[str] = Counter()
@@ -82,31 +82,31 @@ class _Texts:
         self.held_out = []
         self._held_out_characters = 0
         for source in self._sources:
-            reader = reader_of(source, self._options)
+            reader = make_reader(source, self._options)
             for unit in source.units:
                 with source.open(unit) as streams:
                     for stream in streams:
-                        yield from self._stream(reader, stream)
-                self._before += unit.stat().st_size if unit is not None else 0
+                        yield from self._read_stream(reader, stream)
+                self._bytes_before += unit.stat().st_size if unit is not None else 0
 
-    def _stream(self, reader: Reader, stream: SourceStream) -> Iterator[str]:
+    def _read_stream(self, reader: Reader, stream: SourceStream) -> Iterator[str]:
         for block in reader.blocks(stream.content, block_bytes=BLOCK_BYTES):
-            readings = [reading or SkipReason.EMPTY for reading in reader.documents(block.content)]
-            texts = [reading for reading in readings if isinstance(reading, str)]
-            self.skipped.update(reading.value for reading in readings if isinstance(reading, SkipReason))
+            results = [result or SkipReason.EMPTY for result in reader.documents(block.content)]
+            texts = [result for result in results if isinstance(result, str)]
+            self.skipped.update(result.value for result in results if isinstance(result, SkipReason))
             self.skipped[SkipReason.TOO_LONG.value] += block.too_long
             self._text_bytes += len(block.content)
             self._progress.update(
-                documents=len(texts), bytes_read=self._before + stream.raw.tell(), text_bytes=self._text_bytes
+                documents=len(texts), bytes_read=self._bytes_before + stream.raw.tell(), text_bytes=self._text_bytes
             )
-            yield from self._split_off(texts)
+            yield from self._hold_out(texts)
 
-    def _split_off(self, texts: list[str]) -> Iterator[str]:
+    def _hold_out(self, texts: list[str]) -> Iterator[str]:
         for text in texts:
             # Half a surrogate pair, which a JSON escape can spell, is no text.
             text = text.encode("utf-8", "ignore").decode()
             self.documents += 1
-            if text_hash(text) % _HELD_OUT == 0 and self._held_out_characters < _HELD_OUT_CHARACTERS:
+            if text_hash(text) % _HELD_OUT_EVERY == 0 and self._held_out_characters < _MAX_HELD_OUT_CHARACTERS:
                 self.held_out.append(text)
                 self._held_out_characters += len(text)
             else:
@@ -132,24 +132,24 @@ def train_vocabulary(
     trained.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     bytes_total = sum(source.num_bytes for source in sources)
     with reading_progress(bytes_total=2 * bytes_total) as progress:
-        texts = _Texts(sources, options=ReadingOptions(text_field=text_field), progress=progress)
-        alphabet = alphabet_of(texts, tokenizer=trained, enough=_ALPHABET, most=size // 2)
+        texts = _TrainingTexts(sources, options=ReadingOptions(text_field=text_field), progress=progress)
+        alphabet = choose_alphabet(texts, tokenizer=trained, target_size=_ALPHABET_SIZE, max_size=size // 2)
         trainer = WordPieceTrainer(
             vocab_size=size,
-            min_frequency=_MIN_COUNT,
+            min_frequency=_MIN_PAIR_COUNT,
             initial_alphabet=alphabet,
             limit_alphabet=len(alphabet),
             # What is special is numbered first, in this order; the tokenizer that is kept is built anew below.
-            special_tokens=[*BERT_TOKENS.values(), *continuations(alphabet, tokenizer=trained)],
+            special_tokens=[*BERT_TOKENS.values(), *continuation_pieces(alphabet, tokenizer=trained)],
             show_progress=False,
         )
         trained.train_from_iterator(texts, trainer=trainer)
     ids: dict[str, int] = trained.get_vocab()
     if not texts.documents or len(ids) <= len(BERT_TOKENS):
-        left_out = reasons(+texts.skipped)
-        raise CorpusError(f"{', '.join(names)}: no text to train a vocabulary on{left_out}; name other sources")
+        skip_text = format_skip_reasons(+texts.skipped)
+        raise CorpusError(f"{', '.join(names)}: no text to train a vocabulary on{skip_text}; name other sources")
     entries = tuple(sorted(ids, key=ids.__getitem__))
-    tokenizer = build_tokenizer(entries, casing=casing, place=str(out))
+    tokenizer = build_wordpiece_tokenizer(entries, casing=casing, place=str(out))
     _write(tokenizer, out=out)
     return _report(tokenizer, out=out, texts=texts)
 
@@ -160,12 +160,12 @@ def _write(tokenizer: Tokenizer, *, out: Path) -> None:
     except OSError as error:
         raise StorageError(f"{out}: cannot make the folder: {error.strerror}; mend the permissions") from error
     for name, content in tokenizer_files(tokenizer, place=str(out)).items():
-        write_whole(out / name, content)
+        atomic_write(out / name, content)
 
 
-def _report(tokenizer: Tokenizer, *, out: Path, texts: _Texts) -> VocabularyReport:
+def _report(tokenizer: Tokenizer, *, out: Path, texts: _TrainingTexts) -> VocabularyReport:
     num_words = sum(len(text.split()) for text in texts.held_out)
-    unknown = vocabulary_of(tokenizer, place=str(out)).unk
+    unknown = vocabulary_from_tokenizer(tokenizer, place=str(out)).unk
     encodings = tokenizer.encode_batch_fast(texts.held_out, add_special_tokens=False)
     num_tokens = sum(len(encoding) for encoding in encodings)
     num_unknown = sum(list(encoding.ids).count(unknown) for encoding in encodings)
@@ -199,16 +199,16 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command; the exit status is the error's."""
     parser = _parser()
-    asked = parser.parse_args(argv)
-    if asked.size <= len(BERT_TOKENS):
-        parser.error(f"--size {asked.size}: the special tokens alone take {len(BERT_TOKENS)}")
+    args = parser.parse_args(argv)
+    if args.size <= len(BERT_TOKENS):
+        parser.error(f"--size {args.size}: the special tokens alone take {len(BERT_TOKENS)}")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     # Accents fall with the capitals, as in BERT, unless something else is asked for.
-    keeps_accents = asked.cased if asked.keep_accents is None else asked.keep_accents
-    casing = Casing(lowercase=not asked.cased, strip_accents=not keeps_accents)
+    keeps_accents = args.cased if args.keep_accents is None else args.keep_accents
+    casing = Casing(lowercase=not args.cased, strip_accents=not keeps_accents)
     try:
         report = train_vocabulary(
-            asked.sources, out=asked.out.absolute(), size=asked.size, casing=casing, text_field=asked.text_field
+            args.sources, out=args.out.absolute(), size=args.size, casing=casing, text_field=args.text_field
         )
     except BertdError as error:
         print(f"bertd: {terminal_text(str(error))}", file=sys.stderr)
@@ -216,11 +216,11 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted; nothing was written", file=sys.stderr)
         return 130
-    if asked.json:
+    if args.json:
         print(json.dumps(asdict(report)))
         return 0
-    left_out = reasons(Counter(report.skipped))
-    print(terminal_text(f"{report.path}: {report.entries:,} entries from {report.documents:,} documents{left_out}"))
+    skip_text = format_skip_reasons(Counter(report.skipped))
+    print(terminal_text(f"{report.path}: {report.entries:,} entries from {report.documents:,} documents{skip_text}"))
     if report.tokens_per_word is not None and report.unknown_share is not None:
         print(
             f"  on {report.held_out_words:,} held-out words: {report.tokens_per_word:.3f} tokens a word, "

@@ -13,16 +13,16 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers.pre_tokenizers import ByteLevel
 
-from bertd.data.kinds import VocabularyKind, kind_of, require_exact
+from bertd.data.kinds import VocabularyKind, detect_kind, require_deterministic
 from bertd.errors import VocabularyError
 from bertd.tokenizer_json import entry_ids, special_ids
 
-_NO_WORD = re.compile(r"\[unused\d+\]|madeupword\d{4}|<\|endoftext\|>")
+_FILLER_ENTRY = re.compile(r"\[unused\d+\]|madeupword\d{4}|<\|endoftext\|>")
 """Entries that fill a vocabulary up: BERT's, RoBERTa's two."""
-_BYTE_SPACE, _PIECE_SPACE = "Ġ", "▁"
+_BYTE_SPACE, _SENTENCEPIECE_SPACE = "Ġ", "▁"
 """How an entry of bytes, and one of SentencePiece, spells the space before a word. The first is a letter of Maltese."""
 
-_GOES_ON = "##"
+_CONTINUATION_PREFIX = "##"
 """Begins a piece of WordPiece that goes on a word."""
 
 TokenDtype = np.dtype[np.uint16] | np.dtype[np.uint32]
@@ -68,9 +68,11 @@ class Vocabulary:
 
     def words(self) -> npt.NDArray[np.int64]:
         """Ids of real entries, rising: nothing special or added, nothing that only fills the vocabulary up."""
-        left_out = self.special | self.added
-        real = [i for i, entry in enumerate(self.entries) if i not in left_out and not _NO_WORD.fullmatch(entry)]
-        return np.array(real, dtype=np.int64)
+        excluded = self.special | self.added
+        word_ids = [
+            i for i, entry in enumerate(self.entries) if i not in excluded and not _FILLER_ENTRY.fullmatch(entry)
+        ]
+        return np.array(word_ids, dtype=np.int64)
 
     @property
     def spells_bytes(self) -> bool:
@@ -81,29 +83,29 @@ class Vocabulary:
         )
 
     @property
-    def shows_words(self) -> bool:
+    def marks_word_starts(self) -> bool:
         """Whether pieces tell where a word begins."""
-        return self.shows_spaces or any(entry.startswith(_GOES_ON) for entry in self.entries)
+        return self.pieces_include_space or any(entry.startswith(_CONTINUATION_PREFIX) for entry in self.entries)
 
     @property
-    def shows_spaces(self) -> bool:
+    def pieces_include_space(self) -> bool:
         """Whether a piece that begins a word brings the space before it."""
         return self.kind is not VocabularyKind.WORDPIECE and any(e.startswith(self._space) for e in self.entries)
 
-    def continuations(self) -> npt.NDArray[np.bool_]:
+    def continuation_flags(self) -> npt.NDArray[np.bool_]:
         """For each id, whether it goes on a word; none does where pieces do not tell.
 
         Where a piece brings the space before it, that of the first word of a text seems to go on.
         """
-        if not self.shows_spaces:
-            return np.array([entry.startswith(_GOES_ON) for entry in self.entries], dtype=np.bool_)
+        if not self.pieces_include_space:
+            return np.array([entry.startswith(_CONTINUATION_PREFIX) for entry in self.entries], dtype=np.bool_)
         special, space = self.special, self._space
-        goes_on = [i not in special and not entry.startswith(space) for i, entry in enumerate(self.entries)]
-        return np.array(goes_on, dtype=np.bool_)
+        is_continuation = [i not in special and not entry.startswith(space) for i, entry in enumerate(self.entries)]
+        return np.array(is_continuation, dtype=np.bool_)
 
     @property
     def _space(self) -> str:
-        return _BYTE_SPACE if self.spells_bytes else _PIECE_SPACE
+        return _BYTE_SPACE if self.spells_bytes else _SENTENCEPIECE_SPACE
 
 
 def make_vocabulary(entries: tuple[str, ...], *, place: str) -> Vocabulary:
@@ -117,13 +119,13 @@ def make_vocabulary(entries: tuple[str, ...], *, place: str) -> Vocabulary:
     """
     ids = {entry: i for i, entry in enumerate(entries)}
     if len(ids) < len(entries):
-        twice = next(entry for i, entry in enumerate(entries) if ids[entry] != i)
-        raise VocabularyError(f"{place}: the entry {twice!r} stands there twice; remove one")
+        repeated_entry = next(entry for i, entry in enumerate(entries) if ids[entry] != i)
+        raise VocabularyError(f"{place}: the entry {repeated_entry!r} stands there twice; remove one")
     special = special_ids({"model": {"vocab": ids}, "added_tokens": []}, place=place)
     return Vocabulary(kind=VocabularyKind.WORDPIECE, entries=entries, added=frozenset(), **special)
 
 
-def vocabulary_in(tree: Mapping[str, Any], *, place: str) -> Vocabulary:
+def vocabulary_from_json(tree: Mapping[str, Any], *, place: str) -> Vocabulary:
     """The vocabulary inside the content of a `tokenizer.json`.
 
     Args:
@@ -135,8 +137,8 @@ def vocabulary_in(tree: Mapping[str, Any], *, place: str) -> Vocabulary:
     try:
         ids = entry_ids(tree)
         added = frozenset(ids[token["content"]] for token in tree["added_tokens"])
-        kind = kind_of(tree)
-        require_exact(tree, place=place)
+        kind = detect_kind(tree)
+        require_deterministic(tree, place=place)
     except (ValueError, KeyError, TypeError) as error:
         raise VocabularyError(f"{place}: not a tokenizer with a vocabulary: {error!r}; use another") from error
     if sorted(ids.values()) != list(range(len(ids))):
@@ -157,4 +159,4 @@ def read_vocabulary(tokenizer_json: Path) -> Vocabulary:
         raise VocabularyError(f"{tokenizer_json}: cannot read: {error.strerror}") from error
     except ValueError as error:
         raise VocabularyError(f"{tokenizer_json}: not JSON: {error}; prepare the data set again") from error
-    return vocabulary_in(tree, place=str(tokenizer_json))
+    return vocabulary_from_json(tree, place=str(tokenizer_json))

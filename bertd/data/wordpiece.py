@@ -14,7 +14,7 @@ from bertd.errors import VocabularyError
 from bertd.tokenizer_json import BERT_TOKENS
 
 
-def build_tokenizer(entries: tuple[str, ...], *, casing: Casing, place: str) -> Tokenizer:
+def build_wordpiece_tokenizer(entries: tuple[str, ...], *, casing: Casing, place: str) -> Tokenizer:
     """BERT's tokenizer over a vocabulary.
 
     Raises:
@@ -35,7 +35,7 @@ def build_tokenizer(entries: tuple[str, ...], *, casing: Casing, place: str) -> 
     return tokenizer
 
 
-def build_from_lines(content: str, *, path: Path, config: Path) -> Tokenizer:
+def build_from_vocab_txt(content: str, *, path: Path, config: Path) -> Tokenizer:
     """BERT's tokenizer from a vocab.txt.
 
     Args:
@@ -46,19 +46,19 @@ def build_from_lines(content: str, *, path: Path, config: Path) -> Tokenizer:
         VocabularyError: a special token is missing, or `config` is damaged.
     """
     entries = tuple(line.rstrip("\r") for line in content.rstrip("\n").split("\n"))
-    return build_tokenizer(entries, casing=_casing(entries, config), place=str(path))
+    return build_wordpiece_tokenizer(entries, casing=_guess_casing(entries, config), place=str(path))
 
 
-def _casing(entries: tuple[str, ...], config: Path) -> Casing:
+def _guess_casing(entries: tuple[str, ...], config: Path) -> Casing:
     special = set(BERT_TOKENS.values())
     lowercase = not any(entry.lower() != entry for entry in entries if entry not in special)
     strip_accents = lowercase
     if config.is_file():
         try:
-            said = json.loads(config.read_bytes())
+            config_tree = json.loads(config.read_bytes())
         except ValueError as error:
             raise VocabularyError(f"{config}: not JSON: {error}; mend it or remove it") from error
-        lowercase = bool(said.get("do_lower_case", lowercase))
+        lowercase = bool(config_tree.get("do_lower_case", lowercase))
         # Null means: as lowercase does.
-        strip_accents = lowercase if said.get("strip_accents") is None else bool(said["strip_accents"])
+        strip_accents = lowercase if config_tree.get("strip_accents") is None else bool(config_tree["strip_accents"])
     return Casing(lowercase=lowercase, strip_accents=strip_accents)

@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bertd.data.manifest import MANIFEST
+from bertd.data.manifest import MANIFEST_FILE
 from bertd.errors import ShardError, StorageError
-from bertd.run.durable import fsync_folder, write_whole
+from bertd.run.durable import atomic_write, fsync_folder
 from bertd.run.paths import TEMPORARY_PREFIX
 
 _REPLACED = "replaced"
@@ -40,16 +40,16 @@ class Workspace:
     def begin(self, plan: str) -> bool:
         """Make ready for a plan; True if parts of an earlier attempt at the same plan are there."""
         path = self._root / "plan.json"
-        goes_on = path.exists() and path.read_text() == plan
-        if not goes_on:
+        is_same_plan = path.exists() and path.read_text() == plan
+        if not is_same_plan:
             shutil.rmtree(self.parts, ignore_errors=True)
         self.parts.mkdir(exist_ok=True)
-        for torn in self.parts.glob(f"{TEMPORARY_PREFIX}*"):
-            torn.unlink()
+        for temporary in self.parts.glob(f"{TEMPORARY_PREFIX}*"):
+            temporary.unlink()
         shutil.rmtree(self.whole, ignore_errors=True)
         self.whole.mkdir()
-        write_whole(path, plan)
-        return goes_on and any(self.parts.iterdir())
+        atomic_write(path, plan)
+        return is_same_plan and any(self.parts.iterdir())
 
     def publish(self) -> None:
         """Give the finished data set its name, and remove the rest."""
@@ -97,7 +97,7 @@ def open_workspace(target: Path, *, replace: bool) -> Iterator[Workspace]:
     """
     root = target.with_name(f"{TEMPORARY_PREFIX}{target.name}")
     try:
-        if target.exists() and not (target / MANIFEST).is_file():
+        if target.exists() and not (target / MANIFEST_FILE).is_file():
             raise ShardError(f"{target}: exists, and is no data set; give another --out")
         if target.exists() and not replace:
             raise ShardError(f"{target}: exists; give another --out, or --replace to make it anew")

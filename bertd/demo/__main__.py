@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from bertd.demo import leftovers
-from bertd.demo.walkthrough import Settings, play
+from bertd.demo.walkthrough import Settings, run_demo
 from bertd.errors import BertdError, DaemonBusyError, StorageError
 from bertd.run.durations import parse_duration
 from bertd.terminal_text import terminal_line
@@ -33,20 +33,26 @@ class Terminated(BaseException):
 def parse_arguments(arguments: list[str]) -> Settings:
     """What the command line asks for; exits with status 2 where it is wrong."""
     parser = argparse.ArgumentParser(prog="python -m bertd.demo", description=__doc__)
-    parser.add_argument("--budget", type=_budget_s, default=120.0, metavar="TIME", help="to train: 30s, 2min, ...")
+    parser.add_argument(
+        "--budget", type=_parse_budget_s, default=120.0, metavar="TIME", help="to train: 30s, 2min, ..."
+    )
     parser.add_argument("--folder", type=Path, default=Path(".demo"), help="where everything is written (.demo)")
     parser.add_argument(
-        "--source-mb", type=_megabytes, default=90, metavar="MB", help="Python source to read docstrings from (90)"
+        "--source-mb",
+        type=_parse_megabytes,
+        default=90,
+        metavar="MB",
+        help="Python source to read docstrings from (90)",
     )
-    options = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     return Settings(
-        budget_s=options.budget,
-        folder=options.folder.absolute(),
-        max_source_bytes=options.source_mb * 1_000_000,
+        budget_s=args.budget,
+        folder=args.folder.absolute(),
+        max_source_bytes=args.source_mb * 1_000_000,
     )
 
 
-def _budget_s(text: str) -> float:
+def _parse_budget_s(text: str) -> float:
     try:
         seconds = parse_duration(text)
     except ValueError as error:
@@ -56,7 +62,7 @@ def _budget_s(text: str) -> float:
     return seconds
 
 
-def _megabytes(text: str) -> int:
+def _parse_megabytes(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 10_000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of megabytes between 1 and 10000")
     return int(text)
@@ -71,20 +77,20 @@ def main(arguments: list[str]) -> int:
     leftovers.adopt_orphans()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminate)
-    code, message = _play(settings)
+    code, message = _run_to_exit_code(settings)
     # A second Ctrl-C must not leave half of the processes behind.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    leftovers.end_all()
+    leftovers.kill_descendants()
     if message:
         print(f"demo: {terminal_line(message)}", file=sys.stderr)
     return code
 
 
-def _play(settings: Settings) -> tuple[int, str]:
+def _run_to_exit_code(settings: Settings) -> tuple[int, str]:
     try:
         lock = _lock(settings.folder)
         try:
-            play(settings)
+            run_demo(settings)
         finally:
             os.close(lock)
     except BertdError as error:

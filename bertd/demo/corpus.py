@@ -17,12 +17,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from bertd.demo.docstrings import Document, Source, fingerprint, read_documents
+from bertd.demo.docstrings import Document, SourceFile, fingerprint, read_documents
 from bertd.demo.prose import sentences
 from bertd.demo.sentence_order import make_task, write_task
 from bertd.errors import CorpusError, StorageError
 from bertd.records import Record
-from bertd.run.durable import write_whole
+from bertd.run.durable import atomic_write
 
 _PREFIX = "data-"
 _HELD_OUT_SHARE = 1 / 8
@@ -75,7 +75,7 @@ class CorpusPaths:
         return self.root / "shards"
 
 
-def corpus_paths(folder: Path, sources: list[Source]) -> CorpusPaths:
+def prepare_corpus_folder(folder: Path, sources: list[SourceFile]) -> CorpusPaths:
     """Where the corpus of these sources belongs; data of other sources is removed.
 
     Raises:
@@ -103,7 +103,7 @@ def read_facts(paths: CorpusPaths) -> CorpusFacts | None:
 
 
 def build_corpus(
-    paths: CorpusPaths, sources: list[Source], *, num_workers: int, on_read: Callable[[Source], None]
+    paths: CorpusPaths, sources: list[SourceFile], *, num_workers: int, on_read: Callable[[SourceFile], None]
 ) -> CorpusFacts:
     """Read every source and write corpus and task.
 
@@ -117,29 +117,29 @@ def build_corpus(
         if document is not None:
             documents.append(document)
     held_out = [document for document in documents if is_held_out(document.name)]
-    kept = [document for document in documents if not is_held_out(document.name)]
-    if not kept:
+    pretrain_documents = [document for document in documents if not is_held_out(document.name)]
+    if not pretrain_documents:
         raise CorpusError(f"{len(sources)} Python files: no documentation in them; read more with --source-mb")
-    seen = {sentence for document in kept for text in document.paragraphs for sentence in sentences(text)}
+    seen = {sentence for document in pretrain_documents for text in document.paragraphs for sentence in sentences(text)}
     task = make_task((text for document in held_out for text in document.paragraphs), seen=seen)
-    lines = [json.dumps({"text": "\n".join(document.paragraphs)}) + "\n" for document in kept]
+    lines = [json.dumps({"text": "\n".join(document.paragraphs)}) + "\n" for document in pretrain_documents]
     content = "".join(lines).encode()
-    write_whole(paths.corpus, content)
+    atomic_write(paths.corpus, content)
     write_task(task, paths.glue / "CoLA")
     facts = CorpusFacts(
         num_files=len(sources),
-        num_documents=len(kept),
-        num_characters=sum(len(text) for document in kept for text in document.paragraphs),
+        num_documents=len(pretrain_documents),
+        num_characters=sum(len(text) for document in pretrain_documents for text in document.paragraphs),
         num_held_out=len(held_out),
         num_train=len(task.train),
         num_dev=len(task.dev),
         sha256=hashlib.sha256(content).hexdigest(),
     )
-    write_whole(paths.facts, facts.model_dump_json(indent=2) + "\n")
+    atomic_write(paths.facts, facts.model_dump_json(indent=2) + "\n")
     return facts
 
 
 def is_held_out(name: str) -> bool:
     """Whether a module is kept from the pretraining, by the hash of its name."""
-    draw = int.from_bytes(hashlib.sha256(name.encode(errors="surrogateescape")).digest()[:8])
-    return draw < _HELD_OUT_SHARE * 2**64
+    hash_value = int.from_bytes(hashlib.sha256(name.encode(errors="surrogateescape")).digest()[:8])
+    return hash_value < _HELD_OUT_SHARE * 2**64

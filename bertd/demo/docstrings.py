@@ -33,12 +33,12 @@ _MAX_FILE_BYTES = 2_000_000
 _MAX_PACKAGE_BYTES = 20_000_000
 """Of one package's source, so that no single one (torch, transformers) is most of the corpus."""
 
-_READING_CODE = ("docstrings.py", "prose.py", "sentence_order.py", "corpus.py")
+_CORPUS_CODE_FILES = ("docstrings.py", "prose.py", "sentence_order.py", "corpus.py")
 """Of this package: what decides the corpus besides the files."""
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceFile:
     """One file to read."""
 
     name: str
@@ -61,13 +61,13 @@ def installed_roots() -> dict[str, Path]:
     return {"stdlib": Path(paths["stdlib"]), "packages": Path(paths["purelib"])}
 
 
-def find_sources(roots: dict[str, Path], *, max_bytes: int) -> list[Source]:
+def find_sources(roots: dict[str, Path], *, max_bytes: int) -> list[SourceFile]:
     """Public modules under `roots`, sorted, up to `max_bytes` of source.
 
     Raises:
         CorpusError: there is none.
     """
-    chosen: list[Source] = []
+    chosen: list[SourceFile] = []
     total = 0
     per_package: Counter[str] = Counter()
     for label, root in roots.items():
@@ -78,7 +78,7 @@ def find_sources(roots: dict[str, Path], *, max_bytes: int) -> list[Source]:
             if per_package[package] > _MAX_PACKAGE_BYTES or total + size_bytes > max_bytes:
                 continue
             total += size_bytes
-            chosen.append(Source(name="/".join((label, *parts)), path=path, size_bytes=size_bytes))
+            chosen.append(SourceFile(name="/".join((label, *parts)), path=path, size_bytes=size_bytes))
     if not chosen:
         places = ", ".join(map(str, roots.values()))
         raise CorpusError(f"{places}: no Python source; install Python with its library's source files")
@@ -98,14 +98,14 @@ def _public_modules(root: Path) -> Iterator[tuple[Path, int]]:
                 yield path, size_bytes
 
 
-def fingerprint(sources: list[Source]) -> str:
+def fingerprint(sources: list[SourceFile]) -> str:
     """A hash of the names and contents of the files, and of the code that turns them into a corpus.
 
     Raises:
         CorpusError: a file cannot be read.
     """
     digest = hashlib.sha256()
-    for name in _READING_CODE:
+    for name in _CORPUS_CODE_FILES:
         digest.update((Path(__file__).parent / name).read_bytes())
     for source in sources:
         digest.update(source.name.encode(errors="surrogateescape"))
@@ -116,7 +116,7 @@ def fingerprint(sources: list[Source]) -> str:
     return digest.hexdigest()
 
 
-def read_documents(sources: list[Source], *, num_workers: int) -> Iterator[tuple[Source, Document | None]]:
+def read_documents(sources: list[SourceFile], *, num_workers: int) -> Iterator[tuple[SourceFile, Document | None]]:
     """Each file with its documentation, in order; None where it has none.
 
     Raises:
@@ -144,7 +144,7 @@ def read_documents(sources: list[Source], *, num_workers: int) -> Iterator[tuple
             worker.stdout.close()
 
 
-def _start_worker(sources: list[Source]) -> subprocess.Popen[str]:
+def _start_worker(sources: list[SourceFile]) -> subprocess.Popen[str]:
     worker = subprocess.Popen(
         [sys.executable, "-m", "bertd.demo.docstrings"],
         stdin=subprocess.PIPE,

@@ -16,10 +16,10 @@ from bertd.run.recipe_file import find_recipe, parse_recipe
 from bertd.wire import JobView, RunView, SubmitFinetune, SubmitPretrain
 
 _POLL_S = 0.5
-_OVER = {JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.LOST, JobState.PAUSED}
-_SLACK_S = 240.0
+_END_STATES = {JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.LOST, JobState.PAUSED}
+_PRETRAIN_GRACE_S = 240.0
 """How long beyond its budget a pretraining may take to start, validate, save and export before the demo gives up."""
-_FINETUNE_S = 600.0
+_FINETUNE_TIMEOUT_S = 600.0
 
 
 def submit_pretraining(client: Client, *, shards: Path, budget_s: float, num_devices: int) -> JobView:
@@ -40,21 +40,21 @@ def submit_pretraining(client: Client, *, shards: Path, budget_s: float, num_dev
 
 
 def follow_pretraining(
-    daemon: PrivateDaemon, job: JobView, *, budget_s: float, show: Callable[[RunView], None]
+    daemon: PrivateDaemon, job: JobView, *, budget_s: float, display: Callable[[RunView], None]
 ) -> RunView:
-    """Call `show` with the run's newest state until the run is over; its last state.
+    """Call `display` with the run's newest state until the run is over; its last state.
 
     Raises:
         BertdError: it did not end well; with the reason.
     """
-    give_up = time.monotonic() + budget_s + _SLACK_S
+    deadline = time.monotonic() + budget_s + _PRETRAIN_GRACE_S
     while True:
         daemon.check_alive()
         run = daemon.client.run(job.id)
-        show(run)
-        if daemon.client.job(job.id).state in _OVER:
+        display(run)
+        if daemon.client.job(job.id).state in _END_STATES:
             break
-        _check_time(job, give_up=give_up)
+        _check_deadline(job, deadline=deadline)
         time.sleep(_POLL_S)
     _check_done(daemon.client.job(job.id))
     run = daemon.client.run(job.id)
@@ -70,20 +70,20 @@ def submit_finetuning(client: Client, run: RunView, *, glue: Path, lr: float, ep
     )
 
 
-def follow_finetuning(daemon: PrivateDaemon, job: JobView, *, show: Callable[[JobView], None]) -> ScoreRecord:
-    """Call `show` with the job's newest state until it is over; its score.
+def follow_finetuning(daemon: PrivateDaemon, job: JobView, *, display: Callable[[JobView], None]) -> ScoreRecord:
+    """Call `display` with the job's newest state until it is over; its score.
 
     Raises:
         BertdError: it did not end well; with the reason.
     """
-    give_up = time.monotonic() + _FINETUNE_S
+    deadline = time.monotonic() + _FINETUNE_TIMEOUT_S
     while True:
         daemon.check_alive()
         job = daemon.client.job(job.id)
-        show(job)
-        if job.state in _OVER:
+        display(job)
+        if job.state in _END_STATES:
             break
-        _check_time(job, give_up=give_up)
+        _check_deadline(job, deadline=deadline)
         time.sleep(_POLL_S)
     _check_done(job)
     for view in daemon.client.scores():
@@ -92,7 +92,7 @@ def follow_finetuning(daemon: PrivateDaemon, job: JobView, *, show: Callable[[Jo
     raise BertdError(f"{job.folder}: the finetuning ended without a score; see logs/job.log in it")
 
 
-def first_validation(client: Client, run: RunView) -> float:
+def initial_validation_loss(client: Client, run: RunView) -> float:
     """Loss before the first step; with the demo's output bias that is a guess by the training text's frequencies."""
     return client.series(run.id, x="step", columns=["validation"]).columns["validation"][0][1]
 
@@ -103,8 +103,8 @@ def export_folder(run: RunView) -> Path:
     return RunPaths(Path(run.folder)).exports / run.export.name
 
 
-def _check_time(job: JobView, *, give_up: float) -> None:
-    if time.monotonic() > give_up:
+def _check_deadline(job: JobView, *, deadline: float) -> None:
+    if time.monotonic() > deadline:
         raise BertdError(f"job {job.id} is still {job.state} long after its time; see {job.folder}/logs/job.log")
 
 

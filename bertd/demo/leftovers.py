@@ -12,7 +12,7 @@ import psutil
 
 from bertd.jobs.processes import adopt_orphans
 
-__all__ = ["adopt_orphans", "end_all", "running"]
+__all__ = ["adopt_orphans", "kill_descendants", "running"]
 
 _GRACE_S = 3.0
 
@@ -26,16 +26,16 @@ def running() -> list[psutil.Process]:
                 alive.append(process)
         except psutil.NoSuchProcess:
             continue
-    _reap()
+    _reap_zombies()
     return alive
 
 
-def end_all() -> int:
+def kill_descendants() -> int:
     """Kill and reap every descendant; how many were still running."""
     ended: set[int] = set()
-    give_up = time.monotonic() + _GRACE_S
+    deadline = time.monotonic() + _GRACE_S
     # Killing a parent hands its children over, so look again until none is left.
-    while (alive := running()) and time.monotonic() < give_up:
+    while (alive := running()) and time.monotonic() < deadline:
         for process in alive:
             try:
                 process.kill()
@@ -46,7 +46,7 @@ def end_all() -> int:
     return len(ended)
 
 
-def _reap() -> None:
+def _reap_zombies() -> None:
     """Take the exit status of orphans that were handed over; those with a Popen are waited for by their owner."""
     for process in psutil.Process().children():
         try:

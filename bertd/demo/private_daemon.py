@@ -15,12 +15,12 @@ from typing import Self
 
 from bertd.client import Client
 from bertd.errors import DaemonError, DaemonUnreachableError, StorageError
-from bertd.jobs.processes import dies_with_parent
+from bertd.jobs.processes import make_parent_death_hook
 
 _MAX_SOCKET_BYTES = 107
 """Of sockaddr_un.sun_path, without the closing zero. Source: unix(7)."""
-_START_S = 30.0
-_STOP_S = 20.0
+_START_TIMEOUT_S = 30.0
+_STOP_TIMEOUT_S = 20.0
 _POLL_S = 0.1
 
 
@@ -35,7 +35,7 @@ class PrivateDaemon:
         """
         self.state_dir = folder / "state"
         self.log = folder / "daemon.log"
-        self.socket, self._socket_folder = _socket_in(folder)
+        self.socket, self._socket_folder = _choose_socket_path(folder)
         self.client = Client(self.socket)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -69,7 +69,7 @@ class PrivateDaemon:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,  # Ctrl-C is for the demo, which ends its daemon.
                     # Where the demo is killed, the daemon pauses its run and ends by itself.
-                    preexec_fn=dies_with_parent(signal.SIGTERM),
+                    preexec_fn=make_parent_death_hook(signal.SIGTERM),
                 )
         except OSError as error:
             raise StorageError(f"{self.state_dir}: {error.strerror}; free space or mend the permissions") from error
@@ -108,24 +108,26 @@ class PrivateDaemon:
         assert self._process is not None
         self.client.shutdown()
         try:
-            self._process.wait(timeout=_STOP_S)
+            self._process.wait(timeout=_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired as error:
-            raise DaemonError(f"the daemon (pid {self.pid}) did not end in {_STOP_S:g} s; see {self.log}") from error
+            raise DaemonError(
+                f"the daemon (pid {self.pid}) did not end in {_STOP_TIMEOUT_S:g} s; see {self.log}"
+            ) from error
 
     def _wait_for_answer(self) -> None:
-        give_up = time.monotonic() + _START_S
+        deadline = time.monotonic() + _START_TIMEOUT_S
         while True:
             self.check_alive()
             try:
                 self.client.version()
                 return
             except DaemonUnreachableError as error:
-                if time.monotonic() > give_up:
+                if time.monotonic() > deadline:
                     raise DaemonError(f"the daemon does not answer: {error}; its log is {self.log}") from error
             time.sleep(_POLL_S)
 
 
-def _socket_in(folder: Path) -> tuple[Path, Path | None]:
+def _choose_socket_path(folder: Path) -> tuple[Path, Path | None]:
     """The socket's path, and the folder to remove afterwards where the demo's own is too deep for a socket."""
     path = folder / "bertd.sock"
     if len(os.fsencode(path)) <= _MAX_SOCKET_BYTES:

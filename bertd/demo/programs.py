@@ -14,7 +14,7 @@ from bertd.demo.private_daemon import last_line
 from bertd.errors import BertdError, CheckpointError, ShardError
 from bertd.records import Record
 
-_BY_CODE: dict[int, type[BertdError]] = {
+_ERROR_BY_EXIT_CODE: dict[int, type[BertdError]] = {
     2: errors.RecipeError,
     65: errors.CorpusError,
     69: errors.DeviceError,
@@ -29,7 +29,7 @@ def run_program(module: str, arguments: list[str], *, log: Path) -> str:
         BertdError: it failed; the class is the one its exit status stands for, the message its last line.
     """
     with log.open("wb") as messages:
-        done = subprocess.run(
+        completed = subprocess.run(
             [sys.executable, "-m", module, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -38,10 +38,10 @@ def run_program(module: str, arguments: list[str], *, log: Path) -> str:
             process_group=0,  # Ctrl-C is for the demo, which ends its programs.
             check=False,
         )
-    if done.returncode:
-        kind = _BY_CODE.get(done.returncode, BertdError)
-        raise kind(f"python -m {module}: {last_line(log).removeprefix('bertd: ')}")
-    return done.stdout
+    if completed.returncode:
+        error_class = _ERROR_BY_EXIT_CODE.get(completed.returncode, BertdError)
+        raise error_class(f"python -m {module}: {last_line(log).removeprefix('bertd: ')}")
+    return completed.stdout
 
 
 class SplitFacts(Record):
@@ -70,21 +70,21 @@ def read_manifest(shards: Path) -> DataSetFacts:
         raise ShardError(f"{shards}: no data set there: {error}; delete the folder and start again") from error
 
 
-class Fill(Record):
+class MaskPrediction(Record):
     """One word for the mask."""
 
     token: str
     probability: float
 
 
-class TriedExport(Record):
+class TryExportOutput(Record):
     """What bertd.model.try_export prints."""
 
     architecture: str
-    fills: list[Fill]
+    fills: list[MaskPrediction]
 
 
-def try_export(export: Path, *, text: str, log: Path) -> TriedExport:
+def try_export(export: Path, *, text: str, log: Path) -> TryExportOutput:
     """Load an export with stock transformers and let it fill the mask in `text`.
 
     Raises:
@@ -92,6 +92,6 @@ def try_export(export: Path, *, text: str, log: Path) -> TriedExport:
     """
     output = run_program("bertd.model.try_export", [str(export), "--fill", text], log=log)
     try:
-        return TriedExport.model_validate_json(output)
+        return TryExportOutput.model_validate_json(output)
     except ValueError as error:
         raise CheckpointError(f"{export}: try_export answered {output[:200]!r}; see {log}") from error

@@ -24,18 +24,18 @@ _MARKS = re.compile(r"(?<![\w*`])[*`]{1,3}(?=\S)|(?<=\S)[*`]{1,3}_{0,2}(?!\w)")
 _SPACES = re.compile(r"\s+")
 _SENTENCE_END = re.compile(r"(?<=[a-z)\"'][.!?])\s+(?=[A-Z])")
 _ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|cf|vs|resp|al|Fig|Eq|Sec|Dr|No|approx)|\b[A-Za-z])\.$")
-_FOREIGN = re.compile(r"[^A-Za-z ,.;:'\"()!?-]")
+_UNCOMMON_CHARACTER = re.compile(r"[^A-Za-z ,.;:'\"()!?-]")
 
 _MIN_WORDS = 5
-_MIN_PLAIN_WORDS = 0.6
+_MIN_WORD_SHARE = 0.6
 """Words of letters alone in a kept block, as a share."""
-_MAX_FOREIGN = 0.06
+_MAX_UNCOMMON_SHARE = 0.06
 """Characters of a kept block that are no letters, blanks or everyday punctuation, as a share."""
 
 
 def paragraphs(docstring: str) -> list[str]:
     """The blocks of a docstring that read like prose, one line each."""
-    blocks = (_strip_markup(block) for block in _blocks(inspect.cleandoc(docstring).split("\n")))
+    blocks = (_strip_markup(block) for block in _split_blocks(inspect.cleandoc(docstring).split("\n")))
     return [text for text in blocks if _is_prose(text)]
 
 
@@ -50,7 +50,7 @@ def sentences(paragraph: str) -> list[str]:
     return pieces
 
 
-def _blocks(lines: list[str]) -> list[str]:
+def _split_blocks(lines: list[str]) -> list[str]:
     """Lines joined to blocks: a blank line, a list item, a rule or a line further left begins a new one."""
     blocks: list[str] = []
     current: list[str] = []
@@ -64,7 +64,7 @@ def _blocks(lines: list[str]) -> list[str]:
             continue
         if _CODE_LINE.match(text) or _TYPE_LINE.match(text):
             text = ""
-        rest = _without_head(text)
+        rest = _strip_list_marker(text)
         is_item = rest != text
         if not text or is_item or depth < indent:
             blocks.append(" ".join(current))
@@ -77,7 +77,7 @@ def _blocks(lines: list[str]) -> list[str]:
     return blocks
 
 
-def _without_head(text: str) -> str:
+def _strip_list_marker(text: str) -> str:
     """The text behind a bullet and a field's name."""
     for head in (_BULLET, _FIELD, _FIELD):
         if match := head.match(text):
@@ -98,9 +98,9 @@ def _is_prose(text: str) -> bool:
     if not text.isascii() or not text[:1].isupper() or text[-1:] not in (".", "!", "?"):
         return False
     words = [word.strip(",.;:'\"()!?") for word in text.split()]
-    if len(words) < _MIN_WORDS or sum(map(_is_word, words)) < _MIN_PLAIN_WORDS * len(words):
+    if len(words) < _MIN_WORDS or sum(map(_is_word, words)) < _MIN_WORD_SHARE * len(words):
         return False
-    return len(_FOREIGN.findall(text)) <= _MAX_FOREIGN * len(text)
+    return len(_UNCOMMON_CHARACTER.findall(text)) <= _MAX_UNCOMMON_SHARE * len(text)
 
 
 def _is_word(text: str) -> bool:

@@ -21,7 +21,7 @@ from bertd.wire import JobView, RunView
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS = "_.-=+*#@"
 _CURVE_CELLS = 60
-_PLAIN_EVERY_S = 10.0
+_PLAIN_INTERVAL_S = 10.0
 
 
 class LossCurve:
@@ -39,7 +39,7 @@ class LossCurve:
 
     def draw(self, *, cells: int = _CURVE_CELLS, is_ascii: bool = False) -> str:
         """The whole curve in at most that many characters."""
-        return sparkline(_thin(list(self._losses), cells=cells), blocks=_ASCII_BLOCKS if is_ascii else _BLOCKS)
+        return sparkline(_downsample(list(self._losses), cells=cells), blocks=_ASCII_BLOCKS if is_ascii else _BLOCKS)
 
 
 def sparkline(values: Iterable[float], *, blocks: str) -> str:
@@ -52,7 +52,7 @@ def sparkline(values: Iterable[float], *, blocks: str) -> str:
     return "".join(blocks[round((value - low) * scale)] for value in numbers)
 
 
-def _thin(values: list[float], *, cells: int) -> list[float]:
+def _downsample(values: list[float], *, cells: int) -> list[float]:
     """At most `cells` means of neighbours."""
     if len(values) <= cells:
         return values
@@ -60,7 +60,7 @@ def _thin(values: list[float], *, cells: int) -> list[float]:
     return [sum(values[a:b]) / (b - a) for a, b in zip(edges, edges[1:], strict=False)]
 
 
-def panel(run: RunView, curve: LossCurve, *, is_ascii: bool) -> RenderableType:
+def render_panel(run: RunView, curve: LossCurve, *, is_ascii: bool) -> RenderableType:
     """The picture for a terminal."""
     grid = Table.grid(padding=(0, 2), expand=True)
     grid.add_column(style="dim", no_wrap=True)
@@ -74,15 +74,17 @@ def panel(run: RunView, curve: LossCurve, *, is_ascii: bool) -> RenderableType:
         grid.add_row("", Text(f"{step.loss:.3f} nats at step {step.step:,}, learning rate {step.lr:.2e}"))
         speed = f"{step.sequences_per_s:,.0f} sequences/s, {step.tokens_per_s:,.0f} tokens/s"
         grid.add_row("speed", Text(speed, "bold"))
-    if check := run.validation:
-        grid.add_row("validation", Text(f"{check.loss:.3f} nats; a guess by word frequency {check.unigram_loss:.3f}"))
+    if validation := run.validation:
+        grid.add_row(
+            "validation", Text(f"{validation.loss:.3f} nats; a guess by word frequency {validation.unigram_loss:.3f}")
+        )
     if alert := run.alert:
         grid.add_row("alert", Text(terminal_line(alert.message), "yellow"))
     title = f"{terminal_line(run.id)}: {terminal_line(run.model)}, {run.state}"
     return Panel(grid, title=Text(title), border_style="cyan", padding=(0, 1))
 
 
-def line(run: RunView) -> str:
+def format_run_line(run: RunView) -> str:
     """The same for a log."""
     parts = [f"{run.budget.progress:4.0%}", f"{format_duration(run.budget.remaining_s or 0)} left"]
     if step := run.step:
@@ -92,26 +94,26 @@ def line(run: RunView) -> str:
     return "  ".join(parts)
 
 
-class PlainLines:
+class PlainProgress:
     """A line now and then, where the output is a log."""
 
-    def __init__(self, show: Callable[[str], None]) -> None:
-        self._show = show
+    def __init__(self, display: Callable[[str], None]) -> None:
+        self._display = display
         self._next_s = 0.0
 
     def run(self, run: RunView) -> None:
         """A pretraining moved on."""
-        if run.step is not None and self._is_time():
-            self._show(line(run))
+        if run.step is not None and self._is_due():
+            self._display(format_run_line(run))
 
     def job(self, job: JobView) -> None:
         """A finetuning moved on."""
-        if job.progress and self._is_time():
-            self._show(f"{job.progress:4.0%} finetuned")
+        if job.progress and self._is_due():
+            self._display(f"{job.progress:4.0%} finetuned")
 
-    def _is_time(self) -> bool:
+    def _is_due(self) -> bool:
         now = time.monotonic()
         if now < self._next_s:
             return False
-        self._next_s = now + _PLAIN_EVERY_S
+        self._next_s = now + _PLAIN_INTERVAL_S
         return True

@@ -16,18 +16,18 @@ from pathlib import Path
 
 from bertd.demo.prose import sentences
 from bertd.errors import CorpusError
-from bertd.run.durable import write_whole
+from bertd.run.durable import atomic_write
 
 _SENTENCE = re.compile(r"^[A-Z][A-Za-z]*(?:,? [A-Za-z]+(?:[-'][a-z]+)?)+\.$")
 """Plain words, perhaps with commas: nothing but the order shows a swap."""
-_WORDS = range(7, 25)
+_WORD_COUNTS = range(7, 25)
 _MAX_DEV = 500
 _MAX_TRAIN = 2_400
 _MIN_SENTENCES = 60
 
 
 @dataclass(frozen=True)
-class Judgement:
+class LabeledSentence:
     """One line of the task."""
 
     sentence: str
@@ -35,14 +35,14 @@ class Judgement:
 
 
 @dataclass(frozen=True)
-class SentenceOrder:
+class SentenceOrderTask:
     """The task."""
 
-    train: list[Judgement]
-    dev: list[Judgement]
+    train: list[LabeledSentence]
+    dev: list[LabeledSentence]
 
 
-def make_task(held_out: Iterable[str], *, seen: set[str]) -> SentenceOrder:
+def make_task(held_out: Iterable[str], *, seen: set[str]) -> SentenceOrderTask:
     """Build the task from paragraphs.
 
     Args:
@@ -57,43 +57,42 @@ def make_task(held_out: Iterable[str], *, seen: set[str]) -> SentenceOrder:
     if len(ordered) < _MIN_SENTENCES:
         raise CorpusError(f"held-out documentation: {len(ordered)} sentences, {_MIN_SENTENCES} are needed; read more")
     num_dev = min(_MAX_DEV, len(ordered) // 5 * 2)
-    judgements = [_judge(text, is_as_written=index % 2 == 0) for index, text in enumerate(ordered)]
-    return SentenceOrder(dev=judgements[:num_dev], train=judgements[num_dev : num_dev + _MAX_TRAIN])
+    examples = [_make_example(text, is_as_written=index % 2 == 0) for index, text in enumerate(ordered)]
+    return SentenceOrderTask(dev=examples[:num_dev], train=examples[num_dev : num_dev + _MAX_TRAIN])
 
 
 def swap_words(sentence: str) -> str:
     """The same words with two different ones swapped; commas, the capital and the full stop stay in place."""
     words = [word.rstrip(",.") for word in sentence.split(" ")]
-    ends = [word[len(core) :] for word, core in zip(sentence.split(" "), words, strict=True)]
+    suffixes = [word[len(core) :] for word, core in zip(sentence.split(" "), words, strict=True)]
     words[0] = words[0].lower() if words[0].istitle() else words[0]
-    draw = random.Random(sentence)
-    places = range(len(words))
+    rng = random.Random(sentence)
+    positions = range(len(words))
     # The encoder does not see capitals, so words that differ in them alone would be no swap.
-    pairs = [(i, j) for i in places for j in places[i + 1 :] if words[i].lower() != words[j].lower()]
-    first, second = draw.choice(pairs)
+    pairs = [(i, j) for i in positions for j in positions[i + 1 :] if words[i].lower() != words[j].lower()]
+    first, second = rng.choice(pairs)
     words[first], words[second] = words[second], words[first]
     words[0] = words[0][0].upper() + words[0][1:]
-    return " ".join(word + end for word, end in zip(words, ends, strict=True))
+    return " ".join(word + end for word, end in zip(words, suffixes, strict=True))
 
 
-def write_task(task: SentenceOrder, folder: Path) -> None:
+def write_task(task: SentenceOrderTask, folder: Path) -> None:
     """Write train.tsv and dev.tsv in CoLA's form: source, label, the author's mark, sentence; no header."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, judgements in (("train", task.train), ("dev", task.dev)):
+    for name, examples in (("train", task.train), ("dev", task.dev)):
         lines = [
-            f"docs\t{int(one.is_as_written)}\t{'' if one.is_as_written else '*'}\t{one.sentence}\n"
-            for one in judgements
+            f"docs\t{int(one.is_as_written)}\t{'' if one.is_as_written else '*'}\t{one.sentence}\n" for one in examples
         ]
-        write_whole(folder / f"{name}.tsv", "".join(lines))
+        atomic_write(folder / f"{name}.tsv", "".join(lines))
 
 
-def _line(one: Judgement) -> str:
+def _line(one: LabeledSentence) -> str:
     return f"docs\t{int(one.is_as_written)}\t{'' if one.is_as_written else '*'}\t{one.sentence}\n"
 
 
-def _judge(sentence: str, *, is_as_written: bool) -> Judgement:
-    return Judgement(sentence=sentence if is_as_written else swap_words(sentence), is_as_written=is_as_written)
+def _make_example(sentence: str, *, is_as_written: bool) -> LabeledSentence:
+    return LabeledSentence(sentence=sentence if is_as_written else swap_words(sentence), is_as_written=is_as_written)
 
 
 def _is_plain(text: str) -> bool:
-    return len(text.split(" ")) in _WORDS and _SENTENCE.match(text) is not None
+    return len(text.split(" ")) in _WORD_COUNTS and _SENTENCE.match(text) is not None

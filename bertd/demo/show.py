@@ -20,7 +20,7 @@ _PLAIN_WIDTH = 100
 
 
 @dataclass(frozen=True)
-class Measure:
+class ComparisonRow:
     """One row of a comparison."""
 
     label: str
@@ -28,15 +28,15 @@ class Measure:
     is_ours: bool
 
 
-class Show:
+class DemoDisplay:
     """The demo's voice."""
 
-    def __init__(self, *, num_acts: int) -> None:
+    def __init__(self, *, num_stages: int) -> None:
         self.console = Console(highlight=False)
         if not self.console.is_terminal:
             self.console = Console(highlight=False, width=_PLAIN_WIDTH)
-        self._num_acts = num_acts
-        self._act = 0
+        self._num_stages = num_stages
+        self._stage = 0
 
     @property
     def is_live(self) -> bool:
@@ -48,22 +48,22 @@ class Show:
         """Whether the terminal's encoding has only letters, no blocks."""
         return self.console.options.ascii_only
 
-    def title(self, headline: str, detail: str) -> None:
+    def print_title(self, headline: str, detail: str) -> None:
         """Open the show."""
         text = Text.assemble((headline, "bold"), "\n", (detail, "dim"))
         self.console.print(Panel(text, border_style="cyan", expand=False, padding=(0, 2)))
 
-    def act(self, name: str) -> None:
+    def begin_stage(self, name: str) -> None:
         """Begin the next act."""
-        self._act += 1
+        self._stage += 1
         self.console.print()
-        self.console.print(Text.assemble((f"{self._act}/{self._num_acts} ", "cyan"), (name, "bold")))
+        self.console.print(Text.assemble((f"{self._stage}/{self._num_stages} ", "cyan"), (name, "bold")))
 
-    def fact(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """One thing that is so."""
         self.console.print(Text(f"    {terminal_line(text)}"), soft_wrap=True)
 
-    def command(self, text: str, *, what: str) -> None:
+    def print_command(self, text: str, *, what: str) -> None:
         """A command that a person can paste into a second terminal."""
         self.console.print(Text.assemble(f"    {what} ", (terminal_line(text), "cyan")), soft_wrap=True)
 
@@ -72,7 +72,7 @@ class Show:
         self.console.print(Text(f"    {terminal_line(text)}", "yellow"), soft_wrap=True)
 
     @contextmanager
-    def bar(self, label: str, *, total: float) -> Iterator[Progress]:
+    def progress_bar(self, label: str, *, total: float) -> Iterator[Progress]:
         """A progress bar over `total`; advance its only task, number 0."""
         columns = (
             TextColumn("    {task.description}"),
@@ -85,7 +85,7 @@ class Show:
             yield progress
 
     @contextmanager
-    def busy(self, label: str) -> Iterator[None]:
+    def spinner(self, label: str) -> Iterator[None]:
         """A spinner."""
         if not self.is_live:
             yield
@@ -93,21 +93,21 @@ class Show:
         with self.console.status(f"{escape(label)} ...", spinner="line" if self.is_ascii else "dots"):
             yield
 
-    def compare(self, caption: str, measures: Sequence[Measure]) -> None:
+    def compare(self, caption: str, rows: Sequence[ComparisonRow]) -> None:
         """Numbers beside each other, each with a bar from zero."""
-        top = max((measure.value for measure in measures), default=0.0)
+        top = max((row.value for row in rows), default=0.0)
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
         table.add_column(justify="left")
         table.add_column(justify="right")
         table.add_column(justify="left")
-        for measure in measures:
-            style = "bold green" if measure.is_ours else ""
-            cells = round(_BAR_CELLS * max(0.0, measure.value) / top) if top > 0 else 0
+        for row in rows:
+            style = "bold green" if row.is_ours else ""
+            cells = round(_BAR_CELLS * max(0.0, row.value) / top) if top > 0 else 0
             bar = ("#" if self.is_ascii else "█") * cells
             table.add_row(
-                Text(f"    {terminal_line(measure.label)}", style),
-                Text(f"{measure.value:.3f}", style),
-                Text(bar, "green" if measure.is_ours else "dim"),
+                Text(f"    {terminal_line(row.label)}", style),
+                Text(f"{row.value:.3f}", style),
+                Text(bar, "green" if row.is_ours else "dim"),
             )
         self.console.print(Text(f"    {caption}", "dim"))
         self.console.print(table)

@@ -14,19 +14,19 @@ from pathlib import Path
 from rich.live import Live
 
 from bertd.demo import leftovers, run_panel
-from bertd.demo.corpus import CorpusFacts, CorpusPaths, build_corpus, corpus_paths, read_facts
+from bertd.demo.corpus import CorpusFacts, CorpusPaths, build_corpus, prepare_corpus_folder, read_facts
 from bertd.demo.docstrings import find_sources, installed_roots
 from bertd.demo.jobs import (
     export_folder,
-    first_validation,
     follow_finetuning,
     follow_pretraining,
+    initial_validation_loss,
     submit_finetuning,
     submit_pretraining,
 )
 from bertd.demo.private_daemon import PrivateDaemon
 from bertd.demo.programs import DataSetFacts, read_manifest, run_program, try_export
-from bertd.demo.show import Measure, Show
+from bertd.demo.show import ComparisonRow, DemoDisplay
 from bertd.errors import StorageError
 from bertd.run.durations import format_duration
 from bertd.wire import RunView
@@ -35,11 +35,11 @@ _VOCABULARY_SIZE = 8_192
 _VALIDATION_SHARE = 0.02
 _MIN_FREE_BYTES = 1_000_000_000
 """Text, shards, four checkpoints of a model of 5 million weights, and room for the others on the machine."""
-_MASKED = "This function returns the [MASK] of the list."
+_MASKED_SENTENCE = "This function returns the [MASK] of the list."
 _FINETUNE_LR = 5e-4
 """Ten times what a full-size encoder takes: this one is narrow and has seen two minutes of text."""
 _FINETUNE_EPOCHS = 3
-_PLAIN_EVERY_S = 10.0
+_PLAIN_INTERVAL_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -53,39 +53,39 @@ class Settings:
     """Of Python source to read docstrings from."""
 
 
-def play(settings: Settings) -> None:
+def run_demo(settings: Settings) -> None:
     """Show everything.
 
     Raises:
         BertdError: an act failed; the message says why and what helps.
     """
     began_s = time.monotonic()
-    show = Show(num_acts=6)
-    _check_room(settings.folder)
+    display = DemoDisplay(num_stages=6)
+    _check_disk_space(settings.folder)
     num_ranks = min(2, len(os.sched_getaffinity(0)))
-    show.title(
+    display.print_title(
         f"bertd: an encoder of your own in {format_duration(settings.budget_s)} of training",
         f"from the documentation on this machine, on {num_ranks} CPU processes; no GPU and no download",
     )
-    paths = _corpus(show, settings, num_workers=num_ranks)
-    data_set = _shards(show, paths, folder=settings.folder)
+    paths = _prepare_corpus(display, settings, num_workers=num_ranks)
+    data_set = _prepare_shards(display, paths, folder=settings.folder)
     with PrivateDaemon(settings.folder) as daemon:
-        run = _pretrain(show, daemon, settings, paths, num_ranks=num_ranks)
-        _judge_pretraining(show, run, data_set, untrained=first_validation(daemon.client, run))
-        _try_export(show, run, folder=settings.folder)
-        _finetune(show, daemon, run, paths)
-        show.act("Clean up")
+        run = _pretrain(display, daemon, settings, paths, num_ranks=num_ranks)
+        _compare_losses(display, run, data_set, untrained=initial_validation_loss(daemon.client, run))
+        _try_export(display, run, folder=settings.folder)
+        _finetune(display, daemon, run, paths)
+        display.begin_stage("Clean up")
         daemon.shut_down()
-        show.fact(f"the daemon (pid {daemon.pid}) has ended")
-    if left := leftovers.end_all():
-        show.warn(f"{left} processes outlived the daemon and were ended now; please report this")
+        display.info(f"the daemon (pid {daemon.pid}) has ended")
+    if num_killed := leftovers.kill_descendants():
+        display.warn(f"{num_killed} processes outlived the daemon and were ended now; please report this")
     else:
-        show.fact("nothing is left running: no process that this demo started, directly or not, is alive")
-    show.fact(f"the run, its journal, checkpoints and exports: {run.folder}")
-    show.fact(f"everything took {format_duration(time.monotonic() - began_s)}")
+        display.info("nothing is left running: no process that this demo started, directly or not, is alive")
+    display.info(f"the run, its journal, checkpoints and exports: {run.folder}")
+    display.info(f"everything took {format_duration(time.monotonic() - began_s)}")
 
 
-def _check_room(folder: Path) -> None:
+def _check_disk_space(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         free_bytes = shutil.disk_usage(folder).free
@@ -98,17 +98,17 @@ def _check_room(folder: Path) -> None:
         )
 
 
-def _corpus(show: Show, settings: Settings, *, num_workers: int) -> CorpusPaths:
-    show.act("A corpus: the docstrings of the standard library and of the installed packages")
+def _prepare_corpus(display: DemoDisplay, settings: Settings, *, num_workers: int) -> CorpusPaths:
+    display.begin_stage("A corpus: the docstrings of the standard library and of the installed packages")
     began_s = time.monotonic()
-    with show.busy("looking for Python source"):
+    with display.spinner("looking for Python source"):
         sources = find_sources(installed_roots(), max_bytes=settings.max_source_bytes)
-        paths = corpus_paths(settings.folder, sources)
+        paths = prepare_corpus_folder(settings.folder, sources)
         facts = read_facts(paths)
     how = "is there from an earlier demo, of the very same files"
     if facts is None:
         total_bytes = sum(source.size_bytes for source in sources)
-        with show.bar(f"reading {len(sources):,} files with ast", total=total_bytes) as progress:
+        with display.progress_bar(f"reading {len(sources):,} files with ast", total=total_bytes) as progress:
             facts = build_corpus(
                 paths,
                 sources,
@@ -116,21 +116,21 @@ def _corpus(show: Show, settings: Settings, *, num_workers: int) -> CorpusPaths:
                 on_read=lambda source: progress.advance(progress.task_ids[0], source.size_bytes),
             )
         how = f"was built in {format_duration(time.monotonic() - began_s)}; nothing was imported"
-    _show_corpus(show, facts, paths, how=how)
+    _print_corpus(display, facts, paths, how=how)
     return paths
 
 
-def _show_corpus(show: Show, facts: CorpusFacts, paths: CorpusPaths, *, how: str) -> None:
-    show.fact(
+def _print_corpus(display: DemoDisplay, facts: CorpusFacts, paths: CorpusPaths, *, how: str) -> None:
+    display.info(
         f"{facts.num_characters / 1e6:.1f} million characters of prose from {facts.num_documents:,} modules "
         f"(of {facts.num_files:,} files)"
     )
-    show.fact(f"{facts.num_held_out:,} more modules are held out: the task at the end is made from them")
-    show.fact(f"{paths.corpus} {how}")
+    display.info(f"{facts.num_held_out:,} more modules are held out: the task at the end is made from them")
+    display.info(f"{paths.corpus} {how}")
 
 
-def _shards(show: Show, paths: CorpusPaths, *, folder: Path) -> DataSetFacts:
-    show.act(f"A WordPiece vocabulary of {_VOCABULARY_SIZE:,} and shards")
+def _prepare_shards(display: DemoDisplay, paths: CorpusPaths, *, folder: Path) -> DataSetFacts:
+    display.begin_stage(f"A WordPiece vocabulary of {_VOCABULARY_SIZE:,} and shards")
     began_s = time.monotonic()
     corpus = str(paths.corpus)
     is_there = (paths.shards / "manifest.json").is_file()
@@ -138,99 +138,103 @@ def _shards(show: Show, paths: CorpusPaths, *, folder: Path) -> DataSetFacts:
         # What is left of an attempt that was cut short.
         shutil.rmtree(paths.vocabulary, ignore_errors=True)
         shutil.rmtree(paths.shards, ignore_errors=True)
-        with show.busy("training the vocabulary"):
+        with display.spinner("training the vocabulary"):
             size = ["--size", str(_VOCABULARY_SIZE)]
             run_program(
                 "bertd.data.vocab", [corpus, *size, "--out", str(paths.vocabulary)], log=folder / "vocabulary.log"
             )
-        with show.busy("preparing shards"):
+        with display.spinner("preparing shards"):
             where = ["--vocab", str(paths.vocabulary), "--out", str(paths.shards)]
             share = ["--validation", str(_VALIDATION_SHARE)]
             run_program("bertd.data.prepare", [corpus, *where, *share], log=folder / "prepare.log")
     facts = read_manifest(paths.shards)
     train, validation = facts.splits["train"], facts.splits["validation"]
-    show.fact(
+    display.info(
         f"{facts.vocab_size:,} entries; {train.tokens:,} tokens to train on, {validation.tokens:,} of "
         f"{validation.documents:,} whole documents to validate on"
     )
     how = "are there from an earlier demo" if is_there else f"took {format_duration(time.monotonic() - began_s)}"
-    show.fact(f"{paths.shards} {how}")
+    display.info(f"{paths.shards} {how}")
     return facts
 
 
-def _pretrain(show: Show, daemon: PrivateDaemon, settings: Settings, paths: CorpusPaths, *, num_ranks: int) -> RunView:
-    show.act(f"Pretraining under a daemon, {format_duration(settings.budget_s)} on the clock")
-    show.fact(f"`bertd start` runs as pid {daemon.pid}, its log is {daemon.log}")
+def _pretrain(
+    display: DemoDisplay, daemon: PrivateDaemon, settings: Settings, paths: CorpusPaths, *, num_ranks: int
+) -> RunView:
+    display.begin_stage(f"Pretraining under a daemon, {format_duration(settings.budget_s)} on the clock")
+    display.info(f"`bertd start` runs as pid {daemon.pid}, its log is {daemon.log}")
     dashboard = Path(sys.executable).with_name("bert-tui")
     command = f"{shlex.quote(str(dashboard))} --socket {shlex.quote(str(daemon.socket))}"
-    show.command(command, what="the dashboard, in a second terminal:")
+    display.print_command(command, what="the dashboard, in a second terminal:")
     job = submit_pretraining(daemon.client, shards=paths.shards, budget_s=settings.budget_s, num_devices=num_ranks)
     curve = run_panel.LossCurve()
-    if not show.is_live:
-        return follow_pretraining(daemon, job, budget_s=settings.budget_s, show=run_panel.PlainLines(show.fact).run)
-    with Live(console=show.console, refresh_per_second=2, transient=True) as live:
+    if not display.is_live:
+        return follow_pretraining(
+            daemon, job, budget_s=settings.budget_s, display=run_panel.PlainProgress(display.info).run
+        )
+    with Live(console=display.console, refresh_per_second=2, transient=True) as live:
 
         def draw(run: RunView) -> None:
             curve.add(run.step)
-            live.update(run_panel.panel(run, curve, is_ascii=show.is_ascii))
+            live.update(run_panel.render_panel(run, curve, is_ascii=display.is_ascii))
 
-        run = follow_pretraining(daemon, job, budget_s=settings.budget_s, show=draw)
-    if drawn := curve.draw(is_ascii=show.is_ascii):
-        show.fact(f"loss  {drawn}")
+        run = follow_pretraining(daemon, job, budget_s=settings.budget_s, display=draw)
+    if drawn := curve.draw(is_ascii=display.is_ascii):
+        display.info(f"loss  {drawn}")
     return run
 
 
-def _judge_pretraining(show: Show, run: RunView, data_set: DataSetFacts, *, untrained: float) -> None:
+def _compare_losses(display: DemoDisplay, run: RunView, data_set: DataSetFacts, *, untrained: float) -> None:
     assert run.validation is not None
     if end := run.end:
-        show.fact(
+        display.info(
             f"{end.step:,} steps, {end.sequences:,} sequences in {format_duration(end.charged_s)} charged; "
             f"the learning rate ended at {end.lr if end.lr is not None else math.nan:g}"
         )
     entries = data_set.vocab_size
     unigram_entropy = run.validation.unigram_entropy
-    show.compare(
+    display.compare(
         f"validation loss in nats on {run.validation.num_tokens:,} masked tokens, lower is better",
         [
-            Measure("this encoder", run.validation.loss, True),
-            Measure("word frequency in its training text (untrained)", untrained, False),
-            Measure("word frequency in these tokens (unigram entropy)", unigram_entropy, False),
-            Measure(f"a blind guess (ln {entries:,})", math.log(entries), False),
+            ComparisonRow("this encoder", run.validation.loss, True),
+            ComparisonRow("word frequency in its training text (untrained)", untrained, False),
+            ComparisonRow("word frequency in these tokens (unigram entropy)", unigram_entropy, False),
+            ComparisonRow(f"a blind guess (ln {entries:,})", math.log(entries), False),
         ],
     )
 
 
-def _try_export(show: Show, run: RunView, *, folder: Path) -> None:
-    show.act("The export, in stock transformers")
+def _try_export(display: DemoDisplay, run: RunView, *, folder: Path) -> None:
+    display.begin_stage("The export, in stock transformers")
     export = export_folder(run)
-    with show.busy("loading it with AutoModelForMaskedLM"):
-        tried = try_export(export, text=_MASKED, log=folder / "export.log")
-    show.fact(f"{export} loads as {tried.architecture}")
-    words = ", ".join(f"{fill.token} {fill.probability:.0%}" for fill in tried.fills)
-    show.fact(f"{_MASKED}  ->  {words}")
+    with display.spinner("loading it with AutoModelForMaskedLM"):
+        output = try_export(export, text=_MASKED_SENTENCE, log=folder / "export.log")
+    display.info(f"{export} loads as {output.architecture}")
+    words = ", ".join(f"{fill.token} {fill.probability:.0%}" for fill in output.fills)
+    display.info(f"{_MASKED_SENTENCE}  ->  {words}")
 
 
-def _finetune(show: Show, daemon: PrivateDaemon, run: RunView, paths: CorpusPaths) -> None:
-    show.act("Finetuning: is a sentence as it was written, or were two of its words swapped?")
+def _finetune(display: DemoDisplay, daemon: PrivateDaemon, run: RunView, paths: CorpusPaths) -> None:
+    display.begin_stage("Finetuning: is a sentence as it was written, or were two of its words swapped?")
     job = submit_finetuning(daemon.client, run, glue=paths.glue, lr=_FINETUNE_LR, epochs=_FINETUNE_EPOCHS)
-    if show.is_live:
-        with show.bar("finetuning", total=1.0) as progress:
+    if display.is_live:
+        with display.progress_bar("finetuning", total=1.0) as progress:
             score = follow_finetuning(
                 daemon,
                 job,
-                show=lambda job: progress.update(progress.task_ids[0], completed=job.progress or 0.0),
+                display=lambda job: progress.update(progress.task_ids[0], completed=job.progress or 0.0),
             )
     else:
-        score = follow_finetuning(daemon, job, show=run_panel.PlainLines(show.fact).job)
-    show.fact(
+        score = follow_finetuning(daemon, job, display=run_panel.PlainProgress(display.info).job)
+    display.info(
         f"{score.num_train:,} sentences to learn from, {score.num_dev:,} to be judged by, all from held-out modules; "
         f"{format_duration(score.seconds)}"
     )
     for name in ("matthews", "accuracy"):
-        show.compare(
+        display.compare(
             f"{name}, higher is better",
             [
-                Measure("this encoder", score.metrics[name], True),
-                Measure("always the most common answer", score.majority_metrics[name], False),
+                ComparisonRow("this encoder", score.metrics[name], True),
+                ComparisonRow("always the most common answer", score.majority_metrics[name], False),
             ],
         )

@@ -29,7 +29,7 @@ class EncodedExample:
 
 
 @dataclass(frozen=True)
-class Batch:
+class PaddedBatch:
     """Padded input of one forward pass."""
 
     inputs: dict[str, Tensor]
@@ -46,47 +46,49 @@ class Batch:
 def encode(examples: list[Example], classifier: Classifier) -> list[EncodedExample]:
     """Tokens of each example, the longer sentence of a pair cut first where it does not fit."""
     is_pair = examples[0].second is not None
-    coded = classifier.tokenizer(
+    encoded = classifier.tokenizer(
         [example.first for example in examples],
         [example.second or "" for example in examples] if is_pair else None,
         truncation=True,
         max_length=classifier.max_length,
         return_token_type_ids=classifier.has_segments,
     )
-    segments = coded["token_type_ids"] if classifier.has_segments else [None] * len(examples)
+    segments = encoded["token_type_ids"] if classifier.has_segments else [None] * len(examples)
     return [
         EncodedExample(input_ids=ids, segments=types, target=example.target)
-        for ids, types, example in zip(coded["input_ids"], segments, examples, strict=True)
+        for ids, types, example in zip(encoded["input_ids"], segments, examples, strict=True)
     ]
 
 
 def training_batches(
     examples: list[EncodedExample], *, batch_size: int, pad_id: int, generator: torch.Generator
-) -> Iterator[Batch]:
+) -> Iterator[PaddedBatch]:
     """One epoch in an order drawn from `generator`: every example once, like lengths together."""
     order = torch.randperm(len(examples), generator=generator).tolist()
     bucket = batch_size * _BUCKET_BATCHES
     batches: list[list[int]] = []
     for start in range(0, len(order), bucket):
-        alike = sorted(order[start : start + bucket], key=lambda index: len(examples[index].input_ids))
-        batches += [alike[first : first + batch_size] for first in range(0, len(alike), batch_size)]
-    for place in torch.randperm(len(batches), generator=generator).tolist():
-        yield pad([examples[index] for index in batches[place]], pad_id=pad_id)
+        by_length = sorted(order[start : start + bucket], key=lambda index: len(examples[index].input_ids))
+        batches += [by_length[first : first + batch_size] for first in range(0, len(by_length), batch_size)]
+    for batch_index in torch.randperm(len(batches), generator=generator).tolist():
+        yield pad([examples[index] for index in batches[batch_index]], pad_id=pad_id)
 
 
-def pad(examples: list[EncodedExample], *, pad_id: int) -> Batch:
+def pad(examples: list[EncodedExample], *, pad_id: int) -> PaddedBatch:
     """Put examples side by side, each filled up to the longest."""
     length = max(len(example.input_ids) for example in examples)
     ids_BS = torch.full((len(examples), length), pad_id, dtype=torch.int64)
-    keep_BS = torch.zeros_like(ids_BS)
+    attention_mask_BS = torch.zeros_like(ids_BS)
     segments_BS = torch.zeros_like(ids_BS)
     for row, example in enumerate(examples):
         size = len(example.input_ids)
         ids_BS[row, :size] = torch.tensor(example.input_ids)
-        keep_BS[row, :size] = 1
+        attention_mask_BS[row, :size] = 1
         if example.segments is not None:
             segments_BS[row, :size] = torch.tensor(example.segments)
-    inputs = {"input_ids": ids_BS, "attention_mask": keep_BS}
+    inputs = {"input_ids": ids_BS, "attention_mask": attention_mask_BS}
     if examples[0].segments is not None:
         inputs["token_type_ids"] = segments_BS
-    return Batch(inputs=inputs, targets=torch.tensor([example.target for example in examples], dtype=torch.float64))
+    return PaddedBatch(
+        inputs=inputs, targets=torch.tensor([example.target for example in examples], dtype=torch.float64)
+    )

@@ -21,7 +21,7 @@ from bertd.glue.tasks import Task
 DROPOUT = 0.1
 """Used whatever the pretraining used: small tasks overfit. Source: Geiping & Goldstein 2022, section 4.3."""
 
-_NEW_PARTS = ("pooler", "classifier")
+_NEW_MODULES = ("pooler", "classifier")
 """Names between the dots of the weights that a finetuning starts afresh."""
 
 
@@ -68,7 +68,7 @@ def load_classifier(export: Path, task: Task, *, max_length: int) -> Classifier:
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().split("\n")[0][:300]
         raise CheckpointError(f"{export}: transformers cannot load it: {reason}; export the run again") from error
-    _check_report(export, report, prefix=model.base_model_prefix)
+    _check_loading_report(export, report, prefix=model.base_model_prefix)
     if len(tokenizer) > config.vocab_size:
         raise CheckpointError(
             f"{export}: the tokenizer has {len(tokenizer)} tokens, the model {config.vocab_size}; export the run again"
@@ -81,11 +81,15 @@ def load_classifier(export: Path, task: Task, *, max_length: int) -> Classifier:
     )
 
 
-def _check_report(export: Path, report: dict[str, list[str]], *, prefix: str) -> None:
-    lost = sorted(key for key in report["missing_keys"] if not set(_NEW_PARTS) & set(key.split(".")))
-    foreign = sorted(key for key in report["unexpected_keys"] if key.startswith(f"{prefix}."))
-    misfits = sorted(str(key) for key in report["mismatched_keys"])
-    for what, keys in (("missing", lost), ("not of this architecture", foreign), ("of another shape", misfits)):
+def _check_loading_report(export: Path, report: dict[str, list[str]], *, prefix: str) -> None:
+    missing = sorted(key for key in report["missing_keys"] if not set(_NEW_MODULES) & set(key.split(".")))
+    unexpected = sorted(key for key in report["unexpected_keys"] if key.startswith(f"{prefix}."))
+    mismatched = sorted(str(key) for key in report["mismatched_keys"])
+    for what, keys in (
+        ("missing", missing),
+        ("not of this architecture", unexpected),
+        ("of another shape", mismatched),
+    ):
         if keys:
             raise CheckpointError(
                 f"{export}: {len(keys)} weights of the encoder are {what}, such as {keys[0]}; "

@@ -13,7 +13,7 @@ from pathlib import Path
 from bertd.errors import CorpusError
 from bertd.glue.tasks import Task
 
-_TORN_QQP_FIELDS = 6
+_QQP_FIELDS = 6
 """QQP's official train.tsv has a few lines cut short of this; every reader of it leaves them out."""
 
 
@@ -74,12 +74,12 @@ def read_split(task: Task, *, path: Path) -> Split:
         header, rows, first_line = (lines[0].split("\t") if lines else []), lines[1:], 2
     else:
         header, rows, first_line = list(task.columns), lines, 1
-    places = _find_columns(task, path=path, header=header)
+    column_indices = _find_columns(task, path=path, header=header)
     examples: list[Example] = []
     skipped = 0
     for number, row in enumerate(rows, start=first_line):
         fields = row.split("\t")
-        if task.name == "qqp" and len(fields) < _TORN_QQP_FIELDS:
+        if task.name == "qqp" and len(fields) < _QQP_FIELDS:
             skipped += 1
             continue
         if len(fields) != len(header):
@@ -87,8 +87,8 @@ def read_split(task: Task, *, path: Path) -> Split:
                 f"{path}: line {number}: {len(fields)} fields, but {len(header)} columns "
                 f"({', '.join(header)}); mend the line or download {task.folder} again"
             )
-        texts = [fields[place] for place in places[:-1]]
-        target = _read_label(task, text=fields[places[-1]], place=f"{path}: line {number}")
+        texts = [fields[place] for place in column_indices[:-1]]
+        target = _read_label(task, text=fields[column_indices[-1]], place=f"{path}: line {number}")
         examples.append(Example(first=texts[0], second=texts[1] if len(texts) > 1 else None, target=target))
     if not examples:
         raise CorpusError(f"{path}: no example in it; download {task.folder} again")
@@ -119,14 +119,14 @@ def _find_columns(task: Task, *, path: Path, header: list[str]) -> list[int]:
     Raises:
         CorpusError: the header lacks one of them.
     """
-    wanted = [*task.sentences, task.label]
-    missing = [name for name in wanted if name not in header]
+    required = [*task.sentences, task.label]
+    missing = [name for name in required if name not in header]
     if missing:
         raise CorpusError(
             f"{path}: line 1: no column {', '.join(map(repr, missing))} in "
             f"{[name[:30] for name in header[:20]]}; {task.folder} must be in GLUE's official TSV layout"
         )
-    return [header.index(name) for name in wanted]
+    return [header.index(name) for name in required]
 
 
 def _read_label(task: Task, *, text: str, place: str) -> float:

@@ -53,13 +53,13 @@ def read_spec(paths: JobPaths) -> FinetuneSpec:
     return spec
 
 
-def main(arguments: list[str]) -> int:
+def main(argv: list[str]) -> int:
     """Run the job in the folder; the exit status."""
     began_s = time.monotonic()
-    if len(arguments) != 1:
+    if len(argv) != 1:
         print("usage: python -m bertd.glue.finetuner JOB_FOLDER", file=sys.stderr)
         return 2
-    paths = JobPaths(Path(arguments[0]))
+    paths = JobPaths(Path(argv[0]))
     try:
         spec = read_spec(paths)
         journal = JournalWriter(paths.journal)
@@ -71,14 +71,14 @@ def main(arguments: list[str]) -> int:
         _finetune(spec, journal=journal, progress=progress)
     except BertdError as error:
         print(error, file=sys.stderr)
-        progress.fail(error)
+        progress.report_failure(error)
         return error.exit_code
     except Exception as error:
         # The edge of this process: the runner reads the status, people read the log.
-        if (short := _shortage(error, spec)) is not None:
-            print(short, file=sys.stderr)
-            progress.fail(short)
-            return short.exit_code
+        if (memory_error := _out_of_memory_error(error, spec)) is not None:
+            print(memory_error, file=sys.stderr)
+            progress.report_failure(memory_error)
+            return memory_error.exit_code
         traceback.print_exc()
         return 1
     finally:
@@ -96,14 +96,14 @@ def _finetune(spec: FinetuneSpec, *, journal: JournalWriter, progress: ProgressJ
     finetune(spec, journal=journal, progress=progress)
 
 
-def _shortage(error: Exception, spec: FinetuneSpec) -> DeviceMemoryError | None:
-    from bertd.train.shortage import memory_shortage  # with torch, which is set up by then
+def _out_of_memory_error(error: Exception, spec: FinetuneSpec) -> DeviceMemoryError | None:
+    from bertd.train.shortage import out_of_memory_reason  # with torch, which is set up by then
 
-    told = memory_shortage(error)
-    if told is None:
+    reason = out_of_memory_reason(error)
+    if reason is None:
         return None
     given = f"batch_size = {spec.batch_size}, max_length = {spec.max_length}"
-    return DeviceMemoryError(f"{spec.task}: {told}; lower one of {given}, or free what else uses it")
+    return DeviceMemoryError(f"{spec.task}: {reason}; lower one of {given}, or free what else uses it")
 
 
 if __name__ == "__main__":

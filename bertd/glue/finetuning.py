@@ -16,8 +16,8 @@ from bertd.glue.tasks import Task, find_task
 from bertd.glue.trial import evaluate, train
 from bertd.records import EndRecord, FinetuneSpec, ScoreRecord
 from bertd.run.journal import JournalWriter
-from bertd.train.capability import require_code
-from bertd.train.host_cpu import set_up_cpu
+from bertd.train.capability import require_supported_arch
+from bertd.train.host_cpu import tune_cpu
 
 
 def choose_device() -> torch.device:
@@ -27,7 +27,7 @@ def choose_device() -> torch.device:
         DeviceError: a GPU was leased through CUDA_VISIBLE_DEVICES and cannot be used, or torch has no code for it.
     """
     if torch.cuda.is_available():
-        require_code(1)
+        require_supported_arch(1)
         # Sentences of every length would each have a plan of cuDNN's made, and under masks it has returned NaN on
         # Hopper (PyTorch issue 196678); a pretraining times and checks it instead.
         torch.backends.cuda.enable_cudnn_sdp(False)
@@ -53,13 +53,13 @@ def finetune(spec: FinetuneSpec, *, journal: JournalWriter, progress: ProgressJo
     dev, absent = read_dev(task, data_dir=data_dir)
     device = choose_device()
     if device.type == "cpu":
-        set_up_cpu()
+        tune_cpu()
     torch.manual_seed(spec.seed)
     classifier = load_classifier(Path(spec.source), task, max_length=spec.max_length)
     _warn_of_gaps(progress, splits=[train_split, *dev.values()], absent=absent, spec=spec, classifier=classifier)
     sizes = f"{len(train_split.examples)} training and {len(next(iter(dev.values())).examples)} development examples"
     print(f"{task.name}: {sizes} from {spec.source_name} on {device}", flush=True)
-    train(classifier, task, train_split, spec=spec, device=device, report=progress.note)
+    train(classifier, task, train_split, spec=spec, device=device, report=progress.record_update)
     metrics, majority = evaluate(classifier, task, train_split=train_split, dev=dev, device=device)
     score = _score_record(
         spec, task, metrics=metrics, majority=majority, train_split=train_split, dev=dev, seconds=progress.elapsed_s()

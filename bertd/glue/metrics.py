@@ -21,9 +21,9 @@ def accuracy(predicted: Values, true: Values) -> float:
 
 def f1(predicted: Values, true: Values) -> float:
     """Harmonic mean of precision and recall of class 1."""
-    hits = float(np.sum((predicted == 1) & (true == 1)))
-    named = float(np.sum(predicted == 1) + np.sum(true == 1))
-    return 2 * hits / named if named else 0.0
+    true_positives = float(np.sum((predicted == 1) & (true == 1)))
+    num_positives = float(np.sum(predicted == 1) + np.sum(true == 1))
+    return 2 * true_positives / num_positives if num_positives else 0.0
 
 
 def matthews(predicted: Values, true: Values) -> float:
@@ -47,10 +47,10 @@ def spearman(predicted: Values, true: Values) -> float:
 
 def mean_ranks(values: Values) -> Values:
     """Rank of each value from 1; equal values get the mean of the ranks they take up."""
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    _, rank_indices, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     means: Values = last - (counts - 1) / 2
-    return means[places]
+    return means[rank_indices]
 
 
 METRICS: dict[str, Callable[[Values, Values], float]] = {

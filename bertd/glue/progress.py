@@ -14,7 +14,7 @@ _RECORD_EVERY_S = 1.0
 
 
 @dataclass(frozen=True)
-class Update:
+class UpdateStats:
     """What one optimizer update did."""
 
     step: int
@@ -34,7 +34,7 @@ class ProgressJournal:
     def __init__(self, journal: JournalWriter, *, began_s: float) -> None:
         self._journal = journal
         self._began_s = began_s
-        self._last_s = time.monotonic()
+        self._last_record_s = time.monotonic()
         self._losses: list[float] = []
         self._examples = 0
         self._positions = 0
@@ -46,17 +46,17 @@ class ProgressJournal:
         """Since the job began."""
         return time.monotonic() - self._began_s
 
-    def note(self, update: Update) -> None:
+    def record_update(self, update: UpdateStats) -> None:
         """Count one update; write a record where a second has passed, and for the last one."""
         self.step = update.step
         self.examples += update.num_examples
         self._examples += update.num_examples
         self._positions += update.num_positions
         self._losses.append(update.loss)
-        now = time.monotonic()
-        if now - self._last_s < _RECORD_EVERY_S and update.step < update.num_steps:
+        now_s = time.monotonic()
+        if now_s - self._last_record_s < _RECORD_EVERY_S and update.step < update.num_steps:
             return
-        seconds = max(now - self._last_s, 1e-9)
+        seconds = max(now_s - self._last_record_s, 1e-9)
         self._journal.append(
             StepRecord(
                 t=time.time(),
@@ -71,14 +71,14 @@ class ProgressJournal:
                 tokens_per_s=self._positions / seconds,
             )
         )
-        self._last_s, self._losses, self._examples, self._positions = now, [], 0, 0
+        self._last_record_s, self._losses, self._examples, self._positions = now_s, [], 0, 0
 
     def warn(self, code: str, message: str) -> None:
         """Tell a person something that does not end the job."""
         print(message, flush=True)
         self._alert("warning", code, message)
 
-    def fail(self, error: BertdError) -> None:
+    def report_failure(self, error: BertdError) -> None:
         """Write down why the job ends here."""
         self._alert("error", type(error).__name__, str(error))
 

@@ -16,21 +16,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bertd.errors import NumericsError
-from bertd.glue.batches import Batch, EncodedExample, encode, pad, training_batches
+from bertd.glue.batches import EncodedExample, PaddedBatch, encode, pad, training_batches
 from bertd.glue.classifier import Classifier
 from bertd.glue.examples import Split
 from bertd.glue.metrics import METRICS, Values, majority_guess
-from bertd.glue.progress import Update
+from bertd.glue.progress import UpdateStats
 from bertd.glue.tasks import Task
 from bertd.records import FinetuneSpec
 from bertd.run.recipe import ScheduleSection
-from bertd.train.schedule import rate_factor
+from bertd.train.schedule import learning_rate_factor
 
 _BETAS = (0.9, 0.999)
 _EPS = 1e-8
 _CLIP = 1.0
 """Largest global gradient norm. Source: the 24hBERT finetuning example."""
-_EVALUATION_BATCH = 64
+_EVALUATION_BATCH_SIZE = 64
 
 
 def train(
@@ -40,7 +40,7 @@ def train(
     *,
     spec: FinetuneSpec,
     device: torch.device,
-    report: Callable[[Update], None],
+    report: Callable[[UpdateStats], None],
 ) -> None:
     """Train the classifier in place; its random numbers come from torch's seed and `spec.seed`.
 
@@ -49,12 +49,12 @@ def train(
     """
     encoded = encode(split.examples, classifier)
     model = classifier.model.to(device).train()
-    optimizer = _optimizer(model, weight_decay=spec.weight_decay)
+    optimizer = _build_optimizer(model, weight_decay=spec.weight_decay)
     schedule = ScheduleSection(curve="linear", warmup=spec.warmup)
     num_steps = spec.epochs * -(-len(encoded) // spec.batch_size)
-    for step, batch in enumerate(_epochs(encoded, classifier, spec=spec), start=1):
+    for step, batch in enumerate(_iterate_epochs(encoded, classifier, spec=spec), start=1):
         # The middle of the update: neither the first nor the last one is wasted on a rate of 0.
-        lr = spec.lr * rate_factor(schedule, progress=(step - 0.5) / num_steps)
+        lr = spec.lr * learning_rate_factor(schedule, progress=(step - 0.5) / num_steps)
         for group in optimizer.param_groups:
             group["lr"] = lr
         loss = _loss(task, _logits(model, batch, device=device), batch.targets.to(device))
@@ -62,7 +62,7 @@ def train(
         norm = float(nn.utils.clip_grad_norm_(model.parameters(), _CLIP))
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        update = Update(
+        update = UpdateStats(
             step=step,
             num_steps=num_steps,
             num_examples=len(batch.targets),
@@ -79,7 +79,7 @@ def train(
         report(update)
 
 
-def _optimizer(model: nn.Module, *, weight_decay: float) -> torch.optim.AdamW:
+def _build_optimizer(model: nn.Module, *, weight_decay: float) -> torch.optim.AdamW:
     parameters = list(model.parameters())
     groups = [
         {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": weight_decay},
@@ -89,7 +89,9 @@ def _optimizer(model: nn.Module, *, weight_decay: float) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, betas=_BETAS, eps=_EPS, fused=True)
 
 
-def _epochs(encoded: list[EncodedExample], classifier: Classifier, *, spec: FinetuneSpec) -> Iterator[Batch]:
+def _iterate_epochs(
+    encoded: list[EncodedExample], classifier: Classifier, *, spec: FinetuneSpec
+) -> Iterator[PaddedBatch]:
     generator = torch.Generator().manual_seed(spec.seed)
     for _ in range(spec.epochs):
         yield from training_batches(
@@ -128,14 +130,14 @@ def predict(classifier: Classifier, task: Task, split: Split, *, device: torch.d
     order = sorted(range(len(encoded)), key=lambda index: len(encoded[index].input_ids))
     predicted = np.empty(len(encoded), dtype=np.float64)
     with torch.inference_mode():
-        for start in range(0, len(order), _EVALUATION_BATCH):
-            places = order[start : start + _EVALUATION_BATCH]
-            batch = pad([encoded[place] for place in places], pad_id=classifier.tokenizer.pad_token_id)
+        for start in range(0, len(order), _EVALUATION_BATCH_SIZE):
+            indices = order[start : start + _EVALUATION_BATCH_SIZE]
+            batch = pad([encoded[index] for index in indices], pad_id=classifier.tokenizer.pad_token_id)
             logits_BC = _logits(model, batch, device=device)
             if not bool(torch.isfinite(logits_BC).all()):
                 raise NumericsError(f"{split.path}: a prediction is not finite; lower the learning rate")
-            answers_B = logits_BC[:, 0] if task.labels is None else logits_BC.argmax(dim=1)
-            predicted[places] = answers_B.double().cpu().numpy()
+            predictions_B = logits_BC[:, 0] if task.labels is None else logits_BC.argmax(dim=1)
+            predicted[indices] = predictions_B.double().cpu().numpy()
     return predicted
 
 
@@ -143,7 +145,7 @@ def _targets(split: Split) -> Values:
     return np.array([example.target for example in split.examples], dtype=np.float64)
 
 
-def _logits(model: nn.Module, batch: Batch, *, device: torch.device) -> Tensor:
+def _logits(model: nn.Module, batch: PaddedBatch, *, device: torch.device) -> Tensor:
     inputs = {name: tensor_BS.to(device) for name, tensor_BS in batch.inputs.items()}
     with _autocast(device):
         logits_BC: Tensor = model(**inputs).logits

@@ -38,7 +38,7 @@ class Audit:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def note(self, peer: Peer, *, request: str, key: str | None, status: int, message: str, now: float) -> None:
+    def append(self, peer: Peer, *, request: str, key: str | None, status: int, message: str, now: float) -> None:
         """Add one row within the caller's transaction."""
         cursor = self._database.execute(
             "INSERT INTO audit (t, uid, gid, pid, request, key, status, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

@@ -16,14 +16,14 @@ from types import FrameType
 
 import psutil
 
-from bertd.jobs.processes import adopt_orphans, dies_with_parent, offers_itself
-from bertd.run.job_log import say
+from bertd.jobs.processes import adopt_orphans, make_oom_victim_hook, make_parent_death_hook
+from bertd.run.job_log import log_line
 
 STUCK_AFTER_S = 30.0
 """How long a killed process may take to die before it is given up."""
 
 
-class EndSignal:
+class StopSignal:
     """Whether this process was told to end; readable, so that a wait can be woken by it."""
 
     def __init__(self) -> None:
@@ -32,24 +32,24 @@ class EndSignal:
         self._reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._note)
+            signal.signal(number, self._on_signal)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.is_set = True
 
-    def wait(self, timeout_s: float, *, also: int | None = None) -> bool:
-        """Sleep until the timeout, a signal, or until `also` (a file descriptor) can be read; whether it can."""
-        watched = [self._reader] if also is None else [self._reader, also]
+    def wait(self, timeout_s: float, *, wake_fd: int | None = None) -> bool:
+        """Sleep until the timeout, a signal, or until `wake_fd` (a file descriptor) can be read; whether it can."""
+        watched = [self._reader] if wake_fd is None else [self._reader, wake_fd]
         ready, _, _ = select.select(watched, [], [], max(0.0, timeout_s))
         if self._reader in ready:
             os.read(self._reader, 4096)
-        return also is not None and also in ready
+        return wake_fd is not None and wake_fd in ready
 
 
-def run_compute(
+def run_child_process(
     command: list[str],
     *,
-    end: EndSignal,
+    stop_signal: StopSignal,
     tick_s: float,
     on_tick: Callable[[subprocess.Popen[bytes]], None],
     variables: Mapping[str, str] | None = None,
@@ -64,24 +64,24 @@ def run_compute(
         command,
         stdin=subprocess.DEVNULL,
         process_group=0,
-        preexec_fn=offers_itself(then=dies_with_parent()),
+        preexec_fn=make_oom_victim_hook(then=make_parent_death_hook()),
         env=os.environ | dict(variables or {}),
     )
-    watch = os.pidfd_open(child.pid)
-    is_passed_on = False
+    pidfd = os.pidfd_open(child.pid)
+    is_forwarded = False
     next_tick = time.monotonic() + tick_s
     try:
         while True:
-            if end.is_set and not is_passed_on:
-                is_passed_on = True
+            if stop_signal.is_set and not is_forwarded:
+                is_forwarded = True
                 child.terminate()
-            if end.wait(next_tick - time.monotonic(), also=watch):
+            if stop_signal.wait(next_tick - time.monotonic(), wake_fd=pidfd):
                 break
             if time.monotonic() >= next_tick:
                 next_tick = max(next_tick + tick_s, time.monotonic())
                 on_tick(child)
     finally:
-        os.close(watch)
+        os.close(pidfd)
         # Before the child is reaped, while its pid still names its group.
         _kill_group(child.pid)
         exit_code = child.wait()
@@ -102,14 +102,14 @@ def _kill_orphans() -> None:
     One that is stuck in the kernel is left behind after a while, and the log says so.
     """
     deadline = time.monotonic() + STUCK_AFTER_S
-    while left := psutil.Process().children(recursive=True):
+    while survivors := psutil.Process().children(recursive=True):
         if time.monotonic() > deadline:
-            stuck = ", ".join(str(process.pid) for process in left)
-            say(f"runner: processes {stuck} do not die; a reboot may be needed")
+            stuck = ", ".join(str(process.pid) for process in survivors)
+            log_line(f"runner: processes {stuck} do not die; a reboot may be needed")
             return
-        for process in left:
+        for process in survivors:
             try:
                 process.kill()
             except psutil.NoSuchProcess:
                 pass
-        psutil.wait_procs(left, timeout=1.0)
+        psutil.wait_procs(survivors, timeout=1.0)

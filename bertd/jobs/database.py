@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 
-_SMALLEST_BYTES = 512
+_MIN_FILE_BYTES = 512
 """SQLite takes a file below its smallest page for an empty one, and would begin a new queue in it."""
 
 _SCHEMA = """
@@ -90,11 +90,11 @@ CREATE TABLE audit (
 class Database:
     """The one connection."""
 
-    def __init__(self, path: Path, *, patience_s: float = 5.0) -> None:
+    def __init__(self, path: Path, *, lock_timeout_s: float = 5.0) -> None:
         """Open, check and, where it is new, create.
 
         Args:
-            patience_s: how long to wait for another program that has the file.
+            lock_timeout_s: how long to wait for another program that has the file.
 
         Raises:
             DaemonError: the file is damaged or of a newer bertd; it is left as it is.
@@ -104,16 +104,16 @@ class Database:
         self.after_commit: Callable[[], None] = lambda: None
         """Called once after each outermost commit."""
         self._depth = 0
-        if path.is_file() and 0 < path.stat().st_size < _SMALLEST_BYTES:
+        if path.is_file() and 0 < path.stat().st_size < _MIN_FILE_BYTES:
             remedy = "it is left as it is; move it away to start with an empty queue, or restore a copy"
             raise DaemonError(f"{path}: the queue is damaged: it was cut short; {remedy}")
         try:
-            self._connection = sqlite3.connect(path, isolation_level=None, timeout=patience_s)
+            self._connection = sqlite3.connect(path, isolation_level=None, timeout=lock_timeout_s)
         except sqlite3.Error as error:
             raise StorageError(f"{path}: cannot open the queue: {error}; mend the permissions or free space") from error
         self._connection.row_factory = sqlite3.Row
         # A turned bit may leave text that is none; it must not hide the rows beside it.
-        self._connection.text_factory = _text
+        self._connection.text_factory = _decode_text
         try:
             self._check()
             self._prepare()
@@ -144,7 +144,7 @@ class Database:
                 "install that version again, or use another state folder"
             )
 
-        if version and _columns(self._connection) != _known_columns():
+        if version and _columns(self._connection) != _schema_columns():
             # A turned bit in the name of a table or a column: quick_check does not look at names.
             raise DaemonError(f"{self.path}: the queue is damaged: it has other columns; {remedy}")
 
@@ -173,7 +173,7 @@ class Database:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
-            raise self._refused(error) from error
+            raise self._write_error(error) from error
         self._depth = 1
         try:
             yield
@@ -182,13 +182,13 @@ class Database:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             if isinstance(error, sqlite3.OperationalError):
-                raise self._refused(error) from error
+                raise self._write_error(error) from error
             raise
         finally:
             self._depth = 0
         self.after_commit()
 
-    def _refused(self, error: sqlite3.Error) -> StorageError:
+    def _write_error(self, error: sqlite3.Error) -> StorageError:
         return StorageError(f"{self.path}: the queue cannot be written: {error}; free space on that disk")
 
     def execute(self, statement: str, parameters: tuple[object, ...] = ()) -> sqlite3.Cursor:
@@ -226,7 +226,7 @@ def _columns(connection: sqlite3.Connection) -> set[tuple[str, str]]:
     }
 
 
-def _known_columns() -> set[tuple[str, str]]:
+def _schema_columns() -> set[tuple[str, str]]:
     connection = sqlite3.connect(":memory:")
     try:
         connection.executescript(_SCHEMA)
@@ -235,5 +235,5 @@ def _known_columns() -> set[tuple[str, str]]:
         connection.close()
 
 
-def _text(content: bytes) -> str:
+def _decode_text(content: bytes) -> str:
     return content.decode(errors="replace")

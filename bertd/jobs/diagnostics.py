@@ -7,7 +7,7 @@
     journal.jsonl       the end of the journal
 
 py-spy reads a process from outside, so it also sees one that is stopped or keeps the GIL. Without it the rank itself is
-asked: bertd.train.worker has faulthandler write all stacks to the log on `STACKS_SIGNAL`.
+asked: bertd.train.worker has faulthandler write all stacks to the log on `DUMP_STACKS_SIGNAL`.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from bertd.errors import StorageError
-from bertd.run.beats import STACKS_SIGNAL, Beat
-from bertd.run.durable import write_whole
+from bertd.run.beats import DUMP_STACKS_SIGNAL, HeartbeatRecord
+from bertd.run.durable import atomic_write
 from bertd.run.paths import RunPaths
 
 LIMIT_S = 10.0
 """The whole gathering takes no longer: the hung ranks hold their devices meanwhile."""
-_KEPT_BYTES = 1 << 20
-_QUIET_S = 0.1
-_ANSWER_S = 2.0
+_TAIL_BYTES = 1 << 20
+_POLL_S = 0.1
+_ANSWER_TIMEOUT_S = 2.0
 
 
 class Diagnostics:
@@ -40,7 +40,7 @@ class Diagnostics:
         self._wait = wait
         self.folder = paths.diagnostics(attempt)
 
-    def gather(self, beats: Collection[Beat], *, ranks: Collection[int]) -> None:
+    def gather(self, beats: Collection[HeartbeatRecord], *, ranks: Collection[int]) -> None:
         """Write what can be seen.
 
         Args:
@@ -55,58 +55,59 @@ class Diagnostics:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"{self.folder}: cannot make the folder: {error.strerror}; free space") from error
-        write_whole(self.folder / "beats.json", "[" + ",\n".join(beat.model_dump_json() for beat in beats) + "]\n")
+        atomic_write(self.folder / "beats.json", "[" + ",\n".join(beat.model_dump_json() for beat in beats) + "]\n")
         for beat in beats:
             if beat.pid in ranks:
-                stack = self._stack(beat.pid, deadline=deadline)
-                text = f"{stack}\n\n{kernel_view(beat.pid)}"
-                write_whole(self.folder / f"stack-rank-{beat.rank:05d}.txt", text)
+                stack = self._dump_stack(beat.pid, deadline=deadline)
+                text = f"{stack}\n\n{describe_kernel_threads(beat.pid)}"
+                atomic_write(self.folder / f"stack-rank-{beat.rank:05d}.txt", text)
         for path in (self._log, self._journal):
-            write_whole(self.folder / path.name, _tail(path))
+            atomic_write(self.folder / path.name, _tail(path))
 
-    def _stack(self, pid: int, *, deadline: float) -> str:
+    def _dump_stack(self, pid: int, *, deadline: float) -> str:
         left_s = deadline - time.monotonic()
         if left_s <= 0:
             return f"no stack: the other ranks took the {LIMIT_S:.0f} s that there were"
         if py_spy := shutil.which("py-spy"):
             try:
-                told = subprocess.run(
+                result = subprocess.run(
                     [py_spy, "dump", "--pid", str(pid)], capture_output=True, text=True, timeout=left_s, check=False
                 )
-                if told.returncode == 0:
-                    return told.stdout
-                problem = f"py-spy: {told.stderr.strip()}\n"
+                if result.returncode == 0:
+                    return result.stdout
+                problem = f"py-spy: {result.stderr.strip()}\n"
             except (OSError, subprocess.TimeoutExpired) as error:
                 problem = f"py-spy: {error}\n"
-            return problem + self._ask(pid)
-        return self._ask(pid)
+            return problem + self._request_stacks(pid)
+        return self._request_stacks(pid)
 
-    def _ask(self, pid: int) -> str:
+    def _request_stacks(self, pid: int) -> str:
         """Have the rank write its stacks into the log, and give what it wrote."""
         before = self._log_bytes()
         try:
-            os.kill(pid, STACKS_SIGNAL)
+            os.kill(pid, DUMP_STACKS_SIGNAL)
         except ProcessLookupError:
             return "no stack: the process is gone"
-        deadline = time.monotonic() + _ANSWER_S
+        deadline = time.monotonic() + _ANSWER_TIMEOUT_S
         size = before
         while time.monotonic() < deadline:
-            self._wait(_QUIET_S)
+            self._wait(_POLL_S)
             previous, size = size, self._log_bytes()
             if size == previous > before:
                 break
         if size <= before:
-            return f"no stack: the process did not answer signal {STACKS_SIGNAL.name} within {_ANSWER_S:.0f} s"
+            signal_name = DUMP_STACKS_SIGNAL.name
+            return f"no stack: the process did not answer signal {signal_name} within {_ANSWER_TIMEOUT_S:.0f} s"
         with self._log.open("rb") as log:
             log.seek(before)
-            return log.read(_KEPT_BYTES).decode(errors="replace")
+            return log.read(_TAIL_BYTES).decode(errors="replace")
 
     def _log_bytes(self) -> int:
         """0 where somebody has moved it away: then there is no answer to read."""
         return self._log.stat().st_size if self._log.exists() else 0
 
 
-def kernel_view(pid: int) -> str:
+def describe_kernel_threads(pid: int) -> str:
     """State and waiting place of each thread, as /proc has them."""
     lines = []
     for task in sorted(Path(f"/proc/{pid}/task").glob("*")):
@@ -124,7 +125,7 @@ def kernel_view(pid: int) -> str:
 def _tail(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _KEPT_BYTES))
+            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
             return file.read()
     except FileNotFoundError:
         return b""

@@ -30,7 +30,7 @@ class Actor(StrEnum):
     RUNNER = "runner"
 
 
-class Order(StrEnum):
+class JobAction(StrEnum):
     """What a person may ask of a job."""
 
     PAUSE = "pause"
@@ -43,7 +43,7 @@ class Order(StrEnum):
 
 LIVE = frozenset({JobState.STARTING, JobState.RUNNING, JobState.PAUSING, JobState.STOPPING})
 """A runner has the job."""
-OVER = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.LOST})
+ENDED = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.LOST})
 """Nothing more happens by itself."""
 
 _P, _S, _R = Actor.PERSON, Actor.SCHEDULER, Actor.RUNNER
@@ -117,16 +117,16 @@ TRANSITIONS: dict[JobState, dict[JobState, frozenset[Actor]]] = {
     JobState.CANCELLED: {},
 }
 
-_ORDERS: dict[Order, dict[JobState, JobState]] = {
-    Order.PAUSE: {JobState.STARTING: JobState.PAUSING, JobState.RUNNING: JobState.PAUSING},
-    Order.RESUME: {
+_STATE_AFTER_ACTION: dict[JobAction, dict[JobState, JobState]] = {
+    JobAction.PAUSE: {JobState.STARTING: JobState.PAUSING, JobState.RUNNING: JobState.PAUSING},
+    JobAction.RESUME: {
         JobState.PAUSED: JobState.QUEUED,
         JobState.FAILED: JobState.QUEUED,
         JobState.LOST: JobState.QUEUED,
         JobState.PAUSING: JobState.PAUSING,
     },
-    Order.CHECKPOINT: {JobState.RUNNING: JobState.RUNNING},
-    Order.STOP: {
+    JobAction.CHECKPOINT: {JobState.RUNNING: JobState.RUNNING},
+    JobAction.STOP: {
         JobState.QUEUED: JobState.CANCELLED,
         JobState.HELD: JobState.CANCELLED,
         JobState.PAUSED: JobState.CANCELLED,
@@ -134,21 +134,21 @@ _ORDERS: dict[Order, dict[JobState, JobState]] = {
         JobState.RUNNING: JobState.STOPPING,
         JobState.PAUSING: JobState.STOPPING,
     },
-    Order.HOLD: {JobState.QUEUED: JobState.HELD},
-    Order.RELEASE: {JobState.HELD: JobState.QUEUED},
+    JobAction.HOLD: {JobState.QUEUED: JobState.HELD},
+    JobAction.RELEASE: {JobState.HELD: JobState.QUEUED},
 }
 
-_HOT_ORDERS: dict[Order, JobState] = {
-    Order.PAUSE: JobState.PAUSING,
-    Order.RESUME: JobState.PAUSED,
-    Order.CHECKPOINT: JobState.PAUSED,
-    Order.STOP: JobState.STOPPING,
+_STATE_AFTER_ACTION_IF_HOT: dict[JobAction, JobState] = {
+    JobAction.PAUSE: JobState.PAUSING,
+    JobAction.RESUME: JobState.PAUSED,
+    JobAction.CHECKPOINT: JobState.PAUSED,
+    JobAction.STOP: JobState.STOPPING,
 }
 """Of a job that is paused hot: its ranks hear the mailbox, and it runs again when they say so."""
 
 _PRETRAIN_ONLY = {
-    Order.PAUSE: "only a pretraining keeps checkpoints to go on from; stop it, or let it finish",
-    Order.CHECKPOINT: "only a pretraining keeps checkpoints",
+    JobAction.PAUSE: "only a pretraining keeps checkpoints to go on from; stop it, or let it finish",
+    JobAction.CHECKPOINT: "only a pretraining keeps checkpoints",
 }
 
 _REMEDY = {
@@ -166,7 +166,7 @@ _REMEDY = {
 }
 
 
-def check_move(job_id: int, *, before: JobState, after: JobState, actor: Actor) -> None:
+def check_transition(job_id: int, *, before: JobState, after: JobState, actor: Actor) -> None:
     """Hold a move against the table.
 
     Raises:
@@ -176,7 +176,7 @@ def check_move(job_id: int, *, before: JobState, after: JobState, actor: Actor) 
         raise TransitionError(f"job {job_id}: {before} cannot become {after} by the {actor}; {_REMEDY[before]}")
 
 
-def state_after(order: Order, *, job_id: int, kind: JobKind, state: JobState, is_hot: bool = False) -> JobState:
+def state_after(action: JobAction, *, job_id: int, kind: JobKind, state: JobState, is_hot: bool = False) -> JobState:
     """The state that a person's order leads to; the same state where the order moves nothing.
 
     Args:
@@ -185,9 +185,9 @@ def state_after(order: Order, *, job_id: int, kind: JobKind, state: JobState, is
     Raises:
         TransitionError: the job's kind or state does not allow the order.
     """
-    if kind is not JobKind.PRETRAIN and order in _PRETRAIN_ONLY:
-        raise TransitionError(f"job {job_id}: cannot {order} a {kind}: {_PRETRAIN_ONLY[order]}")
-    target = _HOT_ORDERS.get(order) if is_hot else _ORDERS[order].get(state)
+    if kind is not JobKind.PRETRAIN and action in _PRETRAIN_ONLY:
+        raise TransitionError(f"job {job_id}: cannot {action} a {kind}: {_PRETRAIN_ONLY[action]}")
+    target = _STATE_AFTER_ACTION_IF_HOT.get(action) if is_hot else _STATE_AFTER_ACTION[action].get(state)
     if target is None:
-        raise TransitionError(f"job {job_id}: cannot {order} while it is {state}; {_REMEDY[state]}")
+        raise TransitionError(f"job {job_id}: cannot {action} while it is {state}; {_REMEDY[state]}")
     return target

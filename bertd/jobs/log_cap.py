@@ -9,23 +9,23 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from bertd.run.job_log import say
+from bertd.run.job_log import log_line
 
 MAX_LOG_BYTES = 64 << 20
 KEPT_BYTES = 8 << 20
 STANDARD_OUTPUT = Path("/proc/self/fd/1")
 
 
-def cap_log(path: Path = STANDARD_OUTPUT) -> None:
+def truncate_log(path: Path = STANDARD_OUTPUT) -> None:
     """Cut the log to its last lines where it is longer than it may be; one that cannot be cut ends no job."""
     try:
         if path.stat().st_size > MAX_LOG_BYTES:
-            _cut(path)
+            _truncate(path)
     except OSError as error:
-        say(f"runner: the log cannot be cut: {error.strerror}")
+        log_line(f"runner: the log cannot be cut: {error.strerror}")
 
 
-def _cut(path: Path) -> None:
+def _truncate(path: Path) -> None:
     fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
     try:
         size = os.fstat(fd).st_size

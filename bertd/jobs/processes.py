@@ -68,8 +68,8 @@ def oom_kills() -> int:
     return int(match[1]) if match else 0
 
 
-def dies_with_parent(sent: signal.Signals = signal.SIGKILL) -> Callable[[], None]:
-    """What a child calls between fork and exec for the kernel to kill it when this process dies, or send it `sent`.
+def make_parent_death_hook(death_signal: signal.Signals = signal.SIGKILL) -> Callable[[], None]:
+    """Make a hook, for a child between fork and exec: the kernel sends it `death_signal` when this process dies.
 
     Made before the fork, because loading libc behind it is not safe. Only for a parent without threads.
     """
@@ -77,7 +77,7 @@ def dies_with_parent(sent: signal.Signals = signal.SIGKILL) -> Callable[[], None
     parent = os.getpid()
 
     def ask_kernel() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, sent, 0, 0, 0)
+        libc.prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
         if os.getppid() != parent:
             # It died before the request; nobody would send the signal.
             os._exit(1)
@@ -85,7 +85,7 @@ def dies_with_parent(sent: signal.Signals = signal.SIGKILL) -> Callable[[], None
     return ask_kernel
 
 
-def offers_itself(then: Callable[[], None]) -> Callable[[], None]:
+def make_oom_victim_hook(then: Callable[[], None]) -> Callable[[], None]:
     """What a child calls before `then` to be the first that the kernel kills when memory runs out.
 
     Else ranks would have the daemon's place, which its unit puts behind everybody else's.

@@ -12,10 +12,10 @@ from typing import Literal
 from bertd.errors import DaemonError, UnknownJobError
 from bertd.jobs.database import Database
 from bertd.jobs.event_log import EventLog
-from bertd.jobs.lifecycle import LIVE, OVER, Actor, check_move
+from bertd.jobs.lifecycle import ENDED, LIVE, Actor, check_transition
 from bertd.records import JobKind, JobState
 
-_NOTED = (
+_UPDATABLE_COLUMNS = (
     "wants_resume",
     "stop_asked",
     "journal_seen",
@@ -99,7 +99,7 @@ class Queue:
             raise UnknownJobError(f"@: there is no {kind or 'job'} yet; `bertd submit RECIPE` makes one")
         return _job(row)
 
-    def of_run(self, run_id: str) -> Job:
+    def get_by_run(self, run_id: str) -> Job:
         """The pretraining that makes a run.
 
         Raises:
@@ -114,7 +114,7 @@ class Queue:
         """Jobs by falling id, those that are over behind the rest."""
         rows = self._database.execute(
             f"{_SELECT} WHERE kind = coalesce(?, kind) ORDER BY state IN (?, ?, ?, ?), id DESC LIMIT ?",
-            (kind, *sorted(OVER), limit),
+            (kind, *sorted(ENDED), limit),
         )
         return [_job(row) for row in rows.fetchall()]
 
@@ -142,7 +142,7 @@ class Queue:
 
     # ---- Changing ----------------------------------------------------------------------------------
 
-    def never_below(self, job_id: int) -> None:
+    def reserve_ids_up_to(self, job_id: int) -> None:
         """Let the next job's number be above `job_id`: folders of an earlier queue are not written into."""
         with self._database.transaction():
             row = self._database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'").fetchone()
@@ -152,7 +152,10 @@ class Queue:
                 self._database.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'jobs'", (job_id,))
 
     def reserve(self, job: Job) -> Job:
-        """Insert a job within the caller's transaction and give it its number; folder and run follow with `place`."""
+        """Insert a job within the caller's transaction and give it its number.
+
+        Folder and run follow with `set_folder`.
+        """
         cursor = self._database.execute(
             "INSERT INTO jobs (kind, name, state, reason, priority, run_id, folder, device_kind, num_devices,"
             " owner_uid, created_t) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -164,15 +167,15 @@ class Queue:
         assert cursor.lastrowid is not None
         return replace(job, id=cursor.lastrowid)
 
-    def forget(self, job: Job) -> None:
+    def delete_reserved(self, job: Job) -> None:
         """Take a reservation back within the transaction that made it; its number is not given again."""
         self._database.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
 
-    def place(self, job: Job, *, folder: str, run_id: str) -> Job:
+    def set_folder(self, job: Job, *, folder: str, run_id: str) -> Job:
         """Say where a reserved job lies, and tell the stream of it."""
         self._database.execute("UPDATE jobs SET folder = ?, run_id = ? WHERE id = ?", (folder, run_id, job.id))
         placed = replace(job, folder=folder, run_id=run_id)
-        self._tell(placed, now=job.created_t)
+        self._append_event(placed, now=job.created_t)
         return placed
 
     def move(self, job_id: int, after: JobState, *, reason: str, actor: Actor, now: float) -> Job:
@@ -182,28 +185,28 @@ class Queue:
             TransitionError: the lifecycle does not allow it.
         """
         job = self.get(job_id)
-        check_move(job_id, before=job.state, after=after, actor=actor)
+        check_transition(job_id, before=job.state, after=after, actor=actor)
         started_t = now if after is JobState.STARTING and job.started_t is None else job.started_t
-        ended_t = now if after in OVER else None
+        ended_t = now if after in ENDED else None
         with self._database.transaction():
             self._database.execute(
                 "UPDATE jobs SET state = ?, reason = ?, started_t = ?, ended_t = ? WHERE id = ?",
                 (after, reason, started_t, ended_t, job_id),
             )
             moved = self.get(job_id)
-            self._tell(moved, now=now)
+            self._append_event(moved, now=now)
         return moved
 
-    def note(self, job_id: int, **values: int | str) -> None:
+    def update(self, job_id: int, **values: int | str) -> None:
         """Set what a job carries besides its state, without an event."""
         with self._database.transaction():
             for column, value in values.items():
-                assert column in _NOTED
+                assert column in _UPDATABLE_COLUMNS
                 # The column is one of the fixed names above; a name cannot be a bound parameter.
                 statement = f"UPDATE jobs SET {column} = ? WHERE id = ?"  # noqa: S608
                 self._database.execute(statement, (value, job_id))
 
-    def _tell(self, job: Job, *, now: float) -> None:
+    def _append_event(self, job: Job, *, now: float) -> None:
         text = f"job {job.id} {job.name} is {job.state}: {job.reason}"
         data: dict[str, object] = {"kind": job.kind, "name": job.name, "state": job.state, "reason": job.reason}
         self._events.append("job", text, now=now, job_id=job.id, run_id=job.run_id, data=data)

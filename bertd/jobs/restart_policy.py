@@ -44,10 +44,10 @@ class RestartPolicy:
             self, restarts=restarts + 1, has_progressed=step > self.best_step, best_step=max(step, self.best_step)
         )
 
-    def delay_s(self, *, chance: float) -> float:
-        """How long the next attempt waits, uncharged; `chance` is 0..1 and decides the jitter."""
+    def delay_s(self, *, jitter_share: float) -> float:
+        """How long the next attempt waits, uncharged; `jitter_share` is 0..1 and decides the jitter."""
         if self.has_progressed:
             delay_s = self.prompt_delay_s
         else:
             delay_s = min(self.longest_delay_s, self.first_delay_s * 2.0 ** (self.restarts - 1))
-        return delay_s * (1 + JITTER * (2 * chance - 1))
+        return delay_s * (1 + JITTER * (2 * jitter_share - 1))

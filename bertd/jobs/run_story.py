@@ -35,7 +35,7 @@ class ClockMark:
     """CLOCK_MONOTONIC from which on it is charged again; None where it stops."""
 
 
-class RunStory:
+class RunProgress:
     """Follows one journal."""
 
     def __init__(self, paths: RunPaths) -> None:
@@ -81,7 +81,7 @@ class RunStory:
     def _fold(self, record: JournalRecord) -> None:
         self.recent.append(record)
         if isinstance(record, StateRecord | EndRecord):
-            self._mark(record)
+            self._append_clock_mark(record)
         match record:
             case RollbackRecord():
                 self.step, self.sequences = record.step, record.sequences
@@ -103,6 +103,6 @@ class RunStory:
                 # The attempt it announces has not begun: its number is taken when it does.
                 self.attempt = max(self.attempt, record.attempt - 1)
 
-    def _mark(self, record: StateRecord | EndRecord) -> None:
+    def _append_clock_mark(self, record: StateRecord | EndRecord) -> None:
         since_s = record.monotonic_s if isinstance(record, StateRecord) else None
         self.clock_marks.append(ClockMark(charged_s=record.charged_s, since_s=since_s))

@@ -16,15 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertd.errors import BertdError, DaemonBusyError, RecipeError, StorageError
-from bertd.jobs.compute import EndSignal
-from bertd.jobs.finetuning import Finetune, Finetuning
-from bertd.jobs.pretraining import Launch, Pretraining
+from bertd.jobs.compute import StopSignal
+from bertd.jobs.finetuning import FinetuneCommand, FinetuneRunner
+from bertd.jobs.pretraining import LaunchCommand, PretrainRunner
 from bertd.jobs.processes import own_identity
 from bertd.jobs.restart_policy import RestartPolicy
-from bertd.jobs.watchdog import Patience
+from bertd.jobs.watchdog import HangTimeouts
 from bertd.records import JobKind, JobState, Outcome
-from bertd.run.durable import write_whole
-from bertd.run.job_log import say
+from bertd.run.durable import atomic_write
+from bertd.run.job_log import log_line
 from bertd.run.paths import JobPaths, RunPaths
 
 
@@ -39,17 +39,17 @@ def launch_finetuner(paths: JobPaths) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Programs:
+class RunnerConfig:
     """What the runner starts, and how patient it is; tests pass their own."""
 
-    launch: Launch = launch_ranks
-    finetune: Finetune = launch_finetuner
+    launch: LaunchCommand = launch_ranks
+    finetune: FinetuneCommand = launch_finetuner
     policy: RestartPolicy = RestartPolicy()
-    patience: Patience = Patience()
+    timeouts: HangTimeouts = HangTimeouts()
 
 
 @contextmanager
-def sole_runner(paths: JobPaths) -> Iterator[None]:
+def job_lock(paths: JobPaths) -> Iterator[None]:
     """Hold the job's folder: no second runner, and no daemon that tidies it, while this one does.
 
     Raises:
@@ -71,56 +71,60 @@ def sole_runner(paths: JobPaths) -> Iterator[None]:
         os.close(fd)
 
 
-def run_job(folder: Path, kind: JobKind, *, programs: Programs) -> int:
+def run_job(folder: Path, kind: JobKind, *, config: RunnerConfig) -> int:
     """Run a job to its outcome; the exit code is 0 where that is on the disk."""
     paths = JobPaths(folder)
     try:
-        with sole_runner(paths):
-            end = EndSignal()
-            write_whole(paths.runner, own_identity().model_dump_json())
-            outcome = _guarded(lambda: _run(folder, kind, programs=programs, end=end))
-            say(f"runner: {outcome.state}: {outcome.reason}")
-            write_whole(paths.outcome, outcome.model_dump_json())
+        with job_lock(paths):
+            stop_signal = StopSignal()
+            atomic_write(paths.runner, own_identity().model_dump_json())
+            outcome = _run_catching_errors(lambda: _run(folder, kind, config=config, stop_signal=stop_signal))
+            log_line(f"runner: {outcome.state}: {outcome.reason}")
+            atomic_write(paths.outcome, outcome.model_dump_json())
     except BertdError as error:
-        say(f"runner: {error}")
+        log_line(f"runner: {error}")
         return error.exit_code
     return 0
 
 
-def _run(folder: Path, kind: JobKind, *, programs: Programs, end: EndSignal) -> Outcome:
+def _run(folder: Path, kind: JobKind, *, config: RunnerConfig, stop_signal: StopSignal) -> Outcome:
     if kind is JobKind.PRETRAIN:
-        return Pretraining(
-            RunPaths(folder), launch=programs.launch, end=end, policy=programs.policy, patience=programs.patience
+        return PretrainRunner(
+            RunPaths(folder),
+            launch=config.launch,
+            stop_signal=stop_signal,
+            policy=config.policy,
+            timeouts=config.timeouts,
         ).run()
-    return Finetuning(JobPaths(folder), finetune=programs.finetune, end=end).run()
+    return FinetuneRunner(JobPaths(folder), finetune=config.finetune, stop_signal=stop_signal).run()
 
 
-def _guarded(run: Callable[[], Outcome]) -> Outcome:
+def _run_catching_errors(run: Callable[[], Outcome]) -> Outcome:
     """The edge of the runner: every error becomes an outcome."""
     try:
         return run()
     except BertdError as error:
         return Outcome(state=JobState.FAILED, reason=str(error), exit_code=error.exit_code)
     except Exception as error:
-        say(traceback.format_exc())
+        log_line(traceback.format_exc())
         reason = f"the runner failed: {type(error).__name__}: {error}; logs/job.log has the traceback; please report it"
         return Outcome(state=JobState.FAILED, reason=reason, exit_code=1)
 
 
-def main(arguments: list[str], *, programs: Programs) -> int:
+def main(argv: list[str], *, config: RunnerConfig) -> int:
     """The command line.
 
     Raises:
         RecipeError: not a folder and a kind.
     """
-    if len(arguments) != 2 or arguments[1] not in (JobKind.PRETRAIN, JobKind.FINETUNE):
+    if len(argv) != 2 or argv[1] not in (JobKind.PRETRAIN, JobKind.FINETUNE):
         raise RecipeError("usage: python -m bertd.jobs.runner JOB_FOLDER pretrain|finetune")
-    return run_job(Path(arguments[0]).absolute(), JobKind(arguments[1]), programs=programs)
+    return run_job(Path(argv[0]).absolute(), JobKind(argv[1]), config=config)
 
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(sys.argv[1:], programs=Programs()))
+        sys.exit(main(sys.argv[1:], config=RunnerConfig()))
     except BertdError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)

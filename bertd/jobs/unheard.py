@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from bertd.records import (
     BudgetRecord,
     Command,
+    CommandKind,
     CommandRecord,
     DevicesRecord,
     JournalRecord,
     StartRecord,
     StepRecord,
-    Verb,
 )
-from bertd.run.budget import Budget, DeviceTime, Standing, obey_budget
+from bertd.run.budget import Budget, DeviceSeconds, RunPosition, answer_budget_command
 from bertd.run.journal import JournalReader, JournalWriter
 from bertd.run.ledger import read_ledger
 from bertd.run.mailbox import read_command
@@ -29,14 +29,14 @@ _CHUNK_BYTES = 1 << 20
 
 
 @dataclass
-class _Known:
+class _JournalState:
     """What the journal tells that an answer needs."""
 
     acknowledged: int = 0
     step: int = 0
     sequences: int = 0
     budget: BudgetRecord | None = None
-    earlier: DeviceTime = DeviceTime()
+    past_device_seconds: DeviceSeconds = DeviceSeconds()
 
     def fold(self, record: JournalRecord) -> None:
         match record:
@@ -47,10 +47,10 @@ class _Known:
             case BudgetRecord():
                 self.budget = record
             case DevicesRecord():
-                self.earlier = self.earlier.until(record)
+                self.past_device_seconds = self.past_device_seconds.after_change(record)
 
 
-def settle_mailbox(paths: RunPaths, *, kept: frozenset[Verb], detail: str, now: float) -> None:
+def answer_stale_commands(paths: RunPaths, *, still_valid: frozenset[CommandKind], detail: str, now: float) -> None:
     """Answer what lies in the mailbox, in order; the caller holds the job's folder, and no rank lives.
 
     Args:
@@ -66,13 +66,13 @@ def settle_mailbox(paths: RunPaths, *, kept: frozenset[Verb], detail: str, now: 
     """
     if read_command(paths.control, number=1) is None:
         return
-    known = _read(paths)
+    state = _read_journal_state(paths)
     answers: list[BudgetRecord | CommandRecord] = []
-    while command := read_command(paths.control, number=known.acknowledged + 1):
-        if command.verb in kept:
+    while command := read_command(paths.control, number=state.acknowledged + 1):
+        if command.verb in still_valid:
             break
-        for record in _answer(command, known, paths=paths, detail=detail, now=now):
-            known.fold(record)
+        for record in _answer(command, state, paths=paths, detail=detail, now=now):
+            state.fold(record)
             answers.append(record)
     if not answers:
         return
@@ -84,28 +84,28 @@ def settle_mailbox(paths: RunPaths, *, kept: frozenset[Verb], detail: str, now: 
         journal.close()
 
 
-def _read(paths: RunPaths) -> _Known:
-    reader, known = JournalReader(paths.journal), _Known()
+def _read_journal_state(paths: RunPaths) -> _JournalState:
+    reader, state = JournalReader(paths.journal), _JournalState()
     while records := reader.read(limit_bytes=_CHUNK_BYTES):
         for record in records:
-            known.fold(record)
-    return known
+            state.fold(record)
+    return state
 
 
 def _answer(
-    command: Command, known: _Known, *, paths: RunPaths, detail: str, now: float
+    command: Command, state: _JournalState, *, paths: RunPaths, detail: str, now: float
 ) -> list[BudgetRecord | CommandRecord]:
-    if command.verb is Verb.BUDGET:
+    if command.verb is CommandKind.BUDGET:
         charged_s = read_ledger(paths.ledger).ticked_s
-        standing = Standing(t=now, step=known.step, sequences=known.sequences, charged_s=charged_s)
-        return obey_budget(command, _granted(known, paths), standing=standing)
+        position = RunPosition(t=now, step=state.step, sequences=state.sequences, charged_s=charged_s)
+        return answer_budget_command(command, _current_budget(state, paths), position=position)
     return [
         CommandRecord(
-            t=now, step=known.step, number=command.number, verb=command.verb, outcome="refused", detail=detail
+            t=now, step=state.step, number=command.number, verb=command.verb, outcome="refused", detail=detail
         )
     ]
 
 
-def _granted(known: _Known, paths: RunPaths) -> Budget:
-    granted = replace(read_recipe(paths.recipe).granted, earlier=known.earlier)
-    return granted if known.budget is None else replace(granted, amount=known.budget.after)
+def _current_budget(state: _JournalState, paths: RunPaths) -> Budget:
+    granted = replace(read_recipe(paths.recipe).granted, past_device_seconds=state.past_device_seconds)
+    return granted if state.budget is None else replace(granted, amount=state.budget.after)

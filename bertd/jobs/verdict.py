@@ -57,30 +57,30 @@ class Crash:
     exit_class: ExitClass = ExitClass.TRANSIENT
 
 
-def judge_pretraining(
-    exit_code: int, records: list[JournalRecord], *, told_to_end: bool, oom_kills: int = 0
+def classify_pretrain_exit(
+    exit_code: int, records: list[JournalRecord], *, shutdown_requested: bool, oom_kills: int = 0
 ) -> Outcome | Crash:
     """What became of one attempt.
 
     Args:
         exit_code: of the launcher; negative for a signal that killed it.
         records: what the journal got during this attempt.
-        told_to_end: the launcher was sent SIGTERM because the runner was.
+        shutdown_requested: the launcher was sent SIGTERM because the runner was.
         oom_kills: how often the kernel killed a process of this machine for memory meanwhile.
     """
-    said = _last_word(records)
-    if isinstance(said, EndRecord):
-        return outcome_of_end(said)
-    if isinstance(said, StateRecord):
-        return Outcome(state=JobState.PAUSED, reason=said.reason, exit_code=0)
-    exit_class = class_of(exit_code, oom_kills=oom_kills)
+    final = _final_record(records)
+    if isinstance(final, EndRecord):
+        return outcome_of_end(final)
+    if isinstance(final, StateRecord):
+        return Outcome(state=JobState.PAUSED, reason=final.reason, exit_code=0)
+    exit_class = classify_exit_code(exit_code, oom_kills=oom_kills)
     reason = failure_reason(exit_code, records, oom_kills=oom_kills)
     if exit_class in PERMANENT:
         return Outcome(state=JobState.FAILED, reason=reason, exit_code=exit_code)
-    if told_to_end:
+    if shutdown_requested:
         reason = "its runner was told to end before the ranks had saved; it goes on from its newest checkpoint"
         return Outcome(state=JobState.PAUSED, reason=reason, exit_code=0)
-    if _were_held(records):
+    if _were_suspended(records):
         cause = failure_reason(exit_code, records)
         reason = f"its ranks died while they were held ({cause}); it goes on from its newest checkpoint"
         return Outcome(state=JobState.PAUSED, reason=reason, exit_code=0)
@@ -89,7 +89,7 @@ def judge_pretraining(
     return Crash(reason, exit_class)
 
 
-def class_of(exit_code: int, *, oom_kills: int = 0) -> ExitClass:
+def classify_exit_code(exit_code: int, *, oom_kills: int = 0) -> ExitClass:
     """Which class of death an exit code tells of."""
     if exit_code in KNOWN_EXITS:
         return KNOWN_EXITS[exit_code][0]
@@ -101,14 +101,16 @@ def class_of(exit_code: int, *, oom_kills: int = 0) -> ExitClass:
     return ExitClass.TRANSIENT
 
 
-def judge_finetuning(exit_code: int, records: list[JournalRecord], *, told_to_end: bool, stop_asked: bool) -> Outcome:
+def classify_finetune_exit(
+    exit_code: int, records: list[JournalRecord], *, shutdown_requested: bool, stop_requested: bool
+) -> Outcome:
     """What became of a finetuning; it is never restarted, because it keeps no checkpoints."""
-    said = _last_word(records)
-    if isinstance(said, EndRecord) and said.reason == "finished":
-        return Outcome(state=JobState.DONE, reason=_score_line(records) or said.detail, exit_code=0)
-    if stop_asked:
+    final = _final_record(records)
+    if isinstance(final, EndRecord) and final.reason == "finished":
+        return Outcome(state=JobState.DONE, reason=_score_line(records) or final.detail, exit_code=0)
+    if stop_requested:
         return Outcome(state=JobState.CANCELLED, reason="a person stopped it; it has no score", exit_code=0)
-    if told_to_end:
+    if shutdown_requested:
         reason = "its runner was told to end; resume starts it from the beginning"
         return Outcome(state=JobState.PAUSED, reason=reason, exit_code=0)
     if exit_code == 0:
@@ -145,7 +147,7 @@ def _signal_name(number: int) -> str:
         return "real-time"
 
 
-def _last_word(records: list[JournalRecord]) -> EndRecord | StateRecord | None:
+def _final_record(records: list[JournalRecord]) -> EndRecord | StateRecord | None:
     """The end or pause that the attempt ends in; None where it trained on behind it, or never said."""
     for record in reversed(records):
         if isinstance(record, EndRecord):
@@ -159,7 +161,7 @@ def _last_word(records: list[JournalRecord]) -> EndRecord | StateRecord | None:
     return None
 
 
-def _were_held(records: list[JournalRecord]) -> bool:
+def _were_suspended(records: list[JournalRecord]) -> bool:
     states = [record for record in records if isinstance(record, StateRecord)]
     return bool(states) and states[-1].is_hot
 

@@ -31,7 +31,7 @@ ROTARY_BASE = 10_000.0
 GLOBAL_EVERY = 3
 """Source: Warner et al. 2024, section 2.1.2."""
 
-_NEVER = -1e4
+_PADDED_ENTRY_BIAS = -1e4
 """Output bias of the entries that only pad the vocabulary: their probability and their gradient are exactly 0."""
 
 
@@ -110,8 +110,8 @@ class Embeddings(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.tokens = nn.Embedding(config.padded_vocab_size, config.width)
-        has_table = config.positions == "learned"
-        self.positions = nn.Embedding(config.max_positions, config.width) if has_table else None
+        has_learned_positions = config.positions == "learned"
+        self.positions = nn.Embedding(config.max_positions, config.width) if has_learned_positions else None
         self.norm = _norm(config) if config.embedding_norm else None
         self.dropout = nn.Dropout(config.dropout)
 
@@ -144,47 +144,49 @@ class Attention(nn.Module):
             self.register_buffer("cos_SK", cos_SK, persistent=False)
             self.register_buffer("sin_SK", sin_SK, persistent=False)
 
-    def forward(self, x_BSD: Tensor, only_BM: Tensor | None, keep_B1QS: Tensor | None) -> Tensor:
+    def forward(self, x_BSD: Tensor, query_positions_BM: Tensor | None, attention_mask_B1QS: Tensor | None) -> Tensor:
         """Attend.
 
         Args:
             x_BSD: what can be looked at.
-            only_BM: the positions that ask; None for all of them.
-            keep_B1QS: True where a position may be looked at, broadcast; None where all may, which is faster.
+            query_positions_BM: the positions that ask; None for all of them.
+            attention_mask_B1QS: True where a position may be looked at, broadcast; None where all may, which is faster.
 
         Returns:
             BQD.
         """
-        q, k, v = (self._split_heads(part) for part in self._project(x_BSD, only_BM))
+        q, k, v = (self._split_heads(part) for part in self._project(x_BSD, query_positions_BM))
         if self.is_rotary:
-            q, k = self._turn(q, k, only_BM)
+            q, k = self._apply_rotary(q, k, query_positions_BM)
         mixed_BHQK = F.scaled_dot_product_attention(
             q,
             k,
             v,
-            attn_mask=keep_B1QS,
+            attn_mask=attention_mask_B1QS,
             dropout_p=self.dropout if self.training else 0.0,
         )
         out_BQD: Tensor = self.out(mixed_BHQK.transpose(1, 2).flatten(2))
         return out_BQD
 
-    def _project(self, x_BSD: Tensor, only_BM: Tensor | None) -> tuple[Tensor, ...]:
+    def _project(self, x_BSD: Tensor, query_positions_BM: Tensor | None) -> tuple[Tensor, ...]:
         """Queries of the positions that ask, keys and values of all."""
-        if only_BM is None:
+        if query_positions_BM is None:
             return torch.chunk(self.qkv(x_BSD), 3, dim=-1)
         D, weight, bias = self.out.in_features, self.qkv.weight, self.qkv.bias
-        q_BMD = F.linear(gather_positions(x_BSD, only_BM), weight[:D], None if bias is None else bias[:D])
+        q_BMD = F.linear(gather_positions(x_BSD, query_positions_BM), weight[:D], None if bias is None else bias[:D])
         k_and_v = F.linear(x_BSD, weight[D:], None if bias is None else bias[D:])
         return q_BMD, *torch.chunk(k_and_v, 2, dim=-1)
 
-    def _turn(self, q_BHQK: Tensor, k_BHSK: Tensor, only_BM: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _apply_rotary(self, q_BHQK: Tensor, k_BHSK: Tensor, query_positions_BM: Tensor | None) -> tuple[Tensor, Tensor]:
         S = k_BHSK.size(2)
         cos_SK, sin_SK = self.get_buffer("cos_SK")[:S].to(k_BHSK.dtype), self.get_buffer("sin_SK")[:S].to(k_BHSK.dtype)
-        turned_k = rotate(k_BHSK, cos_SK, sin_SK)
-        if only_BM is None:
-            return rotate(q_BHQK, cos_SK, sin_SK), turned_k
+        rotated_k = rotate(k_BHSK, cos_SK, sin_SK)
+        if query_positions_BM is None:
+            return rotate(q_BHQK, cos_SK, sin_SK), rotated_k
         # Each sequence asks at its own positions: B1MK, the same for all heads.
-        return rotate(q_BHQK, cos_SK[only_BM].unsqueeze(1), sin_SK[only_BM].unsqueeze(1)), turned_k
+        return rotate(
+            q_BHQK, cos_SK[query_positions_BM].unsqueeze(1), sin_SK[query_positions_BM].unsqueeze(1)
+        ), rotated_k
 
     def _split_heads(self, x_BSD: Tensor) -> Tensor:
         B, S, D = x_BSD.shape
@@ -222,18 +224,18 @@ class Layer(nn.Module):
         self.is_local = config.is_local(index)
         self.attention = Attention(config, is_local=self.is_local)
         # ModernBERT does not norm twice what the embeddings have normed.
-        is_normed = index == 0 and config.positions == "rotary"
-        self.attention_norm = nn.Identity() if is_normed else _norm(config)
+        is_already_normed = index == 0 and config.positions == "rotary"
+        self.attention_norm = nn.Identity() if is_already_normed else _norm(config)
         self.feed_forward = FeedForward(config)
         self.feed_forward_norm = _norm(config)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x_BSD: Tensor, keep_B1QS: Tensor | None, only_BM: Tensor | None) -> Tensor:
-        """Transform all positions, or with `only_BM` just those: BSD -> BQD."""
-        seen_BSD = self.attention_norm(x_BSD) if self.is_pre_norm else x_BSD
-        mixed_BQD = self.attention(seen_BSD, only_BM, keep_B1QS)
-        asking_BQD = x_BSD if only_BM is None else gather_positions(x_BSD, only_BM)
-        x_BQD = asking_BQD + self.dropout(mixed_BQD)
+    def forward(self, x_BSD: Tensor, attention_mask_B1QS: Tensor | None, query_positions_BM: Tensor | None) -> Tensor:
+        """Transform all positions, or with `query_positions_BM` just those: BSD -> BQD."""
+        input_BSD = self.attention_norm(x_BSD) if self.is_pre_norm else x_BSD
+        mixed_BQD = self.attention(input_BSD, query_positions_BM, attention_mask_B1QS)
+        residual_BQD = x_BSD if query_positions_BM is None else gather_positions(x_BSD, query_positions_BM)
+        x_BQD = residual_BQD + self.dropout(mixed_BQD)
         if self.is_pre_norm:
             out_BQD: Tensor = x_BQD + self.dropout(self.feed_forward(self.feed_forward_norm(x_BQD)))
             return out_BQD
@@ -250,45 +252,53 @@ class Encoder(nn.Module):
         self.embeddings = Embeddings(config)
         self.layers = nn.ModuleList(Layer(config, index=index) for index in range(config.layers))
         self.norm = _norm(config) if config.norm == "pre" else None
-        self.reach = config.max_positions if config.local_attention is None else config.local_attention // 2
+        self.half_window = config.max_positions if config.local_attention is None else config.local_attention // 2
         """Positions that layers which look nearby see on each side."""
 
-    def forward(self, ids_BS: Tensor, *, keep_BS: Tensor | None = None, only_BM: Tensor | None = None) -> Tensor:
+    def forward(
+        self, ids_BS: Tensor, *, attention_mask_BS: Tensor | None = None, query_positions_BM: Tensor | None = None
+    ) -> Tensor:
         """Encode.
 
         Args:
             ids_BS: int64 token ids, S at most max_positions.
-            keep_BS: False at padding; None where there is none.
-            only_BM: positions whose output is wanted; None for all.
+            attention_mask_BS: False at padding; None where there is none.
+            query_positions_BM: positions whose output is wanted; None for all.
 
         Returns:
-            BSD, or BMD with `only_BM`.
+            BSD, or BMD with `query_positions_BM`.
         """
-        everywhere_B11S = None if keep_BS is None else keep_BS[:, None, None, :]
-        nearby_B1SS = self._nearby(ids_BS, keep_BS, None)
+        global_mask_B11S = None if attention_mask_BS is None else attention_mask_BS[:, None, None, :]
+        local_mask_B1SS = self._local_mask(ids_BS, attention_mask_BS, None)
         x = self.embeddings(ids_BS)
-        *body, last = self.layers
-        for layer in body:
-            x = layer(x, nearby_B1SS if layer.is_local else everywhere_B11S, None)
-        x = last(x, self._nearby(ids_BS, keep_BS, only_BM) if last.is_local else everywhere_B11S, only_BM)
+        *all_but_last, last = self.layers
+        for layer in all_but_last:
+            x = layer(x, local_mask_B1SS if layer.is_local else global_mask_B11S, None)
+        x = last(
+            x,
+            self._local_mask(ids_BS, attention_mask_BS, query_positions_BM) if last.is_local else global_mask_B11S,
+            query_positions_BM,
+        )
         if self.norm is not None:
             x = self.norm(x)
         encoded: Tensor = x
         return encoded
 
-    def _nearby(self, ids_BS: Tensor, keep_BS: Tensor | None, only_BM: Tensor | None) -> Tensor | None:
+    def _local_mask(
+        self, ids_BS: Tensor, attention_mask_BS: Tensor | None, query_positions_BM: Tensor | None
+    ) -> Tensor | None:
         """What a layer sees that looks nearby: B1QS, broadcast; None where that is everything."""
         S = ids_BS.size(1)
-        if self.reach >= S - 1:
-            return None if keep_BS is None else keep_BS[:, None, None, :]
+        if self.half_window >= S - 1:
+            return None if attention_mask_BS is None else attention_mask_BS[:, None, None, :]
         positions_S = torch.arange(S, device=ids_BS.device)
-        asking_BQ = positions_S.unsqueeze(0) if only_BM is None else only_BM
-        near_BQS = (asking_BQ.unsqueeze(2) - positions_S).abs() <= self.reach
-        if keep_BS is not None:
+        query_index_BQ = positions_S.unsqueeze(0) if query_positions_BM is None else query_positions_BM
+        local_mask_BQS = (query_index_BQ.unsqueeze(2) - positions_S).abs() <= self.half_window
+        if attention_mask_BS is not None:
             # Padding far from all text looks at padding: a softmax over nothing would not be finite.
-            is_padding_BQ = ~keep_BS.gather(1, asking_BQ.expand(len(keep_BS), -1))
-            near_BQS = near_BQS & (keep_BS.unsqueeze(1) | is_padding_BQ.unsqueeze(2))
-        return near_BQS.unsqueeze(1)
+            is_padding_BQ = ~attention_mask_BS.gather(1, query_index_BQ.expand(len(attention_mask_BS), -1))
+            local_mask_BQS = local_mask_BQS & (attention_mask_BS.unsqueeze(1) | is_padding_BQ.unsqueeze(2))
+        return local_mask_BQS.unsqueeze(1)
 
 
 class Head(nn.Module):
@@ -337,15 +347,17 @@ class MaskedLanguageModel(nn.Module):
                 if isinstance(module, Layer):
                     module.attention.out.weight /= (2 * self.config.layers) ** 0.5
                     module.feed_forward.down.weight /= (2 * self.config.layers) ** 0.5
-        self.head.bias[self.config.vocab_size :] = _NEVER
+        self.head.bias[self.config.vocab_size :] = _PADDED_ENTRY_BIAS
 
-    def logits(self, ids_BS: Tensor, *, keep_BS: Tensor | None = None) -> Tensor:
+    def logits(self, ids_BS: Tensor, *, attention_mask_BS: Tensor | None = None) -> Tensor:
         """Scores of every real vocabulary entry at every position: BS -> BSV without the padding entries."""
-        scores_BSV: Tensor = self.head(self.encoder(ids_BS, keep_BS=keep_BS), self.encoder.embeddings.tokens.weight)
-        return scores_BSV[..., : self.config.vocab_size]
+        logits_BSV: Tensor = self.head(
+            self.encoder(ids_BS, attention_mask_BS=attention_mask_BS), self.encoder.embeddings.tokens.weight
+        )
+        return logits_BSV[..., : self.config.vocab_size]
 
     def forward(
-        self, inputs_BS: Tensor, positions_BM: Tensor, labels_BM: Tensor, keep_BS: Tensor | None = None
+        self, inputs_BS: Tensor, positions_BM: Tensor, labels_BM: Tensor, attention_mask_BS: Tensor | None = None
     ) -> Tensor:
         """Sum of the cross-entropies, in nats, of the labels; -100, torch's own mark, labels a slot that is not used.
 
@@ -353,9 +365,9 @@ class MaskedLanguageModel(nn.Module):
             inputs_BS: int64 ids after masking.
             positions_BM: int64 positions to predict.
             labels_BM: int64 original ids there.
-            keep_BS: False at padding; None where there is none.
+            attention_mask_BS: False at padding; None where there is none.
         """
-        x_BMD = self.encoder(inputs_BS, keep_BS=keep_BS, only_BM=positions_BM)
+        x_BMD = self.encoder(inputs_BS, attention_mask_BS=attention_mask_BS, query_positions_BM=positions_BM)
         hidden_ND = self.head.transform(x_BMD).flatten(0, 1)
         tokens_VD = self.encoder.embeddings.tokens.weight
         return token_loss(hidden_ND, tokens_VD, self.head.bias, labels_BM.flatten())

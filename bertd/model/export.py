@@ -20,10 +20,10 @@ from torch import Tensor
 
 from bertd.errors import StorageError
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
-from bertd.model.families import family_of, places, transformers_config
+from bertd.model.families import family_of, transformers_config, weight_mappings
 from bertd.run.durable import fsync_folder
 from bertd.run.paths import VOID_PREFIX
-from bertd.run.sweeping import unfinished
+from bertd.run.sweeping import temporary_folder
 from bertd.tokenizer_json import special_ids
 
 WEIGHTS = "model.safetensors"
@@ -63,14 +63,14 @@ def export_weights(
     stock = stock_weights(weights, config, pad_id=ids["pad"])
     try:
         if folder.is_dir():
-            if _holds(folder, stock):
+            if _has_weights(folder, stock):
                 # An earlier attempt got this far.
                 return family
             # The run went back since and came by with other weights.
             shutil.rmtree(void := folder.with_name(VOID_PREFIX + folder.name), ignore_errors=True)
             folder.rename(void)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished(folder) as temporary:
+        with temporary_folder(folder) as temporary:
             shutil.copytree(tokenizer_dir, temporary, dirs_exist_ok=True)
             save_file(stock, temporary / WEIGHTS, metadata={"format": "pt"})
             content = transformers_config(config, pad_id=ids["pad"], cls_id=ids["cls"], sep_id=ids["sep"])
@@ -91,7 +91,7 @@ def export_weights(
     return family
 
 
-def _holds(folder: Path, stock: Mapping[str, Tensor]) -> bool:
+def _has_weights(folder: Path, stock: Mapping[str, Tensor]) -> bool:
     try:
         with safe_open(folder / WEIGHTS, framework="pt") as file:
             return set(file.keys()) == set(stock) and all(
@@ -109,12 +109,12 @@ def _special_ids(tokenizer_dir: Path) -> dict[str, int]:
 def stock_weights(ours: Mapping[str, Tensor], config: EncoderConfig, *, pad_id: int) -> dict[str, Tensor]:
     """Every tensor under the name the transformers class gives it: fp32, on CPU, contiguous."""
     weights: dict[str, Tensor] = {}
-    for place in places(config, pad_id=pad_id):
-        if place.ours is None:
-            weights[place.stock] = torch.zeros(place.zeros)
+    for place in weight_mappings(config, pad_id=pad_id):
+        if place.bertd_name is None:
+            weights[place.hf_name] = torch.zeros(place.zeros)
             continue
-        tensor = ours[place.ours].detach().float().cpu()
+        tensor = ours[place.bertd_name].detach().float().cpu()
         start, stop = place.rows or (0, len(tensor))
         padding = torch.zeros(place.skipped, *tensor.shape[1:])
-        weights[place.stock] = torch.cat([padding, tensor[start:stop]])
+        weights[place.hf_name] = torch.cat([padding, tensor[start:stop]])
     return weights

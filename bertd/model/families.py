@@ -36,24 +36,24 @@ MODEL_TYPES = {
 }
 GLOBAL, LOCAL = "full_attention", "sliding_attention"
 """What transformers calls ModernBERT's layers that look everywhere and nearby."""
-_UNUSED_REACH = 128
+_UNUSED_WINDOW = 128
 """Written where no layer looks nearby; transformers' own default."""
 ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "geglu": "gelu"}
 
 
 @dataclass(frozen=True)
-class Place:
+class WeightMapping:
     """One tensor of the stock class."""
 
-    stock: str
-    ours: str | None
+    hf_name: str
+    bertd_name: str | None
     """Parameter here that holds it; None where it is all zeros."""
     rows: tuple[int, int] | None = None
     """Rows of our parameter; None for all."""
     skipped: int = 0
     """Rows of zeros that the stock tensor has before ours."""
     zeros: tuple[int, ...] = ()
-    """Shape, where `ours` is None."""
+    """Shape, where `bertd_name` is None."""
 
 
 def family_of(config: EncoderConfig) -> Family:
@@ -65,53 +65,61 @@ def family_of(config: EncoderConfig) -> Family:
     return Family.ROBERTA if config.embedding_norm else Family.MEGATRON
 
 
-def places(config: EncoderConfig, *, pad_id: int) -> Iterator[Place]:
+def weight_mappings(config: EncoderConfig, *, pad_id: int) -> Iterator[WeightMapping]:
     """Every tensor of the stock class, once."""
     if family_of(config) is Family.MODERN:
-        yield from _modern_places(config)
+        yield from _modern_mappings(config)
     else:
-        yield from _bert_places(config, pad_id=pad_id)
+        yield from _bert_mappings(config, pad_id=pad_id)
 
 
-def first_position(config: EncoderConfig, *, pad_id: int) -> int:
+def position_offset(config: EncoderConfig, *, pad_id: int) -> int:
     """Rows of the stock position table that no position uses."""
     return pad_id + 1 if family_of(config) is Family.ROBERTA else 0
 
 
-def _affine(stock: str, ours: str, size: int, *, has_bias: bool = True) -> Iterator[Place]:
-    yield Place(f"{stock}.weight", f"{ours}.weight")
-    yield Place(f"{stock}.bias", f"{ours}.bias") if has_bias else Place(f"{stock}.bias", None, zeros=(size,))
+def _affine(hf_name: str, bertd_name: str, size: int, *, has_bias: bool = True) -> Iterator[WeightMapping]:
+    yield WeightMapping(f"{hf_name}.weight", f"{bertd_name}.weight")
+    yield (
+        WeightMapping(f"{hf_name}.bias", f"{bertd_name}.bias")
+        if has_bias
+        else WeightMapping(f"{hf_name}.bias", None, zeros=(size,))
+    )
 
 
-def _bert_places(config: EncoderConfig, *, pad_id: int) -> Iterator[Place]:
+def _bert_mappings(config: EncoderConfig, *, pad_id: int) -> Iterator[WeightMapping]:
     family, D, F = family_of(config), config.width, config.ffn
     root = "roberta_prelayernorm" if family is Family.ROBERTA else "bert"
     embeddings = f"{root}.embeddings"
-    yield Place(f"{embeddings}.word_embeddings.weight", "encoder.embeddings.tokens.weight", (0, config.vocab_size))
-    skipped = first_position(config, pad_id=pad_id)
-    yield Place(f"{embeddings}.position_embeddings.weight", "encoder.embeddings.positions.weight", skipped=skipped)
-    yield Place(f"{embeddings}.token_type_embeddings.weight", None, zeros=(2, D))
+    yield WeightMapping(
+        f"{embeddings}.word_embeddings.weight", "encoder.embeddings.tokens.weight", (0, config.vocab_size)
+    )
+    skipped = position_offset(config, pad_id=pad_id)
+    yield WeightMapping(
+        f"{embeddings}.position_embeddings.weight", "encoder.embeddings.positions.weight", skipped=skipped
+    )
+    yield WeightMapping(f"{embeddings}.token_type_embeddings.weight", None, zeros=(2, D))
     if config.embedding_norm:
         yield from _affine(f"{embeddings}.LayerNorm", "encoder.embeddings.norm", D)
     for index in range(config.layers):
-        stock, ours = f"{root}.encoder.layer.{index}", f"encoder.layers.{index}"
+        hf_name, bertd_name = f"{root}.encoder.layer.{index}", f"encoder.layers.{index}"
         for part, name in enumerate(("query", "key", "value")):
-            rows, to = (part * D, (part + 1) * D), f"{stock}.attention.self.{name}"
-            yield Place(f"{to}.weight", f"{ours}.attention.qkv.weight", rows)
-            bias = Place(f"{to}.bias", f"{ours}.attention.qkv.bias", rows)
-            yield bias if config.bias else Place(f"{to}.bias", None, zeros=(D,))
-        yield from _affine(f"{stock}.attention.output.dense", f"{ours}.attention.out", D, has_bias=config.bias)
-        yield from _affine(f"{stock}.intermediate.dense", f"{ours}.feed_forward.up", F, has_bias=config.bias)
-        yield from _affine(f"{stock}.output.dense", f"{ours}.feed_forward.down", D, has_bias=config.bias)
+            rows, to = (part * D, (part + 1) * D), f"{hf_name}.attention.self.{name}"
+            yield WeightMapping(f"{to}.weight", f"{bertd_name}.attention.qkv.weight", rows)
+            bias = WeightMapping(f"{to}.bias", f"{bertd_name}.attention.qkv.bias", rows)
+            yield bias if config.bias else WeightMapping(f"{to}.bias", None, zeros=(D,))
+        yield from _affine(f"{hf_name}.attention.output.dense", f"{bertd_name}.attention.out", D, has_bias=config.bias)
+        yield from _affine(f"{hf_name}.intermediate.dense", f"{bertd_name}.feed_forward.up", F, has_bias=config.bias)
+        yield from _affine(f"{hf_name}.output.dense", f"{bertd_name}.feed_forward.down", D, has_bias=config.bias)
         before_attention, before_ffn = _NORMS[family]
-        yield from _affine(f"{stock}.{before_attention}", f"{ours}.attention_norm", D)
-        yield from _affine(f"{stock}.{before_ffn}", f"{ours}.feed_forward_norm", D)
+        yield from _affine(f"{hf_name}.{before_attention}", f"{bertd_name}.attention_norm", D)
+        yield from _affine(f"{hf_name}.{before_ffn}", f"{bertd_name}.feed_forward_norm", D)
     if config.norm == "pre":
         yield from _affine(f"{root}.LayerNorm" if family is Family.ROBERTA else f"{root}.encoder.ln", "encoder.norm", D)
     dense, norm, bias_name = _HEADS[family]
     yield from _affine(dense, "head.dense", D, has_bias=config.bias)
     yield from _affine(norm, "head.norm", D)
-    yield Place(bias_name, "head.bias", (0, config.vocab_size))
+    yield WeightMapping(bias_name, "head.bias", (0, config.vocab_size))
 
 
 _NORMS = {
@@ -127,29 +135,29 @@ _HEADS = {
 }
 
 
-def _modern_places(config: EncoderConfig) -> Iterator[Place]:
-    def linear(stock: str, ours: str) -> Iterator[Place]:
-        yield Place(f"{stock}.weight", f"{ours}.weight")
+def _modern_mappings(config: EncoderConfig) -> Iterator[WeightMapping]:
+    def linear(hf_name: str, bertd_name: str) -> Iterator[WeightMapping]:
+        yield WeightMapping(f"{hf_name}.weight", f"{bertd_name}.weight")
         if config.bias:
-            yield Place(f"{stock}.bias", f"{ours}.bias")
+            yield WeightMapping(f"{hf_name}.bias", f"{bertd_name}.bias")
 
     D = config.width
     tokens = "model.embeddings.tok_embeddings.weight"
-    yield Place(tokens, "encoder.embeddings.tokens.weight", (0, config.vocab_size))
+    yield WeightMapping(tokens, "encoder.embeddings.tokens.weight", (0, config.vocab_size))
     yield from _affine("model.embeddings.norm", "encoder.embeddings.norm", D)
     for index in range(config.layers):
-        stock, ours = f"model.layers.{index}", f"encoder.layers.{index}"
+        hf_name, bertd_name = f"model.layers.{index}", f"encoder.layers.{index}"
         if index > 0:
-            yield from _affine(f"{stock}.attn_norm", f"{ours}.attention_norm", D)
-        yield from linear(f"{stock}.attn.Wqkv", f"{ours}.attention.qkv")
-        yield from linear(f"{stock}.attn.Wo", f"{ours}.attention.out")
-        yield from _affine(f"{stock}.mlp_norm", f"{ours}.feed_forward_norm", D)
-        yield from linear(f"{stock}.mlp.Wi", f"{ours}.feed_forward.up")
-        yield from linear(f"{stock}.mlp.Wo", f"{ours}.feed_forward.down")
+            yield from _affine(f"{hf_name}.attn_norm", f"{bertd_name}.attention_norm", D)
+        yield from linear(f"{hf_name}.attn.Wqkv", f"{bertd_name}.attention.qkv")
+        yield from linear(f"{hf_name}.attn.Wo", f"{bertd_name}.attention.out")
+        yield from _affine(f"{hf_name}.mlp_norm", f"{bertd_name}.feed_forward_norm", D)
+        yield from linear(f"{hf_name}.mlp.Wi", f"{bertd_name}.feed_forward.up")
+        yield from linear(f"{hf_name}.mlp.Wo", f"{bertd_name}.feed_forward.down")
     yield from _affine("model.final_norm", "encoder.norm", D)
     yield from linear("head.dense", "head.dense")
     yield from _affine("head.norm", "head.norm", D)
-    yield Place("decoder.bias", "head.bias", (0, config.vocab_size))
+    yield WeightMapping("decoder.bias", "head.bias", (0, config.vocab_size))
 
 
 def transformers_config(config: EncoderConfig, *, pad_id: int, cls_id: int, sep_id: int) -> dict[str, object]:
@@ -163,7 +171,7 @@ def transformers_config(config: EncoderConfig, *, pad_id: int, cls_id: int, sep_
         "num_hidden_layers": config.layers,
         "num_attention_heads": config.heads,
         "intermediate_size": config.ffn,
-        "max_position_embeddings": config.max_positions + first_position(config, pad_id=pad_id),
+        "max_position_embeddings": config.max_positions + position_offset(config, pad_id=pad_id),
         "initializer_range": 0.02,
         "pad_token_id": pad_id,
         "tie_word_embeddings": True,
@@ -191,7 +199,7 @@ def _modern_config(config: EncoderConfig, cls_id: int, sep_id: int) -> dict[str,
     return {
         "hidden_activation": ACTIVATIONS[config.activation],
         "layer_types": layer_types(config),
-        "local_attention": config.local_attention or _UNUSED_REACH,
+        "local_attention": config.local_attention or _UNUSED_WINDOW,
         "rope_parameters": {
             GLOBAL: {"rope_type": "default", "rope_theta": config.rotary_base},
             LOCAL: {"rope_type": "default", "rope_theta": config.local_rotary_base},

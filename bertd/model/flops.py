@@ -53,7 +53,7 @@ def _has_words(device_name: str, words: str) -> bool:
     return re.search(rf"\b{re.escape(words)}\b", device_name) is not None
 
 
-def why_no_mfu(device_name: str) -> str | None:
+def missing_mfu_reason(device_name: str) -> str | None:
     """For people, of a GPU whose peak is not kept here; None of one that is."""
     if peak_flops(device_name) is not None:
         return None

@@ -31,12 +31,12 @@ from bertd.model.families import (
     LOCAL,
     MODEL_TYPES,
     Family,
-    Place,
+    WeightMapping,
     family_of,
     layer_types,
-    places,
+    weight_mappings,
 )
-from bertd.tokenizer_faults import named_faults
+from bertd.tokenizer_faults import translate_tokenizer_errors
 
 _RECIPE_KEYS: dict[Family, dict[str, object]] = {
     Family.MEGATRON: {"norm": "pre", "embedding_norm": False, "positions": "learned"},
@@ -45,7 +45,7 @@ _RECIPE_KEYS: dict[Family, dict[str, object]] = {
     Family.MODERN: {"norm": "pre", "embedding_norm": True, "positions": "rotary", "activation": "geglu"},
 }
 """What makes a recipe's model one of a family."""
-_SHAPE = {
+_SHAPE_KEYS = {
     "num_hidden_layers": "layers",
     "hidden_size": "width",
     "num_attention_heads": "heads",
@@ -54,14 +54,16 @@ _SHAPE = {
     "norm_eps": "norm_eps",
 }
 """Keys of config.json that are a recipe's under another name."""
-_ABSENT = {"is_decoder": False, "add_cross_attention": False, "position_embedding_type": "absolute"}
+_UNSUPPORTED_OPTIONS = {"is_decoder": False, "add_cross_attention": False, "position_embedding_type": "absolute"}
 """Options of BERT's stock classes that bertd does not have, and what they are without it. ModernBERT's class has none
 of them; such keys in its published configurations mean nothing."""
 _SYNONYMS = {"gelu_new": "gelu_pytorch_tanh"}
 _DEFAULT_ROPE = "default"
 _SEGMENTS = "token_type_embeddings.weight"
 
-_NEEDED = "a folder, or a name on the hub, with config.json, model.safetensors or pytorch_model.bin, and a tokenizer"
+_SOURCE_HINT = (
+    "a folder, or a name on the hub, with config.json, model.safetensors or pytorch_model.bin, and a tokenizer"
+)
 _LOADING_ERRORS = (
     *(OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError),
     SafetensorError,
@@ -86,10 +88,10 @@ def load_pretrained(model: MaskedLanguageModel, source: str, *, entries: tuple[s
     """
     from transformers import AutoModelForMaskedLM  # seconds that other runs need not pay
 
-    stock = require_fitting(source, model.config, entries=entries)
+    stock = require_compatible_checkpoint(source, model.config, entries=entries)
     # Of a pickle on the hub transformers would else ask a service there for a copy in safetensors.
     os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
-    found, report = _loaded(
+    found, report = _load(
         source,
         lambda: AutoModelForMaskedLM.from_pretrained(
             source, dtype=torch.float32, weights_only=True, trust_remote_code=False, output_loading_info=True
@@ -100,11 +102,11 @@ def load_pretrained(model: MaskedLanguageModel, source: str, *, entries: tuple[s
             f"{source}: has no {missing[0]} ({len(missing)} tensors are missing); "
             "start from a checkpoint with the head of a masked language model"
         )
-    _copy(source, found.state_dict(), into=model, pad_id=stock.pad_token_id or 0)
+    _copy_weights(source, found.state_dict(), into=model, pad_id=stock.pad_token_id or 0)
     return str(family_of(model.config))
 
 
-def require_fitting(source: str, config: EncoderConfig, *, entries: tuple[str, ...]) -> Any:
+def require_compatible_checkpoint(source: str, config: EncoderConfig, *, entries: tuple[str, ...]) -> Any:
     """Look at everything but the weights; the checkpoint's configuration.
 
     Raises:
@@ -113,32 +115,32 @@ def require_fitting(source: str, config: EncoderConfig, *, entries: tuple[str, .
     from transformers import AutoConfig, AutoTokenizer  # seconds that other runs need not pay
 
     if Path(source).is_absolute() and not Path(source).is_dir():
-        raise CheckpointError(f"[model] start_from = {source!r}: no such folder; give {_NEEDED}")
+        raise CheckpointError(f"[model] start_from = {source!r}: no such folder; give {_SOURCE_HINT}")
     # Code that came with a checkpoint is never run; None would ask at a terminal.
-    stock = _loaded(source, lambda: AutoConfig.from_pretrained(source, trust_remote_code=False))
-    require_equal_mathematics(source, stock, config)
-    tokenizer = _loaded(source, lambda: AutoTokenizer.from_pretrained(source, trust_remote_code=False))
+    stock = _load(source, lambda: AutoConfig.from_pretrained(source, trust_remote_code=False))
+    require_same_computation(source, stock, config)
+    tokenizer = _load(source, lambda: AutoTokenizer.from_pretrained(source, trust_remote_code=False))
     _require_vocabulary(source, tokenizer.get_vocab(), entries)
     return stock
 
 
-def _loaded(source: str, load: Callable[[], T]) -> T:
+def _load(source: str, load: Callable[[], T]) -> T:
     from huggingface_hub.errors import StrictDataclassError  # brings an HTTP client, which other runs need not load
 
     try:
-        with named_faults():
+        with translate_tokenizer_errors():
             return load()
     except UnpicklingError as error:
         raise CheckpointError(
             f"[model] start_from = {source!r}: its weights are a pickle that is damaged or would run more than numbers "
-            f"need; give {_NEEDED}"
+            f"need; give {_SOURCE_HINT}"
         ) from error
     except (*_LOADING_ERRORS, StrictDataclassError) as error:
         first_line = (str(error).strip() or repr(error)).splitlines()[0].rstrip(".")
-        raise CheckpointError(f"[model] start_from = {source!r}: {first_line}; give {_NEEDED}") from error
+        raise CheckpointError(f"[model] start_from = {source!r}: {first_line}; give {_SOURCE_HINT}") from error
 
 
-def require_equal_mathematics(source: str, stock: Any, config: EncoderConfig) -> None:
+def require_same_computation(source: str, stock: Any, config: EncoderConfig) -> None:
     """Compare a configuration of transformers with the model's.
 
     Raises:
@@ -151,7 +153,9 @@ def require_equal_mathematics(source: str, stock: Any, config: EncoderConfig) ->
             f"{source}: model_type = {stock.model_type!r}; bertd starts from {', '.join(sorted(families))}"
         )
     refused: list[str] = []
-    wanted = _RECIPE_KEYS[family] | {key: getattr(stock, name) for name, key in _SHAPE.items() if hasattr(stock, name)}
+    wanted = _RECIPE_KEYS[family] | {
+        key: getattr(stock, name) for name, key in _SHAPE_KEYS.items() if hasattr(stock, name)
+    }
     wanted |= _modern_keys(stock, config, refused) if family is Family.MODERN else _bert_keys(stock, refused)
     if refused:
         raise CheckpointError(f"{source}: not what bertd computes: {', '.join(refused)}; start from another checkpoint")
@@ -165,7 +169,7 @@ def require_equal_mathematics(source: str, stock: Any, config: EncoderConfig) ->
 
 def _bert_keys(stock: Any, refused: list[str]) -> dict[str, object]:
     """What a recipe says of BERT's families alone; what it cannot say goes into `refused`."""
-    for name, expected in _ABSENT.items():
+    for name, expected in _UNSUPPORTED_OPTIONS.items():
         if (value := getattr(stock, name, expected)) != expected:
             refused.append(f"{name} = {value!r} and not {expected!r}")
     named = {theirs: ours for ours, theirs in ACTIVATIONS.items() if ours != "geglu"}
@@ -184,10 +188,10 @@ def _modern_keys(stock: Any, config: EncoderConfig, refused: list[str]) -> dict[
     types = list(stock.layer_types)
     if LOCAL in types:
         keys |= {"local_attention": stock.local_attention, "local_rotary_base": _rotary_base(stock, LOCAL, refused)}
-        alike = replace(config, layers=len(types), local_attention=stock.local_attention)
+        candidate = replace(config, layers=len(types), local_attention=stock.local_attention)
         # Few layers are alike under several; the recipe's own is as good as any of them.
         possible = (config.global_every, *range(2, len(types) + 1))
-        fitting = (every for every in possible if layer_types(replace(alike, global_every=every)) == types)
+        fitting = (every for every in possible if layer_types(replace(candidate, global_every=every)) == types)
         keys["global_every"] = next(fitting, None)
         if keys["global_every"] is None:
             refused.append(f"layer_types = {types}, of which not every n-th is {GLOBAL}")
@@ -218,43 +222,43 @@ def _require_vocabulary(source: str, ids: dict[str, int], entries: tuple[str, ..
 
 
 @torch.no_grad()
-def _copy(source: str, stock: dict[str, Tensor], *, into: MaskedLanguageModel, pad_id: int) -> None:
+def _copy_weights(source: str, stock: dict[str, Tensor], *, into: MaskedLanguageModel, pad_id: int) -> None:
     ours = dict(into.named_parameters())
     segment = next((tensor[0] for name, tensor in stock.items() if name.endswith(_SEGMENTS)), None)
     used: set[int] = set()
-    for place in places(into.config, pad_id=pad_id):
-        tensor = stock.get(place.stock)
+    for mapping in weight_mappings(into.config, pad_id=pad_id):
+        tensor = stock.get(mapping.hf_name)
         if tensor is not None:
             used.add(tensor.data_ptr())
-        if place.ours is None:
-            _require_zeros(source, place, tensor)
+        if mapping.bertd_name is None:
+            _require_zeros(source, mapping, tensor)
             continue
-        start, stop = place.rows or (0, len(ours[place.ours]))
-        target = ours[place.ours][start:stop]
+        start, stop = mapping.rows or (0, len(ours[mapping.bertd_name]))
+        target = ours[mapping.bertd_name][start:stop]
         if tensor is None:
             # A stock class without this bias computes as one with zeros.
             target.zero_()
             continue
-        rows = tensor[place.skipped : place.skipped + len(target)]
-        is_positions = place.ours == "encoder.embeddings.positions.weight"
+        rows = tensor[mapping.skipped : mapping.skipped + len(target)]
+        is_positions = mapping.bertd_name == "encoder.embeddings.positions.weight"
         if len(rows) < len(target):
             remedy = f"set data.sequence_length = {len(rows)}" if is_positions else "start from another checkpoint"
             raise CheckpointError(
-                f"{source}: {place.stock} has {len(rows)} of the {len(target)} rows that this run needs; {remedy}"
+                f"{source}: {mapping.hf_name} has {len(rows)} of the {len(target)} rows that this run needs; {remedy}"
             )
         target.copy_(rows + segment if is_positions and segment is not None else rows)
-    for name in _left_over(stock, used):
+    for name in _unused_tensors(stock, used):
         raise CheckpointError(f"{source}: {name} is not zero, and this model has no place for it; {_remedy(name)}")
 
 
-def _require_zeros(source: str, place: Place, tensor: Tensor | None) -> None:
-    if tensor is not None and not place.stock.endswith(_SEGMENTS) and tensor.any():
+def _require_zeros(source: str, mapping: WeightMapping, tensor: Tensor | None) -> None:
+    if tensor is not None and not mapping.hf_name.endswith(_SEGMENTS) and tensor.any():
         raise CheckpointError(
-            f"{source}: {place.stock} is not zero, and this model has no place for it; {_remedy(place.stock)}"
+            f"{source}: {mapping.hf_name} is not zero, and this model has no place for it; {_remedy(mapping.hf_name)}"
         )
 
 
-def _left_over(stock: dict[str, Tensor], used: set[int]) -> Iterator[str]:
+def _unused_tensors(stock: dict[str, Tensor], used: set[int]) -> Iterator[str]:
     """Tensors that nothing was made of; tied ones go by two names and lie in one place."""
     return (name for name, tensor in stock.items() if tensor.data_ptr() not in used and tensor.any())
 

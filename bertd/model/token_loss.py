@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-_NO_LABEL = -100
+_IGNORE_INDEX = -100
 """torch's own mark."""
 _ROWS_AT_ONCE = 16
 """On a CPU: from softmax to gradient, the scores of so many tokens, 2 MB at BERT's vocabulary, stay in its caches."""
@@ -36,8 +36,8 @@ def token_loss(hidden_ND: Tensor, tokens_VD: Tensor, bias_V: Tensor, labels_N: T
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden_ND.dtype
     if dtype is torch.float16 or not torch.is_grad_enabled():
         # fp16 holds the gradient's small entries only behind the loss scale, which comes with the backward pass.
-        scores_NV = F.linear(hidden_ND, tokens_VD, bias_V)
-        return F.cross_entropy(scores_NV.float(), labels_N, ignore_index=_NO_LABEL, reduction="sum")
+        logits_NV = F.linear(hidden_ND, tokens_VD, bias_V)
+        return F.cross_entropy(logits_NV.float(), labels_N, ignore_index=_IGNORE_INDEX, reduction="sum")
     loss: Tensor = _TokenLoss.apply(hidden_ND.to(dtype), tokens_VD.to(dtype), bias_V.to(dtype), labels_N)  # type: ignore[no-untyped-call]  # torch leaves it untyped
     return loss
 
@@ -45,47 +45,47 @@ def token_loss(hidden_ND: Tensor, tokens_VD: Tensor, bias_V: Tensor, labels_N: T
 class _TokenLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden_ND: Tensor, tokens_VD: Tensor, bias_V: Tensor, labels_N: Tensor) -> Tensor:
-        by_scores_NV = F.linear(hidden_ND, tokens_VD, bias_V)
-        is_used_N = labels_N != _NO_LABEL
+        grad_logits_NV = F.linear(hidden_ND, tokens_VD, bias_V)
+        is_used_N = labels_N != _IGNORE_INDEX
         labels_N1 = labels_N.clamp(min=0).unsqueeze(1)
         log_probabilities_N1 = torch.cat(
             [
-                _become_gradient(scores_RV, labels_R1)
-                for scores_RV, labels_R1 in zip(_rows(by_scores_NV), _rows(labels_N1), strict=True)
+                _replace_by_gradient(logits_RV, labels_R1)
+                for logits_RV, labels_R1 in zip(_split_rows(grad_logits_NV), _split_rows(labels_N1), strict=True)
             ]
         )
-        ctx.save_for_backward(hidden_ND, tokens_VD, by_scores_NV, is_used_N)
+        ctx.save_for_backward(hidden_ND, tokens_VD, grad_logits_NV, is_used_N)
         return -log_probabilities_N1.squeeze(1).masked_fill(~is_used_N, 0.0).sum()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, factor: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        hidden_ND, tokens_VD, by_scores_NV, is_used_N = ctx.saved_tensors
-        dtype, factor_N = hidden_ND.dtype, is_used_N * factor
+    def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        hidden_ND, tokens_VD, grad_logits_NV, is_used_N = ctx.saved_tensors
+        dtype, grad_loss_N = hidden_ND.dtype, is_used_N * grad_loss
         # Factors in fp32 and rounded behind them: rounded before, one error would scale the whole gradient.
-        by_hidden_ND = ((by_scores_NV @ tokens_VD) * factor_N.unsqueeze(1)).to(dtype)
-        by_tokens_VD = by_scores_NV.T @ (hidden_ND * factor_N.unsqueeze(1)).to(dtype)
-        by_bias_V = ((by_scores_NV.T @ is_used_N.to(dtype)) * factor).to(dtype)
-        return by_hidden_ND, by_tokens_VD, by_bias_V, None
+        grad_hidden_ND = ((grad_logits_NV @ tokens_VD) * grad_loss_N.unsqueeze(1)).to(dtype)
+        grad_tokens_VD = grad_logits_NV.T @ (hidden_ND * grad_loss_N.unsqueeze(1)).to(dtype)
+        grad_bias_V = ((grad_logits_NV.T @ is_used_N.to(dtype)) * grad_loss).to(dtype)
+        return grad_hidden_ND, grad_tokens_VD, grad_bias_V, None
 
 
-def _rows(tensor: Tensor) -> tuple[Tensor, ...]:
+def _split_rows(tensor: Tensor) -> tuple[Tensor, ...]:
     """Cut so that what is done to a piece stays in a cache; a compiler and a GPU want it whole."""
     is_whole = torch.compiler.is_compiling() or tensor.device.type != "cpu"
     return (tensor,) if is_whole else torch.split(tensor, _ROWS_AT_ONCE)
 
 
-def _become_gradient(scores_RV: Tensor, labels_R1: Tensor) -> Tensor:
+def _replace_by_gradient(logits_RV: Tensor, labels_R1: Tensor) -> Tensor:
     """Turn scores into their loss's gradient, in place; the labels' log-probabilities, R1."""
-    log_probabilities_RV = F.log_softmax(scores_RV, dim=-1, dtype=torch.float32)
-    of_labels_R1 = log_probabilities_RV.gather(1, labels_R1)
+    log_probabilities_RV = F.log_softmax(logits_RV, dim=-1, dtype=torch.float32)
+    label_log_probabilities_R1 = log_probabilities_RV.gather(1, labels_R1)
     # The 1 goes off in fp32: in bf16 nothing would be left of p - 1 for a label that the model is sure of.
     gradient_RV = log_probabilities_RV.exp_()
     if torch.compiler.is_compiling():
-        entries_V = torch.arange(scores_RV.size(1), device=scores_RV.device)
+        entries_V = torch.arange(logits_RV.size(1), device=logits_RV.device)
         # A comparison joins the kernel that takes the exponentials, a scatter is one of its own.
         gradient_RV = gradient_RV - (entries_V == labels_R1).float()
     else:
         gradient_RV.scatter_add_(1, labels_R1, gradient_RV.new_full((1, 1), -1.0).expand_as(labels_R1))
-    scores_RV.copy_(gradient_RV)
-    return of_labels_R1
+    logits_RV.copy_(gradient_RV)
+    return label_log_probabilities_R1

@@ -25,14 +25,14 @@ def fill_mask(folder: Path, text: str, *, top: int = 5) -> dict[str, object]:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder}: not an export: {error}") from error
-    if strange := [*loading["missing_keys"], *loading["unexpected_keys"]]:
-        raise CheckpointError(f"{folder}: missing or unexpected weights {sorted(strange)}; export it again")
+    if mismatched := [*loading["missing_keys"], *loading["unexpected_keys"]]:
+        raise CheckpointError(f"{folder}: missing or unexpected weights {sorted(mismatched)}; export it again")
     ids_BS = tokenizer(text, return_tensors="pt")
-    places = (ids_BS["input_ids"][0] == tokenizer.mask_token_id).nonzero().flatten()
-    if len(places) != 1:
-        raise CheckpointError(f"--fill {text!r}: has {len(places)} {tokenizer.mask_token}; write exactly one")
+    mask_positions = (ids_BS["input_ids"][0] == tokenizer.mask_token_id).nonzero().flatten()
+    if len(mask_positions) != 1:
+        raise CheckpointError(f"--fill {text!r}: has {len(mask_positions)} {tokenizer.mask_token}; write exactly one")
     with torch.no_grad():
-        probabilities_V = model(**ids_BS).logits[0, places[0]].softmax(-1)
+        probabilities_V = model(**ids_BS).logits[0, mask_positions[0]].softmax(-1)
     best = probabilities_V.topk(top)
     fills = [
         {"token": tokenizer.decode([int(index)]).strip(), "probability": round(float(value), 4)}
@@ -46,9 +46,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bertd.model.try_export", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--fill", required=True, help="a sentence with one mask token, such as [MASK] or <mask>")
-    arguments = parser.parse_args()
+    args = parser.parse_args()
     try:
-        print(json.dumps(fill_mask(arguments.folder, arguments.fill)))
+        print(json.dumps(fill_mask(args.folder, args.fill)))
     except BertdError as error:
         print(f"bertd: {error}", file=sys.stderr)
         return error.exit_code

@@ -6,13 +6,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from bertd.run.section import Section
+from bertd.run.section import RecipeSection
 
-_MOST_EMPTY = 1 / 8
+_MAX_PADDING_SHARE = 1 / 8
 """Of a step's rows: what may be computed for nothing where the batch does not come out even, on 7 GPUs of 8 say."""
 
 
-class BatchSection(Section):
+class BatchSection(RecipeSection):
     sequences: PositiveInt = 4096
     """In one step over all ranks. Source: Izsak et al. 2021, table 3."""
     ramp: list[tuple[Annotated[float, Field(gt=0.0, lt=1.0)], PositiveInt]] = []
@@ -23,26 +23,28 @@ class BatchSection(Section):
     nothing else but rounding and which numbers dropout draws. Source: Izsak et al. 2021, table 6, Titan-V."""
 
     @model_validator(mode="after")
-    def _ramp_rises(self) -> Self:
+    def _check_ramp_rises(self) -> Self:
         shares = [share for share, _ in self.ramp]
         if shares != sorted(set(shares)):
             raise ValueError(f"ramp: the shares of the budget are {shares}; let each be larger than the one before")
         return self
 
     @property
-    def sizes(self) -> list[int]:
+    def step_sizes(self) -> list[int]:
         """Every number of sequences that a step can have."""
         return [*(size for _, size in self.ramp), self.sequences]
 
-    def num_empty(self, size: int, *, micro: int, num_devices: int) -> int:
+    def num_padding_rows(self, size: int, *, micro: int, num_devices: int) -> int:
         """Rows that hold no sequence where every device does a step's `size` in equally many whole micro-batches."""
         return -size % (micro * num_devices)
 
-    def is_shared_by(self, num_devices: int, *, micro: int | None = None) -> bool:
+    def divides_among(self, num_devices: int, *, micro: int | None = None) -> bool:
         """Whether steps can be cut so without much work for nothing; by default into micro-batches as set."""
         rows = micro or (1 if self.micro == "auto" else self.micro)
-        empty = {size: self.num_empty(size, micro=rows, num_devices=num_devices) for size in self.sizes}
-        return all(rest <= _MOST_EMPTY * (size + rest) for size, rest in empty.items())
+        padding_rows = {
+            size: self.num_padding_rows(size, micro=rows, num_devices=num_devices) for size in self.step_sizes
+        }
+        return all(rest <= _MAX_PADDING_SHARE * (size + rest) for size, rest in padding_rows.items())
 
     def sequences_at(self, progress: float) -> int:
         """In a step at this share of the budget."""
@@ -50,18 +52,18 @@ class BatchSection(Section):
 
     def mean_sequences(self, progress: float) -> float:
         """In a step, over the steps that are left of a budget that counts steps."""
-        return sum(share * size for share, size in self._left(progress))
+        return sum(share * size for share, size in self._remaining_sizes(progress))
 
     def steps_per_sequence(self, progress: float) -> float:
         """Over what is left of a budget that counts hours or sequences, both of which flow evenly."""
-        return sum(share / size for share, size in self._left(progress))
+        return sum(share / size for share, size in self._remaining_sizes(progress))
 
-    def _left(self, progress: float) -> list[tuple[float, int]]:
+    def _remaining_sizes(self, progress: float) -> list[tuple[float, int]]:
         """Each size that is still to come, with its share of what is left."""
         begin, left = min(progress, 1.0), []
         for until, size in [*self.ramp, (1.0, self.sequences)]:
             if until > begin:
                 left.append((until - begin, size))
                 begin = until
-        whole = sum(share for share, _ in left)
-        return [(share / whole, size) for share, size in left] or [(1.0, self.sequences)]
+        total = sum(share for share, _ in left)
+        return [(share / total, size) for share, size in left] or [(1.0, self.sequences)]

@@ -18,14 +18,14 @@ from pydantic import ValidationError
 from bertd.errors import RunFolderError
 from bertd.records import Record
 
-BEATS_VARIABLE = "BERTD_BEATS"
+HEARTBEAT_VARIABLE = "BERTD_BEATS"
 """Environment variable in which the ranks find the board; unset where no runner watches, as under torchrun."""
-STACKS_SIGNAL = signal.SIGUSR1
+DUMP_STACKS_SIGNAL = signal.SIGUSR1
 """On which a rank that has beaten writes the stacks of all its threads to its standard error."""
 LINE_BYTES = 160
 
 
-class Section(StrEnum):
+class Phase(StrEnum):
     """What a rank is in; each has its own patience."""
 
     START = "start"
@@ -35,16 +35,16 @@ class Section(StrEnum):
     VALIDATION = "validation"
     SAVE = "save"
     """A checkpoint or an export is written."""
-    HOLD = "hold"
+    SUSPEND = "hold"
     """Paused with its memory kept; it beats at each look into the mailbox."""
 
 
-class Beat(Record):
+class HeartbeatRecord(Record):
     """One line of the board."""
 
     rank: int
     pid: int
-    section: Section
+    section: Phase
     step: int
     """Steps done."""
     count: int
@@ -53,33 +53,33 @@ class Beat(Record):
     """Of its section in this attempt, which may compile."""
 
 
-class Pulse:
+class Heartbeat:
     """One rank's hand on the board."""
 
     def __init__(self, board: str | None, *, rank: int) -> None:
-        """`board` is the path in `BEATS_VARIABLE`; without one, beats go nowhere.
+        """`board` is the path in `HEARTBEAT_VARIABLE`; without one, beats go nowhere.
 
         Raises:
             RunFolderError: there is no such board.
         """
         self._rank = rank
         self._count = 0
-        self._known: set[Section] = set()
+        self._seen_phases: set[Phase] = set()
         self._fd: int | None = None
         if board is not None:
             try:
                 self._fd = os.open(board, os.O_WRONLY | os.O_CLOEXEC)
             except OSError as error:
                 remedy = "start the run with `python -m bertd.jobs.runner FOLDER`"
-                raise RunFolderError(f"{BEATS_VARIABLE}={board}: no board: {error.strerror}; {remedy}") from error
+                raise RunFolderError(f"{HEARTBEAT_VARIABLE}={board}: no board: {error.strerror}; {remedy}") from error
 
-    def beat(self, section: Section, *, step: int) -> None:
+    def beat(self, section: Phase, *, step: int) -> None:
         """Step `step` is done and `section` begins, or goes on."""
         if self._fd is None:
             return
         self._count += 1
-        is_first = "false" if section in self._known else "true"
-        self._known.add(section)
+        is_first = "false" if section in self._seen_phases else "true"
+        self._seen_phases.add(section)
         line = (
             f'{{"rank":{self._rank},"pid":{os.getpid()},"section":"{section}","step":{step},"count":{self._count},'
             f'"is_first":{is_first}}}'
@@ -87,11 +87,11 @@ class Pulse:
         os.pwrite(self._fd, line.ljust(LINE_BYTES - 1).encode() + b"\n", self._rank * LINE_BYTES)
 
 
-UNWATCHED = Pulse(None, rank=0)
+NO_HEARTBEAT = Heartbeat(None, rank=0)
 """Of ranks that no runner watches."""
 
 
-class Board:
+class HeartbeatBoard:
     """The runner's side; one for each attempt."""
 
     def __init__(self) -> None:
@@ -103,13 +103,13 @@ class Board:
         """Where the ranks, which run as the same user on the same machine, open it."""
         return f"/proc/{os.getpid()}/fd/{self._fd}"
 
-    def read(self) -> tuple[Beat, ...]:
+    def read(self) -> tuple[HeartbeatRecord, ...]:
         """The newest beat of each rank that has one, by rank."""
         lines = os.pread(self._fd, os.fstat(self._fd).st_size, 0)
         beats = []
         for start in range(0, len(lines), LINE_BYTES):
             try:
-                beats.append(Beat.model_validate_json(lines[start : start + LINE_BYTES]))
+                beats.append(HeartbeatRecord.model_validate_json(lines[start : start + LINE_BYTES]))
             except ValidationError:
                 # Not written yet, or read in the middle of a write: the next look sees it.
                 continue

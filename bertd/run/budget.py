@@ -20,41 +20,41 @@ from typing import Literal
 
 from bertd.errors import BertdError, QueueError, RecipeError
 from bertd.records import (
-    BudgetOrder,
     BudgetRecord,
+    BudgetRequest,
     BudgetUnit,
     Command,
+    CommandKind,
     CommandRecord,
     DevicesRecord,
     JournalRecord,
     StartRecord,
-    Verb,
 )
 
-LARGEST_RESERVE = 0.5
+MAX_RESERVE_SHARE = 0.5
 """Share of the budget kept at most for the last validation, save and export: even a minute on a slow disk trains for
 half of it."""
-MOST_HOURS = 1e6
+MAX_HOURS = 1e6
 """A century of one device: beyond it a typing error would be a date that no calendar has."""
-MOST_WORK = 10**15
+MAX_STEPS_OR_SEQUENCES = 10**15
 """Steps or sequences."""
 
 
 @dataclass(frozen=True)
-class DeviceTime:
+class DeviceSeconds:
     """What was used until a run got the devices that it has."""
 
     charged_s: float = 0.0
     device_s: float = 0.0
     """Charged seconds, each as often as there were devices."""
 
-    def at(self, charged_s: float, *, num_devices: int) -> float:
+    def total_at(self, charged_s: float, *, num_devices: int) -> float:
         """Device-seconds at a later moment, with so many devices since."""
         return self.device_s + (charged_s - self.charged_s) * num_devices
 
-    def until(self, change: DevicesRecord) -> DeviceTime:
+    def after_change(self, change: DevicesRecord) -> DeviceSeconds:
         """The same at the next change of the devices."""
-        return DeviceTime(change.charged_s, self.at(change.charged_s, num_devices=change.before))
+        return DeviceSeconds(change.charged_s, self.total_at(change.charged_s, num_devices=change.before))
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Budget:
     """In `unit`."""
     num_devices: int
     """Devices charged at once; a GPU-hour budget runs out that many times as fast."""
-    earlier: DeviceTime = DeviceTime()
+    past_device_seconds: DeviceSeconds = DeviceSeconds()
 
     def spent(self, *, charged_s: float, steps: float, sequences: float) -> float:
         """What has been used, in the budget's unit."""
@@ -74,7 +74,7 @@ class Budget:
             case BudgetUnit.HOURS:
                 return charged_s / 3600
             case BudgetUnit.GPU_HOURS:
-                return self.earlier.at(charged_s, num_devices=self.num_devices) / 3600
+                return self.past_device_seconds.total_at(charged_s, num_devices=self.num_devices) / 3600
             case BudgetUnit.STEPS:
                 return float(steps)
             case BudgetUnit.SEQUENCES:
@@ -92,7 +92,10 @@ class Budget:
             case BudgetUnit.HOURS:
                 return self.amount * 3600
             case BudgetUnit.GPU_HOURS:
-                return self.earlier.charged_s + (self.amount * 3600 - self.earlier.device_s) / self.num_devices
+                return (
+                    self.past_device_seconds.charged_s
+                    + (self.amount * 3600 - self.past_device_seconds.device_s) / self.num_devices
+                )
             case _:
                 return None
 
@@ -100,17 +103,19 @@ class Budget:
         """Share that is spent, 0..1."""
         return min(1.0, self.spent(charged_s=charged_s, steps=steps, sequences=sequences) / self.amount)
 
-    def in_unit(self, seconds: float) -> float:
+    def convert_seconds(self, seconds: float) -> float:
         """So many charged seconds more, in the budget's unit; 0 where work, not time, is budgeted."""
         if not self.is_timed:
             return 0.0
         return seconds * (self.num_devices if self.unit is BudgetUnit.GPU_HOURS else 1) / 3600
 
-    def counted(self, record: JournalRecord) -> Budget:
+    def with_devices_from(self, record: JournalRecord) -> Budget:
         """With the devices that a record of the run tells of; records come in the journal's order."""
         match record:
             case DevicesRecord():
-                return replace(self, num_devices=record.after, earlier=self.earlier.until(record))
+                return replace(
+                    self, num_devices=record.after, past_device_seconds=self.past_device_seconds.after_change(record)
+                )
             case StartRecord():
                 # The recipe has the newest number, an attempt the one that it ran with; and a change that a crash came
                 # between was told, and not made.
@@ -131,7 +136,7 @@ class BudgetChange:
 class BudgetPlan:
     """A budget with its changes."""
 
-    first: Budget
+    initial: Budget
     """The recipe's, with the devices of by now."""
     changes: tuple[BudgetChange, ...] = ()
     """By rising `spent`."""
@@ -139,9 +144,9 @@ class BudgetPlan:
     @property
     def granted(self) -> Budget:
         """The budget as it is by now."""
-        return replace(self.first, amount=self.changes[-1].amount) if self.changes else self.first
+        return replace(self.initial, amount=self.changes[-1].amount) if self.changes else self.initial
 
-    def changed(self, *, spent: float, amount: float) -> BudgetPlan:
+    def with_change(self, *, spent: float, amount: float) -> BudgetPlan:
         """With one more change; those further on are void, because the run was restarted from before them."""
         kept = tuple(change for change in self.changes if change.spent < spent)
         return replace(self, changes=(*kept, BudgetChange(spent=spent, amount=amount)))
@@ -154,35 +159,37 @@ class BudgetPlan:
             reserve: what is kept of the budget for its end, in the same unit.
         """
         progress = since = 0.0
-        amount = self.first.amount
+        amount = self.initial.amount
         for change in self.changes:
             if change.spent > spent:
                 break
-            progress = _advanced(progress, since=since, to=change.spent, end=training_end(amount, reserve=reserve))
+            progress = _advance_progress(
+                progress, since=since, to=change.spent, end=training_end(amount, reserve=reserve)
+            )
             since, amount = change.spent, change.amount
-        return _advanced(progress, since=since, to=spent, end=training_end(amount, reserve=reserve))
+        return _advance_progress(progress, since=since, to=spent, end=training_end(amount, reserve=reserve))
 
 
 def training_end(amount: float, *, reserve: float) -> float:
     """What may be spent before the reserve begins."""
-    return amount - min(reserve, LARGEST_RESERVE * amount)
+    return amount - min(reserve, MAX_RESERVE_SHARE * amount)
 
 
-def _advanced(progress: float, *, since: float, to: float, end: float) -> float:
+def _advance_progress(progress: float, *, since: float, to: float, end: float) -> float:
     return 1.0 if to >= end else progress + (1.0 - progress) * (to - since) / (end - since)
 
 
-def plan_of(granted: Budget, records: Iterable[JournalRecord]) -> BudgetPlan:
+def plan_from_journal(granted: Budget, records: Iterable[JournalRecord]) -> BudgetPlan:
     """The plan that a journal tells."""
     plan = BudgetPlan(granted)
     for record in records:
-        plan = replace(plan, first=plan.first.counted(record))
+        plan = replace(plan, initial=plan.initial.with_devices_from(record))
         if isinstance(record, BudgetRecord):
-            plan = plan.changed(spent=record.spent, amount=record.after)
+            plan = plan.with_change(spent=record.spent, amount=record.after)
     return plan
 
 
-def check_order(order: BudgetOrder, granted: Budget, *, spent: float, reserve: float = 0.0) -> None:
+def check_budget_request(request: BudgetRequest, granted: Budget, *, spent: float, reserve: float = 0.0) -> None:
     """Whether a budget can be set to what was asked.
 
     Args:
@@ -194,23 +201,25 @@ def check_order(order: BudgetOrder, granted: Budget, *, spent: float, reserve: f
             sequences.
         QueueError: so much is spent already; to end a run there is `bertd stop`.
     """
-    if order.unit is not granted.unit:
-        raise RecipeError(f"budget: {order.amount:g} {order.unit}: this run counts {granted.unit}; give that")
-    most = MOST_HOURS if granted.is_timed else MOST_WORK
-    if order.amount > most:
-        raise RecipeError(f"budget: {order.amount:g} {order.unit}: more than any run lasts; give at most {most:,.0f}")
-    if not granted.is_timed and order.amount != int(order.amount):
-        raise RecipeError(f"budget: {order.amount:g} {order.unit}: give a whole number")
-    if spent >= training_end(order.amount, reserve=reserve):
-        kept = f", and its end takes {min(reserve, LARGEST_RESERVE * order.amount):.4g}" if reserve else ""
+    if request.unit is not granted.unit:
+        raise RecipeError(f"budget: {request.amount:g} {request.unit}: this run counts {granted.unit}; give that")
+    max_amount = MAX_HOURS if granted.is_timed else MAX_STEPS_OR_SEQUENCES
+    if request.amount > max_amount:
+        raise RecipeError(
+            f"budget: {request.amount:g} {request.unit}: more than any run lasts; give at most {max_amount:,.0f}"
+        )
+    if not granted.is_timed and request.amount != int(request.amount):
+        raise RecipeError(f"budget: {request.amount:g} {request.unit}: give a whole number")
+    if spent >= training_end(request.amount, reserve=reserve):
+        kept = f", and its end takes {min(reserve, MAX_RESERVE_SHARE * request.amount):.4g}" if reserve else ""
         raise QueueError(
-            f"budget: {order.amount:g} {order.unit} is too little: {spent:.4g} of {granted.amount:g} is spent{kept}; "
-            "give more, or end the run with `bertd stop`"
+            f"budget: {request.amount:g} {request.unit} is too little: {spent:.4g} of {granted.amount:g} is "
+            f"spent{kept}; give more, or end the run with `bertd stop`"
         )
 
 
 @dataclass(frozen=True)
-class Standing:
+class RunPosition:
     """How far a run is at some moment."""
 
     t: float
@@ -220,8 +229,8 @@ class Standing:
     charged_s: float
 
 
-def budget_record(
-    order: BudgetOrder, granted: Budget, *, standing: Standing, reserve_s: float = 0.0
+def make_budget_record(
+    request: BudgetRequest, granted: Budget, *, position: RunPosition, reserve_s: float = 0.0
 ) -> BudgetRecord | None:
     """What the journal gets for an order; None where the budget is so already.
 
@@ -229,24 +238,24 @@ def budget_record(
         RecipeError: the order is in another unit, or no whole number of steps or sequences.
         QueueError: so much is spent already.
     """
-    if order.unit is granted.unit and order.amount == granted.amount:
+    if request.unit is granted.unit and request.amount == granted.amount:
         return None
-    spent = granted.spent(charged_s=standing.charged_s, steps=standing.step, sequences=standing.sequences)
-    check_order(order, granted, spent=spent, reserve=granted.in_unit(reserve_s))
+    spent = granted.spent(charged_s=position.charged_s, steps=position.step, sequences=position.sequences)
+    check_budget_request(request, granted, spent=spent, reserve=granted.convert_seconds(reserve_s))
     return BudgetRecord(
-        t=standing.t,
-        step=standing.step,
-        sequences=standing.sequences,
-        charged_s=standing.charged_s,
+        t=position.t,
+        step=position.step,
+        sequences=position.sequences,
+        charged_s=position.charged_s,
         unit=granted.unit,
         before=granted.amount,
-        after=order.amount,
+        after=request.amount,
         spent=spent,
     )
 
 
-def obey_budget(
-    command: Command, granted: Budget, *, standing: Standing, reserve_s: float = 0.0
+def answer_budget_command(
+    command: Command, granted: Budget, *, position: RunPosition, reserve_s: float = 0.0
 ) -> list[BudgetRecord | CommandRecord]:
     """The records with which a budget command is obeyed or refused, its acknowledgement last."""
     assert command.budget is not None
@@ -254,17 +263,17 @@ def obey_budget(
     outcome: Literal["done", "refused"] = "done"
     detail = f"the budget is {granted.amount:g} {granted.unit} already"
     try:
-        change = budget_record(command.budget, granted, standing=standing, reserve_s=reserve_s)
+        change = make_budget_record(command.budget, granted, position=position, reserve_s=reserve_s)
         if change is not None:
             records.append(change)
             detail = f"from {change.before:g} to {change.after:g} {change.unit}"
     except BertdError as error:
         outcome, detail = "refused", str(error)
     answer = CommandRecord(
-        t=standing.t,
-        step=standing.step,
+        t=position.t,
+        step=position.step,
         number=command.number,
-        verb=Verb.BUDGET,
+        verb=CommandKind.BUDGET,
         outcome=outcome,
         detail=detail,
     )

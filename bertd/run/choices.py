@@ -8,7 +8,7 @@ from bertd.records import StartRecord
 
 
 @dataclass(frozen=True)
-class Choice:
+class ExecutionChoice:
     """One of the things that a recipe leaves open, or settles."""
 
     name: str
@@ -20,13 +20,13 @@ class Choice:
         return f"{self.value}: {self.reason}" if self.reason else self.value
 
 
-def choices_of(start: StartRecord) -> list[Choice]:
+def execution_choices(start: StartRecord) -> list[ExecutionChoice]:
     """Kernels, attention and micro-batch of an attempt."""
     ranks = "1 rank" if start.world_size == 1 else f"{start.world_size} ranks"
     empty = f", {start.empty_rows} empty" if start.empty_rows else ""
     batch = f"{ranks} x {start.micro_batch} sequences x {start.accumulation}{empty}"
     return [
-        Choice("kernels", start.kernels, start.kernels_reason),
-        Choice("attention", start.attention or "PyTorch's choice", start.attention_reason),
-        Choice("batch", batch, start.micro_batch_reason),
+        ExecutionChoice("kernels", start.kernels, start.kernels_reason),
+        ExecutionChoice("attention", start.attention or "PyTorch's choice", start.attention_reason),
+        ExecutionChoice("batch", batch, start.micro_batch_reason),
     ]

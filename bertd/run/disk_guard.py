@@ -47,7 +47,7 @@ class DiskNeed:
         return self.num_checkpoints * self.checkpoint_bytes + self.num_exports * self.export_bytes + RESERVE_BYTES
 
 
-def need_of_run(section: CheckpointSection, *, num_parameters: int) -> DiskNeed:
+def estimate_disk_need(section: CheckpointSection, *, num_parameters: int) -> DiskNeed:
     """What a run of this recipe and size may come to hold."""
     return DiskNeed(
         checkpoint_bytes=num_parameters * CHECKPOINT_BYTES_PER_PARAMETER + _STATE_BYTES,
@@ -57,14 +57,14 @@ def need_of_run(section: CheckpointSection, *, num_parameters: int) -> DiskNeed:
     )
 
 
-def shortage(need: DiskNeed, *, free_bytes: int, held_bytes: int, folder: Path) -> str | None:
+def describe_shortage(need: DiskNeed, *, free_bytes: int, used_bytes: int, folder: Path) -> str | None:
     """One line that says what is missing and how to mend it; None where there is room.
 
     Args:
-        held_bytes: what the run's checkpoints and exports take already.
+        used_bytes: what the run's checkpoints and exports take already.
         folder: where the run lies, for the message.
     """
-    needed_bytes = max(0, need.total_bytes - held_bytes)
+    needed_bytes = max(0, need.total_bytes - used_bytes)
     if free_bytes >= needed_bytes:
         return None
     return (
@@ -75,17 +75,17 @@ def shortage(need: DiskNeed, *, free_bytes: int, held_bytes: int, folder: Path) 
     )
 
 
-def require_room(need: DiskNeed, *, free_bytes: int, held_bytes: int, folder: Path) -> None:
+def require_disk_space(need: DiskNeed, *, free_bytes: int, used_bytes: int, folder: Path) -> None:
     """Refuse a run that its disk cannot hold.
 
     Raises:
         StorageError: there is too little room; the message has the numbers.
     """
-    if problem := shortage(need, free_bytes=free_bytes, held_bytes=held_bytes, folder=folder):
+    if problem := describe_shortage(need, free_bytes=free_bytes, used_bytes=used_bytes, folder=folder):
         raise StorageError(problem)
 
 
-class Room(StrEnum):
+class DiskSpace(StrEnum):
     """For one checkpoint."""
 
     ENOUGH = "enough"
@@ -94,10 +94,10 @@ class Room(StrEnum):
     NONE = "none"
 
 
-def judge_room(*, needed_bytes: int, free_bytes: int, prunable_bytes: int) -> Room:
+def classify_disk_space(*, needed_bytes: int, free_bytes: int, prunable_bytes: int) -> DiskSpace:
     """Whether `needed_bytes` more may be written. What would not be enough is not pruned either."""
     if free_bytes >= needed_bytes + RESERVE_BYTES:
-        return Room.ENOUGH
+        return DiskSpace.ENOUGH
     if free_bytes + prunable_bytes >= needed_bytes + RESERVE_BYTES:
-        return Room.AFTER_PRUNING
-    return Room.NONE
+        return DiskSpace.AFTER_PRUNING
+    return DiskSpace.NONE

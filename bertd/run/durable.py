@@ -24,7 +24,7 @@ def fsync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def write_whole(path: Path, content: bytes | str) -> None:
+def atomic_write(path: Path, content: bytes | str) -> None:
     """Replace `path`, or leave it as it was.
 
     Raises:

@@ -8,7 +8,7 @@ from contextlib import suppress
 _STANDARD_OUTPUT = 1
 
 
-def say(line: str) -> None:
+def log_line(line: str) -> None:
     """Write one line, with a single system call and no buffer.
 
     A log that the disk refuses must not end the run that it tells of: `print` would raise, there and again at the exit.

@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bertd.errors import RunFolderError, StorageError
-from bertd.records import JournalRecord, RollbackRecord, StepRecord, journal_record
+from bertd.records import JournalRecord, RollbackRecord, StepRecord, journal_record_adapter
 
 _CHUNK_BYTES = 1 << 20
 
@@ -81,7 +81,7 @@ class JournalReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
-        self.damaged_lines = 0
+        self.num_damaged_lines = 0
         """Whole lines so far that are no record of a kind known here."""
 
     def read(self, *, limit_bytes: int | None = None) -> list[JournalRecord]:
@@ -108,14 +108,14 @@ class JournalReader:
         if not newline:
             return []
         self._offset += len(whole) + 1
-        return list(self._parse(whole.split(b"\n")))
+        return list(self._parse_lines(whole.split(b"\n")))
 
-    def _parse(self, lines: list[bytes]) -> Iterator[JournalRecord]:
+    def _parse_lines(self, lines: list[bytes]) -> Iterator[JournalRecord]:
         for line in lines:
             try:
-                yield journal_record.validate_json(line)
+                yield journal_record_adapter.validate_json(line)
             except ValidationError:
-                self.damaged_lines += 1
+                self.num_damaged_lines += 1
 
 
 def read_rollbacks(path: Path) -> list[RollbackRecord]:
@@ -131,13 +131,13 @@ def read_rollbacks(path: Path) -> list[RollbackRecord]:
         return []
     except OSError as error:
         raise RunFolderError(f"{path}: cannot read the journal: {error.strerror}") from error
-    records = (_parsed(line) for line in lines)
+    records = (_parse_line(line) for line in lines)
     return [record for record in records if isinstance(record, RollbackRecord)]
 
 
-def _parsed(line: bytes) -> JournalRecord | None:
+def _parse_line(line: bytes) -> JournalRecord | None:
     try:
-        return journal_record.validate_json(line)
+        return journal_record_adapter.validate_json(line)
     except ValidationError:
         return None
 

@@ -6,20 +6,20 @@ from pydantic import ValidationError
 
 from bertd.errors import CheckpointError, RunFolderError
 from bertd.records import KeptCheckpoint, KeptCheckpoints
-from bertd.run.durable import write_whole
+from bertd.run.durable import atomic_write
 from bertd.run.paths import RunPaths
 
 
-def write_kept(paths: RunPaths, kept: KeptCheckpoints) -> None:
+def write_checkpoint_index(paths: RunPaths, kept: KeptCheckpoints) -> None:
     """Replace the index; for whoever deletes checkpoints.
 
     Raises:
         StorageError: the disk refused; the old index stands.
     """
-    write_whole(paths.kept, kept.model_dump_json(indent=1))
+    atomic_write(paths.kept, kept.model_dump_json(indent=1))
 
 
-def read_kept(paths: RunPaths) -> KeptCheckpoints:
+def read_checkpoint_index(paths: RunPaths) -> KeptCheckpoints:
     """The index; a run without a checkpoint keeps none.
 
     Raises:
@@ -35,14 +35,14 @@ def read_kept(paths: RunPaths) -> KeptCheckpoints:
         raise RunFolderError(f"{paths.kept}: not an index; delete it, the next checkpoint writes it anew") from error
 
 
-def kept_at_marker(paths: RunPaths, marker: float, *, name: str) -> KeptCheckpoint:
+def find_checkpoint_at_marker(paths: RunPaths, marker: float, *, name: str) -> KeptCheckpoint:
     """The checkpoint that was kept for a share of the budget; `name` is the run's, for people.
 
     Raises:
         CheckpointError: the run has not passed it, or went back behind it.
         RunFolderError: the index is damaged.
     """
-    kept = read_kept(paths).checkpoints
+    kept = read_checkpoint_index(paths).checkpoints
     for checkpoint in kept:
         if marker in checkpoint.markers:
             return checkpoint

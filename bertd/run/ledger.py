@@ -21,14 +21,14 @@ from pydantic import ValidationError
 
 from bertd.errors import DamagedLedgerError, RunFolderError
 from bertd.records import Record
-from bertd.run.durable import write_whole
+from bertd.run.durable import atomic_write
 
 TICK_S = 1.0
 """How often the runner writes an open segment."""
 FORMAT = 1
 
 _REMEDY = "resume the run, which makes it anew from the journal"
-_LEAST_SLEEP_S = 0.5
+_MIN_SLEEP_S = 0.5
 """The two clocks are read one behind the other, and a busy machine may take its time between."""
 
 
@@ -55,17 +55,17 @@ class LedgerState(Record):
         return max(self.ticked_s, self.closed_s + monotonic_s - self.open_since_s)
 
 
-class _Format(Record):
+class _FormatHeader(Record):
     """What a ledger.json of any bertd has."""
 
     format: int
 
 
-class _LedgerFile(_Format):
+class _LedgerFile(_FormatHeader):
     """Content of ledger.json."""
 
     sha256: str
-    """Of `ledger` as `_sum` writes it."""
+    """Of `ledger` as `_checksum` writes it."""
     ledger: LedgerState
 
 
@@ -78,7 +78,7 @@ def read_ledger(path: Path) -> LedgerState:
     """
     try:
         content = path.read_bytes()
-        written = _Format.model_validate_json(content).format
+        written = _FormatHeader.model_validate_json(content).format
         if written > FORMAT:
             # Asked before the rest: what a later one has changed would look like damage.
             raise RunFolderError(f"{path}: format {written}; this bertd knows up to {FORMAT}: upgrade it")
@@ -89,7 +89,7 @@ def read_ledger(path: Path) -> LedgerState:
         raise RunFolderError(f"{path}: cannot read the ledger: {error.strerror}; mend the permissions") from error
     except ValidationError as error:
         raise DamagedLedgerError(f"{path}: not a ledger: {error.errors()[0]['msg']}; {_REMEDY}") from error
-    if file.sha256 != _sum(file.ledger):
+    if file.sha256 != _checksum(file.ledger):
         raise DamagedLedgerError(f"{path}: was changed since it was written; {_REMEDY}")
     return file.ledger
 
@@ -100,10 +100,10 @@ def write_ledger(path: Path, state: LedgerState) -> None:
     Raises:
         StorageError: the disk refused; the old one stands.
     """
-    write_whole(path, _LedgerFile(format=FORMAT, sha256=_sum(state), ledger=state).model_dump_json())
+    atomic_write(path, _LedgerFile(format=FORMAT, sha256=_checksum(state), ledger=state).model_dump_json())
 
 
-def _sum(state: LedgerState) -> str:
+def _checksum(state: LedgerState) -> str:
     return hashlib.sha256(state.model_dump_json().encode()).hexdigest()
 
 
@@ -174,52 +174,52 @@ class ChargedClock:
         self._path = path
         self._state = read_ledger(path)
         self._boot = boot_id()
-        self._held_s: float | None = None
+        self._suspended_at_s: float | None = None
         if self._state.open_since_s is None or self._state.open_boot != self._boot:
             raise RunFolderError(f"{path}: no segment is open; start the run with `python -m bertd.jobs.runner FOLDER`")
 
     def now_s(self) -> float:
         """Charged seconds at this moment."""
-        if self._held_s is not None:
-            return self._held_s
+        if self._suspended_at_s is not None:
+            return self._suspended_at_s
         return self._state.charged_s(monotonic_s=time.monotonic(), boot=self._boot)
 
     @property
-    def is_held(self) -> bool:
+    def is_suspended(self) -> bool:
         """Whether it stands."""
-        return self._held_s is not None
+        return self._suspended_at_s is not None
 
-    def hold(self) -> None:
+    def suspend(self) -> None:
         """Stand still; the runner hears of it by the journal."""
-        self._held_s = self.now_s()
+        self._suspended_at_s = self.now_s()
 
-    def go_on(self) -> float:
+    def resume(self) -> float:
         """Run again; CLOCK_MONOTONIC from which on.
 
         Raises:
             RunFolderError: the ledger cannot be read.
         """
-        assert self._held_s is not None
+        assert self._suspended_at_s is not None
         # The runner may have ticked in the moment between the hold and the line that told of it.
-        charged_s = max(self._held_s, read_ledger(self._path).ticked_s)
+        charged_s = max(self._suspended_at_s, read_ledger(self._path).ticked_s)
         since_s = time.monotonic()
         self._state = LedgerState(closed_s=charged_s, open_since_s=since_s, open_boot=self._boot, ticked_s=charged_s)
-        self._held_s = None
+        self._suspended_at_s = None
         return since_s
 
 
-class SuspendWatch:
+class SleepWatch:
     """Notices that the machine slept: CLOCK_BOOTTIME runs on meanwhile, CLOCK_MONOTONIC, which is charged, does not."""
 
     def __init__(self) -> None:
-        self._ahead_s = _boottime_ahead_s()
+        self._offset_s = _boottime_offset_s()
 
     def slept_s(self) -> float:
         """Seconds since the last look; 0 where it was awake."""
-        before_s, self._ahead_s = self._ahead_s, _boottime_ahead_s()
-        slept_s = self._ahead_s - before_s
-        return slept_s if slept_s >= _LEAST_SLEEP_S else 0.0
+        before_s, self._offset_s = self._offset_s, _boottime_offset_s()
+        slept_s = self._offset_s - before_s
+        return slept_s if slept_s >= _MIN_SLEEP_S else 0.0
 
 
-def _boottime_ahead_s() -> float:
+def _boottime_offset_s() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()

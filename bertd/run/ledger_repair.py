@@ -17,7 +17,7 @@ from bertd.run.paths import DAMAGED_PREFIX, RunPaths, newest_first
 _CHUNK_BYTES = 1 << 20
 
 
-def mend_ledger(paths: RunPaths) -> None:
+def repair_ledger(paths: RunPaths) -> None:
     """See to it that the ledger can be read; the caller holds the run's folder, and no rank is alive.
 
     What was wrong is told to the journal, and a damaged file is kept beside the new one.
@@ -33,39 +33,41 @@ def mend_ledger(paths: RunPaths) -> None:
         what = "is gone"
     except DamagedLedgerError:
         what = "is damaged"
-    told = _told(paths)
-    if told is None and what == "is gone" and not newest_first(paths.checkpoints):
+    highest = _find_highest_charge(paths)
+    if highest is None and what == "is gone" and not newest_first(paths.checkpoints):
         # Nothing was charged yet.
         return
-    if told is None:
+    if highest is None:
         raise RunFolderError(
             f"{paths.ledger}: {what}, and {paths.journal.name} does not tell what was charged; restore one of the two"
         )
-    step, charged_s = told
-    _tell(paths, step=step, what=f"{what}; the charge goes on from {charged_s:.1f} s, the highest that the journal has")
-    _set_aside(paths)
+    step, charged_s = highest
+    _report_repair(
+        paths, step=step, what=f"{what}; the charge goes on from {charged_s:.1f} s, the highest that the journal has"
+    )
+    _rename_damaged(paths)
     write_ledger(paths.ledger, LedgerState(closed_s=charged_s, ticked_s=charged_s))
 
 
-def _told(paths: RunPaths) -> tuple[int, float] | None:
+def _find_highest_charge(paths: RunPaths) -> tuple[int, float] | None:
     """Step and charge of the record that tells the highest charge, of the last such one."""
     reader = JournalReader(paths.journal)
-    told: tuple[int, float] | None = None
+    highest: tuple[int, float] | None = None
     while records := reader.read(limit_bytes=_CHUNK_BYTES):
         for record in records:
-            told = _newer(record, told)
-    return told
+            highest = _higher_charge(record, highest)
+    return highest
 
 
-def _newer(record: JournalRecord, told: tuple[int, float] | None) -> tuple[int, float] | None:
+def _higher_charge(record: JournalRecord, highest: tuple[int, float] | None) -> tuple[int, float] | None:
     # Many kinds tell it, and one of a checkpoint is told when it is whole, with the charge of its beginning.
     charged_s = getattr(record, "charged_s", None)
-    if charged_s is None or (told is not None and charged_s < told[1]):
-        return told
-    return (int(getattr(record, "step", told[0] if told else 0)), float(charged_s))
+    if charged_s is None or (highest is not None and charged_s < highest[1]):
+        return highest
+    return (int(getattr(record, "step", highest[0] if highest else 0)), float(charged_s))
 
 
-def _tell(paths: RunPaths, *, step: int, what: str) -> None:
+def _report_repair(paths: RunPaths, *, step: int, what: str) -> None:
     # Before the new ledger: after a crash in between it is told twice, which is better than never.
     journal = JournalWriter(paths.journal)
     try:
@@ -75,7 +77,7 @@ def _tell(paths: RunPaths, *, step: int, what: str) -> None:
         journal.close()
 
 
-def _set_aside(paths: RunPaths) -> None:
+def _rename_damaged(paths: RunPaths) -> None:
     try:
         if paths.ledger.exists():
             paths.ledger.replace(paths.ledger.with_name(DAMAGED_PREFIX + paths.ledger.name))

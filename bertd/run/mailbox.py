@@ -13,17 +13,19 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bertd.errors import RunFolderError, StorageError
-from bertd.records import BudgetOrder, Command, CommandRecord, JournalRecord, Verb
-from bertd.run.durable import write_whole
+from bertd.records import BudgetRequest, Command, CommandKind, CommandRecord, JournalRecord
+from bertd.run.durable import atomic_write
 
-_ENTRY = re.compile(r"^(\d{6,})\.json$")
+_ENTRY_NAME = re.compile(r"^(\d{6,})\.json$")
 
 
-def _entry(control: Path, number: int) -> Path:
+def _entry_path(control: Path, number: int) -> Path:
     return control / f"{number:06d}.json"
 
 
-def post(control: Path, *, verb: Verb, asked_by: str, now: float, budget: BudgetOrder | None = None) -> Command:
+def post(
+    control: Path, *, verb: CommandKind, asked_by: str, now: float, budget: BudgetRequest | None = None
+) -> Command:
     """Put a command behind those already there; for the daemon alone, which is the only writer.
 
     Raises:
@@ -31,11 +33,11 @@ def post(control: Path, *, verb: Verb, asked_by: str, now: float, budget: Budget
     """
     try:
         control.mkdir(parents=True, exist_ok=True)
-        numbers = [int(match[1]) for entry in control.iterdir() if (match := _ENTRY.match(entry.name))]
+        numbers = [int(match[1]) for entry in control.iterdir() if (match := _ENTRY_NAME.match(entry.name))]
     except OSError as error:
         raise StorageError(f"{control}: cannot use the mailbox: {error.strerror}; mend the permissions") from error
     command = Command(number=max(numbers, default=0) + 1, t=now, verb=verb, asked_by=asked_by, budget=budget)
-    write_whole(_entry(control, command.number), command.model_dump_json())
+    atomic_write(_entry_path(control, command.number), command.model_dump_json())
     return command
 
 
@@ -45,7 +47,7 @@ def read_command(control: Path, *, number: int) -> Command | None:
     Raises:
         RunFolderError: the entry is not a command.
     """
-    path = _entry(control, number)
+    path = _entry_path(control, number)
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -58,7 +60,7 @@ def read_command(control: Path, *, number: int) -> Command | None:
         raise RunFolderError(f"{path}: not a command: {error.errors()[0]['msg']}; delete the file") from error
 
 
-def commands_behind(control: Path, *, number: int) -> Iterator[Command]:
+def commands_after(control: Path, *, number: int) -> Iterator[Command]:
     """The commands that lie behind one of that number, in order.
 
     Raises:

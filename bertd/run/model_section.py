@@ -6,10 +6,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from bertd.run.section import Section
+from bertd.run.section import RecipeSection
 
 
-class ModelSection(Section):
+class ModelSection(RecipeSection):
     layers: PositiveInt = 24
     width: PositiveInt = 1024
     heads: PositiveInt = 16
@@ -50,7 +50,7 @@ class ModelSection(Section):
     """Divide initial weights that add to the residual by sqrt(2 layers). Source: Radford et al. 2019; off in BERT."""
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
+    def _check_combination(self) -> Self:
         if self.width % self.heads:
             raise ValueError(f"width = {self.width} is no multiple of heads = {self.heads}; change one")
         if self.norm == "post" and not self.embedding_norm:

@@ -31,7 +31,7 @@ VOID_PREFIX = "void-"
 """Exports of a step that was done again with other weights, after a rollback."""
 
 
-def expanded(text: str) -> Path:
+def expand_user(text: str) -> Path:
     """A path as a person writes it, `~` for a home; where nobody has that home, as it stands."""
     try:
         return Path(text).expanduser()
@@ -39,7 +39,7 @@ def expanded(text: str) -> Path:
         return Path(text)
 
 
-def step_folder(step: int) -> str:
+def step_folder_name(step: int) -> str:
     """Name of a checkpoint or an export."""
     return f"step-{step:09d}"
 
@@ -199,7 +199,7 @@ def find_data_set(shards: str) -> Path:
     Raises:
         ShardError: a relative one is in neither place.
     """
-    path = expanded(shards)
+    path = expand_user(shards)
     if path.is_absolute():
         return path
     places = [Path.cwd() / path, default_data_dir().absolute() / path]
@@ -210,7 +210,7 @@ def find_data_set(shards: str) -> Path:
     raise ShardError(f"[data] shards = {shards!r}: {looked}; make one with `bertd data prepare`")
 
 
-def measured_dir() -> Path:
+def measurements_dir() -> Path:
     """Where what was measured of this machine is remembered: beside the data sets, out of their sight."""
     return default_data_dir() / ".measured"
 

@@ -19,10 +19,10 @@ from pydantic import (
 
 from bertd.records import BudgetUnit
 from bertd.run.batch_section import BatchSection
-from bertd.run.budget import MOST_HOURS, MOST_WORK, Budget
+from bertd.run.budget import MAX_HOURS, MAX_STEPS_OR_SEQUENCES, Budget
 from bertd.run.durations import parse_duration
 from bertd.run.model_section import ModelSection
-from bertd.run.section import Section, Share
+from bertd.run.section import RecipeSection, Share
 from bertd.run.stop_rules import StopRule, parse_stop_rule
 
 
@@ -40,25 +40,25 @@ def _check_stop_rule(text: str) -> str:
 Duration = Annotated[str, AfterValidator(_check_duration)]
 
 
-class RunSection(Section):
+class RunSection(RecipeSection):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     """Letters, digits, dot, dash and underscore; names the run's folder."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
     """Decides initial weights, order, masks and dropout. Source: the old code's default."""
 
 
-class BudgetSection(Section):
-    hours: Annotated[float, Field(gt=0, le=MOST_HOURS)] | None = None
+class BudgetSection(RecipeSection):
+    hours: Annotated[float, Field(gt=0, le=MAX_HOURS)] | None = None
     """Charged wall-clock hours."""
-    gpu_hours: Annotated[float, Field(gt=0, le=MOST_HOURS)] | None = None
+    gpu_hours: Annotated[float, Field(gt=0, le=MAX_HOURS)] | None = None
     """Charged hours times devices."""
-    steps: Annotated[int, Field(gt=0, le=MOST_WORK)] | None = None
+    steps: Annotated[int, Field(gt=0, le=MAX_STEPS_OR_SEQUENCES)] | None = None
     """Optimizer updates."""
-    sequences: Annotated[int, Field(gt=0, le=MOST_WORK)] | None = None
+    sequences: Annotated[int, Field(gt=0, le=MAX_STEPS_OR_SEQUENCES)] | None = None
     """Sequences consumed."""
 
     @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
+    def _check_exactly_one_unit(self) -> Self:
         given = [name for name in BudgetUnit if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"give exactly one of {', '.join(BudgetUnit)}; given: {', '.join(given) or 'none'}")
@@ -73,7 +73,7 @@ class BudgetSection(Section):
         return float(getattr(self, self.unit))
 
 
-class DataSection(Section):
+class DataSection(RecipeSection):
     shards: Annotated[str, Field(min_length=1)]
     """Folder of a prepared data set; a relative one is taken from where the recipe is submitted."""
     sequence_length: Annotated[int, Field(ge=8, le=8192)] = 128
@@ -82,7 +82,7 @@ class DataSection(Section):
     """full: contiguous windows, no padding; sentences: whole sentences of one document, padded."""
 
 
-class MaskingSection(Section):
+class MaskingSection(RecipeSection):
     rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.15
     """Share of tokens to predict in training; validation always has 15 %. Source: Devlin et al. 2019, section 3.1."""
     max_predictions: PositiveInt = 20
@@ -96,7 +96,7 @@ class MaskingSection(Section):
     on. Source: Izsak et al. 2021, section 3."""
 
     @model_validator(mode="after")
-    def _shares_sum_to_one(self) -> Self:
+    def _check_shares_sum_to_one(self) -> Self:
         if abs(sum(self.replace) - 1.0) > 1e-6:
             raise ValueError(f"replace = {list(self.replace)} sums to {sum(self.replace):g}; make it 1")
         return self
@@ -106,7 +106,7 @@ class MaskingSection(Section):
         return max(1, min(self.max_predictions, round(self.rate * sequence_length)))
 
 
-class OptimizerSection(Section):
+class OptimizerSection(RecipeSection):
     kind: Literal["adamw", "lamb", "muon"] = "adamw"
     """muon: on the hidden matrices, AdamW for the rest. Source: Izsak et al. 2021, section 3: adamw."""
     peak_lr: PositiveFloat = 2e-3
@@ -121,7 +121,7 @@ class OptimizerSection(Section):
     """Largest global gradient norm; 0 is off. Source: Izsak et al. 2021, table 5."""
 
 
-class ScheduleSection(Section):
+class ScheduleSection(RecipeSection):
     curve: Literal["linear", "cosine", "exponential", "trapezoid", "constant"] = "linear"
     """Shape after warm-up. Source: Izsak et al. 2021, section 3: linear."""
     end: Share = 0.0
@@ -132,7 +132,7 @@ class ScheduleSection(Section):
     """Share of the budget over which the rate rises from 0. Source: Izsak et al. 2021, table 3."""
 
     @model_validator(mode="after")
-    def _curve_has_its_parts(self) -> Self:
+    def _check_curve_settings(self) -> Self:
         if self.curve == "exponential" and self.end == 0.0:
             raise ValueError('curve = "exponential" never reaches end = 0; set end, such as 0.01, or use "linear"')
         if self.curve == "constant" and self.end != 0.0:
@@ -147,7 +147,7 @@ class ScheduleSection(Section):
         return self
 
 
-class PrecisionSection(Section):
+class PrecisionSection(RecipeSection):
     mode: Literal["auto", "bf16", "fp16", "fp32", "fp8"] = "auto"
     """auto: bf16 where the GPU has it, fp16 with a loss scaler on older ones, fp32 on CPU. fp8: bf16 with the larger of
     the encoder's linear layers in 8 bits by torchao; untried on a GPU, so compare its loss over time."""
@@ -156,13 +156,13 @@ class PrecisionSection(Section):
     apex: what of NVIDIA's apex is there, in eager mode; PyTorch's own for the rest."""
 
     @model_validator(mode="after")
-    def _fp8_is_not_replaced(self) -> Self:
+    def _check_fp8_without_apex(self) -> Self:
         if self.mode == "fp8" and self.kernels == "apex":
             raise ValueError('kernels = "apex" would take the place of the layers of mode = "fp8"; change one of them')
         return self
 
 
-class ValidationSection(Section):
+class ValidationSection(RecipeSection):
     every: Duration = "30min"
     """Charged time between validations. Source: Izsak et al. 2021, section 3."""
     early_every: Duration = "10min"
@@ -173,7 +173,7 @@ class ValidationSection(Section):
     """Size of the fixed validation set, if the data set holds out that many: a choice, the paper does not say."""
 
 
-class StopSection(Section):
+class StopSection(RecipeSection):
     rules: list[Annotated[str, AfterValidator(_check_stop_rule)]] = []
     """Such as "after 3h loss > 6.0" (the newest validation loss). Source: Izsak et al. 2021, section 4."""
     on_nan: Literal["stop", "rollback"] = "stop"
@@ -184,11 +184,11 @@ class StopSection(Section):
     end the run with an export, or as above. One that creeps up is told alone. Source of alert: BLOOM, whose spikes
     mended themselves."""
 
-    def parsed(self) -> list[StopRule]:
+    def parse_rules(self) -> list[StopRule]:
         return [parse_stop_rule(rule) for rule in self.rules]
 
 
-class CheckpointSection(Section):
+class CheckpointSection(RecipeSection):
     every: Duration | Literal["auto"] = "auto"
     """Charged time between checkpoints; auto is the smaller of 10 min and 1 % of a timed budget."""
     keep: PositiveInt = 3
@@ -197,7 +197,7 @@ class CheckpointSection(Section):
     """Shares of the budget at which a checkpoint is kept for good and an export written: `bertd finetune RUN@0.5`."""
 
     @model_validator(mode="after")
-    def _markers_rise(self) -> Self:
+    def _check_markers_rise(self) -> Self:
         if self.markers != sorted(set(self.markers)):
             raise ValueError(f"markers = {self.markers} do not rise; write each once, in rising order")
         return self
@@ -209,14 +209,14 @@ class CheckpointSection(Section):
         return 600.0 if total_s is None else min(600.0, 0.01 * total_s)
 
 
-class DevicesSection(Section):
+class DevicesSection(RecipeSection):
     kind: Literal["gpu", "cpu"] = "gpu"
     """Never changed silently: a run for GPUs does not fall back to the CPU."""
     count: PositiveInt = 8
     """Ranks, one a GPU; on CPU processes, at most one a core. Source: Izsak et al. 2021: 8 Titan-V."""
 
 
-class Recipe(Section):
+class Recipe(RecipeSection):
     """Everything a run is made from."""
 
     run: RunSection
@@ -234,21 +234,24 @@ class Recipe(Section):
     devices: DevicesSection = DevicesSection()
 
     @model_validator(mode="after")
-    def _batch_is_shared_well(self) -> Self:
+    def _check_batch_divides(self) -> Self:
         batch, count = self.batch, self.devices.count
-        if batch.is_shared_by(count):
+        if batch.divides_among(count):
             return self
         micro = 1 if batch.micro == "auto" else batch.micro
-        size = max(batch.sizes, key=lambda size: batch.num_empty(size, micro=micro, num_devices=count) / size)
-        empty = batch.num_empty(size, micro=micro, num_devices=count)
+        size = max(
+            batch.step_sizes, key=lambda size: batch.num_padding_rows(size, micro=micro, num_devices=count) / size
+        )
+        num_padding = batch.num_padding_rows(size, micro=micro, num_devices=count)
         what = f"sequences = {size}" if size == batch.sequences else f"ramp: a step of {size}"
         of = f"devices.count = {count}" if batch.micro == "auto" else f"micro x devices.count = {micro} x {count}"
         raise ValueError(
-            f"[batch] {what} would leave {empty} of {size + empty} rows empty, being no multiple of {of}; change one"
+            f"[batch] {what} would leave {num_padding} of {size + num_padding} rows empty, being no multiple of "
+            f"{of}; change one"
         )
 
     @model_validator(mode="after")
-    def _fits_float8(self) -> Self:
+    def _check_fp8_fits(self) -> Self:
         length = self.data.sequence_length
         if self.precision.mode == "fp8" and length % 16:
             raise ValueError(f'[precision] mode = "fp8": sequence_length = {length} is no multiple of 16; change one')
@@ -264,6 +267,6 @@ class Recipe(Section):
     def with_budget(self, amount: float) -> Recipe:
         """The same with another amount of its budget's unit."""
         unit = self.budget.unit
-        whole = unit in (BudgetUnit.STEPS, BudgetUnit.SEQUENCES)
-        section = BudgetSection.model_validate({unit.value: int(amount) if whole else float(amount)})
+        is_whole = unit in (BudgetUnit.STEPS, BudgetUnit.SEQUENCES)
+        section = BudgetSection.model_validate({unit.value: int(amount) if is_whole else float(amount)})
         return self.model_copy(update={"budget": section})

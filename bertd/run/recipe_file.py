@@ -88,7 +88,7 @@ def parse_recipe(text: str, *, name: str, overrides: list[str] | None = None) ->
         raise RecipeError(_describe(error, name=name)) from error
 
 
-def write_recipe(recipe: Recipe) -> str:
+def format_recipe(recipe: Recipe) -> str:
     """TOML text that `parse_recipe` reads back as an equal recipe."""
     tree = recipe.model_dump(mode="json", exclude_none=True)
     return tomli_w.dumps(tree)
@@ -126,44 +126,44 @@ def _apply_override(tree: dict[str, object], *, override: str) -> None:
 
 def _describe(error: ValidationError, *, name: str) -> str:
     """All mistakes in one line: file, section, key, value, remedy; of several about one key, the first."""
-    told: dict[object, str] = {}
+    messages: dict[object, str] = {}
     for detail in error.errors():
         key, words = detail["loc"][:2], detail.get("ctx", {}).get("expected")
-        if key not in told:
-            told[key] = _describe_one(detail, name=name)
+        if key not in messages:
+            messages[key] = _describe_one(detail, name=name)
         elif words and detail["type"] == "literal_error":
             # A key that takes a number or a word has a mistake for each.
-            told[key] += f", or {words}"
-    return "; ".join(told.values())
+            messages[key] += f", or {words}"
+    return "; ".join(messages.values())
 
 
 def _describe_one(detail: object, *, name: str) -> str:
     assert isinstance(detail, dict)
-    where = [str(part) for part in detail["loc"]]
+    location = [str(part) for part in detail["loc"]]
     message = str(detail["msg"]).removeprefix("Value error, ")
-    section = f"{name}: [{where[0]}]" if where else name
+    section = f"{name}: [{location[0]}]" if location else name
     if detail["type"] == "extra_forbidden":
-        known = _known_keys(where[:-1])
-        near = difflib.get_close_matches(where[-1], known, n=1)
+        known = _known_keys(location[:-1])
+        near = difflib.get_close_matches(location[-1], known, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
-        if len(where) == 1:
-            return f"{name}: unknown section {reprlib.repr(where[0])}; {hint}known: {', '.join(known)}"
-        return f"{section}: unknown key {reprlib.repr(where[-1])}; {hint}known: {', '.join(known)}"
+        if len(location) == 1:
+            return f"{name}: unknown section {reprlib.repr(location[0])}; {hint}known: {', '.join(known)}"
+        return f"{section}: unknown key {reprlib.repr(location[-1])}; {hint}known: {', '.join(known)}"
     if detail["type"] == "model_type":
-        return f"{section}: {reprlib.repr(detail['input'])} is no section; write [{where[0]}] and its keys below it"
-    if detail["type"] == "missing" and len(where) > 2:
-        return f"{section}: {where[1]}: value number {int(where[2]) + 1} is missing; add it"
+        return f"{section}: {reprlib.repr(detail['input'])} is no section; write [{location[0]}] and its keys below it"
+    if detail["type"] == "missing" and len(location) > 2:
+        return f"{section}: {location[1]}: value number {int(location[2]) + 1} is missing; add it"
     if detail["type"] == "missing":
-        what = f"key {where[-1]!r} is missing" if len(where) > 1 else "the section is missing"
+        what = f"key {location[-1]!r} is missing" if len(location) > 1 else "the section is missing"
         return f"{section}: {what}; add it"
-    if len(where) > 1:
-        return f"{section}: {where[1]} = {reprlib.repr(detail['input'])}: {message}"
+    if len(location) > 1:
+        return f"{section}: {location[1]} = {reprlib.repr(detail['input'])}: {message}"
     return f"{section}: {message}"
 
 
-def _known_keys(where: list[str]) -> list[str]:
-    if not where:
+def _known_keys(location: list[str]) -> list[str]:
+    if not location:
         return list(Recipe.model_fields)
-    section = Recipe.model_fields[where[0]].annotation
+    section = Recipe.model_fields[location[0]].annotation
     assert isinstance(section, type) and issubclass(section, BaseModel)
     return list(section.model_fields)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class Section(BaseModel):
+class RecipeSection(BaseModel):
     """Frozen; unknown keys are refused."""
 
     model_config = ConfigDict(

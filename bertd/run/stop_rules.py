@@ -19,7 +19,7 @@ class StopRule:
     max_loss: float
     """Nats."""
 
-    def holds(self, *, charged_s: float, validation_loss: float | None) -> bool:
+    def is_met(self, *, charged_s: float, validation_loss: float | None) -> bool:
         """Whether the run must stop now; a loss that is NaN is above any bound."""
         if validation_loss is None or charged_s < self.after_s:
             return False

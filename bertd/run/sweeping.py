@@ -16,15 +16,15 @@ from bertd.run.paths import TEMPORARY_PREFIX, TRASH_PREFIX
 
 
 @contextmanager
-def unfinished(folder: Path) -> Iterator[Path]:
+def temporary_folder(folder: Path) -> Iterator[Path]:
     """A new folder beside `folder`, to be renamed to it when it is whole; swept whenever its writer is dead.
 
     Raises:
         OSError: the disk refused.
     """
     temporary = folder.with_name(f"{TEMPORARY_PREFIX}{folder.name}-{os.getpid()}")
-    sweep(folder.parent, prefixes=(f"{TEMPORARY_PREFIX}{folder.name}-",))
-    fd = _make_and_hold(temporary)
+    sweep_temporaries(folder.parent, prefixes=(f"{TEMPORARY_PREFIX}{folder.name}-",))
+    fd = _create_and_lock(temporary)
     try:
         yield temporary
     except BaseException:
@@ -34,7 +34,7 @@ def unfinished(folder: Path) -> Iterator[Path]:
         os.close(fd)
 
 
-def sweep(place: Path, *, prefixes: tuple[str, ...] = (TEMPORARY_PREFIX, TRASH_PREFIX)) -> None:
+def sweep_temporaries(place: Path, *, prefixes: tuple[str, ...] = (TEMPORARY_PREFIX, TRASH_PREFIX)) -> None:
     """Delete what starts so and nobody holds; no folder, nothing to sweep."""
     if not place.is_dir():
         return
@@ -42,12 +42,12 @@ def sweep(place: Path, *, prefixes: tuple[str, ...] = (TEMPORARY_PREFIX, TRASH_P
         if not entry.name.startswith(prefixes):
             continue
         if entry.is_dir() and not entry.is_symlink():
-            _delete_unless_held(entry)
+            _delete_unless_locked(entry)
         else:
             entry.unlink(missing_ok=True)
 
 
-def _make_and_hold(folder: Path) -> int:
+def _create_and_lock(folder: Path) -> int:
     while True:
         folder.mkdir(exist_ok=True)
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -58,7 +58,7 @@ def _make_and_hold(folder: Path) -> int:
         os.close(fd)
 
 
-def _delete_unless_held(folder: Path) -> None:
+def _delete_unless_locked(folder: Path) -> None:
     try:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:

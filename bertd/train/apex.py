@@ -17,18 +17,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from bertd.train.apex_parts import FusedLinear, fused_norm
-from bertd.train.apex_probes import Feature, difference_from_torch
+from bertd.train.apex_parts import FusedLinear, build_fused_norm
+from bertd.train.apex_probes import Feature, compare_with_torch
 
-_BUILD = "build it from https://github.com/NVIDIA/apex with APEX_CPP_EXT=1 APEX_CUDA_EXT=1"
-_MODULES = {
+_BUILD_HINT = "build it from https://github.com/NVIDIA/apex with APEX_CPP_EXT=1 APEX_CUDA_EXT=1"
+_MODULES_AND_EXTENSIONS = {
     Feature.LAYER_NORM: ("apex.normalization", "fused_layer_norm_cuda"),
     Feature.DENSE: ("apex.fused_dense", "fused_dense_cuda"),
     Feature.ADAM: ("apex.optimizers", "amp_C"),
     Feature.LAMB: ("apex.optimizers", "amp_C"),
 }
 """Where a class lies, and the extension it stands on."""
-_NVIDIAS_OWN = Path("normalization", "fused_layer_norm.py")
+_NVIDIA_ONLY_FILE = Path("normalization", "fused_layer_norm.py")
 """In NVIDIA's apex and not in PyPI's."""
 
 
@@ -43,7 +43,7 @@ class Apex:
 
     def without(self, feature: Feature, fault: str) -> Apex:
         """The same, less one feature."""
-        kept = {each: part for each, part in self.parts.items() if each is not feature}
+        kept = {each: apex_class for each, apex_class in self.parts.items() if each is not feature}
         return Apex(parts=kept, faults={**self.faults, feature: fault})
 
     def describe_faults(self) -> str:
@@ -54,7 +54,7 @@ class Apex:
         return "; ".join(f"not {', '.join(features)}: {fault}" for fault, features in by_fault.items())
 
 
-def look_for_apex(
+def detect_apex(
     wanted: Iterable[Feature],
     *,
     device: torch.device,
@@ -69,7 +69,7 @@ def look_for_apex(
     """
     apex = Apex()
     for feature in wanted:
-        found = _look_for(feature, device=device, dtype=dtype, runs_on=runs_on)
+        found = _detect(feature, device=device, dtype=dtype, runs_on=runs_on)
         if isinstance(found, str):
             apex.faults[feature] = found
         else:
@@ -83,66 +83,66 @@ def use_fused_modules(model: nn.Module, apex: Apex) -> None:
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if norm is not None and isinstance(child, nn.LayerNorm):
-                setattr(parent, name, fused_norm(norm, child))
+                setattr(parent, name, build_fused_norm(norm, child))
             # Without a bias there is nothing to fuse.
             if dense is not None and isinstance(child, nn.Linear) and child.bias is not None:
                 setattr(parent, name, FusedLinear(dense, child))
 
 
-def _look_for(
+def _detect(
     feature: Feature, *, device: torch.device, dtype: torch.dtype | None, runs_on: frozenset[str]
 ) -> Callable[..., Any] | str:
     """The class, or why it is not used."""
     if device.type not in runs_on:
         return f"its kernels run on {' and '.join(sorted(runs_on))}, and this run on {device.type}"
-    loaded = _wrong_project() or _load(feature)
-    return loaded if isinstance(loaded, str) else _try(feature, loaded, device=device, dtype=dtype)
+    loaded = _wrong_project_reason() or _load_class(feature)
+    return loaded if isinstance(loaded, str) else _verify_class(feature, loaded, device=device, dtype=dtype)
 
 
-def _wrong_project() -> str | None:
+def _wrong_project_reason() -> str | None:
     """What is wrong with what lies under the name; nothing of it is run."""
     spec = importlib.util.find_spec("apex")
     if spec is None:
-        return f"apex is not installed; {_BUILD}"
+        return f"apex is not installed; {_BUILD_HINT}"
     folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
-    if not any((folder / _NVIDIAS_OWN).is_file() for folder in folders):
+    if not any((folder / _NVIDIA_ONLY_FILE).is_file() for folder in folders):
         where = spec.origin or ", ".join(map(str, folders))
-        return f"{where} is not NVIDIA's apex, PyPI has another project of that name; uninstall it and {_BUILD}"
+        return f"{where} is not NVIDIA's apex, PyPI has another project of that name; uninstall it and {_BUILD_HINT}"
     return None
 
 
-def _load(feature: Feature) -> Callable[..., Any] | str:
-    module, extension = _MODULES[feature]
+def _load_class(feature: Feature) -> Callable[..., Any] | str:
+    module, extension = _MODULES_AND_EXTENSIONS[feature]
     if importlib.util.find_spec(extension) is None:
-        return f"apex was built without {extension}; {_BUILD}"
+        return f"apex was built without {extension}; {_BUILD_HINT}"
     try:
         importlib.import_module(extension)
     except ImportError as error:
         cause = f"was built for another PyTorch than {torch.__version__}" if "undefined symbol" in str(error) else ""
         return f"{extension} {cause or 'cannot be loaded'}: {error}; build apex again"
     try:
-        part: Callable[..., Any] = getattr(importlib.import_module(module), feature)
+        apex_class: Callable[..., Any] = getattr(importlib.import_module(module), feature)
     except (ImportError, AttributeError, RuntimeError) as error:
         return f"{module} does not import beside PyTorch {torch.__version__}: {error}; build a newer apex"
-    return part
+    return apex_class
 
 
-def _try(
-    feature: Feature, part: Callable[..., Any], *, device: torch.device, dtype: torch.dtype | None
+def _verify_class(
+    feature: Feature, apex_class: Callable[..., Any], *, device: torch.device, dtype: torch.dtype | None
 ) -> Callable[..., Any] | str:
     try:
-        difference = difference_from_torch(feature, part, device=device, dtype=dtype)
+        difference = compare_with_torch(feature, apex_class, device=device, dtype=dtype)
     except TypeError as error:
         return f"{feature} is called in another way than bertd knows: {error}; build a newer apex"
     except (RuntimeError, ImportError) as error:
         first_line = str(error).partition("\n")[0]
-        return f"{feature} does not run here: {first_line}; build apex {_for_this(device)}"
+        return f"{feature} does not run here: {first_line}; build apex {_rebuild_hint(device)}"
     if difference is not None:
-        return f"{feature} does not compute what PyTorch does: {difference}; build apex {_for_this(device)}"
-    return part
+        return f"{feature} does not compute what PyTorch does: {difference}; build apex {_rebuild_hint(device)}"
+    return apex_class
 
 
-def _for_this(device: torch.device) -> str:
+def _rebuild_hint(device: torch.device) -> str:
     if device.type != "cuda":
         return "again"
     major, minor = torch.cuda.get_device_capability(device)

@@ -17,7 +17,7 @@ ModuleClass = Callable[..., nn.Module]
 OptimizerClass = Callable[..., torch.optim.Optimizer]
 
 
-def fused_norm(layer_norm: ModuleClass, norm: nn.LayerNorm) -> nn.Module:
+def build_fused_norm(layer_norm: ModuleClass, norm: nn.LayerNorm) -> nn.Module:
     """apex's FusedLayerNorm with the parameters of `norm`."""
     fused = layer_norm(norm.normalized_shape, eps=norm.eps)
     fused.weight, fused.bias = norm.weight, norm.bias
@@ -57,21 +57,21 @@ class _ContiguousGradient(torch.autograd.Function):
         return gradient.contiguous()
 
 
-def fused_adam(
+def build_fused_adam(
     adam: OptimizerClass, groups: list[dict[str, object]], *, lr: float, betas: tuple[float, float], eps: float
 ) -> torch.optim.Optimizer:
     """apex's FusedAdam as AdamW."""
-    return _counting(adam(groups, lr=lr, betas=betas, eps=eps, adam_w_mode=True))
+    return _add_step_counters(adam(groups, lr=lr, betas=betas, eps=eps, adam_w_mode=True))
 
 
-def fused_lamb(
+def build_fused_lamb(
     lamb: OptimizerClass, groups: list[dict[str, object]], *, lr: float, betas: tuple[float, float], eps: float
 ) -> torch.optim.Optimizer:
     """apex's FusedLAMB as `bertd.train.lamb`; by its own default it would clip the gradient's norm to 1."""
-    return _counting(lamb(groups, lr=lr, betas=betas, eps=eps, max_grad_norm=math.inf))
+    return _add_step_counters(lamb(groups, lr=lr, betas=betas, eps=eps, max_grad_norm=math.inf))
 
 
-def _counting(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+def _add_step_counters(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
     # apex counts steps by group, and begins with the first: a key from the start says so to whoever saves it.
     for group in optimizer.param_groups:
         group["step"] = 0

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bertd.model.encoder import NORM_EPS
-from bertd.train.apex_parts import FusedLinear, fused_adam, fused_lamb, fused_norm
+from bertd.train.apex_parts import FusedLinear, build_fused_adam, build_fused_lamb, build_fused_norm
 from bertd.train.lamb import Lamb
 
 _TOLERANCES = {None: 5e-3, torch.float16: 2e-2, torch.bfloat16: 5e-2}
@@ -35,8 +35,8 @@ class Feature(StrEnum):
     LAMB = "FusedLAMB"
 
 
-def difference_from_torch(
-    feature: Feature, part: Callable[..., Any], *, device: torch.device, dtype: torch.dtype | None
+def compare_with_torch(
+    feature: Feature, apex_class: Callable[..., Any], *, device: torch.device, dtype: torch.dtype | None
 ) -> str | None:
     """Compare; None where they agree, else by how much they do not.
 
@@ -49,16 +49,16 @@ def difference_from_torch(
     """
     generator = torch.Generator().manual_seed(1)
     if feature in (Feature.ADAM, Feature.LAMB):
-        share, limit = _of_optimizer(feature, part, device, generator), _UPDATE_TOLERANCE
+        difference, limit = _compare_optimizer(feature, apex_class, device, generator), _UPDATE_TOLERANCE
     else:
-        share, limit = _of_module(feature, part, device, dtype, generator), _TOLERANCES[dtype]
+        difference, limit = _compare_module(feature, apex_class, device, dtype, generator), _TOLERANCES[dtype]
     # Written so that NaN is a difference, too.
-    return None if share <= limit else f"off by {share:.1e} of the largest value, and {limit:.0e} is allowed"
+    return None if difference <= limit else f"off by {difference:.1e} of the largest value, and {limit:.0e} is allowed"
 
 
-def _of_module(
+def _compare_module(
     feature: Feature,
-    part: Callable[..., Any],
+    apex_class: Callable[..., Any],
     device: torch.device,
     dtype: torch.dtype | None,
     generator: torch.Generator,
@@ -66,17 +66,21 @@ def _of_module(
     def draw(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator)
 
-    stock: nn.LayerNorm | nn.Linear
+    reference: nn.LayerNorm | nn.Linear
     if feature is Feature.LAYER_NORM:
-        stock = nn.LayerNorm(_WIDTH, eps=NORM_EPS)
+        reference = nn.LayerNorm(_WIDTH, eps=NORM_EPS)
     else:
-        stock = nn.Linear(_WIDTH, 2 * _WIDTH)
-    for parameter in stock.parameters():
+        reference = nn.Linear(_WIDTH, 2 * _WIDTH)
+    for parameter in reference.parameters():
         parameter.data = draw(*parameter.shape) / _WIDTH**0.5
-    x, gradient = draw(2, _ROWS, _WIDTH), draw(2, _ROWS, *stock.weight.shape[:1])
-    expected = _forward_and_backward(stock, x, gradient, nullcontext())
-    stock = stock.to(device)
-    fused = fused_norm(part, stock) if isinstance(stock, nn.LayerNorm) else FusedLinear(part, stock)
+    x, gradient = draw(2, _ROWS, _WIDTH), draw(2, _ROWS, *reference.weight.shape[:1])
+    expected = _forward_and_backward(reference, x, gradient, nullcontext())
+    reference = reference.to(device)
+    fused = (
+        build_fused_norm(apex_class, reference)
+        if isinstance(reference, nn.LayerNorm)
+        else FusedLinear(apex_class, reference)
+    )
     context = torch.autocast(device.type, dtype=dtype) if dtype is not None else nullcontext()
     actual = _forward_and_backward(fused, x.to(device), gradient.to(device), context)
     return _largest_difference(actual, expected)
@@ -94,35 +98,35 @@ def _forward_and_backward(
     return [tensor.detach().float().cpu() for tensor in (out, *gradients)]
 
 
-def _of_optimizer(
-    feature: Feature, part: Callable[..., Any], device: torch.device, generator: torch.Generator
+def _compare_optimizer(
+    feature: Feature, apex_class: Callable[..., Any], device: torch.device, generator: torch.Generator
 ) -> float:
-    begun = [torch.randn(*shape, generator=generator) for shape in ((_WIDTH, 33), (7,))]
-    gradients = [[torch.randn(p.shape, generator=generator) for p in begun] for _ in range(3)]
+    initial = [torch.randn(*shape, generator=generator) for shape in ((_WIDTH, 33), (7,))]
+    gradients = [[torch.randn(p.shape, generator=generator) for p in initial] for _ in range(3)]
 
     def groups(tensors: Iterable[Tensor]) -> list[dict[str, object]]:
         matrix, vector = tensors
         return [{"params": [matrix], "weight_decay": 0.1}, {"params": [vector], "weight_decay": 0.0}]
 
-    ours = [nn.Parameter(tensor.to(device, copy=True)) for tensor in begun]
-    theirs = [nn.Parameter(tensor.clone()) for tensor in begun]
+    actual = [nn.Parameter(tensor.to(device, copy=True)) for tensor in initial]
+    expected = [nn.Parameter(tensor.clone()) for tensor in initial]
     reference: torch.optim.Optimizer
     if feature is Feature.ADAM:
-        fused = fused_adam(part, groups(ours), lr=_LR, betas=_BETAS, eps=_EPS)
-        reference = torch.optim.AdamW(groups(theirs), lr=_LR, betas=_BETAS, eps=_EPS)
+        fused = build_fused_adam(apex_class, groups(actual), lr=_LR, betas=_BETAS, eps=_EPS)
+        reference = torch.optim.AdamW(groups(expected), lr=_LR, betas=_BETAS, eps=_EPS)
     else:
-        fused = fused_lamb(part, groups(ours), lr=_LR, betas=_BETAS, eps=_EPS)
-        reference = Lamb(groups(theirs), lr=_LR, betas=_BETAS, eps=_EPS)
+        fused = build_fused_lamb(apex_class, groups(actual), lr=_LR, betas=_BETAS, eps=_EPS)
+        reference = Lamb(groups(expected), lr=_LR, betas=_BETAS, eps=_EPS)
     for step in gradients:
-        for optimizer, parameters in ((fused, ours), (reference, theirs)):
+        for optimizer, parameters in ((fused, actual), (reference, expected)):
             for parameter, gradient in zip(parameters, step, strict=True):
                 parameter.grad = gradient.to(parameter.device, copy=True)
             optimizer.step()
-    changes = [p.detach().cpu() - start for p, start in zip(ours, begun, strict=True)]
-    return _largest_difference(changes, [p.detach() - start for p, start in zip(theirs, begun, strict=True)])
+    changes = [p.detach().cpu() - start for p, start in zip(actual, initial, strict=True)]
+    return _largest_difference(changes, [p.detach() - start for p, start in zip(expected, initial, strict=True)])
 
 
-def _largest_difference(ours: list[Tensor], theirs: list[Tensor]) -> float:
+def _largest_difference(actual: list[Tensor], expected: list[Tensor]) -> float:
     """As a share of the tensor's largest value; NaN if there is one, which Python's max would pass over."""
-    shares = [(a - b).abs().max() / b.abs().max() for a, b in zip(ours, theirs, strict=True)]
+    shares = [(a - b).abs().max() / b.abs().max() for a, b in zip(actual, expected, strict=True)]
     return float(torch.stack(shares).max())

@@ -29,17 +29,17 @@ BACKENDS = {
     "math": SDPBackend.MATH,
 }
 """By name; where two are as fast, the first is taken."""
-_LAST_RESORT = "math"
+_FALLBACK = "math"
 _WARM_UPS, _ROUNDS, _CALLS = 2, 3, 8
-_LEAST_SEQUENCES = 512
+_MIN_SEQUENCES = 512
 """Of a timed call: with fewer, what a large GPU shows is how fast calls are queued, not how fast they run."""
 _LOW_SCORE = -120.0
 """Of every key to every query, far below what a softmax without care can take."""
-_CANNOT, _UNSOUND = -1.0, -2.0
+_UNSUPPORTED, _NOT_FINITE = -1.0, -2.0
 
 
 @dataclass(frozen=True)
-class Attention:
+class AttentionChoice:
     """The choice; the same on every rank."""
 
     names: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ class Attention:
 
 
 @dataclass(frozen=True)
-class AttentionWork:
+class AttentionWorkload:
     """A run's attention: what is timed is a call as all layers but the last make it."""
 
     sequences: int
@@ -68,10 +68,12 @@ class AttentionWork:
     """Whether padding is masked, which not every backend can do."""
 
     @classmethod
-    def of(cls, config: EncoderConfig, *, micro: int, length: int, predictions: int, is_masked: bool) -> AttentionWork:
+    def from_config(
+        cls, config: EncoderConfig, *, micro: int, length: int, predictions: int, is_masked: bool
+    ) -> AttentionWorkload:
         """In a model's layers."""
         return cls(
-            sequences=max(micro, _LEAST_SEQUENCES),
+            sequences=max(micro, _MIN_SEQUENCES),
             heads=config.heads,
             length=length,
             predictions=predictions,
@@ -81,96 +83,104 @@ class AttentionWork:
         )
 
 
-def choose_attention(work: AttentionWork, *, precision: Precision, ranks: Ranks) -> Attention:
+def choose_attention(workload: AttentionWorkload, *, precision: Precision, ranks: Ranks) -> AttentionChoice:
     """Time the backends; every rank must call."""
     if ranks.device.type != "cuda":
-        return Attention(reason="on CPU PyTorch has one for each case")
+        return AttentionChoice(reason="on CPU PyTorch has one for each case")
     names = list(BACKENDS)
-    timed = _time_backends(work, device=ranks.device, dtype=precision.dtype) if ranks.is_first else {}
-    shared = dict(zip(names, ranks.share([timed.get(name, _CANNOT) for name in names]), strict=True))
-    unsound = [name for name, seconds in shared.items() if seconds == _UNSOUND]
-    return preferred({name: seconds for name, seconds in shared.items() if seconds > 0}, unsound=unsound)
+    timed = _time_backends(workload, device=ranks.device, dtype=precision.dtype) if ranks.is_first else {}
+    shared = dict(zip(names, ranks.broadcast([timed.get(name, _UNSUPPORTED) for name in names]), strict=True))
+    not_finite = [name for name, seconds in shared.items() if seconds == _NOT_FINITE]
+    return choose_fastest_backends(
+        {name: seconds for name, seconds in shared.items() if seconds > 0}, not_finite=not_finite
+    )
 
 
-def preferred(seconds: dict[str, float], *, unsound: Sequence[str] = ()) -> Attention:
+def choose_fastest_backends(seconds: dict[str, float], *, not_finite: Sequence[str] = ()) -> AttentionChoice:
     """The order of preference that measured times give. Pure."""
     names = tuple(sorted(seconds, key=seconds.__getitem__))
-    told = ", ".join(f"{name} {seconds[name] * 1e3:.2f} ms" for name in names)
-    left_out = f"not finite at low scores, so left out: {', '.join(unsound)}"
+    timings = ", ".join(f"{name} {seconds[name] * 1e3:.2f} ms" for name in names)
+    excluded_text = f"not finite at low scores, so left out: {', '.join(not_finite)}"
     if not names:
-        if unsound:
-            return Attention((_LAST_RESORT,), left_out)
-        return Attention(reason="none could be timed, so PyTorch chooses")
+        if not_finite:
+            return AttentionChoice((_FALLBACK,), excluded_text)
+        return AttentionChoice(reason="none could be timed, so PyTorch chooses")
     # The plain one can do every shape, and some calls of a run are smaller than what was timed.
-    last = () if _LAST_RESORT in names else (_LAST_RESORT,)
-    reason = f"timed here, forward and backward: {told}"
-    return Attention((*names, *last), f"{reason}; {left_out}" if unsound else reason)
+    fallback = () if _FALLBACK in names else (_FALLBACK,)
+    reason = f"timed here, forward and backward: {timings}"
+    return AttentionChoice((*names, *fallback), f"{reason}; {excluded_text}" if not_finite else reason)
 
 
-def _time_backends(work: AttentionWork, *, device: torch.device, dtype: torch.dtype | None) -> dict[str, float]:
+def _time_backends(workload: AttentionWorkload, *, device: torch.device, dtype: torch.dtype | None) -> dict[str, float]:
     timed = {}
     for name, backend in BACKENDS.items():
-        seconds = time_backend(backend, work, device=device, dtype=dtype)
+        seconds = time_backend(backend, workload, device=device, dtype=dtype)
         if seconds is not None:
-            timed[name] = seconds if is_sound(backend, work, device=device, dtype=dtype) else _UNSOUND
+            timed[name] = (
+                seconds if is_finite_at_low_scores(backend, workload, device=device, dtype=dtype) else _NOT_FINITE
+            )
     torch.cuda.empty_cache()
     return timed
 
 
 def time_backend(
-    backend: SDPBackend, work: AttentionWork, *, device: torch.device, dtype: torch.dtype | None
+    backend: SDPBackend, workload: AttentionWorkload, *, device: torch.device, dtype: torch.dtype | None
 ) -> float | None:
     """Seconds of one call forward and backward; None where the backend cannot do it."""
     try:
         # As the model has them: q, k and v lie in one product.
-        shape = (work.sequences, work.length, 3, work.heads, work.head_width)
+        shape = (workload.sequences, workload.length, 3, workload.heads, workload.head_width)
         product = torch.randn(shape, device=device, dtype=dtype or torch.float32)
         q, k, v = (part.transpose(1, 2).requires_grad_() for part in product.unbind(2))
         with sdpa_kernel(backend):
             for _ in range(_WARM_UPS):
-                _attend(q, k, v, work)
-            return min(_seconds(lambda: _attend(q, k, v, work), q) for _ in range(_ROUNDS)) / _CALLS
+                _attend(q, k, v, workload)
+            return min(_time_calls(lambda: _attend(q, k, v, workload), q) for _ in range(_ROUNDS)) / _CALLS
     except RuntimeError:
         # "No available kernel", or out of memory: this backend is not for these shapes.
         return None
 
 
-def is_sound(backend: SDPBackend, work: AttentionWork, *, device: torch.device, dtype: torch.dtype | None) -> bool:
+def is_finite_at_low_scores(
+    backend: SDPBackend, workload: AttentionWorkload, *, device: torch.device, dtype: torch.dtype | None
+) -> bool:
     """Whether results and gradients are finite where all scores are low, of what it can do."""
     # Of q with -q, where the scale is one over the root of the head's width.
-    size = (-_LOW_SCORE / work.head_width**0.5) ** 0.5
-    for num_asking in (work.length, work.predictions):
-        shape = (2, work.heads, work.length, work.head_width)
+    size = (-_LOW_SCORE / workload.head_width**0.5) ** 0.5
+    for num_queries in (workload.length, workload.predictions):
+        shape = (2, workload.heads, workload.length, workload.head_width)
         k = torch.full(shape, -size, device=device, dtype=dtype or torch.float32, requires_grad=True)
-        q = -k.detach()[:, :, :num_asking].requires_grad_()
+        q = -k.detach()[:, :, :num_queries].requires_grad_()
         v = torch.randn_like(k, requires_grad=True)
         try:
             with sdpa_kernel(backend):
-                made = _attend(q, k, v, work)
+                outputs = _attend(q, k, v, workload)
         except RuntimeError:
             continue
-        if not all(bool(each.isfinite().all()) for each in made):
+        if not all(bool(each.isfinite().all()) for each in outputs):
             return False
     return True
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, work: AttentionWork) -> tuple[Tensor, ...]:
+def _attend(q: Tensor, k: Tensor, v: Tensor, workload: AttentionWorkload) -> tuple[Tensor, ...]:
     """What comes out, and the gradients of all three."""
-    keep = torch.ones(len(k), 1, 1, k.size(2), dtype=torch.bool, device=k.device) if work.is_masked else None
-    mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=keep, dropout_p=work.dropout)
+    attention_mask = (
+        torch.ones(len(k), 1, 1, k.size(2), dtype=torch.bool, device=k.device) if workload.is_masked else None
+    )
+    mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=attention_mask, dropout_p=workload.dropout)
     return mixed, *torch.autograd.grad(mixed, (q, k, v), torch.ones_like(mixed))
 
 
-def _seconds(call: object, tensor: Tensor) -> float:
+def _time_calls(call: object, tensor: Tensor) -> float:
     assert callable(call)
-    _wait(tensor)
+    _synchronise(tensor)
     began_s = time.perf_counter()
     for _ in range(_CALLS):
         call()
-    _wait(tensor)
+    _synchronise(tensor)
     return time.perf_counter() - began_s
 
 
-def _wait(tensor: Tensor) -> None:
+def _synchronise(tensor: Tensor) -> None:
     if tensor.is_cuda:
         torch.cuda.synchronize(tensor.device)

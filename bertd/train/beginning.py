@@ -18,21 +18,21 @@ from bertd.errors import CheckpointError, StorageError
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.model.pretrained import load_pretrained
 from bertd.records import RollbackRecord
-from bertd.run.job_log import say
+from bertd.run.job_log import log_line
 from bertd.run.journal import read_rollbacks
-from bertd.run.paths import step_folder
-from bertd.train.checkpoint import TrainingState, find_checkpoint, load_checkpoint, set_aside
-from bertd.train.opened_run import OpenedRun
+from bertd.run.paths import step_folder_name
+from bertd.train.checkpoint import TrainState, find_checkpoint, load_checkpoint, quarantine
+from bertd.train.opened_run import RunInputs
 from bertd.train.optimizer import Optimizers
 from bertd.train.ranks import Ranks
 from bertd.train.retention import Retention
 
 
 @dataclass(frozen=True)
-class Resumed:
+class StartingPoint:
     """Where an attempt begins."""
 
-    state: TrainingState
+    state: TrainState
     skipped: list[str]
     """Damaged checkpoints that were passed over."""
     start_from: str | None = None
@@ -40,7 +40,7 @@ class Resumed:
 
 
 @dataclass(frozen=True)
-class _Newest:
+class _NewestCheckpoint:
     """The checkpoint that all ranks load."""
 
     folder: Path | None
@@ -52,9 +52,9 @@ class _Newest:
 _NO_CHECKPOINT, _ALL_DAMAGED = -1.0, -2.0
 
 
-def _newest(opened: OpenedRun, ranks: Ranks) -> _Newest:
+def _find_newest(run_inputs: RunInputs, ranks: Ranks) -> _NewestCheckpoint:
     """Rank 0 verifies and puts aside what is damaged; the others load what it found, or fail as it did."""
-    root = opened.paths.checkpoints
+    root = run_inputs.paths.checkpoints
     skipped: list[str] = []
     failure: CheckpointError | None = None
     step = _NO_CHECKPOINT
@@ -68,71 +68,77 @@ def _newest(opened: OpenedRun, ranks: Ranks) -> _Newest:
                 step, skipped = float(found.folder.name.removeprefix("step-")), found.skipped
                 # Else the next checkpoint of that step would find its place taken.
                 for folder in found.damaged:
-                    set_aside(folder)
-                _index(opened, trusted=found.folder)
-    (step,) = ranks.share([step])
+                    quarantine(folder)
+                _update_index(run_inputs, trusted=found.folder)
+    (step,) = ranks.broadcast([step])
     if step == _ALL_DAMAGED:
         raise failure or CheckpointError(f"{root}: no checkpoint is whole; rank 0 says more")
-    return _Newest(folder=None if step == _NO_CHECKPOINT else root / step_folder(int(step)), skipped=skipped)
+    return _NewestCheckpoint(
+        folder=None if step == _NO_CHECKPOINT else root / step_folder_name(int(step)), skipped=skipped
+    )
 
 
-def _index(opened: OpenedRun, *, trusted: Path) -> None:
+def _update_index(run_inputs: RunInputs, *, trusted: Path) -> None:
     """Bring the list of what is kept in line with the folder: the attempt before may have died between the two."""
     try:
-        Retention(opened.paths, keep=opened.recipe.checkpoint.keep).prune(trusted=trusted)
+        Retention(run_inputs.paths, keep=run_inputs.recipe.checkpoint.keep).prune(trusted=trusted)
     except StorageError as error:
         # The next save does it; that the disk refuses is told then.
-        say(f"bertd: {error}")
+        log_line(f"bertd: {error}")
 
 
-def resume(opened: OpenedRun, *, model: MaskedLanguageModel, optimizers: Optimizers, ranks: Ranks) -> Resumed:
+def load_or_initialize(
+    run_inputs: RunInputs, *, model: MaskedLanguageModel, optimizers: Optimizers, ranks: Ranks
+) -> StartingPoint:
     """Put the newest valid checkpoint, or the first weights, into the model.
 
     Raises:
         CheckpointError: none is whole, or it belongs to another recipe or other data; or start_from does not fit.
     """
-    found = _newest(opened, ranks)
+    found = _find_newest(run_inputs, ranks)
     if found.folder is None:
-        fresh = TrainingState(
+        fresh = TrainState(
             step=0,
             sequences=0,
             charged_s=0.0,
-            recipe_sha256=opened.recipe_sha256,
-            data_fingerprint=opened.dataset.fingerprint,
-            markers_left=opened.recipe.checkpoint.markers,
+            recipe_sha256=run_inputs.recipe_sha256,
+            data_fingerprint=run_inputs.dataset.fingerprint,
+            markers_left=run_inputs.recipe.checkpoint.markers,
         )
-        return Resumed(state=fresh, skipped=[], start_from=_first_weights(opened, model))
+        return StartingPoint(state=fresh, skipped=[], start_from=_initialize_weights(run_inputs, model))
     state = load_checkpoint(found.folder, model=model, optimizers=optimizers)
-    if state.data_fingerprint != opened.dataset.fingerprint:
+    if state.data_fingerprint != run_inputs.dataset.fingerprint:
         raise CheckpointError(
-            f"{found.folder}: was trained on other data than {opened.dataset.root}; restore the data set it names, "
+            f"{found.folder}: was trained on other data than {run_inputs.dataset.root}; restore the data set it names, "
             f"fingerprint {state.data_fingerprint[:12]}, or submit a new run"
         )
-    if state.recipe_sha256 != opened.recipe_sha256:
+    if state.recipe_sha256 != run_inputs.recipe_sha256:
         raise CheckpointError(f"{found.folder}: recipe.toml was changed since; restore it, or submit a new run")
-    return Resumed(state=_past_rollbacks(state, read_rollbacks(opened.paths.journal)), skipped=found.skipped)
+    return StartingPoint(
+        state=_skip_rolled_back_batches(state, read_rollbacks(run_inputs.paths.journal)), skipped=found.skipped
+    )
 
 
-def _past_rollbacks(state: TrainingState, rollbacks: list[RollbackRecord]) -> TrainingState:
+def _skip_rolled_back_batches(state: TrainState, rollbacks: list[RollbackRecord]) -> TrainState:
     """The same, and where the run went back to this checkpoint before, behind the batches that it left out."""
-    left_out = [record.sequences for record in rollbacks if record.step == state.step]
-    sequences = max([state.sequences, *left_out])
+    positions_after_rollback = [record.sequences for record in rollbacks if record.step == state.step]
+    sequences = max([state.sequences, *positions_after_rollback])
     return state.model_copy(update={"sequences": sequences, "rollbacks": len(rollbacks)})
 
 
-def _first_weights(opened: OpenedRun, model: MaskedLanguageModel) -> str | None:
+def _initialize_weights(run_inputs: RunInputs, model: MaskedLanguageModel) -> str | None:
     """Put the recipe's checkpoint into the model, if it names one; every rank reads it for itself."""
-    source = opened.recipe.model.start_from
+    source = run_inputs.recipe.model.start_from
     if source is None:
-        if opened.recipe.model.head_bias == "frequency":
-            bias_by_frequency(model, opened.dataset)
+        if run_inputs.recipe.model.head_bias == "frequency":
+            initialize_bias_from_frequency(model, run_inputs.dataset)
         return None
-    family = load_pretrained(model, source, entries=opened.dataset.vocabulary.entries)
+    family = load_pretrained(model, source, entries=run_inputs.dataset.vocabulary.entries)
     return f"{family} of {source}"
 
 
 @torch.no_grad()
-def bias_by_frequency(model: MaskedLanguageModel, dataset: DataSet) -> None:
+def initialize_bias_from_frequency(model: MaskedLanguageModel, dataset: DataSet) -> None:
     """Let the untrained model guess by frequency: output bias = log of each token's share."""
     shares_V = torch.from_numpy(token_shares(dataset))
     model.head.bias[: dataset.vocabulary.size] = shares_V.log().to(model.head.bias)

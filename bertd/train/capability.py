@@ -26,25 +26,25 @@ _TURING = (7, 5)
 _BEFORE_TURING = "of CUDA 12.6, see https://pytorch.org/get-started/locally"
 
 
-def has_code(architectures: Iterable[str], capability: tuple[int, int]) -> bool:
+def is_capability_supported(architectures: Iterable[str], capability: tuple[int, int]) -> bool:
     """Whether a torch built for these runs on a GPU of that compute capability."""
-    return any(_runs(architecture, capability) for architecture in architectures)
+    return any(_runs_on(architecture, capability) for architecture in architectures)
 
 
-def _runs(architecture: str, capability: tuple[int, int]) -> bool:
+def _runs_on(architecture: str, capability: tuple[int, int]) -> bool:
     parts = _ARCHITECTURE.fullmatch(architecture)
     if parts is None:
         return False
     kind, major, minor, suffix = parts.groups()
-    built = (int(major), int(minor))
+    target = (int(major), int(minor))
     if suffix == "a":
-        return capability == built
+        return capability == target
     if kind == "compute" and not suffix:
-        return capability >= built
-    return capability[0] == built[0] and capability[1] >= built[1]
+        return capability >= target
+    return capability[0] == target[0] and capability[1] >= target[1]
 
 
-def require_code(num_gpus: int) -> None:
+def require_supported_arch(num_gpus: int) -> None:
     """Make sure that torch can run on the first so many GPUs that are there.
 
     Every rank of a machine asks for all of its GPUs, so that rank 0, which tells, knows.
@@ -58,11 +58,11 @@ def require_code(num_gpus: int) -> None:
         return
     for index in range(min(num_gpus, torch.cuda.device_count())):
         capability = torch.cuda.get_device_capability(index)
-        if not has_code(architectures, capability):
-            raise DeviceError(_describe(index, capability, architectures))
+        if not is_capability_supported(architectures, capability):
+            raise DeviceError(_describe_unsupported_gpu(index, capability, architectures))
 
 
-def _describe(index: int, capability: tuple[int, int], architectures: list[str]) -> str:
+def _describe_unsupported_gpu(index: int, capability: tuple[int, int], architectures: list[str]) -> str:
     name, (major, minor) = torch.cuda.get_device_name(index), capability
     remedy = _BEFORE_TURING if capability < _TURING else "that is newer, see https://pytorch.org/get-started/locally"
     return (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bertd.data.shards import DataSet
 from bertd.errors import BertdError
-from bertd.model.pretrained import require_fitting
+from bertd.model.pretrained import require_compatible_checkpoint
 from bertd.run.recipe_file import parse_recipe
 from bertd.terminal_text import terminal_line
 from bertd.train.opened_run import encoder_config
@@ -24,7 +24,7 @@ def main() -> int:
         assert recipe.model.start_from is not None
         vocabulary = DataSet.open(Path(recipe.data.shards)).vocabulary
         config = encoder_config(recipe, vocab_size=vocabulary.size)
-        require_fitting(recipe.model.start_from, config, entries=vocabulary.entries)
+        require_compatible_checkpoint(recipe.model.start_from, config, entries=vocabulary.entries)
     except BertdError as error:
         print(f"bertd: {terminal_line(str(error))}", file=sys.stderr)
         return error.exit_code

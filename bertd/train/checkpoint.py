@@ -3,7 +3,7 @@
     checkpoints/step-000012000/
       model.safetensors       fp32 weights under the model's own names
       optimizer.safetensors   `parameter/slot` tensors: exp_avg, exp_avg_sq, step
-      state.json              TrainingState
+      state.json              TrainState
       manifest.json           size and sha256 of the others; written last
       markers.json            markers that came due when it was there already, if any did; not in the manifest
 
@@ -32,12 +32,12 @@ from torch import Tensor, nn
 
 from bertd.errors import CheckpointError, NewerCheckpointError, NumericsError, StorageError
 from bertd.records import Record
-from bertd.run.durable import fsync_folder, write_whole
-from bertd.run.job_log import say
-from bertd.run.paths import DAMAGED_PREFIX, TEMPORARY_PREFIX, newest_first, step_folder
-from bertd.train.host_copy import HostTensors
+from bertd.run.durable import atomic_write, fsync_folder
+from bertd.run.job_log import log_line
+from bertd.run.paths import DAMAGED_PREFIX, TEMPORARY_PREFIX, newest_first, step_folder_name
+from bertd.train.host_copy import StagedTensors
 from bertd.train.optimizer import Optimizers
-from bertd.train.spikes import BandState
+from bertd.train.spikes import SpikeDetectorState
 
 FORMAT = 1
 MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
@@ -51,7 +51,7 @@ class ScalerState(Record):
     growth_tracker: int
 
 
-class TrainingState(Record):
+class TrainState(Record):
     """Where training stands besides the tensors."""
 
     step: int
@@ -69,7 +69,7 @@ class TrainingState(Record):
     scaler: ScalerState | None = None
     rollbacks: int = 0
     """How often the run went back because its loss went wrong; after a resume, as the journal tells."""
-    band: BandState | None = None
+    band: SpikeDetectorState | None = None
     """Where the detector of loss spikes stands."""
     next_validation_s: float = 0.0
     """Charged time at which the next validation is due."""
@@ -88,19 +88,19 @@ class TrainingState(Record):
     """Left out so far because the one before was still being written."""
 
 
-class FileSum(Record):
+class FileDigest(Record):
     """What a file must be."""
 
     size: int
     sha256: str
 
 
-class Manifest(Record):
+class CheckpointManifest(Record):
     """Content of manifest.json."""
 
     format: int
     step: int
-    files: dict[str, FileSum]
+    files: dict[str, FileDigest]
 
 
 class LaterMarkers(Record):
@@ -110,7 +110,7 @@ class LaterMarkers(Record):
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundCheckpoint:
     """The newest valid checkpoint, and what was passed over to find it."""
 
     folder: Path
@@ -120,7 +120,7 @@ class Found:
     """Their folders."""
 
 
-def save_checkpoint(root: Path, *, tensors: HostTensors, state: TrainingState) -> Path:
+def save_checkpoint(root: Path, *, tensors: StagedTensors, state: TrainState) -> Path:
     """Write the checkpoint of `state.step`; replaces none that is whole.
 
     Returns:
@@ -131,8 +131,8 @@ def save_checkpoint(root: Path, *, tensors: HostTensors, state: TrainingState) -
         NumericsError: a weight is not finite; nothing was written.
     """
     _require_finite(tensors.model, step=state.step)
-    folder = root / step_folder(state.step)
-    if folder.exists() and is_whole(folder):
+    folder = root / step_folder_name(state.step)
+    if folder.exists() and is_valid_checkpoint(folder):
         # The same step can only be the same state: nothing was trained since. But a marker may have come due.
         _add_markers(folder, state.markers)
         return folder
@@ -145,12 +145,12 @@ def save_checkpoint(root: Path, *, tensors: HostTensors, state: TrainingState) -
             MODEL: _write_tensors(temporary / MODEL, tensors.model),
             OPTIMIZER: _write_tensors(temporary / OPTIMIZER, tensors.optimizer),
         }
-        write_whole(temporary / STATE, state.model_dump_json())
-        files[STATE] = _fsynced_sum(temporary / STATE)
-        manifest = Manifest(format=FORMAT, step=state.step, files=files)
-        write_whole(temporary / MANIFEST, manifest.model_dump_json(indent=1))
+        atomic_write(temporary / STATE, state.model_dump_json())
+        files[STATE] = _fsync_and_digest(temporary / STATE)
+        manifest = CheckpointManifest(format=FORMAT, step=state.step, files=files)
+        atomic_write(temporary / MANIFEST, manifest.model_dump_json(indent=1))
         if folder.exists():
-            set_aside(folder)
+            quarantine(folder)
         temporary.rename(folder)
         fsync_folder(root)
     except (OSError, SafetensorError, StorageError) as error:
@@ -160,21 +160,21 @@ def save_checkpoint(root: Path, *, tensors: HostTensors, state: TrainingState) -
 
 
 def _add_markers(folder: Path, markers: list[float]) -> None:
-    there = read_state(folder).markers
-    if new := set(markers) - set(there):
-        write_whole(folder / MARKERS, LaterMarkers(markers=sorted(new | set(there))).model_dump_json())
+    existing = read_state(folder).markers
+    if new := set(markers) - set(existing):
+        atomic_write(folder / MARKERS, LaterMarkers(markers=sorted(new | set(existing))).model_dump_json())
 
 
-def set_aside(folder: Path) -> None:
+def quarantine(folder: Path) -> None:
     """Put a damaged checkpoint where nobody takes it for one, to be looked at.
 
     Raises:
         StorageError: the disk refused.
     """
-    aside = folder.with_name(DAMAGED_PREFIX + folder.name)
+    quarantined = folder.with_name(DAMAGED_PREFIX + folder.name)
     try:
-        shutil.rmtree(aside, ignore_errors=True)
-        folder.rename(aside)
+        shutil.rmtree(quarantined, ignore_errors=True)
+        folder.rename(quarantined)
         fsync_folder(folder.parent)
     except OSError as error:
         raise StorageError(f"{folder}: damaged, and cannot be renamed: {error.strerror}; move it away") from error
@@ -185,7 +185,7 @@ def folder_bytes(folder: Path) -> int:
     return sum(entry.stat().st_size for entry in folder.iterdir())
 
 
-def find_checkpoint(root: Path) -> Found | None:
+def find_checkpoint(root: Path) -> FoundCheckpoint | None:
     """The newest checkpoint that verifies; None where there is none at all.
 
     Raises:
@@ -202,7 +202,7 @@ def find_checkpoint(root: Path) -> Found | None:
         except CheckpointError as error:
             skipped.append(str(error))
         else:
-            return Found(folder=folder, skipped=skipped, damaged=folders[:index])
+            return FoundCheckpoint(folder=folder, skipped=skipped, damaged=folders[:index])
     if skipped:
         raise CheckpointError(f"{root}: no checkpoint is whole: {'; '.join(skipped)}; restore one or start anew")
     return None
@@ -216,7 +216,7 @@ def verify_checkpoint(folder: Path) -> None:
         NewerCheckpointError: the format is newer than this code.
     """
     try:
-        manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+        manifest = CheckpointManifest.model_validate_json((folder / MANIFEST).read_bytes())
     except (OSError, ValidationError) as error:
         raise CheckpointError(f"{folder.name}: manifest.json is missing or damaged") from error
     if manifest.format > FORMAT:
@@ -234,7 +234,7 @@ def verify_checkpoint(folder: Path) -> None:
             raise CheckpointError(f"{folder.name}: {name} cannot be read: {error.strerror}") from error
 
 
-def load_checkpoint(folder: Path, *, model: nn.Module, optimizers: Optimizers) -> TrainingState:
+def load_checkpoint(folder: Path, *, model: nn.Module, optimizers: Optimizers) -> TrainState:
     """Put a verified checkpoint into the model and the optimizers, on whatever device they are.
 
     Raises:
@@ -243,19 +243,19 @@ def load_checkpoint(folder: Path, *, model: nn.Module, optimizers: Optimizers) -
     try:
         model.load_state_dict(load_file(folder / MODEL))
         optimizers.load_tensors(load_file(folder / OPTIMIZER))
-        return TrainingState.model_validate_json((folder / STATE).read_bytes())
+        return TrainState.model_validate_json((folder / STATE).read_bytes())
     except (RuntimeError, KeyError, OSError, SafetensorError, ValidationError) as error:
         raise CheckpointError(f"{folder}: does not fit this recipe's model: {error}") from error
 
 
-def read_state(folder: Path) -> TrainingState:
+def read_state(folder: Path) -> TrainState:
     """Where training stood, without the tensors, and with the markers that came due later.
 
     Raises:
         CheckpointError: state.json is missing or damaged.
     """
     try:
-        state = TrainingState.model_validate_json((folder / STATE).read_bytes())
+        state = TrainState.model_validate_json((folder / STATE).read_bytes())
     except (OSError, ValidationError) as error:
         raise CheckpointError(f"{folder.name}: state.json is missing or damaged") from error
     if not (folder / MARKERS).exists():
@@ -264,12 +264,12 @@ def read_state(folder: Path) -> TrainingState:
         later = LaterMarkers.model_validate_json((folder / MARKERS).read_bytes())
     except (OSError, ValidationError):
         # No reason to refuse the checkpoint: they come due again, or a person looks for them in vain and reads this.
-        say(f"bertd: {folder.name}: {MARKERS} is damaged; it is taken to be of {state.markers or 'no markers'}")
+        log_line(f"bertd: {folder.name}: {MARKERS} is damaged; it is taken to be of {state.markers or 'no markers'}")
         return state
     return state.model_copy(update={"markers": later.markers})
 
 
-def is_whole(folder: Path) -> bool:
+def is_valid_checkpoint(folder: Path) -> bool:
     """Whether every file is what the manifest says."""
     try:
         verify_checkpoint(folder)
@@ -287,20 +287,20 @@ def _require_finite(weights: dict[str, Tensor], *, step: int) -> None:
             )
 
 
-def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> FileSum:
+def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> FileDigest:
     """Write, flush, and compare what the file gives back with what is in memory.
 
     Raises:
         OSError: it gives back something else.
     """
     save_file(tensors, path)
-    total = _fsynced_sum(path)
+    digest = _fsync_and_digest(path)
     with safe_open(path, framework="pt") as file:
         for name, tensor in tensors.items():
             # As bytes, since a moment that is not finite equals nothing.
             if not np.array_equal(_as_bytes(file.get_tensor(name)), _as_bytes(tensor)):
                 raise OSError(f"{path.name}: {name} does not read back as it was written")
-    return total
+    return digest
 
 
 def _as_bytes(tensor: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -312,7 +312,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _fsynced_sum(path: Path) -> FileSum:
+def _fsync_and_digest(path: Path) -> FileDigest:
     with path.open("rb") as file:
         os.fsync(file.fileno())
-    return FileSum(size=path.stat().st_size, sha256=_sha256(path))
+    return FileDigest(size=path.stat().st_size, sha256=_sha256(path))

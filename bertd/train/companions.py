@@ -22,61 +22,61 @@ from bertd.train.ranks import Ranks
 
 _GRACE_S = 2.0
 """For this rank to notice by itself and say more."""
-_LONGEST_S = 24.0
+_MAX_WRITE_S = 24.0
 """For what is being written, between a grace before it and one behind; torch elastic kills after 30."""
-_ENDED_FOR_ANOTHER = 1
+_PEER_DIED_STATUS = 1
 """Exit status that explains nothing: the dead one's does."""
 
 
-class Companions:
+class PeerWatch:
     """The other ranks of a run."""
 
     def __init__(self) -> None:
         self.is_writing: Callable[[], bool] = lambda: False
         """Whether something would be lost if this rank ended now."""
-        self._left = threading.Event()
+        self._stopped = threading.Event()
 
-    def leave(self) -> None:
+    def stop(self) -> None:
         """From now on their deaths mean nothing."""
-        self._left.set()
+        self._stopped.set()
 
     def watch(self, pids: list[int]) -> None:
         """End this process when one of them dies; returns when they are left."""
-        watches = [os.pidfd_open(pid) for pid in pids]
+        pidfds = [os.pidfd_open(pid) for pid in pids]
         poll = select.poll()
-        for watch in watches:
+        for watch in pidfds:
             poll.register(watch, select.POLLIN)
-        while not self._left.is_set():
-            if poll.poll(200) and not self._leaves_by_itself():
+        while not self._stopped.is_set():
+            if poll.poll(200) and not self._stops_in_time():
                 print("bertd: another rank died, and so this one ends", file=sys.stderr, flush=True)
-                os._exit(_ENDED_FOR_ANOTHER)
-        for watch in watches:
+                os._exit(_PEER_DIED_STATUS)
+        for watch in pidfds:
             os.close(watch)
 
-    def _leaves_by_itself(self) -> bool:
+    def _stops_in_time(self) -> bool:
         # The grace first: the death may be what a save waits for, or begins with.
-        if self._left.wait(_GRACE_S):
+        if self._stopped.wait(_GRACE_S):
             return True
         if not self.is_writing():
             return False
-        until_s = time.monotonic() + _LONGEST_S
-        while self.is_writing() and time.monotonic() < until_s:
-            if self._left.wait(0.1):
+        deadline_s = time.monotonic() + _MAX_WRITE_S
+        while self.is_writing() and time.monotonic() < deadline_s:
+            if self._stopped.wait(0.1):
                 return True
-        return self._left.wait(_GRACE_S)
+        return self._stopped.wait(_GRACE_S)
 
 
 @contextmanager
-def companions_watched(ranks: Ranks, *, is_one_machine: bool) -> Iterator[Companions]:
+def watch_peers(ranks: Ranks, *, is_one_machine: bool) -> Iterator[PeerWatch]:
     """Inside, the death of another rank of this machine ends this process; every rank must call."""
-    companions = Companions()
+    peer_watch = PeerWatch()
     if ranks.control is not None and is_one_machine:
         pids = torch.zeros(ranks.world_size, dtype=torch.int64)
         pids[ranks.rank] = os.getpid()
         dist.all_reduce(pids, group=ranks.control)
         others = [pid for pid in pids.tolist() if pid != os.getpid()]
-        threading.Thread(target=companions.watch, args=(others,), name="companions", daemon=True).start()
+        threading.Thread(target=peer_watch.watch, args=(others,), name="companions", daemon=True).start()
     try:
-        yield companions
+        yield peer_watch
     finally:
-        companions.leave()
+        peer_watch.stop()

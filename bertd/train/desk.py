@@ -11,6 +11,7 @@ from bertd.records import (
     AlertRecord,
     CheckpointRecord,
     Command,
+    CommandKind,
     CommandRecord,
     EndRecord,
     ExportRecord,
@@ -19,19 +20,18 @@ from bertd.records import (
     StateRecord,
     StepRecord,
     ValidationRecord,
-    Verb,
 )
 from bertd.run.durations import format_duration
-from bertd.run.ledger import SuspendWatch
-from bertd.train.checkpoint import TrainingState, folder_bytes
-from bertd.train.meter import Reading
-from bertd.train.orders import Conductor, Ending, Order
-from bertd.train.patient_journal import PatientJournal
-from bertd.train.validation import Validation
+from bertd.run.ledger import SleepWatch
+from bertd.train.checkpoint import TrainState, folder_bytes
+from bertd.train.meter import Throughput
+from bertd.train.orders import ExitReason, StepController, StepPlan
+from bertd.train.patient_journal import BufferedJournalWriter
+from bertd.train.validation import ValidationResult
 
 
 @dataclass(frozen=True)
-class StepFigures:
+class StepMetrics:
     """What a report reads off one update."""
 
     loss: float
@@ -40,52 +40,58 @@ class StepFigures:
     mfu: float | None
     loss_scale: float | None
     memory_bytes: int
-    speed: Reading
+    throughput: Throughput
 
 
-class Desk:
+class Reporter:
     """One writer for one run."""
 
-    def __init__(self, *, conductor: Conductor, journal: PatientJournal) -> None:
+    def __init__(self, *, controller: StepController, journal: BufferedJournalWriter) -> None:
         self._journal = journal
-        self.conductor = conductor
-        self._suspend = SuspendWatch()
-        self._behind: list[CommandRecord] = []
+        self.controller = controller
+        self._sleep_watch = SleepWatch()
+        self._deferred_answers: list[CommandRecord] = []
         """Answers to orders that came behind one whose checkpoint is being written: the journal has them in order."""
 
-    def decide(self, state: TrainingState, *, step_s: float) -> Order:
+    def plan_step(self, state: TrainState, *, step_s: float) -> StepPlan:
         """The next order; what the mailbox asks of the budget is done on the way. `step_s` is how long a step takes."""
-        while records := self.conductor.obey_budget(state):
+        while records := self.controller.answer_budget_command(state):
             for record in records:
                 if isinstance(record, CommandRecord):
-                    self._answer(record)
+                    self._append_answer(record)
                 else:
                     self._journal.append(record)
-        order = self.conductor.decide(state, step_s=step_s)
-        self._note_sleep(state)
-        stands = order.hold and not order.checkpoint and order.ending is Ending.NONE
-        is_held = self.conductor.clock.is_held
-        if stands and not is_held:
-            self._stand(state)
-        elif is_held and not stands:
-            self._go_on(state)
-        pending = self.conductor.pending
-        if pending is not None and pending.verb in (Verb.HOLD, Verb.RESUME) and order.ending is Ending.NONE:
-            what = "holds" if order.hold else "trains"
-            self.answer(state, is_done=True, detail=f"{what} at step {state.step}")
-        return order
+        plan = self.controller.plan_step(state, step_s=step_s)
+        self._report_sleep(state)
+        stands = plan.suspend and not plan.checkpoint and plan.exit_reason is ExitReason.NONE
+        is_suspended = self.controller.clock.is_suspended
+        if stands and not is_suspended:
+            self._suspend(state)
+        elif is_suspended and not stands:
+            self._resume(state)
+        pending = self.controller.pending
+        if (
+            pending is not None
+            and pending.verb in (CommandKind.SUSPEND, CommandKind.RESUME)
+            and plan.exit_reason is ExitReason.NONE
+        ):
+            activity = "holds" if plan.suspend else "trains"
+            self.answer(state, is_done=True, detail=f"{activity} at step {state.step}")
+        return plan
 
-    def _stand(self, state: TrainingState) -> None:
-        self.conductor.clock.hold()
-        reason = f"{self.conductor.hold_reason}; `bertd resume` goes on at once, `bertd pause` frees the devices"
-        self._say(state, JobState.PAUSED, reason=reason, is_hot=True, since_s=None)
+    def _suspend(self, state: TrainState) -> None:
+        self.controller.clock.suspend()
+        reason = f"{self.controller.suspend_reason}; `bertd resume` goes on at once, `bertd pause` frees the devices"
+        self._report_job_state(state, JobState.PAUSED, reason=reason, is_hot=True, since_s=None)
 
-    def _go_on(self, state: TrainingState) -> None:
-        since_s = self.conductor.clock.go_on()
-        self._say(state, JobState.RUNNING, reason=f"goes on from step {state.step}", is_hot=False, since_s=since_s)
+    def _resume(self, state: TrainState) -> None:
+        since_s = self.controller.clock.resume()
+        self._report_job_state(
+            state, JobState.RUNNING, reason=f"goes on from step {state.step}", is_hot=False, since_s=since_s
+        )
 
-    def _note_sleep(self, state: TrainingState) -> None:
-        slept_s = self._suspend.slept_s()
+    def _report_sleep(self, state: TrainState) -> None:
+        slept_s = self._sleep_watch.slept_s()
         if slept_s:
             message = (
                 f"the machine slept for {format_duration(slept_s)}, which is not charged; keep it awake while it "
@@ -93,12 +99,14 @@ class Desk:
             )
             self.alert(state, code="suspended", message=message)
 
-    def _say(self, state: TrainingState, stands: JobState, *, reason: str, is_hot: bool, since_s: float | None) -> None:
+    def _report_job_state(
+        self, state: TrainState, stands: JobState, *, reason: str, is_hot: bool, since_s: float | None
+    ) -> None:
         self._journal.append(
             StateRecord(
                 t=time.time(),
                 step=state.step,
-                charged_s=self.conductor.now_s(),
+                charged_s=self.controller.now_s(),
                 state=stands,
                 reason=reason,
                 is_hot=is_hot,
@@ -106,16 +114,16 @@ class Desk:
             )
         )
 
-    def _progress(self, state: TrainingState, charged_s: float) -> float:
-        return self.conductor.granted.progress(charged_s=charged_s, steps=state.step, sequences=state.sequences)
+    def _progress(self, state: TrainState, charged_s: float) -> float:
+        return self.controller.granted.progress(charged_s=charged_s, steps=state.step, sequences=state.sequences)
 
-    def progress(self, state: TrainingState) -> float:
+    def progress(self, state: TrainState) -> float:
         """Share of the budget that is spent, 0..1."""
-        return self._progress(state, self.conductor.now_s())
+        return self._progress(state, self.controller.now_s())
 
-    def report_step(self, state: TrainingState, figures: StepFigures) -> None:
+    def report_step(self, state: TrainState, metrics: StepMetrics) -> None:
         """A second's worth of training is done."""
-        charged_s = self.conductor.now_s()
+        charged_s = self.controller.now_s()
         self._journal.append(
             StepRecord(
                 t=time.time(),
@@ -123,22 +131,22 @@ class Desk:
                 sequences=state.sequences,
                 charged_s=charged_s,
                 progress=self._progress(state, charged_s),
-                loss=figures.loss,
-                lr=figures.lr,
-                grad_norm=figures.grad_norm,
-                sequences_per_s=figures.speed.sequences_per_s,
-                tokens_per_s=figures.speed.sequences_per_s * self.conductor.recipe.data.sequence_length,
-                mfu=figures.mfu,
-                data_wait=figures.speed.data_wait,
-                loss_scale=figures.loss_scale,
+                loss=metrics.loss,
+                lr=metrics.lr,
+                grad_norm=metrics.grad_norm,
+                sequences_per_s=metrics.throughput.sequences_per_s,
+                tokens_per_s=metrics.throughput.sequences_per_s * self.controller.recipe.data.sequence_length,
+                mfu=metrics.mfu,
+                data_wait=metrics.throughput.data_wait,
+                loss_scale=metrics.loss_scale,
                 skipped_steps=state.skipped_steps,
-                memory_bytes=figures.memory_bytes,
+                memory_bytes=metrics.memory_bytes,
             )
         )
 
-    def report_validation(self, state: TrainingState, result: Validation) -> None:
+    def report_validation(self, state: TrainState, result: ValidationResult) -> None:
         """The fixed set was measured."""
-        charged_s = self.conductor.now_s()
+        charged_s = self.controller.now_s()
         self._journal.append(
             ValidationRecord(
                 t=time.time(),
@@ -156,7 +164,7 @@ class Desk:
 
     def report_checkpoint(
         self,
-        state: TrainingState,
+        state: TrainState,
         folder: Path,
         *,
         seconds: float,
@@ -186,7 +194,7 @@ class Desk:
 
     def report_export(
         self,
-        state: TrainingState,
+        state: TrainState,
         folder: Path,
         *,
         architecture: str,
@@ -198,7 +206,7 @@ class Desk:
             ExportRecord(
                 t=time.time(),
                 step=state.step,
-                charged_s=self.conductor.now_s(),
+                charged_s=self.controller.now_s(),
                 name=folder.name,
                 architecture=architecture,
                 seconds=seconds,
@@ -206,35 +214,35 @@ class Desk:
             )
         )
 
-    def report_pause(self, state: TrainingState) -> None:
+    def report_pause(self, state: TrainState) -> None:
         """The ranks leave and can come back."""
-        reason = f"{self.conductor.reason}; `bertd resume` goes on from step {state.step}"
-        self._say(state, JobState.PAUSED, reason=reason, is_hot=False, since_s=None)
+        reason = f"{self.controller.reason}; `bertd resume` goes on from step {state.step}"
+        self._report_job_state(state, JobState.PAUSED, reason=reason, is_hot=False, since_s=None)
 
-    def report_end(self, state: TrainingState, *, is_spent: bool, lr: float, export: Path) -> None:
+    def report_end(self, state: TrainState, *, is_spent: bool, lr: float, export: Path) -> None:
         """The run is over."""
         self._journal.append(
             EndRecord(
                 t=time.time(),
                 step=state.step,
                 sequences=state.sequences,
-                charged_s=self.conductor.now_s(),
+                charged_s=self.controller.now_s(),
                 reason="budget" if is_spent else "stopped",
-                detail=self.conductor.reason,
+                detail=self.controller.reason,
                 lr=lr,
                 validation_loss=state.validation_loss,
                 export=export.name,
             )
         )
 
-    def report_rollback(self, state: TrainingState, *, from_step: int, skipped_sequences: int, cause: str) -> None:
+    def report_rollback(self, state: TrainState, *, from_step: int, skipped_sequences: int, cause: str) -> None:
         """The weights are those of an earlier step again."""
         self._journal.append(
             RollbackRecord(
                 t=time.time(),
                 step=state.step,
                 sequences=state.sequences,
-                charged_s=self.conductor.now_s(),
+                charged_s=self.controller.now_s(),
                 from_step=from_step,
                 skipped_sequences=skipped_sequences,
                 cause=cause,
@@ -242,32 +250,32 @@ class Desk:
             )
         )
 
-    def alert(self, state: TrainingState, *, code: str, message: str) -> None:
+    def alert(self, state: TrainState, *, code: str, message: str) -> None:
         """Training goes on, but somebody should know."""
         self._journal.append(AlertRecord(t=time.time(), step=state.step, level="warning", code=code, message=message))
 
-    def answer(self, state: TrainingState, *, is_done: bool, detail: str) -> None:
+    def answer(self, state: TrainState, *, is_done: bool, detail: str) -> None:
         """Acknowledge the mailbox entry that is pending, if there is one."""
-        command = self.conductor.acknowledge()
+        command = self.controller.acknowledge()
         if command is not None:
-            self._answer(_answer_to(command, state, is_done=is_done, detail=detail))
+            self._append_answer(_build_answer(command, state, is_done=is_done, detail=detail))
 
-    def answer_save(self, state: TrainingState, *, is_done: bool, detail: str) -> None:
+    def answer_save(self, state: TrainState, *, is_done: bool, detail: str) -> None:
         """Acknowledge the one whose checkpoint was being written, and what was obeyed behind it."""
-        command, self.conductor.saving = self.conductor.saving, None
+        command, self.controller.deferred = self.controller.deferred, None
         assert command is not None
-        behind, self._behind = self._behind, []
-        for record in (_answer_to(command, state, is_done=is_done, detail=detail), *behind):
+        deferred_answers, self._deferred_answers = self._deferred_answers, []
+        for record in (_build_answer(command, state, is_done=is_done, detail=detail), *deferred_answers):
             self._journal.append(record)
 
-    def _answer(self, record: CommandRecord) -> None:
-        if self.conductor.saving is None:
+    def _append_answer(self, record: CommandRecord) -> None:
+        if self.controller.deferred is None:
             self._journal.append(record)
         else:
-            self._behind.append(record)
+            self._deferred_answers.append(record)
 
 
-def _answer_to(command: Command, state: TrainingState, *, is_done: bool, detail: str) -> CommandRecord:
+def _build_answer(command: Command, state: TrainState, *, is_done: bool, detail: str) -> CommandRecord:
     return CommandRecord(
         t=time.time(),
         step=state.step,

@@ -21,19 +21,19 @@ from bertd.model.encoder import MaskedLanguageModel
 from bertd.model.export import write_export
 from bertd.records import BudgetRecord
 from bertd.run.journal import read_journal
-from bertd.run.kept import kept_at_marker
-from bertd.run.paths import RunPaths, newest_first, step_folder
+from bertd.run.kept import find_checkpoint_at_marker
+from bertd.run.paths import RunPaths, newest_first, step_folder_name
 from bertd.run.recipe import Recipe
 from bertd.run.recipe_file import read_recipe
 from bertd.terminal_text import terminal_line
-from bertd.train.checkpoint import MODEL, STATE, TrainingState, find_checkpoint, verify_checkpoint
+from bertd.train.checkpoint import MODEL, STATE, TrainState, find_checkpoint, verify_checkpoint
 from bertd.train.model_card import model_card
 from bertd.train.opened_run import encoder_config
-from bertd.train.retention import reading
+from bertd.train.retention import protect
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportResult:
     """What was written."""
 
     folder: Path
@@ -48,7 +48,7 @@ def step_of_folder(name: str) -> int:
     return int(name.removeprefix("step-"))
 
 
-def export_run(paths: RunPaths, *, step: int | None, out: Path | None) -> Exported:
+def export_run(paths: RunPaths, *, step: int | None, out: Path | None) -> ExportResult:
     """Write the export of a checkpoint.
 
     Args:
@@ -63,53 +63,53 @@ def export_run(paths: RunPaths, *, step: int | None, out: Path | None) -> Export
     if not paths.recipe.is_file():
         raise RunFolderError(f"{paths.root}: no run (no {paths.recipe.name}); `bertd status` names those there are")
     recipe = read_recipe(paths.recipe)
-    checkpoint, skipped = _checkpoint(paths, step)
+    checkpoint, skipped = _select_checkpoint(paths, step)
     folder = out or paths.exports / checkpoint.name
     if folder.exists() or folder.is_symlink():
         raise StorageError(f"{folder}: is there already; give another with --out FOLDER, or remove it")
     dataset = DataSet.open(Path(recipe.data.shards))
     model = MaskedLanguageModel(encoder_config(recipe, vocab_size=dataset.vocabulary.size), seed=recipe.run.seed)
-    with reading(checkpoint):
+    with protect(checkpoint):
         if step is not None:
             # The newest was verified when it was found.
             verify_checkpoint(checkpoint)
-        state = _load(checkpoint, model)
+        state = _load_weights(checkpoint, model)
     if state.data_fingerprint != dataset.fingerprint:
         raise CheckpointError(
             f"{checkpoint}: was trained on other data than {dataset.root}, whose vocabulary it would be given; restore "
             f"the data set with fingerprint {state.data_fingerprint[:12]}"
         )
-    recipe = _with_budget_of(state, recipe, paths)
+    recipe = _apply_budget_changes(state, recipe, paths)
     mask_token = dataset.vocabulary.mask_token
     card = model_card(recipe, state, dataset.manifest, mask_token=mask_token, charged_s=state.charged_s)
     name = write_export(model, folder, tokenizer_dir=dataset.tokenizer_dir, model_card=card)
-    return Exported(folder=folder, architecture=name, skipped=skipped)
+    return ExportResult(folder=folder, architecture=name, skipped=skipped)
 
 
-def _checkpoint(paths: RunPaths, step: int | None) -> tuple[Path, list[str]]:
+def _select_checkpoint(paths: RunPaths, step: int | None) -> tuple[Path, list[str]]:
     if step is None:
         found = find_checkpoint(paths.checkpoints)
         if found is None:
             raise CheckpointError(f"{paths.root}: has no checkpoint yet; `bertd checkpoint` saves one at the next step")
         return found.folder, found.skipped
-    folder = paths.checkpoints / step_folder(step)
+    folder = paths.checkpoints / step_folder_name(step)
     if not folder.is_dir():
         kept = ", ".join(str(step_of_folder(each.name)) for each in newest_first(paths.checkpoints))
         raise CheckpointError(f"{paths.root}: has no checkpoint of step {step}; kept are: {kept or 'none'}")
     return folder, []
 
 
-def _with_budget_of(state: TrainingState, recipe: Recipe, paths: RunPaths) -> Recipe:
+def _apply_budget_changes(state: TrainState, recipe: Recipe, paths: RunPaths) -> Recipe:
     """With the budget that the run had when this checkpoint was saved: the recipe's, as the journal changed it."""
     records = read_journal(paths.journal)
     changes = [each for each in records if isinstance(each, BudgetRecord) and each.charged_s <= state.charged_s]
     return recipe.with_budget(changes[-1].after) if changes else recipe
 
 
-def _load(folder: Path, model: MaskedLanguageModel) -> TrainingState:
+def _load_weights(folder: Path, model: MaskedLanguageModel) -> TrainState:
     try:
         model.load_state_dict(load_file(folder / MODEL))
-        return TrainingState.model_validate_json((folder / STATE).read_bytes())
+        return TrainState.model_validate_json((folder / STATE).read_bytes())
     except FileNotFoundError as error:
         raise CheckpointError(f"{folder}: was cleaned away while it was read; export a newer one") from error
     except (RuntimeError, OSError, SafetensorError, ValidationError) as error:
@@ -123,20 +123,20 @@ def main() -> int:
     parser.add_argument("--step", type=int, help="of the checkpoint (the newest that is whole)")
     parser.add_argument("--marker", type=float, help="share of the budget whose checkpoint was kept")
     parser.add_argument("--out", type=Path, help="folder to make (exports/step-N of the run)")
-    arguments = parser.parse_args()
-    out = None if arguments.out is None else arguments.out.absolute()
+    args = parser.parse_args()
+    out = None if args.out is None else args.out.absolute()
     try:
-        paths = RunPaths(arguments.run.absolute())
-        step = arguments.step
-        if arguments.marker is not None:
-            step = kept_at_marker(paths, arguments.marker, name=str(paths.root)).step
-        done = export_run(paths, step=step, out=out)
+        paths = RunPaths(args.run.absolute())
+        step = args.step
+        if args.marker is not None:
+            step = find_checkpoint_at_marker(paths, args.marker, name=str(paths.root)).step
+        result = export_run(paths, step=step, out=out)
     except BertdError as error:
         print(f"bertd: {terminal_line(str(error))}", file=sys.stderr)
         return error.exit_code
-    for skipped in done.skipped:
+    for skipped in result.skipped:
         print(f"bertd: passed over {terminal_line(skipped)}", file=sys.stderr)
-    print(f"{terminal_line(str(done.folder))} loads as {done.architecture}")
+    print(f"{terminal_line(str(result.folder))} loads as {result.architecture}")
     return 0
 
 

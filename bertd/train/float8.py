@@ -26,7 +26,7 @@ _MULTIPLE = 16
 """What cuBLAS asks of both sides of a matrix in 8 bits."""
 _SMALL_IN, _SMALL_OUT = 4096, 1024
 """Products up to here lose more by the scaling than they gain. Source: torchao's filter for this recipe."""
-_LEAST_CAPABILITY = (8, 9)
+_MIN_CAPABILITY = (8, 9)
 _REMEDY = 'or use precision.mode = "bf16"'
 
 
@@ -38,7 +38,7 @@ def require_float8(device: torch.device) -> None:
     """
     if device.type != "cuda":
         raise DeviceError(f'[precision] mode = "fp8": needs a GPU, and this run is on {device.type}; {_REMEDY}')
-    if torch.cuda.get_device_capability(device) < _LEAST_CAPABILITY:
+    if torch.cuda.get_device_capability(device) < _MIN_CAPABILITY:
         name = torch.cuda.get_device_name(device)
         raise DeviceError(f'[precision] mode = "fp8": {name} has no 8-bit products (Ada, Hopper and later); {_REMEDY}')
     load_torchao()
@@ -69,16 +69,16 @@ def use_float8(model: MaskedLanguageModel) -> None:
     """
     float8 = load_torchao()
 
-    last = f"layers.{model.config.layers - 1}."
+    last_layer_prefix = f"layers.{model.config.layers - 1}."
 
-    def fits(module: nn.Module, name: str) -> bool:
-        if not isinstance(module, nn.Linear) or name.startswith(last):
+    def should_convert(module: nn.Module, name: str) -> bool:
+        if not isinstance(module, nn.Linear) or name.startswith(last_layer_prefix):
             return False
         if module.in_features <= _SMALL_IN and module.out_features <= _SMALL_OUT:
             return False
         return module.in_features % _MULTIPLE == 0 and module.out_features % _MULTIPLE == 0
 
-    if not any(fits(module, name) for name, module in model.encoder.named_modules()):
+    if not any(should_convert(module, name) for name, module in model.encoder.named_modules()):
         raise DeviceError(f'[precision] mode = "fp8": no product of this model is large enough to gain; {_REMEDY}')
     config = float8.Float8LinearConfig.from_recipe_name(_RECIPE)
-    float8.convert_to_float8_training(model.encoder, module_filter_fn=fits, config=config)
+    float8.convert_to_float8_training(model.encoder, module_filter_fn=should_convert, config=config)

@@ -31,11 +31,11 @@ def attention_tag(backends: Sequence[SDPBackend]) -> str:
     return ",".join(backend.name for backend in backends)
 
 
-_PASSES_TO_SETTLE = 3
+_DDP_WARM_UP_PASSES = 3
 """In the first the exchange sees the graph, in the second its order; for the third it lays its buckets out anew."""
 
 
-class Forward:
+class ForwardPass:
     """From a masked micro-batch to the sum of its cross-entropies."""
 
     def __init__(
@@ -63,7 +63,7 @@ class Forward:
         self.is_compiled = kernels == "compile"
         # Graphs are kept on disk by what they compute, and which attention kernel they call is not part of that.
         torch.compiler.config.cache_key_tag = attention_tag(self._attention)
-        self._evaluate = _evaluation(model, is_compiled=self.is_compiled)
+        self._evaluate = _build_evaluation(model, is_compiled=self.is_compiled)
         self._train: nn.Module = model
         if self.is_compiled:
             compiled = torch.compile(model, fullgraph=True, dynamic=False)
@@ -73,13 +73,15 @@ class Forward:
             # The graph stays whole: by default the compiler cuts it at DDP's buckets, and knows no static graph.
             torch._dynamo.config.optimize_ddp = False
             self._train = DistributedDataParallel(self._train, gradient_as_bucket_view=True, static_graph=True)
-            for _ in range(_PASSES_TO_SETTLE):
-                self._show_graph()
+            for _ in range(_DDP_WARM_UP_PASSES):
+                self._warm_up_ddp()
 
     def loss(self, batch: MaskedBatch) -> Tensor:
         """Sum of cross-entropies in nats of one micro-batch, for training."""
         with self._context():
-            loss: Tensor = self._train(batch.inputs_BS, batch.positions_BM, batch.labels_BM, self._keep(batch))
+            loss: Tensor = self._train(
+                batch.inputs_BS, batch.positions_BM, batch.labels_BM, self._attention_mask(batch)
+            )
         return loss
 
     @contextmanager
@@ -88,24 +90,24 @@ class Forward:
         self._model.eval()
         try:
             with torch.no_grad():
-                yield self._evaluated
+                yield self._evaluation_loss
         finally:
             self._model.train()
 
     @property
-    def exchanges(self) -> bool:
+    def uses_ddp(self) -> bool:
         """Whether gradients lie in the buckets in which ranks exchange them, and so are set to 0 rather than freed."""
         return isinstance(self._train, DistributedDataParallel)
 
-    def without_exchange(self) -> AbstractContextManager[None]:
+    def no_gradient_sync(self) -> AbstractContextManager[None]:
         """For all micro-batches of an update but the last: gradients add up on this rank alone."""
         return self._train.no_sync() if isinstance(self._train, DistributedDataParallel) else nullcontext()
 
-    def _evaluated(self, batch: MaskedBatch) -> Tensor:
+    def _evaluation_loss(self, batch: MaskedBatch) -> Tensor:
         with self._context():
-            return self._evaluate(batch.inputs_BS, batch.positions_BM, batch.labels_BM, self._keep(batch))
+            return self._evaluate(batch.inputs_BS, batch.positions_BM, batch.labels_BM, self._attention_mask(batch))
 
-    def _keep(self, batch: MaskedBatch) -> Tensor | None:
+    def _attention_mask(self, batch: MaskedBatch) -> Tensor | None:
         return None if self._pad_id is None else batch.inputs_BS != self._pad_id
 
     def _context(self) -> AbstractContextManager[object]:
@@ -116,7 +118,7 @@ class Forward:
             context.enter_context(sdpa_kernel(self._attention, set_priority=True))
         return context
 
-    def _show_graph(self) -> None:
+    def _warm_up_ddp(self) -> None:
         """One backward pass with exchange of a loss that is 0, on the model as it is not compiled.
 
         The gradients, which are 0, stay: they are views into the exchange's buckets. Freed, the first micro-batches of
@@ -125,16 +127,18 @@ class Forward:
         for parameter in self._model.parameters():
             parameter.grad = None
         inputs_BS = torch.zeros(_WARM_UP_SHAPE, dtype=torch.int64, device=self._device)
-        nothing_BM = torch.full((_WARM_UP_SHAPE[0], 1), IGNORE_INDEX, device=self._device)
+        ignored_BM = torch.full((_WARM_UP_SHAPE[0], 1), IGNORE_INDEX, device=self._device)
         # A graph for this shape would be one too many.
         with torch.compiler.set_stance("force_eager"):
-            batch = MaskedBatch(inputs_BS, torch.zeros_like(nothing_BM), nothing_BM)
+            batch = MaskedBatch(inputs_BS, torch.zeros_like(ignored_BM), ignored_BM)
             self.loss(batch).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
 
-def _evaluation(model: MaskedLanguageModel, *, is_compiled: bool) -> Callable[..., Tensor]:
-    def evaluate(inputs_BS: Tensor, positions_BM: Tensor, labels_BM: Tensor, keep_BS: Tensor | None) -> Tensor:
-        loss: Tensor = model(inputs_BS, positions_BM, labels_BM, keep_BS)
+def _build_evaluation(model: MaskedLanguageModel, *, is_compiled: bool) -> Callable[..., Tensor]:
+    def evaluate(
+        inputs_BS: Tensor, positions_BM: Tensor, labels_BM: Tensor, attention_mask_BS: Tensor | None
+    ) -> Tensor:
+        loss: Tensor = model(inputs_BS, positions_BM, labels_BM, attention_mask_BS)
         return loss
 
     # A function of its own, whose code has its own graphs: the model's would count this as a second compilation.

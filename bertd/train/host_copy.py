@@ -1,7 +1,7 @@
 """A copy of the state in host memory, made while the gradients of the next step are computed.
 
 Forward and backward passes read the weights and leave the moments alone; only the optimizer's step overwrites them. So
-it is that step which waits for the copy, and mostly it has nothing to wait for: `let_step_wait` is called before it.
+it is that step which waits for the copy, and mostly it has nothing to wait for: `make_step_wait` is called before it.
 
 The memory is allocated once and used again by each save. On a GPU it is pinned, and the copy goes over a stream of its
 own beside the kernels; on CPU the thread that will write the checkpoint copies first. Unmeasured on a GPU: what the
@@ -20,33 +20,33 @@ import torch
 from torch import Tensor
 
 
-class HostTensors:
+class StagedTensors:
     """One copy; valid until the next is taken."""
 
     def __init__(self, model: dict[str, Tensor], optimizer: dict[str, Tensor], pending: list[tuple[Tensor, Tensor]]):
         """`pending`: buffer and source of what is still to be copied."""
         self._model, self._optimizer = model, optimizer
         self._pending = pending
-        self._is_whole = Event()
+        self._is_complete = Event()
         self._waited_s = 0.0
 
     @property
     def model(self) -> dict[str, Tensor]:
         """Weights under the model's own names, once they are settled."""
-        assert self._is_whole.is_set()
+        assert self._is_complete.is_set()
         return self._model
 
     @property
     def optimizer(self) -> dict[str, Tensor]:
         """`parameter/slot`, once they are settled."""
-        assert self._is_whole.is_set()
+        assert self._is_complete.is_set()
         return self._optimizer
 
     @property
     def num_bytes(self) -> int:
         return sum(tensor.nbytes for part in (self._model, self._optimizer) for tensor in part.values())
 
-    def settle(self) -> None:
+    def finish_copy(self) -> None:
         """Copy what is left to copy, and wait until all is whole; for the one thread that reads it."""
         try:
             for buffer, source in self._pending:
@@ -54,12 +54,12 @@ class HostTensors:
                 np.copyto(_as_bytes(buffer), _as_bytes(source))
         finally:
             self._pending.clear()
-            self._is_whole.set()
+            self._is_complete.set()
 
-    def let_step_wait(self) -> None:
+    def make_step_wait(self) -> None:
         """Called before what was copied is overwritten."""
         began_s = time.monotonic()
-        self._is_whole.wait()
+        self._is_complete.wait()
         self._waited_s += time.monotonic() - began_s
 
     def waited_s(self) -> float:
@@ -67,7 +67,7 @@ class HostTensors:
         return self._waited_s
 
 
-class _GpuTensors(HostTensors):
+class _StagedGpuTensors(StagedTensors):
     """The same from a GPU: put on a stream when it is made; the step's kernels wait for it, the host does not."""
 
     def __init__(self, model: dict[str, Tensor], optimizer: dict[str, Tensor], copied: torch.cuda.Event):
@@ -75,14 +75,14 @@ class _GpuTensors(HostTensors):
         self._copied = copied
         self._waits: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
 
-    def settle(self) -> None:
+    def finish_copy(self) -> None:
         self._copied.synchronize()
-        super().settle()
+        super().finish_copy()
 
-    def let_step_wait(self) -> None:
-        if self._is_whole.is_set():
+    def make_step_wait(self) -> None:
+        if self._is_complete.is_set():
             return
-        began, ended = _event(is_timed=True), _event(is_timed=True)
+        began, ended = _create_event(is_timed=True), _create_event(is_timed=True)
         began.record()
         torch.cuda.current_stream().wait_event(self._copied)
         ended.record()
@@ -94,32 +94,32 @@ class _GpuTensors(HostTensors):
         return sum(float(began.elapsed_time(ended)) for began, ended in self._waits) / 1000
 
 
-class HostCopy:
+class StagingBuffers:
     """The memory, and how it is filled."""
 
     def __init__(self, device: torch.device) -> None:
         """`device` is where the tensors to copy lie."""
-        self._stream = _stream(device) if device.type == "cuda" else None
+        self._stream = _create_stream(device) if device.type == "cuda" else None
         self._buffers: dict[str, Tensor] = {}
 
-    def take(self, *, model: dict[str, Tensor], optimizer: dict[str, Tensor]) -> HostTensors:
+    def stage(self, *, model: dict[str, Tensor], optimizer: dict[str, Tensor]) -> StagedTensors:
         """Begin to copy; whoever reads it settles it first. The copy before is gone."""
         model = {name: tensor.detach() for name, tensor in model.items()}
         optimizer = {name: tensor.detach() for name, tensor in optimizer.items()}
-        host_model = {name: self._buffer(f"model {name}", tensor) for name, tensor in model.items()}
-        host_optimizer = {name: self._buffer(f"optimizer {name}", tensor) for name, tensor in optimizer.items()}
+        host_model = {name: self._get_buffer(f"model {name}", tensor) for name, tensor in model.items()}
+        host_optimizer = {name: self._get_buffer(f"optimizer {name}", tensor) for name, tensor in optimizer.items()}
         buffers, sources = [*host_model.values(), *host_optimizer.values()], [*model.values(), *optimizer.values()]
         pairs = list(zip(buffers, sources, strict=True))
         if self._stream is None:
-            return HostTensors(host_model, host_optimizer, pairs)
-        copied = _event(is_timed=False)
-        with _behind_what_was_computed(self._stream):
+            return StagedTensors(host_model, host_optimizer, pairs)
+        copied = _create_event(is_timed=False)
+        with _on_stream_after_compute(self._stream):
             for buffer, source in pairs:
                 buffer.copy_(source, non_blocking=True)
             copied.record()
-        return _GpuTensors(host_model, host_optimizer, copied)
+        return _StagedGpuTensors(host_model, host_optimizer, copied)
 
-    def _buffer(self, key: str, tensor: Tensor) -> Tensor:
+    def _get_buffer(self, key: str, tensor: Tensor) -> Tensor:
         buffer = self._buffers.get(key)
         if buffer is None or buffer.shape != tensor.shape or buffer.dtype != tensor.dtype:
             buffer = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=self._stream is not None)
@@ -128,7 +128,7 @@ class HostCopy:
 
 
 @contextmanager
-def _behind_what_was_computed(stream: torch.cuda.Stream) -> Iterator[None]:
+def _on_stream_after_compute(stream: torch.cuda.Stream) -> Iterator[None]:
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         yield
@@ -138,9 +138,9 @@ def _as_bytes(tensor: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
     return tensor.reshape(-1).view(torch.uint8).numpy()
 
 
-def _stream(device: torch.device) -> torch.cuda.Stream:
+def _create_stream(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
 
-def _event(*, is_timed: bool) -> torch.cuda.Event:
+def _create_event(*, is_timed: bool) -> torch.cuda.Event:
     return torch.cuda.Event(enable_timing=is_timed)  # type: ignore[no-untyped-call]  # torch leaves it untyped

@@ -15,7 +15,7 @@ _GLIBC_MMAP_BYTES = 32 << 20
 _GLIBC_TRIM_BYTES = 2 * _GLIBC_MMAP_BYTES
 
 
-def set_up_cpu() -> None:
+def tune_cpu() -> None:
     """Ask for what makes training on CPU fast and changes none of its numbers that matter."""
     # Early softmax gradients are full of denormals, which CPUs handle up to 20 times slower.
     torch.set_flush_denormal(True)

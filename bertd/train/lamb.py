@@ -36,10 +36,10 @@ class Lamb(torch.optim.Optimizer):
                 mean = state["exp_avg"] / (1 - beta1 ** state["step"])
                 spread = (state["exp_avg_sq"] / (1 - beta2 ** state["step"])).sqrt() + group["eps"]
                 direction = mean / spread + group["weight_decay"] * parameter
-                parameter.sub_(direction * _trust(parameter, direction) * group["lr"])
+                parameter.sub_(direction * _trust_ratio(parameter, direction) * group["lr"])
 
 
-def _trust(parameter: Tensor, direction: Tensor) -> Tensor | float:
+def _trust_ratio(parameter: Tensor, direction: Tensor) -> Tensor | float:
     """How much of the direction is taken; vectors, as in the authors' code, are left out of the adaptation."""
     if parameter.dim() < 2:
         return 1.0

@@ -32,7 +32,7 @@ from bertd.train.worker import die_with_parent
 
 _PAUSE_TIMEOUT_S = 150
 """From SIGTERM to SIGKILL of the ranks: a step, and a checkpoint on a slow disk."""
-_MEETING_PREFIX = f"{TEMPORARY_PREFIX}meeting-"
+_RENDEZVOUS_PREFIX = f"{TEMPORARY_PREFIX}meeting-"
 
 
 def main() -> int:
@@ -40,20 +40,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bertd.train.launch", description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--attempt", type=int, default=1)
-    arguments = parser.parse_args()
+    args = parser.parse_args()
     die_with_parent()
-    let_ranks_save(LocalElasticAgent)
+    extend_shutdown_timeout(LocalElasticAgent)
     # Else the agent opens a TCP store on every interface, which nobody here asks: tests/faults/test_two_ranks.py.
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     logging.getLogger("torch.distributed.elastic").setLevel(logging.ERROR)
     try:
-        return launch(RunPaths(arguments.run.resolve()), attempt=arguments.attempt)
+        return launch(RunPaths(args.run.resolve()), attempt=args.attempt)
     except BertdError as error:
         print(f"bertd: {error}", file=sys.stderr)
         return error.exit_code
 
 
-def let_ranks_save(agent: type[LocalElasticAgent]) -> None:
+def extend_shutdown_timeout(agent: type[LocalElasticAgent]) -> None:
     """Have an agent that is told to end wait so long for its ranks: torch kills them after 30 s otherwise."""
     if "shutdown_timeout" in LaunchConfig.__dataclass_fields__:
         os.environ["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = str(_PAUSE_TIMEOUT_S)
@@ -61,12 +61,12 @@ def let_ranks_save(agent: type[LocalElasticAgent]) -> None:
     # Before torch 2.12 nobody can be told; a failed rank's companions are ended elsewhere, and without this patience.
     shut_down = agent._shutdown
 
-    def shut_down_patiently(self: LocalElasticAgent, *arguments: Any, **options: Any) -> None:
+    def shut_down_with_timeout(self: LocalElasticAgent, *args: Any, **options: Any) -> None:
         if self._pcontext is not None:
             self._pcontext.close = partial(self._pcontext.close, timeout=_PAUSE_TIMEOUT_S)  # type: ignore[method-assign]
-        shut_down(self, *arguments, **options)
+        shut_down(self, *args, **options)
 
-    agent._shutdown = shut_down_patiently  # type: ignore[method-assign]
+    agent._shutdown = shut_down_with_timeout  # type: ignore[method-assign]
 
 
 def launch(paths: RunPaths, *, attempt: int) -> int:
@@ -76,35 +76,35 @@ def launch(paths: RunPaths, *, attempt: int) -> int:
         RecipeError: the run folder's recipe is not one.
     """
     recipe = read_recipe(paths.recipe)
-    for left in paths.root.glob(f"{_MEETING_PREFIX}*"):
-        shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=_MEETING_PREFIX, dir=paths.root) as meeting:
+    for leftover in paths.root.glob(f"{_RENDEZVOUS_PREFIX}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_RENDEZVOUS_PREFIX, dir=paths.root) as rendezvous_dir:
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,
             nproc_per_node=recipe.devices.count,
             run_id=paths.root.name,
             rdzv_backend="c10d",
-            rdzv_endpoint=str(Path(meeting) / "agents"),
+            rdzv_endpoint=str(Path(rendezvous_dir) / "agents"),
             rdzv_configs={"store_type": "file"},
             max_restarts=0,
             monitor_interval=0.1,
-            logs_specs=DefaultLogsSpecs(log_dir=meeting),
+            logs_specs=DefaultLogsSpecs(log_dir=rendezvous_dir),
         )
-        store = str(Path(meeting) / "ranks")
+        store = str(Path(rendezvous_dir) / "ranks")
         worker = ("-m", "bertd.train.worker", str(paths.root))
         command = (*worker, "--attempt", str(attempt), "--store", store, "--launcher", str(os.getpid()))
         try:
             elastic_launch(config, sys.executable)(*command)
         except ChildFailedError as error:
-            return _most_telling([failure.exitcode for _, failure in sorted(error.failures.items())])
+            return _choose_exit_code([failure.exitcode for _, failure in sorted(error.failures.items())])
         except SignalException as error:
             # The ranks were told and have left; the journal says whether they paused.
             return 128 + error.sigval
     return 0
 
 
-def _most_telling(exit_codes: list[int]) -> int:
+def _choose_exit_code(exit_codes: list[int]) -> int:
     """Of ranks that died within one look: an error of ours, else a signal, else whatever there is.
 
     When one rank dies, the others fail a moment later because it is gone, with a traceback and status 1.

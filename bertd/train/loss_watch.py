@@ -11,9 +11,9 @@ import math
 
 from bertd.errors import NumericsError
 from bertd.run.recipe import StopSection
-from bertd.train.checkpoint import TrainingState
-from bertd.train.desk import Desk
-from bertd.train.spikes import BandState, Height, LossBand
+from bertd.train.checkpoint import TrainState
+from bertd.train.desk import Reporter
+from bertd.train.spikes import LossVerdict, SpikeDetector, SpikeDetectorState
 
 _REMEDY = "stop the run and submit it with a lower optimizer.peak_lr or with optimizer.clip"
 
@@ -31,22 +31,22 @@ class SpikeError(LossWentWrongError):
     code = "loss_spike"
 
 
-class LossWatch:
+class LossMonitor:
     """From a state's band on; after a rollback another watch takes over."""
 
-    def __init__(self, state: TrainingState, *, rules: StopSection, vocab_size: int, desk: Desk | None) -> None:
+    def __init__(self, state: TrainState, *, rules: StopSection, vocab_size: int, reporter: Reporter | None) -> None:
         self._rules = rules
-        self._desk = desk
-        self._band = LossBand(state.band, vocab_size=vocab_size)
-        self._height = Height.INSIDE
+        self._reporter = reporter
+        self._detector = SpikeDetector(state.band, vocab_size=vocab_size)
+        self._verdict = LossVerdict.NORMAL
         """Of the newest loss."""
-        self.sound_step = state.step
+        self.last_good_step = state.step
         """Steps done when the loss was last known to be right."""
 
     @property
-    def band(self) -> BandState:
+    def band(self) -> SpikeDetectorState:
         """For a checkpoint."""
-        return self._band.state
+        return self._detector.state
 
     def require_finite(self, loss: float, *, step: int) -> None:
         """What is not finite is never reported as a loss nor saved.
@@ -57,47 +57,47 @@ class LossWatch:
         if not math.isfinite(loss):
             raise LossWentWrongError(f"step {step}: the loss is {loss}")
 
-    def check_saved(self, loss: float, *, step: int) -> None:
+    def check_before_save(self, loss: float, *, step: int) -> None:
         """A loss that is read for a checkpoint's sake: one inside the band makes it a step to go back to.
 
         Raises:
             LossWentWrongError: it is not finite.
         """
         self.require_finite(loss, step=step)
-        if loss <= self._band.top:
-            self.sound_step = step
+        if loss <= self._detector.upper_bound:
+            self.last_good_step = step
 
-    def judge(self, loss: float, state: TrainingState) -> None:
+    def judge(self, loss: float, state: TrainState) -> None:
         """Where the loss has risen out of its band, tell somebody and do what the recipe says: once, until it is back.
 
         Raises:
             SpikeError: it says to go back; who does tells.
         """
-        top, before = self._band.top, self._height
-        self._height = self._band.judge(loss)
-        if self._height is Height.INSIDE:
-            self.sound_step = state.step
-            if self._band.begins_to_stand_high(loss) and self._desk is not None:
-                self._tell_rise(self._desk, state)
-        if self._height <= before:
+        upper_bound, previous = self._detector.upper_bound, self._verdict
+        self._verdict = self._detector.judge(loss)
+        if self._verdict is LossVerdict.NORMAL:
+            self.last_good_step = state.step
+            if self._detector.detect_rise(loss) and self._reporter is not None:
+                self._report_rise(self._reporter, state)
+        if self._verdict <= previous:
             return
-        told = f"jumped to {loss:.3f}, its band ended at {top:.3f}"
-        if self._height is Height.DIVERGED:
-            told = f"is {loss:.3f}, above twice what a blind guess costs, {self._band.ceiling:.3f}"
-        what = f"step {state.step}: the loss {told}"
+        description = f"jumped to {loss:.3f}, its band ended at {upper_bound:.3f}"
+        if self._verdict is LossVerdict.DIVERGED:
+            description = f"is {loss:.3f}, above twice what a blind guess costs, {self._detector.ceiling:.3f}"
+        finding = f"step {state.step}: the loss {description}"
         if self._rules.on_spike == "rollback":
-            raise SpikeError(what)
-        if self._desk is not None:
-            self._tell(self._desk, what, state)
+            raise SpikeError(finding)
+        if self._reporter is not None:
+            self._report_spike(self._reporter, finding, state)
 
-    def _tell_rise(self, desk: Desk, state: TrainingState) -> None:
+    def _report_rise(self, reporter: Reporter, state: TrainState) -> None:
         mean, lowest = self.band.mean, self.band.lowest
-        what = f"step {state.step}: the loss stands at {mean:.3f} (running mean), and was {lowest:.3f} at its lowest"
-        desk.alert(state, code="loss_rising", message=f"{what}; if it goes on rising, {_REMEDY}")
+        finding = f"step {state.step}: the loss stands at {mean:.3f} (running mean), and was {lowest:.3f} at its lowest"
+        reporter.alert(state, code="loss_rising", message=f"{finding}; if it goes on rising, {_REMEDY}")
 
-    def _tell(self, desk: Desk, what: str, state: TrainingState) -> None:
-        desk.alert(state, code="loss_spike", message=f"{what}; if it stays up, {_REMEDY}")
+    def _report_spike(self, reporter: Reporter, finding: str, state: TrainState) -> None:
+        reporter.alert(state, code="loss_spike", message=f"{finding}; if it stays up, {_REMEDY}")
         if self._rules.on_spike == "hold":
-            desk.conductor.hold(what)
+            reporter.controller.suspend(finding)
         elif self._rules.on_spike == "stop":
-            desk.conductor.stop(what)
+            reporter.controller.stop(finding)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import torch
 
-_STEPS_REMEMBERED = 20
+_STEP_WINDOW = 20
 
 
 @dataclass(frozen=True)
-class Reading:
+class Throughput:
     """Since the last one."""
 
     sequences_per_s: float
@@ -22,22 +22,22 @@ class Reading:
     """Share of the time, 0..1."""
 
 
-class Meter:
+class ThroughputMeter:
     """Counts sequences and seconds; validations and saves are taken out of the speed, not out of the charge."""
 
     def __init__(self) -> None:
         self._began_s = self._step_began_s = time.monotonic()
         self._sequences = 0
         self._wait_before_s = 0.0
-        self._step_seconds: deque[float] = deque(maxlen=_STEPS_REMEMBERED)
+        self._step_seconds: deque[float] = deque(maxlen=_STEP_WINDOW)
 
-    def resume(self) -> None:
+    def exclude_idle_time(self) -> None:
         """Training goes on after something else: leave that time out."""
-        away_s = time.monotonic() - self._step_began_s
-        self._began_s += away_s
-        self._step_began_s += away_s
+        idle_s = time.monotonic() - self._step_began_s
+        self._began_s += idle_s
+        self._step_began_s += idle_s
 
-    def step_done(self, sequences: int) -> None:
+    def count_step(self, sequences: int) -> None:
         """One update over all ranks is behind us."""
         now_s = time.monotonic()
         self._step_seconds.append(now_s - self._step_began_s)
@@ -50,15 +50,15 @@ class Meter:
         ordered = sorted(self._step_seconds)
         return ordered[len(ordered) // 2] if ordered else 0.0
 
-    def read(self, *, wait_s: float) -> Reading:
+    def read(self, *, wait_s: float) -> Throughput:
         """Speed since the last reading; `wait_s` is the total time waited for data so far."""
         elapsed_s = max(1e-9, time.monotonic() - self._began_s)
-        reading = Reading(
+        throughput = Throughput(
             sequences_per_s=self._sequences / elapsed_s,
             data_wait=min(1.0, (wait_s - self._wait_before_s) / elapsed_s),
         )
         self._began_s, self._sequences, self._wait_before_s = time.monotonic(), 0, wait_s
-        return reading
+        return throughput
 
 
 def memory_bytes(device: torch.device) -> int:

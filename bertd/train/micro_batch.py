@@ -26,29 +26,29 @@ from bertd.errors import DeviceError, StorageError
 from bertd.model.encoder import EncoderConfig
 from bertd.model.memory import sequence_bytes, state_bytes
 from bertd.records import Record
-from bertd.run.durable import write_whole
-from bertd.run.paths import measured_dir
+from bertd.run.durable import atomic_write
+from bertd.run.paths import measurements_dir
 from bertd.run.recipe import Recipe
-from bertd.train.attention import Attention
-from bertd.train.kernels import Kernels
+from bertd.train.attention import AttentionChoice
+from bertd.train.kernels import KernelChoice
 from bertd.train.provenance import device_name
 from bertd.train.ranks import Ranks
-from bertd.train.shortage import memory_shortage
-from bertd.train.trial import Setting, run_trial
+from bertd.train.shortage import out_of_memory_reason
+from bertd.train.trial import ModelSetup, run_speed_probe
 
-_LARGEST = 1024
+_MAX_SIZE = 1024
 """More never was faster: at BERT-large's width the products are large enough long before."""
 _CPU_CANDIDATES = (16, 32, 8, 64, 4)
 """In the order of their promise; a processor's caches are full early."""
-_MOST_TRIALS = 6
-_USABLE = 0.92
+_MAX_PROBES = 6
+_USABLE_SHARE = 0.92
 """Share of the free memory: the rest goes to the allocator's gaps and the libraries' workspaces."""
-_LONGEST_S = 120.0
+_TIME_LIMIT_S = 120.0
 _BUDGET_SHARE = 0.02
 
 
 @dataclass(frozen=True)
-class MicroBatch:
+class MicroBatchChoice:
     """The choice; the same on every rank."""
 
     sequences: int
@@ -56,7 +56,7 @@ class MicroBatch:
     """For people."""
 
 
-class Remembered(Record):
+class CachedMicroBatch(Record):
     """Content of a file in the folder of measurements."""
 
     sequences: int
@@ -64,47 +64,49 @@ class Remembered(Record):
     date: str
 
 
-def choose_micro_batch(setting: Setting, *, kernels: Kernels, attention: Attention, ranks: Ranks) -> MicroBatch:
+def choose_micro_batch(
+    setup: ModelSetup, *, kernels: KernelChoice, attention: AttentionChoice, ranks: Ranks
+) -> MicroBatchChoice:
     """The recipe's, or for `auto` the fastest that fits; every rank must call.
 
     Raises:
         DeviceError: not even the smallest fits.
     """
-    wanted = setting.recipe.batch.micro
+    wanted = setup.recipe.batch.micro
     if wanted != "auto":
-        return MicroBatch(wanted, "the recipe says so")
-    found: MicroBatch | None = None
+        return MicroBatchChoice(wanted, "the recipe says so")
+    found: MicroBatchChoice | None = None
     problem = ""
     if ranks.is_first:
         try:
-            found = _remembered_or_measured(setting, kernels=kernels, attention=attention)
+            found = _load_or_measure(setup, kernels=kernels, attention=attention)
         except DeviceError as error:
             problem = str(error)
-    (sequences,) = ranks.share([float(found.sequences if found else 0)])
+    (sequences,) = ranks.broadcast([float(found.sequences if found else 0)])
     if not sequences:
         raise DeviceError(problem or '[batch] micro = "auto": nothing fits the memory of the first rank; it says why')
-    return found or MicroBatch(int(sequences), "as on the first rank")
+    return found or MicroBatchChoice(int(sequences), "as on the first rank")
 
 
-def trial_size(recipe: Recipe, *, is_cpu: bool) -> int:
+def probe_micro_batch(recipe: Recipe, *, is_cpu: bool) -> int:
     """Sequences in a pass while kernels are compared, before a micro-batch is chosen."""
     if recipe.batch.micro != "auto":
         return recipe.batch.micro
-    return min(candidates(recipe, is_cpu=is_cpu), key=lambda size: abs(size - (16 if is_cpu else 64)))
+    return min(candidate_sizes(recipe, is_cpu=is_cpu), key=lambda size: abs(size - (16 if is_cpu else 64)))
 
 
-def candidates(recipe: Recipe, *, is_cpu: bool) -> list[int]:
+def candidate_sizes(recipe: Recipe, *, is_cpu: bool) -> list[int]:
     """Sizes that cut every step with little left over, in the order in which they are tried. Pure."""
     batch, num_devices = recipe.batch, recipe.devices.count
-    share = -(-min(batch.sizes) // num_devices)
+    share = -(-min(batch.step_sizes) // num_devices)
     # A rank's share in 1, 2, 4 ... passes; beyond a pass for each sequence there is nothing to cut.
     by_passes = [-(-share >> doublings) for doublings in range(share.bit_length() + 1)]
-    sizes = _CPU_CANDIDATES if is_cpu else [size for size in by_passes if size <= _LARGEST]
-    usable = [size for size in dict.fromkeys(sizes) if batch.is_shared_by(num_devices, micro=size)]
+    sizes = _CPU_CANDIDATES if is_cpu else [size for size in by_passes if size <= _MAX_SIZE]
+    usable = [size for size in dict.fromkeys(sizes) if batch.divides_among(num_devices, micro=size)]
     return usable or [1]
 
 
-def fitting(
+def filter_by_memory(
     sizes: list[int], *, config: EncoderConfig, recipe: Recipe, element_bytes: int, free_bytes: int
 ) -> list[int]:
     """Those that the memory model lets pass; the smallest in any case, since the model is from above. Pure."""
@@ -119,55 +121,55 @@ def fitting(
         element_bytes=element_bytes,
         is_padded=recipe.data.packing == "sentences",
     )
-    return [size for size in sizes if states + size * each <= _USABLE * free_bytes] or [min(sizes)]
+    return [size for size in sizes if states + size * each <= _USABLE_SHARE * free_bytes] or [min(sizes)]
 
 
-def longest_s(recipe: Recipe) -> float:
+def time_limit_s(recipe: Recipe) -> float:
     """How long trials may go on."""
     total_s = recipe.granted.total_s
-    return _LONGEST_S if total_s is None else min(_LONGEST_S, _BUDGET_SHARE * total_s)
+    return _TIME_LIMIT_S if total_s is None else min(_TIME_LIMIT_S, _BUDGET_SHARE * total_s)
 
 
-def _remembered_or_measured(setting: Setting, *, kernels: Kernels, attention: Attention) -> MicroBatch:
-    path = measured_dir() / f"micro-batch-{_key(setting, kernels=kernels, attention=attention)}.json"
-    sizes = candidates(setting.recipe, is_cpu=setting.device.type == "cpu")
-    remembered = _read(path)
-    if remembered is not None and remembered.sequences in sizes:
-        return MicroBatch(remembered.sequences, f"{remembered.reason}; remembered from {remembered.date}")
-    found = _measured(setting, sizes, kernels=kernels, attention=attention)
-    memory = Remembered(sequences=found.sequences, reason=found.reason, date=time.strftime("%Y-%m-%d"))
+def _load_or_measure(setup: ModelSetup, *, kernels: KernelChoice, attention: AttentionChoice) -> MicroBatchChoice:
+    path = measurements_dir() / f"micro-batch-{_cache_key(setup, kernels=kernels, attention=attention)}.json"
+    sizes = candidate_sizes(setup.recipe, is_cpu=setup.device.type == "cpu")
+    cached = _read_cached(path)
+    if cached is not None and cached.sequences in sizes:
+        return MicroBatchChoice(cached.sequences, f"{cached.reason}; remembered from {cached.date}")
+    found = _measure_sizes(setup, sizes, kernels=kernels, attention=attention)
+    entry = CachedMicroBatch(sequences=found.sequences, reason=found.reason, date=time.strftime("%Y-%m-%d"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, memory.model_dump_json())
+        atomic_write(path, entry.model_dump_json())
     except (OSError, StorageError) as error:
-        return MicroBatch(found.sequences, f"{found.reason}; not remembered: {error}")
+        return MicroBatchChoice(found.sequences, f"{found.reason}; not remembered: {error}")
     return found
 
 
-def _key(setting: Setting, *, kernels: Kernels, attention: Attention) -> str:
-    recipe = setting.recipe
+def _cache_key(setup: ModelSetup, *, kernels: KernelChoice, attention: AttentionChoice) -> str:
+    recipe = setup.recipe
     facts = {
-        "device": device_name(setting.device),
-        "free": round(_free_bytes(setting.device) / 2**30) if setting.device.type == "cuda" else 0,
+        "device": device_name(setup.device),
+        "free": round(_free_bytes(setup.device) / 2**30) if setup.device.type == "cuda" else 0,
         "versions": [bertd.__version__, torch.__version__],
-        "model": asdict(setting.config),
+        "model": asdict(setup.config),
         "length": recipe.data.sequence_length,
         "predictions": recipe.masking.predictions(recipe.data.sequence_length),
-        "precision": setting.precision.mode,
-        "padded": setting.pad_id is not None,
+        "precision": setup.precision.mode,
+        "padded": setup.pad_id is not None,
         "kernels": [kernels.name, *kernels.apex.parts],
         "attention": attention.names[:1],
         "optimizer": recipe.optimizer.kind,
-        "sizes": candidates(recipe, is_cpu=setting.device.type == "cpu"),
-        "threads": torch.get_num_threads() if setting.device.type == "cpu" else 0,
+        "sizes": candidate_sizes(recipe, is_cpu=setup.device.type == "cpu"),
+        "threads": torch.get_num_threads() if setup.device.type == "cpu" else 0,
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _read(path: Path) -> Remembered | None:
+def _read_cached(path: Path) -> CachedMicroBatch | None:
     """Nothing where there is no file, or it is damaged: then it is measured again."""
     try:
-        return Remembered.model_validate_json(path.read_bytes())
+        return CachedMicroBatch.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None
 
@@ -178,41 +180,49 @@ def _free_bytes(device: torch.device) -> int:
     return psutil.virtual_memory().available
 
 
-def _measured(setting: Setting, sizes: list[int], *, kernels: Kernels, attention: Attention) -> MicroBatch:
-    dtype = setting.precision.dtype
-    element_bytes, free = (4 if dtype is None else dtype.itemsize), _free_bytes(setting.device)
-    fit = fitting(sizes, config=setting.config, recipe=setting.recipe, element_bytes=element_bytes, free_bytes=free)
-    limit_s, began_s, took_s = longest_s(setting.recipe), time.monotonic(), 0.0
-    batch, speeds = setting.recipe.batch, dict[int, float]()
+def _measure_sizes(
+    setup: ModelSetup, sizes: list[int], *, kernels: KernelChoice, attention: AttentionChoice
+) -> MicroBatchChoice:
+    dtype = setup.precision.dtype
+    element_bytes, free = (4 if dtype is None else dtype.itemsize), _free_bytes(setup.device)
+    fitting_sizes = filter_by_memory(
+        sizes, config=setup.config, recipe=setup.recipe, element_bytes=element_bytes, free_bytes=free
+    )
+    limit_s, began_s, last_probe_s = time_limit_s(setup.recipe), time.monotonic(), 0.0
+    batch, speeds = setup.recipe.batch, dict[int, float]()
     too_large: list[int] = []
-    for size in fit:
+    for size in fitting_sizes:
         elapsed_s = time.monotonic() - began_s
-        is_late = elapsed_s + took_s > limit_s
-        if speeds and (len(speeds) == _MOST_TRIALS or is_late):
+        is_late = elapsed_s + last_probe_s > limit_s
+        if speeds and (len(speeds) == _MAX_PROBES or is_late):
             break
-        if is_late and too_large and min(fit) < size and size * 4 > min(too_large):
+        if is_late and too_large and min(fitting_sizes) < size and size * 4 > min(too_large):
             continue
         try:
-            trial = run_trial(setting, kernels=kernels.name, apex=kernels.apex, attention=attention, micro=size)
+            probe = run_speed_probe(setup, kernels=kernels.name, apex=kernels.apex, attention=attention, micro=size)
         except (MemoryError, RuntimeError) as error:
-            if memory_shortage(error) is None:
+            if out_of_memory_reason(error) is None:
                 raise
             too_large.append(size)
-            took_s = time.monotonic() - began_s - elapsed_s
+            last_probe_s = time.monotonic() - began_s - elapsed_s
             continue
         # Rows that a step leaves empty are computed for nothing.
-        empty = batch.num_empty(batch.sequences, micro=size, num_devices=setting.recipe.devices.count)
-        speeds[size] = trial.sequences_per_s * batch.sequences / (batch.sequences + empty)
-        took_s = time.monotonic() - began_s - elapsed_s
+        empty = batch.num_padding_rows(batch.sequences, micro=size, num_devices=setup.recipe.devices.count)
+        speeds[size] = probe.sequences_per_s * batch.sequences / (batch.sequences + empty)
+        last_probe_s = time.monotonic() - began_s - elapsed_s
     if not speeds:
         tried = ", ".join(map(str, too_large))
         raise DeviceError(
             f'[batch] micro = "auto": none of {tried} sequences fits the {free / 2**30:.1f} GiB that '
-            f"{device_name(setting.device)} has free; take a smaller model or a shorter data.sequence_length"
+            f"{device_name(setup.device)} has free; take a smaller model or a shorter data.sequence_length"
         )
     best = max(speeds, key=speeds.__getitem__)
-    told = ", ".join(f"{size}: {speed:,.1f}" for size, speed in sorted(speeds.items()))
-    large = f"; too large: {', '.join(map(str, sorted(too_large)))}" if too_large else ""
-    left = [size for size in fit if size not in speeds and size not in too_large]
-    untried = f"; not tried for lack of time: {', '.join(map(str, sorted(left)))}" if left else ""
-    return MicroBatch(best, f"the fastest, in sequences/s of one rank: {told}{large}{untried}")
+    speeds_text = ", ".join(f"{size}: {speed:,.1f}" for size, speed in sorted(speeds.items()))
+    too_large_text = f"; too large: {', '.join(map(str, sorted(too_large)))}" if too_large else ""
+    untried_sizes = [size for size in fitting_sizes if size not in speeds and size not in too_large]
+    untried_text = (
+        f"; not tried for lack of time: {', '.join(map(str, sorted(untried_sizes)))}" if untried_sizes else ""
+    )
+    return MicroBatchChoice(
+        best, f"the fastest, in sequences/s of one rank: {speeds_text}{too_large_text}{untried_text}"
+    )

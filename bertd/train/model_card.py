@@ -10,13 +10,13 @@ from pathlib import PurePath
 from bertd.data.manifest import Manifest, SourceCounts, SplitCounts
 from bertd.run.durations import format_duration
 from bertd.run.recipe import Recipe
-from bertd.run.recipe_file import write_recipe
+from bertd.run.recipe_file import format_recipe
 from bertd.terminal_text import terminal_line
-from bertd.train.checkpoint import TrainingState
+from bertd.train.checkpoint import TrainState
 from bertd.train.opened_run import VALIDATION_RATE
 
 
-def model_card(recipe: Recipe, state: TrainingState, data: Manifest, *, mask_token: str, charged_s: float) -> str:
+def model_card(recipe: Recipe, state: TrainState, data: Manifest, *, mask_token: str, charged_s: float) -> str:
     """Markdown with the metadata block that model hubs read.
 
     Args:
@@ -43,8 +43,8 @@ A masked language model of {recipe.model.layers} layers x {recipe.model.width}, 
 | Steps, sequences | {state.step:,}, {state.sequences:,} of {recipe.data.sequence_length} tokens |
 | Training loss | {train} |
 | Validation loss | {loss} ({VALIDATION_RATE:.0%} of the tokens masked) |
-| Data to train on | {_amount(data.splits["train"])} |
-| Data to validate with | {_amount(data.splits["validation"])} |
+| Data to train on | {_format_amount(data.splits["train"])} |
+| Data to validate with | {_format_amount(data.splits["validation"])} |
 | Data fingerprint | `{state.data_fingerprint}` |
 | Recipe sha256 | `{state.recipe_sha256}` |
 
@@ -55,32 +55,32 @@ pipeline("fill-mask", "path/of/this/folder")("A sentence with one {mask_token}."
 
 The data, by source:
 
-{_sources(data.sources)}
+{_format_sources(data.sources)}
 
 The recipe:
 
 ```toml
-{write_recipe(_published(recipe))}```
+{format_recipe(_remove_private_paths(recipe))}```
 """
 
 
-def _amount(counts: SplitCounts) -> str:
+def _format_amount(counts: SplitCounts) -> str:
     return f"{counts.documents:,} documents, {counts.tokens:,} tokens"
 
 
-def _sources(sources: list[SourceCounts]) -> str:
+def _format_sources(sources: list[SourceCounts]) -> str:
     # In backticks nothing of a path is markup but a backtick.
-    names = [terminal_line(f"{source.kind}:{_without_folder(source.path)}").replace("`", "'") for source in sources]
-    return "\n".join(f"- `{name}`: {_amount(source.kept)}" for name, source in zip(names, sources, strict=True))
+    names = [terminal_line(f"{source.kind}:{_strip_folder(source.path)}").replace("`", "'") for source in sources]
+    return "\n".join(f"- `{name}`: {_format_amount(source.kept)}" for name, source in zip(names, sources, strict=True))
 
 
-def _published(recipe: Recipe) -> Recipe:
+def _remove_private_paths(recipe: Recipe) -> Recipe:
     start_from = recipe.model.start_from
-    model = recipe.model.model_copy(update={"start_from": start_from and _without_folder(start_from)})
-    data = recipe.data.model_copy(update={"shards": _without_folder(recipe.data.shards)})
+    model = recipe.model.model_copy(update={"start_from": start_from and _strip_folder(start_from)})
+    data = recipe.data.model_copy(update={"shards": _strip_folder(recipe.data.shards)})
     return recipe.model_copy(update={"model": model, "data": data})
 
 
-def _without_folder(path: str) -> str:
+def _strip_folder(path: str) -> str:
     """A name on a hub or a relative path as it is."""
     return PurePath(path).name if path.startswith(("/", "~")) else path

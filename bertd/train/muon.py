@@ -27,14 +27,14 @@ from torch import Tensor, nn
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
 _EPS = 1e-7
-_WIDE = 3
+_WIDE_RATIO = 3
 """Columns for each row from which it is less work to iterate on the Gram matrix."""
 _RMS_OF_ADAMW = 0.2
 """Typical root mean square of an AdamW update, so that one peak rate serves both."""
 
 
 @dataclass(frozen=True)
-class Matrices:
+class StackedMatrices:
     """A parameter that holds `num_blocks` matrices of equal shape, one below the other."""
 
     parameter: Tensor
@@ -45,7 +45,14 @@ class Muon(torch.optim.Optimizer):
     """For the hidden matrices; vectors, embeddings and the head belong to AdamW."""
 
     def __init__(
-        self, matrices: list[Matrices], *, lr: float, weight_decay: float, momentum: float, world_size: int, rank: int
+        self,
+        matrices: list[StackedMatrices],
+        *,
+        lr: float,
+        weight_decay: float,
+        momentum: float,
+        world_size: int,
+        rank: int,
     ) -> None:
         """`momentum` is Nesterov's; `rank` and `world_size` say which share of the matrices is this rank's."""
         super().__init__([each.parameter for each in matrices], {"lr": lr, "weight_decay": weight_decay})
@@ -63,14 +70,16 @@ class Muon(torch.optim.Optimizer):
             rows, columns = parameter.shape
             by_shape[rows // self._num_blocks[parameter], columns].append(parameter)
         for (rows, columns), parameters in by_shape.items():
-            directions = [self._direction(parameter).view(-1, rows, columns) for parameter in parameters]
-            updates = torch.split(self._orthogonalise_shared(torch.cat(directions)), [len(each) for each in directions])
+            directions = [self._update_momentum(parameter).view(-1, rows, columns) for parameter in parameters]
+            updates = torch.split(
+                self._orthogonalise_distributed(torch.cat(directions)), [len(each) for each in directions]
+            )
             rate = group["lr"] * _RMS_OF_ADAMW * math.sqrt(max(rows, columns))
             for parameter, update in zip(parameters, updates, strict=True):
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
                 parameter.add_(update.reshape(parameter.shape).to(parameter.dtype), alpha=-rate)
 
-    def _direction(self, parameter: Tensor) -> Tensor:
+    def _update_momentum(self, parameter: Tensor) -> Tensor:
         """Gradient plus its running mean, looked ahead (Nesterov)."""
         gradient = parameter.grad
         assert gradient is not None
@@ -80,15 +89,15 @@ class Muon(torch.optim.Optimizer):
         state["momentum"].lerp_(gradient, 1 - self._momentum)
         return gradient.lerp(state["momentum"], self._momentum)
 
-    def _orthogonalise_shared(self, stacked: Tensor) -> Tensor:
+    def _orthogonalise_distributed(self, stacked: Tensor) -> Tensor:
         if self._world_size == 1:
             return orthogonalise(stacked)
         num_matrices = len(stacked)
-        share = -(-num_matrices // self._world_size)
-        padded = nn.functional.pad(stacked, (0, 0, 0, 0, 0, share * self._world_size - num_matrices))
-        mine = orthogonalise(padded[self._rank * share : (self._rank + 1) * share])
-        gathered = torch.empty(padded.shape, dtype=mine.dtype, device=mine.device)
-        dist.all_gather_into_tensor(gathered, mine.contiguous())
+        num_per_rank = -(-num_matrices // self._world_size)
+        padded = nn.functional.pad(stacked, (0, 0, 0, 0, 0, num_per_rank * self._world_size - num_matrices))
+        local = orthogonalise(padded[self._rank * num_per_rank : (self._rank + 1) * num_per_rank])
+        gathered = torch.empty(padded.shape, dtype=local.dtype, device=local.device)
+        dist.all_gather_into_tensor(gathered, local.contiguous())
         return gathered[:num_matrices]
 
 
@@ -101,12 +110,12 @@ def orthogonalise(stacked: Tensor) -> Tensor:
         x = x.mT
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=_EPS)
     # In bf16 the detour would square the few digits that there are.
-    is_wide = x.size(-1) >= _WIDE * x.size(-2) and x.dtype is not torch.bfloat16
-    x = _iterate_by_gram(x) if is_wide else _iterate(x)
+    is_wide = x.size(-1) >= _WIDE_RATIO * x.size(-2) and x.dtype is not torch.bfloat16
+    x = _newton_schulz_on_gram(x) if is_wide else _newton_schulz(x)
     return x.mT if is_tall else x
 
 
-def _iterate(x: Tensor) -> Tensor:
+def _newton_schulz(x: Tensor) -> Tensor:
     a, b, c = _COEFFICIENTS
     for _ in range(_ITERATIONS):
         gram = x @ x.mT
@@ -114,18 +123,18 @@ def _iterate(x: Tensor) -> Tensor:
     return x
 
 
-def _iterate_by_gram(x: Tensor) -> Tensor:
+def _newton_schulz_on_gram(x: Tensor) -> Tensor:
     """The same on A alone, which an iteration multiplies from both sides by what it multiplies X by."""
     gram = x @ x.mT
-    product = factor = _factor(gram)
+    product = factor = _gram_polynomial(gram)
     for _ in range(_ITERATIONS - 1):
         gram = factor @ gram @ factor
-        factor = _factor(gram)
+        factor = _gram_polynomial(gram)
         product = factor @ product
     return product @ x
 
 
-def _factor(gram: Tensor) -> Tensor:
+def _gram_polynomial(gram: Tensor) -> Tensor:
     a, b, c = _COEFFICIENTS
     factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
     factor.diagonal(dim1=-2, dim2=-1).add_(a)

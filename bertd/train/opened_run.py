@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertd.data.masking import Masker
-from bertd.data.sequences import Sequences, open_sequences
+from bertd.data.sequences import TokenSequences, open_sequences
 from bertd.data.shards import DataSet
 from bertd.data.vocabulary import Vocabulary
 from bertd.model.encoder import EncoderConfig
@@ -23,18 +23,18 @@ and evaluate so."""
 
 
 @dataclass(frozen=True)
-class OpenedRun:
+class RunInputs:
     """What a run is made from, as it lies on disk."""
 
     paths: RunPaths
     recipe: Recipe
     recipe_sha256: str
     dataset: DataSet
-    train: Sequences
-    validation: Sequences
+    train: TokenSequences
+    validation: TokenSequences
 
 
-def open_run(paths: RunPaths) -> OpenedRun:
+def load_run_inputs(paths: RunPaths) -> RunInputs:
     """Read recipe and data.
 
     Raises:
@@ -45,21 +45,21 @@ def open_run(paths: RunPaths) -> OpenedRun:
     recipe = read_recipe(paths.recipe)
     dataset = DataSet.open(Path(recipe.data.shards))
 
-    def rows(split: str) -> Sequences:
+    def open_split(split: str) -> TokenSequences:
         data = recipe.data
         return open_sequences(dataset, split=split, sequence_length=data.sequence_length, packing=data.packing)
 
-    return OpenedRun(
+    return RunInputs(
         paths=paths,
         recipe=recipe,
-        recipe_sha256=recipe_sum(paths.recipe.read_text(encoding="utf-8")),
+        recipe_sha256=hash_recipe(paths.recipe.read_text(encoding="utf-8")),
         dataset=dataset,
-        train=rows("train"),
-        validation=rows("validation"),
+        train=open_split("train"),
+        validation=open_split("validation"),
     )
 
 
-def recipe_sum(text: str) -> str:
+def hash_recipe(text: str) -> str:
     """Of what a recipe file says about the mathematics: all but the devices, which a run may change between attempts.
 
     Of the file and not of the recipe written anew, since a key that a later bertd adds would change every old run's.
@@ -95,20 +95,20 @@ def encoder_config(recipe: Recipe, *, vocab_size: int) -> EncoderConfig:
     )
 
 
-def masker_of(recipe: Recipe, vocabulary: Vocabulary) -> Masker:
+def build_masker(recipe: Recipe, vocabulary: Vocabulary) -> Masker:
     """Draws the masks that a recipe trains with."""
     section = recipe.masking
     predictions = section.predictions(recipe.data.sequence_length)
-    return _masker(recipe, vocabulary, rate=section.rate, max_predictions=predictions)
+    return _build_masker(recipe, vocabulary, rate=section.rate, max_predictions=predictions)
 
 
-def validation_masker_of(recipe: Recipe, vocabulary: Vocabulary) -> Masker:
+def build_validation_masker(recipe: Recipe, vocabulary: Vocabulary) -> Masker:
     """Draws the masks it is validated with: 15 % whatever it trains with, or no two runs' losses could be compared."""
     predictions = max(1, round(VALIDATION_RATE * recipe.data.sequence_length))
-    return _masker(recipe, vocabulary, rate=VALIDATION_RATE, max_predictions=predictions)
+    return _build_masker(recipe, vocabulary, rate=VALIDATION_RATE, max_predictions=predictions)
 
 
-def _masker(recipe: Recipe, vocabulary: Vocabulary, *, rate: float, max_predictions: int) -> Masker:
+def _build_masker(recipe: Recipe, vocabulary: Vocabulary, *, rate: float, max_predictions: int) -> Masker:
     section, length = recipe.masking, recipe.data.sequence_length
     return Masker(
         seed=recipe.run.seed,

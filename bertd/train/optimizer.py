@@ -13,16 +13,16 @@ from torch import Tensor, nn
 from bertd.model.encoder import Attention, FeedForward, MaskedLanguageModel
 from bertd.run.recipe import OptimizerSection
 from bertd.train.apex import Apex
-from bertd.train.apex_parts import fused_adam, fused_lamb
+from bertd.train.apex_parts import build_fused_adam, build_fused_lamb
 from bertd.train.apex_probes import Feature
 from bertd.train.lamb import Lamb
-from bertd.train.muon import Matrices, Muon
+from bertd.train.muon import Muon, StackedMatrices
 
 _MUON_MOMENTUM = 0.95
 """Source: Jordan et al. 2024."""
 
 
-class _Together(torch.optim.Optimizer):
+class _CombinedOptimizer(torch.optim.Optimizer):
     """Several that step as one: a loss scaler then leaves out all of a step or nothing of it."""
 
     def __init__(self, parts: list[torch.optim.Optimizer]) -> None:
@@ -48,7 +48,7 @@ class Optimizers:
         }
         assert self._owners.keys() == self._names.keys()
         self.parts = parts
-        self.whole = parts[0] if len(parts) == 1 else _Together(parts)
+        self.combined = parts[0] if len(parts) == 1 else _CombinedOptimizer(parts)
         """What steps, for a loss scaler too."""
 
     def set_learning_rate(self, lr: float) -> None:
@@ -93,10 +93,10 @@ class Optimizers:
             else:
                 self._owners[parameter].state[parameter][slot] = value.to(parameter.device)
 
-    def steps_done(self) -> int:
+    def num_updates(self) -> int:
         """Updates that were carried out: fp16 overflow skips some, and AdamW counts only those it did."""
-        holders = [holder for part in self.parts for holder in (*part.param_groups, *part.state.values())]
-        return int(next((holder["step"] for holder in holders if "step" in holder), 0))
+        counters = [counter for part in self.parts for counter in (*part.param_groups, *part.state.values())]
+        return int(next((counter["step"] for counter in counters if "step" in counter), 0))
 
 
 def build_optimizers(
@@ -110,25 +110,25 @@ def build_optimizers(
     """What the recipe asks for, from `apex` where that has it; the learning rate is set before each step."""
     apex = apex or Apex()
     if section.kind == "muon":
-        return _with_muon(model, section, apex, rank=rank, world_size=world_size)
-    groups = _groups(model.parameters(), section.weight_decay)
-    make = _lamb if section.kind == "lamb" else _adamw
-    return Optimizers(model, [make(groups, section, apex)])
+        return _build_muon(model, section, apex, rank=rank, world_size=world_size)
+    groups = _decay_groups(model.parameters(), section.weight_decay)
+    build = _build_lamb if section.kind == "lamb" else _build_adamw
+    return Optimizers(model, [build(groups, section, apex)])
 
 
-def _adamw(groups: list[dict[str, object]], section: OptimizerSection, apex: Apex) -> torch.optim.Optimizer:
+def _build_adamw(groups: list[dict[str, object]], section: OptimizerSection, apex: Apex) -> torch.optim.Optimizer:
     if part := apex.parts.get(Feature.ADAM):
-        return fused_adam(part, groups, lr=section.peak_lr, betas=section.betas, eps=section.eps)
+        return build_fused_adam(part, groups, lr=section.peak_lr, betas=section.betas, eps=section.eps)
     return torch.optim.AdamW(groups, lr=section.peak_lr, betas=section.betas, eps=section.eps, fused=True)
 
 
-def _lamb(groups: list[dict[str, object]], section: OptimizerSection, apex: Apex) -> torch.optim.Optimizer:
+def _build_lamb(groups: list[dict[str, object]], section: OptimizerSection, apex: Apex) -> torch.optim.Optimizer:
     if part := apex.parts.get(Feature.LAMB):
-        return fused_lamb(part, groups, lr=section.peak_lr, betas=section.betas, eps=section.eps)
+        return build_fused_lamb(part, groups, lr=section.peak_lr, betas=section.betas, eps=section.eps)
     return Lamb(groups, lr=section.peak_lr, betas=section.betas, eps=section.eps)
 
 
-def _groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, object]]:
+def _decay_groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, object]]:
     listed = list(parameters)
     return [
         {"params": [p for p in listed if p.dim() >= 2], "weight_decay": weight_decay},
@@ -136,15 +136,15 @@ def _groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dic
     ]
 
 
-def _with_muon(
+def _build_muon(
     model: MaskedLanguageModel, section: OptimizerSection, apex: Apex, *, rank: int, world_size: int
 ) -> Optimizers:
-    matrices: list[Matrices] = []
+    matrices: list[StackedMatrices] = []
     for module in model.encoder.layers.modules():
         if isinstance(module, Attention):
-            matrices += [Matrices(module.qkv.weight, 3), Matrices(module.out.weight, 1)]
+            matrices += [StackedMatrices(module.qkv.weight, 3), StackedMatrices(module.out.weight, 1)]
         if isinstance(module, FeedForward):
-            matrices += [Matrices(module.up.weight, 1), Matrices(module.down.weight, 1)]
+            matrices += [StackedMatrices(module.up.weight, 1), StackedMatrices(module.down.weight, 1)]
     muon = Muon(
         matrices,
         lr=section.peak_lr,
@@ -155,4 +155,4 @@ def _with_muon(
     )
     hidden = {each.parameter for each in matrices}
     rest = [parameter for parameter in model.parameters() if parameter not in hidden]
-    return Optimizers(model, [muon, _adamw(_groups(rest, section.weight_decay), section, apex)])
+    return Optimizers(model, [muon, _build_adamw(_decay_groups(rest, section.weight_decay), section, apex)])

@@ -15,23 +15,23 @@ from enum import IntEnum
 from threading import Event
 from typing import Protocol
 
-from bertd.records import BudgetRecord, Command, CommandRecord, Verb
-from bertd.run.budget import Budget, BudgetPlan, Standing, obey_budget, training_end
+from bertd.records import BudgetRecord, Command, CommandKind, CommandRecord
+from bertd.run.budget import Budget, BudgetPlan, RunPosition, answer_budget_command, training_end
 from bertd.run.durations import format_duration, parse_duration
 from bertd.run.mailbox import read_command
 from bertd.run.paths import RunPaths
 from bertd.run.recipe import Recipe
-from bertd.train.checkpoint import TrainingState
+from bertd.train.checkpoint import TrainState
 from bertd.train.ranks import Ranks
 
 _RESERVE_MARGIN = 1.3
 """A loaded disk is slower at the end than at the start."""
 _REPORT_EVERY_S = 1.0
-_HOLD_POLL_S = 0.1
+_SUSPEND_POLL_S = 0.1
 """How often held ranks look for orders."""
 
 
-class Ending(IntEnum):
+class ExitReason(IntEnum):
     """Why the ranks leave the loop."""
 
     NONE = 0
@@ -41,7 +41,7 @@ class Ending(IntEnum):
 
 
 @dataclass(frozen=True)
-class Order:
+class StepPlan:
     """The same on every rank."""
 
     progress: float
@@ -52,8 +52,8 @@ class Order:
     checkpoint: bool
     report: bool
     """Read the loss after the step: the only time that a step waits for the device."""
-    ending: Ending
-    hold: bool = False
+    exit_reason: ExitReason
+    suspend: bool = False
     """Do no step; ask for the next order in a moment."""
 
 
@@ -61,7 +61,7 @@ class Clock(Protocol):
     """Charged time."""
 
     @property
-    def is_held(self) -> bool:
+    def is_suspended(self) -> bool:
         """Whether it stands."""
         ...
 
@@ -69,16 +69,16 @@ class Clock(Protocol):
         """Seconds charged to the run at this moment."""
         ...
 
-    def hold(self) -> None:
+    def suspend(self) -> None:
         """Stand still."""
         ...
 
-    def go_on(self) -> float:
+    def resume(self) -> float:
         """Run again; CLOCK_MONOTONIC from which on."""
         ...
 
 
-class Conductor:
+class StepController:
     """Rank 0's judgement."""
 
     def __init__(
@@ -89,7 +89,7 @@ class Conductor:
         clock: Clock,
         acknowledged: int,
         stop_signal: Event,
-        plan: BudgetPlan | None = None,
+        budget_plan: BudgetPlan | None = None,
     ) -> None:
         """Take up the run where the journal leaves it.
 
@@ -98,20 +98,20 @@ class Conductor:
             stop_signal: set on SIGTERM.
             plan: the budget with the changes that the journal tells; None for the recipe's.
         """
-        self._plan = plan or BudgetPlan(recipe.granted)
+        self._budget_plan = budget_plan or BudgetPlan(recipe.granted)
         self.recipe = recipe.with_budget(self.granted.amount)
         """With the budget as it is by now."""
         self._paths = paths
         self._clock = clock
         self._stop_signal = stop_signal
-        self._heard = acknowledged
+        self._last_handled = acknowledged
         """Number of the last command that is obeyed or being obeyed."""
         self._last_report_s = -_REPORT_EVERY_S
-        self._hold_reason: str | None = None
+        self._suspend_reason: str | None = None
         self._stop_reason: str | None = None
         self.pending: Command | None = None
         """Read, obeyed by the order that is out, not acknowledged yet."""
-        self.saving: Command | None = None
+        self.deferred: Command | None = None
         """Its checkpoint is being written; those behind it are read meanwhile."""
         self.reason = ""
         """Why the last order ended the loop, for people."""
@@ -119,31 +119,31 @@ class Conductor:
     @property
     def granted(self) -> Budget:
         """The budget as it is by now."""
-        return self._plan.granted
+        return self._budget_plan.granted
 
     def now_s(self) -> float:
         """Charged seconds."""
         return self._clock.now_s()
 
-    def decide(self, state: TrainingState, *, step_s: float) -> Order:
+    def plan_step(self, state: TrainState, *, step_s: float) -> StepPlan:
         """Look at clock, mailbox and signals; `step_s` is how long a step takes."""
         charged_s = self._clock.now_s()
-        ending = self._ending(state, charged_s=charged_s, step_s=step_s)
-        asked = self._read_mailbox()
-        if asked is Verb.STOP and ending is not Ending.BUDGET:
-            ending, self.reason = Ending.STOPPED, "a person asked for it"
-        elif ending is Ending.NONE and (asked is Verb.PAUSE or self._stop_signal.is_set()):
-            ending = Ending.PAUSED
-            self.reason = "a person asked for it" if asked is Verb.PAUSE else "bertd was told to stop"
-        elif asked is Verb.HOLD:
-            self.hold("a person asked for it")
-        elif asked is Verb.RESUME:
-            self._hold_reason = None
-        is_held = self._hold_reason is not None
-        is_due = charged_s - self._last_report_s >= _REPORT_EVERY_S and not is_held
+        exit_reason = self._find_exit_reason(state, charged_s=charged_s, step_s=step_s)
+        requested = self._read_mailbox()
+        if requested is CommandKind.STOP and exit_reason is not ExitReason.BUDGET:
+            exit_reason, self.reason = ExitReason.STOPPED, "a person asked for it"
+        elif exit_reason is ExitReason.NONE and (requested is CommandKind.PAUSE or self._stop_signal.is_set()):
+            exit_reason = ExitReason.PAUSED
+            self.reason = "a person asked for it" if requested is CommandKind.PAUSE else "bertd was told to stop"
+        elif requested is CommandKind.SUSPEND:
+            self.suspend("a person asked for it")
+        elif requested is CommandKind.RESUME:
+            self._suspend_reason = None
+        is_suspended = self._suspend_reason is not None
+        is_due = charged_s - self._last_report_s >= _REPORT_EVERY_S and not is_suspended
         if is_due:
             self._last_report_s = charged_s
-        return Order(
+        return StepPlan(
             progress=self._schedule_progress(
                 state,
                 charged_s=charged_s + step_s / 2,
@@ -151,25 +151,26 @@ class Conductor:
                 sequences=state.sequences + self._step_sequences(state, charged_s=charged_s) / 2,
             ),
             charged_s=charged_s,
-            validate=charged_s >= state.next_validation_s and not is_held,
-            checkpoint=(charged_s >= state.next_checkpoint_s and not is_held) or asked is Verb.CHECKPOINT,
+            validate=charged_s >= state.next_validation_s and not is_suspended,
+            checkpoint=(charged_s >= state.next_checkpoint_s and not is_suspended)
+            or requested is CommandKind.CHECKPOINT,
             report=is_due,
-            ending=ending,
-            hold=is_held,
+            exit_reason=exit_reason,
+            suspend=is_suspended,
         )
 
-    def hold(self, reason: str) -> None:
+    def suspend(self, reason: str) -> None:
         """Let the coming orders hold the ranks between two steps, until somebody resumes them."""
-        self._hold_reason = reason
+        self._suspend_reason = reason
 
     def stop(self, reason: str) -> None:
         """Let the next order end the run: it validates, saves and exports."""
         self._stop_reason = reason
 
     @property
-    def hold_reason(self) -> str:
+    def suspend_reason(self) -> str:
         """Why the ranks are held; empty where they are not."""
-        return self._hold_reason or ""
+        return self._suspend_reason or ""
 
     @property
     def clock(self) -> Clock:
@@ -179,18 +180,18 @@ class Conductor:
     def wait(self) -> None:
         """Let a moment of a hold go by; a signal ends it at once."""
         # The other ranks wait in the broadcast of the next order, so this is far below any timeout of theirs.
-        self._stop_signal.wait(_HOLD_POLL_S)
+        self._stop_signal.wait(_SUSPEND_POLL_S)
 
     def acknowledge(self) -> Command | None:
         """The pending command, now answered; None where there is none."""
         command, self.pending = self.pending, None
         if command is not None:
-            self._heard = command.number
+            self._last_handled = command.number
         return command
 
-    def set_aside(self) -> None:
+    def defer_until_saved(self) -> None:
         """The pending command's checkpoint has begun: go on with those behind it."""
-        self.saving = self.acknowledge()
+        self.deferred = self.acknowledge()
 
     def next_validation_s(self, charged_s: float) -> float:
         """When the one after a validation at `charged_s` is due: more often at the start of a timed budget."""
@@ -208,41 +209,41 @@ class Conductor:
         interval_s = self.recipe.checkpoint.interval_s(self.granted.total_s)
         return charged_s + (interval_s - save_s if save_s <= interval_s / 2 else interval_s)
 
-    def obey_budget(self, state: TrainingState) -> list[BudgetRecord | CommandRecord]:
+    def answer_budget_command(self, state: TrainState) -> list[BudgetRecord | CommandRecord]:
         """Take over a budget that the mailbox asks for; the records that tell of it, none where none is asked."""
-        command = read_command(self._paths.control, number=self._heard + 1)
-        if command is None or command.verb is not Verb.BUDGET:
+        command = read_command(self._paths.control, number=self._last_handled + 1)
+        if command is None or command.verb is not CommandKind.BUDGET:
             return []
-        standing = Standing(t=time.time(), step=state.step, sequences=state.sequences, charged_s=self._clock.now_s())
-        records = obey_budget(command, self.granted, standing=standing, reserve_s=_reserve_s(state))
+        position = RunPosition(t=time.time(), step=state.step, sequences=state.sequences, charged_s=self._clock.now_s())
+        records = answer_budget_command(command, self.granted, position=position, reserve_s=_reserve_s(state))
         for record in records:
             if isinstance(record, BudgetRecord):
-                self._plan = self._plan.changed(spent=record.spent, amount=record.after)
+                self._budget_plan = self._budget_plan.with_change(spent=record.spent, amount=record.after)
                 self.recipe = self.recipe.with_budget(record.after)
-        self._heard = command.number
+        self._last_handled = command.number
         return records
 
-    def left_s(self, state: TrainingState) -> float | None:
+    def remaining_s(self, state: TrainState) -> float | None:
         """Charged seconds until a timed run stops training; None where work is budgeted."""
         deadline_s = self._deadline_s(state)
         return None if deadline_s is None else deadline_s - self.now_s()
 
-    def _deadline_s(self, state: TrainingState) -> float | None:
+    def _deadline_s(self, state: TrainState) -> float | None:
         """Charged time at which a timed run stops training; None for a budget of steps or sequences."""
         total_s = self.granted.total_s
         return None if total_s is None else training_end(total_s, reserve=_reserve_s(state))
 
-    def _schedule_progress(self, state: TrainingState, *, charged_s: float, steps: float, sequences: float) -> float:
+    def _schedule_progress(self, state: TrainState, *, charged_s: float, steps: float, sequences: float) -> float:
         granted = self.granted
         spent = granted.spent(charged_s=charged_s, steps=steps, sequences=sequences)
-        return self._plan.schedule_progress(spent, reserve=granted.in_unit(_reserve_s(state)))
+        return self._budget_plan.schedule_progress(spent, reserve=granted.convert_seconds(_reserve_s(state)))
 
-    def _step_sequences(self, state: TrainingState, *, charged_s: float) -> int:
+    def _step_sequences(self, state: TrainState, *, charged_s: float) -> int:
         """What the coming step takes, as far as can be told where it begins."""
         progress = self._schedule_progress(state, charged_s=charged_s, steps=state.step, sequences=state.sequences)
         return self.recipe.batch.sequences_at(progress)
 
-    def _ending(self, state: TrainingState, *, charged_s: float, step_s: float) -> Ending:
+    def _find_exit_reason(self, state: TrainState, *, charged_s: float, step_s: float) -> ExitReason:
         deadline_s = self._deadline_s(state)
         if deadline_s is not None:
             # A step that would end behind the deadline is not begun.
@@ -252,44 +253,44 @@ class Conductor:
             is_spent = granted.progress(charged_s=charged_s, steps=state.step, sequences=state.sequences) >= 1.0
         if is_spent:
             self.reason = "the budget is spent"
-            return Ending.BUDGET
+            return ExitReason.BUDGET
         if self._stop_reason is not None:
             self.reason = self._stop_reason
-            return Ending.STOPPED
-        for rule in self.recipe.stop.parsed():
-            if rule.holds(charged_s=charged_s, validation_loss=state.validation_loss):
+            return ExitReason.STOPPED
+        for rule in self.recipe.stop.parse_rules():
+            if rule.is_met(charged_s=charged_s, validation_loss=state.validation_loss):
                 loss = f"validation loss {state.validation_loss:.3f} after {format_duration(charged_s)}"
                 self.reason = f"the recipe's rule {rule.text!r}: {loss}"
-                return Ending.STOPPED
-        return Ending.NONE
+                return ExitReason.STOPPED
+        return ExitReason.NONE
 
-    def _read_mailbox(self) -> Verb | None:
-        command = read_command(self._paths.control, number=self._heard + 1)
-        # A budget that came in just now waits for the next `obey_budget`.
-        self.pending = None if command is not None and command.verb is Verb.BUDGET else command
+    def _read_mailbox(self) -> CommandKind | None:
+        command = read_command(self._paths.control, number=self._last_handled + 1)
+        # A budget that came in just now waits for the next `answer_budget_command`.
+        self.pending = None if command is not None and command.verb is CommandKind.BUDGET else command
         return self.pending.verb if self.pending is not None else None
 
 
-def _reserve_s(state: TrainingState) -> float:
+def _reserve_s(state: TrainState) -> float:
     """Charged time that a timed budget keeps for its last validation, save and export."""
     # An export writes the weights once, a checkpoint three times as much.
     export_s = save_s = state.save_s or 0.0
     return _RESERVE_MARGIN * ((state.validation_s or 0.0) + save_s + export_s)
 
 
-def share_order(ranks: Ranks, order: Order | None) -> Order:
+def broadcast_plan(ranks: Ranks, plan: StepPlan | None) -> StepPlan:
     """Rank 0 passes its order, the others None; all get it."""
     values = [0.0] * 7
-    if order is not None:
-        flags = (order.validate, order.checkpoint, order.report)
-        values = [order.progress, order.charged_s, *map(float, flags), float(order.ending), float(order.hold)]
-    progress, charged_s, validate, checkpoint, report, ending, hold = ranks.share(values)
-    return Order(
+    if plan is not None:
+        flags = (plan.validate, plan.checkpoint, plan.report)
+        values = [plan.progress, plan.charged_s, *map(float, flags), float(plan.exit_reason), float(plan.suspend)]
+    progress, charged_s, validate, checkpoint, report, exit_reason, suspend = ranks.broadcast(values)
+    return StepPlan(
         progress=progress,
         charged_s=charged_s,
         validate=bool(validate),
         checkpoint=bool(checkpoint),
         report=bool(report),
-        ending=Ending(int(ending)),
-        hold=bool(hold),
+        exit_reason=ExitReason(int(exit_reason)),
+        suspend=bool(suspend),
     )

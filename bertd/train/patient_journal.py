@@ -11,22 +11,22 @@ from collections import deque
 
 from bertd.errors import StorageError
 from bertd.records import AlertRecord, EndRecord, JournalRecord, StartRecord, StateRecord, StepRecord
-from bertd.run.job_log import say
+from bertd.run.job_log import log_line
 from bertd.run.journal import JournalWriter
 
-MAX_WAITING = 1_000
+MAX_BUFFERED = 1_000
 """Records that wait; what comes behind them is lost too, and counted."""
 _MUST_BE_WRITTEN = (StartRecord, StateRecord, EndRecord)
 
 
-class PatientJournal:
+class BufferedJournalWriter:
     """Appends; raises only where an attempt begins or ends."""
 
     def __init__(self, journal: JournalWriter) -> None:
         self._journal = journal
-        self._waiting: deque[JournalRecord] = deque()
+        self._buffered: deque[JournalRecord] = deque()
         self._num_lost = 0
-        self._refusal = ""
+        self._last_error = ""
 
     def append(self, record: JournalRecord) -> None:
         """Write what waits and then the record, or keep it.
@@ -35,37 +35,37 @@ class PatientJournal:
             StorageError: the disk refused a start, a pause or an end.
         """
         try:
-            self._write_waiting()
+            self._flush()
             self._journal.append(record)
         except StorageError as error:
             if isinstance(record, _MUST_BE_WRITTEN):
                 raise
-            self._keep(record, error)
+            self._buffer_record(record, error)
 
     def close(self) -> None:
         """Flush what the disk takes, and close."""
         try:
-            self._write_waiting()
+            self._flush()
         except StorageError as error:
-            say(f"bertd: {len(self._waiting)} records of the journal are lost: {error}")
+            log_line(f"bertd: {len(self._buffered)} records of the journal are lost: {error}")
         self._journal.close()
 
-    def _keep(self, record: JournalRecord, error: StorageError) -> None:
-        if not self._refusal:
-            say(f"bertd: {error}; training goes on")
-        self._refusal = str(error)
-        if isinstance(record, StepRecord) or len(self._waiting) == MAX_WAITING:
+    def _buffer_record(self, record: JournalRecord, error: StorageError) -> None:
+        if not self._last_error:
+            log_line(f"bertd: {error}; training goes on")
+        self._last_error = str(error)
+        if isinstance(record, StepRecord) or len(self._buffered) == MAX_BUFFERED:
             self._num_lost += 1
         else:
-            self._waiting.append(record)
+            self._buffered.append(record)
 
-    def _write_waiting(self) -> None:
-        while self._waiting:
-            self._journal.append(self._waiting[0])
-            self._waiting.popleft()
+    def _flush(self) -> None:
+        while self._buffered:
+            self._journal.append(self._buffered[0])
+            self._buffered.popleft()
         if self._num_lost:
-            message = f"{self._num_lost} records are missing here, the disk refused them: {self._refusal}"
+            message = f"{self._num_lost} records are missing here, the disk refused them: {self._last_error}"
             self._journal.append(
                 AlertRecord(t=time.time(), step=0, level="warning", code="journal_gap", message=message)
             )
-            self._num_lost, self._refusal = 0, ""
+            self._num_lost, self._last_error = 0, ""

@@ -10,8 +10,8 @@ import torch
 
 import bertd
 from bertd.records import Record
-from bertd.run.durable import write_whole
-from bertd.train.opened_run import OpenedRun
+from bertd.run.durable import atomic_write
+from bertd.train.opened_run import RunInputs
 from bertd.train.ranks import Ranks
 
 _PACKAGES = ("torch", "numpy", "safetensors", "tokenizers", "transformers")
@@ -39,7 +39,7 @@ def device_name(device: torch.device) -> str:
     return names[0] if names else platform.machine()
 
 
-def write_provenance(opened: OpenedRun, ranks: Ranks) -> None:
+def write_provenance(run_inputs: RunInputs, ranks: Ranks) -> None:
     provenance = Provenance(
         bertd=bertd.__version__,
         python=platform.python_version(),
@@ -47,7 +47,7 @@ def write_provenance(opened: OpenedRun, ranks: Ranks) -> None:
         packages={name: version(name) for name in _PACKAGES},
         device_name=device_name(ranks.device),
         world_size=ranks.world_size,
-        recipe_sha256=opened.recipe_sha256,
-        data_fingerprint=opened.dataset.fingerprint,
+        recipe_sha256=run_inputs.recipe_sha256,
+        data_fingerprint=run_inputs.dataset.fingerprint,
     )
-    write_whole(opened.paths.provenance, provenance.model_dump_json(indent=1))
+    atomic_write(run_inputs.paths.provenance, provenance.model_dump_json(indent=1))

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bertd.errors import DeviceError
 from bertd.run.recipe import DevicesSection
-from bertd.train.capability import require_code
+from bertd.train.capability import require_supported_arch
 
 _TIMEOUT = timedelta(minutes=30)
 """Rank 0 may verify and load a large checkpoint, or save one to a slow disk, while the others wait."""
@@ -39,7 +39,7 @@ class Ranks:
         """Whether this rank reads the clock and the mailbox, and writes."""
         return self.rank == 0
 
-    def share(self, values: list[float]) -> list[float]:
+    def broadcast(self, values: list[float]) -> list[float]:
         """What rank 0 passed in, on every rank."""
         if self.control is None:
             return values
@@ -48,14 +48,14 @@ class Ranks:
         shared: list[float] = tensor.tolist()
         return shared
 
-    def add_up(self, tensor: Tensor) -> Tensor:
+    def all_reduce_sum(self, tensor: Tensor) -> Tensor:
         """Sum over all ranks, in place."""
         if self.control is not None:
             dist.all_reduce(tensor)
         return tensor
 
 
-def device_of(section: DevicesSection, *, local_rank: int) -> torch.device:
+def device_for_rank(section: DevicesSection, *, local_rank: int) -> torch.device:
     """The device of one rank.
 
     Raises:
@@ -87,10 +87,10 @@ def join_ranks(section: DevicesSection, *, store: Path | None) -> Ranks:
         raise DeviceError(
             f"[devices] count = {section.count}, and {world_size} ranks were started: start as many as the recipe says"
         )
-    device = device_of(section, local_rank=int(os.environ.get("LOCAL_RANK", "0")))
+    device = device_for_rank(section, local_rank=int(os.environ.get("LOCAL_RANK", "0")))
     if device.type == "cuda":
         torch.cuda.set_device(device)
-        require_code(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+        require_supported_arch(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     if world_size == 1:
         return Ranks(rank=0, world_size=1, device=device, control=None)
     backend = "nccl" if device.type == "cuda" else "gloo"
@@ -99,8 +99,8 @@ def join_ranks(section: DevicesSection, *, store: Path | None) -> Ranks:
     else:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
         os.environ.setdefault("NCCL_SOCKET_IFNAME", "lo")
-        meeting = dist.FileStore(str(store), world_size)  # type: ignore[attr-defined]  # torch exports it so
-        dist.init_process_group(backend, store=meeting, rank=rank, world_size=world_size, timeout=_TIMEOUT)
+        file_store = dist.FileStore(str(store), world_size)  # type: ignore[attr-defined]  # torch exports it so
+        dist.init_process_group(backend, store=file_store, rank=rank, world_size=world_size, timeout=_TIMEOUT)
     control = dist.new_group(backend="gloo", timeout=_TIMEOUT)
     return Ranks(rank=rank, world_size=world_size, device=device, control=control)
 

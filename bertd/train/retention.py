@@ -1,7 +1,7 @@
 """Which checkpoints stay: the newest, those of markers, and the best; each with its reason in `kept.json`.
 
 Only this module deletes checkpoints. A finetuning reads an export, which nothing here deletes. Who reads a checkpoint
-besides the trainer (`bertd export`) holds it with `reading`, and it stays until the save after.
+besides the trainer (`bertd export`) holds it with `protect`, and it stays until the save after.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pathlib import Path
 from bertd.errors import CheckpointError, StorageError
 from bertd.records import KeptCheckpoint, KeptCheckpoints
 from bertd.run.durable import fsync_folder
-from bertd.run.job_log import say
-from bertd.run.kept import write_kept
-from bertd.run.paths import DAMAGED_PREFIX, TRASH_PREFIX, VOID_PREFIX, RunPaths, newest_first, step_folder
-from bertd.run.sweeping import sweep
-from bertd.train.checkpoint import TrainingState, folder_bytes, read_state, verify_checkpoint
+from bertd.run.job_log import log_line
+from bertd.run.kept import write_checkpoint_index
+from bertd.run.paths import DAMAGED_PREFIX, TRASH_PREFIX, VOID_PREFIX, RunPaths, newest_first, step_folder_name
+from bertd.run.sweeping import sweep_temporaries
+from bertd.train.checkpoint import TrainState, folder_bytes, read_state, verify_checkpoint
 
 
-def reasons_to_keep(states: list[TrainingState], *, keep: int) -> dict[int, list[str]]:
+def reasons_to_keep(states: list[TrainState], *, keep: int) -> dict[int, list[str]]:
     """By step, why a checkpoint stays; those that are not in it may go. Pure.
 
     Args:
@@ -48,7 +48,7 @@ def reasons_to_keep(states: list[TrainingState], *, keep: int) -> dict[int, list
 
 
 @contextmanager
-def reading(folder: Path) -> Iterator[None]:
+def protect(folder: Path) -> Iterator[None]:
     """Keep a checkpoint from being deleted meanwhile; the kernel lets go of it when its reader dies.
 
     Raises:
@@ -70,7 +70,7 @@ def reading(folder: Path) -> Iterator[None]:
 @dataclass(frozen=True)
 class _Checkpoint:
     folder: Path
-    state: TrainingState
+    state: TrainState
     size_bytes: int
 
 
@@ -88,17 +88,17 @@ class Retention:
         Raises:
             StorageError: the disk refused.
         """
-        self._prune(self._valid(trusted), keep=self._keep)
+        self._prune(self._valid_checkpoints(trusted), keep=self._keep)
 
     def prunable_bytes(self) -> int:
-        """What `make_room` would free."""
-        valid = self._valid()
+        """What `free_disk_space` would free."""
+        valid = self._valid_checkpoints()
         reasons = reasons_to_keep([each.state for each in valid], keep=1)
         return sum(each.size_bytes for each in valid if each.state.step not in reasons) + sum(
             folder_bytes(folder) for folder in self._leftovers()
         )
 
-    def make_room(self) -> None:
+    def free_disk_space(self) -> None:
         """Delete all that nothing pins but its age: the newest valid one stays, markers and the best.
 
         Raises:
@@ -106,7 +106,7 @@ class Retention:
         """
         for folder in self._leftovers():
             shutil.rmtree(folder, ignore_errors=True)
-        self._prune(self._valid(), keep=1)
+        self._prune(self._valid_checkpoints(), keep=1)
 
     def discard_above(self, step: int) -> None:
         """Delete the checkpoints of steps that are void, whoever reads them.
@@ -119,21 +119,21 @@ class Retention:
         """
         try:
             for folder in newest_first(self._root):
-                if folder.name > step_folder(step):
+                if folder.name > step_folder_name(step):
                     folder.rename(folder.with_name(TRASH_PREFIX + folder.name))
             fsync_folder(self._root)
         except OSError as error:
             raise StorageError(f"{self._root}: cannot delete void checkpoints: {error}; mend that") from error
         try:
-            self.prune(trusted=self._root / step_folder(step))
+            self.prune(trusted=self._root / step_folder_name(step))
         except StorageError as error:
             # What is void is gone; the rest is tidiness, which the next save sees to.
-            say(f"bertd: {error}")
+            log_line(f"bertd: {error}")
 
-    def sweep(self) -> None:
+    def sweep_temporaries(self) -> None:
         """Delete what crashes left half written or half deleted, of exports too."""
-        sweep(self._root)
-        sweep(self._paths.exports)
+        sweep_temporaries(self._root)
+        sweep_temporaries(self._paths.exports)
 
     def _leftovers(self) -> list[Path]:
         """What is only there for a person to look at."""
@@ -146,7 +146,7 @@ class Retention:
             if entry.name.startswith(prefix) and entry.is_dir()
         ]
 
-    def _valid(self, trusted: Path | None = None) -> list[_Checkpoint]:
+    def _valid_checkpoints(self, trusted: Path | None = None) -> list[_Checkpoint]:
         """Newest first, from the newest that verifies on; what is above it is damaged, and neither counted nor deleted.
 
         The older ones are not verified, which would read all of them at each save.
@@ -163,15 +163,15 @@ class Retention:
 
     def _prune(self, valid: list[_Checkpoint], *, keep: int) -> None:
         reasons = reasons_to_keep([each.state for each in valid], keep=keep)
-        self.sweep()
+        self.sweep_temporaries()
         try:
             for each in valid:
                 if each.state.step not in reasons and not _delete(each.folder):
                     reasons[each.state.step] = ["being read"]
         except OSError as error:
             raise StorageError(f"{self._root}: cannot delete old checkpoints: {error}; mend the permissions") from error
-        kept = [_kept(each, reasons[each.state.step]) for each in valid if each.state.step in reasons]
-        write_kept(self._paths, KeptCheckpoints(checkpoints=kept))
+        kept = [_build_kept_record(each, reasons[each.state.step]) for each in valid if each.state.step in reasons]
+        write_checkpoint_index(self._paths, KeptCheckpoints(checkpoints=kept))
 
 
 def _delete(folder: Path) -> bool:
@@ -190,7 +190,7 @@ def _delete(folder: Path) -> bool:
     return True
 
 
-def _kept(checkpoint: _Checkpoint, reasons: list[str]) -> KeptCheckpoint:
+def _build_kept_record(checkpoint: _Checkpoint, reasons: list[str]) -> KeptCheckpoint:
     state = checkpoint.state
     return KeptCheckpoint(
         name=checkpoint.folder.name,

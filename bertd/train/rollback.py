@@ -13,19 +13,19 @@ from dataclasses import dataclass
 
 from bertd.errors import BertdError, NumericsError
 from bertd.model.encoder import MaskedLanguageModel
-from bertd.run.job_log import say
-from bertd.run.paths import RunPaths, newest_first, step_folder
-from bertd.train.checkpoint import TrainingState, is_whole, load_checkpoint
-from bertd.train.desk import Desk
+from bertd.run.job_log import log_line
+from bertd.run.paths import RunPaths, newest_first, step_folder_name
+from bertd.train.checkpoint import TrainState, is_valid_checkpoint, load_checkpoint
+from bertd.train.desk import Reporter
 from bertd.train.loss_watch import LossWentWrongError
 from bertd.train.optimizer import Optimizers
 from bertd.train.ranks import Ranks
-from bertd.train.saving import Saver
-from bertd.train.update import Updater
+from bertd.train.saving import AsyncCheckpointer
+from bertd.train.update import TrainStep
 
 MAX_ROLLBACKS = 2
 """Of a run; then it has failed. Source: the spikes of PaLM and BLOOM, which one or two passed by."""
-_NONE = -1.0
+_NO_CHECKPOINT = -1.0
 
 
 @dataclass(frozen=True)
@@ -36,40 +36,40 @@ class Rollback:
     ranks: Ranks
     model: MaskedLanguageModel
     optimizers: Optimizers
-    updater: Updater
-    desk: Desk | None
-    saver: Saver | None
+    train_step: TrainStep
+    reporter: Reporter | None
+    checkpointer: AsyncCheckpointer | None
 
-    def go_back(self, state: TrainingState, *, sound_step: int, cause: LossWentWrongError) -> TrainingState:
-        """Put the newest checkpoint up to `sound_step` in place; every rank must call.
+    def roll_back(self, state: TrainState, *, last_good_step: int, cause: LossWentWrongError) -> TrainState:
+        """Put the newest checkpoint up to `last_good_step` in place; every rank must call.
 
         Args:
             state: as it stands.
-            sound_step: steps done when the loss was last known to be right.
+            last_good_step: steps done when the loss was last known to be right.
             cause: what was noticed.
 
         Raises:
             NumericsError: it went back too often, or there is nothing to go back to.
             CheckpointError: the checkpoint cannot be loaded.
         """
-        if self.saver is not None:
-            state = self.saver.wait(state)
+        if self.checkpointer is not None:
+            state = self.checkpointer.wait(state)
         if state.rollbacks >= MAX_ROLLBACKS:
             raise NumericsError(
                 f"{cause}; went back {MAX_ROLLBACKS} times already: lower optimizer.peak_lr or set optimizer.clip, and "
                 "submit again"
             )
-        step = int(self.ranks.share([self._prepare(sound_step=sound_step)])[0])
-        if step == _NONE:
+        step = int(self.ranks.broadcast([self._choose_checkpoint(last_good_step=last_good_step)])[0])
+        if step == _NO_CHECKPOINT:
             raise NumericsError(
                 f"{cause}; there is no checkpoint from before it to go back to: lower optimizer.peak_lr or set "
                 "optimizer.clip, and submit again"
             )
         loaded = load_checkpoint(
-            self.paths.checkpoints / step_folder(step), model=self.model, optimizers=self.optimizers
+            self.paths.checkpoints / step_folder_name(step), model=self.model, optimizers=self.optimizers
         )
-        self.updater.load_scaler(loaded.scaler)
-        back = state.model_copy(
+        self.train_step.load_scaler(loaded.scaler)
+        restored = state.model_copy(
             update={
                 "step": loaded.step,
                 "skipped_steps": loaded.skipped_steps,
@@ -82,32 +82,36 @@ class Rollback:
                 "rollbacks": state.rollbacks + 1,
             }
         )
-        if self.desk is not None:
-            _tell(self.desk, back, from_step=state.step, skipped=state.sequences - loaded.sequences, cause=cause)
-        return back
+        if self.reporter is not None:
+            _report_rollback(
+                self.reporter, restored, from_step=state.step, skipped=state.sequences - loaded.sequences, cause=cause
+            )
+        return restored
 
-    def _prepare(self, *, sound_step: int) -> float:
+    def _choose_checkpoint(self, *, last_good_step: int) -> float:
         """On rank 0, the step to go back to, with no checkpoint above it; elsewhere whatever."""
-        if self.saver is None:
+        if self.checkpointer is None:
             return 0.0
         try:
             for folder in newest_first(self.paths.checkpoints):
                 step = int(folder.name.removeprefix("step-"))
-                if step <= sound_step and is_whole(folder):
+                if step <= last_good_step and is_valid_checkpoint(folder):
                     # Before the journal's record: a resume must not find a checkpoint that the record voids.
-                    self.saver.discard_above(step)
+                    self.checkpointer.discard_above(step)
                     return float(step)
         except BertdError as error:
-            say(f"bertd: cannot go back: {error}")
-        return _NONE
+            log_line(f"bertd: cannot go back: {error}")
+        return _NO_CHECKPOINT
 
 
-def _tell(desk: Desk, back: TrainingState, *, from_step: int, skipped: int, cause: LossWentWrongError) -> None:
+def _report_rollback(
+    reporter: Reporter, restored: TrainState, *, from_step: int, skipped: int, cause: LossWentWrongError
+) -> None:
     """The journal's record, and the alert of a loss that went wrong: whoever raised has told nobody."""
-    desk.report_rollback(back, from_step=from_step, skipped_sequences=skipped, cause=str(cause))
+    reporter.report_rollback(restored, from_step=from_step, skipped_sequences=skipped, cause=str(cause))
     message = (
-        f"{cause}; went back to step {back.step} and left out the {skipped:,} sequences since, for time "
-        f"{back.rollbacks} of {MAX_ROLLBACKS}: if it comes again, stop the run and submit it with a lower "
+        f"{cause}; went back to step {restored.step} and left out the {skipped:,} sequences since, for time "
+        f"{restored.rollbacks} of {MAX_ROLLBACKS}: if it comes again, stop the run and submit it with a lower "
         "optimizer.peak_lr or with optimizer.clip"
     )
-    desk.alert(back, code=cause.code, message=message)
+    reporter.alert(restored, code=cause.code, message=message)

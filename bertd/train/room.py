@@ -6,45 +6,54 @@ import shutil
 from pathlib import Path
 
 from bertd.errors import NoRoomError
-from bertd.run.disk_guard import Room, judge_room, need_of_run, require_room, shortage
+from bertd.run.disk_guard import (
+    DiskSpace,
+    classify_disk_space,
+    describe_shortage,
+    estimate_disk_need,
+    require_disk_space,
+)
 from bertd.run.paths import RunPaths
 from bertd.run.recipe import CheckpointSection
 from bertd.train.retention import Retention
 
 
-def room_for_run(paths: RunPaths, section: CheckpointSection, *, num_parameters: int, is_fresh: bool) -> str | None:
+def check_disk_space(paths: RunPaths, section: CheckpointSection, *, num_parameters: int, is_fresh: bool) -> str | None:
     """Look ahead to the end of a run. One that has trained is not turned away; the line for its alert is given back.
 
     Raises:
         StorageError: the run has not begun, and its disk cannot hold it.
     """
-    need = need_of_run(section, num_parameters=num_parameters)
+    need = estimate_disk_need(section, num_parameters=num_parameters)
     free_bytes = shutil.disk_usage(paths.root).free
-    held_bytes = _bytes_below(paths.checkpoints) + _bytes_below(paths.exports)
+    used_bytes = _tree_bytes(paths.checkpoints) + _tree_bytes(paths.exports)
     if is_fresh:
-        require_room(need, free_bytes=free_bytes, held_bytes=held_bytes, folder=paths.root)
-    return shortage(need, free_bytes=free_bytes, held_bytes=held_bytes, folder=paths.root)
+        require_disk_space(need, free_bytes=free_bytes, used_bytes=used_bytes, folder=paths.root)
+    return describe_shortage(need, free_bytes=free_bytes, used_bytes=used_bytes, folder=paths.root)
 
 
-def make_room(paths: RunPaths, retention: Retention, *, needed_bytes: int, step: int) -> None:
+def free_disk_space(paths: RunPaths, retention: Retention, *, needed_bytes: int, step: int) -> None:
     """See to it that a checkpoint fits, at the price of older ones that nothing but their age keeps.
 
     Raises:
         NoRoomError: even that would not be enough, so nothing was deleted.
         StorageError: the disk refused.
     """
-    retention.sweep()
+    retention.sweep_temporaries()
     free_bytes = shutil.disk_usage(paths.root).free
-    if judge_room(needed_bytes=needed_bytes, free_bytes=free_bytes, prunable_bytes=0) is Room.ENOUGH:
+    if classify_disk_space(needed_bytes=needed_bytes, free_bytes=free_bytes, prunable_bytes=0) is DiskSpace.ENOUGH:
         return
     prunable_bytes = retention.prunable_bytes()
-    if judge_room(needed_bytes=needed_bytes, free_bytes=free_bytes, prunable_bytes=prunable_bytes) is Room.NONE:
+    if (
+        classify_disk_space(needed_bytes=needed_bytes, free_bytes=free_bytes, prunable_bytes=prunable_bytes)
+        is DiskSpace.NONE
+    ):
         raise NoRoomError(
             f"{paths.root}: {free_bytes / 1e9:.2f} GB free and {prunable_bytes / 1e9:.2f} GB in checkpoints that may "
             f"go, {needed_bytes / 1e9:.2f} GB to save at step {step}; free space on that disk"
         )
-    retention.make_room()
+    retention.free_disk_space()
 
 
-def _bytes_below(folder: Path) -> int:
+def _tree_bytes(folder: Path) -> int:
     return sum(entry.stat().st_size for entry in folder.rglob("*") if entry.is_file()) if folder.is_dir() else 0

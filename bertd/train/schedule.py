@@ -12,7 +12,7 @@ import math
 from bertd.run.recipe import ScheduleSection
 
 
-def rate_factor(schedule: ScheduleSection, *, progress: float) -> float:
+def learning_rate_factor(schedule: ScheduleSection, *, progress: float) -> float:
     """Share of the peak rate at `progress` (0..1) of the budget."""
     if progress < schedule.warmup:
         return progress / schedule.warmup

@@ -19,20 +19,20 @@ from bertd.data.masking import MaskedBatch
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
 from bertd.run.recipe import Recipe
 from bertd.train.apex import Apex, use_fused_modules
-from bertd.train.attention import Attention
+from bertd.train.attention import AttentionChoice
 from bertd.train.float8 import use_float8
-from bertd.train.forward import Forward
+from bertd.train.forward import ForwardPass
 from bertd.train.optimizer import build_optimizers
 from bertd.train.precision import Precision
 from bertd.train.ranks import Ranks
 
-_LEAST_PASSES = 2
-_MOST_PASSES = 16
-_LONG_ENOUGH_S = 1.0
+_MIN_PASSES = 2
+_MAX_PASSES = 16
+_MIN_TIME_S = 1.0
 
 
 @dataclass(frozen=True)
-class Setting:
+class ModelSetup:
     """What all trials of a run have in common."""
 
     recipe: Recipe
@@ -44,25 +44,27 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Trial:
+class ProbeResult:
     """What came of one."""
 
     sequences_per_s: float
     """Of one rank, forward and backward."""
-    first_s: float
+    first_update_s: float
     """The first pass and update: compiling, if it is compiled."""
 
 
-def build_model(setting: Setting, apex: Apex) -> MaskedLanguageModel:
+def build_model(setup: ModelSetup, apex: Apex) -> MaskedLanguageModel:
     """The run's model with first weights drawn, on its device, with the modules its precision and kernels ask for."""
-    model = MaskedLanguageModel(setting.config, seed=setting.recipe.run.seed).to(setting.device)
-    if setting.precision.mode == "fp8":
+    model = MaskedLanguageModel(setup.config, seed=setup.recipe.run.seed).to(setup.device)
+    if setup.precision.mode == "fp8":
         use_float8(model)
     use_fused_modules(model, apex)
     return model
 
 
-def run_trial(setting: Setting, *, kernels: str, apex: Apex, attention: Attention, micro: int) -> Trial:
+def run_speed_probe(
+    setup: ModelSetup, *, kernels: str, apex: Apex, attention: AttentionChoice, micro: int
+) -> ProbeResult:
     """Train for about a second.
 
     Raises:
@@ -70,7 +72,7 @@ def run_trial(setting: Setting, *, kernels: str, apex: Apex, attention: Attentio
         RuntimeError: it does not fit either (bertd.train.shortage), or a kernel or the compiler fails.
     """
     try:
-        return _run(setting, kernels=kernels, apex=apex, attention=attention, micro=micro)
+        return _run_probe(setup, kernels=kernels, apex=apex, attention=attention, micro=micro)
     except Exception as error:
         # The frames that failed hold the model; whoever looks at the error would keep it from being freed.
         traceback.clear_frames(error.__traceback__)
@@ -78,55 +80,55 @@ def run_trial(setting: Setting, *, kernels: str, apex: Apex, attention: Attentio
     finally:
         torch._dynamo.reset()
         gc.collect()
-        if setting.device.type == "cuda":
+        if setup.device.type == "cuda":
             torch.cuda.empty_cache()
             # The run's peak is its own, not that of the largest trial.
-            torch.cuda.reset_peak_memory_stats(setting.device)
+            torch.cuda.reset_peak_memory_stats(setup.device)
 
 
-def _run(setting: Setting, *, kernels: str, apex: Apex, attention: Attention, micro: int) -> Trial:
-    alone = Ranks(rank=0, world_size=1, device=setting.device, control=None)
-    model = build_model(setting, apex)
-    forward = Forward(
+def _run_probe(setup: ModelSetup, *, kernels: str, apex: Apex, attention: AttentionChoice, micro: int) -> ProbeResult:
+    single_rank = Ranks(rank=0, world_size=1, device=setup.device, control=None)
+    model = build_model(setup, apex)
+    forward = ForwardPass(
         model,
-        ranks=alone,
-        precision=setting.precision,
+        ranks=single_rank,
+        precision=setup.precision,
         kernels=kernels,
         attention=attention.backends,
-        pad_id=setting.pad_id,
+        pad_id=setup.pad_id,
     )
     # With its moments, so that what fits here fits the run; ranks exchange gradients where these lie.
-    optimizers = build_optimizers(model, setting.recipe.optimizer, apex=apex)
+    optimizers = build_optimizers(model, setup.recipe.optimizer, apex=apex)
     optimizers.set_learning_rate(0.0)
-    batch = _made_up(setting, micro=micro)
+    batch = _make_synthetic_batch(setup, micro=micro)
     began_s = time.perf_counter()
     _backward(forward.loss(batch))
-    optimizers.whole.step()
-    _wait(setting.device)
-    first_s = time.perf_counter() - began_s
+    optimizers.combined.step()
+    _synchronise(setup.device)
+    first_update_s = time.perf_counter() - began_s
     began_s, passes = time.perf_counter(), 0
-    while passes < _LEAST_PASSES or (passes < _MOST_PASSES and time.perf_counter() - began_s < _LONG_ENOUGH_S):
+    while passes < _MIN_PASSES or (passes < _MAX_PASSES and time.perf_counter() - began_s < _MIN_TIME_S):
         _backward(forward.loss(batch))
         # A GPU's work is only queued here; without waiting, the clock would say nothing.
-        _wait(setting.device)
+        _synchronise(setup.device)
         passes += 1
-    return Trial(sequences_per_s=passes * micro / (time.perf_counter() - began_s), first_s=first_s)
+    return ProbeResult(sequences_per_s=passes * micro / (time.perf_counter() - began_s), first_update_s=first_update_s)
 
 
-def _made_up(setting: Setting, *, micro: int) -> MaskedBatch:
+def _make_synthetic_batch(setup: ModelSetup, *, micro: int) -> MaskedBatch:
     generator = torch.Generator().manual_seed(0)
-    length = setting.recipe.data.sequence_length
-    predictions = setting.recipe.masking.predictions(length)
-    ids_BS = torch.randint(5, setting.config.vocab_size, (micro, length), generator=generator)
+    length = setup.recipe.data.sequence_length
+    predictions = setup.recipe.masking.predictions(length)
+    ids_BS = torch.randint(5, setup.config.vocab_size, (micro, length), generator=generator)
     positions_BM = torch.rand(micro, length, generator=generator).argsort(dim=1)[:, :predictions].sort(dim=1).values
     labels_BM = ids_BS.gather(1, positions_BM)
-    return MaskedBatch(*(tensor.to(setting.device) for tensor in (ids_BS, positions_BM, labels_BM)))
+    return MaskedBatch(*(tensor.to(setup.device) for tensor in (ids_BS, positions_BM, labels_BM)))
 
 
 def _backward(loss: Tensor) -> None:
     loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
 
-def _wait(device: torch.device) -> None:
+def _synchronise(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)

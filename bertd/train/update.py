@@ -19,15 +19,15 @@ from bertd.errors import NumericsError
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.run.recipe import Recipe
 from bertd.train.checkpoint import ScalerState
-from bertd.train.forward import Forward
+from bertd.train.forward import ForwardPass
 from bertd.train.optimizer import Optimizers
 from bertd.train.precision import Precision
 from bertd.train.ranks import Ranks
 
 _INITIAL_SCALE = 2.0**16
-_LEAST_SCALE = 1.0
+_MIN_SCALE = 1.0
 """Below it, gradients that fp16 could hold would be shrunk for nothing. Source: the old code's min_loss_scale."""
-_MOST_OVERFLOWS = 100
+_MAX_OVERFLOWS = 100
 """Updates in a row that overflow at the least scale before the run is given up."""
 
 
@@ -37,7 +37,7 @@ def dropout_seed(seed: int, *, rank: int, step: int) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-class Updater:
+class TrainStep:
     """Carries out updates and adds up what the next report needs, on the device."""
 
     def __init__(
@@ -45,7 +45,7 @@ class Updater:
         recipe: Recipe,
         *,
         model: MaskedLanguageModel,
-        forward: Forward,
+        forward: ForwardPass,
         optimizers: Optimizers,
         batches: TrainBatches,
         ranks: Ranks,
@@ -86,40 +86,40 @@ class Updater:
         """Do update number `step` (from 0) at rate `lr`; read the gradient's norm only if asked or clipped."""
         # A pure function of where we are, so that resuming needs no generator state and ranks drop differently.
         torch.manual_seed(dropout_seed(self._recipe.run.seed, rank=self._ranks.rank, step=step))
-        micro_batches = [self._batches.next_micro() for _ in range(self._batches.accumulation)]
+        micro_batches = [self._batches.next_micro_batch() for _ in range(self._batches.accumulation)]
         num_tokens = torch.stack([(batch.labels_BM != IGNORE_INDEX).sum() for batch in micro_batches]).sum()
         self._num_tokens += num_tokens
         # DDP divides the gradient's sum by the ranks; the loss wants it divided by the tokens of all ranks.
-        scale = self._ranks.world_size / self._ranks.add_up(num_tokens)
-        self._optimizers.zero_grad(keeps_memory=self.forward.exchanges)
+        scale = self._ranks.world_size / self._ranks.all_reduce_sum(num_tokens)
+        self._optimizers.zero_grad(keeps_memory=self.forward.uses_ddp)
         for index, batch in enumerate(micro_batches):
             is_last = index == len(micro_batches) - 1
-            with nullcontext() if is_last else self.forward.without_exchange():
+            with nullcontext() if is_last else self.forward.no_gradient_sync():
                 loss_sum = self.forward.loss(batch)
                 self.scaler.scale(loss_sum * scale).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             self._loss_sum += loss_sum.detach()
         self._unread_updates += 1
-        self._apply(lr=lr, wants_norm=wants_norm)
+        self._clip_and_step(lr=lr, wants_norm=wants_norm)
 
-    def _apply(self, *, lr: float, wants_norm: bool) -> None:
+    def _clip_and_step(self, *, lr: float, wants_norm: bool) -> None:
         clip = self._recipe.optimizer.clip
         if clip > 0 or wants_norm:
-            self.scaler.unscale_(self._optimizers.whole)
+            self.scaler.unscale_(self._optimizers.combined)
             self.grad_norm = nn.utils.clip_grad_norm_(self._model.parameters(), clip if clip > 0 else torch.inf)
         self._optimizers.set_learning_rate(lr)
-        self.scaler.step(self._optimizers.whole)
+        self.scaler.step(self._optimizers.combined)
         self._update_scale()
 
     def _update_scale(self) -> None:
         """Let the scale follow, not below its floor, and count the overflows there; all of it on the device."""
         if not self.scaler.is_enabled():
             return
-        before = self.scaler.scale(self._one)
+        previous_scale = self.scaler.scale(self._one)
         self.scaler.update()
-        after = self.scaler.scale(self._one)
-        is_stuck = (after < before) & (before <= _LEAST_SCALE)
+        new_scale = self.scaler.scale(self._one)
+        is_stuck = (new_scale < previous_scale) & (previous_scale <= _MIN_SCALE)
         self._overflows = torch.where(is_stuck, self._overflows + 1, 0)
-        self.scaler.update(after.clamp(min=_LEAST_SCALE))
+        self.scaler.update(new_scale.clamp(min=_MIN_SCALE))
 
     def require_usable_scale(self, step: int) -> None:
         """Look, after `step` updates, whether fp16 still carries the gradients; waits for the device.
@@ -127,7 +127,7 @@ class Updater:
         Raises:
             NumericsError: they have overflowed for too long at the least loss scale; the same on every rank.
         """
-        if self.scaler.is_enabled() and int(self._overflows) >= _MOST_OVERFLOWS:
+        if self.scaler.is_enabled() and int(self._overflows) >= _MAX_OVERFLOWS:
             raise NumericsError(
                 f"step {step}: the gradients overflow fp16 at loss scale {self.scaler.get_scale():g}, and the last "
                 f"{int(self._overflows)} updates were skipped; the newest checkpoint has the weights from before: set "
@@ -143,7 +143,7 @@ class Updater:
         """Of `steps` updates, how many fp16 overflow skipped: fused AdamW counts only those it did."""
         if not self.scaler.is_enabled():
             return 0
-        return steps - self._optimizers.steps_done()
+        return steps - self._optimizers.num_updates()
 
     @property
     def unread_loss(self) -> Tensor:
@@ -152,8 +152,8 @@ class Updater:
 
     def take_loss(self) -> float:
         """Mean loss in nats over all ranks since the last call; waits for the device; every rank must call."""
-        both = self._ranks.add_up(torch.stack([self._loss_sum, self._num_tokens]))
-        loss_sum, num_tokens = both.tolist()
+        sums = self._ranks.all_reduce_sum(torch.stack([self._loss_sum, self._num_tokens]))
+        loss_sum, num_tokens = sums.tolist()
         self._loss_sum.zero_()
         self._num_tokens.zero_()
         self._unread_updates = 0

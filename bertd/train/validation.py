@@ -12,12 +12,12 @@ from torch import Tensor
 
 from bertd.data.masking import IGNORE_INDEX, MaskedBatch
 from bertd.errors import ShardError
-from bertd.train.forward import Forward
+from bertd.train.forward import ForwardPass
 from bertd.train.ranks import Ranks
 
 
 @dataclass(frozen=True)
-class Validation:
+class ValidationResult:
     """One pass over the set."""
 
     loss: float
@@ -42,38 +42,38 @@ class Validator:
         Raises:
             ShardError: nothing is predicted.
         """
-        self._batches = _of_one_shape(batches)
+        self._batches = _pad_to_one_shape(batches)
         self._ranks = ranks
         counts_V = torch.zeros(len(shares_V), dtype=torch.int64, device=ranks.device)
         for batch in batches:
             labels = batch.labels_BM[batch.labels_BM != IGNORE_INDEX]
             counts_V += torch.bincount(labels, minlength=len(shares_V))
-        counts_V = ranks.add_up(counts_V).cpu()
+        counts_V = ranks.all_reduce_sum(counts_V).cpu()
         if not counts_V.any():
             raise ShardError(
                 "not one token of the validation set is predicted, since no word of its text fits into "
                 'masking.max_predictions; set masking.unit = "token"'
             )
-        self._unigram_loss = guessing_loss(counts_V, shares_V)
-        self._unigram_entropy = guessing_loss(counts_V, counts_V / counts_V.sum())
+        self._unigram_loss = unigram_cross_entropy(counts_V, shares_V)
+        self._unigram_entropy = unigram_cross_entropy(counts_V, counts_V / counts_V.sum())
 
-    def warm_up(self, forward: Forward) -> None:
+    def warm_up(self, forward: ForwardPass) -> None:
         """Compile what there is to compile, so that no measured pass contains it."""
         if forward.is_compiled and self._batches:
-            with forward.evaluation() as loss_of:
-                loss_of(self._batches[0])
+            with forward.evaluation() as loss_fn:
+                loss_fn(self._batches[0])
 
-    def evaluate(self, forward: Forward) -> Validation:
+    def evaluate(self, forward: ForwardPass) -> ValidationResult:
         """Measure; every rank must call."""
         began_s = time.monotonic()
         loss_sum = torch.zeros((), device=self._ranks.device, dtype=torch.float64)
         num_tokens = torch.zeros_like(loss_sum)
-        with forward.evaluation() as loss_of:
+        with forward.evaluation() as loss_fn:
             for batch in self._batches:
-                loss_sum += loss_of(batch)
+                loss_sum += loss_fn(batch)
                 num_tokens += (batch.labels_BM != IGNORE_INDEX).sum()
-        loss, tokens = self._ranks.add_up(torch.stack([loss_sum, num_tokens])).tolist()
-        return Validation(
+        loss, tokens = self._ranks.all_reduce_sum(torch.stack([loss_sum, num_tokens])).tolist()
+        return ValidationResult(
             loss=loss / tokens if tokens else math.nan,
             num_tokens=int(tokens),
             unigram_loss=self._unigram_loss,
@@ -82,21 +82,21 @@ class Validator:
         )
 
 
-def _of_one_shape(batches: Sequence[MaskedBatch]) -> list[MaskedBatch]:
+def _pad_to_one_shape(batches: Sequence[MaskedBatch]) -> list[MaskedBatch]:
     """Fill a short last batch with rows that predict nothing: the compiled graph has one shape."""
-    return [_filled(batch, num_rows=len(batches[0].inputs_BS)) for batch in batches]
+    return [_pad_rows(batch, num_rows=len(batches[0].inputs_BS)) for batch in batches]
 
 
-def _filled(batch: MaskedBatch, *, num_rows: int) -> MaskedBatch:
+def _pad_rows(batch: MaskedBatch, *, num_rows: int) -> MaskedBatch:
     missing = num_rows - len(batch.inputs_BS)
     if not missing:
         return batch
-    parts = (batch.inputs_BS, batch.positions_BM, batch.labels_BM)
-    filled = MaskedBatch(*(torch.cat([part, part[:1].expand(missing, -1)]) for part in parts))
-    return filled.predicting_only(num_rows - missing)
+    tensors = (batch.inputs_BS, batch.positions_BM, batch.labels_BM)
+    padded = MaskedBatch(*(torch.cat([tensor, tensor[:1].expand(missing, -1)]) for tensor in tensors))
+    return padded.without_predictions_after(num_rows - missing)
 
 
-def guessing_loss(counts_V: Tensor, shares_V: Tensor) -> float:
+def unigram_cross_entropy(counts_V: Tensor, shares_V: Tensor) -> float:
     """Mean cross-entropy in nats of tokens that occur so often, each guessed with its share; NaN for no token."""
     occurs_V = counts_V > 0
     return float(-(counts_V[occurs_V] * shares_V[occurs_V].log()).sum() / counts_V.sum())

@@ -24,7 +24,7 @@ from threading import Event
 
 from bertd.errors import BertdError, DeviceError, DeviceMemoryError
 from bertd.records import AlertRecord
-from bertd.run.beats import BEATS_VARIABLE, STACKS_SIGNAL, Pulse, Section
+from bertd.run.beats import DUMP_STACKS_SIGNAL, HEARTBEAT_VARIABLE, Heartbeat, Phase
 from bertd.run.journal import JournalWriter, read_journal
 from bertd.run.paths import RunPaths
 
@@ -38,50 +38,52 @@ def main() -> int:
     parser.add_argument("--attempt", type=int, default=1)
     parser.add_argument("--store", type=Path, help="file to meet the other ranks in; without it, torchrun's address")
     parser.add_argument("--launcher", type=int, help="pid that started it")
-    arguments = parser.parse_args()
-    die_with_parent(arguments.launcher)
-    from bertd.train.kernels import compiler_failure
-    from bertd.train.shortage import memory_shortage
+    args = parser.parse_args()
+    die_with_parent(args.launcher)
+    from bertd.train.kernels import compiler_failure_reason
+    from bertd.train.shortage import out_of_memory_reason
 
-    paths = RunPaths(arguments.run.resolve())
+    paths = RunPaths(args.run.resolve())
     stop_signal = Event()
     # Before the first beat: the runner asks for stacks only those ranks that have beaten.
-    faulthandler.register(STACKS_SIGNAL, all_threads=True)
+    faulthandler.register(DUMP_STACKS_SIGNAL, all_threads=True)
     signal.signal(signal.SIGTERM, lambda *_: stop_signal.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        train(paths, attempt=arguments.attempt, store=arguments.store, stop_signal=stop_signal)
+        train(paths, attempt=args.attempt, store=args.store, stop_signal=stop_signal)
     except BertdError as error:
-        return _fail(paths, error)
+        return _report_failure(paths, error)
     except Exception as error:
-        if (shortage := memory_shortage(error)) is not None:
+        if (reason := out_of_memory_reason(error)) is not None:
             # Of one rank perhaps: the others hear of it by its exit status alone.
             rank = os.environ.get("RANK", "0")
             remedy = 'lower batch.micro, or let it be "auto"'
-            return _fail(paths, DeviceMemoryError(f"rank {rank}: {shortage}; {remedy}"), is_met_by_all=False)
+            return _report_failure(paths, DeviceMemoryError(f"rank {rank}: {reason}; {remedy}"), is_on_all_ranks=False)
         traceback.print_exc()
-        if (failure := compiler_failure(error)) is not None:
+        if (failure := compiler_failure_reason(error)) is not None:
             remedy = 'set precision.kernels = "eager", or see to the compiler; the log has its traceback'
-            return _fail(paths, DeviceError(f"the compiler failed: {failure}; {remedy}"), is_met_by_all=False)
+            return _report_failure(
+                paths, DeviceError(f"the compiler failed: {failure}; {remedy}"), is_on_all_ranks=False
+            )
         return 1
     return 0
 
 
 def train(paths: RunPaths, *, attempt: int, store: Path | None, stop_signal: Event) -> None:
     """Open the run, meet the other ranks, train to an end or a pause."""
-    pulse = Pulse(os.environ.get(BEATS_VARIABLE), rank=int(os.environ.get("RANK", "0")))
-    pulse.beat(Section.START, step=0)
-    from bertd.train.assembly import assemble
-    from bertd.train.companions import companions_watched
-    from bertd.train.opened_run import open_run
+    heartbeat = Heartbeat(os.environ.get(HEARTBEAT_VARIABLE), rank=int(os.environ.get("RANK", "0")))
+    heartbeat.beat(Phase.START, step=0)
+    from bertd.train.assembly import build_trainer
+    from bertd.train.companions import watch_peers
+    from bertd.train.opened_run import load_run_inputs
     from bertd.train.ranks import join_ranks, leave_ranks
 
-    opened = open_run(paths)
-    ranks = join_ranks(opened.recipe.devices, store=store)
+    run_inputs = load_run_inputs(paths)
+    ranks = join_ranks(run_inputs.recipe.devices, store=store)
     # Ranks that meet in a file are on one machine.
-    with companions_watched(ranks, is_one_machine=store is not None) as companions:
-        trainer = assemble(opened, ranks=ranks, attempt=attempt, stop_signal=stop_signal, pulse=pulse)
-        companions.is_writing = lambda: trainer.is_writing
+    with watch_peers(ranks, is_one_machine=store is not None) as peer_watch:
+        trainer = build_trainer(run_inputs, ranks=ranks, attempt=attempt, stop_signal=stop_signal, heartbeat=heartbeat)
+        peer_watch.is_writing = lambda: trainer.is_writing
         trainer.run()
         trainer.close()
     leave_ranks(ranks)
@@ -96,10 +98,10 @@ def die_with_parent(parent: int | None = None) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _fail(paths: RunPaths, error: BertdError, *, is_met_by_all: bool = True) -> int:
+def _report_failure(paths: RunPaths, error: BertdError, *, is_on_all_ranks: bool = True) -> int:
     """Say what went wrong: once, on rank 0, where every rank meets it and leaves with the same status."""
     is_first = os.environ.get("RANK", "0") == "0"
-    if is_first or not is_met_by_all:
+    if is_first or not is_on_all_ranks:
         print(f"bertd: {error}", file=sys.stderr, flush=True)
     if is_first:
         try:
@@ -109,8 +111,8 @@ def _fail(paths: RunPaths, error: BertdError, *, is_met_by_all: bool = True) -> 
             code, message = type(error).__name__, str(error)
             journal.append(AlertRecord(t=time.time(), step=step, level="error", code=code, message=message))
             journal.close()
-        except BertdError as second:
-            print(f"bertd: and the journal could not be told: {second}", file=sys.stderr, flush=True)
+        except BertdError as journal_error:
+            print(f"bertd: and the journal could not be told: {journal_error}", file=sys.stderr, flush=True)
     return error.exit_code
 
 

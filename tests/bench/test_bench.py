@@ -17,24 +17,24 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from bertd.bench import __main__ as command
 from bertd.bench import contenders, measuring
 from bertd.bench.contenders import (
+    BASELINE_KEEPING_PAGES,
+    BASELINES,
     EAGER_TOP,
     LADDER,
     OURS,
-    RIVAL_WITH_PAGES,
-    RIVALS,
     Contender,
-    build,
-    contenders_for,
-    model_and_loss,
+    build_contender,
+    build_model_and_loss,
+    select_contenders,
 )
 from bertd.bench.measuring import run_bench
-from bertd.bench.work import Work, padded_batch, plan_work, synthetic_batch
+from bertd.bench.work import Workload, make_synthetic_batch, pad_batch, plan_workload
 from bertd.errors import DeviceError, RecipeError
 from bertd.run.recipe import Recipe
 from bertd.run.recipe_file import parse_recipe
 from bertd.train.apex import Apex
 from bertd.train.apex_probes import Feature
-from bertd.train.attention import Attention
+from bertd.train.attention import AttentionChoice
 from tests.tiny_data import make_tiny_dataset
 
 TEXT = """
@@ -62,14 +62,14 @@ count = 1
 
 
 @pytest.fixture
-def work() -> Work:
+def workload() -> Workload:
     recipe = parse_recipe(TEXT, name="bench")
-    return plan_work(recipe, device=torch.device("cpu"), num_sequences=4, is_synthetic=True)
+    return plan_workload(recipe, device=torch.device("cpu"), num_sequences=4, is_synthetic=True)
 
 
 def test_synthetic_tokens_follow_zipfs_law_and_are_the_same_every_time() -> None:
-    batch = synthetic_batch(64, length=128, predictions=19, vocab_size=1000)
-    again = synthetic_batch(64, length=128, predictions=19, vocab_size=1000)
+    batch = make_synthetic_batch(64, length=128, predictions=19, vocab_size=1000)
+    again = make_synthetic_batch(64, length=128, predictions=19, vocab_size=1000)
 
     counts = torch.bincount(batch.inputs_NS.flatten(), minlength=1000)
     assert torch.equal(batch.inputs_NS, again.inputs_NS)
@@ -79,7 +79,7 @@ def test_synthetic_tokens_follow_zipfs_law_and_are_the_same_every_time() -> None
     assert torch.equal(batch.inputs_NS.gather(1, batch.positions_NM), batch.labels_NM)
 
 
-def test_the_dense_and_the_sparse_head_have_the_same_loss(work: Work) -> None:
+def test_the_dense_and_the_sparse_head_have_the_same_loss(workload: Workload) -> None:
     losses = []
     for contender in (
         Contender("dense", "ours", compiled=False, head="dense", last_layer="whole"),
@@ -87,55 +87,57 @@ def test_the_dense_and_the_sparse_head_have_the_same_loss(work: Work) -> None:
         Contender("subset", "ours", compiled=False, gradient="by autograd"),
         Contender("fused", "ours", compiled=False),
     ):
-        _, loss_of = model_and_loss(contender, work)
-        losses.append(loss_of(work.batch).item())
+        _, loss_of = build_model_and_loss(contender, workload)
+        losses.append(loss_of(workload.batch).item())
 
     assert losses == pytest.approx([losses[0]] * 4, abs=1e-5)
 
 
-@pytest.mark.parametrize("contender", [c for c in (*OURS, *RIVALS) if not c.compiled], ids=lambda c: c.name)
-def test_micro_batches_add_up_to_the_same_update(contender: Contender, work: Work) -> None:
+@pytest.mark.parametrize("contender", [c for c in (*OURS, *BASELINES) if not c.compiled], ids=lambda c: c.name)
+def test_micro_batches_add_up_to_the_same_update(contender: Contender, workload: Workload) -> None:
     losses = []
     for micro in (2, 4):
         torch.manual_seed(0)
-        update = build(contender, work, micro=micro).update
+        update = build_contender(contender, workload, micro=micro).update
         losses.append([update().item(), update().item()])
 
     assert losses[0] == pytest.approx(losses[1], abs=1e-4)
     assert losses[0][1] < losses[0][0]
 
 
-def test_padded_rows_hold_what_fits_and_predict_as_much(work: Work) -> None:
-    batch = synthetic_batch(400, length=128, predictions=20, vocab_size=1000)
-    padded = padded_batch(batch)
+def test_padded_rows_hold_what_fits_and_predict_as_much(workload: Workload) -> None:
+    batch = make_synthetic_batch(400, length=128, predictions=20, vocab_size=1000)
+    padded = pad_batch(batch)
 
-    assert padded.keep_NS is not None and torch.equal(padded.inputs_NS == 0, ~padded.keep_NS)
-    assert padded.keep_NS.gather(1, padded.positions_NM).all()
+    assert padded.attention_mask_NS is not None and torch.equal(padded.inputs_NS == 0, ~padded.attention_mask_NS)
+    assert padded.attention_mask_NS.gather(1, padded.positions_NM).all()
     assert torch.equal(padded.labels_NM, padded.inputs_NS.gather(1, padded.positions_NM))
     # 0.9 x (128 - 12.5) + 0.1 x (128 - 54) of 128.
-    assert padded.fill == pytest.approx(0.87, abs=0.02) and batch.fill == 1.0
+    assert padded.text_share == pytest.approx(0.87, abs=0.02) and batch.text_share == 1.0
     first, *_ = LADDER
-    assert first.packing == "sentences" and build(first, work, micro=4).update().isfinite()
+    assert first.packing == "sentences" and build_contender(first, workload, micro=4).update().isfinite()
 
 
-def test_apex_and_measured_attention_are_benched_where_there_is_a_choice(work: Work) -> None:
-    assert contenders_for(work, is_ladder=True) == [*LADDER, EAGER_TOP]
-    assert contenders_for(work, is_ladder=False) == [*OURS, *RIVALS, RIVAL_WITH_PAGES]
-    on_gpu = replace(work, attention=Attention(("math",)), apex=Apex(parts={Feature.LAYER_NORM: torch.nn.LayerNorm}))
-    measured, eager, _ = contenders_for(on_gpu, is_ladder=True)[-3:]
+def test_apex_and_measured_attention_are_benched_where_there_is_a_choice(workload: Workload) -> None:
+    assert select_contenders(workload, is_ladder=True) == [*LADDER, EAGER_TOP]
+    assert select_contenders(workload, is_ladder=False) == [*OURS, *BASELINES, BASELINE_KEEPING_PAGES]
+    on_gpu = replace(
+        workload, attention=AttentionChoice(("math",)), apex=Apex(parts={Feature.LAYER_NORM: torch.nn.LayerNorm})
+    )
+    measured, eager, _ = select_contenders(on_gpu, is_ladder=True)[-3:]
     assert measured.attention == "measured" and replace(measured, name=eager.name, compiled=False) == eager
-    apex = contenders_for(on_gpu, is_ladder=False)[2]
+    apex = select_contenders(on_gpu, is_ladder=False)[2]
     chosen = replace(measured, compiled=False)
-    assert apex.apex and build(apex, on_gpu, micro=4).update().item() == pytest.approx(
-        build(chosen, on_gpu, micro=4).update().item()
+    assert apex.apex and build_contender(apex, on_gpu, micro=4).update().item() == pytest.approx(
+        build_contender(chosen, on_gpu, micro=4).update().item()
     )
 
 
-def test_a_contender_that_made_room_goes_on_where_it_was(work: Work) -> None:
+def test_a_contender_that_made_room_goes_on_where_it_was(workload: Workload) -> None:
     losses = []
     for moves in (False, True):
         torch.manual_seed(0)
-        built = build(OURS[0], work, micro=4)
+        built = build_contender(OURS[0], workload, micro=4)
         losses.append(built.update().item())
         if moves:
             built.move(torch.device("cpu"))
@@ -146,10 +148,10 @@ def test_a_contender_that_made_room_goes_on_where_it_was(work: Work) -> None:
 
 
 @pytest.mark.long
-def test_a_bench_measures_each_contender_as_often_as_asked(work: Work) -> None:
-    eager = [contender for contender in (*LADDER, *RIVALS) if not contender.compiled]
+def test_a_bench_measures_each_contender_as_often_as_asked(workload: Workload) -> None:
+    eager = [contender for contender in (*LADDER, *BASELINES) if not contender.compiled]
 
-    results = run_bench(eager, work, micros=[2, 4], repeats=2, seconds=0.01, say=lambda _: None)
+    results = run_bench(eager, workload, micros=[2, 4], repeats=2, seconds=0.01, log_line=lambda _: None)
 
     assert [each.contender.name for each in results.measured] == [contender.name for contender in eager]
     assert all(len(each.sequences_per_s) == 2 and each.median > 0 for each in results.measured)
@@ -169,10 +171,10 @@ def test_the_command_prints_what_it_measured(
 
     assert command.main() == 0
 
-    told = json.loads(capsys.readouterr().out)
-    assert [each["name"] for each in told["contenders"]] == [contender.name for contender in (*eager, EAGER_TOP)]
-    assert (told["recipe"], told["precision"]) == ("demo", "fp32")
-    assert told["device"] and told["ceiling_flops"] > 0
+    output = json.loads(capsys.readouterr().out)
+    assert [each["name"] for each in output["contenders"]] == [contender.name for contender in (*eager, EAGER_TOP)]
+    assert (output["recipe"], output["precision"]) == ("demo", "fp32")
+    assert output["device"] and output["ceiling_flops"] > 0
 
 
 def test_a_data_set_is_found_by_name_and_a_whole_run_is_measured_on_it(
@@ -187,16 +189,16 @@ def test_a_data_set_is_found_by_name_and_a_whole_run_is_measured_on_it(
     options = [option for override in small for option in ("--set", override)]
     turns = ["--sequences", "4", "--micro", "2", "4", "--seconds", "0.01", "--repeats", "1"]
     monkeypatch.setattr(contenders, "OURS", OURS[:1])
-    monkeypatch.setattr(contenders, "RIVALS", RIVALS[:1])
-    monkeypatch.setattr(contenders, "RIVAL_WITH_PAGES", RIVALS[0])
+    monkeypatch.setattr(contenders, "BASELINES", BASELINES[:1])
+    monkeypatch.setattr(contenders, "BASELINE_KEEPING_PAGES", BASELINES[0])
     monkeypatch.setattr(sys, "argv", ["bench", "demo", *turns, *options])
 
     assert command.main() == 0
 
-    told = capsys.readouterr().out
-    rows = [line for line in told.splitlines() if line.startswith("bertd, ")]
+    output = capsys.readouterr().out
+    rows = [line for line in output.splitlines() if line.startswith("bertd, ")]
     assert [row[:18].rstrip() for row in rows] == ["bertd, eager", "bertd, a whole run"]
-    assert "demo: 1 layers x 32" in told and "parameters: bertd " in told
+    assert "demo: 1 layers x 32" in output and "parameters: bertd " in output
     assert not [thread for thread in threading.enumerate() if thread.name == "batches"]
 
 
@@ -204,18 +206,18 @@ def test_a_data_set_is_found_by_name_and_a_whole_run_is_measured_on_it(
 def test_where_no_recipe_is_named_the_machine_decides(
     has_gpu: bool, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked: list[str] = []
+    requested: list[str] = []
 
-    def plan(recipe: Recipe, **_: object) -> Work:
-        asked.append(recipe.run.name)
+    def plan(recipe: Recipe, **_: object) -> Workload:
+        requested.append(recipe.run.name)
         raise RecipeError("enough")
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: int(has_gpu))
-    monkeypatch.setattr(command, "plan_work", plan)
+    monkeypatch.setattr(command, "plan_workload", plan)
     monkeypatch.setattr(sys, "argv", ["bench", "--synthetic"])
 
-    assert command.main() == RecipeError.exit_code and asked == [name]
+    assert command.main() == RecipeError.exit_code and requested == [name]
     if not has_gpu:
         monkeypatch.setattr(sys, "argv", ["bench", "fast", "--synthetic"])
         assert command.main() == DeviceError.exit_code
@@ -233,13 +235,15 @@ def test_ctrl_c_is_a_line_and_no_traceback(monkeypatch: pytest.MonkeyPatch, caps
     assert capsys.readouterr().err == "bertd: interrupted; nothing was measured to its end\n"
 
 
-def test_a_contender_is_compiled_for_its_own_attention_kernel(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_contender_is_compiled_for_its_own_attention_kernel(
+    workload: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
     counter = CompileCounterWithBackend("aot_eager")
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counter))
     counts = []
     for names in ((), ("math",)):
-        attention = replace(work, attention=Attention(names))
-        update = build(OURS[1], attention, micro=2).update
+        attention = replace(workload, attention=AttentionChoice(names))
+        update = build_contender(OURS[1], attention, micro=2).update
         losses = [update(), update()]
         assert losses[1] < losses[0]
         counts.append(counter.frame_count)
@@ -247,26 +251,30 @@ def test_a_contender_is_compiled_for_its_own_attention_kernel(work: Work, monkey
     assert counts == [1, 2]
 
 
-def test_a_contender_that_no_memory_holds_is_told_in_a_line(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_contender_that_no_memory_holds_is_told_in_a_line(
+    workload: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def hungry(*_: object, **__: object) -> None:
         torch.empty(1 << 60, dtype=torch.uint8)
 
-    monkeypatch.setattr(measuring, "build", hungry)
-    results = run_bench([OURS[0]], work, micros=[2, 4], repeats=1, seconds=0.01, say=lambda _: None)
+    monkeypatch.setattr(measuring, "build_contender", hungry)
+    results = run_bench([OURS[0]], workload, micros=[2, 4], repeats=1, seconds=0.01, log_line=lambda _: None)
 
     (reason,) = results.failures.values()
     assert reason.startswith("not even a micro-batch of 2 fits: the machine's memory is too small: ")
     assert not results.measured
 
 
-def test_a_contender_that_cannot_run_leaves_the_others_their_rows(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_contender_that_cannot_run_leaves_the_others_their_rows(
+    workload: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def build_ours_alone(contender: Contender, *rest: Any, **options: Any) -> Any:
         if contender.model != "ours":
             raise RuntimeError("no C compiler\nand more")
-        return build(contender, *rest, **options)
+        return build_contender(contender, *rest, **options)
 
-    monkeypatch.setattr(measuring, "build", build_ours_alone)
-    results = run_bench([RIVALS[0], OURS[0]], work, micros=[2], repeats=1, seconds=0.01, say=lambda _: None)
+    monkeypatch.setattr(measuring, "build_contender", build_ours_alone)
+    results = run_bench([BASELINES[0], OURS[0]], workload, micros=[2], repeats=1, seconds=0.01, log_line=lambda _: None)
 
-    assert results.failures == {RIVALS[0].name: "no C compiler"}
+    assert results.failures == {BASELINES[0].name: "no C compiler"}
     assert [each.contender.name for each in results.measured] == [OURS[0].name]

@@ -11,10 +11,10 @@ import torch
 
 from bertd.bench.quality import __main__ as command
 from bertd.bench.quality import ours, stock
-from bertd.bench.quality.__main__ import Row, table
-from bertd.bench.quality.arms import ABLATIONS, OURS, OurArm, small_recipe
-from bertd.bench.quality.judge import Judge, Judgement
-from bertd.bench.quality.stock import Spent
+from bertd.bench.quality.__main__ import ResultRow, format_table
+from bertd.bench.quality.arms import ABLATIONS, OURS, OurArm, build_small_recipe
+from bertd.bench.quality.judge import Evaluation, Evaluator
+from bertd.bench.quality.stock import SpentBudget
 from bertd.data.shards import DataSet
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.model.export import write_export
@@ -41,33 +41,33 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def recipe(shards: Path) -> Recipe:
-    return small_recipe(shards=str(shards), budget_s=1.0, keys=TINY)
+    return build_small_recipe(shards=str(shards), budget_s=1.0, keys=TINY)
 
 
 @pytest.mark.parametrize("arm", [OURS, *ABLATIONS], ids=lambda arm: arm.name)
 def test_every_arm_is_a_recipe_that_differs_from_the_first(arm: OurArm, shards: Path) -> None:
-    recipe = small_recipe(shards=str(shards), budget_s=240.0, keys=arm.keys)
+    recipe = build_small_recipe(shards=str(shards), budget_s=240.0, keys=arm.keys)
 
     assert recipe.granted.total_s == pytest.approx(240.0)
-    assert (recipe == small_recipe(shards=str(shards), budget_s=240.0, keys=OURS.keys)) == (arm is OURS)
+    assert (recipe == build_small_recipe(shards=str(shards), budget_s=240.0, keys=OURS.keys)) == (arm is OURS)
 
 
 def test_the_judge_gives_an_export_the_loss_of_the_model_it_came_from(recipe: Recipe, tmp_path: Path) -> None:
     dataset = DataSet.open(Path(recipe.data.shards))
     model = MaskedLanguageModel(encoder_config(recipe, vocab_size=dataset.vocabulary.size), seed=3).eval()
     write_export(model, tmp_path / "export", tokenizer_dir=dataset.tokenizer_dir, model_card="")
-    judge = Judge(recipe, max_sequences=24)
+    evaluator = Evaluator(recipe, max_sequences=24)
 
-    judgement = judge.judge(tmp_path / "export")
+    evaluation = evaluator.judge(tmp_path / "export")
 
     with torch.no_grad():
-        sums = [float(model(batch.inputs_BS, batch.positions_BM, batch.labels_BM)) for batch in judge.batches]
-    assert judgement.mean.value == pytest.approx(sum(sums) / judge.num_tokens, abs=1e-4)
-    assert 0.0 < judge.unigram_loss < judge.blind
+        sums = [float(model(batch.inputs_BS, batch.positions_BM, batch.labels_BM)) for batch in evaluator.batches]
+    assert evaluation.mean.value == pytest.approx(sum(sums) / evaluator.num_tokens, abs=1e-4)
+    assert 0.0 < evaluator.unigram_loss < evaluator.uniform_loss
 
 
 def test_stock_training_lowers_the_loss_of_a_model_that_transformers_loads(recipe: Recipe, tmp_path: Path) -> None:
-    judge = Judge(recipe, max_sequences=24)
+    evaluator = Evaluator(recipe, max_sequences=24)
     untrained, _ = stock.train(recipe, peak_lr=1e-9, budget_s=0.01)
     model, spent = stock.train(recipe, peak_lr=5e-3, budget_s=0.7)
     untrained.save_pretrained(tmp_path / "untrained")
@@ -75,12 +75,12 @@ def test_stock_training_lowers_the_loss_of_a_model_that_transformers_loads(recip
 
     assert spent.sequences == 4 * spent.steps
     assert spent.seconds >= 0.7
-    assert judge.judge(tmp_path / "trained").mean.value < judge.judge(tmp_path / "untrained").mean.value
+    assert evaluator.judge(tmp_path / "trained").mean.value < evaluator.judge(tmp_path / "untrained").mean.value
 
 
 @pytest.mark.long
 def test_one_of_our_arms_runs_to_the_end_of_its_budget(recipe: Recipe, tmp_path: Path) -> None:
-    steps = small_recipe(shards=recipe.data.shards, budget_s=1.0, keys=(*TINY, "budget.steps=2"))
+    steps = build_small_recipe(shards=recipe.data.shards, budget_s=1.0, keys=(*TINY, "budget.steps=2"))
 
     export, spent = ours.train(steps, tmp_path / "run")
 
@@ -89,14 +89,14 @@ def test_one_of_our_arms_runs_to_the_end_of_its_budget(recipe: Recipe, tmp_path:
 
 
 def test_the_table_compares_with_the_best_stock_arm(recipe: Recipe) -> None:
-    spent = Spent(steps=10, sequences=160, seconds=240.0)
+    spent = SpentBudget(steps=10, sequences=160, seconds=240.0)
     rows = [
-        Row("stock, slow", True, spent, Judgement((7.0, 8.0))),
-        Row("stock, fast", True, spent, Judgement((6.5, 7.5))),
-        Row("bertd", False, spent, Judgement((5.5, 7.0))),
+        ResultRow("stock, slow", True, spent, Evaluation((7.0, 8.0))),
+        ResultRow("stock, fast", True, spent, Evaluation((6.5, 7.5))),
+        ResultRow("bertd", False, spent, Evaluation((5.5, 7.0))),
     ]
 
-    lines = table(rows, Judge(recipe, max_sequences=8), budget_s=240.0, at_once=1).splitlines()
+    lines = format_table(rows, Evaluator(recipe, max_sequences=8), budget_s=240.0, at_once=1).splitlines()
 
     # Both stock arms find the second sequence a nat harder, so their difference is certain though their means are not.
     assert [line.split("  ")[-1].strip() for line in lines[4:7]] == [

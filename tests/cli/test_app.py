@@ -25,7 +25,7 @@ VERBS = [
     command.name or command.callback.__name__
     for command in app_module.app.registered_commands
     # Those that become another program leave --help to it: tests/cli/test_serving.py.
-    if command.callback and command.context_settings != serving.PASS_ON
+    if command.callback and command.context_settings != serving.FORWARD_ALL_ARGUMENTS
 ]
 
 

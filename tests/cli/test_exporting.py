@@ -13,7 +13,7 @@ from tests.cli.fake_daemon import FakeDaemon
 
 
 @pytest.fixture
-def became(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+def exec_calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Arguments of the programs that the command became."""
     started: list[list[str]] = []
     monkeypatch.setattr(os, "execv", lambda _, argv: started.append(argv[2:]))
@@ -22,26 +22,26 @@ def became(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 @pytest.mark.parametrize("name", ["7", "7-demo", "@"])
 def test_a_run_by_any_of_its_names_is_exported_from_its_folder(
-    name: str, bertd: Bertd, daemon: FakeDaemon, became: list[list[str]]
+    name: str, bertd: Bertd, daemon: FakeDaemon, exec_calls: list[list[str]]
 ) -> None:
     assert bertd("export", name).code == 0
     assert bertd("export", f"{name}@120", "--out", "mine").code == 0
 
     program = ["bertd.train.export_run", "/state/runs/7-demo"]
-    assert became == [program, [*program, "--step", "120", "--out", "mine"]]
+    assert exec_calls == [program, [*program, "--step", "120", "--out", "mine"]]
 
 
-def test_a_folder_needs_no_daemon(bertd: Bertd, became: list[list[str]]) -> None:
+def test_a_folder_needs_no_daemon(bertd: Bertd, exec_calls: list[list[str]]) -> None:
     assert bertd("export", "./runs/a@b@5").code == 0
     assert bertd("export", "./runs/a@b@0.5").code == 0
     program = ["bertd.train.export_run", "./runs/a@b"]
-    assert became == [[*program, "--step", "5"], [*program, "--marker", "0.5"]]
+    assert exec_calls == [[*program, "--step", "5"], [*program, "--marker", "0.5"]]
 
 
-def test_a_finetuning_has_nothing_to_export(bertd: Bertd, daemon: FakeDaemon, became: list[list[str]]) -> None:
+def test_a_finetuning_has_nothing_to_export(bertd: Bertd, daemon: FakeDaemon, exec_calls: list[list[str]]) -> None:
     daemon.jobs = [samples.job(8, kind=JobKind.FINETUNE)]
 
     said = bertd("export", "8")
 
-    assert (said.code, became) == (65, [])
+    assert (said.code, exec_calls) == (65, [])
     assert said.err == "bertd: job 8: is a finetune and keeps no checkpoint; name its run 7-demo\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bertd.cli import reading, waiting
-from bertd.cli.views import ShownJob
+from bertd.cli.views import JobDetails
 from bertd.records import JobState
 from bertd.wire import JobView, LogView, ScoreView, StatusView
 from tests.cli import samples
@@ -35,8 +35,8 @@ def test_reading_verbs_print_what_the_api_gives(bertd: Bertd, daemon: FakeDaemon
     assert StatusView.model_validate_json(bertd("status", "--json").out) == daemon.status
     assert [JobView.model_validate(row) for row in json.loads(bertd("jobs", "--json").out)] == daemon.jobs
     assert [ScoreView.model_validate(row) for row in json.loads(bertd("scores", "--json").out)] == daemon.scores
-    shown = ShownJob.model_validate_json(bertd("show", "7", "--json").out)
-    assert shown == ShownJob(job=daemon.jobs[0], run=daemon.runs[0], scores=daemon.scores)
+    shown = JobDetails.model_validate_json(bertd("show", "7", "--json").out)
+    assert shown == JobDetails(job=daemon.jobs[0], run=daemon.runs[0], scores=daemon.scores)
 
 
 def test_jobs_lists_every_job_with_its_reason(bertd: Bertd, daemon: FakeDaemon) -> None:

@@ -30,11 +30,11 @@ def test_verbs_of_the_compute_side_pass_every_argument_on(
 ) -> None:
     became: list[list[str]] = []
 
-    def become(path: str, argv: list[str]) -> None:
+    def fake_execv(path: str, argv: list[str]) -> None:
         assert path == sys.executable
         became.append(argv)
 
-    monkeypatch.setattr(os, "execv", become)
+    monkeypatch.setattr(os, "execv", fake_execv)
     assert bertd(*arguments).code == 0
     assert became == [[sys.executable, "-m", module, *passed]]
 

@@ -11,7 +11,7 @@ import psutil
 
 from bertd.client import Client
 from bertd.errors import DaemonUnreachableError
-from bertd.jobs.lifecycle import OVER
+from bertd.jobs.lifecycle import ENDED
 from bertd.records import JobState, JournalRecord, RunnerIdentity
 from bertd.run.journal import read_journal
 from bertd.run.paths import RunPaths, StatePaths
@@ -141,10 +141,10 @@ class DaemonBox:
         self.release()
         for _ in range(2):
             for job in self.client.jobs():
-                if job.state not in OVER | {JobState.STOPPING}:
+                if job.state not in ENDED | {JobState.STOPPING}:
                     self.client.stop(job.id)
         wait_for(
-            lambda: all(job.state in OVER for job in self.client.jobs()), what=f"all jobs to end: {self.client.jobs()}"
+            lambda: all(job.state in ENDED for job in self.client.jobs()), what=f"all jobs to end: {self.client.jobs()}"
         )
 
     def submit_finetuning(self, task: str, *, run: str = "@") -> JobView:

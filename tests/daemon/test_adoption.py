@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bertd.daemon.runners import Runners, has_other_runner
 from bertd.jobs.processes import own_identity
-from bertd.jobs.runner import sole_runner
+from bertd.jobs.runner import job_lock
 from bertd.run.paths import JobPaths
 
 
@@ -41,7 +41,7 @@ async def test_another_process_or_thread_by_the_number_of_a_dead_runner_is_not_a
 
 def test_a_runner_that_has_not_said_who_it_is_is_known_by_its_lock(tmp_path: Path) -> None:
     assert not has_other_runner(tmp_path)
-    with sole_runner(JobPaths(tmp_path)):
+    with job_lock(JobPaths(tmp_path)):
         assert has_other_runner(tmp_path)
     assert not has_other_runner(tmp_path / "gone")
     assert not (tmp_path / "gone").exists()

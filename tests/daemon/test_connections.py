@@ -36,8 +36,8 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 @pytest.fixture
 async def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Path]:
     """A listening server."""
-    monkeypatch.setattr(connections, "HEADER_S", LIMIT_S)
-    monkeypatch.setattr(connections, "BODY_S", LIMIT_S)
+    monkeypatch.setattr(connections, "HEADER_TIMEOUT_S", LIMIT_S)
+    monkeypatch.setattr(connections, "BODY_TIMEOUT_S", LIMIT_S)
     config = uvicorn.Config(
         app, http=PeerConnection, lifespan="off", ws="none", log_config=None, timeout_keep_alive=1, loop="asyncio"
     )
@@ -123,4 +123,4 @@ def test_a_user_that_is_in_no_list_is_no_operator() -> None:
 def test_the_peer_of_a_pair_of_sockets_is_this_process() -> None:
     here, there = socket.socketpair(socket.AF_UNIX)
     with here, there:
-        assert connections.peer_of(here) == Peer(uid=os.getuid(), gid=os.getgid(), pid=os.getpid())
+        assert connections.read_peer(here) == Peer(uid=os.getuid(), gid=os.getgid(), pid=os.getpid())

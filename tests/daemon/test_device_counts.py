@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from bertd.daemon.device_counts import check_device_count, take_over_device_count
+from bertd.daemon.device_counts import apply_device_count, check_device_count
 from bertd.daemon.leasing import Inventory
 from bertd.errors import DaemonBusyError, DeviceError, RecipeError, StorageError, TransitionError
 from bertd.jobs.queue import Job
-from bertd.jobs.runner import sole_runner
+from bertd.jobs.runner import job_lock
 from bertd.records import DevicesRecord, JobKind, JobState
 from bertd.run.journal import read_journal
 from bertd.run.paths import RunPaths
 from bertd.run.recipe_file import read_recipe
 from tests.jobs.runner_box import recipe_text
 
-BOX = Inventory(cpu_slots=8, gpus=(), gpu_reason="NVML: Driver Not Loaded")
+BOX = Inventory(cpu_slots=8, gpus=(), no_gpu_reason="NVML: Driver Not Loaded")
 RAMPED = "sequences = 96\nramp = [[0.5, 48]]"
 
 
@@ -113,7 +113,7 @@ def test_a_budget_of_gpu_hours_may_be_spent_on_another_number(paths: RunPaths) -
 
 
 def test_a_run_whose_folder_somebody_has_or_is_gone_is_refused(paths: RunPaths, tmp_path: Path) -> None:
-    with sole_runner(paths), pytest.raises(DaemonBusyError):
+    with job_lock(paths), pytest.raises(DaemonBusyError):
         check_device_count(job(paths), 2, inventory=BOX)
     gone = RunPaths(tmp_path / "gone")
     with pytest.raises(RecipeError, match="cannot read the recipe"):
@@ -123,13 +123,13 @@ def test_a_run_whose_folder_somebody_has_or_is_gone_is_refused(paths: RunPaths, 
 
 def test_the_recipe_gets_the_number_and_nothing_else_and_the_journal_tells(paths: RunPaths) -> None:
     before = tomllib.loads(paths.recipe.read_text())
-    record = take_over_device_count(paths, 2, step=7, now=5.0)
+    record = apply_device_count(paths, 2, step=7, now=5.0)
     assert record == DevicesRecord(t=5.0, step=7, charged_s=0.0, before=1, after=2)
     assert read_journal(paths.journal) == [record]
     after = tomllib.loads(paths.recipe.read_text())
     assert (before["devices"].pop("count"), after["devices"].pop("count")) == (1, 2)
     assert after == before, "a checkpoint knows its recipe by the other keys, those left out among them"
-    assert take_over_device_count(paths, 2, step=7, now=6.0) is None
+    assert apply_device_count(paths, 2, step=7, now=6.0) is None
 
 
 def test_a_disk_that_refuses_leaves_the_recipe_for_the_next_start(
@@ -139,9 +139,9 @@ def test_a_disk_that_refuses_leaves_the_recipe_for_the_next_start(
         raise StorageError(f"{path}: cannot write: no space left on device; free space")
 
     with monkeypatch.context() as full:
-        full.setattr("bertd.daemon.device_counts.write_whole", refuse)
+        full.setattr("bertd.daemon.device_counts.atomic_write", refuse)
         with pytest.raises(StorageError):
-            take_over_device_count(paths, 2, step=0, now=0.0)
+            apply_device_count(paths, 2, step=0, now=0.0)
     assert read_recipe(paths.recipe).devices.count == 1
-    assert take_over_device_count(paths, 2, step=0, now=0.0) is not None
+    assert apply_device_count(paths, 2, step=0, now=0.0) is not None
     assert read_recipe(paths.recipe).devices.count == 2

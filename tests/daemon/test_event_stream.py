@@ -28,7 +28,7 @@ class Bench:
         self.database = database
         self.log = EventLog(database)
         self.hub = EventHub(self.log)
-        database.after_commit = self.hub.committed
+        database.after_commit = self.hub.on_commit
         self.got: list[bytes] = []
         self.may_take = asyncio.Event()
         self.has_left = asyncio.Event()
@@ -52,7 +52,7 @@ class Bench:
 
     def connect(self, *, since: int) -> asyncio.Task[None]:
         """Serve the client."""
-        response = EventResponse(self.hub, since=since, fresh_status=lambda: status("fresh"))
+        response = EventResponse(self.hub, since=since, build_status=lambda: status("fresh"))
         return asyncio.create_task(response({"type": "http"}, self.receive, self.send))
 
     def ids(self) -> list[int]:
@@ -95,14 +95,14 @@ async def test_a_slow_client_gets_every_event_and_the_newest_tick_alone(bench: B
 
 
 async def test_a_client_that_takes_nothing_is_disconnected(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_stream, "STALLED_S", 0.05)
+    monkeypatch.setattr(event_stream, "STALL_TIMEOUT_S", 0.05)
     await asyncio.wait_for(bench.connect(since=0), 5.0)
     assert bench.got == []
     assert bench.hub.num_streams == 0
 
 
 async def test_a_quiet_stream_beats(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_stream, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(event_stream, "KEEPALIVE_INTERVAL_S", 0.05)
     bench.may_take.set()
     serving = bench.connect(since=0)
     while b": still here\n\n" not in bench.got:

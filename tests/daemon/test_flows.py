@@ -22,18 +22,18 @@ from bertd.errors import (
     UnknownJobError,
 )
 from bertd.records import (
-    BudgetOrder,
+    BudgetRequest,
     BudgetUnit,
+    CommandKind,
     JobKind,
     JobState,
     KeptCheckpoint,
     KeptCheckpoints,
     PauseKind,
     StartRecord,
-    Verb,
 )
 from bertd.run import mailbox
-from bertd.run.kept import write_kept
+from bertd.run.kept import write_checkpoint_index
 from bertd.run.recipe_file import read_recipe
 from bertd.socket_http import SocketConnection
 from bertd.wire import JobView, SubmitFinetune, SubmitPretrain
@@ -371,15 +371,15 @@ def test_an_order_nobody_obeyed_is_void_after_a_restart_of_the_job(box: DaemonBo
     box.client.pause(job.id)
     box.wait_for_state(job.id, JobState.PAUSED)
     # As if it had been posted in the moment in which the ranks left.
-    mailbox.post(box.run_paths(job.id).control, verb=Verb.PAUSE, asked_by="a test", now=0.0)
+    mailbox.post(box.run_paths(job.id).control, verb=CommandKind.PAUSE, asked_by="a test", now=0.0)
     box.release()
     box.client.resume(job.id)
     box.wait_for_state(job.id, JobState.DONE)
     assert any("void" in event.text for event in box.events() if event.type == "command")
 
 
-def steps_of(amount: float) -> BudgetOrder:
-    return BudgetOrder(unit=BudgetUnit.STEPS, amount=amount)
+def steps_of(amount: float) -> BudgetRequest:
+    return BudgetRequest(unit=BudgetUnit.STEPS, amount=amount)
 
 
 def test_a_budget_is_changed_while_it_trains_while_it_waits_and_while_it_is_paused(box: DaemonBox) -> None:
@@ -399,7 +399,7 @@ def test_a_budget_is_changed_while_it_trains_while_it_waits_and_while_it_is_paus
     with pytest.raises(QueueError, match="3 steps is too little: 3 of 6 is spent"):
         box.client.budget(waiting.id, steps_of(3))
     with pytest.raises(RecipeError, match="this run counts steps"):
-        box.client.budget(waiting.id, BudgetOrder(unit=BudgetUnit.HOURS, amount=3))
+        box.client.budget(waiting.id, BudgetRequest(unit=BudgetUnit.HOURS, amount=3))
 
     box.release()
     box.client.resume(waiting.id)
@@ -506,7 +506,7 @@ def test_a_finetuning_can_name_a_run_and_a_step_or_a_path(box: DaemonBox) -> Non
         markers=[0.25, 0.5],
         reasons=["marker 0.25", "marker 0.5"],
     )
-    write_kept(box.run_paths(run.id), KeptCheckpoints(checkpoints=[at_markers]))
+    write_checkpoint_index(box.run_paths(run.id), KeptCheckpoints(checkpoints=[at_markers]))
     assert box.client.run("@").kept == [at_markers]
     for name in ("@@0.25", f"{run.id}@.5"):
         spec = box.run_paths(run.id).finetune(box.submit_finetuning("cola", run=name).id).finetune_spec

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertd.daemon.series import MAX_BUCKETS, Curve, Curves, Point, thin
+from bertd.daemon.series import MAX_BUCKETS, DecimatedCurve, Point, RunCurves, decimate
 from bertd.records import BudgetRecord, BudgetUnit, DevicesRecord, StartRecord, StepRecord, ValidationRecord
 from bertd.run.budget import Budget
 
@@ -51,14 +51,14 @@ def start(number: int, *, charged_s: float, attempt: int) -> StartRecord:
 
 
 def test_a_short_curve_is_given_whole() -> None:
-    curves = Curves(HOUR)
+    curves = RunCurves(HOUR)
     for number in range(1, 6):
         curves.add(step(number, charged_s=float(number), loss=10.0 - number))
     assert curves.read(columns=["loss"], axis="step", points=100)["loss"] == [(n, 10.0 - n) for n in range(1, 6)]
 
 
 def test_a_pause_leaves_a_gap_between_what_was_before_and_after() -> None:
-    curves = Curves(HOUR)
+    curves = RunCurves(HOUR)
     curves.add(start(0, charged_s=0.0, attempt=1))
     curves.add(step(1, charged_s=1.0))
     curves.add(start(1, charged_s=1.5, attempt=2))
@@ -70,7 +70,7 @@ def test_a_pause_leaves_a_gap_between_what_was_before_and_after() -> None:
 
 
 def test_steps_that_a_restart_lost_give_way_to_those_that_replaced_them() -> None:
-    curves = Curves(HOUR)
+    curves = RunCurves(HOUR)
     for number in range(1, 9):
         curves.add(step(number, charged_s=float(number), loss=100.0))
     curves.add(start(5, charged_s=8.5, attempt=2))
@@ -84,7 +84,7 @@ def test_steps_that_a_restart_lost_give_way_to_those_that_replaced_them() -> Non
 
 
 def test_validation_is_a_column_of_its_own() -> None:
-    curves = Curves(HOUR)
+    curves = RunCurves(HOUR)
     record = ValidationRecord(
         t=0,
         step=3,
@@ -102,7 +102,7 @@ def test_validation_is_a_column_of_its_own() -> None:
 
 
 def test_another_budget_moves_the_old_points_too() -> None:
-    curves = Curves(HOUR)
+    curves = RunCurves(HOUR)
     curves.add(step(1, charged_s=1800.0))
     change = {"before": 1.0, "after": 2.0, "spent": 0.5, "unit": BudgetUnit.HOURS}
     curves.add(BudgetRecord.model_validate({"t": 0, "step": 1, "sequences": 1, "charged_s": 1800.0, **change}))
@@ -112,7 +112,7 @@ def test_another_budget_moves_the_old_points_too() -> None:
 
 
 def test_a_day_of_steps_stays_bounded_and_keeps_its_extremes() -> None:
-    curve = Curve()
+    curve = DecimatedCurve()
     for number in range(86_400):
         y = 1000.0 if number == 40_000 else -1000.0 if number == 70_000 else math.sin(number)
         curve.add(Point(charged_s=float(number), step=number, spent=0.0, y=y))
@@ -124,7 +124,7 @@ def test_a_day_of_steps_stays_bounded_and_keeps_its_extremes() -> None:
 
 
 def test_a_curve_of_nothing_but_gaps_stays_bounded_too() -> None:
-    curve = Curve()
+    curve = DecimatedCurve()
     for number in range(20_000):
         y = math.nan if number % 2 else float(number)
         curve.add(Point(charged_s=float(number), step=number, spent=0.0, y=y))
@@ -140,7 +140,7 @@ _YS = st.lists(st.one_of(st.floats(-1e6, 1e6), st.just(math.nan)), max_size=300)
 @given(_YS, st.integers(2, 50))
 def test_thinning_keeps_order_extremes_and_gaps(ys: list[float], points: int) -> None:
     pairs = [(float(x), y) for x, y in enumerate(ys)]
-    thinned = thin(pairs, points=points)
+    thinned = decimate(pairs, points=points)
     assert [x for x, _ in thinned] == sorted({x for x, _ in thinned})
     assert len(thinned) <= max(points, 3 * (points // 2))
     finite, kept = [y for y in ys if not math.isnan(y)], [y for _, y in thinned if not math.isnan(y)]
@@ -152,7 +152,7 @@ def test_thinning_keeps_order_extremes_and_gaps(ys: list[float], points: int) ->
 
 @given(_YS, st.sampled_from(["step", "charged_s"]))
 def test_a_curve_is_read_in_order_of_x(ys: list[float], axis: str) -> None:
-    curve = Curve()
+    curve = DecimatedCurve()
     for number, y in enumerate(ys):
         curve.add(Point(charged_s=float(number), step=number % 50, spent=0.0, y=y))
     xs = [x for x, _ in curve.read(axis="step" if axis == "step" else "charged_s", points=10_000, granted=1.0)]
@@ -161,7 +161,7 @@ def test_a_curve_is_read_in_order_of_x(ys: list[float], axis: str) -> None:
 
 @pytest.mark.parametrize("loss", [math.inf, -math.inf, math.nan])
 def test_a_loss_that_is_not_finite_is_a_gap(loss: float) -> None:
-    curves = Curves(HOUR)
+    curves = RunCurves(HOUR)
     curves.add(step(1, charged_s=1.0, loss=loss))
     ((_, y),) = curves.read(columns=["loss"], axis="step", points=10)["loss"]
     assert math.isnan(y)
@@ -169,7 +169,7 @@ def test_a_loss_that_is_not_finite_is_a_gap(loss: float) -> None:
 
 def test_gpu_hours_on_the_axis_count_the_devices_of_their_time() -> None:
     # As a daemon reads it that was started after the change: the recipe has the newest number.
-    curves = Curves(Budget(unit=BudgetUnit.GPU_HOURS, amount=10.0, num_devices=1))
+    curves = RunCurves(Budget(unit=BudgetUnit.GPU_HOURS, amount=10.0, num_devices=1))
     curves.add(start(0, charged_s=0.0, attempt=1).model_copy(update={"world_size": 8}))
     curves.add(step(1, charged_s=1800.0, loss=3.0))
     curves.add(DevicesRecord(t=0, step=1, charged_s=3600.0, before=8, after=1))

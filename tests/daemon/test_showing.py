@@ -184,7 +184,7 @@ def test_the_cpu_of_a_box_with_gpus_is_shown_while_a_job_has_it() -> None:
 def test_a_driver_that_is_not_there_means_no_gpus_with_the_reason() -> None:
     devices = Devices(FakeNvml(is_there=False))
     assert devices.inventory.gpus == ()
-    assert devices.inventory.gpu_reason == "NVML: Driver Not Loaded"
+    assert devices.inventory.no_gpu_reason == "NVML: Driver Not Loaded"
     (cpu,) = devices.views({})
     assert (cpu.kind, cpu.id) == ("cpu", "cpu")
     assert cpu.memory_total_bytes is not None and cpu.memory_total_bytes > 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bertd.daemon.telemetry import Summary, Telemetry, fold
+from bertd.daemon.telemetry import JournalSummary, RunMetrics, fold
 from bertd.daemon.views import budget_view
 from bertd.errors import RecipeError
 from bertd.jobs.database import Database
@@ -31,8 +31,8 @@ from tests.daemon.test_series import start, step
 from tests.jobs.runner_box import recipe_text
 
 
-def summary_of(*records: JournalRecord) -> Summary:
-    summary = Summary()
+def summary_of(*records: JournalRecord) -> JournalSummary:
+    summary = JournalSummary()
     for record in records:
         summary = fold(summary, record)
     return summary
@@ -142,7 +142,7 @@ def test_a_budget_of_sequences_projects_both() -> None:
 
 @pytest.mark.parametrize("budget", ["steps = 20", "sequences = 640", "hours = 1.0"])
 def test_nothing_is_projected_before_there_is_a_speed(budget: str) -> None:
-    view = budget_view(recipe(budget), Summary(), charged_s=0.0)
+    view = budget_view(recipe(budget), JournalSummary(), charged_s=0.0)
     assert view.spent == 0
     assert (view.remaining_s is None) == (budget != "hours = 1.0")
 
@@ -189,30 +189,30 @@ def job(tmp_path: Path, database: Database) -> Job:
     )
     queue = Queue(database, EventLog(database))
     with database.transaction():
-        return queue.place(queue.reserve(draft), folder=str(paths.root), run_id="1-fake")
+        return queue.set_folder(queue.reserve(draft), folder=str(paths.root), run_id="1-fake")
 
 
 def test_records_are_numbered_from_one_and_given_once(database: Database, job: Job) -> None:
-    telemetry = Telemetry(database)
-    assert [entry.number for entry in telemetry.begin(job).follow()] == [1, 2, 3]
-    assert telemetry.begin(job).follow() == []
+    telemetry = RunMetrics(database)
+    assert [entry.number for entry in telemetry.open_follower(job).follow()] == [1, 2, 3]
+    assert telemetry.open_follower(job).follow() == []
     assert telemetry.summary(job).last_step == 3
 
 
 def test_a_summary_outlives_the_daemon_without_the_journal(database: Database, job: Job) -> None:
-    first = Telemetry(database)
-    first.begin(job).follow()
-    first.settle(job)
+    first = RunMetrics(database)
+    first.open_follower(job).follow()
+    first.close_follower(job)
     RunPaths(Path(job.folder)).journal.unlink()
-    assert Telemetry(database).summary(job) == first.summary(job)
+    assert RunMetrics(database).summary(job) == first.summary(job)
 
 
 async def test_curves_of_an_old_run_are_read_when_they_are_asked_for(database: Database, job: Job) -> None:
-    curves = await Telemetry(database).curves(job)
+    curves = await RunMetrics(database).curves(job)
     assert len(curves.read(columns=["loss"], axis="step", points=10)["loss"]) == 3
 
 
 def test_a_recipe_that_is_gone_is_an_error_with_its_place(database: Database, job: Job) -> None:
     RunPaths(Path(job.folder)).recipe.unlink()
     with pytest.raises(RecipeError, match=job.folder):
-        Telemetry(database).recipe(Path(job.folder))
+        RunMetrics(database).recipe(Path(job.folder))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bertd.daemon.service import PAUSE_LIMIT_S
+from bertd.daemon.service import SAVE_TIMEOUT_S
 from bertd.errors import DaemonBusyError, DaemonError
 from bertd.run.paths import default_socket
 from tests.jobs.runner_box import ROOT
@@ -82,7 +82,7 @@ def test_the_socket_unit_listens_where_clients_look(monkeypatch: pytest.MonkeyPa
 def test_the_units_give_the_daemon_the_time_it_takes(unit: Path) -> None:
     service = keys(unit)
     assert service["Type"] == "notify"
-    assert float(service["TimeoutStopSec"]) > PAUSE_LIMIT_S
+    assert float(service["TimeoutStopSec"]) > SAVE_TIMEOUT_S
     assert service["KillMode"] == "process", "runners outlive the daemon"
     never = {int(code) for code in service["RestartPreventExitStatus"].split()}
     assert {DaemonError.exit_code, DaemonBusyError.exit_code} <= never

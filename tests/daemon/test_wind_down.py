@@ -9,11 +9,20 @@ import pytest
 
 from bertd.daemon import scheduler
 from bertd.errors import RunFolderError, StorageError
-from bertd.jobs.lifecycle import Order
+from bertd.jobs.lifecycle import JobAction
 from bertd.jobs.queue import Job
-from bertd.records import BudgetOrder, BudgetRecord, BudgetUnit, Command, CommandRecord, JobState, StepRecord, Verb
+from bertd.records import (
+    BudgetRecord,
+    BudgetRequest,
+    BudgetUnit,
+    Command,
+    CommandKind,
+    CommandRecord,
+    JobState,
+    StepRecord,
+)
 from bertd.run.journal import read_journal
-from bertd.run.mailbox import commands_behind, post
+from bertd.run.mailbox import commands_after, post
 from bertd.run.paths import RunPaths, StatePaths
 from tests.faults.simulated import CORES, STEPS, SimulatedDaemon, SimulatedRunner
 
@@ -32,7 +41,7 @@ class Box:
 
     def begin(self) -> None:
         self.daemon = SimulatedDaemon(self.paths, self.machine)
-        self.daemon.scheduler.take_over()
+        self.daemon.scheduler.recover_jobs()
 
     def kill(self) -> None:
         self.daemon.die()
@@ -60,18 +69,18 @@ class Box:
     def runner(self, number: int) -> SimulatedRunner:
         return self.machine[Path(self.job(number).folder)]
 
-    def ask(self, order: Order, number: int, *, hot: bool = False) -> None:
-        self.daemon.orders.carry_out(order, self.job(number), asked_by="a test", now=1.0, hot=hot)
+    def ask(self, order: JobAction, number: int, *, hot: bool = False) -> None:
+        self.daemon.orders.apply(order, self.job(number), asked_by="a test", now=1.0, hot=hot)
 
     def set_budget(self, number: int, amount: int) -> None:
-        order = BudgetOrder(unit=BudgetUnit.STEPS, amount=amount)
+        order = BudgetRequest(unit=BudgetUnit.STEPS, amount=amount)
         self.daemon.budgets.change(order, self.job(number), asked_by="a test", now=1.0)
 
     def held(self) -> int:
         """A run that is paused hot behind a few steps."""
         number = self.submit()
         self.turn(3)
-        self.ask(Order.PAUSE, number, hot=True)
+        self.ask(JobAction.PAUSE, number, hot=True)
         self.turn()
         assert self.job(number).is_hot
         return number
@@ -86,7 +95,7 @@ def box(tmp_path: Path) -> Iterator[Box]:
 
 def test_a_held_run_is_saved_when_the_daemon_ends_and_stays_paused(box: Box) -> None:
     number = box.held()
-    box.daemon.scheduler.wind_down()
+    box.daemon.scheduler.prepare_shutdown()
     assert box.job(number).state is JobState.PAUSING
     box.turn()
     job = box.job(number)
@@ -94,7 +103,7 @@ def test_a_held_run_is_saved_when_the_daemon_ends_and_stays_paused(box: Box) -> 
     box.kill()
     box.turn()
     assert box.job(number).state is JobState.PAUSED
-    box.ask(Order.RESUME, number)
+    box.ask(JobAction.RESUME, number)
     box.turn(2 * STEPS)
     assert box.job(number).state is JobState.DONE
 
@@ -102,8 +111,8 @@ def test_a_held_run_is_saved_when_the_daemon_ends_and_stays_paused(box: Box) -> 
 @pytest.mark.parametrize("rounds", [0, 1, 2])
 def test_a_held_run_that_was_let_go_when_the_daemon_ended_goes_on(box: Box, rounds: int) -> None:
     number = box.held()
-    box.ask(Order.RESUME, number)
-    box.daemon.scheduler.wind_down()
+    box.ask(JobAction.RESUME, number)
+    box.daemon.scheduler.prepare_shutdown()
     box.turn(rounds)
     box.kill()
     box.turn(2 * STEPS)
@@ -112,7 +121,7 @@ def test_a_held_run_that_was_let_go_when_the_daemon_ended_goes_on(box: Box, roun
 
 def test_a_held_run_that_was_let_go_as_its_ranks_died_goes_on(box: Box) -> None:
     number = box.held()
-    box.ask(Order.RESUME, number)
+    box.ask(JobAction.RESUME, number)
     box.runner(number).kill(tears=False)
     box.turn(2 * STEPS)
     assert box.job(number).state is JobState.DONE
@@ -121,7 +130,7 @@ def test_a_held_run_that_was_let_go_as_its_ranks_died_goes_on(box: Box) -> None:
 def test_what_ran_gets_its_devices_back_before_what_waited_behind_it(box: Box) -> None:
     first, second = box.submit(count=CORES), box.submit(count=CORES)
     box.turn(3)
-    box.daemon.scheduler.wind_down()
+    box.daemon.scheduler.prepare_shutdown()
     box.turn()
     box.kill()
     assert (box.job(first).state, box.job(second).state) == (JobState.STARTING, JobState.QUEUED)
@@ -131,12 +140,12 @@ def test_a_pause_that_the_disk_refuses_leaves_a_run_that_can_be_asked_again(box:
     number = box.submit()
     box.turn(2)
     box.runner(number).is_disk_full = True
-    box.ask(Order.PAUSE, number)
+    box.ask(JobAction.PAUSE, number)
     box.turn()
     assert box.job(number).state is JobState.RUNNING
     assert "trains on, since it cannot be paused" in box.job(number).reason
     box.runner(number).is_disk_full = False
-    box.ask(Order.PAUSE, number)
+    box.ask(JobAction.PAUSE, number)
     box.turn()
     assert box.job(number).state is JobState.PAUSED
 
@@ -145,7 +154,7 @@ def test_what_a_damaged_mailbox_kept_from_being_heard_is_heard_when_it_is_mended
     number = box.submit()
     box.turn(2)
     box.runner(number).is_disk_full = True
-    box.ask(Order.PAUSE, number)
+    box.ask(JobAction.PAUSE, number)
     behind = RunPaths(Path(box.job(number).folder)).control / "000002.json"
     behind.write_text("?")
     box.turn()
@@ -158,14 +167,14 @@ def test_what_a_damaged_mailbox_kept_from_being_heard_is_heard_when_it_is_mended
 def test_a_budget_that_is_refused_for_the_ledger_is_not_obeyed_later(box: Box) -> None:
     number = box.submit()
     box.turn(2)
-    box.ask(Order.PAUSE, number)
+    box.ask(JobAction.PAUSE, number)
     box.turn()
     paths = RunPaths(Path(box.job(number).folder))
     paths.ledger.write_text("?")
     paths.journal.unlink()
     with pytest.raises(RunFolderError, match="does not tell what was charged"):
         box.set_budget(number, STEPS + 1)
-    assert [command.verb for command in commands_behind(paths.control, number=0)] == [Verb.PAUSE]
+    assert [command.verb for command in commands_after(paths.control, number=0)] == [CommandKind.PAUSE]
 
 
 def test_a_run_that_had_ended_when_its_runner_was_killed_is_done_and_not_done_again(box: Box) -> None:
@@ -183,13 +192,13 @@ def test_a_run_whose_mailbox_refuses_does_not_keep_the_others_from_being_saved(
     box.turn(2)
     control = RunPaths(Path(box.job(first).folder)).control
 
-    def refuse(place: Path, *, verb: Verb, asked_by: str, now: float) -> Command:
+    def refuse(place: Path, *, verb: CommandKind, asked_by: str, now: float) -> Command:
         if place == control:
             raise StorageError("no space")
         return post(place, verb=verb, asked_by=asked_by, now=now)
 
     monkeypatch.setattr(scheduler, "post", refuse)
-    box.daemon.scheduler.wind_down()
+    box.daemon.scheduler.prepare_shutdown()
     box.turn()
     assert (box.job(first).state, box.job(second).state) == (JobState.RUNNING, JobState.PAUSED)
 
@@ -203,18 +212,18 @@ def _story(box: Box) -> list[Callable[[], None]]:
     number = box.submit()
     return [
         lambda: box.turn(2),
-        lambda: box.ask(Order.PAUSE, number, hot=True),
+        lambda: box.ask(JobAction.PAUSE, number, hot=True),
         box.runner(number).act,
         box.tick,
         lambda: box.set_budget(number, _TOTAL),
         box.runner(number).act,
         box.tick,
-        lambda: box.ask(Order.RESUME, number),
+        lambda: box.ask(JobAction.RESUME, number),
         box.runner(number).act,
         box.tick,
         box.runner(number).act,
-        lambda: box.ask(Order.PAUSE, number, hot=True),
-        lambda: box.ask(Order.RESUME, number),
+        lambda: box.ask(JobAction.PAUSE, number, hot=True),
+        lambda: box.ask(JobAction.RESUME, number),
         box.runner(number).act,
         box.tick,
         box.runner(number).act,
@@ -236,4 +245,10 @@ def test_a_daemon_killed_in_a_hot_pause_or_a_budget_change_forgets_nothing_and_r
     assert [record.step for record in records if isinstance(record, StepRecord)] == list(range(1, _TOTAL + 1))
     assert [record.after for record in records if isinstance(record, BudgetRecord)] == [_TOTAL]
     answers = [record.verb for record in records if isinstance(record, CommandRecord)]
-    assert answers == [Verb.HOLD, Verb.BUDGET, Verb.RESUME, Verb.HOLD, Verb.RESUME]
+    assert answers == [
+        CommandKind.SUSPEND,
+        CommandKind.BUDGET,
+        CommandKind.RESUME,
+        CommandKind.SUSPEND,
+        CommandKind.RESUME,
+    ]

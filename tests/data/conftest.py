@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bertd.data.casing import Casing
-from bertd.data.pipeline import Options, prepare
+from bertd.data.pipeline import PrepareOptions, prepare
 from bertd.data.shards import DataSet
 from bertd.data.vocab import train_vocabulary
 
@@ -50,5 +50,5 @@ def vocab(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Path:
 def dataset(tmp_path_factory: pytest.TempPathFactory, corpus: Path, vocab: Path) -> DataSet:
     """The corpus, prepared; a tenth of it is validation."""
     out = tmp_path_factory.mktemp("prepared") / "set"
-    prepare([str(corpus)], out=out, options=Options(vocab=str(vocab), validation_share=0.1), processes=1)
+    prepare([str(corpus)], out=out, options=PrepareOptions(vocab=str(vocab), validation_share=0.1), processes=1)
     return DataSet.open(out, verify=True)

@@ -12,7 +12,7 @@ import torch
 
 from bertd.data.batches import TrainBatches, validation_batches
 from bertd.data.masking import IGNORE_INDEX, MaskedBatch, Masker
-from bertd.data.sequences import Sequences, open_sequences
+from bertd.data.sequences import TokenSequences, open_sequences
 from bertd.data.shards import DataSet
 from bertd.errors import ShardError
 
@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def sequences(dataset: DataSet) -> Sequences:
+def sequences(dataset: DataSet) -> TokenSequences:
     return open_sequences(dataset, split="train", sequence_length=32, packing="full")
 
 
@@ -37,7 +37,7 @@ def masker(dataset: DataSet) -> Masker:
 
 
 def read(
-    sequences: Sequences, masker: Masker, *, count: int, rank: int = 0, world_size: int = 1, first: int = 0
+    sequences: TokenSequences, masker: Masker, *, count: int, rank: int = 0, world_size: int = 1, first: int = 0
 ) -> list[MaskedBatch]:
     batches = TrainBatches(
         sequences=sequences,
@@ -51,7 +51,7 @@ def read(
         first_sequence=first,
     )
     try:
-        return [batches.next_micro() for _ in range(count)]
+        return [batches.next_micro_batch() for _ in range(count)]
     finally:
         batches.close()
 
@@ -68,7 +68,7 @@ def predicting_rows(batches: list[MaskedBatch]) -> list[tuple[int, ...]]:
     return [row for row, is_used in zip(rows_of(batches), predicts, strict=True) if is_used]
 
 
-def test_ranks_together_train_on_what_one_rank_would(sequences: Sequences, masker: Masker) -> None:
+def test_ranks_together_train_on_what_one_rank_would(sequences: TokenSequences, masker: Masker) -> None:
     steps = 2 * sequences.num_sequences // 24
     alone = rows_of(read(sequences, masker, count=steps * 6))
     for world_size in (2, 3):
@@ -81,12 +81,12 @@ def test_ranks_together_train_on_what_one_rank_would(sequences: Sequences, maske
         assert together == alone
 
 
-def test_a_resumed_run_goes_on_with_the_very_next_sequence(sequences: Sequences, masker: Masker) -> None:
+def test_a_resumed_run_goes_on_with_the_very_next_sequence(sequences: TokenSequences, masker: Masker) -> None:
     whole = rows_of(read(sequences, masker, count=60))
     assert rows_of(read(sequences, masker, count=30, first=120)) == whole[120:]
 
 
-def test_steps_of_another_size_go_on_with_the_very_next_sequence(sequences: Sequences, masker: Masker) -> None:
+def test_steps_of_another_size_go_on_with_the_very_next_sequence(sequences: TokenSequences, masker: Masker) -> None:
     whole = rows_of(read(sequences, masker, count=15))
     ranks = [
         TrainBatches(
@@ -103,10 +103,10 @@ def test_steps_of_another_size_go_on_with_the_very_next_sequence(sequences: Sequ
         for rank in range(3)
     ]
     try:
-        first = [rows_of([batches.next_micro() for _ in range(batches.accumulation)]) for batches in ranks]
+        first = [rows_of([batches.next_micro_batch() for _ in range(batches.accumulation)]) for batches in ranks]
         for batches in ranks:
             batches.resize(36, first_sequence=24)
-        second = [rows_of([batches.next_micro() for _ in range(batches.accumulation)]) for batches in ranks]
+        second = [rows_of([batches.next_micro_batch() for _ in range(batches.accumulation)]) for batches in ranks]
     finally:
         for batches in ranks:
             batches.close()
@@ -114,7 +114,9 @@ def test_steps_of_another_size_go_on_with_the_very_next_sequence(sequences: Sequ
     assert [row for share in first + second for row in share] == whole
 
 
-def test_an_epoch_shows_every_sequence_once_and_the_next_masks_it_anew(sequences: Sequences, masker: Masker) -> None:
+def test_an_epoch_shows_every_sequence_once_and_the_next_masks_it_anew(
+    sequences: TokenSequences, masker: Masker
+) -> None:
     num = sequences.num_sequences
     batches = read(sequences, masker, count=-(-2 * num // 4))
     inputs = torch.cat([batch.inputs_BS for batch in batches])
@@ -135,7 +137,7 @@ def test_an_error_of_the_reading_thread_reaches_the_trainer(dataset: DataSet, ma
         read(sequences, masker, count=1)
 
 
-def test_closing_ends_the_thread_and_refuses_more(sequences: Sequences, masker: Masker) -> None:
+def test_closing_ends_the_thread_and_refuses_more(sequences: TokenSequences, masker: Masker) -> None:
     before = threading.active_count()
     batches = TrainBatches(
         sequences=sequences,
@@ -148,17 +150,17 @@ def test_closing_ends_the_thread_and_refuses_more(sequences: Sequences, masker: 
         device=CPU,
         first_sequence=0,
     )
-    batches.next_micro()
+    batches.next_micro_batch()
     assert batches.wait_s > 0
     batches.close()
     batches.close()
     assert threading.active_count() == before
     with pytest.raises(RuntimeError, match="closed"):
-        batches.next_micro()
+        batches.next_micro_batch()
 
 
 def test_where_a_step_does_not_come_out_even_rows_that_predict_nothing_fill_it(
-    sequences: Sequences, masker: Masker
+    sequences: TokenSequences, masker: Masker
 ) -> None:
     """24 sequences on 5 ranks are shares of 5, 5, 5, 5 and 4, each in two micro-batches of 4."""
     alone = rows_of(read(sequences, masker, count=12))
@@ -172,7 +174,7 @@ def test_where_a_step_does_not_come_out_even_rows_that_predict_nothing_fill_it(
 
 @pytest.mark.parametrize("max_sequences", [7, 100, 10**9])
 def test_the_validation_set_is_the_same_for_any_number_of_ranks(
-    sequences: Sequences, masker: Masker, max_sequences: int
+    sequences: TokenSequences, masker: Masker, max_sequences: int
 ) -> None:
     def share(rank: int, world_size: int) -> list[tuple[int, ...]]:
         batches = validation_batches(

@@ -18,15 +18,15 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from bertd.data import feed
-from bertd.data.chunks import ChunkEncoder
-from bertd.data.kinds import VocabularyKind, kind_of
+from bertd.data.chunks import CachedEncoder
+from bertd.data.kinds import VocabularyKind, detect_kind
 from bertd.data.masking import IGNORE_INDEX, Masker
-from bertd.data.pipeline import Options, prepare
+from bertd.data.pipeline import PrepareOptions, prepare
 from bertd.data.quality import read_quality
 from bertd.data.readers.document import clean
 from bertd.data.sentences import split_spaced_sentences
 from bertd.data.shards import DataSet
-from bertd.data.tokenizer import open_tokenizer, vocabulary_of
+from bertd.data.tokenizer import open_tokenizer, vocabulary_from_tokenizer
 from bertd.data.vocabulary import Vocabulary
 from bertd.errors import VocabularyError
 from tests.data.conftest import made_up_text
@@ -64,7 +64,7 @@ def reference(tokenizer: Tokenizer, text: str) -> list[int]:
 
 
 def test_words_and_special_tokens_are_told_from_what_fills_a_vocabulary_up() -> None:
-    roberta, modern = (vocabulary_of(KINDS[name], place=name) for name in ("roberta", "modern"))
+    roberta, modern = (vocabulary_from_tokenizer(KINDS[name], place=name) for name in ("roberta", "modern"))
     assert roberta.kind is modern.kind is VocabularyKind.BYTE_LEVEL
     assert [roberta.cls, roberta.pad, roberta.sep, roberta.unk] == [0, 1, 2, 3] and roberta.mask_token == "<mask>"
     assert modern.size == KINDS["modern"].get_vocab_size() > 600 and modern.mask_token == "[MASK]"
@@ -73,7 +73,7 @@ def test_words_and_special_tokens_are_told_from_what_fills_a_vocabulary_up() -> 
         left_out = set(range(vocabulary.size)) - set(vocabulary.words().tolist())
         no_words = {entry for entry in vocabulary.entries if _NO_WORD.search(entry)}
         assert {vocabulary.entries[number] for number in left_out} == no_words and len(no_words) >= 7
-        goes_on = {vocabulary.entries[number] for number in np.flatnonzero(vocabulary.continuations())}
+        goes_on = {vocabulary.entries[number] for number in np.flatnonzero(vocabulary.continuation_flags())}
         assert {"!", "e", "s"} <= goes_on and not {"Ġ", "Ġthe", vocabulary.mask_token} & goes_on
 
 
@@ -81,7 +81,7 @@ def test_words_and_special_tokens_are_told_from_what_fills_a_vocabulary_up() -> 
 @given(sentences=st.lists(st.one_of(st.text(max_size=40), st.lists(_ODD_WORDS, max_size=9).map("".join)), max_size=9))
 @settings(max_examples=100)
 def test_remembered_runs_give_the_ids_of_the_library(kind: str, sentences: list[str]) -> None:
-    encoder = ChunkEncoder(fresh(kind), max_chunks=50)
+    encoder = CachedEncoder(fresh(kind), max_chunks=50)
     sentences = [*sentences, *ODD_TEXTS, *(f" {text}" for text in ODD_TEXTS)]
     for _ in range(2):
         encoded = encoder.encode(sentences)
@@ -92,8 +92,8 @@ def test_remembered_runs_give_the_ids_of_the_library(kind: str, sentences: list[
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_text_that_spells_a_special_token_is_text(kind: str) -> None:
-    special = vocabulary_of(KINDS[kind], place=kind).special
-    ids = ChunkEncoder(fresh(kind)).encode(["<s>x<mask> </s>", " [CLS] a [MASK]", "<unk>[PAD]"]).tokens.tolist()
+    special = vocabulary_from_tokenizer(KINDS[kind], place=kind).special
+    ids = CachedEncoder(fresh(kind)).encode(["<s>x<mask> </s>", " [CLS] a [MASK]", "<unk>[PAD]"]).tokens.tolist()
     assert len(ids) > 20 and not special & set(ids)
 
 
@@ -128,7 +128,7 @@ def test_the_stream_of_a_document_is_what_the_library_makes_of_it(source: Path, 
     texts += [*ODD_TEXTS, "\n".join(ODD_TEXTS)]
     texts += ["  \n\n The first. The second!\tThe third\r\n\r\n你好。再见！Yes!No.\x0bEnd. "]
     lines = write_lines(tmp_path / "lines.jsonl", texts)
-    manifest = prepare([str(lines)], out=tmp_path / "set", options=Options(vocab=str(source)), processes=1)
+    manifest = prepare([str(lines)], out=tmp_path / "set", options=PrepareOptions(vocab=str(source)), processes=1)
     tokenizer = open_tokenizer(str(source))
     tokenizer.encode_special_tokens = True
     expected = [reference(tokenizer, clean(text)) for text in texts]
@@ -155,11 +155,11 @@ def test_a_data_set_is_the_same_bytes_each_time_and_for_any_number_of_processes(
         assert "entries, fingerprint" in done.stdout
     monkeypatch.setattr(feed, "PART_BYTES", 4000)
     monkeypatch.setattr(feed, "BLOCK_BYTES", 1000)
-    options = Options(vocab=str(source), validation_share=0.1)
+    options = PrepareOptions(vocab=str(source), validation_share=0.1)
     prepare([str(corpus)], out=tmp_path / "many", options=options, processes=2)
     assert contents(tmp_path / "1") == contents(tmp_path / "2") == contents(tmp_path / "many")
     # What was written is taken again, and is written as it was.
-    again = Options(vocab=str(tmp_path / "1" / "tokenizer"), validation_share=0.1)
+    again = PrepareOptions(vocab=str(tmp_path / "1" / "tokenizer"), validation_share=0.1)
     prepare([str(corpus)], out=tmp_path / "again", options=again, processes=1)
     assert contents(tmp_path / "1") == contents(tmp_path / "again")
 
@@ -171,7 +171,7 @@ def test_stock_transformers_loads_the_tokenizer_of_a_data_set(
     from transformers import AutoTokenizer
 
     lines = write_lines(tmp_path / "lines.jsonl", ["a river", "a stone"])
-    prepare([str(lines)], out=tmp_path / "set", options=Options(vocab=str(source)), processes=1)
+    prepare([str(lines)], out=tmp_path / "set", options=PrepareOptions(vocab=str(source)), processes=1)
     dataset = DataSet.open(tmp_path / "set")
     assert sorted(path.name for path in dataset.tokenizer_dir.iterdir()) == ["tokenizer.json", "tokenizer_config.json"]
     config = json.loads((dataset.tokenizer_dir / "tokenizer_config.json").read_bytes())
@@ -206,8 +206,8 @@ def masked(vocabulary: Vocabulary, ids_BS: torch.Tensor, **options: Any) -> tupl
 
 @pytest.mark.parametrize("kind", ["roberta", "modern"])
 def test_whole_words_are_masked_whole_and_nothing_special_is_drawn_for_them(kind: str) -> None:
-    vocabulary = vocabulary_of(KINDS[kind], place=kind)
-    encoder = ChunkEncoder(fresh(kind))
+    vocabulary = vocabulary_from_tokenizer(KINDS[kind], place=kind)
+    encoder = CachedEncoder(fresh(kind))
     rows, words = [], []
     for number in range(300):
         text = made_up_text(number, sentences=14).replace("river", "Überriver-stone")
@@ -279,9 +279,9 @@ def test_a_tokenizer_that_may_look_across_spaces_is_told_from_the_others(
     change: Callable[[dict[str, Any]], None],
 ) -> None:
     tree = json.loads(KINDS["roberta"].to_str())
-    assert kind_of(tree) is VocabularyKind.BYTE_LEVEL
+    assert detect_kind(tree) is VocabularyKind.BYTE_LEVEL
     change(tree)
-    assert kind_of(tree) is VocabularyKind.OTHER
+    assert detect_kind(tree) is VocabularyKind.OTHER
 
 
 @pytest.mark.parametrize(
@@ -350,6 +350,6 @@ def test_remembered_runs_give_the_ids_of_the_library_on_real_text(real_data: Pat
     sentences = [*wiki[:4000], *(f" {line}" for line in novel[:4000])]
     tokenizer = fresh(kind)
     expected = [reference(tokenizer, sentence) for sentence in sentences]
-    encoded = ChunkEncoder(fresh(kind)).encode(sentences)
+    encoded = CachedEncoder(fresh(kind)).encode(sentences)
     assert encoded.lengths.tolist() == [len(ids) for ids in expected]
     assert encoded.tokens.tolist() == [number for ids in expected for number in ids]

@@ -11,7 +11,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from bertd.data.glue_files import TABLES, write_glue
+from bertd.data.glue_files import GLUE_TABLES, write_glue
 from bertd.errors import CorpusError
 from bertd.glue.examples import read_dev, read_train
 from bertd.glue.tasks import TASKS, Task
@@ -19,7 +19,7 @@ from bertd.glue.tasks import TASKS, Task
 
 def make_glue(folder: Path) -> None:
     """A few rows of every task, as the hub has them."""
-    for table in TABLES:
+    for table in GLUE_TABLES:
         (folder / table.config).mkdir(parents=True)
         for split, _ in table.splits:
             rows = 6

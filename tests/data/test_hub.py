@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from bertd.data import hub
-from bertd.data.hub import why_unreachable
+from bertd.data.hub import hub_unreachable_reason
 
 
 @pytest.fixture
@@ -24,13 +24,13 @@ def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
 def test_a_hub_that_takes_the_connection_and_never_answers_is_given_up(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "_PATIENCE_S", 0.2)
-    assert why_unreachable("some/set", kind="dataset") == "no answer in 0.2 s"
+    monkeypatch.setattr(hub, "_TIMEOUT_S", 0.2)
+    assert hub_unreachable_reason("some/set", kind="dataset") == "no answer in 0.2 s"
 
 
 def test_a_hub_that_refuses_the_connection_is_told_in_one_line(listener: socket.socket) -> None:
     listener.close()
-    reason = why_unreachable("some/set", kind="dataset")
+    reason = hub_unreachable_reason("some/set", kind="dataset")
     assert reason is not None and "refused" in reason and "\n" not in reason
 
 
@@ -43,10 +43,10 @@ def test_a_hub_that_knows_no_such_name_answers(listener: socket.socket) -> None:
 
     thread = threading.Thread(target=answer)
     thread.start()
-    assert why_unreachable("some/set", kind="dataset") is None
+    assert hub_unreachable_reason("some/set", kind="dataset") is None
     thread.join()
 
 
 def test_asked_to_stay_offline_it_says_so(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    assert why_unreachable("some/set", kind="model") == "HF_HUB_OFFLINE is set"
+    assert hub_unreachable_reason("some/set", kind="model") == "HF_HUB_OFFLINE is set"

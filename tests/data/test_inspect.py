@@ -17,9 +17,9 @@ from tokenizers import Tokenizer
 
 from bertd.data import inspect, verify
 from bertd.data.casing import Casing
-from bertd.data.inspection import Shown, show_sequences
+from bertd.data.inspection import DecodedSequence, decode_sequences
 from bertd.data.inspection_text import sequence_lines
-from bertd.data.pipeline import Options, prepare
+from bertd.data.pipeline import PrepareOptions, prepare
 from bertd.data.sequences import open_sequences
 from bertd.data.shards import DataSet
 from bertd.data.tokenizer import open_tokenizer
@@ -127,7 +127,7 @@ def test_hours_buy_what_a_runs_own_speed_makes_of_them(
 
 
 def test_predicted_tokens_are_coloured_after_the_text_is_made_safe() -> None:
-    shown = [Shown(number=3, text="[CLS] a [MASK|river] of stones [SEP]")]
+    shown = [DecodedSequence(number=3, text="[CLS] a [MASK|river] of stones [SEP]")]
     (*_, text) = sequence_lines(shown, width=20, is_coloured=True)
     assert text == "  [CLS] a\n  \x1b[1;33m[MASK|river]\x1b[0m of\n  stones [SEP]"
 
@@ -144,7 +144,7 @@ def test_sequences_are_shown_with_the_masks_that_the_recipe_asks_for(
     # A vocabulary so small that most words take several pieces.
     train_vocabulary([str(corpus)], out=tmp_path / "v", size=45, casing=Casing(lowercase=True, strip_accents=True))
     name = str(tmp_path / "set")
-    prepare([str(corpus)], out=Path(name), options=Options(vocab=str(tmp_path / "v")), processes=1)
+    prepare([str(corpus)], out=Path(name), options=PrepareOptions(vocab=str(tmp_path / "v")), processes=1)
     recipe = tmp_path / "recipe.toml"
     shown = []
     for masking in ("", "[masking]\nunit = 'word'", "[masking]\nreplace = [0.0, 0.0, 1.0]"):
@@ -172,14 +172,14 @@ def test_sequences_of_a_byte_level_vocabulary_are_shown_as_text(
     text = "The na\u00efve caf\u00e9 \U0001f44d\u4e2d said: don't walk under a bright stone. " * 60
     lines = tmp_path / "lines.jsonl"
     lines.write_text("".join(json.dumps({"text": f"{begin}{text}"}) + "\n" for begin in ("", "More. ")))
-    prepare([str(lines)], out=tmp_path / "set", options=Options(vocab=str(source)), processes=1)
+    prepare([str(lines)], out=tmp_path / "set", options=PrepareOptions(vocab=str(source)), processes=1)
     dataset, tokenizer = DataSet.open(tmp_path / "set"), open_tokenizer(str(source))
     sequences = open_sequences(dataset, split="train", sequence_length=128, packing="full")
     assert inspect.main([str(dataset.root), "--sequences", "5"]) == 0
     assert f" {dataset.manifest.vocab_size:,} entries, {told}; fing" in capsys.readouterr().out
 
     masking = MaskingSection(replace=(0.8, 0.0, 0.2))
-    shown = show_sequences(dataset, sequence_length=128, packing="full", masking=masking, count=5, seed=1)
+    shown = decode_sequences(dataset, sequence_length=128, packing="full", masking=masking, count=5, seed=1)
 
     for one in shown:
         assert 10 < len(re.findall(r"\[(?i:mask)\|[^\]]+\]", one.text)) < 20 and "\u0120" not in one.text

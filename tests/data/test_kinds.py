@@ -13,16 +13,16 @@ from tokenizers import Tokenizer, pre_tokenizers, processors
 from tokenizers.models import BPE, WordLevel, WordPiece
 
 from bertd.data.casing import Casing
-from bertd.data.chunks import ChunkEncoder
-from bertd.data.inspection import show_sequences
+from bertd.data.chunks import CachedEncoder
+from bertd.data.inspection import decode_sequences
 from bertd.data.kinds import VocabularyKind
 from bertd.data.masking import Masker
-from bertd.data.pipeline import Options, prepare
+from bertd.data.pipeline import PrepareOptions, prepare
 from bertd.data.readers.document import clean
 from bertd.data.sentences import split_spaced_sentences
 from bertd.data.shards import DataSet
-from bertd.data.tokenizer import open_tokenizer, vocabulary_of
-from bertd.data.wordpiece import build_tokenizer
+from bertd.data.tokenizer import open_tokenizer, vocabulary_from_tokenizer
+from bertd.data.wordpiece import build_wordpiece_tokenizer
 from bertd.errors import VocabularyError
 from bertd.run.recipe import MaskingSection
 from bertd.tokenizer_json import special_ids
@@ -54,7 +54,7 @@ def test_a_data_set_has_the_ids_of_the_library_and_its_tokenizer(kind: str, tmp_
     texts = [made_up_text(number, sentences=6) for number in range(5)] + ["\n".join(odd)]
     (tmp_path / "lines.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     fresh(kind).save(str(tmp_path / "tokenizer.json"))
-    options = Options(vocab=str(tmp_path), validation_share=0.0)
+    options = PrepareOptions(vocab=str(tmp_path), validation_share=0.0)
     for name, processes in (("set", 1), ("again", 2)):
         prepare([str(tmp_path / "lines.jsonl")], out=tmp_path / name, options=options, processes=processes)
 
@@ -70,7 +70,7 @@ def test_a_data_set_has_the_ids_of_the_library_and_its_tokenizer(kind: str, tmp_
     loaded = AutoTokenizer.from_pretrained(dataset.tokenizer_dir)
     for text in (*ODD_TEXTS, f"fill in {dataset.vocabulary.mask_token} here"):
         assert loaded(text)["input_ids"] == fresh(kind).encode(text).ids
-    (shown,) = show_sequences(dataset, sequence_length=64, packing="full", masking=MaskingSection(), count=1, seed=1)
+    (shown,) = decode_sequences(dataset, sequence_length=64, packing="full", masking=MaskingSection(), count=1, seed=1)
     assert "\u2581" not in shown.text and len(shown.text.split()) > 4 and "[mask|" in shown.text
 
 
@@ -94,8 +94,8 @@ def test_text_that_spells_a_special_token_is_text(kind: str) -> None:
     if kind == "merges":
         # Whatever is an entry is taken whole.
         tree["model"]["ignore_merges"] = True
-    vocabulary = vocabulary_of(Tokenizer.from_str(json.dumps(tree)), place="test")
-    encoder = ChunkEncoder(Tokenizer.from_str(json.dumps(tree)))
+    vocabulary = vocabulary_from_tokenizer(Tokenizer.from_str(json.dumps(tree)), place="test")
+    encoder = CachedEncoder(Tokenizer.from_str(json.dumps(tree)))
 
     found = encoder.encode(["a <pad> a", "<s> <mask> a<mask> <unk> </s>", " [SEP] <cls>"]).tokens.tolist()
 
@@ -108,7 +108,7 @@ def test_text_that_spells_a_special_token_is_text(kind: str) -> None:
 
 
 def test_special_tokens_are_what_the_tokenizer_puts_around_a_text_whatever_their_names() -> None:
-    gemma, unigram = (vocabulary_of(fresh(kind), place="test") for kind in KINDS)
+    gemma, unigram = (vocabulary_from_tokenizer(fresh(kind), place="test") for kind in KINDS)
     assert [gemma.entries[i] for i in gemma.special_by_role.values()] == ["<pad>", "<unk>", "<bos>", "<eos>", "<mask>"]
     named = [unigram.entries[i] for i in unigram.special_by_role.values()]
     assert named == ["<pad>", "<unk>", "<cls>", "<sep>", "<mask>"]
@@ -120,11 +120,11 @@ def test_what_stands_on_one_side_of_a_text_begins_and_ends_none() -> None:
     for template in ("$A <sep> <cls>", "$A </s> <mask>", "<cls> $A"):
         special = [(token, tokenizer.token_to_id(token)) for token in re.findall("<[^>]*>", template)]
         tokenizer.post_processor = processors.TemplateProcessing(single=template, special_tokens=special)
-        vocabulary = vocabulary_of(tokenizer, place="test")
+        vocabulary = vocabulary_from_tokenizer(tokenizer, place="test")
         assert [vocabulary.entries[number] for number in (vocabulary.cls, vocabulary.sep)] == ["<s>", "</s>"]
     parts = [processors.ByteLevel(), processors.BertProcessing(("<sep>", 6), ("<cls>", 5))]
     tokenizer.post_processor = processors.Sequence(parts)
-    vocabulary = vocabulary_of(tokenizer, place="test")
+    vocabulary = vocabulary_from_tokenizer(tokenizer, place="test")
     assert [vocabulary.entries[number] for number in (vocabulary.cls, vocabulary.sep)] == ["<cls>", "<sep>"]
 
 
@@ -169,14 +169,14 @@ def test_a_tokenizer_whose_library_would_give_up_is_refused(
 def test_a_text_on_which_the_library_gives_up_is_an_error_that_can_be_sent_and_shown() -> None:
     tree = json.loads(KINDS["unigram"])
     tree["model"]["unk_id"] = None
-    encoder = ChunkEncoder(Tokenizer.from_str(json.dumps(tree)))
+    encoder = CachedEncoder(Tokenizer.from_str(json.dumps(tree)))
     assert len(encoder.encode(["The first"]).tokens)
     with pytest.raises(VocabularyError, match=r"the tokenizer fails on a text: .* unknown token .*; mend it, or use"):
         encoder.encode(["\u4e2d"])
 
 
 def test_a_run_is_a_sentence_and_an_empty_one_none() -> None:
-    encoder, tokenizer = ChunkEncoder(fresh("gemma")), fresh("gemma")
+    encoder, tokenizer = CachedEncoder(fresh("gemma")), fresh("gemma")
     sentences = ["One  two", " One two", "", "  ", "\tthree "]
     encoded = encoder.encode(sentences)
     expected = [
@@ -189,26 +189,26 @@ def test_a_run_is_a_sentence_and_an_empty_one_none() -> None:
 def test_a_sentence_has_one_space_before_its_first_word_whoever_adds_it() -> None:
     """Llama's normalizer puts one before any text, be there one or not."""
     tree = json.loads(KINDS["gemma"])
-    replaces, prepends = tree["normalizer"], {"type": "Prepend", "prepend": "\u2581"}
-    for normalizer in (replaces, {"type": "Sequence", "normalizers": [prepends, replaces]}):
+    replaces, has_prepend_normalizer = tree["normalizer"], {"type": "Prepend", "prepend": "\u2581"}
+    for normalizer in (replaces, {"type": "Sequence", "normalizers": [has_prepend_normalizer, replaces]}):
         tokenizer = Tokenizer.from_str(json.dumps(tree | {"normalizer": normalizer}))
-        encoded = ChunkEncoder(tokenizer).encode([" The first", " The second"]).tokens.tolist()
+        encoded = CachedEncoder(tokenizer).encode([" The first", " The second"]).tokens.tolist()
         spelt = "".join(tokenizer.id_to_token(number) or "" for number in encoded)
         assert spelt == "\u2581The\u2581first\u2581The\u2581second"
 
 
 def test_words_are_masked_whole_only_where_pieces_show_them() -> None:
-    vocabulary = vocabulary_of(fresh("gemma"), place="test")
-    goes_on = {vocabulary.entries[number] for number in np.flatnonzero(vocabulary.continuations())}
-    assert vocabulary.shows_words and {"e", "s"} <= goes_on and "\u2581" not in goes_on
+    vocabulary = vocabulary_from_tokenizer(fresh("gemma"), place="test")
+    goes_on = {vocabulary.entries[number] for number in np.flatnonzero(vocabulary.continuation_flags())}
+    assert vocabulary.marks_word_starts and {"e", "s"} <= goes_on and "\u2581" not in goes_on
     tree = json.loads(KINDS["gemma"])
     tree["model"] |= {"merges": [], "vocab": {"<unk>": 3, "a": 5, "<pad>": 0, "<eos>": 1, "<bos>": 2, "<mask>": 4}}
-    without = vocabulary_of(Tokenizer.from_str(json.dumps(tree)), place="test")
-    assert not without.continuations().any()
+    without = vocabulary_from_tokenizer(Tokenizer.from_str(json.dumps(tree)), place="test")
+    assert not without.continuation_flags().any()
     # What spells a space in bytes is a letter elsewhere: Maltese has it.
     tree["model"]["vocab"] |= {"\u0120": 6, "\u4e2d": 7}
-    maltese = vocabulary_of(Tokenizer.from_str(json.dumps(tree)), place="test")
-    assert not maltese.shows_words and not maltese.continuations().any()
+    maltese = vocabulary_from_tokenizer(Tokenizer.from_str(json.dumps(tree)), place="test")
+    assert not maltese.marks_word_starts and not maltese.continuation_flags().any()
 
     with pytest.raises(VocabularyError, match='masking.unit = "word": no piece of this vocabulary shows a word; use'):
         Masker(
@@ -224,12 +224,12 @@ def test_words_are_masked_whole_only_where_pieces_show_them() -> None:
 
 def test_wordpiece_with_an_entry_of_ones_own_still_shows_its_words() -> None:
     entries = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "play", "##ing", "a")
-    tokenizer = build_tokenizer(entries, casing=Casing(lowercase=True, strip_accents=True), place="test")
+    tokenizer = build_wordpiece_tokenizer(entries, casing=Casing(lowercase=True, strip_accents=True), place="test")
     tokenizer.add_tokens(["long covid"])
-    vocabulary = vocabulary_of(tokenizer, place="test")
+    vocabulary = vocabulary_from_tokenizer(tokenizer, place="test")
 
-    encoded = ChunkEncoder(tokenizer).encode(["Playing a", " long covid playing"])
+    encoded = CachedEncoder(tokenizer).encode(["Playing a", " long covid playing"])
 
     assert vocabulary.kind is VocabularyKind.OTHER and vocabulary.entries[8] == "long covid"
     assert encoded.tokens.tolist() == [5, 6, 7, 8, 5, 6] and encoded.lengths.tolist() == [3, 3]
-    assert vocabulary.shows_words and np.flatnonzero(vocabulary.continuations()).tolist() == [6]
+    assert vocabulary.marks_word_starts and np.flatnonzero(vocabulary.continuation_flags()).tolist() == [6]

@@ -184,7 +184,7 @@ def test_ten_fixed_copies_come_round_after_ten_epochs() -> None:
 def test_whole_words_are_predicted_whole_or_not_at_all() -> None:
     ids_BS = full_rows(400)
     batch = masker(unit="word")(ids_BS, torch.arange(400))
-    is_continuation = torch.from_numpy(VOCABULARY.continuations())
+    is_continuation = torch.from_numpy(VOCABULARY.continuation_flags())
     is_special = torch.zeros(VOCABULARY.size, dtype=torch.bool)
     is_special[list(VOCABULARY.special)] = True
     for row in range(400):

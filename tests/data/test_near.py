@@ -11,8 +11,15 @@ import pytest
 
 from bertd.data import near
 from bertd.data.manifest import Filters
-from bertd.data.pipeline import Options, prepare
-from bertd.data.signatures import NUM_BANDS, NUM_PERMUTATIONS, SHINGLE_TOKENS, band_hashes, shingle_hashes, sign
+from bertd.data.pipeline import PrepareOptions, prepare
+from bertd.data.signatures import (
+    NUM_BANDS,
+    NUM_PERMUTATIONS,
+    SHINGLE_TOKENS,
+    band_hashes,
+    compute_signatures,
+    shingle_hashes,
+)
 from tests.data.conftest import made_up_text
 
 SEP = 9999
@@ -48,7 +55,7 @@ def test_signatures_estimate_the_share_of_common_five_grams() -> None:
     base = [draw.randrange(5000) for _ in range(600)]
     for kept in (600, 500, 300, 100):
         other = base[:kept] + [draw.randrange(5000) for _ in range(600 - kept)]
-        signatures = sign(*stream([base, other]))
+        signatures = compute_signatures(*stream([base, other]))
         assert signatures.shape == (2, NUM_PERMUTATIONS)
         truth = len(shingles(base) & shingles(other)) / len(shingles(base) | shingles(other))
         # Five standard deviations of a share of 128.
@@ -76,7 +83,7 @@ def test_near_duplicates_go_and_the_earliest_stays(
     texts = [*originals, originals[3], *copies, *half, "short one", "short one too"]
     lines.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     filters = Filters(dedup="near", near_threshold=0.8)
-    options = Options(vocab=str(vocab), filters=filters, validation_share=0.0)
+    options = PrepareOptions(vocab=str(vocab), filters=filters, validation_share=0.0)
     (source,) = prepare([str(lines)], out=tmp_path / "set", options=options, processes=1).sources
     assert source.skipped == {"exact duplicate": 1, "near duplicate": 10}
     assert source.kept.documents == 30 + 10 + 2

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bertd.data.number_file import NumberFile
+from bertd.data.number_file import ArrayFile
 
 
 def num_open() -> int:
@@ -22,7 +22,7 @@ def test_a_file_is_closed_when_nobody_has_it_any_more(tmp_path: Path) -> None:
     # What earlier tests left in cycles must not be closed meanwhile.
     gc.collect()
     before = num_open()
-    file = NumberFile(path, dtype=np.dtype("<i8"))
+    file = ArrayFile(path, dtype=np.dtype("<i8"))
     assert num_open() == before + 1
 
     del file
@@ -39,7 +39,7 @@ def test_a_file_that_is_open_at_the_interpreters_exit_says_nothing(tmp_path: Pat
 from pathlib import Path
 import numpy as np
 import bertd.data.number_file as module
-np.kept = module, module.NumberFile(Path({str(path)!r}), dtype=np.dtype("<i8"))
+np.kept = module, module.ArrayFile(Path({str(path)!r}), dtype=np.dtype("<i8"))
 """
 
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)

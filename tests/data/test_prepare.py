@@ -28,9 +28,9 @@ from hypothesis import strategies as st
 from bertd.data import feed, pipeline
 from bertd.data import workspace as workspace_module
 from bertd.data.manifest import Filters, Manifest
-from bertd.data.part_maker import Letters, PartMaker, PartTask, count_letters
+from bertd.data.part_maker import LetterCounts, PartTask, PartTokenizer, count_letters
 from bertd.data.parts import PartFacts
-from bertd.data.pipeline import Options, place_of, prepare
+from bertd.data.pipeline import PrepareOptions, prepare, resolve_data_path
 from bertd.data.prepare import main
 from bertd.data.progress import ReadingProgress
 from bertd.data.quality import read_quality
@@ -45,8 +45,8 @@ Prepare = Callable[..., Manifest]
 
 
 @pytest.fixture
-def options(vocab: Path) -> Options:
-    return Options(vocab=str(vocab), validation_share=0.1)
+def options(vocab: Path) -> PrepareOptions:
+    return PrepareOptions(vocab=str(vocab), validation_share=0.1)
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def decoded_documents(dataset: DataSet, split: str) -> list[str]:
     return [tokenizer.decode(arrays.tokens[first : last - 1].tolist()) for first, last in bounds]
 
 
-def test_counts_equal_an_independent_count(tmp_path: Path, corpus: Path, options: Options, vocab: Path) -> None:
+def test_counts_equal_an_independent_count(tmp_path: Path, corpus: Path, options: PrepareOptions, vocab: Path) -> None:
     texts = [made_up_text(1000 + number, sentences=9) for number in range(80)]
     lines = write_jsonl(tmp_path / "lines.jsonl", [*texts, "", texts[0]])
     manifest = prepare([f"text:{corpus}", f"jsonl:{lines}"], out=tmp_path / "set", options=options, processes=1)
@@ -94,7 +94,7 @@ def test_counts_equal_an_independent_count(tmp_path: Path, corpus: Path, options
     assert json_source.skipped == {"exact duplicate": 1, "no text": 1}
 
 
-def test_the_stream_holds_the_documents_in_order(tmp_path: Path, options: Options) -> None:
+def test_the_stream_holds_the_documents_in_order(tmp_path: Path, options: PrepareOptions) -> None:
     texts = [made_up_text(number, sentences=4) for number in range(20)]
     lines = write_jsonl(tmp_path / "lines.jsonl", texts)
     prepare([str(lines)], out=tmp_path / "set", options=options, processes=1)
@@ -116,7 +116,9 @@ def test_stock_transformers_loads_the_tokenizer_of_a_data_set(dataset: DataSet) 
     assert loaded.mask_token_id == dataset.manifest.tokenizer.mask
 
 
-def test_splits_are_disjoint_and_stay_where_they_are_when_sources_come_and_go(tmp_path: Path, options: Options) -> None:
+def test_splits_are_disjoint_and_stay_where_they_are_when_sources_come_and_go(
+    tmp_path: Path, options: PrepareOptions
+) -> None:
     groups = [[made_up_text(100 * group + number, sentences=3) for number in range(100)] for group in range(3)]
     files = [write_jsonl(tmp_path / f"{number}.jsonl", group) for number, group in enumerate(groups)]
 
@@ -134,20 +136,20 @@ def test_splits_are_disjoint_and_stay_where_they_are_when_sources_come_and_go(tm
 
 def test_a_corpus_too_small_for_the_share_validates_on_one_document(tmp_path: Path, vocab: Path) -> None:
     lines = write_jsonl(tmp_path / "lines.jsonl", [made_up_text(number, sentences=3) for number in range(5)])
-    options = Options(vocab=str(vocab), validation_share=1e-9)
+    options = PrepareOptions(vocab=str(vocab), validation_share=1e-9)
     manifest = prepare([str(lines)], out=tmp_path / "set", options=options, processes=1)
     assert manifest.splits["validation"].documents == 1 and manifest.splits["train"].documents == 4
 
 
 def test_no_validation_is_made_where_none_is_asked_for(tmp_path: Path, corpus: Path, vocab: Path) -> None:
-    options = Options(vocab=str(vocab), validation_share=0.0)
+    options = PrepareOptions(vocab=str(vocab), validation_share=0.0)
     manifest = prepare([str(corpus)], out=tmp_path / "set", options=options, processes=1)
     assert manifest.splits["validation"].documents == 0 and manifest.splits["train"].documents == 60
     assert DataSet.open(tmp_path / "set", verify=True).split("validation").tokens[:].tolist() == []
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_one_process_or_three_give_the_same_bytes(tmp_path: Path, corpus: Path, options: Options) -> None:
+def test_one_process_or_three_give_the_same_bytes(tmp_path: Path, corpus: Path, options: PrepareOptions) -> None:
     for processes in (1, 3):
         prepare([str(corpus)], out=tmp_path / str(processes), options=options, processes=processes)
     assert contents(tmp_path / "1") == contents(tmp_path / "3")
@@ -156,19 +158,19 @@ def test_one_process_or_three_give_the_same_bytes(tmp_path: Path, corpus: Path, 
 @pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("seed", range(4))
 def test_an_interrupted_prepare_goes_on_and_gives_the_same_bytes(
-    tmp_path: Path, corpus: Path, options: Options, dataset: DataSet, monkeypatch: pytest.MonkeyPatch, seed: int
+    tmp_path: Path, corpus: Path, options: PrepareOptions, dataset: DataSet, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     draw = random.Random(seed)
     made: list[int] = []
-    make = PartMaker.make
+    make = PartTokenizer.make_part
 
-    def make_or_die(self: PartMaker, task: PartTask) -> PartFacts:
+    def make_or_die(self: PartTokenizer, task: PartTask) -> PartFacts:
         if draw.random() < 0.15:
             raise KeyboardInterrupt
         made.append(task.number)
         return make(self, task)
 
-    monkeypatch.setattr(PartMaker, "make", make_or_die)
+    monkeypatch.setattr(PartTokenizer, "make_part", make_or_die)
     for _ in range(200):
         try:
             prepare([str(corpus)], out=tmp_path / "set", options=options, processes=1)
@@ -182,7 +184,7 @@ def test_an_interrupted_prepare_goes_on_and_gives_the_same_bytes(
 
 @pytest.mark.usefixtures("small_parts")
 def test_parts_that_were_done_out_of_order_are_not_done_again(
-    tmp_path: Path, corpus: Path, options: Options, dataset: DataSet, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, corpus: Path, options: PrepareOptions, dataset: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "write_splits", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
@@ -194,14 +196,14 @@ def test_parts_that_were_done_out_of_order_are_not_done_again(
     for number in (2, 3, 7):
         parts[number].unlink()
     made: list[int] = []
-    make = PartMaker.make
+    make = PartTokenizer.make_part
 
-    def make_and_tell(self: PartMaker, task: PartTask) -> PartFacts:
+    def make_and_tell(self: PartTokenizer, task: PartTask) -> PartFacts:
         made.append(task.number)
         return make(self, task)
 
     told: list[dict[str, int]] = []
-    monkeypatch.setattr(PartMaker, "make", make_and_tell)
+    monkeypatch.setattr(PartTokenizer, "make_part", make_and_tell)
     monkeypatch.setattr(ReadingProgress, "update", lambda self, **news: told.append(news))
     prepare([str(corpus)], out=tmp_path / "set", options=options, processes=1)
     assert made == [2, 3, 7]
@@ -213,7 +215,7 @@ def test_parts_that_were_done_out_of_order_are_not_done_again(
 
 
 def test_another_plan_does_not_use_the_parts_of_an_interrupted_one(
-    tmp_path: Path, corpus: Path, options: Options, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, corpus: Path, options: PrepareOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(pipeline, "write_splits", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -292,7 +294,7 @@ def test_a_full_disk_is_one_clear_error_and_the_next_attempt_goes_on(
 
 
 def test_a_data_set_that_exists_is_kept_unless_it_is_to_be_replaced(
-    tmp_path: Path, corpus: Path, options: Options
+    tmp_path: Path, corpus: Path, options: PrepareOptions
 ) -> None:
     prepare([str(corpus)], out=tmp_path / "set", options=options, processes=1)
     before = contents(tmp_path / "set")
@@ -305,7 +307,7 @@ def test_a_data_set_that_exists_is_kept_unless_it_is_to_be_replaced(
     assert not (tmp_path / ".tmp-set").exists()
 
 
-def test_a_folder_that_is_no_data_set_is_never_replaced(tmp_path: Path, corpus: Path, options: Options) -> None:
+def test_a_folder_that_is_no_data_set_is_never_replaced(tmp_path: Path, corpus: Path, options: PrepareOptions) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear all")
     with pytest.raises(ShardError, match="mine: exists, and is no data set; give another --out"):
@@ -355,7 +357,7 @@ def test_a_data_set_that_is_replaced_is_there_or_comes_back_wherever_the_replaci
         DataSet.open(target)
 
 
-def test_two_at_once_do_not_make_the_same_data_set(tmp_path: Path, corpus: Path, options: Options) -> None:
+def test_two_at_once_do_not_make_the_same_data_set(tmp_path: Path, corpus: Path, options: PrepareOptions) -> None:
     with (
         open_workspace(tmp_path / "set", replace=False),
         pytest.raises(ShardError, match="another process is making it"),
@@ -369,7 +371,7 @@ def test_filters_leave_out_what_they_name_and_count_it(tmp_path: Path, vocab: Pa
         ["short", "река камень дом " * 5, *(made_up_text(number, sentences=3) for number in range(6)), "\ud800 half"],
     )
     filters = Filters(min_characters=6, min_ascii_share=0.5, max_documents=4)
-    options = Options(vocab=str(vocab), filters=filters)
+    options = PrepareOptions(vocab=str(vocab), filters=filters)
     (source,) = prepare([str(lines)], out=tmp_path / "set", options=options, processes=1).sources
     assert source.read == 9 and source.kept.documents == 4
     assert source.skipped == {
@@ -383,7 +385,7 @@ def test_filters_leave_out_what_they_name_and_count_it(tmp_path: Path, vocab: Pa
 def test_the_quality_report_equals_an_independent_count(tmp_path: Path, vocab: Path) -> None:
     texts = [made_up_text(number, sentences=4) for number in range(40)] + ["the камень xyzzy", "Ünder a stone é"]
     lines = write_jsonl(tmp_path / "lines.jsonl", [*texts, texts[0]])
-    options = Options(vocab=str(vocab), validation_share=0.1)
+    options = PrepareOptions(vocab=str(vocab), validation_share=0.1)
     prepare([str(lines)], out=tmp_path / "set", options=options, processes=1)
     report = read_quality(tmp_path / "set")
     assert report is not None
@@ -398,13 +400,13 @@ def test_the_quality_report_equals_an_independent_count(tmp_path: Path, vocab: P
     lengths = [len(tokenizer.encode(text, add_special_tokens=False).tokens) for text in texts]
     assert source.document_tokens is not None
     assert source.document_tokens[1] == pytest.approx(statistics.median(lengths), rel=0.1)
-    assert "tokens a word" in source.line() and "of letters ASCII" in source.line()
+    assert "tokens a word" in source.summary_line() and "of letters ASCII" in source.summary_line()
 
 
 @given(text=st.text(max_size=200))
 def test_letters_are_counted_as_one_by_one(text: str) -> None:
     letters = [character for character in text if character.isalpha()]
-    assert count_letters(text) == Letters(len(text), len(letters), sum(map(str.isascii, letters)))
+    assert count_letters(text) == LetterCounts(len(text), len(letters), sum(map(str.isascii, letters)))
 
 
 @pytest.mark.usefixtures("small_parts")
@@ -413,7 +415,7 @@ def test_no_more_is_read_than_the_most_documents_need(tmp_path: Path, vocab: Pat
     texts = [made_up_text(number // 2, sentences=6) for number in range(300)]
     lines = write_jsonl(tmp_path / "lines.jsonl", texts)
     filters = Filters.model_validate({"dedup": dedup, "max_documents": 40})
-    options = Options(vocab=str(vocab), validation_share=0.1, filters=filters)
+    options = PrepareOptions(vocab=str(vocab), validation_share=0.1, filters=filters)
     for processes in (1, 3):
         out = tmp_path / str(processes)
         (source,) = prepare([str(lines)], out=out, options=options, processes=processes).sources
@@ -435,7 +437,7 @@ def test_many_documents_are_decided_as_few_are(
     texts = [made_up_text(number % 50, sentences=12) for number in range(90)]
     texts += [text.replace(" the ", " a ", 1) for text in texts[:30]]
     lines = write_jsonl(tmp_path / "lines.jsonl", texts)
-    options = Options(vocab=str(vocab), filters=Filters(dedup="near"))
+    options = PrepareOptions(vocab=str(vocab), filters=Filters(dedup="near"))
     for bucket_documents in (1 << 22, 7):
         monkeypatch.setattr("bertd.data.buckets.BUCKET_DOCUMENTS", bucket_documents)
         out = tmp_path / str(bucket_documents)
@@ -449,7 +451,7 @@ def test_many_documents_are_decided_as_few_are(
     [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress), (".zst", zstandard.compress)],
 )
 def test_compressed_sources_give_what_plain_ones_give(
-    tmp_path: Path, options: Options, suffix: str, compress: Callable[[bytes], bytes]
+    tmp_path: Path, options: PrepareOptions, suffix: str, compress: Callable[[bytes], bytes]
 ) -> None:
     plain = write_jsonl(tmp_path / "lines.jsonl", [made_up_text(number, sentences=5) for number in range(30)])
     packed = tmp_path / f"lines.jsonl{suffix}"
@@ -470,7 +472,9 @@ def test_compressed_sources_give_what_plain_ones_give(
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_an_error_in_the_reading_leaves_no_worker_behind(tmp_path: Path, options: Options, processes: int) -> None:
+def test_an_error_in_the_reading_leaves_no_worker_behind(
+    tmp_path: Path, options: PrepareOptions, processes: int
+) -> None:
     packed = tmp_path / "lines.jsonl.gz"
     content = write_jsonl(tmp_path / "lines.jsonl", [made_up_text(number, sentences=5) for number in range(30)])
     packed.write_bytes(gzip.compress(content.read_bytes())[:-20])
@@ -526,9 +530,9 @@ def test_the_command_prints_its_manifest_as_json(
 
 def test_a_bare_name_lies_where_data_sets_are_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BERTD_DATA", str(tmp_path))
-    assert place_of("wiki") == tmp_path / "wiki"
-    assert place_of("/a/wiki") == Path("/a/wiki")
-    assert place_of("./wiki") == Path.cwd() / "wiki"
+    assert resolve_data_path("wiki") == tmp_path / "wiki"
+    assert resolve_data_path("/a/wiki") == Path("/a/wiki")
+    assert resolve_data_path("./wiki") == Path.cwd() / "wiki"
 
 
 def test_a_disk_without_room_is_one_clear_error(tmp_path: Path, corpus: Path, vocab: Path) -> None:
@@ -545,7 +549,9 @@ def test_a_disk_without_room_is_one_clear_error(tmp_path: Path, corpus: Path, vo
     assert not (tmp_path / "set").exists()
 
 
-def test_a_folder_that_may_not_be_written_is_one_clear_error(tmp_path: Path, corpus: Path, options: Options) -> None:
+def test_a_folder_that_may_not_be_written_is_one_clear_error(
+    tmp_path: Path, corpus: Path, options: PrepareOptions
+) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="file"):
         prepare([str(corpus)], out=tmp_path / "file" / "set", options=options, processes=1)
@@ -569,7 +575,7 @@ def test_real_counts_equal_an_independent_count(real_data: Path, tmp_path: Path)
     lines = (real_data / "books.jsonl").read_text().splitlines(keepends=True)[:50]
     books.write_text("".join(lines))
     sources = [*(f"wikiextractor:{path}" for path in wiki), f"jsonl:{books}"]
-    options = Options(vocab=str(vocab), validation_share=0.02, filters=Filters(dedup="none"))
+    options = PrepareOptions(vocab=str(vocab), validation_share=0.02, filters=Filters(dedup="none"))
     manifest = prepare(sources, out=tmp_path / "set", options=options, processes=2)
 
     tokenizer = open_tokenizer(str(vocab))
@@ -590,7 +596,9 @@ def test_real_counts_equal_an_independent_count(real_data: Path, tmp_path: Path)
 @pytest.mark.realdata
 @pytest.mark.long
 def test_the_whole_of_the_extracted_wikipedia_has_its_36183_articles(real_data: Path, tmp_path: Path) -> None:
-    options = Options(vocab=str(real_data / "vocab" / "bert-base-uncased-vocab.txt"), filters=Filters(dedup="none"))
+    options = PrepareOptions(
+        vocab=str(real_data / "vocab" / "bert-base-uncased-vocab.txt"), filters=Filters(dedup="none")
+    )
     source = f"wikiextractor:{real_data / 'wikiextractor'}"
     (counts,) = prepare([source], out=tmp_path / "set", options=options, processes=2).sources
     assert (counts.files, counts.read, counts.kept.documents) == (64, 96_339, 36_183)
@@ -604,7 +612,7 @@ def test_a_vocabulary_over_65536_entries_uses_four_bytes_a_token(tmp_path: Path)
     draw = random.Random(0)
     texts = [" ".join(f"w{draw.randrange(66_000)}" for _ in range(50)) for _ in range(40)]
     lines = write_jsonl(tmp_path / "lines.jsonl", texts)
-    options = Options(vocab=str(tmp_path / "vocab.txt"), validation_share=0.0)
+    options = PrepareOptions(vocab=str(tmp_path / "vocab.txt"), validation_share=0.0)
     manifest = prepare([str(lines)], out=tmp_path / "set", options=options, processes=1)
     assert manifest.files["train.tokens"].size == 4 * 40 * 51
     dataset = DataSet.open(tmp_path / "set", verify=True)
@@ -677,7 +685,7 @@ def test_half_a_percent_of_the_documents_validates_unless_asked(monkeypatch: pyt
     """Source: Izsak et al. 2021, section 3."""
     shares = []
 
-    def note(*_: object, options: Options, **__: object) -> Manifest:
+    def note(*_: object, options: PrepareOptions, **__: object) -> Manifest:
         shares.append(options.validation_share)
         raise CorpusError("enough")
 

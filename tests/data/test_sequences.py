@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertd.data.packing import MIN_TARGET, SHORT_SHARE, SentenceSpans, pack_sentences
+from bertd.data.packing import MIN_TARGET_TOKENS, SHORT_SHARE, SentenceSpans, pack_sentences
 from bertd.data.sampler import IndexArray
 from bertd.data.sequences import open_sequences
 from bertd.data.shards import DataSet
@@ -108,9 +108,9 @@ def test_a_tenth_of_the_rows_aims_at_a_shorter_length() -> None:
     spans = pack([[1] * 400_000], width=126)
     lengths = spans.lengths[:-1]
     short = lengths[lengths < 126]
-    expected = SHORT_SHARE * (1 - 1 / (126 - MIN_TARGET + 1))
+    expected = SHORT_SHARE * (1 - 1 / (126 - MIN_TARGET_TOKENS + 1))
     assert abs(len(short) / len(lengths) - expected) < 5 * (expected / len(lengths)) ** 0.5
-    assert short.min() >= MIN_TARGET and abs(short.mean() - (MIN_TARGET + 125) / 2) < 10
+    assert short.min() >= MIN_TARGET_TOKENS and abs(short.mean() - (MIN_TARGET_TOKENS + 125) / 2) < 10
 
 
 def test_a_split_too_small_for_one_sequence_is_refused(dataset: DataSet) -> None:

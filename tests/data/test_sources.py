@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from bertd.data.pipeline import Options, prepare
+from bertd.data.pipeline import PrepareOptions, prepare
 from bertd.data.sources import SourceKind, find_sources, guess_kind
 from bertd.errors import CorpusError
 from tests.data.conftest import made_up_text
@@ -116,7 +116,7 @@ def test_the_files_of_a_tar_are_read_each_by_its_kind(
     files |= {f"x/{number}.txt": text.encode() for number, text in enumerate(texts[15:])}
     path = tmp_path / f"corpus{suffix}"
     make_tar(path, files, compress=compress)
-    options = Options(vocab=str(vocab))
+    options = PrepareOptions(vocab=str(vocab))
     manifest = prepare([str(path)], out=tmp_path / "set", options=options, processes=1)
     assert {source.kind: source.kept.documents for source in manifest.sources} == {"jsonl": 15, "text": 5}
     with pytest.raises(CorpusError, match="given twice"):

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bertd.data.casing import Casing, casing_of
-from bertd.data.chunks import ChunkEncoder
-from bertd.data.kinds import VocabularyKind, kind_of
+from bertd.data.casing import Casing, read_casing
+from bertd.data.chunks import CachedEncoder
+from bertd.data.kinds import VocabularyKind, detect_kind
 from bertd.data.sentences import split_sentences
-from bertd.data.tokenizer import open_tokenizer, vocabulary_of
+from bertd.data.tokenizer import open_tokenizer, vocabulary_from_tokenizer
 from bertd.data.vocab import main as vocab_main
 from bertd.data.vocab import train_vocabulary
 from bertd.errors import CorpusError, VocabularyError
@@ -35,7 +35,7 @@ def reference(where: Path, sentences: list[str]) -> list[list[int]]:
     return [list(encoding.ids) for encoding in tokenizer.encode_batch(sentences, add_special_tokens=False)]
 
 
-def remembered(encoder: ChunkEncoder, sentences: list[str]) -> list[list[int]]:
+def remembered(encoder: CachedEncoder, sentences: list[str]) -> list[list[int]]:
     encoded = encoder.encode(sentences)
     ids = encoded.tokens.tolist()
     split, end = [], 0
@@ -49,23 +49,23 @@ def remembered(encoder: ChunkEncoder, sentences: list[str]) -> list[list[int]]:
 @given(sentences=st.lists(st.text(max_size=60), max_size=12))
 @settings(max_examples=300)
 def test_remembered_runs_give_the_ids_of_the_library(vocab: Path, sentences: list[str]) -> None:
-    encoder = ChunkEncoder(open_tokenizer(str(vocab)))
+    encoder = CachedEncoder(open_tokenizer(str(vocab)))
     sentences = [*sentences, _TRICKY]
     assert remembered(encoder, sentences) == reference(vocab, sentences)
     assert remembered(encoder, sentences) == reference(vocab, sentences)
 
 
 def test_forgetting_changes_nothing(vocab: Path) -> None:
-    encoder = ChunkEncoder(open_tokenizer(str(vocab)), max_chunks=3)
+    encoder = CachedEncoder(open_tokenizer(str(vocab)), max_chunks=3)
     for sentences in (["the river walks under a stone", "never always"], ["green light"], ["the river"]):
         assert remembered(encoder, sentences) == reference(vocab, sentences)
 
 
 def test_text_that_spells_a_special_token_is_text(vocab: Path) -> None:
     tokenizer = open_tokenizer(str(vocab))
-    special = vocabulary_of(tokenizer, place="test").special
-    unk = vocabulary_of(tokenizer, place="test").unk
-    ids = ChunkEncoder(tokenizer).encode(["[CLS] [SEP] [MASK] [PAD]"]).tokens.tolist()
+    special = vocabulary_from_tokenizer(tokenizer, place="test").special
+    unk = vocabulary_from_tokenizer(tokenizer, place="test").unk
+    ids = CachedEncoder(tokenizer).encode(["[CLS] [SEP] [MASK] [PAD]"]).tokens.tolist()
     assert ids and not (special - {unk}) & set(ids)
 
 
@@ -88,7 +88,7 @@ def test_stock_transformers_loads_a_trained_vocabulary_with_its_casing(
     report = train_vocabulary([str(source)], out=tmp_path / "vocab", size=60, casing=casing)
     loaded = AutoTokenizer.from_pretrained(tmp_path / "vocab")
     ours = open_tokenizer(str(tmp_path / "vocab"))
-    assert casing_of(ours) == casing
+    assert read_casing(ours) == casing
     assert len(loaded) == report.entries
     sentence = f"{text} zebra, Zebra!"
     assert loaded(sentence)["input_ids"] == ours.encode(sentence).ids
@@ -109,7 +109,7 @@ def test_case_and_accents_are_chosen_apart(
     corpus: Path, tmp_path: Path, options: list[str], casing: Casing, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert vocab_main([str(corpus / "00.txt"), "--out", str(tmp_path / "v"), "--size", "60", *options]) == 0
-    assert casing_of(open_tokenizer(str(tmp_path / "v"))) == casing
+    assert read_casing(open_tokenizer(str(tmp_path / "v"))) == casing
     assert "entries from 1 documents" in capsys.readouterr().out
 
 
@@ -185,9 +185,9 @@ def test_what_is_no_vocabulary_is_refused(tmp_path: Path, content: str, message:
 )
 def test_wordpiece_that_cuts_otherwise_than_bert_is_told_from_it(vocab: Path, part: str, content: Any) -> None:
     tree = json.loads(open_tokenizer(str(vocab)).to_str())
-    assert kind_of(tree) is VocabularyKind.WORDPIECE
+    assert detect_kind(tree) is VocabularyKind.WORDPIECE
     tree[part] = tree[part] + content if isinstance(content, list) else tree[part] | content
-    assert kind_of(tree) is VocabularyKind.OTHER
+    assert detect_kind(tree) is VocabularyKind.OTHER
 
 
 def test_an_empty_corpus_trains_no_vocabulary(tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_ids_equal_the_published_ones_of_bert_base_uncased(real_data: Path) -> N
         "stsb_train": fields(glue / "STS-B" / "train.tsv", (7, 8), skip=1),
     }
     for where in ("bert-base-uncased-tokenizer.json", "bert-base-uncased-vocab.txt"):
-        encoder = ChunkEncoder(open_tokenizer(str(real_data / "vocab" / where)))
+        encoder = CachedEncoder(open_tokenizer(str(real_data / "vocab" / where)))
         for name, rows in texts.items():
             published = [json.loads(line) for line in (folder / f"{name}.json").read_text().splitlines()]
             for vector, row in zip(published, rows, strict=False):
@@ -244,7 +244,7 @@ def test_ids_equal_the_published_ones_of_bert_base_uncased(real_data: Path) -> N
 @pytest.mark.parametrize("name", ["bert-base-uncased-tokenizer.json", "bert-base-cased-vocab.txt"])
 def test_remembered_runs_give_the_ids_of_the_library_on_real_text(real_data: Path, name: str) -> None:
     where = real_data / "vocab" / name
-    encoder = ChunkEncoder(open_tokenizer(str(where)))
+    encoder = CachedEncoder(open_tokenizer(str(where)))
     wiki = (real_data / "wikiextractor" / "AA" / "wiki_07").read_text().splitlines()
     novel = (real_data / "novels" / "Gaskell_Ruth_1855.txt").read_text().splitlines()
     sentences = [*wiki[:4000], *novel[:4000]]
@@ -255,5 +255,5 @@ def test_remembered_runs_give_the_ids_of_the_library_on_real_text(real_data: Pat
 def test_the_case_of_a_bare_vocabulary_is_told_by_its_capitals(real_data: Path) -> None:
     cased = open_tokenizer(str(real_data / "vocab" / "bert-base-cased-vocab.txt"))
     uncased = open_tokenizer(str(real_data / "vocab" / "bert-base-uncased-vocab.txt"))
-    assert casing_of(cased) == Casing(lowercase=False, strip_accents=False)
-    assert casing_of(uncased) == Casing(lowercase=True, strip_accents=True)
+    assert read_casing(cased) == Casing(lowercase=False, strip_accents=False)
+    assert read_casing(uncased) == Casing(lowercase=True, strip_accents=True)

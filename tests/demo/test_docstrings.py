@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bertd.demo.corpus import build_corpus, corpus_paths, is_held_out, read_facts
-from bertd.demo.docstrings import Source, find_sources, fingerprint, module_paragraphs, read_documents
+from bertd.demo.corpus import build_corpus, is_held_out, prepare_corpus_folder, read_facts
+from bertd.demo.docstrings import SourceFile, find_sources, fingerprint, module_paragraphs, read_documents
 from bertd.errors import CorpusError
 
 FILLER = "# " + "x" * 2_000 + "\n"
@@ -62,12 +62,12 @@ def test_no_source_is_a_clear_error(tmp_path: Path) -> None:
 
 
 def test_documents_come_in_order_and_repeat_nothing_on_any_number_of_workers(tmp_path: Path) -> None:
-    sources: list[Source] = []
+    sources: list[SourceFile] = []
     for index in range(7):
         path = _module(
             tmp_path, f"m{index}.py", "This paragraph is in every module.", f"Only module number {index} has it."
         )
-        sources.append(Source(name=path.name, path=path, size_bytes=1))
+        sources.append(SourceFile(name=path.name, path=path, size_bytes=1))
     (tmp_path / "m3.py").write_text("not python")
     one, three = (list(read_documents(sources, num_workers=number)) for number in (1, 3))
     assert one == three
@@ -95,7 +95,7 @@ def test_the_same_files_are_built_once_and_a_changed_one_builds_anew(tmp_path: P
 
     def build() -> bytes:
         sources = find_sources({"packages": library}, max_bytes=1 << 24)
-        paths = corpus_paths(folder, sources)
+        paths = prepare_corpus_folder(folder, sources)
         assert read_facts(paths) is None
         facts = build_corpus(paths, sources, num_workers=1, on_read=lambda source: None)
         assert read_facts(paths) == facts

@@ -19,9 +19,9 @@ subprocess.run([sys.executable, "-c", child, grandchild], stdin=held, stdout=wri
 os.close(writer)
 assert os.read(reader, 2) == b"up"
 assert len(leftovers.running()) == 1
-assert leftovers.end_all() == 1
+assert leftovers.kill_descendants() == 1
 assert leftovers.running() == []
-assert leftovers.end_all() == 0
+assert leftovers.kill_descendants() == 0
 print("clean")
 """
 

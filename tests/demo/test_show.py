@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from bertd.demo import run_panel
-from bertd.demo.run_panel import LossCurve, PlainLines, sparkline
-from bertd.demo.show import Measure, Show
+from bertd.demo.run_panel import LossCurve, PlainProgress, sparkline
+from bertd.demo.show import ComparisonRow, DemoDisplay
 from bertd.records import BudgetUnit, JobState, StartRecord, StepRecord, ValidationRecord
 from bertd.wire import BudgetView, RunView
 
@@ -89,7 +89,7 @@ def test_the_panel_shows_budget_loss_and_speed() -> None:
         curve.add(_step(number, 9.0 - number / 50))
     out = io.StringIO()
     console = Console(file=out, width=100, force_terminal=False)
-    console.print(run_panel.panel(_run(step=_step(200, 5.0)), curve, is_ascii=False))
+    console.print(run_panel.render_panel(_run(step=_step(200, 5.0)), curve, is_ascii=False))
     text = out.getvalue()
     for part in (
         "1m 30s left, 25% spent",
@@ -116,7 +116,9 @@ def test_a_curve_keeps_its_ends_and_takes_no_step_twice() -> None:
 
 
 def test_a_comparison_draws_bars_from_zero(capsys: pytest.CaptureFixture[str]) -> None:
-    Show(num_acts=1).compare("loss", [Measure("ours\x1b]0;", 4.5, True), Measure("blind", 9.0, False)])
+    DemoDisplay(num_stages=1).compare(
+        "loss", [ComparisonRow("ours\x1b]0;", 4.5, True), ComparisonRow("blind", 9.0, False)]
+    )
     ours, blind = [line for line in capsys.readouterr().out.splitlines() if "█" in line or "#" in line]
     assert "ours\\x1b]0;" in ours and "4.500" in ours
     assert 2 * len(re.findall("[█#]", ours)) == len(re.findall("[█#]", blind)) > 20
@@ -124,7 +126,7 @@ def test_a_comparison_draws_bars_from_zero(capsys: pytest.CaptureFixture[str]) -
 
 def test_a_log_gets_a_line_now_and_then_not_one_a_poll() -> None:
     lines: list[str] = []
-    plain = PlainLines(lines.append)
+    plain = PlainProgress(lines.append)
     plain.run(_run(step=None))
     for _ in range(5):
         plain.run(_run(step=_step(7, 6.25)))

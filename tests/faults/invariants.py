@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from bertd.jobs.lifecycle import LIVE, OVER, TRANSITIONS
+from bertd.jobs.lifecycle import ENDED, LIVE, TRANSITIONS
 from bertd.records import CheckpointRecord, CommandRecord, EndRecord, JobState, StartRecord, StepRecord
 from bertd.run.journal import JournalReader
 from bertd.run.ledger import TICK_S, read_ledger
@@ -81,7 +81,7 @@ def _assert_ledger(paths: RunPaths, witness: Witness) -> None:
 def _assert_journal(paths: RunPaths, witness: Witness) -> None:
     reader = JournalReader(paths.journal)
     records = reader.read()
-    assert reader.damaged_lines == 0, f"{paths.journal}: {reader.damaged_lines} damaged lines"
+    assert reader.num_damaged_lines == 0, f"{paths.journal}: {reader.num_damaged_lines} damaged lines"
     content = paths.journal.read_bytes() if paths.journal.exists() else b""
     said = witness.said.get(paths.root, b"")
     assert content.startswith(said), f"{paths.journal}: records that were on the disk are gone"
@@ -120,10 +120,10 @@ def _assert_checkpoints(paths: RunPaths, *, are_real: bool) -> None:
     found = newest_first(paths.checkpoints)
     assert found, f"{paths.checkpoints}: {names[-1]} was reported and there is none"
     if are_real:
-        assert any(is_whole(folder) for folder in found), f"{paths.checkpoints}: none of {found} is whole"
+        assert any(is_valid_checkpoint(folder) for folder in found), f"{paths.checkpoints}: none of {found} is whole"
 
 
-def is_whole(folder: Path) -> bool:
+def is_valid_checkpoint(folder: Path) -> bool:
     """Whether every file of a checkpoint is what its manifest says; written here again, apart from what it tests."""
     try:
         files = json.loads((folder / "manifest.json").read_bytes())["files"]
@@ -160,6 +160,6 @@ def _assert_queue(path: Path) -> None:
             told[job] = state
         assert told == states, "the stream and the table differ"
         ended = {job for (job,) in connection.execute("SELECT id FROM jobs WHERE ended_t IS NOT NULL")}
-        assert ended == {job for job, state in states.items() if state in OVER}
+        assert ended == {job for job, state in states.items() if state in ENDED}
     finally:
         connection.close()

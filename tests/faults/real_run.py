@@ -16,12 +16,12 @@ import torch
 from safetensors.torch import load_file
 
 from bertd.jobs.restart_policy import RestartPolicy
-from bertd.jobs.runner import Programs, main
-from bertd.jobs.watchdog import Patience
+from bertd.jobs.runner import RunnerConfig, main
+from bertd.jobs.watchdog import HangTimeouts
 from bertd.records import CheckpointRecord, JobKind, JournalRecord, Outcome, StartRecord, StepRecord
 from bertd.run.journal import read_journal
 from bertd.run.paths import RunPaths, newest_first
-from bertd.run.recipe_file import parse_recipe, write_recipe
+from bertd.run.recipe_file import format_recipe, parse_recipe
 from tests.jobs.runner_box import with_tests_on_path
 from tests.jobs.waiting import wait_for
 
@@ -68,7 +68,7 @@ class RealRun:
         self.paths.logs.mkdir(parents=True)
         self.paths.control.mkdir()
         text = recipe(dataset, steps=steps, count=count)
-        self.paths.recipe.write_text(write_recipe(parse_recipe(text, name="tiny")))
+        self.paths.recipe.write_text(format_recipe(parse_recipe(text, name="tiny")))
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -152,6 +152,6 @@ def _progress(records: list[JournalRecord], *, attempt: int) -> int:
 
 
 if __name__ == "__main__":
-    patience = Patience(compile_s=30.0, step_s=5.0)
+    timeouts = HangTimeouts(compile_s=30.0, step_s=5.0)
     policy = RestartPolicy(prompt_delay_s=0.05, first_delay_s=0.05)
-    sys.exit(main(sys.argv[1:], programs=Programs(policy=policy, patience=patience)))
+    sys.exit(main(sys.argv[1:], config=RunnerConfig(policy=policy, timeouts=timeouts)))

@@ -13,10 +13,10 @@ import torch
 
 from bertd.errors import BertdError
 from bertd.model.encoder import MaskedLanguageModel
-from bertd.run.paths import step_folder
+from bertd.run.paths import step_folder_name
 from bertd.run.recipe import OptimizerSection
-from bertd.train.checkpoint import TrainingState, save_checkpoint
-from bertd.train.host_copy import HostCopy, HostTensors
+from bertd.train.checkpoint import TrainState, save_checkpoint
+from bertd.train.host_copy import StagedTensors, StagingBuffers
 from bertd.train.optimizer import build_optimizers
 from tests.model.test_encoder import batch
 from tests.model.test_export import TINY
@@ -25,20 +25,20 @@ REFUSED = 7
 """Exit status of a child whose save was refused with an error of ours."""
 
 
-def tiny_tensors() -> HostTensors:
+def tiny_tensors() -> StagedTensors:
     """Weights and moments after one step."""
     model = MaskedLanguageModel(TINY, seed=1)
     optimizers = build_optimizers(model, OptimizerSection())
     model(*batch()).backward()
-    optimizers.whole.step()
-    tensors = HostCopy(torch.device("cpu")).take(model=model.state_dict(), optimizer=optimizers.tensors())
-    tensors.settle()
+    optimizers.combined.step()
+    tensors = StagingBuffers(torch.device("cpu")).stage(model=model.state_dict(), optimizer=optimizers.tensors())
+    tensors.finish_copy()
     return tensors
 
 
-def save(root: Path, tensors: HostTensors, *, step: int) -> Path:
+def save(root: Path, tensors: StagedTensors, *, step: int) -> Path:
     """Commit one checkpoint."""
-    state = TrainingState(step=step, sequences=step, charged_s=1.0, recipe_sha256="r", data_fingerprint="d")
+    state = TrainState(step=step, sequences=step, charged_s=1.0, recipe_sha256="r", data_fingerprint="d")
     return save_checkpoint(root, tensors=tensors, state=state)
 
 
@@ -52,7 +52,7 @@ class Saved:
     """Whether the injection took place."""
 
 
-def save_under_strace(root: Path, tensors: HostTensors, *, step: int, inject: str, folder: Path) -> Saved:
+def save_under_strace(root: Path, tensors: StagedTensors, *, step: int, inject: str, folder: Path) -> Saved:
     """Fork, have strace tamper with the child's system calls, and save there.
 
     Args:
@@ -93,4 +93,4 @@ def complete(root: Path) -> set[str]:
 
 def names(*steps: int) -> set[str]:
     """Of checkpoints."""
-    return {step_folder(step) for step in steps}
+    return {step_folder_name(step) for step in steps}

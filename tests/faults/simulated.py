@@ -11,22 +11,22 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import cast
 
-from bertd.daemon.admission import Admission
-from bertd.daemon.budgets import Budgets
+from bertd.daemon.admission import Submissions
+from bertd.daemon.budgets import BudgetChanges
 from bertd.daemon.devices import Devices
 from bertd.daemon.leasing import Inventory
-from bertd.daemon.orders import Orders
+from bertd.daemon.orders import JobActions
 from bertd.daemon.runners import Runners
 from bertd.daemon.scheduler import Scheduler
-from bertd.daemon.telemetry import Telemetry
+from bertd.daemon.telemetry import RunMetrics
 from bertd.daemon.views import Views
 from bertd.jobs.database import Database
 from bertd.jobs.event_log import EventLog
 from bertd.jobs.queue import Queue
-from bertd.jobs.run_story import RunStory
-from bertd.jobs.runner import sole_runner
-from bertd.records import Command, ExitClass, JobKind, JobState, Outcome, RestartRecord, Verb
-from bertd.run.durable import write_whole
+from bertd.jobs.run_story import RunProgress
+from bertd.jobs.runner import job_lock
+from bertd.records import Command, CommandKind, ExitClass, JobKind, JobState, Outcome, RestartRecord
+from bertd.run.durable import atomic_write
 from bertd.run.ledger import Ledger
 from bertd.run.mailbox import read_command
 from bertd.run.paths import RunPaths, StatePaths, newest_first
@@ -49,7 +49,7 @@ class SimulatedRunner:
         """
         self.paths = paths
         self.exit_code: int | None = None
-        self._lock: AbstractContextManager[None] = sole_runner(paths)
+        self._lock: AbstractContextManager[None] = job_lock(paths)
         self._lock.__enter__()
         self._ledger = Ledger(paths.ledger)
         self._ranks = self._begin()
@@ -70,8 +70,8 @@ class SimulatedRunner:
         return self._ranks.step
 
     @property
-    def is_held(self) -> bool:
-        return self._ranks.clock.is_held
+    def is_suspended(self) -> bool:
+        return self._ranks.clock.is_suspended
 
     @property
     def is_alive(self) -> bool:
@@ -88,7 +88,7 @@ class SimulatedRunner:
         elif self._told_to_end:
             ranks._pause("bertd was told to stop")
             self._leave(JobState.PAUSED, "bertd was told to stop")
-        elif ranks.clock.is_held:
+        elif ranks.clock.is_suspended:
             return
         elif ranks.step >= ranks.recipe.granted.amount:
             ranks._end("budget", "the budget is spent")
@@ -99,7 +99,7 @@ class SimulatedRunner:
     def _begin(self) -> FakeRanks:
         """Start ranks."""
         self._ledger.begin()
-        attempt = RunStory(self.paths).begin_attempt()
+        attempt = RunProgress(self.paths).begin_attempt()
         gate = self.paths.root / "go"
         ranks = FakeRanks(self.paths, attempt=attempt, plan=Plan(checkpoint_every=4, step_s=0.0), gate=gate)
         ranks._start()
@@ -108,36 +108,36 @@ class SimulatedRunner:
     def _obey(self, command: Command) -> None:
         ranks = self._ranks
         match command.verb:
-            case Verb.STOP:
+            case CommandKind.STOP:
                 ranks._end("stopped", "a person asked for it", answers=command)
                 self._leave(JobState.DONE, "stopped: a person asked for it")
-            case Verb.PAUSE if self.is_disk_full:
+            case CommandKind.PAUSE if self.is_disk_full:
                 self.refused = command.number
                 ranks._acknowledge(command.number, command.verb, outcome="refused")
-            case Verb.PAUSE:
+            case CommandKind.PAUSE:
                 ranks._pause("a person asked for it", answers=command)
                 self._leave(JobState.PAUSED, "a person asked for it")
-            case Verb.BUDGET:
+            case CommandKind.BUDGET:
                 ranks._set_budget(command)
-            case Verb.CHECKPOINT:
+            case CommandKind.CHECKPOINT:
                 ranks._checkpoint("command")
                 ranks._acknowledge(command.number, command.verb)
-            case Verb.HOLD | Verb.RESUME:
-                self._hold(command.verb is Verb.HOLD)
+            case CommandKind.SUSPEND | CommandKind.RESUME:
+                self._suspend(command.verb is CommandKind.SUSPEND)
                 ranks._acknowledge(command.number, command.verb)
 
-    def _hold(self, is_held: bool) -> None:
-        if is_held != self._ranks.clock.is_held:
-            self._ranks._hold(is_held)
-            marks = RunStory(self.paths).clock_marks
-            if is_held:
+    def _suspend(self, is_suspended: bool) -> None:
+        if is_suspended != self._ranks.clock.is_suspended:
+            self._ranks._suspend(is_suspended)
+            marks = RunProgress(self.paths).clock_marks
+            if is_suspended:
                 self._ledger.end(at_s=marks[-1].charged_s)
             else:
                 self._ledger.begin(since_s=marks[-1].since_s)
 
     def lose_ranks(self) -> None:
         """The ranks die: held ones stay paused, others begin again at their newest checkpoint."""
-        was_held = self._ranks.clock.is_held
+        was_held = self._ranks.clock.is_suspended
         self._ledger.end()
         if was_held:
             self._leave(JobState.PAUSED, "its ranks died while they were held")
@@ -174,7 +174,7 @@ class SimulatedRunner:
         if self.loses_outcome:
             self._gone(-9)
             return
-        write_whole(self.paths.outcome, Outcome(state=state, reason=reason, exit_code=0).model_dump_json())
+        atomic_write(self.paths.outcome, Outcome(state=state, reason=reason, exit_code=0).model_dump_json())
         self._gone(0)
 
     def _gone(self, exit_code: int) -> None:
@@ -232,11 +232,11 @@ class SimulatedDaemon:
         self.database = Database(paths.queue)
         self.events = EventLog(self.database)
         self.queue = Queue(self.database, self.events)
-        inventory = Inventory(cpu_slots=CORES, gpus=(), gpu_reason="none here")
-        self.orders = Orders(self.database, self.queue, inventory=inventory)
-        self.admission = Admission(paths, database=self.database, queue=self.queue, inventory=inventory)
+        inventory = Inventory(cpu_slots=CORES, gpus=(), no_gpu_reason="none here")
+        self.orders = JobActions(self.database, self.queue, inventory=inventory)
+        self.admission = Submissions(paths, database=self.database, queue=self.queue, inventory=inventory)
         self.runners = SimulatedRunners(machine)
-        telemetry = Telemetry(self.database)
+        telemetry = RunMetrics(self.database)
         self.scheduler = Scheduler(
             database=self.database,
             queue=self.queue,
@@ -253,14 +253,14 @@ class SimulatedDaemon:
             telemetry=telemetry,
             devices=cast(Devices, None),  # Nobody asks for what the devices do.
         )
-        self.budgets = Budgets(telemetry=telemetry, scheduler=self.scheduler, views=self.views)
+        self.budgets = BudgetChanges(telemetry=telemetry, scheduler=self.scheduler, views=self.views)
 
     def submit(self, shards: Path, *, count: int, priority: int, hold: bool) -> int:
         """Queue a pretraining; its number."""
         text = recipe_text(steps=STEPS, shards=str(shards), count=count)
         small = ["model.layers=1", "model.width=16", "model.heads=2", "model.ffn=16", "checkpoint.keep=1"]
         order = SubmitPretrain(recipe_toml=text, recipe_name="fake.toml", overrides=small, priority=priority, hold=hold)
-        return self.admission.pretrain(order, uid=0, now=time.time()).id
+        return self.admission.submit_pretraining(order, uid=0, now=time.time()).id
 
     def fill_disk(self, *, is_full: bool) -> None:
         """Let SQLite have no page more than it has, or as many as it likes."""

@@ -16,11 +16,11 @@ from bertd.jobs.event_log import EventLog
 from bertd.jobs.lifecycle import Actor
 from bertd.jobs.processes import read_identity
 from bertd.jobs.queue import Job, Queue
-from bertd.records import AlertRecord, JobKind, JobState, Outcome, RunnerIdentity, Verb
+from bertd.records import AlertRecord, CommandKind, JobKind, JobState, Outcome, RunnerIdentity
 from bertd.run.journal import JournalReader, JournalWriter
 from bertd.run.ledger import LedgerState, read_ledger, write_ledger
 from bertd.run.mailbox import post, read_command
-from bertd.run.recipe_file import parse_recipe, read_recipe, write_recipe
+from bertd.run.recipe_file import format_recipe, parse_recipe, read_recipe
 from tests.faults.tally import Tally
 from tests.jobs.runner_box import recipe_text
 
@@ -71,13 +71,13 @@ def test_a_damaged_ledger(tmp_path: Path, tally: Tally) -> None:
 
 def test_a_damaged_recipe(tmp_path: Path, tally: Tally) -> None:
     path = tmp_path / "recipe.toml"
-    path.write_text(write_recipe(parse_recipe(recipe_text(), name="fake")))
+    path.write_text(format_recipe(parse_recipe(recipe_text(), name="fake")))
     refused, _ = read_damaged(path, tally, lambda: read_recipe(path))
     assert refused > NUM_FLIPS / 4
 
 
 def test_a_damaged_command(tmp_path: Path, tally: Tally) -> None:
-    post(tmp_path, verb=Verb.PAUSE, asked_by="a test", now=0.0)
+    post(tmp_path, verb=CommandKind.PAUSE, asked_by="a test", now=0.0)
     refused, _ = read_damaged(tmp_path / "000001.json", tally, lambda: read_command(tmp_path, number=1))
     assert refused > NUM_FLIPS / 4
 
@@ -198,5 +198,5 @@ def _submit(database: Database, queue: Queue, *, name: str) -> None:
     )
     with database.transaction():
         placed = queue.reserve(job)
-        queue.place(placed, folder=job.folder, run_id=name)
+        queue.set_folder(placed, folder=job.folder, run_id=name)
         queue.lease(placed.id, {"cpu": 1})

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bertd.errors import StorageError
-from bertd.records import JobState, Verb
+from bertd.records import CommandKind, JobState
 from bertd.run.ledger import ChargedClock
 from bertd.run.paths import StatePaths
 from bertd.wire import SubmitPretrain
@@ -101,7 +101,7 @@ def test_a_disk_that_turns_read_only_under_a_run_ends_it_with_a_reason(tmp_path:
         box = RunnerBox(root)
         box.start(HOLDS)
         box.wait_for_record("step", count=7)
-        box.post(Verb.PAUSE)
+        box.post(CommandKind.PAUSE)
         outcome = box.outcome()
         assert outcome.state is JobState.PAUSED
         shutil.copytree(box.paths.root, tmp_path / "copy")

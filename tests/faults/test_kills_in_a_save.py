@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from bertd.train.checkpoint import find_checkpoint
-from bertd.train.host_copy import HostTensors
-from tests.faults.invariants import is_whole
+from bertd.train.host_copy import StagedTensors
+from tests.faults.invariants import is_valid_checkpoint
 from tests.faults.saving import REFUSED, complete, names, save, save_under_strace, tiny_tensors
 from tests.faults.tally import Tally
 
@@ -22,14 +22,14 @@ MOST_CALLS = 40
 
 
 @pytest.fixture(scope="module")
-def tensors() -> Iterator[HostTensors]:
+def tensors() -> Iterator[StagedTensors]:
     """Saved by every case."""
     yield tiny_tensors()
 
 
 def assert_old_or_new(root: Path) -> None:
     """Each visible checkpoint is whole, and a start finds one."""
-    assert all(is_whole(root / name) for name in complete(root))
+    assert all(is_valid_checkpoint(root / name) for name in complete(root))
     found = find_checkpoint(root)
     assert found is not None and found.skipped == []
 
@@ -45,7 +45,7 @@ def assert_old_or_new(root: Path) -> None:
     ],
 )
 def test_a_save_killed_at_any_call_leaves_the_old_checkpoint_or_the_new(
-    tmp_path: Path, tensors: HostTensors, tally: Tally, call: str
+    tmp_path: Path, tensors: StagedTensors, tally: Tally, call: str
 ) -> None:
     kills = 0
     for number in range(1, MOST_CALLS):
@@ -73,7 +73,7 @@ def test_a_save_killed_at_any_call_leaves_the_old_checkpoint_or_the_new(
 @pytest.mark.parametrize("error", ["ENOSPC", "EIO", "EDQUOT", "EROFS"])
 @pytest.mark.parametrize("call", ["mkdir", "write", "fsync", "rename"])
 def test_a_save_refused_at_any_call_is_an_error_and_leaves_nothing_half(
-    tmp_path: Path, tensors: HostTensors, tally: Tally, call: str, error: str
+    tmp_path: Path, tensors: StagedTensors, tally: Tally, call: str, error: str
 ) -> None:
     refusals = 0
     for number in range(1, MOST_CALLS):

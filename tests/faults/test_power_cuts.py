@@ -13,13 +13,13 @@ import pytest
 
 from bertd.errors import StorageError
 from bertd.jobs.database import Database
-from bertd.records import AlertRecord, Verb
+from bertd.records import AlertRecord, CommandKind
 from bertd.run.journal import JournalWriter, read_journal
 from bertd.run.ledger import LedgerState, read_ledger, write_ledger
 from bertd.run.mailbox import post, read_command
-from bertd.train.host_copy import HostTensors
+from bertd.train.host_copy import StagedTensors
 from tests.faults.disks import LoopDisk
-from tests.faults.invariants import is_whole
+from tests.faults.invariants import is_valid_checkpoint
 from tests.faults.saving import complete, names, save, tiny_tensors
 from tests.faults.tally import Tally
 
@@ -27,7 +27,7 @@ CALLS = ("write", "fsync", "rename", "replace", "mkdir", "open")
 
 
 @pytest.fixture(scope="module")
-def tensors() -> HostTensors:
+def tensors() -> StagedTensors:
     return tiny_tensors()
 
 
@@ -98,12 +98,12 @@ def cut_everywhere(
 
 
 def test_a_checkpoint_is_old_or_new_and_an_acknowledged_one_is_there(
-    disk: LoopDisk, tensors: HostTensors, tally: Tally
+    disk: LoopDisk, tensors: StagedTensors, tally: Tally
 ) -> None:
     root = disk.root / "checkpoints"
 
     def check(is_done: bool) -> None:
-        assert all(is_whole(root / name) for name in complete(root))
+        assert all(is_valid_checkpoint(root / name) for name in complete(root))
         assert complete(root) == names(1, 3) if is_done else names(1) <= complete(root)
 
     cut_everywhere(
@@ -136,14 +136,14 @@ def test_a_command_that_was_posted_is_there(disk: LoopDisk, tally: Tally) -> Non
 
     def check(is_done: bool) -> None:
         first, second = read_command(control, number=1), read_command(control, number=2)
-        assert first is not None and first.verb is Verb.CHECKPOINT
+        assert first is not None and first.verb is CommandKind.CHECKPOINT
         assert second is not None or not is_done
 
     cut_everywhere(
         disk,
         tally,
-        prepare=lambda: post(control, verb=Verb.CHECKPOINT, asked_by="a", now=0.0),
-        act=lambda: post(control, verb=Verb.PAUSE, asked_by="a", now=0.0),
+        prepare=lambda: post(control, verb=CommandKind.CHECKPOINT, asked_by="a", now=0.0),
+        act=lambda: post(control, verb=CommandKind.PAUSE, asked_by="a", now=0.0),
         check=check,
     )
 

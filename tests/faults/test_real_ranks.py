@@ -94,7 +94,7 @@ def test_a_stopped_rank_is_found_its_stacks_kept_and_the_run_goes_on(
         # By its beats where it was stopped between two steps, else by its state: the other then waits in the same step.
         name = f"; rank 1 (pid {ranks[-1].pid}) "
         assert name + "was stopped by a signal" in restart.cause or name + "is the furthest behind" in restart.cause
-        assert "in advance_one" in stacks[0].read_text(), "the rank that waited tells where"
+        assert "in execute_next_plan" in stacks[0].read_text(), "the rank that waited tells where"
     assert "(stopped)" in stacks[-1].read_text()
     assert_untouched(run, reference)
     assert_sound(run.paths.root, witness)

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bertd.jobs.lifecycle import OVER
+from bertd.jobs.lifecycle import ENDED
 from bertd.wire import EventView
 from tests.daemon.daemon_box import DaemonBox
 from tests.faults.invariants import Witness, assert_sound
@@ -73,7 +73,7 @@ def use(box: DaemonBox, *, jobs: int) -> None:
             assert isinstance(next(stream), EventView)
             stream.close()
         wait_for(
-            lambda numbers=numbers: all(box.client.job(number).state in OVER for number in numbers),  # type: ignore[misc]  # a default binds the loop's
+            lambda numbers=numbers: all(box.client.job(number).state in ENDED for number in numbers),  # type: ignore[misc]  # a default binds the loop's
             what="the jobs to end",
         )
         for number in numbers:

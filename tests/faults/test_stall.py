@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bertd.records import CheckpointRecord, StartRecord, Verb
+from bertd.records import CheckpointRecord, CommandKind, StartRecord
 from bertd.run.mailbox import post
 from tests.faults.tally import Tally
 from tests.train.test_saving import only_when_asked
@@ -25,15 +25,15 @@ SAVES = 2
 def test_it_is_told_how_long_training_stands_still(tmp_path: Path, dataset: Path, tally: Tally) -> None:
     paths = make_run(tmp_path / "run", dataset, *BASE)
     with attempt(paths) as trainer:
-        saver = only_when_asked(trainer)
+        checkpointer = only_when_asked(trainer)
         # Without a step there are no moments yet. The first save allocates the memory for the copies.
-        trainer.advance_one()
+        trainer.execute_next_plan()
         for _ in range(1 + SAVES):
-            post(paths.control, verb=Verb.CHECKPOINT, asked_by="a test", now=0.0)
+            post(paths.control, verb=CommandKind.CHECKPOINT, asked_by="a test", now=0.0)
             saves = len(kind_of(paths, CheckpointRecord))
-            trainer.advance_one()
-            trainer.advance_one()
-            trainer.state = saver.wait(trainer.state)
+            trainer.execute_next_plan()
+            trainer.execute_next_plan()
+            trainer.state = checkpointer.wait(trainer.state)
             assert len(kind_of(paths, CheckpointRecord)) == saves + 1
     (start,) = kind_of(paths, StartRecord)
     first, *saved = kind_of(paths, CheckpointRecord)

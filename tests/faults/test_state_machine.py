@@ -16,13 +16,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from bertd.daemon import admission, device_counts
 from bertd.errors import DamagedLedgerError, DeviceError, QueueError, StorageError, TransitionError
-from bertd.jobs.lifecycle import LIVE, OVER, Order
-from bertd.records import BudgetOrder, BudgetUnit, EndRecord, JobState, StartRecord, StepRecord, Verb
+from bertd.jobs.lifecycle import ENDED, LIVE, JobAction
+from bertd.records import BudgetRequest, BudgetUnit, CommandKind, EndRecord, JobState, StartRecord, StepRecord
 from bertd.run import ledger, mailbox
-from bertd.run.durable import write_whole
+from bertd.run.durable import atomic_write
 from bertd.run.journal import read_journal
 from bertd.run.ledger import read_ledger
-from bertd.run.ledger_repair import mend_ledger
+from bertd.run.ledger_repair import repair_ledger
 from bertd.run.mailbox import read_command
 from bertd.run.paths import RunPaths, StatePaths, newest_first
 from tests.faults.invariants import Witness, assert_sound
@@ -79,14 +79,14 @@ class Life(RuleBasedStateMachine):
         self.patches = pytest.MonkeyPatch()
         self.patches.setattr(ledger, "time", self.clock)
         for module in (admission, device_counts, mailbox):
-            self.patches.setattr(module, "write_whole", self._write)
+            self.patches.setattr(module, "atomic_write", self._write)
         self.daemon = SimulatedDaemon(self.paths, self.machine)
-        self.daemon.scheduler.take_over()
+        self.daemon.scheduler.recover_jobs()
 
     def _write(self, path: Path, content: bytes | str) -> None:
         if self.is_full:
             raise StorageError(f"{path}: cannot write: no space left on device; free space")
-        write_whole(path, content)
+        atomic_write(path, content)
 
     def _note(self) -> None:
         jobs = self.daemon.queue.newest_first(limit=1000)
@@ -133,17 +133,17 @@ class Life(RuleBasedStateMachine):
         if hold:
             self.kept_from_starting.add(number)
 
-    @rule(pick=_PICK, order=st.sampled_from([*Order, Order.PAUSE]), hot=st.booleans())
-    def ask(self, pick: int, order: Order, hot: bool) -> None:
+    @rule(pick=_PICK, order=st.sampled_from([*JobAction, JobAction.PAUSE]), hot=st.booleans())
+    def ask(self, pick: int, order: JobAction, hot: bool) -> None:
         number = self._job(pick)
         if number is None:
             return
         before, wish = self.known, self.wish[number]
-        hot = hot and order is Order.PAUSE
+        hot = hot and order is JobAction.PAUSE
         is_allowed = before[number].allows(order, hot=hot, wish=wish)
         job = self.daemon.queue.get(number)
         try:
-            job = self.daemon.orders.carry_out(order, job, asked_by="a test", now=1.0, hot=hot)
+            job = self.daemon.orders.apply(order, job, asked_by="a test", now=1.0, hot=hot)
         except (TransitionError, StorageError) as error:
             assert self.is_full if isinstance(error, StorageError) else not is_allowed, f"{order}: {before[number]}"
             self._note()
@@ -153,9 +153,9 @@ class Life(RuleBasedStateMachine):
         self._note()
         assert self.known[number].state is job.state
         assert job.state in before[number].states_after(order)
-        if order in {Order.HOLD, Order.RELEASE, Order.STOP}:
-            (self.kept_from_starting.add if order is Order.HOLD else self.kept_from_starting.discard)(number)
-        if order in {Order.PAUSE, Order.RESUME, Order.STOP}:
+        if order in {JobAction.HOLD, JobAction.RELEASE, JobAction.STOP}:
+            (self.kept_from_starting.add if order is JobAction.HOLD else self.kept_from_starting.discard)(number)
+        if order in {JobAction.PAUSE, JobAction.RESUME, JobAction.STOP}:
             self._wishes(number, wish_after(order, hot=hot, wish=wish))
         if hot and self._runner(number) is None:
             # Its runner died a moment ago, and the daemon has not seen it yet.
@@ -194,7 +194,7 @@ class Life(RuleBasedStateMachine):
         has_ranks = self.known[number].has_ranks
         is_over = self.known[number].state in {JobState.STOPPING, JobState.DONE, JobState.CANCELLED}
         is_too_late = is_over or self.wish[number] is Wish.STOP
-        order = BudgetOrder(unit=BudgetUnit.STEPS, amount=amount)
+        order = BudgetRequest(unit=BudgetUnit.STEPS, amount=amount)
         try:
             self.daemon.budgets.change(order, self.daemon.queue.get(number), asked_by="a test", now=1.0)
         except TransitionError:
@@ -256,8 +256,8 @@ class Life(RuleBasedStateMachine):
         if refused is None or self.wish[number] is not Wish.COLD:
             return
         behind = [read_command(runner.paths.control, number=later) for later in range(refused + 1, refused + 20)]
-        if not {Verb.PAUSE, Verb.HOLD} & {command.verb for command in behind if command is not None}:
-            self._wishes(number, Wish.STAND if runner.is_held else Wish.GO)
+        if not {CommandKind.PAUSE, CommandKind.SUSPEND} & {command.verb for command in behind if command is not None}:
+            self._wishes(number, Wish.STAND if runner.is_suspended else Wish.GO)
 
     @rule(pick=_PICK, tears=st.booleans())
     def kill_runner(self, pick: int, tears: bool) -> None:
@@ -288,7 +288,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(rounds=st.integers(0, 4))
     def end_daemon(self, rounds: int) -> None:
-        self.daemon.scheduler.wind_down()
+        self.daemon.scheduler.prepare_shutdown()
         for _ in range(rounds):
             self._work(1)
             self._tick()
@@ -308,7 +308,7 @@ class Life(RuleBasedStateMachine):
         self._note()
         assert self.known == acknowledged, "what was answered did not survive the daemon"
         assert self._shown_budgets() == budgets, "a budget did not survive the daemon"
-        self.daemon.scheduler.take_over()
+        self.daemon.scheduler.recover_jobs()
         self._note()
 
     @rule(seconds=st.floats(0.0, 1e6))
@@ -385,7 +385,7 @@ class Life(RuleBasedStateMachine):
                 assert number not in self.charged and runner is None
                 continue
             assert charged_s >= self.charged.get(number, 0.0)
-            is_standing = runner is not None and runner.is_held and self.wish[number] is Wish.HOT
+            is_standing = runner is not None and runner.is_suspended and self.wish[number] is Wish.HOT
             if is_standing and number in self.standing:
                 assert charged_s == self.charged[number], "a hold was charged"
             self.charged[number] = charged_s
@@ -397,13 +397,13 @@ class Life(RuleBasedStateMachine):
             self._fill_disk(is_full=False)
             self._settle()
             for number, wish in self.wish.items():
-                if wish is Wish.HOT and self.known[number].state not in OVER:
+                if wish is Wish.HOT and self.known[number].state not in ENDED:
                     assert self.known[number].is_hot, f"job {number} holds no more: {self.known[number]}"
             self._let_go()
             self._settle()
             for number, job in self.known.items():
                 self._assert_as_wished(number, job)
-                mend_ledger(self._folder(number))
+                repair_ledger(self._folder(number))
             self.daemon.database.close()
             witness = Witness()
             witness.born_s -= self.clock.offset_s + 1e9
@@ -427,13 +427,13 @@ class Life(RuleBasedStateMachine):
         """Let those go on that are held: others wait for their devices."""
         for number, job in self.known.items():
             if job.is_hot:
-                self.daemon.orders.carry_out(Order.RESUME, self.daemon.queue.get(number), asked_by="a test", now=1.0)
+                self.daemon.orders.apply(JobAction.RESUME, self.daemon.queue.get(number), asked_by="a test", now=1.0)
                 self._wishes(number, Wish.GO)
 
     def _assert_as_wished(self, number: int, job: Known) -> None:
         wish, folder = self.wish[number], self._folder(number)
         assert folder.ledger.name not in self.daemon.queue.get(number).reason, "a ledger that could be mended was not"
-        if job.state not in OVER:
+        if job.state not in ENDED:
             assert (job.state is JobState.HELD) is (number in self.kept_from_starting)
             if number not in self.kept_from_starting:
                 assert wish in {Wish.HOT, Wish.COLD, Wish.STAND}, f"{wish}, but {job}"

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bertd.jobs.runner import Programs, main
+from bertd.jobs.runner import RunnerConfig, main
 from bertd.records import EndRecord, JobState
 from bertd.run.paths import RunPaths
 from tests.daemon.daemon_box import DaemonBox
@@ -29,16 +29,16 @@ import os, runpy, sys
 from bertd.train.worker import die_with_parent
 die_with_parent()
 import torch
-from bertd.train.update import Updater
+from bertd.train.update import TrainStep
 
-update = Updater.update
+update = TrainStep.update
 
 def runs_out(self, **options):
     if os.environ["RANK"] == "1" and os.path.exists({go!r}):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
     update(self, **options)
 
-Updater.update = runs_out
+TrainStep.update = runs_out
 module, sys.argv = sys.argv[2], sys.argv[2:]
 runpy.run_module(module, run_name="__main__")
 """
@@ -117,4 +117,4 @@ def test_the_daemon_has_one_socket_in_the_file_system_and_no_other(tmp_path: Pat
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], programs=Programs(launch=launch)))
+    sys.exit(main(sys.argv[1:], config=RunnerConfig(launch=launch)))

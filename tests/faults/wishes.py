@@ -8,21 +8,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bertd.jobs.lifecycle import Order
+from bertd.jobs.lifecycle import JobAction
 from bertd.records import JobState
 
 _Q, _H, _S, _R = JobState.QUEUED, JobState.HELD, JobState.STARTING, JobState.RUNNING
 _P1, _P2, _ST = JobState.PAUSING, JobState.PAUSED, JobState.STOPPING
 
 _ALLOWED = {
-    Order.PAUSE: {_S, _R},
-    Order.RESUME: {_P1, _P2, JobState.FAILED, JobState.LOST},
-    Order.STOP: {_Q, _H, _S, _R, _P1, _P2},
-    Order.HOLD: {_Q},
-    Order.RELEASE: {_H},
-    Order.CHECKPOINT: {_R},
+    JobAction.PAUSE: {_S, _R},
+    JobAction.RESUME: {_P1, _P2, JobState.FAILED, JobState.LOST},
+    JobAction.STOP: {_Q, _H, _S, _R, _P1, _P2},
+    JobAction.HOLD: {_Q},
+    JobAction.RELEASE: {_H},
+    JobAction.CHECKPOINT: {_R},
 }
-_HELD_ALLOW = {Order.PAUSE, Order.RESUME, Order.STOP, Order.CHECKPOINT}
+_HELD_ALLOW = {JobAction.PAUSE, JobAction.RESUME, JobAction.STOP, JobAction.CHECKPOINT}
 """Of a run whose ranks are held."""
 _WITH_RANKS = {_S, _R, _P1, _ST}
 
@@ -60,29 +60,29 @@ class Known:
         """Whether it may go on on another number of devices."""
         return self.state in {_Q, _P2, JobState.FAILED, JobState.LOST} and not self.is_hot
 
-    def allows(self, order: Order, *, hot: bool, wish: Wish) -> bool:
+    def allows(self, order: JobAction, *, hot: bool, wish: Wish) -> bool:
         """Whether an order is taken."""
         if hot and self.is_hot and wish is not Wish.GO:
             # What is held already cannot be; what was just let go can be held again.
             return False
-        if order is Order.RESUME and self.state is _Q:
+        if order is JobAction.RESUME and self.state is _Q:
             # Only one that waits to stop can be let go on.
             return wish is Wish.STOP
         return order in _HELD_ALLOW if self.is_hot else self.state in _ALLOWED[order]
 
-    def states_after(self, order: Order) -> set[JobState]:
+    def states_after(self, order: JobAction) -> set[JobState]:
         """What a job may be right behind an order that was taken."""
         return {
-            Order.PAUSE: {_P1},
-            Order.RESUME: {_P1} if self.state is _P1 else {_P2} if self.is_hot else {_Q},
-            Order.HOLD: {_H},
-            Order.RELEASE: {_Q},
-            Order.CHECKPOINT: {self.state},
-            Order.STOP: {_ST} if self.has_ranks else {JobState.CANCELLED, _Q},
+            JobAction.PAUSE: {_P1},
+            JobAction.RESUME: {_P1} if self.state is _P1 else {_P2} if self.is_hot else {_Q},
+            JobAction.HOLD: {_H},
+            JobAction.RELEASE: {_Q},
+            JobAction.CHECKPOINT: {self.state},
+            JobAction.STOP: {_ST} if self.has_ranks else {JobState.CANCELLED, _Q},
         }[order]
 
 
-def wish_after(order: Order, *, hot: bool, wish: Wish) -> Wish:
+def wish_after(order: JobAction, *, hot: bool, wish: Wish) -> Wish:
     """What is wished once an order is taken."""
-    asked = {Order.PAUSE: Wish.HOT if hot else Wish.COLD, Order.RESUME: Wish.GO, Order.STOP: Wish.STOP}
+    asked = {JobAction.PAUSE: Wish.HOT if hot else Wish.COLD, JobAction.RESUME: Wish.GO, JobAction.STOP: Wish.STOP}
     return asked.get(order, wish)

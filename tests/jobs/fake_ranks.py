@@ -27,6 +27,7 @@ from bertd.records import (
     BudgetRecord,
     CheckpointRecord,
     Command,
+    CommandKind,
     CommandRecord,
     EndRecord,
     ExportRecord,
@@ -35,14 +36,13 @@ from bertd.records import (
     StateRecord,
     StepRecord,
     ValidationRecord,
-    Verb,
 )
-from bertd.run.beats import BEATS_VARIABLE, STACKS_SIGNAL, Pulse, Section
-from bertd.run.budget import Standing, obey_budget, plan_of
+from bertd.run.beats import DUMP_STACKS_SIGNAL, HEARTBEAT_VARIABLE, Heartbeat, Phase
+from bertd.run.budget import RunPosition, answer_budget_command, plan_from_journal
 from bertd.run.journal import JournalWriter, read_journal
 from bertd.run.ledger import ChargedClock
 from bertd.run.mailbox import last_acknowledged, read_command
-from bertd.run.paths import RunPaths, newest_first, step_folder
+from bertd.run.paths import RunPaths, newest_first, step_folder_name
 from bertd.run.recipe_file import read_recipe
 
 
@@ -91,11 +91,11 @@ class FakeRanks:
         self.told = threading.Event()
         records = read_journal(paths.journal)
         self.acknowledged = last_acknowledged(records)
-        self.recipe = self.recipe.with_budget(plan_of(self.recipe.granted, records).granted.amount)
+        self.recipe = self.recipe.with_budget(plan_from_journal(self.recipe.granted, records).granted.amount)
         found = newest_first(paths.checkpoints)
         self.step = int(found[0].name.removeprefix("step-")) if found else 0
         self.journal = JournalWriter(paths.journal)
-        self.pulse = Pulse(os.environ.get(BEATS_VARIABLE), rank=0)
+        self.heartbeat = Heartbeat(os.environ.get(HEARTBEAT_VARIABLE), rank=0)
 
     @property
     def sequences(self) -> int:
@@ -104,13 +104,13 @@ class FakeRanks:
     def run(self) -> int:
         """Until the budget, an order, a signal or the plan ends it."""
         signal.signal(signal.SIGTERM, self._note)
-        faulthandler.register(STACKS_SIGNAL, all_threads=True)
-        self.pulse.beat(Section.START, step=0)
+        faulthandler.register(DUMP_STACKS_SIGNAL, all_threads=True)
+        self.heartbeat.beat(Phase.START, step=0)
         self._die_if_planned(-1)
         self._start()
         while True:
             self._die_if_planned(self.step)
-            self.pulse.beat(Section.STEP, step=self.step)
+            self.heartbeat.beat(Phase.STEP, step=self.step)
             if self.step == self.plan.freeze_at.get(self.attempt):
                 self._hang()
             if self.step >= self.recipe.budget.amount:
@@ -120,13 +120,13 @@ class FakeRanks:
             )
             if command is not None:
                 self.acknowledged = command.number
-                if command.verb is Verb.CHECKPOINT:
+                if command.verb is CommandKind.CHECKPOINT:
                     self._checkpoint("command")
                     self._acknowledge(command.number, command.verb)
-                elif command.verb is Verb.STOP:
+                elif command.verb is CommandKind.STOP:
                     return self._end("stopped", "a person asked for it", answers=command)
-                elif command.verb in (Verb.HOLD, Verb.RESUME):
-                    self._hold(command.verb is Verb.HOLD)
+                elif command.verb in (CommandKind.SUSPEND, CommandKind.RESUME):
+                    self._suspend(command.verb is CommandKind.SUSPEND)
                     self._acknowledge(command.number, command.verb)
                 elif command.budget is not None:
                     self._set_budget(command)
@@ -134,7 +134,7 @@ class FakeRanks:
                     return self._pause("a person asked for it", answers=command)
             if self.told.is_set() and not self.plan.ignores_orders:
                 return self._pause("bertd was told to stop")
-            if self.clock.is_held or self.step == self.plan.hold_at and not self.gate.exists():
+            if self.clock.is_suspended or self.step == self.plan.hold_at and not self.gate.exists():
                 self.told.wait(0.01)
             else:
                 self._train()
@@ -196,7 +196,7 @@ class FakeRanks:
         )
 
     def _checkpoint(self, why: str) -> None:
-        name = step_folder(self.step)
+        name = step_folder_name(self.step)
         (self.paths.checkpoints / name).mkdir(parents=True, exist_ok=True)
         self.journal.append(
             CheckpointRecord(
@@ -211,32 +211,32 @@ class FakeRanks:
             )
         )
 
-    def _acknowledge(self, number: int, verb: Verb, *, outcome: Literal["done", "refused"] = "done") -> None:
+    def _acknowledge(self, number: int, verb: CommandKind, *, outcome: Literal["done", "refused"] = "done") -> None:
         self.journal.append(
             CommandRecord(t=time.time(), step=self.step, number=number, verb=verb, outcome=outcome, detail=outcome)
         )
 
-    def _hold(self, is_held: bool) -> None:
+    def _suspend(self, is_suspended: bool) -> None:
         since_s = None
-        if is_held:
-            self.clock.hold()
-        elif self.clock.is_held:
-            since_s = self.clock.go_on()
+        if is_suspended:
+            self.clock.suspend()
+        elif self.clock.is_suspended:
+            since_s = self.clock.resume()
         self.journal.append(
             StateRecord(
                 t=time.time(),
                 step=self.step,
                 charged_s=self.clock.now_s(),
-                state=JobState.PAUSED if is_held else JobState.RUNNING,
-                reason="a person asked for it" if is_held else "goes on",
-                is_hot=is_held,
+                state=JobState.PAUSED if is_suspended else JobState.RUNNING,
+                reason="a person asked for it" if is_suspended else "goes on",
+                is_hot=is_suspended,
                 monotonic_s=since_s,
             )
         )
 
     def _set_budget(self, command: Command) -> None:
-        standing = Standing(t=time.time(), step=self.step, sequences=self.sequences, charged_s=self.clock.now_s())
-        for record in obey_budget(command, self.recipe.granted, standing=standing):
+        position = RunPosition(t=time.time(), step=self.step, sequences=self.sequences, charged_s=self.clock.now_s())
+        for record in answer_budget_command(command, self.recipe.granted, position=position):
             self.journal.append(record)
             if isinstance(record, BudgetRecord):
                 self.recipe = self.recipe.with_budget(record.after)
@@ -267,7 +267,7 @@ class FakeRanks:
                 detail=detail,
                 lr=0.0,
                 validation_loss=5.0,
-                export=step_folder(self.step),
+                export=step_folder_name(self.step),
             )
         )
         if answers is not None:
@@ -292,7 +292,7 @@ class FakeRanks:
         )
 
     def _export(self) -> None:
-        export = self.paths.exports / step_folder(self.step)
+        export = self.paths.exports / step_folder_name(self.step)
         export.mkdir(parents=True, exist_ok=True)
         (export / "config.json").write_text("{}")
         self.journal.append(

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from bertd.jobs.restart_policy import RestartPolicy
-from bertd.jobs.runner import Programs, main
-from bertd.jobs.watchdog import Patience
+from bertd.jobs.runner import RunnerConfig, main
+from bertd.jobs.watchdog import HangTimeouts
 from bertd.run.paths import JobPaths, RunPaths
 from tests.jobs.fake_ranks import Plan
 
@@ -26,6 +26,8 @@ def finetune(paths: JobPaths) -> list[str]:
 
 
 if __name__ == "__main__":
-    patience = Patience(step_s=Plan.model_validate_json(Path(PLAN).read_bytes()).patience_s)
+    timeouts = HangTimeouts(step_s=Plan.model_validate_json(Path(PLAN).read_bytes()).patience_s)
     policy = RestartPolicy(prompt_delay_s=0.02, first_delay_s=0.02)
-    sys.exit(main(sys.argv[2:], programs=Programs(launch=launch, finetune=finetune, policy=policy, patience=patience)))
+    sys.exit(
+        main(sys.argv[2:], config=RunnerConfig(launch=launch, finetune=finetune, policy=policy, timeouts=timeouts))
+    )

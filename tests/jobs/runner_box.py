@@ -8,12 +8,12 @@ import sys
 import time
 from pathlib import Path
 
-from bertd.records import FinetuneSpec, JobKind, Outcome, RunnerIdentity, Verb
+from bertd.records import CommandKind, FinetuneSpec, JobKind, Outcome, RunnerIdentity
 from bertd.run.journal import read_journal
 from bertd.run.ledger import LedgerState, read_ledger
 from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths
-from bertd.run.recipe_file import parse_recipe, write_recipe
+from bertd.run.recipe_file import format_recipe, parse_recipe
 from tests.jobs.fake_ranks import Plan
 from tests.jobs.waiting import PATIENCE_S, wait_for
 
@@ -58,7 +58,7 @@ class RunnerBox:
         """Start the runner, over what the folder already holds."""
         self.plan_path.write_text((plan or Plan()).model_dump_json())
         if not self.paths.recipe.exists():
-            self.paths.recipe.write_text(write_recipe(parse_recipe(recipe_text(steps=steps), name="fake")))
+            self.paths.recipe.write_text(format_recipe(parse_recipe(recipe_text(steps=steps), name="fake")))
         self.paths.outcome.unlink(missing_ok=True)
         command = [sys.executable, "-m", "tests.jobs.fake_runner", str(self.plan_path), str(self.paths.root), kind]
         with self.paths.log.open("ab") as log:
@@ -87,7 +87,7 @@ class RunnerBox:
         """Let ranks go on that hold."""
         self.plan_path.with_name("go").touch()
 
-    def post(self, verb: Verb) -> None:
+    def post(self, verb: CommandKind) -> None:
         """Put an order into the mailbox."""
         post(self.paths.control, verb=verb, asked_by="a test", now=time.time())
 

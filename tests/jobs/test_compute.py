@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 RUNNER = """
-from bertd.jobs.compute import EndSignal, run_compute
-run_compute(["cat", "/proc/self/oom_score_adj"], end=EndSignal(), tick_s=1.0, on_tick=lambda _: None)
+from bertd.jobs.compute import StopSignal, run_child_process
+run_child_process(["cat", "/proc/self/oom_score_adj"], stop_signal=StopSignal(), tick_s=1.0, on_tick=lambda _: None)
 """
 
 

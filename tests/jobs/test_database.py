@@ -135,7 +135,7 @@ def test_the_wal_stays_small_over_many_events_and_no_reader_can_hold_it(path: Pa
     assert reader.execute("SELECT count(*) FROM events").fetchone()[0] == 40
     reader.execute("BEGIN IMMEDIATE")
     with pytest.raises(StorageError, match="database is locked; end the program that has it open"):
-        Database(path, patience_s=0.0)
+        Database(path, lock_timeout_s=0.0)
     reader.close()
 
 

@@ -9,16 +9,16 @@ from typing import cast
 
 import pytest
 
-from bertd.jobs.compute import EndSignal
-from bertd.jobs.pretraining import Pretraining
+from bertd.jobs.compute import StopSignal
+from bertd.jobs.pretraining import PretrainRunner
 from bertd.jobs.restart_policy import RestartPolicy
 from bertd.jobs.verdict import Crash
-from bertd.jobs.watchdog import Patience
-from bertd.records import BudgetOrder, BudgetUnit, CommandRecord, JobState, Outcome, StartRecord, Verb
+from bertd.jobs.watchdog import HangTimeouts
+from bertd.records import BudgetRequest, BudgetUnit, CommandKind, CommandRecord, JobState, Outcome, StartRecord
 from bertd.run.journal import JournalWriter, read_journal
 from bertd.run.mailbox import post
-from bertd.run.paths import RunPaths, step_folder
-from bertd.run.recipe_file import parse_recipe, write_recipe
+from bertd.run.paths import RunPaths, step_folder_name
+from bertd.run.recipe_file import format_recipe, parse_recipe
 from tests.jobs.runner_box import recipe_text
 
 
@@ -47,25 +47,25 @@ class Waiting:
         self.paths = RunPaths(folder)
         self.paths.logs.mkdir()
         self.paths.log.touch()
-        self.paths.recipe.write_text(write_recipe(parse_recipe(recipe_text(steps=20), name="fake")))
+        self.paths.recipe.write_text(format_recipe(parse_recipe(recipe_text(steps=20), name="fake")))
         # A wait that nothing ends is one that the test's time limit ends.
         policy = RestartPolicy(first_delay_s=1e6, longest_delay_s=1e6, restarts=1)
-        self.runner = Pretraining(
+        self.runner = PretrainRunner(
             self.paths,
             launch=lambda paths, attempt: [],
-            end=cast(EndSignal, Never()),
+            stop_signal=cast(StopSignal, Never()),
             policy=policy,
-            patience=Patience(),
+            timeouts=HangTimeouts(),
         )
         self.runner._policy = policy
 
-    def post(self, *verbs: Verb) -> None:
+    def post(self, *verbs: CommandKind) -> None:
         for verb in verbs:
-            budget = BudgetOrder(unit=BudgetUnit.STEPS, amount=30) if verb is Verb.BUDGET else None
+            budget = BudgetRequest(unit=BudgetUnit.STEPS, amount=30) if verb is CommandKind.BUDGET else None
             post(self.paths.control, verb=verb, asked_by="a test", now=time.time(), budget=budget)
 
     def has_saved(self) -> None:
-        (self.paths.checkpoints / step_folder(5)).mkdir(parents=True)
+        (self.paths.checkpoints / step_folder_name(5)).mkdir(parents=True)
 
     def back_off(self) -> Outcome | None:
         return self.runner._back_off(Crash("a test"))
@@ -76,7 +76,7 @@ class Waiting:
         return child.is_killed
 
     @property
-    def answers(self) -> list[tuple[Verb, str]]:
+    def answers(self) -> list[tuple[CommandKind, str]]:
         records = read_journal(self.paths.journal)
         return [(record.verb, record.outcome) for record in records if isinstance(record, CommandRecord)]
 
@@ -86,51 +86,51 @@ def waiting(tmp_path: Path) -> Waiting:
     return Waiting(tmp_path)
 
 
-@pytest.mark.parametrize("verb", [Verb.PAUSE, Verb.HOLD])
-def test_a_pause_ends_a_back_off_behind_orders_that_need_no_ranks(waiting: Waiting, verb: Verb) -> None:
-    waiting.post(Verb.BUDGET, Verb.CHECKPOINT, verb)
+@pytest.mark.parametrize("verb", [CommandKind.PAUSE, CommandKind.SUSPEND])
+def test_a_pause_ends_a_back_off_behind_orders_that_need_no_ranks(waiting: Waiting, verb: CommandKind) -> None:
+    waiting.post(CommandKind.BUDGET, CommandKind.CHECKPOINT, verb)
     outcome = waiting.back_off()
     assert outcome is not None and outcome.state is JobState.PAUSED
-    assert ("it is paused cold" in outcome.reason) is (verb is Verb.HOLD)
-    assert waiting.answers == [(Verb.BUDGET, "done"), (Verb.CHECKPOINT, "refused"), (verb, "done")]
+    assert ("it is paused cold" in outcome.reason) is (verb is CommandKind.SUSPEND)
+    assert waiting.answers == [(CommandKind.BUDGET, "done"), (CommandKind.CHECKPOINT, "refused"), (verb, "done")]
     assert [record.after for record in read_journal(waiting.paths.journal) if record.kind == "budget"] == [30]
 
 
 def test_a_stop_without_anything_to_export_cancels(waiting: Waiting) -> None:
-    waiting.post(Verb.STOP)
+    waiting.post(CommandKind.STOP)
     outcome = waiting.back_off()
     assert outcome is not None and outcome.state is JobState.CANCELLED
-    assert waiting.answers == [(Verb.STOP, "done")]
+    assert waiting.answers == [(CommandKind.STOP, "done")]
 
 
 def test_a_stop_that_exports_ends_the_wait_and_is_left_to_the_ranks(waiting: Waiting) -> None:
     waiting.has_saved()
-    waiting.post(Verb.BUDGET, Verb.STOP)
+    waiting.post(CommandKind.BUDGET, CommandKind.STOP)
     assert waiting.back_off() is None
-    assert waiting.answers == [(Verb.BUDGET, "done")]
+    assert waiting.answers == [(CommandKind.BUDGET, "done")]
 
 
 def test_ranks_that_have_not_begun_are_called_off_by_what_needs_none(waiting: Waiting) -> None:
     assert not waiting.is_called_off()
-    waiting.post(Verb.BUDGET, Verb.HOLD)
+    waiting.post(CommandKind.BUDGET, CommandKind.SUSPEND)
     assert not waiting.is_called_off()
-    waiting.post(Verb.PAUSE)
+    waiting.post(CommandKind.PAUSE)
     assert waiting.is_called_off()
 
 
 def test_ranks_that_shall_export_are_left_alone_whatever_lies_behind_the_stop(waiting: Waiting) -> None:
     waiting.has_saved()
-    waiting.post(Verb.STOP, Verb.PAUSE)
+    waiting.post(CommandKind.STOP, CommandKind.PAUSE)
     assert not waiting.is_called_off()
 
 
 def test_ranks_that_shall_export_or_have_begun_are_left_alone(waiting: Waiting, start: StartRecord) -> None:
     waiting.has_saved()
-    waiting.post(Verb.STOP)
+    waiting.post(CommandKind.STOP)
     assert not waiting.is_called_off()
     journal = JournalWriter(waiting.paths.journal)
     journal.append(start)
-    waiting.post(Verb.PAUSE)
+    waiting.post(CommandKind.PAUSE)
     assert not waiting.is_called_off()
     journal.close()
 

@@ -53,14 +53,14 @@ def submit(
     )
     with database.transaction():
         reserved = queue.reserve(draft)
-        return queue.place(reserved, folder=f"/runs/{reserved.id}", run_id=f"{reserved.id}-{name}")
+        return queue.set_folder(reserved, folder=f"/runs/{reserved.id}", run_id=f"{reserved.id}-{name}")
 
 
 def test_what_is_put_in_is_got_back(queue: Queue, database: Database) -> None:
     job = submit(queue, database)
     assert queue.get(job.id) == job
     assert queue.newest() == job
-    assert queue.of_run("1-a") == job
+    assert queue.get_by_run("1-a") == job
 
 
 def test_an_unknown_job_is_an_error_that_says_where_to_look(queue: Queue) -> None:
@@ -79,9 +79,9 @@ def test_a_rolled_back_submission_leaves_nothing(queue: Queue, database: Databas
 
 
 def test_numbers_start_above_the_folders_of_an_earlier_queue(queue: Queue, database: Database) -> None:
-    queue.never_below(41)
+    queue.reserve_ids_up_to(41)
     assert submit(queue, database).id == 42
-    queue.never_below(7)
+    queue.reserve_ids_up_to(7)
     assert submit(queue, database).id == 43
 
 
@@ -175,6 +175,6 @@ def test_answers_are_forgotten_when_there_are_too_many(database: Database, monke
     for number in range(100):
         with database.transaction():
             audit.remember(PEER, Answer(status=200, body="{}"), key=str(number), request="r", now=float(number))
-            audit.note(PEER, request="r", key=str(number), status=200, message="", now=float(number))
+            audit.append(PEER, request="r", key=str(number), status=200, message="", now=float(number))
     assert audit.recall(PEER, key="99", request="r") is not None
     assert audit.recall(PEER, key="80", request="r") is None

@@ -41,19 +41,19 @@ def test_a_death_that_would_come_again_is_worth_none(exit_class: ExitClass) -> N
 
 @pytest.mark.parametrize(("restarts", "expected_s"), [(1, 5.0), (2, 10.0), (3, 20.0), (9, 300.0)])
 def test_the_delay_doubles_up_to_its_bound(restarts: int, expected_s: float) -> None:
-    assert RestartPolicy(restarts=restarts).delay_s(chance=0.5) == pytest.approx(expected_s)
+    assert RestartPolicy(restarts=restarts).delay_s(jitter_share=0.5) == pytest.approx(expected_s)
 
 
 def test_the_jitter_spans_its_share_to_both_sides() -> None:
     policy = RestartPolicy(restarts=1)
-    assert policy.delay_s(chance=0.0) == pytest.approx(5.0 * (1 - JITTER))
-    assert policy.delay_s(chance=1.0) == pytest.approx(5.0 * (1 + JITTER))
+    assert policy.delay_s(jitter_share=0.0) == pytest.approx(5.0 * (1 - JITTER))
+    assert policy.delay_s(jitter_share=1.0) == pytest.approx(5.0 * (1 + JITTER))
 
 
 def test_an_attempt_that_got_further_is_followed_promptly() -> None:
     after = RestartPolicy(best_step=10, restarts=2).after_death(step=11)
     assert after is not None
-    assert after.delay_s(chance=0.5) == pytest.approx(1.0)
+    assert after.delay_s(jitter_share=0.5) == pytest.approx(1.0)
     next_one = after.after_death(step=11)
     assert next_one is not None
-    assert next_one.delay_s(chance=0.5) == pytest.approx(10.0)
+    assert next_one.delay_s(jitter_share=0.5) == pytest.approx(10.0)

@@ -11,7 +11,7 @@ import pytest
 
 from bertd.jobs.processes import is_alive
 from bertd.jobs.restart_policy import MAX_RESTARTS
-from bertd.records import ExitClass, JobKind, JobState, Verb
+from bertd.records import CommandKind, ExitClass, JobKind, JobState
 from bertd.run.journal import read_journal
 from tests.jobs.fake_ranks import Death, Plan
 from tests.jobs.runner_box import RunnerBox, with_tests_on_path
@@ -47,7 +47,7 @@ def test_the_ledger_is_ticked_while_ranks_run(box: RunnerBox) -> None:
 def test_pause_and_resume_lose_no_step(box: RunnerBox) -> None:
     box.start(HOLDS)
     box.wait_for_record("step", count=7)
-    box.post(Verb.PAUSE)
+    box.post(CommandKind.PAUSE)
     outcome = box.outcome()
     assert (outcome.state, outcome.reason) == (JobState.PAUSED, "a person asked for it")
     charged_s = box.ledger.ticked_s
@@ -61,20 +61,20 @@ def test_pause_and_resume_lose_no_step(box: RunnerBox) -> None:
 def test_a_hold_is_not_charged_and_a_cold_pause_follows(box: RunnerBox) -> None:
     box.start(Plan(hold_at=8))
     box.wait_for_record("step", count=8)
-    box.post(Verb.HOLD)
+    box.post(CommandKind.SUSPEND)
     wait_for(lambda: box.ledger.open_since_s is None, what="the segment to be closed")
     (held,) = box.records("state")
     assert box.ledger.ticked_s == held["charged_s"]
 
-    box.post(Verb.RESUME)
+    box.post(CommandKind.RESUME)
     wait_for(lambda: box.ledger.open_since_s is not None, what="the segment to be opened")
     gone_on = box.records("state")[1]
     assert box.ledger.open_since_s == gone_on["monotonic_s"]
     assert box.ledger.closed_s == held["charged_s"]
 
-    box.post(Verb.HOLD)
+    box.post(CommandKind.SUSPEND)
     wait_for(lambda: box.ledger.open_since_s is None, what="the segment to be closed")
-    box.post(Verb.PAUSE)
+    box.post(CommandKind.PAUSE)
     assert box.outcome().state is JobState.PAUSED
 
 
@@ -87,7 +87,7 @@ def test_what_the_processes_take_to_exit_is_not_charged(box: RunnerBox) -> None:
 def test_stop_ends_the_run_with_an_export(box: RunnerBox) -> None:
     box.start(HOLDS)
     box.wait_for_record("step", count=7)
-    box.post(Verb.STOP)
+    box.post(CommandKind.STOP)
     assert box.outcome().state is JobState.DONE
     assert box.records("end")[0]["reason"] == "stopped"
 
@@ -195,10 +195,10 @@ def test_a_rank_is_read_from_outside_where_there_is_py_spy(box: RunnerBox, monke
 
 
 def test_a_stop_before_there_is_anything_to_export_cancels(box: RunnerBox) -> None:
-    box.post(Verb.STOP)
+    box.post(CommandKind.STOP)
     outcome = box.run(Plan(every_attempt=Death(at_step=-1, exit_code=1)))
     assert outcome.state is JobState.CANCELLED
-    assert box.records("command")[0]["verb"] == Verb.STOP
+    assert box.records("command")[0]["verb"] == CommandKind.STOP
 
 
 def test_a_killed_runner_takes_its_ranks_with_it(box: RunnerBox) -> None:
@@ -244,7 +244,7 @@ def test_a_child_that_the_ranks_left_behind_is_ended(box: RunnerBox) -> None:
     assert box.process is not None
     below = psutil.Process(box.process.pid).children(recursive=True)
     assert len(below) == 2
-    box.post(Verb.PAUSE)
+    box.post(CommandKind.PAUSE)
     assert box.outcome().state is JobState.PAUSED
     assert not any(process.is_running() for process in below)
 
@@ -263,7 +263,7 @@ def test_a_second_runner_of_a_folder_ends_at_once_and_touches_nothing(box: Runne
 
 
 def test_a_pause_between_two_attempts_is_obeyed(box: RunnerBox) -> None:
-    box.post(Verb.PAUSE)
+    box.post(CommandKind.PAUSE)
     outcome = box.run(Plan(every_attempt=Death(at_step=-1, exit_code=1)))
     assert (outcome.state, outcome.reason) == (JobState.PAUSED, "a person asked for it while it had no ranks")
     assert box.records("command")[0]["number"] == 1
@@ -278,9 +278,9 @@ def test_a_finetuning_ends_with_its_score_as_the_reason(box: RunnerBox) -> None:
 def test_a_stopped_finetuning_is_cancelled(box: RunnerBox) -> None:
     box.start_finetuning("sleepy")
     box.wait_for_record("alert")
-    box.post(Verb.STOP)
+    box.post(CommandKind.STOP)
     assert box.outcome().state is JobState.CANCELLED
-    assert box.records("command")[0]["verb"] == Verb.STOP
+    assert box.records("command")[0]["verb"] == CommandKind.STOP
     assert box.records("end")[0]["reason"] == "stopped"
 
 

@@ -5,7 +5,14 @@ import signal
 import pytest
 
 from bertd import errors
-from bertd.jobs.verdict import KNOWN_EXITS, PERMANENT, Crash, class_of, judge_finetuning, judge_pretraining
+from bertd.jobs.verdict import (
+    KNOWN_EXITS,
+    PERMANENT,
+    Crash,
+    classify_exit_code,
+    classify_finetune_exit,
+    classify_pretrain_exit,
+)
 from bertd.records import (
     AlertRecord,
     CheckpointRecord,
@@ -29,8 +36,8 @@ CHECKPOINT = CheckpointRecord(
 )
 
 
-def judge(exit_code: int, *records: JournalRecord, told_to_end: bool = False) -> Outcome | Crash:
-    return judge_pretraining(exit_code, list(records), told_to_end=told_to_end)
+def judge(exit_code: int, *records: JournalRecord, shutdown_requested: bool = False) -> Outcome | Crash:
+    return classify_pretrain_exit(exit_code, list(records), shutdown_requested=shutdown_requested)
 
 
 @pytest.mark.parametrize("exit_code", [0, 1, -9, 137, 76])
@@ -59,7 +66,7 @@ def test_every_exit_code_of_an_error_that_a_restart_cannot_mend_is_known() -> No
     assert codes - mended_by_a_restart == set(KNOWN_EXITS)
 
 
-@pytest.mark.parametrize("exit_code", [code for code in sorted(KNOWN_EXITS) if class_of(code) in PERMANENT])
+@pytest.mark.parametrize("exit_code", [code for code in sorted(KNOWN_EXITS) if classify_exit_code(code) in PERMANENT])
 def test_a_permanent_error_fails_with_the_alert_as_its_reason(exit_code: int) -> None:
     verdict = judge(exit_code, STEP, ALERT)
     assert verdict == Outcome(state=JobState.FAILED, reason=ALERT.message, exit_code=exit_code)
@@ -90,8 +97,8 @@ def test_a_signal_is_a_crash_that_names_it() -> None:
 def test_a_death_has_the_class_that_decides_about_a_restart(
     exit_code: int, oom_kills: int, exit_class: ExitClass
 ) -> None:
-    assert class_of(exit_code, oom_kills=oom_kills) is exit_class
-    verdict = judge_pretraining(exit_code, [STEP], told_to_end=False, oom_kills=oom_kills)
+    assert classify_exit_code(exit_code, oom_kills=oom_kills) is exit_class
+    verdict = classify_pretrain_exit(exit_code, [STEP], shutdown_requested=False, oom_kills=oom_kills)
     assert isinstance(verdict, Outcome) is (exit_class in PERMANENT)
 
 
@@ -102,7 +109,7 @@ def test_a_data_set_that_was_cut_short_under_the_run_is_named() -> None:
 
 
 def test_a_rank_that_the_kernel_killed_for_memory_says_so() -> None:
-    verdict = judge_pretraining(137, [STEP], told_to_end=False, oom_kills=2)
+    verdict = classify_pretrain_exit(137, [STEP], shutdown_requested=False, oom_kills=2)
     assert isinstance(verdict, Crash)
     assert "out of memory: lower batch.micro" in verdict.cause
 
@@ -113,24 +120,24 @@ def test_an_exit_without_a_word_is_a_crash() -> None:
 
 
 def test_ranks_that_were_told_to_end_and_had_no_time_to_save_are_paused() -> None:
-    verdict = judge(-15, told_to_end=True)
+    verdict = judge(-15, shutdown_requested=True)
     assert isinstance(verdict, Outcome)
     assert verdict.state is JobState.PAUSED
 
 
 def test_a_finetuning_that_was_stopped_is_cancelled() -> None:
-    outcome = judge_finetuning(-9, [], told_to_end=False, stop_asked=True)
+    outcome = classify_finetune_exit(-9, [], shutdown_requested=False, stop_requested=True)
     assert outcome.state is JobState.CANCELLED
 
 
 def test_a_finetuning_that_finished_before_the_stop_is_done() -> None:
     finished = ENDED.model_copy(update={"reason": "finished", "detail": "cola 0.3"})
-    outcome = judge_finetuning(0, [finished], told_to_end=False, stop_asked=True)
+    outcome = classify_finetune_exit(0, [finished], shutdown_requested=False, stop_requested=True)
     assert (outcome.state, outcome.reason) == (JobState.DONE, "cola 0.3")
 
 
 def test_a_finetuning_without_a_score_has_failed() -> None:
-    assert judge_finetuning(0, [], told_to_end=False, stop_asked=False).state is JobState.FAILED
+    assert classify_finetune_exit(0, [], shutdown_requested=False, stop_requested=False).state is JobState.FAILED
 
 
 HELD = StateRecord(t=0, step=5, charged_s=1, state=JobState.PAUSED, reason="a person asked for it", is_hot=True)

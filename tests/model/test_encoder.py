@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
-from bertd.model.flops import training_flops, why_no_mfu
+from bertd.model.flops import missing_mfu_reason, training_flops
 from tests.model.test_export import FAMILIES, MODERN, TINY, trained_like
 
 
@@ -26,9 +26,9 @@ def test_the_sparse_loss_equals_the_loss_over_all_logits(config: EncoderConfig) 
 
     sparse = model(inputs_BS, positions_BM, labels_BM)
 
-    scores_BSV = model.logits(inputs_BS)
-    scores_BMV = scores_BSV.gather(1, positions_BM.unsqueeze(-1).expand(-1, -1, scores_BSV.size(-1)))
-    dense = torch.nn.functional.cross_entropy(scores_BMV.flatten(0, 1), labels_BM.flatten(), reduction="sum")
+    logits_BSV = model.logits(inputs_BS)
+    logits_BMV = logits_BSV.gather(1, positions_BM.unsqueeze(-1).expand(-1, -1, logits_BSV.size(-1)))
+    dense = torch.nn.functional.cross_entropy(logits_BMV.flatten(0, 1), labels_BM.flatten(), reduction="sum")
     assert torch.allclose(sparse, dense, rtol=1e-5)
 
 
@@ -56,12 +56,15 @@ def test_entries_that_pad_the_vocabulary_get_no_gradient() -> None:
 def test_padding_does_not_reach_the_other_positions() -> None:
     model = trained_like(TINY)
     inputs_BS, _, _ = batch()
-    keep_BS = torch.ones_like(inputs_BS, dtype=torch.bool)
-    keep_BS[:, 12:] = False
+    attention_mask_BS = torch.ones_like(inputs_BS, dtype=torch.bool)
+    attention_mask_BS[:, 12:] = False
     other_BS = inputs_BS.clone()
     other_BS[:, 12:] = 7
 
-    first, second = model.logits(inputs_BS, keep_BS=keep_BS), model.logits(other_BS, keep_BS=keep_BS)
+    first, second = (
+        model.logits(inputs_BS, attention_mask_BS=attention_mask_BS),
+        model.logits(other_BS, attention_mask_BS=attention_mask_BS),
+    )
 
     assert torch.equal(first[:, :12], second[:, :12])
 
@@ -74,7 +77,7 @@ def test_a_layer_that_looks_nearby_sees_half_its_width_on_each_side() -> None:
     seen = {index: torch.zeros(16, dtype=torch.bool) for index in layers}
     x_BSD = encoder.embeddings(ids_BS)
     for index in layers:
-        nearby = encoder._nearby(ids_BS, None, None) if encoder.layers[index].is_local else None
+        nearby = encoder._local_mask(ids_BS, None, None) if encoder.layers[index].is_local else None
         x_BSD = x_BSD.detach().requires_grad_()
         (gradient_BSD,) = torch.autograd.grad(encoder.layers[index](x_BSD, nearby, None)[0, 8].sum(), x_BSD)
         seen[index] = gradient_BSD[0].abs().sum(-1) > 0
@@ -88,16 +91,16 @@ def test_padding_far_from_all_text_leaves_everything_finite(layers: int) -> None
     config = replace(MODERN, layers=layers, local_attention=4)
     model = trained_like(config)
     inputs_BS, positions_BM, labels_BM = batch()
-    keep_BS = torch.ones_like(inputs_BS, dtype=torch.bool)
-    keep_BS[:, 6:] = False
+    attention_mask_BS = torch.ones_like(inputs_BS, dtype=torch.bool)
+    attention_mask_BS[:, 6:] = False
     positions_BM = positions_BM % 6
     other_BS = inputs_BS.clone()
     other_BS[:, 6:] = 7
 
-    loss = model(inputs_BS, positions_BM, labels_BM, keep_BS)
+    loss = model(inputs_BS, positions_BM, labels_BM, attention_mask_BS)
     loss.backward()
 
-    assert torch.equal(loss, model(other_BS, positions_BM, labels_BM, keep_BS))
+    assert torch.equal(loss, model(other_BS, positions_BM, labels_BM, attention_mask_BS))
     gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients.values())
 
@@ -150,7 +153,11 @@ def test_the_flop_formula_gives_the_published_figure_for_bert_large() -> None:
 
 
 def test_an_unknown_gpu_is_told_and_a_known_one_is_not() -> None:
-    told = why_no_mfu("NVIDIA GeForce GTX 1080 Ti")
+    reason = missing_mfu_reason("NVIDIA GeForce GTX 1080 Ti")
 
-    assert told is not None and told.startswith("NVIDIA GeForce GTX 1080 Ti: an unknown GPU") and "bertd bench" in told
-    assert why_no_mfu("NVIDIA H200") is None and why_no_mfu("NVIDIA TITAN V") is None
+    assert (
+        reason is not None
+        and reason.startswith("NVIDIA GeForce GTX 1080 Ti: an unknown GPU")
+        and "bertd bench" in reason
+    )
+    assert missing_mfu_reason("NVIDIA H200") is None and missing_mfu_reason("NVIDIA TITAN V") is None

@@ -13,7 +13,7 @@ import torch
 from tokenizers import BertWordPieceTokenizer, Tokenizer
 
 from bertd.data.casing import Casing
-from bertd.data.tokenizer import open_tokenizer, tokenizer_files, vocabulary_of
+from bertd.data.tokenizer import open_tokenizer, tokenizer_files, vocabulary_from_tokenizer
 from bertd.data.vocab import train_vocabulary
 from bertd.errors import CheckpointError
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
@@ -109,13 +109,13 @@ def test_an_export_gives_equal_logits_under_padding(family: str, tmp_path: Path,
     stock = AutoModelForMaskedLM.from_pretrained(tmp_path / "export").eval()
     ids_BS = torch.randint(5, 100, (2, 16), generator=torch.Generator().manual_seed(3))
     ids_BS[1, 10:] = 0
-    keep_BS = ids_BS != 0
+    attention_mask_BS = ids_BS != 0
 
     with torch.no_grad():
-        theirs_BSV = stock(ids_BS, attention_mask=keep_BS.long()).logits
-        ours_BSV = model.logits(ids_BS, keep_BS=keep_BS)
+        theirs_BSV = stock(ids_BS, attention_mask=attention_mask_BS.long()).logits
+        ours_BSV = model.logits(ids_BS, attention_mask_BS=attention_mask_BS)
 
-    assert float((theirs_BSV - ours_BSV)[keep_BS].abs().max()) <= 2e-5
+    assert float((theirs_BSV - ours_BSV)[attention_mask_BS].abs().max()) <= 2e-5
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def test_an_export_with_a_byte_level_vocabulary_knows_its_special_tokens_and_giv
 ) -> None:
     from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-    ours, vocabulary = build(), vocabulary_of(build(), place="test")
+    ours, vocabulary = build(), vocabulary_from_tokenizer(build(), place="test")
     folder = tmp_path / "tokenizer"
     folder.mkdir()
     for name, content in tokenizer_files(ours, place="test").items():
@@ -174,10 +174,10 @@ def test_an_export_with_a_byte_level_vocabulary_knows_its_special_tokens_and_giv
     batch = tokenizer(texts, padding=True, return_tensors="pt")
     assert batch["input_ids"][0].tolist() == ours.encode(texts[0]).ids
     assert batch["input_ids"][1, -1] == vocabulary.pad and vocabulary.mask in batch["input_ids"][0]
-    keep_BS = batch["attention_mask"].bool()
+    attention_mask_BS = batch["attention_mask"].bool()
     with torch.no_grad():
-        difference_BSV = stock(**batch).logits - model.logits(batch["input_ids"], keep_BS=keep_BS)
-    assert float(difference_BSV[keep_BS].abs().max()) <= 2e-5
+        difference_BSV = stock(**batch).logits - model.logits(batch["input_ids"], attention_mask_BS=attention_mask_BS)
+    assert float(difference_BSV[attention_mask_BS].abs().max()) <= 2e-5
     filled = fill_mask(tmp_path / "export", texts[0])
     assert filled["architecture"] == name and "\u0120" not in json.dumps(filled, ensure_ascii=False)
     with pytest.raises(CheckpointError, match=f"has 0 {re.escape(vocabulary.mask_token)}; write exactly one"):

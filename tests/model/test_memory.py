@@ -79,10 +79,10 @@ def kept_bytes(
         return tensor
 
     ids_BS = torch.zeros(num_sequences, length, dtype=torch.int64)
-    keep_BS = (torch.arange(length) < length - 3).expand(num_sequences, -1) if is_padded else None
+    attention_mask_BS = (torch.arange(length) < length - 3).expand(num_sequences, -1) if is_padded else None
     hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
     with hooks, torch.autocast("cpu", dtype=dtype or torch.bfloat16, enabled=dtype is not None):
-        model(ids_BS, ids_BS[:, :4], ids_BS[:, :4], keep_BS)
+        model(ids_BS, ids_BS[:, :4], ids_BS[:, :4], attention_mask_BS)
     return sum(size for size, _ in storages.values())
 
 

@@ -93,14 +93,14 @@ def test_a_model_that_transformers_made_gives_equal_logits_here(
     model = loaded(FAMILIES[family], tmp_path / "stock")
 
     ids_BS = torch.randint(5, 100, (4, 32), generator=torch.Generator().manual_seed(3))
-    keep_BS = torch.ones_like(ids_BS, dtype=torch.bool)
+    attention_mask_BS = torch.ones_like(ids_BS, dtype=torch.bool)
     if padded:
-        keep_BS[1, 20:] = keep_BS[2, 5:] = False
-        ids_BS[~keep_BS] = 0
+        attention_mask_BS[1, 20:] = attention_mask_BS[2, 5:] = False
+        ids_BS[~attention_mask_BS] = 0
     with torch.no_grad():
-        theirs_BSV = stock(ids_BS, attention_mask=keep_BS.long()).logits[..., :100]
-        ours_BSV = model.logits(ids_BS, keep_BS=keep_BS if padded else None)
-    assert float((theirs_BSV - ours_BSV)[keep_BS].abs().max()) <= 2e-5
+        theirs_BSV = stock(ids_BS, attention_mask=attention_mask_BS.long()).logits[..., :100]
+        ours_BSV = model.logits(ids_BS, attention_mask_BS=attention_mask_BS if padded else None)
+    assert float((theirs_BSV - ours_BSV)[attention_mask_BS].abs().max()) <= 2e-5
 
 
 def test_the_configuration_of_the_published_modernbert_is_understood(tmp_path: Path, tokenizer_dir: Path) -> None:

@@ -8,16 +8,24 @@ from hypothesis import strategies as st
 
 from bertd.errors import RecipeError
 from bertd.records import (
-    BudgetOrder,
     BudgetRecord,
+    BudgetRequest,
     BudgetUnit,
     Command,
+    CommandKind,
     CommandRecord,
     DevicesRecord,
     StartRecord,
-    Verb,
 )
-from bertd.run.budget import Budget, BudgetChange, BudgetPlan, Standing, check_order, obey_budget, plan_of
+from bertd.run.budget import (
+    Budget,
+    BudgetChange,
+    BudgetPlan,
+    RunPosition,
+    answer_budget_command,
+    check_budget_request,
+    plan_from_journal,
+)
 
 
 @pytest.mark.parametrize(
@@ -96,29 +104,37 @@ def moved(before: int, after: int, *, charged_s: float) -> DevicesRecord:
 def test_gpu_hours_count_each_stretch_by_the_devices_it_had() -> None:
     # The recipe has the newest number: 24 GPU-hours, an hour on 8 GPUs, two on 4, the rest on 2.
     budget = Budget(unit=BudgetUnit.GPU_HOURS, amount=24, num_devices=2)
-    plan = plan_of(budget, [start(world_size=8), moved(8, 4, charged_s=3600), moved(4, 2, charged_s=3 * 3600)])
+    plan = plan_from_journal(
+        budget, [start(world_size=8), moved(8, 4, charged_s=3600), moved(4, 2, charged_s=3 * 3600)]
+    )
     granted = plan.granted
     assert granted.spent(charged_s=3 * 3600, steps=0, sequences=0) == 16
     assert granted.spent(charged_s=5 * 3600, steps=0, sequences=0) == 20
     assert granted.total_s == 7 * 3600
     assert granted.progress(charged_s=7 * 3600, steps=0, sequences=0) == 1.0
-    assert granted.in_unit(1800) == 1.0
+    assert granted.convert_seconds(1800) == 1.0
     # Told twice, as after a crash between journal and recipe, it counts once.
-    again = plan_of(budget, [start(world_size=8), *[moved(8, 4, charged_s=3600)] * 2, moved(4, 2, charged_s=3 * 3600)])
+    again = plan_from_journal(
+        budget, [start(world_size=8), *[moved(8, 4, charged_s=3600)] * 2, moved(4, 2, charged_s=3 * 3600)]
+    )
     assert again == plan
 
 
 def test_an_attempt_tells_what_devices_the_first_stretch_had() -> None:
     budget = Budget(unit=BudgetUnit.GPU_HOURS, amount=24, num_devices=4)
-    assert budget.counted(start(world_size=8)).spent(charged_s=1800, steps=0, sequences=0) == 4
-    later = budget.counted(start(world_size=8)).counted(moved(8, 4, charged_s=1800)).counted(start(world_size=4))
+    assert budget.with_devices_from(start(world_size=8)).spent(charged_s=1800, steps=0, sequences=0) == 4
+    later = (
+        budget.with_devices_from(start(world_size=8))
+        .with_devices_from(moved(8, 4, charged_s=1800))
+        .with_devices_from(start(world_size=4))
+    )
     assert later.spent(charged_s=3600, steps=0, sequences=0) == 6
 
 
 def test_a_change_of_devices_that_a_crash_came_between_is_not_counted() -> None:
     # Told, but the recipe was not written any more; the person then let it go on as it was.
     budget = Budget(unit=BudgetUnit.GPU_HOURS, amount=24, num_devices=1)
-    plan = plan_of(budget, [start(world_size=1), moved(1, 2, charged_s=3600), start(world_size=1)])
+    plan = plan_from_journal(budget, [start(world_size=1), moved(1, 2, charged_s=3600), start(world_size=1)])
     assert plan.granted.spent(charged_s=2 * 3600, steps=0, sequences=0) == 2
 
 
@@ -134,18 +150,18 @@ def test_however_often_the_devices_change_gpu_hours_are_spent_without_a_jump(
     for before, after, stretch_s in zip(counts, counts[1:], stretches_s, strict=False):
         at_s += stretch_s
         spent = budget.spent(charged_s=at_s, steps=0, sequences=0)
-        budget = budget.counted(moved(before, after, charged_s=at_s))
+        budget = budget.with_devices_from(moved(before, after, charged_s=at_s))
         assert budget.spent(charged_s=at_s, steps=0, sequences=0) == pytest.approx(spent)
     assert budget.total_s is not None
     assert budget.spent(charged_s=budget.total_s, steps=0, sequences=0) == pytest.approx(1e3)
 
 
 HOURS = Budget(unit=BudgetUnit.HOURS, amount=2.0, num_devices=1)
-AT = Standing(t=0.0, step=10, sequences=80, charged_s=3600.0)
+AT = RunPosition(t=0.0, step=10, sequences=80, charged_s=3600.0)
 
 
 def test_a_changed_budget_bends_the_schedule_and_does_not_break_it() -> None:
-    plan = BudgetPlan(HOURS).changed(spent=1.0, amount=5.0).changed(spent=3.0, amount=4.0)
+    plan = BudgetPlan(HOURS).with_change(spent=1.0, amount=5.0).with_change(spent=3.0, amount=4.0)
 
     assert plan.granted.amount == 4.0
     # Half done when two hours became five; of the other half, half again was done when they became four.
@@ -162,7 +178,7 @@ def test_a_changed_budget_bends_the_schedule_and_does_not_break_it() -> None:
 
 def test_the_learning_rate_has_no_jump_where_the_budget_changes() -> None:
     before = BudgetPlan(HOURS)
-    after = before.changed(spent=0.7, amount=30.0)
+    after = before.with_change(spent=0.7, amount=30.0)
 
     assert after.schedule_progress(0.7, reserve=0.05) == before.schedule_progress(0.7, reserve=0.05)
     assert after.schedule_progress(29.95, reserve=0.05) == 1.0
@@ -178,7 +194,7 @@ def test_however_a_budget_is_changed_the_schedule_never_goes_back(
 ) -> None:
     plan = BudgetPlan(HOURS)
     for spent, amount in changes:
-        plan = plan.changed(spent=spent, amount=amount)
+        plan = plan.with_change(spent=spent, amount=amount)
     progress = [plan.schedule_progress(spent, reserve=reserve) for spent in sorted(places)]
 
     assert progress == sorted(progress)
@@ -188,29 +204,31 @@ def test_however_a_budget_is_changed_the_schedule_never_goes_back(
 
 def test_steps_done_again_get_the_rates_they_had() -> None:
     steps = Budget(unit=BudgetUnit.STEPS, amount=100, num_devices=1)
-    plan = BudgetPlan(steps).changed(spent=60, amount=200)
+    plan = BudgetPlan(steps).with_change(spent=60, amount=200)
 
     assert [plan.schedule_progress(step + 0.5) for step in range(60)] == [(step + 0.5) / 100 for step in range(60)]
     # Restarted from step 40 and changed again at 45: what was planned behind that is void.
-    assert plan.changed(spent=45, amount=300).changes == (BudgetChange(spent=45, amount=300),)
+    assert plan.with_change(spent=45, amount=300).changes == (BudgetChange(spent=45, amount=300),)
 
 
 def command(amount: float, unit: BudgetUnit = BudgetUnit.HOURS) -> Command:
-    return Command(number=3, t=0.0, verb=Verb.BUDGET, asked_by="x", budget=BudgetOrder(unit=unit, amount=amount))
+    return Command(
+        number=3, t=0.0, verb=CommandKind.BUDGET, asked_by="x", budget=BudgetRequest(unit=unit, amount=amount)
+    )
 
 
 def test_an_order_becomes_a_change_and_its_answer() -> None:
-    change, answer = obey_budget(command(30.0), HOURS, standing=AT)
+    change, answer = answer_budget_command(command(30.0), HOURS, position=AT)
 
     assert isinstance(change, BudgetRecord)
     assert (change.before, change.after, change.spent, change.unit) == (2.0, 30.0, 1.0, BudgetUnit.HOURS)
     assert isinstance(answer, CommandRecord)
     assert (answer.number, answer.outcome, answer.detail) == (3, "done", "from 2 to 30 hours")
-    assert plan_of(HOURS, [change, answer]).granted.amount == 30.0
+    assert plan_from_journal(HOURS, [change, answer]).granted.amount == 30.0
 
 
 def test_the_same_order_again_changes_nothing() -> None:
-    (answer,) = obey_budget(command(2.0), HOURS, standing=AT)
+    (answer,) = answer_budget_command(command(2.0), HOURS, position=AT)
 
     assert isinstance(answer, CommandRecord)
     assert (answer.outcome, answer.detail) == ("done", "the budget is 2 hours already")
@@ -225,14 +243,14 @@ def test_the_same_order_again_changes_nothing() -> None:
     ],
 )
 def test_what_cannot_be_is_refused_with_the_numbers(order: Command, reason: str) -> None:
-    (answer,) = obey_budget(order, HOURS, standing=AT)
+    (answer,) = answer_budget_command(order, HOURS, position=AT)
 
     assert isinstance(answer, CommandRecord)
     assert answer.outcome == "refused" and reason in answer.detail
 
 
 def test_a_budget_that_leaves_no_room_for_the_end_is_refused() -> None:
-    (answer,) = obey_budget(command(1.1), HOURS, standing=AT, reserve_s=600.0)
+    (answer,) = answer_budget_command(command(1.1), HOURS, position=AT, reserve_s=600.0)
 
     assert isinstance(answer, CommandRecord)
     assert answer.outcome == "refused" and "and its end takes 0.1667" in answer.detail
@@ -241,4 +259,4 @@ def test_a_budget_that_leaves_no_room_for_the_end_is_refused() -> None:
 def test_half_a_step_cannot_be_granted() -> None:
     steps = Budget(unit=BudgetUnit.STEPS, amount=100, num_devices=1)
     with pytest.raises(RecipeError, match="give a whole number"):
-        check_order(BudgetOrder(unit=BudgetUnit.STEPS, amount=10.5), steps, spent=1.0)
+        check_budget_request(BudgetRequest(unit=BudgetUnit.STEPS, amount=10.5), steps, spent=1.0)

@@ -11,7 +11,7 @@ from typing import NoReturn
 import pytest
 
 from bertd.errors import StorageError
-from bertd.run.durable import write_whole
+from bertd.run.durable import atomic_write
 from bertd.run.paths import TEMPORARY_PREFIX
 
 
@@ -21,8 +21,8 @@ def _leftovers(folder: Path) -> list[str]:
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     path = tmp_path / "outcome.json"
-    write_whole(path, "old and longer")
-    write_whole(path, b"new")
+    atomic_write(path, "old and longer")
+    atomic_write(path, b"new")
     assert path.read_bytes() == b"new"
     assert _leftovers(tmp_path) == []
 
@@ -44,20 +44,20 @@ def test_the_content_is_synced_before_the_rename_and_the_folder_after_it(
 
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(Path, "rename", rename)
-    write_whole(tmp_path / "ledger.json", "{}")
+    atomic_write(tmp_path / "ledger.json", "{}")
     assert order == ["sync the file", "rename", f"sync {tmp_path.name}"]
 
 
 def test_a_full_disk_leaves_the_old_content_and_no_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "ledger.json"
-    write_whole(path, "old")
+    atomic_write(path, "old")
 
     def full(_: int) -> NoReturn:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StorageError, match=r"ledger\.json: cannot write: No space left on device; free space"):
-        write_whole(path, "new")
+        atomic_write(path, "new")
     assert path.read_text() == "old"
     assert _leftovers(tmp_path) == []
 
@@ -65,12 +65,12 @@ def test_a_full_disk_leaves_the_old_content_and_no_rest(tmp_path: Path, monkeypa
 def test_a_folder_that_is_a_file_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="Not a directory"):
-        write_whole(tmp_path / "file" / "ledger.json", "{}")
+        atomic_write(tmp_path / "file" / "ledger.json", "{}")
 
 
 def test_a_missing_folder_is_a_storage_error(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="No such file or directory"):
-        write_whole(tmp_path / "absent" / "ledger.json", "{}")
+        atomic_write(tmp_path / "absent" / "ledger.json", "{}")
 
 
 def test_a_planted_link_in_the_place_of_the_temporary_file_is_not_followed(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_planted_link_in_the_place_of_the_temporary_file_is_not_followed(tmp_p
     name = f"{TEMPORARY_PREFIX}ledger.json-{os.getpid()}-{threading.get_native_id()}"
     (tmp_path / name).symlink_to(victim)
     with pytest.raises(StorageError):
-        write_whole(tmp_path / "ledger.json", "new")
+        atomic_write(tmp_path / "ledger.json", "new")
     assert victim.read_text() == "precious"
 
 
@@ -91,7 +91,7 @@ def test_threads_that_write_the_same_file_leave_one_of_their_contents(tmp_path: 
     def write(content: str) -> None:
         try:
             for _ in range(10):
-                write_whole(path, content)
+                atomic_write(path, content)
         except BaseException as error:
             failures.append(error)
 

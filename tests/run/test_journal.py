@@ -91,7 +91,7 @@ def test_a_reader_waits_for_the_end_of_a_line(path: Path) -> None:
     assert reader.read() == []
     path.write_bytes(line)
     assert reader.read() == [step(1)]
-    assert reader.damaged_lines == 0
+    assert reader.num_damaged_lines == 0
 
 
 def test_a_bounded_reader_gets_everything_in_several_calls(path: Path) -> None:
@@ -120,7 +120,7 @@ def test_the_next_writer_cuts_off_a_torn_last_line(path: Path) -> None:
     assert read_journal(path) == [step(1)]
     _append(path, step(2))
     assert read_journal(path) == [step(1), step(2)]
-    assert JournalReader(path).damaged_lines == 0
+    assert JournalReader(path).num_damaged_lines == 0
 
 
 def test_a_journal_of_nothing_but_a_torn_line_starts_anew(path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_reader_that_saw_a_torn_line_gets_what_the_next_writer_put_in_its_plac
     # More bytes than were torn off, so the file has not become shorter when the reader looks again.
     _append(path, step(2), step(3))
     assert reader.read() == [step(2), step(3)]
-    assert reader.damaged_lines == 0
+    assert reader.num_damaged_lines == 0
 
 
 def test_damaged_and_unknown_lines_are_counted_and_skipped(path: Path) -> None:
@@ -156,7 +156,7 @@ def test_damaged_and_unknown_lines_are_counted_and_skipped(path: Path) -> None:
     _append(path, step(2))
     reader = JournalReader(path)
     assert reader.read() == [step(1), step(2)]
-    assert reader.damaged_lines == 4
+    assert reader.num_damaged_lines == 4
 
 
 def test_fields_of_a_newer_writer_are_ignored(path: Path) -> None:
@@ -242,4 +242,4 @@ def test_a_reader_at_any_moment_has_exactly_the_whole_lines(
     while more := reader.read():
         seen += more
     assert seen == written == read_journal(path)
-    assert reader.damaged_lines == 0
+    assert reader.num_damaged_lines == 0

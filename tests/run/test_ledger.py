@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bertd.errors import DamagedLedgerError, RunFolderError, StorageError
 from bertd.run import ledger as ledger_module
-from bertd.run.ledger import ChargedClock, Ledger, LedgerState, SuspendWatch, boot_id, read_ledger, write_ledger
+from bertd.run.ledger import ChargedClock, Ledger, LedgerState, SleepWatch, boot_id, read_ledger, write_ledger
 
 
 class Clock:
@@ -182,14 +182,14 @@ def test_a_hold_is_charged_by_neither_side(path: Path, clock: Clock) -> None:
     ledger.begin()
     rank_0 = ChargedClock(path)
     clock.now_s += 4
-    rank_0.hold()
+    rank_0.suspend()
     clock.now_s += 0.2
     ledger.end(at_s=rank_0.now_s())
     clock.now_s += 3600
-    assert rank_0.is_held
+    assert rank_0.is_suspended
     assert charged_s(path, clock) == rank_0.now_s() == 4
 
-    since_s = rank_0.go_on()
+    since_s = rank_0.resume()
     clock.now_s += 0.8
     ledger.begin(since_s=since_s)
     clock.now_s += 1.2
@@ -201,10 +201,10 @@ def test_a_hold_shorter_than_a_tick_is_not_charged_either(path: Path, clock: Clo
     ledger.begin()
     rank_0 = ChargedClock(path)
     clock.now_s += 4
-    rank_0.hold()
+    rank_0.suspend()
     said_s = rank_0.now_s()
     clock.now_s += 0.5
-    since_s = rank_0.go_on()
+    since_s = rank_0.resume()
     clock.now_s += 0.25
     ledger.end(at_s=said_s)
     ledger.begin(since_s=since_s)
@@ -222,7 +222,7 @@ def test_a_segment_that_the_disk_kept_open_is_closed_when_it_has_room(
         raise StorageError("full")
 
     with monkeypatch.context() as full:
-        full.setattr(ledger_module, "write_whole", refuse)
+        full.setattr(ledger_module, "atomic_write", refuse)
         with pytest.raises(StorageError):
             ledger.end()
     clock.now_s += 100
@@ -251,7 +251,7 @@ def test_sleep_is_seen_once_and_not_charged(path: Path, clock: Clock, monkeypatc
     monkeypatch.setattr(time, "clock_gettime", lambda clock_id: clock.now_s + slept)
     ledger = Ledger(path)
     ledger.begin()
-    watch = SuspendWatch()
+    watch = SleepWatch()
     clock.now_s += 5
     slept += 7200
     assert watch.slept_s() == pytest.approx(7200)

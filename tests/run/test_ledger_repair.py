@@ -8,20 +8,20 @@ from pathlib import Path
 import pytest
 
 from bertd.errors import RunFolderError
-from bertd.jobs.compute import EndSignal
-from bertd.jobs.pretraining import Pretraining
+from bertd.jobs.compute import StopSignal
+from bertd.jobs.pretraining import PretrainRunner
 from bertd.jobs.restart_policy import RestartPolicy
-from bertd.jobs.watchdog import Patience
+from bertd.jobs.watchdog import HangTimeouts
 from bertd.records import AlertRecord, CheckpointRecord, JobState, JournalRecord, RestartRecord, StateRecord
 from bertd.run.journal import JournalWriter, read_journal
 from bertd.run.ledger import Ledger, LedgerState, read_ledger, write_ledger
-from bertd.run.ledger_repair import mend_ledger
+from bertd.run.ledger_repair import repair_ledger
 from bertd.run.paths import RunPaths
 
 SAVED = CheckpointRecord(
     t=0, step=40, charged_s=130.0, name="step-000000040", size_bytes=1, seconds=2.0, stall_s=0.1, why="pause"
 )
-DEAF = EndSignal.__new__(EndSignal)
+DEAF = StopSignal.__new__(StopSignal)
 """Not made, since that would take the signals of the tests."""
 PAUSED = StateRecord(t=0, step=40, charged_s=131.5, state=JobState.PAUSED, reason="a person asked for it")
 
@@ -62,7 +62,9 @@ def test_what_is_damaged_or_gone_goes_on_from_the_journal_and_says_so(paths: Run
 
     for _ in range(2):
         # As a runner does that starts; the second finds nothing to mend.
-        Pretraining(paths, launch=lambda *_: [], end=DEAF, policy=RestartPolicy(), patience=Patience())._board.close()
+        PretrainRunner(
+            paths, launch=lambda *_: [], stop_signal=DEAF, policy=RestartPolicy(), timeouts=HangTimeouts()
+        )._board.close()
 
     assert read_ledger(paths.ledger) == LedgerState(closed_s=131.5, ticked_s=131.5)
     what = "is gone" if left is None else "is damaged"
@@ -77,20 +79,20 @@ def test_the_highest_charge_counts_whatever_tells_it(paths: RunPaths) -> None:
     told(paths, hung, SAVED)
     paths.ledger.unlink()
 
-    mend_ledger(paths)
+    repair_ledger(paths)
 
     assert read_ledger(paths.ledger).ticked_s == 1931.5
 
 
 def test_a_sound_ledger_is_believed_whatever_the_journal_tells(paths: RunPaths) -> None:
     told(paths, PAUSED.model_copy(update={"charged_s": 900.0}))
-    mend_ledger(paths)
+    repair_ledger(paths)
     assert read_ledger(paths.ledger).ticked_s == 131.75
     assert alerts(paths) == []
 
 
 def test_a_run_that_has_not_begun_needs_no_ledger(tmp_path: Path) -> None:
-    mend_ledger(RunPaths(tmp_path))
+    repair_ledger(RunPaths(tmp_path))
     assert list(tmp_path.iterdir()) == []
     assert Ledger(tmp_path / "ledger.json").state == LedgerState()
 
@@ -101,12 +103,12 @@ def test_a_budget_is_not_granted_twice_where_the_journal_is_gone_too(paths: RunP
     (paths.checkpoints / "step-000000040").mkdir(parents=True)
     DAMAGES[damage](paths.ledger)
     with pytest.raises(RunFolderError, match=r"journal\.jsonl does not tell what was charged; restore one of the two"):
-        mend_ledger(paths)
+        repair_ledger(paths)
 
 
 def test_a_later_format_is_not_taken_for_damage(paths: RunPaths) -> None:
     paths.ledger.write_text(paths.ledger.read_text().replace('"format":1', '"format":2'))
     content = paths.ledger.read_bytes()
     with pytest.raises(RunFolderError, match="upgrade it"):
-        mend_ledger(paths)
+        repair_ledger(paths)
     assert paths.ledger.read_bytes() == content

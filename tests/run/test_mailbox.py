@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bertd.errors import RunFolderError, StorageError
-from bertd.records import Command, CommandRecord, JobState, JournalRecord, StateRecord, Verb
+from bertd.records import Command, CommandKind, CommandRecord, JobState, JournalRecord, StateRecord
 from bertd.run.mailbox import last_acknowledged, post, read_command
 
 
@@ -17,7 +17,7 @@ def control(tmp_path: Path) -> Path:
 
 
 def test_commands_are_numbered_from_one_without_gaps(control: Path) -> None:
-    for number, verb in enumerate([Verb.CHECKPOINT, Verb.PAUSE, Verb.STOP], start=1):
+    for number, verb in enumerate([CommandKind.CHECKPOINT, CommandKind.PAUSE, CommandKind.STOP], start=1):
         posted = post(control, verb=verb, asked_by="uid 1000", now=5.0)
         assert posted == Command(number=number, t=5.0, verb=verb, asked_by="uid 1000")
         assert read_command(control, number=number) == posted
@@ -30,10 +30,10 @@ def test_a_mailbox_nobody_wrote_to_holds_nothing(control: Path) -> None:
 
 def test_a_number_is_never_given_twice_even_past_a_million(control: Path) -> None:
     control.mkdir()
-    old = Command(number=999_999, t=1.0, verb=Verb.PAUSE, asked_by="x")
+    old = Command(number=999_999, t=1.0, verb=CommandKind.PAUSE, asked_by="x")
     (control / "999999.json").write_text(old.model_dump_json())
-    assert post(control, verb=Verb.STOP, asked_by="x", now=2.0).number == 1_000_000
-    assert post(control, verb=Verb.STOP, asked_by="x", now=2.0).number == 1_000_001
+    assert post(control, verb=CommandKind.STOP, asked_by="x", now=2.0).number == 1_000_000
+    assert post(control, verb=CommandKind.STOP, asked_by="x", now=2.0).number == 1_000_001
 
 
 def test_half_written_commands_of_a_dead_daemon_are_no_commands(control: Path) -> None:
@@ -41,7 +41,7 @@ def test_half_written_commands_of_a_dead_daemon_are_no_commands(control: Path) -
     (control / ".tmp-000001.json-123").write_text('{"number"')
     (control / "README.json").write_text("{}")
     assert read_command(control, number=1) is None
-    assert post(control, verb=Verb.PAUSE, asked_by="x", now=1.0).number == 1
+    assert post(control, verb=CommandKind.PAUSE, asked_by="x", now=1.0).number == 1
 
 
 def test_an_entry_that_is_no_command_is_refused_by_name(control: Path) -> None:
@@ -60,12 +60,12 @@ def test_an_entry_that_cannot_be_read_is_refused_by_name(control: Path) -> None:
 def test_a_mailbox_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot use the mailbox"):
-        post(tmp_path / "file" / "control", verb=Verb.PAUSE, asked_by="x", now=1.0)
+        post(tmp_path / "file" / "control", verb=CommandKind.PAUSE, asked_by="x", now=1.0)
 
 
 def test_the_journal_tells_which_command_was_answered_last() -> None:
     def answer(number: int) -> CommandRecord:
-        return CommandRecord(t=1, step=1, number=number, verb=Verb.CHECKPOINT, outcome="done", detail="")
+        return CommandRecord(t=1, step=1, number=number, verb=CommandKind.CHECKPOINT, outcome="done", detail="")
 
     state = StateRecord(t=1, step=1, charged_s=1, state=JobState.PAUSED, reason="")
     records: list[JournalRecord] = [answer(1), answer(2), state]

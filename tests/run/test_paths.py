@@ -15,7 +15,7 @@ from bertd.run.paths import (
     default_socket,
     default_state_dir,
     newest_first,
-    step_folder,
+    step_folder_name,
 )
 
 _VARIABLES = [
@@ -34,7 +34,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_steps_sort_as_numbers_beyond_their_nine_digits(tmp_path: Path) -> None:
     for step in (5, 999_999_999, 1_000_000_000, 70):
-        (tmp_path / step_folder(step)).mkdir()
+        (tmp_path / step_folder_name(step)).mkdir()
     assert [entry.name for entry in newest_first(tmp_path)] == [
         "step-1000000000",
         "step-999999999",

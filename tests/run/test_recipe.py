@@ -13,7 +13,14 @@ from bertd.errors import RecipeError
 from bertd.records import BudgetUnit
 from bertd.run import recipe_file as recipe_module
 from bertd.run.recipe import Recipe
-from bertd.run.recipe_file import MAX_RECIPE_BYTES, find_recipe, parse_recipe, read_recipe, recipe_folders, write_recipe
+from bertd.run.recipe_file import (
+    MAX_RECIPE_BYTES,
+    find_recipe,
+    format_recipe,
+    parse_recipe,
+    read_recipe,
+    recipe_folders,
+)
 
 SMALL = """
 [run]
@@ -243,7 +250,7 @@ def test_any_override_is_taken_or_is_a_recipe_error(texts: list[str], prefix: st
     except RecipeError as error:
         assert str(error)
     else:
-        assert parse_recipe(write_recipe(recipe), name="again") == recipe
+        assert parse_recipe(format_recipe(recipe), name="again") == recipe
 
 
 # ---- Writing it back -------------------------------------------------------------------------------
@@ -265,12 +272,12 @@ def test_a_written_recipe_is_read_back_equal(seed: int, peak_lr: float, hours: f
     tree["data"]["shards"] = shards
     tree["stop"] = {"rules": ["after 3h loss > 6.0"]}
     recipe = Recipe.model_validate(tree)
-    assert parse_recipe(write_recipe(recipe), name="recipe.toml") == recipe
+    assert parse_recipe(format_recipe(recipe), name="recipe.toml") == recipe
 
 
 def test_a_shipped_recipe_is_read_back_equal() -> None:
     recipe = read_recipe(find_recipe("demo"))
-    assert parse_recipe(write_recipe(recipe), name="recipe.toml") == recipe
+    assert parse_recipe(format_recipe(recipe), name="recipe.toml") == recipe
 
 
 # ---- Finding it ------------------------------------------------------------------------------------

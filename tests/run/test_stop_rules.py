@@ -42,4 +42,4 @@ def test_a_rule_with_a_bad_duration_says_how_durations_are_written() -> None:
 def test_a_rule_holds_after_its_time_and_above_its_loss(
     charged_s: float, validation_loss: float | None, holds: bool
 ) -> None:
-    assert parse_stop_rule("after 1h loss > 6.0").holds(charged_s=charged_s, validation_loss=validation_loss) is holds
+    assert parse_stop_rule("after 1h loss > 6.0").is_met(charged_s=charged_s, validation_loss=validation_loss) is holds

@@ -13,7 +13,7 @@ from threading import Event
 import torch
 import torch.distributed as dist
 
-from bertd.records import Verb
+from bertd.records import CommandKind
 from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths
 from bertd.train.ranks import Ranks
@@ -37,16 +37,16 @@ def interrupt(paths: RunPaths, *, at: int, way: Way, validates: bool = False, ra
     with attempt(paths, stop_signal=told, ranks=ranks) as trainer:
         trainer.state = trainer.state.model_copy(update={"next_checkpoint_s": 1e9})
         while trainer.state.step < at:
-            trainer.advance_one()
+            trainer.execute_next_plan()
         if validates:
             trainer._validate()
         if way is Way.KILL:
             trainer.state = trainer.state.model_copy(update={"next_checkpoint_s": 0.0})
-            trainer.advance_one()
-            trainer.advance_one()
+            trainer.execute_next_plan()
+            trainer.execute_next_plan()
             return
         if way is Way.PAUSE and ranks.is_first:
-            post(paths.control, verb=Verb.PAUSE, asked_by="uid 0", now=0.0)
+            post(paths.control, verb=CommandKind.PAUSE, asked_by="uid 0", now=0.0)
         elif ranks.is_first:
             told.set()
         trainer.run()

@@ -18,10 +18,10 @@ from bertd.records import AlertRecord, EndRecord, StartRecord
 from bertd.run.paths import newest_first
 from bertd.run.recipe import OptimizerSection, Recipe
 from bertd.train import kernels as kernels_module
-from bertd.train.apex import Apex, look_for_apex, use_fused_modules
+from bertd.train.apex import Apex, detect_apex, use_fused_modules
 from bertd.train.apex_parts import FusedLinear
 from bertd.train.apex_probes import Feature
-from bertd.train.attention import Attention
+from bertd.train.attention import AttentionChoice
 from bertd.train.checkpoint import load_checkpoint, save_checkpoint
 from bertd.train.kernels import choose_kernels
 from bertd.train.optimizer import Optimizers, build_optimizers
@@ -33,12 +33,12 @@ from tests.train import apex_installs as installs
 from tests.train.apex_installs import DENSE, GOOD, LAYER_NORM, OPTIMIZERS, WRONG, install, install_pypis, site
 from tests.train.test_checkpoint import on_host, state_at
 from tests.train.test_trainer import ALONE, attempt, final_weights, kind_of, make_run, run_to_end
-from tests.train.test_update import recipe, setting_for, updater_for
+from tests.train.test_update import recipe, setup_for, train_step_for
 
 __all__ = ["site"]  # a fixture
 
 CPU = torch.device("cpu")
-on_cpu = functools.partial(look_for_apex, device=CPU, dtype=None, runs_on=frozenset({"cpu"}))
+on_cpu = functools.partial(detect_apex, device=CPU, dtype=None, runs_on=frozenset({"cpu"}))
 """The stand-in has kernels for the CPU; NVIDIA's apex has none, and nothing but this argument says otherwise."""
 
 
@@ -135,7 +135,7 @@ def test_each_feature_is_looked_for_alone(extension: str, site: Path) -> None:
 def test_a_whole_apex_passes_its_probes_in_every_precision(dtype: torch.dtype | None, site: Path) -> None:
     install(site, GOOD)
 
-    apex = look_for_apex(Feature, device=CPU, dtype=dtype, runs_on=frozenset({"cpu"}))
+    apex = detect_apex(Feature, device=CPU, dtype=dtype, runs_on=frozenset({"cpu"}))
 
     assert apex.parts.keys() == set(Feature), apex.faults
 
@@ -143,7 +143,7 @@ def test_a_whole_apex_passes_its_probes_in_every_precision(dtype: torch.dtype | 
 def test_on_a_cpu_nvidias_apex_is_not_used(site: Path) -> None:
     install(site, GOOD)
 
-    apex = look_for_apex([Feature.ADAM], device=CPU, dtype=None)
+    apex = detect_apex([Feature.ADAM], device=CPU, dtype=None)
 
     assert apex.faults == {Feature.ADAM: "its kernels run on cuda, and this run on cpu"}
     assert "apex" not in sys.modules
@@ -152,20 +152,22 @@ def test_on_a_cpu_nvidias_apex_is_not_used(site: Path) -> None:
 # ---- What a run takes ------------------------------------------------------------------------------
 
 
-def choose(monkeypatch: pytest.MonkeyPatch, *overrides: str, made: Recipe | None = None) -> kernels_module.Kernels:
-    monkeypatch.setattr(kernels_module, "look_for_apex", _on_cpu_too)
+def choose(monkeypatch: pytest.MonkeyPatch, *overrides: str, made: Recipe | None = None) -> kernels_module.KernelChoice:
+    monkeypatch.setattr(kernels_module, "detect_apex", _on_cpu_too)
     made = made or recipe(8, "precision.kernels=apex", *overrides)
-    return choose_kernels(setting_for(made), attention=Attention(), micro=4, ranks=ALONE)
+    return choose_kernels(setup_for(made), attention=AttentionChoice(), micro=4, ranks=ALONE)
 
 
 def _on_cpu_too(wanted: list[Feature], *, device: torch.device, dtype: torch.dtype | None) -> Apex:
-    return look_for_apex(wanted, device=device, dtype=dtype, runs_on=frozenset({"cpu"}))
+    return detect_apex(wanted, device=device, dtype=dtype, runs_on=frozenset({"cpu"}))
 
 
 def test_a_recipe_that_insists_on_apex_where_there_is_none_is_refused_with_the_reason(site: Path) -> None:
     install(site, GOOD)
     with pytest.raises(DeviceError, match='kernels = "apex": nothing of it can be used: not .*its kernels run on cuda'):
-        choose_kernels(setting_for(recipe(8, "precision.kernels=apex")), attention=Attention(), micro=4, ranks=ALONE)
+        choose_kernels(
+            setup_for(recipe(8, "precision.kernels=apex")), attention=AttentionChoice(), micro=4, ranks=ALONE
+        )
 
 
 def test_what_is_there_is_used_and_what_is_not_is_named(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,17 +198,17 @@ def test_only_what_the_recipe_has_a_use_for_is_taken(
 
 def test_what_another_rank_cannot_use_no_rank_uses(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(site, GOOD)
-    monkeypatch.setattr(kernels_module, "look_for_apex", _on_cpu_too)
+    monkeypatch.setattr(kernels_module, "detect_apex", _on_cpu_too)
 
     class TwoRanks(Ranks):
         """The other one has FusedLayerNorm alone; sorted by name, that is the last of three."""
 
-        def add_up(self, tensor: torch.Tensor) -> torch.Tensor:
+        def all_reduce_sum(self, tensor: torch.Tensor) -> torch.Tensor:
             return tensor + torch.tensor([0.0, 0.0, 1.0])
 
     two = TwoRanks(rank=0, world_size=2, device=CPU, control=None)
     kernels = choose_kernels(
-        setting_for(recipe(8, "precision.kernels=apex")), attention=Attention(), micro=4, ranks=two
+        setup_for(recipe(8, "precision.kernels=apex")), attention=AttentionChoice(), micro=4, ranks=two
     )
 
     assert kernels.apex.parts.keys() == {Feature.LAYER_NORM}
@@ -218,7 +220,7 @@ def test_other_kernels_never_import_apex(kernels: str, site: Path) -> None:
     install(site, GOOD)
 
     chosen = choose_kernels(
-        setting_for(recipe(8, f"precision.kernels={kernels}")), attention=Attention(), micro=4, ranks=ALONE
+        setup_for(recipe(8, f"precision.kernels={kernels}")), attention=AttentionChoice(), micro=4, ranks=ALONE
     )
 
     assert chosen.apex == Apex() and "apex" not in sys.modules
@@ -268,7 +270,7 @@ def train_on(model: MaskedLanguageModel, optimizers: Optimizers, *, steps: int) 
         optimizers.zero_grad()
         optimizers.set_learning_rate(1e-3)
         model(*batch()).backward()
-        optimizers.whole.step()
+        optimizers.combined.step()
 
 
 @pytest.mark.parametrize("kind", ["adamw", "lamb", "muon"])
@@ -277,7 +279,7 @@ def test_its_optimizers_train_as_torchs_do(kind: str, site: Path) -> None:
     stock, _ = trained(kind, Apex(), steps=5)
 
     assert type(optimizers.parts[-1]).__name__ == ("FusedLAMB" if kind == "lamb" else "FusedAdam")
-    assert optimizers.steps_done() == 5
+    assert optimizers.num_updates() == 5
     for ours, theirs in zip(fused.parameters(), stock.parameters(), strict=True):
         assert torch.allclose(ours, theirs, atol=1e-5)
 
@@ -291,7 +293,7 @@ def test_their_state_goes_through_a_checkpoint_bit_for_bit(kind: str, site: Path
 
     load_checkpoint(folder, model=other, optimizers=its_optimizers)
 
-    assert its_optimizers.steps_done() == 3
+    assert its_optimizers.num_updates() == 3
     train_on(model, optimizers, steps=2)
     train_on(other, its_optimizers, steps=2)
     ours, theirs = model.state_dict(), other.state_dict()
@@ -313,14 +315,14 @@ def test_a_checkpoint_of_torchs_adamw_goes_on_under_apex(site: Path, tmp_path: P
 
 def test_fp16_overflow_skips_its_step_and_is_counted(site: Path) -> None:
     fp16 = Precision(mode="fp16", dtype=torch.float16, needs_scaler=True)
-    updater, model = updater_for(8, precision=fp16, apex=the_stand_in(site))
+    train_step, model = train_step_for(8, precision=fp16, apex=the_stand_in(site))
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    updater.scaler.load_state_dict(updater.scaler.state_dict() | {"scale": 2.0**40})
+    train_step.scaler.load_state_dict(train_step.scaler.state_dict() | {"scale": 2.0**40})
 
-    updater.update(step=0, lr=1e-3, wants_norm=False)
+    train_step.update(step=0, lr=1e-3, wants_norm=False)
 
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
-    assert updater.skipped_steps(1) == 1
+    assert train_step.skipped_steps(1) == 1
 
 
 # ---- A run -----------------------------------------------------------------------------------------
@@ -329,14 +331,14 @@ def test_fp16_overflow_skips_its_step_and_is_counted(site: Path) -> None:
 def test_a_run_under_apex_says_so_and_goes_on_bit_for_bit(
     tmp_path: Path, dataset: Path, site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernels_module, "look_for_apex", _on_cpu_too)
+    monkeypatch.setattr(kernels_module, "detect_apex", _on_cpu_too)
     install(site, {name: GOOD[name] for name in (LAYER_NORM, OPTIMIZERS)})
     whole = make_run(tmp_path / "whole", dataset, "precision.kernels=apex")
     run_to_end(whole)
     parted, told = make_run(tmp_path / "parted", dataset, "precision.kernels=apex"), Event()
     with attempt(parted, stop_signal=told) as trainer:
         while trainer.state.step < 5:
-            trainer.advance_one()
+            trainer.execute_next_plan()
         told.set()
         trainer.run()
 

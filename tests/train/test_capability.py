@@ -8,7 +8,7 @@ import torch
 from bertd.errors import DeviceError
 from bertd.glue.finetuning import choose_device
 from bertd.run.recipe import DevicesSection
-from bertd.train.capability import has_code, require_code
+from bertd.train.capability import is_capability_supported, require_supported_arch
 from bertd.train.ranks import join_ranks
 
 CUDA_13 = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120"]
@@ -39,7 +39,7 @@ CUDA_13 = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120"
     ],
 )
 def test_what_a_build_runs_on(architectures: list[str], capability: tuple[int, int], runs: bool) -> None:
-    assert has_code(architectures, capability) is runs
+    assert is_capability_supported(architectures, capability) is runs
 
 
 @pytest.fixture
@@ -66,26 +66,26 @@ def test_every_rank_meets_a_gpu_that_torch_has_no_code_for(
     with pytest.raises(DeviceError) as caught:
         join_ranks(DevicesSection(kind="gpu", count=2), store=None)
 
-    told = "GPU 1, NVIDIA TITAN V: has compute capability 7.0, and torch 2.13.0+cu130 is built for sm_75, sm_80, "
-    assert str(caught.value).startswith(told)
+    message = "GPU 1, NVIDIA TITAN V: has compute capability 7.0, and torch 2.13.0+cu130 is built for sm_75, sm_80, "
+    assert str(caught.value).startswith(message)
     assert str(caught.value).endswith("install one of CUDA 12.6, see https://pytorch.org/get-started/locally")
 
 
 def test_a_gpu_that_is_not_there_is_not_asked(titan_v: None, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DeviceError, match="GPU 1"):
-        require_code(2)
+        require_supported_arch(2)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    asked: list[int] = []
+    queried: list[int] = []
 
     def capability(index: int) -> tuple[int, int]:
-        asked.append(index)
+        queried.append(index)
         return (9, 0)
 
     monkeypatch.setattr(torch.cuda, "get_device_capability", capability)
 
-    require_code(2)
+    require_supported_arch(2)
 
-    assert asked == [0]
+    assert queried == [0]
 
 
 def test_a_finetuning_meets_it_too(titan_v: None, monkeypatch: pytest.MonkeyPatch) -> None:

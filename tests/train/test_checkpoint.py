@@ -23,27 +23,27 @@ from bertd.train.checkpoint import (
     MODEL,
     OPTIMIZER,
     STATE,
-    Manifest,
-    TrainingState,
+    CheckpointManifest,
+    TrainState,
     find_checkpoint,
     load_checkpoint,
     read_state,
     save_checkpoint,
     verify_checkpoint,
 )
-from bertd.train.host_copy import HostCopy, HostTensors
+from bertd.train.host_copy import StagedTensors, StagingBuffers
 from bertd.train.optimizer import Optimizers, build_optimizers
 from tests.model.test_encoder import batch
 from tests.model.test_export import TINY
 
 
-def state_at(step: int) -> TrainingState:
-    return TrainingState(step=step, sequences=step * 4, charged_s=1.5, recipe_sha256="r", data_fingerprint="d")
+def state_at(step: int) -> TrainState:
+    return TrainState(step=step, sequences=step * 4, charged_s=1.5, recipe_sha256="r", data_fingerprint="d")
 
 
-def on_host(model: MaskedLanguageModel, optimizers: Optimizers) -> HostTensors:
-    tensors = HostCopy(torch.device("cpu")).take(model=model.state_dict(), optimizer=optimizers.tensors())
-    tensors.settle()
+def on_host(model: MaskedLanguageModel, optimizers: Optimizers) -> StagedTensors:
+    tensors = StagingBuffers(torch.device("cpu")).stage(model=model.state_dict(), optimizer=optimizers.tensors())
+    tensors.finish_copy()
     return tensors
 
 
@@ -53,7 +53,7 @@ def trained(steps: int = 2) -> tuple[MaskedLanguageModel, Optimizers]:
     for _ in range(steps):
         optimizers.zero_grad()
         model(*batch()).backward()
-        optimizers.whole.step()
+        optimizers.combined.step()
     return model, optimizers
 
 
@@ -68,7 +68,7 @@ def test_a_loaded_checkpoint_trains_on_bit_for_bit(tmp_path: Path) -> None:
     for each, its_optimizers in ((model, optimizers), (other, other_optimizers)):
         its_optimizers.zero_grad()
         each(*batch()).backward()
-        its_optimizers.whole.step()
+        its_optimizers.combined.step()
     ours, theirs = model.state_dict(), other.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
@@ -209,7 +209,7 @@ def test_a_checkpoint_of_another_shape_is_refused(tmp_path: Path) -> None:
 def test_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:
     model, optimizers = trained()
     folder = save_checkpoint(tmp_path, tensors=on_host(model, optimizers), state=state_at(1))
-    manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    manifest = CheckpointManifest.model_validate_json((folder / MANIFEST).read_bytes())
     (folder / MANIFEST).write_text(manifest.model_copy(update={"format": 99}).model_dump_json())
 
     with pytest.raises(CheckpointError, match="format 99; this bertd knows up to 1"):
@@ -220,7 +220,7 @@ def test_a_newer_checkpoint_is_not_passed_over_for_an_older_one(tmp_path: Path) 
     model, optimizers = trained()
     save_checkpoint(tmp_path, tensors=on_host(model, optimizers), state=state_at(1))
     folder = save_checkpoint(tmp_path, tensors=on_host(model, optimizers), state=state_at(2))
-    manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    manifest = CheckpointManifest.model_validate_json((folder / MANIFEST).read_bytes())
     (folder / MANIFEST).write_text(manifest.model_copy(update={"format": 99}).model_dump_json())
 
     with pytest.raises(NewerCheckpointError):

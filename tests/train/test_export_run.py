@@ -14,19 +14,19 @@ import torch
 from safetensors.torch import load_file
 
 from bertd.data.manifest import read_manifest
-from bertd.data.pipeline import Options, prepare
+from bertd.data.pipeline import PrepareOptions, prepare
 from bertd.errors import CheckpointError, RunFolderError, StorageError
 from bertd.model.try_export import fill_mask
-from bertd.records import BudgetOrder, BudgetUnit, Verb
-from bertd.run.kept import kept_at_marker
+from bertd.records import BudgetRequest, BudgetUnit, CommandKind
+from bertd.run.kept import find_checkpoint_at_marker
 from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths, newest_first
 from bertd.run.recipe_file import parse_recipe
 from bertd.train import export_run as command
-from bertd.train.checkpoint import TrainingState
+from bertd.train.checkpoint import TrainState
 from bertd.train.export_run import export_run
 from bertd.train.model_card import model_card
-from bertd.train.opened_run import open_run
+from bertd.train.opened_run import load_run_inputs
 from tests.tokenizers_as_published import roberta_like
 from tests.train.test_trainer import TEXT, attempt, make_run, run_to_end
 
@@ -38,7 +38,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> RunPaths:
     told = Event()
     with attempt(paths, stop_signal=told) as trainer:
         while trainer.state.step < 5:
-            trainer.advance_one()
+            trainer.execute_next_plan()
         told.set()
         trainer.run()
     run_to_end(paths, number=2)
@@ -46,26 +46,26 @@ def ended(tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> RunPaths:
 
 
 def test_the_newest_checkpoint_gives_the_export_of_the_runs_end(ended: RunPaths, tmp_path: Path) -> None:
-    done = export_run(ended, step=None, out=tmp_path / "mine")
+    result = export_run(ended, step=None, out=tmp_path / "mine")
 
     theirs = newest_first(ended.exports)[0]
-    assert (done.folder, done.architecture, done.skipped) == (tmp_path / "mine", "MegatronBertForMaskedLM", [])
+    assert (result.folder, result.architecture, result.skipped) == (tmp_path / "mine", "MegatronBertForMaskedLM", [])
     for file in ("model.safetensors", "config.json", "tokenizer.json"):
-        assert (done.folder / file).read_bytes() == (theirs / file).read_bytes()
-    card = (done.folder / "README.md").read_text()
+        assert (result.folder / file).read_bytes() == (theirs / file).read_bytes()
+    card = (result.folder / "README.md").read_text()
     assert "| Steps, sequences | 12, 96 of 32 tokens |" in card
     assert re.search(r"^\| Training loss \| \d\.\d{4} nats \(running mean\) \|$", card, re.MULTILINE)
     assert re.search(r"^\| Validation loss \| \d\.\d{4} nats ", card, re.MULTILINE)
-    opened = open_run(ended)
-    assert f"| Data fingerprint | `{opened.dataset.fingerprint}` |" in card
-    assert f"| Recipe sha256 | `{opened.recipe_sha256}` |" in card
+    run_inputs = load_run_inputs(ended)
+    assert f"| Data fingerprint | `{run_inputs.dataset.fingerprint}` |" in card
+    assert f"| Recipe sha256 | `{run_inputs.recipe_sha256}` |" in card
 
 
 def test_a_step_gives_that_steps_weights_among_the_runs_exports(ended: RunPaths) -> None:
-    done = export_run(ended, step=5, out=None)
+    result = export_run(ended, step=5, out=None)
 
-    assert done.folder == ended.exports / "step-000000005"
-    ours = load_file(done.folder / "model.safetensors")["cls.predictions.transform.dense.weight"]
+    assert result.folder == ended.exports / "step-000000005"
+    ours = load_file(result.folder / "model.safetensors")["cls.predictions.transform.dense.weight"]
     saved = load_file(ended.checkpoints / "step-000000005" / "model.safetensors")["head.dense.weight"]
     assert torch.equal(ours, saved)
 
@@ -74,11 +74,11 @@ def test_the_card_has_the_budget_that_the_run_had_when_the_checkpoint_was_saved(
     paths, told = make_run(tmp_path / "run", dataset), Event()
     with attempt(paths, stop_signal=told) as trainer:
         while trainer.state.step < 5:
-            trainer.advance_one()
+            trainer.execute_next_plan()
         told.set()
         trainer.run()
-    budget = BudgetOrder(unit=BudgetUnit.STEPS, amount=16)
-    post(paths.control, verb=Verb.BUDGET, asked_by="uid 0", now=0.0, budget=budget)
+    budget = BudgetRequest(unit=BudgetUnit.STEPS, amount=16)
+    post(paths.control, verb=CommandKind.BUDGET, asked_by="uid 0", now=0.0, budget=budget)
     run_to_end(paths, number=2)
 
     for step, amount in ((5, 12), (16, 16)):
@@ -102,7 +102,7 @@ def test_the_card_tells_what_the_data_is_and_no_folder_of_this_machine(
 
 
 def test_the_card_leaves_a_name_of_the_hub_and_takes_the_folder_off_a_path(dataset: Path) -> None:
-    state = TrainingState(step=1, sequences=8, charged_s=1.0, recipe_sha256="r", data_fingerprint="d")
+    state = TrainState(step=1, sequences=8, charged_s=1.0, recipe_sha256="r", data_fingerprint="d")
     manifest = read_manifest(dataset)
     (source,) = manifest.sources
     named = {"hf": "org/set:en", "text": "~/books/a`b|c"}
@@ -119,17 +119,17 @@ def test_the_card_leaves_a_name_of_the_hub_and_takes_the_folder_off_a_path(datas
 
 def test_a_run_on_a_byte_level_vocabulary_is_exported_with_its_special_tokens(tmp_path: Path, dataset: Path) -> None:
     roberta_like().save(str(tmp_path / "tokenizer.json"))
-    options = Options(vocab=str(tmp_path / "tokenizer.json"), validation_share=0.2)
+    options = PrepareOptions(vocab=str(tmp_path / "tokenizer.json"), validation_share=0.2)
     prepare([str(dataset.parent / "corpus.jsonl")], out=tmp_path / "set", options=options, processes=1)
     overrides = ("model.embedding_norm=true", "model.activation=gelu", "data.packing=sentences", "masking.unit=word")
     paths = make_run(tmp_path / "run", tmp_path / "set", *overrides)
     run_to_end(paths)
 
     theirs = newest_first(paths.exports)[0]
-    done = export_run(paths, step=None, out=tmp_path / "mine")
+    result = export_run(paths, step=None, out=tmp_path / "mine")
 
-    assert done.architecture == "RobertaPreLayerNormForMaskedLM"
-    for folder in (theirs, done.folder):
+    assert result.architecture == "RobertaPreLayerNormForMaskedLM"
+    for folder in (theirs, result.folder):
         assert json.loads((folder / "config.json").read_text())["pad_token_id"] == 1
         assert '("A sentence with one <mask>.")' in (folder / "README.md").read_text()
         assert len(fill_mask(folder, "The model <mask> a layer.")) == 2
@@ -139,9 +139,9 @@ def test_a_marker_names_the_checkpoint_that_was_kept_for_it(tmp_path: Path, data
     paths = make_run(tmp_path / "run", dataset, "checkpoint.markers=[0.5]")
     run_to_end(paths)
 
-    assert kept_at_marker(paths, 0.5, name="a run").step == 6
+    assert find_checkpoint_at_marker(paths, 0.5, name="a run").step == 6
     with pytest.raises(CheckpointError, match=r"^a run: has not passed a marker 0\.25; .* passed: 0\.5; .*RUN@STEP"):
-        kept_at_marker(paths, 0.25, name="a run")
+        find_checkpoint_at_marker(paths, 0.25, name="a run")
 
 
 def test_what_cannot_be_exported_is_refused_in_a_line(ended: RunPaths, tmp_path: Path) -> None:
@@ -161,10 +161,10 @@ def test_a_damaged_checkpoint_is_passed_over_or_refused_by_name(ended: RunPaths,
         file.seek(2000)
         file.write(b"\xff")
 
-    done = export_run(copy, step=None, out=tmp_path / "older")
+    result = export_run(copy, step=None, out=tmp_path / "older")
 
-    assert "| Steps, sequences | 5, 40 of 32 tokens |" in (done.folder / "README.md").read_text()
-    assert done.skipped == ["step-000000012: model.safetensors was changed since it was written"]
+    assert "| Steps, sequences | 5, 40 of 32 tokens |" in (result.folder / "README.md").read_text()
+    assert result.skipped == ["step-000000012: model.safetensors was changed since it was written"]
     with pytest.raises(CheckpointError, match="was changed since it was written"):
         export_run(copy, step=12, out=tmp_path / "newer")
 

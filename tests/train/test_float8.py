@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bertd.bench.contenders import OURS, model_and_loss
-from bertd.bench.work import plan_work
+from bertd.bench.contenders import OURS, build_model_and_loss
+from bertd.bench.work import plan_workload
 from bertd.errors import DeviceError, RecipeError
 from bertd.run.recipe import PrecisionSection
 from bertd.train import float8
@@ -20,7 +20,7 @@ from bertd.train.float8 import load_torchao, use_float8
 from bertd.train.precision import Precision, choose_precision
 from bertd.train.trial import build_model
 from tests.model.test_export import TINY, trained_like
-from tests.train.test_update import recipe, setting_for
+from tests.train.test_update import recipe, setup_for
 
 APART = Path(sys.prefix) / "apart" / "site-packages"
 """Where `make install` puts it."""
@@ -77,8 +77,8 @@ def test_a_model_that_has_only_such_products_is_refused() -> None:
 
 @pytest.mark.usefixtures("gains_everywhere")
 def test_a_runs_model_in_fp8_learns() -> None:
-    setting = replace(setting_for(recipe(8)), precision=Precision(mode="fp8", dtype=None, needs_scaler=False))
-    model = build_model(setting, Apex())
+    setup = replace(setup_for(recipe(8)), precision=Precision(mode="fp8", dtype=None, needs_scaler=False))
+    model = build_model(setup, Apex())
     ids_BS = torch.arange(64).view(4, 16) % 100
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     losses = []
@@ -123,10 +123,10 @@ def test_without_torchao_or_a_gpu_it_is_refused_with_the_remedy(monkeypatch: pyt
 @pytest.mark.usefixtures("gains_everywhere")
 def test_a_bench_in_fp8_multiplies_in_8_bits() -> None:
     made = recipe(8, "model.layers=2", "model.width=32", "model.heads=2", "model.ffn=64")
-    work = plan_work(made, device=torch.device("cpu"), num_sequences=4, is_synthetic=True)
-    work = replace(work, precision=Precision(mode="fp8", dtype=None, needs_scaler=False))
+    workload = plan_workload(made, device=torch.device("cpu"), num_sequences=4, is_synthetic=True)
+    workload = replace(workload, precision=Precision(mode="fp8", dtype=None, needs_scaler=False))
 
-    model, _ = model_and_loss(OURS[0], work)
+    model, _ = build_model_and_loss(OURS[0], workload)
 
     assert any(type(module).__name__ == "Float8Linear" for module in model.modules())
 

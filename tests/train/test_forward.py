@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from bertd.train.ranks import Ranks
 from tests.train.operations import Operations
 from tests.train.test_trainer import attempt, make_run
-from tests.train.test_update import updater_for
+from tests.train.test_update import train_step_for
 
 
 @pytest.mark.parametrize("packing", ["full", "sentences"])
@@ -28,7 +28,7 @@ def test_attention_gets_a_mask_where_sequences_are_padded_and_none_where_windows
     monkeypatch.setattr(F, "scaled_dot_product_attention", watched)
     with attempt(make_run(tmp_path / "run", dataset, f"data.packing={packing}")) as trainer:
         # The first order is to validate as well.
-        trainer.advance_one()
+        trainer.execute_next_plan()
 
     num_layers, num_micro_batches, num_validation_batches = 2, 2, 4
     assert len(masks) == num_layers * (num_micro_batches + num_validation_batches)
@@ -36,21 +36,21 @@ def test_attention_gets_a_mask_where_sequences_are_padded_and_none_where_windows
 
 
 def test_gradients_are_exchanged_once_an_update_however_many_micro_batches_it_has(one_of_two: Ranks) -> None:
-    updater, _ = updater_for(2, ranks=one_of_two)
+    train_step, _ = train_step_for(2, ranks=one_of_two)
 
     with Operations() as operations:
         for step in range(3):
-            updater.update(step=step, lr=1e-3, wants_norm=False)
+            train_step.update(step=step, lr=1e-3, wants_norm=False)
 
     assert operations.seen["c10d.allreduce_"] == 3
 
 
 def test_gradients_lie_in_what_is_exchanged_and_their_graph_is_static(one_of_two: Ranks) -> None:
-    updater, model = updater_for(2, ranks=one_of_two)
+    train_step, model = train_step_for(2, ranks=one_of_two)
 
-    updater.update(step=0, lr=1e-3, wants_norm=False)
+    train_step.update(step=0, lr=1e-3, wants_norm=False)
 
-    exchanging = updater.forward._train
+    exchanging = train_step.forward._train
     assert isinstance(exchanging, DistributedDataParallel) and exchanging.static_graph
     # A model this small is one bucket; gradients outside it would be memory of its size once more, and a copy a step.
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]

@@ -8,12 +8,12 @@ import pytest
 
 from bertd.data.manifest import Manifest, read_manifest
 from bertd.run.recipe_file import parse_recipe
-from bertd.train.checkpoint import TrainingState
+from bertd.train.checkpoint import TrainState
 from bertd.train.model_card import model_card
-from bertd.train.spikes import BandState
+from bertd.train.spikes import SpikeDetectorState
 from tests.train.test_update import recipe
 
-STATE = TrainingState(step=23_000, sequences=94_208_000, charged_s=0.0, recipe_sha256="f00d", data_fingerprint="cafe")
+STATE = TrainState(step=23_000, sequences=94_208_000, charged_s=0.0, recipe_sha256="f00d", data_fingerprint="cafe")
 
 
 @pytest.fixture
@@ -22,7 +22,9 @@ def data(dataset: Path) -> Manifest:
 
 
 def test_a_card_names_the_data_the_recipe_the_budget_and_what_they_came_to(data: Manifest) -> None:
-    state = STATE.model_copy(update={"validation_loss": 1.71734, "band": BandState(seen=9, mean=1.83456, distance=0.1)})
+    state = STATE.model_copy(
+        update={"validation_loss": 1.71734, "band": SpikeDetectorState(seen=9, mean=1.83456, distance=0.1)}
+    )
 
     train, validation = data.splits["train"], data.splits["validation"]
 

@@ -12,7 +12,7 @@ from torch import nn
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.run.recipe import OptimizerSection
 from bertd.train import muon
-from bertd.train.muon import Matrices, Muon, orthogonalise
+from bertd.train.muon import Muon, StackedMatrices, orthogonalise
 from bertd.train.optimizer import build_optimizers
 from bertd.train.ranks import Ranks
 from tests.model.test_encoder import batch
@@ -27,7 +27,7 @@ def gradient(*shape: int) -> torch.Tensor:
 @pytest.mark.parametrize("shape", [(16, 16), (32, 16), (16, 32)])
 def test_three_steps_equal_torchs(shape: tuple[int, int]) -> None:
     ours, theirs = nn.Parameter(gradient(*shape)), nn.Parameter(gradient(*shape))
-    our_muon = Muon([Matrices(ours, 1)], lr=0.01, weight_decay=0.1, momentum=0.95, rank=0, world_size=1)
+    our_muon = Muon([StackedMatrices(ours, 1)], lr=0.01, weight_decay=0.1, momentum=0.95, rank=0, world_size=1)
     torch_muon = torch.optim.Muon([theirs], lr=0.01, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw")
 
     for step in range(3):
@@ -51,7 +51,7 @@ def test_a_models_hidden_matrices_step_as_torchs_muon_steps_them_at_momentum_0_9
     for step in range(3):
         for parameter in (*model.parameters(), theirs):
             parameter.grad = gradient(*parameter.shape).roll(step)
-        for each in (optimizers.whole, torch_muon):
+        for each in (optimizers.combined, torch_muon):
             each.step()
 
     assert torch.allclose(ours, theirs, atol=2e-3)
@@ -65,8 +65,10 @@ def test_q_k_and_v_are_orthogonalised_apart() -> None:
     for part, piece in zip(apart, together.grad.chunk(3), strict=True):
         part.grad = piece.clone()
 
-    Muon([Matrices(together, 3)], lr=0.1, weight_decay=0.0, momentum=0.95, rank=0, world_size=1).step()
-    Muon([Matrices(part, 1) for part in apart], lr=0.1, weight_decay=0.0, momentum=0.95, rank=0, world_size=1).step()
+    Muon([StackedMatrices(together, 3)], lr=0.1, weight_decay=0.0, momentum=0.95, rank=0, world_size=1).step()
+    Muon(
+        [StackedMatrices(part, 1) for part in apart], lr=0.1, weight_decay=0.0, momentum=0.95, rank=0, world_size=1
+    ).step()
 
     assert torch.allclose(together, torch.cat(list(apart)), atol=1e-6)
 
@@ -97,7 +99,7 @@ def test_each_rank_orthogonalises_a_share_of_its_own_and_together_they_have_all(
 
     monkeypatch.setattr(muon, "orthogonalise", watched)
     for rank in range(3):
-        listed = [Matrices(matrix, 1) for matrix in matrices]
+        listed = [StackedMatrices(matrix, 1) for matrix in matrices]
         Muon(listed, lr=0.1, weight_decay=0.0, momentum=0.95, rank=rank, world_size=3).step()
 
     assert worked_on == [2, 2, 2]
@@ -111,7 +113,7 @@ def test_a_run_shares_muons_work_over_its_ranks(
     shares = watch_shares(monkeypatch)
 
     with attempt(make_run(tmp_path / "run", dataset, "optimizer.kind=muon"), ranks=one_of_two) as trainer:
-        trainer.advance_one()
+        trainer.execute_next_plan()
 
     # Half of two layers' q, k, v and out, of their up and of their down matrices.
     assert [len(share) for share in shares] == [4, 1, 1]
@@ -122,7 +124,7 @@ def test_a_wide_or_tall_matrix_comes_out_the_same_on_the_short_way(shape: tuple[
     # Singular values over four decades, as gradients have them.
     stacked = gradient(*shape) * torch.logspace(0, -4, shape[-1])
 
-    ours, exact = orthogonalise(stacked), muon._iterate(_normed(stacked.double()))
+    ours, exact = orthogonalise(stacked), muon._newton_schulz(_normed(stacked.double()))
 
     assert torch.allclose(ours, exact.float(), atol=1e-4)
 
@@ -147,7 +149,7 @@ def test_every_optimizer_lowers_the_loss_of_one_batch(kind: str, lr: float) -> N
         optimizers.zero_grad()
         loss = model(*batch())
         loss.backward()
-        optimizers.whole.step()
+        optimizers.combined.step()
         losses.append(loss.item())
 
     assert losses[-1] < 0.7 * losses[0]
@@ -159,7 +161,7 @@ def test_saved_state_goes_back_to_its_owner(kind: str) -> None:
     section = OptimizerSection.model_validate({"kind": kind})
     optimizers = build_optimizers(model, section)
     model(*batch()).backward()
-    optimizers.whole.step()
+    optimizers.combined.step()
     saved = {name: tensor.clone() for name, tensor in optimizers.tensors().items()}
     others = build_optimizers(model, section)
 

@@ -11,7 +11,7 @@ from bertd.data.masking import MaskedBatch
 from bertd.data.sequences import open_sequences
 from bertd.data.shards import DataSet
 from bertd.run.recipe_file import find_recipe, read_recipe
-from bertd.train.opened_run import masker_of, validation_masker_of
+from bertd.train.opened_run import build_masker, build_validation_masker
 from tests.tiny_data import make_tiny_dataset
 
 
@@ -23,7 +23,7 @@ def test_runs_that_train_with_other_masks_are_validated_on_the_same_tokens(tmp_p
     for rate in (0.15, 0.5):
         keys = [f"data.shards={shards}", "data.sequence_length=32", f"masking.rate={rate}"]
         recipe = read_recipe(find_recipe("demo"), overrides=keys)
-        for masker, batches in ((masker_of, trained), (validation_masker_of, validated)):
+        for masker, batches in ((build_masker, trained), (build_validation_masker, validated)):
             batches += validation_batches(
                 sequences=open_sequences(dataset, split="validation", sequence_length=32, packing="full"),
                 masker=masker(recipe, dataset.vocabulary),

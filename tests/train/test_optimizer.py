@@ -21,7 +21,7 @@ def test_without_a_gradient_matrices_decay_and_biases_and_norms_stay(kind: str, 
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
 
-    optimizers.whole.step()
+    optimizers.combined.step()
 
     after = dict(model.named_parameters())
     still = {name for name in before if name.endswith("bias") or "norm" in name}

@@ -9,7 +9,7 @@ from bertd.errors import StorageError
 from bertd.records import AlertRecord, CheckpointRecord, JobState, JournalRecord, StateRecord, StepRecord
 from bertd.run.journal import JournalWriter, read_journal
 from bertd.train import patient_journal
-from bertd.train.patient_journal import PatientJournal
+from bertd.train.patient_journal import BufferedJournalWriter
 
 PAUSED = StateRecord(t=0, step=5, charged_s=1, state=JobState.PAUSED, reason="a person asked for it")
 
@@ -54,7 +54,7 @@ def kinds(records: list[JournalRecord]) -> list[str]:
 
 def test_a_full_disk_costs_steps_and_keeps_the_rest_for_later(tmp_path: Path, full: list[bool]) -> None:
     path = tmp_path / "journal.jsonl"
-    journal = PatientJournal(JournalWriter(path))
+    journal = BufferedJournalWriter(JournalWriter(path))
     journal.append(step(1))
     full.append(True)
     for number in (2, 3):
@@ -73,16 +73,16 @@ def test_a_full_disk_costs_steps_and_keeps_the_rest_for_later(tmp_path: Path, fu
 
 
 def test_a_pause_that_cannot_be_written_is_an_error(tmp_path: Path, full: list[bool]) -> None:
-    journal = PatientJournal(JournalWriter(tmp_path / "journal.jsonl"))
+    journal = BufferedJournalWriter(JournalWriter(tmp_path / "journal.jsonl"))
     full.append(True)
     with pytest.raises(StorageError, match="the disk is full"):
         journal.append(PAUSED)
 
 
 def test_what_waits_is_bounded(tmp_path: Path, full: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patient_journal, "MAX_WAITING", 2)
+    monkeypatch.setattr(patient_journal, "MAX_BUFFERED", 2)
     path = tmp_path / "journal.jsonl"
-    journal = PatientJournal(JournalWriter(path))
+    journal = BufferedJournalWriter(JournalWriter(path))
     full.append(True)
     for number in range(4):
         journal.append(checkpoint(number))

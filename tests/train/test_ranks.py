@@ -19,12 +19,12 @@ from bertd.data.shards import DataSet
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.run.recipe import Recipe
 from bertd.run.recipe_file import parse_recipe
-from bertd.train.forward import Forward
-from bertd.train.opened_run import encoder_config, masker_of
+from bertd.train.forward import ForwardPass
+from bertd.train.opened_run import build_masker, encoder_config
 from bertd.train.optimizer import build_optimizers
 from bertd.train.precision import Precision
 from bertd.train.ranks import Ranks, join_ranks, leave_ranks
-from bertd.train.update import Updater
+from bertd.train.update import TrainStep
 from tests.train.test_update import ALONE
 
 STEPS = 20
@@ -79,7 +79,7 @@ def recipe_for(num_ranks: int, *, dataset: Path, optimizer: str) -> Recipe:
     return parse_recipe(text, name="ranks")
 
 
-class WatchedForward(Forward):
+class WatchedForward(ForwardPass):
     """Sees where the gradients lie whenever a micro-batch begins."""
 
     def loss(self, batch: MaskedBatch) -> Tensor:
@@ -98,7 +98,7 @@ def losses_of(recipe: Recipe, *, ranks: Ranks, kernels: str, steps: int) -> list
     model = MaskedLanguageModel(encoder_config(recipe, vocab_size=opened.vocabulary.size), seed=1)
     batches = TrainBatches(
         sequences=open_sequences(opened, split="train", sequence_length=8, packing="sentences"),
-        masker=masker_of(recipe, opened.vocabulary),
+        masker=build_masker(recipe, opened.vocabulary),
         seed=42,
         global_batch=BATCH,
         micro_batch=recipe.batch.micro,
@@ -109,7 +109,7 @@ def losses_of(recipe: Recipe, *, ranks: Ranks, kernels: str, steps: int) -> list
     )
     fp32 = Precision(mode="fp32", dtype=None, needs_scaler=False)
     forward = WatchedForward(model, ranks=ranks, precision=fp32, kernels=kernels, pad_id=opened.vocabulary.pad)
-    updater = Updater(
+    train_step = TrainStep(
         recipe,
         model=model,
         forward=forward,
@@ -121,8 +121,8 @@ def losses_of(recipe: Recipe, *, ranks: Ranks, kernels: str, steps: int) -> list
     )
     losses = []
     for step in range(steps):
-        updater.update(step=step, lr=2e-3, wants_norm=False)
-        losses.append(updater.take_loss())
+        train_step.update(step=step, lr=2e-3, wants_norm=False)
+        losses.append(train_step.take_loss())
     # None before the exchange has seen the graph, then in its buckets and never anywhere else.
     assert ranks.world_size == 1 or len(forward.places) == 2
     batches.close()

@@ -15,14 +15,14 @@ import pytest
 import tomli_w
 import torch
 
-from bertd.daemon.device_counts import take_over_device_count
+from bertd.daemon.device_counts import apply_device_count
 from bertd.errors import CheckpointError
 from bertd.records import AlertRecord, EndRecord, StartRecord, StepRecord
 from bertd.run.paths import RunPaths, newest_first
-from bertd.train.assembly import _warnings
-from bertd.train.beginning import Resumed
+from bertd.train.assembly import _collect_warnings
+from bertd.train.beginning import StartingPoint
 from bertd.train.checkpoint import read_state
-from bertd.train.spikes import LossBand
+from bertd.train.spikes import SpikeDetector
 from tests.train.interruptions import ONE_TO_TWO, TWO_TO_ONE, WHOLE, Way, interrupt
 from tests.train.test_checkpoint import state_at
 from tests.train.test_execution import EAGER
@@ -127,10 +127,10 @@ def test_the_detector_of_spikes_goes_on_where_it_was(tmp_path: Path, dataset: Pa
     paths = make_run(tmp_path / "run", dataset)
     interrupt(paths, at=5, way=Way.PAUSE)
 
-    band = LossBand(read_state(newest_first(paths.checkpoints)[0]).band, vocab_size=30522)
+    band = SpikeDetector(read_state(newest_first(paths.checkpoints)[0]).band, vocab_size=30522)
 
     assert band.state.seen == len(kind_of(paths, StepRecord)) > 0
-    assert band.top > band.state.mean > 0
+    assert band.upper_bound > band.state.mean > 0
 
 
 @pytest.mark.slow
@@ -141,7 +141,7 @@ def test_two_ranks_go_on_bit_for_bit_and_other_numbers_of_ranks_nearly(tmp_path:
     one_to_two = make_run(tmp_path / ONE_TO_TWO, dataset, *ON_ANY_NUMBER)
     two_to_one = make_run(tmp_path / TWO_TO_ONE, dataset, *ON_ANY_NUMBER, "devices.count=2")
     interrupt(one_to_two, at=5, way=Way.KILL)
-    take_over_device_count(one_to_two, 2, step=5, now=0.0)
+    apply_device_count(one_to_two, 2, step=5, now=0.0)
 
     ranks = [
         subprocess.Popen([sys.executable, "-m", "tests.train.interruptions", str(rank), str(tmp_path)])
@@ -160,7 +160,7 @@ def test_two_ranks_go_on_bit_for_bit_and_other_numbers_of_ranks_nearly(tmp_path:
     alone = make_run(tmp_path / "alone", dataset, *ON_ANY_NUMBER)
     run_to_end(alone)
     assert_nearly_equal_ends(alone, one_to_two)
-    take_over_device_count(two_to_one, 1, step=5, now=0.0)
+    apply_device_count(two_to_one, 1, step=5, now=0.0)
     run_to_end(two_to_one, number=2)
     assert_nearly_equal_ends(alone, two_to_one)
 
@@ -184,9 +184,9 @@ def test_nothing_but_the_devices_of_a_recipe_may_change(tmp_path: Path, dataset:
 
 
 def test_a_ledger_that_lags_behind_the_checkpoint_is_told() -> None:
-    resumed = Resumed(state=state_at(4).model_copy(update={"charged_s": 130.0}), skipped=[])
-    assert _warnings(resumed, EAGER, charged_s=129.0) == {}
-    told = _warnings(resumed, EAGER, charged_s=100.0)["ledger_behind"]
+    starting_point = StartingPoint(state=state_at(4).model_copy(update={"charged_s": 130.0}), skipped=[])
+    assert _collect_warnings(starting_point, EAGER, charged_s=129.0) == {}
+    told = _collect_warnings(starting_point, EAGER, charged_s=100.0)["ledger_behind"]
     assert told.startswith("the ledger has 100 s, and the checkpoint was saved at 130 s")
 
 
@@ -200,8 +200,8 @@ def test_a_key_that_a_later_bertd_adds_does_not_change_an_older_run(tmp_path: Pa
     older = tomli_w.dumps(tree | {"devices": {"count": 1, "kind": "cpu"}})
     paths.recipe.write_text(older)
     interrupt(paths, at=2, way=Way.PAUSE)
-    take_over_device_count(paths, 2, step=2, now=0.0)
-    take_over_device_count(paths, 1, step=2, now=0.0)
+    apply_device_count(paths, 2, step=2, now=0.0)
+    apply_device_count(paths, 1, step=2, now=0.0)
 
     run_to_end(paths, number=2)
 

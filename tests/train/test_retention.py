@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from bertd.errors import CheckpointError
-from bertd.run.kept import read_kept
+from bertd.run.kept import read_checkpoint_index
 from bertd.run.paths import RunPaths, newest_first
-from bertd.train.checkpoint import MODEL, TrainingState, find_checkpoint, save_checkpoint
-from bertd.train.retention import Retention, reading, reasons_to_keep
+from bertd.train.checkpoint import MODEL, TrainState, find_checkpoint, save_checkpoint
+from bertd.train.retention import Retention, protect, reasons_to_keep
 from tests.train.test_checkpoint import on_host, state_at, trained
 
 
 def at(
     step: int, *, loss: float | None = None, validated: int | None = None, markers: list[float] | None = None
-) -> TrainingState:
+) -> TrainState:
     return state_at(step).model_copy(
         update={"validation_loss": loss, "validation_step": validated, "markers": markers or []}
     )
@@ -68,7 +68,7 @@ def test_pruning_writes_down_why_the_rest_stays_and_sweeps_what_crashes_left(pat
     Retention(paths, keep=2).prune(trusted=paths.checkpoints / "step-000000004")
 
     assert steps_of(paths) == [4, 3, 1]
-    kept = read_kept(paths).checkpoints
+    kept = read_checkpoint_index(paths).checkpoints
     assert [(each.step, each.reasons) for each in kept] == [
         (4, ["newest"]),
         (3, ["newest but 1"]),
@@ -87,7 +87,7 @@ def test_checkpoints_that_a_rollback_voids_are_listed_no_more_and_exports_stay(p
     retention.discard_above(2)
 
     assert steps_of(paths) == [2, 1]
-    assert [each.step for each in read_kept(paths).checkpoints] == [2, 1]
+    assert [each.step for each in read_checkpoint_index(paths).checkpoints] == [2, 1]
     assert [entry.name for entry in paths.exports.iterdir()] == ["step-000000004"]
 
 
@@ -98,7 +98,7 @@ def test_room_is_made_without_the_newest_that_is_valid(paths: RunPaths) -> None:
     retention = Retention(paths, keep=3)
     assert retention.prunable_bytes() == 0
 
-    retention.make_room()
+    retention.free_disk_space()
 
     # 3 and 4 are damaged: they are no reason to let go of 2.
     assert steps_of(paths) == [4, 3, 2, 1]
@@ -110,15 +110,15 @@ def test_room_is_made_without_the_newest_that_is_valid(paths: RunPaths) -> None:
 def test_a_checkpoint_that_is_read_stays_until_the_save_after(paths: RunPaths) -> None:
     retention = Retention(paths, keep=1)
     newest = paths.checkpoints / "step-000000004"
-    with reading(paths.checkpoints / "step-000000002"):
+    with protect(paths.checkpoints / "step-000000002"):
         retention.prune(trusted=newest)
     assert steps_of(paths) == [4, 2, 1]
-    assert read_kept(paths).checkpoints[1].reasons == ["being read"]
+    assert read_checkpoint_index(paths).checkpoints[1].reasons == ["being read"]
 
     retention.prune(trusted=newest)
 
     assert steps_of(paths) == [4, 1]
-    with pytest.raises(CheckpointError, match="cleaned away"), reading(paths.checkpoints / "step-000000002"):
+    with pytest.raises(CheckpointError, match="cleaned away"), protect(paths.checkpoints / "step-000000002"):
         pass
 
 
@@ -148,7 +148,7 @@ def test_whatever_retention_does_exports_and_checkpoints_of_markers_stay(tmp_pat
         if chooser.random() < 0.5:
             retention.prune(trusted=folder)
         else:
-            retention.make_room()
+            retention.free_disk_space()
         if step in (7, 11):
             older = [each for each in steps_of(paths) if each <= step - 2]
             if older:
@@ -158,7 +158,7 @@ def test_whatever_retention_does_exports_and_checkpoints_of_markers_stay(tmp_pat
         assert {weights: weights.read_bytes() for weights in exported} == exported
         assert marked.keys() <= set(steps_of(paths))
         assert {step: [marker] for step, marker in marked.items()} == {
-            each.step: each.markers for each in read_kept(paths).checkpoints if each.markers
+            each.step: each.markers for each in read_checkpoint_index(paths).checkpoints if each.markers
         }
         assert len(steps_of(paths)) <= len(marked) + 2 + 2
     assert not list(paths.exports.glob(".tmp-*")) and exported
@@ -169,7 +169,7 @@ def test_what_only_age_keeps_goes_where_room_is_needed(paths: RunPaths) -> None:
     size = sum(entry.stat().st_size for entry in (paths.checkpoints / "step-000000003").iterdir())
     assert retention.prunable_bytes() == pytest.approx(2 * size, rel=0.01)
 
-    retention.make_room()
+    retention.free_disk_space()
 
     assert steps_of(paths) == [4, 1]
     assert json.loads(paths.kept.read_text())["checkpoints"][1]["markers"] == [0.1]

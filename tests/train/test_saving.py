@@ -14,22 +14,22 @@ from safetensors.torch import load_file
 from bertd.errors import StorageError
 from bertd.records import (
     AlertRecord,
-    BudgetOrder,
+    BudgetRequest,
     BudgetUnit,
     CheckpointRecord,
+    CommandKind,
     CommandRecord,
     EndRecord,
     ExportRecord,
-    Verb,
 )
 from bertd.run.journal import read_journal
-from bertd.run.kept import read_kept
+from bertd.run.kept import read_checkpoint_index
 from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths, newest_first
 from bertd.train.checkpoint import read_state, save_checkpoint
 from bertd.train.export_run import export_run
-from bertd.train.host_copy import HostTensors
-from bertd.train.saving import Saver
+from bertd.train.host_copy import StagedTensors
+from bertd.train.saving import AsyncCheckpointer
 from bertd.train.trainer import Trainer
 from tests.train.test_trainer import attempt, kind_of, make_run, run_to_end
 
@@ -49,21 +49,21 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Event:
     return opened
 
 
-def only_when_asked(trainer: Trainer) -> Saver:
+def only_when_asked(trainer: Trainer) -> AsyncCheckpointer:
     """No checkpoint but those that a test wants."""
     trainer.state = trainer.state.model_copy(update={"next_checkpoint_s": 1e9})
-    assert trainer._parts.saver is not None
-    return trainer._parts.saver
+    assert trainer._components.checkpointer is not None
+    return trainer._components.checkpointer
 
 
 def run_with_a_fast_disk(paths: RunPaths, *, number: int = 1, steps: int = 12) -> None:
     """To `steps`, each checkpoint whole before the next step, then a pause."""
     told = Event()
     with attempt(paths, number=number, stop_signal=told) as trainer:
-        saver = only_when_asked(trainer)
+        checkpointer = only_when_asked(trainer)
         while trainer.state.step < steps:
-            trainer.advance_one()
-            trainer.state = saver.wait(trainer.state)
+            trainer.execute_next_plan()
+            trainer.state = checkpointer.wait(trainer.state)
         told.set()
         trainer.run()
 
@@ -72,27 +72,27 @@ def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path, dataset:
     paths = make_run(tmp_path / "run", dataset, "budget.steps=1000000")
     with attempt(paths) as trainer:
         only_when_asked(trainer)
-        trainer.advance_one()
-        trainer.advance_one()
-        weights = {name: tensor.clone() for name, tensor in trainer._parts.model.state_dict().items()}
-        post(paths.control, verb=Verb.CHECKPOINT, asked_by="uid 0", now=0.0)
+        trainer.execute_next_plan()
+        trainer.execute_next_plan()
+        weights = {name: tensor.clone() for name, tensor in trainer._components.model.state_dict().items()}
+        post(paths.control, verb=CommandKind.CHECKPOINT, asked_by="uid 0", now=0.0)
         for _ in range(3):
-            trainer.advance_one()
+            trainer.execute_next_plan()
         # The interval's falls due while that one is being written: left out, and not made up for.
         trainer.state = trainer.state.model_copy(update={"next_checkpoint_s": 0.0})
-        trainer.advance_one()
-        trainer.advance_one()
+        trainer.execute_next_plan()
+        trainer.execute_next_plan()
         assert (trainer.state.step, trainer.state.skipped_saves) == (7, 1)
         assert not kind_of(paths, CheckpointRecord) and not kind_of(paths, CommandRecord)
         gate.set()
-        post(paths.control, verb=Verb.STOP, asked_by="uid 0", now=0.0)
+        post(paths.control, verb=CommandKind.STOP, asked_by="uid 0", now=0.0)
         trainer.run()
 
     kinds = [record for record in read_journal(paths.journal) if isinstance(record, CheckpointRecord | CommandRecord)]
     saved, answered, *_ = kinds
     assert isinstance(saved, CheckpointRecord) and isinstance(answered, CommandRecord)
     assert (saved.step, saved.why, saved.skipped) == (2, "command", 1)
-    assert (answered.number, answered.verb, answered.outcome) == (1, Verb.CHECKPOINT, "done")
+    assert (answered.number, answered.verb, answered.outcome) == (1, CommandKind.CHECKPOINT, "done")
     assert saved.stall_s < saved.seconds and saved.write_s < saved.seconds and 0 < saved.stall_share < 1
     # What was trained meanwhile is not in it.
     written = load_file(paths.checkpoints / "step-000000002" / "model.safetensors")
@@ -107,26 +107,26 @@ def test_a_step_overwrites_nothing_before_it_is_copied(
     """The copy begins as late as it can: when the next step has its gradients and is about to change the weights."""
     paths = make_run(tmp_path / "run", dataset, "budget.steps=1000000")
     is_about_to_step = Event()
-    settle, let_step_wait = HostTensors.settle, HostTensors.let_step_wait
+    finish_copy, make_step_wait = StagedTensors.finish_copy, StagedTensors.make_step_wait
 
-    def settle_late(tensors: HostTensors) -> None:
+    def settle_late(tensors: StagedTensors) -> None:
         assert is_about_to_step.wait(60)
-        settle(tensors)
+        finish_copy(tensors)
 
-    def tell_and_wait(tensors: HostTensors) -> None:
+    def tell_and_wait(tensors: StagedTensors) -> None:
         is_about_to_step.set()
-        let_step_wait(tensors)
+        make_step_wait(tensors)
 
-    monkeypatch.setattr(HostTensors, "settle", settle_late)
-    monkeypatch.setattr(HostTensors, "let_step_wait", tell_and_wait)
+    monkeypatch.setattr(StagedTensors, "finish_copy", settle_late)
+    monkeypatch.setattr(StagedTensors, "make_step_wait", tell_and_wait)
     with attempt(paths) as trainer:
-        saver = only_when_asked(trainer)
-        trainer.advance_one()
-        before = {name: tensor.clone() for name, tensor in trainer._parts.model.state_dict().items()}
-        moments = {name: tensor.clone() for name, tensor in trainer._parts.optimizers.tensors().items()}
-        post(paths.control, verb=Verb.CHECKPOINT, asked_by="uid 0", now=0.0)
-        trainer.advance_one()
-        trainer.state = saver.wait(trainer.state)
+        checkpointer = only_when_asked(trainer)
+        trainer.execute_next_plan()
+        before = {name: tensor.clone() for name, tensor in trainer._components.model.state_dict().items()}
+        moments = {name: tensor.clone() for name, tensor in trainer._components.optimizers.tensors().items()}
+        post(paths.control, verb=CommandKind.CHECKPOINT, asked_by="uid 0", now=0.0)
+        trainer.execute_next_plan()
+        trainer.state = checkpointer.wait(trainer.state)
 
     (saved,) = kind_of(paths, CheckpointRecord)
     assert 0 < saved.stall_s < saved.seconds
@@ -151,7 +151,7 @@ def test_a_marker_is_kept_and_exported_whatever_comes_after(tmp_path: Path, data
         ("step-000000006", [0.5]),
         ("step-000000012", []),
     ]
-    kept = read_kept(paths).checkpoints
+    kept = read_checkpoint_index(paths).checkpoints
     assert [each.name for each in kept] == [folder.name for folder in newest_first(paths.checkpoints)]
     assert [(each.step, each.markers) for each in kept] == [(12, []), (6, [0.5]), (3, [0.24, 0.25])]
     assert "newest" in kept[0].reasons and kept[1].reasons[0] == "marker 0.5"
@@ -175,7 +175,7 @@ def test_a_full_disk_is_not_written_to_and_training_goes_on(
     tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = make_run(tmp_path / "run", dataset, "checkpoint.markers=[0.5]")
-    post(paths.control, verb=Verb.CHECKPOINT, asked_by="uid 0", now=0.0)
+    post(paths.control, verb=CommandKind.CHECKPOINT, asked_by="uid 0", now=0.0)
 
     with attempt(paths) as trainer:
         monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1 << 40, 1 << 40, 1 << 20))
@@ -215,17 +215,17 @@ def test_old_checkpoints_make_room_for_a_new_one(
 ) -> None:
     paths = make_run(tmp_path / "run", dataset, "checkpoint.keep=3", "validation.every=10h")
     with attempt(paths) as trainer:
-        saver = only_when_asked(trainer)
+        checkpointer = only_when_asked(trainer)
         for _ in range(3):
-            trainer.advance_one()
-            trainer.state = saver.save(trainer.state, why="pause")
+            trainer.execute_next_plan()
+            trainer.state = checkpointer.save(trainer.state, why="pause")
         assert len(newest_first(paths.checkpoints)) == 3
-        size = read_kept(paths).checkpoints[0].size_bytes
+        size = read_checkpoint_index(paths).checkpoints[0].size_bytes
         # The reserve and all but a little of what is needed.
         free = (64 << 20) + size - 100_000
         monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1 << 40, 1 << 40, free))
-        trainer.advance_one()
-        trainer.state = saver.save(trainer.state, why="pause")
+        trainer.execute_next_plan()
+        trainer.state = checkpointer.save(trainer.state, why="pause")
 
     # Step 1 is the best by its validation loss, step 3 was the newest valid one.
     assert [folder.name for folder in newest_first(paths.checkpoints)] == [
@@ -241,24 +241,24 @@ def test_orders_behind_a_checkpoint_that_is_being_written_are_obeyed_meanwhile(
     paths = make_run(tmp_path / "run", dataset, "budget.steps=1000000")
     with attempt(paths) as trainer:
         only_when_asked(trainer)
-        assert trainer._parts.desk is not None
-        clock = trainer._parts.desk.conductor.clock
+        assert trainer._components.reporter is not None
+        clock = trainer._components.reporter.controller.clock
 
-        def ask(verb: Verb) -> None:
-            budget = BudgetOrder(unit=BudgetUnit.STEPS, amount=9) if verb is Verb.BUDGET else None
+        def ask(verb: CommandKind) -> None:
+            budget = BudgetRequest(unit=BudgetUnit.STEPS, amount=9) if verb is CommandKind.BUDGET else None
             post(paths.control, verb=verb, asked_by="uid 0", now=0.0, budget=budget)
-            trainer.advance_one()
+            trainer.execute_next_plan()
 
-        ask(Verb.CHECKPOINT)
-        ask(Verb.HOLD)
-        assert (trainer.state.step, clock.is_held) == (1, True)
-        ask(Verb.RESUME)
-        ask(Verb.BUDGET)
-        assert (trainer.state.step, clock.is_held) == (3, False)
+        ask(CommandKind.CHECKPOINT)
+        ask(CommandKind.SUSPEND)
+        assert (trainer.state.step, clock.is_suspended) == (1, True)
+        ask(CommandKind.RESUME)
+        ask(CommandKind.BUDGET)
+        assert (trainer.state.step, clock.is_suspended) == (3, False)
         assert not kind_of(paths, CommandRecord), "the journal answers in order"
         gate.set()
         trainer.run()
     answers = [(record.number, record.verb, record.outcome) for record in kind_of(paths, CommandRecord)]
-    asked = (Verb.CHECKPOINT, Verb.HOLD, Verb.RESUME, Verb.BUDGET)
+    asked = (CommandKind.CHECKPOINT, CommandKind.SUSPEND, CommandKind.RESUME, CommandKind.BUDGET)
     assert answers == [(number, verb, "done") for number, verb in enumerate(asked, 1)]
     assert kind_of(paths, EndRecord)[0].step == 9

@@ -18,13 +18,13 @@ from tokenizers import Tokenizer
 
 from bertd.data.batches import validation_batches
 from bertd.data.masking import IGNORE_INDEX
-from bertd.data.pipeline import Options, prepare
-from bertd.data.tokenizer import vocabulary_of
+from bertd.data.pipeline import PrepareOptions, prepare
+from bertd.data.tokenizer import vocabulary_from_tokenizer
 from bertd.errors import CheckpointError
 from bertd.records import AlertRecord, EndRecord, StartRecord, ValidationRecord
 from bertd.run.paths import RunPaths, newest_first
 from bertd.train import check_start
-from bertd.train.opened_run import open_run, validation_masker_of
+from bertd.train.opened_run import build_validation_masker, load_run_inputs
 from tests.tokenizers_as_published import ODD_TEXTS, gemma_like, modern_like, roberta_like
 from tests.train.test_trainer import attempt, kind_of, make_run, run_to_end
 
@@ -73,7 +73,7 @@ def test_a_run_goes_on_from_a_published_model_with_its_vocabulary(published: str
     from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerFast
 
     build, keys, overrides = PUBLISHED[published]
-    folder, vocabulary = tmp_path / "published", vocabulary_of(build(), place="test")
+    folder, vocabulary = tmp_path / "published", vocabulary_from_tokenizer(build(), place="test")
     special = {f"{role}_token": vocabulary.entries[number] for role, number in vocabulary.special_by_role.items()}
     PreTrainedTokenizerFast(tokenizer_object=build(), **special).save_pretrained(folder)
     torch.manual_seed(3)
@@ -86,7 +86,7 @@ def test_a_run_goes_on_from_a_published_model_with_its_vocabulary(published: str
     data = tmp_path / "data"
     lines = [json.dumps({"text": part}) for part in README.read_text(encoding="utf-8").split("\n\n")]
     (tmp_path / "parts.jsonl").write_text("\n".join(lines))
-    options = Options(vocab=str(folder), validation_share=0.2)
+    options = PrepareOptions(vocab=str(folder), validation_share=0.2)
     prepare([str(tmp_path / "parts.jsonl")], out=data, options=options, processes=1)
     paths = make_run(tmp_path / "run", data, f'model.start_from="{folder}"', "model.embedding_norm=true", *overrides)
 
@@ -106,14 +106,14 @@ def test_a_run_goes_on_from_a_published_model_with_its_vocabulary(published: str
 
 def loss_of(stock: Any, paths: RunPaths) -> float:
     """Of a model of transformers on what a run is validated with."""
-    opened = open_run(paths)
+    run_inputs = load_run_inputs(paths)
     batches = validation_batches(
-        sequences=opened.validation,
-        masker=validation_masker_of(opened.recipe, opened.dataset.vocabulary),
+        sequences=run_inputs.validation,
+        masker=build_validation_masker(run_inputs.recipe, run_inputs.dataset.vocabulary),
         micro_batch=8,
         rank=0,
         world_size=1,
-        max_sequences=opened.recipe.validation.max_sequences,
+        max_sequences=run_inputs.recipe.validation.max_sequences,
         device=torch.device("cpu"),
     )
     losses, count = 0.0, 0
@@ -132,7 +132,7 @@ def test_the_checkpoints_output_bias_stays_and_a_recipe_that_wants_another_is_to
     export, loss = export_of_a_run(tmp_path / "first", dataset)
     paths, told = make_run(tmp_path / "second", dataset, f'model.start_from="{export}"', FREQUENCY), Event()
     with attempt(paths, stop_signal=told) as trainer:
-        trainer.advance_one()
+        trainer.execute_next_plan()
         told.set()
         trainer.run()
     run_to_end(paths, number=2)
@@ -150,7 +150,7 @@ def test_once_it_has_a_checkpoint_of_its_own_the_first_weights_are_not_read_agai
     export, _ = export_of_a_run(tmp_path / "first", dataset)
     paths, told = make_run(tmp_path / "second", dataset, f'model.start_from="{export}"'), Event()
     with attempt(paths, stop_signal=told) as trainer:
-        trainer.advance_one()
+        trainer.execute_next_plan()
         told.set()
         trainer.run()
     shutil.rmtree(export)

@@ -21,10 +21,11 @@ from safetensors.torch import load_file
 from bertd.errors import CheckpointError, NumericsError, ShardError, StorageError
 from bertd.records import (
     AlertRecord,
-    BudgetOrder,
     BudgetRecord,
+    BudgetRequest,
     BudgetUnit,
     CheckpointRecord,
+    CommandKind,
     CommandRecord,
     EndRecord,
     ExportRecord,
@@ -35,19 +36,18 @@ from bertd.records import (
     StateRecord,
     StepRecord,
     ValidationRecord,
-    Verb,
 )
-from bertd.run.choices import choices_of
+from bertd.run.choices import execution_choices
 from bertd.run.journal import read_journal
-from bertd.run.kept import read_kept
+from bertd.run.kept import read_checkpoint_index
 from bertd.run.ledger import Ledger
 from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths, newest_first
-from bertd.run.recipe_file import parse_recipe, write_recipe
-from bertd.train.assembly import assemble
+from bertd.run.recipe_file import format_recipe, parse_recipe
+from bertd.train.assembly import build_trainer
 from bertd.train.checkpoint import save_checkpoint
-from bertd.train.opened_run import open_run
-from bertd.train.orders import Ending
+from bertd.train.opened_run import load_run_inputs
+from bertd.train.orders import ExitReason
 from bertd.train.ranks import Ranks
 from bertd.train.trainer import Trainer
 
@@ -82,7 +82,7 @@ def make_run(folder: Path, dataset: Path, *overrides: str) -> RunPaths:
     paths = RunPaths(folder)
     folder.mkdir()
     recipe = parse_recipe(TEXT.format(shards=dataset), name="tiny", overrides=list(overrides))
-    paths.recipe.write_text(write_recipe(recipe))
+    paths.recipe.write_text(format_recipe(recipe))
     return paths
 
 
@@ -94,7 +94,7 @@ def attempt(
     ledger = Ledger(paths.ledger) if ranks.is_first else None
     if ledger is not None:
         ledger.begin()
-    trainer = assemble(open_run(paths), ranks=ranks, attempt=number, stop_signal=stop_signal or Event())
+    trainer = build_trainer(load_run_inputs(paths), ranks=ranks, attempt=number, stop_signal=stop_signal or Event())
     try:
         yield trainer
     finally:
@@ -149,7 +149,7 @@ def test_a_paused_run_goes_on_bit_for_bit(tmp_path: Path, dataset: Path, packing
     told = Event()
     with attempt(parted, stop_signal=told) as trainer:
         while trainer.state.step < 5:
-            trainer.advance_one()
+            trainer.execute_next_plan()
         told.set()
         trainer.run()
     (paused,) = kind_of(parted, StateRecord)
@@ -173,7 +173,7 @@ def test_a_ramp_takes_larger_steps_as_the_budget_is_spent_and_resumes_exactly(tm
     with attempt(parted, stop_signal=told) as trainer:
         consumed = []
         while trainer.state.step < 7:
-            trainer.advance_one()
+            trainer.execute_next_plan()
             consumed.append(trainer.state.sequences)
         told.set()
         trainer.run()
@@ -195,7 +195,7 @@ def test_a_batch_that_does_not_come_out_even_is_counted_without_its_empty_rows(t
 
     (start,), (end,) = kind_of(paths, StartRecord), kind_of(paths, EndRecord)
     assert (start.accumulation, start.empty_rows) == (4, 1)
-    assert choices_of(start)[-1].value == "1 rank x 4 sequences x 4, 1 empty"
+    assert execution_choices(start)[-1].value == "1 rank x 4 sequences x 4, 1 empty"
     assert end.sequences == 2 * 15
 
 
@@ -213,15 +213,15 @@ def test_a_ramp_by_sequences_ends_where_its_budget_does(tmp_path: Path, dataset:
 
 def test_commands_are_obeyed_in_order_and_acknowledged(tmp_path: Path, dataset: Path) -> None:
     paths = make_run(tmp_path / "run", dataset, "budget.steps=1000000")
-    for verb in (Verb.CHECKPOINT, Verb.STOP):
+    for verb in (CommandKind.CHECKPOINT, CommandKind.STOP):
         post(paths.control, verb=verb, asked_by="uid 0", now=0.0)
 
     run_to_end(paths)
 
     commands = kind_of(paths, CommandRecord)
     assert [(each.number, each.verb, each.outcome) for each in commands] == [
-        (1, Verb.CHECKPOINT, "done"),
-        (2, Verb.STOP, "done"),
+        (1, CommandKind.CHECKPOINT, "done"),
+        (2, CommandKind.STOP, "done"),
     ]
     (end,) = kind_of(paths, EndRecord)
     assert end.reason == "stopped" and end.export is not None
@@ -231,7 +231,7 @@ def test_a_disk_that_refuses_a_checkpoint_does_not_stop_training(
     tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = make_run(tmp_path / "run", dataset)
-    for verb in (Verb.CHECKPOINT, Verb.PAUSE):
+    for verb in (CommandKind.CHECKPOINT, CommandKind.PAUSE):
         post(paths.control, verb=verb, asked_by="uid 0", now=0.0)
 
     def refuse_until_the_end(*arguments: object, **options: object) -> object:
@@ -335,13 +335,13 @@ def test_two_ranks_train_as_one_does(tmp_path: Path, dataset: Path) -> None:
 
 def test_a_budget_is_extended_at_the_next_step_and_survives_a_crash(tmp_path: Path, dataset: Path) -> None:
     paths = make_run(tmp_path / "run", dataset, "schedule.warmup=0", "checkpoint.every=1h")
-    budget = BudgetOrder(unit=BudgetUnit.STEPS, amount=16)
+    budget = BudgetRequest(unit=BudgetUnit.STEPS, amount=16)
     with attempt(paths) as trainer:
         for _ in range(4):
-            trainer.advance_one()
+            trainer.execute_next_plan()
         rate = trainer._lr
-        post(paths.control, verb=Verb.BUDGET, asked_by="uid 0", now=0.0, budget=budget)
-        trainer.advance_one()
+        post(paths.control, verb=CommandKind.BUDGET, asked_by="uid 0", now=0.0, budget=budget)
+        trainer.execute_next_plan()
         # A third of the schedule was behind it; what is left now takes 12 steps, no longer 8.
         assert trainer._lr == pytest.approx(5e-3 * (2 / 3) * (1 - 0.5 / 12))
         assert 0 < rate - trainer._lr < 5e-3 / 12
@@ -361,20 +361,20 @@ def test_a_held_run_stands_uncharged_and_goes_on_bit_for_bit(tmp_path: Path, dat
 
     with attempt(held) as trainer:
         for _ in range(5):
-            trainer.advance_one()
-        desk = trainer._parts.desk
-        assert desk is not None
-        post(held.control, verb=Verb.HOLD, asked_by="uid 0", now=0.0)
+            trainer.execute_next_plan()
+        reporter = trainer._components.reporter
+        assert reporter is not None
+        post(held.control, verb=CommandKind.SUSPEND, asked_by="uid 0", now=0.0)
         for _ in range(2):
-            assert trainer.advance_one() is Ending.NONE
-        stood_s = desk.conductor.now_s()
-        post(held.control, verb=Verb.CHECKPOINT, asked_by="uid 0", now=0.0)
-        trainer.advance_one()
-        while not desk.conductor.clock.is_held:
-            trainer.advance_one()
+            assert trainer.execute_next_plan() is ExitReason.NONE
+        stood_s = reporter.controller.now_s()
+        post(held.control, verb=CommandKind.CHECKPOINT, asked_by="uid 0", now=0.0)
+        trainer.execute_next_plan()
+        while not reporter.controller.clock.is_suspended:
+            trainer.execute_next_plan()
         assert trainer.state.step == 5
-        assert desk.conductor.now_s() > stood_s, "a save is charged, a hold is not"
-        post(held.control, verb=Verb.RESUME, asked_by="uid 0", now=0.0)
+        assert reporter.controller.now_s() > stood_s, "a save is charged, a hold is not"
+        post(held.control, verb=CommandKind.RESUME, asked_by="uid 0", now=0.0)
         trainer.run()
 
     states = [(record.state, record.is_hot, record.step) for record in kind_of(held, StateRecord)]
@@ -387,11 +387,11 @@ def test_a_held_run_stands_uncharged_and_goes_on_bit_for_bit(tmp_path: Path, dat
 def test_a_signal_turns_a_hold_into_a_pause(tmp_path: Path, dataset: Path) -> None:
     paths, told = make_run(tmp_path / "run", dataset), Event()
     with attempt(paths, stop_signal=told) as trainer:
-        trainer.advance_one()
-        post(paths.control, verb=Verb.HOLD, asked_by="uid 0", now=0.0)
-        trainer.advance_one()
+        trainer.execute_next_plan()
+        post(paths.control, verb=CommandKind.SUSPEND, asked_by="uid 0", now=0.0)
+        trainer.execute_next_plan()
         told.set()
-        assert trainer.run() is Ending.PAUSED
+        assert trainer.run() is ExitReason.PAUSED
 
     assert [(record.state, record.is_hot) for record in kind_of(paths, StateRecord)] == [
         (JobState.PAUSED, True),
@@ -404,13 +404,13 @@ def test_a_signal_turns_a_hold_into_a_pause(tmp_path: Path, dataset: Path) -> No
 def losses_of(trainer: Trainer, monkeypatch: pytest.MonkeyPatch, wrong: dict[int, float]) -> None:
     """Let every loss be read, 5 to whoever reads it but for those that go `wrong`, by the reads so far."""
     monkeypatch.setattr("bertd.train.orders._REPORT_EVERY_S", 0.0)
-    real, reads = trainer._parts.updater.take_loss, iter(range(1000))
+    real, reads = trainer._components.train_step.take_loss, iter(range(1000))
 
     def take_loss() -> float:
         real()
         return wrong.get(next(reads), 5.0)
 
-    monkeypatch.setattr(trainer._parts.updater, "take_loss", take_loss)
+    monkeypatch.setattr(trainer._components.train_step, "take_loss", take_loss)
 
 
 ROLLBACK = ("stop.on_nan=rollback", "stop.on_spike=rollback", "budget.steps=16")
@@ -430,10 +430,10 @@ def test_a_loss_that_goes_wrong_is_gone_back_from_and_its_batches_are_left_out(
     with attempt(paths) as trainer:
         losses_of(trainer, monkeypatch, {11: wrong})
         for _ in range(4):
-            trainer.advance_one()
+            trainer.execute_next_plan()
         trainer._save("start")
         while not kind_of(paths, RollbackRecord):
-            trainer.advance_one()
+            trainer.execute_next_plan()
         # As after a crash: what follows is a resume from the checkpoint that was gone back to.
         assert (trainer.state.step, trainer.state.sequences) == (4, 12 * 8)
     (back,) = kind_of(paths, RollbackRecord)
@@ -456,17 +456,17 @@ def test_a_marker_that_a_rollback_undoes_is_passed_again(
     with attempt(paths) as trainer:
         losses_of(trainer, monkeypatch, {9: math.nan})
         for _ in range(4):
-            trainer.advance_one()
+            trainer.execute_next_plan()
         trainer._save("start")
         while trainer.state.markers_left:
-            trainer.advance_one()
+            trainer.execute_next_plan()
         # As where the loss is read once a second: the marker came between the last sound one and the one that is not.
-        trainer._watch.sound_step = 4
+        trainer._loss_monitor.last_good_step = 4
         while not kind_of(paths, RollbackRecord):
-            trainer.advance_one()
+            trainer.execute_next_plan()
         assert (trainer.state.step, trainer.state.markers_left) == (4, [0.5])
         trainer.run()
-    assert [kept.step for kept in read_kept(paths).checkpoints if 0.5 in kept.markers] == [8]
+    assert [kept.step for kept in read_checkpoint_index(paths).checkpoints if 0.5 in kept.markers] == [8]
 
 
 @pytest.mark.parametrize(("saved_with", "back_to"), [(5.0, 6), (9.0, 4)])
@@ -478,18 +478,18 @@ def test_a_checkpoint_between_two_reports_is_gone_back_to_where_its_loss_was_sou
         # Reads in order: eleven reports, the save's, and the report behind it.
         losses_of(trainer, monkeypatch, {11: saved_with, 12: math.nan})
         for _ in range(4):
-            trainer.advance_one()
+            trainer.execute_next_plan()
         trainer._save("start")
         for _ in range(7):
             # Enough of them for a band.
-            trainer._watch.judge(trainer._parts.updater.take_loss(), trainer.state)
+            trainer._loss_monitor.judge(trainer._components.train_step.take_loss(), trainer.state)
         monkeypatch.setattr("bertd.train.orders._REPORT_EVERY_S", math.inf)
         for _ in range(2):
-            trainer.advance_one()
+            trainer.execute_next_plan()
         trainer._save("start")
         monkeypatch.setattr("bertd.train.orders._REPORT_EVERY_S", 0.0)
         while not kind_of(paths, RollbackRecord):
-            trainer.advance_one()
+            trainer.execute_next_plan()
 
     assert [record.step for record in kind_of(paths, RollbackRecord)] == [back_to]
 
@@ -528,14 +528,14 @@ def test_a_spike_is_told_once_and_does_what_the_recipe_says(
     with attempt(paths) as trainer:
         losses_of(trainer, monkeypatch, wrong)
         while not kind_of(paths, AlertRecord):
-            trainer.advance_one()
-        ending = trainer.advance_one()
+            trainer.execute_next_plan()
+        exit_reason = trainer.execute_next_plan()
     (alert,) = kind_of(paths, AlertRecord)
     assert alert.code == "loss_spike" and alert.message.startswith(told) and "optimizer.peak_lr" in alert.message
     assert [record.reason.split(";")[0] for record in kind_of(paths, StateRecord) if record.is_hot] == (
         [told] if wanted == "hold" else []
     )
-    assert ending is (Ending.STOPPED if wanted == "stop" else Ending.NONE)
+    assert exit_reason is (ExitReason.STOPPED if wanted == "stop" else ExitReason.NONE)
     assert [record.reason for record in kind_of(paths, EndRecord)] == (["stopped"] if wanted == "stop" else [])
 
 

@@ -22,12 +22,12 @@ from bertd.run.recipe import Recipe
 from bertd.run.recipe_file import parse_recipe
 from bertd.train.apex import Apex
 from bertd.train.checkpoint import ScalerState
-from bertd.train.forward import Forward
+from bertd.train.forward import ForwardPass
 from bertd.train.optimizer import build_optimizers
 from bertd.train.precision import Precision
 from bertd.train.ranks import Ranks
-from bertd.train.trial import Setting
-from bertd.train.update import Updater, dropout_seed
+from bertd.train.trial import ModelSetup
+from bertd.train.update import TrainStep, dropout_seed
 from bertd.train.validation import Validator
 from tests.model.test_export import FAMILIES, TINY
 
@@ -57,7 +57,7 @@ class FixedBatches:
                 whole = self._whole
                 yield MaskedBatch(whole.inputs_BS[rows], whole.positions_BM[rows], whole.labels_BM[rows])
 
-    def next_micro(self) -> MaskedBatch:
+    def next_micro_batch(self) -> MaskedBatch:
         return next(self._micros)
 
 
@@ -67,12 +67,12 @@ def recipe(micro: int, *overrides: str) -> Recipe:
     return parse_recipe(text, name="r", overrides=["batch.sequences=8", f"batch.micro={micro}", *overrides])
 
 
-def setting_for(made: Recipe) -> Setting:
+def setup_for(made: Recipe) -> ModelSetup:
     """What trials would have in common."""
-    return Setting(recipe=made, config=TINY, device=ALONE.device, precision=FP32, pad_id=None)
+    return ModelSetup(recipe=made, config=TINY, device=ALONE.device, precision=FP32, pad_id=None)
 
 
-def updater_for(
+def train_step_for(
     micro: int,
     *overrides: str,
     config: EncoderConfig = TINY,
@@ -84,32 +84,34 @@ def updater_for(
     kernels: str = "eager",
     attention: tuple[SDPBackend, ...] = (),
     apex: Apex | None = None,
-) -> tuple[Updater, MaskedLanguageModel]:
+) -> tuple[TrainStep, MaskedLanguageModel]:
     torch.manual_seed(0)
     model = MaskedLanguageModel(replace(config, dropout=dropout, attention_dropout=dropout), seed=1)
     made = recipe(micro, *overrides)
-    updater = Updater(
+    train_step = TrainStep(
         made,
         model=model,
-        forward=Forward(model, ranks=ranks, precision=precision, kernels=kernels, attention=attention, pad_id=pad_id),
+        forward=ForwardPass(
+            model, ranks=ranks, precision=precision, kernels=kernels, attention=attention, pad_id=pad_id
+        ),
         optimizers=build_optimizers(model, made.optimizer, apex=apex),
         batches=cast(TrainBatches, FixedBatches(micro)),
         ranks=ranks,
         precision=precision,
         scaler=scaler,
     )
-    return updater, model
+    return train_step, model
 
 
-def weights_after(steps: int, updater: Updater, model: MaskedLanguageModel) -> dict[str, Tensor]:
+def weights_after(steps: int, train_step: TrainStep, model: MaskedLanguageModel) -> dict[str, Tensor]:
     for step in range(steps):
-        updater.update(step=step, lr=1e-3, wants_norm=False)
+        train_step.update(step=step, lr=1e-3, wants_norm=False)
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
 def test_accumulation_gives_the_gradient_of_the_whole_batch() -> None:
-    whole, whole_model = updater_for(8)
-    cut, cut_model = updater_for(2)
+    whole, whole_model = train_step_for(8)
+    cut, cut_model = train_step_for(2)
 
     whole.update(step=0, lr=0.0, wants_norm=False)
     cut.update(step=0, lr=0.0, wants_norm=False)
@@ -122,25 +124,25 @@ def test_accumulation_gives_the_gradient_of_the_whole_batch() -> None:
 
 
 def test_the_loss_is_the_mean_over_predicted_tokens_since_it_was_read() -> None:
-    updater, model = updater_for(8)
-    batch = FixedBatches(8).next_micro()
+    train_step, model = train_step_for(8)
+    batch = FixedBatches(8).next_micro_batch()
     with torch.no_grad():
         expected = float(model(batch.inputs_BS, batch.positions_BM, batch.labels_BM)) / int(
             (batch.labels_BM >= 0).sum()
         )
 
-    updater.update(step=0, lr=0.0, wants_norm=False)
-    updater.update(step=1, lr=0.0, wants_norm=False)
+    train_step.update(step=0, lr=0.0, wants_norm=False)
+    train_step.update(step=1, lr=0.0, wants_norm=False)
 
-    assert updater.has_unread_loss
-    assert updater.take_loss() == pytest.approx(expected, abs=1e-6)
-    assert not updater.has_unread_loss
+    assert train_step.has_unread_loss
+    assert train_step.take_loss() == pytest.approx(expected, abs=1e-6)
+    assert not train_step.has_unread_loss
 
 
 def test_a_step_done_again_with_dropout_is_the_same_step() -> None:
-    first, first_model = updater_for(4, dropout=0.3)
+    first, first_model = train_step_for(4, dropout=0.3)
     uninterrupted = weights_after(3, first, first_model)
-    second, second_model = updater_for(4, dropout=0.3)
+    second, second_model = train_step_for(4, dropout=0.3)
     torch.rand(100)
 
     assert all(
@@ -156,10 +158,10 @@ def test_dropout_differs_between_ranks_and_steps() -> None:
 
 
 def test_clipping_bounds_the_gradient_and_reports_it_unclipped() -> None:
-    free, free_model = updater_for(8)
+    free, free_model = train_step_for(8)
     free.update(step=0, lr=0.0, wants_norm=True)
     assert free.grad_norm is not None
-    clipped, clipped_model = updater_for(8, f"optimizer.clip={float(free.grad_norm) / 2}")
+    clipped, clipped_model = train_step_for(8, f"optimizer.clip={float(free.grad_norm) / 2}")
 
     clipped.update(step=0, lr=0.0, wants_norm=False)
 
@@ -170,54 +172,54 @@ def test_clipping_bounds_the_gradient_and_reports_it_unclipped() -> None:
 
 
 def test_fp16_overflow_skips_the_step_halves_the_scale_and_counts() -> None:
-    updater, model = updater_for(8, precision=FP16, scaler=ScalerState(scale=2.0**40, growth_tracker=5))
+    train_step, model = train_step_for(8, precision=FP16, scaler=ScalerState(scale=2.0**40, growth_tracker=5))
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
-    updater.update(step=0, lr=1e-3, wants_norm=False)
+    train_step.update(step=0, lr=1e-3, wants_norm=False)
 
-    assert updater.scaler.get_scale() == 2.0**39
+    assert train_step.scaler.get_scale() == 2.0**39
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
-    assert updater.skipped_steps(1) == 1
+    assert train_step.skipped_steps(1) == 1
 
 
 @pytest.mark.parametrize("where", ["encoder.layers.0.attention.out.weight", "head.bias"])
 def test_an_overflow_in_one_of_two_optimizers_skips_the_step_of_both(where: str) -> None:
-    updater, model = updater_for(8, "optimizer.kind=muon", precision=FP16)
+    train_step, model = train_step_for(8, "optimizer.kind=muon", precision=FP16)
     is_broken = True
     parameter = model.get_parameter(where)
     parameter.register_hook(lambda gradient: gradient * torch.inf if is_broken else gradient)  # type: ignore[no-untyped-call]  # torch leaves it untyped
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
-    updater.update(step=0, lr=1e-3, wants_norm=False)
-    updater.update(step=1, lr=1e-3, wants_norm=True)
+    train_step.update(step=0, lr=1e-3, wants_norm=False)
+    train_step.update(step=1, lr=1e-3, wants_norm=True)
 
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
-    assert updater.skipped_steps(2) == 2 and updater.scaler.get_scale() == 2.0**14
+    assert train_step.skipped_steps(2) == 2 and train_step.scaler.get_scale() == 2.0**14
     is_broken = False
-    updater.update(step=2, lr=1e-3, wants_norm=False)
-    assert updater.skipped_steps(3) == 2
+    train_step.update(step=2, lr=1e-3, wants_norm=False)
+    assert train_step.skipped_steps(3) == 2
     assert not any(torch.equal(before[name], tensor) for name, tensor in model.named_parameters())
 
 
 def test_gradients_that_overflow_at_the_least_scale_end_the_run_after_a_hundred_skipped_updates() -> None:
-    updater, model = updater_for(8, precision=FP16, scaler=ScalerState(scale=2.0, growth_tracker=0))
+    train_step, model = train_step_for(8, precision=FP16, scaler=ScalerState(scale=2.0, growth_tracker=0))
     is_broken = True
     model.head.bias.register_hook(lambda gradient: gradient * torch.inf if is_broken else gradient)  # type: ignore[no-untyped-call]  # torch leaves it untyped
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    weights_after(100, updater, model)
+    weights_after(100, train_step, model)
 
     # One of them took the scale from 2 to 1.
-    updater.require_usable_scale(100)
-    assert updater.scaler.get_scale() == 1.0
-    updater.update(step=100, lr=1e-3, wants_norm=False)
+    train_step.require_usable_scale(100)
+    assert train_step.scaler.get_scale() == 1.0
+    train_step.update(step=100, lr=1e-3, wants_norm=False)
 
     with pytest.raises(NumericsError, match=r'step 101: .* loss scale 1, .* 100 updates were skipped; .*"bf16"'):
-        updater.require_usable_scale(101)
-    assert updater.skipped_steps(101) == 101
+        train_step.require_usable_scale(101)
+    assert train_step.skipped_steps(101) == 101
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     is_broken = False
-    updater.update(step=101, lr=1e-3, wants_norm=False)
-    updater.require_usable_scale(102)
+    train_step.update(step=101, lr=1e-3, wants_norm=False)
+    train_step.require_usable_scale(102)
 
 
 @pytest.mark.parametrize(
@@ -239,10 +241,10 @@ def test_compiled_updates_and_validations_are_one_graph_each_and_equal_eager_one
     counters = torch._dynamo.utils.counters
     torch._dynamo.reset()
     counters.clear()
-    make = partial(updater_for, 4, config=config, precision=precision, pad_id=pad_id, dropout=0.3)
+    make = partial(train_step_for, 4, config=config, precision=precision, pad_id=pad_id, dropout=0.3)
     eager, eager_model = make()
     compiled, compiled_model = make(kernels="compile")
-    whole = FixedBatches(8).next_micro()
+    whole = FixedBatches(8).next_micro_batch()
     # Two of three sequences and the one that is left, of which a compiled graph would be a second.
     cut = [
         MaskedBatch(whole.inputs_BS[rows], whole.positions_BM[rows], whole.labels_BM[rows])
@@ -269,8 +271,8 @@ def test_compiled_updates_and_validations_are_one_graph_each_and_equal_eager_one
 def test_compiled_updates_equal_eager_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     torch._dynamo.reset()
-    eager, eager_model = updater_for(4)
-    compiled, compiled_model = updater_for(4, kernels="compile")
+    eager, eager_model = train_step_for(4)
+    compiled, compiled_model = train_step_for(4, kernels="compile")
 
     fast, slow = weights_after(3, compiled, compiled_model), weights_after(3, eager, eager_model)
 

@@ -61,10 +61,10 @@ def test_steps_that_are_not_reported_never_wait_for_the_device(
 
     with attempt(make_run(tmp_path / "run", dataset, *options)) as trainer:
         with waits() as reporting:
-            trainer.advance_one()
+            trainer.execute_next_plan()
         with waits() as working:
             for _ in range(4):
-                trainer.advance_one()
+                trainer.execute_next_plan()
 
     assert reporting["tolist"] and reporting["__float__"]
     assert trainer.state.step == 5 and not working

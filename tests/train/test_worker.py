@@ -16,13 +16,13 @@ import torch
 from torch._dynamo.exc import TorchDynamoException
 
 from bertd.jobs.restart_policy import max_restarts
-from bertd.jobs.verdict import class_of, judge_pretraining
+from bertd.jobs.verdict import classify_exit_code, classify_pretrain_exit
 from bertd.records import AlertRecord, ExitClass, JobState, Outcome
 from bertd.run.journal import read_journal
 from bertd.run.paths import RunPaths
 from bertd.run.recipe import DevicesSection
 from bertd.train import launch, worker
-from bertd.train.companions import companions_watched
+from bertd.train.companions import watch_peers
 from bertd.train.ranks import join_ranks
 
 GPU_SAYS = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 1 has a total capacity of 11.77 GiB"
@@ -68,13 +68,13 @@ def test_memory_that_runs_out_on_one_rank_ends_the_run_with_cause_and_remedy(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"bertd: rank {rank}: {told}") and "; lower batch.micro" in line
     # The other lost its peer, and perhaps in the same moment.
-    status = launch._most_telling(exits)
+    status = launch._choose_exit_code(exits)
     records = read_journal(RunPaths(tmp_path).journal)
     assert [type(record) for record in records] == [AlertRecord] * (rank == 0)
-    outcome = judge_pretraining(status, records, told_to_end=False)
+    outcome = classify_pretrain_exit(status, records, shutdown_requested=False)
     assert isinstance(outcome, Outcome) and outcome.state is JobState.FAILED
     assert "memory is too small" in outcome.reason and 'lower batch.micro, or let it be "auto"' in outcome.reason
-    assert class_of(status) is ExitClass.CONFIGURATION and max_restarts(class_of(status)) == 0
+    assert classify_exit_code(status) is ExitClass.CONFIGURATION and max_restarts(classify_exit_code(status)) == 0
 
 
 def test_a_compiler_that_fails_ends_the_run_with_cause_and_remedy(
@@ -96,7 +96,7 @@ def test_a_compiler_that_fails_ends_the_run_with_cause_and_remedy(
     assert 'set precision.kernels = "eager"' in last
     (alert,) = read_journal(RunPaths(tmp_path).journal)
     assert isinstance(alert, AlertRecord) and f"bertd: {alert.message}" == last
-    assert class_of(status) is ExitClass.CONFIGURATION and max_restarts(class_of(status)) == 0
+    assert classify_exit_code(status) is ExitClass.CONFIGURATION and max_restarts(classify_exit_code(status)) == 0
 
 
 def test_a_rank_that_waits_for_a_dead_one_ends_with_it(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def writes_for_a_while(rank: int, folder: Path) -> None:
     """Rank 1 dies while rank 0 waits in vain and a thread of it writes, longer than the grace."""
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
     ranks = join_ranks(DevicesSection(kind="cpu", count=2), store=folder / "meeting")
-    with companions_watched(ranks, is_one_machine=True) as companions:
+    with watch_peers(ranks, is_one_machine=True) as peer_watch:
         if rank == 1:
             os._exit(76)
 
@@ -144,7 +144,7 @@ def writes_for_a_while(rank: int, folder: Path) -> None:
 
         writer = threading.Thread(target=write)
         writer.start()
-        companions.is_writing = writer.is_alive
+        peer_watch.is_writing = writer.is_alive
         threading.Event().wait()
 
 
@@ -152,7 +152,7 @@ def waits_for_ever(rank: int, folder: Path) -> None:
     """A rank as it stands in a kernel of NCCL: nothing that it waits for will come, and no signal is heeded."""
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
     ranks = join_ranks(DevicesSection(kind="cpu", count=2), store=folder / "meeting")
-    with companions_watched(ranks, is_one_machine=True):
+    with watch_peers(ranks, is_one_machine=True):
         (folder / f"ready-{rank}").touch()
         threading.Event().wait()
 
@@ -176,7 +176,7 @@ def test_ranks_have_time_to_save_under_a_torch_that_cannot_be_told(monkeypatch: 
             closed.append((death_sig, timeout))
 
     monkeypatch.setattr(launch, "LaunchConfig", type("LaunchConfig", (), {"__dataclass_fields__": {}}))
-    launch.let_ranks_save(OldAgent)  # type: ignore[arg-type]
+    launch.extend_shutdown_timeout(OldAgent)  # type: ignore[arg-type]
     OldAgent(Context())._shutdown(signal.SIGINT)
     OldAgent(None)._shutdown()
 
@@ -188,4 +188,4 @@ def test_ranks_have_time_to_save_under_a_torch_that_cannot_be_told(monkeypatch: 
     [([1], 1), ([-9], 137), ([1, -9], 137), ([-6, 76], 76), ([1, 1], 1), ([65, 65], 65)],
 )
 def test_the_death_that_explains_the_others_is_told(exit_codes: list[int], status: int) -> None:
-    assert launch._most_telling(exit_codes) == status
+    assert launch._choose_exit_code(exit_codes) == status

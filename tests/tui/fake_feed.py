@@ -40,7 +40,7 @@ class FakeFeed:
     def snapshot(self) -> Snapshot:
         return self.current
 
-    def choose(self, run_id: str) -> None:
+    def select_run(self, run_id: str) -> None:
         self.asked.append(("choose", run_id))
         self.current = replace(self.current, run_id=run_id)
 

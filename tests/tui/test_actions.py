@@ -15,8 +15,8 @@ from bertd.wire import SubmitFinetune
 from tests.tui.fake_feed import FakeFeed
 from tests.tui.screen_text import refreshed, screen_lines, screen_text
 from tui.dashboard import Dashboard
-from tui.keys import ACTING, LEAVING, LOOKING, QUEUE
-from tui.look import Look
+from tui.keys import APP_KEYS, JOB_KEYS, QUEUE_KEYS, VIEW_KEYS
+from tui.look import DisplayOptions
 from tui.screens.finetune import FinetuneForm
 from tui.screens.help import HelpScreen
 from tui.screens.stop import StopDialog
@@ -25,7 +25,7 @@ SIZE = (120, 40)
 
 
 def _dashboard(feed: FakeFeed, *, is_readonly: bool = False) -> Dashboard:
-    return Dashboard(feed, look=Look(is_readonly=is_readonly))
+    return Dashboard(feed, options=DisplayOptions(is_readonly=is_readonly))
 
 
 async def _settled(pilot: Pilot[None]) -> None:
@@ -224,8 +224,8 @@ async def test_help_names_every_key_there_is() -> None:
         await pilot.press("question_mark")
         assert isinstance(app.screen, HelpScreen)
         text = screen_text(app)
-    for key in [*ACTING, *QUEUE, *LOOKING, *LEAVING]:
-        assert f"{key.written:>8}   {key.meaning}" in text
+    for key in [*JOB_KEYS, *QUEUE_KEYS, *VIEW_KEYS, *APP_KEYS]:
+        assert f"{key.display_label:>8}   {key.meaning}" in text
 
 
 async def test_the_palette_holds_every_action() -> None:

@@ -11,13 +11,13 @@ from bertd.wire import EventView, LogView, ScoreView
 from tests.tui.fake_feed import NOW, FakeFeed
 from tests.tui.screen_text import assert_like_snapshot, refreshed, screen_lines, screen_text
 from tui.dashboard import Dashboard
-from tui.look import Look
+from tui.look import DisplayOptions
 
 SIZE = (110, 30)
 
 
 def _dashboard(feed: FakeFeed) -> Dashboard:
-    return Dashboard(feed, look=Look())
+    return Dashboard(feed, options=DisplayOptions())
 
 
 async def _settled(pilot: Pilot[None]) -> None:
@@ -213,10 +213,10 @@ async def test_the_log_follows_its_end_and_stands_still_while_it_is_read() -> No
 async def _asked_again(pilot: Pilot[None]) -> None:
     """As a second later."""
     board = pilot.app.screen
-    from tui.screens.fetching import FetchingBoard
+    from tui.screens.fetching import PollingScreen
 
-    assert isinstance(board, FetchingBoard)
-    board.ask()
+    assert isinstance(board, PollingScreen)
+    board.poll()
     await _settled(pilot)
 
 

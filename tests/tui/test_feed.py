@@ -14,7 +14,7 @@ from bertd.wire import ErrorView, EventView, SeriesView, StatusView, SubmitFinet
 from tests.cli.fake_daemon import Answer, FakeDaemon, Request, frame
 from tests.tui.fake_feed import simulated_snapshot
 from tui import feed as feed_module
-from tui.feed import SocketFeed, look_once
+from tui.feed import SocketFeed, fetch_snapshot
 from tui.simulated.feed import SimulatedFeed
 from tui.snapshot import Feed, LinkState, Snapshot
 
@@ -24,7 +24,7 @@ _PATIENCE_S = 20.0
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed_module, "FIRST_RETRY_S", 0.01)
-    monkeypatch.setattr(feed_module, "LONGEST_RETRY_S", 0.02)
+    monkeypatch.setattr(feed_module, "MAX_RETRY_S", 0.02)
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ def _event(id: int, *, type: str = "checkpoint") -> EventView:
     return EventView(id=id, t=1.0, type=type, job_id=12, run_id="12-academic-large", text=f"event {id}", data={})
 
 
-def _until(feed: SocketFeed, holds: Callable[[Snapshot], bool]) -> Snapshot:
-    assert feed.wait_until(holds, timeout_s=_PATIENCE_S), feed.snapshot().link
+def _until(feed: SocketFeed, condition: Callable[[Snapshot], bool]) -> Snapshot:
+    assert feed.wait_until(condition, timeout_s=_PATIENCE_S), feed.snapshot().link
     return feed.snapshot()
 
 
@@ -145,7 +145,7 @@ def test_a_daemon_that_refuses_is_asked_ever_more_rarely(socket: Path) -> None:
     feed = SocketFeed(socket)
     feed._closing = closing = _Impatient()
     with FakeDaemon(socket, refusal=(500, ErrorView(code="ClientError", message="it fails"))):
-        feed._follow()
+        feed._follow_with_retries()
     assert closing.delays == [0.01, 0.02, 0.02, 0.02, 0.02]
 
 
@@ -193,7 +193,7 @@ def test_a_chosen_run_gets_its_own_curves(socket: Path, following: SocketFeed) -
     status = _status(runs=[*_status().runs, older])
     with FakeDaemon(socket, status=status) as daemon:
         _until(following, _is_live)
-        following.choose("9-older")
+        following.select_run("9-older")
         daemon.stream.put(frame(status))
         snapshot = _until(
             following, lambda snapshot: snapshot.series is not None and snapshot.series.run_id == "9-older"
@@ -243,12 +243,12 @@ def test_keys_reach_the_daemon_and_its_refusals_come_back(socket: Path) -> None:
 
 def test_looking_once_asks_for_status_and_curves_or_raises(socket: Path) -> None:
     with pytest.raises(DaemonUnreachableError):
-        look_once(socket)
+        fetch_snapshot(socket)
     with FakeDaemon(socket, status=_status()):
-        snapshot = look_once(socket)
+        snapshot = fetch_snapshot(socket)
         assert snapshot.run is not None and snapshot.series is not None
     with FakeDaemon(socket, raw_answer=b"what?\r\n"), pytest.raises(ClientError):
-        look_once(socket)
+        fetch_snapshot(socket)
 
 
 def test_both_feeds_honour_one_contract(socket: Path) -> None:
@@ -264,7 +264,7 @@ def test_both_feeds_honour_one_contract(socket: Path) -> None:
             snapshot = feed.snapshot()
             assert snapshot.link.is_fresh
             assert snapshot.run is not None and snapshot.job is not None
-            feed.choose(snapshot.run.id)
+            feed.select_run(snapshot.run.id)
             assert feed.checkpoint(snapshot.job.id).id == snapshot.job.id
             assert feed.submit(SubmitFinetune(run=snapshot.run.id, task="cola", data_dir="/d")).state is JobState.QUEUED
             piece = feed.log(snapshot.job.id, offset=-1000, limit=100)

@@ -18,8 +18,8 @@ from tests.tui.fake_feed import FakeFeed
 from tests.tui.screen_text import screen_segments, screen_text
 from tests.tui.terminal import Terminal
 from tui.dashboard import Dashboard
-from tui.look import Look
-from tui.printed import page, summary
+from tui.look import DisplayOptions
+from tui.printed import render_page, summary
 
 HOSTILE = "n\x1b]52;c;aGFja2Vk\x07\x9b31m\u202e\r[@click=app.quit]x[/]"
 SHOWN = "n\\x1b]52;c;aGFja2Vk\\x07\\x9b31m\\u202e\\x0d"
@@ -63,7 +63,7 @@ async def _assert_clean(pilot: Pilot[None], app: Dashboard) -> None:
 async def test_no_panel_and_no_dialog_shows_a_control_character(size: tuple[int, int]) -> None:
     feed = _hostile_feed()
     feed.refusal = TransitionError(HOSTILE)
-    app = Dashboard(feed, look=Look())
+    app = Dashboard(feed, options=DisplayOptions())
     async with app.run_test(size=size, notifications=True) as pilot:
         await _assert_clean(pilot, app)
         assert SHOWN[:20] in screen_text(app)
@@ -89,8 +89,8 @@ async def test_no_panel_and_no_dialog_shows_a_control_character(size: tuple[int,
 
 def test_no_printed_form_holds_a_control_character() -> None:
     snapshot = _hostile_feed().current
-    assert _controls(page(snapshot, Look(), 100).replace("\n", "")) == []
-    assert SHOWN in page(snapshot, Look(), 200)
+    assert _controls(render_page(snapshot, DisplayOptions(), 100).replace("\n", "")) == []
+    assert SHOWN in render_page(snapshot, DisplayOptions(), 200)
     assert _controls(summary(snapshot)) == []
 
 

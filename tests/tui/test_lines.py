@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from tui.lines import Line, Role, Span, cell, ends, heading, joined, line
+from tui.lines import Line, Role, Span, cell, heading, join_lines, justify, line
 
 _TEXTS = st.text(max_size=30)
 
@@ -49,8 +49,8 @@ def test_a_cut_line_ends_in_an_ellipsis_and_keeps_its_roles() -> None:
 
 
 def test_the_right_end_gives_way_where_both_do_not_fit() -> None:
-    assert ends(line("left"), line("right"), width=12).plain == "left   right"
-    assert ends(line("left"), line("right"), width=8).plain == "left    "
+    assert justify(line("left"), line("right"), width=12).plain == "left   right"
+    assert justify(line("left"), line("right"), width=8).plain == "left    "
 
 
 def test_a_heading_is_a_name_a_rule_and_figures() -> None:
@@ -58,4 +58,4 @@ def test_a_heading_is_a_name_a_rule_and_figures() -> None:
 
 
 def test_only_parts_that_hold_something_are_separated() -> None:
-    assert joined([line("a"), Line(), line("b")], separator=" | ").plain == "a | b"
+    assert join_lines([line("a"), Line(), line("b")], separator=" | ").plain == "a | b"

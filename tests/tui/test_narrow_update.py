@@ -11,7 +11,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 
 from tests.tui.terminal import Terminal
-from tui.narrow_update import NarrowUpdate, narrowed
+from tui.narrow_update import PartialUpdate, crop_update
 
 
 def _update() -> ChopsUpdate:
@@ -22,15 +22,15 @@ def _update() -> ChopsUpdate:
 
 
 def test_both_sides_of_a_span_are_cropped() -> None:
-    update = narrowed(_update())
-    assert isinstance(update, NarrowUpdate)
+    update = crop_update(_update())
+    assert isinstance(update, PartialUpdate)
     painted = update.render_segments(Console(color_system="truecolor"))
     assert painted == "\x1b[1;8H\x1b[1m31\x1b[0m\x1b[1;12Hue"
 
 
 def test_a_whole_layout_is_left_as_it_is() -> None:
     whole = LayoutUpdate([[Strip([Segment("all")])]], Region(0, 0, 3, 1))
-    assert narrowed(whole) is whole
+    assert crop_update(whole) is whole
 
 
 @pytest.mark.long

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tui.glyphs import ASCII, UNICODE, Glyphs
 from tui.lines import Role
-from tui.plot import Curve, Kept, Plot
+from tui.plot import Curve, DrawingCache, Plot
 from tui.ticks import Scale
 
 _BLANK = {" ", "⠀"}
@@ -112,7 +112,7 @@ def test_there_is_no_chart_where_there_is_no_room() -> None:
 
 
 def test_a_drawing_is_kept_while_its_points_and_size_stay() -> None:
-    kept, drawn, points = Kept(), [], [(0.0, 0.5)]
+    kept, drawn, points = DrawingCache(), [], [(0.0, 0.5)]
 
     def draw() -> list[object]:
         drawn.append(1)

@@ -9,27 +9,29 @@ import pytest
 from bertd.wire import EventView
 from tests.tui.fake_feed import NOW, FakeFeed, simulated_snapshot
 from tests.tui.screen_text import assert_like_snapshot
-from tui.look import Look
-from tui.printed import page, stream, summary
+from tui.look import DisplayOptions
+from tui.printed import follow_lines, render_page, summary
 from tui.snapshot import Link, LinkState, Snapshot
 
 _SAVED = EventView(id=1, t=NOW, type="checkpoint", job_id=12, run_id=None, text="saved", data={})
 
 
 def test_a_page_looks_like_its_kept_picture() -> None:
-    assert_like_snapshot(page(simulated_snapshot(), Look(), 100), "once-100")
+    assert_like_snapshot(render_page(simulated_snapshot(), DisplayOptions(), 100), "once-100")
 
 
 def test_a_page_has_every_device_and_every_job_however_many() -> None:
     feed = FakeFeed()
     feed.change_jobs([feed.status.jobs[1].model_copy(update={"id": number}) for number in range(100, 140)])
-    text = page(feed.current, Look(), 100)
+    text = render_page(feed.current, DisplayOptions(), 100)
     assert all(f"#{number}" in text for number in range(100, 140))
 
 
 @pytest.mark.parametrize("width", [1, 60, 117, 10_000])
 def test_no_line_is_wider_than_the_terminal_or_than_can_be_read(width: int) -> None:
-    assert max(len(one) for one in page(simulated_snapshot(), Look(), width).splitlines()) <= max(60, min(width, 200))
+    assert max(len(one) for one in render_page(simulated_snapshot(), DisplayOptions(), width).splitlines()) <= max(
+        60, min(width, 200)
+    )
 
 
 def test_the_summary_is_one_line_with_the_figures_that_count() -> None:
@@ -57,7 +59,7 @@ def test_the_stream_has_a_line_for_each_change_and_each_event_and_none_else() ->
         if len(waits) == 4:
             feed.lose(silent_s=1.0)
 
-    lines = stream(feed, wait=wait)
+    lines = follow_lines(feed, wait=wait)
     assert next(lines).startswith("12:13:20 12-academic-large running")
     assert next(lines) == "12:13:20 checkpoint: saved"
     assert next(lines).startswith("12:13:20 daemon lost: ")

@@ -31,7 +31,7 @@ def test_it_is_not_all_before_it_is_all(share: float, text: str) -> None:
 
 @pytest.mark.parametrize(("lr", "text"), [(0.0, "0"), (2e-3, "2.00e-3"), (1.2345e-5, "1.23e-5"), (1.0, "1.00e0")])
 def test_learning_rates_are_short_and_zero_is_plain(lr: float, text: str) -> None:
-    assert quantities.rate(lr) == text
+    assert quantities.format_learning_rate(lr) == text
 
 
 def test_a_time_near_has_seconds_and_another_day_its_name() -> None:
@@ -53,9 +53,9 @@ def test_a_time_near_has_seconds_and_another_day_its_name() -> None:
     ],
 )
 def test_a_grant_is_told_in_its_own_unit(unit: BudgetUnit, amount: float, text: str) -> None:
-    assert quantities.granted(unit, amount) == text
+    assert quantities.format_amount(unit, amount) == text
 
 
 def test_sizes_are_in_binary_units() -> None:
-    assert quantities.size(58 * (1 << 20)) == "58 MiB"
-    assert quantities.size(4 * (1 << 30)) == "4.0 GiB"
+    assert quantities.format_bytes(58 * (1 << 20)) == "58 MiB"
+    assert quantities.format_bytes(4 * (1 << 30)) == "4.0 GiB"

@@ -16,8 +16,8 @@ from tests.jobs.waiting import PATIENCE_S
 from tests.tui.screen_text import refreshed, screen_lines, screen_text
 from tui.dashboard import Dashboard
 from tui.feed import SocketFeed
-from tui.look import Look
-from tui.printed import page
+from tui.look import DisplayOptions
+from tui.printed import render_page
 from tui.snapshot import LinkState, Snapshot
 
 
@@ -30,8 +30,8 @@ def box(tmp_path: Path) -> Iterator[DaemonBox]:
     box.clean_up()
 
 
-async def _until(feed: SocketFeed, holds: Callable[[Snapshot], bool]) -> Snapshot:
-    found = await asyncio.to_thread(feed.wait_until, holds, timeout_s=PATIENCE_S)
+async def _until(feed: SocketFeed, condition: Callable[[Snapshot], bool]) -> Snapshot:
+    found = await asyncio.to_thread(feed.wait_until, condition, timeout_s=PATIENCE_S)
     assert found, f"{feed.snapshot().link}: {feed.snapshot().job}"
     return feed.snapshot()
 
@@ -42,7 +42,7 @@ def _is_in(state: JobState) -> Callable[[Snapshot], bool]:
 
 async def test_a_run_is_shown_paused_resumed_lost_found_and_stopped(box: DaemonBox) -> None:
     feed = SocketFeed(box.socket)
-    app = Dashboard(feed, look=Look())
+    app = Dashboard(feed, options=DisplayOptions())
     async with app.run_test(size=(120, 40)) as pilot:
         await _until(feed, lambda snapshot: snapshot.status is not None)
         await refreshed(pilot)
@@ -54,7 +54,7 @@ async def test_a_run_is_shown_paused_resumed_lost_found_and_stopped(box: DaemonB
         assert "● running" in screen_lines(app)[0]
         assert "of 100,000 steps" in screen_text(app)
         assert running.run is not None and f"#{job.id}" in screen_text(app)
-        assert page(running, Look(), 120).startswith(f"bertd  {running.run.id}  ● running")
+        assert render_page(running, DisplayOptions(), 120).startswith(f"bertd  {running.run.id}  ● running")
 
         await pilot.press("c")
         await _until(feed, lambda snapshot: any(event.type == "checkpoint" for event in snapshot.events))
@@ -88,7 +88,7 @@ async def test_a_run_is_shown_paused_resumed_lost_found_and_stopped(box: DaemonB
 
 async def test_a_refusal_of_the_daemon_is_shown(box: DaemonBox, tmp_path: Path) -> None:
     feed = SocketFeed(box.socket)
-    app = Dashboard(feed, look=Look())
+    app = Dashboard(feed, options=DisplayOptions())
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         box.submit(steps=100_000)
         await _until(feed, _is_in(JobState.RUNNING))

@@ -12,15 +12,15 @@ from tests.tui.fake_feed import FakeFeed
 from tests.tui.screen_text import assert_like_snapshot, refreshed, screen_lines, screen_segments, screen_text
 from tui.dashboard import Dashboard
 from tui.glyphs import ASCII
-from tui.look import Look
-from tui.printed import page
+from tui.look import DisplayOptions
+from tui.printed import render_page
 from tui.snapshot import Link, LinkState, Snapshot
 
 SIZES = [(60, 20), (80, 24), (120, 40), (200, 60)]
 
 
-def _dashboard(feed: FakeFeed, look: Look | None = None) -> Dashboard:
-    return Dashboard(feed, look=look or Look())
+def _dashboard(feed: FakeFeed, options: DisplayOptions | None = None) -> Dashboard:
+    return Dashboard(feed, options=options or DisplayOptions())
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -53,7 +53,7 @@ async def test_everything_issue_2_names_is_on_it(size: tuple[int, int]) -> None:
 
 
 async def test_ascii_says_the_same_in_ascii() -> None:
-    app = _dashboard(FakeFeed(), Look(glyphs=ASCII))
+    app = _dashboard(FakeFeed(), DisplayOptions(glyphs=ASCII))
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
         text = screen_text(app)
@@ -69,7 +69,7 @@ async def test_once_prints_what_the_screen_says(size: tuple[int, int]) -> None:
         await pilot.pause()
         on_screen = _words(screen_text(app))
     keys = _words("p pause c checkpoint f finetune S stop 1-5 views ? help q quit training keeps running")
-    printed = _words(page(feed.current, Look(), size[0]))
+    printed = _words(render_page(feed.current, DisplayOptions(), size[0]))
     charts = {"Sequences/s", "Learning", "rate", "Gradient", "norm", "left", "of", "charged", "time"}
     missing = {word for word in on_screen - printed - keys - charts if word.isalpha()}
     assert not missing
@@ -223,7 +223,7 @@ async def test_devices_that_tell_nothing_are_shown_with_dashes() -> None:
 
 async def test_no_color_leaves_no_colour_and_loses_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    app = _dashboard(FakeFeed(), Look(has_color=False))
+    app = _dashboard(FakeFeed(), DisplayOptions(has_color=False))
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
         filtered = list(screen_segments(app))

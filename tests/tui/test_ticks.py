@@ -25,13 +25,13 @@ def test_a_logarithmic_scale_holds_every_positive_value(values: list[float]) -> 
     assert all(-1e-6 <= scale.share(value) <= 1 + 1e-6 for value in values)
 
 
-@given(values=_VALUES, wanted=st.integers(2, 12))
-def test_ticks_lie_within_their_scale_and_rise(values: list[float], wanted: int) -> None:
+@given(values=_VALUES, num_ticks=st.integers(2, 12))
+def test_ticks_lie_within_their_scale_and_rise(values: list[float], num_ticks: int) -> None:
     scale = linear_scale(values)
-    ticks = scale.ticks(wanted)
+    ticks = scale.ticks(num_ticks)
     assert ticks == sorted(ticks)
     assert all(-1e-6 <= scale.share(tick) <= 1 + 1e-6 for tick in ticks)
-    assert len(ticks) <= wanted + 1
+    assert len(ticks) <= num_ticks + 1
 
 
 def test_a_scale_stays_while_values_drift_a_little() -> None:

@@ -5,41 +5,49 @@ from __future__ import annotations
 from bertd.records import BudgetUnit, JobState
 from bertd.run.durations import format_duration
 from bertd.wire import RunView
-from tui.lines import Line, Role, ends, joined, line
-from tui.look import Look
+from tui.lines import Line, Role, join_lines, justify, line
+from tui.look import DisplayOptions
 from tui.panels.bars import bar
 from tui.panels.digits import digits
-from tui.quantities import clock_near, count, granted, percent, short_count
+from tui.quantities import clock_near, count, format_amount, percent, short_count
 from tui.snapshot import Snapshot
 
 BIG_HEIGHT = 3
 
 
-def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
+def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
     run = snapshot.run
     if run is None:
         return []
-    ending = _ending(run, snapshot.now, look)
+    ending = _ending(run, snapshot.now, options)
     share = line((percent(run.budget.progress), Role.STRONG))
     if height < BIG_HEIGHT:
         left = line((_remaining(run), Role.STRONG), " left ")
-        share = joined([share, line((f"of {granted(run.budget.unit, run.budget.amount)}", Role.MUTED))], separator=" ")
-        room = width - left.width - share.width - 2
-        first = left + line(" ", *bar(run.budget.progress, width=max(4, room), glyphs=look.glyphs), " ") + share
-        return [first.fit(width), ends(ending, _doing(run, look, width - ending.width), width=width)][:height]
-    figures = digits(_stopwatch(run), glyphs=look.glyphs)
-    room = width - figures[0].width - 3
-    caption = f"left of {granted(run.budget.unit, run.budget.amount)}{_clock_name(run)}"
-    beside = [
-        ends(line((caption, Role.MUTED)), share, width=room),
-        line(*bar(run.budget.progress, width=room, glyphs=look.glyphs)),
-        ends(ending, _doing(run, look, room - ending.width), width=room),
+        share = join_lines(
+            [share, line((f"of {format_amount(run.budget.unit, run.budget.amount)}", Role.MUTED))], separator=" "
+        )
+        available_width = width - left.width - share.width - 2
+        first = (
+            left
+            + line(" ", *bar(run.budget.progress, width=max(4, available_width), glyphs=options.glyphs), " ")
+            + share
+        )
+        return [first.fit(width), justify(ending, _progress_line(run, options, width - ending.width), width=width)][
+            :height
+        ]
+    figures = digits(_remaining_digits(run), glyphs=options.glyphs)
+    available_width = width - figures[0].width - 3
+    caption = f"left of {format_amount(run.budget.unit, run.budget.amount)}{_unit_note(run)}"
+    right_lines = [
+        justify(line((caption, Role.MUTED)), share, width=available_width),
+        line(*bar(run.budget.progress, width=available_width, glyphs=options.glyphs)),
+        justify(ending, _progress_line(run, options, available_width - ending.width), width=available_width),
     ]
-    lines = [figure + line("   ") + text for figure, text in zip(figures, beside, strict=True)]
+    lines = [figure + line("   ") + text for figure, text in zip(figures, right_lines, strict=True)]
     return [line(), *lines] if height > BIG_HEIGHT else lines
 
 
-def _clock_name(run: RunView) -> str:
+def _unit_note(run: RunView) -> str:
     return " of charged time" if run.budget.unit is BudgetUnit.HOURS else ""
 
 
@@ -48,10 +56,10 @@ def _remaining(run: RunView) -> str:
     if budget.remaining_s is not None:
         about = "" if budget.unit in (BudgetUnit.HOURS, BudgetUnit.GPU_HOURS) else "about "
         return about + format_duration(budget.remaining_s)
-    return granted(budget.unit, budget.amount - budget.spent)
+    return format_amount(budget.unit, budget.amount - budget.spent)
 
 
-def _stopwatch(run: RunView) -> str:
+def _remaining_digits(run: RunView) -> str:
     """What is left as digits: 13:59:12, or the share where no time is known."""
     if run.budget.remaining_s is None:
         return f"{100 * (1 - run.budget.progress):.0f}"
@@ -61,10 +69,10 @@ def _stopwatch(run: RunView) -> str:
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes:02d}:{seconds:02d}"
 
 
-def _ending(run: RunView, now: float, look: Look) -> Line:
+def _ending(run: RunView, now: float, options: DisplayOptions) -> Line:
     """When it ends, or how it stands where the clock does not run."""
     if run.end is not None:
-        export = f"{look.glyphs.dot}exported as {run.end.export}" if run.end.export else ""
+        export = f"{options.glyphs.dot}exported as {run.end.export}" if run.end.export else ""
         return line((f"ended: {run.end.reason} at step {count(run.end.step)}{export}", Role.TEXT))
     step = f"at step {count(run.budget.projected_step)}" if run.budget.projected_step is not None else ""
     if run.state is not JobState.RUNNING:
@@ -75,7 +83,7 @@ def _ending(run: RunView, now: float, look: Look) -> Line:
     return line(("ends ", Role.MUTED), when, " ", step, (", projected", Role.MUTED))
 
 
-def _doing(run: RunView, look: Look, room: int) -> Line:
+def _progress_line(run: RunView, options: DisplayOptions, available_width: int) -> Line:
     """How far it is, in steps, sequences and epochs, as many of them as there is room for."""
     if run.step is None:
         return Line()
@@ -84,6 +92,6 @@ def _doing(run: RunView, look: Look, room: int) -> Line:
     if run.start is not None and run.start.train_sequences:
         epochs = run.step.sequences / run.start.train_sequences
         parts.append(line(f"{epochs:.2f}", (" epochs", Role.MUTED)))
-    while parts and joined(parts, separator=look.glyphs.dot).width + 2 > room:
+    while parts and join_lines(parts, separator=options.glyphs.dot).width + 2 > available_width:
         parts.pop()
-    return joined(parts, separator=look.glyphs.dot)
+    return join_lines(parts, separator=options.glyphs.dot)

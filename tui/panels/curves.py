@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from bertd.records import StepRecord
 from bertd.wire import SeriesView
 from tui.lines import Line, Role, heading, line
-from tui.look import Look
+from tui.look import DisplayOptions
 from tui.panels.loss import budget_scale, budget_ticks, curve_points, share_label
-from tui.plot import Curve, Kept, Plot
-from tui.quantities import rate, short_count, significant
+from tui.plot import Curve, DrawingCache, Plot
+from tui.quantities import format_learning_rate, short_count, significant
 from tui.snapshot import Snapshot
 from tui.ticks import linear_scale
 
@@ -22,23 +22,23 @@ class CurvePanel:
 
     title: str
     column: str
-    newest: Callable[[StepRecord], str]
+    format_newest: Callable[[StepRecord], str]
     """The figure beside the title."""
-    _kept: Kept = field(default_factory=Kept)
+    _cache: DrawingCache = field(default_factory=DrawingCache)
 
-    def draw(self, snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
+    def draw(self, snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
         step = snapshot.run.step if snapshot.run else None
-        figure = line((self.newest(step), Role.STRONG)) if step else Line()
-        head = heading(self.title, figure, width=width, rule=look.glyphs.rule)
+        figure = line((self.format_newest(step), Role.STRONG)) if step else Line()
+        head = heading(self.title, figure, width=width, rule=options.glyphs.rule)
         series, rows = snapshot.series, height - 1
-        body = self._kept.lines(series, look, width, rows, draw=lambda: self._chart(series, look, width, rows))
+        body = self._cache.lines(series, options, width, rows, draw=lambda: self._chart(series, options, width, rows))
         return [head, *body][:height]
 
-    def _chart(self, series: SeriesView | None, look: Look, width: int, height: int) -> list[Line]:
+    def _chart(self, series: SeriesView | None, options: DisplayOptions, width: int, height: int) -> list[Line]:
         points = curve_points(series, self.column)
         if not points:
             return []
-        x = budget_scale(points, look)
+        x = budget_scale(points, options)
         plot = Plot(
             curves=[Curve(points, Role.CURVE)],
             x=x,
@@ -46,7 +46,7 @@ class CurvePanel:
             x_label=share_label,
             x_ticks=budget_ticks(x, width),
         )
-        return plot.draw(width=width, height=height, glyphs=look.glyphs)
+        return plot.draw(width=width, height=height, glyphs=options.glyphs)
 
 
 def speed_curve() -> CurvePanel:
@@ -54,7 +54,7 @@ def speed_curve() -> CurvePanel:
 
 
 def rate_curve() -> CurvePanel:
-    return CurvePanel("Learning rate", "lr", lambda step: rate(step.lr))
+    return CurvePanel("Learning rate", "lr", lambda step: format_learning_rate(step.lr))
 
 
 def gradient_curve() -> CurvePanel:

@@ -4,87 +4,93 @@ from __future__ import annotations
 
 from bertd.wire import DeviceView, JobView
 from tui.lines import Line, Role, Span, cell, heading, line
-from tui.look import Look
+from tui.look import DisplayOptions
 from tui.panels.bars import bar
 from tui.quantities import gibibytes
 from tui.snapshot import Snapshot
 
-_NARROW = 44
+_MIN_ROW_WIDTH = 44
 """Cells a row needs at least, with utilization, memory and temperature."""
 
 
-def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
+def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
     status = snapshot.status
     if status is None or not status.devices or height < 1:
         return []
     devices, jobs = status.devices, status.jobs
-    title = heading("Devices", _summary(devices, look), width=width, rule=look.glyphs.rule)
+    title = heading("Devices", _summary(devices, options), width=width, rule=options.glyphs.rule)
     rows = height - 1
     if len(devices) <= rows:
         sensors = any(device.power_w is not None or device.temperature_c is not None for device in devices)
         numbered = enumerate(devices)
-        return [title, *(_row(one, index, jobs, look, width, has_sensors=sensors) for index, one in numbered)]
-    columns = min(len(devices), width // (_NARROW - 6))
+        return [title, *(_row(one, index, jobs, options, width, has_sensors=sensors) for index, one in numbered)]
+    columns = min(len(devices), width // (_MIN_ROW_WIDTH - 6))
     if columns >= 2 and -(-len(devices) // columns) <= rows:
-        return [title, *_grid(devices, jobs, look, width, columns)]
-    return [title, *_strip(devices, look, width)][:height]
+        return [title, *_grid(devices, jobs, options, width, columns)]
+    return [title, *_strip(devices, options, width)][:height]
 
 
-def _summary(devices: list[DeviceView], look: Look) -> Line:
+def _summary(devices: list[DeviceView], options: DisplayOptions) -> Line:
     """The common name and the power that is drawn altogether."""
     names = sorted({device.name for device in devices})
     power = [device.power_w for device in devices if device.power_w is not None]
     count = f"{len(devices)} x " if len(devices) > 1 else ""
     text = f"{count}{names[0]}" if len(names) == 1 else f"{len(devices)} devices"
-    return line((text, Role.MUTED), (f"{look.glyphs.dot}{sum(power):,.0f} W" if power else "", Role.MUTED))
+    return line((text, Role.MUTED), (f"{options.glyphs.dot}{sum(power):,.0f} W" if power else "", Role.MUTED))
 
 
-def _row(device: DeviceView, index: int, jobs: list[JobView], look: Look, width: int, *, has_sensors: bool) -> Line:
+def _row(
+    device: DeviceView, index: int, jobs: list[JobView], options: DisplayOptions, width: int, *, has_sensors: bool
+) -> Line:
     """Utilization, memory, power, temperature, owner: as many of them as there is room for."""
     share, fixed = device.utilization, 52 if has_sensors else 37
     length = min(30, max(4, width - fixed))
     spans: list[Span] = [cell(_label(device, index), 4, Role.MUTED)]
-    spans += bar(share or 0.0, width=length, glyphs=look.glyphs)
-    spans += [Span(" "), cell(_percent(share, look), 5, Role.STRONG, right=True), Span("  ")]
-    spans += [cell(_memory(device, look), 13, right=True), Span("  ")]
+    spans += bar(share or 0.0, width=length, glyphs=options.glyphs)
+    spans += [Span(" "), cell(_percent(share, options), 5, Role.STRONG, right=True), Span("  ")]
+    spans += [cell(_memory(device, options), 13, right=True), Span("  ")]
     if has_sensors:
-        spans += [cell(_unit(device.power_w, "W", look), 6, right=True), Span("  ")]
-        spans += [cell(_unit(device.temperature_c, "°C", look), 5, right=True), Span("  ")]
+        spans += [cell(_unit(device.power_w, "W", options), 6, right=True), Span("  ")]
+        spans += [cell(_unit(device.temperature_c, "°C", options), 5, right=True), Span("  ")]
     spans += _owner(device, jobs, width - Line(tuple(spans)).width)
     return Line(tuple(spans)).fit(width)
 
 
-def _grid(devices: list[DeviceView], jobs: list[JobView], look: Look, width: int, columns: int) -> list[Line]:
+def _grid(
+    devices: list[DeviceView], jobs: list[JobView], options: DisplayOptions, width: int, columns: int
+) -> list[Line]:
     """Several devices to a line, counted down the columns."""
     rows = -(-len(devices) // columns)
-    room = width // columns
+    available_width = width // columns
     lines = []
     for row in range(rows):
         spans: list[Span] = []
         for index in range(row, len(devices), rows):
-            spans += _short_row(devices[index], index, jobs, look, room).spans
+            spans += _short_row(devices[index], index, jobs, options, available_width).spans
         lines.append(Line(tuple(spans)).fit(width))
     return lines
 
 
-def _short_row(device: DeviceView, index: int, jobs: list[JobView], look: Look, room: int) -> Line:
-    length = max(4, room - 32)
+def _short_row(
+    device: DeviceView, index: int, jobs: list[JobView], options: DisplayOptions, available_width: int
+) -> Line:
+    length = max(4, available_width - 32)
     spans: list[Span] = [cell(_label(device, index), 4, Role.MUTED)]
-    spans += bar(device.utilization or 0.0, width=length, glyphs=look.glyphs)
-    spans += [cell(_percent(device.utilization, look), 5, Role.STRONG, right=True)]
-    used = gibibytes(device.memory_used_bytes) if device.memory_used_bytes is not None else look.glyphs.dash
-    spans += [cell(f"{used} GiB", 10, right=True), cell(_unit(device.temperature_c, "°C", look), 6, right=True)]
+    spans += bar(device.utilization or 0.0, width=length, glyphs=options.glyphs)
+    spans += [cell(_percent(device.utilization, options), 5, Role.STRONG, right=True)]
+    used = gibibytes(device.memory_used_bytes) if device.memory_used_bytes is not None else options.glyphs.dash
+    spans += [cell(f"{used} GiB", 10, right=True), cell(_unit(device.temperature_c, "°C", options), 6, right=True)]
     owner = f" #{device.job_id}" if device.job_id is not None else ""
-    return Line((*spans, Span(owner, Role.MUTED))).fit(room)
+    return Line((*spans, Span(owner, Role.MUTED))).fit(available_width)
 
 
-def _strip(devices: list[DeviceView], look: Look, width: int) -> list[Line]:
+def _strip(devices: list[DeviceView], options: DisplayOptions, width: int) -> list[Line]:
     """All devices in one line: number and utilization."""
-    room = max(5, width // len(devices))
+    available_width = max(5, width // len(devices))
     spans: list[Span] = []
     for index, device in enumerate(devices):
-        text = line((f"{index}:", Role.MUTED), (_percent(device.utilization, look, unit="%"), Role.STRONG))
-        spans += text.fit(room).spans
+        text = line((f"{index}:", Role.MUTED), (_percent(device.utilization, options, unit="%"), Role.STRONG))
+        spans += text.fit(available_width).spans
     return [Line(tuple(spans)).fit(width)]
 
 
@@ -92,27 +98,27 @@ def _label(device: DeviceView, index: int) -> str:
     return "cpu" if device.kind == "cpu" else f"{index}"
 
 
-def _percent(share: float | None, look: Look, *, unit: str = " %") -> str:
-    return look.glyphs.dash if share is None else f"{100 * share:.0f}{unit}"
+def _percent(share: float | None, options: DisplayOptions, *, unit: str = " %") -> str:
+    return options.glyphs.dash if share is None else f"{100 * share:.0f}{unit}"
 
 
-def _memory(device: DeviceView, look: Look) -> str:
+def _memory(device: DeviceView, options: DisplayOptions) -> str:
     if device.memory_used_bytes is None or device.memory_total_bytes is None:
-        return look.glyphs.dash
+        return options.glyphs.dash
     used, total = device.memory_used_bytes, device.memory_total_bytes
     decimals = 1 if total < 100 << 30 else 0
     return f"{gibibytes(used, decimals=decimals)} / {gibibytes(total, decimals=0)} GiB"
 
 
-def _unit(value: float | None, unit: str, look: Look) -> str:
-    return look.glyphs.dash if value is None else f"{value:.0f} {unit}"
+def _unit(value: float | None, unit: str, options: DisplayOptions) -> str:
+    return options.glyphs.dash if value is None else f"{value:.0f} {unit}"
 
 
-def _owner(device: DeviceView, jobs: list[JobView], room: int) -> tuple[Span, ...]:
+def _owner(device: DeviceView, jobs: list[JobView], available_width: int) -> tuple[Span, ...]:
     """Number of the job that holds the lease, with its name where there is room for it."""
     if device.job_id is None:
-        return (Span("free", Role.FAINT),) if room >= len("free") else ()
+        return (Span("free", Role.FAINT),) if available_width >= len("free") else ()
     number = f"#{device.job_id}"
     name = next((job.name for job in jobs if job.id == device.job_id), "")
-    text = f"{number} {name}" if len(number) + 1 + len(name) <= room else number
-    return (Span(text, Role.MUTED),) if len(text) <= room else ()
+    text = f"{number} {name}" if len(number) + 1 + len(name) <= available_width else number
+    return (Span(text, Role.MUTED),) if len(text) <= available_width else ()

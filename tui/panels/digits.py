@@ -5,7 +5,7 @@ from __future__ import annotations
 from tui.glyphs import Glyphs
 from tui.lines import Line, Role, line
 
-_BIG = {
+_DIGIT_ROWS = {
     "0": ("┏━┓", "┃ ┃", "┗━┛"),
     "1": ("╺┓ ", " ┃ ", "╺┻╸"),
     "2": ("╺━┓", "┏━┛", "┗━╸"),
@@ -24,5 +24,5 @@ def digits(text: str, *, glyphs: Glyphs) -> list[Line]:
     """Three lines; where there are no box-drawing signs, the text stands in the middle one."""
     if not glyphs.is_braille:
         return [line(" " * len(text)), line((text, Role.STRONG)), line(" " * len(text))]
-    rows = zip(*(_BIG[sign] for sign in text), strict=True)
+    rows = zip(*(_DIGIT_ROWS[symbol] for symbol in text), strict=True)
     return [line((" ".join(row), Role.STRONG)) for row in rows]

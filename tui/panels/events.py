@@ -6,37 +6,37 @@ import re
 
 from bertd.wire import EventView
 from tui.lines import Line, Role, Span, cell, heading, line
-from tui.look import Look
+from tui.look import DisplayOptions
 from tui.quantities import clock
 from tui.snapshot import Snapshot
 
-_QUIET = {"step"}
+_HIDDEN_TYPES = {"step"}
 """Too many to be news."""
-_BAD = {"alert", "restart"}
+_ALERT_TYPES = {"alert", "restart"}
 
 
-def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
-    title = heading("Events", Line(), width=width, rule=look.glyphs.rule)
+def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
+    title = heading("Events", Line(), width=width, rule=options.glyphs.rule)
     rows = height - 1
-    news = [event for event in snapshot.events if event.type not in _QUIET]
-    shown = news[-rows:] if rows > 0 else []
+    visible_events = [event for event in snapshot.events if event.type not in _HIDDEN_TYPES]
+    shown = visible_events[-rows:] if rows > 0 else []
     if not shown:
         return [title, line(("nothing yet", Role.MUTED))][:height]
-    return [title, *(_row(event, look, width) for event in shown)][:height]
+    return [title, *(_row(event, options, width) for event in shown)][:height]
 
 
-def _row(event: EventView, look: Look, width: int) -> Line:
-    role = Role.BAD if event.type in _BAD else Role.TEXT
+def _row(event: EventView, options: DisplayOptions, width: int) -> Line:
+    role = Role.BAD if event.type in _ALERT_TYPES else Role.TEXT
     spans: list[Span] = [
         Span(f"{clock(event.t)}  ", Role.MUTED),
         cell(event.type, 11, role if role is Role.BAD else Role.MUTED),
         cell(f"#{event.job_id}" if event.job_id is not None else "", 5, Role.MUTED),
-        Span(_news(event), role),
+        Span(_event_text(event), role),
     ]
     return Line(tuple(spans)).fit(width)
 
 
-def _news(event: EventView) -> str:
+def _event_text(event: EventView) -> str:
     """The text without what its row says already: whose it is and of which type."""
     text = event.text.removeprefix(f"{event.run_id}: ")
     if event.job_id is not None:

@@ -5,31 +5,31 @@ from __future__ import annotations
 from bertd.run.durations import format_duration
 from bertd.wire import RunView
 from tui.glyphs import Glyphs, state_role
-from tui.lines import Line, Role, ends, joined, line
-from tui.look import Look
+from tui.lines import Line, Role, join_lines, justify, line
+from tui.look import DisplayOptions
 from tui.quantities import clock
 from tui.snapshot import LinkState, Snapshot
 
 
-def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
-    glyphs = look.glyphs
-    link = _link(snapshot, glyphs)
+def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
+    glyphs = options.glyphs
+    link = _link_line(snapshot, glyphs)
     run = snapshot.run
     title = line(("bertd", Role.TITLE))
     if run is None:
-        return [ends(title, link, width=width)]
+        return [justify(title, link, width=width)]
     state = line((f"{glyphs.states[run.state]} {run.state}", state_role(run.state)))
     name = line((run.id, Role.STRONG))
-    others = _others(snapshot, run)
-    shortest = joined([name, state], separator="  ")
-    full = joined([title, name, state, others, line((run.model, Role.MUTED))], separator="  ")
-    for left in (full, joined([title, name, state], separator="  ")):
+    run_number = _run_number(snapshot, run)
+    shortest = join_lines([name, state], separator="  ")
+    full = join_lines([title, name, state, run_number, line((run.model, Role.MUTED))], separator="  ")
+    for left in (full, join_lines([title, name, state], separator="  ")):
         if left.width + link.width + 2 <= width:
-            return [ends(left, link, width=width)]
-    return [ends(shortest.fit(min(shortest.width, max(0, width - link.width - 2))), link, width=width)]
+            return [justify(left, link, width=width)]
+    return [justify(shortest.fit(min(shortest.width, max(0, width - link.width - 2))), link, width=width)]
 
 
-def _others(snapshot: Snapshot, run: RunView) -> Line:
+def _run_number(snapshot: Snapshot, run: RunView) -> Line:
     """How many more runs there are to look at."""
     runs = snapshot.status.runs if snapshot.status else []
     if len(runs) < 2:
@@ -38,7 +38,7 @@ def _others(snapshot: Snapshot, run: RunView) -> Line:
     return line((f"run {at + 1} of {len(runs)}", Role.MUTED))
 
 
-def _link(snapshot: Snapshot, glyphs: Glyphs) -> Line:
+def _link_line(snapshot: Snapshot, glyphs: Glyphs) -> Line:
     link = snapshot.link
     seen = f"last seen {format_duration(link.silent_s)} ago"
     match link.state:

@@ -5,30 +5,30 @@ from __future__ import annotations
 import textwrap
 
 from bertd.records import JobState, StartRecord
-from bertd.run.choices import choices_of
+from bertd.run.choices import execution_choices
 from bertd.run.durations import format_duration
 from bertd.terminal_text import terminal_line
 from bertd.wire import JobView
 from tui.glyphs import state_role
 from tui.lines import Line, Role, cell, heading, line
-from tui.look import Look
+from tui.look import DisplayOptions
 from tui.quantities import clock_near, percent
 
 HEIGHT = 7
 """Lines of any job."""
-_LABEL = 10
+_LABEL_WIDTH = 10
 """Cells."""
-_MOST_LINES = 3
+_MAX_LINES = 3
 """Of a choice with its reason."""
 
 
-def draw(job: JobView | None, start: StartRecord | None, now: float, look: Look, width: int) -> list[Line]:
+def draw(job: JobView | None, start: StartRecord | None, now: float, options: DisplayOptions, width: int) -> list[Line]:
     """The job in full sentences, where the queue had only a row for it; `start` is its newest attempt's."""
     if job is None:
         return []
-    title = heading(f"Job {job.id}", line((str(job.kind), Role.MUTED)), width=width, rule=look.glyphs.rule)
+    title = heading(f"Job {job.id}", line((str(job.kind), Role.MUTED)), width=width, rule=options.glyphs.rule)
     share = f", {percent(job.progress)}" if job.progress is not None else ""
-    state = line((f"{look.glyphs.states[job.state]} {job.state}", state_role(job.state)), share)
+    state = line((f"{options.glyphs.states[job.state]} {job.state}", state_role(job.state)), share)
     devices = ", ".join(job.devices) if job.devices else f"none yet; it needs {job.num_devices}"
     if job.ended_t is not None:
         devices = "given back"
@@ -40,30 +40,33 @@ def draw(job: JobView | None, start: StartRecord | None, now: float, look: Look,
         ("time", line(_times(job, now))),
         ("folder", line((job.folder, Role.MUTED))),
     ]
-    drawn = [title, *(line(cell(label, _LABEL, Role.MUTED)) + text for label, text in facts)]
-    return drawn if start is None else [*drawn, *_choices(start, width)]
+    drawn = [title, *(line(cell(label, _LABEL_WIDTH, Role.MUTED)) + text for label, text in facts)]
+    return drawn if start is None else [*drawn, *_choice_lines(start, width)]
 
 
-def _choices(start: StartRecord, width: int) -> list[Line]:
+def _choice_lines(start: StartRecord, width: int) -> list[Line]:
     """What it computes with and why: reasons are sentences, which take more than a line."""
     drawn: list[Line] = []
-    for choice in choices_of(start):
+    for choice in execution_choices(start):
         value, reason = terminal_line(choice.value), terminal_line(choice.reason)
         wrap = textwrap.TextWrapper(
-            width=max(_LABEL, width - _LABEL), max_lines=_MOST_LINES, placeholder=" …", break_on_hyphens=False
+            width=max(_LABEL_WIDTH, width - _LABEL_WIDTH),
+            max_lines=_MAX_LINES,
+            placeholder=" …",
+            break_on_hyphens=False,
         )
         first, *more = wrap.wrap(f"{value}  {reason}") or [""]
         value, reason = first[: len(value)], first[len(value) :]
-        drawn.append(line(cell(choice.name, _LABEL, Role.MUTED), (value, Role.STRONG), reason))
-        drawn += [line(" " * _LABEL, row) for row in more]
+        drawn.append(line(cell(choice.name, _LABEL_WIDTH, Role.MUTED), (value, Role.STRONG), reason))
+        drawn += [line(" " * _LABEL_WIDTH, row) for row in more]
     return drawn
 
 
 def _times(job: JobView, now: float) -> str:
     text = f"queued {clock_near(job.created_t, now=now)} by uid {job.owner_uid}, priority {job.priority}"
     if job.started_t is None:
-        waits = job.state in (JobState.QUEUED, JobState.HELD)
-        return f"{text}, waits {format_duration(now - job.created_t)}" if waits else text
+        is_waiting = job.state in (JobState.QUEUED, JobState.HELD)
+        return f"{text}, waits {format_duration(now - job.created_t)}" if is_waiting else text
     text += f", started {clock_near(job.started_t, now=now)}"
     if job.ended_t is None:
         return text

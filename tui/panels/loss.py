@@ -6,16 +6,16 @@ import math
 from collections.abc import Sequence
 
 from bertd.wire import RunView, SeriesView
-from tui.lines import Line, Role, heading, joined, line
-from tui.look import Look
-from tui.plot import Curve, Kept, Plot
+from tui.lines import Line, Role, heading, join_lines, line
+from tui.look import DisplayOptions
+from tui.plot import Curve, DrawingCache, Plot
 from tui.quantities import loss
 from tui.snapshot import Snapshot
 from tui.ticks import Scale, linear_scale, log_scale
 
-_SPANS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+_X_ENDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Shares of the budget that the x axis may end at."""
-_EARLY = 0.1
+_UNSCALED_SHARE = 0.1
 """Share of what is seen that may run out of the top, so that a steep start does not flatten the rest."""
 
 Points = Sequence[tuple[float, float]]
@@ -25,34 +25,34 @@ class LossPanel:
     """Draws the loss; keeps the curves while their points, the size and the switches stay."""
 
     def __init__(self) -> None:
-        self._kept = Kept()
+        self._cache = DrawingCache()
 
-    def draw(self, snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
+    def draw(self, snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
         run, series = snapshot.run, snapshot.series
-        title = heading("Loss", _newest(run, look) if run else Line(), width=width, rule=look.glyphs.rule)
+        title = heading("Loss", _legend_line(run, options) if run else Line(), width=width, rule=options.glyphs.rule)
         rows = height - 1
         return [
             title,
-            *self._kept.lines(series, look, width, rows, draw=lambda: _chart(series, look, width, rows)),
+            *self._cache.lines(series, options, width, rows, draw=lambda: _chart(series, options, width, rows)),
         ][:height]
 
 
-def _chart(series: SeriesView | None, look: Look, width: int, height: int) -> list[Line]:
+def _chart(series: SeriesView | None, options: DisplayOptions, width: int, height: int) -> list[Line]:
     train, validation = curve_points(series, "loss"), curve_points(series, "validation")
     if not train and not validation:
         return [line(("no step yet", Role.MUTED))]
-    x = budget_scale(train or validation, look)
+    x = budget_scale(train or validation, options)
     plot = Plot(
         curves=[
-            Curve(train, Role.TRAIN, letter=".", is_light=not look.has_color),
+            Curve(train, Role.TRAIN, letter=".", is_light=not options.has_color),
             Curve(validation, Role.VALIDATION, letter="o"),
         ],
         x=x,
-        y=_loss_scale(train, validation, look),
+        y=_loss_scale(train, validation, options),
         x_label=share_label,
         x_ticks=budget_ticks(x, width),
     )
-    return plot.draw(width=width, height=height, glyphs=look.glyphs)
+    return plot.draw(width=width, height=height, glyphs=options.glyphs)
 
 
 def curve_points(series: SeriesView | None, column: str) -> Points:
@@ -60,10 +60,10 @@ def curve_points(series: SeriesView | None, column: str) -> Points:
     return series.columns.get(column, []) if series else []
 
 
-def budget_scale(points: Points, look: Look) -> Scale:
+def budget_scale(points: Points, options: DisplayOptions) -> Scale:
     """The whole budget, or the smallest round share of it that holds what is spent."""
     spent = points[-1][0] if points else 0.0
-    return Scale(0.0, 1.0 if look.whole_budget else next((end for end in _SPANS if spent <= end), 1.0))
+    return Scale(0.0, 1.0 if options.whole_budget else next((end for end in _X_ENDS if spent <= end), 1.0))
 
 
 def budget_ticks(x: Scale, width: int) -> list[float]:
@@ -76,28 +76,28 @@ def share_label(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def _loss_scale(train: Points, validation: Points, look: Look) -> Scale:
-    settled = [y for x, y in train if math.isfinite(y) and x >= _EARLY * train[-1][0]]
+def _loss_scale(train: Points, validation: Points, options: DisplayOptions) -> Scale:
+    settled = [y for x, y in train if math.isfinite(y) and x >= _UNSCALED_SHARE * train[-1][0]]
     values = [y for _, y in train if math.isfinite(y)]
     if settled and max(values) - min(settled) > 4 * (max(settled) - min(settled)):
         values = settled
     values += [y for _, y in (*train[-1:], *validation[-1:]) if math.isfinite(y)]
-    return log_scale(values) if look.log_y else linear_scale(values)
+    return log_scale(values) if options.log_y else linear_scale(values)
 
 
-def _newest(run: RunView, look: Look) -> Line:
+def _legend_line(run: RunView, options: DisplayOptions) -> Line:
     """The legend, with the newest value of each curve."""
     parts: list[Line] = []
-    legend = look.glyphs.legend
+    legend = options.glyphs.legend
     if run.step is not None:
-        sign = [(f"{legend} ", Role.TRAIN)] if legend else [(". ", Role.TRAIN)]
-        parts.append(line(*sign, ("train ", Role.MUTED), loss(run.step.loss)))
+        symbol = [(f"{legend} ", Role.TRAIN)] if legend else [(". ", Role.TRAIN)]
+        parts.append(line(*symbol, ("train ", Role.MUTED), loss(run.step.loss)))
     if run.validation is not None:
-        sign = [(f"{legend} ", Role.VALIDATION)] if legend else [("o ", Role.VALIDATION)]
+        symbol = [(f"{legend} ", Role.VALIDATION)] if legend else [("o ", Role.VALIDATION)]
         best = run.best_validation
         tail = f" best {loss(best)}" if best is not None and best < run.validation.loss else ""
         parts.append(
-            line(*sign, ("validation ", Role.MUTED), (loss(run.validation.loss), Role.STRONG), (tail, Role.MUTED))
+            line(*symbol, ("validation ", Role.MUTED), (loss(run.validation.loss), Role.STRONG), (tail, Role.MUTED))
         )
-    parts.append(line(("log", Role.MUTED)) if look.log_y else Line())
-    return joined(parts, separator="   ")
+    parts.append(line(("log", Role.MUTED)) if options.log_y else Line())
+    return join_lines(parts, separator="   ")

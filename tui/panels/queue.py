@@ -8,11 +8,11 @@ from bertd.records import JobState
 from bertd.wire import JobView
 from tui.glyphs import state_role
 from tui.lines import Line, Role, Span, cell, heading, line
-from tui.look import Look
+from tui.look import DisplayOptions
 from tui.quantities import percent
 from tui.snapshot import Snapshot
 
-_ORDER = [
+_STATE_ORDER = [
     JobState.RUNNING,
     JobState.STARTING,
     JobState.PAUSING,
@@ -26,42 +26,42 @@ _ORDER = [
     JobState.CANCELLED,
 ]
 
-_WITH_KIND = 76
+_MIN_WIDTH_WITH_KIND = 76
 """Cells from which on the kind of a job is spelt out beside its name."""
 
 
-def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
+def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
     jobs = snapshot.status.jobs if snapshot.status else []
-    title = heading("Queue", _summary(jobs, look), width=width, rule=look.glyphs.rule)
+    title = heading("Queue", _summary(jobs, options), width=width, rule=options.glyphs.rule)
     if not jobs:
         return [title, line(("empty", Role.MUTED))][:height]
-    rows = [_row(job, look, width) for job in by_urgency(jobs)[: height - 1]]
+    rows = [_row(job, options, width) for job in sort_by_urgency(jobs)[: height - 1]]
     return [title, *rows][:height]
 
 
-def by_urgency(jobs: list[JobView]) -> list[JobView]:
+def sort_by_urgency(jobs: list[JobView]) -> list[JobView]:
     """What runs first, then what waits by priority, then what is over, newest first."""
-    return sorted(jobs, key=lambda job: (_ORDER.index(job.state), -job.priority, _age_order(job)))
+    return sorted(jobs, key=lambda job: (_STATE_ORDER.index(job.state), -job.priority, _age_sort_key(job)))
 
 
-def _age_order(job: JobView) -> int:
+def _age_sort_key(job: JobView) -> int:
     return -job.id if job.ended_t is not None else job.id
 
 
-def _summary(jobs: list[JobView], look: Look) -> Line:
+def _summary(jobs: list[JobView], options: DisplayOptions) -> Line:
     counts = Counter(job.state for job in jobs)
-    text = look.glyphs.dot.join(f"{counts[state]} {state}" for state in _ORDER if counts[state])
+    text = options.glyphs.dot.join(f"{counts[state]} {state}" for state in _STATE_ORDER if counts[state])
     return line((text, Role.MUTED))
 
 
-def _row(job: JobView, look: Look, width: int) -> Line:
+def _row(job: JobView, options: DisplayOptions, width: int) -> Line:
     role = state_role(job.state)
     share = percent(job.progress, decimals=0) if job.progress is not None and job.ended_t is None else ""
     spans: list[Span] = [
-        Span(f"{look.glyphs.states[job.state]} ", role),
+        Span(f"{options.glyphs.states[job.state]} ", role),
         cell(job.state, 10, role),
         cell(f"#{job.id}", 5, Role.MUTED),
-        *([cell(job.kind, 9, Role.MUTED)] if width >= _WITH_KIND else []),
+        *([cell(job.kind, 9, Role.MUTED)] if width >= _MIN_WIDTH_WITH_KIND else []),
         cell(job.name, min(24, max(14, width // 5))),
         cell(share, 5, right=True),
         Span("  "),

@@ -8,27 +8,27 @@ from statistics import mean
 
 from bertd.wire import ScoreView
 from tui.lines import Line, Role, cell, heading, line
-from tui.look import Look
+from tui.look import DisplayOptions
 
 _COLUMNS = (("task", 10), ("metric", 16), ("score", 9), ("best", 9), ("majority", 10), ("trials", 8), ("from", 0))
 
 
-def draw(scores: Sequence[ScoreView], look: Look, width: int) -> list[Line]:
+def draw(scores: Sequence[ScoreView], options: DisplayOptions, width: int) -> list[Line]:
     """A row for each task and export, newest export first."""
     trials = "1 trial" if len(scores) == 1 else f"{len(scores)} trials"
     count = trials if scores else "none yet; f queues a finetuning"
-    title = heading("Scores", line((count, Role.MUTED)), width=width, rule=look.glyphs.rule)
+    title = heading("Scores", line((count, Role.MUTED)), width=width, rule=options.glyphs.rule)
     if not scores:
         return [title]
     grouped: dict[tuple[str, str, str], list[ScoreView]] = defaultdict(list)
     for one in scores:
         grouped[(one.score.source, one.score.task, one.score.metric)].append(one)
-    newest = sorted(grouped.items(), key=lambda item: (_newest(item[1]), item[0]), reverse=True)
+    newest = sorted(grouped.items(), key=lambda item: (_newest_time(item[1]), item[0]), reverse=True)
     head = line(*(cell(name, size or len(name), Role.MUTED) for name, size in _COLUMNS))
     return [title, head, *(_row(trials) for _, trials in newest)]
 
 
-def _newest(trials: list[ScoreView]) -> float:
+def _newest_time(trials: list[ScoreView]) -> float:
     return max(one.score.t for one in trials)
 
 

@@ -9,20 +9,20 @@ from bertd.records import JobState, StepRecord
 from bertd.run.durations import format_duration
 from bertd.wire import RunView
 from tui.lines import Line, Role, Span, cell, heading, line
-from tui.look import Look
-from tui.quantities import percent, rate, short_count, significant, size
+from tui.look import DisplayOptions
+from tui.quantities import format_bytes, format_learning_rate, percent, short_count, significant
 from tui.snapshot import Snapshot
 
-_COLUMN = 25
+_COLUMN_WIDTH = 25
 """Cells of one label with its figure."""
-_LABEL = 14
-_TWO_COLUMNS = 44
+_LABEL_WIDTH = 14
+_MIN_TWO_COLUMN_WIDTH = 44
 """Cells from which on two columns are squeezed in."""
 
 
-MUCH_WAIT = 0.05
+DATA_WAIT_WARNING_SHARE = 0.05
 """Share of the time spent waiting for data from which on it stands out; a sound run has a tenth of it."""
-_MOVING = (JobState.RUNNING, JobState.PAUSING, JobState.STOPPING)
+_TRAINING_STATES = (JobState.RUNNING, JobState.PAUSING, JobState.STOPPING)
 """States in which a speed is the present one."""
 
 
@@ -36,73 +36,73 @@ class Figure:
     note: str = ""
 
 
-def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
+def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
     run = snapshot.run
     if run is None:
         return []
-    title = [heading("Speed", Line(), width=width, rule=look.glyphs.rule)] if height > 3 else []
-    columns = max(2 if width >= _TWO_COLUMNS else 1, width // _COLUMN)
+    title = [heading("Speed", Line(), width=width, rule=options.glyphs.rule)] if height > 3 else []
+    columns = max(2 if width >= _MIN_TWO_COLUMN_WIDTH else 1, width // _COLUMN_WIDTH)
     rows = height - len(title)
-    shown = figures(run, snapshot.now, look)[: rows * columns]
-    room = width // columns
+    shown = figures(run, snapshot.now, options)[: rows * columns]
+    available_width = width // columns
     lines = []
     for row in range(0, len(shown), columns):
         spans: list[Span] = []
         for figure in shown[row : row + columns]:
-            spans.extend(_cells(figure, room))
+            spans.extend(_cells(figure, available_width))
         lines.append(Line(tuple(spans)).fit(width))
     return [*title, *lines]
 
 
-def _cells(figure: Figure, room: int) -> tuple[Span, ...]:
-    text, space = line((figure.value, figure.role)), room - _LABEL - 1
+def _cells(figure: Figure, available_width: int) -> tuple[Span, ...]:
+    text, space = line((figure.value, figure.role)), available_width - _LABEL_WIDTH - 1
     if figure.note and text.width + 1 + len(figure.note) <= space:
         text += line((f" {figure.note}", Role.MUTED))
-    return (cell(figure.label, _LABEL, Role.MUTED), *text.fit(space).spans, Span(" "))
+    return (cell(figure.label, _LABEL_WIDTH, Role.MUTED), *text.fit(space).spans, Span(" "))
 
 
-def figures(run: RunView, now: float, look: Look) -> list[Figure]:
+def figures(run: RunView, now: float, options: DisplayOptions) -> list[Figure]:
     """All figures, the most asked for first."""
-    step, dash = run.step, look.glyphs.dash
+    step, dash = run.step, options.glyphs.dash
     return [
-        *_motion(step if run.state in _MOVING else None, dash),
-        *_optimizer(step, dash),
-        _checkpoint(run, now),
-        *_extras(run),
+        *_speed_figures(step if run.state in _TRAINING_STATES else None, dash),
+        *_optimizer_figures(step, dash),
+        _checkpoint_figure(run, now),
+        *_extra_figures(run),
     ]
 
 
-def _optimizer(step: StepRecord | None, dash: str) -> list[Figure]:
+def _optimizer_figures(step: StepRecord | None, dash: str) -> list[Figure]:
     """Where it stands; true of a paused run too."""
     if step is None:
         return [Figure(label, dash, Role.MUTED) for label in ("learning rate", "grad norm")]
-    norm = Role.STRONG if math.isfinite(step.grad_norm) else Role.BAD
+    norm_role = Role.STRONG if math.isfinite(step.grad_norm) else Role.BAD
     return [
-        Figure("learning rate", rate(step.lr)),
-        Figure("grad norm", significant(step.grad_norm), norm),
+        Figure("learning rate", format_learning_rate(step.lr)),
+        Figure("grad norm", significant(step.grad_norm), norm_role),
     ]
 
 
-def _motion(step: StepRecord | None, dash: str) -> list[Figure]:
+def _speed_figures(step: StepRecord | None, dash: str) -> list[Figure]:
     """Speeds, while it moves."""
     if step is None:
         return [Figure(label, dash, Role.MUTED) for label in ("sequences/s", "tokens/s", "data wait")]
-    waits = Role.BAD if step.data_wait > MUCH_WAIT else Role.STRONG
+    wait_role = Role.BAD if step.data_wait > DATA_WAIT_WARNING_SHARE else Role.STRONG
     return [
         Figure("sequences/s", short_count(step.sequences_per_s)),
         Figure("tokens/s", short_count(step.tokens_per_s)),
-        Figure("data wait", percent(step.data_wait), waits),
+        Figure("data wait", percent(step.data_wait), wait_role),
     ]
 
 
-def _checkpoint(run: RunView, now: float) -> Figure:
+def _checkpoint_figure(run: RunView, now: float) -> Figure:
     saved = run.checkpoint
     if saved is None:
         return Figure("checkpoint", "none yet", Role.MUTED)
     return Figure("checkpoint", format_duration(now - saved.t), note="ago")
 
 
-def _extras(run: RunView) -> list[Figure]:
+def _extra_figures(run: RunView) -> list[Figure]:
     found: list[Figure] = []
     step, start = run.step, run.start
     if step is not None and step.mfu is not None:
@@ -113,7 +113,7 @@ def _extras(run: RunView) -> list[Figure]:
         found.append(Figure("kernels", start.kernels, note=start.precision))
         found.append(Figure("ranks x micro", f"{start.world_size} x {start.micro_batch}"))
     if step is not None and step.memory_bytes is not None:
-        found.append(Figure("rank memory", size(step.memory_bytes)))
+        found.append(Figure("rank memory", format_bytes(step.memory_bytes)))
     if step is not None and step.loss_scale is not None:
         found.append(Figure("loss scale", short_count(step.loss_scale), note=f"{step.skipped_steps} skipped"))
     return found

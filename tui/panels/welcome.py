@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from tui.lines import Line, Role, line
-from tui.look import Look
+from tui.look import DisplayOptions
 from tui.snapshot import LinkState, Snapshot
 
 
-def draw(snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
+def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
     link = snapshot.link
     if snapshot.status is None:
         if link.state is LinkState.CONNECTING and not link.problem:

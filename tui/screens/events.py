@@ -5,11 +5,11 @@ from __future__ import annotations
 from textual.app import ComposeResult
 
 from tui.panels import events
-from tui.screens.board import Board
+from tui.screens.board import StatusScreen
 from tui.widgets.scroller import Scroller
 
 
-class EventsScreen(Board):
+class EventsScreen(StatusScreen):
     """The events, following the newest."""
 
     def compose(self) -> ComposeResult:

@@ -10,14 +10,14 @@ from textual.timer import Timer
 
 from bertd.errors import BertdError
 from bertd.terminal_text import terminal_line
-from tui.screens.board import Board
+from tui.screens.board import StatusScreen
 from tui.snapshot import Feed
 
 
-class FetchingBoard(Board):
+class PollingScreen(StatusScreen):
     """Calls `fetch` in a thread of its own when it is entered and every so often, one call at a time."""
 
-    EVERY_S = 1.0
+    POLL_INTERVAL_S = 1.0
 
     def __init__(self, feed: Feed) -> None:
         super().__init__()
@@ -32,9 +32,9 @@ class FetchingBoard(Board):
 
     def on_screen_resume(self) -> None:
         """Begin to ask."""
-        self.ask()
+        self.poll()
         if self._timer is None:
-            self._timer = self.set_interval(self.EVERY_S, self.ask)
+            self._timer = self.set_interval(self.POLL_INTERVAL_S, self.poll)
         self._timer.resume()
 
     def on_screen_suspend(self) -> None:
@@ -43,7 +43,7 @@ class FetchingBoard(Board):
             self._timer.pause()
 
     @work(group="fetching", exclusive=True)
-    async def ask(self) -> None:
+    async def poll(self) -> None:
         """Call `fetch` and show what it found."""
         try:
             await asyncio.to_thread(self.fetch)

@@ -14,10 +14,10 @@ from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static
 
 from bertd.records import GLUE_TASKS
-from bertd.run.paths import expanded
+from bertd.run.paths import expand_user
 from bertd.terminal_text import terminal_line
 from bertd.wire import RunView, SubmitFinetune
-from tui.widgets.problem import Problem
+from tui.widgets.problem import FormError
 
 
 class FinetuneForm(ModalScreen[SubmitFinetune | None]):
@@ -35,44 +35,44 @@ class FinetuneForm(ModalScreen[SubmitFinetune | None]):
         with Vertical(classes="dialog"):
             yield Static(f"Finetune {terminal_line(self._run.id)}", classes="dialog-title", markup=False)
             yield Static(source, classes="dialog-note", markup=False)
-            yield from _field(
+            yield from _labeled_field(
                 "Task", Input("cola", id="task", suggester=SuggestFromList(GLUE_TASKS), select_on_focus=False)
             )
-            yield from _field(
+            yield from _labeled_field(
                 "Data folder", Input(id="data", placeholder="/data/glue, which holds CoLA/, ...", select_on_focus=False)
             )
-            yield from _field("Learning rate", Input("5e-5", id="lr", select_on_focus=False))
-            yield from _field("Epochs", Input("3", id="epochs", select_on_focus=False))
-            yield Problem()
+            yield from _labeled_field("Learning rate", Input("5e-5", id="lr", select_on_focus=False))
+            yield from _labeled_field("Epochs", Input("3", id="epochs", select_on_focus=False))
+            yield FormError()
             yield Static("enter queues it, tab moves, esc leaves", classes="dialog-note")
 
     @on(Input.Submitted)
     def submit(self) -> None:
         """Queue it, or say what is missing."""
         task, data = self._value("task"), self._value("data")
-        problem = self.query_one(Problem)
+        problem = self.query_one(FormError)
         if not task:
-            problem.say(f"Say which task, such as {GLUE_TASKS[0]}.")
+            problem.show_message(f"Say which task, such as {GLUE_TASKS[0]}.")
             return
         if not data:
-            problem.say("Say which folder holds CoLA/ and those of the other tasks.")
+            problem.show_message("Say which folder holds CoLA/ and those of the other tasks.")
             self.query_one("#data", Input).focus()
             return
-        lr, epochs = _number(self._value("lr")), _number(self._value("epochs"))
+        lr, epochs = _parse_number(self._value("lr")), _parse_number(self._value("epochs"))
         if lr is None or not 0 < lr < 1:
-            problem.say("Learning rate: a number between 0 and 1, such as 5e-5.")
+            problem.show_message("Learning rate: a number between 0 and 1, such as 5e-5.")
             return
         if epochs is None or epochs < 1 or epochs != int(epochs):
-            problem.say("Epochs: a whole number, at least 1.")
+            problem.show_message("Epochs: a whole number, at least 1.")
             return
-        data_dir = str(expanded(data).absolute())
+        data_dir = str(expand_user(data).absolute())
         self.dismiss(SubmitFinetune(run=self._run.id, task=task, data_dir=data_dir, lr=lr, epochs=int(epochs)))
 
     def _value(self, field: str) -> str:
         return self.query_one(f"#{field}", Input).value.strip()
 
 
-def _number(text: str) -> float | None:
+def _parse_number(text: str) -> float | None:
     """The finite number a text is."""
     try:
         number = float(text)
@@ -81,7 +81,7 @@ def _number(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _field(label: str, field: Input) -> ComposeResult:
+def _labeled_field(label: str, field: Input) -> ComposeResult:
     with Horizontal(classes="field"):
         yield Static(label, classes="dialog-label")
         yield field

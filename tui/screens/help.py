@@ -10,9 +10,13 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from tui.keys import ACTING, LEAVING, LOOKING, QUEUE, Key
+from tui.keys import APP_KEYS, JOB_KEYS, QUEUE_KEYS, VIEW_KEYS, KeyBinding
 
-_PARTS = [("Act on the run, or on the job chosen in the queue", ACTING + QUEUE), ("Look", LOOKING), ("", LEAVING)]
+_SECTIONS = [
+    ("Act on the run, or on the job chosen in the queue", JOB_KEYS + QUEUE_KEYS),
+    ("Look", VIEW_KEYS),
+    ("", APP_KEYS),
+]
 
 
 class HelpScreen(ModalScreen[None]):
@@ -22,12 +26,12 @@ class HelpScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="help"):
-            for title, keys in _PARTS:
+            for title, keys in _SECTIONS:
                 if title:
                     yield Static(title, classes="dialog-title")
-                yield Static("\n".join(_text(key) for key in keys), classes="dialog-keys", markup=False)
+                yield Static("\n".join(_key_line(key) for key in keys), classes="dialog-keys", markup=False)
             yield Static("Budget is charged time: pauses and waiting are free.", classes="dialog-note")
 
 
-def _text(key: Key) -> str:
-    return f"{key.written:>8}   {key.meaning}"
+def _key_line(key: KeyBinding) -> str:
+    return f"{key.display_label:>8}   {key.meaning}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tui.screens.board import Board
+from tui.screens.board import StatusScreen
 from tui.snapshot import Feed
 
-BOARDS = ["run", "queue", "scores", "log", "events"]
+SCREEN_NAMES = ["run", "queue", "scores", "log", "events"]
 
 
-def make_board(name: str, feed: Feed) -> Board:
+def make_screen(name: str, feed: Feed) -> StatusScreen:
     """The view of that name."""
     match name:
         case "queue":

@@ -11,86 +11,88 @@ from textual.binding import Binding, BindingType
 
 from bertd.records import StartRecord
 from bertd.wire import JobView
-from tui.keys import QUEUE
+from tui.keys import QUEUE_KEYS
 from tui.lines import Line
-from tui.look import Look
+from tui.look import DisplayOptions
 from tui.panels import footer, job, queue
-from tui.screens.board import Board
+from tui.screens.board import StatusScreen
 from tui.snapshot import Snapshot
-from tui.widgets.chooser import Chooser
+from tui.widgets.chooser import JobList
 from tui.widgets.panel import Panel
 
-_KEYS = (("H", "hold"), ("R", "release"), ("u/d", "move"))
+_KEY_HINTS = (("H", "hold"), ("R", "release"), ("u/d", "move"))
 """As the footer names them."""
-_LEAST_ROWS = 8
+_RESERVED_ROWS = 8
 """Lines that are never the chosen job's: the header, a few rows of the queue, the footer."""
 
 
-class QueueScreen(Board):
+class QueueScreen(StatusScreen):
     """All jobs with their reasons, and all about the chosen one."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding(key.keys, f"app.{key.action}", key.title) for key in QUEUE]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding(key.keys, f"app.{key.action}", key.title) for key in QUEUE_KEYS]
 
     def __init__(self) -> None:
         super().__init__()
-        self._chooser = Chooser(queue.draw, _ids, id="all-jobs")
+        self._job_list = JobList(queue.draw, _job_ids, id="all-jobs")
         self._job = Panel(self._draw_job, id="job")
-        self._footer = Panel(partial(footer.draw, more=_KEYS), id="footer", is_always_fresh=True)
+        self._footer = Panel(partial(footer.draw, extra_keys=_KEY_HINTS), id="footer", is_always_fresh=True)
 
     def compose(self) -> ComposeResult:
         yield self._header
-        yield self._chooser
+        yield self._job_list
         yield self._job
         yield self._footer
 
     def on_mount(self) -> None:
         """The arrow keys move the cursor at once."""
-        self._chooser.focus()
+        self._job_list.focus()
 
-    def update(self, snapshot: Snapshot, look: Look) -> None:
+    def update(self, snapshot: Snapshot, options: DisplayOptions) -> None:
         """Show the newest state."""
-        super().update(snapshot, look)
-        self._fit()
+        super().update(snapshot, options)
+        self._fit_job_panel()
 
     def on_resize(self) -> None:
         """Share the lines out anew."""
-        self._fit()
+        self._fit_job_panel()
 
-    @on(Chooser.Moved)
+    @on(JobList.Moved)
     def show_chosen(self) -> None:
         """All about the job under the cursor."""
-        self._fit()
+        self._fit_job_panel()
         self._job.redraw()
 
     @property
     def chosen_job_id(self) -> int | None:
-        return self._chooser.chosen
+        return self._job_list.chosen
 
-    def _fit(self) -> None:
+    def _fit_job_panel(self) -> None:
         """Give the chosen job the lines it takes; a style that stays as it is costs nothing."""
         if self._newest is None:
             return
         width, height = self.app.size
-        lines = len(self._draw_job(*self._newest, width, height - _LEAST_ROWS))
+        lines = len(self._draw_job(*self._newest, width, height - _RESERVED_ROWS))
         lines = max(lines, job.HEIGHT)
         if self._job.styles.height is None or self._job.styles.height.value != lines:
             self._job.styles.height = lines
 
-    def _draw_job(self, snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
-        job_id = self._chooser.chosen
-        return job.draw(_job(snapshot, job_id), _start(snapshot, job_id), snapshot.now, look, width)[:height]
+    def _draw_job(self, snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
+        job_id = self._job_list.chosen
+        return job.draw(
+            _find_job(snapshot, job_id), _find_start_record(snapshot, job_id), snapshot.now, options, width
+        )[:height]
 
 
-def _ids(snapshot: Snapshot) -> list[int]:
-    return [one.id for one in queue.by_urgency(snapshot.status.jobs)] if snapshot.status else []
+def _job_ids(snapshot: Snapshot) -> list[int]:
+    return [one.id for one in queue.sort_by_urgency(snapshot.status.jobs)] if snapshot.status else []
 
 
-def _job(snapshot: Snapshot, job_id: int | None) -> JobView | None:
+def _find_job(snapshot: Snapshot, job_id: int | None) -> JobView | None:
     jobs = snapshot.status.jobs if snapshot.status else []
     return next((one for one in jobs if one.id == job_id), None)
 
 
-def _start(snapshot: Snapshot, job_id: int | None) -> StartRecord | None:
+def _find_start_record(snapshot: Snapshot, job_id: int | None) -> StartRecord | None:
     """How the run of a pretraining computes."""
     runs = snapshot.status.runs if snapshot.status else []
     return next((run.start for run in runs if run.job_id == job_id), None)

@@ -6,15 +6,15 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
-from tui.arrangement import HUGE, WIDE, Content, arrange
-from tui.look import Look
+from tui.arrangement import HUGE, WIDE, Content, allocate_lines
+from tui.look import DisplayOptions
 from tui.panels import budget, curves, devices, events, loss, queue, speed, welcome
-from tui.screens.board import Board
+from tui.screens.board import StatusScreen
 from tui.snapshot import Snapshot
 from tui.widgets.panel import Panel
 
 
-class RunScreen(Board):
+class RunScreen(StatusScreen):
     """Everything about one run, and the queue around it."""
 
     def __init__(self) -> None:
@@ -48,19 +48,19 @@ class RunScreen(Board):
             yield Vertical(panels["queue"], panels["events"], id="right")
         yield panels["footer"]
 
-    def update(self, snapshot: Snapshot, look: Look) -> None:
+    def update(self, snapshot: Snapshot, options: DisplayOptions) -> None:
         """Show the newest state; only what changed is repainted."""
-        self._newest = (snapshot, look)
-        self._arrange(snapshot)
+        self._newest = (snapshot, options)
+        self._set_panel_heights(snapshot)
         for panel in self._panels.values():
-            panel.update(snapshot, look)
+            panel.update(snapshot, options)
 
     def on_resize(self) -> None:
         """Share the lines out anew."""
         if self._newest is not None:
             self.update(*self._newest)
 
-    def _arrange(self, snapshot: Snapshot) -> None:
+    def _set_panel_heights(self, snapshot: Snapshot) -> None:
         """Give each panel its lines; a style that stays as it is costs nothing.
 
         The classes are set here and not by Textual's breakpoints, which come after the first layout and cost another.
@@ -73,7 +73,7 @@ class RunScreen(Board):
         if snapshot.status is None or not has_run:
             return
         content = Content(num_devices=len(snapshot.status.devices), num_jobs=len(snapshot.status.jobs))
-        for name, lines in arrange(width, height, content).items():
+        for name, lines in allocate_lines(width, height, content).items():
             widget: Widget = self._curves if name == "loss" else self._panels[name]
             if widget.styles.height is None or widget.styles.height.value != lines:
                 widget.styles.height = lines

@@ -6,17 +6,17 @@ from textual.app import ComposeResult
 
 from bertd.wire import ScoreView
 from tui.lines import Line, Role, line
-from tui.look import Look
+from tui.look import DisplayOptions
 from tui.panels import scores
-from tui.screens.fetching import FetchingBoard
+from tui.screens.fetching import PollingScreen
 from tui.snapshot import Feed, Snapshot
 from tui.widgets.scroller import Scroller
 
 
-class ScoresScreen(FetchingBoard):
+class ScoresScreen(PollingScreen):
     """Scores by task and export."""
 
-    EVERY_S = 5.0
+    POLL_INTERVAL_S = 5.0
 
     def __init__(self, feed: Feed) -> None:
         super().__init__(feed)
@@ -31,6 +31,6 @@ class ScoresScreen(FetchingBoard):
         """Ask for all scores."""
         self._scores = self.feed.scores()
 
-    def _draw(self, snapshot: Snapshot, look: Look, width: int, height: int) -> list[Line]:
+    def _draw(self, snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
         problem = [line((self.problem, Role.BAD))] if self.problem else []
-        return [*scores.draw(self._scores, look, width), *problem]
+        return [*scores.draw(self._scores, options, width), *problem]

@@ -15,7 +15,7 @@ from bertd.records import JobKind
 from bertd.run.durations import format_duration
 from bertd.terminal_text import terminal_line
 from bertd.wire import JobView, RunView
-from tui.widgets.problem import Problem
+from tui.widgets.problem import FormError
 
 
 class StopDialog(ModalScreen[bool]):
@@ -28,7 +28,7 @@ class StopDialog(ModalScreen[bool]):
         super().__init__()
         self._job = job
         self._run = run
-        self._wanted = terminal_line(job.name)
+        self._expected_name = terminal_line(job.name)
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
@@ -37,17 +37,17 @@ class StopDialog(ModalScreen[bool]):
             yield Static(_consequence(self._job, self._run), markup=False)
             with Horizontal(classes="field"):
                 yield Static("Type its name", classes="dialog-label")
-                yield Input(id="name", placeholder=self._wanted)
-            yield Problem()
+                yield Input(id="name", placeholder=self._expected_name)
+            yield FormError()
             yield Static("enter stops it, esc keeps it running", classes="dialog-note")
 
     @on(Input.Submitted)
     def confirm(self, event: Input.Submitted) -> None:
         """Stop if it is the name."""
-        if event.value.strip() == self._wanted:
+        if event.value.strip() == self._expected_name:
             self.dismiss(True)
         else:
-            self.query_one(Problem).say(f"That is not {self._wanted}.")
+            self.query_one(FormError).show_message(f"That is not {self._expected_name}.")
 
 
 def _consequence(job: JobView, run: RunView | None) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from bertd.errors import TransitionError, UnknownJobError
 from bertd.records import JobKind, JobState
-from bertd.run.paths import step_folder
+from bertd.run.paths import step_folder_name
 from bertd.wire import EventView, JobView, SubmitFinetune
 from tui.quantities import loss
 from tui.simulated.curves import VALIDATE_EVERY, validation_loss
@@ -21,18 +21,18 @@ BUDGET_S = 24 * 3600.0
 STEPS_PER_S = 0.2663
 START_PROGRESS = 0.417
 CHECKPOINT_EVERY_S = 600.0
-_CHANGE_S = 25.0
+_TRANSITION_S = 25.0
 """How long pausing, starting and stopping take."""
-_TRIAL_S = 900.0
+_FINETUNE_S = 900.0
 _MAX_EVENTS = 200
 
-_AFTER = {
+_NEXT_STATE = {
     JobState.PAUSING: (JobState.PAUSED, "paused by you; resume with p"),
     JobState.STARTING: (JobState.RUNNING, "8 ranks are training"),
     JobState.STOPPING: (JobState.DONE, "stopped by you; saved and exported"),
 }
 
-_TRIAL_VERBS = {
+_FINETUNE_ACTIONS = {
     "stop": ({JobState.QUEUED, JobState.HELD}, JobState.CANCELLED, "cancelled by you"),
     "hold": ({JobState.QUEUED}, JobState.HELD, "held by you; release with R"),
     "release": ({JobState.HELD}, JobState.QUEUED, f"waits for a device: job {JOB_ID} holds all 8"),
@@ -41,7 +41,7 @@ _TRIAL_VERBS = {
 
 
 @dataclass
-class Box:
+class SimulatedBox:
     """The whole state; `epoch` is when the simulation begins."""
 
     epoch: float
@@ -59,8 +59,8 @@ class Box:
     def __post_init__(self) -> None:
         self.now = self.changed_t = self.epoch
         self.saved_t = self.epoch - 130.0
-        self._queue_up()
-        self._remember()
+        self._add_initial_jobs()
+        self._add_initial_events()
 
     @property
     def progress(self) -> float:
@@ -77,13 +77,13 @@ class Box:
     def advance(self, now: float) -> None:
         """Let the time until `now` pass, event by event."""
         while self.now < now:
-            until = min(now, self._next_change())
+            until = min(now, self._next_change_time())
             if self.state in (JobState.RUNNING, JobState.PAUSING):
                 self.charged_s = min(BUDGET_S, self.charged_s + until - self.now)
             self.now = until
-            self._happen()
+            self._apply_due_changes()
 
-    def act(self, verb: str, job_id: int) -> JobView:
+    def apply_action(self, action: str, job_id: int) -> JobView:
         """Do what a key asks.
 
         Raises:
@@ -91,29 +91,33 @@ class Box:
             TransitionError: the state does not allow it.
         """
         if job_id != JOB_ID:
-            return self._act_on_trial(verb, job_id)
+            return self._apply_finetune_action(action, job_id)
         allowed = {"pause": JobState.RUNNING, "checkpoint": JobState.RUNNING, "resume": JobState.PAUSED}
-        if self.is_over or (verb in allowed and self.state is not allowed[verb]):
-            raise TransitionError(f"job {JOB_ID} is {self.state}: cannot {verb} it")
-        match verb:
+        if self.is_over or (action in allowed and self.state is not allowed[action]):
+            raise TransitionError(f"job {JOB_ID} is {self.state}: cannot {action} it")
+        match action:
             case "checkpoint":
                 self._save("command")
             case "pause":
                 self._save("pause")
-                self._change(JobState.PAUSING, "saving before the pause")
+                self._set_state(JobState.PAUSING, "saving before the pause")
             case "resume":
-                self._change(JobState.STARTING, "loading the newest checkpoint")
+                self._set_state(JobState.STARTING, "loading the newest checkpoint")
             case _:
                 self._save("stop")
-                self._change(JobState.STOPPING, "validating and exporting")
+                self._set_state(JobState.STOPPING, "validating and exporting")
         return self.pretraining()
 
-    def submit(self, asked: SubmitFinetune) -> JobView:
+    def submit(self, request: SubmitFinetune) -> JobView:
         """Queue a finetuning."""
-        job = self._trial(max(job.id for job in [*self.jobs, self.pretraining()]) + 1, asked.task, JobState.QUEUED)
+        job = self._make_finetune_job(
+            max(job.id for job in [*self.jobs, self.pretraining()]) + 1, request.task, JobState.QUEUED
+        )
         job = job.model_copy(update={"reason": f"waits for a device: job {JOB_ID} holds all 8", "created_t": self.now})
         self.jobs.append(job)
-        self._tell("job", f"queued: finetune {asked.task}, lr {asked.lr:g}, {asked.epochs} epochs", job_id=job.id)
+        self._append_event(
+            "job", f"queued: finetune {request.task}, lr {request.lr:g}, {request.epochs} epochs", job_id=job.id
+        )
         return job
 
     def pretraining(self) -> JobView:
@@ -143,63 +147,66 @@ class Box:
         Raises:
             UnknownJobError: there is no such job.
         """
-        return self._change_trial(self._trial_at(job_id), {"priority": priority}, f"priority is {priority}")
+        return self._update_job(self._find_job_index(job_id), {"priority": priority}, f"priority is {priority}")
 
-    def _act_on_trial(self, verb: str, job_id: int) -> JobView:
-        at = self._trial_at(job_id)
-        before, after, reason = _TRIAL_VERBS.get(verb, (set(), JobState.LOST, ""))
-        if self.jobs[at].state not in before:
-            raise TransitionError(f"job {job_id} is a finetuning in state {self.jobs[at].state}: cannot {verb} it")
+    def _apply_finetune_action(self, action: str, job_id: int) -> JobView:
+        index = self._find_job_index(job_id)
+        before, after, reason = _FINETUNE_ACTIONS.get(action, (set(), JobState.LOST, ""))
+        if self.jobs[index].state not in before:
+            raise TransitionError(f"job {job_id} is a finetuning in state {self.jobs[index].state}: cannot {action} it")
         changes: dict[str, object] = {"state": after, "reason": reason}
         if after is JobState.CANCELLED:
             changes["ended_t"] = self.now
-        return self._change_trial(at, changes, f"job {job_id} {self.jobs[at].name} is {after}: {reason}")
+        return self._update_job(index, changes, f"job {job_id} {self.jobs[index].name} is {after}: {reason}")
 
-    def _trial_at(self, job_id: int) -> int:
-        at = next((index for index, job in enumerate(self.jobs) if job.id == job_id), None)
-        if at is None:
+    def _find_job_index(self, job_id: int) -> int:
+        index = next((index for index, job in enumerate(self.jobs) if job.id == job_id), None)
+        if index is None:
             raise UnknownJobError(f"no job {job_id}; `bertd jobs` lists them")
-        return at
+        return index
 
-    def _change_trial(self, at: int, changes: dict[str, object], text: str) -> JobView:
-        self.jobs[at] = self.jobs[at].model_copy(update=changes)
-        self._tell("job", text, job_id=self.jobs[at].id)
-        return self.jobs[at]
+    def _update_job(self, index: int, changes: dict[str, object], text: str) -> JobView:
+        self.jobs[index] = self.jobs[index].model_copy(update=changes)
+        self._append_event("job", text, job_id=self.jobs[index].id)
+        return self.jobs[index]
 
-    def _next_change(self) -> float:
+    def _next_change_time(self) -> float:
         """When something will happen next, at the latest."""
-        if self.state in _AFTER:
-            return self.changed_t + _CHANGE_S
+        if self.state in _NEXT_STATE:
+            return self.changed_t + _TRANSITION_S
         if self.state is JobState.RUNNING:
-            due = [BUDGET_S, *(_next(self.charged_s, every) for every in (CHECKPOINT_EVERY_S, _VALIDATE_EVERY_S))]
+            due = [
+                BUDGET_S,
+                *(_next_multiple(self.charged_s, every) for every in (CHECKPOINT_EVERY_S, _VALIDATE_EVERY_S)),
+            ]
             return self.now + min(due) - self.charged_s
         return self.now + 3600.0
 
-    def _happen(self) -> None:
-        if self.state in _AFTER:
-            if self.now >= self.changed_t + _CHANGE_S:
-                self._change(*_AFTER[self.state])
+    def _apply_due_changes(self) -> None:
+        if self.state in _NEXT_STATE:
+            if self.now >= self.changed_t + _TRANSITION_S:
+                self._set_state(*_NEXT_STATE[self.state])
         elif self.state is JobState.RUNNING:
             if _is_multiple(self.charged_s, CHECKPOINT_EVERY_S):
                 self._save("interval")
             if _is_multiple(self.charged_s, _VALIDATE_EVERY_S):
-                self._tell("validation", self._validated())
+                self._append_event("validation", self._validation_text())
             if self.charged_s >= BUDGET_S:
-                self._tell("end", f"budget at step {self.step}: the budget is spent")
-                self._change(JobState.DONE, "budget spent")
+                self._append_event("end", f"budget at step {self.step}: the budget is spent")
+                self._set_state(JobState.DONE, "budget spent")
 
-    def _validated(self) -> str:
+    def _validation_text(self) -> str:
         return f"validation loss {loss(validation_loss(self.progress))} at step {self.step} (11.2 s)"
 
     def _save(self, why: str) -> None:
         self.saved_s, self.saved_t = self.charged_s, self.now
-        self._tell("checkpoint", _saved(self.step, why))
+        self._append_event("checkpoint", _checkpoint_text(self.step, why))
 
-    def _change(self, state: JobState, reason: str) -> None:
+    def _set_state(self, state: JobState, reason: str) -> None:
         self.state, self.reason, self.changed_t = state, reason, self.now
-        self._tell("state", f"{state} at step {self.step}: {reason}")
+        self._append_event("state", f"{state} at step {self.step}: {reason}")
 
-    def _tell(self, type: str, text: str, *, job_id: int = JOB_ID, t: float | None = None) -> None:
+    def _append_event(self, type: str, text: str, *, job_id: int = JOB_ID, t: float | None = None) -> None:
         event = EventView(
             id=len(self.events) + 1 if not self.events else self.events[-1].id + 1,
             t=self.now if t is None else t,
@@ -211,7 +218,7 @@ class Box:
         )
         self.events = [*self.events[1 - _MAX_EVENTS :], event]
 
-    def _queue_up(self) -> None:
+    def _add_initial_jobs(self) -> None:
         waits = f"waits for a device: job {JOB_ID} holds all 8"
         for job_id, task, state, reason in (
             (10, "cola", JobState.DONE, "Matthews 0.312 on the export of step 4,800"),
@@ -220,9 +227,9 @@ class Box:
             (14, "mrpc", JobState.QUEUED, "waits for job 13"),
             (15, "sst-2", JobState.HELD, "held by you; release with `bertd release 15`"),
         ):
-            self.jobs.append(self._trial(job_id, task, state).model_copy(update={"reason": reason}))
+            self.jobs.append(self._make_finetune_job(job_id, task, state).model_copy(update={"reason": reason}))
 
-    def _trial(self, job_id: int, task: str, state: JobState) -> JobView:
+    def _make_finetune_job(self, job_id: int, task: str, state: JobState) -> JobView:
         is_over = state in (JobState.DONE, JobState.FAILED)
         return JobView(
             id=job_id,
@@ -238,32 +245,32 @@ class Box:
             owner_uid=1000,
             created_t=self.epoch - 7200,
             started_t=self.epoch - 5400 if is_over else None,
-            ended_t=self.epoch - 5400 + _TRIAL_S if is_over else None,
+            ended_t=self.epoch - 5400 + _FINETUNE_S if is_over else None,
             progress=1.0 if state is JobState.DONE else None,
         )
 
-    def _remember(self) -> None:
+    def _add_initial_events(self) -> None:
         """What had happened before the simulation began."""
         for ago_s, type, job_id, text in (
             (21300.0, "restart", JOB_ID, "rank 3 died: CUDA error 719; attempt 2 begins in 1 s from step 4160"),
             (5400.0, "job", 10, "job 10 cola is running: finetunes on GPU 0"),
             (4500.0, "score", 10, "cola matthews 0.3120 (majority class 0.0000, 612 s)"),
             (1930.0, "validation", JOB_ID, f"validation loss {loss(validation_loss(0.3958))} at step 9107 (11.2 s)"),
-            (1330.0, "checkpoint", JOB_ID, _saved(9240, "interval")),
-            (730.0, "checkpoint", JOB_ID, _saved(9400, "interval")),
-            (130.0, "checkpoint", JOB_ID, _saved(9560, "interval")),
+            (1330.0, "checkpoint", JOB_ID, _checkpoint_text(9240, "interval")),
+            (730.0, "checkpoint", JOB_ID, _checkpoint_text(9400, "interval")),
+            (130.0, "checkpoint", JOB_ID, _checkpoint_text(9560, "interval")),
         ):
-            self._tell(type, text, job_id=job_id, t=self.epoch - ago_s)
+            self._append_event(type, text, job_id=job_id, t=self.epoch - ago_s)
 
 
 _VALIDATE_EVERY_S = VALIDATE_EVERY * BUDGET_S
 
 
-def _saved(step: int, why: str) -> str:
-    return f"checkpoint {step_folder(step)} ({why}, 4080 MB, training stood still 0.2 s)"
+def _checkpoint_text(step: int, why: str) -> str:
+    return f"checkpoint {step_folder_name(step)} ({why}, 4080 MB, training stood still 0.2 s)"
 
 
-def _next(charged_s: float, every: float) -> float:
+def _next_multiple(charged_s: float, every: float) -> float:
     """The first multiple of `every` after `charged_s`."""
     return (int(charged_s / every + 1e-6) + 1) * every
 

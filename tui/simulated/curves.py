@@ -9,12 +9,12 @@ from bertd.wire import SeriesView
 
 PEAK_LR = 2e-3
 WARMUP = 0.06
-CRASH_AT = 0.183
+CRASH_PROGRESS = 0.183
 """Progress at which the simulated run crashed once, so that its curves have a gap."""
 VALIDATE_EVERY = 1 / 48
 SEQUENCES_PER_S = 1091.0
 SEQUENCE_LENGTH = 128
-_SPIKE_AT = 0.294
+_SPIKE_PROGRESS = 0.294
 
 
 def noise(*key: object) -> float:
@@ -22,7 +22,7 @@ def noise(*key: object) -> float:
     return zlib.crc32(repr(key).encode()) / 0x7FFFFFFF - 1
 
 
-def true_loss(progress: float) -> float:
+def smooth_loss(progress: float) -> float:
     """The loss without noise."""
     decay = 0.85 * max(0.0, 1 - progress)
     return 1.62 + 5.6 * math.exp(-progress / 0.012) + 2.2 * math.exp(-progress / 0.07) + decay
@@ -30,13 +30,13 @@ def true_loss(progress: float) -> float:
 
 def train_loss(progress: float) -> float:
     """What one second of training reports."""
-    spike = 0.9 * math.exp(-(((progress - _SPIKE_AT) / 0.0012) ** 2))
-    return true_loss(progress) + spike + 0.07 * noise("loss", round(progress * 86400))
+    spike = 0.9 * math.exp(-(((progress - _SPIKE_PROGRESS) / 0.0012) ** 2))
+    return smooth_loss(progress) + spike + 0.07 * noise("loss", round(progress * 86400))
 
 
 def validation_loss(progress: float) -> float:
     """What the fixed validation set reports."""
-    return true_loss(progress) + 0.06 + 0.008 * noise("validation", round(progress * 1000))
+    return smooth_loss(progress) + 0.06 + 0.008 * noise("validation", round(progress * 1000))
 
 
 def learning_rate(progress: float) -> float:
@@ -68,9 +68,9 @@ def series(run_id: str, *, progress: float, columns: int) -> SeriesView:
     for index in range(columns):
         start = progress * index / columns
         middle = progress * (index + 0.5) / columns
-        if start <= CRASH_AT < progress * (index + 1) / columns:
+        if start <= CRASH_PROGRESS < progress * (index + 1) / columns:
             for points in found.values():
-                points.append((CRASH_AT, math.nan))
+                points.append((CRASH_PROGRESS, math.nan))
             continue
         for name, measure in (("loss", train_loss), ("grad_norm", gradient_norm), ("sequences_per_s", sequences_per_s)):
             samples = [measure(start + (middle - start) * part / 3) for part in range(6)]

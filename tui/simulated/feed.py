@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from bertd.wire import JobView, LogView, ScoreView, SeriesView, SubmitFinetune
 from tui.simulated import curves, views
-from tui.simulated.box import RUN_ID, Box
+from tui.simulated.box import RUN_ID, SimulatedBox
 from tui.snapshot import Link, LinkState, Snapshot
 
 _POINTS = 240
@@ -19,8 +19,8 @@ class SimulatedFeed:
     def __init__(self, *, speed: float = 60.0, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._speed = speed
-        self._began = clock()
-        self._box = Box(epoch=self._began)
+        self._started_at = clock()
+        self._box = SimulatedBox(epoch=self._started_at)
         self._series: tuple[int, SeriesView] | None = None
 
     def start(self) -> None:
@@ -31,7 +31,7 @@ class SimulatedFeed:
 
     def snapshot(self) -> Snapshot:
         """The box as it is at this moment."""
-        box = self._pass_time()
+        box = self._advance_box()
         return Snapshot(
             now=box.now,
             link=Link(LinkState.SIMULATED),
@@ -41,42 +41,42 @@ class SimulatedFeed:
             events=tuple(box.events),
         )
 
-    def choose(self, run_id: str) -> None:
+    def select_run(self, run_id: str) -> None:
         """There is one run."""
 
     def pause(self, job_id: int, *, hot: bool = False) -> JobView:
         """The simulated box frees its devices either way."""
-        return self._pass_time().act("pause", job_id)
+        return self._advance_box().apply_action("pause", job_id)
 
     def resume(self, job_id: int) -> JobView:
-        return self._pass_time().act("resume", job_id)
+        return self._advance_box().apply_action("resume", job_id)
 
     def checkpoint(self, job_id: int) -> JobView:
-        return self._pass_time().act("checkpoint", job_id)
+        return self._advance_box().apply_action("checkpoint", job_id)
 
     def stop(self, job_id: int) -> JobView:
-        return self._pass_time().act("stop", job_id)
+        return self._advance_box().apply_action("stop", job_id)
 
     def hold(self, job_id: int) -> JobView:
-        return self._pass_time().act("hold", job_id)
+        return self._advance_box().apply_action("hold", job_id)
 
     def release(self, job_id: int) -> JobView:
-        return self._pass_time().act("release", job_id)
+        return self._advance_box().apply_action("release", job_id)
 
     def prioritize(self, job_id: int, priority: int) -> JobView:
-        return self._pass_time().prioritize(job_id, priority)
+        return self._advance_box().prioritize(job_id, priority)
 
     def submit(self, job: SubmitFinetune) -> JobView:
-        return self._pass_time().submit(job)
+        return self._advance_box().submit(job)
 
     def log(self, job_id: int, *, offset: int, limit: int) -> LogView:
-        return views.log(self._pass_time(), job_id, offset=offset, limit=limit)
+        return views.log(self._advance_box(), job_id, offset=offset, limit=limit)
 
     def scores(self) -> list[ScoreView]:
-        return views.scores(self._pass_time())
+        return views.scores(self._advance_box())
 
-    def _pass_time(self) -> Box:
-        self._box.advance(self._began + (self._clock() - self._began) * self._speed)
+    def _advance_box(self) -> SimulatedBox:
+        self._box.advance(self._started_at + (self._clock() - self._started_at) * self._speed)
         return self._box
 
     def _curves(self) -> SeriesView:

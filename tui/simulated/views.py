@@ -13,10 +13,10 @@ from bertd.records import (
     StepRecord,
     ValidationRecord,
 )
-from bertd.run.paths import step_folder
+from bertd.run.paths import step_folder_name
 from bertd.wire import BudgetView, DeviceView, LogView, RunView, ScoreView, StatusView, VersionView
 from tui.simulated import curves
-from tui.simulated.box import BUDGET_S, JOB_ID, RUN_ID, START_PROGRESS, STEPS_PER_S, Box
+from tui.simulated.box import BUDGET_S, JOB_ID, RUN_ID, START_PROGRESS, STEPS_PER_S, SimulatedBox
 
 _GIB = 1 << 30
 _BATCH = 4096
@@ -24,7 +24,7 @@ _LOG_LINES = 400
 """Minutes that the log reaches back before the simulation began."""
 
 
-def status(box: Box) -> StatusView:
+def status(box: SimulatedBox) -> StatusView:
     """Everything the first screen needs."""
     return StatusView(
         version=VersionView(bertd="simulated", api=1, pid=0, state_dir="/var/lib/bertd", started_t=box.epoch - 40_000),
@@ -35,7 +35,7 @@ def status(box: Box) -> StatusView:
     )
 
 
-def run(box: Box) -> RunView:
+def run(box: SimulatedBox) -> RunView:
     """The one pretraining."""
     progress, at = box.progress, _last_validation(box.progress)
     best = min(curves.validation_loss(step * curves.VALIDATE_EVERY) for step in range(1, at + 1))
@@ -79,27 +79,27 @@ def run(box: Box) -> RunView:
     )
 
 
-def device(box: Box, index: int) -> DeviceView:
+def device(box: SimulatedBox, index: int) -> DeviceView:
     """One card: at work, or idle while the run is paused."""
     second = int(box.now - box.epoch)
     is_busy = box.state in (JobState.RUNNING, JobState.PAUSING, JobState.STOPPING)
-    wobble = curves.noise("device", index, second)
+    jitter = curves.noise("device", index, second)
     return DeviceView(
         id=f"GPU-{index}",
         kind="gpu",
         name="NVIDIA TITAN V",
-        utilization=0.965 + 0.025 * wobble if is_busy else 0.0,
+        utilization=0.965 + 0.025 * jitter if is_busy else 0.0,
         memory_used_bytes=int((10.6 + 0.1 * curves.noise("memory", index)) * _GIB) if is_busy else int(0.4 * _GIB),
         memory_total_bytes=12 * _GIB,
         temperature_c=round(74 + 5 * curves.noise("heat", index) + curves.noise("warm", index, second // 20))
         if is_busy
         else 41.0,
-        power_w=round(228 + 12 * curves.noise("power", index) + 6 * wobble) if is_busy else 27.0,
+        power_w=round(228 + 12 * curves.noise("power", index) + 6 * jitter) if is_busy else 27.0,
         job_id=JOB_ID if box.state not in (JobState.PAUSED, JobState.DONE) else None,
     )
 
 
-def scores(box: Box) -> list[ScoreView]:
+def scores(box: SimulatedBox) -> list[ScoreView]:
     """What the finetunings that are done scored."""
     return [
         ScoreView(
@@ -119,7 +119,7 @@ def scores(box: Box) -> list[ScoreView]:
                 lr=5e-5,
                 batch_size=32,
                 epochs=3,
-                source=f"{RUN_ID}/{step_folder(4800)}",
+                source=f"{RUN_ID}/{step_folder_name(4800)}",
                 seconds=612.0,
             ),
         )
@@ -128,7 +128,7 @@ def scores(box: Box) -> list[ScoreView]:
     ]
 
 
-def log(box: Box, job_id: int, *, offset: int, limit: int) -> LogView:
+def log(box: SimulatedBox, job_id: int, *, offset: int, limit: int) -> LogView:
     """A log with a line for each minute since the simulation began, of 64 bytes each."""
     minutes = range(int((box.now - box.epoch) / 60) + _LOG_LINES)
     size = 64 * len(minutes)
@@ -149,7 +149,7 @@ def _last_validation(progress: float) -> int:
     return int(progress / curves.VALIDATE_EVERY + 1e-6)
 
 
-def _start(box: Box) -> StartRecord:
+def _start(box: SimulatedBox) -> StartRecord:
     return StartRecord(
         t=box.epoch - 21_300,
         attempt=2,
@@ -175,7 +175,7 @@ def _start(box: Box) -> StartRecord:
     )
 
 
-def _step(box: Box) -> StepRecord:
+def _step(box: SimulatedBox) -> StepRecord:
     speed = curves.sequences_per_s(box.progress) if not box.is_over else 0.0
     return StepRecord(
         t=box.now,
@@ -196,13 +196,13 @@ def _step(box: Box) -> StepRecord:
     )
 
 
-def _checkpoint(box: Box) -> CheckpointRecord:
+def _checkpoint(box: SimulatedBox) -> CheckpointRecord:
     step = int(box.saved_s * STEPS_PER_S)
     return CheckpointRecord(
         t=box.saved_t,
         step=step,
         charged_s=box.saved_s,
-        name=step_folder(step),
+        name=step_folder_name(step),
         size_bytes=int(3.8 * _GIB),
         seconds=2.1,
         stall_s=0.2,
@@ -210,19 +210,19 @@ def _checkpoint(box: Box) -> CheckpointRecord:
     )
 
 
-def _export(box: Box) -> ExportRecord:
+def _export(box: SimulatedBox) -> ExportRecord:
     step = box.step if box.is_over else 4800
     return ExportRecord(
         t=box.changed_t if box.is_over else box.epoch - 18_000,
         step=step,
         charged_s=step / STEPS_PER_S,
-        name=step_folder(step),
+        name=step_folder_name(step),
         architecture="MegatronBertForMaskedLM",
         seconds=3.4,
     )
 
 
-def _end(box: Box) -> EndRecord:
+def _end(box: SimulatedBox) -> EndRecord:
     return EndRecord(
         t=box.changed_t,
         step=box.step,
@@ -232,5 +232,5 @@ def _end(box: Box) -> EndRecord:
         detail=box.reason,
         lr=curves.learning_rate(box.progress),
         validation_loss=curves.validation_loss(box.progress),
-        export=step_folder(box.step),
+        export=step_folder_name(box.step),
     )

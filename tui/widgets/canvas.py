@@ -19,7 +19,7 @@ from textual.widget import Widget
 
 from tui.lines import Line, Role
 
-_JOIN = 6
+_MERGE_GAP_CELLS = 6
 """Unchanged cells between two changes that are cheaper to repaint than to jump over."""
 
 Cells = tuple[tuple[str, Role], ...]
@@ -88,12 +88,12 @@ class Canvas(Widget):
 def _cells(line: Line) -> Cells:
     cells: list[tuple[str, Role]] = []
     for span in line.spans:
-        for sign in span.text:
-            width = cell_len(sign)
+        for symbol in span.text:
+            width = cell_len(symbol)
             if width == 0 and cells:
-                cells[-1] = (cells[-1][0] + sign, cells[-1][1])
+                cells[-1] = (cells[-1][0] + symbol, cells[-1][1])
             else:
-                cells.extend([(sign, span.role), *[("", span.role)] * (width - 1)])
+                cells.extend([(symbol, span.role), *[("", span.role)] * (width - 1)])
     return tuple(cells)
 
 
@@ -107,14 +107,14 @@ def changed_spans(old: Cells, new: Cells) -> list[tuple[int, int]]:
     for at, (before, after) in enumerate(zip(old, new, strict=True)):
         if before == after:
             continue
-        if spans and at - spans[-1][1] <= _JOIN:
+        if spans and at - spans[-1][1] <= _MERGE_GAP_CELLS:
             spans[-1] = (spans[-1][0], at + 1)
         else:
             spans.append((at, at + 1))
-    return [_whole_signs(old, new, start, end) for start, end in spans]
+    return [_widen_to_whole_characters(old, new, start, end) for start, end in spans]
 
 
-def _whole_signs(old: Cells, new: Cells, start: int, end: int) -> tuple[int, int]:
+def _widen_to_whole_characters(old: Cells, new: Cells, start: int, end: int) -> tuple[int, int]:
     """Widened so that no wide character is cut in two."""
     while start > 0 and (old[start][0] == "" or new[start][0] == ""):
         start -= 1

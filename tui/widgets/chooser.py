@@ -7,24 +7,24 @@ from collections.abc import Callable
 from textual.message import Message
 
 from tui.lines import Line, Role, Span
-from tui.look import Draw, Look
+from tui.look import DisplayOptions, DrawFunction
 from tui.snapshot import Snapshot
 from tui.widgets.scroller import Scroller
 
 _GUTTER = 2
 
 
-class Chooser(Scroller):
+class JobList(Scroller):
     """The cursor stays with its job when the order changes."""
 
     class Moved(Message):
         """Another job is under the cursor."""
 
-    def __init__(self, draw: Draw, ids: Callable[[Snapshot], list[int]], *, id: str) -> None:
+    def __init__(self, draw: DrawFunction, ids: Callable[[Snapshot], list[int]], *, id: str) -> None:
         """`ids` are the jobs in the order of their lines."""
         super().__init__(draw, id=id)
         self._ids = ids
-        self._at = 0
+        self._cursor_row = 0
         self._chosen: int | None = None
 
     @property
@@ -38,17 +38,17 @@ class Chooser(Scroller):
         width, height = super().drawn_size
         return width - _GUTTER, height
 
-    def update(self, snapshot: Snapshot, look: Look) -> None:
+    def update(self, snapshot: Snapshot, options: DisplayOptions) -> None:
         """Show the newest state; a job that is gone hands the cursor on to its neighbour."""
-        self._choose_among(self._ids(snapshot))
-        super().update(snapshot, look)
+        self._update_cursor(self._ids(snapshot))
+        super().update(snapshot, options)
 
     def compose_lines(self, drawn: list[Line]) -> list[Line]:
         """What is in view, with the cursor, which the view follows."""
-        self._first = max(min(self._first, self._at), self._at - self.rows + 1)
+        self._first = max(min(self._first, self._cursor_row), self._cursor_row - self.rows + 1)
         heading, *lines = super().compose_lines(drawn)
         blank, mark = Span(" " * _GUTTER), Span("> ", Role.KEY)
-        at = self._at if self._chosen is not None else -1
+        at = self._cursor_row if self._chosen is not None else -1
         marked = [
             Line((mark if number == at else blank, *line.spans)) for number, line in enumerate(lines, self._first)
         ]
@@ -58,13 +58,13 @@ class Chooser(Scroller):
         """Move the cursor."""
         if self._newest is None:
             return
-        self._at, self._chosen = self._at + by, None
-        self._choose_among(self._ids(self._newest[0]))
+        self._cursor_row, self._chosen = self._cursor_row + by, None
+        self._update_cursor(self._ids(self._newest[0]))
         self.redraw()
         self.post_message(self.Moved())
 
-    def _choose_among(self, ids: list[int]) -> None:
+    def _update_cursor(self, ids: list[int]) -> None:
         if self._chosen in ids:
-            self._at = ids.index(self._chosen)
-        self._at = max(0, min(self._at, len(ids) - 1))
-        self._chosen = ids[self._at] if ids else None
+            self._cursor_row = ids.index(self._chosen)
+        self._cursor_row = max(0, min(self._cursor_row, len(ids) - 1))
+        self._chosen = ids[self._cursor_row] if ids else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual import events
 
 from tui.lines import Line
-from tui.look import Draw, Look
+from tui.look import DisplayOptions, DrawFunction
 from tui.snapshot import Snapshot
 from tui.widgets.canvas import Canvas
 
@@ -13,15 +13,17 @@ from tui.widgets.canvas import Canvas
 class Panel(Canvas):
     """Draws itself anew from each snapshot, at the size it has."""
 
-    def __init__(self, draw: Draw, *, id: str, classes: str | None = None, is_always_fresh: bool = False) -> None:
+    def __init__(
+        self, draw: DrawFunction, *, id: str, classes: str | None = None, is_always_fresh: bool = False
+    ) -> None:
         super().__init__(id=id, classes=classes)
         self._draw = draw
         self._is_always_fresh = is_always_fresh
-        self._newest: tuple[Snapshot, Look] | None = None
+        self._newest: tuple[Snapshot, DisplayOptions] | None = None
 
-    def update(self, snapshot: Snapshot, look: Look) -> None:
+    def update(self, snapshot: Snapshot, options: DisplayOptions) -> None:
         """Show the newest state."""
-        self._newest = (snapshot, look)
+        self._newest = (snapshot, options)
         self.redraw()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -42,8 +44,8 @@ class Panel(Canvas):
         width, height = self.size
         if self._newest is None or not self.display or width < 1 or height < 1:
             return
-        snapshot, look = self._newest
-        lines = self.compose_lines(self._draw(snapshot, look, *self.drawn_size))
-        if not look.glyphs.is_braille:
+        snapshot, options = self._newest
+        lines = self.compose_lines(self._draw(snapshot, options, *self.drawn_size))
+        if not options.glyphs.is_braille:
             lines = [line.fit(width).in_ascii for line in lines]
         self.show(lines, is_stale=not (self._is_always_fresh or snapshot.link.is_fresh))

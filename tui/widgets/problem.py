@@ -7,13 +7,13 @@ from textual.widgets import Static
 from bertd.terminal_text import terminal_line
 
 
-class Problem(Static):
+class FormError(Static):
     """Takes no room until there is something to say."""
 
     def __init__(self) -> None:
         super().__init__(id="problem", markup=False)
 
-    def say(self, text: str) -> None:
+    def show_message(self, text: str) -> None:
         """Show it."""
         self.update(terminal_line(text))
         self.add_class("-said")

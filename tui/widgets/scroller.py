@@ -7,10 +7,10 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from tui.lines import Line
-from tui.look import Draw
+from tui.look import DrawFunction
 from tui.widgets.panel import Panel
 
-_ALL = 100_000
+_UNLIMITED_HEIGHT = 100_000
 
 
 class Scroller(Panel):
@@ -26,7 +26,7 @@ class Scroller(Panel):
         Binding("end,G", "end", "To the end", show=False),
     ]
 
-    def __init__(self, draw: Draw, *, id: str, follows_end: bool = False) -> None:
+    def __init__(self, draw: DrawFunction, *, id: str, follows_end: bool = False) -> None:
         super().__init__(draw, id=id)
         self._first = 0
         """Line below the heading that is shown first."""
@@ -49,7 +49,7 @@ class Scroller(Panel):
     @property
     def drawn_size(self) -> tuple[int, int]:
         """Everything is drawn, the view is cut out of it."""
-        return self.size.width, _ALL
+        return self.size.width, _UNLIMITED_HEIGHT
 
     def action_move(self, by: int) -> None:
         """Scroll by lines; the end is followed again once it is reached."""
@@ -64,8 +64,8 @@ class Scroller(Panel):
 
     def action_home(self) -> None:
         """To the first line."""
-        self.action_move(-_ALL)
+        self.action_move(-_UNLIMITED_HEIGHT)
 
     def action_end(self) -> None:
         """To the last line, and stay there."""
-        self.action_move(_ALL)
+        self.action_move(_UNLIMITED_HEIGHT)

@@ -22,69 +22,71 @@ from queue import SimpleQueue
 import torch
 
 from bertd.bench.quality import ours
-from bertd.bench.quality.arms import ABLATIONS, OURS, STOCK, Arm, StockArm, small_recipe
-from bertd.bench.quality.judge import Judge, Judgement
-from bertd.bench.quality.stock import SPENT, Spent
+from bertd.bench.quality.arms import ABLATIONS, OURS, STOCK, Arm, StockArm, build_small_recipe
+from bertd.bench.quality.judge import Evaluation, Evaluator
+from bertd.bench.quality.stock import SPENT_BUDGET_ADAPTER, SpentBudget
 from bertd.errors import BertdError
 from bertd.run.durations import format_duration, parse_duration
 from bertd.run.paths import find_data_set
 
-_JUDGED_SEQUENCES = 512
+_EVALUATED_SEQUENCES = 512
 
 
 @dataclass(frozen=True)
-class Row:
+class ResultRow:
     """One arm's outcome."""
 
     name: str
     is_stock: bool
-    spent: Spent
-    judgement: Judgement
+    spent: SpentBudget
+    evaluation: Evaluation
 
 
 def main() -> int:
     """Train and judge every arm; print the table."""
-    arguments = _parser().parse_args()
+    args = _parser().parse_args()
     arms: list[Arm] = [*STOCK, OURS]
-    if arguments.ablations:
+    if args.ablations:
         arms = [OURS, *ABLATIONS]
-    arms = [arm for arm in arms if any(text in arm.name for text in arguments.only)]
-    at_once = min(arguments.at_once, len(os.sched_getaffinity(0)))
-    rows: list[Row] = []
+    arms = [arm for arm in arms if any(text in arm.name for text in args.only)]
+    at_once = min(args.at_once, len(os.sched_getaffinity(0)))
+    rows: list[ResultRow] = []
     try:
-        shards = str(find_data_set(arguments.data))
-        judge = Judge(small_recipe(shards=shards, budget_s=arguments.budget), max_sequences=_JUDGED_SEQUENCES)
+        shards = str(find_data_set(args.data))
+        evaluator = Evaluator(
+            build_small_recipe(shards=shards, budget_s=args.budget), max_sequences=_EVALUATED_SEQUENCES
+        )
         with tempfile.TemporaryDirectory(prefix="bertd-quality-") as folder:
-            trained = _train_all(arms, shards=shards, budget_s=arguments.budget, folder=Path(folder), at_once=at_once)
+            trained = _train_all(arms, shards=shards, budget_s=args.budget, folder=Path(folder), at_once=at_once)
             for arm, (export, spent) in zip(arms, trained, strict=True):
-                rows.append(Row(arm.name, isinstance(arm, StockArm), spent, judge.judge(export)))
+                rows.append(ResultRow(arm.name, isinstance(arm, StockArm), spent, evaluator.judge(export)))
     except BertdError as error:
         print(f"bertd: {error}", file=sys.stderr)
         return error.exit_code
-    print(table(rows, judge, budget_s=arguments.budget, at_once=at_once))
+    print(format_table(rows, evaluator, budget_s=args.budget, at_once=at_once))
     return 0
 
 
-def table(rows: list[Row], judge: Judge, *, budget_s: float, at_once: int) -> str:
+def format_table(rows: list[ResultRow], evaluator: Evaluator, *, budget_s: float, at_once: int) -> str:
     """The outcome, and below it what the columns mean."""
-    stock = [row.judgement for row in rows if row.is_stock]
-    reference = min(stock, key=lambda judgement: judgement.mean.value) if stock else rows[0].judgement
+    stock = [row.evaluation for row in rows if row.is_stock]
+    reference = min(stock, key=lambda evaluation: evaluation.mean.value) if stock else rows[0].evaluation
     cores = len(os.sched_getaffinity(0))
     share = f"{cores} cores of a CPU" if at_once == 1 else f"1/{at_once} of {cores} cores of a CPU, {at_once} at once"
     lines = [
         f"{format_duration(budget_s)} each on {share}, fp32, torch {torch.__version__}, "
         f"transformers {version('transformers')}, Python {platform.python_version()}",
-        f"judged on {judge.num_tokens:,} masked tokens (15 %) of the validation split; a guess by word frequency: "
-        f"{judge.unigram_loss:.3f}, a blind one: {judge.blind:.3f} nats",
+        f"judged on {evaluator.num_tokens:,} masked tokens (15 %) of the validation split; a guess by word frequency: "
+        f"{evaluator.unigram_loss:.3f}, a blind one: {evaluator.uniform_loss:.3f} nats",
         "",
         f"{'':34} {'steps':>6} {'sequences':>9} {'seconds':>7} {'validation loss':>17} {'difference':>17}",
     ]
     for row in rows:
-        loss, higher = row.judgement.mean, row.judgement.less(reference)
-        compared = "" if row.judgement is reference else f"{higher.value:+.3f} +- {higher.error:.3f}"
+        loss, higher = row.evaluation.mean, row.evaluation.minus(reference)
+        compared = "" if row.evaluation is reference else f"{higher.value:+.3f} +- {higher.standard_error:.3f}"
         lines.append(
             f"{row.name:34} {row.spent.steps:6,} {row.spent.sequences:9,} {row.spent.seconds:7.0f} "
-            f"{f'{loss.value:.3f} +- {loss.error:.3f}':>17} {compared:>17}".rstrip()
+            f"{f'{loss.value:.3f} +- {loss.standard_error:.3f}':>17} {compared:>17}".rstrip()
         )
     against = "the best stock arm" if stock else "the first row"
     notes = f"difference: against {against}, sequence by sequence; +-: standard error over them, one seed"
@@ -93,13 +95,13 @@ def table(rows: list[Row], judge: Judge, *, budget_s: float, at_once: int) -> st
 
 def _train_all(
     arms: list[Arm], *, shards: str, budget_s: float, folder: Path, at_once: int
-) -> list[tuple[Path, Spent]]:
+) -> list[tuple[Path, SpentBudget]]:
     cores = sorted(os.sched_getaffinity(0))
     shares: SimpleQueue[list[int]] = SimpleQueue()
     for first in range(at_once):
         shares.put(cores[first::at_once])
 
-    def train(numbered: tuple[int, Arm]) -> tuple[Path, Spent]:
+    def train(numbered: tuple[int, Arm]) -> tuple[Path, SpentBudget]:
         number, arm = numbered
         print(f"{arm.name}: {format_duration(budget_s)}", file=sys.stderr, flush=True)
         return _train(arm, shards=shards, budget_s=budget_s, folder=folder / str(number))
@@ -109,15 +111,15 @@ def _train_all(
         return list(pool.map(train, enumerate(arms)))
 
 
-def _train(arm: Arm, *, shards: str, budget_s: float, folder: Path) -> tuple[Path, Spent]:
+def _train(arm: Arm, *, shards: str, budget_s: float, folder: Path) -> tuple[Path, SpentBudget]:
     if not isinstance(arm, StockArm):
-        return ours.train(small_recipe(shards=shards, budget_s=budget_s, keys=arm.keys), folder)
+        return ours.train(build_small_recipe(shards=shards, budget_s=budget_s, keys=arm.keys), folder)
     command = [sys.executable, "-m", "bertd.bench.quality.stock", shards, "--budget", str(budget_s)]
     command += ["--lr", str(arm.peak_lr), "--out", str(folder), *(["--keep-pages"] if arm.keeps_pages else [])]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise BertdError(f"{arm.name}: ended with status {done.returncode}; its last words are above")
-    return folder, SPENT.validate_json(done.stdout.splitlines()[-1])
+    return folder, SPENT_BUDGET_ADAPTER.validate_json(done.stdout.splitlines()[-1])
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -84,7 +84,7 @@ ABLATIONS = (
 """One thing changed at a time."""
 
 
-def small_recipe(*, shards: str, budget_s: float, keys: tuple[str, ...] = ()) -> Recipe:
+def build_small_recipe(*, shards: str, budget_s: float, keys: tuple[str, ...] = ()) -> Recipe:
     """The recipe of one of our arms.
 
     Raises:

@@ -21,8 +21,8 @@ from bertd.data.masking import IGNORE_INDEX, MaskedBatch
 from bertd.data.sequences import open_sequences
 from bertd.data.shards import DataSet
 from bertd.run.recipe import Recipe
-from bertd.train.opened_run import validation_masker_of
-from bertd.train.validation import guessing_loss
+from bertd.train.opened_run import build_validation_masker
+from bertd.train.validation import unigram_cross_entropy
 
 _MICRO = 16
 
@@ -32,7 +32,7 @@ class Mean:
     """A mean over sequences, in nats."""
 
     value: float
-    error: float
+    standard_error: float
     """Its standard error."""
 
     @classmethod
@@ -42,7 +42,7 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Evaluation:
     """One model's loss on the judge's tokens."""
 
     losses: tuple[float, ...]
@@ -53,12 +53,12 @@ class Judgement:
         """Over the sequences."""
         return Mean.of(self.losses)
 
-    def less(self, other: Judgement) -> Mean:
+    def minus(self, other: Evaluation) -> Mean:
         """How much higher this loss is than another, sequence by sequence: what is hard for both cancels out."""
         return Mean.of([mine - theirs for mine, theirs in zip(self.losses, other.losses, strict=True)])
 
 
-class Judge:
+class Evaluator:
     """Holds the tokens."""
 
     def __init__(self, recipe: Recipe, *, max_sequences: int) -> None:
@@ -73,7 +73,7 @@ class Judge:
             sequences=open_sequences(
                 dataset, split="validation", sequence_length=recipe.data.sequence_length, packing="full"
             ),
-            masker=validation_masker_of(recipe, dataset.vocabulary),
+            masker=build_validation_masker(recipe, dataset.vocabulary),
             micro_batch=_MICRO,
             rank=0,
             world_size=1,
@@ -84,27 +84,27 @@ class Judge:
         for batch in self.batches:
             counts_V += torch.bincount(_labels(batch), minlength=self._vocab_size)
         self.num_tokens = int(counts_V.sum())
-        self.unigram_loss = guessing_loss(counts_V, torch.from_numpy(token_shares(dataset)))
+        self.unigram_loss = unigram_cross_entropy(counts_V, torch.from_numpy(token_shares(dataset)))
         """Nats: of a guess by how often each token stands in the training text."""
-        self.blind = math.log(self._vocab_size)
+        self.uniform_loss = math.log(self._vocab_size)
 
     @torch.no_grad()
-    def judge(self, export: Path) -> Judgement:
+    def judge(self, export: Path) -> Evaluation:
         """Load a model by stock transformers and measure it."""
         from transformers import AutoModelForMaskedLM  # a second of import that tests of the table need not pay
 
         model = AutoModelForMaskedLM.from_pretrained(export, local_files_only=True).eval()
         losses: list[float] = []
         for batch in self.batches:
-            scores_BSV = model(input_ids=batch.inputs_BS).logits[..., : self._vocab_size]
+            logits_BSV = model(input_ids=batch.inputs_BS).logits[..., : self._vocab_size]
             index_BM1 = batch.positions_BM.unsqueeze(-1)
-            scores_BMV = scores_BSV.gather(1, index_BM1.expand(-1, -1, scores_BSV.size(-1))).float()
+            logits_BMV = logits_BSV.gather(1, index_BM1.expand(-1, -1, logits_BSV.size(-1))).float()
             each_BM = F.cross_entropy(
-                scores_BMV.transpose(1, 2), batch.labels_BM, ignore_index=IGNORE_INDEX, reduction="none"
+                logits_BMV.transpose(1, 2), batch.labels_BM, ignore_index=IGNORE_INDEX, reduction="none"
             )
             counts_B = (batch.labels_BM != IGNORE_INDEX).sum(1)
             losses += (each_BM.sum(1) / counts_B).tolist()
-        return Judgement(tuple(losses))
+        return Evaluation(tuple(losses))
 
 
 def _labels(batch: MaskedBatch) -> torch.Tensor:

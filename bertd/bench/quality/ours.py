@@ -6,18 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bertd.bench.quality.stock import Spent
+from bertd.bench.quality.stock import SpentBudget
 from bertd.errors import BertdError
 from bertd.records import EndRecord
-from bertd.run.durable import write_whole
+from bertd.run.durable import atomic_write
 from bertd.run.journal import read_journal
 from bertd.run.ledger import TICK_S, Ledger
 from bertd.run.paths import RunPaths
 from bertd.run.recipe import Recipe
-from bertd.run.recipe_file import write_recipe
+from bertd.run.recipe_file import format_recipe
 
 
-def train(recipe: Recipe, folder: Path) -> tuple[Path, Spent]:
+def train(recipe: Recipe, folder: Path) -> tuple[Path, SpentBudget]:
     """Run to the end of the budget.
 
     Returns:
@@ -29,7 +29,7 @@ def train(recipe: Recipe, folder: Path) -> tuple[Path, Spent]:
     paths = RunPaths(folder)
     paths.logs.mkdir(parents=True)
     paths.control.mkdir()
-    write_whole(paths.recipe, write_recipe(recipe))
+    atomic_write(paths.recipe, format_recipe(recipe))
     ledger = Ledger(paths.ledger)
     command = [sys.executable, "-m", "bertd.train.launch", str(folder)]
     with paths.log.open("wb") as log:
@@ -37,7 +37,7 @@ def train(recipe: Recipe, folder: Path) -> tuple[Path, Spent]:
         ranks = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
             while ranks.poll() is None:
-                _wait(ranks)
+                _wait_one_tick(ranks)
                 ledger.tick()
         finally:
             ranks.terminate()
@@ -47,10 +47,10 @@ def train(recipe: Recipe, folder: Path) -> tuple[Path, Spent]:
     if not ends or ends[-1].export is None:
         raise BertdError(f"{folder}: the run failed: {paths.log.read_text(errors='replace')[-2000:].strip()}")
     end = ends[-1]
-    return paths.exports / Path(str(end.export)).name, Spent(end.step, end.sequences, end.charged_s)
+    return paths.exports / Path(str(end.export)).name, SpentBudget(end.step, end.sequences, end.charged_s)
 
 
-def _wait(ranks: subprocess.Popen[bytes]) -> None:
+def _wait_one_tick(ranks: subprocess.Popen[bytes]) -> None:
     try:
         ranks.wait(timeout=TICK_S)
     except subprocess.TimeoutExpired:

@@ -19,7 +19,7 @@ import torch
 from pydantic import TypeAdapter
 from transformers import BertConfig, BertForMaskedLM
 
-from bertd.bench.quality.arms import MASKED_15, small_recipe
+from bertd.bench.quality.arms import MASKED_15, build_small_recipe
 from bertd.bench.work import dense_labels
 from bertd.data.batches import TrainBatches
 from bertd.data.sequences import open_sequences
@@ -27,12 +27,12 @@ from bertd.data.shards import DataSet
 from bertd.errors import BertdError
 from bertd.run.recipe import Recipe
 from bertd.train.host_cpu import keep_freed_pages
-from bertd.train.opened_run import masker_of
-from bertd.train.schedule import rate_factor
+from bertd.train.opened_run import build_masker
+from bertd.train.schedule import learning_rate_factor
 
 
 @dataclass(frozen=True)
-class Spent:
+class SpentBudget:
     """What the budget was spent on."""
 
     steps: int
@@ -40,23 +40,23 @@ class Spent:
     seconds: float
 
 
-SPENT = TypeAdapter(Spent)
+SPENT_BUDGET_ADAPTER = TypeAdapter(SpentBudget)
 
 
-def train(recipe: Recipe, *, peak_lr: float, budget_s: float) -> tuple[BertForMaskedLM, Spent]:
+def train(recipe: Recipe, *, peak_lr: float, budget_s: float) -> tuple[BertForMaskedLM, SpentBudget]:
     """Train until the budget is spent; the last step may exceed it."""
     dataset = DataSet.open(Path(recipe.data.shards))
     torch.manual_seed(recipe.run.seed)
     model = BertForMaskedLM(_config(recipe, vocab_size=dataset.vocabulary.size)).train()
-    optimizer = torch.optim.AdamW(_groups(model, decay=recipe.optimizer.weight_decay), lr=0.0, fused=True)
+    optimizer = torch.optim.AdamW(_decay_groups(model, decay=recipe.optimizer.weight_decay), lr=0.0, fused=True)
     for group in optimizer.param_groups:
         group["betas"], group["eps"] = recipe.optimizer.betas, recipe.optimizer.eps
     batches = _batches(recipe, dataset)
     began_s, steps, seconds = time.monotonic(), 0, 0.0
     while seconds < budget_s:
         for group in optimizer.param_groups:
-            group["lr"] = peak_lr * rate_factor(recipe.schedule, progress=min(1.0, seconds / budget_s))
-        batch = batches.next_micro()
+            group["lr"] = peak_lr * learning_rate_factor(recipe.schedule, progress=min(1.0, seconds / budget_s))
+        batch = batches.next_micro_batch()
         labels_BS = dense_labels(batch.inputs_BS, batch.positions_BM, batch.labels_BM)
         model(input_ids=batch.inputs_BS, labels=labels_BS).loss.backward()
         optimizer.step()
@@ -64,7 +64,7 @@ def train(recipe: Recipe, *, peak_lr: float, budget_s: float) -> tuple[BertForMa
         steps += 1
         seconds = time.monotonic() - began_s
     batches.close()
-    return model, Spent(steps=steps, sequences=steps * recipe.batch.sequences, seconds=seconds)
+    return model, SpentBudget(steps=steps, sequences=steps * recipe.batch.sequences, seconds=seconds)
 
 
 def _config(recipe: Recipe, *, vocab_size: int) -> BertConfig:
@@ -82,7 +82,7 @@ def _config(recipe: Recipe, *, vocab_size: int) -> BertConfig:
     )
 
 
-def _groups(model: BertForMaskedLM, *, decay: float) -> list[dict[str, object]]:
+def _decay_groups(model: BertForMaskedLM, *, decay: float) -> list[dict[str, object]]:
     weights = [parameter for parameter in model.parameters() if parameter.dim() > 1]
     others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
     return [{"params": weights, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
@@ -94,7 +94,7 @@ def _batches(recipe: Recipe, dataset: DataSet) -> TrainBatches:
     )
     return TrainBatches(
         sequences=sequences,
-        masker=masker_of(recipe, dataset.vocabulary),
+        masker=build_masker(recipe, dataset.vocabulary),
         seed=recipe.run.seed,
         global_batch=recipe.batch.sequences,
         micro_batch=recipe.batch.sequences,
@@ -113,19 +113,19 @@ def main() -> int:
     parser.add_argument("--lr", type=float, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--keep-pages", action="store_true", help="ask malloc for what bertd's ranks ask it for")
-    arguments = parser.parse_args()
+    args = parser.parse_args()
     torch.set_flush_denormal(True)
-    if arguments.keep_pages:
+    if args.keep_pages:
         keep_freed_pages()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     try:
-        recipe = small_recipe(shards=arguments.shards, budget_s=arguments.budget, keys=MASKED_15)
-        model, spent = train(recipe, peak_lr=arguments.lr, budget_s=arguments.budget)
+        recipe = build_small_recipe(shards=args.shards, budget_s=args.budget, keys=MASKED_15)
+        model, spent = train(recipe, peak_lr=args.lr, budget_s=args.budget)
     except BertdError as error:
         print(f"bertd: {error}", file=sys.stderr)
         return error.exit_code
-    model.save_pretrained(arguments.out)
-    print(SPENT.dump_json(SPENT.validate_python(asdict(spent))).decode())
+    model.save_pretrained(args.out)
+    print(SPENT_BUDGET_ADAPTER.dump_json(SPENT_BUDGET_ADAPTER.validate_python(asdict(spent))).decode())
     return 0
 
 

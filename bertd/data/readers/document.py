@@ -31,13 +31,13 @@ class SkipReason(Enum):
     DAMAGED = "damaged markup"
     TOO_LONG = f"longer than {MAX_DOCUMENT_BYTES >> 20} MiB"
     SHORT = "shorter than the minimum"
-    FOREIGN = "too few ASCII letters"
+    FEW_ASCII_LETTERS = "too few ASCII letters"
     DUPLICATE = "exact duplicate"
     NEAR_DUPLICATE = "near duplicate"
-    SURPLUS = "beyond --max-documents"
+    OVER_LIMIT = "beyond --max-documents"
 
 
-Reading = str | SkipReason
+ReadResult = str | SkipReason
 """A document's text, or why it has none."""
 
 
@@ -56,7 +56,7 @@ class Reader(Protocol):
     def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
         """Cut a file into blocks of about `block_bytes`."""
 
-    def documents(self, content: bytes) -> Iterator[Reading]:
+    def documents(self, content: bytes) -> Iterator[ReadResult]:
         """The documents of a block, in order."""
 
 
@@ -76,7 +76,7 @@ def clean(text: str) -> str:
     return text.strip()
 
 
-def decode(content: bytes) -> Reading:
+def decode(content: bytes) -> ReadResult:
     """Clean text out of UTF-8 bytes, or of UTF-16 with a byte order mark."""
     try:
         if content.startswith((b"\xff\xfe", b"\xfe\xff")):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from bertd.data.readers.document import MAX_DOCUMENT_BYTES, Block, Reading, decode
+from bertd.data.readers.document import MAX_DOCUMENT_BYTES, Block, ReadResult, decode
 
 HEADING = re.compile(rb"(?:^|(?<=\s))= = = [^=\n]{1,300} = = =(?=\s|$)", re.MULTILINE)
 
@@ -36,7 +36,7 @@ class Headings:
         if rest:
             yield Block(rest)
 
-    def documents(self, content: bytes) -> Iterator[Reading]:
+    def documents(self, content: bytes) -> Iterator[ReadResult]:
         """The text between headings."""
         pieces = HEADING.split(content)
         for number, piece in enumerate(pieces):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from bertd.data.readers.document import Block, Reading, SkipReason, clean, cut_blocks
+from bertd.data.readers.document import Block, ReadResult, SkipReason, clean, cut_blocks
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class JsonLines:
         """Cut between lines."""
         return cut_blocks(stream, ends=(b"\n",), block_bytes=block_bytes)
 
-    def documents(self, content: bytes) -> Iterator[Reading]:
+    def documents(self, content: bytes) -> Iterator[ReadResult]:
         """A document a line; blank lines are none."""
         for line in content.split(b"\n"):
             if line.strip():
-                yield self._document(line)
+                yield self._parse_line(line)
 
-    def _document(self, line: bytes) -> Reading:
+    def _parse_line(self, line: bytes) -> ReadResult:
         try:
             # A byte order mark may open the file.
             tree = json.loads(line.decode("utf-8-sig"))

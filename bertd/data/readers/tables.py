@@ -13,15 +13,15 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from bertd.data.hub import why_unreachable
-from bertd.data.readers.document import MAX_DOCUMENT_BYTES, Block, Reading
+from bertd.data.hub import hub_unreachable_reason
+from bertd.data.readers.document import MAX_DOCUMENT_BYTES, Block, ReadResult
 from bertd.data.readers.jsonl import JsonLines
 from bertd.errors import CorpusError
 
-_ROWS = 256
+_ROWS_PER_BATCH = 256
 """Read at once."""
 _SPLIT = "train"
-SENTENCES_IN_DOCUMENT = 256
+SENTENCES_PER_DOCUMENT = 256
 """Some 4,000 tokens of a novel."""
 _COLUMN_BUFFER_BYTES = 1 << 20
 """Read ahead in a column, whose row groups may be larger than the memory."""
@@ -32,7 +32,7 @@ class Parquet:
     """Reads one column of a file, row group by row group."""
 
     text_field: str = "text"
-    rows_in_document: int = 1
+    rows_per_document: int = 1
 
     def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
         """Some rows each.
@@ -51,15 +51,15 @@ class Parquet:
             seekable = stream if stream.seekable() else BytesIO(stream.read())
             file = pyarrow.parquet.ParquetFile(seekable, buffer_size=_COLUMN_BUFFER_BYTES)
             if self.text_field not in file.schema_arrow.names:
-                raise CorpusError(_no_column(place, self.text_field, file.schema_arrow.names))
-            batches = file.iter_batches(batch_size=_ROWS, columns=[self.text_field])
-            texts = _documents((batch.column(0).to_pylist() for batch in batches), rows=self.rows_in_document)
-            yield from _blocks(texts, block_bytes=block_bytes)
+                raise CorpusError(_missing_column_message(place, self.text_field, file.schema_arrow.names))
+            batches = file.iter_batches(batch_size=_ROWS_PER_BATCH, columns=[self.text_field])
+            texts = _join_rows((batch.column(0).to_pylist() for batch in batches), rows=self.rows_per_document)
+            yield from _pack_blocks(texts, block_bytes=block_bytes)
         except pyarrow.ArrowException as error:
             reason = str(error).split("\n", 1)[0]
             raise CorpusError(f"{place}: not a whole Parquet file: {reason}; fetch it again") from error
 
-    def documents(self, content: bytes) -> Iterator[Reading]:
+    def documents(self, content: bytes) -> Iterator[ReadResult]:
         """A document a row."""
         return JsonLines().documents(content)
 
@@ -71,7 +71,7 @@ class HubTable:
     name: str
     """`NAME` or `NAME:CONFIG`."""
     text_field: str = "text"
-    rows_in_document: int = 1
+    rows_per_document: int = 1
 
     def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
         """Some rows each; `stream` is not used, since `datasets` finds the files.
@@ -84,7 +84,7 @@ class HubTable:
         except ImportError as error:
             raise CorpusError("hf needs the package datasets; pip install 'bertd[corpora]'") from error
         path, _, config = self.name.partition(":")
-        if not Path(path).exists() and (reason := why_unreachable(path, kind="dataset")):
+        if not Path(path).exists() and (reason := hub_unreachable_reason(path, kind="dataset")):
             raise CorpusError(
                 f"hf:{self.name}: no such folder, and the hub cannot be reached: {reason}; run this where there is a "
                 "network, or fetch it there and name the folder"
@@ -93,10 +93,10 @@ class HubTable:
             table = datasets.load_dataset(path, config or None, split=_SPLIT, streaming=True)
             columns = table.column_names or list(next(iter(table.take(1)), {}))
             if self.text_field not in columns:
-                raise CorpusError(_no_column(f"hf:{self.name}", self.text_field, columns))
-            rows = table.select_columns([self.text_field]).iter(batch_size=_ROWS)
-            texts = _documents((batch[self.text_field] for batch in rows), rows=self.rows_in_document)
-            yield from _blocks(texts, block_bytes=block_bytes)
+                raise CorpusError(_missing_column_message(f"hf:{self.name}", self.text_field, columns))
+            rows = table.select_columns([self.text_field]).iter(batch_size=_ROWS_PER_BATCH)
+            texts = _join_rows((batch[self.text_field] for batch in rows), rows=self.rows_per_document)
+            yield from _pack_blocks(texts, block_bytes=block_bytes)
         except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
             reason = str(error).split("\n", 1)[0]
             raise CorpusError(
@@ -104,16 +104,16 @@ class HubTable:
                 "name the folder"
             ) from error
 
-    def documents(self, content: bytes) -> Iterator[Reading]:
+    def documents(self, content: bytes) -> Iterator[ReadResult]:
         """A document a row."""
         return JsonLines().documents(content)
 
 
-def _no_column(place: str, field: str, columns: list[str]) -> str:
+def _missing_column_message(place: str, field: str, columns: list[str]) -> str:
     return f"{place}: no column {field!r}; it has {', '.join(columns)}: give --text-field"
 
 
-def _documents(batches: Iterable[list[object]], *, rows: int) -> Iterator[object]:
+def _join_rows(batches: Iterable[list[object]], *, rows: int) -> Iterator[object]:
     """The values, or strings in turn joined to documents; a value that is no string stays alone, to be counted."""
     if rows == 1:
         for batch in batches:
@@ -133,7 +133,7 @@ def _documents(batches: Iterable[list[object]], *, rows: int) -> Iterator[object
         yield "\n".join(sentences)
 
 
-def _blocks(texts: Iterable[object], *, block_bytes: int) -> Iterator[Block]:
+def _pack_blocks(texts: Iterable[object], *, block_bytes: int) -> Iterator[Block]:
     lines: list[bytes] = []
     size = too_long = 0
     for text in texts:

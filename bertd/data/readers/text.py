@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import BinaryIO
 
-from bertd.data.readers.document import MAX_DOCUMENT_BYTES, Block, Reading, cut_blocks, decode
+from bertd.data.readers.document import MAX_DOCUMENT_BYTES, Block, ReadResult, cut_blocks, decode
 
 _BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")
 _GUTENBERG_START = re.compile(r"^\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG.*$", re.MULTILINE | re.IGNORECASE)
@@ -38,15 +38,15 @@ class TextFiles:
         while piece := stream.read(MAX_DOCUMENT_BYTES - len(rest)):
             rest += piece
             if len(rest) >= MAX_DOCUMENT_BYTES:
-                cut = _place_to_cut(rest)
+                cut = _find_cut(rest)
                 yield Block(rest[:cut])
                 rest = rest[cut:]
         yield Block(rest)
 
-    def documents(self, content: bytes) -> Iterator[Reading]:
+    def documents(self, content: bytes) -> Iterator[ReadResult]:
         """One document."""
         text = decode(content)
-        yield unwrap(without_gutenberg(text)) if isinstance(text, str) else text
+        yield unwrap(strip_gutenberg(text)) if isinstance(text, str) else text
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class TextBlocks:
         """Cut at blank lines."""
         return cut_blocks(stream, ends=(b"\n\n", b"\n\r\n"), block_bytes=block_bytes)
 
-    def documents(self, content: bytes) -> Iterator[Reading]:
+    def documents(self, content: bytes) -> Iterator[ReadResult]:
         """A document a run of lines."""
         text = decode(content)
         if not isinstance(text, str):
@@ -68,7 +68,7 @@ class TextBlocks:
                 yield unwrap(document)
 
 
-def _place_to_cut(content: bytes) -> int:
+def _find_cut(content: bytes) -> int:
     """After the last blank line, else line, else space; else before a character begins."""
     for end in (b"\n\n", b"\n\r\n", b"\n", b" "):
         if end in content:
@@ -79,7 +79,7 @@ def _place_to_cut(content: bytes) -> int:
     return cut - 1
 
 
-def without_gutenberg(text: str) -> str:
+def strip_gutenberg(text: str) -> str:
     """The text between Project Gutenberg's marks, if it has them."""
     if start := _GUTENBERG_START.search(text):
         text = text[start.end() :]
@@ -97,17 +97,17 @@ def unwrap(text: str) -> str:
     if not _is_wrapped(lines):
         return "\n".join(stripped for line in lines if (stripped := line.strip()))
     paragraphs: list[list[str]] = []
-    open_ended = False
+    in_paragraph = False
     for line in lines:
         stripped = line.strip()
         if not stripped:
-            open_ended = False
-        elif open_ended and not line[0].isspace():
+            in_paragraph = False
+        elif in_paragraph and not line[0].isspace():
             paragraphs[-1].append(stripped)
         else:
             paragraphs.append([stripped])
-            open_ended = True
-    return "\n".join(_join(paragraph) for paragraph in paragraphs)
+            in_paragraph = True
+    return "\n".join(_join_lines(paragraph) for paragraph in paragraphs)
 
 
 def _is_wrapped(lines: list[str]) -> bool:
@@ -120,10 +120,10 @@ def _is_wrapped(lines: list[str]) -> bool:
     return sum(length <= _WRAP_MAX for length in lengths) >= _WRAPPED_SHARE * len(lengths)
 
 
-def _join(lines: list[str]) -> str:
+def _join_lines(lines: list[str]) -> str:
     """One paragraph; a word parted by a hyphen keeps it and loses the space."""
     joined = lines[0]
     for line in lines[1:]:
-        is_parted = len(joined) > 1 and joined[-1] == "-" and joined[-2].isalpha() and line[0].islower()
-        joined += line if is_parted else f" {line}"
+        is_hyphenated = len(joined) > 1 and joined[-1] == "-" and joined[-2].isalpha() and line[0].islower()
+        joined += line if is_hyphenated else f" {line}"
     return joined

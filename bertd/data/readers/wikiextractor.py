@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from bertd.data.readers.document import Block, Reading, SkipReason, cut_blocks, decode
+from bertd.data.readers.document import Block, ReadResult, SkipReason, cut_blocks, decode
 from bertd.data.readers.jsonl import JsonLines
 
 _BEGIN = re.compile(rb"^<doc id=", re.MULTILINE)
@@ -34,18 +34,18 @@ class WikiExtractor:
         """Cut between articles."""
         return cut_blocks(stream, ends=(_END + b"\n", b"}\n", _END + b"\r\n"), block_bytes=block_bytes)
 
-    def documents(self, content: bytes) -> Iterator[Reading]:
+    def documents(self, content: bytes) -> Iterator[ReadResult]:
         """An article an element or line."""
         if content.lstrip().startswith(b"{"):
-            for reading in JsonLines().documents(content):
-                yield (_prose(reading) or SkipReason.REDIRECT) if isinstance(reading, str) else reading
+            for result in JsonLines().documents(content):
+                yield (_clean_prose(result) or SkipReason.REDIRECT) if isinstance(result, str) else result
             return
         begins = [match.start() for match in _BEGIN.finditer(content)]
         for begin, end in zip(begins, [*begins, len(content)][1:], strict=True):
-            yield _article(content[begin:end])
+            yield _parse_article(content[begin:end])
 
 
-def _article(element: bytes) -> Reading:
+def _parse_article(element: bytes) -> ReadResult:
     body, closed, _ = element.partition(_END)
     if not closed:
         return SkipReason.UNCLOSED
@@ -54,10 +54,10 @@ def _article(element: bytes) -> Reading:
         return text
     _, _, prose = text.partition("\n")
     _, _, prose = prose.lstrip("\n").partition("\n")
-    return _prose(prose) or SkipReason.REDIRECT
+    return _clean_prose(prose) or SkipReason.REDIRECT
 
 
-def _prose(text: str) -> str:
+def _clean_prose(text: str) -> str:
     if "&" in text:
         text = html.unescape(text)
     if "<" in text:

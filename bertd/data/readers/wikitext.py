@@ -31,7 +31,7 @@ _LINE_TAGS = frozenset(
 # fmt: on
 _BREAK = "\n\n"
 """Ends a paragraph; a single line break is a space, as on the rendered page."""
-_ITEM = "\x01"
+_ITEM_MARK = "\x01"
 """Opens a line that was a list item."""
 
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
@@ -49,14 +49,14 @@ _COMMAS = re.compile(r",(?:\s*,)+")
 _SPACE_BEFORE = re.compile(r" +([,.;:!?)](?:\s|$))")
 _LEFTOVERS = re.compile(r"\[\[|\]\]|\{\{|\}\}|\{\||\|\}")
 _TABLE_LINE = re.compile(r"^\s*(?:\{\||\|\}|\||!)|px\s*\|")
-_ADDRESS = re.compile(r"\[?(?:https?|ftp)://\S+\]?")
-_TAG_LEFT = re.compile(r"</?[a-zA-Z][^<>\n]*>")
+_URL = re.compile(r"\[?(?:https?|ftp)://\S+\]?")
+_LEFTOVER_TAG = re.compile(r"</?[a-zA-Z][^<>\n]*>")
 _SENTENCE_END = re.compile(r"[.!?][\"'”’)]*$")
 _MIN_ITEM_WORDS = 6
-_MIN_UNENDED_WORDS = 4
+_MIN_UNTERMINATED_WORDS = 4
 """Fewer words without a full stop are a caption or the rest of a table, not prose."""
 
-_MAX_OPEN = 100
+_MAX_OPEN_BRACKETS = 100
 """Brackets that may stay open on a page; 3,000 take the parser 12 s, and the time grows with their square."""
 
 DEFAULT_DROPPED_PREFIXES = frozenset({"file", "image", "media", "category"})
@@ -72,12 +72,12 @@ def wikitext_to_prose(wikitext: str, *, dropped_prefixes: frozenset[str] = DEFAU
     Raises:
         CorpusError: mwparserfromhell is not installed.
     """
-    parse = _parser()
+    parse = _import_parser()
     # Styles are not parsed: unbalanced apostrophes are common, and come out as text that is easily removed.
     tree = parse(_REFERENCE.sub("", _COMMENT.sub("", wikitext)), skip_style_tags=True)
     text = _Renderer(dropped_prefixes).render(tree)
-    tidied = (_tidy(paragraph) for paragraph in _paragraphs(text))
-    return "\n".join(paragraph for paragraph in tidied if paragraph)
+    cleaned = (_clean_paragraph(paragraph) for paragraph in _join_paragraphs(text))
+    return "\n".join(paragraph for paragraph in cleaned if paragraph)
 
 
 def is_redirect(wikitext: str) -> bool:
@@ -85,12 +85,14 @@ def is_redirect(wikitext: str) -> bool:
     return _REDIRECT.match(wikitext) is not None
 
 
-def is_hopeless(wikitext: str) -> bool:
+def has_too_many_open_brackets(wikitext: str) -> bool:
     """Whether so many brackets are open that the parser, which tries every pairing, would take minutes."""
-    return any(wikitext.count(begin) - wikitext.count(end) > _MAX_OPEN for begin, end in (("{{", "}}"), ("[[", "]]")))
+    return any(
+        wikitext.count(begin) - wikitext.count(end) > _MAX_OPEN_BRACKETS for begin, end in (("{{", "}}"), ("[[", "]]"))
+    )
 
 
-def _parser() -> Callable[..., Any]:
+def _import_parser() -> Callable[..., Any]:
     try:
         import mwparserfromhell
     except ImportError as error:
@@ -107,28 +109,28 @@ class _Renderer:
 
     def render(self, tree: Any) -> str:
         """The text of a piece of a page, with line breaks and marked list items."""
-        return "" if tree is None else "".join(self._node(node) for node in tree.nodes)
+        return "" if tree is None else "".join(self._render_node(node) for node in tree.nodes)
 
-    def _node(self, node: Any) -> str:
+    def _render_node(self, node: Any) -> str:
         match type(node).__name__:
             case "Text":
                 return str(node.value)
             case "Wikilink":
-                return self._link(node)
+                return self._render_link(node)
             case "ExternalLink":
                 return self.render(node.title)
             case "Tag":
-                return self._tag(node)
+                return self._render_tag(node)
             case "HTMLEntity":
                 return html.unescape(str(node))
             case "Template":
-                return self._template(node)
+                return self._render_template(node)
             case "Heading":
                 return _BREAK
             case _:
                 return ""
 
-    def _link(self, node: Any) -> str:
+    def _render_link(self, node: Any) -> str:
         title = str(node.title).strip()
         prefix, colon, _ = title.partition(":")
         prefix = prefix.strip().lower()
@@ -140,7 +142,7 @@ class _Renderer:
             return ""
         return title.removeprefix(":")
 
-    def _tag(self, node: Any) -> str:
+    def _render_tag(self, node: Any) -> str:
         name = str(node.tag).strip().lower()
         if name in _DROPPED_TAGS:
             return "" if name == "ref" else " "
@@ -148,25 +150,25 @@ class _Renderer:
         if name == "br":
             return "\n"
         if name in ("li", "dd", "dt"):
-            return f"{_BREAK}{_ITEM}{content}"
+            return f"{_BREAK}{_ITEM_MARK}{content}"
         return f"{_BREAK}{content}{_BREAK}" if name in _LINE_TAGS else content
 
-    def _template(self, node: Any) -> str:
+    def _render_template(self, node: Any) -> str:
         name = str(node.name).strip().lower().replace("_", " ")
         words = [self.render(one.value).strip() for one in node.params if not one.showkey]
         return template_text(name, words)
 
 
 # fmt: off
-_FIRST = frozenset(
+_FIRST_WORD_TEMPLATES = frozenset(
     {
         "nowrap", "nobr", "small", "smaller", "big", "abbr", "quote", "blockquote", "cquote", "tq", "em", "strong",
         "italics", "nihongo", "tooltip", "hlist", "as-of", "ipalink",
     }
 )
 # fmt: on
-_SECOND = frozenset(["lang", "transl", "transliteration", "translit"])
-_FIXED = {
+_LAST_WORD_TEMPLATES = frozenset(["lang", "transl", "transliteration", "translit"])
+_FIXED_TEMPLATES = {
     "ndash": "–",
     "spaced ndash": " – ",
     "snd": " – ",
@@ -191,24 +193,24 @@ def template_text(name: str, words: list[str]) -> str:
         name: lower case.
         words: its unnamed parameters.
     """
-    if name in _FIXED:
-        return _FIXED[name]
+    if name in _FIXED_TEMPLATES:
+        return _FIXED_TEMPLATES[name]
     if name in ("convert", "cvt") and len(words) >= 2:
-        return _measure(words)
+        return _format_measure(words)
     if name in ("circa", "c."):
         return f"c. {words[0]}" if words else "c."
     if name == "as of" and words:
         return f"as of {' '.join(words)}"
     if name == "frac" and len(words) == 2:
         return f"{words[0]}/{words[1]}"
-    if name in _SECOND and len(words) >= 2:
+    if name in _LAST_WORD_TEMPLATES and len(words) >= 2:
         return words[-1]
-    if (name in _FIRST or name.startswith(("lang-", "langx"))) and words:
+    if (name in _FIRST_WORD_TEMPLATES or name.startswith(("lang-", "langx"))) and words:
         return words[1] if name == "langx" and len(words) > 1 else words[0]
     return ""
 
 
-def _measure(words: list[str]) -> str:
+def _format_measure(words: list[str]) -> str:
     """`5|km|mi` is "5 km", `5|to|10|km|mi` is "5 to 10 km"."""
     amount = [words[0]]
     rest = words[1:]
@@ -218,24 +220,26 @@ def _measure(words: list[str]) -> str:
     return " ".join([*amount, *rest[:1]])
 
 
-def _paragraphs(text: str) -> Iterator[str]:
+def _join_paragraphs(text: str) -> Iterator[str]:
     """Lines that belong together, joined; a list item is a line of its own."""
-    waiting: list[str] = []
+    paragraph_lines: list[str] = []
     for line in [*text.split("\n"), ""]:
         is_table = _TABLE_LINE.search(line) is not None
-        if waiting and (is_table or not line.strip() or waiting[0].startswith(_ITEM) or line.startswith(_ITEM)):
-            yield " ".join(waiting)
-            waiting = []
+        if paragraph_lines and (
+            is_table or not line.strip() or paragraph_lines[0].startswith(_ITEM_MARK) or line.startswith(_ITEM_MARK)
+        ):
+            yield " ".join(paragraph_lines)
+            paragraph_lines = []
         if line.strip() and not is_table:
-            waiting.append(line)
+            paragraph_lines.append(line)
 
 
-def _tidy(line: str) -> str:
+def _clean_paragraph(line: str) -> str:
     """A paragraph without the traces of markup; empty if nothing worth reading is left."""
-    is_item = line.startswith(_ITEM)
-    line = line.lstrip(f"{_ITEM}*#:; ") if is_item else line
+    is_item = line.startswith(_ITEM_MARK)
+    line = line.lstrip(f"{_ITEM_MARK}*#:; ") if is_item else line
     line = html.unescape(_MAGIC_WORD.sub("", _QUOTES.sub("", line)))
-    line = _LEFTOVERS.sub("", _TAG_LEFT.sub("", _ADDRESS.sub("", line)))
+    line = _LEFTOVERS.sub("", _LEFTOVER_TAG.sub("", _URL.sub("", line)))
     line = _SPACES.sub(" ", line)
     line = _BRACKET_END.sub(")", _BRACKET_BEGIN.sub("(", _EMPTY_BRACKETS.sub("", line)))
     line = _COMMAS.sub(",", line)
@@ -243,4 +247,4 @@ def _tidy(line: str) -> str:
     num_words = len(line.split())
     if _SENTENCE_END.search(line):
         return line if num_words >= (_MIN_ITEM_WORDS if is_item else 1) and any(map(str.isalpha, line)) else ""
-    return line if num_words >= _MIN_UNENDED_WORDS and not is_item else ""
+    return line if num_words >= _MIN_UNTERMINATED_WORDS and not is_item else ""

@@ -12,8 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from bertd.data.readers.document import Block, Reading, SkipReason, clean, cut_blocks
-from bertd.data.readers.wikitext import DEFAULT_DROPPED_PREFIXES, is_hopeless, is_redirect, wikitext_to_prose
+from bertd.data.readers.document import Block, ReadResult, SkipReason, clean, cut_blocks
+from bertd.data.readers.wikitext import (
+    DEFAULT_DROPPED_PREFIXES,
+    has_too_many_open_brackets,
+    is_redirect,
+    wikitext_to_prose,
+)
 
 _PAGE_BEGIN = re.compile(rb"<page>")
 _PAGE_END = b"</page>"
@@ -41,7 +46,7 @@ class WikiXml:
                 head = found[0]
             yield Block(head + block.content if number else block.content, too_long=block.too_long)
 
-    def documents(self, content: bytes) -> Iterator[Reading]:
+    def documents(self, content: bytes) -> Iterator[ReadResult]:
         """A document a page."""
         prefixes = DEFAULT_DROPPED_PREFIXES | {
             name.decode("utf-8", "replace").lower()
@@ -51,9 +56,9 @@ class WikiXml:
         begins = [match.start() for match in _PAGE_BEGIN.finditer(content)]
         for begin, end in zip(begins, [*begins, len(content)][1:], strict=True):
             page, closed, _ = content[begin:end].partition(_PAGE_END)
-            yield self._page(page + closed, dropped_prefixes=prefixes) if closed else SkipReason.UNCLOSED
+            yield self._parse_page(page + closed, dropped_prefixes=prefixes) if closed else SkipReason.UNCLOSED
 
-    def _page(self, page: bytes, *, dropped_prefixes: frozenset[str]) -> Reading:
+    def _parse_page(self, page: bytes, *, dropped_prefixes: frozenset[str]) -> ReadResult:
         try:
             tree = ElementTree.fromstring(page)
         except ElementTree.ParseError:
@@ -65,6 +70,6 @@ class WikiXml:
             return SkipReason.REDIRECT
         if not self.keep_disambiguation and _DISAMBIGUATION.search(wikitext):
             return SkipReason.DISAMBIGUATION
-        if is_hopeless(wikitext):
+        if has_too_many_open_brackets(wikitext):
             return SkipReason.DAMAGED
         return wikitext_to_prose(wikitext, dropped_prefixes=dropped_prefixes)

@@ -10,15 +10,15 @@ import pyarrow.parquet
 import pytest
 
 from bertd.data.readers import tables
-from bertd.data.readers.document import Reading, SkipReason, clean
+from bertd.data.readers.document import ReadResult, SkipReason, clean
 from bertd.data.readers.tables import HubTable, Parquet
 from bertd.errors import CorpusError
 
 _TEXTS = ["one\ntwo", None, "", "\u2028 odd \x00 characters", *(f"text {number}" for number in range(1000))]
-_READ: list[Reading] = ["one\ntwo", SkipReason.NO_FIELD, "", "odd  characters", *(f"text {n}" for n in range(1000))]
+_READ: list[ReadResult] = ["one\ntwo", SkipReason.NO_FIELD, "", "odd  characters", *(f"text {n}" for n in range(1000))]
 
 
-def readings(reader: Parquet | HubTable, path: Path, *, block_bytes: int) -> list[Reading]:
+def readings(reader: Parquet | HubTable, path: Path, *, block_bytes: int) -> list[ReadResult]:
     with path.open("rb") as stream:
         blocks = list(reader.blocks(stream, block_bytes=block_bytes))
     return [reading for block in blocks for reading in reader.documents(block.content)]
@@ -44,8 +44,8 @@ def test_sentences_in_rows_make_documents_of_so_many(table: Path, block_bytes: i
     documents = ["\n".join(sentences[first : first + 300]) for first in range(0, len(sentences), 300)]
     expected = [clean(document) for document in documents]
     for reader in (
-        Parquet(text_field="body", rows_in_document=300),
-        HubTable(str(table.parent), text_field="body", rows_in_document=300),
+        Parquet(text_field="body", rows_per_document=300),
+        HubTable(str(table.parent), text_field="body", rows_per_document=300),
     ):
         read = readings(reader, table, block_bytes=block_bytes)
         assert [one for one in read if isinstance(one, str)] == expected
@@ -89,14 +89,14 @@ def test_a_folder_of_json_lines_is_read_as_a_data_set_of_the_hub_is(tmp_path: Pa
 
 
 def test_a_data_set_that_cannot_be_had_says_so(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bertd.data.readers.tables.why_unreachable", lambda *_, **__: "no route")
+    monkeypatch.setattr("bertd.data.readers.tables.hub_unreachable_reason", lambda *_, **__: "no route")
     with pytest.raises(
         CorpusError, match="hf:nobody/nothing:en: no such folder, and the hub cannot be reached: no rou"
     ):
         readings(HubTable("nobody/nothing:en"), table, block_bytes=100)
     monkeypatch.undo()
     # The hub answers the question and is gone when `datasets` asks.
-    monkeypatch.setattr("bertd.data.readers.tables.why_unreachable", lambda *_, **__: None)
+    monkeypatch.setattr("bertd.data.readers.tables.hub_unreachable_reason", lambda *_, **__: None)
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     with pytest.raises(CorpusError, match="hf:nobody/nothing:en: cannot be had: .*check the name and the network"):
         readings(HubTable("nobody/nothing:en"), table, block_bytes=100)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bertd.data.readers.wikitext import is_hopeless, is_redirect, wikitext_to_prose
+from bertd.data.readers.wikitext import has_too_many_open_brackets, is_redirect, wikitext_to_prose
 
 _END = " and so the sentence ends."
 
@@ -92,5 +92,5 @@ def test_a_redirect_is_told_in_any_language(page: str, expected: bool) -> None:
 
 @pytest.mark.parametrize("page", ["{{a|" * 3000, "[[a|" * 3000])
 def test_a_page_that_would_keep_the_parser_busy_for_minutes_is_given_up(page: str) -> None:
-    assert is_hopeless(page)
-    assert not is_hopeless(page[:300] + "}}]]" * 100)
+    assert has_too_many_open_brackets(page)
+    assert not has_too_many_open_brackets(page[:300] + "}}]]" * 100)

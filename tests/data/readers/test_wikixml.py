@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bertd.data.readers.document import Reading, SkipReason
+from bertd.data.readers.document import ReadResult, SkipReason
 from bertd.data.readers.wikixml import WikiXml
 
 _HEAD = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.10/"><siteinfo><namespaces>
@@ -40,7 +40,7 @@ _PAGES = [
 ]
 
 
-def readings(content: bytes, *, block_bytes: int = 1 << 20, keep_disambiguation: bool = False) -> list[Reading]:
+def readings(content: bytes, *, block_bytes: int = 1 << 20, keep_disambiguation: bool = False) -> list[ReadResult]:
     reader = WikiXml(keep_disambiguation=keep_disambiguation)
     blocks = reader.blocks(io.BytesIO(content), block_bytes=block_bytes)
     return [reading for block in blocks for reading in reader.documents(block.content)]
