@@ -38,7 +38,7 @@ faults: install
 	$(BIN)/python -m pytest tests/faults -m "" -p no:xdist --timeout 900 -rs
 
 bench-data: install
-	$(BIN)/python -m bertd.data.bench
+	$(BIN)/python -m bertd.data.commands.bench
 
 bench-quality: install
 	$(BIN)/python -m bertd.bench.quality --data "$(DATA)"

@@ -1,4 +1,6 @@
-"""What crosses a process by way of files: journal lines, mailbox commands, hand-overs; bertd/wire.py has the socket's.
+"""What crosses a process by way of files: journal lines, mailbox commands, hand-overs.
+
+bertd/api/models.py has what crosses the socket.
 
 All are frozen and tolerate unknown fields, so an older reader can read a newer writer. Times that end in `_s`
 are seconds; `t` is seconds since the epoch (UTC) and is for showing only: durations come from the charged clock.
@@ -23,7 +25,7 @@ class Record(BaseModel):
 
 
 class JobState(StrEnum):
-    """Where a job stands. What may follow what is decided by `bertd.jobs.lifecycle` alone."""
+    """Where a job stands. What may follow what is decided by `bertd.jobs.store.lifecycle` alone."""
 
     QUEUED = "queued"
     HELD = "held"

@@ -35,10 +35,10 @@ def signal_handlers() -> Iterator[None]:
 def host_cpu() -> Iterator[None]:
     """A run sets up its whole process; hypothesis refuses to draw floats where denormals are flushed to zero."""
     yield
-    if "bertd.train.host_cpu" in sys.modules:
-        from bertd.train import host_cpu
+    if "bertd.train.backends.cpu_tuning" in sys.modules:
+        from bertd.train.backends import cpu_tuning
 
-        host_cpu.return_freed_pages()
+        cpu_tuning.return_freed_pages()
         sys.modules["torch"].set_flush_denormal(False)
 
 

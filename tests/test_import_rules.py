@@ -19,7 +19,7 @@ import bertd
 import tui
 
 FORBIDDEN = {"torch", "transformers", "tokenizers", "numpy", "safetensors", "bertd.data", "bertd.model", "bertd.train"}
-CONTROL = ("bertd.client", "bertd.socket_http", "bertd.cli", "bertd.jobs", "bertd.daemon", "bertd.demo", "bertd.run")
+CONTROL = ("bertd.api.client", "bertd.api.http", "bertd.cli", "bertd.jobs", "bertd.daemon", "bertd.demo", "bertd.run")
 
 _LIST = "; import json, sys; print(json.dumps(sorted(sys.modules)))"
 
@@ -41,7 +41,11 @@ def _modules(package: str, *, path: str) -> list[str]:
 
 def _control_modules() -> list[str]:
     own = [name for name in _modules("bertd", path=bertd.__path__[0]) if name.startswith(CONTROL)]
-    return [name for name in own if not name.endswith("__main__")] + ["bertd.errors", "bertd.records", "bertd.wire"]
+    return [name for name in own if not name.endswith("__main__")] + [
+        "bertd.errors",
+        "bertd.records",
+        "bertd.api.models",
+    ]
 
 
 def _dashboard_modules() -> list[str]:
@@ -50,12 +54,12 @@ def _dashboard_modules() -> list[str]:
 
 def test_every_module_of_the_control_side_loads_without_torch() -> None:
     modules = _control_modules()
-    assert {"bertd.cli.app", "bertd.daemon.service", "bertd.jobs.runner", "bertd.client"} <= set(modules)
+    assert {"bertd.cli.app", "bertd.daemon.service", "bertd.jobs.runner", "bertd.api.client"} <= set(modules)
     assert _loaded(f"import {', '.join(modules)}{_LIST}").isdisjoint(FORBIDDEN)
 
 
 def test_a_rank_binds_itself_to_its_launcher_before_it_loads_torch() -> None:
-    assert "torch" not in _loaded(f"import bertd.train.worker{_LIST}")
+    assert "torch" not in _loaded(f"import bertd.train.distributed.worker{_LIST}")
 
 
 def test_every_module_of_the_dashboard_loads_without_torch() -> None:
@@ -86,8 +90,8 @@ def _program(entry: str, *arguments: str) -> str:
     ("entry", "arguments", "loads"),
     [
         ("bertd.cli.app:main", ["--help"], "bertd.cli.app"),
-        ("bertd.cli.app:main", ["status"], "bertd.client"),
-        ("bertd.cli.app:main", ["submit", "demo"], "bertd.run.recipe"),
+        ("bertd.cli.app:main", ["status"], "bertd.api.client"),
+        ("bertd.cli.app:main", ["submit", "demo"], "bertd.run.recipe.schema"),
         ("tui.app:main", ["--once"], "tui.feed"),
     ],
 )
@@ -104,11 +108,11 @@ def test_a_daemon_that_has_served_has_not_loaded_torch(tmp_path: Path) -> None:
     code = f"""
 import json, sys, threading
 from pathlib import Path
-from bertd.client import Client
+from bertd.api.client import Client
 from bertd.daemon import service
 
 socket = Path({str(tmp_path / "d.sock")!r})
-real_listen = service._listen
+real_listen = service._open_listener
 
 def listen(path):
     listening = real_listen(path)
@@ -119,7 +123,7 @@ def ask():
     Client(socket).status()
     Client(socket).shutdown()
 
-service._listen = listen
+service._open_listener = listen
 assert service.serve(state_dir=Path({str(tmp_path / "state")!r}), socket=socket) == 0
 print(json.dumps(sorted(sys.modules)))
 """

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 import bertd
-from bertd.run.recipe_file import parse_recipe
-from bertd.wire import SubmitPretrain
+from bertd.api.models import SubmitPretrain
+from bertd.run.recipe.load import parse_recipe
 from tests.cli.fake_daemon import FakeDaemon
 
 CHECKOUT = Path(__file__).parent.parent

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bertd.cli import app, exit_codes, serving
+from bertd.cli import app, exit_codes, programs
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -16,7 +16,7 @@ FIRST_SCREEN = README.partition("## Use it")[0]
 
 def _verbs() -> list[str]:
     names = [command.callback.__name__ for command in app.app.registered_commands if command.callback]
-    return names + [f"data {command.name}" for command in serving.data_app.registered_commands]
+    return names + [f"data {command.name}" for command in programs.data_app.registered_commands]
 
 
 def _map() -> list[str]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bertd.run.recipe import ValidationSection
-from bertd.run.recipe_file import find_recipe, recipe_folders
+from bertd.run.recipe.load import find_recipe, recipe_folders
+from bertd.run.recipe.schema import ValidationSection
 
 SHIPPED = [path for folder in recipe_folders() for path in folder.glob("*.toml")]
 NAMES_ANOTHER = {"fast"}

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
-from bertd.run.recipe import Recipe
-from bertd.run.recipe_file import find_recipe, read_recipe, recipe_folders
+from bertd.run.recipe.load import find_recipe, read_recipe, recipe_folders
+from bertd.run.recipe.schema import Recipe
 
 BASE = (12, 768, 12, 3072)
 LARGE = (24, 1024, 16, 4096)

@@ -42,10 +42,10 @@ def make_tiny_dataset(folder: Path) -> Path:
         for _ in range(400):
             sentences = [" ".join(chooser.choices(_WORDS, k=12)).capitalize() + "." for _ in range(8)]
             file.write(json.dumps({"text": " ".join(sentences)}) + "\n")
-    _run("bertd.data.vocab", str(corpus), "--size", "120", "--out", str(folder / "vocab"))
+    _run("bertd.data.commands.vocab", str(corpus), "--size", "120", "--out", str(folder / "vocab"))
     out = folder / "dataset"
     _run(
-        "bertd.data.prepare",
+        "bertd.data.commands.prepare",
         f"jsonl:{corpus}",
         "--vocab",
         str(folder / "vocab"),

@@ -21,7 +21,7 @@ from bertd.run.paths import client_socket
 from bertd.terminal_text import terminal_line
 
 if TYPE_CHECKING:
-    from tui.look import DisplayOptions
+    from tui.display_options import DisplayOptions
     from tui.snapshot import Feed, Snapshot
 
 
@@ -74,8 +74,8 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _display_options(
     args: argparse.Namespace, environment: os._Environ[str] | dict[str, str], *, encoding: str | None
 ) -> DisplayOptions:
+    from tui.display_options import DisplayOptions
     from tui.glyphs import ASCII, UNICODE
-    from tui.look import DisplayOptions
 
     is_unicode = (encoding or "").lower().replace("-", "") == "utf8" and environment.get("TERM") != "linux"
     return DisplayOptions(
@@ -104,7 +104,7 @@ def _fetch_snapshot_once(args: argparse.Namespace) -> Snapshot:
 
 
 def _print_once(args: argparse.Namespace, options: DisplayOptions) -> int:
-    from tui.printed import render_json, render_page
+    from tui.plain_output import render_json, render_page
 
     snapshot = _fetch_snapshot_once(args)
     width = shutil.get_terminal_size((100, 40)).columns
@@ -114,7 +114,7 @@ def _print_once(args: argparse.Namespace, options: DisplayOptions) -> int:
 
 
 def _print_lines(feed: Feed) -> int:
-    from tui.printed import follow_lines
+    from tui.plain_output import follow_lines
 
     gc.enable()
     feed.start()

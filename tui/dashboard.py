@@ -19,15 +19,15 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from bertd.api.models import JobView, SubmitFinetune
 from bertd.errors import BertdError
 from bertd.records import JobState
 from bertd.terminal_text import terminal_line
-from bertd.wire import JobView, SubmitFinetune
+from tui.display_options import DisplayOptions
 from tui.keys import APP_KEYS, JOB_KEYS, QUEUE_KEYS, VIEW_KEYS
-from tui.look import DisplayOptions
-from tui.narrow_update import crop_update
-from tui.screens.board import StatusScreen
-from tui.screens.making import SCREEN_NAMES, make_screen
+from tui.partial_update import crop_update
+from tui.screens.base import StatusScreen
+from tui.screens.registry import SCREEN_NAMES, make_screen
 from tui.snapshot import Feed, Snapshot
 from tui.theme import THEME
 

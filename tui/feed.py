@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bertd.client import Client, EventStream
+from bertd.api.client import Client, EventStream
+from bertd.api.models import EventView, JobView, LogView, RunView, ScoreView, SeriesView, StatusView, SubmitFinetune
 from bertd.errors import BertdError, RunFolderError, UnknownJobError
-from bertd.wire import EventView, JobView, LogView, RunView, ScoreView, SeriesView, StatusView, SubmitFinetune
 from tui.snapshot import CURVES, Link, LinkState, Snapshot, find_shown_run
 
 POINTS = 240

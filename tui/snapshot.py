@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from bertd.api.models import EventView, JobView, LogView, RunView, ScoreView, SeriesView, StatusView, SubmitFinetune
 from bertd.records import JobState, PauseKind
-from bertd.wire import EventView, JobView, LogView, RunView, ScoreView, SeriesView, StatusView, SubmitFinetune
 
 CURVES = ["loss", "validation", "lr", "grad_norm", "sequences_per_s"]
 """Columns of a series that some chart draws."""

@@ -15,15 +15,15 @@ from importlib.metadata import version
 
 import torch
 
-from bertd.bench.contenders import select_contenders
-from bertd.bench.measuring import BenchResults, Measurement, run_bench
-from bertd.bench.work import Workload, plan_workload
+from bertd.bench.models import select_contenders
+from bertd.bench.timing import BenchResults, Measurement, run_bench
+from bertd.bench.workload import Workload, plan_workload
 from bertd.errors import BertdError, DeviceError, RecipeError
-from bertd.run.recipe import Recipe
-from bertd.run.recipe_file import find_recipe, read_recipe
-from bertd.train.host_cpu import tune_cpu
+from bertd.run.recipe.load import find_recipe, read_recipe
+from bertd.run.recipe.schema import Recipe
+from bertd.train.backends.cpu_tuning import tune_cpu
+from bertd.train.distributed.process_group import device_for_rank
 from bertd.train.provenance import device_name
-from bertd.train.ranks import device_for_rank
 
 _SEQUENCES = {"cpu": 32, "cuda": 1024}
 _MICROS = {"cpu": [8, 16, 32], "cuda": [64, 256, 512]}

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import bertd
-from bertd.cli import acting, exit_codes, exporting, reading, serving, submitting
+from bertd.cli import exit_codes, export, job_commands, programs, query_commands, submit
 from bertd.errors import BertdError
 from bertd.terminal_text import terminal_line
 
@@ -30,14 +30,22 @@ def _register_commands(panel: str, *commands: Callable[..., None]) -> None:
         app.command(rich_help_panel=panel)(command)
 
 
-_register_commands("Queue work", submitting.submit, submitting.finetune)
-_register_commands("Look", reading.status, reading.jobs, reading.show, reading.logs, reading.scores, reading.wait)
-_register_commands("Act on a job", acting.pause, acting.resume, acting.checkpoint, acting.stop)
-_register_commands("Act on a job", acting.budget, acting.hold, acting.release, acting.priority)
-_register_commands("The daemon", serving.start, acting.shutdown)
-_register_commands("Data", exporting.export)
-app.command(rich_help_panel="Look", context_settings=serving.FORWARD_ALL_ARGUMENTS)(serving.bench)
-app.add_typer(serving.data_app, name="data", rich_help_panel="Data")
+_register_commands("Queue work", submit.submit, submit.finetune)
+_register_commands(
+    "Look",
+    query_commands.status,
+    query_commands.jobs,
+    query_commands.show,
+    query_commands.logs,
+    query_commands.scores,
+    query_commands.wait,
+)
+_register_commands("Act on a job", job_commands.pause, job_commands.resume, job_commands.checkpoint, job_commands.stop)
+_register_commands("Act on a job", job_commands.budget, job_commands.hold, job_commands.release, job_commands.priority)
+_register_commands("The daemon", programs.start, job_commands.shutdown)
+_register_commands("Data", export.export)
+app.command(rich_help_panel="Look", context_settings=programs.FORWARD_ALL_ARGUMENTS)(programs.bench)
+app.add_typer(programs.data_app, name="data", rich_help_panel="Data")
 
 
 def _print_version(is_wanted: bool) -> None:

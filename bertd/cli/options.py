@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from bertd.client import Client
+    from bertd.api.client import Client
+    from bertd.api.models import JobView
     from bertd.records import Record
-    from bertd.wire import JobView
 
 SocketOption = Annotated[
     Path | None,
@@ -31,7 +31,7 @@ JobArgument = Annotated[
 ]
 
 HIGHEST_PRIORITY = 1_000_000
-"""Of bertd.wire, which is not imported here; tests/cli/test_submitting.py holds them equal."""
+"""Of bertd.api.models, which is not imported here; tests/cli/test_submit.py holds them equal."""
 PriorityOption = Annotated[
     int,
     typer.Option("--priority", min=-HIGHEST_PRIORITY, max=HIGHEST_PRIORITY, help="Higher goes first.", metavar="N"),
@@ -42,7 +42,7 @@ def connect(socket: Path | None) -> Client:
     """The client of the daemon a verb is meant for."""
     # Modules stay; looking for garbage among them while they load only takes time.
     gc.disable()
-    from bertd.client import Client
+    from bertd.api.client import Client
     from bertd.run.paths import client_socket
 
     gc.enable()

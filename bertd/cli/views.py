@@ -6,12 +6,12 @@ import math
 import time
 from collections.abc import Iterable
 
+from bertd.api.models import BudgetView, DeviceView, EventView, JobView, RunView, ScoreView, StatusView, VersionView
 from bertd.cli.tables import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Cell, OutputStyle, Row, format_table
 from bertd.records import BudgetUnit, JobState, Record
-from bertd.run.choices import execution_choices
 from bertd.run.durations import format_duration
+from bertd.run.execution_text import execution_choices
 from bertd.terminal_text import terminal_line
-from bertd.wire import BudgetView, DeviceView, EventView, JobView, RunView, ScoreView, StatusView, VersionView
 
 _STATE_COLORS: dict[JobState, tuple[str, ...]] = {
     JobState.RUNNING: (GREEN,),

@@ -19,21 +19,21 @@ from pathlib import Path
 
 import uvicorn
 
-from bertd.daemon.api import ApiServices, create_app
-from bertd.daemon.assembly import build_services
-from bertd.daemon.connections import IDLE_TIMEOUT_S, PeerConnection
-from bertd.daemon.event_stream import TICK_INTERVAL_S
-from bertd.daemon.instance import StateLock
-from bertd.daemon.listener import bind_socket, remove_socket
-from bertd.daemon.notify import SystemdNotifier, take_passed_socket, watchdog_interval_s
-from bertd.daemon.orphans import report_orphans
-from bertd.daemon.runners import RunnerCommand, runner_command
+from bertd.api.models import API_VERSION, StatusView
+from bertd.daemon.api.connections import IDLE_TIMEOUT_S, PeerConnection
+from bertd.daemon.api.event_stream import TICK_INTERVAL_S
+from bertd.daemon.api.routes import ApiServices, create_app
+from bertd.daemon.process.listener import bind_socket, remove_socket
+from bertd.daemon.process.state_lock import StateLock
+from bertd.daemon.process.systemd import SystemdNotifier, take_passed_socket, watchdog_interval_s
+from bertd.daemon.scheduling.orphans import report_orphans
+from bertd.daemon.scheduling.runners import RunnerCommand, runner_command
+from bertd.daemon.wiring import build_services
 from bertd.errors import StorageError
-from bertd.jobs.database import Database
-from bertd.jobs.lifecycle import LIVE
+from bertd.jobs.store.database import Database
+from bertd.jobs.store.lifecycle import LIVE
 from bertd.run.durations import format_duration
 from bertd.run.paths import StatePaths, default_socket
-from bertd.wire import API_VERSION, StatusView
 
 logger = logging.getLogger(__name__)
 
@@ -166,7 +166,7 @@ class _Daemon:
     async def _shut_down_gracefully(self) -> None:
         """Refuse changes, and have pretrainings saved; those that do not manage in time run on."""
         self._notifier.send(STOPPING="1", STATUS="stopping")
-        self._services.desk.is_stopping = True
+        self._services.request_handler.is_stopping = True
         if self._keep_running:
             self._services.scheduler.is_stopping = True
             return

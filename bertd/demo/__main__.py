@@ -16,7 +16,7 @@ import traceback
 from pathlib import Path
 from types import FrameType
 
-from bertd.demo import leftovers
+from bertd.demo import process_cleanup
 from bertd.demo.walkthrough import Settings, run_demo
 from bertd.errors import BertdError, DaemonBusyError, StorageError
 from bertd.run.durations import parse_duration
@@ -74,13 +74,13 @@ def main(arguments: list[str]) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Through a pipe too, each line is seen when it is said, and a name no encoding has is an escape.
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
-    leftovers.adopt_orphans()
+    process_cleanup.adopt_orphans()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminate)
     code, message = _run_to_exit_code(settings)
     # A second Ctrl-C must not leave half of the processes behind.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    leftovers.kill_descendants()
+    process_cleanup.kill_descendants()
     if message:
         print(f"demo: {terminal_line(message)}", file=sys.stderr)
     return code

@@ -22,7 +22,7 @@ from bertd.demo.prose import sentences
 from bertd.demo.sentence_order import make_task, write_task
 from bertd.errors import CorpusError, StorageError
 from bertd.records import Record
-from bertd.run.durable import atomic_write
+from bertd.run.atomic_files import atomic_write
 
 _PREFIX = "data-"
 _HELD_OUT_SHARE = 1 / 8

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bertd.client import Client
+from bertd.api.client import Client
+from bertd.api.models import JobView, RunView, SubmitFinetune, SubmitPretrain
 from bertd.demo.private_daemon import PrivateDaemon
 from bertd.errors import BertdError
 from bertd.records import JobState, ScoreRecord
 from bertd.run.paths import RunPaths
-from bertd.run.recipe_file import find_recipe, parse_recipe
-from bertd.wire import JobView, RunView, SubmitFinetune, SubmitPretrain
+from bertd.run.recipe.load import find_recipe, parse_recipe
 
 _POLL_S = 0.5
 _END_STATES = {JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.LOST, JobState.PAUSED}

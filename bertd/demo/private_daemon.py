@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bertd.client import Client
+from bertd.api.client import Client
 from bertd.errors import DaemonError, DaemonUnreachableError, StorageError
 from bertd.jobs.processes import make_parent_death_hook
 

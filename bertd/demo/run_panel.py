@@ -13,10 +13,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from bertd.api.models import JobView, RunView
 from bertd.records import StepRecord
 from bertd.run.durations import format_duration
 from bertd.terminal_text import terminal_line
-from bertd.wire import JobView, RunView
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS = "_.-=+*#@"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bertd.demo.prose import sentences
 from bertd.errors import CorpusError
-from bertd.run.durable import atomic_write
+from bertd.run.atomic_files import atomic_write
 
 _SENTENCE = re.compile(r"^[A-Z][A-Za-z]*(?:,? [A-Za-z]+(?:[-'][a-z]+)?)+\.$")
 """Plain words, perhaps with commas: nothing but the order shows a swap."""

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from rich.live import Live
 
-from bertd.demo import leftovers, run_panel
+from bertd.api.models import RunView
+from bertd.demo import process_cleanup, run_panel
+from bertd.demo.console import ComparisonRow, DemoDisplay
 from bertd.demo.corpus import CorpusFacts, CorpusPaths, build_corpus, prepare_corpus_folder, read_facts
 from bertd.demo.docstrings import find_sources, installed_roots
 from bertd.demo.jobs import (
@@ -25,11 +27,9 @@ from bertd.demo.jobs import (
     submit_pretraining,
 )
 from bertd.demo.private_daemon import PrivateDaemon
-from bertd.demo.programs import DataSetFacts, read_manifest, run_program, try_export
-from bertd.demo.show import ComparisonRow, DemoDisplay
+from bertd.demo.subprocesses import DataSetFacts, read_manifest, run_program, try_export
 from bertd.errors import StorageError
 from bertd.run.durations import format_duration
-from bertd.wire import RunView
 
 _VOCABULARY_SIZE = 8_192
 _VALIDATION_SHARE = 0.02
@@ -77,7 +77,7 @@ def run_demo(settings: Settings) -> None:
         display.begin_stage("Clean up")
         daemon.shut_down()
         display.info(f"the daemon (pid {daemon.pid}) has ended")
-    if num_killed := leftovers.kill_descendants():
+    if num_killed := process_cleanup.kill_descendants():
         display.warn(f"{num_killed} processes outlived the daemon and were ended now; please report this")
     else:
         display.info("nothing is left running: no process that this demo started, directly or not, is alive")
@@ -141,12 +141,14 @@ def _prepare_shards(display: DemoDisplay, paths: CorpusPaths, *, folder: Path) -
         with display.spinner("training the vocabulary"):
             size = ["--size", str(_VOCABULARY_SIZE)]
             run_program(
-                "bertd.data.vocab", [corpus, *size, "--out", str(paths.vocabulary)], log=folder / "vocabulary.log"
+                "bertd.data.commands.vocab",
+                [corpus, *size, "--out", str(paths.vocabulary)],
+                log=folder / "vocabulary.log",
             )
         with display.spinner("preparing shards"):
             where = ["--vocab", str(paths.vocabulary), "--out", str(paths.shards)]
             share = ["--validation", str(_VALIDATION_SHARE)]
-            run_program("bertd.data.prepare", [corpus, *where, *share], log=folder / "prepare.log")
+            run_program("bertd.data.commands.prepare", [corpus, *where, *share], log=folder / "prepare.log")
     facts = read_manifest(paths.shards)
     train, validation = facts.splits["train"], facts.splits["validation"]
     display.info(

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from bertd.errors import CheckpointError
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
-from bertd.model.families import (
+from bertd.model.hf_mapping import (
     ACTIVATIONS,
     GLOBAL,
     LOCAL,
@@ -36,7 +36,7 @@ from bertd.model.families import (
     layer_types,
     weight_mappings,
 )
-from bertd.tokenizer_faults import translate_tokenizer_errors
+from bertd.tokenizer.errors import translate_tokenizer_errors
 
 _RECIPE_KEYS: dict[Family, dict[str, object]] = {
     Family.MEGATRON: {"norm": "pre", "embedding_norm": False, "positions": "learned"},

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from bertd.errors import DamagedLedgerError, RunFolderError
 from bertd.records import Record
-from bertd.run.durable import atomic_write
+from bertd.run.atomic_files import atomic_write
 
 TICK_S = 1.0
 """How often the runner writes an open segment."""

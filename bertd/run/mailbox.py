@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from bertd.errors import RunFolderError, StorageError
 from bertd.records import BudgetRequest, Command, CommandKind, CommandRecord, JournalRecord
-from bertd.run.durable import atomic_write
+from bertd.run.atomic_files import atomic_write
 
 _ENTRY_NAME = re.compile(r"^(\d{6,})\.json$")
 

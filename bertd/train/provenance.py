@@ -10,9 +10,9 @@ import torch
 
 import bertd
 from bertd.records import Record
-from bertd.run.durable import atomic_write
-from bertd.train.opened_run import RunInputs
-from bertd.train.ranks import Ranks
+from bertd.run.atomic_files import atomic_write
+from bertd.train.distributed.process_group import Ranks
+from bertd.train.run_inputs import RunInputs
 
 _PACKAGES = ("torch", "numpy", "safetensors", "tokenizers", "transformers")
 

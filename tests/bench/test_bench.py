@@ -15,8 +15,8 @@ import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from bertd.bench import __main__ as command
-from bertd.bench import contenders, measuring
-from bertd.bench.contenders import (
+from bertd.bench import models, timing
+from bertd.bench.models import (
     BASELINE_KEEPING_PAGES,
     BASELINES,
     EAGER_TOP,
@@ -27,14 +27,14 @@ from bertd.bench.contenders import (
     build_model_and_loss,
     select_contenders,
 )
-from bertd.bench.measuring import run_bench
-from bertd.bench.work import Workload, make_synthetic_batch, pad_batch, plan_workload
+from bertd.bench.timing import run_bench
+from bertd.bench.workload import Workload, make_synthetic_batch, pad_batch, plan_workload
 from bertd.errors import DeviceError, RecipeError
-from bertd.run.recipe import Recipe
-from bertd.run.recipe_file import parse_recipe
-from bertd.train.apex import Apex
-from bertd.train.apex_probes import Feature
-from bertd.train.attention import AttentionChoice
+from bertd.run.recipe.load import parse_recipe
+from bertd.run.recipe.schema import Recipe
+from bertd.train.autotune.attention_backend import AttentionChoice
+from bertd.train.backends.apex.check import Feature
+from bertd.train.backends.apex.detect import Apex
 from tests.tiny_data import make_tiny_dataset
 
 TEXT = """
@@ -165,8 +165,8 @@ def test_the_command_prints_what_it_measured(
     options = [option for override in small for option in ("--set", override)]
     turns = ["--sequences", "4", "--micro", "4", "--seconds", "0.01", "--repeats", "1"]
     eager = [contender for contender in LADDER if not contender.compiled]
-    # Compiling takes half a minute and is held to its graphs by tests/train/test_update.py.
-    monkeypatch.setattr(contenders, "LADDER", eager)
+    # Compiling takes half a minute and is held to its graphs by tests/train/loop/test_train_step.py.
+    monkeypatch.setattr(models, "LADDER", eager)
     monkeypatch.setattr(sys, "argv", ["bench", "demo", "--synthetic", "--ladder", "--json", *turns, *options])
 
     assert command.main() == 0
@@ -188,9 +188,9 @@ def test_a_data_set_is_found_by_name_and_a_whole_run_is_measured_on_it(
     small += ["model.positions=rotary", "model.activation=geglu", "model.embedding_norm=true"]
     options = [option for override in small for option in ("--set", override)]
     turns = ["--sequences", "4", "--micro", "2", "4", "--seconds", "0.01", "--repeats", "1"]
-    monkeypatch.setattr(contenders, "OURS", OURS[:1])
-    monkeypatch.setattr(contenders, "BASELINES", BASELINES[:1])
-    monkeypatch.setattr(contenders, "BASELINE_KEEPING_PAGES", BASELINES[0])
+    monkeypatch.setattr(models, "OURS", OURS[:1])
+    monkeypatch.setattr(models, "BASELINES", BASELINES[:1])
+    monkeypatch.setattr(models, "BASELINE_KEEPING_PAGES", BASELINES[0])
     monkeypatch.setattr(sys, "argv", ["bench", "demo", *turns, *options])
 
     assert command.main() == 0
@@ -257,7 +257,7 @@ def test_a_contender_that_no_memory_holds_is_told_in_a_line(
     def hungry(*_: object, **__: object) -> None:
         torch.empty(1 << 60, dtype=torch.uint8)
 
-    monkeypatch.setattr(measuring, "build_contender", hungry)
+    monkeypatch.setattr(timing, "build_contender", hungry)
     results = run_bench([OURS[0]], workload, micros=[2, 4], repeats=1, seconds=0.01, log_line=lambda _: None)
 
     (reason,) = results.failures.values()
@@ -273,7 +273,7 @@ def test_a_contender_that_cannot_run_leaves_the_others_their_rows(
             raise RuntimeError("no C compiler\nand more")
         return build_contender(contender, *rest, **options)
 
-    monkeypatch.setattr(measuring, "build_contender", build_ours_alone)
+    monkeypatch.setattr(timing, "build_contender", build_ours_alone)
     results = run_bench([BASELINES[0], OURS[0]], workload, micros=[2], repeats=1, seconds=0.01, log_line=lambda _: None)
 
     assert results.failures == {BASELINES[0].name: "no C compiler"}

@@ -13,13 +13,13 @@ from bertd.bench.quality import __main__ as command
 from bertd.bench.quality import ours, stock
 from bertd.bench.quality.__main__ import ResultRow, format_table
 from bertd.bench.quality.arms import ABLATIONS, OURS, OurArm, build_small_recipe
-from bertd.bench.quality.judge import Evaluation, Evaluator
+from bertd.bench.quality.evaluate import Evaluation, Evaluator
 from bertd.bench.quality.stock import SpentBudget
-from bertd.data.shards import DataSet
+from bertd.data.dataset.shards import DataSet
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.model.export import write_export
-from bertd.run.recipe import Recipe
-from bertd.train.opened_run import encoder_config
+from bertd.run.recipe.schema import Recipe
+from bertd.train.run_inputs import encoder_config
 from tests.tiny_data import make_tiny_dataset
 
 TINY = (

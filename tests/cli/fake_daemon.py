@@ -18,8 +18,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
+from bertd.api.models import ErrorView, EventView, JobView, LogView, RunView, ScoreView, SeriesView, StatusView
 from bertd.records import JobKind, JobState, Record
-from bertd.wire import ErrorView, EventView, JobView, LogView, RunView, ScoreView, SeriesView, StatusView
 from tests.cli import samples
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bertd.api.models import BudgetView, DeviceView, EventView, JobView, RunView, ScoreView, StatusView, VersionView
 from bertd.records import (
     BudgetUnit,
     CheckpointRecord,
@@ -13,7 +14,6 @@ from bertd.records import (
     StepRecord,
     ValidationRecord,
 )
-from bertd.wire import BudgetView, DeviceView, EventView, JobView, RunView, ScoreView, StatusView, VersionView
 
 NOW = 1_800_000_000.0
 

@@ -14,18 +14,18 @@ import typer.main
 
 import bertd as package
 from bertd import errors
+from bertd.api.models import ErrorView
 from bertd.cli import app as app_module
-from bertd.cli import exit_codes, reading, serving
+from bertd.cli import exit_codes, programs, query_commands
 from bertd.errors import BertdError
-from bertd.wire import ErrorView
 from tests.cli.conftest import Bertd
 from tests.cli.fake_daemon import FakeDaemon
 
 VERBS = [
     command.name or command.callback.__name__
     for command in app_module.app.registered_commands
-    # Those that become another program leave --help to it: tests/cli/test_serving.py.
-    if command.callback and command.context_settings != serving.FORWARD_ALL_ARGUMENTS
+    # Those that become another program leave --help to it: tests/cli/test_programs.py.
+    if command.callback and command.context_settings != programs.FORWARD_ALL_ARGUMENTS
 ]
 
 
@@ -34,7 +34,7 @@ def test_the_verbs_of_the_design_are_there() -> None:
     acting = {"pause", "resume", "checkpoint", "stop", "shutdown"}
     assert {"start", "submit", "finetune"} | looking | acting <= set(VERBS)
     assert {"prepare", "vocab", "fetch", "inspect", "verify"} == {
-        command.name for command in serving.data_app.registered_commands
+        command.name for command in programs.data_app.registered_commands
     }
 
 
@@ -97,7 +97,7 @@ def test_a_fault_of_bertd_itself_keeps_its_traceback_in_a_file(
     def fault(_: Path | None) -> None:
         raise KeyError("boo\x1b")
 
-    monkeypatch.setattr(reading, "connect", fault)
+    monkeypatch.setattr(query_commands, "connect", fault)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     said = bertd("status")
     assert said.code == exit_codes.INTERNAL_FAULT
@@ -111,7 +111,7 @@ def test_ctrl_c_ends_quietly_with_130(bertd: Bertd, monkeypatch: pytest.MonkeyPa
     def interrupt(_: Path | None) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(reading, "connect", interrupt)
+    monkeypatch.setattr(query_commands, "connect", interrupt)
     said = bertd("status")
     assert (said.code, said.out, said.err) == (130, "", "")
 
@@ -196,7 +196,7 @@ def test_status_loads_nothing_that_it_could_do_without(daemon: FakeDaemon) -> No
     )
     listed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "7-demo" in listed.stdout
-    unneeded = {"rich", "asyncio", "fastapi", "textual", "bertd.run.recipe", "tomli_w"}
+    unneeded = {"rich", "asyncio", "fastapi", "textual", "bertd.run.recipe.schema", "tomli_w"}
     assert unneeded.isdisjoint(listed.stdout.splitlines()[-1].split())
 
 

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from bertd.client import Client
+from bertd.api.client import Client
+from bertd.api.http import SocketConnection
+from bertd.api.models import EventView, StatusView, SubmitPretrain
 from bertd.errors import ShardError, TransitionError, UnknownJobError
 from bertd.records import JobState
-from bertd.socket_http import SocketConnection
-from bertd.wire import EventView, StatusView, SubmitPretrain
 from tests.cli.conftest import Bertd
 from tests.cli.fake_daemon import FakeDaemon
 

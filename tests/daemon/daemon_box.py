@@ -9,13 +9,13 @@ from pathlib import Path
 
 import psutil
 
-from bertd.client import Client
+from bertd.api.client import Client
+from bertd.api.models import EventView, JobView, SubmitFinetune, SubmitPretrain
 from bertd.errors import DaemonUnreachableError
-from bertd.jobs.lifecycle import ENDED
+from bertd.jobs.store.lifecycle import ENDED
 from bertd.records import JobState, JournalRecord, RunnerIdentity
 from bertd.run.journal import read_journal
 from bertd.run.paths import RunPaths, StatePaths
-from bertd.wire import EventView, JobView, SubmitFinetune, SubmitPretrain
 from tests.jobs.fake_ranks import Plan
 from tests.jobs.runner_box import recipe_text, with_tests_on_path
 from tests.jobs.waiting import PATIENCE_S, wait_for

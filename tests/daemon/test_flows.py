@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from bertd.api.http import SocketConnection
+from bertd.api.models import JobView, SubmitFinetune, SubmitPretrain
 from bertd.errors import (
     CheckpointError,
     CorpusError,
@@ -33,10 +35,8 @@ from bertd.records import (
     StartRecord,
 )
 from bertd.run import mailbox
-from bertd.run.kept import write_checkpoint_index
-from bertd.run.recipe_file import read_recipe
-from bertd.socket_http import SocketConnection
-from bertd.wire import JobView, SubmitFinetune, SubmitPretrain
+from bertd.run.checkpoint_index import write_checkpoint_index
+from bertd.run.recipe.load import read_recipe
 from tests.daemon.daemon_box import DaemonBox
 from tests.jobs.fake_ranks import Death, Plan
 from tests.jobs.waiting import wait_for

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bertd.daemon import scheduler
+from bertd.daemon.scheduling import scheduler
 from bertd.errors import RunFolderError, StorageError
-from bertd.jobs.lifecycle import JobAction
-from bertd.jobs.queue import Job
+from bertd.jobs.store.lifecycle import JobAction
+from bertd.jobs.store.queue import Job
 from bertd.records import (
     BudgetRecord,
     BudgetRequest,
@@ -70,11 +70,11 @@ class Box:
         return self.machine[Path(self.job(number).folder)]
 
     def ask(self, order: JobAction, number: int, *, hot: bool = False) -> None:
-        self.daemon.orders.apply(order, self.job(number), asked_by="a test", now=1.0, hot=hot)
+        self.daemon.job_actions.apply(order, self.job(number), asked_by="a test", now=1.0, hot=hot)
 
     def set_budget(self, number: int, amount: int) -> None:
         order = BudgetRequest(unit=BudgetUnit.STEPS, amount=amount)
-        self.daemon.budgets.change(order, self.job(number), asked_by="a test", now=1.0)
+        self.daemon.budget_changes.change(order, self.job(number), asked_by="a test", now=1.0)
 
     def held(self) -> int:
         """A run that is paused hot behind a few steps."""

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bertd.data.casing import Casing
-from bertd.data.pipeline import PrepareOptions, prepare
-from bertd.data.shards import DataSet
-from bertd.data.vocab import train_vocabulary
+from bertd.data.commands.vocab import train_vocabulary
+from bertd.data.dataset.shards import DataSet
+from bertd.data.prepare.pipeline import PrepareOptions, prepare
+from bertd.tokenizer.casing import Casing
 
 _WORDS = (
     *("the", "a", "river", "stone", "house", "walks", "under", "bright", "quiet", "morning", "people", "said"),

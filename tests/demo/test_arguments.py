@@ -9,7 +9,7 @@ import pytest
 
 from bertd.demo.__main__ import main, parse_arguments
 from bertd.demo.private_daemon import PrivateDaemon, last_line
-from bertd.demo.programs import read_manifest, run_program
+from bertd.demo.subprocesses import read_manifest, run_program
 from bertd.errors import BertdError, DaemonError, ShardError
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from bertd.jobs.lifecycle import ENDED, LIVE, TRANSITIONS
+from bertd.jobs.store.lifecycle import ENDED, LIVE, TRANSITIONS
 from bertd.records import CheckpointRecord, CommandRecord, EndRecord, JobState, StartRecord, StepRecord
 from bertd.run.journal import JournalReader
 from bertd.run.ledger import TICK_S, read_ledger

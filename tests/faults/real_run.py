@@ -15,13 +15,14 @@ import psutil
 import torch
 from safetensors.torch import load_file
 
-from bertd.jobs.restart_policy import RestartPolicy
-from bertd.jobs.runner import RunnerConfig, main
-from bertd.jobs.watchdog import HangTimeouts
+from bertd.jobs.runner.__main__ import main
+from bertd.jobs.runner.restart_policy import RestartPolicy
+from bertd.jobs.runner.run_job import RunnerConfig
+from bertd.jobs.runner.watchdog import HangTimeouts
 from bertd.records import CheckpointRecord, JobKind, JournalRecord, Outcome, StartRecord, StepRecord
 from bertd.run.journal import read_journal
 from bertd.run.paths import RunPaths, newest_first
-from bertd.run.recipe_file import format_recipe, parse_recipe
+from bertd.run.recipe.load import format_recipe, parse_recipe
 from tests.jobs.runner_box import with_tests_on_path
 from tests.jobs.waiting import wait_for
 
@@ -91,7 +92,7 @@ class RealRun:
         assert self.process is not None
         try:
             below = psutil.Process(self.process.pid).children(recursive=True)
-            return [each for each in below if "bertd.train.worker" in each.cmdline()]
+            return [each for each in below if "bertd.train.distributed.worker" in each.cmdline()]
         except psutil.NoSuchProcess:
             return []
 

@@ -14,10 +14,10 @@ import torch
 from bertd.errors import BertdError
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.run.paths import step_folder_name
-from bertd.run.recipe import OptimizerSection
-from bertd.train.checkpoint import TrainState, save_checkpoint
-from bertd.train.host_copy import StagedTensors, StagingBuffers
-from bertd.train.optimizer import build_optimizers
+from bertd.run.recipe.schema import OptimizerSection
+from bertd.train.checkpoint.format import TrainState, save_checkpoint
+from bertd.train.checkpoint.staging import StagedTensors, StagingBuffers
+from bertd.train.optim.optimizer import build_optimizers
 from tests.model.test_encoder import batch
 from tests.model.test_export import TINY
 

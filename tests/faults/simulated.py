@@ -1,7 +1,8 @@
 """A daemon's inside in this process: its own queue, scheduler, orders and admission over runners that are objects.
 
-A simulated runner keeps the contract of bertd.jobs.runner: it locks the job's log, keeps the ledger, has fake ranks
-write the journal and obey the mailbox, and leaves an outcome. It moves only when a test says so, and can be killed.
+A simulated runner keeps the contract of bertd.jobs.runner.run_job: it locks the job's log, keeps the ledger, has fake
+ranks write the journal and obey the mailbox, and leaves an outcome. It moves only when a test says so, and can be
+killed.
 """
 
 from __future__ import annotations
@@ -11,26 +12,26 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import cast
 
-from bertd.daemon.admission import Submissions
-from bertd.daemon.budgets import BudgetChanges
-from bertd.daemon.devices import Devices
-from bertd.daemon.leasing import Inventory
-from bertd.daemon.orders import JobActions
-from bertd.daemon.runners import Runners
-from bertd.daemon.scheduler import Scheduler
-from bertd.daemon.telemetry import RunMetrics
-from bertd.daemon.views import Views
-from bertd.jobs.database import Database
-from bertd.jobs.event_log import EventLog
-from bertd.jobs.queue import Queue
-from bertd.jobs.run_story import RunProgress
-from bertd.jobs.runner import job_lock
+from bertd.api.models import SubmitPretrain, VersionView
+from bertd.daemon.api.views import Views
+from bertd.daemon.metrics.run_metrics import RunMetrics
+from bertd.daemon.scheduling.budget_changes import BudgetChanges
+from bertd.daemon.scheduling.device_allocation import Inventory
+from bertd.daemon.scheduling.devices import Devices
+from bertd.daemon.scheduling.job_actions import JobActions
+from bertd.daemon.scheduling.runners import Runners
+from bertd.daemon.scheduling.scheduler import Scheduler
+from bertd.daemon.submissions import Submissions
+from bertd.jobs.runner.run_job import job_lock
+from bertd.jobs.runner.run_progress import RunProgress
+from bertd.jobs.store.database import Database
+from bertd.jobs.store.event_log import EventLog
+from bertd.jobs.store.queue import Queue
 from bertd.records import Command, CommandKind, ExitClass, JobKind, JobState, Outcome, RestartRecord
-from bertd.run.durable import atomic_write
+from bertd.run.atomic_files import atomic_write
 from bertd.run.ledger import Ledger
 from bertd.run.mailbox import read_command
 from bertd.run.paths import RunPaths, StatePaths, newest_first
-from bertd.wire import SubmitPretrain, VersionView
 from tests.jobs.fake_ranks import FakeRanks, Plan
 from tests.jobs.runner_box import recipe_text
 
@@ -196,7 +197,10 @@ class _Attached:
 
 
 class SimulatedRunners:
-    """What the scheduler asks of bertd.daemon.runners.Runners; a daemon has one, the machine keeps the processes."""
+    """What the scheduler asks of bertd.daemon.scheduling.runners.Runners.
+
+    A daemon has one; the machine keeps the processes.
+    """
 
     def __init__(self, machine: dict[Path, SimulatedRunner]) -> None:
         self._machine = machine
@@ -233,15 +237,15 @@ class SimulatedDaemon:
         self.events = EventLog(self.database)
         self.queue = Queue(self.database, self.events)
         inventory = Inventory(cpu_slots=CORES, gpus=(), no_gpu_reason="none here")
-        self.orders = JobActions(self.database, self.queue, inventory=inventory)
-        self.admission = Submissions(paths, database=self.database, queue=self.queue, inventory=inventory)
+        self.job_actions = JobActions(self.database, self.queue, inventory=inventory)
+        self.submissions = Submissions(paths, database=self.database, queue=self.queue, inventory=inventory)
         self.runners = SimulatedRunners(machine)
-        telemetry = RunMetrics(self.database)
+        run_metrics = RunMetrics(self.database)
         self.scheduler = Scheduler(
             database=self.database,
             queue=self.queue,
             events=self.events,
-            telemetry=telemetry,
+            run_metrics=run_metrics,
             runners=cast(Runners, self.runners),
             inventory=inventory,
         )
@@ -250,17 +254,17 @@ class SimulatedDaemon:
             version=version,
             queue=self.queue,
             events=self.events,
-            telemetry=telemetry,
+            run_metrics=run_metrics,
             devices=cast(Devices, None),  # Nobody asks for what the devices do.
         )
-        self.budgets = BudgetChanges(telemetry=telemetry, scheduler=self.scheduler, views=self.views)
+        self.budget_changes = BudgetChanges(run_metrics=run_metrics, scheduler=self.scheduler, views=self.views)
 
     def submit(self, shards: Path, *, count: int, priority: int, hold: bool) -> int:
         """Queue a pretraining; its number."""
         text = recipe_text(steps=STEPS, shards=str(shards), count=count)
         small = ["model.layers=1", "model.width=16", "model.heads=2", "model.ffn=16", "checkpoint.keep=1"]
         order = SubmitPretrain(recipe_toml=text, recipe_name="fake.toml", overrides=small, priority=priority, hold=hold)
-        return self.admission.submit_pretraining(order, uid=0, now=time.time()).id
+        return self.submissions.submit_pretraining(order, uid=0, now=time.time()).id
 
     def fill_disk(self, *, is_full: bool) -> None:
         """Let SQLite have no page more than it has, or as many as it likes."""

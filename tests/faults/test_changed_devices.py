@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from bertd.api.models import SubmitPretrain
 from bertd.records import DevicesRecord, EndRecord, JobState, StartRecord, StateRecord, StepRecord
 from bertd.run.journal import read_journal
 from bertd.run.ledger import TICK_S, read_ledger
 from bertd.run.paths import RunPaths, newest_first
-from bertd.wire import SubmitPretrain
 from tests.faults.invariants import Witness, assert_sound
 from tests.faults.real_daemon import RealDaemonBox
 from tests.faults.real_run import BATCH, recipe

@@ -1,6 +1,6 @@
 """Every class of file, cut short and with single bits turned, is read as what it is or refused: gate rows B7, B11, F1.
 
-Checkpoints have their own: tests/train/test_checkpoint.py.
+Checkpoints have their own: tests/train/checkpoint/test_format.py.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bertd.data.shards import DataSet
+from bertd.data.dataset.shards import DataSet
 from bertd.errors import BertdError
-from bertd.jobs.database import Database
-from bertd.jobs.event_log import EventLog
-from bertd.jobs.lifecycle import Actor
 from bertd.jobs.processes import read_identity
-from bertd.jobs.queue import Job, Queue
+from bertd.jobs.store.database import Database
+from bertd.jobs.store.event_log import EventLog
+from bertd.jobs.store.lifecycle import Actor
+from bertd.jobs.store.queue import Job, Queue
 from bertd.records import AlertRecord, CommandKind, JobKind, JobState, Outcome, RunnerIdentity
 from bertd.run.journal import JournalReader, JournalWriter
 from bertd.run.ledger import LedgerState, read_ledger, write_ledger
 from bertd.run.mailbox import post, read_command
-from bertd.run.recipe_file import format_recipe, parse_recipe, read_recipe
+from bertd.run.recipe.load import format_recipe, parse_recipe, read_recipe
 from tests.faults.tally import Tally
 from tests.jobs.runner_box import recipe_text
 

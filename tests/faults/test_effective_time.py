@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bertd.api.models import SubmitPretrain
 from bertd.records import CheckpointRecord, JobState, StepRecord
 from bertd.run.journal import read_journal
-from bertd.wire import SubmitPretrain
 from tests.daemon.daemon_box import DaemonBox
 from tests.faults.invariants import Witness, assert_sound
 from tests.faults.real_daemon import RealDaemonBox
@@ -77,7 +77,11 @@ def test_training_gets_on_under_a_kill_every_twenty_seconds(
 
 
 def _find(box: DaemonBox, root: Path, victim: str) -> psutil.Process | None:
-    module = {"rank": "bertd.train.worker", "launcher": "bertd.train.launch", "runner": "bertd.jobs.runner"}[victim]
+    module = {
+        "rank": "bertd.train.distributed.worker",
+        "launcher": "bertd.train.distributed.launch",
+        "runner": "bertd.jobs.runner",
+    }[victim]
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
         if module in words and str(root) in words:

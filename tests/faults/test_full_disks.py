@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from bertd.api.models import SubmitPretrain
 from bertd.errors import StorageError
 from bertd.records import CommandKind, JobState
 from bertd.run.ledger import ChargedClock
 from bertd.run.paths import StatePaths
-from bertd.wire import SubmitPretrain
 from tests.daemon.daemon_box import DaemonBox
 from tests.faults.disks import fill, make_read_only, small_disk
 from tests.faults.invariants import Witness, assert_sound

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bertd.train.checkpoint import find_checkpoint
-from bertd.train.host_copy import StagedTensors
+from bertd.train.checkpoint.format import find_checkpoint
+from bertd.train.checkpoint.staging import StagedTensors
 from tests.faults.invariants import is_valid_checkpoint
 from tests.faults.saving import REFUSED, complete, names, save, save_under_strace, tiny_tensors
 from tests.faults.tally import Tally

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from bertd.errors import StorageError
-from bertd.jobs.database import Database
+from bertd.jobs.store.database import Database
 from bertd.records import AlertRecord, CommandKind
 from bertd.run.journal import JournalWriter, read_journal
 from bertd.run.ledger import LedgerState, read_ledger, write_ledger
 from bertd.run.mailbox import post, read_command
-from bertd.train.host_copy import StagedTensors
+from bertd.train.checkpoint.staging import StagedTensors
 from tests.faults.disks import LoopDisk
 from tests.faults.invariants import is_valid_checkpoint
 from tests.faults.saving import complete, names, save, tiny_tensors

@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bertd.jobs.lifecycle import ENDED
-from bertd.wire import EventView
+from bertd.api.models import EventView
+from bertd.jobs.store.lifecycle import ENDED
 from tests.daemon.daemon_box import DaemonBox
 from tests.faults.invariants import Witness, assert_sound
 from tests.faults.tally import Tally
@@ -25,7 +25,7 @@ NUM_JOBS = int(os.environ.get("BERTD_SOAK_JOBS", "24"))
 AT_ONCE = 8
 REQUESTS_PER_JOB = 10
 GROWTH_BYTES = 6e6
-"""Over half the soak: what is kept of each job has a cap (bertd.daemon.telemetry) that a short one does not reach."""
+"""Over half the soak; a short one does not reach the cap of what bertd.daemon.metrics.run_metrics keeps of each job."""
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from bertd.records import CheckpointRecord, CommandKind, StartRecord
 from bertd.run.mailbox import post
 from tests.faults.tally import Tally
-from tests.train.test_saving import only_when_asked
-from tests.train.test_trainer import attempt, kind_of, make_run
+from tests.train.checkpoint.test_async_saver import only_when_asked
+from tests.train.loop.test_trainer import attempt, kind_of, make_run
 
 BASE = (
     *("model.layers=12", "model.width=768", "model.heads=12", "model.ffn=3072"),

@@ -14,12 +14,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from bertd.daemon import admission, device_counts
+from bertd.daemon import submissions
+from bertd.daemon.scheduling import device_counts
 from bertd.errors import DamagedLedgerError, DeviceError, QueueError, StorageError, TransitionError
-from bertd.jobs.lifecycle import ENDED, LIVE, JobAction
+from bertd.jobs.store.lifecycle import ENDED, LIVE, JobAction
 from bertd.records import BudgetRequest, BudgetUnit, CommandKind, EndRecord, JobState, StartRecord, StepRecord
 from bertd.run import ledger, mailbox
-from bertd.run.durable import atomic_write
+from bertd.run.atomic_files import atomic_write
 from bertd.run.journal import read_journal
 from bertd.run.ledger import read_ledger
 from bertd.run.ledger_repair import repair_ledger
@@ -78,7 +79,7 @@ class Life(RuleBasedStateMachine):
         self.clock = _ShiftedTime()
         self.patches = pytest.MonkeyPatch()
         self.patches.setattr(ledger, "time", self.clock)
-        for module in (admission, device_counts, mailbox):
+        for module in (submissions, device_counts, mailbox):
             self.patches.setattr(module, "atomic_write", self._write)
         self.daemon = SimulatedDaemon(self.paths, self.machine)
         self.daemon.scheduler.recover_jobs()
@@ -143,7 +144,7 @@ class Life(RuleBasedStateMachine):
         is_allowed = before[number].allows(order, hot=hot, wish=wish)
         job = self.daemon.queue.get(number)
         try:
-            job = self.daemon.orders.apply(order, job, asked_by="a test", now=1.0, hot=hot)
+            job = self.daemon.job_actions.apply(order, job, asked_by="a test", now=1.0, hot=hot)
         except (TransitionError, StorageError) as error:
             assert self.is_full if isinstance(error, StorageError) else not is_allowed, f"{order}: {before[number]}"
             self._note()
@@ -171,7 +172,7 @@ class Life(RuleBasedStateMachine):
         before = self.known
         is_allowed = number in resizable and num_devices <= CORES
         try:
-            self.daemon.orders.resume_on(num_devices, self.daemon.queue.get(number), asked_by="a test", now=1.0)
+            self.daemon.job_actions.resume_on(num_devices, self.daemon.queue.get(number), asked_by="a test", now=1.0)
         except (TransitionError, DeviceError, StorageError) as error:
             assert self.is_full if isinstance(error, StorageError) else not is_allowed
             self._note()
@@ -196,7 +197,7 @@ class Life(RuleBasedStateMachine):
         is_too_late = is_over or self.wish[number] is Wish.STOP
         order = BudgetRequest(unit=BudgetUnit.STEPS, amount=amount)
         try:
-            self.daemon.budgets.change(order, self.daemon.queue.get(number), asked_by="a test", now=1.0)
+            self.daemon.budget_changes.change(order, self.daemon.queue.get(number), asked_by="a test", now=1.0)
         except TransitionError:
             assert is_too_late
         except QueueError:
@@ -223,7 +224,7 @@ class Life(RuleBasedStateMachine):
         if number is None:
             return
         try:
-            self.daemon.orders.prioritize(self.daemon.queue.get(number), priority=priority)
+            self.daemon.job_actions.prioritize(self.daemon.queue.get(number), priority=priority)
         except TransitionError:
             assert self.known[number].state not in {JobState.QUEUED, JobState.HELD, JobState.PAUSED}
         except StorageError:
@@ -427,7 +428,9 @@ class Life(RuleBasedStateMachine):
         """Let those go on that are held: others wait for their devices."""
         for number, job in self.known.items():
             if job.is_hot:
-                self.daemon.orders.apply(JobAction.RESUME, self.daemon.queue.get(number), asked_by="a test", now=1.0)
+                self.daemon.job_actions.apply(
+                    JobAction.RESUME, self.daemon.queue.get(number), asked_by="a test", now=1.0
+                )
                 self._wishes(number, Wish.GO)
 
     def _assert_as_wished(self, number: int, job: Known) -> None:

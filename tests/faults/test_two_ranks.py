@@ -15,7 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bertd.jobs.runner import RunnerConfig, main
+from bertd.jobs.runner.__main__ import main
+from bertd.jobs.runner.run_job import RunnerConfig
 from bertd.records import EndRecord, JobState
 from bertd.run.paths import RunPaths
 from tests.daemon.daemon_box import DaemonBox
@@ -26,10 +27,10 @@ pytestmark = pytest.mark.faults
 
 RANK = """#!{python}
 import os, runpy, sys
-from bertd.train.worker import die_with_parent
+from bertd.train.distributed.worker import die_with_parent
 die_with_parent()
 import torch
-from bertd.train.update import TrainStep
+from bertd.train.loop.train_step import TrainStep
 
 update = TrainStep.update
 
@@ -42,13 +43,15 @@ TrainStep.update = runs_out
 module, sys.argv = sys.argv[2], sys.argv[2:]
 runpy.run_module(module, run_name="__main__")
 """
-"""In Python's place, where the launcher starts the ranks: `-m bertd.train.worker ...`."""
+"""In Python's place, where the launcher starts the ranks: `-m bertd.train.distributed.worker ...`."""
 
 
 def launch(paths: RunPaths, attempt: int) -> list[str]:
     """The launcher itself, with another program for its ranks."""
     rank = str(paths.root.with_name("rank"))
-    program = f"import sys; sys.executable = {rank!r}; from bertd.train.launch import main; sys.exit(main())"
+    program = (
+        f"import sys; sys.executable = {rank!r}; from bertd.train.distributed.launch import main; sys.exit(main())"
+    )
     return [sys.executable, "-c", program, str(paths.root), "--attempt", str(attempt)]
 
 

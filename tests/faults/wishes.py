@@ -1,6 +1,6 @@
 """The small model that the state machine of faults holds daemons against: what people may ask, and what they wished.
 
-Written down here again, apart from bertd.jobs.lifecycle, which it tests.
+Written down here again, apart from bertd.jobs.store.lifecycle, which it tests.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bertd.jobs.lifecycle import JobAction
+from bertd.jobs.store.lifecycle import JobAction
 from bertd.records import JobState
 
 _Q, _H, _S, _R = JobState.QUEUED, JobState.HELD, JobState.STARTING, JobState.RUNNING

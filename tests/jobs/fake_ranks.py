@@ -37,13 +37,13 @@ from bertd.records import (
     StepRecord,
     ValidationRecord,
 )
-from bertd.run.beats import DUMP_STACKS_SIGNAL, HEARTBEAT_VARIABLE, Heartbeat, Phase
 from bertd.run.budget import RunPosition, answer_budget_command, plan_from_journal
+from bertd.run.heartbeat import DUMP_STACKS_SIGNAL, HEARTBEAT_VARIABLE, Heartbeat, Phase
 from bertd.run.journal import JournalWriter, read_journal
 from bertd.run.ledger import ChargedClock
 from bertd.run.mailbox import last_acknowledged, read_command
 from bertd.run.paths import RunPaths, newest_first, step_folder_name
-from bertd.run.recipe_file import read_recipe
+from bertd.run.recipe.load import read_recipe
 
 
 class Death(BaseModel):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bertd.jobs.restart_policy import RestartPolicy
-from bertd.jobs.runner import RunnerConfig, main
-from bertd.jobs.watchdog import HangTimeouts
+from bertd.jobs.runner.__main__ import main
+from bertd.jobs.runner.restart_policy import RestartPolicy
+from bertd.jobs.runner.run_job import RunnerConfig
+from bertd.jobs.runner.watchdog import HangTimeouts
 from bertd.run.paths import JobPaths, RunPaths
 from tests.jobs.fake_ranks import Plan
 

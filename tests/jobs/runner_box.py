@@ -13,7 +13,7 @@ from bertd.run.journal import read_journal
 from bertd.run.ledger import LedgerState, read_ledger
 from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths
-from bertd.run.recipe_file import format_recipe, parse_recipe
+from bertd.run.recipe.load import format_recipe, parse_recipe
 from tests.jobs.fake_ranks import Plan
 from tests.jobs.waiting import PATIENCE_S, wait_for
 

@@ -12,14 +12,14 @@ import pytest
 import torch
 from tokenizers import BertWordPieceTokenizer, Tokenizer
 
-from bertd.data.casing import Casing
-from bertd.data.tokenizer import open_tokenizer, tokenizer_files, vocabulary_from_tokenizer
-from bertd.data.vocab import train_vocabulary
+from bertd.data.commands.vocab import train_vocabulary
 from bertd.errors import CheckpointError
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
 from bertd.model.export import write_export
-from bertd.model.families import family_of
+from bertd.model.hf_mapping import family_of
 from bertd.model.try_export import fill_mask
+from bertd.tokenizer.casing import Casing
+from bertd.tokenizer.tokenizer import open_tokenizer, tokenizer_files, vocabulary_from_tokenizer
 from tests.tokenizers_as_published import modern_like, roberta_like
 
 README = Path(__file__).parents[2] / "README.md"

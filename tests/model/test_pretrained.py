@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from bertd.errors import CheckpointError
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
 from bertd.model.export import write_export
-from bertd.model.families import GLOBAL, LOCAL, transformers_config
+from bertd.model.hf_mapping import GLOBAL, LOCAL, transformers_config
 from bertd.model.pretrained import load_pretrained
 from tests.model.test_export import FAMILIES, MODERN, TINY, VARIANTS, tokenizer_dir, trained_like
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from bertd.errors import RunFolderError
-from bertd.jobs.compute import StopSignal
-from bertd.jobs.pretraining import PretrainRunner
-from bertd.jobs.restart_policy import RestartPolicy
-from bertd.jobs.watchdog import HangTimeouts
+from bertd.jobs.runner.child_process import StopSignal
+from bertd.jobs.runner.pretrain_runner import PretrainRunner
+from bertd.jobs.runner.restart_policy import RestartPolicy
+from bertd.jobs.runner.watchdog import HangTimeouts
 from bertd.records import AlertRecord, CheckpointRecord, JobState, JournalRecord, RestartRecord, StateRecord
 from bertd.run.journal import JournalWriter, read_journal
 from bertd.run.ledger import Ledger, LedgerState, read_ledger, write_ledger

@@ -11,7 +11,7 @@ import torch
 import torch._dynamo
 import torch.distributed as dist
 
-from bertd.train.ranks import Ranks
+from bertd.train.distributed.process_group import Ranks
 from tests.tiny_data import make_tiny_dataset
 
 

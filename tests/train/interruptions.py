@@ -16,8 +16,8 @@ import torch.distributed as dist
 from bertd.records import CommandKind
 from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths
-from bertd.train.ranks import Ranks
-from tests.train.test_trainer import ALONE, attempt, run_to_end
+from bertd.train.distributed.process_group import Ranks
+from tests.train.loop.test_trainer import ALONE, attempt, run_to_end
 
 WHOLE, ONE_TO_TWO, TWO_TO_ONE = "whole", "one-to-two", "two-to-one"
 

@@ -16,17 +16,17 @@ import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
 
-from bertd.data.batches import validation_batches
-from bertd.data.masking import IGNORE_INDEX
-from bertd.data.pipeline import PrepareOptions, prepare
-from bertd.data.tokenizer import vocabulary_from_tokenizer
+from bertd.data.batches.batches import validation_batches
+from bertd.data.batches.masking import IGNORE_INDEX
+from bertd.data.prepare.pipeline import PrepareOptions, prepare
 from bertd.errors import CheckpointError
 from bertd.records import AlertRecord, EndRecord, StartRecord, ValidationRecord
 from bertd.run.paths import RunPaths, newest_first
-from bertd.train import check_start
-from bertd.train.opened_run import build_validation_masker, load_run_inputs
+from bertd.tokenizer.tokenizer import vocabulary_from_tokenizer
+from bertd.train import check_start_from
+from bertd.train.run_inputs import build_validation_masker, load_run_inputs
 from tests.tokenizers_as_published import ODD_TEXTS, gemma_like, modern_like, roberta_like
-from tests.train.test_trainer import attempt, kind_of, make_run, run_to_end
+from tests.train.loop.test_trainer import attempt, kind_of, make_run, run_to_end
 
 README = Path(__file__).parents[2] / "README.md"
 FREQUENCY = "model.head_bias=frequency"
@@ -179,7 +179,7 @@ def test_a_checkpoint_that_does_not_fit_is_known_before_it_is_loaded(
     for name, overrides, code in (("fits", [], 0), ("too deep", ["model.layers=3"], 65)):
         paths = make_run(tmp_path / name, dataset, f'model.start_from="{export}"', *overrides)
         monkeypatch.setattr(sys, "stdin", io.StringIO(paths.recipe.read_text()))
-        assert check_start.main() == code
+        assert check_start_from.main() == code
         said = capsys.readouterr()
         assert said.out == "" and bool(said.err) == bool(code)
     assert said.err.startswith(f"bertd: {export}: a MegatronBertForMaskedLM, of another shape than the recipe's; write")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bertd.api.models import JobView, LogView, RunView, ScoreView, StatusView, SubmitFinetune
 from bertd.errors import BertdError
 from bertd.records import JobState
-from bertd.wire import JobView, LogView, RunView, ScoreView, StatusView, SubmitFinetune
 from tui.simulated.feed import SimulatedFeed
 from tui.snapshot import Link, LinkState, Snapshot
 

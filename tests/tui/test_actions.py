@@ -9,14 +9,14 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from bertd.api.models import SubmitFinetune
 from bertd.errors import TransitionError
 from bertd.records import JobState, PauseKind
-from bertd.wire import SubmitFinetune
 from tests.tui.fake_feed import FakeFeed
 from tests.tui.screen_text import refreshed, screen_lines, screen_text
 from tui.dashboard import Dashboard
+from tui.display_options import DisplayOptions
 from tui.keys import APP_KEYS, JOB_KEYS, QUEUE_KEYS, VIEW_KEYS
-from tui.look import DisplayOptions
 from tui.screens.finetune import FinetuneForm
 from tui.screens.help import HelpScreen
 from tui.screens.stop import StopDialog

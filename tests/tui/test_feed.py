@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from bertd.api.models import ErrorView, EventView, SeriesView, StatusView, SubmitFinetune
 from bertd.errors import ClientError, DaemonUnreachableError, TransitionError
 from bertd.records import JobState
-from bertd.wire import ErrorView, EventView, SeriesView, StatusView, SubmitFinetune
 from tests.cli.fake_daemon import Answer, FakeDaemon, Request, frame
 from tests.tui.fake_feed import simulated_snapshot
 from tui import feed as feed_module

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
+from bertd.api.models import StatusView
 from bertd.errors import TransitionError
-from bertd.wire import StatusView
 from tests.cli.fake_daemon import FakeDaemon
 from tests.tui.fake_feed import FakeFeed
 from tests.tui.screen_text import screen_segments, screen_text
 from tests.tui.terminal import Terminal
 from tui.dashboard import Dashboard
-from tui.look import DisplayOptions
-from tui.printed import render_page, summary
+from tui.display_options import DisplayOptions
+from tui.plain_output import render_page, summary
 
 HOSTILE = "n\x1b]52;c;aGFja2Vk\x07\x9b31m\u202e\r[@click=app.quit]x[/]"
 SHOWN = "n\\x1b]52;c;aGFja2Vk\\x07\\x9b31m\\u202e\\x0d"

@@ -15,9 +15,9 @@ from tests.jobs.fake_ranks import Plan
 from tests.jobs.waiting import PATIENCE_S
 from tests.tui.screen_text import refreshed, screen_lines, screen_text
 from tui.dashboard import Dashboard
+from tui.display_options import DisplayOptions
 from tui.feed import SocketFeed
-from tui.look import DisplayOptions
-from tui.printed import render_page
+from tui.plain_output import render_page
 from tui.snapshot import LinkState, Snapshot
 
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from bertd.api.models import StatusView
 from bertd.records import BudgetUnit, EndRecord, JobState
-from bertd.wire import StatusView
 from tests.tui.fake_feed import FakeFeed
 from tests.tui.screen_text import assert_like_snapshot, refreshed, screen_lines, screen_segments, screen_text
 from tui.dashboard import Dashboard
+from tui.display_options import DisplayOptions
 from tui.glyphs import ASCII
-from tui.look import DisplayOptions
-from tui.printed import render_page
+from tui.plain_output import render_page
 from tui.snapshot import Link, LinkState, Snapshot
 
 SIZES = [(60, 20), (80, 24), (120, 40), (200, 60)]

@@ -6,9 +6,9 @@ import math
 
 import pytest
 
+from bertd.api.models import SubmitFinetune
 from bertd.errors import TransitionError, UnknownJobError
 from bertd.records import JobState
-from bertd.wire import SubmitFinetune
 from tui.simulated import curves
 from tui.simulated.box import JOB_ID
 from tui.simulated.feed import SimulatedFeed

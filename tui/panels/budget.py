@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from bertd.api.models import RunView
 from bertd.records import BudgetUnit, JobState
 from bertd.run.durations import format_duration
-from bertd.wire import RunView
+from tui.display_options import DisplayOptions
+from tui.formatting import clock_near, count, format_amount, percent, short_count
 from tui.lines import Line, Role, join_lines, justify, line
-from tui.look import DisplayOptions
 from tui.panels.bars import bar
 from tui.panels.digits import digits
-from tui.quantities import clock_near, count, format_amount, percent, short_count
 from tui.snapshot import Snapshot
 
 BIG_HEIGHT = 3

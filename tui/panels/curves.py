@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from bertd.api.models import SeriesView
 from bertd.records import StepRecord
-from bertd.wire import SeriesView
+from tui.display_options import DisplayOptions
+from tui.formatting import format_learning_rate, short_count, significant
 from tui.lines import Line, Role, heading, line
-from tui.look import DisplayOptions
 from tui.panels.loss import budget_scale, budget_ticks, curve_points, share_label
 from tui.plot import Curve, DrawingCache, Plot
-from tui.quantities import format_learning_rate, short_count, significant
 from tui.snapshot import Snapshot
 from tui.ticks import linear_scale
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bertd.wire import DeviceView, JobView
+from bertd.api.models import DeviceView, JobView
+from tui.display_options import DisplayOptions
+from tui.formatting import gibibytes
 from tui.lines import Line, Role, Span, cell, heading, line
-from tui.look import DisplayOptions
 from tui.panels.bars import bar
-from tui.quantities import gibibytes
 from tui.snapshot import Snapshot
 
 _MIN_ROW_WIDTH = 44

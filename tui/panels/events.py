@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from bertd.wire import EventView
+from bertd.api.models import EventView
+from tui.display_options import DisplayOptions
+from tui.formatting import clock
 from tui.lines import Line, Role, Span, cell, heading, line
-from tui.look import DisplayOptions
-from tui.quantities import clock
 from tui.snapshot import Snapshot
 
 _HIDDEN_TYPES = {"step"}

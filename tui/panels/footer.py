@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bertd.records import JobState
+from tui.display_options import DisplayOptions
 from tui.lines import Line, Role, join_lines, justify, line
-from tui.look import DisplayOptions
 from tui.snapshot import LinkState, Snapshot
 
 KeyHints = Sequence[tuple[str, str]]

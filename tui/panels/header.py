@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from bertd.api.models import RunView
 from bertd.run.durations import format_duration
-from bertd.wire import RunView
+from tui.display_options import DisplayOptions
+from tui.formatting import clock
 from tui.glyphs import Glyphs, state_role
 from tui.lines import Line, Role, join_lines, justify, line
-from tui.look import DisplayOptions
-from tui.quantities import clock
 from tui.snapshot import LinkState, Snapshot
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import textwrap
 
+from bertd.api.models import JobView
 from bertd.records import JobState, StartRecord
-from bertd.run.choices import execution_choices
 from bertd.run.durations import format_duration
+from bertd.run.execution_text import execution_choices
 from bertd.terminal_text import terminal_line
-from bertd.wire import JobView
+from tui.display_options import DisplayOptions
+from tui.formatting import clock_near, percent
 from tui.glyphs import state_role
 from tui.lines import Line, Role, cell, heading, line
-from tui.look import DisplayOptions
-from tui.quantities import clock_near, percent
 
 HEIGHT = 7
 """Lines of any job."""

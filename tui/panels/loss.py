@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from bertd.wire import RunView, SeriesView
+from bertd.api.models import RunView, SeriesView
+from tui.display_options import DisplayOptions
+from tui.formatting import loss
 from tui.lines import Line, Role, heading, join_lines, line
-from tui.look import DisplayOptions
 from tui.plot import Curve, DrawingCache, Plot
-from tui.quantities import loss
 from tui.snapshot import Snapshot
 from tui.ticks import Scale, linear_scale, log_scale
 

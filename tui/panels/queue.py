@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+from bertd.api.models import JobView
 from bertd.records import JobState
-from bertd.wire import JobView
+from tui.display_options import DisplayOptions
+from tui.formatting import percent
 from tui.glyphs import state_role
 from tui.lines import Line, Role, Span, cell, heading, line
-from tui.look import DisplayOptions
-from tui.quantities import percent
 from tui.snapshot import Snapshot
 
 _STATE_ORDER = [

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from statistics import mean
 
-from bertd.wire import ScoreView
+from bertd.api.models import ScoreView
+from tui.display_options import DisplayOptions
 from tui.lines import Line, Role, cell, heading, line
-from tui.look import DisplayOptions
 
 _COLUMNS = (("task", 10), ("metric", 16), ("score", 9), ("best", 9), ("majority", 10), ("trials", 8), ("from", 0))
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from bertd.api.models import RunView
 from bertd.records import JobState, StepRecord
 from bertd.run.durations import format_duration
-from bertd.wire import RunView
+from tui.display_options import DisplayOptions
+from tui.formatting import format_bytes, format_learning_rate, percent, short_count, significant
 from tui.lines import Line, Role, Span, cell, heading, line
-from tui.look import DisplayOptions
-from tui.quantities import format_bytes, format_learning_rate, percent, short_count, significant
 from tui.snapshot import Snapshot
 
 _COLUMN_WIDTH = 25

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tui.display_options import DisplayOptions
 from tui.lines import Line, Role, line
-from tui.look import DisplayOptions
 from tui.snapshot import LinkState, Snapshot
 
 

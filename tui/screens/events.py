@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.app import ComposeResult
 
 from tui.panels import events
-from tui.screens.board import StatusScreen
+from tui.screens.base import StatusScreen
 from tui.widgets.scroller import Scroller
 
 

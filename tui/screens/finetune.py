@@ -13,11 +13,11 @@ from textual.screen import ModalScreen
 from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static
 
+from bertd.api.models import RunView, SubmitFinetune
 from bertd.records import GLUE_TASKS
 from bertd.run.paths import expand_user
 from bertd.terminal_text import terminal_line
-from bertd.wire import RunView, SubmitFinetune
-from tui.widgets.problem import FormError
+from tui.widgets.form_error import FormError
 
 
 class FinetuneForm(ModalScreen[SubmitFinetune | None]):

@@ -6,10 +6,10 @@ from collections import deque
 
 from textual.app import ComposeResult
 
+from tui.display_options import DisplayOptions
+from tui.formatting import format_bytes
 from tui.lines import Line, Role, heading, line
-from tui.look import DisplayOptions
-from tui.quantities import format_bytes
-from tui.screens.fetching import PollingScreen
+from tui.screens.polling import PollingScreen
 from tui.snapshot import Feed, Snapshot
 from tui.widgets.scroller import Scroller
 

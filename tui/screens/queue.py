@@ -9,15 +9,15 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
+from bertd.api.models import JobView
 from bertd.records import StartRecord
-from bertd.wire import JobView
+from tui.display_options import DisplayOptions
 from tui.keys import QUEUE_KEYS
 from tui.lines import Line
-from tui.look import DisplayOptions
 from tui.panels import footer, job, queue
-from tui.screens.board import StatusScreen
+from tui.screens.base import StatusScreen
 from tui.snapshot import Snapshot
-from tui.widgets.chooser import JobList
+from tui.widgets.job_list import JobList
 from tui.widgets.panel import Panel
 
 _KEY_HINTS = (("H", "hold"), ("R", "release"), ("u/d", "move"))

@@ -6,10 +6,10 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
-from tui.arrangement import HUGE, WIDE, Content, allocate_lines
-from tui.look import DisplayOptions
+from tui.display_options import DisplayOptions
+from tui.layout import HUGE, WIDE, Content, allocate_lines
 from tui.panels import budget, curves, devices, events, loss, queue, speed, welcome
-from tui.screens.board import StatusScreen
+from tui.screens.base import StatusScreen
 from tui.snapshot import Snapshot
 from tui.widgets.panel import Panel
 

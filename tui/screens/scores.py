@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
-from bertd.wire import ScoreView
+from bertd.api.models import ScoreView
+from tui.display_options import DisplayOptions
 from tui.lines import Line, Role, line
-from tui.look import DisplayOptions
 from tui.panels import scores
-from tui.screens.fetching import PollingScreen
+from tui.screens.polling import PollingScreen
 from tui.snapshot import Feed, Snapshot
 from tui.widgets.scroller import Scroller
 

@@ -11,11 +11,11 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from bertd.api.models import JobView, RunView
 from bertd.records import JobKind
 from bertd.run.durations import format_duration
 from bertd.terminal_text import terminal_line
-from bertd.wire import JobView, RunView
-from tui.widgets.problem import FormError
+from tui.widgets.form_error import FormError
 
 
 class StopDialog(ModalScreen[bool]):

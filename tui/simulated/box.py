@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from bertd.api.models import EventView, JobView, SubmitFinetune
 from bertd.errors import TransitionError, UnknownJobError
 from bertd.records import JobKind, JobState
 from bertd.run.paths import step_folder_name
-from bertd.wire import EventView, JobView, SubmitFinetune
-from tui.quantities import loss
+from tui.formatting import loss
 from tui.simulated.curves import VALIDATE_EVERY, validation_loss
 
 RUN_ID = "12-academic-large"

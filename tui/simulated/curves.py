@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 
-from bertd.wire import SeriesView
+from bertd.api.models import SeriesView
 
 PEAK_LR = 2e-3
 WARMUP = 0.06

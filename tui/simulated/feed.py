@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from bertd.wire import JobView, LogView, ScoreView, SeriesView, SubmitFinetune
+from bertd.api.models import JobView, LogView, ScoreView, SeriesView, SubmitFinetune
 from tui.simulated import curves, views
 from tui.simulated.box import RUN_ID, SimulatedBox
 from tui.snapshot import Link, LinkState, Snapshot

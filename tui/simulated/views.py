@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bertd.api.models import BudgetView, DeviceView, LogView, RunView, ScoreView, StatusView, VersionView
 from bertd.records import (
     BudgetUnit,
     CheckpointRecord,
@@ -14,7 +15,6 @@ from bertd.records import (
     ValidationRecord,
 )
 from bertd.run.paths import step_folder_name
-from bertd.wire import BudgetView, DeviceView, LogView, RunView, ScoreView, StatusView, VersionView
 from tui.simulated import curves
 from tui.simulated.box import BUDGET_S, JOB_ID, RUN_ID, START_PROGRESS, STEPS_PER_S, SimulatedBox
 

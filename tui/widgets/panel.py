@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from textual import events
 
+from tui.display_options import DisplayOptions, DrawFunction
 from tui.lines import Line
-from tui.look import DisplayOptions, DrawFunction
 from tui.snapshot import Snapshot
 from tui.widgets.canvas import Canvas
 

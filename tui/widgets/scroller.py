@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
+from tui.display_options import DrawFunction
 from tui.lines import Line
-from tui.look import DrawFunction
 from tui.widgets.panel import Panel
 
 _UNLIMITED_HEIGHT = 100_000

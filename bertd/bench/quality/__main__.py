@@ -23,7 +23,7 @@ import torch
 
 from bertd.bench.quality import ours
 from bertd.bench.quality.arms import ABLATIONS, OURS, STOCK, Arm, StockArm, build_small_recipe
-from bertd.bench.quality.judge import Evaluation, Evaluator
+from bertd.bench.quality.evaluate import Evaluation, Evaluator
 from bertd.bench.quality.stock import SPENT_BUDGET_ADAPTER, SpentBudget
 from bertd.errors import BertdError
 from bertd.run.durations import format_duration, parse_duration

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bertd.run.recipe import Recipe
-from bertd.run.recipe_file import find_recipe, read_recipe
+from bertd.run.recipe.load import find_recipe, read_recipe
+from bertd.run.recipe.schema import Recipe
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class StockArm:
     name: str
     peak_lr: float
     keeps_pages: bool = False
-    """With the one thing of `bertd.train.host_cpu` that a script does not have by itself."""
+    """With the one thing of `bertd.train.backends.cpu_tuning` that a script does not have by itself."""
 
 
 Arm = OurArm | StockArm

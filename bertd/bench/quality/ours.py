@@ -9,12 +9,12 @@ from pathlib import Path
 from bertd.bench.quality.stock import SpentBudget
 from bertd.errors import BertdError
 from bertd.records import EndRecord
-from bertd.run.durable import atomic_write
+from bertd.run.atomic_files import atomic_write
 from bertd.run.journal import read_journal
 from bertd.run.ledger import TICK_S, Ledger
 from bertd.run.paths import RunPaths
-from bertd.run.recipe import Recipe
-from bertd.run.recipe_file import format_recipe
+from bertd.run.recipe.load import format_recipe
+from bertd.run.recipe.schema import Recipe
 
 
 def train(recipe: Recipe, folder: Path) -> tuple[Path, SpentBudget]:
@@ -31,7 +31,7 @@ def train(recipe: Recipe, folder: Path) -> tuple[Path, SpentBudget]:
     paths.control.mkdir()
     atomic_write(paths.recipe, format_recipe(recipe))
     ledger = Ledger(paths.ledger)
-    command = [sys.executable, "-m", "bertd.train.launch", str(folder)]
+    command = [sys.executable, "-m", "bertd.train.distributed.launch", str(folder)]
     with paths.log.open("wb") as log:
         ledger.begin()
         ranks = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)

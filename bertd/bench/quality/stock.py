@@ -20,15 +20,15 @@ from pydantic import TypeAdapter
 from transformers import BertConfig, BertForMaskedLM
 
 from bertd.bench.quality.arms import MASKED_15, build_small_recipe
-from bertd.bench.work import dense_labels
-from bertd.data.batches import TrainBatches
-from bertd.data.sequences import open_sequences
-from bertd.data.shards import DataSet
+from bertd.bench.workload import dense_labels
+from bertd.data.batches.batches import TrainBatches
+from bertd.data.batches.rows import open_sequences
+from bertd.data.dataset.shards import DataSet
 from bertd.errors import BertdError
-from bertd.run.recipe import Recipe
-from bertd.train.host_cpu import keep_freed_pages
-from bertd.train.opened_run import build_masker
-from bertd.train.schedule import learning_rate_factor
+from bertd.run.recipe.schema import Recipe
+from bertd.train.backends.cpu_tuning import keep_freed_pages
+from bertd.train.optim.schedule import learning_rate_factor
+from bertd.train.run_inputs import build_masker
 
 
 @dataclass(frozen=True)

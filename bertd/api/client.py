@@ -1,0 +1,209 @@
+"""Talks to the daemon: HTTP/1.1 and server-sent events over its Unix socket, answers as the records' models.
+
+Standard library only, because `bertd status` must be on the screen in a quarter of a second. Each call opens its
+own connection, so one Client may be used from many threads. A mutation carries an Idempotency-Key and is repeated
+once, with the same key, when the connection breaks before the answer: the daemon does it once.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+from typing import Literal, TypeVar
+from urllib.parse import quote, urlencode
+
+from pydantic import ValidationError
+
+from bertd.api.http import DISCONNECT_ERRORS, EventStream, bad_response_message, disconnect_message, send_request
+from bertd.api.models import (
+    DeviceView,
+    JobView,
+    LogView,
+    RunView,
+    ScoreView,
+    SeriesView,
+    StatusView,
+    SubmitFinetune,
+    SubmitPretrain,
+    VersionView,
+)
+from bertd.errors import ClientError, DaemonUnreachableError, UnknownJobError
+from bertd.records import BudgetRequest, Record
+
+__all__ = ["Client", "EventStream", "JobId"]
+
+KEY_HEADER = "Idempotency-Key"
+
+JobId = int | str
+"""A job's number, or @ for the newest job."""
+_R = TypeVar("_R", bound=Record)
+
+
+class Client:
+    """One daemon's API; see bertd.api.models for what the answers hold.
+
+    Every call raises DaemonUnreachableError where nobody answers, the daemon's own BertdError where it refuses,
+    and ClientError for an answer that cannot be understood.
+    """
+
+    def __init__(self, socket: Path) -> None:
+        """Nothing is opened before the first call."""
+        self.socket = socket
+
+    # ---- Reading -----------------------------------------------------------------------------------
+
+    def version(self) -> VersionView:
+        """Who answers."""
+        return self._get(VersionView, "/v1/version")
+
+    def status(self) -> StatusView:
+        """Everything the first screen needs."""
+        return self._get(StatusView, "/v1/status")
+
+    def runs(self) -> list[RunView]:
+        """All pretrainings, newest first."""
+        return self._get_list(RunView, "/v1/runs")
+
+    def run(self, id: JobId) -> RunView:
+        """One pretraining by run id, job number or @."""
+        return self._get(RunView, f"/v1/runs/{_path_segment(id)}")
+
+    def series(
+        self,
+        id: JobId,
+        *,
+        x: Literal["progress", "step", "charged_s"] = "progress",
+        points: int = 240,
+        columns: list[str] | None = None,
+    ) -> SeriesView:
+        """Curves of one run, thinned by the daemon; all of them unless `columns` names some."""
+        query = {"x": x, "points": str(points)} | ({"columns": ",".join(columns)} if columns else {})
+        return self._get(SeriesView, f"/v1/runs/{_path_segment(id)}/series?{urlencode(query)}")
+
+    def jobs(self) -> list[JobView]:
+        """The queue and its past."""
+        return self._get_list(JobView, "/v1/jobs")
+
+    def job(self, id: JobId) -> JobView:
+        """One job by number or @."""
+        return self._get(JobView, f"/v1/jobs/{_path_segment(id)}")
+
+    def log(self, id: JobId, *, offset: int = 0, limit: int = 65536) -> LogView:
+        """A piece of a job's log; a negative offset counts bytes from its end."""
+        return self._get(LogView, f"/v1/jobs/{_path_segment(id)}/log?{urlencode({'offset': offset, 'limit': limit})}")
+
+    def devices(self) -> list[DeviceView]:
+        """Each GPU, or the CPU."""
+        return self._get_list(DeviceView, "/v1/devices")
+
+    def scores(self, run: JobId | None = None) -> list[ScoreView]:
+        """Finetuning scores, of one run or of all."""
+        return self._get_list(ScoreView, "/v1/scores" + (f"?{urlencode({'run': run})}" if run is not None else ""))
+
+    def events(self, since: int | None = None) -> EventStream:
+        """Follow the daemon: events after id `since` (only new ones without it), and status ticks between them."""
+        return EventStream(self.socket, since=since)
+
+    # ---- Acting ------------------------------------------------------------------------------------
+
+    def submit(self, job: SubmitPretrain | SubmitFinetune) -> JobView:
+        """Put a job into the queue; it is durable when this returns.
+
+        Raises:
+            ClientError: a name or a path in it is no Unicode text.
+            BertdError: what the daemon refused with.
+        """
+        try:
+            body = job.model_dump_json()
+        except ValueError as error:
+            raise ClientError(f"a name or a path is no Unicode text; rename it: {error}") from error
+        return self._post_job("/v1/jobs", body)
+
+    def pause(self, id: JobId, *, hot: bool = False) -> JobView:
+        """Checkpoint, exit and free the devices; or hot: hold between two steps and keep the memory."""
+        return self._post_job(f"/v1/jobs/{_path_segment(id)}/pause", json.dumps({"hot": True}) if hot else None)
+
+    def resume(self, id: JobId, *, devices: int | None = None) -> JobView:
+        """Put a paused job back into the queue; a run may go on on another number of devices."""
+        return self._post_job(
+            f"/v1/jobs/{_path_segment(id)}/resume", None if devices is None else json.dumps({"devices": devices})
+        )
+
+    def checkpoint(self, id: JobId) -> JobView:
+        """Save a checkpoint at the next step."""
+        return self._post_job(f"/v1/jobs/{_path_segment(id)}/checkpoint")
+
+    def stop(self, id: JobId) -> JobView:
+        """End a job for good: a pretraining saves and exports first."""
+        return self._post_job(f"/v1/jobs/{_path_segment(id)}/stop")
+
+    def hold(self, id: JobId) -> JobView:
+        """Keep a queued job from starting."""
+        return self._post_job(f"/v1/jobs/{_path_segment(id)}/hold")
+
+    def release(self, id: JobId) -> JobView:
+        """Let a held job start."""
+        return self._post_job(f"/v1/jobs/{_path_segment(id)}/release")
+
+    def priority(self, id: JobId, priority: int) -> JobView:
+        """Set a job's priority; higher goes first."""
+        return self._post_job(f"/v1/jobs/{_path_segment(id)}/priority", json.dumps({"priority": priority}))
+
+    def budget(self, id: JobId, request: BudgetRequest) -> RunView:
+        """Change what a run may spend; it is asked for where the run trains, done where it does not."""
+        return self._parse(RunView, self._post(f"/v1/runs/{_path_segment(id)}/budget", request.model_dump_json()))
+
+    def shutdown(self) -> None:
+        """Ask the daemon to end; it does with running jobs what it would do on SIGTERM."""
+        self._post("/v1/shutdown", None)
+
+    # ---- One request -------------------------------------------------------------------------------
+
+    def _get(self, model: type[_R], path: str) -> _R:
+        return self._parse(model, self._request("GET", path, None, {}))
+
+    def _get_list(self, model: type[_R], path: str) -> list[_R]:
+        content = self._request("GET", path, None, {})
+        try:
+            rows = json.loads(content)
+            if isinstance(rows, list):
+                return [model.model_validate(row) for row in rows]
+        except ValueError as error:
+            raise ClientError(bad_response_message(self.socket, error)) from error
+        raise ClientError(bad_response_message(self.socket, TypeError(f"{path} is no list")))
+
+    def _post_job(self, path: str, body: str | None = None) -> JobView:
+        return self._parse(JobView, self._post(path, body))
+
+    def _post(self, path: str, body: str | None) -> bytes:
+        headers = {KEY_HEADER: str(uuid.uuid4()), "Content-Type": "application/json"}
+        return self._request("POST", path, None if body is None else body.encode(), headers)
+
+    def _parse(self, model: type[_R], content: bytes) -> _R:
+        try:
+            return model.model_validate_json(content)
+        except ValidationError as error:
+            raise ClientError(bad_response_message(self.socket, error)) from error
+
+    def _request(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> bytes:
+        try:
+            return send_request(self.socket, method, path, body=body, headers=headers)
+        except DISCONNECT_ERRORS:
+            pass
+        try:
+            return send_request(self.socket, method, path, body=body, headers=headers)
+        except DISCONNECT_ERRORS as error:
+            raise DaemonUnreachableError(disconnect_message(self.socket)) from error
+
+
+def _path_segment(id: JobId) -> str:
+    """The id as a part of a path.
+
+    Raises:
+        UnknownJobError: it could name another path of the API.
+    """
+    text = str(id)
+    if "/" in text or not text.strip("."):
+        raise UnknownJobError(f"{text!r}: no job or run is called so; `bertd jobs` lists them")
+    return quote(text, safe="@")

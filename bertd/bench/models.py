@@ -1,0 +1,357 @@
+"""Who is compared: this model with its savings on or off, stock BertForMaskedLM, and torch's own encoder.
+
+All get what can be given to all: the same weights' shapes, masks and dropout, the same fused AdamW, attention without a
+mask on full windows, gradient accumulation over micro-batches, set_to_none. What differs is the model's code. One more
+row is a whole run: the trainer's own update, with the recipe's optimizer and its data path.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.attention import sdpa_kernel
+
+from bertd.bench.workload import BenchBatch, Workload, train_batches
+from bertd.model.encoder import MaskedLanguageModel, gather_positions
+from bertd.model.hf_mapping import ACTIVATIONS
+from bertd.train.autotune.attention_backend import AttentionWorkload, choose_attention
+from bertd.train.backends.apex.detect import use_fused_modules
+from bertd.train.backends.float8 import use_float8
+from bertd.train.distributed.process_group import Ranks
+from bertd.train.loop.loss_fn import ForwardPass, attention_tag
+from bertd.train.loop.train_step import TrainStep
+from bertd.train.optim.optimizer import build_optimizers
+
+UpdateFn = Callable[[], Tensor]
+"""Does one update; returns the mean loss over the batch (a whole run: since it began), without waiting for it."""
+LossFn = Callable[[BenchBatch], Tensor]
+"""Mean cross-entropy of a micro-batch's predicted tokens."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Something that can do the work."""
+
+    name: str
+    model: Literal["ours", "bert", "torch", "run"]
+    """run is ours with all that a run does besides."""
+    compiled: bool
+    head: Literal["sparse", "dense"] = "sparse"
+    """ours only: the head at the predicted positions, or everywhere as stock models have it."""
+    last_layer: Literal["subset", "whole"] = "subset"
+    """ours only: the last layer at the predicted positions, or everywhere."""
+    gradient: Literal["with the loss", "by autograd"] = "with the loss"
+    """ours only: how the loss's gradient by the scores comes about."""
+    dropout: bool = True
+    """False turns the recipe's dropout off."""
+    packing: Literal["full", "sentences"] = "full"
+    """ours only: full windows, or rows with padding that attention masks; then its useful share is what counts."""
+    attention: Literal["PyTorch's", "measured"] = "PyTorch's"
+    """ours only: the kernel that PyTorch prefers, or the fastest measured."""
+    apex: bool = False
+    """ours only: with what of NVIDIA's apex works here."""
+    freed_pages: Literal["kept", "returned"] = "kept"
+    """Host memory that an update frees: kept for the next, as bertd's ranks do, or returned to the kernel, as a script
+    that asks for nothing does."""
+
+    def text_share(self, workload: Workload) -> float:
+        """Share of its rows that is text."""
+        if self.model == "run":
+            return workload.recipe_text_share
+        return workload.padded.text_share if self.packing == "sentences" else 1.0
+
+
+@dataclass(frozen=True)
+class BuiltContender:
+    """A contender that can do the work, and what it keeps of a device's memory between updates."""
+
+    update: UpdateFn
+    model: nn.Module
+    optimizers: list[torch.optim.Optimizer]
+    close: Callable[[], None] = lambda: None
+    """Ends what runs beside it."""
+
+    def move(self, device: torch.device) -> None:
+        """Take weights and moments to a device, so that the others have the memory of the one they leave."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        self.model.to(device)
+        for state in (state for optimizer in self.optimizers for state in optimizer.state.values()):
+            for name, value in state.items():
+                # The count of steps stays where fused kernels want it.
+                if isinstance(value, Tensor) and value.dim() > 0:
+                    state[name] = value.to(device)
+
+
+def build_contender(contender: Contender, workload: Workload, *, micro: int) -> BuiltContender:
+    """A contender ready to do updates of the work in micro-batches of `micro`."""
+    if contender.model == "run":
+        return _build_run(contender, workload, micro=micro)
+    if not contender.dropout:
+        workload = workload.without_dropout()
+    model, loss_of = build_model_and_loss(contender, workload)
+    model.to(workload.device).train()
+    is_measured = contender.attention == "measured" and workload.attention.backends
+    attention = list(workload.attention.backends) if is_measured else []
+    if contender.compiled:
+        torch.compiler.config.cache_key_tag = attention_tag(attention)
+        loss_of = torch.compile(_copy_with_own_code(loss_of), fullgraph=True, dynamic=False)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=workload.peak_lr, fused=True)
+    starts = range(0, workload.num_sequences, micro)
+    batch = workload.batch if contender.packing == "full" else workload.padded
+    micro_batches = [batch.rows(start, start + micro) for start in starts]
+    dtype = workload.precision.dtype
+
+    def update() -> Tensor:
+        optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=workload.device)
+        for micro_batch in micro_batches:
+            with ExitStack() as context:
+                if dtype is not None:
+                    context.enter_context(torch.autocast(workload.device.type, dtype=dtype))
+                if attention:
+                    context.enter_context(sdpa_kernel(attention, set_priority=True))
+                loss = loss_of(micro_batch) / len(micro_batches)
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            total += loss.detach()
+        optimizer.step()
+        return total
+
+    return BuiltContender(update, model=model, optimizers=[optimizer])
+
+
+_code_numbers = itertools.count()
+
+
+def _copy_with_own_code(loss_of: LossFn) -> LossFn:
+    """The same function with code of its own: the compiler keeps graphs by code, blind to the attention kernel."""
+    assert isinstance(loss_of, FunctionType)
+    code = loss_of.__code__.replace(co_name=f"{loss_of.__name__}_{next(_code_numbers)}")
+    return FunctionType(code, loss_of.__globals__, closure=loss_of.__closure__)
+
+
+def _build_run(contender: Contender, workload: Workload, *, micro: int) -> BuiltContender:
+    """What a rank of a run does: read, mask, accumulate, step by the recipe's optimizer."""
+    assert workload.dataset is not None
+    recipe, single_rank = workload.recipe, Ranks(rank=0, world_size=1, device=workload.device, control=None)
+    model = MaskedLanguageModel(workload.config, seed=recipe.run.seed).to(workload.device).train()
+    if workload.precision.mode == "fp8":
+        use_float8(model)
+    is_padded = recipe.data.packing == "sentences"
+    attention = workload.attention
+    if is_padded:
+        attention_workload = AttentionWorkload.from_config(
+            workload.config,
+            micro=micro,
+            length=workload.sequence_length,
+            predictions=workload.predictions,
+            is_masked=True,
+        )
+        attention = choose_attention(attention_workload, precision=workload.precision, ranks=single_rank)
+    forward = ForwardPass(
+        model,
+        ranks=single_rank,
+        precision=workload.precision,
+        kernels="compile" if contender.compiled else "eager",
+        attention=attention.backends,
+        pad_id=workload.dataset.vocabulary.pad if is_padded else None,
+    )
+    optimizers = build_optimizers(model, recipe.optimizer)
+    batches = train_batches(
+        recipe, workload.dataset, num_sequences=workload.num_sequences, micro=micro, device=workload.device
+    )
+    train_step = TrainStep(
+        recipe,
+        model=model,
+        forward=forward,
+        optimizers=optimizers,
+        batches=batches,
+        ranks=single_rank,
+        precision=workload.precision,
+        scaler=None,
+    )
+    steps = itertools.count()
+
+    def update() -> Tensor:
+        train_step.update(step=next(steps), lr=workload.peak_lr, wants_norm=False)
+        return train_step.unread_loss
+
+    return BuiltContender(update, model=model, optimizers=optimizers.parts, close=batches.close)
+
+
+def build_model_and_loss(contender: Contender, workload: Workload) -> tuple[nn.Module, LossFn]:
+    """The contender's model, on CPU, and its loss of a micro-batch."""
+    return _MODELS[contender.model](contender, workload)
+
+
+def _build_ours(contender: Contender, workload: Workload) -> tuple[nn.Module, LossFn]:
+    model = MaskedLanguageModel(workload.config, seed=1)
+    if workload.precision.mode == "fp8":
+        use_float8(model)
+    if contender.apex:
+        use_fused_modules(model.to(workload.device), workload.apex)
+    tokens = model.encoder.embeddings.tokens
+
+    def sparse(batch: BenchBatch) -> Tensor:
+        loss_sum: Tensor = model(batch.inputs_NS, batch.positions_NM, batch.labels_NM, batch.attention_mask_NS)
+        return loss_sum / batch.labels_NM.numel()
+
+    def by_autograd(batch: BenchBatch) -> Tensor:
+        x_NMD = model.encoder(
+            batch.inputs_NS, attention_mask_BS=batch.attention_mask_NS, query_positions_BM=batch.positions_NM
+        )
+        return _cross_entropy(model.head(x_NMD, tokens.weight), batch.labels_NM)
+
+    def whole_last_layer(batch: BenchBatch) -> Tensor:
+        x_NMD = gather_positions(
+            model.encoder(batch.inputs_NS, attention_mask_BS=batch.attention_mask_NS), batch.positions_NM
+        )
+        return _cross_entropy(model.head(x_NMD, tokens.weight), batch.labels_NM)
+
+    def dense(batch: BenchBatch) -> Tensor:
+        logits_NSV = model.head(
+            model.encoder(batch.inputs_NS, attention_mask_BS=batch.attention_mask_NS), tokens.weight
+        )
+        return _cross_entropy(logits_NSV, batch.dense_labels())
+
+    if contender.head == "dense":
+        return model, dense
+    if contender.last_layer == "whole":
+        return model, whole_last_layer
+    return model, sparse if contender.gradient == "with the loss" else by_autograd
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten())
+
+
+def _build_bert(contender: Contender, workload: Workload) -> tuple[nn.Module, LossFn]:
+    from transformers import BertConfig, BertForMaskedLM  # a second of import that only this contender needs
+
+    config = workload.config
+    model: nn.Module = BertForMaskedLM(
+        BertConfig(
+            vocab_size=config.padded_vocab_size,
+            hidden_size=config.width,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            intermediate_size=config.ffn,
+            hidden_act=ACTIVATIONS[config.activation],
+            hidden_dropout_prob=config.dropout,
+            attention_probs_dropout_prob=config.attention_dropout,
+            max_position_embeddings=config.max_positions,
+            attn_implementation="sdpa",
+        )
+    )
+
+    def loss_of(batch: BenchBatch) -> Tensor:
+        # No attention_mask: compiled, an all-ones mask would reach the kernels as a real one.
+        loss: Tensor = model(input_ids=batch.inputs_NS, labels=batch.dense_labels()).loss
+        return loss
+
+    return model, loss_of
+
+
+class _TorchEncoder(nn.Module):
+    """torch.nn.TransformerEncoder with the same embeddings and tied head."""
+
+    def __init__(self, workload: Workload) -> None:
+        super().__init__()
+        config = workload.config
+        layer = nn.TransformerEncoderLayer(
+            config.width,
+            config.heads,
+            config.ffn,
+            dropout=config.dropout,
+            activation=F.gelu,
+            batch_first=True,
+            norm_first=config.norm == "pre",
+        )
+        self.tokens = nn.Embedding(config.padded_vocab_size, config.width)
+        self.positions = nn.Embedding(config.max_positions, config.width)
+        self.layers = nn.TransformerEncoder(
+            layer, config.layers, nn.LayerNorm(config.width), enable_nested_tensor=False
+        )
+        self.head = nn.Sequential(nn.Linear(config.width, config.width), nn.GELU(), nn.LayerNorm(config.width))
+        self.bias = nn.Parameter(torch.zeros(config.padded_vocab_size))
+
+    def forward(self, inputs_NS: Tensor) -> Tensor:
+        """Scores NSV."""
+        x_NSD = self.layers(self.tokens(inputs_NS) + self.positions.weight[: inputs_NS.size(1)])
+        return F.linear(self.head(x_NSD), self.tokens.weight, self.bias)
+
+
+def _build_torch(contender: Contender, workload: Workload) -> tuple[nn.Module, LossFn]:
+    model = _TorchEncoder(workload)
+
+    def loss_of(batch: BenchBatch) -> Tensor:
+        return _cross_entropy(model(batch.inputs_NS), batch.dense_labels())
+
+    return model, loss_of
+
+
+_MODELS: dict[str, Callable[[Contender, Workload], tuple[nn.Module, LossFn]]] = {
+    "ours": _build_ours,
+    "bert": _build_bert,
+    "torch": _build_torch,
+}
+
+BASELINES = (
+    Contender("BertForMaskedLM, eager", "bert", compiled=False, freed_pages="returned"),
+    Contender("BertForMaskedLM, compiled", "bert", compiled=True, freed_pages="returned"),
+    Contender("nn.TransformerEncoder, compiled", "torch", compiled=True, freed_pages="returned"),
+)
+BASELINE_KEEPING_PAGES = Contender("BertForMaskedLM, compiled, pages kept", "bert", compiled=True)
+"""On CPU: what a script could have if it asked malloc for it."""
+OURS = (
+    Contender("bertd, eager", "ours", compiled=False, attention="measured"),
+    Contender("bertd, compiled", "ours", compiled=True, attention="measured"),
+)
+PAGES_RUNG = Contender("+ pages kept", "ours", compiled=False)
+"""On CPU alone."""
+LADDER = (
+    Contender(
+        "padded, dense head",
+        "ours",
+        compiled=False,
+        head="dense",
+        last_layer="whole",
+        packing="sentences",
+        freed_pages="returned",
+    ),
+    Contender("+ full packing", "ours", compiled=False, head="dense", last_layer="whole", freed_pages="returned"),
+    Contender("+ sparse head", "ours", compiled=False, last_layer="whole", freed_pages="returned"),
+    Contender("+ last-layer subset", "ours", compiled=False, gradient="by autograd", freed_pages="returned"),
+    Contender("+ gradient with the loss", "ours", compiled=False, freed_pages="returned"),
+    PAGES_RUNG,
+    Contender("+ compiled", "ours", compiled=True),
+    Contender("+ dropout off", "ours", compiled=True, dropout=False),
+)
+"""Each rung adds one saving to the one above."""
+ATTENTION_RUNG = Contender("+ measured attention", "ours", compiled=True, dropout=False, attention="measured")
+"""The last rung where there is a choice of kernels: on a GPU."""
+APEX = Contender("bertd, apex", "ours", compiled=False, apex=True, attention="measured")
+EAGER_TOP = Contender("the top, eager", "ours", compiled=False, dropout=False, attention="measured")
+APEX_TOP = Contender("the top, eager with apex", "ours", compiled=False, dropout=False, apex=True, attention="measured")
+"""The choice of kernels with all other savings."""
+
+
+def select_contenders(workload: Workload, *, is_ladder: bool) -> list[Contender]:
+    """The ladder, or this model beside stock ones; less what this device has no choice of."""
+    is_cpu = workload.device.type == "cpu"
+    if is_ladder:
+        rungs = [each for each in LADDER if is_cpu or each is not PAGES_RUNG]
+        kernels = [EAGER_TOP, *([APEX_TOP] if workload.apex.parts else [])]
+        return [*rungs, *([ATTENTION_RUNG] if workload.attention.backends else []), *kernels]
+    ours = [*OURS, *([APEX] if workload.apex.parts else [])]
+    if workload.dataset is not None:
+        ours.append(Contender("bertd, a whole run", "run", compiled=not is_cpu, attention="measured"))
+    return [*ours, *BASELINES, *([BASELINE_KEEPING_PAGES] if is_cpu else [])]

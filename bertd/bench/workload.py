@@ -1,0 +1,210 @@
+"""The work every contender does: one optimizer update over the same masked sequences.
+
+Token ids follow Zipf's law, as text does: with uniform ids the gradient of the embeddings collides less than it will in
+training, and a matrix of zeros would even cost a GPU less power.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from bertd.data.batches.batches import TrainBatches
+from bertd.data.batches.masking import IGNORE_INDEX
+from bertd.data.batches.rows import open_sequences
+from bertd.data.dataset.shards import DataSet
+from bertd.model.encoder import EncoderConfig
+from bertd.model.flops import training_flops
+from bertd.run.paths import find_data_set
+from bertd.run.recipe.schema import Recipe
+from bertd.train.autotune.attention_backend import AttentionChoice, AttentionWorkload, choose_attention
+from bertd.train.backends.apex.check import Feature
+from bertd.train.backends.apex.detect import Apex, detect_apex
+from bertd.train.backends.precision import Precision, choose_precision
+from bertd.train.distributed.process_group import Ranks
+from bertd.train.run_inputs import build_masker, encoder_config
+
+SYNTHETIC_VOCABULARY = 30_522
+"""bert-base-uncased's."""
+_NUM_SPECIAL = 5
+_SHORT_SHARE = 0.1
+"""Rows of any length. Source: bertd.data.batches.packing, after Devlin et al. 2019's short_seq_prob."""
+_SENTENCE_LENGTH = 25
+"""Word pieces of an English sentence, about; what is left of a row is shorter than the next one."""
+
+
+@dataclass(frozen=True)
+class BenchBatch:
+    """The sequences of one update, on the device."""
+
+    inputs_NS: Tensor
+    positions_NM: Tensor
+    labels_NM: Tensor
+    attention_mask_NS: Tensor | None = None
+    """False at padding; None where there is none."""
+
+    def rows(self, start: int, stop: int) -> BenchBatch:
+        """One micro-batch."""
+        part = slice(start, stop)
+        attention_mask_NS = None if self.attention_mask_NS is None else self.attention_mask_NS[part]
+        return BenchBatch(self.inputs_NS[part], self.positions_NM[part], self.labels_NM[part], attention_mask_NS)
+
+    def to(self, device: torch.device) -> BenchBatch:
+        """On a device."""
+        attention_mask_NS = None if self.attention_mask_NS is None else self.attention_mask_NS.to(device)
+        return BenchBatch(
+            self.inputs_NS.to(device), self.positions_NM.to(device), self.labels_NM.to(device), attention_mask_NS
+        )
+
+    @property
+    def text_share(self) -> float:
+        """Share of the positions that hold a token."""
+        return 1.0 if self.attention_mask_NS is None else float(self.attention_mask_NS.float().mean())
+
+    def dense_labels(self) -> Tensor:
+        """NS: labels where stock models want them."""
+        return dense_labels(self.inputs_NS, self.positions_NM, self.labels_NM)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is to be done, the same for all."""
+
+    recipe: Recipe
+    dataset: DataSet | None
+    """None where the tokens are made up."""
+    config: EncoderConfig
+    sequence_length: int
+    predictions: int
+    batch: BenchBatch
+    padded: BenchBatch
+    """As many rows, padded as with packing = "sentences"."""
+    recipe_text_share: float
+    """Share of the data set's rows that is text, as the recipe packs them; 1 without a data set."""
+    device: torch.device
+    precision: Precision
+    peak_lr: float
+    attention: AttentionChoice
+    """Measured on a GPU; no choice on CPU."""
+    apex: Apex
+    """What of it works here."""
+
+    @property
+    def num_sequences(self) -> int:
+        """In one update."""
+        return len(self.batch.inputs_NS)
+
+    @property
+    def flops(self) -> float:
+        """Model FLOPs of one update; the same count for all, so that work saved shows as speed."""
+        each = training_flops(self.config, sequence_length=self.sequence_length, predictions=self.predictions)
+        return each * self.num_sequences
+
+    def without_dropout(self) -> Workload:
+        """The same with both dropouts off."""
+        return replace(self, config=replace(self.config, dropout=0.0, attention_dropout=0.0))
+
+
+def dense_labels(inputs_NS: Tensor, positions_NM: Tensor, labels_NM: Tensor) -> Tensor:
+    """NS: labels where stock models want them, IGNORE_INDEX elsewhere."""
+    return torch.full_like(inputs_NS, IGNORE_INDEX).scatter(1, positions_NM, labels_NM)
+
+
+def plan_workload(recipe: Recipe, *, device: torch.device, num_sequences: int, is_synthetic: bool) -> Workload:
+    """The recipe's model and masks, over `num_sequences` an update.
+
+    Raises:
+        ShardError: the recipe's data set cannot be read; --synthetic needs none.
+    """
+    length = recipe.data.sequence_length
+    predictions = recipe.masking.predictions(length)
+    dataset = None
+    if is_synthetic:
+        vocab_size = SYNTHETIC_VOCABULARY
+        batch = make_synthetic_batch(num_sequences, length=length, predictions=predictions, vocab_size=vocab_size)
+    else:
+        dataset = DataSet.open(find_data_set(recipe.data.shards))
+        vocab_size = dataset.vocabulary.size
+        batch = _read_batch(recipe, dataset, num_sequences)
+    config = encoder_config(recipe, vocab_size=vocab_size)
+    precision = choose_precision(recipe.precision, device)
+    attention = AttentionWorkload.from_config(
+        config, micro=num_sequences, length=length, predictions=predictions, is_masked=False
+    )
+    single_rank = Ranks(rank=0, world_size=1, device=device, control=None)
+    return Workload(
+        recipe=recipe,
+        dataset=dataset,
+        config=config,
+        sequence_length=length,
+        predictions=predictions,
+        batch=batch.to(device),
+        padded=pad_batch(batch).to(device),
+        recipe_text_share=1.0 if dataset is None else float((batch.inputs_NS != dataset.vocabulary.pad).float().mean()),
+        device=device,
+        precision=precision,
+        peak_lr=recipe.optimizer.peak_lr,
+        attention=choose_attention(attention, precision=precision, ranks=single_rank),
+        apex=detect_apex([Feature.LAYER_NORM, Feature.DENSE], device=device, dtype=precision.dtype),
+    )
+
+
+def pad_batch(batch: BenchBatch) -> BenchBatch:
+    """The same rows cut short: a tenth to any length, the others by up to a sentence; the same every time.
+
+    That is what packing whole sentences leaves. Predictions move into what is left, as many as before.
+    """
+    num_rows, length = batch.inputs_NS.shape
+    predictions = batch.positions_NM.size(1)
+    generator = torch.Generator().manual_seed(1)
+    cuts_N = torch.randint(0, min(_SENTENCE_LENGTH, length - predictions) + 1, (num_rows,), generator=generator)
+    any_N = torch.randint(0, length - predictions + 1, (num_rows,), generator=generator)
+    lengths_N = length - torch.where(torch.rand(num_rows, generator=generator) < _SHORT_SHARE, any_N, cuts_N)
+    attention_mask_NS = torch.arange(length) < lengths_N[:, None]
+    permutation_NS = (
+        torch.rand(num_rows, length, generator=generator).masked_fill(~attention_mask_NS, 2.0).argsort(dim=1)
+    )
+    positions_NM = permutation_NS[:, :predictions].sort(dim=1).values
+    inputs_NS = batch.inputs_NS.masked_fill(~attention_mask_NS, 0)
+    return BenchBatch(inputs_NS, positions_NM, inputs_NS.gather(1, positions_NM), attention_mask_NS)
+
+
+def make_synthetic_batch(num_sequences: int, *, length: int, predictions: int, vocab_size: int) -> BenchBatch:
+    """Made-up sequences whose ids follow Zipf's law; the same every time."""
+    generator = torch.Generator().manual_seed(0)
+    ranks = torch.arange(1, vocab_size - _NUM_SPECIAL + 1, dtype=torch.float64)
+    drawn = torch.multinomial(1 / ranks, num_sequences * length, replacement=True, generator=generator)
+    ids_NS = drawn.view(num_sequences, length) + _NUM_SPECIAL
+    permutation_NS = torch.rand(num_sequences, length, generator=generator).argsort(dim=1)
+    positions_NM = permutation_NS[:, :predictions].sort(dim=1).values
+    return BenchBatch(ids_NS, positions_NM, ids_NS.gather(1, positions_NM))
+
+
+def train_batches(
+    recipe: Recipe, dataset: DataSet, *, num_sequences: int, micro: int, device: torch.device
+) -> TrainBatches:
+    """The recipe's own data path, for one rank and steps of `num_sequences`."""
+    data = recipe.data
+    return TrainBatches(
+        sequences=open_sequences(dataset, split="train", sequence_length=data.sequence_length, packing=data.packing),
+        masker=build_masker(recipe, dataset.vocabulary),
+        seed=recipe.run.seed,
+        global_batch=num_sequences,
+        micro_batch=micro,
+        rank=0,
+        world_size=1,
+        device=device,
+        first_sequence=0,
+    )
+
+
+def _read_batch(recipe: Recipe, dataset: DataSet, num_sequences: int) -> BenchBatch:
+    cpu = torch.device("cpu")
+    batches = train_batches(recipe, dataset, num_sequences=num_sequences, micro=num_sequences, device=cpu)
+    try:
+        masked = batches.next_micro_batch()
+    finally:
+        batches.close()
+    return BenchBatch(masked.inputs_BS, masked.positions_BM, masked.labels_BM)

@@ -1,0 +1,103 @@
+"""Verbs that become another program: start is the daemon; data and bench run on the compute side."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+FORWARD_ALL_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+"""Every argument, --help too, belongs to the program that is started."""
+
+data_app = typer.Typer(help="Make data sets: shards from text, and the vocabulary for them.", no_args_is_help=True)
+
+
+def start(
+    state_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--state-dir",
+            metavar="FOLDER",
+            help="Where queue and runs are kept. By default $BERTD_STATE, else ~/.local/state/bertd.",
+            show_default=False,
+        ),
+    ] = None,
+    socket: Annotated[
+        Path | None,
+        typer.Option(
+            "--socket",
+            metavar="PATH",
+            help="Where to listen. By default systemd's socket, $BERTD_SOCKET, your runtime folder, /run/bertd.",
+            show_default=False,
+        ),
+    ] = None,
+    keep_running_on_stop: Annotated[
+        bool,
+        typer.Option(
+            "--keep-running-on-stop",
+            help="When the daemon ends, leave jobs running for the next one to adopt, instead of pausing them.",
+        ),
+    ] = False,
+) -> None:
+    """Run the daemon in the foreground; Ctrl-C or SIGTERM pauses running jobs with a checkpoint and ends it."""
+    from bertd.daemon.service import serve
+    from bertd.run.paths import default_state_dir
+
+    code = serve(
+        state_dir=(state_dir or default_state_dir()).absolute(),
+        # None and not the default: the daemon takes the socket that systemd may pass before it makes its own.
+        socket=None if socket is None else socket.absolute(),
+        keep_running_on_stop=keep_running_on_stop,
+    )
+    sys.exit(code)
+
+
+@data_app.command("prepare", context_settings=FORWARD_ALL_ARGUMENTS)
+def prepare() -> None:
+    """Turn text into shards: `bertd data prepare --help` tells from what and how."""
+    _exec_forwarding_arguments("bertd.data.commands.prepare")
+
+
+@data_app.command("vocab", context_settings=FORWARD_ALL_ARGUMENTS)
+def vocab() -> None:
+    """Train a WordPiece vocabulary on text: `bertd data vocab --help` tells how."""
+    _exec_forwarding_arguments("bertd.data.commands.vocab")
+
+
+@data_app.command("inspect", context_settings=FORWARD_ALL_ARGUMENTS)
+def inspect() -> None:
+    """Show what a data set holds: `bertd data inspect --help` tells how much of it."""
+    _exec_forwarding_arguments("bertd.data.commands.inspect")
+
+
+@data_app.command("verify", context_settings=FORWARD_ALL_ARGUMENTS)
+def verify() -> None:
+    """Check every file of a data set against its hash."""
+    _exec_forwarding_arguments("bertd.data.commands.verify")
+
+
+@data_app.command("fetch", context_settings=FORWARD_ALL_ARGUMENTS)
+def fetch() -> None:
+    """Download a corpus from the hub: `bertd data fetch --help` names those that have a name here."""
+    _exec_forwarding_arguments("bertd.data.commands.fetch")
+
+
+def bench() -> None:
+    """Measure training speed beside stock models: `bertd bench --help` tells how."""
+    _exec_forwarding_arguments("bertd.bench", num_words=2)
+
+
+def _exec_forwarding_arguments(module: str, *, num_words: int = 3) -> None:
+    """The same with every argument of the command line, which itself never imports the compute side."""
+    # From sys.argv (`bertd data VERB ...`): the parser would swallow a `--` that the program needs.
+    exec_module(module, sys.argv[num_words:])
+
+
+def exec_module(module: str, arguments: list[str]) -> None:
+    """Replace this process by a program of the compute side."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])

@@ -1,0 +1,147 @@
+"""Verbs that look: status, jobs, show, logs, scores, wait."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bertd.cli import exit_codes
+from bertd.cli.options import (
+    JobArgument,
+    JsonOption,
+    SocketOption,
+    connect,
+    find_job,
+    parse_time,
+    print_json,
+    status_line,
+)
+
+if TYPE_CHECKING:
+    from bertd.api.client import Client
+
+_POLL_S = 0.5
+"""How often `logs -f` looks for more."""
+_PIECE_BYTES = 256 * 1024
+
+
+def status(socket: SocketOption = None, json: JsonOption = False) -> None:
+    """Show the runs with what is left of their budgets, the queue, the devices and the last events."""
+    answer = connect(socket).status()
+    if json:
+        print_json(answer)
+        return
+    from bertd.cli.tables import detect_output_style
+    from bertd.cli.views import status_text
+
+    print(status_text(answer, now=time.time(), style=detect_output_style()))
+
+
+def jobs(socket: SocketOption = None, json: JsonOption = False) -> None:
+    """List the queue and its past, each job with the reason for where it stands."""
+    answer = connect(socket).jobs()
+    if json:
+        print_json([*answer])
+        return
+    from bertd.cli.tables import detect_output_style
+    from bertd.cli.views import jobs_text
+
+    print(jobs_text(answer, now=time.time(), style=detect_output_style()) if answer else "No job yet.")
+
+
+def show(id: JobArgument = "@", socket: SocketOption = None, json: JsonOption = False) -> None:
+    """Show one job: its state and why, its run's budget, loss, speed and checkpoints, its scores."""
+    from bertd.cli.views import JobDetails, job_text
+    from bertd.records import JobKind
+
+    client = connect(socket)
+    job = find_job(client, id)
+    run = client.run(job.run_id) if job.kind is JobKind.PRETRAIN else None
+    scores = [score for score in client.scores() if job.id == score.job_id or (run and score.run_id == run.id)]
+    details = JobDetails(job=job, run=run, scores=scores)
+    if json:
+        print_json(details)
+        return
+    from bertd.cli.tables import detect_output_style
+
+    print(job_text(details, now=time.time(), style=detect_output_style()))
+
+
+def scores(
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="[RUN]", help="Run id, job number or @; all runs without it.", show_default=False),
+    ] = None,
+    socket: SocketOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List finetuning scores, each beside the score of always guessing the most common label."""
+    answer = connect(socket).scores(run)
+    if json:
+        print_json([*answer])
+        return
+    from bertd.cli.tables import detect_output_style
+    from bertd.cli.views import scores_text
+
+    nothing = "No score yet; get one with `bertd finetune RUN --task cola --data FOLDER`."
+    print(scores_text(answer, style=detect_output_style()) if answer else nothing)
+
+
+def logs(
+    id: JobArgument = "@",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job is over.")] = False,
+    socket: SocketOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Print a job's log; control characters in it are shown as escapes."""
+    client = connect(socket)
+    job = find_job(client, id)
+    offset = _print_log(client, job.id, offset=0, json=json)
+    while follow:
+        from bertd.cli.wait import is_over
+
+        # The state is asked for first: what is written after it was final is read once more.
+        was_over = is_over(client.job(job.id))
+        offset = _print_log(client, job.id, offset=offset, json=json)
+        if was_over:
+            return
+        time.sleep(_POLL_S)
+
+
+def wait(
+    id: JobArgument = "@",
+    timeout: Annotated[
+        str | None,
+        typer.Option("--timeout", metavar="TIME", help="Give up after 30s, 10min, 24h, ...", show_default=False),
+    ] = None,
+    socket: SocketOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Wait until a job is over; paused and held ones are not. The exit status says how it ended."""
+    from bertd.cli.wait import EXIT_CODE_BY_STATE, wait_until_over
+
+    deadline = None if timeout is None else time.monotonic() + parse_time(timeout, option="--timeout")
+    client = connect(socket)
+    job = wait_until_over(client, find_job(client, id), deadline=deadline)
+    if json:
+        print_json(job)
+    else:
+        print(status_line(job))
+    sys.exit(EXIT_CODE_BY_STATE.get(job.state, exit_codes.TIMED_OUT))
+
+
+def _print_log(client: Client, job_id: int, *, offset: int, json: bool) -> int:
+    """Print from `offset` to the present end; where to go on."""
+    from bertd.terminal_text import terminal_text
+
+    while True:
+        piece = client.log(job_id, offset=offset, limit=_PIECE_BYTES)
+        if piece.text:
+            sys.stdout.write(piece.model_dump_json() + "\n" if json else terminal_text(piece.text))
+            sys.stdout.flush()
+        if piece.next_offset <= offset or piece.next_offset >= piece.size:
+            return piece.next_offset
+        offset = piece.next_offset

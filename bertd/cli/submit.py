@@ -1,0 +1,184 @@
+"""Verbs that put a job into the queue: submit, finetune."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bertd.cli.options import PriorityOption, SocketOption, connect, parse_time, status_line
+
+if TYPE_CHECKING:
+    from bertd.run.recipe.schema import Recipe
+
+
+def submit(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A TOML file, or the name of a recipe of bertd.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="SECTION.KEY=VALUE", help="Override one value; may be repeated.", show_default=False
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option("--budget", metavar="TIME", help="Wall-clock budget: 30s, 90min, 24h, ...", show_default=False),
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Call the run this.", show_default=False)] = None,
+    hold: Annotated[bool, typer.Option("--hold", help="Queue it, but do not start before `bertd release`.")] = False,
+    priority: PriorityOption = 0,
+    socket: SocketOption = None,
+) -> None:
+    """Queue a pretraining. The recipe is checked here first, so a mistake in it costs nothing."""
+    from bertd.api.models import SubmitPretrain
+    from bertd.run.paths import find_data_set
+    from bertd.run.recipe.load import find_recipe, parse_recipe, read_recipe
+
+    path = find_recipe(recipe)
+    overrides = [*(set_ or []), *_expand_shorthands(budget=budget, name=name)]
+    resolved = read_recipe(path, overrides=overrides)
+    overrides.append(f"data.shards={_toml_string(str(find_data_set(resolved.data.shards)))}")
+    if (start_from := _resolve_start_from(resolved)) is not None:
+        overrides.append(f"model.start_from={_toml_string(start_from)}")
+    text = path.read_text(encoding="utf-8")
+    _check_start_from(parse_recipe(text, name=path.name, overrides=overrides))
+    job = connect(socket).submit(
+        SubmitPretrain(recipe_toml=text, recipe_name=path.name, overrides=overrides, priority=priority, hold=hold)
+    )
+    print(status_line(job))
+    _print_next_commands(job.id, extra_hints=[(f"bertd release {job.id}", "let it start")] if hold else [])
+
+
+def _validate_task(name: str) -> str:
+    """The task's name.
+
+    Raises:
+        BadParameter: GLUE has none of that name.
+    """
+    from bertd.records import GLUE_TASKS
+
+    if name not in GLUE_TASKS:
+        raise typer.BadParameter(f"{name!r} is no task of GLUE; those are: {', '.join(GLUE_TASKS)}")
+    return name
+
+
+def _validate_learning_rate(lr: float) -> float:
+    """The learning rate.
+
+    Raises:
+        BadParameter: nothing is learned with it.
+    """
+    if not 0 < lr < math.inf:
+        raise typer.BadParameter(f"{lr:g} is no learning rate; write one above 0, such as 5e-5")
+    return lr
+
+
+def finetune(
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN[@STEP]",
+            help="Run id, job number or @ for the newest run, @0.5 behind it for a marker; or a folder with an export.",
+        ),
+    ],
+    task: Annotated[
+        str, typer.Option("--task", help="A GLUE task by its name: cola, sst-2, mrpc, ...", callback=_validate_task)
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data",
+            metavar="FOLDER",
+            exists=True,
+            file_okay=False,
+            help="Folder in GLUE's layout: FOLDER/CoLA/train.tsv, ...",
+        ),
+    ],
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=2**31 - 1, help="Decides the order, the dropout and the new layer.")
+    ] = 42,
+    lr: Annotated[float, typer.Option("--lr", help="Peak learning rate.", callback=_validate_learning_rate)] = 5e-5,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Examples in a step.")] = 32,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes over the training set.")] = 3,
+    priority: PriorityOption = 0,
+    socket: SocketOption = None,
+) -> None:
+    """Queue a finetuning of a run's export; its score appears in `bertd scores`."""
+    from bertd.api.models import SubmitFinetune
+
+    is_folder = "/" in run and Path(run).is_dir()
+    job = connect(socket).submit(
+        SubmitFinetune(
+            run=str(Path(run).absolute()) if is_folder else run,
+            task=task,
+            data_dir=str(data.absolute()),
+            seed=seed,
+            lr=lr,
+            batch_size=batch_size,
+            epochs=epochs,
+            priority=priority,
+        )
+    )
+    print(status_line(job))
+    _print_next_commands(job.id, extra_hints=[("bertd scores", "its score, when it is over")])
+
+
+def _resolve_start_from(recipe: Recipe) -> str | None:
+    """What the run starts from, absolute where it is a folder here; else it is a name on the hub."""
+    source = recipe.model.start_from
+    if source is None:
+        return None
+    from bertd.run.paths import expand_user
+
+    folder = expand_user(source).absolute()
+    return str(folder) if folder.is_dir() else source
+
+
+def _check_start_from(recipe: Recipe) -> None:
+    """End with the reason where a run could not start from the folder it names; what lies elsewhere is not looked at.
+
+    Raises:
+        Exit: it could not.
+    """
+    from bertd.run.recipe.load import format_recipe
+
+    source = recipe.model.start_from
+    if source is None or not (Path(source).is_dir() and Path(recipe.data.shards).is_dir()):
+        return
+    # The command line never imports the compute side, which has its own program for this.
+    command = [sys.executable, "-m", "bertd.train.check_start_from"]
+    # In a session of its own Ctrl-C reaches this process alone, which then ends that one.
+    completed = subprocess.run(command, input=format_recipe(recipe), text=True, check=False, start_new_session=True)
+    if completed.returncode:
+        raise typer.Exit(completed.returncode)
+
+
+def _expand_shorthands(*, budget: str | None, name: str | None) -> list[str]:
+    """--budget and --name as overrides of the recipe."""
+    overrides = []
+    if budget is not None:
+        overrides.append(f"budget.hours={parse_time(budget, option='--budget') / 3600!r}")
+    if name is not None:
+        overrides.append(f"run.name={_toml_string(name)}")
+    return overrides
+
+
+def _toml_string(text: str) -> str:
+    """The text as a TOML string; what JSON escapes, TOML reads, and DEL is the one it asks for besides."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _print_next_commands(job_id: int, *, extra_hints: list[tuple[str, str]]) -> None:
+    hints = [
+        *extra_hints,
+        ("bertd status", "what it does now"),
+        (f"bertd logs {job_id} -f", "its log, as it is written"),
+        (f"bertd wait {job_id}", "until it is over"),
+    ]
+    for command, meaning in hints:
+        print(f"  {command.ljust(20)}  {meaning}")

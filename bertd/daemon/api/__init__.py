@@ -1,0 +1,1 @@
+"""The socket API: routes, requests, views, the event stream."""

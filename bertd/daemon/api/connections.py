@@ -1,0 +1,145 @@
+"""One HTTP connection: who is at its other end, how long it may dawdle, how many there may be.
+
+uvicorn itself never times out a client that sends its request byte by byte, or nothing. This is the one place that
+touches its protocol class; tests/daemon/api/test_connections.py holds what is relied on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import grp
+import logging
+import os
+import pwd
+import socket
+import struct
+import time
+from typing import Any
+
+import h11
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from bertd.jobs.store.audit import Peer
+
+logger = logging.getLogger(__name__)
+
+HEADER_TIMEOUT_S = 5.0
+"""Longest time from the connection, or the first byte of a later request, to the end of its headers."""
+BODY_TIMEOUT_S = 10.0
+"""Longest time from the headers to the end of the body."""
+IDLE_TIMEOUT_S = 5
+"""Longest silence between two requests."""
+MAX_CONNECTIONS = 384
+MAX_CONNECTIONS_PER_UID = 64
+"""Connections of one uid that is neither root nor the daemon's."""
+OPERATORS_GROUP = "bertd-operators"
+_MEMBERSHIP_CACHE_S = 60.0
+
+_TOO_MANY_CONNECTIONS_RESPONSE = (
+    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    b"Content-Length: %d\r\n\r\n%s"
+)
+_TOO_MANY_CONNECTIONS_BODY = b'{"code":"DaemonError","message":"bertd: too many connections; close some and try again"}'
+
+
+def read_peer(channel: socket.socket) -> Peer:
+    """Who connected, as the kernel says."""
+    pid, uid, gid = struct.unpack("3i", channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return Peer(uid=uid, gid=gid, pid=pid)
+
+
+class Roles:
+    """Operators may change things: root, the daemon's own user, and the members of a group. Others only look."""
+
+    def __init__(self) -> None:
+        self._membership_cache: dict[int, tuple[float, bool]] = {}
+
+    def is_operator(self, peer: Peer) -> bool:
+        """Whether the peer may change things; a group's members are asked for once a minute."""
+        if peer.uid in (0, os.getuid()):
+            return True
+        now = time.monotonic()
+        checked_at, is_member = self._membership_cache.get(peer.uid, (-_MEMBERSHIP_CACHE_S, False))
+        if now - checked_at >= _MEMBERSHIP_CACHE_S:
+            is_member = _is_member(peer)
+            self._membership_cache[peer.uid] = (now, is_member)
+        return is_member
+
+
+def _is_member(peer: Peer) -> bool:
+    try:
+        operators = grp.getgrnam(OPERATORS_GROUP).gr_gid
+        user = pwd.getpwuid(peer.uid).pw_name
+    except KeyError:
+        return False
+    return operators in os.getgrouplist(user, peer.gid)
+
+
+class PeerConnection(H11Protocol):
+    """uvicorn's connection with deadlines; the request's state holds `peer`."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._deadline: asyncio.TimerHandle | None = None
+        self._awaited_part = ""
+        self._peer: Peer | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own narrowing
+        """Note the peer, and turn it away where there are too many."""
+        super().connection_made(transport)
+        self._peer = read_peer(transport.get_extra_info("socket"))
+        self.app_state = {**self.app_state, "peer": self._peer}
+        if self._exceeds_connection_limit(self._peer):
+            transport.write(
+                _TOO_MANY_CONNECTIONS_RESPONSE % (len(_TOO_MANY_CONNECTIONS_BODY), _TOO_MANY_CONNECTIONS_BODY)
+            )
+            transport.close()
+            return
+        self._start_deadline("headers", HEADER_TIMEOUT_S)
+
+    def _exceeds_connection_limit(self, peer: Peer) -> bool:
+        if len(self.connections) > MAX_CONNECTIONS:
+            return True
+        if peer.uid in (0, os.getuid()):
+            return False
+        peers = [other._peer for other in self.connections if isinstance(other, PeerConnection)]
+        same_uid_peers = [other for other in peers if other is not None and other.uid == peer.uid]
+        return len(same_uid_peers) > MAX_CONNECTIONS_PER_UID
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, and set the clock for what is still missing."""
+        super().data_received(data)
+        match self.conn.their_state:
+            case h11.SEND_BODY:
+                self._start_deadline("body", BODY_TIMEOUT_S)
+            case h11.IDLE:
+                self._start_deadline("headers", HEADER_TIMEOUT_S)
+            case _:
+                self._start_deadline("", 0.0)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the clock."""
+        self._start_deadline("", 0.0)
+        super().connection_lost(exc)
+
+    def _start_deadline(self, what: str, limit_s: float) -> None:
+        """Start a clock for `what`; one that runs for the same thing runs on, so that drops of data do not wind it."""
+        if what == self._awaited_part:
+            return
+        self._awaited_part = what
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self.loop.call_later(limit_s, self._abort_late_client) if what else None
+
+    def _abort_late_client(self) -> None:
+        if not self.transport.is_closing():
+            logger.info("closed a connection of %s: its %s did not come in time", self._peer, self._awaited_part)
+            self.transport.abort()

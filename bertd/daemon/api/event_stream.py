@@ -1,0 +1,155 @@
+"""The server-sent event stream: every committed event, and the newest status about once a second.
+
+Nothing is queued for a client. Each has the id of the last event it got and is given what the log has behind it, so
+a slow one costs no memory; ticks are conflated, events never left out. Who does not take a frame for a while is
+disconnected, and resumes with Last-Event-ID.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from bertd.api.models import EventView, StatusView
+from bertd.jobs.store.event_log import EventLog
+
+logger = logging.getLogger(__name__)
+
+TICK_INTERVAL_S = 1.0
+KEEPALIVE_INTERVAL_S = 15.0
+STALL_TIMEOUT_S = 30.0
+"""A client that takes no frame for so long is disconnected."""
+_RECENT_FRAMES = 1_000
+_PAGE_SIZE = 200
+
+
+class EventHub:
+    """Wakes the streams; each frame is made once for all of them."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._recent_frames: deque[tuple[int, bytes]] = deque(maxlen=_RECENT_FRAMES)
+        self._last_id = log.last_id()
+        self._changed = asyncio.Event()
+        self.tick: bytes = b""
+        self.tick_number = 0
+        self.ticked_at = -TICK_INTERVAL_S
+        self.num_streams = 0
+        self.is_closed = False
+
+    def on_commit(self) -> None:
+        """Frame what the log got, and wake the streams."""
+        while events := self._log.since(self._last_id, limit=_PAGE_SIZE):
+            for event in events:
+                self._recent_frames.append((event.id, frame(event)))
+            self._last_id = events[-1].id
+        self._wake()
+
+    def publish_tick(self, status: StatusView) -> None:
+        """Replace the tick that streams send next."""
+        self.tick = b"event: tick\ndata: " + status.model_dump_json().encode() + b"\n\n"
+        self.tick_number += 1
+        self.ticked_at = time.monotonic()
+        self._wake()
+
+    def close(self) -> None:
+        """End all streams."""
+        self.is_closed = True
+        self._wake()
+
+    def since(self, id: int) -> list[tuple[int, bytes]]:
+        """The next frames after `id`; empty where there are none."""
+        if self._recent_frames and self._recent_frames[0][0] <= id + 1:
+            return [entry for entry in self._recent_frames if entry[0] > id][:_PAGE_SIZE]
+        return [(event.id, frame(event)) for event in self._log.since(id, limit=_PAGE_SIZE)]
+
+    @property
+    def last_id(self) -> int:
+        """Of the newest event."""
+        return self._last_id
+
+    async def wait(self, timeout_s: float) -> None:
+        """Until something changed, or the timeout."""
+        try:
+            await asyncio.wait_for(self._changed.wait(), timeout_s)
+        except TimeoutError:
+            pass
+
+    def _wake(self) -> None:
+        previous_event, self._changed = self._changed, asyncio.Event()
+        previous_event.set()
+
+
+def frame(event: EventView) -> bytes:
+    """One event as it stands in the stream."""
+    return f"id: {event.id}\nevent: event\ndata: {event.model_dump_json()}\n\n".encode()
+
+
+class EventResponse(Response):
+    """An ASGI response that lasts until the client leaves or the daemon ends."""
+
+    def __init__(self, hub: EventHub, *, since: int, build_status: Callable[[], StatusView]) -> None:
+        super().__init__(media_type="text/event-stream")
+        self._hub = hub
+        self._last_id = min(since, hub.last_id)
+        self._build_status = build_status
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one client."""
+        headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        disconnect_task = asyncio.ensure_future(_wait_for_disconnect(receive))
+        serve_task = asyncio.ensure_future(self._serve(send))
+        self._hub.num_streams += 1
+        try:
+            await asyncio.wait((disconnect_task, serve_task), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._hub.num_streams -= 1
+            for task in (disconnect_task, serve_task):
+                task.cancel()
+            await asyncio.gather(disconnect_task, serve_task, return_exceptions=True)
+
+    async def _serve(self, send: Send) -> None:
+        if time.monotonic() - self._hub.ticked_at > TICK_INTERVAL_S:
+            # Nobody listened a moment ago, so nobody made one.
+            self._hub.publish_tick(self._build_status())
+        tick_number, sent_at = -1, time.monotonic()
+        while not self._hub.is_closed:
+            payload = b""
+            for id, content in self._hub.since(self._last_id):
+                payload += content
+                self._last_id = id
+            if not payload and self._hub.tick_number != tick_number:
+                tick_number, payload = self._hub.tick_number, self._hub.tick
+            if not payload and time.monotonic() - sent_at >= KEEPALIVE_INTERVAL_S:
+                payload = b": still here\n\n"
+            if payload:
+                if not await _send_before_timeout(send, payload):
+                    return
+                sent_at = time.monotonic()
+            else:
+                await self._hub.wait(max(0.0, KEEPALIVE_INTERVAL_S - (time.monotonic() - sent_at)))
+        await _send_before_timeout(send, b"", more=False)
+
+
+async def _send_before_timeout(send: Send, payload: bytes, *, more: bool = True) -> bool:
+    """Whether the client took it in time."""
+    try:
+        await asyncio.wait_for(
+            send({"type": "http.response.body", "body": payload, "more_body": more}), STALL_TIMEOUT_S
+        )
+    except TimeoutError:
+        logger.warning("an event stream took nothing for %.0f s and was closed", STALL_TIMEOUT_S)
+        return False
+    return True
+
+
+async def _wait_for_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

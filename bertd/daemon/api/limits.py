@@ -1,0 +1,52 @@
+"""Refuses bodies that cannot be one of this API's, before they are read: too large, or no JSON."""
+
+from __future__ import annotations
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bertd.api.models import ErrorView
+
+MAX_BODY_BYTES = 1 << 20
+
+
+class BodyLimit:
+    """Refuses what is larger than any body of this API, before it is read, and what is no JSON."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        length = headers.get(b"content-length", b"0")
+        received_bytes = 0
+
+        async def limited_receive() -> Message:
+            nonlocal received_bytes
+            message = await receive()
+            received_bytes += len(message.get("body", b""))
+            if received_bytes > MAX_BODY_BYTES:
+                raise HTTPException(413, f"body larger than {MAX_BODY_BYTES} bytes")
+            return message
+
+        if not length.isdigit() or int(length) > MAX_BODY_BYTES:
+            error_response = _error_response(
+                413, f"body larger than {MAX_BODY_BYTES} bytes; a recipe is a page of TOML"
+            )
+            await error_response(scope, receive, send)
+            return
+        media_type = headers.get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
+        if scope["method"] == "POST" and media_type != b"application/json":
+            await _error_response(415, "send Content-Type: application/json")(scope, receive, send)
+            return
+        await self._app(scope, limited_receive, send)
+
+
+def _error_response(status: int, message: str) -> Response:
+    view = ErrorView(code="ClientError", message=message)
+    return Response(view.model_dump_json(), status_code=status, media_type="application/json")

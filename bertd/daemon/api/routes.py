@@ -1,0 +1,326 @@
+"""The routes of the socket API. Thin: each finds the daemon's parts in the application's state and asks them.
+
+All handlers run on the event loop's thread, which is the database's only one. Answers are JSON made by the records
+themselves, because a loss may be NaN, which FastAPI's own encoder refuses.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Body, FastAPI, Header, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import StreamingResponse
+
+import bertd
+from bertd.api.models import (
+    DeviceView,
+    ErrorView,
+    JobView,
+    LogView,
+    Priority,
+    RunView,
+    ScoreView,
+    SeriesView,
+    StatusView,
+    Submit,
+    VersionView,
+)
+from bertd.daemon.api.event_stream import EventHub, EventResponse
+from bertd.daemon.api.job_log import MAX_PAGE_BYTES, read_log_page
+from bertd.daemon.api.limits import BodyLimit
+from bertd.daemon.api.prometheus import prometheus_text
+from bertd.daemon.api.requests import RequestHandler, http_status
+from bertd.daemon.api.views import Views
+from bertd.daemon.metrics.curves import COLUMNS, Axis
+from bertd.daemon.metrics.run_metrics import RunMetrics
+from bertd.errors import BertdError
+from bertd.jobs.store.audit import Peer
+from bertd.jobs.store.lifecycle import JobAction
+from bertd.jobs.store.queue import Queue
+from bertd.records import BudgetRequest, Record
+from bertd.run.paths import JobPaths
+
+logger = logging.getLogger(__name__)
+
+IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key")]
+
+
+class PriorityBody(Record):
+    """Body of POST /v1/jobs/{id}/priority."""
+
+    model_config = ConfigDict(defer_build=False)  # as BudgetRequest
+
+    priority: Priority
+    """Higher is served first."""
+
+
+class PauseBody(Record):
+    """Body of POST /v1/jobs/{id}/pause, which may be left out."""
+
+    hot: bool = False
+    """Hold between two steps and keep the memory."""
+
+
+class ResumeBody(Record):
+    """Body of POST /v1/jobs/{id}/resume, which may be left out."""
+
+    devices: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    """Go on on so many; none for as many as before."""
+
+
+@dataclass(frozen=True)
+class ApiServices:
+    """What the handlers ask."""
+
+    request_handler: RequestHandler
+    views: Views
+    queue: Queue
+    run_metrics: RunMetrics
+    hub: EventHub
+    shut_down: Callable[[], None]
+
+
+def _services(request: Request) -> ApiServices:
+    services = request.app.state.services
+    assert isinstance(services, ApiServices)
+    return services
+
+
+def _json(value: Record, *, status: int = 200) -> Response:
+    return Response(value.model_dump_json(), status_code=status, media_type="application/json")
+
+
+def _json_list(values: Sequence[Record]) -> Response:
+    return Response(f"[{','.join(value.model_dump_json() for value in values)}]", media_type="application/json")
+
+
+router = APIRouter(prefix="/v1")
+
+
+@router.get("/version", response_model=VersionView)
+async def get_version(request: Request) -> Response:
+    """Who answers."""
+    return _json(_services(request).views.version)
+
+
+@router.get("/status", response_model=StatusView)
+async def get_status(request: Request) -> Response:
+    """Everything the first screen needs."""
+    return _json(_services(request).views.status())
+
+
+@router.get("/runs", response_model=list[RunView])
+async def get_runs(request: Request) -> Response:
+    """All runs, newest first."""
+    return _json_list(_services(request).views.runs())
+
+
+@router.get("/runs/{id}", response_model=RunView)
+async def get_run(request: Request, id: str) -> Response:
+    """One run, by run id, job id or @."""
+    services = _services(request)
+    return _json(services.views.run_with_checkpoints(services.request_handler.run(id)))
+
+
+@router.get("/runs/{id}/series", response_model=SeriesView)
+async def get_series(
+    request: Request,
+    id: str,
+    x: Axis = "progress",
+    points: Annotated[int, Query(ge=2, le=4000)] = 240,
+    columns: str = ",".join(COLUMNS),
+) -> Response:
+    """Curves, thinned to about `points` a column."""
+    services = _services(request)
+    requested_columns = [column.strip() for column in columns.split(",") if column.strip()]
+    if unknown := [column for column in requested_columns if column not in COLUMNS]:
+        return _error_response(
+            422, "ClientError", f"columns: {', '.join(unknown)}: unknown; known: {', '.join(COLUMNS)}"
+        )
+    job = services.request_handler.run(id)
+    curves = await services.run_metrics.curves(job)
+    return _json(
+        SeriesView(run_id=job.run_id, x=x, columns=curves.read(columns=requested_columns, axis=x, points=points))
+    )
+
+
+@router.get("/jobs", response_model=list[JobView])
+async def get_jobs(request: Request) -> Response:
+    """All jobs, newest first, those that are over behind the rest."""
+    return _json_list(_services(request).views.jobs())
+
+
+@router.get("/jobs/{id}", response_model=JobView)
+async def get_job(request: Request, id: str) -> Response:
+    """One job, by number or @."""
+    services = _services(request)
+    return _json(services.views.job(services.request_handler.job(id)))
+
+
+@router.get("/jobs/{id}/log", response_model=LogView)
+async def get_log(
+    request: Request, id: str, offset: int = 0, limit: Annotated[int, Query(ge=1, le=MAX_PAGE_BYTES)] = 64 << 10
+) -> Response:
+    """A piece of a job's log."""
+    job = _services(request).request_handler.job(id)
+    return _json(read_log_page(JobPaths(Path(job.folder)).log, offset=offset, limit=limit))
+
+
+@router.get("/devices", response_model=list[DeviceView])
+async def get_devices(request: Request) -> Response:
+    """The GPUs, or the CPU."""
+    return _json_list(_services(request).views.devices())
+
+
+@router.get("/scores", response_model=list[ScoreView])
+async def get_scores(request: Request, run: str | None = None) -> Response:
+    """Of all finetunings, or those of a run."""
+    services = _services(request)
+    run_id = None if run is None else services.request_handler.run(run).run_id
+    return _json_list(services.views.scores(run_id=run_id))
+
+
+@router.get("/events", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}})
+async def get_events(
+    request: Request,
+    since: Annotated[int | None, Query(ge=0)] = None,
+    last_event_id: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
+) -> Response:
+    """The event stream; from now on, or behind an id."""
+    services = _services(request)
+    resumed = int(last_event_id) if last_event_id and last_event_id.isdecimal() else since
+    start = services.hub.last_id if resumed is None else resumed
+    return EventResponse(services.hub, since=start, build_status=services.views.status)
+
+
+async def _apply_change(
+    request: Request, act: Callable[[Peer], Record], *, key: str | None, status: int = 202
+) -> Response:
+    peer: Peer = request.state.peer
+    answer = _services(request).request_handler.change(
+        peer,
+        lambda: act(peer).model_dump_json(),
+        request=f"{request.method} {request.url.path}",
+        body=await request.body(),
+        key=key,
+        status=status,
+    )
+    return Response(answer.body, status_code=answer.status, media_type="application/json")
+
+
+@router.post("/jobs", status_code=201, response_model=JobView)
+async def post_job(request: Request, order: Annotated[Submit, Body()], key: IdempotencyKey = None) -> Response:
+    """Submit a pretraining or a finetuning."""
+    return await _apply_change(
+        request, lambda peer: _services(request).request_handler.submit(order, peer), key=key, status=201
+    )
+
+
+@router.post("/jobs/{id}/priority", status_code=202, response_model=JobView)
+async def post_priority(request: Request, id: str, body: PriorityBody, key: IdempotencyKey = None) -> Response:
+    """Change a waiting job's place in line."""
+    return await _apply_change(
+        request, lambda peer: _services(request).request_handler.prioritize(id, body.priority), key=key
+    )
+
+
+@router.post("/jobs/{id}/pause", status_code=202, response_model=JobView)
+async def post_pause(request: Request, id: str, body: PauseBody | None = None, key: IdempotencyKey = None) -> Response:
+    """Pause a pretraining: with a checkpoint, its devices freed; or hot, its memory kept."""
+    hot = body is not None and body.hot
+    return await _apply_change(
+        request,
+        lambda peer: _services(request).request_handler.apply_action(JobAction.PAUSE, id, peer, hot=hot),
+        key=key,
+    )
+
+
+@router.post("/jobs/{id}/resume", status_code=202, response_model=JobView)
+async def post_resume(
+    request: Request, id: str, body: ResumeBody | None = None, key: IdempotencyKey = None
+) -> Response:
+    """Put a job back into the queue; a run also on another number of devices."""
+    request_handler, devices = _services(request).request_handler, None if body is None else body.devices
+    if devices is None:
+        return await _apply_change(
+            request, lambda peer: request_handler.apply_action(JobAction.RESUME, id, peer), key=key
+        )
+    return await _apply_change(request, lambda peer: request_handler.resume_on(devices, id, peer), key=key)
+
+
+@router.post("/jobs/{id}/{order}", status_code=202, response_model=JobView)
+async def post_order(request: Request, id: str, order: JobAction, key: IdempotencyKey = None) -> Response:
+    """Pause, resume, checkpoint, stop, hold or release a job."""
+    return await _apply_change(
+        request, lambda peer: _services(request).request_handler.apply_action(order, id, peer), key=key
+    )
+
+
+@router.post("/runs/{id}/budget", status_code=202, response_model=RunView)
+async def post_budget(request: Request, id: str, order: BudgetRequest, key: IdempotencyKey = None) -> Response:
+    """Extend or shrink a run's budget; where it trains, rank 0 takes it over between two steps."""
+    return await _apply_change(
+        request, lambda peer: _services(request).request_handler.set_budget(order, id, peer), key=key
+    )
+
+
+@router.post("/shutdown", status_code=202, response_model=VersionView)
+async def post_shutdown(request: Request, key: IdempotencyKey = None) -> Response:
+    """Stop the daemon as SIGTERM would."""
+    response = await _apply_change(request, lambda peer: _services(request).views.version, key=key)
+    _services(request).shut_down()
+    return response
+
+
+async def get_metrics(request: Request) -> Response:
+    """The status as Prometheus text."""
+    services = _services(request)
+    text = prometheus_text(services.views.status(), counts=services.queue.counts())
+    return Response(text, media_type="text/plain; version=0.0.4")
+
+
+def _error_response(status: int, code: str, message: str) -> Response:
+    return _json(ErrorView(code=code, message=message), status=status)
+
+
+async def _on_bertd_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, BertdError)
+    return _error_response(http_status(error), type(error).__name__, str(error))
+
+
+async def _on_bad_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    places = [f"{'.'.join(str(part) for part in detail['loc'])}: {detail['msg']}" for detail in error.errors()[:5]]
+    return _error_response(422, "ClientError", f"{request.method} {request.url.path}: {'; '.join(places)}")
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _error_response(error.status_code, "ClientError", f"{request.method} {request.url.path}: {error.detail}")
+
+
+async def _on_unexpected_error(request: Request, error: Exception) -> Response:
+    # The edge of a request; Starlette logs the traceback behind this.
+    message = f"{request.method} {request.url.path}: the daemon failed ({type(error).__name__}); its log says more"
+    return _error_response(500, "DaemonError", message)
+
+
+def create_app(services: ApiServices) -> FastAPI:
+    """The application over the daemon's parts."""
+    app = FastAPI(title="bertd", version=bertd.__version__, docs_url=None, redoc_url=None)
+    app.state.services = services
+    app.include_router(router)
+    app.add_api_route("/metrics", get_metrics, methods=["GET"])
+    app.add_middleware(BodyLimit)
+    app.add_exception_handler(BertdError, _on_bertd_error)
+    app.add_exception_handler(RequestValidationError, _on_bad_request)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_unexpected_error)
+    return app

@@ -1,0 +1,253 @@
+"""What the API shows of jobs, runs and the whole: built from rows and summaries, without reading a journal."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from bertd.api.models import BudgetView, DeviceView, JobView, RunView, ScoreView, StatusView, VersionView
+from bertd.daemon.metrics.run_metrics import JournalSummary, RunMetrics
+from bertd.daemon.scheduling.devices import Devices
+from bertd.errors import BertdError, DamagedLedgerError, RunFolderError
+from bertd.jobs.store.event_log import EventLog
+from bertd.jobs.store.lifecycle import ENDED, LIVE
+from bertd.jobs.store.queue import Job, Queue
+from bertd.records import BudgetUnit, JobKind, JobState, PauseKind
+from bertd.run.budget import Budget
+from bertd.run.checkpoint_index import read_checkpoint_index
+from bertd.run.ledger import LedgerState, boot_id, read_ledger
+from bertd.run.paths import RunPaths
+from bertd.run.recipe.schema import Recipe
+
+logger = logging.getLogger(__name__)
+
+MAX_STATUS_JOBS = 50
+MAX_LISTED_JOBS = 1_000
+_NUM_STATUS_EVENTS = 20
+
+
+def budget_view(recipe: Recipe, summary: JournalSummary, *, charged_s: float) -> BudgetView:
+    """What is spent and, from the speed of the last minute, what is left. Pure."""
+    granted = current_budget(recipe, summary)
+    step, sequences = summary.last_step, summary.last_sequences
+    spent = granted.spent(charged_s=charged_s, steps=step, sequences=sequences)
+    left = max(0.0, granted.amount - spent)
+    speed = summary.sequences_per_s
+    progress = min(1.0, spent / granted.amount)
+    steps_per_s = speed * recipe.batch.steps_per_sequence(progress) if speed else None
+    remaining_s: float | None = None
+    projected_step: int | None = None
+    if granted.total_s is not None:
+        remaining_s = max(0.0, granted.total_s - charged_s)
+        projected_step = step + int(remaining_s * steps_per_s) if steps_per_s else None
+    elif granted.unit is BudgetUnit.STEPS:
+        remaining_s = left * recipe.batch.mean_sequences(progress) / speed if speed else None
+        projected_step = int(granted.amount)
+    elif speed:
+        remaining_s = left / speed
+        projected_step = step + int(left * recipe.batch.steps_per_sequence(progress))
+    if summary.end is not None and summary.end.reason != "failed":
+        remaining_s, projected_step = 0.0, step
+    return BudgetView(
+        unit=granted.unit,
+        amount=granted.amount,
+        spent=spent,
+        progress=granted.progress(charged_s=charged_s, steps=step, sequences=sequences),
+        charged_s=charged_s,
+        remaining_s=remaining_s,
+        projected_step=projected_step,
+    )
+
+
+def current_budget(recipe: Recipe, summary: JournalSummary) -> Budget:
+    """The recipe's budget as a run's orders changed it. Pure."""
+    amount = recipe.granted.amount if summary.budget is None else summary.budget.after
+    return replace(recipe.granted, amount=amount, past_device_seconds=summary.earlier)
+
+
+class Views:
+    """Builds every view."""
+
+    def __init__(
+        self, *, version: VersionView, queue: Queue, events: EventLog, run_metrics: RunMetrics, devices: Devices
+    ) -> None:
+        self.version = version
+        self._queue = queue
+        self._events = events
+        self._run_metrics = run_metrics
+        self._devices = devices
+        self._boot = boot_id()
+        self._final_charged_s: dict[tuple[int, float | None], float] = {}
+        """Of jobs that are over, by when that was: they are charged no more, and a list has many of them."""
+        self._logged_errors: dict[int, str] = {}
+        """Why a run is not shown, as it was logged: once, not at each look."""
+
+    def job(self, job: Job) -> JobView:
+        """One job."""
+        return self._job(job, leases=self._queue.leases())
+
+    def jobs(self, *, limit: int = MAX_LISTED_JOBS) -> list[JobView]:
+        """Newest first, those that are over behind the rest."""
+        leases = self._queue.leases()
+        return [self._job(job, leases=leases) for job in self._queue.newest_first(limit=limit)]
+
+    def run_with_checkpoints(self, job: Job) -> RunView:
+        """One run, with what it keeps and why.
+
+        Raises:
+            RecipeError: its recipe is gone or was changed by hand.
+        """
+        view = self.run(job)
+        try:
+            return view.model_copy(update={"kept": read_checkpoint_index(RunPaths(Path(job.folder))).checkpoints})
+        except RunFolderError as error:
+            # The next checkpoint writes it anew; until then the rest of the run is worth showing.
+            logger.warning("job %d is shown without what it keeps: %s", job.id, error)
+            return view
+
+    def run(self, job: Job) -> RunView:
+        """One run.
+
+        Raises:
+            RecipeError: its recipe is gone or was changed by hand.
+        """
+        folder = Path(job.folder)
+        summary = self._run_metrics.summary(job)
+        recipe = self._run_metrics.recipe(folder)
+        return RunView(
+            id=job.run_id,
+            job_id=job.id,
+            name=job.name,
+            state=job.state,
+            pause=_pause_kind(job),
+            reason=job.reason,
+            folder=job.folder,
+            budget=budget_view(recipe, summary, charged_s=self._charged_s(job)),
+            budget_change=summary.budget,
+            devices_change=summary.devices,
+            model=_model_line(recipe, summary),
+            start=summary.start,
+            step=summary.step,
+            validation=summary.validation,
+            best_validation=summary.best_validation,
+            checkpoint=summary.checkpoint,
+            export=summary.export,
+            alert=summary.alert,
+            end=summary.end,
+            restarts=summary.restarts,
+            steps_lost=summary.steps_lost,
+        )
+
+    def runs(self) -> list[RunView]:
+        """All runs whose folder is whole, newest first."""
+        jobs = self._queue.newest_first(limit=MAX_LISTED_JOBS, kind=JobKind.PRETRAIN)
+        return self._build_readable_runs(sorted(jobs, key=lambda job: -job.id))
+
+    def devices(self) -> list[DeviceView]:
+        """Each with the job that has it."""
+        return self._devices.views(self._queue.leases())
+
+    def scores(self, *, run_id: str | None) -> list[ScoreView]:
+        """Of all finetunings, or those of a run; newest first."""
+        jobs = self._queue.newest_first(limit=MAX_LISTED_JOBS, kind=JobKind.FINETUNE)
+        return [
+            ScoreView(job_id=job.id, run_id=job.run_id, score=score)
+            for job in sorted(jobs, key=lambda job: -job.id)
+            if run_id in (None, job.run_id)
+            for score in self._run_metrics.summary(job).scores
+        ]
+
+    def status(self) -> StatusView:
+        """The first screen."""
+        runs = self._queue.newest_first(limit=MAX_STATUS_JOBS, kind=JobKind.PRETRAIN)
+        shown = [job for job in runs if job.state not in ENDED]
+        ended = [job for job in runs if job.state in ENDED]
+        return StatusView(
+            version=self.version,
+            runs=self._build_readable_runs(shown + ended[:1]),
+            jobs=self.jobs(limit=MAX_STATUS_JOBS),
+            devices=self.devices(),
+            events=self._events.newest(_NUM_STATUS_EVENTS),
+        )
+
+    def _build_readable_runs(self, jobs: list[Job]) -> list[RunView]:
+        views = []
+        for job in jobs:
+            try:
+                views.append(self.run(job))
+            except BertdError as error:
+                # Its job is listed all the same; asking for the run alone gives this error.
+                if self._logged_errors.get(job.id) != str(error):
+                    logger.warning("job %d is left out of the runs: %s", job.id, error)
+                self._logged_errors[job.id] = str(error)
+        return views
+
+    def _job(self, job: Job, *, leases: dict[int, dict[str, int]]) -> JobView:
+        return JobView(
+            id=job.id,
+            kind=job.kind,
+            name=job.name,
+            state=job.state,
+            pause=_pause_kind(job),
+            reason=job.reason,
+            priority=job.priority,
+            run_id=job.run_id,
+            folder=job.folder,
+            num_devices=job.num_devices,
+            devices=sorted(leases.get(job.id, {})),
+            owner_uid=job.owner_uid,
+            created_t=job.created_t,
+            started_t=job.started_t,
+            ended_t=job.ended_t,
+            progress=self._progress(job),
+        )
+
+    def _progress(self, job: Job) -> float | None:
+        summary = self._run_metrics.summary(job)
+        if job.kind is JobKind.FINETUNE:
+            if summary.end is not None and job.state is JobState.DONE:
+                return 1.0
+            return summary.step.progress if summary.step is not None else None
+        try:
+            granted = current_budget(self._run_metrics.recipe(Path(job.folder)), summary)
+            charged_s = self._charged_s(job)
+        except BertdError:
+            return None
+        return granted.progress(charged_s=charged_s, steps=summary.last_step, sequences=summary.last_sequences)
+
+    def _charged_s(self, job: Job) -> float:
+        key = (job.id, job.ended_t)
+        if key in self._final_charged_s:
+            return self._final_charged_s[key]
+        path = RunPaths(Path(job.folder)).ledger
+        try:
+            ledger = read_ledger(path)
+        except DamagedLedgerError:
+            # The journal's is older by a second at most; the next start makes the ledger anew from it and says so.
+            return self._run_metrics.summary(job).charged_s
+        if ledger == LedgerState():
+            # None yet; or it is gone, which is as bad.
+            return self._run_metrics.summary(job).charged_s
+        if job.state not in LIVE:
+            # A runner that was killed left its segment open; nothing has been charged since its last tick.
+            if job.ended_t is not None:
+                if len(self._final_charged_s) >= MAX_LISTED_JOBS:
+                    self._final_charged_s.clear()
+                self._final_charged_s[key] = ledger.ticked_s
+            return ledger.ticked_s
+        return ledger.charged_s(monotonic_s=time.monotonic(), boot=self._boot)
+
+
+def _pause_kind(job: Job) -> PauseKind | None:
+    if job.state is not JobState.PAUSED:
+        return None
+    return PauseKind.HOT if job.is_hot else PauseKind.COLD
+
+
+def _model_line(recipe: Recipe, summary: JournalSummary) -> str:
+    size = f"{recipe.model.layers} layers x {recipe.model.width}"
+    if summary.start is None:
+        return size
+    return f"{size}, {summary.start.num_parameters / 1e6:.1f}M parameters"

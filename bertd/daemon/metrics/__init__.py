@@ -1,0 +1,1 @@
+"""What the journals of runs say: events, newest figures, curves."""

@@ -1,0 +1,56 @@
+"""Changes what a run may spend: by its mailbox where ranks have it, else in its journal at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bertd.daemon.api.views import Views
+from bertd.daemon.metrics.run_metrics import RunMetrics
+from bertd.daemon.scheduling.scheduler import Scheduler
+from bertd.errors import TransitionError
+from bertd.jobs.runner.run_job import job_lock
+from bertd.jobs.runner.stale_commands import answer_stale_commands
+from bertd.jobs.store.queue import Job
+from bertd.records import BudgetRequest, CommandKind, JobState
+from bertd.run.budget import Budget, check_budget_request
+from bertd.run.ledger_repair import repair_ledger
+from bertd.run.mailbox import post
+from bertd.run.paths import RunPaths
+
+_UNCHANGEABLE_STATES = frozenset({JobState.STOPPING, JobState.DONE, JobState.CANCELLED})
+
+
+class BudgetChanges:
+    """Takes budget orders."""
+
+    def __init__(self, *, run_metrics: RunMetrics, scheduler: Scheduler, views: Views) -> None:
+        self._run_metrics = run_metrics
+        self._scheduler = scheduler
+        self._views = views
+
+    def change(self, request: BudgetRequest, job: Job, *, asked_by: str, now: float) -> None:
+        """Have a run's budget changed: at the next step where it trains, else before this returns.
+
+        Raises:
+            TransitionError: the run is over, or about to be.
+            RecipeError: the order is in another unit than the run's budget.
+            QueueError: so much is spent already.
+            DaemonBusyError: a runner is just about to leave the job, or to take it.
+            RunFolderError: what was charged is not to be found out.
+            StorageError: the disk refused; nothing was changed.
+        """
+        if job.state in _UNCHANGEABLE_STATES or job.stop_asked:
+            what = "is asked to stop" if job.stop_asked and job.state not in _UNCHANGEABLE_STATES else f"is {job.state}"
+            raise TransitionError(f"{job.run_id}: it {what}, so its budget means nothing any more; submit another")
+        paths = RunPaths(Path(job.folder))
+        view = self._views.run(job).budget
+        granted = Budget(unit=view.unit, amount=view.amount, num_devices=job.num_devices)
+        check_budget_request(request, granted, spent=view.spent)
+        if job.has_runner:
+            post(paths.control, verb=CommandKind.BUDGET, asked_by=asked_by, now=now, budget=request)
+            return
+        with job_lock(paths):
+            repair_ledger(paths)
+            post(paths.control, verb=CommandKind.BUDGET, asked_by=asked_by, now=now, budget=request)
+            answer_stale_commands(paths, still_valid=frozenset(), detail="void: the job had left its ranks", now=now)
+        self._scheduler.catch_up(job)

@@ -1,0 +1,125 @@
+"""Another number of devices for a run that nobody has: checked when it is asked for, taken over when the run starts.
+
+The queue's row decides. It is committed with the answer, and leases are given by it. The run folder's recipe.toml,
+which tells the ranks how many they are, is brought in line right before a start; so a crash in between leaves nothing
+half, and a run never has another number of ranks than devices.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bertd.daemon.scheduling.device_allocation import Inventory
+from bertd.errors import DeviceError, RecipeError, TransitionError
+from bertd.jobs.runner.run_job import job_lock
+from bertd.jobs.store.queue import Job
+from bertd.records import DevicesRecord, JobKind, JobState
+from bertd.run.atomic_files import atomic_write
+from bertd.run.journal import JournalWriter
+from bertd.run.ledger import read_ledger
+from bertd.run.paths import RunPaths
+from bertd.run.recipe.load import parse_recipe, read_recipe, with_device_count
+
+_REFUSALS = {
+    JobState.HELD: "is held; `bertd release {id}`, then",
+    JobState.STARTING: "is being started with {count}; `bertd pause {id}`, then",
+    JobState.RUNNING: "trains on {count}; `bertd pause {id}`, and when it is paused",
+    JobState.PAUSING: "is still pausing; when it is paused,",
+    JobState.PAUSED: "is paused hot and keeps its devices; `bertd pause {id}` makes that cold, then",
+}
+_OVER_REFUSAL = "is {state}, so its devices mean nothing any more; submit another"
+_CHANGEABLE_STATES = frozenset({JobState.PAUSED, JobState.QUEUED, JobState.FAILED, JobState.LOST})
+
+
+def check_device_count(job: Job, num_devices: int, *, inventory: Inventory) -> None:
+    """Whether a run can go on on so many devices.
+
+    Raises:
+        TransitionError: it is no run, has ranks, or is over.
+        RecipeError: the batch cannot be shared so, or the recipe is gone.
+        DeviceError: the box has fewer.
+        DaemonBusyError: a runner that this daemon does not know has it.
+    """
+    _check_job(job, num_devices)
+    recipe = read_recipe(RunPaths(Path(job.folder)).recipe)
+    possible = [n for n in range(1, inventory.count(job.device_kind) + 1) if recipe.batch.divides_among(n)]
+    _check_inventory(job, num_devices, inventory=inventory, possible=possible)
+    if num_devices not in possible:
+        sizes, micro = " or ".join(map(str, sorted(set(recipe.batch.step_sizes)))), recipe.batch.micro
+        each = "" if micro == "auto" else f" in micro-batches of {micro}"
+        raise RecipeError(
+            f"{job.run_id}: a step of {sizes} sequences comes out too unevenly on {num_devices} devices{each}; "
+            f"give --devices {_format_choices(possible)}"
+        )
+    with job_lock(RunPaths(Path(job.folder))):
+        pass
+
+
+def apply_device_count(paths: RunPaths, num_devices: int, *, step: int, now: float) -> DevicesRecord | None:
+    """Give a run's recipe the number that its job has, and tell the journal; None where it is so already.
+
+    Args:
+        paths: of a run that nobody has.
+        num_devices: of the job.
+        step: the newest of the run.
+        now: seconds since the epoch.
+
+    Raises:
+        DaemonBusyError: a runner has the run.
+        RecipeError: the recipe is gone, or its batch cannot be shared so.
+        RunFolderError: the ledger cannot be read.
+        StorageError: the disk refused; the next start tries again.
+    """
+    recipe = read_recipe(paths.recipe)
+    if recipe.devices.count == num_devices:
+        return None
+    text = with_device_count(paths.recipe.read_text(encoding="utf-8"), num_devices)
+    parse_recipe(text, name=str(paths.recipe))
+    record = DevicesRecord(
+        t=now,
+        step=step,
+        charged_s=read_ledger(paths.ledger).ticked_s,
+        before=recipe.devices.count,
+        after=num_devices,
+    )
+    with job_lock(paths):
+        journal = JournalWriter(paths.journal)
+        try:
+            journal.append(record)
+        finally:
+            journal.close()
+        # Behind the journal: after a crash in between it is told twice, which is better than never.
+        atomic_write(paths.recipe, text)
+    return record
+
+
+def _check_job(job: Job, num_devices: int) -> None:
+    if job.kind is not JobKind.PRETRAIN:
+        raise TransitionError(f"job {job.id}: a {job.kind} keeps its devices; only a run's can be changed")
+    if job.state in _CHANGEABLE_STATES and not job.has_runner:
+        return
+    why = _REFUSALS.get(job.state)
+    if why is None:
+        raise TransitionError(f"job {job.id}: {_OVER_REFUSAL.format(state=job.state)}")
+    count = f"{job.num_devices} device{'' if job.num_devices == 1 else 's'}"
+    first = why.format(id=job.id, count=count)
+    raise TransitionError(f"job {job.id}: {first} `bertd resume {job.id} --devices {num_devices}`")
+
+
+def _check_inventory(job: Job, num_devices: int, *, inventory: Inventory, possible: list[int]) -> None:
+    num_available = inventory.count(job.device_kind)
+    if num_devices <= num_available:
+        return
+    unit = "cores" if job.device_kind == "cpu" else "GPUs"
+    why = f" ({inventory.no_gpu_reason})" if job.device_kind == "gpu" and inventory.no_gpu_reason else ""
+    remedy = (
+        f"give --devices {_format_choices(possible)}"
+        if possible
+        else "bring the devices back and start the daemon again"
+    )
+    raise DeviceError(f"{job.run_id}: --devices {num_devices}: this box has {num_available} {unit}{why}; {remedy}")
+
+
+def _format_choices(numbers: list[int]) -> str:
+    *most, last = map(str, numbers)
+    return f"{', '.join(most)} or {last}" if most else last

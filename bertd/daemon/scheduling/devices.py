@@ -1,0 +1,150 @@
+"""What the box has and how busy it is: GPUs through NVML, the CPU through psutil, sampled once a second in a thread.
+
+A driver that is absent or broken means no GPUs, with the reason kept for whoever asks for some.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import psutil
+
+from bertd.api.models import DeviceView
+from bertd.daemon.scheduling.device_allocation import CPU, Inventory
+
+logger = logging.getLogger(__name__)
+
+SAMPLE_INTERVAL_S = 1.0
+
+
+class Nvml(Protocol):
+    """The part of pynvml that is used; tests pass their own."""
+
+    NVMLError: type[Exception]
+    NVML_TEMPERATURE_GPU: int
+
+    def nvmlInit(self) -> None: ...  # noqa: N802
+    def nvmlDeviceGetCount(self) -> int: ...  # noqa: N802
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> Any: ...  # noqa: N802
+    def nvmlDeviceGetUUID(self, handle: Any) -> str: ...  # noqa: N802
+    def nvmlDeviceGetName(self, handle: Any) -> str: ...  # noqa: N802
+    def nvmlDeviceGetUtilizationRates(self, handle: Any) -> Any: ...  # noqa: N802
+    def nvmlDeviceGetMemoryInfo(self, handle: Any) -> Any: ...  # noqa: N802
+    def nvmlDeviceGetTemperature(self, handle: Any, sensor: int) -> int: ...  # noqa: N802
+    def nvmlDeviceGetPowerUsage(self, handle: Any) -> int: ...  # noqa: N802
+
+
+@dataclass(frozen=True)
+class _Gpu:
+    uuid: str
+    name: str
+    handle: Any
+
+
+class Devices:
+    """The box's devices; `views` answers at once with the newest sample."""
+
+    def __init__(self, nvml: Nvml) -> None:
+        """Find the GPUs and take a first sample."""
+        self._nvml = nvml
+        self._gpus, no_gpu_reason = _find_gpus(nvml)
+        self.inventory = Inventory(
+            cpu_slots=os.cpu_count() or 1, gpus=tuple(gpu.uuid for gpu in self._gpus), no_gpu_reason=no_gpu_reason
+        )
+        self._cpu_name = _cpu_name()
+        self._samples: list[DeviceView] = []
+        self._stop_event = threading.Event()
+        psutil.cpu_percent()  # The first call has nothing to compare with.
+        self.sample()
+        self._thread = threading.Thread(target=self._sample_periodically, name="devices", daemon=True)
+
+    def start(self) -> None:
+        """Sample once a second from here on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the sampling."""
+        self._stop_event.set()
+        self._thread.join(timeout=5.0)
+
+    def sample(self) -> None:
+        """Look at every device once."""
+        self._samples = [self._sample_cpu(), *map(self._sample_gpu, self._gpus)]
+
+    def views(self, leases: dict[int, dict[str, int]]) -> list[DeviceView]:
+        """The newest sample with the leases: the GPUs, and the CPU where there are none or a job has it."""
+        holder = {device: job_id for job_id, devices in sorted(leases.items(), reverse=True) for device in devices}
+        views = [sample.model_copy(update={"job_id": holder.get(sample.id)}) for sample in self._samples]
+        return [view for view in views if view.kind == "gpu" or not self._gpus or view.job_id is not None]
+
+    def _sample_periodically(self) -> None:
+        while not self._stop_event.wait(SAMPLE_INTERVAL_S):
+            try:
+                self.sample()
+            except Exception:
+                # The edge of the thread: without it the box would be shown as it was for ever.
+                logger.exception("the devices could not be sampled; tried again in a second")
+
+    def _sample_cpu(self) -> DeviceView:
+        memory = psutil.virtual_memory()
+        return DeviceView(
+            id=CPU,
+            kind="cpu",
+            name=self._cpu_name,
+            utilization=psutil.cpu_percent() / 100,
+            memory_used_bytes=memory.total - memory.available,
+            memory_total_bytes=memory.total,
+            temperature_c=None,
+            power_w=None,
+            job_id=None,
+        )
+
+    def _sample_gpu(self, gpu: _Gpu) -> DeviceView:
+        memory = self._query(self._nvml.nvmlDeviceGetMemoryInfo, gpu.handle)
+        rates = self._query(self._nvml.nvmlDeviceGetUtilizationRates, gpu.handle)
+        celsius = self._query(self._nvml.nvmlDeviceGetTemperature, gpu.handle, self._nvml.NVML_TEMPERATURE_GPU)
+        milliwatts = self._query(self._nvml.nvmlDeviceGetPowerUsage, gpu.handle)
+        return DeviceView(
+            id=gpu.uuid,
+            kind="gpu",
+            name=gpu.name,
+            utilization=None if rates is None else rates.gpu / 100,
+            memory_used_bytes=None if memory is None else int(memory.used),
+            memory_total_bytes=None if memory is None else int(memory.total),
+            temperature_c=None if celsius is None else float(celsius),
+            power_w=None if milliwatts is None else milliwatts / 1000,
+            job_id=None,
+        )
+
+    def _query(self, query: Any, *arguments: Any) -> Any:
+        """The answer; None where this GPU does not know it (many do not tell their power) or is gone."""
+        try:
+            return query(*arguments)
+        except self._nvml.NVMLError:
+            return None
+
+
+def _find_gpus(nvml: Nvml) -> tuple[list[_Gpu], str]:
+    try:
+        nvml.nvmlInit()
+        gpus = []
+        for index in range(nvml.nvmlDeviceGetCount()):
+            handle = nvml.nvmlDeviceGetHandleByIndex(index)
+            gpus.append(_Gpu(uuid=nvml.nvmlDeviceGetUUID(handle), name=nvml.nvmlDeviceGetName(handle), handle=handle))
+    except nvml.NVMLError as error:
+        return [], f"NVML: {error}"
+    return gpus, "" if gpus else "NVML: the driver lists no GPU"
+
+
+def _cpu_name() -> str:
+    """The processor as /proc/cpuinfo calls it, with its cores."""
+    cores = os.cpu_count() or 1
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith("model name"):
+            return f"{line.partition(':')[2].strip()}, {cores} cores"
+    return f"CPU, {cores} cores"

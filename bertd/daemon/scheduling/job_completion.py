@@ -1,0 +1,130 @@
+"""What becomes of a job when its runner has ended: its outcome, or the decision about one that vanished without."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from bertd.daemon.metrics.run_metrics import RunMetrics
+from bertd.errors import DaemonBusyError, RunFolderError
+from bertd.jobs.runner.exit_analysis import KNOWN_EXITS, outcome_of_end
+from bertd.jobs.store.database import Database
+from bertd.jobs.store.lifecycle import Actor
+from bertd.jobs.store.queue import Job, Queue
+from bertd.records import JobKind, JobState, Outcome
+from bertd.run.paths import JobPaths
+
+logger = logging.getLogger(__name__)
+
+MAX_RUNNER_LOSSES = 3
+"""Times in a row that a runner may vanish without a higher step."""
+_BUSY_EXIT_CODE = DaemonBusyError.exit_code
+
+
+class JobCompletion:
+    """Moves jobs whose runner has ended."""
+
+    def __init__(self, *, database: Database, queue: Queue, run_metrics: RunMetrics) -> None:
+        self._database = database
+        self._queue = queue
+        self._run_metrics = run_metrics
+
+    def complete(self, job: Job, *, exit_code: int | None, is_stopping: bool, now: float) -> None:
+        """Take over what a runner left; the lease goes back in the same transaction.
+
+        Args:
+            job: as it stands.
+            exit_code: of the runner, where it was this daemon's child.
+            is_stopping: the daemon is being stopped, so nothing goes back into the queue.
+            now: seconds since the epoch.
+
+        Raises:
+            RunFolderError: the disk refuses to give its outcome.
+        """
+        outcome = _read_outcome(JobPaths(Path(job.folder)))
+        with self._database.transaction():
+            self._queue.release(job.id)
+            if outcome is not None:
+                self._apply_outcome(job, outcome, is_stopping=is_stopping, now=now)
+            elif exit_code == _BUSY_EXIT_CODE:
+                reason = "another runner still had its folder; tried again"
+                self._queue.move(job.id, JobState.QUEUED, reason=reason, actor=Actor.SCHEDULER, now=now)
+            else:
+                self._handle_lost_runner(job, exit_code=exit_code, now=now)
+            self._run_metrics.close_follower(job)
+
+    def _apply_outcome(self, job: Job, outcome: Outcome, *, is_stopping: bool, now: float) -> None:
+        reason = outcome.reason
+        if outcome.state is JobState.PAUSED:
+            if job.wants_resume and is_stopping:
+                reason = "the daemon was stopped; goes on by itself when it starts again"
+            elif "bertd resume" not in reason:
+                reason = f"{reason}; `bertd resume {job.id}` goes on"
+        self._queue.move(job.id, outcome.state, reason=reason, actor=Actor.RUNNER, now=now)
+        if outcome.state is not JobState.PAUSED:
+            return
+        if job.state is JobState.STOPPING:
+            requeue_reason = (
+                "a person asked it to stop after it was paused: validates and exports as soon as it has devices"
+            )
+            self._queue.move(job.id, JobState.QUEUED, reason=requeue_reason, actor=Actor.SCHEDULER, now=now)
+        elif job.wants_resume and not is_stopping:
+            self._queue.update(job.id, wants_resume=0)
+            requeue_reason = "goes on right after its pause, as a person asked"
+            self._queue.move(job.id, JobState.QUEUED, reason=requeue_reason, actor=Actor.SCHEDULER, now=now)
+
+    def _handle_lost_runner(self, job: Job, *, exit_code: int | None, now: float) -> None:
+        """Decide about a job whose runner vanished without an outcome: killed, or the machine went down."""
+        log = JobPaths(Path(job.folder)).log
+        summary = self._run_metrics.open_follower(job).summary
+        end = summary.end
+        if job.kind is JobKind.PRETRAIN and end is not None and end.reason != "failed":
+            # Its ranks were done; there is nothing to do again.
+            outcome = outcome_of_end(end)
+            self._queue.move(job.id, outcome.state, reason=outcome.reason, actor=Actor.RUNNER, now=now)
+            return
+        if exit_code in KNOWN_EXITS:
+            reason = f"its runner could not work: {KNOWN_EXITS[exit_code][1]}; last lines in {log}"
+            self._queue.move(job.id, JobState.FAILED, reason=reason, actor=Actor.SCHEDULER, now=now)
+            return
+        step = summary.last_step
+        vanished = 1 if step > job.vanished_step else job.vanished + 1
+        self._queue.update(job.id, vanished=vanished, vanished_step=step)
+        if job.is_hot and not job.wants_resume:
+            state, reason = (
+                JobState.PAUSED,
+                "its held processes are gone; goes on from its newest checkpoint when resumed",
+            )
+        elif job.state is JobState.PAUSING and not job.wants_resume:
+            state, reason = JobState.PAUSED, f"its runner vanished while it saved; `bertd resume {job.id}` goes on"
+        elif job.state is JobState.STOPPING and job.kind is not JobKind.PRETRAIN:
+            state, reason = JobState.CANCELLED, "a person stopped it"
+        elif vanished >= MAX_RUNNER_LOSSES:
+            state = JobState.FAILED
+            reason = (
+                f"its runner vanished {vanished} times without a step above {step} (out of memory? dmesg tells); "
+                f"last lines in {log}; mend the cause, then `bertd resume {job.id}`"
+            )
+        else:
+            state = JobState.QUEUED
+            reason = "its runner vanished (killed, or the machine went down); goes on from its newest checkpoint"
+        self._queue.move(job.id, state, reason=reason, actor=Actor.SCHEDULER, now=now)
+
+
+def _read_outcome(paths: JobPaths) -> Outcome | None:
+    """The outcome; None where the runner did not live to write one.
+
+    Raises:
+        RunFolderError: the disk refuses to give it.
+    """
+    try:
+        return Outcome.model_validate_json(paths.outcome.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RunFolderError(f"{paths.outcome}: cannot read the outcome: {error.strerror}; mend the disk") from error
+    except ValidationError as error:
+        logger.error("%s: not an outcome: %s; the job goes on as if there were none", paths.outcome, error)
+        return None

@@ -1,0 +1,192 @@
+"""Starts runners, adopts those of an earlier daemon, notices when one ends. The only module that makes processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bertd.daemon.scheduling.orphans import JOB_VARIABLE
+from bertd.errors import DaemonBusyError, StorageError
+from bertd.jobs.processes import is_alive, read_identity
+from bertd.jobs.runner.run_job import job_lock
+from bertd.jobs.runner.stale_commands import answer_stale_commands
+from bertd.records import CommandKind, JobKind, RunnerIdentity
+from bertd.run.ledger_repair import repair_ledger
+from bertd.run.paths import TEMPORARY_PREFIX, JobPaths, RunPaths
+from bertd.run.sweeping import sweep_temporaries
+
+RunnerCommand = Callable[[Path, JobKind], list[str]]
+
+_INHERITED_VARIABLES = frozenset(
+    ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+    + ("CC", "CXX")
+)
+_INHERITED_PREFIXES = (
+    *("LC_", "XDG_", "PYTHON", "OMP_", "MKL_", "CUDA_", "CUDNN_", "CUBLAS_", "NVIDIA_", "NCCL_", "GLOO_"),
+    *("TORCH", "PYTORCH_", "TRITON_"),
+)
+
+
+def runner_command(folder: Path, kind: JobKind) -> list[str]:
+    """The command that runs a job."""
+    return [sys.executable, "-m", "bertd.jobs.runner", str(folder), kind]
+
+
+def runner_environment(environment: Mapping[str, str], *, devices: dict[str, int]) -> dict[str, str]:
+    """What a runner inherits: named variables alone, no secrets and nothing of the service manager. Pure.
+
+    CUDA_VISIBLE_DEVICES names the leased GPUs; it is empty for a job on the CPU, which so cannot take one.
+    """
+    kept = {
+        key: text
+        for key, text in environment.items()
+        if key in _INHERITED_VARIABLES or key.startswith(_INHERITED_PREFIXES)
+    }
+    kept["CUDA_VISIBLE_DEVICES"] = ",".join(device for device in devices if device != "cpu")
+    kept["PYTHONUNBUFFERED"] = "1"
+    return kept
+
+
+@dataclass
+class RunnerHandle:
+    """A runner that is watched."""
+
+    identity: RunnerIdentity | None
+    """None until the runner has said who it is."""
+    pidfd: int
+    """Its pidfd; readable once it has ended."""
+    child: subprocess.Popen[bytes] | None
+    """Where this daemon started it."""
+
+    def has_ended(self) -> bool:
+        """Whether the runner is gone; a child is reaped."""
+        if self.child is not None:
+            return self.child.poll() is not None
+        assert self.identity is not None
+        return not is_alive(self.identity)
+
+    @property
+    def exit_code(self) -> int | None:
+        """Known for children that have ended."""
+        return self.child.returncode if self.child is not None else None
+
+
+class Runners:
+    """The runners of this daemon's jobs."""
+
+    def __init__(self, *, command: RunnerCommand, wake: Callable[[], None]) -> None:
+        """`wake` is called when a runner ends."""
+        self._command = command
+        self._wake = wake
+        self.attached: dict[int, RunnerHandle] = {}
+
+    def start(self, job_id: int, *, kind: JobKind, folder: Path, devices: dict[str, int]) -> None:
+        """Start the runner of a job.
+
+        Raises:
+            StorageError: there are no processes, memory or files left for it.
+        """
+        paths = JobPaths(folder)
+        try:
+            with paths.log.open("ab") as log:
+                child = subprocess.Popen(
+                    self._command(folder, kind),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    cwd=folder,
+                    env=runner_environment(os.environ, devices=devices) | {JOB_VARIABLE: str(folder)},
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise StorageError(
+                f"{folder}: cannot start its runner: {error}; free memory, processes or files"
+            ) from error
+        self._attach(job_id, RunnerHandle(identity=None, pidfd=os.pidfd_open(child.pid), child=child))
+
+    def adopt(self, job_id: int, *, folder: Path) -> bool:
+        """Watch the runner that an earlier daemon started; whether it lives."""
+        identity = read_identity(JobPaths(folder).runner)
+        if identity is None or not is_alive(identity):
+            # Nor may its number be opened: it may be that of a thread by now, which has no descriptor.
+            return False
+        try:
+            pidfd = os.pidfd_open(identity.pid)
+        except ProcessLookupError:
+            return False
+        # Asked again behind the open: from here on the descriptor means this very process.
+        if not is_alive(identity):
+            os.close(pidfd)
+            return False
+        self._attach(job_id, RunnerHandle(identity=identity, pidfd=pidfd, child=None))
+        return True
+
+    def terminate(self, job_id: int) -> None:
+        """Tell a runner to end: it has its ranks save, or ends its finetuning."""
+        try:
+            signal.pidfd_send_signal(self.attached[job_id].pidfd, signal.SIGTERM)
+        except ProcessLookupError:
+            pass
+
+    def detach(self, job_id: int) -> None:
+        """Watch a runner no more."""
+        handle = self.attached.pop(job_id)
+        asyncio.get_running_loop().remove_reader(handle.pidfd)
+        os.close(handle.pidfd)
+
+    def _attach(self, job_id: int, handle: RunnerHandle) -> None:
+        def on_exit() -> None:
+            asyncio.get_running_loop().remove_reader(handle.pidfd)
+            self._wake()
+
+        self.attached[job_id] = handle
+        asyncio.get_running_loop().add_reader(handle.pidfd, on_exit)
+
+
+def clean_job_folder(folder: Path, *, keep_stop: bool, now: float) -> None:
+    """Clear what an earlier life of the job left: its outcome, unfinished files, and orders that are void by now.
+
+    Args:
+        folder: the job's.
+        keep_stop: a stop was given for the life that begins, so it is not void.
+        now: seconds since the epoch.
+
+    Raises:
+        DaemonBusyError: a runner has the job.
+        RunFolderError: what was charged is not to be found out.
+        StorageError: the disk refused.
+    """
+    paths = RunPaths(folder)
+    with job_lock(paths):
+        try:
+            paths.outcome.unlink(missing_ok=True)
+            for place in (folder, paths.control, paths.checkpoints, paths.exports):
+                sweep_temporaries(place, prefixes=(TEMPORARY_PREFIX,))
+        except OSError as error:
+            raise StorageError(f"{error.filename}: cannot tidy up: {error.strerror}; mend the disk") from error
+        if paths.recipe.exists():
+            repair_ledger(paths)
+        kept = frozenset({CommandKind.STOP}) if keep_stop else frozenset[CommandKind]()
+        answer_stale_commands(
+            paths, still_valid=kept, detail="void: the job was started again before anybody obeyed", now=now
+        )
+
+
+def has_other_runner(folder: Path) -> bool:
+    """Whether a process holds the job that this daemon does not know."""
+    if not folder.is_dir():
+        return False
+    try:
+        with job_lock(JobPaths(folder)):
+            return False
+    except DaemonBusyError:
+        return True
+    except StorageError:
+        # Nobody can hold a log that cannot be opened.
+        return False

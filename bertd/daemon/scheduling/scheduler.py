@@ -1,0 +1,238 @@
+"""The one loop that moves jobs: follows journals, takes outcomes over, gives devices, starts runners.
+
+It is the only writer of what the runners say; people's orders come in between two ticks, on the same thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bertd.daemon.metrics.journal_follower import JournalFollower
+from bertd.daemon.metrics.run_metrics import RunMetrics
+from bertd.daemon.scheduling.device_allocation import Allocation, Inventory, allocate
+from bertd.daemon.scheduling.device_counts import apply_device_count
+from bertd.daemon.scheduling.job_actions import STOP_PENDING_REASON
+from bertd.daemon.scheduling.job_completion import JobCompletion
+from bertd.daemon.scheduling.runners import Runners, clean_job_folder, has_other_runner
+from bertd.errors import BertdError, DaemonBusyError, StorageError
+from bertd.jobs.store.database import Database
+from bertd.jobs.store.event_log import EventLog
+from bertd.jobs.store.lifecycle import Actor
+from bertd.jobs.store.queue import Job, Queue
+from bertd.records import CommandKind, JobKind, JobState
+from bertd.run.mailbox import post
+from bertd.run.paths import JobPaths, RunPaths
+
+logger = logging.getLogger(__name__)
+
+
+class Scheduler:
+    """Moves jobs."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        queue: Queue,
+        events: EventLog,
+        run_metrics: RunMetrics,
+        runners: Runners,
+        inventory: Inventory,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._queue = queue
+        self._run_metrics = run_metrics
+        self._runners = runners
+        self._inventory = inventory
+        self._clock = clock
+        self._job_completion = JobCompletion(database=database, queue=queue, run_metrics=run_metrics)
+        self._journal_follower = JournalFollower(
+            database=database, queue=queue, events=events, run_metrics=run_metrics, clock=clock
+        )
+        self.is_stopping = False
+        """Starts nothing any more."""
+
+    def recover_jobs(self) -> None:
+        """Once, at the start: adopt runners that live, take over from those that ended, resume what a stop paused."""
+        now = self._clock()
+        # First, so that what ran gets its devices back before what waited behind it gets them.
+        for job in self._queue.paused():
+            if job.wants_resume and not job.is_hot:
+                with self._database.transaction():
+                    self._queue.update(job.id, wants_resume=0)
+                    reason = "the daemon is back; goes on from its checkpoint"
+                    self._queue.move(job.id, JobState.QUEUED, reason=reason, actor=Actor.SCHEDULER, now=now)
+        for job in self._queue.live():
+            if self._runners.adopt(job.id, folder=Path(job.folder)):
+                logger.info("job %d: its runner goes on", job.id)
+                self._run_metrics.open_follower(job)
+        self.tick()
+
+    def tick(self) -> bool:
+        """One round; whether another is due at once, because a journal has more to read.
+
+        Raises:
+            StorageError: the queue cannot be written; the next round tries again.
+        """
+        has_more = False
+        for job in self._queue.live():
+            try:
+                has_more |= self._check_running_job(job)
+            except StorageError:
+                # The disk may have room again in a moment; nothing is known to be wrong with the job.
+                raise
+            except BertdError as error:
+                self._mark_lost(job, reason=str(error))
+        if not self.is_stopping:
+            self._start_waiting_jobs()
+        return has_more
+
+    def prepare_shutdown(self) -> None:
+        """Start nothing any more; have each job saved or ended so that the next daemon resumes it by itself."""
+        self.is_stopping = True
+        for job in self._queue.live():
+            try:
+                self._save_or_terminate(job, now=self._clock())
+            except StorageError as error:
+                # The others can be saved all the same.
+                logger.error("job %d cannot be told to save, and runs on: %s", job.id, error)
+
+    def _save_or_terminate(self, job: Job, *, now: float) -> None:
+        if job.state is JobState.STOPPING:
+            return
+        with self._database.transaction():
+            if job.state in (JobState.STARTING, JobState.RUNNING):
+                reason = "the daemon is being stopped; goes on by itself when it starts"
+                self._queue.update(job.id, wants_resume=1)
+                self._queue.move(job.id, JobState.PAUSING, reason=reason, actor=Actor.SCHEDULER, now=now)
+            elif job.is_hot:
+                reason = "was held; saves, because the daemon is being stopped"
+                self._queue.move(job.id, JobState.PAUSING, reason=reason, actor=Actor.SCHEDULER, now=now)
+            if job.kind is JobKind.PRETRAIN:
+                # One that is pausing gets it too: the pause that it obeys may be a hot one.
+                control = JobPaths(Path(job.folder)).control
+                post(control, verb=CommandKind.PAUSE, asked_by="the daemon, which is being stopped", now=now)
+        if job.kind is not JobKind.PRETRAIN and job.id in self._runners.attached:
+            self._runners.terminate(job.id)
+
+    def catch_up(self, job: Job) -> None:
+        """Take in what the daemon itself wrote into the journal of a job that has no runner."""
+        while self._journal_follower.follow(job):
+            pass
+        self._run_metrics.close_follower(job)
+
+    # ---- Jobs that a runner has ----------------------------------------------------------------------
+
+    def _check_running_job(self, job: Job) -> bool:
+        handle = self._runners.attached.get(job.id)
+        if handle is not None and not handle.has_ended():
+            return self._journal_follower.follow(job)
+        exit_code = None
+        if handle is not None:
+            exit_code = handle.exit_code
+            self._runners.detach(job.id)
+        if self._runners.adopt(job.id, folder=Path(job.folder)):
+            # Another runner had the job, and ours found the folder taken.
+            self._run_metrics.open_follower(job)
+            return True
+        if has_other_runner(Path(job.folder)):
+            # An earlier daemon started it a moment ago, and it has not said yet who it is.
+            return False
+        while self._journal_follower.follow(job):
+            pass
+        self._job_completion.complete(
+            self._queue.get(job.id), exit_code=exit_code, is_stopping=self.is_stopping, now=self._clock()
+        )
+        return False
+
+    def _mark_lost(self, job: Job, *, reason: str) -> None:
+        """A job whose folder cannot be worked with; one that a runner still has is left to it."""
+        handle = self._runners.attached.get(job.id)
+        if handle is not None and not handle.has_ended():
+            if job.reason != reason:
+                logger.error("job %d: %s", job.id, reason)
+                self._queue.update(job.id, reason=reason)
+            return
+        logger.error("job %d is lost: %s", job.id, reason)
+        if handle is not None:
+            self._runners.detach(job.id)
+        with self._database.transaction():
+            self._queue.release(job.id)
+            self._queue.move(job.id, JobState.LOST, reason=reason, actor=Actor.SCHEDULER, now=self._clock())
+        self._run_metrics.close_follower(job)
+
+    # ---- Jobs that wait --------------------------------------------------------------------------------
+
+    def _start_waiting_jobs(self) -> None:
+        waiting = self._queue.waiting()
+        if not waiting:
+            return
+        for decision in allocate(waiting, self._queue.leases(), self._inventory):
+            if isinstance(decision, Allocation):
+                self._start(decision)
+                continue
+            reason = f"{STOP_PENDING_REASON}; {decision.reason}" if decision.job.stop_asked else decision.reason
+            if decision.job.reason != reason:
+                self._queue.update(decision.job.id, reason=reason)
+
+    def _start(self, allocation: Allocation) -> None:
+        job, folder, now = allocation.job, Path(allocation.job.folder), self._clock()
+        try:
+            if not folder.is_dir():
+                self._queue.move(
+                    job.id,
+                    JobState.LOST,
+                    reason=f"{folder}: the folder is gone; restore it and `bertd resume {job.id}`",
+                    actor=Actor.SCHEDULER,
+                    now=now,
+                )
+                return
+            clean_job_folder(folder, keep_stop=job.stop_asked, now=now)
+            self._apply_device_count(job, now=now)
+            # Committed before the process exists: a daemon that dies in between finds no runner and queues it again.
+            with self._database.transaction():
+                self._queue.lease(job.id, allocation.devices)
+                self._queue.update(job.id, wants_resume=0)
+                reason = f"starts on {_format_devices(allocation.devices)}"
+                self._queue.move(job.id, JobState.STARTING, reason=reason, actor=Actor.SCHEDULER, now=now)
+            self._run_metrics.open_follower(job)
+            self._runners.start(job.id, kind=job.kind, folder=folder, devices=allocation.devices)
+        except DaemonBusyError as error:
+            self._adopt_earlier_runner(allocation, reason=str(error))
+        except BertdError as error:
+            with self._database.transaction():
+                self._queue.release(job.id)
+                self._queue.move(job.id, JobState.FAILED, reason=str(error), actor=Actor.SCHEDULER, now=now)
+            self._run_metrics.close_follower(job)
+
+    def _apply_device_count(self, job: Job, *, now: float) -> None:
+        """Have a run's recipe say how many ranks its job has devices for."""
+        if job.kind is not JobKind.PRETRAIN:
+            return
+        folder = Path(job.folder)
+        step = self._run_metrics.summary(job).last_step
+        if apply_device_count(RunPaths(folder), job.num_devices, step=step, now=now) is not None:
+            # Both at once: the devices of one and the charge of the other would be neither's GPU-hours.
+            self.catch_up(job)
+            self._run_metrics.forget_recipe(folder)
+
+    def _adopt_earlier_runner(self, allocation: Allocation, *, reason: str) -> None:
+        """Take a runner on that an earlier daemon started in its last moment."""
+        job = allocation.job
+        if not self._runners.adopt(job.id, folder=Path(job.folder)):
+            if job.reason != reason:
+                self._queue.update(job.id, reason=reason)
+            return
+        with self._database.transaction():
+            self._queue.lease(job.id, allocation.devices)
+            text = "a runner of an earlier daemon has it"
+            self._queue.move(job.id, JobState.STARTING, reason=text, actor=Actor.SCHEDULER, now=self._clock())
+        self._run_metrics.open_follower(job)
+
+
+def _format_devices(devices: dict[str, int]) -> str:
+    return ", ".join(f"{n} core{'s' * (n > 1)}" if device == "cpu" else device for device, n in devices.items())

@@ -1,0 +1,276 @@
+"""Takes a new job in: everything that can be known to fail is refused before there is a job.
+
+The folder is whole before the row is committed, and the answer goes out behind the commit. A crash between the two
+leaves a folder without a row; its number is never given again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from bertd.api.models import SubmitFinetune, SubmitPretrain
+from bertd.daemon.scheduling.device_allocation import Inventory
+from bertd.errors import CheckpointError, CorpusError, DeviceError, RecipeError, ShardError, StorageError
+from bertd.jobs.store.database import Database
+from bertd.jobs.store.queue import Job, Queue
+from bertd.records import FinetuneSpec, JobKind, JobState
+from bertd.run.atomic_files import atomic_write, fsync_folder
+from bertd.run.checkpoint_index import find_checkpoint_at_marker
+from bertd.run.disk_space import estimate_disk_need, require_disk_space
+from bertd.run.paths import JobPaths, RunPaths, StatePaths, newest_first, step_folder_name
+from bertd.run.recipe.load import format_recipe, parse_recipe
+from bertd.run.recipe.schema import Recipe
+
+_MANIFEST = "manifest.json"
+"""A data set's own description; a folder without one is none, or was not finished."""
+_EXPORT_CONFIG = "config.json"
+_RUN_REFERENCE = re.compile(r"^(@|[^@/]+?)(?:@(\d{1,18}|0?\.\d{1,18}))?$")
+"""A run, and with it a step or, written as a share of the budget, a marker."""
+_TASK_NAME = re.compile(r"^[A-Za-z0-9_-]{1,32}$")
+_MAX_ID_DIGITS = 18
+"""Digits of a job's number that SQLite holds."""
+_ASSUMED_VOCABULARY_SIZE = 32_768
+
+
+class Submissions:
+    """Makes jobs."""
+
+    def __init__(self, paths: StatePaths, *, database: Database, queue: Queue, inventory: Inventory) -> None:
+        self._paths = paths
+        self._database = database
+        self._queue = queue
+        self._inventory = inventory
+
+    def submit_pretraining(self, request: SubmitPretrain, *, uid: int, now: float) -> Job:
+        """Queue a pretraining.
+
+        Raises:
+            RecipeError: the recipe is wrong.
+            ShardError: its data set is not there.
+            DeviceError: the box has not what it asks for.
+            StorageError: the disk is too full.
+        """
+        recipe = parse_recipe(request.recipe_toml, name=request.recipe_name, overrides=request.overrides)
+        self._check_data(recipe, name=request.recipe_name)
+        _check_devices(recipe, name=request.recipe_name, inventory=self._inventory)
+        _check_disk(recipe, folder=self._paths.root)
+        job = self._draft(
+            JobKind.PRETRAIN,
+            name=recipe.run.name,
+            device_kind=recipe.devices.kind,
+            num_devices=recipe.devices.count,
+            priority=request.priority,
+            hold=request.hold,
+            uid=uid,
+            now=now,
+        )
+
+        def write_files(job_paths: JobPaths) -> None:
+            atomic_write(RunPaths(job_paths.root).recipe, format_recipe(recipe))
+
+        return self._enqueue(job, choose_folder=self._run_folder, write_files=write_files)
+
+    def submit_finetuning(self, request: SubmitFinetune, *, uid: int, now: float) -> Job:
+        """Queue a finetuning.
+
+        Raises:
+            CheckpointError: the run has no such export.
+            CorpusError: the task's data is not there.
+            RecipeError: the task's name is none.
+        """
+        if not _TASK_NAME.match(request.task):
+            raise RecipeError(f"--task {request.task!r}: no task is called so; give a GLUE name such as cola")
+        try:
+            is_folder = Path(request.data_dir).is_absolute() and Path(request.data_dir).is_dir()
+        except OSError as error:
+            raise CorpusError(_unreadable_message(request.data_dir, error)) from error
+        if not is_folder:
+            raise CorpusError(f"{request.data_dir}: no such folder; give the folder that holds CoLA/, SST-2/, ...")
+        export, source, run_id = self._find_export(request.run)
+        has_gpu = bool(self._inventory.gpus)
+        job = self._draft(
+            JobKind.FINETUNE,
+            name=request.task,
+            device_kind="gpu" if has_gpu else "cpu",
+            num_devices=1 if has_gpu else self._inventory.cpu_slots,
+            priority=request.priority,
+            hold=False,
+            uid=uid,
+            now=now,
+        )
+        chosen = request.model_dump(include={"task", "data_dir", "seed", "lr", "batch_size", "epochs"})
+        spec = FinetuneSpec(source=str(export), source_name=source, **chosen)
+
+        def choose_folder(draft: Job) -> tuple[JobPaths, str]:
+            if run_id is None:
+                return self._paths.foreign_finetune(draft.id), source
+            return self._paths.run(run_id).finetune(draft.id), run_id
+
+        def write_files(job_paths: JobPaths) -> None:
+            atomic_write(job_paths.finetune_spec, spec.model_dump_json(indent=2))
+
+        return self._enqueue(job, choose_folder=choose_folder, write_files=write_files)
+
+    def _draft(
+        self,
+        kind: JobKind,
+        *,
+        name: str,
+        device_kind: Literal["cpu", "gpu"],
+        num_devices: int,
+        priority: int,
+        hold: bool,
+        uid: int,
+        now: float,
+    ) -> Job:
+        return Job(
+            id=0,
+            kind=kind,
+            name=name,
+            state=JobState.HELD if hold else JobState.QUEUED,
+            reason="submitted on hold; `bertd release` lets it go" if hold else "submitted; waits for its turn",
+            priority=priority,
+            run_id="",
+            folder="",
+            device_kind=device_kind,
+            num_devices=num_devices,
+            owner_uid=uid,
+            created_t=now,
+        )
+
+    def _run_folder(self, draft: Job) -> tuple[JobPaths, str]:
+        run_id = f"{draft.id}-{draft.name}"
+        return self._paths.run(run_id), run_id
+
+    def _enqueue(
+        self,
+        draft: Job,
+        *,
+        choose_folder: Callable[[Job], tuple[JobPaths, str]],
+        write_files: Callable[[JobPaths], None],
+    ) -> Job:
+        """Folder, then row, in one transaction: the row is rolled back where the folder cannot be made.
+
+        A commit that the disk refused, or a crash before it, left a folder without a row; its number is passed over.
+        """
+        with self._database.transaction():
+            reserved = self._queue.reserve(draft)
+            job_paths, run_id = choose_folder(reserved)
+            while job_paths.root.exists():
+                self._queue.delete_reserved(reserved)
+                reserved = self._queue.reserve(draft)
+                job_paths, run_id = choose_folder(reserved)
+            _make_folder(job_paths, write_files=write_files)
+            return self._queue.set_folder(reserved, folder=str(job_paths.root), run_id=run_id)
+
+    def _check_data(self, recipe: Recipe, *, name: str) -> None:
+        shards = Path(recipe.data.shards)
+        if not shards.is_absolute():
+            raise ShardError(f"{name}: [data] shards = {shards}: not an absolute path; `bertd submit` makes it one")
+        try:
+            has_manifest = (shards / _MANIFEST).is_file()
+        except OSError as error:
+            raise ShardError(_unreadable_message(shards, error)) from error
+        if not has_manifest:
+            raise ShardError(f"{shards}: no prepared data set (no {_MANIFEST}); make one with `bertd data prepare`")
+        try:
+            json.loads((shards / _MANIFEST).read_bytes())
+        except (OSError, ValueError) as error:
+            raise ShardError(f"{shards / _MANIFEST}: cannot be read: {error}; prepare the data set again") from error
+
+    def _find_export(self, text: str) -> tuple[Path, str, str | None]:
+        """Folder, name for people, and the run; no run for an export given by its path.
+
+        Raises:
+            CheckpointError: there is no such export.
+        """
+        if text.startswith("/"):
+            return _require_export(Path(text)), text, None
+        match = _RUN_REFERENCE.match(text)
+        if match is None:
+            raise CheckpointError(f"{text!r}: no run, RUN@STEP or RUN@0.5 (a marker), nor the path of an export")
+        job = self._find_run_job(match[1])
+        paths = RunPaths(Path(job.folder))
+        exports = paths.exports
+        if match[2] is not None and "." in match[2]:
+            export = exports / find_checkpoint_at_marker(paths, float(match[2]), name=job.run_id).name
+        elif match[2] is not None:
+            export = exports / step_folder_name(int(match[2]))
+        else:
+            found = newest_first(exports)
+            if not found:
+                raise CheckpointError(
+                    f"{job.run_id}: has no export yet; wait for its end, or stop it (that exports), then finetune"
+                )
+            export = found[0]
+        return _require_export(export), f"{job.run_id}/{export.name}", job.run_id
+
+    def _find_run_job(self, name: str) -> Job:
+        if name == "@":
+            return self._queue.newest(kind=JobKind.PRETRAIN)
+        if not name.isdecimal() or len(name) > _MAX_ID_DIGITS:
+            return self._queue.get_by_run(name)
+        job = self._queue.get(int(name))
+        if job.kind is not JobKind.PRETRAIN:
+            raise CheckpointError(f"job {job.id}: is a {job.kind} and has no export; name the run {job.run_id}")
+        return job
+
+
+def _unreadable_message(path: Path | str, error: OSError) -> str:
+    return f"{path}: cannot be read by the daemon: {error.strerror}; mend the permissions, or put it elsewhere"
+
+
+def _require_export(export: Path) -> Path:
+    try:
+        is_export = (export / _EXPORT_CONFIG).is_file()
+    except OSError as error:
+        raise CheckpointError(_unreadable_message(export, error)) from error
+    if not is_export:
+        raise CheckpointError(f"{export}: no export (no {_EXPORT_CONFIG}); `bertd show RUN` names those there are")
+    return export
+
+
+def _check_devices(recipe: Recipe, *, name: str, inventory: Inventory) -> None:
+    num_requested, kind = recipe.devices.count, recipe.devices.kind
+    num_available = inventory.count(kind)
+    if num_requested <= num_available:
+        return
+    if kind == "gpu":
+        why = f" ({inventory.no_gpu_reason})" if inventory.no_gpu_reason else ""
+        remedy = (
+            f"--set devices.count={num_available}"
+            if num_available
+            else "--set devices.kind=cpu, with a count this box has"
+        )
+        raise DeviceError(
+            f"{name}: [devices] asks for {num_requested} gpu, this box has {num_available}{why}; {remedy}"
+        )
+    raise DeviceError(
+        f"{name}: [devices] asks for {num_requested} cpu, this box has {num_available} cores; "
+        f"--set devices.count={num_available}"
+    )
+
+
+def _check_disk(recipe: Recipe, *, folder: Path) -> None:
+    model = recipe.model
+    layer_parameters = 4 * model.width * model.width + 2 * model.width * model.ffn
+    num_parameters = model.layers * layer_parameters + _ASSUMED_VOCABULARY_SIZE * model.width
+    needed_bytes = estimate_disk_need(recipe.checkpoint, num_parameters=num_parameters)
+    require_disk_space(needed_bytes, free_bytes=shutil.disk_usage(folder).free, used_bytes=0, folder=folder)
+
+
+def _make_folder(paths: JobPaths, *, write_files: Callable[[JobPaths], None]) -> None:
+    try:
+        paths.logs.mkdir(mode=0o750, parents=True)
+        paths.control.mkdir(mode=0o750)
+        write_files(paths)
+        # The folder above may be new as well: its name lies in the one above that.
+        for folder in (paths.root, paths.root.parent, paths.root.parent.parent):
+            fsync_folder(folder)
+    except OSError as error:
+        raise StorageError(f"{paths.root}: cannot make the job's folder: {error.strerror}; free space there") from error

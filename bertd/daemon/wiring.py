@@ -1,0 +1,114 @@
+"""Puts the daemon's parts together over one database. Nothing runs yet."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pynvml
+
+import bertd
+from bertd.api.models import API_VERSION, VersionView
+from bertd.daemon.api.event_stream import EventHub
+from bertd.daemon.api.requests import RequestHandler
+from bertd.daemon.api.routes import ApiServices
+from bertd.daemon.api.views import Views
+from bertd.daemon.metrics.run_metrics import RunMetrics
+from bertd.daemon.scheduling.budget_changes import BudgetChanges
+from bertd.daemon.scheduling.devices import Devices
+from bertd.daemon.scheduling.job_actions import JobActions
+from bertd.daemon.scheduling.runners import RunnerCommand, Runners
+from bertd.daemon.scheduling.scheduler import Scheduler
+from bertd.daemon.scheduling.scheduler_loop import SchedulerLoop
+from bertd.daemon.submissions import Submissions
+from bertd.jobs.store.audit import Audit
+from bertd.jobs.store.database import Database
+from bertd.jobs.store.event_log import EventLog
+from bertd.jobs.store.queue import Queue
+from bertd.run.paths import StatePaths
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the service starts and stops."""
+
+    database: Database
+    events: EventLog
+    queue: Queue
+    devices: Devices
+    run_metrics: RunMetrics
+    scheduler: Scheduler
+    scheduler_loop: SchedulerLoop
+    hub: EventHub
+    views: Views
+    request_handler: RequestHandler
+
+    def api_services(self, *, shut_down: Callable[[], None]) -> ApiServices:
+        """What the API's handlers ask."""
+        return ApiServices(
+            request_handler=self.request_handler,
+            views=self.views,
+            queue=self.queue,
+            run_metrics=self.run_metrics,
+            hub=self.hub,
+            shut_down=shut_down,
+        )
+
+
+def build_services(paths: StatePaths, *, database: Database, runner: RunnerCommand) -> Services:
+    """Make every part; the event loop need not run."""
+    events = EventLog(database)
+    queue = Queue(database, events)
+    queue.reserve_ids_up_to(_highest_job_id(paths))
+    devices = Devices(pynvml)
+    run_metrics = RunMetrics(database)
+    scheduler_loop = SchedulerLoop()
+    scheduler = Scheduler(
+        database=database,
+        queue=queue,
+        events=events,
+        run_metrics=run_metrics,
+        runners=Runners(command=runner, wake=scheduler_loop.wake),
+        inventory=devices.inventory,
+    )
+    views = Views(version=_version(paths), queue=queue, events=events, run_metrics=run_metrics, devices=devices)
+    hub = EventHub(events)
+    database.after_commit = hub.on_commit
+    request_handler = RequestHandler(
+        database=database,
+        queue=queue,
+        audit=Audit(database),
+        submissions=Submissions(paths, database=database, queue=queue, inventory=devices.inventory),
+        job_actions=JobActions(database, queue, inventory=devices.inventory),
+        budget_changes=BudgetChanges(run_metrics=run_metrics, scheduler=scheduler, views=views),
+        views=views,
+        wake=scheduler_loop.wake,
+    )
+    return Services(
+        database=database,
+        events=events,
+        queue=queue,
+        devices=devices,
+        run_metrics=run_metrics,
+        scheduler=scheduler,
+        scheduler_loop=scheduler_loop,
+        hub=hub,
+        views=views,
+        request_handler=request_handler,
+    )
+
+
+def _version(paths: StatePaths) -> VersionView:
+    return VersionView(
+        bertd=bertd.__version__, api=API_VERSION, pid=os.getpid(), state_dir=str(paths.root), started_t=time.time()
+    )
+
+
+def _highest_job_id(paths: StatePaths) -> int:
+    """The highest job number in folders of an earlier queue; 0 for none."""
+    runs = paths.run("x").root.parent
+    finetunes = paths.foreign_finetune(0).root.parent
+    names = [entry.name for folder in (runs, finetunes) if folder.is_dir() for entry in folder.iterdir()]
+    return max((int(number) for name in names if (number := name.partition("-")[0]).isdecimal()), default=0)

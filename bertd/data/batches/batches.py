@@ -1,0 +1,195 @@
+"""Micro-batches for one rank: read ahead by a thread, masked on the device.
+
+The thread does the host's work (order, reading, pinning) and stays a few micro-batches ahead; the masks are drawn by
+whoever calls `next_micro_batch`, on the device's own stream. What a rank gets depends on the seed, the position and the
+recipe's batch alone, so that a run may be resumed, or go on with another number of ranks, on the same sequences. Where
+a step does not come out even, rows that predict nothing fill it, so that every rank does the same work.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bertd.data.batches.masking import MaskedBatch, Masker
+from bertd.data.batches.rows import TokenSequences
+from bertd.data.batches.sampler import IndexArray, locate_sequences, rank_positions, sequence_keys
+
+VALIDATION_EPOCH = (1 << 22) - 1
+"""Epoch that the fixed masks of validation are drawn for; no run gets that far."""
+
+_MIN_READ_AHEAD = 4
+"""Micro-batches that wait ready, if a step does not take more at once."""
+
+
+@dataclass(frozen=True)
+class _HostMicroBatch:
+    """One micro-batch on the host."""
+
+    ids_BS: Tensor
+    keys_B: Tensor
+    num_sequences: int
+    """The rows behind so many only fill it."""
+
+
+class TrainBatches:
+    """The training micro-batches of one rank, in order, without end."""
+
+    def __init__(
+        self,
+        *,
+        sequences: TokenSequences,
+        masker: Masker,
+        seed: int,
+        global_batch: int,
+        micro_batch: int,
+        rank: int,
+        world_size: int,
+        device: torch.device,
+        first_sequence: int,
+    ) -> None:
+        """Start to read.
+
+        Args:
+            global_batch: sequences in a step, over all ranks.
+            micro_batch: sequences in one result of `next_micro_batch`.
+            first_sequence: sequences consumed before, over all ranks.
+        """
+        self.wait_s = 0.0
+        """Seconds that `next_micro_batch` has waited for the thread, altogether."""
+        self._sequences = sequences
+        self._masker = masker
+        self._seed = seed
+        self._micro_batch = micro_batch
+        self._rank = rank
+        self._world_size = world_size
+        self._device = device
+        self._start_reading(global_batch, first_sequence=first_sequence)
+
+    def resize(self, global_batch: int, *, first_sequence: int) -> None:
+        """Go on at `first_sequence` with steps of another size; what was read ahead is read again."""
+        self.close()
+        self._start_reading(global_batch, first_sequence=first_sequence)
+
+    def _start_reading(self, global_batch: int, *, first_sequence: int) -> None:
+        self.global_batch = global_batch
+        """Sequences in a step, over all ranks."""
+        self._closed = threading.Event()
+        self._ready: queue.Queue[_HostMicroBatch | BaseException] = queue.Queue(
+            max(_MIN_READ_AHEAD, self.accumulation + 1)
+        )
+        self._thread = threading.Thread(target=self._read_ahead, args=(first_sequence,), name="batches", daemon=True)
+        self._thread.start()
+
+    def next_micro_batch(self) -> MaskedBatch:
+        """The next micro-batch of this rank, on the device.
+
+        Raises:
+            ShardError: the data set changed, was cut short or cannot be read.
+            RuntimeError: it was closed.
+        """
+        if self._closed.is_set():
+            raise RuntimeError("these batches are closed")
+        begin_s = time.perf_counter()
+        micro = self._ready.get()
+        self.wait_s += time.perf_counter() - begin_s
+        if isinstance(micro, BaseException):
+            self._closed.set()
+            raise micro
+        ids_BS = micro.ids_BS.to(self._device, non_blocking=True)
+        masked = self._masker(ids_BS, micro.keys_B.to(self._device, non_blocking=True))
+        return (
+            masked
+            if micro.num_sequences == self._micro_batch
+            else masked.without_predictions_after(micro.num_sequences)
+        )
+
+    @property
+    def accumulation(self) -> int:
+        """Micro-batches of each rank in a step."""
+        return -(-self.global_batch // (self._micro_batch * self._world_size))
+
+    def close(self) -> None:
+        """End the thread; may be called twice."""
+        self._closed.set()
+        self._thread.join()
+
+    def _read_ahead(self, first_sequence: int) -> None:
+        try:
+            if self._device.type == "cuda":
+                # The device is a thread's own choice; memory pinned by one without any belongs to the first GPU.
+                torch.cuda.set_device(self._device)
+            for micro in self._micro_batches(first_sequence):
+                if not self._put(micro):
+                    return
+        except BaseException as error:  # noqa: BLE001  A thread's edge: the reader of the queue raises it.
+            self._put(error)
+
+    def _put(self, item: _HostMicroBatch | BaseException) -> bool:
+        """Wait for room; False once closed."""
+        while not self._closed.is_set():
+            try:
+                self._ready.put(item, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def _micro_batches(self, first_sequence: int) -> Iterator[_HostMicroBatch]:
+        first = first_sequence
+        while True:
+            positions = rank_positions(
+                first=first, global_batch=self.global_batch, rank=self._rank, world_size=self._world_size
+            )
+            num_rows = self.accumulation * self._micro_batch
+            padded_positions = np.pad(positions, (0, num_rows - len(positions)), constant_values=first)
+            for start in range(0, num_rows, self._micro_batch):
+                located = locate_sequences(
+                    padded_positions[start : start + self._micro_batch],
+                    num_sequences=self._sequences.num_sequences,
+                    seed=self._seed,
+                )
+                rows = self._sequences.rows(located.indices)
+                num_sequences = min(max(0, len(positions) - start), self._micro_batch)
+                yield _to_host_tensors(rows, located.keys, num_sequences, pin=self._device.type == "cuda")
+            first += self.global_batch
+
+
+def _to_host_tensors(rows: IndexArray, keys: IndexArray, num_sequences: int, *, pin: bool) -> _HostMicroBatch:
+    ids_BS, keys_B = torch.from_numpy(rows), torch.from_numpy(keys)
+    if pin:
+        ids_BS, keys_B = ids_BS.pin_memory(), keys_B.pin_memory()
+    return _HostMicroBatch(ids_BS, keys_B, num_sequences)
+
+
+def validation_batches(
+    *,
+    sequences: TokenSequences,
+    masker: Masker,
+    micro_batch: int,
+    rank: int,
+    world_size: int,
+    max_sequences: int,
+    device: torch.device,
+) -> list[MaskedBatch]:
+    """One rank's share of the fixed validation set: fixed sequences spread evenly over the split, fixed masks.
+
+    The set is the same for any number of ranks; shares differ by at most one sequence, and a rank's last batch may be
+    short. All of it lies on the device: 16,384 sequences of 128 tokens take 23 MB.
+    """
+    total = min(max_sequences, sequences.num_sequences)
+    chosen = np.arange(total, dtype=np.int64) * sequences.num_sequences // total
+    rank_indices = chosen[total * rank // world_size : total * (rank + 1) // world_size]
+    batches = []
+    for start in range(0, len(rank_indices), micro_batch):
+        indices = rank_indices[start : start + micro_batch]
+        rows, keys = sequences.rows(indices), sequence_keys(epochs=VALIDATION_EPOCH, indices=indices)
+        batches.append(masker(torch.from_numpy(rows).to(device), torch.from_numpy(keys).to(device)))
+    return batches

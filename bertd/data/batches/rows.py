@@ -1,0 +1,103 @@
+"""Rows of exactly S tokens out of a data set: [CLS], up to S - 2 tokens, [SEP].
+
+full: contiguous windows of the stream, across the ends of documents, which their own [SEP] marks. No padding, and the
+    row number is all there is to know. A last piece shorter than a window is left out.
+sentences: as many whole sentences of one document as fit, then [PAD]. What no longer fits begins the next row: unlike
+    the old pipeline, which cut it off, nothing is lost. A sentence longer than a row is cut, and its rest carried on.
+    A tenth of the rows aims at a random shorter length, so that short inputs are no surprise to the model.
+
+Source: Devlin et al. 2019, appendix A.2 (packing, short_seq_prob = 0.1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, get_args
+
+import numpy as np
+
+from bertd.data.batches.packing import SentenceSpans, pack_sentences
+from bertd.data.batches.sampler import IndexArray
+from bertd.data.dataset.manifest import SplitName
+from bertd.data.dataset.shards import DataSet
+from bertd.errors import ShardError
+
+Packing = Literal["full", "sentences"]
+
+
+class Spans(Protocol):
+    """Which range of the stream each row holds."""
+
+    @property
+    def num_sequences(self) -> int: ...
+
+    def locate(self, indices: IndexArray) -> tuple[IndexArray, IndexArray]:
+        """First token and number of tokens of the rows so numbered."""
+
+
+@dataclass(frozen=True)
+class WindowSpans:
+    """Contiguous windows: nothing is stored."""
+
+    num_sequences: int
+    width: int
+
+    def locate(self, indices: IndexArray) -> tuple[IndexArray, IndexArray]:
+        return indices * self.width, np.full(len(indices), self.width)
+
+
+class TokenSequences:
+    """Numbered rows of token ids of one split."""
+
+    def __init__(self, dataset: DataSet, *, split: SplitName, length: int, spans: Spans) -> None:
+        self._tokens = dataset.split(split).tokens
+        self._facts = dataset.manifest.tokenizer
+        self._spans = spans
+        self.length = length
+        """S: tokens in a row, [CLS] and [SEP] included."""
+        self.num_sequences = spans.num_sequences
+
+    def rows(self, indices: IndexArray) -> IndexArray:
+        """(n, S) int64 ids of the rows so numbered.
+
+        Raises:
+            ShardError: the token file changed, was cut short or cannot be read.
+        """
+        starts, lengths = self._spans.locate(indices)
+        rows = np.full((len(indices), self.length), self._facts.pad, dtype=np.int64)
+        rows[:, 0] = self._facts.cls
+        text = self._tokens.read(starts, lengths, width=self.length - 2)
+        np.copyto(rows[:, 1:-1], text, where=np.arange(self.length - 2) < lengths[:, None])
+        rows[np.arange(len(rows)), lengths + 1] = self._facts.sep
+        return rows
+
+
+def open_sequences(dataset: DataSet, *, split: str, sequence_length: int, packing: str) -> TokenSequences:
+    """The rows of a split.
+
+    Args:
+        split: train or validation.
+        sequence_length: S, [CLS] and [SEP] included.
+        packing: full or sentences.
+
+    Raises:
+        ShardError: the split holds not one row, or the files do not fit the manifest.
+        ValueError: no such split or packing.
+    """
+    if packing not in get_args(Packing) or split not in get_args(SplitName):
+        raise ValueError(f"split {split!r}, packing {packing!r}: one is unknown")
+    name: SplitName = "train" if split == "train" else "validation"
+    counts = dataset.manifest.splits[name]
+    width = sequence_length - 2
+    spans: WindowSpans | SentenceSpans
+    if packing == "full":
+        spans = WindowSpans(num_sequences=counts.stream_tokens // width, width=width)
+    else:
+        arrays = dataset.split(name)
+        spans = pack_sentences(documents=arrays.documents, sentences=arrays.sentences, width=width)
+    if not spans.num_sequences:
+        raise ShardError(
+            f"{dataset.root}: its {split} split has {counts.tokens} tokens, not enough for one sequence of "
+            f"{sequence_length}; set a smaller data.sequence_length, or prepare more text"
+        )
+    return TokenSequences(dataset, split=name, length=sequence_length, spans=spans)

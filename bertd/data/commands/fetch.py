@@ -1,0 +1,128 @@
+"""`python -m bertd.data.commands.fetch wikipedia|bookcorpus|glue`: download corpora and GLUE from the hub.
+
+Corpora come as Parquet, which `bertd data prepare` reads as it is; GLUE is written as the TSV files of its own
+download, which `bertd finetune` reads. A download that was cut off goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from bertd.data.prepare.pipeline import resolve_data_path
+from bertd.data.sources.glue_tsv import write_glue
+from bertd.data.sources.spec import SourceKind
+from bertd.errors import BertdError, CorpusError, StorageError
+from bertd.hub import hub_unreachable_reason
+from bertd.terminal_text import terminal_text
+
+
+@dataclass(frozen=True)
+class HubCorpus:
+    """A data set of the hub that has a name here."""
+
+    repository: str
+    patterns: tuple[str, ...]
+    """Of its files that are wanted; `{language}` is filled in."""
+    revision: str = "main"
+    description: str = ""
+    kind: SourceKind = SourceKind.PARQUET
+    """How its files are read."""
+
+
+CORPORA = {
+    "wikipedia": HubCorpus(
+        repository="wikimedia/wikipedia",
+        patterns=("20231101.{language}/*.parquet",),
+        description="all articles of a Wikipedia, cleaned; English takes 11 GB",
+    ),
+    # The original holds a script, which no datasets from 4 on runs; the hub converts such to Parquet on a branch.
+    "bookcorpus": HubCorpus(
+        repository="bookcorpus/bookcorpus",
+        patterns=("plain_text/**/*.parquet",),
+        revision="refs/convert/parquet",
+        description="a re-crawl of BookCorpus, a sentence a row",
+        kind=SourceKind.PARQUET_SENTENCES,
+    ),
+    "glue": HubCorpus(repository="nyu-mll/glue", patterns=("*/*.parquet",), description="the nine tasks"),
+}
+
+
+def download(corpus: HubCorpus, *, language: str, out: Path) -> Path:
+    """Bring the files here.
+
+    Returns:
+        The folder that they lie in.
+
+    Raises:
+        CorpusError: the hub cannot be reached, or does not have them.
+        StorageError: the download broke off.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    patterns = [pattern.format(language=language) for pattern in corpus.patterns]
+    if reason := hub_unreachable_reason(corpus.repository, kind="dataset"):
+        raise CorpusError(_no_network_message(corpus, reason=reason, out=out))
+    try:
+        folder = Path(
+            snapshot_download(
+                corpus.repository, repo_type="dataset", revision=corpus.revision, allow_patterns=patterns, local_dir=out
+            )
+        )
+    except LocalEntryNotFoundError as error:
+        raise CorpusError(_no_network_message(corpus, reason="the connection broke off", out=out)) from error
+    except HfHubHTTPError as error:
+        reason = str(error).split("\n", 1)[0]
+        raise CorpusError(f"{corpus.repository}: the hub refused: {reason}; try again later") from error
+    except OSError as error:
+        raise StorageError(f"{out}: cannot download: {error}; free space there or mend the network") from error
+    if not any(folder.rglob("*.parquet")):
+        raise CorpusError(f"{corpus.repository}: holds no file like {', '.join(patterns)}; check --language")
+    return folder
+
+
+def _no_network_message(corpus: HubCorpus, *, reason: str, out: Path) -> str:
+    return (
+        f"{corpus.repository}: there is no network to the hub here ({reason}); run this command where there is one, "
+        f"and copy the folder {out}"
+    )
+
+
+def fetch(name: str, *, language: str, out: Path) -> str:
+    """Download, and say what to do next.
+
+    Raises:
+        CorpusError: the hub cannot be reached, or does not have it.
+    """
+    folder = download(CORPORA[name], language=language, out=out)
+    if name == "glue":
+        write_glue(folder, out=folder)
+        return f"{folder}: bertd finetune RUN --task cola --data {folder}"
+    return f"{folder}: bertd data prepare {CORPORA[name].kind}:{folder} --vocab VOCABULARY --out {name}"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; the exit status is the error's."""
+    names = "; ".join(f"{name}: {corpus.repository}, {corpus.description}" for name, corpus in CORPORA.items())
+    parser = argparse.ArgumentParser(prog="bertd data fetch", description="Download from the hub.", epilog=names)
+    parser.add_argument("corpus", choices=list(CORPORA), metavar="NAME", help=", ".join(CORPORA))
+    parser.add_argument("--out", help="name, or path, of the folder for its files (NAME-files)")
+    parser.add_argument("--language", default="en", help="of wikipedia, as in its address (en)")
+    args = parser.parse_args(argv)
+    try:
+        out = resolve_data_path(args.out or f"{args.corpus}-files")
+        print(terminal_text(fetch(args.corpus, language=args.language, out=out)))
+    except BertdError as error:
+        print(f"bertd: {terminal_text(str(error))}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

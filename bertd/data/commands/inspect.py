@@ -1,0 +1,123 @@
+"""`python -m bertd.data.commands.inspect NAME`: what a data set holds, and what a recipe makes of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import shutil
+import signal
+import sys
+from dataclasses import asdict
+
+from bertd.data.dataset.shards import DataSet
+from bertd.data.dataset.text_quality import read_quality
+from bertd.data.inspect.budget_estimate import BudgetEstimate, estimate_budget, find_run, measure_run_speed
+from bertd.data.inspect.render import dataset_lines, packing_lines, sequence_lines
+from bertd.data.inspect.report import DecodedSequence, decode_sequences, measure_packings
+from bertd.data.prepare.pipeline import find_dataset
+from bertd.errors import BertdError
+from bertd.run.paths import RunPaths
+from bertd.run.recipe.load import find_recipe, read_recipe
+from bertd.run.recipe.schema import DataSection, MaskingSection, Recipe
+from bertd.terminal_text import terminal_text
+
+
+def _length(text: str) -> int:
+    return DataSection(shards="here", sequence_length=int(text)).sequence_length
+
+
+def _rate(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise ValueError(text)
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError(text)
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bertd data inspect", description="Show what a data set holds.")
+    parser.add_argument("dataset", metavar="NAME", help="name or path of a data set")
+    parser.add_argument("--recipe", help="name or path: its sequence length, packing, masking and budget")
+    parser.add_argument("--run", help="id or folder of a run: its recipe, unless one is named, and its speed")
+    parser.add_argument("--sequences-per-s", type=_rate, metavar="N", help="speed, to tell what hours of budget buy")
+    parser.add_argument("--sequence-length", type=_length, metavar="S", help="instead of the recipe's, or 128")
+    parser.add_argument("--sequences", type=_count, default=10, metavar="N", help="how many to show (10)")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; the exit status is the error's."""
+    args = _parser().parse_args(argv)
+    try:
+        _inspect(args)
+    except BertdError as error:
+        print(f"bertd: {terminal_text(str(error))}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _inspect(args: argparse.Namespace) -> None:
+    root = find_dataset(args.dataset)
+    dataset = DataSet.open(root)
+    run = None if args.run is None else find_run(args.run)
+    recipe = None if args.recipe is None else read_recipe(find_recipe(args.recipe))
+    if recipe is None and run is not None:
+        recipe = read_recipe(run.recipe)
+    data = DataSection(shards=str(root)) if recipe is None else recipe.data
+    length = args.sequence_length or data.sequence_length
+    bought = None if recipe is None else _estimate_at_known_speed(recipe, run, given_speed=args.sequences_per_s)
+    budget = None if bought is None else bought.sequences
+    facts = measure_packings(dataset, sequence_length=length, budget_sequences=budget)
+    decoded = decode_sequences(
+        dataset,
+        sequence_length=length,
+        packing=data.packing,
+        masking=MaskingSection() if recipe is None else recipe.masking,
+        count=args.sequences,
+        seed=42 if recipe is None else recipe.run.seed,
+    )
+    quality = read_quality(root)
+    if args.json:
+        tree = {
+            "path": str(root),
+            "fingerprint": dataset.fingerprint,
+            "manifest": dataset.manifest.model_dump(mode="json"),
+            "quality": None if quality is None else quality.model_dump(mode="json"),
+            "packings": [asdict(fact) for fact in facts],
+            "budget": None if bought is None else asdict(bought),
+            "shown": [asdict(sequence) for sequence in decoded],
+        }
+        print(json.dumps(tree))
+        return
+    lines = [*dataset_lines(dataset.manifest, quality, kind=dataset.vocabulary.kind, root=root), ""]
+    lines += packing_lines(facts, length=length, bought=bought)
+    print(terminal_text("\n".join(lines)))
+    # The text of a corpus is made safe before colours are added to it.
+    safe = [DecodedSequence(number=one.number, text=terminal_text(one.text)) for one in decoded]
+    width = min(120, shutil.get_terminal_size().columns)
+    is_coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    print("\n".join(sequence_lines(safe, width=width, is_coloured=is_coloured)))
+
+
+def _estimate_at_known_speed(recipe: Recipe, run: RunPaths | None, *, given_speed: float | None) -> BudgetEstimate:
+    """What the budget buys at the speed that was named, else at the run's."""
+    if given_speed is not None:
+        return estimate_budget(recipe, sequences_per_s=given_speed, speed_source="as named")
+    if run is not None:
+        return estimate_budget(recipe, sequences_per_s=measure_run_speed(run), speed_source=f"run {run.root.name}")
+    return estimate_budget(recipe, sequences_per_s=None, speed_source="")
+
+
+if __name__ == "__main__":
+    # Whoever reads may have enough, as `head` has: then this ends without a word.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    sys.exit(main())

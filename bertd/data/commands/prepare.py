@@ -1,0 +1,126 @@
+"""`python -m bertd.data.commands.prepare SOURCE... --vocab WHERE --out WHERE`: corpora to a data set, in one command.
+
+Run the same command again and it goes on where it was killed. The data set appears under its name when it is whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+
+from bertd.data.dataset.manifest import Filters, Manifest
+from bertd.data.dataset.text_quality import Quality, read_quality
+from bertd.data.prepare.pipeline import PrepareOptions, format_skip_reasons, prepare, resolve_data_path
+from bertd.data.sources.spec import ReadingOptions, SourceKind
+from bertd.errors import BertdError
+from bertd.terminal_text import terminal_text
+
+
+def format_summary(manifest: Manifest, *, out: Path, quality: Quality | None) -> str:
+    """What a person wants to know of a new data set, in a few lines."""
+    lines = [f"{out}: {manifest.vocab_size:,} entries, fingerprint {manifest.fingerprint[:12]}"]
+    for name, counts in manifest.splits.items():
+        lines.append(
+            f"  {name}: {counts.documents:,} documents, {counts.sentences:,} sentences, {counts.tokens:,} tokens"
+        )
+    lines += source_lines(manifest, quality)
+    return "\n".join(lines)
+
+
+def source_lines(manifest: Manifest, quality: Quality | None) -> list[str]:
+    """Counts and quality of each source, indented."""
+    lines = []
+    for number, source in enumerate(manifest.sources):
+        files = f"{source.files:,} files, {source.bytes / 1e6:,.1f} MB; " if source.files else ""
+        lines.append(
+            f"  {source.kind}:{source.path}: {files}{source.kept.documents:,} of {source.read:,} documents"
+            f"{format_skip_reasons(Counter(source.skipped))}, {source.kept.sentences:,} sentences, "
+            f"{source.kept.tokens:,} tokens"
+        )
+        if quality is not None and source.kept.documents:
+            lines.append(f"    {quality.sources[number].summary_line()}")
+    return lines
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise ValueError(text)
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bertd data prepare",
+        description="Make a data set from corpora.",
+        epilog=f"A source is KIND:PATH, with KIND one of {', '.join(SourceKind)}; PATH may be a file, a folder or a "
+        "glob, compressed (.gz .bz2 .xz .zst) or not. Without KIND: the file itself is looked at.",
+    )
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="KIND:PATH, or PATH")
+    parser.add_argument("--vocab", required=True, help="folder, tokenizer.json, vocab.txt, or a name on the hub")
+    parser.add_argument("--out", required=True, help="name, or path, of the data set")
+    parser.add_argument("--validation", type=_share, default=0.005, metavar="SHARE", help="of documents (0.005)")
+    parser.add_argument("--text-field", default="text", metavar="NAME", help="of JSON lines and tables (text)")
+    parser.add_argument("--language", default="en", help="whose rules find the sentences, ISO 639-1 (en)")
+    parser.add_argument("--keep-disambiguation", action="store_true", help="of dumps: keep pages of mere links")
+    parser.add_argument("--min-characters", type=_positive, default=1, metavar="N", help="shorter documents go (1)")
+    parser.add_argument("--min-ascii", type=_share, default=0.0, metavar="SHARE", help="of ASCII among letters (0)")
+    parser.add_argument("--dedup", choices=("none", "exact", "near"), default="exact", help="repeats go (exact)")
+    parser.add_argument("--near-threshold", type=_share, default=0.8, metavar="SHARE", help="for --dedup near (0.8)")
+    parser.add_argument("--max-documents", type=_positive, default=None, metavar="N", help="keep the first N")
+    parser.add_argument(
+        "--processes", type=_positive, default=len(os.sched_getaffinity(0)), metavar="N", help="workers (all cores)"
+    )
+    parser.add_argument("--replace", action="store_true", help="make it anew if it exists")
+    parser.add_argument("--json", action="store_true", help="print the manifest as JSON")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; the exit status is the error's."""
+    args = _parser().parse_args(argv)
+    # Workers are processes; threads of the libraries' own would fight over the same cores.
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.environ["RAYON_NUM_THREADS"] = "1"
+    out = resolve_data_path(args.out)
+    options = PrepareOptions(
+        vocab=args.vocab,
+        reading=ReadingOptions(text_field=args.text_field, keep_disambiguation=args.keep_disambiguation),
+        language=args.language,
+        validation_share=args.validation,
+        filters=Filters(
+            min_characters=args.min_characters,
+            min_ascii_share=args.min_ascii,
+            dedup=args.dedup,
+            near_threshold=args.near_threshold,
+            max_documents=args.max_documents,
+        ),
+    )
+    try:
+        manifest = prepare(args.sources, out=out, options=options, processes=args.processes, replace=args.replace)
+    except BertdError as error:
+        print(f"bertd: {terminal_text(str(error))}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    if args.json:
+        print(json.dumps({"path": str(out), "fingerprint": manifest.fingerprint} | manifest.model_dump(mode="json")))
+    else:
+        print(terminal_text(format_summary(manifest, out=out, quality=read_quality(out))))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""`python -m bertd.data.commands.verify NAME`: read every byte of a data set and compare the hashes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+
+from bertd.data.dataset.shards import DataSet
+from bertd.data.prepare.pipeline import find_dataset
+from bertd.errors import BertdError
+from bertd.terminal_text import terminal_text
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; the exit status is 0 only for a data set that is as it was made."""
+    parser = argparse.ArgumentParser(prog="bertd data verify", description="Check every file of a data set.")
+    parser.add_argument("dataset", metavar="NAME", help="name or path of a data set")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    args = parser.parse_args(argv)
+    try:
+        root = find_dataset(args.dataset)
+        dataset = DataSet.open(root, verify=True)
+    except BertdError as error:
+        if args.json:
+            print(json.dumps({"whole": False, "reason": str(error)}))
+        print(f"bertd: {terminal_text(str(error))}", file=sys.stderr)
+        return error.exit_code
+    num_bytes = sum(facts.size for facts in dataset.manifest.files.values())
+    if args.json:
+        print(json.dumps({"whole": True, "fingerprint": dataset.fingerprint, "bytes": num_bytes}))
+    else:
+        print(terminal_text(f"{root}: whole: {len(dataset.manifest.files)} files, {num_bytes / 1e6:,.1f} MB"))
+    return 0
+
+
+if __name__ == "__main__":
+    # Whoever reads may have enough, as `head` has: then this ends without a word.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    sys.exit(main())

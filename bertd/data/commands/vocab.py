@@ -1,0 +1,233 @@
+"""`python -m bertd.data.commands.vocab SOURCE... --size 8192 --out DIR`: train a WordPiece vocabulary.
+
+Writes what `AutoTokenizer.from_pretrained` loads. The same text and options give the same files. One document in 200
+is held out, and tells how many tokens a word takes and how often the vocabulary knows no piece at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer, normalizers, pre_tokenizers
+from tokenizers.models import WordPiece
+from tokenizers.trainers import WordPieceTrainer
+
+from bertd.data.prepare.pipeline import format_skip_reasons
+from bertd.data.prepare.progress import ReadingProgress, reading_progress
+from bertd.data.prepare.task_planner import BLOCK_BYTES
+from bertd.data.prepare.tokenize_part import text_hash
+from bertd.data.sources.archives import SourceStream
+from bertd.data.sources.readers.document import Reader, SkipReason
+from bertd.data.sources.spec import ReadingOptions, Source, find_sources, make_reader
+from bertd.errors import BertdError, CorpusError, StorageError
+from bertd.run.atomic_files import atomic_write
+from bertd.terminal_text import terminal_text
+from bertd.tokenizer.alphabet import choose_alphabet, continuation_pieces
+from bertd.tokenizer.casing import Casing
+from bertd.tokenizer.tokenizer import tokenizer_files, vocabulary_from_tokenizer
+from bertd.tokenizer.tokenizer_json import BERT_TOKENS
+from bertd.tokenizer.wordpiece import build_wordpiece_tokenizer
+
+_HELD_OUT_EVERY = 200
+"""One document in so many is not trained on."""
+_MAX_HELD_OUT_CHARACTERS = 1 << 22
+_ALPHABET_SIZE = 1000
+"""Most single characters of a script that needs no more. Source: the default of tokenizers' BertWordPieceTokenizer."""
+_MIN_PAIR_COUNT = 2
+"""Pairs that occur less often are not joined. Source: the same."""
+
+
+@dataclass(frozen=True)
+class VocabularyReport:
+    """What a new vocabulary does to text it has not seen."""
+
+    path: str
+    entries: int
+    documents: int
+    skipped: dict[str, int]
+    """Documents that were left out, by reason."""
+    held_out_words: int
+    """0 where the corpus is too small to hold text out."""
+    tokens_per_word: float | None
+    unknown_share: float | None
+    """Of held-out tokens."""
+
+
+class _TrainingTexts:
+    """Texts of the sources, with some held out on the way."""
+
+    def __init__(self, sources: list[Source], *, options: ReadingOptions, progress: ReadingProgress) -> None:
+        self._sources = sources
+        self._options = options
+        self._progress = progress
+        self._bytes_before = 0
+        self._text_bytes = 0
+        self.documents = 0
+        self.skipped: Counter[str] = Counter()
+        """Documents that have no text to train on, by reason."""
+        self.held_out: list[str] = []
+        self._held_out_characters = 0
+
+    def __iter__(self) -> Iterator[str]:
+        """One pass over the sources."""
+        self.documents = 0
+        self.skipped = Counter()
+        self.held_out = []
+        self._held_out_characters = 0
+        for source in self._sources:
+            reader = make_reader(source, self._options)
+            for unit in source.units:
+                with source.open(unit) as streams:
+                    for stream in streams:
+                        yield from self._read_stream(reader, stream)
+                self._bytes_before += unit.stat().st_size if unit is not None else 0
+
+    def _read_stream(self, reader: Reader, stream: SourceStream) -> Iterator[str]:
+        for block in reader.blocks(stream.content, block_bytes=BLOCK_BYTES):
+            results = [result or SkipReason.EMPTY for result in reader.documents(block.content)]
+            texts = [result for result in results if isinstance(result, str)]
+            self.skipped.update(result.value for result in results if isinstance(result, SkipReason))
+            self.skipped[SkipReason.TOO_LONG.value] += block.too_long
+            self._text_bytes += len(block.content)
+            self._progress.update(
+                documents=len(texts), bytes_read=self._bytes_before + stream.raw.tell(), text_bytes=self._text_bytes
+            )
+            yield from self._hold_out(texts)
+
+    def _hold_out(self, texts: list[str]) -> Iterator[str]:
+        for text in texts:
+            # Half a surrogate pair, which a JSON escape can spell, is no text.
+            text = text.encode("utf-8", "ignore").decode()
+            self.documents += 1
+            if text_hash(text) % _HELD_OUT_EVERY == 0 and self._held_out_characters < _MAX_HELD_OUT_CHARACTERS:
+                self.held_out.append(text)
+                self._held_out_characters += len(text)
+            else:
+                yield text
+
+
+def train_vocabulary(
+    names: list[str], *, out: Path, size: int, casing: Casing, text_field: str = "text"
+) -> VocabularyReport:
+    """Train a vocabulary and write its files.
+
+    Args:
+        names: sources, `kind:path`.
+        size: entries wanted, special tokens counted; a small corpus gives fewer.
+
+    Raises:
+        CorpusError: a source cannot be read, or holds no text.
+        StorageError: the folder cannot be written.
+    """
+    sources = find_sources(names)
+    trained = Tokenizer(WordPiece(unk_token=BERT_TOKENS["unk"]))
+    trained.normalizer = normalizers.BertNormalizer(lowercase=casing.lowercase, strip_accents=casing.strip_accents)
+    trained.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    bytes_total = sum(source.num_bytes for source in sources)
+    with reading_progress(bytes_total=2 * bytes_total) as progress:
+        texts = _TrainingTexts(sources, options=ReadingOptions(text_field=text_field), progress=progress)
+        alphabet = choose_alphabet(texts, tokenizer=trained, target_size=_ALPHABET_SIZE, max_size=size // 2)
+        trainer = WordPieceTrainer(
+            vocab_size=size,
+            min_frequency=_MIN_PAIR_COUNT,
+            initial_alphabet=alphabet,
+            limit_alphabet=len(alphabet),
+            # What is special is numbered first, in this order; the tokenizer that is kept is built anew below.
+            special_tokens=[*BERT_TOKENS.values(), *continuation_pieces(alphabet, tokenizer=trained)],
+            show_progress=False,
+        )
+        trained.train_from_iterator(texts, trainer=trainer)
+    ids: dict[str, int] = trained.get_vocab()
+    if not texts.documents or len(ids) <= len(BERT_TOKENS):
+        skip_text = format_skip_reasons(+texts.skipped)
+        raise CorpusError(f"{', '.join(names)}: no text to train a vocabulary on{skip_text}; name other sources")
+    entries = tuple(sorted(ids, key=ids.__getitem__))
+    tokenizer = build_wordpiece_tokenizer(entries, casing=casing, place=str(out))
+    _write(tokenizer, out=out)
+    return _report(tokenizer, out=out, texts=texts)
+
+
+def _write(tokenizer: Tokenizer, *, out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{out}: cannot make the folder: {error.strerror}; mend the permissions") from error
+    for name, content in tokenizer_files(tokenizer, place=str(out)).items():
+        atomic_write(out / name, content)
+
+
+def _report(tokenizer: Tokenizer, *, out: Path, texts: _TrainingTexts) -> VocabularyReport:
+    num_words = sum(len(text.split()) for text in texts.held_out)
+    unknown = vocabulary_from_tokenizer(tokenizer, place=str(out)).unk
+    encodings = tokenizer.encode_batch_fast(texts.held_out, add_special_tokens=False)
+    num_tokens = sum(len(encoding) for encoding in encodings)
+    num_unknown = sum(list(encoding.ids).count(unknown) for encoding in encodings)
+    return VocabularyReport(
+        path=str(out),
+        entries=tokenizer.get_vocab_size(),
+        documents=texts.documents,
+        skipped=dict(sorted((+texts.skipped).items())),
+        held_out_words=num_words,
+        tokens_per_word=num_tokens / num_words if num_words else None,
+        unknown_share=num_unknown / num_tokens if num_tokens else None,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bertd data vocab", description="Train a WordPiece vocabulary.")
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="KIND:PATH, or PATH, as for bertd data prepare")
+    parser.add_argument("--out", required=True, type=Path, help="folder for its files")
+    parser.add_argument("--size", type=int, default=30522, help="entries, special tokens counted (30522)")
+    parser.add_argument("--cased", action="store_true", help="tell capitals from small letters")
+    parser.add_argument(
+        "--keep-accents",
+        action=argparse.BooleanOptionalAction,
+        help="tell accented letters from plain ones (only if --cased)",
+    )
+    parser.add_argument("--text-field", default="text", metavar="NAME", help="of JSON lines and tables (text)")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; the exit status is the error's."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.size <= len(BERT_TOKENS):
+        parser.error(f"--size {args.size}: the special tokens alone take {len(BERT_TOKENS)}")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    # Accents fall with the capitals, as in BERT, unless something else is asked for.
+    keeps_accents = args.cased if args.keep_accents is None else args.keep_accents
+    casing = Casing(lowercase=not args.cased, strip_accents=not keeps_accents)
+    try:
+        report = train_vocabulary(
+            args.sources, out=args.out.absolute(), size=args.size, casing=casing, text_field=args.text_field
+        )
+    except BertdError as error:
+        print(f"bertd: {terminal_text(str(error))}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        return 130
+    if args.json:
+        print(json.dumps(asdict(report)))
+        return 0
+    skip_text = format_skip_reasons(Counter(report.skipped))
+    print(terminal_text(f"{report.path}: {report.entries:,} entries from {report.documents:,} documents{skip_text}"))
+    if report.tokens_per_word is not None and report.unknown_share is not None:
+        print(
+            f"  on {report.held_out_words:,} held-out words: {report.tokens_per_word:.3f} tokens a word, "
+            f"{100 * report.unknown_share:.3f} % unknown"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

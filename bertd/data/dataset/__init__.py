@@ -1,0 +1,1 @@
+"""A data set on disk: shards, manifest, text quality, token counts."""

@@ -1,0 +1,68 @@
+"""What `bertd data inspect` prints: counts in aligned columns, and sequences folded to the width of the terminal."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+
+from bertd.data.commands.prepare import source_lines
+from bertd.data.dataset.manifest import Manifest
+from bertd.data.dataset.text_quality import Quality
+from bertd.data.inspect.budget_estimate import BudgetEstimate
+from bertd.data.inspect.report import DecodedSequence, PackingFacts
+from bertd.tokenizer.kind import VocabularyKind
+
+_PREDICTED = re.compile(r"\[[^\s\[\]|]+\|[^\s\[\]|]+\]")
+_BOLD, _RESET = "\x1b[1;33m", "\x1b[0m"
+
+
+def dataset_lines(manifest: Manifest, quality: Quality | None, *, kind: VocabularyKind, root: Path) -> list[str]:
+    """The vocabulary, the sources and the splits."""
+    # Of other kinds nobody knows what their normalizers do to letters.
+    case = "" if kind is VocabularyKind.OTHER else ", uncased" if manifest.tokenizer.lowercase else ", cased"
+    vocabulary = f"{manifest.vocab_size:,} entries, {kind}{case}"
+    lines = [f"{root}", f"  {vocabulary}; fingerprint {manifest.fingerprint[:12]}"]
+    lines += ["", "sources", *source_lines(manifest, quality)]
+    lines += ["", f"{'split':12}{'documents':>14}{'sentences':>14}{'tokens':>16}{'a sentence':>12}"]
+    for name, counts in manifest.splits.items():
+        mean = counts.tokens / max(1, counts.sentences)
+        lines.append(f"  {name:10}{counts.documents:14,}{counts.sentences:14,}{counts.tokens:16,}{mean:12.1f}")
+    return lines
+
+
+def packing_lines(facts: list[PackingFacts], *, length: int, bought: BudgetEstimate | None) -> list[str]:
+    """Both packings, and what the budget buys of each."""
+    head = f"{f'sequences of {length}':18}{'an epoch':>14}{'padding':>10}"
+    lines = [head + (f"{'epochs bought':>16}" if bought is not None and bought.sequences is not None else "")]
+    for fact in facts:
+        epochs = "" if fact.epochs is None else f"{fact.epochs:16,.2f}"
+        lines.append(f"  {fact.packing:16}{fact.sequences:14,}{fact.padding_share:10.1%}{epochs}")
+    if bought is None:
+        return [*lines, "  --recipe tells the epochs that a budget buys"]
+    if bought.sequences is not None:
+        speed = "" if bought.speed is None else f" at {bought.speed}"
+        return [*lines, f"  the budget of {bought.budget} buys {bought.sequences:,.0f} sequences{speed}"]
+    assert bought.total_s is not None
+    needed = ", ".join(f"{fact.sequences / bought.total_s:,.3g} sequences/s ({fact.packing})" for fact in facts)
+    return [
+        *lines,
+        f"  what the budget of {bought.budget} buys depends on the speed: --sequences-per-s or --run gives one;",
+        f"  one epoch needs {needed}",
+    ]
+
+
+def sequence_lines(decoded: list[DecodedSequence], *, width: int, is_coloured: bool) -> list[str]:
+    """The decoded sequences."""
+    lines = []
+    if decoded:
+        lines += ["", "a predicted token reads [what stands there|what stood there]"]
+    for sequence in decoded:
+        # Words are folded whole, and a predicted one may hold a hyphen.
+        folded = textwrap.fill(
+            sequence.text, width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+        )
+        if is_coloured:
+            folded = _PREDICTED.sub(lambda match: f"{_BOLD}{match[0]}{_RESET}", folded)
+        lines += ["", f"sequence {sequence.number:,}", folded]
+    return lines

@@ -1,0 +1,61 @@
+"""Counts of the parts while they are made, and when there are enough of them for --max-documents."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from bertd.data.dataset.manifest import Filters
+from bertd.data.prepare.part_file import PartFacts, PartFile, part_path
+
+
+class PartTally:
+    """What the parts report, in whatever order they are done."""
+
+    def __init__(self, folder: Path, *, filters: Filters) -> None:
+        self._folder = folder
+        self._facts: dict[int, PartFacts] = {}
+        # What is nearly a repeat is known only at the end, so near duplicates leave nothing to stop early by.
+        self._limit = None if filters.dedup == "near" else filters.max_documents
+        self._keeps_repeats = filters.dedup == "none"
+        self._sizes: list[int] = []
+        self._next_check = self._limit or 0
+        self.num_parts_needed: int | None = None
+        """Parts, from the first, that hold all documents wanted; the same however many workers there are."""
+
+    def add(self, number: int, facts: PartFacts) -> None:
+        """Take note of a part that is done."""
+        self._facts[number] = facts
+        if self._limit is None:
+            return
+        while self.num_parts_needed is None and len(self._sizes) in self._facts:
+            self._sizes.append(len(PartFile(part_path(self._folder, len(self._sizes))).array("hashes")))
+            if sum(self._sizes) >= self._next_check:
+                self._check_limit(self._limit)
+
+    def _check_limit(self, limit: int) -> None:
+        """Count the parts from the first on; where repeats left too few, look again when there may be enough."""
+        kept = sum(self._sizes)
+        if not self._keeps_repeats:
+            hashes = [PartFile(part_path(self._folder, number)).array("hashes") for number in range(len(self._sizes))]
+            kept = len(np.unique(np.concatenate(hashes)))
+        if kept >= limit:
+            self.num_parts_needed = len(self._sizes)
+        self._next_check = sum(self._sizes) + limit - kept
+
+    def read(self, *, num_parts: int) -> Counter[int]:
+        """Documents met in the first parts, by source."""
+        read: Counter[int] = Counter()
+        for number in range(num_parts):
+            read.update(self._facts[number].read)
+        return read
+
+    def skipped(self, *, num_parts: int) -> dict[int, Counter[str]]:
+        """Documents that the workers left out in the first parts, by source and reason."""
+        skipped: dict[int, Counter[str]] = {}
+        for number in range(num_parts):
+            for source, counts in self._facts[number].skipped.items():
+                skipped.setdefault(source, Counter()).update(counts)
+        return skipped

@@ -1,0 +1,84 @@
+"""The file of one part of a corpus, tokenized: written whole by a worker, read by the assembly.
+
+tokens               the stream: each document's tokens, then a [SEP]
+document_lengths     tokens of each document in the stream, its [SEP] counted
+document_sentences   sentences of each document
+sentence_lengths     tokens of each sentence; the last of a document counts the [SEP]
+hashes               of each document's text
+sources              number of each document's source
+characters, letters, ascii_letters, words, unknown   of each document, for the quality report
+signatures, bands    what near duplicates are found by; only where they are looked for
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from bertd.data.batches.sampler import HashArray
+from bertd.errors import StorageError
+from bertd.run.atomic_files import atomic_write
+
+PARTS_FORMAT = 2
+"""Parts of another format, which an earlier bertd left, are made anew."""
+
+
+class PartFacts(BaseModel):
+    """What the reading process and the assembly want to know of a part besides its arrays."""
+
+    model_config = ConfigDict(frozen=True)
+
+    next_file: int
+    """Where reading goes on behind this part: a file, counted over all sources,"""
+    next_block: int
+    """and a block of it."""
+    read: dict[int, int]
+    """Documents met, by source."""
+    skipped: dict[int, dict[str, int]]
+    """Documents left out, by source and reason."""
+
+
+def part_path(folder: Path, number: int) -> Path:
+    """Where a part lies."""
+    return folder / f"part-{number:07d}.safetensors"
+
+
+def write_part(path: Path, arrays: dict[str, npt.NDArray[Any]], *, facts: PartFacts) -> None:
+    """Write a part's file; once it is there, the part is done.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    atomic_write(path, save(arrays, metadata={"facts": facts.model_dump_json()}))
+
+
+class PartFile:
+    """A part that is done."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        try:
+            self._file = cast(Any, safe_open(path, framework="numpy"))
+            self.facts = PartFacts.model_validate_json(self._file.metadata()["facts"])
+        except (OSError, SafetensorError) as error:
+            raise StorageError(f"{path}: cannot read: {error}; remove it and prepare again") from error
+
+    def row(self, name: str, number: int) -> HashArray:
+        """One row of an array, without reading the others."""
+        row: HashArray = self._file.get_slice(name)[number]
+        return row
+
+    def array(self, name: str) -> npt.NDArray[np.int64]:
+        """One array, read whole; the tokens are of a narrower type."""
+        array: npt.NDArray[np.int64] = self._file.get_tensor(name)
+        return array

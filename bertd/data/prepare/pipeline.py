@@ -1,0 +1,224 @@
+"""Corpora to a data set: finds the sources, has them tokenized, and puts the parts together.
+
+    sources -> blocks -> parts (workers: read, filter, split into sentences, tokenize) -> assembly -> data set
+
+The same sources and options give the same bytes, for any number of processes and after any interruption.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+from tokenizers import Tokenizer
+
+from bertd.data.dataset.manifest import (
+    DATASET_FORMAT,
+    MANIFEST_FILE,
+    FileFacts,
+    Filters,
+    Manifest,
+    SourceCounts,
+    SplitCounts,
+    TokenizerFacts,
+)
+from bertd.data.dataset.shards import TOKENIZER_FOLDER, file_sha256, tokenizer_fingerprint
+from bertd.data.dataset.text_quality import QUALITY_FILE, Quality, SourceTally
+from bertd.data.prepare.counts import PartTally
+from bertd.data.prepare.part_file import PARTS_FORMAT, PartFacts
+from bertd.data.prepare.progress import reading_progress
+from bertd.data.prepare.split_writer import WrittenSplits, decide_documents, write_splits
+from bertd.data.prepare.staging_dir import Workspace, open_workspace
+from bertd.data.prepare.task_planner import BLOCK_BYTES, PART_BYTES, TaskPlanner, WorkerSetup, make_parts
+from bertd.data.sources.spec import ReadingOptions, Source, find_sources, make_reader
+from bertd.errors import CorpusError
+from bertd.run.atomic_files import atomic_write
+from bertd.run.paths import default_data_dir, expand_user
+from bertd.tokenizer.casing import read_casing
+from bertd.tokenizer.tokenizer import open_tokenizer, tokenizer_files, vocabulary_from_tokenizer
+
+
+class PrepareOptions(BaseModel):
+    """What a data set is made from, besides the sources."""
+
+    model_config = ConfigDict(frozen=True)
+
+    vocab: str
+    reading: ReadingOptions = ReadingOptions()
+    language: str = "en"
+    validation_share: float = 0.005
+    filters: Filters = Filters()
+
+
+def prepare(names: list[str], *, out: Path, options: PrepareOptions, processes: int, replace: bool = False) -> Manifest:
+    """Make a data set.
+
+    Args:
+        names: sources, `kind:path`.
+        out: folder that the data set becomes.
+        processes: workers; 1 works in this process.
+        replace: whether a data set that is already there gives way.
+
+    Raises:
+        CorpusError: a source cannot be read, or no text is left.
+        ShardError: `out` exists, or is being made by another process.
+    """
+    sources = find_sources(names)
+    tokenizer = open_tokenizer(options.vocab)
+    with open_workspace(out, replace=replace) as workspace:
+        if workspace.begin(_plan_json(sources, options=options, tokenizer=tokenizer)):
+            print(f"{out}: going on with what an earlier attempt has done", file=sys.stderr)
+        readers = {i: make_reader(source, options.reading) for i, source in enumerate(sources)}
+        planner = TaskPlanner(sources, folder=workspace.parts, readers=readers)
+        setup = WorkerSetup(
+            folder=workspace.parts,
+            readers=readers,
+            tokenizer_json=tokenizer.to_str(),
+            language=options.language,
+            filters=options.filters,
+        )
+        num_parts, tally = _make_all_parts(planner, setup, processes=processes)
+        try:
+            decisions = decide_documents(
+                workspace.parts,
+                num_parts=num_parts,
+                filters=options.filters,
+                validation_share=options.validation_share,
+            )
+        except CorpusError as error:
+            skip_text = format_skip_reasons(sum(tally.skipped(num_parts=num_parts).values(), Counter()))
+            raise CorpusError(f"{', '.join(names)}: {error}{skip_text}") from error
+        splits = write_splits(workspace.whole, parts=workspace.parts, num_parts=num_parts, decisions=decisions)
+        source_counts = _count_sources(sources, tally=tally, num_parts=num_parts, splits=splits)
+        manifest = _write_dataset_files(
+            workspace, tokenizer=tokenizer, options=options, splits=splits, sources=source_counts
+        )
+        workspace.publish()
+    return manifest
+
+
+def _plan_json(sources: list[Source], *, options: PrepareOptions, tokenizer: Tokenizer) -> str:
+    """Everything that decides the bytes: an attempt with another plan starts over."""
+    files = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for source in sources for file in source.files]
+    return json.dumps(
+        {
+            "format": DATASET_FORMAT,
+            "parts": [PARTS_FORMAT, PART_BYTES, BLOCK_BYTES],
+            "options": options.model_dump(),
+            "sources": [(source.kind, source.path, sorted(source.members or ())) for source in sources],
+            "files": files,
+            "tokenizer": tokenizer.to_str(),
+        }
+    )
+
+
+def _make_all_parts(planner: TaskPlanner, setup: WorkerSetup, *, processes: int) -> tuple[int, PartTally]:
+    """Make the parts; how many of them count, and what they hold."""
+    tally = PartTally(setup.folder, filters=setup.filters)
+    with reading_progress(bytes_total=planner.bytes_total) as progress:
+
+        def on_done(facts: PartFacts) -> None:
+            documents = sum(facts.read.values())
+            progress.update(
+                documents=documents,
+                bytes_read=planner.bytes_done,
+                bytes_before=planner.bytes_before,
+                text_bytes=planner.text_bytes,
+            )
+
+        make_parts(planner, setup, tally, processes=processes, on_done=on_done)
+    return planner.num_parts if tally.num_parts_needed is None else tally.num_parts_needed, tally
+
+
+def _count_sources(
+    sources: list[Source], *, tally: PartTally, num_parts: int, splits: WrittenSplits
+) -> list[SourceCounts]:
+    """Each source's counts: what the workers left out, what the assembly did, and what is kept."""
+    read, skipped = tally.read(num_parts=num_parts), tally.skipped(num_parts=num_parts)
+    for number, counts in splits.skipped.items():
+        skipped.setdefault(number, Counter()).update(counts)
+    return [
+        _source_counts(source, read=read[i], skipped=skipped.get(i, Counter()), tally=splits.sources.get(i))
+        for i, source in enumerate(sources)
+    ]
+
+
+def _source_counts(source: Source, *, read: int, skipped: Counter[str], tally: SourceTally | None) -> SourceCounts:
+    return SourceCounts(
+        kind=source.kind,
+        path=source.path,
+        files=len(source.files),
+        bytes=source.num_bytes,
+        read=read,
+        skipped=dict(sorted(skipped.items())),
+        kept=SplitCounts() if tally is None else tally.kept,
+    )
+
+
+def _write_quality(workspace: Workspace, *, splits: WrittenSplits, num_sources: int) -> dict[str, FileFacts]:
+    report = Quality(sources=[splits.sources.get(number, SourceTally()).quality() for number in range(num_sources)])
+    path = workspace.whole / QUALITY_FILE
+    atomic_write(path, report.model_dump_json(indent=1) + "\n")
+    return {QUALITY_FILE: FileFacts(size=path.stat().st_size, sha256=file_sha256(path))}
+
+
+def _write_dataset_files(
+    workspace: Workspace,
+    *,
+    tokenizer: Tokenizer,
+    options: PrepareOptions,
+    splits: WrittenSplits,
+    sources: list[SourceCounts],
+) -> Manifest:
+    """Write the tokenizer, the quality report and, last of all, the manifest."""
+    vocabulary = vocabulary_from_tokenizer(tokenizer, place=options.vocab)
+    casing = read_casing(tokenizer)
+    folder = workspace.whole / TOKENIZER_FOLDER
+    folder.mkdir()
+    for name, content in tokenizer_files(tokenizer, place=options.vocab).items():
+        atomic_write(folder / name, content)
+    paths = sorted(folder.iterdir())
+    files = {
+        f"{TOKENIZER_FOLDER}/{path.name}": FileFacts(size=path.stat().st_size, sha256=file_sha256(path))
+        for path in paths
+    }
+    manifest = Manifest(
+        vocab_size=vocabulary.size,
+        tokenizer=TokenizerFacts(
+            fingerprint=tokenizer_fingerprint(paths),
+            lowercase=casing.lowercase,
+            strip_accents=casing.strip_accents,
+            pad=vocabulary.pad,
+            unk=vocabulary.unk,
+            cls=vocabulary.cls,
+            sep=vocabulary.sep,
+            mask=vocabulary.mask,
+        ),
+        splits=splits.counts,
+        validation_share=options.validation_share,
+        language=options.language,
+        sources=sources,
+        filters=options.filters,
+        files=splits.files | files | _write_quality(workspace, splits=splits, num_sources=len(sources)),
+    )
+    atomic_write(workspace.whole / MANIFEST_FILE, manifest.model_dump_json(indent=1) + "\n")
+    return manifest
+
+
+def format_skip_reasons(skipped: Counter[str]) -> str:
+    counts = ", ".join(f"{times} {reason}" for reason, times in sorted(skipped.items()))
+    return f" (left out: {counts})" if counts else ""
+
+
+def resolve_data_path(name: str) -> Path:
+    """A path as it is; a bare name below the folder where data sets are looked up by name."""
+    return expand_user(name).absolute() if "/" in name else default_data_dir() / name
+
+
+def find_dataset(name: str) -> Path:
+    """Where a data set lies: the folder of that name here, or the one among those that are looked up by name."""
+    here = expand_user(name).absolute()
+    return here if here.is_dir() else resolve_data_path(name)

@@ -1,0 +1,118 @@
+"""Where a data set is made before it is seen: a hidden folder beside it, kept when a prepare is killed.
+
+DIR/.tmp-NAME/plan.json            what is being made; another plan starts over
+DIR/.tmp-NAME/lock                 held while a process works here
+DIR/.tmp-NAME/parts/part-*         parts that are done
+DIR/.tmp-NAME/whole/               the data set while it is put together; then renamed to DIR/NAME
+DIR/.tmp-NAME/replaced/            the data set that gives way, for the moment between two renames
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bertd.data.dataset.manifest import MANIFEST_FILE
+from bertd.errors import ShardError, StorageError
+from bertd.run.atomic_files import atomic_write, fsync_folder
+from bertd.run.paths import TEMPORARY_PREFIX
+
+_REPLACED = "replaced"
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+class Workspace:
+    """The folder of one prepare, locked."""
+
+    def __init__(self, *, root: Path, target: Path) -> None:
+        self._root = root
+        self._target = target
+        self.parts = root / "parts"
+        self.whole = root / "whole"
+
+    def begin(self, plan: str) -> bool:
+        """Make ready for a plan; True if parts of an earlier attempt at the same plan are there."""
+        path = self._root / "plan.json"
+        is_same_plan = path.exists() and path.read_text() == plan
+        if not is_same_plan:
+            shutil.rmtree(self.parts, ignore_errors=True)
+        self.parts.mkdir(exist_ok=True)
+        for temporary in self.parts.glob(f"{TEMPORARY_PREFIX}*"):
+            temporary.unlink()
+        shutil.rmtree(self.whole, ignore_errors=True)
+        self.whole.mkdir()
+        atomic_write(path, plan)
+        return is_same_plan and any(self.parts.iterdir())
+
+    def publish(self) -> None:
+        """Give the finished data set its name, and remove the rest."""
+        for folder in (*(path for path in self.whole.rglob("*") if path.is_dir()), self.whole):
+            fsync_folder(folder)
+        # A job that reads the old data set keeps its open files.
+        if not self._target.exists():
+            self.whole.rename(self._target)
+        elif not _exchange(self.whole, self._target):
+            # A plain rename cannot replace a folder that is not empty.
+            shutil.rmtree(self._root / _REPLACED, ignore_errors=True)
+            self._target.rename(self._root / _REPLACED)
+            self.whole.rename(self._target)
+        fsync_folder(self._target.parent)
+        shutil.rmtree(self._root)
+
+
+def _exchange(new: Path, old: Path) -> bool:
+    """Exchange two folders at once, so that a kill at any point leaves one or the other; False where that cannot be.
+
+    Linux has it since 3.15 on ext4, XFS, Btrfs and tmpfs, and NFS has not.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except AttributeError:
+        return False
+    if renameat2(_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(old), _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+        return False
+    raise OSError(code, os.strerror(code), str(old))
+
+
+@contextmanager
+def open_workspace(target: Path, *, replace: bool) -> Iterator[Workspace]:
+    """The workspace for a data set, for this process alone.
+
+    Raises:
+        ShardError: the data set exists, or what exists there is none, or another process is making it.
+        StorageError: the folder cannot be made or written.
+    """
+    root = target.with_name(f"{TEMPORARY_PREFIX}{target.name}")
+    try:
+        if target.exists() and not (target / MANIFEST_FILE).is_file():
+            raise ShardError(f"{target}: exists, and is no data set; give another --out")
+        if target.exists() and not replace:
+            raise ShardError(f"{target}: exists; give another --out, or --replace to make it anew")
+        root.mkdir(parents=True, exist_ok=True)
+        lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if (root / _REPLACED).exists() and not target.exists():
+                # An earlier attempt was killed between its two renames.
+                (root / _REPLACED).rename(target)
+            yield Workspace(root=root, target=target)
+        except BlockingIOError as error:
+            raise ShardError(f"{target}: another process is making it; wait for it or give another --out") from error
+        finally:
+            os.close(lock)
+    except OSError as error:
+        place = error.filename or root
+        raise StorageError(f"{place}: {error.strerror}; free space there or mend the permissions") from error

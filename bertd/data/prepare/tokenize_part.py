@@ -1,0 +1,235 @@
+"""What a worker does with a few megabytes of text: read, filter, split into sentences, tokenize.
+
+A part is a pure function of its blocks, so which worker makes it, and when, changes nothing. Nothing that depends on
+other documents (duplicates, the most documents wanted) is decided here: each document brings its hash, and the
+assembly decides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+
+from bertd.data.batches.sampler import IndexArray
+from bertd.data.dataset.manifest import Filters
+from bertd.data.dataset.shards import OFFSET
+from bertd.data.prepare.minhash import band_hashes, compute_signatures
+from bertd.data.prepare.part_file import PartFacts, part_path, write_part
+from bertd.data.sources.readers.document import Block, Reader, ReadResult, SkipReason
+from bertd.data.sources.sentences import split_sentences, split_spaced_sentences
+from bertd.tokenizer.cached_encoder import CachedEncoder
+from bertd.tokenizer.kind import VocabularyKind
+from bertd.tokenizer.tokenizer import vocabulary_from_tokenizer
+from bertd.tokenizer.vocabulary import token_dtype
+
+_BATCH_CHARACTERS = 1 << 18
+"""Text encoded at once: bounds the memory that lists of words take."""
+
+
+@dataclass(frozen=True)
+class SourceBlock:
+    """A block and the source it came from."""
+
+    source: int
+    block: Block
+
+
+@dataclass(frozen=True)
+class PartTask:
+    """What a worker is sent."""
+
+    number: int
+    blocks: tuple[SourceBlock, ...]
+    next_file: int
+    next_block: int
+
+
+@dataclass(frozen=True)
+class LetterCounts:
+    """What a text is written in."""
+
+    characters: int
+    letters: int
+    ascii_letters: int
+
+    @property
+    def ascii_share(self) -> float:
+        """Of letters; 1 for a text without any."""
+        return self.ascii_letters / self.letters if self.letters else 1.0
+
+
+_NO_ASCII_LETTERS = bytes(code for code in range(256) if not (code < 128 and chr(code).isalpha()))
+_ASCII = bytes(range(128))
+
+
+def count_letters(text: str) -> LetterCounts:
+    """Letters of a text and of its ASCII part, without looking at ASCII characters one by one."""
+    content = text.encode()
+    num_ascii = len(content.translate(None, _NO_ASCII_LETTERS))
+    others = 0 if text.isascii() else sum(map(str.isalpha, content.translate(None, _ASCII).decode()))
+    return LetterCounts(characters=len(text), letters=num_ascii + others, ascii_letters=num_ascii)
+
+
+def text_hash(text: str) -> int:
+    """64 bits that depend on every character: the split and the exact duplicates go by them."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+@dataclass
+class _PartBuffer:
+    """What a part has so far."""
+
+    tokens: list[npt.NDArray[np.uint32]] = field(default_factory=list)
+    document_lengths: list[int] = field(default_factory=list)
+    document_sentences: list[int] = field(default_factory=list)
+    sentence_lengths: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    hashes: list[int] = field(default_factory=list)
+    sources: list[int] = field(default_factory=list)
+    letters: list[LetterCounts] = field(default_factory=list)
+    read: Counter[int] = field(default_factory=Counter)
+    skipped: dict[int, Counter[str]] = field(default_factory=dict)
+
+    def skip(self, source: int, reason: SkipReason, *, times: int = 1) -> None:
+        self.skipped.setdefault(source, Counter())[reason.value] += times
+
+
+class PartTokenizer:
+    """A worker's tools: readers, filters, splitter and tokenizer."""
+
+    def __init__(
+        self, *, folder: Path, readers: dict[int, Reader], tokenizer: Tokenizer, language: str, filters: Filters
+    ) -> None:
+        self._folder = folder
+        self._readers = readers
+        self._language = language
+        self._filters = filters
+        vocabulary = vocabulary_from_tokenizer(tokenizer, place="tokenizer")
+        spells_spaces = vocabulary.kind is not VocabularyKind.WORDPIECE
+        self._split = split_spaced_sentences if spells_spaces else split_sentences
+        self._sep = vocabulary.sep
+        self._unk = vocabulary.unk
+        self._is_continuation = vocabulary.continuation_flags()
+        self._dtype = token_dtype(vocabulary.size)
+        self._encoder = CachedEncoder(tokenizer)
+
+    def make_part(self, task: PartTask) -> PartFacts:
+        """Read, filter, split, tokenize, and write the part's file.
+
+        Raises:
+            StorageError: the disk refused.
+            VocabularyError: the tokenizer fails on a text.
+        """
+        part = _PartBuffer()
+        batch: list[tuple[int, str]] = []
+        characters = 0
+        for source, result in self._read_documents(task):
+            part.read[source] += 1
+            kept = self._apply_filters(result)
+            if isinstance(kept, SkipReason):
+                part.skip(source, kept)
+                continue
+            batch.append((source, kept))
+            characters += len(kept)
+            if characters >= _BATCH_CHARACTERS:
+                self._append_encoded(batch, part)
+                batch, characters = [], 0
+        self._append_encoded(batch, part)
+        for item in task.blocks:
+            if item.block.too_long:
+                part.read[item.source] += item.block.too_long
+                part.skip(item.source, SkipReason.TOO_LONG, times=item.block.too_long)
+        facts = PartFacts(
+            next_file=task.next_file,
+            next_block=task.next_block,
+            read=dict(part.read),
+            skipped={source: dict(counts) for source, counts in part.skipped.items()},
+        )
+        write_part(part_path(self._folder, task.number), self._build_arrays(part), facts=facts)
+        return facts
+
+    def _read_documents(self, task: PartTask) -> Iterator[tuple[int, ReadResult]]:
+        for item in task.blocks:
+            if item.block.content or not item.block.too_long:
+                for result in self._readers[item.source].documents(item.block.content):
+                    yield item.source, result
+
+    def _apply_filters(self, result: ReadResult) -> ReadResult:
+        """The text, if every filter that looks at one document alone lets it pass."""
+        if isinstance(result, SkipReason):
+            return result
+        if not result:
+            return SkipReason.EMPTY
+        try:
+            result.encode()
+        except UnicodeEncodeError:
+            # A JSON escape can spell half a surrogate pair.
+            return SkipReason.INVALID_UTF8
+        if len(result) < self._filters.min_characters:
+            return SkipReason.SHORT
+        if self._filters.min_ascii_share and count_letters(result).ascii_share < self._filters.min_ascii_share:
+            return SkipReason.FEW_ASCII_LETTERS
+        return result
+
+    def _append_encoded(self, batch: list[tuple[int, str]], part: _PartBuffer) -> None:
+        by_document = [self._split(text, language=self._language) for _, text in batch]
+        encoded = self._encoder.encode([sentence for sentences in by_document for sentence in sentences])
+        token = sentence = 0
+        for (source, text), sentences in zip(batch, by_document, strict=True):
+            lengths = encoded.lengths[sentence : sentence + len(sentences)]
+            lengths = lengths[lengths > 0]
+            num_tokens = int(lengths.sum())
+            sentence += len(sentences)
+            if not num_tokens:
+                part.skip(source, SkipReason.EMPTY)
+                continue
+            part.tokens += [encoded.tokens[token : token + num_tokens], np.array([self._sep], dtype=np.uint32)]
+            token += num_tokens
+            lengths[-1] += 1
+            part.sentence_lengths.append(lengths)
+            part.document_lengths.append(num_tokens + 1)
+            part.document_sentences.append(len(lengths))
+            part.hashes.append(text_hash(text))
+            part.sources.append(source)
+            part.letters.append(count_letters(text))
+
+    def _build_arrays(self, part: _PartBuffer) -> dict[str, npt.NDArray[Any]]:
+        lengths = np.array(part.document_lengths, dtype=OFFSET)
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "tokens": _concatenate([*part.tokens], dtype=self._dtype),
+            "document_lengths": lengths,
+            "document_sentences": np.array(part.document_sentences, dtype=OFFSET),
+            "sentence_lengths": _concatenate([*part.sentence_lengths], dtype=OFFSET),
+            "hashes": np.array(part.hashes, dtype="<u8"),
+            "sources": np.array(part.sources, dtype=OFFSET),
+        }
+        for name in ("characters", "letters", "ascii_letters"):
+            arrays[name] = np.array([getattr(letters, name) for letters in part.letters], dtype=OFFSET)
+        is_continuation = self._is_continuation[arrays["tokens"]]
+        # A document's first piece begins a word, whatever it looks like.
+        is_continuation[np.cumsum(lengths) - lengths] = False
+        # Less the [SEP] that closes each document.
+        arrays["words"] = lengths - 1 - _count_per_document(is_continuation, lengths)
+        arrays["unknown"] = _count_per_document(arrays["tokens"] == self._unk, lengths)
+        if self._filters.dedup == "near":
+            arrays["signatures"] = compute_signatures(arrays["tokens"], lengths)
+            arrays["bands"] = band_hashes(arrays["signatures"])
+        return arrays
+
+
+def _concatenate(arrays: list[npt.NDArray[Any]], *, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    return np.concatenate([np.empty(0, dtype=dtype), *arrays]).astype(dtype)
+
+
+def _count_per_document(chosen: npt.NDArray[np.bool_], lengths: IndexArray) -> IndexArray:
+    """How many tokens of each document are chosen."""
+    cumulative = np.concatenate([[0], np.cumsum(chosen)])
+    counts: IndexArray = np.diff(cumulative[np.concatenate([[0], np.cumsum(lengths)])])
+    return counts

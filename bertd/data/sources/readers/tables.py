@@ -1,0 +1,150 @@
+"""Tables with a column of texts: Parquet files, and data sets of the hub or of a folder that `datasets` reads.
+
+Texts travel to the workers as JSON lines, which the JSON lines reader takes apart again. Some corpora, BookCorpus among
+them, have a sentence a row and no mark where a book ends: there, so many rows in turn make a document.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+from bertd.data.sources.readers.document import MAX_DOCUMENT_BYTES, Block, ReadResult
+from bertd.data.sources.readers.jsonl import JsonLines
+from bertd.errors import CorpusError
+from bertd.hub import hub_unreachable_reason
+
+_ROWS_PER_BATCH = 256
+"""Read at once."""
+_SPLIT = "train"
+SENTENCES_PER_DOCUMENT = 256
+"""Some 4,000 tokens of a novel."""
+_COLUMN_BUFFER_BYTES = 1 << 20
+"""Read ahead in a column, whose row groups may be larger than the memory."""
+
+
+@dataclass(frozen=True)
+class Parquet:
+    """Reads one column of a file, row group by row group."""
+
+    text_field: str = "text"
+    rows_per_document: int = 1
+
+    def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
+        """Some rows each.
+
+        Raises:
+            CorpusError: pyarrow is not installed, it is no Parquet file, or lacks the column.
+        """
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError as error:
+            raise CorpusError("parquet needs the package pyarrow; pip install 'bertd[corpora]'") from error
+        place = getattr(stream, "name", "parquet")
+        try:
+            # A file in a tar cannot be read from its end, as Parquet is.
+            seekable = stream if stream.seekable() else BytesIO(stream.read())
+            file = pyarrow.parquet.ParquetFile(seekable, buffer_size=_COLUMN_BUFFER_BYTES)
+            if self.text_field not in file.schema_arrow.names:
+                raise CorpusError(_missing_column_message(place, self.text_field, file.schema_arrow.names))
+            batches = file.iter_batches(batch_size=_ROWS_PER_BATCH, columns=[self.text_field])
+            texts = _join_rows((batch.column(0).to_pylist() for batch in batches), rows=self.rows_per_document)
+            yield from _pack_blocks(texts, block_bytes=block_bytes)
+        except pyarrow.ArrowException as error:
+            reason = str(error).split("\n", 1)[0]
+            raise CorpusError(f"{place}: not a whole Parquet file: {reason}; fetch it again") from error
+
+    def documents(self, content: bytes) -> Iterator[ReadResult]:
+        """A document a row."""
+        return JsonLines().documents(content)
+
+
+@dataclass(frozen=True)
+class HubTable:
+    """Streams the train split of a data set by its name on the hub, or from a folder."""
+
+    name: str
+    """`NAME` or `NAME:CONFIG`."""
+    text_field: str = "text"
+    rows_per_document: int = 1
+
+    def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
+        """Some rows each; `stream` is not used, since `datasets` finds the files.
+
+        Raises:
+            CorpusError: datasets is not installed, or the data set cannot be had, or lacks the column.
+        """
+        try:
+            import datasets
+        except ImportError as error:
+            raise CorpusError("hf needs the package datasets; pip install 'bertd[corpora]'") from error
+        path, _, config = self.name.partition(":")
+        if not Path(path).exists() and (reason := hub_unreachable_reason(path, kind="dataset")):
+            raise CorpusError(
+                f"hf:{self.name}: no such folder, and the hub cannot be reached: {reason}; run this where there is a "
+                "network, or fetch it there and name the folder"
+            )
+        try:
+            table = datasets.load_dataset(path, config or None, split=_SPLIT, streaming=True)
+            columns = table.column_names or list(next(iter(table.take(1)), {}))
+            if self.text_field not in columns:
+                raise CorpusError(_missing_column_message(f"hf:{self.name}", self.text_field, columns))
+            rows = table.select_columns([self.text_field]).iter(batch_size=_ROWS_PER_BATCH)
+            texts = _join_rows((batch[self.text_field] for batch in rows), rows=self.rows_per_document)
+            yield from _pack_blocks(texts, block_bytes=block_bytes)
+        except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+            reason = str(error).split("\n", 1)[0]
+            raise CorpusError(
+                f"hf:{self.name}: cannot be had: {reason}; check the name and the network, or fetch it elsewhere and "
+                "name the folder"
+            ) from error
+
+    def documents(self, content: bytes) -> Iterator[ReadResult]:
+        """A document a row."""
+        return JsonLines().documents(content)
+
+
+def _missing_column_message(place: str, field: str, columns: list[str]) -> str:
+    return f"{place}: no column {field!r}; it has {', '.join(columns)}: give --text-field"
+
+
+def _join_rows(batches: Iterable[list[object]], *, rows: int) -> Iterator[object]:
+    """The values, or strings in turn joined to documents; a value that is no string stays alone, to be counted."""
+    if rows == 1:
+        for batch in batches:
+            yield from batch
+        return
+    sentences: list[str] = []
+    for batch in batches:
+        for value in batch:
+            if not isinstance(value, str):
+                yield value
+                continue
+            sentences.append(value)
+            if len(sentences) == rows:
+                yield "\n".join(sentences)
+                sentences = []
+    if sentences:
+        yield "\n".join(sentences)
+
+
+def _pack_blocks(texts: Iterable[object], *, block_bytes: int) -> Iterator[Block]:
+    lines: list[bytes] = []
+    size = too_long = 0
+    for text in texts:
+        line = json.dumps({"text": text}).encode() + b"\n"
+        if len(line) > MAX_DOCUMENT_BYTES:
+            too_long += 1
+            continue
+        lines.append(line)
+        size += len(line)
+        if size >= block_bytes:
+            yield Block(b"".join(lines), too_long=too_long)
+            lines, size, too_long = [], 0, 0
+    if lines or too_long:
+        yield Block(b"".join(lines), too_long=too_long)

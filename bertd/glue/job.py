@@ -1,0 +1,124 @@
+"""One job: read the data, load the export, train, score, and journal it."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import torch
+
+from bertd.errors import DeviceError
+from bertd.glue.classifier import Classifier, load_classifier
+from bertd.glue.examples import Split, read_dev, read_train
+from bertd.glue.progress import ProgressJournal
+from bertd.glue.tasks import Task, find_task
+from bertd.glue.train import evaluate, train
+from bertd.records import EndRecord, FinetuneSpec, ScoreRecord
+from bertd.run.journal import JournalWriter
+from bertd.train.backends.cpu_tuning import tune_cpu
+from bertd.train.backends.cuda_arch import require_supported_arch
+
+
+def choose_device() -> torch.device:
+    """The GPU where one is visible, else the CPU.
+
+    Raises:
+        DeviceError: a GPU was leased through CUDA_VISIBLE_DEVICES and cannot be used, or torch has no code for it.
+    """
+    if torch.cuda.is_available():
+        require_supported_arch(1)
+        # Sentences of every length would each have a plan of cuDNN's made, and under masks it has returned NaN on
+        # Hopper (PyTorch issue 196678); a pretraining times and checks it instead.
+        torch.backends.cuda.enable_cudnn_sdp(False)
+        return torch.device("cuda")
+    leased = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    if leased not in ("", "-1"):
+        raise DeviceError(f"CUDA_VISIBLE_DEVICES={leased}: torch finds no such GPU; check nvidia-smi and the driver")
+    return torch.device("cpu")
+
+
+def finetune(spec: FinetuneSpec, *, journal: JournalWriter, progress: ProgressJournal) -> None:
+    """Train, evaluate and journal one trial.
+
+    Raises:
+        CorpusError: the task's data is missing or wrong.
+        CheckpointError: the export cannot be loaded whole.
+        DeviceError: the leased GPU cannot be used.
+        NumericsError: training diverged.
+    """
+    task = find_task(spec.task)
+    data_dir = Path(spec.data_dir)
+    train_split = read_train(task, data_dir=data_dir)
+    dev, absent = read_dev(task, data_dir=data_dir)
+    device = choose_device()
+    if device.type == "cpu":
+        tune_cpu()
+    torch.manual_seed(spec.seed)
+    classifier = load_classifier(Path(spec.source), task, max_length=spec.max_length)
+    _warn_of_gaps(progress, splits=[train_split, *dev.values()], absent=absent, spec=spec, classifier=classifier)
+    sizes = f"{len(train_split.examples)} training and {len(next(iter(dev.values())).examples)} development examples"
+    print(f"{task.name}: {sizes} from {spec.source_name} on {device}", flush=True)
+    train(classifier, task, train_split, spec=spec, device=device, report=progress.record_update)
+    metrics, majority = evaluate(classifier, task, train_split=train_split, dev=dev, device=device)
+    score = _score_record(
+        spec, task, metrics=metrics, majority=majority, train_split=train_split, dev=dev, seconds=progress.elapsed_s()
+    )
+    journal.append(score)
+    detail = f"{task.name}: {score.metric} {score.score:.3f} (majority class: {score.majority_score:.3f})"
+    print(detail, flush=True)
+    journal.append(
+        EndRecord(
+            t=time.time(),
+            step=progress.step,
+            sequences=progress.examples,
+            charged_s=progress.elapsed_s(),
+            reason="finished",
+            detail=detail,
+        )
+    )
+
+
+def _score_record(
+    spec: FinetuneSpec,
+    task: Task,
+    *,
+    metrics: dict[str, float],
+    majority: dict[str, float],
+    train_split: Split,
+    dev: dict[str, Split],
+    seconds: float,
+) -> ScoreRecord:
+    return ScoreRecord(
+        t=time.time(),
+        task=task.name,
+        metric=task.headline,
+        score=metrics[task.headline],
+        majority_score=majority[task.headline],
+        metrics=metrics,
+        majority_metrics=majority,
+        num_train=len(train_split.examples),
+        num_dev=len(next(iter(dev.values())).examples),
+        seed=spec.seed,
+        lr=spec.lr,
+        batch_size=spec.batch_size,
+        epochs=spec.epochs,
+        source=spec.source_name,
+        seconds=seconds,
+    )
+
+
+def _warn_of_gaps(
+    progress: ProgressJournal, *, splits: list[Split], absent: list[Path], spec: FinetuneSpec, classifier: Classifier
+) -> None:
+    for split in splits:
+        if split.skipped_lines:
+            progress.warn("lines_skipped", f"{split.path}: {split.skipped_lines} lines are cut short and left out")
+    for path in absent:
+        progress.warn("dev_set_absent", f"{path}: not there; only the other development set is scored")
+    if classifier.max_length < spec.max_length:
+        progress.warn(
+            "max_length",
+            f"{spec.source}: the model has {classifier.max_length} positions; longer texts are cut there, "
+            f"not at {spec.max_length}",
+        )

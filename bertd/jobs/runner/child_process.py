@@ -1,0 +1,115 @@
+"""The compute child of a runner: started in its own process group, bound to its parent's life, waited for in ticks.
+
+Signals only set a flag and wake the wait through a pipe. Whatever the child leaves behind is killed and reaped: its
+group, and every orphan that the kernel handed to the runner.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from types import FrameType
+
+import psutil
+
+from bertd.jobs.processes import adopt_orphans, make_oom_victim_hook, make_parent_death_hook
+from bertd.run.log import log_line
+
+STUCK_AFTER_S = 30.0
+"""How long a killed process may take to die before it is given up."""
+
+
+class StopSignal:
+    """Whether this process was told to end; readable, so that a wait can be woken by it."""
+
+    def __init__(self) -> None:
+        """Take SIGTERM and SIGINT over; only in a main thread."""
+        self.is_set = False
+        self._reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.is_set = True
+
+    def wait(self, timeout_s: float, *, wake_fd: int | None = None) -> bool:
+        """Sleep until the timeout, a signal, or until `wake_fd` (a file descriptor) can be read; whether it can."""
+        watched = [self._reader] if wake_fd is None else [self._reader, wake_fd]
+        ready, _, _ = select.select(watched, [], [], max(0.0, timeout_s))
+        if self._reader in ready:
+            os.read(self._reader, 4096)
+        return wake_fd is not None and wake_fd in ready
+
+
+def run_child_process(
+    command: list[str],
+    *,
+    stop_signal: StopSignal,
+    tick_s: float,
+    on_tick: Callable[[subprocess.Popen[bytes]], None],
+    variables: Mapping[str, str] | None = None,
+) -> int:
+    """Run a command to its end and return its exit code, negative for a signal.
+
+    SIGTERM is passed on once. `on_tick` is called about every `tick_s` and may end the child.
+    `variables` are added to the environment.
+    """
+    adopt_orphans()
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        process_group=0,
+        preexec_fn=make_oom_victim_hook(then=make_parent_death_hook()),
+        env=os.environ | dict(variables or {}),
+    )
+    pidfd = os.pidfd_open(child.pid)
+    is_forwarded = False
+    next_tick = time.monotonic() + tick_s
+    try:
+        while True:
+            if stop_signal.is_set and not is_forwarded:
+                is_forwarded = True
+                child.terminate()
+            if stop_signal.wait(next_tick - time.monotonic(), wake_fd=pidfd):
+                break
+            if time.monotonic() >= next_tick:
+                next_tick = max(next_tick + tick_s, time.monotonic())
+                on_tick(child)
+    finally:
+        os.close(pidfd)
+        # Before the child is reaped, while its pid still names its group.
+        _kill_group(child.pid)
+        exit_code = child.wait()
+        _kill_orphans()
+    return exit_code
+
+
+def _kill_group(group: int) -> None:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def _kill_orphans() -> None:
+    """End and reap everything below this process; as a subreaper it has got all that the child left.
+
+    One that is stuck in the kernel is left behind after a while, and the log says so.
+    """
+    deadline = time.monotonic() + STUCK_AFTER_S
+    while survivors := psutil.Process().children(recursive=True):
+        if time.monotonic() > deadline:
+            stuck = ", ".join(str(process.pid) for process in survivors)
+            log_line(f"runner: processes {stuck} do not die; a reboot may be needed")
+            return
+        for process in survivors:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                pass
+        psutil.wait_procs(survivors, timeout=1.0)

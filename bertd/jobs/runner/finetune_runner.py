@@ -1,0 +1,82 @@
+"""A finetuning under its runner: one attempt, ended early by a stop in its mailbox."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from subprocess import Popen
+
+from bertd.jobs.runner.child_process import StopSignal, run_child_process
+from bertd.jobs.runner.exit_analysis import classify_finetune_exit
+from bertd.jobs.runner.log_truncation import truncate_log
+from bertd.records import Command, CommandKind, CommandRecord, EndRecord, JobState, JournalRecord, Outcome
+from bertd.run.journal import JournalWriter, read_journal
+from bertd.run.mailbox import last_acknowledged, read_command
+from bertd.run.paths import JobPaths
+
+FinetuneCommand = Callable[[JobPaths], list[str]]
+"""The command that finetunes."""
+
+_TICK_S = 0.5
+
+
+class FinetuneRunner:
+    """One life of a finetuning."""
+
+    def __init__(self, paths: JobPaths, *, finetune: FinetuneCommand, stop_signal: StopSignal) -> None:
+        self._paths = paths
+        self._finetune = finetune
+        self._stop_signal = stop_signal
+        earlier = read_journal(paths.journal)
+        self._num_earlier = len(earlier)
+        self._next_command = last_acknowledged(earlier) + 1
+        self._stop_command: Command | None = None
+
+    def run(self) -> Outcome:
+        """Until the child is over."""
+        command = self._finetune(self._paths)
+        exit_code = run_child_process(command, stop_signal=self._stop_signal, tick_s=_TICK_S, on_tick=self._tick)
+        records = read_journal(self._paths.journal)[self._num_earlier :]
+        outcome = classify_finetune_exit(
+            exit_code,
+            records,
+            shutdown_requested=self._stop_signal.is_set,
+            stop_requested=self._stop_command is not None,
+        )
+        self._write_missing_records(outcome, records=records)
+        return outcome
+
+    def _tick(self, child: Popen[bytes]) -> None:
+        truncate_log()
+        command = read_command(self._paths.control, number=self._next_command)
+        if command is not None and command.verb is CommandKind.STOP and self._stop_command is None:
+            self._stop_command = command
+            child.kill()
+
+    def _write_missing_records(self, outcome: Outcome, *, records: list[JournalRecord]) -> None:
+        """Write what the child did not live to write."""
+        step = max((record.step for record in records if record.kind == "step"), default=0)
+        closing: list[JournalRecord] = []
+        if self._stop_command is not None:
+            closing.append(
+                CommandRecord(
+                    t=time.time(),
+                    step=step,
+                    number=self._stop_command.number,
+                    verb=self._stop_command.verb,
+                    outcome="done",
+                    detail="its process was ended",
+                )
+            )
+        has_end_record = any(isinstance(record, EndRecord) for record in records)
+        if outcome.state in (JobState.FAILED, JobState.CANCELLED) and not has_end_record:
+            reason = "failed" if outcome.state is JobState.FAILED else "stopped"
+            closing.append(
+                EndRecord(t=time.time(), step=step, sequences=0, charged_s=0.0, reason=reason, detail=outcome.reason)
+            )
+        journal = JournalWriter(self._paths.journal)
+        try:
+            for record in closing:
+                journal.append(record)
+        finally:
+            journal.close()

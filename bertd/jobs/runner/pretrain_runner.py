@@ -1,0 +1,308 @@
+"""A pretraining under its runner: attempt after attempt until it ends, pauses, fails for good or is given up.
+
+The ledger runs while ranks work and at no other time: back-off and holds are not charged, nor is what the processes
+take to exit behind their last word; lost steps stay charged.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from subprocess import Popen
+
+import psutil
+
+from bertd.errors import StorageError
+from bertd.jobs.processes import is_stopped, oom_kills
+from bertd.jobs.runner.child_process import StopSignal, run_child_process
+from bertd.jobs.runner.diagnostics import Diagnostics
+from bertd.jobs.runner.exit_analysis import Crash, classify_pretrain_exit, outcome_of_giving_up
+from bertd.jobs.runner.log_truncation import truncate_log
+from bertd.jobs.runner.restart_policy import RestartPolicy
+from bertd.jobs.runner.run_progress import RunProgress
+from bertd.jobs.runner.stale_commands import answer_stale_commands
+from bertd.jobs.runner.watchdog import HangTimeouts, Watchdog
+from bertd.records import (
+    Command,
+    CommandKind,
+    CommandRecord,
+    EndRecord,
+    JobState,
+    JournalRecord,
+    Outcome,
+    RestartRecord,
+    StateRecord,
+)
+from bertd.run.heartbeat import HEARTBEAT_VARIABLE, HeartbeatBoard
+from bertd.run.journal import JournalWriter
+from bertd.run.ledger import TICK_S, Ledger
+from bertd.run.ledger_repair import repair_ledger
+from bertd.run.log import log_line
+from bertd.run.mailbox import commands_after, read_command
+from bertd.run.paths import STEP_FOLDER, RunPaths
+
+LaunchCommand = Callable[[RunPaths, int], list[str]]
+"""The command that runs the ranks of one attempt."""
+
+_END_COMMANDS = frozenset({CommandKind.PAUSE, CommandKind.SUSPEND, CommandKind.STOP})
+"""Orders that are obeyed while there are no ranks, or as soon as there are some."""
+
+
+class PretrainRunner:
+    """One life of a pretraining, from its start or resume to its outcome."""
+
+    def __init__(
+        self,
+        paths: RunPaths,
+        *,
+        launch: LaunchCommand,
+        stop_signal: StopSignal,
+        policy: RestartPolicy,
+        timeouts: HangTimeouts,
+    ) -> None:
+        """Close what a dead runner left open."""
+        self._paths = paths
+        self._launch = launch
+        self._stop_signal = stop_signal
+        repair_ledger(paths)
+        self._ledger = Ledger(paths.ledger)
+        self._progress = RunProgress(paths)
+        self._policy = replace(policy, best_step=self._progress.best_step)
+        self._has_warned = False
+        self._timeouts = timeouts
+        self._board = HeartbeatBoard()
+        self._watchdog = self._new_watchdog()
+        self._hang_reason: str | None = None
+        """What was seen of this attempt's ranks when they were killed as hung."""
+        self._is_cancelled = False
+        """This attempt's ranks were killed before they began, because nobody wants them any more."""
+        self._oom_kills = 0
+
+    def run(self) -> Outcome:
+        """Until there is an outcome; failed ones are in the journal too."""
+        while True:
+            exit_code = self._run_attempt()
+            if self._is_cancelled and (outcome := self._apply_commands()) is not None:
+                return outcome
+            verdict = classify_pretrain_exit(
+                exit_code,
+                list(self._progress.recent),
+                shutdown_requested=self._stop_signal.is_set,
+                oom_kills=oom_kills() - self._oom_kills,
+            )
+            if isinstance(verdict, Outcome):
+                return self._finish(verdict)
+            if self._hang_reason is not None:
+                verdict = Crash(self._hang_reason)
+            policy = self._policy.after_death(step=self._progress.best_step, exit_class=verdict.exit_class)
+            if policy is None:
+                checkpoint, best_step = self._progress.newest_checkpoint(), self._policy.best_step
+                given_up = outcome_of_giving_up(
+                    verdict, exit_code=exit_code, checkpoint=checkpoint, best_step=best_step
+                )
+                return self._finish(given_up)
+            self._policy = policy
+            outcome = self._back_off(verdict)
+            if outcome is not None:
+                return outcome
+
+    def _run_attempt(self) -> int:
+        attempt = self._progress.begin_attempt()
+        log_line(f"runner: attempt {attempt} begins")
+        self._board.close()
+        self._board = HeartbeatBoard()
+        self._watchdog = self._new_watchdog()
+        self._hang_reason, self._is_cancelled = None, False
+        self._oom_kills = oom_kills()
+        self._ledger.begin()
+        try:
+            command = self._launch(self._paths, attempt)
+            variables = {HEARTBEAT_VARIABLE: self._board.path}
+            exit_code = run_child_process(
+                command, stop_signal=self._stop_signal, tick_s=TICK_S, on_tick=self._tick, variables=variables
+            )
+        finally:
+            self._progress.follow()
+            self._apply_clock_marks()
+            self._ledger.end()
+        log_line(f"runner: attempt {attempt} ended with {exit_code} at step {self._progress.step}")
+        return exit_code
+
+    def _tick(self, child: Popen[bytes]) -> None:
+        self._tick_ledger()
+        truncate_log()
+        if self._hang_reason is not None or self._is_cancelled:
+            # Killed, and not quite dead yet.
+            return
+        if not self._progress.has_started and self._is_end_requested():
+            log_line("runner: a person asked for an end before the ranks had begun")
+            self._is_cancelled = True
+            child.kill()
+            return
+        now_s = time.monotonic()
+        self._watchdog = self._watchdog.observe(self._board.read(), now_s=now_s)
+        if self._watchdog.is_hung(now_s=now_s):
+            stopped = [beat.pid for beat in self._watchdog.beats if is_stopped(beat.pid)]
+            self._kill_hung_ranks(child, what=self._watchdog.describe(now_s=now_s, stopped=stopped))
+
+    def _tick_ledger(self) -> None:
+        # Read before the journal is: what rank 0 says from here on is about a later moment.
+        now_s = time.monotonic()
+        self._progress.follow()
+        try:
+            self._apply_clock_marks()
+            self._ledger.tick(monotonic_s=now_s)
+        except StorageError as error:
+            # The ranks read the open segment, which stands; only a crash from here on would be charged short.
+            if not self._has_warned:
+                log_line(f"runner: {error}")
+            self._has_warned = True
+
+    def _apply_clock_marks(self) -> None:
+        """Stop and start the charge where rank 0 said so."""
+        while self._progress.clock_marks:
+            mark = self._progress.clock_marks[0]
+            if mark.since_s is None:
+                self._ledger.end(at_s=mark.charged_s)
+            elif self._ledger.state.open_since_s is None:
+                self._ledger.begin(since_s=mark.since_s)
+            del self._progress.clock_marks[0]
+
+    def _kill_hung_ranks(self, child: Popen[bytes], *, what: str) -> None:
+        """Keep what can be seen of ranks that hang, and kill them; their launcher's death is theirs."""
+
+        def wait(seconds: float) -> None:
+            time.sleep(seconds)
+            self._tick_ledger()
+
+        log_line(f"runner: {what}")
+        diagnostics = Diagnostics(self._paths, attempt=self._progress.attempt, wait=wait)
+        ranks = {process.pid for process in psutil.Process(child.pid).children(recursive=True)} | {child.pid}
+        where = str(diagnostics.folder.relative_to(self._paths.root))
+        try:
+            diagnostics.gather(self._watchdog.beats, ranks=ranks)
+        except StorageError as error:
+            log_line(f"runner: {error}")
+            where = "logs/job.log; the disk refused the rest"
+        self._hang_reason = f"{what}; killed as hung, their stacks are in {where}"
+        child.kill()
+
+    def _new_watchdog(self) -> Watchdog:
+        now_s = time.monotonic()
+        return Watchdog(timeouts=self._timeouts, last_beat_s=now_s, last_look_s=now_s)
+
+    def _back_off(self, crash: Crash) -> Outcome | None:
+        """Wait before the next attempt; the outcome where the run is paused meanwhile."""
+        delay_s = self._policy.delay_s(jitter_share=random.random())
+        checkpoint = self._progress.newest_checkpoint()
+        match = STEP_FOLDER.match(checkpoint) if checkpoint else None
+        self._write(
+            RestartRecord(
+                t=time.time(),
+                step=self._progress.step,
+                attempt=self._progress.attempt + 1,
+                cause=crash.cause,
+                delay_s=round(delay_s, 3),
+                from_step=int(match[1]) if match else 0,
+                charged_s=self._ledger.state.ticked_s,
+                exit_class=crash.exit_class,
+            )
+        )
+        log_line(f"runner: {crash.cause}; next attempt in {delay_s:.1f} s")
+        deadline = time.monotonic() + delay_s
+        while (left_s := deadline - time.monotonic()) > 0:
+            self._stop_signal.wait(min(left_s, TICK_S))
+            if self._stop_signal.is_set:
+                return self._record_pause("its runner was told to end between two attempts")
+            outcome = self._apply_commands()
+            if outcome is not None or self._next_command() is not None:
+                # What is left in the mailbox takes ranks, and should not wait for them longer than it must.
+                return outcome
+        return None
+
+    # ---- Orders, while there are no ranks ------------------------------------------------------------
+
+    def _next_command(self) -> Command | None:
+        return read_command(self._paths.control, number=self._progress.acknowledged + 1)
+
+    def _is_end_requested(self) -> bool:
+        """Whether the mailbox asks for what needs no ranks: a pause, or an end without anything to export."""
+        for command in commands_after(self._paths.control, number=self._progress.acknowledged):
+            if command.verb is CommandKind.PAUSE:
+                return True
+            if command.verb is CommandKind.STOP:
+                # The ranks end at it, whatever lies behind.
+                return self._progress.newest_checkpoint() is None
+        return False
+
+    def _apply_commands(self) -> Outcome | None:
+        """Answer the mailbox; the outcome where it asks for one. An end that shall export is left to the ranks."""
+        if self._next_command() is None:
+            return None
+        checkpoint = self._progress.newest_checkpoint()
+        detail = f"it has no ranks at the moment; its newest checkpoint is {checkpoint or 'none'}"
+        answer_stale_commands(self._paths, still_valid=_END_COMMANDS, detail=detail, now=time.time())
+        self._progress.follow()
+        command = self._next_command()
+        if command is None:
+            return None
+        if command.verb is CommandKind.STOP:
+            if checkpoint is not None:
+                return None
+            self._acknowledge(command, detail="there is nothing to export")
+            reason = "a person stopped it before it had a checkpoint; nothing was exported"
+            return Outcome(state=JobState.CANCELLED, reason=reason, exit_code=0)
+        no_memory = "; no ranks had memory to keep, so it is paused cold" if command.verb is CommandKind.SUSPEND else ""
+        outcome = self._record_pause(f"a person asked for it while it had no ranks{no_memory}")
+        self._acknowledge(command, detail=outcome.reason)
+        return outcome
+
+    def _acknowledge(self, command: Command, *, detail: str) -> None:
+        self._write(
+            CommandRecord(
+                t=time.time(),
+                step=self._progress.step,
+                number=command.number,
+                verb=command.verb,
+                outcome="done",
+                detail=detail,
+            )
+        )
+
+    def _record_pause(self, reason: str) -> Outcome:
+        self._write(
+            StateRecord(
+                t=time.time(),
+                step=self._progress.step,
+                charged_s=self._ledger.state.ticked_s,
+                state=JobState.PAUSED,
+                reason=reason,
+            )
+        )
+        return Outcome(state=JobState.PAUSED, reason=reason, exit_code=0)
+
+    def _finish(self, outcome: Outcome) -> Outcome:
+        """The outcome, with an end in the journal where the ranks did not live to write it."""
+        has_end_record = any(isinstance(record, EndRecord) for record in self._progress.recent)
+        if outcome.state is JobState.FAILED and not has_end_record:
+            self._write(
+                EndRecord(
+                    t=time.time(),
+                    step=self._progress.step,
+                    sequences=self._progress.sequences,
+                    charged_s=self._ledger.state.ticked_s,
+                    reason="failed",
+                    detail=outcome.reason,
+                )
+            )
+        return outcome
+
+    def _write(self, record: JournalRecord) -> None:
+        """Append to the journal, whose writer the runner is between attempts."""
+        journal = JournalWriter(self._paths.journal)
+        try:
+            journal.append(record)
+        finally:
+            journal.close()

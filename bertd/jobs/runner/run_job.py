@@ -1,0 +1,111 @@
+"""One job, from its folder to its outcome, under a lock that keeps a second runner out.
+
+The lock is on the job's log. runner.json is written before anything is started, so that the next daemon can adopt the
+runner; outcome.json is the last act. What is printed goes to logs/job.log.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bertd.errors import BertdError, DaemonBusyError, StorageError
+from bertd.jobs.processes import own_identity
+from bertd.jobs.runner.child_process import StopSignal
+from bertd.jobs.runner.finetune_runner import FinetuneCommand, FinetuneRunner
+from bertd.jobs.runner.pretrain_runner import LaunchCommand, PretrainRunner
+from bertd.jobs.runner.restart_policy import RestartPolicy
+from bertd.jobs.runner.watchdog import HangTimeouts
+from bertd.records import JobKind, JobState, Outcome
+from bertd.run.atomic_files import atomic_write
+from bertd.run.log import log_line
+from bertd.run.paths import JobPaths, RunPaths
+
+
+def launch_ranks(paths: RunPaths, attempt: int) -> list[str]:
+    """The command that pretrains."""
+    return [sys.executable, "-m", "bertd.train.distributed.launch", str(paths.root), "--attempt", str(attempt)]
+
+
+def launch_finetuner(paths: JobPaths) -> list[str]:
+    """The command that finetunes."""
+    return [sys.executable, "-m", "bertd.glue", str(paths.root)]
+
+
+@dataclass(frozen=True)
+class RunnerConfig:
+    """What the runner starts, and how patient it is; tests pass their own."""
+
+    launch: LaunchCommand = launch_ranks
+    finetune: FinetuneCommand = launch_finetuner
+    policy: RestartPolicy = RestartPolicy()
+    timeouts: HangTimeouts = HangTimeouts()
+
+
+@contextmanager
+def job_lock(paths: JobPaths) -> Iterator[None]:
+    """Hold the job's folder: no second runner, and no daemon that tidies it, while this one does.
+
+    Raises:
+        DaemonBusyError: another process holds it.
+        StorageError: the log cannot be opened.
+    """
+    try:
+        paths.logs.mkdir(parents=True, exist_ok=True)
+        fd = os.open(paths.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise StorageError(f"{paths.log}: cannot open the log: {error.strerror}; mend the disk") from error
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DaemonBusyError(f"{paths.root}: another runner has this job; wait for it, or end it") from error
+        yield
+    finally:
+        os.close(fd)
+
+
+def run_job(folder: Path, kind: JobKind, *, config: RunnerConfig) -> int:
+    """Run a job to its outcome; the exit code is 0 where that is on the disk."""
+    paths = JobPaths(folder)
+    try:
+        with job_lock(paths):
+            stop_signal = StopSignal()
+            atomic_write(paths.runner, own_identity().model_dump_json())
+            outcome = _run_catching_errors(lambda: _run(folder, kind, config=config, stop_signal=stop_signal))
+            log_line(f"runner: {outcome.state}: {outcome.reason}")
+            atomic_write(paths.outcome, outcome.model_dump_json())
+    except BertdError as error:
+        log_line(f"runner: {error}")
+        return error.exit_code
+    return 0
+
+
+def _run(folder: Path, kind: JobKind, *, config: RunnerConfig, stop_signal: StopSignal) -> Outcome:
+    if kind is JobKind.PRETRAIN:
+        return PretrainRunner(
+            RunPaths(folder),
+            launch=config.launch,
+            stop_signal=stop_signal,
+            policy=config.policy,
+            timeouts=config.timeouts,
+        ).run()
+    return FinetuneRunner(JobPaths(folder), finetune=config.finetune, stop_signal=stop_signal).run()
+
+
+def _run_catching_errors(run: Callable[[], Outcome]) -> Outcome:
+    """The edge of the runner: every error becomes an outcome."""
+    try:
+        return run()
+    except BertdError as error:
+        return Outcome(state=JobState.FAILED, reason=str(error), exit_code=error.exit_code)
+    except Exception as error:
+        log_line(traceback.format_exc())
+        reason = f"the runner failed: {type(error).__name__}: {error}; logs/job.log has the traceback; please report it"
+        return Outcome(state=JobState.FAILED, reason=reason, exit_code=1)

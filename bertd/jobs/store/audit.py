@@ -1,0 +1,76 @@
+"""Who changed what, and the answers that a repeated request gets again instead of being done twice. Bounded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bertd.errors import QueueError
+from bertd.jobs.store.database import Database
+
+MAX_AUDIT_ROWS = 50_000
+KEEP_ANSWERS_S = 7 * 86_400.0
+"""How long an idempotency key is remembered."""
+MAX_ANSWERS = 50_000
+_TRIM_EVERY = 100
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Who is at the other end of a connection, as the kernel says."""
+
+    uid: int
+    gid: int
+    pid: int
+    """At connect; it may be another process's by now, so nothing is decided by it."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a mutation was answered."""
+
+    status: int
+    body: str
+
+
+class Audit:
+    """Writes the audit table, and remembers answers by idempotency key."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def append(self, peer: Peer, *, request: str, key: str | None, status: int, message: str, now: float) -> None:
+        """Add one row within the caller's transaction."""
+        cursor = self._database.execute(
+            "INSERT INTO audit (t, uid, gid, pid, request, key, status, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (now, peer.uid, peer.gid, peer.pid, request, key, status, message),
+        )
+        assert cursor.lastrowid is not None
+        if cursor.lastrowid % _TRIM_EVERY == 0:
+            self._database.execute("DELETE FROM audit WHERE id <= ?", (cursor.lastrowid - MAX_AUDIT_ROWS,))
+            self._database.execute("DELETE FROM answers WHERE t < ?", (now - KEEP_ANSWERS_S,))
+            self._database.execute(
+                "DELETE FROM answers WHERE t < (SELECT t FROM answers ORDER BY t DESC LIMIT 1 OFFSET ?)",
+                (MAX_ANSWERS,),
+            )
+
+    def remember(self, peer: Peer, answer: Answer, *, key: str, request: str, now: float) -> None:
+        """Keep an answer within the caller's transaction."""
+        self._database.execute(
+            "INSERT INTO answers (key, uid, t, request, status, body) VALUES (?, ?, ?, ?, ?, ?)",
+            (key, peer.uid, now, request, answer.status, answer.body),
+        )
+
+    def recall(self, peer: Peer, *, key: str, request: str) -> Answer | None:
+        """The answer that this peer's key got before.
+
+        Raises:
+            QueueError: the key was used for another request.
+        """
+        row = self._database.execute(
+            "SELECT request, status, body FROM answers WHERE uid = ? AND key = ?", (peer.uid, key)
+        ).fetchone()
+        if row is None:
+            return None
+        if row["request"] != request:
+            raise QueueError(f"Idempotency-Key {key}: used before for another request; send a new key")
+        return Answer(status=row["status"], body=row["body"])

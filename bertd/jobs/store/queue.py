@@ -1,0 +1,256 @@
+"""The jobs and the devices leased to them: rows of the database, moved only as the lifecycle allows.
+
+Each change of a state writes a `job` event in the same transaction, so that the stream and the table never differ.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from bertd.errors import DaemonError, UnknownJobError
+from bertd.jobs.store.database import Database
+from bertd.jobs.store.event_log import EventLog
+from bertd.jobs.store.lifecycle import ENDED, LIVE, Actor, check_transition
+from bertd.records import JobKind, JobState
+
+_UPDATABLE_COLUMNS = (
+    "wants_resume",
+    "stop_asked",
+    "journal_seen",
+    "vanished",
+    "vanished_step",
+    "priority",
+    "num_devices",
+    "reason",
+)
+
+
+_SELECT = """SELECT *, state = 'paused' AND EXISTS (SELECT 1 FROM leases WHERE job_id = jobs.id) AS is_hot FROM jobs"""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row of the queue."""
+
+    id: int
+    kind: JobKind
+    name: str
+    state: JobState
+    reason: str
+    priority: int
+    run_id: str
+    folder: str
+    device_kind: Literal["cpu", "gpu"]
+    num_devices: int
+    owner_uid: int
+    created_t: float
+    started_t: float | None = None
+    ended_t: float | None = None
+    wants_resume: bool = False
+    """Goes back into the queue by itself once it is paused."""
+    stop_asked: bool = False
+    """A stop lies in its mailbox."""
+    journal_seen: int = 0
+    """Journal records that were turned into events."""
+    vanished: int = 0
+    """Times in a row that its runner vanished without a higher step."""
+    vanished_step: int = -1
+    is_hot: bool = False
+    """Paused with its lease: the ranks hold and keep their memory."""
+
+    @property
+    def has_runner(self) -> bool:
+        """Whether a runner has it, or should have."""
+        return self.state in LIVE or self.is_hot
+
+
+class Queue:
+    """Reads and moves jobs."""
+
+    def __init__(self, database: Database, events: EventLog) -> None:
+        self._database = database
+        self._events = events
+
+    # ---- Reading -----------------------------------------------------------------------------------
+
+    def get(self, job_id: int) -> Job:
+        """One job.
+
+        Raises:
+            UnknownJobError: there is none of that number.
+        """
+        row = self._database.execute(f"{_SELECT} WHERE id = ?", (job_id,)).fetchone()
+        if row is None:
+            raise UnknownJobError(f"job {job_id}: no such job; `bertd jobs` lists them")
+        return _job(row)
+
+    def newest(self, *, kind: JobKind | None = None) -> Job:
+        """The job that was submitted last.
+
+        Raises:
+            UnknownJobError: there is none yet.
+        """
+        row = self._database.execute(
+            f"{_SELECT} WHERE kind = coalesce(?, kind) ORDER BY id DESC LIMIT 1", (kind,)
+        ).fetchone()
+        if row is None:
+            raise UnknownJobError(f"@: there is no {kind or 'job'} yet; `bertd submit RECIPE` makes one")
+        return _job(row)
+
+    def get_by_run(self, run_id: str) -> Job:
+        """The pretraining that makes a run.
+
+        Raises:
+            UnknownJobError: no run is called so.
+        """
+        row = self._database.execute(f"{_SELECT} WHERE run_id = ? AND kind = ?", (run_id, JobKind.PRETRAIN)).fetchone()
+        if row is None:
+            raise UnknownJobError(f"{run_id}: no such run; `bertd status` lists them")
+        return _job(row)
+
+    def newest_first(self, *, limit: int, kind: JobKind | None = None) -> list[Job]:
+        """Jobs by falling id, those that are over behind the rest."""
+        rows = self._database.execute(
+            f"{_SELECT} WHERE kind = coalesce(?, kind) ORDER BY state IN (?, ?, ?, ?), id DESC LIMIT ?",
+            (kind, *sorted(ENDED), limit),
+        )
+        return [_job(row) for row in rows.fetchall()]
+
+    def live(self) -> list[Job]:
+        """Jobs that a runner has, or should have."""
+        rows = self._database.execute(
+            f"{_SELECT} WHERE state IN (?, ?, ?, ?) OR is_hot ORDER BY id", tuple(sorted(LIVE))
+        )
+        return [_job(row) for row in rows.fetchall()]
+
+    def waiting(self) -> list[Job]:
+        """Queued jobs in the order they are served: highest priority, then oldest."""
+        rows = self._database.execute(f"{_SELECT} WHERE state = ? ORDER BY priority DESC, id", (JobState.QUEUED,))
+        return [_job(row) for row in rows.fetchall()]
+
+    def paused(self) -> list[Job]:
+        """Paused jobs, oldest first."""
+        rows = self._database.execute(f"{_SELECT} WHERE state = ? ORDER BY id", (JobState.PAUSED,))
+        return [_job(row) for row in rows.fetchall()]
+
+    def counts(self) -> dict[JobState, int]:
+        """How many jobs stand in each state."""
+        rows = self._database.execute("SELECT state, count(*) AS number FROM jobs GROUP BY state")
+        return {_state(row["state"]): int(row["number"]) for row in rows.fetchall()}
+
+    # ---- Changing ----------------------------------------------------------------------------------
+
+    def reserve_ids_up_to(self, job_id: int) -> None:
+        """Let the next job's number be above `job_id`: folders of an earlier queue are not written into."""
+        with self._database.transaction():
+            row = self._database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'").fetchone()
+            if row is None:
+                self._database.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('jobs', ?)", (job_id,))
+            elif row["seq"] < job_id:
+                self._database.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'jobs'", (job_id,))
+
+    def reserve(self, job: Job) -> Job:
+        """Insert a job within the caller's transaction and give it its number.
+
+        Folder and run follow with `set_folder`.
+        """
+        cursor = self._database.execute(
+            "INSERT INTO jobs (kind, name, state, reason, priority, run_id, folder, device_kind, num_devices,"
+            " owner_uid, created_t) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(job.kind, job.name, job.state, job.reason, job.priority, job.run_id, job.folder),
+                *(job.device_kind, job.num_devices, job.owner_uid, job.created_t),
+            ),
+        )
+        assert cursor.lastrowid is not None
+        return replace(job, id=cursor.lastrowid)
+
+    def delete_reserved(self, job: Job) -> None:
+        """Take a reservation back within the transaction that made it; its number is not given again."""
+        self._database.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
+
+    def set_folder(self, job: Job, *, folder: str, run_id: str) -> Job:
+        """Say where a reserved job lies, and tell the stream of it."""
+        self._database.execute("UPDATE jobs SET folder = ?, run_id = ? WHERE id = ?", (folder, run_id, job.id))
+        placed = replace(job, folder=folder, run_id=run_id)
+        self._append_event(placed, now=job.created_t)
+        return placed
+
+    def move(self, job_id: int, after: JobState, *, reason: str, actor: Actor, now: float) -> Job:
+        """Change a state, in one transaction with its event.
+
+        Raises:
+            TransitionError: the lifecycle does not allow it.
+        """
+        job = self.get(job_id)
+        check_transition(job_id, before=job.state, after=after, actor=actor)
+        started_t = now if after is JobState.STARTING and job.started_t is None else job.started_t
+        ended_t = now if after in ENDED else None
+        with self._database.transaction():
+            self._database.execute(
+                "UPDATE jobs SET state = ?, reason = ?, started_t = ?, ended_t = ? WHERE id = ?",
+                (after, reason, started_t, ended_t, job_id),
+            )
+            moved = self.get(job_id)
+            self._append_event(moved, now=now)
+        return moved
+
+    def update(self, job_id: int, **values: int | str) -> None:
+        """Set what a job carries besides its state, without an event."""
+        with self._database.transaction():
+            for column, value in values.items():
+                assert column in _UPDATABLE_COLUMNS
+                # The column is one of the fixed names above; a name cannot be a bound parameter.
+                statement = f"UPDATE jobs SET {column} = ? WHERE id = ?"  # noqa: S608
+                self._database.execute(statement, (value, job_id))
+
+    def _append_event(self, job: Job, *, now: float) -> None:
+        text = f"job {job.id} {job.name} is {job.state}: {job.reason}"
+        data: dict[str, object] = {"kind": job.kind, "name": job.name, "state": job.state, "reason": job.reason}
+        self._events.append("job", text, now=now, job_id=job.id, run_id=job.run_id, data=data)
+
+    # ---- Leases ------------------------------------------------------------------------------------
+
+    def leases(self) -> dict[int, dict[str, int]]:
+        """Job to device to slots."""
+        leases: dict[int, dict[str, int]] = {}
+        for row in self._database.execute("SELECT job_id, device, slots FROM leases ORDER BY job_id, device"):
+            leases.setdefault(row["job_id"], {})[row["device"]] = row["slots"]
+        return leases
+
+    def lease(self, job_id: int, devices: dict[str, int]) -> None:
+        """Give devices to a job."""
+        with self._database.transaction():
+            for device, slots in devices.items():
+                self._database.execute(
+                    "INSERT INTO leases (job_id, device, slots) VALUES (?, ?, ?)", (job_id, device, slots)
+                )
+
+    def release(self, job_id: int) -> None:
+        """Take a job's devices back."""
+        with self._database.transaction():
+            self._database.execute("DELETE FROM leases WHERE job_id = ?", (job_id,))
+
+
+def _job(row: sqlite3.Row) -> Job:
+    values = dict(row)
+    try:
+        values["kind"] = JobKind(values["kind"])
+        values["state"] = _state(values["state"])
+    except ValueError as error:
+        remedy = "restore a copy of queue.db, or move it away to start with an empty queue"
+        raise DaemonError(f"queue.db: the row of job {values['id']} is damaged: {error}; {remedy}") from error
+    values["wants_resume"] = bool(values["wants_resume"])
+    values["stop_asked"] = bool(values["stop_asked"])
+    values["is_hot"] = bool(values["is_hot"])
+    return Job(**values)
+
+
+def _state(text: str) -> JobState:
+    try:
+        return JobState(text)
+    except ValueError as error:
+        remedy = "restore a copy of queue.db, or move it away to start with an empty queue"
+        raise DaemonError(f"queue.db: the state of a job is damaged: {error}; {remedy}") from error

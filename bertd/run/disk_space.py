@@ -1,0 +1,103 @@
+"""Whether the disk has room: for a whole run before it starts, for one checkpoint before it is written. Pure.
+
+A disk that runs full takes the journal, the ledger and the daemon's queue with it, so a checkpoint that would leave
+less than RESERVE_BYTES is not begun.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from bertd.errors import StorageError
+from bertd.run.recipe.schema import CheckpointSection
+
+RESERVE_BYTES = 64 << 20
+"""Left free for journal, ledger and logs."""
+CHECKPOINT_BYTES_PER_PARAMETER = 12
+"""fp32 weights and two moments; Muon's matrices have one. Source: bertd.train.checkpoint.format."""
+EXPORT_BYTES_PER_PARAMETER = 4
+"""fp32 weights. Source: bertd.model.export."""
+_STATE_BYTES = 64 << 10
+"""Of state.json and manifest.json, rounded up."""
+
+
+@dataclass(frozen=True)
+class DiskNeed:
+    """What a run may come to hold on its disk."""
+
+    checkpoint_bytes: int
+    num_newest: int
+    num_markers: int
+    export_bytes: int
+
+    @property
+    def num_checkpoints(self) -> int:
+        """The newest, the markers', the best, and one more, because a new one is whole before an old one goes."""
+        return self.num_newest + self.num_markers + 2
+
+    @property
+    def num_exports(self) -> int:
+        """The markers' and the last."""
+        return self.num_markers + 1
+
+    @property
+    def total_bytes(self) -> int:
+        return self.num_checkpoints * self.checkpoint_bytes + self.num_exports * self.export_bytes + RESERVE_BYTES
+
+
+def estimate_disk_need(section: CheckpointSection, *, num_parameters: int) -> DiskNeed:
+    """What a run of this recipe and size may come to hold."""
+    return DiskNeed(
+        checkpoint_bytes=num_parameters * CHECKPOINT_BYTES_PER_PARAMETER + _STATE_BYTES,
+        num_newest=section.keep,
+        num_markers=len(section.markers),
+        export_bytes=num_parameters * EXPORT_BYTES_PER_PARAMETER,
+    )
+
+
+def describe_shortage(need: DiskNeed, *, free_bytes: int, used_bytes: int, folder: Path) -> str | None:
+    """One line that says what is missing and how to mend it; None where there is room.
+
+    Args:
+        used_bytes: what the run's checkpoints and exports take already.
+        folder: where the run lies, for the message.
+    """
+    needed_bytes = max(0, need.total_bytes - used_bytes)
+    if free_bytes >= needed_bytes:
+        return None
+    return (
+        f"{folder}: {free_bytes / 1e9:.1f} GB free, about {needed_bytes / 1e9:.1f} GB needed for "
+        f"{need.num_checkpoints} checkpoints of {need.checkpoint_bytes / 1e9:.2f} GB ({need.num_newest} newest, "
+        f"{need.num_markers} of markers, the best, one being written) and {need.num_exports} exports of "
+        f"{need.export_bytes / 1e9:.2f} GB; free space, or --set checkpoint.keep=1"
+    )
+
+
+def require_disk_space(need: DiskNeed, *, free_bytes: int, used_bytes: int, folder: Path) -> None:
+    """Refuse a run that its disk cannot hold.
+
+    Raises:
+        StorageError: there is too little room; the message has the numbers.
+    """
+    if problem := describe_shortage(need, free_bytes=free_bytes, used_bytes=used_bytes, folder=folder):
+        raise StorageError(problem)
+
+
+class DiskSpace(StrEnum):
+    """For one checkpoint."""
+
+    ENOUGH = "enough"
+    AFTER_PRUNING = "after pruning"
+    """If all goes that nothing pins but its age."""
+    NONE = "none"
+
+
+def classify_disk_space(*, needed_bytes: int, free_bytes: int, prunable_bytes: int) -> DiskSpace:
+    """Whether `needed_bytes` more may be written. What would not be enough is not pruned either."""
+    if free_bytes >= needed_bytes + RESERVE_BYTES:
+        return DiskSpace.ENOUGH
+    if free_bytes + prunable_bytes >= needed_bytes + RESERVE_BYTES:
+        return DiskSpace.AFTER_PRUNING
+    return DiskSpace.NONE

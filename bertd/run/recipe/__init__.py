@@ -1,0 +1,1 @@
+"""The recipe: its sections, its file, its stop rules."""

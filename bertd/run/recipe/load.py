@@ -1,0 +1,169 @@
+"""Recipe files: found by name or path, read, overridden, written.
+
+Every mistake in one is a line of file, key, value and remedy.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import reprlib
+import tomllib
+from pathlib import Path
+
+import tomli_w
+from pydantic import BaseModel, ValidationError
+
+import bertd
+from bertd.errors import RecipeError
+from bertd.run.recipe.schema import Recipe
+
+MAX_RECIPE_BYTES = 256 * 1024
+
+
+def recipe_folders() -> list[Path]:
+    """Where recipes that are called by name lie: in the wheel, or in a source checkout."""
+    package = Path(bertd.__file__).parent
+    return [package / "recipes", package.parent / "recipes"]
+
+
+def find_recipe(name_or_path: str) -> Path:
+    """The file of a recipe given by path, or by the name of one that ships with bertd.
+
+    Raises:
+        RecipeError: neither exists; the message lists the names there are.
+    """
+    path = Path(name_or_path)
+    try:
+        if path.is_file():
+            return path
+    except OSError as error:
+        raise RecipeError(f"{name_or_path}: cannot look for the recipe: {error.strerror}") from error
+    for folder in recipe_folders():
+        candidate = folder / f"{name_or_path}.toml"
+        if path.name == name_or_path and candidate.is_file():
+            return candidate
+    known = sorted({entry.stem for folder in recipe_folders() for entry in folder.glob("*.toml")})
+    raise RecipeError(f"{name_or_path}: no such file, nor a recipe of bertd; those are: {', '.join(known)}")
+
+
+def read_recipe(path: Path, *, overrides: list[str] | None = None) -> Recipe:
+    """Read a recipe file and lay overrides over it.
+
+    Args:
+        path: a TOML file.
+        overrides: `section.key=value`, the value as in TOML; a bare word is a string.
+
+    Raises:
+        RecipeError: unreadable, not TOML, unknown key, wrong type or out of range.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: cannot read the recipe: {error}") from error
+    return parse_recipe(text, name=path.name, overrides=overrides)
+
+
+def parse_recipe(text: str, *, name: str, overrides: list[str] | None = None) -> Recipe:
+    """The same from text; `name` stands for the file in messages.
+
+    Raises:
+        RecipeError: not TOML, unknown key, wrong type or out of range.
+    """
+    if len(text.encode()) > MAX_RECIPE_BYTES:
+        raise RecipeError(f"{name}: larger than {MAX_RECIPE_BYTES // 1024} KiB; a recipe is a page of TOML")
+    try:
+        tree: dict[str, object] = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        # A ValueError of its own: a number of thousands of digits.
+        raise RecipeError(f"{name}: not TOML: {error}") from error
+    for override in overrides or []:
+        _apply_override(tree, override=override)
+    try:
+        # Through JSON, because strict mode takes a list for a tuple from JSON alone.
+        return Recipe.model_validate_json(json.dumps(tree, default=str))
+    except RecursionError as error:
+        raise RecipeError(f"{name}: nested too deeply; a recipe is sections of keys") from error
+    except ValidationError as error:
+        raise RecipeError(_describe(error, name=name)) from error
+
+
+def format_recipe(recipe: Recipe) -> str:
+    """TOML text that `parse_recipe` reads back as an equal recipe."""
+    tree = recipe.model_dump(mode="json", exclude_none=True)
+    return tomli_w.dumps(tree)
+
+
+def with_device_count(text: str, count: int) -> str:
+    """The text of a run's recipe with another devices.count.
+
+    Every other key stays as it stands and none is added: the run's checkpoints know its recipe by them.
+    """
+    tree: dict[str, dict[str, object]] = tomllib.loads(text)
+    tree.setdefault("devices", {})["count"] = count
+    return tomli_w.dumps(tree)
+
+
+def _apply_override(tree: dict[str, object], *, override: str) -> None:
+    key, equals, text = override.partition("=")
+    section, dot, field = key.strip().partition(".")
+    if not equals or not dot or not section or not field:
+        raise RecipeError(f"--set {override}: write section.key=value, such as optimizer.peak_lr=1e-3")
+    try:
+        value: object = tomllib.loads(f"value = {text}")["value"]
+    except RecursionError as error:
+        raise RecipeError(f"--set {section}.{field}: nested too deeply; give one value") from error
+    except ValueError:
+        value = text.strip()
+    table = tree.setdefault(section, {})
+    if not isinstance(table, dict):
+        raise RecipeError(f"--set {override}: {section} is no section")
+    if section == "budget":
+        # A budget has one unit; the override replaces whichever the file gave.
+        table.clear()
+    table[field] = value
+
+
+def _describe(error: ValidationError, *, name: str) -> str:
+    """All mistakes in one line: file, section, key, value, remedy; of several about one key, the first."""
+    messages: dict[object, str] = {}
+    for detail in error.errors():
+        key, words = detail["loc"][:2], detail.get("ctx", {}).get("expected")
+        if key not in messages:
+            messages[key] = _describe_one(detail, name=name)
+        elif words and detail["type"] == "literal_error":
+            # A key that takes a number or a word has a mistake for each.
+            messages[key] += f", or {words}"
+    return "; ".join(messages.values())
+
+
+def _describe_one(detail: object, *, name: str) -> str:
+    assert isinstance(detail, dict)
+    location = [str(part) for part in detail["loc"]]
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    section = f"{name}: [{location[0]}]" if location else name
+    if detail["type"] == "extra_forbidden":
+        known = _known_keys(location[:-1])
+        near = difflib.get_close_matches(location[-1], known, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        if len(location) == 1:
+            return f"{name}: unknown section {reprlib.repr(location[0])}; {hint}known: {', '.join(known)}"
+        return f"{section}: unknown key {reprlib.repr(location[-1])}; {hint}known: {', '.join(known)}"
+    if detail["type"] == "model_type":
+        return f"{section}: {reprlib.repr(detail['input'])} is no section; write [{location[0]}] and its keys below it"
+    if detail["type"] == "missing" and len(location) > 2:
+        return f"{section}: {location[1]}: value number {int(location[2]) + 1} is missing; add it"
+    if detail["type"] == "missing":
+        what = f"key {location[-1]!r} is missing" if len(location) > 1 else "the section is missing"
+        return f"{section}: {what}; add it"
+    if len(location) > 1:
+        return f"{section}: {location[1]} = {reprlib.repr(detail['input'])}: {message}"
+    return f"{section}: {message}"
+
+
+def _known_keys(location: list[str]) -> list[str]:
+    if not location:
+        return list(Recipe.model_fields)
+    section = Recipe.model_fields[location[0]].annotation
+    assert isinstance(section, type) and issubclass(section, BaseModel)
+    return list(section.model_fields)

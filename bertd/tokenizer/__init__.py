@@ -1,0 +1,1 @@
+"""Everything about tokenizers: opening, kinds, vocabularies, fast encoding."""

@@ -1,0 +1,161 @@
+"""A tokenizer: opened from wherever it is, and saved as stock transformers loads it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from bertd.errors import VocabularyError
+from bertd.hub import hub_unreachable_reason
+from bertd.tokenizer.byte_level import MERGES_FILE, VOCAB_FILE, build_byte_level_tokenizer
+from bertd.tokenizer.casing import Casing, read_casing
+from bertd.tokenizer.errors import translate_tokenizer_errors
+from bertd.tokenizer.kind import VocabularyKind
+from bertd.tokenizer.vocabulary import Vocabulary, vocabulary_from_json
+from bertd.tokenizer.wordpiece import build_from_vocab_txt
+
+_CONFIG = "tokenizer_config.json"
+_HUB_FILES = ("tokenizer.json", "vocab.txt", VOCAB_FILE, MERGES_FILE, _CONFIG)
+_UNSEEN_TEXT = "a \U0010fffd\u0378 1"
+"""With a character for private use and one that is not assigned."""
+MODEL_MAX_LENGTH = 512
+"""Written for transformers, which warns about longer inputs. Source: BERT's positions."""
+
+
+def open_tokenizer(where: str) -> Tokenizer:
+    """A tokenizer from a folder, a `tokenizer.json`, a `vocab.txt`, or a name on the hub.
+
+    A bare vocab.txt says nothing of case: it is taken for cased if an entry has a capital letter.
+
+    Raises:
+        VocabularyError: nothing is there, it cannot be read, or its vocabulary is not fit for a masked language model.
+    """
+    try:
+        tokenizer = _find_tokenizer(where)
+    except OSError as error:
+        raise VocabularyError(f"{where}: cannot be looked at: {error.strerror}; mend the permissions") from error
+    # What is wrong with it is told here, before anything reads a corpus.
+    vocabulary_from_tokenizer(tokenizer, place=where)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    _require_any_text(tokenizer, place=where)
+    return tokenizer
+
+
+def _require_any_text(tokenizer: Tokenizer, *, place: str) -> None:
+    """Make sure that it encodes text for which it has no entry.
+
+    Raises:
+        VocabularyError: it does not.
+    """
+    try:
+        with translate_tokenizer_errors():
+            tokenizer.encode(_UNSEEN_TEXT, add_special_tokens=False)
+    except RuntimeError as error:
+        raise VocabularyError(
+            f"{place}: cannot encode every text: {error}; give its model an entry for what is unknown, or use another"
+        ) from error
+
+
+def _find_tokenizer(where: str) -> Tokenizer:
+    path = Path(where)
+    if path.is_dir():
+        return _open_folder(path)
+    if path.is_file():
+        return _open_file(path)
+    return _open_folder(_fetch_from_hub(where))
+
+
+def _open_folder(folder: Path) -> Tokenizer:
+    for name in ("tokenizer.json", "vocab.txt"):
+        if (folder / name).is_file():
+            return _open_file(folder / name)
+    if (folder / VOCAB_FILE).is_file() and (folder / MERGES_FILE).is_file():
+        return build_byte_level_tokenizer(folder, config=folder / _CONFIG)
+    raise VocabularyError(
+        f"{folder}: neither tokenizer.json nor vocab.txt nor {VOCAB_FILE} with {MERGES_FILE} is in it; "
+        "make one with bertd data vocab"
+    )
+
+
+def _open_file(path: Path) -> Tokenizer:
+    try:
+        content = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise VocabularyError(f"{path}: cannot read the vocabulary: {error}") from error
+    if content.lstrip().startswith("{"):
+        try:
+            with translate_tokenizer_errors():
+                return Tokenizer.from_str(content)
+        except RuntimeError as error:
+            raise VocabularyError(f"{path}: not a tokenizer that tokenizers can load: {error}") from error
+    return build_from_vocab_txt(content, path=path, config=path.with_name(_CONFIG))
+
+
+def _fetch_from_hub(name: str) -> Path:
+    """The folder of a tokenizer's files from the hub, or from the hub's cache on this machine.
+
+    Raises:
+        VocabularyError: the hub has no such name, or cannot be reached.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    unreachable = hub_unreachable_reason(name, kind="model")
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(_HUB_FILES), local_files_only=unreachable is not None))
+    except HFValidationError as error:
+        raise VocabularyError(f"{name}: no such folder or file, and no name on the hub; give one of them") from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        reason = unreachable or str(error).split("\n", 1)[0]
+        raise VocabularyError(
+            f"{name}: no such folder or file, and not to be had from the hub: {reason}; "
+            "give a folder, or fetch it where there is a network"
+        ) from error
+
+
+def vocabulary_from_tokenizer(tokenizer: Tokenizer, *, place: str) -> Vocabulary:
+    """Its entries in the order of their ids.
+
+    Raises:
+        VocabularyError: the ids have gaps, or a special token is missing.
+    """
+    return vocabulary_from_json(json.loads(tokenizer.to_str()), place=place)
+
+
+def tokenizer_files(tokenizer: Tokenizer, *, place: str) -> dict[str, bytes]:
+    """The files that `AutoTokenizer.from_pretrained` loads, by name; the same tokenizer gives the same bytes.
+
+    Raises:
+        VocabularyError: the vocabulary is unusable.
+    """
+    tree = json.loads(tokenizer.to_str())
+    vocabulary = vocabulary_from_json(tree, place=place)
+    config: dict[str, object] = {"model_max_length": MODEL_MAX_LENGTH}
+    config |= {f"{role}_token": vocabulary.entries[number] for role, number in vocabulary.special_by_role.items()}
+    files: dict[str, bytes] = {}
+    # tokenizers writes the vocabulary in the order of a hash table.
+    ids = {entry: i for i, entry in enumerate(vocabulary.entries)}
+    if vocabulary.kind is VocabularyKind.WORDPIECE:
+        tree["model"]["vocab"] = ids
+        config |= _wordpiece_config(read_casing(tokenizer))
+        files["vocab.txt"] = "".join(f"{entry}\n" for entry in vocabulary.entries).encode()
+    else:
+        if isinstance(tree["model"]["vocab"], dict):
+            tree["model"]["vocab"] = {entry: i for entry, i in ids.items() if entry in tree["model"]["vocab"]}
+        # The class that takes tokenizer.json at its word; a model's own would add tokens that it may lack.
+        config |= {"model_input_names": ["input_ids", "attention_mask"], "tokenizer_class": "PreTrainedTokenizerFast"}
+    files["tokenizer.json"] = (json.dumps(tree, ensure_ascii=False, indent=1) + "\n").encode()
+    files["tokenizer_config.json"] = (json.dumps(config, indent=1, sort_keys=True) + "\n").encode()
+    return files
+
+
+def _wordpiece_config(casing: Casing) -> dict[str, object]:
+    return {
+        "do_lower_case": casing.lowercase,
+        "strip_accents": casing.strip_accents,
+        "tokenize_chinese_chars": True,
+        "tokenizer_class": "BertTokenizer",
+    }

@@ -1,0 +1,1 @@
+"""Choices that are measured on the machine: kernels, attention backend, micro-batch."""

@@ -1,0 +1,108 @@
+"""How a run is computed where its recipe leaves that open: precision, attention, kernels, micro-batch, in this order.
+
+None of it changes the mathematics but for rounding, and for which numbers dropout draws. So that a paused run goes on
+bit for bit, an attempt takes over what the one before measured, as the journal tells it, on the same kind of device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bertd.records import StartRecord
+from bertd.run.journal import read_journal
+from bertd.train.autotune.attention_backend import BACKENDS, AttentionChoice, AttentionWorkload, choose_attention
+from bertd.train.autotune.kernels import KernelChoice, choose_kernels
+from bertd.train.autotune.micro_batch import MicroBatchChoice, choose_micro_batch, probe_micro_batch
+from bertd.train.autotune.speed_probe import ModelSetup
+from bertd.train.backends.apex.detect import Apex
+from bertd.train.backends.precision import choose_precision
+from bertd.train.distributed.process_group import Ranks
+from bertd.train.provenance import device_name
+from bertd.train.run_inputs import RunInputs, encoder_config
+
+_KERNEL_NAMES = ("compile", "eager", "apex")
+
+
+@dataclass(frozen=True)
+class ExecutionPlan:
+    """What was decided; the same on every rank."""
+
+    setup: ModelSetup
+    attention: AttentionChoice
+    kernels: KernelChoice
+    micro: MicroBatchChoice
+
+
+@dataclass(frozen=True)
+class EarlierChoices:
+    """What an earlier attempt of the run decided."""
+
+    attention: AttentionChoice
+    kernels: KernelChoice
+    micro: MicroBatchChoice
+
+
+def choose_execution(run_inputs: RunInputs, *, ranks: Ranks) -> ExecutionPlan:
+    """Decide, and measure where the recipe says auto; every rank must call.
+
+    Raises:
+        DeviceError: the precision or the kernels are not to be had on this device, or no micro-batch fits it.
+    """
+    recipe = run_inputs.recipe
+    setup = ModelSetup(
+        recipe=recipe,
+        config=encoder_config(recipe, vocab_size=run_inputs.dataset.vocabulary.size),
+        device=ranks.device,
+        precision=choose_precision(recipe.precision, ranks.device),
+        pad_id=run_inputs.dataset.vocabulary.pad if recipe.data.packing == "sentences" else None,
+    )
+    earlier = _broadcast_earlier_choices(
+        _read_earlier_choices(run_inputs, setup, ranks) if ranks.is_first else None, ranks
+    )
+    probe_size = probe_micro_batch(recipe, is_cpu=ranks.device.type == "cpu")
+    if earlier is not None:
+        attention = earlier.attention
+    else:
+        is_masked = setup.pad_id is not None
+        length = recipe.data.sequence_length
+        predictions = recipe.masking.predictions(length)
+        workload = AttentionWorkload.from_config(
+            setup.config, micro=probe_size, length=length, predictions=predictions, is_masked=is_masked
+        )
+        attention = choose_attention(workload, precision=setup.precision, ranks=ranks)
+    measured = None if earlier is None else earlier.kernels
+    kernels = choose_kernels(setup, attention=attention, micro=probe_size, ranks=ranks, earlier=measured)
+    if earlier is not None and recipe.batch.micro == "auto":
+        micro = earlier.micro
+    else:
+        micro = choose_micro_batch(setup, kernels=kernels, attention=attention, ranks=ranks)
+    return ExecutionPlan(setup=setup, attention=attention, kernels=kernels, micro=micro)
+
+
+def _read_earlier_choices(run_inputs: RunInputs, setup: ModelSetup, ranks: Ranks) -> StartRecord | None:
+    """The last attempt's choices, if it ran on the same."""
+    starts = [record for record in read_journal(run_inputs.paths.journal) if isinstance(record, StartRecord)]
+    current_setup = (device_name(ranks.device), ranks.world_size, setup.precision.mode)
+    if starts and (starts[-1].device_name, starts[-1].world_size, starts[-1].precision) == current_setup:
+        return starts[-1]
+    return None
+
+
+def _broadcast_earlier_choices(start: StartRecord | None, ranks: Ranks) -> EarlierChoices | None:
+    """Rank 0 passes what it read, the others None; the reasons stay with rank 0, which writes them."""
+    names, values = list(BACKENDS), [-1.0] * (2 + len(BACKENDS))
+    if start is not None:
+        backend_indices = [names.index(name) for name in start.attention.split(", ") if name in names]
+        values = [_KERNEL_NAMES.index(start.kernels), start.micro_batch, *backend_indices]
+        values += [-1.0] * (2 + len(names) - len(values))
+    kernels, micro, *backend_indices = (int(value) for value in ranks.broadcast([float(value) for value in values]))
+    if kernels < 0:
+        return None
+    reasons = ("", "", "")
+    if start is not None:
+        reasons = (start.attention_reason, start.kernels_reason, start.micro_batch_reason)
+    return EarlierChoices(
+        AttentionChoice(tuple(names[index] for index in backend_indices if index >= 0), reasons[0]),
+        KernelChoice(_KERNEL_NAMES[kernels], reasons[1], Apex()),
+        MicroBatchChoice(micro, reasons[2]),
+    )

@@ -1,0 +1,151 @@
+"""Which kernels a run uses and why: decided once, by the recipe and what is there, and written into the journal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch._dynamo.exc import TorchDynamoException
+
+from bertd.errors import DeviceError
+from bertd.run.durations import format_duration
+from bertd.run.recipe.schema import Recipe
+from bertd.train.autotune.attention_backend import AttentionChoice
+from bertd.train.autotune.speed_probe import ModelSetup, run_speed_probe
+from bertd.train.backends.apex.check import Feature
+from bertd.train.backends.apex.detect import Apex, detect_apex
+from bertd.train.distributed.process_group import Ranks
+
+_MEASUREMENT_COST_S = 120.0
+"""Of compiling for a trial and again for the run: on two CPU cores 40 to 60 s each; unmeasured on a GPU."""
+_MIN_BUDGET_TO_MEASURE_S = {"cpu": 3600.0, "cuda": 900.0}
+"""Budgets from here on. On a CPU compiling gains a tenth where it gains at all; on a GPU a quarter and more is said."""
+
+
+@dataclass(frozen=True)
+class KernelChoice:
+    """The choice; the same on every rank."""
+
+    name: str
+    """compile, apex or eager."""
+    reason: str
+    """For people."""
+    apex: Apex
+    """Its parts are none unless apex was chosen."""
+
+
+def choose_kernels(
+    setup: ModelSetup, *, attention: AttentionChoice, micro: int, ranks: Ranks, earlier: KernelChoice | None = None
+) -> KernelChoice:
+    """The recipe's kernels, or for `auto` the fastest here; every rank must call.
+
+    Args:
+        micro: sequences in a pass of the trials.
+        earlier: what an earlier attempt of the run measured; kept, so that a resumed run rounds as before.
+
+    Raises:
+        DeviceError: the recipe says apex, and nothing of it works on every rank.
+    """
+    wanted = setup.recipe.precision.kernels
+    if wanted == "apex" or (earlier is not None and earlier.name == "apex"):
+        chosen = _choose_apex(setup, ranks=ranks)
+        return chosen if wanted == "apex" or earlier is None else replace(chosen, reason=earlier.reason)
+    if wanted != "auto":
+        return KernelChoice(name=wanted, reason="the recipe says so", apex=Apex())
+    if earlier is not None:
+        return earlier
+    if (reason := skip_measurement_reason(setup.recipe, device=setup.device.type)) is not None:
+        return KernelChoice("eager", reason, Apex())
+    return _measure_kernels(setup, attention=attention, micro=micro, ranks=ranks)
+
+
+def skip_measurement_reason(recipe: Recipe, *, device: str) -> str | None:
+    """Why `auto` is eager without a trial; None where trials pay. Pure."""
+    total_s, min_budget_s = recipe.granted.total_s, _MIN_BUDGET_TO_MEASURE_S[device]
+    if total_s is not None and total_s < min_budget_s:
+        return (
+            f"a budget of {format_duration(total_s)} is too short to measure what compiling gains: that takes about "
+            f"{format_duration(_MEASUREMENT_COST_S)}, and is done from {format_duration(min_budget_s)} on"
+        )
+    if total_s is None and device == "cpu":
+        return "a budget of steps or sequences does not tell whether compiling pays on a CPU; set kernels to try it"
+    return None
+
+
+def compiler_failure_reason(error: BaseException) -> str | None:
+    """What went wrong in the compiler, in one line; None where it is another error. Source: torch._dynamo.exc."""
+    if not isinstance(error, TorchDynamoException):
+        return None
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def _measure_kernels(setup: ModelSetup, *, attention: AttentionChoice, micro: int, ranks: Ranks) -> KernelChoice:
+    """Try what works everywhere on rank 0, and let every rank follow.
+
+    Raises:
+        DeviceError: nothing runs.
+    """
+    apex, apex_reason = Apex(), "fp8 leaves no place for apex"
+    if setup.precision.mode != "fp8":
+        apex = _find_usable_apex(setup, ranks)
+        apex_reason = apex.describe_faults()
+    names = [name for name in ("compile", "eager", "apex") if name != "apex" or apex.parts]
+    speeds, faults = [0.0] * len(names), dict[str, str]()
+    if ranks.is_first:
+        for index, name in enumerate(names):
+            parts = apex if name == "apex" else Apex()
+            try:
+                probe = run_speed_probe(setup, kernels=name, apex=parts, attention=attention, micro=micro)
+            except RuntimeError as error:
+                # The compiler without a C compiler, a kernel that this GPU lacks, or no memory: said in the reason.
+                faults[name] = str(error).strip().partition("\n")[0]
+                continue
+            speeds[index] = probe.sequences_per_s
+    speeds = ranks.broadcast(speeds)
+    if not any(speeds):
+        summary = "; ".join(f"{name}: {fault}" for name, fault in faults.items()) or "rank 0 says why"
+        raise DeviceError(f'[precision] kernels = "auto": none works here: {summary}; lower batch.micro')
+    best = names[speeds.index(max(speeds))]
+    summary = ", ".join(f"{name} {speed:,.1f}" for name, speed in zip(names, speeds, strict=True) if speed)
+    reason = f"measured here in sequences/s of one rank, {micro} a pass: {summary}"
+    failures_text = "".join(f"; {name} failed: {fault}" for name, fault in faults.items())
+    return KernelChoice(
+        best, f"{reason}{failures_text}{f'; {apex_reason}' if apex_reason else ''}", apex if best == "apex" else Apex()
+    )
+
+
+def _find_usable_apex(setup: ModelSetup, ranks: Ranks) -> Apex:
+    recipe = setup.recipe
+    apex = detect_apex(_list_useful_features(recipe), device=ranks.device, dtype=setup.precision.dtype)
+    apex = _keep_shared_features(apex, ranks)
+    if recipe.optimizer.kind == "lamb" and recipe.optimizer.weight_decay == 0:
+        fault = "it leaves what does not decay unscaled, and weight_decay is 0; set it above 0"
+        apex = apex.without(Feature.LAMB, fault)
+    return apex
+
+
+def _choose_apex(setup: ModelSetup, *, ranks: Ranks) -> KernelChoice:
+    apex = _find_usable_apex(setup, ranks)
+    if not apex.parts:
+        faults = apex.describe_faults()
+        raise DeviceError(f'[precision] kernels = "apex": nothing of it can be used: {faults}; or use kernels = "auto"')
+    used = f"the recipe says so; in use: {', '.join(apex.parts)}"
+    return KernelChoice("apex", f"{used}; {apex.describe_faults()}" if apex.faults else used, apex)
+
+
+def _list_useful_features(recipe: Recipe) -> list[Feature]:
+    """What this recipe has a use for."""
+    dense = [Feature.DENSE] if recipe.model.bias else []
+    return [Feature.LAYER_NORM, *dense, Feature.LAMB if recipe.optimizer.kind == "lamb" else Feature.ADAM]
+
+
+def _keep_shared_features(apex: Apex, ranks: Ranks) -> Apex:
+    """Less what some rank cannot use: replicas that round differently would drift apart."""
+    features = [*apex.parts, *apex.faults]
+    works = torch.tensor([float(feature in apex.parts) for feature in sorted(features)], device=ranks.device)
+    everywhere = ranks.all_reduce_sum(works) == ranks.world_size
+    for feature, is_everywhere in zip(sorted(features), everywhere.tolist(), strict=True):
+        if feature in apex.parts and not is_everywhere:
+            apex = apex.without(feature, "another rank cannot use it; give the run GPUs of one kind")
+    return apex

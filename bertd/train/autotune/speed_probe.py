@@ -1,0 +1,134 @@
+"""A trial: a few micro-batches on a model that is thrown away, to learn how fast a choice is and whether it fits.
+
+Nothing of the run is touched: weights, optimizer, data and masks are the trial's own, and a step's dropout is seeded
+by its number. Afterwards the compiler has forgotten the trial's graphs; what it wrote to its cache on disk stays.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+import traceback
+from dataclasses import dataclass
+
+import torch
+import torch._dynamo
+from torch import Tensor
+
+from bertd.data.batches.masking import MaskedBatch
+from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
+from bertd.run.recipe.schema import Recipe
+from bertd.train.autotune.attention_backend import AttentionChoice
+from bertd.train.backends.apex.detect import Apex, use_fused_modules
+from bertd.train.backends.float8 import use_float8
+from bertd.train.backends.precision import Precision
+from bertd.train.distributed.process_group import Ranks
+from bertd.train.loop.loss_fn import ForwardPass
+from bertd.train.optim.optimizer import build_optimizers
+
+_MIN_PASSES = 2
+_MAX_PASSES = 16
+_MIN_TIME_S = 1.0
+
+
+@dataclass(frozen=True)
+class ModelSetup:
+    """What all trials of a run have in common."""
+
+    recipe: Recipe
+    config: EncoderConfig
+    device: torch.device
+    precision: Precision
+    pad_id: int | None
+    """None where sequences have no padding."""
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """What came of one."""
+
+    sequences_per_s: float
+    """Of one rank, forward and backward."""
+    first_update_s: float
+    """The first pass and update: compiling, if it is compiled."""
+
+
+def build_model(setup: ModelSetup, apex: Apex) -> MaskedLanguageModel:
+    """The run's model with first weights drawn, on its device, with the modules its precision and kernels ask for."""
+    model = MaskedLanguageModel(setup.config, seed=setup.recipe.run.seed).to(setup.device)
+    if setup.precision.mode == "fp8":
+        use_float8(model)
+    use_fused_modules(model, apex)
+    return model
+
+
+def run_speed_probe(
+    setup: ModelSetup, *, kernels: str, apex: Apex, attention: AttentionChoice, micro: int
+) -> ProbeResult:
+    """Train for about a second.
+
+    Raises:
+        MemoryError: it does not fit this machine.
+        RuntimeError: it does not fit either (bertd.train.oom), or a kernel or the compiler fails.
+    """
+    try:
+        return _run_probe(setup, kernels=kernels, apex=apex, attention=attention, micro=micro)
+    except Exception as error:
+        # The frames that failed hold the model; whoever looks at the error would keep it from being freed.
+        traceback.clear_frames(error.__traceback__)
+        raise
+    finally:
+        torch._dynamo.reset()
+        gc.collect()
+        if setup.device.type == "cuda":
+            torch.cuda.empty_cache()
+            # The run's peak is its own, not that of the largest trial.
+            torch.cuda.reset_peak_memory_stats(setup.device)
+
+
+def _run_probe(setup: ModelSetup, *, kernels: str, apex: Apex, attention: AttentionChoice, micro: int) -> ProbeResult:
+    single_rank = Ranks(rank=0, world_size=1, device=setup.device, control=None)
+    model = build_model(setup, apex)
+    forward = ForwardPass(
+        model,
+        ranks=single_rank,
+        precision=setup.precision,
+        kernels=kernels,
+        attention=attention.backends,
+        pad_id=setup.pad_id,
+    )
+    # With its moments, so that what fits here fits the run; ranks exchange gradients where these lie.
+    optimizers = build_optimizers(model, setup.recipe.optimizer, apex=apex)
+    optimizers.set_learning_rate(0.0)
+    batch = _make_synthetic_batch(setup, micro=micro)
+    began_s = time.perf_counter()
+    _backward(forward.loss(batch))
+    optimizers.combined.step()
+    _synchronise(setup.device)
+    first_update_s = time.perf_counter() - began_s
+    began_s, passes = time.perf_counter(), 0
+    while passes < _MIN_PASSES or (passes < _MAX_PASSES and time.perf_counter() - began_s < _MIN_TIME_S):
+        _backward(forward.loss(batch))
+        # A GPU's work is only queued here; without waiting, the clock would say nothing.
+        _synchronise(setup.device)
+        passes += 1
+    return ProbeResult(sequences_per_s=passes * micro / (time.perf_counter() - began_s), first_update_s=first_update_s)
+
+
+def _make_synthetic_batch(setup: ModelSetup, *, micro: int) -> MaskedBatch:
+    generator = torch.Generator().manual_seed(0)
+    length = setup.recipe.data.sequence_length
+    predictions = setup.recipe.masking.predictions(length)
+    ids_BS = torch.randint(5, setup.config.vocab_size, (micro, length), generator=generator)
+    positions_BM = torch.rand(micro, length, generator=generator).argsort(dim=1)[:, :predictions].sort(dim=1).values
+    labels_BM = ids_BS.gather(1, positions_BM)
+    return MaskedBatch(*(tensor.to(setup.device) for tensor in (ids_BS, positions_BM, labels_BM)))
+
+
+def _backward(loss: Tensor) -> None:
+    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

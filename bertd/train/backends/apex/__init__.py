@@ -1,0 +1,1 @@
+"""NVIDIA's apex: detection, substitution, numerical checks."""

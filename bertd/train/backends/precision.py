@@ -1,0 +1,43 @@
+"""Which number format a run uses: decided once, written into the journal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from bertd.errors import DeviceError
+from bertd.run.recipe.schema import PrecisionSection
+from bertd.train.backends.float8 import require_float8
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Weights are always fp32; this is the format of the matrix products."""
+
+    mode: str
+    """bf16, fp16, fp32, or fp8: then bf16 but for the encoder's linear layers."""
+    dtype: torch.dtype | None
+    """For autocast; None is off."""
+    needs_scaler: bool
+    """fp16 gradients underflow without a loss scale."""
+
+
+def choose_precision(section: PrecisionSection, device: torch.device) -> Precision:
+    """The recipe's format, or for `auto` the best the device has.
+
+    Raises:
+        DeviceError: the GPU has no bf16, or no 8-bit products or no torchao for them, and the recipe insists on it.
+    """
+    mode = section.mode
+    has_bf16 = device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
+    if mode == "auto":
+        # On CPU without AMX bf16 is slower than fp32.
+        mode = "fp32" if device.type == "cpu" else "bf16" if has_bf16 else "fp16"
+    if mode == "bf16" and not has_bf16:
+        name = torch.cuda.get_device_name(device)
+        raise DeviceError(f'[precision] mode = "bf16": {name} has no bf16; use "fp16" or "auto"')
+    if mode == "fp8":
+        require_float8(device)
+    dtypes = {"fp8": torch.bfloat16, "bf16": torch.bfloat16, "fp16": torch.float16, "fp32": None}
+    return Precision(mode=mode, dtype=dtypes[mode], needs_scaler=mode == "fp16")

@@ -1,0 +1,281 @@
+"""Puts a trainer together from a run folder: recipe, data, model, checkpoint, and on rank 0 the desk."""
+
+from __future__ import annotations
+
+import os
+import time
+from threading import Event
+
+import torch
+
+from bertd.data.batches.batches import TrainBatches, validation_batches
+from bertd.data.batches.masking import Masker
+from bertd.data.dataset.unigram import token_shares
+from bertd.model.encoder import MaskedLanguageModel
+from bertd.model.flops import missing_mfu_reason, peak_flops
+from bertd.records import AlertRecord, StartRecord
+from bertd.run.budget import plan_from_journal
+from bertd.run.heartbeat import NO_HEARTBEAT, Heartbeat
+from bertd.run.journal import JournalWriter, read_journal
+from bertd.run.ledger import TICK_S, ChargedClock, boot_id
+from bertd.run.mailbox import last_acknowledged
+from bertd.run.recipe.schema import Recipe
+from bertd.train.autotune.choose import ExecutionPlan, choose_execution
+from bertd.train.autotune.kernels import KernelChoice
+from bertd.train.autotune.speed_probe import build_model
+from bertd.train.backends.cpu_tuning import tune_cpu
+from bertd.train.checkpoint.async_saver import AsyncCheckpointer
+from bertd.train.checkpoint.disk_space import check_disk_space
+from bertd.train.checkpoint.format import TrainState
+from bertd.train.checkpoint.resume import StartingPoint, load_or_initialize
+from bertd.train.distributed.process_group import Ranks
+from bertd.train.loop.buffered_journal import BufferedJournalWriter
+from bertd.train.loop.control import StepController
+from bertd.train.loop.loss_fn import ForwardPass
+from bertd.train.loop.reporting import Reporter
+from bertd.train.loop.train_step import TrainStep
+from bertd.train.loop.trainer import Trainer, TrainerComponents
+from bertd.train.loop.validation import Validator
+from bertd.train.optim.optimizer import Optimizers, build_optimizers
+from bertd.train.provenance import device_name, write_provenance
+from bertd.train.run_inputs import RunInputs, build_masker, build_validation_masker
+
+_LEDGER_TOLERANCE_S = 2 * TICK_S
+"""What a ledger may be short of after a kill, and a moment."""
+
+
+def build_trainer(
+    run_inputs: RunInputs, *, ranks: Ranks, attempt: int, stop_signal: Event, heartbeat: Heartbeat = NO_HEARTBEAT
+) -> Trainer:
+    """Build everything and resume from the newest valid checkpoint.
+
+    Raises:
+        CheckpointError: none is whole, or it belongs to another recipe or other data; or start_from does not fit.
+        DeviceError: the precision or the kernels are not to be had on this device.
+        ShardError: not one token of the validation set is predicted.
+        StorageError: the disk cannot hold a run that has not begun.
+    """
+    recipe = run_inputs.recipe
+    _set_up_device(ranks)
+    execution = choose_execution(run_inputs, ranks=ranks)
+    kernels, micro = execution.kernels, execution.micro.sequences
+    model = build_model(execution.setup, kernels.apex)
+    optimizers = build_optimizers(
+        model, recipe.optimizer, apex=kernels.apex, rank=ranks.rank, world_size=ranks.world_size
+    )
+    starting_point = load_or_initialize(run_inputs, model=model, optimizers=optimizers, ranks=ranks)
+    masker = build_masker(recipe, run_inputs.dataset.vocabulary)
+    batches = _open_train_batches(run_inputs, masker, ranks, micro=micro, state=starting_point.state)
+    train_step = _build_train_step(
+        recipe, execution, ranks, model=model, optimizers=optimizers, batches=batches, starting_point=starting_point
+    )
+    reporter = checkpointer = None
+    if ranks.is_first:
+        start = _build_start_record(run_inputs, ranks, model, attempt, starting_point, execution, batches)
+        warnings = _collect_warnings(starting_point, kernels, charged_s=start.charged_s) | _collect_device_warnings(
+            ranks
+        )
+        warnings |= _collect_bias_warnings(recipe, starting_point)
+        warnings |= _collect_disk_warnings(run_inputs, model, starting_point)
+        reporter = _open_reporter(run_inputs, start, warnings=warnings, stop_signal=stop_signal)
+        write_provenance(run_inputs, ranks)
+        checkpointer = _build_checkpointer(run_inputs, reporter, model=model, optimizers=optimizers)
+    components = TrainerComponents(
+        recipe=recipe,
+        paths=run_inputs.paths,
+        ranks=ranks,
+        model=model,
+        optimizers=optimizers,
+        batches=batches,
+        train_step=train_step,
+        validator=_build_validator(run_inputs, ranks, micro=micro),
+        dataset=run_inputs.dataset,
+        # What is kept of data sheets is the peak in 16 bits.
+        peak_flops=None if execution.setup.precision.dtype is None else peak_flops(device_name(ranks.device)),
+        reporter=reporter,
+        checkpointer=checkpointer,
+        heartbeat=heartbeat,
+    )
+    return Trainer(components, starting_point.state)
+
+
+def _set_up_device(ranks: Ranks) -> None:
+    if ranks.device.type == "cpu":
+        tune_cpu()
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // ranks.world_size))
+
+
+def _open_train_batches(
+    run_inputs: RunInputs, masker: Masker, ranks: Ranks, *, micro: int, state: TrainState
+) -> TrainBatches:
+    recipe = run_inputs.recipe
+    progress = recipe.granted.progress(charged_s=state.charged_s, steps=state.step, sequences=state.sequences)
+    return TrainBatches(
+        sequences=run_inputs.train,
+        masker=masker,
+        seed=recipe.run.seed,
+        global_batch=recipe.batch.sequences_at(progress),
+        micro_batch=micro,
+        rank=ranks.rank,
+        world_size=ranks.world_size,
+        device=ranks.device,
+        first_sequence=state.sequences,
+    )
+
+
+def _build_train_step(
+    recipe: Recipe,
+    execution: ExecutionPlan,
+    ranks: Ranks,
+    *,
+    model: MaskedLanguageModel,
+    optimizers: Optimizers,
+    batches: TrainBatches,
+    starting_point: StartingPoint,
+) -> TrainStep:
+    setup = execution.setup
+    forward = ForwardPass(
+        model,
+        ranks=ranks,
+        precision=setup.precision,
+        kernels=execution.kernels.name,
+        attention=execution.attention.backends,
+        pad_id=setup.pad_id,
+    )
+    return TrainStep(
+        recipe,
+        model=model,
+        forward=forward,
+        optimizers=optimizers,
+        batches=batches,
+        ranks=ranks,
+        precision=setup.precision,
+        scaler=starting_point.state.scaler,
+    )
+
+
+def _build_checkpointer(
+    run_inputs: RunInputs, reporter: Reporter, *, model: MaskedLanguageModel, optimizers: Optimizers
+) -> AsyncCheckpointer:
+    return AsyncCheckpointer(
+        run_inputs.recipe,
+        run_inputs.paths,
+        reporter=reporter,
+        model=model,
+        optimizers=optimizers,
+        dataset=run_inputs.dataset,
+    )
+
+
+def _build_validator(run_inputs: RunInputs, ranks: Ranks, *, micro: int) -> Validator:
+    fixed_batches = validation_batches(
+        sequences=run_inputs.validation,
+        masker=build_validation_masker(run_inputs.recipe, run_inputs.dataset.vocabulary),
+        micro_batch=micro,
+        rank=ranks.rank,
+        world_size=ranks.world_size,
+        max_sequences=run_inputs.recipe.validation.max_sequences,
+        device=ranks.device,
+    )
+    shares_V = torch.from_numpy(token_shares(run_inputs.dataset))
+    return Validator(list(fixed_batches), shares_V=shares_V, ranks=ranks)
+
+
+def _build_start_record(
+    run_inputs: RunInputs,
+    ranks: Ranks,
+    model: MaskedLanguageModel,
+    attempt: int,
+    starting_point: StartingPoint,
+    execution: ExecutionPlan,
+    batches: TrainBatches,
+) -> StartRecord:
+    recipe, kernels = run_inputs.recipe, execution.kernels
+    return StartRecord(
+        t=time.time(),
+        attempt=attempt,
+        step=starting_point.state.step,
+        sequences=starting_point.state.sequences,
+        start_from=starting_point.start_from,
+        charged_s=ChargedClock(run_inputs.paths.ledger).now_s(),
+        world_size=ranks.world_size,
+        device=ranks.device.type,
+        device_name=device_name(ranks.device),
+        precision=execution.setup.precision.mode,
+        kernels=kernels.name,
+        kernels_reason=kernels.reason,
+        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        attention=", ".join(execution.attention.names),
+        attention_reason=execution.attention.reason,
+        micro_batch=execution.micro.sequences,
+        micro_batch_reason=execution.micro.reason,
+        accumulation=batches.accumulation,
+        empty_rows=recipe.batch.num_padding_rows(
+            batches.global_batch, micro=execution.micro.sequences, num_devices=ranks.world_size
+        ),
+        sequence_length=recipe.data.sequence_length,
+        train_sequences=run_inputs.train.num_sequences,
+        boot_id=boot_id(),
+        validation_sequences=min(recipe.validation.max_sequences, run_inputs.validation.num_sequences),
+    )
+
+
+def _collect_warnings(starting_point: StartingPoint, kernels: KernelChoice, *, charged_s: float) -> dict[str, str]:
+    """What somebody should know before the first step: code and message."""
+    warnings = {}
+    if starting_point.skipped:
+        skipped = "; ".join(starting_point.skipped)
+        warnings["checkpoint_skipped"] = f"passed over {skipped}; resumed from step {starting_point.state.step}"
+    if starting_point.state.charged_s > charged_s + _LEDGER_TOLERANCE_S:
+        warnings["ledger_behind"] = (
+            f"the ledger has {charged_s:.0f} s, and the checkpoint was saved at "
+            f"{starting_point.state.charged_s:.0f} s: the budget is longer by as much; `bertd budget` shrinks it"
+        )
+    if kernels.apex.faults:
+        warnings["apex_incomplete"] = f"PyTorch's own takes their place: {kernels.apex.describe_faults()}"
+    return warnings
+
+
+def _collect_bias_warnings(recipe: Recipe, starting_point: StartingPoint) -> dict[str, str]:
+    if starting_point.start_from is None or recipe.model.head_bias == "zero":
+        return {}
+    message = (
+        f'[model] head_bias = "{recipe.model.head_bias}" has no effect: the output bias is that of '
+        f"{starting_point.start_from}; --set model.head_bias=zero says so"
+    )
+    return {"head_bias_unused": message}
+
+
+def _collect_device_warnings(ranks: Ranks) -> dict[str, str]:
+    problem = missing_mfu_reason(device_name(ranks.device)) if ranks.device.type == "cuda" else None
+    return {"unknown_gpu": problem} if problem else {}
+
+
+def _collect_disk_warnings(
+    run_inputs: RunInputs, model: MaskedLanguageModel, starting_point: StartingPoint
+) -> dict[str, str]:
+    num_parameters = sum(parameter.numel() for parameter in model.parameters())
+    is_fresh = starting_point.state.step == 0
+    problem = check_disk_space(
+        run_inputs.paths, run_inputs.recipe.checkpoint, num_parameters=num_parameters, is_fresh=is_fresh
+    )
+    return {"disk_low": problem} if problem else {}
+
+
+def _open_reporter(
+    run_inputs: RunInputs, start: StartRecord, *, warnings: dict[str, str], stop_signal: Event
+) -> Reporter:
+    records = read_journal(run_inputs.paths.journal)
+    journal = BufferedJournalWriter(JournalWriter(run_inputs.paths.journal))
+    journal.append(start)
+    for code, message in warnings.items():
+        journal.append(AlertRecord(t=time.time(), step=start.step, level="warning", code=code, message=message))
+    controller = StepController(
+        run_inputs.recipe,
+        run_inputs.paths,
+        clock=ChargedClock(run_inputs.paths.ledger),
+        acknowledged=last_acknowledged(records),
+        stop_signal=stop_signal,
+        budget_plan=plan_from_journal(run_inputs.recipe.granted, [*records, start]),
+    )
+    return Reporter(controller=controller, journal=journal)

@@ -1,0 +1,59 @@
+"""Asks the disk of a run whether there is room, and makes some; what is enough is judged by bertd.run.disk_space."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from bertd.errors import NoRoomError
+from bertd.run.disk_space import (
+    DiskSpace,
+    classify_disk_space,
+    describe_shortage,
+    estimate_disk_need,
+    require_disk_space,
+)
+from bertd.run.paths import RunPaths
+from bertd.run.recipe.schema import CheckpointSection
+from bertd.train.checkpoint.retention import Retention
+
+
+def check_disk_space(paths: RunPaths, section: CheckpointSection, *, num_parameters: int, is_fresh: bool) -> str | None:
+    """Look ahead to the end of a run. One that has trained is not turned away; the line for its alert is given back.
+
+    Raises:
+        StorageError: the run has not begun, and its disk cannot hold it.
+    """
+    need = estimate_disk_need(section, num_parameters=num_parameters)
+    free_bytes = shutil.disk_usage(paths.root).free
+    used_bytes = _tree_bytes(paths.checkpoints) + _tree_bytes(paths.exports)
+    if is_fresh:
+        require_disk_space(need, free_bytes=free_bytes, used_bytes=used_bytes, folder=paths.root)
+    return describe_shortage(need, free_bytes=free_bytes, used_bytes=used_bytes, folder=paths.root)
+
+
+def free_disk_space(paths: RunPaths, retention: Retention, *, needed_bytes: int, step: int) -> None:
+    """See to it that a checkpoint fits, at the price of older ones that nothing but their age keeps.
+
+    Raises:
+        NoRoomError: even that would not be enough, so nothing was deleted.
+        StorageError: the disk refused.
+    """
+    retention.sweep_temporaries()
+    free_bytes = shutil.disk_usage(paths.root).free
+    if classify_disk_space(needed_bytes=needed_bytes, free_bytes=free_bytes, prunable_bytes=0) is DiskSpace.ENOUGH:
+        return
+    prunable_bytes = retention.prunable_bytes()
+    if (
+        classify_disk_space(needed_bytes=needed_bytes, free_bytes=free_bytes, prunable_bytes=prunable_bytes)
+        is DiskSpace.NONE
+    ):
+        raise NoRoomError(
+            f"{paths.root}: {free_bytes / 1e9:.2f} GB free and {prunable_bytes / 1e9:.2f} GB in checkpoints that may "
+            f"go, {needed_bytes / 1e9:.2f} GB to save at step {step}; free space on that disk"
+        )
+    retention.free_disk_space()
+
+
+def _tree_bytes(folder: Path) -> int:
+    return sum(entry.stat().st_size for entry in folder.rglob("*") if entry.is_file()) if folder.is_dir() else 0

@@ -1,0 +1,144 @@
+"""`python -m bertd.train.checkpoint.export_checkpoint RUN`: an export from a checkpoint of a run.
+
+What a run's end writes, from any checkpoint it kept, while it trains or after. It takes no device; the checkpoint is
+verified first, and held while it is read, so that the run does not clean it away.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from bertd.data.dataset.shards import DataSet
+from bertd.errors import BertdError, CheckpointError, RunFolderError, StorageError
+from bertd.model.encoder import MaskedLanguageModel
+from bertd.model.export import write_export
+from bertd.records import BudgetRecord
+from bertd.run.checkpoint_index import find_checkpoint_at_marker
+from bertd.run.journal import read_journal
+from bertd.run.paths import RunPaths, newest_first, step_folder_name
+from bertd.run.recipe.load import read_recipe
+from bertd.run.recipe.schema import Recipe
+from bertd.terminal_text import terminal_line
+from bertd.train.checkpoint.format import MODEL, STATE, TrainState, find_checkpoint, verify_checkpoint
+from bertd.train.checkpoint.model_card import model_card
+from bertd.train.checkpoint.retention import protect
+from bertd.train.run_inputs import encoder_config
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What was written."""
+
+    folder: Path
+    architecture: str
+    """Class name in transformers."""
+    skipped: list[str]
+    """Damaged checkpoints that were passed over."""
+
+
+def step_of_folder(name: str) -> int:
+    """Behind the name of a checkpoint's folder."""
+    return int(name.removeprefix("step-"))
+
+
+def export_run(paths: RunPaths, *, step: int | None, out: Path | None) -> ExportResult:
+    """Write the export of a checkpoint.
+
+    Args:
+        step: of the checkpoint; None for the newest that is whole.
+        out: the folder to make; None for the run's own exports/step-N.
+
+    Raises:
+        RunFolderError: no run lies there, or its journal cannot be read.
+        CheckpointError: there is no such checkpoint, or it is damaged.
+        StorageError: the folder is there already, or the disk refused.
+    """
+    if not paths.recipe.is_file():
+        raise RunFolderError(f"{paths.root}: no run (no {paths.recipe.name}); `bertd status` names those there are")
+    recipe = read_recipe(paths.recipe)
+    checkpoint, skipped = _select_checkpoint(paths, step)
+    folder = out or paths.exports / checkpoint.name
+    if folder.exists() or folder.is_symlink():
+        raise StorageError(f"{folder}: is there already; give another with --out FOLDER, or remove it")
+    dataset = DataSet.open(Path(recipe.data.shards))
+    model = MaskedLanguageModel(encoder_config(recipe, vocab_size=dataset.vocabulary.size), seed=recipe.run.seed)
+    with protect(checkpoint):
+        if step is not None:
+            # The newest was verified when it was found.
+            verify_checkpoint(checkpoint)
+        state = _load_weights(checkpoint, model)
+    if state.data_fingerprint != dataset.fingerprint:
+        raise CheckpointError(
+            f"{checkpoint}: was trained on other data than {dataset.root}, whose vocabulary it would be given; restore "
+            f"the data set with fingerprint {state.data_fingerprint[:12]}"
+        )
+    recipe = _apply_budget_changes(state, recipe, paths)
+    mask_token = dataset.vocabulary.mask_token
+    card = model_card(recipe, state, dataset.manifest, mask_token=mask_token, charged_s=state.charged_s)
+    name = write_export(model, folder, tokenizer_dir=dataset.tokenizer_dir, model_card=card)
+    return ExportResult(folder=folder, architecture=name, skipped=skipped)
+
+
+def _select_checkpoint(paths: RunPaths, step: int | None) -> tuple[Path, list[str]]:
+    if step is None:
+        found = find_checkpoint(paths.checkpoints)
+        if found is None:
+            raise CheckpointError(f"{paths.root}: has no checkpoint yet; `bertd checkpoint` saves one at the next step")
+        return found.folder, found.skipped
+    folder = paths.checkpoints / step_folder_name(step)
+    if not folder.is_dir():
+        kept = ", ".join(str(step_of_folder(each.name)) for each in newest_first(paths.checkpoints))
+        raise CheckpointError(f"{paths.root}: has no checkpoint of step {step}; kept are: {kept or 'none'}")
+    return folder, []
+
+
+def _apply_budget_changes(state: TrainState, recipe: Recipe, paths: RunPaths) -> Recipe:
+    """With the budget that the run had when this checkpoint was saved: the recipe's, as the journal changed it."""
+    records = read_journal(paths.journal)
+    changes = [each for each in records if isinstance(each, BudgetRecord) and each.charged_s <= state.charged_s]
+    return recipe.with_budget(changes[-1].after) if changes else recipe
+
+
+def _load_weights(folder: Path, model: MaskedLanguageModel) -> TrainState:
+    try:
+        model.load_state_dict(load_file(folder / MODEL))
+        return TrainState.model_validate_json((folder / STATE).read_bytes())
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{folder}: was cleaned away while it was read; export a newer one") from error
+    except (RuntimeError, OSError, SafetensorError, ValidationError) as error:
+        raise CheckpointError(f"{folder}: does not fit this recipe's model: {error}; restore recipe.toml") from error
+
+
+def main() -> int:
+    """Export, and say where."""
+    parser = argparse.ArgumentParser(prog="bertd export", description=__doc__)
+    parser.add_argument("run", type=Path, help="the run's folder")
+    parser.add_argument("--step", type=int, help="of the checkpoint (the newest that is whole)")
+    parser.add_argument("--marker", type=float, help="share of the budget whose checkpoint was kept")
+    parser.add_argument("--out", type=Path, help="folder to make (exports/step-N of the run)")
+    args = parser.parse_args()
+    out = None if args.out is None else args.out.absolute()
+    try:
+        paths = RunPaths(args.run.absolute())
+        step = args.step
+        if args.marker is not None:
+            step = find_checkpoint_at_marker(paths, args.marker, name=str(paths.root)).step
+        result = export_run(paths, step=step, out=out)
+    except BertdError as error:
+        print(f"bertd: {terminal_line(str(error))}", file=sys.stderr)
+        return error.exit_code
+    for skipped in result.skipped:
+        print(f"bertd: passed over {terminal_line(skipped)}", file=sys.stderr)
+    print(f"{terminal_line(str(result.folder))} loads as {result.architecture}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

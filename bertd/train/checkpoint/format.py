@@ -1,0 +1,318 @@
+"""Checkpoints: seen only when whole, verified before they count, no pickle anywhere.
+
+    checkpoints/step-000012000/
+      model.safetensors       fp32 weights under the model's own names
+      optimizer.safetensors   `parameter/slot` tensors: exp_avg, exp_avg_sq, step
+      state.json              TrainState
+      manifest.json           size and sha256 of the others; written last
+      markers.json            markers that came due when it was there already, if any did; not in the manifest
+
+Commit: temporary folder, files, fsync each, compare with memory, manifest, fsync the folder, rename, fsync the parent.
+A flipped byte loads silently in safetensors as in torch.load, so only the manifest's sha256 counts as verified.
+
+No generator's state is here, because nothing is drawn from one that lives longer than a step: dropout is seeded anew at
+each step from (seed, rank, step), the order from (seed, epoch), masks from (seed, epoch, sequence). The schedule is a
+pure function of what is spent. So `step`, `sequences` and the charged time place all of them, on any number of ranks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from bertd.errors import CheckpointError, NewerCheckpointError, NumericsError, StorageError
+from bertd.records import Record
+from bertd.run.atomic_files import atomic_write, fsync_folder
+from bertd.run.log import log_line
+from bertd.run.paths import DAMAGED_PREFIX, TEMPORARY_PREFIX, newest_first, step_folder_name
+from bertd.train.checkpoint.staging import StagedTensors
+from bertd.train.loop.spikes import SpikeDetectorState
+from bertd.train.optim.optimizer import Optimizers
+
+FORMAT = 1
+MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
+MARKERS = "markers.json"
+
+
+class ScalerState(Record):
+    """The fp16 loss scale and how long it has held."""
+
+    scale: float
+    growth_tracker: int
+
+
+class TrainState(Record):
+    """Where training stands besides the tensors."""
+
+    step: int
+    sequences: int
+    charged_s: float
+    recipe_sha256: str
+    data_fingerprint: str
+    progress: float = 0.0
+    """Share of the budget that was spent; the schedule follows from it."""
+    markers: list[float] = []
+    """Shares of the budget that this checkpoint was saved at."""
+    markers_left: list[float] = []
+    """Those still to come."""
+    skipped_steps: int = 0
+    scaler: ScalerState | None = None
+    rollbacks: int = 0
+    """How often the run went back because its loss went wrong; after a resume, as the journal tells."""
+    band: SpikeDetectorState | None = None
+    """Where the detector of loss spikes stands."""
+    next_validation_s: float = 0.0
+    """Charged time at which the next validation is due."""
+    next_checkpoint_s: float = 0.0
+    validation_s: float | None = None
+    """How long the slowest took so far; with the next, the reserve that a timed budget keeps for its end."""
+    save_s: float | None = None
+    """The same of saves, from the decision to the rename, whether training waited or not."""
+    validation_loss: float | None = None
+    """The newest."""
+    validation_step: int | None = None
+    """Where it was measured."""
+    stalled_s: float = 0.0
+    """How long training stood still for saves so far."""
+    skipped_saves: int = 0
+    """Left out so far because the one before was still being written."""
+
+
+class FileDigest(Record):
+    """What a file must be."""
+
+    size: int
+    sha256: str
+
+
+class CheckpointManifest(Record):
+    """Content of manifest.json."""
+
+    format: int
+    step: int
+    files: dict[str, FileDigest]
+
+
+class LaterMarkers(Record):
+    """Content of markers.json."""
+
+    markers: list[float]
+
+
+@dataclass(frozen=True)
+class FoundCheckpoint:
+    """The newest valid checkpoint, and what was passed over to find it."""
+
+    folder: Path
+    skipped: list[str]
+    """One line each: which checkpoint and why."""
+    damaged: list[Path]
+    """Their folders."""
+
+
+def save_checkpoint(root: Path, *, tensors: StagedTensors, state: TrainState) -> Path:
+    """Write the checkpoint of `state.step`; replaces none that is whole.
+
+    Returns:
+        Its folder, which exists whole from this moment.
+
+    Raises:
+        StorageError: the disk refused; nothing is left behind and older checkpoints are untouched.
+        NumericsError: a weight is not finite; nothing was written.
+    """
+    _require_finite(tensors.model, step=state.step)
+    folder = root / step_folder_name(state.step)
+    if folder.exists() and is_valid_checkpoint(folder):
+        # The same step can only be the same state: nothing was trained since. But a marker may have come due.
+        _add_markers(folder, state.markers)
+        return folder
+    temporary = root / f"{TEMPORARY_PREFIX}{folder.name}-{os.getpid()}"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        files = {
+            MODEL: _write_tensors(temporary / MODEL, tensors.model),
+            OPTIMIZER: _write_tensors(temporary / OPTIMIZER, tensors.optimizer),
+        }
+        atomic_write(temporary / STATE, state.model_dump_json())
+        files[STATE] = _fsync_and_digest(temporary / STATE)
+        manifest = CheckpointManifest(format=FORMAT, step=state.step, files=files)
+        atomic_write(temporary / MANIFEST, manifest.model_dump_json(indent=1))
+        if folder.exists():
+            quarantine(folder)
+        temporary.rename(folder)
+        fsync_folder(root)
+    except (OSError, SafetensorError, StorageError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise StorageError(f"{folder}: cannot save the checkpoint: {error}; free space on that disk") from error
+    return folder
+
+
+def _add_markers(folder: Path, markers: list[float]) -> None:
+    existing = read_state(folder).markers
+    if new := set(markers) - set(existing):
+        atomic_write(folder / MARKERS, LaterMarkers(markers=sorted(new | set(existing))).model_dump_json())
+
+
+def quarantine(folder: Path) -> None:
+    """Put a damaged checkpoint where nobody takes it for one, to be looked at.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    quarantined = folder.with_name(DAMAGED_PREFIX + folder.name)
+    try:
+        shutil.rmtree(quarantined, ignore_errors=True)
+        folder.rename(quarantined)
+        fsync_folder(folder.parent)
+    except OSError as error:
+        raise StorageError(f"{folder}: damaged, and cannot be renamed: {error.strerror}; move it away") from error
+
+
+def folder_bytes(folder: Path) -> int:
+    """Size of the files in a checkpoint or an export."""
+    return sum(entry.stat().st_size for entry in folder.iterdir())
+
+
+def find_checkpoint(root: Path) -> FoundCheckpoint | None:
+    """The newest checkpoint that verifies; None where there is none at all.
+
+    Raises:
+        CheckpointError: there are checkpoints, and every one is damaged.
+        NewerCheckpointError: the newest that is not damaged is of a later bertd.
+    """
+    skipped: list[str] = []
+    folders = newest_first(root)
+    for index, folder in enumerate(folders):
+        try:
+            verify_checkpoint(folder)
+        except NewerCheckpointError:
+            raise
+        except CheckpointError as error:
+            skipped.append(str(error))
+        else:
+            return FoundCheckpoint(folder=folder, skipped=skipped, damaged=folders[:index])
+    if skipped:
+        raise CheckpointError(f"{root}: no checkpoint is whole: {'; '.join(skipped)}; restore one or start anew")
+    return None
+
+
+def verify_checkpoint(folder: Path) -> None:
+    """Compare every file with the manifest.
+
+    Raises:
+        CheckpointError: a file is missing, cut short or changed, or cannot be read.
+        NewerCheckpointError: the format is newer than this code.
+    """
+    try:
+        manifest = CheckpointManifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise CheckpointError(f"{folder.name}: manifest.json is missing or damaged") from error
+    if manifest.format > FORMAT:
+        raise NewerCheckpointError(
+            f"{folder.name}: format {manifest.format}; this bertd knows up to {FORMAT}: upgrade it"
+        )
+    for name, expected in manifest.files.items():
+        path = folder / name
+        try:
+            if not path.is_file() or path.stat().st_size != expected.size:
+                raise CheckpointError(f"{folder.name}: {name} is missing or cut short")
+            if _sha256(path) != expected.sha256:
+                raise CheckpointError(f"{folder.name}: {name} was changed since it was written")
+        except OSError as error:
+            raise CheckpointError(f"{folder.name}: {name} cannot be read: {error.strerror}") from error
+
+
+def load_checkpoint(folder: Path, *, model: nn.Module, optimizers: Optimizers) -> TrainState:
+    """Put a verified checkpoint into the model and the optimizers, on whatever device they are.
+
+    Raises:
+        CheckpointError: the tensors are not this model's.
+    """
+    try:
+        model.load_state_dict(load_file(folder / MODEL))
+        optimizers.load_tensors(load_file(folder / OPTIMIZER))
+        return TrainState.model_validate_json((folder / STATE).read_bytes())
+    except (RuntimeError, KeyError, OSError, SafetensorError, ValidationError) as error:
+        raise CheckpointError(f"{folder}: does not fit this recipe's model: {error}") from error
+
+
+def read_state(folder: Path) -> TrainState:
+    """Where training stood, without the tensors, and with the markers that came due later.
+
+    Raises:
+        CheckpointError: state.json is missing or damaged.
+    """
+    try:
+        state = TrainState.model_validate_json((folder / STATE).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise CheckpointError(f"{folder.name}: state.json is missing or damaged") from error
+    if not (folder / MARKERS).exists():
+        return state
+    try:
+        later = LaterMarkers.model_validate_json((folder / MARKERS).read_bytes())
+    except (OSError, ValidationError):
+        # No reason to refuse the checkpoint: they come due again, or a person looks for them in vain and reads this.
+        log_line(f"bertd: {folder.name}: {MARKERS} is damaged; it is taken to be of {state.markers or 'no markers'}")
+        return state
+    return state.model_copy(update={"markers": later.markers})
+
+
+def is_valid_checkpoint(folder: Path) -> bool:
+    """Whether every file is what the manifest says."""
+    try:
+        verify_checkpoint(folder)
+    except CheckpointError:
+        return False
+    return True
+
+
+def _require_finite(weights: dict[str, Tensor], *, step: int) -> None:
+    for name, tensor in weights.items():
+        if not np.isfinite(tensor.numpy()).all():
+            raise NumericsError(
+                f"step {step}: {name} is not finite, so nothing was saved; lower optimizer.peak_lr or set "
+                "optimizer.clip, and submit again"
+            )
+
+
+def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> FileDigest:
+    """Write, flush, and compare what the file gives back with what is in memory.
+
+    Raises:
+        OSError: it gives back something else.
+    """
+    save_file(tensors, path)
+    digest = _fsync_and_digest(path)
+    with safe_open(path, framework="pt") as file:
+        for name, tensor in tensors.items():
+            # As bytes, since a moment that is not finite equals nothing.
+            if not np.array_equal(_as_bytes(file.get_tensor(name)), _as_bytes(tensor)):
+                raise OSError(f"{path.name}: {name} does not read back as it was written")
+    return digest
+
+
+def _as_bytes(tensor: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    return tensor.reshape(-1).view(torch.uint8).numpy()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _fsync_and_digest(path: Path) -> FileDigest:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    return FileDigest(size=path.stat().st_size, sha256=_sha256(path))

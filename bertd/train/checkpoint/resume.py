@@ -1,0 +1,144 @@
+"""Where an attempt begins: at its newest valid checkpoint, else at first weights.
+
+First weights are drawn from the seed, or read from a checkpoint of stock transformers. Where they are drawn, the output
+bias can begin at the logarithm of each token's frequency: guessing by frequency is the first thing that a model learns,
+and here it is free. A checkpoint has learned it, and more: its bias stays, and the start of the run says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from bertd.data.dataset.shards import DataSet
+from bertd.data.dataset.unigram import token_shares
+from bertd.errors import CheckpointError, StorageError
+from bertd.model.encoder import MaskedLanguageModel
+from bertd.model.pretrained import load_pretrained
+from bertd.records import RollbackRecord
+from bertd.run.journal import read_rollbacks
+from bertd.run.log import log_line
+from bertd.run.paths import step_folder_name
+from bertd.train.checkpoint.format import TrainState, find_checkpoint, load_checkpoint, quarantine
+from bertd.train.checkpoint.retention import Retention
+from bertd.train.distributed.process_group import Ranks
+from bertd.train.optim.optimizer import Optimizers
+from bertd.train.run_inputs import RunInputs
+
+
+@dataclass(frozen=True)
+class StartingPoint:
+    """Where an attempt begins."""
+
+    state: TrainState
+    skipped: list[str]
+    """Damaged checkpoints that were passed over."""
+    start_from: str | None = None
+    """Class and place of the stock checkpoint whose weights were taken."""
+
+
+@dataclass(frozen=True)
+class _NewestCheckpoint:
+    """The checkpoint that all ranks load."""
+
+    folder: Path | None
+    """None where there is none at all."""
+    skipped: list[str]
+    """Known to rank 0 alone."""
+
+
+_NO_CHECKPOINT, _ALL_DAMAGED = -1.0, -2.0
+
+
+def _find_newest(run_inputs: RunInputs, ranks: Ranks) -> _NewestCheckpoint:
+    """Rank 0 verifies and puts aside what is damaged; the others load what it found, or fail as it did."""
+    root = run_inputs.paths.checkpoints
+    skipped: list[str] = []
+    failure: CheckpointError | None = None
+    step = _NO_CHECKPOINT
+    if ranks.is_first:
+        try:
+            found = find_checkpoint(root)
+        except CheckpointError as error:
+            failure, step = error, _ALL_DAMAGED
+        else:
+            if found is not None:
+                step, skipped = float(found.folder.name.removeprefix("step-")), found.skipped
+                # Else the next checkpoint of that step would find its place taken.
+                for folder in found.damaged:
+                    quarantine(folder)
+                _update_index(run_inputs, trusted=found.folder)
+    (step,) = ranks.broadcast([step])
+    if step == _ALL_DAMAGED:
+        raise failure or CheckpointError(f"{root}: no checkpoint is whole; rank 0 says more")
+    return _NewestCheckpoint(
+        folder=None if step == _NO_CHECKPOINT else root / step_folder_name(int(step)), skipped=skipped
+    )
+
+
+def _update_index(run_inputs: RunInputs, *, trusted: Path) -> None:
+    """Bring the list of what is kept in line with the folder: the attempt before may have died between the two."""
+    try:
+        Retention(run_inputs.paths, keep=run_inputs.recipe.checkpoint.keep).prune(trusted=trusted)
+    except StorageError as error:
+        # The next save does it; that the disk refuses is told then.
+        log_line(f"bertd: {error}")
+
+
+def load_or_initialize(
+    run_inputs: RunInputs, *, model: MaskedLanguageModel, optimizers: Optimizers, ranks: Ranks
+) -> StartingPoint:
+    """Put the newest valid checkpoint, or the first weights, into the model.
+
+    Raises:
+        CheckpointError: none is whole, or it belongs to another recipe or other data; or start_from does not fit.
+    """
+    found = _find_newest(run_inputs, ranks)
+    if found.folder is None:
+        fresh = TrainState(
+            step=0,
+            sequences=0,
+            charged_s=0.0,
+            recipe_sha256=run_inputs.recipe_sha256,
+            data_fingerprint=run_inputs.dataset.fingerprint,
+            markers_left=run_inputs.recipe.checkpoint.markers,
+        )
+        return StartingPoint(state=fresh, skipped=[], start_from=_initialize_weights(run_inputs, model))
+    state = load_checkpoint(found.folder, model=model, optimizers=optimizers)
+    if state.data_fingerprint != run_inputs.dataset.fingerprint:
+        raise CheckpointError(
+            f"{found.folder}: was trained on other data than {run_inputs.dataset.root}; restore the data set it names, "
+            f"fingerprint {state.data_fingerprint[:12]}, or submit a new run"
+        )
+    if state.recipe_sha256 != run_inputs.recipe_sha256:
+        raise CheckpointError(f"{found.folder}: recipe.toml was changed since; restore it, or submit a new run")
+    return StartingPoint(
+        state=_skip_rolled_back_batches(state, read_rollbacks(run_inputs.paths.journal)), skipped=found.skipped
+    )
+
+
+def _skip_rolled_back_batches(state: TrainState, rollbacks: list[RollbackRecord]) -> TrainState:
+    """The same, and where the run went back to this checkpoint before, behind the batches that it left out."""
+    positions_after_rollback = [record.sequences for record in rollbacks if record.step == state.step]
+    sequences = max([state.sequences, *positions_after_rollback])
+    return state.model_copy(update={"sequences": sequences, "rollbacks": len(rollbacks)})
+
+
+def _initialize_weights(run_inputs: RunInputs, model: MaskedLanguageModel) -> str | None:
+    """Put the recipe's checkpoint into the model, if it names one; every rank reads it for itself."""
+    source = run_inputs.recipe.model.start_from
+    if source is None:
+        if run_inputs.recipe.model.head_bias == "frequency":
+            initialize_bias_from_frequency(model, run_inputs.dataset)
+        return None
+    family = load_pretrained(model, source, entries=run_inputs.dataset.vocabulary.entries)
+    return f"{family} of {source}"
+
+
+@torch.no_grad()
+def initialize_bias_from_frequency(model: MaskedLanguageModel, dataset: DataSet) -> None:
+    """Let the untrained model guess by frequency: output bias = log of each token's share."""
+    shares_V = torch.from_numpy(token_shares(dataset))
+    model.head.bias[: dataset.vocabulary.size] = shares_V.log().to(model.head.bias)

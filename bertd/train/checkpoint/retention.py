@@ -1,0 +1,203 @@
+"""Which checkpoints stay: the newest, those of markers, and the best; each with its reason in `kept.json`.
+
+Only this module deletes checkpoints. A finetuning reads an export, which nothing here deletes. Who reads a checkpoint
+besides the trainer (`bertd export`) holds it with `protect`, and it stays until the save after.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bertd.errors import CheckpointError, StorageError
+from bertd.records import KeptCheckpoint, KeptCheckpoints
+from bertd.run.atomic_files import fsync_folder
+from bertd.run.checkpoint_index import write_checkpoint_index
+from bertd.run.log import log_line
+from bertd.run.paths import DAMAGED_PREFIX, TRASH_PREFIX, VOID_PREFIX, RunPaths, newest_first, step_folder_name
+from bertd.run.sweeping import sweep_temporaries
+from bertd.train.checkpoint.format import TrainState, folder_bytes, read_state, verify_checkpoint
+
+
+def reasons_to_keep(states: list[TrainState], *, keep: int) -> dict[int, list[str]]:
+    """By step, why a checkpoint stays; those that are not in it may go. Pure.
+
+    Args:
+        states: of the valid checkpoints, newest first.
+        keep: how many of the newest stay; at least one does.
+    """
+    reasons: dict[int, list[str]] = {}
+    for rank, state in enumerate(states[: max(1, keep)]):
+        reasons.setdefault(state.step, []).append("newest" if rank == 0 else f"newest but {rank}")
+    for state in states:
+        for marker in state.markers:
+            reasons.setdefault(state.step, []).append(f"marker {marker:g}")
+    measured = [state for state in states if state.validation_loss is not None and math.isfinite(state.validation_loss)]
+    if measured:
+        # Of several behind the same validation, the first is the nearest to what was measured.
+        best = min(measured, key=lambda state: (state.validation_loss, state.step))
+        where = "" if best.validation_step is None else f" of step {best.validation_step}"
+        reasons.setdefault(best.step, []).append(f"best validation loss {best.validation_loss:.4f}{where}")
+    return reasons
+
+
+@contextmanager
+def protect(folder: Path) -> Iterator[None]:
+    """Keep a checkpoint from being deleted meanwhile; the kernel lets go of it when its reader dies.
+
+    Raises:
+        CheckpointError: it is gone.
+    """
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise CheckpointError(f"{folder}: was cleaned away; take a newer one") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        if not folder.is_dir():
+            raise CheckpointError(f"{folder}: was cleaned away while it was opened; take a newer one")
+        yield
+    finally:
+        os.close(fd)
+
+
+@dataclass(frozen=True)
+class _Checkpoint:
+    folder: Path
+    state: TrainState
+    size_bytes: int
+
+
+class Retention:
+    """Deletes, and says why the rest stays."""
+
+    def __init__(self, paths: RunPaths, *, keep: int) -> None:
+        self._paths = paths
+        self._root = paths.checkpoints
+        self._keep = keep
+
+    def prune(self, *, trusted: Path) -> None:
+        """Delete what nothing pins; `trusted` was just written and verified.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        self._prune(self._valid_checkpoints(trusted), keep=self._keep)
+
+    def prunable_bytes(self) -> int:
+        """What `free_disk_space` would free."""
+        valid = self._valid_checkpoints()
+        reasons = reasons_to_keep([each.state for each in valid], keep=1)
+        return sum(each.size_bytes for each in valid if each.state.step not in reasons) + sum(
+            folder_bytes(folder) for folder in self._leftovers()
+        )
+
+    def free_disk_space(self) -> None:
+        """Delete all that nothing pins but its age: the newest valid one stays, markers and the best.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        for folder in self._leftovers():
+            shutil.rmtree(folder, ignore_errors=True)
+        self._prune(self._valid_checkpoints(), keep=1)
+
+    def discard_above(self, step: int) -> None:
+        """Delete the checkpoints of steps that are void, whoever reads them.
+
+        Args:
+            step: of a checkpoint that was verified, the newest from here on.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        try:
+            for folder in newest_first(self._root):
+                if folder.name > step_folder_name(step):
+                    folder.rename(folder.with_name(TRASH_PREFIX + folder.name))
+            fsync_folder(self._root)
+        except OSError as error:
+            raise StorageError(f"{self._root}: cannot delete void checkpoints: {error}; mend that") from error
+        try:
+            self.prune(trusted=self._root / step_folder_name(step))
+        except StorageError as error:
+            # What is void is gone; the rest is tidiness, which the next save sees to.
+            log_line(f"bertd: {error}")
+
+    def sweep_temporaries(self) -> None:
+        """Delete what crashes left half written or half deleted, of exports too."""
+        sweep_temporaries(self._root)
+        sweep_temporaries(self._paths.exports)
+
+    def _leftovers(self) -> list[Path]:
+        """What is only there for a person to look at."""
+        places = [(self._root, DAMAGED_PREFIX), (self._paths.exports, VOID_PREFIX)]
+        return [
+            entry
+            for place, prefix in places
+            if place.is_dir()
+            for entry in place.iterdir()
+            if entry.name.startswith(prefix) and entry.is_dir()
+        ]
+
+    def _valid_checkpoints(self, trusted: Path | None = None) -> list[_Checkpoint]:
+        """Newest first, from the newest that verifies on; what is above it is damaged, and neither counted nor deleted.
+
+        The older ones are not verified, which would read all of them at each save.
+        """
+        found: list[_Checkpoint] = []
+        for folder in newest_first(self._root):
+            try:
+                if not found and folder != trusted:
+                    verify_checkpoint(folder)
+                found.append(_Checkpoint(folder=folder, state=read_state(folder), size_bytes=folder_bytes(folder)))
+            except CheckpointError:
+                continue
+        return found
+
+    def _prune(self, valid: list[_Checkpoint], *, keep: int) -> None:
+        reasons = reasons_to_keep([each.state for each in valid], keep=keep)
+        self.sweep_temporaries()
+        try:
+            for each in valid:
+                if each.state.step not in reasons and not _delete(each.folder):
+                    reasons[each.state.step] = ["being read"]
+        except OSError as error:
+            raise StorageError(f"{self._root}: cannot delete old checkpoints: {error}; mend the permissions") from error
+        kept = [_build_kept_record(each, reasons[each.state.step]) for each in valid if each.state.step in reasons]
+        write_checkpoint_index(self._paths, KeptCheckpoints(checkpoints=kept))
+
+
+def _delete(folder: Path) -> bool:
+    """Out of sight in one act, so that nobody meets half a checkpoint; False where somebody reads it."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        trash = folder.with_name(TRASH_PREFIX + folder.name)
+        folder.rename(trash)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(fd)
+    fsync_folder(folder.parent)
+    shutil.rmtree(trash, ignore_errors=True)
+    return True
+
+
+def _build_kept_record(checkpoint: _Checkpoint, reasons: list[str]) -> KeptCheckpoint:
+    state = checkpoint.state
+    return KeptCheckpoint(
+        name=checkpoint.folder.name,
+        step=state.step,
+        progress=state.progress,
+        size_bytes=checkpoint.size_bytes,
+        validation_loss=state.validation_loss,
+        markers=state.markers,
+        reasons=reasons,
+    )

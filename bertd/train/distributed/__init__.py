@@ -1,0 +1,1 @@
+"""Ranks: their launch, process group and watch over each other."""

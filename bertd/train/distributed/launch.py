@@ -1,0 +1,124 @@
+"""Starts the ranks of one attempt on this machine: `python -m bertd.train.distributed.launch RUN_FOLDER --attempt N`.
+
+torch elastic watches them and takes all down when one fails. It never restarts them (`max_restarts=0`): in its own
+restarts ranks meet the addresses of the dead attempt in the shared store. The runner starts a new attempt instead, and
+each attempt meets in a file of its own, since torch's TCP store listens on every interface without a password. It lies
+in the run's folder, where the next launch sweeps up what a killed one left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from bertd.errors import BertdError
+from bertd.run.paths import TEMPORARY_PREFIX, RunPaths
+from bertd.run.recipe.load import read_recipe
+from bertd.train.distributed.worker import die_with_parent
+
+_PAUSE_TIMEOUT_S = 150
+"""From SIGTERM to SIGKILL of the ranks: a step, and a checkpoint on a slow disk."""
+_RENDEZVOUS_PREFIX = f"{TEMPORARY_PREFIX}meeting-"
+
+
+def main() -> int:
+    """Launch and wait; the exit status is that of the rank whose death explains the others'."""
+    parser = argparse.ArgumentParser(prog="python -m bertd.train.distributed.launch", description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--attempt", type=int, default=1)
+    args = parser.parse_args()
+    die_with_parent()
+    extend_shutdown_timeout(LocalElasticAgent)
+    # Else the agent opens a TCP store on every interface, which nobody here asks: tests/faults/test_two_ranks.py.
+    os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.ERROR)
+    try:
+        return launch(RunPaths(args.run.resolve()), attempt=args.attempt)
+    except BertdError as error:
+        print(f"bertd: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def extend_shutdown_timeout(agent: type[LocalElasticAgent]) -> None:
+    """Have an agent that is told to end wait so long for its ranks: torch kills them after 30 s otherwise."""
+    if "shutdown_timeout" in LaunchConfig.__dataclass_fields__:
+        os.environ["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = str(_PAUSE_TIMEOUT_S)
+        return
+    # Before torch 2.12 nobody can be told; a failed rank's companions are ended elsewhere, and without this patience.
+    shut_down = agent._shutdown
+
+    def shut_down_with_timeout(self: LocalElasticAgent, *args: Any, **options: Any) -> None:
+        if self._pcontext is not None:
+            self._pcontext.close = partial(self._pcontext.close, timeout=_PAUSE_TIMEOUT_S)  # type: ignore[method-assign]
+        shut_down(self, *args, **options)
+
+    agent._shutdown = shut_down_with_timeout  # type: ignore[method-assign]
+
+
+def launch(paths: RunPaths, *, attempt: int) -> int:
+    """Run the ranks of the recipe to their end.
+
+    Raises:
+        RecipeError: the run folder's recipe is not one.
+    """
+    recipe = read_recipe(paths.recipe)
+    for leftover in paths.root.glob(f"{_RENDEZVOUS_PREFIX}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_RENDEZVOUS_PREFIX, dir=paths.root) as rendezvous_dir:
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=recipe.devices.count,
+            run_id=paths.root.name,
+            rdzv_backend="c10d",
+            rdzv_endpoint=str(Path(rendezvous_dir) / "agents"),
+            rdzv_configs={"store_type": "file"},
+            max_restarts=0,
+            monitor_interval=0.1,
+            logs_specs=DefaultLogsSpecs(log_dir=rendezvous_dir),
+        )
+        store = str(Path(rendezvous_dir) / "ranks")
+        worker = ("-m", "bertd.train.distributed.worker", str(paths.root))
+        command = (*worker, "--attempt", str(attempt), "--store", store, "--launcher", str(os.getpid()))
+        try:
+            elastic_launch(config, sys.executable)(*command)
+        except ChildFailedError as error:
+            return _choose_exit_code([failure.exitcode for _, failure in sorted(error.failures.items())])
+        except SignalException as error:
+            # The ranks were told and have left; the journal says whether they paused.
+            return 128 + error.sigval
+    return 0
+
+
+def _choose_exit_code(exit_codes: list[int]) -> int:
+    """Of ranks that died within one look: an error of ours, else a signal, else whatever there is.
+
+    When one rank dies, the others fail a moment later because it is gone, with a traceback and status 1.
+    """
+    known = [code for code in exit_codes if code > 1]
+    by_signal = [128 - code for code in exit_codes if code < 0]
+    return [*known, *by_signal, 1][0]
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: Python's own end under torch takes a second, which is charged though the ranks are gone.
+    os._exit(status)

@@ -1,0 +1,112 @@
+"""The processes of one run and what they say to one another.
+
+Decisions travel over gloo even where gradients travel over NCCL, so that asking "shall we stop?" never waits for the
+GPU. Everything listens on the loopback interface alone: torch's own stores listen on every interface, without a
+password, which is why ranks of one machine meet in a file.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from bertd.errors import DeviceError
+from bertd.run.recipe.schema import DevicesSection
+from bertd.train.backends.cuda_arch import require_supported_arch
+
+_TIMEOUT = timedelta(minutes=30)
+"""Rank 0 may verify and load a large checkpoint, or save one to a slow disk, while the others wait."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """One process's place among them."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+    control: dist.ProcessGroup | None
+    """gloo; None for a single rank."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this rank reads the clock and the mailbox, and writes."""
+        return self.rank == 0
+
+    def broadcast(self, values: list[float]) -> list[float]:
+        """What rank 0 passed in, on every rank."""
+        if self.control is None:
+            return values
+        tensor = torch.tensor(values, dtype=torch.float64)
+        dist.broadcast(tensor, src=0, group=self.control)
+        shared: list[float] = tensor.tolist()
+        return shared
+
+    def all_reduce_sum(self, tensor: Tensor) -> Tensor:
+        """Sum over all ranks, in place."""
+        if self.control is not None:
+            dist.all_reduce(tensor)
+        return tensor
+
+
+def device_for_rank(section: DevicesSection, *, local_rank: int) -> torch.device:
+    """The device of one rank.
+
+    Raises:
+        DeviceError: the recipe asks for more GPUs than there are; it never falls back to the CPU.
+    """
+    if section.kind == "cpu":
+        return torch.device("cpu")
+    if local_rank >= torch.cuda.device_count():
+        raise DeviceError(
+            f"[devices] count = {section.count}: this machine shows {torch.cuda.device_count()} GPUs; go on on fewer "
+            "with `bertd resume ID --devices N`, or submit a run for the CPU"
+        )
+    return torch.device("cuda", local_rank)
+
+
+def join_ranks(section: DevicesSection, *, store: Path | None) -> Ranks:
+    """Meet the other ranks of this run.
+
+    Args:
+        section: of the recipe.
+        store: file to meet in, fresh for this attempt; None to meet at torchrun's address.
+
+    Raises:
+        DeviceError: a device is missing or no part of torch runs on it, or there are more or fewer ranks than the
+            recipe has.
+    """
+    rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if world_size != section.count:
+        raise DeviceError(
+            f"[devices] count = {section.count}, and {world_size} ranks were started: start as many as the recipe says"
+        )
+    device = device_for_rank(section, local_rank=int(os.environ.get("LOCAL_RANK", "0")))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        require_supported_arch(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    if world_size == 1:
+        return Ranks(rank=0, world_size=1, device=device, control=None)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    if store is None:
+        dist.init_process_group(backend, timeout=_TIMEOUT)
+    else:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        os.environ.setdefault("NCCL_SOCKET_IFNAME", "lo")
+        file_store = dist.FileStore(str(store), world_size)  # type: ignore[attr-defined]  # torch exports it so
+        dist.init_process_group(backend, store=file_store, rank=rank, world_size=world_size, timeout=_TIMEOUT)
+    control = dist.new_group(backend="gloo", timeout=_TIMEOUT)
+    return Ranks(rank=rank, world_size=world_size, device=device, control=control)
+
+
+def leave_ranks(ranks: Ranks) -> None:
+    """Wait for the others and take the process groups down."""
+    if ranks.control is not None:
+        dist.barrier(group=ranks.control)
+        dist.destroy_process_group()

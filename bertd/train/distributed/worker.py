@@ -1,0 +1,124 @@
+"""One rank: `python -m bertd.train.distributed.worker RUN_FOLDER --attempt N [--store FILE]`, started by the launcher.
+
+torchrun can start it across machines, as long as somebody keeps the run's ledger open, which is the runner's work here.
+
+Exit status: 0 after an end or a pause, which the journal tells apart; that of the BertdError class otherwise. A rank
+whose parent dies is killed by the kernel, so that nothing is left to hold a GPU.
+
+Torch is imported behind that request, since it takes seconds: a rank whose runner is killed meanwhile must not come up
+beside those of the next one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import faulthandler
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from threading import Event
+
+from bertd.errors import BertdError, DeviceError, DeviceMemoryError
+from bertd.records import AlertRecord
+from bertd.run.heartbeat import DUMP_STACKS_SIGNAL, HEARTBEAT_VARIABLE, Heartbeat, Phase
+from bertd.run.journal import JournalWriter, read_journal
+from bertd.run.paths import RunPaths
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> int:
+    """Run one rank to its end."""
+    parser = argparse.ArgumentParser(prog="python -m bertd.train.distributed.worker", description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--attempt", type=int, default=1)
+    parser.add_argument("--store", type=Path, help="file to meet the other ranks in; without it, torchrun's address")
+    parser.add_argument("--launcher", type=int, help="pid that started it")
+    args = parser.parse_args()
+    die_with_parent(args.launcher)
+    from bertd.train.autotune.kernels import compiler_failure_reason
+    from bertd.train.oom import out_of_memory_reason
+
+    paths = RunPaths(args.run.resolve())
+    stop_signal = Event()
+    # Before the first beat: the runner asks for stacks only those ranks that have beaten.
+    faulthandler.register(DUMP_STACKS_SIGNAL, all_threads=True)
+    signal.signal(signal.SIGTERM, lambda *_: stop_signal.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        train(paths, attempt=args.attempt, store=args.store, stop_signal=stop_signal)
+    except BertdError as error:
+        return _report_failure(paths, error)
+    except Exception as error:
+        if (reason := out_of_memory_reason(error)) is not None:
+            # Of one rank perhaps: the others hear of it by its exit status alone.
+            rank = os.environ.get("RANK", "0")
+            remedy = 'lower batch.micro, or let it be "auto"'
+            return _report_failure(paths, DeviceMemoryError(f"rank {rank}: {reason}; {remedy}"), is_on_all_ranks=False)
+        traceback.print_exc()
+        if (failure := compiler_failure_reason(error)) is not None:
+            remedy = 'set precision.kernels = "eager", or see to the compiler; the log has its traceback'
+            return _report_failure(
+                paths, DeviceError(f"the compiler failed: {failure}; {remedy}"), is_on_all_ranks=False
+            )
+        return 1
+    return 0
+
+
+def train(paths: RunPaths, *, attempt: int, store: Path | None, stop_signal: Event) -> None:
+    """Open the run, meet the other ranks, train to an end or a pause."""
+    heartbeat = Heartbeat(os.environ.get(HEARTBEAT_VARIABLE), rank=int(os.environ.get("RANK", "0")))
+    heartbeat.beat(Phase.START, step=0)
+    from bertd.train.build_trainer import build_trainer
+    from bertd.train.distributed.peer_watch import watch_peers
+    from bertd.train.distributed.process_group import join_ranks, leave_ranks
+    from bertd.train.run_inputs import load_run_inputs
+
+    run_inputs = load_run_inputs(paths)
+    ranks = join_ranks(run_inputs.recipe.devices, store=store)
+    # Ranks that meet in a file are on one machine.
+    with watch_peers(ranks, is_one_machine=store is not None) as peer_watch:
+        trainer = build_trainer(run_inputs, ranks=ranks, attempt=attempt, stop_signal=stop_signal, heartbeat=heartbeat)
+        peer_watch.is_writing = lambda: trainer.is_writing
+        trainer.run()
+        trainer.close()
+    leave_ranks(ranks)
+
+
+def die_with_parent(parent: int | None = None) -> None:
+    """Ask the kernel to kill this process when the one that started it dies, or has died by now if its pid is known."""
+    parent = os.getppid() if parent is None else parent
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        # It died before the request was made.
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _report_failure(paths: RunPaths, error: BertdError, *, is_on_all_ranks: bool = True) -> int:
+    """Say what went wrong: once, on rank 0, where every rank meets it and leaves with the same status."""
+    is_first = os.environ.get("RANK", "0") == "0"
+    if is_first or not is_on_all_ranks:
+        print(f"bertd: {error}", file=sys.stderr, flush=True)
+    if is_first:
+        try:
+            records = read_journal(paths.journal)
+            journal = JournalWriter(paths.journal)
+            step = max((getattr(record, "step", 0) for record in records), default=0)
+            code, message = type(error).__name__, str(error)
+            journal.append(AlertRecord(t=time.time(), step=step, level="error", code=code, message=message))
+            journal.close()
+        except BertdError as journal_error:
+            print(f"bertd: and the journal could not be told: {journal_error}", file=sys.stderr, flush=True)
+    return error.exit_code
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: after a failure the process groups still wait for ranks that will not come.
+    os._exit(status)

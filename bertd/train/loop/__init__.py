@@ -1,0 +1,1 @@
+"""The training loop and what acts in it at every step."""

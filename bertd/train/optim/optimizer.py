@@ -1,0 +1,158 @@
+"""The optimizers of a run: AdamW, LAMB, or Muon on the hidden matrices with AdamW for the rest.
+
+Matrices decay, biases and norms do not (Devlin et al. 2019's code; Izsak et al. 2021, section 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+
+from bertd.model.encoder import Attention, FeedForward, MaskedLanguageModel
+from bertd.run.recipe.schema import OptimizerSection
+from bertd.train.backends.apex.check import Feature
+from bertd.train.backends.apex.detect import Apex
+from bertd.train.backends.apex.modules import build_fused_adam, build_fused_lamb
+from bertd.train.optim.lamb import Lamb
+from bertd.train.optim.muon import Muon, StackedMatrices
+
+_MUON_MOMENTUM = 0.95
+"""Source: Jordan et al. 2024."""
+
+
+class _CombinedOptimizer(torch.optim.Optimizer):
+    """Several that step as one: a loss scaler then leaves out all of a step or nothing of it."""
+
+    def __init__(self, parts: list[torch.optim.Optimizer]) -> None:
+        super().__init__([group for part in parts for group in part.param_groups], {})
+        self._parts = parts
+
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]  # no loss is returned
+        assert closure is None
+        for part in self._parts:
+            part.step()
+
+
+class Optimizers:
+    """One or two torch optimizers that step together; each parameter belongs to exactly one."""
+
+    def __init__(self, model: nn.Module, parts: list[torch.optim.Optimizer]) -> None:
+        self._names = {parameter: name for name, parameter in model.named_parameters()}
+        self._owners = {
+            parameter: part for part in parts for group in part.param_groups for parameter in group["params"]
+        }
+        self._groups = {
+            parameter: group for part in parts for group in part.param_groups for parameter in group["params"]
+        }
+        assert self._owners.keys() == self._names.keys()
+        self.parts = parts
+        self.combined = parts[0] if len(parts) == 1 else _CombinedOptimizer(parts)
+        """What steps, for a loss scaler too."""
+
+    def set_learning_rate(self, lr: float) -> None:
+        """Use `lr` for the next step."""
+        for part in self.parts:
+            for group in part.param_groups:
+                group["lr"] = lr
+
+    def zero_grad(self, *, keeps_memory: bool = False) -> None:
+        """Forget the gradients; or set to 0 those that there are, where something else holds their memory."""
+        if keeps_memory and (gradients := [each.grad for each in self._owners if each.grad is not None]):
+            torch._foreach_zero_(gradients)
+            return
+        for parameter in self._owners:
+            parameter.grad = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All state, as `parameter/slot`; where apex counts the steps of a group, each of its parameters has them."""
+        tensors: dict[str, Tensor] = {}
+        for parameter, owner in self._owners.items():
+            slots: dict[str, Tensor] = dict(owner.state.get(parameter, {}))
+            if slots and "step" in self._groups[parameter]:
+                slots["step"] = torch.tensor(float(self._groups[parameter]["step"]))
+            tensors |= {f"{self._names[parameter]}/{slot}": value for slot, value in slots.items()}
+        return tensors
+
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Put back what `tensors` gave.
+
+        Raises:
+            KeyError: a name is no parameter's.
+        """
+        parameters = {name: parameter for parameter, name in self._names.items()}
+        for part in self.parts:
+            part.state.clear()
+        for key, value in tensors.items():
+            name, _, slot = key.rpartition("/")
+            parameter = parameters[name]
+            group = self._groups[parameter]
+            if slot == "step" and "step" in group:
+                group["step"] = int(value)
+            else:
+                self._owners[parameter].state[parameter][slot] = value.to(parameter.device)
+
+    def num_updates(self) -> int:
+        """Updates that were carried out: fp16 overflow skips some, and AdamW counts only those it did."""
+        counters = [counter for part in self.parts for counter in (*part.param_groups, *part.state.values())]
+        return int(next((counter["step"] for counter in counters if "step" in counter), 0))
+
+
+def build_optimizers(
+    model: MaskedLanguageModel,
+    section: OptimizerSection,
+    *,
+    apex: Apex | None = None,
+    rank: int = 0,
+    world_size: int = 1,
+) -> Optimizers:
+    """What the recipe asks for, from `apex` where that has it; the learning rate is set before each step."""
+    apex = apex or Apex()
+    if section.kind == "muon":
+        return _build_muon(model, section, apex, rank=rank, world_size=world_size)
+    groups = _decay_groups(model.parameters(), section.weight_decay)
+    build = _build_lamb if section.kind == "lamb" else _build_adamw
+    return Optimizers(model, [build(groups, section, apex)])
+
+
+def _build_adamw(groups: list[dict[str, object]], section: OptimizerSection, apex: Apex) -> torch.optim.Optimizer:
+    if part := apex.parts.get(Feature.ADAM):
+        return build_fused_adam(part, groups, lr=section.peak_lr, betas=section.betas, eps=section.eps)
+    return torch.optim.AdamW(groups, lr=section.peak_lr, betas=section.betas, eps=section.eps, fused=True)
+
+
+def _build_lamb(groups: list[dict[str, object]], section: OptimizerSection, apex: Apex) -> torch.optim.Optimizer:
+    if part := apex.parts.get(Feature.LAMB):
+        return build_fused_lamb(part, groups, lr=section.peak_lr, betas=section.betas, eps=section.eps)
+    return Lamb(groups, lr=section.peak_lr, betas=section.betas, eps=section.eps)
+
+
+def _decay_groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, object]]:
+    listed = list(parameters)
+    return [
+        {"params": [p for p in listed if p.dim() >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in listed if p.dim() < 2], "weight_decay": 0.0},
+    ]
+
+
+def _build_muon(
+    model: MaskedLanguageModel, section: OptimizerSection, apex: Apex, *, rank: int, world_size: int
+) -> Optimizers:
+    matrices: list[StackedMatrices] = []
+    for module in model.encoder.layers.modules():
+        if isinstance(module, Attention):
+            matrices += [StackedMatrices(module.qkv.weight, 3), StackedMatrices(module.out.weight, 1)]
+        if isinstance(module, FeedForward):
+            matrices += [StackedMatrices(module.up.weight, 1), StackedMatrices(module.down.weight, 1)]
+    muon = Muon(
+        matrices,
+        lr=section.peak_lr,
+        weight_decay=section.weight_decay,
+        momentum=_MUON_MOMENTUM,
+        rank=rank,
+        world_size=world_size,
+    )
+    hidden = {each.parameter for each in matrices}
+    rest = [parameter for parameter in model.parameters() if parameter not in hidden]
+    return Optimizers(model, [muon, _build_adamw(_decay_groups(rest, section.weight_decay), section, apex)])

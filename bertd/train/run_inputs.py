@@ -1,0 +1,122 @@
+"""A run folder and its data set, opened: what every rank reads before it builds anything."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from bertd.data.batches.masking import Masker
+from bertd.data.batches.rows import TokenSequences, open_sequences
+from bertd.data.dataset.shards import DataSet
+from bertd.model.encoder import EncoderConfig
+from bertd.run.paths import RunPaths
+from bertd.run.recipe.load import read_recipe
+from bertd.run.recipe.schema import Recipe
+from bertd.tokenizer.vocabulary import Vocabulary
+
+VALIDATION_RATE = 0.15
+"""Share of tokens to predict when a run is validated. Source: Portes et al. 2023 and Warner et al. 2024 train with 30 %
+and evaluate so."""
+
+
+@dataclass(frozen=True)
+class RunInputs:
+    """What a run is made from, as it lies on disk."""
+
+    paths: RunPaths
+    recipe: Recipe
+    recipe_sha256: str
+    dataset: DataSet
+    train: TokenSequences
+    validation: TokenSequences
+
+
+def load_run_inputs(paths: RunPaths) -> RunInputs:
+    """Read recipe and data.
+
+    Raises:
+        RecipeError: the recipe is not one.
+        ShardError: the data set is missing, damaged or too small.
+        VocabularyError: its tokenizer is not the one it was prepared with.
+    """
+    recipe = read_recipe(paths.recipe)
+    dataset = DataSet.open(Path(recipe.data.shards))
+
+    def open_split(split: str) -> TokenSequences:
+        data = recipe.data
+        return open_sequences(dataset, split=split, sequence_length=data.sequence_length, packing=data.packing)
+
+    return RunInputs(
+        paths=paths,
+        recipe=recipe,
+        recipe_sha256=hash_recipe(paths.recipe.read_text(encoding="utf-8")),
+        dataset=dataset,
+        train=open_split("train"),
+        validation=open_split("validation"),
+    )
+
+
+def hash_recipe(text: str) -> str:
+    """Of what a recipe file says about the mathematics: all but the devices, which a run may change between attempts.
+
+    Of the file and not of the recipe written anew, since a key that a later bertd adds would change every old run's.
+    """
+    tree = tomllib.loads(text)
+    tree.pop("devices", None)
+    return hashlib.sha256(json.dumps(tree, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def encoder_config(recipe: Recipe, *, vocab_size: int) -> EncoderConfig:
+    """The model's shape: the recipe's, and the vocabulary's size."""
+    section = recipe.model
+    return EncoderConfig(
+        vocab_size=vocab_size,
+        max_positions=recipe.data.sequence_length,
+        layers=section.layers,
+        width=section.width,
+        heads=section.heads,
+        ffn=section.ffn,
+        norm=section.norm,
+        embedding_norm=section.embedding_norm,
+        activation=section.activation,
+        positions=section.positions,
+        bias=section.bias,
+        depth_scaled_init=section.depth_scaled_init,
+        norm_eps=section.norm_eps,
+        rotary_base=section.rotary_base,
+        local_attention=section.local_attention,
+        global_every=section.global_every,
+        local_rotary_base=section.local_rotary_base,
+        dropout=section.dropout,
+        attention_dropout=section.attention_dropout,
+    )
+
+
+def build_masker(recipe: Recipe, vocabulary: Vocabulary) -> Masker:
+    """Draws the masks that a recipe trains with."""
+    section = recipe.masking
+    predictions = section.predictions(recipe.data.sequence_length)
+    return _build_masker(recipe, vocabulary, rate=section.rate, max_predictions=predictions)
+
+
+def build_validation_masker(recipe: Recipe, vocabulary: Vocabulary) -> Masker:
+    """Draws the masks it is validated with: 15 % whatever it trains with, or no two runs' losses could be compared."""
+    predictions = max(1, round(VALIDATION_RATE * recipe.data.sequence_length))
+    return _build_masker(recipe, vocabulary, rate=VALIDATION_RATE, max_predictions=predictions)
+
+
+def _build_masker(recipe: Recipe, vocabulary: Vocabulary, *, rate: float, max_predictions: int) -> Masker:
+    section, length = recipe.masking, recipe.data.sequence_length
+    return Masker(
+        seed=recipe.run.seed,
+        rate=rate,
+        max_predictions=max_predictions,
+        replace=section.replace,
+        vocabulary=vocabulary,
+        sequence_length=length,
+        unit=section.unit,
+        copies=section.copies or None,
+    )

@@ -1,0 +1,126 @@
+"""What the daemon's connection class adds to uvicorn's, with deadlines of a fraction of a second."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from bertd.daemon.api import connections
+from bertd.daemon.api.connections import PeerConnection, Roles
+from bertd.daemon.process.listener import bind_socket
+from bertd.jobs.store.audit import Peer
+
+LIMIT_S = 0.4
+seen: list[Peer] = []
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Read the body, note the peer, answer."""
+    while (message := await receive()).get("more_body"):
+        pass
+    if message["type"] == "http.disconnect":
+        return
+    seen.append(scope["state"]["peer"])
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.fixture
+async def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Path]:
+    """A listening server."""
+    monkeypatch.setattr(connections, "HEADER_TIMEOUT_S", LIMIT_S)
+    monkeypatch.setattr(connections, "BODY_TIMEOUT_S", LIMIT_S)
+    config = uvicorn.Config(
+        app, http=PeerConnection, lifespan="off", ws="none", log_config=None, timeout_keep_alive=1, loop="asyncio"
+    )
+    server = uvicorn.Server(config)
+    listening = bind_socket(tmp_path / "s")
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    yield tmp_path / "s"
+    server.should_exit = True
+    await serving
+
+
+async def lifetime_s(path: Path, *, first: bytes, drop: bytes) -> float:
+    """Seconds until the server closes on a client that sends a byte now and then."""
+    reader, writer = await asyncio.open_unix_connection(str(path))
+    begun = time.monotonic()
+    writer.write(first)
+    closed = asyncio.create_task(_read_all(reader))
+    while not closed.done():
+        writer.write(drop)
+        await asyncio.wait((closed,), timeout=LIMIT_S / 4)
+    writer.close()
+    return time.monotonic() - begun
+
+
+async def _read_all(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.read()
+    except ConnectionResetError:
+        return b""
+
+
+@pytest.mark.parametrize(
+    ("first", "drop"),
+    [
+        (b"", b""),
+        (b"GET / HTTP/1.1\r\n", b"X"),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n", b"x"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n", b"X"),
+    ],
+    ids=["silence", "headers by drops", "body by drops", "a second request by drops"],
+)
+async def test_who_dawdles_is_closed_on(path: Path, first: bytes, drop: bytes) -> None:
+    assert LIMIT_S * 0.9 < await lifetime_s(path, first=first, drop=drop) < 5.0
+
+
+async def test_who_is_quick_is_served_more_than_once(path: Path) -> None:
+    reader, writer = await asyncio.open_unix_connection(str(path))
+    for _ in range(2):
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
+    writer.close()
+
+
+async def test_the_request_knows_its_peer_by_the_kernels_word(path: Path) -> None:
+    seen.clear()
+    reader, writer = await asyncio.open_unix_connection(str(path))
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    assert seen == [Peer(uid=os.getuid(), gid=os.getgid(), pid=os.getpid())]
+
+
+def test_root_the_daemons_user_and_the_groups_members_are_operators(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def is_member(peer: Peer) -> bool:
+        asked.append(peer.uid)
+        return peer.uid == 7001
+
+    monkeypatch.setattr(connections, "_is_member", is_member)
+    roles = Roles()
+    answers: Callable[[int], bool] = lambda uid: roles.is_operator(Peer(uid=uid, gid=1, pid=1))  # noqa: E731
+    assert answers(0) and answers(os.getuid())
+    assert answers(7001) and answers(7001)
+    assert not answers(7002)
+    assert asked == [7001, 7002], "a member is looked up once a minute"
+
+
+def test_a_user_that_is_in_no_list_is_no_operator() -> None:
+    assert not Roles().is_operator(Peer(uid=54321, gid=54321, pid=1))
+
+
+def test_the_peer_of_a_pair_of_sockets_is_this_process() -> None:
+    here, there = socket.socketpair(socket.AF_UNIX)
+    with here, there:
+        assert connections.read_peer(here) == Peer(uid=os.getuid(), gid=os.getgid(), pid=os.getpid())

@@ -1,0 +1,190 @@
+"""What is shown as text: events, log pages, Prometheus samples, the status line, what a runner inherits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bertd.api.models import StatusView, VersionView
+from bertd.daemon.api.job_log import read_log_page
+from bertd.daemon.api.prometheus import prometheus_text
+from bertd.daemon.metrics.event_text import event_text
+from bertd.daemon.scheduling.devices import Devices
+from bertd.daemon.scheduling.runners import runner_environment
+from bertd.daemon.service import status_line
+from bertd.records import DevicesRecord, JobState, JournalRecord, ScoreRecord
+from tests.daemon.metrics.test_curves import start, step
+
+STATUS = StatusView(
+    version=VersionView(bertd="0", api=1, pid=1, state_dir="/s", started_t=0), runs=[], jobs=[], devices=[], events=[]
+)
+
+
+def test_every_kind_of_record_has_words() -> None:
+    union, _ = get_args(JournalRecord)
+    assert len(get_args(union)) == 14, "a new kind needs its line in event_text"
+    assert event_text(start(5, charged_s=1, attempt=2)) == "attempt 2 trains from step 5 on 1 x x, fp32, eager"
+    assert event_text(step(7, charged_s=1)) == "step 7: loss 5.000"
+    moved = DevicesRecord(t=0, step=7, charged_s=1, before=8, after=4)
+    assert event_text(moved) == "devices from 8 to 4 at step 7"
+    score = ScoreRecord(
+        t=0,
+        task="cola",
+        metric="matthews",
+        score=0.31,
+        majority_score=0.0,
+        metrics={},
+        majority_metrics={},
+        num_train=1,
+        num_dev=1,
+        seed=1,
+        lr=1,
+        batch_size=1,
+        epochs=1,
+        source="x",
+        seconds=12,
+    )
+    assert event_text(score) == "cola matthews 0.3100 (majority class 0.0000, 12 s)"
+
+
+@given(st.text(max_size=40), st.integers(1, 20))
+def test_a_log_read_in_pages_is_the_log(tmp_path_factory: pytest.TempPathFactory, text: str, limit: int) -> None:
+    path = tmp_path_factory.mktemp("log") / "job.log"
+    path.write_bytes(text.encode("utf-8", errors="replace"))
+    pieces, offset = [], 0
+    while True:
+        page = read_log_page(path, offset=offset, limit=max(4, limit))
+        assert page.offset == offset
+        if page.next_offset == offset:
+            break
+        pieces.append(page.text)
+        offset = page.next_offset
+    assert "".join(pieces) == path.read_bytes().decode()
+    assert offset == page.size
+
+
+def test_a_log_that_ends_within_a_character_is_given_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "job.log"
+    path.write_bytes(b"\xe2\x82")
+    page = read_log_page(path, offset=0, limit=100)
+    assert (page.text, page.next_offset) == ("�", 2)
+
+
+def test_an_absent_log_is_empty(tmp_path: Path) -> None:
+    assert read_log_page(tmp_path / "job.log", offset=0, limit=10).size == 0
+
+
+def test_prometheus_has_a_sample_for_every_state() -> None:
+    lines = prometheus_text(STATUS, counts={JobState.QUEUED: 2}).splitlines()
+    assert 'bertd_jobs{state="queued"} 2' in lines
+    assert len([line for line in lines if line.startswith("bertd_jobs{")]) == len(JobState)
+
+
+def test_the_status_line_of_an_idle_daemon_says_so() -> None:
+    assert status_line(STATUS) == "idle, 0 waiting"
+
+
+def test_a_runner_inherits_named_variables_alone() -> None:
+    own = {
+        "PATH": "/bin",
+        "LC_ALL": "C.UTF-8",
+        "OMP_NUM_THREADS": "3",
+        "NOTIFY_SOCKET": "/run/x",
+        "LISTEN_FDS": "1",
+        "AWS_SECRET_ACCESS_KEY": "s",
+        "HF_TOKEN": "s",
+        "LD_PRELOAD": "/evil.so",
+        "CUDA_VISIBLE_DEVICES": "0,1",
+        "PYTORCH_ALLOC_CONF": "expandable_segments:True",
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        "CXX": "g++-13",
+    }
+    kept = runner_environment(own, devices={"GPU-a": 1, "GPU-b": 1})
+    assert kept == {
+        "PATH": "/bin",
+        "LC_ALL": "C.UTF-8",
+        "OMP_NUM_THREADS": "3",
+        "CUDA_VISIBLE_DEVICES": "GPU-a,GPU-b",
+        "PYTHONUNBUFFERED": "1",
+        "PYTORCH_ALLOC_CONF": "expandable_segments:True",
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        "CXX": "g++-13",
+    }
+
+
+def test_a_job_on_the_cpu_sees_no_gpu() -> None:
+    assert runner_environment({}, devices={"cpu": 2})["CUDA_VISIBLE_DEVICES"] == ""
+
+
+# ---- Devices -------------------------------------------------------------------------------------------
+
+
+class FakeNvmlError(Exception):
+    """What the fake raises."""
+
+
+class FakeNvml:
+    """Two GPUs, the second of which does not tell its power; or a driver that is not there."""
+
+    NVMLError: type[Exception] = FakeNvmlError
+    NVML_TEMPERATURE_GPU = 0
+
+    def __init__(self, *, is_there: bool = True) -> None:
+        self.is_there = is_there
+
+    def nvmlInit(self) -> None:  # noqa: N802
+        if not self.is_there:
+            raise FakeNvmlError("Driver Not Loaded")
+
+    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+        return 2
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
+        return index
+
+    def nvmlDeviceGetUUID(self, handle: int) -> str:  # noqa: N802
+        return f"GPU-{handle}"
+
+    def nvmlDeviceGetName(self, handle: int) -> str:  # noqa: N802
+        return "NVIDIA H200"
+
+    def nvmlDeviceGetUtilizationRates(self, handle: int) -> object:  # noqa: N802
+        return type("Rates", (), {"gpu": 97})
+
+    def nvmlDeviceGetMemoryInfo(self, handle: int) -> object:  # noqa: N802
+        return type("Memory", (), {"used": 10, "total": 100})
+
+    def nvmlDeviceGetTemperature(self, handle: int, sensor: int) -> int:  # noqa: N802
+        return 60
+
+    def nvmlDeviceGetPowerUsage(self, handle: int) -> int:  # noqa: N802
+        if handle == 1:
+            raise FakeNvmlError("Not Supported")
+        return 412_000
+
+
+def test_gpus_are_shown_in_their_units_and_what_one_does_not_tell_is_left_open() -> None:
+    devices = Devices(FakeNvml())
+    assert devices.inventory.gpus == ("GPU-0", "GPU-1")
+    first, second = devices.views({7: {"GPU-1": 1}})
+    assert (first.utilization, first.memory_used_bytes, first.temperature_c, first.power_w) == (0.97, 10, 60.0, 412.0)
+    assert (first.job_id, second.job_id, second.power_w) == (None, 7, None)
+
+
+def test_the_cpu_of_a_box_with_gpus_is_shown_while_a_job_has_it() -> None:
+    devices = Devices(FakeNvml())
+    assert [view.kind for view in devices.views({})] == ["gpu", "gpu"]
+    assert [view.kind for view in devices.views({7: {"cpu": 1}})] == ["cpu", "gpu", "gpu"]
+
+
+def test_a_driver_that_is_not_there_means_no_gpus_with_the_reason() -> None:
+    devices = Devices(FakeNvml(is_there=False))
+    assert devices.inventory.gpus == ()
+    assert devices.inventory.no_gpu_reason == "NVML: Driver Not Loaded"
+    (cpu,) = devices.views({})
+    assert (cpu.kind, cpu.id) == ("cpu", "cpu")
+    assert cpu.memory_total_bytes is not None and cpu.memory_total_bytes > 0

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bertd.daemon.metrics.curves import MAX_BUCKETS, DecimatedCurve, Point, RunCurves, decimate
+from bertd.records import BudgetRecord, BudgetUnit, DevicesRecord, StartRecord, StepRecord, ValidationRecord
+from bertd.run.budget import Budget
+
+HOUR = Budget(unit=BudgetUnit.HOURS, amount=1.0, num_devices=1)
+
+
+def step(number: int, *, charged_s: float, loss: float = 5.0) -> StepRecord:
+    return StepRecord(
+        t=0,
+        step=number,
+        sequences=number,
+        charged_s=charged_s,
+        progress=charged_s / 3600,
+        loss=loss,
+        lr=1e-3,
+        grad_norm=1,
+        sequences_per_s=1,
+        tokens_per_s=1,
+    )
+
+
+def start(number: int, *, charged_s: float, attempt: int) -> StartRecord:
+    return StartRecord(
+        t=0,
+        attempt=attempt,
+        step=number,
+        sequences=number,
+        charged_s=charged_s,
+        world_size=1,
+        device="cpu",
+        device_name="x",
+        precision="fp32",
+        kernels="eager",
+        kernels_reason="",
+        num_parameters=1,
+        micro_batch=1,
+        accumulation=1,
+        sequence_length=8,
+        train_sequences=1,
+        validation_sequences=1,
+    )
+
+
+def test_a_short_curve_is_given_whole() -> None:
+    curves = RunCurves(HOUR)
+    for number in range(1, 6):
+        curves.add(step(number, charged_s=float(number), loss=10.0 - number))
+    assert curves.read(columns=["loss"], axis="step", points=100)["loss"] == [(n, 10.0 - n) for n in range(1, 6)]
+
+
+def test_a_pause_leaves_a_gap_between_what_was_before_and_after() -> None:
+    curves = RunCurves(HOUR)
+    curves.add(start(0, charged_s=0.0, attempt=1))
+    curves.add(step(1, charged_s=1.0))
+    curves.add(start(1, charged_s=1.5, attempt=2))
+    curves.add(step(2, charged_s=2.0))
+    for axis in ("step", "charged_s"):
+        ys = [y for _, y in curves.read(columns=["loss"], axis=axis, points=100)["loss"]]
+        assert [math.isnan(y) for y in ys] == [False, True, False]
+    assert curves.read(columns=["validation"], axis="step", points=100)["validation"] == []
+
+
+def test_steps_that_a_restart_lost_give_way_to_those_that_replaced_them() -> None:
+    curves = RunCurves(HOUR)
+    for number in range(1, 9):
+        curves.add(step(number, charged_s=float(number), loss=100.0))
+    curves.add(start(5, charged_s=8.5, attempt=2))
+    for number in range(6, 10):
+        curves.add(step(number, charged_s=float(number) + 4, loss=1.0))
+    pairs = curves.read(columns=["loss"], axis="step", points=100)["loss"]
+    finite = [(x, y) for x, y in pairs if not math.isnan(y)]
+    assert finite == [(x, 100.0) for x in range(1, 6)] + [(x, 1.0) for x in range(6, 10)]
+    by_time = curves.read(columns=["loss"], axis="charged_s", points=100)["loss"]
+    assert len([y for _, y in by_time if not math.isnan(y)]) == 12, "charged time is never lost"
+
+
+def test_validation_is_a_column_of_its_own() -> None:
+    curves = RunCurves(HOUR)
+    record = ValidationRecord(
+        t=0,
+        step=3,
+        sequences=3,
+        charged_s=360,
+        progress=0.1,
+        loss=4.0,
+        num_tokens=1,
+        unigram_loss=6,
+        unigram_entropy=6,
+        seconds=1,
+    )
+    curves.add(record)
+    assert curves.read(columns=["validation"], axis="progress", points=10) == {"validation": [(0.1, 4.0)]}
+
+
+def test_another_budget_moves_the_old_points_too() -> None:
+    curves = RunCurves(HOUR)
+    curves.add(step(1, charged_s=1800.0))
+    change = {"before": 1.0, "after": 2.0, "spent": 0.5, "unit": BudgetUnit.HOURS}
+    curves.add(BudgetRecord.model_validate({"t": 0, "step": 1, "sequences": 1, "charged_s": 1800.0, **change}))
+    curves.add(step(2, charged_s=3600.0))
+    pairs = curves.read(columns=["loss"], axis="progress", points=10)["loss"]
+    assert pairs == [(0.25, 5.0), (0.5, 5.0)]
+
+
+def test_a_day_of_steps_stays_bounded_and_keeps_its_extremes() -> None:
+    curve = DecimatedCurve()
+    for number in range(86_400):
+        y = 1000.0 if number == 40_000 else -1000.0 if number == 70_000 else math.sin(number)
+        curve.add(Point(charged_s=float(number), step=number, spent=0.0, y=y))
+    assert len(curve._buckets) <= MAX_BUCKETS
+    ys = [y for _, y in curve.read(axis="step", points=240, granted=1.0)]
+    assert len(ys) <= 3 * 240
+    assert max(ys) == 1000.0
+    assert min(ys) == -1000.0
+
+
+def test_a_curve_of_nothing_but_gaps_stays_bounded_too() -> None:
+    curve = DecimatedCurve()
+    for number in range(20_000):
+        y = math.nan if number % 2 else float(number)
+        curve.add(Point(charged_s=float(number), step=number, spent=0.0, y=y))
+    assert len(curve._buckets) <= MAX_BUCKETS
+    finite = [y for _, y in curve.read(axis="step", points=4000, granted=1.0) if not math.isnan(y)]
+    assert max(finite) == 19_998.0
+    assert min(finite) == 0.0
+
+
+_YS = st.lists(st.one_of(st.floats(-1e6, 1e6), st.just(math.nan)), max_size=300)
+
+
+@given(_YS, st.integers(2, 50))
+def test_thinning_keeps_order_extremes_and_gaps(ys: list[float], points: int) -> None:
+    pairs = [(float(x), y) for x, y in enumerate(ys)]
+    thinned = decimate(pairs, points=points)
+    assert [x for x, _ in thinned] == sorted({x for x, _ in thinned})
+    assert len(thinned) <= max(points, 3 * (points // 2))
+    finite, kept = [y for y in ys if not math.isnan(y)], [y for _, y in thinned if not math.isnan(y)]
+    assert (len(kept) > 0) == (len(finite) > 0)
+    if finite:
+        assert (max(kept), min(kept)) == (max(finite), min(finite))
+    assert any(math.isnan(y) for _, y in thinned) == any(math.isnan(y) for y in ys)
+
+
+@given(_YS, st.sampled_from(["step", "charged_s"]))
+def test_a_curve_is_read_in_order_of_x(ys: list[float], axis: str) -> None:
+    curve = DecimatedCurve()
+    for number, y in enumerate(ys):
+        curve.add(Point(charged_s=float(number), step=number % 50, spent=0.0, y=y))
+    xs = [x for x, _ in curve.read(axis="step" if axis == "step" else "charged_s", points=10_000, granted=1.0)]
+    assert xs == sorted(xs)
+
+
+@pytest.mark.parametrize("loss", [math.inf, -math.inf, math.nan])
+def test_a_loss_that_is_not_finite_is_a_gap(loss: float) -> None:
+    curves = RunCurves(HOUR)
+    curves.add(step(1, charged_s=1.0, loss=loss))
+    ((_, y),) = curves.read(columns=["loss"], axis="step", points=10)["loss"]
+    assert math.isnan(y)
+
+
+def test_gpu_hours_on_the_axis_count_the_devices_of_their_time() -> None:
+    # As a daemon reads it that was started after the change: the recipe has the newest number.
+    curves = RunCurves(Budget(unit=BudgetUnit.GPU_HOURS, amount=10.0, num_devices=1))
+    curves.add(start(0, charged_s=0.0, attempt=1).model_copy(update={"world_size": 8}))
+    curves.add(step(1, charged_s=1800.0, loss=3.0))
+    curves.add(DevicesRecord(t=0, step=1, charged_s=3600.0, before=8, after=1))
+    curves.add(step(2, charged_s=2 * 3600.0, loss=2.0))
+    points = curves.read(columns=["loss"], axis="progress", points=100)["loss"]
+    assert points == [(0.4, 3.0), (0.9, 2.0)]

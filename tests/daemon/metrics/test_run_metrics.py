@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bertd.daemon.api.views import budget_view
+from bertd.daemon.metrics.run_metrics import JournalSummary, RunMetrics, fold
+from bertd.errors import RecipeError
+from bertd.jobs.store.database import Database
+from bertd.jobs.store.event_log import EventLog
+from bertd.jobs.store.queue import Job, Queue
+from bertd.records import (
+    BudgetUnit,
+    CheckpointRecord,
+    DevicesRecord,
+    EndRecord,
+    JobKind,
+    JobState,
+    JournalRecord,
+    RestartRecord,
+    ValidationRecord,
+)
+from bertd.run.journal import JournalWriter
+from bertd.run.paths import RunPaths
+from bertd.run.recipe.load import parse_recipe
+from bertd.run.recipe.schema import Recipe
+from tests.daemon.metrics.test_curves import start, step
+from tests.jobs.runner_box import recipe_text
+
+
+def summary_of(*records: JournalRecord) -> JournalSummary:
+    summary = JournalSummary()
+    for record in records:
+        summary = fold(summary, record)
+    return summary
+
+
+def validation(loss: float) -> ValidationRecord:
+    return ValidationRecord(
+        t=0,
+        step=1,
+        sequences=1,
+        charged_s=1,
+        progress=0.1,
+        loss=loss,
+        num_tokens=1,
+        unigram_loss=6,
+        unigram_entropy=6,
+        seconds=1,
+    )
+
+
+RESTART = RestartRecord(t=0, step=8, attempt=2, cause="x", delay_s=5, from_step=5, charged_s=8)
+
+
+def test_the_newest_of_each_kind_is_kept() -> None:
+    summary = summary_of(start(0, charged_s=0, attempt=1), step(1, charged_s=1), step(2, charged_s=2))
+    assert summary.step is not None and summary.step.step == 2
+    assert summary.last_step == 2
+
+
+def test_steps_behind_the_checkpoint_are_lost_by_a_restart_and_counted_once() -> None:
+    summary = summary_of(
+        start(0, charged_s=0, attempt=1), step(8, charged_s=8), RESTART, start(5, charged_s=9, attempt=2)
+    )
+    assert (summary.restarts, summary.steps_lost, summary.last_step) == (1, 3, 5)
+    assert summary_of(start(0, charged_s=0, attempt=1), step(8, charged_s=8)).steps_lost == 0
+
+
+def test_a_resume_from_the_very_step_loses_nothing() -> None:
+    summary = summary_of(start(0, charged_s=0, attempt=1), step(8, charged_s=8), start(8, charged_s=8, attempt=2))
+    assert summary.steps_lost == 0
+    assert summary.step is not None
+
+
+def test_the_step_that_was_saved_or_ended_with_is_the_last_though_no_step_record_told_of_it() -> None:
+    told: list[JournalRecord] = [start(0, charged_s=0, attempt=1), step(143, charged_s=8)]
+    saved = CheckpointRecord(
+        t=0, step=145, sequences=2320, charged_s=8, name="x", size_bytes=1, seconds=1, stall_s=0, why="pause"
+    )
+    summary = summary_of(*told, saved)
+    assert summary.step is not None
+    assert (summary.last_step, summary.step.step, summary.step.sequences) == (145, 145, 2320)
+    older = saved.model_copy(update={"step": 140, "sequences": 2240})
+    assert summary_of(*told, older).last_step == 143
+
+
+def test_a_nan_is_never_the_best_validation() -> None:
+    summary = summary_of(validation(5.0), validation(math.nan), validation(4.0), validation(6.0))
+    assert summary.best_validation == 4.0
+    assert summary.validation is not None and summary.validation.loss == 6.0
+
+
+def test_a_run_that_goes_on_is_not_over_any_more() -> None:
+    end = EndRecord(t=0, step=8, sequences=8, charged_s=8, reason="failed", detail="x")
+    assert summary_of(end, start(5, charged_s=9, attempt=2)).end is None
+
+
+def test_the_speed_follows_slowly() -> None:
+    fast = step(1, charged_s=0).model_copy(update={"sequences_per_s": 100.0})
+    slow = step(2, charged_s=30).model_copy(update={"sequences_per_s": 50.0})
+    summary = summary_of(fast, slow)
+    assert summary.sequences_per_s == pytest.approx(75.0), "half way in half a minute"
+
+
+# ---- The budget ----------------------------------------------------------------------------------------
+
+
+def recipe(budget: str) -> Recipe:
+    text = recipe_text().replace("steps = 20", budget)
+    return parse_recipe(text, name="x")
+
+
+def test_a_budget_of_hours_counts_down_exactly_and_projects_its_last_step() -> None:
+    summary = summary_of(step(10, charged_s=100).model_copy(update={"sequences": 320, "sequences_per_s": 64.0}))
+    view = budget_view(recipe("hours = 1.0"), summary, charged_s=100.0)
+    assert (view.unit, view.remaining_s) == (BudgetUnit.HOURS, 3500.0)
+    assert view.spent == pytest.approx(100 / 3600)
+    assert view.projected_step == 10 + 3500 * 2
+
+
+def test_gpu_hours_left_are_told_at_the_devices_of_by_now() -> None:
+    moved = DevicesRecord(t=0, step=10, charged_s=3600, before=8, after=1)
+    view = budget_view(recipe("gpu_hours = 10.0"), summary_of(moved), charged_s=2 * 3600.0)
+    assert (view.spent, view.progress, view.remaining_s) == (9.0, 0.9, 3600.0)
+
+
+def test_a_budget_of_steps_projects_its_time() -> None:
+    summary = summary_of(step(10, charged_s=100).model_copy(update={"sequences": 320, "sequences_per_s": 64.0}))
+    view = budget_view(recipe("steps = 20"), summary, charged_s=100.0)
+    assert (view.progress, view.remaining_s, view.projected_step) == (0.5, 5.0, 20)
+
+
+def test_a_budget_of_sequences_projects_both() -> None:
+    summary = summary_of(step(10, charged_s=100).model_copy(update={"sequences": 320, "sequences_per_s": 64.0}))
+    view = budget_view(recipe("sequences = 960"), summary, charged_s=100.0)
+    assert (view.remaining_s, view.projected_step) == (10.0, 30)
+
+
+@pytest.mark.parametrize("budget", ["steps = 20", "sequences = 640", "hours = 1.0"])
+def test_nothing_is_projected_before_there_is_a_speed(budget: str) -> None:
+    view = budget_view(recipe(budget), JournalSummary(), charged_s=0.0)
+    assert view.spent == 0
+    assert (view.remaining_s is None) == (budget != "hours = 1.0")
+
+
+def test_nothing_remains_of_a_run_that_was_stopped() -> None:
+    end = EndRecord(t=0, step=8, sequences=256, charged_s=8, reason="stopped", detail="x")
+    view = budget_view(recipe("steps = 20"), summary_of(end), charged_s=8.0)
+    assert (view.remaining_s, view.projected_step, view.progress) == (0.0, 8, 0.4)
+
+
+# ---- The followers -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database(tmp_path / "queue.db")
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def job(tmp_path: Path, database: Database) -> Job:
+    """A run with a journal of three steps."""
+    paths = RunPaths(tmp_path / "1-fake")
+    paths.root.mkdir()
+    paths.recipe.write_text(recipe_text())
+    journal = JournalWriter(paths.journal)
+    for number in range(1, 4):
+        journal.append(step(number, charged_s=float(number)))
+    journal.close()
+    draft = Job(
+        id=0,
+        kind=JobKind.PRETRAIN,
+        name="fake",
+        state=JobState.QUEUED,
+        reason="",
+        priority=0,
+        run_id="",
+        folder="",
+        device_kind="cpu",
+        num_devices=1,
+        owner_uid=0,
+        created_t=0,
+    )
+    queue = Queue(database, EventLog(database))
+    with database.transaction():
+        return queue.set_folder(queue.reserve(draft), folder=str(paths.root), run_id="1-fake")
+
+
+def test_records_are_numbered_from_one_and_given_once(database: Database, job: Job) -> None:
+    run_metrics = RunMetrics(database)
+    assert [entry.number for entry in run_metrics.open_follower(job).follow()] == [1, 2, 3]
+    assert run_metrics.open_follower(job).follow() == []
+    assert run_metrics.summary(job).last_step == 3
+
+
+def test_a_summary_outlives_the_daemon_without_the_journal(database: Database, job: Job) -> None:
+    first = RunMetrics(database)
+    first.open_follower(job).follow()
+    first.close_follower(job)
+    RunPaths(Path(job.folder)).journal.unlink()
+    assert RunMetrics(database).summary(job) == first.summary(job)
+
+
+async def test_curves_of_an_old_run_are_read_when_they_are_asked_for(database: Database, job: Job) -> None:
+    curves = await RunMetrics(database).curves(job)
+    assert len(curves.read(columns=["loss"], axis="step", points=10)["loss"]) == 3
+
+
+def test_a_recipe_that_is_gone_is_an_error_with_its_place(database: Database, job: Job) -> None:
+    RunPaths(Path(job.folder)).recipe.unlink()
+    with pytest.raises(RecipeError, match=job.folder):
+        RunMetrics(database).recipe(Path(job.folder))

@@ -1,0 +1,102 @@
+"""Columns of texts: Parquet files, and folders that `datasets` reads as it reads the hub."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from bertd.data.sources.readers import tables
+from bertd.data.sources.readers.document import ReadResult, SkipReason, clean
+from bertd.data.sources.readers.tables import HubTable, Parquet
+from bertd.errors import CorpusError
+
+_TEXTS = ["one\ntwo", None, "", "\u2028 odd \x00 characters", *(f"text {number}" for number in range(1000))]
+_READ: list[ReadResult] = ["one\ntwo", SkipReason.NO_FIELD, "", "odd  characters", *(f"text {n}" for n in range(1000))]
+
+
+def readings(reader: Parquet | HubTable, path: Path, *, block_bytes: int) -> list[ReadResult]:
+    with path.open("rb") as stream:
+        blocks = list(reader.blocks(stream, block_bytes=block_bytes))
+    return [reading for block in blocks for reading in reader.documents(block.content)]
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "data" / "train.parquet"
+    path.parent.mkdir()
+    columns = {"id": list(range(len(_TEXTS))), "body": _TEXTS}
+    pyarrow.parquet.write_table(pyarrow.table(columns), path, row_group_size=300)
+    return path
+
+
+@pytest.mark.parametrize("block_bytes", [100, 1 << 20])
+def test_a_parquet_file_gives_its_column(table: Path, block_bytes: int) -> None:
+    assert readings(Parquet(text_field="body"), table, block_bytes=block_bytes) == _READ
+
+
+@pytest.mark.parametrize("block_bytes", [100, 1 << 20])
+def test_sentences_in_rows_make_documents_of_so_many(table: Path, block_bytes: int) -> None:
+    sentences = [text for text in _TEXTS if isinstance(text, str)]
+    documents = ["\n".join(sentences[first : first + 300]) for first in range(0, len(sentences), 300)]
+    expected = [clean(document) for document in documents]
+    for reader in (
+        Parquet(text_field="body", rows_per_document=300),
+        HubTable(str(table.parent), text_field="body", rows_per_document=300),
+    ):
+        read = readings(reader, table, block_bytes=block_bytes)
+        assert [one for one in read if isinstance(one, str)] == expected
+        # The row without a text is counted.
+        assert [one for one in read if not isinstance(one, str)] == [SkipReason.NO_FIELD]
+
+
+def test_a_row_that_is_too_long_is_counted_and_the_others_are_read(
+    table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "MAX_DOCUMENT_BYTES", 24)
+    with table.open("rb") as stream:
+        blocks = list(Parquet(text_field="body").blocks(stream, block_bytes=100))
+    assert sum(block.too_long for block in blocks) == 1
+    assert sum(block.content.count(b"\n") for block in blocks) == len(_TEXTS) - 1
+
+
+def test_a_column_that_is_not_there_names_those_that_are(table: Path) -> None:
+    with pytest.raises(CorpusError, match="no column 'text'; it has id, body: give --text-field"):
+        readings(Parquet(), table, block_bytes=100)
+    with pytest.raises(CorpusError, match="no column 'text'; it has id, body: give --text-field"):
+        readings(HubTable(str(table.parent)), table, block_bytes=100)
+
+
+def test_a_truncated_parquet_file_is_an_error(table: Path) -> None:
+    content = table.read_bytes()
+    table.write_bytes(content[: len(content) // 2])
+    with pytest.raises(CorpusError, match=f"{table}: not a whole Parquet file"):
+        readings(Parquet(text_field="body"), table, block_bytes=100)
+
+
+@pytest.mark.parametrize("block_bytes", [100, 1 << 20])
+def test_a_folder_is_read_as_a_data_set_of_the_hub_is(table: Path, block_bytes: int) -> None:
+    assert readings(HubTable(str(table.parent), text_field="body"), table, block_bytes=block_bytes) == _READ
+
+
+def test_a_folder_of_json_lines_is_read_as_a_data_set_of_the_hub_is(tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl"
+    path.write_text("".join(json.dumps({"text": text, "n": 1}) + "\n" for text in _TEXTS))
+    assert readings(HubTable(str(tmp_path)), path, block_bytes=1000) == _READ
+
+
+def test_a_data_set_that_cannot_be_had_says_so(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bertd.data.sources.readers.tables.hub_unreachable_reason", lambda *_, **__: "no route")
+    with pytest.raises(
+        CorpusError, match="hf:nobody/nothing:en: no such folder, and the hub cannot be reached: no rou"
+    ):
+        readings(HubTable("nobody/nothing:en"), table, block_bytes=100)
+    monkeypatch.undo()
+    # The hub answers the question and is gone when `datasets` asks.
+    monkeypatch.setattr("bertd.data.sources.readers.tables.hub_unreachable_reason", lambda *_, **__: None)
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
+    with pytest.raises(CorpusError, match="hf:nobody/nothing:en: cannot be had: .*check the name and the network"):
+        readings(HubTable("nobody/nothing:en"), table, block_bytes=100)

@@ -1,0 +1,190 @@
+"""MediaWiki dumps: which pages, and what is left of them."""
+
+from __future__ import annotations
+
+import bz2
+import io
+import re
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bertd.data.sources.readers.document import ReadResult, SkipReason
+from bertd.data.sources.readers.wikixml import WikiXml
+
+_HEAD = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.10/"><siteinfo><namespaces>
+<namespace key="6" case="first-letter">Datei</namespace><namespace key="14" case="x">Kategorie</namespace>
+</namespaces></siteinfo>
+"""
+
+
+def page(text: str, *, namespace: int = 0, redirect: str = "") -> str:
+    return (
+        f"  <page>\n<title>T</title><ns>{namespace}</ns><id>1</id>{redirect}"
+        f'<revision><text xml:space="preserve">{text}</text></revision>\n  </page>\n'
+    )
+
+
+_PAGES = [
+    page("Ein Satz mit [[Datei:X.jpg|mini]] Bild."),
+    page("Old text here.", redirect='<redirect title="Y" />'),
+    page("#REDIRECT [[Y]]"),
+    page("Somebody talks here.", namespace=1),
+    page("X may refer to:\n* [[Y]]\n{{disambiguation}}"),
+    page("X may refer to:\n* [[Y]]\n{{Human name disambig|x}}"),
+    page("Broken < markup."),
+    page("2 &lt; 3, says &quot;she&quot;.[[Kategorie:Z]]"),
+    page(""),
+]
+
+
+def readings(content: bytes, *, block_bytes: int = 1 << 20, keep_disambiguation: bool = False) -> list[ReadResult]:
+    reader = WikiXml(keep_disambiguation=keep_disambiguation)
+    blocks = reader.blocks(io.BytesIO(content), block_bytes=block_bytes)
+    return [reading for block in blocks for reading in reader.documents(block.content)]
+
+
+@pytest.mark.parametrize("block_bytes", [100, 500, 1 << 20])
+def test_articles_are_read_and_all_else_is_counted(block_bytes: int) -> None:
+    cut_off = page("The dump ends in the mid")[:-30]
+    assert readings((_HEAD + "".join(_PAGES) + cut_off).encode(), block_bytes=block_bytes) == [
+        "Ein Satz mit Bild.",
+        SkipReason.REDIRECT,
+        SkipReason.REDIRECT,
+        SkipReason.OTHER_NAMESPACE,
+        SkipReason.DISAMBIGUATION,
+        SkipReason.DISAMBIGUATION,
+        SkipReason.DAMAGED,
+        '2 < 3, says "she".',
+        "",
+        SkipReason.UNCLOSED,
+    ]
+
+
+def test_disambiguation_pages_are_kept_where_asked_for() -> None:
+    content = (_HEAD + _PAGES[4] + "</mediawiki>").encode()
+    assert readings(content, keep_disambiguation=True) == ["X may refer to:"]
+
+
+@dataclass(frozen=True)
+class Golden:
+    """What a real article becomes: its first and last words, and how much stands between."""
+
+    title: str
+    begin: str
+    end: str
+    num_paragraphs: int
+    num_words: int
+
+
+GOLDEN = [
+    Golden(
+        "Anarchism",
+        "Anarchism is a political philosophy that advocates self-governed",
+        "lection of news and information about anarchism.",
+        num_paragraphs=93,
+        num_words=9668,
+    ),
+    Golden(
+        "Autism",
+        "Autism is a neurodevelopmental disorder characterized by impaire",
+        "ieve that autism is simply another way of being.",
+        num_paragraphs=91,
+        num_words=7650,
+    ),
+    Golden(
+        "Albedo",
+        'Albedo or reflection coefficient, derived from Latin albedo "whi',
+        "s; and the wavelength of the incoming radiation.",
+        num_paragraphs=40,
+        num_words=2585,
+    ),
+    Golden(
+        "A",
+        "A (named, plural As, A's, as, a's or aes) is the first letter an",
+        "w size shoe, or a small cup size in a brassiere.",
+        num_paragraphs=21,
+        num_words=1161,
+    ),
+    Golden(
+        "Alabama",
+        "Alabama is a state located in the southeastern region of the Uni",
+        "History of Alabama: The Nineteenth Century 1979.",
+        num_paragraphs=160,
+        num_words=11062,
+    ),
+    Golden(
+        "Achilles",
+        "In Greek mythology, Achilles (Ἀχιλλεύς, Akhilleus) was a Greek h",
+        "altimore: Johns Hopkins University Press, 2009).",
+        num_paragraphs=92,
+        num_words=5590,
+    ),
+    Golden(
+        "Abraham Lincoln",
+        "Abraham Lincoln (February 12, 1809 – April 15, 1865) was the 16t",
+        'o Hollywood", Smithsonian (2012) 43#7 pp. 46–53.',
+        num_paragraphs=145,
+        num_words=14914,
+    ),
+    Golden(
+        "Aristotle",
+        "Aristotle (Ἀριστοτέλης, Aristotélēs; 384–322 BC) was a Greek phi",
+        "e University of Adelaide (primarily in English).",
+        num_paragraphs=156,
+        num_words=10961,
+    ),
+    Golden(
+        "An American in Paris",
+        "An American in Paris is a jazz-influenced symphonic poem by the ",
+        "y, University of California Press, 2006. 431–42.",
+        num_paragraphs=20,
+        num_words=1833,
+    ),
+    Golden(
+        "Academy Award for Best Production Design",
+        "The Academy Awards are the oldest awards ceremony for achievemen",
+        " is shown first, followed by the other nominees.",
+        num_paragraphs=2,
+        num_words=122,
+    ),
+]
+
+
+@pytest.mark.realdata
+def test_ten_real_articles_become_clean_prose(real_data: Path) -> None:
+    (dump,) = (real_data / "mediawiki").glob("enwiki-latest-pages-articles1*")
+    content = bz2.decompress(dump.read_bytes())
+    titles = [title.decode() for title in re.findall(rb"<page>\s*<title>(.*?)</title>", content)]
+    read = readings(content)
+    assert len(read) == len(titles) == content.count(b"<page>")
+    articles = [(title, text) for title, text in zip(titles, read, strict=True) if isinstance(text, str)]
+    seen = [
+        Golden(title, text[:64], text[-48:], num_paragraphs=text.count("\n") + 1, num_words=len(text.split()))
+        for title, text in articles[:10]
+    ]
+    assert seen == GOLDEN
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("pattern", ["enwiki-latest-pages*", "Wikipedia-*", "enwiki-table-markup*"])
+@pytest.mark.long
+def test_no_markup_is_left_in_real_articles_and_every_page_is_accounted_for(real_data: Path, pattern: str) -> None:
+    (dump,) = (real_data / "mediawiki").glob(pattern)
+    content = dump.read_bytes()
+    if dump.suffix == ".bz2":
+        content = bz2.decompress(content)
+    read = readings(content, block_bytes=300_000)
+    pages = list(ElementTree.fromstring(re.sub(rb' xmlns="[^"]*"', b"", content)).iter("page"))
+    assert len(read) == len(pages)
+    for one, reading in zip(pages, read, strict=True):
+        assert (reading is SkipReason.OTHER_NAMESPACE) == (one.findtext("ns") != "0")
+        if one.findtext("ns") == "0":
+            assert (reading is SkipReason.REDIRECT) == (one.find("redirect") is not None)
+    texts = [text for text in read if isinstance(text, str)]
+    # A list of links has no prose.
+    assert sum(map(bool, texts)) > 0.95 * len(texts) > 0
+    for text in texts:
+        assert not re.search(r"\[\[|\]\]|\{\{|\}\}|'''|</?ref|\[https?:|^=+.*=+$|\|thumb|&nbsp;", text, re.MULTILINE)

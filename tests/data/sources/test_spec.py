@@ -1,0 +1,132 @@
+"""Sources by name: what is found, and how it is told what it is."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from bertd.data.prepare.pipeline import PrepareOptions, prepare
+from bertd.data.sources.spec import SourceKind, find_sources, guess_kind
+from bertd.errors import CorpusError
+from tests.data.conftest import made_up_text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("a.jsonl", b"", SourceKind.JSONL),
+        ("a.json.xz", lzma.compress(b"{}"), SourceKind.JSONL),
+        ("a.parquet", b"PAR1", SourceKind.PARQUET),
+        ("wiki_00", b'\n<doc id="1" url="u" title="T">', SourceKind.WIKIEXTRACTOR),
+        ("wiki_00.bz2", bz2.compress(b'{"id": "1", "text": ""}'), SourceKind.JSONL),
+        ("dump.xml.bz2", bz2.compress(b"\xef\xbb\xbf<mediawiki xmlns="), SourceKind.WIKI_XML),
+        ("simple.train", b"some text. = = = Title = = = more", SourceKind.HEADINGS),
+        ("novel.txt", b"Once upon a time, 3 = 2 + 1.", SourceKind.TEXT),
+        ("empty", b"", SourceKind.TEXT),
+    ],
+)
+def test_a_file_tells_its_kind(tmp_path: Path, name: str, content: bytes, kind: SourceKind) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert guess_kind(tmp_path / name) is kind
+
+
+def test_a_folder_of_several_kinds_is_several_sources_and_hidden_files_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / ".git").mkdir()
+    for name in ("b.jsonl", "a.txt", "deep/c.txt", ".hidden.txt", ".git/d.txt"):
+        (tmp_path / name).write_text("words")
+    found = {source.kind: [file.name for file in source.files] for source in find_sources([str(tmp_path)])}
+    assert found == {SourceKind.TEXT: ["a.txt", "c.txt"], SourceKind.JSONL: ["b.jsonl"]}
+
+
+def test_globs_find_files_and_a_named_kind_is_believed(tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt", "c.md"):
+        (tmp_path / name).write_text("words")
+    (source,) = find_sources([f"text-blocks:{tmp_path}/*.txt"])
+    assert source.kind is SourceKind.TEXT_BLOCKS
+    assert [file.name for file in source.files] == ["a.txt", "b.txt"]
+
+
+def test_a_file_found_by_two_sources_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("words")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "a.txt")
+    for names in ([str(tmp_path / "a.txt")] * 2, [f"{tmp_path}/a.txt", f"text:{tmp_path}/link.txt"]):
+        with pytest.raises(CorpusError, match=r"(a|link)\.txt: given twice"):
+            find_sources(names)
+
+
+def test_a_source_given_twice_is_refused_whichever_way(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("words")
+    (tmp_path / "link.txt").symlink_to("a.txt")
+    with pytest.raises(CorpusError, match=r"a\.txt: given twice, by .* \(1\) and by .* \(1\); leave one out"):
+        find_sources([str(tmp_path)])
+    with pytest.raises(
+        CorpusError, match=r"hf:some/set:en: given twice, by some/set:en \(1\) and by some/set:en \(2\)"
+    ):
+        find_sources(["hf:some/set:en", "hf:some/set:en"])
+    find_sources(["hf:some/set:en", "hf:some/set:de"])
+
+
+def test_links_in_a_folder_are_followed_and_broken_ones_are_errors(tmp_path: Path) -> None:
+    corpus, elsewhere = tmp_path / "corpus", tmp_path / "elsewhere"
+    corpus.mkdir()
+    elsewhere.mkdir()
+    (elsewhere / "a.txt").write_text("words")
+    (corpus / "linked").symlink_to(elsewhere)
+    (source,) = find_sources([str(corpus)])
+    assert source.files == (corpus / "linked" / "a.txt",)
+    (elsewhere / "b.txt").symlink_to("nowhere")
+    with pytest.raises(CorpusError, match=r"b\.txt: no file, or a link that leads nowhere"):
+        find_sources([str(corpus)])
+    (elsewhere / "b.txt").unlink()
+    (elsewhere / "round").symlink_to(corpus)
+    with pytest.raises(CorpusError, match="linked/round: given twice, since a link leads to .*corpus; remove"):
+        find_sources([str(corpus)])
+
+
+def make_tar(path: Path, files: dict[str, bytes], *, compress: Callable[[bytes], bytes]) -> None:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        for name, member in files.items():
+            facts = tarfile.TarInfo(name)
+            facts.size = len(member)
+            tar.addfile(facts, io.BytesIO(member))
+    path.write_bytes(compress(content.getvalue()))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "compress"),
+    [(".tar", bytes), (".tar.xz", lzma.compress), (".tgz", gzip.compress), (".tar.zst", zstandard.compress)],
+)
+def test_the_files_of_a_tar_are_read_each_by_its_kind(
+    tmp_path: Path, vocab: Path, suffix: str, compress: Callable[[bytes], bytes]
+) -> None:
+    texts = [made_up_text(number, sentences=4) for number in range(20)]
+    lines = "".join(json.dumps({"text": text}) + "\n" for text in texts[:15]).encode()
+    files = {"x/lines.jsonl.bz2": bz2.compress(lines), "x/.hidden": b"hidden words", "x/._a.txt": b"\0\0"}
+    files |= {f"x/{number}.txt": text.encode() for number, text in enumerate(texts[15:])}
+    path = tmp_path / f"corpus{suffix}"
+    make_tar(path, files, compress=compress)
+    options = PrepareOptions(vocab=str(vocab))
+    manifest = prepare([str(path)], out=tmp_path / "set", options=options, processes=1)
+    assert {source.kind: source.kept.documents for source in manifest.sources} == {"jsonl": 15, "text": 5}
+    with pytest.raises(CorpusError, match="given twice"):
+        find_sources([str(path), f"text:{path}"])
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(CorpusError, match=f"{path}: the archive (ends too early|is damaged)"):
+        prepare([str(path)], out=tmp_path / "cut", options=options, processes=1)
+
+
+def test_an_unreadable_name_says_what_to_write(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="name a source KIND:PATH, with KIND one of text, text-blocks"):
+        find_sources([str(tmp_path / "nothing")])

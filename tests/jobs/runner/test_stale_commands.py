@@ -1,0 +1,158 @@
+"""What a runner does with orders while it waits to start ranks again, and while ranks have not begun."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from subprocess import Popen
+from typing import cast
+
+import pytest
+
+from bertd.jobs.runner.child_process import StopSignal
+from bertd.jobs.runner.exit_analysis import Crash
+from bertd.jobs.runner.pretrain_runner import PretrainRunner
+from bertd.jobs.runner.restart_policy import RestartPolicy
+from bertd.jobs.runner.watchdog import HangTimeouts
+from bertd.records import BudgetRequest, BudgetUnit, CommandKind, CommandRecord, JobState, Outcome, StartRecord
+from bertd.run.journal import JournalWriter, read_journal
+from bertd.run.mailbox import post
+from bertd.run.paths import RunPaths, step_folder_name
+from bertd.run.recipe.load import format_recipe, parse_recipe
+from tests.jobs.runner_box import recipe_text
+
+
+class Never:
+    """Nobody tells the runner to end, and no time goes by while it waits."""
+
+    is_set = False
+
+    def wait(self, timeout_s: float) -> bool:
+        return False
+
+
+class Child:
+    """The launcher of ranks that do not begin."""
+
+    is_killed = False
+
+    def kill(self) -> None:
+        self.is_killed = True
+
+
+class Waiting:
+    """A runner whose ranks have died, or have not begun."""
+
+    def __init__(self, folder: Path) -> None:
+        self.paths = RunPaths(folder)
+        self.paths.logs.mkdir()
+        self.paths.log.touch()
+        self.paths.recipe.write_text(format_recipe(parse_recipe(recipe_text(steps=20), name="fake")))
+        # A wait that nothing ends is one that the test's time limit ends.
+        policy = RestartPolicy(first_delay_s=1e6, longest_delay_s=1e6, restarts=1)
+        self.runner = PretrainRunner(
+            self.paths,
+            launch=lambda paths, attempt: [],
+            stop_signal=cast(StopSignal, Never()),
+            policy=policy,
+            timeouts=HangTimeouts(),
+        )
+        self.runner._policy = policy
+
+    def post(self, *verbs: CommandKind) -> None:
+        for verb in verbs:
+            budget = BudgetRequest(unit=BudgetUnit.STEPS, amount=30) if verb is CommandKind.BUDGET else None
+            post(self.paths.control, verb=verb, asked_by="a test", now=time.time(), budget=budget)
+
+    def has_saved(self) -> None:
+        (self.paths.checkpoints / step_folder_name(5)).mkdir(parents=True)
+
+    def back_off(self) -> Outcome | None:
+        return self.runner._back_off(Crash("a test"))
+
+    def is_called_off(self) -> bool:
+        child = Child()
+        self.runner._tick(cast("Popen[bytes]", child))
+        return child.is_killed
+
+    @property
+    def answers(self) -> list[tuple[CommandKind, str]]:
+        records = read_journal(self.paths.journal)
+        return [(record.verb, record.outcome) for record in records if isinstance(record, CommandRecord)]
+
+
+@pytest.fixture
+def waiting(tmp_path: Path) -> Waiting:
+    return Waiting(tmp_path)
+
+
+@pytest.mark.parametrize("verb", [CommandKind.PAUSE, CommandKind.SUSPEND])
+def test_a_pause_ends_a_back_off_behind_orders_that_need_no_ranks(waiting: Waiting, verb: CommandKind) -> None:
+    waiting.post(CommandKind.BUDGET, CommandKind.CHECKPOINT, verb)
+    outcome = waiting.back_off()
+    assert outcome is not None and outcome.state is JobState.PAUSED
+    assert ("it is paused cold" in outcome.reason) is (verb is CommandKind.SUSPEND)
+    assert waiting.answers == [(CommandKind.BUDGET, "done"), (CommandKind.CHECKPOINT, "refused"), (verb, "done")]
+    assert [record.after for record in read_journal(waiting.paths.journal) if record.kind == "budget"] == [30]
+
+
+def test_a_stop_without_anything_to_export_cancels(waiting: Waiting) -> None:
+    waiting.post(CommandKind.STOP)
+    outcome = waiting.back_off()
+    assert outcome is not None and outcome.state is JobState.CANCELLED
+    assert waiting.answers == [(CommandKind.STOP, "done")]
+
+
+def test_a_stop_that_exports_ends_the_wait_and_is_left_to_the_ranks(waiting: Waiting) -> None:
+    waiting.has_saved()
+    waiting.post(CommandKind.BUDGET, CommandKind.STOP)
+    assert waiting.back_off() is None
+    assert waiting.answers == [(CommandKind.BUDGET, "done")]
+
+
+def test_ranks_that_have_not_begun_are_called_off_by_what_needs_none(waiting: Waiting) -> None:
+    assert not waiting.is_called_off()
+    waiting.post(CommandKind.BUDGET, CommandKind.SUSPEND)
+    assert not waiting.is_called_off()
+    waiting.post(CommandKind.PAUSE)
+    assert waiting.is_called_off()
+
+
+def test_ranks_that_shall_export_are_left_alone_whatever_lies_behind_the_stop(waiting: Waiting) -> None:
+    waiting.has_saved()
+    waiting.post(CommandKind.STOP, CommandKind.PAUSE)
+    assert not waiting.is_called_off()
+
+
+def test_ranks_that_shall_export_or_have_begun_are_left_alone(waiting: Waiting, start: StartRecord) -> None:
+    waiting.has_saved()
+    waiting.post(CommandKind.STOP)
+    assert not waiting.is_called_off()
+    journal = JournalWriter(waiting.paths.journal)
+    journal.append(start)
+    waiting.post(CommandKind.PAUSE)
+    assert not waiting.is_called_off()
+    journal.close()
+
+
+@pytest.fixture
+def start() -> StartRecord:
+    return StartRecord(
+        t=1.0,
+        attempt=1,
+        step=5,
+        sequences=160,
+        charged_s=1.0,
+        world_size=1,
+        device="cpu",
+        device_name="fake",
+        precision="fp32",
+        kernels="eager",
+        kernels_reason="a fake",
+        num_parameters=1000,
+        micro_batch=1,
+        accumulation=1,
+        sequence_length=128,
+        train_sequences=1000,
+        validation_sequences=10,
+    )

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bertd.errors import DaemonError, StorageError
+from bertd.jobs.store.database import SCHEMA_VERSION, Database
+from tests.jobs.runner_box import with_tests_on_path
+from tests.jobs.waiting import PATIENCE_S
+
+WRITER = """
+import sys
+from pathlib import Path
+from bertd.jobs.store.database import Database
+from bertd.jobs.store.event_log import EventLog
+database = Database(Path(sys.argv[1]))
+log = EventLog(database)
+while True:
+    with database.transaction():
+        id = log.append("test", "row", now=0.0, job_id=None, run_id=None, data={})
+    print(id, flush=True)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "queue.db"
+
+
+def test_a_new_database_is_durable_and_strict(path: Path) -> None:
+    database = Database(path)
+    assert database.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    assert database.execute("PRAGMA synchronous").fetchone()[0] == 2
+    assert database.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
+    with pytest.raises(sqlite3.IntegrityError):
+        database.execute("INSERT INTO leases (job_id, device, slots) VALUES ('x', 'cpu', 1)")
+
+
+def test_what_was_acknowledged_survives_kill_9(path: Path) -> None:
+    for _ in range(3):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, env=with_tests_on_path(), text=True
+        )
+        assert writer.stdout is not None
+        acknowledged = [int(writer.stdout.readline()) for _ in range(20)]
+        writer.kill()
+        acknowledged += [int(line) for line in writer.stdout.read().split("\n")[:-1]]
+        writer.wait(PATIENCE_S)
+        database = Database(path)
+        kept = {row["id"] for row in database.execute("SELECT id FROM events")}
+        assert set(acknowledged) <= kept
+        database.close()
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path) -> None:
+    path.write_bytes(b"this is a letter, not a database\n" * 40)
+    before = path.read_bytes()
+    with pytest.raises(DaemonError, match="the queue is damaged.*left as it is"):
+        Database(path)
+    assert path.read_bytes() == before
+
+
+def test_a_damaged_page_is_noticed_and_left_alone(path: Path) -> None:
+    database = Database(path)
+    with database.transaction():
+        for number in range(500):
+            database.execute(
+                "INSERT INTO events (t, type, text, data) VALUES (0.0, 'x', ?, '{}')", (f"{number} " + "x" * 200,)
+            )
+    database.close()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 4096] = b"\xff" * 4096
+    path.write_bytes(content)
+    with pytest.raises(DaemonError, match="the queue is damaged"):
+        Database(path)
+    assert path.read_bytes() == content
+
+
+def test_a_newer_schema_is_refused_and_left_alone(path: Path) -> None:
+    Database(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    connection.close()
+    with pytest.raises(DaemonError, match="written by a newer bertd"):
+        Database(path)
+
+
+def test_a_folder_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot open the queue"):
+        Database(tmp_path / "absent" / "queue.db")
+
+
+def test_an_error_in_a_transaction_undoes_all_of_it(path: Path) -> None:
+    database = Database(path)
+    commits = []
+    database.after_commit = lambda: commits.append(1)
+    with pytest.raises(ZeroDivisionError), database.transaction():
+        database.execute("INSERT INTO events (t, type, text, data) VALUES (0.0, 'x', 'x', '{}')")
+        raise ZeroDivisionError
+    assert database.execute("SELECT count(*) FROM events").fetchone()[0] == 0
+    assert commits == []
+
+
+def test_a_nested_transaction_commits_with_the_outermost(path: Path) -> None:
+    database = Database(path)
+    commits = []
+    database.after_commit = lambda: commits.append(1)
+    with database.transaction():
+        with database.transaction():
+            database.execute("INSERT INTO events (t, type, text, data) VALUES (0.0, 'x', 'x', '{}')")
+        assert commits == []
+    assert commits == [1]
+
+
+def test_the_wal_stays_small_over_many_events_and_no_reader_can_hold_it(path: Path) -> None:
+    database = Database(path)
+    wal = path.with_name("queue.db-wal")
+    largest = 0
+    reader = sqlite3.connect(path, timeout=0.0, isolation_level=None)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        # Were it let in, nothing below would be folded, and the WAL would grow by all of it.
+        reader.execute("BEGIN").execute("SELECT count(*) FROM events").fetchone()
+    reader.rollback()
+    for _ in range(40):
+        with database.transaction():
+            database.execute("INSERT INTO events (t, type, text, data) VALUES (0.0, 'x', 'x', ?)", ("x" * (1 << 20),))
+        largest = max(largest, wal.stat().st_size)
+    assert 1 << 20 < largest < 16 << 20
+    database.close()
+    assert not wal.exists() or wal.stat().st_size == 0
+    assert reader.execute("SELECT count(*) FROM events").fetchone()[0] == 40
+    reader.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StorageError, match="database is locked; end the program that has it open"):
+        Database(path, lock_timeout_s=0.0)
+    reader.close()
+
+
+def test_a_full_disk_is_a_storage_error_and_changes_nothing(path: Path) -> None:
+    database = Database(path)
+    database.execute(f"PRAGMA max_page_count = {database.execute('PRAGMA page_count').fetchone()[0]}")
+    with pytest.raises(StorageError, match="free space"), database.transaction():
+        for _ in range(100):
+            database.execute("INSERT INTO events (t, type, text, data) VALUES (0.0, 'x', ?, '{}')", ("x" * 4000,))
+    assert database.execute("SELECT count(*) FROM events").fetchone()[0] == 0

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bertd.errors import QueueError, TransitionError, UnknownJobError
+from bertd.jobs.store import event_log
+from bertd.jobs.store.audit import Answer, Audit, Peer
+from bertd.jobs.store.database import Database
+from bertd.jobs.store.event_log import EventLog
+from bertd.jobs.store.lifecycle import Actor
+from bertd.jobs.store.queue import Job, Queue
+from bertd.records import JobKind, JobState
+
+PEER = Peer(uid=1000, gid=1000, pid=1)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database(tmp_path / "queue.db")
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def events(database: Database) -> EventLog:
+    return EventLog(database)
+
+
+@pytest.fixture
+def queue(database: Database, events: EventLog) -> Queue:
+    return Queue(database, events)
+
+
+def submit(
+    queue: Queue, database: Database, *, name: str = "a", kind: JobKind = JobKind.PRETRAIN, priority: int = 0
+) -> Job:
+    draft = Job(
+        id=0,
+        kind=kind,
+        name=name,
+        state=JobState.QUEUED,
+        reason="submitted",
+        priority=priority,
+        run_id="",
+        folder="",
+        device_kind="cpu",
+        num_devices=1,
+        owner_uid=0,
+        created_t=1.0,
+    )
+    with database.transaction():
+        reserved = queue.reserve(draft)
+        return queue.set_folder(reserved, folder=f"/runs/{reserved.id}", run_id=f"{reserved.id}-{name}")
+
+
+def test_what_is_put_in_is_got_back(queue: Queue, database: Database) -> None:
+    job = submit(queue, database)
+    assert queue.get(job.id) == job
+    assert queue.newest() == job
+    assert queue.get_by_run("1-a") == job
+
+
+def test_an_unknown_job_is_an_error_that_says_where_to_look(queue: Queue) -> None:
+    with pytest.raises(UnknownJobError, match="job 7: no such job; `bertd jobs`"):
+        queue.get(7)
+    with pytest.raises(UnknownJobError, match="no job yet"):
+        queue.newest()
+
+
+def test_a_rolled_back_submission_leaves_nothing(queue: Queue, database: Database, events: EventLog) -> None:
+    with pytest.raises(ZeroDivisionError), database.transaction():
+        submit(queue, database)
+        raise ZeroDivisionError
+    assert queue.newest_first(limit=10) == []
+    assert events.last_id() == 0
+
+
+def test_numbers_start_above_the_folders_of_an_earlier_queue(queue: Queue, database: Database) -> None:
+    queue.reserve_ids_up_to(41)
+    assert submit(queue, database).id == 42
+    queue.reserve_ids_up_to(7)
+    assert submit(queue, database).id == 43
+
+
+def test_jobs_wait_by_priority_and_then_by_age(queue: Queue, database: Database) -> None:
+    for priority in (0, 5, 0, 5):
+        submit(queue, database, priority=priority)
+    assert [job.id for job in queue.waiting()] == [2, 4, 1, 3]
+
+
+def test_a_move_changes_the_row_and_tells_the_stream_at_once(
+    queue: Queue, database: Database, events: EventLog
+) -> None:
+    job = submit(queue, database)
+    moved = queue.move(job.id, JobState.STARTING, reason="starts", actor=Actor.SCHEDULER, now=2.0)
+    assert (moved.state, moved.started_t, moved.ended_t) == (JobState.STARTING, 2.0, None)
+    assert queue.get(job.id) == moved
+    assert events.newest(1)[0].text == "job 1 a is starting: starts"
+
+
+def test_a_move_that_the_lifecycle_forbids_changes_nothing(queue: Queue, database: Database, events: EventLog) -> None:
+    job = submit(queue, database)
+    with pytest.raises(TransitionError):
+        queue.move(job.id, JobState.DONE, reason="", actor=Actor.RUNNER, now=2.0)
+    assert queue.get(job.id) == job
+    assert events.last_id() == 1
+
+
+def test_a_job_that_is_over_has_an_end_and_loses_it_when_it_goes_on(queue: Queue, database: Database) -> None:
+    job = submit(queue, database)
+    queue.move(job.id, JobState.STARTING, reason="", actor=Actor.SCHEDULER, now=2.0)
+    assert queue.move(job.id, JobState.FAILED, reason="", actor=Actor.RUNNER, now=3.0).ended_t == 3.0
+    assert queue.move(job.id, JobState.QUEUED, reason="", actor=Actor.PERSON, now=4.0).ended_t is None
+
+
+def test_jobs_that_are_over_come_behind_the_rest(queue: Queue, database: Database) -> None:
+    for _ in range(3):
+        submit(queue, database)
+    queue.move(3, JobState.CANCELLED, reason="", actor=Actor.PERSON, now=2.0)
+    assert [job.id for job in queue.newest_first(limit=10)] == [2, 1, 3]
+
+
+def test_leases_are_given_and_taken_back(queue: Queue, database: Database) -> None:
+    job = submit(queue, database)
+    queue.lease(job.id, {"cpu": 2})
+    assert queue.leases() == {1: {"cpu": 2}}
+    queue.release(job.id)
+    assert queue.leases() == {}
+
+
+def test_events_are_read_from_an_id_on_and_keep_their_data(database: Database, events: EventLog) -> None:
+    for number in range(5):
+        with database.transaction():
+            events.append("x", f"{number}", now=1.0, job_id=1, run_id="1-a", data={"loss": float("inf")})
+    assert [event.text for event in events.since(2, limit=2)] == ["2", "3"]
+    assert [event.text for event in events.newest(2)] == ["3", "4"]
+    assert events.newest(1)[0].data == {"loss": float("inf")}
+
+
+def test_an_events_text_cannot_move_a_terminals_cursor(database: Database, events: EventLog) -> None:
+    with database.transaction():
+        events.append("x", "a\x1b]52;c;eA==\x07b\nc", now=1.0, job_id=None, run_id=None, data={})
+    assert events.newest(1)[0].text == "a\\x1b]52;c;eA==\\x07b c"
+
+
+def test_the_event_log_is_bounded_and_its_ids_go_on(
+    database: Database, events: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_log, "MAX_EVENTS", 10)
+    with database.transaction():
+        for number in range(1500):
+            events.append("x", f"{number}", now=1.0, job_id=None, run_id=None, data={})
+    kept = events.since(0, limit=5000)
+    assert kept[0].id == 1000 - 10 + 1
+    assert kept[-1].id == 1500
+
+
+def test_an_answer_is_remembered_for_its_peer_and_request_alone(database: Database) -> None:
+    audit = Audit(database)
+    answer = Answer(status=201, body="{}")
+    with database.transaction():
+        audit.remember(PEER, answer, key="k", request="POST /v1/jobs abc", now=1.0)
+    assert audit.recall(PEER, key="k", request="POST /v1/jobs abc") == answer
+    assert audit.recall(Peer(uid=1001, gid=1, pid=1), key="k", request="POST /v1/jobs abc") is None
+    with pytest.raises(QueueError, match="Idempotency-Key k: used before for another request"):
+        audit.recall(PEER, key="k", request="POST /v1/jobs other")
+
+
+def test_answers_are_forgotten_when_there_are_too_many(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bertd.jobs.store.audit.MAX_ANSWERS", 10)
+    audit = Audit(database)
+    for number in range(100):
+        with database.transaction():
+            audit.remember(PEER, Answer(status=200, body="{}"), key=str(number), request="r", now=float(number))
+            audit.append(PEER, request="r", key=str(number), status=200, message="", now=float(number))
+    assert audit.recall(PEER, key="99", request="r") is not None
+    assert audit.recall(PEER, key="80", request="r") is None

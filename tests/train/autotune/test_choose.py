@@ -1,0 +1,305 @@
+"""What a recipe leaves open is measured on a throwaway model, chosen for all ranks, remembered, and told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend
+
+from bertd.errors import DeviceError
+from bertd.records import StartRecord
+from bertd.run.paths import RunPaths
+from bertd.train.autotune import kernels as kernels_module
+from bertd.train.autotune import micro_batch
+from bertd.train.autotune.attention_backend import (
+    AttentionChoice,
+    AttentionWorkload,
+    choose_attention,
+    choose_fastest_backends,
+    is_finite_at_low_scores,
+    time_backend,
+)
+from bertd.train.autotune.kernels import KernelChoice, choose_kernels, skip_measurement_reason
+from bertd.train.autotune.micro_batch import candidate_sizes, choose_micro_batch, filter_by_memory, time_limit_s
+from bertd.train.autotune.speed_probe import ModelSetup, ProbeResult
+from bertd.train.backends.apex.detect import Apex
+from bertd.train.distributed.process_group import Ranks
+from tests.model.test_export import TINY
+from tests.train.loop.test_train_step import ALONE, FixedBatches, recipe, setup_for, train_step_for, weights_after
+from tests.train.loop.test_trainer import final_weights, kind_of, make_run, run_to_end
+
+EAGER = KernelChoice("eager", "", Apex())
+
+
+@pytest.fixture(autouse=True)
+def remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of measurements, empty."""
+    monkeypatch.setenv("BERTD_DATA", str(tmp_path / "cache"))
+    return tmp_path / "cache" / ".measured"
+
+
+def start_of(paths: RunPaths) -> StartRecord:
+    return kind_of(paths, StartRecord)[-1]
+
+
+# ---- Micro-batch -----------------------------------------------------------------------------------
+
+
+def test_a_measured_micro_batch_trains_as_the_same_one_written_down(
+    tmp_path: Path, dataset: Path, remembered: Path
+) -> None:
+    sizes = ("batch.sequences=64", "budget.steps=3")
+    measured = make_run(tmp_path / "measured", dataset, "batch.micro=auto", *sizes)
+    run_to_end(measured)
+    start = start_of(measured)
+    again = make_run(tmp_path / "again", dataset, "batch.micro=auto", *sizes)
+    run_to_end(again)
+    written = make_run(tmp_path / "written", dataset, f"batch.micro={start.micro_batch}", *sizes)
+
+    run_to_end(written)
+
+    assert start.micro_batch in (4, 8, 16, 32, 64) and start.accumulation == 64 // start.micro_batch
+    assert start.micro_batch_reason.startswith("the fastest, in sequences/s of one rank: 4: ")
+    assert start_of(again).micro_batch == start.micro_batch
+    assert start_of(again).micro_batch_reason.startswith(f"{start.micro_batch_reason}; remembered from 20")
+    assert start_of(written).micro_batch_reason == "the recipe says so"
+    # Dropout is on: the trials drew from the same generator and left no trace.
+    ours, theirs = final_weights(measured), final_weights(written)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert len(list(remembered.iterdir())) == 1
+
+
+def speeds(sizes: dict[int, float | None], tried: list[int]) -> object:
+    """A trial that tells these speeds by micro-batch; None does not fit."""
+
+    def trial(setup: ModelSetup, *, micro: int, **_: object) -> ProbeResult:
+        tried.append(micro)
+        speed = sizes[micro]
+        if speed is None:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return ProbeResult(sequences_per_s=speed, first_update_s=0.0)
+
+    return trial
+
+
+def test_what_does_not_fit_is_survived_and_the_fastest_of_the_rest_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+    setup = setup_for(recipe(8, "batch.sequences=64", "batch.micro=auto"))
+    monkeypatch.setattr(micro_batch, "run_speed_probe", speeds({64: None, 32: 5.0, 16: 9.0, 8: 7.0, 4: 1.0}, tried))
+
+    chosen = choose_micro_batch(setup, kernels=EAGER, attention=AttentionChoice(), ranks=ALONE)
+
+    assert chosen.sequences == 16 and sorted(tried) == [4, 8, 16, 32, 64]
+    assert chosen.reason == "the fastest, in sequences/s of one rank: 4: 1.0, 8: 7.0, 16: 9.0, 32: 5.0; too large: 64"
+
+
+def test_a_micro_batch_that_cannot_fit_at_all_is_an_error_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = setup_for(recipe(8, "batch.sequences=8", "batch.micro=auto"))
+    monkeypatch.setattr(micro_batch, "run_speed_probe", speeds(dict.fromkeys((4, 8)), []))
+    with pytest.raises(DeviceError, match=r"none of 8, 4 sequences fits the .* GiB that .* has free; take a smaller"):
+        choose_micro_batch(setup, kernels=EAGER, attention=AttentionChoice(), ranks=ALONE)
+
+
+def test_where_nothing_has_fitted_when_time_is_up_quarters_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = setup_for(recipe(8, "batch.sequences=64", "batch.micro=auto"))
+    tried: list[int] = []
+    trial = speeds({16: None, 32: None, 8: None, 64: None, 4: 1.0}, tried)
+    monkeypatch.setattr(micro_batch, "run_speed_probe", trial)
+    # Each trial takes a minute.
+    monkeypatch.setattr("bertd.train.autotune.micro_batch.time.monotonic", lambda: 60.0 * len(tried))
+
+    assert choose_micro_batch(setup, kernels=EAGER, attention=AttentionChoice(), ranks=ALONE).sequences == 4
+    assert tried == [16, 32, 4]
+
+
+def test_a_damaged_memory_is_measured_again_and_one_that_cannot_be_kept_is_said(
+    monkeypatch: pytest.MonkeyPatch, remembered: Path
+) -> None:
+    setup = setup_for(recipe(8, "batch.sequences=8", "batch.micro=auto"))
+    choose = partial(choose_micro_batch, setup, kernels=EAGER, attention=AttentionChoice(), ranks=ALONE)
+    tried: list[int] = []
+    monkeypatch.setattr(micro_batch, "run_speed_probe", speeds({4: 2.0, 8: 1.0}, tried))
+    choose()
+    (file,) = remembered.iterdir()
+    file.write_text('{"sequences": ')
+
+    assert choose().sequences == 4 and len(tried) == 4
+    assert "remembered" in choose().reason and len(tried) == 4
+    file.unlink()
+    remembered.rmdir()
+    remembered.write_text("in the way")
+    assert "; not remembered: " in choose().reason
+
+
+def test_other_ranks_follow_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Second(Ranks):
+        """Hears what rank 0 found."""
+
+        def broadcast(self, values: list[float]) -> list[float]:
+            return [16.0]
+
+    monkeypatch.setattr(micro_batch, "run_speed_probe", None)
+    second = Second(rank=1, world_size=2, device=ALONE.device, control=None)
+    setup = setup_for(recipe(8, "batch.sequences=64", "batch.micro=auto"))
+    assert choose_micro_batch(setup, kernels=EAGER, attention=AttentionChoice(), ranks=second).sequences == 16
+
+
+def test_candidates_leave_little_of_any_ranks_share_of_any_step_over() -> None:
+    made = recipe(8, "batch.sequences=96", "batch.ramp=[[0.5, 48]]", "devices.count=2", "batch.micro=auto")
+    assert candidate_sizes(made, is_cpu=False) == [24, 12, 6, 3, 2, 1]
+    assert candidate_sizes(made, is_cpu=True) == [8, 4]
+    on_seven = recipe(8, "batch.sequences=4096", "devices.count=7", "batch.micro=auto")
+    assert candidate_sizes(on_seven, is_cpu=False)[:4] == [586, 293, 147, 74]
+
+
+def test_the_memory_model_leaves_out_what_cannot_fit_but_not_all() -> None:
+    made = recipe(8, "batch.sequences=64", "batch.micro=auto")
+    fit = partial(filter_by_memory, [64, 32, 16, 8], config=TINY, recipe=made, element_bytes=4)
+    assert fit(free_bytes=2**40) == [64, 32, 16, 8]
+    assert fit(free_bytes=0) == [8]
+    limits = [fit(free_bytes=mib * 2**20)[0] for mib in range(1, 200)]
+    assert limits == sorted(limits) and set(limits) == {8, 16, 32, 64}
+
+
+def test_trials_take_at_most_two_minutes_and_a_fiftieth_of_a_budget() -> None:
+    assert time_limit_s(recipe(8)) == time_limit_s(recipe(8, "budget.hours=24")) == 120
+    assert time_limit_s(recipe(8, "budget.hours=0.1")) == pytest.approx(7.2)
+
+
+# ---- Kernels ---------------------------------------------------------------------------------------
+
+
+def test_a_short_budget_is_not_spent_on_measuring_kernels() -> None:
+    assert skip_measurement_reason(recipe(8, "budget.hours=2"), device="cpu") is None
+    assert skip_measurement_reason(recipe(8), device="cuda") is None
+    assert "a budget of 6m 00s is too short" in str(
+        skip_measurement_reason(recipe(8, "budget.hours=0.1"), device="cuda")
+    )
+    assert "set kernels to try it" in str(skip_measurement_reason(recipe(8), device="cpu"))
+    # Compiling gains more on a GPU, and so pays sooner.
+    half_an_hour = recipe(8, "budget.hours=0.5")
+    assert skip_measurement_reason(half_an_hour, device="cuda") is None and skip_measurement_reason(
+        half_an_hour, device="cpu"
+    )
+
+
+@pytest.mark.long
+def test_kernels_are_measured_where_the_budget_is_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    # Without apex's kernels, on CPU: two trials are left.
+    chosen = choose_kernels(setup_for(recipe(8, "budget.hours=2")), attention=AttentionChoice(), micro=4, ranks=ALONE)
+
+    assert chosen.name in ("compile", "eager") and chosen.apex == Apex()
+    assert chosen.reason.startswith("measured here in sequences/s of one rank, 4 a pass: compile ")
+    assert ", eager " in chosen.reason and "its kernels run on cuda" in chosen.reason
+
+
+def test_kernels_that_fail_are_left_out_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trial(setup: ModelSetup, *, kernels: str, **_: object) -> ProbeResult:
+        if kernels == "compile":
+            raise RuntimeError("no C++ compiler\nat all")
+        return ProbeResult(sequences_per_s=3.0, first_update_s=0.0)
+
+    monkeypatch.setattr(kernels_module, "run_speed_probe", trial)
+    choose = partial(choose_kernels, attention=AttentionChoice(), micro=4, ranks=ALONE)
+    chosen = choose(setup_for(recipe(8, "budget.hours=2")))
+    assert chosen.name == "eager" and "; compile failed: no C++ compiler;" in chosen.reason
+    earlier = KernelChoice("compile", "measured", Apex())
+    assert choose(setup_for(recipe(8, "budget.hours=2")), earlier=earlier) is earlier
+
+
+# ---- A resumed run ---------------------------------------------------------------------------------
+
+
+def test_a_second_attempt_takes_over_what_the_first_measured(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, remembered: Path
+) -> None:
+    paths = make_run(tmp_path / "run", dataset, "batch.micro=auto", "batch.sequences=64", "budget.steps=1")
+    run_to_end(paths)
+    first = start_of(paths)
+    for file in remembered.iterdir():
+        file.unlink()
+    monkeypatch.setattr(micro_batch, "run_speed_probe", None)
+
+    run_to_end(paths, number=2)
+
+    second = start_of(paths)
+    assert (second.micro_batch, second.micro_batch_reason) == (first.micro_batch, first.micro_batch_reason)
+    assert (second.kernels, second.kernels_reason) == (first.kernels, first.kernels_reason)
+
+
+# ---- Attention -------------------------------------------------------------------------------------
+
+WORKLOAD = replace(AttentionWorkload.from_config(TINY, micro=2, length=16, predictions=3, is_masked=True), sequences=2)
+
+
+def test_attention_prefers_what_was_fastest_and_says_how_fast() -> None:
+    chosen = choose_fastest_backends({"cuDNN": 2e-3, "math": 9e-3, "FlashAttention": 3e-3})
+    assert chosen.names == ("cuDNN", "FlashAttention", "math")
+    assert chosen.backends[0] is SDPBackend.CUDNN_ATTENTION
+    assert (
+        choose_fastest_backends({"cuDNN": 2e-3}).names == ("cuDNN", "math") and choose_fastest_backends({}).names == ()
+    )
+    assert chosen.reason.endswith("cuDNN 2.00 ms, FlashAttention 3.00 ms, math 9.00 ms")
+    assert choose_attention(WORKLOAD, precision=setup_for(recipe(8)).precision, ranks=ALONE).backends == ()
+
+
+def test_a_backend_that_cannot_do_the_shapes_is_passed_over() -> None:
+    timed = partial(time_backend, workload=WORKLOAD, device=ALONE.device, dtype=None)
+    assert timed(SDPBackend.MATH) and timed(SDPBackend.CUDNN_ATTENTION) is None
+
+
+def test_a_backend_whose_gradients_are_not_finite_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = partial(is_finite_at_low_scores, workload=replace(WORKLOAD, dropout=0.0), device=ALONE.device, dtype=None)
+    assert sound(SDPBackend.MATH) and sound(SDPBackend.FLASH_ATTENTION)
+    query_lengths: list[int] = []
+
+    def overflows(q: Tensor, k: Tensor, v: Tensor, **_: object) -> Tensor:
+        """A softmax that does not take its maximum off."""
+        query_lengths.append(q.size(2))
+        weights = (q @ k.mT / k.size(-1) ** 0.5).exp()
+        mixed: Tensor = weights / weights.sum(-1, keepdim=True) @ v
+        return mixed
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", overflows)
+    assert not sound(SDPBackend.MATH) and query_lengths == [16]
+    chosen = choose_fastest_backends({"math": 9e-3}, not_finite=["cuDNN"])
+    assert chosen.reason.endswith("math 9.00 ms; not finite at low scores, so left out: cuDNN")
+    alone = choose_fastest_backends({}, not_finite=["cuDNN"])
+    assert alone.names == ("math",) and alone.reason == "not finite at low scores, so left out: cuDNN"
+
+
+@pytest.mark.long
+def test_a_graph_that_was_kept_on_disk_is_not_used_for_another_attention(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    called = []
+    for backend in (SDPBackend.MATH, SDPBackend.FLASH_ATTENTION):
+        torch._dynamo.reset()
+        train_step, _ = train_step_for(8, kernels="compile", attention=(backend,))
+        with train_step.forward.evaluation() as loss_of:
+            # Compiling plays the calls through; what the graph calls shows after it.
+            loss_of(FixedBatches(8).next_micro_batch())
+            with torch.profiler.profile() as profile:
+                loss_of(FixedBatches(8).next_micro_batch())
+        called.append(any("flash_attention" in event.key for event in profile.key_averages()))
+
+    assert called == [False, True]
+
+
+def test_a_run_uses_the_attention_that_was_chosen() -> None:
+    plain, plain_model = train_step_for(8)
+    chosen, chosen_model = train_step_for(8, attention=(SDPBackend.MATH,))
+    impossible, _ = train_step_for(8, attention=(SDPBackend.CUDNN_ATTENTION,))
+
+    expected, actual = weights_after(2, plain, plain_model), weights_after(2, chosen, chosen_model)
+
+    assert all(torch.allclose(expected[name], actual[name], atol=1e-5) for name in expected)
+    with pytest.raises(RuntimeError, match="No (available kernel|viable backend)"):
+        impossible.update(step=0, lr=0.0, wants_norm=False)

@@ -1,0 +1,191 @@
+"""A rank's last words: what it tells the log, the journal and, by its exit status, the runner."""
+
+from __future__ import annotations
+
+import faulthandler
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch._dynamo.exc import TorchDynamoException
+
+from bertd.jobs.runner.exit_analysis import classify_exit_code, classify_pretrain_exit
+from bertd.jobs.runner.restart_policy import max_restarts
+from bertd.records import AlertRecord, ExitClass, JobState, Outcome
+from bertd.run.journal import read_journal
+from bertd.run.paths import RunPaths
+from bertd.run.recipe.schema import DevicesSection
+from bertd.train.distributed import launch, worker
+from bertd.train.distributed.peer_watch import watch_peers
+from bertd.train.distributed.process_group import join_ranks
+
+GPU_SAYS = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 1 has a total capacity of 11.77 GiB"
+ON_GPU = torch.OutOfMemoryError(GPU_SAYS)
+
+
+def on_cpu() -> RuntimeError:
+    """What PyTorch raises for more than any machine has."""
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("rank", "exits", "error", "told"),
+    [
+        (0, [71, 1], ON_GPU, f"the GPU's memory is too small: {GPU_SAYS}"),
+        (1, [1, 71], ON_GPU, f"the GPU's memory is too small: {GPU_SAYS}"),
+        (0, [71, 1], on_cpu(), "the machine's memory is too small: [enforce fail at "),
+        (0, [71, 1], MemoryError(), "the machine's memory is too small: MemoryError"),
+    ],
+)
+def test_memory_that_runs_out_on_one_rank_ends_the_run_with_cause_and_remedy(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    rank: int,
+    exits: list[int],
+    error: Exception,
+    told: str,
+) -> None:
+    def runs_out(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(worker, "train", runs_out)
+    monkeypatch.setattr(worker, "die_with_parent", lambda _: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(faulthandler, "register", lambda *_, **__: None)
+    monkeypatch.setattr(sys, "argv", ["worker", str(tmp_path)])
+    monkeypatch.setenv("RANK", str(rank))
+
+    assert worker.main() == exits[rank]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"bertd: rank {rank}: {told}") and "; lower batch.micro" in line
+    # The other lost its peer, and perhaps in the same moment.
+    status = launch._choose_exit_code(exits)
+    records = read_journal(RunPaths(tmp_path).journal)
+    assert [type(record) for record in records] == [AlertRecord] * (rank == 0)
+    outcome = classify_pretrain_exit(status, records, shutdown_requested=False)
+    assert isinstance(outcome, Outcome) and outcome.state is JobState.FAILED
+    assert "memory is too small" in outcome.reason and 'lower batch.micro, or let it be "auto"' in outcome.reason
+    assert classify_exit_code(status) is ExitClass.CONFIGURATION and max_restarts(classify_exit_code(status)) == 0
+
+
+def test_a_compiler_that_fails_ends_the_run_with_cause_and_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def compiles(*_: object, **__: object) -> None:
+        raise TorchDynamoException("InvalidCxxCompiler: No working C++ compiler found\n\nSet TORCH_LOGS to see more")
+
+    monkeypatch.setattr(worker, "train", compiles)
+    monkeypatch.setattr(worker, "die_with_parent", lambda _: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(faulthandler, "register", lambda *_, **__: None)
+    monkeypatch.setattr(sys, "argv", ["worker", str(tmp_path)])
+
+    status = worker.main()
+
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("bertd: the compiler failed: InvalidCxxCompiler: No working C++ compiler found")
+    assert 'set precision.kernels = "eager"' in last
+    (alert,) = read_journal(RunPaths(tmp_path).journal)
+    assert isinstance(alert, AlertRecord) and f"bertd: {alert.message}" == last
+    assert classify_exit_code(status) is ExitClass.CONFIGURATION and max_restarts(classify_exit_code(status)) == 0
+
+
+def test_a_rank_that_waits_for_a_dead_one_ends_with_it(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    ranks = [context.Process(target=waits_for_ever, args=(rank, tmp_path), daemon=True) for rank in range(2)]
+    for process in ranks:
+        process.start()
+    for _ in range(1200):
+        if len(list(tmp_path.glob("ready-*"))) == 2:
+            break
+        assert all(process.is_alive() for process in ranks)
+        time.sleep(0.05)
+
+    ranks[1].kill()
+    ranks[0].join(60)
+
+    assert [process.exitcode for process in ranks] == [1, -signal.SIGKILL]
+
+
+@pytest.mark.long
+def test_a_rank_ends_with_another_only_when_what_it_writes_is_whole(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    ranks = [context.Process(target=writes_for_a_while, args=(rank, tmp_path), daemon=True) for rank in range(2)]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join(60)
+
+    assert [process.exitcode for process in ranks] == [1, 76]
+    assert (tmp_path / "whole").exists()
+
+
+def writes_for_a_while(rank: int, folder: Path) -> None:
+    """Rank 1 dies while rank 0 waits in vain and a thread of it writes, longer than the grace."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
+    ranks = join_ranks(DevicesSection(kind="cpu", count=2), store=folder / "meeting")
+    with watch_peers(ranks, is_one_machine=True) as peer_watch:
+        if rank == 1:
+            os._exit(76)
+
+        def write() -> None:
+            # Twice the grace: a rank that did not wait for this would be gone.
+            time.sleep(4)
+            (folder / "whole").touch()
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        peer_watch.is_writing = writer.is_alive
+        threading.Event().wait()
+
+
+def waits_for_ever(rank: int, folder: Path) -> None:
+    """A rank as it stands in a kernel of NCCL: nothing that it waits for will come, and no signal is heeded."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
+    ranks = join_ranks(DevicesSection(kind="cpu", count=2), store=folder / "meeting")
+    with watch_peers(ranks, is_one_machine=True):
+        (folder / f"ready-{rank}").touch()
+        threading.Event().wait()
+
+
+class OldAgent:
+    """The part of torch 2.11's LocalElasticAgent that ends ranks."""
+
+    def __init__(self, context: object) -> None:
+        self._pcontext = context
+
+    def _shutdown(self, death_sig: signal.Signals = signal.SIGTERM) -> None:
+        if self._pcontext:
+            self._pcontext.close(death_sig)  # type: ignore[attr-defined]
+
+
+def test_ranks_have_time_to_save_under_a_torch_that_cannot_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[tuple[signal.Signals, int]] = []
+
+    class Context:
+        def close(self, death_sig: signal.Signals, timeout: int = 30) -> None:
+            closed.append((death_sig, timeout))
+
+    monkeypatch.setattr(launch, "LaunchConfig", type("LaunchConfig", (), {"__dataclass_fields__": {}}))
+    launch.extend_shutdown_timeout(OldAgent)  # type: ignore[arg-type]
+    OldAgent(Context())._shutdown(signal.SIGINT)
+    OldAgent(None)._shutdown()
+
+    assert closed == [(signal.SIGINT, 150)]
+
+
+@pytest.mark.parametrize(
+    ("exit_codes", "status"),
+    [([1], 1), ([-9], 137), ([1, -9], 137), ([-6, 76], 76), ([1, 1], 1), ([65, 65], 65)],
+)
+def test_the_death_that_explains_the_others_is_told(exit_codes: list[int], status: int) -> None:
+    assert launch._choose_exit_code(exit_codes) == status

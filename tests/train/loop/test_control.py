@@ -1,0 +1,202 @@
+"""Rank 0 decides from clock, mailbox and signals; the schedule ends where the reserve begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from bertd.records import CommandKind
+from bertd.run.mailbox import post
+from bertd.run.paths import RunPaths
+from bertd.run.recipe.load import parse_recipe
+from bertd.run.recipe.schema import Recipe
+from bertd.train.checkpoint.format import TrainState
+from bertd.train.loop.control import ExitReason, StepController, StepPlan
+
+
+class FakeClock:
+    """Charged time as the test says."""
+
+    def __init__(self) -> None:
+        self.charged_s = 0.0
+
+    def now_s(self) -> float:
+        return self.charged_s
+
+    is_suspended = False
+
+    def suspend(self) -> None:
+        self.is_suspended = True
+
+    def resume(self) -> float:
+        self.is_suspended = False
+        return 0.0
+
+
+def recipe(*overrides: str) -> Recipe:
+    text = '[run]\nname = "r"\n[budget]\nhours = 1\n[data]\nshards = "s"\n[devices]\nkind = "cpu"\ncount = 2\n'
+    return parse_recipe(text, name="r", overrides=list(overrides))
+
+
+def state(**values: object) -> TrainState:
+    start = TrainState(
+        step=0,
+        sequences=0,
+        charged_s=0.0,
+        recipe_sha256="r",
+        data_fingerprint="d",
+        next_validation_s=1e9,
+        next_checkpoint_s=1e9,
+    )
+    return start.model_copy(update=values)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+def controller(tmp_path: Path, clock: FakeClock, *overrides: str, stop_signal: Event | None = None) -> StepController:
+    paths = RunPaths(tmp_path)
+    return StepController(recipe(*overrides), paths, clock=clock, acknowledged=0, stop_signal=stop_signal or Event())
+
+
+def test_training_ends_early_enough_for_the_last_save_and_export(tmp_path: Path, clock: FakeClock) -> None:
+    decider = controller(tmp_path, clock)
+    measured = state(validation_s=10.0, save_s=25.0)
+    deadline_s = 3600 - 1.3 * 60
+
+    clock.charged_s = deadline_s - 5.1
+    before = decider.plan_step(measured, step_s=5.0)
+    clock.charged_s = deadline_s - 4.9
+    after = decider.plan_step(measured, step_s=5.0)
+
+    assert before.exit_reason is ExitReason.NONE
+    assert after.exit_reason is ExitReason.BUDGET
+    assert before.progress == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_slow_disk_cannot_eat_more_than_half_the_budget(tmp_path: Path, clock: FakeClock) -> None:
+    decider = controller(tmp_path, clock)
+    clock.charged_s = 1700.0
+
+    assert decider.plan_step(state(save_s=1e6), step_s=1.0).exit_reason is ExitReason.NONE
+
+
+@pytest.mark.parametrize("budget", ["budget.steps=10", "budget.sequences=40960"])
+def test_work_budgets_end_on_the_work_whatever_the_clock(tmp_path: Path, clock: FakeClock, budget: str) -> None:
+    decider = controller(tmp_path, clock, budget)
+    clock.charged_s = 1e6
+
+    nine = decider.plan_step(state(step=9, sequences=9 * 4096), step_s=1.0)
+    ten = decider.plan_step(state(step=10, sequences=10 * 4096), step_s=1.0)
+
+    assert nine.exit_reason is ExitReason.NONE and ten.exit_reason is ExitReason.BUDGET
+    assert nine.progress == pytest.approx(0.95)
+
+
+def test_a_checkpoint_is_whole_when_its_interval_is_over(tmp_path: Path, clock: FakeClock) -> None:
+    # One percent of an hour.
+    decider = controller(tmp_path, clock)
+
+    assert decider.next_checkpoint_s(100.0, save_s=0.0) == 136.0
+    assert decider.next_checkpoint_s(100.0, save_s=10.0) == 126.0
+    # Where it takes longer than half of that, the next would meet it still being written.
+    assert decider.next_checkpoint_s(100.0, save_s=30.0) == 136.0
+
+
+def test_the_first_step_is_not_taken_at_rate_zero(tmp_path: Path, clock: FakeClock) -> None:
+    assert controller(tmp_path, clock, "budget.steps=10").plan_step(state(), step_s=0.0).progress == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("verb", "exit_reason"),
+    [
+        (CommandKind.PAUSE, ExitReason.PAUSED),
+        (CommandKind.STOP, ExitReason.STOPPED),
+        (CommandKind.CHECKPOINT, ExitReason.NONE),
+    ],
+)
+def test_a_command_is_obeyed_once_and_kept_until_answered(
+    tmp_path: Path, clock: FakeClock, verb: CommandKind, exit_reason: ExitReason
+) -> None:
+    decider = controller(tmp_path, clock)
+    post(RunPaths(tmp_path).control, verb=verb, asked_by="uid 0", now=0.0)
+
+    plan = decider.plan_step(state(), step_s=1.0)
+    answered = decider.acknowledge()
+
+    assert plan.exit_reason is exit_reason
+    assert plan.checkpoint is (verb is CommandKind.CHECKPOINT)
+    assert answered is not None and answered.number == 1 and answered.verb is verb
+    again = decider.plan_step(state(), step_s=1.0)
+    assert again.exit_reason is ExitReason.NONE and not again.checkpoint and decider.acknowledge() is None
+
+
+def test_the_budgets_end_wins_over_a_pause(tmp_path: Path, clock: FakeClock) -> None:
+    decider = controller(tmp_path, clock)
+    post(RunPaths(tmp_path).control, verb=CommandKind.PAUSE, asked_by="uid 0", now=0.0)
+    clock.charged_s = 3600.0
+
+    assert decider.plan_step(state(), step_s=1.0).exit_reason is ExitReason.BUDGET
+
+
+def test_a_signal_pauses(tmp_path: Path, clock: FakeClock) -> None:
+    told = Event()
+    decider = controller(tmp_path, clock, stop_signal=told)
+    assert decider.plan_step(state(), step_s=1.0).exit_reason is ExitReason.NONE
+
+    told.set()
+
+    assert decider.plan_step(state(), step_s=1.0).exit_reason is ExitReason.PAUSED
+
+
+def test_a_stop_rule_ends_a_run_that_does_not_learn(tmp_path: Path, clock: FakeClock) -> None:
+    decider = controller(tmp_path, clock, 'stop.rules=["after 30min loss > 6.0"]')
+    clock.charged_s = 1801.0
+
+    assert decider.plan_step(state(validation_loss=5.9), step_s=1.0).exit_reason is ExitReason.NONE
+    assert decider.plan_step(state(validation_loss=6.1), step_s=1.0).exit_reason is ExitReason.STOPPED
+    assert "after 30min loss > 6.0" in decider.reason
+
+
+def test_the_loss_is_read_once_a_second(tmp_path: Path, clock: FakeClock) -> None:
+    decider = controller(tmp_path, clock)
+    reports = []
+    for tenth in range(25):
+        clock.charged_s = tenth / 10
+        reports.append(decider.plan_step(state(), step_s=0.1).report)
+
+    assert [index for index, report in enumerate(reports) if report] == [0, 10, 20]
+
+
+def test_validations_come_often_at_first(tmp_path: Path, clock: FakeClock) -> None:
+    decider = controller(tmp_path, clock)
+
+    assert decider.next_validation_s(100.0) == 100.0 + 600
+    assert decider.next_validation_s(200.0) == 200.0 + 1800
+
+
+def test_a_hold_lasts_until_somebody_resumes_and_a_stop_or_a_pause_ends_it(tmp_path: Path, clock: FakeClock) -> None:
+    decider = controller(tmp_path, clock)
+    due = state(next_checkpoint_s=0.0, next_validation_s=0.0)
+
+    def plan_after(*verbs: CommandKind) -> StepPlan:
+        for verb in verbs:
+            post(RunPaths(tmp_path).control, verb=verb, asked_by="uid 0", now=0.0)
+        plan = decider.plan_step(due, step_s=1.0)
+        decider.acknowledge()
+        return plan
+
+    assert not plan_after().suspend
+    held = plan_after(CommandKind.SUSPEND)
+    assert held.suspend and not (held.checkpoint or held.validate or held.report)
+    assert plan_after().suspend
+    saving = plan_after(CommandKind.CHECKPOINT)
+    assert saving.suspend and saving.checkpoint
+    assert plan_after(CommandKind.PAUSE).exit_reason is ExitReason.PAUSED
+    assert plan_after(CommandKind.STOP).exit_reason is ExitReason.STOPPED
+    trains = plan_after(CommandKind.RESUME)
+    assert not trains.suspend and trains.checkpoint

@@ -1,0 +1,320 @@
+"""The views behind the first: queue, scores, log and events."""
+
+from __future__ import annotations
+
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from bertd.api.models import EventView, LogView, ScoreView
+from bertd.errors import StorageError
+from bertd.records import JobKind, JobState, ScoreRecord
+from tests.tui.fake_feed import NOW, FakeFeed
+from tests.tui.screen_text import assert_like_snapshot, refreshed, screen_lines, screen_text
+from tui.dashboard import Dashboard
+from tui.display_options import DisplayOptions
+
+SIZE = (110, 30)
+
+
+def _dashboard(feed: FakeFeed) -> Dashboard:
+    return Dashboard(feed, options=DisplayOptions())
+
+
+async def _settled(pilot: Pilot[None]) -> None:
+    await pilot.pause()
+    await pilot.app.workers.wait_for_complete()
+    await pilot.pause()
+
+
+def _row(app: Dashboard, text: str) -> str:
+    return next(one for one in screen_lines(app) if text in one)
+
+
+# ---- Queue -------------------------------------------------------------------------------------------
+
+
+async def test_the_queue_looks_like_its_kept_picture() -> None:
+    app = _dashboard(FakeFeed())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("2", "down")
+        await _settled(pilot)
+        assert_like_snapshot(screen_text(app), "queue-110x30")
+
+
+async def test_a_pretraining_in_the_queue_says_what_it_computes_with_and_why() -> None:
+    app = _dashboard(FakeFeed())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("2")
+        await _settled(pilot)
+        words = " ".join(screen_text(app).split())
+        assert "kernels compile measured here in sequences/s of one rank, 32 a pass: compile 138.4, eager" in words
+        assert "attention memory-efficient, math timed here, forward and backward: memory-efficient 0.81" in words
+        assert "batch 8 ranks x 32 sequences x 16 the fastest, in sequences/s of one rank: 8: 117.0" in words
+        assert "#10 finetune cola" in words
+        await pilot.press("down")
+        await _settled(pilot)
+        assert "kernels" not in screen_text(app)
+
+
+async def test_keys_act_on_the_chosen_job() -> None:
+    feed = FakeFeed()
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("2")
+        await _settled(pilot)
+        for key in ("down", "H", "R", "u", "d"):
+            await pilot.press(key)
+            await _settled(pilot)
+        assert feed.asked == [("hold", 13), ("release", 13), ("priority 1", 13), ("priority -1", 13)]
+
+
+async def test_stopping_a_finetuning_asks_for_its_own_name_and_says_that_it_is_cancelled() -> None:
+    feed = FakeFeed()
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("2", "down", "down", "S")
+        await _settled(pilot)
+        assert "Stop job 14, mrpc?" in screen_text(app)
+        assert "It is cancelled" in screen_text(app)
+        app.screen.query_one(Input).value = "mrpc"
+        await pilot.press("enter")
+        await _settled(pilot)
+        assert feed.asked == [("stop", 14)]
+
+
+async def test_the_cursor_stays_with_its_job_when_the_order_changes() -> None:
+    feed = FakeFeed()
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("2", "down")
+        await _settled(pilot)
+        assert _row(app, "#13").lstrip().startswith(">")
+        urgent = feed.status.jobs[-1].model_copy(update={"id": 20, "state": JobState.QUEUED, "priority": 9})
+        feed.change_jobs([*feed.status.jobs, urgent])
+        await refreshed(pilot)
+        assert _row(app, "#13").lstrip().startswith(">")
+        assert not _row(app, "#20").lstrip().startswith(">")
+
+
+async def test_a_job_that_left_the_queue_hands_the_cursor_on_before_any_key_can_act() -> None:
+    feed = FakeFeed()
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("2", "down")
+        await _settled(pilot)
+        feed.change_jobs([job for job in feed.status.jobs if job.id != 13])
+        app._snapshot = feed.current
+        await pilot.press("p")
+        await _settled(pilot)
+        assert feed.asked == []
+
+
+async def test_a_long_queue_scrolls_with_the_cursor() -> None:
+    feed = FakeFeed()
+    template = feed.status.jobs[-1].model_copy(update={"state": JobState.QUEUED, "kind": JobKind.FINETUNE})
+    feed.change_jobs([template.model_copy(update={"id": number}) for number in range(100, 200)])
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("2")
+        await _settled(pilot)
+        assert "#199" not in screen_text(app)
+        await pilot.press("end")
+        await _settled(pilot)
+        assert _row(app, "#199").lstrip().startswith(">")
+        assert "Job 199" in screen_text(app)
+        await pilot.press("home")
+        await _settled(pilot)
+        assert _row(app, "#100").lstrip().startswith(">")
+
+
+async def test_an_empty_queue_says_so_and_keys_do_nothing() -> None:
+    feed = FakeFeed()
+    feed.change_jobs([])
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("2", "down", "H")
+        await _settled(pilot)
+        assert "empty" in screen_text(app)
+        assert feed.asked == []
+
+
+# ---- Scores ------------------------------------------------------------------------------------------
+
+
+def _score(task: str, score: float, *, seed: int, t: float = 1.0, source: str = "12-large/step-1") -> ScoreView:
+    record = ScoreRecord(
+        t=t,
+        task=task,
+        metric="accuracy",
+        score=score,
+        majority_score=0.5,
+        metrics={},
+        majority_metrics={},
+        num_train=10,
+        num_dev=10,
+        seed=seed,
+        lr=5e-5,
+        batch_size=32,
+        epochs=3,
+        source=source,
+        seconds=1.0,
+    )
+    return ScoreView(job_id=10 + seed, run_id="12-academic-large", score=record)
+
+
+async def test_scores_are_one_row_for_each_task_and_export_newest_first() -> None:
+    feed = FakeFeed()
+    feed.scored = [
+        _score("rte", 0.60, seed=1),
+        _score("rte", 0.70, seed=2),
+        _score("rte", 0.80, seed=1, t=9.0, source="12-large/step-2"),
+    ]
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("3")
+        await _settled(pilot)
+        rows = [one.split() for one in screen_lines(app)[3:5]]
+    assert rows[0] == ["rte", "accuracy", "0.8000", "0.8000", "0.5000", "1", "12-large/step-2"]
+    assert rows[1] == ["rte", "accuracy", "0.6500", "0.7000", "0.5000", "2", "12-large/step-1"]
+
+
+async def test_no_scores_say_how_to_get_some() -> None:
+    app = _dashboard(FakeFeed())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("3")
+        await _settled(pilot)
+        assert "none yet; f queues a finetuning" in screen_text(app)
+
+
+# ---- Log ---------------------------------------------------------------------------------------------
+
+
+async def test_the_log_follows_its_end_and_stands_still_while_it_is_read() -> None:
+    feed = FakeFeed()
+    feed.logs[12] = b"".join(b"line %d\n" % number for number in range(100))
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("4")
+        await _settled(pilot)
+        assert "Log of job 12" in screen_text(app)
+        assert screen_lines(app)[-2].strip() == "line 99"
+        feed.logs[12] += b"line 100\nhalf a li"
+        await _asked_again(pilot)
+        assert screen_lines(app)[-2].strip() == "half a li"
+        await pilot.press("home")
+        feed.logs[12] += b"ne\n"
+        await _asked_again(pilot)
+        assert screen_lines(app)[2].strip() == "line 0"
+        await pilot.press("end")
+        await _settled(pilot)
+        assert screen_lines(app)[-2].strip() == "half a line"
+
+
+async def _asked_again(pilot: Pilot[None]) -> None:
+    """As a second later."""
+    board = pilot.app.screen
+    from tui.screens.polling import PollingScreen
+
+    assert isinstance(board, PollingScreen)
+    board.poll()
+    await _settled(pilot)
+
+
+async def test_only_the_end_of_a_long_log_is_asked_for_and_no_torn_line_is_shown() -> None:
+    feed = FakeFeed()
+    feed.logs[12] = b"".join(b"line %07d\n" % number for number in range(50_000))
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("4")
+        await _settled(pilot)
+        await pilot.press("home")
+        await _settled(pilot)
+        assert screen_lines(app)[2].strip().startswith("line 00")
+        assert len(screen_lines(app)[2].strip()) == len("line 0000000")
+        assert feed.asked[0] == ("log", (12, -65_536))
+
+
+async def test_a_log_that_was_cut_is_read_anew() -> None:
+    feed = FakeFeed()
+    feed.logs[12] = b"old\n" * 20
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("4")
+        await _settled(pilot)
+        feed.logs[12] = b"new\n"
+        await _asked_again(pilot)
+        await _asked_again(pilot)
+        assert "new" in screen_text(app)
+        assert "old" not in screen_text(app)
+
+
+async def test_l_in_the_queue_shows_the_log_of_the_chosen_job() -> None:
+    feed = FakeFeed()
+    feed.logs[13] = b"of the finetuning\n"
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("2", "down", "l")
+        await _settled(pilot)
+        assert "Log of job 13" in screen_text(app)
+        assert "of the finetuning" in screen_text(app)
+
+
+class _NoLog(FakeFeed):
+    def log(self, job_id: int, *, offset: int, limit: int) -> LogView:
+        raise StorageError("/state/logs/job.log: cannot read: Input/output error")
+
+
+async def test_a_log_that_cannot_be_read_says_why() -> None:
+    app = _dashboard(_NoLog())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("4")
+        await _settled(pilot)
+        assert "cannot read: Input/output error" in screen_text(app)
+
+
+async def test_an_escape_sequence_in_a_log_is_shown_not_obeyed() -> None:
+    feed = FakeFeed()
+    feed.logs[12] = b"\x1b]0;mine\x07 red\n"
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("4")
+        await _settled(pilot)
+        assert "\\x1b]0;mine\\x07 red" in screen_text(app)
+
+
+# ---- Events ------------------------------------------------------------------------------------------
+
+
+async def test_events_follow_the_newest_and_leave_out_steps() -> None:
+    feed = FakeFeed()
+    news = tuple(
+        EventView(
+            id=number,
+            t=NOW,
+            type="step" if number % 2 else "checkpoint",
+            job_id=12,
+            run_id="12-academic-large",
+            text=f"checkpoint number {number}",
+            data={},
+        )
+        for number in range(1, 201)
+    )
+    feed.current = type(feed.current)(now=NOW, link=feed.current.link, status=feed.status, events=news)
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("5")
+        await _settled(pilot)
+        assert screen_lines(app)[-2].endswith("number 200")
+        assert "number 199" not in screen_text(app)
+        await pilot.press("home")
+        await _settled(pilot)
+        assert screen_lines(app)[2].endswith("number 2")
+
+
+async def test_every_view_can_be_reached_and_left_by_its_number() -> None:
+    app = _dashboard(FakeFeed())
+    async with app.run_test(size=SIZE) as pilot:
+        for key, heading in (("2", "Queue"), ("3", "Scores"), ("4", "Log of job 12"), ("5", "Events"), ("1", "Loss")):
+            await pilot.press(key)
+            await _settled(pilot)
+            assert any(one.strip().startswith(heading) for one in screen_lines(app))

@@ -1,0 +1,33 @@
+"""Makes the views by name, each imported when it is first looked at."""
+
+from __future__ import annotations
+
+from tui.screens.base import StatusScreen
+from tui.snapshot import Feed
+
+SCREEN_NAMES = ["run", "queue", "scores", "log", "events"]
+
+
+def make_screen(name: str, feed: Feed) -> StatusScreen:
+    """The view of that name."""
+    match name:
+        case "queue":
+            from tui.screens.queue import QueueScreen
+
+            return QueueScreen()
+        case "scores":
+            from tui.screens.scores import ScoresScreen
+
+            return ScoresScreen(feed)
+        case "log":
+            from tui.screens.log import LogScreen
+
+            return LogScreen(feed)
+        case "events":
+            from tui.screens.events import EventsScreen
+
+            return EventsScreen()
+        case _:
+            from tui.screens.run import RunScreen
+
+            return RunScreen()

@@ -1,0 +1,70 @@
+"""A scroller with a cursor: one line is one job, and keys act on the job under the cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual.message import Message
+
+from tui.display_options import DisplayOptions, DrawFunction
+from tui.lines import Line, Role, Span
+from tui.snapshot import Snapshot
+from tui.widgets.scroller import Scroller
+
+_GUTTER = 2
+
+
+class JobList(Scroller):
+    """The cursor stays with its job when the order changes."""
+
+    class Moved(Message):
+        """Another job is under the cursor."""
+
+    def __init__(self, draw: DrawFunction, ids: Callable[[Snapshot], list[int]], *, id: str) -> None:
+        """`ids` are the jobs in the order of their lines."""
+        super().__init__(draw, id=id)
+        self._ids = ids
+        self._cursor_row = 0
+        self._chosen: int | None = None
+
+    @property
+    def chosen(self) -> int | None:
+        """The job under the cursor."""
+        return self._chosen
+
+    @property
+    def drawn_size(self) -> tuple[int, int]:
+        """Room for the cursor is kept free."""
+        width, height = super().drawn_size
+        return width - _GUTTER, height
+
+    def update(self, snapshot: Snapshot, options: DisplayOptions) -> None:
+        """Show the newest state; a job that is gone hands the cursor on to its neighbour."""
+        self._update_cursor(self._ids(snapshot))
+        super().update(snapshot, options)
+
+    def compose_lines(self, drawn: list[Line]) -> list[Line]:
+        """What is in view, with the cursor, which the view follows."""
+        self._first = max(min(self._first, self._cursor_row), self._cursor_row - self.rows + 1)
+        heading, *lines = super().compose_lines(drawn)
+        blank, mark = Span(" " * _GUTTER), Span("> ", Role.KEY)
+        at = self._cursor_row if self._chosen is not None else -1
+        marked = [
+            Line((mark if number == at else blank, *line.spans)) for number, line in enumerate(lines, self._first)
+        ]
+        return [heading.fit(self.size.width - _GUTTER), *marked]
+
+    def action_move(self, by: int) -> None:
+        """Move the cursor."""
+        if self._newest is None:
+            return
+        self._cursor_row, self._chosen = self._cursor_row + by, None
+        self._update_cursor(self._ids(self._newest[0]))
+        self.redraw()
+        self.post_message(self.Moved())
+
+    def _update_cursor(self, ids: list[int]) -> None:
+        if self._chosen in ids:
+            self._cursor_row = ids.index(self._chosen)
+        self._cursor_row = max(0, min(self._cursor_row, len(ids) - 1))
+        self._chosen = ids[self._cursor_row] if ids else None
