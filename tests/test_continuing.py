@@ -13,7 +13,7 @@ from transformers import AutoConfig
 from bertd.errors import CheckpointError
 from bertd.model.pretrained import require_same_computation
 from bertd.run.recipe.load import find_recipe, read_recipe
-from bertd.run.recipe.model_section import ModelSection
+from bertd.run.recipe.schema import ModelSection
 from bertd.train.run_inputs import encoder_config
 
 PAGE = Path(__file__).parent.parent / "docs" / "continuing.md"

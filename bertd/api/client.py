@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 from pydantic import ValidationError
 
-from bertd.api.http import DISCONNECT_ERRORS, EventStream, bad_response_message, disconnect_message, send_request
+from bertd.api.http import DISCONNECT_ERRORS, bad_response_message, disconnect_message, send_request
 from bertd.api.models import (
     DeviceView,
     JobView,
@@ -28,6 +28,7 @@ from bertd.api.models import (
     SubmitPretrain,
     VersionView,
 )
+from bertd.api.sse import EventStream
 from bertd.errors import ClientError, DaemonUnreachableError, UnknownJobError
 from bertd.records import BudgetRequest, Record
 

@@ -21,9 +21,8 @@ from torch import Tensor
 from bertd.errors import StorageError
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
 from bertd.model.hf_mapping import family_of, transformers_config, weight_mappings
-from bertd.run.atomic_files import fsync_folder
+from bertd.run.atomic_files import fsync_folder, temporary_folder
 from bertd.run.paths import VOID_PREFIX
-from bertd.run.sweeping import temporary_folder
 from bertd.tokenizer.tokenizer_json import special_ids
 
 WEIGHTS = "model.safetensors"

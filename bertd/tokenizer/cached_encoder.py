@@ -19,9 +19,9 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from bertd.errors import VocabularyError
-from bertd.tokenizer.casing import read_casing
 from bertd.tokenizer.errors import translate_tokenizer_errors
 from bertd.tokenizer.kind import VocabularyKind, detect_kind, has_prepend_normalizer, rename_special_tokens
+from bertd.tokenizer.wordpiece import read_casing
 
 _BATCH_CHARACTERS = 1 << 18
 """Text that is taken apart at once: a list of its words takes 15 times its size."""

@@ -10,11 +10,10 @@ from tokenizers import Tokenizer
 from bertd.errors import VocabularyError
 from bertd.hub import hub_unreachable_reason
 from bertd.tokenizer.byte_level import MERGES_FILE, VOCAB_FILE, build_byte_level_tokenizer
-from bertd.tokenizer.casing import Casing, read_casing
 from bertd.tokenizer.errors import translate_tokenizer_errors
 from bertd.tokenizer.kind import VocabularyKind
 from bertd.tokenizer.vocabulary import Vocabulary, vocabulary_from_json
-from bertd.tokenizer.wordpiece import build_from_vocab_txt
+from bertd.tokenizer.wordpiece import Casing, build_from_vocab_txt, read_casing
 
 _CONFIG = "tokenizer_config.json"
 _HUB_FILES = ("tokenizer.json", "vocab.txt", VOCAB_FILE, MERGES_FILE, _CONFIG)

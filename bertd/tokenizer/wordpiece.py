@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordPiece
 
 from bertd.errors import VocabularyError
-from bertd.tokenizer.casing import Casing
 from bertd.tokenizer.tokenizer_json import BERT_TOKENS
 from bertd.tokenizer.vocabulary import make_vocabulary
+
+
+@dataclass(frozen=True)
+class Casing:
+    """What the normalizer does to letters."""
+
+    lowercase: bool
+    strip_accents: bool
+
+
+def read_casing(tokenizer: Tokenizer) -> Casing:
+    """What its normalizer does to letters; none but BERT's does anything."""
+    normalizer = json.loads(tokenizer.to_str())["normalizer"] or {}
+    lowercase, strip = bool(normalizer.get("lowercase")), normalizer.get("strip_accents")
+    return Casing(lowercase=lowercase, strip_accents=lowercase if strip is None else bool(strip))
 
 
 def build_wordpiece_tokenizer(entries: tuple[str, ...], *, casing: Casing, place: str) -> Tokenizer:

@@ -12,21 +12,18 @@ from bertd.data.batches.batches import TrainBatches, validation_batches
 from bertd.data.batches.masking import Masker
 from bertd.data.dataset.unigram import token_shares
 from bertd.model.encoder import MaskedLanguageModel
-from bertd.model.flops import missing_mfu_reason, peak_flops
+from bertd.model.flops import peak_flops
 from bertd.records import AlertRecord, StartRecord
 from bertd.run.budget import plan_from_journal
 from bertd.run.heartbeat import NO_HEARTBEAT, Heartbeat
 from bertd.run.journal import JournalWriter, read_journal
-from bertd.run.ledger import TICK_S, ChargedClock, boot_id
+from bertd.run.ledger import ChargedClock
 from bertd.run.mailbox import last_acknowledged
 from bertd.run.recipe.schema import Recipe
 from bertd.train.autotune.choose import ExecutionPlan, choose_execution
-from bertd.train.autotune.kernels import KernelChoice
 from bertd.train.autotune.speed_probe import build_model
 from bertd.train.backends.cpu_tuning import tune_cpu
 from bertd.train.checkpoint.async_saver import AsyncCheckpointer
-from bertd.train.checkpoint.disk_space import check_disk_space
-from bertd.train.checkpoint.format import TrainState
 from bertd.train.checkpoint.resume import StartingPoint, load_or_initialize
 from bertd.train.distributed.process_group import Ranks
 from bertd.train.loop.buffered_journal import BufferedJournalWriter
@@ -39,9 +36,8 @@ from bertd.train.loop.validation import Validator
 from bertd.train.optim.optimizer import Optimizers, build_optimizers
 from bertd.train.provenance import device_name, write_provenance
 from bertd.train.run_inputs import RunInputs, build_masker, build_validation_masker
-
-_LEDGER_TOLERANCE_S = 2 * TICK_S
-"""What a ledger may be short of after a kill, and a moment."""
+from bertd.train.start_report import build_start_record, collect_start_warnings
+from bertd.train.state import TrainState
 
 
 def build_trainer(
@@ -71,12 +67,8 @@ def build_trainer(
     )
     reporter = checkpointer = None
     if ranks.is_first:
-        start = _build_start_record(run_inputs, ranks, model, attempt, starting_point, execution, batches)
-        warnings = _collect_warnings(starting_point, kernels, charged_s=start.charged_s) | _collect_device_warnings(
-            ranks
-        )
-        warnings |= _collect_bias_warnings(recipe, starting_point)
-        warnings |= _collect_disk_warnings(run_inputs, model, starting_point)
+        start = build_start_record(run_inputs, ranks, model, attempt, starting_point, execution, batches)
+        warnings = collect_start_warnings(run_inputs, ranks, model, starting_point, kernels, charged_s=start.charged_s)
         reporter = _open_reporter(run_inputs, start, warnings=warnings, stop_signal=stop_signal)
         write_provenance(run_inputs, ranks)
         checkpointer = _build_checkpointer(run_inputs, reporter, model=model, optimizers=optimizers)
@@ -179,87 +171,6 @@ def _build_validator(run_inputs: RunInputs, ranks: Ranks, *, micro: int) -> Vali
     )
     shares_V = torch.from_numpy(token_shares(run_inputs.dataset))
     return Validator(list(fixed_batches), shares_V=shares_V, ranks=ranks)
-
-
-def _build_start_record(
-    run_inputs: RunInputs,
-    ranks: Ranks,
-    model: MaskedLanguageModel,
-    attempt: int,
-    starting_point: StartingPoint,
-    execution: ExecutionPlan,
-    batches: TrainBatches,
-) -> StartRecord:
-    recipe, kernels = run_inputs.recipe, execution.kernels
-    return StartRecord(
-        t=time.time(),
-        attempt=attempt,
-        step=starting_point.state.step,
-        sequences=starting_point.state.sequences,
-        start_from=starting_point.start_from,
-        charged_s=ChargedClock(run_inputs.paths.ledger).now_s(),
-        world_size=ranks.world_size,
-        device=ranks.device.type,
-        device_name=device_name(ranks.device),
-        precision=execution.setup.precision.mode,
-        kernels=kernels.name,
-        kernels_reason=kernels.reason,
-        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
-        attention=", ".join(execution.attention.names),
-        attention_reason=execution.attention.reason,
-        micro_batch=execution.micro.sequences,
-        micro_batch_reason=execution.micro.reason,
-        accumulation=batches.accumulation,
-        empty_rows=recipe.batch.num_padding_rows(
-            batches.global_batch, micro=execution.micro.sequences, num_devices=ranks.world_size
-        ),
-        sequence_length=recipe.data.sequence_length,
-        train_sequences=run_inputs.train.num_sequences,
-        boot_id=boot_id(),
-        validation_sequences=min(recipe.validation.max_sequences, run_inputs.validation.num_sequences),
-    )
-
-
-def _collect_warnings(starting_point: StartingPoint, kernels: KernelChoice, *, charged_s: float) -> dict[str, str]:
-    """What somebody should know before the first step: code and message."""
-    warnings = {}
-    if starting_point.skipped:
-        skipped = "; ".join(starting_point.skipped)
-        warnings["checkpoint_skipped"] = f"passed over {skipped}; resumed from step {starting_point.state.step}"
-    if starting_point.state.charged_s > charged_s + _LEDGER_TOLERANCE_S:
-        warnings["ledger_behind"] = (
-            f"the ledger has {charged_s:.0f} s, and the checkpoint was saved at "
-            f"{starting_point.state.charged_s:.0f} s: the budget is longer by as much; `bertd budget` shrinks it"
-        )
-    if kernels.apex.faults:
-        warnings["apex_incomplete"] = f"PyTorch's own takes their place: {kernels.apex.describe_faults()}"
-    return warnings
-
-
-def _collect_bias_warnings(recipe: Recipe, starting_point: StartingPoint) -> dict[str, str]:
-    if starting_point.start_from is None or recipe.model.head_bias == "zero":
-        return {}
-    message = (
-        f'[model] head_bias = "{recipe.model.head_bias}" has no effect: the output bias is that of '
-        f"{starting_point.start_from}; --set model.head_bias=zero says so"
-    )
-    return {"head_bias_unused": message}
-
-
-def _collect_device_warnings(ranks: Ranks) -> dict[str, str]:
-    problem = missing_mfu_reason(device_name(ranks.device)) if ranks.device.type == "cuda" else None
-    return {"unknown_gpu": problem} if problem else {}
-
-
-def _collect_disk_warnings(
-    run_inputs: RunInputs, model: MaskedLanguageModel, starting_point: StartingPoint
-) -> dict[str, str]:
-    num_parameters = sum(parameter.numel() for parameter in model.parameters())
-    is_fresh = starting_point.state.step == 0
-    problem = check_disk_space(
-        run_inputs.paths, run_inputs.recipe.checkpoint, num_parameters=num_parameters, is_fresh=is_fresh
-    )
-    return {"disk_low": problem} if problem else {}
 
 
 def _open_reporter(

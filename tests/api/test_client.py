@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bertd import errors
-from bertd.api import http
+from bertd.api import http, sse
 from bertd.api.client import KEY_HEADER, Client
 from bertd.api.models import ErrorView, EventView, StatusView, SubmitFinetune, SubmitPretrain
 from bertd.errors import BertdError, ClientError, DaemonUnreachableError, TransitionError, UnknownJobError
@@ -293,7 +293,7 @@ def test_the_end_of_the_daemon_ends_the_stream_with_an_error_and_the_last_id(
 def test_a_stream_that_falls_silent_is_given_up(
     client: Client, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "STREAM_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(sse, "STREAM_TIMEOUT_S", 0.05)
     with client.events() as stream, pytest.raises(DaemonUnreachableError, match="the event stream: no answer in 0.05"):
         next(stream)
 

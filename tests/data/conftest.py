@@ -10,7 +10,7 @@ import pytest
 from bertd.data.commands.vocab import train_vocabulary
 from bertd.data.dataset.shards import DataSet
 from bertd.data.prepare.pipeline import PrepareOptions, prepare
-from bertd.tokenizer.casing import Casing
+from bertd.tokenizer.wordpiece import Casing
 
 _WORDS = (
     *("the", "a", "river", "stone", "house", "walks", "under", "bright", "quiet", "morning", "people", "said"),

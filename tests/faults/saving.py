@@ -15,9 +15,10 @@ from bertd.errors import BertdError
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.run.paths import step_folder_name
 from bertd.run.recipe.schema import OptimizerSection
-from bertd.train.checkpoint.format import TrainState, save_checkpoint
+from bertd.train.checkpoint.format import save_checkpoint
 from bertd.train.checkpoint.staging import StagedTensors, StagingBuffers
 from bertd.train.optim.optimizer import build_optimizers
+from bertd.train.state import TrainState
 from tests.model.test_encoder import batch
 from tests.model.test_export import TINY
 

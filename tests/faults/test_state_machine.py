@@ -456,7 +456,7 @@ class Life(RuleBasedStateMachine):
         self._note()
 
 
-@pytest.mark.parametrize("examples", [3, pytest.param(100, marks=pytest.mark.faults)])
+@pytest.mark.parametrize("examples", [4, pytest.param(100, marks=pytest.mark.faults)])
 def test_nothing_that_people_and_faults_do_breaks_the_model(tally: Tally, examples: int) -> None:
     Life.steps_done = 0
     run_state_machine_as_test(

@@ -18,8 +18,8 @@ from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
 from bertd.model.export import write_export
 from bertd.model.hf_mapping import family_of
 from bertd.model.try_export import fill_mask
-from bertd.tokenizer.casing import Casing
 from bertd.tokenizer.tokenizer import open_tokenizer, tokenizer_files, vocabulary_from_tokenizer
+from bertd.tokenizer.wordpiece import Casing
 from tests.tokenizers_as_published import modern_like, roberta_like
 
 README = Path(__file__).parents[2] / "README.md"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bertd.run.sweeping import sweep_temporaries, temporary_folder
+from bertd.run.atomic_files import sweep_temporaries, temporary_folder
 
 
 def test_what_is_being_written_stays_and_what_a_dead_process_left_goes(tmp_path: Path) -> None:

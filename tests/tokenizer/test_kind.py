@@ -21,11 +21,10 @@ from bertd.data.sources.sentences import split_spaced_sentences
 from bertd.errors import VocabularyError
 from bertd.run.recipe.schema import MaskingSection
 from bertd.tokenizer.cached_encoder import CachedEncoder
-from bertd.tokenizer.casing import Casing
 from bertd.tokenizer.kind import VocabularyKind
 from bertd.tokenizer.tokenizer import open_tokenizer, vocabulary_from_tokenizer
 from bertd.tokenizer.tokenizer_json import special_ids
-from bertd.tokenizer.wordpiece import build_wordpiece_tokenizer
+from bertd.tokenizer.wordpiece import Casing, build_wordpiece_tokenizer
 from tests.data.conftest import made_up_text
 from tests.tokenizers_as_published import ODD_TEXTS, gemma_like, unigram_like
 

@@ -19,9 +19,9 @@ from bertd.data.commands.vocab import train_vocabulary
 from bertd.data.sources.sentences import split_sentences
 from bertd.errors import CorpusError, VocabularyError
 from bertd.tokenizer.cached_encoder import CachedEncoder
-from bertd.tokenizer.casing import Casing, read_casing
 from bertd.tokenizer.kind import VocabularyKind, detect_kind
 from bertd.tokenizer.tokenizer import open_tokenizer, vocabulary_from_tokenizer
+from bertd.tokenizer.wordpiece import Casing, read_casing
 
 _TRICKY = (
     "[SEP] [MASK] e\u0301tat na\u00efve\x0cone\x85two\u00a0three\u2028four\ufeff 中文字 \ufb01ne İstanbul Ωσς 👍🏽 "

@@ -17,9 +17,9 @@ from bertd.jobs.processes import is_alive, read_identity
 from bertd.jobs.runner.run_job import job_lock
 from bertd.jobs.runner.stale_commands import answer_stale_commands
 from bertd.records import CommandKind, JobKind, RunnerIdentity
+from bertd.run.atomic_files import sweep_temporaries
 from bertd.run.ledger_repair import repair_ledger
 from bertd.run.paths import TEMPORARY_PREFIX, JobPaths, RunPaths
-from bertd.run.sweeping import sweep_temporaries
 
 RunnerCommand = Callable[[Path, JobKind], list[str]]
 

@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bertd.data.arrays import IndexArray
 from bertd.data.batches.masking import MaskedBatch, Masker
 from bertd.data.batches.rows import TokenSequences
-from bertd.data.batches.sampler import IndexArray, locate_sequences, rank_positions, sequence_keys
+from bertd.data.batches.sampler import locate_sequences, rank_positions, sequence_keys
 
 VALIDATION_EPOCH = (1 << 22) - 1
 """Epoch that the fixed masks of validation are drawn for; no run gets that far."""

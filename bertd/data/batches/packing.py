@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from bertd.data.batches.sampler import IndexArray, mix64
+from bertd.data.arrays import IndexArray, mix64
 
 SHORT_SHARE = 0.1
 """Share of rows that aim at a shorter length. Source: Devlin et al. 2019's code, short_seq_prob."""

@@ -16,8 +16,8 @@ from typing import Literal, Protocol, get_args
 
 import numpy as np
 
+from bertd.data.arrays import IndexArray
 from bertd.data.batches.packing import SentenceSpans, pack_sentences
-from bertd.data.batches.sampler import IndexArray
 from bertd.data.dataset.manifest import SplitName
 from bertd.data.dataset.shards import DataSet
 from bertd.errors import ShardError

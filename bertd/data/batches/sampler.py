@@ -13,10 +13,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-IndexArray = npt.NDArray[np.int64]
-HashArray = npt.NDArray[np.uint64]
+from bertd.data.arrays import HashArray, IndexArray, mix64
 
 _NUM_ROUNDS = 6
 """Four already pass for random to an observer who cannot choose his questions; each costs under 10 ns a sequence."""
@@ -83,11 +81,3 @@ def _feistel(values: HashArray, *, keys: HashArray, left: int, right: int) -> Ha
         else:
             b = (b + mix64(keys ^ (a << np.uint64(8) | np.uint64(number))) % np.uint64(right)) % np.uint64(right)
     return a * np.uint64(right) + b
-
-
-def mix64(values: HashArray) -> HashArray:
-    """SplitMix64's finaliser: every bit of the result depends on every bit of the value."""
-    values = values + np.uint64(0x9E3779B97F4A7C15)
-    values = (values ^ values >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ values >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
-    return values ^ values >> np.uint64(31)

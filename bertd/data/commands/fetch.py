@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertd.data.prepare.pipeline import resolve_data_path
+from bertd.data.dataset.locate import resolve_data_path
 from bertd.data.sources.glue_tsv import write_glue
 from bertd.data.sources.spec import SourceKind
 from bertd.errors import BertdError, CorpusError, StorageError

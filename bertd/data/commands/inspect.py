@@ -11,12 +11,12 @@ import signal
 import sys
 from dataclasses import asdict
 
+from bertd.data.dataset.locate import find_dataset
 from bertd.data.dataset.shards import DataSet
 from bertd.data.dataset.text_quality import read_quality
 from bertd.data.inspect.budget_estimate import BudgetEstimate, estimate_budget, find_run, measure_run_speed
 from bertd.data.inspect.render import dataset_lines, packing_lines, sequence_lines
 from bertd.data.inspect.report import DecodedSequence, decode_sequences, measure_packings
-from bertd.data.prepare.pipeline import find_dataset
 from bertd.errors import BertdError
 from bertd.run.paths import RunPaths
 from bertd.run.recipe.load import find_recipe, read_recipe

@@ -9,12 +9,13 @@ import argparse
 import json
 import os
 import sys
-from collections import Counter
 from pathlib import Path
 
+from bertd.data.dataset.locate import resolve_data_path
 from bertd.data.dataset.manifest import Filters, Manifest
 from bertd.data.dataset.text_quality import Quality, read_quality
-from bertd.data.prepare.pipeline import PrepareOptions, format_skip_reasons, prepare, resolve_data_path
+from bertd.data.inspect.render import source_lines
+from bertd.data.prepare.pipeline import PrepareOptions, prepare
 from bertd.data.sources.spec import ReadingOptions, SourceKind
 from bertd.errors import BertdError
 from bertd.terminal_text import terminal_text
@@ -29,21 +30,6 @@ def format_summary(manifest: Manifest, *, out: Path, quality: Quality | None) ->
         )
     lines += source_lines(manifest, quality)
     return "\n".join(lines)
-
-
-def source_lines(manifest: Manifest, quality: Quality | None) -> list[str]:
-    """Counts and quality of each source, indented."""
-    lines = []
-    for number, source in enumerate(manifest.sources):
-        files = f"{source.files:,} files, {source.bytes / 1e6:,.1f} MB; " if source.files else ""
-        lines.append(
-            f"  {source.kind}:{source.path}: {files}{source.kept.documents:,} of {source.read:,} documents"
-            f"{format_skip_reasons(Counter(source.skipped))}, {source.kept.sentences:,} sentences, "
-            f"{source.kept.tokens:,} tokens"
-        )
-        if quality is not None and source.kept.documents:
-            lines.append(f"    {quality.sources[number].summary_line()}")
-    return lines
 
 
 def _share(text: str) -> float:

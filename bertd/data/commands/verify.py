@@ -7,8 +7,8 @@ import json
 import signal
 import sys
 
+from bertd.data.dataset.locate import find_dataset
 from bertd.data.dataset.shards import DataSet
-from bertd.data.prepare.pipeline import find_dataset
 from bertd.errors import BertdError
 from bertd.terminal_text import terminal_text
 

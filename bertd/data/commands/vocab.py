@@ -19,8 +19,8 @@ from tokenizers import Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import WordPiece
 from tokenizers.trainers import WordPieceTrainer
 
-from bertd.data.prepare.pipeline import format_skip_reasons
 from bertd.data.prepare.progress import ReadingProgress, reading_progress
+from bertd.data.prepare.skip_reasons import format_skip_reasons
 from bertd.data.prepare.task_planner import BLOCK_BYTES
 from bertd.data.prepare.tokenize_part import text_hash
 from bertd.data.sources.archives import SourceStream
@@ -30,10 +30,9 @@ from bertd.errors import BertdError, CorpusError, StorageError
 from bertd.run.atomic_files import atomic_write
 from bertd.terminal_text import terminal_text
 from bertd.tokenizer.alphabet import choose_alphabet, continuation_pieces
-from bertd.tokenizer.casing import Casing
 from bertd.tokenizer.tokenizer import tokenizer_files, vocabulary_from_tokenizer
 from bertd.tokenizer.tokenizer_json import BERT_TOKENS
-from bertd.tokenizer.wordpiece import build_wordpiece_tokenizer
+from bertd.tokenizer.wordpiece import Casing, build_wordpiece_tokenizer
 
 _HELD_OUT_EVERY = 200
 """One document in so many is not trained on."""

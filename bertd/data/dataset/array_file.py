@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bertd.data.batches.sampler import IndexArray
+from bertd.data.arrays import IndexArray
 from bertd.errors import ShardError
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections import Counter
 from pathlib import Path
 
-from bertd.data.commands.prepare import source_lines
 from bertd.data.dataset.manifest import Manifest
 from bertd.data.dataset.text_quality import Quality
 from bertd.data.inspect.budget_estimate import BudgetEstimate
 from bertd.data.inspect.report import DecodedSequence, PackingFacts
+from bertd.data.prepare.skip_reasons import format_skip_reasons
 from bertd.tokenizer.kind import VocabularyKind
 
 _PREDICTED = re.compile(r"\[[^\s\[\]|]+\|[^\s\[\]|]+\]")
@@ -65,4 +66,19 @@ def sequence_lines(decoded: list[DecodedSequence], *, width: int, is_coloured: b
         if is_coloured:
             folded = _PREDICTED.sub(lambda match: f"{_BOLD}{match[0]}{_RESET}", folded)
         lines += ["", f"sequence {sequence.number:,}", folded]
+    return lines
+
+
+def source_lines(manifest: Manifest, quality: Quality | None) -> list[str]:
+    """Counts and quality of each source, indented."""
+    lines = []
+    for number, source in enumerate(manifest.sources):
+        files = f"{source.files:,} files, {source.bytes / 1e6:,.1f} MB; " if source.files else ""
+        lines.append(
+            f"  {source.kind}:{source.path}: {files}{source.kept.documents:,} of {source.read:,} documents"
+            f"{format_skip_reasons(Counter(source.skipped))}, {source.kept.sentences:,} sentences, "
+            f"{source.kept.tokens:,} tokens"
+        )
+        if quality is not None and source.kept.documents:
+            lines.append(f"    {quality.sources[number].summary_line()}")
     return lines

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bertd.data.batches.sampler import HashArray, IndexArray
+from bertd.data.arrays import HashArray, IndexArray
 
 BUCKET_DOCUMENTS = 1 << 22
 """On average; each takes some 40 bytes while it is sorted."""

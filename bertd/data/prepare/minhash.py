@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from bertd.data.batches.sampler import HashArray, IndexArray, mix64
+from bertd.data.arrays import HashArray, IndexArray, mix64
 from bertd.errors import CorpusError
 
 NUM_PERMUTATIONS = 128

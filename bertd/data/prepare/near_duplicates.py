@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bertd.data.batches.sampler import HashArray, IndexArray
+from bertd.data.arrays import HashArray, IndexArray
 from bertd.data.prepare.hash_partition import Bucket, partition_by_hash
 from bertd.data.prepare.minhash import NUM_BANDS, NUM_PERMUTATIONS, Signatures
 from bertd.data.prepare.part_file import PartFile, part_path

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from bertd.data.batches.sampler import HashArray
+from bertd.data.arrays import HashArray
 from bertd.errors import StorageError
 from bertd.run.atomic_files import atomic_write
 

@@ -26,19 +26,21 @@ from bertd.data.dataset.manifest import (
     TokenizerFacts,
 )
 from bertd.data.dataset.shards import TOKENIZER_FOLDER, file_sha256, tokenizer_fingerprint
-from bertd.data.dataset.text_quality import QUALITY_FILE, Quality, SourceTally
+from bertd.data.dataset.text_quality import QUALITY_FILE, Quality
 from bertd.data.prepare.counts import PartTally
 from bertd.data.prepare.part_file import PARTS_FORMAT, PartFacts
 from bertd.data.prepare.progress import reading_progress
+from bertd.data.prepare.skip_reasons import format_skip_reasons
+from bertd.data.prepare.source_tally import SourceTally
 from bertd.data.prepare.split_writer import WrittenSplits, decide_documents, write_splits
 from bertd.data.prepare.staging_dir import Workspace, open_workspace
-from bertd.data.prepare.task_planner import BLOCK_BYTES, PART_BYTES, TaskPlanner, WorkerSetup, make_parts
+from bertd.data.prepare.task_planner import BLOCK_BYTES, PART_BYTES, TaskPlanner
+from bertd.data.prepare.worker_pool import WorkerSetup, make_parts
 from bertd.data.sources.spec import ReadingOptions, Source, find_sources, make_reader
 from bertd.errors import CorpusError
 from bertd.run.atomic_files import atomic_write
-from bertd.run.paths import default_data_dir, expand_user
-from bertd.tokenizer.casing import read_casing
 from bertd.tokenizer.tokenizer import open_tokenizer, tokenizer_files, vocabulary_from_tokenizer
+from bertd.tokenizer.wordpiece import read_casing
 
 
 class PrepareOptions(BaseModel):
@@ -206,19 +208,3 @@ def _write_dataset_files(
     )
     atomic_write(workspace.whole / MANIFEST_FILE, manifest.model_dump_json(indent=1) + "\n")
     return manifest
-
-
-def format_skip_reasons(skipped: Counter[str]) -> str:
-    counts = ", ".join(f"{times} {reason}" for reason, times in sorted(skipped.items()))
-    return f" (left out: {counts})" if counts else ""
-
-
-def resolve_data_path(name: str) -> Path:
-    """A path as it is; a bare name below the folder where data sets are looked up by name."""
-    return expand_user(name).absolute() if "/" in name else default_data_dir() / name
-
-
-def find_dataset(name: str) -> Path:
-    """Where a data set lies: the folder of that name here, or the one among those that are looked up by name."""
-    here = expand_user(name).absolute()
-    return here if here.is_dir() else resolve_data_path(name)

@@ -20,13 +20,13 @@ from typing import BinaryIO, get_args
 import numpy as np
 import numpy.typing as npt
 
-from bertd.data.batches.sampler import HashArray
+from bertd.data.arrays import HashArray
 from bertd.data.dataset.manifest import FileFacts, Filters, SplitCounts, SplitName
 from bertd.data.dataset.shards import OFFSET, split_file_names
-from bertd.data.dataset.text_quality import SourceTally
 from bertd.data.prepare.hash_partition import partition_by_hash
 from bertd.data.prepare.near_duplicates import find_near_duplicates
 from bertd.data.prepare.part_file import PartFile, part_path
+from bertd.data.prepare.source_tally import SourceTally
 from bertd.data.sources.readers.document import SkipReason
 from bertd.errors import CorpusError
 

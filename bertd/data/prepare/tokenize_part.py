@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from bertd.data.batches.sampler import IndexArray
+from bertd.data.arrays import IndexArray
 from bertd.data.dataset.manifest import Filters
 from bertd.data.dataset.shards import OFFSET
 from bertd.data.prepare.minhash import band_hashes, compute_signatures

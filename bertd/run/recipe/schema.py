@@ -9,6 +9,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
+    ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -20,10 +22,141 @@ from pydantic import (
 from bertd.records import BudgetUnit
 from bertd.run.budget import MAX_HOURS, MAX_STEPS_OR_SEQUENCES, Budget
 from bertd.run.durations import parse_duration
-from bertd.run.recipe.batch_section import BatchSection
-from bertd.run.recipe.model_section import ModelSection
-from bertd.run.recipe.section import RecipeSection, Share
 from bertd.run.recipe.stop_rules import StopRule, parse_stop_rule
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class RecipeSection(BaseModel):
+    """Frozen; unknown keys are refused."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+class ModelSection(RecipeSection):
+    layers: PositiveInt = 24
+    width: PositiveInt = 1024
+    heads: PositiveInt = 16
+    ffn: PositiveInt = 4096
+    """Width of the feed-forward layer."""
+    norm: Literal["pre", "post"] = "pre"
+    """Where LayerNorm stands. Source: Izsak et al. 2021, section 3: pre."""
+    embedding_norm: bool = False
+    """LayerNorm on the embeddings. Source: the old code, where it was always on until November 2021, the paper's model
+    very likely included; since then off by default."""
+    activation: Literal["gelu", "gelu_tanh", "geglu"] = "gelu"
+    """gelu is the erf form, BERT's; geglu gates it with a second product. Source of geglu: Shazeer 2020."""
+    bias: bool = True
+    """Biases in the linear layers; norms and the decoder always have one."""
+    positions: Literal["learned", "rotary"] = "learned"
+    """A table, or angles between queries and keys. Source of rotary: Su et al. 2021."""
+    norm_eps: Annotated[float, Field(gt=0.0, lt=0.1)] = 1e-12
+    """Of every LayerNorm. Source: Devlin et al. 2019's code."""
+    rotary_base: Annotated[float, Field(gt=1.0)] = 10_000.0
+    """Of rotary positions. Source: Su et al. 2021."""
+    local_attention: Annotated[int, Field(ge=1, le=8192)] | None = None
+    """Of layers that look nearby: the tokens they see, half of them on each side; 128 in ModernBERT. Only with rotary
+    positions; left out, every layer looks everywhere."""
+    global_every: Annotated[int, Field(ge=2)] = 3
+    """With local_attention: one layer in so many looks everywhere, the first of them first. Source: Warner et al. 2024,
+    section 2.1.2."""
+    local_rotary_base: Annotated[float, Field(gt=1.0)] = 10_000.0
+    """Of the layers that look nearby. Source: Warner et al. 2024, section 2.1.2."""
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    attention_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    start_from: Annotated[str, Field(min_length=1)] | None = None
+    """First weights from a checkpoint of stock transformers: a folder, absolute, or a name on the Hugging Face hub. Of
+    the shape above and the shards' vocabulary; its output bias comes along, in the place of head_bias."""
+    head_bias: Literal["zero", "frequency"] = "zero"
+    """Where the output bias begins; frequency is the log of each token's share of the data. With start_from it is the
+    checkpoint's, whatever stands here. The old code: zero."""
+    depth_scaled_init: bool = False
+    """Divide initial weights that add to the residual by sqrt(2 layers). Source: Radford et al. 2019; off in BERT."""
+
+    @model_validator(mode="after")
+    def _check_combination(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"width = {self.width} is no multiple of heads = {self.heads}; change one")
+        if self.norm == "post" and not self.embedding_norm:
+            raise ValueError('norm = "post" is BERT, whose embeddings are normed; set embedding_norm = true')
+        is_modern = self.norm == "pre" and self.embedding_norm and self.activation == "geglu"
+        if (self.positions == "rotary" or self.activation == "geglu") and not (
+            self.positions == "rotary" and is_modern
+        ):
+            # No class of stock transformers computes any other mixture, so it could not be exported.
+            raise ValueError(
+                'positions = "rotary" and activation = "geglu" go together (ModernBERT), with norm = "pre" and '
+                "embedding_norm = true; change those keys"
+            )
+        if self.local_attention is not None and self.positions != "rotary":
+            raise ValueError('local_attention goes with positions = "rotary" (ModernBERT); leave it out')
+        if self.norm == "pre" and self.embedding_norm and self.activation == "gelu_tanh":
+            # RobertaPreLayerNorm's head has erf-gelu built in, so the export would compute something else.
+            raise ValueError('activation = "gelu_tanh" cannot be exported with pre-norm and embedding_norm; use "gelu"')
+        return self
+
+
+_MAX_PADDING_SHARE = 1 / 8
+"""Of a step's rows: what may be computed for nothing where the batch does not come out even, on 7 GPUs of 8 say."""
+
+
+class BatchSection(RecipeSection):
+    sequences: PositiveInt = 4096
+    """In one step over all ranks. Source: Izsak et al. 2021, table 3."""
+    ramp: list[tuple[Annotated[float, Field(gt=0.0, lt=1.0)], PositiveInt]] = []
+    """Smaller steps at the start: [[0.1, 256], [0.3, 1024]] is 256 up to a tenth of the budget, 1024 up to three
+    tenths, then `sequences`. The learning rate does not follow. Source: Geiping & Goldstein 2022; 24hBERT: none."""
+    micro: PositiveInt | Literal["auto"] = 32
+    """In one forward pass of one rank; auto measures which is fastest of those that fit. It cuts the batch and changes
+    nothing else but rounding and which numbers dropout draws. Source: Izsak et al. 2021, table 6, Titan-V."""
+
+    @model_validator(mode="after")
+    def _check_ramp_rises(self) -> Self:
+        shares = [share for share, _ in self.ramp]
+        if shares != sorted(set(shares)):
+            raise ValueError(f"ramp: the shares of the budget are {shares}; let each be larger than the one before")
+        return self
+
+    @property
+    def step_sizes(self) -> list[int]:
+        """Every number of sequences that a step can have."""
+        return [*(size for _, size in self.ramp), self.sequences]
+
+    def num_padding_rows(self, size: int, *, micro: int, num_devices: int) -> int:
+        """Rows that hold no sequence where every device does a step's `size` in equally many whole micro-batches."""
+        return -size % (micro * num_devices)
+
+    def divides_among(self, num_devices: int, *, micro: int | None = None) -> bool:
+        """Whether steps can be cut so without much work for nothing; by default into micro-batches as set."""
+        rows = micro or (1 if self.micro == "auto" else self.micro)
+        padding_rows = {
+            size: self.num_padding_rows(size, micro=rows, num_devices=num_devices) for size in self.step_sizes
+        }
+        return all(rest <= _MAX_PADDING_SHARE * (size + rest) for size, rest in padding_rows.items())
+
+    def sequences_at(self, progress: float) -> int:
+        """In a step at this share of the budget."""
+        return next((size for until, size in self.ramp if progress < until), self.sequences)
+
+    def mean_sequences(self, progress: float) -> float:
+        """In a step, over the steps that are left of a budget that counts steps."""
+        return sum(share * size for share, size in self._remaining_sizes(progress))
+
+    def steps_per_sequence(self, progress: float) -> float:
+        """Over what is left of a budget that counts hours or sequences, both of which flow evenly."""
+        return sum(share / size for share, size in self._remaining_sizes(progress))
+
+    def _remaining_sizes(self, progress: float) -> list[tuple[float, int]]:
+        """Each size that is still to come, with its share of what is left."""
+        begin, left = min(progress, 1.0), []
+        for until, size in [*self.ramp, (1.0, self.sequences)]:
+            if until > begin:
+                left.append((until - begin, size))
+                begin = until
+        total = sum(share for share, _ in left)
+        return [(share / total, size) for share, size in left] or [(1.0, self.sequences)]
 
 
 def _check_duration(text: str) -> str:

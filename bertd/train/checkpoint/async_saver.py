@@ -22,13 +22,14 @@ from bertd.records import CommandKind
 from bertd.run.paths import RunPaths, step_folder_name
 from bertd.run.recipe.schema import Recipe
 from bertd.train.checkpoint.disk_space import free_disk_space
-from bertd.train.checkpoint.format import TrainState, save_checkpoint
+from bertd.train.checkpoint.format import save_checkpoint
 from bertd.train.checkpoint.model_card import model_card
 from bertd.train.checkpoint.retention import Retention
 from bertd.train.checkpoint.staging import StagedTensors, StagingBuffers
 from bertd.train.loop.control import ExitReason, StepPlan
 from bertd.train.loop.reporting import Reporter
 from bertd.train.optim.optimizer import Optimizers
+from bertd.train.state import TrainState
 
 _BLOCKING_REASONS = ("start", "pause", "stop", "end")
 

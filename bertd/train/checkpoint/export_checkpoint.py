@@ -26,10 +26,11 @@ from bertd.run.paths import RunPaths, newest_first, step_folder_name
 from bertd.run.recipe.load import read_recipe
 from bertd.run.recipe.schema import Recipe
 from bertd.terminal_text import terminal_line
-from bertd.train.checkpoint.format import MODEL, STATE, TrainState, find_checkpoint, verify_checkpoint
+from bertd.train.checkpoint.format import MODEL, STATE, find_checkpoint, verify_checkpoint
 from bertd.train.checkpoint.model_card import model_card
 from bertd.train.checkpoint.retention import protect
 from bertd.train.run_inputs import encoder_config
+from bertd.train.state import TrainState
 
 
 @dataclass(frozen=True)

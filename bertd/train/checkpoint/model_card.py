@@ -12,8 +12,8 @@ from bertd.run.durations import format_duration
 from bertd.run.recipe.load import format_recipe
 from bertd.run.recipe.schema import Recipe
 from bertd.terminal_text import terminal_line
-from bertd.train.checkpoint.format import TrainState
 from bertd.train.run_inputs import VALIDATION_RATE
+from bertd.train.state import TrainState
 
 
 def model_card(recipe: Recipe, state: TrainState, data: Manifest, *, mask_token: str, charged_s: float) -> str:

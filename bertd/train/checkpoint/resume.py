@@ -21,11 +21,12 @@ from bertd.records import RollbackRecord
 from bertd.run.journal import read_rollbacks
 from bertd.run.log import log_line
 from bertd.run.paths import step_folder_name
-from bertd.train.checkpoint.format import TrainState, find_checkpoint, load_checkpoint, quarantine
+from bertd.train.checkpoint.format import find_checkpoint, load_checkpoint, quarantine
 from bertd.train.checkpoint.retention import Retention
 from bertd.train.distributed.process_group import Ranks
 from bertd.train.optim.optimizer import Optimizers
 from bertd.train.run_inputs import RunInputs
+from bertd.train.state import TrainState
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ from pathlib import Path
 
 from bertd.errors import CheckpointError, StorageError
 from bertd.records import KeptCheckpoint, KeptCheckpoints
-from bertd.run.atomic_files import fsync_folder
+from bertd.run.atomic_files import fsync_folder, sweep_temporaries
 from bertd.run.checkpoint_index import write_checkpoint_index
 from bertd.run.log import log_line
 from bertd.run.paths import DAMAGED_PREFIX, TRASH_PREFIX, VOID_PREFIX, RunPaths, newest_first, step_folder_name
-from bertd.run.sweeping import sweep_temporaries
-from bertd.train.checkpoint.format import TrainState, folder_bytes, read_state, verify_checkpoint
+from bertd.train.checkpoint.format import folder_bytes, read_state, verify_checkpoint
+from bertd.train.state import TrainState
 
 
 def reasons_to_keep(states: list[TrainState], *, keep: int) -> dict[int, list[str]]:

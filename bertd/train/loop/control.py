@@ -21,8 +21,8 @@ from bertd.run.durations import format_duration, parse_duration
 from bertd.run.mailbox import read_command
 from bertd.run.paths import RunPaths
 from bertd.run.recipe.schema import Recipe
-from bertd.train.checkpoint.format import TrainState
 from bertd.train.distributed.process_group import Ranks
+from bertd.train.state import TrainState
 
 _RESERVE_MARGIN = 1.3
 """A loaded disk is slower at the end than at the start."""

@@ -23,11 +23,12 @@ from bertd.records import (
 )
 from bertd.run.durations import format_duration
 from bertd.run.ledger import SleepWatch
-from bertd.train.checkpoint.format import TrainState, folder_bytes
+from bertd.train.checkpoint.format import folder_bytes
 from bertd.train.loop.buffered_journal import BufferedJournalWriter
 from bertd.train.loop.control import ExitReason, StepController, StepPlan
 from bertd.train.loop.throughput import Throughput
 from bertd.train.loop.validation import ValidationResult
+from bertd.train.state import TrainState
 
 
 @dataclass(frozen=True)

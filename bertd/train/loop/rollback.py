@@ -16,12 +16,13 @@ from bertd.model.encoder import MaskedLanguageModel
 from bertd.run.log import log_line
 from bertd.run.paths import RunPaths, newest_first, step_folder_name
 from bertd.train.checkpoint.async_saver import AsyncCheckpointer
-from bertd.train.checkpoint.format import TrainState, is_valid_checkpoint, load_checkpoint
+from bertd.train.checkpoint.format import is_valid_checkpoint, load_checkpoint
 from bertd.train.distributed.process_group import Ranks
 from bertd.train.loop.reporting import Reporter
 from bertd.train.loop.spike_detector import LossWentWrongError
 from bertd.train.loop.train_step import TrainStep
 from bertd.train.optim.optimizer import Optimizers
+from bertd.train.state import TrainState
 
 MAX_ROLLBACKS = 2
 """Of a run; then it has failed. Source: the spikes of PaLM and BLOOM, which one or two passed by."""

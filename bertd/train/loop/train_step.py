@@ -19,10 +19,10 @@ from bertd.errors import NumericsError
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.run.recipe.schema import Recipe
 from bertd.train.backends.precision import Precision
-from bertd.train.checkpoint.format import ScalerState
 from bertd.train.distributed.process_group import Ranks
 from bertd.train.loop.loss_fn import ForwardPass
 from bertd.train.optim.optimizer import Optimizers
+from bertd.train.state import ScalerState
 
 _INITIAL_SCALE = 2.0**16
 _MIN_SCALE = 1.0

@@ -21,7 +21,6 @@ from bertd.run.heartbeat import NO_HEARTBEAT, Heartbeat, Phase
 from bertd.run.paths import RunPaths, step_folder_name
 from bertd.run.recipe.schema import Recipe
 from bertd.train.checkpoint.async_saver import AsyncCheckpointer
-from bertd.train.checkpoint.format import TrainState
 from bertd.train.checkpoint.model_card import model_card
 from bertd.train.distributed.process_group import Ranks
 from bertd.train.loop.control import ExitReason, StepPlan, broadcast_plan
@@ -33,6 +32,7 @@ from bertd.train.loop.train_step import TrainStep
 from bertd.train.loop.validation import Validator
 from bertd.train.optim.optimizer import Optimizers
 from bertd.train.optim.schedule import learning_rate_factor
+from bertd.train.state import TrainState
 
 
 @dataclass(frozen=True)

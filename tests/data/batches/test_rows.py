@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bertd.data.arrays import IndexArray
 from bertd.data.batches.packing import MIN_TARGET_TOKENS, SHORT_SHARE, SentenceSpans, pack_sentences
 from bertd.data.batches.rows import open_sequences
-from bertd.data.batches.sampler import IndexArray
 from bertd.data.dataset.shards import DataSet
 from bertd.errors import ShardError
 

@@ -24,8 +24,8 @@ from bertd.data.inspect.report import DecodedSequence, decode_sequences
 from bertd.data.prepare.pipeline import PrepareOptions, prepare
 from bertd.errors import RecipeError, RunFolderError, ShardError
 from bertd.run.recipe.schema import MaskingSection
-from bertd.tokenizer.casing import Casing
 from bertd.tokenizer.tokenizer import open_tokenizer
+from bertd.tokenizer.wordpiece import Casing
 from tests.tokenizers_as_published import euro_like, modern_like, roberta_like
 
 _RECIPE = """

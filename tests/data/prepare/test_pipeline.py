@@ -27,13 +27,14 @@ from hypothesis import strategies as st
 
 from bertd.data.batches.rows import open_sequences
 from bertd.data.commands.prepare import main
+from bertd.data.dataset.locate import resolve_data_path
 from bertd.data.dataset.manifest import Filters, Manifest
 from bertd.data.dataset.shards import DataSet
 from bertd.data.dataset.text_quality import read_quality
 from bertd.data.prepare import pipeline, task_planner
 from bertd.data.prepare import staging_dir as workspace_module
 from bertd.data.prepare.part_file import PartFacts
-from bertd.data.prepare.pipeline import PrepareOptions, prepare, resolve_data_path
+from bertd.data.prepare.pipeline import PrepareOptions, prepare
 from bertd.data.prepare.progress import ReadingProgress
 from bertd.data.prepare.staging_dir import open_workspace
 from bertd.data.prepare.tokenize_part import LetterCounts, PartTask, PartTokenizer, count_letters

@@ -24,9 +24,9 @@ from bertd.run.paths import RunPaths, newest_first
 from bertd.run.recipe.load import parse_recipe
 from bertd.train.checkpoint import export_checkpoint as command
 from bertd.train.checkpoint.export_checkpoint import export_run
-from bertd.train.checkpoint.format import TrainState
 from bertd.train.checkpoint.model_card import model_card
 from bertd.train.run_inputs import load_run_inputs
+from bertd.train.state import TrainState
 from tests.tokenizers_as_published import roberta_like
 from tests.train.loop.test_trainer import TEXT, attempt, make_run, run_to_end
 

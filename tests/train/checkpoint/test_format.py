@@ -24,7 +24,6 @@ from bertd.train.checkpoint.format import (
     OPTIMIZER,
     STATE,
     CheckpointManifest,
-    TrainState,
     find_checkpoint,
     load_checkpoint,
     read_state,
@@ -33,6 +32,7 @@ from bertd.train.checkpoint.format import (
 )
 from bertd.train.checkpoint.staging import StagedTensors, StagingBuffers
 from bertd.train.optim.optimizer import Optimizers, build_optimizers
+from bertd.train.state import TrainState
 from tests.model.test_encoder import batch
 from tests.model.test_export import TINY
 

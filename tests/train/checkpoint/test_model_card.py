@@ -8,9 +8,8 @@ import pytest
 
 from bertd.data.dataset.manifest import Manifest, read_manifest
 from bertd.run.recipe.load import parse_recipe
-from bertd.train.checkpoint.format import TrainState
 from bertd.train.checkpoint.model_card import model_card
-from bertd.train.loop.spikes import SpikeDetectorState
+from bertd.train.state import SpikeDetectorState, TrainState
 from tests.train.loop.test_train_step import recipe
 
 STATE = TrainState(step=23_000, sequences=94_208_000, charged_s=0.0, recipe_sha256="f00d", data_fingerprint="cafe")

@@ -19,11 +19,10 @@ from bertd.daemon.scheduling.device_counts import apply_device_count
 from bertd.errors import CheckpointError
 from bertd.records import AlertRecord, EndRecord, StartRecord, StepRecord
 from bertd.run.paths import RunPaths, newest_first
-from bertd.train.build_trainer import _collect_warnings
 from bertd.train.checkpoint.format import read_state
 from bertd.train.checkpoint.resume import StartingPoint
-from bertd.train.loop.spikes import SpikeDetector
-from tests.train.autotune.test_choose import EAGER
+from bertd.train.loop.spike_detector import SpikeDetector
+from bertd.train.start_report import _collect_resume_warnings
 from tests.train.checkpoint.test_format import state_at
 from tests.train.interruptions import ONE_TO_TWO, TWO_TO_ONE, WHOLE, Way, interrupt
 from tests.train.loop.test_trainer import final_weights, kind_of, make_run, run_to_end
@@ -185,8 +184,8 @@ def test_nothing_but_the_devices_of_a_recipe_may_change(tmp_path: Path, dataset:
 
 def test_a_ledger_that_lags_behind_the_checkpoint_is_told() -> None:
     starting_point = StartingPoint(state=state_at(4).model_copy(update={"charged_s": 130.0}), skipped=[])
-    assert _collect_warnings(starting_point, EAGER, charged_s=129.0) == {}
-    told = _collect_warnings(starting_point, EAGER, charged_s=100.0)["ledger_behind"]
+    assert _collect_resume_warnings(starting_point, charged_s=129.0) == {}
+    told = _collect_resume_warnings(starting_point, charged_s=100.0)["ledger_behind"]
     assert told.startswith("the ledger has 100 s, and the checkpoint was saved at 130 s")
 
 

@@ -12,8 +12,8 @@ from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths
 from bertd.run.recipe.load import parse_recipe
 from bertd.run.recipe.schema import Recipe
-from bertd.train.checkpoint.format import TrainState
 from bertd.train.loop.control import ExitReason, StepController, StepPlan
+from bertd.train.state import TrainState
 
 
 class FakeClock:

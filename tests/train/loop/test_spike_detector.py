@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 
-from bertd.train.loop.spikes import LossVerdict, SpikeDetector, SpikeDetectorState
+from bertd.train.loop.spike_detector import LossVerdict, SpikeDetector
+from bertd.train.state import SpikeDetectorState
 
 VOCAB_SIZE = 30522
 

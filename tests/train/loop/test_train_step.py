@@ -23,12 +23,12 @@ from bertd.run.recipe.schema import Recipe
 from bertd.train.autotune.speed_probe import ModelSetup
 from bertd.train.backends.apex.detect import Apex
 from bertd.train.backends.precision import Precision
-from bertd.train.checkpoint.format import ScalerState
 from bertd.train.distributed.process_group import Ranks
 from bertd.train.loop.loss_fn import ForwardPass
 from bertd.train.loop.train_step import TrainStep, dropout_seed
 from bertd.train.loop.validation import Validator
 from bertd.train.optim.optimizer import build_optimizers
+from bertd.train.state import ScalerState
 from tests.model.test_export import FAMILIES, TINY
 
 ALONE = Ranks(rank=0, world_size=1, device=torch.device("cpu"), control=None)

@@ -1,0 +1,146 @@
+"""The event stream: server-sent events over the socket, as records.
+
+Lines of `field: value`; an empty line ends an event: https://html.spec.whatwg.org/#server-sent-events
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+from pydantic import ValidationError
+
+from bertd.api.http import (
+    DISCONNECT_ERRORS,
+    TIMEOUT_S,
+    SocketConnection,
+    bad_response_message,
+    check_response,
+    disconnect_message,
+    translate_connection_errors,
+)
+from bertd.api.models import EventView, StatusView
+from bertd.errors import BertdError, ClientError, DaemonUnreachableError
+
+STREAM_TIMEOUT_S = 20.0
+"""Longest silence on an event stream: the daemon sends a comment every 15 s."""
+MAX_LINE_BYTES = 16 << 20
+"""Longest line of an event stream that is believed."""
+
+_EVENT_MODELS: dict[str, type[EventView] | type[StatusView]] = {"event": EventView, "tick": StatusView}
+
+
+class EventStream:
+    """Events and ticks as they happen: iterate in one thread, `close` from any.
+
+    The iteration ends after `close`. It raises DaemonUnreachableError when the daemon goes away; whoever wants to go
+    on asks for a new stream with `since=stream.last_id`.
+    """
+
+    def __init__(self, path: Path, *, since: int | None) -> None:
+        """Connect.
+
+        Raises:
+            DaemonUnreachableError: nobody answers.
+            BertdError: what the daemon refused with.
+        """
+        self.last_id = since
+        """Id of the newest event that was given out; None before the first."""
+        self._path = path
+        self._is_closed = False
+        self._connection = SocketConnection(path, timeout_s=TIMEOUT_S)
+        try:
+            self._open("" if since is None else f"?since={since}")
+        except DISCONNECT_ERRORS as error:
+            self._connection.close()
+            raise DaemonUnreachableError(disconnect_message(path)) from error
+        except BertdError:
+            self._connection.close()
+            raise
+
+    def _open(self, query: str) -> None:
+        with translate_connection_errors(self._path, "GET /v1/events", timeout_s=TIMEOUT_S):
+            self._connection.request("GET", f"/v1/events{query}", headers={"Accept": "text/event-stream"})
+            # The response may take the socket over and the connection forget it; `close` needs it.
+            self._socket = self._connection.sock
+            self._response = self._connection.getresponse()
+            content = self._response.read() if self._response.status != 200 else b""
+        check_response(self._response, content, path=self._path)
+        self._socket.settimeout(STREAM_TIMEOUT_S)
+
+    def __iter__(self) -> Iterator[EventView | StatusView]:
+        return self
+
+    def __next__(self) -> EventView | StatusView:
+        """Wait for the next event or tick.
+
+        Raises:
+            StopIteration: the stream was closed.
+            DaemonUnreachableError: the daemon went away or fell silent.
+            ClientError: an event could not be understood.
+            BertdError: either of them.
+        """
+        try:
+            with translate_connection_errors(self._path, "the event stream", timeout_s=STREAM_TIMEOUT_S):
+                item = self._next_item()
+        except DISCONNECT_ERRORS:
+            item = None
+        except BertdError:
+            self._release()
+            if self._is_closed:
+                raise StopIteration from None
+            raise
+        if item is None:
+            self._release()
+            if self._is_closed:
+                raise StopIteration
+            raise DaemonUnreachableError(disconnect_message(self._path))
+        if isinstance(item, EventView):
+            self.last_id = item.id
+        return item
+
+    def close(self) -> None:
+        """End the iteration, from any thread; twice is once."""
+        self._is_closed = True
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # The daemon was faster, or this is the second call.
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+        self._release()
+
+    def _release(self) -> None:
+        self._response.close()
+        self._connection.close()
+
+    def _next_item(self) -> EventView | StatusView | None:
+        """The next item of a known type; None at the end of the stream."""
+        event = ""
+        data: list[bytes] = []
+        while line := self._response.readline(MAX_LINE_BYTES):
+            if not line.endswith(b"\n"):
+                return None
+            field, _, value = line.rstrip(b"\r\n").partition(b":")
+            value = value.removeprefix(b" ")
+            if field == b"event":
+                event = value.decode()
+            elif field == b"data":
+                data.append(value)
+            elif line in (b"\n", b"\r\n"):
+                if data and event in _EVENT_MODELS:
+                    return self._parse(_EVENT_MODELS[event], b"\n".join(data))
+                event, data = "", []
+        return None
+
+    def _parse(self, model: type[EventView] | type[StatusView], content: bytes) -> EventView | StatusView:
+        try:
+            return model.model_validate_json(content)
+        except ValidationError as error:
+            raise ClientError(bad_response_message(self._path, error)) from error

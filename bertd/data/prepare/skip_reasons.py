@@ -1,0 +1,10 @@
+"""Why documents were left out, as text."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+
+def format_skip_reasons(skipped: Counter[str]) -> str:
+    counts = ", ".join(f"{times} {reason}" for reason, times in sorted(skipped.items()))
+    return f" (left out: {counts})" if counts else ""

@@ -1,0 +1,68 @@
+"""What crosses a process by way of files: journal lines, mailbox commands, hand-overs.
+
+bertd/api/models.py has what crosses the socket.
+
+All are frozen and tolerate unknown fields, so an older reader can read a newer writer. Times that end in `_s`
+are seconds; `t` is seconds since the epoch (UTC) and is for showing only: durations come from the charged clock.
+"""
+
+from __future__ import annotations
+
+from bertd.records.checkpoints import KeptCheckpoint, KeptCheckpoints
+from bertd.records.commands import BudgetRequest, Command, CommandKind
+from bertd.records.finetune import GLUE_TASKS, FinetuneSpec
+from bertd.records.journal import (
+    AlertRecord,
+    BudgetRecord,
+    CheckpointRecord,
+    CommandRecord,
+    DevicesRecord,
+    EndRecord,
+    ExportRecord,
+    JournalRecord,
+    RestartRecord,
+    RollbackRecord,
+    ScoreRecord,
+    StartRecord,
+    StateRecord,
+    StepRecord,
+    ValidationRecord,
+    journal_record_adapter,
+)
+from bertd.records.record import Record
+from bertd.records.runner import Outcome, RunnerIdentity
+from bertd.records.states import BudgetUnit, ExitClass, JobKind, JobState, PauseKind
+
+__all__ = [
+    "AlertRecord",
+    "BudgetRecord",
+    "BudgetRequest",
+    "BudgetUnit",
+    "CheckpointRecord",
+    "Command",
+    "CommandKind",
+    "CommandRecord",
+    "DevicesRecord",
+    "EndRecord",
+    "ExitClass",
+    "ExportRecord",
+    "FinetuneSpec",
+    "GLUE_TASKS",
+    "JobKind",
+    "JobState",
+    "JournalRecord",
+    "KeptCheckpoint",
+    "KeptCheckpoints",
+    "Outcome",
+    "PauseKind",
+    "Record",
+    "RestartRecord",
+    "RollbackRecord",
+    "RunnerIdentity",
+    "ScoreRecord",
+    "StartRecord",
+    "StateRecord",
+    "StepRecord",
+    "ValidationRecord",
+    "journal_record_adapter",
+]

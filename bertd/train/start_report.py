@@ -1,0 +1,129 @@
+"""What an attempt reports when it starts: its start record, and warnings before the first step."""
+
+from __future__ import annotations
+
+import time
+
+from bertd.data.batches.batches import TrainBatches
+from bertd.model.encoder import MaskedLanguageModel
+from bertd.model.flops import missing_mfu_reason
+from bertd.records import StartRecord
+from bertd.run.ledger import TICK_S, ChargedClock, boot_id
+from bertd.run.recipe.schema import Recipe
+from bertd.train.autotune.choose import ExecutionPlan
+from bertd.train.autotune.kernels import KernelChoice
+from bertd.train.checkpoint.disk_space import check_disk_space
+from bertd.train.checkpoint.resume import StartingPoint
+from bertd.train.distributed.process_group import Ranks
+from bertd.train.provenance import device_name
+from bertd.train.run_inputs import RunInputs
+
+_LEDGER_TOLERANCE_S = 2 * TICK_S
+"""What a ledger may be short of after a kill, and a moment."""
+
+
+def build_start_record(
+    run_inputs: RunInputs,
+    ranks: Ranks,
+    model: MaskedLanguageModel,
+    attempt: int,
+    starting_point: StartingPoint,
+    execution: ExecutionPlan,
+    batches: TrainBatches,
+) -> StartRecord:
+    recipe, kernels = run_inputs.recipe, execution.kernels
+    return StartRecord(
+        t=time.time(),
+        attempt=attempt,
+        step=starting_point.state.step,
+        sequences=starting_point.state.sequences,
+        start_from=starting_point.start_from,
+        charged_s=ChargedClock(run_inputs.paths.ledger).now_s(),
+        world_size=ranks.world_size,
+        device=ranks.device.type,
+        device_name=device_name(ranks.device),
+        precision=execution.setup.precision.mode,
+        kernels=kernels.name,
+        kernels_reason=kernels.reason,
+        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        attention=", ".join(execution.attention.names),
+        attention_reason=execution.attention.reason,
+        micro_batch=execution.micro.sequences,
+        micro_batch_reason=execution.micro.reason,
+        accumulation=batches.accumulation,
+        empty_rows=recipe.batch.num_padding_rows(
+            batches.global_batch, micro=execution.micro.sequences, num_devices=ranks.world_size
+        ),
+        sequence_length=recipe.data.sequence_length,
+        train_sequences=run_inputs.train.num_sequences,
+        boot_id=boot_id(),
+        validation_sequences=min(recipe.validation.max_sequences, run_inputs.validation.num_sequences),
+    )
+
+
+def collect_start_warnings(
+    run_inputs: RunInputs,
+    ranks: Ranks,
+    model: MaskedLanguageModel,
+    starting_point: StartingPoint,
+    kernels: KernelChoice,
+    *,
+    charged_s: float,
+) -> dict[str, str]:
+    """What somebody should know before the first step: code and message.
+
+    Raises:
+        StorageError: the disk cannot hold a run that has not begun.
+    """
+    return {
+        **_collect_resume_warnings(starting_point, charged_s=charged_s),
+        **_collect_apex_warnings(kernels),
+        **_collect_device_warnings(ranks),
+        **_collect_bias_warnings(run_inputs.recipe, starting_point),
+        **_collect_disk_warnings(run_inputs, model, starting_point),
+    }
+
+
+def _collect_resume_warnings(starting_point: StartingPoint, *, charged_s: float) -> dict[str, str]:
+    warnings = {}
+    if starting_point.skipped:
+        skipped = "; ".join(starting_point.skipped)
+        warnings["checkpoint_skipped"] = f"passed over {skipped}; resumed from step {starting_point.state.step}"
+    if starting_point.state.charged_s > charged_s + _LEDGER_TOLERANCE_S:
+        warnings["ledger_behind"] = (
+            f"the ledger has {charged_s:.0f} s, and the checkpoint was saved at "
+            f"{starting_point.state.charged_s:.0f} s: the budget is longer by as much; `bertd budget` shrinks it"
+        )
+    return warnings
+
+
+def _collect_apex_warnings(kernels: KernelChoice) -> dict[str, str]:
+    if not kernels.apex.faults:
+        return {}
+    return {"apex_incomplete": f"PyTorch's own takes their place: {kernels.apex.describe_faults()}"}
+
+
+def _collect_bias_warnings(recipe: Recipe, starting_point: StartingPoint) -> dict[str, str]:
+    if starting_point.start_from is None or recipe.model.head_bias == "zero":
+        return {}
+    message = (
+        f'[model] head_bias = "{recipe.model.head_bias}" has no effect: the output bias is that of '
+        f"{starting_point.start_from}; --set model.head_bias=zero says so"
+    )
+    return {"head_bias_unused": message}
+
+
+def _collect_device_warnings(ranks: Ranks) -> dict[str, str]:
+    problem = missing_mfu_reason(device_name(ranks.device)) if ranks.device.type == "cuda" else None
+    return {"unknown_gpu": problem} if problem else {}
+
+
+def _collect_disk_warnings(
+    run_inputs: RunInputs, model: MaskedLanguageModel, starting_point: StartingPoint
+) -> dict[str, str]:
+    num_parameters = sum(parameter.numel() for parameter in model.parameters())
+    is_fresh = starting_point.state.step == 0
+    problem = check_disk_space(
+        run_inputs.paths, run_inputs.recipe.checkpoint, num_parameters=num_parameters, is_fresh=is_fresh
+    )
+    return {"disk_low": problem} if problem else {}
