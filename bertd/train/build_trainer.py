@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
+from dataclasses import dataclass
 from threading import Event
 
 import torch
@@ -13,7 +13,7 @@ from bertd.data.batches.masking import Masker
 from bertd.data.dataset.unigram import token_shares
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.model.flops import peak_flops
-from bertd.records import AlertRecord, StartRecord
+from bertd.records import StartRecord
 from bertd.run.budget import plan_from_journal
 from bertd.run.heartbeat import NO_HEARTBEAT, Heartbeat
 from bertd.run.journal import JournalWriter, read_journal
@@ -23,15 +23,18 @@ from bertd.run.recipe.schema import Recipe
 from bertd.train.autotune.choose import ExecutionPlan, choose_execution
 from bertd.train.autotune.speed_probe import build_model
 from bertd.train.backends.cpu_tuning import tune_cpu
-from bertd.train.checkpoint.async_saver import AsyncCheckpointer
+from bertd.train.checkpoint.async_saver import AsyncCheckpointer, Checkpointer
 from bertd.train.checkpoint.resume import StartingPoint, load_or_initialize
 from bertd.train.distributed.process_group import Ranks
-from bertd.train.loop.buffered_journal import BufferedJournalWriter
+from bertd.train.loop.budget_tracker import BudgetTracker, NoClock
+from bertd.train.loop.buffered_journal import BufferedJournalWriter, NoJournal
+from bertd.train.loop.commands import PendingCommands
+from bertd.train.loop.components import TrainerComponents
 from bertd.train.loop.control import StepController
 from bertd.train.loop.loss_fn import ForwardPass
 from bertd.train.loop.reporting import Reporter
 from bertd.train.loop.train_step import TrainStep
-from bertd.train.loop.trainer import Trainer, TrainerComponents
+from bertd.train.loop.trainer import Trainer
 from bertd.train.loop.validation import Validator
 from bertd.train.optim.optimizer import Optimizers, build_optimizers
 from bertd.train.provenance import device_name, write_provenance
@@ -65,13 +68,22 @@ def build_trainer(
     train_step = _build_train_step(
         recipe, execution, ranks, model=model, optimizers=optimizers, batches=batches, starting_point=starting_point
     )
-    reporter = checkpointer = None
     if ranks.is_first:
         start = build_start_record(run_inputs, ranks, model, attempt, starting_point, execution, batches)
         warnings = collect_start_warnings(run_inputs, ranks, model, starting_point, kernels, charged_s=start.charged_s)
-        reporter = _open_reporter(run_inputs, start, warnings=warnings, stop_signal=stop_signal)
+        bookkeeping = _open_bookkeeping(run_inputs, start, model=model, optimizers=optimizers)
+        for code, message in warnings.items():
+            bookkeeping.reporter.alert(starting_point.state, code=code, message=message)
         write_provenance(run_inputs, ranks)
-        checkpointer = _build_checkpointer(run_inputs, reporter, model=model, optimizers=optimizers)
+    else:
+        bookkeeping = _no_bookkeeping(recipe)
+    controller = StepController(
+        budget=bookkeeping.budget,
+        commands=bookkeeping.commands,
+        checkpointer=bookkeeping.checkpointer,
+        reporter=bookkeeping.reporter,
+        stop_signal=stop_signal,
+    )
     components = TrainerComponents(
         recipe=recipe,
         paths=run_inputs.paths,
@@ -81,11 +93,13 @@ def build_trainer(
         batches=batches,
         train_step=train_step,
         validator=_build_validator(run_inputs, ranks, micro=micro),
-        dataset=run_inputs.dataset,
+        budget=bookkeeping.budget,
+        commands=bookkeeping.commands,
+        reporter=bookkeeping.reporter,
+        checkpointer=bookkeeping.checkpointer,
+        controller=controller,
         # What is kept of data sheets is the peak in 16 bits.
         peak_flops=None if execution.setup.precision.dtype is None else peak_flops(device_name(ranks.device)),
-        reporter=reporter,
-        checkpointer=checkpointer,
         heartbeat=heartbeat,
     )
     return Trainer(components, starting_point.state)
@@ -146,19 +160,6 @@ def _build_train_step(
     )
 
 
-def _build_checkpointer(
-    run_inputs: RunInputs, reporter: Reporter, *, model: MaskedLanguageModel, optimizers: Optimizers
-) -> AsyncCheckpointer:
-    return AsyncCheckpointer(
-        run_inputs.recipe,
-        run_inputs.paths,
-        reporter=reporter,
-        model=model,
-        optimizers=optimizers,
-        dataset=run_inputs.dataset,
-    )
-
-
 def _build_validator(run_inputs: RunInputs, ranks: Ranks, *, micro: int) -> Validator:
     fixed_batches = validation_batches(
         sequences=run_inputs.validation,
@@ -173,20 +174,48 @@ def _build_validator(run_inputs: RunInputs, ranks: Ranks, *, micro: int) -> Vali
     return Validator(list(fixed_batches), shares_V=shares_V, ranks=ranks)
 
 
-def _open_reporter(
-    run_inputs: RunInputs, start: StartRecord, *, warnings: dict[str, str], stop_signal: Event
-) -> Reporter:
-    records = read_journal(run_inputs.paths.journal)
-    journal = BufferedJournalWriter(JournalWriter(run_inputs.paths.journal))
-    journal.append(start)
-    for code, message in warnings.items():
-        journal.append(AlertRecord(t=time.time(), step=start.step, level="warning", code=code, message=message))
-    controller = StepController(
-        run_inputs.recipe,
-        run_inputs.paths,
-        clock=ChargedClock(run_inputs.paths.ledger),
-        acknowledged=last_acknowledged(records),
-        stop_signal=stop_signal,
-        budget_plan=plan_from_journal(run_inputs.recipe.granted, [*records, start]),
+@dataclass(frozen=True)
+class _Bookkeeping:
+    """The budget, the mailbox, the journal and the checkpoints of a run: rank 0's work."""
+
+    budget: BudgetTracker
+    commands: PendingCommands
+    reporter: Reporter
+    checkpointer: Checkpointer
+
+
+def _no_bookkeeping(recipe: Recipe) -> _Bookkeeping:
+    """For ranks other than the first: everything is there, and does nothing."""
+    journal = NoJournal()
+    budget = BudgetTracker(recipe, clock=NoClock())
+    return _Bookkeeping(
+        budget=budget,
+        commands=PendingCommands(None, journal=journal),
+        reporter=Reporter(budget=budget, journal=journal),
+        checkpointer=Checkpointer(),
     )
-    return Reporter(controller=controller, journal=journal)
+
+
+def _open_bookkeeping(
+    run_inputs: RunInputs, start: StartRecord, *, model: MaskedLanguageModel, optimizers: Optimizers
+) -> _Bookkeeping:
+    """Open ledger, mailbox and journal where the last attempt left them; the journal gets `start`."""
+    recipe, paths = run_inputs.recipe, run_inputs.paths
+    records = read_journal(paths.journal)
+    journal = BufferedJournalWriter(JournalWriter(paths.journal))
+    journal.append(start)
+    plan = plan_from_journal(recipe.granted, [*records, start])
+    budget = BudgetTracker(recipe, clock=ChargedClock(paths.ledger), plan=plan)
+    commands = PendingCommands(paths.control, journal=journal, acknowledged=last_acknowledged(records))
+    reporter = Reporter(budget=budget, journal=journal)
+    checkpointer = AsyncCheckpointer(
+        recipe,
+        paths,
+        budget=budget,
+        commands=commands,
+        reporter=reporter,
+        model=model,
+        optimizers=optimizers,
+        dataset=run_inputs.dataset,
+    )
+    return _Bookkeeping(budget=budget, commands=commands, reporter=reporter, checkpointer=checkpointer)

@@ -10,23 +10,26 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+
+from torch import Tensor
 
 from bertd.data.dataset.shards import DataSet
 from bertd.errors import BertdError, NoRoomError, NumericsError, StorageError
 from bertd.model.encoder import MaskedLanguageModel
-from bertd.model.export import export_weights
 from bertd.records import CommandKind
 from bertd.run.paths import RunPaths, step_folder_name
 from bertd.run.recipe.schema import Recipe
 from bertd.train.checkpoint.disk_space import free_disk_space
+from bertd.train.checkpoint.export import export_state
 from bertd.train.checkpoint.format import save_checkpoint
-from bertd.train.checkpoint.model_card import model_card
 from bertd.train.checkpoint.retention import Retention
 from bertd.train.checkpoint.staging import StagedTensors, StagingBuffers
-from bertd.train.loop.control import ExitReason, StepPlan
+from bertd.train.loop.budget_tracker import BudgetTracker
+from bertd.train.loop.commands import PendingCommands
 from bertd.train.loop.reporting import Reporter
 from bertd.train.optim.optimizer import Optimizers
 from bertd.train.state import TrainState
@@ -36,7 +39,7 @@ _BLOCKING_REASONS = ("start", "pause", "stop", "end")
 
 @dataclass(frozen=True)
 class MarkerExport:
-    """An export that the writer made."""
+    """An export of a marker's checkpoint, made by the writer."""
 
     folder: Path
     architecture: str
@@ -72,20 +75,82 @@ class _PendingSave:
     future: Future[SaveResult]
 
 
-class AsyncCheckpointer:
-    """Rank 0's hand on checkpoints. Its methods take the state of the loop and give it back brought up to date."""
+class Checkpointer:
+    """Checkpoints on ranks other than the first: rank 0 writes them for all, so these methods do nothing.
+
+    All take the state of the loop and return it with what is known of saves now.
+    """
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a checkpoint or the last export is being written; called from another thread."""
+        return False
+
+    def decide(self, state: TrainState, *, charged_s: float, is_suspended: bool) -> tuple[bool, TrainState]:
+        """Whether a checkpoint begins before the next step: requested, at a marker, or after its interval."""
+        return False, state
+
+    def begin_save(self, state: TrainState) -> TrainState:
+        """Copy what is to be saved; the rest happens while training continues."""
+        return state
+
+    def collect_finished(self, state: TrainState) -> TrainState:
+        """Report a save that the writer has finished; training continues whatever its result."""
+        return state
+
+    def save(self, state: TrainState, *, why: str) -> TrainState:
+        """Save and wait until the checkpoint is whole.
+
+        Raises:
+            StorageError: the disk refused; older checkpoints remain.
+            NumericsError: a weight is not finite.
+        """
+        return state
+
+    def wait(self, state: TrainState) -> TrainState:
+        """The same as `collect_finished`, and wait for what is still being written."""
+        return state
+
+    def report_failure(self, state: TrainState, error: BertdError) -> TrainState:
+        """Alert that a save failed; training continues."""
+        return state
+
+    def export(self, state: TrainState, folder: Path) -> None:
+        """Write the last export, and report it.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+
+    def discard_above(self, step: int) -> None:
+        """Delete the checkpoints of later steps, which a rollback has made void; none is being written.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+
+    def close(self) -> None:
+        """Wait for the writer."""
+
+
+class AsyncCheckpointer(Checkpointer):
+    """Checkpoints on rank 0, written by a thread."""
 
     def __init__(
         self,
         recipe: Recipe,
         paths: RunPaths,
         *,
+        budget: BudgetTracker,
+        commands: PendingCommands,
         reporter: Reporter,
         model: MaskedLanguageModel,
         optimizers: Optimizers,
         dataset: DataSet,
     ) -> None:
         self._paths = paths
+        self._budget = budget
+        self._commands = commands
         self._reporter = reporter
         self._model = model
         self._optimizers = optimizers
@@ -95,7 +160,7 @@ class AsyncCheckpointer:
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint-writer")
         self._pending_save: _PendingSave | None = None
         self._last_write: Future[SaveResult] | None = None
-        """Of the newest save."""
+        self._is_exporting = False
         for part in optimizers.parts:
             part.register_step_pre_hook(self._make_step_wait)
         self._retry_after_s = 0.0
@@ -103,40 +168,35 @@ class AsyncCheckpointer:
 
     @property
     def is_writing(self) -> bool:
-        """Whether a checkpoint is on its way to the disk; asked by another thread."""
-        return self._last_write is not None and not self._last_write.done()
+        return self._is_exporting or (self._last_write is not None and not self._last_write.done())
 
     # ---- Between steps ---------------------------------------------------------------------------
 
-    def adjust_plan(self, plan: StepPlan, state: TrainState) -> tuple[StepPlan, TrainState]:
-        """Add the checkpoint of a marker to an order; take out one that cannot begin."""
-        if plan.exit_reason is not ExitReason.NONE or (plan.suspend and not plan.checkpoint):
-            # Held ranks are charged nothing, so they save only when they are asked to.
-            return plan, state
-        is_due = plan.charged_s >= state.next_checkpoint_s
-        is_wanted = self._is_save_requested() or (
-            plan.charged_s >= self._retry_after_s and bool(self._due_markers(state))
-        )
-        remaining_s = self._reporter.controller.remaining_s(state)
+    def decide(self, state: TrainState, *, charged_s: float, is_suspended: bool) -> tuple[bool, TrainState]:
+        is_requested = self._is_save_requested()
+        if is_suspended and not is_requested:
+            # Suspended ranks are charged nothing, so they save only when they are asked to.
+            return False, state
+        is_due = charged_s >= state.next_checkpoint_s
+        is_wanted = is_requested or (charged_s >= self._retry_after_s and bool(self._due_markers(state)))
         if self._pending_save is not None:
-            # A command or a marker asks again before the next step; the interval's is left out.
-            return replace(plan, checkpoint=False), self._skip_interval_save(state) if is_due else state
+            # A command or a marker asks again before the next step; the interval's save is skipped.
+            return False, self._skip_interval_save(state) if is_due else state
+        remaining_s = self._budget.remaining_s(state)
         if is_due and not is_wanted and remaining_s is not None and remaining_s < (state.save_s or 0.0):
             # The end would have to wait for it, and saves by itself.
-            return replace(plan, checkpoint=False), self._schedule_next_save(state)
-        return replace(plan, checkpoint=is_due or is_wanted), state
+            return False, self._schedule_next_save(state)
+        return is_due or is_wanted, state
 
     def begin_save(self, state: TrainState) -> TrainState:
-        """Copy what is to be saved; the rest happens while training goes on."""
         is_requested = self._is_save_requested()
         why = "marker" if self._due_markers(state) else "command" if is_requested else "interval"
         state = self._begin_save(state, why=why, is_requested=is_requested)
         if is_requested:
-            self._reporter.controller.defer_until_saved()
+            self._commands.defer_until_saved()
         return state
 
     def collect_finished(self, state: TrainState) -> TrainState:
-        """Tell of a save that the writer is done with; training goes on whatever came of it."""
         if self._pending_save is None or not self._pending_save.future.done():
             return state
         save, self._pending_save = self._pending_save, None
@@ -145,18 +205,12 @@ class AsyncCheckpointer:
         except (StorageError, NumericsError) as error:
             return self._handle_save_failure(state, save, error)
         if save.is_requested:
-            self._reporter.answer_save(state, is_done=True, detail=f"checkpoint of step {save.state.step}")
+            self._commands.answer_deferred(state, is_done=True, detail=f"checkpoint of step {save.state.step}")
         return state
 
     # ---- When training waits ---------------------------------------------------------------------
 
     def save(self, state: TrainState, *, why: str) -> TrainState:
-        """Save and wait until it is whole.
-
-        Raises:
-            StorageError: the disk refused; older checkpoints stand.
-            NumericsError: a weight is not finite.
-        """
         assert why in _BLOCKING_REASONS
         state = self.wait(state)
         state = self._begin_save(state, why=why, is_requested=False)
@@ -169,39 +223,38 @@ class AsyncCheckpointer:
             raise
 
     def wait(self, state: TrainState) -> TrainState:
-        """The same as `collect_finished`, but for what is still being written as well."""
         if self._pending_save is not None:
             self._pending_save.future.exception()
         return self.collect_finished(state)
 
     def report_failure(self, state: TrainState, error: BertdError) -> TrainState:
-        """Say that a save came to nothing and training goes on."""
         code = "disk_low" if isinstance(error, NoRoomError) else "checkpoint_failed"
         self._reporter.alert(state, code=code, message=f"{error}; training goes on and older checkpoints stand")
         return self._schedule_next_save(state)
 
-    def discard_above(self, step: int) -> None:
-        """Delete the checkpoints of steps that are void; none is being written.
+    def export(self, state: TrainState, folder: Path) -> None:
+        # It stays true: what is reported after the export belongs to it, and then the process ends.
+        self._is_exporting = True
+        began_s = time.monotonic()
+        weights = dict(self._model.named_parameters())
+        name = self._write_export(weights, folder, state, charged_s=self._budget.now_s())
+        self._reporter.report_export(state, folder, architecture=name, seconds=time.monotonic() - began_s)
 
-        Raises:
-            StorageError: the disk refused.
-        """
+    def discard_above(self, step: int) -> None:
         assert self._pending_save is None
         self._retention.discard_above(step)
 
     def close(self) -> None:
-        """Wait for the writer."""
         self._writer.shutdown(wait=True)
 
     # ---- Inside ----------------------------------------------------------------------------------
 
     def _is_save_requested(self) -> bool:
         """Whether a command asks for a checkpoint that has not begun."""
-        pending = self._reporter.controller.pending
-        return pending is not None and pending.verb is CommandKind.CHECKPOINT
+        return self._commands.requests(CommandKind.CHECKPOINT)
 
     def _due_markers(self, state: TrainState) -> list[float]:
-        progress = self._reporter.progress(state)
+        progress = self._budget.progress(state)
         return [marker for marker in state.markers_left if marker <= progress]
 
     def _skip_interval_save(self, state: TrainState) -> TrainState:
@@ -211,8 +264,7 @@ class AsyncCheckpointer:
         return state.model_copy(update={"next_checkpoint_s": self._next_checkpoint_s(state)})
 
     def _next_checkpoint_s(self, state: TrainState) -> float:
-        controller = self._reporter.controller
-        return controller.next_checkpoint_s(controller.now_s(), save_s=state.save_s or 0.0)
+        return self._budget.next_checkpoint_s(self._budget.now_s(), save_s=state.save_s or 0.0)
 
     def _begin_save(self, state: TrainState, *, why: str, is_requested: bool) -> TrainState:
         assert self._pending_save is None
@@ -220,7 +272,7 @@ class AsyncCheckpointer:
         due = state.markers_left if why == "end" else self._due_markers(state)
         left = [marker for marker in state.markers_left if marker not in due]
         state = self._schedule_next_save(state).model_copy(update={"markers_left": left})
-        saved = state.model_copy(update={"markers": due, "progress": self._reporter.progress(state)})
+        saved = state.model_copy(update={"markers": due, "progress": self._budget.progress(state)})
         tensors = self._staging.stage(model=self._model.state_dict(), optimizer=self._optimizers.tensors())
         # A stop and the end export by themselves, whether a marker is due or not.
         with_export = bool(due) and why not in ("stop", "end")
@@ -265,7 +317,7 @@ class AsyncCheckpointer:
             stall_s=stall_s,
             write_s=result.write_s,
             why=save.why,
-            stall_share=state.stalled_s / max(self._reporter.controller.now_s(), math.ulp(1.0)),
+            stall_share=state.stalled_s / max(self._budget.now_s(), math.ulp(1.0)),
             skipped=state.skipped_saves,
         )
         for problem in result.problems:
@@ -276,7 +328,7 @@ class AsyncCheckpointer:
         state = self.report_failure(state, error)
         self._retry_after_s = state.next_checkpoint_s
         if save.is_requested:
-            self._reporter.answer_save(state, is_done=False, detail=str(error))
+            self._commands.answer_deferred(state, is_done=False, detail=str(error))
         return state.model_copy(update={"markers_left": sorted({*save.state.markers, *state.markers_left})})
 
     # ---- In the writer's thread ------------------------------------------------------------------
@@ -302,15 +354,20 @@ class AsyncCheckpointer:
     def _export(self, state: TrainState, tensors: StagedTensors, problems: list[StorageError]) -> MarkerExport | None:
         began_s = time.monotonic()
         folder = self._paths.exports / step_folder_name(state.step)
-        data = self._dataset
-        mask_token = data.vocabulary.mask_token
-        recipe = self._reporter.controller.recipe
-        card = model_card(recipe, state, data.manifest, mask_token=mask_token, charged_s=state.charged_s)
         try:
-            name = export_weights(
-                tensors.model, self._model.config, folder, tokenizer_dir=data.tokenizer_dir, model_card=card
-            )
+            name = self._write_export(tensors.model, folder, state, charged_s=state.charged_s)
         except StorageError as error:
             problems.append(error)
             return None
         return MarkerExport(folder, architecture=name, seconds=time.monotonic() - began_s)
+
+    def _write_export(self, weights: Mapping[str, Tensor], folder: Path, state: TrainState, *, charged_s: float) -> str:
+        return export_state(
+            weights,
+            self._model.config,
+            folder,
+            state=state,
+            recipe=self._budget.recipe,
+            dataset=self._dataset,
+            charged_s=charged_s,
+        )

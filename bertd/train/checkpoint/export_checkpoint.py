@@ -18,7 +18,6 @@ from safetensors.torch import load_file
 from bertd.data.dataset.shards import DataSet
 from bertd.errors import BertdError, CheckpointError, RunFolderError, StorageError
 from bertd.model.encoder import MaskedLanguageModel
-from bertd.model.export import write_export
 from bertd.records import BudgetRecord
 from bertd.run.checkpoint_index import find_checkpoint_at_marker
 from bertd.run.journal import read_journal
@@ -26,8 +25,8 @@ from bertd.run.paths import RunPaths, newest_first, step_folder_name
 from bertd.run.recipe.load import read_recipe
 from bertd.run.recipe.schema import Recipe
 from bertd.terminal_text import terminal_line
+from bertd.train.checkpoint.export import export_state
 from bertd.train.checkpoint.format import MODEL, STATE, find_checkpoint, verify_checkpoint
-from bertd.train.checkpoint.model_card import model_card
 from bertd.train.checkpoint.retention import protect
 from bertd.train.run_inputs import encoder_config
 from bertd.train.state import TrainState
@@ -81,9 +80,10 @@ def export_run(paths: RunPaths, *, step: int | None, out: Path | None) -> Export
             f"the data set with fingerprint {state.data_fingerprint[:12]}"
         )
     recipe = _apply_budget_changes(state, recipe, paths)
-    mask_token = dataset.vocabulary.mask_token
-    card = model_card(recipe, state, dataset.manifest, mask_token=mask_token, charged_s=state.charged_s)
-    name = write_export(model, folder, tokenizer_dir=dataset.tokenizer_dir, model_card=card)
+    weights = dict(model.named_parameters())
+    name = export_state(
+        weights, model.config, folder, state=state, recipe=recipe, dataset=dataset, charged_s=state.charged_s
+    )
     return ExportResult(folder=folder, architecture=name, skipped=skipped)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from typing import Protocol
 
 from bertd.errors import StorageError
 from bertd.records import AlertRecord, EndRecord, JournalRecord, StartRecord, StateRecord, StepRecord
@@ -17,6 +18,28 @@ from bertd.run.log import log_line
 MAX_BUFFERED = 1_000
 """Records that wait; what comes behind them is lost too, and counted."""
 _MUST_BE_WRITTEN = (StartRecord, StateRecord, EndRecord)
+
+
+class RecordSink(Protocol):
+    """Where records go."""
+
+    def append(self, record: JournalRecord) -> None:
+        """Take a record."""
+        ...
+
+    def close(self) -> None:
+        """Take no more."""
+        ...
+
+
+class NoJournal:
+    """The journal of ranks other than the first, which write none."""
+
+    def append(self, record: JournalRecord) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
 
 class BufferedJournalWriter:

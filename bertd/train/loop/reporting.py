@@ -1,4 +1,4 @@
-"""Rank 0's desk: it decides, and it writes what happened into the journal. The other ranks have none."""
+"""Writes what happens in training into the journal; on ranks other than the first its journal is none."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from pathlib import Path
 from bertd.records import (
     AlertRecord,
     CheckpointRecord,
-    Command,
-    CommandKind,
-    CommandRecord,
     EndRecord,
     ExportRecord,
     JobState,
+    JournalRecord,
     RollbackRecord,
     StateRecord,
     StepRecord,
@@ -24,8 +22,8 @@ from bertd.records import (
 from bertd.run.durations import format_duration
 from bertd.run.ledger import SleepWatch
 from bertd.train.checkpoint.format import folder_bytes
-from bertd.train.loop.buffered_journal import BufferedJournalWriter
-from bertd.train.loop.control import ExitReason, StepController, StepPlan
+from bertd.train.loop.budget_tracker import BudgetTracker
+from bertd.train.loop.buffered_journal import RecordSink
 from bertd.train.loop.throughput import Throughput
 from bertd.train.loop.validation import ValidationResult
 from bertd.train.state import TrainState
@@ -47,96 +45,30 @@ class StepMetrics:
 class Reporter:
     """One writer for one run."""
 
-    def __init__(self, *, controller: StepController, journal: BufferedJournalWriter) -> None:
+    def __init__(self, *, budget: BudgetTracker, journal: RecordSink) -> None:
+        self._budget = budget
         self._journal = journal
-        self.controller = controller
         self._sleep_watch = SleepWatch()
-        self._deferred_answers: list[CommandRecord] = []
-        """Answers to orders that came behind one whose checkpoint is being written: the journal has them in order."""
 
-    def plan_step(self, state: TrainState, *, step_s: float) -> StepPlan:
-        """The next order; what the mailbox asks of the budget is done on the way. `step_s` is how long a step takes."""
-        while records := self.controller.answer_budget_command(state):
-            for record in records:
-                if isinstance(record, CommandRecord):
-                    self._append_answer(record)
-                else:
-                    self._journal.append(record)
-        plan = self.controller.plan_step(state, step_s=step_s)
-        self._report_sleep(state)
-        stands = plan.suspend and not plan.checkpoint and plan.exit_reason is ExitReason.NONE
-        is_suspended = self.controller.clock.is_suspended
-        if stands and not is_suspended:
-            self._suspend(state)
-        elif is_suspended and not stands:
-            self._resume(state)
-        pending = self.controller.pending
-        if (
-            pending is not None
-            and pending.verb in (CommandKind.SUSPEND, CommandKind.RESUME)
-            and plan.exit_reason is ExitReason.NONE
-        ):
-            activity = "holds" if plan.suspend else "trains"
-            self.answer(state, is_done=True, detail=f"{activity} at step {state.step}")
-        return plan
-
-    def _suspend(self, state: TrainState) -> None:
-        self.controller.clock.suspend()
-        reason = f"{self.controller.suspend_reason}; `bertd resume` goes on at once, `bertd pause` frees the devices"
-        self._report_job_state(state, JobState.PAUSED, reason=reason, is_hot=True, since_s=None)
-
-    def _resume(self, state: TrainState) -> None:
-        since_s = self.controller.clock.resume()
-        self._report_job_state(
-            state, JobState.RUNNING, reason=f"goes on from step {state.step}", is_hot=False, since_s=since_s
-        )
-
-    def _report_sleep(self, state: TrainState) -> None:
-        slept_s = self._sleep_watch.slept_s()
-        if slept_s:
-            message = (
-                f"the machine slept for {format_duration(slept_s)}, which is not charged; keep it awake while it "
-                "trains (systemd-inhibit does)"
-            )
-            self.alert(state, code="suspended", message=message)
-
-    def _report_job_state(
-        self, state: TrainState, stands: JobState, *, reason: str, is_hot: bool, since_s: float | None
-    ) -> None:
-        self._journal.append(
-            StateRecord(
-                t=time.time(),
-                step=state.step,
-                charged_s=self.controller.now_s(),
-                state=stands,
-                reason=reason,
-                is_hot=is_hot,
-                monotonic_s=since_s,
-            )
-        )
-
-    def _progress(self, state: TrainState, charged_s: float) -> float:
-        return self.controller.granted.progress(charged_s=charged_s, steps=state.step, sequences=state.sequences)
-
-    def progress(self, state: TrainState) -> float:
-        """Share of the budget that is spent, 0..1."""
-        return self._progress(state, self.controller.now_s())
+    def append(self, record: JournalRecord) -> None:
+        """Write a record that is made elsewhere."""
+        self._journal.append(record)
 
     def report_step(self, state: TrainState, metrics: StepMetrics) -> None:
         """A second's worth of training is done."""
-        charged_s = self.controller.now_s()
+        charged_s = self._budget.now_s()
         self._journal.append(
             StepRecord(
                 t=time.time(),
                 step=state.step,
                 sequences=state.sequences,
                 charged_s=charged_s,
-                progress=self._progress(state, charged_s),
+                progress=self._budget.progress(state, charged_s=charged_s),
                 loss=metrics.loss,
                 lr=metrics.lr,
                 grad_norm=metrics.grad_norm,
                 sequences_per_s=metrics.throughput.sequences_per_s,
-                tokens_per_s=metrics.throughput.sequences_per_s * self.controller.recipe.data.sequence_length,
+                tokens_per_s=metrics.throughput.sequences_per_s * self._budget.recipe.data.sequence_length,
                 mfu=metrics.mfu,
                 data_wait=metrics.throughput.data_wait,
                 loss_scale=metrics.loss_scale,
@@ -147,14 +79,14 @@ class Reporter:
 
     def report_validation(self, state: TrainState, result: ValidationResult) -> None:
         """The fixed set was measured."""
-        charged_s = self.controller.now_s()
+        charged_s = self._budget.now_s()
         self._journal.append(
             ValidationRecord(
                 t=time.time(),
                 step=state.step,
                 sequences=state.sequences,
                 charged_s=charged_s,
-                progress=self._progress(state, charged_s),
+                progress=self._budget.progress(state, charged_s=charged_s),
                 loss=result.loss,
                 num_tokens=result.num_tokens,
                 unigram_loss=result.unigram_loss,
@@ -207,7 +139,7 @@ class Reporter:
             ExportRecord(
                 t=time.time(),
                 step=state.step,
-                charged_s=self.controller.now_s(),
+                charged_s=self._budget.now_s(),
                 name=folder.name,
                 architecture=architecture,
                 seconds=seconds,
@@ -215,21 +147,30 @@ class Reporter:
             )
         )
 
-    def report_pause(self, state: TrainState) -> None:
-        """The ranks leave and can come back."""
-        reason = f"{self.controller.reason}; `bertd resume` goes on from step {state.step}"
-        self._report_job_state(state, JobState.PAUSED, reason=reason, is_hot=False, since_s=None)
+    def report_pause(self, state: TrainState, *, detail: str) -> None:
+        """The ranks leave and can come back; `detail` says why."""
+        reason = f"{detail}; `bertd resume` goes on from step {state.step}"
+        self._report_job_state(state, JobState.PAUSED, reason=reason)
 
-    def report_end(self, state: TrainState, *, is_spent: bool, lr: float, export: Path) -> None:
+    def report_suspended(self, state: TrainState, *, reason: str) -> None:
+        """The ranks keep their memory and do nothing; nothing is charged."""
+        text = f"{reason}; `bertd resume` goes on at once, `bertd pause` frees the devices"
+        self._report_job_state(state, JobState.PAUSED, reason=text, is_hot=True)
+
+    def report_resumed(self, state: TrainState, *, since_s: float) -> None:
+        """Suspended ranks train again, charged since CLOCK_MONOTONIC `since_s`."""
+        self._report_job_state(state, JobState.RUNNING, reason=f"goes on from step {state.step}", since_s=since_s)
+
+    def report_end(self, state: TrainState, *, is_spent: bool, detail: str, lr: float, export: Path) -> None:
         """The run is over."""
         self._journal.append(
             EndRecord(
                 t=time.time(),
                 step=state.step,
                 sequences=state.sequences,
-                charged_s=self.controller.now_s(),
+                charged_s=self._budget.now_s(),
                 reason="budget" if is_spent else "stopped",
-                detail=self.controller.reason,
+                detail=detail,
                 lr=lr,
                 validation_loss=state.validation_loss,
                 export=export.name,
@@ -243,7 +184,7 @@ class Reporter:
                 t=time.time(),
                 step=state.step,
                 sequences=state.sequences,
-                charged_s=self.controller.now_s(),
+                charged_s=self._budget.now_s(),
                 from_step=from_step,
                 skipped_sequences=skipped_sequences,
                 cause=cause,
@@ -255,33 +196,27 @@ class Reporter:
         """Training goes on, but somebody should know."""
         self._journal.append(AlertRecord(t=time.time(), step=state.step, level="warning", code=code, message=message))
 
-    def answer(self, state: TrainState, *, is_done: bool, detail: str) -> None:
-        """Acknowledge the mailbox entry that is pending, if there is one."""
-        command = self.controller.acknowledge()
-        if command is not None:
-            self._append_answer(_build_answer(command, state, is_done=is_done, detail=detail))
+    def report_sleep(self, state: TrainState) -> None:
+        """Alert where the machine slept since the last call."""
+        slept_s = self._sleep_watch.slept_s()
+        if slept_s:
+            message = (
+                f"the machine slept for {format_duration(slept_s)}, which is not charged; keep it awake while it "
+                "trains (systemd-inhibit does)"
+            )
+            self.alert(state, code="suspended", message=message)
 
-    def answer_save(self, state: TrainState, *, is_done: bool, detail: str) -> None:
-        """Acknowledge the one whose checkpoint was being written, and what was obeyed behind it."""
-        command, self.controller.deferred = self.controller.deferred, None
-        assert command is not None
-        deferred_answers, self._deferred_answers = self._deferred_answers, []
-        for record in (_build_answer(command, state, is_done=is_done, detail=detail), *deferred_answers):
-            self._journal.append(record)
-
-    def _append_answer(self, record: CommandRecord) -> None:
-        if self.controller.deferred is None:
-            self._journal.append(record)
-        else:
-            self._deferred_answers.append(record)
-
-
-def _build_answer(command: Command, state: TrainState, *, is_done: bool, detail: str) -> CommandRecord:
-    return CommandRecord(
-        t=time.time(),
-        step=state.step,
-        number=command.number,
-        verb=command.verb,
-        outcome="done" if is_done else "refused",
-        detail=detail,
-    )
+    def _report_job_state(
+        self, state: TrainState, job_state: JobState, *, reason: str, is_hot: bool = False, since_s: float | None = None
+    ) -> None:
+        self._journal.append(
+            StateRecord(
+                t=time.time(),
+                step=state.step,
+                charged_s=self._budget.now_s(),
+                state=job_state,
+                reason=reason,
+                is_hot=is_hot,
+                monotonic_s=since_s,
+            )
+        )

@@ -2,7 +2,7 @@
 
 One that creeps up within its band is told and no more: when it began to go wrong, nobody can say.
 
-The loss is a sum over all ranks, so every rank judges alike; rank 0, which has the desk, tells.
+The loss is a sum over all ranks, so every rank judges alike; rank 0 reports.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from enum import IntEnum
 
 from bertd.errors import NumericsError
 from bertd.run.recipe.schema import StopSection
+from bertd.train.loop.control import StepController
 from bertd.train.loop.reporting import Reporter
 from bertd.train.state import SpikeDetectorState, TrainState
 
@@ -112,9 +113,18 @@ class SpikeError(LossWentWrongError):
 class LossMonitor:
     """From a state's band on; after a rollback another watch takes over."""
 
-    def __init__(self, state: TrainState, *, rules: StopSection, vocab_size: int, reporter: Reporter | None) -> None:
+    def __init__(
+        self,
+        state: TrainState,
+        *,
+        rules: StopSection,
+        vocab_size: int,
+        reporter: Reporter,
+        controller: StepController,
+    ) -> None:
         self._rules = rules
         self._reporter = reporter
+        self._controller = controller
         self._detector = SpikeDetector(state.band, vocab_size=vocab_size)
         self._verdict = LossVerdict.NORMAL
         """Of the newest loss."""
@@ -155,8 +165,8 @@ class LossMonitor:
         self._verdict = self._detector.judge(loss)
         if self._verdict is LossVerdict.NORMAL:
             self.last_good_step = state.step
-            if self._detector.detect_rise(loss) and self._reporter is not None:
-                self._report_rise(self._reporter, state)
+            if self._detector.detect_rise(loss):
+                self._report_rise(state)
         if self._verdict <= previous:
             return
         description = f"jumped to {loss:.3f}, its band ended at {upper_bound:.3f}"
@@ -165,17 +175,16 @@ class LossMonitor:
         finding = f"step {state.step}: the loss {description}"
         if self._rules.on_spike == "rollback":
             raise SpikeError(finding)
-        if self._reporter is not None:
-            self._report_spike(self._reporter, finding, state)
+        self._report_spike(finding, state)
 
-    def _report_rise(self, reporter: Reporter, state: TrainState) -> None:
+    def _report_rise(self, state: TrainState) -> None:
         mean, lowest = self.band.mean, self.band.lowest
         finding = f"step {state.step}: the loss stands at {mean:.3f} (running mean), and was {lowest:.3f} at its lowest"
-        reporter.alert(state, code="loss_rising", message=f"{finding}; if it goes on rising, {_REMEDY}")
+        self._reporter.alert(state, code="loss_rising", message=f"{finding}; if it goes on rising, {_REMEDY}")
 
-    def _report_spike(self, reporter: Reporter, finding: str, state: TrainState) -> None:
-        reporter.alert(state, code="loss_spike", message=f"{finding}; if it stays up, {_REMEDY}")
+    def _report_spike(self, finding: str, state: TrainState) -> None:
+        self._reporter.alert(state, code="loss_spike", message=f"{finding}; if it stays up, {_REMEDY}")
         if self._rules.on_spike == "hold":
-            reporter.controller.suspend(finding)
+            self._controller.suspend(finding)
         elif self._rules.on_spike == "stop":
-            reporter.controller.stop(finding)
+            self._controller.stop(finding)

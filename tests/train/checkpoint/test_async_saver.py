@@ -52,8 +52,9 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Event:
 def only_when_asked(trainer: Trainer) -> AsyncCheckpointer:
     """No checkpoint but those that a test wants."""
     trainer.state = trainer.state.model_copy(update={"next_checkpoint_s": 1e9})
-    assert trainer._components.checkpointer is not None
-    return trainer._components.checkpointer
+    checkpointer = trainer.components.checkpointer
+    assert isinstance(checkpointer, AsyncCheckpointer)
+    return checkpointer
 
 
 def run_with_a_fast_disk(paths: RunPaths, *, number: int = 1, steps: int = 12) -> None:
@@ -74,7 +75,7 @@ def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path, dataset:
         only_when_asked(trainer)
         trainer.execute_next_plan()
         trainer.execute_next_plan()
-        weights = {name: tensor.clone() for name, tensor in trainer._components.model.state_dict().items()}
+        weights = {name: tensor.clone() for name, tensor in trainer.components.model.state_dict().items()}
         post(paths.control, verb=CommandKind.CHECKPOINT, asked_by="uid 0", now=0.0)
         for _ in range(3):
             trainer.execute_next_plan()
@@ -122,8 +123,8 @@ def test_a_step_overwrites_nothing_before_it_is_copied(
     with attempt(paths) as trainer:
         checkpointer = only_when_asked(trainer)
         trainer.execute_next_plan()
-        before = {name: tensor.clone() for name, tensor in trainer._components.model.state_dict().items()}
-        moments = {name: tensor.clone() for name, tensor in trainer._components.optimizers.tensors().items()}
+        before = {name: tensor.clone() for name, tensor in trainer.components.model.state_dict().items()}
+        moments = {name: tensor.clone() for name, tensor in trainer.components.optimizers.tensors().items()}
         post(paths.control, verb=CommandKind.CHECKPOINT, asked_by="uid 0", now=0.0)
         trainer.execute_next_plan()
         trainer.state = checkpointer.wait(trainer.state)
@@ -241,8 +242,7 @@ def test_orders_behind_a_checkpoint_that_is_being_written_are_obeyed_meanwhile(
     paths = make_run(tmp_path / "run", dataset, "budget.steps=1000000")
     with attempt(paths) as trainer:
         only_when_asked(trainer)
-        assert trainer._components.reporter is not None
-        clock = trainer._components.reporter.controller.clock
+        clock = trainer.components.budget.clock
 
         def ask(verb: CommandKind) -> None:
             budget = BudgetRequest(unit=BudgetUnit.STEPS, amount=9) if verb is CommandKind.BUDGET else None

@@ -7,13 +7,22 @@ from threading import Event
 
 import pytest
 
-from bertd.records import CommandKind
+from bertd.data.dataset.shards import DataSet
+from bertd.model.encoder import MaskedLanguageModel
+from bertd.records import Command, CommandKind
+from bertd.run.journal import JournalWriter
 from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths
 from bertd.run.recipe.load import parse_recipe
 from bertd.run.recipe.schema import Recipe
+from bertd.train.checkpoint.async_saver import AsyncCheckpointer, Checkpointer
+from bertd.train.loop.budget_tracker import BudgetTracker
+from bertd.train.loop.commands import PendingCommands
 from bertd.train.loop.control import ExitReason, StepController, StepPlan
+from bertd.train.loop.reporting import Reporter
+from bertd.train.optim.optimizer import build_optimizers
 from bertd.train.state import TrainState
+from tests.model.test_export import TINY
 
 
 class FakeClock:
@@ -58,9 +67,58 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-def controller(tmp_path: Path, clock: FakeClock, *overrides: str, stop_signal: Event | None = None) -> StepController:
-    paths = RunPaths(tmp_path)
-    return StepController(recipe(*overrides), paths, clock=clock, acknowledged=0, stop_signal=stop_signal or Event())
+class Decider:
+    """A controller and what it decides by; the journal and, where a data set is given, the checkpointer are real."""
+
+    def __init__(
+        self,
+        folder: Path,
+        clock: FakeClock,
+        *overrides: str,
+        stop_signal: Event | None = None,
+        dataset: Path | None = None,
+    ) -> None:
+        paths = RunPaths(folder)
+        journal = JournalWriter(paths.journal)
+        self.budget = BudgetTracker(recipe(*overrides), clock=clock)
+        self.commands = PendingCommands(paths.control, journal=journal)
+        reporter = Reporter(budget=self.budget, journal=journal)
+        checkpointer = Checkpointer()
+        if dataset is not None:
+            model = MaskedLanguageModel(TINY, seed=0)
+            checkpointer = AsyncCheckpointer(
+                self.budget.recipe,
+                paths,
+                budget=self.budget,
+                commands=self.commands,
+                reporter=reporter,
+                model=model,
+                optimizers=build_optimizers(model, self.budget.recipe.optimizer),
+                dataset=DataSet.open(dataset),
+            )
+        self.controller = StepController(
+            budget=self.budget,
+            commands=self.commands,
+            checkpointer=checkpointer,
+            reporter=reporter,
+            stop_signal=stop_signal or Event(),
+        )
+
+    def plan_step(self, state: TrainState, *, step_s: float) -> StepPlan:
+        plan, _ = self.controller.plan_step(state, step_s=step_s)
+        return plan
+
+    def acknowledge(self) -> Command | None:
+        """Answer the command that was read, as the trainer does when it has carried it out."""
+        command = self.commands._pending
+        self.commands.answer(state(), is_done=True, detail="")
+        return command
+
+
+def controller(
+    folder: Path, clock: FakeClock, *overrides: str, stop_signal: Event | None = None, dataset: Path | None = None
+) -> Decider:
+    return Decider(folder, clock, *overrides, stop_signal=stop_signal, dataset=dataset)
 
 
 def test_training_ends_early_enough_for_the_last_save_and_export(tmp_path: Path, clock: FakeClock) -> None:
@@ -101,10 +159,10 @@ def test_a_checkpoint_is_whole_when_its_interval_is_over(tmp_path: Path, clock: 
     # One percent of an hour.
     decider = controller(tmp_path, clock)
 
-    assert decider.next_checkpoint_s(100.0, save_s=0.0) == 136.0
-    assert decider.next_checkpoint_s(100.0, save_s=10.0) == 126.0
+    assert decider.budget.next_checkpoint_s(100.0, save_s=0.0) == 136.0
+    assert decider.budget.next_checkpoint_s(100.0, save_s=10.0) == 126.0
     # Where it takes longer than half of that, the next would meet it still being written.
-    assert decider.next_checkpoint_s(100.0, save_s=30.0) == 136.0
+    assert decider.budget.next_checkpoint_s(100.0, save_s=30.0) == 136.0
 
 
 def test_the_first_step_is_not_taken_at_rate_zero(tmp_path: Path, clock: FakeClock) -> None:
@@ -120,9 +178,9 @@ def test_the_first_step_is_not_taken_at_rate_zero(tmp_path: Path, clock: FakeClo
     ],
 )
 def test_a_command_is_obeyed_once_and_kept_until_answered(
-    tmp_path: Path, clock: FakeClock, verb: CommandKind, exit_reason: ExitReason
+    tmp_path: Path, dataset: Path, clock: FakeClock, verb: CommandKind, exit_reason: ExitReason
 ) -> None:
-    decider = controller(tmp_path, clock)
+    decider = controller(tmp_path, clock, dataset=dataset)
     post(RunPaths(tmp_path).control, verb=verb, asked_by="uid 0", now=0.0)
 
     plan = decider.plan_step(state(), step_s=1.0)
@@ -159,7 +217,7 @@ def test_a_stop_rule_ends_a_run_that_does_not_learn(tmp_path: Path, clock: FakeC
 
     assert decider.plan_step(state(validation_loss=5.9), step_s=1.0).exit_reason is ExitReason.NONE
     assert decider.plan_step(state(validation_loss=6.1), step_s=1.0).exit_reason is ExitReason.STOPPED
-    assert "after 30min loss > 6.0" in decider.reason
+    assert "after 30min loss > 6.0" in decider.controller.exit_detail
 
 
 def test_the_loss_is_read_once_a_second(tmp_path: Path, clock: FakeClock) -> None:
@@ -175,12 +233,14 @@ def test_the_loss_is_read_once_a_second(tmp_path: Path, clock: FakeClock) -> Non
 def test_validations_come_often_at_first(tmp_path: Path, clock: FakeClock) -> None:
     decider = controller(tmp_path, clock)
 
-    assert decider.next_validation_s(100.0) == 100.0 + 600
-    assert decider.next_validation_s(200.0) == 200.0 + 1800
+    assert decider.budget.next_validation_s(100.0) == 100.0 + 600
+    assert decider.budget.next_validation_s(200.0) == 200.0 + 1800
 
 
-def test_a_hold_lasts_until_somebody_resumes_and_a_stop_or_a_pause_ends_it(tmp_path: Path, clock: FakeClock) -> None:
-    decider = controller(tmp_path, clock)
+def test_a_hold_lasts_until_somebody_resumes_and_a_stop_or_a_pause_ends_it(
+    tmp_path: Path, dataset: Path, clock: FakeClock
+) -> None:
+    decider = controller(tmp_path, clock, dataset=dataset)
     due = state(next_checkpoint_s=0.0, next_validation_s=0.0)
 
     def plan_after(*verbs: CommandKind) -> StepPlan:

@@ -364,18 +364,17 @@ def test_a_held_run_stands_uncharged_and_goes_on_bit_for_bit(tmp_path: Path, dat
     with attempt(held) as trainer:
         for _ in range(5):
             trainer.execute_next_plan()
-        reporter = trainer._components.reporter
-        assert reporter is not None
+        budget = trainer.components.budget
         post(held.control, verb=CommandKind.SUSPEND, asked_by="uid 0", now=0.0)
         for _ in range(2):
             assert trainer.execute_next_plan() is ExitReason.NONE
-        stood_s = reporter.controller.now_s()
+        stood_s = budget.now_s()
         post(held.control, verb=CommandKind.CHECKPOINT, asked_by="uid 0", now=0.0)
         trainer.execute_next_plan()
-        while not reporter.controller.clock.is_suspended:
+        while not budget.clock.is_suspended:
             trainer.execute_next_plan()
         assert trainer.state.step == 5
-        assert reporter.controller.now_s() > stood_s, "a save is charged, a hold is not"
+        assert budget.now_s() > stood_s, "a save is charged, a hold is not"
         post(held.control, verb=CommandKind.RESUME, asked_by="uid 0", now=0.0)
         trainer.run()
 
@@ -406,13 +405,13 @@ def test_a_signal_turns_a_hold_into_a_pause(tmp_path: Path, dataset: Path) -> No
 def losses_of(trainer: Trainer, monkeypatch: pytest.MonkeyPatch, wrong: dict[int, float]) -> None:
     """Let every loss be read, 5 to whoever reads it but for those that go `wrong`, by the reads so far."""
     monkeypatch.setattr("bertd.train.loop.control._REPORT_EVERY_S", 0.0)
-    real, reads = trainer._components.train_step.take_loss, iter(range(1000))
+    real, reads = trainer.components.train_step.take_loss, iter(range(1000))
 
     def take_loss() -> float:
         real()
         return wrong.get(next(reads), 5.0)
 
-    monkeypatch.setattr(trainer._components.train_step, "take_loss", take_loss)
+    monkeypatch.setattr(trainer.components.train_step, "take_loss", take_loss)
 
 
 ROLLBACK = ("stop.on_nan=rollback", "stop.on_spike=rollback", "budget.steps=16")
@@ -484,7 +483,7 @@ def test_a_checkpoint_between_two_reports_is_gone_back_to_where_its_loss_was_sou
         trainer._save("start")
         for _ in range(7):
             # Enough of them for a band.
-            trainer._loss_monitor.judge(trainer._components.train_step.take_loss(), trainer.state)
+            trainer._loss_monitor.judge(trainer.components.train_step.take_loss(), trainer.state)
         monkeypatch.setattr("bertd.train.loop.control._REPORT_EVERY_S", math.inf)
         for _ in range(2):
             trainer.execute_next_plan()

@@ -1,0 +1,147 @@
+"""The budget of a run while it trains: charged time, changes of the budget, and where the schedule is.
+
+A timed run keeps a reserve, measured on its own validation and save, and trains to the budget less the reserve: the
+schedule's progress reaches 1 there, and validation, checkpoint and export happen inside the budget.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from bertd.records import BudgetRecord
+from bertd.run.budget import Budget, BudgetPlan, training_end
+from bertd.run.durations import parse_duration
+from bertd.run.recipe.schema import Recipe
+from bertd.train.state import TrainState
+
+_RESERVE_MARGIN = 1.3
+"""A loaded disk is slower at the end than at the start."""
+
+
+class Clock(Protocol):
+    """Charged time."""
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether nothing is charged now."""
+        ...
+
+    def now_s(self) -> float:
+        """Seconds charged to the run at this moment."""
+        ...
+
+    def suspend(self) -> None:
+        """Stop charging."""
+        ...
+
+    def resume(self) -> float:
+        """Charge again; CLOCK_MONOTONIC from which on."""
+        ...
+
+
+class NoClock:
+    """The clock of ranks other than the first, which decide nothing by time."""
+
+    is_suspended = False
+
+    def now_s(self) -> float:
+        return 0.0
+
+    def suspend(self) -> None:
+        pass
+
+    def resume(self) -> float:
+        return 0.0
+
+
+class BudgetTracker:
+    """What is spent of the budget as it is now, and what follows from it."""
+
+    def __init__(self, recipe: Recipe, *, clock: Clock, plan: BudgetPlan | None = None) -> None:
+        """Continue where the journal ends.
+
+        Args:
+            plan: the budget with the changes that the journal has; None for the recipe's.
+        """
+        self.clock = clock
+        self._plan = plan or BudgetPlan(recipe.granted)
+        self.recipe = recipe.with_budget(self.granted.amount)
+        """With the budget as it is now."""
+
+    @property
+    def granted(self) -> Budget:
+        """The budget as it is now."""
+        return self._plan.granted
+
+    def now_s(self) -> float:
+        """Charged seconds."""
+        return self.clock.now_s()
+
+    def apply_change(self, record: BudgetRecord) -> None:
+        """Use another amount from here on; the schedule continues from where it is."""
+        self._plan = self._plan.with_change(spent=record.spent, amount=record.after)
+        self.recipe = self.recipe.with_budget(record.after)
+
+    def progress(self, state: TrainState, *, charged_s: float | None = None) -> float:
+        """Share of the budget that is spent, 0..1; now, or when `charged_s` was charged."""
+        charged_s = self.now_s() if charged_s is None else charged_s
+        return self.granted.progress(charged_s=charged_s, steps=state.step, sequences=state.sequences)
+
+    def is_spent(self, state: TrainState, *, charged_s: float, step_s: float) -> bool:
+        """Whether training ends here; a step of `step_s` that would end after a timed run's deadline is not begun."""
+        deadline_s = self._deadline_s(state)
+        if deadline_s is not None:
+            return charged_s + step_s > deadline_s
+        return self.progress(state, charged_s=charged_s) >= 1.0
+
+    def remaining_s(self, state: TrainState) -> float | None:
+        """Charged seconds until a timed run stops training; None for a budget of steps or sequences."""
+        deadline_s = self._deadline_s(state)
+        return None if deadline_s is None else deadline_s - self.now_s()
+
+    def schedule_progress(self, state: TrainState, *, charged_s: float, step_s: float) -> float:
+        """Progress of the schedule at the middle of the coming step, 0..1; 1 where training ends.
+
+        The middle, because the first step would otherwise be taken at rate 0.
+        """
+        begin = self._schedule_progress(state, charged_s=charged_s, steps=state.step, sequences=state.sequences)
+        step_sequences = self.recipe.batch.sequences_at(begin)
+        return self._schedule_progress(
+            state,
+            charged_s=charged_s + step_s / 2,
+            steps=state.step + 0.5,
+            sequences=state.sequences + step_sequences / 2,
+        )
+
+    def next_validation_s(self, charged_s: float) -> float:
+        """When the next validation after one at `charged_s` is due: more often at the start of a timed budget."""
+        section = self.recipe.validation
+        total_s = self.granted.total_s
+        is_early = total_s is not None and charged_s < section.early_until * total_s
+        return charged_s + parse_duration(section.early_every if is_early else section.every)
+
+    def next_checkpoint_s(self, charged_s: float, *, save_s: float) -> float:
+        """When the next checkpoint after one at `charged_s` is due.
+
+        Sooner by what a save takes, so that it is whole when the interval is over; but not where it takes more than
+        half of that, since it would mostly meet the one before still being written.
+        """
+        interval_s = self.recipe.checkpoint.interval_s(self.granted.total_s)
+        return charged_s + (interval_s - save_s if save_s <= interval_s / 2 else interval_s)
+
+    def _deadline_s(self, state: TrainState) -> float | None:
+        """Charged time at which a timed run stops training; None for a budget of steps or sequences."""
+        total_s = self.granted.total_s
+        return None if total_s is None else training_end(total_s, reserve=reserve_s(state))
+
+    def _schedule_progress(self, state: TrainState, *, charged_s: float, steps: float, sequences: float) -> float:
+        granted = self.granted
+        spent = granted.spent(charged_s=charged_s, steps=steps, sequences=sequences)
+        return self._plan.schedule_progress(spent, reserve=granted.convert_seconds(reserve_s(state)))
+
+
+def reserve_s(state: TrainState) -> float:
+    """Charged seconds that a timed budget keeps for its last validation, save and export."""
+    # An export writes the weights once, a checkpoint three times as much.
+    export_s = save_s = state.save_s or 0.0
+    return _RESERVE_MARGIN * ((state.validation_s or 0.0) + save_s + export_s)

@@ -1,0 +1,86 @@
+"""The commands of the mailbox on rank 0, from reading to answering.
+
+A command is read again until it is answered. One whose checkpoint is being written is deferred: those after it are
+carried out meanwhile, but answered after it, so that the journal has the answers in the order of the commands.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from bertd.records import Command, CommandKind, CommandRecord
+from bertd.run.mailbox import read_command
+from bertd.train.loop.buffered_journal import RecordSink
+from bertd.train.state import TrainState
+
+
+class PendingCommands:
+    """Reads the mailbox, and writes the answers into the journal."""
+
+    def __init__(self, control: Path | None, *, journal: RecordSink, acknowledged: int = 0) -> None:
+        """Take up the mailbox where the journal's answers end.
+
+        Args:
+            control: the mailbox's folder; None on ranks other than the first, which get no command.
+            acknowledged: number of the last command that the journal answers.
+        """
+        self._control = control
+        self._journal = journal
+        self._last_handled = acknowledged
+        self._pending: Command | None = None
+        self._deferred: Command | None = None
+        self._answers_after_deferred: list[CommandRecord] = []
+
+    def read(self) -> Command | None:
+        """The oldest command that is neither answered nor deferred; None where there is none."""
+        self._pending = None
+        if self._control is not None:
+            self._pending = read_command(self._control, number=self._last_handled + 1)
+        return self._pending
+
+    def requests(self, *kinds: CommandKind) -> bool:
+        """Whether the command that was read last is of one of these kinds, and has no answer yet."""
+        return self._pending is not None and self._pending.verb in kinds
+
+    def answer(self, state: TrainState, *, is_done: bool, detail: str) -> None:
+        """Acknowledge the command that was read last, if it has no answer yet."""
+        if self._pending is not None:
+            self.append_answer(_build_answer(self._pending, state, is_done=is_done, detail=detail))
+
+    def append_answer(self, record: CommandRecord) -> None:
+        """Acknowledge the command that was read last with this record."""
+        self._finish_pending()
+        if self._deferred is None:
+            self._journal.append(record)
+        else:
+            self._answers_after_deferred.append(record)
+
+    def defer_until_saved(self) -> None:
+        """The checkpoint of the command that was read last has begun: continue with the commands after it."""
+        self._deferred = self._finish_pending()
+
+    def answer_deferred(self, state: TrainState, *, is_done: bool, detail: str) -> None:
+        """Acknowledge the command whose checkpoint was being written, then those carried out meanwhile."""
+        command, self._deferred = self._deferred, None
+        assert command is not None
+        later, self._answers_after_deferred = self._answers_after_deferred, []
+        for record in (_build_answer(command, state, is_done=is_done, detail=detail), *later):
+            self._journal.append(record)
+
+    def _finish_pending(self) -> Command | None:
+        command, self._pending = self._pending, None
+        if command is not None:
+            self._last_handled = command.number
+        return command
+
+
+def _build_answer(command: Command, state: TrainState, *, is_done: bool, detail: str) -> CommandRecord:
+    return CommandRecord(
+        t=time.time(),
+        step=state.step,
+        number=command.number,
+        verb=command.verb,
+        outcome="done" if is_done else "refused",
+        detail=detail,
+    )

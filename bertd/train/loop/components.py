@@ -1,0 +1,42 @@
+"""What the training loop works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bertd.data.batches.batches import TrainBatches
+from bertd.model.encoder import MaskedLanguageModel
+from bertd.run.heartbeat import NO_HEARTBEAT, Heartbeat
+from bertd.run.paths import RunPaths
+from bertd.run.recipe.schema import Recipe
+from bertd.train.checkpoint.async_saver import Checkpointer
+from bertd.train.distributed.process_group import Ranks
+from bertd.train.loop.budget_tracker import BudgetTracker
+from bertd.train.loop.commands import PendingCommands
+from bertd.train.loop.control import StepController
+from bertd.train.loop.reporting import Reporter
+from bertd.train.loop.train_step import TrainStep
+from bertd.train.loop.validation import Validator
+from bertd.train.optim.optimizer import Optimizers
+
+
+@dataclass(frozen=True)
+class TrainerComponents:
+    """Every rank has all of them; those that are rank 0's work do nothing on the other ranks."""
+
+    recipe: Recipe
+    paths: RunPaths
+    ranks: Ranks
+    model: MaskedLanguageModel
+    optimizers: Optimizers
+    batches: TrainBatches
+    train_step: TrainStep
+    validator: Validator
+    budget: BudgetTracker
+    commands: PendingCommands
+    reporter: Reporter
+    checkpointer: Checkpointer
+    controller: StepController
+    peak_flops: float | None
+    """FLOP/s of a device, for the MFU; None where none is known for the run's precision."""
+    heartbeat: Heartbeat = NO_HEARTBEAT
