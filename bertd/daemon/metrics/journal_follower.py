@@ -10,7 +10,7 @@ from bertd.daemon.metrics.run_metrics import NumberedRecord, RunMetrics
 from bertd.errors import BertdError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
-from bertd.jobs.store.lifecycle import Actor
+from bertd.jobs.store.lifecycle import Actor, change_by_record
 from bertd.jobs.store.queue import Job, Queue
 from bertd.records import (
     CommandKind,
@@ -18,9 +18,6 @@ from bertd.records import (
     JobKind,
     JobState,
     JournalRecord,
-    RestartRecord,
-    StartRecord,
-    StateRecord,
     StepRecord,
 )
 from bertd.run.mailbox import commands_after, post
@@ -87,47 +84,22 @@ class JournalFollower:
         )
 
     def _apply_to_job(self, job: Job, record: JournalRecord) -> None:
-        now = self._clock()
-        if isinstance(record, StartRecord) and job.state is JobState.STARTING:
-            reason = f"trains since step {record.step}" if record.step else "trains"
-            self._queue.move(job.id, JobState.RUNNING, reason=reason, actor=Actor.RUNNER, now=now)
-        elif isinstance(record, RestartRecord) and job.state is JobState.STARTING:
-            self._queue.update(job.id, reason=_restart_reason(record))
-        elif isinstance(record, RestartRecord) and job.state is JobState.RUNNING:
-            reason = _restart_reason(record)
-            self._queue.update(job.id, wants_resume=0)
-            self._queue.move(job.id, JobState.STARTING, reason=reason, actor=Actor.RUNNER, now=now)
-        elif isinstance(record, StateRecord):
-            self._apply_suspension(job, record, now=now)
-        elif isinstance(record, CommandRecord):
-            self._apply_answer(job, record, now=now)
-
-    def _apply_suspension(self, job: Job, record: StateRecord, *, now: float) -> None:
-        if record.is_hot and job.state in (JobState.STARTING, JobState.RUNNING, JobState.PAUSING):
-            self._queue.move(job.id, JobState.PAUSED, reason=f"hot: {record.reason}", actor=Actor.RUNNER, now=now)
-            if job.wants_resume:
-                asked_by = "a person, who asked for it before the ranks held"
-                post(JobPaths(Path(job.folder)).control, verb=CommandKind.RESUME, asked_by=asked_by, now=now)
-        elif record.state is JobState.RUNNING and job.is_hot:
-            self._queue.move(job.id, JobState.RUNNING, reason=record.reason, actor=Actor.RUNNER, now=now)
-
-    def _apply_answer(self, job: Job, record: CommandRecord, *, now: float) -> None:
-        if record.verb is CommandKind.RESUME and job.state is JobState.RUNNING:
-            self._queue.update(job.id, wants_resume=0)
-        if record.verb is not CommandKind.PAUSE or record.outcome == "done" or job.state is not JobState.PAUSING:
+        change = change_by_record(job.status, record)
+        if change is None or (isinstance(record, CommandRecord) and _has_later_wish(job, record)):
             return
-        later_commands = commands_after(JobPaths(Path(job.folder)).control, number=record.number)
-        if not any(
-            command.verb in (CommandKind.PAUSE, CommandKind.SUSPEND, CommandKind.STOP) for command in later_commands
-        ):
-            # The disk refused: people can ask for it again.
-            self._queue.update(job.id, wants_resume=0)
-            reason = f"trains on, since it cannot be paused: {record.detail}"
-            self._queue.move(job.id, JobState.RUNNING, reason=reason, actor=Actor.RUNNER, now=now)
+        now = self._clock()
+        self._queue.apply(job.id, change, actor=Actor.RUNNER, now=now)
+        if change.command is not None:
+            asked_by = "a person, who asked for it before the ranks held"
+            post(JobPaths(Path(job.folder)).control, verb=change.command, asked_by=asked_by, now=now)
 
 
-def _restart_reason(record: RestartRecord) -> str:
-    return f"restarts from step {record.from_step}: {record.cause}"
+def _has_later_wish(job: Job, answer: CommandRecord) -> bool:
+    """Whether the answer to a pause comes when its job was asked for something else already."""
+    if answer.verb is not CommandKind.PAUSE:
+        return False
+    later_commands = commands_after(JobPaths(Path(job.folder)).control, number=answer.number)
+    return any(command.verb in (CommandKind.PAUSE, CommandKind.SUSPEND, CommandKind.STOP) for command in later_commands)
 
 
 def _is_event(record: JournalRecord) -> bool:

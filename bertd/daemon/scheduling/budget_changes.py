@@ -10,14 +10,13 @@ from bertd.daemon.scheduling.scheduler import Scheduler
 from bertd.errors import TransitionError
 from bertd.jobs.runner.run_job import job_lock
 from bertd.jobs.runner.stale_commands import answer_stale_commands
+from bertd.jobs.store.lifecycle import budget_refusal
 from bertd.jobs.store.queue import Job
-from bertd.records import BudgetRequest, CommandKind, JobState
+from bertd.records import BudgetRequest, CommandKind
 from bertd.run.budget import Budget, check_budget_request
 from bertd.run.ledger_repair import repair_ledger
 from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths
-
-_UNCHANGEABLE_STATES = frozenset({JobState.STOPPING, JobState.DONE, JobState.CANCELLED})
 
 
 class BudgetChanges:
@@ -39,8 +38,7 @@ class BudgetChanges:
             RunFolderError: what was charged is not to be found out.
             StorageError: the disk refused; nothing was changed.
         """
-        if job.state in _UNCHANGEABLE_STATES or job.stop_asked:
-            what = "is asked to stop" if job.stop_asked and job.state not in _UNCHANGEABLE_STATES else f"is {job.state}"
+        if (what := budget_refusal(job.status)) is not None:
             raise TransitionError(f"{job.run_id}: it {what}, so its budget means nothing any more; submit another")
         paths = RunPaths(Path(job.folder))
         view = self._views.run(job).budget

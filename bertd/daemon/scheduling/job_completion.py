@@ -11,7 +11,7 @@ from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.errors import DaemonBusyError, RunFolderError
 from bertd.jobs.runner.exit_analysis import KNOWN_EXITS, outcome_of_end
 from bertd.jobs.store.database import Database
-from bertd.jobs.store.lifecycle import Actor
+from bertd.jobs.store.lifecycle import Actor, change_by_lost_runner, changes_by_outcome
 from bertd.jobs.store.queue import Job, Queue
 from bertd.records import JobKind, JobState, Outcome
 from bertd.run.paths import JobPaths
@@ -56,24 +56,9 @@ class JobCompletion:
             self._run_metrics.close_follower(job)
 
     def _apply_outcome(self, job: Job, outcome: Outcome, *, is_stopping: bool, now: float) -> None:
-        reason = outcome.reason
-        if outcome.state is JobState.PAUSED:
-            if job.wants_resume and is_stopping:
-                reason = "the daemon was stopped; goes on by itself when it starts again"
-            elif "bertd resume" not in reason:
-                reason = f"{reason}; `bertd resume {job.id}` goes on"
-        self._queue.move(job.id, outcome.state, reason=reason, actor=Actor.RUNNER, now=now)
-        if outcome.state is not JobState.PAUSED:
-            return
-        if job.state is JobState.STOPPING:
-            requeue_reason = (
-                "a person asked it to stop after it was paused: validates and exports as soon as it has devices"
-            )
-            self._queue.move(job.id, JobState.QUEUED, reason=requeue_reason, actor=Actor.SCHEDULER, now=now)
-        elif job.wants_resume and not is_stopping:
-            self._queue.update(job.id, wants_resume=0)
-            requeue_reason = "goes on right after its pause, as a person asked"
-            self._queue.move(job.id, JobState.QUEUED, reason=requeue_reason, actor=Actor.SCHEDULER, now=now)
+        changes = changes_by_outcome(job.status, outcome.state, outcome.reason, job_id=job.id, is_stopping=is_stopping)
+        for change, actor in zip(changes, (Actor.RUNNER, Actor.SCHEDULER), strict=False):
+            self._queue.apply(job.id, change, actor=actor, now=now)
 
     def _handle_lost_runner(self, job: Job, *, exit_code: int | None, now: float) -> None:
         """Decide about a job whose runner vanished without an outcome: killed, or the machine went down."""
@@ -92,25 +77,17 @@ class JobCompletion:
         step = summary.last_step
         vanished = 1 if step > job.vanished_step else job.vanished + 1
         self._queue.update(job.id, vanished=vanished, vanished_step=step)
-        if job.is_hot and not job.wants_resume:
-            state, reason = (
-                JobState.PAUSED,
-                "its held processes are gone; goes on from its newest checkpoint when resumed",
-            )
-        elif job.state is JobState.PAUSING and not job.wants_resume:
-            state, reason = JobState.PAUSED, f"its runner vanished while it saved; `bertd resume {job.id}` goes on"
-        elif job.state is JobState.STOPPING and job.kind is not JobKind.PRETRAIN:
-            state, reason = JobState.CANCELLED, "a person stopped it"
-        elif vanished >= MAX_RUNNER_LOSSES:
-            state = JobState.FAILED
-            reason = (
-                f"its runner vanished {vanished} times without a step above {step} (out of memory? dmesg tells); "
-                f"last lines in {log}; mend the cause, then `bertd resume {job.id}`"
-            )
-        else:
-            state = JobState.QUEUED
-            reason = "its runner vanished (killed, or the machine went down); goes on from its newest checkpoint"
-        self._queue.move(job.id, state, reason=reason, actor=Actor.SCHEDULER, now=now)
+        reason_to_give_up = (
+            f"its runner vanished {vanished} times without a step above {step} (out of memory? dmesg tells); "
+            f"last lines in {log}; mend the cause, then `bertd resume {job.id}`"
+        )
+        change = change_by_lost_runner(
+            job.status,
+            job_id=job.id,
+            kind=job.kind,
+            reason_to_give_up=reason_to_give_up if vanished >= MAX_RUNNER_LOSSES else None,
+        )
+        self._queue.apply(job.id, change, actor=Actor.SCHEDULER, now=now)
 
 
 def _read_outcome(paths: JobPaths) -> Outcome | None:

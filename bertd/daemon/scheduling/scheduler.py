@@ -14,15 +14,20 @@ from bertd.daemon.metrics.journal_follower import JournalFollower
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.scheduling.device_allocation import Allocation, Inventory, allocate
 from bertd.daemon.scheduling.device_counts import apply_device_count
-from bertd.daemon.scheduling.job_actions import STOP_PENDING_REASON
 from bertd.daemon.scheduling.job_completion import JobCompletion
 from bertd.daemon.scheduling.runners import Runners, clean_job_folder, has_other_runner
 from bertd.errors import BertdError, DaemonBusyError, StorageError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
-from bertd.jobs.store.lifecycle import Actor
+from bertd.jobs.store.lifecycle import (
+    Actor,
+    change_at_recovery,
+    change_at_shutdown,
+    change_at_start,
+    reason_to_wait,
+)
 from bertd.jobs.store.queue import Job, Queue
-from bertd.records import CommandKind, JobKind, JobState
+from bertd.records import JobKind, JobState
 from bertd.run.mailbox import post
 from bertd.run.paths import JobPaths, RunPaths
 
@@ -61,11 +66,8 @@ class Scheduler:
         now = self._clock()
         # First, so that what ran gets its devices back before what waited behind it gets them.
         for job in self._queue.paused():
-            if job.wants_resume and not job.is_hot:
-                with self._database.transaction():
-                    self._queue.update(job.id, wants_resume=0)
-                    reason = "the daemon is back; goes on from its checkpoint"
-                    self._queue.move(job.id, JobState.QUEUED, reason=reason, actor=Actor.SCHEDULER, now=now)
+            if (change := change_at_recovery(job.status)) is not None:
+                self._queue.apply(job.id, change, actor=Actor.SCHEDULER, now=now)
         for job in self._queue.live():
             if self._runners.adopt(job.id, folder=Path(job.folder)):
                 logger.info("job %d: its runner goes on", job.id)
@@ -102,20 +104,14 @@ class Scheduler:
                 logger.error("job %d cannot be told to save, and runs on: %s", job.id, error)
 
     def _save_or_terminate(self, job: Job, *, now: float) -> None:
-        if job.state is JobState.STOPPING:
+        change = change_at_shutdown(job.status)
+        if change is None:
             return
         with self._database.transaction():
-            if job.state in (JobState.STARTING, JobState.RUNNING):
-                reason = "the daemon is being stopped; goes on by itself when it starts"
-                self._queue.update(job.id, wants_resume=1)
-                self._queue.move(job.id, JobState.PAUSING, reason=reason, actor=Actor.SCHEDULER, now=now)
-            elif job.is_hot:
-                reason = "was held; saves, because the daemon is being stopped"
-                self._queue.move(job.id, JobState.PAUSING, reason=reason, actor=Actor.SCHEDULER, now=now)
-            if job.kind is JobKind.PRETRAIN:
-                # One that is pausing gets it too: the pause that it obeys may be a hot one.
+            self._queue.apply(job.id, change, actor=Actor.SCHEDULER, now=now)
+            if change.command is not None and job.kind is JobKind.PRETRAIN:
                 control = JobPaths(Path(job.folder)).control
-                post(control, verb=CommandKind.PAUSE, asked_by="the daemon, which is being stopped", now=now)
+                post(control, verb=change.command, asked_by="the daemon, which is being stopped", now=now)
         if job.kind is not JobKind.PRETRAIN and job.id in self._runners.attached:
             self._runners.terminate(job.id)
 
@@ -175,7 +171,7 @@ class Scheduler:
             if isinstance(decision, Allocation):
                 self._start(decision)
                 continue
-            reason = f"{STOP_PENDING_REASON}; {decision.reason}" if decision.job.stop_asked else decision.reason
+            reason = reason_to_wait(decision.job.status, decision.reason)
             if decision.job.reason != reason:
                 self._queue.update(decision.job.id, reason=reason)
 
@@ -196,9 +192,8 @@ class Scheduler:
             # Committed before the process exists: a daemon that dies in between finds no runner and queues it again.
             with self._database.transaction():
                 self._queue.lease(job.id, allocation.devices)
-                self._queue.update(job.id, wants_resume=0)
-                reason = f"starts on {_format_devices(allocation.devices)}"
-                self._queue.move(job.id, JobState.STARTING, reason=reason, actor=Actor.SCHEDULER, now=now)
+                change = change_at_start(f"starts on {_format_devices(allocation.devices)}")
+                self._queue.apply(job.id, change, actor=Actor.SCHEDULER, now=now)
             self._run_metrics.open_follower(job)
             self._runners.start(job.id, kind=job.kind, folder=folder, devices=allocation.devices)
         except DaemonBusyError as error:

@@ -1,4 +1,4 @@
-"""The one table of job states: what may follow what, and who may ask for it. Pure.
+"""The state machine of a job: what may follow what, who moves it, and what a person's action does. Pure.
 
 held <-> queued -> starting <-> running -> done | failed | cancelled
            ^            |          |                 ^
@@ -8,18 +8,52 @@ held <-> queued -> starting <-> running -> done | failed | cancelled
            +-- paused <-+ . . (hot) . . . . . . . . .+   failed and lost go back to queued too, when a person
                                                          resumes them
 
-A job that is paused hot keeps its runner and its lease, so that it may go on or end as a running one does.
-
-A person holds, pauses, resumes and stops. The runner says how the job went. The scheduler starts it, and puts back
-into the queue what lost its runner.
+TRANSITIONS says which moves there are and who makes them. _CHANGES says what each action of a person does in each
+sub-state. The functions below say what the scheduler, a runner's outcome and its journal do. All of them return a
+JobChange, which Queue.apply makes in one transaction; nobody else decides about a state or a wish.
 """
+
+# Theory of operation
+#
+# Four things move a job, all on the daemon's one thread:
+#   - a person's action (change_by_action): pause, resume, checkpoint, stop, hold, release. Where ranks have the job,
+#     the action only posts a command and notes what is wanted; the job moves on when the ranks have obeyed.
+#   - the scheduler: starts it, pauses it when the daemon ends (change_at_shutdown), puts it back into the queue when
+#     the daemon is back (change_at_recovery) or its runner vanished (change_by_lost_runner).
+#   - the runner's outcome, written as its last act (changes_by_outcome).
+#   - the journal, which says what the ranks did meanwhile: train, hold, restart, refuse a command (change_by_record).
+#
+# A state alone does not say what comes next. Three facts beside it do:
+#   - is_hot, not a column but a lease that a paused job still has: its ranks are alive and hold between two steps.
+#     Such a job is `suspended`. It obeys commands and may end as a running one, so its row of actions is another one
+#     than that of a job that is paused cold.
+#   - wants_resume, the wish to go on: without it a resume that comes while the job still pauses, or whose ranks die
+#     before they hear it, would be forgotten, and the daemon would not know which jobs its own end paused.
+#   - stop_asked, the wish to stop: a run without ranks that is stopped must first get devices, because only ranks can
+#     validate and export. It waits in the queue, and a second stop gives the export up.
+# SubState names the combinations that an action treats differently. Elsewhere a wish changes no action: a starting or
+# running job with stop_asked has the command in its mailbox, and a running one with wants_resume has just been let go.
+# Both wishes at once are possible where the daemon ended while a job that was to stop started: the stop names the
+# sub-state, and the wish to go on brings it back to the queue, where it waits to stop as before.
+#
+# The newest word of a person counts: a pause and a stop clear the wish to go on.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from bertd.errors import TransitionError
-from bertd.records import JobKind, JobState
+from bertd.records import (
+    CommandKind,
+    CommandRecord,
+    JobKind,
+    JobState,
+    JournalRecord,
+    RestartRecord,
+    StartRecord,
+    StateRecord,
+)
 
 
 class Actor(StrEnum):
@@ -46,6 +80,85 @@ LIVE = frozenset({JobState.STARTING, JobState.RUNNING, JobState.PAUSING, JobStat
 ENDED = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.LOST})
 """Nothing more happens by itself."""
 
+
+class SubState(StrEnum):
+    """A state with the facts beside it that decide what an action does; see the theory of operation."""
+
+    QUEUED = "queued"
+    QUEUED_TO_STOP = "queued to stop"
+    """Waits for devices only to validate and export."""
+    HELD = "held"
+    HELD_TO_STOP = "held to stop"
+    """As queued to stop, and held since."""
+    STARTING = "starting"
+    RUNNING = "running"
+    PAUSING = "pausing"
+    PAUSING_TO_RESUME = "pausing to resume"
+    """Goes back into the queue as soon as it is paused."""
+    PAUSED = "paused"
+    PAUSED_TO_RESUME = "paused to resume"
+    """Paused by the end of the daemon; the next one puts it back into the queue."""
+    PAUSED_TO_STOP = "paused to stop"
+    """Was paused while it started in order to stop."""
+    SUSPENDED = "suspended"
+    """Paused hot: the ranks hold, and keep memory and devices."""
+    SUSPENDED_TO_RESUME = "suspended to resume"
+    """Was let go, and its ranks have not said yet that they train."""
+    STOPPING = "stopping"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+
+_TO_STOP = {
+    JobState.QUEUED: SubState.QUEUED_TO_STOP,
+    JobState.HELD: SubState.HELD_TO_STOP,
+    JobState.PAUSED: SubState.PAUSED_TO_STOP,
+}
+_TO_RESUME = {JobState.PAUSING: SubState.PAUSING_TO_RESUME, JobState.PAUSED: SubState.PAUSED_TO_RESUME}
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """Where a job stands, with everything that decides what comes next."""
+
+    state: JobState
+    is_hot: bool = False
+    """Paused with its lease: the ranks hold and keep their memory."""
+    wants_resume: bool = False
+    """Goes on by itself once it is paused."""
+    stop_asked: bool = False
+    """A stop is in its mailbox, or was when it ended."""
+
+    @property
+    def sub_state(self) -> SubState:
+        """The row of the table of actions."""
+        if self.is_hot:
+            return SubState.SUSPENDED_TO_RESUME if self.wants_resume else SubState.SUSPENDED
+        if self.stop_asked and self.state in _TO_STOP:
+            return _TO_STOP[self.state]
+        if self.wants_resume and self.state in _TO_RESUME:
+            return _TO_RESUME[self.state]
+        return SubState(self.state.value)
+
+
+@dataclass(frozen=True)
+class JobChange:
+    """What is to happen to a job; None leaves a value as it is."""
+
+    state: JobState | None = None
+    """It is moved to, with an event; None where it stays, without one."""
+    reason: str | None = None
+    """For a person; each move has one."""
+    wants_resume: bool | None = None
+    stop_asked: bool | None = None
+    forgets_losses: bool = False
+    """Runners that vanished are counted from 0 again."""
+    command: CommandKind | None = None
+    """Is posted into its mailbox, in the transaction of the change."""
+
+
 _P, _S, _R = Actor.PERSON, Actor.SCHEDULER, Actor.RUNNER
 
 TRANSITIONS: dict[JobState, dict[JobState, frozenset[Actor]]] = {
@@ -53,18 +166,24 @@ TRANSITIONS: dict[JobState, dict[JobState, frozenset[Actor]]] = {
         JobState.HELD: frozenset({_P}),
         JobState.STARTING: frozenset({_S}),
         JobState.CANCELLED: frozenset({_P}),
+        # Its runner could not be started.
         JobState.FAILED: frozenset({_S}),
+        # Its folder is gone.
         JobState.LOST: frozenset({_S}),
     },
     JobState.HELD: {
+        # Released; or stopped with something to export, for which it must get devices.
         JobState.QUEUED: frozenset({_P}),
         JobState.CANCELLED: frozenset({_P}),
     },
     JobState.STARTING: {
         JobState.RUNNING: frozenset({_R}),
+        # The scheduler pauses when the daemon ends.
         JobState.PAUSING: frozenset({_P, _S}),
         JobState.STOPPING: frozenset({_P}),
+        # Its runner vanished, or found the folder taken.
         JobState.QUEUED: frozenset({_S}),
+        # Nobody asked: its runner got a SIGTERM, or ranks that held hold again after a restart.
         JobState.PAUSED: frozenset({_R, _S}),
         JobState.DONE: frozenset({_R}),
         JobState.FAILED: frozenset({_R, _S}),
@@ -72,6 +191,7 @@ TRANSITIONS: dict[JobState, dict[JobState, frozenset[Actor]]] = {
         JobState.LOST: frozenset({_S}),
     },
     JobState.RUNNING: {
+        # The ranks died and the same runner starts them again: it does not train until their start record is there.
         JobState.STARTING: frozenset({_R}),
         JobState.PAUSING: frozenset({_P, _S}),
         JobState.STOPPING: frozenset({_P}),
@@ -83,68 +203,172 @@ TRANSITIONS: dict[JobState, dict[JobState, frozenset[Actor]]] = {
         JobState.LOST: frozenset({_S}),
     },
     JobState.PAUSING: {
+        # The disk refused the checkpoint, so that the ranks train on.
         JobState.RUNNING: frozenset({_R}),
         JobState.STOPPING: frozenset({_P}),
+        # Its runner vanished, and a person asked it to go on after the pause.
         JobState.QUEUED: frozenset({_S}),
         JobState.PAUSED: frozenset({_R, _S}),
+        # The end of the budget came before the pause.
         JobState.DONE: frozenset({_R}),
         JobState.FAILED: frozenset({_R, _S}),
         JobState.CANCELLED: frozenset({_R, _S}),
         JobState.LOST: frozenset({_S}),
     },
     JobState.PAUSED: {
+        # The scheduler: a wish to go on that it kept, or a hot one with that wish whose runner vanished.
         JobState.QUEUED: frozenset({_P, _S}),
         JobState.CANCELLED: frozenset({_P, _R}),
+        # From here on only one that is hot, whose ranks hear commands as those of a running one do.
         JobState.RUNNING: frozenset({_R}),
         JobState.PAUSING: frozenset({_P, _S}),
         JobState.STOPPING: frozenset({_P}),
+        # From hot to cold: its held ranks saved and ended by themselves, or they are gone. The lease goes back with it.
         JobState.PAUSED: frozenset({_R, _S}),
         JobState.DONE: frozenset({_R}),
         JobState.FAILED: frozenset({_R, _S}),
         JobState.LOST: frozenset({_S}),
     },
     JobState.STOPPING: {
+        # Its runner vanished, or a pause came true first: it gets devices again, only to export.
         JobState.QUEUED: frozenset({_S}),
+        # The ranks obeyed a pause that was posted before the stop; the scheduler queues it in the same transaction.
         JobState.PAUSED: frozenset({_R, _S}),
         JobState.DONE: frozenset({_R}),
         JobState.FAILED: frozenset({_R, _S}),
         JobState.CANCELLED: frozenset({_R, _S}),
         JobState.LOST: frozenset({_S}),
     },
+    # A failure is not final: its cause can be mended, and its checkpoints are there.
     JobState.FAILED: {JobState.QUEUED: frozenset({_P})},
     JobState.LOST: {JobState.QUEUED: frozenset({_P})},
     JobState.DONE: {},
     JobState.CANCELLED: {},
 }
 
-_STATE_AFTER_ACTION: dict[JobAction, dict[JobState, JobState]] = {
-    JobAction.PAUSE: {JobState.STARTING: JobState.PAUSING, JobState.RUNNING: JobState.PAUSING},
-    JobAction.RESUME: {
-        JobState.PAUSED: JobState.QUEUED,
-        JobState.FAILED: JobState.QUEUED,
-        JobState.LOST: JobState.QUEUED,
-        JobState.PAUSING: JobState.PAUSING,
-    },
-    JobAction.CHECKPOINT: {JobState.RUNNING: JobState.RUNNING},
-    JobAction.STOP: {
-        JobState.QUEUED: JobState.CANCELLED,
-        JobState.HELD: JobState.CANCELLED,
-        JobState.PAUSED: JobState.CANCELLED,
-        JobState.STARTING: JobState.STOPPING,
-        JobState.RUNNING: JobState.STOPPING,
-        JobState.PAUSING: JobState.STOPPING,
-    },
-    JobAction.HOLD: {JobState.QUEUED: JobState.HELD},
-    JobAction.RELEASE: {JobState.HELD: JobState.QUEUED},
-}
 
-_STATE_AFTER_ACTION_IF_HOT: dict[JobAction, JobState] = {
-    JobAction.PAUSE: JobState.PAUSING,
-    JobAction.RESUME: JobState.PAUSED,
-    JobAction.CHECKPOINT: JobState.PAUSED,
-    JobAction.STOP: JobState.STOPPING,
+class _Request(StrEnum):
+    """A person's action, told apart by what it depends on besides the sub-state: a column of the table."""
+
+    PAUSE = "pause"
+    SUSPEND = "pause --hot"
+    RESUME = "resume"
+    RESUME_ON = "resume --devices"
+    CHECKPOINT = "checkpoint"
+    STOP = "stop"
+    """Of what has trained, and so has something to export."""
+    STOP_UNTRAINED = "stop of what never trained"
+    HOLD = "hold"
+    RELEASE = "release"
+
+
+_STOP_PENDING_REASON = (
+    "a person asked it to stop: validates and exports as soon as it has devices; stop again to drop that, or resume it"
+)
+_PAUSE = JobChange(
+    JobState.PAUSING, "a person asked; it saves at the next step", wants_resume=False, command=CommandKind.PAUSE
+)
+_SUSPEND = replace(
+    _PAUSE, reason="a person asked; it holds at the next step and keeps its memory", command=CommandKind.SUSPEND
+)
+_REQUEUE = JobChange(
+    JobState.QUEUED,
+    "a person lets it go on; waits for its turn",
+    wants_resume=False,
+    stop_asked=False,
+    forgets_losses=True,
+)
+_UNSTOP = JobChange(
+    reason="a person lets it go on after all; waits for its turn", stop_asked=False, forgets_losses=True
+)
+"""It keeps its place in the queue; the stop in its mailbox is void when it starts."""
+_RESUME_AFTER_PAUSE = JobChange(reason="saves, and goes on right after: a person asked for both", wants_resume=True)
+_WAKE = JobChange(reason="a person lets it go on; it trains at once", wants_resume=True, command=CommandKind.RESUME)
+"""Noted until it trains: if its ranks die or the daemon ends before they hear it, it goes on all the same."""
+_SAVE = JobChange(command=CommandKind.CHECKPOINT)
+_STOP = JobChange(
+    JobState.STOPPING,
+    "a person asked; it saves, validates and exports",
+    wants_resume=False,
+    stop_asked=True,
+    command=CommandKind.STOP,
+)
+_QUEUE_TO_STOP = replace(_STOP, state=JobState.QUEUED, reason=_STOP_PENDING_REASON)
+_CANCEL = JobChange(JobState.CANCELLED, "a person stopped it before it began")
+_CANCEL_STOP = JobChange(JobState.CANCELLED, "a person stopped it twice; nothing was exported")
+_HOLD = JobChange(JobState.HELD, "a person holds it; `bertd release` lets it go")
+_RELEASE = JobChange(JobState.QUEUED, "a person lets it go on; waits for its turn")
+
+_STOP_OF_LIVE = dict.fromkeys(
+    (
+        *(SubState.STARTING, SubState.RUNNING, SubState.PAUSING, SubState.PAUSING_TO_RESUME),
+        *(SubState.SUSPENDED, SubState.SUSPENDED_TO_RESUME),
+    ),
+    _STOP,
+)
+_SECOND_STOP = dict.fromkeys((SubState.QUEUED_TO_STOP, SubState.HELD_TO_STOP, SubState.PAUSED_TO_STOP), _CANCEL_STOP)
+_REQUEUE_OF_IDLE = dict.fromkeys(
+    (
+        *(SubState.PAUSED, SubState.PAUSED_TO_RESUME, SubState.PAUSED_TO_STOP),
+        *(SubState.FAILED, SubState.LOST),
+    ),
+    _REQUEUE,
+)
+
+_CHANGES: dict[_Request, dict[SubState, JobChange]] = {
+    _Request.PAUSE: {
+        SubState.STARTING: _PAUSE,
+        SubState.RUNNING: _PAUSE,
+        # From hot to cold.
+        SubState.SUSPENDED: _PAUSE,
+        SubState.SUSPENDED_TO_RESUME: _PAUSE,
+    },
+    _Request.SUSPEND: {
+        SubState.STARTING: _SUSPEND,
+        SubState.RUNNING: _SUSPEND,
+        # It may train already, so it can be held again.
+        SubState.SUSPENDED_TO_RESUME: _SUSPEND,
+    },
+    _Request.RESUME: {
+        SubState.QUEUED_TO_STOP: _UNSTOP,
+        SubState.PAUSING: _RESUME_AFTER_PAUSE,
+        SubState.PAUSING_TO_RESUME: _RESUME_AFTER_PAUSE,
+        SubState.SUSPENDED: _WAKE,
+        SubState.SUSPENDED_TO_RESUME: _WAKE,
+        **_REQUEUE_OF_IDLE,
+    },
+    _Request.RESUME_ON: {
+        # It waits already, and is to wait for another number.
+        SubState.QUEUED: _UNSTOP,
+        SubState.QUEUED_TO_STOP: _UNSTOP,
+        **_REQUEUE_OF_IDLE,
+    },
+    _Request.CHECKPOINT: {
+        SubState.RUNNING: _SAVE,
+        SubState.SUSPENDED: _SAVE,
+        SubState.SUSPENDED_TO_RESUME: _SAVE,
+    },
+    _Request.STOP: {
+        # It keeps its place in the queue.
+        SubState.QUEUED: replace(_QUEUE_TO_STOP, state=None),
+        SubState.HELD: _QUEUE_TO_STOP,
+        SubState.PAUSED: _QUEUE_TO_STOP,
+        SubState.PAUSED_TO_RESUME: _QUEUE_TO_STOP,
+        **_SECOND_STOP,
+        **_STOP_OF_LIVE,
+    },
+    _Request.STOP_UNTRAINED: {
+        SubState.QUEUED: _CANCEL,
+        SubState.HELD: _CANCEL,
+        SubState.PAUSED: _CANCEL,
+        SubState.PAUSED_TO_RESUME: _CANCEL,
+        **_SECOND_STOP,
+        **_STOP_OF_LIVE,
+    },
+    _Request.HOLD: {SubState.QUEUED: _HOLD, SubState.QUEUED_TO_STOP: _HOLD},
+    _Request.RELEASE: {SubState.HELD: _RELEASE, SubState.HELD_TO_STOP: _RELEASE},
 }
-"""Of a job that is paused hot: its ranks hear the mailbox, and it runs again when they say so."""
+"""What a person's action does, by sub-state; it is refused where there is no row."""
 
 _PRETRAIN_ONLY = {
     JobAction.PAUSE: "only a pretraining keeps checkpoints to go on from; stop it, or let it finish",
@@ -176,18 +400,173 @@ def check_transition(job_id: int, *, before: JobState, after: JobState, actor: A
         raise TransitionError(f"job {job_id}: {before} cannot become {after} by the {actor}; {_REMEDY[before]}")
 
 
-def state_after(action: JobAction, *, job_id: int, kind: JobKind, state: JobState, is_hot: bool = False) -> JobState:
-    """The state that a person's order leads to; the same state where the order moves nothing.
+# ---- A person's action -----------------------------------------------------------------------------
+
+
+def change_by_action(
+    action: JobAction,
+    status: JobStatus,
+    *,
+    job_id: int,
+    kind: JobKind,
+    hot: bool = False,
+    on_other_devices: bool = False,
+    has_trained: bool = False,
+) -> JobChange:
+    """What a person's action does.
 
     Args:
-        is_hot: it is paused and keeps its runner.
+        hot: of a pause: hold, and keep the memory.
+        on_other_devices: of a resume: on another number of them.
+        has_trained: of a stop: there is a checkpoint, which is worth an export.
 
     Raises:
-        TransitionError: the job's kind or state does not allow the order.
+        TransitionError: the job's kind or sub-state does not allow it.
     """
     if kind is not JobKind.PRETRAIN and action in _PRETRAIN_ONLY:
         raise TransitionError(f"job {job_id}: cannot {action} a {kind}: {_PRETRAIN_ONLY[action]}")
-    target = _STATE_AFTER_ACTION_IF_HOT.get(action) if is_hot else _STATE_AFTER_ACTION[action].get(state)
-    if target is None:
-        raise TransitionError(f"job {job_id}: cannot {action} while it is {state}; {_REMEDY[state]}")
-    return target
+    request = _Request(action.value)
+    if action is JobAction.PAUSE and hot:
+        request = _Request.SUSPEND
+    elif action is JobAction.RESUME and on_other_devices:
+        request = _Request.RESUME_ON
+    elif action is JobAction.STOP and not has_trained:
+        request = _Request.STOP_UNTRAINED
+    change = _CHANGES[request].get(status.sub_state)
+    if change is not None:
+        return change
+    if request is _Request.SUSPEND and status.is_hot:
+        raise TransitionError(f"job {job_id}: is paused hot already; resume it, or pause it without --hot")
+    raise TransitionError(f"job {job_id}: cannot {action} while it is {status.state}; {_REMEDY[status.state]}")
+
+
+def budget_refusal(status: JobStatus) -> str | None:
+    """Why a job's budget cannot be changed, as the end of a sentence about it; None where it can."""
+    if status.state in (JobState.STOPPING, JobState.DONE, JobState.CANCELLED):
+        return f"is {status.state}"
+    return "is asked to stop" if status.stop_asked else None
+
+
+# ---- The scheduler ---------------------------------------------------------------------------------
+
+
+def reason_to_wait(status: JobStatus, reason: str) -> str:
+    """The reason of a queued job for which there are no devices yet."""
+    return f"{_STOP_PENDING_REASON}; {reason}" if status.stop_asked else reason
+
+
+def change_at_start(reason: str) -> JobChange:
+    """A queued job got its devices: the wish to go on has come true."""
+    return JobChange(JobState.STARTING, reason, wants_resume=False)
+
+
+def change_at_shutdown(status: JobStatus) -> JobChange | None:
+    """The daemon ends, and has each job saved; None for one that is about to end, or that no runner has."""
+    if status.state in (JobState.STARTING, JobState.RUNNING):
+        reason = "the daemon is being stopped; goes on by itself when it starts"
+        return JobChange(JobState.PAUSING, reason, wants_resume=True, command=CommandKind.PAUSE)
+    if status.is_hot:
+        # Without a wish of its own: a person paused it, and it stays paused unless they let it go since.
+        reason = "was held; saves, because the daemon is being stopped"
+        return JobChange(JobState.PAUSING, reason, command=CommandKind.PAUSE)
+    # One that is pausing gets the command too: the pause that it obeys may be a hot one.
+    return JobChange(command=CommandKind.PAUSE) if status.state is JobState.PAUSING else None
+
+
+def change_at_recovery(status: JobStatus) -> JobChange | None:
+    """The daemon is back: what its end paused goes on; None where a person paused it."""
+    if status.state is not JobState.PAUSED or status.is_hot or not status.wants_resume:
+        return None
+    return JobChange(JobState.QUEUED, "the daemon is back; goes on from its checkpoint", wants_resume=False)
+
+
+def change_by_lost_runner(status: JobStatus, *, job_id: int, kind: JobKind, reason_to_give_up: str | None) -> JobChange:
+    """Its runner vanished without an outcome: killed, or the machine went down.
+
+    Args:
+        reason_to_give_up: where it vanished too often; None where it may be tried again.
+    """
+    if status.sub_state is SubState.SUSPENDED:
+        reason = "its held processes are gone; goes on from its newest checkpoint when resumed"
+        return JobChange(JobState.PAUSED, reason)
+    if status.state is JobState.PAUSING and not status.wants_resume:
+        return JobChange(JobState.PAUSED, f"its runner vanished while it saved; `bertd resume {job_id}` goes on")
+    if status.state is JobState.STOPPING and kind is not JobKind.PRETRAIN:
+        return JobChange(JobState.CANCELLED, "a person stopped it")
+    if reason_to_give_up is not None:
+        return JobChange(JobState.FAILED, reason_to_give_up)
+    # A wish to stop stays: it gets devices again, only to validate and export.
+    reason = "its runner vanished (killed, or the machine went down); goes on from its newest checkpoint"
+    return JobChange(JobState.QUEUED, reason)
+
+
+# ---- The runner ------------------------------------------------------------------------------------
+
+
+def changes_by_outcome(
+    status: JobStatus, state: JobState, reason: str, *, job_id: int, is_stopping: bool
+) -> tuple[JobChange, ...]:
+    """The runner's outcome and, after a pause that was not the last word, the way back into the queue.
+
+    Args:
+        state: of the outcome.
+        reason: of the outcome.
+        is_stopping: the daemon ends, so nothing goes back into the queue.
+    """
+    if state is not JobState.PAUSED:
+        return (JobChange(state, reason),)
+    if status.wants_resume and is_stopping:
+        reason = "the daemon was stopped; goes on by itself when it starts again"
+    elif "bertd resume" not in reason:
+        reason = f"{reason}; `bertd resume {job_id}` goes on"
+    paused = JobChange(JobState.PAUSED, reason)
+    if status.state is JobState.STOPPING:
+        reason = "a person asked it to stop after it was paused: validates and exports as soon as it has devices"
+        return paused, JobChange(JobState.QUEUED, reason)
+    if status.wants_resume and not is_stopping:
+        reason = "goes on right after its pause, as a person asked"
+        return paused, JobChange(JobState.QUEUED, reason, wants_resume=False)
+    return (paused,)
+
+
+def change_by_record(status: JobStatus, record: JournalRecord) -> JobChange | None:
+    """What a record of its journal means for a job; None for nothing."""
+    match record:
+        case StartRecord() if status.state is JobState.STARTING:
+            return JobChange(JobState.RUNNING, f"trains since step {record.step}" if record.step else "trains")
+        case RestartRecord():
+            return _change_by_restart(status, f"restarts from step {record.from_step}: {record.cause}")
+        case StateRecord():
+            return _change_by_suspension(status, record)
+        case CommandRecord():
+            return _change_by_answer(status, record)
+    return None
+
+
+def _change_by_restart(status: JobStatus, reason: str) -> JobChange | None:
+    if status.state is JobState.STARTING:
+        return JobChange(reason=reason)
+    if status.state is JobState.RUNNING:
+        return JobChange(JobState.STARTING, reason, wants_resume=False)
+    return None
+
+
+def _change_by_suspension(status: JobStatus, record: StateRecord) -> JobChange | None:
+    if record.is_hot and status.state in (JobState.STARTING, JobState.RUNNING, JobState.PAUSING):
+        # Where a person let it go before its ranks held, they hear it only from here on.
+        command = CommandKind.RESUME if status.wants_resume else None
+        return JobChange(JobState.PAUSED, f"hot: {record.reason}", command=command)
+    if record.state is JobState.RUNNING and status.is_hot:
+        # The wish stays until the answer to the command: the ranks may die in between.
+        return JobChange(JobState.RUNNING, record.reason)
+    return None
+
+
+def _change_by_answer(status: JobStatus, record: CommandRecord) -> JobChange | None:
+    if record.verb is CommandKind.RESUME and status.state is JobState.RUNNING:
+        return JobChange(wants_resume=False)
+    if record.verb is CommandKind.PAUSE and record.outcome != "done" and status.state is JobState.PAUSING:
+        # The disk refused: people can ask for it again.
+        reason = f"trains on, since it cannot be paused: {record.detail}"
+        return JobChange(JobState.RUNNING, reason, wants_resume=False)
+    return None

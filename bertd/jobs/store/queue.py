@@ -12,7 +12,7 @@ from typing import Literal
 from bertd.errors import DaemonError, UnknownJobError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
-from bertd.jobs.store.lifecycle import ENDED, LIVE, Actor, check_transition
+from bertd.jobs.store.lifecycle import ENDED, LIVE, Actor, JobChange, JobStatus, check_transition
 from bertd.records import JobKind, JobState
 
 _UPDATABLE_COLUMNS = (
@@ -59,6 +59,11 @@ class Job:
     vanished_step: int = -1
     is_hot: bool = False
     """Paused with its lease: the ranks hold and keep their memory."""
+
+    @property
+    def status(self) -> JobStatus:
+        """What the lifecycle decides by."""
+        return JobStatus(self.state, is_hot=self.is_hot, wants_resume=self.wants_resume, stop_asked=self.stop_asked)
 
     @property
     def has_runner(self) -> bool:
@@ -196,6 +201,25 @@ class Queue:
             moved = self.get(job_id)
             self._append_event(moved, now=now)
         return moved
+
+    def apply(self, job_id: int, change: JobChange, *, actor: Actor, now: float) -> Job:
+        """Make a change of the lifecycle, all of it in one transaction; its command is the caller's to post.
+
+        Raises:
+            TransitionError: the lifecycle does not allow the move.
+        """
+        wishes = {"wants_resume": change.wants_resume, "stop_asked": change.stop_asked}
+        columns: dict[str, int | str] = {column: int(wish) for column, wish in wishes.items() if wish is not None}
+        if change.forgets_losses:
+            columns["vanished"] = 0
+        with self._database.transaction():
+            if change.state is not None:
+                assert change.reason is not None
+                self.move(job_id, change.state, reason=change.reason, actor=actor, now=now)
+            elif change.reason is not None:
+                columns["reason"] = change.reason
+            self.update(job_id, **columns)
+            return self.get(job_id)
 
     def update(self, job_id: int, **values: int | str) -> None:
         """Set what a job carries besides its state, without an event."""
