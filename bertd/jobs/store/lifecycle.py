@@ -36,7 +36,7 @@ JobChange, which Queue.apply makes in one transaction; nobody else decides about
 # Both wishes at once are possible where the daemon ended while a job that was to stop started: the stop names the
 # sub-state, and the wish to go on brings it back to the queue, where it waits to stop as before.
 #
-# The newest word of a person counts: a pause and a stop clear the wish to go on.
+# The newest word of a person counts: a pause and a stop clear the wish to go on, a resume clears the wish to stop.
 
 from __future__ import annotations
 
@@ -282,8 +282,12 @@ _UNSTOP = JobChange(
     reason="a person lets it go on after all; waits for its turn", stop_asked=False, forgets_losses=True
 )
 """It keeps its place in the queue; the stop in its mailbox is void when it starts."""
-_RESUME_AFTER_PAUSE = JobChange(reason="saves, and goes on right after: a person asked for both", wants_resume=True)
-_WAKE = JobChange(reason="a person lets it go on; it trains at once", wants_resume=True, command=CommandKind.RESUME)
+_RESUME_AFTER_PAUSE = JobChange(
+    reason="saves, and goes on right after: a person asked for both", wants_resume=True, stop_asked=False
+)
+_WAKE = JobChange(
+    reason="a person lets it go on; it trains at once", wants_resume=True, stop_asked=False, command=CommandKind.RESUME
+)
 """Noted until it trains: if its ranks die or the daemon ends before they hear it, it goes on all the same."""
 _SAVE = JobChange(command=CommandKind.CHECKPOINT)
 _STOP = JobChange(

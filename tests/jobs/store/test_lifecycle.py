@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -52,8 +53,8 @@ MEANINGS: dict[str, tuple[JobState | None, bool | None, bool | None, CommandKind
     "hot": (JobState.PAUSING, False, None, _SUSPEND),
     "requeue": (JobState.QUEUED, False, False, None),
     "unstop": (None, None, False, None),
-    "later": (None, True, None, None),
-    "wake": (None, True, None, _RESUME),
+    "later": (None, True, False, None),
+    "wake": (None, True, False, _RESUME),
     "save": (None, None, None, CommandKind.CHECKPOINT),
     "stop": (JobState.STOPPING, False, True, _STOP),
     "export": (JobState.QUEUED, False, True, _STOP),
@@ -175,6 +176,13 @@ def test_all_facts_have_a_sub_state_of_their_state(state: JobState, facts: tuple
     )
     assert STATUS[status.sub_state].state is state
     assert STATUS[status.sub_state].is_hot == status.is_hot
+
+
+@pytest.mark.parametrize("sub_state", SubState)
+def test_a_resume_that_is_taken_leaves_no_wish_to_stop(sub_state: SubState) -> None:
+    status = replace(STATUS[sub_state], stop_asked=True)
+    if expected_cells()[status.sub_state][2] != ".":
+        assert change_by_action(JobAction.RESUME, status, job_id=3, kind=JobKind.PRETRAIN).stop_asked is False
 
 
 def test_two_pauses_of_what_is_held_differ_in_their_refusal() -> None:
