@@ -82,7 +82,7 @@ def build_services(paths: StatePaths, *, database: Database, runner: RunnerComma
         audit=Audit(database),
         submissions=Submissions(paths, database=database, queue=queue, inventory=devices.inventory),
         job_actions=JobActions(database, queue, inventory=devices.inventory),
-        budget_changes=BudgetChanges(run_metrics=run_metrics, scheduler=scheduler, views=views),
+        budget_changes=BudgetChanges(run_metrics=run_metrics, scheduler=scheduler),
         views=views,
         wake=scheduler_loop.wake,
     )

@@ -257,7 +257,7 @@ class SimulatedDaemon:
             run_metrics=run_metrics,
             devices=cast(Devices, None),  # Nobody asks for what the devices do.
         )
-        self.budget_changes = BudgetChanges(run_metrics=run_metrics, scheduler=self.scheduler, views=self.views)
+        self.budget_changes = BudgetChanges(run_metrics=run_metrics, scheduler=self.scheduler)
 
     def submit(self, shards: Path, *, count: int, priority: int, hold: bool) -> int:
         """Queue a pretraining; its number."""

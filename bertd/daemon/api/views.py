@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import logging
-import time
-from dataclasses import replace
 from pathlib import Path
 
 from bertd.api.models import BudgetView, DeviceView, JobView, RunView, ScoreView, StatusView, VersionView
+from bertd.daemon.metrics.budget_position import ChargedTime, current_budget
 from bertd.daemon.metrics.run_metrics import JournalSummary, RunMetrics
 from bertd.daemon.scheduling.devices import Devices
-from bertd.errors import BertdError, DamagedLedgerError, RunFolderError
+from bertd.errors import BertdError, RunFolderError
 from bertd.jobs.store.event_log import EventLog
-from bertd.jobs.store.lifecycle import ENDED, LIVE
+from bertd.jobs.store.lifecycle import ENDED
 from bertd.jobs.store.queue import Job, Queue
 from bertd.records import BudgetUnit, JobKind, JobState, PauseKind
-from bertd.run.budget import Budget
 from bertd.run.checkpoint_index import read_checkpoint_index
-from bertd.run.ledger import LedgerState, boot_id, read_ledger
 from bertd.run.paths import RunPaths
 from bertd.run.recipe.schema import Recipe
 
@@ -61,12 +58,6 @@ def budget_view(recipe: Recipe, summary: JournalSummary, *, charged_s: float) ->
     )
 
 
-def current_budget(recipe: Recipe, summary: JournalSummary) -> Budget:
-    """The recipe's budget as a run's orders changed it. Pure."""
-    amount = recipe.granted.amount if summary.budget is None else summary.budget.after
-    return replace(recipe.granted, amount=amount, past_device_seconds=summary.earlier)
-
-
 class Views:
     """Builds every view."""
 
@@ -78,9 +69,7 @@ class Views:
         self._events = events
         self._run_metrics = run_metrics
         self._devices = devices
-        self._boot = boot_id()
-        self._final_charged_s: dict[tuple[int, float | None], float] = {}
-        """Of jobs that are over, by when that was: they are charged no more, and a list has many of them."""
+        self._charged_time = ChargedTime(run_metrics)
         self._logged_errors: dict[int, str] = {}
         """Why a run is not shown, as it was logged: once, not at each look."""
 
@@ -124,7 +113,7 @@ class Views:
             pause=_pause_kind(job),
             reason=job.reason,
             folder=job.folder,
-            budget=budget_view(recipe, summary, charged_s=self._charged_s(job)),
+            budget=budget_view(recipe, summary, charged_s=self._charged_time.charged_s(job)),
             budget_change=summary.budget,
             devices_change=summary.devices,
             model=_model_line(recipe, summary),
@@ -212,32 +201,10 @@ class Views:
             return summary.step.progress if summary.step is not None else None
         try:
             granted = current_budget(self._run_metrics.recipe(Path(job.folder)), summary)
-            charged_s = self._charged_s(job)
+            charged_s = self._charged_time.charged_s(job)
         except BertdError:
             return None
         return granted.progress(charged_s=charged_s, steps=summary.last_step, sequences=summary.last_sequences)
-
-    def _charged_s(self, job: Job) -> float:
-        key = (job.id, job.ended_t)
-        if key in self._final_charged_s:
-            return self._final_charged_s[key]
-        path = RunPaths(Path(job.folder)).ledger
-        try:
-            ledger = read_ledger(path)
-        except DamagedLedgerError:
-            # The journal's is older by a second at most; the next start makes the ledger anew from it and says so.
-            return self._run_metrics.summary(job).charged_s
-        if ledger == LedgerState():
-            # None yet; or it is gone, which is as bad.
-            return self._run_metrics.summary(job).charged_s
-        if job.state not in LIVE:
-            # A runner that was killed left its segment open; nothing has been charged since its last tick.
-            if job.ended_t is not None:
-                if len(self._final_charged_s) >= MAX_LISTED_JOBS:
-                    self._final_charged_s.clear()
-                self._final_charged_s[key] = ledger.ticked_s
-            return ledger.ticked_s
-        return ledger.charged_s(monotonic_s=time.monotonic(), boot=self._boot)
 
 
 def _pause_kind(job: Job) -> PauseKind | None:

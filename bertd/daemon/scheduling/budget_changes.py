@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bertd.daemon.api.views import Views
+from bertd.daemon.metrics.budget_position import ChargedTime, current_budget
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.scheduling.scheduler import Scheduler
 from bertd.errors import TransitionError
@@ -13,7 +13,7 @@ from bertd.jobs.runner.stale_commands import answer_stale_commands
 from bertd.jobs.store.lifecycle import budget_refusal
 from bertd.jobs.store.queue import Job
 from bertd.records import BudgetRequest, CommandKind
-from bertd.run.budget import Budget, check_budget_request
+from bertd.run.budget import check_budget_request
 from bertd.run.ledger_repair import repair_ledger
 from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths
@@ -22,17 +22,17 @@ from bertd.run.paths import RunPaths
 class BudgetChanges:
     """Takes budget orders."""
 
-    def __init__(self, *, run_metrics: RunMetrics, scheduler: Scheduler, views: Views) -> None:
+    def __init__(self, *, run_metrics: RunMetrics, scheduler: Scheduler) -> None:
         self._run_metrics = run_metrics
         self._scheduler = scheduler
-        self._views = views
+        self._charged_time = ChargedTime(run_metrics)
 
     def change(self, request: BudgetRequest, job: Job, *, asked_by: str, now: float) -> None:
         """Have a run's budget changed: at the next step where it trains, else before this returns.
 
         Raises:
             TransitionError: the run is over, or about to be.
-            RecipeError: the order is in another unit than the run's budget.
+            RecipeError: the order is in another unit than the run's budget, or the recipe is gone.
             QueueError: so much is spent already.
             DaemonBusyError: a runner is just about to leave the job, or to take it.
             RunFolderError: what was charged is not to be found out.
@@ -41,9 +41,12 @@ class BudgetChanges:
         if (what := budget_refusal(job.status)) is not None:
             raise TransitionError(f"{job.run_id}: it {what}, so its budget means nothing any more; submit another")
         paths = RunPaths(Path(job.folder))
-        view = self._views.run(job).budget
-        granted = Budget(unit=view.unit, amount=view.amount, num_devices=job.num_devices)
-        check_budget_request(request, granted, spent=view.spent)
+        summary = self._run_metrics.summary(job)
+        granted = current_budget(self._run_metrics.recipe(paths.root), summary)
+        spent = granted.spent(
+            charged_s=self._charged_time.charged_s(job), steps=summary.last_step, sequences=summary.last_sequences
+        )
+        check_budget_request(request, granted, spent=spent)
         if job.has_runner:
             post(paths.control, verb=CommandKind.BUDGET, asked_by=asked_by, now=now, budget=request)
             return
