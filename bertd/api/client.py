@@ -37,7 +37,7 @@ __all__ = ["Client", "EventStream", "JobId"]
 KEY_HEADER = "Idempotency-Key"
 
 JobId = int | str
-"""A job's number, or @ for the newest job."""
+"""A job's number, a run id such as 7-first, or @ for the newest job."""
 _R = TypeVar("_R", bound=Record)
 
 
@@ -87,7 +87,7 @@ class Client:
         return self._get_list(JobView, "/v1/jobs")
 
     def job(self, id: JobId) -> JobView:
-        """One job by number or @."""
+        """One job by number, run id or @."""
         return self._get(JobView, f"/v1/jobs/{_path_segment(id)}")
 
     def log(self, id: JobId, *, offset: int = 0, limit: int = 65536) -> LogView:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bertd.cli.options import SocketOption, connect, find_job
+from bertd.cli.options import SocketOption, connect
 from bertd.cli.programs import exec_module
 from bertd.errors import CheckpointError
 
@@ -52,7 +52,7 @@ def _find_run_folder(name: str, *, socket: Path | None) -> str:
     if name.isdecimal():
         from bertd.records import JobKind
 
-        job = find_job(client, name)
+        job = client.job(name)
         if job.kind is not JobKind.PRETRAIN:
             raise CheckpointError(f"job {job.id}: is a {job.kind} and keeps no checkpoint; name its run {job.run_id}")
         return job.folder

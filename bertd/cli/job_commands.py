@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertd.cli.options import HIGHEST_PRIORITY, JobArgument, SocketOption, connect, find_job, status_line
+from bertd.cli.options import HIGHEST_PRIORITY, JobArgument, SocketOption, connect, status_line
 
 if TYPE_CHECKING:
     from bertd.api.models import RunView
@@ -21,8 +21,7 @@ def pause(
     socket: SocketOption = None,
 ) -> None:
     """Save a checkpoint, stop the processes and free the devices; no step is lost, nothing more is charged."""
-    client = connect(socket)
-    print(status_line(client.pause(find_job(client, id).id, hot=hot)))
+    print(status_line(connect(socket).pause(id, hot=hot)))
 
 
 def resume(
@@ -39,20 +38,17 @@ def resume(
 
     On another number of devices a step has the same sequences, and its sums are equal within rounding.
     """
-    client = connect(socket)
-    print(status_line(client.resume(find_job(client, id).id, devices=devices)))
+    print(status_line(connect(socket).resume(id, devices=devices)))
 
 
 def checkpoint(id: JobArgument = "@", socket: SocketOption = None) -> None:
     """Save a checkpoint at the next step and train on."""
-    client = connect(socket)
-    print(status_line(client.checkpoint(find_job(client, id).id)))
+    print(status_line(connect(socket).checkpoint(id)))
 
 
 def stop(id: JobArgument = "@", socket: SocketOption = None) -> None:
     """End a job for good: a run validates, saves and exports first; a finetuning is cancelled."""
-    client = connect(socket)
-    print(status_line(client.stop(find_job(client, id).id)))
+    print(status_line(connect(socket).stop(id)))
 
 
 def budget(
@@ -111,14 +107,12 @@ def _describe_budget_change(view: RunView, request: BudgetRequest) -> str:
 
 def hold(id: JobArgument = "@", socket: SocketOption = None) -> None:
     """Keep a queued job from starting."""
-    client = connect(socket)
-    print(status_line(client.hold(find_job(client, id).id)))
+    print(status_line(connect(socket).hold(id)))
 
 
 def release(id: JobArgument = "@", socket: SocketOption = None) -> None:
     """Let a held job start."""
-    client = connect(socket)
-    print(status_line(client.release(find_job(client, id).id)))
+    print(status_line(connect(socket).release(id)))
 
 
 def priority(
@@ -130,8 +124,7 @@ def priority(
     socket: SocketOption = None,
 ) -> None:
     """Move a job in the queue. Write `-- -1` for a number below 0."""
-    client = connect(socket)
-    print(status_line(client.priority(find_job(client, id).id, number)))
+    print(status_line(connect(socket).priority(id, number)))
 
 
 def shutdown(socket: SocketOption = None) -> None:

@@ -49,13 +49,6 @@ def connect(socket: Path | None) -> Client:
     return Client(socket or client_socket())
 
 
-def find_job(client: Client, id: str) -> JobView:
-    """The job a person named by number, run id or @."""
-    if id == "@" or id.isdecimal():
-        return client.job(id)
-    return client.job(client.run(id).job_id)
-
-
 def parse_time(text: str, *, option: str) -> float:
     """Seconds of an option's value such as 30s or 24h.
 

@@ -14,7 +14,6 @@ from bertd.cli.options import (
     JsonOption,
     SocketOption,
     connect,
-    find_job,
     parse_time,
     print_json,
     status_line,
@@ -58,7 +57,7 @@ def show(id: JobArgument = "@", socket: SocketOption = None, json: JsonOption = 
     from bertd.records import JobKind
 
     client = connect(socket)
-    job = find_job(client, id)
+    job = client.job(id)
     run = client.run(job.run_id) if job.kind is JobKind.PRETRAIN else None
     scores = [score for score in client.scores() if job.id == score.job_id or (run and score.run_id == run.id)]
     details = JobDetails(job=job, run=run, scores=scores)
@@ -98,7 +97,7 @@ def logs(
 ) -> None:
     """Print a job's log; control characters in it are shown as escapes."""
     client = connect(socket)
-    job = find_job(client, id)
+    job = client.job(id)
     offset = _print_log(client, job.id, offset=0, json=json)
     while follow:
         from bertd.cli.wait import is_over
@@ -125,7 +124,7 @@ def wait(
 
     deadline = None if timeout is None else time.monotonic() + parse_time(timeout, option="--timeout")
     client = connect(socket)
-    job = wait_until_over(client, find_job(client, id), deadline=deadline)
+    job = wait_until_over(client, client.job(id), deadline=deadline)
     if json:
         print_json(job)
     else:

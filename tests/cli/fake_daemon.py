@@ -132,7 +132,7 @@ class FakeDaemon:
         return _ok(self.status.version, status=202)
 
     def _job(self, id: str) -> JobView | ErrorView:
-        found = [job for job in self.jobs if id == "@" or str(job.id) == id]
+        found = [job for job in self.jobs if id in ("@", str(job.id), job.run_id)]
         return (
             found[0] if found else ErrorView(code="UnknownJobError", message=f"job {id}: no such job; see bertd jobs")
         )

@@ -21,9 +21,21 @@ def test_a_verb_reaches_its_job_and_says_where_it_stands(verb: str, bertd: Bertd
 
 
 def test_a_job_is_named_by_run_id_or_is_the_newest(bertd: Bertd, daemon: FakeDaemon) -> None:
-    for arguments in (["pause", "7-demo"], ["pause", "@"], ["pause"]):
-        assert bertd(*arguments).code == 0
-        assert daemon.requests[-1].path == "/v1/jobs/7/pause"
+    for arguments, id in ((["pause", "7-demo"], "7-demo"), (["pause", "@"], "@"), (["pause"], "@")):
+        said = bertd(*arguments)
+        assert (said.code, said.out.split()[:2]) == (0, ["job", "7"])
+        assert daemon.requests[-1].path == f"/v1/jobs/{id}/pause"
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "checkpoint", "stop", "hold", "release"])
+def test_a_verb_is_one_request_and_the_daemon_says_which_job_is_unknown(
+    verb: str, bertd: Bertd, daemon: FakeDaemon
+) -> None:
+    assert bertd(verb, "7-demo").code == 0
+    assert [request.method for request in daemon.requests] == ["POST"]
+    said = bertd(verb, "99")
+    assert (said.code, said.out, said.err) == (4, "", "bertd: job 99: no such job; see bertd jobs\n")
+    assert [request.method for request in daemon.requests] == ["POST", "POST"]
 
 
 def test_a_priority_may_be_below_nothing(bertd: Bertd, daemon: FakeDaemon) -> None:
@@ -41,7 +53,7 @@ def test_a_refused_verb_ends_with_the_refusals_code(bertd: Bertd, daemon: FakeDa
 
 def test_a_run_is_resumed_on_another_number_of_devices(bertd: Bertd, daemon: FakeDaemon) -> None:
     assert bertd("resume", "7-demo", "--devices", "4").code == 0
-    assert (daemon.requests[-1].path, daemon.requests[-1].body) == ("/v1/jobs/7/resume", b'{"devices": 4}')
+    assert (daemon.requests[-1].path, daemon.requests[-1].body) == ("/v1/jobs/7-demo/resume", b'{"devices": 4}')
     sent = len(daemon.requests)
     assert bertd("resume", "7", "--devices", "0").code == 2
     assert len(daemon.requests) == sent

@@ -568,3 +568,12 @@ def test_unknown_names_are_errors_with_a_hint(box: DaemonBox) -> None:
         box.client.run("9-x")
     with pytest.raises(UnknownJobError, match="'x': no job is called so"):
         box.client.pause("x")
+    with pytest.raises(UnknownJobError, match="9-x: no such run; `bertd status` lists them"):
+        box.client.pause("9-x")
+
+
+def test_a_job_is_acted_on_by_its_run_id_and_as_the_newest(box: DaemonBox) -> None:
+    id = box.client.submit(box.pretraining(hold=True)).id
+    assert box.client.job(f"{id}-fake").id == id
+    assert box.client.release(f"{id}-fake").state is not JobState.HELD
+    assert box.client.stop("@").id == id

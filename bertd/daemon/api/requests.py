@@ -1,13 +1,18 @@
-"""What one request may do: finds the job it means, answers once per idempotency key, leaves a trace of each change."""
+"""What one request may do: finds the job it means, answers once per idempotency key, leaves a trace of each change.
+
+A change is three calls deep: the route, a method here, and the part of the daemon that does it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import pwd
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
-from bertd.api.models import JobView, RunView, SubmitFinetune, SubmitPretrain
+from bertd.api.models import SubmitFinetune, SubmitPretrain
 from bertd.daemon.api.connections import Roles
 from bertd.daemon.api.views import Views
 from bertd.daemon.scheduling.budget_changes import BudgetChanges
@@ -18,7 +23,52 @@ from bertd.jobs.store.audit import Answer, Audit, Peer
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.lifecycle import JobAction
 from bertd.jobs.store.queue import Job, Queue
-from bertd.records import BudgetRequest, JobKind
+from bertd.records import BudgetRequest, JobKind, Record
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A request to change something: who asks, and what makes it the same request when it comes again."""
+
+    peer: Peer
+    request: str
+    """Method and path."""
+    body: bytes
+    key: str | None
+    """Of idempotency."""
+
+    @property
+    def digest(self) -> str:
+        """Request and body in short; a key stands for one of these."""
+        return f"{self.request} {hashlib.sha256(self.body).hexdigest()[:16]}"
+
+    @property
+    def asked_by(self) -> str:
+        """The peer by name."""
+        try:
+            return f"{pwd.getpwuid(self.peer.uid).pw_name} (uid {self.peer.uid})"
+        except KeyError:
+            return f"uid {self.peer.uid}"
+
+
+class _Change:
+    """A mutation that is being done, or was done before."""
+
+    def __init__(self, known: Answer | None, *, status: int) -> None:
+        self._answer = known
+        self._status = status
+        self.is_new = known is None
+        """It is still to be done; else the answer is that of the first time."""
+
+    def finish(self, view: Record) -> None:
+        """Say what the peer is answered."""
+        self._answer = Answer(status=self._status, body=view.model_dump_json())
+
+    @property
+    def answer(self) -> Answer:
+        """For the peer."""
+        assert self._answer is not None
+        return self._answer
 
 
 class RequestHandler:
@@ -51,16 +101,17 @@ class RequestHandler:
     # ---- Names -------------------------------------------------------------------------------------
 
     def job(self, name: str) -> Job:
-        """The job of a number, or @ for the newest.
+        """The job of a number or a run id such as 7-first, or @ for the newest.
 
         Raises:
             UnknownJobError: there is none.
         """
         if name == "@":
             return self._queue.newest()
-        if not name.isdecimal() or len(name) > 18:
-            raise UnknownJobError(f"{name!r}: no job is called so; give its number or @")
-        return self._queue.get(int(name))
+        number, dash, _ = name.partition("-")
+        if not number.isdecimal() or len(number) > 18:
+            raise UnknownJobError(f"{name!r}: no job is called so; give its number, its run id or @")
+        return self._queue.get_by_run(name) if dash else self._queue.get(int(name))
 
     def run(self, name: str) -> Job:
         """The pretraining of a run id, a job's number, or @ for the newest.
@@ -75,60 +126,83 @@ class RequestHandler:
 
     # ---- Changes -----------------------------------------------------------------------------------
 
-    def submit(self, order: SubmitPretrain | SubmitFinetune, peer: Peer) -> JobView:
+    def submit(self, order: SubmitPretrain | SubmitFinetune, mutation: Mutation) -> Answer:
         """Queue a new job."""
-        now = time.time()
-        if isinstance(order, SubmitPretrain):
-            return self._views.job(self._submissions.submit_pretraining(order, uid=peer.uid, now=now))
-        return self._views.job(self._submissions.submit_finetuning(order, uid=peer.uid, now=now))
+        with self._change(mutation, status=201) as change:
+            if change.is_new:
+                uid, now = mutation.peer.uid, time.time()
+                if isinstance(order, SubmitPretrain):
+                    job = self._submissions.submit_pretraining(order, uid=uid, now=now)
+                else:
+                    job = self._submissions.submit_finetuning(order, uid=uid, now=now)
+                change.finish(self._views.job(job))
+        return change.answer
 
-    def apply_action(self, order: JobAction, name: str, peer: Peer, *, hot: bool = False) -> JobView:
-        """Carry an order out; `hot` is of a pause."""
-        job = self._job_actions.apply(order, self.job(name), asked_by=_peer_name(peer), now=time.time(), hot=hot)
-        return self._views.job(job)
+    def apply_action(self, action: JobAction, name: str, mutation: Mutation, *, hot: bool = False) -> Answer:
+        """Carry an action out; `hot` is of a pause."""
+        with self._change(mutation) as change:
+            if change.is_new:
+                job, asked_by = self.job(name), mutation.asked_by
+                job = self._job_actions.apply(action, job, asked_by=asked_by, now=time.time(), hot=hot)
+                change.finish(self._views.job(job))
+        return change.answer
 
-    def resume_on(self, num_devices: int, name: str, peer: Peer) -> JobView:
+    def resume_on(self, num_devices: int, name: str, mutation: Mutation) -> Answer:
         """Let a run go on on another number of devices."""
-        job = self._job_actions.resume_on(num_devices, self.job(name), asked_by=_peer_name(peer), now=time.time())
-        return self._views.job(job)
+        with self._change(mutation) as change:
+            if change.is_new:
+                job, asked_by = self.job(name), mutation.asked_by
+                job = self._job_actions.resume_on(num_devices, job, asked_by=asked_by, now=time.time())
+                change.finish(self._views.job(job))
+        return change.answer
 
-    def set_budget(self, order: BudgetRequest, name: str, peer: Peer) -> RunView:
+    def set_budget(self, order: BudgetRequest, name: str, mutation: Mutation) -> Answer:
         """Change what a run may spend."""
-        job = self.run(name)
-        self._budget_changes.change(order, job, asked_by=_peer_name(peer), now=time.time())
-        return self._views.run(job)
+        with self._change(mutation) as change:
+            if change.is_new:
+                job = self.run(name)
+                self._budget_changes.change(order, job, asked_by=mutation.asked_by, now=time.time())
+                change.finish(self._views.run(job))
+        return change.answer
 
-    def prioritize(self, name: str, priority: int) -> JobView:
+    def prioritize(self, name: str, priority: int, mutation: Mutation) -> Answer:
         """Change a job's place in line."""
-        return self._views.job(self._job_actions.prioritize(self.job(name), priority=priority))
+        with self._change(mutation) as change:
+            if change.is_new:
+                change.finish(self._views.job(self._job_actions.prioritize(self.job(name), priority=priority)))
+        return change.answer
 
-    def change(
-        self, peer: Peer, act: Callable[[], str], *, request: str, body: bytes, key: str | None, status: int
-    ) -> Answer:
-        """Do a mutation once, in one transaction with its audit row and its remembered answer.
+    def accept_shutdown(self, mutation: Mutation) -> Answer:
+        """Answer who is about to end; the caller ends it."""
+        with self._change(mutation) as change:
+            if change.is_new:
+                change.finish(self._views.version)
+        return change.answer
 
-        Args:
-            act: does it and gives the answer's JSON.
-            request: method and path.
+    @contextmanager
+    def _change(self, mutation: Mutation, *, status: int = 202) -> Iterator[_Change]:
+        """Have a mutation done once, in one transaction with its audit row and its remembered answer.
 
         Raises:
             BertdError: it was refused; the audit has that too.
         """
-        request_digest = f"{request} {hashlib.sha256(body).hexdigest()[:16]}"
+        peer, request, key = mutation.peer, mutation.request, mutation.key
         try:
             self._check_allowed(peer, key=key)
-            if key is not None and (known := self._audit.recall(peer, key=key, request=request_digest)) is not None:
-                return known
+            known = None if key is None else self._audit.recall(peer, key=key, request=mutation.digest)
+            change = _Change(known, status=status)
+            if not change.is_new:
+                yield change
+                return
             with self._database.transaction():
-                answer = Answer(status=status, body=act())
+                yield change
                 self._audit.append(peer, request=request, key=key, status=status, message="done", now=time.time())
                 if key is not None:
-                    self._audit.remember(peer, answer, key=key, request=request_digest, now=time.time())
+                    self._audit.remember(peer, change.answer, key=key, request=mutation.digest, now=time.time())
         except BertdError as error:
-            self._audit_refusal(peer, request=request, key=key, error=error)
+            self._audit_refusal(mutation, error)
             raise
         self._wake()
-        return answer
 
     def _check_allowed(self, peer: Peer, *, key: str | None) -> None:
         if not self._roles.is_operator(peer):
@@ -140,18 +214,16 @@ class RequestHandler:
         if key is not None and not 1 <= len(key) <= 200:
             raise ClientError("Idempotency-Key: give 1 to 200 characters")
 
-    def _audit_refusal(self, peer: Peer, *, request: str, key: str | None, error: BertdError) -> None:
+    def _audit_refusal(self, mutation: Mutation, error: BertdError) -> None:
         with self._database.transaction():
             self._audit.append(
-                peer, request=request, key=key, status=http_status(error), message=str(error)[:500], now=time.time()
+                mutation.peer,
+                request=mutation.request,
+                key=mutation.key,
+                status=http_status(error),
+                message=str(error)[:500],
+                now=time.time(),
             )
-
-
-def _peer_name(peer: Peer) -> str:
-    try:
-        return f"{pwd.getpwuid(peer.uid).pw_name} (uid {peer.uid})"
-    except KeyError:
-        return f"uid {peer.uid}"
 
 
 _HTTP_STATUS = {

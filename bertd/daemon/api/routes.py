@@ -36,12 +36,12 @@ from bertd.daemon.api.event_stream import EventHub, EventResponse
 from bertd.daemon.api.job_log import MAX_PAGE_BYTES, read_log_page
 from bertd.daemon.api.limits import BodyLimit
 from bertd.daemon.api.prometheus import prometheus_text
-from bertd.daemon.api.requests import RequestHandler, http_status
+from bertd.daemon.api.requests import Mutation, RequestHandler, http_status
 from bertd.daemon.api.views import Views
 from bertd.daemon.metrics.curves import COLUMNS, Axis
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.errors import BertdError
-from bertd.jobs.store.audit import Peer
+from bertd.jobs.store.audit import Answer, Peer
 from bertd.jobs.store.lifecycle import JobAction
 from bertd.jobs.store.queue import Queue
 from bertd.records import BudgetRequest, Record
@@ -159,7 +159,7 @@ async def get_jobs(request: Request) -> Response:
 
 @router.get("/jobs/{id}", response_model=JobView)
 async def get_job(request: Request, id: str) -> Response:
-    """One job, by number or @."""
+    """One job, by number, run id or @."""
     services = _services(request)
     return _json(services.views.job(services.request_handler.job(id)))
 
@@ -200,46 +200,34 @@ async def get_events(
     return EventResponse(services.hub, since=start, build_status=services.views.status)
 
 
-async def _apply_change(
-    request: Request, act: Callable[[Peer], Record], *, key: str | None, status: int = 202
-) -> Response:
+async def _read_mutation(request: Request, key: str | None) -> Mutation:
     peer: Peer = request.state.peer
-    answer = _services(request).request_handler.change(
-        peer,
-        lambda: act(peer).model_dump_json(),
-        request=f"{request.method} {request.url.path}",
-        body=await request.body(),
-        key=key,
-        status=status,
-    )
+    return Mutation(peer=peer, request=f"{request.method} {request.url.path}", body=await request.body(), key=key)
+
+
+def _send(answer: Answer) -> Response:
     return Response(answer.body, status_code=answer.status, media_type="application/json")
 
 
 @router.post("/jobs", status_code=201, response_model=JobView)
 async def post_job(request: Request, order: Annotated[Submit, Body()], key: IdempotencyKey = None) -> Response:
     """Submit a pretraining or a finetuning."""
-    return await _apply_change(
-        request, lambda peer: _services(request).request_handler.submit(order, peer), key=key, status=201
-    )
+    mutation = await _read_mutation(request, key)
+    return _send(_services(request).request_handler.submit(order, mutation))
 
 
 @router.post("/jobs/{id}/priority", status_code=202, response_model=JobView)
 async def post_priority(request: Request, id: str, body: PriorityBody, key: IdempotencyKey = None) -> Response:
     """Change a waiting job's place in line."""
-    return await _apply_change(
-        request, lambda peer: _services(request).request_handler.prioritize(id, body.priority), key=key
-    )
+    mutation = await _read_mutation(request, key)
+    return _send(_services(request).request_handler.prioritize(id, body.priority, mutation))
 
 
 @router.post("/jobs/{id}/pause", status_code=202, response_model=JobView)
 async def post_pause(request: Request, id: str, body: PauseBody | None = None, key: IdempotencyKey = None) -> Response:
     """Pause a pretraining: with a checkpoint, its devices freed; or hot, its memory kept."""
-    hot = body is not None and body.hot
-    return await _apply_change(
-        request,
-        lambda peer: _services(request).request_handler.apply_action(JobAction.PAUSE, id, peer, hot=hot),
-        key=key,
-    )
+    mutation, hot = await _read_mutation(request, key), body is not None and body.hot
+    return _send(_services(request).request_handler.apply_action(JobAction.PAUSE, id, mutation, hot=hot))
 
 
 @router.post("/jobs/{id}/resume", status_code=202, response_model=JobView)
@@ -247,35 +235,32 @@ async def post_resume(
     request: Request, id: str, body: ResumeBody | None = None, key: IdempotencyKey = None
 ) -> Response:
     """Put a job back into the queue; a run also on another number of devices."""
-    request_handler, devices = _services(request).request_handler, None if body is None else body.devices
-    if devices is None:
-        return await _apply_change(
-            request, lambda peer: request_handler.apply_action(JobAction.RESUME, id, peer), key=key
-        )
-    return await _apply_change(request, lambda peer: request_handler.resume_on(devices, id, peer), key=key)
+    request_handler, mutation = _services(request).request_handler, await _read_mutation(request, key)
+    if body is None or body.devices is None:
+        return _send(request_handler.apply_action(JobAction.RESUME, id, mutation))
+    return _send(request_handler.resume_on(body.devices, id, mutation))
 
 
 @router.post("/jobs/{id}/{order}", status_code=202, response_model=JobView)
 async def post_order(request: Request, id: str, order: JobAction, key: IdempotencyKey = None) -> Response:
     """Pause, resume, checkpoint, stop, hold or release a job."""
-    return await _apply_change(
-        request, lambda peer: _services(request).request_handler.apply_action(order, id, peer), key=key
-    )
+    mutation = await _read_mutation(request, key)
+    return _send(_services(request).request_handler.apply_action(order, id, mutation))
 
 
 @router.post("/runs/{id}/budget", status_code=202, response_model=RunView)
 async def post_budget(request: Request, id: str, order: BudgetRequest, key: IdempotencyKey = None) -> Response:
     """Extend or shrink a run's budget; where it trains, rank 0 takes it over between two steps."""
-    return await _apply_change(
-        request, lambda peer: _services(request).request_handler.set_budget(order, id, peer), key=key
-    )
+    mutation = await _read_mutation(request, key)
+    return _send(_services(request).request_handler.set_budget(order, id, mutation))
 
 
 @router.post("/shutdown", status_code=202, response_model=VersionView)
 async def post_shutdown(request: Request, key: IdempotencyKey = None) -> Response:
     """Stop the daemon as SIGTERM would."""
-    response = await _apply_change(request, lambda peer: _services(request).views.version, key=key)
-    _services(request).shut_down()
+    services = _services(request)
+    response = _send(services.request_handler.accept_shutdown(await _read_mutation(request, key)))
+    services.shut_down()
     return response
 
 

@@ -80,6 +80,7 @@ def test_every_answer_says_which_api_it_speaks(box: DaemonBox) -> None:
         ("GET", "/v1/jobs/x%1b[31m", None, 404),
         ("GET", "/v1/runs/../../etc", None, 404),
         ("POST", "/v1/jobs/9999/pause", None, 404),
+        ("POST", "/v1/jobs/9999-x/pause", None, 404),
         ("POST", "/v1/jobs/1/explode", None, 422),
         ("POST", "/v1/jobs", "{}", 422),
         ("POST", "/v1/jobs", "not json", 422),
