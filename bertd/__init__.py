@@ -1,3 +1,3 @@
 """bertd: train BERT-class encoders within a budget."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

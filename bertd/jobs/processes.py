@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 from pydantic import ValidationError
 
+import bertd
 from bertd.records import RunnerIdentity
 from bertd.run.ledger import boot_id
 
@@ -46,7 +47,7 @@ def own_identity() -> RunnerIdentity:
     """This process."""
     ticks = start_ticks(os.getpid())
     assert ticks is not None
-    return RunnerIdentity(pid=os.getpid(), start_ticks=ticks, boot_id=boot_id())
+    return RunnerIdentity(pid=os.getpid(), start_ticks=ticks, boot_id=boot_id(), version=bertd.__version__)
 
 
 def is_alive(identity: RunnerIdentity) -> bool:

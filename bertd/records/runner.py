@@ -13,6 +13,8 @@ class RunnerIdentity(Record):
     start_ticks: int
     """Field 22 of /proc/PID/stat: with the pid and boot_id it names one process for ever."""
     boot_id: str
+    version: str | None = None
+    """Of bertd; None from a runner older than the field. Ranks start only with a runner of their own version."""
 
 
 class Outcome(Record):

@@ -184,6 +184,9 @@ class SimulatedRunner:
 
 
 class _Attached:
+    identity = None
+    """As of a child: nothing is said of its version."""
+
     def __init__(self, runner: SimulatedRunner, *, is_child: bool) -> None:
         self.runner = runner
         self._is_child = is_child

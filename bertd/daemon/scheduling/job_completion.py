@@ -8,7 +8,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bertd.daemon.metrics.run_metrics import RunMetrics
+from bertd.daemon.scheduling.runner_version import failure_with_remedy, is_of_other_version
 from bertd.errors import DaemonBusyError, RunFolderError
+from bertd.jobs.processes import read_identity
 from bertd.jobs.runner.exit_analysis import KNOWN_EXITS, outcome_of_end
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.lifecycle import Actor, change_by_lost_runner, changes_by_outcome
@@ -56,7 +58,11 @@ class JobCompletion:
             self._run_metrics.close_follower(job)
 
     def _apply_outcome(self, job: Job, outcome: Outcome, *, is_stopping: bool, now: float) -> None:
-        changes = changes_by_outcome(job.status, outcome.state, outcome.reason, job_id=job.id, is_stopping=is_stopping)
+        reason = outcome.reason
+        identity = read_identity(JobPaths(Path(job.folder)).runner)
+        if outcome.state is JobState.FAILED and identity is not None and is_of_other_version(job, identity):
+            reason = failure_with_remedy(job, identity, reason)
+        changes = changes_by_outcome(job.status, outcome.state, reason, job_id=job.id, is_stopping=is_stopping)
         for change, actor in zip(changes, (Actor.RUNNER, Actor.SCHEDULER), strict=False):
             self._queue.apply(job.id, change, actor=actor, now=now)
 

@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bertd.daemon.metrics.event_text import event_text
 from bertd.daemon.metrics.journal_follower import JournalFollower
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.scheduling.device_allocation import Allocation, Inventory, allocate
 from bertd.daemon.scheduling.device_counts import apply_device_count
 from bertd.daemon.scheduling.job_completion import JobCompletion
-from bertd.daemon.scheduling.runners import Runners, clean_job_folder, has_other_runner
+from bertd.daemon.scheduling.runner_version import adoption_alert, is_of_other_version, reason_with_warning
+from bertd.daemon.scheduling.runners import RunnerHandle, Runners, clean_job_folder, has_other_runner
 from bertd.errors import BertdError, DaemonBusyError, StorageError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
@@ -50,6 +52,7 @@ class Scheduler:
     ) -> None:
         self._database = database
         self._queue = queue
+        self._events = events
         self._run_metrics = run_metrics
         self._runners = runners
         self._inventory = inventory
@@ -69,7 +72,7 @@ class Scheduler:
             if (change := change_at_recovery(job.status)) is not None:
                 self._queue.apply(job.id, change, actor=Actor.SCHEDULER, now=now)
         for job in self._queue.live():
-            if self._runners.adopt(job.id, folder=Path(job.folder)):
+            if self._adopt_runner(job):
                 logger.info("job %d: its runner goes on", job.id)
                 self._run_metrics.open_follower(job)
         self.tick()
@@ -126,12 +129,14 @@ class Scheduler:
     def _check_running_job(self, job: Job) -> bool:
         handle = self._runners.attached.get(job.id)
         if handle is not None and not handle.has_ended():
-            return self._journal_follower.follow(job)
+            has_more = self._journal_follower.follow(job)
+            self._show_other_version(job, handle)
+            return has_more
         exit_code = None
         if handle is not None:
             exit_code = handle.exit_code
             self._runners.detach(job.id)
-        if self._runners.adopt(job.id, folder=Path(job.folder)):
+        if self._adopt_runner(job):
             # Another runner had the job, and ours found the folder taken.
             self._run_metrics.open_follower(job)
             return True
@@ -144,6 +149,29 @@ class Scheduler:
             self._queue.get(job.id), exit_code=exit_code, is_stopping=self.is_stopping, now=self._clock()
         )
         return False
+
+    def _adopt_runner(self, job: Job) -> bool:
+        """Watch the runner that an earlier daemon started; whether it lives. One of another version is left alone."""
+        if not self._runners.adopt(job.id, folder=Path(job.folder)):
+            return False
+        identity = self._runners.attached[job.id].identity
+        if identity is not None and is_of_other_version(job, identity):
+            now, step = self._clock(), self._run_metrics.summary(job).last_step
+            alert = adoption_alert(job, identity, step=step, now=now)
+            logger.warning("%s", alert.message)
+            text, data = f"{job.run_id}: {event_text(alert)}", alert.model_dump(mode="json")
+            with self._database.transaction():
+                self._events.append(alert.kind, text, now=now, job_id=job.id, run_id=job.run_id, data=data)
+        return True
+
+    def _show_other_version(self, job: Job, handle: RunnerHandle) -> None:
+        """Keep the warning in the job's reason, which its journal changes."""
+        if handle.identity is None or not is_of_other_version(job, handle.identity):
+            return
+        current = self._queue.get(job.id)
+        reason = reason_with_warning(current, handle.identity)
+        if reason != current.reason:
+            self._queue.update(job.id, reason=reason)
 
     def _mark_lost(self, job: Job, *, reason: str) -> None:
         """A job whose folder cannot be worked with; one that a runner still has is left to it."""
@@ -218,7 +246,7 @@ class Scheduler:
     def _adopt_earlier_runner(self, allocation: Allocation, *, reason: str) -> None:
         """Take a runner on that an earlier daemon started in its last moment."""
         job = allocation.job
-        if not self._runners.adopt(job.id, folder=Path(job.folder)):
+        if not self._adopt_runner(job):
             if job.reason != reason:
                 self._queue.update(job.id, reason=reason)
             return
