@@ -353,8 +353,10 @@ class Life(RuleBasedStateMachine):
     def devices_are_leased_once(self) -> None:
         Life.steps_done += 1
         leases = self.daemon.queue.leases()
-        assert sum(slots for devices in leases.values() for slots in devices.values()) <= CORES
-        assert all(self.known[job].state in LIVE or self.known[job].is_hot for job in leases)
+        assert sum(lease.slots for lease in leases.rows) <= CORES
+        assert all(
+            self.known[job].state in LIVE or self.known[job].is_hot for job in {lease.job_id for lease in leases.rows}
+        )
 
     @invariant()
     def each_live_runner_has_its_job(self) -> None:
@@ -368,7 +370,11 @@ class Life(RuleBasedStateMachine):
         for job in self.daemon.queue.live():
             runner = self.machine.get(Path(job.folder))
             if runner is not None and runner.is_alive:
-                assert sum(leases[job.id].values()) == runner.num_ranks == job.num_devices
+                assert (
+                    sum(lease.slots for lease in leases.rows if lease.job_id == job.id)
+                    == runner.num_ranks
+                    == job.num_devices
+                )
 
     @invariant()
     def who_is_asked_to_stand_does_no_step_more(self) -> None:

@@ -11,6 +11,7 @@ from bertd.daemon.metrics.run_metrics import JournalSummary, RunMetrics
 from bertd.daemon.scheduling.devices import Devices
 from bertd.errors import BertdError, RunFolderError
 from bertd.jobs.store.event_log import EventLog
+from bertd.jobs.store.leases import Leases
 from bertd.jobs.store.lifecycle import ENDED
 from bertd.jobs.store.queue import Job, Queue
 from bertd.records import BudgetUnit, JobKind, JobState, PauseKind
@@ -173,7 +174,7 @@ class Views:
                 self._logged_errors[job.id] = str(error)
         return views
 
-    def _job(self, job: Job, *, leases: dict[int, dict[str, int]]) -> JobView:
+    def _job(self, job: Job, *, leases: Leases) -> JobView:
         return JobView(
             id=job.id,
             kind=job.kind,
@@ -185,7 +186,7 @@ class Views:
             run_id=job.run_id,
             folder=job.folder,
             num_devices=job.num_devices,
-            devices=sorted(leases.get(job.id, {})),
+            devices=leases.devices_of(job.id),
             owner_uid=job.owner_uid,
             created_t=job.created_t,
             started_t=job.started_t,

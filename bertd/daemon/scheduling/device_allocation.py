@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bertd.jobs.store.leases import Leases
 from bertd.jobs.store.queue import Job
 from bertd.records import JobKind
 
@@ -47,11 +48,10 @@ class Wait:
     reason: str
 
 
-def allocate(waiting: list[Job], leases: dict[int, dict[str, int]], inventory: Inventory) -> list[Allocation | Wait]:
+def allocate(waiting: list[Job], leases: Leases, inventory: Inventory) -> list[Allocation | Wait]:
     """Decide for each waiting job, in the order they are served."""
-    used_slots = sum(devices.get(CPU, 0) for devices in leases.values())
-    free_gpus = [gpu for gpu in inventory.gpus if not any(gpu in devices for devices in leases.values())]
-    free_slots = inventory.cpu_slots - used_slots
+    free_gpus = [gpu for gpu in inventory.gpus if leases.holder_of(gpu) is None]
+    free_slots = inventory.cpu_slots - leases.slots_of(CPU)
     first_in_line: dict[str, Job] = {}
     decisions: list[Allocation | Wait] = []
     for job in waiting:
@@ -73,8 +73,9 @@ def allocate(waiting: list[Job], leases: dict[int, dict[str, int]], inventory: I
     return decisions
 
 
-def _wait_reason(job: Job, leases: dict[int, dict[str, int]], *, free: int) -> str:
-    holders = [str(id) for id, devices in sorted(leases.items()) if (CPU in devices) == (job.device_kind == "cpu")]
+def _wait_reason(job: Job, leases: Leases, *, free: int) -> str:
+    rows = [lease for lease in leases.rows if (lease.device == CPU) == (job.device_kind == "cpu")]
+    holders = [str(id) for id in sorted({lease.job_id for lease in rows})]
     unit = "cores" if job.device_kind == "cpu" else "GPUs"
     who = f"; job {', '.join(holders)} has the rest: pause or stop it, or wait" if holders else ""
     return f"waits for {job.num_devices} {unit}, {free} free{who}"

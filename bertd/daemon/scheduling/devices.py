@@ -16,6 +16,7 @@ import psutil
 
 from bertd.api.models import DeviceView
 from bertd.daemon.scheduling.device_allocation import CPU, Inventory
+from bertd.jobs.store.leases import Leases
 
 logger = logging.getLogger(__name__)
 
@@ -76,10 +77,9 @@ class Devices:
         """Look at every device once."""
         self._samples = [self._sample_cpu(), *map(self._sample_gpu, self._gpus)]
 
-    def views(self, leases: dict[int, dict[str, int]]) -> list[DeviceView]:
+    def views(self, leases: Leases) -> list[DeviceView]:
         """The newest sample with the leases: the GPUs, and the CPU where there are none or a job has it."""
-        holder = {device: job_id for job_id, devices in sorted(leases.items(), reverse=True) for device in devices}
-        views = [sample.model_copy(update={"job_id": holder.get(sample.id)}) for sample in self._samples]
+        views = [sample.model_copy(update={"job_id": leases.holder_of(sample.id)}) for sample in self._samples]
         return [view for view in views if view.kind == "gpu" or not self._gpus or view.job_id is not None]
 
     def _sample_periodically(self) -> None:

@@ -12,6 +12,7 @@ from typing import Literal
 from bertd.errors import DaemonError, UnknownJobError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
+from bertd.jobs.store.leases import Lease, Leases
 from bertd.jobs.store.lifecycle import ENDED, LIVE, Actor, JobChange, JobStatus, check_transition
 from bertd.records import JobKind, JobState
 
@@ -237,12 +238,10 @@ class Queue:
 
     # ---- Leases ------------------------------------------------------------------------------------
 
-    def leases(self) -> dict[int, dict[str, int]]:
-        """Job to device to slots."""
-        leases: dict[int, dict[str, int]] = {}
-        for row in self._database.execute("SELECT job_id, device, slots FROM leases ORDER BY job_id, device"):
-            leases.setdefault(row["job_id"], {})[row["device"]] = row["slots"]
-        return leases
+    def leases(self) -> Leases:
+        """What jobs have by now."""
+        rows = self._database.execute("SELECT job_id, device, slots FROM leases ORDER BY job_id, device")
+        return Leases(tuple(Lease(row["job_id"], row["device"], row["slots"]) for row in rows))
 
     def lease(self, job_id: int, devices: dict[str, int]) -> None:
         """Give devices to a job."""

@@ -16,6 +16,7 @@ from bertd.daemon.metrics.event_text import event_text
 from bertd.daemon.scheduling.devices import Devices
 from bertd.daemon.scheduling.runners import runner_environment
 from bertd.daemon.service import status_line
+from bertd.jobs.store.leases import Lease, Leases
 from bertd.records import DevicesRecord, JobState, JournalRecord, ScoreRecord
 from tests.daemon.metrics.test_curves import start, step
 
@@ -170,21 +171,21 @@ class FakeNvml:
 def test_gpus_are_shown_in_their_units_and_what_one_does_not_tell_is_left_open() -> None:
     devices = Devices(FakeNvml())
     assert devices.inventory.gpus == ("GPU-0", "GPU-1")
-    first, second = devices.views({7: {"GPU-1": 1}})
+    first, second = devices.views(Leases((Lease(7, "GPU-1", 1),)))
     assert (first.utilization, first.memory_used_bytes, first.temperature_c, first.power_w) == (0.97, 10, 60.0, 412.0)
     assert (first.job_id, second.job_id, second.power_w) == (None, 7, None)
 
 
 def test_the_cpu_of_a_box_with_gpus_is_shown_while_a_job_has_it() -> None:
     devices = Devices(FakeNvml())
-    assert [view.kind for view in devices.views({})] == ["gpu", "gpu"]
-    assert [view.kind for view in devices.views({7: {"cpu": 1}})] == ["cpu", "gpu", "gpu"]
+    assert [view.kind for view in devices.views(Leases())] == ["gpu", "gpu"]
+    assert [view.kind for view in devices.views(Leases((Lease(7, "cpu", 1),)))] == ["cpu", "gpu", "gpu"]
 
 
 def test_a_driver_that_is_not_there_means_no_gpus_with_the_reason() -> None:
     devices = Devices(FakeNvml(is_there=False))
     assert devices.inventory.gpus == ()
     assert devices.inventory.no_gpu_reason == "NVML: Driver Not Loaded"
-    (cpu,) = devices.views({})
+    (cpu,) = devices.views(Leases())
     assert (cpu.kind, cpu.id) == ("cpu", "cpu")
     assert cpu.memory_total_bytes is not None and cpu.memory_total_bytes > 0

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertd.daemon.scheduling.device_allocation import CPU, Allocation, Inventory, Wait, allocate
+from bertd.jobs.store.leases import Lease, Leases
 from bertd.jobs.store.queue import Job
 from bertd.records import JobKind, JobState
 
@@ -28,41 +29,46 @@ def job(id: int, num_devices: int, kind: str = "gpu") -> Job:
     )
 
 
+def leased(*gpus: str) -> Leases:
+    """What job 1 has."""
+    return Leases(tuple(Lease(1, gpu, 1) for gpu in gpus))
+
+
 def test_gpus_are_given_by_name_and_cores_by_number() -> None:
-    allocations = allocate([job(1, 2), job(2, 3, "cpu")], {}, BOX)
+    allocations = allocate([job(1, 2), job(2, 3, "cpu")], Leases(), BOX)
     assert allocations == [Allocation(job(1, 2), {"GPU-0": 1, "GPU-1": 1}), Allocation(job(2, 3, "cpu"), {CPU: 3})]
 
 
 def test_what_is_leased_is_not_given_again() -> None:
-    (allocation,) = allocate([job(2, 2)], {1: {"GPU-0": 1, "GPU-2": 1}}, BOX)
+    (allocation,) = allocate([job(2, 2)], leased("GPU-0", "GPU-2"), BOX)
     assert allocation == Allocation(job(2, 2), {"GPU-1": 1, "GPU-3": 1})
 
 
 def test_a_job_that_must_wait_says_who_has_what_it_needs() -> None:
-    (wait,) = allocate([job(2, 8)], {1: {"GPU-0": 1}}, BOX)
+    (wait,) = allocate([job(2, 8)], leased("GPU-0"), BOX)
     assert wait == Wait(job(2, 8), "waits for 8 GPUs, 7 free; job 1 has the rest: pause or stop it, or wait")
 
 
 def test_a_small_job_does_not_overtake_a_large_one() -> None:
-    decisions = allocate([job(2, 8), job(3, 1)], {1: {"GPU-0": 1}}, BOX)
+    decisions = allocate([job(2, 8), job(3, 1)], leased("GPU-0"), BOX)
     assert decisions[1] == Wait(job(3, 1), "waits behind job 2, which is before it in line")
 
 
 def test_a_job_for_the_cpu_does_not_wait_behind_one_for_gpus() -> None:
-    decisions = allocate([job(2, 8), job(3, 1, "cpu")], {1: {"GPU-0": 1}}, BOX)
+    decisions = allocate([job(2, 8), job(3, 1, "cpu")], leased("GPU-0"), BOX)
     assert isinstance(decisions[1], Allocation)
 
 
 def test_a_job_that_can_never_fit_says_so_and_holds_nobody_up() -> None:
     none = Inventory(cpu_slots=4, gpus=(), no_gpu_reason="NVML: Driver Not Loaded")
-    decisions = allocate([job(1, 8), job(2, 1, "cpu")], {}, none)
+    decisions = allocate([job(1, 8), job(2, 1, "cpu")], Leases(), none)
     assert isinstance(decisions[0], Wait)
     assert decisions[0].reason.startswith("asks for 8 gpu, this box has 0 (NVML: Driver Not Loaded)")
     assert isinstance(decisions[1], Allocation)
 
 
 def test_a_run_that_can_never_fit_is_told_how_to_go_on_with_what_there_is() -> None:
-    (wait,) = allocate([job(3, 9)], {}, BOX)
+    (wait,) = allocate([job(3, 9)], Leases(), BOX)
     remedy = "`bertd resume 3 --devices 8`, or bring them back and start the daemon again"
     assert wait == Wait(job(3, 9), f"asks for 9 gpu, this box has 8; {remedy}")
 
@@ -73,7 +79,7 @@ def test_a_run_that_can_never_fit_is_told_how_to_go_on_with_what_there_is() -> N
     st.integers(0, 8),
 )
 def test_never_more_is_given_than_there_is(asked: list[tuple[int, str]], used_slots: int, used_gpus: int) -> None:
-    leases = {100: {CPU: used_slots} | dict.fromkeys(GPUS[:used_gpus], 1)}
+    leases = Leases((Lease(100, CPU, used_slots), *(Lease(100, gpu, 1) for gpu in GPUS[:used_gpus])))
     waiting = [job(id, number, kind) for id, (number, kind) in enumerate(asked)]
     decisions = allocate(waiting, leases, BOX)
     assert [decision.job for decision in decisions] == waiting

@@ -10,6 +10,7 @@ from bertd.jobs.store import event_log
 from bertd.jobs.store.audit import Answer, Audit, Peer
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
+from bertd.jobs.store.leases import Lease, Leases
 from bertd.jobs.store.lifecycle import Actor
 from bertd.jobs.store.queue import Job, Queue
 from bertd.records import JobKind, JobState
@@ -126,9 +127,9 @@ def test_jobs_that_are_over_come_behind_the_rest(queue: Queue, database: Databas
 def test_leases_are_given_and_taken_back(queue: Queue, database: Database) -> None:
     job = submit(queue, database)
     queue.lease(job.id, {"cpu": 2})
-    assert queue.leases() == {1: {"cpu": 2}}
+    assert queue.leases() == Leases((Lease(1, "cpu", 2),))
     queue.release(job.id)
-    assert queue.leases() == {}
+    assert queue.leases() == Leases()
 
 
 def test_events_are_read_from_an_id_on_and_keep_their_data(database: Database, events: EventLog) -> None:
