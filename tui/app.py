@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bertd
-from bertd.errors import BertdError
+from bertd.program import run_main
 from bertd.run.paths import client_socket
-from bertd.terminal_text import terminal_line
 
 if TYPE_CHECKING:
     from tui.display_options import DisplayOptions
     from tui.snapshot import Feed, Snapshot
+
+_READER_LEFT = 141
+"""Exit status where whoever read the output has left: 128 + SIGPIPE, as a shell reports it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,21 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parse_arguments(arguments)
     gc.disable()
     options = _display_options(args, os.environ, encoding=sys.stdout.encoding)
-    try:
-        if args.once or args.json:
-            return _print_once(args, options)
-        if args.plain:
-            return _print_lines(_make_feed(args))
-        return _run_dashboard(_make_feed(args), options)
-    except BertdError as error:
-        print(f"bert-tui: {terminal_line(str(error))}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # Whoever read the output has left; Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+    return run_main(lambda: _watch(args, options), name="bert-tui", reader_left=_READER_LEFT)
+
+
+def _watch(args: argparse.Namespace, options: DisplayOptions) -> int:
+    if args.once or args.json:
+        return _print_once(args, options)
+    if args.plain:
+        return _print_lines(_make_feed(args))
+    return _run_dashboard(_make_feed(args), options)
 
 
 def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:

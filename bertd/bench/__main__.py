@@ -18,7 +18,8 @@ import torch
 from bertd.bench.models import select_contenders
 from bertd.bench.timing import BenchResults, Measurement, run_bench
 from bertd.bench.workload import Workload, plan_workload
-from bertd.errors import BertdError, DeviceError, RecipeError
+from bertd.errors import DeviceError, RecipeError
+from bertd.program import run_main
 from bertd.run.recipe.load import find_recipe, read_recipe
 from bertd.run.recipe.schema import Recipe
 from bertd.train.backends.cpu_tuning import tune_cpu
@@ -38,30 +39,26 @@ _RECIPES = {"cpu": "demo", "cuda": "fast"}
 def main() -> int:
     """Run the bench and print its table."""
     args = _parser().parse_args()
-    try:
-        name = args.recipe or _RECIPES["cuda" if torch.cuda.is_available() else "cpu"]
-        recipe = read_recipe(find_recipe(name), overrides=args.set)
-        device = _device(recipe)
-        if device.type == "cpu":
-            tune_cpu()
-        num_sequences = args.sequences or _SEQUENCES[device.type]
-        workload = plan_workload(recipe, device=device, num_sequences=num_sequences, is_synthetic=args.synthetic)
-        results = run_bench(
-            select_contenders(workload, is_ladder=args.ladder),
-            workload,
-            micros=_select_micro_batches(args.micro or _MICROS[device.type], num_sequences=num_sequences),
-            repeats=args.repeats,
-            seconds=args.seconds,
-            log_line=lambda line: print(line, file=sys.stderr, flush=True),
-        )
-    except KeyboardInterrupt:
-        print("bertd: interrupted; nothing was measured to its end", file=sys.stderr)
-        return 130
-    except BertdError as error:
-        print(f"bertd: {error}", file=sys.stderr)
-        return error.exit_code
+    return run_main(lambda: _bench(args), interrupted="bertd: interrupted; nothing was measured to its end")
+
+
+def _bench(args: argparse.Namespace) -> None:
+    name = args.recipe or _RECIPES["cuda" if torch.cuda.is_available() else "cpu"]
+    recipe = read_recipe(find_recipe(name), overrides=args.set)
+    device = _device(recipe)
+    if device.type == "cpu":
+        tune_cpu()
+    num_sequences = args.sequences or _SEQUENCES[device.type]
+    workload = plan_workload(recipe, device=device, num_sequences=num_sequences, is_synthetic=args.synthetic)
+    results = run_bench(
+        select_contenders(workload, is_ladder=args.ladder),
+        workload,
+        micros=_select_micro_batches(args.micro or _MICROS[device.type], num_sequences=num_sequences),
+        repeats=args.repeats,
+        seconds=args.seconds,
+        log_line=lambda line: print(line, file=sys.stderr, flush=True),
+    )
     print(json.dumps(_as_json(results, workload), indent=1) if args.json else _as_table(results, workload))
-    return 0
 
 
 def _device(recipe: Recipe) -> torch.device:

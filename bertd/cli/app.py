@@ -1,9 +1,8 @@
-"""`bertd`: the verbs put together, and the edge where an error becomes one line and an exit status."""
+"""`bertd`: the subcommands put together, and the edge where a fault of bertd keeps its traceback in a file."""
 
 from __future__ import annotations
 
 import io
-import os
 import sys
 from collections.abc import Callable
 from typing import Annotated, NoReturn
@@ -13,7 +12,7 @@ import typer
 import bertd
 from bertd.cli import exit_codes, export, job_commands, programs, query_commands, submit
 from bertd.errors import BertdError
-from bertd.terminal_text import terminal_line
+from bertd.program import print_error, run_main
 
 app = typer.Typer(
     name="bertd",
@@ -65,37 +64,23 @@ def _options(
 
 def main() -> NoReturn:
     """Entry point of the `bertd` command."""
-    code = _run()
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read the output is gone; the interpreter must not try again while it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(code)
-
-
-def _run() -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name that the terminal's encoding lacks is shown as an escape, not as a traceback.
         sys.stdout.reconfigure(errors="backslashreplace")
+    sys.exit(run_main(_run))
+
+
+def _run() -> int:
     try:
         app(prog_name="bertd")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BertdError as error:
-        return _fail(str(error), code=error.exit_code)
-    except KeyboardInterrupt:
-        return exit_codes.INTERRUPTED
-    except BrokenPipeError:
-        return 1
+    except (BertdError, BrokenPipeError):
+        raise
     except Exception as error:
-        return _fail(_describe_fault(error), code=exit_codes.INTERNAL_FAULT)
+        print_error(_describe_fault(error))
+        return exit_codes.INTERNAL_FAULT
     return 0
-
-
-def _fail(message: str, *, code: int) -> int:
-    print(f"bertd: {terminal_line(message)}", file=sys.stderr)
-    return code
 
 
 def _describe_fault(error: Exception) -> str:

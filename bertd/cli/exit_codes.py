@@ -26,7 +26,6 @@ MEANINGS: dict[int, str] = {
 FAILED, CANCELLED, LOST = 10, 11, 12
 INTERNAL_FAULT = 70
 TIMED_OUT = 124
-INTERRUPTED = 130
 
 
 def epilog() -> str:

@@ -19,8 +19,8 @@ from types import FrameType
 from bertd.demo import process_cleanup
 from bertd.demo.walkthrough import Settings, run_demo
 from bertd.errors import BertdError, DaemonBusyError, StorageError
+from bertd.program import INTERRUPTED, print_error
 from bertd.run.durations import parse_duration
-from bertd.terminal_text import terminal_line
 
 _MIN_BUDGET_S = 5.0
 _INTERNAL_FAULT = 70
@@ -82,7 +82,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     process_cleanup.kill_descendants()
     if message:
-        print(f"demo: {terminal_line(message)}", file=sys.stderr)
+        print_error(message, name="demo")
     return code
 
 
@@ -96,7 +96,7 @@ def _run_to_exit_code(settings: Settings) -> tuple[int, str]:
     except BertdError as error:
         return error.exit_code, str(error)
     except KeyboardInterrupt:
-        return 130, "stopped by Ctrl-C; everything it started was ended"
+        return INTERRUPTED, "stopped by Ctrl-C; everything it started was ended"
     except Terminated:
         return 143, "stopped by a signal; everything it started was ended"
     except Exception as error:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from bertd.errors import BertdError, DeviceMemoryError, RunFolderError
 from bertd.glue.progress import ProgressJournal
+from bertd.program import print_error, run_main
 from bertd.records import FinetuneSpec
 from bertd.run.journal import JournalWriter
 from bertd.run.paths import JobPaths
@@ -59,31 +60,33 @@ def main(argv: list[str]) -> int:
     if len(argv) != 1:
         print("usage: python -m bertd.glue JOB_FOLDER", file=sys.stderr)
         return 2
-    paths = JobPaths(Path(argv[0]))
-    try:
-        spec = read_spec(paths)
-        journal = JournalWriter(paths.journal)
-    except BertdError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+    return run_main(lambda: _run_job(JobPaths(Path(argv[0])), began_s=began_s), name="")
+
+
+def _run_job(paths: JobPaths, *, began_s: float) -> int:
+    spec = read_spec(paths)
+    journal = JournalWriter(paths.journal)
     progress = ProgressJournal(journal, began_s=began_s)
     try:
         _finetune(spec, journal=journal, progress=progress)
     except BertdError as error:
-        print(error, file=sys.stderr)
-        progress.report_failure(error)
-        return error.exit_code
+        return _report_failure(error, progress)
     except Exception as error:
         # The edge of this process: the runner reads the status, people read the log.
         if (memory_error := _out_of_memory_error(error, spec)) is not None:
-            print(memory_error, file=sys.stderr)
-            progress.report_failure(memory_error)
-            return memory_error.exit_code
+            return _report_failure(memory_error, progress)
         traceback.print_exc()
         return 1
     finally:
         journal.close()
     return 0
+
+
+def _report_failure(error: BertdError, progress: ProgressJournal) -> int:
+    # The journal has the message as it is, and so has the log.
+    print_error(str(error), name="")
+    progress.report_failure(error)
+    return error.exit_code
 
 
 def _finetune(spec: FinetuneSpec, *, journal: JournalWriter, progress: ProgressJournal) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from bertd.errors import BertdError, CheckpointError
+from bertd.errors import CheckpointError
+from bertd.program import run_main
 
 
 def fill_mask(folder: Path, text: str, *, top: int = 5) -> dict[str, object]:
@@ -47,12 +48,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--fill", required=True, help="a sentence with one mask token, such as [MASK] or <mask>")
     args = parser.parse_args()
-    try:
-        print(json.dumps(fill_mask(args.folder, args.fill)))
-    except BertdError as error:
-        print(f"bertd: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return run_main(lambda: print(json.dumps(fill_mask(args.folder, args.fill))))
 
 
 if __name__ == "__main__":

@@ -10,25 +10,23 @@ import sys
 from pathlib import Path
 
 from bertd.data.dataset.shards import DataSet
-from bertd.errors import BertdError
 from bertd.model.pretrained import require_compatible_checkpoint
+from bertd.program import run_main
 from bertd.run.recipe.load import parse_recipe
-from bertd.terminal_text import terminal_line
 from bertd.train.run_inputs import encoder_config
 
 
 def main() -> int:
     """Nothing is said of one that fits; else a line on standard error, and the error's exit status."""
-    try:
-        recipe = parse_recipe(sys.stdin.read(), name="recipe")
-        assert recipe.model.start_from is not None
-        vocabulary = DataSet.open(Path(recipe.data.shards)).vocabulary
-        config = encoder_config(recipe, vocab_size=vocabulary.size)
-        require_compatible_checkpoint(recipe.model.start_from, config, entries=vocabulary.entries)
-    except BertdError as error:
-        print(f"bertd: {terminal_line(str(error))}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return run_main(lambda: _check(sys.stdin.read()))
+
+
+def _check(recipe_toml: str) -> None:
+    recipe = parse_recipe(recipe_toml, name="recipe")
+    assert recipe.model.start_from is not None
+    vocabulary = DataSet.open(Path(recipe.data.shards)).vocabulary
+    config = encoder_config(recipe, vocab_size=vocabulary.size)
+    require_compatible_checkpoint(recipe.model.start_from, config, entries=vocabulary.entries)
 
 
 if __name__ == "__main__":

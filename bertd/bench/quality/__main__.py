@@ -26,6 +26,7 @@ from bertd.bench.quality.arms import ABLATIONS, OURS, STOCK, Arm, StockArm, buil
 from bertd.bench.quality.evaluate import Evaluation, Evaluator
 from bertd.bench.quality.stock import SPENT_BUDGET_ADAPTER, SpentBudget
 from bertd.errors import BertdError
+from bertd.program import run_main
 from bertd.run.durations import format_duration, parse_duration
 from bertd.run.paths import find_data_set
 
@@ -45,26 +46,23 @@ class ResultRow:
 def main() -> int:
     """Train and judge every arm; print the table."""
     args = _parser().parse_args()
+    return run_main(lambda: _compare(args))
+
+
+def _compare(args: argparse.Namespace) -> None:
     arms: list[Arm] = [*STOCK, OURS]
     if args.ablations:
         arms = [OURS, *ABLATIONS]
     arms = [arm for arm in arms if any(text in arm.name for text in args.only)]
     at_once = min(args.at_once, len(os.sched_getaffinity(0)))
     rows: list[ResultRow] = []
-    try:
-        shards = str(find_data_set(args.data))
-        evaluator = Evaluator(
-            build_small_recipe(shards=shards, budget_s=args.budget), max_sequences=_EVALUATED_SEQUENCES
-        )
-        with tempfile.TemporaryDirectory(prefix="bertd-quality-") as folder:
-            trained = _train_all(arms, shards=shards, budget_s=args.budget, folder=Path(folder), at_once=at_once)
-            for arm, (export, spent) in zip(arms, trained, strict=True):
-                rows.append(ResultRow(arm.name, isinstance(arm, StockArm), spent, evaluator.judge(export)))
-    except BertdError as error:
-        print(f"bertd: {error}", file=sys.stderr)
-        return error.exit_code
+    shards = str(find_data_set(args.data))
+    evaluator = Evaluator(build_small_recipe(shards=shards, budget_s=args.budget), max_sequences=_EVALUATED_SEQUENCES)
+    with tempfile.TemporaryDirectory(prefix="bertd-quality-") as folder:
+        trained = _train_all(arms, shards=shards, budget_s=args.budget, folder=Path(folder), at_once=at_once)
+        for arm, (export, spent) in zip(arms, trained, strict=True):
+            rows.append(ResultRow(arm.name, isinstance(arm, StockArm), spent, evaluator.judge(export)))
     print(format_table(rows, evaluator, budget_s=args.budget, at_once=at_once))
-    return 0
 
 
 def format_table(rows: list[ResultRow], evaluator: Evaluator, *, budget_s: float, at_once: int) -> str:

@@ -15,6 +15,7 @@ from bertd.run.ledger import TICK_S, Ledger
 from bertd.run.paths import RunPaths
 from bertd.run.recipe.load import format_recipe
 from bertd.run.recipe.schema import Recipe
+from bertd.terminal_text import terminal_text
 
 
 def train(recipe: Recipe, folder: Path) -> tuple[Path, SpentBudget]:
@@ -24,7 +25,7 @@ def train(recipe: Recipe, folder: Path) -> tuple[Path, SpentBudget]:
         The export, and what was spent.
 
     Raises:
-        BertdError: the run failed; the message has the end of its log.
+        BertdError: the run failed; the end of its log was printed.
     """
     paths = RunPaths(folder)
     paths.logs.mkdir(parents=True)
@@ -45,7 +46,8 @@ def train(recipe: Recipe, folder: Path) -> tuple[Path, SpentBudget]:
             ledger.end()
     ends = [record for record in read_journal(paths.journal) if isinstance(record, EndRecord)]
     if not ends or ends[-1].export is None:
-        raise BertdError(f"{folder}: the run failed: {paths.log.read_text(errors='replace')[-2000:].strip()}")
+        print(terminal_text(paths.log.read_text(errors="replace")[-2000:].strip()), file=sys.stderr)
+        raise BertdError(f"{folder}: the run failed; the end of its log is above")
     end = ends[-1]
     return paths.exports / Path(str(end.export)).name, SpentBudget(end.step, end.sequences, end.charged_s)
 

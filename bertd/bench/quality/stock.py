@@ -24,7 +24,7 @@ from bertd.bench.workload import dense_labels
 from bertd.data.batches.batches import TrainBatches
 from bertd.data.batches.rows import open_sequences
 from bertd.data.dataset.shards import DataSet
-from bertd.errors import BertdError
+from bertd.program import run_main
 from bertd.run.recipe.schema import Recipe
 from bertd.train.backends.cpu_tuning import keep_freed_pages
 from bertd.train.optim.schedule import learning_rate_factor
@@ -114,19 +114,18 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--keep-pages", action="store_true", help="ask malloc for what bertd's ranks ask it for")
     args = parser.parse_args()
+    return run_main(lambda: _train_and_save(args))
+
+
+def _train_and_save(args: argparse.Namespace) -> None:
     torch.set_flush_denormal(True)
     if args.keep_pages:
         keep_freed_pages()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    try:
-        recipe = build_small_recipe(shards=args.shards, budget_s=args.budget, keys=MASKED_15)
-        model, spent = train(recipe, peak_lr=args.lr, budget_s=args.budget)
-    except BertdError as error:
-        print(f"bertd: {error}", file=sys.stderr)
-        return error.exit_code
+    recipe = build_small_recipe(shards=args.shards, budget_s=args.budget, keys=MASKED_15)
+    model, spent = train(recipe, peak_lr=args.lr, budget_s=args.budget)
     model.save_pretrained(args.out)
     print(SPENT_BUDGET_ADAPTER.dump_json(SPENT_BUDGET_ADAPTER.validate_python(asdict(spent))).decode())
-    return 0
 
 
 if __name__ == "__main__":

@@ -28,8 +28,7 @@ from bertd.data.batches.rows import open_sequences
 from bertd.data.batches.sampler import locate_sequences
 from bertd.data.dataset.shards import DataSet
 from bertd.data.sources.spec import ReadingOptions, Source, find_sources, make_reader
-from bertd.errors import BertdError
-from bertd.terminal_text import terminal_text
+from bertd.program import run_main
 from bertd.tokenizer.tokenizer import open_tokenizer
 
 _NUM_ROUNDS = 3
@@ -242,19 +241,19 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--vocab", help="as for bertd data prepare (theirs)")
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     args = parser.parse_args(argv)
+    return run_main(lambda: _measure(args))
+
+
+def _measure(args: argparse.Namespace) -> None:
     cores = len(os.sched_getaffinity(0))
     os.environ["TOKENIZERS_PARALLELISM"] = "true"
     torch.set_num_threads(1)
-    try:
-        with tempfile.TemporaryDirectory(prefix="bertd-bench-") as folder:
-            sources, vocab = args.sources or _real_corpora(), args.vocab or _real_vocab()
-            report = run_benchmark(sources, vocab=vocab, cores=cores, folder=Path(folder))
-    except BertdError as error:
-        print(f"bertd: {terminal_text(str(error))}", file=sys.stderr)
-        return error.exit_code
+    with tempfile.TemporaryDirectory(prefix="bertd-bench-") as folder:
+        sources, vocab = args.sources or _real_corpora(), args.vocab or _real_vocab()
+        report = run_benchmark(sources, vocab=vocab, cores=cores, folder=Path(folder))
     if args.json:
         print(json.dumps(asdict(report)))
-        return 0
+        return
     print(f"text      {report.text_bytes / 1e6:.1f} MB, {cores} cores")
     print(
         f"prepare   {report.prepare_mb_per_s:.1f} MB/s, {report.ratio:.2f} x encode_batch "
@@ -262,7 +261,6 @@ def main(argv: list[str] | None = None) -> int:
     )
     print(f"memory    {report.peak_mib:.0f} MiB; on {_NUM_COPIES} copies {report.peak_of_copies_mib:.0f} MiB")
     print(f"loader    {report.rows_per_s:,.0f} sequences/s, masked {report.masked_rows_per_s:,.0f}")
-    return 0
 
 
 if __name__ == "__main__":

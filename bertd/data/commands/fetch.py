@@ -14,8 +14,9 @@ from pathlib import Path
 from bertd.data.dataset.locate import resolve_data_path
 from bertd.data.sources.glue_tsv import write_glue
 from bertd.data.sources.spec import SourceKind
-from bertd.errors import BertdError, CorpusError, StorageError
+from bertd.errors import CorpusError, StorageError
 from bertd.hub import hub_unreachable_reason
+from bertd.program import run_main
 from bertd.terminal_text import terminal_text
 
 
@@ -112,16 +113,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", help="name, or path, of the folder for its files (NAME-files)")
     parser.add_argument("--language", default="en", help="of wikipedia, as in its address (en)")
     args = parser.parse_args(argv)
-    try:
-        out = resolve_data_path(args.out or f"{args.corpus}-files")
-        print(terminal_text(fetch(args.corpus, language=args.language, out=out)))
-    except BertdError as error:
-        print(f"bertd: {terminal_text(str(error))}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+    return run_main(lambda: _fetch(args), interrupted="interrupted; the same command goes on from here")
+
+
+def _fetch(args: argparse.Namespace) -> None:
+    out = resolve_data_path(args.out or f"{args.corpus}-files")
+    print(terminal_text(fetch(args.corpus, language=args.language, out=out)))
 
 
 if __name__ == "__main__":

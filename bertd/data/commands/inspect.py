@@ -17,7 +17,7 @@ from bertd.data.dataset.text_quality import read_quality
 from bertd.data.inspect.budget_estimate import BudgetEstimate, estimate_budget, find_run, measure_run_speed
 from bertd.data.inspect.render import dataset_lines, packing_lines, sequence_lines
 from bertd.data.inspect.report import DecodedSequence, decode_sequences, measure_packings
-from bertd.errors import BertdError
+from bertd.program import run_main
 from bertd.run.paths import RunPaths
 from bertd.run.recipe.load import find_recipe, read_recipe
 from bertd.run.recipe.schema import DataSection, MaskingSection, Recipe
@@ -57,12 +57,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command; the exit status is the error's."""
     args = _parser().parse_args(argv)
-    try:
-        _inspect(args)
-    except BertdError as error:
-        print(f"bertd: {terminal_text(str(error))}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return run_main(lambda: _inspect(args))
 
 
 def _inspect(args: argparse.Namespace) -> None:

@@ -17,7 +17,7 @@ from bertd.data.dataset.text_quality import Quality, read_quality
 from bertd.data.inspect.render import source_lines
 from bertd.data.prepare.pipeline import PrepareOptions, prepare
 from bertd.data.sources.spec import ReadingOptions, SourceKind
-from bertd.errors import BertdError
+from bertd.program import run_main
 from bertd.terminal_text import terminal_text
 
 
@@ -76,6 +76,10 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command; the exit status is the error's."""
     args = _parser().parse_args(argv)
+    return run_main(lambda: _prepare(args), interrupted="interrupted; the same command goes on from here")
+
+
+def _prepare(args: argparse.Namespace) -> None:
     # Workers are processes; threads of the libraries' own would fight over the same cores.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["RAYON_NUM_THREADS"] = "1"
@@ -93,19 +97,11 @@ def main(argv: list[str] | None = None) -> int:
             max_documents=args.max_documents,
         ),
     )
-    try:
-        manifest = prepare(args.sources, out=out, options=options, processes=args.processes, replace=args.replace)
-    except BertdError as error:
-        print(f"bertd: {terminal_text(str(error))}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
+    manifest = prepare(args.sources, out=out, options=options, processes=args.processes, replace=args.replace)
     if args.json:
         print(json.dumps({"path": str(out), "fingerprint": manifest.fingerprint} | manifest.model_dump(mode="json")))
     else:
         print(terminal_text(format_summary(manifest, out=out, quality=read_quality(out))))
-    return 0
 
 
 if __name__ == "__main__":

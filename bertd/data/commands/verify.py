@@ -10,6 +10,7 @@ import sys
 from bertd.data.dataset.locate import find_dataset
 from bertd.data.dataset.shards import DataSet
 from bertd.errors import BertdError
+from bertd.program import run_main
 from bertd.terminal_text import terminal_text
 
 
@@ -19,20 +20,22 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("dataset", metavar="NAME", help="name or path of a data set")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     args = parser.parse_args(argv)
+    return run_main(lambda: _verify(args))
+
+
+def _verify(args: argparse.Namespace) -> None:
     try:
         root = find_dataset(args.dataset)
         dataset = DataSet.open(root, verify=True)
     except BertdError as error:
         if args.json:
             print(json.dumps({"whole": False, "reason": str(error)}))
-        print(f"bertd: {terminal_text(str(error))}", file=sys.stderr)
-        return error.exit_code
+        raise
     num_bytes = sum(facts.size for facts in dataset.manifest.files.values())
     if args.json:
         print(json.dumps({"whole": True, "fingerprint": dataset.fingerprint, "bytes": num_bytes}))
     else:
         print(terminal_text(f"{root}: whole: {len(dataset.manifest.files)} files, {num_bytes / 1e6:,.1f} MB"))
-    return 0
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ from bertd.data.prepare.tokenize_part import text_hash
 from bertd.data.sources.archives import SourceStream
 from bertd.data.sources.readers.document import Reader, SkipReason
 from bertd.data.sources.spec import ReadingOptions, Source, find_sources, make_reader
-from bertd.errors import BertdError, CorpusError, StorageError
+from bertd.errors import CorpusError, StorageError
+from bertd.program import run_main
 from bertd.run.atomic_files import atomic_write
 from bertd.terminal_text import terminal_text
 from bertd.tokenizer.alphabet import choose_alphabet, continuation_pieces
@@ -201,23 +202,20 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.size <= len(BERT_TOKENS):
         parser.error(f"--size {args.size}: the special tokens alone take {len(BERT_TOKENS)}")
+    return run_main(lambda: _train(args), interrupted="interrupted; nothing was written")
+
+
+def _train(args: argparse.Namespace) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     # Accents fall with the capitals, as in BERT, unless something else is asked for.
     keeps_accents = args.cased if args.keep_accents is None else args.keep_accents
     casing = Casing(lowercase=not args.cased, strip_accents=not keeps_accents)
-    try:
-        report = train_vocabulary(
-            args.sources, out=args.out.absolute(), size=args.size, casing=casing, text_field=args.text_field
-        )
-    except BertdError as error:
-        print(f"bertd: {terminal_text(str(error))}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        return 130
+    report = train_vocabulary(
+        args.sources, out=args.out.absolute(), size=args.size, casing=casing, text_field=args.text_field
+    )
     if args.json:
         print(json.dumps(asdict(report)))
-        return 0
+        return
     skip_text = format_skip_reasons(Counter(report.skipped))
     print(terminal_text(f"{report.path}: {report.entries:,} entries from {report.documents:,} documents{skip_text}"))
     if report.tokens_per_word is not None and report.unknown_share is not None:
@@ -225,7 +223,6 @@ def main(argv: list[str] | None = None) -> int:
             f"  on {report.held_out_words:,} held-out words: {report.tokens_per_word:.3f} tokens a word, "
             f"{100 * report.unknown_share:.3f} % unknown"
         )
-    return 0
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bertd.errors import BertdError, RecipeError
+from bertd.errors import RecipeError
 from bertd.jobs.runner.run_job import RunnerConfig, run_job
+from bertd.program import run_main
 from bertd.records import JobKind
 
 
@@ -26,8 +27,4 @@ def main(argv: list[str], *, config: RunnerConfig) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:], config=RunnerConfig()))
-    except BertdError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+    sys.exit(run_main(lambda: main(sys.argv[1:], config=RunnerConfig())))

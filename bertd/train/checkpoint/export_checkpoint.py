@@ -16,8 +16,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from bertd.data.dataset.shards import DataSet
-from bertd.errors import BertdError, CheckpointError, RunFolderError, StorageError
+from bertd.errors import CheckpointError, RunFolderError, StorageError
 from bertd.model.encoder import MaskedLanguageModel
+from bertd.program import print_error, run_main
 from bertd.records import BudgetRecord
 from bertd.run.checkpoint_index import find_checkpoint_at_marker
 from bertd.run.journal import read_journal
@@ -125,20 +126,18 @@ def main() -> int:
     parser.add_argument("--marker", type=float, help="share of the budget whose checkpoint was kept")
     parser.add_argument("--out", type=Path, help="folder to make (exports/step-N of the run)")
     args = parser.parse_args()
-    out = None if args.out is None else args.out.absolute()
-    try:
-        paths = RunPaths(args.run.absolute())
-        step = args.step
-        if args.marker is not None:
-            step = find_checkpoint_at_marker(paths, args.marker, name=str(paths.root)).step
-        result = export_run(paths, step=step, out=out)
-    except BertdError as error:
-        print(f"bertd: {terminal_line(str(error))}", file=sys.stderr)
-        return error.exit_code
+    return run_main(lambda: _export(args))
+
+
+def _export(args: argparse.Namespace) -> None:
+    paths = RunPaths(args.run.absolute())
+    step = args.step
+    if args.marker is not None:
+        step = find_checkpoint_at_marker(paths, args.marker, name=str(paths.root)).step
+    result = export_run(paths, step=step, out=None if args.out is None else args.out.absolute())
     for skipped in result.skipped:
-        print(f"bertd: passed over {terminal_line(skipped)}", file=sys.stderr)
+        print_error(f"passed over {skipped}")
     print(f"{terminal_line(str(result.folder))} loads as {result.architecture}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from bertd.errors import BertdError
+from bertd.program import run_main
 from bertd.run.paths import TEMPORARY_PREFIX, RunPaths
 from bertd.run.recipe.load import read_recipe
 from bertd.train.distributed.worker import die_with_parent
@@ -46,11 +46,7 @@ def main() -> int:
     # Else the agent opens a TCP store on every interface, which nobody here asks: tests/faults/test_two_ranks.py.
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     logging.getLogger("torch.distributed.elastic").setLevel(logging.ERROR)
-    try:
-        return launch(RunPaths(args.run.resolve()), attempt=args.attempt)
-    except BertdError as error:
-        print(f"bertd: {error}", file=sys.stderr)
-        return error.exit_code
+    return run_main(lambda: launch(RunPaths(args.run.resolve()), attempt=args.attempt))
 
 
 def extend_shutdown_timeout(agent: type[LocalElasticAgent]) -> None:

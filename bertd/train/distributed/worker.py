@@ -23,6 +23,7 @@ from pathlib import Path
 from threading import Event
 
 from bertd.errors import BertdError, DeviceError, DeviceMemoryError
+from bertd.program import print_error
 from bertd.records import AlertRecord
 from bertd.run.heartbeat import DUMP_STACKS_SIGNAL, HEARTBEAT_VARIABLE, Heartbeat, Phase
 from bertd.run.journal import JournalWriter, read_journal
@@ -102,7 +103,7 @@ def _report_failure(paths: RunPaths, error: BertdError, *, is_on_all_ranks: bool
     """Say what went wrong: once, on rank 0, where every rank meets it and leaves with the same status."""
     is_first = os.environ.get("RANK", "0") == "0"
     if is_first or not is_on_all_ranks:
-        print(f"bertd: {error}", file=sys.stderr, flush=True)
+        print_error(str(error))
     if is_first:
         try:
             records = read_journal(paths.journal)
@@ -112,7 +113,7 @@ def _report_failure(paths: RunPaths, error: BertdError, *, is_on_all_ranks: bool
             journal.append(AlertRecord(t=time.time(), step=step, level="error", code=code, message=message))
             journal.close()
         except BertdError as journal_error:
-            print(f"bertd: and the journal could not be told: {journal_error}", file=sys.stderr, flush=True)
+            print_error(f"and the journal could not be told: {journal_error}")
     return error.exit_code
 
 
