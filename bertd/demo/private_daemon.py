@@ -15,7 +15,7 @@ from typing import Self
 
 from bertd.api.client import Client
 from bertd.errors import DaemonError, DaemonUnreachableError, StorageError
-from bertd.jobs.processes import make_parent_death_hook
+from bertd.run.processes import make_parent_death_hook
 
 _MAX_SOCKET_BYTES = 107
 """Of sockaddr_un.sun_path, without the closing zero. Source: unix(7)."""

@@ -10,7 +10,7 @@ import time
 
 import psutil
 
-from bertd.jobs.processes import adopt_orphans
+from bertd.run.processes import adopt_orphans
 
 __all__ = ["adopt_orphans", "kill_descendants", "running"]
 

@@ -13,9 +13,9 @@ import psutil
 import pytest
 
 from bertd.errors import DaemonError, DaemonUnreachableError
-from bertd.jobs.processes import is_alive, own_identity
 from bertd.records import JobState
 from bertd.run.ledger import LedgerState, write_ledger
+from bertd.run.processes import is_alive, own_identity
 from tests.daemon.daemon_box import DaemonBox
 from tests.jobs.fake_ranks import Plan
 from tests.jobs.runner_box import with_tests_on_path

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from bertd.data.dataset.shards import DataSet
 from bertd.errors import BertdError
-from bertd.jobs.processes import read_identity
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.lifecycle import Actor
@@ -20,6 +19,7 @@ from bertd.records import AlertRecord, CommandKind, JobKind, JobState, Outcome, 
 from bertd.run.journal import JournalReader, JournalWriter
 from bertd.run.ledger import LedgerState, read_ledger, write_ledger
 from bertd.run.mailbox import post, read_command
+from bertd.run.processes import read_identity
 from bertd.run.recipe.load import format_recipe, parse_recipe, read_recipe
 from tests.faults.tally import Tally
 from tests.jobs.runner_box import recipe_text

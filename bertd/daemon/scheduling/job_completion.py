@@ -10,13 +10,13 @@ from pydantic import ValidationError
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.scheduling.runner_version import failure_with_remedy, is_of_other_version
 from bertd.errors import DaemonBusyError, RunFolderError
-from bertd.jobs.processes import read_identity
 from bertd.jobs.runner.exit_analysis import KNOWN_EXITS, outcome_of_end
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.lifecycle import Actor, change_by_lost_runner, changes_by_outcome
 from bertd.jobs.store.queue import Job, Queue
 from bertd.records import JobKind, JobState, Outcome
 from bertd.run.paths import JobPaths
+from bertd.run.processes import read_identity
 
 logger = logging.getLogger(__name__)
 

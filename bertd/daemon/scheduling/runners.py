@@ -13,13 +13,13 @@ from pathlib import Path
 
 from bertd.daemon.scheduling.orphans import JOB_VARIABLE
 from bertd.errors import DaemonBusyError, StorageError
-from bertd.jobs.processes import is_alive, read_identity
 from bertd.jobs.runner.run_job import job_lock
 from bertd.jobs.runner.stale_commands import answer_stale_commands
 from bertd.records import CommandKind, JobKind, RunnerIdentity
 from bertd.run.atomic_files import sweep_temporaries
 from bertd.run.ledger_repair import repair_ledger
 from bertd.run.paths import TEMPORARY_PREFIX, JobPaths, RunPaths
+from bertd.run.processes import is_alive, read_identity
 
 RunnerCommand = Callable[[Path, JobKind], list[str]]
 

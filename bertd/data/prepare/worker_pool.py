@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 from collections.abc import Callable
@@ -21,8 +20,7 @@ from bertd.data.prepare.task_planner import TaskPlanner
 from bertd.data.prepare.tokenize_part import PartTask, PartTokenizer
 from bertd.data.sources.readers.document import Reader
 from bertd.errors import CorpusError
-
-_PR_SET_PDEATHSIG = 1
+from bertd.run.processes import die_with_parent
 
 
 @dataclass(frozen=True)
@@ -112,9 +110,7 @@ _part_tokenizer: PartTokenizer | None = None
 def _initialize_worker(setup: WorkerSetup, parent: int) -> None:
     """Prepare a worker process: it dies with its parent, to whom it leaves Ctrl-C."""
     global _part_tokenizer
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
+    die_with_parent(parent)
     _part_tokenizer = setup.make_part_tokenizer()
 
 

@@ -16,8 +16,8 @@ from types import FrameType
 
 import psutil
 
-from bertd.jobs.processes import adopt_orphans, make_oom_victim_hook, make_parent_death_hook
 from bertd.run.log import log_line
+from bertd.run.processes import adopt_orphans, make_oom_victim_hook, make_parent_death_hook
 
 STUCK_AFTER_S = 30.0
 """How long a killed process may take to die before it is given up."""

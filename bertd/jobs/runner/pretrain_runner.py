@@ -15,7 +15,6 @@ from subprocess import Popen
 import psutil
 
 from bertd.errors import StorageError
-from bertd.jobs.processes import is_stopped, oom_kills
 from bertd.jobs.runner.child_process import StopSignal, run_child_process
 from bertd.jobs.runner.diagnostics import Diagnostics
 from bertd.jobs.runner.exit_analysis import Crash, classify_pretrain_exit, outcome_of_giving_up
@@ -42,6 +41,7 @@ from bertd.run.ledger_repair import repair_ledger
 from bertd.run.log import log_line
 from bertd.run.mailbox import commands_after, read_command
 from bertd.run.paths import STEP_FOLDER, RunPaths
+from bertd.run.processes import is_stopped, oom_kills
 
 LaunchCommand = Callable[[RunPaths, int], list[str]]
 """The command that runs the ranks of one attempt."""

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertd.errors import BertdError, DaemonBusyError, StorageError
-from bertd.jobs.processes import own_identity
 from bertd.jobs.runner.child_process import StopSignal
 from bertd.jobs.runner.finetune_runner import FinetuneCommand, FinetuneRunner
 from bertd.jobs.runner.pretrain_runner import LaunchCommand, PretrainRunner
@@ -26,6 +25,7 @@ from bertd.records import JobKind, JobState, Outcome
 from bertd.run.atomic_files import atomic_write
 from bertd.run.log import log_line
 from bertd.run.paths import JobPaths, RunPaths
+from bertd.run.processes import own_identity
 
 
 def launch_ranks(paths: RunPaths, attempt: int) -> list[str]:

@@ -27,8 +27,8 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from bertd.program import run_main
 from bertd.run.paths import TEMPORARY_PREFIX, RunPaths
+from bertd.run.processes import die_with_parent
 from bertd.run.recipe.load import read_recipe
-from bertd.train.distributed.worker import die_with_parent
 
 _PAUSE_TIMEOUT_S = 150
 """From SIGTERM to SIGKILL of the ranks: a step, and a checkpoint on a slow disk."""

@@ -12,7 +12,6 @@ beside those of the next one.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import faulthandler
 import os
 import signal
@@ -28,8 +27,7 @@ from bertd.records import AlertRecord
 from bertd.run.heartbeat import DUMP_STACKS_SIGNAL, HEARTBEAT_VARIABLE, Heartbeat, Phase
 from bertd.run.journal import JournalWriter, read_journal
 from bertd.run.paths import RunPaths
-
-_PR_SET_PDEATHSIG = 1
+from bertd.run.processes import die_with_parent
 
 
 def main() -> int:
@@ -88,15 +86,6 @@ def train(paths: RunPaths, *, attempt: int, store: Path | None, stop_signal: Eve
         trainer.run()
         trainer.close()
     leave_ranks(ranks)
-
-
-def die_with_parent(parent: int | None = None) -> None:
-    """Ask the kernel to kill this process when the one that started it dies, or has died by now if its pid is known."""
-    parent = os.getppid() if parent is None else parent
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        # It died before the request was made.
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _report_failure(paths: RunPaths, error: BertdError, *, is_on_all_ranks: bool = True) -> int:

@@ -12,10 +12,10 @@ import pytest
 
 import bertd
 from bertd.daemon.scheduling.runners import Runners, has_other_runner
-from bertd.jobs.processes import own_identity
 from bertd.jobs.runner.run_job import job_lock
 from bertd.records import JobState
 from bertd.run.paths import JobPaths
+from bertd.run.processes import own_identity
 from tests.daemon.daemon_box import DaemonBox
 from tests.jobs.fake_ranks import Death, Plan
 

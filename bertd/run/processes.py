@@ -1,4 +1,7 @@
-"""Processes by a name that is never given twice: pid, start time and boot."""
+"""Processes of this machine: which one it is, whether it lives, and what the kernel does to it when another dies.
+
+A process is named by pid, start time and boot together, which are never given twice.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import os
 import re
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -74,16 +78,20 @@ def make_parent_death_hook(death_signal: signal.Signals = signal.SIGKILL) -> Cal
 
     Made before the fork, because loading libc behind it is not safe. Only for a parent without threads.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    parent = os.getpid()
+    return partial(_request_death_signal, ctypes.CDLL(None, use_errno=True), parent=os.getpid(), number=death_signal)
 
-    def ask_kernel() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
-        if os.getppid() != parent:
-            # It died before the request; nobody would send the signal.
-            os._exit(1)
 
-    return ask_kernel
+def die_with_parent(parent: int | None = None) -> None:
+    """Have the kernel kill this process when its parent dies; end here if that is no longer `parent`, its pid."""
+    parent = os.getppid() if parent is None else parent
+    _request_death_signal(ctypes.CDLL(None, use_errno=True), parent=parent, number=signal.SIGKILL)
+
+
+def _request_death_signal(libc: ctypes.CDLL, *, parent: int, number: signal.Signals) -> None:
+    libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+    if os.getppid() != parent:
+        # It died before the request; nobody would send the signal.
+        os._exit(1)
 
 
 def make_oom_victim_hook(then: Callable[[], None]) -> Callable[[], None]:
