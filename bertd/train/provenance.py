@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import version
-from pathlib import Path
 
 import torch
 
 import bertd
 from bertd.records import Record
 from bertd.run.atomic_files import atomic_write
+from bertd.run.cpu_model import read_cpu_model
 from bertd.train.distributed.process_group import Ranks
 from bertd.train.run_inputs import RunInputs
 
@@ -34,9 +34,7 @@ def device_name(device: torch.device) -> str:
     """For people: the GPU's product name, or the processor's."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    with Path("/proc/cpuinfo").open() as file:
-        names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    return read_cpu_model() or platform.machine()
 
 
 def write_provenance(run_inputs: RunInputs, ranks: Ranks) -> None:

@@ -9,7 +9,6 @@ import logging
 import os
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import psutil
@@ -17,6 +16,7 @@ import psutil
 from bertd.api.models import DeviceView
 from bertd.daemon.scheduling.device_allocation import CPU, Inventory
 from bertd.jobs.store.leases import Leases
+from bertd.run.cpu_model import read_cpu_model
 
 logger = logging.getLogger(__name__)
 
@@ -142,9 +142,4 @@ def _find_gpus(nvml: Nvml) -> tuple[list[_Gpu], str]:
 
 
 def _cpu_name() -> str:
-    """The processor as /proc/cpuinfo calls it, with its cores."""
-    cores = os.cpu_count() or 1
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-        if line.startswith("model name"):
-            return f"{line.partition(':')[2].strip()}, {cores} cores"
-    return f"CPU, {cores} cores"
+    return f"{read_cpu_model() or 'CPU'}, {os.cpu_count() or 1} cores"
