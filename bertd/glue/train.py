@@ -25,6 +25,7 @@ from bertd.glue.tasks import Task
 from bertd.records import FinetuneSpec
 from bertd.run.recipe.schema import ScheduleSection
 from bertd.train.optim.schedule import learning_rate_factor
+from bertd.train.optim.weight_decay import decay_groups
 
 _BETAS = (0.9, 0.999)
 _EPS = 1e-8
@@ -49,7 +50,8 @@ def train(
     """
     encoded = encode(split.examples, classifier)
     model = classifier.model.to(device).train()
-    optimizer = _build_optimizer(model, weight_decay=spec.weight_decay)
+    groups = decay_groups(model.parameters(), weight_decay=spec.weight_decay)
+    optimizer = torch.optim.AdamW(groups, betas=_BETAS, eps=_EPS, fused=True)
     schedule = ScheduleSection(curve="linear", warmup=spec.warmup)
     num_steps = spec.epochs * -(-len(encoded) // spec.batch_size)
     for step, batch in enumerate(_iterate_epochs(encoded, classifier, spec=spec), start=1):
@@ -77,16 +79,6 @@ def train(
                 f"lower the learning rate ({spec.lr:g}) or check the export {spec.source_name}"
             )
         report(update)
-
-
-def _build_optimizer(model: nn.Module, *, weight_decay: float) -> torch.optim.AdamW:
-    parameters = list(model.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": weight_decay},
-        # Biases and norms do not decay. Source: Devlin et al. 2019's code.
-        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, betas=_BETAS, eps=_EPS, fused=True)
 
 
 def _iterate_epochs(

@@ -28,6 +28,7 @@ from bertd.program import run_main
 from bertd.run.recipe.schema import Recipe
 from bertd.train.backends.cpu_tuning import keep_freed_pages
 from bertd.train.optim.schedule import learning_rate_factor
+from bertd.train.optim.weight_decay import decay_groups
 from bertd.train.run_inputs import build_masker
 
 
@@ -48,7 +49,8 @@ def train(recipe: Recipe, *, peak_lr: float, budget_s: float) -> tuple[BertForMa
     dataset = DataSet.open(Path(recipe.data.shards))
     torch.manual_seed(recipe.run.seed)
     model = BertForMaskedLM(_config(recipe, vocab_size=dataset.vocabulary.size)).train()
-    optimizer = torch.optim.AdamW(_decay_groups(model, decay=recipe.optimizer.weight_decay), lr=0.0, fused=True)
+    groups = decay_groups(model.parameters(), weight_decay=recipe.optimizer.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=0.0, fused=True)
     for group in optimizer.param_groups:
         group["betas"], group["eps"] = recipe.optimizer.betas, recipe.optimizer.eps
     batches = _batches(recipe, dataset)
@@ -80,12 +82,6 @@ def _config(recipe: Recipe, *, vocab_size: int) -> BertConfig:
         max_position_embeddings=recipe.data.sequence_length,
         attn_implementation="sdpa",
     )
-
-
-def _decay_groups(model: BertForMaskedLM, *, decay: float) -> list[dict[str, object]]:
-    weights = [parameter for parameter in model.parameters() if parameter.dim() > 1]
-    others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
-    return [{"params": weights, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
 
 
 def _batches(recipe: Recipe, dataset: DataSet) -> TrainBatches:

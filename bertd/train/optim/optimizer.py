@@ -1,11 +1,8 @@
-"""The optimizers of a run: AdamW, LAMB, or Muon on the hidden matrices with AdamW for the rest.
-
-Matrices decay, biases and norms do not (Devlin et al. 2019's code; Izsak et al. 2021, section 3).
-"""
+"""The optimizers of a run: AdamW, LAMB, or Muon on the hidden matrices with AdamW for the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +14,7 @@ from bertd.train.backends.apex.detect import Apex
 from bertd.train.backends.apex.modules import build_fused_adam, build_fused_lamb
 from bertd.train.optim.lamb import Lamb
 from bertd.train.optim.muon import Muon, StackedMatrices
+from bertd.train.optim.weight_decay import decay_groups
 
 _MUON_MOMENTUM = 0.95
 """Source: Jordan et al. 2024."""
@@ -111,7 +109,7 @@ def build_optimizers(
     apex = apex or Apex()
     if section.kind == "muon":
         return _build_muon(model, section, apex, rank=rank, world_size=world_size)
-    groups = _decay_groups(model.parameters(), section.weight_decay)
+    groups = decay_groups(model.parameters(), weight_decay=section.weight_decay)
     build = _build_lamb if section.kind == "lamb" else _build_adamw
     return Optimizers(model, [build(groups, section, apex)])
 
@@ -126,14 +124,6 @@ def _build_lamb(groups: list[dict[str, object]], section: OptimizerSection, apex
     if part := apex.parts.get(Feature.LAMB):
         return build_fused_lamb(part, groups, lr=section.peak_lr, betas=section.betas, eps=section.eps)
     return Lamb(groups, lr=section.peak_lr, betas=section.betas, eps=section.eps)
-
-
-def _decay_groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, object]]:
-    listed = list(parameters)
-    return [
-        {"params": [p for p in listed if p.dim() >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in listed if p.dim() < 2], "weight_decay": 0.0},
-    ]
 
 
 def _build_muon(
@@ -155,4 +145,5 @@ def _build_muon(
     )
     hidden = {each.parameter for each in matrices}
     rest = [parameter for parameter in model.parameters() if parameter not in hidden]
-    return Optimizers(model, [muon, _build_adamw(_decay_groups(rest, section.weight_decay), section, apex)])
+    groups = decay_groups(rest, weight_decay=section.weight_decay)
+    return Optimizers(model, [muon, _build_adamw(groups, section, apex)])
