@@ -19,6 +19,7 @@ from bertd.bench.models import BuiltContender, Contender, UpdateFn, build_conten
 from bertd.bench.workload import Workload
 from bertd.errors import DeviceMemoryError
 from bertd.train.backends.cpu_tuning import keep_freed_pages, return_freed_pages
+from bertd.train.backends.synchronize import synchronize
 from bertd.train.oom import out_of_memory_reason
 
 _CEILING_SIZE = {"cpu": 2048, "cuda": 8192}
@@ -186,21 +187,21 @@ def _load_to_device(built: BuiltContender, device: torch.device) -> None:
 
 
 def _time_update(update: UpdateFn, device: torch.device) -> float:
-    _synchronise(device)
+    synchronize(device)
     began_s = time.perf_counter()
     update()
-    _synchronise(device)
+    synchronize(device)
     return time.perf_counter() - began_s
 
 
 def _measure_mean_s(update: Callable[[], object], device: torch.device, *, seconds: float) -> float:
     """Mean over as many updates as fill the time, with one wait at the end."""
-    _synchronise(device)
+    synchronize(device)
     began_s, updates = time.perf_counter(), 0
     while updates == 0 or time.perf_counter() - began_s < seconds:
         update()
         updates += 1
-    _synchronise(device)
+    synchronize(device)
     return (time.perf_counter() - began_s) / updates
 
 
@@ -209,11 +210,6 @@ def _measure_matmul_flops(workload: Workload, *, seconds: float) -> float:
     a, b = (torch.randn(size, size, device=workload.device, dtype=workload.precision.dtype) for _ in range(2))
     torch.mm(a, b)
     return 2 * size**3 / _measure_mean_s(lambda: torch.mm(a, b), workload.device, seconds=seconds)
-
-
-def _synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _reset_peak(device: torch.device) -> int:

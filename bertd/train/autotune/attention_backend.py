@@ -10,7 +10,7 @@ nothing is chosen.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bertd.model.encoder import EncoderConfig
 from bertd.train.backends.precision import Precision
+from bertd.train.backends.synchronize import synchronize
 from bertd.train.distributed.process_group import Ranks
 
 BACKENDS = {
@@ -135,7 +136,7 @@ def time_backend(
         with sdpa_kernel(backend):
             for _ in range(_WARM_UPS):
                 _attend(q, k, v, workload)
-            return min(_time_calls(lambda: _attend(q, k, v, workload), q) for _ in range(_ROUNDS)) / _CALLS
+            return min(_time_calls(lambda: _attend(q, k, v, workload), device) for _ in range(_ROUNDS)) / _CALLS
     except RuntimeError:
         # "No available kernel", or out of memory: this backend is not for these shapes.
         return None
@@ -171,16 +172,10 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, workload: AttentionWorkload) -> tup
     return mixed, *torch.autograd.grad(mixed, (q, k, v), torch.ones_like(mixed))
 
 
-def _time_calls(call: object, tensor: Tensor) -> float:
-    assert callable(call)
-    _synchronise(tensor)
+def _time_calls(call: Callable[[], object], device: torch.device) -> float:
+    synchronize(device)
     began_s = time.perf_counter()
     for _ in range(_CALLS):
         call()
-    _synchronise(tensor)
+    synchronize(device)
     return time.perf_counter() - began_s
-
-
-def _synchronise(tensor: Tensor) -> None:
-    if tensor.is_cuda:
-        torch.cuda.synchronize(tensor.device)

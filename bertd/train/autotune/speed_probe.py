@@ -22,6 +22,7 @@ from bertd.train.autotune.attention_backend import AttentionChoice
 from bertd.train.backends.apex.detect import Apex, use_fused_modules
 from bertd.train.backends.float8 import use_float8
 from bertd.train.backends.precision import Precision
+from bertd.train.backends.synchronize import synchronize
 from bertd.train.distributed.process_group import Ranks
 from bertd.train.loop.loss_fn import ForwardPass
 from bertd.train.optim.optimizer import build_optimizers
@@ -104,13 +105,13 @@ def _run_probe(setup: ModelSetup, *, kernels: str, apex: Apex, attention: Attent
     began_s = time.perf_counter()
     _backward(forward.loss(batch))
     optimizers.combined.step()
-    _synchronise(setup.device)
+    synchronize(setup.device)
     first_update_s = time.perf_counter() - began_s
     began_s, passes = time.perf_counter(), 0
     while passes < _MIN_PASSES or (passes < _MAX_PASSES and time.perf_counter() - began_s < _MIN_TIME_S):
         _backward(forward.loss(batch))
         # A GPU's work is only queued here; without waiting, the clock would say nothing.
-        _synchronise(setup.device)
+        synchronize(setup.device)
         passes += 1
     return ProbeResult(sequences_per_s=passes * micro / (time.perf_counter() - began_s), first_update_s=first_update_s)
 
@@ -127,8 +128,3 @@ def _make_synthetic_batch(setup: ModelSetup, *, micro: int) -> MaskedBatch:
 
 def _backward(loss: Tensor) -> None:
     loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-
-
-def _synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
