@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -35,7 +34,7 @@ from bertd.records import Record
 from bertd.run.atomic_files import atomic_write, fsync_folder
 from bertd.run.log import log_line
 from bertd.run.paths import DAMAGED_PREFIX, TEMPORARY_PREFIX, newest_first, step_folder_name
-from bertd.train.checkpoint.staging import StagedTensors
+from bertd.train.checkpoint.staging import StagedTensors, as_bytes
 from bertd.train.optim.optimizer import Optimizers
 from bertd.train.state import TrainState
 
@@ -254,13 +253,9 @@ def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> FileDigest:
     with safe_open(path, framework="pt") as file:
         for name, tensor in tensors.items():
             # As bytes, since a moment that is not finite equals nothing.
-            if not np.array_equal(_as_bytes(file.get_tensor(name)), _as_bytes(tensor)):
+            if not np.array_equal(as_bytes(file.get_tensor(name)), as_bytes(tensor)):
                 raise OSError(f"{path.name}: {name} does not read back as it was written")
     return digest
-
-
-def _as_bytes(tensor: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    return tensor.reshape(-1).view(torch.uint8).numpy()
 
 
 def _sha256(path: Path) -> str:

@@ -51,7 +51,7 @@ class StagedTensors:
         try:
             for buffer, source in self._pending:
                 # Not torch's copy, which would start threads beside those that train.
-                np.copyto(_as_bytes(buffer), _as_bytes(source))
+                np.copyto(as_bytes(buffer), as_bytes(source))
         finally:
             self._pending.clear()
             self._is_complete.set()
@@ -134,7 +134,8 @@ def _on_stream_after_compute(stream: torch.cuda.Stream) -> Iterator[None]:
         yield
 
 
-def _as_bytes(tensor: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def as_bytes(tensor: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """The memory of a tensor on the CPU, flat."""
     return tensor.reshape(-1).view(torch.uint8).numpy()
 
 
