@@ -6,7 +6,7 @@ import math
 from datetime import datetime
 
 from bertd.records import BudgetUnit
-from bertd.run.durations import format_duration
+from bertd.run.quantities import format_budget_amount
 
 _GIB = float(1 << 30)
 
@@ -60,14 +60,6 @@ def gibibytes(num_bytes: float, *, decimals: int = 1) -> str:
     return f"{num_bytes / _GIB:.{decimals}f}"
 
 
-def format_bytes(num_bytes: float) -> str:
-    """`12 KiB`, `58 MiB`, `3.9 GiB`."""
-    if num_bytes < 1 << 20:
-        return f"{num_bytes / 1024:.0f} KiB"
-    mib = num_bytes / (1 << 20)
-    return f"{mib:.0f} MiB" if mib < 1000 else f"{mib / 1024:.1f} GiB"
-
-
 def clock(t: float) -> str:
     """Local time of day."""
     return f"{datetime.fromtimestamp(t):%H:%M:%S}"
@@ -88,12 +80,4 @@ def clock_near(t: float, *, now: float) -> str:
 
 def format_amount(unit: BudgetUnit, amount: float) -> str:
     """A budget's whole: `24h 00m`, `192 GPU-hours`, `23,000 steps`."""
-    match unit:
-        case BudgetUnit.HOURS:
-            return format_duration(amount * 3600)
-        case BudgetUnit.GPU_HOURS:
-            return f"{short_count(amount)} GPU-hours"
-        case BudgetUnit.STEPS:
-            return f"{count(amount)} steps"
-        case BudgetUnit.SEQUENCES:
-            return f"{short_count(amount)} sequences"
+    return format_budget_amount(unit, amount, format_count=short_count)

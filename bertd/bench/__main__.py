@@ -20,6 +20,7 @@ from bertd.bench.timing import BenchResults, Measurement, run_bench
 from bertd.bench.workload import Workload, plan_workload
 from bertd.errors import DeviceError, RecipeError
 from bertd.program import run_main
+from bertd.run.quantities import format_bytes
 from bertd.run.recipe.load import find_recipe, read_recipe
 from bertd.run.recipe.schema import Recipe
 from bertd.train.backends.cpu_tuning import tune_cpu
@@ -167,7 +168,7 @@ def _as_table(results: BenchResults, workload: Workload) -> str:
 def _row(each: Measurement, workload: Workload, *, reference: float, ceiling: float) -> str:
     flops = each.median * workload.flops / workload.num_sequences
     speeds = f"{each.median:.1f} ({min(each.sequences_per_s):.1f} - {max(each.sequences_per_s):.1f})"
-    memory = "" if each.peak_bytes is None else f"{each.peak_bytes / 2**30:.1f} GiB"
+    memory = "" if each.peak_bytes is None else format_bytes(each.peak_bytes)
     return (
         f"{each.contender.name:38} {each.micro:5} {speeds:>24} {each.median / reference:6.2f} {flops / 1e12:8.3f} "
         f"{flops / ceiling:10.0%} {each.compile_s:6.1f}s {memory:>8}"

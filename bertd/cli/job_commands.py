@@ -96,10 +96,10 @@ def _parse_budget_request(amounts: list[tuple[BudgetUnit, float]]) -> BudgetRequ
 
 def _describe_budget_change(view: RunView, request: BudgetRequest) -> str:
     """What came of it."""
-    from bertd.cli.views import format_amount
+    from bertd.run.quantities import format_budget_amount
     from bertd.terminal_text import terminal_line
 
-    name, amount_text = terminal_line(view.id), format_amount(request.unit, request.amount)
+    name, amount_text = terminal_line(view.id), format_budget_amount(request.unit, request.amount)
     if view.budget.amount == request.amount:
         return f"run {name} has a budget of {amount_text}, {view.budget.progress:.1%} of it is spent"
     return f"run {name} gets a budget of {amount_text} at its next step; `bertd show {view.job_id}` tells when it has"

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 
 from bertd.api.models import BudgetView, DeviceView, EventView, JobView, RunView, ScoreView, StatusView, VersionView
 from bertd.cli.tables import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Cell, OutputStyle, Row, format_table
-from bertd.records import BudgetUnit, JobState, Record
+from bertd.records import JobState, Record
 from bertd.run.durations import format_duration
 from bertd.run.execution_text import execution_choices
+from bertd.run.quantities import format_budget_amount, format_bytes
 from bertd.terminal_text import terminal_line
 
 _STATE_COLORS: dict[JobState, tuple[str, ...]] = {
@@ -173,7 +174,8 @@ def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:
             fields.append(("start from", start.start_from))
         fields += [(choice.name, str(choice)) for choice in execution_choices(start)]
     if change := run.budget_change:
-        before, spent = format_amount(change.unit, change.before), format_amount(change.unit, change.spent)
+        before = format_budget_amount(change.unit, change.before)
+        spent = format_budget_amount(change.unit, change.spent)
         fields.append(("changed", f"from {before} at step {change.step:,}, when {spent} were spent"))
     if devices_change := run.devices_change:
         fields.append(
@@ -210,26 +212,7 @@ def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:
 
 def amount(budget: BudgetView) -> str:
     """What was granted: `24h 00m`, `500 steps`."""
-    return format_amount(budget.unit, budget.amount)
-
-
-def format_amount(unit: BudgetUnit, amount: float) -> str:
-    """The same of a budget that nobody has yet."""
-    match unit:
-        case BudgetUnit.HOURS:
-            return format_duration(amount * 3600)
-        case BudgetUnit.GPU_HOURS:
-            return f"{amount:g} GPU-hours"
-        case _:
-            return f"{amount:,.0f} {unit}"
-
-
-def format_bytes(size_bytes: float) -> str:
-    """Bytes in the unit that suits them."""
-    if size_bytes <= 0:
-        return "0 B"
-    power = min(4, int(math.log(size_bytes, 1024)))
-    return f"{size_bytes / 1024**power:.{1 if power else 0}f} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
+    return format_budget_amount(budget.unit, budget.amount)
 
 
 def state_cell(state: JobState) -> Cell:

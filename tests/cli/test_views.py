@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bertd.cli.tables import OutputStyle
-from bertd.cli.views import JobDetails, amount, devices_text, format_bytes, job_text, runs_text, status_text
+from bertd.cli.views import JobDetails, amount, devices_text, job_text, runs_text, status_text
 from bertd.records import BudgetUnit, DevicesRecord, JobState
 from tests.cli import samples
 
@@ -40,14 +40,6 @@ def test_a_device_that_measures_nothing_shows_dashes() -> None:
 def test_a_budget_is_named_in_its_unit(unit: BudgetUnit, granted: float, text: str) -> None:
     budget = samples.run().budget.model_copy(update={"unit": unit, "amount": granted})
     assert amount(budget) == text
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [(0, "0 B"), (1, "1 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1024**3, "1.0 GiB"), (5 * 1024**5, "5120.0 TiB")],
-)
-def test_bytes_are_shown_in_the_unit_that_suits_them(size: int, text: str) -> None:
-    assert format_bytes(size) == text
 
 
 def test_a_queued_job_shows_what_it_wants_and_no_dates_it_has_not() -> None:

@@ -54,8 +54,3 @@ def test_a_time_near_has_seconds_and_another_day_its_name() -> None:
 )
 def test_a_grant_is_told_in_its_own_unit(unit: BudgetUnit, amount: float, text: str) -> None:
     assert formatting.format_amount(unit, amount) == text
-
-
-def test_sizes_are_in_binary_units() -> None:
-    assert formatting.format_bytes(58 * (1 << 20)) == "58 MiB"
-    assert formatting.format_bytes(4 * (1 << 30)) == "4.0 GiB"

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from bertd.api.models import RunView
 from bertd.records import JobState, StepRecord
 from bertd.run.durations import format_duration
+from bertd.run.quantities import format_bytes
 from tui.display_options import DisplayOptions
-from tui.formatting import format_bytes, format_learning_rate, percent, short_count, significant
+from tui.formatting import format_learning_rate, percent, short_count, significant
 from tui.lines import Line, Role, Span, cell, heading, line
 from tui.snapshot import Snapshot
 
@@ -113,7 +114,7 @@ def _extra_figures(run: RunView) -> list[Figure]:
         found.append(Figure("kernels", start.kernels, note=start.precision))
         found.append(Figure("ranks x micro", f"{start.world_size} x {start.micro_batch}"))
     if step is not None and step.memory_bytes is not None:
-        found.append(Figure("rank memory", format_bytes(step.memory_bytes)))
+        found.append(Figure("rank memory", format_bytes(step.memory_bytes, is_short=True)))
     if step is not None and step.loss_scale is not None:
         found.append(Figure("loss scale", short_count(step.loss_scale), note=f"{step.skipped_steps} skipped"))
     return found

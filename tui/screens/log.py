@@ -6,8 +6,8 @@ from collections import deque
 
 from textual.app import ComposeResult
 
+from bertd.run.quantities import format_bytes
 from tui.display_options import DisplayOptions
-from tui.formatting import format_bytes
 from tui.lines import Line, Role, heading, line
 from tui.screens.polling import PollingScreen
 from tui.snapshot import Feed, Snapshot
@@ -69,7 +69,8 @@ class LogScreen(PollingScreen):
 
     def _draw(self, snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
         name = "Log" if self._job_id is None else f"Log of job {self._job_id}"
-        title = heading(name, line((format_bytes(self._num_bytes), Role.MUTED)), width=width, rule=options.glyphs.rule)
+        size = line((format_bytes(self._num_bytes, is_short=True), Role.MUTED))
+        title = heading(name, size, width=width, rule=options.glyphs.rule)
         texts = [*self._lines, *([self._partial_line] if self._partial_line else [])]
         if not texts:
             texts = ["nothing written yet" if self._job_id is not None else "no job"]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from bertd.errors import RunFolderError
 from bertd.records import StepRecord
-from bertd.run.durations import format_duration
 from bertd.run.journal import read_journal
 from bertd.run.paths import RunPaths, StatePaths, default_state_dir, expand_user
+from bertd.run.quantities import format_budget_amount
 from bertd.run.recipe.schema import Recipe
 
 
@@ -62,9 +62,7 @@ def estimate_budget(recipe: Recipe, *, sequences_per_s: float | None, speed_sour
         whence: where the speed is from, for people.
     """
     granted = recipe.granted
-    budget_text = f"{granted.amount:,.6g} {recipe.budget.unit.value.replace('_', ' ')}"
-    if recipe.budget.hours is not None and granted.total_s is not None:
-        budget_text = format_duration(granted.total_s)
+    budget_text = format_budget_amount(granted.unit, granted.amount)
     if granted.total_s is None:
         sequences_per_unit = recipe.batch.mean_sequences(0.0) if recipe.budget.steps is not None else 1
         return BudgetEstimate(

@@ -28,6 +28,7 @@ from bertd.model.memory import sequence_bytes, state_bytes
 from bertd.records import Record
 from bertd.run.atomic_files import atomic_write
 from bertd.run.paths import measurements_dir
+from bertd.run.quantities import format_bytes
 from bertd.run.recipe.schema import Recipe
 from bertd.train.autotune.attention_backend import AttentionChoice
 from bertd.train.autotune.kernels import KernelChoice
@@ -213,7 +214,7 @@ def _measure_sizes(
     if not speeds:
         tried = ", ".join(map(str, too_large))
         raise DeviceError(
-            f'[batch] micro = "auto": none of {tried} sequences fits the {free / 2**30:.1f} GiB that '
+            f'[batch] micro = "auto": none of {tried} sequences fits the {format_bytes(free)} that '
             f"{device_name(setup.device)} has free; take a smaller model or a shorter data.sequence_length"
         )
     best = max(speeds, key=speeds.__getitem__)

@@ -1,0 +1,40 @@
+"""Amounts with their unit, as people read them: bytes, and what a budget counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bertd.records import BudgetUnit
+from bertd.run.durations import format_duration
+
+_BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_GIB_POWER = 3
+
+
+def format_bytes(num_bytes: float, *, is_short: bool = False) -> str:
+    """`512 B`, `58.0 MiB`, `3.9 GiB`; short, `58 MiB`: decimals from GiB on."""
+    power = min(len(_BYTE_UNITS) - 1, max(0, int(num_bytes).bit_length() - 1) // 10)
+    has_decimals = power >= (_GIB_POWER if is_short else 1)
+    return f"{num_bytes / 1024**power:.{1 if has_decimals else 0}f} {_BYTE_UNITS[power]}"
+
+
+def format_budget_amount(unit: BudgetUnit, amount: float, *, format_count: Callable[[float], str] | None = None) -> str:
+    """`24h 00m`, `192 GPU-hours`, `23,000 steps`.
+
+    Args:
+        format_count: for GPU-hours and sequences, of which there may be many; by default all digits are shown.
+    """
+    format_count = format_count or _all_digits
+    match unit:
+        case BudgetUnit.HOURS:
+            return format_duration(amount * 3600)
+        case BudgetUnit.GPU_HOURS:
+            return f"{format_count(amount)} GPU-hours"
+        case BudgetUnit.STEPS:
+            return f"{amount:,.0f} steps"
+        case BudgetUnit.SEQUENCES:
+            return f"{format_count(amount)} sequences"
+
+
+def _all_digits(amount: float) -> str:
+    return f"{amount:,.0f}" if amount == round(amount) else f"{amount:,.6g}"

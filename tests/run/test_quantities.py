@@ -1,0 +1,38 @@
+"""One text for an amount, at the command line, in the dashboard and in a log."""
+
+from __future__ import annotations
+
+import pytest
+
+from bertd.records import BudgetUnit
+from bertd.run.quantities import format_budget_amount, format_bytes
+
+
+@pytest.mark.parametrize(
+    ("size", "text", "short"),
+    [
+        (0, "0 B", "0 B"),
+        (1023, "1023 B", "1023 B"),
+        (1024, "1.0 KiB", "1 KiB"),
+        (58 << 20, "58.0 MiB", "58 MiB"),
+        (4 << 30, "4.0 GiB", "4.0 GiB"),
+        (5 * 1024**5, "5120.0 TiB", "5120.0 TiB"),
+    ],
+)
+def test_bytes_are_in_the_unit_that_suits_them(size: int, text: str, short: str) -> None:
+    assert (format_bytes(size), format_bytes(size, is_short=True)) == (text, short)
+
+
+@pytest.mark.parametrize(
+    ("unit", "amount", "text", "short"),
+    [
+        (BudgetUnit.HOURS, 1 / 30, "2m 00s", "2m 00s"),
+        (BudgetUnit.GPU_HOURS, 192.0, "192 GPU-hours", "about 192 GPU-hours"),
+        (BudgetUnit.GPU_HOURS, 1.23456789, "1.23457 GPU-hours", "about 1 GPU-hours"),
+        (BudgetUnit.STEPS, 23_000.0, "23,000 steps", "23,000 steps"),
+        (BudgetUnit.SEQUENCES, 1e8, "100,000,000 sequences", "about 100000000 sequences"),
+    ],
+)
+def test_a_budget_is_named_in_its_unit(unit: BudgetUnit, amount: float, text: str, short: str) -> None:
+    assert format_budget_amount(unit, amount) == text
+    assert format_budget_amount(unit, amount, format_count=lambda number: f"about {number:.0f}") == short
