@@ -6,10 +6,13 @@ given a limit.
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import Literal
 
 from bertd.terminal_text import terminal_line
+
+logger = logging.getLogger(__name__)
 
 _TIMEOUT_S = 6.0
 """With what the libraries take to load, whoever waits is told within 10 s."""
@@ -36,6 +39,9 @@ def _request_repo_info(name: str, *, kind: Literal["dataset", "model"]) -> str |
     except (HfHubHTTPError, HFValidationError):
         # It answered, or the name is none: whoever asks for the content is told so in better words.
         return None
-    except Exception as error:  # A thread's edge; the HTTP library behind huggingface_hub has its own tree of errors.
+    except Exception as error:
+        # The thread's edge, whose caller would wait for nothing. What cannot be reached is an error of requests, httpx
+        # or httpx2, whichever this huggingface_hub uses, and they have no class in common.
+        logger.debug("%s: the hub could not be asked", name, exc_info=True)
         return terminal_line(str(error)) or type(error).__name__
     return None

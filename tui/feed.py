@@ -146,6 +146,7 @@ class SocketFeed:
             except BertdError as error:
                 problem = str(error)
             except Exception as error:
+                # The edge of the thread: without it the screen would show old numbers for ever, as if they were live.
                 _log.exception("the feed failed")
                 problem = f"this dashboard failed to read the daemon's answer: {error!r}"
             else:

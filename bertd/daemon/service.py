@@ -160,6 +160,7 @@ class _Daemon:
                     if self._services.hub.num_streams:
                         self._services.hub.publish_tick(status)
             except Exception:
+                # The edge of a tick: without the next one systemd's watchdog would kill the daemon.
                 logger.exception("a tick failed; the next one tries again")
             await asyncio.sleep(TICK_INTERVAL_S)
 

@@ -76,6 +76,7 @@ class PrivateDaemon:
         try:
             self._wait_for_answer()
         except BaseException:
+            # Ctrl-C too: it is not entered yet, so nobody else would end it.
             self.__exit__(None, None, None)
             raise
         return self

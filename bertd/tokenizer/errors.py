@@ -22,6 +22,7 @@ def translate_tokenizer_errors() -> Iterator[None]:
     try:
         yield
     except BaseException as error:
+        # Not Exception: a panic is none, and its class can be named by its name alone. All else is raised again.
         if type(error) is Exception or type(error).__name__ == _PANIC:
             raise RuntimeError(str(error)) from error
         raise

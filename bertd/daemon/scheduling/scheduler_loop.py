@@ -42,6 +42,7 @@ class SchedulerLoop:
                     logger.error("%s", error)
                 last_error = str(error)
             except Exception:
+                # The edge of a tick: a fault in one must not stop the queue for good.
                 logger.exception("a round of the scheduler failed; the next one tries again")
             await asyncio.sleep(0)
             try:

@@ -130,7 +130,7 @@ class TrainBatches:
             for micro in self._micro_batches(first_sequence):
                 if not self._put(micro):
                     return
-        except BaseException as error:  # noqa: BLE001  A thread's edge: the reader of the queue raises it.
+        except BaseException as error:  # noqa: BLE001  For next_micro_batch, which would wait for ever.
             self._put(error)
 
     def _put(self, item: _HostMicroBatch | BaseException) -> bool:

@@ -74,7 +74,7 @@ def run_speed_probe(
     """
     try:
         return _run_probe(setup, kernels=kernels, apex=apex, attention=attention, micro=micro)
-    except Exception as error:
+    except (MemoryError, RuntimeError) as error:
         # The frames that failed hold the model; whoever looks at the error would keep it from being freed.
         traceback.clear_frames(error.__traceback__)
         raise
