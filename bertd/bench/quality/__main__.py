@@ -120,10 +120,17 @@ def _train(arm: Arm, *, shards: str, budget_s: float, folder: Path) -> tuple[Pat
     return folder, SPENT_BUDGET_ADAPTER.validate_json(done.stdout.splitlines()[-1])
 
 
+def _parse_budget_s(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bertd.bench.quality", description=__doc__)
     parser.add_argument("--data", required=True, metavar="SHARDS", help="a data set by name or path")
-    parser.add_argument("--budget", type=parse_duration, default=240.0, metavar="TIME", help="of each arm (4min)")
+    parser.add_argument("--budget", type=_parse_budget_s, default=240.0, metavar="TIME", help="of each arm (4min)")
     parser.add_argument("--ablations", action="store_true", help="ours with one thing changed at a time")
     parser.add_argument("--only", default=[""], nargs="+", metavar="TEXT", help="the arms whose name has one of these")
     parser.add_argument("--at-once", type=int, default=1, metavar="N", help="arms side by side, sharing the cores (1)")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import shutil
 import signal
 import sys
 from dataclasses import asdict
 
+from bertd.data.commands.arguments import parse_count, parse_rate, parse_sequence_length
 from bertd.data.dataset.locate import find_dataset
 from bertd.data.dataset.shards import DataSet
 from bertd.data.dataset.text_quality import read_quality
@@ -24,32 +24,18 @@ from bertd.run.recipe.schema import DataSection, MaskingSection, Recipe
 from bertd.terminal_text import terminal_text
 
 
-def _length(text: str) -> int:
-    return DataSection(shards="here", sequence_length=int(text)).sequence_length
-
-
-def _rate(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise ValueError(text)
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise ValueError(text)
-    return value
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bertd data inspect", description="Show what a data set holds.")
     parser.add_argument("dataset", metavar="NAME", help="name or path of a data set")
     parser.add_argument("--recipe", help="name or path: its sequence length, packing, masking and budget")
     parser.add_argument("--run", help="id or folder of a run: its recipe, unless one is named, and its speed")
-    parser.add_argument("--sequences-per-s", type=_rate, metavar="N", help="speed, to tell what hours of budget buy")
-    parser.add_argument("--sequence-length", type=_length, metavar="S", help="instead of the recipe's, or 128")
-    parser.add_argument("--sequences", type=_count, default=10, metavar="N", help="how many to show (10)")
+    parser.add_argument(
+        "--sequences-per-s", type=parse_rate, metavar="N", help="speed, to tell what hours of budget buy"
+    )
+    parser.add_argument(
+        "--sequence-length", type=parse_sequence_length, metavar="S", help="instead of the recipe's, or 128"
+    )
+    parser.add_argument("--sequences", type=parse_count, default=10, metavar="N", help="how many to show (10)")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     return parser
 

@@ -11,6 +11,7 @@ import os
 import sys
 from pathlib import Path
 
+from bertd.data.commands.arguments import parse_positive, parse_share
 from bertd.data.dataset.locate import resolve_data_path
 from bertd.data.dataset.manifest import Filters, Manifest
 from bertd.data.dataset.text_quality import Quality, read_quality
@@ -32,20 +33,6 @@ def format_summary(manifest: Manifest, *, out: Path, quality: Quality | None) ->
     return "\n".join(lines)
 
 
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 1:
-        raise ValueError(text)
-    return value
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError(text)
-    return value
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bertd data prepare",
@@ -56,17 +43,27 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="KIND:PATH, or PATH")
     parser.add_argument("--vocab", required=True, help="folder, tokenizer.json, vocab.txt, or a name on the hub")
     parser.add_argument("--out", required=True, help="name, or path, of the data set")
-    parser.add_argument("--validation", type=_share, default=0.005, metavar="SHARE", help="of documents (0.005)")
+    parser.add_argument("--validation", type=parse_share, default=0.005, metavar="SHARE", help="of documents (0.005)")
     parser.add_argument("--text-field", default="text", metavar="NAME", help="of JSON lines and tables (text)")
     parser.add_argument("--language", default="en", help="whose rules find the sentences, ISO 639-1 (en)")
     parser.add_argument("--keep-disambiguation", action="store_true", help="of dumps: keep pages of mere links")
-    parser.add_argument("--min-characters", type=_positive, default=1, metavar="N", help="shorter documents go (1)")
-    parser.add_argument("--min-ascii", type=_share, default=0.0, metavar="SHARE", help="of ASCII among letters (0)")
-    parser.add_argument("--dedup", choices=("none", "exact", "near"), default="exact", help="repeats go (exact)")
-    parser.add_argument("--near-threshold", type=_share, default=0.8, metavar="SHARE", help="for --dedup near (0.8)")
-    parser.add_argument("--max-documents", type=_positive, default=None, metavar="N", help="keep the first N")
     parser.add_argument(
-        "--processes", type=_positive, default=len(os.sched_getaffinity(0)), metavar="N", help="workers (all cores)"
+        "--min-characters", type=parse_positive, default=1, metavar="N", help="shorter documents go (1)"
+    )
+    parser.add_argument(
+        "--min-ascii", type=parse_share, default=0.0, metavar="SHARE", help="of ASCII among letters (0)"
+    )
+    parser.add_argument("--dedup", choices=("none", "exact", "near"), default="exact", help="repeats go (exact)")
+    parser.add_argument(
+        "--near-threshold", type=parse_share, default=0.8, metavar="SHARE", help="for --dedup near (0.8)"
+    )
+    parser.add_argument("--max-documents", type=parse_positive, default=None, metavar="N", help="keep the first N")
+    parser.add_argument(
+        "--processes",
+        type=parse_positive,
+        default=len(os.sched_getaffinity(0)),
+        metavar="N",
+        help="workers (all cores)",
     )
     parser.add_argument("--replace", action="store_true", help="make it anew if it exists")
     parser.add_argument("--json", action="store_true", help="print the manifest as JSON")

@@ -1,0 +1,89 @@
+"""Values on the command line of `bertd data`, each refused with what is expected instead."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+from pydantic import ValidationError
+
+from bertd.run.recipe.schema import DataSection
+
+
+def parse_share(text: str) -> float:
+    """From 0 to less than 1.
+
+    Raises:
+        ArgumentTypeError: anything else.
+    """
+    value = _parse_number(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share; give a number from 0 to less than 1, such as 0.05")
+    return value
+
+
+def parse_positive(text: str) -> int:
+    """A whole number from 1.
+
+    Raises:
+        ArgumentTypeError: anything else.
+    """
+    value = _parse_whole_number(text)
+    if value is None or value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is too little or not a number; give a whole number from 1")
+    return value
+
+
+def parse_count(text: str) -> int:
+    """A whole number from 0.
+
+    Raises:
+        ArgumentTypeError: anything else.
+    """
+    value = _parse_whole_number(text)
+    if value is None or value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a count; give a whole number, 0 for none")
+    return value
+
+
+def parse_rate(text: str) -> float:
+    """A finite number above 0.
+
+    Raises:
+        ArgumentTypeError: anything else.
+    """
+    value = _parse_number(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a rate; give a number above 0, such as 250.5")
+    return value
+
+
+def parse_sequence_length(text: str) -> int:
+    """As a recipe may have it.
+
+    Raises:
+        ArgumentTypeError: anything else.
+    """
+    value = _parse_whole_number(text)
+    if value is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a length; give a whole number of tokens, such as 128")
+    try:
+        return DataSection(shards="here", sequence_length=value).sequence_length
+    except ValidationError as error:
+        expected = error.errors()[0]["msg"].replace("Input should", "it should")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a length that a recipe may have: {expected}") from error
+
+
+def _parse_number(text: str) -> float:
+    """NaN, which no range has, where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _parse_whole_number(text: str) -> int | None:
+    try:
+        return int(text)
+    except ValueError:
+        return None
