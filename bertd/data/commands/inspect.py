@@ -55,8 +55,8 @@ def _inspect(args: argparse.Namespace) -> None:
         recipe = read_recipe(run.recipe)
     data = DataSection(shards=str(root)) if recipe is None else recipe.data
     length = args.sequence_length or data.sequence_length
-    bought = None if recipe is None else _estimate_at_known_speed(recipe, run, given_speed=args.sequences_per_s)
-    budget = None if bought is None else bought.sequences
+    estimate = None if recipe is None else _estimate_at_known_speed(recipe, run, given_speed=args.sequences_per_s)
+    budget = None if estimate is None else estimate.sequences
     facts = measure_packings(dataset, sequence_length=length, budget_sequences=budget)
     decoded = decode_sequences(
         dataset,
@@ -74,13 +74,13 @@ def _inspect(args: argparse.Namespace) -> None:
             "manifest": dataset.manifest.model_dump(mode="json"),
             "quality": None if quality is None else quality.model_dump(mode="json"),
             "packings": [asdict(fact) for fact in facts],
-            "budget": None if bought is None else asdict(bought),
+            "budget": None if estimate is None else asdict(estimate),
             "shown": [asdict(sequence) for sequence in decoded],
         }
         print(json.dumps(tree))
         return
     lines = [*dataset_lines(dataset.manifest, quality, kind=dataset.vocabulary.kind, root=root), ""]
-    lines += packing_lines(facts, length=length, bought=bought)
+    lines += packing_lines(facts, length=length, estimate=estimate)
     print(terminal_text("\n".join(lines)))
     # The text of a corpus is made safe before colours are added to it.
     safe = [DecodedSequence(number=one.number, text=terminal_text(one.text)) for one in decoded]

@@ -32,23 +32,23 @@ def dataset_lines(manifest: Manifest, quality: Quality | None, *, kind: Vocabula
     return lines
 
 
-def packing_lines(facts: list[PackingFacts], *, length: int, bought: BudgetEstimate | None) -> list[str]:
+def packing_lines(facts: list[PackingFacts], *, length: int, estimate: BudgetEstimate | None) -> list[str]:
     """Both packings, and what the budget buys of each."""
     head = f"{f'sequences of {length}':18}{'an epoch':>14}{'padding':>10}"
-    lines = [head + (f"{'epochs bought':>16}" if bought is not None and bought.sequences is not None else "")]
+    lines = [head + (f"{'epochs bought':>16}" if estimate is not None and estimate.sequences is not None else "")]
     for fact in facts:
         epochs = "" if fact.epochs is None else f"{fact.epochs:16,.2f}"
         lines.append(f"  {fact.packing:16}{fact.sequences:14,}{fact.padding_share:10.1%}{epochs}")
-    if bought is None:
+    if estimate is None:
         return [*lines, "  --recipe tells the epochs that a budget buys"]
-    if bought.sequences is not None:
-        speed = "" if bought.speed is None else f" at {bought.speed}"
-        return [*lines, f"  the budget of {bought.budget} buys {bought.sequences:,.0f} sequences{speed}"]
-    assert bought.total_s is not None
-    needed = ", ".join(f"{fact.sequences / bought.total_s:,.3g} sequences/s ({fact.packing})" for fact in facts)
+    if estimate.sequences is not None:
+        speed = "" if estimate.speed is None else f" at {estimate.speed}"
+        return [*lines, f"  the budget of {estimate.budget} buys {estimate.sequences:,.0f} sequences{speed}"]
+    assert estimate.total_s is not None
+    needed = ", ".join(f"{fact.sequences / estimate.total_s:,.3g} sequences/s ({fact.packing})" for fact in facts)
     return [
         *lines,
-        f"  what the budget of {bought.budget} buys depends on the speed: --sequences-per-s or --run gives one;",
+        f"  what the budget of {estimate.budget} buys depends on the speed: --sequences-per-s or --run gives one;",
         f"  one epoch needs {needed}",
     ]
 
