@@ -66,13 +66,11 @@ class Vocabulary:
         """What a text spells where the model is to fill in."""
         return self.entries[self.mask]
 
-    def words(self) -> npt.NDArray[np.int64]:
+    def word_ids(self) -> npt.NDArray[np.int64]:
         """Ids of real entries, rising: nothing special or added, nothing that only fills the vocabulary up."""
         excluded = self.special | self.added
-        word_ids = [
-            i for i, entry in enumerate(self.entries) if i not in excluded and not _FILLER_ENTRY.fullmatch(entry)
-        ]
-        return np.array(word_ids, dtype=np.int64)
+        ids = [i for i, entry in enumerate(self.entries) if i not in excluded and not _FILLER_ENTRY.fullmatch(entry)]
+        return np.array(ids, dtype=np.int64)
 
     @property
     def spells_bytes(self) -> bool:

@@ -70,7 +70,7 @@ def test_words_and_special_tokens_are_told_from_what_fills_a_vocabulary_up() -> 
     assert modern.size == KINDS["modern"].get_vocab_size() > 600 and modern.mask_token == "[MASK]"
     assert [modern.entries[number] for number in (modern.pad, modern.cls)] == ["[PAD]", "[CLS]"]
     for vocabulary in (roberta, modern):
-        left_out = set(range(vocabulary.size)) - set(vocabulary.words().tolist())
+        left_out = set(range(vocabulary.size)) - set(vocabulary.word_ids().tolist())
         no_words = {entry for entry in vocabulary.entries if _NO_WORD.search(entry)}
         assert {vocabulary.entries[number] for number in left_out} == no_words and len(no_words) >= 7
         goes_on = {vocabulary.entries[number] for number in np.flatnonzero(vocabulary.continuation_flags())}

@@ -65,7 +65,7 @@ class _Tables:
     """(V) bool: no special token."""
     is_continuation: Tensor
     """(V) bool: a piece that goes on a word."""
-    words: Tensor
+    word_ids: Tensor
     """Ids that a random token is drawn from."""
 
 
@@ -119,7 +119,7 @@ class Masker:
             predictions_by_length=torch.tensor(num_by_length),
             is_maskable=maskable,
             is_continuation=torch.from_numpy(vocabulary.continuation_flags()),
-            words=torch.from_numpy(vocabulary.words()),
+            word_ids=torch.from_numpy(vocabulary.word_ids()),
         )
         self._tables_by_device: dict[torch.device, _Tables] = {}
 
@@ -197,9 +197,11 @@ class Masker:
         """What stands at the predicted positions: [MASK], a random word piece, or what stood there."""
         hashed_BM = _hash(self._seed, keys_B[:, None], positions_BM, _REPLACEMENT_STREAM)
         draw_BM = hashed_BM >> 32 & 0x7FFFFFFF
-        word_index_BM = (hashed_BM & 0x7FFFFFFF) * len(tables.words) >> 31
+        word_index_BM = (hashed_BM & 0x7FFFFFFF) * len(tables.word_ids) >> 31
         replaced_BM = torch.where(
-            draw_BM < round((self._mask_share + self._random_share) * 2**31), tables.words[word_index_BM], original_BM
+            draw_BM < round((self._mask_share + self._random_share) * 2**31),
+            tables.word_ids[word_index_BM],
+            original_BM,
         )
         return torch.where(draw_BM < round(self._mask_share * 2**31), self._mask_id, replaced_BM)
 

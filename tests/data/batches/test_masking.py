@@ -120,7 +120,7 @@ def test_replacements_fall_in_the_shares_asked_for(replace: tuple[float, float, 
     num_masked = int((shown_BM == VOCABULARY.mask).sum())
     num_kept = int((shown_BM == batch.labels_BM).sum())
     # A random word is the word itself once in as many words as there are.
-    by_chance = replace[1] / len(VOCABULARY.words())
+    by_chance = replace[1] / len(VOCABULARY.word_ids())
     assert within_binomial(num_masked, of=total, share=replace[0])
     assert within_binomial(num_kept, of=total, share=replace[2] + by_chance)
     assert within_binomial(total - num_masked - num_kept, of=total, share=replace[1] - by_chance)
@@ -142,7 +142,7 @@ def test_random_tokens_are_real_words_each_equally_often() -> None:
     drawn = batch.inputs_BS.gather(1, batch.positions_BM).flatten()
     counts = np.bincount(drawn.numpy(), minlength=VOCABULARY.size)
     assert counts[:FIRST_WORD].sum() == 0
-    words = counts[VOCABULARY.words()]
+    words = counts[VOCABULARY.word_ids()]
     expected = len(drawn) / len(words)
     # Chi-squared with 999 degrees of freedom: above 1,175 once in 10,000.
     assert ((words - expected) ** 2 / expected).sum() < 1175
