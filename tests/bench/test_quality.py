@@ -58,7 +58,7 @@ def test_the_judge_gives_an_export_the_loss_of_the_model_it_came_from(recipe: Re
     write_export(model, tmp_path / "export", tokenizer_dir=dataset.tokenizer_dir, model_card="")
     evaluator = Evaluator(recipe, max_sequences=24)
 
-    evaluation = evaluator.judge(tmp_path / "export")
+    evaluation = evaluator.evaluate(tmp_path / "export")
 
     with torch.no_grad():
         sums = [float(model(batch.inputs_BS, batch.positions_BM, batch.labels_BM)) for batch in evaluator.batches]
@@ -75,7 +75,7 @@ def test_stock_training_lowers_the_loss_of_a_model_that_transformers_loads(recip
 
     assert spent.sequences == 4 * spent.steps
     assert spent.seconds >= 0.7
-    assert evaluator.judge(tmp_path / "trained").mean.value < evaluator.judge(tmp_path / "untrained").mean.value
+    assert evaluator.evaluate(tmp_path / "trained").mean.value < evaluator.evaluate(tmp_path / "untrained").mean.value
 
 
 @pytest.mark.long

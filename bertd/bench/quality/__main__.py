@@ -44,7 +44,7 @@ class ResultRow:
 
 
 def main() -> int:
-    """Train and judge every arm; print the table."""
+    """Train and evaluate every arm; print the table."""
     args = _parser().parse_args()
     return run_main(lambda: _compare(args))
 
@@ -61,7 +61,7 @@ def _compare(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="bertd-quality-") as folder:
         trained = _train_all(arms, shards=shards, budget_s=args.budget, folder=Path(folder), at_once=at_once)
         for arm, (export, spent) in zip(arms, trained, strict=True):
-            rows.append(ResultRow(arm.name, isinstance(arm, StockArm), spent, evaluator.judge(export)))
+            rows.append(ResultRow(arm.name, isinstance(arm, StockArm), spent, evaluator.evaluate(export)))
     print(format_table(rows, evaluator, budget_s=args.budget, at_once=at_once))
 
 

@@ -1,4 +1,4 @@
-"""The judge: any model that stock transformers loads, on fixed validation tokens under fixed masks of 15 %.
+"""Evaluation of any model that stock transformers loads, on fixed validation tokens under fixed masks of 15 %.
 
 Arms may train with other masks or shapes, so no arm's own validation loss is used. Losses at another masking rate could
 not be compared at all.
@@ -43,7 +43,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One model's loss on the judge's tokens."""
+    """One model's loss on the evaluator's tokens."""
 
     losses: tuple[float, ...]
     """Of each sequence, in nats for a predicted token."""
@@ -89,7 +89,7 @@ class Evaluator:
         self.uniform_loss = math.log(self._vocab_size)
 
     @torch.no_grad()
-    def judge(self, export: Path) -> Evaluation:
+    def evaluate(self, export: Path) -> Evaluation:
         """Load a model by stock transformers and measure it."""
         from transformers import AutoModelForMaskedLM  # a second of import that tests of the table need not pay
 
