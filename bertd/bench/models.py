@@ -184,7 +184,7 @@ def _build_run(contender: Contender, workload: Workload, *, micro: int) -> Built
         train_step.update(step=next(steps), lr=workload.peak_lr, wants_norm=False)
         return train_step.unread_loss
 
-    return BuiltContender(update, model=model, optimizers=optimizers.parts, close=batches.close)
+    return BuiltContender(update, model=model, optimizers=optimizers.optimizers, close=batches.close)
 
 
 def build_model_and_loss(contender: Contender, workload: Workload) -> tuple[nn.Module, LossFn]:
@@ -349,9 +349,9 @@ def select_contenders(workload: Workload, *, is_ladder: bool) -> list[Contender]
     is_cpu = workload.device.type == "cpu"
     if is_ladder:
         rungs = [each for each in LADDER if is_cpu or each is not PAGES_RUNG]
-        kernels = [EAGER_TOP, *([APEX_TOP] if workload.apex.parts else [])]
+        kernels = [EAGER_TOP, *([APEX_TOP] if workload.apex.classes else [])]
         return [*rungs, *([ATTENTION_RUNG] if workload.attention.backends else []), *kernels]
-    ours = [*OURS, *([APEX] if workload.apex.parts else [])]
+    ours = [*OURS, *([APEX] if workload.apex.classes else [])]
     if workload.dataset is not None:
         ours.append(Contender("bertd, a whole run", "run", compiled=not is_cpu, attention="measured"))
     return [*ours, *BASELINES, *([BASELINE_KEEPING_PAGES] if is_cpu else [])]

@@ -122,7 +122,7 @@ def test_apex_and_measured_attention_are_benched_where_there_is_a_choice(workloa
     assert select_contenders(workload, is_ladder=True) == [*LADDER, EAGER_TOP]
     assert select_contenders(workload, is_ladder=False) == [*OURS, *BASELINES, BASELINE_KEEPING_PAGES]
     on_gpu = replace(
-        workload, attention=AttentionChoice(("math",)), apex=Apex(parts={Feature.LAYER_NORM: torch.nn.LayerNorm})
+        workload, attention=AttentionChoice(("math",)), apex=Apex(classes={Feature.LAYER_NORM: torch.nn.LayerNorm})
     )
     measured, eager, _ = select_contenders(on_gpu, is_ladder=True)[-3:]
     assert measured.attention == "measured" and replace(measured, name=eager.name, compiled=False) == eager

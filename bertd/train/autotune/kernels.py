@@ -31,7 +31,7 @@ class KernelChoice:
     reason: str
     """For people."""
     apex: Apex
-    """Its parts are none unless apex was chosen."""
+    """Without classes unless apex was chosen."""
 
 
 def choose_kernels(
@@ -90,13 +90,13 @@ def _measure_kernels(setup: ModelSetup, *, attention: AttentionChoice, micro: in
     if setup.precision.mode != "fp8":
         apex = _find_usable_apex(setup, ranks)
         apex_reason = apex.describe_faults()
-    names = [name for name in ("compile", "eager", "apex") if name != "apex" or apex.parts]
+    names = [name for name in ("compile", "eager", "apex") if name != "apex" or apex.classes]
     speeds, faults = [0.0] * len(names), dict[str, str]()
     if ranks.is_first:
         for index, name in enumerate(names):
-            parts = apex if name == "apex" else Apex()
+            used_apex = apex if name == "apex" else Apex()
             try:
-                probe = run_speed_probe(setup, kernels=name, apex=parts, attention=attention, micro=micro)
+                probe = run_speed_probe(setup, kernels=name, apex=used_apex, attention=attention, micro=micro)
             except RuntimeError as error:
                 # The compiler without a C compiler, a kernel that this GPU lacks, or no memory: said in the reason.
                 faults[name] = str(error).strip().partition("\n")[0]
@@ -127,10 +127,10 @@ def _find_usable_apex(setup: ModelSetup, ranks: Ranks) -> Apex:
 
 def _choose_apex(setup: ModelSetup, *, ranks: Ranks) -> KernelChoice:
     apex = _find_usable_apex(setup, ranks)
-    if not apex.parts:
+    if not apex.classes:
         faults = apex.describe_faults()
         raise DeviceError(f'[precision] kernels = "apex": nothing of it can be used: {faults}; or use kernels = "auto"')
-    used = f"the recipe says so; in use: {', '.join(apex.parts)}"
+    used = f"the recipe says so; in use: {', '.join(apex.classes)}"
     return KernelChoice("apex", f"{used}; {apex.describe_faults()}" if apex.faults else used, apex)
 
 
@@ -142,10 +142,10 @@ def _list_useful_features(recipe: Recipe) -> list[Feature]:
 
 def _keep_shared_features(apex: Apex, ranks: Ranks) -> Apex:
     """Less what some rank cannot use: replicas that round differently would drift apart."""
-    features = [*apex.parts, *apex.faults]
-    works = torch.tensor([float(feature in apex.parts) for feature in sorted(features)], device=ranks.device)
+    features = [*apex.classes, *apex.faults]
+    works = torch.tensor([float(feature in apex.classes) for feature in sorted(features)], device=ranks.device)
     everywhere = ranks.all_reduce_sum(works) == ranks.world_size
     for feature, is_everywhere in zip(sorted(features), everywhere.tolist(), strict=True):
-        if feature in apex.parts and not is_everywhere:
+        if feature in apex.classes and not is_everywhere:
             apex = apex.without(feature, "another rank cannot use it; give the run GPUs of one kind")
     return apex

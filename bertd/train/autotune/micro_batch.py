@@ -158,7 +158,7 @@ def _cache_key(setup: ModelSetup, *, kernels: KernelChoice, attention: Attention
         "predictions": recipe.masking.predictions(recipe.data.sequence_length),
         "precision": setup.precision.mode,
         "padded": setup.pad_id is not None,
-        "kernels": [kernels.name, *kernels.apex.parts],
+        "kernels": [kernels.name, *kernels.apex.classes],
         "attention": attention.names[:1],
         "optimizer": recipe.optimizer.kind,
         "sizes": candidate_sizes(recipe, is_cpu=setup.device.type == "cpu"),

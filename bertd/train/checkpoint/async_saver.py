@@ -161,7 +161,7 @@ class AsyncCheckpointer(Checkpointer):
         self._pending_save: _PendingSave | None = None
         self._last_write: Future[SaveResult] | None = None
         self._is_exporting = False
-        for part in optimizers.parts:
+        for part in optimizers.optimizers:
             part.register_step_pre_hook(self._make_step_wait)
         self._retry_after_s = 0.0
         """Charged time before which a marker is not tried again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,36 +24,36 @@ _MUON_MOMENTUM = 0.95
 class _CombinedOptimizer(torch.optim.Optimizer):
     """Several that step as one: a loss scaler then leaves out all of a step or nothing of it."""
 
-    def __init__(self, parts: list[torch.optim.Optimizer]) -> None:
-        super().__init__([group for part in parts for group in part.param_groups], {})
-        self._parts = parts
+    def __init__(self, optimizers: list[torch.optim.Optimizer]) -> None:
+        super().__init__([group for optimizer in optimizers for group in optimizer.param_groups], {})
+        self._optimizers = optimizers
 
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]  # no loss is returned
         assert closure is None
-        for part in self._parts:
-            part.step()
+        for optimizer in self._optimizers:
+            optimizer.step()
 
 
 class Optimizers:
     """One or two torch optimizers that step together; each parameter belongs to exactly one."""
 
-    def __init__(self, model: nn.Module, parts: list[torch.optim.Optimizer]) -> None:
+    def __init__(self, model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> None:
         self._names = {parameter: name for name, parameter in model.named_parameters()}
-        self._owners = {
-            parameter: part for part in parts for group in part.param_groups for parameter in group["params"]
-        }
-        self._groups = {
-            parameter: group for part in parts for group in part.param_groups for parameter in group["params"]
-        }
+        self._owners: dict[nn.Parameter, torch.optim.Optimizer] = {}
+        self._groups: dict[nn.Parameter, dict[str, Any]] = {}
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                self._owners |= dict.fromkeys(group["params"], optimizer)
+                self._groups |= dict.fromkeys(group["params"], group)
         assert self._owners.keys() == self._names.keys()
-        self.parts = parts
-        self.combined = parts[0] if len(parts) == 1 else _CombinedOptimizer(parts)
+        self.optimizers = optimizers
+        self.combined = optimizers[0] if len(optimizers) == 1 else _CombinedOptimizer(optimizers)
         """What steps, for a loss scaler too."""
 
     def set_learning_rate(self, lr: float) -> None:
         """Use `lr` for the next step."""
-        for part in self.parts:
-            for group in part.param_groups:
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
                 group["lr"] = lr
 
     def zero_grad(self, *, keeps_memory: bool = False) -> None:
@@ -80,8 +81,8 @@ class Optimizers:
             KeyError: a name is no parameter's.
         """
         parameters = {name: parameter for parameter, name in self._names.items()}
-        for part in self.parts:
-            part.state.clear()
+        for optimizer in self.optimizers:
+            optimizer.state.clear()
         for key, value in tensors.items():
             name, _, slot = key.rpartition("/")
             parameter = parameters[name]
@@ -93,7 +94,9 @@ class Optimizers:
 
     def num_updates(self) -> int:
         """Updates that were carried out: fp16 overflow skips some, and AdamW counts only those it did."""
-        counters = [counter for part in self.parts for counter in (*part.param_groups, *part.state.values())]
+        counters = [
+            counter for optimizer in self.optimizers for counter in (*optimizer.param_groups, *optimizer.state.values())
+        ]
         return int(next((counter["step"] for counter in counters if "step" in counter), 0))
 
 
@@ -115,14 +118,14 @@ def build_optimizers(
 
 
 def _build_adamw(groups: list[dict[str, object]], section: OptimizerSection, apex: Apex) -> torch.optim.Optimizer:
-    if part := apex.parts.get(Feature.ADAM):
-        return build_fused_adam(part, groups, lr=section.peak_lr, betas=section.betas, eps=section.eps)
+    if fused_class := apex.classes.get(Feature.ADAM):
+        return build_fused_adam(fused_class, groups, lr=section.peak_lr, betas=section.betas, eps=section.eps)
     return torch.optim.AdamW(groups, lr=section.peak_lr, betas=section.betas, eps=section.eps, fused=True)
 
 
 def _build_lamb(groups: list[dict[str, object]], section: OptimizerSection, apex: Apex) -> torch.optim.Optimizer:
-    if part := apex.parts.get(Feature.LAMB):
-        return build_fused_lamb(part, groups, lr=section.peak_lr, betas=section.betas, eps=section.eps)
+    if fused_class := apex.classes.get(Feature.LAMB):
+        return build_fused_lamb(fused_class, groups, lr=section.peak_lr, betas=section.betas, eps=section.eps)
     return Lamb(groups, lr=section.peak_lr, betas=section.betas, eps=section.eps)
 
 

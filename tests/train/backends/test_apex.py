@@ -45,7 +45,7 @@ on_cpu = functools.partial(detect_apex, device=CPU, dtype=None, runs_on=frozense
 def the_stand_in(site: Path) -> Apex:
     install(site, GOOD)
     apex = on_cpu(Feature)
-    assert apex.parts.keys() == set(Feature), apex.faults
+    assert apex.classes.keys() == set(Feature), apex.faults
     return apex
 
 
@@ -57,7 +57,7 @@ def test_without_apex_every_feature_says_so(monkeypatch: pytest.MonkeyPatch) -> 
 
     apex = on_cpu(Feature)
 
-    assert not apex.parts
+    assert not apex.classes
     assert {fault.partition(";")[0] for fault in apex.faults.values()} == {"apex is not installed"}
     assert apex.describe_faults().count("not installed") == 1
 
@@ -95,7 +95,7 @@ def test_a_broken_build_gives_its_reason(feature: Feature, extensions: dict[str,
 
     apex = on_cpu([feature])
 
-    assert not apex.parts
+    assert not apex.classes
     expected = reason.format(extension=extension, feature=feature, torch=torch.__version__)
     assert apex.faults[feature].startswith(expected), apex.faults
     assert "\n" not in apex.faults[feature]
@@ -127,7 +127,7 @@ def test_each_feature_is_looked_for_alone(extension: str, site: Path) -> None:
     apex = on_cpu(Feature)
 
     by_extension = {LAYER_NORM: {Feature.LAYER_NORM}, DENSE: {Feature.DENSE}, OPTIMIZERS: {Feature.ADAM, Feature.LAMB}}
-    assert apex.parts.keys() == by_extension[extension]
+    assert apex.classes.keys() == by_extension[extension]
     assert apex.faults.keys() == set(Feature) - by_extension[extension]
 
 
@@ -137,7 +137,7 @@ def test_a_whole_apex_passes_its_probes_in_every_precision(dtype: torch.dtype | 
 
     apex = detect_apex(Feature, device=CPU, dtype=dtype, runs_on=frozenset({"cpu"}))
 
-    assert apex.parts.keys() == set(Feature), apex.faults
+    assert apex.classes.keys() == set(Feature), apex.faults
 
 
 def test_on_a_cpu_nvidias_apex_is_not_used(site: Path) -> None:
@@ -193,7 +193,7 @@ def test_only_what_the_recipe_has_a_use_for_is_taken(
     overrides: list[str], features: set[Feature], site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(site, GOOD)
-    assert choose(monkeypatch, *overrides).apex.parts.keys() == features
+    assert choose(monkeypatch, *overrides).apex.classes.keys() == features
 
 
 def test_what_another_rank_cannot_use_no_rank_uses(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +211,7 @@ def test_what_another_rank_cannot_use_no_rank_uses(site: Path, monkeypatch: pyte
         setup_for(recipe(8, "precision.kernels=apex")), attention=AttentionChoice(), micro=4, ranks=two
     )
 
-    assert kernels.apex.parts.keys() == {Feature.LAYER_NORM}
+    assert kernels.apex.classes.keys() == {Feature.LAYER_NORM}
     assert "not FusedAdam, FusedDense: another rank cannot use it; give the run GPUs of one kind" in kernels.reason
 
 
@@ -250,7 +250,7 @@ def test_a_model_with_fused_modules_has_the_same_names_loss_and_gradients(config
 
 
 def test_a_gradient_that_is_spread_in_memory_reaches_the_kernel_in_rows(site: Path) -> None:
-    part, linear = the_stand_in(site).parts[Feature.DENSE], torch.nn.Linear(3, 4)
+    part, linear = the_stand_in(site).classes[Feature.DENSE], torch.nn.Linear(3, 4)
 
     # The gradient of a sum is one number seen everywhere, with strides of 0.
     FusedLinear(part, linear)(torch.ones(2, 5, 3)).sum().backward()
@@ -278,7 +278,7 @@ def test_its_optimizers_train_as_torchs_do(kind: str, site: Path) -> None:
     fused, optimizers = trained(kind, the_stand_in(site), steps=5)
     stock, _ = trained(kind, Apex(), steps=5)
 
-    assert type(optimizers.parts[-1]).__name__ == ("FusedLAMB" if kind == "lamb" else "FusedAdam")
+    assert type(optimizers.optimizers[-1]).__name__ == ("FusedLAMB" if kind == "lamb" else "FusedAdam")
     assert optimizers.num_updates() == 5
     for ours, theirs in zip(fused.parameters(), stock.parameters(), strict=True):
         assert torch.allclose(ours, theirs, atol=1e-5)

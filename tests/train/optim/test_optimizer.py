@@ -34,6 +34,6 @@ def test_without_a_gradient_matrices_decay_and_biases_and_norms_stay(kind: str, 
 def test_adamw_steps_in_one_fused_kernel(kind: str) -> None:
     optimizers = build_optimizers(trained_like(TINY), OptimizerSection.model_validate({"kind": kind}))
 
-    *_, part = optimizers.parts
-    assert isinstance(part, torch.optim.AdamW)
-    assert [group["fused"] for group in part.param_groups] == [True, True]
+    *_, adamw = optimizers.optimizers
+    assert isinstance(adamw, torch.optim.AdamW)
+    assert [group["fused"] for group in adamw.param_groups] == [True, True]

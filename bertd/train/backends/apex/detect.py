@@ -36,15 +36,15 @@ _NVIDIA_ONLY_FILE = Path("normalization", "fused_layer_norm.py")
 class Apex:
     """What was looked for, parted in what works and what does not."""
 
-    parts: dict[Feature, Callable[..., Any]] = field(default_factory=dict)
-    """apex's classes."""
+    classes: dict[Feature, Callable[..., Any]] = field(default_factory=dict)
+    """Of apex, those that are used."""
     faults: dict[Feature, str] = field(default_factory=dict)
     """Why the others are not used, with the remedy."""
 
     def without(self, feature: Feature, fault: str) -> Apex:
         """The same, less one feature."""
-        kept = {each: apex_class for each, apex_class in self.parts.items() if each is not feature}
-        return Apex(parts=kept, faults={**self.faults, feature: fault})
+        kept = {each: apex_class for each, apex_class in self.classes.items() if each is not feature}
+        return Apex(classes=kept, faults={**self.faults, feature: fault})
 
     def describe_faults(self) -> str:
         """Every reason once, behind the features it holds for."""
@@ -73,13 +73,13 @@ def detect_apex(
         if isinstance(found, str):
             apex.faults[feature] = found
         else:
-            apex.parts[feature] = found
+            apex.classes[feature] = found
     return apex
 
 
 def use_fused_modules(model: nn.Module, apex: Apex) -> None:
     """Put apex's norms and linear layers where torch's are, with the same parameters."""
-    norm, dense = apex.parts.get(Feature.LAYER_NORM), apex.parts.get(Feature.DENSE)
+    norm, dense = apex.classes.get(Feature.LAYER_NORM), apex.classes.get(Feature.DENSE)
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if norm is not None and isinstance(child, nn.LayerNorm):
