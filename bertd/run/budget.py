@@ -14,7 +14,6 @@ A run may also go on on another number of devices. A budget of GPU-hours counts 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -27,8 +26,6 @@ from bertd.records import (
     CommandKind,
     CommandRecord,
     DevicesRecord,
-    JournalRecord,
-    StartRecord,
 )
 
 MAX_RESERVE_SHARE = 0.5
@@ -109,19 +106,6 @@ class Budget:
             return 0.0
         return seconds * (self.num_devices if self.unit is BudgetUnit.GPU_HOURS else 1) / 3600
 
-    def with_devices_from(self, record: JournalRecord) -> Budget:
-        """With the devices that a record of the run tells of; records come in the journal's order."""
-        match record:
-            case DevicesRecord():
-                return replace(
-                    self, num_devices=record.after, past_device_seconds=self.past_device_seconds.after_change(record)
-                )
-            case StartRecord():
-                # The recipe has the newest number, an attempt the one that it ran with; and a change that a crash came
-                # between was told, and not made.
-                return replace(self, num_devices=record.world_size)
-        return self
-
 
 @dataclass(frozen=True)
 class BudgetChange:
@@ -130,6 +114,11 @@ class BudgetChange:
     spent: float
     """At that moment, in the budget's unit."""
     amount: float
+
+
+def add_budget_change(changes: tuple[BudgetChange, ...], change: BudgetChange) -> tuple[BudgetChange, ...]:
+    """With one more change; those further on are void, because the run was restarted from before them."""
+    return (*(earlier for earlier in changes if earlier.spent < change.spent), change)
 
 
 @dataclass(frozen=True)
@@ -147,9 +136,8 @@ class BudgetPlan:
         return replace(self.initial, amount=self.changes[-1].amount) if self.changes else self.initial
 
     def with_change(self, *, spent: float, amount: float) -> BudgetPlan:
-        """With one more change; those further on are void, because the run was restarted from before them."""
-        kept = tuple(change for change in self.changes if change.spent < spent)
-        return replace(self, changes=(*kept, BudgetChange(spent=spent, amount=amount)))
+        """With one more change; see `add_budget_change`."""
+        return replace(self, changes=add_budget_change(self.changes, BudgetChange(spent=spent, amount=amount)))
 
     def schedule_progress(self, spent: float, *, reserve: float = 0.0) -> float:
         """Where the schedule stands, 0..1; 1 where training ends.
@@ -177,16 +165,6 @@ def training_end(amount: float, *, reserve: float) -> float:
 
 def _advance_progress(progress: float, *, since: float, to: float, end: float) -> float:
     return 1.0 if to >= end else progress + (1.0 - progress) * (to - since) / (end - since)
-
-
-def plan_from_journal(granted: Budget, records: Iterable[JournalRecord]) -> BudgetPlan:
-    """The plan that a journal tells."""
-    plan = BudgetPlan(granted)
-    for record in records:
-        plan = replace(plan, initial=plan.initial.with_devices_from(record))
-        if isinstance(record, BudgetRecord):
-            plan = plan.with_change(spent=record.spent, amount=record.after)
-    return plan
 
 
 def check_budget_request(request: BudgetRequest, granted: Budget, *, spent: float, reserve: float = 0.0) -> None:

@@ -76,13 +76,27 @@ def _cut_torn_line(fd: int) -> None:
 
 
 class JournalReader:
-    """Follows a journal: each call to `read` gives the records that became whole since the last one."""
+    """Follows a journal: each `read`, and each loop over it, gives the records that became whole since the last one."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
         self.num_damaged_lines = 0
         """Whole lines so far that are no record of a kind known here."""
+
+    def __iter__(self) -> Iterator[JournalRecord]:
+        """New records, oldest first, a piece of the journal in memory at a time.
+
+        Loop to the end: the rest of a piece is not given again.
+        """
+        offset = -1
+        while offset != self._offset:
+            offset = self._offset
+            yield from self.read_piece()
+
+    def read_piece(self) -> list[JournalRecord]:
+        """New records, about a megabyte of them at most; for who does something else in between."""
+        return self.read(limit_bytes=_CHUNK_BYTES)
 
     def read(self, *, limit_bytes: int | None = None) -> list[JournalRecord]:
         """New records, oldest first; none while the journal does not exist.

@@ -9,12 +9,11 @@ from __future__ import annotations
 import time
 
 from bertd.errors import DamagedLedgerError, RunFolderError, StorageError
-from bertd.records import AlertRecord, JournalRecord
-from bertd.run.journal import JournalReader, JournalWriter
+from bertd.records import AlertRecord
+from bertd.run.journal import JournalWriter
 from bertd.run.ledger import LedgerState, read_ledger, write_ledger
 from bertd.run.paths import DAMAGED_PREFIX, RunPaths, newest_first
-
-_CHUNK_BYTES = 1 << 20
+from bertd.run.progress import read_progress
 
 
 def repair_ledger(paths: RunPaths) -> None:
@@ -33,38 +32,22 @@ def repair_ledger(paths: RunPaths) -> None:
         what = "is gone"
     except DamagedLedgerError:
         what = "is damaged"
-    highest = _find_highest_charge(paths)
-    if highest is None and what == "is gone" and not newest_first(paths.checkpoints):
+    progress = read_progress(paths.journal)
+    charged_s = progress.charged_s
+    if charged_s is None and what == "is gone" and not newest_first(paths.checkpoints):
         # Nothing was charged yet.
         return
-    if highest is None:
+    if charged_s is None:
         raise RunFolderError(
             f"{paths.ledger}: {what}, and {paths.journal.name} does not tell what was charged; restore one of the two"
         )
-    step, charged_s = highest
     _report_repair(
-        paths, step=step, what=f"{what}; the charge goes on from {charged_s:.1f} s, the highest that the journal has"
+        paths,
+        step=progress.step,
+        what=f"{what}; the charge goes on from {charged_s:.1f} s, the highest that the journal has",
     )
     _rename_damaged(paths)
     write_ledger(paths.ledger, LedgerState(closed_s=charged_s, ticked_s=charged_s))
-
-
-def _find_highest_charge(paths: RunPaths) -> tuple[int, float] | None:
-    """Step and charge of the record that tells the highest charge, of the last such one."""
-    reader = JournalReader(paths.journal)
-    highest: tuple[int, float] | None = None
-    while records := reader.read(limit_bytes=_CHUNK_BYTES):
-        for record in records:
-            highest = _higher_charge(record, highest)
-    return highest
-
-
-def _higher_charge(record: JournalRecord, highest: tuple[int, float] | None) -> tuple[int, float] | None:
-    # Many kinds tell it, and one of a checkpoint is told when it is whole, with the charge of its beginning.
-    charged_s = getattr(record, "charged_s", None)
-    if charged_s is None or (highest is not None and charged_s < highest[1]):
-        return highest
-    return (int(getattr(record, "step", highest[0] if highest else 0)), float(charged_s))
 
 
 def _report_repair(paths: RunPaths, *, step: int, what: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bertd.errors import RunFolderError, StorageError
-from bertd.records import BudgetRequest, Command, CommandKind, CommandRecord, JournalRecord
+from bertd.records import BudgetRequest, Command, CommandKind
 from bertd.run.atomic_files import atomic_write
 
 _ENTRY_NAME = re.compile(r"^(\d{6,})\.json$")
@@ -69,8 +69,3 @@ def commands_after(control: Path, *, number: int) -> Iterator[Command]:
     while (command := read_command(control, number=number + 1)) is not None:
         yield command
         number = command.number
-
-
-def last_acknowledged(records: list[JournalRecord]) -> int:
-    """Number of the newest acknowledged command; 0 for none."""
-    return max((record.number for record in records if isinstance(record, CommandRecord)), default=0)

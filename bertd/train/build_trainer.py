@@ -14,11 +14,10 @@ from bertd.data.dataset.unigram import token_shares
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.model.flops import peak_flops
 from bertd.records import StartRecord
-from bertd.run.budget import plan_from_journal
 from bertd.run.heartbeat import NO_HEARTBEAT, Heartbeat
-from bertd.run.journal import JournalWriter, read_journal
+from bertd.run.journal import JournalWriter
 from bertd.run.ledger import ChargedClock
-from bertd.run.mailbox import last_acknowledged
+from bertd.run.progress import read_progress
 from bertd.run.recipe.schema import Recipe
 from bertd.train.autotune.choose import ExecutionPlan, choose_execution
 from bertd.train.autotune.speed_probe import build_model
@@ -201,12 +200,11 @@ def _open_bookkeeping(
 ) -> _Bookkeeping:
     """Open ledger, mailbox and journal where the last attempt left them; the journal gets `start`."""
     recipe, paths = run_inputs.recipe, run_inputs.paths
-    records = read_journal(paths.journal)
+    progress = read_progress(paths.journal).with_record(start)
     journal = BufferedJournalWriter(JournalWriter(paths.journal))
     journal.append(start)
-    plan = plan_from_journal(recipe.granted, [*records, start])
-    budget = BudgetTracker(recipe, clock=ChargedClock(paths.ledger), plan=plan)
-    commands = PendingCommands(paths.control, journal=journal, acknowledged=last_acknowledged(records))
+    budget = BudgetTracker(recipe, clock=ChargedClock(paths.ledger), plan=progress.budget_plan(recipe.granted))
+    commands = PendingCommands(paths.control, journal=journal, acknowledged=progress.acknowledged)
     reporter = Reporter(budget=budget, journal=journal)
     checkpointer = AsyncCheckpointer(
         recipe,

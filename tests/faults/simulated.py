@@ -22,8 +22,8 @@ from bertd.daemon.scheduling.job_actions import JobActions
 from bertd.daemon.scheduling.runners import Runners
 from bertd.daemon.scheduling.scheduler import Scheduler
 from bertd.daemon.submissions import Submissions
+from bertd.jobs.runner.attempt_follower import AttemptFollower
 from bertd.jobs.runner.run_job import job_lock
-from bertd.jobs.runner.run_progress import RunProgress
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.queue import Queue
@@ -100,7 +100,7 @@ class SimulatedRunner:
     def _begin(self) -> FakeRanks:
         """Start ranks."""
         self._ledger.begin()
-        attempt = RunProgress(self.paths).begin_attempt()
+        attempt = AttemptFollower(self.paths).begin_attempt()
         gate = self.paths.root / "go"
         ranks = FakeRanks(self.paths, attempt=attempt, plan=Plan(checkpoint_every=4, step_s=0.0), gate=gate)
         ranks._start()
@@ -130,7 +130,7 @@ class SimulatedRunner:
     def _suspend(self, is_suspended: bool) -> None:
         if is_suspended != self._ranks.clock.is_suspended:
             self._ranks._suspend(is_suspended)
-            marks = RunProgress(self.paths).clock_marks
+            marks = AttemptFollower(self.paths).clock_marks
             if is_suspended:
                 self._ledger.end(at_s=marks[-1].charged_s)
             else:

@@ -37,12 +37,13 @@ from bertd.records import (
     StepRecord,
     ValidationRecord,
 )
-from bertd.run.budget import RunPosition, answer_budget_command, plan_from_journal
+from bertd.run.budget import RunPosition, answer_budget_command
 from bertd.run.heartbeat import DUMP_STACKS_SIGNAL, HEARTBEAT_VARIABLE, Heartbeat, Phase
-from bertd.run.journal import JournalWriter, read_journal
+from bertd.run.journal import JournalWriter
 from bertd.run.ledger import ChargedClock
-from bertd.run.mailbox import last_acknowledged, read_command
+from bertd.run.mailbox import read_command
 from bertd.run.paths import RunPaths, newest_first, step_folder_name
+from bertd.run.progress import read_progress
 from bertd.run.recipe.load import read_recipe
 
 
@@ -89,9 +90,9 @@ class FakeRanks:
         self.clock = ChargedClock(paths.ledger)
         self.death = plan.deaths.get(attempt, plan.every_attempt)
         self.told = threading.Event()
-        records = read_journal(paths.journal)
-        self.acknowledged = last_acknowledged(records)
-        self.recipe = self.recipe.with_budget(plan_from_journal(self.recipe.granted, records).granted.amount)
+        progress = read_progress(paths.journal)
+        self.acknowledged = progress.acknowledged
+        self.recipe = self.recipe.with_budget(progress.budget_plan(self.recipe.granted).granted.amount)
         found = newest_first(paths.checkpoints)
         self.step = int(found[0].name.removeprefix("step-")) if found else 0
         self.journal = JournalWriter(paths.journal)

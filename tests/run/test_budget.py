@@ -14,8 +14,6 @@ from bertd.records import (
     Command,
     CommandKind,
     CommandRecord,
-    DevicesRecord,
-    StartRecord,
 )
 from bertd.run.budget import (
     Budget,
@@ -24,8 +22,8 @@ from bertd.run.budget import (
     RunPosition,
     answer_budget_command,
     check_budget_request,
-    plan_from_journal,
 )
+from bertd.run.progress import fold_records
 
 
 @pytest.mark.parametrize(
@@ -73,87 +71,6 @@ def test_a_timed_budget_is_spent_when_its_time_is(amount: float, num_devices: in
         budget = Budget(unit=unit, amount=amount, num_devices=num_devices)
         assert budget.total_s is not None
         assert budget.progress(charged_s=budget.total_s, steps=0, sequences=0) == pytest.approx(1.0, abs=1e-12)
-
-
-def start(*, world_size: int) -> StartRecord:
-    return StartRecord(
-        t=0.0,
-        attempt=1,
-        step=0,
-        sequences=0,
-        charged_s=2.0,
-        world_size=world_size,
-        device="cuda",
-        device_name="a GPU",
-        precision="bf16",
-        kernels="eager",
-        kernels_reason="x",
-        num_parameters=1,
-        micro_batch=1,
-        accumulation=1,
-        sequence_length=128,
-        train_sequences=1,
-        validation_sequences=1,
-    )
-
-
-def moved(before: int, after: int, *, charged_s: float) -> DevicesRecord:
-    return DevicesRecord(t=0.0, step=0, charged_s=charged_s, before=before, after=after)
-
-
-def test_gpu_hours_count_each_stretch_by_the_devices_it_had() -> None:
-    # The recipe has the newest number: 24 GPU-hours, an hour on 8 GPUs, two on 4, the rest on 2.
-    budget = Budget(unit=BudgetUnit.GPU_HOURS, amount=24, num_devices=2)
-    plan = plan_from_journal(
-        budget, [start(world_size=8), moved(8, 4, charged_s=3600), moved(4, 2, charged_s=3 * 3600)]
-    )
-    granted = plan.granted
-    assert granted.spent(charged_s=3 * 3600, steps=0, sequences=0) == 16
-    assert granted.spent(charged_s=5 * 3600, steps=0, sequences=0) == 20
-    assert granted.total_s == 7 * 3600
-    assert granted.progress(charged_s=7 * 3600, steps=0, sequences=0) == 1.0
-    assert granted.convert_seconds(1800) == 1.0
-    # Told twice, as after a crash between journal and recipe, it counts once.
-    again = plan_from_journal(
-        budget, [start(world_size=8), *[moved(8, 4, charged_s=3600)] * 2, moved(4, 2, charged_s=3 * 3600)]
-    )
-    assert again == plan
-
-
-def test_an_attempt_tells_what_devices_the_first_stretch_had() -> None:
-    budget = Budget(unit=BudgetUnit.GPU_HOURS, amount=24, num_devices=4)
-    assert budget.with_devices_from(start(world_size=8)).spent(charged_s=1800, steps=0, sequences=0) == 4
-    later = (
-        budget.with_devices_from(start(world_size=8))
-        .with_devices_from(moved(8, 4, charged_s=1800))
-        .with_devices_from(start(world_size=4))
-    )
-    assert later.spent(charged_s=3600, steps=0, sequences=0) == 6
-
-
-def test_a_change_of_devices_that_a_crash_came_between_is_not_counted() -> None:
-    # Told, but the recipe was not written any more; the person then let it go on as it was.
-    budget = Budget(unit=BudgetUnit.GPU_HOURS, amount=24, num_devices=1)
-    plan = plan_from_journal(budget, [start(world_size=1), moved(1, 2, charged_s=3600), start(world_size=1)])
-    assert plan.granted.spent(charged_s=2 * 3600, steps=0, sequences=0) == 2
-
-
-@given(
-    counts=st.lists(st.integers(1, 8), min_size=1, max_size=5),
-    stretches_s=st.lists(st.floats(1, 1e4), min_size=5, max_size=5),
-)
-def test_however_often_the_devices_change_gpu_hours_are_spent_without_a_jump(
-    counts: list[int], stretches_s: list[float]
-) -> None:
-    budget = Budget(unit=BudgetUnit.GPU_HOURS, amount=1e3, num_devices=counts[0])
-    at_s = 0.0
-    for before, after, stretch_s in zip(counts, counts[1:], stretches_s, strict=False):
-        at_s += stretch_s
-        spent = budget.spent(charged_s=at_s, steps=0, sequences=0)
-        budget = budget.with_devices_from(moved(before, after, charged_s=at_s))
-        assert budget.spent(charged_s=at_s, steps=0, sequences=0) == pytest.approx(spent)
-    assert budget.total_s is not None
-    assert budget.spent(charged_s=budget.total_s, steps=0, sequences=0) == pytest.approx(1e3)
 
 
 HOURS = Budget(unit=BudgetUnit.HOURS, amount=2.0, num_devices=1)
@@ -224,7 +141,7 @@ def test_an_order_becomes_a_change_and_its_answer() -> None:
     assert (change.before, change.after, change.spent, change.unit) == (2.0, 30.0, 1.0, BudgetUnit.HOURS)
     assert isinstance(answer, CommandRecord)
     assert (answer.number, answer.outcome, answer.detail) == (3, "done", "from 2 to 30 hours")
-    assert plan_from_journal(HOURS, [change, answer]).granted.amount == 30.0
+    assert fold_records([change, answer]).budget_plan(HOURS).granted.amount == 30.0
 
 
 def test_the_same_order_again_changes_nothing() -> None:

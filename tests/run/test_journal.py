@@ -105,6 +105,26 @@ def test_a_bounded_reader_gets_everything_in_several_calls(path: Path) -> None:
     assert pieces == records
 
 
+def test_a_loop_gives_every_record_and_the_next_loop_those_since(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bertd.run.journal._CHUNK_BYTES", 500)
+    reader = JournalReader(path)
+    assert list(reader) == []
+    _append(path, *map(step, range(20)))
+    assert list(reader) == [step(number) for number in range(20)]
+    assert list(reader) == []
+    _append(path, step(20))
+    assert list(reader) == [step(20)]
+
+
+def test_a_loop_goes_past_a_piece_that_is_all_damaged(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bertd.run.journal._CHUNK_BYTES", 500)
+    path.write_bytes(b"not json\n" * 200)
+    _append(path, step(1))
+    reader = JournalReader(path)
+    assert list(reader) == [step(1)]
+    assert reader.num_damaged_lines == 200
+
+
 def test_a_line_longer_than_the_bound_is_read_whole(path: Path) -> None:
     alert = AlertRecord(t=1.0, step=1, level="error", code="x", message="y" * 5000)
     _append(path, alert, step(2))

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bertd.errors import RunFolderError, StorageError
-from bertd.records import Command, CommandKind, CommandRecord, JobState, JournalRecord, StateRecord
-from bertd.run.mailbox import last_acknowledged, post, read_command
+from bertd.records import Command, CommandKind
+from bertd.run.mailbox import post, read_command
 
 
 @pytest.fixture
@@ -61,14 +61,3 @@ def test_a_mailbox_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot use the mailbox"):
         post(tmp_path / "file" / "control", verb=CommandKind.PAUSE, asked_by="x", now=1.0)
-
-
-def test_the_journal_tells_which_command_was_answered_last() -> None:
-    def answer(number: int) -> CommandRecord:
-        return CommandRecord(t=1, step=1, number=number, verb=CommandKind.CHECKPOINT, outcome="done", detail="")
-
-    state = StateRecord(t=1, step=1, charged_s=1, state=JobState.PAUSED, reason="")
-    records: list[JournalRecord] = [answer(1), answer(2), state]
-    assert last_acknowledged(records) == 2
-    assert last_acknowledged([state]) == 0
-    assert last_acknowledged([]) == 0

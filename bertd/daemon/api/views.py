@@ -29,7 +29,7 @@ _NUM_STATUS_EVENTS = 20
 def budget_view(recipe: Recipe, summary: JournalSummary, *, charged_s: float) -> BudgetView:
     """What is spent and, from the speed of the last minute, what is left. Pure."""
     granted = current_budget(recipe, summary)
-    step, sequences = summary.last_step, summary.last_sequences
+    step, sequences = summary.progress.step, summary.progress.sequences
     spent = granted.spent(charged_s=charged_s, steps=step, sequences=sequences)
     left = max(0.0, granted.amount - spent)
     speed = summary.sequences_per_s
@@ -205,7 +205,7 @@ class Views:
             charged_s = self._charged_time.charged_s(job)
         except BertdError:
             return None
-        return granted.progress(charged_s=charged_s, steps=summary.last_step, sequences=summary.last_sequences)
+        return granted.progress(charged_s=charged_s, steps=summary.progress.step, sequences=summary.progress.sequences)
 
 
 def _pause_kind(job: Job) -> PauseKind | None:

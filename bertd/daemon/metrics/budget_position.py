@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from bertd.daemon.metrics.run_metrics import JournalSummary, RunMetrics
@@ -20,8 +19,7 @@ _MAX_FINAL = 1_000
 
 def current_budget(recipe: Recipe, summary: JournalSummary) -> Budget:
     """The recipe's budget as a run's orders changed it. Pure."""
-    amount = recipe.granted.amount if summary.budget is None else summary.budget.after
-    return replace(recipe.granted, amount=amount, past_device_seconds=summary.earlier)
+    return summary.progress.budget_plan(recipe.granted).granted
 
 
 class ChargedTime:
@@ -43,10 +41,10 @@ class ChargedTime:
             ledger = read_ledger(path)
         except DamagedLedgerError:
             # The journal's is older by a second at most; the next start makes the ledger anew from it and says so.
-            return self._run_metrics.summary(job).charged_s
+            return self._run_metrics.summary(job).progress.charged_s or 0.0
         if ledger == LedgerState():
             # None yet; or it is gone, which is as bad.
-            return self._run_metrics.summary(job).charged_s
+            return self._run_metrics.summary(job).progress.charged_s or 0.0
         if job.state not in LIVE:
             # A runner that was killed left its segment open; nothing has been charged since its last tick.
             if job.ended_t is not None:

@@ -7,11 +7,12 @@ read, because the steps that replaced them have the same x.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from bertd.records import BudgetRecord, DevicesRecord, RollbackRecord, StartRecord, StepRecord, ValidationRecord
 from bertd.run.budget import Budget
+from bertd.run.progress import RunProgress
 
 Axis = Literal["progress", "step", "charged_s"]
 COLUMNS = ("loss", "validation", "lr", "grad_norm", "sequences_per_s", "tokens_per_s")
@@ -147,15 +148,20 @@ def decimate(pairs: list[tuple[float, float]], *, points: int) -> list[tuple[flo
 class RunCurves:
     """All columns of one run."""
 
-    def __init__(self, granted: Budget) -> None:
-        self._granted = granted
+    def __init__(self, recipe_budget: Budget) -> None:
+        self._recipe_budget = recipe_budget
+        self._progress = RunProgress()
+        self._granted = recipe_budget
+        """By now; a point counts what was spent by the devices of its time."""
         self._curves = {column: DecimatedCurve() for column in COLUMNS}
 
     def add(
         self, record: StepRecord | ValidationRecord | StartRecord | BudgetRecord | DevicesRecord | RollbackRecord
     ) -> None:
         """Take a record in; a start or a rollback makes a gap in every curve that has begun."""
-        self._granted = self._granted.with_devices_from(record)
+        if isinstance(record, StartRecord | BudgetRecord | DevicesRecord):
+            self._progress = self._progress.with_record(record)
+            self._granted = self._progress.budget_plan(self._recipe_budget).granted
         match record:
             case StepRecord():
                 for column in ("loss", "lr", "grad_norm", "sequences_per_s", "tokens_per_s"):
@@ -166,8 +172,6 @@ class RunCurves:
                 self._add_gap(record)
             case RollbackRecord():
                 self._add_gap(record)
-            case BudgetRecord():
-                self._granted = replace(self._granted, amount=record.after)
 
     def _add_gap(self, record: StartRecord | RollbackRecord) -> None:
         """A gap in every curve that has begun."""

@@ -12,6 +12,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import model_validator
+
 from bertd.daemon.metrics.curves import RunCurves
 from bertd.errors import RunFolderError
 from bertd.jobs.store.database import Database
@@ -33,13 +35,12 @@ from bertd.records import (
     StepRecord,
     ValidationRecord,
 )
-from bertd.run.budget import DeviceSeconds
 from bertd.run.journal import JournalReader
 from bertd.run.paths import JobPaths, RunPaths
+from bertd.run.progress import RunProgress
 from bertd.run.recipe.load import read_recipe
 from bertd.run.recipe.schema import Recipe
 
-_CHUNK_BYTES = 1 << 20
 _MAX_SCORES = 100
 _MAX_CURVES = 8
 """Runs without a runner whose curves are kept; one takes a few megabytes."""
@@ -49,10 +50,12 @@ _SPEED_HALF_LIFE_S = 30.0
 
 
 class JournalSummary(Record):
-    """The newest of each kind."""
+    """How far a job is, and the newest of each kind."""
 
+    progress: RunProgress = RunProgress()
     start: StartRecord | None = None
     step: StepRecord | None = None
+    """With the position of `progress`, where that is further."""
     validation: ValidationRecord | None = None
     best_validation: float | None = None
     checkpoint: CheckpointRecord | None = None
@@ -63,75 +66,62 @@ class JournalSummary(Record):
     """Its newest change."""
     devices: DevicesRecord | None = None
     """The newest change of their number."""
-    earlier: DeviceSeconds = DeviceSeconds()
     restarts: int = 0
     steps_lost: int = 0
     sequences_per_s: float | None = None
     """Smoothed over about a minute."""
     scores: list[ScoreRecord] = []
 
-    @property
-    def last_step(self) -> int:
-        """Steps done, as far as the journal tells."""
-        latest = self.end or self.step or self.start
-        return latest.step if latest is not None else 0
-
-    @property
-    def charged_s(self) -> float:
-        """Charged seconds, as far as the journal tells."""
-        latest = self.end or self.step or self.start
-        saved_s = 0.0 if self.checkpoint is None else self.checkpoint.charged_s
-        return max(saved_s, 0.0 if latest is None else latest.charged_s)
-
-    @property
-    def last_sequences(self) -> int:
-        """The same in sequences."""
-        latest = self.end or self.step or self.start
-        return latest.sequences if latest is not None else 0
+    @model_validator(mode="before")
+    @classmethod
+    def _derive_progress(cls, row: object) -> object:
+        """Rows that were stored before they had a progress have its parts."""
+        if not isinstance(row, dict) or "earlier" not in row:
+            return row
+        latest = row.get("end") or row.get("step") or row.get("start") or {}
+        change = row.get("budget")
+        charged_s = [record["charged_s"] for record in (latest, row.get("checkpoint")) if record]
+        progress = {
+            "step": latest.get("step", 0),
+            "sequences": latest.get("sequences", 0),
+            "charged_s": max(charged_s, default=None),
+            "budget_changes": [{"spent": change["spent"], "amount": change["after"]}] if change else [],
+            "past_device_seconds": row["earlier"],
+        }
+        return {**row, "progress": progress}
 
 
 def fold(summary: JournalSummary, record: JournalRecord) -> JournalSummary:
     """The summary with one more record. Pure."""
+    progress = summary.progress.with_record(record)
+    step = record if isinstance(record, StepRecord) else _align_step(summary.step, progress)
+    change: dict[str, object] = {"progress": progress, "step": step}
     match record:
         case StartRecord():
-            lost = max(0, summary.last_step - record.step)
-            change: dict[str, object] = {
-                "start": record,
-                "step": summary.step if lost == 0 else None,
-                "end": None,
-                "steps_lost": summary.steps_lost + lost,
-            }
+            lost = max(0, summary.progress.step - record.step)
+            if lost:
+                change["step"] = None
+            change |= {"start": record, "end": None, "steps_lost": summary.steps_lost + lost}
         case StepRecord():
-            change = {"step": record, "sequences_per_s": _smooth_speed(summary, record)}
+            change["sequences_per_s"] = _smooth_speed(summary, record)
         case ValidationRecord():
             losses = [loss for loss in (summary.best_validation, record.loss) if loss is not None and loss == loss]
-            change = {"validation": record, "best_validation": min(losses, default=None)}
-        case CheckpointRecord() | EndRecord():
-            change = {record.kind: record, "step": _advance_step(summary.step, record)}
-        case ExportRecord() | AlertRecord() | BudgetRecord():
-            change = {record.kind: record}
-        case DevicesRecord():
-            change = {"devices": record, "earlier": summary.earlier.after_change(record)}
+            change |= {"validation": record, "best_validation": min(losses, default=None)}
+        case CheckpointRecord() | EndRecord() | ExportRecord() | AlertRecord() | BudgetRecord() | DevicesRecord():
+            change[record.kind] = record
         case RestartRecord():
-            change = {"restarts": summary.restarts + 1}
+            change["restarts"] = summary.restarts + 1
         case RollbackRecord():
-            position = {"step": record.step, "sequences": record.sequences}
-            change = {
-                "steps_lost": summary.steps_lost + record.from_step - record.step,
-                "step": None if summary.step is None else summary.step.model_copy(update=position),
-            }
+            change["steps_lost"] = summary.steps_lost + record.from_step - record.step
         case ScoreRecord():
-            change = {"scores": [*summary.scores, record][-_MAX_SCORES:]}
-        case _:
-            return summary
+            change["scores"] = [*summary.scores, record][-_MAX_SCORES:]
     return summary.model_copy(update=change)
 
 
-def _advance_step(step: StepRecord | None, record: CheckpointRecord | EndRecord) -> StepRecord | None:
-    """Steps are told once a second; one that was saved or ended with was done, told or not."""
-    if step is None or record.sequences is None or record.step <= step.step:
+def _align_step(step: StepRecord | None, progress: RunProgress) -> StepRecord | None:
+    if step is None or (step.step, step.sequences) == (progress.step, progress.sequences):
         return step
-    return step.model_copy(update={"step": record.step, "sequences": record.sequences})
+    return step.model_copy(update={"step": progress.step, "sequences": progress.sequences})
 
 
 def _smooth_speed(summary: JournalSummary, record: StepRecord) -> float:
@@ -164,7 +154,7 @@ class MetricsFollower:
     def follow(self) -> list[NumberedRecord]:
         """Take in a piece of what is new, and give it to the caller as well; nothing where nothing is left."""
         numbered_records = []
-        for record in self._reader.read(limit_bytes=_CHUNK_BYTES):
+        for record in self._reader.read_piece():
             self._count += 1
             self.summary = fold(self.summary, record)
             if self.curves is not None and isinstance(

@@ -44,7 +44,9 @@ class BudgetChanges:
         summary = self._run_metrics.summary(job)
         granted = current_budget(self._run_metrics.recipe(paths.root), summary)
         spent = granted.spent(
-            charged_s=self._charged_time.charged_s(job), steps=summary.last_step, sequences=summary.last_sequences
+            charged_s=self._charged_time.charged_s(job),
+            steps=summary.progress.step,
+            sequences=summary.progress.sequences,
         )
         check_budget_request(request, granted, spent=spent)
         if job.has_runner:

@@ -80,7 +80,7 @@ class JobCompletion:
             reason = f"its runner could not work: {KNOWN_EXITS[exit_code][1]}; last lines in {log}"
             self._queue.move(job.id, JobState.FAILED, reason=reason, actor=Actor.SCHEDULER, now=now)
             return
-        step = summary.last_step
+        step = summary.progress.step
         vanished = 1 if step > job.vanished_step else job.vanished + 1
         self._queue.update(job.id, vanished=vanished, vanished_step=step)
         reason_to_give_up = (

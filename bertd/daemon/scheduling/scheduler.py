@@ -156,7 +156,7 @@ class Scheduler:
             return False
         identity = self._runners.attached[job.id].identity
         if identity is not None and is_of_other_version(job, identity):
-            now, step = self._clock(), self._run_metrics.summary(job).last_step
+            now, step = self._clock(), self._run_metrics.summary(job).progress.step
             alert = adoption_alert(job, identity, step=step, now=now)
             logger.warning("%s", alert.message)
             text, data = f"{job.run_id}: {event_text(alert)}", alert.model_dump(mode="json")
@@ -237,7 +237,7 @@ class Scheduler:
         if job.kind is not JobKind.PRETRAIN:
             return
         folder = Path(job.folder)
-        step = self._run_metrics.summary(job).last_step
+        step = self._run_metrics.summary(job).progress.step
         if apply_device_count(RunPaths(folder), job.num_devices, step=step, now=now) is not None:
             # Both at once: the devices of one and the charge of the other would be neither's GPU-hours.
             self.catch_up(job)

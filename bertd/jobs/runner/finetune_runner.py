@@ -11,8 +11,9 @@ from bertd.jobs.runner.exit_analysis import classify_finetune_exit
 from bertd.jobs.runner.log_truncation import truncate_log
 from bertd.records import Command, CommandKind, CommandRecord, EndRecord, JobState, JournalRecord, Outcome
 from bertd.run.journal import JournalWriter, read_journal
-from bertd.run.mailbox import last_acknowledged, read_command
+from bertd.run.mailbox import read_command
 from bertd.run.paths import JobPaths
+from bertd.run.progress import fold_records
 
 FinetuneCommand = Callable[[JobPaths], list[str]]
 """The command that finetunes."""
@@ -29,7 +30,7 @@ class FinetuneRunner:
         self._stop_signal = stop_signal
         earlier = read_journal(paths.journal)
         self._num_earlier = len(earlier)
-        self._next_command = last_acknowledged(earlier) + 1
+        self._next_command = fold_records(earlier).acknowledged + 1
         self._stop_command: Command | None = None
 
     def run(self) -> Outcome:
@@ -55,7 +56,7 @@ class FinetuneRunner:
 
     def _write_missing_records(self, outcome: Outcome, *, records: list[JournalRecord]) -> None:
         """Write what the child did not live to write."""
-        step = max((record.step for record in records if record.kind == "step"), default=0)
+        step = fold_records(records).step
         closing: list[JournalRecord] = []
         if self._stop_command is not None:
             closing.append(

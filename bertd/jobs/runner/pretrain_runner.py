@@ -15,12 +15,12 @@ from subprocess import Popen
 import psutil
 
 from bertd.errors import StorageError
+from bertd.jobs.runner.attempt_follower import AttemptFollower
 from bertd.jobs.runner.child_process import StopSignal, run_child_process
 from bertd.jobs.runner.diagnostics import Diagnostics
 from bertd.jobs.runner.exit_analysis import Crash, classify_pretrain_exit, outcome_of_giving_up
 from bertd.jobs.runner.log_truncation import truncate_log
 from bertd.jobs.runner.restart_policy import RestartPolicy
-from bertd.jobs.runner.run_progress import RunProgress
 from bertd.jobs.runner.stale_commands import answer_stale_commands
 from bertd.jobs.runner.watchdog import HangTimeouts, Watchdog
 from bertd.records import (
@@ -68,8 +68,8 @@ class PretrainRunner:
         self._stop_signal = stop_signal
         repair_ledger(paths)
         self._ledger = Ledger(paths.ledger)
-        self._progress = RunProgress(paths)
-        self._policy = replace(policy, best_step=self._progress.best_step)
+        self._follower = AttemptFollower(paths)
+        self._policy = replace(policy, best_step=self._follower.progress.best_step)
         self._has_warned = False
         self._timeouts = timeouts
         self._board = HeartbeatBoard()
@@ -88,7 +88,7 @@ class PretrainRunner:
                 return outcome
             verdict = classify_pretrain_exit(
                 exit_code,
-                list(self._progress.recent),
+                list(self._follower.recent),
                 shutdown_requested=self._stop_signal.is_set,
                 oom_kills=oom_kills() - self._oom_kills,
             )
@@ -96,9 +96,9 @@ class PretrainRunner:
                 return self._finish(verdict)
             if self._hang_reason is not None:
                 verdict = Crash(self._hang_reason)
-            policy = self._policy.after_death(step=self._progress.best_step, exit_class=verdict.exit_class)
+            policy = self._policy.after_death(step=self._follower.progress.best_step, exit_class=verdict.exit_class)
             if policy is None:
-                checkpoint, best_step = self._progress.newest_checkpoint(), self._policy.best_step
+                checkpoint, best_step = self._follower.newest_checkpoint(), self._policy.best_step
                 given_up = outcome_of_giving_up(
                     verdict, exit_code=exit_code, checkpoint=checkpoint, best_step=best_step
                 )
@@ -109,7 +109,7 @@ class PretrainRunner:
                 return outcome
 
     def _run_attempt(self) -> int:
-        attempt = self._progress.begin_attempt()
+        attempt = self._follower.begin_attempt()
         log_line(f"runner: attempt {attempt} begins")
         self._board.close()
         self._board = HeartbeatBoard()
@@ -124,10 +124,10 @@ class PretrainRunner:
                 command, stop_signal=self._stop_signal, tick_s=TICK_S, on_tick=self._tick, variables=variables
             )
         finally:
-            self._progress.follow()
+            self._follower.follow()
             self._apply_clock_marks()
             self._ledger.end()
-        log_line(f"runner: attempt {attempt} ended with {exit_code} at step {self._progress.step}")
+        log_line(f"runner: attempt {attempt} ended with {exit_code} at step {self._follower.progress.step}")
         return exit_code
 
     def _tick(self, child: Popen[bytes]) -> None:
@@ -136,7 +136,7 @@ class PretrainRunner:
         if self._hang_reason is not None or self._is_cancelled:
             # Killed, and not quite dead yet.
             return
-        if not self._progress.has_started and self._is_end_requested():
+        if not self._follower.has_started and self._is_end_requested():
             log_line("runner: a person asked for an end before the ranks had begun")
             self._is_cancelled = True
             child.kill()
@@ -150,7 +150,7 @@ class PretrainRunner:
     def _tick_ledger(self) -> None:
         # Read before the journal is: what rank 0 says from here on is about a later moment.
         now_s = time.monotonic()
-        self._progress.follow()
+        self._follower.follow()
         try:
             self._apply_clock_marks()
             self._ledger.tick(monotonic_s=now_s)
@@ -162,13 +162,13 @@ class PretrainRunner:
 
     def _apply_clock_marks(self) -> None:
         """Stop and start the charge where rank 0 said so."""
-        while self._progress.clock_marks:
-            mark = self._progress.clock_marks[0]
+        while self._follower.clock_marks:
+            mark = self._follower.clock_marks[0]
             if mark.since_s is None:
                 self._ledger.end(at_s=mark.charged_s)
             elif self._ledger.state.open_since_s is None:
                 self._ledger.begin(since_s=mark.since_s)
-            del self._progress.clock_marks[0]
+            del self._follower.clock_marks[0]
 
     def _kill_hung_ranks(self, child: Popen[bytes], *, what: str) -> None:
         """Keep what can be seen of ranks that hang, and kill them; their launcher's death is theirs."""
@@ -178,7 +178,7 @@ class PretrainRunner:
             self._tick_ledger()
 
         log_line(f"runner: {what}")
-        diagnostics = Diagnostics(self._paths, attempt=self._progress.attempt, wait=wait)
+        diagnostics = Diagnostics(self._paths, attempt=self._follower.attempt, wait=wait)
         ranks = {process.pid for process in psutil.Process(child.pid).children(recursive=True)} | {child.pid}
         where = str(diagnostics.folder.relative_to(self._paths.root))
         try:
@@ -196,13 +196,13 @@ class PretrainRunner:
     def _back_off(self, crash: Crash) -> Outcome | None:
         """Wait before the next attempt; the outcome where the run is paused meanwhile."""
         delay_s = self._policy.delay_s(jitter_share=random.random())
-        checkpoint = self._progress.newest_checkpoint()
+        checkpoint = self._follower.newest_checkpoint()
         match = STEP_FOLDER.match(checkpoint) if checkpoint else None
         self._write(
             RestartRecord(
                 t=time.time(),
-                step=self._progress.step,
-                attempt=self._progress.attempt + 1,
+                step=self._follower.progress.step,
+                attempt=self._follower.attempt + 1,
                 cause=crash.cause,
                 delay_s=round(delay_s, 3),
                 from_step=int(match[1]) if match else 0,
@@ -225,26 +225,26 @@ class PretrainRunner:
     # ---- Orders, while there are no ranks ------------------------------------------------------------
 
     def _next_command(self) -> Command | None:
-        return read_command(self._paths.control, number=self._progress.acknowledged + 1)
+        return read_command(self._paths.control, number=self._follower.progress.acknowledged + 1)
 
     def _is_end_requested(self) -> bool:
         """Whether the mailbox asks for what needs no ranks: a pause, or an end without anything to export."""
-        for command in commands_after(self._paths.control, number=self._progress.acknowledged):
+        for command in commands_after(self._paths.control, number=self._follower.progress.acknowledged):
             if command.verb is CommandKind.PAUSE:
                 return True
             if command.verb is CommandKind.STOP:
                 # The ranks end at it, whatever lies behind.
-                return self._progress.newest_checkpoint() is None
+                return self._follower.newest_checkpoint() is None
         return False
 
     def _apply_commands(self) -> Outcome | None:
         """Answer the mailbox; the outcome where it asks for one. An end that shall export is left to the ranks."""
         if self._next_command() is None:
             return None
-        checkpoint = self._progress.newest_checkpoint()
+        checkpoint = self._follower.newest_checkpoint()
         detail = f"it has no ranks at the moment; its newest checkpoint is {checkpoint or 'none'}"
         answer_stale_commands(self._paths, still_valid=_END_COMMANDS, detail=detail, now=time.time())
-        self._progress.follow()
+        self._follower.follow()
         command = self._next_command()
         if command is None:
             return None
@@ -263,7 +263,7 @@ class PretrainRunner:
         self._write(
             CommandRecord(
                 t=time.time(),
-                step=self._progress.step,
+                step=self._follower.progress.step,
                 number=command.number,
                 verb=command.verb,
                 outcome="done",
@@ -275,7 +275,7 @@ class PretrainRunner:
         self._write(
             StateRecord(
                 t=time.time(),
-                step=self._progress.step,
+                step=self._follower.progress.step,
                 charged_s=self._ledger.state.ticked_s,
                 state=JobState.PAUSED,
                 reason=reason,
@@ -285,13 +285,13 @@ class PretrainRunner:
 
     def _finish(self, outcome: Outcome) -> Outcome:
         """The outcome, with an end in the journal where the ranks did not live to write it."""
-        has_end_record = any(isinstance(record, EndRecord) for record in self._progress.recent)
+        has_end_record = any(isinstance(record, EndRecord) for record in self._follower.recent)
         if outcome.state is JobState.FAILED and not has_end_record:
             self._write(
                 EndRecord(
                     t=time.time(),
-                    step=self._progress.step,
-                    sequences=self._progress.sequences,
+                    step=self._follower.progress.step,
+                    sequences=self._follower.progress.sequences,
                     charged_s=self._ledger.state.ticked_s,
                     reason="failed",
                     detail=outcome.reason,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from bertd.records import (
     RestartRecord,
     ValidationRecord,
 )
+from bertd.run.budget import DeviceSeconds
 from bertd.run.journal import JournalWriter
 from bertd.run.paths import RunPaths
 from bertd.run.recipe.load import parse_recipe
@@ -59,14 +61,14 @@ RESTART = RestartRecord(t=0, step=8, attempt=2, cause="x", delay_s=5, from_step=
 def test_the_newest_of_each_kind_is_kept() -> None:
     summary = summary_of(start(0, charged_s=0, attempt=1), step(1, charged_s=1), step(2, charged_s=2))
     assert summary.step is not None and summary.step.step == 2
-    assert summary.last_step == 2
+    assert summary.progress.step == 2
 
 
 def test_steps_behind_the_checkpoint_are_lost_by_a_restart_and_counted_once() -> None:
     summary = summary_of(
         start(0, charged_s=0, attempt=1), step(8, charged_s=8), RESTART, start(5, charged_s=9, attempt=2)
     )
-    assert (summary.restarts, summary.steps_lost, summary.last_step) == (1, 3, 5)
+    assert (summary.restarts, summary.steps_lost, summary.progress.step) == (1, 3, 5)
     assert summary_of(start(0, charged_s=0, attempt=1), step(8, charged_s=8)).steps_lost == 0
 
 
@@ -83,9 +85,35 @@ def test_the_step_that_was_saved_or_ended_with_is_the_last_though_no_step_record
     )
     summary = summary_of(*told, saved)
     assert summary.step is not None
-    assert (summary.last_step, summary.step.step, summary.step.sequences) == (145, 145, 2320)
+    assert (summary.progress.step, summary.step.step, summary.step.sequences) == (145, 145, 2320)
     older = saved.model_copy(update={"step": 140, "sequences": 2240})
-    assert summary_of(*told, older).last_step == 143
+    assert summary_of(*told, older).progress.step == 143
+
+
+def test_a_step_saved_before_any_was_reported_is_the_last() -> None:
+    saved = CheckpointRecord(
+        t=0, step=3, sequences=48, charged_s=0.5, name="x", size_bytes=1, seconds=1, stall_s=0, why="pause"
+    )
+    summary = summary_of(start(0, charged_s=0, attempt=1), saved)
+    assert (summary.progress.step, summary.progress.sequences) == (3, 48)
+
+
+def test_a_summary_that_an_earlier_bertd_stored_has_its_progress() -> None:
+    change = {"kind": "budget", "t": 0, "step": 5, "sequences": 5, "charged_s": 5, "unit": "gpu_hours"}
+    row = {
+        "step": step(143, charged_s=8).model_dump(),
+        "checkpoint": {
+            **{"kind": "checkpoint", "t": 0, "step": 143, "charged_s": 8.5, "name": "x", "why": "pause"},
+            **{"size_bytes": 1, "seconds": 1, "stall_s": 0},
+        },
+        "budget": {**change, "before": 10, "after": 20, "spent": 4},
+        "earlier": {"charged_s": 3600.0, "device_s": 7200.0},
+    }
+    progress = JournalSummary.model_validate_json(json.dumps(row)).progress
+    assert (progress.step, progress.sequences, progress.charged_s) == (143, 143, 8.5)
+    granted = progress.budget_plan(recipe("gpu_hours = 10.0").granted).granted
+    assert (granted.amount, granted.past_device_seconds) == (20, DeviceSeconds(3600.0, 7200.0))
+    assert JournalSummary.model_validate_json('{"earlier": {"charged_s": 0, "device_s": 0}}') == JournalSummary()
 
 
 def test_a_nan_is_never_the_best_validation() -> None:
@@ -196,7 +224,7 @@ def test_records_are_numbered_from_one_and_given_once(database: Database, job: J
     run_metrics = RunMetrics(database)
     assert [entry.number for entry in run_metrics.open_follower(job).follow()] == [1, 2, 3]
     assert run_metrics.open_follower(job).follow() == []
-    assert run_metrics.summary(job).last_step == 3
+    assert run_metrics.summary(job).progress.step == 3
 
 
 def test_a_summary_outlives_the_daemon_without_the_journal(database: Database, job: Job) -> None:

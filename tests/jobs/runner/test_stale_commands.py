@@ -13,12 +13,28 @@ from bertd.jobs.runner.child_process import StopSignal
 from bertd.jobs.runner.exit_analysis import Crash
 from bertd.jobs.runner.pretrain_runner import PretrainRunner
 from bertd.jobs.runner.restart_policy import RestartPolicy
+from bertd.jobs.runner.stale_commands import answer_stale_commands
 from bertd.jobs.runner.watchdog import HangTimeouts
-from bertd.records import BudgetRequest, BudgetUnit, CommandKind, CommandRecord, JobState, Outcome, StartRecord
+from bertd.records import (
+    BudgetRecord,
+    BudgetRequest,
+    BudgetUnit,
+    CheckpointRecord,
+    CommandKind,
+    CommandRecord,
+    EndRecord,
+    JobState,
+    JournalRecord,
+    Outcome,
+    RollbackRecord,
+    StartRecord,
+    StepRecord,
+)
 from bertd.run.journal import JournalWriter, read_journal
 from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths, step_folder_name
-from bertd.run.recipe.load import format_recipe, parse_recipe
+from bertd.run.progress import fold_records
+from bertd.run.recipe.load import format_recipe, parse_recipe, read_recipe
 from tests.jobs.runner_box import recipe_text
 
 
@@ -156,3 +172,70 @@ def start() -> StartRecord:
         train_sequences=1000,
         validation_sequences=10,
     )
+
+
+STEP = StepRecord(
+    t=1.0,
+    step=50,
+    sequences=1600,
+    charged_s=10.0,
+    progress=0.5,
+    loss=5.0,
+    lr=1e-3,
+    grad_norm=1.0,
+    sequences_per_s=160.0,
+    tokens_per_s=20480.0,
+)
+"""The newest step that was reported: steps are once a second."""
+SAVED = CheckpointRecord(
+    t=1.9,
+    step=58,
+    sequences=1856,
+    charged_s=10.9,
+    name=step_folder_name(58),
+    size_bytes=1,
+    seconds=0.1,
+    stall_s=0.1,
+    why="pause",
+)
+FAILED = EndRecord(t=1.9, step=58, sequences=1856, charged_s=10.9, reason="failed", detail="a test")
+ROLLBACK = RollbackRecord(
+    t=1.9,
+    step=40,
+    sequences=1856,
+    charged_s=10.9,
+    from_step=58,
+    skipped_sequences=576,
+    cause="a test",
+    number=1,
+)
+
+
+@pytest.mark.parametrize(
+    ("unit", "amount", "last", "spent"),
+    [
+        (BudgetUnit.STEPS, 100.0, SAVED, 58.0),
+        (BudgetUnit.STEPS, 100.0, FAILED, 58.0),
+        (BudgetUnit.STEPS, 100.0, ROLLBACK, 40.0),
+        (BudgetUnit.SEQUENCES, 3200.0, SAVED, 1856.0),
+    ],
+)
+def test_a_budget_changed_while_paused_counts_the_steps_since_the_last_step_record(
+    tmp_path: Path, start: StartRecord, unit: BudgetUnit, amount: float, last: JournalRecord, spent: float
+) -> None:
+    paths = RunPaths(tmp_path)
+    text = recipe_text(steps=100).replace("steps = 100", f"{unit} = {amount:.0f}")
+    paths.recipe.write_text(format_recipe(parse_recipe(text, name="fake")))
+    journal = JournalWriter(paths.journal)
+    for record in (start, STEP, last):
+        journal.append(record)
+    journal.close()
+    request = BudgetRequest(unit=unit, amount=2 * amount)
+    post(paths.control, verb=CommandKind.BUDGET, asked_by="a test", now=2.0, budget=request)
+
+    answer_stale_commands(paths, still_valid=frozenset(), detail="", now=2.0)
+
+    records = read_journal(paths.journal)
+    assert [record.spent for record in records if isinstance(record, BudgetRecord)] == [spent]
+    plan = fold_records(records).budget_plan(read_recipe(paths.recipe).granted)
+    assert plan.schedule_progress(spent) == pytest.approx(spent / amount), "the schedule continues without a jump"

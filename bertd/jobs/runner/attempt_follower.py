@@ -8,21 +8,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from bertd.records import (
-    CheckpointRecord,
-    CommandRecord,
-    EndRecord,
-    JournalRecord,
-    RestartRecord,
-    RollbackRecord,
-    StartRecord,
-    StateRecord,
-    StepRecord,
-)
+from bertd.records import EndRecord, JournalRecord, RestartRecord, StartRecord, StateRecord
 from bertd.run.journal import JournalReader
 from bertd.run.paths import RunPaths, newest_first
+from bertd.run.progress import RunProgress
 
-_CHUNK_BYTES = 1 << 20
 _KEPT_RECORDS = 256
 
 
@@ -35,23 +25,19 @@ class ClockMark:
     """CLOCK_MONOTONIC from which on it is charged again; None where it stops."""
 
 
-class RunProgress:
-    """Follows one journal."""
+class AttemptFollower:
+    """Follows one journal, attempt after attempt."""
 
     def __init__(self, paths: RunPaths) -> None:
         """Read what there is."""
         self._paths = paths
         self._reader = JournalReader(paths.journal)
+        self.progress = RunProgress()
+        """Of the whole journal."""
         self.attempt = 0
         """The newest attempt."""
         self.has_started = False
         """Whether its ranks have met and begun."""
-        self.step = 0
-        """The newest step; after a restart it may be below `best_step`."""
-        self.best_step = 0
-        self.sequences = 0
-        self.acknowledged = 0
-        """Number of the newest acknowledged command."""
         self.clock_marks: list[ClockMark] = []
         """Of this attempt, in order; whoever keeps the ledger takes them out."""
         self.recent: deque[JournalRecord] = deque(maxlen=_KEPT_RECORDS)
@@ -60,9 +46,8 @@ class RunProgress:
 
     def follow(self) -> None:
         """Take in what was written since."""
-        while records := self._reader.read(limit_bytes=_CHUNK_BYTES):
-            for record in records:
-                self._fold(record)
+        for record in self._reader:
+            self._take_in(record)
 
     def begin_attempt(self) -> int:
         """Forget the records of the attempt before, and give the number of the next."""
@@ -78,31 +63,16 @@ class RunProgress:
         found = newest_first(self._paths.checkpoints)
         return found[0].name if found else None
 
-    def _fold(self, record: JournalRecord) -> None:
+    def _take_in(self, record: JournalRecord) -> None:
+        self.progress = self.progress.with_record(record)
         self.recent.append(record)
-        if isinstance(record, StateRecord | EndRecord):
-            self._append_clock_mark(record)
         match record:
-            case RollbackRecord():
-                self.step, self.sequences = record.step, record.sequences
+            case StateRecord() | EndRecord():
+                since_s = record.monotonic_s if isinstance(record, StateRecord) else None
+                self.clock_marks.append(ClockMark(charged_s=record.charged_s, since_s=since_s))
             case StartRecord():
                 self.has_started = True
                 self.attempt = max(self.attempt, record.attempt)
-                self.step, self.sequences = record.step, record.sequences
-            case StepRecord() | EndRecord():
-                self.step, self.sequences = record.step, record.sequences
-                self.best_step = max(self.best_step, record.step)
-            case CheckpointRecord():
-                # Steps are told once a second; one that is saved was done, told or not.
-                self.best_step = max(self.best_step, record.step)
-                if record.step > self.step and record.sequences is not None:
-                    self.step, self.sequences = record.step, record.sequences
-            case CommandRecord():
-                self.acknowledged = max(self.acknowledged, record.number)
             case RestartRecord():
                 # The attempt it announces has not begun: its number is taken when it does.
                 self.attempt = max(self.attempt, record.attempt - 1)
-
-    def _append_clock_mark(self, record: StateRecord | EndRecord) -> None:
-        since_s = record.monotonic_s if isinstance(record, StateRecord) else None
-        self.clock_marks.append(ClockMark(charged_s=record.charged_s, since_s=since_s))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bertd.jobs.runner.run_progress import RunProgress
+from bertd.jobs.runner.attempt_follower import AttemptFollower
 from bertd.records import CheckpointRecord
 from bertd.run.journal import JournalWriter
 from bertd.run.paths import RunPaths
@@ -24,5 +24,5 @@ def test_a_saved_step_was_done_though_no_step_record_told_of_it(tmp_path: Path) 
     )
     journal.append(saved)
     journal.close()
-    story = RunProgress(paths)
-    assert (story.best_step, story.step, story.sequences) == (580, 580, 9280)
+    progress = AttemptFollower(paths).progress
+    assert (progress.best_step, progress.step, progress.sequences) == (580, 580, 9280)

@@ -1,0 +1,105 @@
+"""How far a run is, folded from its journal record by record: position, charge, budget, devices. Pure.
+
+Steps are reported about once a second, so the newest step record may be older than what was done: a step that was
+saved, validated or ended with was done too. Whoever asks the journal how far a run is folds it here, so ranks, runner,
+daemon and dashboard have the same answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from bertd.records import (
+    AlertRecord,
+    BudgetRecord,
+    CheckpointRecord,
+    CommandRecord,
+    DevicesRecord,
+    EndRecord,
+    JournalRecord,
+    Record,
+    RollbackRecord,
+    ScoreRecord,
+    StartRecord,
+    StepRecord,
+    ValidationRecord,
+)
+from bertd.run.budget import Budget, BudgetChange, BudgetPlan, DeviceSeconds, add_budget_change
+from bertd.run.journal import JournalReader
+
+
+class RunProgress(Record):
+    """What the records up to some moment say."""
+
+    step: int = 0
+    """The newest step; after a restart or a rollback it may be below `best_step`."""
+    best_step: int = 0
+    sequences: int = 0
+    """At `step`."""
+    charged_s: float | None = None
+    """The highest charge that any record has; None where none has one."""
+    acknowledged: int = 0
+    """Number of the newest acknowledged command."""
+    budget_changes: tuple[BudgetChange, ...] = ()
+    num_devices: int | None = None
+    """The newest; None where only the recipe has it."""
+    past_device_seconds: DeviceSeconds = DeviceSeconds()
+
+    def with_record(self, record: JournalRecord) -> RunProgress:
+        """With the record that follows in the journal."""
+        change: dict[str, object] = {}
+        if not isinstance(record, CommandRecord | AlertRecord | ScoreRecord):
+            change["charged_s"] = max(self.charged_s or 0.0, record.charged_s)
+        match record:
+            case StartRecord():
+                # The recipe has the newest number of devices, an attempt the one that it ran with; and a change may be
+                # in the journal that a crash kept from being made.
+                change |= _position(record) | {"num_devices": record.world_size}
+            case RollbackRecord():
+                change |= _position(record)
+            case StepRecord() | EndRecord():
+                change |= _position(record) | {"best_step": max(self.best_step, record.step)}
+            case CheckpointRecord() | ValidationRecord():
+                change["best_step"] = max(self.best_step, record.step)
+                if record.step > self.step and record.sequences is not None:
+                    change |= _position(record)
+            case CommandRecord():
+                change["acknowledged"] = max(self.acknowledged, record.number)
+            case BudgetRecord():
+                budget_change = BudgetChange(spent=record.spent, amount=record.after)
+                change["budget_changes"] = add_budget_change(self.budget_changes, budget_change)
+            case DevicesRecord():
+                change["num_devices"] = record.after
+                change["past_device_seconds"] = self.past_device_seconds.after_change(record)
+        return self.model_copy(update=change) if change else self
+
+    def budget_plan(self, recipe_budget: Budget) -> BudgetPlan:
+        """The recipe's budget with the changes and the devices that the journal has."""
+        num_devices = recipe_budget.num_devices if self.num_devices is None else self.num_devices
+        initial = replace(recipe_budget, num_devices=num_devices, past_device_seconds=self.past_device_seconds)
+        return BudgetPlan(initial, self.budget_changes)
+
+
+def _position(
+    record: StartRecord | StepRecord | ValidationRecord | CheckpointRecord | RollbackRecord | EndRecord,
+) -> dict[str, object]:
+    return {"step": record.step, "sequences": record.sequences}
+
+
+def fold_records(records: Iterable[JournalRecord]) -> RunProgress:
+    """The progress after these records, the journal's first one first."""
+    progress = RunProgress()
+    for record in records:
+        progress = progress.with_record(record)
+    return progress
+
+
+def read_progress(journal: Path) -> RunProgress:
+    """That of a whole journal; an absent one has none.
+
+    Raises:
+        RunFolderError: the journal cannot be read.
+    """
+    return fold_records(JournalReader(journal))
