@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from bertd.records.commands import CommandKind
+from bertd.records.commands import Command, CommandKind
 from bertd.records.record import Record
 from bertd.records.states import BudgetUnit, ExitClass, JobState
 
@@ -179,6 +179,13 @@ class CommandRecord(Record):
     verb: CommandKind
     outcome: Literal["done", "refused"]
     detail: str
+
+    @classmethod
+    def answer(
+        cls, command: Command, *, t: float, step: int, outcome: Literal["done", "refused"], detail: str
+    ) -> CommandRecord:
+        """The record that acknowledges this command."""
+        return cls(t=t, step=step, number=command.number, verb=command.verb, outcome=outcome, detail=detail)
 
 
 class BudgetRecord(Record):

@@ -23,7 +23,6 @@ from bertd.records import (
     BudgetRequest,
     BudgetUnit,
     Command,
-    CommandKind,
     CommandRecord,
     DevicesRecord,
 )
@@ -247,12 +246,5 @@ def answer_budget_command(
             detail = f"from {change.before:g} to {change.after:g} {change.unit}"
     except BertdError as error:
         outcome, detail = "refused", str(error)
-    answer = CommandRecord(
-        t=position.t,
-        step=position.step,
-        number=command.number,
-        verb=CommandKind.BUDGET,
-        outcome=outcome,
-        detail=detail,
-    )
+    answer = CommandRecord.answer(command, t=position.t, step=position.step, outcome=outcome, detail=detail)
     return [*records, answer]

@@ -7,7 +7,7 @@ acted on it. A reader waits for the newline, so it never sees half a record.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -57,6 +57,20 @@ class JournalWriter:
         """Flush to the disk and close; the journal can be opened again."""
         os.fsync(self._fd)
         os.close(self._fd)
+
+
+def append_records(path: Path, records: Iterable[JournalRecord]) -> None:
+    """Open the journal, append and close it; for who writes now and then, and is its one writer meanwhile.
+
+    Raises:
+        StorageError: the disk refused; the records before the one that it refused stand.
+    """
+    journal = JournalWriter(path)
+    try:
+        for record in records:
+            journal.append(record)
+    finally:
+        journal.close()
 
 
 def _cut_torn_line(fd: int) -> None:

@@ -10,7 +10,7 @@ import time
 
 from bertd.errors import DamagedLedgerError, RunFolderError, StorageError
 from bertd.records import AlertRecord
-from bertd.run.journal import JournalWriter
+from bertd.run.journal import append_records
 from bertd.run.ledger import LedgerState, read_ledger, write_ledger
 from bertd.run.paths import DAMAGED_PREFIX, RunPaths, newest_first
 from bertd.run.progress import read_progress
@@ -52,12 +52,9 @@ def repair_ledger(paths: RunPaths) -> None:
 
 def _report_repair(paths: RunPaths, *, step: int, what: str) -> None:
     # Before the new ledger: after a crash in between it is told twice, which is better than never.
-    journal = JournalWriter(paths.journal)
-    try:
-        message = f"{paths.ledger.name} {what}"
-        journal.append(AlertRecord(t=time.time(), step=step, level="warning", code="ledger_mended", message=message))
-    finally:
-        journal.close()
+    message = f"{paths.ledger.name} {what}"
+    alert = AlertRecord(t=time.time(), step=step, level="warning", code="ledger_mended", message=message)
+    append_records(paths.journal, [alert])
 
 
 def _rename_damaged(paths: RunPaths) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bertd.errors import RunFolderError, StorageError
 from bertd.records import AlertRecord, JobState, JournalRecord, StateRecord, StepRecord, ValidationRecord
-from bertd.run.journal import JournalReader, JournalWriter, read_journal
+from bertd.run.journal import JournalReader, JournalWriter, append_records, read_journal
 
 
 def step(number: int, *, loss: float = 5.0) -> StepRecord:
@@ -41,16 +41,37 @@ def path(tmp_path: Path) -> Path:
 
 
 def _append(path: Path, *records: JournalRecord) -> None:
-    writer = JournalWriter(path)
-    for record in records:
-        writer.append(record)
-    writer.close()
+    append_records(path, records)
 
 
 def test_what_is_written_is_read_back_in_order(path: Path) -> None:
     records: list[JournalRecord] = [step(1), paused(1), step(2)]
     _append(path, *records)
     assert read_journal(path) == records
+
+
+def test_the_journal_can_be_opened_again_after_a_record_that_the_disk_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[int] = []
+    close = os.close
+
+    def refuse(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    def close_and_note(fd: int) -> None:
+        closed.append(fd)
+        close(fd)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "ftruncate", lambda fd, size: None)
+        patch.setattr(os, "write", lambda fd, line: refuse(fd))
+        patch.setattr(os, "close", close_and_note)
+        with pytest.raises(StorageError, match="No space left"):
+            append_records(path, [step(1)])
+    assert len(closed) == 1, "nothing holds the journal"
+    append_records(path, [step(2)])
+    assert read_journal(path) == [step(2)]
 
 
 def test_an_absent_journal_has_no_records(path: Path) -> None:

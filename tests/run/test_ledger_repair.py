@@ -13,7 +13,7 @@ from bertd.jobs.runner.pretrain_runner import PretrainRunner
 from bertd.jobs.runner.restart_policy import RestartPolicy
 from bertd.jobs.runner.watchdog import HangTimeouts
 from bertd.records import AlertRecord, CheckpointRecord, JobState, JournalRecord, RestartRecord, StateRecord
-from bertd.run.journal import JournalWriter, read_journal
+from bertd.run.journal import append_records, read_journal
 from bertd.run.ledger import Ledger, LedgerState, read_ledger, write_ledger
 from bertd.run.ledger_repair import repair_ledger
 from bertd.run.paths import RunPaths
@@ -27,10 +27,7 @@ PAUSED = StateRecord(t=0, step=40, charged_s=131.5, state=JobState.PAUSED, reaso
 
 
 def told(paths: RunPaths, *records: JournalRecord) -> None:
-    journal = JournalWriter(paths.journal)
-    for record in records:
-        journal.append(record)
-    journal.close()
+    append_records(paths.journal, records)
 
 
 @pytest.fixture

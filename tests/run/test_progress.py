@@ -25,7 +25,7 @@ from bertd.records import (
     ValidationRecord,
 )
 from bertd.run.budget import Budget
-from bertd.run.journal import JournalWriter
+from bertd.run.journal import append_records
 from bertd.run.progress import RunProgress, fold_records, read_progress
 
 STEP = StepRecord(
@@ -134,10 +134,7 @@ def test_a_budget_change_that_a_restart_went_back_over_is_void() -> None:
 def test_progress_is_read_from_the_whole_journal(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     assert read_progress(path) == RunProgress()
-    journal = JournalWriter(path)
-    for record in (STEP, SAVED):
-        journal.append(record)
-    journal.close()
+    append_records(path, [STEP, SAVED])
     assert read_progress(path) == fold_records([STEP, SAVED])
 
 

@@ -15,7 +15,7 @@ from bertd.jobs.runner.run_job import job_lock
 from bertd.jobs.store.queue import Job
 from bertd.records import DevicesRecord, JobKind, JobState
 from bertd.run.atomic_files import atomic_write
-from bertd.run.journal import JournalWriter
+from bertd.run.journal import append_records
 from bertd.run.ledger import read_ledger
 from bertd.run.paths import RunPaths
 from bertd.run.recipe.load import parse_recipe, read_recipe, with_device_count
@@ -83,11 +83,7 @@ def apply_device_count(paths: RunPaths, num_devices: int, *, step: int, now: flo
         after=num_devices,
     )
     with job_lock(paths):
-        journal = JournalWriter(paths.journal)
-        try:
-            journal.append(record)
-        finally:
-            journal.close()
+        append_records(paths.journal, [record])
         # Behind the journal: after a crash in between it is told twice, which is better than never.
         atomic_write(paths.recipe, text)
     return record

@@ -10,7 +10,7 @@ from bertd.jobs.runner.child_process import StopSignal, run_child_process
 from bertd.jobs.runner.exit_analysis import classify_finetune_exit
 from bertd.jobs.runner.log_truncation import truncate_log
 from bertd.records import Command, CommandKind, CommandRecord, EndRecord, JobState, JournalRecord, Outcome
-from bertd.run.journal import JournalWriter, read_journal
+from bertd.run.journal import append_records, read_journal
 from bertd.run.mailbox import read_command
 from bertd.run.paths import JobPaths
 from bertd.run.progress import fold_records
@@ -59,15 +59,9 @@ class FinetuneRunner:
         step = fold_records(records).step
         closing: list[JournalRecord] = []
         if self._stop_command is not None:
+            detail = "its process was ended"
             closing.append(
-                CommandRecord(
-                    t=time.time(),
-                    step=step,
-                    number=self._stop_command.number,
-                    verb=self._stop_command.verb,
-                    outcome="done",
-                    detail="its process was ended",
-                )
+                CommandRecord.answer(self._stop_command, t=time.time(), step=step, outcome="done", detail=detail)
             )
         has_end_record = any(isinstance(record, EndRecord) for record in records)
         if outcome.state in (JobState.FAILED, JobState.CANCELLED) and not has_end_record:
@@ -75,9 +69,4 @@ class FinetuneRunner:
             closing.append(
                 EndRecord(t=time.time(), step=step, sequences=0, charged_s=0.0, reason=reason, detail=outcome.reason)
             )
-        journal = JournalWriter(self._paths.journal)
-        try:
-            for record in closing:
-                journal.append(record)
-        finally:
-            journal.close()
+        append_records(self._paths.journal, closing)

@@ -35,7 +35,7 @@ from bertd.records import (
     StateRecord,
 )
 from bertd.run.heartbeat import HEARTBEAT_VARIABLE, HeartbeatBoard
-from bertd.run.journal import JournalWriter
+from bertd.run.journal import append_records
 from bertd.run.ledger import TICK_S, Ledger
 from bertd.run.ledger_repair import repair_ledger
 from bertd.run.log import log_line
@@ -260,16 +260,8 @@ class PretrainRunner:
         return outcome
 
     def _acknowledge(self, command: Command, *, detail: str) -> None:
-        self._write(
-            CommandRecord(
-                t=time.time(),
-                step=self._follower.progress.step,
-                number=command.number,
-                verb=command.verb,
-                outcome="done",
-                detail=detail,
-            )
-        )
+        step = self._follower.progress.step
+        self._write(CommandRecord.answer(command, t=time.time(), step=step, outcome="done", detail=detail))
 
     def _record_pause(self, reason: str) -> Outcome:
         self._write(
@@ -301,8 +293,4 @@ class PretrainRunner:
 
     def _write(self, record: JournalRecord) -> None:
         """Append to the journal, whose writer the runner is between attempts."""
-        journal = JournalWriter(self._paths.journal)
-        try:
-            journal.append(record)
-        finally:
-            journal.close()
+        append_records(self._paths.journal, [record])

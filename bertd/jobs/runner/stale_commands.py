@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bertd.records import BudgetRecord, Command, CommandKind, CommandRecord
 from bertd.run.budget import RunPosition, answer_budget_command
-from bertd.run.journal import JournalWriter
+from bertd.run.journal import append_records
 from bertd.run.ledger import read_ledger
 from bertd.run.mailbox import read_command
 from bertd.run.paths import RunPaths
@@ -40,14 +40,8 @@ def answer_stale_commands(paths: RunPaths, *, still_valid: frozenset[CommandKind
         for record in _answer(command, progress, paths=paths, detail=detail, now=now):
             progress = progress.with_record(record)
             answers.append(record)
-    if not answers:
-        return
-    journal = JournalWriter(paths.journal)
-    try:
-        for record in answers:
-            journal.append(record)
-    finally:
-        journal.close()
+    if answers:
+        append_records(paths.journal, answers)
 
 
 def _answer(
@@ -58,8 +52,4 @@ def _answer(
         position = RunPosition(t=now, step=progress.step, sequences=progress.sequences, charged_s=charged_s)
         plan = progress.budget_plan(read_recipe(paths.recipe).granted)
         return answer_budget_command(command, plan.granted, position=position)
-    return [
-        CommandRecord(
-            t=now, step=progress.step, number=command.number, verb=command.verb, outcome="refused", detail=detail
-        )
-    ]
+    return [CommandRecord.answer(command, t=now, step=progress.step, outcome="refused", detail=detail)]

@@ -25,9 +25,10 @@ from bertd.errors import BertdError, DeviceError, DeviceMemoryError
 from bertd.program import print_error
 from bertd.records import AlertRecord
 from bertd.run.heartbeat import DUMP_STACKS_SIGNAL, HEARTBEAT_VARIABLE, Heartbeat, Phase
-from bertd.run.journal import JournalWriter, read_journal
+from bertd.run.journal import append_records
 from bertd.run.paths import RunPaths
 from bertd.run.processes import die_with_parent
+from bertd.run.progress import read_progress
 
 
 def main() -> int:
@@ -95,12 +96,10 @@ def _report_failure(paths: RunPaths, error: BertdError, *, is_on_all_ranks: bool
         print_error(str(error))
     if is_first:
         try:
-            records = read_journal(paths.journal)
-            journal = JournalWriter(paths.journal)
-            step = max((getattr(record, "step", 0) for record in records), default=0)
+            step = read_progress(paths.journal).step
             code, message = type(error).__name__, str(error)
-            journal.append(AlertRecord(t=time.time(), step=step, level="error", code=code, message=message))
-            journal.close()
+            alert = AlertRecord(t=time.time(), step=step, level="error", code=code, message=message)
+            append_records(paths.journal, [alert])
         except BertdError as journal_error:
             print_error(f"and the journal could not be told: {journal_error}")
     return error.exit_code

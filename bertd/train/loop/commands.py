@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Literal
 
 from bertd.records import Command, CommandKind, CommandRecord
 from bertd.run.mailbox import read_command
@@ -76,11 +77,5 @@ class PendingCommands:
 
 
 def _build_answer(command: Command, state: TrainState, *, is_done: bool, detail: str) -> CommandRecord:
-    return CommandRecord(
-        t=time.time(),
-        step=state.step,
-        number=command.number,
-        verb=command.verb,
-        outcome="done" if is_done else "refused",
-        detail=detail,
-    )
+    outcome: Literal["done", "refused"] = "done" if is_done else "refused"
+    return CommandRecord.answer(command, t=time.time(), step=state.step, outcome=outcome, detail=detail)

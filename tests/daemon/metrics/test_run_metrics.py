@@ -25,7 +25,7 @@ from bertd.records import (
     ValidationRecord,
 )
 from bertd.run.budget import DeviceSeconds
-from bertd.run.journal import JournalWriter
+from bertd.run.journal import append_records
 from bertd.run.paths import RunPaths
 from bertd.run.recipe.load import parse_recipe
 from bertd.run.recipe.schema import Recipe
@@ -197,10 +197,7 @@ def job(tmp_path: Path, database: Database) -> Job:
     paths = RunPaths(tmp_path / "1-fake")
     paths.root.mkdir()
     paths.recipe.write_text(recipe_text())
-    journal = JournalWriter(paths.journal)
-    for number in range(1, 4):
-        journal.append(step(number, charged_s=float(number)))
-    journal.close()
+    append_records(paths.journal, [step(number, charged_s=float(number)) for number in range(1, 4)])
     draft = Job(
         id=0,
         kind=JobKind.PRETRAIN,

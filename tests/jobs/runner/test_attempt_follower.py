@@ -4,13 +4,12 @@ from pathlib import Path
 
 from bertd.jobs.runner.attempt_follower import AttemptFollower
 from bertd.records import CheckpointRecord
-from bertd.run.journal import JournalWriter
+from bertd.run.journal import append_records
 from bertd.run.paths import RunPaths
 
 
 def test_a_saved_step_was_done_though_no_step_record_told_of_it(tmp_path: Path) -> None:
     paths = RunPaths(tmp_path)
-    journal = JournalWriter(paths.journal)
     saved = CheckpointRecord(
         t=1.0,
         step=580,
@@ -22,7 +21,6 @@ def test_a_saved_step_was_done_though_no_step_record_told_of_it(tmp_path: Path) 
         stall_s=0.0,
         why="interval",
     )
-    journal.append(saved)
-    journal.close()
+    append_records(paths.journal, [saved])
     progress = AttemptFollower(paths).progress
     assert (progress.best_step, progress.step, progress.sequences) == (580, 580, 9280)

@@ -30,7 +30,7 @@ from bertd.records import (
     StartRecord,
     StepRecord,
 )
-from bertd.run.journal import JournalWriter, read_journal
+from bertd.run.journal import append_records, read_journal
 from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths, step_folder_name
 from bertd.run.progress import fold_records
@@ -144,11 +144,9 @@ def test_ranks_that_shall_export_or_have_begun_are_left_alone(waiting: Waiting, 
     waiting.has_saved()
     waiting.post(CommandKind.STOP)
     assert not waiting.is_called_off()
-    journal = JournalWriter(waiting.paths.journal)
-    journal.append(start)
+    append_records(waiting.paths.journal, [start])
     waiting.post(CommandKind.PAUSE)
     assert not waiting.is_called_off()
-    journal.close()
 
 
 @pytest.fixture
@@ -226,10 +224,7 @@ def test_a_budget_changed_while_paused_counts_the_steps_since_the_last_step_reco
     paths = RunPaths(tmp_path)
     text = recipe_text(steps=100).replace("steps = 100", f"{unit} = {amount:.0f}")
     paths.recipe.write_text(format_recipe(parse_recipe(text, name="fake")))
-    journal = JournalWriter(paths.journal)
-    for record in (start, STEP, last):
-        journal.append(record)
-    journal.close()
+    append_records(paths.journal, [start, STEP, last])
     request = BudgetRequest(unit=unit, amount=2 * amount)
     post(paths.control, verb=CommandKind.BUDGET, asked_by="a test", now=2.0, budget=request)
 
