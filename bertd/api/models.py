@@ -49,7 +49,10 @@ class BudgetView(Record):
     """0..1."""
     charged_s: float
     remaining_s: float | None
-    """Charged seconds to the end: exact for hours, projected for the rest; None before there is a speed."""
+    """Charged seconds until training stops: exact for hours, projected for the rest; None before there is a speed."""
+    reserve_s: float | None = None
+    """Charged seconds that are kept after those for the last validation, save and export, as the ranks measured them;
+    None before they did, after the end, and for a budget of steps or sequences."""
     projected_step: int | None
     """Step at which the budget will be spent at the present speed."""
 

@@ -168,6 +168,10 @@ def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:
         ("model", run.model),
         ("budget", f"{budget.progress:.1%} of {amount(budget)}{left}, {format_duration(budget.charged_s)} charged"),
     ]
+    if budget.reserve_s is not None:
+        fields.append(
+            ("reserve", f"{format_duration(budget.reserve_s)} after that, for the last validation, save and export")
+        )
     if start := run.start:
         fields.append(("runs on", f"{start.world_size} x {start.device_name}, {start.precision}"))
         if start.start_from:

@@ -88,6 +88,9 @@ class StepRecord(Record):
     """fp16 only: updates skipped for overflow since the start of the run."""
     memory_bytes: int | None = None
     """Peak device memory of rank 0; on CPU its resident set."""
+    reserve_s: float | None = None
+    """Charged seconds that a timed budget keeps for its last validation, save and export, as measured so far; None for
+    a budget of steps or sequences."""
 
 
 class ValidationRecord(Record):
@@ -108,6 +111,8 @@ class ValidationRecord(Record):
     unigram_entropy: float
     """Nats: what a guess by how often each token is among these very tokens would score; nobody can know that."""
     seconds: float
+    reserve_s: float | None = None
+    """As in a step record."""
 
 
 class CheckpointRecord(Record):

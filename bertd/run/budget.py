@@ -30,6 +30,8 @@ from bertd.records import (
 MAX_RESERVE_SHARE = 0.5
 """Share of the budget kept at most for the last validation, save and export: even a minute on a slow disk trains for
 half of it."""
+_RESERVE_MARGIN = 1.3
+"""A loaded disk is slower at the end than at the start."""
 MAX_HOURS = 1e6
 """A century of one device: beyond it a typing error would be a date that no calendar has."""
 MAX_STEPS_OR_SEQUENCES = 10**15
@@ -193,6 +195,43 @@ def check_budget_request(request: BudgetRequest, granted: Budget, *, spent: floa
             f"budget: {request.amount:g} {request.unit} is too little: {spent:.4g} of {granted.amount:g} is "
             f"spent{kept}; give more, or end the run with `bertd stop`"
         )
+
+
+def end_reserve_s(*, validation_s: float | None, save_s: float | None) -> float:
+    """Charged seconds to keep of a timed budget for its last validation, save and export.
+
+    Args:
+        validation_s: how long the slowest took so far; None before the first.
+        save_s: the same of a checkpoint.
+    """
+    # An export writes the weights once, a checkpoint three times as much.
+    export_s = save_s = save_s or 0.0
+    return _RESERVE_MARGIN * ((validation_s or 0.0) + save_s + export_s)
+
+
+@dataclass(frozen=True)
+class TimeLeft:
+    """Of a timed budget, in charged seconds."""
+
+    training_s: float
+    """Until training stops; below 0 once it should have."""
+    reserve_s: float
+    """What is kept after that for the end of the run."""
+
+
+def find_time_left(budget: Budget, *, charged_s: float, reserve_s: float) -> TimeLeft | None:
+    """For the ranks, which stop by it, and for whoever shows it; None for a budget of steps or sequences.
+
+    Args:
+        charged_s: so far.
+        reserve_s: see `end_reserve_s`; at most `MAX_RESERVE_SHARE` of the budget is kept.
+    """
+    if budget.total_s is None:
+        return None
+    end_s = training_end(budget.total_s, reserve=reserve_s)
+    return TimeLeft(
+        training_s=end_s - charged_s, reserve_s=max(0.0, min(budget.total_s - end_s, budget.total_s - charged_s))
+    )
 
 
 @dataclass(frozen=True)

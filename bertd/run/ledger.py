@@ -107,6 +107,27 @@ def _checksum(state: LedgerState) -> str:
     return hashlib.sha256(state.model_dump_json().encode()).hexdigest()
 
 
+def charged_now(path: Path, *, has_runner: bool, reported_s: float) -> float:
+    """Charged seconds at this moment, for who only looks.
+
+    Args:
+        has_runner: where none has the run, a segment that is open was left by a runner that was killed, and nothing has
+            been charged since its last tick.
+        reported_s: the journal's charge, which counts where the ledger is damaged, gone or not there yet: the next
+            start makes a damaged one again from it.
+
+    Raises:
+        RunFolderError: the ledger cannot be read, or a later bertd wrote it.
+    """
+    try:
+        state = read_ledger(path)
+    except DamagedLedgerError:
+        return reported_s
+    if state == LedgerState():
+        return reported_s
+    return state.charged_s(monotonic_s=time.monotonic(), boot=boot_id()) if has_runner else state.ticked_s
+
+
 class Ledger:
     """The runner's hand on the ledger; nobody else writes it."""
 

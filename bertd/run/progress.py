@@ -46,12 +46,16 @@ class RunProgress(Record):
     num_devices: int | None = None
     """The newest; None where only the recipe has it."""
     past_device_seconds: DeviceSeconds = DeviceSeconds()
+    reserve_s: float | None = None
+    """The newest that the ranks reported."""
 
     def with_record(self, record: JournalRecord) -> RunProgress:
         """With the record that follows in the journal."""
         change: dict[str, object] = {}
         if not isinstance(record, CommandRecord | AlertRecord | ScoreRecord):
             change["charged_s"] = max(self.charged_s or 0.0, record.charged_s)
+        if isinstance(record, StepRecord | ValidationRecord) and record.reserve_s is not None:
+            change["reserve_s"] = record.reserve_s
         match record:
             case StartRecord():
                 # The recipe has the newest number of devices, an attempt the one that it ran with; and a change may be

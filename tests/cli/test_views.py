@@ -27,6 +27,16 @@ def test_a_device_that_measures_nothing_shows_dashes() -> None:
     assert row.split() == ["GPU-8a0d71b2", "–", "–", "–", "–", "–", "NVIDIA", "H200"]
 
 
+def test_the_reserve_is_named_and_what_it_is_for() -> None:
+    details = JobDetails(job=samples.job(7), run=samples.run(), scores=[])
+    assert "reserve" not in job_text(details, now=samples.NOW, style=PLAIN)
+    budget = samples.run().budget.model_copy(update={"remaining_s": 750.0, "reserve_s": 40.0})
+    run = samples.run().model_copy(update={"budget": budget})
+    text = job_text(JobDetails(job=samples.job(7), run=run, scores=[]), now=samples.NOW, style=PLAIN)
+    assert "12m 30s left" in text
+    assert "reserve     40s after that, for the last validation, save and export" in text
+
+
 @pytest.mark.parametrize(
     ("unit", "granted", "text"),
     [

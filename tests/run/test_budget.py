@@ -20,8 +20,11 @@ from bertd.run.budget import (
     BudgetChange,
     BudgetPlan,
     RunPosition,
+    TimeLeft,
     answer_budget_command,
     check_budget_request,
+    end_reserve_s,
+    find_time_left,
 )
 from bertd.run.progress import fold_records
 
@@ -177,3 +180,25 @@ def test_half_a_step_cannot_be_granted() -> None:
     steps = Budget(unit=BudgetUnit.STEPS, amount=100, num_devices=1)
     with pytest.raises(RecipeError, match="give a whole number"):
         check_budget_request(BudgetRequest(unit=BudgetUnit.STEPS, amount=10.5), steps, spent=1.0)
+
+
+def test_training_stops_the_reserve_before_the_end_of_the_budget() -> None:
+    reserve_s = end_reserve_s(validation_s=10.0, save_s=25.0)
+    assert reserve_s == pytest.approx(1.3 * (10 + 25 + 25))
+    assert find_time_left(HOURS, charged_s=7000.0, reserve_s=80.0) == TimeLeft(training_s=120.0, reserve_s=80.0)
+    assert find_time_left(HOURS, charged_s=7150.0, reserve_s=80.0) == TimeLeft(training_s=-30.0, reserve_s=50.0)
+    assert find_time_left(HOURS, charged_s=7300.0, reserve_s=80.0) == TimeLeft(training_s=-180.0, reserve_s=0.0)
+
+
+def test_a_reserve_that_nobody_measured_is_none() -> None:
+    assert end_reserve_s(validation_s=None, save_s=None) == 0.0
+
+
+def test_half_the_budget_at_most_is_kept() -> None:
+    assert find_time_left(HOURS, charged_s=0.0, reserve_s=1e6) == TimeLeft(training_s=3600.0, reserve_s=3600.0)
+
+
+@pytest.mark.parametrize("unit", [BudgetUnit.STEPS, BudgetUnit.SEQUENCES])
+def test_a_budget_of_work_has_no_time_left_and_no_reserve(unit: BudgetUnit) -> None:
+    budget = Budget(unit=unit, amount=100.0, num_devices=1)
+    assert find_time_left(budget, charged_s=10.0, reserve_s=5.0) is None

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from bertd.errors import DamagedLedgerError, RunFolderError, StorageError
 from bertd.run import ledger as ledger_module
-from bertd.run.ledger import ChargedClock, Ledger, LedgerState, SleepWatch, boot_id, read_ledger, write_ledger
+from bertd.run.ledger import (
+    ChargedClock,
+    Ledger,
+    LedgerState,
+    SleepWatch,
+    boot_id,
+    charged_now,
+    read_ledger,
+    write_ledger,
+)
 
 
 class Clock:
@@ -244,6 +253,30 @@ def test_neither_a_clock_step_nor_daylight_saving_is_charged(
     monkeypatch.delenv("TZ")
     time.tzset()
     assert charged_s(path, clock) == 3
+
+
+def test_whoever_looks_sees_an_open_segment_run_while_a_runner_has_it(path: Path, clock: Clock) -> None:
+    ledger = Ledger(path)
+    ledger.begin()
+    clock.now_s += 5
+    ledger.tick()
+    clock.now_s += 2
+    assert charged_now(path, has_runner=True, reported_s=4.0) == 7
+    # Its runner was killed after the tick.
+    assert charged_now(path, has_runner=False, reported_s=4.0) == 5
+
+
+@pytest.mark.parametrize("content", [None, b"", b"garbage"])
+def test_the_journal_counts_where_the_ledger_is_gone_or_damaged(path: Path, content: bytes | None) -> None:
+    if content is not None:
+        path.write_bytes(content)
+    assert charged_now(path, has_runner=True, reported_s=4.0) == 4.0
+
+
+def test_a_ledger_of_a_later_bertd_is_not_guessed_at(path: Path) -> None:
+    path.write_text('{"format": 2}')
+    with pytest.raises(RunFolderError, match="upgrade it"):
+        charged_now(path, has_runner=False, reported_s=4.0)
 
 
 def test_sleep_is_seen_once_and_not_charged(path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from bertd.records import (
     DevicesRecord,
     EndRecord,
     JobState,
+    JournalRecord,
     RollbackRecord,
     StartRecord,
     StateRecord,
@@ -104,6 +105,17 @@ def test_a_rollback_or_a_restart_goes_back_and_the_best_step_stays() -> None:
 def test_the_charge_is_the_highest_that_any_record_has() -> None:
     paused = StateRecord(t=0.0, step=50, charged_s=12.0, state=JobState.PAUSED, reason="")
     assert fold_records([STEP, paused, SAVED]).charged_s == 12.0
+
+
+def test_the_newest_reserve_counts_and_a_record_without_one_does_not() -> None:
+    records: list[JournalRecord] = [
+        VALIDATED.model_copy(update={"reserve_s": 13.0}),
+        STEP.model_copy(update={"reserve_s": 40.0}),
+        STEP,
+        SAVED,
+    ]
+    assert fold_records(records).reserve_s == 40.0
+    assert fold_records([STEP]).reserve_s is None
 
 
 def test_a_journal_without_any_charge_says_so() -> None:

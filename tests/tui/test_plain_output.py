@@ -36,7 +36,7 @@ def test_no_line_is_wider_than_the_terminal_or_than_can_be_read(width: int) -> N
 
 def test_the_summary_is_one_line_with_the_figures_that_count() -> None:
     assert summary(simulated_snapshot()) == (
-        "12-academic-large running, 41.7 % spent, 13h 59m left, step 9,594, loss 2.084, validation 2.179, "
+        "12-academic-large running, 41.7 % spent, 13h 58m left, step 9,594, loss 2.084, validation 2.179, "
         "1,087 sequences/s, 139.2k tokens/s, lr 1.24e-3"
     )
 

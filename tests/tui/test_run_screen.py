@@ -13,6 +13,7 @@ from tests.tui.screen_text import assert_like_snapshot, refreshed, screen_lines,
 from tui.dashboard import Dashboard
 from tui.display_options import DisplayOptions
 from tui.glyphs import ASCII
+from tui.panels.budget import BIG_HEIGHT, draw
 from tui.plain_output import render_page
 from tui.snapshot import Link, LinkState, Snapshot
 
@@ -71,7 +72,8 @@ async def test_once_prints_what_the_screen_says(size: tuple[int, int]) -> None:
     keys = _words("p pause c checkpoint f finetune S stop 1-5 views ? help q quit training keeps running")
     printed = _words(render_page(feed.current, DisplayOptions(), size[0]))
     charts = {"Sequences/s", "Learning", "rate", "Gradient", "norm", "left", "of", "charged", "time"}
-    missing = {word for word in on_screen - printed - keys - charts if word.isalpha()}
+    reserve = _words("then for the last validation, save and export to validate")
+    missing = {word for word in on_screen - printed - keys - charts - reserve if word.isalpha()}
     assert not missing
 
 
@@ -114,6 +116,20 @@ async def test_a_run_that_is_over_tells_how_and_where_its_export_is() -> None:
     assert "✓ done" in text
     assert "100.0 %" in text
     assert "ended: budget at step 23,008 · exported as step-000023008" in text
+
+
+@pytest.mark.parametrize(
+    ("width", "words"),
+    [
+        (160, "24h 00m of charged time, then 40s for the last validation, save and export"),
+        (110, "24h 00m of charged time, then 40s to validate, save, export"),
+        (80, "24h 00m of charged time, then 40s"),
+    ],
+)
+def test_the_reserve_is_shown_in_as_many_words_as_there_is_room_for(width: int, words: str) -> None:
+    text = "\n".join(one.plain for one in draw(FakeFeed().current, DisplayOptions(), width, BIG_HEIGHT))
+    assert words in text
+    assert max(map(len, text.splitlines())) <= width
 
 
 async def test_a_budget_of_steps_is_told_in_steps_before_there_is_a_speed() -> None:

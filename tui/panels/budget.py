@@ -38,6 +38,7 @@ def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -
     figures = digits(_remaining_digits(run), glyphs=options.glyphs)
     available_width = width - figures[0].width - 3
     caption = f"left of {format_amount(run.budget.unit, run.budget.amount)}{_unit_note(run)}"
+    caption += _reserve_note(run, available_width=available_width - share.width - 2 - len(caption))
     right_lines = [
         justify(line((caption, Role.MUTED)), share, width=available_width),
         line(*bar(run.budget.progress, width=available_width, glyphs=options.glyphs)),
@@ -49,6 +50,15 @@ def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -
 
 def _unit_note(run: RunView) -> str:
     return " of charged time" if run.budget.unit is BudgetUnit.HOURS else ""
+
+
+def _reserve_note(run: RunView, *, available_width: int) -> str:
+    """What comes after the time that is left, in as many words as there is room for."""
+    if run.budget.reserve_s is None:
+        return ""
+    then = f", then {format_duration(run.budget.reserve_s)}"
+    notes = (f"{then} for the last validation, save and export", f"{then} to validate, save, export", then)
+    return next((note for note in notes if len(note) <= available_width), "")
 
 
 def _remaining(run: RunView) -> str:
@@ -79,7 +89,7 @@ def _ending(run: RunView, now: float, options: DisplayOptions) -> Line:
         return line((run.reason or str(run.state), Role.WAITING))
     if run.budget.remaining_s is None:
         return line(("no speed yet, so no end is projected", Role.MUTED))
-    when = clock_near(now + run.budget.remaining_s, now=now)
+    when = clock_near(now + run.budget.remaining_s + (run.budget.reserve_s or 0.0), now=now)
     return line(("ends ", Role.MUTED), when, " ", step, (", projected", Role.MUTED))
 
 

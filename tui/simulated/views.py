@@ -16,7 +16,7 @@ from bertd.records import (
 )
 from bertd.run.paths import step_folder_name
 from tui.simulated import curves
-from tui.simulated.box import BUDGET_S, JOB_ID, RUN_ID, START_PROGRESS, STEPS_PER_S, SimulatedBox
+from tui.simulated.box import BUDGET_S, JOB_ID, RESERVE_S, RUN_ID, START_PROGRESS, STEPS_PER_S, SimulatedBox
 
 _GIB = 1 << 30
 _BATCH = 4096
@@ -52,7 +52,8 @@ def run(box: SimulatedBox) -> RunView:
             spent=box.charged_s / 3600,
             progress=progress,
             charged_s=box.charged_s,
-            remaining_s=BUDGET_S - box.charged_s,
+            remaining_s=max(0.0, BUDGET_S - RESERVE_S - box.charged_s),
+            reserve_s=None if box.is_over else min(RESERVE_S, BUDGET_S - box.charged_s),
             projected_step=int(BUDGET_S * STEPS_PER_S),
         ),
         model="24 layers x 1024, 336M parameters",

@@ -16,6 +16,7 @@ def prometheus_text(status: StatusView, *, counts: dict[JobState, int]) -> str:
             ("bertd_run_progress_ratio", run.budget.progress),
             ("bertd_run_charged_seconds", run.budget.charged_s),
             ("bertd_run_remaining_seconds", run.budget.remaining_s),
+            ("bertd_run_reserve_seconds", run.budget.reserve_s),
             ("bertd_run_step", run.step.step if run.step else None),
             ("bertd_run_loss_nats", run.step.loss if run.step else None),
             ("bertd_run_validation_loss_nats", run.validation.loss if run.validation else None),

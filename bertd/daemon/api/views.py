@@ -15,6 +15,7 @@ from bertd.jobs.store.leases import Leases
 from bertd.jobs.store.lifecycle import ENDED
 from bertd.jobs.store.queue import Job, Queue
 from bertd.records import BudgetUnit, JobKind, JobState, PauseKind
+from bertd.run.budget import find_time_left
 from bertd.run.checkpoint_index import read_checkpoint_index
 from bertd.run.paths import RunPaths
 from bertd.run.recipe.schema import Recipe
@@ -27,7 +28,7 @@ _NUM_STATUS_EVENTS = 20
 
 
 def budget_view(recipe: Recipe, summary: JournalSummary, *, charged_s: float) -> BudgetView:
-    """What is spent and, from the speed of the last minute, what is left. Pure."""
+    """What is spent and, from the reserve and the speed of the last minute, what is left. Pure."""
     granted = current_budget(recipe, summary)
     step, sequences = summary.progress.step, summary.progress.sequences
     spent = granted.spent(charged_s=charged_s, steps=step, sequences=sequences)
@@ -36,9 +37,12 @@ def budget_view(recipe: Recipe, summary: JournalSummary, *, charged_s: float) ->
     progress = min(1.0, spent / granted.amount)
     steps_per_s = speed * recipe.batch.steps_per_sequence(progress) if speed else None
     remaining_s: float | None = None
+    reserve_s: float | None = None
     projected_step: int | None = None
-    if granted.total_s is not None:
-        remaining_s = max(0.0, granted.total_s - charged_s)
+    time_left = find_time_left(granted, charged_s=charged_s, reserve_s=summary.progress.reserve_s or 0.0)
+    if time_left is not None:
+        remaining_s = max(0.0, time_left.training_s)
+        reserve_s = None if summary.progress.reserve_s is None else time_left.reserve_s
         projected_step = step + int(remaining_s * steps_per_s) if steps_per_s else None
     elif granted.unit is BudgetUnit.STEPS:
         remaining_s = left * recipe.batch.mean_sequences(progress) / speed if speed else None
@@ -47,7 +51,7 @@ def budget_view(recipe: Recipe, summary: JournalSummary, *, charged_s: float) ->
         remaining_s = left / speed
         projected_step = step + int(left * recipe.batch.steps_per_sequence(progress))
     if summary.end is not None and summary.end.reason != "failed":
-        remaining_s, projected_step = 0.0, step
+        remaining_s, reserve_s, projected_step = 0.0, None, step
     return BudgetView(
         unit=granted.unit,
         amount=granted.amount,
@@ -55,6 +59,7 @@ def budget_view(recipe: Recipe, summary: JournalSummary, *, charged_s: float) ->
         progress=granted.progress(charged_s=charged_s, steps=step, sequences=sequences),
         charged_s=charged_s,
         remaining_s=remaining_s,
+        reserve_s=reserve_s,
         projected_step=projected_step,
     )
 

@@ -150,6 +150,34 @@ def test_a_budget_of_hours_counts_down_exactly_and_projects_its_last_step() -> N
     assert view.projected_step == 10 + 3500 * 2
 
 
+def test_what_is_left_ends_where_training_does_and_the_reserve_is_shown_apart() -> None:
+    told = step(10, charged_s=100).model_copy(update={"sequences": 320, "sequences_per_s": 64.0, "reserve_s": 78.0})
+    view = budget_view(recipe("hours = 1.0"), summary_of(told), charged_s=100.0)
+    assert (view.remaining_s, view.reserve_s) == (3600 - 100 - 78, 78.0)
+    assert view.projected_step == 10 + 3422 * 2
+    ending = budget_view(recipe("hours = 1.0"), summary_of(told), charged_s=3570.0)
+    assert (ending.remaining_s, ending.reserve_s) == (0.0, 30.0)
+    end = EndRecord(t=0, step=10, sequences=320, charged_s=3590, reason="budget", detail="x")
+    over = budget_view(recipe("hours = 1.0"), summary_of(told, end), charged_s=3590.0)
+    assert (over.remaining_s, over.reserve_s) == (0.0, None)
+
+
+def test_the_reserve_of_gpu_hours_is_kept_in_seconds_of_all_gpus() -> None:
+    told: list[JournalRecord] = [
+        DevicesRecord(t=0, step=10, charged_s=3600, before=8, after=1),
+        step(10, charged_s=3600).model_copy(update={"reserve_s": 78.0}),
+    ]
+    view = budget_view(recipe("gpu_hours = 10.0"), summary_of(*told), charged_s=2 * 3600.0)
+    assert (view.remaining_s, view.reserve_s) == (3600.0 - 78, 78.0)
+
+
+@pytest.mark.parametrize("budget", ["steps = 20", "sequences = 640"])
+def test_a_budget_of_work_keeps_no_reserve(budget: str) -> None:
+    told = step(10, charged_s=100).model_copy(update={"sequences": 320, "sequences_per_s": 64.0})
+    view = budget_view(recipe(budget), summary_of(told), charged_s=100.0)
+    assert (view.remaining_s, view.reserve_s) == (5.0, None)
+
+
 def test_gpu_hours_left_are_told_at_the_devices_of_by_now() -> None:
     moved = DevicesRecord(t=0, step=10, charged_s=3600, before=8, after=1)
     view = budget_view(recipe("gpu_hours = 10.0"), summary_of(moved), charged_s=2 * 3600.0)
