@@ -20,7 +20,7 @@ from pathlib import Path
 
 from bertd.errors import ShardError
 
-STEP_FOLDER = re.compile(r"^step-(\d{9,})$")
+_STEP_FOLDER = re.compile(r"^step-(\d{9,})$")
 TEMPORARY_PREFIX = ".tmp-"
 """Folders and files that start so are not whole; the next start sweeps them."""
 TRASH_PREFIX = ".trash-"
@@ -44,13 +44,20 @@ def step_folder_name(step: int) -> str:
     return f"step-{step:09d}"
 
 
+def step_of(folder: Path) -> int:
+    """The step that a checkpoint's or an export's folder is named for."""
+    match = _STEP_FOLDER.match(folder.name)
+    assert match is not None, f"{folder} is no step folder"
+    return int(match[1])
+
+
 def newest_first(folder: Path) -> list[Path]:
     """Checkpoints or exports in `folder`, by falling step; no folder, no entries."""
     try:
-        entries = [entry for entry in folder.iterdir() if STEP_FOLDER.match(entry.name)]
+        entries = [entry for entry in folder.iterdir() if _STEP_FOLDER.match(entry.name)]
     except FileNotFoundError:
         return []
-    return sorted(entries, key=lambda entry: int(entry.name.removeprefix("step-")), reverse=True)
+    return sorted(entries, key=step_of, reverse=True)
 
 
 @dataclass(frozen=True)

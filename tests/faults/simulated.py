@@ -31,7 +31,7 @@ from bertd.records import Command, CommandKind, ExitClass, JobKind, JobState, Ou
 from bertd.run.atomic_files import atomic_write
 from bertd.run.ledger import Ledger
 from bertd.run.mailbox import read_command
-from bertd.run.paths import RunPaths, StatePaths, newest_first
+from bertd.run.paths import RunPaths, StatePaths, newest_first, step_of
 from tests.jobs.fake_ranks import FakeRanks, Plan
 from tests.jobs.runner_box import recipe_text
 
@@ -151,7 +151,7 @@ class SimulatedRunner:
                 attempt=self._ranks.attempt + 1,
                 cause="a test",
                 delay_s=0.0,
-                from_step=int(found[0].name.removeprefix("step-")) if found else 0,
+                from_step=step_of(found[0]) if found else 0,
                 charged_s=self._ledger.state.ticked_s,
                 exit_class=ExitClass.TRANSIENT,
             )

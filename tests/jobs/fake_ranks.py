@@ -42,7 +42,7 @@ from bertd.run.heartbeat import DUMP_STACKS_SIGNAL, HEARTBEAT_VARIABLE, Heartbea
 from bertd.run.journal import JournalWriter
 from bertd.run.ledger import ChargedClock
 from bertd.run.mailbox import read_command
-from bertd.run.paths import RunPaths, newest_first, step_folder_name
+from bertd.run.paths import RunPaths, newest_first, step_folder_name, step_of
 from bertd.run.progress import read_progress
 from bertd.run.recipe.load import read_recipe
 
@@ -94,7 +94,7 @@ class FakeRanks:
         self.acknowledged = progress.acknowledged
         self.recipe = self.recipe.with_budget(progress.budget_plan(self.recipe.granted).granted.amount)
         found = newest_first(paths.checkpoints)
-        self.step = int(found[0].name.removeprefix("step-")) if found else 0
+        self.step = step_of(found[0]) if found else 0
         self.journal = JournalWriter(paths.journal)
         self.heartbeat = Heartbeat(os.environ.get(HEARTBEAT_VARIABLE), rank=0)
 

@@ -16,6 +16,7 @@ from bertd.run.paths import (
     default_state_dir,
     newest_first,
     step_folder_name,
+    step_of,
 )
 
 _VARIABLES = [
@@ -41,6 +42,17 @@ def test_steps_sort_as_numbers_beyond_their_nine_digits(tmp_path: Path) -> None:
         "step-000000070",
         "step-000000005",
     ]
+
+
+@pytest.mark.parametrize("step", [0, 7, 999_999_999, 1_000_000_000])
+def test_a_folder_is_named_for_its_step_and_the_step_is_read_from_it(step: int) -> None:
+    assert step_of(Path("/run/checkpoints") / step_folder_name(step)) == step
+
+
+@pytest.mark.parametrize("name", ["step-7", "step-", ".tmp-step-000000007", "kept.json"])
+def test_no_step_is_read_from_another_name(name: str) -> None:
+    with pytest.raises(AssertionError):
+        step_of(Path(name))
 
 
 def test_what_is_not_whole_is_no_checkpoint(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from subprocess import Popen
 
 import psutil
@@ -40,7 +41,7 @@ from bertd.run.ledger import TICK_S, Ledger
 from bertd.run.ledger_repair import repair_ledger
 from bertd.run.log import log_line
 from bertd.run.mailbox import commands_after, read_command
-from bertd.run.paths import STEP_FOLDER, RunPaths
+from bertd.run.paths import RunPaths, step_of
 from bertd.run.processes import is_stopped, oom_kills
 
 LaunchCommand = Callable[[RunPaths, int], list[str]]
@@ -197,7 +198,6 @@ class PretrainRunner:
         """Wait before the next attempt; the outcome where the run is paused meanwhile."""
         delay_s = self._policy.delay_s(jitter_share=random.random())
         checkpoint = self._follower.newest_checkpoint()
-        match = STEP_FOLDER.match(checkpoint) if checkpoint else None
         self._write(
             RestartRecord(
                 t=time.time(),
@@ -205,7 +205,7 @@ class PretrainRunner:
                 attempt=self._follower.attempt + 1,
                 cause=crash.cause,
                 delay_s=round(delay_s, 3),
-                from_step=int(match[1]) if match else 0,
+                from_step=step_of(Path(checkpoint)) if checkpoint else 0,
                 charged_s=self._ledger.state.ticked_s,
                 exit_class=crash.exit_class,
             )

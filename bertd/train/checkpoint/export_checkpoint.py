@@ -22,7 +22,7 @@ from bertd.program import print_error, run_main
 from bertd.records import BudgetRecord
 from bertd.run.checkpoint_index import find_checkpoint_at_marker
 from bertd.run.journal import read_journal
-from bertd.run.paths import RunPaths, newest_first, step_folder_name
+from bertd.run.paths import RunPaths, newest_first, step_folder_name, step_of
 from bertd.run.recipe.load import read_recipe
 from bertd.run.recipe.schema import Recipe
 from bertd.terminal_text import terminal_line
@@ -42,11 +42,6 @@ class ExportResult:
     """Class name in transformers."""
     skipped: list[str]
     """Damaged checkpoints that were passed over."""
-
-
-def step_of_folder(name: str) -> int:
-    """Behind the name of a checkpoint's folder."""
-    return int(name.removeprefix("step-"))
 
 
 def export_run(paths: RunPaths, *, step: int | None, out: Path | None) -> ExportResult:
@@ -96,7 +91,7 @@ def _select_checkpoint(paths: RunPaths, step: int | None) -> tuple[Path, list[st
         return found.folder, found.skipped
     folder = paths.checkpoints / step_folder_name(step)
     if not folder.is_dir():
-        kept = ", ".join(str(step_of_folder(each.name)) for each in newest_first(paths.checkpoints))
+        kept = ", ".join(str(step_of(each)) for each in newest_first(paths.checkpoints))
         raise CheckpointError(f"{paths.root}: has no checkpoint of step {step}; kept are: {kept or 'none'}")
     return folder, []
 

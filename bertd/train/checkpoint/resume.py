@@ -20,7 +20,7 @@ from bertd.model.pretrained import load_pretrained
 from bertd.records import RollbackRecord
 from bertd.run.journal import read_rollbacks
 from bertd.run.log import log_line
-from bertd.run.paths import step_folder_name
+from bertd.run.paths import step_folder_name, step_of
 from bertd.train.checkpoint.format import find_checkpoint, load_checkpoint, quarantine
 from bertd.train.checkpoint.retention import Retention
 from bertd.train.distributed.process_group import Ranks
@@ -66,7 +66,7 @@ def _find_newest(run_inputs: RunInputs, ranks: Ranks) -> _NewestCheckpoint:
             failure, step = error, _ALL_DAMAGED
         else:
             if found is not None:
-                step, skipped = float(found.folder.name.removeprefix("step-")), found.skipped
+                step, skipped = float(step_of(found.folder)), found.skipped
                 # Else the next checkpoint of that step would find its place taken.
                 for folder in found.damaged:
                     quarantine(folder)

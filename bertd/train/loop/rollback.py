@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bertd.errors import BertdError, NumericsError
 from bertd.run.log import log_line
-from bertd.run.paths import newest_first, step_folder_name
+from bertd.run.paths import newest_first, step_folder_name, step_of
 from bertd.train.checkpoint.format import is_valid_checkpoint, load_checkpoint
 from bertd.train.loop.components import TrainerComponents
 from bertd.train.loop.reporting import Reporter
@@ -76,7 +76,7 @@ def _choose_checkpoint(components: TrainerComponents, *, last_good_step: int) ->
         return _NO_CHECKPOINT
     try:
         for folder in newest_first(components.paths.checkpoints):
-            step = int(folder.name.removeprefix("step-"))
+            step = step_of(folder)
             if step <= last_good_step and is_valid_checkpoint(folder):
                 # Before the journal's record: a resume must not find a checkpoint that the record voids.
                 components.checkpointer.discard_above(step)

@@ -10,7 +10,7 @@ import pytest
 
 from bertd.errors import CheckpointError
 from bertd.run.checkpoint_index import read_checkpoint_index
-from bertd.run.paths import RunPaths, newest_first
+from bertd.run.paths import RunPaths, newest_first, step_of
 from bertd.train.checkpoint.format import MODEL, find_checkpoint, save_checkpoint
 from bertd.train.checkpoint.retention import Retention, protect, reasons_to_keep
 from bertd.train.state import TrainState
@@ -58,7 +58,7 @@ def paths(tmp_path: Path) -> RunPaths:
 
 
 def steps_of(paths: RunPaths) -> list[int]:
-    return [int(folder.name.removeprefix("step-")) for folder in newest_first(paths.checkpoints)]
+    return [step_of(folder) for folder in newest_first(paths.checkpoints)]
 
 
 def test_pruning_writes_down_why_the_rest_stays_and_sweeps_what_crashes_left(paths: RunPaths) -> None:
