@@ -1,1 +1,1 @@
-"""One pretraining: schedule, optimizer, checkpoints, the loop, its ranks."""
+"""Pretraining: the training loop, its ranks, optimizers, checkpoints, and choices that are measured on the device."""

@@ -1,4 +1,4 @@
-"""Puts a trainer together from a run folder: recipe, data, model, checkpoint, and on rank 0 the desk."""
+"""Build a trainer from a run folder: data, model, checkpoint, and on rank 0 the journal, mailbox and ledger."""
 
 from __future__ import annotations
 
@@ -48,10 +48,11 @@ def build_trainer(
     """Build everything and resume from the newest valid checkpoint.
 
     Raises:
-        CheckpointError: none is whole, or it belongs to another recipe or other data; or start_from does not fit.
-        DeviceError: the precision or the kernels are not to be had on this device.
+        CheckpointError: no checkpoint is valid, or it belongs to another recipe or other data; or start_from does not
+            fit.
+        DeviceError: this device does not support the precision or the kernels.
         ShardError: not one token of the validation set is predicted.
-        StorageError: the disk cannot hold a run that has not begun.
+        StorageError: the disk is too small for a run that has not started.
     """
     recipe = run_inputs.recipe
     _set_up_device(ranks)
@@ -97,7 +98,7 @@ def build_trainer(
         reporter=bookkeeping.reporter,
         checkpointer=bookkeeping.checkpointer,
         controller=controller,
-        # What is kept of data sheets is the peak in 16 bits.
+        # model/flops.py has the peak FLOP/s for 16 bits only.
         peak_flops=None if execution.setup.precision.dtype is None else peak_flops(device_name(ranks.device)),
         heartbeat=heartbeat,
     )
@@ -175,7 +176,7 @@ def _build_validator(run_inputs: RunInputs, ranks: Ranks, *, micro: int) -> Vali
 
 @dataclass(frozen=True)
 class _Bookkeeping:
-    """The budget, the mailbox, the journal and the checkpoints of a run: rank 0's work."""
+    """The parts that work on rank 0 alone: budget, mailbox, journal and checkpoints."""
 
     budget: BudgetTracker
     commands: PendingCommands
@@ -184,7 +185,7 @@ class _Bookkeeping:
 
 
 def _no_bookkeeping(recipe: Recipe) -> _Bookkeeping:
-    """For ranks other than the first: everything is there, and does nothing."""
+    """Build the same parts for the other ranks, where they do nothing."""
     journal = NoJournal()
     budget = BudgetTracker(recipe, clock=NoClock())
     return _Bookkeeping(
@@ -198,7 +199,7 @@ def _no_bookkeeping(recipe: Recipe) -> _Bookkeeping:
 def _open_bookkeeping(
     run_inputs: RunInputs, start: StartRecord, *, model: MaskedLanguageModel, optimizers: Optimizers
 ) -> _Bookkeeping:
-    """Open ledger, mailbox and journal where the last attempt left them; the journal gets `start`."""
+    """Open ledger, mailbox and journal where the last attempt left them, and append `start` to the journal."""
     recipe, paths = run_inputs.recipe, run_inputs.paths
     progress = read_progress(paths.journal).with_record(start)
     journal = BufferedJournalWriter(JournalWriter(paths.journal))

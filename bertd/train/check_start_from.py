@@ -1,7 +1,7 @@
-"""`python -m bertd.train.check_start_from < recipe.toml`: does the checkpoint of model.start_from fit the recipe?
+"""`python -m bertd.train.check_start_from < recipe.toml`: check that the model of model.start_from fits the recipe.
 
-`bertd submit` asks before the run is queued, where it may wait for hours only to fail when it starts. The weights are
-not read.
+`bertd submit` runs this before the run is queued: otherwise the run could wait for hours and then fail at its start.
+The weights are not read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bertd.train.run_inputs import encoder_config
 
 
 def main() -> int:
-    """Nothing is said of one that fits; else a line on standard error, and the error's exit status."""
+    """Return 0 if it fits; otherwise print one line on standard error and return the error's exit status."""
     return run_main(lambda: _check(sys.stdin.read()))
 
 

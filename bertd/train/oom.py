@@ -1,19 +1,19 @@
-"""Tells from an error that memory ran out, on whatever device."""
+"""Recognise out-of-memory errors of the GPU and of the host."""
 
 from __future__ import annotations
 
 import torch
 
 _CPU_MESSAGE = "DefaultCPUAllocator: can't allocate memory"
-"""Of a RuntimeError: on CPU PyTorch has no class for it. Source: c10/core/impl/alloc_cpu.cpp."""
+"""In the text of a RuntimeError: PyTorch has no exception class for it on CPU. Source: c10/core/impl/alloc_cpu.cpp."""
 
 
 _GPU_MESSAGES = ("out of memory", "ALLOC_FAILED", "cudaErrorMemoryAllocation")
-"""Parts of what comes past PyTorch's allocator: from the driver, cuBLAS, cuDNN, Triton and NCCL, as a RuntimeError."""
+"""In the text of a RuntimeError from outside PyTorch's allocator: the driver, cuBLAS, cuDNN, Triton and NCCL."""
 
 
 def out_of_memory_reason(error: BaseException) -> str | None:
-    """Whose memory is too small, in one line with the allocator's figures; None where it is another error."""
+    """Say in one line which memory is too small, with the allocator's figures; None for any other error."""
     first_line = str(error).partition("\n")[0]
     if isinstance(error, torch.OutOfMemoryError):
         return f"the GPU's memory is too small: {first_line}"
@@ -25,7 +25,7 @@ def out_of_memory_reason(error: BaseException) -> str | None:
 
 
 def _find_gpu_line(text: str) -> str | None:
-    """The line that says so: NCCL and the compiler begin with others."""
+    """Find the line about memory: messages of NCCL and of the compiler begin with other lines."""
     for line in text.splitlines():
         if "CPU" not in line and any(part.lower() in line.lower() for part in _GPU_MESSAGES):
             return line.strip()

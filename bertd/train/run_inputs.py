@@ -1,4 +1,4 @@
-"""A run folder and its data set, opened: what every rank reads before it builds anything."""
+"""Load a run's inputs, recipe and data set, which every rank reads before it builds anything."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from bertd.run.recipe.schema import Recipe
 from bertd.tokenizer.vocabulary import Vocabulary
 
 VALIDATION_RATE = 0.15
-"""Share of tokens to predict when a run is validated. Source: Portes et al. 2023 and Warner et al. 2024 train with 30 %
-and evaluate so."""
+"""Share of tokens to predict in validation. Source: Portes et al. 2023 and Warner et al. 2024 train with 30 % and
+evaluate with this share."""
 
 
 @dataclass(frozen=True)
 class RunInputs:
-    """What a run is made from, as it lies on disk."""
+    """The recipe and the data of a run, as they are on disk."""
 
     paths: RunPaths
     recipe: Recipe
@@ -38,7 +38,7 @@ def load_run_inputs(paths: RunPaths) -> RunInputs:
     """Read recipe and data.
 
     Raises:
-        RecipeError: the recipe is not one.
+        RecipeError: the recipe is not valid.
         ShardError: the data set is missing, damaged or too small.
         VocabularyError: its tokenizer is not the one it was prepared with.
     """
@@ -60,9 +60,10 @@ def load_run_inputs(paths: RunPaths) -> RunInputs:
 
 
 def hash_recipe(text: str) -> str:
-    """Of what a recipe file says about the mathematics: all but the devices, which a run may change between attempts.
+    """Hash all of a recipe file but [devices], which a run may change between attempts.
 
-    Of the file and not of the recipe written anew, since a key that a later bertd adds would change every old run's.
+    The hash is of the file and not of the parsed recipe: a key that a later bertd adds would change the hash of every
+    older run.
     """
     tree = tomllib.loads(text)
     tree.pop("devices", None)
@@ -70,7 +71,7 @@ def hash_recipe(text: str) -> str:
 
 
 def encoder_config(recipe: Recipe, *, vocab_size: int) -> EncoderConfig:
-    """The model's shape: the recipe's, and the vocabulary's size."""
+    """Combine the recipe's [model] with the size of the vocabulary."""
     section = recipe.model
     return EncoderConfig(
         vocab_size=vocab_size,
@@ -96,14 +97,14 @@ def encoder_config(recipe: Recipe, *, vocab_size: int) -> EncoderConfig:
 
 
 def build_masker(recipe: Recipe, vocabulary: Vocabulary) -> Masker:
-    """Draws the masks that a recipe trains with."""
+    """Build the masker for training."""
     section = recipe.masking
     predictions = section.predictions(recipe.data.sequence_length)
     return _build_masker(recipe, vocabulary, rate=section.rate, max_predictions=predictions)
 
 
 def build_validation_masker(recipe: Recipe, vocabulary: Vocabulary) -> Masker:
-    """Draws the masks it is validated with: 15 % whatever it trains with, or no two runs' losses could be compared."""
+    """Build the masker for validation: the same rate for every recipe, so that the losses of runs can be compared."""
     predictions = max(1, round(VALIDATION_RATE * recipe.data.sequence_length))
     return _build_masker(recipe, vocabulary, rate=VALIDATION_RATE, max_predictions=predictions)
 

@@ -1,4 +1,4 @@
-"""What an attempt reports when it starts: its start record, and warnings before the first step."""
+"""The start record of an attempt, and its warnings before the first step."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bertd.train.provenance import device_name
 from bertd.train.run_inputs import RunInputs
 
 _LEDGER_TOLERANCE_S = 2 * TICK_S
-"""What a ledger may be short of after a kill, and a moment."""
+"""Seconds that a ledger may lack after a kill: one tick, and one more as a margin."""
 
 
 def build_start_record(
@@ -70,10 +70,10 @@ def collect_start_warnings(
     *,
     charged_s: float,
 ) -> dict[str, str]:
-    """What somebody should know before the first step: code and message.
+    """Collect the alerts to report before the first step, code to message.
 
     Raises:
-        StorageError: the disk cannot hold a run that has not begun.
+        StorageError: the disk is too small for a run that has not started.
     """
     return {
         **_collect_resume_warnings(starting_point, charged_s=charged_s),
@@ -88,7 +88,7 @@ def _collect_resume_warnings(starting_point: StartingPoint, *, charged_s: float)
     warnings = {}
     if starting_point.skipped:
         skipped = "; ".join(starting_point.skipped)
-        warnings["checkpoint_skipped"] = f"passed over {skipped}; resumed from step {starting_point.state.step}"
+        warnings["checkpoint_skipped"] = f"skipped {skipped}; resumed from step {starting_point.state.step}"
     if starting_point.state.charged_s > charged_s + _LEDGER_TOLERANCE_S:
         warnings["ledger_behind"] = (
             f"the ledger has {charged_s:.0f} s, and the checkpoint was saved at "
@@ -100,7 +100,7 @@ def _collect_resume_warnings(starting_point: StartingPoint, *, charged_s: float)
 def _collect_apex_warnings(kernels: KernelChoice) -> dict[str, str]:
     if not kernels.apex.faults:
         return {}
-    return {"apex_incomplete": f"PyTorch's own takes their place: {kernels.apex.describe_faults()}"}
+    return {"apex_incomplete": f"using PyTorch's own instead: {kernels.apex.describe_faults()}"}
 
 
 def _collect_bias_warnings(recipe: Recipe, starting_point: StartingPoint) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Where training is, apart from the tensors: what a checkpoint keeps in `state.json`."""
+"""The state of training other than the tensors: what a checkpoint keeps in `state.json`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from bertd.records import Record
 
 
 class SpikeDetectorState(Record):
-    """What a checkpoint keeps of a band."""
+    """The running statistics of the loss."""
 
     seen: int
+    """Losses inside the band so far."""
     mean: float
+    """Running mean of the loss in nats."""
     distance: float
+    """Running mean of the distance from the mean, in nats."""
     lowest: float = math.inf
-    """The lowest mean since the band judges."""
+    """The lowest mean since the detector has seen enough losses to judge."""
     has_risen: bool = False
-    """The mean stands well above that, and it was said."""
+    """The mean is well above `lowest`, and an alert has reported it."""
 
 
 class ScalerState(Record):
@@ -27,7 +30,7 @@ class ScalerState(Record):
 
 
 class TrainState(Record):
-    """Where training stands besides the tensors."""
+    """Everything that a resumed run needs besides the tensors and the recipe."""
 
     step: int
     sequences: int
@@ -37,27 +40,27 @@ class TrainState(Record):
     progress: float = 0.0
     """Share of the budget that was spent; the schedule follows from it."""
     markers: list[float] = []
-    """Shares of the budget that this checkpoint was saved at."""
+    """Markers, as shares of the budget, that came due at this checkpoint."""
     markers_left: list[float] = []
-    """Those still to come."""
+    """Markers that are still to come."""
     skipped_steps: int = 0
     scaler: ScalerState | None = None
     rollbacks: int = 0
-    """How often the run went back because its loss went wrong; after a resume, as the journal tells."""
+    """How often the run rolled back to an earlier checkpoint; after a resume, the number in the journal."""
     band: SpikeDetectorState | None = None
-    """Where the detector of loss spikes stands."""
+    """State of the loss spike detector."""
     next_validation_s: float = 0.0
     """Charged time at which the next validation is due."""
     next_checkpoint_s: float = 0.0
     validation_s: float | None = None
-    """How long the slowest took so far; with the next, the reserve that a timed budget keeps for its end."""
+    """Duration of the slowest validation so far. A timed budget computes its reserve from this and `save_s`."""
     save_s: float | None = None
-    """The same of saves, from the decision to the rename, whether training waited or not."""
+    """Duration of the slowest save so far, from the decision to the rename, whether training waited or not."""
     validation_loss: float | None = None
-    """The newest."""
+    """Nats, of the newest validation."""
     validation_step: int | None = None
-    """Where it was measured."""
+    """The step of that validation."""
     stalled_s: float = 0.0
-    """How long training stood still for saves so far."""
+    """How long training has waited for saves so far."""
     skipped_saves: int = 0
-    """Left out so far because the one before was still being written."""
+    """Saves skipped so far because the previous one was still being written."""

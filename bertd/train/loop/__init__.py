@@ -1,1 +1,1 @@
-"""The training loop and what acts in it at every step."""
+"""The training loop and the parts that it calls at every step."""

@@ -1,7 +1,7 @@
-"""The budget of a run while it trains: charged time, changes of the budget, and where the schedule is.
+"""The budget of a run while it trains: charged time, changes of the budget, and the schedule's progress.
 
-A timed run keeps a reserve, measured on its own validation and save, and trains to the budget less the reserve: the
-schedule's progress reaches 1 there, and validation, checkpoint and export happen inside the budget.
+A timed run keeps a reserve, measured on its own validation and save, and trains until the budget less the reserve is
+spent. The schedule's progress reaches 1 there, and the last validation, checkpoint and export are inside the budget.
 """
 
 from __future__ import annotations
@@ -19,23 +19,19 @@ _RESERVE_MARGIN = 1.3
 
 
 class Clock(Protocol):
-    """Charged time."""
+    """The clock that measures charged time; it charges nothing while suspended."""
 
     @property
-    def is_suspended(self) -> bool:
-        """Whether nothing is charged now."""
-        ...
+    def is_suspended(self) -> bool: ...
 
     def now_s(self) -> float:
-        """Seconds charged to the run at this moment."""
+        """Seconds charged to the run so far."""
         ...
 
-    def suspend(self) -> None:
-        """Stop charging."""
-        ...
+    def suspend(self) -> None: ...
 
     def resume(self) -> float:
-        """Charge again; CLOCK_MONOTONIC from which on."""
+        """Charge again; returns the CLOCK_MONOTONIC time from which it charges."""
         ...
 
 
@@ -55,22 +51,22 @@ class NoClock:
 
 
 class BudgetTracker:
-    """What is spent of the budget as it is now, and what follows from it."""
+    """How much of the current budget is spent, and when the next events are due."""
 
     def __init__(self, recipe: Recipe, *, clock: Clock, plan: BudgetPlan | None = None) -> None:
         """Continue where the journal ends.
 
         Args:
-            plan: the budget with the changes that the journal has; None for the recipe's.
+            plan: the budget with the changes in the journal; None for the recipe's budget.
         """
         self.clock = clock
         self._plan = plan or BudgetPlan(recipe.granted)
         self.recipe = recipe.with_budget(self.granted.amount)
-        """With the budget as it is now."""
+        """The recipe with the current budget."""
 
     @property
     def granted(self) -> Budget:
-        """The budget as it is now."""
+        """The current budget."""
         return self._plan.granted
 
     def now_s(self) -> float:
@@ -78,17 +74,17 @@ class BudgetTracker:
         return self.clock.now_s()
 
     def apply_change(self, record: BudgetRecord) -> None:
-        """Use another amount from here on; the schedule continues from where it is."""
+        """Change the amount from here on; the schedule continues from its current progress."""
         self._plan = self._plan.with_change(spent=record.spent, amount=record.after)
         self.recipe = self.recipe.with_budget(record.after)
 
     def progress(self, state: TrainState, *, charged_s: float | None = None) -> float:
-        """Share of the budget that is spent, 0..1; now, or when `charged_s` was charged."""
+        """Share of the budget that is spent, 0..1, now or at `charged_s`."""
         charged_s = self.now_s() if charged_s is None else charged_s
         return self.granted.progress(charged_s=charged_s, steps=state.step, sequences=state.sequences)
 
     def is_spent(self, state: TrainState, *, charged_s: float, step_s: float) -> bool:
-        """Whether training ends here; a step of `step_s` that would end after a timed run's deadline is not begun."""
+        """Whether training ends here; a step of `step_s` that would end after a timed run's deadline is not started."""
         deadline_s = self._deadline_s(state)
         if deadline_s is not None:
             return charged_s + step_s > deadline_s
@@ -123,14 +119,14 @@ class BudgetTracker:
     def next_checkpoint_s(self, charged_s: float, *, save_s: float) -> float:
         """When the next checkpoint after one at `charged_s` is due.
 
-        Sooner by what a save takes, so that it is whole when the interval is over; but not where it takes more than
-        half of that, since it would mostly meet the one before still being written.
+        A save starts early by its own duration, so that it is complete when the interval is over. A save that takes
+        more than half the interval does not: the previous one would mostly be still in progress.
         """
         interval_s = self.recipe.checkpoint.interval_s(self.granted.total_s)
         return charged_s + (interval_s - save_s if save_s <= interval_s / 2 else interval_s)
 
     def _deadline_s(self, state: TrainState) -> float | None:
-        """Charged time at which a timed run stops training; None for a budget of steps or sequences."""
+        """Charged time at which a timed run stops training, else None."""
         total_s = self.granted.total_s
         return None if total_s is None else training_end(total_s, reserve=reserve_s(state))
 
@@ -142,6 +138,6 @@ class BudgetTracker:
 
 def reserve_s(state: TrainState) -> float:
     """Charged seconds that a timed budget keeps for its last validation, save and export."""
-    # An export writes the weights once, a checkpoint three times as much.
+    # From above: an export writes the weights, a checkpoint three times as much.
     export_s = save_s = state.save_s or 0.0
     return _RESERVE_MARGIN * ((state.validation_s or 0.0) + save_s + export_s)

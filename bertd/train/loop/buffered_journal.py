@@ -1,7 +1,7 @@
-"""The journal as rank 0 writes it: a disk that refuses for a while stops no training.
+"""The journal writer of rank 0, which keeps training running while the disk refuses to write.
 
-Steps that the disk refused are gone, and counted; other records wait in memory, in order, and are written once there is
-room. Only what ends an attempt must be on the disk when it is said: the runner goes by it.
+Step records that the disk refused are dropped and counted. Other records wait in memory, in order, and are written once
+there is space. Only a record that begins or ends an attempt must be on disk at once, because the runner acts on it.
 """
 
 from __future__ import annotations
@@ -16,24 +16,20 @@ from bertd.run.journal import JournalWriter
 from bertd.run.log import log_line
 
 MAX_BUFFERED = 1_000
-"""Records that wait; what comes behind them is lost too, and counted."""
+"""Records that may wait; any further ones are dropped and counted."""
 _MUST_BE_WRITTEN = (StartRecord, StateRecord, EndRecord)
 
 
 class RecordSink(Protocol):
-    """Where records go."""
+    """The destination of journal records."""
 
-    def append(self, record: JournalRecord) -> None:
-        """Take a record."""
-        ...
+    def append(self, record: JournalRecord) -> None: ...
 
-    def close(self) -> None:
-        """Take no more."""
-        ...
+    def close(self) -> None: ...
 
 
 class NoJournal:
-    """The journal of ranks other than the first, which write none."""
+    """The journal of ranks other than the first: discards every record."""
 
     def append(self, record: JournalRecord) -> None:
         pass
@@ -43,7 +39,7 @@ class NoJournal:
 
 
 class BufferedJournalWriter:
-    """Appends; raises only where an attempt begins or ends."""
+    """Appends records; only those that begin or end an attempt raise when the disk refuses them."""
 
     def __init__(self, journal: JournalWriter) -> None:
         self._journal = journal
@@ -52,10 +48,10 @@ class BufferedJournalWriter:
         self._last_error = ""
 
     def append(self, record: JournalRecord) -> None:
-        """Write what waits and then the record, or keep it.
+        """Write the buffered records and then this one, or buffer it.
 
         Raises:
-            StorageError: the disk refused a start, a pause or an end.
+            StorageError: the disk refused the record of a start, a pause or an end.
         """
         try:
             self._flush()
@@ -66,7 +62,7 @@ class BufferedJournalWriter:
             self._buffer_record(record, error)
 
     def close(self) -> None:
-        """Flush what the disk takes, and close."""
+        """Flush as much as the disk accepts, and close."""
         try:
             self._flush()
         except StorageError as error:
@@ -75,7 +71,7 @@ class BufferedJournalWriter:
 
     def _buffer_record(self, record: JournalRecord, error: StorageError) -> None:
         if not self._last_error:
-            log_line(f"bertd: {error}; training goes on")
+            log_line(f"bertd: {error}; training continues")
         self._last_error = str(error)
         if isinstance(record, StepRecord) or len(self._buffered) == MAX_BUFFERED:
             self._num_lost += 1

@@ -1,7 +1,8 @@
-"""The commands of the mailbox on rank 0, from reading to answering.
+"""Pending mailbox commands on rank 0, from reading to answering.
 
-A command is read again until it is answered. One whose checkpoint is being written is deferred: those after it are
-carried out meanwhile, but answered after it, so that the journal has the answers in the order of the commands.
+A command is read again until it is answered. The answer to a command for a checkpoint is deferred until the checkpoint
+is on disk. Commands after it are executed meanwhile and answered after it, so that the journal has the answers in the
+order of the commands.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from bertd.train.state import TrainState
 
 
 class PendingCommands:
-    """Reads the mailbox, and writes the answers into the journal."""
+    """Reads the mailbox and writes the answers to the journal."""
 
     def __init__(self, control: Path | None, *, journal: RecordSink, acknowledged: int = 0) -> None:
-        """Take up the mailbox where the journal's answers end.
+        """Continue after the last command that the journal answers.
 
         Args:
-            control: the mailbox's folder; None on ranks other than the first, which get no command.
+            control: the mailbox's folder; None on ranks other than the first, which read no commands.
             acknowledged: number of the last command that the journal answers.
         """
         self._control = control
@@ -41,7 +42,7 @@ class PendingCommands:
         return self._pending
 
     def requests(self, *kinds: CommandKind) -> bool:
-        """Whether the command that was read last is of one of these kinds, and has no answer yet."""
+        """Whether the command that was read last is one of these kinds and has no answer yet."""
         return self._pending is not None and self._pending.verb in kinds
 
     def answer(self, state: TrainState, *, is_done: bool, detail: str) -> None:
@@ -58,11 +59,11 @@ class PendingCommands:
             self._answers_after_deferred.append(record)
 
     def defer_until_saved(self) -> None:
-        """The checkpoint of the command that was read last has begun: continue with the commands after it."""
+        """Defer the answer to the command that was read last, whose save has begun; the next one can be read."""
         self._deferred = self._finish_pending()
 
     def answer_deferred(self, state: TrainState, *, is_done: bool, detail: str) -> None:
-        """Acknowledge the command whose checkpoint was being written, then those carried out meanwhile."""
+        """Acknowledge the deferred command, whose save has ended, then those executed meanwhile."""
         command, self._deferred = self._deferred, None
         assert command is not None
         later, self._answers_after_deferred = self._answers_after_deferred, []

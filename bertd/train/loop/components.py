@@ -1,4 +1,4 @@
-"""What the training loop works with."""
+"""The components of the training loop."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bertd.train.optim.optimizer import Optimizers
 
 @dataclass(frozen=True)
 class TrainerComponents:
-    """Every rank has all of them; those that are rank 0's work do nothing on the other ranks."""
+    """Every rank has all components; those that belong to rank 0 do nothing on the others."""
 
     recipe: Recipe
     paths: RunPaths
@@ -38,5 +38,5 @@ class TrainerComponents:
     checkpointer: Checkpointer
     controller: StepController
     peak_flops: float | None
-    """FLOP/s of a device, for the MFU; None where none is known for the run's precision."""
+    """FLOP/s of one device, for the MFU; None if it is not known for the run's precision."""
     heartbeat: Heartbeat = NO_HEARTBEAT

@@ -1,7 +1,7 @@
-"""What every rank does at the next step: decided by rank 0 alone, and the same on all ranks.
+"""The plan of each step, decided by rank 0 and broadcast to all ranks.
 
-Rank 0 reads one clock, the mailbox and its signals; the others get its plan. So the learning rate cannot drift between
-ranks, and no rank leaves while another waits in a collective: the old code read a clock on each rank.
+Only rank 0 reads the clock, the mailbox and the signals; the others receive its plan. So the learning rate is the same
+on all ranks, and no rank leaves while another waits in a collective. The original code read a clock on each rank.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bertd.train.state import TrainState
 
 _REPORT_EVERY_S = 1.0
 _SUSPEND_POLL_S = 0.1
-"""How often suspended ranks ask for a plan."""
+"""Time between two plans of suspended ranks."""
 _A_PERSON_ASKED = "a person asked for it"
 
 
@@ -38,28 +38,28 @@ class ExitReason(IntEnum):
 
 @dataclass(frozen=True)
 class StepPlan:
-    """The same on every rank."""
+    """What to do in one iteration of the loop; the same on every rank."""
 
     exit_reason: ExitReason
     progress: float
-    """Of the schedule at the middle of the coming step, 0..1."""
+    """Progress of the schedule at the middle of the coming step, 0..1."""
     suspend: bool
-    """Do no step; ask for the next plan in a moment."""
+    """Do no step; get the next plan after a short wait."""
     validate: bool
     checkpoint: bool
     report: bool
-    """Read the loss after the step: the only time that a step waits for the device."""
+    """Read the loss after the step, which waits for the device; other steps do not."""
 
 
 def broadcast_plan(ranks: Ranks, plan: StepPlan | None) -> StepPlan:
-    """Give every rank the plan of rank 0; the others pass None."""
+    """Return the plan of rank 0 on every rank; the others pass None."""
     values = [0.0] * len(fields(StepPlan)) if plan is None else [float(value) for value in astuple(plan)]
     exit_reason, progress, *flags = ranks.broadcast(values)
     return StepPlan(ExitReason(int(exit_reason)), progress, *(bool(flag) for flag in flags))
 
 
 class StepController:
-    """Makes the plans on rank 0; on the other ranks it makes none."""
+    """Makes the plans; only rank 0 calls `plan_step`."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class StepController:
             step_s: how long a step takes.
 
         Returns:
-            The plan, and the state with what is known of saves now.
+            The plan, and the state updated with the saves that have ended.
         """
         state = self._checkpointer.collect_finished(state)
         command = self._read_command(state)
@@ -114,22 +114,20 @@ class StepController:
         return plan, state
 
     def suspend(self, reason: str) -> None:
-        """Let the coming plans keep the ranks between two steps, until somebody resumes them."""
+        """Make the coming plans suspend the ranks until a command resumes them."""
         self._suspend_reason = reason
 
     def stop(self, reason: str) -> None:
-        """Let the next plan end the run: it validates, saves and exports."""
+        """Make the next plan end the run, with validation, save and export."""
         self._stop_reason = reason
 
     def wait(self) -> None:
-        """Let a moment pass while suspended; a signal ends it at once."""
-        # All ranks meet in the broadcast of the next plan, so this is far below any timeout of theirs.
+        """Wait a moment while suspended; SIGTERM ends the wait at once."""
+        # Short, because all ranks meet in the broadcast of the next plan, which has a timeout.
         self._stop_signal.wait(_SUSPEND_POLL_S)
 
-    # ---- What is asked ---------------------------------------------------------------------------
-
     def _read_command(self, state: TrainState) -> Command | None:
-        """The next command; one that changes the budget is carried out and answered on the way."""
+        """Return the next command, after executing and answering any that change the budget."""
         while (command := self._commands.read()) is not None and command.verb is CommandKind.BUDGET:
             self._change_budget(command, state)
         return command
@@ -145,12 +143,10 @@ class StepController:
             else:
                 self._commands.append_answer(record)
 
-    # ---- What is decided -------------------------------------------------------------------------
-
     def _decide_exit(
         self, command: Command | None, state: TrainState, *, charged_s: float, step_s: float
     ) -> ExitReason:
-        """The first of these that holds, and its `exit_detail`: budget, stop, stop rule, pause."""
+        """Return the first reason that applies, in the order below, and set `exit_detail`."""
         exit_reason, self.exit_detail = ExitReason.NONE, ""
         kind = None if command is None else command.verb
         if self._budget.is_spent(state, charged_s=charged_s, step_s=step_s):
@@ -168,7 +164,7 @@ class StepController:
         return exit_reason
 
     def _find_met_rule(self, state: TrainState, *, charged_s: float) -> str:
-        """Which of the recipe's stop rules ends the run, as text; empty where none does."""
+        """Describe the recipe's stop rule that ends the run; empty if none is met."""
         for rule in self._budget.recipe.stop.parse_rules():
             if rule.is_met(charged_s=charged_s, validation_loss=state.validation_loss):
                 loss = f"validation loss {state.validation_loss:.3f} after {format_duration(charged_s)}"
@@ -188,8 +184,8 @@ class StepController:
         return is_due
 
     def _follow_suspension(self, plan: StepPlan, state: TrainState) -> None:
-        """Stop the charged clock while the ranks do nothing, and answer the command that asked for it."""
-        # A save that was asked for during the suspension is work, and charged.
+        """Suspend the charged clock while the ranks do nothing, and answer the command that suspends or resumes."""
+        # A save that was requested during the suspension is work, so it is charged.
         is_idle = (
             plan.suspend and plan.exit_reason is ExitReason.NONE and not self._commands.requests(CommandKind.CHECKPOINT)
         )

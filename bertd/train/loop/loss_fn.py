@@ -1,9 +1,9 @@
-"""The model's loss as a run computes it: its precision, kernels and attention, its padding, its ranks.
+"""The model's loss as a run computes it, with its precision, kernels, attention, padding and ranks.
 
-Compiled, training is one graph and validation another, each with one shape; neither breaks nor is compiled twice
-(tests/train/loop/test_train_step.py). With several ranks gradients meet in DistributedDataParallel, on the last
-micro-batch of an update alone; validation goes past it. Its static graph saves it from looking for unused parameters,
-and needs a backward pass that exchanges before the first that does not: PyTorch 2.13 ends in an internal assertion
+When compiled, training is one graph and validation another, each with one shape, without graph breaks or recompilations
+(tests/train/loop/test_train_step.py). With several ranks DistributedDataParallel (DDP) reduces the gradients, only on
+the last micro-batch of an update; validation does not go through it. Its static graph saves the search for unused
+parameters, but the first backward pass must then be one that reduces: PyTorch 2.13 fails with an internal assertion
 otherwise.
 """
 
@@ -24,20 +24,20 @@ from bertd.train.backends.precision import Precision
 from bertd.train.distributed.process_group import Ranks
 
 _WARM_UP_SHAPE = (2, 8)
-"""Of the pass that only shows DistributedDataParallel the graph; as many tokens as products in 8 bits need."""
+"""Sequences and tokens of the pass that only shows DDP the graph; 8-bit matrix products need at least this many."""
 
 
 def attention_tag(backends: Sequence[SDPBackend]) -> str:
-    """What tells apart, in the compiler's caches, graphs that call these attention kernels."""
+    """The key that separates, in the compiler's caches, graphs that call different attention kernels."""
     return ",".join(backend.name for backend in backends)
 
 
 _DDP_WARM_UP_PASSES = 3
-"""In the first the exchange sees the graph, in the second its order; for the third it lays its buckets out anew."""
+"""DDP records the graph in the first, the gradients' order in the second, and rebuilds its buckets for the third."""
 
 
 class ForwardPass:
-    """From a masked micro-batch to the sum of its cross-entropies."""
+    """Computes the sum of cross-entropies of a masked micro-batch."""
 
     def __init__(
         self,
@@ -49,12 +49,12 @@ class ForwardPass:
         attention: tuple[SDPBackend, ...] = (),
         pad_id: int | None,
     ) -> None:
-        """Make ready; every rank must call.
+        """Compile and wrap the model; every rank must call.
 
         Args:
-            kernels: compile, or what runs eagerly.
-            attention: backends by falling preference; none leaves the choice to PyTorch.
-            pad_id: of the padding in the sequences; None where there is none, so that attention needs no mask.
+            kernels: "compile", or "eager" or "apex", which both run without the compiler.
+            attention: backends, the preferred one first; empty leaves the choice to PyTorch.
+            pad_id: id of the padding token; None if sequences have no padding, so that attention needs no mask.
         """
         self._model = model
         self._device = ranks.device
@@ -62,7 +62,7 @@ class ForwardPass:
         self._attention = list(attention)
         self._pad_id = pad_id
         self.is_compiled = kernels == "compile"
-        # Graphs are kept on disk by what they compute, and which attention kernel they call is not part of that.
+        # The key of a cached graph on disk does not contain the attention kernel that it calls.
         torch.compiler.config.cache_key_tag = attention_tag(self._attention)
         self._evaluate = _build_evaluation(model, is_compiled=self.is_compiled)
         self._train: nn.Module = model
@@ -71,7 +71,7 @@ class ForwardPass:
             assert isinstance(compiled, nn.Module)
             self._train = compiled
         if ranks.world_size > 1:
-            # The graph stays whole: by default the compiler cuts it at DDP's buckets, and knows no static graph.
+            # Keep one graph: by default the compiler splits it at DDP's buckets and does not support static_graph.
             torch._dynamo.config.optimize_ddp = False
             self._train = DistributedDataParallel(self._train, gradient_as_bucket_view=True, static_graph=True)
             for _ in range(_DDP_WARM_UP_PASSES):
@@ -87,7 +87,7 @@ class ForwardPass:
 
     @contextmanager
     def evaluation(self) -> Iterator[Callable[[MaskedBatch], Tensor]]:
-        """The same without dropout, gradient or exchange, as a function to use inside; training mode comes back."""
+        """Yield the loss function without dropout, gradients or DDP; restore training mode afterwards."""
         self._model.eval()
         try:
             with torch.no_grad():
@@ -97,11 +97,11 @@ class ForwardPass:
 
     @property
     def uses_ddp(self) -> bool:
-        """Whether gradients lie in the buckets in which ranks exchange them, and so are set to 0 rather than freed."""
+        """Whether gradients are views into DDP's buckets, and so are set to 0 rather than freed."""
         return isinstance(self._train, DistributedDataParallel)
 
     def no_gradient_sync(self) -> AbstractContextManager[None]:
-        """For all micro-batches of an update but the last: gradients add up on this rank alone."""
+        """For all micro-batches of an update but the last: accumulate gradients on this rank only."""
         return self._train.no_sync() if isinstance(self._train, DistributedDataParallel) else nullcontext()
 
     def _evaluation_loss(self, batch: MaskedBatch) -> Tensor:
@@ -120,16 +120,16 @@ class ForwardPass:
         return context
 
     def _warm_up_ddp(self) -> None:
-        """One backward pass with exchange of a loss that is 0, on the model as it is not compiled.
+        """Do one backward pass of a loss that is 0, through DDP and without the compiler.
 
-        The gradients, which are 0, stay: they are views into the exchange's buckets. Freed, the first micro-batches of
-        every update would fill a second set beside these.
+        The gradients, which are 0, are kept: they are views into DDP's buckets. If they were freed, the first
+        micro-batches of every update would fill a second set next to the buckets.
         """
         for parameter in self._model.parameters():
             parameter.grad = None
         inputs_BS = torch.zeros(_WARM_UP_SHAPE, dtype=torch.int64, device=self._device)
         ignored_BM = torch.full((_WARM_UP_SHAPE[0], 1), IGNORE_INDEX, device=self._device)
-        # A graph for this shape would be one too many.
+        # Eager, or the compiler would build one more graph for this shape.
         with torch.compiler.set_stance("force_eager"):
             batch = MaskedBatch(inputs_BS, torch.zeros_like(ignored_BM), ignored_BM)
             self.loss(batch).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -142,5 +142,5 @@ def _build_evaluation(model: MaskedLanguageModel, *, is_compiled: bool) -> Calla
         loss: Tensor = model(inputs_BS, positions_BM, labels_BM, attention_mask_BS)
         return loss
 
-    # A function of its own, whose code has its own graphs: the model's would count this as a second compilation.
+    # The compiler keeps graphs per function: compiled from the model itself, this would count as a recompilation.
     return torch.compile(evaluate, fullgraph=True, dynamic=False) if is_compiled else evaluate

@@ -1,4 +1,4 @@
-"""Writes what happens in training into the journal; on ranks other than the first its journal is none."""
+"""Report the events of training in the journal; on ranks other than the first the journal is a NoJournal."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from bertd.train.state import TrainState
 
 @dataclass(frozen=True)
 class StepMetrics:
-    """What a report reads off one update."""
+    """The measurements of one reported step."""
 
     loss: float
     lr: float
@@ -43,7 +43,7 @@ class StepMetrics:
 
 
 class Reporter:
-    """One writer for one run."""
+    """Builds the journal records of one run."""
 
     def __init__(self, *, budget: BudgetTracker, journal: RecordSink) -> None:
         self._budget = budget
@@ -51,11 +51,10 @@ class Reporter:
         self._sleep_watch = SleepWatch()
 
     def append(self, record: JournalRecord) -> None:
-        """Write a record that is made elsewhere."""
+        """Write a record that another module built."""
         self._journal.append(record)
 
     def report_step(self, state: TrainState, metrics: StepMetrics) -> None:
-        """A second's worth of training is done."""
         charged_s = self._budget.now_s()
         self._journal.append(
             StepRecord(
@@ -78,7 +77,6 @@ class Reporter:
         )
 
     def report_validation(self, state: TrainState, result: ValidationResult) -> None:
-        """The fixed set was measured."""
         charged_s = self._budget.now_s()
         self._journal.append(
             ValidationRecord(
@@ -107,7 +105,7 @@ class Reporter:
         stall_share: float,
         skipped: int,
     ) -> None:
-        """A checkpoint is on disk."""
+        """Report a checkpoint that is on disk."""
         self._journal.append(
             CheckpointRecord(
                 t=time.time(),
@@ -134,7 +132,7 @@ class Reporter:
         seconds: float,
         markers: Sequence[float] = (),
     ) -> None:
-        """An export is on disk."""
+        """Report an export that is on disk."""
         self._journal.append(
             ExportRecord(
                 t=time.time(),
@@ -148,21 +146,20 @@ class Reporter:
         )
 
     def report_pause(self, state: TrainState, *, detail: str) -> None:
-        """The ranks leave and can come back; `detail` says why."""
-        reason = f"{detail}; `bertd resume` goes on from step {state.step}"
+        """Report that the ranks exit for a pause; `detail` says why."""
+        reason = f"{detail}; `bertd resume` continues from step {state.step}"
         self._report_job_state(state, JobState.PAUSED, reason=reason)
 
     def report_suspended(self, state: TrainState, *, reason: str) -> None:
-        """The ranks keep their memory and do nothing; nothing is charged."""
-        text = f"{reason}; `bertd resume` goes on at once, `bertd pause` frees the devices"
+        """Report that the ranks are suspended: they keep their memory, and nothing is charged."""
+        text = f"{reason}; `bertd resume` continues at once, `bertd pause` frees the devices"
         self._report_job_state(state, JobState.PAUSED, reason=text, is_hot=True)
 
     def report_resumed(self, state: TrainState, *, since_s: float) -> None:
-        """Suspended ranks train again, charged since CLOCK_MONOTONIC `since_s`."""
-        self._report_job_state(state, JobState.RUNNING, reason=f"goes on from step {state.step}", since_s=since_s)
+        """Report that suspended ranks train again, charged since CLOCK_MONOTONIC `since_s`."""
+        self._report_job_state(state, JobState.RUNNING, reason=f"continues from step {state.step}", since_s=since_s)
 
     def report_end(self, state: TrainState, *, is_spent: bool, detail: str, lr: float, export: Path) -> None:
-        """The run is over."""
         self._journal.append(
             EndRecord(
                 t=time.time(),
@@ -178,7 +175,7 @@ class Reporter:
         )
 
     def report_rollback(self, state: TrainState, *, from_step: int, skipped_sequences: int, cause: str) -> None:
-        """The weights are those of an earlier step again."""
+        """Report that the weights are those of an earlier step again."""
         self._journal.append(
             RollbackRecord(
                 t=time.time(),
@@ -193,11 +190,11 @@ class Reporter:
         )
 
     def alert(self, state: TrainState, *, code: str, message: str) -> None:
-        """Training goes on, but somebody should know."""
+        """Report a warning to the user; training continues."""
         self._journal.append(AlertRecord(t=time.time(), step=state.step, level="warning", code=code, message=message))
 
     def report_sleep(self, state: TrainState) -> None:
-        """Alert where the machine slept since the last call."""
+        """Alert if the machine was asleep since the last call."""
         slept_s = self._sleep_watch.slept_s()
         if slept_s:
             message = (

@@ -1,10 +1,11 @@
-"""Back to the last checkpoint before the loss went wrong, and past the batches in between.
+"""Rollback to the last checkpoint before the loss went wrong, skipping the batches since then.
 
-The weights, the optimizer, the loss scale and the schedule of a budget of steps go back. The sampler does not: it goes
-on where it is, so the batches that may have done it are not seen again. What is charged stays charged. The journal's
-record is what a resume from that checkpoint goes by, so a crash behind it leaves the same batches out.
+The weights, the optimizer, the loss scale and the schedule of a budget of steps go back. The sampler does not: it
+continues from its current position, so the batches that may be the cause are not seen again. Charged time stays
+charged. A resume from that checkpoint follows the journal's rollback record, so a crash does not bring them back.
 
-When a loss is noticed depends on the clock, since it is read once a second; from the record on all is determined.
+The step at which a bad loss is noticed depends on the clock, since the loss is read once a second. After the record
+everything is deterministic.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from bertd.train.loop.spike_detector import LossWentWrongError
 from bertd.train.state import TrainState
 
 MAX_ROLLBACKS = 2
-"""Of a run; then it has failed. Source: the spikes of PaLM and BLOOM, which one or two passed by."""
+"""Rollbacks of a run before it fails. Source: one or two got PaLM and BLOOM past each of their spikes."""
 _NO_CHECKPOINT = -1.0
 
 
@@ -29,12 +30,11 @@ def roll_back(
     """Load the newest checkpoint up to `last_good_step`; every rank must call.
 
     Args:
-        state: as it is now.
-        last_good_step: steps done when the loss was last known to be right.
-        cause: what was noticed.
+        state: the current state.
+        last_good_step: steps done when the loss was last known to be good.
 
     Raises:
-        NumericsError: it went back too often, or there is nothing to go back to.
+        NumericsError: the run has used all its rollbacks, or there is no checkpoint to go back to.
         CheckpointError: the checkpoint cannot be loaded.
     """
     state = components.checkpointer.wait(state)
@@ -60,7 +60,7 @@ def roll_back(
             "band": loaded.band,
             "validation_loss": loaded.validation_loss,
             "validation_step": loaded.validation_step,
-            # As after a crash here: what was passed since is passed again, with weights that are right.
+            # Markers since then come due again, with good weights, as after a crash.
             "markers_left": loaded.markers_left,
             "rollbacks": state.rollbacks + 1,
         }
@@ -71,25 +71,25 @@ def roll_back(
 
 
 def _choose_checkpoint(components: TrainerComponents, *, last_good_step: int) -> float:
-    """On rank 0, the step to go back to, with no checkpoint above it; on the other ranks any number."""
+    """On rank 0 return the step to go back to, and delete later checkpoints; the other ranks' result is not used."""
     if not components.ranks.is_first:
         return _NO_CHECKPOINT
     try:
         for folder in newest_first(components.paths.checkpoints):
             step = step_of(folder)
             if step <= last_good_step and is_valid_checkpoint(folder):
-                # Before the journal's record: a resume must not find a checkpoint that the record voids.
+                # Before the journal's record: a resume must not find a checkpoint that the record makes void.
                 components.checkpointer.discard_above(step)
                 return float(step)
     except BertdError as error:
-        log_line(f"bertd: cannot go back: {error}")
+        log_line(f"bertd: cannot roll back: {error}")
     return _NO_CHECKPOINT
 
 
 def _report_rollback(
     reporter: Reporter, restored: TrainState, *, from_step: int, skipped: int, cause: LossWentWrongError
 ) -> None:
-    """The journal's record, and the alert of a loss that went wrong: whoever raised has told nobody."""
+    """Write the journal's record and the alert about the loss, which the code that raised `cause` did not report."""
     reporter.report_rollback(restored, from_step=from_step, skipped_sequences=skipped, cause=str(cause))
     message = (
         f"{cause}; went back to step {restored.step} and left out the {skipped:,} sequences since, for time "

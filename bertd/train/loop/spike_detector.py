@@ -1,8 +1,10 @@
-"""Judges each loss that is read, tells somebody where it is wrong, and raises where the recipe wants to go back.
+"""Detection of loss spikes and divergence, with the reaction that the recipe asks for.
 
-One that creeps up within its band is told and no more: when it began to go wrong, nobody can say.
+The band is the running mean of the loss plus a multiple of its mean distance from that mean. A loss above the band is a
+spike, a loss above twice ln V has diverged. A mean that rises slowly within its band is only reported: when it began to
+go wrong cannot be known, so there is no step to roll back to.
 
-The loss is a sum over all ranks, so every rank judges alike; rank 0 reports.
+The loss is a sum over all ranks, so every rank comes to the same verdict; rank 0 reports it.
 """
 
 from __future__ import annotations
@@ -18,32 +20,32 @@ from bertd.train.state import SpikeDetectorState, TrainState
 
 _DECAY = 0.9
 _WIDTH = 6.0
-"""Mean distances from the mean that are still inside: about five standard deviations of a normal loss."""
+"""Upper end of the band, in mean distances from the mean: about five standard deviations of a normal distribution."""
 _MIN_DISTANCE = 0.02
-"""Nats. Where the loss hardly moves, a breath is no spike."""
+"""Nats. Where the loss hardly moves, a tiny change is not a spike."""
 _MIN_LOSSES = 10
-"""Losses before the band judges."""
+"""Losses before the band is used."""
 _RISE = 1.0
-"""Nats of the mean above its lowest: no noise moves a mean so far, and a run that lost so much has gone wrong."""
+"""Nats of the mean above its lowest that are reported: noise does not move a mean this far."""
 _CEILING_FACTOR = 2.0
-"""Times ln V. Small weights begin at ln V and a little, since their logits are nearly equal."""
+"""Times ln V. A model with small weights begins slightly above ln V, since its logits are nearly equal."""
 
 
 class LossVerdict(IntEnum):
-    """Where a loss lies; rising."""
+    """In rising order."""
 
     NORMAL = 0
     SPIKE = 1
-    """Out of the band; it may come back by itself."""
+    """Above the band; the loss may recover by itself."""
     DIVERGED = 2
     """Above the ceiling."""
 
 
 class SpikeDetector:
-    """The recent losses of a run."""
+    """Running statistics of a run's losses."""
 
     def __init__(self, state: SpikeDetectorState | None = None, *, vocab_size: int) -> None:
-        """Go on from `state`; None begins a band."""
+        """Continue from `state`; None starts without any losses."""
         self.ceiling = _CEILING_FACTOR * math.log(vocab_size)
         self._seen = state.seen if state else 0
         self._mean = state.mean if state else 0.0
@@ -53,7 +55,7 @@ class SpikeDetector:
 
     @property
     def state(self) -> SpikeDetectorState:
-        """From which another band goes on as this one would."""
+        """State from which another detector continues identically."""
         return SpikeDetectorState(
             seen=self._seen,
             mean=self._mean,
@@ -64,15 +66,15 @@ class SpikeDetector:
 
     @property
     def upper_bound(self) -> float:
-        """Largest loss that is still inside, in nats."""
+        """Largest loss inside the band, in nats."""
         if self._seen < _MIN_LOSSES:
             return self.ceiling
         return min(self.ceiling, self._mean + _WIDTH * max(self._distance, _MIN_DISTANCE))
 
     def judge(self, loss: float) -> LossVerdict:
-        """Say where a loss lies, and take it in if it is inside."""
+        """Classify a loss, and include it in the statistics if it is inside the band."""
         if loss > self.upper_bound:
-            # Half a step: a loss that stays up there becomes the new normal after a few reports, below the ceiling.
+            # Half a step: a loss that stays up there, below the ceiling, is inside the band after a few reports.
             self._mean += (1 - _DECAY) / 2 * (loss - self._mean)
             return LossVerdict.DIVERGED if loss > self.ceiling else LossVerdict.SPIKE
         if self._seen == 0:
@@ -83,11 +85,11 @@ class SpikeDetector:
         return LossVerdict.NORMAL
 
     def detect_rise(self, loss: float) -> bool:
-        """Whether the mean, with the newest loss, stands well above its lowest: true once, until it came half back."""
+        """Return True once when mean and newest loss are well above the lowest mean; rearm when half of it is back."""
         if self._seen < _MIN_LOSSES:
             return False
         self._lowest = min(self._lowest, self._mean)
-        # To begin with the loss as well: a spike that mended itself leaves the mean behind.
+        # A rise also needs a high newest loss: after a spike that recovered, only the mean is still high.
         had_risen = self._has_risen
         rise = (self._mean if had_risen else min(loss, self._mean)) - self._lowest
         self._has_risen = rise > (_RISE / 2 if had_risen else _RISE)
@@ -98,20 +100,20 @@ _REMEDY = "stop the run and submit it with a lower optimizer.peak_lr or with opt
 
 
 class LossWentWrongError(NumericsError):
-    """The loss is not finite or jumped; raised on every rank at the same step."""
+    """The loss is not finite or has a spike; raised on every rank at the same step."""
 
     code = "loss_not_finite"
-    """Of the alert that tells of it."""
+    """Code of the alert that reports it."""
 
 
 class SpikeError(LossWentWrongError):
-    """It jumped, and the recipe wants to go back then."""
+    """The loss has a spike, and the recipe asks for rollback."""
 
     code = "loss_spike"
 
 
 class LossMonitor:
-    """From a state's band on; after a rollback another watch takes over."""
+    """Checks every loss that is read; after a rollback another monitor takes over."""
 
     def __init__(
         self,
@@ -127,26 +129,26 @@ class LossMonitor:
         self._controller = controller
         self._detector = SpikeDetector(state.band, vocab_size=vocab_size)
         self._verdict = LossVerdict.NORMAL
-        """Of the newest loss."""
+        """Verdict on the newest loss."""
         self.last_good_step = state.step
-        """Steps done when the loss was last known to be right."""
+        """Steps done when the loss was last known to be good."""
 
     @property
     def band(self) -> SpikeDetectorState:
-        """For a checkpoint."""
+        """The detector's state, for a checkpoint."""
         return self._detector.state
 
     def require_finite(self, loss: float, *, step: int) -> None:
-        """What is not finite is never reported as a loss nor saved.
+        """Check a loss before it is reported or saved.
 
         Raises:
-            LossWentWrongError: it is not.
+            LossWentWrongError: it is not finite.
         """
         if not math.isfinite(loss):
             raise LossWentWrongError(f"step {step}: the loss is {loss}")
 
     def check_before_save(self, loss: float, *, step: int) -> None:
-        """A loss that is read for a checkpoint's sake: one inside the band makes it a step to go back to.
+        """Check a loss that is read because of a save; if it is inside the band, a rollback may use this step.
 
         Raises:
             LossWentWrongError: it is not finite.
@@ -156,10 +158,10 @@ class LossMonitor:
             self.last_good_step = step
 
     def judge(self, loss: float, state: TrainState) -> None:
-        """Where the loss has risen out of its band, tell somebody and do what the recipe says: once, until it is back.
+        """Report a loss above its band, and react as the recipe says: once, until the loss is back.
 
         Raises:
-            SpikeError: it says to go back; who does tells.
+            SpikeError: the recipe asks for rollback; the rollback reports it.
         """
         upper_bound, previous = self._detector.upper_bound, self._verdict
         self._verdict = self._detector.judge(loss)
@@ -179,8 +181,8 @@ class LossMonitor:
 
     def _report_rise(self, state: TrainState) -> None:
         mean, lowest = self.band.mean, self.band.lowest
-        finding = f"step {state.step}: the loss stands at {mean:.3f} (running mean), and was {lowest:.3f} at its lowest"
-        self._reporter.alert(state, code="loss_rising", message=f"{finding}; if it goes on rising, {_REMEDY}")
+        finding = f"step {state.step}: the loss is at {mean:.3f} (running mean), and was {lowest:.3f} at its lowest"
+        self._reporter.alert(state, code="loss_rising", message=f"{finding}; if it keeps rising, {_REMEDY}")
 
     def _report_spike(self, finding: str, state: TrainState) -> None:
         self._reporter.alert(state, code="loss_spike", message=f"{finding}; if it stays up, {_REMEDY}")

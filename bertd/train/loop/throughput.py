@@ -1,4 +1,4 @@
-"""Speed between two reports, from rank 0's point of view."""
+"""Throughput between two reports, as rank 0 measures it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _STEP_WINDOW = 20
 
 @dataclass(frozen=True)
 class Throughput:
-    """Since the last one."""
+    """Speed since the last reading."""
 
     sequences_per_s: float
     """Over all ranks."""
     data_wait: float
-    """Share of the time, 0..1."""
+    """Share of the time spent waiting for data, 0..1."""
 
 
 class ThroughputMeter:
-    """Counts sequences and seconds; validations and saves are taken out of the speed, not out of the charge."""
+    """Counts sequences and seconds of training; validations and saves are excluded, although they are charged."""
 
     def __init__(self) -> None:
         self._began_s = self._step_began_s = time.monotonic()
@@ -32,13 +32,13 @@ class ThroughputMeter:
         self._step_seconds: deque[float] = deque(maxlen=_STEP_WINDOW)
 
     def exclude_idle_time(self) -> None:
-        """Training goes on after something else: leave that time out."""
+        """Exclude the time since the last step, which was not training."""
         idle_s = time.monotonic() - self._step_began_s
         self._began_s += idle_s
         self._step_began_s += idle_s
 
     def count_step(self, sequences: int) -> None:
-        """One update over all ranks is behind us."""
+        """Count one finished update; `sequences` is over all ranks."""
         now_s = time.monotonic()
         self._step_seconds.append(now_s - self._step_began_s)
         self._step_began_s = now_s
@@ -46,7 +46,7 @@ class ThroughputMeter:
 
     @property
     def step_s(self) -> float:
-        """Median of the latest steps; 0 before the first."""
+        """Median duration of the latest steps; 0 before the first."""
         ordered = sorted(self._step_seconds)
         return ordered[len(ordered) // 2] if ordered else 0.0
 

@@ -1,8 +1,8 @@
-"""One optimizer update: micro-batches, accumulation, gradient, step.
+"""One optimizer update: forward and backward passes of the micro-batches, gradient clipping, optimizer step.
 
-The loss is the mean over all predicted tokens of the global batch, whatever ranks and micro-batches they fell on, so
-any split of the same batch gives the same gradient. Nothing here waits for the device, but for a step in fp16 with any
-optimizer other than PyTorch's fused AdamW: the loss scaler must know whether to take it.
+The loss is the mean over all predicted tokens of the global batch, on whatever ranks and micro-batches they are, so any
+split of the same batch gives the same gradient. An update does not wait for the device, except in fp16 with an
+optimizer other than PyTorch's fused AdamW: the loss scaler must then read whether to skip the step.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from bertd.train.state import ScalerState
 
 _INITIAL_SCALE = 2.0**16
 _MIN_SCALE = 1.0
-"""Below it, gradients that fp16 could hold would be shrunk for nothing. Source: the old code's min_loss_scale."""
+"""A lower scale would only shrink gradients that fp16 can represent. Source: min_loss_scale of the original code."""
 _MAX_OVERFLOWS = 100
-"""Updates in a row that overflow at the least scale before the run is given up."""
+"""Consecutive updates that overflow at the lowest scale before the run fails."""
 
 
 def dropout_seed(seed: int, *, rank: int, step: int) -> int:
-    """63 bits that differ for every rank and step."""
+    """Derive a 63-bit seed that differs for every rank and step."""
     digest = hashlib.blake2b(f"dropout {seed} {rank} {step}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 
 class TrainStep:
-    """Carries out updates and adds up what the next report needs, on the device."""
+    """Does updates, and accumulates on the device what the next report needs."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class TrainStep:
         precision: Precision,
         scaler: ScalerState | None,
     ) -> None:
-        """`scaler` is where a checkpoint left the loss scale; None to begin one."""
+        """`scaler` is the loss scale of a checkpoint; None for the initial one."""
         self._recipe = recipe
         self._model = model
         self._optimizers = optimizers
@@ -67,30 +67,32 @@ class TrainStep:
         self._one = torch.ones((), device=ranks.device)
         self._overflows = torch.zeros((), device=ranks.device, dtype=torch.int64)
         self.grad_norm: Tensor | None = None
-        """Of the newest update for which it was asked, before clipping."""
+        """Norm before clipping, of the newest update that computed it."""
 
     def load_scaler(self, saved: ScalerState | None) -> None:
-        """Put the loss scale back to where a checkpoint left it; None where it has none."""
+        """Restore the loss scale of a checkpoint; None if the checkpoint has none."""
         if saved is not None:
             self.scaler.load_state_dict(_scaler_dict(self.scaler, saved))
 
     @property
     def scaler_state(self) -> ScalerState | None:
-        """Where the loss scale stands; waits for the device; None where there is none."""
+        """The current loss scale, or None without one; reading it waits for the device."""
         if not self.scaler.is_enabled():
             return None
         values = self.scaler.state_dict()
         return ScalerState(scale=values["scale"], growth_tracker=values["_growth_tracker"])
 
     def update(self, *, step: int, lr: float, wants_norm: bool) -> None:
-        """Do update number `step` (from 0) at rate `lr`; read the gradient's norm only if asked or clipped."""
-        # A pure function of where we are, so that resuming needs no generator state and ranks drop differently.
+        """Do update number `step` (from 0) at rate `lr`; `wants_norm` computes the norm even without clipping."""
+        # Seed dropout by step and rank, so that a checkpoint needs no generator state and ranks draw different masks.
         torch.manual_seed(dropout_seed(self._recipe.run.seed, rank=self._ranks.rank, step=step))
+        # Load all micro-batches first: the loss of each is divided by the predicted tokens of the whole update.
         micro_batches = [self._batches.next_micro_batch() for _ in range(self._batches.accumulation)]
         num_tokens = torch.stack([(batch.labels_BM != IGNORE_INDEX).sum() for batch in micro_batches]).sum()
         self._num_tokens += num_tokens
-        # DDP divides the gradient's sum by the ranks; the loss wants it divided by the tokens of all ranks.
+        # DDP averages gradients over ranks, so multiply by their number to get the mean over the tokens of all ranks.
         scale = self._ranks.world_size / self._ranks.all_reduce_sum(num_tokens)
+        # Accumulate gradients; the ranks reduce them once, in the backward pass of the last micro-batch.
         self._optimizers.zero_grad(keeps_memory=self.forward.uses_ddp)
         for index, batch in enumerate(micro_batches):
             is_last = index == len(micro_batches) - 1
@@ -104,14 +106,16 @@ class TrainStep:
     def _clip_and_step(self, *, lr: float, wants_norm: bool) -> None:
         clip = self._recipe.optimizer.clip
         if clip > 0 or wants_norm:
+            # Clip the true gradient, without the loss scale.
             self.scaler.unscale_(self._optimizers.combined)
             self.grad_norm = nn.utils.clip_grad_norm_(self._model.parameters(), clip if clip > 0 else torch.inf)
+        # The scaler skips the step if a gradient overflowed.
         self._optimizers.set_learning_rate(lr)
         self.scaler.step(self._optimizers.combined)
         self._update_scale()
 
     def _update_scale(self) -> None:
-        """Let the scale follow, not below its floor, and count the overflows there; all of it on the device."""
+        """Update the loss scale, not below its minimum, and count overflows at the minimum; all on the device."""
         if not self.scaler.is_enabled():
             return
         previous_scale = self.scaler.scale(self._one)
@@ -122,10 +126,10 @@ class TrainStep:
         self.scaler.update(new_scale.clamp(min=_MIN_SCALE))
 
     def require_usable_scale(self, step: int) -> None:
-        """Look, after `step` updates, whether fp16 still carries the gradients; waits for the device.
+        """Check after `step` updates that fp16 can still represent the gradients; waits for the device.
 
         Raises:
-            NumericsError: they have overflowed for too long at the least loss scale; the same on every rank.
+            NumericsError: they have overflowed for too long at the lowest loss scale; the same on every rank.
         """
         if self.scaler.is_enabled() and int(self._overflows) >= _MAX_OVERFLOWS:
             raise NumericsError(
@@ -140,7 +144,7 @@ class TrainStep:
         return self._unread_updates > 0
 
     def skipped_steps(self, steps: int) -> int:
-        """Of `steps` updates, how many fp16 overflow skipped: fused AdamW counts only those it did."""
+        """How many of `steps` updates were skipped by fp16 overflow: fused AdamW counts only those it did."""
         if not self.scaler.is_enabled():
             return 0
         return steps - self._optimizers.num_updates()

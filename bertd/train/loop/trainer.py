@@ -1,7 +1,7 @@
 """The training loop: each iteration follows rank 0's plan (validate, save, step) until the run ends.
 
-Every rank runs the same loop with the same plan. Plans come from control.py; the update is in train_step.py; what a
-rank other than the first has nothing to do with, such as the journal, does nothing there.
+Every rank runs the same loop with the same plan. Plans come from control.py; the update is in train_step.py; the
+parts that belong to rank 0, such as the journal, do nothing on the other ranks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bertd.train.state import TrainState
 
 
 class Trainer:
-    """One attempt, from `state` to its end, a pause or a stop."""
+    """Runs one attempt, from `state` to the end of the budget, a pause or a stop."""
 
     def __init__(self, components: TrainerComponents, state: TrainState) -> None:
         self.components = components
@@ -43,7 +43,7 @@ class Trainer:
     # ---- The loop --------------------------------------------------------------------------------
 
     def run(self) -> ExitReason:
-        """Train until a plan ends it; what that plan asks for is done when this returns.
+        """Train until a plan ends the loop; the pause or end that it asks for is done when this returns.
 
         Raises:
             NumericsError: the loss is not finite, or diverged again after a rollback.
@@ -54,7 +54,7 @@ class Trainer:
             while (exit_reason := self.execute_next_plan()) is ExitReason.NONE:
                 pass
         finally:
-            # Whatever ends the loop, what is being written becomes whole and is reported.
+            # Whatever ends the loop, let a save in progress complete, and report it.
             with suppress(BertdError):
                 self.state = self._checkpointer.wait(self.state)
         return exit_reason
@@ -85,7 +85,7 @@ class Trainer:
         self._beat(Phase.VALIDATION)
         self.components.validator.warm_up(self._train_step.forward)
         if self._recipe.granted.is_timed and self.state.save_s is None:
-            # The reserve for the end must be known before the schedule starts, and the disk tried.
+            # Measure the reserve before the schedule starts, and find out early if the disk refuses a checkpoint.
             self._save("start")
 
     def _next_plan(self) -> StepPlan:
@@ -95,7 +95,7 @@ class Trainer:
         return broadcast_plan(self._ranks, plan)
 
     def _leave(self, plan: StepPlan) -> bool:
-        """End or pause; False where a pause cannot be saved, so that the run continues rather than lose steps."""
+        """End or pause; False if a pause cannot be saved: the run then continues rather than lose steps."""
         if plan.exit_reason is ExitReason.PAUSED:
             return self._pause()
         self._finish(is_spent=plan.exit_reason is ExitReason.BUDGET)
@@ -114,7 +114,7 @@ class Trainer:
     # ---- A step ----------------------------------------------------------------------------------
 
     def _step(self, plan: StepPlan) -> float | None:
-        """One update; the mean loss since the last report where the plan asks for a report."""
+        """Do one update; return the mean loss since the last report if the plan asks for a report."""
         self._beat(Phase.STEP)
         self._lr = self._lr_at(plan.progress)
         sequences = self._recipe.batch.sequences_at(plan.progress)
@@ -122,7 +122,7 @@ class Trainer:
             self._batches.resize(sequences, first_sequence=self.state.sequences)
         self._train_step.update(step=self.state.step, lr=self._lr, wants_norm=plan.report)
         self._update_state(step=self.state.step + 1, sequences=self.state.sequences + sequences)
-        # Reading the loss waits for the device, so only then does the clock say how long the steps took.
+        # Before the meter reads the clock: the steps have ended only when their loss can be read.
         loss = self._train_step.take_loss() if plan.report else None
         self._meter.count_step(sequences)
         return loss
@@ -166,7 +166,7 @@ class Trainer:
         self._update_state(
             validation_loss=result.loss,
             validation_step=self.state.step,
-            # The slowest so far, since the reserve for the last one is measured by it.
+            # The slowest so far, because the reserve for the last validation uses it.
             validation_s=max(result.seconds, self.state.validation_s or 0.0),
             next_validation_s=budget.next_validation_s(budget.now_s()),
         )
@@ -174,7 +174,7 @@ class Trainer:
         self._meter.exclude_idle_time()
 
     def _save_in_background(self) -> None:
-        """A checkpoint between steps: training waits for the copy; if the disk refuses, an alert says so."""
+        """Begin a checkpoint between steps; if the disk refuses it, an alert says so."""
         self._complete_state()
         self.state = self._checkpointer.begin_save(self.state)
         self._meter.exclude_idle_time()
@@ -189,11 +189,11 @@ class Trainer:
         self._meter.exclude_idle_time()
 
     def _pause(self) -> bool:
-        """Save, and report that the ranks leave; False where the disk refuses."""
+        """Save, and report that the ranks exit; False if the disk refuses."""
         problem = self._try_save("pause")
         is_saved = self._ranks.broadcast([float(not problem)]) == [1.0]
         if is_saved:
-            # Before the answer: a command that is answered has been carried out, whatever dies in between.
+            # Before the answer: an answered command must have been executed, even after a crash in between.
             self._reporter.report_pause(self.state, detail=self._controller.exit_detail)
         self.components.commands.answer(
             self.state, is_done=is_saved, detail=problem or f"paused at step {self.state.step}"
@@ -201,7 +201,7 @@ class Trainer:
         return is_saved
 
     def _try_save(self, why: str) -> str:
-        """Save; on rank 0 the reason where the disk refuses, else empty."""
+        """Save; return the reason if the disk refuses (on rank 0), else an empty string."""
         try:
             self._save(why)
         except StorageError as error:
@@ -210,14 +210,14 @@ class Trainer:
         return ""
 
     def _save(self, why: str) -> None:
-        """Save and wait until the checkpoint is whole."""
+        """Save, and wait until the checkpoint is complete."""
         self._beat(Phase.SAVE)
         self._complete_state()
         self.state = self._checkpointer.save(self.state, why=why)
 
     def _complete_state(self) -> None:
-        """Bring into the state what only a checkpoint needs."""
-        # The weights of a run that diverged are not kept; a sum over ranks needs all of them.
+        """Update the fields of the state that only a checkpoint needs."""
+        # Never save the weights of a diverged run. Every rank comes here, because reading the loss sums over all ranks.
         if self._train_step.has_unread_loss:
             self._loss_monitor.check_before_save(self._train_step.take_loss(), step=self.state.step)
         self._update_state(
@@ -228,7 +228,7 @@ class Trainer:
         )
 
     def _roll_back(self, error: LossWentWrongError) -> None:
-        """Continue from the last checkpoint before it, where the recipe asks for that; every rank does the same.
+        """Continue from the last checkpoint before the bad loss, if the recipe asks for that; every rank must call.
 
         Raises:
             NumericsError: the recipe does not ask for it, or it was done too often.
@@ -249,7 +249,7 @@ class Trainer:
     def _finish(self, *, is_spent: bool) -> None:
         """The budget is spent or the run was stopped: validate, save, export."""
         self._validate()
-        # Where the disk refuses the checkpoint, the export takes a third of the space and may still fit.
+        # If the disk refuses the checkpoint, the export, with a third of its size, may still fit.
         self._try_save("end" if is_spent else "stop")
         self._beat(Phase.SAVE)
         export = self.components.paths.exports / step_folder_name(self.state.step)
@@ -270,7 +270,7 @@ class Trainer:
         )
 
     def _beat(self, phase: Phase) -> None:
-        """For the watchdog: the newest step is done and a phase begins."""
+        """Report to the watchdog that the newest step is done and a phase begins."""
         self.components.heartbeat.beat(phase, step=self.state.step)
 
     def _update_state(self, **changes: object) -> None:

@@ -1,4 +1,4 @@
-"""The fixed validation set under its fixed masks: the same tokens every time, for any number of ranks."""
+"""Validation on a fixed set with fixed masks: the same tokens every time, for any number of ranks."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from bertd.train.loop.loss_fn import ForwardPass
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """One pass over the set."""
+    """Result of one pass over the validation set."""
 
     loss: float
     """Mean cross-entropy in nats over all ranks' predicted tokens."""
     num_tokens: int
     unigram_loss: float
-    """Nats: of a guess by how often each token stands in the training text."""
+    """Nats, of a guess by the token frequencies of the training text."""
     unigram_entropy: float
-    """Nats: of a guess by how often each of the predicted tokens is itself among them."""
+    """Nats, of a guess by the frequencies of the predicted tokens themselves."""
     seconds: float
 
 
 class Validator:
-    """Holds this rank's share of the set on the device."""
+    """Measures the loss on this rank's share of the set, which stays on the device."""
 
     def __init__(self, batches: Sequence[MaskedBatch], *, shares_V: Tensor, ranks: Ranks) -> None:
-        """Count what is predicted; every rank must call.
+        """Count the predicted tokens; every rank must call.
 
         Args:
-            shares_V: of each token in the training text, positive, float64.
+            shares_V: frequency of each token in the training text, positive, float64.
 
         Raises:
-            ShardError: nothing is predicted.
+            ShardError: no token is predicted.
         """
         self._batches = _pad_to_one_shape(batches)
         self._ranks = ranks
@@ -58,7 +58,7 @@ class Validator:
         self._unigram_entropy = unigram_cross_entropy(counts_V, counts_V / counts_V.sum())
 
     def warm_up(self, forward: ForwardPass) -> None:
-        """Compile what there is to compile, so that no measured pass contains it."""
+        """Compile the evaluation graph, so that no measured pass includes the compilation."""
         if forward.is_compiled and self._batches:
             with forward.evaluation() as loss_fn:
                 loss_fn(self._batches[0])
@@ -97,6 +97,6 @@ def _pad_rows(batch: MaskedBatch, *, num_rows: int) -> MaskedBatch:
 
 
 def unigram_cross_entropy(counts_V: Tensor, shares_V: Tensor) -> float:
-    """Mean cross-entropy in nats of tokens that occur so often, each guessed with its share; NaN for no token."""
+    """Mean cross-entropy in nats of tokens with these counts, predicted by these shares; NaN without any token."""
     occurs_V = counts_V > 0
     return float(-(counts_V[occurs_V] * shares_V[occurs_V].log()).sum() / counts_V.sum())
