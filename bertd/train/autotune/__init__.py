@@ -1,1 +1,1 @@
-"""Choices that are measured on the machine: kernels, attention backend, micro-batch."""
+"""Choices measured on the device: kernels, attention backend and micro-batch."""

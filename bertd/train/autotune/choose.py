@@ -1,7 +1,7 @@
-"""How a run is computed where its recipe leaves that open: precision, attention, kernels, micro-batch, in this order.
+"""Choose how to compute what a recipe leaves open: precision, attention, kernels and micro-batch, in this order.
 
-None of it changes the mathematics but for rounding, and for which numbers dropout draws. So that a paused run goes on
-bit for bit, an attempt takes over what the one before measured, as the journal tells it, on the same kind of device.
+These choices change only the rounding and the numbers that dropout draws. So that a paused run continues bit for bit,
+an attempt on the same kind of device reuses the choices of the previous attempt, which it reads from the journal.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _KERNEL_NAMES = ("compile", "eager", "apex")
 
 @dataclass(frozen=True)
 class ExecutionPlan:
-    """What was decided; the same on every rank."""
+    """All choices of an attempt; the same on every rank."""
 
     setup: ModelSetup
     attention: AttentionChoice
@@ -35,7 +35,7 @@ class ExecutionPlan:
 
 @dataclass(frozen=True)
 class EarlierChoices:
-    """What an earlier attempt of the run decided."""
+    """The choices of an earlier attempt of the run."""
 
     attention: AttentionChoice
     kernels: KernelChoice
@@ -43,10 +43,10 @@ class EarlierChoices:
 
 
 def choose_execution(run_inputs: RunInputs, *, ranks: Ranks) -> ExecutionPlan:
-    """Decide, and measure where the recipe says auto; every rank must call.
+    """Choose, and measure where the recipe says auto; every rank must call.
 
     Raises:
-        DeviceError: the precision or the kernels are not to be had on this device, or no micro-batch fits it.
+        DeviceError: this device does not support the precision or the kernels, or no micro-batch fits its memory.
     """
     recipe = run_inputs.recipe
     setup = ModelSetup(
@@ -80,7 +80,7 @@ def choose_execution(run_inputs: RunInputs, *, ranks: Ranks) -> ExecutionPlan:
 
 
 def _read_earlier_choices(run_inputs: RunInputs, setup: ModelSetup, ranks: Ranks) -> StartRecord | None:
-    """The last attempt's choices, if it ran on the same."""
+    """Read the last attempt's start record, if its device, number of ranks and precision were the same."""
     starts = [record for record in read_journal(run_inputs.paths.journal) if isinstance(record, StartRecord)]
     current_setup = (device_name(ranks.device), ranks.world_size, setup.precision.mode)
     if starts and (starts[-1].device_name, starts[-1].world_size, starts[-1].precision) == current_setup:
@@ -89,7 +89,7 @@ def _read_earlier_choices(run_inputs: RunInputs, setup: ModelSetup, ranks: Ranks
 
 
 def _broadcast_earlier_choices(start: StartRecord | None, ranks: Ranks) -> EarlierChoices | None:
-    """Rank 0 passes what it read, the others None; the reasons stay with rank 0, which writes them."""
+    """Share rank 0's record; the others pass None, and do not get the reasons, which only rank 0 reports."""
     names, values = list(BACKENDS), [-1.0] * (2 + len(BACKENDS))
     if start is not None:
         backend_indices = [names.index(name) for name in start.attention.split(", ") if name in names]

@@ -1,4 +1,4 @@
-"""Which kernels a run uses and why: decided once, by the recipe and what is there, and written into the journal."""
+"""Choose the kernels of a run: compiled, apex or eager, as the recipe says or as measured."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from bertd.train.backends.apex.detect import Apex, detect_apex
 from bertd.train.distributed.process_group import Ranks
 
 _MEASUREMENT_COST_S = 120.0
-"""Of compiling for a trial and again for the run: on two CPU cores 40 to 60 s each; unmeasured on a GPU."""
+"""Compiling for the speed probe and again for the run: 40 to 60 s each on two CPU cores; not measured on a GPU."""
 _MIN_BUDGET_TO_MEASURE_S = {"cpu": 3600.0, "cuda": 900.0}
-"""Budgets from here on. On a CPU compiling gains a tenth where it gains at all; on a GPU a quarter and more is said."""
+"""Smallest timed budget to measure. Compiling gains a tenth or nothing on CPU, reportedly a quarter or more on GPU."""
 
 
 @dataclass(frozen=True)
 class KernelChoice:
-    """The choice; the same on every rank."""
+    """The chosen kernels; the same on every rank."""
 
     name: str
     """compile, apex or eager."""
     reason: str
-    """For people."""
+    """As text, for the journal."""
     apex: Apex
     """Without classes unless apex was chosen."""
 
@@ -37,14 +37,14 @@ class KernelChoice:
 def choose_kernels(
     setup: ModelSetup, *, attention: AttentionChoice, micro: int, ranks: Ranks, earlier: KernelChoice | None = None
 ) -> KernelChoice:
-    """The recipe's kernels, or for `auto` the fastest here; every rank must call.
+    """Return the recipe's kernels, or for `auto` the fastest on this device; every rank must call.
 
     Args:
-        micro: sequences in a pass of the trials.
-        earlier: what an earlier attempt of the run measured; kept, so that a resumed run rounds as before.
+        micro: sequences per pass of the speed probes.
+        earlier: choice of an earlier attempt of the run; kept, so that a resumed run rounds as before.
 
     Raises:
-        DeviceError: the recipe says apex, and nothing of it works on every rank.
+        DeviceError: the recipe says apex, and no part of it works on every rank.
     """
     wanted = setup.recipe.precision.kernels
     if wanted == "apex" or (earlier is not None and earlier.name == "apex"):
@@ -60,7 +60,7 @@ def choose_kernels(
 
 
 def skip_measurement_reason(recipe: Recipe, *, device: str) -> str | None:
-    """Why `auto` is eager without a trial; None where trials pay. Pure."""
+    """Why `auto` means eager without measuring; None if measuring pays. Pure."""
     total_s, min_budget_s = recipe.granted.total_s, _MIN_BUDGET_TO_MEASURE_S[device]
     if total_s is not None and total_s < min_budget_s:
         return (
@@ -68,12 +68,12 @@ def skip_measurement_reason(recipe: Recipe, *, device: str) -> str | None:
             f"{format_duration(_MEASUREMENT_COST_S)}, and is done from {format_duration(min_budget_s)} on"
         )
     if total_s is None and device == "cpu":
-        return "a budget of steps or sequences does not tell whether compiling pays on a CPU; set kernels to try it"
+        return "a budget of steps or sequences does not show whether compiling pays on a CPU; set kernels to try it"
     return None
 
 
 def compiler_failure_reason(error: BaseException) -> str | None:
-    """What went wrong in the compiler, in one line; None where it is another error. Source: torch._dynamo.exc."""
+    """Describe a compiler error in one line; None for any other error. Source: torch._dynamo.exc."""
     if not isinstance(error, TorchDynamoException):
         return None
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -81,12 +81,12 @@ def compiler_failure_reason(error: BaseException) -> str | None:
 
 
 def _measure_kernels(setup: ModelSetup, *, attention: AttentionChoice, micro: int, ranks: Ranks) -> KernelChoice:
-    """Try what works everywhere on rank 0, and let every rank follow.
+    """Measure on rank 0 the kernels that work on every rank, and use the fastest on all ranks.
 
     Raises:
-        DeviceError: nothing runs.
+        DeviceError: no kernels run.
     """
-    apex, apex_reason = Apex(), "fp8 leaves no place for apex"
+    apex, apex_reason = Apex(), "apex is not used with fp8"
     if setup.precision.mode != "fp8":
         apex = _find_usable_apex(setup, ranks)
         apex_reason = apex.describe_faults()
@@ -98,13 +98,13 @@ def _measure_kernels(setup: ModelSetup, *, attention: AttentionChoice, micro: in
             try:
                 probe = run_speed_probe(setup, kernels=name, apex=used_apex, attention=attention, micro=micro)
             except RuntimeError as error:
-                # The compiler without a C compiler, a kernel that this GPU lacks, or no memory: said in the reason.
+                # No C compiler, a kernel that this GPU lacks, or no memory: the reason says which.
                 faults[name] = str(error).strip().partition("\n")[0]
                 continue
             speeds[index] = probe.sequences_per_s
     speeds = ranks.broadcast(speeds)
     if not any(speeds):
-        summary = "; ".join(f"{name}: {fault}" for name, fault in faults.items()) or "rank 0 says why"
+        summary = "; ".join(f"{name}: {fault}" for name, fault in faults.items()) or "the log of rank 0 says why"
         raise DeviceError(f'[precision] kernels = "auto": none works here: {summary}; lower batch.micro')
     best = names[speeds.index(max(speeds))]
     summary = ", ".join(f"{name} {speed:,.1f}" for name, speed in zip(names, speeds, strict=True) if speed)
@@ -120,7 +120,7 @@ def _find_usable_apex(setup: ModelSetup, ranks: Ranks) -> Apex:
     apex = detect_apex(_list_useful_features(recipe), device=ranks.device, dtype=setup.precision.dtype)
     apex = _keep_shared_features(apex, ranks)
     if recipe.optimizer.kind == "lamb" and recipe.optimizer.weight_decay == 0:
-        fault = "it leaves what does not decay unscaled, and weight_decay is 0; set it above 0"
+        fault = "it does not scale parameters without weight decay, and weight_decay is 0; set it above 0"
         apex = apex.without(Feature.LAMB, fault)
     return apex
 
@@ -129,19 +129,19 @@ def _choose_apex(setup: ModelSetup, *, ranks: Ranks) -> KernelChoice:
     apex = _find_usable_apex(setup, ranks)
     if not apex.classes:
         faults = apex.describe_faults()
-        raise DeviceError(f'[precision] kernels = "apex": nothing of it can be used: {faults}; or use kernels = "auto"')
+        raise DeviceError(f'[precision] kernels = "apex": no part of it can be used: {faults}; or use kernels = "auto"')
     used = f"the recipe says so; in use: {', '.join(apex.classes)}"
     return KernelChoice("apex", f"{used}; {apex.describe_faults()}" if apex.faults else used, apex)
 
 
 def _list_useful_features(recipe: Recipe) -> list[Feature]:
-    """What this recipe has a use for."""
+    """Features that this recipe can use."""
     dense = [Feature.DENSE] if recipe.model.bias else []
     return [Feature.LAYER_NORM, *dense, Feature.LAMB if recipe.optimizer.kind == "lamb" else Feature.ADAM]
 
 
 def _keep_shared_features(apex: Apex, ranks: Ranks) -> Apex:
-    """Less what some rank cannot use: replicas that round differently would drift apart."""
+    """Drop features that some rank cannot use: replicas that round differently would diverge."""
     features = [*apex.classes, *apex.faults]
     works = torch.tensor([float(feature in apex.classes) for feature in sorted(features)], device=ranks.device)
     everywhere = ranks.all_reduce_sum(works) == ranks.world_size

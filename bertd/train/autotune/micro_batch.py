@@ -1,12 +1,12 @@
-"""How many sequences go through the model at once, where the recipe says micro = "auto".
+"""Choose the micro-batch, the sequences of one forward pass, for recipes with micro = "auto".
 
-Candidates cut every rank's share of every step with little left over. A model of the memory (bertd.model.memory) leaves
-out what cannot fit, then trials on rank 0 find the fastest: on a GPU from the largest down, since larger products are
-mostly faster; on CPU from 16 outwards. One that runs out of memory is survived and passed over. Trials end after two
-minutes or a fiftieth of a timed budget; if nothing has fitted by then, quarters of it are tried until something does.
-What was found is remembered by device, model and versions.
+Candidates divide each rank's batch into micro-batches with few padding rows. The memory model (bertd.model.memory)
+drops those that cannot fit; then speed probes on rank 0 find the fastest. On a GPU they start with the largest, since
+larger products are mostly faster; on CPU with 16. A candidate that runs out of memory is skipped. Probes end after two
+minutes or a fiftieth of a timed budget. If none has fitted by then, sizes a quarter as large are probed until one does.
+The result is cached by device, model and versions.
 
-Unmeasured on a GPU: how near the model's figures come there, and how many compiled trials two minutes hold.
+Not measured on a GPU: how accurate the memory model is, and how many compiled probes fit in two minutes.
 """
 
 from __future__ import annotations
@@ -38,27 +38,27 @@ from bertd.train.oom import out_of_memory_reason
 from bertd.train.provenance import device_name
 
 _MAX_SIZE = 1024
-"""More never was faster: at BERT-large's width the products are large enough long before."""
+"""Larger was never faster: at BERT-large's width the products are large enough long before."""
 _CPU_CANDIDATES = (16, 32, 8, 64, 4)
-"""In the order of their promise; a processor's caches are full early."""
+"""The most promising first; small, because a CPU's caches fill early."""
 _MAX_PROBES = 6
 _USABLE_SHARE = 0.92
-"""Share of the free memory: the rest goes to the allocator's gaps and the libraries' workspaces."""
+"""Share of the free memory; the rest is for fragmentation and the libraries' workspaces."""
 _TIME_LIMIT_S = 120.0
 _BUDGET_SHARE = 0.02
 
 
 @dataclass(frozen=True)
 class MicroBatchChoice:
-    """The choice; the same on every rank."""
+    """The chosen micro-batch; `sequences` is the same on every rank."""
 
     sequences: int
     reason: str
-    """For people."""
+    """As text, for the journal."""
 
 
 class CachedMicroBatch(Record):
-    """Content of a file in the folder of measurements."""
+    """Content of a cache file in the measurements folder."""
 
     sequences: int
     reason: str
@@ -68,10 +68,10 @@ class CachedMicroBatch(Record):
 def choose_micro_batch(
     setup: ModelSetup, *, kernels: KernelChoice, attention: AttentionChoice, ranks: Ranks
 ) -> MicroBatchChoice:
-    """The recipe's, or for `auto` the fastest that fits; every rank must call.
+    """Return the recipe's micro-batch, or for `auto` the fastest that fits; every rank must call.
 
     Raises:
-        DeviceError: not even the smallest fits.
+        DeviceError: not even the smallest candidate fits.
     """
     wanted = setup.recipe.batch.micro
     if wanted != "auto":
@@ -90,17 +90,17 @@ def choose_micro_batch(
 
 
 def probe_micro_batch(recipe: Recipe, *, is_cpu: bool) -> int:
-    """Sequences in a pass while kernels are compared, before a micro-batch is chosen."""
+    """Return the sequences per pass for comparing kernels, before a micro-batch is chosen."""
     if recipe.batch.micro != "auto":
         return recipe.batch.micro
     return min(candidate_sizes(recipe, is_cpu=is_cpu), key=lambda size: abs(size - (16 if is_cpu else 64)))
 
 
 def candidate_sizes(recipe: Recipe, *, is_cpu: bool) -> list[int]:
-    """Sizes that cut every step with little left over, in the order in which they are tried. Pure."""
+    """Sizes that divide every step with few padding rows, in the order in which they are probed. Pure."""
     batch, num_devices = recipe.batch, recipe.devices.count
     share = -(-min(batch.step_sizes) // num_devices)
-    # A rank's share in 1, 2, 4 ... passes; beyond a pass for each sequence there is nothing to cut.
+    # Divide a rank's share into 1, 2, 4 ... passes, down to one sequence per pass.
     by_passes = [-(-share >> doublings) for doublings in range(share.bit_length() + 1)]
     sizes = _CPU_CANDIDATES if is_cpu else [size for size in by_passes if size <= _MAX_SIZE]
     usable = [size for size in dict.fromkeys(sizes) if batch.divides_among(num_devices, micro=size)]
@@ -110,7 +110,7 @@ def candidate_sizes(recipe: Recipe, *, is_cpu: bool) -> list[int]:
 def filter_by_memory(
     sizes: list[int], *, config: EncoderConfig, recipe: Recipe, element_bytes: int, free_bytes: int
 ) -> list[int]:
-    """Those that the memory model lets pass; the smallest in any case, since the model is from above. Pure."""
+    """Keep the sizes that fit by the memory model, and always the smallest: the model is an upper bound. Pure."""
     is_muon = recipe.optimizer.kind == "muon"
     states = state_bytes(config, has_one_moment=is_muon, element_bytes=element_bytes)
     length = recipe.data.sequence_length
@@ -126,7 +126,7 @@ def filter_by_memory(
 
 
 def time_limit_s(recipe: Recipe) -> float:
-    """How long trials may go on."""
+    """Time limit for all speed probes together."""
     total_s = recipe.granted.total_s
     return _TIME_LIMIT_S if total_s is None else min(_TIME_LIMIT_S, _BUDGET_SHARE * total_s)
 
@@ -136,14 +136,14 @@ def _load_or_measure(setup: ModelSetup, *, kernels: KernelChoice, attention: Att
     sizes = candidate_sizes(setup.recipe, is_cpu=setup.device.type == "cpu")
     cached = _read_cached(path)
     if cached is not None and cached.sequences in sizes:
-        return MicroBatchChoice(cached.sequences, f"{cached.reason}; remembered from {cached.date}")
+        return MicroBatchChoice(cached.sequences, f"{cached.reason}; measured on {cached.date}")
     found = _measure_sizes(setup, sizes, kernels=kernels, attention=attention)
     entry = CachedMicroBatch(sequences=found.sequences, reason=found.reason, date=time.strftime("%Y-%m-%d"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, entry.model_dump_json())
     except (OSError, StorageError) as error:
-        return MicroBatchChoice(found.sequences, f"{found.reason}; not remembered: {error}")
+        return MicroBatchChoice(found.sequences, f"{found.reason}; not cached: {error}")
     return found
 
 
@@ -168,7 +168,7 @@ def _cache_key(setup: ModelSetup, *, kernels: KernelChoice, attention: Attention
 
 
 def _read_cached(path: Path) -> CachedMicroBatch | None:
-    """Nothing where there is no file, or it is damaged: then it is measured again."""
+    """None if there is no file or it is damaged; the sizes are then measured again."""
     try:
         return CachedMicroBatch.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
@@ -197,6 +197,7 @@ def _measure_sizes(
         is_late = elapsed_s + last_probe_s > limit_s
         if speeds and (len(speeds) == _MAX_PROBES or is_late):
             break
+        # Late and nothing has fitted: skip to a quarter of what was too large, or to the smallest size.
         if is_late and too_large and min(fitting_sizes) < size and size * 4 > min(too_large):
             continue
         try:
@@ -207,7 +208,7 @@ def _measure_sizes(
             too_large.append(size)
             last_probe_s = time.monotonic() - began_s - elapsed_s
             continue
-        # Rows that a step leaves empty are computed for nothing.
+        # Do not count padding rows, which are computed for nothing.
         empty = batch.num_padding_rows(batch.sequences, micro=size, num_devices=setup.recipe.devices.count)
         speeds[size] = probe.sequences_per_s * batch.sequences / (batch.sequences + empty)
         last_probe_s = time.monotonic() - began_s - elapsed_s

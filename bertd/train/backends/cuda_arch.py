@@ -1,7 +1,7 @@
-"""Whether the installed torch has machine code for the GPUs it is to run on.
+"""Check that the installed torch has machine code for the GPUs of a run.
 
-A wheel of torch holds code for some compute capabilities alone, and on any other GPU the first operation dies with "no
-kernel image is available". Each word of `torch.cuda.get_arch_list()` says what a part of the wheel runs on:
+A wheel of torch has code for some compute capabilities only; on any other GPU the first operation fails with "no kernel
+image is available". Each entry of `torch.cuda.get_arch_list()` says what a part of the wheel runs on:
 
     sm_86        the same major, and a minor as high or higher: 8.6, 8.9
     sm_100f      the same
@@ -22,12 +22,12 @@ from bertd.errors import DeviceError
 
 _ARCHITECTURE = re.compile(r"(sm|compute)_(\d+)(\d)([af]?)")
 _TURING = (7, 5)
-"""No CUDA 13 has code below it. Source: https://github.com/pytorch/pytorch/issues/172352."""
+"""The lowest capability that CUDA 13 supports. Source: https://github.com/pytorch/pytorch/issues/172352."""
 _BEFORE_TURING = "of CUDA 12.6, see https://pytorch.org/get-started/locally"
 
 
 def is_capability_supported(architectures: Iterable[str], capability: tuple[int, int]) -> bool:
-    """Whether a torch built for these runs on a GPU of that compute capability."""
+    """Whether a torch built for these architectures runs on a GPU of this compute capability."""
     return any(_runs_on(architecture, capability) for architecture in architectures)
 
 
@@ -45,16 +45,16 @@ def _runs_on(architecture: str, capability: tuple[int, int]) -> bool:
 
 
 def require_supported_arch(num_gpus: int) -> None:
-    """Make sure that torch can run on the first so many GPUs that are there.
+    """Check that torch can run on the first `num_gpus` GPUs.
 
-    Every rank of a machine asks for all of its GPUs, so that rank 0, which tells, knows.
+    Every rank checks all GPUs of its machine, so that rank 0, which reports the error, finds it.
 
     Raises:
-        DeviceError: it has no code for one of them.
+        DeviceError: torch has no code for one of them.
     """
     architectures = torch.cuda.get_arch_list()
     if torch.version.cuda is None or not architectures:
-        # ROCm names its architectures otherwise, and a build that names none says nothing.
+        # ROCm has other names for architectures, and some builds list none.
         return
     for index in range(min(num_gpus, torch.cuda.device_count())):
         capability = torch.cuda.get_device_capability(index)

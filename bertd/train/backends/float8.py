@@ -1,11 +1,11 @@
-"""precision.mode = "fp8": the encoder's linear layers multiply in 8 bits, by torchao; the rest in bf16.
+"""precision.mode = "fp8": the encoder's linear layers multiply in 8 bits with torchao, all others in bf16.
 
-The rest is the head; products too small to gain, which leaves of BERT-large's layers those of q, k and v and the first
-of the feed-forward; and the last layer, which computes the predicted positions alone: they are few, and their number
-need not be the multiple of 16 that the backward product's inner side must be.
+In bf16 are: the head; products that are too small to gain, so that in BERT-large only q, k and v and the first
+feed-forward layer use fp8; and the last layer, which computes only the predicted positions: these are few, and their
+number is not always a multiple of 16, as the inner dimension of the backward product must be.
 
-An opt-in that has to prove itself by loss over time: published gains at these widths go from a slowdown to a sixth.
-Tests run torchao's 8-bit products on CPU, eager and compiled; nothing of it has run on a GPU.
+This is opt-in until it proves itself by loss over time: published gains at these widths range from a slowdown to a
+sixth. Tests run torchao's 8-bit products on CPU, eager and compiled; nothing here has run on a GPU.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from bertd.errors import DeviceError
 from bertd.model.encoder import MaskedLanguageModel
 
 _RECIPE = "tensorwise"
-"""One scale a tensor: by torchao's own figures the other kinds do not pay below width 2,048."""
+"""One scale per tensor: by torchao's own figures the other recipes do not pay below width 2,048."""
 _MULTIPLE = 16
-"""What cuBLAS asks of both sides of a matrix in 8 bits."""
+"""cuBLAS requires multiples of this for both dimensions of an 8-bit matrix."""
 _SMALL_IN, _SMALL_OUT = 4096, 1024
-"""Products up to here lose more by the scaling than they gain. Source: torchao's filter for this recipe."""
+"""Products up to this size lose more by the scaling than they gain. Source: torchao's filter for this recipe."""
 _MIN_CAPABILITY = (8, 9)
 _REMEDY = 'or use precision.mode = "bf16"'
 
 
 def require_float8(device: torch.device) -> None:
-    """Refuse what cannot work, before anything is built.
+    """Check device and installation before anything is built.
 
     Raises:
-        DeviceError: not a GPU with 8-bit products, or torchao is not there.
+        DeviceError: the device is not a GPU with 8-bit products, or torchao is not installed.
     """
     if device.type != "cuda":
         raise DeviceError(f'[precision] mode = "fp8": needs a GPU, and this run is on {device.type}; {_REMEDY}')
@@ -45,10 +45,10 @@ def require_float8(device: torch.device) -> None:
 
 
 def load_torchao() -> Any:
-    """The module torchao.float8.
+    """Import torchao.float8.
 
     Raises:
-        DeviceError: it is not installed, or does not import beside this PyTorch.
+        DeviceError: it is not installed, or cannot be imported with this PyTorch.
     """
     if importlib.util.find_spec("torchao") is None:
         raise DeviceError(f'[precision] mode = "fp8": torchao is not installed; pip install torchao, {_REMEDY}')
@@ -56,16 +56,16 @@ def load_torchao() -> Any:
         return importlib.import_module("torchao.float8")
     except (ImportError, RuntimeError, AttributeError) as error:
         raise DeviceError(
-            f'[precision] mode = "fp8": torchao does not import beside PyTorch {torch.__version__}: {error}; install '
+            f'[precision] mode = "fp8": torchao cannot be imported with PyTorch {torch.__version__}: {error}; install '
             f"the torchao made for it, {_REMEDY}"
         ) from error
 
 
 def use_float8(model: MaskedLanguageModel) -> None:
-    """Put torchao's linear layers in the place of the encoder's larger ones; parameters and their names stay.
+    """Replace the encoder's larger linear layers by torchao's; parameters and their names stay the same.
 
     Raises:
-        DeviceError: torchao is not there, or no product is large enough.
+        DeviceError: torchao is not installed, or no product is large enough.
     """
     float8 = load_torchao()
 

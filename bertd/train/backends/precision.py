@@ -1,4 +1,4 @@
-"""Which number format a run uses: decided once, written into the journal."""
+"""Choose the number format of a run."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from bertd.train.backends.float8 import require_float8
 
 @dataclass(frozen=True)
 class Precision:
-    """Weights are always fp32; this is the format of the matrix products."""
+    """The number format of the matrix products; weights are always fp32."""
 
     mode: str
-    """bf16, fp16, fp32, or fp8: then bf16 but for the encoder's linear layers."""
+    """bf16, fp16, fp32, or fp8, which means fp8 in the encoder's larger linear layers and bf16 elsewhere."""
     dtype: torch.dtype | None
-    """For autocast; None is off."""
+    """For autocast; None disables it."""
     needs_scaler: bool
     """fp16 gradients underflow without a loss scale."""
 
 
 def choose_precision(section: PrecisionSection, device: torch.device) -> Precision:
-    """The recipe's format, or for `auto` the best the device has.
+    """Return the recipe's format, or for `auto` the best that the device has.
 
     Raises:
-        DeviceError: the GPU has no bf16, or no 8-bit products or no torchao for them, and the recipe insists on it.
+        DeviceError: the recipe asks for bf16 or fp8, and the GPU does not have it, or torchao is not installed.
     """
     mode = section.mode
     has_bf16 = device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)

@@ -1,8 +1,8 @@
-"""The processes of one run and what they say to one another.
+"""The process groups of a run: joining, leaving and collectives.
 
-Decisions travel over gloo even where gradients travel over NCCL, so that asking "shall we stop?" never waits for the
-GPU. Everything listens on the loopback interface alone: torch's own stores listen on every interface, without a
-password, which is why ranks of one machine meet in a file.
+Plans are broadcast over gloo even where gradients use NCCL, so that a decision never waits for the GPU. All sockets
+listen on the loopback interface only. The ranks of one machine find each other through a file, because torch's TCP
+store listens on every interface without a password.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TIMEOUT = timedelta(minutes=30)
 
 @dataclass(frozen=True)
 class Ranks:
-    """One process's place among them."""
+    """The rank of this process, and its device and process group."""
 
     rank: int
     world_size: int
@@ -36,11 +36,11 @@ class Ranks:
 
     @property
     def is_first(self) -> bool:
-        """Whether this rank reads the clock and the mailbox, and writes."""
+        """Whether this is rank 0, which reads the clock and the mailbox, and writes."""
         return self.rank == 0
 
     def broadcast(self, values: list[float]) -> list[float]:
-        """What rank 0 passed in, on every rank."""
+        """Return the values of rank 0 on every rank."""
         if self.control is None:
             return values
         tensor = torch.tensor(values, dtype=torch.float64)
@@ -56,17 +56,17 @@ class Ranks:
 
 
 def device_for_rank(section: DevicesSection, *, local_rank: int) -> torch.device:
-    """The device of one rank.
+    """Return the device of one rank.
 
     Raises:
-        DeviceError: the recipe asks for more GPUs than there are; it never falls back to the CPU.
+        DeviceError: the recipe asks for more GPUs than there are; there is no fallback to the CPU.
     """
     if section.kind == "cpu":
         return torch.device("cpu")
     if local_rank >= torch.cuda.device_count():
         raise DeviceError(
-            f"[devices] count = {section.count}: this machine shows {torch.cuda.device_count()} GPUs; go on on fewer "
-            "with `bertd resume ID --devices N`, or submit a run for the CPU"
+            f"[devices] count = {section.count}: this machine shows {torch.cuda.device_count()} GPUs; continue on "
+            "fewer with `bertd resume ID --devices N`, or submit a run for the CPU"
         )
     return torch.device("cuda", local_rank)
 
@@ -76,11 +76,11 @@ def join_ranks(section: DevicesSection, *, store: Path | None) -> Ranks:
 
     Args:
         section: of the recipe.
-        store: file to meet in, fresh for this attempt; None to meet at torchrun's address.
+        store: file for the rendezvous, fresh for this attempt; None for torchrun's rendezvous.
 
     Raises:
-        DeviceError: a device is missing or no part of torch runs on it, or there are more or fewer ranks than the
-            recipe has.
+        DeviceError: a device is missing or this torch does not support it, or the number of ranks is not the
+            recipe's.
     """
     rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if world_size != section.count:
@@ -106,7 +106,7 @@ def join_ranks(section: DevicesSection, *, store: Path | None) -> Ranks:
 
 
 def leave_ranks(ranks: Ranks) -> None:
-    """Wait for the others and take the process groups down."""
+    """Wait for the other ranks, and destroy the process groups."""
     if ranks.control is not None:
         dist.barrier(group=ranks.control)
         dist.destroy_process_group()

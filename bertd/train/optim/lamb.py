@@ -1,7 +1,7 @@
-"""LAMB: Adam's direction, scaled layer by layer so that its norm is a share of the weights'.
+"""LAMB: Adam's update, scaled per layer to a norm proportional to that of the weights.
 
 Source: You et al. 2020, arXiv 1904.00962, algorithm 2, with bias correction and no bound on the trust ratio. Izsak et
-al. 2021, section 3, found no significantly different trends; it is here to check that.
+al. 2021, section 3, found no significant difference to AdamW; LAMB is here to check that.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class Lamb(torch.optim.Optimizer):
-    """Groups as in AdamW: each has its own weight_decay."""
+    """Takes parameter groups as AdamW does; each has a weight_decay."""
 
     def __init__(self, groups: list[dict[str, object]], *, lr: float, betas: tuple[float, float], eps: float) -> None:
         super().__init__(groups, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": 0.0})
@@ -40,7 +40,7 @@ class Lamb(torch.optim.Optimizer):
 
 
 def _trust_ratio(parameter: Tensor, direction: Tensor) -> Tensor | float:
-    """How much of the direction is taken; vectors, as in the authors' code, are left out of the adaptation."""
+    """Scale of the update; 1 for vectors, which the authors' code does not adapt either."""
     if parameter.dim() < 2:
         return 1.0
     weight_norm, direction_norm = parameter.norm(), direction.norm()

@@ -1,8 +1,8 @@
 """The learning rate as a function of the budget's progress.
 
-The rate rises linearly over the warm-up share, then follows the curve, and at progress 1 is exactly the stated end, 0
-unless the recipe says otherwise. Progress is a share, so a budget of one minute bends nothing: the old code divided by
-max(1, hours), which tore the curve of every run under an hour.
+The rate rises linearly over the warm-up share, then follows the curve, and at progress 1 is exactly the recipe's `end`,
+0 by default. Progress is a share, so the curve is the same for a budget of one minute: the original code divided by
+max(1, hours), which cut off the curve of every run under an hour.
 """
 
 from __future__ import annotations

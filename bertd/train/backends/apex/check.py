@@ -1,7 +1,7 @@
-"""Does a part of apex compute what torch computes? Asked of a tiny input, forward and backward, before it is trusted.
+"""Compare parts of apex with torch on a tiny input, forward and backward, before they are used.
 
-Only a launch shows that apex was built without this GPU's kernels, and only a comparison that they compute something
-else: its linear layers do not look at what cuBLAS returns.
+Only a launch shows that apex was built without this GPU's kernels, and only a comparison shows wrong results: its
+linear layers do not check the status that cuBLAS returns.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from bertd.train.backends.apex.modules import FusedLinear, build_fused_adam, bui
 from bertd.train.optim.lamb import Lamb
 
 _TOLERANCES = {None: 5e-3, torch.float16: 2e-2, torch.bfloat16: 5e-2}
-"""Largest difference, as a share of the largest value, by the products' format; fp32 leaves room for TF32."""
+"""Largest difference, as a share of the largest value, by the products' format; that of fp32 allows for TF32."""
 _UPDATE_TOLERANCE = 1e-3
-"""The same of what three steps of an optimizer change; its arithmetic is fp32."""
+"""The same for the change that three optimizer steps make; their arithmetic is fp32."""
 _ROWS, _WIDTH = 6, 128
 _LR, _BETAS, _EPS = 1e-2, (0.9, 0.98), 1e-6
 
 
 class Feature(StrEnum):
-    """A part of apex, by its class."""
+    """A part of apex; the value is its class."""
 
     LAYER_NORM = "FusedLayerNorm"
     DENSE = "FusedDense"
@@ -38,11 +38,10 @@ class Feature(StrEnum):
 def compare_with_torch(
     feature: Feature, apex_class: Callable[..., Any], *, device: torch.device, dtype: torch.dtype | None
 ) -> str | None:
-    """Compare; None where they agree, else by how much they do not.
+    """Return None if both agree, else the difference as text.
 
     Args:
-        part: apex's class.
-        dtype: of autocast in the run that will use it; None where it is off.
+        dtype: of autocast in the run that will use it; None if autocast is off.
 
     Raises:
         RuntimeError: from apex, such as "no kernel image is available for execution on the device".
@@ -52,7 +51,7 @@ def compare_with_torch(
         difference, limit = _compare_optimizer(feature, apex_class, device, generator), _UPDATE_TOLERANCE
     else:
         difference, limit = _compare_module(feature, apex_class, device, dtype, generator), _TOLERANCES[dtype]
-    # Written so that NaN is a difference, too.
+    # NaN must count as a difference, so do not test for `>`.
     return None if difference <= limit else f"off by {difference:.1e} of the largest value, and {limit:.0e} is allowed"
 
 
@@ -89,7 +88,7 @@ def _compare_module(
 def _forward_and_backward(
     module: nn.Module, x: Tensor, gradient: Tensor, context: AbstractContextManager[None]
 ) -> list[Tensor]:
-    """Output, and gradients of input and parameters, in fp32 on CPU."""
+    """Return the output and the gradients of input and parameters, in fp32 on CPU."""
     x = x.requires_grad_()
     with context:
         out = module(x)
@@ -127,6 +126,6 @@ def _compare_optimizer(
 
 
 def _largest_difference(actual: list[Tensor], expected: list[Tensor]) -> float:
-    """As a share of the tensor's largest value; NaN if there is one, which Python's max would pass over."""
+    """As a share of the tensor's largest value; NaN if any value is NaN, which Python's max would ignore."""
     shares = [(a - b).abs().max() / b.abs().max() for a, b in zip(actual, expected, strict=True)]
     return float(torch.stack(shares).max())

@@ -1,8 +1,9 @@
-"""NVIDIA apex for runs whose kernels are "apex", or measured: what of it is there, works and computes what torch does.
+"""Detect which parts of NVIDIA apex are installed, work, and compute the same as torch.
 
-It is imported for nothing else. It can be broken in five ways, and each gives its own reason: it is not there; PyPI's
-project of that name is; it was built without its CUDA extensions; for another PyTorch; or without this GPU's kernels,
-which shows at the first launch or in wrong results. Each feature is looked for alone: builds hold some and not others.
+Only runs whose kernels are "apex" or measured import apex. There are five kinds of fault, each with its reason: it is
+not installed; PyPI's unrelated project of that name is; it was built without its CUDA extensions; it was built for
+another PyTorch; or it was built without this GPU's kernels, which shows at the first launch or in wrong results. Each
+feature is tested separately, because builds have some and not others.
 """
 
 from __future__ import annotations
@@ -27,27 +28,27 @@ _MODULES_AND_EXTENSIONS = {
     Feature.ADAM: ("apex.optimizers", "amp_C"),
     Feature.LAMB: ("apex.optimizers", "amp_C"),
 }
-"""Where a class lies, and the extension it stands on."""
+"""The module of a class, and the extension that it needs."""
 _NVIDIA_ONLY_FILE = Path("normalization", "fused_layer_norm.py")
-"""In NVIDIA's apex and not in PyPI's."""
+"""A file of NVIDIA's apex that PyPI's project does not have."""
 
 
 @dataclass(frozen=True)
 class Apex:
-    """What was looked for, parted in what works and what does not."""
+    """The features that were tested: those that work, and the faults of the others."""
 
     classes: dict[Feature, Callable[..., Any]] = field(default_factory=dict)
-    """Of apex, those that are used."""
+    """apex's classes of the features that work."""
     faults: dict[Feature, str] = field(default_factory=dict)
     """Why the others are not used, with the remedy."""
 
     def without(self, feature: Feature, fault: str) -> Apex:
-        """The same, less one feature."""
+        """Return a copy in which one feature is faulty."""
         kept = {each: apex_class for each, apex_class in self.classes.items() if each is not feature}
         return Apex(classes=kept, faults={**self.faults, feature: fault})
 
     def describe_faults(self) -> str:
-        """Every reason once, behind the features it holds for."""
+        """List every reason once, after the features that it applies to."""
         by_fault: dict[str, list[Feature]] = {}
         for feature, fault in self.faults.items():
             by_fault.setdefault(fault, []).append(feature)
@@ -61,11 +62,11 @@ def detect_apex(
     dtype: torch.dtype | None,
     runs_on: frozenset[str] = frozenset({"cuda"}),
 ) -> Apex:
-    """Import what is wanted and try it.
+    """Import and test the wanted features.
 
     Args:
-        dtype: of autocast in the run; None where it is off.
-        runs_on: types of devices that apex has kernels for; a stand-in for tests has them for the CPU.
+        dtype: of autocast in the run; None if autocast is off.
+        runs_on: device types that apex has kernels for; the fake apex of the tests has them for the CPU.
     """
     apex = Apex()
     for feature in wanted:
@@ -78,7 +79,7 @@ def detect_apex(
 
 
 def use_fused_modules(model: nn.Module, apex: Apex) -> None:
-    """Put apex's norms and linear layers where torch's are, with the same parameters."""
+    """Replace torch's norms and linear layers by apex's, with the same parameters."""
     norm, dense = apex.classes.get(Feature.LAYER_NORM), apex.classes.get(Feature.DENSE)
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
@@ -100,7 +101,7 @@ def _detect(
 
 
 def _wrong_project_reason() -> str | None:
-    """What is wrong with what lies under the name; nothing of it is run."""
+    """Say why the installed package is not NVIDIA's apex, without importing it; None if it is."""
     spec = importlib.util.find_spec("apex")
     if spec is None:
         return f"apex is not installed; {_BUILD_HINT}"
@@ -123,7 +124,7 @@ def _load_class(feature: Feature) -> Callable[..., Any] | str:
     try:
         apex_class: Callable[..., Any] = getattr(importlib.import_module(module), feature)
     except (ImportError, AttributeError, RuntimeError) as error:
-        return f"{module} does not import beside PyTorch {torch.__version__}: {error}; build a newer apex"
+        return f"{module} cannot be imported with PyTorch {torch.__version__}: {error}; build a newer apex"
     return apex_class
 
 
@@ -133,7 +134,7 @@ def _verify_class(
     try:
         difference = compare_with_torch(feature, apex_class, device=device, dtype=dtype)
     except TypeError as error:
-        return f"{feature} is called in another way than bertd knows: {error}; build a newer apex"
+        return f"{feature} has another signature than bertd expects: {error}; build a newer apex"
     except (RuntimeError, ImportError) as error:
         first_line = str(error).partition("\n")[0]
         return f"{feature} does not run here: {first_line}; build apex {_rebuild_hint(device)}"

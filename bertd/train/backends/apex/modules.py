@@ -1,7 +1,7 @@
-"""Parts of NVIDIA apex in the places of torch's: the same parameters under the same names, so that checkpoints, exports
-and optimizers do not know the difference.
+"""Adapters that replace parts of torch by those of NVIDIA apex.
 
-Signatures are those of https://github.com/NVIDIA/apex at 6424da3b, July 2026, where the version is "0.1" for ever.
+Parameters and their names stay the same, so that checkpoints, exports and optimizers are not affected. Signatures are
+those of https://github.com/NVIDIA/apex at 6424da3b, July 2026; its version number, "0.1", never changes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ OptimizerClass = Callable[..., torch.optim.Optimizer]
 
 
 def build_fused_norm(layer_norm: ModuleClass, norm: nn.LayerNorm) -> nn.Module:
-    """apex's FusedLayerNorm with the parameters of `norm`."""
+    """Build apex's FusedLayerNorm with the parameters of `norm`."""
     fused = layer_norm(norm.normalized_shape, eps=norm.eps)
     fused.weight, fused.bias = norm.weight, norm.bias
     return fused.train(norm.training)
@@ -33,7 +33,7 @@ class FusedLinear(nn.Module):
         self.weight, self.bias = linear.weight, linear.bias
         fused = dense(linear.in_features, linear.out_features)
         fused.weight, fused.bias = linear.weight, linear.bias
-        # In a tuple, which torch does not look into: the parameters have their names here already.
+        # In a tuple, so that torch does not register the module and its parameters a second time.
         self._fused = (fused,)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -43,9 +43,9 @@ class FusedLinear(nn.Module):
 
 
 class _ContiguousGradient(torch.autograd.Function):
-    """Nothing forward; backward, a gradient whose rows lie one behind the other.
+    """The identity forward; makes the gradient contiguous backward.
 
-    apex's kernel reads the gradient's memory and not its strides: an expanded or transposed one gives wrong weights.
+    apex's kernel ignores the gradient's strides: an expanded or transposed one would give wrong weights.
     """
 
     @staticmethod
@@ -60,19 +60,19 @@ class _ContiguousGradient(torch.autograd.Function):
 def build_fused_adam(
     adam: OptimizerClass, groups: list[dict[str, object]], *, lr: float, betas: tuple[float, float], eps: float
 ) -> torch.optim.Optimizer:
-    """apex's FusedAdam as AdamW."""
+    """Build apex's FusedAdam in AdamW mode."""
     return _add_step_counters(adam(groups, lr=lr, betas=betas, eps=eps, adam_w_mode=True))
 
 
 def build_fused_lamb(
     lamb: OptimizerClass, groups: list[dict[str, object]], *, lr: float, betas: tuple[float, float], eps: float
 ) -> torch.optim.Optimizer:
-    """apex's FusedLAMB as `bertd.train.optim.lamb`; by its own default it would clip the gradient's norm to 1."""
+    """Build apex's FusedLAMB to match bertd.train.optim.lamb; by default it would clip the gradient's norm to 1."""
     return _add_step_counters(lamb(groups, lr=lr, betas=betas, eps=eps, max_grad_norm=math.inf))
 
 
 def _add_step_counters(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    # apex counts steps by group, and begins with the first: a key from the start says so to whoever saves it.
+    # apex counts steps per group, from the first step on: with the key there from the start, a checkpoint can save it.
     for group in optimizer.param_groups:
         group["step"] = 0
     return optimizer
