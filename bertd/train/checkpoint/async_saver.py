@@ -1,9 +1,17 @@
-"""Saves while training goes on: the state is copied to host memory beside the next step, and a thread writes it.
+"""Asynchronous checkpoints: the state is copied to host memory during the next step, and a thread writes it.
 
-One checkpoint is in the making at a time, since there is memory for one copy. One that falls due meanwhile is left out
-and counted, not queued: on a slow disk a queue only grows. A pause, a stop and the end wait for theirs. What the thread
-has done is told to the journal by the loop, which stays its one writer; so a command to save is acknowledged when its
-checkpoint is whole. Orders behind that command do not wait: they are obeyed at once, and answered behind it.
+The life of a save:
+
+    decide             a command, a marker or the interval asks for a save; rank 0 puts it into the plan
+    begin_save         start the copy and submit the write; training continues
+    optimizer step     waits for the copy before it overwrites the weights
+    writer thread      finish the copy, make disk space, export (for a marker), write and verify, prune old ones
+    collect_finished   between steps the loop reports the result to the journal and answers the command
+
+There is memory for one copy, so one save is in progress at a time. An interval that comes due meanwhile is skipped and
+counted, not queued: on a slow disk a queue would only grow. A pause, a stop and the end wait for their save. The loop,
+not the thread, reports finished saves, so the journal keeps a single writer. Commands after a command to save are
+executed at once, and answered after it.
 """
 
 from __future__ import annotations
@@ -39,7 +47,7 @@ _BLOCKING_REASONS = ("start", "pause", "stop", "end")
 
 @dataclass(frozen=True)
 class MarkerExport:
-    """An export of a marker's checkpoint, made by the writer."""
+    """An export at a marker, made by the writer thread."""
 
     folder: Path
     architecture: str
@@ -48,7 +56,7 @@ class MarkerExport:
 
 @dataclass(frozen=True)
 class SaveResult:
-    """What the writer has done."""
+    """What the writer thread did for one save."""
 
     folder: Path
     write_s: float
@@ -56,29 +64,29 @@ class SaveResult:
     """CLOCK_MONOTONIC."""
     export: MarkerExport | None
     problems: list[StorageError]
-    """Behind the checkpoint, which is whole all the same."""
+    """Failures of the export or of pruning; the checkpoint itself is valid."""
 
 
 @dataclass(frozen=True)
 class _PendingSave:
-    """One checkpoint in the making."""
+    """The save in progress."""
 
     state: TrainState
-    """As it is saved."""
+    """The state that is saved."""
     why: str
     is_requested: bool
-    """A command asked for it."""
+    """Requested by a command, which gets its answer when the save ends."""
     began_s: float
     staging_s: float
-    """What training waited for until the copy had begun."""
+    """Seconds that training waited until the copy had begun."""
     tensors: StagedTensors
     future: Future[SaveResult]
 
 
 class Checkpointer:
-    """Checkpoints on ranks other than the first: rank 0 writes them for all, so these methods do nothing.
+    """Interface of checkpointing, and its implementation on ranks other than the first, which does nothing.
 
-    All take the state of the loop and return it with what is known of saves now.
+    Methods that take the state of the loop return it updated with the progress of saves.
     """
 
     @property
@@ -87,19 +95,19 @@ class Checkpointer:
         return False
 
     def decide(self, state: TrainState, *, charged_s: float, is_suspended: bool) -> tuple[bool, TrainState]:
-        """Whether a checkpoint begins before the next step: requested, at a marker, or after its interval."""
+        """Decide whether a save begins before the next step: by a command, a marker or the interval."""
         return False, state
 
     def begin_save(self, state: TrainState) -> TrainState:
-        """Copy what is to be saved; the rest happens while training continues."""
+        """Start to copy the state; the save continues while training does."""
         return state
 
     def collect_finished(self, state: TrainState) -> TrainState:
-        """Report a save that the writer has finished; training continues whatever its result."""
+        """Report the save if the writer has finished it; training continues even if it failed."""
         return state
 
     def save(self, state: TrainState, *, why: str) -> TrainState:
-        """Save and wait until the checkpoint is whole.
+        """Save, and wait until the checkpoint is complete.
 
         Raises:
             StorageError: the disk refused; older checkpoints remain.
@@ -108,29 +116,29 @@ class Checkpointer:
         return state
 
     def wait(self, state: TrainState) -> TrainState:
-        """The same as `collect_finished`, and wait for what is still being written."""
+        """Wait for a save in progress, and report it as `collect_finished` does."""
         return state
 
     def report_failure(self, state: TrainState, error: BertdError) -> TrainState:
-        """Alert that a save failed; training continues."""
+        """Report in an alert that a save failed; training continues."""
         return state
 
     def export(self, state: TrainState, folder: Path) -> None:
-        """Write the last export, and report it.
+        """Write the final export, and report it.
 
         Raises:
             StorageError: the disk refused.
         """
 
     def discard_above(self, step: int) -> None:
-        """Delete the checkpoints of later steps, which a rollback has made void; none is being written.
+        """Delete the checkpoints of later steps, which a rollback made void; no save may be in progress.
 
         Raises:
             StorageError: the disk refused.
         """
 
     def close(self) -> None:
-        """Wait for the writer."""
+        """Wait for the writer thread."""
 
 
 class AsyncCheckpointer(Checkpointer):
@@ -175,16 +183,16 @@ class AsyncCheckpointer(Checkpointer):
     def decide(self, state: TrainState, *, charged_s: float, is_suspended: bool) -> tuple[bool, TrainState]:
         is_requested = self._is_save_requested()
         if is_suspended and not is_requested:
-            # Suspended ranks are charged nothing, so they save only when they are asked to.
+            # Suspended ranks charge nothing and change nothing, so only a command makes them save.
             return False, state
         is_due = charged_s >= state.next_checkpoint_s
         is_wanted = is_requested or (charged_s >= self._retry_after_s and bool(self._due_markers(state)))
         if self._pending_save is not None:
-            # A command or a marker asks again before the next step; the interval's save is skipped.
+            # One save at a time. A command or a marker is decided again before the next step; an interval is skipped.
             return False, self._skip_interval_save(state) if is_due else state
         remaining_s = self._budget.remaining_s(state)
         if is_due and not is_wanted and remaining_s is not None and remaining_s < (state.save_s or 0.0):
-            # The end would have to wait for it, and saves by itself.
+            # Not just before the end, which would have to wait for this save and then does one of its own.
             return False, self._schedule_next_save(state)
         return is_due or is_wanted, state
 
@@ -229,11 +237,11 @@ class AsyncCheckpointer(Checkpointer):
 
     def report_failure(self, state: TrainState, error: BertdError) -> TrainState:
         code = "disk_low" if isinstance(error, NoRoomError) else "checkpoint_failed"
-        self._reporter.alert(state, code=code, message=f"{error}; training goes on and older checkpoints stand")
+        self._reporter.alert(state, code=code, message=f"{error}; training continues, and older checkpoints remain")
         return self._schedule_next_save(state)
 
     def export(self, state: TrainState, folder: Path) -> None:
-        # It stays true: what is reported after the export belongs to it, and then the process ends.
+        # Never reset: the reports after the export belong to the writing, and then the process exits.
         self._is_exporting = True
         began_s = time.monotonic()
         weights = dict(self._model.named_parameters())
@@ -274,7 +282,7 @@ class AsyncCheckpointer(Checkpointer):
         state = self._schedule_next_save(state).model_copy(update={"markers_left": left})
         saved = state.model_copy(update={"markers": due, "progress": self._budget.progress(state)})
         tensors = self._staging.stage(model=self._model.state_dict(), optimizer=self._optimizers.tensors())
-        # A stop and the end export by themselves, whether a marker is due or not.
+        # A stop and the end always export afterwards, so do not export twice.
         with_export = bool(due) and why not in ("stop", "end")
         future = self._last_write = self._writer.submit(self._write, saved, tensors, with_export)
         staging_s = time.monotonic() - began_s
@@ -290,12 +298,12 @@ class AsyncCheckpointer(Checkpointer):
         return state
 
     def _make_step_wait(self, *_: object) -> None:
-        """What is being copied is about to be overwritten."""
+        """Pre-hook of optimizer steps, which overwrite what is being copied."""
         if self._pending_save is not None:
             self._pending_save.tensors.make_step_wait()
 
     def _report_saved(self, state: TrainState, save: _PendingSave) -> TrainState:
-        """The journal's record of a save that succeeded; an error of the writer is raised."""
+        """Write the journal's records of a save; raise the writer's error if it failed."""
         result = save.future.result()
         seconds = result.ended_s - save.began_s
         stall_s = seconds if save.why in _BLOCKING_REASONS else save.staging_s + save.tensors.waited_s()
@@ -321,7 +329,9 @@ class AsyncCheckpointer(Checkpointer):
             skipped=state.skipped_saves,
         )
         for problem in result.problems:
-            self._reporter.alert(state, code="storage", message=f"{problem}; the checkpoint is whole, training goes on")
+            self._reporter.alert(
+                state, code="storage", message=f"{problem}; the checkpoint is valid, training continues"
+            )
         return state
 
     def _handle_save_failure(self, state: TrainState, save: _PendingSave, error: BertdError) -> TrainState:
@@ -341,7 +351,7 @@ class AsyncCheckpointer(Checkpointer):
             needed_bytes += sum(tensor.nbytes for tensor in tensors.model.values())
         free_disk_space(self._paths, self._retention, needed_bytes=needed_bytes, step=state.step)
         problems: list[StorageError] = []
-        # The export first: a checkpoint that says its marker is behind it must not lack the export after a crash.
+        # The export first: a checkpoint records its markers as done, and a resume from it would never export them.
         export = self._export(state, tensors, problems) if with_export else None
         folder = save_checkpoint(self._paths.checkpoints, tensors=tensors, state=state)
         try:

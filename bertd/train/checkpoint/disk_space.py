@@ -1,4 +1,4 @@
-"""Asks the disk of a run whether there is room, and makes some; what is enough is judged by bertd.run.disk_space."""
+"""Check that a run's disk has enough space, as bertd.run.disk_space computes it, and free some for a save."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from bertd.train.checkpoint.retention import Retention
 
 
 def check_disk_space(paths: RunPaths, section: CheckpointSection, *, num_parameters: int, is_fresh: bool) -> str | None:
-    """Look ahead to the end of a run. One that has trained is not turned away; the line for its alert is given back.
+    """Check the space for all of a run; return the text of an alert if it is short, else None.
 
     Raises:
-        StorageError: the run has not begun, and its disk cannot hold it.
+        StorageError: the disk is too small, and the run is fresh; one that has trained is not refused.
     """
     need = estimate_disk_need(section, num_parameters=num_parameters)
     free_bytes = shutil.disk_usage(paths.root).free
@@ -33,7 +33,7 @@ def check_disk_space(paths: RunPaths, section: CheckpointSection, *, num_paramet
 
 
 def free_disk_space(paths: RunPaths, retention: Retention, *, needed_bytes: int, step: int) -> None:
-    """See to it that a checkpoint fits, at the price of older ones that nothing but their age keeps.
+    """Make space for a checkpoint, if needed by deleting older ones that are neither a marker nor the best.
 
     Raises:
         NoRoomError: even that would not be enough, so nothing was deleted.
@@ -50,7 +50,7 @@ def free_disk_space(paths: RunPaths, retention: Retention, *, needed_bytes: int,
     ):
         raise NoRoomError(
             f"{paths.root}: {free_bytes / 1e9:.2f} GB free and {prunable_bytes / 1e9:.2f} GB in checkpoints that may "
-            f"go, {needed_bytes / 1e9:.2f} GB to save at step {step}; free space on that disk"
+            f"be deleted, {needed_bytes / 1e9:.2f} GB to save at step {step}; free space on that disk"
         )
     retention.free_disk_space()
 

@@ -1,4 +1,4 @@
-"""The export of a run's weights: the folder that stock transformers loads, with a model card about the run."""
+"""Export a run's weights: a folder that stock transformers loads, with a model card about the run."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def export_state(
     Args:
         weights: under the model's own names, on any device.
         folder: appears only when it is complete.
-        recipe: with the budget as it was at `state`.
-        charged_s: what the weights cost.
+        recipe: with the budget at the time of `state`.
+        charged_s: time charged for these weights.
 
     Returns:
         The transformers class name.
 
     Raises:
-        StorageError: the disk refused; nothing is left.
+        StorageError: the disk refused; no partial export is left.
     """
     mask_token = dataset.vocabulary.mask_token
     card = model_card(recipe, state, dataset.manifest, mask_token=mask_token, charged_s=charged_s)

@@ -1,18 +1,18 @@
-"""Checkpoints: seen only when whole, verified before they count, no pickle anywhere.
+"""The checkpoint format: committed atomically, verified before use, without pickle.
 
     checkpoints/step-000012000/
       model.safetensors       fp32 weights under the model's own names
       optimizer.safetensors   `parameter/slot` tensors: exp_avg, exp_avg_sq, step
       state.json              TrainState
       manifest.json           size and sha256 of the others; written last
-      markers.json            markers that came due when it was there already, if any did; not in the manifest
+      markers.json            markers that came due after the checkpoint was written, if any; not in the manifest
 
 Commit: temporary folder, files, fsync each, compare with memory, manifest, fsync the folder, rename, fsync the parent.
-A flipped byte loads silently in safetensors as in torch.load, so only the manifest's sha256 counts as verified.
+safetensors, like torch.load, does not notice a flipped byte, so only a check of the manifest's sha256 verifies a file.
 
-No generator's state is here, because nothing is drawn from one that lives longer than a step: dropout is seeded anew at
-each step from (seed, rank, step), the order from (seed, epoch), masks from (seed, epoch, sequence). The schedule is a
-pure function of what is spent. So `step`, `sequences` and the charged time place all of them, on any number of ranks.
+There is no generator state, because no generator lives longer than a step: dropout is seeded at each step from (seed,
+rank, step), the order of sequences from (seed, epoch), masks from (seed, epoch, sequence). The schedule is a pure
+function of the budget spent. So `step`, `sequences` and the charged time restore all of them, on any number of ranks.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ MARKERS = "markers.json"
 
 
 class FileDigest(Record):
-    """What a file must be."""
+    """Expected size and hash of a file."""
 
     size: int
     sha256: str
@@ -66,29 +66,29 @@ class LaterMarkers(Record):
 
 @dataclass(frozen=True)
 class FoundCheckpoint:
-    """The newest valid checkpoint, and what was passed over to find it."""
+    """The newest valid checkpoint, and the damaged ones above it."""
 
     folder: Path
     skipped: list[str]
     """One line each: which checkpoint and why."""
     damaged: list[Path]
-    """Their folders."""
+    """The folders of the skipped checkpoints."""
 
 
 def save_checkpoint(root: Path, *, tensors: StagedTensors, state: TrainState) -> Path:
-    """Write the checkpoint of `state.step`; replaces none that is whole.
+    """Write the checkpoint of `state.step`, unless there is a valid one already.
 
     Returns:
-        Its folder, which exists whole from this moment.
+        Its folder, which is complete and on disk when this returns.
 
     Raises:
-        StorageError: the disk refused; nothing is left behind and older checkpoints are untouched.
+        StorageError: the disk refused; nothing partial is left, and older checkpoints are unchanged.
         NumericsError: a weight is not finite; nothing was written.
     """
     _require_finite(tensors.model, step=state.step)
     folder = root / step_folder_name(state.step)
     if folder.exists() and is_valid_checkpoint(folder):
-        # The same step can only be the same state: nothing was trained since. But a marker may have come due.
+        # The same step has the same tensors, because nothing was trained since; but a marker may have come due.
         _add_markers(folder, state.markers)
         return folder
     temporary = root / f"{TEMPORARY_PREFIX}{folder.name}-{os.getpid()}"
@@ -96,14 +96,17 @@ def save_checkpoint(root: Path, *, tensors: StagedTensors, state: TrainState) ->
         root.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
+        # 1. Write all files into a temporary folder, fsync each and read it back; hash it for the manifest.
         files = {
             MODEL: _write_tensors(temporary / MODEL, tensors.model),
             OPTIMIZER: _write_tensors(temporary / OPTIMIZER, tensors.optimizer),
         }
         atomic_write(temporary / STATE, state.model_dump_json())
         files[STATE] = _fsync_and_digest(temporary / STATE)
+        # 2. The manifest last: a folder without a manifest is not valid.
         manifest = CheckpointManifest(format=FORMAT, step=state.step, files=files)
         atomic_write(temporary / MANIFEST, manifest.model_dump_json(indent=1))
+        # 3. Commit: one rename makes it visible, and the fsync of the parent makes that durable.
         if folder.exists():
             quarantine(folder)
         temporary.rename(folder)
@@ -121,7 +124,7 @@ def _add_markers(folder: Path, markers: list[float]) -> None:
 
 
 def quarantine(folder: Path) -> None:
-    """Put a damaged checkpoint where nobody takes it for one, to be looked at.
+    """Rename a damaged checkpoint, so that it is not used but can be inspected.
 
     Raises:
         StorageError: the disk refused.
@@ -136,16 +139,16 @@ def quarantine(folder: Path) -> None:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Size of the files in a checkpoint or an export."""
+    """Total size of the files in a checkpoint or an export."""
     return sum(entry.stat().st_size for entry in folder.iterdir())
 
 
 def find_checkpoint(root: Path) -> FoundCheckpoint | None:
-    """The newest checkpoint that verifies; None where there is none at all.
+    """Find the newest valid checkpoint; None if there are no checkpoints at all.
 
     Raises:
         CheckpointError: there are checkpoints, and every one is damaged.
-        NewerCheckpointError: the newest that is not damaged is of a later bertd.
+        NewerCheckpointError: the newest undamaged one is from a later bertd.
     """
     skipped: list[str] = []
     folders = newest_first(root)
@@ -159,7 +162,7 @@ def find_checkpoint(root: Path) -> FoundCheckpoint | None:
         else:
             return FoundCheckpoint(folder=folder, skipped=skipped, damaged=folders[:index])
     if skipped:
-        raise CheckpointError(f"{root}: no checkpoint is whole: {'; '.join(skipped)}; restore one or start anew")
+        raise CheckpointError(f"{root}: no checkpoint is valid: {'; '.join(skipped)}; restore one or start again")
     return None
 
 
@@ -190,10 +193,10 @@ def verify_checkpoint(folder: Path) -> None:
 
 
 def load_checkpoint(folder: Path, *, model: nn.Module, optimizers: Optimizers) -> TrainState:
-    """Put a verified checkpoint into the model and the optimizers, on whatever device they are.
+    """Load a verified checkpoint into the model and the optimizers, on whatever device they are.
 
     Raises:
-        CheckpointError: the tensors are not this model's.
+        CheckpointError: the tensors do not fit this model.
     """
     try:
         model.load_state_dict(load_file(folder / MODEL))
@@ -204,7 +207,7 @@ def load_checkpoint(folder: Path, *, model: nn.Module, optimizers: Optimizers) -
 
 
 def read_state(folder: Path) -> TrainState:
-    """Where training stood, without the tensors, and with the markers that came due later.
+    """Read the state without the tensors, with the markers that came due later.
 
     Raises:
         CheckpointError: state.json is missing or damaged.
@@ -218,14 +221,14 @@ def read_state(folder: Path) -> TrainState:
     try:
         later = LaterMarkers.model_validate_json((folder / MARKERS).read_bytes())
     except (OSError, ValidationError):
-        # No reason to refuse the checkpoint: they come due again, or a person looks for them in vain and reads this.
-        log_line(f"bertd: {folder.name}: {MARKERS} is damaged; it is taken to be of {state.markers or 'no markers'}")
+        # Do not refuse the checkpoint for this: the markers come due again, and the log explains any that are missing.
+        log_line(f"bertd: {folder.name}: {MARKERS} is damaged; using {STATE}: {state.markers or 'no markers'}")
         return state
     return state.model_copy(update={"markers": later.markers})
 
 
 def is_valid_checkpoint(folder: Path) -> bool:
-    """Whether every file is what the manifest says."""
+    """Whether every file matches the manifest."""
     try:
         verify_checkpoint(folder)
     except CheckpointError:
@@ -243,16 +246,16 @@ def _require_finite(weights: dict[str, Tensor], *, step: int) -> None:
 
 
 def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> FileDigest:
-    """Write, flush, and compare what the file gives back with what is in memory.
+    """Write and fsync a file, read it back, and compare it with the tensors in memory.
 
     Raises:
-        OSError: it gives back something else.
+        OSError: the file reads back differently.
     """
     save_file(tensors, path)
     digest = _fsync_and_digest(path)
     with safe_open(path, framework="pt") as file:
         for name, tensor in tensors.items():
-            # As bytes, since a moment that is not finite equals nothing.
+            # As bytes, because a moment may be NaN, which is not equal to itself.
             if not np.array_equal(as_bytes(file.get_tensor(name)), as_bytes(tensor)):
                 raise OSError(f"{path.name}: {name} does not read back as it was written")
     return digest

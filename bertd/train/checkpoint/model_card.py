@@ -1,6 +1,6 @@
-"""README.md of an export: what the model is made of and what it cost.
+"""The README.md of an export: model, data, recipe, losses and cost.
 
-It may be published, so it names no folder of this machine: an absolute path is told by its last name alone.
+An export may be published, so the card has no folder names of this machine: of an absolute path only the last part.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ def model_card(recipe: Recipe, state: TrainState, data: Manifest, *, mask_token:
     """Markdown with the metadata block that model hubs read.
 
     Args:
-        recipe: with the budget as it was by then.
-        data: what it was trained on.
-        mask_token: as its vocabulary spells it.
+        recipe: with the budget at the time of `state`.
+        data: manifest of the training data.
+        mask_token: the vocabulary's mask token.
     """
     loss = "not measured" if state.validation_loss is None else f"{state.validation_loss:.4f} nats"
     band = state.band
@@ -69,7 +69,7 @@ def _format_amount(counts: SplitCounts) -> str:
 
 
 def _format_sources(sources: list[SourceCounts]) -> str:
-    # In backticks nothing of a path is markup but a backtick.
+    # Inside backticks, a backtick is the only character of a path that is markup.
     names = [terminal_line(f"{source.kind}:{_strip_folder(source.path)}").replace("`", "'") for source in sources]
     return "\n".join(f"- `{name}`: {_format_amount(source.kept)}" for name, source in zip(names, sources, strict=True))
 
@@ -82,5 +82,5 @@ def _remove_private_paths(recipe: Recipe) -> Recipe:
 
 
 def _strip_folder(path: str) -> str:
-    """A name on a hub or a relative path as it is."""
+    """Return the last part of an absolute path; leave a relative path or a model name on a hub as it is."""
     return PurePath(path).name if path.startswith(("/", "~")) else path

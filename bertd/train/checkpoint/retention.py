@@ -1,7 +1,7 @@
-"""Which checkpoints stay: the newest, those of markers, and the best; each with its reason in `kept.json`.
+"""Retention of checkpoints: keep the newest, those at markers, and the best, each with its reason in `kept.json`.
 
-Only this module deletes checkpoints. A finetuning reads an export, which nothing here deletes. Who reads a checkpoint
-besides the trainer (`bertd export`) holds it with `protect`, and it stays until the save after.
+Only this module deletes checkpoints; it does not delete exports, which finetuning reads. Other readers of a checkpoint,
+such as `bertd export`, wrap their read in `protect(...)`; that checkpoint is then not deleted before the next save.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from bertd.train.state import TrainState
 
 
 def reasons_to_keep(states: list[TrainState], *, keep: int) -> dict[int, list[str]]:
-    """By step, why a checkpoint stays; those that are not in it may go. Pure.
+    """Map the step of each checkpoint to keep to its reasons; the others may be deleted. Pure.
 
     Args:
         states: of the valid checkpoints, newest first.
-        keep: how many of the newest stay; at least one does.
+        keep: how many of the newest to keep, at least one.
     """
     reasons: dict[int, list[str]] = {}
     for rank, state in enumerate(states[: max(1, keep)]):
@@ -40,7 +40,7 @@ def reasons_to_keep(states: list[TrainState], *, keep: int) -> dict[int, list[st
             reasons.setdefault(state.step, []).append(f"marker {marker:g}")
     measured = [state for state in states if state.validation_loss is not None and math.isfinite(state.validation_loss)]
     if measured:
-        # Of several behind the same validation, the first is the nearest to what was measured.
+        # Of several after the same validation, the first is the nearest to the weights that were measured.
         best = min(measured, key=lambda state: (state.validation_loss, state.step))
         where = "" if best.validation_step is None else f" of step {best.validation_step}"
         reasons.setdefault(best.step, []).append(f"best validation loss {best.validation_loss:.4f}{where}")
@@ -49,19 +49,19 @@ def reasons_to_keep(states: list[TrainState], *, keep: int) -> dict[int, list[st
 
 @contextmanager
 def protect(folder: Path) -> Iterator[None]:
-    """Keep a checkpoint from being deleted meanwhile; the kernel lets go of it when its reader dies.
+    """Keep a checkpoint from being deleted, by a lock that the kernel releases when the reader dies.
 
     Raises:
-        CheckpointError: it is gone.
+        CheckpointError: the checkpoint was deleted.
     """
     try:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise CheckpointError(f"{folder}: was cleaned away; take a newer one") from error
+        raise CheckpointError(f"{folder}: was deleted; use a newer one") from error
     try:
         fcntl.flock(fd, fcntl.LOCK_SH)
         if not folder.is_dir():
-            raise CheckpointError(f"{folder}: was cleaned away while it was opened; take a newer one")
+            raise CheckpointError(f"{folder}: was deleted while it was opened; use a newer one")
         yield
     finally:
         os.close(fd)
@@ -75,7 +75,7 @@ class _Checkpoint:
 
 
 class Retention:
-    """Deletes, and says why the rest stays."""
+    """Deletes old checkpoints of a run, and records why the others are kept."""
 
     def __init__(self, paths: RunPaths, *, keep: int) -> None:
         self._paths = paths
@@ -83,7 +83,7 @@ class Retention:
         self._keep = keep
 
     def prune(self, *, trusted: Path) -> None:
-        """Delete what nothing pins; `trusted` was just written and verified.
+        """Delete checkpoints that have no reason to be kept; `trusted` was just written and verified.
 
         Raises:
             StorageError: the disk refused.
@@ -91,7 +91,7 @@ class Retention:
         self._prune(self._valid_checkpoints(trusted), keep=self._keep)
 
     def prunable_bytes(self) -> int:
-        """What `free_disk_space` would free."""
+        """Bytes that `free_disk_space` would free."""
         valid = self._valid_checkpoints()
         reasons = reasons_to_keep([each.state for each in valid], keep=1)
         return sum(each.size_bytes for each in valid if each.state.step not in reasons) + sum(
@@ -99,7 +99,7 @@ class Retention:
         )
 
     def free_disk_space(self) -> None:
-        """Delete all that nothing pins but its age: the newest valid one stays, markers and the best.
+        """Delete all but the newest valid checkpoint, those at markers and the best; also quarantined and void folders.
 
         Raises:
             StorageError: the disk refused.
@@ -109,10 +109,10 @@ class Retention:
         self._prune(self._valid_checkpoints(), keep=1)
 
     def discard_above(self, step: int) -> None:
-        """Delete the checkpoints of steps that are void, whoever reads them.
+        """Delete the void checkpoints above `step`, even while they are read.
 
         Args:
-            step: of a checkpoint that was verified, the newest from here on.
+            step: step of a verified checkpoint, which becomes the newest.
 
         Raises:
             StorageError: the disk refused.
@@ -123,20 +123,22 @@ class Retention:
                     folder.rename(folder.with_name(TRASH_PREFIX + folder.name))
             fsync_folder(self._root)
         except OSError as error:
-            raise StorageError(f"{self._root}: cannot delete void checkpoints: {error}; mend that") from error
+            raise StorageError(
+                f"{self._root}: cannot delete void checkpoints: {error}; check the permissions"
+            ) from error
         try:
             self.prune(trusted=self._root / step_folder_name(step))
         except StorageError as error:
-            # What is void is gone; the rest is tidiness, which the next save sees to.
+            # The void checkpoints are gone; the next save deletes the rest.
             log_line(f"bertd: {error}")
 
     def sweep_temporaries(self) -> None:
-        """Delete what crashes left half written or half deleted, of exports too."""
+        """Delete checkpoints and exports that a crash left partly written or partly deleted."""
         sweep_temporaries(self._root)
         sweep_temporaries(self._paths.exports)
 
     def _leftovers(self) -> list[Path]:
-        """What is only there for a person to look at."""
+        """Folders that are kept only for inspection: damaged checkpoints and void exports."""
         places = [(self._root, DAMAGED_PREFIX), (self._paths.exports, VOID_PREFIX)]
         return [
             entry
@@ -147,9 +149,9 @@ class Retention:
         ]
 
     def _valid_checkpoints(self, trusted: Path | None = None) -> list[_Checkpoint]:
-        """Newest first, from the newest that verifies on; what is above it is damaged, and neither counted nor deleted.
+        """List checkpoints from the newest valid one down; damaged ones above it are neither counted nor deleted.
 
-        The older ones are not verified, which would read all of them at each save.
+        The older ones are not verified, because that would read all of them at each save.
         """
         found: list[_Checkpoint] = []
         for folder in newest_first(self._root):
@@ -169,13 +171,15 @@ class Retention:
                 if each.state.step not in reasons and not _delete(each.folder):
                     reasons[each.state.step] = ["being read"]
         except OSError as error:
-            raise StorageError(f"{self._root}: cannot delete old checkpoints: {error}; mend the permissions") from error
+            raise StorageError(
+                f"{self._root}: cannot delete old checkpoints: {error}; check the permissions"
+            ) from error
         kept = [_build_kept_record(each, reasons[each.state.step]) for each in valid if each.state.step in reasons]
         write_checkpoint_index(self._paths, KeptCheckpoints(checkpoints=kept))
 
 
 def _delete(folder: Path) -> bool:
-    """Out of sight in one act, so that nobody meets half a checkpoint; False where somebody reads it."""
+    """Delete a checkpoint, renamed first so that no reader finds a partial one; False if it is being read."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,11 +1,11 @@
-"""A copy of the state in host memory, made while the gradients of the next step are computed.
+"""Staging: a copy of the state in host memory, made while the gradients of the next step are computed.
 
-Forward and backward passes read the weights and leave the moments alone; only the optimizer's step overwrites them. So
-it is that step which waits for the copy, and mostly it has nothing to wait for: `make_step_wait` is called before it.
+Forward and backward passes only read the weights and do not use the moments; only the optimizer's step overwrites them.
+So only that step has to wait for the copy, by `make_step_wait`, and mostly the copy is complete by then.
 
-The memory is allocated once and used again by each save. On a GPU it is pinned, and the copy goes over a stream of its
-own beside the kernels; on CPU the thread that will write the checkpoint copies first. Unmeasured on a GPU: what the
-copy takes from the kernels beside it.
+The memory is allocated once and reused by each save. On a GPU it is pinned, and the copy runs on a separate stream next
+to the kernels; on CPU the thread that writes the checkpoint copies first. Not measured on a GPU: how much the copy
+slows these kernels.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from torch import Tensor
 
 
 class StagedTensors:
-    """One copy; valid until the next is taken."""
+    """One copy of the state; valid until the next one is staged."""
 
     def __init__(self, model: dict[str, Tensor], optimizer: dict[str, Tensor], pending: list[tuple[Tensor, Tensor]]):
-        """`pending`: buffer and source of what is still to be copied."""
+        """`pending` has the pairs of buffer and source that are still to be copied."""
         self._model, self._optimizer = model, optimizer
         self._pending = pending
         self._is_complete = Event()
@@ -32,13 +32,13 @@ class StagedTensors:
 
     @property
     def model(self) -> dict[str, Tensor]:
-        """Weights under the model's own names, once they are settled."""
+        """Weights under the model's own names, after `finish_copy`."""
         assert self._is_complete.is_set()
         return self._model
 
     @property
     def optimizer(self) -> dict[str, Tensor]:
-        """`parameter/slot`, once they are settled."""
+        """Optimizer state by `parameter/slot`, after `finish_copy`."""
         assert self._is_complete.is_set()
         return self._optimizer
 
@@ -47,28 +47,28 @@ class StagedTensors:
         return sum(tensor.nbytes for part in (self._model, self._optimizer) for tensor in part.values())
 
     def finish_copy(self) -> None:
-        """Copy what is left to copy, and wait until all is whole; for the one thread that reads it."""
+        """Copy the rest and wait until the copy is complete; call this only in the thread that reads it."""
         try:
             for buffer, source in self._pending:
-                # Not torch's copy, which would start threads beside those that train.
+                # Not torch's copy_, whose threads would compete with those that train.
                 np.copyto(as_bytes(buffer), as_bytes(source))
         finally:
             self._pending.clear()
             self._is_complete.set()
 
     def make_step_wait(self) -> None:
-        """Called before what was copied is overwritten."""
+        """Wait for the copy; called before an optimizer step overwrites the sources."""
         began_s = time.monotonic()
         self._is_complete.wait()
         self._waited_s += time.monotonic() - began_s
 
     def waited_s(self) -> float:
-        """How long steps have waited for this copy."""
+        """Seconds that optimizer steps have waited for this copy."""
         return self._waited_s
 
 
 class _StagedGpuTensors(StagedTensors):
-    """The same from a GPU: put on a stream when it is made; the step's kernels wait for it, the host does not."""
+    """A copy from a GPU, queued on a stream from the start; the step's kernels wait for it, the host does not."""
 
     def __init__(self, model: dict[str, Tensor], optimizer: dict[str, Tensor], copied: torch.cuda.Event):
         super().__init__(model, optimizer, [])
@@ -95,15 +95,15 @@ class _StagedGpuTensors(StagedTensors):
 
 
 class StagingBuffers:
-    """The memory, and how it is filled."""
+    """The reusable host memory for staged tensors."""
 
     def __init__(self, device: torch.device) -> None:
-        """`device` is where the tensors to copy lie."""
+        """`device` is the device of the tensors to copy."""
         self._stream = _create_stream(device) if device.type == "cuda" else None
         self._buffers: dict[str, Tensor] = {}
 
     def stage(self, *, model: dict[str, Tensor], optimizer: dict[str, Tensor]) -> StagedTensors:
-        """Begin to copy; whoever reads it settles it first. The copy before is gone."""
+        """Begin a copy, which overwrites the previous one; its reader calls `finish_copy` first."""
         model = {name: tensor.detach() for name, tensor in model.items()}
         optimizer = {name: tensor.detach() for name, tensor in optimizer.items()}
         host_model = {name: self._get_buffer(f"model {name}", tensor) for name, tensor in model.items()}
