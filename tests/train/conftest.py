@@ -1,4 +1,4 @@
-"""A tiny data set, made once a session, and a rank that needs no other."""
+"""Fixtures: a tiny data set, built once per session, and one rank of two without a second process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.tiny_data import make_tiny_dataset
 
 @pytest.fixture(autouse=True)
 def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run takes as many threads as it has cores, and operations this small are slower on two."""
+    """Use one thread per run, because operations this small are slower on two."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
 
 
@@ -28,9 +28,9 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def one_of_two(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ranks]:
-    """Takes itself for one of two, in a group of its own: what it exchanges is real, and no second process is there."""
+    """A rank that is configured as one of two, in a real process group of one process."""
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
-    # Several ranks set it for their whole process.
+    # A run with several ranks sets this for the whole process.
     with torch._dynamo.config.patch(optimize_ddp=torch._dynamo.config.optimize_ddp):
         store = dist.HashStore()  # type: ignore[attr-defined]  # torch exports it so
         dist.init_process_group("gloo", store=store, rank=0, world_size=1)

@@ -1,6 +1,6 @@
-"""Ways to end an attempt early, and two ranks that go through them: `python -m tests.train.interruptions RANK FOLDER`.
+"""Ways to end an attempt early, also on two ranks: `python -m tests.train.interruptions RANK FOLDER`.
 
-In process, a kill is an attempt that is left behind: what it had not saved is gone with it.
+A kill is simulated in process by leaving the attempt: what it had not saved is lost.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class Way(StrEnum):
     PAUSE = "pause"
     SIGTERM = "sigterm"
     KILL = "kill"
-    """Two steps behind a checkpoint."""
+    """Leave the attempt two steps after a checkpoint."""
 
 
 def interrupt(paths: RunPaths, *, at: int, way: Way, validates: bool = False, ranks: Ranks = ALONE) -> None:
-    """The first attempt of a run, which ends at step `at`; `validates` just before that is saved."""
-    told = Event()
-    with attempt(paths, stop_signal=told, ranks=ranks) as trainer:
+    """Run the first attempt up to step `at`, and end it; `validates` adds a validation just before the save."""
+    stop_signal = Event()
+    with attempt(paths, stop_signal=stop_signal, ranks=ranks) as trainer:
         trainer.state = trainer.state.model_copy(update={"next_checkpoint_s": 1e9})
         while trainer.state.step < at:
             trainer.execute_next_plan()
@@ -48,12 +48,12 @@ def interrupt(paths: RunPaths, *, at: int, way: Way, validates: bool = False, ra
         if way is Way.PAUSE and ranks.is_first:
             post(paths.control, verb=CommandKind.PAUSE, asked_by="uid 0", now=0.0)
         elif ranks.is_first:
-            told.set()
+            stop_signal.set()
         trainer.run()
 
 
 def two_ranks(folder: Path, *, rank: int) -> None:
-    """Every run that lies in `folder`, as its name says."""
+    """Do every run in `folder`, as its name says."""
     torch.set_num_threads(1)
     store = dist.FileStore(str(folder / "store"), 2)  # type: ignore[attr-defined]  # torch exports it so
     dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
@@ -63,9 +63,9 @@ def two_ranks(folder: Path, *, rank: int) -> None:
         interrupt(RunPaths(folder / way), at=5, way=way, ranks=ranks)
         dist.barrier()
         run_to_end(RunPaths(folder / way), number=2, ranks=ranks)
-    # One rank began it before.
+    # A single rank started this run.
     run_to_end(RunPaths(folder / ONE_TO_TWO), number=2, ranks=ranks)
-    # One rank ends it afterwards.
+    # A single rank finishes this run later.
     interrupt(RunPaths(folder / TWO_TO_ONE), at=5, way=Way.PAUSE, ranks=ranks)
     dist.barrier()
     dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""What PyTorch's dispatcher is asked to do, for tests of what a step must not do."""
+"""Count the operations of PyTorch's dispatcher, for tests of what a step must not do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    """Counts operations by name, such as aten.mm, while it is entered; those of a backward pass on CPU too."""
+    """Counts operations by name, such as aten.mm, inside its context; on CPU also those of a backward pass."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it untyped

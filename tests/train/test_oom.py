@@ -1,4 +1,4 @@
-"""Memory that runs out is told apart from all else, wherever in the libraries it was noticed."""
+"""Out-of-memory errors are recognised, whichever library raises them."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ CPU = "[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate
         RuntimeError("Triton Error [CUDA]: out of memory"),
     ],
 )
-def test_a_gpu_that_is_full_is_told_by_whoever_noticed(error: RuntimeError) -> None:
+def test_every_out_of_memory_error_of_a_gpu_is_recognised(error: RuntimeError) -> None:
     assert out_of_memory_reason(error) == f"the GPU's memory is too small: {str(error).splitlines()[0]}"
 
 
-def test_the_line_that_tells_need_not_be_the_first() -> None:
+def test_the_line_about_memory_need_not_be_the_first() -> None:
     nccl = RuntimeError("NCCL error in: ProcessGroupNCCL.cpp\nLast error:\n Cuda failure 2 'out of memory'")
     assert out_of_memory_reason(nccl) == "the GPU's memory is too small: Cuda failure 2 'out of memory'"
 
 
 @pytest.mark.parametrize("error", [RuntimeError(CPU), MemoryError()])
-def test_a_machine_that_is_full_is_no_gpu(error: Exception) -> None:
-    told = out_of_memory_reason(error)
-    assert told is not None and told.startswith("the machine's memory is too small: ")
+def test_out_of_memory_on_the_host_is_not_reported_as_the_gpus(error: Exception) -> None:
+    reason = out_of_memory_reason(error)
+    assert reason is not None and reason.startswith("the machine's memory is too small: ")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What every rank makes of a recipe before it builds anything."""
+"""Loading a run's inputs: maskers for training and validation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that starts from a checkpoint of stock transformers goes on where that stood, and reads it once."""
+"""A run that starts from a stock transformers checkpoint continues from its loss, and reads it only once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FREQUENCY = "model.head_bias=frequency"
 
 
 def export_of_a_run(folder: Path, dataset: Path) -> tuple[Path, float]:
-    """An export, and its validation loss."""
+    """Train a run; return its export and its validation loss."""
     paths = make_run(folder, dataset)
     run_to_end(paths)
     loss = kind_of(paths, EndRecord)[0].validation_loss
@@ -65,11 +65,11 @@ PUBLISHED: dict[str, tuple[Callable[[], Tokenizer], dict[str, object], list[str]
     ),
 }
 PUBLISHED["modernbert in SentencePiece"] = (gemma_like, *PUBLISHED["modernbert"][1:])
-"""Tokenizer, configuration and recipe of a family, as it is published but small."""
+"""Tokenizer, configuration and recipe of a small model of each published family."""
 
 
 @pytest.mark.parametrize("published", PUBLISHED)
-def test_a_run_goes_on_from_a_published_model_with_its_vocabulary(published: str, tmp_path: Path) -> None:
+def test_a_run_continues_from_a_published_model_with_its_vocabulary(published: str, tmp_path: Path) -> None:
     from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerFast
 
     build, keys, overrides = PUBLISHED[published]
@@ -105,7 +105,7 @@ def test_a_run_goes_on_from_a_published_model_with_its_vocabulary(published: str
 
 
 def loss_of(stock: Any, paths: RunPaths) -> float:
-    """Of a model of transformers on what a run is validated with."""
+    """Validation loss in nats of a transformers model, on a run's validation set and masks."""
     run_inputs = load_run_inputs(paths)
     batches = validation_batches(
         sequences=run_inputs.validation,
@@ -126,14 +126,14 @@ def loss_of(stock: Any, paths: RunPaths) -> float:
     return losses / count
 
 
-def test_the_checkpoints_output_bias_stays_and_a_recipe_that_wants_another_is_told(
+def test_the_checkpoints_output_bias_stays_and_a_recipe_that_wants_another_gets_an_alert(
     tmp_path: Path, dataset: Path
 ) -> None:
     export, loss = export_of_a_run(tmp_path / "first", dataset)
-    paths, told = make_run(tmp_path / "second", dataset, f'model.start_from="{export}"', FREQUENCY), Event()
-    with attempt(paths, stop_signal=told) as trainer:
+    paths, stop_signal = make_run(tmp_path / "second", dataset, f'model.start_from="{export}"', FREQUENCY), Event()
+    with attempt(paths, stop_signal=stop_signal) as trainer:
         trainer.execute_next_plan()
-        told.set()
+        stop_signal.set()
         trainer.run()
     run_to_end(paths, number=2)
 
@@ -148,10 +148,10 @@ def test_once_it_has_a_checkpoint_of_its_own_the_first_weights_are_not_read_agai
     tmp_path: Path, dataset: Path
 ) -> None:
     export, _ = export_of_a_run(tmp_path / "first", dataset)
-    paths, told = make_run(tmp_path / "second", dataset, f'model.start_from="{export}"'), Event()
-    with attempt(paths, stop_signal=told) as trainer:
+    paths, stop_signal = make_run(tmp_path / "second", dataset, f'model.start_from="{export}"'), Event()
+    with attempt(paths, stop_signal=stop_signal) as trainer:
         trainer.execute_next_plan()
-        told.set()
+        stop_signal.set()
         trainer.run()
     shutil.rmtree(export)
 

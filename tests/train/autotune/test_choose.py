@@ -1,4 +1,4 @@
-"""What a recipe leaves open is measured on a throwaway model, chosen for all ranks, remembered, and told."""
+"""What a recipe leaves open is measured on a throwaway model, chosen for all ranks, cached and reported."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ EAGER = KernelChoice("eager", "", Apex())
 
 
 @pytest.fixture(autouse=True)
-def remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of measurements, empty."""
+def measurements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The measurements folder, which does not exist yet."""
     monkeypatch.setenv("BERTD_DATA", str(tmp_path / "cache"))
     return tmp_path / "cache" / ".measured"
 
@@ -51,7 +51,7 @@ def start_of(paths: RunPaths) -> StartRecord:
 
 
 def test_a_measured_micro_batch_trains_as_the_same_one_written_down(
-    tmp_path: Path, dataset: Path, remembered: Path
+    tmp_path: Path, dataset: Path, measurements: Path
 ) -> None:
     sizes = ("batch.sequences=64", "budget.steps=3")
     measured = make_run(tmp_path / "measured", dataset, "batch.micro=auto", *sizes)
@@ -66,28 +66,30 @@ def test_a_measured_micro_batch_trains_as_the_same_one_written_down(
     assert start.micro_batch in (4, 8, 16, 32, 64) and start.accumulation == 64 // start.micro_batch
     assert start.micro_batch_reason.startswith("the fastest, in sequences/s of one rank: 4: ")
     assert start_of(again).micro_batch == start.micro_batch
-    assert start_of(again).micro_batch_reason.startswith(f"{start.micro_batch_reason}; remembered from 20")
+    assert start_of(again).micro_batch_reason.startswith(f"{start.micro_batch_reason}; measured on 20")
     assert start_of(written).micro_batch_reason == "the recipe says so"
-    # Dropout is on: the trials drew from the same generator and left no trace.
+    # Dropout is on: the speed probes drew from the same generator and restored its state.
     ours, theirs = final_weights(measured), final_weights(written)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    assert len(list(remembered.iterdir())) == 1
+    assert len(list(measurements.iterdir())) == 1
 
 
 def speeds(sizes: dict[int, float | None], tried: list[int]) -> object:
-    """A trial that tells these speeds by micro-batch; None does not fit."""
+    """A speed probe with these speeds by micro-batch; None does not fit."""
 
-    def trial(setup: ModelSetup, *, micro: int, **_: object) -> ProbeResult:
+    def probe(setup: ModelSetup, *, micro: int, **_: object) -> ProbeResult:
         tried.append(micro)
         speed = sizes[micro]
         if speed is None:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return ProbeResult(sequences_per_s=speed, first_update_s=0.0)
 
-    return trial
+    return probe
 
 
-def test_what_does_not_fit_is_survived_and_the_fastest_of_the_rest_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sizes_that_do_not_fit_are_skipped_and_the_fastest_of_the_rest_is_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     tried: list[int] = []
     setup = setup_for(recipe(8, "batch.sequences=64", "batch.micro=auto"))
     monkeypatch.setattr(micro_batch, "run_speed_probe", speeds({64: None, 32: 5.0, 16: 9.0, 8: 7.0, 4: 1.0}, tried))
@@ -108,37 +110,37 @@ def test_a_micro_batch_that_cannot_fit_at_all_is_an_error_with_the_remedy(monkey
 def test_where_nothing_has_fitted_when_time_is_up_quarters_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     setup = setup_for(recipe(8, "batch.sequences=64", "batch.micro=auto"))
     tried: list[int] = []
-    trial = speeds({16: None, 32: None, 8: None, 64: None, 4: 1.0}, tried)
-    monkeypatch.setattr(micro_batch, "run_speed_probe", trial)
-    # Each trial takes a minute.
+    probe = speeds({16: None, 32: None, 8: None, 64: None, 4: 1.0}, tried)
+    monkeypatch.setattr(micro_batch, "run_speed_probe", probe)
+    # Each probe takes a minute on this clock.
     monkeypatch.setattr("bertd.train.autotune.micro_batch.time.monotonic", lambda: 60.0 * len(tried))
 
     assert choose_micro_batch(setup, kernels=EAGER, attention=AttentionChoice(), ranks=ALONE).sequences == 4
     assert tried == [16, 32, 4]
 
 
-def test_a_damaged_memory_is_measured_again_and_one_that_cannot_be_kept_is_said(
-    monkeypatch: pytest.MonkeyPatch, remembered: Path
+def test_a_damaged_cache_is_measured_again_and_a_failed_write_is_reported(
+    monkeypatch: pytest.MonkeyPatch, measurements: Path
 ) -> None:
     setup = setup_for(recipe(8, "batch.sequences=8", "batch.micro=auto"))
     choose = partial(choose_micro_batch, setup, kernels=EAGER, attention=AttentionChoice(), ranks=ALONE)
     tried: list[int] = []
     monkeypatch.setattr(micro_batch, "run_speed_probe", speeds({4: 2.0, 8: 1.0}, tried))
     choose()
-    (file,) = remembered.iterdir()
+    (file,) = measurements.iterdir()
     file.write_text('{"sequences": ')
 
     assert choose().sequences == 4 and len(tried) == 4
-    assert "remembered" in choose().reason and len(tried) == 4
+    assert "measured on" in choose().reason and len(tried) == 4
     file.unlink()
-    remembered.rmdir()
-    remembered.write_text("in the way")
-    assert "; not remembered: " in choose().reason
+    measurements.rmdir()
+    measurements.write_text("in the way")
+    assert "; not cached: " in choose().reason
 
 
 def test_other_ranks_follow_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     class Second(Ranks):
-        """Hears what rank 0 found."""
+        """Receives what rank 0 found."""
 
         def broadcast(self, values: list[float]) -> list[float]:
             return [16.0]
@@ -149,7 +151,7 @@ def test_other_ranks_follow_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_micro_batch(setup, kernels=EAGER, attention=AttentionChoice(), ranks=second).sequences == 16
 
 
-def test_candidates_leave_little_of_any_ranks_share_of_any_step_over() -> None:
+def test_candidates_need_few_padding_rows_on_any_rank_and_step() -> None:
     made = recipe(8, "batch.sequences=96", "batch.ramp=[[0.5, 48]]", "devices.count=2", "batch.micro=auto")
     assert candidate_sizes(made, is_cpu=False) == [24, 12, 6, 3, 2, 1]
     assert candidate_sizes(made, is_cpu=True) == [8, 4]
@@ -166,7 +168,7 @@ def test_the_memory_model_leaves_out_what_cannot_fit_but_not_all() -> None:
     assert limits == sorted(limits) and set(limits) == {8, 16, 32, 64}
 
 
-def test_trials_take_at_most_two_minutes_and_a_fiftieth_of_a_budget() -> None:
+def test_speed_probes_take_at_most_two_minutes_and_a_fiftieth_of_a_budget() -> None:
     assert time_limit_s(recipe(8)) == time_limit_s(recipe(8, "budget.hours=24")) == 120
     assert time_limit_s(recipe(8, "budget.hours=0.1")) == pytest.approx(7.2)
 
@@ -191,7 +193,7 @@ def test_a_short_budget_is_not_spent_on_measuring_kernels() -> None:
 @pytest.mark.long
 def test_kernels_are_measured_where_the_budget_is_hours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
-    # Without apex's kernels, on CPU: two trials are left.
+    # Without apex's kernels, on CPU: two probes are left.
     chosen = choose_kernels(setup_for(recipe(8, "budget.hours=2")), attention=AttentionChoice(), micro=4, ranks=ALONE)
 
     assert chosen.name in ("compile", "eager") and chosen.apex == Apex()
@@ -200,12 +202,12 @@ def test_kernels_are_measured_where_the_budget_is_hours(monkeypatch: pytest.Monk
 
 
 def test_kernels_that_fail_are_left_out_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    def trial(setup: ModelSetup, *, kernels: str, **_: object) -> ProbeResult:
+    def probe(setup: ModelSetup, *, kernels: str, **_: object) -> ProbeResult:
         if kernels == "compile":
             raise RuntimeError("no C++ compiler\nat all")
         return ProbeResult(sequences_per_s=3.0, first_update_s=0.0)
 
-    monkeypatch.setattr(kernels_module, "run_speed_probe", trial)
+    monkeypatch.setattr(kernels_module, "run_speed_probe", probe)
     choose = partial(choose_kernels, attention=AttentionChoice(), micro=4, ranks=ALONE)
     chosen = choose(setup_for(recipe(8, "budget.hours=2")))
     assert chosen.name == "eager" and "; compile failed: no C++ compiler;" in chosen.reason
@@ -216,13 +218,13 @@ def test_kernels_that_fail_are_left_out_with_the_reason(monkeypatch: pytest.Monk
 # ---- A resumed run ---------------------------------------------------------------------------------
 
 
-def test_a_second_attempt_takes_over_what_the_first_measured(
-    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, remembered: Path
+def test_a_second_attempt_reuses_what_the_first_measured(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, measurements: Path
 ) -> None:
     paths = make_run(tmp_path / "run", dataset, "batch.micro=auto", "batch.sequences=64", "budget.steps=1")
     run_to_end(paths)
     first = start_of(paths)
-    for file in remembered.iterdir():
+    for file in measurements.iterdir():
         file.unlink()
     monkeypatch.setattr(micro_batch, "run_speed_probe", None)
 
@@ -249,7 +251,7 @@ def test_attention_prefers_what_was_fastest_and_says_how_fast() -> None:
     assert choose_attention(WORKLOAD, precision=setup_for(recipe(8)).precision, ranks=ALONE).backends == ()
 
 
-def test_a_backend_that_cannot_do_the_shapes_is_passed_over() -> None:
+def test_a_backend_that_does_not_support_the_shapes_is_skipped() -> None:
     timed = partial(time_backend, workload=WORKLOAD, device=ALONE.device, dtype=None)
     assert timed(SDPBackend.MATH) and timed(SDPBackend.CUDNN_ATTENTION) is None
 
@@ -260,7 +262,7 @@ def test_a_backend_whose_gradients_are_not_finite_is_left_out(monkeypatch: pytes
     query_lengths: list[int] = []
 
     def overflows(q: Tensor, k: Tensor, v: Tensor, **_: object) -> Tensor:
-        """A softmax that does not take its maximum off."""
+        """A softmax that does not subtract its maximum."""
         query_lengths.append(q.size(2))
         weights = (q @ k.mT / k.size(-1) ** 0.5).exp()
         mixed: Tensor = weights / weights.sum(-1, keepdim=True) @ v
@@ -284,7 +286,7 @@ def test_a_graph_that_was_kept_on_disk_is_not_used_for_another_attention(
         torch._dynamo.reset()
         train_step, _ = train_step_for(8, kernels="compile", attention=(backend,))
         with train_step.forward.evaluation() as loss_of:
-            # Compiling plays the calls through; what the graph calls shows after it.
+            # The first call compiles; only the second shows which kernels the graph calls.
             loss_of(FixedBatches(8).next_micro_batch())
             with torch.profiler.profile() as profile:
                 loss_of(FixedBatches(8).next_micro_batch())

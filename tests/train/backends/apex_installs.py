@@ -1,6 +1,6 @@
-"""Ways in which a machine has apex: NVIDIA's, whole or in part, broken builds of it, and PyPI's project of that name.
+"""Installations of apex for tests: NVIDIA's, complete or in part, broken builds, and PyPI's project of that name.
 
-All of them are made of the stand-in in tests/train/stand_in_apex, which has NVIDIA's signatures and no CUDA.
+All are built from tests/train/backends/stand_in_apex, which has NVIDIA's signatures and no CUDA.
 """
 
 from __future__ import annotations
@@ -49,21 +49,21 @@ layer_norm = forward = adam = lamb = _launch
 """
 WRONG = {
     LAYER_NORM: "def layer_norm(x, weight, bias, shape, eps):\n    return x * weight + bias\n",
-    # What is left in fresh memory when cuBLAS refuses and nobody looks.
+    # As in memory that is never written, because cuBLAS failed and its status is not checked.
     DENSE: "def forward(rows, weight, bias):\n    return (rows @ weight.t()) * float('nan')\n",
     OPTIMIZERS: "def adam(p, m, v, group):\n    p.sub_(group['lr'] * p.grad)\nlamb = lambda *_: None\n",
 }
 
 
 def install(folder: Path, extensions: dict[str, str]) -> None:
-    """NVIDIA's package with these extension modules, each given by its source."""
+    """Install NVIDIA's package with these extension modules, each given by its source."""
     shutil.copytree(STAND_IN, folder / "apex", ignore=shutil.ignore_patterns("__pycache__"))
     for name, source in extensions.items():
         (folder / f"{name}.py").write_text(source)
 
 
 def install_pypis(folder: Path) -> None:
-    """The toolkit for Pyramid that PyPI has under the name."""
+    """Install the toolkit for Pyramid that PyPI has under this name."""
     (folder / "apex").mkdir()
     (folder / "apex" / "__init__.py").write_text('raise ImportError("UnencryptedCookieSessionFactoryConfig")\n')
 
@@ -74,7 +74,7 @@ def _names() -> list[str]:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty folder first on the search path; what was imported from it is forgotten."""
+    """An empty folder, first on the search path; modules imported from it are unloaded afterwards."""
     before = {name: sys.modules.pop(name) for name in _names()}
     folder = tmp_path / "site"
     folder.mkdir()

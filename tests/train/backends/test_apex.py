@@ -39,7 +39,7 @@ __all__ = ["site"]  # a fixture
 
 CPU = torch.device("cpu")
 on_cpu = functools.partial(detect_apex, device=CPU, dtype=None, runs_on=frozenset({"cpu"}))
-"""The stand-in has kernels for the CPU; NVIDIA's apex has none, and nothing but this argument says otherwise."""
+"""detect_apex for the stand-in, which has kernels for the CPU, unlike NVIDIA's apex."""
 
 
 def the_stand_in(site: Path) -> Apex:
@@ -49,7 +49,7 @@ def the_stand_in(site: Path) -> Apex:
     return apex
 
 
-# ---- What is there ---------------------------------------------------------------------------------
+# ---- Detection -------------------------------------------------------------------------------------
 
 
 def test_without_apex_every_feature_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +107,7 @@ def test_an_apex_older_than_its_torch_gives_its_reason(site: Path) -> None:
 
     fault = on_cpu([Feature.LAYER_NORM]).faults[Feature.LAYER_NORM]
 
-    assert fault.startswith(f"apex.normalization does not import beside PyTorch {torch.__version__}: cannot import")
+    assert fault.startswith(f"apex.normalization cannot be imported with PyTorch {torch.__version__}: cannot import")
 
 
 def test_a_class_with_another_signature_gives_its_reason(site: Path) -> None:
@@ -117,11 +117,11 @@ def test_a_class_with_another_signature_gives_its_reason(site: Path) -> None:
 
     fault = on_cpu([Feature.ADAM]).faults[Feature.ADAM]
 
-    assert fault.startswith("FusedAdam is called in another way than bertd knows:")
+    assert fault.startswith("FusedAdam has another signature than bertd expects:")
 
 
 @pytest.mark.parametrize("extension", GOOD)
-def test_each_feature_is_looked_for_alone(extension: str, site: Path) -> None:
+def test_each_feature_is_tested_separately(extension: str, site: Path) -> None:
     install(site, {extension: GOOD[extension]})
 
     apex = on_cpu(Feature)
@@ -132,7 +132,7 @@ def test_each_feature_is_looked_for_alone(extension: str, site: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16, torch.float16])
-def test_a_whole_apex_passes_its_probes_in_every_precision(dtype: torch.dtype | None, site: Path) -> None:
+def test_a_complete_apex_passes_its_checks_in_every_precision(dtype: torch.dtype | None, site: Path) -> None:
     install(site, GOOD)
 
     apex = detect_apex(Feature, device=CPU, dtype=dtype, runs_on=frozenset({"cpu"}))
@@ -149,7 +149,7 @@ def test_on_a_cpu_nvidias_apex_is_not_used(site: Path) -> None:
     assert "apex" not in sys.modules
 
 
-# ---- What a run takes ------------------------------------------------------------------------------
+# ---- Choice in a run -------------------------------------------------------------------------------
 
 
 def choose(monkeypatch: pytest.MonkeyPatch, *overrides: str, made: Recipe | None = None) -> kernels_module.KernelChoice:
@@ -164,7 +164,7 @@ def _on_cpu_too(wanted: list[Feature], *, device: torch.device, dtype: torch.dty
 
 def test_a_recipe_that_insists_on_apex_where_there_is_none_is_refused_with_the_reason(site: Path) -> None:
     install(site, GOOD)
-    with pytest.raises(DeviceError, match='kernels = "apex": nothing of it can be used: not .*its kernels run on cuda'):
+    with pytest.raises(DeviceError, match='kernels = "apex": no part of it can be used: not .*its kernels run on cuda'):
         choose_kernels(
             setup_for(recipe(8, "precision.kernels=apex")), attention=AttentionChoice(), micro=4, ranks=ALONE
         )
@@ -201,7 +201,7 @@ def test_what_another_rank_cannot_use_no_rank_uses(site: Path, monkeypatch: pyte
     monkeypatch.setattr(kernels_module, "detect_apex", _on_cpu_too)
 
     class TwoRanks(Ranks):
-        """The other one has FusedLayerNorm alone; sorted by name, that is the last of three."""
+        """The other rank has only FusedLayerNorm, the last of three features sorted by name."""
 
         def all_reduce_sum(self, tensor: torch.Tensor) -> torch.Tensor:
             return tensor + torch.tensor([0.0, 0.0, 1.0])
@@ -226,7 +226,7 @@ def test_other_kernels_never_import_apex(kernels: str, site: Path) -> None:
     assert chosen.apex == Apex() and "apex" not in sys.modules
 
 
-# ---- What it computes ------------------------------------------------------------------------------
+# ---- Numerical results -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("config", FAMILIES.values(), ids=FAMILIES)
@@ -249,10 +249,10 @@ def test_a_model_with_fused_modules_has_the_same_names_loss_and_gradients(config
         assert torch.allclose(ours.grad, theirs.grad, atol=1e-4, rtol=1e-4)
 
 
-def test_a_gradient_that_is_spread_in_memory_reaches_the_kernel_in_rows(site: Path) -> None:
+def test_a_gradient_that_is_not_contiguous_reaches_the_kernel_contiguous(site: Path) -> None:
     part, linear = the_stand_in(site).classes[Feature.DENSE], torch.nn.Linear(3, 4)
 
-    # The gradient of a sum is one number seen everywhere, with strides of 0.
+    # The gradient of a sum is one expanded number, with strides of 0.
     FusedLinear(part, linear)(torch.ones(2, 5, 3)).sum().backward()
 
     assert linear.weight.grad is not None and torch.equal(linear.weight.grad, torch.full((4, 3), 10.0))
@@ -300,7 +300,7 @@ def test_their_state_goes_through_a_checkpoint_bit_for_bit(kind: str, site: Path
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-def test_a_checkpoint_of_torchs_adamw_goes_on_under_apex(site: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_of_torchs_adamw_continues_under_apex(site: Path, tmp_path: Path) -> None:
     apex = the_stand_in(site)
     model, optimizers = trained("adamw", Apex(), steps=3)
     folder = save_checkpoint(tmp_path, tensors=on_host(model, optimizers), state=state_at(3))
@@ -328,27 +328,27 @@ def test_fp16_overflow_skips_its_step_and_is_counted(site: Path) -> None:
 # ---- A run -----------------------------------------------------------------------------------------
 
 
-def test_a_run_under_apex_says_so_and_goes_on_bit_for_bit(
+def test_a_run_under_apex_reports_it_and_continues_bit_for_bit(
     tmp_path: Path, dataset: Path, site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kernels_module, "detect_apex", _on_cpu_too)
     install(site, {name: GOOD[name] for name in (LAYER_NORM, OPTIMIZERS)})
     whole = make_run(tmp_path / "whole", dataset, "precision.kernels=apex")
     run_to_end(whole)
-    parted, told = make_run(tmp_path / "parted", dataset, "precision.kernels=apex"), Event()
-    with attempt(parted, stop_signal=told) as trainer:
+    resumed, stop_signal = make_run(tmp_path / "resumed", dataset, "precision.kernels=apex"), Event()
+    with attempt(resumed, stop_signal=stop_signal) as trainer:
         while trainer.state.step < 5:
             trainer.execute_next_plan()
-        told.set()
+        stop_signal.set()
         trainer.run()
 
-    run_to_end(parted, number=2)
+    run_to_end(resumed, number=2)
 
-    start, _ = kind_of(parted, StartRecord)
+    start, _ = kind_of(resumed, StartRecord)
     assert start.kernels == "apex"
     assert "in use: FusedLayerNorm, FusedAdam; not FusedDense: apex was built without" in start.kernels_reason
-    assert {alert.code for alert in kind_of(parted, AlertRecord)} == {"apex_incomplete"}
-    ours, theirs = final_weights(whole), final_weights(parted)
+    assert {alert.code for alert in kind_of(resumed, AlertRecord)} == {"apex_incomplete"}
+    ours, theirs = final_weights(whole), final_weights(resumed)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    assert kind_of(parted, EndRecord)[0].step == 12
-    assert newest_first(parted.exports)
+    assert kind_of(resumed, EndRecord)[0].step == 12
+    assert newest_first(resumed.exports)

@@ -1,4 +1,4 @@
-"""What malloc does with freed memory: an update's large blocks cost page faults once, and then no more."""
+"""malloc keeps freed memory: the large blocks of an update cost page faults only once."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ M_MMAP_THRESHOLD = -3
 BLOCK_BYTES = 48 << 20
 PAGES = BLOCK_BYTES // resource.getpagesize()
 KEPT_BYTES = BLOCK_BYTES // 2
-"""Of a block that malloc keeps by itself."""
+"""Size of a block that malloc keeps by default."""
 
 
 def faults_of_a_block(num_bytes: int = BLOCK_BYTES) -> int:
-    """Minor faults while a block, as large as logits by default, is taken, filled and freed."""
+    """Count minor faults while a block, by default as large as logits, is allocated, filled and freed."""
     libc = ctypes.CDLL(None)
     libc.malloc.restype = ctypes.c_void_p
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    # Not a tensor: what is cut off to align it can keep the next from the same place, a few times.
+    # Not a tensor: its alignment padding can keep the next block from the same place, a few times.
     block = ctypes.c_void_p(libc.malloc(ctypes.c_size_t(num_bytes)))
     ctypes.memset(block, 1, num_bytes)
     libc.free(block)
@@ -42,7 +42,7 @@ def a_freed_block_is_kept_for_the_next() -> None:
 
 
 def a_script_that_asks_for_nothing_is_not_made_slower_than_it_is() -> None:
-    # As of a process that has freed nothing large when it first asks for something.
+    # As in a process that has not freed a large block before its first mallopt.
     ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 128 << 10)
     keep_freed_pages()
     return_freed_pages()
@@ -54,8 +54,8 @@ def a_script_that_asks_for_nothing_is_not_made_slower_than_it_is() -> None:
 @pytest.mark.parametrize(
     "claim", [a_freed_block_is_kept_for_the_next, a_script_that_asks_for_nothing_is_not_made_slower_than_it_is]
 )
-def test_in_a_process_of_its_own(claim: Callable[[], None]) -> None:
-    """Else an earlier test decides: a thread that malloc has refused once gets its blocks elsewhere from then on."""
+def test_in_a_separate_process(claim: Callable[[], None]) -> None:
+    """Otherwise earlier tests matter: after one failed allocation, malloc serves that thread from another arena."""
     code = f"from {__name__} import {claim.__name__}; {claim.__name__}()"
     ended = subprocess.run([sys.executable, "-c", code], env=with_tests_on_path(), capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr

@@ -1,4 +1,4 @@
-"""A torch without machine code for a GPU is told before the first operation, with the wheel that has it."""
+"""A torch without machine code for a GPU is refused before the first operation, and the error names a wheel for it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_what_a_build_runs_on(architectures: list[str], capability: tuple[int, i
 
 @pytest.fixture
 def titan_v(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two GPUs, of which the second is too old for the torch that is installed."""
+    """Simulate two GPUs, of which the second is too old for the installed torch."""
     capabilities, names = [(8, 6), (7, 0)], ["NVIDIA GeForce RTX 3090", "NVIDIA TITAN V"]
     monkeypatch.setattr("torch.version.cuda", "13.0")
     monkeypatch.setattr(torch, "__version__", "2.13.0+cu130")
@@ -71,7 +71,7 @@ def test_every_rank_meets_a_gpu_that_torch_has_no_code_for(
     assert str(caught.value).endswith("install one of CUDA 12.6, see https://pytorch.org/get-started/locally")
 
 
-def test_a_gpu_that_is_not_there_is_not_asked(titan_v: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_is_not_there_is_not_queried(titan_v: None, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DeviceError, match="GPU 1"):
         require_supported_arch(2)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
@@ -88,7 +88,7 @@ def test_a_gpu_that_is_not_there_is_not_asked(titan_v: None, monkeypatch: pytest
     assert queried == [0]
 
 
-def test_a_finetuning_meets_it_too(titan_v: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finetuning_refuses_such_a_gpu_too(titan_v: None, monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_device().type == "cuda"
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (11, 0))
 

@@ -1,4 +1,4 @@
-"""precision.mode = "fp8", with the real torchao: PyTorch multiplies in 8 bits on CPU, too, if slowly."""
+"""precision.mode = "fp8" with the real torchao, on CPU: PyTorch has 8-bit products there, although slow ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.model.test_export import TINY, trained_like
 from tests.train.loop.test_train_step import recipe, setup_for
 
 APART = Path(sys.prefix) / "apart" / "site-packages"
-"""Where `make install` puts it."""
+"""Where `make install` puts torchao."""
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def torchao(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def gains_everywhere(monkeypatch: pytest.MonkeyPatch, torchao: None) -> None:
-    """What runs within seconds is far too small to gain."""
+    """Convert products of any size: models that run within seconds are far too small to gain."""
     monkeypatch.setattr(float8, "_SMALL_OUT", 0)
 
 

@@ -1,4 +1,4 @@
-"""Which number format `auto` takes on which device."""
+"""The number format that `auto` chooses on each device."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GPU, CPU = torch.device("cuda"), torch.device("cpu")
 
 
 def pretend_gpu(monkeypatch: pytest.MonkeyPatch, *, has_bf16: bool) -> None:
-    # As torch does it: one that emulates bf16, which a Titan V does, says yes unless asked for the real thing.
+    # As torch does it: a GPU that emulates bf16, as a Titan V does, counts unless emulation is excluded.
     monkeypatch.setattr(
         torch.cuda, "is_bf16_supported", lambda including_emulation=True: has_bf16 or including_emulation
     )

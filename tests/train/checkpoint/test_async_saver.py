@@ -1,4 +1,4 @@
-"""Checkpoints are written while training goes on, at most one at a time, and told when they are whole."""
+"""Checkpoints are written during training, at most one at a time, and reported when complete."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Usage = namedtuple("Usage", "total used free")
 
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Event:
-    """The writer waits for it before it writes."""
+    """The writer thread waits for this event before it writes."""
     opened = Event()
 
     def wait_and_save(*arguments: object, **options: object) -> object:
@@ -50,7 +50,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Event:
 
 
 def only_when_asked(trainer: Trainer) -> AsyncCheckpointer:
-    """No checkpoint but those that a test wants."""
+    """Disable the saves of the interval, so that only the test's own saves remain."""
     trainer.state = trainer.state.model_copy(update={"next_checkpoint_s": 1e9})
     checkpointer = trainer.components.checkpointer
     assert isinstance(checkpointer, AsyncCheckpointer)
@@ -58,18 +58,18 @@ def only_when_asked(trainer: Trainer) -> AsyncCheckpointer:
 
 
 def run_with_a_fast_disk(paths: RunPaths, *, number: int = 1, steps: int = 12) -> None:
-    """To `steps`, each checkpoint whole before the next step, then a pause."""
-    told = Event()
-    with attempt(paths, number=number, stop_signal=told) as trainer:
+    """Run to `steps`, with each checkpoint complete before the next step, then pause."""
+    stop_signal = Event()
+    with attempt(paths, number=number, stop_signal=stop_signal) as trainer:
         checkpointer = only_when_asked(trainer)
         while trainer.state.step < steps:
             trainer.execute_next_plan()
             trainer.state = checkpointer.wait(trainer.state)
-        told.set()
+        stop_signal.set()
         trainer.run()
 
 
-def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path, dataset: Path, gate: Event) -> None:
+def test_training_continues_while_a_checkpoint_is_written(tmp_path: Path, dataset: Path, gate: Event) -> None:
     paths = make_run(tmp_path / "run", dataset, "budget.steps=1000000")
     with attempt(paths) as trainer:
         only_when_asked(trainer)
@@ -79,7 +79,7 @@ def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path, dataset:
         post(paths.control, verb=CommandKind.CHECKPOINT, asked_by="uid 0", now=0.0)
         for _ in range(3):
             trainer.execute_next_plan()
-        # The interval's falls due while that one is being written: left out, and not made up for.
+        # The interval comes due while that save is in progress: it is skipped, and not done later.
         trainer.state = trainer.state.model_copy(update={"next_checkpoint_s": 0.0})
         trainer.execute_next_plan()
         trainer.execute_next_plan()
@@ -95,7 +95,7 @@ def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path, dataset:
     assert (saved.step, saved.why, saved.skipped) == (2, "command", 1)
     assert (answered.number, answered.verb, answered.outcome) == (1, CommandKind.CHECKPOINT, "done")
     assert saved.stall_s < saved.seconds and saved.write_s < saved.seconds and 0 < saved.stall_share < 1
-    # What was trained meanwhile is not in it.
+    # Steps since the save began are not in the checkpoint.
     written = load_file(paths.checkpoints / "step-000000002" / "model.safetensors")
     assert weights.keys() == written.keys() and all(torch.equal(weights[name], written[name]) for name in weights)
     # The state remembers how slow the slowest was, for the reserve at the end.
@@ -105,21 +105,21 @@ def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path, dataset:
 def test_a_step_overwrites_nothing_before_it_is_copied(
     tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The copy begins as late as it can: when the next step has its gradients and is about to change the weights."""
+    """The copy starts as late as possible: when the next step is about to change the weights."""
     paths = make_run(tmp_path / "run", dataset, "budget.steps=1000000")
     is_about_to_step = Event()
     finish_copy, make_step_wait = StagedTensors.finish_copy, StagedTensors.make_step_wait
 
-    def settle_late(tensors: StagedTensors) -> None:
+    def finish_copy_late(tensors: StagedTensors) -> None:
         assert is_about_to_step.wait(60)
         finish_copy(tensors)
 
-    def tell_and_wait(tensors: StagedTensors) -> None:
+    def signal_and_wait(tensors: StagedTensors) -> None:
         is_about_to_step.set()
         make_step_wait(tensors)
 
-    monkeypatch.setattr(StagedTensors, "finish_copy", settle_late)
-    monkeypatch.setattr(StagedTensors, "make_step_wait", tell_and_wait)
+    monkeypatch.setattr(StagedTensors, "finish_copy", finish_copy_late)
+    monkeypatch.setattr(StagedTensors, "make_step_wait", signal_and_wait)
     with attempt(paths) as trainer:
         checkpointer = only_when_asked(trainer)
         trainer.execute_next_plan()
@@ -157,7 +157,7 @@ def test_a_marker_is_kept_and_exported_whatever_comes_after(tmp_path: Path, data
     assert [(each.step, each.markers) for each in kept] == [(12, []), (6, [0.5]), (3, [0.24, 0.25])]
     assert "newest" in kept[0].reasons and kept[1].reasons[0] == "marker 0.5"
     assert any(reason.startswith("best validation loss") for each in kept for reason in each.reasons)
-    # The export of a marker is that of its checkpoint's weights, not of what was trained while it was written.
+    # The export at a marker has its checkpoint's weights, not those of steps during the write.
     export_run(paths, step=6, out=tmp_path / "other")
     exported = paths.exports / "step-000000006" / "model.safetensors"
     assert exported.read_bytes() == (tmp_path / "other" / "model.safetensors").read_bytes()
@@ -172,7 +172,7 @@ def test_a_marker_is_met_once_over_attempts(tmp_path: Path, dataset: Path) -> No
     assert [each.markers for each in kind_of(paths, ExportRecord)] == [[0.25], [0.5], []]
 
 
-def test_a_full_disk_is_not_written_to_and_training_goes_on(
+def test_a_full_disk_is_not_written_to_and_training_continues(
     tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = make_run(tmp_path / "run", dataset, "checkpoint.markers=[0.5]")
@@ -184,17 +184,17 @@ def test_a_full_disk_is_not_written_to_and_training_goes_on(
 
     alerts = kind_of(paths, AlertRecord)
     assert {alert.code for alert in alerts} == {"disk_low"}
-    assert "0.00 GB free and 0.00 GB in checkpoints that may go" in alerts[0].message
-    # The one that was asked for and the end's; the marker's would have been tried again after the interval.
+    assert "0.00 GB free and 0.00 GB in checkpoints that may be deleted" in alerts[0].message
+    # One for the command and one for the end; the marker would be tried again after the interval.
     assert len(alerts) == 2
     assert [each.outcome for each in kind_of(paths, CommandRecord)] == ["refused"]
     assert not newest_first(paths.checkpoints)
-    # The export takes a third of the room of a checkpoint, so it is tried all the same.
+    # The export takes a third of the space of a checkpoint, so it is still tried.
     (end,) = kind_of(paths, EndRecord)
     assert end.export == "step-000000012"
 
 
-def test_a_run_that_its_disk_cannot_hold_does_not_begin_but_one_that_has_trained_goes_on(
+def test_a_run_that_its_disk_cannot_hold_does_not_begin_but_one_that_has_trained_continues(
     tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new = make_run(tmp_path / "new", dataset)
@@ -211,7 +211,7 @@ def test_a_run_that_its_disk_cannot_hold_does_not_begin_but_one_that_has_trained
     assert kind_of(old, EndRecord)[0].step == 12
 
 
-def test_old_checkpoints_make_room_for_a_new_one(
+def test_old_checkpoints_are_deleted_to_make_space_for_a_new_one(
     tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = make_run(tmp_path / "run", dataset, "checkpoint.keep=3", "validation.every=10h")
@@ -222,7 +222,7 @@ def test_old_checkpoints_make_room_for_a_new_one(
             trainer.state = checkpointer.save(trainer.state, why="pause")
         assert len(newest_first(paths.checkpoints)) == 3
         size = read_checkpoint_index(paths).checkpoints[0].size_bytes
-        # The reserve and all but a little of what is needed.
+        # The reserve, and slightly less than a checkpoint needs.
         free = (64 << 20) + size - 100_000
         monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1 << 40, 1 << 40, free))
         trainer.execute_next_plan()
@@ -236,7 +236,7 @@ def test_old_checkpoints_make_room_for_a_new_one(
     ]
 
 
-def test_orders_behind_a_checkpoint_that_is_being_written_are_obeyed_meanwhile(
+def test_commands_after_a_checkpoint_that_is_being_written_are_executed_meanwhile(
     tmp_path: Path, dataset: Path, gate: Event
 ) -> None:
     paths = make_run(tmp_path / "run", dataset, "budget.steps=1000000")

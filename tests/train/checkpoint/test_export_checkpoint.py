@@ -1,4 +1,4 @@
-"""bertd export: any checkpoint that a run kept becomes what its end would have written."""
+"""bertd export: any kept checkpoint gives the export that a run would write at that step."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from tests.train.loop.test_trainer import TEXT, attempt, make_run, run_to_end
 def ended(tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> RunPaths:
     """A run of twelve steps that was paused at the fifth."""
     paths = make_run(tmp_path_factory.mktemp("runs") / "run", dataset)
-    told = Event()
-    with attempt(paths, stop_signal=told) as trainer:
+    stop_signal = Event()
+    with attempt(paths, stop_signal=stop_signal) as trainer:
         while trainer.state.step < 5:
             trainer.execute_next_plan()
-        told.set()
+        stop_signal.set()
         trainer.run()
     run_to_end(paths, number=2)
     return paths
@@ -71,11 +71,11 @@ def test_a_step_gives_that_steps_weights_among_the_runs_exports(ended: RunPaths)
 
 
 def test_the_card_has_the_budget_that_the_run_had_when_the_checkpoint_was_saved(tmp_path: Path, dataset: Path) -> None:
-    paths, told = make_run(tmp_path / "run", dataset), Event()
-    with attempt(paths, stop_signal=told) as trainer:
+    paths, stop_signal = make_run(tmp_path / "run", dataset), Event()
+    with attempt(paths, stop_signal=stop_signal) as trainer:
         while trainer.state.step < 5:
             trainer.execute_next_plan()
-        told.set()
+        stop_signal.set()
         trainer.run()
     budget = BudgetRequest(unit=BudgetUnit.STEPS, amount=16)
     post(paths.control, verb=CommandKind.BUDGET, asked_by="uid 0", now=0.0, budget=budget)
@@ -87,9 +87,7 @@ def test_the_card_has_the_budget_that_the_run_had_when_the_checkpoint_was_saved(
     assert "| Budget | 16 steps; charged" in (newest_first(paths.exports)[0] / "README.md").read_text()
 
 
-def test_the_card_tells_what_the_data_is_and_no_folder_of_this_machine(
-    ended: RunPaths, tmp_path: Path, dataset: Path
-) -> None:
+def test_the_card_names_the_data_and_no_folder_of_this_machine(ended: RunPaths, tmp_path: Path, dataset: Path) -> None:
     theirs = (newest_first(ended.exports)[0] / "README.md").read_text()
     mine = (export_run(ended, step=None, out=tmp_path / "mine").folder / "README.md").read_text()
 
@@ -107,13 +105,13 @@ def test_the_card_leaves_a_name_of_the_hub_and_takes_the_folder_off_a_path(datas
     (source,) = manifest.sources
     named = {"hf": "org/set:en", "text": "~/books/a`b|c"}
     sources = [source.model_copy(update={"kind": kind, "path": path}) for kind, path in named.items()]
-    for start_from, told in (("org/model", "org/model"), ("/home/me/model", "model")):
+    for start_from, expected in (("org/model", "org/model"), ("/home/me/model", "model")):
         text = TEXT.format(shards=dataset)
         recipe = parse_recipe(text, name="x", overrides=[f"model.start_from={start_from}"])
         card = model_card(
             recipe, state, manifest.model_copy(update={"sources": sources}), mask_token="[MASK]", charged_s=1.0
         )
-        assert f'start_from = "{told}"' in card
+        assert f'start_from = "{expected}"' in card
         assert "- `hf:org/set:en`: 400 documents" in card and "- `text:a'b|c`: 400 documents" in card
 
 
@@ -154,7 +152,7 @@ def test_what_cannot_be_exported_is_refused_in_a_line(ended: RunPaths, tmp_path:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_damaged_checkpoint_is_passed_over_or_refused_by_name(ended: RunPaths, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_skipped_or_refused_by_name(ended: RunPaths, tmp_path: Path) -> None:
     copy = RunPaths(tmp_path / "copy")
     shutil.copytree(ended.root, copy.root)
     with (copy.checkpoints / "step-000000012" / "model.safetensors").open("r+b") as file:

@@ -1,4 +1,4 @@
-"""A checkpoint is seen only when whole, and a damaged one never counts."""
+"""A checkpoint becomes visible only when complete, and a damaged one is never used."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_loaded_checkpoint_trains_on_bit_for_bit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [MODEL, OPTIMIZER, STATE, MANIFEST])
 @pytest.mark.parametrize("damage", ["empty", "one byte", "half", "short", "long", "flipped", "gone"])
-def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path, name: str, damage: str) -> None:
+def test_a_damaged_checkpoint_is_skipped_for_the_one_before(tmp_path: Path, name: str, damage: str) -> None:
     model, optimizers = trained()
     for step in (1, 2):
         save_checkpoint(tmp_path, tensors=on_host(model, optimizers), state=state_at(step))
@@ -118,7 +118,7 @@ def test_no_flipped_bit_goes_unnoticed(tmp_path: Path, name: str) -> None:
 
 
 class Killed(BaseException):
-    """No handler of the code sees it, so nothing is cleaned up: as after a kill."""
+    """Not caught by any handler, so nothing is cleaned up, as after a kill."""
 
 
 @pytest.mark.parametrize("failure", [Killed(), OSError(errno.EIO, "Input/output error")], ids=["kill", "EIO"])
@@ -141,7 +141,7 @@ def test_a_save_that_ends_at_any_flush_or_rename_costs_no_checkpoint(
         found = find_checkpoint(tmp_path)
         assert found is not None and not found.skipped
         assert isinstance(failure, Killed) or not list(tmp_path.glob(".tmp-*"))
-        # Where the rename was done, the folder is whole; take it away to reach the next point.
+        # If the rename was done, the checkpoint is complete: remove it to reach the next point.
         shutil.rmtree(tmp_path / "step-000000002", ignore_errors=True)
 
     # Two files of tensors; state and manifest: file, rename, folder; the state once more; the rename; the parent.
@@ -151,7 +151,7 @@ def test_a_save_that_ends_at_any_flush_or_rename_costs_no_checkpoint(
 
 
 class Countdown:
-    """Fails instead of the call behind `left` others."""
+    """Fails instead of the call after `left` others."""
 
     def __init__(self, left: int, failure: BaseException) -> None:
         self.left = left
@@ -167,7 +167,7 @@ class Countdown:
         return counted
 
 
-def test_a_damaged_checkpoint_does_not_stand_in_the_way_of_its_step(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_replaced_by_a_save_of_its_step(tmp_path: Path) -> None:
     tensors = on_host(*trained())
     folder = save_checkpoint(tmp_path, tensors=tensors, state=state_at(1))
     (folder / MODEL).write_bytes(b"rotten")
@@ -193,7 +193,7 @@ def test_when_every_checkpoint_is_damaged_nothing_starts_from_scratch(tmp_path: 
     model, optimizers = trained()
     (save_checkpoint(tmp_path, tensors=on_host(model, optimizers), state=state_at(1)) / MODEL).unlink()
 
-    with pytest.raises(CheckpointError, match=r"no checkpoint is whole: step-000000001: model.safetensors is missing"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint is valid: step-000000001: model.safetensors is missing"):
         find_checkpoint(tmp_path)
 
 
@@ -216,7 +216,7 @@ def test_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:
         verify_checkpoint(folder)
 
 
-def test_a_newer_checkpoint_is_not_passed_over_for_an_older_one(tmp_path: Path) -> None:
+def test_a_newer_checkpoint_is_not_skipped_for_an_older_one(tmp_path: Path) -> None:
     model, optimizers = trained()
     save_checkpoint(tmp_path, tensors=on_host(model, optimizers), state=state_at(1))
     folder = save_checkpoint(tmp_path, tensors=on_host(model, optimizers), state=state_at(2))
@@ -227,9 +227,7 @@ def test_a_newer_checkpoint_is_not_passed_over_for_an_older_one(tmp_path: Path) 
         find_checkpoint(tmp_path)
 
 
-def test_a_checkpoint_that_the_disk_does_not_give_back_is_passed_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_checkpoint_that_cannot_be_read_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, optimizers = trained()
     for step in (1, 2):
         save_checkpoint(tmp_path, tensors=on_host(model, optimizers), state=state_at(step))
@@ -263,7 +261,7 @@ def test_a_marker_that_comes_due_where_a_checkpoint_is_already_is_added_to_it(
     verify_checkpoint(folder)
     (folder / MARKERS).write_text("")
     assert read_state(folder).markers == [0.1]
-    assert "step-000000002: markers.json is damaged; it is taken to be of [0.1]" in capfd.readouterr().out
+    assert "step-000000002: markers.json is damaged; using state.json: [0.1]" in capfd.readouterr().out
     save_checkpoint(tmp_path, tensors=tensors, state=state_at(2).model_copy(update={"markers": [0.5]}))
     assert read_state(folder).markers == [0.1, 0.5]
 

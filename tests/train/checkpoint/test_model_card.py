@@ -1,4 +1,4 @@
-"""README.md of an export says what the model was made of, and with what."""
+"""The README.md of an export has the data, the recipe, the budget and the losses."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A run that was interrupted ends as one that was not: bit for bit on CPU, wherever it was, on one rank and on two.
+"""An interrupted run ends as an uninterrupted one: bit for bit on CPU, from any step, on one rank and on two.
 
-The ways that end an attempt are those of tests/train/interruptions.py; tests/jobs and tests/daemon end processes.
+tests/train/interruptions.py has the ways to end an attempt; tests/jobs and tests/daemon end processes.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from tests.train.interruptions import ONE_TO_TWO, TWO_TO_ONE, WHOLE, Way, interr
 from tests.train.loop.test_trainer import final_weights, kind_of, make_run, run_to_end
 
 EPOCHS = ("data.sequence_length=128", "batch.sequences=90", "batch.micro=45", "budget.steps=5", "model.layers=1")
-"""Three steps an epoch."""
+"""Three steps per epoch."""
 ON_ANY_NUMBER = ("model.dropout=0.0", "model.attention_dropout=0.0", "budget.steps=8")
-"""Dropout is drawn by rank, so another number of ranks drops other units."""
+"""Without dropout, which each rank draws separately and so depends on the number of ranks."""
 
 
-def assert_equal_ends(whole: RunPaths, parted: RunPaths) -> None:
-    ours, theirs = final_weights(whole), final_weights(parted)
+def assert_equal_ends(whole: RunPaths, resumed: RunPaths) -> None:
+    ours, theirs = final_weights(whole), final_weights(resumed)
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
-    (one,), (two,) = kind_of(whole, EndRecord), kind_of(parted, EndRecord)
+    (one,), (two,) = kind_of(whole, EndRecord), kind_of(resumed, EndRecord)
     assert (one.validation_loss, one.step, one.sequences) == (two.validation_loss, two.step, two.sequences)
     losses = {record.step: record.loss for record in kind_of(whole, StepRecord)}
-    # Both report the last step before an ending's save at most; where both told of a step alone, they agree.
-    assert losses[1] == kind_of(parted, StepRecord)[0].loss
+    # Reports cover the steps since the last one, so only the first, of a single step, is comparable.
+    assert losses[1] == kind_of(resumed, StepRecord)[0].loss
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> RunPaths:
     paths = make_run(tmp_path_factory.mktemp("whole") / "run", dataset, *EPOCHS)
     with pytest.MonkeyPatch.context() as patch:
-        # As the tests have it: another number of threads adds up in another order.
+        # As in the tests: another number of threads would sum in another order.
         patch.setattr(os, "sched_getaffinity", lambda _: {0})
         run_to_end(paths)
     (start,) = kind_of(paths, StartRecord)
@@ -69,60 +69,58 @@ def whole(tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> RunPaths:
 def test_an_interrupted_run_ends_as_if_it_had_not_been(
     tmp_path: Path, dataset: Path, whole: RunPaths, at: int, validates: bool, way: Way
 ) -> None:
-    parted = make_run(tmp_path / "parted", dataset, *EPOCHS)
+    resumed = make_run(tmp_path / "resumed", dataset, *EPOCHS)
 
-    interrupt(parted, at=at, way=way, validates=validates)
-    run_to_end(parted, number=2)
+    interrupt(resumed, at=at, way=way, validates=validates)
+    run_to_end(resumed, number=2)
 
-    assert [start.step for start in kind_of(parted, StartRecord)] == [0, at]
-    assert_equal_ends(whole, parted)
+    assert [start.step for start in kind_of(resumed, StartRecord)] == [0, at]
+    assert_equal_ends(whole, resumed)
 
 
-def test_a_run_goes_on_behind_a_skipped_step_with_its_loss_scale(
+def test_a_run_resumed_after_a_skipped_step_keeps_its_loss_scale(
     tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Real fp16 on the CPU with torch's own scaler; only its first scale is raised, so that the first steps overflow.
+    """Real fp16 on CPU with torch's scaler, whose initial scale is raised so that the first steps overflow.
 
-    A resume that forgot the scale would skip them again.
+    A resume that lost the scale would skip steps again.
     """
     monkeypatch.setattr("bertd.train.loop.train_step._INITIAL_SCALE", 2.0**21)
-    whole, parted = (make_run(tmp_path / name, dataset, "precision.mode=fp16") for name in ("whole", "parted"))
+    whole, resumed = (make_run(tmp_path / name, dataset, "precision.mode=fp16") for name in ("whole", "resumed"))
     run_to_end(whole)
 
-    interrupt(parted, at=1, way=Way.PAUSE)
-    saved = read_state(newest_first(parted.checkpoints)[0])
-    run_to_end(parted, number=2)
+    interrupt(resumed, at=1, way=Way.PAUSE)
+    saved = read_state(newest_first(resumed.checkpoints)[0])
+    run_to_end(resumed, number=2)
 
     assert saved.scaler is not None and saved.scaler.scale < 2.0**21 and saved.skipped_steps == 1
     assert read_state(newest_first(whole.checkpoints)[0]).skipped_steps < 12
-    assert_equal_ends(whole, parted)
-    ends = [read_state(newest_first(paths.checkpoints)[0]) for paths in (whole, parted)]
+    assert_equal_ends(whole, resumed)
+    ends = [read_state(newest_first(paths.checkpoints)[0]) for paths in (whole, resumed)]
     assert ends[0].scaler == ends[1].scaler and ends[0].skipped_steps == ends[1].skipped_steps
 
 
-def test_behind_a_damaged_checkpoint_a_run_goes_on_from_the_one_before_and_says_so(
-    tmp_path: Path, dataset: Path
-) -> None:
-    whole, parted = (make_run(tmp_path / name, dataset) for name in ("whole", "parted"))
+def test_a_run_resumes_from_the_checkpoint_before_a_damaged_one_and_reports_it(tmp_path: Path, dataset: Path) -> None:
+    whole, resumed = (make_run(tmp_path / name, dataset) for name in ("whole", "resumed"))
     run_to_end(whole)
     for step in (2, 4):
-        interrupt(parted, at=step, way=Way.PAUSE)
-    weights = parted.checkpoints / "step-000000004" / "model.safetensors"
+        interrupt(resumed, at=step, way=Way.PAUSE)
+    weights = resumed.checkpoints / "step-000000004" / "model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-5] ^= 1
     weights.write_bytes(content)
 
-    run_to_end(parted, number=3)
+    run_to_end(resumed, number=3)
 
-    assert [start.step for start in kind_of(parted, StartRecord)] == [0, 2, 2]
-    (alert,) = kind_of(parted, AlertRecord)
+    assert [start.step for start in kind_of(resumed, StartRecord)] == [0, 2, 2]
+    (alert,) = kind_of(resumed, AlertRecord)
     assert alert.code == "checkpoint_skipped"
     assert "step-000000004: model.safetensors was changed since it was written; resumed from step 2" in alert.message
-    assert (parted.checkpoints / "damaged-step-000000004").is_dir()
-    assert_equal_ends(whole, parted)
+    assert (resumed.checkpoints / "damaged-step-000000004").is_dir()
+    assert_equal_ends(whole, resumed)
 
 
-def test_the_detector_of_spikes_goes_on_where_it_was(tmp_path: Path, dataset: Path) -> None:
+def test_the_spike_detector_continues_where_it_was(tmp_path: Path, dataset: Path) -> None:
     paths = make_run(tmp_path / "run", dataset)
     interrupt(paths, at=5, way=Way.PAUSE)
 
@@ -134,7 +132,7 @@ def test_the_detector_of_spikes_goes_on_where_it_was(tmp_path: Path, dataset: Pa
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_two_ranks_go_on_bit_for_bit_and_other_numbers_of_ranks_nearly(tmp_path: Path, dataset: Path) -> None:
+def test_two_ranks_resume_bit_for_bit_and_other_numbers_of_ranks_nearly(tmp_path: Path, dataset: Path) -> None:
     for name in (WHOLE, *Way):
         make_run(tmp_path / name, dataset, "devices.count=2", "budget.steps=8")
     one_to_two = make_run(tmp_path / ONE_TO_TWO, dataset, *ON_ANY_NUMBER)
@@ -165,7 +163,7 @@ def test_two_ranks_go_on_bit_for_bit_and_other_numbers_of_ranks_nearly(tmp_path:
 
 
 def assert_nearly_equal_ends(ours: RunPaths, theirs: RunPaths) -> None:
-    """Sums over ranks are taken in another order; nothing else differs."""
+    """Nearly, because sums over ranks are in another order; nothing else differs."""
     one, two = final_weights(ours), final_weights(theirs)
     assert all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)
     (end,), (other,) = kind_of(ours, EndRecord), kind_of(theirs, EndRecord)
@@ -182,15 +180,15 @@ def test_nothing_but_the_devices_of_a_recipe_may_change(tmp_path: Path, dataset:
         run_to_end(paths, number=2)
 
 
-def test_a_ledger_that_lags_behind_the_checkpoint_is_told() -> None:
+def test_a_ledger_that_is_behind_the_checkpoint_is_reported() -> None:
     starting_point = StartingPoint(state=state_at(4).model_copy(update={"charged_s": 130.0}), skipped=[])
     assert _collect_resume_warnings(starting_point, charged_s=129.0) == {}
-    told = _collect_resume_warnings(starting_point, charged_s=100.0)["ledger_behind"]
-    assert told.startswith("the ledger has 100 s, and the checkpoint was saved at 130 s")
+    warning = _collect_resume_warnings(starting_point, charged_s=100.0)["ledger_behind"]
+    assert warning.startswith("the ledger has 100 s, and the checkpoint was saved at 130 s")
 
 
 def test_a_key_that_a_later_bertd_adds_does_not_change_an_older_run(tmp_path: Path, dataset: Path) -> None:
-    """The run of an older bertd: its recipe.toml, and so its checkpoints' sum, lack keys that are at their defaults."""
+    """The recipe.toml of an older bertd, and so the hash in its checkpoints, lacks keys that have their defaults."""
     paths = make_run(tmp_path / "run", dataset)
     tree = tomllib.loads(paths.recipe.read_text())
     for section, key in (("optimizer", "kind"), ("batch", "ramp"), ("validation", "early_every"), ("devices", "kind")):

@@ -1,4 +1,4 @@
-"""What stays and why: the newest, the markers', the best; and never is the newest valid one deleted."""
+"""Retention keeps the newest, those at markers, and the best; the newest valid checkpoint is never deleted."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_each_checkpoint_stays_for_a_reason_or_goes() -> None:
     }
 
 
-def test_the_newest_stays_and_a_loss_that_is_no_number_is_not_the_best() -> None:
+def test_the_newest_stays_and_a_loss_that_is_not_a_number_is_not_the_best() -> None:
     assert reasons_to_keep([at(2, loss=float("nan")), at(1, loss=float("inf"))], keep=1) == {2: ["newest"]}
     assert reasons_to_keep([], keep=3) == {}
 
@@ -79,7 +79,7 @@ def test_pruning_writes_down_why_the_rest_stays_and_sweeps_what_crashes_left(pat
     assert len(list(paths.checkpoints.iterdir())) == 3 + 1
 
 
-def test_checkpoints_that_a_rollback_voids_are_listed_no_more_and_exports_stay(paths: RunPaths) -> None:
+def test_checkpoints_that_a_rollback_voids_are_no_longer_listed_and_exports_stay(paths: RunPaths) -> None:
     retention = Retention(paths, keep=4)
     retention.prune(trusted=paths.checkpoints / "step-000000004")
     (paths.exports / "step-000000004").mkdir(parents=True)
@@ -92,7 +92,7 @@ def test_checkpoints_that_a_rollback_voids_are_listed_no_more_and_exports_stay(p
     assert [entry.name for entry in paths.exports.iterdir()] == ["step-000000004"]
 
 
-def test_room_is_made_without_the_newest_that_is_valid(paths: RunPaths) -> None:
+def test_freeing_space_keeps_the_newest_valid_checkpoint(paths: RunPaths) -> None:
     for step in (3, 4):
         (paths.checkpoints / f"step-{step:09d}" / MODEL).write_bytes(b"")
     (paths.checkpoints / "damaged-step-000000007").mkdir()
@@ -101,7 +101,7 @@ def test_room_is_made_without_the_newest_that_is_valid(paths: RunPaths) -> None:
 
     retention.free_disk_space()
 
-    # 3 and 4 are damaged: they are no reason to let go of 2.
+    # 3 and 4 are damaged, so 2 is the newest valid one and stays.
     assert steps_of(paths) == [4, 3, 2, 1]
     found = find_checkpoint(paths.checkpoints)
     assert found is not None and found.folder.name == "step-000000002"
@@ -119,13 +119,16 @@ def test_a_checkpoint_that_is_read_stays_until_the_save_after(paths: RunPaths) -
     retention.prune(trusted=newest)
 
     assert steps_of(paths) == [4, 1]
-    with pytest.raises(CheckpointError, match="cleaned away"), protect(paths.checkpoints / "step-000000002"):
+    with (
+        pytest.raises(CheckpointError, match="was deleted; use a newer one"),
+        protect(paths.checkpoints / "step-000000002"),
+    ):
         pass
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 6))])
 def test_whatever_retention_does_exports_and_checkpoints_of_markers_stay(tmp_path: Path, seed: int) -> None:
-    """What a finetuning reads, queued or running, is an export; what `bertd export RUN@MARKER` reads, a checkpoint."""
+    """Finetuning reads an export, also while it is queued; `bertd export RUN@MARKER` reads a checkpoint."""
     chooser, paths = random.Random(seed), RunPaths(tmp_path)
     retention = Retention(paths, keep=chooser.choice([1, 2]))
     tensors = on_host(*trained())
@@ -144,7 +147,7 @@ def test_whatever_retention_does_exports_and_checkpoints_of_markers_stay(tmp_pat
             exported[weights] = weights.read_bytes()
         (paths.exports / f".tmp-step-{step:09d}-4000000").mkdir(parents=True)
         if step > 3 and chooser.random() < 0.15:
-            # Damaged, and not the newest that is valid.
+            # Damage one that is not the newest valid checkpoint.
             (newest_first(paths.checkpoints)[1] / MODEL).write_bytes(b"")
         if chooser.random() < 0.5:
             retention.prune(trusted=folder)
@@ -165,7 +168,7 @@ def test_whatever_retention_does_exports_and_checkpoints_of_markers_stay(tmp_pat
     assert not list(paths.exports.glob(".tmp-*")) and exported
 
 
-def test_what_only_age_keeps_goes_where_room_is_needed(paths: RunPaths) -> None:
+def test_checkpoints_kept_only_by_age_are_deleted_when_space_is_needed(paths: RunPaths) -> None:
     retention = Retention(paths, keep=3)
     size = sum(entry.stat().st_size for entry in (paths.checkpoints / "step-000000003").iterdir())
     assert retention.prunable_bytes() == pytest.approx(2 * size, rel=0.01)

@@ -1,4 +1,4 @@
-"""Any number of ranks trains on the same global batch and gets the same losses; really started, from 1 to 8."""
+"""Any number of ranks, from 1 to 8 real processes, gets the same losses on the same global batch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.train.loop.test_train_step import ALONE
 
 STEPS = 20
 BATCH = 256
-"""Sequences in a step: like 4,096, no multiple of 3, 5, 6 or 7 ranks."""
+"""Sequences per step; like 4,096, not a multiple of 3, 5, 6 or 7 ranks."""
 TEXT = """
 [run]
 name = "ranks"
@@ -60,7 +60,7 @@ count = {count}
 def train(
     rank: int, num_ranks: int, *, meeting: Path, dataset: Path, out: Path, optimizer: str, kernels: str, steps: int
 ) -> None:
-    """One rank: the trainer's own parts, without a run folder; rank 0 writes the losses."""
+    """Run one rank with the trainer's own parts but without a run folder; rank 0 writes the losses."""
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(num_ranks), "LOCAL_RANK": str(rank)}
     torch.set_num_threads(1)
     torch.compile = partial(torch.compile, backend="aot_eager")
@@ -73,14 +73,14 @@ def train(
 
 
 def recipe_for(num_ranks: int, *, dataset: Path, optimizer: str) -> Recipe:
-    """Each rank accumulates four micro-batches; where that does not come out even, some rows are empty."""
+    """Each rank accumulates four micro-batches, with padding rows where the batch does not divide evenly."""
     micro = -(-BATCH // (4 * num_ranks))
     text = TEXT.format(shards=dataset, optimizer=optimizer, batch=BATCH, micro=micro, count=num_ranks)
     return parse_recipe(text, name="ranks")
 
 
 class WatchedForward(ForwardPass):
-    """Sees where the gradients lie whenever a micro-batch begins."""
+    """Records the addresses of the gradients whenever a micro-batch begins."""
 
     def loss(self, batch: MaskedBatch) -> Tensor:
         gradients = [parameter.grad for parameter in self._model.parameters()]
@@ -123,14 +123,14 @@ def losses_of(recipe: Recipe, *, ranks: Ranks, kernels: str, steps: int) -> list
     for step in range(steps):
         train_step.update(step=step, lr=2e-3, wants_norm=False)
         losses.append(train_step.take_loss())
-    # None before the exchange has seen the graph, then in its buckets and never anywhere else.
+    # None before DDP has seen the graph, then always the same addresses, in its buckets.
     assert ranks.world_size == 1 or len(forward.places) == 2
     batches.close()
     return losses
 
 
 def start(num_ranks: int, folder: Path, **options: object) -> list[float]:
-    """Losses of that many processes, forked from one that has imported everything already."""
+    """Losses of `num_ranks` processes, forked from one that has already imported everything."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.train.distributed.test_process_group"])
     name = f"{num_ranks}-{options['kernels']}-{options['optimizer']}"

@@ -1,4 +1,4 @@
-"""A rank's last words: what it tells the log, the journal and, by its exit status, the runner."""
+"""What a failing rank reports: in the log, in the journal, and to the runner by its exit status."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ ON_GPU = torch.OutOfMemoryError(GPU_SAYS)
 
 
 def on_cpu() -> RuntimeError:
-    """What PyTorch raises for more than any machine has."""
+    """The error that PyTorch raises for more memory than any machine has."""
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 60, dtype=torch.uint8)
     return caught.value
 
 
 @pytest.mark.parametrize(
-    ("rank", "exits", "error", "told"),
+    ("rank", "exits", "error", "expected"),
     [
         (0, [71, 1], ON_GPU, f"the GPU's memory is too small: {GPU_SAYS}"),
         (1, [1, 71], ON_GPU, f"the GPU's memory is too small: {GPU_SAYS}"),
@@ -52,7 +52,7 @@ def test_memory_that_runs_out_on_one_rank_ends_the_run_with_cause_and_remedy(
     rank: int,
     exits: list[int],
     error: Exception,
-    told: str,
+    expected: str,
 ) -> None:
     def runs_out(*_: object, **__: object) -> None:
         raise error
@@ -66,7 +66,7 @@ def test_memory_that_runs_out_on_one_rank_ends_the_run_with_cause_and_remedy(
 
     assert worker.main() == exits[rank]
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"bertd: rank {rank}: {told}") and "; lower batch.micro" in line
+    assert line.startswith(f"bertd: rank {rank}: {expected}") and "; lower batch.micro" in line
     # The other lost its peer, and perhaps in the same moment.
     status = launch._choose_exit_code(exits)
     records = read_journal(RunPaths(tmp_path).journal)
@@ -117,7 +117,7 @@ def test_a_rank_that_waits_for_a_dead_one_ends_with_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_a_rank_ends_with_another_only_when_what_it_writes_is_whole(tmp_path: Path) -> None:
+def test_a_rank_exits_after_a_peers_death_only_when_its_save_is_complete(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     ranks = [context.Process(target=writes_for_a_while, args=(rank, tmp_path), daemon=True) for rank in range(2)]
     for process in ranks:
@@ -130,7 +130,7 @@ def test_a_rank_ends_with_another_only_when_what_it_writes_is_whole(tmp_path: Pa
 
 
 def writes_for_a_while(rank: int, folder: Path) -> None:
-    """Rank 1 dies while rank 0 waits in vain and a thread of it writes, longer than the grace."""
+    """Rank 1 dies; rank 0 waits forever while one of its threads writes for longer than the grace period."""
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
     ranks = join_ranks(DevicesSection(kind="cpu", count=2), store=folder / "meeting")
     with watch_peers(ranks, is_one_machine=True) as peer_watch:
@@ -138,7 +138,7 @@ def writes_for_a_while(rank: int, folder: Path) -> None:
             os._exit(76)
 
         def write() -> None:
-            # Twice the grace: a rank that did not wait for this would be gone.
+            # Twice the grace period: a rank that did not wait for this would have exited.
             time.sleep(4)
             (folder / "whole").touch()
 
@@ -149,7 +149,7 @@ def writes_for_a_while(rank: int, folder: Path) -> None:
 
 
 def waits_for_ever(rank: int, folder: Path) -> None:
-    """A rank as it stands in a kernel of NCCL: nothing that it waits for will come, and no signal is heeded."""
+    """Simulate a rank inside an NCCL kernel, which waits forever and does not handle signals."""
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
     ranks = join_ranks(DevicesSection(kind="cpu", count=2), store=folder / "meeting")
     with watch_peers(ranks, is_one_machine=True):
@@ -168,7 +168,7 @@ class OldAgent:
             self._pcontext.close(death_sig)  # type: ignore[attr-defined]
 
 
-def test_ranks_have_time_to_save_under_a_torch_that_cannot_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ranks_have_time_to_save_under_a_torch_without_a_shutdown_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[tuple[signal.Signals, int]] = []
 
     class Context:
@@ -187,5 +187,5 @@ def test_ranks_have_time_to_save_under_a_torch_that_cannot_be_told(monkeypatch: 
     ("exit_codes", "status"),
     [([1], 1), ([-9], 137), ([1, -9], 137), ([-6, 76], 76), ([1, 1], 1), ([65, 65], 65)],
 )
-def test_the_death_that_explains_the_others_is_told(exit_codes: list[int], status: int) -> None:
+def test_the_exit_code_that_explains_the_others_is_chosen(exit_codes: list[int], status: int) -> None:
     assert launch._choose_exit_code(exit_codes) == status

@@ -37,7 +37,7 @@ def checkpoint(number: int) -> CheckpointRecord:
 
 @pytest.fixture
 def full(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether the disk is full; a test appends to change it."""
+    """The last element says whether the disk is full; tests append to change it."""
     states = [False]
     write = os.write
 
@@ -79,7 +79,9 @@ def test_a_pause_that_cannot_be_written_is_an_error(tmp_path: Path, full: list[b
         journal.append(PAUSED)
 
 
-def test_what_waits_is_bounded(tmp_path: Path, full: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_buffered_records_is_bounded(
+    tmp_path: Path, full: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(buffered_journal, "MAX_BUFFERED", 2)
     path = tmp_path / "journal.jsonl"
     journal = BufferedJournalWriter(JournalWriter(path))

@@ -1,4 +1,4 @@
-"""Rank 0 decides from clock, mailbox and signals; the schedule ends where the reserve begins."""
+"""Rank 0 plans steps from clock, mailbox and signals; the schedule ends where the reserve begins."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.model.test_export import TINY
 
 
 class FakeClock:
-    """Charged time as the test says."""
+    """A charged clock that the test sets."""
 
     def __init__(self) -> None:
         self.charged_s = 0.0
@@ -67,8 +67,8 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-class Decider:
-    """A controller and what it decides by; the journal and, where a data set is given, the checkpointer are real."""
+class ControllerHarness:
+    """A StepController with a real journal and mailbox, and with a real checkpointer if a data set is given."""
 
     def __init__(
         self,
@@ -109,27 +109,27 @@ class Decider:
         return plan
 
     def acknowledge(self) -> Command | None:
-        """Answer the command that was read, as the trainer does when it has carried it out."""
+        """Answer the command that was read, as the trainer does after it executed it."""
         command = self.commands._pending
         self.commands.answer(state(), is_done=True, detail="")
         return command
 
 
-def controller(
+def make_harness(
     folder: Path, clock: FakeClock, *overrides: str, stop_signal: Event | None = None, dataset: Path | None = None
-) -> Decider:
-    return Decider(folder, clock, *overrides, stop_signal=stop_signal, dataset=dataset)
+) -> ControllerHarness:
+    return ControllerHarness(folder, clock, *overrides, stop_signal=stop_signal, dataset=dataset)
 
 
 def test_training_ends_early_enough_for_the_last_save_and_export(tmp_path: Path, clock: FakeClock) -> None:
-    decider = controller(tmp_path, clock)
+    harness = make_harness(tmp_path, clock)
     measured = state(validation_s=10.0, save_s=25.0)
     deadline_s = 3600 - 1.3 * 60
 
     clock.charged_s = deadline_s - 5.1
-    before = decider.plan_step(measured, step_s=5.0)
+    before = harness.plan_step(measured, step_s=5.0)
     clock.charged_s = deadline_s - 4.9
-    after = decider.plan_step(measured, step_s=5.0)
+    after = harness.plan_step(measured, step_s=5.0)
 
     assert before.exit_reason is ExitReason.NONE
     assert after.exit_reason is ExitReason.BUDGET
@@ -137,36 +137,38 @@ def test_training_ends_early_enough_for_the_last_save_and_export(tmp_path: Path,
 
 
 def test_a_slow_disk_cannot_eat_more_than_half_the_budget(tmp_path: Path, clock: FakeClock) -> None:
-    decider = controller(tmp_path, clock)
+    harness = make_harness(tmp_path, clock)
     clock.charged_s = 1700.0
 
-    assert decider.plan_step(state(save_s=1e6), step_s=1.0).exit_reason is ExitReason.NONE
+    assert harness.plan_step(state(save_s=1e6), step_s=1.0).exit_reason is ExitReason.NONE
 
 
 @pytest.mark.parametrize("budget", ["budget.steps=10", "budget.sequences=40960"])
 def test_work_budgets_end_on_the_work_whatever_the_clock(tmp_path: Path, clock: FakeClock, budget: str) -> None:
-    decider = controller(tmp_path, clock, budget)
+    harness = make_harness(tmp_path, clock, budget)
     clock.charged_s = 1e6
 
-    nine = decider.plan_step(state(step=9, sequences=9 * 4096), step_s=1.0)
-    ten = decider.plan_step(state(step=10, sequences=10 * 4096), step_s=1.0)
+    nine = harness.plan_step(state(step=9, sequences=9 * 4096), step_s=1.0)
+    ten = harness.plan_step(state(step=10, sequences=10 * 4096), step_s=1.0)
 
     assert nine.exit_reason is ExitReason.NONE and ten.exit_reason is ExitReason.BUDGET
     assert nine.progress == pytest.approx(0.95)
 
 
-def test_a_checkpoint_is_whole_when_its_interval_is_over(tmp_path: Path, clock: FakeClock) -> None:
+def test_a_checkpoint_is_complete_when_its_interval_is_over(tmp_path: Path, clock: FakeClock) -> None:
     # One percent of an hour.
-    decider = controller(tmp_path, clock)
+    harness = make_harness(tmp_path, clock)
 
-    assert decider.budget.next_checkpoint_s(100.0, save_s=0.0) == 136.0
-    assert decider.budget.next_checkpoint_s(100.0, save_s=10.0) == 126.0
-    # Where it takes longer than half of that, the next would meet it still being written.
-    assert decider.budget.next_checkpoint_s(100.0, save_s=30.0) == 136.0
+    assert harness.budget.next_checkpoint_s(100.0, save_s=0.0) == 136.0
+    assert harness.budget.next_checkpoint_s(100.0, save_s=10.0) == 126.0
+    # A save that takes more than half the interval would mostly find the previous one still in progress.
+    assert harness.budget.next_checkpoint_s(100.0, save_s=30.0) == 136.0
 
 
 def test_the_first_step_is_not_taken_at_rate_zero(tmp_path: Path, clock: FakeClock) -> None:
-    assert controller(tmp_path, clock, "budget.steps=10").plan_step(state(), step_s=0.0).progress == pytest.approx(0.05)
+    assert make_harness(tmp_path, clock, "budget.steps=10").plan_step(state(), step_s=0.0).progress == pytest.approx(
+        0.05
+    )
 
 
 @pytest.mark.parametrize(
@@ -177,77 +179,77 @@ def test_the_first_step_is_not_taken_at_rate_zero(tmp_path: Path, clock: FakeClo
         (CommandKind.CHECKPOINT, ExitReason.NONE),
     ],
 )
-def test_a_command_is_obeyed_once_and_kept_until_answered(
+def test_a_command_is_executed_once_and_kept_until_answered(
     tmp_path: Path, dataset: Path, clock: FakeClock, verb: CommandKind, exit_reason: ExitReason
 ) -> None:
-    decider = controller(tmp_path, clock, dataset=dataset)
+    harness = make_harness(tmp_path, clock, dataset=dataset)
     post(RunPaths(tmp_path).control, verb=verb, asked_by="uid 0", now=0.0)
 
-    plan = decider.plan_step(state(), step_s=1.0)
-    answered = decider.acknowledge()
+    plan = harness.plan_step(state(), step_s=1.0)
+    answered = harness.acknowledge()
 
     assert plan.exit_reason is exit_reason
     assert plan.checkpoint is (verb is CommandKind.CHECKPOINT)
     assert answered is not None and answered.number == 1 and answered.verb is verb
-    again = decider.plan_step(state(), step_s=1.0)
-    assert again.exit_reason is ExitReason.NONE and not again.checkpoint and decider.acknowledge() is None
+    again = harness.plan_step(state(), step_s=1.0)
+    assert again.exit_reason is ExitReason.NONE and not again.checkpoint and harness.acknowledge() is None
 
 
 def test_the_budgets_end_wins_over_a_pause(tmp_path: Path, clock: FakeClock) -> None:
-    decider = controller(tmp_path, clock)
+    harness = make_harness(tmp_path, clock)
     post(RunPaths(tmp_path).control, verb=CommandKind.PAUSE, asked_by="uid 0", now=0.0)
     clock.charged_s = 3600.0
 
-    assert decider.plan_step(state(), step_s=1.0).exit_reason is ExitReason.BUDGET
+    assert harness.plan_step(state(), step_s=1.0).exit_reason is ExitReason.BUDGET
 
 
 def test_a_signal_pauses(tmp_path: Path, clock: FakeClock) -> None:
-    told = Event()
-    decider = controller(tmp_path, clock, stop_signal=told)
-    assert decider.plan_step(state(), step_s=1.0).exit_reason is ExitReason.NONE
+    stop_signal = Event()
+    harness = make_harness(tmp_path, clock, stop_signal=stop_signal)
+    assert harness.plan_step(state(), step_s=1.0).exit_reason is ExitReason.NONE
 
-    told.set()
+    stop_signal.set()
 
-    assert decider.plan_step(state(), step_s=1.0).exit_reason is ExitReason.PAUSED
+    assert harness.plan_step(state(), step_s=1.0).exit_reason is ExitReason.PAUSED
 
 
 def test_a_stop_rule_ends_a_run_that_does_not_learn(tmp_path: Path, clock: FakeClock) -> None:
-    decider = controller(tmp_path, clock, 'stop.rules=["after 30min loss > 6.0"]')
+    harness = make_harness(tmp_path, clock, 'stop.rules=["after 30min loss > 6.0"]')
     clock.charged_s = 1801.0
 
-    assert decider.plan_step(state(validation_loss=5.9), step_s=1.0).exit_reason is ExitReason.NONE
-    assert decider.plan_step(state(validation_loss=6.1), step_s=1.0).exit_reason is ExitReason.STOPPED
-    assert "after 30min loss > 6.0" in decider.controller.exit_detail
+    assert harness.plan_step(state(validation_loss=5.9), step_s=1.0).exit_reason is ExitReason.NONE
+    assert harness.plan_step(state(validation_loss=6.1), step_s=1.0).exit_reason is ExitReason.STOPPED
+    assert "after 30min loss > 6.0" in harness.controller.exit_detail
 
 
 def test_the_loss_is_read_once_a_second(tmp_path: Path, clock: FakeClock) -> None:
-    decider = controller(tmp_path, clock)
+    harness = make_harness(tmp_path, clock)
     reports = []
     for tenth in range(25):
         clock.charged_s = tenth / 10
-        reports.append(decider.plan_step(state(), step_s=0.1).report)
+        reports.append(harness.plan_step(state(), step_s=0.1).report)
 
     assert [index for index, report in enumerate(reports) if report] == [0, 10, 20]
 
 
 def test_validations_come_often_at_first(tmp_path: Path, clock: FakeClock) -> None:
-    decider = controller(tmp_path, clock)
+    harness = make_harness(tmp_path, clock)
 
-    assert decider.budget.next_validation_s(100.0) == 100.0 + 600
-    assert decider.budget.next_validation_s(200.0) == 200.0 + 1800
+    assert harness.budget.next_validation_s(100.0) == 100.0 + 600
+    assert harness.budget.next_validation_s(200.0) == 200.0 + 1800
 
 
-def test_a_hold_lasts_until_somebody_resumes_and_a_stop_or_a_pause_ends_it(
+def test_a_suspension_lasts_until_a_resume_and_a_stop_or_a_pause_ends_it(
     tmp_path: Path, dataset: Path, clock: FakeClock
 ) -> None:
-    decider = controller(tmp_path, clock, dataset=dataset)
+    harness = make_harness(tmp_path, clock, dataset=dataset)
     due = state(next_checkpoint_s=0.0, next_validation_s=0.0)
 
     def plan_after(*verbs: CommandKind) -> StepPlan:
         for verb in verbs:
             post(RunPaths(tmp_path).control, verb=verb, asked_by="uid 0", now=0.0)
-        plan = decider.plan_step(due, step_s=1.0)
-        decider.acknowledge()
+        plan = harness.plan_step(due, step_s=1.0)
+        harness.acknowledge()
         return plan
 
     assert not plan_after().suspend

@@ -1,4 +1,4 @@
-"""What a run's forward pass leaves out: a mask where there is no padding, an exchange but for the last micro-batch."""
+"""The forward pass of a run: a mask only where there is padding, a gradient reduction only in the last micro-batch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_attention_gets_a_mask_where_sequences_are_padded_and_none_where_windows
 
     monkeypatch.setattr(F, "scaled_dot_product_attention", watched)
     with attempt(make_run(tmp_path / "run", dataset, f"data.packing={packing}")) as trainer:
-        # The first order is to validate as well.
+        # The first plan also asks for a validation.
         trainer.execute_next_plan()
 
     num_layers, num_micro_batches, num_validation_batches = 2, 2, 4
@@ -35,7 +35,7 @@ def test_attention_gets_a_mask_where_sequences_are_padded_and_none_where_windows
     assert [mask is None for mask in masks] == [packing == "full"] * len(masks)
 
 
-def test_gradients_are_exchanged_once_an_update_however_many_micro_batches_it_has(one_of_two: Ranks) -> None:
+def test_gradients_are_reduced_once_per_update_however_many_micro_batches_it_has(one_of_two: Ranks) -> None:
     train_step, _ = train_step_for(2, ranks=one_of_two)
 
     with Operations() as operations:
@@ -45,13 +45,13 @@ def test_gradients_are_exchanged_once_an_update_however_many_micro_batches_it_ha
     assert operations.seen["c10d.allreduce_"] == 3
 
 
-def test_gradients_lie_in_what_is_exchanged_and_their_graph_is_static(one_of_two: Ranks) -> None:
+def test_gradients_are_views_of_ddps_bucket_and_its_graph_is_static(one_of_two: Ranks) -> None:
     train_step, model = train_step_for(2, ranks=one_of_two)
 
     train_step.update(step=0, lr=1e-3, wants_norm=False)
 
-    exchanging = train_step.forward._train
-    assert isinstance(exchanging, DistributedDataParallel) and exchanging.static_graph
-    # A model this small is one bucket; gradients outside it would be memory of its size once more, and a copy a step.
+    ddp = train_step.forward._train
+    assert isinstance(ddp, DistributedDataParallel) and ddp.static_graph
+    # A model this small is one bucket; gradients outside it would double the memory and be copied in every step.
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
     assert len(gradients) > 30 and len({gradient.untyped_storage().data_ptr() for gradient in gradients}) == 1

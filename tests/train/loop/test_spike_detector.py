@@ -1,4 +1,4 @@
-"""A jump is noticed and so is a run that diverges from its start; a falling or noisy loss is not."""
+"""The detector reports a spike and a run that diverges from its start, not a falling or noisy loss."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def noisy(steps: int) -> list[float]:
     return [2.0 + 7.0 * 0.98**step + chooser.gauss(0, 0.05) for step in range(steps)]
 
 
-def test_a_loss_that_falls_with_noise_is_no_spike() -> None:
+def test_a_loss_that_falls_with_noise_is_not_a_spike() -> None:
     band = SpikeDetector(vocab_size=VOCAB_SIZE)
 
     assert not any(band.judge(loss) for loss in noisy(500))
@@ -62,51 +62,51 @@ def test_first_losses_are_judged_by_what_a_blind_guess_costs() -> None:
 
 
 def climbing() -> list[float]:
-    """A loss that creeps from 6 to 9, each within the band of those before, and stays there."""
+    """A loss that rises slowly from 6 to 9, always within the band, and stays there."""
     chooser = random.Random(3)
     return [min(6.0 + 0.05 * step, 9.0) + chooser.gauss(0, 0.05) for step in range(200)]
 
 
 def rises(band: SpikeDetector, losses: list[float]) -> list[int]:
-    """Where it was told that the mean stands high; every loss is inside."""
-    told = []
+    """Indices at which a rise is reported; every loss must be inside the band."""
+    reported = []
     for place, loss in enumerate(losses):
         assert band.judge(loss) is LossVerdict.NORMAL
         if band.detect_rise(loss):
-            told.append(place)
-    return told
+            reported.append(place)
+    return reported
 
 
-def test_a_loss_that_creeps_up_within_its_band_is_told_once() -> None:
+def test_a_loss_that_rises_slowly_within_its_band_is_reported_once() -> None:
     (place,) = rises(SpikeDetector(vocab_size=VOCAB_SIZE), climbing())
 
     assert climbing()[place] < 8.0
 
 
-def test_a_low_loss_among_high_ones_is_no_reason_to_tell_again() -> None:
+def test_a_low_loss_among_high_ones_does_not_report_the_rise_again() -> None:
     # The mean stays about 1.2 above its lowest, and every ninth loss is as low as ever.
     losses = [6.0 + min(0.03 * step, 1.3) if step % 9 else 6.0 for step in range(200)]
     assert len(rises(SpikeDetector(vocab_size=VOCAB_SIZE), losses)) == 1
 
 
-def test_a_resume_neither_forgets_the_lowest_mean_nor_tells_again() -> None:
+def test_a_resume_neither_forgets_the_lowest_mean_nor_reports_the_rise_again() -> None:
     losses = climbing()
     whole = rises(SpikeDetector(vocab_size=VOCAB_SIZE), losses)
     for cut in (20, 100):
         first = SpikeDetector(vocab_size=VOCAB_SIZE)
-        told = rises(first, losses[:cut])
+        reported = rises(first, losses[:cut])
         saved = SpikeDetectorState.model_validate_json(first.state.model_dump_json())
-        told += [cut + place for place in rises(SpikeDetector(saved, vocab_size=VOCAB_SIZE), losses[cut:])]
-        assert told == whole
+        reported += [cut + place for place in rises(SpikeDetector(saved, vocab_size=VOCAB_SIZE), losses[cut:])]
+        assert reported == whole
 
 
-def test_a_rise_that_came_back_is_told_anew() -> None:
+def test_a_rise_after_a_recovery_is_reported_again() -> None:
     band = SpikeDetector(vocab_size=VOCAB_SIZE)
 
     assert len(rises(band, [*climbing(), *reversed(climbing()), *climbing()])) == 2
 
 
-def test_neither_a_noisy_fall_nor_a_spike_that_mends_itself_stands_high() -> None:
+def test_neither_a_noisy_fall_nor_a_spike_that_recovers_is_a_rise() -> None:
     band = SpikeDetector(vocab_size=VOCAB_SIZE)
     assert not rises(band, noisy(500))
 

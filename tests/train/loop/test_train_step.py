@@ -1,4 +1,4 @@
-"""The same global batch gives the same update, however it is cut; and dropout depends on the step alone."""
+"""The same global batch gives the same update, however it is split; dropout depends only on the step and rank."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ BF16 = Precision(mode="bf16", dtype=torch.bfloat16, needs_scaler=False)
 
 
 class FixedBatches:
-    """Eight sequences in micro-batches of the wanted size, over and over; some prediction slots unused."""
+    """Repeats eight sequences in micro-batches of the given size; some prediction slots are unused."""
 
     def __init__(self, micro: int) -> None:
         generator = torch.Generator().manual_seed(3)
@@ -68,7 +68,7 @@ def recipe(micro: int, *overrides: str) -> Recipe:
 
 
 def setup_for(made: Recipe) -> ModelSetup:
-    """What trials would have in common."""
+    """The setup that speed probes share."""
     return ModelSetup(recipe=made, config=TINY, device=ALONE.device, precision=FP32, pad_id=None)
 
 
@@ -236,7 +236,7 @@ def test_gradients_that_overflow_at_the_least_scale_end_the_run_after_a_hundred_
 def test_compiled_updates_and_validations_are_one_graph_each_and_equal_eager_ones(
     config: EncoderConfig, precision: Precision, pad_id: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Graphs, breaks and recompiles are found in front of the backend; this one spares the test its C++ compiler.
+    # Graphs, breaks and recompilations do not depend on the backend; this one needs no C++ compiler.
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     counters = torch._dynamo.utils.counters
     torch._dynamo.reset()
@@ -245,7 +245,7 @@ def test_compiled_updates_and_validations_are_one_graph_each_and_equal_eager_one
     eager, eager_model = make()
     compiled, compiled_model = make(kernels="compile")
     whole = FixedBatches(8).next_micro_batch()
-    # Two of three sequences and the one that is left, of which a compiled graph would be a second.
+    # Two of three sequences and the one that is left, whose other shape would need a second graph.
     cut = [
         MaskedBatch(whole.inputs_BS[rows], whole.positions_BM[rows], whole.labels_BM[rows])
         for rows in (slice(0, 2), slice(2, 3))
@@ -263,7 +263,7 @@ def test_compiled_updates_and_validations_are_one_graph_each_and_equal_eager_one
     assert not counters["graph_break"]
     assert before.num_tokens == 3 * 4 and after.loss < before.loss
     assert before.unigram_loss == pytest.approx(math.log(100))
-    # Dropout draws other numbers when compiled, so what is compared has none.
+    # Dropout draws other numbers when compiled, so compare without it.
     eager_model.load_state_dict(first)
     assert validator.evaluate(eager.forward).loss == pytest.approx(before.loss, abs=1e-5)
 

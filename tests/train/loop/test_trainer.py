@@ -1,4 +1,4 @@
-"""Whole runs on a tiny model: they end as ordered, and a paused run goes on bit for bit."""
+"""Complete runs on a tiny model: commands, budgets, rollbacks, and bit-for-bit resumes."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def make_run(folder: Path, dataset: Path, *overrides: str) -> RunPaths:
 def attempt(
     paths: RunPaths, *, number: int = 1, stop_signal: Event | None = None, ranks: Ranks = ALONE
 ) -> Iterator[Trainer]:
-    """One attempt in this process, its ledger charged as a runner would."""
+    """One attempt in this process, with a ledger that charges as in a runner."""
     ledger = Ledger(paths.ledger) if ranks.is_first else None
     if ledger is not None:
         ledger.begin()
@@ -140,55 +140,55 @@ def test_a_run_ends_on_its_steps_with_everything_in_place(tmp_path: Path, datase
 
 @pytest.mark.parametrize("packing", ["full", "sentences"])
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_a_paused_run_goes_on_bit_for_bit(tmp_path: Path, dataset: Path, packing: str, optimizer: str) -> None:
+def test_a_paused_run_continues_bit_for_bit(tmp_path: Path, dataset: Path, packing: str, optimizer: str) -> None:
     # Dropout is on (the recipe's default), so this also proves that its seeds do not depend on history.
     options = (f"data.packing={packing}", f"optimizer.kind={optimizer}")
     whole = make_run(tmp_path / "whole", dataset, *options)
     run_to_end(whole)
-    parted = make_run(tmp_path / "parted", dataset, *options)
-    told = Event()
-    with attempt(parted, stop_signal=told) as trainer:
+    resumed = make_run(tmp_path / "resumed", dataset, *options)
+    stop_signal = Event()
+    with attempt(resumed, stop_signal=stop_signal) as trainer:
         while trainer.state.step < 5:
             trainer.execute_next_plan()
-        told.set()
+        stop_signal.set()
         trainer.run()
-    (paused,) = kind_of(parted, StateRecord)
-    assert paused.step == 5 and not kind_of(parted, EndRecord)
+    (paused,) = kind_of(resumed, StateRecord)
+    assert paused.step == 5 and not kind_of(resumed, EndRecord)
 
-    run_to_end(parted, number=2)
+    run_to_end(resumed, number=2)
 
-    starts = kind_of(parted, StartRecord)
+    starts = kind_of(resumed, StartRecord)
     assert [(start.attempt, start.step, start.sequences) for start in starts] == [(1, 0, 0), (2, 5, 40)]
-    ours, theirs = final_weights(whole), final_weights(parted)
+    ours, theirs = final_weights(whole), final_weights(resumed)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    assert kind_of(whole, EndRecord)[0].validation_loss == kind_of(parted, EndRecord)[0].validation_loss
+    assert kind_of(whole, EndRecord)[0].validation_loss == kind_of(resumed, EndRecord)[0].validation_loss
 
 
 def test_a_ramp_takes_larger_steps_as_the_budget_is_spent_and_resumes_exactly(tmp_path: Path, dataset: Path) -> None:
     options = ("batch.sequences=16", "batch.ramp=[[0.25, 4], [0.5, 8]]")
     whole = make_run(tmp_path / "whole", dataset, *options)
     run_to_end(whole)
-    parted = make_run(tmp_path / "parted", dataset, *options)
-    told = Event()
-    with attempt(parted, stop_signal=told) as trainer:
+    resumed = make_run(tmp_path / "resumed", dataset, *options)
+    stop_signal = Event()
+    with attempt(resumed, stop_signal=stop_signal) as trainer:
         consumed = []
         while trainer.state.step < 7:
             trainer.execute_next_plan()
             consumed.append(trainer.state.sequences)
-        told.set()
+        stop_signal.set()
         trainer.run()
 
-    run_to_end(parted, number=2)
+    run_to_end(resumed, number=2)
 
     assert consumed == [4, 8, 12, 20, 28, 36, 52]
-    assert [start.accumulation for start in kind_of(parted, StartRecord)] == [1, 4]
-    (one,), (two,) = kind_of(whole, EndRecord), kind_of(parted, EndRecord)
+    assert [start.accumulation for start in kind_of(resumed, StartRecord)] == [1, 4]
+    (one,), (two,) = kind_of(whole, EndRecord), kind_of(resumed, EndRecord)
     assert one.sequences == two.sequences == 3 * 4 + 3 * 8 + 6 * 16
-    ours, theirs = final_weights(whole), final_weights(parted)
+    ours, theirs = final_weights(whole), final_weights(resumed)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-def test_a_batch_that_does_not_come_out_even_is_counted_without_its_empty_rows(tmp_path: Path, dataset: Path) -> None:
+def test_padding_rows_of_an_uneven_batch_are_not_counted(tmp_path: Path, dataset: Path) -> None:
     paths = make_run(tmp_path / "uneven", dataset, "batch.sequences=15", "batch.micro=4", "budget.steps=2")
 
     run_to_end(paths)
@@ -211,7 +211,7 @@ def test_a_ramp_by_sequences_ends_where_its_budget_does(tmp_path: Path, dataset:
     assert (end.step, end.sequences) == (8 + 4 + 4, 128)
 
 
-def test_commands_are_obeyed_in_order_and_acknowledged(tmp_path: Path, dataset: Path) -> None:
+def test_commands_are_executed_in_order_and_acknowledged(tmp_path: Path, dataset: Path) -> None:
     paths = make_run(tmp_path / "run", dataset, "budget.steps=1000000")
     for verb in (CommandKind.CHECKPOINT, CommandKind.STOP):
         post(paths.control, verb=verb, asked_by="uid 0", now=0.0)
@@ -284,7 +284,7 @@ def test_the_output_bias_can_begin_at_the_frequencies_of_the_data(tmp_path: Path
 
     first, second = (kind_of(paths, ValidationRecord)[0] for paths in (plain, informed))
     assert second.loss < first.loss - 1.0
-    # Nothing but the words' frequencies is known yet.
+    # At step 0 the model knows only the token frequencies.
     assert second.loss == pytest.approx(second.unigram_loss, abs=0.1)
     assert second.unigram_loss > second.unigram_entropy
 
@@ -344,7 +344,7 @@ def test_a_budget_is_extended_at_the_next_step_and_survives_a_crash(tmp_path: Pa
         rate = trainer._lr
         post(paths.control, verb=CommandKind.BUDGET, asked_by="uid 0", now=0.0, budget=budget)
         trainer.execute_next_plan()
-        # A third of the schedule was behind it; what is left now takes 12 steps, no longer 8.
+        # A third of the schedule was done; the rest takes 12 steps instead of 8.
         assert trainer._lr == pytest.approx(5e-3 * (2 / 3) * (1 - 0.5 / 12))
         assert 0 < rate - trainer._lr < 5e-3 / 12
 
@@ -357,41 +357,41 @@ def test_a_budget_is_extended_at_the_next_step_and_survives_a_crash(tmp_path: Pa
     assert (end.step, end.lr) == (16, 0.0)
 
 
-def test_a_held_run_stands_uncharged_and_goes_on_bit_for_bit(tmp_path: Path, dataset: Path) -> None:
-    straight, held = make_run(tmp_path / "a", dataset), make_run(tmp_path / "b", dataset)
+def test_a_suspended_run_is_not_charged_and_continues_bit_for_bit(tmp_path: Path, dataset: Path) -> None:
+    straight, suspended = make_run(tmp_path / "a", dataset), make_run(tmp_path / "b", dataset)
     run_to_end(straight)
 
-    with attempt(held) as trainer:
+    with attempt(suspended) as trainer:
         for _ in range(5):
             trainer.execute_next_plan()
         budget = trainer.components.budget
-        post(held.control, verb=CommandKind.SUSPEND, asked_by="uid 0", now=0.0)
+        post(suspended.control, verb=CommandKind.SUSPEND, asked_by="uid 0", now=0.0)
         for _ in range(2):
             assert trainer.execute_next_plan() is ExitReason.NONE
-        stood_s = budget.now_s()
-        post(held.control, verb=CommandKind.CHECKPOINT, asked_by="uid 0", now=0.0)
+        suspended_s = budget.now_s()
+        post(suspended.control, verb=CommandKind.CHECKPOINT, asked_by="uid 0", now=0.0)
         trainer.execute_next_plan()
         while not budget.clock.is_suspended:
             trainer.execute_next_plan()
         assert trainer.state.step == 5
-        assert budget.now_s() > stood_s, "a save is charged, a hold is not"
-        post(held.control, verb=CommandKind.RESUME, asked_by="uid 0", now=0.0)
+        assert budget.now_s() > suspended_s, "a save is charged, a suspension is not"
+        post(suspended.control, verb=CommandKind.RESUME, asked_by="uid 0", now=0.0)
         trainer.run()
 
-    states = [(record.state, record.is_hot, record.step) for record in kind_of(held, StateRecord)]
+    states = [(record.state, record.is_hot, record.step) for record in kind_of(suspended, StateRecord)]
     assert states == [(JobState.PAUSED, True, 5), (JobState.RUNNING, False, 5)] * 2
-    assert "command" in [record.why for record in kind_of(held, CheckpointRecord)]
-    mine, its = final_weights(straight), final_weights(held)
+    assert "command" in [record.why for record in kind_of(suspended, CheckpointRecord)]
+    mine, its = final_weights(straight), final_weights(suspended)
     assert all(torch.equal(mine[name], its[name]) for name in mine)
 
 
-def test_a_signal_turns_a_hold_into_a_pause(tmp_path: Path, dataset: Path) -> None:
-    paths, told = make_run(tmp_path / "run", dataset), Event()
-    with attempt(paths, stop_signal=told) as trainer:
+def test_a_signal_turns_a_suspension_into_a_pause(tmp_path: Path, dataset: Path) -> None:
+    paths, stop_signal = make_run(tmp_path / "run", dataset), Event()
+    with attempt(paths, stop_signal=stop_signal) as trainer:
         trainer.execute_next_plan()
         post(paths.control, verb=CommandKind.SUSPEND, asked_by="uid 0", now=0.0)
         trainer.execute_next_plan()
-        told.set()
+        stop_signal.set()
         assert trainer.run() is ExitReason.PAUSED
 
     assert [(record.state, record.is_hot) for record in kind_of(paths, StateRecord)] == [
@@ -403,7 +403,7 @@ def test_a_signal_turns_a_hold_into_a_pause(tmp_path: Path, dataset: Path) -> No
 
 
 def losses_of(trainer: Trainer, monkeypatch: pytest.MonkeyPatch, wrong: dict[int, float]) -> None:
-    """Let every loss be read, 5 to whoever reads it but for those that go `wrong`, by the reads so far."""
+    """Read the loss in every step, and replace it by 5 or by the value in `wrong`, whose keys count the reads."""
     monkeypatch.setattr("bertd.train.loop.control._REPORT_EVERY_S", 0.0)
     real, reads = trainer.components.train_step.take_loss, iter(range(1000))
 
@@ -418,14 +418,14 @@ ROLLBACK = ("stop.on_nan=rollback", "stop.on_spike=rollback", "budget.steps=16")
 
 
 @pytest.mark.parametrize(
-    ("wrong", "code", "told"),
+    ("wrong", "code", "expected"),
     [
         (math.nan, "loss_not_finite", "step 12: the loss is nan; went back to step 4 and left out the 64 sequences"),
         (9.0, "loss_spike", "step 12: the loss jumped to 9.000, its band ended at 5.120; went back to step 4"),
     ],
 )
-def test_a_loss_that_goes_wrong_is_gone_back_from_and_its_batches_are_left_out(
-    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, wrong: float, code: str, told: str
+def test_a_bad_loss_rolls_back_and_its_batches_are_skipped(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, wrong: float, code: str, expected: str
 ) -> None:
     paths = make_run(tmp_path / "run", dataset, *ROLLBACK)
     with attempt(paths) as trainer:
@@ -435,13 +435,13 @@ def test_a_loss_that_goes_wrong_is_gone_back_from_and_its_batches_are_left_out(
         trainer._save("start")
         while not kind_of(paths, RollbackRecord):
             trainer.execute_next_plan()
-        # As after a crash: what follows is a resume from the checkpoint that was gone back to.
+        # Leave the attempt, as in a crash: the next one resumes from the checkpoint of the rollback.
         assert (trainer.state.step, trainer.state.sequences) == (4, 12 * 8)
     (back,) = kind_of(paths, RollbackRecord)
     assert (back.step, back.from_step, back.skipped_sequences, back.number) == (4, 12, 8 * 8, 1)
     (alert,) = kind_of(paths, AlertRecord)
     assert (alert.code, alert.level, alert.step) == (code, "warning", 4)
-    assert alert.message.startswith(told) and "optimizer.peak_lr" in alert.message
+    assert alert.message.startswith(expected) and "optimizer.peak_lr" in alert.message
 
     with attempt(paths, number=2) as trainer:
         assert (trainer.state.step, trainer.state.sequences, trainer.state.rollbacks) == (4, 12 * 8, 1)
@@ -461,7 +461,7 @@ def test_a_marker_that_a_rollback_undoes_is_passed_again(
         trainer._save("start")
         while trainer.state.markers_left:
             trainer.execute_next_plan()
-        # As where the loss is read once a second: the marker came between the last sound one and the one that is not.
+        # As if the loss were read once a second: the marker came after the last good loss and before the bad one.
         trainer._loss_monitor.last_good_step = 4
         while not kind_of(paths, RollbackRecord):
             trainer.execute_next_plan()
@@ -471,18 +471,18 @@ def test_a_marker_that_a_rollback_undoes_is_passed_again(
 
 
 @pytest.mark.parametrize(("saved_with", "back_to"), [(5.0, 6), (9.0, 4)])
-def test_a_checkpoint_between_two_reports_is_gone_back_to_where_its_loss_was_sound(
+def test_a_rollback_uses_a_checkpoint_between_two_reports_if_its_loss_was_good(
     tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, saved_with: float, back_to: int
 ) -> None:
     paths = make_run(tmp_path / "run", dataset, *ROLLBACK)
     with attempt(paths) as trainer:
-        # Reads in order: eleven reports, the save's, and the report behind it.
+        # Reads in order: eleven reports, the save's, and the report after it.
         losses_of(trainer, monkeypatch, {11: saved_with, 12: math.nan})
         for _ in range(4):
             trainer.execute_next_plan()
         trainer._save("start")
         for _ in range(7):
-            # Enough of them for a band.
+            # Enough losses for a band.
             trainer._loss_monitor.judge(trainer.components.train_step.take_loss(), trainer.state)
         monkeypatch.setattr("bertd.train.loop.control._REPORT_EVERY_S", math.inf)
         for _ in range(2):
@@ -509,7 +509,7 @@ DIVERGED = "step 3: the loss is 50.000, above twice what a blind guess costs, "
 
 
 @pytest.mark.parametrize(
-    ("wanted", "wrong", "told"),
+    ("wanted", "wrong", "expected"),
     [
         ("alert", {11: 9.0, 12: 9.1}, JUMPED),
         ("hold", {11: 9.0}, JUMPED),
@@ -517,13 +517,13 @@ DIVERGED = "step 3: the loss is 50.000, above twice what a blind guess costs, "
         ("stop", {2: 50.0}, DIVERGED),
     ],
 )
-def test_a_spike_is_told_once_and_does_what_the_recipe_says(
+def test_a_spike_is_reported_once_and_does_what_the_recipe_says(
     tmp_path: Path,
     dataset: Path,
     monkeypatch: pytest.MonkeyPatch,
     wanted: str,
     wrong: dict[int, float],
-    told: str,
+    expected: str,
 ) -> None:
     paths = make_run(tmp_path / "run", dataset, f"stop.on_spike={wanted}", "budget.steps=16")
     with attempt(paths) as trainer:
@@ -532,15 +532,15 @@ def test_a_spike_is_told_once_and_does_what_the_recipe_says(
             trainer.execute_next_plan()
         exit_reason = trainer.execute_next_plan()
     (alert,) = kind_of(paths, AlertRecord)
-    assert alert.code == "loss_spike" and alert.message.startswith(told) and "optimizer.peak_lr" in alert.message
+    assert alert.code == "loss_spike" and alert.message.startswith(expected) and "optimizer.peak_lr" in alert.message
     assert [record.reason.split(";")[0] for record in kind_of(paths, StateRecord) if record.is_hot] == (
-        [told] if wanted == "hold" else []
+        [expected] if wanted == "hold" else []
     )
     assert exit_reason is (ExitReason.STOPPED if wanted == "stop" else ExitReason.NONE)
     assert [record.reason for record in kind_of(paths, EndRecord)] == (["stopped"] if wanted == "stop" else [])
 
 
-def test_a_loss_that_creeps_up_is_told_once_and_the_run_goes_on(
+def test_a_loss_that_rises_slowly_is_reported_once_and_the_run_continues(
     tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = make_run(tmp_path / "run", dataset, "stop.on_spike=stop", "budget.steps=40")
@@ -549,6 +549,6 @@ def test_a_loss_that_creeps_up_is_told_once_and_the_run_goes_on(
         trainer.run()
     (alert,) = kind_of(paths, AlertRecord)
     assert (alert.code, alert.level) == ("loss_rising", "warning")
-    told = rf"step {alert.step}: the loss stands at 6\.\d+ \(running mean\), and was 5\.\d+ at its lowest; .*peak_lr"
-    assert re.match(told, alert.message)
+    expected = rf"step {alert.step}: the loss is at 6\.\d+ \(running mean\), and was 5\.\d+ at its lowest; .*peak_lr"
+    assert re.match(expected, alert.message)
     assert [(record.reason, record.step) for record in kind_of(paths, EndRecord)] == [("budget", 40)]

@@ -1,4 +1,4 @@
-"""The fixed validation set."""
+"""Validation on the fixed set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.train.loop.test_trainer import ALONE
 
 
 def test_a_set_of_which_nothing_is_predicted_is_refused() -> None:
-    """As whole words of text without spaces are not."""
+    """As with whole-word masking of text without spaces."""
     shares_V = torch.full((4,), 0.25, dtype=torch.float64)
     labels_BM = torch.full((2, 3), IGNORE_INDEX)
     batch = MaskedBatch(torch.zeros(2, 8, dtype=torch.int64), torch.zeros(2, 3, dtype=torch.int64), labels_BM)

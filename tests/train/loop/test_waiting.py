@@ -17,9 +17,9 @@ from tests.train.loop.test_trainer import attempt, make_run
 from tests.train.operations import Operations
 
 OPERATIONS = ("aten._local_scalar_dense", "aten.is_nonzero", "aten.nonzero", "aten.masked_select", "aten.equal")
-"""Those that read a value, or whose result has as many elements as values say."""
+"""Operations that read a value, or whose result's size depends on values."""
 METHODS = {Tensor.tolist, Tensor.item, Tensor.cpu, Tensor.numpy, Tensor.__bool__, Tensor.__float__, Tensor.__int__}
-"""On CPU, where there is nothing to wait for, not all of them come to one of the operations."""
+"""Methods that wait for a GPU; on CPU not all of them call one of the operations."""
 
 
 def is_mask(index: object) -> bool:
@@ -27,7 +27,7 @@ def is_mask(index: object) -> bool:
 
 
 class Methods(TorchFunctionMode):
-    """Counts calls of METHODS, and picking by a mask, which counts its elements first, while it is entered."""
+    """Counts calls of METHODS, and indexing by a mask, which must count its elements first."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Methods(TorchFunctionMode):
 
 @contextmanager
 def waits() -> Iterator[Counter[str]]:
-    """What waits for the device inside; complete behind it."""
+    """Count what waits for the device inside the context; complete after it."""
     found: Counter[str] = Counter()
     with Operations() as operations, Methods() as methods:
         yield found
@@ -55,7 +55,7 @@ def waits() -> Iterator[Counter[str]]:
 def test_steps_that_are_not_reported_never_wait_for_the_device(
     optimizer: str, clip: float, tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # That a report is due once a second at most is in test_orders; here the first is the only one.
+    # test_control.py tests that reports are due once a second; here only the first step has one.
     monkeypatch.setattr("bertd.train.loop.control._REPORT_EVERY_S", 3600.0)
     options = (f"optimizer.kind={optimizer}", f"optimizer.clip={clip}", "data.packing=sentences")
 

@@ -1,4 +1,4 @@
-"""Our Muon computes torch's, matrix by matrix."""
+"""Our Muon computes the same as torch's, for each matrix."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_models_hidden_matrices_step_as_torchs_muon_steps_them_at_momentum_0_9
     assert torch.allclose(optimizers.tensors()[f"{name}/momentum"], torch_muon.state[theirs]["momentum_buffer"])
 
 
-def test_q_k_and_v_are_orthogonalised_apart() -> None:
+def test_q_k_and_v_are_orthogonalised_separately() -> None:
     together, apart = nn.Parameter(torch.zeros(24, 8)), [nn.Parameter(torch.zeros(8, 8)) for _ in range(3)]
     together.grad = gradient(24, 8)
     for part, piece in zip(apart, together.grad.chunk(3), strict=True):
@@ -74,7 +74,7 @@ def test_q_k_and_v_are_orthogonalised_apart() -> None:
 
 
 def watch_shares(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
-    """The shares that are handed to the other ranks, who are not there, in a list that grows."""
+    """Record the shares that a rank would send to the others, in a list that grows."""
     shares: list[torch.Tensor] = []
 
     def gather(out: torch.Tensor, share: torch.Tensor) -> None:
@@ -85,7 +85,7 @@ def watch_shares(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
     return shares
 
 
-def test_each_rank_orthogonalises_a_share_of_its_own_and_together_they_have_all(
+def test_each_rank_orthogonalises_its_share_and_together_they_have_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     matrices = [nn.Parameter(torch.zeros(16, 16)) for _ in range(5)]
@@ -120,7 +120,7 @@ def test_a_run_shares_muons_work_over_its_ranks(
 
 
 @pytest.mark.parametrize("shape", [(2, 64, 16), (2, 16, 64), (2, 16, 48)])
-def test_a_wide_or_tall_matrix_comes_out_the_same_on_the_short_way(shape: tuple[int, int, int]) -> None:
+def test_iterating_on_the_gram_matrix_gives_the_same_result(shape: tuple[int, int, int]) -> None:
     # Singular values over four decades, as gradients have them.
     stacked = gradient(*shape) * torch.logspace(0, -4, shape[-1])
 

@@ -1,4 +1,4 @@
-"""What the three optimizers of a run have in common, and how AdamW runs."""
+"""Weight decay of the three optimizers, and the fused AdamW."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.model.test_export import TINY, trained_like
 
 @pytest.mark.parametrize(("kind", "decay"), [("adamw", 0.1 * 0.5), ("muon", 0.1 * 0.5), ("lamb", 0.1)])
 def test_without_a_gradient_matrices_decay_and_biases_and_norms_stay(kind: str, decay: float) -> None:
-    # LAMB brings every direction, and the decay alone is one here, to the length of the weights.
+    # LAMB scales every update, here only the decay, to the norm of the weights.
     model = trained_like(TINY)
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}
     section = OptimizerSection.model_validate({"kind": kind, "weight_decay": 0.5})

@@ -1,12 +1,12 @@
-"""A stand-in for NVIDIA apex, for tests on machines without a GPU: its classes, signatures and manners, and no kernel.
+"""A stand-in for NVIDIA apex, for tests on machines without a GPU: its classes, signatures and behaviour.
 
 Written for these tests from the behaviour of https://github.com/NVIDIA/apex at 6424da3b; none of its code is here.
-Kept of the original: where classes lie, what their constructors take, that steps are counted by group, that
-`zero_grad` takes no argument, that FusedLAMB clips the gradient's norm to 1 unless told otherwise and leaves what does
-not decay unscaled, that FusedDense wants rows, and which extension module each class stands on. Not kept: CUDA. The
-extension modules are stand-ins, too, and compute with torch on any device.
+Like the original: the modules of classes, the arguments of their constructors, steps counted per group, `zero_grad`
+without arguments, FusedLAMB, which by default clips the gradient's norm to 1 and does not scale parameters without
+weight decay, FusedDense, which requires a matrix, and the extension module of each class. Unlike it: the extension
+modules are also stand-ins, which compute with torch on any device.
 
-`tests.train.backends.apex_installs` copies this folder to `apex` on a search path of its own.
+`tests.train.backends.apex_installs` copies this folder to `apex` in a separate folder on the search path.
 """
 
 from . import normalization as normalization

@@ -16,7 +16,7 @@ class _Dense(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        # The original reads the memory as if it were, and trains on what it finds there.
+        # The original does not check this, and reads wrong values from memory that is not contiguous.
         assert gradient.is_contiguous()
         rows, weight = ctx.saved_tensors
         return gradient @ weight, gradient.t() @ rows, gradient.sum(0)
