@@ -1,1 +1,1 @@
-"""bert-tui: the dashboard."""
+"""bert-tui: the terminal dashboard of bertd."""

@@ -1,7 +1,7 @@
-"""The entry of `bert-tui`: reads the arguments, then starts the screen or prints.
+"""Entry point of `bert-tui`: parse the arguments, then start the dashboard or print.
 
-Everything heavy is imported late: Textual by the screen alone, after the environment that it reads at import has been
-set, and all of it without garbage collection, which is a quarter of the time to the first frame.
+Heavy modules are imported late. Textual is imported only for the dashboard, after the environment variables that it
+reads at import are set. Garbage collection is off during start-up: it takes a quarter of the time to the first frame.
 """
 
 from __future__ import annotations
@@ -50,19 +50,19 @@ def _watch(args: argparse.Namespace, options: DisplayOptions) -> int:
 def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="bert-tui",
-        description="Watch a bertd pretraining from any terminal, and act on it. Leaving it leaves the training alone.",
-        epilog="Exit status: 0, or 69 where no daemon answers, 2 for wrong arguments.",
+        description="Watch and control a bertd pretraining from any terminal. Quitting does not affect the training.",
+        epilog="Exit status: 0; 69 if no daemon answers; 2 for wrong arguments.",
     )
-    parser.add_argument("--socket", type=Path, help="the daemon's socket (default: $BERTD_SOCKET, or where it listens)")
+    parser.add_argument(
+        "--socket", type=Path, help="the daemon's socket (default: $BERTD_SOCKET, else the daemon's default path)"
+    )
     output_mode = parser.add_mutually_exclusive_group()
-    output_mode.add_argument("--once", action="store_true", help="print what the screen shows, once, and exit")
-    output_mode.add_argument(
-        "--plain", action="store_true", help="print a line whenever something changed, until Ctrl-C"
-    )
-    output_mode.add_argument("--json", action="store_true", help="print status and curves as JSON, once, and exit")
-    parser.add_argument("--readonly", action="store_true", help="no key may act on a job")
-    parser.add_argument("--demo", action="store_true", help="a simulated 8-GPU box, a minute a second; no daemon")
-    parser.add_argument("--ascii", action="store_true", help="draw with ASCII alone")
+    output_mode.add_argument("--once", action="store_true", help="print the screen once as text and exit")
+    output_mode.add_argument("--plain", action="store_true", help="print a line at each change, until Ctrl-C")
+    output_mode.add_argument("--json", action="store_true", help="print status and curves once as JSON and exit")
+    parser.add_argument("--readonly", action="store_true", help="disable the keys that act on jobs")
+    parser.add_argument("--demo", action="store_true", help="simulate an 8-GPU machine at 60x speed; needs no daemon")
+    parser.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
     parser.add_argument("--version", action="version", version=f"bert-tui {bertd.__version__}")
     return parser.parse_args(arguments)
 
@@ -124,7 +124,7 @@ def _print_lines(feed: Feed) -> int:
 
 def _run_dashboard(feed: Feed, options: DisplayOptions) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        print("bert-tui: this is no terminal; use --once, --plain or --json", file=sys.stderr)
+        print("bert-tui: not a terminal; use --once, --plain or --json", file=sys.stderr)
         return 2
     feed.start()
     _set_textual_defaults(os.environ)
@@ -138,7 +138,7 @@ def _run_dashboard(feed: Feed, options: DisplayOptions) -> int:
 
 
 def _set_textual_defaults(environment: os._Environ[str] | dict[str, str]) -> None:
-    """Nothing moves that does not mean something; over SSH each frame costs bytes. What the user set stays."""
+    """Turn animations off and limit the frame rate over SSH, where each frame costs bytes; keep what the user set."""
     environment.setdefault("TEXTUAL_ANIMATIONS", "none")
     environment.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
     if "SSH_CONNECTION" in environment:

@@ -1,7 +1,7 @@
-"""The Textual application: keys and palette on top, one flush a second from the feed to the screen.
+"""The Textual application: keys, command palette, and one update per second from the feed to the screen.
 
-Nothing here waits for the daemon: the feed works in its own thread, an action runs in another, and widgets are told
-the newest state once a second, however many steps the training made.
+Nothing here waits for the daemon: the feed has its own thread, each action runs in another, and widgets get the newest
+state once a second, no matter how many steps the training made.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from tui.snapshot import Feed, Snapshot
 from tui.theme import THEME
 
 FLUSH_S = 1.0
-"""How often the newest state reaches the screen."""
+"""Interval between screen updates."""
 STARTUP_FLUSH_S = 0.1
-"""The same until the daemon has answered once."""
+"""Interval between screen updates until the daemon's first answer."""
 
 
 class Dashboard(App[None]):
@@ -50,7 +50,7 @@ class Dashboard(App[None]):
     ]
 
     def __init__(self, feed: Feed, *, options: DisplayOptions) -> None:
-        # Said here too, because Textual decides now how NO_COLOR is honoured: without colours rather than in greys.
+        # Set here too: Textual decides now how to follow NO_COLOR, and should use no colours rather than greys.
         super().__init__(ansi_color=True)
         self._feed = feed
         self._display_options = options
@@ -61,32 +61,30 @@ class Dashboard(App[None]):
         self.register_theme(THEME)
         self.theme = THEME.name
 
-    # ---- From the feed to the screen ---------------------------------------------------------------
-
     def _get_status_screen(self, name: str) -> StatusScreen:
-        """The view of that name, made when it is first looked at: the first frame waits for the first view alone."""
+        """The view of that name, created on first use, so that the first frame waits for only one view."""
         if name not in self._status_screens:
             self._status_screens[name] = make_screen(name, self._feed)
         return self._status_screens[name]
 
     @property
     def _current_status_screen(self) -> StatusScreen:
-        """The view that is looked at, below any dialog."""
+        """The active view, below any dialog."""
         return self._get_status_screen(self.current_mode)
 
     def on_load(self) -> None:
-        """Begin to follow the daemon; what is known by now is in the first layout."""
+        """Start the feed; the first layout already uses what it has."""
         self._feed.start()
         self.show_newest()
 
     def on_mount(self) -> None:
-        """Show the newest state from now on; give the terminal back when told to end."""
+        """Start the periodic updates; exit on SIGTERM, so that Textual restores the terminal."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
         self._startup_timer = self.set_interval(STARTUP_FLUSH_S, self._flush_until_connected)
         self.set_interval(FLUSH_S, self.show_newest)
 
     def on_unmount(self) -> None:
-        """Leave the daemon alone."""
+        """Disconnect from the daemon."""
         self._feed.close()
 
     def _flush_until_connected(self) -> None:
@@ -95,7 +93,6 @@ class Dashboard(App[None]):
             self._startup_timer.stop()
 
     def show_newest(self) -> None:
-        """Bring the newest state to the screen."""
         self._snapshot = self._feed.snapshot()
         with self.batch_update():
             self._current_status_screen.update(self._snapshot, self._display_options)
@@ -107,10 +104,8 @@ class Dashboard(App[None]):
         self._display_options = options
         self.show_newest()
 
-    # ---- Acting ------------------------------------------------------------------------------------
-
     def action_pause_or_resume(self) -> None:
-        """Pause the job, or take it up again."""
+        """Pause the job, or resume a paused one."""
         job = self._require_target_job()
         if job is None:
             return
@@ -121,14 +116,14 @@ class Dashboard(App[None]):
             self._send_request(f"{job.name}: pause", lambda: self._feed.pause(job.id))
 
     def action_pause_hot(self) -> None:
-        """Let the job hold between two steps and keep its memory."""
+        """Suspend the job between two steps; it keeps its GPU memory."""
         job = self._require_target_job()
         if job is not None:
             self._keep_run_selected(job)
             self._send_request(f"{job.name}: pause hot", lambda: self._feed.pause(job.id, hot=True))
 
     def action_checkpoint(self) -> None:
-        """Save at the next step."""
+        """Save a checkpoint at the next step."""
         job = self._require_target_job()
         if job is not None:
             self._send_request(f"{job.name}: checkpoint", lambda: self._feed.checkpoint(job.id))
@@ -146,13 +141,13 @@ class Dashboard(App[None]):
             self._send_request(f"{job.name}: release", lambda: self._feed.release(job.id))
 
     def action_prioritize(self, by: int) -> None:
-        """Put a waiting job before or behind the others."""
+        """Change a waiting job's priority by `by`."""
         job = self._require_target_job()
         if job is not None:
             self._send_request(f"{job.name}: priority", lambda: self._feed.prioritize(job.id, job.priority + by))
 
     def action_stop(self) -> None:
-        """End the job for good, once its name was typed."""
+        """Stop the job for good, after the user has typed its name."""
         job = self._require_target_job()
         if job is None:
             return
@@ -180,7 +175,7 @@ class Dashboard(App[None]):
         self.push_screen(FinetuneForm(run), submit)
 
     def _require_target_job(self) -> JobView | None:
-        """The chosen job, else that of the run which is shown; says why where there is none or nothing may be done."""
+        """The selected job, else the shown run's; None, with a message, if there is none or the view is read-only."""
         if self._display_options.is_readonly:
             self._show_message("This view is read-only; start bert-tui without --readonly to act.", severity="warning")
             return None
@@ -195,7 +190,7 @@ class Dashboard(App[None]):
         return job
 
     def _keep_run_selected(self, job: JobView) -> None:
-        """Stay with a run that is paused here: the same key is to resume it, not to act on whatever runs next."""
+        """Keep showing the run that is being paused, so that the same key resumes it, not another run."""
         snapshot = self._snapshot
         run = snapshot.run if snapshot is not None else None
         if run is not None and run.job_id == job.id and snapshot is not None and snapshot.run_id != run.id:
@@ -203,7 +198,7 @@ class Dashboard(App[None]):
 
     @work(group="acting")
     async def _send_request(self, what: str, call: Callable[[], JobView]) -> None:
-        """Ask the daemon off the screen's thread, and say what came of it."""
+        """Send the request in another thread, then show its result."""
         try:
             job = await asyncio.to_thread(call)
         except BertdError as error:
@@ -216,10 +211,8 @@ class Dashboard(App[None]):
         level = severity if severity in ("warning", "error") else "information"
         self.notify(terminal_line(text), severity=level, markup=False)  # type: ignore[arg-type]  # a closed set
 
-    # ---- Looking -----------------------------------------------------------------------------------
-
     async def action_show_view(self, name: str) -> None:
-        """Go to another view."""
+        """Switch to the view `name`."""
         if name == "log":
             from tui.screens.log import LogScreen
 
@@ -232,7 +225,7 @@ class Dashboard(App[None]):
         self.show_newest()
 
     def action_next_run(self) -> None:
-        """Show the next run."""
+        """Show the next run in the daemon's list."""
         snapshot = self._snapshot
         if snapshot is None or snapshot.run is None or snapshot.status is None:
             return
@@ -241,23 +234,23 @@ class Dashboard(App[None]):
         self.show_newest()
 
     def action_toggle_log(self) -> None:
-        """Loss on a logarithmic axis, or not."""
+        """Toggle the logarithmic loss axis."""
         self._change_display_options(replace(self._display_options, log_y=not self._display_options.log_y))
 
     def action_toggle_zoom(self) -> None:
-        """The whole budget on the x axis, or the part that is spent."""
+        """Toggle the x axis between the whole budget and the spent part."""
         self._change_display_options(
             replace(self._display_options, whole_budget=not self._display_options.whole_budget)
         )
 
     def action_show_help(self) -> None:
-        """Every key."""
+        """Show all keys."""
         from tui.screens.help import HelpScreen
 
         self.push_screen(HelpScreen())
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Every action by name, for the palette."""
+        """All actions by name, for the command palette."""
         queue = QUEUE_KEYS if self._current_status_screen.chosen_job_id is not None else []
         for key in [*JOB_KEYS, *queue, *VIEW_KEYS, *APP_KEYS]:
             yield SystemCommand(key.title, key.meaning, partial(self.run_action, key.action))

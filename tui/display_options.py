@@ -1,4 +1,4 @@
-"""How a person wants things drawn; nothing here changes what is said."""
+"""Display options of the user: how things are drawn, never which facts are shown."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from tui.snapshot import Snapshot
 
 @dataclass(frozen=True)
 class DisplayOptions:
-    """The switches of the display."""
+    """The user's choices of how to draw."""
 
     glyphs: Glyphs = UNICODE
     has_color: bool = True
     log_y: bool = False
     """Loss on a logarithmic axis."""
     whole_budget: bool = False
-    """The x axis is the whole budget, not only the part that is spent."""
+    """The x axis covers the whole budget, not only the spent part."""
     is_readonly: bool = False
 
 
 DrawFunction = Callable[[Snapshot, DisplayOptions, int, int], list[Line]]
-"""Draws a panel of at most `height` lines of at most `width` cells: draw(snapshot, look, width, height)."""
+"""Draws a panel of at most `height` lines of at most `width` cells: draw(snapshot, options, width, height)."""

@@ -1,8 +1,8 @@
-"""Follows the real daemon. This is the only module of the dashboard that imports the client.
+"""Follow the real daemon; the only module of the dashboard that imports the client.
 
-One thread asks for the status, then reads the event stream: ticks replace the status, events are appended, and the
-curves are asked for again when a column of the chart is complete. When the daemon is lost, what is known stays, the
-thread tries again with growing delays, and the stream goes on after the last event that was seen.
+One thread requests the status, then reads the event stream: each tick replaces the status, events are appended, and the
+curves are requested again when a column of the chart is complete. When the connection is lost, the last known state
+stays, the thread retries with exponential backoff, and the stream resumes after the last event received.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bertd.errors import BertdError, RunFolderError, UnknownJobError
 from tui.snapshot import CURVES, Link, LinkState, Snapshot, find_shown_run
 
 POINTS = 240
-"""Columns of a curve that are asked for: two dots a cell, so enough for a chart 120 cells wide."""
+"""Points requested per curve: a cell has two dots across, so this fills a chart 120 cells wide."""
 FIRST_RETRY_S = 0.5
 MAX_RETRY_S = 8.0
 _MAX_EVENTS = 500
@@ -31,11 +31,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _ReceivedState:
-    """What the thread has found out; replaced whole, so that a reader never sees half of it."""
+    """What the thread has received; immutable and replaced as one, so that a reader never sees a partial update."""
 
     state: LinkState = LinkState.CONNECTING
     last_message_at: float | None = None
-    """Monotonic time of the last word from the daemon."""
+    """Monotonic time of the daemon's last message."""
     retry_at: float = 0.0
     problem: str = ""
     status: StatusView | None = None
@@ -53,23 +53,21 @@ class SocketFeed:
         self._curves_fetched_at = 0.0
         self._curves_progress = -1.0
         self._is_streaming = False
-        """Whether the present stream has brought anything; only then the next loss is a new one."""
+        """Whether this stream has delivered anything; if so, the next loss restarts the backoff."""
         self._last_event_id = 0
-        """Of the newest event of any type."""
+        """Id of the newest event of any type."""
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._stream: EventStream | None = None
         self._thread = threading.Thread(target=self._follow_with_retries, name="feed", daemon=True)
 
-    # ---- For the screen ----------------------------------------------------------------------------
-
     def start(self) -> None:
-        """Begin to follow; a second call changes nothing."""
+        """Start the thread; a second call does nothing."""
         if not self._thread.is_alive() and not self._closing.is_set():
             self._thread.start()
 
     def close(self) -> None:
-        """Stop following; the thread ends as soon as its read breaks off."""
+        """Stop following; the thread ends when closing the stream interrupts its read."""
         self._closing.set()
         stream = self._stream
         if stream is not None:
@@ -93,12 +91,12 @@ class SocketFeed:
         )
 
     def wait_until(self, condition: Callable[[Snapshot], bool], *, timeout_s: float) -> bool:
-        """Sleep until what is known satisfies `condition`; whether it does."""
+        """Block until the state satisfies `condition`; returns False on timeout."""
         with self._changed:
             return self._changed.wait_for(lambda: condition(self.snapshot()), timeout_s)
 
     def select_run(self, run_id: str) -> None:
-        """Show this run's curves from the next tick on."""
+        """Request this run's curves from the next tick on."""
         self._run_id = run_id
 
     def pause(self, job_id: int, *, hot: bool = False) -> JobView:
@@ -136,8 +134,6 @@ class SocketFeed:
             self._received = received
             self._changed.notify_all()
 
-    # ---- The thread --------------------------------------------------------------------------------
-
     def _follow_with_retries(self) -> None:
         delay_s = FIRST_RETRY_S
         while not self._closing.is_set():
@@ -158,13 +154,13 @@ class SocketFeed:
             delay_s = min(2 * delay_s, MAX_RETRY_S)
 
     def _mark_lost(self, problem: str, delay_s: float) -> None:
-        """Keep what is known and say that it is old."""
+        """Keep the known state and mark it as lost."""
         was_connected = self._received.last_message_at is not None
         state = LinkState.LOST if was_connected else LinkState.CONNECTING
         self._publish(replace(self._received, state=state, retry_at=time.monotonic() + delay_s, problem=problem))
 
     def _follow_stream(self) -> None:
-        """Follow until the feed is closed; any loss of the daemon is an error."""
+        """Follow until the feed is closed; a lost connection raises."""
         status = self._client.status()
         self._resume_or_reset_events(status)
         self._apply_status(status)
@@ -180,7 +176,7 @@ class SocketFeed:
                     self._append_event(item)
 
     def _resume_or_reset_events(self, status: StatusView) -> None:
-        """Go on after the last event, or begin anew where the ids mean something else than before."""
+        """Resume after the last event, or start over if this is another daemon or its event ids were reset."""
         received = self._received
         newest = status.events[-1].id if status.events else 0
         is_another = received.status is not None and received.status.version.state_dir != status.version.state_dir
@@ -204,7 +200,7 @@ class SocketFeed:
         self._publish(replace(received, state=LinkState.LIVE, last_message_at=time.monotonic(), events=events))
 
     def _refresh_curves(self, status: StatusView) -> None:
-        """Ask for the curves anew where the chart would change; a run that was swept away has none."""
+        """Request the curves again if the chart would change; a deleted run has none."""
         run = find_shown_run(status, self._run_id)
         if run is None:
             return
@@ -222,16 +218,16 @@ class SocketFeed:
     def _are_curves_due(self, run: RunView) -> bool:
         advanced = run.budget.progress - self._curves_progress
         if advanced >= 1 / POINTS or advanced < 0:
-            # It falls when the budget is extended.
+            # Progress falls when the budget is extended.
             return True
         return advanced > 0 and time.monotonic() - self._curves_fetched_at >= _MAX_CURVES_AGE_S
 
 
 def fetch_snapshot(socket: Path) -> Snapshot:
-    """Ask the daemon once, for the modes that print.
+    """Request the state once, for `--once` and `--json`.
 
     Raises:
-        BertdError: nobody answers, or the answer is a refusal.
+        BertdError: the daemon does not answer or refuses the request.
     """
     client = Client(socket)
     status = client.status()

@@ -1,4 +1,4 @@
-"""Numbers as people read them: aligned, short, with their unit."""
+"""Format numbers for the screen: short, aligned, with their unit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def count(number: float) -> str:
 
 
 def short_count(number: float) -> str:
-    """Four characters that matter: `812`, `52.8k`, `40.7M`, `1.36G`."""
+    """Three significant digits and a prefix: `812`, `52.8k`, `40.7M`, `1.36G`."""
     if not math.isfinite(number):
         return str(number)
     for bound, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
@@ -30,7 +30,7 @@ def short_count(number: float) -> str:
 
 
 def percent(share: float, *, decimals: int = 1) -> str:
-    """`41.7 %`; never 100 % before it is all."""
+    """`41.7 %`; a share below 1 never shows as 100 %."""
     shown = 100 * share
     if share < 1:
         shown = min(shown, 100 - 10**-decimals)
@@ -38,12 +38,12 @@ def percent(share: float, *, decimals: int = 1) -> str:
 
 
 def loss(value: float) -> str:
-    """Nats with three decimals, the ones that two runs differ in."""
+    """Nats with three decimals: two runs differ in these."""
     return f"{value:.3f}"
 
 
 def format_learning_rate(lr: float) -> str:
-    """A learning rate: `1.23e-3`, and plainly 0."""
+    """`1.23e-3`, or `0`."""
     if lr == 0:
         return "0"
     mantissa, exponent = f"{lr:.2e}".split("e")
@@ -66,11 +66,11 @@ def clock(t: float) -> str:
 
 
 def clock_near(t: float, *, now: float) -> str:
-    """Local time of day, with the weekday or the date where it is another day's; to the second only when near."""
+    """Local time of day; seconds only within an hour of `now`, weekday or date only if it is another day."""
     try:
         then, today = datetime.fromtimestamp(t), datetime.fromtimestamp(now)
     except (ValueError, OverflowError):
-        return "in a far time"
+        return "far in the future"
     time_of_day = f"{then:%H:%M:%S}" if abs(t - now) < 3600 else f"{then:%H:%M}"
     days = (then.date() - today.date()).days
     if days == 0:
@@ -79,5 +79,5 @@ def clock_near(t: float, *, now: float) -> str:
 
 
 def format_amount(unit: BudgetUnit, amount: float) -> str:
-    """A budget's whole: `24h 00m`, `192 GPU-hours`, `23,000 steps`."""
+    """A budget's amount: `24h 00m`, `192 GPU-hours`, `23,000 steps`."""
     return format_budget_amount(unit, amount, format_count=short_count)

@@ -1,6 +1,6 @@
-"""The signs the dashboard draws with: Unicode of one cell each, or ASCII for terminals that lack them.
+"""The symbols of the dashboard: one-cell Unicode characters, or ASCII for terminals that lack them.
 
-No emoji and nothing double-width. A job's state is always its sign and its word: never a colour alone.
+No emoji and nothing double-width. A job's state always shows as symbol and word, never as colour only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tui.lines import Role
 
 @dataclass(frozen=True)
 class Glyphs:
-    """One set of signs."""
+    """One set of symbols."""
 
     states: dict[JobState, str]
     rule: str
@@ -21,16 +21,16 @@ class Glyphs:
     bar_half: str
     bar_empty: str
     dot: str
-    """Between two facts."""
+    """Separates two facts."""
     axis: str
     tick: str
     dash: str
-    """Where there is no value."""
+    """Stands for a missing value."""
     cross: str
     live: str
     legend: str
     is_braille: bool
-    """Curves are drawn with 2 x 4 dots a cell, else with one letter a cell."""
+    """Whether curves are drawn with 2 x 4 braille dots per cell, else with one letter per cell."""
 
 
 UNICODE = Glyphs(
@@ -100,5 +100,5 @@ _ROLES = {
 
 
 def state_role(state: JobState) -> Role:
-    """How a state is told apart at a glance, besides its sign and word."""
+    """The role that colours a state, in addition to its symbol and word."""
     return _ROLES.get(state, Role.WAITING)

@@ -1,8 +1,8 @@
-"""How the Run screen shares its lines among its panels, at any size.
+"""Divide the lines of the Run screen among its panels, at any terminal size.
 
-Each panel first gets what it needs to say anything; the lines that are left are given out in the order of `_WISHES`,
-which is the order in which a researcher looks. So the plan is a pure function of the size and of how many devices
-and jobs there are, and nothing on the screen moves unless one of these does.
+Each panel first gets its minimum; the remaining lines go to the panels in the order of the `grow` calls below, the most
+important first. The layout is a pure function of the size and the numbers of devices and jobs, so nothing on the screen
+moves unless one of these changes.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from tui.panels.budget import BIG_HEIGHT
 
 WIDE = 110
-"""From here on, figures and devices stand beside queue and events."""
+"""From this width, figures and devices are beside queue and events."""
 HUGE = 160
-"""From here on, small charts stand beside the loss."""
+"""From this width, small charts are beside the loss."""
 _LOSS = "loss"
 
 
 @dataclass(frozen=True)
 class Content:
-    """What there is to show."""
+    """How much there is to show."""
 
     num_devices: int
     num_jobs: int
@@ -28,11 +28,11 @@ class Content:
 
 @dataclass
 class _Column:
-    """Panels one below the other, with the lines each has so far."""
+    """Panels from top to bottom, with the lines allocated to each so far."""
 
     heights: dict[str, int]
     left: int
-    """Lines not given out yet."""
+    """Lines not yet allocated."""
     allocated: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -41,14 +41,14 @@ class _Column:
             self.left -= self.allocated[name]
 
     def grow(self, name: str, height: int) -> None:
-        """Raise a panel to `height`, or not at all where the lines do not suffice."""
+        """Raise a panel to `height`, or leave it if too few lines are left."""
         more = height - self.allocated[name]
         if 0 < more <= self.left:
             self.allocated[name] += more
             self.left -= more
 
     def grow_to_fit(self, name: str, height: int) -> None:
-        """Raise a panel towards `height` as far as the lines go."""
+        """Raise a panel to `height`, or as far as the lines suffice."""
         self.grow(name, self.allocated[name] + min(self.left, max(0, height - self.allocated[name])))
 
 

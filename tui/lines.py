@@ -1,7 +1,7 @@
-"""Text with meaning, before it is drawn: a line is a row of spans, a span is text and the role it plays.
+"""Styled text before it is drawn: a line is a row of spans, a span is text with a role.
 
-Roles are not colours: the screen gives them colours (app.tcss), `--once` prints the bare text, and every text passes
-through `Span`, which makes it safe for a terminal. So there is one gate, and no way round it.
+Roles are not colours: the screen maps them to colours (app.tcss), `--once` prints only the text. All text passes
+through `Span`, the one place that escapes terminal control characters.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from bertd.terminal_text import terminal_text
 
 
 class Role(StrEnum):
-    """Why a piece of text is there."""
+    """The purpose of a piece of text."""
 
     TEXT = "text"
     MUTED = "muted"
-    """Labels, units, and what matters less."""
+    """Labels, units, and secondary facts."""
     FAINT = "faint"
     """Rules, axes, the empty part of a bar."""
     STRONG = "strong"
-    """The figures a person came for."""
+    """The most important figures."""
     TITLE = "title"
     BAR = "bar"
     """The filled part of a bar."""
@@ -35,12 +35,12 @@ class Role(StrEnum):
     TRAIN = "train"
     VALIDATION = "validation"
     CURVE = "curve"
-    """A curve that is alone in its chart."""
+    """The only curve of its chart."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """Text of one role, on one line, with nothing in it that a terminal obeys."""
+    """One-line text of one role, free of terminal control characters."""
 
     text: str
     role: Role = Role.TEXT
@@ -71,11 +71,11 @@ class Line:
 
     @property
     def in_ascii(self) -> Line:
-        """The same for a terminal that shows ASCII alone; what it lacks becomes a question mark."""
+        """The line for an ASCII-only terminal; other characters become question marks."""
         return Line(tuple(Span(_ascii(span.text), span.role) for span in self.spans))
 
     def fit(self, width: int) -> Line:
-        """Exactly `width` cells: cut with an ellipsis, or filled with spaces."""
+        """The line in exactly `width` cells: cut with an ellipsis, or padded with spaces."""
         missing = width - self.width
         if missing >= 0:
             return Line((*self.spans, Span(" " * missing))) if missing else self
@@ -116,7 +116,7 @@ def cell(text: str, width: int, role: Role = Role.TEXT, *, right: bool = False) 
 
 
 def justify(left: Line, right: Line, *, width: int, fill: Span | None = None) -> Line:
-    """One line with `left` at its start and `right` at its end; `right` gives way where both do not fit."""
+    """One line with `left` at its start and `right` at its end; without `right` if both do not fit."""
     gap = width - left.width - right.width
     if gap < 1:
         return left.fit(width)
@@ -125,14 +125,14 @@ def justify(left: Line, right: Line, *, width: int, fill: Span | None = None) ->
 
 
 def heading(title: str, right: Line, *, width: int, rule: str) -> Line:
-    """A panel's first line: its name, a faint rule, and its newest figures at the end."""
+    """A panel's first line: title, faint rule, and `right` at the end."""
     left = line((title, Role.TITLE), " ")
     tail = Line((Span(" "), *right.spans)) if right.spans else right
     return justify(left, tail, width=width, fill=Span(rule, Role.FAINT))
 
 
 def join_lines(parts: Iterable[Line], *, separator: str) -> Line:
-    """Lines one after the other, with a faint separator between those that hold anything."""
+    """Join the non-empty lines into one, with a faint separator between them."""
     spans: list[Span] = []
     for part in parts:
         if part.spans:
@@ -142,5 +142,5 @@ def join_lines(parts: Iterable[Line], *, separator: str) -> Line:
 
 
 def plain_text(lines: Sequence[Line]) -> str:
-    """Lines as text, without the spaces at their ends."""
+    """The lines as text, without trailing spaces."""
     return "\n".join(one.plain.rstrip() for one in lines)

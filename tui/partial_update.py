@@ -1,8 +1,8 @@
-"""Sends the terminal only the cells that changed.
+"""Send only the changed cells to the terminal.
 
 Textual 8.2 knows the changed spans of a line, but repaints each line from the left edge of its widget to the end of
 the span (see the TODO in its ChopsUpdate). On this dashboard that is four times the bytes. A subclass that crops both
-sides is put in its place; the test of it fails if a new Textual no longer goes this way.
+sides replaces it; its test fails if a later Textual no longer uses ChopsUpdate.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from textual._compositor import ChopsUpdate
 
 
 class PartialUpdate(ChopsUpdate):
-    """The same update, with both sides of each span cropped."""
+    """ChopsUpdate with both sides of each span cropped."""
 
     def render_segments(self, console: Console) -> str:
-        """Terminal sequences that paint the spans and nothing else."""
+        """Terminal sequences that paint only the changed spans."""
         sequences: list[str] = []
         for y, x1, x2 in self.spans:
             for end, (x, strip) in zip(self.chop_ends[y], self.chops[y].items(), strict=False):
@@ -29,7 +29,7 @@ class PartialUpdate(ChopsUpdate):
 
 
 def crop_update(renderable: RenderableType | None) -> RenderableType | None:
-    """The narrow form of an update of changed spans; anything else as it is."""
+    """Replace a ChopsUpdate by its cropped form; return anything else unchanged."""
     if type(renderable) is ChopsUpdate:
         return PartialUpdate(renderable.chops, renderable.spans, renderable.chop_ends)
     return renderable

@@ -1,4 +1,4 @@
-"""The same content without a screen: once as text or JSON, or as a line whenever something changed."""
+"""The dashboard's content without a screen: once as text or JSON, or a line at each change."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _UNLIMITED_HEIGHT = 10_000
 
 
 def render_page(snapshot: Snapshot, options: DisplayOptions, width: int) -> str:
-    """What the Run screen says, as text, with every device, job and event that is known."""
+    """The Run screen as text, with all known devices, jobs and events."""
     width = min(MAX_WIDTH, max(MIN_WIDTH, width))
     if snapshot.run is None:
         drawn = [
@@ -47,7 +47,7 @@ def render_page(snapshot: Snapshot, options: DisplayOptions, width: int) -> str:
 
 
 def render_json(snapshot: Snapshot) -> str:
-    """Status and curves as one line of JSON; NaN, which JSON lacks, is null."""
+    """Status and curves as one line of JSON; NaN becomes null."""
     status, series = snapshot.status, snapshot.series
     content = {
         "status": status.model_dump() if status else None,
@@ -69,7 +69,7 @@ def _replace_nan(value: object) -> object:
 
 
 def summary(snapshot: Snapshot) -> str:
-    """The run in one line, for logs and screen readers."""
+    """The run's state in one line, for logs and screen readers."""
     return terminal_line(_summary(snapshot))
 
 
@@ -96,7 +96,7 @@ def _summary(snapshot: Snapshot) -> str:
 
 
 def follow_lines(feed: Feed, *, wait: Callable[[float], None] = time.sleep, every_s: float = 1.0) -> Iterator[str]:
-    """A line each time the summary changed, and one for each event; without end."""
+    """Yield a line for each event and each change of the summary, endlessly."""
     last_summary = ""
     last_id: int | None = None
     while True:

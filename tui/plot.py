@@ -1,8 +1,8 @@
-"""Curves as lines of text: braille dots, two across and four down in a cell, or one letter a cell in ASCII.
+"""Draw curves as text: braille dots, two across and four down per cell, or one letter per cell in ASCII.
 
-Each curve becomes, per column of dots, the span from its lowest to its highest point there, joined to its neighbour
-columns. So a spike of one step shows at any width, and the cost is that of the columns, not of the points. A NaN
-lifts the pen. A later curve lies over an earlier one: a cell belongs to one curve and has one colour.
+For each column of dots, a curve becomes the span from its lowest to its highest point there, joined to the neighbouring
+columns. So a spike of one step is visible at any width. A NaN leaves a gap. Later curves cover earlier ones: a cell
+belongs to one curve and has one colour.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class Curve:
     points: Sequence[tuple[float, float]]
     role: Role
     letter: str = "*"
-    """What draws it where there is no braille."""
+    """Draws the curve in ASCII."""
     is_light: bool = False
-    """Drawn with every other dot, to stand back where colours cannot tell curves apart."""
+    """Draw every other dot, to distinguish the curve where there are no colours."""
 
 
 @dataclass(frozen=True)
 class Plot:
-    """Curves over their axes."""
+    """Curves and their axes."""
 
     curves: Sequence[Curve]
     x: Scale
@@ -43,10 +43,10 @@ class Plot:
     x_ticks: Sequence[float]
     y_label: Callable[[list[float]], list[str]] = labels
     marks: Sequence[tuple[float, str, Role]] = ()
-    """x, sign and role of what is pointed out on the x axis."""
+    """Marks on the x axis: x, symbol, role."""
 
     def draw(self, *, width: int, height: int, glyphs: Glyphs) -> list[Line]:
-        """`height` lines of `width` cells, the last one the x axis; nothing where there is no room."""
+        """`height` lines of `width` cells, the last one the x axis; no lines if the space is too small."""
         rows = height - 1
         ticks = [tick for tick in self.y.ticks(max(2, rows * 2 // 5)) if 0 <= self.y.share(tick) <= 1]
         names = self.y_label(ticks)
@@ -70,7 +70,7 @@ class Plot:
         return cells
 
     def _dot_spans(self, curve: Curve, width: int, height: int) -> dict[int, tuple[int, int]]:
-        """Per column of dots, the first and last row of dots that the curve passes."""
+        """For each column of dots, the first and last row of dots that the curve covers."""
         spans: dict[int, tuple[int, int]] = {}
         before: tuple[float, float] | None = None
         for x, y in curve.points:
@@ -103,21 +103,21 @@ class Plot:
 
 
 class DrawingCache:
-    """Keeps the last drawing of a chart: its points come anew far less often than the screen is refreshed."""
+    """Keeps a chart's last drawing: its points change far less often than the screen is updated."""
 
     def __init__(self) -> None:
         self._key: tuple[object, ...] = ()
         self._lines: list[Line] = []
 
     def lines(self, *key: object, draw: Callable[[], list[Line]]) -> list[Line]:
-        """What was drawn for the same objects, else a new drawing."""
+        """The last drawing if all parts of `key` are the same objects, else a new one."""
         if len(key) != len(self._key) or any(old is not new for old, new in zip(self._key, key, strict=True)):
             self._key, self._lines = key, draw()
         return self._lines
 
 
 def _row(share: float, rows: int) -> int:
-    """Row of text of a share of the height, from the top."""
+    """The text row, from the top, at a share of the height."""
     return min(rows - 1, max(0, int((1 - share) * rows)))
 
 
@@ -133,7 +133,7 @@ def _draw_stroke(
     """Widen the span of each column that the stroke crosses, up to half-way into its neighbours."""
     (x0, y0), (x1, y1) = start, end
     first, last = max(0, round(x0)), min(width - 1, round(x1))
-    is_vertical = x1 - x0 < 1e-6  # Of a dot; a slope would overflow.
+    is_vertical = x1 - x0 < 1e-6  # Less than 1e-6 dots apart: the slope could overflow.
     slope = 0.0 if is_vertical else (y1 - y0) / (x1 - x0)
     for column in range(first, last + 1):
         near, far = max(x0, column - 0.5), min(x1, column + 0.5)
@@ -163,7 +163,7 @@ def _braille_patterns(
 
 
 def _spans(cells: list[tuple[str, Role]]) -> list[Span]:
-    """Neighbours of one role become one span."""
+    """Merge neighbouring cells of one role into one span."""
     spans: list[Span] = []
     for symbol, role in cells:
         if spans and spans[-1].role is role:

@@ -1,7 +1,7 @@
-"""What the dashboard knows at one moment, and the contract of whoever finds it out.
+"""Snapshot of the daemon's state, and the interface of the feeds that provide it.
 
-A feed works in its own thread and keeps the newest state; once a second the screen takes a snapshot. Both the real
-feed (`tui.feed`) and the simulated box (`tui.simulated`) honour this contract; one test holds them to it.
+A feed works in its own thread and keeps the newest state; once a second the screen takes a snapshot. The real feed
+(`tui.feed`) and the simulated one (`tui.simulated`) implement the same interface; one test checks both.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from bertd.api.models import EventView, JobView, LogView, RunView, ScoreView, Se
 from bertd.records import JobState, PauseKind
 
 CURVES = ["loss", "validation", "lr", "grad_norm", "sequences_per_s"]
-"""Columns of a series that some chart draws."""
+"""The columns of a series that the charts draw."""
 
 
 class LinkState(StrEnum):
-    """How it stands with the daemon."""
+    """State of the connection to the daemon."""
 
     CONNECTING = "connecting"
     LIVE = "live"
@@ -28,51 +28,51 @@ class LinkState(StrEnum):
 
 @dataclass(frozen=True)
 class Link:
-    """The connection as a person should see it."""
+    """The connection to the daemon."""
 
     state: LinkState
     silent_s: float = 0.0
-    """Since the daemon was last heard."""
+    """Seconds since the daemon's last message."""
     retry_in_s: float = 0.0
-    """Until the next attempt; only while lost or connecting."""
+    """Seconds until the next attempt; only while lost or connecting."""
     problem: str = ""
-    """Why it is lost, in one line with its remedy."""
+    """Why the connection failed, in one line with its remedy."""
 
     @property
     def is_fresh(self) -> bool:
-        """Whether what is shown is true now; the daemon speaks about once a second."""
+        """Whether the state is current; the daemon sends a message about once a second."""
         return self.state is LinkState.SIMULATED or (self.state is LinkState.LIVE and self.silent_s < STALE_S)
 
 
 ACTIVE_STATES = (JobState.RUNNING, JobState.STARTING, JobState.PAUSING, JobState.STOPPING)
-"""States in which a job has devices."""
+"""States in which a job holds devices."""
 STALE_S = 5.0
-"""A live daemon that has been silent for so long is shown as stale."""
+"""After this time without a message from the daemon, its state is shown as stale."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything on the screen comes from one of these."""
+    """All that the screen shows."""
 
     now: float
-    """Seconds since the epoch; ages are reckoned from it."""
+    """Seconds since the epoch; ages are relative to it."""
     link: Link
     status: StatusView | None = None
     run_id: str | None = None
-    """The run that is shown."""
+    """The run that the user selected; None: choose one automatically."""
     series: SeriesView | None = None
     """Curves of that run."""
     events: tuple[EventView, ...] = field(default=())
-    """The newest, oldest first."""
+    """The newest events, oldest first."""
 
     @property
     def run(self) -> RunView | None:
-        """The run that is shown: the chosen one while there is one, else the newest."""
+        """The shown run: see `find_shown_run`."""
         return find_shown_run(self.status, self.run_id) if self.status else None
 
     @property
     def job(self) -> JobView | None:
-        """The job of the run that is shown."""
+        """The shown run's job."""
         run = self.run
         if run is None or self.status is None:
             return None
@@ -80,27 +80,27 @@ class Snapshot:
 
 
 def find_shown_run(status: StatusView, run_id: str | None) -> RunView | None:
-    """The chosen run while there is one of that name, else the newest that has devices, else the newest."""
+    """The selected run if it still exists, else the newest active one, else the newest."""
     chosen = [run for run in status.runs if run.id == run_id]
     active_runs = [run for run in status.runs if run.state in ACTIVE_STATES or run.pause is PauseKind.HOT]
     return next(iter([*chosen, *active_runs, *status.runs]), None)
 
 
 class Feed(Protocol):
-    """Finds out what the daemon does, and asks it to act. Acting blocks; it raises BertdError for a refusal."""
+    """Provides the daemon's state and sends it requests. A request blocks; it raises BertdError if refused."""
 
     def start(self) -> None:
-        """Begin to follow, in a thread of its own."""
+        """Start following, in a separate thread."""
 
     def close(self) -> None:
-        """Stop following; nothing of it runs on."""
+        """Stop following and let the thread end."""
 
     def snapshot(self) -> Snapshot:
         """The newest state; never blocks."""
         ...
 
     def select_run(self, run_id: str) -> None:
-        """Show this run's curves from the next snapshot on."""
+        """Provide this run's curves from the next snapshot on."""
 
     def pause(self, job_id: int, *, hot: bool = False) -> JobView: ...
 
@@ -123,5 +123,5 @@ class Feed(Protocol):
         ...
 
     def scores(self) -> list[ScoreView]:
-        """Every finetuning's score."""
+        """The scores of all finetunings."""
         ...

@@ -1,4 +1,4 @@
-"""Textual's colours for what bertd does not draw itself: dialogs, palette, messages."""
+"""Textual theme for the parts that bertd does not draw: dialogs, command palette, notifications."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from textual.theme import BUILTIN_THEMES, Theme
 
 THEME: Theme = replace(
-    # The terminal's own background and text; also half the bytes, as no cell carries a background colour.
+    # Keeps the terminal's background and text colours; halves the bytes, as no cell needs a background colour.
     BUILTIN_THEMES["ansi-dark"],
     name="bertd",
     primary="#56b4e9",

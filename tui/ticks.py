@@ -1,4 +1,4 @@
-"""Where an axis has its ticks and what they say."""
+"""Axis scales, positions of their ticks, and tick labels."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 
 _PARTS = 8
-"""Into about so many round parts a scale is divided before its ends are rounded to one."""
+"""A scale's ends are rounded to multiples of about its range divided by this."""
 _ZERO_BELOW = 1e-12
-"""Below this all values are one and the same zero."""
+"""Values below this count as zero."""
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
@@ -21,7 +21,7 @@ class Scale:
     is_log: bool = False
 
     def share(self, value: float) -> float:
-        """0 at `low`, 1 at `high`; outside beyond them. NaN where a logarithm has no value."""
+        """Position on the axis: 0 at `low`, 1 at `high`, not clamped. NaN where the logarithm is undefined."""
         if self.is_log:
             if value <= 0:
                 return math.nan
@@ -29,7 +29,7 @@ class Scale:
         return (value - self.low) / (self.high - self.low)
 
     def ticks(self, num_ticks: int) -> list[float]:
-        """Round values within the scale, about `num_ticks` of them, rising."""
+        """About `num_ticks` round values within the scale, ascending."""
         if self.is_log and self.high / self.low >= 10:
             return self._decades(num_ticks)
         step = round_step((self.high - self.low) / max(1, num_ticks))
@@ -48,15 +48,15 @@ class Scale:
 
 
 def round_step(rough: float) -> float:
-    """The smallest of 1, 2, 2.5, 5 times a power of ten that is not below `rough`."""
+    """Round `rough` up to 1, 2, 2.5 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(rough))
     return power * next(step for step in _STEPS if step * power >= rough * (1 - 1e-9))
 
 
 def linear_scale(values: list[float], *, from_zero: bool = False) -> Scale:
-    """A scale around the finite values among `values`.
+    """A scale that covers the finite values.
 
-    Its ends are round numbers, so that it stays as it is while values drift, and with it every cell of the chart.
+    Its ends are round numbers, so that the scale, and so every cell of the chart, stays the same while values drift.
     """
     finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     low, high = min(finite), max(finite)
@@ -70,14 +70,14 @@ def linear_scale(values: list[float], *, from_zero: bool = False) -> Scale:
 
 
 def log_scale(values: list[float]) -> Scale:
-    """The same for the positive values, in logarithms."""
+    """A logarithmic scale that covers the positive values."""
     positive = [value for value in values if math.isfinite(value) and value > 0] or [1.0, 10.0]
     logs = linear_scale([math.log(value) for value in positive])
     return Scale(math.exp(logs.low), math.exp(logs.high), is_log=True)
 
 
 def labels(ticks: list[float]) -> list[str]:
-    """Ticks as text, all with the decimals that tell them apart."""
+    """Ticks as text, with enough decimals to distinguish them."""
     if not ticks:
         return []
     largest = max(abs(tick) for tick in ticks)

@@ -1,10 +1,10 @@
-"""Measures what the dashboard costs: bytes a second, processor share, time to the first frame.
+"""Measure the cost of the dashboard: bytes per second, CPU share, time to the first frame.
 
     python -m tests.tui.bench_screen [--size 120x40] [--seconds 20] [--socket PATH]
 
-It starts `bert-tui` on a pseudo-terminal, answers the queries that Textual puts to a terminal, waits two seconds,
-then counts the bytes that arrive and the processor time that the process uses. Without --socket it shows the
-simulated box, whose clock shows a minute for each second, so that more changes than on a real one.
+It starts `bert-tui` on a pseudo-terminal, answers Textual's terminal queries, waits two seconds, then counts the
+output bytes and the CPU time of the process. Without --socket it shows the simulation, which runs at 60x speed, so more
+changes on the screen than with a real daemon.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from tests.tui.terminal import Terminal
 
 WARM_UP_S = 2.0
 _FRAME = "━━━━"
-"""What stands on the screen as soon as there is a budget on it."""
+"""On the screen as soon as it shows a budget."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run of the dashboard cost."""
+    """Cost of one run of the dashboard."""
 
     first_byte_s: float
     first_frame_s: float
-    """From the start of the process until the budget stands on the screen."""
+    """Seconds from the start of the process until the screen shows the budget."""
     first_frame_cpu_s: float
-    """Processor time the process had used by then: what the machine's load cannot change."""
+    """CPU seconds until then: independent of other load on the machine."""
     bytes_per_s: float
     deflated_per_s: float
-    """The same through zlib, as `ssh -C` sends it."""
+    """Compressed bytes per second, as sent by `ssh -C`."""
     core_share: float
     memory_bytes: int
 
 
 def measure(arguments: list[str], *, columns: int, rows: int, seconds: float) -> Cost:
-    """Run the dashboard for some seconds on a terminal of that size.
+    """Run the dashboard for `seconds` on a terminal of the given size.
 
     Raises:
         SystemExit: it shows no run.
@@ -75,7 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", action="append", help="COLUMNSxROWS; may be repeated (default: 80x24 120x40 200x60)")
     parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--socket", help="a real daemon's socket; without it the simulated box")
+    parser.add_argument("--socket", help="a real daemon's socket; default: the simulation")
     options = parser.parse_args()
     arguments = ["--socket", options.socket] if options.socket else ["--demo"]
     _print_row("size", "first byte", "first frame", "its cpu", "KB/s", "ssh -C", "core", "memory")

@@ -1,4 +1,4 @@
-"""What every test of the dashboard relies on: one time zone."""
+"""Fixture of all dashboard tests: a fixed time zone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Clock times on the screen are local; here local is UTC."""
+    """Set the local time zone to UTC, as the screen shows local times."""
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     yield

@@ -1,4 +1,4 @@
-"""A feed that shows what a test tells it to and remembers what it was asked."""
+"""A fake feed whose state a test sets, and which records requests."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ NOW = 1_763_900_000.0
 
 
 def simulated_snapshot() -> Snapshot:
-    """The simulated box at its first moment, as if a daemon had told it."""
+    """The simulation's first state, as if received from a daemon."""
     return replace(SimulatedFeed(clock=lambda: NOW).snapshot(), link=Link(LinkState.LIVE))
 
 
 class FakeFeed:
-    """Shows `current`."""
+    """Returns `current` as its snapshot; records requests in `asked`."""
 
     def __init__(self, current: Snapshot | None = None) -> None:
         self.current = current or simulated_snapshot()
         self.asked: list[tuple[str, object]] = []
         self.refusal: BertdError | None = None
-        """Raised by everything that acts, if it is set."""
+        """If set, every request raises it."""
         self.logs: dict[int, bytes] = {}
         self.scored: list[ScoreView] = []
         self.is_started = self.is_closed = False
@@ -78,20 +78,18 @@ class FakeFeed:
     def submit(self, job: SubmitFinetune) -> JobView:
         return self._act("submit", job)
 
-    # ---- What a test may change --------------------------------------------------------------------
-
     @property
     def status(self) -> StatusView:
         assert self.current.status is not None
         return self.current.status
 
     def lose(self, *, silent_s: float, retry_in_s: float = 4.0) -> None:
-        """The daemon is gone; what it said stays."""
+        """Lose the daemon; its last state stays."""
         problem = "/run/bertd/bertd.sock: no daemon listens there; start one with `bertd start`"
         self.current = replace(self.current, link=Link(LinkState.LOST, silent_s, retry_in_s, problem))
 
     def find_again(self) -> None:
-        """The daemon is back."""
+        """Reconnect to the daemon."""
         self.current = replace(self.current, link=Link(LinkState.LIVE))
 
     def change_run(self, **changes: object) -> None:
@@ -111,4 +109,4 @@ class FakeFeed:
         self.asked.append((verb, what))
         if self.refusal is not None:
             raise self.refusal
-        return self.status.jobs[0].model_copy(update={"state": JobState.RUNNING, "reason": "as asked"})
+        return self.status.jobs[0].model_copy(update={"state": JobState.RUNNING, "reason": "as requested"})

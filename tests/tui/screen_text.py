@@ -1,4 +1,4 @@
-"""What stands on a screen, as text and as styles."""
+"""Read a screen as text and as styled segments; compare it with stored snapshots."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SNAPSHOTS = Path(__file__).parent / "snapshots"
 
 
 def screen_lines(app: App[None]) -> list[str]:
-    """The lines of the screen, without the spaces at their ends."""
+    """The lines of the screen, without trailing spaces."""
     return ["".join(segment.text for segment in strip).rstrip() for strip in app.screen._compositor.render_strips()]
 
 
@@ -23,12 +23,12 @@ def screen_text(app: App[None]) -> str:
 
 
 def screen_segments(app: App[None]) -> list[Segment]:
-    """All pieces of the screen with their styles, before filters."""
+    """All segments of the screen with their styles, before filters."""
     return [segment for strip in app.screen._compositor.render_strips() for segment in strip]
 
 
 async def refreshed(pilot: Pilot[None]) -> None:
-    """Let the dashboard show the feed's newest state without waiting for its second to pass."""
+    """Show the feed's newest state without waiting for the next update."""
     from tui.dashboard import Dashboard
 
     app = pilot.app
@@ -38,9 +38,9 @@ async def refreshed(pilot: Pilot[None]) -> None:
 
 
 def assert_like_snapshot(text: str, name: str) -> None:
-    """Compare with the kept picture; BERTD_UPDATE_SNAPSHOTS=1 keeps this one instead. Look at it before you commit."""
+    """Compare with the stored snapshot; BERTD_UPDATE_SNAPSHOTS=1 replaces it. Check the change before you commit."""
     path = _SNAPSHOTS / f"{name}.txt"
     if os.environ.get("BERTD_UPDATE_SNAPSHOTS"):
         path.parent.mkdir(exist_ok=True)
         path.write_text(text + "\n")
-    assert text + "\n" == path.read_text(), f"{path} looks otherwise; BERTD_UPDATE_SNAPSHOTS=1 replaces it"
+    assert text + "\n" == path.read_text(), f"{path} differs; BERTD_UPDATE_SNAPSHOTS=1 replaces it"

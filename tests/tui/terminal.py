@@ -16,13 +16,13 @@ from typing import Self
 
 _QUERIES = {
     b"\x1b[?2026$p": b"\x1b[?2026;2$y",  # Synchronized output: known, off.
-    b"\x1b[?2048$p": b"\x1b[?2048;0$y",  # Resizes told in the stream: unknown.
+    b"\x1b[?2048$p": b"\x1b[?2048;0$y",  # In-band resize notifications: unknown.
 }
 ENVIRONMENT = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
 
 
 class Terminal:
-    """One process of the dashboard; use it in a `with`."""
+    """A process of the dashboard; a context manager."""
 
     def __init__(
         self, arguments: list[str], *, columns: int, rows: int, environment: dict[str, str] | None = None
@@ -44,7 +44,7 @@ class Terminal:
         self.close()
 
     def read(self, timeout_s: float) -> bytes:
-        """What arrives within the time; queries are answered."""
+        """Output that arrives within the timeout; answers terminal queries."""
         if not select.select([self._fd], [], [], max(0.0, timeout_s))[0]:
             return b""
         try:
@@ -57,25 +57,25 @@ class Terminal:
         return output
 
     def read_until(self, text: str, *, timeout_s: float) -> str:
-        """Everything up to the read that brought `text`, or until the time is over."""
+        """All output up to the read that contains `text`, or until the timeout."""
         output, end = b"", time.monotonic() + timeout_s
         while text.encode() not in output and time.monotonic() < end:
             output += self.read(end - time.monotonic())
         return output.decode(errors="replace")
 
     def read_for(self, seconds: float) -> bytes:
-        """Everything that arrives in that time."""
+        """All output during `seconds`."""
         output, end = b"", time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             output += self.read(left)
         return output
 
     def press(self, keys: str) -> None:
-        """Type."""
+        """Send keys."""
         os.write(self._fd, keys.encode())
 
     def close(self) -> int:
-        """Leave with `q`, or kill it after five seconds; its exit status."""
+        """Quit with `q`, or kill the process after five seconds; returns the exit status."""
         if self._fd < 0:
             return 0
         self.press("q")

@@ -1,4 +1,4 @@
-"""Keys and palette act on the run that is shown, and say what came of it."""
+"""Keys and command palette act on the shown run and report the result."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _dashboard(feed: FakeFeed, *, is_readonly: bool = False) -> Dashboard:
 
 
 async def _settled(pilot: Pilot[None]) -> None:
-    """Wait until what a key asked for has been answered."""
+    """Wait until the request of a key has been answered."""
     await pilot.pause()
     await pilot.app.workers.wait_for_complete()
     await pilot.pause()
@@ -48,7 +48,7 @@ def _said(app: Dashboard) -> str:
         (JobState.RUNNING, "c", "checkpoint"),
     ],
 )
-async def test_a_key_asks_the_daemon_and_says_its_answer(state: JobState, key: str, verb: str) -> None:
+async def test_a_key_sends_a_request_and_shows_the_response(state: JobState, key: str, verb: str) -> None:
     feed = FakeFeed()
     feed.change_run(state=state)
     feed.change_jobs([job.model_copy(update={"state": state}) for job in feed.status.jobs[:1]])
@@ -57,7 +57,7 @@ async def test_a_key_asks_the_daemon_and_says_its_answer(state: JobState, key: s
         await pilot.press(key)
         await _settled(pilot)
         assert [asked for asked in feed.asked if asked[0] != "choose"] == [(verb, 12)]
-        assert _said(app) == f"academic-large: {verb}: running, as asked"
+        assert _said(app) == f"academic-large: {verb}: running, as requested"
 
 
 @pytest.mark.parametrize("key", ["p", "P"])
@@ -75,7 +75,7 @@ async def test_a_run_that_was_paused_here_stays_in_view_so_that_p_resumes_it(key
         assert feed.current.run.id == first.id
 
 
-def test_a_run_that_is_held_hot_is_shown_before_one_that_waits() -> None:
+def test_a_suspended_run_is_shown_before_a_waiting_one() -> None:
     feed = FakeFeed()
     hot = feed.status.runs[0].model_copy(update={"state": JobState.PAUSED, "pause": PauseKind.HOT})
     waiting = hot.model_copy(update={"id": "99-later", "state": JobState.HELD, "pause": None})
@@ -94,7 +94,7 @@ async def test_a_refusal_is_shown_in_the_daemons_words() -> None:
         assert "job 12 is stopping: cannot" in screen_text(app)
 
 
-async def test_a_readonly_view_asks_nothing() -> None:
+async def test_a_readonly_view_sends_no_request() -> None:
     feed = FakeFeed()
     app = _dashboard(feed, is_readonly=True)
     async with app.run_test(size=SIZE) as pilot:
@@ -115,9 +115,6 @@ async def test_without_a_run_a_key_says_so() -> None:
         await _settled(pilot)
         assert feed.asked == []
         assert _said(app) == "There is no job to act on."
-
-
-# ---- Stop --------------------------------------------------------------------------------------------
 
 
 async def test_stop_needs_the_runs_name() -> None:
@@ -144,9 +141,6 @@ async def test_escape_keeps_the_run_running() -> None:
         await _settled(pilot)
         assert feed.asked == []
         assert app.screen is app.screen_stack[0]
-
-
-# ---- Finetune ----------------------------------------------------------------------------------------
 
 
 async def _fill(pilot: Pilot[None], **values: str) -> None:
@@ -183,16 +177,16 @@ async def test_a_relative_folder_is_made_absolute(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("values", "problem"),
     [
-        ({}, "Say which folder holds CoLA/"),
+        ({}, "Enter the data folder"),
         ({"data": "/d", "lr": "fast"}, "Learning rate: a number"),
         ({"data": "/d", "epochs": "2.5"}, "Epochs: a whole number"),
         ({"data": "/d", "lr": "nan"}, "between 0 and 1"),
         ({"data": "/d", "lr": "7"}, "between 0 and 1"),
         ({"data": "/d", "epochs": "0"}, "at least 1"),
-        ({"data": "/d", "task": " "}, "Say which task"),
+        ({"data": "/d", "task": " "}, "Enter a task"),
     ],
 )
-async def test_a_wrong_answer_is_told_in_the_form(values: dict[str, str], problem: str) -> None:
+async def test_an_invalid_value_is_reported_in_the_form(values: dict[str, str], problem: str) -> None:
     feed = FakeFeed()
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
@@ -213,9 +207,6 @@ async def test_dialogs_fit_a_small_terminal(size: tuple[int, int], key: str) -> 
         dialog = app.screen.query_one(".dialog")
         assert dialog.region.height <= size[1]
         assert dialog.virtual_size.height <= dialog.container_size.height or key == "question_mark"
-
-
-# ---- Looking -----------------------------------------------------------------------------------------
 
 
 async def test_help_names_every_key_there_is() -> None:
@@ -299,7 +290,7 @@ async def test_y_and_z_change_the_axes_of_the_loss() -> None:
         assert screen_text(app) == before
 
 
-async def test_q_leaves_and_stops_following_but_asks_nothing() -> None:
+async def test_q_quits_and_disconnects_without_a_request() -> None:
     feed = FakeFeed()
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:

@@ -1,4 +1,4 @@
-"""`bert-tui` as a command: what it prints, its exit status, its manners towards terminal and pipe."""
+"""`bert-tui` as a command: output, exit status, behaviour on terminals and pipes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_without_a_daemon_it_is_one_line_and_status_69(
 
 def test_json_is_json_even_where_a_curve_has_a_gap(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--demo", "--json"]) == 0
-    content = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    content = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert content["status"]["runs"][0]["id"] == "12-academic-large"
     assert None in [y for _, y in content["series"]["columns"]["loss"]]
 
@@ -60,7 +60,7 @@ def test_ascii_prints_ascii(capsys: pytest.CaptureFixture[str]) -> None:
 def test_where_there_is_no_terminal_it_says_what_to_do() -> None:
     done = _run("--demo", stdin=subprocess.DEVNULL)
     assert done.returncode == 2
-    assert done.stderr == "bert-tui: this is no terminal; use --once, --plain or --json\n"
+    assert done.stderr == "bert-tui: not a terminal; use --once, --plain or --json\n"
 
 
 def test_two_forms_at_once_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""Only what changed is repainted, and all of what changed."""
+"""Exactly the changed cells are repainted."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class _Page(App[None]):
 
 
 class _Watched(Canvas):
-    """Remembers what it asked to be repainted."""
+    """Records which regions it repaints."""
 
     DEFAULT_CSS = "_Watched { width: 100%; height: 3; }"
 

@@ -1,4 +1,4 @@
-"""The real feed against a daemon over a socket: what it shows, what it asks, how it loses and finds it again."""
+"""The real feed with a fake daemon over a socket: state, requests, reconnection."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_ticks_replace_the_status_and_events_are_appended_once(socket: Path, fol
     assert snapshot.run is not None and snapshot.run.state is JobState.PAUSED
 
 
-def test_a_lost_daemon_is_told_with_its_reason_and_nothing_is_forgotten(socket: Path, following: SocketFeed) -> None:
+def test_a_lost_daemon_is_reported_with_the_reason_and_the_state_is_kept(socket: Path, following: SocketFeed) -> None:
     with FakeDaemon(socket, status=_status(events=[_event(5)])):
         _until(following, _is_live)
     snapshot = _until(following, lambda snapshot: "no daemon listens there" in snapshot.link.problem)
@@ -96,7 +96,7 @@ def test_a_lost_daemon_is_told_with_its_reason_and_nothing_is_forgotten(socket: 
     assert [event.id for event in snapshot.events] == [5]
 
 
-def test_it_comes_back_by_itself_and_goes_on_after_the_last_event(socket: Path, following: SocketFeed) -> None:
+def test_it_reconnects_and_resumes_after_the_last_event(socket: Path, following: SocketFeed) -> None:
     with FakeDaemon(socket, status=_status(events=[_event(5)])) as daemon:
         _until(following, _is_live)
         daemon.stream.put(frame(_event(6)))
@@ -128,7 +128,7 @@ def test_without_a_daemon_it_says_how_to_start_one_and_finds_it_later(socket: Pa
 
 
 class _Impatient(threading.Event):
-    """Sleeps no time, remembers how long it should have, and is set after five waits."""
+    """Records timeouts instead of waiting; is set after five waits."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ class _Impatient(threading.Event):
         return self.is_set()
 
 
-def test_a_daemon_that_refuses_is_asked_ever_more_rarely(socket: Path) -> None:
+def test_a_refusing_daemon_is_retried_with_growing_delays(socket: Path) -> None:
     feed = SocketFeed(socket)
     feed._closing = closing = _Impatient()
     with FakeDaemon(socket, refusal=(500, ErrorView(code="ClientError", message="it fails"))):
@@ -252,7 +252,7 @@ def test_looking_once_asks_for_status_and_curves_or_raises(socket: Path) -> None
 
 
 def test_both_feeds_honour_one_contract(socket: Path) -> None:
-    """What the screen relies on: a feed starts, shows, acts and closes in the same way, real or simulated."""
+    """The real and the simulated feed start, show, act and close in the same way."""
     with FakeDaemon(socket, status=_status()) as daemon:
         daemon.jobs = _status().jobs
         feeds: list[Feed] = [SocketFeed(socket), SimulatedFeed()]

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Formatting of numbers and times."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_counts_have_about_four_characters(number: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(("share", "text"), [(0.0, "0.0 %"), (0.417, "41.7 %"), (0.99999, "99.9 %"), (1.0, "100.0 %")])
-def test_it_is_not_all_before_it_is_all(share: float, text: str) -> None:
+def test_a_share_below_one_is_never_shown_as_100_percent(share: float, text: str) -> None:
     assert formatting.percent(share) == text
 
 
@@ -40,7 +40,7 @@ def test_a_time_near_has_seconds_and_another_day_its_name() -> None:
     assert formatting.clock_near(noon + 5 * 3600, now=noon) == "17:00"
     assert formatting.clock_near(noon + 16 * 3600, now=noon) == "Mon 04:00"
     assert formatting.clock_near(noon + 9 * 86400, now=noon) == "2025-12-02 12:00"
-    assert formatting.clock_near(1e15, now=noon) == formatting.clock_near(1e300, now=noon) == "in a far time"
+    assert formatting.clock_near(1e15, now=noon) == formatting.clock_near(1e300, now=noon) == "far in the future"
 
 
 @pytest.mark.parametrize(
@@ -52,5 +52,5 @@ def test_a_time_near_has_seconds_and_another_day_its_name() -> None:
         (BudgetUnit.SEQUENCES, 94e6, "94.0M sequences"),
     ],
 )
-def test_a_grant_is_told_in_its_own_unit(unit: BudgetUnit, amount: float, text: str) -> None:
+def test_a_budget_is_shown_in_its_own_unit(unit: BudgetUnit, amount: float, text: str) -> None:
     assert formatting.format_amount(unit, amount) == text

@@ -1,7 +1,7 @@
-"""A name, a reason or an event may hold escape sequences; none of them reaches the terminal.
+"""Escape sequences in a name, a reason or an event do not reach the terminal.
 
-Textual itself lets ESC through from every widget, so this looks at the bytes on a pseudo-terminal, and at the strips
-of every dialog.
+Textual passes ESC through from every widget, so the tests check the bytes on a pseudo-terminal and the strips of every
+dialog.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SHOWN = "n\\x1b]52;c;aGFja2Vk\\x07\\x9b31m\\u202e\\x0d"
 
 
 def _hostile_status() -> StatusView:
-    """Each text that can come from outside is hostile."""
+    """A status in which every text from outside is hostile."""
     status = FakeFeed().status
     run = status.runs[0].model_copy(update={"id": HOSTILE, "name": HOSTILE, "reason": HOSTILE, "model": HOSTILE})
     return status.model_copy(
@@ -50,7 +50,7 @@ def _hostile_feed() -> FakeFeed:
 
 
 def _controls(text: str) -> list[str]:
-    """Characters that a terminal obeys, and those that turn the reading direction."""
+    """Terminal control characters, and the one that reverses the reading direction."""
     return [sign for sign in text if ord(sign) < 0x20 or 0x7F <= ord(sign) < 0xA0 or sign == "\u202e"]
 
 

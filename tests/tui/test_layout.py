@@ -1,4 +1,4 @@
-"""The lines of a screen are shared out whole, at every size."""
+"""Every line of the screen is allocated, at every size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CONTENT = st.builds(Content, num_devices=st.integers(0, 16), num_jobs=st.intege
 
 
 def _height(given_lines: dict[str, int], width: int) -> int:
-    """Lines that the plan takes altogether."""
+    """Total lines of the layout."""
     if width < WIDE:
         return sum(given_lines.values())
     left, right = (sum(given_lines[name] for name in pair) for pair in (("speed", "devices"), ("queue", "events")))

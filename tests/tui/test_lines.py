@@ -1,4 +1,4 @@
-"""Lines fit, cut and clean their text."""
+"""Lines pad, cut and escape their text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_cell_has_exactly_its_width(text: str, width: int, right: bool) -> Non
 
 
 @given(text=st.text(max_size=50))
-def test_no_text_keeps_a_character_that_a_terminal_obeys(text: str) -> None:
+def test_no_text_keeps_a_control_character(text: str) -> None:
     shown = Span(text).text
     assert not any(ord(sign) < 0x20 or 0x7F <= ord(sign) < 0xA0 for sign in shown)
 

@@ -1,4 +1,4 @@
-"""An update paints the changed cells and nothing beside them."""
+"""An update paints only the changed cells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The forms without a screen."""
+"""Output without a screen: page, JSON and lines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tui.snapshot import Link, LinkState, Snapshot
 _SAVED = EventView(id=1, t=NOW, type="checkpoint", job_id=12, run_id=None, text="saved", data={})
 
 
-def test_a_page_looks_like_its_kept_picture() -> None:
+def test_a_page_equals_its_snapshot() -> None:
     assert_like_snapshot(render_page(simulated_snapshot(), DisplayOptions(), 100), "once-100")
 
 

@@ -28,7 +28,7 @@ def _plot(points: list[tuple[float, float]], **changes: object) -> Plot:
 
 
 def _area(plot: Plot, *, width: int, height: int, glyphs: Glyphs = UNICODE) -> list[str]:
-    """The drawing without axes: 3 columns of gutter on the left, the x axis below."""
+    """The drawing without the axes: 3 columns on the left and the x axis at the bottom."""
     return [one.plain[3:] for one in plot.draw(width=width, height=height, glyphs=glyphs)[:-1]]
 
 

@@ -1,4 +1,4 @@
-"""The dashboard on the real daemon, its queue and its runners; only the ranks are stand-ins."""
+"""The dashboard with a real daemon, queue and runners; only the ranks are fakes."""
 
 from __future__ import annotations
 

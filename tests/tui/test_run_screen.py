@@ -1,4 +1,4 @@
-"""The Run screen: what it says at four sizes, in every state of run and daemon."""
+"""The Run screen at several sizes and in all states of run and daemon."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _dashboard(feed: FakeFeed, options: DisplayOptions | None = None) -> Dashboa
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_it_looks_like_its_kept_picture(size: tuple[int, int]) -> None:
+async def test_the_screen_equals_its_snapshot(size: tuple[int, int]) -> None:
     app = _dashboard(FakeFeed())
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
@@ -33,7 +33,7 @@ async def test_it_looks_like_its_kept_picture(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_everything_issue_2_names_is_on_it(size: tuple[int, int]) -> None:
+async def test_all_required_figures_are_on_it(size: tuple[int, int]) -> None:
     app = _dashboard(FakeFeed())
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
@@ -78,11 +78,8 @@ async def test_once_prints_what_the_screen_says(size: tuple[int, int]) -> None:
 
 
 def _words(text: str) -> set[str]:
-    """Words, without what a narrower or wider column cut off."""
+    """The words of a text, without those that a column cut off."""
     return {word.strip("·─") for word in text.split() if not word.endswith("…")}
-
-
-# ---- State of the run --------------------------------------------------------------------------------
 
 
 async def test_a_paused_run_says_so_with_sign_and_word_and_offers_to_resume() -> None:
@@ -99,7 +96,7 @@ async def test_a_paused_run_says_so_with_sign_and_word_and_offers_to_resume() ->
     assert next(one for one in lines if "sequences/s" in one).split()[1] == "–"
 
 
-async def test_a_run_that_is_over_tells_how_and_where_its_export_is() -> None:
+async def test_a_finished_run_shows_how_it_ended_and_its_export() -> None:
     feed = FakeFeed()
     run = feed.status.runs[0]
     assert run.step is not None
@@ -126,13 +123,13 @@ async def test_a_run_that_is_over_tells_how_and_where_its_export_is() -> None:
         (80, "24h 00m of charged time, then 40s"),
     ],
 )
-def test_the_reserve_is_shown_in_as_many_words_as_there_is_room_for(width: int, words: str) -> None:
+def test_the_reserve_is_shown_in_as_many_words_as_fit(width: int, words: str) -> None:
     text = "\n".join(one.plain for one in draw(FakeFeed().current, DisplayOptions(), width, BIG_HEIGHT))
     assert words in text
     assert max(map(len, text.splitlines())) <= width
 
 
-async def test_a_budget_of_steps_is_told_in_steps_before_there_is_a_speed() -> None:
+async def test_a_budget_of_steps_is_shown_in_steps_before_there_is_a_speed() -> None:
     feed = FakeFeed()
     budget = feed.status.runs[0].budget.model_copy(
         update={"unit": BudgetUnit.STEPS, "amount": 1000.0, "spent": 0.0, "progress": 0.0, "remaining_s": None}
@@ -158,9 +155,6 @@ async def test_a_loss_that_is_not_a_number_is_shown_and_stands_out() -> None:
         assert "train nan" in screen_text(app)
         bad = app.query_one("#speed").get_component_rich_style("canvas--bad")
         assert any(segment.text.strip() == "nan" and segment.style == bad for segment in screen_segments(app))
-
-
-# ---- State of the daemon -----------------------------------------------------------------------------
 
 
 async def test_a_lost_daemon_is_said_and_its_data_is_kept_but_grey_and_comes_back() -> None:
@@ -219,7 +213,7 @@ async def test_a_daemon_without_a_run_says_how_to_start_one() -> None:
         assert "bertd submit" in screen_text(app)
 
 
-async def test_devices_that_tell_nothing_are_shown_with_dashes() -> None:
+async def test_devices_without_readings_are_shown_with_dashes() -> None:
     feed = FakeFeed()
     unknown = feed.status.devices[0].model_copy(
         update={"utilization": None, "memory_used_bytes": None, "temperature_c": None, "power_w": None, "job_id": None}
@@ -232,9 +226,6 @@ async def test_devices_that_tell_nothing_are_shown_with_dashes() -> None:
         row = next(one for one in screen_lines(app) if one.startswith(" 0   "))
     assert row.split("Events")[0].count("–") >= 4
     assert "free" in row
-
-
-# ---- Colour and size ---------------------------------------------------------------------------------
 
 
 async def test_no_color_leaves_no_colour_and_loses_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,7 +244,7 @@ async def test_no_color_leaves_no_colour_and_loses_no_word(monkeypatch: pytest.M
     assert all(style.bgcolor is None or style.bgcolor.is_default for style in styles)
 
 
-async def test_resizing_shares_the_lines_out_anew() -> None:
+async def test_resizing_allocates_the_lines_again() -> None:
     app = _dashboard(FakeFeed())
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()

@@ -1,4 +1,4 @@
-"""The views behind the first: queue, scores, log and events."""
+"""The other views: queue, scores, log and events."""
 
 from __future__ import annotations
 
@@ -30,10 +30,7 @@ def _row(app: Dashboard, text: str) -> str:
     return next(one for one in screen_lines(app) if text in one)
 
 
-# ---- Queue -------------------------------------------------------------------------------------------
-
-
-async def test_the_queue_looks_like_its_kept_picture() -> None:
+async def test_the_queue_equals_its_snapshot() -> None:
     app = _dashboard(FakeFeed())
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("2", "down")
@@ -68,14 +65,14 @@ async def test_keys_act_on_the_chosen_job() -> None:
         assert feed.asked == [("hold", 13), ("release", 13), ("priority 1", 13), ("priority -1", 13)]
 
 
-async def test_stopping_a_finetuning_asks_for_its_own_name_and_says_that_it_is_cancelled() -> None:
+async def test_stopping_a_finetuning_asks_for_its_name_and_warns_that_it_is_cancelled() -> None:
     feed = FakeFeed()
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("2", "down", "down", "S")
         await _settled(pilot)
         assert "Stop job 14, mrpc?" in screen_text(app)
-        assert "It is cancelled" in screen_text(app)
+        assert "The job is cancelled" in screen_text(app)
         app.screen.query_one(Input).value = "mrpc"
         await pilot.press("enter")
         await _settled(pilot)
@@ -96,7 +93,7 @@ async def test_the_cursor_stays_with_its_job_when_the_order_changes() -> None:
         assert not _row(app, "#20").lstrip().startswith(">")
 
 
-async def test_a_job_that_left_the_queue_hands_the_cursor_on_before_any_key_can_act() -> None:
+async def test_the_cursor_moves_off_a_job_that_left_the_queue_before_any_key_can_act() -> None:
     feed = FakeFeed()
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
@@ -136,9 +133,6 @@ async def test_an_empty_queue_says_so_and_keys_do_nothing() -> None:
         await _settled(pilot)
         assert "empty" in screen_text(app)
         assert feed.asked == []
-
-
-# ---- Scores ------------------------------------------------------------------------------------------
 
 
 def _score(task: str, score: float, *, seed: int, t: float = 1.0, source: str = "12-large/step-1") -> ScoreView:
@@ -186,9 +180,6 @@ async def test_no_scores_say_how_to_get_some() -> None:
         assert "none yet; f queues a finetuning" in screen_text(app)
 
 
-# ---- Log ---------------------------------------------------------------------------------------------
-
-
 async def test_the_log_follows_its_end_and_stands_still_while_it_is_read() -> None:
     feed = FakeFeed()
     feed.logs[12] = b"".join(b"line %d\n" % number for number in range(100))
@@ -211,12 +202,12 @@ async def test_the_log_follows_its_end_and_stands_still_while_it_is_read() -> No
 
 
 async def _asked_again(pilot: Pilot[None]) -> None:
-    """As a second later."""
-    board = pilot.app.screen
+    """Poll again, as a second later."""
+    screen = pilot.app.screen
     from tui.screens.polling import PollingScreen
 
-    assert isinstance(board, PollingScreen)
-    board.poll()
+    assert isinstance(screen, PollingScreen)
+    screen.poll()
     await _settled(pilot)
 
 
@@ -234,7 +225,7 @@ async def test_only_the_end_of_a_long_log_is_asked_for_and_no_torn_line_is_shown
         assert feed.asked[0] == ("log", (12, -65_536))
 
 
-async def test_a_log_that_was_cut_is_read_anew() -> None:
+async def test_a_truncated_log_is_read_again() -> None:
     feed = FakeFeed()
     feed.logs[12] = b"old\n" * 20
     app = _dashboard(feed)
@@ -272,7 +263,7 @@ async def test_a_log_that_cannot_be_read_says_why() -> None:
         assert "cannot read: Input/output error" in screen_text(app)
 
 
-async def test_an_escape_sequence_in_a_log_is_shown_not_obeyed() -> None:
+async def test_an_escape_sequence_in_a_log_is_shown_as_text() -> None:
     feed = FakeFeed()
     feed.logs[12] = b"\x1b]0;mine\x07 red\n"
     app = _dashboard(feed)
@@ -280,9 +271,6 @@ async def test_an_escape_sequence_in_a_log_is_shown_not_obeyed() -> None:
         await pilot.press("4")
         await _settled(pilot)
         assert "\\x1b]0;mine\\x07 red" in screen_text(app)
-
-
-# ---- Events ------------------------------------------------------------------------------------------
 
 
 async def test_events_follow_the_newest_and_leave_out_steps() -> None:

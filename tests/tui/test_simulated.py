@@ -1,4 +1,4 @@
-"""The simulated box behaves like a box: time passes, keys act, and the same time shows the same picture."""
+"""The simulation behaves like a real machine and is deterministic in time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scales hold their values and have round ends and ticks."""
+"""Scales cover their values and have round ends and ticks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_logarithmic_scale_holds_every_positive_value(values: list[float]) -> 
 
 
 @given(values=_VALUES, num_ticks=st.integers(2, 12))
-def test_ticks_lie_within_their_scale_and_rise(values: list[float], num_ticks: int) -> None:
+def test_ticks_are_within_their_scale_and_ascend(values: list[float], num_ticks: int) -> None:
     scale = linear_scale(values)
     ticks = scale.ticks(num_ticks)
     assert ticks == sorted(ticks)

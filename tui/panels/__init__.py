@@ -1,1 +1,1 @@
-"""What the dashboard says: pure functions from a snapshot to lines, shared by the screen and `--once`."""
+"""The panels: pure functions from a snapshot to lines, shared by the screen and `--once`."""

@@ -1,4 +1,4 @@
-"""Bars that show a share, to half a cell, and read without colour: heavy where full, thin where empty."""
+"""Bars that show a share to half a cell; readable without colour: thick where full, thin where empty."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tui.lines import Role, Span
 
 
 def bar(share: float, *, width: int, glyphs: Glyphs, role: Role = Role.BAR) -> tuple[Span, ...]:
-    """Exactly `width` cells; full only for the whole share."""
+    """A bar of exactly `width` cells; completely full only if `share` is at least 1."""
     halves = round(2 * width * min(1.0, max(0.0, share)))
     if share < 1:
         halves = min(halves, 2 * width - 1)

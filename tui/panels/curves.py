@@ -1,4 +1,4 @@
-"""The small charts of a wide screen: one curve over the budget, with its newest value."""
+"""Small charts for wide screens: one curve over the budget, with its newest value."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class CurvePanel:
     title: str
     column: str
     format_newest: Callable[[StepRecord], str]
-    """The figure beside the title."""
+    """Formats the figure beside the title."""
     _cache: DrawingCache = field(default_factory=DrawingCache)
 
     def draw(self, snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:

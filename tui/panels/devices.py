@@ -1,4 +1,4 @@
-"""A row per device; two to a line, or a strip of bars, where there is less room."""
+"""Devices: one row each; several per line, or one line for all, if there is less space."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tui.panels.bars import bar
 from tui.snapshot import Snapshot
 
 _MIN_ROW_WIDTH = 44
-"""Cells a row needs at least, with utilization, memory and temperature."""
+"""Minimum cells of a row with utilization, memory and temperature."""
 
 
 def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
@@ -31,7 +31,7 @@ def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -
 
 
 def _summary(devices: list[DeviceView], options: DisplayOptions) -> Line:
-    """The common name and the power that is drawn altogether."""
+    """The common name and the total power draw."""
     names = sorted({device.name for device in devices})
     power = [device.power_w for device in devices if device.power_w is not None]
     count = f"{len(devices)} x " if len(devices) > 1 else ""
@@ -42,7 +42,7 @@ def _summary(devices: list[DeviceView], options: DisplayOptions) -> Line:
 def _row(
     device: DeviceView, index: int, jobs: list[JobView], options: DisplayOptions, width: int, *, has_sensors: bool
 ) -> Line:
-    """Utilization, memory, power, temperature, owner: as many of them as there is room for."""
+    """Utilization, memory, power, temperature and owner, as far as they fit."""
     share, fixed = device.utilization, 52 if has_sensors else 37
     length = min(30, max(4, width - fixed))
     spans: list[Span] = [cell(_label(device, index), 4, Role.MUTED)]
@@ -59,7 +59,7 @@ def _row(
 def _grid(
     devices: list[DeviceView], jobs: list[JobView], options: DisplayOptions, width: int, columns: int
 ) -> list[Line]:
-    """Several devices to a line, counted down the columns."""
+    """Several devices per line, numbered down the columns."""
     rows = -(-len(devices) // columns)
     available_width = width // columns
     lines = []
@@ -85,7 +85,7 @@ def _short_row(
 
 
 def _strip(devices: list[DeviceView], options: DisplayOptions, width: int) -> list[Line]:
-    """All devices in one line: number and utilization."""
+    """All devices in one line, with index and utilization."""
     available_width = max(5, width // len(devices))
     spans: list[Span] = []
     for index, device in enumerate(devices):
@@ -115,7 +115,7 @@ def _unit(value: float | None, unit: str, options: DisplayOptions) -> str:
 
 
 def _owner(device: DeviceView, jobs: list[JobView], available_width: int) -> tuple[Span, ...]:
-    """Number of the job that holds the lease, with its name where there is room for it."""
+    """Id of the job that holds the device, with its name if it fits."""
     if device.job_id is None:
         return (Span("free", Role.FAINT),) if available_width >= len("free") else ()
     number = f"#{device.job_id}"

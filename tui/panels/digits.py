@@ -1,4 +1,4 @@
-"""Figures three lines tall, for what should be read from across the room."""
+"""Digits three lines tall, for figures that should be readable from a distance."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DIGIT_ROWS = {
 
 
 def digits(text: str, *, glyphs: Glyphs) -> list[Line]:
-    """Three lines; where there are no box-drawing signs, the text stands in the middle one."""
+    """Three lines; in ASCII, the plain text in the middle one."""
     if not glyphs.is_braille:
         return [line(" " * len(text)), line((text, Role.STRONG)), line(" " * len(text))]
     rows = zip(*(_DIGIT_ROWS[symbol] for symbol in text), strict=True)

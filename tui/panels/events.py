@@ -1,4 +1,4 @@
-"""What happened last, newest at the bottom."""
+"""The latest events, newest at the bottom."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tui.lines import Line, Role, Span, cell, heading, line
 from tui.snapshot import Snapshot
 
 _HIDDEN_TYPES = {"step"}
-"""Too many to be news."""
+"""Step events are too frequent to list."""
 _ALERT_TYPES = {"alert", "restart"}
 
 
@@ -21,7 +21,7 @@ def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -
     visible_events = [event for event in snapshot.events if event.type not in _HIDDEN_TYPES]
     shown = visible_events[-rows:] if rows > 0 else []
     if not shown:
-        return [title, line(("nothing yet", Role.MUTED))][:height]
+        return [title, line(("no events yet", Role.MUTED))][:height]
     return [title, *(_row(event, options, width) for event in shown)][:height]
 
 
@@ -37,7 +37,7 @@ def _row(event: EventView, options: DisplayOptions, width: int) -> Line:
 
 
 def _event_text(event: EventView) -> str:
-    """The text without what its row says already: whose it is and of which type."""
+    """The text without the run, job and type that the row already shows."""
     text = event.text.removeprefix(f"{event.run_id}: ")
     if event.job_id is not None:
         text = re.sub(rf"^job {event.job_id} \S* ?is ", "", text)

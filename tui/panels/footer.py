@@ -1,4 +1,4 @@
-"""The keys, and the promise that leaving the viewer leaves the training alone."""
+"""The last line: the keys, and a note that training keeps running after quitting."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tui.lines import Line, Role, join_lines, justify, line
 from tui.snapshot import LinkState, Snapshot
 
 KeyHints = Sequence[tuple[str, str]]
-"""Keys with what they do."""
+"""Pairs of key and action."""
 
 
 def draw(
     snapshot: Snapshot, options: DisplayOptions, width: int, height: int, *, extra_keys: KeyHints = ()
 ) -> list[Line]:
-    """`extra_keys` are the acting keys of this view besides those of the run."""
+    """The footer; `extra_keys` are this view's action keys in addition to those of the run."""
     if snapshot.link.state is LinkState.LOST:
         return [
             justify(

@@ -1,4 +1,4 @@
-"""The first line: which run, in which state, and whether the daemon is heard."""
+"""The first line: the run, its state, and the connection to the daemon."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -
 
 
 def _run_number(snapshot: Snapshot, run: RunView) -> Line:
-    """How many more runs there are to look at."""
+    """Position of the run among all runs, if there are several."""
     runs = snapshot.status.runs if snapshot.status else []
     if len(runs) < 2:
         return Line()
@@ -43,7 +43,7 @@ def _link_line(snapshot: Snapshot, glyphs: Glyphs) -> Line:
     seen = f"last seen {format_duration(link.silent_s)} ago"
     match link.state:
         case LinkState.SIMULATED:
-            return line((f"simulated box  {clock(snapshot.now)}", Role.WAITING))
+            return line((f"simulation  {clock(snapshot.now)}", Role.WAITING))
         case LinkState.CONNECTING:
             return line(("connecting", Role.WAITING))
         case LinkState.LOST:

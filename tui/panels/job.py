@@ -1,4 +1,4 @@
-"""Everything there is to know of one job."""
+"""All details of one job."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tui.glyphs import state_role
 from tui.lines import Line, Role, cell, heading, line
 
 HEIGHT = 7
-"""Lines of any job."""
+"""Lines that every job takes."""
 _LABEL_WIDTH = 10
 """Cells."""
 _MAX_LINES = 3
-"""Of a choice with its reason."""
+"""Most lines of one choice with its reason."""
 
 
 def draw(job: JobView | None, start: StartRecord | None, now: float, options: DisplayOptions, width: int) -> list[Line]:
-    """The job in full sentences, where the queue had only a row for it; `start` is its newest attempt's."""
+    """The job in full, where the queue has one row; `start` is its newest attempt's record."""
     if job is None:
         return []
     title = heading(f"Job {job.id}", line((str(job.kind), Role.MUTED)), width=width, rule=options.glyphs.rule)
@@ -35,7 +35,7 @@ def draw(job: JobView | None, start: StartRecord | None, now: float, options: Di
     facts = [
         ("name", line((job.name, Role.STRONG), (f"  of run {job.run_id}" if job.run_id else "", Role.MUTED))),
         ("state", state),
-        ("because", line(job.reason)),
+        ("reason", line(job.reason)),
         ("devices", line(devices)),
         ("time", line(_times(job, now))),
         ("folder", line((job.folder, Role.MUTED))),
@@ -45,7 +45,7 @@ def draw(job: JobView | None, start: StartRecord | None, now: float, options: Di
 
 
 def _choice_lines(start: StartRecord, width: int) -> list[Line]:
-    """What it computes with and why: reasons are sentences, which take more than a line."""
+    """Execution choices (kernels, micro-batch, ...) with their reasons, wrapped to several lines."""
     drawn: list[Line] = []
     for choice in execution_choices(start):
         value, reason = terminal_line(choice.value), terminal_line(choice.reason)
@@ -66,7 +66,7 @@ def _times(job: JobView, now: float) -> str:
     text = f"queued {clock_near(job.created_t, now=now)} by uid {job.owner_uid}, priority {job.priority}"
     if job.started_t is None:
         is_waiting = job.state in (JobState.QUEUED, JobState.HELD)
-        return f"{text}, waits {format_duration(now - job.created_t)}" if is_waiting else text
+        return f"{text}, waiting {format_duration(now - job.created_t)}" if is_waiting else text
     text += f", started {clock_near(job.started_t, now=now)}"
     if job.ended_t is None:
         return text

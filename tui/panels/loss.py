@@ -14,15 +14,15 @@ from tui.snapshot import Snapshot
 from tui.ticks import Scale, linear_scale, log_scale
 
 _X_ENDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-"""Shares of the budget that the x axis may end at."""
+"""Shares of the budget at which the x axis may end."""
 _UNSCALED_SHARE = 0.1
-"""Share of what is seen that may run out of the top, so that a steep start does not flatten the rest."""
+"""First part of the visible curve that may exceed the y axis, so that a steep start does not flatten the rest."""
 
 Points = Sequence[tuple[float, float]]
 
 
 class LossPanel:
-    """Draws the loss; keeps the curves while their points, the size and the switches stay."""
+    """Draws the loss; redraws the curves only if their points, the size or the options changed."""
 
     def __init__(self) -> None:
         self._cache = DrawingCache()
@@ -56,23 +56,23 @@ def _chart(series: SeriesView | None, options: DisplayOptions, width: int, heigh
 
 
 def curve_points(series: SeriesView | None, column: str) -> Points:
-    """A curve's points, none where there is no such curve."""
+    """A curve's points; empty if there is no such curve."""
     return series.columns.get(column, []) if series else []
 
 
 def budget_scale(points: Points, options: DisplayOptions) -> Scale:
-    """The whole budget, or the smallest round share of it that holds what is spent."""
+    """The whole budget, or the smallest round share of it that covers the spent part."""
     spent = points[-1][0] if points else 0.0
     return Scale(0.0, 1.0 if options.whole_budget else next((end for end in _X_ENDS if spent <= end), 1.0))
 
 
 def budget_ticks(x: Scale, width: int) -> list[float]:
-    """Round shares of the budget, as many as there is room for."""
+    """Round shares of the budget, as many as fit."""
     return x.ticks(max(2, min(10, width // 12)))
 
 
 def share_label(share: float) -> str:
-    """A tick of the budget axis."""
+    """Label of a tick on the budget axis."""
     return f"{100 * share:.3g} %"
 
 

@@ -1,4 +1,4 @@
-"""Jobs: state by sign and word, and why each one stands there."""
+"""Jobs: state as symbol and word, and the reason for it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STATE_ORDER = [
 ]
 
 _MIN_WIDTH_WITH_KIND = 76
-"""Cells from which on the kind of a job is spelt out beside its name."""
+"""From this width, a job's kind is shown beside its name."""
 
 
 def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
@@ -40,7 +40,7 @@ def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -
 
 
 def sort_by_urgency(jobs: list[JobView]) -> list[JobView]:
-    """What runs first, then what waits by priority, then what is over, newest first."""
+    """Running jobs, then waiting ones by priority, then finished ones, newest first."""
     return sorted(jobs, key=lambda job: (_STATE_ORDER.index(job.state), -job.priority, _age_sort_key(job)))
 
 

@@ -1,4 +1,4 @@
-"""Finetuning scores: each task with its spread over seeds, beside what the most common label would score."""
+"""Finetuning scores: each task's mean and best over its trials, beside the score of the majority class."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bertd.api.models import ScoreView
 from tui.display_options import DisplayOptions
 from tui.lines import Line, Role, cell, heading, line
 
-_COLUMNS = (("task", 10), ("metric", 16), ("score", 9), ("best", 9), ("majority", 10), ("trials", 8), ("from", 0))
+_COLUMNS = (("task", 10), ("metric", 16), ("score", 9), ("best", 9), ("majority", 10), ("trials", 8), ("export", 0))
 
 
 def draw(scores: Sequence[ScoreView], options: DisplayOptions, width: int) -> list[Line]:

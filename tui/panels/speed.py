@@ -1,4 +1,4 @@
-"""How fast it goes and how it is driven: the figures beside the curves."""
+"""Figures of a run: speed, optimizer, checkpoint and execution."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ _COLUMN_WIDTH = 25
 """Cells of one label with its figure."""
 _LABEL_WIDTH = 14
 _MIN_TWO_COLUMN_WIDTH = 44
-"""Cells from which on two columns are squeezed in."""
-
+"""From this width, there are two columns even if they are narrow."""
 
 DATA_WAIT_WARNING_SHARE = 0.05
-"""Share of the time spent waiting for data from which on it stands out; a sound run has a tenth of it."""
+"""Share of time waiting for data from which it is highlighted; a healthy run has a tenth of it."""
 _TRAINING_STATES = (JobState.RUNNING, JobState.PAUSING, JobState.STOPPING)
-"""States in which a speed is the present one."""
+"""States in which the last measured speed is current."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def _cells(figure: Figure, available_width: int) -> tuple[Span, ...]:
 
 
 def figures(run: RunView, now: float, options: DisplayOptions) -> list[Figure]:
-    """All figures, the most asked for first."""
+    """All figures, the most important first."""
     step, dash = run.step, options.glyphs.dash
     return [
         *_speed_figures(step if run.state in _TRAINING_STATES else None, dash),
@@ -74,7 +73,7 @@ def figures(run: RunView, now: float, options: DisplayOptions) -> list[Figure]:
 
 
 def _optimizer_figures(step: StepRecord | None, dash: str) -> list[Figure]:
-    """Where it stands; true of a paused run too."""
+    """Optimizer figures; valid for a paused run too."""
     if step is None:
         return [Figure(label, dash, Role.MUTED) for label in ("learning rate", "grad norm")]
     norm_role = Role.STRONG if math.isfinite(step.grad_norm) else Role.BAD
@@ -85,7 +84,7 @@ def _optimizer_figures(step: StepRecord | None, dash: str) -> list[Figure]:
 
 
 def _speed_figures(step: StepRecord | None, dash: str) -> list[Figure]:
-    """Speeds, while it moves."""
+    """Speed figures; valid only while training."""
     if step is None:
         return [Figure(label, dash, Role.MUTED) for label in ("sequences/s", "tokens/s", "data wait")]
     wait_role = Role.BAD if step.data_wait > DATA_WAIT_WARNING_SHARE else Role.STRONG

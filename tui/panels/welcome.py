@@ -1,4 +1,4 @@
-"""What stands in place of a run while there is none."""
+"""The message that is shown while there is no run."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -
             line(("No daemon yet.", Role.STRONG)),
             line((link.problem, Role.TEXT)),
             line(),
-            line(("This screen connects by itself as soon as there is one.", Role.MUTED)),
-            line(("To look around without one: ", Role.MUTED), "bert-tui --demo"),
+            line(("This screen connects automatically when a daemon starts.", Role.MUTED)),
+            line(("To try the dashboard without a daemon: ", Role.MUTED), "bert-tui --demo"),
         ][:height]
     return [
         line(("No run yet.", Role.STRONG)),

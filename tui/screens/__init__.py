@@ -1,1 +1,1 @@
-"""Full-screen views."""
+"""The full-screen views and dialogs."""

@@ -1,4 +1,4 @@
-"""What every full-screen view is: the run above, the keys below, and something between."""
+"""Base class of the full-screen views: the run on top, the keys at the bottom."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tui.widgets.panel import Panel
 
 
 class StatusScreen(Screen[None]):
-    """Takes the newest state once a second and gives it to its panels."""
+    """Gets the newest state once a second and passes it to its panels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -20,12 +20,12 @@ class StatusScreen(Screen[None]):
         self._footer = Panel(footer.draw, id="footer", is_always_fresh=True)
 
     def update(self, snapshot: Snapshot, options: DisplayOptions) -> None:
-        """Show the newest state; only what changed is repainted."""
+        """Show a snapshot; only changed cells are repainted."""
         self._newest = (snapshot, options)
         for panel in self.query(Panel):
             panel.update(snapshot, options)
 
     @property
     def chosen_job_id(self) -> int | None:
-        """The job that keys act on; None for that of the run which is shown."""
+        """The job that keys act on; None: the shown run's job."""
         return None

@@ -1,4 +1,4 @@
-"""Everything that happened, as far back as this dashboard knows."""
+"""All events that the dashboard has received."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tui.widgets.scroller import Scroller
 
 
 class EventsScreen(StatusScreen):
-    """The events, following the newest."""
+    """A scrollable list of events that follows the newest."""
 
     def compose(self) -> ComposeResult:
         yield self._header

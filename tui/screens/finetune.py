@@ -1,4 +1,4 @@
-"""The form that queues a finetuning."""
+"""Dialog that queues a finetuning."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tui.widgets.form_error import FormError
 
 
 class FinetuneForm(ModalScreen[SubmitFinetune | None]):
-    """The job to queue, or None."""
+    """Returns the job to queue, or None if cancelled."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel")]
 
@@ -44,18 +44,18 @@ class FinetuneForm(ModalScreen[SubmitFinetune | None]):
             yield from _labeled_field("Learning rate", Input("5e-5", id="lr", select_on_focus=False))
             yield from _labeled_field("Epochs", Input("3", id="epochs", select_on_focus=False))
             yield FormError()
-            yield Static("enter queues it, tab moves, esc leaves", classes="dialog-note")
+            yield Static("enter: queue the job, tab: next field, esc: cancel", classes="dialog-note")
 
     @on(Input.Submitted)
     def submit(self) -> None:
-        """Queue it, or say what is missing."""
+        """Validate the fields; queue the job or show the problem."""
         task, data = self._value("task"), self._value("data")
         problem = self.query_one(FormError)
         if not task:
-            problem.show_message(f"Say which task, such as {GLUE_TASKS[0]}.")
+            problem.show_message(f"Enter a task, such as {GLUE_TASKS[0]}.")
             return
         if not data:
-            problem.show_message("Say which folder holds CoLA/ and those of the other tasks.")
+            problem.show_message("Enter the data folder: the one that holds CoLA/ and the other tasks.")
             self.query_one("#data", Input).focus()
             return
         lr, epochs = _parse_number(self._value("lr")), _parse_number(self._value("epochs"))
@@ -73,7 +73,7 @@ class FinetuneForm(ModalScreen[SubmitFinetune | None]):
 
 
 def _parse_number(text: str) -> float | None:
-    """The finite number a text is."""
+    """The number, or None if the text is not a finite number."""
     try:
         number = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Every key on one page."""
+"""Dialog with all keys."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from textual.widgets import Static
 from tui.keys import APP_KEYS, JOB_KEYS, QUEUE_KEYS, VIEW_KEYS, KeyBinding
 
 _SECTIONS = [
-    ("Act on the run, or on the job chosen in the queue", JOB_KEYS + QUEUE_KEYS),
-    ("Look", VIEW_KEYS),
+    ("Actions on the run, or on the job selected in the queue", JOB_KEYS + QUEUE_KEYS),
+    ("Views", VIEW_KEYS),
     ("", APP_KEYS),
 ]
 
 
 class HelpScreen(ModalScreen[None]):
-    """Closes with any of its keys."""
+    """Closes on any of its keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q,h,f1,enter", "dismiss", "Close")]
 
@@ -30,7 +30,7 @@ class HelpScreen(ModalScreen[None]):
                 if title:
                     yield Static(title, classes="dialog-title")
                 yield Static("\n".join(_key_line(key) for key in keys), classes="dialog-keys", markup=False)
-            yield Static("Budget is charged time: pauses and waiting are free.", classes="dialog-note")
+            yield Static("Only running time counts against the budget; pauses do not.", classes="dialog-note")
 
 
 def _key_line(key: KeyBinding) -> str:

@@ -1,4 +1,4 @@
-"""The log of one job, followed as it is written."""
+"""View of one job's log, followed as it is written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MAX_LINES = 5_000
 
 
 class LogScreen(PollingScreen):
-    """Reads windows of the log, never the whole of it."""
+    """Reads the log in pieces, never all of it at once."""
 
     def __init__(self, feed: Feed) -> None:
         super().__init__(feed)
@@ -31,7 +31,7 @@ class LogScreen(PollingScreen):
         yield self._footer
 
     def show_job(self, job_id: int | None) -> None:
-        """Follow this job's log from its last lines on."""
+        """Show this job's log, starting at its last lines."""
         if job_id != self._job_id:
             self._job_id = job_id
             self._reset_log()
@@ -43,12 +43,12 @@ class LogScreen(PollingScreen):
     def _reset_log(self) -> None:
         self._lines: deque[str] = deque(maxlen=_MAX_LINES)
         self._partial_line = ""
-        """The last line, as long as its newline has not come."""
+        """The last line, until its newline is read."""
         self._next_offset: int | None = None
         self._num_bytes = 0
 
     def fetch(self) -> None:
-        """Read what came since the last time; begin anew where the log was cut."""
+        """Read what was appended since the last call; start over if the log was truncated."""
         job_id = self._job_id
         if job_id is None:
             return
@@ -62,7 +62,7 @@ class LogScreen(PollingScreen):
             return
         text = piece.text
         if self._next_offset is None and piece.offset > 0:
-            text = text.partition("\n")[2]  # The window begins inside a line.
+            text = text.partition("\n")[2]  # The piece begins inside a line.
         whole, newline, rest = (self._partial_line + text).rpartition("\n")
         self._lines.extend(whole.split("\n") if newline else [])
         self._partial_line, self._next_offset, self._num_bytes = rest, piece.next_offset, piece.size

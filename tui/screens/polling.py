@@ -1,4 +1,4 @@
-"""A view that asks the daemon for more than the status holds, while it is looked at."""
+"""Base class of views that poll the daemon for more than the status while they are visible."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tui.snapshot import Feed
 
 
 class PollingScreen(StatusScreen):
-    """Calls `fetch` in a thread of its own when it is entered and every so often, one call at a time."""
+    """Calls `fetch` in a separate thread, on entry and then periodically, one call at a time."""
 
     POLL_INTERVAL_S = 1.0
 
@@ -23,28 +23,28 @@ class PollingScreen(StatusScreen):
         super().__init__()
         self.feed = feed
         self.problem = ""
-        """Why the newest call failed; empty where it did not."""
+        """Why the newest call failed; empty if it succeeded."""
         self._timer: Timer | None = None
 
     @abstractmethod
     def fetch(self) -> None:
-        """Ask and keep the answer; runs off the screen's thread."""
+        """Send the request and keep the response; runs outside the UI thread."""
 
     def on_screen_resume(self) -> None:
-        """Begin to ask."""
+        """Start polling."""
         self.poll()
         if self._timer is None:
             self._timer = self.set_interval(self.POLL_INTERVAL_S, self.poll)
         self._timer.resume()
 
     def on_screen_suspend(self) -> None:
-        """Nobody looks."""
+        """Stop polling while hidden."""
         if self._timer is not None:
             self._timer.pause()
 
     @work(group="fetching", exclusive=True)
     async def poll(self) -> None:
-        """Call `fetch` and show what it found."""
+        """Call `fetch` and show its result."""
         try:
             await asyncio.to_thread(self.fetch)
         except BertdError as error:

@@ -1,4 +1,4 @@
-"""The whole queue: keys act on the job under the cursor."""
+"""View of the whole queue; keys act on the job under the cursor."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tui.widgets.job_list import JobList
 from tui.widgets.panel import Panel
 
 _KEY_HINTS = (("H", "hold"), ("R", "release"), ("u/d", "move"))
-"""As the footer names them."""
+"""As shown in the footer."""
 _RESERVED_ROWS = 8
-"""Lines that are never the chosen job's: the header, a few rows of the queue, the footer."""
+"""Lines kept for the header, a few rows of the queue, and the footer."""
 
 
 class QueueScreen(StatusScreen):
-    """All jobs with their reasons, and all about the chosen one."""
+    """All jobs with their reasons, and the details of the selected one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding(key.keys, f"app.{key.action}", key.title) for key in QUEUE_KEYS]
 
@@ -44,21 +44,21 @@ class QueueScreen(StatusScreen):
         yield self._footer
 
     def on_mount(self) -> None:
-        """The arrow keys move the cursor at once."""
+        """Focus the list, so that the arrow keys move the cursor at once."""
         self._job_list.focus()
 
     def update(self, snapshot: Snapshot, options: DisplayOptions) -> None:
-        """Show the newest state."""
+        """Show a snapshot."""
         super().update(snapshot, options)
         self._fit_job_panel()
 
     def on_resize(self) -> None:
-        """Share the lines out anew."""
+        """Divide the lines again."""
         self._fit_job_panel()
 
     @on(JobList.Moved)
     def show_chosen(self) -> None:
-        """All about the job under the cursor."""
+        """Show the details of the job under the cursor."""
         self._fit_job_panel()
         self._job.redraw()
 
@@ -67,7 +67,7 @@ class QueueScreen(StatusScreen):
         return self._job_list.chosen
 
     def _fit_job_panel(self) -> None:
-        """Give the chosen job the lines it takes; a style that stays as it is costs nothing."""
+        """Set the job panel to the height it needs; an unchanged style causes no layout."""
         if self._newest is None:
             return
         width, height = self.app.size
@@ -93,6 +93,6 @@ def _find_job(snapshot: Snapshot, job_id: int | None) -> JobView | None:
 
 
 def _find_start_record(snapshot: Snapshot, job_id: int | None) -> StartRecord | None:
-    """How the run of a pretraining computes."""
+    """The start record of the job's run; None for a finetuning."""
     runs = snapshot.status.runs if snapshot.status else []
     return next((run.start for run in runs if run.job_id == job_id), None)

@@ -1,4 +1,4 @@
-"""Makes the views by name, each imported when it is first looked at."""
+"""Create views by name; each is imported on first use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ SCREEN_NAMES = ["run", "queue", "scores", "log", "events"]
 
 
 def make_screen(name: str, feed: Feed) -> StatusScreen:
-    """The view of that name."""
     match name:
         case "queue":
             from tui.screens.queue import QueueScreen

@@ -1,4 +1,4 @@
-"""The first screen: is it alive, how long, how good, how fast, on what, and what waits."""
+"""The first screen: state, budget, loss, speed, devices, queue and events of a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tui.widgets.panel import Panel
 
 
 class RunScreen(StatusScreen):
-    """Everything about one run, and the queue around it."""
+    """One run in full, with the queue and events."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,21 +49,22 @@ class RunScreen(StatusScreen):
         yield panels["footer"]
 
     def update(self, snapshot: Snapshot, options: DisplayOptions) -> None:
-        """Show the newest state; only what changed is repainted."""
+        """Show a snapshot; only changed cells are repainted."""
         self._newest = (snapshot, options)
         self._set_panel_heights(snapshot)
         for panel in self._panels.values():
             panel.update(snapshot, options)
 
     def on_resize(self) -> None:
-        """Share the lines out anew."""
+        """Divide the lines again."""
         if self._newest is not None:
             self.update(*self._newest)
 
     def _set_panel_heights(self, snapshot: Snapshot) -> None:
-        """Give each panel its lines; a style that stays as it is costs nothing.
+        """Set each panel's height; an unchanged style causes no layout.
 
-        The classes are set here and not by Textual's breakpoints, which come after the first layout and cost another.
+        The classes are set here rather than by Textual's breakpoints, which apply after the first layout and cause a
+        second one.
         """
         width, height = self.app.size
         self.set_class(WIDE <= width < HUGE, "-wide")

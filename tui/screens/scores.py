@@ -1,4 +1,4 @@
-"""Every finetuning's score."""
+"""View of all finetuning scores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tui.widgets.scroller import Scroller
 
 
 class ScoresScreen(PollingScreen):
-    """Scores by task and export."""
+    """Scores grouped by task and export."""
 
     POLL_INTERVAL_S = 5.0
 
@@ -28,7 +28,7 @@ class ScoresScreen(PollingScreen):
         yield self._footer
 
     def fetch(self) -> None:
-        """Ask for all scores."""
+        """Request all scores."""
         self._scores = self.feed.scores()
 
     def _draw(self, snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:

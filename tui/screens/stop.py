@@ -1,4 +1,4 @@
-"""Asks for the job's name before a stop, which cannot be undone."""
+"""Dialog that asks for the job's name before a stop, which cannot be undone."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tui.widgets.form_error import FormError
 
 
 class StopDialog(ModalScreen[bool]):
-    """True once the name was typed and entered."""
+    """Returns True if the user typed the job's name."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(False)", "Keep running")]
 
     def __init__(self, job: JobView, run: RunView | None) -> None:
-        """`run` is the one that the job trains; None for a finetuning."""
+        """`run` is the run that the job trains; None for a finetuning."""
         super().__init__()
         self._job = job
         self._run = run
@@ -36,14 +36,14 @@ class StopDialog(ModalScreen[bool]):
             yield Static(f"Stop {terminal_line(name)}?", classes="dialog-title", markup=False)
             yield Static(_consequence(self._job, self._run), markup=False)
             with Horizontal(classes="field"):
-                yield Static("Type its name", classes="dialog-label")
+                yield Static("Type the name", classes="dialog-label")
                 yield Input(id="name", placeholder=self._expected_name)
             yield FormError()
-            yield Static("enter stops it, esc keeps it running", classes="dialog-note")
+            yield Static("enter: stop the job, esc: keep it running", classes="dialog-note")
 
     @on(Input.Submitted)
     def confirm(self, event: Input.Submitted) -> None:
-        """Stop if it is the name."""
+        """Return True if the name matches."""
         if event.value.strip() == self._expected_name:
             self.dismiss(True)
         else:
@@ -52,7 +52,7 @@ class StopDialog(ModalScreen[bool]):
 
 def _consequence(job: JobView, run: RunView | None) -> str:
     if job.kind is not JobKind.PRETRAIN or job.started_t is None:
-        return "It is cancelled; what it has done so far is lost."
+        return "The job is cancelled; its work so far is lost."
     left_s = run.budget.remaining_s if run is not None else None
     left = f" with {format_duration(left_s)} of its budget left" if left_s else ""
-    return f"It saves, validates, exports and ends for good{left}. To go on later, pause it instead (p)."
+    return f"The job saves, validates, exports and ends for good{left}. To continue later, pause it instead (p)."

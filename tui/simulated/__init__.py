@@ -1,1 +1,1 @@
-"""A made-up 8-GPU box for `--demo`, screenshots and tests: no daemon, no GPU, and the same picture every time."""
+"""A simulated 8-GPU machine for `--demo`, screenshots and tests: no daemon, no GPU, deterministic."""

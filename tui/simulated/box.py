@@ -1,7 +1,7 @@
-"""The simulated box: one pretraining at 41.7 % of its day on eight cards, and a queue behind it.
+"""State of the simulated machine: one pretraining at 41.7 % of its 24 hours on eight GPUs, and a queue of jobs.
 
-Time comes in as `advance(now)`. What it says at a time depends on that time and on what was asked of it before,
-never on how often it was looked at.
+Time is passed in by `advance(now)`. The state at a time depends only on that time and on earlier actions, never on how
+often it was read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STEPS_PER_S = 0.2663
 START_PROGRESS = 0.417
 CHECKPOINT_EVERY_S = 600.0
 _TRANSITION_S = 25.0
-"""How long pausing, starting and stopping take."""
+"""Seconds that pausing, starting and stopping take."""
 _FINETUNE_S = 900.0
 _MAX_EVENTS = 200
 
@@ -39,12 +39,12 @@ _FINETUNE_ACTIONS = {
     "hold": ({JobState.QUEUED}, JobState.HELD, "held by you; release with R"),
     "release": ({JobState.HELD}, JobState.QUEUED, f"waits for a device: job {JOB_ID} holds all 8"),
 }
-"""For a finetuning: states before, state after, reason."""
+"""For a finetuning: allowed states, next state, reason."""
 
 
 @dataclass
 class SimulatedBox:
-    """The whole state; `epoch` is when the simulation begins."""
+    """The whole state; `epoch` is the time at which the simulation begins."""
 
     epoch: float
     now: float = 0.0
@@ -77,7 +77,7 @@ class SimulatedBox:
         return self.state is JobState.DONE
 
     def advance(self, now: float) -> None:
-        """Let the time until `now` pass, event by event."""
+        """Advance to `now`, event by event."""
         while self.now < now:
             until = min(now, self._next_change_time())
             if self.state in (JobState.RUNNING, JobState.PAUSING):
@@ -86,11 +86,11 @@ class SimulatedBox:
             self._apply_due_changes()
 
     def apply_action(self, action: str, job_id: int) -> JobView:
-        """Do what a key asks.
+        """Apply a user's action.
 
         Raises:
             UnknownJobError: there is no such job.
-            TransitionError: the state does not allow it.
+            TransitionError: the job's state does not allow it.
         """
         if job_id != JOB_ID:
             return self._apply_finetune_action(action, job_id)
@@ -123,7 +123,7 @@ class SimulatedBox:
         return job
 
     def pretraining(self) -> JobView:
-        """The pretraining's row of the queue."""
+        """The pretraining as a job."""
         has_devices = self.state not in (JobState.PAUSED, JobState.DONE)
         return JobView(
             id=JOB_ID,
@@ -144,7 +144,7 @@ class SimulatedBox:
         )
 
     def prioritize(self, job_id: int, priority: int) -> JobView:
-        """Put a job before or behind others.
+        """Set a job's priority.
 
         Raises:
             UnknownJobError: there is no such job.
@@ -173,7 +173,7 @@ class SimulatedBox:
         return self.jobs[index]
 
     def _next_change_time(self) -> float:
-        """When something will happen next, at the latest."""
+        """Time of the next change of state, or earlier."""
         if self.state in _NEXT_STATE:
             return self.changed_t + _TRANSITION_S
         if self.state is JobState.RUNNING:
@@ -252,7 +252,7 @@ class SimulatedBox:
         )
 
     def _add_initial_events(self) -> None:
-        """What had happened before the simulation began."""
+        """Add the events from before the simulation."""
         for ago_s, type, job_id, text in (
             (21300.0, "restart", JOB_ID, "rank 3 died: CUDA error 719; attempt 2 begins in 1 s from step 4160"),
             (5400.0, "job", 10, "job 10 cola is running: finetunes on GPU 0"),

@@ -1,4 +1,4 @@
-"""Numbers of the shape a real run has, as pure functions of the budget's progress. All of it is invented."""
+"""Invented metrics with the shape of a real run's, as pure functions of the budget's progress."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SPIKE_PROGRESS = 0.294
 
 
 def noise(*key: object) -> float:
-    """-1..1, always the same for the same key."""
+    """Deterministic noise in -1..1."""
     return zlib.crc32(repr(key).encode()) / 0x7FFFFFFF - 1
 
 
@@ -29,35 +29,35 @@ def smooth_loss(progress: float) -> float:
 
 
 def train_loss(progress: float) -> float:
-    """What one second of training reports."""
+    """Training loss, with noise and one spike."""
     spike = 0.9 * math.exp(-(((progress - _SPIKE_PROGRESS) / 0.0012) ** 2))
     return smooth_loss(progress) + spike + 0.07 * noise("loss", round(progress * 86400))
 
 
 def validation_loss(progress: float) -> float:
-    """What the fixed validation set reports."""
+    """Validation loss, with less noise."""
     return smooth_loss(progress) + 0.06 + 0.008 * noise("validation", round(progress * 1000))
 
 
 def learning_rate(progress: float) -> float:
-    """Linear warm-up, then linear to 0."""
+    """Linear warm-up, then linear decay to 0."""
     return PEAK_LR * (progress / WARMUP if progress < WARMUP else (1 - progress) / (1 - WARMUP))
 
 
 def gradient_norm(progress: float) -> float:
-    """Falls as training settles, with a heavy tail."""
+    """Falls in early training, with heavy-tailed noise."""
     key = round(progress * 86400)
     return (0.45 + 2.5 * math.exp(-progress / 0.02)) * math.exp(0.25 * noise("norm", key)) + 0.02 * progress
 
 
 def sequences_per_s(progress: float) -> float:
-    """Steady, with a slower stretch."""
+    """Constant with noise, and slower around 36 % of the budget."""
     slower = 60 * math.exp(-(((progress - 0.36) / 0.02) ** 2))
     return SEQUENCES_PER_S - slower + 9 * noise("speed", round(progress * 86400))
 
 
 def series(run_id: str, *, progress: float, columns: int) -> SeriesView:
-    """What the daemon would answer: per column the smallest and the largest value."""
+    """The series a daemon would return: the smallest and the largest value in each column."""
     found: dict[str, list[tuple[float, float]]] = {
         "loss": [],
         "validation": [],

@@ -1,4 +1,4 @@
-"""The feed of the simulated box: the same contract as the real one, with no thread and no socket behind it."""
+"""Feed of the simulated machine: the same interface as the real feed, without thread and socket."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _POINTS = 240
 
 
 class SimulatedFeed:
-    """Looks at a box whose time runs `speed` times as fast as the clock."""
+    """A feed whose time runs `speed` times as fast as the clock."""
 
     def __init__(self, *, speed: float = 60.0, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -24,13 +24,13 @@ class SimulatedFeed:
         self._series: tuple[int, SeriesView] | None = None
 
     def start(self) -> None:
-        """Nothing to start: the box is a function of the time."""
+        """Do nothing: the state is a function of the time."""
 
     def close(self) -> None:
-        """Nothing to stop."""
+        """Do nothing."""
 
     def snapshot(self) -> Snapshot:
-        """The box as it is at this moment."""
+        """The current state."""
         box = self._advance_box()
         return Snapshot(
             now=box.now,
@@ -42,10 +42,10 @@ class SimulatedFeed:
         )
 
     def select_run(self, run_id: str) -> None:
-        """There is one run."""
+        """Do nothing: there is only one run."""
 
     def pause(self, job_id: int, *, hot: bool = False) -> JobView:
-        """The simulated box frees its devices either way."""
+        """Pause; the simulation frees the devices even if `hot`."""
         return self._advance_box().apply_action("pause", job_id)
 
     def resume(self, job_id: int) -> JobView:
@@ -80,7 +80,7 @@ class SimulatedFeed:
         return self._box
 
     def _curves(self) -> SeriesView:
-        """Made anew when a column of the chart is complete, as the real feed asks for it."""
+        """The curves, computed again when a column of the chart is complete, as in the real feed."""
         column = int(self._box.progress * _POINTS)
         if self._series is None or self._series[0] != column:
             self._series = (column, curves.series(RUN_ID, progress=self._box.progress, columns=_POINTS))

@@ -1,4 +1,4 @@
-"""What a daemon on the simulated box would answer."""
+"""The responses of a daemon on the simulated machine."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tui.simulated.box import BUDGET_S, JOB_ID, RESERVE_S, RUN_ID, START_PROGRES
 _GIB = 1 << 30
 _BATCH = 4096
 _LOG_LINES = 400
-"""Minutes that the log reaches back before the simulation began."""
+"""Minutes of log before the simulation began."""
 
 
 def status(box: SimulatedBox) -> StatusView:
-    """Everything the first screen needs."""
+    """The status that the first screen shows."""
     return StatusView(
         version=VersionView(bertd="simulated", api=1, pid=0, state_dir="/var/lib/bertd", started_t=box.epoch - 40_000),
         runs=[run(box)],
@@ -81,7 +81,7 @@ def run(box: SimulatedBox) -> RunView:
 
 
 def device(box: SimulatedBox, index: int) -> DeviceView:
-    """One card: at work, or idle while the run is paused."""
+    """One GPU: busy, or idle while the run is paused."""
     second = int(box.now - box.epoch)
     is_busy = box.state in (JobState.RUNNING, JobState.PAUSING, JobState.STOPPING)
     jitter = curves.noise("device", index, second)
@@ -101,7 +101,7 @@ def device(box: SimulatedBox, index: int) -> DeviceView:
 
 
 def scores(box: SimulatedBox) -> list[ScoreView]:
-    """What the finetunings that are done scored."""
+    """Scores of the finished finetunings."""
     return [
         ScoreView(
             job_id=job.id,
@@ -130,7 +130,7 @@ def scores(box: SimulatedBox) -> list[ScoreView]:
 
 
 def log(box: SimulatedBox, job_id: int, *, offset: int, limit: int) -> LogView:
-    """A log with a line for each minute since the simulation began, of 64 bytes each."""
+    """A log with one line of 64 bytes for each minute."""
     minutes = range(int((box.now - box.epoch) / 60) + _LOG_LINES)
     size = 64 * len(minutes)
     begin = max(0, size + offset) if offset < 0 else min(offset, size)

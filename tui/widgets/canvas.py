@@ -1,8 +1,8 @@
-"""A widget that shows lines of text and repaints only the cells that changed.
+"""Widget that shows lines of text and repaints only the changed cells.
 
-Over SSH each repainted cell costs bytes: redrawing whole charts once a second takes 19 to 130 KB/s with the plotting
-widgets there are, this takes 1 to 3. `show` compares the new lines with the old ones cell by cell and tells the
-compositor the changed spans alone.
+Over SSH each repainted cell costs bytes: redrawing whole charts once a second takes 19 to 130 KB/s with existing
+plotting widgets; this widget takes 1 to 3. `show` compares the new lines with the old ones cell by cell and passes only
+the changed spans to the compositor.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from textual.widget import Widget
 from tui.lines import Line, Role
 
 _MERGE_GAP_CELLS = 6
-"""Unchanged cells between two changes that are cheaper to repaint than to jump over."""
+"""Up to this many unchanged cells between two changes are cheaper to repaint than to skip."""
 
 Cells = tuple[tuple[str, Role], ...]
-"""One entry per terminal cell; the second cell of a wide character is empty."""
+"""One entry per terminal cell; the text of a wide character's second cell is empty."""
 
 
 class Canvas(Widget):
-    """Lines of text, one role a span; colours come from the style sheet."""
+    """Lines of text, one role per span; colours come from the style sheet."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"canvas--{role}" for role in Role} | {"canvas--stale"}
     ALLOW_SELECT: ClassVar[bool] = False
@@ -41,11 +41,10 @@ class Canvas(Widget):
 
     @property
     def lines(self) -> Sequence[Line]:
-        """What is shown."""
         return self._lines
 
     def show(self, lines: Sequence[Line], *, is_stale: bool = False) -> None:
-        """Replace the lines; `is_stale` greys all of them, because they are no longer known to be true."""
+        """Replace the lines; `is_stale` draws them all in grey, because they may be outdated."""
         width, height = self.size
         fitted = [line.fit(width) for line in lines[:height]]
         fitted += [Line().fit(width)] * (height - len(fitted))
@@ -67,12 +66,12 @@ class Canvas(Widget):
             self.refresh(*regions)
 
     def notify_style_update(self) -> None:
-        """Forget the colours of a theme that is gone."""
+        """Clear the cached styles after a theme change."""
         super().notify_style_update()
         self._styles.clear()
 
     def render_line(self, y: int) -> Strip:
-        """One line in its colours."""
+        """One line as styled segments."""
         if y >= len(self._lines):
             return Strip.blank(self.size.width, self.rich_style)
         return Strip([Segment(span.text, self._style(span.role)) for span in self._lines[y].spans], self.size.width)
@@ -98,7 +97,7 @@ def _cells(line: Line) -> Cells:
 
 
 def changed_spans(old: Cells, new: Cells) -> list[tuple[int, int]]:
-    """First and past-the-last cell of each run of changes; runs that nearly touch are one."""
+    """Start and end (exclusive) of each changed range of cells; ranges with a small gap are merged."""
     if old == new:
         return []
     if len(old) != len(new):
@@ -115,7 +114,7 @@ def changed_spans(old: Cells, new: Cells) -> list[tuple[int, int]]:
 
 
 def _widen_to_whole_characters(old: Cells, new: Cells, start: int, end: int) -> tuple[int, int]:
-    """Widened so that no wide character is cut in two."""
+    """Widen the range so that it does not split a wide character."""
     while start > 0 and (old[start][0] == "" or new[start][0] == ""):
         start -= 1
     while end < len(new) and (old[end][0] == "" or new[end][0] == ""):

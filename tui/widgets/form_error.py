@@ -1,4 +1,4 @@
-"""What is wrong with an answer, below the form it was given in."""
+"""Error message of a form."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from bertd.terminal_text import terminal_line
 
 
 class FormError(Static):
-    """Takes no room until there is something to say."""
+    """Hidden until it has a message."""
 
     def __init__(self) -> None:
         super().__init__(id="problem", markup=False)
 
     def show_message(self, text: str) -> None:
-        """Show it."""
         self.update(terminal_line(text))
         self.add_class("-said")

@@ -1,4 +1,4 @@
-"""A scroller with a cursor: one line is one job, and keys act on the job under the cursor."""
+"""Scrollable list of jobs with a cursor; keys act on the job under the cursor."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _GUTTER = 2
 
 
 class JobList(Scroller):
-    """The cursor stays with its job when the order changes."""
+    """One line per job; the cursor stays on its job when the order changes."""
 
     class Moved(Message):
-        """Another job is under the cursor."""
+        """The cursor moved to another job."""
 
     def __init__(self, draw: DrawFunction, ids: Callable[[Snapshot], list[int]], *, id: str) -> None:
-        """`ids` are the jobs in the order of their lines."""
+        """`ids` gives the job ids in the order of the lines."""
         super().__init__(draw, id=id)
         self._ids = ids
         self._cursor_row = 0
@@ -34,17 +34,17 @@ class JobList(Scroller):
 
     @property
     def drawn_size(self) -> tuple[int, int]:
-        """Room for the cursor is kept free."""
+        """The size without the cursor's column."""
         width, height = super().drawn_size
         return width - _GUTTER, height
 
     def update(self, snapshot: Snapshot, options: DisplayOptions) -> None:
-        """Show the newest state; a job that is gone hands the cursor on to its neighbour."""
+        """Show a snapshot; if the selected job is gone, select its neighbour."""
         self._update_cursor(self._ids(snapshot))
         super().update(snapshot, options)
 
     def compose_lines(self, drawn: list[Line]) -> list[Line]:
-        """What is in view, with the cursor, which the view follows."""
+        """The visible lines with the cursor; scrolls to keep the cursor visible."""
         self._first = max(min(self._first, self._cursor_row), self._cursor_row - self.rows + 1)
         heading, *lines = super().compose_lines(drawn)
         blank, mark = Span(" " * _GUTTER), Span("> ", Role.KEY)
@@ -55,7 +55,7 @@ class JobList(Scroller):
         return [heading.fit(self.size.width - _GUTTER), *marked]
 
     def action_move(self, by: int) -> None:
-        """Move the cursor."""
+        """Move the cursor by `by` lines."""
         if self._newest is None:
             return
         self._cursor_row, self._chosen = self._cursor_row + by, None

@@ -1,4 +1,4 @@
-"""A canvas with one of the panels on it."""
+"""Canvas that draws one panel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tui.widgets.canvas import Canvas
 
 
 class Panel(Canvas):
-    """Draws itself anew from each snapshot, at the size it has."""
+    """Redraws each snapshot at its current size."""
 
     def __init__(
         self, draw: DrawFunction, *, id: str, classes: str | None = None, is_always_fresh: bool = False
@@ -22,25 +22,25 @@ class Panel(Canvas):
         self._newest: tuple[Snapshot, DisplayOptions] | None = None
 
     def update(self, snapshot: Snapshot, options: DisplayOptions) -> None:
-        """Show the newest state."""
+        """Show a snapshot."""
         self._newest = (snapshot, options)
         self.redraw()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Draw at the new size."""
+        """Redraw at the new size."""
         self.redraw()
 
     @property
     def drawn_size(self) -> tuple[int, int]:
-        """Cells and lines that the drawing may take."""
+        """Width in cells and height in lines that the panel may draw."""
         return self.size.width, self.size.height
 
     def compose_lines(self, drawn: list[Line]) -> list[Line]:
-        """What of the drawn lines is shown."""
+        """Select the visible part of the drawn lines."""
         return drawn
 
     def redraw(self) -> None:
-        """Draw the newest state anew."""
+        """Draw the newest snapshot again."""
         width, height = self.size
         if self._newest is None or not self.display or width < 1 or height < 1:
             return

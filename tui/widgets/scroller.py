@@ -1,4 +1,4 @@
-"""A panel that is longer than its place: its heading stays, the rest scrolls."""
+"""Panel that scrolls below its heading."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _UNLIMITED_HEIGHT = 100_000
 
 
 class Scroller(Panel):
-    """Scrolls by keys; at its end it stays at the end as lines are added, if it began there."""
+    """Scrolls by keys; with `follows_end`, it stays at the end while lines are added."""
 
     can_focus = True
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -29,17 +29,17 @@ class Scroller(Panel):
     def __init__(self, draw: DrawFunction, *, id: str, follows_end: bool = False) -> None:
         super().__init__(draw, id=id)
         self._first = 0
-        """Line below the heading that is shown first."""
+        """Index of the first visible line below the heading."""
         self._may_follow = self._follows_end = follows_end
         self._num_lines = 0
 
     @property
     def rows(self) -> int:
-        """Lines below the heading."""
+        """Visible lines below the heading."""
         return max(1, self.size.height - 1)
 
     def compose_lines(self, drawn: list[Line]) -> list[Line]:
-        """The part of everything drawn that is in view."""
+        """The heading and the visible lines."""
         heading, lines = drawn[:1], drawn[1:]
         self._num_lines = len(lines)
         last = max(0, len(lines) - self.rows)
@@ -48,11 +48,11 @@ class Scroller(Panel):
 
     @property
     def drawn_size(self) -> tuple[int, int]:
-        """Everything is drawn, the view is cut out of it."""
+        """Unlimited height: all lines are drawn, then cut to the visible part."""
         return self.size.width, _UNLIMITED_HEIGHT
 
     def action_move(self, by: int) -> None:
-        """Scroll by lines; the end is followed again once it is reached."""
+        """Scroll by lines; follow the end again once it is reached."""
         last = max(0, self._num_lines - self.rows)
         self._first = max(0, min(last, self._first + by))
         self._follows_end = self._may_follow and self._first == last
@@ -63,9 +63,9 @@ class Scroller(Panel):
         self.action_move(by * max(1, self.rows - 1))
 
     def action_home(self) -> None:
-        """To the first line."""
+        """Scroll to the first line."""
         self.action_move(-_UNLIMITED_HEIGHT)
 
     def action_end(self) -> None:
-        """To the last line, and stay there."""
+        """Scroll to the last line and follow the end."""
         self.action_move(_UNLIMITED_HEIGHT)
