@@ -1,1 +1,1 @@
-"""The main job on the text of this machine's own documentation."""
+"""Demo: pretrain and finetune an encoder on the docstrings of the installed Python packages."""

@@ -1,7 +1,7 @@
-"""`python -m bertd.demo`: the main job, end to end, on the documentation of this machine.
+"""`python -m bertd.demo`: train an encoder end to end on the docstrings installed on this machine.
 
 Exit status 0, 2 for a wrong argument, that of the BertdError that ended it, 130 for Ctrl-C, 143 for SIGTERM. However
-it ends, nothing it started is left running.
+it ends, no process that it started is left running.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Terminated(BaseException):
 
 
 def parse_arguments(arguments: list[str]) -> Settings:
-    """What the command line asks for; exits with status 2 where it is wrong."""
+    """Parse the command line; exits with status 2 if it is wrong."""
     parser = argparse.ArgumentParser(prog="python -m bertd.demo", description=__doc__)
     parser.add_argument(
-        "--budget", type=_parse_budget_s, default=120.0, metavar="TIME", help="to train: 30s, 2min, ..."
+        "--budget", type=_parse_budget_s, default=120.0, metavar="TIME", help="training time: 30s, 2min, ... (2min)"
     )
-    parser.add_argument("--folder", type=Path, default=Path(".demo"), help="where everything is written (.demo)")
+    parser.add_argument("--folder", type=Path, default=Path(".demo"), help="folder for all output (.demo)")
     parser.add_argument(
         "--source-mb",
         type=_parse_megabytes,
@@ -100,7 +100,7 @@ def _run_to_exit_code(settings: Settings) -> tuple[int, str]:
     except Terminated:
         return 143, "stopped by a signal; everything it started was ended"
     except Exception as error:
-        # The edge: the traceback is for whoever mends it.
+        # Edge of the process: keep the traceback for the bug report.
         report = settings.folder / "fault.txt"
         report.write_text(traceback.format_exc())
         return _INTERNAL_FAULT, f"a fault in bertd itself: {error!r}; please report it with {report}"
@@ -108,22 +108,26 @@ def _run_to_exit_code(settings: Settings) -> tuple[int, str]:
 
 
 def _lock(folder: Path) -> int:
-    """Hold the folder for this demo alone, until the descriptor is closed.
+    """Lock the folder for this demo, until the returned descriptor is closed.
 
     Raises:
         StorageError: the folder cannot be written.
-        DaemonBusyError: another demo has it.
+        DaemonBusyError: another demo uses it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder / "demo.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise StorageError(f"{folder}: {error.strerror}; run the demo where you may write, or name --folder") from error
+        raise StorageError(
+            f"{folder}: {error.strerror}; run the demo in a writable folder, or give another with --folder"
+        ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(lock)
-        raise DaemonBusyError(f"{folder}: another demo runs there; wait for it, or name another --folder") from error
+        raise DaemonBusyError(
+            f"{folder}: another demo is running there; wait for it, or give another --folder"
+        ) from error
     return lock
 
 

@@ -1,4 +1,4 @@
-"""What the demo prints: acts, facts, bars and the results. Lines only where the output is no terminal."""
+"""The demo's output: stages, facts, progress bars and results; plain lines if it is not a terminal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ComparisonRow:
 
 
 class DemoDisplay:
-    """The demo's voice."""
+    """Prints the demo's output."""
 
     def __init__(self, *, num_stages: int) -> None:
         self.console = Console(highlight=False)
@@ -40,35 +40,35 @@ class DemoDisplay:
 
     @property
     def is_live(self) -> bool:
-        """Whether lines may be redrawn."""
+        """Whether lines can be redrawn."""
         return self.console.is_terminal
 
     @property
     def is_ascii(self) -> bool:
-        """Whether the terminal's encoding has only letters, no blocks."""
+        """Whether the terminal's encoding lacks block characters."""
         return self.console.options.ascii_only
 
     def print_title(self, headline: str, detail: str) -> None:
-        """Open the show."""
+        """Print the title panel."""
         text = Text.assemble((headline, "bold"), "\n", (detail, "dim"))
         self.console.print(Panel(text, border_style="cyan", expand=False, padding=(0, 2)))
 
     def begin_stage(self, name: str) -> None:
-        """Begin the next act."""
+        """Print the heading of the next stage."""
         self._stage += 1
         self.console.print()
         self.console.print(Text.assemble((f"{self._stage}/{self._num_stages} ", "cyan"), (name, "bold")))
 
     def info(self, text: str) -> None:
-        """One thing that is so."""
+        """Print one fact."""
         self.console.print(Text(f"    {terminal_line(text)}"), soft_wrap=True)
 
     def print_command(self, text: str, *, what: str) -> None:
-        """A command that a person can paste into a second terminal."""
+        """Print a command that the user can paste into a second terminal."""
         self.console.print(Text.assemble(f"    {what} ", (terminal_line(text), "cyan")), soft_wrap=True)
 
     def warn(self, text: str) -> None:
-        """Something that is not as it should be."""
+        """Print a warning."""
         self.console.print(Text(f"    {terminal_line(text)}", "yellow"), soft_wrap=True)
 
     @contextmanager
@@ -86,7 +86,6 @@ class DemoDisplay:
 
     @contextmanager
     def spinner(self, label: str) -> Iterator[None]:
-        """A spinner."""
         if not self.is_live:
             yield
             return
@@ -94,7 +93,7 @@ class DemoDisplay:
             yield
 
     def compare(self, caption: str, rows: Sequence[ComparisonRow]) -> None:
-        """Numbers beside each other, each with a bar from zero."""
+        """Print a table of numbers, each with a bar that starts at zero."""
         top = max((row.value for row in rows), default=0.0)
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
         table.add_column(justify="left")

@@ -1,9 +1,9 @@
-"""The demo's texts on disk: a corpus for the pretraining and, from other modules, a task for the finetuning.
+"""The demo's data on disk: a corpus for the pretraining and, from other modules, a task for the finetuning.
 
     DATA-<hash>/  corpus.jsonl  corpus.json  glue/CoLA/train.tsv  glue/CoLA/dev.tsv  vocabulary/  shards/
 
-The hash is over the files that are read and the code that reads them, so equal content is built once. corpus.json is
-written last: without it the folder does not count.
+The hash covers the files that are read and the code that reads them, so equal content is built once. corpus.json is
+written last: a folder without it is incomplete and is built again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from bertd.run.atomic_files import atomic_write
 
 _PREFIX = "data-"
 _HELD_OUT_SHARE = 1 / 8
-"""Of the modules, kept from the pretraining for the task."""
+"""Share of the modules that the pretraining does not read; the task is made from them."""
 
 
 class CorpusFacts(Record):
@@ -35,10 +35,10 @@ class CorpusFacts(Record):
     num_files: int
     """Python files that were read."""
     num_documents: int
-    """Modules whose prose the pretraining reads."""
+    """Modules that the pretraining reads."""
     num_characters: int
     num_held_out: int
-    """Modules that it does not."""
+    """Modules held out from it."""
     num_train: int
     """Examples of the task."""
     num_dev: int
@@ -54,7 +54,7 @@ class CorpusPaths:
 
     @property
     def corpus(self) -> Path:
-        """JSON lines, {"text": ...}: a module each."""
+        """JSON lines, {"text": ...}, one per module."""
         return self.root / "corpus.jsonl"
 
     @property
@@ -76,10 +76,10 @@ class CorpusPaths:
 
 
 def prepare_corpus_folder(folder: Path, sources: list[SourceFile]) -> CorpusPaths:
-    """Where the corpus of these sources belongs; data of other sources is removed.
+    """Create the data folder for these sources; remove data of other sources.
 
     Raises:
-        StorageError: the folder cannot be made.
+        StorageError: the folder cannot be created.
     """
     paths = CorpusPaths(folder / f"{_PREFIX}{fingerprint(sources)[:12]}")
     try:
@@ -88,12 +88,12 @@ def prepare_corpus_folder(folder: Path, sources: list[SourceFile]) -> CorpusPath
             if other != paths.root:
                 shutil.rmtree(other)
     except OSError as error:
-        raise StorageError(f"{folder}: {error.strerror}; free space or mend the permissions") from error
+        raise StorageError(f"{folder}: {error.strerror}; free space or check the permissions") from error
     return paths
 
 
 def read_facts(paths: CorpusPaths) -> CorpusFacts | None:
-    """What lies there whole; None where nothing does."""
+    """Content of corpus.json; None if it is missing or does not match the corpus."""
     try:
         facts = CorpusFacts.model_validate_json(paths.facts.read_bytes())
         is_same = hashlib.sha256(paths.corpus.read_bytes()).hexdigest() == facts.sha256
@@ -105,11 +105,11 @@ def read_facts(paths: CorpusPaths) -> CorpusFacts | None:
 def build_corpus(
     paths: CorpusPaths, sources: list[SourceFile], *, num_workers: int, on_read: Callable[[SourceFile], None]
 ) -> CorpusFacts:
-    """Read every source and write corpus and task.
+    """Read all sources and write the corpus and the task.
 
     Raises:
         CorpusError: no documentation in them, or too little.
-        StorageError: the disk refused.
+        StorageError: a file cannot be written.
     """
     documents: list[Document] = []
     for source, document in read_documents(sources, num_workers=num_workers):
@@ -140,6 +140,6 @@ def build_corpus(
 
 
 def is_held_out(name: str) -> bool:
-    """Whether a module is kept from the pretraining, by the hash of its name."""
+    """Whether a module is held out from the pretraining, decided by the hash of its name."""
     hash_value = int.from_bytes(hashlib.sha256(name.encode(errors="surrogateescape")).digest()[:8])
     return hash_value < _HELD_OUT_SHARE * 2**64

@@ -1,9 +1,9 @@
-"""Collects the documentation that is on every machine with Python: docstrings, read with `ast`, never imported.
+"""Collect the docstrings of the installed Python modules, read with `ast`, never imported.
 
 Files are chosen by path and size alone, in sorted order, and read by worker processes (`python -m
-bertd.demo.docstrings`: a JSON list of paths on standard input, one JSON line of paragraphs a file on standard output,
-null for a file that is no Python). Workers take turns, so the documents come in the order of the files: the same
-files in, the same documents out, on any number of cores.
+bertd.demo.docstrings`: a JSON list of paths on standard input, one JSON line of paragraphs per file on standard
+output, null for a file that is not Python). Results are read from the workers in turn, so the documents are in the
+order of the files: the same files give the same documents on any number of cores.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from bertd.demo.prose import paragraphs
 from bertd.errors import BertdError, CorpusError
 
 _SKIPPED_FOLDERS = {"test", "tests", "testing", "site-packages", "dist-packages", "idlelib", "lib2to3"}
-"""Tests say little in prose; the packages under the standard library's folder are a root of their own."""
+"""Tests have little prose; the packages below the standard library's folder are a separate root."""
 _MIN_FILE_BYTES = 2_000
 _MAX_FILE_BYTES = 2_000_000
-"""Larger ones are generated tables."""
+"""Larger files are generated tables."""
 _MAX_PACKAGE_BYTES = 20_000_000
-"""Of one package's source, so that no single one (torch, transformers) is most of the corpus."""
+"""Limit per package, so that no single one (torch, transformers) is most of the corpus."""
 
 _CORPUS_CODE_FILES = ("docstrings.py", "prose.py", "sentence_order.py", "corpus.py")
-"""Of this package: what decides the corpus besides the files."""
+"""Files of this package that determine the corpus, besides the sources."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class SourceFile:
     """One file to read."""
 
     name: str
-    """stdlib/http/server.py or packages/numpy/...: the same on every machine that has it."""
+    """stdlib/http/server.py or packages/numpy/...: the same on every machine."""
     path: Path
     size_bytes: int
 
@@ -56,7 +56,7 @@ class Document:
 
 
 def installed_roots() -> dict[str, Path]:
-    """Where the standard library and the installed packages lie."""
+    """Folders of the standard library and of the installed packages."""
     paths = sysconfig.get_paths()
     return {"stdlib": Path(paths["stdlib"]), "packages": Path(paths["purelib"])}
 
@@ -65,7 +65,7 @@ def find_sources(roots: dict[str, Path], *, max_bytes: int) -> list[SourceFile]:
     """Public modules under `roots`, sorted, up to `max_bytes` of source.
 
     Raises:
-        CorpusError: there is none.
+        CorpusError: no module found.
     """
     chosen: list[SourceFile] = []
     total = 0
@@ -81,13 +81,13 @@ def find_sources(roots: dict[str, Path], *, max_bytes: int) -> list[SourceFile]:
             chosen.append(SourceFile(name="/".join((label, *parts)), path=path, size_bytes=size_bytes))
     if not chosen:
         places = ", ".join(map(str, roots.values()))
-        raise CorpusError(f"{places}: no Python source; install Python with its library's source files")
+        raise CorpusError(f"{places}: no Python source; install Python with the source files of its library")
     return chosen
 
 
 def _public_modules(root: Path) -> Iterator[tuple[Path, int]]:
     for folder, folders, files in os.walk(root):
-        # Sorted in place, which is also the order of the walk. Private and vendored modules are documented elsewhere.
+        # Sorted in place, which also sorts the walk. Skip private and vendored modules: they are documented elsewhere.
         folders[:] = sorted(name for name in folders if name not in _SKIPPED_FOLDERS and not name.startswith("_"))
         for name in sorted(files):
             if not name.endswith(".py") or (name.startswith("_") and name != "__init__.py"):
@@ -112,12 +112,12 @@ def fingerprint(sources: list[SourceFile]) -> str:
         try:
             digest.update(hashlib.sha256(source.path.read_bytes()).digest())
         except OSError as error:
-            raise CorpusError(f"{source.path}: cannot read: {error.strerror}; mend its permissions") from error
+            raise CorpusError(f"{source.path}: cannot read: {error.strerror}; check its permissions") from error
     return digest.hexdigest()
 
 
 def read_documents(sources: list[SourceFile], *, num_workers: int) -> Iterator[tuple[SourceFile, Document | None]]:
-    """Each file with its documentation, in order; None where it has none.
+    """Yield each file with its documentation, in order; None if it has none.
 
     Raises:
         CorpusError: a worker died.
@@ -132,7 +132,7 @@ def read_documents(sources: list[SourceFile], *, num_workers: int) -> Iterator[t
             if not line:
                 raise CorpusError(f"{source.path}: the process that reads docstrings died there; try again")
             found: list[str] | None = json.loads(line)
-            # Packages repeat themselves and each other; a paragraph counts once.
+            # Packages repeat paragraphs within and between each other; keep each once.
             fresh = [text for text in dict.fromkeys(found or []) if text not in seen]
             seen.update(fresh)
             yield source, Document(name=source.name, paragraphs=fresh) if fresh else None
@@ -150,7 +150,7 @@ def _start_worker(sources: list[SourceFile]) -> subprocess.Popen[str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        process_group=0,  # Ctrl-C is for the demo, which ends its workers.
+        process_group=0,  # Ctrl-C reaches only the demo, which ends its workers.
     )
     assert worker.stdin is not None
     # The worker reads its whole input before it writes, so neither pipe can block the other.
@@ -160,13 +160,13 @@ def _start_worker(sources: list[SourceFile]) -> subprocess.Popen[str]:
 
 
 def module_paragraphs(path: Path) -> list[str]:
-    """Prose of the docstrings of a module, its classes and functions, in the order of the file.
+    """Prose of the docstrings of a module, its classes and functions, in file order.
 
     Raises:
-        CorpusError: the file is not readable, or not Python of this version.
+        CorpusError: the file cannot be read, or is not valid for this Python version.
     """
     try:
-        # Old escapes in strings warn; that is not the reader's concern here.
+        # Parsing warns of invalid escapes in strings, which do not matter here.
         with warnings.catch_warnings(action="ignore"):
             tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:

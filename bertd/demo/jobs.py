@@ -1,4 +1,4 @@
-"""Submits the demo's two jobs and follows them to their end."""
+"""Submit the demo's two jobs and follow them to their end."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from bertd.run.recipe.load import find_recipe, parse_recipe
 _POLL_S = 0.5
 _END_STATES = {JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.LOST, JobState.PAUSED}
 _PRETRAIN_GRACE_S = 240.0
-"""How long beyond its budget a pretraining may take to start, validate, save and export before the demo gives up."""
+"""Seconds beyond the budget for starting, validating, saving and exporting, before the demo gives up."""
 _FINETUNE_TIMEOUT_S = 600.0
 
 
 def submit_pretraining(client: Client, *, shards: Path, budget_s: float, num_devices: int) -> JobView:
-    """Queue recipes/demo.toml on the demo's data.
+    """Submit recipes/demo.toml on the demo's data.
 
     Raises:
-        RecipeError: the recipe does not take these values.
+        RecipeError: the recipe does not accept these values.
     """
     recipe = find_recipe("demo")
     text = recipe.read_text(encoding="utf-8")
@@ -42,10 +42,10 @@ def submit_pretraining(client: Client, *, shards: Path, budget_s: float, num_dev
 def follow_pretraining(
     daemon: PrivateDaemon, job: JobView, *, budget_s: float, display: Callable[[RunView], None]
 ) -> RunView:
-    """Call `display` with the run's newest state until the run is over; its last state.
+    """Call `display` with the run's newest state until it ends; returns the last state.
 
     Raises:
-        BertdError: it did not end well; with the reason.
+        BertdError: the run failed; the message says why.
     """
     deadline = time.monotonic() + budget_s + _PRETRAIN_GRACE_S
     while True:
@@ -64,17 +64,17 @@ def follow_pretraining(
 
 
 def submit_finetuning(client: Client, run: RunView, *, glue: Path, lr: float, epochs: int) -> JobView:
-    """Queue the demo's task on the run's export."""
+    """Submit the demo's task on the run's export."""
     return client.submit(
         SubmitFinetune(run=run.id, task="cola", data_dir=str(glue), lr=lr, batch_size=32, epochs=epochs)
     )
 
 
 def follow_finetuning(daemon: PrivateDaemon, job: JobView, *, display: Callable[[JobView], None]) -> ScoreRecord:
-    """Call `display` with the job's newest state until it is over; its score.
+    """Call `display` with the job's newest state until it ends; returns its score.
 
     Raises:
-        BertdError: it did not end well; with the reason.
+        BertdError: the job failed; the message says why.
     """
     deadline = time.monotonic() + _FINETUNE_TIMEOUT_S
     while True:
@@ -93,19 +93,19 @@ def follow_finetuning(daemon: PrivateDaemon, job: JobView, *, display: Callable[
 
 
 def initial_validation_loss(client: Client, run: RunView) -> float:
-    """Loss before the first step; with the demo's output bias that is a guess by the training text's frequencies."""
+    """Validation loss before the first step; the demo's output bias makes it a guess by training word frequency."""
     return client.series(run.id, x="step", columns=["validation"]).columns["validation"][0][1]
 
 
 def export_folder(run: RunView) -> Path:
-    """Where the run's export lies."""
+    """Folder of the run's export."""
     assert run.export is not None
     return RunPaths(Path(run.folder)).exports / run.export.name
 
 
 def _check_deadline(job: JobView, *, deadline: float) -> None:
     if time.monotonic() > deadline:
-        raise BertdError(f"job {job.id} is still {job.state} long after its time; see {job.folder}/logs/job.log")
+        raise BertdError(f"job {job.id} is still {job.state} long after its budget; see {job.folder}/logs/job.log")
 
 
 def _check_done(job: JobView) -> None:

@@ -1,4 +1,4 @@
-"""A daemon for the demo alone: its own socket and state folder, gone when the demo ends."""
+"""A private daemon for the demo: own socket and state folder; it ends with the demo."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from bertd.errors import DaemonError, DaemonUnreachableError, StorageError
 from bertd.run.processes import make_parent_death_hook
 
 _MAX_SOCKET_BYTES = 107
-"""Of sockaddr_un.sun_path, without the closing zero. Source: unix(7)."""
+"""Length of sockaddr_un.sun_path without the terminating zero. Source: unix(7)."""
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 20.0
 _POLL_S = 0.1
 
 
 class PrivateDaemon:
-    """`bertd start` on a socket of its own; a context manager that ends it."""
+    """`bertd start` on a private socket; a context manager that ends it."""
 
     def __init__(self, folder: Path) -> None:
-        """Choose the places; nothing is started.
+        """Choose the paths; starts nothing.
 
         Args:
-            folder: absolute; gets `state/` (an older one is removed), `bertd.sock` and `daemon.log`.
+            folder: absolute; gets `state/` (an existing one is removed), `bertd.sock` and `daemon.log`.
         """
         self.state_dir = folder / "state"
         self.log = folder / "daemon.log"
@@ -41,16 +41,15 @@ class PrivateDaemon:
 
     @property
     def pid(self) -> int:
-        """Of the daemon while it runs."""
         assert self._process is not None
         return self._process.pid
 
     def __enter__(self) -> Self:
-        """Start it and wait until it answers.
+        """Start the daemon and wait until it answers.
 
         Raises:
-            DaemonError: it ended at once, or does not answer; with what it said last.
-            StorageError: the state folder cannot be made.
+            DaemonError: it exited or does not answer; the message has its last output.
+            StorageError: the state folder cannot be created.
         """
         try:
             shutil.rmtree(self.state_dir, ignore_errors=True)
@@ -67,12 +66,12 @@ class PrivateDaemon:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    start_new_session=True,  # Ctrl-C is for the demo, which ends its daemon.
-                    # Where the demo is killed, the daemon pauses its run and ends by itself.
+                    start_new_session=True,  # Ctrl-C reaches only the demo, which ends its daemon.
+                    # If the demo is killed, the daemon gets SIGTERM: it pauses its run and exits.
                     preexec_fn=make_parent_death_hook(signal.SIGTERM),
                 )
         except OSError as error:
-            raise StorageError(f"{self.state_dir}: {error.strerror}; free space or mend the permissions") from error
+            raise StorageError(f"{self.state_dir}: {error.strerror}; free space or check the permissions") from error
         try:
             self._wait_for_answer()
         except BaseException:
@@ -91,20 +90,20 @@ class PrivateDaemon:
             shutil.rmtree(self._socket_folder, ignore_errors=True)
 
     def check_alive(self) -> None:
-        """Fail when the daemon has ended.
+        """Check that the daemon is running.
 
         Raises:
-            DaemonError: it has.
+            DaemonError: it has exited.
         """
         assert self._process is not None
         if (code := self._process.poll()) is not None:
-            raise DaemonError(f"the daemon ended with status {code}: {last_line(self.log)}; its log is {self.log}")
+            raise DaemonError(f"the daemon exited with status {code}: {last_line(self.log)}; its log is {self.log}")
 
     def shut_down(self) -> None:
-        """Ask the daemon to end and wait for it.
+        """Shut the daemon down and wait until it exits.
 
         Raises:
-            DaemonError: it does not end.
+            DaemonError: it does not exit in time.
         """
         assert self._process is not None
         self.client.shutdown()
@@ -112,7 +111,7 @@ class PrivateDaemon:
             self._process.wait(timeout=_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired as error:
             raise DaemonError(
-                f"the daemon (pid {self.pid}) did not end in {_STOP_TIMEOUT_S:g} s; see {self.log}"
+                f"the daemon (pid {self.pid}) did not exit within {_STOP_TIMEOUT_S:g} s; see {self.log}"
             ) from error
 
     def _wait_for_answer(self) -> None:
@@ -129,7 +128,7 @@ class PrivateDaemon:
 
 
 def _choose_socket_path(folder: Path) -> tuple[Path, Path | None]:
-    """The socket's path, and the folder to remove afterwards where the demo's own is too deep for a socket."""
+    """The socket's path, and the temporary folder to remove at the end if the demo's path is too long for a socket."""
     path = folder / "bertd.sock"
     if len(os.fsencode(path)) <= _MAX_SOCKET_BYTES:
         return path, None
@@ -138,9 +137,9 @@ def _choose_socket_path(folder: Path) -> tuple[Path, Path | None]:
 
 
 def last_line(log: Path) -> str:
-    """The last line with anything on it, for messages."""
+    """The last non-empty line, for messages."""
     try:
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     except OSError as error:
         return str(error)
-    return lines[-1].strip() if lines else "it said nothing"
+    return lines[-1].strip() if lines else "no output"

@@ -1,6 +1,7 @@
-"""Nothing of the demo outlives it: every process it started, directly or not, is found and ended.
+"""Find and kill every process that the demo started, directly or indirectly.
 
-The kernel is asked to hand orphans to this process, so a runner whose daemon is gone still counts as a descendant.
+This process is a child subreaper: the kernel makes it the parent of orphans, so a runner whose daemon has exited is
+still a descendant.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _GRACE_S = 3.0
 
 
 def running() -> list[psutil.Process]:
-    """Every live descendant; the dead ones are reaped."""
+    """All live descendants; reaps the dead ones."""
     alive: list[psutil.Process] = []
     for process in psutil.Process().children(recursive=True):
         try:
@@ -31,10 +32,10 @@ def running() -> list[psutil.Process]:
 
 
 def kill_descendants() -> int:
-    """Kill and reap every descendant; how many were still running."""
+    """Kill and reap all descendants; returns how many were still running."""
     ended: set[int] = set()
     deadline = time.monotonic() + _GRACE_S
-    # Killing a parent hands its children over, so look again until none is left.
+    # The children of a killed process become ours, so look again until none is left.
     while (alive := running()) and time.monotonic() < deadline:
         for process in alive:
             try:
@@ -47,7 +48,7 @@ def kill_descendants() -> int:
 
 
 def _reap_zombies() -> None:
-    """Take the exit status of orphans that were handed over; those with a Popen are waited for by their owner."""
+    """Reap adopted orphans; children with a Popen object are waited for by their owner."""
     for process in psutil.Process().children():
         try:
             if process.status() == psutil.STATUS_ZOMBIE:

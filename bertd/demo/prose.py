@@ -1,8 +1,8 @@
-"""Turns docstrings into paragraphs of plain English prose, and paragraphs into sentences.
+"""Extract paragraphs of English prose from docstrings, and sentences from paragraphs.
 
 A docstring is prose mixed with doctests, tables, headings, argument lists and markup. Its lines are joined into blocks
-by their indentation, markup is taken off, and only blocks that read like sentences are kept. What is lost does not
-matter here; what is kept must be worth learning from.
+by their indentation, markup is removed, and only blocks that look like sentences are kept. Losing some prose does not
+matter; what is kept must be good training text.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import re
 
 _BULLET = re.compile(r"(?:[-*+•]|\(?\d{1,2}[.)])\s+")
 _FIELD = re.compile(r":\w+(?:\s[^:]*)?:\s*|\.\.\s[\w-]+::\s*|[`*]{0,2}[\w.*/]+[`]{0,2}(?:\s?\([^)]*\))?:\s+")
-"""`:param x:`, `.. note::`, `x (int):`, `Returns:`; the text behind it is kept."""
+"""`:param x:`, `.. note::`, `x (int):`, `Returns:`; the text after it is kept."""
 _TYPE_LINE = re.compile(r"[`*]{0,2}[\w.*]+[`]{0,2}(?:,\s?[`*]{0,2}[\w.*]+[`]{0,2})*\s:(?:\s.*)?$")
-"""`axis : int, optional`, the head of an argument in NumPy's style: no prose in it."""
+"""`axis : int, optional`: an argument's first line in NumPy style, which has no prose."""
 _RULE = re.compile(r"([=\-~^\"'*+#_.])\1{2,}$|\+[-=+]+\+$|(?:[=-]+\s+)+[=-]+$")
-"""Underlines of headings and rules of tables."""
+"""Underlines of headings and borders of tables."""
 _CODE_LINE = re.compile(r"(?:>>>|\.\.\.|In \[\d+\]|Out\[\d+\]|\$ |\|)")
 _ROLE = re.compile(r":(?:[a-z]+:)?[a-z]+:`~?([^`<]*?)(?:\s*<[^`>]*>)?`")
 _LINK = re.compile(r"`([^`<]+?)\s*<[^`>]*>`_{0,2}|\[([^\]]+)\]\([^)\s]+\)|\[`?([\w.~!]+)`?\]")
@@ -28,19 +28,19 @@ _UNCOMMON_CHARACTER = re.compile(r"[^A-Za-z ,.;:'\"()!?-]")
 
 _MIN_WORDS = 5
 _MIN_WORD_SHARE = 0.6
-"""Words of letters alone in a kept block, as a share."""
+"""Least share of words in a kept block that have only letters."""
 _MAX_UNCOMMON_SHARE = 0.06
-"""Characters of a kept block that are no letters, blanks or everyday punctuation, as a share."""
+"""Largest share of characters in a kept block other than letters, spaces and common punctuation."""
 
 
 def paragraphs(docstring: str) -> list[str]:
-    """The blocks of a docstring that read like prose, one line each."""
+    """The blocks of a docstring that are prose, one line each."""
     blocks = (_strip_markup(block) for block in _split_blocks(inspect.cleandoc(docstring).split("\n")))
     return [text for text in blocks if _is_prose(text)]
 
 
 def sentences(paragraph: str) -> list[str]:
-    """A paragraph's sentences; an abbreviation's dot does not end one."""
+    """A paragraph's sentences; the dot of an abbreviation does not end one."""
     pieces: list[str] = []
     for piece in _SENTENCE_END.split(paragraph):
         if pieces and _ABBREVIATION.search(pieces[-1]):
@@ -51,7 +51,7 @@ def sentences(paragraph: str) -> list[str]:
 
 
 def _split_blocks(lines: list[str]) -> list[str]:
-    """Lines joined to blocks: a blank line, a list item, a rule or a line further left begins a new one."""
+    """Join lines into blocks; a blank line, list item, rule or less indented line starts a new block."""
     blocks: list[str] = []
     current: list[str] = []
     indent = 0
@@ -71,14 +71,14 @@ def _split_blocks(lines: list[str]) -> list[str]:
             current = []
         if rest:
             current.append(rest)
-            # What follows an item's head is indented under it; only a line further left ends it.
+            # The rest of a list item is indented more than its first line; a less indented line ends the item.
             indent = depth + 1 if is_item else depth
     blocks.append(" ".join(current))
     return blocks
 
 
 def _strip_list_marker(text: str) -> str:
-    """The text behind a bullet and a field's name."""
+    """The text after a bullet and a field name."""
     for head in (_BULLET, _FIELD, _FIELD):
         if match := head.match(text):
             text = text[match.end() :]
@@ -94,7 +94,7 @@ def _strip_markup(block: str) -> str:
 
 
 def _is_prose(text: str) -> bool:
-    """Begins with a capital, ends as a sentence does, is made of words."""
+    """Whether the text starts with a capital, ends like a sentence, and consists mostly of words."""
     if not text.isascii() or not text[:1].isupper() or text[-1:] not in (".", "!", "?"):
         return False
     words = [word.strip(",.;:'\"()!?") for word in text.split()]

@@ -1,4 +1,4 @@
-"""The live picture of a run: budget, curve, speed; and the same on one line."""
+"""Live display of a run: budget, loss curve and speed, as a panel or as one line."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ _PLAIN_INTERVAL_S = 10.0
 
 
 class LossCurve:
-    """Losses as they come, drawn as a row of blocks from the first to the last."""
+    """Collects losses and draws them as a row of block characters."""
 
     def __init__(self) -> None:
         self._losses: deque[float] = deque(maxlen=10_000)
         self._last_step = -1
 
     def add(self, step: StepRecord | None) -> None:
-        """Keep the loss of a step that was not seen before."""
+        """Add the step's loss, unless the step was already added."""
         if step is not None and step.step > self._last_step and math.isfinite(step.loss):
             self._last_step = step.step
             self._losses.append(step.loss)
 
     def draw(self, *, cells: int = _CURVE_CELLS, is_ascii: bool = False) -> str:
-        """The whole curve in at most that many characters."""
+        """The whole curve in at most `cells` characters."""
         return sparkline(_downsample(list(self._losses), cells=cells), blocks=_ASCII_BLOCKS if is_ascii else _BLOCKS)
 
 
 def sparkline(values: Iterable[float], *, blocks: str) -> str:
-    """One block a value, the lowest block for the smallest."""
+    """One block per value; the smallest value gets the lowest block."""
     numbers = list(values)
     if not numbers:
         return ""
@@ -53,7 +53,7 @@ def sparkline(values: Iterable[float], *, blocks: str) -> str:
 
 
 def _downsample(values: list[float], *, cells: int) -> list[float]:
-    """At most `cells` means of neighbours."""
+    """At most `cells` values, each the mean of neighbouring values."""
     if len(values) <= cells:
         return values
     edges = [round(index * len(values) / cells) for index in range(cells + 1)]
@@ -61,7 +61,7 @@ def _downsample(values: list[float], *, cells: int) -> list[float]:
 
 
 def render_panel(run: RunView, curve: LossCurve, *, is_ascii: bool) -> RenderableType:
-    """The picture for a terminal."""
+    """The panel for a terminal."""
     grid = Table.grid(padding=(0, 2), expand=True)
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(ratio=1)
@@ -76,7 +76,7 @@ def render_panel(run: RunView, curve: LossCurve, *, is_ascii: bool) -> Renderabl
         grid.add_row("speed", Text(speed, "bold"))
     if validation := run.validation:
         grid.add_row(
-            "validation", Text(f"{validation.loss:.3f} nats; a guess by word frequency {validation.unigram_loss:.3f}")
+            "validation", Text(f"{validation.loss:.3f} nats; a guess by word frequency: {validation.unigram_loss:.3f}")
         )
     if alert := run.alert:
         grid.add_row("alert", Text(terminal_line(alert.message), "yellow"))
@@ -85,7 +85,7 @@ def render_panel(run: RunView, curve: LossCurve, *, is_ascii: bool) -> Renderabl
 
 
 def format_run_line(run: RunView) -> str:
-    """The same for a log."""
+    """The run's state in one line, for logs."""
     parts = [f"{run.budget.progress:4.0%}", f"{format_duration(run.budget.remaining_s or 0)} left"]
     if step := run.step:
         parts += [f"step {step.step:,}", f"loss {step.loss:.3f}", f"{step.sequences_per_s:,.0f} sequences/s"]
@@ -95,19 +95,19 @@ def format_run_line(run: RunView) -> str:
 
 
 class PlainProgress:
-    """A line now and then, where the output is a log."""
+    """Prints progress lines at intervals, if the output is not a terminal."""
 
     def __init__(self, display: Callable[[str], None]) -> None:
         self._display = display
         self._next_s = 0.0
 
     def run(self, run: RunView) -> None:
-        """A pretraining moved on."""
+        """Print the pretraining's state if a line is due."""
         if run.step is not None and self._is_due():
             self._display(format_run_line(run))
 
     def job(self, job: JobView) -> None:
-        """A finetuning moved on."""
+        """Print the finetuning's progress if a line is due."""
         if job.progress and self._is_due():
             self._display(f"{job.progress:4.0%} finetuned")
 

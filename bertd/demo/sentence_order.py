@@ -1,8 +1,8 @@
-"""The demo's task in GLUE's CoLA form: is this sentence as someone wrote it, or were two of its words swapped?
+"""The demo's finetuning task, in CoLA's format: is a sentence as written, or were two of its words swapped?
 
 The sentences come from modules that the pretraining never read. Each sentence is used once, as written (label 1) or
-with a pair swapped (label 0), as often the one as the other, so a guess scores accuracy 0.5 and Matthews 0. Which
-sentence goes where is decided by its hash: the same sentences in, the same task out.
+with two words swapped (label 0), half of them each, so a guess scores accuracy 0.5 and Matthews 0. The hash of a
+sentence decides its split and label, so the same sentences always give the same task.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bertd.errors import CorpusError
 from bertd.run.atomic_files import atomic_write
 
 _SENTENCE = re.compile(r"^[A-Z][A-Za-z]*(?:,? [A-Za-z]+(?:[-'][a-z]+)?)+\.$")
-"""Plain words, perhaps with commas: nothing but the order shows a swap."""
+"""Plain words and commas, so that only the word order shows a swap."""
 _WORD_COUNTS = range(7, 25)
 _MAX_DEV = 500
 _MAX_TRAIN = 2_400
@@ -28,7 +28,7 @@ _MIN_SENTENCES = 60
 
 @dataclass(frozen=True)
 class LabeledSentence:
-    """One line of the task."""
+    """One example of the task."""
 
     sentence: str
     is_as_written: bool
@@ -36,7 +36,7 @@ class LabeledSentence:
 
 @dataclass(frozen=True)
 class SentenceOrderTask:
-    """The task."""
+    """The examples of both splits."""
 
     train: list[LabeledSentence]
     dev: list[LabeledSentence]
@@ -47,7 +47,7 @@ def make_task(held_out: Iterable[str], *, seen: set[str]) -> SentenceOrderTask:
 
     Args:
         held_out: paragraphs that the pretraining does not read.
-        seen: sentences that it does read; they are left out.
+        seen: sentences that the pretraining reads; they are left out.
 
     Raises:
         CorpusError: too few sentences.
@@ -55,20 +55,22 @@ def make_task(held_out: Iterable[str], *, seen: set[str]) -> SentenceOrderTask:
     found = {text for paragraph in held_out for text in sentences(paragraph) if _is_plain(text) and text not in seen}
     ordered = sorted(found, key=lambda text: hashlib.sha256(text.encode()).digest())
     if len(ordered) < _MIN_SENTENCES:
-        raise CorpusError(f"held-out documentation: {len(ordered)} sentences, {_MIN_SENTENCES} are needed; read more")
+        raise CorpusError(
+            f"held-out documentation: {len(ordered)} sentences, {_MIN_SENTENCES} are needed; read more with --source-mb"
+        )
     num_dev = min(_MAX_DEV, len(ordered) // 5 * 2)
     examples = [_make_example(text, is_as_written=index % 2 == 0) for index, text in enumerate(ordered)]
     return SentenceOrderTask(dev=examples[:num_dev], train=examples[num_dev : num_dev + _MAX_TRAIN])
 
 
 def swap_words(sentence: str) -> str:
-    """The same words with two different ones swapped; commas, the capital and the full stop stay in place."""
+    """Swap two different words; commas, the capital and the full stop stay in place."""
     words = [word.rstrip(",.") for word in sentence.split(" ")]
     suffixes = [word[len(core) :] for word, core in zip(sentence.split(" "), words, strict=True)]
     words[0] = words[0].lower() if words[0].istitle() else words[0]
     rng = random.Random(sentence)
     positions = range(len(words))
-    # The encoder does not see capitals, so words that differ in them alone would be no swap.
+    # The tokenizer lowercases, so swapping words that differ only in case would change nothing.
     pairs = [(i, j) for i in positions for j in positions[i + 1 :] if words[i].lower() != words[j].lower()]
     first, second = rng.choice(pairs)
     words[first], words[second] = words[second], words[first]
@@ -77,7 +79,7 @@ def swap_words(sentence: str) -> str:
 
 
 def write_task(task: SentenceOrderTask, folder: Path) -> None:
-    """Write train.tsv and dev.tsv in CoLA's form: source, label, the author's mark, sentence; no header."""
+    """Write train.tsv and dev.tsv in CoLA's format: source, label, the author's mark, sentence; no header."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, examples in (("train", task.train), ("dev", task.dev)):
         lines = [

@@ -1,6 +1,6 @@
-"""Runs the compute side's programs, each a process of its own, and reads what they leave and print.
+"""Run bertd's compute programs as subprocesses and read their output.
 
-Their failure becomes the error that their exit status stands for.
+A failure raises the error class that the exit status stands for.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _ERROR_BY_EXIT_CODE: dict[int, type[BertdError]] = {
 
 
 def run_program(module: str, arguments: list[str], *, log: Path) -> str:
-    """Run `python -m module` to its end; its standard output. What it says besides goes to `log`.
+    """Run `python -m module` and return its standard output; standard error goes to `log`.
 
     Raises:
-        BertdError: it failed; the class is the one its exit status stands for, the message its last line.
+        BertdError: it failed; the class follows from the exit status, the message is the log's last line.
     """
     with log.open("wb") as messages:
         completed = subprocess.run(
@@ -35,7 +35,7 @@ def run_program(module: str, arguments: list[str], *, log: Path) -> str:
             stdout=subprocess.PIPE,
             stderr=messages,
             text=True,
-            process_group=0,  # Ctrl-C is for the demo, which ends its programs.
+            process_group=0,  # Ctrl-C reaches only the demo, which ends its programs.
             check=False,
         )
     if completed.returncode:
@@ -52,17 +52,17 @@ class SplitFacts(Record):
 
 
 class DataSetFacts(Record):
-    """What the demo needs of a data set's manifest.json."""
+    """The part of a data set's manifest.json that the demo reads."""
 
     vocab_size: int
     splits: dict[str, SplitFacts]
 
 
 def read_manifest(shards: Path) -> DataSetFacts:
-    """What bertd.data.commands.prepare wrote.
+    """Read the manifest that bertd.data.commands.prepare wrote.
 
     Raises:
-        ShardError: nothing, or something else.
+        ShardError: it is missing or not valid.
     """
     try:
         return DataSetFacts.model_validate_json((shards / "manifest.json").read_bytes())
@@ -71,21 +71,21 @@ def read_manifest(shards: Path) -> DataSetFacts:
 
 
 class MaskPrediction(Record):
-    """One word for the mask."""
+    """One prediction for the masked token."""
 
     token: str
     probability: float
 
 
 class TryExportOutput(Record):
-    """What bertd.model.try_export prints."""
+    """Output of bertd.model.try_export."""
 
     architecture: str
     fills: list[MaskPrediction]
 
 
 def try_export(export: Path, *, text: str, log: Path) -> TryExportOutput:
-    """Load an export with stock transformers and let it fill the mask in `text`.
+    """Load an export with stock transformers and predict the masked token in `text`.
 
     Raises:
         CheckpointError: it cannot be loaded.
@@ -94,4 +94,4 @@ def try_export(export: Path, *, text: str, log: Path) -> TryExportOutput:
     try:
         return TryExportOutput.model_validate_json(output)
     except ValueError as error:
-        raise CheckpointError(f"{export}: try_export answered {output[:200]!r}; see {log}") from error
+        raise CheckpointError(f"{export}: unexpected output of try_export: {output[:200]!r}; see {log}") from error

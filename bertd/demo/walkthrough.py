@@ -1,4 +1,4 @@
-"""The demo from text to score, act by act."""
+"""The stages of the demo, from docstrings to the finetuning score."""
 
 from __future__ import annotations
 
@@ -34,37 +34,37 @@ from bertd.run.durations import format_duration
 _VOCABULARY_SIZE = 8_192
 _VALIDATION_SHARE = 0.02
 _MIN_FREE_BYTES = 1_000_000_000
-"""Text, shards, four checkpoints of a model of 5 million weights, and room for the others on the machine."""
+"""Text, shards, four checkpoints of a model with 5 million weights, and a reserve for other programs."""
 _MASKED_SENTENCE = "This function returns the [MASK] of the list."
 _FINETUNE_LR = 5e-4
-"""Ten times what a full-size encoder takes: this one is narrow and has seen two minutes of text."""
+"""Ten times the usual rate: this encoder is narrow and was trained for only two minutes."""
 _FINETUNE_EPOCHS = 3
 _PLAIN_INTERVAL_S = 10.0
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the command line asked for."""
+    """The command line's options."""
 
     budget_s: float
     folder: Path
-    """Absolute; everything the demo writes is in it."""
+    """Absolute; the demo writes only there."""
     max_source_bytes: int
-    """Of Python source to read docstrings from."""
+    """Limit of the Python source to read docstrings from."""
 
 
 def run_demo(settings: Settings) -> None:
-    """Show everything.
+    """Run all stages.
 
     Raises:
-        BertdError: an act failed; the message says why and what helps.
+        BertdError: a stage failed; the message has the reason and the remedy.
     """
     began_s = time.monotonic()
     display = DemoDisplay(num_stages=6)
     _check_disk_space(settings.folder)
     num_ranks = min(2, len(os.sched_getaffinity(0)))
     display.print_title(
-        f"bertd: an encoder of your own in {format_duration(settings.budget_s)} of training",
+        f"bertd: train your own encoder in {format_duration(settings.budget_s)}",
         f"from the documentation on this machine, on {num_ranks} CPU processes; no GPU and no download",
     )
     paths = _prepare_corpus(display, settings, num_workers=num_ranks)
@@ -76,13 +76,15 @@ def run_demo(settings: Settings) -> None:
         _finetune(display, daemon, run, paths)
         display.begin_stage("Clean up")
         daemon.shut_down()
-        display.info(f"the daemon (pid {daemon.pid}) has ended")
+        display.info(f"the daemon (pid {daemon.pid}) has exited")
     if num_killed := process_cleanup.kill_descendants():
-        display.warn(f"{num_killed} processes outlived the daemon and were ended now; please report this")
+        display.warn(
+            f"{num_killed} processes were still running after the daemon exited and were killed; please report this"
+        )
     else:
-        display.info("nothing is left running: no process that this demo started, directly or not, is alive")
-    display.info(f"the run, its journal, checkpoints and exports: {run.folder}")
-    display.info(f"everything took {format_duration(time.monotonic() - began_s)}")
+        display.info("nothing is left running: all processes that this demo started have exited")
+    display.info(f"the run's folder, with journal, checkpoints and exports: {run.folder}")
+    display.info(f"total time: {format_duration(time.monotonic() - began_s)}")
 
 
 def _check_disk_space(folder: Path) -> None:
@@ -90,11 +92,13 @@ def _check_disk_space(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         free_bytes = shutil.disk_usage(folder).free
     except OSError as error:
-        raise StorageError(f"{folder}: {error.strerror}; run the demo where you may write, or name --folder") from error
+        raise StorageError(
+            f"{folder}: {error.strerror}; run the demo in a writable folder, or give another with --folder"
+        ) from error
     if free_bytes < _MIN_FREE_BYTES:
         raise StorageError(
             f"{folder}: {free_bytes / 1e6:,.0f} MB are free, the demo needs {_MIN_FREE_BYTES / 1e6:,.0f} MB; "
-            "free some, or name a folder on another disk with --folder"
+            "free space, or give a folder on another disk with --folder"
         )
 
 
@@ -105,7 +109,7 @@ def _prepare_corpus(display: DemoDisplay, settings: Settings, *, num_workers: in
         sources = find_sources(installed_roots(), max_bytes=settings.max_source_bytes)
         paths = prepare_corpus_folder(settings.folder, sources)
         facts = read_facts(paths)
-    how = "is there from an earlier demo, of the very same files"
+    how = "is reused from an earlier demo with the same files"
     if facts is None:
         total_bytes = sum(source.size_bytes for source in sources)
         with display.progress_bar(f"reading {len(sources):,} files with ast", total=total_bytes) as progress:
@@ -125,7 +129,7 @@ def _print_corpus(display: DemoDisplay, facts: CorpusFacts, paths: CorpusPaths, 
         f"{facts.num_characters / 1e6:.1f} million characters of prose from {facts.num_documents:,} modules "
         f"(of {facts.num_files:,} files)"
     )
-    display.info(f"{facts.num_held_out:,} more modules are held out: the task at the end is made from them")
+    display.info(f"{facts.num_held_out:,} more modules are held out; the finetuning task is made from them")
     display.info(f"{paths.corpus} {how}")
 
 
@@ -135,7 +139,7 @@ def _prepare_shards(display: DemoDisplay, paths: CorpusPaths, *, folder: Path) -
     corpus = str(paths.corpus)
     is_there = (paths.shards / "manifest.json").is_file()
     if not is_there:
-        # What is left of an attempt that was cut short.
+        # Remove the leftovers of an interrupted demo.
         shutil.rmtree(paths.vocabulary, ignore_errors=True)
         shutil.rmtree(paths.shards, ignore_errors=True)
         with display.spinner("training the vocabulary"):
@@ -152,10 +156,10 @@ def _prepare_shards(display: DemoDisplay, paths: CorpusPaths, *, folder: Path) -
     facts = read_manifest(paths.shards)
     train, validation = facts.splits["train"], facts.splits["validation"]
     display.info(
-        f"{facts.vocab_size:,} entries; {train.tokens:,} tokens to train on, {validation.tokens:,} of "
-        f"{validation.documents:,} whole documents to validate on"
+        f"{facts.vocab_size:,} entries; {train.tokens:,} training tokens, {validation.tokens:,} validation tokens from "
+        f"{validation.documents:,} documents"
     )
-    how = "are there from an earlier demo" if is_there else f"took {format_duration(time.monotonic() - began_s)}"
+    how = "are reused from an earlier demo" if is_there else f"took {format_duration(time.monotonic() - began_s)}"
     display.info(f"{paths.shards} {how}")
     return facts
 
@@ -163,7 +167,7 @@ def _prepare_shards(display: DemoDisplay, paths: CorpusPaths, *, folder: Path) -
 def _pretrain(
     display: DemoDisplay, daemon: PrivateDaemon, settings: Settings, paths: CorpusPaths, *, num_ranks: int
 ) -> RunView:
-    display.begin_stage(f"Pretraining under a daemon, {format_duration(settings.budget_s)} on the clock")
+    display.begin_stage(f"Pretraining, run by a daemon, with a budget of {format_duration(settings.budget_s)}")
     display.info(f"`bertd start` runs as pid {daemon.pid}, its log is {daemon.log}")
     dashboard = Path(sys.executable).with_name("bert-tui")
     command = f"{shlex.quote(str(dashboard))} --socket {shlex.quote(str(daemon.socket))}"
@@ -201,13 +205,13 @@ def _compare_losses(display: DemoDisplay, run: RunView, data_set: DataSetFacts, 
             ComparisonRow("this encoder", run.validation.loss, True),
             ComparisonRow("word frequency in its training text (untrained)", untrained, False),
             ComparisonRow("word frequency in these tokens (unigram entropy)", unigram_entropy, False),
-            ComparisonRow(f"a blind guess (ln {entries:,})", math.log(entries), False),
+            ComparisonRow(f"a uniform guess (ln {entries:,})", math.log(entries), False),
         ],
     )
 
 
 def _try_export(display: DemoDisplay, run: RunView, *, folder: Path) -> None:
-    display.begin_stage("The export, in stock transformers")
+    display.begin_stage("The export, loaded by stock transformers")
     export = export_folder(run)
     with display.spinner("loading it with AutoModelForMaskedLM"):
         output = try_export(export, text=_MASKED_SENTENCE, log=folder / "export.log")
@@ -217,7 +221,7 @@ def _try_export(display: DemoDisplay, run: RunView, *, folder: Path) -> None:
 
 
 def _finetune(display: DemoDisplay, daemon: PrivateDaemon, run: RunView, paths: CorpusPaths) -> None:
-    display.begin_stage("Finetuning: is a sentence as it was written, or were two of its words swapped?")
+    display.begin_stage("Finetuning: is a sentence as written, or were two of its words swapped?")
     job = submit_finetuning(daemon.client, run, glue=paths.glue, lr=_FINETUNE_LR, epochs=_FINETUNE_EPOCHS)
     if display.is_live:
         with display.progress_bar("finetuning", total=1.0) as progress:
@@ -229,7 +233,7 @@ def _finetune(display: DemoDisplay, daemon: PrivateDaemon, run: RunView, paths: 
     else:
         score = follow_finetuning(daemon, job, display=run_panel.PlainProgress(display.info).job)
     display.info(
-        f"{score.num_train:,} sentences to learn from, {score.num_dev:,} to be judged by, all from held-out modules; "
+        f"{score.num_train:,} training and {score.num_dev:,} development sentences, all from held-out modules; "
         f"{format_duration(score.seconds)}"
     )
     for name in ("matthews", "accuracy"):

@@ -1,4 +1,4 @@
-"""Wrong arguments and bad places: one clear line and an exit status."""
+"""Wrong arguments and unusable folders give one clear line and an exit status."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bertd.demo.subprocesses import read_manifest, run_program
 from bertd.errors import BertdError, DaemonError, ShardError
 
 
-def test_the_budget_is_read_as_people_write_it(tmp_path: Path) -> None:
+def test_the_budget_has_a_unit_and_the_folder_becomes_absolute(tmp_path: Path) -> None:
     assert parse_arguments(["--budget", "2min"]).budget_s == 120
     assert parse_arguments(["--budget", "90s", "--folder", str(tmp_path)]).folder == tmp_path
     assert parse_arguments([]).folder.is_absolute()
@@ -36,7 +36,7 @@ def test_a_wrong_argument_exits_2_and_says_why(
     assert message in capsys.readouterr().err
 
 
-def test_no_room_on_the_disk_is_one_line_and_74(
+def test_a_full_disk_is_one_line_and_74(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Usage:
@@ -52,7 +52,7 @@ def test_a_folder_that_cannot_be_made_is_one_line_and_74(tmp_path: Path, capsys:
     (tmp_path / "file").write_text("")
     assert main(["--folder", str(tmp_path / "file" / "demo")]) == 74
     (line,) = capsys.readouterr().err.splitlines()
-    assert "Not a directory; run the demo where you may write, or name --folder" in line
+    assert "Not a directory; run the demo in a writable folder, or give another with --folder" in line
 
 
 def test_a_deep_folder_gets_its_socket_elsewhere(tmp_path: Path) -> None:
@@ -63,25 +63,24 @@ def test_a_deep_folder_gets_its_socket_elsewhere(tmp_path: Path) -> None:
     assert not deep.socket.parent.exists()
 
 
-def test_a_daemon_that_ends_at_once_is_reported_with_its_last_words(
+def test_a_daemon_that_exits_at_once_is_reported_with_its_last_output(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A folder where the socket should be cannot be bound.
     monkeypatch.setattr("bertd.demo.private_daemon.sys.executable", "/bin/false")
     with (
-        pytest.raises(DaemonError, match="the daemon ended with status 1: it said nothing; its log is"),
+        pytest.raises(DaemonError, match="the daemon exited with status 1: no output; its log is"),
         PrivateDaemon(tmp_path),
     ):
         pass
 
 
-def test_a_program_that_fails_is_told_by_its_last_line(tmp_path: Path) -> None:
+def test_a_failed_program_is_reported_with_its_last_line(tmp_path: Path) -> None:
     with pytest.raises(BertdError, match="python -m bertd.no_such_module: .*No module named") as caught:
         run_program("bertd.no_such_module", [], log=tmp_path / "log")
     assert type(caught.value) is BertdError
     assert last_line(tmp_path / "absent") == f"[Errno 2] No such file or directory: '{tmp_path}/absent'"
 
 
-def test_a_manifest_that_is_none_is_a_shard_error(tmp_path: Path) -> None:
+def test_a_missing_manifest_is_a_shard_error(tmp_path: Path) -> None:
     with pytest.raises(ShardError, match="no data set there"):
         read_manifest(tmp_path)

@@ -1,4 +1,4 @@
-"""What the demo prints."""
+"""The demo's output: panel, loss curve, comparison and log lines."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_the_panel_shows_budget_loss_and_speed() -> None:
         "5.000 nats at step 200",
         "64 sequences/s",
         "6.500 nats",
-        "word frequency 6.900",
+        "word frequency: 6.900",
     ):
         assert part in text
     assert "\x1b" not in text

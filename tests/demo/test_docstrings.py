@@ -1,4 +1,4 @@
-"""Reading the documentation of modules without importing them."""
+"""Docstrings are read without importing their modules."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_docstrings_come_in_the_order_of_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"print 'two'", b"\0", b"# coding: none\n", b"x = " + b"(" * 10_000])
-def test_what_is_no_python_is_an_error_that_names_it(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_python_is_an_error_that_names_it(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.py"
     path.write_bytes(content)
     with pytest.raises(CorpusError, match="bad.py: cannot read"):
@@ -78,7 +78,7 @@ def test_documents_come_in_order_and_repeat_nothing_on_any_number_of_workers(tmp
     assert kept[6] == ["Only module number 6 has it."]
 
 
-def test_the_same_files_are_built_once_and_a_changed_one_builds_anew(tmp_path: Path) -> None:
+def test_the_same_files_are_built_once_and_a_changed_one_builds_again(tmp_path: Path) -> None:
     library = tmp_path / "library"
     nouns = ["list", "tree", "graph", "table", "queue", "stack", "heap", "string", "number", "file"]
     verbs = ["sorts", "copies", "reads", "writes", "prints", "counts", "joins", "splits", "checks", "hashes"]
@@ -102,7 +102,7 @@ def test_the_same_files_are_built_once_and_a_changed_one_builds_anew(tmp_path: P
         assert (facts.num_documents, facts.num_held_out) == (100 - num_held_out, num_held_out)
         assert (paths.glue / "CoLA" / "dev.tsv").read_text().count("\n") == facts.num_dev > 0
         paths.corpus.write_bytes(paths.corpus.read_bytes()[:-1])
-        assert read_facts(paths) is None, "a damaged corpus counts as none"
+        assert read_facts(paths) is None, "a damaged corpus is not used"
         return paths.corpus.read_bytes()
 
     first = build()

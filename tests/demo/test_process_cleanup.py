@@ -1,4 +1,4 @@
-"""Whatever a process started, directly or not, can be found and ended."""
+"""All descendants of a process are found and killed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SCRIPT = """
 import os, subprocess, sys
 from bertd.demo import process_cleanup
 process_cleanup.adopt_orphans()
-# A daemon's habit: a child in a session of its own starts a grandchild and dies.
+# As a daemon does: a child in its own session starts a grandchild and exits.
 grandchild = "import sys; print('up', flush=True); sys.stdin.read()"
 child = ("import subprocess, sys; subprocess.Popen([sys.executable, '-c', sys.argv[1]], start_new_session=True)")
 reader, writer = os.pipe()

@@ -1,4 +1,4 @@
-"""What of a docstring is prose, and what is not."""
+"""Prose is extracted from docstrings; code, tables and markup are not."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_arguments_in_googles_and_sphinxs_style_keep_their_text() -> None:
     ]
 
 
-def test_markup_is_taken_off() -> None:
+def test_markup_is_removed() -> None:
     docstring = "See :class:`~io.TextIOWrapper` and *the* ``open`` [function](https://a.org) or `PEP 8 <b>`_ for more."
     assert paragraphs(docstring) == ["See io.TextIOWrapper and the open function or PEP 8 for more."]
 

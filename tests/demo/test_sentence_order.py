@@ -1,4 +1,4 @@
-"""The demo's task: balanced, decided by hashes, nothing but the order to tell by."""
+"""The demo's task is balanced and deterministic; only word order separates the labels."""
 
 from __future__ import annotations
 

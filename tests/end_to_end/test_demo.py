@@ -71,7 +71,7 @@ def test_the_demo_goes_from_text_to_a_score(played: Played) -> None:
     loss = _number(r"this encoder +([\d.]+)", played.output)
     untrained = _number(r"untrained\) +([\d.]+)", played.output)
     unigram = _number(r"unigram entropy\) +([\d.]+)", played.output)
-    blind = _number(r"blind guess \(ln [\d,]+\) +([\d.]+)", played.output)
+    blind = _number(r"uniform guess \(ln [\d,]+\) +([\d.]+)", played.output)
     assert loss < untrained < blind
     assert 4.0 < unigram < blind < 9.011
     assert "the learning rate ended at 0" in played.output
@@ -82,7 +82,7 @@ def test_the_demo_goes_from_text_to_a_score(played: Played) -> None:
 
 
 def test_training_lowered_the_loss_that_it_printed(played: Played) -> None:
-    """Against its own beginning: on a busy machine seconds are too few steps to beat a blind guess."""
+    """Against its own beginning: on a busy machine seconds are too few steps to beat a uniform guess."""
     losses = [
         record.loss for record in read_journal(_run_folder(played) / "journal.jsonl") if record.kind == "validation"
     ]
@@ -125,6 +125,6 @@ def test_ctrl_c_stops_everything_with_one_line_and_the_corpus_is_not_built_again
         for stream in (demo.stdout, demo.stderr):
             if stream is not None:
                 stream.close()
-    assert "is there from an earlier demo, of the very same files" in "".join(heard)
-    assert "are there from an earlier demo" in "".join(heard)
+    assert "is reused from an earlier demo with the same files" in "".join(heard)
+    assert "are reused from an earlier demo" in "".join(heard)
     assert _still_running(played.folder) == []
