@@ -1,1 +1,1 @@
-"""`bertd bench`: this model against stock ones on the same machine, tensors and work."""
+"""`bertd bench`: training speed of this model and of stock ones, on the same machine, tensors and work."""

@@ -1,8 +1,8 @@
-"""`bertd bench [RECIPE]`: how fast this model trains here, beside stock ones, in one table.
+"""`bertd bench [RECIPE]`: compare the training speed of this model and of stock ones on this machine.
 
-Every contender does the same updates on the same tensors, in turns, at the micro-batch that suits it best. TFLOP/s
-count the model's matrix products, the same number for all, so that work saved shows as speed. `--synthetic` needs no
-data set; with one, a row more is a whole run: the trainer's own update, the recipe's optimizer and its data path.
+Every contender does the same updates on the same tensors, in turns, each at its fastest micro-batch. TFLOP/s count the
+model's matrix products, the same number for all, so that saved work shows as speed. `--synthetic` needs no data set;
+with a data set, one more row is a whole run: the trainer's own update, the recipe's optimizer and its data path.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from bertd.train.provenance import device_name
 
 _SEQUENCES = {"cpu": 32, "cuda": 1024}
 _MICROS = {"cpu": [8, 16, 32], "cuda": [64, 256, 512]}
-"""On a GPU few, since each is compiled for each contender."""
+"""Micro-batches to try; few on a GPU, since each is compiled for each contender."""
 _SAME_SIZE_TOLERANCE = 0.01
-"""Models that differ by less are as large: BertForMaskedLM has a segment table more."""
+"""Relative difference below which sizes count as equal: BertForMaskedLM also has a token-type table."""
 _MODELS = {"ours": "bertd", "run": "a whole run", "bert": "BertForMaskedLM", "torch": "nn.TransformerEncoder"}
 _RECIPES = {"cpu": "demo", "cuda": "fast"}
-"""Where none is named: what a machine of that kind would train."""
+"""The default recipe for each kind of machine."""
 
 
 def main() -> int:
@@ -63,15 +63,15 @@ def _bench(args: argparse.Namespace) -> None:
 
 
 def _device(recipe: Recipe) -> torch.device:
-    """One of the recipe's, however many it has.
+    """The first of the recipe's devices.
 
     Raises:
-        DeviceError: it is for GPUs, and there is none.
+        DeviceError: the recipe needs a GPU, and there is none.
     """
     if recipe.devices.kind == "gpu" and not torch.cuda.is_available():
         raise DeviceError(
-            f"{recipe.run.name} is for GPUs, and this machine shows none; --set devices.kind=cpu measures its model on "
-            "the CPU, or name another recipe"
+            f"{recipe.run.name} needs a GPU, and this machine has none; --set devices.kind=cpu measures its model on "
+            "the CPU, or give another recipe"
         )
     return device_for_rank(recipe.devices, local_rank=0)
 
@@ -80,20 +80,20 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bertd bench", description=__doc__)
     parser.add_argument("recipe", nargs="?", help="a recipe by name or path (fast with a GPU, else demo)")
     parser.add_argument("--set", action="append", default=[], metavar="section.key=value", help="override the recipe")
-    parser.add_argument("--synthetic", action="store_true", help="made-up tokens instead of the recipe's data set")
-    parser.add_argument("--sequences", type=int, help="in one update (32 on CPU, 1024 on a GPU)")
+    parser.add_argument("--synthetic", action="store_true", help="random tokens instead of the recipe's data set")
+    parser.add_argument("--sequences", type=int, help="sequences per update (32 on CPU, 1024 on a GPU)")
     parser.add_argument(
-        "--micro", type=int, nargs="+", help="micro-batches to try, rising (8 16 32 on CPU, 64 256 512 on a GPU)"
+        "--micro", type=int, nargs="+", help="micro-batches to try, ascending (8 16 32 on CPU, 64 256 512 on a GPU)"
     )
-    parser.add_argument("--repeats", type=int, default=3, help="turns each contender takes (3)")
-    parser.add_argument("--seconds", type=float, default=10.0, help="length of a turn (10)")
-    parser.add_argument("--ladder", action="store_true", help="this model alone, one saving after the other")
+    parser.add_argument("--repeats", type=int, default=3, help="measurements of each contender (3)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="length of a measurement (10)")
+    parser.add_argument("--ladder", action="store_true", help="only this model, adding one optimization per row")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 
 def _select_micro_batches(wanted: list[int], *, num_sequences: int) -> list[int]:
-    """Those that divide the update.
+    """The micro-batches that divide `num_sequences`.
 
     Raises:
         RecipeError: none does.
@@ -150,14 +150,16 @@ def _as_table(results: BenchResults, workload: Workload) -> str:
     notes = [
         f"sequences/s: median (least - most) of {len(results.measured[0].sequences_per_s) if results.measured else 0} "
         f"turns, padding not counted ({workload.padded.text_share:.0%} of padded rows is text); x: against {against}",
-        "TFLOP/s: of the model's matrix products; compile: the first update less a later one; memory: a GPU's peak",
+        "TFLOP/s: of the model's matrix products; compile: the first update minus a later one; memory: a GPU's peak",
     ]
     sizes = {each.contender.model: each.num_parameters for each in results.measured}
     if max(sizes.values(), default=0) > (1 + _SAME_SIZE_TOLERANCE) * min(sizes.values(), default=0):
         sizes_text = ", ".join(f"{_MODELS[model]} {number:,}" for model, number in sizes.items())
         notes.append(f"parameters: {sizes_text}; TFLOP/s are counted as bertd's model has them, for all")
     if len(baselines) > len(stock):
-        notes.append("pages kept: malloc keeps what an update frees, as bertd's ranks ask it to and no script does")
+        notes.append(
+            "pages kept: malloc keeps the memory that an update frees, as in bertd's ranks; by default it returns it"
+        )
     if workload.attention.names:
         notes.append(f"measured attention: {workload.attention.names[0]}, {workload.attention.reason}")
     if workload.device.type == "cuda" and workload.apex.faults:

@@ -1,8 +1,8 @@
-"""Who is compared: this model with its savings on or off, stock BertForMaskedLM, and torch's own encoder.
+"""Contenders of the bench: this model with its optimizations on or off, BertForMaskedLM, nn.TransformerEncoder.
 
-All get what can be given to all: the same weights' shapes, masks and dropout, the same fused AdamW, attention without a
-mask on full windows, gradient accumulation over micro-batches, set_to_none. What differs is the model's code. One more
-row is a whole run: the trainer's own update, with the recipe's optimizer and its data path.
+All share what can be shared: weight shapes, masks, dropout, fused AdamW, attention without a mask on full windows,
+gradient accumulation over micro-batches, set_to_none. Only the model's code differs. One more contender is a whole run:
+the trainer's own update, with the recipe's optimizer and its data path.
 """
 
 from __future__ import annotations
@@ -31,39 +31,39 @@ from bertd.train.loop.train_step import TrainStep
 from bertd.train.optim.optimizer import build_optimizers
 
 UpdateFn = Callable[[], Tensor]
-"""Does one update; returns the mean loss over the batch (a whole run: since it began), without waiting for it."""
+"""Does one update; returns the mean loss over the batch (a whole run: since its start) without synchronising."""
 LossFn = Callable[[BenchBatch], Tensor]
 """Mean cross-entropy of a micro-batch's predicted tokens."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """Something that can do the work."""
+    """A model, and how it computes the workload."""
 
     name: str
     model: Literal["ours", "bert", "torch", "run"]
-    """run is ours with all that a run does besides."""
+    """run: ours with everything else that a run does."""
     compiled: bool
     head: Literal["sparse", "dense"] = "sparse"
-    """ours only: the head at the predicted positions, or everywhere as stock models have it."""
+    """ours only: the head at the predicted positions, or at all positions as in stock models."""
     last_layer: Literal["subset", "whole"] = "subset"
-    """ours only: the last layer at the predicted positions, or everywhere."""
+    """ours only: the last layer at the predicted positions, or at all positions."""
     gradient: Literal["with the loss", "by autograd"] = "with the loss"
-    """ours only: how the loss's gradient by the scores comes about."""
+    """ours only: how the gradient of the loss with respect to the logits is computed."""
     dropout: bool = True
     """False turns the recipe's dropout off."""
     packing: Literal["full", "sentences"] = "full"
-    """ours only: full windows, or rows with padding that attention masks; then its useful share is what counts."""
+    """ours only: full windows, or padded rows with an attention mask; padding does not count as throughput."""
     attention: Literal["PyTorch's", "measured"] = "PyTorch's"
-    """ours only: the kernel that PyTorch prefers, or the fastest measured."""
+    """ours only: PyTorch's default kernel, or the fastest measured."""
     apex: bool = False
-    """ours only: with what of NVIDIA's apex works here."""
+    """ours only: with the modules of NVIDIA's apex that work here."""
     freed_pages: Literal["kept", "returned"] = "kept"
-    """Host memory that an update frees: kept for the next, as bertd's ranks do, or returned to the kernel, as a script
-    that asks for nothing does."""
+    """Host memory that an update frees: kept for the next update, as in bertd's ranks, or returned to the kernel, as
+    with malloc's defaults."""
 
     def text_share(self, workload: Workload) -> float:
-        """Share of its rows that is text."""
+        """Share of this contender's rows that is not padding."""
         if self.model == "run":
             return workload.recipe_text_share
         return workload.padded.text_share if self.packing == "sentences" else 1.0
@@ -71,28 +71,28 @@ class Contender:
 
 @dataclass(frozen=True)
 class BuiltContender:
-    """A contender that can do the work, and what it keeps of a device's memory between updates."""
+    """A contender that is ready to run, with the state that it keeps in device memory between updates."""
 
     update: UpdateFn
     model: nn.Module
     optimizers: list[torch.optim.Optimizer]
     close: Callable[[], None] = lambda: None
-    """Ends what runs beside it."""
+    """Ends its background threads."""
 
     def move(self, device: torch.device) -> None:
-        """Take weights and moments to a device, so that the others have the memory of the one they leave."""
+        """Move weights and optimizer state to a device, to free the memory of the other."""
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         self.model.to(device)
         for state in (state for optimizer in self.optimizers for state in optimizer.state.values()):
             for name, value in state.items():
-                # The count of steps stays where fused kernels want it.
+                # The step count (a scalar) stays on the device that fused kernels need.
                 if isinstance(value, Tensor) and value.dim() > 0:
                     state[name] = value.to(device)
 
 
 def build_contender(contender: Contender, workload: Workload, *, micro: int) -> BuiltContender:
-    """A contender ready to do updates of the work in micro-batches of `micro`."""
+    """Build a contender that does updates in micro-batches of `micro`."""
     if contender.model == "run":
         return _build_run(contender, workload, micro=micro)
     if not contender.dropout:
@@ -132,14 +132,14 @@ _code_numbers = itertools.count()
 
 
 def _copy_with_own_code(loss_of: LossFn) -> LossFn:
-    """The same function with code of its own: the compiler keeps graphs by code, blind to the attention kernel."""
+    """Copy the function and its code object: the compiler caches by code object and ignores the attention kernel."""
     assert isinstance(loss_of, FunctionType)
     code = loss_of.__code__.replace(co_name=f"{loss_of.__name__}_{next(_code_numbers)}")
     return FunctionType(code, loss_of.__globals__, closure=loss_of.__closure__)
 
 
 def _build_run(contender: Contender, workload: Workload, *, micro: int) -> BuiltContender:
-    """What a rank of a run does: read, mask, accumulate, step by the recipe's optimizer."""
+    """Build the work of one rank of a run: read, mask, accumulate, step with the recipe's optimizer."""
     assert workload.dataset is not None
     recipe, single_rank = workload.recipe, Ranks(rank=0, world_size=1, device=workload.device, control=None)
     model = MaskedLanguageModel(workload.config, seed=recipe.run.seed).to(workload.device).train()
@@ -188,7 +188,7 @@ def _build_run(contender: Contender, workload: Workload, *, micro: int) -> Built
 
 
 def build_model_and_loss(contender: Contender, workload: Workload) -> tuple[nn.Module, LossFn]:
-    """The contender's model, on CPU, and its loss of a micro-batch."""
+    """The contender's model, on CPU, and its loss function."""
     return _MODELS[contender.model](contender, workload)
 
 
@@ -253,7 +253,7 @@ def _build_bert(contender: Contender, workload: Workload) -> tuple[nn.Module, Lo
     )
 
     def loss_of(batch: BenchBatch) -> Tensor:
-        # No attention_mask: compiled, an all-ones mask would reach the kernels as a real one.
+        # No attention_mask: when compiled, an all-ones mask would be passed to the kernels like a real mask.
         loss: Tensor = model(input_ids=batch.inputs_NS, labels=batch.dense_labels()).loss
         return loss
 
@@ -284,7 +284,6 @@ class _TorchEncoder(nn.Module):
         self.bias = nn.Parameter(torch.zeros(config.padded_vocab_size))
 
     def forward(self, inputs_NS: Tensor) -> Tensor:
-        """Scores NSV."""
         x_NSD = self.layers(self.tokens(inputs_NS) + self.positions.weight[: inputs_NS.size(1)])
         return F.linear(self.head(x_NSD), self.tokens.weight, self.bias)
 
@@ -310,13 +309,13 @@ BASELINES = (
     Contender("nn.TransformerEncoder, compiled", "torch", compiled=True, freed_pages="returned"),
 )
 BASELINE_KEEPING_PAGES = Contender("BertForMaskedLM, compiled, pages kept", "bert", compiled=True)
-"""On CPU: what a script could have if it asked malloc for it."""
+"""On CPU only: the baseline with the malloc settings of bertd's ranks."""
 OURS = (
     Contender("bertd, eager", "ours", compiled=False, attention="measured"),
     Contender("bertd, compiled", "ours", compiled=True, attention="measured"),
 )
 PAGES_RUNG = Contender("+ pages kept", "ours", compiled=False)
-"""On CPU alone."""
+"""On CPU only."""
 LADDER = (
     Contender(
         "padded, dense head",
@@ -335,17 +334,17 @@ LADDER = (
     Contender("+ compiled", "ours", compiled=True),
     Contender("+ dropout off", "ours", compiled=True, dropout=False),
 )
-"""Each rung adds one saving to the one above."""
+"""Each rung adds one optimization to the one above."""
 ATTENTION_RUNG = Contender("+ measured attention", "ours", compiled=True, dropout=False, attention="measured")
-"""The last rung where there is a choice of kernels: on a GPU."""
+"""The last rung on a GPU, where there is a choice of kernels."""
 APEX = Contender("bertd, apex", "ours", compiled=False, apex=True, attention="measured")
 EAGER_TOP = Contender("the top, eager", "ours", compiled=False, dropout=False, attention="measured")
 APEX_TOP = Contender("the top, eager with apex", "ours", compiled=False, dropout=False, apex=True, attention="measured")
-"""The choice of kernels with all other savings."""
+"""Eager kernels, with and without apex, with all other optimizations."""
 
 
 def select_contenders(workload: Workload, *, is_ladder: bool) -> list[Contender]:
-    """The ladder, or this model beside stock ones; less what this device has no choice of."""
+    """The ladder, or this model and the baselines; without the options that this device does not have."""
     is_cpu = workload.device.type == "cpu"
     if is_ladder:
         rungs = [each for each in LADDER if is_cpu or each is not PAGES_RUNG]

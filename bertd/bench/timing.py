@@ -1,7 +1,7 @@
-"""How speed is measured: warm, interleaved, synchronised, repeated; medians with their spread.
+"""Measure training speed: warmed up, interleaved, synchronised and repeated; medians with their range.
 
-Contenders take turns, so that a machine that slows down slows all of them. Each uses the micro-batch that is fastest
-for it, found first. The ceiling is a matrix product measured in the same process, between the same contenders.
+Contenders take turns, so that a machine that slows down affects all of them. Each uses its fastest micro-batch, found
+beforehand. The ceiling is the speed of a large matrix product, measured between the contenders in the same process.
 """
 
 from __future__ import annotations
@@ -28,20 +28,19 @@ _PROBE_UPDATES = 2
 
 @dataclass
 class Measurement:
-    """One contender's figures."""
+    """One contender's results."""
 
     contender: Contender
     micro: int
-    """Sequences in a forward pass: the fastest of those tried."""
+    """Sequences in a forward pass: the fastest micro-batch of those tried."""
     first_update_s: float
-    """Of the first update."""
     compile_s: float
-    """The first update less a later one: compiling, and what else is done once."""
+    """First update minus a later one: compilation and other one-time work."""
     peak_bytes: int | None
-    """Device memory; None on CPU, where contenders share the process."""
+    """Peak device memory; None on CPU, where contenders share the process."""
     num_parameters: int
     sequences_per_s: list[float] = field(default_factory=list)
-    """One for each repeat; padding does not count."""
+    """One value per repeat; padding is not counted."""
 
     @property
     def median(self) -> float:
@@ -50,7 +49,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class BenchResults:
-    """A whole bench."""
+    """The results of all contenders."""
 
     measured: list[Measurement]
     ceiling_flops: float
@@ -68,7 +67,7 @@ def run_bench(
     seconds: float,
     log_line: Callable[[str], None],
 ) -> BenchResults:
-    """Measure every contender `repeats` times for `seconds` each, in turns; `log_line` tells how far it is."""
+    """Measure every contender `repeats` times for `seconds` each, in turns; `log_line` gets progress messages."""
     ready: list[tuple[Measurement, BuiltContender]] = []
     failures: dict[str, str] = {}
     for contender in contenders:
@@ -76,7 +75,7 @@ def run_bench(
         try:
             ready.append(_prepare(contender, workload, micros=micros))
         except (DeviceMemoryError, RuntimeError) as error:
-            # One that cannot run here, for want of a compiler or of a kernel, leaves the others their table.
+            # A contender that cannot run here, e.g. without a compiler, must not end the whole bench.
             failures[contender.name] = str(error).strip().partition("\n")[0]
     ceilings = []
     for repeat in range(repeats):
@@ -95,7 +94,7 @@ def run_bench(
 
 @dataclass(frozen=True)
 class _MicroBatchTiming:
-    """A contender with one micro-batch."""
+    """A contender's timing with one micro-batch."""
 
     built: BuiltContender
     micro: int
@@ -122,7 +121,7 @@ def _prepare(contender: Contender, workload: Workload, *, micros: list[int]) -> 
                 if best is not None:
                     best.built.close()
                 raise
-            # The frames that failed hold the model.
+            # The traceback's frames keep the model alive.
             traceback.clear_frames(error.__traceback__)
             gc.collect()
             torch.cuda.empty_cache()
@@ -173,7 +172,7 @@ def _configure_malloc(contender: Contender, workload: Workload) -> None:
 
 
 def _offload_to_cpu(built: BuiltContender, device: torch.device) -> None:
-    """A GPU's memory is for the one that runs: else those that are prepared last would find least of it."""
+    """Free the GPU for the next contender; otherwise the last ones would have the least memory."""
     if device.type == "cuda":
         built.move(torch.device("cpu"))
         gc.collect()
@@ -195,7 +194,7 @@ def _time_update(update: UpdateFn, device: torch.device) -> float:
 
 
 def _measure_mean_s(update: Callable[[], object], device: torch.device, *, seconds: float) -> float:
-    """Mean over as many updates as fill the time, with one wait at the end."""
+    """Mean seconds per update over `seconds`, with one synchronisation at the end."""
     synchronize(device)
     began_s, updates = time.perf_counter(), 0
     while updates == 0 or time.perf_counter() - began_s < seconds:
@@ -213,7 +212,7 @@ def _measure_matmul_flops(workload: Workload, *, seconds: float) -> float:
 
 
 def _reset_peak(device: torch.device) -> int:
-    """Begin anew; what other contenders hold meanwhile."""
+    """Reset the peak statistics; returns the bytes that other contenders hold."""
     if device.type != "cuda":
         return 0
     torch.cuda.reset_peak_memory_stats(device)

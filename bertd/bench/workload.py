@@ -1,7 +1,7 @@
-"""The work every contender does: one optimizer update over the same masked sequences.
+"""The workload of every contender: one optimizer update over the same masked sequences.
 
-Token ids follow Zipf's law, as text does: with uniform ids the gradient of the embeddings collides less than it will in
-training, and a matrix of zeros would even cost a GPU less power.
+Synthetic token ids follow Zipf's law, like text: with uniform ids, fewer gradients would add up in the same embedding
+rows than in training, and a matrix of zeros would even make a GPU draw less power.
 """
 
 from __future__ import annotations
@@ -27,32 +27,30 @@ from bertd.train.distributed.process_group import Ranks
 from bertd.train.run_inputs import build_masker, encoder_config
 
 SYNTHETIC_VOCABULARY = 30_522
-"""bert-base-uncased's."""
+"""Vocabulary size of bert-base-uncased."""
 _NUM_SPECIAL = 5
 _SHORT_SHARE = 0.1
-"""Rows of any length. Source: bertd.data.batches.packing, after Devlin et al. 2019's short_seq_prob."""
+"""Share of rows of random length. Source: bertd.data.batches.packing, after Devlin et al. 2019's short_seq_prob."""
 _SENTENCE_LENGTH = 25
-"""Word pieces of an English sentence, about; what is left of a row is shorter than the next one."""
+"""Approximate word pieces in an English sentence; a row's padding is shorter than its next sentence."""
 
 
 @dataclass(frozen=True)
 class BenchBatch:
-    """The sequences of one update, on the device."""
+    """The masked sequences of one update."""
 
     inputs_NS: Tensor
     positions_NM: Tensor
     labels_NM: Tensor
     attention_mask_NS: Tensor | None = None
-    """False at padding; None where there is none."""
+    """False at padding; None if there is no padding."""
 
     def rows(self, start: int, stop: int) -> BenchBatch:
-        """One micro-batch."""
         part = slice(start, stop)
         attention_mask_NS = None if self.attention_mask_NS is None else self.attention_mask_NS[part]
         return BenchBatch(self.inputs_NS[part], self.positions_NM[part], self.labels_NM[part], attention_mask_NS)
 
     def to(self, device: torch.device) -> BenchBatch:
-        """On a device."""
         attention_mask_NS = None if self.attention_mask_NS is None else self.attention_mask_NS.to(device)
         return BenchBatch(
             self.inputs_NS.to(device), self.positions_NM.to(device), self.labels_NM.to(device), attention_mask_NS
@@ -60,60 +58,60 @@ class BenchBatch:
 
     @property
     def text_share(self) -> float:
-        """Share of the positions that hold a token."""
+        """Share of the positions that are not padding."""
         return 1.0 if self.attention_mask_NS is None else float(self.attention_mask_NS.float().mean())
 
     def dense_labels(self) -> Tensor:
-        """NS: labels where stock models want them."""
+        """NS: labels as stock models expect them."""
         return dense_labels(self.inputs_NS, self.positions_NM, self.labels_NM)
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What is to be done, the same for all."""
+    """The work of one update, the same for all contenders."""
 
     recipe: Recipe
     dataset: DataSet | None
-    """None where the tokens are made up."""
+    """None for synthetic tokens."""
     config: EncoderConfig
     sequence_length: int
     predictions: int
     batch: BenchBatch
     padded: BenchBatch
-    """As many rows, padded as with packing = "sentences"."""
+    """The same number of rows, padded as with packing = "sentences"."""
     recipe_text_share: float
     """Share of the data set's rows that is text, as the recipe packs them; 1 without a data set."""
     device: torch.device
     precision: Precision
     peak_lr: float
     attention: AttentionChoice
-    """Measured on a GPU; no choice on CPU."""
+    """Measured on a GPU; empty on CPU."""
     apex: Apex
-    """What of it works here."""
+    """The apex modules that work on this machine."""
 
     @property
     def num_sequences(self) -> int:
-        """In one update."""
+        """Sequences in one update."""
         return len(self.batch.inputs_NS)
 
     @property
     def flops(self) -> float:
-        """Model FLOPs of one update; the same count for all, so that work saved shows as speed."""
+        """Model FLOPs of one update; the same number for all, so that saved work shows as speed."""
         each = training_flops(self.config, sequence_length=self.sequence_length, predictions=self.predictions)
         return each * self.num_sequences
 
     def without_dropout(self) -> Workload:
-        """The same with both dropouts off."""
+        """The workload with both dropouts off."""
         return replace(self, config=replace(self.config, dropout=0.0, attention_dropout=0.0))
 
 
 def dense_labels(inputs_NS: Tensor, positions_NM: Tensor, labels_NM: Tensor) -> Tensor:
-    """NS: labels where stock models want them, IGNORE_INDEX elsewhere."""
+    """NS: labels as stock models expect them, IGNORE_INDEX where nothing is predicted."""
     return torch.full_like(inputs_NS, IGNORE_INDEX).scatter(1, positions_NM, labels_NM)
 
 
 def plan_workload(recipe: Recipe, *, device: torch.device, num_sequences: int, is_synthetic: bool) -> Workload:
-    """The recipe's model and masks, over `num_sequences` an update.
+    """Plan updates of `num_sequences` with the recipe's model and masks.
 
     Raises:
         ShardError: the recipe's data set cannot be read; --synthetic needs none.
@@ -152,9 +150,10 @@ def plan_workload(recipe: Recipe, *, device: torch.device, num_sequences: int, i
 
 
 def pad_batch(batch: BenchBatch) -> BenchBatch:
-    """The same rows cut short: a tenth to any length, the others by up to a sentence; the same every time.
+    """Cut rows short, as packing whole sentences does; deterministic.
 
-    That is what packing whole sentences leaves. Predictions move into what is left, as many as before.
+    A share of the rows (_SHORT_SHARE) gets a random length, the others lose up to one sentence. The number of
+    predictions stays the same; their positions are drawn again from the remaining tokens.
     """
     num_rows, length = batch.inputs_NS.shape
     predictions = batch.positions_NM.size(1)
@@ -172,7 +171,7 @@ def pad_batch(batch: BenchBatch) -> BenchBatch:
 
 
 def make_synthetic_batch(num_sequences: int, *, length: int, predictions: int, vocab_size: int) -> BenchBatch:
-    """Made-up sequences whose ids follow Zipf's law; the same every time."""
+    """Random sequences whose ids follow Zipf's law; deterministic."""
     generator = torch.Generator().manual_seed(0)
     ranks = torch.arange(1, vocab_size - _NUM_SPECIAL + 1, dtype=torch.float64)
     drawn = torch.multinomial(1 / ranks, num_sequences * length, replacement=True, generator=generator)
@@ -185,7 +184,7 @@ def make_synthetic_batch(num_sequences: int, *, length: int, predictions: int, v
 def train_batches(
     recipe: Recipe, dataset: DataSet, *, num_sequences: int, micro: int, device: torch.device
 ) -> TrainBatches:
-    """The recipe's own data path, for one rank and steps of `num_sequences`."""
+    """The recipe's data path, for one rank and steps of `num_sequences`."""
     data = recipe.data
     return TrainBatches(
         sequences=open_sequences(dataset, split="train", sequence_length=data.sequence_length, packing=data.packing),

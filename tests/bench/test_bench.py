@@ -1,4 +1,4 @@
-"""Contenders do the same work, and a bench reports each of them."""
+"""All contenders do the same work, and the bench reports each of them."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_apex_and_measured_attention_are_benched_where_there_is_a_choice(workloa
     )
 
 
-def test_a_contender_that_made_room_goes_on_where_it_was(workload: Workload) -> None:
+def test_a_contender_continues_unchanged_after_it_was_moved(workload: Workload) -> None:
     losses = []
     for moves in (False, True):
         torch.manual_seed(0)
@@ -165,7 +165,7 @@ def test_the_command_prints_what_it_measured(
     options = [option for override in small for option in ("--set", override)]
     turns = ["--sequences", "4", "--micro", "4", "--seconds", "0.01", "--repeats", "1"]
     eager = [contender for contender in LADDER if not contender.compiled]
-    # Compiling takes half a minute and is held to its graphs by tests/train/loop/test_train_step.py.
+    # Compiling takes half a minute; tests/train/loop/test_train_step.py checks its graphs.
     monkeypatch.setattr(models, "LADDER", eager)
     monkeypatch.setattr(sys, "argv", ["bench", "demo", "--synthetic", "--ladder", "--json", *turns, *options])
 
@@ -184,7 +184,7 @@ def test_a_data_set_is_found_by_name_and_a_whole_run_is_measured_on_it(
     monkeypatch.setenv("BERTD_DATA", str(dataset.parent))
     small = [f"data.shards={dataset.name}", "model.layers=1", "model.width=32", "model.heads=2", "model.ffn=64"]
     small += ["data.sequence_length=32", "data.packing=sentences"]
-    # As BERT has no such layer, the table must say how large each is.
+    # BERT has no such layer, so the table must show the sizes of both.
     small += ["model.positions=rotary", "model.activation=geglu", "model.embedding_norm=true"]
     options = [option for override in small for option in ("--set", override)]
     turns = ["--sequences", "4", "--micro", "2", "4", "--seconds", "0.01", "--repeats", "1"]
@@ -203,7 +203,7 @@ def test_a_data_set_is_found_by_name_and_a_whole_run_is_measured_on_it(
 
 
 @pytest.mark.parametrize(("has_gpu", "name"), [(True, "fast"), (False, "demo")])
-def test_where_no_recipe_is_named_the_machine_decides(
+def test_without_a_recipe_the_machine_decides(
     has_gpu: bool, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     requested: list[str] = []
@@ -221,10 +221,12 @@ def test_where_no_recipe_is_named_the_machine_decides(
     if not has_gpu:
         monkeypatch.setattr(sys, "argv", ["bench", "fast", "--synthetic"])
         assert command.main() == DeviceError.exit_code
-        assert "fast is for GPUs, and this machine shows none; --set devices.kind=cpu" in capsys.readouterr().err
+        assert "fast needs a GPU, and this machine has none; --set devices.kind=cpu" in capsys.readouterr().err
 
 
-def test_ctrl_c_is_a_line_and_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_prints_a_line_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -251,7 +253,7 @@ def test_a_contender_is_compiled_for_its_own_attention_kernel(
     assert counts == [1, 2]
 
 
-def test_a_contender_that_no_memory_holds_is_told_in_a_line(
+def test_a_contender_that_does_not_fit_in_memory_is_reported_in_a_line(
     workload: Workload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def hungry(*_: object, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""The quality bench judges by the same tokens, and trains each arm by the real programs."""
+"""The quality bench trains each arm with the real programs and evaluates all on the same tokens."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a budget buys: this system and stock BertForMaskedLM for the same minutes, judged by the same tokens."""
+"""Quality bench: bertd and stock BertForMaskedLM trained for the same time, evaluated on the same tokens."""

@@ -1,8 +1,8 @@
-"""`python -m bertd.bench.quality --data SHARDS`: validation loss after the same minutes, ours against stock.
+"""`python -m bertd.bench.quality --data SHARDS`: validation loss after equal training time, bertd against stock.
 
-Each arm has the whole machine for the budget, one after the other; or, with `--at-once N`, an Nth of its cores beside
-others, so that what else the machine does meets them alike. The arms are then judged alike, by stock transformers, on
-the same masked tokens.
+Each arm has the whole machine for the budget, one after the other; or, with `--at-once N`, N arms share the cores, so
+that other load on the machine affects them equally. All arms are then evaluated by stock transformers on the same
+masked tokens.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _EVALUATED_SEQUENCES = 512
 
 @dataclass(frozen=True)
 class ResultRow:
-    """One arm's outcome."""
+    """One arm's result."""
 
     name: str
     is_stock: bool
@@ -66,7 +66,7 @@ def _compare(args: argparse.Namespace) -> None:
 
 
 def format_table(rows: list[ResultRow], evaluator: Evaluator, *, budget_s: float, at_once: int) -> str:
-    """The outcome, and below it what the columns mean."""
+    """The results as a table, with notes on its columns."""
     stock = [row.evaluation for row in rows if row.is_stock]
     reference = min(stock, key=lambda evaluation: evaluation.mean.value) if stock else rows[0].evaluation
     cores = len(os.sched_getaffinity(0))
@@ -75,7 +75,7 @@ def format_table(rows: list[ResultRow], evaluator: Evaluator, *, budget_s: float
         f"{format_duration(budget_s)} each on {share}, fp32, torch {torch.__version__}, "
         f"transformers {version('transformers')}, Python {platform.python_version()}",
         f"judged on {evaluator.num_tokens:,} masked tokens (15 %) of the validation split; a guess by word frequency: "
-        f"{evaluator.unigram_loss:.3f}, a blind one: {evaluator.uniform_loss:.3f} nats",
+        f"{evaluator.unigram_loss:.3f}, a uniform one: {evaluator.uniform_loss:.3f} nats",
         "",
         f"{'':34} {'steps':>6} {'sequences':>9} {'seconds':>7} {'validation loss':>17} {'difference':>17}",
     ]
@@ -104,7 +104,7 @@ def _train_all(
         print(f"{arm.name}: {format_duration(budget_s)}", file=sys.stderr, flush=True)
         return _train(arm, shards=shards, budget_s=budget_s, folder=folder / str(number))
 
-    # A thread's affinity is its own, and the processes that it starts inherit it.
+    # Each thread has its own CPU affinity, which its child processes inherit.
     with ThreadPoolExecutor(at_once, initializer=lambda: os.sched_setaffinity(0, shares.get())) as pool:
         return list(pool.map(train, enumerate(arms)))
 
@@ -116,7 +116,7 @@ def _train(arm: Arm, *, shards: str, budget_s: float, folder: Path) -> tuple[Pat
     command += ["--lr", str(arm.peak_lr), "--out", str(folder), *(["--keep-pages"] if arm.keeps_pages else [])]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
-        raise BertdError(f"{arm.name}: ended with status {done.returncode}; its last words are above")
+        raise BertdError(f"{arm.name}: ended with status {done.returncode}; its last output is above")
     return folder, SPENT_BUDGET_ADAPTER.validate_json(done.stdout.splitlines()[-1])
 
 
@@ -130,10 +130,16 @@ def _parse_budget_s(text: str) -> float:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bertd.bench.quality", description=__doc__)
     parser.add_argument("--data", required=True, metavar="SHARDS", help="a data set by name or path")
-    parser.add_argument("--budget", type=_parse_budget_s, default=240.0, metavar="TIME", help="of each arm (4min)")
-    parser.add_argument("--ablations", action="store_true", help="ours with one thing changed at a time")
-    parser.add_argument("--only", default=[""], nargs="+", metavar="TEXT", help="the arms whose name has one of these")
-    parser.add_argument("--at-once", type=int, default=1, metavar="N", help="arms side by side, sharing the cores (1)")
+    parser.add_argument(
+        "--budget", type=_parse_budget_s, default=240.0, metavar="TIME", help="training time of each arm (4min)"
+    )
+    parser.add_argument("--ablations", action="store_true", help="bertd with one setting changed at a time")
+    parser.add_argument(
+        "--only", default=[""], nargs="+", metavar="TEXT", help="only arms whose name contains one of these"
+    )
+    parser.add_argument(
+        "--at-once", type=int, default=1, metavar="N", help="number of arms that run at once and share the cores (1)"
+    )
     return parser
 
 

@@ -1,7 +1,7 @@
-"""Who is compared over the same minutes: runs of bertd under its own launcher, and stock BertForMaskedLM.
+"""The arms of the quality bench: runs of bertd by its own launcher, and stock BertForMaskedLM.
 
-All of them have the same data set, hidden shape, cores and wall-clock budget. An arm of ours is the recipe `fast` in
-that shape and some keys more, so that what wins here is a line to put into a recipe.
+All have the same data set, hidden shape, cores and wall-clock budget. An arm of bertd is the recipe `fast` in that
+shape with some overrides, so that a setting that wins here can be copied into a recipe.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class OurArm:
 
     name: str
     keys: tuple[str, ...] = ()
-    """Overrides laid over SMALL; the later one wins."""
+    """Overrides after SMALL; a later one wins."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class StockArm:
     name: str
     peak_lr: float
     keeps_pages: bool = False
-    """With the one thing of `bertd.train.backends.cpu_tuning` that a script does not have by itself."""
+    """Whether it uses the malloc settings of `bertd.train.backends.cpu_tuning`, which are not the default."""
 
 
 Arm = OurArm | StockArm
@@ -48,11 +48,11 @@ SMALL = (
     "devices.kind=cpu",
     "devices.count=1",
 )
-"""`fast` in the shape that two cores can train within minutes, with little validation of its own: all arms are judged
-afterwards. One process with all cores: at batches this small two would spend their time exchanging gradients."""
+"""`fast` in a shape that two cores can train within minutes, with little validation, since all arms are evaluated
+afterwards. One process uses all cores: at such small batches two would spend their time exchanging gradients."""
 
 MASKED_15 = ("masking.rate=0.15", "masking.max_predictions=20")
-"""As Devlin et al. 2019, so what stock scripts do."""
+"""As in Devlin et al. 2019 and in stock scripts."""
 MODERN = (
     "model.positions=rotary",
     "model.activation=geglu",
@@ -60,7 +60,7 @@ MODERN = (
     "model.bias=false",
     "model.ffn=704",
 )
-"""ModernBERT's layer, with as many weights. Source: Warner et al. 2024."""
+"""ModernBERT's layer, with the same number of weights. Source: Warner et al. 2024."""
 BEST = ("optimizer.peak_lr=4e-3", "optimizer.clip=1.0")
 
 STOCK = (
@@ -81,14 +81,14 @@ ABLATIONS = (
     OurArm("bertd, 6 layers x 384", (*BEST, "model.layers=6", "model.width=384", "model.heads=6", "model.ffn=1536")),
     OurArm("bertd, 2 layers x 256", (*BEST, "model.layers=2")),
 )
-"""One thing changed at a time."""
+"""OURS with one setting changed at a time."""
 
 
 def build_small_recipe(*, shards: str, budget_s: float, keys: tuple[str, ...] = ()) -> Recipe:
-    """The recipe of one of our arms.
+    """The recipe of an arm of bertd.
 
     Raises:
-        RecipeError: a key is not one.
+        RecipeError: an override is not valid.
     """
     task = (f"data.shards={shards}", f"budget.hours={budget_s / 3600!r}")
     return read_recipe(find_recipe("fast"), overrides=[*SMALL, *task, *keys])

@@ -1,7 +1,7 @@
-"""Evaluation of any model that stock transformers loads, on fixed validation tokens under fixed masks of 15 %.
+"""Evaluate any model that stock transformers loads, on fixed validation tokens with fixed masks of 15 %.
 
-Arms may train with other masks or shapes, so no arm's own validation loss is used. Losses at another masking rate could
-not be compared at all.
+Arms may train with other masks or shapes, so their own validation losses are not used: losses at different masking
+rates cannot be compared.
 """
 
 from __future__ import annotations
@@ -33,11 +33,10 @@ class Mean:
 
     value: float
     standard_error: float
-    """Its standard error."""
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Mean:
-        """Of at least two values."""
+        """Mean of at least two values."""
         return cls(statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values)))
 
 
@@ -46,23 +45,23 @@ class Evaluation:
     """One model's loss on the evaluator's tokens."""
 
     losses: tuple[float, ...]
-    """Of each sequence, in nats for a predicted token."""
+    """Mean loss of each sequence, in nats per predicted token."""
 
     @property
     def mean(self) -> Mean:
-        """Over the sequences."""
+        """Mean over the sequences."""
         return Mean.of(self.losses)
 
     def minus(self, other: Evaluation) -> Mean:
-        """How much higher this loss is than another, sequence by sequence: what is hard for both cancels out."""
+        """This loss minus the other's, paired by sequence, so that a sequence's difficulty cancels out."""
         return Mean.of([mine - theirs for mine, theirs in zip(self.losses, other.losses, strict=True)])
 
 
 class Evaluator:
-    """Holds the tokens."""
+    """Holds the masked validation tokens and evaluates models on them."""
 
     def __init__(self, recipe: Recipe, *, max_sequences: int) -> None:
-        """`recipe` gives data set, length and masks.
+        """Read the tokens; `recipe` gives data set, sequence length and masks.
 
         Raises:
             ShardError: the data set cannot be read.
@@ -85,13 +84,13 @@ class Evaluator:
             counts_V += torch.bincount(_labels(batch), minlength=self._vocab_size)
         self.num_tokens = int(counts_V.sum())
         self.unigram_loss = unigram_cross_entropy(counts_V, torch.from_numpy(token_shares(dataset)))
-        """Nats: of a guess by how often each token stands in the training text."""
+        """Loss, in nats, of a guess by the token frequencies of the training text."""
         self.uniform_loss = math.log(self._vocab_size)
 
     @torch.no_grad()
     def evaluate(self, export: Path) -> Evaluation:
-        """Load a model by stock transformers and measure it."""
-        from transformers import AutoModelForMaskedLM  # a second of import that tests of the table need not pay
+        """Load a model with stock transformers and measure its loss."""
+        from transformers import AutoModelForMaskedLM  # slow import (a second) that the tests of the table do not need
 
         model = AutoModelForMaskedLM.from_pretrained(export, local_files_only=True).eval()
         losses: list[float] = []

@@ -1,4 +1,4 @@
-"""One of our runs, by hand: a run folder, its ledger, the launcher of `bertd.train`; no daemon."""
+"""Train one arm of bertd without a daemon: run folder, ledger, and the launcher of `bertd.train`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from bertd.terminal_text import terminal_text
 
 
 def train(recipe: Recipe, folder: Path) -> tuple[Path, SpentBudget]:
-    """Run to the end of the budget.
+    """Train to the end of the budget.
 
     Returns:
-        The export, and what was spent.
+        The export's folder, and what was spent.
 
     Raises:
         BertdError: the run failed; the end of its log was printed.

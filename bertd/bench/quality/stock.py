@@ -1,9 +1,9 @@
-"""Stock training for a budget: `python -m bertd.bench.quality.stock SHARDS --budget S --lr LR --out FOLDER`.
+"""Stock training for a time budget: `python -m bertd.bench.quality.stock SHARDS --budget S --lr LR --out FOLDER`.
 
-BertForMaskedLM of transformers as its users train it, given what can be given to it: fused AdamW with the recipe's
-betas and decay, the time-bound linear schedule, no dropout, full windows without an attention mask, denormals flushed,
-all cores, and the same masked sequences in the same order. Its clock starts at its first step, after all imports;
-bertd's is charged from the start of its processes.
+BertForMaskedLM of transformers in a usual training loop, with every advantage that it can use: fused AdamW with the
+recipe's betas and decay, the time-bound linear schedule, no dropout, full windows without an attention mask, denormals
+flushed, all cores, and the same masked sequences in the same order. Its clock starts at its first step, after all
+imports; bertd is charged from the start of its processes.
 """
 
 from __future__ import annotations
