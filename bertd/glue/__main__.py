@@ -1,8 +1,8 @@
-"""`python -m bertd.glue JOB_FOLDER`: carry out finetune.json, journal the score.
+"""`python -m bertd.glue JOB_FOLDER`: run the finetuning in finetune.json and write its score to the journal.
 
-The journal gets `step` records (loss is the task's own: cross-entropy in nats, or the squared error; charged_s is the
-time this job has run, which no budget is charged for), one `score`, one `end`. Exit status 0, or that of the
-BertdError, which is journalled as an alert. SIGTERM ends it at once: there is nothing to save.
+The journal gets `step` records (loss is the task's loss: cross-entropy in nats, or squared error; charged_s is the
+job's running time, which is not charged to any budget), one `score`, one `end`. Exit status 0, or that of the
+BertdError, which is also written as an alert. SIGTERM ends the job at once: there is nothing to save.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from bertd.run.paths import JobPaths
 
 
 def read_spec(paths: JobPaths) -> FinetuneSpec:
-    """The job's finetune.json.
+    """Read the job's finetune.json.
 
     Raises:
-        RunFolderError: missing, or not a finetune specification.
+        RunFolderError: it is missing or not a valid specification.
     """
     try:
         spec = FinetuneSpec.model_validate_json(paths.finetune_spec.read_bytes())
     except OSError as error:
         raise RunFolderError(
-            f"{paths.finetune_spec}: cannot read: {error.strerror}; name the folder of a finetuning job"
+            f"{paths.finetune_spec}: cannot read: {error.strerror}; give the folder of a finetuning job"
         ) from error
     except ValidationError as error:
         detail = error.errors()[0]
         where = ".".join(map(str, detail["loc"])) or "the file"
-        raise RunFolderError(f"{paths.finetune_spec}: {where}: {detail['msg']}; mend it") from error
+        raise RunFolderError(f"{paths.finetune_spec}: {where}: {detail['msg']}; fix it") from error
     limits = {
         "seed": 0 <= spec.seed < 2**31,
         "lr": spec.lr > 0,
@@ -50,7 +50,7 @@ def read_spec(paths: JobPaths) -> FinetuneSpec:
     }
     for field, is_within in limits.items():
         if not is_within:
-            raise RunFolderError(f"{paths.finetune_spec}: {field} = {getattr(spec, field)}: out of range; mend it")
+            raise RunFolderError(f"{paths.finetune_spec}: {field} = {getattr(spec, field)}: out of range; fix it")
     return spec
 
 
@@ -90,8 +90,8 @@ def _report_failure(error: BertdError, progress: ProgressJournal) -> int:
 
 
 def _finetune(spec: FinetuneSpec, *, journal: JournalWriter, progress: ProgressJournal) -> None:
-    # Must be set before torch is loaded. By default its threads wait by spinning: beside another busy process on two
-    # cores an epoch of the demo's task then takes 254 s, and 42 s without.
+    # Must be set before torch is loaded. By default its threads spin while waiting: next to another busy process on two
+    # cores, an epoch of the demo's task then takes 254 s instead of 42 s.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     from bertd.glue.job import finetune
@@ -100,13 +100,13 @@ def _finetune(spec: FinetuneSpec, *, journal: JournalWriter, progress: ProgressJ
 
 
 def _out_of_memory_error(error: Exception, spec: FinetuneSpec) -> DeviceMemoryError | None:
-    from bertd.train.oom import out_of_memory_reason  # with torch, which is set up by then
+    from bertd.train.oom import out_of_memory_reason  # imports torch, after OMP_WAIT_POLICY is set
 
     reason = out_of_memory_reason(error)
     if reason is None:
         return None
     given = f"batch_size = {spec.batch_size}, max_length = {spec.max_length}"
-    return DeviceMemoryError(f"{spec.task}: {reason}; lower one of {given}, or free what else uses it")
+    return DeviceMemoryError(f"{spec.task}: {reason}; lower one of {given}, or end other users of the memory")
 
 
 if __name__ == "__main__":

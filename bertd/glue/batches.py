@@ -1,4 +1,4 @@
-"""Examples as batches of about equal lengths, so that little of a batch is padding.
+"""Batches of examples with similar lengths, so that there is little padding.
 
 B  examples in the batch
 S  tokens of the longest of them
@@ -16,12 +16,12 @@ from bertd.glue.classifier import Classifier
 from bertd.glue.examples import Example
 
 _BUCKET_BATCHES = 32
-"""Batches' worth of shuffled examples that are sorted by length together: enough to match, few enough to mix."""
+"""Batches of shuffled examples that are sorted by length together: enough for similar lengths, few enough to mix."""
 
 
 @dataclass(frozen=True)
 class EncodedExample:
-    """One example in tokens."""
+    """One tokenized example."""
 
     input_ids: list[int]
     segments: list[int] | None
@@ -35,16 +35,16 @@ class PaddedBatch:
     inputs: dict[str, Tensor]
     """input_ids, attention_mask and perhaps token_type_ids, each int64 BS."""
     targets: Tensor
-    """B, float64: ids of classes, or numbers."""
+    """B, float64: class ids, or numbers to predict."""
 
     @property
     def num_positions(self) -> int:
-        """Padding included."""
+        """Positions in the batch, padding included."""
         return self.inputs["input_ids"].numel()
 
 
 def encode(examples: list[Example], classifier: Classifier) -> list[EncodedExample]:
-    """Tokens of each example, the longer sentence of a pair cut first where it does not fit."""
+    """Tokenize examples; a pair that is too long is truncated from its longer sentence."""
     is_pair = examples[0].second is not None
     encoded = classifier.tokenizer(
         [example.first for example in examples],
@@ -63,7 +63,7 @@ def encode(examples: list[Example], classifier: Classifier) -> list[EncodedExamp
 def training_batches(
     examples: list[EncodedExample], *, batch_size: int, pad_id: int, generator: torch.Generator
 ) -> Iterator[PaddedBatch]:
-    """One epoch in an order drawn from `generator`: every example once, like lengths together."""
+    """Yield one epoch in an order drawn from `generator`: every example once, similar lengths together."""
     order = torch.randperm(len(examples), generator=generator).tolist()
     bucket = batch_size * _BUCKET_BATCHES
     batches: list[list[int]] = []
@@ -75,7 +75,7 @@ def training_batches(
 
 
 def pad(examples: list[EncodedExample], *, pad_id: int) -> PaddedBatch:
-    """Put examples side by side, each filled up to the longest."""
+    """Stack examples, each padded to the longest."""
     length = max(len(example.input_ids) for example in examples)
     ids_BS = torch.full((len(examples), length), pad_id, dtype=torch.int64)
     attention_mask_BS = torch.zeros_like(ids_BS)

@@ -1,8 +1,8 @@
-"""An export as a classifier: loaded by stock transformers, with proof that the encoder's weights arrived.
+"""Load an export as a classifier with stock transformers, and check that all encoder weights were loaded.
 
-The old code's exports loaded without an error and with most weights random, because transformers only reports missing
-keys in its log. So the loading report is read here: the pooler and the classifier are new, everything else must come
-from the export, and what the export has beyond the encoder may only be the language-model head.
+transformers only logs missing keys, so an export with wrong names would load without an error and with random weights.
+So the loading report is checked here: only the pooler and the classifier may be new, everything else must come from the
+export, and the export may have no other weights than the encoder and the language-model head.
 """
 
 from __future__ import annotations
@@ -19,38 +19,38 @@ from bertd.errors import CheckpointError
 from bertd.glue.tasks import Task
 
 DROPOUT = 0.1
-"""Used whatever the pretraining used: small tasks overfit. Source: Geiping & Goldstein 2022, section 4.3."""
+"""Independent of the pretraining's dropout: small tasks overfit. Source: Geiping & Goldstein 2022, section 4.3."""
 
 _NEW_MODULES = ("pooler", "classifier")
-"""Names between the dots of the weights that a finetuning starts afresh."""
+"""Module names of the weights that a finetuning initializes."""
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A model on the CPU, ready to be trained, and how to turn text into its input."""
+    """A model on the CPU, ready to be trained, with its tokenizer."""
 
     model: nn.Module
     tokenizer: transformers.PreTrainedTokenizerBase
     max_length: int
-    """Most tokens in one input: what was asked for, or fewer where the model has fewer positions."""
+    """Most tokens in one input: as requested, or fewer if the model has fewer positions."""
     has_segments: bool
-    """Whether the model tells the two sentences of a pair apart by token types."""
+    """Whether the model has token types for the two sentences of a pair."""
 
 
 def load_classifier(export: Path, task: Task, *, max_length: int) -> Classifier:
-    """Load the encoder with a new classifier for `task`; seed torch before, for the new weights.
+    """Load the encoder with a new classifier for `task`; the caller seeds torch first, for the new weights.
 
     Raises:
-        CheckpointError: the folder is no export, or not every weight of the encoder is in it.
+        CheckpointError: the folder is not an export, or lacks weights of the encoder.
     """
     if not (export / "config.json").is_file():
         raise CheckpointError(
-            f"{export}: no config.json in it; name the folder of an export, such as RUN/exports/step-N"
+            f"{export}: no config.json in it; give the folder of an export, such as RUN/exports/step-N"
         )
     if not any((export / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
-        # transformers would make up an empty vocabulary, and every word would be unknown.
+        # transformers would use an empty vocabulary, and every word would be unknown.
         raise CheckpointError(f"{export}: neither tokenizer.json nor vocab.txt in it; export the run again")
-    # The report is read below, and bars of a job that logs to a file are noise.
+    # The report is checked below; progress bars in a log file are noise.
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     try:
@@ -100,6 +100,6 @@ def _check_loading_report(export: Path, report: dict[str, list[str]], *, prefix:
 def _num_positions(config: transformers.PretrainedConfig, tokenizer: transformers.PreTrainedTokenizerBase) -> int:
     positions = int(config.max_position_embeddings)
     if "roberta" in config.model_type:
-        # RoBERTa counts positions from behind the padding id, so its table has that many rows without a use.
+        # RoBERTa's position ids start at pad_id + 1, so its table has that many unused rows.
         positions -= int(config.pad_token_id) + 1
     return min(positions, int(tokenizer.model_max_length))

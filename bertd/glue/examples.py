@@ -1,7 +1,7 @@
-"""Reads a task's examples from GLUE's tab-separated files.
+"""Read a task's examples from GLUE's tab-separated files.
 
-The files are not CSV: a `"` is a character like any other (MRPC and CoLA have unpaired ones), a tab always ends a
-field, only a line feed ends a line. Some start with a byte order mark, and the last line may lack its newline.
+The files are not CSV: a `"` is an ordinary character (MRPC and CoLA have unpaired ones), a tab always ends a field,
+only a line feed ends a line. Some files start with a byte order mark, and the last line may lack its newline.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from bertd.errors import CorpusError
 from bertd.glue.tasks import Task
 
 _QQP_FIELDS = 6
-"""QQP's official train.tsv has a few lines cut short of this; every reader of it leaves them out."""
+"""QQP's official train.tsv has a few lines with fewer fields; like other readers, this one skips them."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Split:
     path: Path
     examples: list[Example]
     skipped_lines: int
-    """Lines of QQP that are cut short in the official file; 0 for every other task."""
+    """Skipped lines of QQP with too few fields; 0 for every other task."""
 
 
 def read_train(task: Task, *, data_dir: Path) -> Split:
-    """The training examples.
+    """Read the training examples.
 
     Raises:
         CorpusError: a file, a column or a label is missing or wrong, or there is no example.
@@ -47,7 +47,7 @@ def read_train(task: Task, *, data_dir: Path) -> Split:
 
 
 def read_dev(task: Task, *, data_dir: Path) -> tuple[dict[str, Split], list[Path]]:
-    """The development sets by suffix, and those beyond the first that are not there.
+    """Read the development sets; returns them by suffix, and the paths of missing ones other than the first.
 
     Raises:
         CorpusError: the first set is missing, or any is wrong or empty.
@@ -64,7 +64,7 @@ def read_dev(task: Task, *, data_dir: Path) -> tuple[dict[str, Split], list[Path
 
 
 def read_split(task: Task, *, path: Path) -> Split:
-    """The labelled examples of one file in GLUE's layout.
+    """Read the labelled examples of one file in GLUE's layout.
 
     Raises:
         CorpusError: the file, a column or a label is missing or wrong, or there is no example.
@@ -85,7 +85,7 @@ def read_split(task: Task, *, path: Path) -> Split:
         if len(fields) != len(header):
             raise CorpusError(
                 f"{path}: line {number}: {len(fields)} fields, but {len(header)} columns "
-                f"({', '.join(header)}); mend the line or download {task.folder} again"
+                f"({', '.join(header)}); fix the line or download {task.folder} again"
             )
         texts = [fields[place] for place in column_indices[:-1]]
         target = _read_label(task, text=fields[column_indices[-1]], place=f"{path}: line {number}")
@@ -103,7 +103,7 @@ def _read_lines(path: Path) -> list[str]:
             f"{path}: cannot read: {error.strerror}; --data must name the folder that holds {path.parent.name}/"
         ) from error
     try:
-        # Only a line feed ends a line: str.splitlines would also cut at the U+0085 and U+2028 that web text holds.
+        # Only a line feed ends a line: str.splitlines would also split at U+0085 and U+2028, which occur in web text.
         lines = content.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
@@ -114,7 +114,7 @@ def _read_lines(path: Path) -> list[str]:
 
 
 def _find_columns(task: Task, *, path: Path, header: list[str]) -> list[int]:
-    """Places of the sentences, then of the label.
+    """Column indices of the sentences, then of the label.
 
     Raises:
         CorpusError: the header lacks one of them.
@@ -132,12 +132,12 @@ def _find_columns(task: Task, *, path: Path, header: list[str]) -> list[int]:
 def _read_label(task: Task, *, text: str, place: str) -> float:
     if task.labels is not None:
         if text not in task.labels:
-            raise CorpusError(f"{place}: label {text[:40]!r} is none of {', '.join(task.labels)}; mend the line")
+            raise CorpusError(f"{place}: label {text[:40]!r} is not one of {', '.join(task.labels)}; fix the line")
         return float(task.labels.index(text))
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise CorpusError(f"{place}: {task.label} {text[:40]!r} is not a number; mend the line")
+        raise CorpusError(f"{place}: {task.label} {text[:40]!r} is not a number; fix the line")
     return value

@@ -1,4 +1,4 @@
-"""One job: read the data, load the export, train, score, and journal it."""
+"""Run one finetuning job: read the data, load the export, train, evaluate, write the score to the journal."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from bertd.train.backends.cuda_arch import require_supported_arch
 
 
 def choose_device() -> torch.device:
-    """The GPU where one is visible, else the CPU.
+    """The GPU if one is visible, else the CPU.
 
     Raises:
-        DeviceError: a GPU was leased through CUDA_VISIBLE_DEVICES and cannot be used, or torch has no code for it.
+        DeviceError: a GPU was leased through CUDA_VISIBLE_DEVICES and cannot be used, or torch does not support it.
     """
     if torch.cuda.is_available():
         require_supported_arch(1)
-        # Sentences of every length would each have a plan of cuDNN's made, and under masks it has returned NaN on
-        # Hopper (PyTorch issue 196678); a pretraining times and checks it instead.
+        # cuDNN attention would build a plan for each sentence length, and with masks it has returned NaN on Hopper
+        # (PyTorch issue 196678). A pretraining can use it: there it is timed and checked first.
         torch.backends.cuda.enable_cudnn_sdp(False)
         return torch.device("cuda")
     leased = os.environ.get("CUDA_VISIBLE_DEVICES", "")
@@ -39,11 +39,11 @@ def choose_device() -> torch.device:
 
 
 def finetune(spec: FinetuneSpec, *, journal: JournalWriter, progress: ProgressJournal) -> None:
-    """Train, evaluate and journal one trial.
+    """Train and evaluate one trial; write its score to the journal.
 
     Raises:
         CorpusError: the task's data is missing or wrong.
-        CheckpointError: the export cannot be loaded whole.
+        CheckpointError: the export cannot be loaded completely.
         DeviceError: the leased GPU cannot be used.
         NumericsError: training diverged.
     """
@@ -113,12 +113,14 @@ def _warn_of_gaps(
 ) -> None:
     for split in splits:
         if split.skipped_lines:
-            progress.warn("lines_skipped", f"{split.path}: {split.skipped_lines} lines are cut short and left out")
+            progress.warn(
+                "lines_skipped", f"{split.path}: {split.skipped_lines} lines have too few fields and are skipped"
+            )
     for path in absent:
-        progress.warn("dev_set_absent", f"{path}: not there; only the other development set is scored")
+        progress.warn("dev_set_absent", f"{path}: missing; only the other development set is scored")
     if classifier.max_length < spec.max_length:
         progress.warn(
             "max_length",
-            f"{spec.source}: the model has {classifier.max_length} positions; longer texts are cut there, "
-            f"not at {spec.max_length}",
+            f"{spec.source}: the model has {classifier.max_length} positions; texts are truncated to that, "
+            f"not to {spec.max_length} tokens",
         )

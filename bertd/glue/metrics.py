@@ -1,7 +1,7 @@
-"""GLUE's five measures, each by its textbook formula.
+"""GLUE's five metrics, each by its textbook formula.
 
-Where a formula divides by zero because all predictions (or all answers) are equal, the score is 0: that is what the
-measure tends to for a guess that says nothing, and what GLUE's own scorer gives for Matthews and F1.
+If a formula divides by zero because all predictions (or all labels) are equal, the score is 0: the value of an
+uninformative guess, and what GLUE's own scorer gives for Matthews and F1.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Values = NDArray[np.float64]
 
 
 def accuracy(predicted: Values, true: Values) -> float:
-    """Share of predictions that are right."""
+    """Share of correct predictions."""
     return float(np.mean(predicted == true))
 
 
@@ -27,26 +27,26 @@ def f1(predicted: Values, true: Values) -> float:
 
 
 def matthews(predicted: Values, true: Values) -> float:
-    """Correlation of two classes 0 and 1. Source: Matthews 1975."""
+    """Matthews correlation of the classes 0 and 1. Source: Matthews 1975."""
     return pearson(predicted, true)
 
 
 def pearson(predicted: Values, true: Values) -> float:
-    """Linear correlation."""
+    """Pearson's linear correlation."""
     if predicted.size == 0 or np.ptp(predicted) == 0 or np.ptp(true) == 0:
-        # Asked first, because the rounding of the mean makes a constant's deviations a little unlike 0.
+        # Checked first: the mean is rounded, so the deviations of a constant need not be exactly 0.
         return 0.0
     a, b = predicted - predicted.mean(), true - true.mean()
     return float(np.sum(a * b) / np.sqrt(np.sum(a * a) * np.sum(b * b)))
 
 
 def spearman(predicted: Values, true: Values) -> float:
-    """Linear correlation of the ranks, equal values sharing their mean rank."""
+    """Spearman's correlation: that of the ranks, where equal values share their mean rank."""
     return pearson(mean_ranks(predicted), mean_ranks(true))
 
 
 def mean_ranks(values: Values) -> Values:
-    """Rank of each value from 1; equal values get the mean of the ranks they take up."""
+    """Rank of each value, from 1; equal values get the mean of their ranks."""
     _, rank_indices, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     means: Values = last - (counts - 1) / 2
@@ -60,11 +60,11 @@ METRICS: dict[str, Callable[[Values, Values], float]] = {
     "pearson": pearson,
     "spearman": spearman,
 }
-"""By the name that bertd.glue.tasks uses: (predicted, true) to a score."""
+"""Functions from (predicted, true) to a score, by their names in bertd.glue.tasks."""
 
 
 def majority_guess(train: Values, *, is_class: bool) -> float:
-    """What a guess that never reads the text says: the most common class (the smaller of equals), or the mean."""
+    """The best constant guess: the most common class (of equals, the smallest), or the mean."""
     if not is_class:
         return float(train.mean())
     classes, counts = np.unique(train, return_counts=True)

@@ -1,4 +1,4 @@
-"""How far a finetuning is: its updates as journal records, at most one a second."""
+"""Progress of a finetuning: its updates as journal records, at most one per second."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _RECORD_EVERY_S = 1.0
 
 @dataclass(frozen=True)
 class UpdateStats:
-    """What one optimizer update did."""
+    """Figures of one optimizer update."""
 
     step: int
     """From 1."""
     num_steps: int
     num_examples: int
     num_positions: int
-    """Tokens fed, padding included."""
+    """Tokens in the batch, padding included."""
     loss: float
     lr: float
     grad_norm: float
 
 
 class ProgressJournal:
-    """Journals updates, at most one a second, and keeps count."""
+    """Counts updates and writes them to the journal, at most one record per second."""
 
     def __init__(self, journal: JournalWriter, *, began_s: float) -> None:
         self._journal = journal
@@ -40,14 +40,14 @@ class ProgressJournal:
         self._positions = 0
         self.step = 0
         self.examples = 0
-        """Read so far, over all epochs."""
+        """Examples read so far, over all epochs."""
 
     def elapsed_s(self) -> float:
-        """Since the job began."""
+        """Seconds since the job began."""
         return time.monotonic() - self._began_s
 
     def record_update(self, update: UpdateStats) -> None:
-        """Count one update; write a record where a second has passed, and for the last one."""
+        """Count one update; write a record if a second has passed, and for the last update."""
         self.step = update.step
         self.examples += update.num_examples
         self._examples += update.num_examples
@@ -74,12 +74,12 @@ class ProgressJournal:
         self._last_record_s, self._losses, self._examples, self._positions = now_s, [], 0, 0
 
     def warn(self, code: str, message: str) -> None:
-        """Tell a person something that does not end the job."""
+        """Print a warning and write it to the journal; the job continues."""
         print(message, flush=True)
         self._alert("warning", code, message)
 
     def report_failure(self, error: BertdError) -> None:
-        """Write down why the job ends here."""
+        """Write the error that ends the job to the journal."""
         self._alert("error", type(error).__name__, str(error))
 
     def _alert(self, level: Literal["warning", "error"], code: str, message: str) -> None:

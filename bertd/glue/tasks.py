@@ -1,8 +1,8 @@
-"""The nine GLUE tasks as a table: folder, files, columns, labels and measures.
+"""The nine GLUE tasks as a table: folder, files, columns, labels and metrics.
 
 Source: the official download of gluebenchmark.com and the format descriptions in it. `bertd.glue.examples` reads the
-files by this table. The headline is what one number stands for on the screen: F1 for MRPC and QQP, rank correlation
-for STS-B, Matthews for CoLA, else accuracy, as the 24hBERT code watches them.
+files by this table. The headline metric is the one number on the screen: F1 for MRPC and QQP, rank correlation for
+STS-B, Matthews for CoLA, else accuracy, as in the 24hBERT code.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from bertd.errors import CorpusError
 
 @dataclass(frozen=True)
 class Task:
-    """One row of the table."""
+    """One GLUE task."""
 
     name: str
-    """As FinetuneSpec.task says it."""
+    """As in FinetuneSpec.task."""
     folder: str
     """Under the data folder, spelt as in GLUE's archive."""
     sentences: tuple[str, ...]
     """Columns of the text: one, or the two of a pair."""
     label: str
-    """Column of the answer, in train and dev; test files do not have it."""
+    """Column of the label, in train and dev; test files do not have it."""
     labels: tuple[str, ...] | None
-    """The classes in the order of their ids; None where the answer is a number."""
+    """The classes in the order of their ids; None if the label is a number."""
     headline: str
-    """The metric that stands for the task."""
+    """The task's main metric."""
     metrics: tuple[str, ...]
-    """Every metric that GLUE reports for it, by its name in `bertd.glue.metrics`."""
+    """All metrics that GLUE reports for the task, by their names in `bertd.glue.metrics`."""
     columns: tuple[str, ...] | None = None
-    """Names of the columns where train and dev have no header line; None where the first line names them."""
+    """Column names if train and dev have no header line; None if the first line has them."""
     dev_files: dict[str, str] = field(default_factory=lambda: {"": "dev.tsv"})
-    """Suffix of the metric's name to file; the first one is the headline's and must be there."""
+    """Suffix of the metric's name to file; the first file gives the headline and must exist."""
 
     @property
     def num_outputs(self) -> int:

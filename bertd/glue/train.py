@@ -1,8 +1,8 @@
-"""One finetuning: a task, a seed, settings; training on train.tsv, then every metric on the development sets.
+"""Finetune on one task: train on train.tsv, then compute every metric on the development sets.
 
-AdamW with the defaults of the 24hBERT finetuning code (betas 0.9 and 0.999, gradient norm clipped at 1), the learning
-rate rising over the warm-up share of the updates and falling linearly to 0. Tensor names: see bertd.glue.batches;
-C is the width of the classifier.
+AdamW with the defaults of the 24hBERT finetuning code (betas 0.9 and 0.999, gradient norm clipped at 1); the learning
+rate warms up linearly, then decays linearly to 0. Shape letters: see bertd.glue.batches; C is the width of the
+classifier.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def train(
     device: torch.device,
     report: Callable[[UpdateStats], None],
 ) -> None:
-    """Train the classifier in place; its random numbers come from torch's seed and `spec.seed`.
+    """Train the classifier in place; randomness comes from torch's global seed and `spec.seed`.
 
     Raises:
         NumericsError: the loss or the gradient is not finite.
@@ -55,7 +55,7 @@ def train(
     schedule = ScheduleSection(curve="linear", warmup=spec.warmup)
     num_steps = spec.epochs * -(-len(encoded) // spec.batch_size)
     for step, batch in enumerate(_iterate_epochs(encoded, classifier, spec=spec), start=1):
-        # The middle of the update: neither the first nor the last one is wasted on a rate of 0.
+        # Use the middle of the step, so that neither the first nor the last step has a learning rate of 0.
         lr = spec.lr * learning_rate_factor(schedule, progress=(step - 0.5) / num_steps)
         for group in optimizer.param_groups:
             group["lr"] = lr
@@ -94,7 +94,7 @@ def _iterate_epochs(
 def evaluate(
     classifier: Classifier, task: Task, *, train_split: Split, dev: dict[str, Split], device: torch.device
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Every metric on every development set, and the same for a guess that never reads the text.
+    """Every metric on every development set, for the model and for the majority guess.
 
     Raises:
         NumericsError: a prediction is not finite.
@@ -112,7 +112,7 @@ def evaluate(
 
 
 def predict(classifier: Classifier, task: Task, split: Split, *, device: torch.device) -> Values:
-    """Class ids or numbers, in the file's order.
+    """Predict class ids or numbers, in the file's order.
 
     Raises:
         NumericsError: a prediction is not finite.
@@ -147,7 +147,7 @@ def _logits(model: nn.Module, batch: PaddedBatch, *, device: torch.device) -> Te
 def _autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.autocast("cuda", dtype=torch.bfloat16)
-    # fp32: an fp16 path would need a loss scale, and a finetuning takes minutes.
+    # fp32: fp16 would need loss scaling, which is not worth it for a finetuning of minutes.
     return contextlib.nullcontext()
 
 

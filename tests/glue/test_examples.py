@@ -1,4 +1,4 @@
-"""GLUE's files and the traps in them."""
+"""Reading GLUE's files, with their irregularities."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_only_a_line_feed_ends_a_line(tmp_path: Path) -> None:
     assert read_split(TASKS["sst-2"], path=path).examples == [Example("a\u2028b\x85c\x0cd", None, 1.0)]
 
 
-def test_columns_are_found_by_name_wherever_they_stand(tmp_path: Path) -> None:
+def test_columns_are_found_by_name_at_any_position(tmp_path: Path) -> None:
     path = _write(tmp_path, "STS-B/dev.tsv", b"score\tx\tsentence2\tsentence1\n2.5\t-\tb\ta\n")
     assert read_split(TASKS["sts-b"], path=path).examples == [Example("a", "b", 2.5)]
 
@@ -62,7 +62,7 @@ def test_an_absent_second_development_set_is_named_and_the_first_is_read(tmp_pat
     ("content", "message"),
     [
         (b"", "no example"),
-        (b"gj04\t1\t\tfine\ngj04\t2\t\tHi\n", "line 2: label '2' is none of 0, 1"),
+        (b"gj04\t1\t\tfine\ngj04\t2\t\tHi\n", "line 2: label '2' is not one of 0, 1"),
         (b"gj04\t1\tHi\n", "line 1: 3 fields, but 4 columns"),
         (b"gj04\t1\t\tfine\n\n", "line 2: 1 fields"),
         (b"gj04\t1\t\tfine\ngj04\t1\t\t\xff\n", "line 2: not UTF-8"),
@@ -82,7 +82,7 @@ def test_a_missing_file_names_the_folder_that_was_expected(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("score", ["nan", "inf", "", "five"])
-def test_a_score_that_is_no_number_is_refused(tmp_path: Path, score: str) -> None:
+def test_a_score_that_is_not_a_number_is_refused(tmp_path: Path, score: str) -> None:
     content = f"sentence1\tsentence2\tscore\na\tb\t{score}\n".encode()
     path = _write(tmp_path, "STS-B/train.tsv", content)
     with pytest.raises(CorpusError, match="line 2: score .* is not a number"):
@@ -95,7 +95,7 @@ def test_a_header_of_another_layout_is_refused(tmp_path: Path) -> None:
         read_split(TASKS["rte"], path=path)
 
 
-def test_an_unknown_task_lists_those_there_are() -> None:
+def test_an_unknown_task_error_lists_the_known_tasks() -> None:
     with pytest.raises(CorpusError, match="'CoLA'.*cola, sst-2, mrpc, sts-b, qqp, mnli, qnli, rte, wnli"):
         find_task("CoLA")
 

@@ -1,4 +1,4 @@
-"""The finetuning job end to end, on an encoder small enough for seconds."""
+"""The finetuning job end to end, on an encoder that trains in seconds."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _write_cola(data_dir: Path, *, num_train: int = 240, num_dev: int = 60) -> P
     draw = random.Random(1)
     (data_dir / "CoLA").mkdir(parents=True)
     for name, size in (("train", num_train), ("dev", num_dev)):
-        # Two in three are good, so that a guess by the majority scores two thirds.
+        # Two in three are good, so that the majority guess scores two thirds.
         labels = [int(index % 3 > 0) for index in range(size)]
         lines = [f"demo\t{label}\t\t{_sentence(draw, label=label)}\n" for label in labels]
         (data_dir / "CoLA" / f"{name}.tsv").write_text("".join(lines))
@@ -122,7 +122,7 @@ def test_pairs_with_a_number_to_predict_are_learnt_too(tmp_path: Path) -> None:
 def test_pairs_of_a_byte_level_vocabulary_are_learnt_and_padded(tmp_path: Path) -> None:
     export = save_byte_level_export(tmp_path / "export")
     classifier = load_classifier(export, TASKS["sts-b"], max_length=512)
-    # The two rows of RoBERTa's table before its positions are none.
+    # The first two rows of RoBERTa's position table are unused.
     assert classifier.max_length == 32 and classifier.tokenizer.pad_token_id == 1
     encoded = encode([Example("a cat", "a dog sat", 1.0), Example("a", "b", 0.0)], classifier)
     tokens = classifier.tokenizer.convert_ids_to_tokens(encoded[0].input_ids)
@@ -212,7 +212,7 @@ def test_a_setting_out_of_range_is_refused(tmp_path: Path, capsys: pytest.Captur
     assert f"{next(iter(fields))} = " in capsys.readouterr().err
 
 
-def test_roberta_positions_start_behind_the_padding_id(tmp_path: Path) -> None:
+def test_roberta_positions_start_after_the_padding_id(tmp_path: Path) -> None:
     export = save_tiny_export(tmp_path / "export", family="roberta-prelayernorm", positions=33)
     classifier = load_classifier(export, TASKS["cola"], max_length=512)
     assert classifier.max_length == 32
@@ -245,7 +245,7 @@ def test_sigterm_ends_a_finetuning_at_once(tmp_path: Path, export: Path) -> None
     )
     try:
         assert child.stdout is not None
-        # Training begins when this line is out.
+        # Training begins after this line.
         assert child.stdout.readline().startswith("cola: 2000 training and 60 development examples")
         child.send_signal(signal.SIGTERM)
         assert child.wait(timeout=10) == -signal.SIGTERM

@@ -1,4 +1,4 @@
-"""The measures against their definitions, worked by hand or by brute force."""
+"""Metrics against their definitions, computed by hand or by brute force."""
 
 from __future__ import annotations
 

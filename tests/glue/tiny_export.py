@@ -1,4 +1,4 @@
-"""A randomly initialised encoder of a few thousand weights, saved as stock transformers saves one."""
+"""A randomly initialized encoder with a few thousand weights, saved by stock transformers."""
 
 from __future__ import annotations
 
