@@ -1,7 +1,6 @@
-"""Whether the Hugging Face hub answers, asked before its libraries are used, which try for half a minute to reach it.
+"""Check that the Hugging Face hub answers before its libraries are used: they retry for half a minute.
 
-The question is asked in a thread of its own, because looking up a name in a network that swallows packets cannot be
-given a limit.
+The request runs in its own thread, because a name lookup in a network that drops packets cannot be given a timeout.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from bertd.terminal_text import terminal_line
 logger = logging.getLogger(__name__)
 
 _TIMEOUT_S = 6.0
-"""With what the libraries take to load, whoever waits is told within 10 s."""
+"""Together with the libraries' import time, the user gets an answer within 10 s."""
 _REQUEST_TIMEOUT_S = 5.0
 
 
 def hub_unreachable_reason(name: str, *, kind: Literal["dataset", "model"]) -> str | None:
-    """Why the hub cannot be asked for a name here; None if it answers, be it that it knows no such name."""
+    """Why the hub cannot be reached; None if it answers, even if it has no such name."""
     found: list[str | None] = []
     thread = threading.Thread(target=lambda: found.append(_request_repo_info(name, kind=kind)), name="hub", daemon=True)
     thread.start()
@@ -37,7 +36,7 @@ def _request_repo_info(name: str, *, kind: Literal["dataset", "model"]) -> str |
     except OfflineModeIsEnabled:
         return "HF_HUB_OFFLINE is set"
     except (HfHubHTTPError, HFValidationError):
-        # It answered, or the name is none: whoever asks for the content is told so in better words.
+        # It answered, or the name is invalid: the download that follows reports that in better words.
         return None
     except Exception as error:
         # The thread's edge, whose caller would wait for nothing. What cannot be reached is an error of requests, httpx

@@ -2,10 +2,14 @@
 
     ids -> embeddings -> layers x (attention, feed-forward) -> [final norm] -> head at the predicted positions -> loss
 
-Pre-LN is the 24hBERT model (Izsak et al. 2021, section 3; Shoeybi et al. 2019), post-LN is Devlin et al. 2019, rotary
-positions with GeGLU are ModernBERT (Warner et al. 2024, arXiv 2412.13663), in which most layers may look nearby alone.
-Two things save work without changing the result: the head sees only the predicted positions, a fixed number a sequence
-(static shapes, so one graph and no synchronisation), and in the last layer only those positions ask and feed forward.
+Notable features:
+- pre-LN (24hBERT: Izsak et al. 2021, section 3; Shoeybi et al. 2019) or post-LN (Devlin et al. 2019)
+- learned positions, or rotary positions with GeGLU (ModernBERT: Warner et al. 2024, arXiv 2412.13663)
+- optional local attention in all but every n-th layer (ModernBERT)
+- no segment (token-type) embeddings: every sequence is one segment
+- decoder tied to the token embeddings; vocabulary padded to a multiple of 64
+- the head sees only the predicted positions, a fixed number a sequence: static shapes, one graph, no synchronisation
+- the last layer computes queries and feed-forward only for those positions, which does not change the result
 
 Shapes: B sequences, S tokens, D width, H heads, K head width, F feed-forward width, V padded vocabulary, M predicted
 tokens a sequence, Q query positions (S, or M in the last layer).
@@ -58,19 +62,19 @@ class EncoderConfig:
     norm_eps: float = NORM_EPS
     rotary_base: float = ROTARY_BASE
     local_attention: int | None = None
-    """Positions that a layer sees which looks nearby, half of them on each side. None: every layer looks everywhere."""
+    """Window of the local layers in positions, half of it on each side. None: every layer is global."""
     global_every: int = GLOBAL_EVERY
-    """Layers from one that looks everywhere to the next, beginning with the first."""
+    """Every how many layers one is global, beginning with the first."""
     local_rotary_base: float = ROTARY_BASE
-    """Of the layers that look nearby."""
+    """`rotary_base` of the local layers."""
 
     def is_local(self, layer: int) -> bool:
-        """Whether the layer of that index looks nearby alone."""
+        """Whether the layer with this index has local attention."""
         return self.local_attention is not None and layer % self.global_every > 0
 
     @property
     def padded_vocab_size(self) -> int:
-        """Rounded up to a multiple of 64, which matrix units like: 30,522 becomes 30,528."""
+        """Rounded up to a multiple of 64, which suits matrix units: 30,522 becomes 30,528."""
         return -(-self.vocab_size // 64) * 64
 
 
@@ -92,14 +96,14 @@ def gather_positions(x_BSD: Tensor, positions_BM: Tensor) -> Tensor:
 
 
 def rotary_angles(length: int, head_width: int, *, base: float) -> tuple[Tensor, Tensor]:
-    """Cosines and sines, SK each, that turn the pairs (i, i + K/2) of a head by an angle that grows with position."""
+    """Cosines and sines, SK each, that rotate the pairs (i, i + K/2) of a head by an angle that grows with position."""
     frequencies = base ** (-torch.arange(0, head_width, 2, dtype=torch.float32) / head_width)
     angles_SK = torch.outer(torch.arange(length, dtype=torch.float32), frequencies).repeat(1, 2)
     return angles_SK.cos(), angles_SK.sin()
 
 
 def rotate(x_BHQK: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn queries or keys by their positions' angles; cos and sin broadcast to x."""
+    """Rotate queries or keys by their positions' angles; cos and sin broadcast to x."""
     low, high = x_BHQK.chunk(2, dim=-1)
     return x_BHQK * cos + torch.cat([-high, low], dim=-1) * sin
 
@@ -127,7 +131,7 @@ class Embeddings(nn.Module):
 
 
 class Attention(nn.Module):
-    """Positions look at one another, in H views."""
+    """Multi-head self-attention, global or local, on request for a subset of the queries."""
 
     def __init__(self, config: EncoderConfig, *, is_local: bool) -> None:
         super().__init__()
@@ -145,19 +149,22 @@ class Attention(nn.Module):
             self.register_buffer("sin_SK", sin_SK, persistent=False)
 
     def forward(self, x_BSD: Tensor, query_positions_BM: Tensor | None, attention_mask_B1QS: Tensor | None) -> Tensor:
-        """Attend.
+        """Attend from the query positions to all positions.
 
         Args:
-            x_BSD: what can be looked at.
-            query_positions_BM: the positions that ask; None for all of them.
-            attention_mask_B1QS: True where a position may be looked at, broadcast; None where all may, which is faster.
+            x_BSD: input of queries, keys and values.
+            query_positions_BM: positions to compute queries for; None for all.
+            attention_mask_B1QS: True where a query may attend to a key, broadcast; None for all, which is faster.
 
         Returns:
             BQD.
         """
+        # Project the input to queries, keys and values, and split each into heads.
         q, k, v = (self._split_heads(part) for part in self._project(x_BSD, query_positions_BM))
+        # Rotary positions: rotate queries and keys, so that a score depends on the distance of the two.
         if self.is_rotary:
             q, k = self._apply_rotary(q, k, query_positions_BM)
+        # softmax(q k^T / sqrt(K), masked) v, in a fused kernel where torch has one.
         mixed_BHQK = F.scaled_dot_product_attention(
             q,
             k,
@@ -165,13 +172,15 @@ class Attention(nn.Module):
             attn_mask=attention_mask_B1QS,
             dropout_p=self.dropout if self.training else 0.0,
         )
+        # Join the heads and project back to the width of the residual.
         out_BQD: Tensor = self.out(mixed_BHQK.transpose(1, 2).flatten(2))
         return out_BQD
 
     def _project(self, x_BSD: Tensor, query_positions_BM: Tensor | None) -> tuple[Tensor, ...]:
-        """Queries of the positions that ask, keys and values of all."""
+        """Queries of the query positions, keys and values of all positions."""
         if query_positions_BM is None:
             return torch.chunk(self.qkv(x_BSD), 3, dim=-1)
+        # Query subset: gather its inputs first, and multiply them by the query rows of the weight alone.
         D, weight, bias = self.out.in_features, self.qkv.weight, self.qkv.bias
         q_BMD = F.linear(gather_positions(x_BSD, query_positions_BM), weight[:D], None if bias is None else bias[:D])
         k_and_v = F.linear(x_BSD, weight[D:], None if bias is None else bias[D:])
@@ -183,7 +192,7 @@ class Attention(nn.Module):
         rotated_k = rotate(k_BHSK, cos_SK, sin_SK)
         if query_positions_BM is None:
             return rotate(q_BHQK, cos_SK, sin_SK), rotated_k
-        # Each sequence asks at its own positions: B1MK, the same for all heads.
+        # Each sequence has its own query positions: B1MK, the same for all heads.
         return rotate(
             q_BHQK, cos_SK[query_positions_BM].unsqueeze(1), sin_SK[query_positions_BM].unsqueeze(1)
         ), rotated_k
@@ -194,7 +203,7 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with the activation between, at each position alone; in GeGLU a second product gates it."""
+    """Two linear layers with an activation between, for each position; GeGLU multiplies by a second projection."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -216,14 +225,14 @@ class FeedForward(nn.Module):
 
 
 class Layer(nn.Module):
-    """Attention and feed-forward, each around a residual; LayerNorm before them (pre) or behind the sum (post)."""
+    """Attention and feed-forward, each around a residual; LayerNorm before them (pre) or after the sum (post)."""
 
     def __init__(self, config: EncoderConfig, *, index: int) -> None:
         super().__init__()
         self.is_pre_norm = config.norm == "pre"
         self.is_local = config.is_local(index)
         self.attention = Attention(config, is_local=self.is_local)
-        # ModernBERT does not norm twice what the embeddings have normed.
+        # ModernBERT: the embeddings are already normed, so the first layer does not norm before its attention.
         is_already_normed = index == 0 and config.positions == "rotary"
         self.attention_norm = nn.Identity() if is_already_normed else _norm(config)
         self.feed_forward = FeedForward(config)
@@ -234,6 +243,7 @@ class Layer(nn.Module):
         """Transform all positions, or with `query_positions_BM` just those: BSD -> BQD."""
         input_BSD = self.attention_norm(x_BSD) if self.is_pre_norm else x_BSD
         mixed_BQD = self.attention(input_BSD, query_positions_BM, attention_mask_B1QS)
+        # The residual of a query subset needs the same positions.
         residual_BQD = x_BSD if query_positions_BM is None else gather_positions(x_BSD, query_positions_BM)
         x_BQD = residual_BQD + self.dropout(mixed_BQD)
         if self.is_pre_norm:
@@ -253,7 +263,7 @@ class Encoder(nn.Module):
         self.layers = nn.ModuleList(Layer(config, index=index) for index in range(config.layers))
         self.norm = _norm(config) if config.norm == "pre" else None
         self.half_window = config.max_positions if config.local_attention is None else config.local_attention // 2
-        """Positions that layers which look nearby see on each side."""
+        """Positions that a local layer attends to on each side."""
 
     def forward(
         self, ids_BS: Tensor, *, attention_mask_BS: Tensor | None = None, query_positions_BM: Tensor | None = None
@@ -263,7 +273,7 @@ class Encoder(nn.Module):
         Args:
             ids_BS: int64 token ids, S at most max_positions.
             attention_mask_BS: False at padding; None where there is none.
-            query_positions_BM: positions whose output is wanted; None for all.
+            query_positions_BM: positions to return; None for all.
 
         Returns:
             BSD, or BMD with `query_positions_BM`.
@@ -271,9 +281,11 @@ class Encoder(nn.Module):
         global_mask_B11S = None if attention_mask_BS is None else attention_mask_BS[:, None, None, :]
         local_mask_B1SS = self._local_mask(ids_BS, attention_mask_BS, None)
         x = self.embeddings(ids_BS)
+        # All layers but the last compute every position, since the next layer needs them as keys and values.
         *all_but_last, last = self.layers
         for layer in all_but_last:
             x = layer(x, local_mask_B1SS if layer.is_local else global_mask_B11S, None)
+        # The last layer computes only the query positions.
         x = last(
             x,
             self._local_mask(ids_BS, attention_mask_BS, query_positions_BM) if last.is_local else global_mask_B11S,
@@ -287,15 +299,17 @@ class Encoder(nn.Module):
     def _local_mask(
         self, ids_BS: Tensor, attention_mask_BS: Tensor | None, query_positions_BM: Tensor | None
     ) -> Tensor | None:
-        """What a layer sees that looks nearby: B1QS, broadcast; None where that is everything."""
+        """Attention mask of the local layers: B1QS, broadcast; None where it masks nothing."""
         S = ids_BS.size(1)
+        # A window that covers the sequence is global attention.
         if self.half_window >= S - 1:
             return None if attention_mask_BS is None else attention_mask_BS[:, None, None, :]
+        # The window: queries and keys that are at most half_window positions apart.
         positions_S = torch.arange(S, device=ids_BS.device)
         query_index_BQ = positions_S.unsqueeze(0) if query_positions_BM is None else query_positions_BM
         local_mask_BQS = (query_index_BQ.unsqueeze(2) - positions_S).abs() <= self.half_window
         if attention_mask_BS is not None:
-            # Padding far from all text looks at padding: a softmax over nothing would not be finite.
+            # Padding queries may attend to padding: far from all text, a softmax over nothing would not be finite.
             is_padding_BQ = ~attention_mask_BS.gather(1, query_index_BQ.expand(len(attention_mask_BS), -1))
             local_mask_BQS = local_mask_BQS & (attention_mask_BS.unsqueeze(1) | is_padding_BQ.unsqueeze(2))
         return local_mask_BQS.unsqueeze(1)
@@ -316,7 +330,7 @@ class Head(nn.Module):
         return F.linear(self.transform(x_BMD), tokens_VD, self.bias)
 
     def transform(self, x_BMD: Tensor) -> Tensor:
-        """What the decoder reads: BMD -> BMD."""
+        """The decoder's input: BMD -> BMD."""
         hidden_BMD: Tensor = self.norm(_activate(self.dense(x_BMD), self.config))
         return hidden_BMD
 
@@ -334,7 +348,7 @@ class MaskedLanguageModel(nn.Module):
 
     @torch.no_grad()
     def _initialise(self, generator: torch.Generator) -> None:
-        # N(0, 0.02) in every matrix, a draw of its own for each: in the old code the feed-forward matrices of all
+        # N(0, 0.02) in every matrix, drawn separately for each: in 24hBERT's code the feed-forward matrices of all
         # layers were copies of one draw.
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
@@ -342,7 +356,7 @@ class MaskedLanguageModel(nn.Module):
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
         if self.config.depth_scaled_init:
-            # What each layer adds to the residual, so that the sum does not grow with depth.
+            # Scale down what each layer adds to the residual, so that the sum does not grow with depth.
             for module in self.modules():
                 if isinstance(module, Layer):
                     module.attention.out.weight /= (2 * self.config.layers) ** 0.5
@@ -359,7 +373,7 @@ class MaskedLanguageModel(nn.Module):
     def forward(
         self, inputs_BS: Tensor, positions_BM: Tensor, labels_BM: Tensor, attention_mask_BS: Tensor | None = None
     ) -> Tensor:
-        """Sum of the cross-entropies, in nats, of the labels; -100, torch's own mark, labels a slot that is not used.
+        """Sum of the labels' cross-entropies, in nats; the label -100, torch's ignore_index, marks an unused slot.
 
         Args:
             inputs_BS: int64 ids after masking.

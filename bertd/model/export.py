@@ -29,10 +29,10 @@ WEIGHTS = "model.safetensors"
 
 
 def write_export(model: MaskedLanguageModel, folder: Path, *, tokenizer_dir: Path, model_card: str) -> str:
-    """Write the folder whole or not at all.
+    """Write the folder atomically.
 
     Args:
-        folder: appears only when complete; one with these weights is left as it is, one with others put aside.
+        folder: appears only when complete; one with these weights is left as it is, one with others is moved aside.
         tokenizer_dir: files that AutoTokenizer loads; copied.
         model_card: content of README.md.
 
@@ -51,7 +51,7 @@ def write_export(model: MaskedLanguageModel, folder: Path, *, tokenizer_dir: Pat
 def export_weights(
     weights: Mapping[str, Tensor], config: EncoderConfig, folder: Path, *, tokenizer_dir: Path, model_card: str
 ) -> str:
-    """The same from weights under the model's own names, wherever they lie.
+    """Write an export from weights under the model's own names, on any device.
 
     Raises:
         StorageError: the disk refused; nothing is left behind.
@@ -65,7 +65,7 @@ def export_weights(
             if _has_weights(folder, stock):
                 # An earlier attempt got this far.
                 return family
-            # The run went back since and came by with other weights.
+            # The run was rolled back since and reached this step again with other weights.
             shutil.rmtree(void := folder.with_name(VOID_PREFIX + folder.name), ignore_errors=True)
             folder.rename(void)
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def export_weights(
         fsync_folder(folder.parent)
     except (OSError, SafetensorError) as error:
         if getattr(error, "errno", None) in (errno.ENOTEMPTY, errno.EEXIST):
-            raise StorageError(f"{folder}: somebody made it meanwhile; give another") from error
+            raise StorageError(f"{folder}: another process made it meanwhile; give another folder") from error
         raise StorageError(
             f"{folder}: cannot write the export: {getattr(error, 'strerror', None) or error}; free space there"
         ) from error

@@ -4,7 +4,7 @@
     head, a sequence:     3 x M x (2 D^2 + 2 D V)
 
 The count does not go down when the last layer skips positions, so that the trick shows as speed, not as less work; nor
-in layers that look nearby, whose scores are computed and then masked.
+in layers with local attention, whose scores are computed and then masked.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PEAK_BF16_FLOPS = {
     "V100-PCIE": 112e12,
     "V100": 125e12,
 }
-"""Dense 16-bit tensor peak of NVIDIA's data sheets, by words of the device's name; the first that fits counts."""
+"""Dense 16-bit tensor peak of NVIDIA's data sheets, by words in the device's name; the first match counts."""
 
 
 def training_flops(config: EncoderConfig, *, sequence_length: int, predictions: int) -> float:
@@ -49,15 +49,15 @@ def peak_flops(device_name: str) -> float | None:
 
 
 def _has_words(device_name: str, words: str) -> bool:
-    """Whether the words stand there whole: an RTX A1000 is no A100, and a GH200 no H200."""
+    """Whether the name has these complete words: an RTX A1000 is not an A100, and a GH200 is not an H200."""
     return re.search(rf"\b{re.escape(words)}\b", device_name) is not None
 
 
 def missing_mfu_reason(device_name: str) -> str | None:
-    """For people, of a GPU whose peak is not kept here; None of one that is."""
+    """Why the MFU of a GPU is not known, as text; None if its peak is kept here."""
     if peak_flops(device_name) is not None:
         return None
     return (
-        f"{device_name}: an unknown GPU, so there is no peak to give the MFU as a share of; nothing else is looked up "
-        "by its name. `bertd bench --synthetic` measures what it reaches"
+        f"{device_name}: an unknown GPU, so there is no peak to compute the MFU from; nothing else is looked up by its "
+        "name. `bertd bench --synthetic` measures what it reaches"
     )

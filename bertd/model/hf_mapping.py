@@ -1,13 +1,13 @@
-"""Which class of stock transformers computes what this model computes, and where each of its weights lies here.
+"""Map the model to the class of stock transformers that computes the same, and their weights to each other.
 
     pre-LN, embeddings not normed   MegatronBertForMaskedLM        (what 24hBERT trained)
     pre-LN, embeddings normed       RobertaPreLayerNormForMaskedLM
     post-LN, embeddings normed      BertForMaskedLM                (Devlin et al. 2019)
     rotary positions, GeGLU         ModernBertForMaskedLM          (Warner et al. 2024)
 
-The first three differ from this model in names, in three products where it has one, in a segment table that here is all
-zeros, and in biases, zeros where the recipe has none. RobertaPreLayerNorm also counts positions from behind the padding
-id. One table, read in one direction to export and in the other to import.
+The first three differ from this model in names, in three projections (q, k, v) where it has one, in a token-type table,
+exported as zeros, and in biases, exported as zeros if the recipe has none. RobertaPreLayerNorm position ids start at
+pad_id + 1. One table, read in one direction to export and in the other to import.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ MODEL_TYPES = {
     Family.MODERN: "modernbert",
 }
 GLOBAL, LOCAL = "full_attention", "sliding_attention"
-"""What transformers calls ModernBERT's layers that look everywhere and nearby."""
+"""What transformers calls ModernBERT's global and local layers."""
 _UNUSED_WINDOW = 128
-"""Written where no layer looks nearby; transformers' own default."""
+"""Written where no layer is local; transformers' own default."""
 ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "geglu": "gelu"}
 
 
@@ -47,7 +47,7 @@ class WeightMapping:
 
     hf_name: str
     bertd_name: str | None
-    """Parameter here that holds it; None where it is all zeros."""
+    """The model's parameter that holds it; None where it is all zeros."""
     rows: tuple[int, int] | None = None
     """Rows of our parameter; None for all."""
     skipped: int = 0

@@ -1,15 +1,15 @@
-"""How much memory training takes, before anything is tried: a model of it, from above.
+"""Estimate the memory that training takes, before anything is tried: an upper bound.
 
     states, once:        weights 4, gradients 4, AdamW's two moments 8 (Muon's one 4) bytes a parameter; weights
                          once more in 16 bits where products are in 16 bits
     a layer, a token:    D x (two LayerNorm inputs of 4 bytes, seven tensors of e, two dropout masks) + F x 2 e;
-                         two more of D where queries and keys are turned, and of F where the activation is gated;
-                         S x e in layers that look nearby where rows are padded: attention keeps its mask as numbers
+                         two more of D where queries and keys are rotated, and of F where the activation is gated;
+                         S x e in local layers where rows are padded: attention keeps its mask as numbers
     the head, a slot:    V x (logits and their gradient in e bytes and in 4, and log-probabilities in 4), as fp16 needs
                          them; bertd/model/token_loss.py takes less elsewhere
 
-with e the bytes of a product's element. It is what eager kernels keep; compiled ones keep less, how much less is
-unmeasured on a GPU. tests/model/test_memory.py holds a layer's figure against what autograd keeps.
+with e the bytes of a product's element. It is what eager kernels keep; compiled ones keep less, and how much less
+is not measured on a GPU. tests/model/test_memory.py holds a layer's figure against what autograd keeps.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bertd.model.encoder import EncoderConfig
 
 
 def num_parameters(config: EncoderConfig) -> int:
-    """Without building the model."""
+    """Computed without building the model."""
     D, F, V = config.width, config.ffn, config.padded_vocab_size
     ups = 2 if config.activation == "geglu" else 1
     layer = 4 * D * D + (ups + 1) * D * F + 4 * D + (4 * D + ups * F + D if config.bias else 0)
@@ -30,7 +30,7 @@ def num_parameters(config: EncoderConfig) -> int:
 
 
 def state_bytes(config: EncoderConfig, *, has_one_moment: bool, element_bytes: int) -> int:
-    """Of weights, gradients and optimizer; `has_one_moment` is Muon, whose embeddings have two all the same."""
+    """Of weights, gradients and optimizer; `has_one_moment` is Muon, which still has two for the embeddings."""
     weights = num_parameters(config)
     outside = config.padded_vocab_size * config.width
     moments = 4 * weights + 4 * outside if has_one_moment else 8 * weights
@@ -38,7 +38,7 @@ def state_bytes(config: EncoderConfig, *, has_one_moment: bool, element_bytes: i
 
 
 def sequence_bytes(config: EncoderConfig, *, length: int, predictions: int, element_bytes: int, is_padded: bool) -> int:
-    """What one sequence of a micro-batch keeps for the backward pass, and the head's work on it."""
+    """What the backward pass needs of one sequence of a micro-batch, and what the head takes for it."""
     head = predictions * config.padded_vocab_size * (2 * element_bytes + 12)
     embeddings = length * config.width * 5
     masks = mask_bytes(config, length=length, element_bytes=element_bytes) if is_padded else 0
@@ -46,12 +46,12 @@ def sequence_bytes(config: EncoderConfig, *, length: int, predictions: int, elem
 
 
 def mask_bytes(config: EncoderConfig, *, length: int, element_bytes: int) -> int:
-    """What a padded sequence's masks of layers that look nearby take; without padding all sequences share them."""
+    """What a padded sequence's masks take in the local layers; without padding all sequences share them."""
     return sum(map(config.is_local, range(config.layers))) * length * length * element_bytes
 
 
 def layer_token_bytes(config: EncoderConfig, *, element_bytes: int) -> int:
-    """What one layer keeps of one token."""
+    """What one layer keeps for one token."""
     # A mask has a byte on a GPU and an element on CPU.
     wide = 7 + (2 if config.dropout > 0 else 0) + (2 if config.positions == "rotary" else 0)
     inner = 4 if config.activation == "geglu" else 2

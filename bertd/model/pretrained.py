@@ -1,11 +1,11 @@
-"""The first weights of a run from a checkpoint of stock transformers: a folder, or a name on the Hugging Face hub.
+"""Load a run's first weights from a checkpoint of stock transformers: a folder, or a name on the Hugging Face hub.
 
-Any of the families that bertd exports to is taken, if this model computes exactly what the checkpoint does; whatever it
-has no place for is refused rather than left out. Two things are folded in. Every sequence here is one segment, so the
-row of segment 0 is added to each position; and positions beyond the sequence length are cut off.
+Any of the families that bertd exports to is accepted, if this model computes exactly what the checkpoint does; a weight
+that it has no place for is refused rather than left out. Two things are converted: every sequence here is one segment,
+so the row of segment 0 is added to each position; and positions beyond the sequence length are cut off.
 
-Weights are read from safetensors where there are any. Older checkpoints are pickles, which torch reads as numbers
-alone: one that would run something is refused.
+Weights are read from safetensors if there are any. Older checkpoints are pickles, which torch loads with weights_only:
+one that would run code is refused.
 tests/model/test_pretrained.py holds equal logits.
 """
 
@@ -44,7 +44,7 @@ _RECIPE_KEYS: dict[Family, dict[str, object]] = {
     Family.BERT: {"norm": "post", "embedding_norm": True, "positions": "learned"},
     Family.MODERN: {"norm": "pre", "embedding_norm": True, "positions": "rotary", "activation": "geglu"},
 }
-"""What makes a recipe's model one of a family."""
+"""Recipe keys that each family requires."""
 _SHAPE_KEYS = {
     "num_hidden_layers": "layers",
     "hidden_size": "width",
@@ -55,7 +55,7 @@ _SHAPE_KEYS = {
 }
 """Keys of config.json that are a recipe's under another name."""
 _UNSUPPORTED_OPTIONS = {"is_decoder": False, "add_cross_attention": False, "position_embedding_type": "absolute"}
-"""Options of BERT's stock classes that bertd does not have, and what they are without it. ModernBERT's class has none
+"""Options of BERT's stock classes that bertd does not have, and their values when not used. ModernBERT's class has none
 of them; such keys in its published configurations mean nothing."""
 _SYNONYMS = {"gelu_new": "gelu_pytorch_tanh"}
 _DEFAULT_ROPE = "default"
@@ -68,13 +68,13 @@ _LOADING_ERRORS = (
     *(OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError),
     SafetensorError,
 )
-"""What transformers lets through of a checkpoint that is not there or damaged, besides the faults of tokenizers."""
+"""What transformers raises for a missing or damaged checkpoint, besides the errors of tokenizers."""
 
 T = TypeVar("T")
 
 
 def load_pretrained(model: MaskedLanguageModel, source: str, *, entries: tuple[str, ...]) -> str:
-    """Put the checkpoint's weights into the model, on whatever device it is.
+    """Copy the checkpoint's weights into the model, on the model's device.
 
     Args:
         source: a folder, or a name on the hub, such as google-bert/bert-base-uncased.
@@ -84,12 +84,12 @@ def load_pretrained(model: MaskedLanguageModel, source: str, *, entries: tuple[s
         The transformers class name.
 
     Raises:
-        CheckpointError: not to be had, damaged, of another vocabulary, or not what this model computes.
+        CheckpointError: cannot be loaded, is damaged, has another vocabulary, or computes something else.
     """
     from transformers import AutoModelForMaskedLM  # seconds that other runs need not pay
 
     stock = require_compatible_checkpoint(source, model.config, entries=entries)
-    # Of a pickle on the hub transformers would else ask a service there for a copy in safetensors.
+    # Otherwise transformers would have a service on the hub convert a pickle there to safetensors.
     os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
     found, report = _load(
         source,
@@ -107,16 +107,16 @@ def load_pretrained(model: MaskedLanguageModel, source: str, *, entries: tuple[s
 
 
 def require_compatible_checkpoint(source: str, config: EncoderConfig, *, entries: tuple[str, ...]) -> Any:
-    """Look at everything but the weights; the checkpoint's configuration.
+    """Check everything but the weights; returns the checkpoint's configuration.
 
     Raises:
-        CheckpointError: as load_pretrained, but of missing, damaged or misplaced weights.
+        CheckpointError: as load_pretrained, except for missing, damaged or misplaced weights.
     """
     from transformers import AutoConfig, AutoTokenizer  # seconds that other runs need not pay
 
     if Path(source).is_absolute() and not Path(source).is_dir():
         raise CheckpointError(f"[model] start_from = {source!r}: no such folder; give {_SOURCE_HINT}")
-    # Code that came with a checkpoint is never run; None would ask at a terminal.
+    # Code that came with a checkpoint is never run; None would prompt at a terminal.
     stock = _load(source, lambda: AutoConfig.from_pretrained(source, trust_remote_code=False))
     require_same_computation(source, stock, config)
     tokenizer = _load(source, lambda: AutoTokenizer.from_pretrained(source, trust_remote_code=False))
@@ -125,15 +125,15 @@ def require_compatible_checkpoint(source: str, config: EncoderConfig, *, entries
 
 
 def _load(source: str, load: Callable[[], T]) -> T:
-    from huggingface_hub.errors import StrictDataclassError  # brings an HTTP client, which other runs need not load
+    from huggingface_hub.errors import StrictDataclassError  # imports an HTTP client, which other runs need not load
 
     try:
         with translate_tokenizer_errors():
             return load()
     except UnpicklingError as error:
         raise CheckpointError(
-            f"[model] start_from = {source!r}: its weights are a pickle that is damaged or would run more than numbers "
-            f"need; give {_SOURCE_HINT}"
+            f"[model] start_from = {source!r}: its weights are a pickle that is damaged or would run code; "
+            f"give {_SOURCE_HINT}"
         ) from error
     except (*_LOADING_ERRORS, StrictDataclassError) as error:
         first_line = (str(error).strip() or repr(error)).splitlines()[0].rstrip(".")
@@ -144,7 +144,7 @@ def require_same_computation(source: str, stock: Any, config: EncoderConfig) -> 
     """Compare a configuration of transformers with the model's.
 
     Raises:
-        CheckpointError: the model would compute something else; with the recipe's keys to change, if that is all.
+        CheckpointError: the model would compute something else; names the recipe's keys to change, if that is enough.
     """
     families = {model_type: family for family, model_type in MODEL_TYPES.items()}
     family = families.get(stock.model_type)
@@ -168,7 +168,7 @@ def require_same_computation(source: str, stock: Any, config: EncoderConfig) -> 
 
 
 def _bert_keys(stock: Any, refused: list[str]) -> dict[str, object]:
-    """What a recipe says of BERT's families alone; what it cannot say goes into `refused`."""
+    """The recipe keys of BERT's families only; what a recipe cannot express goes into `refused`."""
     for name, expected in _UNSUPPORTED_OPTIONS.items():
         if (value := getattr(stock, name, expected)) != expected:
             refused.append(f"{name} = {value!r} and not {expected!r}")
@@ -180,7 +180,7 @@ def _bert_keys(stock: Any, refused: list[str]) -> dict[str, object]:
 
 
 def _modern_keys(stock: Any, config: EncoderConfig, refused: list[str]) -> dict[str, object]:
-    """The same of ModernBERT."""
+    """The same for ModernBERT."""
     for name in ("hidden_activation", "classifier_activation"):
         if (value := getattr(stock, name)) != ACTIVATIONS["geglu"]:
             refused.append(f"{name} = {value!r} and not {ACTIVATIONS['geglu']!r}")
@@ -189,7 +189,7 @@ def _modern_keys(stock: Any, config: EncoderConfig, refused: list[str]) -> dict[
     if LOCAL in types:
         keys |= {"local_attention": stock.local_attention, "local_rotary_base": _rotary_base(stock, LOCAL, refused)}
         candidate = replace(config, layers=len(types), local_attention=stock.local_attention)
-        # Few layers are alike under several; the recipe's own is as good as any of them.
+        # With few layers, several values give the same types; the recipe's own is tried first.
         possible = (config.global_every, *range(2, len(types) + 1))
         fitting = (every for every in possible if layer_types(replace(candidate, global_every=every)) == types)
         keys["global_every"] = next(fitting, None)
@@ -236,7 +236,7 @@ def _copy_weights(source: str, stock: dict[str, Tensor], *, into: MaskedLanguage
         start, stop = mapping.rows or (0, len(ours[mapping.bertd_name]))
         target = ours[mapping.bertd_name][start:stop]
         if tensor is None:
-            # A stock class without this bias computes as one with zeros.
+            # A stock class without this bias computes the same as one with zeros.
             target.zero_()
             continue
         rows = tensor[mapping.skipped : mapping.skipped + len(target)]
@@ -259,7 +259,7 @@ def _require_zeros(source: str, mapping: WeightMapping, tensor: Tensor | None) -
 
 
 def _unused_tensors(stock: dict[str, Tensor], used: set[int]) -> Iterator[str]:
-    """Tensors that nothing was made of; tied ones go by two names and lie in one place."""
+    """Tensors that were not copied and are not zero; tied tensors have two names and one address."""
     return (name for name, tensor in stock.items() if tensor.data_ptr() not in used and tensor.any())
 
 

@@ -1,4 +1,4 @@
-"""Load an export as a stranger would and let it fill a mask: `python -m bertd.model.try_export FOLDER --fill TEXT`."""
+"""Load an export with stock transformers and fill a mask: `python -m bertd.model.try_export FOLDER --fill TEXT`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bertd.program import run_main
 
 
 def fill_mask(folder: Path, text: str, *, top: int = 5) -> dict[str, object]:
-    """The likeliest words for the mask token in `text` under stock transformers.
+    """The most likely words for the mask token in `text` under stock transformers.
 
     Raises:
         CheckpointError: not an export, keys are missing or unexpected, or the text has not exactly one mask token.

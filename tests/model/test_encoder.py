@@ -77,9 +77,9 @@ def test_a_layer_that_looks_nearby_sees_half_its_width_on_each_side() -> None:
     seen = {index: torch.zeros(16, dtype=torch.bool) for index in layers}
     x_BSD = encoder.embeddings(ids_BS)
     for index in layers:
-        nearby = encoder._local_mask(ids_BS, None, None) if encoder.layers[index].is_local else None
+        local_mask = encoder._local_mask(ids_BS, None, None) if encoder.layers[index].is_local else None
         x_BSD = x_BSD.detach().requires_grad_()
-        (gradient_BSD,) = torch.autograd.grad(encoder.layers[index](x_BSD, nearby, None)[0, 8].sum(), x_BSD)
+        (gradient_BSD,) = torch.autograd.grad(encoder.layers[index](x_BSD, local_mask, None)[0, 8].sum(), x_BSD)
         seen[index] = gradient_BSD[0].abs().sum(-1) > 0
 
     assert seen[0].all()
@@ -124,7 +124,7 @@ def test_every_matrix_begins_with_a_draw_of_its_own_of_std_0_02_and_every_bias_a
     matrices = [parameter.flatten() for parameter in named.values() if parameter.dim() == 2]
     norms = [module for module in model.modules() if isinstance(module, torch.nn.LayerNorm)]
 
-    # Some 1,000 to 6,000 numbers each: the spread of so many is within 10 % of the true one.
+    # Some 1,000 to 6,000 numbers each: their spread is within 10 % of the true one.
     assert [float(matrix.std()) for matrix in matrices] == pytest.approx([0.02] * len(matrices), rel=0.1)
     assert [float(matrix.mean()) for matrix in matrices] == pytest.approx([0.0] * len(matrices), abs=2e-3)
     numbers = torch.cat(matrices).tolist()

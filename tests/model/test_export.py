@@ -68,13 +68,13 @@ def tokenizer_dir(tmp_path: Path) -> Path:
     tokenizer = BertWordPieceTokenizer(vocab={word: index for index, word in enumerate(words)})
     tokenizer.add_special_tokens(words[:5])
     tokenizer.save(str(folder / "tokenizer.json"))
-    # As bertd writes it: without, the class would follow the model's family, and RoBERTa's has entries of its own.
+    # As bertd writes it: otherwise the class would follow the model's family, and RoBERTa's adds its own entries.
     (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
     return folder
 
 
 def trained_like(config: EncoderConfig) -> MaskedLanguageModel:
-    """A model in which no tensor is left at its initial constant, so that a swapped name shows."""
+    """A model in which no tensor has its initial constant, so that a swapped name is detected."""
     model = MaskedLanguageModel(config, seed=1).eval()
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
@@ -204,7 +204,7 @@ def test_an_export_of_the_same_step_is_kept_where_it_is_the_same_model(tmp_path:
     write_export(model, folder, tokenizer_dir=tokenizer_dir, model_card="second")
     assert (folder / "README.md").read_text() == "first"
 
-    # After a rollback the run comes by again, with other batches.
+    # After a rollback the run reaches the step again, with other batches.
     with torch.no_grad():
         model.head.bias.add_(1.0)
     write_export(model, folder, tokenizer_dir=tokenizer_dir, model_card="third")

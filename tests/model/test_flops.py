@@ -1,4 +1,4 @@
-"""The peak of a GPU is found by whole words of its name, as the driver reports it."""
+"""The peak of a GPU is found by complete words of its name, as the driver reports it."""
 
 from __future__ import annotations
 

@@ -32,8 +32,8 @@ def test_a_layer_keeps_at_most_what_the_model_says(family: str, dtype: torch.dty
         return kept_bytes(replace(config, layers=layers), num_sequences, dtype)
 
     measured = (kept(3, 2) - kept(3, 1)) - (kept(2, 2) - kept(2, 1))
-    said = LENGTH * layer_token_bytes(config, element_bytes=2 if dtype else 4)
-    assert 0.8 * said < measured <= 1.01 * said
+    estimated = LENGTH * layer_token_bytes(config, element_bytes=2 if dtype else 4)
+    assert 0.8 * estimated < measured <= 1.01 * estimated
 
 
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16])
@@ -47,14 +47,14 @@ def test_masks_of_padded_rows_are_counted_in_layers_that_look_nearby(
     def kept(layers: int, num_sequences: int) -> int:
         return kept_bytes(replace(config, layers=layers), num_sequences, dtype, length=512, is_padded=is_padded)
 
-    def said(layers: int) -> int:
+    def estimated(layers: int) -> int:
         size, element_bytes = replace(config, layers=layers), 2 if dtype else 4
         masks = mask_bytes(size, length=512, element_bytes=element_bytes) if is_padded else 0
         return masks + 512 * layers * layer_token_bytes(size, element_bytes=element_bytes)
 
-    # Two that look nearby and one that does not; what the last layer leaves out is in both.
+    # Two local layers and a global one; the part that the last layer skips is in both numbers.
     measured = (kept(6, 2) - kept(6, 1)) - (kept(3, 2) - kept(3, 1))
-    assert 0.8 * (said(6) - said(3)) < measured <= 1.01 * (said(6) - said(3))
+    assert 0.8 * (estimated(6) - estimated(3)) < measured <= 1.01 * (estimated(6) - estimated(3))
     whole, without = (
         sequence_bytes(config, length=512, predictions=5, element_bytes=4, is_padded=padded) for padded in (True, False)
     )

@@ -1,4 +1,4 @@
-"""The loss that brings its gradient along is torch's cross-entropy, in value and in gradient."""
+"""token_loss equals torch's cross-entropy, in value and in gradient."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bertd.model.token_loss import token_loss
 
 
 class Parts(NamedTuple):
-    """What scores come from."""
+    """Hidden states, weights and bias that logits are computed from."""
 
     hidden_ND: Tensor
     tokens_VD: Tensor
@@ -21,7 +21,7 @@ class Parts(NamedTuple):
 
 
 def parts(*, rows: int = 40, entries: int = 96, width: int = 8, dtype: torch.dtype = torch.float64) -> Parts:
-    """With large scores; more rows than are handled at once."""
+    """With large logits; more rows than one block has."""
     generator = torch.Generator().manual_seed(3)
     shapes = [(rows, width), (entries, width), (entries,)]
     drawn = [3 * torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes]
@@ -43,7 +43,7 @@ def test_value_and_gradients_are_those_of_cross_entropy() -> None:
     ours, theirs = parts(), parts()
     loss = token_loss(*ours, labels())
     expected = F.cross_entropy(F.linear(*theirs), labels(), reduction="sum")
-    # A factor behind the loss, as the mean over a batch and a loss scale are.
+    # A factor after the loss, as the mean over a batch and a loss scale are.
     torch.autograd.backward([0.37 * loss, 0.37 * expected])
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
     for name, mine, other in zip(Parts._fields, ours, theirs, strict=True):
@@ -70,7 +70,7 @@ def test_slots_without_a_label_change_nothing() -> None:
 @pytest.mark.parametrize("certainty", [0.0, 4.0, 10.0, 14.0])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_in_half_precision_it_is_as_near_as_autograd(dtype: torch.dtype, certainty: float) -> None:
-    """Measured against fp32: hardly farther than torch's own cross-entropy, however sure the model is of its labels."""
+    """Compared with fp32: hardly less exact than torch's cross-entropy, however sure the model is of its labels."""
     exact = sure_parts(certainty)
     torch.autograd.backward(plain(*exact, labels()))
     errors = {}
@@ -91,7 +91,7 @@ def test_in_half_precision_it_is_as_near_as_autograd(dtype: torch.dtype, certain
 
 
 def sure_parts(certainty: float) -> Parts:
-    """Where each label's score is about `certainty` above the others'."""
+    """Inputs where each label's logit is about `certainty` above the others'."""
     generator = torch.Generator().manual_seed(6)
     tokens_VD = F.normalize(torch.randn(96, 64, generator=generator), dim=1)
     hidden_ND = certainty * tokens_VD[labels().clamp(min=0)] + 0.1 * torch.randn(40, 64, generator=generator)
