@@ -1,9 +1,9 @@
-"""The single characters a new vocabulary starts from, settled before the training.
+"""Choose the single characters that a new vocabulary starts from, before it is trained.
 
-`tokenizers` numbers the pieces that go on a word (##a) in the order of a hash table that differs from process to
-process, breaks ties between merges by those numbers, and chooses among equally rare characters likewise. So the same
-text would give another vocabulary each time. Counting the characters first and giving the trainer all of them in a
-fixed order takes the chance out.
+`tokenizers` numbers the pieces that continue a word (##a) in the order of a hash table that differs from process to
+process, breaks ties between merges by those numbers, and chooses among equally rare characters in the same way. So the
+same text would give another vocabulary each time. Counting the characters first and giving the trainer all of them in
+a fixed order makes the result repeatable.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ _BATCH_CHARACTERS = 1 << 21
 
 
 _MIN_COVERAGE = 0.9995
-"""Share of a text's characters that an alphabet has at least. Source: SentencePiece's character_coverage."""
+"""Least share of a text's characters that an alphabet covers. Source: SentencePiece's character_coverage."""
 
 
 def choose_alphabet(texts: Iterable[str], *, tokenizer: Tokenizer, target_size: int, max_size: int) -> list[str]:
     """The most frequent characters after normalization; ties go to the lower code point.
 
     Args:
-        tokenizer: with a normalizer that looks at characters one by one, as BERT's does.
-        enough: characters, unless these few leave too much of the text uncovered, as in Chinese.
-        most: characters in any case.
+        tokenizer: with a normalizer that treats characters one by one, as BERT's does.
+        target_size: number of characters, unless so few cover too little of the text, as in Chinese.
+        max_size: most characters in any case.
     """
     counts = np.zeros(_CODE_POINTS, dtype=np.int64)
     for batch in _batches(texts):
@@ -46,7 +46,7 @@ def choose_alphabet(texts: Iterable[str], *, tokenizer: Tokenizer, target_size: 
 
 
 def _batches(texts: Iterable[str]) -> Iterator[str]:
-    """Texts joined to strings of a size that is counted at once."""
+    """Join texts to strings of at least _BATCH_CHARACTERS, which are counted at once."""
     batch_texts: list[str] = []
     size = 0
     for text in texts:
@@ -59,7 +59,7 @@ def _batches(texts: Iterable[str]) -> Iterator[str]:
 
 
 def continuation_pieces(alphabet: list[str], *, tokenizer: Tokenizer) -> list[str]:
-    """`##c` for each character that can stand inside a word; punctuation and CJK are words of their own."""
+    """`##c` for each character that can continue a word; punctuation and CJK characters are separate words."""
     return [f"##{character}" for character in alphabet if _can_continue_word(character, tokenizer=tokenizer)]
 
 

@@ -22,8 +22,8 @@ def build_byte_level_tokenizer(folder: Path, *, config: Path) -> Tokenizer:
     """RoBERTa's tokenizer from its two files.
 
     Args:
-        folder: holds ENTRIES and MERGES.
-        config: a tokenizer_config.json that may ask for a space before the first word.
+        folder: holds VOCAB_FILE and MERGES_FILE.
+        config: a tokenizer_config.json that may add a space before the first word.
 
     Raises:
         VocabularyError: a file is damaged, or a special token is missing.
@@ -35,7 +35,7 @@ def build_byte_level_tokenizer(folder: Path, *, config: Path) -> Tokenizer:
         adds_space = bool(json.loads(config.read_bytes()).get("add_prefix_space")) if config.is_file() else False
     except (OSError, ValueError, RuntimeError, TypeError, AttributeError) as error:
         raise VocabularyError(
-            f"{folder}: {VOCAB_FILE} and {MERGES_FILE} make no tokenizer: {error}; mend them"
+            f"{folder}: {VOCAB_FILE} and {MERGES_FILE} do not make a tokenizer: {error}; fix the two files"
         ) from error
     special = special_ids({"model": {"type": "BPE", "vocab": ids}, "added_tokens": []}, place=str(folder / VOCAB_FILE))
     names = {number: entry for entry, number in ids.items()}
@@ -48,7 +48,7 @@ def build_byte_level_tokenizer(folder: Path, *, config: Path) -> Tokenizer:
         trim_offsets=True,
         add_prefix_space=adds_space,
     )
-    # The mask takes in the space before it, as it does in training, where it stands for a piece with its space.
+    # lstrip: the mask includes the space before it, as in training, where it replaces a piece with its space.
     added = [
         AddedToken(names[number], special=True, normalized=False, lstrip=role == "mask")
         for role, number in special.items()

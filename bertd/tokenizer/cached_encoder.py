@@ -1,9 +1,10 @@
 """Sentences to ids, several times as fast as `tokenizers` alone.
 
-BERT's and RoBERTa's tokenizers treat every run of characters between two spaces on its own, and text repeats its words.
-So `CachedEncoder` asks `tokenizers` once for each distinct run, and then looks it up: the same ids (tests compare them
-on real text and on odd text). `tokenizers` itself has no such memory for WordPiece. A byte-level run is remembered
-with the space before it, which its first token spells. Of other tokenizers nothing is known: a run is a sentence.
+BERT's and RoBERTa's tokenizers encode every chunk, the characters between two spaces, independently, and text repeats
+its words. So `CachedEncoder` has `tokenizers` encode each distinct chunk once, and then looks it up: the ids are the
+same (tests compare them on real text and on odd text). `tokenizers` itself has no such cache for WordPiece. A
+byte-level chunk includes the space before it, which its first token spells. Other tokenizers may treat a text in any
+way: there, a chunk is a sentence.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from bertd.tokenizer.kind import VocabularyKind, detect_kind, has_prepend_normal
 from bertd.tokenizer.wordpiece import read_casing
 
 _BATCH_CHARACTERS = 1 << 18
-"""Text that is taken apart at once: a list of its words takes 15 times its size."""
+"""Text split at once: a list of its words takes 15 times its size."""
 MAX_CHUNKS = 200_000
-"""Distinct runs remembered before the memory is cleared: about 60 MB; 96 of 100 runs in 58 MB of novels were known."""
+"""Distinct chunks cached before the cache is cleared: about 60 MB; in 58 MB of novels, 96 of 100 chunks were hits."""
 
-# The BERT normalizer deletes control characters, but str.split takes these few for spaces.
+# The BERT normalizer deletes control characters, but str.split treats these few as spaces.
 _DELETED = re.compile("[\x0b\x0c\x1c-\x1f\x85]")
 
-# Every printable ASCII character but letters and digits is a word of its own.
+# Every printable ASCII character but letters and digits is a separate word.
 _ASCII_WORD = re.compile("[A-Za-z0-9]+|[^A-Za-z0-9]")
 
 
@@ -58,7 +59,7 @@ def _batches(sentences: list[str]) -> Iterator[list[str]]:
 
 
 class CachedEncoder:
-    """Encodes sentences by remembering the ids of every run between spaces."""
+    """Encodes sentences with a cache of the ids of every chunk."""
 
     def __init__(self, tokenizer: Tokenizer, *, max_chunks: int = MAX_CHUNKS) -> None:
         # Text that spells "[SEP]" is text: it must not become a special token in the stream.
@@ -69,10 +70,11 @@ class CachedEncoder:
         self._chunk_ids = _ChunkIds()
 
     def encode(self, sentences: list[str]) -> EncodedSentences:
-        """Ids, none of them of a special token but unk, equal to what `tokenizers` gives for each sentence.
+        """Encode each sentence to the ids that `tokenizers` gives it; none is of a special token but unk.
 
         Args:
-            sentences: all but BERT's vocabularies take all whitespace in a row for one space, and none at the end.
+            sentences: except with BERT's vocabularies, all whitespace in a row counts as one space, and as none at
+                the end.
 
         Raises:
             VocabularyError: the tokenizer fails on one of them.
@@ -81,7 +83,7 @@ class CachedEncoder:
             with translate_tokenizer_errors():
                 encoded = [self._encode(batch) for batch in _batches(sentences)]
         except RuntimeError as error:
-            raise VocabularyError(f"the tokenizer fails on a text: {error}; mend it, or use another --vocab") from error
+            raise VocabularyError(f"the tokenizer fails on a text: {error}; fix it, or use another --vocab") from error
         return EncodedSentences(
             tokens=np.concatenate([np.empty(0, dtype=np.uint32), *(one.tokens for one in encoded)]),
             lengths=np.concatenate([np.empty(0, dtype=np.int64), *(one.lengths for one in encoded)]),
@@ -109,20 +111,20 @@ class CachedEncoder:
 
 
 class _ChunkEncoder(Protocol):
-    """What a kind of tokenizer takes for a run, and makes of it."""
+    """How a kind of tokenizer splits a sentence into chunks and encodes them."""
 
     def split(self, sentence: str) -> list[str]:
-        """The runs of a sentence."""
+        """The chunks of a sentence."""
 
     def encode(self, chunks: list[str]) -> list[list[int]]:
-        """Ids of runs that are met for the first time."""
+        """Ids of chunks that are not cached yet."""
 
     def clear(self) -> None:
-        """Forget what was remembered."""
+        """Clear the encoder's own cache."""
 
 
 class _WordPieceEncoder:
-    """Runs without spaces, for BERT's tokenizer."""
+    """Chunks without spaces, for BERT's tokenizer."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
@@ -144,7 +146,7 @@ class _WordPieceEncoder:
         ]
 
     def _encode_ascii(self, chunk: str) -> list[int]:
-        """What the BERT normalizer and splitter do to ASCII, at a fifth of the time they take."""
+        """Do what the BERT normalizer and splitter do to ASCII, in a fifth of the time."""
         words = _ASCII_WORD.findall(chunk.lower() if self._lowercase else chunk)
         return [i for word in words for i in self._word_ids[word]]
 
@@ -153,7 +155,7 @@ class _WordPieceEncoder:
 
 
 class _ByteLevelEncoder:
-    """Runs with the space before them, which only the first of a sentence may lack."""
+    """Chunks with the space before them, which only the first of a sentence may lack."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
@@ -169,7 +171,7 @@ class _ByteLevelEncoder:
         return [list(encoding.ids) for encoding in self._tokenizer.encode_batch_fast(chunks, add_special_tokens=False)]
 
     def clear(self) -> None:
-        """Nothing: the model of tokenizers bounds its own memory."""
+        """Do nothing: the model of tokenizers bounds its own cache."""
 
 
 class _SentenceEncoder(_ByteLevelEncoder):
@@ -177,7 +179,7 @@ class _SentenceEncoder(_ByteLevelEncoder):
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         tree = json.loads(tokenizer.to_str())
-        # Such a model may find a special token among its entries where the text spells one.
+        # Such a model might produce a special token where the text spells its name.
         unspellable = Tokenizer.from_str(json.dumps(rename_special_tokens(tree)))
         unspellable.encode_special_tokens = True
         super().__init__(unspellable)
@@ -186,7 +188,7 @@ class _SentenceEncoder(_ByteLevelEncoder):
     def split(self, sentence: str) -> list[str]:
         text = "".join(super().split(sentence))
         if self._prepends_space:
-            # One more would be a second before the first word.
+            # The normalizer prepends a space; with this one, the first word would have two.
             text = text.removeprefix(" ")
         return [text] if text else []
 
@@ -199,7 +201,7 @@ _CHUNK_ENCODERS: dict[VocabularyKind, Callable[[Tokenizer], _ChunkEncoder]] = {
 
 
 class _WordIds(dict[str, list[int]]):
-    """The ids of words, which the model is asked for once each."""
+    """A cache of the ids of words."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         super().__init__()
@@ -212,7 +214,7 @@ class _WordIds(dict[str, list[int]]):
 
 
 class _ChunkNumbers(dict[str, int]):
-    """Numbers each run as it is first met, and lists the new ones."""
+    """Numbers each distinct chunk, and lists those that are not encoded yet."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -226,7 +228,7 @@ class _ChunkNumbers(dict[str, int]):
 
 
 class _ChunkIds:
-    """The ids of each numbered run, end to end."""
+    """The ids of each numbered chunk, end to end."""
 
     def __init__(self) -> None:
         self._ids = np.empty(0, dtype=np.uint32)
@@ -242,7 +244,7 @@ class _ChunkIds:
         self._counts = np.concatenate([self._counts, counts])
 
     def look_up(self, numbers: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
-        """All ids of the runs so numbered, and how many each has."""
+        """All ids of the chunks with these numbers, end to end, and how many each has."""
         counts = self._counts[numbers]
         ends = np.cumsum(counts)
         positions = np.repeat(self._starts[numbers] - (ends - counts), counts)

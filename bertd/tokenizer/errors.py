@@ -1,7 +1,7 @@
-"""What the tokenizers library raises, as an error that can be named.
+"""Translate what the tokenizers library raises to RuntimeError.
 
-It raises bare Exception; and where its Rust code panics, as on the damaged table of a normalizer, a class that is no
-Exception and that no module exports.
+The library raises bare Exception; where its Rust code panics, as on the damaged table of a normalizer, it raises a
+class that is not an Exception and that no module exports.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _PANIC = "PanicException"
 
 @contextmanager
 def translate_tokenizer_errors() -> Iterator[None]:
-    """Let everything else pass as it is.
+    """Translate the library's errors; all others pass unchanged.
 
     Raises:
         RuntimeError: the library refused, or panicked.

@@ -1,7 +1,7 @@
-"""Kinds of tokenizers, told by a tokenizer.json: what of a text each encodes on its own, and how its pieces show words.
+"""Detect the kind of a tokenizer.json: what it encodes independently, and how its pieces mark words.
 
-Of the two that BERT-like models mostly have, runs of characters between spaces are known to be encoded each on its own,
-which saves most of the work (see chunks.py). Whatever else tokenizers reads encodes each sentence whole.
+The two kinds that most BERT-like models have encode every chunk between spaces independently, which saves most of the
+work (see cached_encoder.py). With any other kind that tokenizers reads, each sentence is encoded whole.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bertd.errors import VocabularyError
 from bertd.tokenizer.tokenizer_json import entry_ids, special_ids
 
 _BYTE_ENTRY = re.compile("<0x[0-9A-F]{2}>")
-"""SentencePiece's entries for single bytes, which byte_fallback asks for by these names."""
+"""SentencePiece's entries for single bytes, which byte_fallback looks up by these names."""
 _UNSPELLABLE_PREFIX = "\U0010ffff"
 """Begins names that no text has: Unicode assigns it to no character."""
 
@@ -24,33 +24,33 @@ class VocabularyKind(StrEnum):
     """How the entries spell text."""
 
     WORDPIECE = "WordPiece"
-    """BERT's: characters; a piece that goes on a word begins with ##."""
+    """BERT's: characters; a piece that continues a word begins with ##."""
     BYTE_LEVEL = "byte-level BPE"
-    """RoBERTa's and ModernBERT's: bytes, each by a character of its own; a piece that begins a word brings the space
-    before it."""
+    """RoBERTa's and ModernBERT's: bytes, each spelled by one character; a piece that begins a word includes the
+    space before it."""
     OTHER = "encoded by whole sentences"
     """Anything else, such as SentencePiece."""
 
 
 def detect_kind(tree: Mapping[str, Any]) -> VocabularyKind:
-    """The kind of the tokenizer that is the content of a tokenizer.json."""
+    """The kind of a tokenizer, from the content of its tokenizer.json."""
     if _splits_like_bert(tree):
         return VocabularyKind.WORDPIECE
     return VocabularyKind.BYTE_LEVEL if _splits_before_spaces(tree) else VocabularyKind.OTHER
 
 
 def require_deterministic(tree: Mapping[str, Any], *, place: str) -> None:
-    """Make sure that a text always has the same ids, and no text those of special tokens.
+    """Check that a text always has the same ids, and that no text has those of special tokens.
 
     Args:
         tree: content of a tokenizer.json.
-        place: what a message calls it.
+        place: its name in messages.
 
     Raises:
-        VocabularyError: it does not.
+        VocabularyError: one of the two does not hold.
     """
     if tree["model"].get("dropout"):
-        raise VocabularyError(f"{place}: encodes by chance (dropout {tree['model']['dropout']}); set it to null")
+        raise VocabularyError(f"{place}: encodes at random (dropout {tree['model']['dropout']}); set it to null")
     special = set(special_ids(tree, place=place).values())
     for token in tree["added_tokens"]:
         if token["id"] in special and not token["special"]:
@@ -61,13 +61,13 @@ def require_deterministic(tree: Mapping[str, Any], *, place: str) -> None:
 
 
 def has_prepend_normalizer(tree: Mapping[str, Any]) -> bool:
-    """Whether the normalizer begins each text with something, if it has that already or not, as Llama's does."""
+    """Whether the normalizer prepends something to each text, even if it is already there, as Llama's does."""
     normalizer = tree["normalizer"] or {}
     return any(part["type"] == "Prepend" for part in normalizer.get("normalizers", [normalizer]) if part)
 
 
 def rename_special_tokens(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The same entries by the same ids, but the special ones under names that no text spells.
+    """The same entries and ids, with the special tokens under names that no text spells.
 
     Args:
         tree: content of a tokenizer.json; not modified.
@@ -96,7 +96,7 @@ def _splits_like_bert(tree: Mapping[str, Any]) -> bool:
     parts = [(tree.get(name) or {}).get("type") for name in ("model", "normalizer", "pre_tokenizer")]
     if parts != ["WordPiece", "BertNormalizer", "BertPreTokenizer"]:
         return False
-    # An entry added outside the vocabulary may reach over spaces.
+    # An entry added outside the vocabulary may contain spaces.
     return bool(tree["normalizer"]["clean_text"]) and all(token["special"] for token in tree["added_tokens"])
 
 
@@ -114,6 +114,6 @@ def _splits_before_spaces(tree: Mapping[str, Any]) -> bool:
 def _fits_in_one_chunk(token: Mapping[str, Any]) -> bool:
     content = token["content"]
     if content.isspace() and len(content) > 1:
-        # It never comes up: all whitespace in a row becomes one space.
+        # It never occurs: all whitespace in a row becomes one space.
         return True
     return not token["rstrip"] and not any(map(str.isspace, content))

@@ -1,4 +1,4 @@
-"""A tokenizer: opened from wherever it is, and saved as stock transformers loads it."""
+"""Open a tokenizer from a file, a folder or the hub, and save it as stock transformers loads it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bertd.tokenizer.wordpiece import Casing, build_from_vocab_txt, read_casing
 _CONFIG = "tokenizer_config.json"
 _HUB_FILES = ("tokenizer.json", "vocab.txt", VOCAB_FILE, MERGES_FILE, _CONFIG)
 _UNSEEN_TEXT = "a \U0010fffd\u0378 1"
-"""With a character for private use and one that is not assigned."""
+"""Has a character for private use and one that is not assigned."""
 MODEL_MAX_LENGTH = 512
 """Written for transformers, which warns about longer inputs. Source: BERT's positions."""
 
@@ -26,7 +26,7 @@ MODEL_MAX_LENGTH = 512
 def open_tokenizer(where: str) -> Tokenizer:
     """A tokenizer from a folder, a `tokenizer.json`, a `vocab.txt`, or a name on the hub.
 
-    A bare vocab.txt says nothing of case: it is taken for cased if an entry has a capital letter.
+    A bare vocab.txt does not record the casing: it counts as cased if an entry has a capital letter.
 
     Raises:
         VocabularyError: nothing is there, it cannot be read, or its vocabulary is not fit for a masked language model.
@@ -34,8 +34,8 @@ def open_tokenizer(where: str) -> Tokenizer:
     try:
         tokenizer = _find_tokenizer(where)
     except OSError as error:
-        raise VocabularyError(f"{where}: cannot be looked at: {error.strerror}; mend the permissions") from error
-    # What is wrong with it is told here, before anything reads a corpus.
+        raise VocabularyError(f"{where}: cannot read: {error.strerror}; check the permissions") from error
+    # Report what is wrong with it here, before anything reads a corpus.
     vocabulary_from_tokenizer(tokenizer, place=where)
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -44,7 +44,7 @@ def open_tokenizer(where: str) -> Tokenizer:
 
 
 def _require_any_text(tokenizer: Tokenizer, *, place: str) -> None:
-    """Make sure that it encodes text for which it has no entry.
+    """Check that the tokenizer encodes text that it has no entry for.
 
     Raises:
         VocabularyError: it does not.
@@ -106,17 +106,19 @@ def _fetch_from_hub(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=list(_HUB_FILES), local_files_only=unreachable is not None))
     except HFValidationError as error:
-        raise VocabularyError(f"{name}: no such folder or file, and no name on the hub; give one of them") from error
+        raise VocabularyError(
+            f"{name}: no such folder or file, and not a valid name on the hub; give one of them"
+        ) from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         reason = unreachable or str(error).split("\n", 1)[0]
         raise VocabularyError(
-            f"{name}: no such folder or file, and not to be had from the hub: {reason}; "
+            f"{name}: no such folder or file, and cannot be fetched from the hub: {reason}; "
             "give a folder, or fetch it where there is a network"
         ) from error
 
 
 def vocabulary_from_tokenizer(tokenizer: Tokenizer, *, place: str) -> Vocabulary:
-    """Its entries in the order of their ids.
+    """The tokenizer's vocabulary.
 
     Raises:
         VocabularyError: the ids have gaps, or a special token is missing.
@@ -144,7 +146,7 @@ def tokenizer_files(tokenizer: Tokenizer, *, place: str) -> dict[str, bytes]:
     else:
         if isinstance(tree["model"]["vocab"], dict):
             tree["model"]["vocab"] = {entry: i for entry, i in ids.items() if entry in tree["model"]["vocab"]}
-        # The class that takes tokenizer.json at its word; a model's own would add tokens that it may lack.
+        # This class uses tokenizer.json unchanged; a model's own class would add tokens that it may lack.
         config |= {"model_input_names": ["input_ids", "attention_mask"], "tokenizer_class": "PreTrainedTokenizerFast"}
     files["tokenizer.json"] = (json.dumps(tree, ensure_ascii=False, indent=1) + "\n").encode()
     files["tokenizer_config.json"] = (json.dumps(config, indent=1, sort_keys=True) + "\n").encode()

@@ -1,7 +1,7 @@
-"""What a tokenizer.json says of its entries: their ids, and which are special.
+"""Read the entries of a tokenizer.json: their ids, and which are special.
 
-Special tokens go by their roles. [CLS] and [SEP] are what the tokenizer itself puts around a text, whatever they are
-called; the others go by the names that BERT, ModernBERT and RoBERTa have for them, or by what their names contain.
+Special tokens are found by their roles: cls and sep are what the tokenizer itself puts around a text, whatever their
+names; the others are found by the names that BERT, ModernBERT and RoBERTa use, or by what their names contain.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ def entry_ids(tree: Mapping[str, Any]) -> dict[str, int]:
 def special_ids(tree: Mapping[str, Any], *, place: str) -> dict[str, int]:
     """Ids of the special tokens by their roles: pad, unk, cls, sep, mask.
 
-    Where BPE has nothing for what is unknown, unk is pad, which no text has; other models cannot do without.
+    A BPE model without an unknown token uses pad as unk, since no text has pad; other models must have one.
 
     Args:
         tree: the file's content.
-        place: what a message calls the vocabulary.
+        place: the vocabulary's name in messages.
 
     Raises:
         VocabularyError: a role has no token; the message has the names it may have.
@@ -61,7 +61,7 @@ def special_ids(tree: Mapping[str, Any], *, place: str) -> dict[str, int]:
 
 
 def _unknown_token(model: Mapping[str, Any]) -> str | None:
-    """What the model has for what it cannot spell."""
+    """The model's token for text that it cannot spell."""
     if model.get("unk_id") is not None:
         return str(model["vocab"][model["unk_id"]][0])
     return model.get("unk_token")
@@ -77,7 +77,7 @@ def _find_by_name(role: str, *, ids: Iterable[str], tree: Mapping[str, Any]) -> 
 
 
 def _tokens_around_text(post_processor: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """The special tokens that are put before a single text, and those behind it."""
+    """The special tokens that are put before a single text, and those after it."""
     before, after = list[str](), list[str]()
     for nested in post_processor.get("processors", ()):
         inner_before, inner_after = _tokens_around_text(nested)

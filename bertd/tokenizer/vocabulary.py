@@ -1,4 +1,4 @@
-"""What masking and packing need to know of a vocabulary: its kind, size, special tokens and real words."""
+"""The vocabulary as masking and packing need it: its kind, size, special tokens and real words."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from bertd.tokenizer.kind import VocabularyKind, detect_kind, require_determinis
 from bertd.tokenizer.tokenizer_json import entry_ids, special_ids
 
 _FILLER_ENTRY = re.compile(r"\[unused\d+\]|madeupword\d{4}|<\|endoftext\|>")
-"""Entries that fill a vocabulary up: BERT's, RoBERTa's two."""
+"""Filler entries: BERT's, and the two kinds of RoBERTa's."""
 _BYTE_SPACE, _SENTENCEPIECE_SPACE = "Ġ", "▁"
-"""How an entry of bytes, and one of SentencePiece, spells the space before a word. The first is a letter of Maltese."""
+"""How byte-level and SentencePiece entries spell the space before a word. The first is also a letter of Maltese."""
 
 _CONTINUATION_PREFIX = "##"
-"""Begins a piece of WordPiece that goes on a word."""
+"""Prefix of WordPiece pieces that continue a word."""
 
 TokenDtype = np.dtype[np.uint16] | np.dtype[np.uint32]
 
@@ -40,7 +40,7 @@ class Vocabulary:
     kind: VocabularyKind
     entries: tuple[str, ...]
     added: frozenset[int]
-    """Ids of tokens that were added beside what was learnt from text, special or not."""
+    """Ids of tokens that were added to the entries learnt from text, special or not."""
     pad: int
     unk: int
     cls: int
@@ -63,18 +63,18 @@ class Vocabulary:
 
     @property
     def mask_token(self) -> str:
-        """What a text spells where the model is to fill in."""
+        """How a text spells the mask."""
         return self.entries[self.mask]
 
     def word_ids(self) -> npt.NDArray[np.int64]:
-        """Ids of real entries, rising: nothing special or added, nothing that only fills the vocabulary up."""
+        """Ids of real entries, ascending: no special, added or filler entries."""
         excluded = self.special | self.added
         ids = [i for i, entry in enumerate(self.entries) if i not in excluded and not _FILLER_ENTRY.fullmatch(entry)]
         return np.array(ids, dtype=np.int64)
 
     @property
     def spells_bytes(self) -> bool:
-        """Whether what was learnt from text is bytes, each by a character of its own."""
+        """Whether the entries learnt from text are bytes, each spelled by one character."""
         bytes_ = frozenset(ByteLevel.alphabet())
         return self.kind is VocabularyKind.BYTE_LEVEL or all(
             bytes_.issuperset(entry) for i, entry in enumerate(self.entries) if i not in self.added
@@ -82,18 +82,19 @@ class Vocabulary:
 
     @property
     def marks_word_starts(self) -> bool:
-        """Whether pieces tell where a word begins."""
+        """Whether pieces show where a word begins."""
         return self.pieces_include_space or any(entry.startswith(_CONTINUATION_PREFIX) for entry in self.entries)
 
     @property
     def pieces_include_space(self) -> bool:
-        """Whether a piece that begins a word brings the space before it."""
+        """Whether a piece that begins a word includes the space before it."""
         return self.kind is not VocabularyKind.WORDPIECE and any(e.startswith(self._space) for e in self.entries)
 
     def continuation_flags(self) -> npt.NDArray[np.bool_]:
-        """For each id, whether it goes on a word; none does where pieces do not tell.
+        """For each id, whether it continues a word; all False where pieces do not show it.
 
-        Where a piece brings the space before it, that of the first word of a text seems to go on.
+        Where pieces include the space before a word (e.g. byte-level BPE), a text's first word has none and so counts
+        as a continuation.
         """
         if not self.pieces_include_space:
             return np.array([entry.startswith(_CONTINUATION_PREFIX) for entry in self.entries], dtype=np.bool_)
@@ -110,7 +111,7 @@ def make_vocabulary(entries: tuple[str, ...], *, place: str) -> Vocabulary:
     """BERT's vocabulary from its entries.
 
     Args:
-        place: what a message calls it.
+        place: its name in messages.
 
     Raises:
         VocabularyError: it lacks a special token, or holds an entry twice.
@@ -118,7 +119,7 @@ def make_vocabulary(entries: tuple[str, ...], *, place: str) -> Vocabulary:
     ids = {entry: i for i, entry in enumerate(entries)}
     if len(ids) < len(entries):
         repeated_entry = next(entry for i, entry in enumerate(entries) if ids[entry] != i)
-        raise VocabularyError(f"{place}: the entry {repeated_entry!r} stands there twice; remove one")
+        raise VocabularyError(f"{place}: the entry {repeated_entry!r} occurs twice; remove one")
     special = special_ids({"model": {"vocab": ids}, "added_tokens": []}, place=place)
     return Vocabulary(kind=VocabularyKind.WORDPIECE, entries=entries, added=frozenset(), **special)
 
@@ -127,10 +128,10 @@ def vocabulary_from_json(tree: Mapping[str, Any], *, place: str) -> Vocabulary:
     """The vocabulary inside the content of a `tokenizer.json`.
 
     Args:
-        place: what a message calls it.
+        place: its name in messages.
 
     Raises:
-        VocabularyError: its ids have gaps, it lacks a special token, or a text has not always the same ids.
+        VocabularyError: its ids have gaps, it lacks a special token, or a text does not always have the same ids.
     """
     try:
         ids = entry_ids(tree)
@@ -140,7 +141,7 @@ def vocabulary_from_json(tree: Mapping[str, Any], *, place: str) -> Vocabulary:
     except (ValueError, KeyError, TypeError) as error:
         raise VocabularyError(f"{place}: not a tokenizer with a vocabulary: {error!r}; use another") from error
     if sorted(ids.values()) != list(range(len(ids))):
-        raise VocabularyError(f"{place}: its {len(ids)} ids are not 0 to {len(ids) - 1}; mend the vocabulary")
+        raise VocabularyError(f"{place}: its {len(ids)} ids are not 0 to {len(ids) - 1}; fix the vocabulary")
     entries = tuple(sorted(ids, key=ids.__getitem__))
     return Vocabulary(kind=kind, entries=entries, added=added, **special_ids(tree, place=place))
 
@@ -149,7 +150,7 @@ def read_vocabulary(tokenizer_json: Path) -> Vocabulary:
     """The vocabulary inside a `tokenizer.json`.
 
     Raises:
-        VocabularyError: unreadable, its ids have gaps, it lacks a special token, or a text has not always the same ids.
+        VocabularyError: it cannot be read, or as vocabulary_from_json.
     """
     try:
         tree = json.loads(tokenizer_json.read_bytes())

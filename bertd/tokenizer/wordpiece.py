@@ -23,7 +23,7 @@ class Casing:
 
 
 def read_casing(tokenizer: Tokenizer) -> Casing:
-    """What its normalizer does to letters; none but BERT's does anything."""
+    """What the tokenizer's normalizer does to letters; only BERT's changes them."""
     normalizer = json.loads(tokenizer.to_str())["normalizer"] or {}
     lowercase, strip = bool(normalizer.get("lowercase")), normalizer.get("strip_accents")
     return Casing(lowercase=lowercase, strip_accents=lowercase if strip is None else bool(strip))
@@ -55,7 +55,7 @@ def build_from_vocab_txt(content: str, *, path: Path, config: Path) -> Tokenizer
 
     Args:
         content: of the file at `path`.
-        config: a tokenizer_config.json that may say how letters are taken.
+        config: a tokenizer_config.json that may set the casing.
 
     Raises:
         VocabularyError: a special token is missing, or `config` is damaged.
@@ -72,7 +72,7 @@ def _guess_casing(entries: tuple[str, ...], config: Path) -> Casing:
         try:
             config_tree = json.loads(config.read_bytes())
         except ValueError as error:
-            raise VocabularyError(f"{config}: not JSON: {error}; mend it or remove it") from error
+            raise VocabularyError(f"{config}: not JSON: {error}; fix it or remove it") from error
         lowercase = bool(config_tree.get("do_lower_case", lowercase))
         # Null means: as lowercase does.
         strip_accents = lowercase if config_tree.get("strip_accents") is None else bool(config_tree["strip_accents"])

@@ -1,4 +1,4 @@
-"""Byte-level vocabularies: ids equal the library's, and a data set of them is as one of WordPiece."""
+"""Byte-level vocabularies: ids equal the library's, and data sets work as with WordPiece."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ KINDS = {
     "modern": modern_like(),
 }
 _NO_WORD = re.compile(r"[<\[|]\S*\w|madeup|^ ")
-"""What is special, added or fills up in the vocabularies of KINDS."""
+"""Special, added and filler entries of the vocabularies of KINDS."""
 _ODD_WORDS = st.sampled_from([word for text in ODD_TEXTS for word in re.split("( +)", text)])
 
 
@@ -57,7 +57,7 @@ def fresh(kind: str) -> Tokenizer:
 
 
 def reference(tokenizer: Tokenizer, text: str) -> list[int]:
-    """What the library makes of a text whose whitespace is single spaces; one at its beginning is kept."""
+    """The library's ids of a text whose whitespace is single spaces; one at its beginning is kept."""
     single = " ".join(text.split())
     begin = " " if single and text[0].isspace() else ""
     return list(tokenizer.encode(begin + single, add_special_tokens=False).ids)
@@ -109,7 +109,7 @@ def test_a_sentence_begins_with_the_space_that_parts_it_from_the_one_before(text
 
 
 def documents_of(dataset: DataSet) -> list[list[int]]:
-    """Ids of the documents of both splits, the separator left off."""
+    """Ids of the documents of both splits, without the separator."""
     documents = []
     for name in ("train", "validation"):
         arrays = dataset.split("train" if name == "train" else "validation")
@@ -203,7 +203,7 @@ def test_stock_transformers_loads_the_tokenizer_of_a_data_set(
 
 
 def masked(vocabulary: Vocabulary, ids_BS: torch.Tensor, **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """The predicted places (B, S), and what stands in them."""
+    """The predicted positions (B, S), and the ids there."""
     masker = Masker(seed=7, rate=0.15, max_predictions=19, vocabulary=vocabulary, sequence_length=128, **options)
     batch = masker(ids_BS, torch.arange(len(ids_BS)))
     is_used_BM = batch.labels_BM != IGNORE_INDEX
@@ -296,10 +296,10 @@ def test_a_tokenizer_that_may_look_across_spaces_is_told_from_the_others(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (changed(model={"dropout": 0.1}), r"encodes by chance \(dropout 0.1\); set it to null"),
+        (changed(model={"dropout": 0.1}), r"encodes at random \(dropout 0.1\); set it to null"),
         (unmarks_mask, r"adds '<mask>' without marking it as special, .*; set special to true"),
         (drops_mask, r"lacks \[MASK\] or <mask>; use the vocabulary of a BERT-like model"),
-        (changed(model=_FEW), r"its \d+ ids are not 0 to \d+; mend the vocabulary"),
+        (changed(model=_FEW), r"its \d+ ids are not 0 to \d+; fix the vocabulary"),
         (changed(model={"type": "Unigram"}), "cannot|can load"),
     ],
 )
@@ -337,8 +337,8 @@ def test_a_folder_of_entries_and_merges_is_robertas_tokenizer(tmp_path: Path, ad
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("merges.txt", "#version: 0.2\nx y z\n", "vocab.json and merges.txt make no tokenizer"),
-        ("vocab.json", '{"a": 0}', "vocab.json and merges.txt make no tokenizer"),
+        ("merges.txt", "#version: 0.2\nx y z\n", "vocab.json and merges.txt do not make a tokenizer"),
+        ("vocab.json", '{"a": 0}', "vocab.json and merges.txt do not make a tokenizer"),
         ("merges.txt", None, "neither tokenizer.json nor vocab.txt nor vocab.json with merges.txt is in it"),
     ],
 )

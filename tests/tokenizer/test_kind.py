@@ -1,4 +1,4 @@
-"""Tokenizers of which nothing is known but that tokenizers reads them: sentences are encoded whole."""
+"""Tokenizers of no known kind, which encode sentences whole."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def fresh(kind: str) -> Tokenizer:
 
 
 def encoded_alone(tokenizer: Tokenizer, text: str) -> list[int]:
-    """What the library makes of a text, sentence by sentence."""
+    """The library's ids of a text, sentence by sentence."""
     tokenizer.encode_special_tokens = True
     sentences = [one for one in split_spaced_sentences(text, language="en") if one.strip()]
     singles = [(" " if one[0].isspace() else "") + " ".join(one.split()) for one in sentences]
@@ -91,7 +91,7 @@ def test_text_that_spells_a_special_token_is_text(kind: str) -> None:
     }
     tree = json.loads(KINDS[kind] if kind in KINDS else others[kind].to_str())
     if kind == "merges":
-        # Whatever is an entry is taken whole.
+        # Every entry is kept whole.
         tree["model"]["ignore_merges"] = True
     vocabulary = vocabulary_from_tokenizer(Tokenizer.from_str(json.dumps(tree)), place="test")
     encoder = CachedEncoder(Tokenizer.from_str(json.dumps(tree)))
@@ -114,7 +114,7 @@ def test_special_tokens_are_what_the_tokenizer_puts_around_a_text_whatever_their
 
 
 def test_what_stands_on_one_side_of_a_text_begins_and_ends_none() -> None:
-    """XLNet puts both behind a text, mBART the language behind the separator."""
+    """XLNet puts both after a text, mBART the language after the separator."""
     tokenizer = fresh("unigram")
     for template in ("$A <sep> <cls>", "$A </s> <mask>", "<cls> $A"):
         special = [(token, tokenizer.token_to_id(token)) for token in re.findall("<[^>]*>", template)]
@@ -170,7 +170,7 @@ def test_a_text_on_which_the_library_gives_up_is_an_error_that_can_be_sent_and_s
     tree["model"]["unk_id"] = None
     encoder = CachedEncoder(Tokenizer.from_str(json.dumps(tree)))
     assert len(encoder.encode(["The first"]).tokens)
-    with pytest.raises(VocabularyError, match=r"the tokenizer fails on a text: .* unknown token .*; mend it, or use"):
+    with pytest.raises(VocabularyError, match=r"the tokenizer fails on a text: .* unknown token .*; fix it, or use"):
         encoder.encode(["\u4e2d"])
 
 
@@ -186,7 +186,7 @@ def test_a_run_is_a_sentence_and_an_empty_one_none() -> None:
 
 
 def test_a_sentence_has_one_space_before_its_first_word_whoever_adds_it() -> None:
-    """Llama's normalizer puts one before any text, be there one or not."""
+    """Llama's normalizer prepends one to any text, even if there is one already."""
     tree = json.loads(KINDS["gemma"])
     replaces, has_prepend_normalizer = tree["normalizer"], {"type": "Prepend", "prepend": "\u2581"}
     for normalizer in (replaces, {"type": "Sequence", "normalizers": [has_prepend_normalizer, replaces]}):
@@ -204,12 +204,14 @@ def test_words_are_masked_whole_only_where_pieces_show_them() -> None:
     tree["model"] |= {"merges": [], "vocab": {"<unk>": 3, "a": 5, "<pad>": 0, "<eos>": 1, "<bos>": 2, "<mask>": 4}}
     without = vocabulary_from_tokenizer(Tokenizer.from_str(json.dumps(tree)), place="test")
     assert not without.continuation_flags().any()
-    # What spells a space in bytes is a letter elsewhere: Maltese has it.
+    # The character that spells a space in byte-level entries is a letter of Maltese.
     tree["model"]["vocab"] |= {"\u0120": 6, "\u4e2d": 7}
     maltese = vocabulary_from_tokenizer(Tokenizer.from_str(json.dumps(tree)), place="test")
     assert not maltese.marks_word_starts and not maltese.continuation_flags().any()
 
-    with pytest.raises(VocabularyError, match='masking.unit = "word": no piece of this vocabulary shows a word; use'):
+    with pytest.raises(
+        VocabularyError, match='masking.unit = "word": this vocabulary does not mark where words begin; use'
+    ):
         Masker(
             seed=1,
             rate=0.15,

@@ -164,7 +164,7 @@ def test_a_vocabulary_is_found_by_its_hub_name(vocab: Path, tmp_path: Path) -> N
     other = code.replace("some/encoder", "some/other")
     failed = subprocess.run([sys.executable, "-c", other], capture_output=True, text=True, env=environment, check=False)
     assert (
-        "some/other: no such folder or file, and not to be had from the hub: HF_HUB_OFFLINE is set; give"
+        "some/other: no such folder or file, and cannot be fetched from the hub: HF_HUB_OFFLINE is set; give"
         in failed.stderr
     )
 
@@ -175,7 +175,7 @@ def test_a_vocabulary_is_found_by_its_hub_name(vocab: Path, tmp_path: Path) -> N
         ("{}", "not a tokenizer"),
         ("[PAD]\n[CLS]\n[SEP]\n[MASK]\nword\n", r"lacks \[UNK\] or <unk>; use"),
         ("[PAD]\n[UNK]\nword\n", r"lacks \[CLS\] or <s>, \[SEP\] or </s>, \[MASK\] or <mask>"),
-        ("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nword\nword\n", "'word' stands there twice"),
+        ("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nword\nword\n", "'word' occurs twice"),
     ],
 )
 def test_what_is_no_vocabulary_is_refused(tmp_path: Path, content: str, message: str) -> None:
@@ -231,7 +231,7 @@ def test_ids_equal_the_published_ones_of_bert_base_uncased(real_data: Path) -> N
 
     texts: dict[str, list[tuple[str, ...]]] = {
         "cola_train": fields(glue / "CoLA" / "train.tsv", (3,), skip=0),
-        # The rows that the vectors are of are not among the 10,000 here.
+        # The 10,000 rows here do not include those of the vectors.
         "mnli_train": [
             (
                 "Conceptually cream skimming has two basic dimensions - product and geography.",
