@@ -1,4 +1,4 @@
-"""Types of the arrays of the data path, and the hash that orders and masks are drawn from."""
+"""Array types of the data path, and the hash that it draws pseudo-random numbers from."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Micro-batches for one rank: read ahead by a thread, masked on the device.
 
-The thread does the host's work (order, reading, pinning) and stays a few micro-batches ahead; the masks are drawn by
-whoever calls `next_micro_batch`, on the device's own stream. What a rank gets depends on the seed, the position and the
-recipe's batch alone, so that a run may be resumed, or go on with another number of ranks, on the same sequences. Where
-a step does not come out even, rows that predict nothing fill it, so that every rank does the same work.
+The thread does the host's work (order, reading, pinning) and stays a few micro-batches ahead; `next_micro_batch` draws
+the masks on the device, in its caller's thread. A rank's batches depend only on the seed, the position and the recipe's
+batch section, so a run can be resumed, also on another number of ranks, with the same sequences. Where a step does not
+divide evenly, padding rows without predictions fill it, so that every rank does the same work.
 """
 
 from __future__ import annotations
@@ -24,24 +24,22 @@ from bertd.data.batches.rows import TokenSequences
 from bertd.data.batches.sampler import locate_sequences, rank_positions, sequence_keys
 
 VALIDATION_EPOCH = (1 << 22) - 1
-"""Epoch that the fixed masks of validation are drawn for; no run gets that far."""
+"""Epoch number of the fixed validation masks; no training run reaches it."""
 
 _MIN_READ_AHEAD = 4
-"""Micro-batches that wait ready, if a step does not take more at once."""
+"""Micro-batches read ahead; more if one step takes more."""
 
 
 @dataclass(frozen=True)
 class _HostMicroBatch:
-    """One micro-batch on the host."""
-
     ids_BS: Tensor
     keys_B: Tensor
     num_sequences: int
-    """The rows behind so many only fill it."""
+    """Rows after these are padding rows, without predictions."""
 
 
 class TrainBatches:
-    """The training micro-batches of one rank, in order, without end."""
+    """The training micro-batches of one rank: an endless sequence in a fixed order."""
 
     def __init__(
         self,
@@ -56,7 +54,7 @@ class TrainBatches:
         device: torch.device,
         first_sequence: int,
     ) -> None:
-        """Start to read.
+        """Start reading.
 
         Args:
             global_batch: sequences in a step, over all ranks.
@@ -64,7 +62,7 @@ class TrainBatches:
             first_sequence: sequences consumed before, over all ranks.
         """
         self.wait_s = 0.0
-        """Seconds that `next_micro_batch` has waited for the thread, altogether."""
+        """Total seconds that `next_micro_batch` has waited for the thread."""
         self._sequences = sequences
         self._masker = masker
         self._seed = seed
@@ -75,7 +73,7 @@ class TrainBatches:
         self._start_reading(global_batch, first_sequence=first_sequence)
 
     def resize(self, global_batch: int, *, first_sequence: int) -> None:
-        """Go on at `first_sequence` with steps of another size; what was read ahead is read again."""
+        """Continue at `first_sequence` with another step size; what was read ahead is read again."""
         self.close()
         self._start_reading(global_batch, first_sequence=first_sequence)
 
@@ -94,7 +92,7 @@ class TrainBatches:
 
         Raises:
             ShardError: the data set changed, was cut short or cannot be read.
-            RuntimeError: it was closed.
+            RuntimeError: these batches are closed.
         """
         if self._closed.is_set():
             raise RuntimeError("these batches are closed")
@@ -118,23 +116,23 @@ class TrainBatches:
         return -(-self.global_batch // (self._micro_batch * self._world_size))
 
     def close(self) -> None:
-        """End the thread; may be called twice."""
+        """Stop the thread; may be called twice."""
         self._closed.set()
         self._thread.join()
 
     def _read_ahead(self, first_sequence: int) -> None:
         try:
             if self._device.type == "cuda":
-                # The device is a thread's own choice; memory pinned by one without any belongs to the first GPU.
+                # The current device is per thread; without this call, pinned memory would belong to the first GPU.
                 torch.cuda.set_device(self._device)
             for micro in self._micro_batches(first_sequence):
                 if not self._put(micro):
                     return
-        except BaseException as error:  # noqa: BLE001  For next_micro_batch, which would wait for ever.
+        except BaseException as error:  # noqa: BLE001  The thread's entry: `next_micro_batch` raises it.
             self._put(error)
 
     def _put(self, item: _HostMicroBatch | BaseException) -> bool:
-        """Wait for room; False once closed."""
+        """Wait for space in the queue; False once closed."""
         while not self._closed.is_set():
             try:
                 self._ready.put(item, timeout=0.1)
@@ -183,7 +181,7 @@ def validation_batches(
     """One rank's share of the fixed validation set: fixed sequences spread evenly over the split, fixed masks.
 
     The set is the same for any number of ranks; shares differ by at most one sequence, and a rank's last batch may be
-    short. All of it lies on the device: 16,384 sequences of 128 tokens take 23 MB.
+    short. All of it is on the device: 16,384 sequences of 128 tokens take 23 MB.
     """
     total = min(max_sequences, sequences.num_sequences)
     chosen = np.arange(total, dtype=np.int64) * sequences.num_sequences // total

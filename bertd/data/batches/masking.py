@@ -1,13 +1,13 @@
-"""Which tokens are predicted, decided where the batch lies: vectorised, fixed shapes, no waiting for the device.
+"""Choose and replace the tokens to predict, on the batch's own device: vectorised, fixed shapes, no synchronisation.
 
 The choice is a pure function of (seed, key), where the key names epoch and sequence: a counter-based hash
-(SplitMix64's finaliser) gives each position its own number, and the positions with the lowest numbers are predicted.
-It is integer arithmetic only, so CPU and GPU choose the same. A full sequence has exactly M predictions, so that
-shapes never change; a padded one has its share of its real length, and the slots left over are marked unused.
+(SplitMix64's finaliser) gives each position a score, and the positions with the lowest scores are predicted. It is
+integer arithmetic only, so CPU and GPU choose the same. Every sequence has M prediction slots, so shapes never change;
+a padded sequence uses fewer, in proportion to its real length, and its other slots are marked unused.
 
 Shapes: B sequences, S tokens, M predicted tokens a sequence, V vocabulary.
 
-Source: Devlin et al. 2019, section 3.1 (80/10/10). That code and 24hBERT's draw the random token from all ids; here it
+Source: Devlin et al. 2019, section 3.1 (80/10/10). Their code and 24hBERT's draw the random token from all ids; here it
 is a real word piece: never a special token, never an [unused] entry.
 """
 
@@ -27,7 +27,7 @@ IGNORE_INDEX = -100
 """Label of a prediction slot that is not used."""
 
 _POSITION_BITS = 13
-"""Low bits of a score that hold its position: scores are then unique, and the longest sequence is 8,192."""
+"""Low bits of a score that hold its position: they make scores unique and limit sequences to 8,192 tokens."""
 
 _CHOICE_STREAM, _REPLACEMENT_STREAM = 0, 1
 _NOT_MASKABLE = 1 << 61
@@ -44,12 +44,12 @@ class MaskedBatch:
     inputs_BS: Tensor
     """int64 ids that the encoder sees."""
     positions_BM: Tensor
-    """int64 positions that are predicted, rising; 0 in unused slots, which come last."""
+    """int64 positions to predict, ascending; 0 in unused slots, which come last."""
     labels_BM: Tensor
-    """int64 original ids there; IGNORE_INDEX in unused slots."""
+    """int64 original ids at these positions; IGNORE_INDEX in unused slots."""
 
     def without_predictions_after(self, num_rows: int) -> MaskedBatch:
-        """The same with nothing predicted behind the first `num_rows`: their loss and their gradient are exactly 0."""
+        """Keep the predictions of the first `num_rows` rows only; loss and gradient of the others are exactly 0."""
         labels_BM = self.labels_BM.clone()
         labels_BM[num_rows:] = IGNORE_INDEX
         return replace(self, labels_BM=labels_BM)
@@ -57,14 +57,14 @@ class MaskedBatch:
 
 @dataclass(frozen=True)
 class _Tables:
-    """What the masker looks up, on one device."""
+    """The masker's lookup tables on one device."""
 
     predictions_by_length: Tensor
-    """(S + 1) predictions in a sequence of that many real tokens."""
+    """(S + 1) number of predictions, by the number of real tokens in a sequence."""
     is_maskable: Tensor
-    """(V) bool: no special token."""
+    """(V) bool: False for special tokens."""
     is_continuation: Tensor
-    """(V) bool: a piece that goes on a word."""
+    """(V) bool: True for pieces that continue a word."""
     word_ids: Tensor
     """Ids that a random token is drawn from."""
 
@@ -90,20 +90,20 @@ class Masker:
             rate: share of a sequence's tokens, [CLS] and [SEP] counted, that is predicted.
             max_predictions: M, the most in a sequence.
             replace: shares of predicted tokens that become [MASK], a random token, stay.
-            unit: word masks all pieces of a word or none of them; a word that no longer fits into M is left whole.
-            copies: so many fixed masks a sequence, one epoch after the other; None draws new ones each epoch.
+            unit: word masks all pieces of a word or none of them; a word that no longer fits into M is not masked.
+            copies: number of fixed masks a sequence, used in turn, one an epoch; None draws new ones each epoch.
 
         Raises:
-            ValueError: the sequences are too long to be numbered.
-            VocabularyError: words are wanted, and its pieces do not tell where one begins.
+            ValueError: more predictions than tokens, or sequences longer than a score's position bits can number.
+            VocabularyError: `unit` is word, and the vocabulary does not mark where words begin.
         """
         if not max_predictions <= sequence_length <= 1 << _POSITION_BITS:
             raise ValueError(
-                f"{max_predictions} predictions in sequences of {sequence_length} tokens; at most as many predictions "
-                f"as tokens, and {1 << _POSITION_BITS} tokens, can be masked"
+                f"{max_predictions} predictions in sequences of {sequence_length} tokens; set at most as many "
+                f"predictions as tokens, and at most {1 << _POSITION_BITS} tokens"
             )
         if unit == "word" and not vocabulary.marks_word_starts:
-            raise VocabularyError('masking.unit = "word": no piece of this vocabulary shows a word; use "token"')
+            raise VocabularyError('masking.unit = "word": this vocabulary does not mark where words begin; use "token"')
         self.num_predictions = max_predictions
         """M."""
         self._mask_id = vocabulary.mask
@@ -124,7 +124,7 @@ class Masker:
         self._tables_by_device: dict[torch.device, _Tables] = {}
 
     def __call__(self, ids_BS: Tensor, keys_B: Tensor) -> MaskedBatch:
-        """Mask a micro-batch on the device it lies on.
+        """Mask a micro-batch on its device.
 
         Args:
             ids_BS: int64; not modified.
@@ -132,17 +132,19 @@ class Masker:
         """
         tables = self._tables_on(ids_BS.device)
         keys_B = self._fold_epochs(keys_B)
+        # 1. Choose M scores a sequence; the low bits of a score are its position.
         scores_BM = self._choose_positions(ids_BS, keys_B, tables)
         is_used_BM = scores_BM < _NOT_MASKABLE
+        # 2. Sort the slots by position, unused ones last, and point the unused ones at position 0, [CLS].
         positions_BM = (
             torch.where(is_used_BM, scores_BM & (1 << _POSITION_BITS) - 1, _PAST_LAST_POSITION).sort(dim=1).values
         )
         is_used_BM = positions_BM < _PAST_LAST_POSITION
         positions_BM = torch.where(is_used_BM, positions_BM, 0)
+        # 3. Draw the replacements and write them into a copy; the id under unused slots is written back unchanged.
         original_BM = ids_BS.gather(1, positions_BM)
         replacement_BM = self._choose_replacements(original_BM, keys_B, positions_BM, tables)
         inputs_BS = ids_BS.scatter(1, positions_BM, torch.where(is_used_BM, replacement_BM, original_BM))
-        # Unused slots point at position 0, [CLS], which is written back as it was.
         return MaskedBatch(inputs_BS, positions_BM, torch.where(is_used_BM, original_BM, IGNORE_INDEX))
 
     def _tables_on(self, device: torch.device) -> _Tables:
@@ -153,25 +155,26 @@ class Masker:
         return self._tables_by_device[device]
 
     def _fold_epochs(self, keys_B: Tensor) -> Tensor:
-        """Lay the epochs onto the fixed copies, if there are any."""
+        """Map each key's epoch to one of the fixed copies, if there are any."""
         if self._copies is None:
             return keys_B
         epochs_B, indices_B = keys_B // MAX_SEQUENCES, keys_B % MAX_SEQUENCES
         return epochs_B % self._copies * MAX_SEQUENCES + indices_B
 
     def _choose_positions(self, ids_BS: Tensor, keys_B: Tensor, tables: _Tables) -> Tensor:
-        """M scores a sequence, the position in their low bits; _NEVER and above where none is left to choose."""
+        """Choose M scores a sequence, the position in their low bits; unused slots have _NOT_MASKABLE or more."""
         positions_S = torch.arange(ids_BS.shape[1], device=ids_BS.device)
         if self._unit == "word":
             is_continuation_BS = tables.is_continuation[ids_BS]
-            # A word's number is its first piece's position, so all its pieces hash alike.
+            # All pieces of a word hash its first piece's position, so that their scores differ in the low bits only.
             starts_BS = torch.where(is_continuation_BS, 0, positions_S).cummax(dim=1).values
         else:
             starts_BS = positions_S.expand_as(ids_BS)
         hashed_BS = _hash(self._seed, keys_B[:, None], starts_BS, _CHOICE_STREAM) & _SCORE_BITS
-        # Position 0 is [CLS], and where the unused slots point.
+        # Special tokens score above all others. So does position 0: it is [CLS], and unused slots point at it.
         is_maskable_BS = tables.is_maskable[ids_BS] & (positions_S > 0)
         scores_BS = torch.where(is_maskable_BS, hashed_BS, _NOT_MASKABLE) | positions_S
+        # The number of predictions follows from the real length; the lowest scores win.
         lengths_B = (ids_BS != self._pad_id).sum(dim=1)
         num_wanted_B1 = tables.predictions_by_length[lengths_B][:, None]
         if self._unit == "token":
@@ -181,21 +184,25 @@ class Masker:
         return self._choose_whole_words(scores_BS, num_wanted_B1)
 
     def _choose_whole_words(self, scores_BS: Tensor, num_wanted_B1: Tensor) -> Tensor:
-        """The lowest scores whose words fit whole; a word that does not fit ends the choice."""
+        """Take the lowest scores as long as complete words fit; the first word that does not fit ends the choice."""
+        # The pieces of a word are adjacent in the sorted scores. One score more than M shows whether the word in the
+        # last slot is complete.
         span = min(self.num_predictions + 1, scores_BS.shape[1])
         lowest_BN = scores_BS.sort(dim=1).values[:, :span]
         words_BN = lowest_BN >> _POSITION_BITS
         slots_N = torch.arange(span, device=scores_BS.device)
         is_last_BN = torch.ones_like(words_BN, dtype=torch.bool)
         is_last_BN[:, :-1] = words_BN[:, :-1] != words_BN[:, 1:]
+        # Cut after the last word end that is within the wanted number.
         num_fitting_B1 = torch.where(is_last_BN & (slots_N < num_wanted_B1), slots_N + 1, 0).amax(dim=1, keepdim=True)
         return torch.where(slots_N < num_fitting_B1, lowest_BN, _NOT_MASKABLE)[:, : self.num_predictions]
 
     def _choose_replacements(
         self, original_BM: Tensor, keys_B: Tensor, positions_BM: Tensor, tables: _Tables
     ) -> Tensor:
-        """What stands at the predicted positions: [MASK], a random word piece, or what stood there."""
+        """Draw what replaces each predicted token: [MASK], a random word piece, or the token itself."""
         hashed_BM = _hash(self._seed, keys_B[:, None], positions_BM, _REPLACEMENT_STREAM)
+        # One hash gives two independent 31-bit numbers: the kind of replacement, and the random word.
         draw_BM = hashed_BM >> 32 & 0x7FFFFFFF
         word_index_BM = (hashed_BM & 0x7FFFFFFF) * len(tables.word_ids) >> 31
         replaced_BM = torch.where(

@@ -1,8 +1,8 @@
 """Greedy packing of whole sentences: which range of the stream each row holds.
 
-Where a row ends decides where the next begins, so a document is a chain. The chains of many documents are walked in
-step, one array operation a link; the few longest documents of a group are then finished one by one, since an array
-operation on a handful of documents costs more than a loop.
+Each row begins where the one before ends, so a document is packed row by row. Many documents advance together, one row
+of each an array operation; the few longest documents of a group are then finished one by one, since an array operation
+on a handful of documents costs more than a loop.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import numpy.typing as npt
 from bertd.data.arrays import IndexArray, mix64
 
 SHORT_SHARE = 0.1
-"""Share of rows that aim at a shorter length. Source: Devlin et al. 2019's code, short_seq_prob."""
+"""Share of rows with a shorter target length. Source: Devlin et al. 2019's code, short_seq_prob."""
 MIN_TARGET_TOKENS = 2
-"""Shortest length aimed at. Source: the same code."""
+"""Shortest target length. Source: the same code."""
 
 _64_BITS = (1 << 64) - 1
 _DOCUMENTS_PER_GROUP = 1 << 16
 _MIN_VECTORIZED_DOCUMENTS = 48
-"""Documents below which a loop is faster than an array operation (measured: 22 us a link against 0.5 us a row)."""
+"""Documents below which a loop is faster than array operations (measured: 22 us an operation, 0.5 us a row)."""
 
 
 class Offsets(Protocol):
-    """Rising numbers, in memory or in a file."""
+    """Ascending numbers, in memory or in a file."""
 
     def __len__(self) -> int: ...
 
@@ -37,7 +37,7 @@ class Offsets(Protocol):
 
 @dataclass(frozen=True)
 class SentenceSpans:
-    """Ranges of the stream, rising."""
+    """Ranges of the stream, ascending."""
 
     starts: IndexArray
     lengths: npt.NDArray[np.uint16]
@@ -47,7 +47,7 @@ class SentenceSpans:
         return len(self.starts)
 
     def locate(self, indices: IndexArray) -> tuple[IndexArray, IndexArray]:
-        """First token and number of tokens of the rows so numbered."""
+        """First token and number of tokens of each row in `indices`."""
         return self.starts[indices], self.lengths[indices].astype(np.int64)
 
 
@@ -64,7 +64,7 @@ def pack_sentences(*, documents: Offsets, sentences: Offsets, width: int) -> Sen
     for first in range(0, len(documents) - 1, _DOCUMENTS_PER_GROUP):
         bounds = np.asarray(documents[first : first + _DOCUMENTS_PER_GROUP + 1])
         low, high = (bisect_left(sentences, bound) for bound in bounds[[0, -1]])
-        # The stream's length stands behind the last sentence; every other group ends before a sentence.
+        # The last group's bounds end with the stream's length, the others' with the start of the next sentence.
         group = np.asarray(sentences[low : high + 1])
         group_starts, group_ends = _pack_group(bounds[:-1], bounds[1:] - 1, sentences=group, width=width)
         order = np.argsort(group_starts)
@@ -79,7 +79,7 @@ def pack_sentences(*, documents: Offsets, sentences: Offsets, width: int) -> Sen
 def _pack_group(
     at: IndexArray, until: IndexArray, *, sentences: IndexArray, width: int
 ) -> tuple[IndexArray, IndexArray]:
-    """Rows of the documents that reach from `at` to `until`, in no order."""
+    """Starts and ends of the rows of the documents from `at` to `until`, in no order."""
     starts, ends = [], []
     is_unfinished = at < until
     at, until = at[is_unfinished], until[is_unfinished]
@@ -100,7 +100,7 @@ def _pack_group(
 
 
 def _target_lengths(at: IndexArray, width: int) -> IndexArray:
-    """Length that each row aims at: a function of where it begins, so that packing is repeatable."""
+    """Target length of each row: a hash of where it begins, so that packing is repeatable."""
     hashed = mix64(at.astype(np.uint64))
     short = MIN_TARGET_TOKENS + (
         (hashed & np.uint64(0xFFFFFFFF)) * np.uint64(max(1, width - MIN_TARGET_TOKENS + 1)) >> np.uint64(32)
@@ -110,7 +110,7 @@ def _target_lengths(at: IndexArray, width: int) -> IndexArray:
 
 
 def _target_length(at: int, width: int) -> int:
-    """The same for one row: a loop of array operations of length one would take twenty times as long."""
+    """`_target_lengths` of one row, in Python integers: array operations of length one take twenty times as long."""
     hashed = (at + 0x9E3779B97F4A7C15) & _64_BITS
     hashed = (hashed ^ hashed >> 30) * 0xBF58476D1CE4E5B9 & _64_BITS
     hashed = (hashed ^ hashed >> 27) * 0x94D049BB133111EB & _64_BITS
@@ -125,7 +125,7 @@ def _row_ends(at: IndexArray, until: IndexArray, *, sentences: IndexArray, width
     limits = at + _target_lengths(at, width)
     whole_sentence_ends = sentences[np.searchsorted(sentences, limits, side="right") - 1]
     after = sentences[np.minimum(np.searchsorted(sentences, at, side="right"), len(sentences) - 1)]
-    # Not one sentence fits the aim: take one all the same, cut to the row.
+    # No complete sentence fits the target length: take one anyway, cut to the row's width.
     first_sentence_ends = np.minimum(np.minimum(after, until), at + width)
     return np.where(
         limits >= until, until, np.where(whole_sentence_ends > at, whole_sentence_ends, first_sentence_ends)
@@ -133,9 +133,9 @@ def _row_ends(at: IndexArray, until: IndexArray, *, sentences: IndexArray, width
 
 
 def _pack_long_document(at: int, until: int, sentences: IndexArray, width: int) -> list[tuple[int, int]]:
-    """The same for one long document, row by row."""
+    """Pack one long document, row by row."""
     low, high = np.searchsorted(sentences, [at, until])
-    # The walk may begin inside a sentence.
+    # The first row may begin inside a sentence that an earlier row cut.
     bounds = [at, *sentences[low:high].tolist(), until]
     rows = []
     while at < until:

@@ -1,10 +1,10 @@
 """Rows of exactly S tokens out of a data set: [CLS], up to S - 2 tokens, [SEP].
 
-full: contiguous windows of the stream, across the ends of documents, which their own [SEP] marks. No padding, and the
-    row number is all there is to know. A last piece shorter than a window is left out.
-sentences: as many whole sentences of one document as fit, then [PAD]. What no longer fits begins the next row: unlike
-    the old pipeline, which cut it off, nothing is lost. A sentence longer than a row is cut, and its rest carried on.
-    A tenth of the rows aims at a random shorter length, so that short inputs are no surprise to the model.
+full: contiguous windows of the stream, across the ends of documents, which their own [SEP] marks. No padding, and a
+    row's place follows from its number. A last piece shorter than a window is left out.
+sentences: as many whole sentences of one document as fit, then [PAD]. What does not fit begins the next row, where
+    24hBERT's pipeline cut it off. A sentence longer than a row is cut and continues in the next row. A tenth of the
+    rows has a random shorter target length, so that the model is trained on short inputs, too.
 
 Source: Devlin et al. 2019, appendix A.2 (packing, short_seq_prob = 0.1).
 """
@@ -32,7 +32,7 @@ class Spans(Protocol):
     def num_sequences(self) -> int: ...
 
     def locate(self, indices: IndexArray) -> tuple[IndexArray, IndexArray]:
-        """First token and number of tokens of the rows so numbered."""
+        """First token and number of tokens of each row in `indices`."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class TokenSequences:
         self.num_sequences = spans.num_sequences
 
     def rows(self, indices: IndexArray) -> IndexArray:
-        """(n, S) int64 ids of the rows so numbered.
+        """(n, S) int64 token ids of the rows in `indices`.
 
         Raises:
             ShardError: the token file changed, was cut short or cannot be read.
@@ -81,7 +81,7 @@ def open_sequences(dataset: DataSet, *, split: str, sequence_length: int, packin
         packing: full or sentences.
 
     Raises:
-        ShardError: the split holds not one row, or the files do not fit the manifest.
+        ShardError: the split has no complete row, or the files do not match the manifest.
         ValueError: no such split or packing.
     """
     if packing not in get_args(Packing) or split not in get_args(SplitName):

@@ -1,10 +1,10 @@
-"""Which sequence stands at which position: a pure function of the seed, in no memory at all.
+"""Map each position of a run to a sequence: a pure function of the seed that stores no permutation.
 
 A position is the number of sequences consumed, over all ranks, since the run began. Position // num_sequences is the
-epoch, and the rest goes through a permutation of that epoch: a Feistel network over a x b >= num_sequences cells
-(Black & Rogaway 2002, "Ciphers with Arbitrary Finite Domains", method 3), walked until it lands on a sequence that
-exists. Since a x b is chosen next to num_sequences, nearly every walk has one step. So a run is resumed at any
-position at once, and neither the number of ranks nor the size of a batch changes what is trained on.
+epoch, and the remainder goes through that epoch's permutation: a Feistel network over left x right >= num_sequences
+cells (Black & Rogaway 2002, "Ciphers with Arbitrary Finite Domains", method 3), applied again until the result is a
+sequence that exists (cycle walking). Since left x right is close to num_sequences, once is nearly always enough. So a
+run resumes at any position at once, and neither the number of ranks nor the batch size changes what is trained on.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import numpy as np
 from bertd.data.arrays import HashArray, IndexArray, mix64
 
 _NUM_ROUNDS = 6
-"""Four already pass for random to an observer who cannot choose his questions; each costs under 10 ns a sequence."""
+"""Four already look random to an observer who cannot choose the inputs; each costs under 10 ns a sequence."""
 
 MAX_SEQUENCES = 1 << 40
-"""Sequences in a split, so that an epoch and a sequence fit one key."""
+"""A split has fewer sequences than this, so that an epoch and a sequence fit into one int64 key."""
 
 
 @dataclass(frozen=True)
 class LocatedSequences:
-    """Where positions lead; both arrays as long as the positions."""
+    """Epoch and sequence of each position."""
 
     epochs: IndexArray
     indices: IndexArray
@@ -38,14 +38,14 @@ class LocatedSequences:
 
 
 def sequence_keys(*, epochs: IndexArray | int, indices: IndexArray) -> IndexArray:
-    """One number for each (epoch, sequence)."""
+    """One int64 number for each (epoch, sequence)."""
     return np.asarray(epochs, dtype=np.int64) * MAX_SEQUENCES + indices
 
 
 def rank_positions(*, first: int, global_batch: int, rank: int, world_size: int) -> IndexArray:
     """The positions of one rank in the global batch that starts at `first`: a contiguous slice.
 
-    The ranks' slices are of equal length where that comes out even; else the first ones have one more.
+    The slices are equally long if the batch divides evenly; otherwise the first ranks have one more.
     """
     share, num_longer = divmod(global_batch, world_size)
     start = first + rank * share + min(rank, num_longer)
@@ -56,15 +56,19 @@ def locate_sequences(positions: IndexArray, *, num_sequences: int, seed: int) ->
     """Epoch and sequence of each position.
 
     Raises:
-        ValueError: there is no sequence, or too many.
+        ValueError: num_sequences is out of range.
     """
     if not 1 <= num_sequences < MAX_SEQUENCES:
-        raise ValueError(f"{num_sequences} sequences; between 1 and {MAX_SEQUENCES} can be put in order")
+        raise ValueError(f"{num_sequences} sequences; set at least 1 and fewer than {MAX_SEQUENCES}")
+    # 1. Split each position into epoch and offset. Each epoch has its own keys, and so its own permutation.
     epochs, offsets = np.divmod(np.asarray(positions, dtype=np.int64), num_sequences)
     epoch_keys = mix64(epochs.astype(np.uint64) ^ mix64(np.full(1, seed, dtype=np.uint64)))
     indices = offsets.astype(np.uint64)
+    # 2. Lay the offsets out as a nearly square table of left x right cells, with fewer than `left` cells to spare.
     left = max(1, math.isqrt(num_sequences - 1) + 1)
     right = -(-num_sequences // left)
+    # 3. Permute. What lands on a spare cell is permuted again; its cycle leads back to a sequence in the end, since
+    #    it began at one.
     walking = np.arange(len(indices))
     while len(walking):
         indices[walking] = _feistel(indices[walking], keys=epoch_keys[walking], left=left, right=right)
@@ -74,6 +78,8 @@ def locate_sequences(positions: IndexArray, *, num_sequences: int, seed: int) ->
 
 def _feistel(values: HashArray, *, keys: HashArray, left: int, right: int) -> HashArray:
     """Permute 0 .. left x right - 1: each round adds a hash of one half to the other."""
+    # Value = row a, column b. A round changes one half by a hash of the other, which it leaves unchanged: the sum can
+    # be undone, so a round is a permutation. The round's number makes its hash differ from the others'.
     a, b = np.divmod(values, np.uint64(right))
     for number in range(_NUM_ROUNDS):
         if number % 2 == 0:

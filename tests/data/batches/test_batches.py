@@ -1,4 +1,4 @@
-"""Micro-batches: the same sequences for any number of ranks, resumed anywhere, and honest about their thread."""
+"""Micro-batches: the same sequences for any number of ranks, resumed anywhere, and errors of the thread are raised."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def rows_of(batches: list[MaskedBatch]) -> list[tuple[int, ...]]:
 
 
 def predicting_rows(batches: list[MaskedBatch]) -> list[tuple[int, ...]]:
-    """The same of those sequences that predict something."""
+    """The same for the sequences that have predictions."""
     predicts = [bool((labels != IGNORE_INDEX).any()) for batch in batches for labels in batch.labels_BM]
     return [row for row, is_used in zip(rows_of(batches), predicts, strict=True) if is_used]
 

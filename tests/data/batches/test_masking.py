@@ -1,4 +1,4 @@
-"""Masks: what they never touch, how often they fall, what they depend on."""
+"""Masks: what is never masked, how often the rest is, and what the masks depend on."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def padded_rows(lengths: list[int]) -> Tensor:
 
 
 def within_binomial(count: int, *, of: int, share: float) -> bool:
-    """Whether a count lies within five standard deviations: chance alone leaves it once in two million."""
+    """Whether a count is within five standard deviations: chance alone exceeds them once in two million."""
     return abs(count - of * share) <= 5 * math.sqrt(of * share * (1 - share))
 
 
@@ -194,7 +194,7 @@ def test_whole_words_are_predicted_whole_or_not_at_all() -> None:
             here, before = int(ids_BS[row, position]), int(ids_BS[row, position - 1])
             if is_continuation[here] and not is_special[before]:
                 assert (position in predicted) == (position - 1 in predicted)
-    # Words average 1.4 pieces, so a choice that must stop at a word stops short by less than one of them.
+    # Words average 1.4 pieces, so a choice that must end at a word misses less than one prediction.
     assert (batch.labels_BM != IGNORE_INDEX).float().mean() > (M - 1) / M
 
 

@@ -104,7 +104,7 @@ def test_many_documents_are_packed_as_each_would_be_alone(seed: int) -> None:
 
 
 def test_a_tenth_of_the_rows_aims_at_a_shorter_length() -> None:
-    # Sentences of one token fill every row to what it aims at.
+    # Sentences of one token fill every row to its target length.
     spans = pack([[1] * 400_000], width=126)
     lengths = spans.lengths[:-1]
     short = lengths[lengths < 126]

@@ -63,7 +63,7 @@ def test_epochs_and_seeds_order_differently() -> None:
 def test_neighbours_in_the_order_are_strangers_in_the_corpus() -> None:
     indices = locate_sequences(np.arange(100_000), num_sequences=100_000, seed=3).indices
     distances = np.abs(np.diff(indices))
-    # Two random places of a line of length one lie a third apart on average.
+    # Two random points of a line of length one are a third apart on average.
     assert abs(distances.mean() / 100_000 - 1 / 3) < 0.01
     correlation = np.corrcoef(np.arange(100_000), indices)[0, 1]
     assert abs(correlation) < 0.02
