@@ -1,1 +1,1 @@
-"""What a corpus may be: sources by kind and path, archives, readers, the hub."""
+"""Read corpora: sources by kind and path, archives, readers, the hub."""

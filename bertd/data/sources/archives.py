@@ -1,4 +1,4 @@
-"""Source files as they lie on the disk: plain, .gz, .bz2, .xz, .zst or a tar of such, read as streams of bytes."""
+"""Read source files as streams of bytes: plain, .gz, .bz2, .xz, .zst, or a tar of such files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, cast
 from bertd.errors import CorpusError
 
 _ZSTD_PIECE_BYTES = 1 << 14
-"""Compressed bytes unpacked at once, since what becomes of them has no bound of its own."""
+"""Compressed bytes unpacked at once; small, since they may unpack to a multiple of their size."""
 
 COMPRESSION_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 _TAR_SUFFIXES = (".tar", ".tgz", ".tbz2", ".txz")
@@ -29,15 +29,15 @@ class SourceStream:
     """A file being read, or a file inside a tar."""
 
     name: str
-    """What a message calls it."""
+    """Name in messages."""
     raw: BinaryIO
-    """Bytes as they lie on the disk; its position is the progress."""
+    """Bytes as on disk, compressed or not; its position is the progress."""
     content: BinaryIO
-    """Bytes decompressed."""
+    """Decompressed bytes."""
 
 
 def strip_compression_suffix(name: str) -> str:
-    """A file's name without the ending of its compression."""
+    """A file's name without its compression suffix."""
     path = PurePath(name)
     return path.stem if path.suffix in COMPRESSION_SUFFIXES else path.name
 
@@ -52,7 +52,7 @@ def open_source(path: Path, *, members: frozenset[str] | None = None) -> Iterato
     """Open a file for reading: one stream, or one for each file in a tar.
 
     Args:
-        members: files of a tar that are wanted; None is all that are not hidden.
+        members: files of a tar to read; None for all that are not hidden.
 
     Raises:
         CorpusError: it cannot be opened or read, or its archive is damaged or ends too early.
@@ -64,7 +64,7 @@ def open_source(path: Path, *, members: frozenset[str] | None = None) -> Iterato
             else:
                 yield iter([SourceStream(name=str(path), raw=raw, content=content)])
     except EOFError as error:
-        raise CorpusError(f"{path}: the archive ends too early; it was not copied whole: fetch it again") from error
+        raise CorpusError(f"{path}: the archive ends too early; the copy is incomplete: fetch it again") from error
     except (lzma.LZMAError, zlib.error, gzip.BadGzipFile, tarfile.TarError) as error:
         raise CorpusError(f"{path}: the archive is damaged: {error}; fetch it again") from error
     except OSError as error:
@@ -113,7 +113,7 @@ def _open_zstd(raw: BinaryIO, *, name: str) -> BinaryIO:
 
 
 class _ZstdStream(io.RawIOBase):
-    """Frames one after the other; unlike zstandard's own reader, it tells an end in the middle of one."""
+    """Reads frame after frame; unlike zstandard's own reader, it detects an end in the middle of a frame."""
 
     def __init__(self, raw: BinaryIO, *, library: Any) -> None:
         self._raw = raw

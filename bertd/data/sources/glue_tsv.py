@@ -15,7 +15,7 @@ _ENTAILMENT = ("entailment", "not_entailment")
 
 @dataclass(frozen=True)
 class GlueTable:
-    """One task: where it lies on the hub, and how its files look in the official download."""
+    """One task: where it is on the hub, and the format of its files in the official download."""
 
     config: str
     """Folder on the hub."""
@@ -88,7 +88,7 @@ def write_glue(hub: Path, *, out: Path) -> None:
 
 
 def _tsv_lines(table: GlueTable, files: list[Path], *, is_test: bool) -> Iterator[str]:
-    """Of one TSV file; test files have an index and no label."""
+    """Lines of one TSV file; test files have an index and no label."""
     if is_test:
         yield "\t".join(["index", *table.texts.values()])
     elif table.has_header:
@@ -114,7 +114,7 @@ def _read_rows(files: list[Path]) -> Iterator[dict[str, object]]:
         try:
             rows: list[dict[str, object]] = pyarrow.parquet.read_table(path).to_pylist()
         except (OSError, pyarrow.ArrowException) as error:
-            raise CorpusError(f"{path}: not a whole Parquet file: {error}; fetch it again") from error
+            raise CorpusError(f"{path}: not a complete Parquet file: {error}; fetch it again") from error
         yield from rows
 
 

@@ -6,13 +6,13 @@ import sentencex
 
 
 def split_sentences(text: str, *, language: str) -> list[str]:
-    """The sentences of a text, whole and in order; a line break always ends one.
+    """Split a text into its sentences, complete and in order; a line break always ends one.
 
     Args:
         language: ISO 639-1 code; unknown ones get the rules that suit most.
     """
     sentences: list[str] = []
-    # Line by line: what sentencex needs grows with the square of its input's length.
+    # Line by line: the cost of sentencex grows with the square of its input's length.
     for line in text.split("\n"):
         if line:
             sentences += sentencex.segment(language, line)
@@ -20,9 +20,9 @@ def split_sentences(text: str, *, language: str) -> list[str]:
 
 
 def split_spaced_sentences(text: str, *, language: str) -> list[str]:
-    """The same for a vocabulary that spells spaces: what whitespace parts from the sentence before begins with some.
+    """Split for a vocabulary that spells spaces: a sentence after whitespace begins with a space.
 
-    The whitespace that the text begins with is left off.
+    Whitespace at the beginning of the text is removed.
 
     Args:
         language: ISO 639-1 code; unknown ones get the rules that suit most.

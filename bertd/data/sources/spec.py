@@ -1,8 +1,8 @@
-"""What the command line names as sources, and the files behind it: `kind:path`; a path may be a glob or a folder.
+"""Sources as the command line names them, `kind:path`, and their files; a path may be a glob or a folder.
 
-The kind may be left out where a file tells it: by its name (.jsonl, .parquet) or its first bytes (`<doc id=`,
-`<mediawiki`, `{`, `= = = Title = = =`). All else is text, a document a file. The files of a tar are looked at one by
-one.
+The kind may be left out where a file shows it: by its name (.jsonl, .parquet) or its first bytes (`<doc id=`,
+`<mediawiki`, `{`, `= = = Title = = =`). Everything else is text, one document a file. The files of a tar are examined
+one by one.
 """
 
 from __future__ import annotations
@@ -58,20 +58,20 @@ class Source:
 
     kind: SourceKind
     path: str
-    """As it was named."""
+    """As given on the command line."""
     files: tuple[Path, ...]
     """In the order of their paths; none for a data set of the hub."""
     members: frozenset[str] | None = None
-    """Files inside the one tar that `files` is; None is all."""
+    """Files to read inside the one tar in `files`; None for all."""
 
     @property
     def units(self) -> tuple[Path | None, ...]:
-        """What is opened one after the other: the files, or the one stream that has none."""
+        """What to open, in order: the files, or one None for a data set of the hub."""
         return self.files or (None,)
 
     @property
     def num_bytes(self) -> int:
-        """Of the files as they lie on the disk."""
+        """Size of the files on disk."""
         return sum(file.stat().st_size for file in self.files)
 
     def open(self, unit: Path | None) -> AbstractContextManager[Iterator[SourceStream]]:
@@ -83,14 +83,13 @@ class Source:
 
 @dataclass(frozen=True)
 class ReadingOptions:
-    """What readers may be told."""
+    """Options of the readers."""
 
     text_field: str = "text"
     keep_disambiguation: bool = False
 
 
 def make_reader(source: Source, options: ReadingOptions) -> Reader:
-    """What reads the files of a source."""
     match source.kind:
         case SourceKind.TEXT:
             return TextFiles()
@@ -115,7 +114,7 @@ def make_reader(source: Source, options: ReadingOptions) -> Reader:
 
 
 def find_sources(names: list[str]) -> list[Source]:
-    """The sources behind `kind:path` words, in their order.
+    """The sources that `kind:path` words name, in their order.
 
     Raises:
         CorpusError: a source does not exist, holds no file, or is given twice.
@@ -123,7 +122,7 @@ def find_sources(names: list[str]) -> list[Source]:
     sources = [source for name in names for source in _find_one(name)]
     seen: dict[str, str] = {}
     for number, source in enumerate(sources):
-        # A tar whose files are of several kinds is as many sources of one name.
+        # A tar with files of several kinds becomes several sources of one name.
         is_tar_part = source.members is not None
         place = source.path if is_tar_part else f"{source.path} ({number + 1})"
         for one in [str(file.resolve()) for file in source.files] or [f"hf:{source.path}"]:
@@ -141,7 +140,7 @@ def _find_one(name: str) -> list[Source]:
     try:
         files = _list_files(path)
     except OSError as error:
-        raise CorpusError(f"{path}: cannot be looked at: {error.strerror}; mend the permissions") from error
+        raise CorpusError(f"{path}: cannot read: {error.strerror}; check the permissions") from error
     if kind is not None:
         return [Source(kind=kind, path=path, files=tuple(files))]
     by_kind: dict[SourceKind, list[Path]] = {}
@@ -178,7 +177,7 @@ def _split_kind(name: str) -> tuple[SourceKind | None, str]:
 
 
 def _list_files(path: str) -> list[Path]:
-    """The file, the files below a folder, or what a glob matches, sorted; hidden files of folders are passed over.
+    """The file, the files below a folder, or what a glob matches, sorted; hidden files of folders are skipped.
 
     Raises:
         CorpusError: there is none.
@@ -201,11 +200,11 @@ def _list_files(path: str) -> list[Path]:
 
 
 def _walk(folder: Path) -> list[Path]:
-    """Files below a folder, links followed; what cannot be read is an error, which Path.rglob would pass over.
+    """Files below a folder, links followed; what cannot be read is an error, which Path.rglob would skip.
 
     Raises:
-        CorpusError: a link leads nowhere, or to a folder that is met twice, or something is no file.
-        OSError: a folder may not be looked into.
+        CorpusError: a link is broken or leads to a folder that was already visited, or an entry is not a file.
+        OSError: a folder cannot be read.
     """
 
     def raise_error(error: OSError) -> None:
@@ -220,13 +219,13 @@ def _walk(folder: Path) -> list[Path]:
         folders[:] = [name for name in folders if not is_hidden(name)]
         for file in (Path(root, name) for name in names if not is_hidden(name)):
             if not file.is_file():
-                raise CorpusError(f"{file}: no file, or a link that leads nowhere; remove it")
+                raise CorpusError(f"{file}: not a file, or a broken link; remove it")
             found.append(file)
     return found
 
 
 def guess_kind(file: Path) -> SourceKind:
-    """How a file looks to be read.
+    """Guess a file's kind from its name and its first bytes.
 
     Raises:
         CorpusError: it cannot be read.

@@ -1,4 +1,4 @@
-"""Sources by name: what is found, and how it is told what it is."""
+"""Sources by name: which files are found, and how their kinds are detected."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_links_in_a_folder_are_followed_and_broken_ones_are_errors(tmp_path: Pat
     (source,) = find_sources([str(corpus)])
     assert source.files == (corpus / "linked" / "a.txt",)
     (elsewhere / "b.txt").symlink_to("nowhere")
-    with pytest.raises(CorpusError, match=r"b\.txt: no file, or a link that leads nowhere"):
+    with pytest.raises(CorpusError, match=r"b\.txt: not a file, or a broken link"):
         find_sources([str(corpus)])
     (elsewhere / "b.txt").unlink()
     (elsewhere / "round").symlink_to(corpus)

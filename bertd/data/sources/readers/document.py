@@ -1,4 +1,4 @@
-"""What every reader yields: the text of a document, or why there is none.
+"""The interface of all readers: they yield the text of a document, or why there is none.
 
 A reader works in two halves. `blocks` runs in the reading process: it cuts a stream into pieces that hold whole
 documents, without looking inside, at the speed of the disk. `documents` runs in the worker that was sent the block,
@@ -14,11 +14,11 @@ from enum import Enum
 from typing import BinaryIO, Protocol
 
 MAX_DOCUMENT_BYTES = 1 << 25
-"""A longer document is skipped, or cut where the format has no documents of its own; bounds the memory."""
+"""A longer document is skipped, or cut where the format does not mark documents; bounds the memory."""
 
 
 class SkipReason(Enum):
-    """Why a document is left out; the value is what people read."""
+    """Why a document is left out; the value is shown to users."""
 
     EMPTY = "no text"
     REDIRECT = "redirect"
@@ -60,7 +60,7 @@ class Reader(Protocol):
         """The documents of a block, in order."""
 
 
-# Everything that Unicode or ASCII calls a break of lines, pages or records; a form feed may stand inside a line.
+# Everything that Unicode or ASCII calls a break of lines, pages or records; a form feed may be inside a line.
 _BREAKS = "\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\u2028\u2029"
 _BREAK = re.compile(f"\r\n|[{_BREAKS}]")
 _DELETED = "\x00\ufeff"
@@ -68,7 +68,7 @@ _DELETED = "\x00\ufeff"
 
 def clean(text: str) -> str:
     """One kind of line break, no byte order marks, no NUL, no space around."""
-    # Looking for single characters first is 20 times faster than letting the expression look.
+    # Searching for single characters first is 20 times faster than the regular expression alone.
     if any(character in text for character in _BREAKS):
         text = _BREAK.sub("\n", text)
     for character in _DELETED:
@@ -90,7 +90,7 @@ def cut_blocks(stream: BinaryIO, *, ends: tuple[bytes, ...], block_bytes: int) -
     """Cut a stream after the last document end of each piece read.
 
     Args:
-        ends: what closes a document; the newest of them in a piece is where it is cut.
+        ends: what closes a document; a piece is cut after the last of them.
     """
     rest = b""
     too_long = 0
@@ -110,7 +110,7 @@ def cut_blocks(stream: BinaryIO, *, ends: tuple[bytes, ...], block_bytes: int) -
 
 
 def _skip_document(stream: BinaryIO, *, tail: bytes, ends: tuple[bytes, ...], piece_bytes: int) -> bytes:
-    """Read on to the end of a document that is too long; what follows it in the last piece."""
+    """Read past the end of a document that is too long; returns what follows it in the last piece."""
     overlap = max(map(len, ends)) - 1
     while piece := stream.read(piece_bytes):
         content = tail[-overlap:] + piece if overlap else piece

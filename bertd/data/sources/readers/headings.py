@@ -1,7 +1,7 @@
 """Articles one after the other, each under `= = = Title = = =`: the form of BabyLM's Wikipedia text.
 
-Titles may stand anywhere in a line. They are left out; what comes before the first one, the end of an article whose
-beginning is elsewhere, is a document of its own.
+A title may be anywhere in a line. Titles are left out; the text before the first one, the end of an article that begins
+elsewhere, is a separate document.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ HEADING = re.compile(rb"(?:^|(?<=\s))= = = [^=\n]{1,300} = = =(?=\s|$)", re.MULT
 
 @dataclass(frozen=True)
 class Headings:
-    """Reads such a file."""
-
     def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
         """Cut before headings."""
         rest = b""
@@ -40,6 +38,6 @@ class Headings:
         """The text between headings."""
         pieces = HEADING.split(content)
         for number, piece in enumerate(pieces):
-            # Nothing stands before a heading that opens the block.
+            # A heading that opens the block has nothing before it.
             if number or piece.strip():
                 yield decode(piece)

@@ -21,7 +21,7 @@ class JsonLines:
         return cut_blocks(stream, ends=(b"\n",), block_bytes=block_bytes)
 
     def documents(self, content: bytes) -> Iterator[ReadResult]:
-        """A document a line; blank lines are none."""
+        """One document a line; blank lines are skipped."""
         for line in content.split(b"\n"):
             if line.strip():
                 yield self._parse_line(line)

@@ -1,7 +1,7 @@
 """Tables with a column of texts: Parquet files, and data sets of the hub or of a folder that `datasets` reads.
 
-Texts travel to the workers as JSON lines, which the JSON lines reader takes apart again. Some corpora, BookCorpus among
-them, have a sentence a row and no mark where a book ends: there, so many rows in turn make a document.
+Texts are sent to the workers as JSON lines, which the JSON lines reader parses there. Some corpora, BookCorpus among
+them, have one sentence a row and no mark where a book ends: there, SENTENCES_PER_DOCUMENT rows make a document.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from bertd.errors import CorpusError
 from bertd.hub import hub_unreachable_reason
 
 _ROWS_PER_BATCH = 256
-"""Read at once."""
+"""Rows read at once."""
 _SPLIT = "train"
 SENTENCES_PER_DOCUMENT = 256
 """Some 4,000 tokens of a novel."""
 _COLUMN_BUFFER_BYTES = 1 << 20
-"""Read ahead in a column, whose row groups may be larger than the memory."""
+"""Read-ahead in a column; a complete row group may be larger than the memory."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Parquet:
         """Some rows each.
 
         Raises:
-            CorpusError: pyarrow is not installed, it is no Parquet file, or lacks the column.
+            CorpusError: pyarrow is not installed, or the file is not a Parquet file or lacks the column.
         """
         try:
             import pyarrow
@@ -57,7 +57,7 @@ class Parquet:
             yield from _pack_blocks(texts, block_bytes=block_bytes)
         except pyarrow.ArrowException as error:
             reason = str(error).split("\n", 1)[0]
-            raise CorpusError(f"{place}: not a whole Parquet file: {reason}; fetch it again") from error
+            raise CorpusError(f"{place}: not a complete Parquet file: {reason}; fetch it again") from error
 
     def documents(self, content: bytes) -> Iterator[ReadResult]:
         """A document a row."""
@@ -77,7 +77,7 @@ class HubTable:
         """Some rows each; `stream` is not used, since `datasets` finds the files.
 
         Raises:
-            CorpusError: datasets is not installed, or the data set cannot be had, or lacks the column.
+            CorpusError: datasets is not installed, or the data set cannot be loaded or lacks the column.
         """
         try:
             import datasets
@@ -100,7 +100,7 @@ class HubTable:
         except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
             reason = str(error).split("\n", 1)[0]
             raise CorpusError(
-                f"hf:{self.name}: cannot be had: {reason}; check the name and the network, or fetch it elsewhere and "
+                f"hf:{self.name}: cannot load: {reason}; check the name and the network, or fetch it elsewhere and "
                 "name the folder"
             ) from error
 
@@ -114,7 +114,7 @@ def _missing_column_message(place: str, field: str, columns: list[str]) -> str:
 
 
 def _join_rows(batches: Iterable[list[object]], *, rows: int) -> Iterator[object]:
-    """The values, or strings in turn joined to documents; a value that is no string stays alone, to be counted."""
+    """The values, or every `rows` strings joined to a document; what is not a string stays alone, to be counted."""
     if rows == 1:
         for batch in batches:
             yield from batch

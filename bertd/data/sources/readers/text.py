@@ -1,8 +1,8 @@
 """Plain text: a document a file, or documents between blank lines.
 
-Books are often hard-wrapped: lines of some 70 characters, paragraphs between blank lines or at an indent. A file whose
-lines are of that kind has its lines rejoined, so that a line break is the end of a paragraph, as everywhere else.
-Project Gutenberg's header and footer are left out.
+Books are often hard-wrapped: lines of some 70 characters, paragraphs between blank lines or at an indent. The lines of
+such a file are rejoined, so that a line break is the end of a paragraph, as in all other formats. Project Gutenberg's
+header and footer are left out.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _GUTENBERG_END = re.compile(
 )
 
 _WRAP_MIN, _WRAP_MAX = 45, 100
-"""Characters in the usual line of a hard-wrapped text; a paragraph's own line is longer, a verse shorter."""
+"""Median line length of a hard-wrapped text; a paragraph on one line is longer, a verse shorter."""
 _WRAPPED_SHARE = 0.95
-"""Share of lines that are no longer than _WRAP_MAX in a hard-wrapped text."""
+"""Least share of lines up to _WRAP_MAX characters in a hard-wrapped text."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class TextFiles:
     """A file is a document; one longer than MAX_DOCUMENT_BYTES is cut at blank lines, lines or spaces."""
 
     def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
-        """The whole file, if it is no monster."""
+        """The whole file, unless it is longer than MAX_DOCUMENT_BYTES."""
         rest = b""
         while piece := stream.read(MAX_DOCUMENT_BYTES - len(rest)):
             rest += piece
@@ -51,14 +51,14 @@ class TextFiles:
 
 @dataclass(frozen=True)
 class TextBlocks:
-    """Blank lines part the documents; the lines of one belong together."""
+    """Documents separated by blank lines."""
 
     def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
         """Cut at blank lines."""
         return cut_blocks(stream, ends=(b"\n\n", b"\n\r\n"), block_bytes=block_bytes)
 
     def documents(self, content: bytes) -> Iterator[ReadResult]:
-        """A document a run of lines."""
+        """One document for each run of lines without a blank one."""
         text = decode(content)
         if not isinstance(text, str):
             yield text
@@ -69,7 +69,7 @@ class TextBlocks:
 
 
 def _find_cut(content: bytes) -> int:
-    """After the last blank line, else line, else space; else before a character begins."""
+    """Where to cut: after the last blank line, else line, else space, else before the last character."""
     for end in (b"\n\n", b"\n\r\n", b"\n", b" "):
         if end in content:
             return content.rfind(end) + len(end)
@@ -111,7 +111,7 @@ def unwrap(text: str) -> str:
 
 
 def _is_wrapped(lines: list[str]) -> bool:
-    """Whether the lines that another follows at once are nearly all of a column's width."""
+    """Whether nearly all lines that another line follows directly fit into a column's width."""
     lengths = [
         len(line.rstrip()) for line, after in zip(lines, lines[1:], strict=False) if line.strip() and after.strip()
     ]
@@ -121,7 +121,7 @@ def _is_wrapped(lines: list[str]) -> bool:
 
 
 def _join_lines(lines: list[str]) -> str:
-    """One paragraph; a word parted by a hyphen keeps it and loses the space."""
+    """Join lines to a paragraph; a word split at a hyphen is joined without a space and keeps the hyphen."""
     joined = lines[0]
     for line in lines[1:]:
         is_hyphenated = len(joined) > 1 and joined[-1] == "-" and joined[-2].isalpha() and line[0].islower()

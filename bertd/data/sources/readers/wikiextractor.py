@@ -1,4 +1,4 @@
-"""What WikiExtractor writes: `<doc ...>` elements, or JSON lines; the first line of an article, its title, is dropped.
+"""WikiExtractor's output, `<doc ...>` elements or JSON lines; the first line of an article, its title, is dropped.
 
     <doc id="12" url="?curid=12" title="Anarchism">
     Anarchism
@@ -6,7 +6,7 @@
     Anarchism is a political philosophy ...
     </doc>
 
-A redirect has its title and nothing else. Source of the dropped title: the 24hBERT pipeline's process_data.py.
+A redirect is a title without text. Source of the dropped title: the 24hBERT pipeline's process_data.py.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _LEFTOVERS = re.compile(r"</?(?:br|ref|section|onlyinclude|noinclude|includeonly
 
 @dataclass(frozen=True)
 class WikiExtractor:
-    """Reads either form; a file's first byte tells which."""
+    """Reads both forms; the first byte of a block shows which it is."""
 
     def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
         """Cut between articles."""
         return cut_blocks(stream, ends=(_END + b"\n", b"}\n", _END + b"\r\n"), block_bytes=block_bytes)
 
     def documents(self, content: bytes) -> Iterator[ReadResult]:
-        """An article an element or line."""
+        """One document for each element or line."""
         if content.lstrip().startswith(b"{"):
             for result in JsonLines().documents(content):
                 yield (_clean_prose(result) or SkipReason.REDIRECT) if isinstance(result, str) else result

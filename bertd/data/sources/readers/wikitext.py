@@ -2,7 +2,7 @@
 
 Kept: running text, the words of links and of emphasis, a few templates that stand for words (units, languages, dashes),
 list items that are sentences. Dropped: tables, references, files, categories, headings, infoboxes and every other
-template, comments, bare addresses. What a broken page leaves behind (half a table, a lone bracket) is dropped by line.
+template, comments, bare addresses. Remains of broken markup (half a table, a lone bracket) are dropped line by line.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ITEM_MARK = "\x01"
 """Opens a line that was a list item."""
 
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
-# Parsing is what takes the time, and half of an article may be its references.
+# Removed before parsing, which takes most of the time: references may be half of an article.
 _REFERENCE = re.compile(r"<ref\b[^<>]*/>|<ref\b[^<>/]*>.*?</ref\s*>", re.DOTALL | re.IGNORECASE)
 _REDIRECT = re.compile(r"^\s*#\w+\s*:?\s*\[\[", re.IGNORECASE)
 _INTERLANGUAGE = re.compile(r"^[a-z]{2,3}(?:-[a-z]+)*$")
@@ -60,14 +60,14 @@ _MAX_OPEN_BRACKETS = 100
 """Brackets that may stay open on a page; 3,000 take the parser 12 s, and the time grows with their square."""
 
 DEFAULT_DROPPED_PREFIXES = frozenset({"file", "image", "media", "category"})
-"""Link prefixes whose links are no text; a dump adds its own language's."""
+"""Prefixes of links that are not text; a dump adds its own language's."""
 
 
 def wikitext_to_prose(wikitext: str, *, dropped_prefixes: frozenset[str] = DEFAULT_DROPPED_PREFIXES) -> str:
     """The paragraphs of a page, one a line.
 
     Args:
-        dropped_prefixes: lower-case link prefixes whose links are no text.
+        dropped_prefixes: lower-case prefixes of links that are not text.
 
     Raises:
         CorpusError: mwparserfromhell is not installed.
@@ -81,7 +81,7 @@ def wikitext_to_prose(wikitext: str, *, dropped_prefixes: frozenset[str] = DEFAU
 
 
 def is_redirect(wikitext: str) -> bool:
-    """Whether a page only sends its reader on: #REDIRECT [[...]], in any language."""
+    """Whether a page is only a redirect: #REDIRECT [[...]], in any language."""
     return _REDIRECT.match(wikitext) is not None
 
 
@@ -102,7 +102,7 @@ def _import_parser() -> Callable[..., Any]:
 
 
 class _Renderer:
-    """Walks a parsed page; nodes are told apart by the names of their classes, since the package has no types."""
+    """Walks a parsed page; goes by the names of the nodes' classes, since the package has no types."""
 
     def __init__(self, dropped_prefixes: frozenset[str]) -> None:
         self._dropped_prefixes = dropped_prefixes
@@ -187,7 +187,7 @@ _UNIT_JOINERS = {"to", "and", "by", "x", "or", "-", "–", "to(-)", "and(-)", "+
 
 
 def template_text(name: str, words: list[str]) -> str:
-    """What a template reads as, for the few that stand for words; nothing for all others.
+    """The text of a template, for the few that stand for words; empty for all others.
 
     Args:
         name: lower case.
@@ -221,7 +221,7 @@ def _format_measure(words: list[str]) -> str:
 
 
 def _join_paragraphs(text: str) -> Iterator[str]:
-    """Lines that belong together, joined; a list item is a line of its own."""
+    """Join the lines of each paragraph; a list item stays a separate line."""
     paragraph_lines: list[str] = []
     for line in [*text.split("\n"), ""]:
         is_table = _TABLE_LINE.search(line) is not None
@@ -235,7 +235,7 @@ def _join_paragraphs(text: str) -> Iterator[str]:
 
 
 def _clean_paragraph(line: str) -> str:
-    """A paragraph without the traces of markup; empty if nothing worth reading is left."""
+    """A paragraph without remains of markup; empty if no prose is left."""
     is_item = line.startswith(_ITEM_MARK)
     line = line.lstrip(f"{_ITEM_MARK}*#:; ") if is_item else line
     line = html.unescape(_MAGIC_WORD.sub("", _QUOTES.sub("", line)))

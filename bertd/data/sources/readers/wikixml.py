@@ -1,7 +1,7 @@
 """A MediaWiki dump (`pages-articles*.xml.bz2`): articles as prose, streamed.
 
 Only namespace 0, no redirects; disambiguation pages are left out unless asked for. The dump's own names of the file
-and category namespaces (`Datei:`, `Fichier:`) come from its head, which is laid before every block.
+and category namespaces (`Datei:`, `Fichier:`) come from its head, which is put before every block.
 """
 
 from __future__ import annotations
@@ -34,8 +34,6 @@ _DISAMBIGUATION = re.compile(
 
 @dataclass(frozen=True)
 class WikiXml:
-    """Reads a dump."""
-
     keep_disambiguation: bool = False
 
     def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
@@ -47,7 +45,7 @@ class WikiXml:
             yield Block(head + block.content if number else block.content, too_long=block.too_long)
 
     def documents(self, content: bytes) -> Iterator[ReadResult]:
-        """A document a page."""
+        """One document a page."""
         prefixes = DEFAULT_DROPPED_PREFIXES | {
             name.decode("utf-8", "replace").lower()
             for key, name in _NAMESPACE.findall(content)

@@ -39,7 +39,7 @@ def test_a_document_longer_than_the_limit_is_counted_and_the_others_come_whole(
     assert all(block.content.endswith(b"-;") or not block.content for block in blocks)
     assert len(whole) + sum(block.too_long for block in blocks) == len(documents)
     assert set(whole) <= set(documents)
-    # One that is surely below the limit, wherever the pieces that are read end, is never lost.
+    # A document that is below the limit, wherever the pieces read end, is never lost.
     assert {one for one in documents if len(one) + block_bytes <= 25} <= set(whole)
 
 

@@ -1,4 +1,4 @@
-"""JSON lines: the field, and everything that is none."""
+"""JSON lines: the field, and lines without it."""
 
 from __future__ import annotations
 

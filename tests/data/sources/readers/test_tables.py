@@ -73,7 +73,7 @@ def test_a_column_that_is_not_there_names_those_that_are(table: Path) -> None:
 def test_a_truncated_parquet_file_is_an_error(table: Path) -> None:
     content = table.read_bytes()
     table.write_bytes(content[: len(content) // 2])
-    with pytest.raises(CorpusError, match=f"{table}: not a whole Parquet file"):
+    with pytest.raises(CorpusError, match=f"{table}: not a complete Parquet file"):
         readings(Parquet(text_field="body"), table, block_bytes=100)
 
 
@@ -95,8 +95,8 @@ def test_a_data_set_that_cannot_be_had_says_so(table: Path, monkeypatch: pytest.
     ):
         readings(HubTable("nobody/nothing:en"), table, block_bytes=100)
     monkeypatch.undo()
-    # The hub answers the question and is gone when `datasets` asks.
+    # The hub answers the check and is unreachable when `datasets` sends its requests.
     monkeypatch.setattr("bertd.data.sources.readers.tables.hub_unreachable_reason", lambda *_, **__: None)
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
-    with pytest.raises(CorpusError, match="hf:nobody/nothing:en: cannot be had: .*check the name and the network"):
+    with pytest.raises(CorpusError, match="hf:nobody/nothing:en: cannot load: .*check the name and the network"):
         readings(HubTable("nobody/nothing:en"), table, block_bytes=100)

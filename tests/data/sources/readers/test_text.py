@@ -86,7 +86,7 @@ def test_a_real_novel_has_its_paragraphs(real_data: Path) -> None:
         "THIS IS THE SADDEST STORY I have ever heard. We had known the Ashburnhams for nine"
     )
     assert paragraphs[1].startswith("I don't  mean to say that we were not acquainted with many English people.")
-    # Not a word is lost or made up, but for those that a hyphen parted at a line's end.
+    # No word is lost or added, except for those that a hyphen splits at a line's end.
     words = content.decode("utf-8-sig").split()
     rejoined = str(novel).split()
     assert 0 <= len(words) - len(rejoined) < 0.002 * len(words)

@@ -1,4 +1,4 @@
-"""MediaWiki dumps: which pages, and what is left of them."""
+"""MediaWiki dumps: which pages are kept, and what remains of them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_disambiguation_pages_are_kept_where_asked_for() -> None:
 
 @dataclass(frozen=True)
 class Golden:
-    """What a real article becomes: its first and last words, and how much stands between."""
+    """The text of a real article: its first and last words, and the length between."""
 
     title: str
     begin: str
