@@ -23,7 +23,7 @@ def made_up_text(seed: int, *, sentences: int) -> str:
     draw = random.Random(seed)
     lines = []
     for _ in range(sentences):
-        # A sentence that ends in "a." would be taken for one that goes on behind an initial.
+        # A sentence that ends in "a." would be taken for one that continues after an initial.
         words = [*draw.choices(_WORDS, k=draw.randint(2, 19)), draw.choice(_WORDS[2:])]
         lines.append(" ".join(words).capitalize() + ".")
     return "\n".join(" ".join(lines[i : i + 5]) for i in range(0, len(lines), 5))

@@ -1,7 +1,7 @@
 """A flat file of numbers, read in pieces with `pread`.
 
-Never mapped into memory: a map whose file is cut short under it kills the process with SIGBUS, without a word. Here it
-is an error that names the file, and so is any other change to the file while it is open.
+Never memory-mapped: if a mapped file is cut short, SIGBUS kills the process without a message. Here it is an error that
+names the file, and so is any other change to the file while it is open.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class ArrayFile:
         return status.st_size, status.st_mtime_ns
 
     def check(self) -> None:
-        """Make sure that the file is what it was when it was opened.
+        """Check that the file has not changed since it was opened.
 
         Raises:
             ShardError: it was cut short or written to.
@@ -80,10 +80,10 @@ class ArrayFile:
             lengths: numbers in each range, at most `width`.
 
         Returns:
-            (n, width) numbers; what lies past a range's length is 0.
+            (n, width) numbers; 0 after the end of a range.
 
         Raises:
-            ShardError: the file changed or ends before, or the disk failed.
+            ShardError: the file changed or is too short, or the disk failed.
         """
         return self._read(starts, lengths, width=width).astype(np.int64)
 

@@ -1,4 +1,4 @@
-"""What manifest.json says of a data set: everything but the numbers themselves.
+"""The manifest.json of a data set: everything but the tokens and offsets themselves.
 
 The same input and options give the same manifest, byte for byte: it holds no times, no host and no number of processes.
 """
@@ -47,9 +47,9 @@ class SourceCounts(FrozenModel):
     files: int
     """Files that the path stood for."""
     bytes: int
-    """Of those files, as they lie on the disk."""
+    """Size of those files on disk."""
     read: int
-    """Documents met, kept or not."""
+    """Documents read, kept or not."""
     skipped: dict[str, int]
     """Documents left out, by reason."""
     kept: SplitCounts
@@ -75,7 +75,7 @@ class TokenizerFacts(FrozenModel):
 
 
 class Filters(FrozenModel):
-    """What was asked to be left out."""
+    """Which documents to leave out."""
 
     min_characters: int = 1
     """Shorter documents are left out."""
@@ -97,7 +97,7 @@ class Manifest(FrozenModel):
     validation_share: float
     """Of documents, chosen by the hash of their text."""
     language: str
-    """Whose rules found the sentence boundaries."""
+    """Language whose rules found the sentence boundaries."""
     sources: list[SourceCounts]
     filters: Filters
     files: dict[str, FileFacts]
@@ -118,8 +118,8 @@ def read_manifest(root: Path) -> Manifest:
     path = root / MANIFEST_FILE
     try:
         if path.exists() and not path.is_file():
-            # A pipe would be waited for without end.
-            raise ShardError(f"{root}: no data set: {MANIFEST_FILE} is no file; make it with bertd data prepare")
+            # Opening a pipe would block for ever.
+            raise ShardError(f"{root}: no data set: {MANIFEST_FILE} is not a file; make it with bertd data prepare")
         content = path.read_bytes()
     except OSError as error:
         raise ShardError(

@@ -1,4 +1,4 @@
-"""A prepared data set: a folder of flat arrays that any sequence length and either packing is read from.
+"""A prepared data set: a folder of flat arrays that serve any sequence length and both packings.
 
     manifest.json                       counts, options, sha256 of every other file
     tokenizer/                          what AutoTokenizer.from_pretrained loads
@@ -6,8 +6,8 @@
     train.documents  ...                int64: where each document begins in the stream, and the stream's length
     train.sentences  ...                int64: the same for each sentence
 
-The stream is every document's tokens followed by one [SEP]. Nothing is loaded whole, and nothing is mapped: see
-number_file.py.
+The stream is every document's tokens followed by one [SEP]. No file is loaded whole or memory-mapped: see
+array_file.py.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TOKENIZER_FOLDER = "tokenizer"
 TOKENIZER_JSON = "tokenizer.json"
 
 OFFSET = np.dtype("<i8")
-"""Of documents and sentences."""
+"""Type of the documents and sentences files."""
 
 _HASH_CHUNK_BYTES = 1 << 22
 
@@ -79,7 +79,7 @@ class Split:
 
 
 class DataSet:
-    """A data set that is whole."""
+    """A complete data set."""
 
     def __init__(self, root: Path, manifest: Manifest) -> None:
         self.root = root
@@ -121,14 +121,13 @@ class DataSet:
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """The entries behind the ids."""
         vocabulary = read_vocabulary(self.tokenizer_dir / TOKENIZER_JSON)
         assert vocabulary.size == self.manifest.vocab_size
         return vocabulary
 
     @property
     def dtype(self) -> TokenDtype:
-        """Of the token files."""
+        """Type of the token files."""
         return token_dtype(self.manifest.vocab_size)
 
     def split(self, name: SplitName) -> Split:
@@ -155,13 +154,13 @@ class DataSet:
 
 
 def _find_damage(path: Path, facts: FileFacts, *, verify: bool) -> str | None:
-    """What is wrong with a file, in a few words; its content is looked at only to verify it."""
+    """What is wrong with a file, in a few words; its content is read only to verify it."""
     try:
         state = path.stat()
         size = state.st_size
         if not stat.S_ISREG(state.st_mode):
-            # A pipe would be waited for without end.
-            return "is no file"
+            # Opening a pipe would block for ever.
+            return "is not a file"
         if size != facts.size:
             return f"has {size} bytes and not {facts.size}"
         return "has changed content" if verify and file_sha256(path) != facts.sha256 else None

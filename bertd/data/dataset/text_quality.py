@@ -16,7 +16,7 @@ from bertd.errors import ShardError
 QUALITY_FILE = "quality.json"
 
 SUMMED_COLUMNS = ("characters", "letters", "ascii_letters", "words", "unknown")
-"""Of a part's file: what is summed over documents."""
+"""Arrays of a part's file that are summed over documents."""
 
 
 class SourceQuality(FrozenModel):
@@ -26,14 +26,14 @@ class SourceQuality(FrozenModel):
     letters: int
     ascii_letters: int
     words: int
-    """As the vocabulary parts them: tokens that do not go on a word. A WordPiece one counts punctuation marks, too."""
+    """Tokens that do not continue a word. A WordPiece vocabulary counts punctuation marks, too."""
     tokens: int
     unknown: int
     """Tokens that the vocabulary has no piece for."""
     document_tokens: tuple[int, int, int] | None
-    """About the lengths that 5, 50 and 95 of 100 documents stay below; None where there is no document."""
+    """Approximate 5th, 50th and 95th percentiles of the lengths; None where there is no document."""
     sentence_tokens: tuple[int, int, int] | None
-    """The same of sentences."""
+    """The same for sentences."""
 
     @property
     def tokens_per_word(self) -> float:
@@ -41,16 +41,16 @@ class SourceQuality(FrozenModel):
 
     @property
     def unknown_share(self) -> float:
-        """Of tokens."""
+        """Share of the tokens."""
         return self.unknown / max(1, self.tokens)
 
     @property
     def ascii_share(self) -> float:
-        """Of letters."""
+        """Share of the letters; 1 for a text without letters."""
         return self.ascii_letters / self.letters if self.letters else 1.0
 
     def summary_line(self) -> str:
-        """The whole on one line, for people."""
+        """All values on one line, as text."""
         shares = (
             f"{self.tokens_per_word:.2f} tokens a word, {self.unknown_share:.3%} unknown, "
             f"{self.ascii_share:.1%} of letters ASCII"
@@ -73,10 +73,10 @@ class Quality(FrozenModel):
 
 
 def read_quality(root: Path) -> Quality | None:
-    """The report of the data set in `root`; None for one that was made before there were any.
+    """The report of the data set in `root`; None if an older bertd made it without one.
 
     Raises:
-        ShardError: it cannot be read, or is none.
+        ShardError: it cannot be read, or is not a quality report.
     """
     path = root / QUALITY_FILE
     if not path.exists():
@@ -84,4 +84,4 @@ def read_quality(root: Path) -> Quality | None:
     try:
         return Quality.model_validate(json.loads(path.read_bytes()))
     except (OSError, ValueError) as error:
-        raise ShardError(f"{path}: no quality report: {error}; prepare the data set again") from error
+        raise ShardError(f"{path}: not a quality report: {error}; prepare the data set again") from error

@@ -1,4 +1,4 @@
-"""How often each token stands in the training text: what can be guessed without looking at a sentence."""
+"""Token frequencies in the training text: a baseline that guesses without context."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from bertd.data.dataset.shards import DataSet
 
 _MAX_COUNTED_TOKENS = 20_000_000
-"""Of the stream: enough for the frequency of every word that matters, and read in under a second."""
+"""Tokens of the stream to count: enough for the frequency of every word that matters, and read in under a second."""
 
 
 def token_shares(dataset: DataSet) -> NDArray[np.float64]:
     """Share of each vocabulary entry in the training split, positive and summing to 1: shape (entries,).
 
-    What was not seen counts once; so do special tokens, which are never predicted, however often they stand there.
+    An entry that was not seen counts once, and so do special tokens, which are never predicted.
     """
     tokens = dataset.split("train").tokens[:_MAX_COUNTED_TOKENS]
     counts_V = np.bincount(tokens, minlength=dataset.vocabulary.size).astype(np.float64).clip(min=1)

@@ -1,1 +1,1 @@
-"""What a data set holds, as numbers and as text."""
+"""The contents of a data set, as numbers and as text."""

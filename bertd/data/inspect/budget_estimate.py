@@ -1,4 +1,4 @@
-"""How many sequences a recipe's budget buys, which for hours needs a speed: one that is named, or a run's own."""
+"""Estimate how many sequences a budget covers. Time budgets need a speed: given, or measured in an earlier run."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from bertd.run.recipe.schema import Recipe
 
 @dataclass(frozen=True)
 class BudgetEstimate:
-    """What a budget is good for."""
+    """The sequences that a budget covers."""
 
     budget: str
-    """As people say it."""
+    """As text."""
     sequences: float | None
-    """None for hours without a speed."""
+    """None for a time budget without a speed."""
     total_s: float | None
-    """None for a budget that is counted in work."""
+    """None for a budget of steps or sequences."""
     speed: str | None
-    """The speed that was reckoned with, and whence it is; None where none was needed or known."""
+    """The speed used and its source, as text; None where none was needed or known."""
 
 
 def find_run(name: str) -> RunPaths:
@@ -36,19 +36,19 @@ def find_run(name: str) -> RunPaths:
         if paths.recipe.is_file():
             return paths
     raise RunFolderError(
-        f"{name}: no run folder, nor the id of a run below {default_state_dir()}; bertd jobs lists them"
+        f"{name}: neither a run folder nor the id of a run below {default_state_dir()}; bertd jobs lists them"
     )
 
 
 def measure_run_speed(paths: RunPaths) -> float:
-    """Sequences a charged second over a whole run, its validations and saves included.
+    """Sequences per charged second over a whole run, validations and saves included.
 
     Raises:
         RunFolderError: the run has made no step that could be measured.
     """
     steps = [record for record in read_journal(paths.journal) if isinstance(record, StepRecord)]
     if not steps:
-        raise RunFolderError(f"{paths.journal}: holds no step to take a speed from; give --sequences-per-s")
+        raise RunFolderError(f"{paths.journal}: has no step to measure a speed from; give --sequences-per-s")
     first, last = steps[0], steps[-1]
     if last.charged_s <= first.charged_s or last.sequences <= first.sequences:
         return last.sequences_per_s
@@ -56,10 +56,10 @@ def measure_run_speed(paths: RunPaths) -> float:
 
 
 def estimate_budget(recipe: Recipe, *, sequences_per_s: float | None, speed_source: str) -> BudgetEstimate:
-    """Sequences of a budget.
+    """Estimate the sequences that a budget covers.
 
     Args:
-        whence: where the speed is from, for people.
+        speed_source: where the speed comes from, as text.
     """
     granted = recipe.granted
     budget_text = format_budget_amount(granted.unit, granted.amount)

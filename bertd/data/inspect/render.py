@@ -20,7 +20,7 @@ _BOLD, _RESET = "\x1b[1;33m", "\x1b[0m"
 
 def dataset_lines(manifest: Manifest, quality: Quality | None, *, kind: VocabularyKind, root: Path) -> list[str]:
     """The vocabulary, the sources and the splits."""
-    # Of other kinds nobody knows what their normalizers do to letters.
+    # What the normalizer of another kind does to letters is not known.
     case = "" if kind is VocabularyKind.OTHER else ", uncased" if manifest.tokenizer.lowercase else ", cased"
     vocabulary = f"{manifest.vocab_size:,} entries, {kind}{case}"
     lines = [f"{root}", f"  {vocabulary}; fingerprint {manifest.fingerprint[:12]}"]
@@ -33,14 +33,14 @@ def dataset_lines(manifest: Manifest, quality: Quality | None, *, kind: Vocabula
 
 
 def packing_lines(facts: list[PackingFacts], *, length: int, estimate: BudgetEstimate | None) -> list[str]:
-    """Both packings, and what the budget buys of each."""
+    """Both packings, and how many epochs of each the budget buys."""
     head = f"{f'sequences of {length}':18}{'an epoch':>14}{'padding':>10}"
     lines = [head + (f"{'epochs bought':>16}" if estimate is not None and estimate.sequences is not None else "")]
     for fact in facts:
         epochs = "" if fact.epochs is None else f"{fact.epochs:16,.2f}"
         lines.append(f"  {fact.packing:16}{fact.sequences:14,}{fact.padding_share:10.1%}{epochs}")
     if estimate is None:
-        return [*lines, "  --recipe tells the epochs that a budget buys"]
+        return [*lines, "  --recipe shows how many epochs a budget buys"]
     if estimate.sequences is not None:
         speed = "" if estimate.speed is None else f" at {estimate.speed}"
         return [*lines, f"  the budget of {estimate.budget} buys {estimate.sequences:,.0f} sequences{speed}"]
@@ -57,9 +57,9 @@ def sequence_lines(decoded: list[DecodedSequence], *, width: int, is_coloured: b
     """The decoded sequences."""
     lines = []
     if decoded:
-        lines += ["", "a predicted token reads [what stands there|what stood there]"]
+        lines += ["", "a predicted token reads [what the model sees|the original]"]
     for sequence in decoded:
-        # Words are folded whole, and a predicted one may hold a hyphen.
+        # Words are not broken: a predicted token may hold a hyphen.
         folded = textwrap.fill(
             sequence.text, width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
         )

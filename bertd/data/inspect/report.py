@@ -1,4 +1,4 @@
-"""What a data set holds and what it means for a run: the numbers, and a few sequences as the model will see them."""
+"""Measure what a data set means for a run: padding, epochs, and a few sequences as the model will see them."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ class PackingFacts:
 
     packing: str
     sequences: int
-    """In an epoch."""
+    """Sequences in an epoch."""
     padding_share: float
     """Of all tokens of an epoch."""
     epochs: float | None
-    """That the sequences asked for make; None where none were."""
+    """Epochs that the budget's sequences make; None if they are not known."""
 
 
 @dataclass(frozen=True)
 class DecodedSequence:
-    """A sequence in words."""
+    """A sequence as text."""
 
     number: int
     text: str
-    """What the model sees; a predicted token reads `[what stands there|what stood there]`."""
+    """What the model sees; a predicted token reads `[what the model sees|the original]`."""
 
 
 def measure_packings(dataset: DataSet, *, sequence_length: int, budget_sequences: float | None) -> list[PackingFacts]:
-    """Both packings of the train split at a length.
+    """Measure both packings of the train split.
 
     Args:
-        budget_sequences: what a run's budget buys; None if it is not known.
+        budget_sequences: sequences that a run's budget covers; None if not known.
 
     Raises:
-        ShardError: the split holds not one sequence.
+        ShardError: the split has no complete sequence.
     """
     tokenizer = dataset.manifest.tokenizer
     facts = []
@@ -63,7 +63,7 @@ _MAX_PADDING_SAMPLE = 20_000
 
 
 def _padding_share(sequences: TokenSequences, *, pad: int) -> float:
-    """Over all rows, or evenly spread ones where there are many."""
+    """Over all rows, or over evenly spread ones where there are many."""
     count = min(_MAX_PADDING_SAMPLE, sequences.num_sequences)
     chosen = np.arange(count, dtype=np.int64) * sequences.num_sequences // count
     return float((sequences.rows(chosen) == pad).mean())
@@ -75,7 +75,7 @@ def decode_sequences(
     """The first sequences of a run, with the masks of its first epoch.
 
     Raises:
-        ShardError: the split holds not one sequence.
+        ShardError: the split has no complete sequence.
     """
     import torch
 
@@ -104,11 +104,11 @@ def decode_sequences(
 
 
 def _decode_row(ids: list[int], predicted: dict[int, int], vocabulary: Vocabulary) -> str:
-    """A row in words.
+    """A row as text.
 
     Args:
         ids: what the model sees.
-        predicted: by the place, what stood there.
+        predicted: original ids by position.
     """
     tokens = [(token, predicted.get(position)) for position, token in enumerate(ids) if token != vocabulary.pad]
     if vocabulary.pieces_include_space:
@@ -122,12 +122,12 @@ def _decode_row(ids: list[int], predicted: dict[int, int], vocabulary: Vocabular
 
 
 def _decode_row_with_spaces(tokens: list[tuple[int, int | None]], vocabulary: Vocabulary) -> str:
-    """The same where pieces bring the spaces before them."""
+    """Decode a row whose pieces include the spaces before them."""
     entries, is_continuation = vocabulary.entries, vocabulary.continuation_flags()
     spell = ByteLevel().decode if vocabulary.spells_bytes else _spell_sentencepiece
 
     def spell_alone(token: int) -> str:
-        """A piece without its space; one that is nothing else reads as an open box."""
+        """A piece without its space; a piece that is only a space is shown as an open box."""
         return spell([entries[token]]).strip() or "\u2423"
 
     text, pieces = "", list[str]()

@@ -1,4 +1,4 @@
-"""Counts of the parts while they are made, and when there are enough of them for --max-documents."""
+"""Count the documents of finished parts, and find when there are enough for --max-documents."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from bertd.data.prepare.part_file import PartFacts, PartFile, part_path
 
 
 class PartTally:
-    """What the parts report, in whatever order they are done."""
+    """Counts that finished parts report, in any order."""
 
     def __init__(self, folder: Path, *, filters: Filters) -> None:
         self._folder = folder
         self._facts: dict[int, PartFacts] = {}
-        # What is nearly a repeat is known only at the end, so near duplicates leave nothing to stop early by.
+        # Near duplicates are known only at the end, so with them the limit cannot stop early.
         self._limit = None if filters.dedup == "near" else filters.max_documents
         self._keeps_repeats = filters.dedup == "none"
         self._sizes: list[int] = []
         self._next_check = self._limit or 0
         self.num_parts_needed: int | None = None
-        """Parts, from the first, that hold all documents wanted; the same however many workers there are."""
+        """Parts, from the first, that hold all needed documents; the same for any number of workers."""
 
     def add(self, number: int, facts: PartFacts) -> None:
-        """Take note of a part that is done."""
+        """Record a finished part."""
         self._facts[number] = facts
         if self._limit is None:
             return
@@ -36,7 +36,7 @@ class PartTally:
                 self._check_limit(self._limit)
 
     def _check_limit(self, limit: int) -> None:
-        """Count the parts from the first on; where repeats left too few, look again when there may be enough."""
+        """Count the documents of the first parts; if repeats leave too few, count again when there may be enough."""
         kept = sum(self._sizes)
         if not self._keeps_repeats:
             hashes = [PartFile(part_path(self._folder, number)).array("hashes") for number in range(len(self._sizes))]
@@ -46,7 +46,7 @@ class PartTally:
         self._next_check = sum(self._sizes) + limit - kept
 
     def read(self, *, num_parts: int) -> Counter[int]:
-        """Documents met in the first parts, by source."""
+        """Documents read in the first parts, by source."""
         read: Counter[int] = Counter()
         for number in range(num_parts):
             read.update(self._facts[number].read)

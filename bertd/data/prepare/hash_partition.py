@@ -1,4 +1,4 @@
-"""Documents by a hash, a bounded number at a time: equal hashes always come together."""
+"""Group documents by a hash into buckets of bounded size; equal hashes are always in one bucket."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from bertd.data.arrays import HashArray, IndexArray
 
 BUCKET_DOCUMENTS = 1 << 22
-"""On average; each takes some 40 bytes while it is sorted."""
+"""Documents in a bucket, on average; each takes some 40 bytes while it is sorted."""
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,14 @@ class Bucket:
 
     hashes: HashArray
     documents: IndexArray
-    """Their numbers over all parts."""
+    """Document numbers, counted over all parts."""
 
 
 def partition_by_hash(read: Callable[[], Iterator[HashArray]], *, num_documents: int) -> Iterator[Bucket]:
-    """All documents, parted by their hashes.
+    """All documents, in buckets by their hashes.
 
     Args:
-        read: gives the hashes of every document, part by part; called once for each bucket.
+        read: returns the hashes of every document, part by part; called once for each bucket.
     """
     num_buckets = 1 + num_documents // BUCKET_DOCUMENTS
     for bucket_index in range(num_buckets):

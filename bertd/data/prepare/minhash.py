@@ -1,7 +1,7 @@
 """MinHash signatures of documents: two that share most of their token five-grams agree in most of a signature.
 
 The permutations are rensa's, a MinHash in Rust. A signature is cut into bands; documents that agree in a whole band
-are worth comparing. With 16 bands of 8 rows, a pair of similarity 0.8 is compared in 95 of 100 cases, one of 0.5 in 6.
+are compared. With 16 bands of 8 rows, a pair of similarity 0.8 is compared in 95 of 100 cases, one of 0.5 in 6.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SHINGLE_TOKENS = 5
 
 _SEED = 42
 _DOCUMENTS_AT_ONCE = 4096
-"""A signature passes through a list of Python numbers that takes ten times its size."""
+"""Signatures computed at once: each passes through a list of Python numbers that takes ten times its size."""
 _HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 Signatures = npt.NDArray[np.uint32]
@@ -28,12 +28,12 @@ def shingle_hashes(tokens: npt.NDArray[np.unsignedinteger], lengths: IndexArray)
     """Hash of every five tokens in a row.
 
     Args:
-        tokens: documents one after the other, a [SEP] behind each.
+        tokens: documents one after the other, a [SEP] after each.
         lengths: tokens of each document, its [SEP] counted.
 
     Returns:
-        The hashes, and where each document's begin in them (one entry more: their number). A document of fewer than
-        five tokens has one.
+        The hashes, and where each document's hashes begin in them (one entry more: their number). A document of fewer
+        than five tokens has one.
     """
     ends = np.cumsum(lengths)
     starts = ends - lengths

@@ -1,8 +1,8 @@
-"""Which documents are nearly an earlier one, decided over all parts.
+"""Find documents that nearly repeat an earlier one, over all parts.
 
-Band by band: documents that agree in a band are candidates, and a candidate goes if its signature agrees with an
-earlier document's in the share asked for. Signatures stay on the disk, and a band is looked at in buckets of its
-hashes, so that memory holds two bytes a document and one bucket.
+Band by band: documents that agree in a band are candidates, and a candidate is a duplicate if enough of its signature
+agrees with an earlier document's. Signatures stay on the disk, and a band is processed in buckets of its hashes, so
+that memory holds two bytes a document and one bucket.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _PAIRS_AT_ONCE = 1 << 14
 def find_near_duplicates(
     folder: Path, *, num_parts: int, is_eligible: npt.NDArray[np.bool_], threshold: float, scratch: Path
 ) -> npt.NDArray[np.bool_]:
-    """Which documents are nearly an earlier one.
+    """A flag for each document: whether it nearly repeats an earlier one.
 
     Args:
-        stays: documents to look at, over all parts; the others are neither found nor found again.
+        is_eligible: documents to compare, over all parts; the others are neither marked nor compared with.
         threshold: share of a signature that must agree.
         scratch: a file to put all signatures in; removed at the end.
     """
@@ -60,7 +60,7 @@ def _read_band(folder: Path, band: int, *, num_parts: int) -> Iterator[HashArray
 
 
 def _candidate_pairs(candidates: Bucket, *, is_eligible: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """(n, 2) documents that agree, each later one with the first that does and with the one before."""
+    """(n, 2) pairs (later, earlier) of equal hashes: each document with the one before and with the group's first."""
     chosen = is_eligible[candidates.documents]
     hashes, documents = candidates.hashes[chosen], candidates.documents[chosen]
     order = np.argsort(hashes, kind="stable")

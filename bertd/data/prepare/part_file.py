@@ -1,4 +1,4 @@
-"""The file of one part of a corpus, tokenized: written whole by a worker, read by the assembly.
+"""The file of one tokenized part of a corpus: written atomically by a worker, read by the assembly.
 
 tokens               the stream: each document's tokens, then a [SEP]
 document_lengths     tokens of each document in the stream, its [SEP] counted
@@ -7,7 +7,7 @@ sentence_lengths     tokens of each sentence; the last of a document counts the 
 hashes               of each document's text
 sources              number of each document's source
 characters, letters, ascii_letters, words, unknown   of each document, for the quality report
-signatures, bands    what near duplicates are found by; only where they are looked for
+signatures, bands    MinHash signatures and their bands; only with --dedup near
 """
 
 from __future__ import annotations
@@ -26,31 +26,30 @@ from bertd.errors import StorageError
 from bertd.run.atomic_files import atomic_write
 
 PARTS_FORMAT = 2
-"""Parts of another format, which an earlier bertd left, are made anew."""
+"""Parts of another format, which an earlier bertd left, are made again."""
 
 
 class PartFacts(BaseModel):
-    """What the reading process and the assembly want to know of a part besides its arrays."""
+    """Facts of a part, besides its arrays, for the reading process and the assembly."""
 
     model_config = ConfigDict(frozen=True)
 
     next_file: int
-    """Where reading goes on behind this part: a file, counted over all sources,"""
+    """File at which reading continues after this part, counted over all sources."""
     next_block: int
-    """and a block of it."""
+    """Block of that file."""
     read: dict[int, int]
-    """Documents met, by source."""
+    """Documents read, by source."""
     skipped: dict[int, dict[str, int]]
     """Documents left out, by source and reason."""
 
 
 def part_path(folder: Path, number: int) -> Path:
-    """Where a part lies."""
     return folder / f"part-{number:07d}.safetensors"
 
 
 def write_part(path: Path, arrays: dict[str, npt.NDArray[Any]], *, facts: PartFacts) -> None:
-    """Write a part's file; once it is there, the part is done.
+    """Write a part's file; once it exists, the part is finished.
 
     Raises:
         StorageError: the disk refused.
@@ -59,7 +58,7 @@ def write_part(path: Path, arrays: dict[str, npt.NDArray[Any]], *, facts: PartFa
 
 
 class PartFile:
-    """A part that is done."""
+    """A finished part."""
 
     def __init__(self, path: Path) -> None:
         """Open the file.
@@ -79,6 +78,6 @@ class PartFile:
         return row
 
     def array(self, name: str) -> npt.NDArray[np.int64]:
-        """One array, read whole; the tokens are of a narrower type."""
+        """One complete array; the tokens are of a narrower type."""
         array: npt.NDArray[np.int64] = self._file.get_tensor(name)
         return array

@@ -1,4 +1,4 @@
-"""Corpora to a data set: finds the sources, has them tokenized, and puts the parts together.
+"""Make a data set from corpora: find the sources, tokenize them in workers, assemble the parts.
 
     sources -> blocks -> parts (workers: read, filter, split into sentences, tokenize) -> assembly -> data set
 
@@ -44,7 +44,7 @@ from bertd.tokenizer.wordpiece import read_casing
 
 
 class PrepareOptions(BaseModel):
-    """What a data set is made from, besides the sources."""
+    """Everything a data set is made from, besides the sources."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -61,8 +61,8 @@ def prepare(names: list[str], *, out: Path, options: PrepareOptions, processes: 
     Args:
         names: sources, `kind:path`.
         out: folder that the data set becomes.
-        processes: workers; 1 works in this process.
-        replace: whether a data set that is already there gives way.
+        processes: worker processes; 1 does the work in this process.
+        replace: replace a data set that already exists.
 
     Raises:
         CorpusError: a source cannot be read, or no text is left.
@@ -72,7 +72,7 @@ def prepare(names: list[str], *, out: Path, options: PrepareOptions, processes: 
     tokenizer = open_tokenizer(options.vocab)
     with open_workspace(out, replace=replace) as workspace:
         if workspace.begin(_plan_json(sources, options=options, tokenizer=tokenizer)):
-            print(f"{out}: going on with what an earlier attempt has done", file=sys.stderr)
+            print(f"{out}: continuing an earlier attempt; its finished parts are kept", file=sys.stderr)
         readers = {i: make_reader(source, options.reading) for i, source in enumerate(sources)}
         planner = TaskPlanner(sources, folder=workspace.parts, readers=readers)
         setup = WorkerSetup(
@@ -118,7 +118,7 @@ def _plan_json(sources: list[Source], *, options: PrepareOptions, tokenizer: Tok
 
 
 def _make_all_parts(planner: TaskPlanner, setup: WorkerSetup, *, processes: int) -> tuple[int, PartTally]:
-    """Make the parts; how many of them count, and what they hold."""
+    """Make the parts; returns how many of them are needed, and their counts."""
     tally = PartTally(setup.folder, filters=setup.filters)
     with reading_progress(bytes_total=planner.bytes_total) as progress:
 
@@ -138,7 +138,7 @@ def _make_all_parts(planner: TaskPlanner, setup: WorkerSetup, *, processes: int)
 def _count_sources(
     sources: list[Source], *, tally: PartTally, num_parts: int, splits: WrittenSplits
 ) -> list[SourceCounts]:
-    """Each source's counts: what the workers left out, what the assembly did, and what is kept."""
+    """Each source's counts: documents left out by the workers, left out by the assembly, and kept."""
     read, skipped = tally.read(num_parts=num_parts), tally.skipped(num_parts=num_parts)
     for number, counts in splits.skipped.items():
         skipped.setdefault(number, Counter()).update(counts)

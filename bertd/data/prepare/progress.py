@@ -1,4 +1,4 @@
-"""How a long reading of a corpus shows itself: a bar on a terminal, a line now and then elsewhere."""
+"""Show progress while a corpus is read: a bar on a terminal, elsewhere a line every _LINE_EVERY_S seconds."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class ReadingProgress:
     """Shows documents and text per second, and the time left by the share of the files that is read."""
 
     def __init__(self, *, bytes_total: int, bar: Progress | None) -> None:
-        """Begin.
+        """Start the clock.
 
         Args:
-            bytes_total: of all files as they lie on the disk; 0 where that is not known, as on the hub.
+            bytes_total: size of all files on disk; 0 where it is not known, as on the hub.
         """
         self._bytes_total = bytes_total
         self._bar = bar
@@ -32,13 +32,13 @@ class ReadingProgress:
         self._task = None if bar is None else bar.add_task("reading", total=bytes_total or None, state="")
 
     def update(self, *, documents: int, bytes_read: int, text_bytes: int, bytes_before: int = 0) -> None:
-        """Show how far it is.
+        """Show the progress.
 
         Args:
-            documents: met since the last call.
-            bytes_read: of the files as they lie on the disk, since the beginning.
-            text_bytes: of text in them, since this attempt began.
-            bytes_before: of the files, what an earlier attempt has read.
+            documents: read since the last call.
+            bytes_read: of the files on disk, earlier attempts included.
+            text_bytes: of text, read in this attempt.
+            bytes_before: part of `bytes_read` that an earlier attempt read.
         """
         self._documents += documents
         now_s = time.monotonic()
@@ -63,7 +63,7 @@ class ReadingProgress:
 
 @contextmanager
 def reading_progress(*, bytes_total: int) -> Iterator[ReadingProgress]:
-    """A progress on standard error for the time of the block."""
+    """Progress on standard error while the block runs."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield ReadingProgress(bytes_total=bytes_total, bar=None)

@@ -1,4 +1,4 @@
-"""Why documents were left out, as text."""
+"""Format the reasons for which documents were left out."""
 
 from __future__ import annotations
 

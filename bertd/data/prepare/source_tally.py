@@ -13,7 +13,7 @@ from bertd.data.dataset.text_quality import SUMMED_COLUMNS, SourceQuality
 from bertd.data.prepare.part_file import PartFile
 
 _BINS_PER_DOUBLING = 8
-"""Steps of a histogram from one power of two to the next: quantiles are right to a tenth."""
+"""Histogram bins from one power of two to the next: quantiles are accurate to a tenth."""
 _NUM_BINS = 40 * _BINS_PER_DOUBLING
 
 
@@ -32,7 +32,7 @@ def _estimate_quantiles(bins: IndexArray) -> tuple[int, int, int] | None:
 
 
 def _bin_center(number: int) -> int:
-    """Amid the lengths of a bin."""
+    """Geometric centre of a bin's lengths."""
     return round(2 ** ((number + 0.5) / _BINS_PER_DOUBLING))
 
 

@@ -1,7 +1,7 @@
-"""Parts to a data set: decides over all documents at once, then writes the splits part by part.
+"""Assemble parts to a data set: decide over all documents at once, then write the splits part by part.
 
-First pass: the hash of every document tells the split it belongs to and which documents repeat an earlier one. Second
-pass: each part's tokens are copied to the splits under those decisions. Memory holds a few bytes a document (its fate),
+First pass: the documents' hashes decide which split each belongs to and which repeat an earlier one. Second pass: each
+part's tokens are copied to the splits according to these decisions. Memory holds a few bytes a document (its decision),
 one bucket of hashes, and one part.
 """
 
@@ -34,7 +34,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 
 class DocumentDecision(IntEnum):
-    """What becomes of a document."""
+    """The split of a document, or why it is left out."""
 
     TRAIN = 0
     VALIDATION = 1
@@ -44,7 +44,7 @@ class DocumentDecision(IntEnum):
 
 
 Decisions = npt.NDArray[np.uint8]
-"""Of each document, in the order of the parts."""
+"""A DocumentDecision for each document, in the order of the parts."""
 
 _SKIP_REASONS = {
     DocumentDecision.DUPLICATE: SkipReason.DUPLICATE,
@@ -59,7 +59,7 @@ def _read_hashes(folder: Path, *, num_parts: int) -> Iterator[HashArray]:
 
 
 def decide_documents(folder: Path, *, num_parts: int, filters: Filters, validation_share: float) -> Decisions:
-    """Which documents stay, and in which split.
+    """Decide which documents stay, and in which split.
 
     A document belongs to validation if its hash is among the lowest `validation_share` of all possible ones: adding a
     source moves no other document. If none is that low, the lowest of all is taken, so that there is something to
@@ -83,12 +83,12 @@ def decide_documents(folder: Path, *, num_parts: int, filters: Filters, validati
         decisions[near] = DocumentDecision.NEAR_DUPLICATE
     _assign_splits(decisions, _read_hashes(folder, num_parts=num_parts), filters=filters, share=validation_share)
     if not (decisions <= DocumentDecision.VALIDATION).any():
-        raise CorpusError("the sources hold no text that the filters let pass; name other sources or loosen them")
+        raise CorpusError("the sources hold no text that passes the filters; name other sources or loosen them")
     return decisions
 
 
 def _assign_splits(decisions: Decisions, parts: Iterator[HashArray], *, filters: Filters, share: float) -> None:
-    """Choose what is beyond the most documents wanted, and what is for validation, part by part."""
+    """Mark the documents beyond --max-documents and those for validation, part by part."""
     limit = len(decisions) if filters.max_documents is None else filters.max_documents
     num_kept = first = num_chosen = lowest_document = 0
     lowest: int | None = None
@@ -120,7 +120,7 @@ def find_repeats(hashes: HashArray) -> BoolArray:
 
 def is_in_validation(hashes: HashArray, *, share: float) -> BoolArray:
     """Which documents the hash puts into validation."""
-    # The top 53 bits, since a float holds no more.
+    # The top 53 bits, since a float64 holds no more.
     return (hashes >> np.uint64(11)).astype(np.float64) < share * 2.0**53
 
 
@@ -139,7 +139,7 @@ class _HashingFile:
         self._size += len(content)
 
     def close(self) -> FileFacts:
-        """Bring it to the disk."""
+        """Flush to disk and close; returns the size and the hash."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
@@ -160,7 +160,7 @@ class SplitWriter:
         )
 
     def append(self, part: PartFile, *, keep: BoolArray) -> None:
-        """Copy the documents of a part that belong here."""
+        """Copy the documents of a part that belong to this split."""
         lengths, per_document = part.array("document_lengths"), part.array("document_sentences")
         sentence_lengths = part.array("sentence_lengths")[np.repeat(keep, per_document)]
         self._tokens.write(part.array("tokens")[np.repeat(keep, lengths)])
@@ -175,7 +175,7 @@ class SplitWriter:
         )
 
     def close(self) -> dict[str, FileFacts]:
-        """End the offsets with the stream's length."""
+        """Append the stream's length to the offsets, and close the files."""
         end = np.array([self.counts.stream_tokens], dtype=OFFSET)
         self._documents.write(end)
         self._sentences.write(end)
@@ -190,7 +190,7 @@ class WrittenSplits:
     sources: dict[int, SourceTally]
     """What was kept, by source."""
     skipped: dict[int, Counter[str]]
-    """Documents that were left out here, by source and reason."""
+    """Documents left out by the assembly, by source and reason."""
 
 
 def write_splits(folder: Path, *, parts: Path, num_parts: int, decisions: Decisions) -> WrittenSplits:

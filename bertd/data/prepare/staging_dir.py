@@ -1,10 +1,10 @@
-"""Where a data set is made before it is seen: a hidden folder beside it, kept when a prepare is killed.
+"""The staging folder of a data set: hidden, beside its target, kept when a prepare is killed.
 
 DIR/.tmp-NAME/plan.json            what is being made; another plan starts over
 DIR/.tmp-NAME/lock                 held while a process works here
 DIR/.tmp-NAME/parts/part-*         parts that are done
 DIR/.tmp-NAME/whole/               the data set while it is put together; then renamed to DIR/NAME
-DIR/.tmp-NAME/replaced/            the data set that gives way, for the moment between two renames
+DIR/.tmp-NAME/replaced/            the old data set, between the two renames that replace it
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Workspace:
         self.whole = root / "whole"
 
     def begin(self, plan: str) -> bool:
-        """Make ready for a plan; True if parts of an earlier attempt at the same plan are there."""
+        """Prepare the folders for a plan; True if parts of an earlier attempt at the same plan exist."""
         path = self._root / "plan.json"
         is_same_plan = path.exists() and path.read_text() == plan
         if not is_same_plan:
@@ -68,9 +68,9 @@ class Workspace:
 
 
 def _exchange(new: Path, old: Path) -> bool:
-    """Exchange two folders at once, so that a kill at any point leaves one or the other; False where that cannot be.
+    """Exchange two folders atomically, so that a kill at any point leaves one or the other; False where not supported.
 
-    Linux has it since 3.15 on ext4, XFS, Btrfs and tmpfs, and NFS has not.
+    Linux supports it since 3.15 on ext4, XFS, Btrfs and tmpfs; NFS does not.
 
     Raises:
         OSError: the disk refused.
@@ -92,15 +92,15 @@ def open_workspace(target: Path, *, replace: bool) -> Iterator[Workspace]:
     """The workspace for a data set, for this process alone.
 
     Raises:
-        ShardError: the data set exists, or what exists there is none, or another process is making it.
+        ShardError: the data set or something else exists there, or another process is making it.
         StorageError: the folder cannot be made or written.
     """
     root = target.with_name(f"{TEMPORARY_PREFIX}{target.name}")
     try:
         if target.exists() and not (target / MANIFEST_FILE).is_file():
-            raise ShardError(f"{target}: exists, and is no data set; give another --out")
+            raise ShardError(f"{target}: exists and is not a data set; give another --out")
         if target.exists() and not replace:
-            raise ShardError(f"{target}: exists; give another --out, or --replace to make it anew")
+            raise ShardError(f"{target}: exists; give another --out, or --replace to make it again")
         root.mkdir(parents=True, exist_ok=True)
         lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
@@ -115,4 +115,4 @@ def open_workspace(target: Path, *, replace: bool) -> Iterator[Workspace]:
             os.close(lock)
     except OSError as error:
         place = error.filename or root
-        raise StorageError(f"{place}: {error.strerror}; free space there or mend the permissions") from error
+        raise StorageError(f"{place}: {error.strerror}; free space there or check the permissions") from error

@@ -1,4 +1,4 @@
-"""Groups the blocks of the sources into tasks, in order.
+"""Group the blocks of the sources into tasks, in order.
 
 Only this process reads; it does not look inside the blocks, so it keeps many workers busy. What a part holds depends
 on the sources alone, never on the number of workers or on where an earlier attempt was killed.
@@ -17,12 +17,12 @@ from bertd.data.sources.readers.document import Block, Reader
 from bertd.data.sources.spec import Source
 
 PART_BYTES = 1 << 22
-"""Text in a part: large against the cost of a task, small against what a kill may lose."""
+"""Text in a part: large compared with the overhead of a task, small enough that a kill loses little."""
 BLOCK_BYTES = 1 << 20
 
 
 class TaskPlanner:
-    """Cuts the sources into the tasks that are still to do."""
+    """Cuts the sources into the tasks that are still to be done."""
 
     def __init__(self, sources: list[Source], *, folder: Path, readers: dict[int, Reader]) -> None:
         self._files = [(number, path) for number, source in enumerate(sources) for path in source.units]
@@ -32,25 +32,25 @@ class TaskPlanner:
         sizes = [0 if path is None else path.stat().st_size for _, path in self._files]
         self._file_offsets = [0, *accumulate(sizes)]
         self.num_parts = 0
-        """Parts so far, done before or not."""
+        """Parts so far, those of an earlier attempt included."""
         self.bytes_done = 0
-        """Of the files as they lie on the disk: those that the parts that are done were read from."""
+        """Bytes on disk that the finished parts were read from."""
         self.bytes_before = 0
-        """Of these, what an earlier attempt has done."""
+        """Those of `bytes_done` that an earlier attempt read."""
         self.text_bytes = 0
-        """Of the parts that this attempt has done."""
+        """Text in the parts that this attempt finished."""
         self._bytes_read = 0
         self._bytes_assigned = 0
         self._part_sizes: dict[int, tuple[int, int]] = {}
-        """Bytes read for each part that is being made, and of text in it."""
+        """Bytes on disk and bytes of text of each part that is being made."""
 
     @property
     def bytes_total(self) -> int:
-        """Of all files as they lie on the disk."""
+        """Size of all files on disk."""
         return self._file_offsets[-1]
 
     def tasks(self, tally: PartTally) -> Iterator[PartTask]:
-        """Tasks in order, until there are enough; a part that an earlier attempt has left is tallied instead.
+        """Tasks in order, until the tally has enough; finished parts of an earlier attempt are tallied instead.
 
         Raises:
             CorpusError: a file cannot be read.
@@ -71,7 +71,7 @@ class TaskPlanner:
                 self._skip_bytes(self._part_sizes.pop(task.number)[0])
 
     def mark_done(self, number: int) -> None:
-        """Take note that a part is made."""
+        """Count a part as finished."""
         num_bytes, text_bytes = self._part_sizes.pop(number)
         self.bytes_done += num_bytes
         self.text_bytes += text_bytes

@@ -1,8 +1,8 @@
-"""What a worker does with a few megabytes of text: read, filter, split into sentences, tokenize.
+"""Turn a few megabytes of text into a part: read, filter, split into sentences, tokenize.
 
 A part is a pure function of its blocks, so which worker makes it, and when, changes nothing. Nothing that depends on
-other documents (duplicates, the most documents wanted) is decided here: each document brings its hash, and the
-assembly decides.
+other documents (duplicates, --max-documents) is decided here: each document comes with its hash, and the assembly
+decides.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class SourceBlock:
 
 @dataclass(frozen=True)
 class PartTask:
-    """What a worker is sent."""
+    """The blocks of one part, as sent to a worker."""
 
     number: int
     blocks: tuple[SourceBlock, ...]
@@ -54,7 +54,7 @@ class PartTask:
 
 @dataclass(frozen=True)
 class LetterCounts:
-    """What a text is written in."""
+    """Characters, letters and ASCII letters of a text."""
 
     characters: int
     letters: int
@@ -62,7 +62,7 @@ class LetterCounts:
 
     @property
     def ascii_share(self) -> float:
-        """Of letters; 1 for a text without any."""
+        """ASCII share of the letters; 1 for a text without letters."""
         return self.ascii_letters / self.letters if self.letters else 1.0
 
 
@@ -79,14 +79,12 @@ def count_letters(text: str) -> LetterCounts:
 
 
 def text_hash(text: str) -> int:
-    """64 bits that depend on every character: the split and the exact duplicates go by them."""
+    """64 bits that depend on every character; they decide the split and find exact duplicates."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 @dataclass
 class _PartBuffer:
-    """What a part has so far."""
-
     tokens: list[npt.NDArray[np.uint32]] = field(default_factory=list)
     document_lengths: list[int] = field(default_factory=list)
     document_sentences: list[int] = field(default_factory=list)
@@ -102,7 +100,7 @@ class _PartBuffer:
 
 
 class PartTokenizer:
-    """A worker's tools: readers, filters, splitter and tokenizer."""
+    """Makes parts, with a worker's readers, filters, sentence splitter and tokenizer."""
 
     def __init__(
         self, *, folder: Path, readers: dict[int, Reader], tokenizer: Tokenizer, language: str, filters: Filters
@@ -162,7 +160,7 @@ class PartTokenizer:
                     yield item.source, result
 
     def _apply_filters(self, result: ReadResult) -> ReadResult:
-        """The text, if every filter that looks at one document alone lets it pass."""
+        """The text if it passes every filter that looks at one document alone, else the reason why not."""
         if isinstance(result, SkipReason):
             return result
         if not result:

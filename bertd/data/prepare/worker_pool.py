@@ -1,4 +1,4 @@
-"""Has the tasks of a plan done by worker processes, or in this one; the parts are the same for any number."""
+"""Run the tasks of a plan in worker processes, or in this one; the parts are the same for any number of processes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bertd.run.processes import die_with_parent
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """What every worker needs, in a form that can be sent."""
+    """What every worker needs, in a form that can be pickled."""
 
     folder: Path
     readers: dict[int, Reader]
@@ -46,7 +46,7 @@ class WorkerSetup:
 def make_parts(
     planner: TaskPlanner, setup: WorkerSetup, tally: PartTally, *, processes: int, on_done: Callable[[PartFacts], None]
 ) -> None:
-    """Make every part that is not there yet and is wanted, and tally them all.
+    """Make every needed part that does not exist yet, and tally all parts.
 
     Args:
         on_done: called for each part that was made, in no order.
@@ -82,15 +82,15 @@ def make_parts(
                 _collect_finished(pending, record_done=record_done)
         except BrokenProcessPool as error:
             raise CorpusError(
-                "a worker was killed, perhaps for want of memory; prepare again with fewer --processes: "
-                "what is done is kept"
+                "a worker was killed, perhaps because memory ran out; prepare again with fewer --processes: "
+                "finished parts are kept"
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _submit(pool: ProcessPoolExecutor, task: PartTask) -> Future[PartFacts]:
-    """Hand out a task; a worker that this starts is born with Ctrl-C blocked, so that it leaves no traceback."""
+    """Submit a task; a worker that this starts inherits a blocked SIGINT, so that Ctrl-C prints no traceback."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return pool.submit(_make_part_in_worker, task)
@@ -104,11 +104,11 @@ def _collect_finished(pending: dict[Future[PartFacts], int], *, record_done: Cal
 
 
 _part_tokenizer: PartTokenizer | None = None
-"""This worker's; a process pool hands its tasks to functions, not to objects."""
+"""Global in each worker process, since a process pool calls functions, not methods of an object."""
 
 
 def _initialize_worker(setup: WorkerSetup, parent: int) -> None:
-    """Prepare a worker process: it dies with its parent, to whom it leaves Ctrl-C."""
+    """Prepare a worker process, which the kernel kills when its parent dies; only the parent handles Ctrl-C."""
     global _part_tokenizer
     die_with_parent(parent)
     _part_tokenizer = setup.make_part_tokenizer()

@@ -111,7 +111,7 @@ def test_hours_buy_what_a_runs_own_speed_makes_of_them(
     run.mkdir()
     (run / "recipe.toml").write_text(_RECIPE.format(budget="hours = 0.5"))
     assert inspect.main([name, "--run", str(run)]) == RunFolderError.exit_code
-    assert "holds no step to take a speed from; give --sequences-per-s" in capsys.readouterr().err
+    assert "has no step to measure a speed from; give --sequences-per-s" in capsys.readouterr().err
     facts = {"t": 0.0, "progress": 0.0, "loss": 1.0, "lr": 1.0, "grad_norm": 1.0, "tokens_per_s": 1.0}
     steps = [{"step": 1, "sequences": 100, "charged_s": 10.0}, {"step": 9, "sequences": 500, "charged_s": 30.0}]
     lines = [json.dumps({"kind": "step", "sequences_per_s": 999.0, **facts, **step}) + "\n" for step in steps]
@@ -123,7 +123,7 @@ def test_hours_buy_what_a_runs_own_speed_makes_of_them(
     shown = capsys.readouterr().out
     assert "what the budget of 30m 00s buys depends on the speed" in shown and "epochs bought" not in shown
     assert inspect.main([name, "--run", "9-nowhere"]) == RunFolderError.exit_code
-    assert "no run folder, nor the id of a run below" in capsys.readouterr().err
+    assert "neither a run folder nor the id of a run below" in capsys.readouterr().err
 
 
 def test_predicted_tokens_are_coloured_after_the_text_is_made_safe() -> None:
@@ -183,7 +183,7 @@ def test_sequences_of_a_byte_level_vocabulary_are_shown_as_text(
 
     for one in shown:
         assert 10 < len(re.findall(r"\[(?i:mask)\|[^\]]+\]", one.text)) < 20 and "\u0120" not in one.text
-        # As the row reads with what stood there; an open box is a space that is a token of its own.
+        # The row with its original tokens; an open box is a space that is a separate token.
         read = re.sub(r"\[[^|\] ]+\|([^\]]+)\]", r"\1", one.text).replace("\u2423", "").split()
         ids = sequences.rows(np.array([one.number]))[0].tolist()
         whole = re.sub(r"(<s>|</s>|\[CLS\]|\[SEP\])", r" \1 ", tokenizer.decode(ids, skip_special_tokens=False)).split()

@@ -1,4 +1,4 @@
-"""A file of numbers is closed with its last user, and an open one is no trouble at the interpreter's exit."""
+"""An array file is closed with its last reference, and an open one causes no error at the interpreter's exit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data sets: what opens, and what is refused with which words."""
+"""Data sets: what opens, what is refused, and with which message."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for(root: Path, name: str, wh
         place.mkdir()
     else:
         place.symlink_to("/dev/zero" if what == "device" else place)
-    with pytest.raises(ShardError, match=r"is no file|cannot be read|Too many levels"):
+    with pytest.raises(ShardError, match=r"is not a file|cannot be read|Too many levels"):
         DataSet.open(root)
 
 

@@ -1,4 +1,4 @@
-"""How often tokens stand in the training text."""
+"""Token frequencies in the training text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Near duplicates: signatures that estimate similarity, and the documents that go."""
+"""Near duplicates: signatures that estimate similarity, and the documents that are left out."""
 
 from __future__ import annotations
 

@@ -199,19 +199,19 @@ def test_parts_that_were_done_out_of_order_are_not_done_again(
     made: list[int] = []
     make = PartTokenizer.make_part
 
-    def make_and_tell(self: PartTokenizer, task: PartTask) -> PartFacts:
+    def make_and_record(self: PartTokenizer, task: PartTask) -> PartFacts:
         made.append(task.number)
         return make(self, task)
 
-    told: list[dict[str, int]] = []
-    monkeypatch.setattr(PartTokenizer, "make_part", make_and_tell)
-    monkeypatch.setattr(ReadingProgress, "update", lambda self, **news: told.append(news))
+    updates: list[dict[str, int]] = []
+    monkeypatch.setattr(PartTokenizer, "make_part", make_and_record)
+    monkeypatch.setattr(ReadingProgress, "update", lambda self, **update: updates.append(update))
     prepare([str(corpus)], out=tmp_path / "set", options=options, processes=1)
     assert made == [2, 3, 7]
     total = sum(path.stat().st_size for path in corpus.iterdir())
-    # Three parts are this attempt's, and what is not is told apart.
-    assert 0 < told[0]["bytes_before"] < told[-1]["bytes_before"] < told[-1]["bytes_read"] < total
-    assert told[-1]["bytes_read"] - told[-1]["bytes_before"] == told[-1]["text_bytes"]
+    # Three parts are this attempt's; the others are counted as an earlier attempt's.
+    assert 0 < updates[0]["bytes_before"] < updates[-1]["bytes_before"] < updates[-1]["bytes_read"] < total
+    assert updates[-1]["bytes_read"] - updates[-1]["bytes_before"] == updates[-1]["text_bytes"]
     assert contents(tmp_path / "set") == contents(dataset.root)
 
 
@@ -243,7 +243,7 @@ def test_a_killed_prepare_leaves_nothing_that_looks_whole_and_no_process(
         os.sched_yield()
     running.kill()
     assert running.stderr is not None
-    # The pipe ends when the last process that holds it is gone: workers die with their parent.
+    # The pipe ends when the last process that holds it has exited: workers die with their parent.
     running.stderr.read()
     assert running.wait() == -signal.SIGKILL
     assert not (tmp_path / "set").exists()
@@ -251,7 +251,7 @@ def test_a_killed_prepare_leaves_nothing_that_looks_whole_and_no_process(
         DataSet.open(tmp_path / "set")
     done_before = {path.name: path.stat().st_mtime_ns for path in parts.glob("part-*")}
     again = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done_before and "going on with what an earlier attempt has done" in again.stderr
+    assert done_before and "continuing an earlier attempt" in again.stderr
     DataSet.open(tmp_path / "set", verify=True)
 
 
@@ -263,8 +263,8 @@ def test_ctrl_c_while_workers_start_is_one_line(tmp_path: Path, corpus: Path, vo
         os.sched_yield()
     # To the whole group, as a terminal does.
     os.killpg(running.pid, signal.SIGINT)
-    _, said = running.communicate()
-    assert running.returncode == 130 and said == "interrupted; the same command goes on from here\n"
+    _, output = running.communicate()
+    assert running.returncode == 130 and output == "interrupted; the same command goes on from here\n"
 
 
 @pytest.fixture
@@ -286,8 +286,8 @@ def test_a_full_disk_is_one_clear_error_and_the_next_attempt_goes_on(
     lines = write_jsonl(tmp_path / "lines.jsonl", [made_up_text(number, sentences=40) for number in range(1500)])
     command = [str(lines), "--vocab", str(vocab), "--out", str(small_disk / "set"), "--processes", str(processes)]
     assert main(command) == StorageError.exit_code
-    said = capsys.readouterr().err
-    assert "No space left on device; free space" in said and said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert "No space left on device; free space" in output and output.count("\n") == 1
     assert not (small_disk / "set").exists()
     subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
     assert main(command) == 0
@@ -311,13 +311,13 @@ def test_a_data_set_that_exists_is_kept_unless_it_is_to_be_replaced(
 def test_a_folder_that_is_no_data_set_is_never_replaced(tmp_path: Path, corpus: Path, options: PrepareOptions) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear all")
-    with pytest.raises(ShardError, match="mine: exists, and is no data set; give another --out"):
+    with pytest.raises(ShardError, match="mine: exists and is not a data set; give another --out"):
         prepare([str(corpus)], out=tmp_path / "mine", options=options, processes=1, replace=True)
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear all"
 
 
 class Killed(BaseException):
-    """Stands for kill -9: nothing after it runs."""
+    """Simulates kill -9: nothing after it runs."""
 
 
 @pytest.mark.parametrize("can_exchange", [True, False])
@@ -493,7 +493,7 @@ def test_what_cannot_be_prepared_says_so_in_one_line(
     cases = {
         "missing.txt": "missing.txt: no such file or folder; name a source KIND:PATH",
         "nokind:missing.txt": "no such file or folder; name a source KIND:PATH, with KIND one of text",
-        "empty.txt": "hold no text that the filters let pass; name other sources or loosen them (left out: 1 no text)",
+        "empty.txt": "hold no text that passes the filters; name other sources or loosen them (left out: 1 no text)",
         "latin.txt": "(left out: 1 not valid UTF-8)",
         "folder": "folder: holds no file; name another source",
         "*.parquet.none": "holds no file",
@@ -537,7 +537,7 @@ def test_a_bare_name_lies_where_data_sets_are_looked_up(tmp_path: Path, monkeypa
 
 
 def test_a_disk_without_room_is_one_clear_error(tmp_path: Path, corpus: Path, vocab: Path) -> None:
-    # A limit on the size of files stands for a full disk: the write fails in the same way.
+    # A limit on the size of files simulates a full disk: the write fails in the same way.
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000));"
@@ -632,7 +632,7 @@ def test_a_line_of_200_mb_takes_no_more_memory_than_it_must(tmp_path: Path, voca
         for _ in range(200_000_000 // len(words)):
             long_line.write(words)
         long_line.write(b'"}\n{"text": "short two"}\n')
-        # A text has no end of its own, so it is cut and read, which takes longer: a third is enough.
+        # A text has no end mark, so it is cut and read, which takes longer: a third is enough.
         for _ in range(66_000_000 // len(words)):
             long_text.write(words)
     code = (
@@ -656,7 +656,7 @@ def test_a_folder_without_permission_is_one_clear_error(corpus: Path, vocab: Pat
         "os.getuid() or (os.setgroups([]), os.setgid(65534), os.setuid(65534));"
         "sys.exit(prepare.main(sys.argv[1:]))"
     )
-    # Not below tmp_path, which lets nobody in but its owner.
+    # Not below tmp_path, which only its owner may enter.
     with TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         shutil.copytree(vocab, f"{folder}/vocab", copy_function=shutil.copyfile)
@@ -669,10 +669,10 @@ def test_a_folder_without_permission_is_one_clear_error(corpus: Path, vocab: Pat
         Path(folder, "secret").chmod(0)
         cases = [
             ("closed/a.txt", "vocab", "open/set", CorpusError, "closed/a.txt: cannot read: Permission denied"),
-            (".", "vocab", "open/set", CorpusError, "cannot be looked at: Permission denied"),
+            (".", "vocab", "open/set", CorpusError, "cannot read: Permission denied"),
             ("open", "closed/a.txt", "open/set", VocabularyError, "closed/a.txt: cannot read the vocabulary"),
-            ("open", "secret", "open/set", VocabularyError, "secret: cannot be looked at: Permission denied"),
-            ("open", "vocab", "locked/set", StorageError, "Permission denied; free space there or mend"),
+            ("open", "secret", "open/set", VocabularyError, "secret: cannot read: Permission denied"),
+            ("open", "vocab", "locked/set", StorageError, "Permission denied; free space there or check"),
         ]
         for source, words, out, error, message in cases:
             arguments = [f"{folder}/{source}", "--vocab", f"{folder}/{words}", "--out", f"{folder}/{out}"]

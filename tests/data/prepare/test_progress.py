@@ -1,4 +1,4 @@
-"""What a long reading says of itself where there is no terminal: a line now and then."""
+"""Progress of reading without a terminal: a line now and then."""
 
 from __future__ import annotations
 
