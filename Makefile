@@ -1,12 +1,12 @@
-# bertd: `make demo` shows it, `make test` proves it, `make check` reads it.
+# bertd: `make demo` runs it, `make test` tests it, `make check` lints and type-checks it.
 
 PYTHON ?= python3
 VENV   ?= .venv
-# Torch comes first and alone, so that no other package can pull in a second build of it.
+# Torch is installed first and alone, so that no other package can pull in a second build of it.
 TORCH  ?= torch==2.13.0
 TORCHAO ?= torchao==0.18.0
 BUDGET ?= 2min
-# What bench-quality trains on: a data set by name or path.
+# Data set for bench-quality, by name or path.
 DATA   ?= wiki-books
 
 BIN := $(VENV)/bin
@@ -20,7 +20,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/pip install --quiet "$(TORCH)"
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable . --group dev
-# For its tests alone, apart: transformers imports torchao wherever it finds it, and without a GPU that prints warnings.
+# Only for its tests, in a separate folder: transformers imports torchao if it finds it, which without a GPU prints
+# warnings.
 	$(BIN)/pip install --quiet --no-deps --target $(VENV)/apart/site-packages "$(TORCHAO)"
 	touch $@
 
@@ -33,7 +34,7 @@ test: install
 test-long: install
 	$(BIN)/python -m pytest -n auto -m "long and not faults"
 
-# The long fault suite, alone and one test at a time; root mounts its disks, anybody else gets skips with a reason.
+# The long fault suite, one test at a time. Tests that mount disks need root and are otherwise skipped with the reason.
 faults: install
 	$(BIN)/python -m pytest tests/faults -m "" -p no:xdist --timeout 900 -rs
 
