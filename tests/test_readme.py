@@ -1,4 +1,4 @@
-"""README.md is true: its commands exist, its exit codes are the real ones, its map is the tree."""
+"""README.md and CONTRIBUTING.md are true: commands, paths and exit codes exist, the map is the tree."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from bertd.cli import app, exit_codes, programs
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FIRST_SCREEN = README.partition("## Use it")[0]
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+_FOLDERS = ("bertd", "tui", "tests", "docs", "recipes", "systemd", r"\.ci")
 
 
 def _verbs() -> list[str]:
@@ -88,6 +90,13 @@ def test_every_test_that_holds_a_promise_exists() -> None:
 def test_every_link_leads_somewhere() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert target.startswith("https://") or (ROOT / target).exists(), target
+
+
+def test_every_path_that_contributing_names_exists() -> None:
+    named = re.findall(rf"(?<![\w/])((?:{'|'.join(_FOLDERS)})/[\w./-]*\w/?|[\w.]+\.(?:md|toml))", CONTRIBUTING)
+    assert len(named) > 50
+    for path in named:
+        assert (ROOT / path).exists(), path
 
 
 def test_every_recipe_is_named() -> None:
