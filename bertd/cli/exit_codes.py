@@ -4,7 +4,7 @@ from __future__ import annotations
 
 MEANINGS: dict[int, str] = {
     0: "done",
-    1: "refused, or nothing of the kinds below",
+    1: "any other error",
     2: "the command or the recipe is wrong",
     4: "no such job",
     5: "the job's state does not allow it",
