@@ -9,13 +9,10 @@ from __future__ import annotations
 from typing import Protocol
 
 from bertd.records import BudgetRecord
-from bertd.run.budget import Budget, BudgetPlan, training_end
+from bertd.run.budget import Budget, BudgetPlan, TimeLeft, end_reserve_s, find_time_left
 from bertd.run.durations import parse_duration
 from bertd.run.recipe.schema import Recipe
 from bertd.train.state import TrainState
-
-_RESERVE_MARGIN = 1.3
-"""A loaded disk is slower at the end than at the start."""
 
 
 class Clock(Protocol):
@@ -85,15 +82,19 @@ class BudgetTracker:
 
     def is_spent(self, state: TrainState, *, charged_s: float, step_s: float) -> bool:
         """Whether training ends here; a step of `step_s` that would end after a timed run's deadline is not started."""
-        deadline_s = self._deadline_s(state)
-        if deadline_s is not None:
-            return charged_s + step_s > deadline_s
+        time_left = self._find_time_left(state, charged_s=charged_s)
+        if time_left is not None:
+            return step_s > time_left.training_s
         return self.progress(state, charged_s=charged_s) >= 1.0
 
     def remaining_s(self, state: TrainState) -> float | None:
         """Charged seconds until a timed run stops training; None for a budget of steps or sequences."""
-        deadline_s = self._deadline_s(state)
-        return None if deadline_s is None else deadline_s - self.now_s()
+        time_left = self._find_time_left(state, charged_s=self.now_s())
+        return None if time_left is None else time_left.training_s
+
+    def reserve_s(self, state: TrainState) -> float | None:
+        """Charged seconds that a timed run keeps for its end; None for a budget of steps or sequences."""
+        return _reserve_s(state) if self.granted.is_timed else None
 
     def schedule_progress(self, state: TrainState, *, charged_s: float, step_s: float) -> float:
         """Progress of the schedule at the middle of the coming step, 0..1; 1 where training ends.
@@ -125,19 +126,14 @@ class BudgetTracker:
         interval_s = self.recipe.checkpoint.interval_s(self.granted.total_s)
         return charged_s + (interval_s - save_s if save_s <= interval_s / 2 else interval_s)
 
-    def _deadline_s(self, state: TrainState) -> float | None:
-        """Charged time at which a timed run stops training, else None."""
-        total_s = self.granted.total_s
-        return None if total_s is None else training_end(total_s, reserve=reserve_s(state))
+    def _find_time_left(self, state: TrainState, *, charged_s: float) -> TimeLeft | None:
+        return find_time_left(self.granted, charged_s=charged_s, reserve_s=_reserve_s(state))
 
     def _schedule_progress(self, state: TrainState, *, charged_s: float, steps: float, sequences: float) -> float:
         granted = self.granted
         spent = granted.spent(charged_s=charged_s, steps=steps, sequences=sequences)
-        return self._plan.schedule_progress(spent, reserve=granted.convert_seconds(reserve_s(state)))
+        return self._plan.schedule_progress(spent, reserve=granted.convert_seconds(_reserve_s(state)))
 
 
-def reserve_s(state: TrainState) -> float:
-    """Charged seconds that a timed budget keeps for its last validation, save and export."""
-    # From above: an export writes the weights, a checkpoint three times as much.
-    export_s = save_s = state.save_s or 0.0
-    return _RESERVE_MARGIN * ((state.validation_s or 0.0) + save_s + export_s)
+def _reserve_s(state: TrainState) -> float:
+    return end_reserve_s(validation_s=state.validation_s, save_s=state.save_s)

@@ -16,7 +16,7 @@ from bertd.run.budget import RunPosition, answer_budget_command
 from bertd.run.durations import format_duration
 from bertd.train.checkpoint.async_saver import Checkpointer
 from bertd.train.distributed.process_group import Ranks
-from bertd.train.loop.budget_tracker import BudgetTracker, reserve_s
+from bertd.train.loop.budget_tracker import BudgetTracker
 from bertd.train.loop.commands import PendingCommands
 from bertd.train.loop.reporting import Reporter
 from bertd.train.state import TrainState
@@ -135,7 +135,9 @@ class StepController:
     def _change_budget(self, command: Command, state: TrainState) -> None:
         charged_s = self._budget.now_s()
         position = RunPosition(t=time.time(), step=state.step, sequences=state.sequences, charged_s=charged_s)
-        records = answer_budget_command(command, self._budget.granted, position=position, reserve_s=reserve_s(state))
+        records = answer_budget_command(
+            command, self._budget.granted, position=position, reserve_s=self._budget.reserve_s(state) or 0.0
+        )
         for record in records:
             if isinstance(record, BudgetRecord):
                 self._reporter.append(record)

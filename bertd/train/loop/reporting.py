@@ -73,6 +73,7 @@ class Reporter:
                 loss_scale=metrics.loss_scale,
                 skipped_steps=state.skipped_steps,
                 memory_bytes=metrics.memory_bytes,
+                reserve_s=self._budget.reserve_s(state),
             )
         )
 
@@ -90,6 +91,7 @@ class Reporter:
                 unigram_loss=result.unigram_loss,
                 unigram_entropy=result.unigram_entropy,
                 seconds=result.seconds,
+                reserve_s=self._budget.reserve_s(state),
             )
         )
 

@@ -7,6 +7,8 @@ from threading import Event
 
 import pytest
 
+from bertd.daemon.api.views import budget_view
+from bertd.daemon.metrics.run_metrics import JournalSummary, fold
 from bertd.data.dataset.shards import DataSet
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.records import Command, CommandKind
@@ -22,6 +24,7 @@ from bertd.train.loop.control import ExitReason, StepController, StepPlan
 from bertd.train.loop.reporting import Reporter
 from bertd.train.optim.optimizer import build_optimizers
 from bertd.train.state import TrainState
+from tests.daemon.metrics.test_curves import step
 from tests.model.test_export import TINY
 
 
@@ -134,6 +137,33 @@ def test_training_ends_early_enough_for_the_last_save_and_export(tmp_path: Path,
     assert before.exit_reason is ExitReason.NONE
     assert after.exit_reason is ExitReason.BUDGET
     assert before.progress == pytest.approx(1.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("budget", ["budget.hours=1", "budget.gpu_hours=2"])
+@pytest.mark.parametrize("save_s", [25.0, 1e6])
+def test_training_stops_when_the_screen_says_that_nothing_is_left(
+    tmp_path: Path, clock: FakeClock, budget: str, save_s: float
+) -> None:
+    harness = make_harness(tmp_path, clock, budget)
+    measured = state(validation_s=10.0, save_s=save_s)
+    reserve_s = harness.budget.reserve_s(measured)
+    summary = fold(JournalSummary(), step(1, charged_s=1.0).model_copy(update={"reserve_s": reserve_s}))
+
+    def exit_reason_with(shown_left_s: float) -> ExitReason:
+        clock.charged_s = 0.0
+        left_s = budget_view(recipe(budget), summary, charged_s=0.0).remaining_s
+        assert left_s is not None and left_s == harness.budget.remaining_s(measured)
+        clock.charged_s = left_s - shown_left_s
+        return harness.plan_step(measured, step_s=1.0).exit_reason
+
+    assert exit_reason_with(shown_left_s=1.1) is ExitReason.NONE
+    assert exit_reason_with(shown_left_s=0.9) is ExitReason.BUDGET
+
+
+def test_work_budgets_report_no_reserve(tmp_path: Path, clock: FakeClock) -> None:
+    measured = state(validation_s=10.0, save_s=25.0)
+    assert make_harness(tmp_path, clock).budget.reserve_s(measured) == pytest.approx(78.0)
+    assert make_harness(tmp_path, clock, "budget.steps=10").budget.reserve_s(measured) is None
 
 
 def test_a_slow_disk_cannot_eat_more_than_half_the_budget(tmp_path: Path, clock: FakeClock) -> None:

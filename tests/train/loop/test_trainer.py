@@ -268,6 +268,8 @@ def test_a_timed_budget_ends_inside_it_saved_and_exported(tmp_path: Path, datase
 
     (end,) = kind_of(paths, EndRecord)
     assert end.reason == "budget" and end.lr == 0.0
+    reserves_s = [record.reserve_s for record in kind_of(paths, StepRecord)]
+    assert all(reserve_s is not None and reserve_s > 0 for reserve_s in reserves_s)
     assert [record.why for record in kind_of(paths, CheckpointRecord)][0] == "start"
     assert kind_of(paths, ValidationRecord)[-1].step == kind_of(paths, CheckpointRecord)[-1].step == end.step
     assert newest_first(paths.exports)
