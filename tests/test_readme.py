@@ -22,8 +22,9 @@ def _verbs() -> list[str]:
 
 
 def _map() -> list[str]:
-    """The lines of the tree map."""
-    return README.partition("tests/test_readme.py holds")[2].split("```")[1].splitlines()[1:]
+    """The entries of the map of the tree; an entry may continue on an indented line."""
+    text = README.partition("tests/test_readme.py holds")[2].split("```")[1].partition("\n")[2]
+    return re.sub(r"\n +", " ", text).splitlines()
 
 
 @pytest.mark.parametrize("verb", _verbs())
