@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is. In CI the same examples are drawn each time.
+settings.register_profile("bertd", deadline=None, print_blob=True, derandomize="CI" in os.environ)
+settings.load_profile("bertd")
 
 # Before anything imports torch: its threads wait by spinning, which on tensors this small costs more than it gives.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

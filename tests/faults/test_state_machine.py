@@ -470,7 +470,6 @@ def test_nothing_that_people_and_faults_do_breaks_the_model(tally: Tally, exampl
         settings=settings(
             max_examples=examples,
             stateful_step_count=50,
-            deadline=None,
             derandomize=True,
             suppress_health_check=list(HealthCheck),
         ),

@@ -252,7 +252,7 @@ def test_a_journal_that_is_a_folder_is_a_run_folder_error(tmp_path: Path) -> Non
         read_journal(tmp_path)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_reader_at_any_moment_has_exactly_the_whole_lines(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -294,7 +294,7 @@ def test_sleep_is_seen_once_and_not_charged(path: Path, clock: Clock, monkeypatc
     assert charged_s(path, clock) == 5
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     actions=st.lists(
         st.tuples(

@@ -233,7 +233,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
             read_recipe(path)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=200))
 def test_any_text_is_a_recipe_or_a_recipe_error(text: str) -> None:
     try:
@@ -242,7 +242,7 @@ def test_any_text_is_a_recipe_or_a_recipe_error(text: str) -> None:
         assert "\n" not in str(error)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.text(max_size=40), max_size=3), st.sampled_from(["", "run.name=", "optimizer.peak_lr=", "data."]))
 def test_any_override_is_taken_or_is_a_recipe_error(texts: list[str], prefix: str) -> None:
     try:
@@ -256,7 +256,7 @@ def test_any_override_is_taken_or_is_a_recipe_error(texts: list[str], prefix: st
 # ---- Writing it back -------------------------------------------------------------------------------
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     seed=st.integers(0, 2**31 - 1),
     peak_lr=st.floats(min_value=1e-12, max_value=1e3),
