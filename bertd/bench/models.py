@@ -22,7 +22,8 @@ from torch.nn.attention import sdpa_kernel
 from bertd.bench.workload import BenchBatch, Workload, train_batches
 from bertd.model.encoder import MaskedLanguageModel, gather_positions
 from bertd.model.hf_mapping import ACTIVATIONS
-from bertd.train.autotune.attention_backend import AttentionWorkload, choose_attention
+from bertd.train.autotune.attention_backend import MIN_TIMED_SEQUENCES, choose_attention
+from bertd.train.autotune.attention_workload import AttentionWorkload
 from bertd.train.backends.apex.detect import use_fused_modules
 from bertd.train.backends.float8 import use_float8
 from bertd.train.distributed.process_group import Ranks
@@ -150,7 +151,7 @@ def _build_run(contender: Contender, workload: Workload, *, micro: int) -> Built
     if is_padded:
         attention_workload = AttentionWorkload.from_config(
             workload.config,
-            micro=micro,
+            sequences=max(micro, MIN_TIMED_SEQUENCES),
             length=workload.sequence_length,
             predictions=workload.predictions,
             is_masked=True,

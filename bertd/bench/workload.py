@@ -19,7 +19,8 @@ from bertd.model.encoder import EncoderConfig
 from bertd.model.flops import training_flops
 from bertd.run.paths import find_data_set
 from bertd.run.recipe.schema import Recipe
-from bertd.train.autotune.attention_backend import AttentionChoice, AttentionWorkload, choose_attention
+from bertd.train.autotune.attention_backend import MIN_TIMED_SEQUENCES, AttentionChoice, choose_attention
+from bertd.train.autotune.attention_workload import AttentionWorkload
 from bertd.train.backends.apex.check import Feature
 from bertd.train.backends.apex.detect import Apex, detect_apex
 from bertd.train.backends.precision import Precision, choose_precision
@@ -129,7 +130,11 @@ def plan_workload(recipe: Recipe, *, device: torch.device, num_sequences: int, i
     config = encoder_config(recipe, vocab_size=vocab_size)
     precision = choose_precision(recipe.precision, device)
     attention = AttentionWorkload.from_config(
-        config, micro=num_sequences, length=length, predictions=predictions, is_masked=False
+        config,
+        sequences=max(num_sequences, MIN_TIMED_SEQUENCES),
+        length=length,
+        predictions=predictions,
+        is_masked=False,
     )
     single_rank = Ranks(rank=0, world_size=1, device=device, control=None)
     return Workload(

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from bertd.records import StartRecord
 from bertd.run.journal import read_journal
-from bertd.train.autotune.attention_backend import BACKENDS, AttentionChoice, AttentionWorkload, choose_attention
+from bertd.train.autotune.attention_backend import BACKENDS, MIN_TIMED_SEQUENCES, AttentionChoice, choose_attention
+from bertd.train.autotune.attention_workload import AttentionWorkload
 from bertd.train.autotune.kernels import KernelChoice, choose_kernels
 from bertd.train.autotune.micro_batch import MicroBatchChoice, choose_micro_batch, probe_micro_batch
 from bertd.train.autotune.speed_probe import ModelSetup
@@ -67,7 +68,11 @@ def choose_execution(run_inputs: RunInputs, *, ranks: Ranks) -> ExecutionPlan:
         length = recipe.data.sequence_length
         predictions = recipe.masking.predictions(length)
         workload = AttentionWorkload.from_config(
-            setup.config, micro=probe_size, length=length, predictions=predictions, is_masked=is_masked
+            setup.config,
+            sequences=max(probe_size, MIN_TIMED_SEQUENCES),
+            length=length,
+            predictions=predictions,
+            is_masked=is_masked,
         )
         attention = choose_attention(workload, precision=setup.precision, ranks=ranks)
     measured = None if earlier is None else earlier.kernels

@@ -9,8 +9,10 @@ otherwise.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any
 
 import torch
 import torch._dynamo
@@ -19,6 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 
 from bertd.data.batches.masking import IGNORE_INDEX, MaskedBatch
+from bertd.errors import DeviceError
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.train.backends.precision import Precision
 from bertd.train.distributed.process_group import Ranks
@@ -32,6 +35,9 @@ def attention_tag(backends: Sequence[SDPBackend]) -> str:
     return ",".join(backend.name for backend in backends)
 
 
+_KNOWS_FORWARD_SYNC = "forward_sync_buffers" in inspect.signature(DistributedDataParallel.__init__).parameters
+# The only buffers are rotary angles, which are constants. The option has this name since PyTorch 2.13.
+_NO_BUFFER_SYNC: dict[str, Any] = {"forward_sync_buffers" if _KNOWS_FORWARD_SYNC else "broadcast_buffers": False}
 _DDP_WARM_UP_PASSES = 3
 """DDP records the graph in the first, the gradients' order in the second, and rebuilds its buckets for the third."""
 
@@ -60,6 +66,11 @@ class ForwardPass:
         self._device = ranks.device
         self._dtype = precision.dtype
         self._attention = list(attention)
+        self._is_order_checked = False
+        if self._attention:
+            # In a process's first attention call PyTorch sets its own order of preference (cuDNN first on Hopper), also
+            # over one that sdpa_kernel has set: let that happen before.
+            torch._fused_sdp_choice(*torch.zeros(3, 1, 1, 8, 8, device=self._device))
         self._pad_id = pad_id
         self.is_compiled = kernels == "compile"
         # The key of a cached graph on disk does not contain the attention kernel that it calls.
@@ -73,16 +84,22 @@ class ForwardPass:
         if ranks.world_size > 1:
             # Keep one graph: by default the compiler splits it at DDP's buckets and does not support static_graph.
             torch._dynamo.config.optimize_ddp = False
-            self._train = DistributedDataParallel(self._train, gradient_as_bucket_view=True, static_graph=True)
+            self._train = DistributedDataParallel(
+                self._train,
+                gradient_as_bucket_view=True,
+                static_graph=True,
+                **_NO_BUFFER_SYNC,
+            )
             for _ in range(_DDP_WARM_UP_PASSES):
                 self._warm_up_ddp()
 
     def loss(self, batch: MaskedBatch) -> Tensor:
         """Sum of cross-entropies in nats of one micro-batch, for training."""
-        with self._context():
-            loss: Tensor = self._train(
-                batch.inputs_BS, batch.positions_BM, batch.labels_BM, self._attention_mask(batch)
-            )
+        with self._context(self._attention):
+            loss = self._compute_loss(batch)
+            if not self._is_order_checked:
+                self._is_order_checked = True
+                self._require_attention_order()
         return loss
 
     @contextmanager
@@ -105,19 +122,37 @@ class ForwardPass:
         return self._train.no_sync() if isinstance(self._train, DistributedDataParallel) else nullcontext()
 
     def _evaluation_loss(self, batch: MaskedBatch) -> Tensor:
-        with self._context():
+        with self._context(self._attention):
             return self._evaluate(batch.inputs_BS, batch.positions_BM, batch.labels_BM, self._attention_mask(batch))
+
+    def _compute_loss(self, batch: MaskedBatch) -> Tensor:
+        loss: Tensor = self._train(batch.inputs_BS, batch.positions_BM, batch.labels_BM, self._attention_mask(batch))
+        return loss
 
     def _attention_mask(self, batch: MaskedBatch) -> Tensor | None:
         return None if self._pad_id is None else batch.inputs_BS != self._pad_id
 
-    def _context(self) -> AbstractContextManager[object]:
+    def _context(self, attention: Sequence[SDPBackend]) -> AbstractContextManager[object]:
         context = ExitStack()
         if self._dtype is not None:
             context.enter_context(torch.autocast(self._device.type, dtype=self._dtype))
-        if self._attention:
-            context.enter_context(sdpa_kernel(self._attention, set_priority=True))
+        if attention:
+            context.enter_context(sdpa_kernel(list(attention), set_priority=True))
         return context
+
+    def _require_attention_order(self) -> None:
+        """Check after the first call that PyTorch had the order of preference that was chosen.
+
+        Raises:
+            DeviceError: it had another.
+        """
+        actual = tuple(torch._C._get_sdp_priority_order()[: len(self._attention)])
+        if self._attention and actual != tuple(backend.value for backend in self._attention):
+            names = ", ".join(SDPBackend(value).name for value in actual)
+            raise DeviceError(
+                f"attention: PyTorch {torch.__version__} preferred {names}, and {attention_tag(self._attention)} was "
+                "chosen; use another version of PyTorch, and please report it"
+            )
 
     def _warm_up_ddp(self) -> None:
         """Do one backward pass of a loss that is 0, through DDP and without the compiler.
@@ -129,10 +164,12 @@ class ForwardPass:
             parameter.grad = None
         inputs_BS = torch.zeros(_WARM_UP_SHAPE, dtype=torch.int64, device=self._device)
         ignored_BM = torch.full((_WARM_UP_SHAPE[0], 1), IGNORE_INDEX, device=self._device)
-        # Eager, or the compiler would build one more graph for this shape.
-        with torch.compiler.set_stance("force_eager"):
-            batch = MaskedBatch(inputs_BS, torch.zeros_like(ignored_BM), ignored_BM)
-            self.loss(batch).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        batch = MaskedBatch(inputs_BS, torch.zeros_like(ignored_BM), ignored_BM)
+        # A graph for this shape would be one too many. Attention is plain mathematics, since only the order of the
+        # backward pass matters: with a single query cuDNN's backward has crashed on Hopper (PyTorch issue 138529,
+        # cudnn-frontend issues 1071 and 1072).
+        with torch.compiler.set_stance("force_eager"), self._context([SDPBackend.MATH]):
+            self._compute_loss(batch).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
 
 def _build_evaluation(model: MaskedLanguageModel, *, is_compiled: bool) -> Callable[..., Tensor]:

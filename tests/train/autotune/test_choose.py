@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 from torch.nn.attention import SDPBackend
 
 from bertd.errors import DeviceError
@@ -18,12 +16,10 @@ from bertd.train.autotune import kernels as kernels_module
 from bertd.train.autotune import micro_batch
 from bertd.train.autotune.attention_backend import (
     AttentionChoice,
-    AttentionWorkload,
     choose_attention,
     choose_fastest_backends,
-    is_finite_at_low_scores,
-    time_backend,
 )
+from bertd.train.autotune.attention_workload import AttentionWorkload
 from bertd.train.autotune.kernels import KernelChoice, choose_kernels, skip_measurement_reason
 from bertd.train.autotune.micro_batch import candidate_sizes, choose_micro_batch, filter_by_memory, time_limit_s
 from bertd.train.autotune.speed_probe import ModelSetup, ProbeResult
@@ -237,43 +233,22 @@ def test_a_second_attempt_reuses_what_the_first_measured(
 
 # ---- Attention -------------------------------------------------------------------------------------
 
-WORKLOAD = replace(AttentionWorkload.from_config(TINY, micro=2, length=16, predictions=3, is_masked=True), sequences=2)
-
 
 def test_attention_prefers_what_was_fastest_and_says_how_fast() -> None:
-    chosen = choose_fastest_backends({"cuDNN": 2e-3, "math": 9e-3, "FlashAttention": 3e-3})
+    chosen = choose_fastest_backends({"cuDNN": 2e-3, "math": 9e-3, "FlashAttention": 3e-3}, faults={})
     assert chosen.names == ("cuDNN", "FlashAttention", "math")
     assert chosen.backends[0] is SDPBackend.CUDNN_ATTENTION
-    assert (
-        choose_fastest_backends({"cuDNN": 2e-3}).names == ("cuDNN", "math") and choose_fastest_backends({}).names == ()
-    )
     assert chosen.reason.endswith("cuDNN 2.00 ms, FlashAttention 3.00 ms, math 9.00 ms")
-    assert choose_attention(WORKLOAD, precision=setup_for(recipe(8)).precision, ranks=ALONE).backends == ()
+    workload = AttentionWorkload.from_config(TINY, sequences=2, length=16, predictions=3, is_masked=True)
+    assert choose_attention(workload, precision=setup_for(recipe(8)).precision, ranks=ALONE).backends == ()
 
 
-def test_a_backend_that_does_not_support_the_shapes_is_skipped() -> None:
-    timed = partial(time_backend, workload=WORKLOAD, device=ALONE.device, dtype=None)
-    assert timed(SDPBackend.MATH) and timed(SDPBackend.CUDNN_ATTENTION) is None
-
-
-def test_a_backend_whose_gradients_are_not_finite_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    sound = partial(is_finite_at_low_scores, workload=replace(WORKLOAD, dropout=0.0), device=ALONE.device, dtype=None)
-    assert sound(SDPBackend.MATH) and sound(SDPBackend.FLASH_ATTENTION)
-    query_lengths: list[int] = []
-
-    def overflows(q: Tensor, k: Tensor, v: Tensor, **_: object) -> Tensor:
-        """A softmax that does not subtract its maximum."""
-        query_lengths.append(q.size(2))
-        weights = (q @ k.mT / k.size(-1) ** 0.5).exp()
-        mixed: Tensor = weights / weights.sum(-1, keepdim=True) @ v
-        return mixed
-
-    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", overflows)
-    assert not sound(SDPBackend.MATH) and query_lengths == [16]
-    chosen = choose_fastest_backends({"math": 9e-3}, not_finite=["cuDNN"])
-    assert chosen.reason.endswith("math 9.00 ms; not finite at low scores, so left out: cuDNN")
-    alone = choose_fastest_backends({}, not_finite=["cuDNN"])
-    assert alone.names == ("math",) and alone.reason == "not finite at low scores, so left out: cuDNN"
+def test_attention_that_is_left_out_says_why_and_plain_mathematics_is_always_there() -> None:
+    partly = choose_fastest_backends({"FlashAttention": 2e-3}, faults={"cuDNN": "No available kernel"})
+    assert partly.names == ("FlashAttention", "math")
+    assert partly.reason.endswith("FlashAttention 2.00 ms; cuDNN is left out: No available kernel")
+    none = choose_fastest_backends({}, faults={"cuDNN": "wrong", "math": "CUDA out of memory"})
+    assert none.names == ("math",) and none.reason.startswith("no backend passed, so plain mathematics; cuDNN is left")
 
 
 @pytest.mark.long

@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend
 from torch.nn.parallel import DistributedDataParallel
 
+from bertd.errors import DeviceError
 from bertd.train.distributed.process_group import Ranks
+from tests.model.test_export import MODERN
 from tests.train.loop.test_train_step import train_step_for
 from tests.train.loop.test_trainer import attempt, make_run
 from tests.train.operations import Operations
@@ -55,3 +59,48 @@ def test_gradients_are_views_of_ddps_bucket_and_its_graph_is_static(one_of_two: 
     # A model this small is one bucket; gradients outside it would double the memory and be copied in every step.
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
     assert len(gradients) > 30 and len({gradient.untyped_storage().data_ptr() for gradient in gradients}) == 1
+
+
+def test_the_pass_that_shows_the_graph_uses_plain_mathematics_alone(
+    one_of_two: Ranks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attend, allowed = F.scaled_dot_product_attention, list[tuple[int, tuple[bool, ...]]]()
+
+    def watched(q: Tensor, k: Tensor, v: Tensor, *, attn_mask: Tensor | None, dropout_p: float) -> Tensor:
+        enabled = (
+            torch._C._get_flash_sdp_enabled(),
+            torch._C._get_mem_efficient_sdp_enabled(),
+            torch._C._get_cudnn_sdp_enabled(),
+        )
+        allowed.append((k.size(2), enabled))
+        return attend(q, k, v, attn_mask=attn_mask, dropout_p=dropout_p)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", watched)
+    train_step, _ = train_step_for(2, ranks=one_of_two, attention=(SDPBackend.FLASH_ATTENTION, SDPBackend.MATH))
+    assert allowed and set(allowed) == {(8, (False, False, False))}
+
+    allowed.clear()
+    train_step.update(step=0, lr=1e-3, wants_norm=False)
+    assert allowed and all(enabled[0] for _, enabled in allowed), "the run itself uses what was chosen"
+
+
+def test_no_buffer_is_exchanged_before_an_update(one_of_two: Ranks) -> None:
+    train_step, model = train_step_for(2, config=MODERN, ranks=one_of_two)
+    assert list(model.buffers()), "rotary angles"
+
+    with Operations() as operations:
+        train_step.update(step=0, lr=1e-3, wants_norm=False)
+
+    assert operations.seen["c10d.broadcast_"] == 0
+
+
+def test_a_chosen_order_of_attention_kernels_is_what_pytorch_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = (SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
+    train_step, _ = train_step_for(2, attention=chosen)
+    train_step.update(step=0, lr=1e-3, wants_norm=False)
+
+    # As on Hopper after the first call of a process, where PyTorch sets its own order.
+    monkeypatch.setattr(torch._C, "_get_sdp_priority_order", lambda: [3, 1, 2, 0, 4])
+    train_step, _ = train_step_for(2, attention=chosen)
+    with pytest.raises(DeviceError, match="preferred CUDNN_ATTENTION, FLASH_ATTENTION, and EFFICIENT_ATTENTION,MATH"):
+        train_step.update(step=0, lr=1e-3, wants_norm=False)
