@@ -118,6 +118,16 @@ class JobView(Record):
     """0..1 where it is known."""
 
 
+class DeviceProcess(Record):
+    """A process that uses a GPU."""
+
+    pid: int
+    user: str
+    name: str
+    memory_bytes: int | None
+    """On the GPU; None where the driver does not say."""
+
+
 class DeviceView(Record):
     """One GPU, or the CPU where there is none."""
 
@@ -137,6 +147,8 @@ class DeviceView(Record):
     """nvidia-smi: power.draw."""
     job_id: int | None
     """Who holds the lease."""
+    foreign_processes: list[DeviceProcess] = []
+    """Those that use a GPU that no job has: they are not of this daemon."""
 
 
 class EventView(Record):

@@ -72,6 +72,7 @@ def build_services(paths: StatePaths, *, database: Database, runner: RunnerComma
         run_metrics=run_metrics,
         runners=Runners(command=runner, wake=scheduler_loop.wake),
         inventory=devices.inventory,
+        foreign_processes=devices.foreign_processes,
     )
     views = Views(version=_version(paths), queue=queue, events=events, run_metrics=run_metrics, devices=devices)
     hub = EventHub(events)

@@ -117,8 +117,16 @@ def _unit(value: float | None, unit: str, options: DisplayOptions) -> str:
 def _owner(device: DeviceView, jobs: list[JobView], available_width: int) -> tuple[Span, ...]:
     """Id of the job that holds the device, with its name if it fits."""
     if device.job_id is None:
-        return (Span("free", Role.FAINT),) if available_width >= len("free") else ()
+        text = _foreign_text(device) or "free"
+        role = Role.FAINT if text == "free" else Role.WAITING
+        return (Span(text[:available_width], role),) if available_width >= len("free") else ()
     number = f"#{device.job_id}"
     name = next((job.name for job in jobs if job.id == device.job_id), "")
     text = f"{number} {name}" if len(number) + 1 + len(name) <= available_width else number
     return (Span(text, Role.MUTED),) if len(text) <= available_width else ()
+
+
+def _foreign_text(device: DeviceView) -> str:
+    """Who uses a GPU that no job has; empty where nobody does."""
+    texts = [f"{process.user} {process.name}" for process in device.foreign_processes]
+    return ", ".join(dict.fromkeys(texts))

@@ -6,6 +6,7 @@ otherwise wait for ever.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from bertd.jobs.store.leases import Leases
@@ -24,7 +25,7 @@ class Inventory:
     gpus: tuple[str, ...]
     """UUIDs."""
     no_gpu_reason: str
-    """Why there are no GPUs; empty where there are."""
+    """Why there are no GPUs, or why some of the machine's are left out; empty where all are there."""
 
     def count(self, kind: str) -> int:
         """Devices of a kind: cores or GPUs."""
@@ -48,9 +49,17 @@ class Wait:
     reason: str
 
 
-def allocate(waiting: list[Job], leases: Leases, inventory: Inventory) -> list[Allocation | Wait]:
-    """Decide for each waiting job, in the order they are served."""
+def allocate(
+    waiting: list[Job], leases: Leases, inventory: Inventory, *, occupied: Collection[str] = ()
+) -> list[Allocation | Wait]:
+    """Decide for each waiting job, in the order they are served.
+
+    Args:
+        occupied: GPUs that processes use which are not of this daemon: allocated last.
+    """
     free_gpus = [gpu for gpu in inventory.gpus if leases.holder_of(gpu) is None]
+    # Stable, so that GPUs otherwise keep their order.
+    free_gpus.sort(key=lambda gpu: gpu in occupied)
     free_slots = inventory.cpu_slots - leases.slots_of(CPU)
     first_in_line: dict[str, Job] = {}
     decisions: list[Allocation | Wait] = []

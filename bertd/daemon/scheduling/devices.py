@@ -8,13 +8,15 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import psutil
 
-from bertd.api.models import DeviceView
+from bertd.api.models import DeviceProcess, DeviceView
 from bertd.daemon.scheduling.device_allocation import CPU, Inventory
+from bertd.daemon.scheduling.visible_gpus import GpuIdentity, select_visible_gpus
 from bertd.jobs.store.leases import Leases
 from bertd.run.cpu_model import read_cpu_model
 
@@ -38,24 +40,34 @@ class Nvml(Protocol):
     def nvmlDeviceGetMemoryInfo(self, handle: Any) -> Any: ...  # noqa: N802
     def nvmlDeviceGetTemperature(self, handle: Any, sensor: int) -> int: ...  # noqa: N802
     def nvmlDeviceGetPowerUsage(self, handle: Any) -> int: ...  # noqa: N802
+    def nvmlDeviceGetComputeRunningProcesses(self, handle: Any) -> list[Any]: ...  # noqa: N802
+    def nvmlDeviceGetMigMode(self, handle: Any) -> Any: ...  # noqa: N802
+    def nvmlDeviceGetMaxMigDeviceCount(self, handle: Any) -> int: ...  # noqa: N802
+    def nvmlDeviceGetMigDeviceHandleByIndex(self, handle: Any, index: int) -> Any: ...  # noqa: N802
 
 
 @dataclass(frozen=True)
 class _Gpu:
-    uuid: str
-    name: str
+    identity: GpuIdentity
     handle: Any
 
 
 class Devices:
     """The box's devices; `views` answers at once with the newest sample."""
 
-    def __init__(self, nvml: Nvml) -> None:
-        """Find the GPUs and take a first sample."""
+    def __init__(self, nvml: Nvml, environment: Mapping[str, str] = os.environ) -> None:
+        """Find the GPUs that the environment allows, and take a first sample."""
         self._nvml = nvml
-        self._gpus, no_gpu_reason = _find_gpus(nvml)
+        gpus, no_gpu_reason = _find_gpus(nvml)
+        visible = select_visible_gpus([gpu.identity for gpu in gpus], environment)
+        by_uuid = {gpu.identity.uuid: gpu for gpu in gpus}
+        self._gpus = [by_uuid[uuid] for uuid in visible.uuids]
+        if visible.left_out_reason:
+            logger.warning("%s", visible.left_out_reason)
         self.inventory = Inventory(
-            cpu_slots=os.cpu_count() or 1, gpus=tuple(gpu.uuid for gpu in self._gpus), no_gpu_reason=no_gpu_reason
+            cpu_slots=os.cpu_count() or 1,
+            gpus=visible.uuids,
+            no_gpu_reason=no_gpu_reason or visible.left_out_reason,
         )
         self._cpu_name = _cpu_name()
         self._samples: list[DeviceView] = []
@@ -79,8 +91,16 @@ class Devices:
 
     def views(self, leases: Leases) -> list[DeviceView]:
         """The newest sample with the leases: the GPUs, and the CPU where there are none or a job has it."""
-        views = [sample.model_copy(update={"job_id": leases.holder_of(sample.id)}) for sample in self._samples]
+        views = [_with_holder(sample, leases.holder_of(sample.id)) for sample in self._samples]
         return [view for view in views if view.kind == "gpu" or not self._gpus or view.job_id is not None]
+
+    def foreign_processes(self) -> dict[str, list[DeviceProcess]]:
+        """Processes on each GPU that has any, for GPUs that no job has: as of the newest sample, if alive still."""
+        found = {
+            sample.id: [process for process in sample.foreign_processes if psutil.pid_exists(process.pid)]
+            for sample in self._samples
+        }
+        return {uuid: processes for uuid, processes in found.items() if processes}
 
     def _sample_periodically(self) -> None:
         while not self._stop_event.wait(SAMPLE_INTERVAL_S):
@@ -109,16 +129,18 @@ class Devices:
         rates = self._query(self._nvml.nvmlDeviceGetUtilizationRates, gpu.handle)
         celsius = self._query(self._nvml.nvmlDeviceGetTemperature, gpu.handle, self._nvml.NVML_TEMPERATURE_GPU)
         milliwatts = self._query(self._nvml.nvmlDeviceGetPowerUsage, gpu.handle)
+        processes = self._query(self._nvml.nvmlDeviceGetComputeRunningProcesses, gpu.handle) or []
         return DeviceView(
-            id=gpu.uuid,
+            id=gpu.identity.uuid,
             kind="gpu",
-            name=gpu.name,
+            name=gpu.identity.name,
             utilization=None if rates is None else rates.gpu / 100,
             memory_used_bytes=None if memory is None else int(memory.used),
             memory_total_bytes=None if memory is None else int(memory.total),
             temperature_c=None if celsius is None else float(celsius),
             power_w=None if milliwatts is None else milliwatts / 1000,
             job_id=None,
+            foreign_processes=[_describe_process(process) for process in processes],
         )
 
     def _query(self, query: Any, *arguments: Any) -> Any:
@@ -129,16 +151,52 @@ class Devices:
             return None
 
 
+def _with_holder(sample: DeviceView, job_id: int | None) -> DeviceView:
+    """The sample of a device that a job has, or none: processes are foreign only on the latter."""
+    foreign = sample.foreign_processes if job_id is None else []
+    return sample.model_copy(update={"job_id": job_id, "foreign_processes": foreign})
+
+
 def _find_gpus(nvml: Nvml) -> tuple[list[_Gpu], str]:
     try:
         nvml.nvmlInit()
         gpus = []
         for index in range(nvml.nvmlDeviceGetCount()):
             handle = nvml.nvmlDeviceGetHandleByIndex(index)
-            gpus.append(_Gpu(uuid=nvml.nvmlDeviceGetUUID(handle), name=nvml.nvmlDeviceGetName(handle), handle=handle))
+            for device in _mig_instances(nvml, handle) or [handle]:
+                identity = GpuIdentity(uuid=nvml.nvmlDeviceGetUUID(device), name=nvml.nvmlDeviceGetName(device))
+                gpus.append(_Gpu(identity, device))
     except nvml.NVMLError as error:
         return [], f"NVML: {error}"
     return gpus, "" if gpus else "NVML: the driver lists no GPU"
+
+
+def _mig_instances(nvml: Nvml, handle: Any) -> list[Any]:
+    """The instances that a GPU in MIG mode is divided into; it cannot be used as one. Empty for any other GPU."""
+    try:
+        is_mig, _ = nvml.nvmlDeviceGetMigMode(handle)
+    except nvml.NVMLError:
+        return []
+    instances = []
+    for index in range(nvml.nvmlDeviceGetMaxMigDeviceCount(handle) if is_mig else 0):
+        try:
+            instances.append(nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index))
+        except nvml.NVMLError:
+            # Fewer instances than the GPU could have.
+            continue
+    return instances
+
+
+def _describe_process(process: Any) -> DeviceProcess:
+    user = name = "?"
+    try:
+        of_system = psutil.Process(process.pid)
+        user, name = of_system.username(), of_system.name()
+    except psutil.Error:
+        # It has exited, or is in a container that hides it.
+        pass
+    memory = process.usedGpuMemory
+    return DeviceProcess(pid=process.pid, user=user, name=name, memory_bytes=None if memory is None else int(memory))
 
 
 def _cpu_name() -> str:

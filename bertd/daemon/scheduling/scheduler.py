@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bertd.api.models import DeviceProcess
 from bertd.daemon.metrics.event_text import event_text
 from bertd.daemon.metrics.journal_follower import JournalFollower
 from bertd.daemon.metrics.run_metrics import RunMetrics
@@ -48,6 +49,7 @@ class Scheduler:
         run_metrics: RunMetrics,
         runners: Runners,
         inventory: Inventory,
+        foreign_processes: Callable[[], dict[str, list[DeviceProcess]]] = dict,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
@@ -56,6 +58,7 @@ class Scheduler:
         self._run_metrics = run_metrics
         self._runners = runners
         self._inventory = inventory
+        self._foreign_processes = foreign_processes
         self._clock = clock
         self._job_completion = JobCompletion(database=database, queue=queue, run_metrics=run_metrics)
         self._journal_follower = JournalFollower(
@@ -195,15 +198,16 @@ class Scheduler:
         waiting = self._queue.waiting()
         if not waiting:
             return
-        for decision in allocate(waiting, self._queue.leases(), self._inventory):
+        occupied = self._foreign_processes()
+        for decision in allocate(waiting, self._queue.leases(), self._inventory, occupied=occupied):
             if isinstance(decision, Allocation):
-                self._start(decision)
+                self._start(decision, occupied)
                 continue
             reason = reason_to_wait(decision.job.status, decision.reason)
             if decision.job.reason != reason:
                 self._queue.update(decision.job.id, reason=reason)
 
-    def _start(self, allocation: Allocation) -> None:
+    def _start(self, allocation: Allocation, occupied: dict[str, list[DeviceProcess]]) -> None:
         job, folder, now = allocation.job, Path(allocation.job.folder), self._clock()
         try:
             if not folder.is_dir():
@@ -220,7 +224,9 @@ class Scheduler:
             # Committed before the process exists: a daemon that dies in between finds no runner and queues it again.
             with self._database.transaction():
                 self._queue.lease(job.id, allocation.devices)
-                change = change_at_start(f"starts on {_format_devices(allocation.devices)}")
+                change = change_at_start(
+                    f"starts on {_format_devices(allocation.devices)}{_format_occupied(allocation.devices, occupied)}"
+                )
                 self._queue.apply(job.id, change, actor=Actor.SCHEDULER, now=now)
             self._run_metrics.open_follower(job)
             self._runners.start(job.id, kind=job.kind, folder=folder, devices=allocation.devices)
@@ -259,3 +265,10 @@ class Scheduler:
 
 def _format_devices(devices: dict[str, int]) -> str:
     return ", ".join(f"{n} core{'s' * (n > 1)}" if device == "cpu" else device for device, n in devices.items())
+
+
+def _format_occupied(devices: dict[str, int], occupied: dict[str, list[DeviceProcess]]) -> str:
+    """Which of a job's GPUs others use already; empty where none is."""
+    used = [(device, process) for device in devices for process in occupied.get(device, [])]
+    texts = [f"{device} is used by {process.name} (pid {process.pid}, {process.user})" for device, process in used]
+    return "".join(f"; {text}, which bertd did not start" for text in texts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import get_args
 
@@ -134,8 +135,12 @@ class FakeNvml:
     NVMLError: type[Exception] = FakeNvmlError
     NVML_TEMPERATURE_GPU = 0
 
-    def __init__(self, *, is_there: bool = True) -> None:
+    def __init__(
+        self, *, is_there: bool = True, pids: dict[int, list[int]] | None = None, mig_gpu: int | None = None
+    ) -> None:
         self.is_there = is_there
+        self.pids = pids or {}
+        self.mig_gpu = mig_gpu
 
     def nvmlInit(self) -> None:  # noqa: N802
         if not self.is_there:
@@ -167,9 +172,25 @@ class FakeNvml:
             raise FakeNvmlError("Not Supported")
         return 412_000
 
+    def nvmlDeviceGetComputeRunningProcesses(self, handle: int) -> list[object]:  # noqa: N802
+        return [type("Process", (), {"pid": pid, "usedGpuMemory": 5}) for pid in self.pids.get(handle, [])]
+
+    def nvmlDeviceGetMigMode(self, handle: int) -> list[int]:  # noqa: N802
+        if handle != self.mig_gpu:
+            raise FakeNvmlError("Not Supported")
+        return [1, 1]
+
+    def nvmlDeviceGetMaxMigDeviceCount(self, handle: int) -> int:  # noqa: N802
+        return 7
+
+    def nvmlDeviceGetMigDeviceHandleByIndex(self, handle: int, index: int) -> int:  # noqa: N802
+        if index > 1:
+            raise FakeNvmlError("Not Found")
+        return 100 * (handle + 1) + index
+
 
 def test_gpus_are_shown_in_their_units_and_what_one_does_not_tell_is_left_open() -> None:
-    devices = Devices(FakeNvml())
+    devices = Devices(FakeNvml(), {})
     assert devices.inventory.gpus == ("GPU-0", "GPU-1")
     first, second = devices.views(Leases((Lease(7, "GPU-1", 1),)))
     assert (first.utilization, first.memory_used_bytes, first.temperature_c, first.power_w) == (0.97, 10, 60.0, 412.0)
@@ -177,15 +198,37 @@ def test_gpus_are_shown_in_their_units_and_what_one_does_not_tell_is_left_open()
 
 
 def test_the_cpu_of_a_box_with_gpus_is_shown_while_a_job_has_it() -> None:
-    devices = Devices(FakeNvml())
+    devices = Devices(FakeNvml(), {})
     assert [view.kind for view in devices.views(Leases())] == ["gpu", "gpu"]
     assert [view.kind for view in devices.views(Leases((Lease(7, "cpu", 1),)))] == ["cpu", "gpu", "gpu"]
 
 
 def test_a_driver_that_is_not_there_means_no_gpus_with_the_reason() -> None:
-    devices = Devices(FakeNvml(is_there=False))
+    devices = Devices(FakeNvml(is_there=False), {})
     assert devices.inventory.gpus == ()
     assert devices.inventory.no_gpu_reason == "NVML: Driver Not Loaded"
     (cpu,) = devices.views(Leases())
     assert (cpu.kind, cpu.id) == ("cpu", "cpu")
     assert cpu.memory_total_bytes is not None and cpu.memory_total_bytes > 0
+
+
+def test_gpus_that_the_daemons_environment_hides_are_neither_leased_nor_shown() -> None:
+    devices = Devices(FakeNvml(), {"CUDA_VISIBLE_DEVICES": "1"})
+    assert devices.inventory.gpus == ("GPU-1",)
+    assert devices.inventory.no_gpu_reason == "CUDA_VISIBLE_DEVICES=1 leaves out 1 of 2 GPUs"
+    assert [view.id for view in devices.views(Leases())] == ["GPU-1"]
+
+
+def test_the_instances_of_a_divided_gpu_are_leased_one_by_one() -> None:
+    devices = Devices(FakeNvml(mig_gpu=0), {})
+    assert devices.inventory.gpus == ("GPU-100", "GPU-101", "GPU-1")
+
+
+def test_processes_on_a_gpu_are_foreign_unless_a_job_has_it() -> None:
+    mine, ended = os.getpid(), 2**22 + 1
+    devices = Devices(FakeNvml(pids={0: [mine, ended], 1: [mine]}), {})
+    first, second = devices.views(Leases((Lease(7, "GPU-1", 1),)))
+    assert [process.pid for process in first.foreign_processes] == [mine, ended]
+    assert first.foreign_processes[0].name and first.foreign_processes[1].name == "?"
+    assert second.foreign_processes == []
+    assert [process.pid for process in devices.foreign_processes()["GPU-0"]] == [mine]

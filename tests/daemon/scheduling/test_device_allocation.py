@@ -88,3 +88,10 @@ def test_never_more_is_given_than_there_is(asked: list[tuple[int, str]], used_sl
     gpus = [device for devices in allocations for device in devices if device != CPU]
     assert len(gpus) == len(set(gpus))
     assert not set(gpus) & set(GPUS[:used_gpus])
+
+
+def test_gpus_that_others_use_are_allocated_last() -> None:
+    (allocation,) = allocate([job(1, 2)], Leases(), BOX, occupied={"GPU-0"})
+    assert isinstance(allocation, Allocation) and list(allocation.devices) == ["GPU-1", "GPU-2"]
+    (everything,) = allocate([job(1, len(GPUS))], Leases(), BOX, occupied={"GPU-0"})
+    assert isinstance(everything, Allocation) and list(everything.devices)[-1] == "GPU-0"
