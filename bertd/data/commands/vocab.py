@@ -88,6 +88,10 @@ class _TrainingTexts:
                     for stream in streams:
                         yield from self._read_stream(reader, stream)
                 self._bytes_before += unit.stat().st_size if unit is not None else 0
+        if len(self.held_out) == self.documents:
+            # All documents of a tiny corpus, such as one book in one file, can have a hash that holds them out.
+            yield from self.held_out
+            self.held_out = []
 
     def _read_stream(self, reader: Reader, stream: SourceStream) -> Iterator[str]:
         for block in reader.blocks(stream.content, block_bytes=BLOCK_BYTES):
@@ -223,6 +227,8 @@ def _train(args: argparse.Namespace) -> None:
             f"  on {report.held_out_words:,} held-out words: {report.tokens_per_word:.3f} tokens a word, "
             f"{100 * report.unknown_share:.3f} % unknown"
         )
+    else:
+        print("  the corpus is too small to hold text out")
 
 
 if __name__ == "__main__":
