@@ -1,7 +1,8 @@
-"""`bertd start`: takes the state folder, opens the queue, adopts what runs, listens, and serves until told to stop.
+"""`bertd start`: lock the state folder, open the queue, adopt running jobs, listen, and serve until stopped.
 
-Order matters. The lock comes before the database, the runners are adopted before anybody can ask, READY goes out when
-requests are answered. At the end changes are refused first, then pretrainings save, then the socket goes.
+Order matters. The lock comes before the database, runners are adopted before the first request is answered, and READY
+is sent when requests are answered. At shutdown changes are refused first, then pretrainings save, then the socket is
+removed.
 """
 
 from __future__ import annotations
@@ -49,10 +50,10 @@ def serve(
     keep_running_on_stop: bool = False,
     runner: RunnerCommand = runner_command,
 ) -> int:
-    """Run the daemon until SIGTERM, SIGINT or a shutdown request; the exit status.
+    """Run the daemon until SIGTERM, SIGINT or a shutdown request; return the exit status.
 
     Args:
-        state_dir: made where it is absent.
+        state_dir: created if it does not exist.
         socket: where to listen; None for systemd's, else the default.
         keep_running_on_stop: leave pretrainings running, for the next daemon to adopt.
         runner: the command that runs a job; tests pass their own.
@@ -105,7 +106,7 @@ class _Daemon:
         inode = path.lstat().st_ino if path is not None else None
         try:
             self._services.devices.start()
-            # Before anything is started: a runner is nobody's until it has written its name into its folder.
+            # Before anything is started: a runner looks like an orphan until it has written its identity.
             report_orphans(self._paths, database=self._services.database, events=self._services.events)
             self._services.scheduler.recover_jobs()
             await self._serve(listener, socket_path=path)
@@ -165,7 +166,7 @@ class _Daemon:
             await asyncio.sleep(TICK_INTERVAL_S)
 
     async def _shut_down_gracefully(self) -> None:
-        """Refuse changes, and have pretrainings saved; those that do not manage in time run on."""
+        """Refuse changes and have pretrainings save; those that do not finish in time keep running."""
         self._notifier.send(STOPPING="1", STATUS="stopping")
         self._services.request_handler.is_stopping = True
         if self._keep_running:
@@ -178,7 +179,7 @@ class _Daemon:
             self._notifier.send(only_if_changed=True, STATUS=f"stopping; waits for job {names} to save")
             await self._services.hub.wait(TICK_INTERVAL_S)
         for job in self._services.queue.live():
-            logger.warning("job %d has not saved; it runs on, and the next daemon takes it over", job.id)
+            logger.warning("job %d has not saved; it keeps running, and the next daemon adopts it", job.id)
 
 
 def status_line(status: StatusView) -> str:
@@ -214,7 +215,7 @@ def _uvicorn_config(api_services: ApiServices) -> uvicorn.Config:
 
 
 def _open_listener(socket: Path | None) -> tuple[sockets.socket, Path | None]:
-    """The listening socket, and the name that the daemon gave it."""
+    """The listening socket, and its path if the daemon created it."""
     if socket is None and (passed := take_passed_socket()) is not None:
         return passed, None
     path = (socket or default_socket()).absolute()

@@ -1,7 +1,7 @@
-"""Takes a new job in: everything that can be known to fail is refused before there is a job.
+"""Submit jobs: every error that can be foreseen is refused before the job exists.
 
-The folder is whole before the row is committed, and the answer goes out behind the commit. A crash between the two
-leaves a folder without a row; its number is never given again.
+The folder is complete before the row is committed, and the answer is sent after the commit. A crash between the two
+leaves a folder without a row; its number is never used again.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from bertd.run.recipe.load import format_recipe, parse_recipe
 from bertd.run.recipe.schema import Recipe
 
 _MANIFEST = "manifest.json"
-"""A data set's own description; a folder without one is none, or was not finished."""
+"""A data set's description; a folder without one is not a data set, or was not finished."""
 _EXPORT_CONFIG = "config.json"
 _RUN_REFERENCE = re.compile(r"^(@|[^@/]+?)(?:@(\d{1,18}|0?\.\d{1,18}))?$")
-"""A run, and with it a step or, written as a share of the budget, a marker."""
+"""A run, optionally followed by a step or by a marker, which is written as a share of the budget."""
 _TASK_NAME = re.compile(r"^[A-Za-z0-9_-]{1,32}$")
 _MAX_ID_DIGITS = 18
-"""Digits of a job's number that SQLite holds."""
+"""Most digits of a job number, so that SQLite can hold it."""
 _ASSUMED_VOCABULARY_SIZE = 32_768
 
 
 class Submissions:
-    """Makes jobs."""
+    """Creates jobs."""
 
     def __init__(self, paths: StatePaths, *, database: Database, queue: Queue, inventory: Inventory) -> None:
         self._paths = paths
@@ -51,8 +51,8 @@ class Submissions:
 
         Raises:
             RecipeError: the recipe is wrong.
-            ShardError: its data set is not there.
-            DeviceError: the box has not what it asks for.
+            ShardError: its data set does not exist.
+            DeviceError: the machine does not have the devices that it requests.
             StorageError: the disk is too full.
         """
         recipe = parse_recipe(request.recipe_toml, name=request.recipe_name, overrides=request.overrides)
@@ -80,11 +80,11 @@ class Submissions:
 
         Raises:
             CheckpointError: the run has no such export.
-            CorpusError: the task's data is not there.
-            RecipeError: the task's name is none.
+            CorpusError: the task's data does not exist.
+            RecipeError: the task's name is invalid.
         """
         if not _TASK_NAME.match(request.task):
-            raise RecipeError(f"--task {request.task!r}: no task is called so; give a GLUE name such as cola")
+            raise RecipeError(f"--task {request.task!r}: no such task; give a GLUE name such as cola")
         try:
             is_folder = Path(request.data_dir).is_absolute() and Path(request.data_dir).is_dir()
         except OSError as error:
@@ -133,7 +133,7 @@ class Submissions:
             kind=kind,
             name=name,
             state=JobState.HELD if hold else JobState.QUEUED,
-            reason="submitted on hold; `bertd release` lets it go" if hold else "submitted; waits for its turn",
+            reason="submitted on hold; `bertd release` lets it start" if hold else "submitted; waits for its turn",
             priority=priority,
             run_id="",
             folder="",
@@ -154,9 +154,9 @@ class Submissions:
         choose_folder: Callable[[Job], tuple[JobPaths, str]],
         write_files: Callable[[JobPaths], None],
     ) -> Job:
-        """Folder, then row, in one transaction: the row is rolled back where the folder cannot be made.
+        """Create the folder, then the row, in one transaction: the row is rolled back if the folder cannot be created.
 
-        A commit that the disk refused, or a crash before it, left a folder without a row; its number is passed over.
+        A failed commit, or a crash before it, may have left a folder without a row; its number is skipped.
         """
         with self._database.transaction():
             reserved = self._queue.reserve(draft)
@@ -184,7 +184,7 @@ class Submissions:
             raise ShardError(f"{shards / _MANIFEST}: cannot be read: {error}; prepare the data set again") from error
 
     def _find_export(self, text: str) -> tuple[Path, str, str | None]:
-        """Folder, name for people, and the run; no run for an export given by its path.
+        """Folder, displayed name and run id; no run id for an export given by its path.
 
         Raises:
             CheckpointError: there is no such export.
@@ -193,7 +193,7 @@ class Submissions:
             return _require_export(Path(text)), text, None
         match = _RUN_REFERENCE.match(text)
         if match is None:
-            raise CheckpointError(f"{text!r}: no run, RUN@STEP or RUN@0.5 (a marker), nor the path of an export")
+            raise CheckpointError(f"{text!r}: not a run, RUN@STEP, RUN@0.5 (a marker) or the path of an export")
         job = self._find_run_job(match[1])
         paths = RunPaths(Path(job.folder))
         exports = paths.exports
@@ -222,7 +222,7 @@ class Submissions:
 
 
 def _unreadable_message(path: Path | str, error: OSError) -> str:
-    return f"{path}: cannot be read by the daemon: {error.strerror}; mend the permissions, or put it elsewhere"
+    return f"{path}: cannot be read by the daemon: {error.strerror}; check the permissions, or put it elsewhere"
 
 
 def _require_export(export: Path) -> Path:
@@ -231,7 +231,7 @@ def _require_export(export: Path) -> Path:
     except OSError as error:
         raise CheckpointError(_unreadable_message(export, error)) from error
     if not is_export:
-        raise CheckpointError(f"{export}: no export (no {_EXPORT_CONFIG}); `bertd show RUN` names those there are")
+        raise CheckpointError(f"{export}: not an export (no {_EXPORT_CONFIG}); `bertd show RUN` names the newest one")
     return export
 
 
@@ -245,13 +245,13 @@ def _check_devices(recipe: Recipe, *, name: str, inventory: Inventory) -> None:
         remedy = (
             f"--set devices.count={num_available}"
             if num_available
-            else "--set devices.kind=cpu, with a count this box has"
+            else "--set devices.kind=cpu, with a count this machine has"
         )
         raise DeviceError(
-            f"{name}: [devices] asks for {num_requested} gpu, this box has {num_available}{why}; {remedy}"
+            f"{name}: [devices] asks for {num_requested} gpu, this machine has {num_available}{why}; {remedy}"
         )
     raise DeviceError(
-        f"{name}: [devices] asks for {num_requested} cpu, this box has {num_available} cores; "
+        f"{name}: [devices] asks for {num_requested} cpu, this machine has {num_available} cores; "
         f"--set devices.count={num_available}"
     )
 
@@ -269,7 +269,7 @@ def _make_folder(paths: JobPaths, *, write_files: Callable[[JobPaths], None]) ->
         paths.logs.mkdir(mode=0o750, parents=True)
         paths.control.mkdir(mode=0o750)
         write_files(paths)
-        # The folder above may be new as well: its name lies in the one above that.
+        # The parent folder may be new as well: its name is stored in its own parent.
         for folder in (paths.root, paths.root.parent, paths.root.parent.parent):
             fsync_folder(folder)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Puts the daemon's parts together over one database. Nothing runs yet."""
+"""Build the daemon's parts over one database, without starting them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from bertd.run.paths import StatePaths
 
 @dataclass(frozen=True)
 class Services:
-    """What the service starts and stops."""
+    """The parts that the service starts and stops."""
 
     database: Database
     events: EventLog
@@ -46,7 +46,7 @@ class Services:
     request_handler: RequestHandler
 
     def api_services(self, *, shut_down: Callable[[], None]) -> ApiServices:
-        """What the API's handlers ask."""
+        """The parts that the API's handlers call."""
         return ApiServices(
             request_handler=self.request_handler,
             views=self.views,
@@ -58,7 +58,7 @@ class Services:
 
 
 def build_services(paths: StatePaths, *, database: Database, runner: RunnerCommand) -> Services:
-    """Make every part; the event loop need not run."""
+    """Build every part; no event loop is needed."""
     events = EventLog(database)
     queue = Queue(database, events)
     queue.reserve_ids_up_to(_highest_job_id(paths))

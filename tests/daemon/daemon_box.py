@@ -1,4 +1,4 @@
-"""A real daemon in a process of its own, with a private state folder and fake ranks."""
+"""A real daemon in its own process, with a private state folder and fake ranks."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class DaemonBox:
     # ---- The process -------------------------------------------------------------------------------
 
     def plan(self, plan: Plan) -> None:
-        """What ranks do that are started from here on."""
+        """Set what ranks do that are started later."""
         self.plan_path.with_name("go").unlink(missing_ok=True)
         self.plan_path.write_text(plan.model_dump_json())
 
     def release(self) -> None:
-        """Let ranks go on that hold."""
+        """Let ranks continue that hold."""
         self.plan_path.with_name("go").touch()
 
     def spawn(self, *options: str, socket: str | None = None, env: dict[str, str] | None = None) -> None:
@@ -68,7 +68,7 @@ class DaemonBox:
         wait_for(self.answers, what=f"the daemon; its log:\n{self.log}")
 
     def answers(self) -> bool:
-        """Whether this very daemon answers."""
+        """Whether this daemon, and not an earlier one, answers."""
         assert self.process is not None
         assert self.process.poll() is None, self.log
         try:
@@ -77,18 +77,18 @@ class DaemonBox:
             return False
 
     def exit_code(self) -> int:
-        """Wait for its end."""
+        """Wait until it has exited."""
         assert self.process is not None
         return self.process.wait(PATIENCE_S)
 
     def stop(self) -> int:
-        """SIGTERM, and wait."""
+        """Send SIGTERM, and wait."""
         assert self.process is not None
         self.process.terminate()
         return self.exit_code()
 
     def kill(self) -> None:
-        """SIGKILL, which leaves runners alone."""
+        """Send SIGKILL, which does not end runners."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()
@@ -110,7 +110,7 @@ class DaemonBox:
         return self.log_path.read_text() if self.log_path.exists() else ""
 
     def events(self) -> list[EventView]:
-        """Everything that is in the event log."""
+        """All events in the event log."""
         last = self.client.status().events[-1].id
         stream, seen = self.client.events(since=0), list[EventView]()
         while not seen or seen[-1].id < last:
@@ -132,11 +132,11 @@ class DaemonBox:
         return self.client.submit(self.pretraining(steps=steps, count=count))
 
     def submit_wide(self, *, steps: int = 20) -> JobView:
-        """Submit a pretraining that needs every core, so that nothing runs beside it."""
+        """Submit a pretraining that needs every core, so that no other job runs at the same time."""
         return self.submit(steps=steps, count=self.cores)
 
     def clear(self) -> None:
-        """End every job, however it stands."""
+        """End every job, in whatever state."""
         self.plan(Plan())
         self.release()
         for _ in range(2):
@@ -152,7 +152,7 @@ class DaemonBox:
         return self.client.submit(SubmitFinetune(run=run, task=task, data_dir=str(self.shards)))
 
     def wait_for_state(self, id: int, *states: JobState) -> JobView:
-        """Until a job stands in one of the states."""
+        """Wait until a job is in one of the states."""
         wait_for(
             lambda: self.client.job(id).state in states,
             what=f"job {id} to be {states}; it is {self.client.job(id)}\n{self.log}",
@@ -160,7 +160,7 @@ class DaemonBox:
         return self.client.job(id)
 
     def wait_for_step(self, id: int, step: int) -> None:
-        """Until a run has done so many steps."""
+        """Wait until a run has done a number of steps."""
 
         def is_there() -> bool:
             newest = self.client.run(id).step
@@ -169,7 +169,7 @@ class DaemonBox:
         wait_for(is_there, what=f"step {step} of job {id}: {self.client.job(id)}\n{self.log}")
 
     def wait_for_record(self, id: int, kind: str, *, count: int = 1) -> None:
-        """Until a run's journal has so many of a kind."""
+        """Wait until a run's journal has `count` records of a kind."""
 
         def are_there() -> bool:
             return sum(record.kind == kind for record in read_journal(self.run_paths(id).journal)) >= count
@@ -185,7 +185,7 @@ class DaemonBox:
         return read_journal(self.run_paths(id).journal)
 
     def steps(self, id: int) -> list[int]:
-        """What the journal says was done."""
+        """The commands that the journal reports as done."""
         return [record.step for record in read_journal(self.run_paths(id).journal) if record.kind == "step"]
 
     def runner(self, id: int) -> RunnerIdentity:

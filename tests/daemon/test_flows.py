@@ -1,4 +1,4 @@
-"""What people do to jobs, over the socket of a real daemon with fake ranks."""
+"""Actions on jobs, over the socket of a real daemon with fake ranks."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_more_devices_than_there_are_are_refused_with_the_number_there_is(box: D
     order = box.pretraining().model_copy(
         update={"overrides": [f"devices.kind={kind}", "devices.count=512", "batch.sequences=8192"]}
     )
-    with pytest.raises(DeviceError, match=rf"fake\.toml: \[devices\] asks for 512 {kind}, this box has \d+"):
+    with pytest.raises(DeviceError, match=rf"fake\.toml: \[devices\] asks for 512 {kind}, this machine has \d+"):
         box.client.submit(order)
 
 
@@ -159,7 +159,7 @@ def test_priority_decides_among_those_that_wait(box: DaemonBox) -> None:
     box.wait_for_state(first.id, JobState.RUNNING)
     low, high = box.submit_wide(), box.submit_wide()
     assert box.client.priority(high.id, 5).priority == 5
-    wait_for(lambda: f"behind job {high.id}" in box.client.job(low.id).reason, what="the line to change")
+    wait_for(lambda: f"waits for job {high.id}" in box.client.job(low.id).reason, what="the line to change")
     with pytest.raises(TransitionError):
         box.client.priority(first.id, 3)
 
@@ -245,7 +245,7 @@ def test_a_paused_run_goes_on_on_another_number_of_devices_and_kill_9_forgets_no
         box.client.resume(job.id, devices=box.cores)
     box.client.pause(job.id)
     box.wait_for_state(job.id, JobState.PAUSED)
-    with pytest.raises(DeviceError, match=rf"--devices 512: this box has {box.cores} cores; give --devices 1 or"):
+    with pytest.raises(DeviceError, match=rf"--devices 512: this machine has {box.cores} cores; give --devices 1 or"):
         box.client.resume(job.id, devices=512)
     assert box.client.job(job.id).state is JobState.PAUSED
     other = box.submit_wide()
@@ -370,7 +370,7 @@ def test_an_order_nobody_obeyed_is_void_after_a_restart_of_the_job(box: DaemonBo
     box.wait_for_step(job.id, 3)
     box.client.pause(job.id)
     box.wait_for_state(job.id, JobState.PAUSED)
-    # As if it had been posted in the moment in which the ranks left.
+    # As if it had been posted at the moment when the ranks exited.
     mailbox.post(box.run_paths(job.id).control, verb=CommandKind.PAUSE, asked_by="a test", now=0.0)
     box.release()
     box.client.resume(job.id)
@@ -473,7 +473,7 @@ def test_a_run_whose_folder_is_gone_is_lost_with_its_place(box: DaemonBox) -> No
 
 
 def exported(box: DaemonBox) -> JobView:
-    """A run that is over."""
+    """A finished run."""
     box.plan(Plan())
     job = box.submit(steps=5)
     return box.wait_for_state(job.id, JobState.DONE)
@@ -516,7 +516,7 @@ def test_a_finetuning_can_name_a_run_and_a_step_or_a_path(box: DaemonBox) -> Non
     foreign = box.submit_finetuning("cola", run=str(export))
     assert foreign.run_id == str(export)
     assert foreign.folder == str(box.state.foreign_finetune(foreign.id).root)
-    with pytest.raises(CheckpointError, match="step-000000006: no export"):
+    with pytest.raises(CheckpointError, match="step-000000006: not an export"):
         box.submit_finetuning("cola", run="@@6")
     with pytest.raises(UnknownJobError):
         box.submit_finetuning("cola", run="0-other")
@@ -534,9 +534,9 @@ def test_what_the_daemon_cannot_look_at_is_refused_in_a_line(box: DaemonBox) -> 
     run = exported(box)
     too_long = "/" + "x" * 5000
     order = SubmitFinetune(run=run.run_id, task="cola", data_dir=too_long)
-    with pytest.raises(CorpusError, match="cannot be read by the daemon: File name too long; mend"):
+    with pytest.raises(CorpusError, match="cannot be read by the daemon: File name too long; check"):
         box.client.submit(order)
-    with pytest.raises(CheckpointError, match="cannot be read by the daemon: File name too long; mend"):
+    with pytest.raises(CheckpointError, match="cannot be read by the daemon: File name too long; check"):
         box.client.submit(order.model_copy(update={"run": too_long, "data_dir": "/"}))
     with pytest.raises(UnknownJobError):
         box.client.submit(order.model_copy(update={"run": "9" * 30, "data_dir": "/"}))
@@ -566,7 +566,7 @@ def test_unknown_names_are_errors_with_a_hint(box: DaemonBox) -> None:
         box.client.job(9999)
     with pytest.raises(UnknownJobError, match="9-x: no such run"):
         box.client.run("9-x")
-    with pytest.raises(UnknownJobError, match="'x': no job is called so"):
+    with pytest.raises(UnknownJobError, match="'x': no such job"):
         box.client.pause("x")
     with pytest.raises(UnknownJobError, match="9-x: no such run; `bertd status` lists them"):
         box.client.pause("9-x")

@@ -78,7 +78,7 @@ def test_a_file_in_the_sockets_place_is_refused_and_kept(cold: DaemonBox) -> Non
     cold.socket.write_text("a letter")
     cold.spawn()
     assert cold.exit_code() == 78
-    assert f"{cold.socket}: is no socket" in cold.log
+    assert f"{cold.socket}: exists and is not a socket" in cold.log
     assert cold.socket.read_text() == "a letter"
 
 
@@ -88,7 +88,7 @@ def test_a_living_socket_is_refused_and_kept(cold: DaemonBox) -> None:
         other.listen()
         cold.spawn()
         assert cold.exit_code() == 75
-    assert f"{cold.socket}: somebody listens there already" in cold.log
+    assert f"{cold.socket}: another process is already listening" in cold.log
 
 
 def test_a_path_too_long_for_a_socket_is_refused_with_its_length(cold: DaemonBox) -> None:
@@ -258,7 +258,7 @@ def test_a_job_whose_runner_vanishes_again_and_again_fails_with_a_reason(box: Da
         os.kill(box.runner(id).pid, signal.SIGKILL)
         wait_for(lambda: box.client.job(id).state is not JobState.RUNNING, what="it to be noticed")
     job = box.wait_for_state(id, JobState.FAILED)
-    assert "its runner vanished 3 times without a step above 0" in job.reason
+    assert "its runner exited 3 times without an outcome or a step above 0" in job.reason
 
 
 # ---- Being stopped ------------------------------------------------------------------------------------
@@ -318,12 +318,12 @@ def test_orders_are_refused_while_the_daemon_waits_for_a_save(box: DaemonBox) ->
     assert box.process is not None
     box.process.terminate()
     box.wait_for_state(id, JobState.PAUSING)
-    with pytest.raises(DaemonError, match="is being stopped and takes no orders"):
+    with pytest.raises(DaemonError, match="is shutting down and accepts no changes"):
         box.submit()
     box.process.send_signal(signal.SIGINT)
     box.process.send_signal(signal.SIGINT)
     assert box.exit_code() == 0
-    assert "job 1 has not saved; it runs on" in box.log
+    assert "job 1 has not saved; it keeps running" in box.log
 
 
 def test_shutdown_over_the_socket_is_a_stop(box: DaemonBox) -> None:

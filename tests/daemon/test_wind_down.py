@@ -1,4 +1,4 @@
-"""What the end of a daemon, in whatever moment, leaves to the next: runs that go on or stand as people last asked."""
+"""The end of a daemon at any moment: under the next one each run continues, or stays as the last command left it."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Box:
         self.daemon.budget_changes.change(order, self.job(number), asked_by="a test", now=1.0)
 
     def held(self) -> int:
-        """A run that is paused hot behind a few steps."""
+        """A run that is paused hot after a few steps."""
         number = self.submit()
         self.turn(3)
         self.ask(JobAction.PAUSE, number, hot=True)

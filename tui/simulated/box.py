@@ -269,7 +269,7 @@ _VALIDATE_EVERY_S = VALIDATE_EVERY * BUDGET_S
 
 
 def _checkpoint_text(step: int, why: str) -> str:
-    return f"checkpoint {step_folder_name(step)} ({why}, 4080 MB, training stood still 0.2 s)"
+    return f"checkpoint {step_folder_name(step)} ({why}, 4080 MB, training paused for 0.2 s)"
 
 
 def _next_multiple(charged_s: float, every: float) -> float:

@@ -1,7 +1,7 @@
-"""One HTTP connection: who is at its other end, how long it may dawdle, how many there may be.
+"""HTTP connections: the identity of the peer, timeouts, and limits on their number.
 
-uvicorn itself never times out a client that sends its request byte by byte, or nothing. This is the one place that
-touches its protocol class; tests/daemon/api/test_connections.py holds what is relied on.
+uvicorn itself never times out a client that sends its request byte by byte, or nothing. This is the only module
+that touches its protocol class; tests/daemon/api/test_connections.py checks what it relies on.
 """
 
 from __future__ import annotations
@@ -45,19 +45,19 @@ _TOO_MANY_CONNECTIONS_BODY = b'{"code":"DaemonError","message":"bertd: too many 
 
 
 def read_peer(channel: socket.socket) -> Peer:
-    """Who connected, as the kernel says."""
+    """The process that connected, according to the kernel."""
     pid, uid, gid = struct.unpack("3i", channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     return Peer(uid=uid, gid=gid, pid=pid)
 
 
 class Roles:
-    """Operators may change things: root, the daemon's own user, and the members of a group. Others only look."""
+    """Operators may change things: root, the daemon's own user, and the members of a group. Others may only read."""
 
     def __init__(self) -> None:
         self._membership_cache: dict[int, tuple[float, bool]] = {}
 
     def is_operator(self, peer: Peer) -> bool:
-        """Whether the peer may change things; a group's members are asked for once a minute."""
+        """Whether the peer may change things; membership of the group is cached for a minute."""
         if peer.uid in (0, os.getuid()):
             return True
         now = time.monotonic()
@@ -93,7 +93,7 @@ class PeerConnection(H11Protocol):
         self._peer: Peer | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own narrowing
-        """Note the peer, and turn it away where there are too many."""
+        """Store the peer, and refuse it if there are too many connections."""
         super().connection_made(transport)
         self._peer = read_peer(transport.get_extra_info("socket"))
         self.app_state = {**self.app_state, "peer": self._peer}
@@ -115,7 +115,7 @@ class PeerConnection(H11Protocol):
         return len(same_uid_peers) > MAX_CONNECTIONS_PER_UID
 
     def data_received(self, data: bytes) -> None:
-        """Read on, and set the clock for what is still missing."""
+        """Parse the data, and set the deadline of the part that is still missing."""
         super().data_received(data)
         match self.conn.their_state:
             case h11.SEND_BODY:
@@ -126,12 +126,12 @@ class PeerConnection(H11Protocol):
                 self._start_deadline("", 0.0)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the clock."""
+        """Cancel the deadline."""
         self._start_deadline("", 0.0)
         super().connection_lost(exc)
 
     def _start_deadline(self, what: str, limit_s: float) -> None:
-        """Start a clock for `what`; one that runs for the same thing runs on, so that drops of data do not wind it."""
+        """Set the deadline of a part; one for the same part is kept, so that single bytes do not extend it."""
         if what == self._awaited_part:
             return
         self._awaited_part = what
@@ -141,5 +141,5 @@ class PeerConnection(H11Protocol):
 
     def _abort_late_client(self) -> None:
         if not self.transport.is_closing():
-            logger.info("closed a connection of %s: its %s did not come in time", self._peer, self._awaited_part)
+            logger.info("closed a connection of %s: its %s did not arrive in time", self._peer, self._awaited_part)
             self.transport.abort()

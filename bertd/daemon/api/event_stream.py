@@ -1,8 +1,8 @@
 """The server-sent event stream: every committed event, and the newest status about once a second.
 
-Nothing is queued for a client. Each has the id of the last event it got and is given what the log has behind it, so
-a slow one costs no memory; ticks are conflated, events never left out. Who does not take a frame for a while is
-disconnected, and resumes with Last-Event-ID.
+Nothing is queued for a client. A stream keeps the id of the last event it sent and sends what the log has after it, so
+a slow client costs no memory; ticks are conflated, events are never left out. A client that accepts no frame for
+STALL_TIMEOUT_S is disconnected, and can resume with Last-Event-ID.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 TICK_INTERVAL_S = 1.0
 KEEPALIVE_INTERVAL_S = 15.0
 STALL_TIMEOUT_S = 30.0
-"""A client that takes no frame for so long is disconnected."""
+"""A client that accepts no frame for this long is disconnected."""
 _RECENT_FRAMES = 1_000
 _PAGE_SIZE = 200
 
@@ -44,7 +44,7 @@ class EventHub:
         self.is_closed = False
 
     def on_commit(self) -> None:
-        """Frame what the log got, and wake the streams."""
+        """Frame the log's new events, and wake the streams."""
         while events := self._log.since(self._last_id, limit=_PAGE_SIZE):
             for event in events:
                 self._recent_frames.append((event.id, frame(event)))
@@ -71,11 +71,10 @@ class EventHub:
 
     @property
     def last_id(self) -> int:
-        """Of the newest event."""
         return self._last_id
 
     async def wait(self, timeout_s: float) -> None:
-        """Until something changed, or the timeout."""
+        """Wait until something changes, or the timeout."""
         try:
             await asyncio.wait_for(self._changed.wait(), timeout_s)
         except TimeoutError:
@@ -87,7 +86,7 @@ class EventHub:
 
 
 def frame(event: EventView) -> bytes:
-    """One event as it stands in the stream."""
+    """One event as the bytes of the stream."""
     return f"id: {event.id}\nevent: event\ndata: {event.model_dump_json()}\n\n".encode()
 
 
@@ -117,7 +116,7 @@ class EventResponse(Response):
 
     async def _serve(self, send: Send) -> None:
         if time.monotonic() - self._hub.ticked_at > TICK_INTERVAL_S:
-            # Nobody listened a moment ago, so nobody made one.
+            # No stream was open a moment ago, so no tick was made.
             self._hub.publish_tick(self._build_status())
         tick_number, sent_at = -1, time.monotonic()
         while not self._hub.is_closed:
@@ -139,13 +138,13 @@ class EventResponse(Response):
 
 
 async def _send_before_timeout(send: Send, payload: bytes, *, more: bool = True) -> bool:
-    """Whether the client took it in time."""
+    """Return whether the client accepted the data in time."""
     try:
         await asyncio.wait_for(
             send({"type": "http.response.body", "body": payload, "more_body": more}), STALL_TIMEOUT_S
         )
     except TimeoutError:
-        logger.warning("an event stream took nothing for %.0f s and was closed", STALL_TIMEOUT_S)
+        logger.warning("an event stream accepted nothing for %.0f s and was closed", STALL_TIMEOUT_S)
         return False
     return True
 

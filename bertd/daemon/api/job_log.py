@@ -1,4 +1,4 @@
-"""Reads a piece of a job's log without cutting a character in two."""
+"""Read a page of a job's log without cutting a character in two."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def read_log_page(path: Path, *, offset: int, limit: int) -> LogView:
 
 
 def _drop_partial_character(content: bytes) -> bytes:
-    """Without the beginning of a character at the end, which the next page gives whole."""
+    """Drop an incomplete character at the end, which the next page has complete."""
     for back in range(1, min(4, len(content)) + 1):
         byte = content[-back]
         if byte < 0x80:
             return content
         if byte >= 0xC0:
             length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
-            # Alone in the page it is given as it is: an endless wait for its rest would be worse.
+            # If it is the whole page, return it as it is: otherwise its reader would wait for the rest forever.
             return content if length <= back or back == len(content) else content[:-back]
     return content

@@ -1,4 +1,4 @@
-"""Refuses bodies that cannot be one of this API's, before they are read: too large, or no JSON."""
+"""Refuse request bodies that are too large or not JSON, before they are read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_BODY_BYTES = 1 << 20
 
 
 class BodyLimit:
-    """Refuses what is larger than any body of this API, before it is read, and what is no JSON."""
+    """Refuses a body that is larger than any of this API, or that is not declared as JSON."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""What one request may do: finds the job it means, answers once per idempotency key, leaves a trace of each change.
+"""Handle requests: check the rights, find the job, carry a change out once per idempotency key, and audit it.
 
 A change is three calls deep: the route, a method here, and the part of the daemon that does it.
 """
@@ -28,23 +28,23 @@ from bertd.records import BudgetRequest, JobKind, Record
 
 @dataclass(frozen=True)
 class Mutation:
-    """A request to change something: who asks, and what makes it the same request when it comes again."""
+    """A request to change something, with what identifies it when it is repeated."""
 
     peer: Peer
     request: str
     """Method and path."""
     body: bytes
     key: str | None
-    """Of idempotency."""
+    """The idempotency key."""
 
     @property
     def digest(self) -> str:
-        """Request and body in short; a key stands for one of these."""
+        """Hash of the request and its body; an idempotency key belongs to one of these."""
         return f"{self.request} {hashlib.sha256(self.body).hexdigest()[:16]}"
 
     @property
     def asked_by(self) -> str:
-        """The peer by name."""
+        """The peer's user name and uid."""
         try:
             return f"{pwd.getpwuid(self.peer.uid).pw_name} (uid {self.peer.uid})"
         except KeyError:
@@ -52,27 +52,26 @@ class Mutation:
 
 
 class _Change:
-    """A mutation that is being done, or was done before."""
+    """A mutation in progress, or one that was done before."""
 
     def __init__(self, known: Answer | None, *, status: int) -> None:
         self._answer = known
         self._status = status
         self.is_new = known is None
-        """It is still to be done; else the answer is that of the first time."""
+        """False if the mutation was done before; the answer is then the first one."""
 
     def finish(self, view: Record) -> None:
-        """Say what the peer is answered."""
+        """Set the answer."""
         self._answer = Answer(status=self._status, body=view.model_dump_json())
 
     @property
     def answer(self) -> Answer:
-        """For the peer."""
         assert self._answer is not None
         return self._answer
 
 
 class RequestHandler:
-    """Mutations and look-ups by the names people use."""
+    """Carries out mutations, and finds jobs by their names."""
 
     def __init__(
         self,
@@ -96,9 +95,7 @@ class RequestHandler:
         self._wake = wake
         self._roles = Roles()
         self.is_stopping = False
-        """Changes are refused from here on."""
-
-    # ---- Names -------------------------------------------------------------------------------------
+        """Changes are refused."""
 
     def job(self, name: str) -> Job:
         """The job of a number or a run id such as 7-first, or @ for the newest.
@@ -110,7 +107,7 @@ class RequestHandler:
             return self._queue.newest()
         number, dash, _ = name.partition("-")
         if not number.isdecimal() or len(number) > 18:
-            raise UnknownJobError(f"{name!r}: no job is called so; give its number, its run id or @")
+            raise UnknownJobError(f"{name!r}: no such job; give its number, its run id or @")
         return self._queue.get_by_run(name) if dash else self._queue.get(int(name))
 
     def run(self, name: str) -> Job:
@@ -124,22 +121,20 @@ class RequestHandler:
         job = self.job(name) if name.isdecimal() else self._queue.get_by_run(name)
         return job if job.kind is JobKind.PRETRAIN else self._queue.get_by_run(job.run_id)
 
-    # ---- Changes -----------------------------------------------------------------------------------
-
-    def submit(self, order: SubmitPretrain | SubmitFinetune, mutation: Mutation) -> Answer:
+    def submit(self, submission: SubmitPretrain | SubmitFinetune, mutation: Mutation) -> Answer:
         """Queue a new job."""
         with self._change(mutation, status=201) as change:
             if change.is_new:
                 uid, now = mutation.peer.uid, time.time()
-                if isinstance(order, SubmitPretrain):
-                    job = self._submissions.submit_pretraining(order, uid=uid, now=now)
+                if isinstance(submission, SubmitPretrain):
+                    job = self._submissions.submit_pretraining(submission, uid=uid, now=now)
                 else:
-                    job = self._submissions.submit_finetuning(order, uid=uid, now=now)
+                    job = self._submissions.submit_finetuning(submission, uid=uid, now=now)
                 change.finish(self._views.job(job))
         return change.answer
 
     def apply_action(self, action: JobAction, name: str, mutation: Mutation, *, hot: bool = False) -> Answer:
-        """Carry an action out; `hot` is of a pause."""
+        """Apply an action to a job; `hot` is for a pause."""
         with self._change(mutation) as change:
             if change.is_new:
                 job, asked_by = self.job(name), mutation.asked_by
@@ -148,7 +143,7 @@ class RequestHandler:
         return change.answer
 
     def resume_on(self, num_devices: int, name: str, mutation: Mutation) -> Answer:
-        """Let a run go on on another number of devices."""
+        """Resume a run on another number of devices."""
         with self._change(mutation) as change:
             if change.is_new:
                 job, asked_by = self.job(name), mutation.asked_by
@@ -156,24 +151,24 @@ class RequestHandler:
                 change.finish(self._views.job(job))
         return change.answer
 
-    def set_budget(self, order: BudgetRequest, name: str, mutation: Mutation) -> Answer:
-        """Change what a run may spend."""
+    def set_budget(self, request: BudgetRequest, name: str, mutation: Mutation) -> Answer:
+        """Change a run's budget."""
         with self._change(mutation) as change:
             if change.is_new:
                 job = self.run(name)
-                self._budget_changes.change(order, job, asked_by=mutation.asked_by, now=time.time())
+                self._budget_changes.change(request, job, asked_by=mutation.asked_by, now=time.time())
                 change.finish(self._views.run(job))
         return change.answer
 
     def prioritize(self, name: str, priority: int, mutation: Mutation) -> Answer:
-        """Change a job's place in line."""
+        """Change a job's place in the queue."""
         with self._change(mutation) as change:
             if change.is_new:
                 change.finish(self._views.job(self._job_actions.prioritize(self.job(name), priority=priority)))
         return change.answer
 
     def accept_shutdown(self, mutation: Mutation) -> Answer:
-        """Answer who is about to end; the caller ends it."""
+        """Answer with the daemon's version and pid; the caller shuts it down."""
         with self._change(mutation) as change:
             if change.is_new:
                 change.finish(self._views.version)
@@ -181,10 +176,10 @@ class RequestHandler:
 
     @contextmanager
     def _change(self, mutation: Mutation, *, status: int = 202) -> Iterator[_Change]:
-        """Have a mutation done once, in one transaction with its audit row and its remembered answer.
+        """Carry out a mutation once, in one transaction with its audit row and its stored answer.
 
         Raises:
-            BertdError: it was refused; the audit has that too.
+            BertdError: it was refused, which the audit records too.
         """
         peer, request, key = mutation.peer, mutation.request, mutation.key
         try:
@@ -207,10 +202,10 @@ class RequestHandler:
     def _check_allowed(self, peer: Peer, *, key: str | None) -> None:
         if not self._roles.is_operator(peer):
             raise ClientError(
-                f"uid {peer.uid}: may look but not change; root, the daemon's user and the group bertd-operators may"
+                f"uid {peer.uid}: may read but not change; root, the daemon's user and the group bertd-operators may"
             )
         if self.is_stopping:
-            raise DaemonStoppingError("the daemon is being stopped and takes no orders; try again when it is back")
+            raise DaemonStoppingError("the daemon is shutting down and accepts no changes; try again when it is back")
         if key is not None and not 1 <= len(key) <= 200:
             raise ClientError("Idempotency-Key: give 1 to 200 characters")
 

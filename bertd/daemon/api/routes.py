@@ -1,4 +1,4 @@
-"""The routes of the socket API. Thin: each finds the daemon's parts in the application's state and asks them.
+"""The routes of the socket API. Thin: each finds the daemon's parts in the application's state and calls them.
 
 All handlers run on the event loop's thread, which is the database's only one. Answers are JSON made by the records
 themselves, because a loss may be NaN, which FastAPI's own encoder refuses.
@@ -65,19 +65,19 @@ class PauseBody(Record):
     """Body of POST /v1/jobs/{id}/pause, which may be left out."""
 
     hot: bool = False
-    """Hold between two steps and keep the memory."""
+    """Suspend the ranks between two steps and keep their memory."""
 
 
 class ResumeBody(Record):
     """Body of POST /v1/jobs/{id}/resume, which may be left out."""
 
     devices: Annotated[int, Field(ge=1, le=65_536)] | None = None
-    """Go on on so many; none for as many as before."""
+    """Number of devices to continue on; null for the same number as before."""
 
 
 @dataclass(frozen=True)
 class ApiServices:
-    """What the handlers ask."""
+    """The parts of the daemon that the handlers call."""
 
     request_handler: RequestHandler
     views: Views
@@ -106,13 +106,13 @@ router = APIRouter(prefix="/v1")
 
 @router.get("/version", response_model=VersionView)
 async def get_version(request: Request) -> Response:
-    """Who answers."""
+    """Version, pid and state folder of the daemon."""
     return _json(_services(request).views.version)
 
 
 @router.get("/status", response_model=StatusView)
 async def get_status(request: Request) -> Response:
-    """Everything the first screen needs."""
+    """Runs, jobs, devices and the newest events."""
     return _json(_services(request).views.status())
 
 
@@ -153,7 +153,7 @@ async def get_series(
 
 @router.get("/jobs", response_model=list[JobView])
 async def get_jobs(request: Request) -> Response:
-    """All jobs, newest first, those that are over behind the rest."""
+    """All jobs, newest first; those that are over come last."""
     return _json_list(_services(request).views.jobs())
 
 
@@ -181,7 +181,7 @@ async def get_devices(request: Request) -> Response:
 
 @router.get("/scores", response_model=list[ScoreView])
 async def get_scores(request: Request, run: str | None = None) -> Response:
-    """Of all finetunings, or those of a run."""
+    """Scores of all finetunings, or of those of a run."""
     services = _services(request)
     run_id = None if run is None else services.request_handler.run(run).run_id
     return _json_list(services.views.scores(run_id=run_id))
@@ -193,7 +193,7 @@ async def get_events(
     since: Annotated[int | None, Query(ge=0)] = None,
     last_event_id: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
 ) -> Response:
-    """The event stream; from now on, or behind an id."""
+    """The event stream, from now on or after an id."""
     services = _services(request)
     resumed = int(last_event_id) if last_event_id and last_event_id.isdecimal() else since
     start = services.hub.last_id if resumed is None else resumed
@@ -218,7 +218,7 @@ async def post_job(request: Request, order: Annotated[Submit, Body()], key: Idem
 
 @router.post("/jobs/{id}/priority", status_code=202, response_model=JobView)
 async def post_priority(request: Request, id: str, body: PriorityBody, key: IdempotencyKey = None) -> Response:
-    """Change a waiting job's place in line."""
+    """Change a waiting job's place in the queue."""
     mutation = await _read_mutation(request, key)
     return _send(_services(request).request_handler.prioritize(id, body.priority, mutation))
 
@@ -234,7 +234,7 @@ async def post_pause(request: Request, id: str, body: PauseBody | None = None, k
 async def post_resume(
     request: Request, id: str, body: ResumeBody | None = None, key: IdempotencyKey = None
 ) -> Response:
-    """Put a job back into the queue; a run also on another number of devices."""
+    """Put a job back into the queue; a run also with another number of devices."""
     request_handler, mutation = _services(request).request_handler, await _read_mutation(request, key)
     if body is None or body.devices is None:
         return _send(request_handler.apply_action(JobAction.RESUME, id, mutation))
@@ -250,7 +250,7 @@ async def post_order(request: Request, id: str, order: JobAction, key: Idempoten
 
 @router.post("/runs/{id}/budget", status_code=202, response_model=RunView)
 async def post_budget(request: Request, id: str, order: BudgetRequest, key: IdempotencyKey = None) -> Response:
-    """Extend or shrink a run's budget; where it trains, rank 0 takes it over between two steps."""
+    """Extend or shrink a run's budget; if it trains, rank 0 applies the change between two steps."""
     mutation = await _read_mutation(request, key)
     return _send(_services(request).request_handler.set_budget(order, id, mutation))
 
@@ -292,13 +292,13 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_unexpected_error(request: Request, error: Exception) -> Response:
-    # The edge of a request; Starlette logs the traceback behind this.
+    # The edge of a request; Starlette logs the traceback after this.
     message = f"{request.method} {request.url.path}: the daemon failed ({type(error).__name__}); its log says more"
     return _error_response(500, "DaemonError", message)
 
 
 def create_app(services: ApiServices) -> FastAPI:
-    """The application over the daemon's parts."""
+    """Build the application."""
     app = FastAPI(title="bertd", version=bertd.__version__, docs_url=None, redoc_url=None)
     app.state.services = services
     app.include_router(router)

@@ -1,4 +1,4 @@
-"""What the API shows of jobs, runs and the whole: built from rows and summaries, without reading a journal."""
+"""Build the API's views of jobs, runs and devices from rows and summaries, without reading a journal."""
 
 from __future__ import annotations
 
@@ -77,36 +77,36 @@ class Views:
         self._devices = devices
         self._charged_time = ChargedTime(run_metrics)
         self._logged_errors: dict[int, str] = {}
-        """Why a run is not shown, as it was logged: once, not at each look."""
+        """By job: why its run is not shown, to log it once and not at each request."""
 
     def job(self, job: Job) -> JobView:
         """One job."""
         return self._job(job, leases=self._queue.leases())
 
     def jobs(self, *, limit: int = MAX_LISTED_JOBS) -> list[JobView]:
-        """Newest first, those that are over behind the rest."""
+        """Newest first; those that are over come last."""
         leases = self._queue.leases()
         return [self._job(job, leases=leases) for job in self._queue.newest_first(limit=limit)]
 
     def run_with_checkpoints(self, job: Job) -> RunView:
-        """One run, with what it keeps and why.
+        """One run, with its kept checkpoints and the reasons for them.
 
         Raises:
-            RecipeError: its recipe is gone or was changed by hand.
+            RecipeError: its recipe is missing or was changed by hand.
         """
         view = self.run(job)
         try:
             return view.model_copy(update={"kept": read_checkpoint_index(RunPaths(Path(job.folder))).checkpoints})
         except RunFolderError as error:
-            # The next checkpoint writes it anew; until then the rest of the run is worth showing.
-            logger.warning("job %d is shown without what it keeps: %s", job.id, error)
+            # The next checkpoint rewrites the index; until then the rest of the run is worth showing.
+            logger.warning("job %d is shown without its kept checkpoints: %s", job.id, error)
             return view
 
     def run(self, job: Job) -> RunView:
         """One run.
 
         Raises:
-            RecipeError: its recipe is gone or was changed by hand.
+            RecipeError: its recipe is missing or was changed by hand.
         """
         folder = Path(job.folder)
         summary = self._run_metrics.summary(job)
@@ -136,16 +136,16 @@ class Views:
         )
 
     def runs(self) -> list[RunView]:
-        """All runs whose folder is whole, newest first."""
+        """All runs whose recipe can be read, newest first."""
         jobs = self._queue.newest_first(limit=MAX_LISTED_JOBS, kind=JobKind.PRETRAIN)
         return self._build_readable_runs(sorted(jobs, key=lambda job: -job.id))
 
     def devices(self) -> list[DeviceView]:
-        """Each with the job that has it."""
+        """All devices, each with the job that holds it."""
         return self._devices.views(self._queue.leases())
 
     def scores(self, *, run_id: str | None) -> list[ScoreView]:
-        """Of all finetunings, or those of a run; newest first."""
+        """Scores of all finetunings, or of those of a run; newest first."""
         jobs = self._queue.newest_first(limit=MAX_LISTED_JOBS, kind=JobKind.FINETUNE)
         return [
             ScoreView(job_id=job.id, run_id=job.run_id, score=score)
@@ -155,7 +155,7 @@ class Views:
         ]
 
     def status(self) -> StatusView:
-        """The first screen."""
+        """What `bertd status` and each tick show."""
         runs = self._queue.newest_first(limit=MAX_STATUS_JOBS, kind=JobKind.PRETRAIN)
         shown = [job for job in runs if job.state not in ENDED]
         ended = [job for job in runs if job.state in ENDED]
@@ -173,7 +173,7 @@ class Views:
             try:
                 views.append(self.run(job))
             except BertdError as error:
-                # Its job is listed all the same; asking for the run alone gives this error.
+                # Its job is still listed; a request for this run alone returns the error.
                 if self._logged_errors.get(job.id) != str(error):
                     logger.warning("job %d is left out of the runs: %s", job.id, error)
                 self._logged_errors[job.id] = str(error)

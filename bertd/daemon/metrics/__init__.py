@@ -1,1 +1,1 @@
-"""What the journals of runs say: events, newest figures, curves."""
+"""Read the journals of runs: events, newest figures, curves."""

@@ -1,4 +1,4 @@
-"""How far a run is in its budget: work by its journal, charged time by its ledger."""
+"""A run's position in its budget: work from its journal, charged time from its ledger."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _MAX_FINAL = 1_000
 
 
 def current_budget(recipe: Recipe, summary: JournalSummary) -> Budget:
-    """The recipe's budget as a run's orders changed it. Pure."""
+    """The recipe's budget with the changes in the run's journal. Pure."""
     return summary.progress.budget_plan(recipe.granted).granted
 
 
 class ChargedTime:
-    """Reads what jobs were charged."""
+    """Reads how much time jobs were charged."""
 
     def __init__(self, run_metrics: RunMetrics) -> None:
         self._run_metrics = run_metrics
         self._final_s: dict[tuple[int, float | None], float] = {}
-        """Of jobs that are over, by when that was: they are charged no more, and a list has many of them."""
+        """Of jobs that are over, by id and end: they are not charged any more, and a list has many of them."""
 
     def charged_s(self, job: Job) -> float:
-        """Seconds charged by now."""
+        """Seconds charged so far."""
         key = (job.id, job.ended_t)
         if key in self._final_s:
             return self._final_s[key]

@@ -1,6 +1,6 @@
 """Curves in bounded memory: buckets that keep the smallest and the largest value, merged in pairs when there are many.
 
-A gap (a pause or a restart) is a bucket of its own with NaN. Steps that a restart lost are left out when a curve is
+A gap (a pause or a restart) is a separate bucket with NaN. Steps that a restart lost are left out when a curve is
 read, because the steps that replaced them have the same x.
 """
 
@@ -22,7 +22,7 @@ MAX_BUCKETS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One value where it was measured."""
+    """One value, with the run's position when it was measured."""
 
     charged_s: float
     step: int
@@ -31,7 +31,7 @@ class Point:
     y: float
 
     def x(self, axis: Axis, *, granted: float) -> float:
-        """Its place on an axis; progress is a share of what is granted by now, for old points too."""
+        """Position on an axis; progress is a share of the current budget, for old points too."""
         if axis == "progress":
             return min(1.0, self.spent / granted)
         return float(getattr(self, axis))
@@ -54,7 +54,7 @@ class _Bucket:
         self.count += count
 
     def points(self) -> list[Point]:
-        """In order of time, once where both are one."""
+        """One or two points, in order of time."""
         if self.low is self.high:
             return [self.low]
         return sorted((self.low, self.high), key=lambda point: point.charged_s)
@@ -68,7 +68,7 @@ class DecimatedCurve:
         self._capacity = 1
 
     def add(self, point: Point) -> None:
-        """Behind all others; NaN makes a gap."""
+        """Append a point; NaN makes a gap."""
         last = self._buckets[-1] if self._buckets else None
         is_gap = math.isnan(point.y)
         if last is not None and last.is_gap() and is_gap:
@@ -84,13 +84,12 @@ class DecimatedCurve:
         self._capacity *= 2
         merged = _merge_pairs(self._buckets)
         if len(merged) > MAX_BUCKETS // 2 + MAX_BUCKETS // 4:
-            # Gaps stood between most of the pairs; a curve that is nearly all gaps may lose some.
+            # Gaps separated most of the pairs; a curve that is nearly all gaps may lose some.
             merged = _merge_pairs([bucket for bucket in self._buckets if not bucket.is_gap()])
         self._buckets = merged
 
     @property
     def has_points(self) -> bool:
-        """Whether it has a point."""
         return bool(self._buckets)
 
     def read(self, *, axis: Axis, points: int, granted: float) -> list[tuple[float, float]]:
@@ -114,12 +113,12 @@ def _merge_pairs(buckets: list[_Bucket]) -> list[_Bucket]:
 
 
 def _drop_superseded(points: list[Point], *, axis: Axis, granted: float) -> list[tuple[float, float]]:
-    """Pairs by rising x; where the run went back, what it did later counts."""
+    """Pairs by rising x; where the run went back, the later steps replace the earlier ones."""
     pairs: list[tuple[float, float]] = []
     bound = math.inf
     for point in reversed(points):
         x = point.x(axis, granted=granted)
-        # A gap stands at the x of the step before it, and neither takes the other's place.
+        # A gap has the x of the step before it, and neither replaces the other.
         if x < bound or (x == bound and math.isnan(point.y) != math.isnan(pairs[-1][1])):
             pairs.append((x, point.y))
             bound = x
@@ -128,20 +127,20 @@ def _drop_superseded(points: list[Point], *, axis: Axis, granted: float) -> list
 
 
 def decimate(pairs: list[tuple[float, float]], *, points: int) -> list[tuple[float, float]]:
-    """About `points` of the pairs: of each stretch the smallest, the largest and a NaN, where it has one."""
+    """About `points` of the pairs: of each section the smallest, the largest and a NaN, if it has one."""
     if len(pairs) <= points:
         return pairs
     size = math.ceil(len(pairs) / max(1, points // 2))
     kept: list[tuple[float, float]] = []
     for start in range(0, len(pairs), size):
-        stretch = pairs[start : start + size]
-        finite = [index for index, (_, y) in enumerate(stretch) if not math.isnan(y)]
-        chosen = {index for index, (_, y) in enumerate(stretch) if math.isnan(y)}
+        section = pairs[start : start + size]
+        finite = [index for index, (_, y) in enumerate(section) if not math.isnan(y)]
+        chosen = {index for index, (_, y) in enumerate(section) if math.isnan(y)}
         chosen = set(sorted(chosen)[:1])
         if finite:
-            chosen.add(min(finite, key=lambda index: stretch[index][1]))
-            chosen.add(max(finite, key=lambda index: stretch[index][1]))
-        kept += [stretch[index] for index in sorted(chosen)]
+            chosen.add(min(finite, key=lambda index: section[index][1]))
+            chosen.add(max(finite, key=lambda index: section[index][1]))
+        kept += [section[index] for index in sorted(chosen)]
     return kept
 
 
@@ -152,13 +151,13 @@ class RunCurves:
         self._recipe_budget = recipe_budget
         self._progress = RunProgress()
         self._granted = recipe_budget
-        """By now; a point counts what was spent by the devices of its time."""
+        """The current budget; a point's `spent` counts the devices in use at that time."""
         self._curves = {column: DecimatedCurve() for column in COLUMNS}
 
     def add(
         self, record: StepRecord | ValidationRecord | StartRecord | BudgetRecord | DevicesRecord | RollbackRecord
     ) -> None:
-        """Take a record in; a start or a rollback makes a gap in every curve that has begun."""
+        """Add a record; a start or a rollback makes a gap in every curve that has begun."""
         if isinstance(record, StartRecord | BudgetRecord | DevicesRecord):
             self._progress = self._progress.with_record(record)
             self._granted = self._progress.budget_plan(self._recipe_budget).granted
@@ -174,7 +173,6 @@ class RunCurves:
                 self._add_gap(record)
 
     def _add_gap(self, record: StartRecord | RollbackRecord) -> None:
-        """A gap in every curve that has begun."""
         for column, curve in self._curves.items():
             if curve.has_points:
                 self._add(column, record, y=math.nan)
@@ -188,7 +186,7 @@ class RunCurves:
         )
 
     def read(self, *, columns: list[str], axis: Axis, points: int) -> dict[str, list[tuple[float, float]]]:
-        """The columns asked for, all of which are known."""
+        """Points of each of `columns`, which must be in COLUMNS."""
         return {
             column: self._curves[column].read(axis=axis, points=points, granted=self._granted.amount)
             for column in columns

@@ -1,4 +1,4 @@
-"""One line for people for each kind of journal record. Pure."""
+"""Word each kind of journal record as one line of text. Pure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def event_text(record: JournalRecord) -> str:
             return f"validation loss {record.loss:.3f} at step {record.step} ({record.seconds:.1f} s)"
         case CheckpointRecord():
             size = f"{record.size_bytes / 1e6:.0f} MB"
-            return f"checkpoint {record.name} ({record.why}, {size}, training stood still {record.stall_s:.1f} s)"
+            return f"checkpoint {record.name} ({record.why}, {size}, training paused for {record.stall_s:.1f} s)"
         case ExportRecord():
             return f"export {record.name} as {record.architecture} ({record.seconds:.1f} s)"
         case StateRecord():

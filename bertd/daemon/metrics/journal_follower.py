@@ -1,4 +1,4 @@
-"""What runners say in the journals, turned into events and states of the queue: each record once, in order."""
+"""Turn the records of journals into events and job states of the queue: each record once, in order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bertd.run.paths import JobPaths
 
 
 class JournalFollower:
-    """Follows journals of jobs that a runner has."""
+    """Follows the journals of jobs that have a runner."""
 
     def __init__(
         self,
@@ -42,12 +42,12 @@ class JournalFollower:
         self._run_metrics = run_metrics
         self._clock = clock
         self._unapplied: dict[int, list[NumberedRecord]] = {}
-        """By job: what was read of its journal and could not be taken in."""
+        """By job: records that were read from its journal and could not be applied."""
 
     def follow(self, job: Job) -> bool:
-        """Turn a piece of a job's journal into events and states; whether there may be more.
+        """Apply the next records of a job's journal; return whether there may be more.
 
-        A piece that an error kept from being taken in is tried again by the next call.
+        Records that could not be applied because of an error are tried again by the next call.
 
         Raises:
             BertdError: the queue cannot be written, or the journal or the mailbox cannot be read.
@@ -62,7 +62,7 @@ class JournalFollower:
 
     def _apply_records(self, job: Job, numbered_records: list[NumberedRecord]) -> None:
         if numbered_records and job.kind is JobKind.FINETUNE and job.state is JobState.STARTING:
-            # A finetuning writes no start; whatever it writes shows that it runs.
+            # A finetuning writes no start record; its first record shows that it runs.
             self._queue.move(job.id, JobState.RUNNING, reason="finetunes", actor=Actor.RUNNER, now=self._clock())
         unseen = [entry for entry in numbered_records if entry.number > job.journal_seen and _is_event(entry.record)]
         if unseen:
@@ -85,17 +85,17 @@ class JournalFollower:
 
     def _apply_to_job(self, job: Job, record: JournalRecord) -> None:
         change = change_by_record(job.status, record)
-        if change is None or (isinstance(record, CommandRecord) and _has_later_wish(job, record)):
+        if change is None or (isinstance(record, CommandRecord) and _has_newer_command(job, record)):
             return
         now = self._clock()
         self._queue.apply(job.id, change, actor=Actor.RUNNER, now=now)
         if change.command is not None:
-            asked_by = "a person, who asked for it before the ranks held"
+            asked_by = "a person, before the ranks were suspended"
             post(JobPaths(Path(job.folder)).control, verb=change.command, asked_by=asked_by, now=now)
 
 
-def _has_later_wish(job: Job, answer: CommandRecord) -> bool:
-    """Whether the answer to a pause comes when its job was asked for something else already."""
+def _has_newer_command(job: Job, answer: CommandRecord) -> bool:
+    """Whether a newer command was given after the pause that `answer` belongs to."""
     if answer.verb is not CommandKind.PAUSE:
         return False
     later_commands = commands_after(JobPaths(Path(job.folder)).control, number=answer.number)

@@ -1,7 +1,7 @@
-"""What the journals tell, folded as they grow: the newest of each kind, the speed, the curves. Bounded.
+"""Summarize the journals as they grow: the newest record of each kind, the speed, the curves. Memory is bounded.
 
-A journal is followed while a runner has its job. When the job leaves the runner its summary goes into the database,
-so that a list of a hundred old runs reads no journal; curves of such a run are read again, in pieces, when asked for.
+A journal is followed while its job has a runner. When the runner exits, the summary is stored in the database, so that
+a list of a hundred old runs reads no journal; the curves of such a run are read again, in pieces, on request.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ from bertd.run.recipe.schema import Recipe
 
 _MAX_SCORES = 100
 _MAX_CURVES = 8
-"""Runs without a runner whose curves are kept; one takes a few megabytes."""
+"""Runs without a runner whose curves are kept in memory; each takes a few megabytes."""
 _MAX_SUMMARIES = 1_000
 _MAX_RECIPES = 64
 _SPEED_HALF_LIFE_S = 30.0
 
 
 class JournalSummary(Record):
-    """How far a job is, and the newest of each kind."""
+    """A job's progress, and the newest record of each kind."""
 
     progress: RunProgress = RunProgress()
     start: StartRecord | None = None
     step: StepRecord | None = None
-    """With the position of `progress`, where that is further."""
+    """With the position of `progress`, if that is further."""
     validation: ValidationRecord | None = None
     best_validation: float | None = None
     checkpoint: CheckpointRecord | None = None
@@ -63,9 +63,9 @@ class JournalSummary(Record):
     alert: AlertRecord | None = None
     end: EndRecord | None = None
     budget: BudgetRecord | None = None
-    """Its newest change."""
+    """The newest change of the budget."""
     devices: DevicesRecord | None = None
-    """The newest change of their number."""
+    """The newest change of the number of devices."""
     restarts: int = 0
     steps_lost: int = 0
     sequences_per_s: float | None = None
@@ -75,7 +75,7 @@ class JournalSummary(Record):
     @model_validator(mode="before")
     @classmethod
     def _derive_progress(cls, row: object) -> object:
-        """Rows that were stored before they had a progress have its parts."""
+        """Build the progress of a row that was stored by a version without that field."""
         if not isinstance(row, dict) or "earlier" not in row:
             return row
         latest = row.get("end") or row.get("step") or row.get("start") or {}
@@ -152,7 +152,7 @@ class MetricsFollower:
         self.curves = RunCurves(recipe.granted) if recipe is not None else None
 
     def follow(self) -> list[NumberedRecord]:
-        """Take in a piece of what is new, and give it to the caller as well; nothing where nothing is left."""
+        """Fold the next piece of the journal and return its records; an empty list at the end."""
         numbered_records = []
         for record in self._reader.read_piece():
             self._count += 1
@@ -166,7 +166,7 @@ class MetricsFollower:
 
 
 class RunMetrics:
-    """The followers of all jobs: those that a runner has, and a few of the others."""
+    """The followers of all jobs that have a runner, and of a few others."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -179,7 +179,7 @@ class RunMetrics:
         """The recipe of a run.
 
         Raises:
-            RecipeError: it is gone or was changed by hand.
+            RecipeError: it is missing or was changed by hand.
         """
         key = str(run_folder)
         if key not in self._recipes:
@@ -189,11 +189,11 @@ class RunMetrics:
         return self._recipes[key]
 
     def forget_recipe(self, run_folder: Path) -> None:
-        """Read it again when it is asked for: the daemon changed it."""
+        """Read it again at the next request, because the daemon changed it."""
         self._recipes.pop(str(run_folder), None)
 
     def open_follower(self, job: Job) -> MetricsFollower:
-        """Follow a job that a runner has."""
+        """Follow a job that has a runner."""
         if job.id not in self._live:
             self._live[job.id] = (
                 self._recently_closed.pop(job.id) if job.id in self._recently_closed else self._make_follower(job)
@@ -201,13 +201,13 @@ class RunMetrics:
         return self._live[job.id]
 
     def close_follower(self, job: Job) -> None:
-        """Keep what is known of a job that has no runner any more."""
+        """Store the summary of a job whose runner has exited."""
         follower = self._live.pop(job.id, None)
         if follower is not None:
             self._store_closed(job, follower)
 
     def summary(self, job: Job) -> JournalSummary:
-        """The newest of each kind, without reading a journal."""
+        """The summary of a job, without reading its journal."""
         follower = self._live.get(job.id) or self._recently_closed.get(job.id)
         if follower is not None:
             return follower.summary
@@ -219,10 +219,10 @@ class RunMetrics:
         return self._summaries[job.id]
 
     async def curves(self, job: Job) -> RunCurves:
-        """The curves of a run; others are served while a long journal is read.
+        """The curves of a run; other requests are served while a long journal is read.
 
         Raises:
-            RecipeError: the run's recipe is gone or was changed by hand.
+            RecipeError: the run's recipe is missing or was changed by hand.
             RunFolderError: the journal cannot be read.
         """
         follower = self._live.get(job.id) or self._recently_closed.get(job.id)
@@ -233,7 +233,7 @@ class RunMetrics:
             if job.id not in self._live:
                 self._store_closed(job, follower)
         if follower.curves is None:
-            raise RunFolderError(f"{job.folder}: a {job.kind} has no curves; ask for a run")
+            raise RunFolderError(f"{job.folder}: a {job.kind} has no curves; name a run")
         return follower.curves
 
     def _make_follower(self, job: Job) -> MetricsFollower:

@@ -1,4 +1,4 @@
-"""The daemon's Unix socket: made whole with mode 0660 before anyone can see it, and never laid over a living one."""
+"""Create the daemon's Unix socket: with mode 0660 before it is visible, and never over one that is in use."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _MAX_PATH_BYTES = 107
 
 
 def bind_socket(path: Path) -> socket.socket:
-    """Listen on `path`, replacing a socket that nobody listens on any more.
+    """Listen on `path`, replacing a socket on which no process listens any more.
 
     Raises:
-        DaemonError: the path is too long, or something that is no socket lies there.
-        DaemonBusyError: somebody listens there.
+        DaemonError: the path is too long, or something other than a socket is there.
+        DaemonBusyError: another process listens there.
         StorageError: the folder cannot be made or written.
     """
     path = path.absolute()
@@ -44,7 +44,7 @@ def bind_socket(path: Path) -> socket.socket:
 
 
 def remove_socket(path: Path, *, inode: int) -> None:
-    """Take the name away where it still is the socket of that inode."""
+    """Remove the path if it is still the socket of that inode."""
     try:
         if path.lstat().st_ino == inode:
             path.unlink()
@@ -54,7 +54,7 @@ def remove_socket(path: Path, *, inode: int) -> None:
 
 def _bind(path: Path, *, temporary: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    # The mode must be right at the moment of birth: a chmod after it leaves a gap in which anybody may connect.
+    # Created with the right mode: a chmod afterwards leaves a gap in which every user may connect.
     old_umask = os.umask(_UMASK)
     try:
         temporary.unlink(missing_ok=True)
@@ -76,7 +76,7 @@ def _check_path_is_free(path: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise DaemonError(f"{path}: is no socket but a file or folder; move it away, or choose another with --socket")
+        raise DaemonError(f"{path}: exists and is not a socket; move it away, or choose another with --socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(2.0)
         try:
@@ -89,4 +89,6 @@ def _check_path_is_free(path: Path) -> None:
             pass
         except BlockingIOError:
             pass
-    raise DaemonBusyError(f"{path}: somebody listens there already; use that daemon, or choose another with --socket")
+    raise DaemonBusyError(
+        f"{path}: another process is already listening; use that daemon, or choose another with --socket"
+    )

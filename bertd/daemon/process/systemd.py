@@ -1,4 +1,4 @@
-"""Tells systemd how the daemon fares, where it asked to be told; takes the socket that it may pass. sd_notify(3)."""
+"""Report the daemon's state to systemd, and take the socket that it may pass: sd_notify(3), sd_listen_fds(3)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LISTEN_FDS_START = 3
 
 
 class SystemdNotifier:
-    """Sends state lines to $NOTIFY_SOCKET; does nothing where that is not set."""
+    """Sends state lines to $NOTIFY_SOCKET; does nothing if that is not set."""
 
     def __init__(self, address: str | None) -> None:
         """`address` is a path, or an abstract name that begins with @."""
@@ -22,7 +22,7 @@ class SystemdNotifier:
     def send(self, *, only_if_changed: bool = False, **state: str) -> None:
         """Send `READY="1"`, `STATUS="..."` and the like in one datagram; `only_if_changed` skips what was sent last.
 
-        A manager that does not listen any more is no reason to stop training, so it is not an error.
+        A manager that no longer listens is not an error: it is not a reason to stop training.
         """
         if self._address is None or (
             only_if_changed and all(self._last_sent.get(key) == text for key, text in state.items())
@@ -40,7 +40,7 @@ class SystemdNotifier:
 
 
 def watchdog_interval_s() -> float | None:
-    """How often the manager wants WATCHDOG=1: a third of its patience; None where it does not watch this process."""
+    """Seconds between two WATCHDOG=1: a third of the manager's timeout; None if it does not watch this process."""
     timeout_us = os.environ.get("WATCHDOG_USEC")
     if not timeout_us or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
@@ -48,7 +48,7 @@ def watchdog_interval_s() -> float | None:
 
 
 def take_passed_socket() -> socket.socket | None:
-    """The listening Unix socket that systemd's socket unit passed; None where none was.
+    """The listening Unix socket that systemd's socket unit passed; None if none was.
 
     Raises:
         DaemonError: something else was passed.
@@ -62,8 +62,10 @@ def take_passed_socket() -> socket.socket | None:
     try:
         passed = socket.socket(fileno=_LISTEN_FDS_START)
     except OSError as error:
-        raise DaemonError(f"LISTEN_FDS=1, but descriptor 3 is no socket: {error.strerror}; mend the unit") from error
+        raise DaemonError(f"LISTEN_FDS=1, but descriptor 3 is not a socket: {error.strerror}; fix the unit") from error
     if passed.family != socket.AF_UNIX or passed.type != socket.SOCK_STREAM:
-        raise DaemonError("the socket unit passed no Unix stream socket; give it ListenStream=/run/bertd/bertd.sock")
+        raise DaemonError(
+            "the socket unit did not pass a Unix stream socket; give it ListenStream=/run/bertd/bertd.sock"
+        )
     os.set_inheritable(_LISTEN_FDS_START, False)
     return passed

@@ -1,1 +1,1 @@
-"""Which job runs when and on which devices; runners and what becomes of jobs."""
+"""Decide which job runs when and on which devices; start runners and complete their jobs."""

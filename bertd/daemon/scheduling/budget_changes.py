@@ -1,4 +1,4 @@
-"""Changes what a run may spend: by its mailbox where ranks have it, else in its journal at once."""
+"""Change a run's budget: through its mailbox while it has a runner, otherwise at once in its journal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bertd.run.paths import RunPaths
 
 
 class BudgetChanges:
-    """Takes budget orders."""
+    """Applies requests to change a budget."""
 
     def __init__(self, *, run_metrics: RunMetrics, scheduler: Scheduler) -> None:
         self._run_metrics = run_metrics
@@ -28,18 +28,20 @@ class BudgetChanges:
         self._charged_time = ChargedTime(run_metrics)
 
     def change(self, request: BudgetRequest, job: Job, *, asked_by: str, now: float) -> None:
-        """Have a run's budget changed: at the next step where it trains, else before this returns.
+        """Change a run's budget: at the next step if it trains, otherwise before this returns.
 
         Raises:
             TransitionError: the run is over, or about to be.
-            RecipeError: the order is in another unit than the run's budget, or the recipe is gone.
-            QueueError: so much is spent already.
-            DaemonBusyError: a runner is just about to leave the job, or to take it.
-            RunFolderError: what was charged is not to be found out.
+            RecipeError: the request has another unit than the run's budget, or the recipe is missing.
+            QueueError: that much is already spent.
+            DaemonBusyError: a runner is about to take the job or to leave it.
+            RunFolderError: the charged time cannot be determined.
             StorageError: the disk refused; nothing was changed.
         """
         if (what := budget_refusal(job.status)) is not None:
-            raise TransitionError(f"{job.run_id}: it {what}, so its budget means nothing any more; submit another")
+            raise TransitionError(
+                f"{job.run_id}: it {what}, so its budget can no longer be changed; submit another run"
+            )
         paths = RunPaths(Path(job.folder))
         summary = self._run_metrics.summary(job)
         granted = current_budget(self._run_metrics.recipe(paths.root), summary)

@@ -1,7 +1,7 @@
-"""Which devices a job gets, or why it waits. Pure.
+"""Decide which devices each waiting job gets, or why it waits. Pure.
 
 Jobs are served strictly in order within one kind of device: a small job never overtakes a large one, which would
-otherwise wait for ever.
+otherwise wait forever.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CPU = "cpu"
 
 @dataclass(frozen=True)
 class Inventory:
-    """What there is to lease."""
+    """The devices that can be leased."""
 
     cpu_slots: int
     gpus: tuple[str, ...]
@@ -67,7 +67,7 @@ def allocate(
         blocking_job = first_in_line.get(job.device_kind)
         free = free_slots if job.device_kind == "cpu" else len(free_gpus)
         if blocking_job is not None:
-            decisions.append(Wait(job, f"waits behind job {blocking_job.id}, which is before it in line"))
+            decisions.append(Wait(job, f"waits for job {blocking_job.id}, which is ahead of it in the queue"))
         elif job.num_devices > inventory.count(job.device_kind):
             decisions.append(Wait(job, _unsatisfiable_reason(job, inventory)))
         elif job.num_devices > free:
@@ -99,4 +99,4 @@ def _unsatisfiable_reason(job: Job, inventory: Inventory) -> str:
         else "stop it"
     )
     back = "or bring them back and start the daemon again"
-    return f"asks for {job.num_devices} {job.device_kind}, this box has {num_available}{why}; {fewer}, {back}"
+    return f"asks for {job.num_devices} {job.device_kind}, this machine has {num_available}{why}; {fewer}, {back}"

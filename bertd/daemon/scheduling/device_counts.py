@@ -1,8 +1,8 @@
-"""Another number of devices for a run that nobody has: checked when it is asked for, taken over when the run starts.
+"""Change the number of devices of a run without a runner: checked on request, applied when the run starts.
 
-The queue's row decides. It is committed with the answer, and leases are given by it. The run folder's recipe.toml,
-which tells the ranks how many they are, is brought in line right before a start; so a crash in between leaves nothing
-half, and a run never has another number of ranks than devices.
+The queue's row decides. It is committed with the answer, and leases follow it. The run folder's recipe.toml, from
+which the ranks read their number, is updated right before a start; so a crash in between leaves nothing half done, and
+a run never has another number of ranks than of devices.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ _REFUSALS = {
     JobState.PAUSING: "is still pausing; when it is paused,",
     JobState.PAUSED: "is paused hot and keeps its devices; `bertd pause {id}` makes that cold, then",
 }
-_OVER_REFUSAL = "is {state}, so its devices mean nothing any more; submit another"
+_OVER_REFUSAL = "is {state}, so its number of devices can no longer be changed; submit another run"
 _CHANGEABLE_STATES = frozenset({JobState.PAUSED, JobState.QUEUED, JobState.FAILED, JobState.LOST})
 
 
 def check_device_count(job: Job, num_devices: int, *, inventory: Inventory) -> None:
-    """Whether a run can go on on so many devices.
+    """Check that a run can continue on `num_devices` devices.
 
     Raises:
-        TransitionError: it is no run, has ranks, or is over.
-        RecipeError: the batch cannot be shared so, or the recipe is gone.
-        DeviceError: the box has fewer.
-        DaemonBusyError: a runner that this daemon does not know has it.
+        TransitionError: the job is not a run, has ranks, or is over.
+        RecipeError: the batch does not divide evenly enough, or the recipe is missing.
+        DeviceError: the machine has fewer.
+        DaemonBusyError: a runner that this daemon does not know has the run.
     """
     _check_job(job, num_devices)
     recipe = read_recipe(RunPaths(Path(job.folder)).recipe)
@@ -48,7 +48,7 @@ def check_device_count(job: Job, num_devices: int, *, inventory: Inventory) -> N
         sizes, micro = " or ".join(map(str, sorted(set(recipe.batch.step_sizes)))), recipe.batch.micro
         each = "" if micro == "auto" else f" in micro-batches of {micro}"
         raise RecipeError(
-            f"{job.run_id}: a step of {sizes} sequences comes out too unevenly on {num_devices} devices{each}; "
+            f"{job.run_id}: a step of {sizes} sequences divides too unevenly among {num_devices} devices{each}; "
             f"give --devices {_format_choices(possible)}"
         )
     with job_lock(RunPaths(Path(job.folder))):
@@ -56,17 +56,17 @@ def check_device_count(job: Job, num_devices: int, *, inventory: Inventory) -> N
 
 
 def apply_device_count(paths: RunPaths, num_devices: int, *, step: int, now: float) -> DevicesRecord | None:
-    """Give a run's recipe the number that its job has, and tell the journal; None where it is so already.
+    """Write the job's number of devices into the run's recipe and journal; None if the recipe has it already.
 
     Args:
-        paths: of a run that nobody has.
-        num_devices: of the job.
-        step: the newest of the run.
+        paths: of a run without a runner.
+        num_devices: the job's.
+        step: the run's newest.
         now: seconds since the epoch.
 
     Raises:
         DaemonBusyError: a runner has the run.
-        RecipeError: the recipe is gone, or its batch cannot be shared so.
+        RecipeError: the recipe is missing, or its batch does not divide evenly enough.
         RunFolderError: the ledger cannot be read.
         StorageError: the disk refused; the next start tries again.
     """
@@ -84,7 +84,7 @@ def apply_device_count(paths: RunPaths, num_devices: int, *, step: int, now: flo
     )
     with job_lock(paths):
         append_records(paths.journal, [record])
-        # Behind the journal: after a crash in between it is told twice, which is better than never.
+        # After the journal: a crash in between has the change recorded twice, which is better than never.
         atomic_write(paths.recipe, text)
     return record
 
@@ -113,7 +113,7 @@ def _check_inventory(job: Job, num_devices: int, *, inventory: Inventory, possib
         if possible
         else "bring the devices back and start the daemon again"
     )
-    raise DeviceError(f"{job.run_id}: --devices {num_devices}: this box has {num_available} {unit}{why}; {remedy}")
+    raise DeviceError(f"{job.run_id}: --devices {num_devices}: this machine has {num_available} {unit}{why}; {remedy}")
 
 
 def _format_choices(numbers: list[int]) -> str:

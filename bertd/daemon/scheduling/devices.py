@@ -1,6 +1,6 @@
-"""What the box has and how busy it is: GPUs through NVML, the CPU through psutil, sampled once a second in a thread.
+"""Sample the machine's devices and their load once a second in a thread: GPUs through NVML, the CPU through psutil.
 
-A driver that is absent or broken means no GPUs, with the reason kept for whoever asks for some.
+A driver that is absent or broken means no GPUs; the reason is kept, for the jobs that request some.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class _Gpu:
 
 
 class Devices:
-    """The box's devices; `views` answers at once with the newest sample."""
+    """The machine's devices; `views` returns the newest sample at once."""
 
     def __init__(self, nvml: Nvml, environment: Mapping[str, str] = os.environ) -> None:
         """Find the GPUs that the environment allows, and take a first sample."""
@@ -77,20 +77,20 @@ class Devices:
         self._thread = threading.Thread(target=self._sample_periodically, name="devices", daemon=True)
 
     def start(self) -> None:
-        """Sample once a second from here on."""
+        """Start to sample once a second."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the sampling."""
+        """Stop sampling."""
         self._stop_event.set()
         self._thread.join(timeout=5.0)
 
     def sample(self) -> None:
-        """Look at every device once."""
+        """Sample every device once."""
         self._samples = [self._sample_cpu(), *map(self._sample_gpu, self._gpus)]
 
     def views(self, leases: Leases) -> list[DeviceView]:
-        """The newest sample with the leases: the GPUs, and the CPU where there are none or a job has it."""
+        """The newest sample with the leases: the GPUs, and the CPU if there are none or a job has it."""
         views = [_with_holder(sample, leases.holder_of(sample.id)) for sample in self._samples]
         return [view for view in views if view.kind == "gpu" or not self._gpus or view.job_id is not None]
 
@@ -107,7 +107,7 @@ class Devices:
             try:
                 self.sample()
             except Exception:
-                # The edge of the thread: without it the box would be shown as it was for ever.
+                # The edge of the thread: if it ended, the last sample would be shown forever.
                 logger.exception("the devices could not be sampled; tried again in a second")
 
     def _sample_cpu(self) -> DeviceView:
@@ -144,7 +144,7 @@ class Devices:
         )
 
     def _query(self, query: Any, *arguments: Any) -> Any:
-        """The answer; None where this GPU does not know it (many do not tell their power) or is gone."""
+        """The answer; None if this GPU does not have it (many do not report their power) or is gone."""
         try:
             return query(*arguments)
         except self._nvml.NVMLError:

@@ -1,4 +1,4 @@
-"""Carries out what people ask of jobs: the lifecycle decides, the mailbox tells the ranks, the queue remembers."""
+"""Apply actions to jobs: the lifecycle decides, the mailbox has the command for the ranks, the queue the new state."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bertd.run.paths import JobPaths, RunPaths, newest_first
 
 
 class JobActions:
-    """Changes jobs for people; each call is one transaction."""
+    """Applies the actions of people to jobs; each call is one transaction."""
 
     def __init__(self, database: Database, queue: Queue, *, inventory: Inventory) -> None:
         self._database = database
@@ -25,10 +25,10 @@ class JobActions:
         self._inventory = inventory
 
     def apply(self, action: JobAction, job: Job, *, asked_by: str, now: float, hot: bool = False) -> Job:
-        """Do it, or have it done: pauses and stops come true when the ranks obey.
+        """Apply an action; a pause or a stop takes effect when the ranks have read the command.
 
         Args:
-            hot: of a pause: hold, and keep the memory.
+            hot: for a pause: suspend the ranks and keep their memory.
 
         Raises:
             TransitionError: the job's kind or state does not allow it.
@@ -48,15 +48,15 @@ class JobActions:
             return changed
 
     def resume_on(self, num_devices: int, job: Job, *, asked_by: str, now: float) -> Job:
-        """Let a run go on on another number of devices; one that waits for devices already waits for so many.
+        """Resume a run on another number of devices; if it waits for devices already, change how many it waits for.
 
-        Also where it waited for them only to stop: then it goes on after all.
+        If it waits for devices only to stop, the stop is cancelled.
 
         Raises:
-            TransitionError: it is no run, has ranks, or is over.
-            RecipeError: its batch cannot be shared so, or its recipe is gone.
-            DeviceError: the box has fewer.
-            DaemonBusyError: a runner that this daemon does not know has it.
+            TransitionError: the job is not a run, has ranks, or is over.
+            RecipeError: its batch does not divide evenly enough, or its recipe is missing.
+            DeviceError: the machine has fewer.
+            DaemonBusyError: a runner that this daemon does not know has the run.
         """
         check_device_count(job, num_devices, inventory=self._inventory)
         change = replace(
@@ -70,14 +70,14 @@ class JobActions:
             return changed
 
     def prioritize(self, job: Job, *, priority: int) -> Job:
-        """Change its place in line.
+        """Change a job's place in the queue.
 
         Raises:
-            TransitionError: it waits no more.
+            TransitionError: the job is not waiting.
         """
         if job.state not in (JobState.QUEUED, JobState.HELD, JobState.PAUSED):
             raise TransitionError(
-                f"job {job.id}: its priority means nothing while it is {job.state}; only waiting ones"
+                f"job {job.id}: is {job.state}, so its priority cannot be changed; only that of a waiting job can"
             )
         self._queue.update(job.id, priority=priority)
         return self._queue.get(job.id)

@@ -1,4 +1,4 @@
-"""What becomes of a job when its runner has ended: its outcome, or the decision about one that vanished without."""
+"""Finish a job whose runner exited: apply its outcome, or decide what to do if it left none."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from bertd.run.processes import read_identity
 logger = logging.getLogger(__name__)
 
 MAX_RUNNER_LOSSES = 3
-"""Times in a row that a runner may vanish without a higher step."""
+"""Times in a row that a runner may exit without an outcome and without a higher step."""
 _BUSY_EXIT_CODE = DaemonBusyError.exit_code
 
 
 class JobCompletion:
-    """Moves jobs whose runner has ended."""
+    """Moves jobs whose runner has exited."""
 
     def __init__(self, *, database: Database, queue: Queue, run_metrics: RunMetrics) -> None:
         self._database = database
@@ -34,16 +34,16 @@ class JobCompletion:
         self._run_metrics = run_metrics
 
     def complete(self, job: Job, *, exit_code: int | None, is_stopping: bool, now: float) -> None:
-        """Take over what a runner left; the lease goes back in the same transaction.
+        """Apply what a runner left; its devices are released in the same transaction.
 
         Args:
-            job: as it stands.
+            job: its current row.
             exit_code: of the runner, where it was this daemon's child.
-            is_stopping: the daemon is being stopped, so nothing goes back into the queue.
+            is_stopping: the daemon is shutting down, so no job goes back into the queue.
             now: seconds since the epoch.
 
         Raises:
-            RunFolderError: the disk refuses to give its outcome.
+            RunFolderError: its outcome cannot be read.
         """
         outcome = _read_outcome(JobPaths(Path(job.folder)))
         with self._database.transaction():
@@ -67,12 +67,12 @@ class JobCompletion:
             self._queue.apply(job.id, change, actor=actor, now=now)
 
     def _handle_lost_runner(self, job: Job, *, exit_code: int | None, now: float) -> None:
-        """Decide about a job whose runner vanished without an outcome: killed, or the machine went down."""
+        """Decide about a job whose runner exited without an outcome: it was killed, or the machine went down."""
         log = JobPaths(Path(job.folder)).log
         summary = self._run_metrics.open_follower(job).summary
         end = summary.end
         if job.kind is JobKind.PRETRAIN and end is not None and end.reason != "failed":
-            # Its ranks were done; there is nothing to do again.
+            # Its ranks had finished; nothing has to run again.
             outcome = outcome_of_end(end)
             self._queue.move(job.id, outcome.state, reason=outcome.reason, actor=Actor.RUNNER, now=now)
             return
@@ -84,8 +84,8 @@ class JobCompletion:
         vanished = 1 if step > job.vanished_step else job.vanished + 1
         self._queue.update(job.id, vanished=vanished, vanished_step=step)
         reason_to_give_up = (
-            f"its runner vanished {vanished} times without a step above {step} (out of memory? dmesg tells); "
-            f"last lines in {log}; mend the cause, then `bertd resume {job.id}`"
+            f"its runner exited {vanished} times without an outcome or a step above {step} (out of memory? see dmesg); "
+            f"last lines in {log}; fix the cause, then `bertd resume {job.id}`"
         )
         change = change_by_lost_runner(
             job.status,
@@ -97,17 +97,17 @@ class JobCompletion:
 
 
 def _read_outcome(paths: JobPaths) -> Outcome | None:
-    """The outcome; None where the runner did not live to write one.
+    """The outcome; None if the runner was killed before it wrote one.
 
     Raises:
-        RunFolderError: the disk refuses to give it.
+        RunFolderError: it cannot be read.
     """
     try:
         return Outcome.model_validate_json(paths.outcome.read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise RunFolderError(f"{paths.outcome}: cannot read the outcome: {error.strerror}; mend the disk") from error
+        raise RunFolderError(f"{paths.outcome}: cannot read the outcome: {error.strerror}; check the disk") from error
     except ValidationError as error:
-        logger.error("%s: not an outcome: %s; the job goes on as if there were none", paths.outcome, error)
+        logger.error("%s: not an outcome: %s; the job is handled as if there were none", paths.outcome, error)
         return None

@@ -1,8 +1,8 @@
-"""Processes of this state folder's jobs that no living runner has: looked for at each start, and reported.
+"""Find and report processes of this state folder's jobs that have no living runner, at each start of the daemon.
 
 A rank dies with its launcher and a launcher with its runner, so there should be none. One that is left holds memory
-or a GPU and may write into a run that is started again, so a person is told its number. It is not killed: it may be
-a run that somebody started by hand.
+or a GPU and may write into a run that is started again, so its pid is reported. It is not killed: it may be a run that
+was started by hand.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from bertd.run.processes import is_alive, read_identity
 logger = logging.getLogger(__name__)
 
 JOB_VARIABLE = "BERTD_JOB"
-"""Environment variable that names the job's folder to all processes below its runner."""
+"""Environment variable with the job's folder, for the runner and all its descendants."""
 
 
 @dataclass(frozen=True)
 class Orphan:
-    """A process that should not be there."""
+    """A process of a job without a living runner."""
 
     pid: int
     command: str
     folder: Path
-    """Of the job that it names."""
+    """The folder of the job that it names."""
 
 
 def find_orphans(paths: StatePaths) -> list[Orphan]:
-    """All processes that name a job of this state folder and neither are its living runner nor below it."""
+    """All processes that name a job of this state folder and are neither its living runner nor a descendant of it."""
     return sorted(_iter_orphans(paths), key=lambda orphan: orphan.pid)
 
 
 def report_orphans(paths: StatePaths, *, database: Database, events: EventLog) -> list[Orphan]:
-    """Tell of each in the log and in the event stream."""
+    """Report each in the log and in the event stream."""
     orphans = find_orphans(paths)
     for orphan in orphans:
         message = (
-            f"process {orphan.pid} ({orphan.command}) names {orphan.folder} and has no living runner; look whether it "
+            f"process {orphan.pid} ({orphan.command}) names {orphan.folder} and has no living runner; check whether it "
             f"holds memory or a GPU, and end it with `kill {orphan.pid}`"
         )
         logger.warning("%s", message)
@@ -67,7 +67,7 @@ def _iter_orphans(paths: StatePaths) -> Iterator[Orphan]:
             if folder is not None and not _has_runner(process, folder):
                 yield Orphan(pid=process.pid, command=" ".join(argv)[:200], folder=folder)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
-            # It has ended meanwhile, or is another user's and so none of ours.
+            # It has exited meanwhile, or belongs to another user and so not to this daemon.
             continue
 
 

@@ -1,4 +1,4 @@
-"""What people are told of a runner that another version of bertd started. Pure.
+"""Word the warnings about a runner that another version of bertd started. Pure.
 
 A runner outlives its daemon, and starts ranks by the name of their module. After an upgrade that name may be gone:
 what trains is unaffected, but the next restart of its ranks fails.
@@ -14,11 +14,11 @@ from bertd.records import AlertRecord, JobKind, RunnerIdentity
 _WITH_RANKS = frozenset(
     (SubState.STARTING, SubState.RUNNING, SubState.SUSPENDED, SubState.SUSPENDED_TO_RESUME),
 )
-"""Where a pause is taken, which is the remedy."""
+"""Sub-states in which a pause, which is the remedy, is accepted."""
 
 
 def is_of_other_version(job: Job, identity: RunnerIdentity) -> bool:
-    """Whether a runner's ranks may not start again; a finetuning is never restarted, so its version does not matter."""
+    """Whether a runner may fail to restart its ranks; a finetuning is never restarted, so its version is ignored."""
     return job.kind is JobKind.PRETRAIN and identity.version != bertd.__version__
 
 
@@ -30,7 +30,7 @@ def adoption_alert(job: Job, identity: RunnerIdentity, *, step: int, now: float)
 
 
 def reason_with_warning(job: Job, identity: RunnerIdentity) -> str:
-    """The job's reason with what to do, where that can be done and is not there yet."""
+    """The job's reason with the remedy, if it is possible and the reason does not have it yet."""
     warning = _warning(job, identity)
     if job.status.sub_state not in _WITH_RANKS or warning in job.reason:
         return job.reason
@@ -38,9 +38,9 @@ def reason_with_warning(job: Job, identity: RunnerIdentity) -> str:
 
 
 def failure_with_remedy(job: Job, identity: RunnerIdentity, reason: str) -> str:
-    """The reason of a job that failed under such a runner: its ranks may merely not have started."""
+    """The reason of a job that failed under such a runner, perhaps only because its ranks could not start."""
     return (
-        f"{reason}; its runner was of {_version(identity)}, which cannot start the ranks of {bertd.__version__}: where "
+        f"{reason}; its runner was of {_version(identity)}, which cannot start the ranks of {bertd.__version__}: if "
         f"that is the cause, `bertd resume {job.id}` is enough"
     )
 

@@ -1,4 +1,4 @@
-"""Starts runners, adopts those of an earlier daemon, notices when one ends. The only module that makes processes."""
+"""Start runners, adopt those of an earlier daemon, notice when one exits. The only module that starts processes."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def runner_command(folder: Path, kind: JobKind) -> list[str]:
 
 
 def runner_environment(environment: Mapping[str, str], *, devices: dict[str, int]) -> dict[str, str]:
-    """What a runner inherits: named variables alone, no secrets and nothing of the service manager. Pure.
+    """The environment of a runner: the variables listed above, no secrets and nothing of the service manager. Pure.
 
-    CUDA_VISIBLE_DEVICES names the leased GPUs; it is empty for a job on the CPU, which so cannot take one.
+    CUDA_VISIBLE_DEVICES names the leased GPUs; it is empty for a job on the CPU, so that it cannot take one.
     """
     kept = {
         key: text
@@ -58,14 +58,14 @@ class RunnerHandle:
     """A runner that is watched."""
 
     identity: RunnerIdentity | None
-    """None until the runner has said who it is."""
+    """None until the runner has written its identity."""
     pidfd: int
-    """Its pidfd; readable once it has ended."""
+    """Readable once the runner has exited."""
     child: subprocess.Popen[bytes] | None
-    """Where this daemon started it."""
+    """None if an earlier daemon started it."""
 
     def has_ended(self) -> bool:
-        """Whether the runner is gone; a child is reaped."""
+        """Whether the runner has exited; a child is reaped."""
         if self.child is not None:
             return self.child.poll() is not None
         assert self.identity is not None
@@ -73,7 +73,7 @@ class RunnerHandle:
 
     @property
     def exit_code(self) -> int | None:
-        """Known for children that have ended."""
+        """None for a runner that is not a child, or has not exited."""
         return self.child.returncode if self.child is not None else None
 
 
@@ -90,7 +90,7 @@ class Runners:
         """Start the runner of a job.
 
         Raises:
-            StorageError: there are no processes, memory or files left for it.
+            StorageError: there are no processes, memory or file descriptors left for it.
         """
         paths = JobPaths(folder)
         try:
@@ -111,16 +111,16 @@ class Runners:
         self._attach(job_id, RunnerHandle(identity=None, pidfd=os.pidfd_open(child.pid), child=child))
 
     def adopt(self, job_id: int, *, folder: Path) -> bool:
-        """Watch the runner that an earlier daemon started; whether it lives."""
+        """Watch the runner that an earlier daemon started; return whether it is alive."""
         identity = read_identity(JobPaths(folder).runner)
         if identity is None or not is_alive(identity):
-            # Nor may its number be opened: it may be that of a thread by now, which has no descriptor.
+            # Don't open the pid: it may now be that of a thread, for which there is no pidfd.
             return False
         try:
             pidfd = os.pidfd_open(identity.pid)
         except ProcessLookupError:
             return False
-        # Asked again behind the open: from here on the descriptor means this very process.
+        # Checked again after the open: from here on the pidfd means this very process.
         if not is_alive(identity):
             os.close(pidfd)
             return False
@@ -128,14 +128,14 @@ class Runners:
         return True
 
     def terminate(self, job_id: int) -> None:
-        """Tell a runner to end: it has its ranks save, or ends its finetuning."""
+        """Send a runner SIGTERM: it has its ranks save, or ends its finetuning."""
         try:
             signal.pidfd_send_signal(self.attached[job_id].pidfd, signal.SIGTERM)
         except ProcessLookupError:
             pass
 
     def detach(self, job_id: int) -> None:
-        """Watch a runner no more."""
+        """Stop watching a runner."""
         handle = self.attached.pop(job_id)
         asyncio.get_running_loop().remove_reader(handle.pidfd)
         os.close(handle.pidfd)
@@ -150,16 +150,16 @@ class Runners:
 
 
 def clean_job_folder(folder: Path, *, keep_stop: bool, now: float) -> None:
-    """Clear what an earlier life of the job left: its outcome, unfinished files, and orders that are void by now.
+    """Remove what the job's earlier runner left: its outcome, unfinished files, and commands that are void.
 
     Args:
         folder: the job's.
-        keep_stop: a stop was given for the life that begins, so it is not void.
+        keep_stop: a stop was requested for the runner that starts next, so it is not void.
         now: seconds since the epoch.
 
     Raises:
         DaemonBusyError: a runner has the job.
-        RunFolderError: what was charged is not to be found out.
+        RunFolderError: the charged time cannot be determined.
         StorageError: the disk refused.
     """
     paths = RunPaths(folder)
@@ -169,17 +169,17 @@ def clean_job_folder(folder: Path, *, keep_stop: bool, now: float) -> None:
             for place in (folder, paths.control, paths.checkpoints, paths.exports):
                 sweep_temporaries(place, prefixes=(TEMPORARY_PREFIX,))
         except OSError as error:
-            raise StorageError(f"{error.filename}: cannot tidy up: {error.strerror}; mend the disk") from error
+            raise StorageError(f"{error.filename}: cannot clean up: {error.strerror}; check the disk") from error
         if paths.recipe.exists():
             repair_ledger(paths)
         kept = frozenset({CommandKind.STOP}) if keep_stop else frozenset[CommandKind]()
         answer_stale_commands(
-            paths, still_valid=kept, detail="void: the job was started again before anybody obeyed", now=now
+            paths, still_valid=kept, detail="void: the job was started again before any rank read it", now=now
         )
 
 
 def has_other_runner(folder: Path) -> bool:
-    """Whether a process holds the job that this daemon does not know."""
+    """Whether a process that this daemon does not know holds the job."""
     if not folder.is_dir():
         return False
     try:
@@ -188,5 +188,5 @@ def has_other_runner(folder: Path) -> bool:
     except DaemonBusyError:
         return True
     except StorageError:
-        # Nobody can hold a log that cannot be opened.
+        # No process can hold a log that cannot be opened.
         return False

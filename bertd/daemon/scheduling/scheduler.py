@@ -1,6 +1,6 @@
-"""The one loop that moves jobs: follows journals, takes outcomes over, gives devices, starts runners.
+"""The scheduler: follow journals, apply outcomes, lease devices, start runners.
 
-It is the only writer of what the runners say; people's orders come in between two ticks, on the same thread.
+Only it writes to the queue what the runners report. Requests are handled between two ticks, on the same thread.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 class Scheduler:
-    """Moves jobs."""
+    """Moves jobs through their states, one round per tick."""
 
     def __init__(
         self,
@@ -65,23 +65,23 @@ class Scheduler:
             database=database, queue=queue, events=events, run_metrics=run_metrics, clock=clock
         )
         self.is_stopping = False
-        """Starts nothing any more."""
+        """No job is started any more."""
 
     def recover_jobs(self) -> None:
-        """Once, at the start: adopt runners that live, take over from those that ended, resume what a stop paused."""
+        """Run once, at the start: adopt living runners, complete jobs without one, resume what a shutdown paused."""
         now = self._clock()
-        # First, so that what ran gets its devices back before what waited behind it gets them.
+        # First, so that jobs that ran get their devices back before the jobs that waited.
         for job in self._queue.paused():
             if (change := change_at_recovery(job.status)) is not None:
                 self._queue.apply(job.id, change, actor=Actor.SCHEDULER, now=now)
         for job in self._queue.live():
             if self._adopt_runner(job):
-                logger.info("job %d: its runner goes on", job.id)
+                logger.info("job %d: adopted its runner", job.id)
                 self._run_metrics.open_follower(job)
         self.tick()
 
     def tick(self) -> bool:
-        """One round; whether another is due at once, because a journal has more to read.
+        """Do one round; return whether another is due at once, because a journal has more to read.
 
         Raises:
             StorageError: the queue cannot be written; the next round tries again.
@@ -91,7 +91,7 @@ class Scheduler:
             try:
                 has_more |= self._check_running_job(job)
             except StorageError:
-                # The disk may have room again in a moment; nothing is known to be wrong with the job.
+                # The disk may have space again soon; nothing is known to be wrong with the job.
                 raise
             except BertdError as error:
                 self._mark_lost(job, reason=str(error))
@@ -100,14 +100,14 @@ class Scheduler:
         return has_more
 
     def prepare_shutdown(self) -> None:
-        """Start nothing any more; have each job saved or ended so that the next daemon resumes it by itself."""
+        """Start no more jobs; have each running one save or end, so that the next daemon resumes it by itself."""
         self.is_stopping = True
         for job in self._queue.live():
             try:
                 self._save_or_terminate(job, now=self._clock())
             except StorageError as error:
-                # The others can be saved all the same.
-                logger.error("job %d cannot be told to save, and runs on: %s", job.id, error)
+                # The others can still be saved.
+                logger.error("job %d cannot be sent the command to save, and keeps running: %s", job.id, error)
 
     def _save_or_terminate(self, job: Job, *, now: float) -> None:
         change = change_at_shutdown(job.status)
@@ -122,12 +122,10 @@ class Scheduler:
             self._runners.terminate(job.id)
 
     def catch_up(self, job: Job) -> None:
-        """Take in what the daemon itself wrote into the journal of a job that has no runner."""
+        """Read what the daemon itself wrote into the journal of a job that has no runner."""
         while self._journal_follower.follow(job):
             pass
         self._run_metrics.close_follower(job)
-
-    # ---- Jobs that a runner has ----------------------------------------------------------------------
 
     def _check_running_job(self, job: Job) -> bool:
         handle = self._runners.attached.get(job.id)
@@ -144,7 +142,7 @@ class Scheduler:
             self._run_metrics.open_follower(job)
             return True
         if has_other_runner(Path(job.folder)):
-            # An earlier daemon started it a moment ago, and it has not said yet who it is.
+            # An earlier daemon started it a moment ago, and it has not written its identity yet.
             return False
         while self._journal_follower.follow(job):
             pass
@@ -154,7 +152,7 @@ class Scheduler:
         return False
 
     def _adopt_runner(self, job: Job) -> bool:
-        """Watch the runner that an earlier daemon started; whether it lives. One of another version is left alone."""
+        """Watch an earlier daemon's runner; return whether it is alive. Warn if it is of another version."""
         if not self._runners.adopt(job.id, folder=Path(job.folder)):
             return False
         identity = self._runners.attached[job.id].identity
@@ -168,7 +166,7 @@ class Scheduler:
         return True
 
     def _show_other_version(self, job: Job, handle: RunnerHandle) -> None:
-        """Keep the warning in the job's reason, which its journal changes."""
+        """Add the warning to the job's reason, whenever the journal has changed that."""
         if handle.identity is None or not is_of_other_version(job, handle.identity):
             return
         current = self._queue.get(job.id)
@@ -177,7 +175,7 @@ class Scheduler:
             self._queue.update(job.id, reason=reason)
 
     def _mark_lost(self, job: Job, *, reason: str) -> None:
-        """A job whose folder cannot be worked with; one that a runner still has is left to it."""
+        """Move a job whose folder cannot be used to `lost`; while its runner lives, only update the reason."""
         handle = self._runners.attached.get(job.id)
         if handle is not None and not handle.has_ended():
             if job.reason != reason:
@@ -191,8 +189,6 @@ class Scheduler:
             self._queue.release(job.id)
             self._queue.move(job.id, JobState.LOST, reason=reason, actor=Actor.SCHEDULER, now=self._clock())
         self._run_metrics.close_follower(job)
-
-    # ---- Jobs that wait --------------------------------------------------------------------------------
 
     def _start_waiting_jobs(self) -> None:
         waiting = self._queue.waiting()
@@ -239,18 +235,18 @@ class Scheduler:
             self._run_metrics.close_follower(job)
 
     def _apply_device_count(self, job: Job, *, now: float) -> None:
-        """Have a run's recipe say how many ranks its job has devices for."""
+        """Set the number of ranks in a run's recipe to the job's number of devices."""
         if job.kind is not JobKind.PRETRAIN:
             return
         folder = Path(job.folder)
         step = self._run_metrics.summary(job).progress.step
         if apply_device_count(RunPaths(folder), job.num_devices, step=step, now=now) is not None:
-            # Both at once: the devices of one and the charge of the other would be neither's GPU-hours.
+            # Update both: the devices of one with the charge of the other would give wrong GPU-hours.
             self.catch_up(job)
             self._run_metrics.forget_recipe(folder)
 
     def _adopt_earlier_runner(self, allocation: Allocation, *, reason: str) -> None:
-        """Take a runner on that an earlier daemon started in its last moment."""
+        """Adopt a runner that an earlier daemon started just before it exited."""
         job = allocation.job
         if not self._adopt_runner(job):
             if job.reason != reason:

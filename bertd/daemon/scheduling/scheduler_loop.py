@@ -1,4 +1,4 @@
-"""Turns the scheduler: about every half second, and at once when something calls for it."""
+"""Run the scheduler's ticks: one about every half second, and one at once when woken."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ SCHEDULER_INTERVAL_S = 0.5
 
 
 class SchedulerLoop:
-    """Calls the scheduler about every half second, and at once when woken."""
+    """Calls `tick` every SCHEDULER_INTERVAL_S, and at once when woken."""
 
     def __init__(self) -> None:
         self._wake_event = asyncio.Event()
         self._is_stopped = False
 
     def wake(self) -> None:
-        """Do not wait for the next beat."""
+        """Run the next tick at once."""
         self._wake_event.set()
 
     def stop(self) -> None:
-        """Return from `run` soon."""
+        """Have `run` return soon."""
         self._is_stopped = True
         self._wake_event.set()
 
     async def run(self, tick: Callable[[], bool]) -> None:
-        """Until ended; a beat says whether the next is due at once, and an error of one is logged."""
+        """Call `tick` until stopped; it returns whether the next one is due at once. Its errors are logged."""
         last_error = ""
         while not self._is_stopped:
             self._wake_event.clear()
@@ -42,7 +42,7 @@ class SchedulerLoop:
                     logger.error("%s", error)
                 last_error = str(error)
             except Exception:
-                # The edge of a tick: a fault in one must not stop the queue for good.
+                # The edge of a tick: a bug in one must not stop the queue for good.
                 logger.exception("a round of the scheduler failed; the next one tries again")
             await asyncio.sleep(0)
             try:

@@ -1,4 +1,4 @@
-"""What the daemon's connection class adds to uvicorn's, with deadlines of a fraction of a second."""
+"""The daemon's connection class over uvicorn's, with deadlines of a fraction of a second."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ seen: list[Peer] = []
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Read the body, note the peer, answer."""
+    """Read the body, store the peer, answer."""
     while (message := await receive()).get("more_body"):
         pass
     if message["type"] == "http.disconnect":

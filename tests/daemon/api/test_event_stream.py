@@ -22,7 +22,7 @@ def status(state_dir: str) -> StatusView:
 
 
 class Bench:
-    """A hub over a real log, and one client that takes frames only when it is let."""
+    """A hub over a real log, and one client that takes frames only when the test lets it."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -34,13 +34,13 @@ class Bench:
         self.has_left = asyncio.Event()
 
     def happen(self, count: int) -> None:
-        """So many events at once."""
+        """Append `count` events at once."""
         with self.database.transaction():
             for _ in range(count):
                 self.log.append("x", "y", now=0.0, job_id=None, run_id=None, data={})
 
     async def receive(self) -> Message:
-        """The client's side: it leaves when it is told to."""
+        """The client's side: it disconnects when the test says so."""
         await self.has_left.wait()
         return {"type": "http.disconnect"}
 
@@ -69,7 +69,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 async def settled() -> None:
-    """Until everything that can go on has gone on."""
+    """Wait until no task can continue."""
     for _ in range(50):
         await asyncio.sleep(0)
 

@@ -321,7 +321,7 @@ OTHER_UID = 54321
 
 
 def as_other(box: DaemonBox, act: Callable[[Client], str]) -> str:
-    """What another user gets: a fork of this process, because that user could not even read this Python."""
+    """Run as another user, in a fork of this process, because that user could not even read this Python."""
     reader, writer = os.pipe()
     if os.fork() == 0:
         try:
@@ -342,7 +342,7 @@ def as_other(box: DaemonBox, act: Callable[[Client], str]) -> str:
 
 @pytest.fixture
 def open_to_all(box: DaemonBox) -> Iterator[DaemonBox]:
-    """A socket that the file system keeps nobody from, so that the daemon itself must."""
+    """A socket that every user may open, so that the daemon itself must refuse."""
     box.folder.chmod(0o711)
     box.socket.chmod(0o666)
     yield box
@@ -361,7 +361,7 @@ def test_another_user_may_look(open_to_all: DaemonBox) -> None:
 def test_another_user_may_not_change_and_is_written_down(open_to_all: DaemonBox, tmp_path: Path) -> None:
     box = open_to_all
     refused = as_other(box, lambda client: client.stop(1).reason)
-    assert refused.startswith(f"{ClientError.__name__} uid {OTHER_UID}: may look but not change")
+    assert refused.startswith(f"{ClientError.__name__} uid {OTHER_UID}: may read but not change")
     # A copy, since the daemon lets no other program read its own.
     copied = tmp_path / "queue.db"
     for suffix in ("", "-wal"):

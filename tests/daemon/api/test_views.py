@@ -1,4 +1,4 @@
-"""What is shown as text: events, log pages, Prometheus samples, the status line, what a runner inherits."""
+"""Texts: events, log pages, Prometheus samples, the status line; and the environment of a runner."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class FakeNvmlError(Exception):
 
 
 class FakeNvml:
-    """Two GPUs, the second of which does not tell its power; or a driver that is not there."""
+    """Two GPUs, the second of which does not report its power; or a driver that is absent."""
 
     NVMLError: type[Exception] = FakeNvmlError
     NVML_TEMPERATURE_GPU = 0

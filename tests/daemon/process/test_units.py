@@ -1,4 +1,4 @@
-"""The systemd units: valid without a word of complaint, hardened, and in step with what the daemon does."""
+"""The systemd units: valid without a warning, hardened, and consistent with the daemon."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def analyze(*arguments: str | Path, runtime: Path) -> subprocess.CompletedProces
 def test_the_system_units_verify_without_a_word(tmp_path: Path) -> None:
     units = [installed(UNITS / name, tmp_path) for name in ("bertd.service", "bertd.socket")]
     verdict = analyze("verify", "--man=no", *units, runtime=tmp_path)
-    # It exits 0 for unknown keys and bad values too; only silence is agreement.
+    # It exits 0 for unknown keys and bad values too; only an empty output means valid.
     assert (verdict.returncode, verdict.stderr, verdict.stdout) == (0, "", "")
 
 

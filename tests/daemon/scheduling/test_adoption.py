@@ -1,4 +1,4 @@
-"""Which processes are taken for the runner of an earlier daemon."""
+"""Which processes are adopted as runners of an earlier daemon."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_runner_of_another_version_that_cannot_start_ranks_fails_with_the_reme
     for rank in psutil.Process(box.runner(id).pid).children(recursive=True):
         rank.kill()
     failed = box.wait_for_state(id, JobState.FAILED)
-    assert failed.reason.endswith(f"where that is the cause, `bertd resume {id}` is enough")
+    assert failed.reason.endswith(f"if that is the cause, `bertd resume {id}` is enough")
     box.plan(Plan())
     box.client.resume(id)
     box.wait_for_state(id, JobState.DONE)

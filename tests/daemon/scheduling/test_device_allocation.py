@@ -30,7 +30,7 @@ def job(id: int, num_devices: int, kind: str = "gpu") -> Job:
 
 
 def leased(*gpus: str) -> Leases:
-    """What job 1 has."""
+    """The devices that job 1 has."""
     return Leases(tuple(Lease(1, gpu, 1) for gpu in gpus))
 
 
@@ -51,7 +51,7 @@ def test_a_job_that_must_wait_says_who_has_what_it_needs() -> None:
 
 def test_a_small_job_does_not_overtake_a_large_one() -> None:
     decisions = allocate([job(2, 8), job(3, 1)], leased("GPU-0"), BOX)
-    assert decisions[1] == Wait(job(3, 1), "waits behind job 2, which is before it in line")
+    assert decisions[1] == Wait(job(3, 1), "waits for job 2, which is ahead of it in the queue")
 
 
 def test_a_job_for_the_cpu_does_not_wait_behind_one_for_gpus() -> None:
@@ -63,14 +63,14 @@ def test_a_job_that_can_never_fit_says_so_and_holds_nobody_up() -> None:
     none = Inventory(cpu_slots=4, gpus=(), no_gpu_reason="NVML: Driver Not Loaded")
     decisions = allocate([job(1, 8), job(2, 1, "cpu")], Leases(), none)
     assert isinstance(decisions[0], Wait)
-    assert decisions[0].reason.startswith("asks for 8 gpu, this box has 0 (NVML: Driver Not Loaded)")
+    assert decisions[0].reason.startswith("asks for 8 gpu, this machine has 0 (NVML: Driver Not Loaded)")
     assert isinstance(decisions[1], Allocation)
 
 
 def test_a_run_that_can_never_fit_is_told_how_to_go_on_with_what_there_is() -> None:
     (wait,) = allocate([job(3, 9)], Leases(), BOX)
     remedy = "`bertd resume 3 --devices 8`, or bring them back and start the daemon again"
-    assert wait == Wait(job(3, 9), f"asks for 9 gpu, this box has 8; {remedy}")
+    assert wait == Wait(job(3, 9), f"asks for 9 gpu, this machine has 8; {remedy}")
 
 
 @given(

@@ -67,7 +67,7 @@ def test_a_run_that_nobody_has_may_have_another_number(paths: RunPaths, state: J
             "is being started with 1 device; `bertd pause 3`, then `bertd resume 3",
         ),
         (JobState.HELD, False, "is held; `bertd release 3`, then `bertd resume 3 --devices 2`"),
-        (JobState.DONE, False, "is done, so its devices mean nothing any more; submit another"),
+        (JobState.DONE, False, "is done, so its number of devices can no longer be changed; submit another run"),
     ],
 )
 def test_a_run_that_has_ranks_or_is_over_keeps_its_number_and_says_what_to_do(
@@ -86,8 +86,8 @@ def test_a_finetuning_keeps_its_number(paths: RunPaths) -> None:
 @pytest.mark.parametrize(
     ("micro", "num_devices", "message"),
     [
-        ("16", 2, "a step of 48 or 96 sequences comes out too unevenly on 2 devices in micro-batches of 16; "),
-        ("8", 7, "a step of 48 or 96 sequences comes out too unevenly on 7 devices in micro-batches of 8; "),
+        ("16", 2, "a step of 48 or 96 sequences divides too unevenly among 2 devices in micro-batches of 16; "),
+        ("8", 7, "a step of 48 or 96 sequences divides too unevenly among 7 devices in micro-batches of 8; "),
     ],
 )
 def test_a_batch_that_cannot_be_shared_names_the_numbers_that_can(
@@ -101,7 +101,7 @@ def test_a_batch_that_cannot_be_shared_names_the_numbers_that_can(
 
 
 def test_more_than_the_box_has_is_refused_with_what_it_has(paths: RunPaths) -> None:
-    with pytest.raises(DeviceError, match="3-fake: --devices 9: this box has 8 cores; give --devices 1 or 2"):
+    with pytest.raises(DeviceError, match="3-fake: --devices 9: this machine has 8 cores; give --devices 1 or 2"):
         check_device_count(job(paths), 9, inventory=BOX)
     with pytest.raises(DeviceError, match=r"has 0 GPUs \(NVML: Driver Not Loaded\); bring the devices back"):
         check_device_count(replace(job(paths), device_kind="gpu"), 1, inventory=BOX)

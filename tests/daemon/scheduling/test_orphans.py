@@ -29,7 +29,7 @@ def test_a_process_that_names_a_job_and_has_no_runner_is_reported_at_the_next_st
         assert len(warnings) == 1
         assert f"process {left.pid} (" in warnings[0] and f"end it with `kill {left.pid}`" in warnings[0]
         assert f"process {left.pid}" in cold.log and left.poll() is None
-        # The runner that lives on, and its ranks, are where they belong.
+        # The runner that survives, and its ranks, are not orphans.
         assert len(psutil.Process(cold.runner(job.id).pid).children(recursive=True)) == 1
     finally:
         for process in (left, stranger):
@@ -38,7 +38,7 @@ def test_a_process_that_names_a_job_and_has_no_runner_is_reported_at_the_next_st
 
 
 def test_ranks_that_outlived_their_runner_would_be_found(cold: DaemonBox, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Nothing that bertd starts does so: here the kernel's request to die with the parent is taken back.
+    # No process of bertd does so: here the request to die with the parent is cancelled.
     cold.plan(Plan(hold_at=3, orphan=True))
     cold.start()
     job = cold.submit()
