@@ -1,1 +1,1 @@
-"""The command line: `bertd VERB`. One module per group of verbs; tables and views turn answers into text."""
+"""The command line: `bertd SUBCOMMAND`. A module per group of subcommands; tables and views format answers as text."""

@@ -1,4 +1,4 @@
-"""`bertd`: the subcommands put together, and the edge where a fault of bertd keeps its traceback in a file."""
+"""The `bertd` command: register the subcommands, and keep the traceback of an internal error in a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bertd.program import print_error, run_main
 
 app = typer.Typer(
     name="bertd",
-    help="Train BERT-class encoders within a budget, on the box you have.",
+    help="Train BERT-class encoders within a budget, on the machine you have.",
     epilog=exit_codes.epilog(),
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
@@ -59,7 +59,7 @@ def _options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Train BERT-class encoders within a budget, on the box you have."""
+    """Train BERT-class encoders within a budget, on the machine you have."""
 
 
 def main() -> NoReturn:
@@ -84,11 +84,11 @@ def _run() -> int:
 
 
 def _describe_fault(error: Exception) -> str:
-    """Keep the traceback for whoever mends it, away from whoever met it."""
+    """Keep the traceback in a file for the bug report; return the line to show."""
     import tempfile
     import traceback
 
-    what = f"a fault in bertd itself: {type(error).__name__}: {error}"
+    what = f"internal error: {type(error).__name__}: {error}"
     try:
         with tempfile.NamedTemporaryFile("w", prefix="bertd-fault-", suffix=".txt", delete=False) as file:
             traceback.print_exception(error, file=file)

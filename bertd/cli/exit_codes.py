@@ -1,4 +1,4 @@
-"""What the exit status of a command says. Errors carry their own code (bertd.errors); these are their meanings."""
+"""The exit statuses of `bertd` and their meanings. Errors carry their status themselves: see bertd.errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MEANINGS: dict[int, str] = {
     12: "wait: the job was lost",
     65: "a corpus, vocabulary, data set, run folder or checkpoint is missing or damaged",
     69: "no daemon answers, or the devices asked for are not there",
-    70: "a fault in bertd itself",
+    70: "internal error",
     71: "the memory of a GPU, or of the machine, is too small",
     74: "the disk refused a write",
     75: "another daemon owns the state folder or the socket",

@@ -1,4 +1,4 @@
-"""bertd export: find the run's folder, then become the program that writes the export."""
+"""`bertd export`: find the run's folder, then exec the program that writes the export."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bertd.cli.programs import exec_module
 from bertd.errors import CheckpointError
 
 _STEP_OR_MARKER = re.compile(r"\d+|0?\.\d+")
-"""A step or, written as a share of the budget, a marker."""
+"""A step, or a marker, which is written as a share of the budget."""
 
 
 def export(

@@ -1,4 +1,4 @@
-"""Verbs that change a job: pause, resume, checkpoint, stop, budget, hold, release, priority; and shutdown."""
+"""Subcommands that change a job: pause, resume, checkpoint, stop, budget, hold, release, priority; and shutdown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def pause(
     id: JobArgument = "@",
     hot: Annotated[
-        bool, typer.Option("--hot", help="Hold between two steps and keep all memory; resumes in under a second.")
+        bool, typer.Option("--hot", help="Suspend between two steps and keep all memory; resumes in under a second.")
     ] = False,
     socket: SocketOption = None,
 ) -> None:
@@ -29,12 +29,16 @@ def resume(
     devices: Annotated[
         int | None,
         typer.Option(
-            "--devices", min=1, max=65_536, help="Go on on so many, more or fewer than before.", show_default=False
+            "--devices",
+            min=1,
+            max=65_536,
+            help="Continue on this many devices, more or fewer than before.",
+            show_default=False,
         ),
     ] = None,
     socket: SocketOption = None,
 ) -> None:
-    """Put a paused run back into the queue; it goes on with the next sequence and the charged time it had.
+    """Put a paused run back into the queue; it continues with the next sequence and the time charged so far.
 
     On another number of devices a step has the same sequences, and its sums are equal within rounding.
     """
@@ -42,7 +46,7 @@ def resume(
 
 
 def checkpoint(id: JobArgument = "@", socket: SocketOption = None) -> None:
-    """Save a checkpoint at the next step and train on."""
+    """Save a checkpoint at the next step and continue training."""
     print(status_line(connect(socket).checkpoint(id)))
 
 
@@ -63,9 +67,9 @@ def budget(
     ] = None,
     socket: SocketOption = None,
 ) -> None:
-    """Extend or shrink a run's budget, given as a whole in the recipe's unit; the learning rate goes on without a jump.
+    """Extend or shrink a run's budget: the new total, in the recipe's unit. The learning rate continues without a jump.
 
-    Less than is spent already, with what the run's end takes, is refused: `bertd stop` ends a run.
+    Less than what is already spent and the run's end needs is refused: `bertd stop` ends a run.
     """
     from bertd.records import BudgetUnit
 
@@ -76,10 +80,10 @@ def budget(
 
 
 def _parse_budget_request(amounts: list[tuple[BudgetUnit, float]]) -> BudgetRequest:
-    """What the options ask for.
+    """The budget that the options request.
 
     Raises:
-        BadParameter: not exactly one, or an amount that is none.
+        BadParameter: not exactly one option, or an invalid amount.
     """
     from pydantic import ValidationError
 
@@ -95,14 +99,13 @@ def _parse_budget_request(amounts: list[tuple[BudgetUnit, float]]) -> BudgetRequ
 
 
 def _describe_budget_change(view: RunView, request: BudgetRequest) -> str:
-    """What came of it."""
     from bertd.run.quantities import format_budget_amount
     from bertd.terminal_text import terminal_line
 
     name, amount_text = terminal_line(view.id), format_budget_amount(request.unit, request.amount)
     if view.budget.amount == request.amount:
         return f"run {name} has a budget of {amount_text}, {view.budget.progress:.1%} of it is spent"
-    return f"run {name} gets a budget of {amount_text} at its next step; `bertd show {view.job_id}` tells when it has"
+    return f"run {name} gets a budget of {amount_text} at its next step; `bertd show {view.job_id}` shows when it has"
 
 
 def hold(id: JobArgument = "@", socket: SocketOption = None) -> None:
@@ -132,4 +135,4 @@ def shutdown(socket: SocketOption = None) -> None:
     client = connect(socket)
     pid = client.version().pid
     client.shutdown()
-    print(f"the daemon (pid {pid}) is ending; what it pauses goes on at the next `bertd start`")
+    print(f"the daemon (pid {pid}) is shutting down; what it pauses continues at the next `bertd start`")

@@ -1,6 +1,6 @@
-"""Options and arguments that several verbs share, and what they stand for.
+"""Options and arguments that several subcommands share, and their values.
 
-The client is imported when a verb runs, not here: `bertd --help` and shell completion must not wait for pydantic.
+The client is imported when a subcommand runs, not here: `bertd --help` and shell completion must not wait for pydantic.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ JobArgument = Annotated[
 ]
 
 HIGHEST_PRIORITY = 1_000_000
-"""Of bertd.api.models, which is not imported here; tests/cli/test_submit.py holds them equal."""
+"""Equal to that of bertd.api.models, which is not imported here; tests/cli/test_submit.py checks it."""
 PriorityOption = Annotated[
     int,
     typer.Option("--priority", min=-HIGHEST_PRIORITY, max=HIGHEST_PRIORITY, help="Higher goes first.", metavar="N"),
@@ -39,8 +39,8 @@ PriorityOption = Annotated[
 
 
 def connect(socket: Path | None) -> Client:
-    """The client of the daemon a verb is meant for."""
-    # Modules stay; looking for garbage among them while they load only takes time.
+    """A client of the daemon at `socket`, or at the default path."""
+    # Modules are never freed, so garbage collection while they load only takes time.
     gc.disable()
     from bertd.api.client import Client
     from bertd.run.paths import client_socket
@@ -53,7 +53,7 @@ def parse_time(text: str, *, option: str) -> float:
     """Seconds of an option's value such as 30s or 24h.
 
     Raises:
-        BadParameter: it is no duration.
+        BadParameter: it is not a duration.
     """
     from bertd.run.durations import parse_duration
 
@@ -72,7 +72,7 @@ def print_json(answer: Record | list[Record]) -> None:
 
 
 def status_line(job: JobView) -> str:
-    """One line: which job, where it stands and why."""
+    """One line: the job, its state and the reason."""
     from bertd.terminal_text import terminal_line
 
     reason = f": {terminal_line(job.reason)}" if job.reason else ""

@@ -1,4 +1,4 @@
-"""Verbs that become another program: start is the daemon; data and bench run on the compute side."""
+"""Subcommands that become another program: start is the daemon; data and bench run on the compute side."""
 
 from __future__ import annotations
 
@@ -57,19 +57,19 @@ def start(
 
 @data_app.command("prepare", context_settings=FORWARD_ALL_ARGUMENTS)
 def prepare() -> None:
-    """Turn text into shards: `bertd data prepare --help` tells from what and how."""
+    """Turn text into shards; see `bertd data prepare --help`."""
     _exec_forwarding_arguments("bertd.data.commands.prepare")
 
 
 @data_app.command("vocab", context_settings=FORWARD_ALL_ARGUMENTS)
 def vocab() -> None:
-    """Train a WordPiece vocabulary on text: `bertd data vocab --help` tells how."""
+    """Train a WordPiece vocabulary on text; see `bertd data vocab --help`."""
     _exec_forwarding_arguments("bertd.data.commands.vocab")
 
 
 @data_app.command("inspect", context_settings=FORWARD_ALL_ARGUMENTS)
 def inspect() -> None:
-    """Show what a data set holds: `bertd data inspect --help` tells how much of it."""
+    """Show what a data set holds; see `bertd data inspect --help`."""
     _exec_forwarding_arguments("bertd.data.commands.inspect")
 
 
@@ -81,23 +81,23 @@ def verify() -> None:
 
 @data_app.command("fetch", context_settings=FORWARD_ALL_ARGUMENTS)
 def fetch() -> None:
-    """Download a corpus from the hub: `bertd data fetch --help` names those that have a name here."""
+    """Download a corpus from the hub; `bertd data fetch --help` lists them."""
     _exec_forwarding_arguments("bertd.data.commands.fetch")
 
 
 def bench() -> None:
-    """Measure training speed beside stock models: `bertd bench --help` tells how."""
+    """Measure training speed, compared with stock models; see `bertd bench --help`."""
     _exec_forwarding_arguments("bertd.bench", num_words=2)
 
 
 def _exec_forwarding_arguments(module: str, *, num_words: int = 3) -> None:
-    """The same with every argument of the command line, which itself never imports the compute side."""
-    # From sys.argv (`bertd data VERB ...`): the parser would swallow a `--` that the program needs.
+    """Exec a module of the compute side, which this process never imports, with the remaining arguments."""
+    # From sys.argv (`bertd data SUBCOMMAND ...`): the parser would swallow a `--` that the program needs.
     exec_module(module, sys.argv[num_words:])
 
 
 def exec_module(module: str, arguments: list[str]) -> None:
-    """Replace this process by a program of the compute side."""
+    """Replace this process with a program of the compute side."""
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])

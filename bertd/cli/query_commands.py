@@ -1,4 +1,4 @@
-"""Verbs that look: status, jobs, show, logs, scores, wait."""
+"""Subcommands that only read: status, jobs, show, logs, scores, wait."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bertd.api.client import Client
 
 _POLL_S = 0.5
-"""How often `logs -f` looks for more."""
+"""Seconds between two reads of `logs -f`."""
 _PIECE_BYTES = 256 * 1024
 
 
@@ -40,7 +40,7 @@ def status(socket: SocketOption = None, json: JsonOption = False) -> None:
 
 
 def jobs(socket: SocketOption = None, json: JsonOption = False) -> None:
-    """List the queue and its past, each job with the reason for where it stands."""
+    """List all jobs, queued and past, each with its state and the reason for it."""
     answer = connect(socket).jobs()
     if json:
         print_json([*answer])
@@ -77,7 +77,7 @@ def scores(
     socket: SocketOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List finetuning scores, each beside the score of always guessing the most common label."""
+    """List finetuning scores, each next to the score of always guessing the most common label."""
     answer = connect(socket).scores(run)
     if json:
         print_json([*answer])
@@ -91,7 +91,7 @@ def scores(
 
 def logs(
     id: JobArgument = "@",
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job is over.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until the job is over.")] = False,
     socket: SocketOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -102,7 +102,7 @@ def logs(
     while follow:
         from bertd.cli.wait import is_over
 
-        # The state is asked for first: what is written after it was final is read once more.
+        # Request the state before the log: what is written until the state is final is then always read.
         was_over = is_over(client.job(job.id))
         offset = _print_log(client, job.id, offset=offset, json=json)
         if was_over:
@@ -133,7 +133,7 @@ def wait(
 
 
 def _print_log(client: Client, job_id: int, *, offset: int, json: bool) -> int:
-    """Print from `offset` to the present end; where to go on."""
+    """Print from `offset` to the current end; return the offset of the end."""
     from bertd.terminal_text import terminal_text
 
     while True:

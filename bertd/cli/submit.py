@@ -1,4 +1,4 @@
-"""Verbs that put a job into the queue: submit, finetune."""
+"""Subcommands that queue a job: submit, finetune."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def submit(
         str | None,
         typer.Option("--budget", metavar="TIME", help="Wall-clock budget: 30s, 90min, 24h, ...", show_default=False),
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Call the run this.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the run.", show_default=False)] = None,
     hold: Annotated[bool, typer.Option("--hold", help="Queue it, but do not start before `bertd release`.")] = False,
     priority: PriorityOption = 0,
     socket: SocketOption = None,
@@ -58,12 +58,12 @@ def _validate_task(name: str) -> str:
     """The task's name.
 
     Raises:
-        BadParameter: GLUE has none of that name.
+        BadParameter: GLUE has no task of that name.
     """
     from bertd.records import GLUE_TASKS
 
     if name not in GLUE_TASKS:
-        raise typer.BadParameter(f"{name!r} is no task of GLUE; those are: {', '.join(GLUE_TASKS)}")
+        raise typer.BadParameter(f"{name!r} is not a GLUE task; the tasks are: {', '.join(GLUE_TASKS)}")
     return name
 
 
@@ -71,10 +71,10 @@ def _validate_learning_rate(lr: float) -> float:
     """The learning rate.
 
     Raises:
-        BadParameter: nothing is learned with it.
+        BadParameter: it is not positive and finite.
     """
     if not 0 < lr < math.inf:
-        raise typer.BadParameter(f"{lr:g} is no learning rate; write one above 0, such as 5e-5")
+        raise typer.BadParameter(f"{lr:g} is not a learning rate; write one above 0, such as 5e-5")
     return lr
 
 
@@ -83,7 +83,7 @@ def finetune(
         str,
         typer.Argument(
             metavar="RUN[@STEP]",
-            help="Run id, job number or @ for the newest run, @0.5 behind it for a marker; or a folder with an export.",
+            help="Run id, job number or @ for the newest run, then @0.5 for a marker; or a folder with an export.",
         ),
     ],
     task: Annotated[
@@ -129,7 +129,7 @@ def finetune(
 
 
 def _resolve_start_from(recipe: Recipe) -> str | None:
-    """What the run starts from, absolute where it is a folder here; else it is a name on the hub."""
+    """The model that the run starts from: an absolute path if it is a folder here, otherwise a name on the hub."""
     source = recipe.model.start_from
     if source is None:
         return None
@@ -140,10 +140,10 @@ def _resolve_start_from(recipe: Recipe) -> str | None:
 
 
 def _check_start_from(recipe: Recipe) -> None:
-    """End with the reason where a run could not start from the folder it names; what lies elsewhere is not looked at.
+    """Exit with the reason if a run cannot start from the folder it names; a name on the hub is not checked.
 
     Raises:
-        Exit: it could not.
+        Exit: it cannot.
     """
     from bertd.run.recipe.load import format_recipe
 
@@ -152,7 +152,7 @@ def _check_start_from(recipe: Recipe) -> None:
         return
     # The command line never imports the compute side, which has its own program for this.
     command = [sys.executable, "-m", "bertd.train.check_start_from"]
-    # In a session of its own Ctrl-C reaches this process alone, which then ends that one.
+    # In its own session, so that Ctrl-C reaches only this process, which then ends the child.
     completed = subprocess.run(command, input=format_recipe(recipe), text=True, check=False, start_new_session=True)
     if completed.returncode:
         raise typer.Exit(completed.returncode)
@@ -169,7 +169,7 @@ def _expand_shorthands(*, budget: str | None, name: str | None) -> list[str]:
 
 
 def _toml_string(text: str) -> str:
-    """The text as a TOML string; what JSON escapes, TOML reads, and DEL is the one it asks for besides."""
+    """The text as a TOML string: TOML reads JSON's escapes, and requires one more, for DEL."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

@@ -1,4 +1,4 @@
-"""Aligned columns and bars as plain text, with colour where a person looks at a terminal that has it.
+"""Format aligned columns and bars as plain text, in colour on a terminal that has it.
 
 Not rich: importing it costs a tenth of the quarter second that `bertd status` may take.
 """
@@ -21,7 +21,7 @@ class OutputStyle:
     """What the output can show."""
 
     width: int | None
-    """Columns; None where nothing is cut, such as in a file."""
+    """Columns; None if lines are not cut, such as in a file."""
     has_color: bool
     has_unicode: bool
 
@@ -39,12 +39,12 @@ class OutputStyle:
 
     @property
     def dash(self) -> str:
-        """Stands for what is not known."""
+        """Placeholder for an unknown value."""
         return "–" if self.has_unicode else "-"
 
 
 def detect_output_style() -> OutputStyle:
-    """Standard output as it is: NO_COLOR and a dumb terminal are honoured, a file gets whole lines."""
+    """The style of standard output: NO_COLOR and dumb terminals get no colour, and lines in a file are not cut."""
     is_terminal = sys.stdout.isatty()
     return OutputStyle(
         width=shutil.get_terminal_size().columns if is_terminal else None,
@@ -65,7 +65,7 @@ Row = Sequence[Cell | str]
 
 
 def format_table(header: Sequence[str], rows: Sequence[Row], *, right: set[int], style: OutputStyle) -> str:
-    """Columns two spaces apart; the last one is cut at the canvas's edge.
+    """Columns two spaces apart; the last one is cut at the edge of the terminal.
 
     Args:
         right: columns that are aligned to the right, such as numbers.

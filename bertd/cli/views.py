@@ -1,4 +1,4 @@
-"""Answers of the daemon as text for people."""
+"""Format the daemon's answers as text."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NUM_EVENTS = 5
 
 
 def status_text(status: StatusView, *, now: float, style: OutputStyle) -> str:
-    """The first screen: who answers, the runs, the queue, the devices and what happened last."""
+    """What `bertd status` prints: the daemon, the runs, the queue, the devices and the last events."""
     parts = [
         _daemon_line(status.version, now=now, style=style),
         runs_text(status.runs, style=style) if status.runs else "No run yet; start one with `bertd submit RECIPE`.",
@@ -42,7 +42,7 @@ def status_text(status: StatusView, *, now: float, style: OutputStyle) -> str:
 
 
 def runs_text(runs: Iterable[RunView], *, style: OutputStyle) -> str:
-    """One line a run: what is left of the budget and what it buys."""
+    """One line per run: what is left of its budget, and its newest figures."""
     rows: list[Row]
     header = ["RUN", "STATE", "BUDGET", "LEFT", "STEP", "LOSS", "VALIDATION", "SEQUENCES/S", ""]
     rows = [
@@ -63,7 +63,7 @@ def runs_text(runs: Iterable[RunView], *, style: OutputStyle) -> str:
 
 
 def jobs_text(jobs: Iterable[JobView], *, now: float, style: OutputStyle) -> str:
-    """The queue, one line a job, with why each stands where it does."""
+    """The queue, one line per job, with the reason for its state."""
     rows: list[Row]
     header = ["JOB", "KIND", "NAME", "STATE", "DONE", "PRIORITY", "DEVICES", "AGE", "WHY"]
     rows = [
@@ -84,7 +84,7 @@ def jobs_text(jobs: Iterable[JobView], *, now: float, style: OutputStyle) -> str
 
 
 def devices_text(devices: Iterable[DeviceView], *, style: OutputStyle) -> str:
-    """One line a GPU, or the CPU."""
+    """One line per GPU, or for the CPU."""
     header = ["DEVICE", "LOAD", "MEMORY", "TEMPERATURE", "POWER", "JOB", "NAME"]
     dash = style.dash
     rows = [
@@ -103,7 +103,7 @@ def devices_text(devices: Iterable[DeviceView], *, style: OutputStyle) -> str:
 
 
 def scores_text(scores: Iterable[ScoreView], *, style: OutputStyle) -> str:
-    """One line a trial, beside the score of always guessing the most common label."""
+    """One line per score, next to that of always guessing the most common label."""
     rows: list[Row]
     header = ["JOB", "TASK", "METRIC", "SCORE", "MAJORITY", "TRAIN", "DEV", "SEED", "LR", "BATCH", "EPOCHS", "SOURCE"]
     rows = [
@@ -127,17 +127,17 @@ def scores_text(scores: Iterable[ScoreView], *, style: OutputStyle) -> str:
 
 
 class JobDetails(Record):
-    """What `bertd show` knows of one job."""
+    """What `bertd show` prints about one job."""
 
     job: JobView
     run: RunView | None
     """Only for a pretraining."""
     scores: list[ScoreView]
-    """Its own, or those of its run."""
+    """Those of a finetuning, or of all finetunings of a run."""
 
 
 def job_text(details: JobDetails, *, now: float, style: OutputStyle) -> str:
-    """Everything there is to say about one job."""
+    """All details of one job."""
     job = details.job
     fields = [
         ("job", f"{job.id}, {job.kind}"),
@@ -158,7 +158,7 @@ def job_text(details: JobDetails, *, now: float, style: OutputStyle) -> str:
 def _describe_lease(job: JobView) -> str:
     if job.devices:
         return f"{job.num_devices}: {', '.join(job.devices)}"
-    return f"{job.num_devices}, given back" if job.ended_t else f"wants {job.num_devices}, holds none"
+    return f"{job.num_devices}, released" if job.ended_t else f"needs {job.num_devices}, holds none"
 
 
 def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:
@@ -190,7 +190,7 @@ def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:
         fields.append(("speed", f"{step.sequences_per_s:,.1f} sequences/s, {step.tokens_per_s:,.0f} tokens/s"))
     if validation := run.validation:
         best = "" if run.best_validation is None else f", best {run.best_validation:.4f}"
-        # A run of an older bertd does not know.
+        # Records of an older bertd do not have it.
         has_unigram_loss = not math.isnan(validation.unigram_loss)
         unigram_text = f"; a guess by word frequency: {validation.unigram_loss:.4f}" if has_unigram_loss else ""
         fields.append(("validation", f"{validation.loss:.4f} nats at step {validation.step:,}{best}{unigram_text}"))
@@ -198,7 +198,7 @@ def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:
         age = format_duration(now - checkpoint.t)
         fields.append(("checkpoint", f"{checkpoint.name}, {format_bytes(checkpoint.size_bytes)}, {age} old"))
         skipped_text = f"; {checkpoint.skipped} left out on a slow disk" if checkpoint.skipped else ""
-        stall = f"stood still for {checkpoint.stall_share:.3%} of the time, {checkpoint.stall_s:.2f} s at the last"
+        stall = f"training paused for {checkpoint.stall_share:.3%} of the time, {checkpoint.stall_s:.2f} s at the last"
         fields.append(("saving", f"{stall}; written in {checkpoint.write_s:.1f} s{skipped_text}"))
     for kept in run.kept:
         what = f"{kept.name} at {kept.progress:.1%}, {format_bytes(kept.size_bytes)}"
@@ -215,7 +215,7 @@ def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:
 
 
 def amount(budget: BudgetView) -> str:
-    """What was granted: `24h 00m`, `500 steps`."""
+    """The budget's amount, such as `24h 00m` or `500 steps`."""
     return format_budget_amount(budget.unit, budget.amount)
 
 

@@ -1,4 +1,4 @@
-"""Waiting until a job is over, through restarts of the daemon."""
+"""Wait until a job is over, across restarts of the daemon."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bertd.errors import DaemonUnreachableError
 from bertd.records import JobState
 
 RECONNECT_S = 10.0
-"""How long a daemon may be away, as over its own restart."""
+"""How long the daemon may be unreachable, such as during its restart."""
 _RETRY_S = 0.2
 
 EXIT_CODE_BY_STATE: dict[JobState, int] = {
@@ -21,19 +21,19 @@ EXIT_CODE_BY_STATE: dict[JobState, int] = {
     JobState.CANCELLED: exit_codes.CANCELLED,
     JobState.LOST: exit_codes.LOST,
 }
-"""What `bertd wait` ends with; a state that is not here is not final."""
+"""Exit status of `bertd wait`; a state that is not here is not final."""
 
 
 def is_over(job: JobView) -> bool:
-    """Whether nothing will follow the job's state."""
+    """Whether the job's state is final."""
     return job.state in EXIT_CODE_BY_STATE
 
 
 def wait_until_over(client: Client, job: JobView, *, deadline: float | None) -> JobView:
-    """The job when it is over, or as it stands at `deadline` (CLOCK_MONOTONIC).
+    """The job when it is over, or as it is at `deadline` (CLOCK_MONOTONIC).
 
     Raises:
-        DaemonUnreachableError: the daemon was away for longer than RECONNECT_S.
+        DaemonUnreachableError: the daemon was unreachable for longer than RECONNECT_S.
     """
     lost_at: float | None = None
     while not is_over(job) and not _has_passed(deadline):
@@ -50,9 +50,9 @@ def wait_until_over(client: Client, job: JobView, *, deadline: float | None) -> 
 
 
 def _wait_on_event_stream(client: Client, job_id: int, *, deadline: float | None) -> JobView:
-    """The job when it is over or the deadline has passed, as one event stream tells."""
+    """The job when it is over, the deadline has passed, or one event stream has ended."""
     with client.events() as stream:
-        # Asked for behind the stream's start, so that no change falls between the two.
+        # Requested after the stream's start, so that no change between the two is missed.
         job = client.job(job_id)
         left_s = 0.0 if deadline is None else min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX)
         timer = threading.Timer(left_s, stream.close)

@@ -69,10 +69,10 @@ def _parse_megabytes(text: str) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Play the demo; the exit status."""
+    """Run the demo; return the exit status."""
     settings = parse_arguments(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # Through a pipe too, each line is seen when it is said, and a name no encoding has is an escape.
+        # Flush each line also to a pipe, and write a character that the encoding lacks as an escape.
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     process_cleanup.adopt_orphans()
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -103,7 +103,7 @@ def _run_to_exit_code(settings: Settings) -> tuple[int, str]:
         # Edge of the process: keep the traceback for the bug report.
         report = settings.folder / "fault.txt"
         report.write_text(traceback.format_exc())
-        return _INTERNAL_FAULT, f"a fault in bertd itself: {error!r}; please report it with {report}"
+        return _INTERNAL_FAULT, f"internal error: {error!r}; please report it with {report}"
     return 0, ""
 
 

@@ -23,7 +23,7 @@ def daemon(tmp_path: Path) -> Iterator[FakeDaemon]:
 
 @dataclass(frozen=True)
 class Said:
-    """What a command ended with."""
+    """Exit status and output of a command."""
 
     code: int
     out: str
@@ -38,7 +38,7 @@ class Bertd(Protocol):
 
 @pytest.fixture
 def bertd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bertd:
-    """`bertd ARGUMENTS`, for the daemon at tmp_path/bertd.sock unless --socket says another."""
+    """`bertd ARGUMENTS`, for the daemon at tmp_path/bertd.sock unless --socket names another."""
     monkeypatch.setenv("BERTD_SOCKET", str(tmp_path / "bertd.sock"))
     monkeypatch.setenv("COLUMNS", "120")
 

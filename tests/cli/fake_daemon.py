@@ -1,4 +1,4 @@
-"""A daemon that says what a test tells it to: HTTP over a Unix socket, on the standard library alone.
+"""A daemon with the answers of a test: HTTP over a Unix socket, on the standard library alone.
 
 It is there for what a real daemon will not do when asked: break off, fall silent, speak another version.
 `tests/cli/test_real_daemon.py` holds that the shapes it sends are those of the real one.
@@ -25,7 +25,7 @@ from tests.cli import samples
 
 @dataclass
 class Request:
-    """What a client sent."""
+    """One request of a client."""
 
     method: str
     path: str
@@ -36,7 +36,7 @@ class Request:
 
 @dataclass
 class Answer:
-    """What it gets."""
+    """One answer."""
 
     status: int
     body: bytes
@@ -61,9 +61,9 @@ class FakeDaemon:
     refusal: tuple[int, ErrorView] | None = None
     """Answers everything, if it is set."""
     raw_answer: bytes | None = None
-    """Bytes sent for everything in place of HTTP, if it is set."""
+    """Bytes sent to every request instead of HTTP, if it is set."""
     num_breaks: int = 0
-    """Requests that are taken and then broken off without an answer."""
+    """Number of requests that are read and then disconnected without an answer."""
     api_version: str = "1"
     stream: queue.Queue[bytes | None] = field(default_factory=queue.Queue)
     """Pieces of the event stream; None ends it."""
@@ -91,7 +91,7 @@ class FakeDaemon:
         self.status = self.status.model_copy(update={"jobs": self.jobs})
 
     def answer(self, request: Request) -> Answer:
-        """What the real one would say."""
+        """The answer that the real daemon would give."""
         if self.refusal is not None:
             return Answer(self.refusal[0], self.refusal[1].model_dump_json().encode())
         parts = request.path.split("/")[2:]
@@ -162,7 +162,7 @@ class _Server(socketserver.ThreadingUnixStreamServer):
         super().__init__(str(daemon.socket), _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that go away are what the tests are about."""
+        """Ignore clients that disconnect: tests do so on purpose."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -176,7 +176,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._handle()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Quiet."""
+        """Do not log."""
 
     def _handle(self) -> None:
         fake = self.server.fake

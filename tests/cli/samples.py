@@ -1,4 +1,4 @@
-"""Records as a daemon with one run on one H200 and a finetuning behind it would send them."""
+"""Records as a daemon with one run on one H200 and a finetuning queued after it would send them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""bertd.cli.app: every verb explains itself, and every end is one line and a documented status."""
+"""bertd.cli.app: every subcommand has a help text, and every error is one line and a documented status."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from tests.cli.fake_daemon import FakeDaemon
 VERBS = [
     command.name or command.callback.__name__
     for command in app_module.app.registered_commands
-    # Those that become another program leave --help to it: tests/cli/test_programs.py.
+    # Those that become another program pass --help to it: tests/cli/test_programs.py.
     if command.callback and command.context_settings != programs.FORWARD_ALL_ARGUMENTS
 ]
 
 
-def test_the_verbs_of_the_design_are_there() -> None:
+def test_the_subcommands_of_the_design_exist() -> None:
     looking = {"status", "jobs", "show", "logs", "wait", "scores"}
     acting = {"pause", "resume", "checkpoint", "stop", "shutdown"}
     assert {"start", "submit", "finetune"} | looking | acting <= set(VERBS)
@@ -39,7 +39,7 @@ def test_the_verbs_of_the_design_are_there() -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_says_what_it_does_and_what_its_options_mean(verb: str, bertd: Bertd) -> None:
+def test_every_subcommand_says_what_it_does_and_what_its_options_mean(verb: str, bertd: Bertd) -> None:
     said = bertd(verb, "--help")
     assert said.code == 0
     assert f"Usage: bertd {verb}" in said.out
@@ -91,7 +91,7 @@ def test_a_wrong_command_line_ends_with_2(arguments: list[str], bertd: Bertd) ->
     assert "Usage: bertd" in said.err
 
 
-def test_a_fault_of_bertd_itself_keeps_its_traceback_in_a_file(
+def test_the_traceback_of_an_internal_error_is_kept_in_a_file(
     bertd: Bertd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def fault(_: Path | None) -> None:
@@ -101,7 +101,7 @@ def test_a_fault_of_bertd_itself_keeps_its_traceback_in_a_file(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     said = bertd("status")
     assert said.code == exit_codes.INTERNAL_FAULT
-    assert said.err.startswith("bertd: a fault in bertd itself: KeyError: 'boo\\x1b'; please report it with ")
+    assert said.err.startswith("bertd: internal error: KeyError: 'boo\\x1b'; please report it with ")
     assert "Traceback" not in said.err
     kept = Path(said.err.split()[-1])
     assert "Traceback" in kept.read_text()
@@ -182,7 +182,7 @@ def test_text_that_the_terminals_encoding_lacks_is_escaped(daemon: FakeDaemon) -
 
 
 def test_status_loads_nothing_that_it_could_do_without(daemon: FakeDaemon) -> None:
-    """It has 250 ms from the shell; these modules are what would cost the most of it."""
+    """It must take at most 250 ms from the shell; these modules would take the most of that."""
     code = "\n".join(
         [
             "import sys",

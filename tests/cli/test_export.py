@@ -1,4 +1,4 @@
-"""bertd.cli.export: the run's folder is found, and the program that exports is started with it."""
+"""bertd.cli.export: finds the run's folder, and execs the program that exports with it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.cli.fake_daemon import FakeDaemon
 
 @pytest.fixture
 def exec_calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """Arguments of the programs that the command became."""
+    """Arguments of the programs that the command exec'd."""
     started: list[list[str]] = []
     monkeypatch.setattr(os, "execv", lambda _, argv: started.append(argv[2:]))
     return started

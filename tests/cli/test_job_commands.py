@@ -13,7 +13,7 @@ from tests.cli.fake_daemon import FakeDaemon
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume", "checkpoint", "stop", "hold", "release"])
-def test_a_verb_reaches_its_job_and_says_where_it_stands(verb: str, bertd: Bertd, daemon: FakeDaemon) -> None:
+def test_a_subcommand_reaches_its_job_and_prints_its_state(verb: str, bertd: Bertd, daemon: FakeDaemon) -> None:
     daemon.set_state(7, JobState.PAUSING, reason="a checkpoint is being saved")
     said = bertd(verb, "7")
     assert (said.code, said.out) == (0, "job 7 (demo) is pausing: a checkpoint is being saved\n")
@@ -28,7 +28,7 @@ def test_a_job_is_named_by_run_id_or_is_the_newest(bertd: Bertd, daemon: FakeDae
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume", "checkpoint", "stop", "hold", "release"])
-def test_a_verb_is_one_request_and_the_daemon_says_which_job_is_unknown(
+def test_a_subcommand_is_one_request_and_the_daemon_says_which_job_is_unknown(
     verb: str, bertd: Bertd, daemon: FakeDaemon
 ) -> None:
     assert bertd(verb, "7-demo").code == 0
@@ -45,7 +45,7 @@ def test_a_priority_may_be_below_nothing(bertd: Bertd, daemon: FakeDaemon) -> No
     assert json.loads(daemon.requests[-1].body) == {"priority": -3}
 
 
-def test_a_refused_verb_ends_with_the_refusals_code(bertd: Bertd, daemon: FakeDaemon) -> None:
+def test_a_refused_subcommand_ends_with_the_refusals_code(bertd: Bertd, daemon: FakeDaemon) -> None:
     daemon.refusal = (409, ErrorView(code="TransitionError", message="job 7 is done; nothing to pause"))
     said = bertd("pause", "7")
     assert (said.code, said.out, said.err) == (5, "", "bertd: job 7 is done; nothing to pause\n")
@@ -62,14 +62,14 @@ def test_a_run_is_resumed_on_another_number_of_devices(bertd: Bertd, daemon: Fak
 def test_shutdown_says_which_daemon_ends(bertd: Bertd, daemon: FakeDaemon) -> None:
     said = bertd("shutdown")
     assert said.code == 0
-    assert "the daemon (pid 4123) is ending" in said.out
+    assert "the daemon (pid 4123) is shutting down" in said.out
     assert daemon.requests[-1].path == "/v1/shutdown"
 
 
 def test_a_budget_is_asked_for_in_its_unit(bertd: Bertd, daemon: FakeDaemon) -> None:
     said = bertd("budget", "7-demo", "--hours", "30")
     assert said.code == 0
-    assert said.out == "run 7-demo gets a budget of 30h 00m at its next step; `bertd show 7` tells when it has\n"
+    assert said.out == "run 7-demo gets a budget of 30h 00m at its next step; `bertd show 7` shows when it has\n"
     assert daemon.requests[-1].path == "/v1/runs/7-demo/budget"
     assert json.loads(daemon.requests[-1].body) == {"unit": "hours", "amount": 30.0}
 

@@ -1,4 +1,4 @@
-"""bertd.cli.programs: start is the daemon; the data verbs become their programs."""
+"""bertd.cli.programs: start is the daemon; the data subcommands become their programs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.cli.conftest import Bertd
         (["bench", "demo", "--help"], "bertd.bench", ["demo", "--help"]),
     ],
 )
-def test_verbs_of_the_compute_side_pass_every_argument_on(
+def test_subcommands_of_the_compute_side_pass_every_argument_on(
     arguments: list[str], module: str, passed: list[str], bertd: Bertd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     became: list[list[str]] = []

@@ -1,4 +1,4 @@
-"""bertd.cli.query_commands: what a person and a script are told."""
+"""bertd.cli.query_commands: the output for a person and for a script."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_status_before_the_first_run_says_how_to_start_one(bertd: Bertd, daemon:
     assert "No run yet; start one with `bertd submit RECIPE`." in bertd("status").out
 
 
-def test_reading_verbs_print_what_the_api_gives(bertd: Bertd, daemon: FakeDaemon) -> None:
+def test_reading_subcommands_print_what_the_api_gives(bertd: Bertd, daemon: FakeDaemon) -> None:
     assert StatusView.model_validate_json(bertd("status", "--json").out) == daemon.status
     assert [JobView.model_validate(row) for row in json.loads(bertd("jobs", "--json").out)] == daemon.jobs
     assert [ScoreView.model_validate(row) for row in json.loads(bertd("scores", "--json").out)] == daemon.scores
@@ -58,7 +58,7 @@ def test_scores_stand_beside_the_majority_class(bertd: Bertd, daemon: FakeDaemon
     assert "bertd finetune RUN" in bertd("scores").out
 
 
-def test_show_tells_the_run_behind_the_job(bertd: Bertd, daemon: FakeDaemon) -> None:
+def test_show_prints_the_run_of_the_job(bertd: Bertd, daemon: FakeDaemon) -> None:
     out = bertd("show", "7").out
     for expected in ("24 layers x 1024", "50.0% of 24h 00m, 12h 00m left", "2 x NVIDIA H200, bf16"):
         assert expected in out
@@ -142,7 +142,7 @@ def test_wait_ends_at_once_with_how_the_job_ended(state: JobState, code: int, be
     assert (said.code, said.out) == (code, f"job 7 (demo) is {state}: because\n")
 
 
-def test_wait_sees_the_end_in_an_event(bertd: Bertd, daemon: FakeDaemon) -> None:
+def test_wait_reads_the_end_from_an_event(bertd: Bertd, daemon: FakeDaemon) -> None:
     other, own = samples.event(1, job_id=8), samples.event(2, job_id=7)
     real_answer = daemon.answer
     daemon.stream.put(frame(other))
@@ -159,7 +159,7 @@ def test_wait_sees_the_end_in_an_event(bertd: Bertd, daemon: FakeDaemon) -> None
     assert JobView.model_validate_json(said.out).state is JobState.DONE
 
 
-def test_wait_sees_the_end_in_a_tick(bertd: Bertd, daemon: FakeDaemon) -> None:
+def test_wait_reads_the_end_from_a_tick(bertd: Bertd, daemon: FakeDaemon) -> None:
     daemon.stream.put(frame(samples.status()))
     daemon.stream.put(frame(samples.status(state=JobState.FAILED)))
     assert bertd("wait", "7").code == 10
@@ -184,7 +184,7 @@ def test_wait_goes_on_when_the_daemon_is_started_again(bertd: Bertd, daemon: Fak
     assert len([request for request in daemon.requests if request.path == "/v1/events"]) == 2
 
 
-def test_wait_gives_a_daemon_up_that_does_not_come_back(
+def test_wait_gives_up_on_a_daemon_that_does_not_come_back(
     bertd: Bertd, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wait, "RECONNECT_S", 0.0)
@@ -195,7 +195,7 @@ def test_wait_gives_a_daemon_up_that_does_not_come_back(
     assert "broke off the connection" in said.err
 
 
-def test_the_socket_can_be_given_to_each_reading_verb(bertd: Bertd, daemon: FakeDaemon, tmp_path: Path) -> None:
+def test_the_socket_can_be_given_to_each_reading_subcommand(bertd: Bertd, daemon: FakeDaemon, tmp_path: Path) -> None:
     daemon.set_state(7, JobState.DONE)
     for verb in ("status", "jobs", "show", "scores", "logs", "wait"):
         assert bertd(verb, "--socket", str(tmp_path / "other.sock")).code == 69

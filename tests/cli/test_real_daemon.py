@@ -29,7 +29,7 @@ _START_S = 30.0
 
 
 class RealDaemon:
-    """`bertd start` in a process of its own, from READY to its end."""
+    """`bertd start` in its own process, from READY to its end."""
 
     def __init__(self, command: list[str], *, folder: Path) -> None:
         self.socket = folder / "bertd.sock"
@@ -42,7 +42,7 @@ class RealDaemon:
             pass
 
     def end(self) -> None:
-        """As SIGTERM ends it."""
+        """End it with SIGTERM."""
         self.process.terminate()
         self.process.communicate(timeout=60)
         self._ready.close()

@@ -17,7 +17,7 @@ from tests.cli.fake_daemon import FakeDaemon
 
 @pytest.fixture(autouse=True)
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The present folder, and a folder of data sets beside it."""
+    """The current folder, and a folder of data sets next to it."""
     monkeypatch.setenv("BERTD_DATA", str(tmp_path / "data"))
     here = tmp_path / "here"
     here.mkdir()
@@ -34,7 +34,7 @@ def data_set(tmp_path: Path) -> Path:
 
 
 MISFIT = "misfit"
-"""A file by which the tests' own check refuses a checkpoint."""
+"""A file that makes the fake check refuse a checkpoint."""
 
 
 @pytest.fixture
@@ -77,7 +77,9 @@ def test_overrides_reach_the_run(bertd: Bertd, daemon: FakeDaemon, data_set: Pat
     assert (recipe.budget.hours, body.hold, body.priority) == (1.5, True, 3)
 
 
-def test_a_priority_that_no_verb_could_give_is_refused_here(bertd: Bertd, daemon: FakeDaemon, data_set: Path) -> None:
+def test_a_priority_that_no_subcommand_could_set_is_refused_here(
+    bertd: Bertd, daemon: FakeDaemon, data_set: Path
+) -> None:
     assert options.HIGHEST_PRIORITY == HIGHEST_PRIORITY
     for too_high in (str(HIGHEST_PRIORITY + 1), str(-HIGHEST_PRIORITY - 1)):
         refused = bertd("submit", "demo", "--priority", too_high)
@@ -115,7 +117,7 @@ def test_a_checkpoint_to_start_from_is_a_folder_here_or_a_name_on_the_hub(
     }.items():
         assert bertd("submit", "demo", "--set", f"model.start_from={given}").code == 0
         assert submitted(daemon)[1].model.start_from == arrives
-    # Only what lies here can be looked at.
+    # Only a folder here can be checked.
     assert [recipe.model.start_from for recipe in checks] == [str(workplace / "mine" / "export")]
 
 
@@ -160,7 +162,7 @@ def test_a_mistake_is_found_before_any_daemon_is_asked(
     assert message in " ".join(said.err.split())
 
 
-def test_a_home_that_nobody_has_is_a_folder_that_is_not_there(bertd: Bertd, data_set: Path) -> None:
+def test_the_home_of_an_unknown_user_is_a_missing_folder(bertd: Bertd, data_set: Path) -> None:
     said = bertd("submit", "demo", "--set", "data.shards=~nobody-has-this/x")
     assert said.code == 65 and "~nobody-has-this/x" in " ".join(said.err.split())
 

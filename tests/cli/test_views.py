@@ -55,21 +55,24 @@ def test_a_budget_is_named_in_its_unit(unit: BudgetUnit, granted: float, text: s
 def test_a_queued_job_shows_what_it_wants_and_no_dates_it_has_not() -> None:
     job = samples.job(8, state=JobState.QUEUED, reason="waits").model_copy(update={"started_t": None})
     text = job_text(JobDetails(job=job, run=None, scores=[]), now=samples.NOW, style=PLAIN)
-    assert "wants 2, holds none" in text
+    assert "needs 2, holds none" in text
     assert "started" not in text
     assert "ended" not in text
 
 
 def test_a_run_shows_what_saving_costs_and_why_each_checkpoint_is_kept() -> None:
     text = job_text(JobDetails(job=samples.job(), run=samples.run(), scores=[]), now=samples.NOW, style=PLAIN)
-    assert "stood still for 0.031% of the time, 0.10 s at the last; written in 8.5 s; 2 left out on a slow disk" in text
+    assert (
+        "training paused for 0.031% of the time, 0.10 s at the last; written in 8.5 s; 2 left out on a slow disk"
+        in text
+    )
     assert "step-000012000 at 49.8%, 3.7 GiB: newest, best validation loss 1.9120 of step 12000" in text
 
 
 def test_a_job_that_is_over_wants_no_devices() -> None:
     job = samples.job(state=JobState.DONE).model_copy(update={"ended_t": samples.NOW})
     text = job_text(JobDetails(job=job, run=None, scores=[]), now=samples.NOW, style=PLAIN)
-    assert "devices     2, given back" in text
+    assert "devices     2, released" in text
     assert "wants" not in text
 
 

@@ -1,4 +1,4 @@
-"""How much of the budget is left, and when and where it will end."""
+"""Draw how much of the budget is left, and when and at which step the run will end."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _unit_note(run: RunView) -> str:
 
 
 def _reserve_note(run: RunView, *, available_width: int) -> str:
-    """What comes after the time that is left, in as many words as there is room for."""
+    """The reserve, which follows the time that is left, in the longest form that fits."""
     if run.budget.reserve_s is None:
         return ""
     then = f", then {format_duration(run.budget.reserve_s)}"
@@ -70,7 +70,7 @@ def _remaining(run: RunView) -> str:
 
 
 def _remaining_digits(run: RunView) -> str:
-    """What is left as digits: 13:59:12, or the share where no time is known."""
+    """What is left as digits: 13:59:12, or the percentage if no time is known."""
     if run.budget.remaining_s is None:
         return f"{100 * (1 - run.budget.progress):.0f}"
     whole = max(0, round(run.budget.remaining_s))
@@ -80,7 +80,7 @@ def _remaining_digits(run: RunView) -> str:
 
 
 def _ending(run: RunView, now: float, options: DisplayOptions) -> Line:
-    """When it ends, or how it stands where the clock does not run."""
+    """When the run ends, or its state if it is not running."""
     if run.end is not None:
         export = f"{options.glyphs.dot}exported as {run.end.export}" if run.end.export else ""
         return line((f"ended: {run.end.reason} at step {count(run.end.step)}{export}", Role.TEXT))
@@ -94,7 +94,7 @@ def _ending(run: RunView, now: float, options: DisplayOptions) -> Line:
 
 
 def _progress_line(run: RunView, options: DisplayOptions, available_width: int) -> Line:
-    """How far it is, in steps, sequences and epochs, as many of them as there is room for."""
+    """Steps, sequences and epochs done, as many of them as fit."""
     if run.step is None:
         return Line()
     parts = [line(("step ", Role.MUTED), count(run.step.step))]

@@ -31,7 +31,7 @@ def draw(job: JobView | None, start: StartRecord | None, now: float, options: Di
     state = line((f"{options.glyphs.states[job.state]} {job.state}", state_role(job.state)), share)
     devices = ", ".join(job.devices) if job.devices else f"none yet; it needs {job.num_devices}"
     if job.ended_t is not None:
-        devices = "given back"
+        devices = "released"
     facts = [
         ("name", line((job.name, Role.STRONG), (f"  of run {job.run_id}" if job.run_id else "", Role.MUTED))),
         ("state", state),
