@@ -1,1 +1,1 @@
-"""The programs behind `bertd data`."""
+"""The programs of `bertd data`, a module per subcommand."""

@@ -1,4 +1,4 @@
-"""Values on the command line of `bertd data`, each refused with what is expected instead."""
+"""Parse the values on the command line of `bertd data`; an error says what is expected."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def parse_rate(text: str) -> float:
 
 
 def parse_sequence_length(text: str) -> int:
-    """As a recipe may have it.
+    """A sequence length that a recipe may have.
 
     Raises:
         ArgumentTypeError: anything else.
@@ -75,7 +75,7 @@ def parse_sequence_length(text: str) -> int:
 
 
 def _parse_number(text: str) -> float:
-    """NaN, which no range has, where it is none."""
+    """NaN, which is in no range, if it is not a number."""
     try:
         return float(text)
     except ValueError:

@@ -1,8 +1,8 @@
-"""`python -m bertd.data.commands.bench SOURCE... --vocab WHERE`: speed and memory of the data path here, in ratios.
+"""`python -m bertd.data.commands.bench SOURCE... --vocab WHERE`: measure the speed and memory of the data path.
 
-prepare    against bare `tokenizers.encode_batch` on the same text and cores, by turns in one run, best of each
+prepare    compared with `tokenizers.encode_batch` alone on the same text and cores, in alternation, best of each
 memory     peak of the prepare and all its workers, on the sources once and on five copies of them
-loader     sequences a second that one rank's host work gives, with and without masks on the CPU
+loader     sequences per second of one rank's work on the host, with and without masking on the CPU
 """
 
 from __future__ import annotations
@@ -43,27 +43,27 @@ _LOADER_DURATION_S = 3.0
 
 @dataclass(frozen=True)
 class PrepareMeasurement:
-    """One prepare, watched from outside."""
+    """Cost of one prepare, measured from outside."""
 
     wall_s: float
     cpu_s: float
-    """Of all its processes."""
+    """Sum over all its processes."""
     peak_bytes: int
-    """Resident, the process and its workers together; what they share is counted once for each."""
+    """Resident memory of the process and its workers together; shared pages count once for each."""
 
 
 @dataclass(frozen=True)
 class BenchReport:
-    """What was measured."""
+    """The measured numbers."""
 
     text_bytes: int
     cores: int
     encode_batch_mb_per_s: float
     prepare_mb_per_s: float
     ratio: float
-    """Of the two."""
+    """Speed of prepare divided by that of encode_batch."""
     cpu_ratio: float
-    """The same in seconds of processor time: what it would be if nothing else ran here."""
+    """The same in processor time, which other load on the machine does not change."""
     peak_mib: float
     peak_of_copies_mib: float
     """The same on _COPIES times the sources."""
@@ -74,7 +74,7 @@ class BenchReport:
 
 
 def read_texts(sources: list[Source]) -> list[str]:
-    """Every document that is read."""
+    """All documents of the sources."""
     options = ReadingOptions()
     texts = []
     for source in sources:
@@ -88,7 +88,7 @@ def read_texts(sources: list[Source]) -> list[str]:
 
 
 def time_encode_batch(texts: list[str], *, vocab: str) -> tuple[float, float]:
-    """Seconds by the clock and of the processor that `tokenizers` takes with its own threads on all cores."""
+    """Wall-clock and processor seconds that `tokenizers` takes with its own threads on all cores."""
     tokenizer = open_tokenizer(vocab)
     begin_s, begin_cpu_s = time.perf_counter(), time.process_time()
     for first in range(0, len(texts), _DOCUMENTS_AT_ONCE):
@@ -97,7 +97,7 @@ def time_encode_batch(texts: list[str], *, vocab: str) -> tuple[float, float]:
 
 
 def measure_prepare(names: list[str], *, vocab: str, out: Path, cores: int) -> PrepareMeasurement:
-    """Run a prepare in its own process, start included.
+    """Run a prepare in its own process; the start of the process is included.
 
     Raises:
         RuntimeError: it failed.
@@ -142,7 +142,7 @@ def _resident_bytes(process: psutil.Process) -> int:
 
 
 def measure_loader(root: Path) -> tuple[float, float]:
-    """Sequences a second, read and then also masked."""
+    """Sequences per second: only read, and read and masked."""
     dataset = DataSet.open(root)
     sequences = open_sequences(dataset, split="train", sequence_length=_SEQUENCE_LENGTH, packing="full")
     masker = Masker(
@@ -171,7 +171,7 @@ def measure_loader(root: Path) -> tuple[float, float]:
 
 
 def copy_sources(sources: list[Source], *, folder: Path) -> list[str]:
-    """The sources, and copies of their files, as names for a prepare."""
+    """Copy the sources' files _NUM_COPIES times; return the copies as names for a prepare."""
     names = []
     for number, source in enumerate(sources):
         for copy in range(_NUM_COPIES):
@@ -184,7 +184,7 @@ def copy_sources(sources: list[Source], *, folder: Path) -> list[str]:
 
 
 def run_benchmark(names: list[str], *, vocab: str, cores: int, folder: Path) -> BenchReport:
-    """Measure everything, in a folder for what is written."""
+    """Measure everything; `folder` takes the temporary files."""
     sources = find_sources(names)
     texts = read_texts(sources)
     text_bytes = sum(len(text.encode()) for text in texts)
@@ -193,7 +193,7 @@ def run_benchmark(names: list[str], *, vocab: str, cores: int, folder: Path) -> 
         encode_batch_times.append(time_encode_batch(texts, vocab=vocab))
         prepare_times.append(measure_prepare(names, vocab=vocab, out=folder / "set", cores=cores))
         print(
-            f"turn {round_number + 1}: encode_batch {encode_batch_times[-1][0]:.1f} s, "
+            f"round {round_number + 1}: encode_batch {encode_batch_times[-1][0]:.1f} s, "
             f"prepare {prepare_times[-1].wall_s:.1f} s",
             file=sys.stderr,
         )
@@ -225,7 +225,7 @@ def _real_data_dir() -> Path:
 
 
 def _real_corpora() -> list[str]:
-    """190 MB of encyclopedia and novels, where they are."""
+    """190 MB of encyclopedia and novels, see _real_data_dir."""
     root = _real_data_dir()
     return [f"wikiextractor:{root}/wikiextractor", f"jsonl:{root}/books.jsonl", f"text:{root}/novels"]
 

@@ -1,7 +1,7 @@
 """`python -m bertd.data.commands.fetch wikipedia|bookcorpus|glue`: download corpora and GLUE from the hub.
 
 Corpora come as Parquet, which `bertd data prepare` reads as it is; GLUE is written as the TSV files of its own
-download, which `bertd finetune` reads. A download that was cut off goes on where it stopped.
+download, which `bertd finetune` reads. An interrupted download continues where it stopped.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from bertd.terminal_text import terminal_text
 
 @dataclass(frozen=True)
 class HubCorpus:
-    """A data set of the hub that has a name here."""
+    """A data set on the hub that can be fetched by a short name."""
 
     repository: str
     patterns: tuple[str, ...]
-    """Of its files that are wanted; `{language}` is filled in."""
+    """Glob patterns of the files to download; `{language}` is filled in."""
     revision: str = "main"
     description: str = ""
     kind: SourceKind = SourceKind.PARQUET
@@ -39,7 +39,7 @@ CORPORA = {
         patterns=("20231101.{language}/*.parquet",),
         description="all articles of a Wikipedia, cleaned; English takes 11 GB",
     ),
-    # The original holds a script, which no datasets from 4 on runs; the hub converts such to Parquet on a branch.
+    # The original is a script, which datasets 4 and later do not run; the hub has it as Parquet on a branch.
     "bookcorpus": HubCorpus(
         repository="bookcorpus/bookcorpus",
         patterns=("plain_text/**/*.parquet",),
@@ -52,14 +52,14 @@ CORPORA = {
 
 
 def download(corpus: HubCorpus, *, language: str, out: Path) -> Path:
-    """Bring the files here.
+    """Download the files.
 
     Returns:
-        The folder that they lie in.
+        The folder that they are in.
 
     Raises:
         CorpusError: the hub cannot be reached, or does not have them.
-        StorageError: the download broke off.
+        StorageError: the download failed.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -74,12 +74,12 @@ def download(corpus: HubCorpus, *, language: str, out: Path) -> Path:
             )
         )
     except LocalEntryNotFoundError as error:
-        raise CorpusError(_no_network_message(corpus, reason="the connection broke off", out=out)) from error
+        raise CorpusError(_no_network_message(corpus, reason="the connection was lost", out=out)) from error
     except HfHubHTTPError as error:
         reason = str(error).split("\n", 1)[0]
         raise CorpusError(f"{corpus.repository}: the hub refused: {reason}; try again later") from error
     except OSError as error:
-        raise StorageError(f"{out}: cannot download: {error}; free space there or mend the network") from error
+        raise StorageError(f"{out}: cannot download: {error}; free space there or check the network") from error
     if not any(folder.rglob("*.parquet")):
         raise CorpusError(f"{corpus.repository}: holds no file like {', '.join(patterns)}; check --language")
     return folder
@@ -87,13 +87,13 @@ def download(corpus: HubCorpus, *, language: str, out: Path) -> Path:
 
 def _no_network_message(corpus: HubCorpus, *, reason: str, out: Path) -> str:
     return (
-        f"{corpus.repository}: there is no network to the hub here ({reason}); run this command where there is one, "
+        f"{corpus.repository}: the hub cannot be reached from here ({reason}); run this command where it can be, "
         f"and copy the folder {out}"
     )
 
 
 def fetch(name: str, *, language: str, out: Path) -> str:
-    """Download, and say what to do next.
+    """Download; return the next command to run.
 
     Raises:
         CorpusError: the hub cannot be reached, or does not have it.
@@ -113,7 +113,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", help="name, or path, of the folder for its files (NAME-files)")
     parser.add_argument("--language", default="en", help="of wikipedia, as in its address (en)")
     args = parser.parse_args(argv)
-    return run_main(lambda: _fetch(args), interrupted="interrupted; the same command goes on from here")
+    return run_main(lambda: _fetch(args), interrupted="interrupted; run the same command again to continue")
 
 
 def _fetch(args: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""`python -m bertd.data.commands.inspect NAME`: what a data set holds, and what a recipe makes of it."""
+"""`python -m bertd.data.commands.inspect NAME`: show what a data set holds, and what a recipe makes of it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--recipe", help="name or path: its sequence length, packing, masking and budget")
     parser.add_argument("--run", help="id or folder of a run: its recipe, unless one is named, and its speed")
     parser.add_argument(
-        "--sequences-per-s", type=parse_rate, metavar="N", help="speed, to tell what hours of budget buy"
+        "--sequences-per-s", type=parse_rate, metavar="N", help="speed, to estimate the sequences of a budget in hours"
     )
     parser.add_argument(
         "--sequence-length", type=parse_sequence_length, metavar="S", help="instead of the recipe's, or 128"
@@ -82,7 +82,7 @@ def _inspect(args: argparse.Namespace) -> None:
     lines = [*dataset_lines(dataset.manifest, quality, kind=dataset.vocabulary.kind, root=root), ""]
     lines += packing_lines(facts, length=length, estimate=estimate)
     print(terminal_text("\n".join(lines)))
-    # The text of a corpus is made safe before colours are added to it.
+    # Escape control characters of the corpus before colours are added.
     safe = [DecodedSequence(number=one.number, text=terminal_text(one.text)) for one in decoded]
     width = min(120, shutil.get_terminal_size().columns)
     is_coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
@@ -90,7 +90,7 @@ def _inspect(args: argparse.Namespace) -> None:
 
 
 def _estimate_at_known_speed(recipe: Recipe, run: RunPaths | None, *, given_speed: float | None) -> BudgetEstimate:
-    """What the budget buys at the speed that was named, else at the run's."""
+    """Estimate how many sequences the budget covers, at the given speed, else at the run's."""
     if given_speed is not None:
         return estimate_budget(recipe, sequences_per_s=given_speed, speed_source="as named")
     if run is not None:
@@ -99,6 +99,6 @@ def _estimate_at_known_speed(recipe: Recipe, run: RunPaths | None, *, given_spee
 
 
 if __name__ == "__main__":
-    # Whoever reads may have enough, as `head` has: then this ends without a word.
+    # Exit silently when the reader of a pipe closes it, as `head` does.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())

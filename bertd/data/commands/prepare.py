@@ -1,6 +1,7 @@
-"""`python -m bertd.data.commands.prepare SOURCE... --vocab WHERE --out WHERE`: corpora to a data set, in one command.
+"""`python -m bertd.data.commands.prepare SOURCE... --vocab WHERE --out WHERE`: make a data set from corpora.
 
-Run the same command again and it goes on where it was killed. The data set appears under its name when it is whole.
+After an interruption the same command continues where it stopped. The data set appears under its name when it is
+complete.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from bertd.terminal_text import terminal_text
 
 
 def format_summary(manifest: Manifest, *, out: Path, quality: Quality | None) -> str:
-    """What a person wants to know of a new data set, in a few lines."""
+    """Summarize a new data set in a few lines."""
     lines = [f"{out}: {manifest.vocab_size:,} entries, fingerprint {manifest.fingerprint[:12]}"]
     for name, counts in manifest.splits.items():
         lines.append(
@@ -38,22 +39,24 @@ def _parser() -> argparse.ArgumentParser:
         prog="bertd data prepare",
         description="Make a data set from corpora.",
         epilog=f"A source is KIND:PATH, with KIND one of {', '.join(SourceKind)}; PATH may be a file, a folder or a "
-        "glob, compressed (.gz .bz2 .xz .zst) or not. Without KIND: the file itself is looked at.",
+        "glob, compressed (.gz .bz2 .xz .zst) or not. Without KIND, it is detected from the file.",
     )
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="KIND:PATH, or PATH")
     parser.add_argument("--vocab", required=True, help="folder, tokenizer.json, vocab.txt, or a name on the hub")
     parser.add_argument("--out", required=True, help="name, or path, of the data set")
     parser.add_argument("--validation", type=parse_share, default=0.005, metavar="SHARE", help="of documents (0.005)")
     parser.add_argument("--text-field", default="text", metavar="NAME", help="of JSON lines and tables (text)")
-    parser.add_argument("--language", default="en", help="whose rules find the sentences, ISO 639-1 (en)")
-    parser.add_argument("--keep-disambiguation", action="store_true", help="of dumps: keep pages of mere links")
+    parser.add_argument("--language", default="en", help="language of the sentence rules, ISO 639-1 (en)")
+    parser.add_argument("--keep-disambiguation", action="store_true", help="of dumps: keep disambiguation pages")
     parser.add_argument(
-        "--min-characters", type=parse_positive, default=1, metavar="N", help="shorter documents go (1)"
+        "--min-characters", type=parse_positive, default=1, metavar="N", help="drop shorter documents (1)"
     )
     parser.add_argument(
-        "--min-ascii", type=parse_share, default=0.0, metavar="SHARE", help="of ASCII among letters (0)"
+        "--min-ascii", type=parse_share, default=0.0, metavar="SHARE", help="least share of ASCII among the letters (0)"
     )
-    parser.add_argument("--dedup", choices=("none", "exact", "near"), default="exact", help="repeats go (exact)")
+    parser.add_argument(
+        "--dedup", choices=("none", "exact", "near"), default="exact", help="drop repeated documents (exact)"
+    )
     parser.add_argument(
         "--near-threshold", type=parse_share, default=0.8, metavar="SHARE", help="for --dedup near (0.8)"
     )
@@ -65,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="workers (all cores)",
     )
-    parser.add_argument("--replace", action="store_true", help="make it anew if it exists")
+    parser.add_argument("--replace", action="store_true", help="replace it if it exists")
     parser.add_argument("--json", action="store_true", help="print the manifest as JSON")
     return parser
 
@@ -73,11 +76,11 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command; the exit status is the error's."""
     args = _parser().parse_args(argv)
-    return run_main(lambda: _prepare(args), interrupted="interrupted; the same command goes on from here")
+    return run_main(lambda: _prepare(args), interrupted="interrupted; run the same command again to continue")
 
 
 def _prepare(args: argparse.Namespace) -> None:
-    # Workers are processes; threads of the libraries' own would fight over the same cores.
+    # Workers are processes; the libraries' own threads would compete for the same cores.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["RAYON_NUM_THREADS"] = "1"
     out = resolve_data_path(args.out)

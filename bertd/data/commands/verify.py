@@ -15,7 +15,7 @@ from bertd.terminal_text import terminal_text
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; the exit status is 0 only for a data set that is as it was made."""
+    """Run the command; the exit status is 0 only for an unchanged data set."""
     parser = argparse.ArgumentParser(prog="bertd data verify", description="Check every file of a data set.")
     parser.add_argument("dataset", metavar="NAME", help="name or path of a data set")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -35,10 +35,10 @@ def _verify(args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps({"whole": True, "fingerprint": dataset.fingerprint, "bytes": num_bytes}))
     else:
-        print(terminal_text(f"{root}: whole: {len(dataset.manifest.files)} files, {num_bytes / 1e6:,.1f} MB"))
+        print(terminal_text(f"{root}: valid: {len(dataset.manifest.files)} files, {num_bytes / 1e6:,.1f} MB"))
 
 
 if __name__ == "__main__":
-    # Whoever reads may have enough, as `head` has: then this ends without a word.
+    # Exit silently when the reader of a pipe closes it, as `head` does.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())

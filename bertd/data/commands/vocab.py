@@ -1,7 +1,7 @@
 """`python -m bertd.data.commands.vocab SOURCE... --size 8192 --out DIR`: train a WordPiece vocabulary.
 
 Writes what `AutoTokenizer.from_pretrained` loads. The same text and options give the same files. One document in 200
-is held out, and tells how many tokens a word takes and how often the vocabulary knows no piece at all.
+is held out, to measure the tokens per word and the share of unknown tokens.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ from bertd.tokenizer.tokenizer_json import BERT_TOKENS
 from bertd.tokenizer.wordpiece import Casing, build_wordpiece_tokenizer
 
 _HELD_OUT_EVERY = 200
-"""One document in so many is not trained on."""
+"""One document in this many is not trained on."""
 _MAX_HELD_OUT_CHARACTERS = 1 << 22
 _ALPHABET_SIZE = 1000
-"""Most single characters of a script that needs no more. Source: the default of tokenizers' BertWordPieceTokenizer."""
+"""Single characters, unless the script needs more. Source: the default of tokenizers' BertWordPieceTokenizer."""
 _MIN_PAIR_COUNT = 2
-"""Pairs that occur less often are not joined. Source: the same."""
+"""Pairs that occur less often are not merged. Source: the same."""
 
 
 @dataclass(frozen=True)
 class VocabularyReport:
-    """What a new vocabulary does to text it has not seen."""
+    """Size of a new vocabulary, and how it splits text that it was not trained on."""
 
     path: str
     entries: int
@@ -57,11 +57,11 @@ class VocabularyReport:
     """0 where the corpus is too small to hold text out."""
     tokens_per_word: float | None
     unknown_share: float | None
-    """Of held-out tokens."""
+    """Share of the held-out tokens, 0..1."""
 
 
 class _TrainingTexts:
-    """Texts of the sources, with some held out on the way."""
+    """Iterates over the texts of the sources, and holds some of them out."""
 
     def __init__(self, sources: list[Source], *, options: ReadingOptions, progress: ReadingProgress) -> None:
         self._sources = sources
@@ -107,7 +107,7 @@ class _TrainingTexts:
 
     def _hold_out(self, texts: list[str]) -> Iterator[str]:
         for text in texts:
-            # Half a surrogate pair, which a JSON escape can spell, is no text.
+            # A lone surrogate, which a JSON escape can spell, cannot be encoded.
             text = text.encode("utf-8", "ignore").decode()
             self.documents += 1
             if text_hash(text) % _HELD_OUT_EVERY == 0 and self._held_out_characters < _MAX_HELD_OUT_CHARACTERS:
@@ -143,7 +143,7 @@ def train_vocabulary(
             min_frequency=_MIN_PAIR_COUNT,
             initial_alphabet=alphabet,
             limit_alphabet=len(alphabet),
-            # What is special is numbered first, in this order; the tokenizer that is kept is built anew below.
+            # Special tokens are numbered first, in this order; the final tokenizer is built from the entries below.
             special_tokens=[*BERT_TOKENS.values(), *continuation_pieces(alphabet, tokenizer=trained)],
             show_progress=False,
         )
@@ -162,7 +162,7 @@ def _write(tokenizer: Tokenizer, *, out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(f"{out}: cannot make the folder: {error.strerror}; mend the permissions") from error
+        raise StorageError(f"{out}: cannot make the folder: {error.strerror}; check the permissions") from error
     for name, content in tokenizer_files(tokenizer, place=str(out)).items():
         atomic_write(out / name, content)
 
@@ -189,11 +189,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="KIND:PATH, or PATH, as for bertd data prepare")
     parser.add_argument("--out", required=True, type=Path, help="folder for its files")
     parser.add_argument("--size", type=int, default=30522, help="entries, special tokens counted (30522)")
-    parser.add_argument("--cased", action="store_true", help="tell capitals from small letters")
+    parser.add_argument("--cased", action="store_true", help="distinguish capital from small letters")
     parser.add_argument(
         "--keep-accents",
         action=argparse.BooleanOptionalAction,
-        help="tell accented letters from plain ones (only if --cased)",
+        help="distinguish accented letters from plain ones (only if --cased)",
     )
     parser.add_argument("--text-field", default="text", metavar="NAME", help="of JSON lines and tables (text)")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -211,7 +211,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _train(args: argparse.Namespace) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    # Accents fall with the capitals, as in BERT, unless something else is asked for.
+    # Accents are removed together with case, as in BERT, unless requested otherwise.
     keeps_accents = args.cased if args.keep_accents is None else args.keep_accents
     casing = Casing(lowercase=not args.cased, strip_accents=not keeps_accents)
     report = train_vocabulary(

@@ -1,4 +1,4 @@
-"""What is refused on the command line is said with the value and with what is expected."""
+"""A value that the command line refuses is reported with what is expected."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bertd.data.commands.arguments import (
 _PREPARE = ["text:here", "--vocab", "v", "--out", "set"]
 
 
-def test_values_in_range_are_taken() -> None:
+def test_values_in_range_are_accepted() -> None:
     assert [parse_share("0"), parse_share("0.25"), parse_positive("1"), parse_count("0")] == [0.0, 0.25, 1, 0]
     assert [parse_rate("250.5"), parse_sequence_length("32")] == [250.5, 32]
 

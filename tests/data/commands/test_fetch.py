@@ -64,6 +64,6 @@ def test_without_a_network_it_says_so_in_one_line(tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         assert done.returncode == CorpusError.exit_code
         assert done.stderr.startswith(
-            f"bertd: {repository}: there is no network to the hub here (HF_HUB_OFFLINE is set); run"
+            f"bertd: {repository}: the hub cannot be reached from here (HF_HUB_OFFLINE is set); run"
         )
         assert done.stderr.count("\n") == 1

@@ -78,7 +78,7 @@ def test_the_numbers_are_those_of_the_sequences(
     (sentences,) = [one for one in tree["packings"] if one["packing"] == "sentences"]
     counts = dataset.manifest.splits["train"]
     assert sentences["sequences"] == packed.num_sequences and sentences["epochs"] is None
-    # Every token of text is in one row, beside [CLS] and [SEP]; the rest is padding.
+    # Every token of the text is in one row, with [CLS] and [SEP]; the rest is padding.
     padding = 1 - (counts.tokens + 2 * packed.num_sequences) / (32 * packed.num_sequences)
     assert sentences["padding_share"] == pytest.approx(padding)
     assert tree["fingerprint"] == dataset.fingerprint
@@ -94,7 +94,7 @@ def test_the_numbers_are_those_of_the_sequences(
         ("gpu_hours = 1.0", ["--sequences-per-s", "10"], 18_000),
     ],
 )
-def test_the_epochs_a_budget_buys_are_told(
+def test_the_epochs_that_a_budget_covers_are_shown(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], budget: str, options: list[str], bought: int | None
 ) -> None:
     recipe = tmp_path / "recipe.toml"
@@ -104,7 +104,7 @@ def test_the_epochs_a_budget_buys_are_told(
     assert full["epochs"] == (None if bought is None else pytest.approx(bought / full["sequences"]))
 
 
-def test_hours_buy_what_a_runs_own_speed_makes_of_them(
+def test_a_budget_of_hours_is_estimated_at_the_speed_of_a_run(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "1-x"
@@ -205,7 +205,7 @@ def test_a_whole_data_set_is_verified_and_a_changed_file_is_named(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert verify.main([name]) == 0
-    assert "stones: whole: 10 files" in capsys.readouterr().out
+    assert "stones: valid: 10 files" in capsys.readouterr().out
     path = tmp_path / "stones" / "validation.sentences"
     content = bytearray(path.read_bytes())
     content[3] ^= 64
@@ -216,7 +216,7 @@ def test_a_whole_data_set_is_verified_and_a_changed_file_is_named(
     assert "damaged: validation.sentences has changed content" in captured.err
 
 
-def test_a_reader_that_has_enough_ends_it_without_a_word(dataset: DataSet) -> None:
+def test_a_reader_that_closes_the_pipe_ends_it_without_a_message(dataset: DataSet) -> None:
     command = [sys.executable, "-m", "bertd.data.commands.inspect", str(dataset.root), "--sequences", "2000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stderr is not None

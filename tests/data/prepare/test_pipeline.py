@@ -264,7 +264,7 @@ def test_ctrl_c_while_workers_start_is_one_line(tmp_path: Path, corpus: Path, vo
     # To the whole group, as a terminal does.
     os.killpg(running.pid, signal.SIGINT)
     _, output = running.communicate()
-    assert running.returncode == 130 and output == "interrupted; the same command goes on from here\n"
+    assert running.returncode == 130 and output == "interrupted; run the same command again to continue\n"
 
 
 @pytest.fixture
