@@ -40,7 +40,7 @@ _RECIPES = {"cpu": "demo", "cuda": "fast"}
 def main() -> int:
     """Run the bench and print its table."""
     args = _parser().parse_args()
-    return run_main(lambda: _bench(args), interrupted="bertd: interrupted; nothing was measured to its end")
+    return run_main(lambda: _bench(args), interrupted="bertd: interrupted; no measurement was completed")
 
 
 def _bench(args: argparse.Namespace) -> None:

@@ -55,7 +55,7 @@ def read_spec(paths: JobPaths) -> FinetuneSpec:
 
 
 def main(argv: list[str]) -> int:
-    """Run the job in the folder; the exit status."""
+    """Run the job in the folder; return the exit status."""
     began_s = time.monotonic()
     if len(argv) != 1:
         print("usage: python -m bertd.glue JOB_FOLDER", file=sys.stderr)

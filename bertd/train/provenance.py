@@ -1,4 +1,4 @@
-"""provenance.json: the code, packages, hardware and data behind a run's numbers."""
+"""Write provenance.json: the code, packages, hardware and data behind a run's numbers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Provenance(Record):
 
 
 def device_name(device: torch.device) -> str:
-    """For people: the GPU's product name, or the processor's."""
+    """The GPU's product name, or the processor's."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return read_cpu_model() or platform.machine()

@@ -234,7 +234,7 @@ def test_ctrl_c_prints_a_line_and_no_traceback(
     monkeypatch.setattr(sys, "argv", ["bench", "demo", "--synthetic", "--sequences", "8"])
 
     assert command.main() == 130
-    assert capsys.readouterr().err == "bertd: interrupted; nothing was measured to its end\n"
+    assert capsys.readouterr().err == "bertd: interrupted; no measurement was completed\n"
 
 
 def test_a_contender_is_compiled_for_its_own_attention_kernel(

@@ -108,7 +108,7 @@ def main() -> int:
     parser.add_argument("--budget", type=float, required=True, metavar="SECONDS")
     parser.add_argument("--lr", type=float, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--keep-pages", action="store_true", help="ask malloc for what bertd's ranks ask it for")
+    parser.add_argument("--keep-pages", action="store_true", help="set the malloc options that bertd's ranks set")
     args = parser.parse_args()
     return run_main(lambda: _train_and_save(args))
 

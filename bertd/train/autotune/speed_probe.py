@@ -1,7 +1,7 @@
-"""A trial: a few micro-batches on a model that is thrown away, to learn how fast a choice is and whether it fits.
+"""Speed probe: train a few micro-batches on a throwaway model, to measure a choice's speed and whether it fits.
 
-Nothing of the run is touched: weights, optimizer, data and masks are the trial's own, and a step's dropout is seeded
-by its number. Afterwards the compiler has forgotten the trial's graphs; what it wrote to its cache on disk stays.
+The run is not affected: the probe has its own weights, optimizer, data and masks, and a step's dropout is seeded by
+its number. Afterwards the compiler's graphs are dropped; what it wrote to its cache on disk stays.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ _MIN_TIME_S = 1.0
 
 @dataclass(frozen=True)
 class ModelSetup:
-    """What all trials of a run have in common."""
+    """What all probes of a run have in common."""
 
     recipe: Recipe
     config: EncoderConfig
     device: torch.device
     precision: Precision
     pad_id: int | None
-    """None where sequences have no padding."""
+    """None if sequences have no padding."""
 
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What came of one."""
+    """The speeds that one probe measured."""
 
     sequences_per_s: float
     """Of one rank, forward and backward."""
@@ -55,7 +55,7 @@ class ProbeResult:
 
 
 def build_model(setup: ModelSetup, apex: Apex) -> MaskedLanguageModel:
-    """The run's model with first weights drawn, on its device, with the modules its precision and kernels ask for."""
+    """The run's model with first weights drawn, on its device, with the modules of its precision and kernels."""
     model = MaskedLanguageModel(setup.config, seed=setup.recipe.run.seed).to(setup.device)
     if setup.precision.mode == "fp8":
         use_float8(model)
@@ -69,13 +69,13 @@ def run_speed_probe(
     """Train for about a second.
 
     Raises:
-        MemoryError: it does not fit this machine.
-        RuntimeError: it does not fit either (bertd.train.oom), or a kernel or the compiler fails.
+        MemoryError: the machine's memory is too small.
+        RuntimeError: the memory is too small (see bertd.train.oom), or a kernel or the compiler fails.
     """
     try:
         return _run_probe(setup, kernels=kernels, apex=apex, attention=attention, micro=micro)
     except (MemoryError, RuntimeError) as error:
-        # The frames that failed hold the model; whoever looks at the error would keep it from being freed.
+        # The traceback's frames hold the model; a caller that keeps the error would keep it from being freed.
         traceback.clear_frames(error.__traceback__)
         raise
     finally:
@@ -83,7 +83,7 @@ def run_speed_probe(
         gc.collect()
         if setup.device.type == "cuda":
             torch.cuda.empty_cache()
-            # The run's peak is its own, not that of the largest trial.
+            # The run reports its own peak, not that of the largest probe.
             torch.cuda.reset_peak_memory_stats(setup.device)
 
 
@@ -98,7 +98,7 @@ def _run_probe(setup: ModelSetup, *, kernels: str, apex: Apex, attention: Attent
         attention=attention.backends,
         pad_id=setup.pad_id,
     )
-    # With its moments, so that what fits here fits the run; ranks exchange gradients where these lie.
+    # With the optimizer's state, so that what fits here fits the run; ranks reduce the gradients in place.
     optimizers = build_optimizers(model, setup.recipe.optimizer, apex=apex)
     optimizers.set_learning_rate(0.0)
     batch = _make_synthetic_batch(setup, micro=micro)
@@ -110,7 +110,7 @@ def _run_probe(setup: ModelSetup, *, kernels: str, apex: Apex, attention: Attent
     began_s, passes = time.perf_counter(), 0
     while passes < _MIN_PASSES or (passes < _MAX_PASSES and time.perf_counter() - began_s < _MIN_TIME_S):
         _backward(forward.loss(batch))
-        # A GPU's work is only queued here; without waiting, the clock would say nothing.
+        # A GPU's work is only queued here; without waiting, the time would mean nothing.
         synchronize(setup.device)
         passes += 1
     return ProbeResult(sequences_per_s=passes * micro / (time.perf_counter() - began_s), first_update_s=first_update_s)

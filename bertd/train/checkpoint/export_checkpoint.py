@@ -1,7 +1,7 @@
-"""`python -m bertd.train.checkpoint.export_checkpoint RUN`: an export from a checkpoint of a run.
+"""`python -m bertd.train.checkpoint.export_checkpoint RUN`: export a checkpoint of a run.
 
-What a run's end writes, from any checkpoint it kept, while it trains or after. It takes no device; the checkpoint is
-verified first, and held while it is read, so that the run does not clean it away.
+This writes what a run's end writes, from any kept checkpoint, while the run trains or after. It needs no device. The
+checkpoint is verified first, and protected while it is read, so that the run does not delete it.
 """
 
 from __future__ import annotations
@@ -35,34 +35,34 @@ from bertd.train.state import TrainState
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What was written."""
+    """The export that was written."""
 
     folder: Path
     architecture: str
     """Class name in transformers."""
     skipped: list[str]
-    """Damaged checkpoints that were passed over."""
+    """Damaged checkpoints that were skipped."""
 
 
 def export_run(paths: RunPaths, *, step: int | None, out: Path | None) -> ExportResult:
     """Write the export of a checkpoint.
 
     Args:
-        step: of the checkpoint; None for the newest that is whole.
+        step: of the checkpoint; None for the newest valid one.
         out: the folder to make; None for the run's own exports/step-N.
 
     Raises:
-        RunFolderError: no run lies there, or its journal cannot be read.
+        RunFolderError: the folder is not that of a run, or its journal cannot be read.
         CheckpointError: there is no such checkpoint, or it is damaged.
-        StorageError: the folder is there already, or the disk refused.
+        StorageError: the folder exists already, or the disk refused.
     """
     if not paths.recipe.is_file():
-        raise RunFolderError(f"{paths.root}: no run (no {paths.recipe.name}); `bertd status` names those there are")
+        raise RunFolderError(f"{paths.root}: not a run (no {paths.recipe.name}); `bertd jobs` lists the runs")
     recipe = read_recipe(paths.recipe)
     checkpoint, skipped = _select_checkpoint(paths, step)
     folder = out or paths.exports / checkpoint.name
     if folder.exists() or folder.is_symlink():
-        raise StorageError(f"{folder}: is there already; give another with --out FOLDER, or remove it")
+        raise StorageError(f"{folder}: exists already; give another with --out FOLDER, or remove it")
     dataset = DataSet.open(Path(recipe.data.shards))
     model = MaskedLanguageModel(encoder_config(recipe, vocab_size=dataset.vocabulary.size), seed=recipe.run.seed)
     with protect(checkpoint):
@@ -72,7 +72,7 @@ def export_run(paths: RunPaths, *, step: int | None, out: Path | None) -> Export
         state = _load_weights(checkpoint, model)
     if state.data_fingerprint != dataset.fingerprint:
         raise CheckpointError(
-            f"{checkpoint}: was trained on other data than {dataset.root}, whose vocabulary it would be given; restore "
+            f"{checkpoint}: was trained on other data than {dataset.root}, whose vocabulary it would get; restore "
             f"the data set with fingerprint {state.data_fingerprint[:12]}"
         )
     recipe = _apply_budget_changes(state, recipe, paths)
@@ -97,7 +97,7 @@ def _select_checkpoint(paths: RunPaths, step: int | None) -> tuple[Path, list[st
 
 
 def _apply_budget_changes(state: TrainState, recipe: Recipe, paths: RunPaths) -> Recipe:
-    """With the budget that the run had when this checkpoint was saved: the recipe's, as the journal changed it."""
+    """The recipe with the budget that the run had when this checkpoint was saved, as recorded in the journal."""
     records = read_journal(paths.journal)
     changes = [each for each in records if isinstance(each, BudgetRecord) and each.charged_s <= state.charged_s]
     return recipe.with_budget(changes[-1].after) if changes else recipe
@@ -108,16 +108,16 @@ def _load_weights(folder: Path, model: MaskedLanguageModel) -> TrainState:
         model.load_state_dict(load_file(folder / MODEL))
         return TrainState.model_validate_json((folder / STATE).read_bytes())
     except FileNotFoundError as error:
-        raise CheckpointError(f"{folder}: was cleaned away while it was read; export a newer one") from error
+        raise CheckpointError(f"{folder}: was deleted while it was read; export a newer one") from error
     except (RuntimeError, OSError, SafetensorError, ValidationError) as error:
         raise CheckpointError(f"{folder}: does not fit this recipe's model: {error}; restore recipe.toml") from error
 
 
 def main() -> int:
-    """Export, and say where."""
+    """Run the command; the exit status is the error's."""
     parser = argparse.ArgumentParser(prog="bertd export", description=__doc__)
     parser.add_argument("run", type=Path, help="the run's folder")
-    parser.add_argument("--step", type=int, help="of the checkpoint (the newest that is whole)")
+    parser.add_argument("--step", type=int, help="of the checkpoint (the newest valid one)")
     parser.add_argument("--marker", type=float, help="share of the budget whose checkpoint was kept")
     parser.add_argument("--out", type=Path, help="folder to make (exports/step-N of the run)")
     args = parser.parse_args()
@@ -131,7 +131,7 @@ def _export(args: argparse.Namespace) -> None:
         step = find_checkpoint_at_marker(paths, args.marker, name=str(paths.root)).step
     result = export_run(paths, step=step, out=None if args.out is None else args.out.absolute())
     for skipped in result.skipped:
-        print_error(f"passed over {skipped}")
+        print_error(f"skipped {skipped}")
     print(f"{terminal_line(str(result.folder))} loads as {result.architecture}")
 
 

@@ -1,8 +1,8 @@
-"""Where an attempt begins: at its newest valid checkpoint, else at first weights.
+"""Load what an attempt begins with: the run's newest valid checkpoint, or initial weights if it has none.
 
-First weights are drawn from the seed, or read from a checkpoint of stock transformers. Where they are drawn, the output
+Initial weights are drawn from the seed, or read from a checkpoint of stock transformers. If they are drawn, the output
 bias can begin at the logarithm of each token's frequency: guessing by frequency is the first thing that a model learns,
-and here it is free. A checkpoint has learned it, and more: its bias stays, and the start of the run says so.
+and this way it costs no training. A loaded checkpoint has learned it: its bias stays, and the start record says so.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from bertd.train.state import TrainState
 
 @dataclass(frozen=True)
 class StartingPoint:
-    """Where an attempt begins."""
+    """The state that an attempt begins with."""
 
     state: TrainState
     skipped: list[str]
-    """Damaged checkpoints that were passed over."""
+    """Damaged checkpoints that were skipped."""
     start_from: str | None = None
-    """Class and place of the stock checkpoint whose weights were taken."""
+    """Class and place of the stock checkpoint whose weights were loaded."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,16 @@ class _NewestCheckpoint:
     """The checkpoint that all ranks load."""
 
     folder: Path | None
-    """None where there is none at all."""
+    """None if the run has no checkpoint."""
     skipped: list[str]
-    """Known to rank 0 alone."""
+    """Known only to rank 0."""
 
 
 _NO_CHECKPOINT, _ALL_DAMAGED = -1.0, -2.0
 
 
 def _find_newest(run_inputs: RunInputs, ranks: Ranks) -> _NewestCheckpoint:
-    """Rank 0 verifies and puts aside what is damaged; the others load what it found, or fail as it did."""
+    """Rank 0 verifies, and quarantines what is damaged; the others load what it found, or fail as it did."""
     root = run_inputs.paths.checkpoints
     skipped: list[str] = []
     failure: CheckpointError | None = None
@@ -67,34 +67,34 @@ def _find_newest(run_inputs: RunInputs, ranks: Ranks) -> _NewestCheckpoint:
         else:
             if found is not None:
                 step, skipped = float(step_of(found.folder)), found.skipped
-                # Else the next checkpoint of that step would find its place taken.
+                # Otherwise the next checkpoint of that step would find its folder taken.
                 for folder in found.damaged:
                     quarantine(folder)
                 _update_index(run_inputs, trusted=found.folder)
     (step,) = ranks.broadcast([step])
     if step == _ALL_DAMAGED:
-        raise failure or CheckpointError(f"{root}: no checkpoint is whole; rank 0 says more")
+        raise failure or CheckpointError(f"{root}: no checkpoint is valid; see the error of rank 0")
     return _NewestCheckpoint(
         folder=None if step == _NO_CHECKPOINT else root / step_folder_name(int(step)), skipped=skipped
     )
 
 
 def _update_index(run_inputs: RunInputs, *, trusted: Path) -> None:
-    """Bring the list of what is kept in line with the folder: the attempt before may have died between the two."""
+    """Rebuild the index of kept checkpoints: the last attempt may have died after a save and before updating it."""
     try:
         Retention(run_inputs.paths, keep=run_inputs.recipe.checkpoint.keep).prune(trusted=trusted)
     except StorageError as error:
-        # The next save does it; that the disk refuses is told then.
+        # The next save does this again, and reports a disk that refuses.
         log_line(f"bertd: {error}")
 
 
 def load_or_initialize(
     run_inputs: RunInputs, *, model: MaskedLanguageModel, optimizers: Optimizers, ranks: Ranks
 ) -> StartingPoint:
-    """Put the newest valid checkpoint, or the first weights, into the model.
+    """Load the newest valid checkpoint, or the initial weights, into the model.
 
     Raises:
-        CheckpointError: none is whole, or it belongs to another recipe or other data; or start_from does not fit.
+        CheckpointError: none is valid, or it belongs to another recipe or other data; or start_from does not fit.
     """
     found = _find_newest(run_inputs, ranks)
     if found.folder is None:
@@ -121,14 +121,14 @@ def load_or_initialize(
 
 
 def _skip_rolled_back_batches(state: TrainState, rollbacks: list[RollbackRecord]) -> TrainState:
-    """The same, and where the run went back to this checkpoint before, behind the batches that it left out."""
+    """The state; if the run was rolled back to this checkpoint before, positioned after the batches that it skipped."""
     positions_after_rollback = [record.sequences for record in rollbacks if record.step == state.step]
     sequences = max([state.sequences, *positions_after_rollback])
     return state.model_copy(update={"sequences": sequences, "rollbacks": len(rollbacks)})
 
 
 def _initialize_weights(run_inputs: RunInputs, model: MaskedLanguageModel) -> str | None:
-    """Put the recipe's checkpoint into the model, if it names one; every rank reads it for itself."""
+    """Load the model that the recipe starts from, if it names one; each rank reads it itself."""
     source = run_inputs.recipe.model.start_from
     if source is None:
         if run_inputs.recipe.model.head_bias == "frequency":

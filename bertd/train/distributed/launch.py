@@ -1,9 +1,9 @@
-"""Starts the ranks of one attempt on this machine: `python -m bertd.train.distributed.launch RUN_FOLDER --attempt N`.
+"""`python -m bertd.train.distributed.launch RUN_FOLDER --attempt N`: start the ranks of one attempt on this machine.
 
-torch elastic watches them and takes all down when one fails. It never restarts them (`max_restarts=0`): in its own
-restarts ranks meet the addresses of the dead attempt in the shared store. The runner starts a new attempt instead, and
-each attempt meets in a file of its own, since torch's TCP store listens on every interface without a password. It lies
-in the run's folder, where the next launch sweeps up what a killed one left.
+torch elastic watches them and ends all when one fails. It never restarts them (`max_restarts=0`): in its own restarts
+ranks find the addresses of the dead attempt in the shared store. The runner starts a new attempt instead, and each
+attempt has its own rendezvous file, since torch's TCP store listens on every interface without a password. The file is
+in the run's folder, where the next launch deletes what a killed one left.
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ _RENDEZVOUS_PREFIX = f"{TEMPORARY_PREFIX}meeting-"
 
 
 def main() -> int:
-    """Launch and wait; the exit status is that of the rank whose death explains the others'."""
+    """Launch and wait; return the exit status of the rank whose failure explains the others'."""
     parser = argparse.ArgumentParser(prog="python -m bertd.train.distributed.launch", description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--attempt", type=int, default=1)
     args = parser.parse_args()
     die_with_parent()
     extend_shutdown_timeout(LocalElasticAgent)
-    # Else the agent opens a TCP store on every interface, which nobody here asks: tests/faults/test_two_ranks.py.
+    # Otherwise the agent opens a TCP store on every interface, which nothing here uses: tests/faults/test_two_ranks.py.
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     logging.getLogger("torch.distributed.elastic").setLevel(logging.ERROR)
     return run_main(lambda: launch(RunPaths(args.run.resolve()), attempt=args.attempt))
 
 
 def extend_shutdown_timeout(agent: type[LocalElasticAgent]) -> None:
-    """Have an agent that is told to end wait so long for its ranks: torch kills them after 30 s otherwise."""
+    """Have an agent that gets SIGTERM wait _PAUSE_TIMEOUT_S for its ranks; by default torch kills them after 30 s."""
     if "shutdown_timeout" in LaunchConfig.__dataclass_fields__:
         os.environ["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = str(_PAUSE_TIMEOUT_S)
         return
-    # Before torch 2.12 nobody can be told; a failed rank's companions are ended elsewhere, and without this patience.
+    # Before torch 2.12 there is no such setting. The peers of a failed rank are ended elsewhere, without this timeout.
     shut_down = agent._shutdown
 
     def shut_down_with_timeout(self: LocalElasticAgent, *args: Any, **options: Any) -> None:
@@ -69,7 +69,7 @@ def launch(paths: RunPaths, *, attempt: int) -> int:
     """Run the ranks of the recipe to their end.
 
     Raises:
-        RecipeError: the run folder's recipe is not one.
+        RecipeError: the run folder's recipe is missing or invalid.
     """
     recipe = read_recipe(paths.recipe)
     for leftover in paths.root.glob(f"{_RENDEZVOUS_PREFIX}*"):
@@ -95,13 +95,13 @@ def launch(paths: RunPaths, *, attempt: int) -> int:
         except ChildFailedError as error:
             return _choose_exit_code([failure.exitcode for _, failure in sorted(error.failures.items())])
         except SignalException as error:
-            # The ranks were told and have left; the journal says whether they paused.
+            # The ranks were signalled and have exited; the journal says whether they paused.
             return 128 + error.sigval
     return 0
 
 
 def _choose_exit_code(exit_codes: list[int]) -> int:
-    """Of ranks that died within one look: an error of ours, else a signal, else whatever there is.
+    """Among ranks that died within one poll: a status of bertd's errors, else a signal, else 1.
 
     When one rank dies, the others fail a moment later because it is gone, with a traceback and status 1.
     """
@@ -116,5 +116,5 @@ if __name__ == "__main__":
     status = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    # Not sys.exit: Python's own end under torch takes a second, which is charged though the ranks are gone.
+    # Not sys.exit: Python's exit with torch loaded takes a second, which is charged although the ranks are gone.
     os._exit(status)

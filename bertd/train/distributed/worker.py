@@ -1,12 +1,12 @@
 """One rank: `python -m bertd.train.distributed.worker RUN_FOLDER --attempt N [--store FILE]`, started by the launcher.
 
-torchrun can start it across machines, as long as somebody keeps the run's ledger open, which is the runner's work here.
+torchrun can start it across machines, if another process keeps the run's ledger open, as the runner does here.
 
-Exit status: 0 after an end or a pause, which the journal tells apart; that of the BertdError class otherwise. A rank
+Exit status: 0 after an end or a pause, which the journal distinguishes; that of the BertdError class otherwise. A rank
 whose parent dies is killed by the kernel, so that nothing is left to hold a GPU.
 
-Torch is imported behind that request, since it takes seconds: a rank whose runner is killed meanwhile must not come up
-beside those of the next one.
+Torch is imported only after the kernel was asked for that signal: the import takes seconds, and a rank whose parent
+died meanwhile must not run alongside those of the next attempt.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bertd.train.distributed.worker", description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--attempt", type=int, default=1)
-    parser.add_argument("--store", type=Path, help="file to meet the other ranks in; without it, torchrun's address")
-    parser.add_argument("--launcher", type=int, help="pid that started it")
+    parser.add_argument("--store", type=Path, help="rendezvous file of the ranks; without it, torchrun's address")
+    parser.add_argument("--launcher", type=int, help="pid of the launcher")
     args = parser.parse_args()
     die_with_parent(args.launcher)
     from bertd.train.autotune.kernels import compiler_failure_reason
@@ -45,7 +45,7 @@ def main() -> int:
 
     paths = RunPaths(args.run.resolve())
     stop_signal = Event()
-    # Before the first beat: the runner asks for stacks only those ranks that have beaten.
+    # Before the first heartbeat: the runner requests stacks only from ranks that have written one.
     faulthandler.register(DUMP_STACKS_SIGNAL, all_threads=True)
     signal.signal(signal.SIGTERM, lambda *_: stop_signal.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -55,13 +55,13 @@ def main() -> int:
         return _report_failure(paths, error)
     except Exception as error:
         if (reason := out_of_memory_reason(error)) is not None:
-            # Of one rank perhaps: the others hear of it by its exit status alone.
+            # Perhaps of this rank only: the others learn of it only by its exit status.
             rank = os.environ.get("RANK", "0")
             remedy = 'lower batch.micro, or let it be "auto"'
             return _report_failure(paths, DeviceMemoryError(f"rank {rank}: {reason}; {remedy}"), is_on_all_ranks=False)
         traceback.print_exc()
         if (failure := compiler_failure_reason(error)) is not None:
-            remedy = 'set precision.kernels = "eager", or see to the compiler; the log has its traceback'
+            remedy = 'set precision.kernels = "eager", or fix the compiler; the log has its traceback'
             return _report_failure(
                 paths, DeviceError(f"the compiler failed: {failure}; {remedy}"), is_on_all_ranks=False
             )
@@ -70,7 +70,7 @@ def main() -> int:
 
 
 def train(paths: RunPaths, *, attempt: int, store: Path | None, stop_signal: Event) -> None:
-    """Open the run, meet the other ranks, train to an end or a pause."""
+    """Open the run, join the other ranks, and train until the end or a pause."""
     heartbeat = Heartbeat(os.environ.get(HEARTBEAT_VARIABLE), rank=int(os.environ.get("RANK", "0")))
     heartbeat.beat(Phase.START, step=0)
     from bertd.train.build_trainer import build_trainer
@@ -80,7 +80,7 @@ def train(paths: RunPaths, *, attempt: int, store: Path | None, stop_signal: Eve
 
     run_inputs = load_run_inputs(paths)
     ranks = join_ranks(run_inputs.recipe.devices, store=store)
-    # Ranks that meet in a file are on one machine.
+    # Ranks with a rendezvous file are on one machine.
     with watch_peers(ranks, is_one_machine=store is not None) as peer_watch:
         trainer = build_trainer(run_inputs, ranks=ranks, attempt=attempt, stop_signal=stop_signal, heartbeat=heartbeat)
         peer_watch.is_writing = lambda: trainer.is_writing
@@ -90,7 +90,7 @@ def train(paths: RunPaths, *, attempt: int, store: Path | None, stop_signal: Eve
 
 
 def _report_failure(paths: RunPaths, error: BertdError, *, is_on_all_ranks: bool = True) -> int:
-    """Say what went wrong: once, on rank 0, where every rank meets it and leaves with the same status."""
+    """Report an error and return its exit status; one that all ranks have is reported only by rank 0."""
     is_first = os.environ.get("RANK", "0") == "0"
     if is_first or not is_on_all_ranks:
         print_error(str(error))
@@ -101,7 +101,7 @@ def _report_failure(paths: RunPaths, error: BertdError, *, is_on_all_ranks: bool
             alert = AlertRecord(t=time.time(), step=step, level="error", code=code, message=message)
             append_records(paths.journal, [alert])
         except BertdError as journal_error:
-            print_error(f"and the journal could not be told: {journal_error}")
+            print_error(f"and this could not be written to the journal: {journal_error}")
     return error.exit_code
 
 
@@ -109,5 +109,5 @@ if __name__ == "__main__":
     status = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    # Not sys.exit: after a failure the process groups still wait for ranks that will not come.
+    # Not sys.exit: after a failure the process groups would wait for ranks that have exited.
     os._exit(status)

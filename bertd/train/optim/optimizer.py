@@ -22,7 +22,7 @@ _MUON_MOMENTUM = 0.95
 
 
 class _CombinedOptimizer(torch.optim.Optimizer):
-    """Several that step as one: a loss scaler then leaves out all of a step or nothing of it."""
+    """Several optimizers that step as one, so that a loss scaler skips a step for all of them or for none."""
 
     def __init__(self, optimizers: list[torch.optim.Optimizer]) -> None:
         super().__init__([group for optimizer in optimizers for group in optimizer.param_groups], {})
@@ -48,16 +48,16 @@ class Optimizers:
         assert self._owners.keys() == self._names.keys()
         self.optimizers = optimizers
         self.combined = optimizers[0] if len(optimizers) == 1 else _CombinedOptimizer(optimizers)
-        """What steps, for a loss scaler too."""
+        """The optimizer to step, also by a loss scaler."""
 
     def set_learning_rate(self, lr: float) -> None:
-        """Use `lr` for the next step."""
+        """Use `lr` from the next step on."""
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = lr
 
     def zero_grad(self, *, keeps_memory: bool = False) -> None:
-        """Forget the gradients; or set to 0 those that there are, where something else holds their memory."""
+        """Set the gradients to None; or, if something else such as DDP's buckets holds their memory, to 0."""
         if keeps_memory and (gradients := [each.grad for each in self._owners if each.grad is not None]):
             torch._foreach_zero_(gradients)
             return
@@ -65,7 +65,7 @@ class Optimizers:
             parameter.grad = None
 
     def tensors(self) -> dict[str, Tensor]:
-        """All state, as `parameter/slot`; where apex counts the steps of a group, each of its parameters has them."""
+        """All state, as `parameter/slot`; a step count that apex keeps per group is given for each parameter."""
         tensors: dict[str, Tensor] = {}
         for parameter, owner in self._owners.items():
             slots: dict[str, Tensor] = dict(owner.state.get(parameter, {}))
@@ -75,10 +75,10 @@ class Optimizers:
         return tensors
 
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """Put back what `tensors` gave.
+        """Restore the state that `tensors` returned.
 
         Raises:
-            KeyError: a name is no parameter's.
+            KeyError: a name is not that of a parameter.
         """
         parameters = {name: parameter for parameter, name in self._names.items()}
         for optimizer in self.optimizers:
@@ -108,7 +108,7 @@ def build_optimizers(
     rank: int = 0,
     world_size: int = 1,
 ) -> Optimizers:
-    """What the recipe asks for, from `apex` where that has it; the learning rate is set before each step."""
+    """Build the recipe's optimizers, from `apex` if it has them; the learning rate is set before each step."""
     apex = apex or Apex()
     if section.kind == "muon":
         return _build_muon(model, section, apex, rank=rank, world_size=world_size)

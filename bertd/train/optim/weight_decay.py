@@ -1,4 +1,4 @@
-"""Which parameters decay: matrices do, biases and norms do not.
+"""Parameter groups for weight decay: matrices decay, biases and norms do not.
 
 Source: Devlin et al. 2019's code; Izsak et al. 2021, section 3.
 """

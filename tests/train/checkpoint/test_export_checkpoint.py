@@ -143,11 +143,11 @@ def test_a_marker_names_the_checkpoint_that_was_kept_for_it(tmp_path: Path, data
 
 
 def test_what_cannot_be_exported_is_refused_in_a_line(ended: RunPaths, tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match=r"step-000000012: is there already; give another with --out"):
+    with pytest.raises(StorageError, match=r"step-000000012: exists already; give another with --out"):
         export_run(ended, step=None, out=None)
     with pytest.raises(CheckpointError, match=r"has no checkpoint of step 7; kept are: 12, 5"):
         export_run(ended, step=7, out=tmp_path / "out")
-    with pytest.raises(RunFolderError, match=r"nowhere: no run"):
+    with pytest.raises(RunFolderError, match=r"nowhere: not a run"):
         export_run(RunPaths(tmp_path / "nowhere"), step=None, out=None)
     assert not list(tmp_path.iterdir())
 
@@ -177,4 +177,4 @@ def test_the_command_says_where_the_export_is_or_what_is_wrong(
 
     said = capsys.readouterr()
     assert said.out == f"{tmp_path / 'mine'} loads as MegatronBertForMaskedLM\n"
-    assert said.err.startswith(f"bertd: {tmp_path / 'mine'}: is there already")
+    assert said.err.startswith(f"bertd: {tmp_path / 'mine'}: exists already")
