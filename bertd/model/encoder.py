@@ -18,7 +18,7 @@ tokens a sequence, Q query positions (S, or M in the last layer).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -130,6 +130,25 @@ class Embeddings(nn.Module):
         return dropped
 
 
+class PackedAttention(Protocol):
+    """Attention over the linear layers' products as they are, for positions that are learned and see everything."""
+
+    def __call__(
+        self, q_BMHK: Tensor | None, packed_BSPHK: Tensor, *, attention_mask_BS: Tensor | None, dropout: float
+    ) -> Tensor:
+        """Attend.
+
+        Args:
+            q_BMHK: the queries; None where the product has them.
+            packed_BSPHK: q, k and v of all positions, or k and v: P is 3 or 2.
+            attention_mask_BS: False where a position may not be looked at; None where all may.
+            dropout: share of the weights to drop.
+
+        Returns:
+            BQD.
+        """
+
+
 class Attention(nn.Module):
     """Multi-head self-attention, global or local, on request for a subset of the queries."""
 
@@ -137,6 +156,8 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = config.heads
         self.dropout = config.attention_dropout
+        self.packed_attention: PackedAttention | None = None
+        """Set by use_packed_attention; None for PyTorch's."""
         # One matrix for q, k and v: one large product instead of three.
         self.qkv = _linear(config.width, 3 * config.width, config)
         self.out = _linear(config.width, config.width, config)
@@ -159,32 +180,41 @@ class Attention(nn.Module):
         Returns:
             BQD.
         """
-        # Project the input to queries, keys and values, and split each into heads.
-        q, k, v = (self._split_heads(part) for part in self._project(x_BSD, query_positions_BM))
-        # Rotary positions: rotate queries and keys, so that a score depends on the distance of the two.
-        if self.is_rotary:
-            q, k = self._apply_rotary(q, k, query_positions_BM)
-        # softmax(q k^T / sqrt(K), masked) v, in a fused kernel where torch has one.
-        mixed_BHQK = F.scaled_dot_product_attention(
-            q,
-            k,
-            v,
-            attn_mask=attention_mask_B1QS,
-            dropout_p=self.dropout if self.training else 0.0,
-        )
-        # Join the heads and project back to the width of the residual.
-        out_BQD: Tensor = self.out(mixed_BHQK.transpose(1, 2).flatten(2))
+        # Project the input to queries, keys and values: one product of all three, or the queries apart.
+        q_BMD, packed = self._project(x_BSD, query_positions_BM)
+        dropout = self.dropout if self.training else 0.0
+        if self.packed_attention is not None:
+            B, S, D = x_BSD.shape
+            H, K = self.heads, D // self.heads
+            mixed_BQD = self.packed_attention(
+                None if q_BMD is None else q_BMD.view(B, -1, H, K),
+                packed.view(B, S, -1, H, K),
+                # Without local attention a mask is of padding, B11S.
+                attention_mask_BS=None if attention_mask_B1QS is None else attention_mask_B1QS[:, 0, 0],
+                dropout=dropout,
+            )
+        else:
+            # Split each into heads.
+            parts = torch.chunk(packed, 3, dim=-1) if q_BMD is None else (q_BMD, *torch.chunk(packed, 2, dim=-1))
+            q, k, v = (self._split_heads(part) for part in parts)
+            # Rotary positions: rotate queries and keys, so that a score depends on the distance of the two.
+            if self.is_rotary:
+                q, k = self._apply_rotary(q, k, query_positions_BM)
+            # softmax(q k^T / sqrt(K), masked) v, in a fused kernel where torch has one.
+            mixed_BHQK = F.scaled_dot_product_attention(q, k, v, attn_mask=attention_mask_B1QS, dropout_p=dropout)
+            mixed_BQD = mixed_BHQK.transpose(1, 2).flatten(2)
+        # Project the joined heads back to the width of the residual.
+        out_BQD: Tensor = self.out(mixed_BQD)
         return out_BQD
 
-    def _project(self, x_BSD: Tensor, query_positions_BM: Tensor | None) -> tuple[Tensor, ...]:
-        """Queries of the query positions, keys and values of all positions."""
+    def _project(self, x_BSD: Tensor, query_positions_BM: Tensor | None) -> tuple[Tensor | None, Tensor]:
+        """Queries of the query positions, and keys and values of all in one product; with the queries if all query."""
         if query_positions_BM is None:
-            return torch.chunk(self.qkv(x_BSD), 3, dim=-1)
+            return None, self.qkv(x_BSD)
         # Query subset: gather its inputs first, and multiply them by the query rows of the weight alone.
         D, weight, bias = self.out.in_features, self.qkv.weight, self.qkv.bias
         q_BMD = F.linear(gather_positions(x_BSD, query_positions_BM), weight[:D], None if bias is None else bias[:D])
-        k_and_v = F.linear(x_BSD, weight[D:], None if bias is None else bias[D:])
-        return q_BMD, *torch.chunk(k_and_v, 2, dim=-1)
+        return q_BMD, F.linear(x_BSD, weight[D:], None if bias is None else bias[D:])
 
     def _apply_rotary(self, q_BHQK: Tensor, k_BHSK: Tensor, query_positions_BM: Tensor | None) -> tuple[Tensor, Tensor]:
         S = k_BHSK.size(2)
@@ -200,6 +230,13 @@ class Attention(nn.Module):
     def _split_heads(self, x_BSD: Tensor) -> Tensor:
         B, S, D = x_BSD.shape
         return x_BSD.view(B, S, self.heads, D // self.heads).transpose(1, 2)
+
+
+def use_packed_attention(model: nn.Module, attend: PackedAttention | None) -> None:
+    """Have a model's layers attend with a function, or as PyTorch does; those with rotary positions always do that."""
+    for module in model.modules():
+        if isinstance(module, Attention) and not module.is_rotary:
+            module.packed_attention = attend
 
 
 class FeedForward(nn.Module):

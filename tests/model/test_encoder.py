@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor
 
-from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
+from bertd.model.encoder import EncoderConfig, MaskedLanguageModel, use_packed_attention
 from bertd.model.flops import missing_mfu_reason, training_flops
 from tests.model.test_export import FAMILIES, MODERN, TINY, trained_like
 
@@ -161,3 +162,39 @@ def test_an_unknown_gpu_is_told_and_a_known_one_is_not() -> None:
         and "bertd bench" in reason
     )
     assert missing_mfu_reason("NVIDIA H200") is None and missing_mfu_reason("NVIDIA TITAN V") is None
+
+
+class PackedCalls:
+    """PyTorch's attention over packed products, and what it was called with."""
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[tuple[int, ...] | None, tuple[int, ...]]] = []
+
+    def __call__(
+        self, q_BMHK: Tensor | None, packed_BSPHK: Tensor, *, attention_mask_BS: Tensor | None, dropout: float
+    ) -> Tensor:
+        self.shapes.append((None if q_BMHK is None else tuple(q_BMHK.shape), tuple(packed_BSPHK.shape)))
+        queries = () if q_BMHK is None else (q_BMHK,)
+        q, k, v = (each.transpose(1, 2) for each in (*queries, *packed_BSPHK.unbind(2)))
+        mask = None if attention_mask_BS is None else attention_mask_BS[:, None, None, :]
+        mixed = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+        return mixed.transpose(1, 2).flatten(2)
+
+
+@pytest.mark.parametrize("is_masked", [False, True])
+@pytest.mark.parametrize("config", FAMILIES.values(), ids=FAMILIES)
+def test_attention_over_the_packed_products_is_the_same_attention(config: EncoderConfig, is_masked: bool) -> None:
+    model = trained_like(config).train()
+    attention_mask_BS = torch.arange(16).expand(3, 16) < torch.tensor([[16], [12], [9]]) if is_masked else None
+    calls, results = PackedCalls(), []
+    for attend in (None, calls, None):
+        use_packed_attention(model, attend)
+        torch.manual_seed(0)
+        loss = model(*batch(), attention_mask_BS)
+        results.append([loss, *torch.autograd.grad(loss, list(model.parameters()))])
+
+    for own in results[1:]:
+        assert all(torch.equal(ours, theirs) for ours, theirs in zip(own, results[0], strict=True))
+    # Rotary positions turn q and k between the product and the attention: those models stay with PyTorch's.
+    is_used = config.positions != "rotary"
+    assert calls.shapes == ([(None, (3, 16, 3, 4, 8)), ((3, 4, 4, 8), (3, 16, 2, 4, 8))] if is_used else [])

@@ -3,7 +3,8 @@
 PyTorch's own order differs by version and card: since 2.10 it takes cuDNN's first on Hopper and Blackwell, elsewhere
 FlashAttention. Which is fastest also depends on shape, mask and dropout, so rank 0 times each backend that passes
 attention_check.py, forward and backward, for all layers of an update, and every rank uses the same: they round
-differently. On CPU PyTorch has one kernel for each case and nothing is chosen.
+differently. What is timed is a layer's: from the product that has q, k and v to its gradient, with the copies between.
+On CPU PyTorch has one kernel for each case and nothing is chosen.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.attention import SDPBackend
 
-from bertd.train.autotune.attention_check import attend_and_differentiate, find_fault
+from bertd.train.autotune.attention_check import AttentionFunction, attend_and_differentiate, attend_by, find_fault
 from bertd.train.autotune.attention_workload import AttentionCall, AttentionWorkload
 from bertd.train.backends.precision import Precision
 from bertd.train.backends.synchronize import synchronize
@@ -57,9 +58,10 @@ def choose_attention(workload: AttentionWorkload, *, precision: Precision, ranks
     faults: dict[str, str] = {}
     if ranks.is_first:
         for name, backend in BACKENDS.items():
-            fault = find_fault(backend, workload, device=ranks.device, dtype=precision.dtype)
+            attend = attend_by(backend)
+            fault = find_fault(attend, workload, device=ranks.device, dtype=precision.dtype)
             if fault is None:
-                seconds[name] = time_backend(backend, workload, device=ranks.device, dtype=precision.dtype)
+                seconds[name] = time_backend(attend, workload, device=ranks.device, dtype=precision.dtype)
             else:
                 faults[name] = fault
         torch.cuda.empty_cache()
@@ -87,16 +89,16 @@ def choose_fastest_backends(seconds: Mapping[str, float], *, faults: Mapping[str
 
 
 def time_backend(
-    backend: SDPBackend, workload: AttentionWorkload, *, device: torch.device, dtype: torch.dtype | None
+    attend: AttentionFunction, workload: AttentionWorkload, *, device: torch.device, dtype: torch.dtype | None
 ) -> float:
     """Seconds of the attention of all layers for one micro-batch, forward and backward."""
     return sum(
-        call.num_layers * _time_call(backend, call, device=device, dtype=dtype or torch.float32)
+        call.num_layers * _time_call(attend, call, device=device, dtype=dtype or torch.float32)
         for call in workload.calls()
     )
 
 
-def _time_call(backend: SDPBackend, call: AttentionCall, *, device: torch.device, dtype: torch.dtype) -> float:
+def _time_call(attend: AttentionFunction, call: AttentionCall, *, device: torch.device, dtype: torch.dtype) -> float:
     workload = call.workload
     generator = torch.Generator(device=device).manual_seed(0)
     inputs = call.make_inputs(sequences=workload.sequences, device=device, dtype=dtype, generator=generator)
@@ -106,10 +108,9 @@ def _time_call(backend: SDPBackend, call: AttentionCall, *, device: torch.device
         synchronize(device)
         began_s = time.perf_counter()
         for _ in range(times):
-            attend_and_differentiate(inputs, mask, None, dropout=workload.dropout)
+            attend_and_differentiate(attend, inputs, mask, None, dropout=workload.dropout)
         synchronize(device)
         return time.perf_counter() - began_s
 
-    with sdpa_kernel(backend):
-        run(_WARM_UPS)
-        return min(run(_CALLS) for _ in range(_ROUNDS)) / _CALLS
+    run(_WARM_UPS)
+    return min(run(_CALLS) for _ in range(_ROUNDS)) / _CALLS

@@ -11,12 +11,17 @@ Checked in every shape and mask that a run has: all positions, and the few predi
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from bertd.train.autotune.attention_workload import AttentionCall, AttentionWorkload
+from bertd.train.autotune.attention_workload import AttentionCall, AttentionInputs, AttentionWorkload
+
+AttentionFunction = Callable[[AttentionInputs, Tensor | None, float], Tensor]
+"""From products, a mask as make_mask makes it and the rate of dropout to BQD, what the out-projection reads."""
 
 _CHECKED_SEQUENCES = 4
 _TOLERANCES = {torch.bfloat16: 2e-2, torch.float16: 5e-3, torch.float32: 1e-4}
@@ -27,24 +32,36 @@ _MOST_SIGMAS = 5.0
 """Of the measured dropout rate from the recipe's: once in two million right kernels by chance."""
 
 
+def attend_by(backend: SDPBackend) -> AttentionFunction:
+    """Attention as the encoder has it of PyTorch, by one backend."""
+
+    def attend(inputs: AttentionInputs, mask: Tensor | None, dropout: float) -> Tensor:
+        q, k, v = inputs.split()
+        with sdpa_kernel(backend):
+            mixed_BHQK = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+        return mixed_BHQK.transpose(1, 2).flatten(2)
+
+    return attend
+
+
 def find_fault(
-    backend: SDPBackend,
+    attend: AttentionFunction,
     workload: AttentionWorkload,
     *,
     device: torch.device,
     dtype: torch.dtype | None,
 ) -> str | None:
-    """What is wrong with a backend for a run's calls, as text; None where it is right."""
+    """What is wrong with a kernel for a run's calls, as text; None where it is right."""
     for call in workload.calls():
         where = "all positions" if call.is_for_all else f"the last layer's {call.num_queries} positions"
         where += ", local" if call.is_local else ""
         try:
             # What dropout draws decides whether a right kernel passes: the same numbers each time.
-            with torch.random.fork_rng(_cuda_devices(device)), sdpa_kernel(backend):
+            with torch.random.fork_rng(_cuda_devices(device)):
                 torch.manual_seed(0)
-                fault = _check_call(call, device=device, dtype=dtype or torch.float32)
+                fault = _check_call(attend, call, device=device, dtype=dtype or torch.float32)
         except RuntimeError as error:
-            # PyTorch's word for a backend that refuses, out of memory, or a fault of the kernel: all are reasons.
+            # The word for a kernel that refuses, out of memory, or a fault of the kernel: all are reasons.
             fault = str(error).strip().splitlines()[0] or type(error).__name__
         if fault is not None:
             return f"{fault} ({where})"
@@ -55,44 +72,65 @@ def _cuda_devices(device: torch.device) -> list[torch.device]:
     return [device] if device.type == "cuda" else []
 
 
-def _check_call(call: AttentionCall, *, device: torch.device, dtype: torch.dtype) -> str | None:
+def _check_call(
+    attend: AttentionFunction, call: AttentionCall, *, device: torch.device, dtype: torch.dtype
+) -> str | None:
     generator = torch.Generator(device=device).manual_seed(0)
     tolerance = _TOLERANCES[dtype]
     inputs = call.make_inputs(sequences=_CHECKED_SEQUENCES, device=device, dtype=dtype, generator=generator)
     mask = call.make_mask(sequences=_CHECKED_SEQUENCES, device=device)
-    fault = _compare_with_mathematics(inputs, mask, tolerance=tolerance) or _check_low_scores(inputs, mask)
+    fault = _compare_with_mathematics(attend, inputs, mask, tolerance=tolerance)
+    fault = fault or _check_low_scores(attend, inputs, mask)
     if fault is None and call.workload.dropout > 0:
-        fault = _check_dropout(inputs, mask, rate=call.workload.dropout, tolerance=tolerance)
+        fault = _check_dropout(attend, inputs, mask, rate=call.workload.dropout, tolerance=tolerance)
     return fault
 
 
 def attend_and_differentiate(
-    inputs: tuple[Tensor, Tensor, Tensor], mask: Tensor | None, grad: Tensor | None, *, dropout: float = 0.0
-) -> tuple[Tensor, ...]:
-    """The output, and the gradients of q, k and v for the output's gradient; None for ones."""
-    q, k, v = (tensor.detach().requires_grad_() for tensor in inputs)
-    mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
-    return mixed, *torch.autograd.grad(mixed, (q, k, v), torch.ones_like(mixed) if grad is None else grad)
+    attend: AttentionFunction,
+    inputs: AttentionInputs,
+    mask: Tensor | None,
+    grad_BQD: Tensor | None,
+    *,
+    dropout: float = 0.0,
+) -> tuple[Tensor, AttentionInputs]:
+    """The output, BQD, and the products' gradients for the output's gradient; None for ones."""
+    q_BMHK = None if inputs.q_BMHK is None else inputs.q_BMHK.detach().requires_grad_()
+    packed_BSPHK = inputs.packed_BSPHK.detach().requires_grad_()
+    mixed_BQD = attend(AttentionInputs(q_BMHK, packed_BSPHK), mask, dropout)
+    grad_BQD = torch.ones_like(mixed_BQD) if grad_BQD is None else grad_BQD
+    leaves = (packed_BSPHK,) if q_BMHK is None else (packed_BSPHK, q_BMHK)
+    packed_grad, *q_grad = torch.autograd.grad(mixed_BQD, leaves, grad_BQD)
+    return mixed_BQD.detach(), AttentionInputs(q_grad[0] if q_grad else None, packed_grad)
 
 
-def _mathematics(inputs: tuple[Tensor, Tensor, Tensor], mask: Tensor | None, grad: Tensor) -> tuple[Tensor, ...]:
-    """The same in fp32, step by step."""
-    q, k, v = (tensor.detach().float().requires_grad_() for tensor in inputs)
+def _mathematics(inputs: AttentionInputs, mask: Tensor | None, dropout: float) -> Tensor:
+    """The same step by step, in fp32 where the inputs are."""
+    q, k, v = inputs.split()
     scores = q @ k.mT / q.size(-1) ** 0.5
     if mask is not None:
         scores = scores.masked_fill(~mask, -torch.inf)
-    mixed = scores.softmax(dim=-1) @ v
-    return mixed, *torch.autograd.grad(mixed, (q, k, v), grad.float())
+    mixed_BQD: Tensor = (scores.softmax(dim=-1) @ v).transpose(1, 2).flatten(2)
+    return mixed_BQD
+
+
+def _draw_grad(inputs: AttentionInputs, *, seed: int) -> Tensor:
+    q_BHQK, *_ = inputs.split()
+    B, H, Q, K = q_BHQK.shape
+    generator = torch.Generator(device=q_BHQK.device).manual_seed(seed)
+    return torch.randn(B, Q, H * K, device=q_BHQK.device, generator=generator).to(q_BHQK.dtype)
 
 
 def _compare_with_mathematics(
-    inputs: tuple[Tensor, Tensor, Tensor], mask: Tensor | None, *, tolerance: float
+    attend: AttentionFunction, inputs: AttentionInputs, mask: Tensor | None, *, tolerance: float
 ) -> str | None:
-    generator = torch.Generator(device=inputs[0].device).manual_seed(1)
-    grad = torch.randn(inputs[0].shape, device=inputs[0].device, generator=generator).to(inputs[0].dtype)
-    actual, expected = attend_and_differentiate(inputs, mask, grad), _mathematics(inputs, mask, grad)
+    grad_BQD = _draw_grad(inputs, seed=1)
+    in_fp32 = AttentionInputs(None if inputs.q_BMHK is None else inputs.q_BMHK.float(), inputs.packed_BSPHK.float())
+    mixed_BQD, gradients = attend_and_differentiate(attend, inputs, mask, grad_BQD)
+    expected_BQD, expected_gradients = attend_and_differentiate(_mathematics, in_fp32, mask, grad_BQD.float())
+    actual, expected = (mixed_BQD, *gradients.split()), (expected_BQD, *expected_gradients.split())
     for name, ours, reference in zip(("output", "q's", "k's", "v's"), actual, expected, strict=True):
-        difference = float((ours.detach().float() - reference.detach()).norm() / reference.detach().norm())
+        difference = float((ours.float() - reference).norm() / reference.norm())
         # A NaN is no number below the tolerance, either.
         if not difference <= tolerance:
             what = name if name == "output" else f"{name} gradient"
@@ -100,38 +138,42 @@ def _compare_with_mathematics(
     return None
 
 
-def _check_low_scores(inputs: tuple[Tensor, Tensor, Tensor], mask: Tensor | None) -> str | None:
-    q, k, v = inputs
+def _check_low_scores(attend: AttentionFunction, inputs: AttentionInputs, mask: Tensor | None) -> str | None:
+    q, k, v = inputs.split()
     # Of q with -q, where the scale is one over the root of the head's width.
     size = (-_LOW_SCORE / q.size(-1) ** 0.5) ** 0.5
-    low = (torch.full_like(q, size), torch.full_like(k, -size), v)
-    is_finite = all(bool(each.isfinite().all()) for each in attend_and_differentiate(low, mask, None))
+    low = AttentionInputs.pack(torch.full_like(q, size), torch.full_like(k, -size), v, is_for_all=inputs.q_BMHK is None)
+    mixed_BQD, gradients = attend_and_differentiate(attend, low, mask, None)
+    is_finite = all(bool(each.isfinite().all()) for each in (mixed_BQD, *gradients.split()))
     return None if is_finite else "wrong: not finite at low scores"
 
 
 def _check_dropout(
-    inputs: tuple[Tensor, Tensor, Tensor], mask: Tensor | None, *, rate: float, tolerance: float
+    attend: AttentionFunction, inputs: AttentionInputs, mask: Tensor | None, *, rate: float, tolerance: float
 ) -> str | None:
-    q, k, v = inputs
-    S, K = v.shape[-2:]
+    q, k, v = inputs.split()
+    (B, H, Q, _), (S, K) = q.shape, v.shape[-2:]
     one_hot_SK = torch.eye(S, K, device=v.device, dtype=v.dtype)
-    values = one_hot_SK.expand_as(v).contiguous()
-    weights = attend_and_differentiate((torch.zeros_like(q), torch.zeros_like(k), values), mask, None, dropout=rate)[0]
+    one_hot = AttentionInputs.pack(
+        torch.zeros_like(q), torch.zeros_like(k), one_hot_SK.expand_as(v), is_for_all=inputs.q_BMHK is None
+    )
+    weights_BQD, _ = attend_and_differentiate(attend, one_hot, mask, None, dropout=rate)
+    weights_BHQK = weights_BQD.view(B, Q, H, K).transpose(1, 2)
     # Only keys that have a one-hot value, and that the query may see, can show that they were dropped.
-    visible = torch.ones(*q.shape[:2], q.size(2), S, dtype=torch.bool, device=v.device)
+    visible = torch.ones(B, H, Q, S, dtype=torch.bool, device=v.device)
     if mask is not None:
         visible = visible & mask
     visible = visible[..., :K]
     count = int(visible.sum())
-    measured = float(((weights[..., : visible.size(-1)] == 0) & visible).sum()) / count
+    measured = float(((weights_BHQK[..., : visible.size(-1)] == 0) & visible).sum()) / count
     if abs(measured - rate) > _MOST_SIGMAS * (rate * (1 - rate) / count) ** 0.5:
         return f"wrong: drops {measured:.2%} where the recipe says {rate:.2%}"
     # The output is linear in v under a mask that stands: <output, grad> = <v, its gradient>.
-    generator = torch.Generator(device=v.device).manual_seed(2)
-    grad = torch.randn(q.shape, device=q.device, generator=generator).to(q.dtype)
-    mixed, _, _, grad_v = (each.detach() for each in attend_and_differentiate(inputs, mask, grad, dropout=rate))
-    forward, backward = float((mixed.double() * grad).sum()), float((v.double() * grad_v).sum())
-    scale = float(mixed.double().norm() * grad.double().norm())
+    grad_BQD = _draw_grad(inputs, seed=2)
+    mixed_BQD, gradients = attend_and_differentiate(attend, inputs, mask, grad_BQD, dropout=rate)
+    _, _, grad_v = gradients.split()
+    forward, backward = float((mixed_BQD.double() * grad_BQD).sum()), float((v.double() * grad_v).sum())
+    scale = float(mixed_BQD.double().norm() * grad_BQD.double().norm())
     if not abs(forward - backward) <= tolerance * scale:
         return "wrong: its backward pass drops other weights than its forward pass"
     return None

@@ -1,4 +1,8 @@
-"""The attention calls that a run makes: their shapes, strides and masks, as Encoder makes them."""
+"""The attention calls that a run makes: their shapes, strides and masks, as Encoder makes them.
+
+Shapes: B sequences, S tokens, P parts of the product (q, k, v, or k, v), H heads, K head width, M queries of the last
+layer, Q queries (S or M).
+"""
 
 from __future__ import annotations
 
@@ -32,6 +36,8 @@ class AttentionWorkload:
     """Whether padding is masked, which not every backend can do."""
     half_window: int
     """Positions that a layer with local attention sees on each side."""
+    is_rotary: bool
+    """Whether q and k are turned by their positions between the product and the attention."""
 
     @classmethod
     def from_config(
@@ -51,6 +57,7 @@ class AttentionWorkload:
             dropout=config.attention_dropout,
             is_masked=is_masked,
             half_window=half_window,
+            is_rotary=config.positions == "rotary",
         )
 
     def calls(self) -> Iterator[AttentionCall]:
@@ -60,6 +67,29 @@ class AttentionWorkload:
             if num_layers := all_but_last.count(is_local):
                 yield AttentionCall(self, num_queries=self.length, is_local=is_local, num_layers=num_layers)
         yield AttentionCall(self, num_queries=self.predictions, is_local=last, num_layers=1)
+
+
+@dataclass(frozen=True)
+class AttentionInputs:
+    """The products that attention reads, or their gradients."""
+
+    q_BMHK: Tensor | None
+    """None where all positions are queries: the other product has them."""
+    packed_BSPHK: Tensor
+
+    @classmethod
+    def pack(cls, q_BHQK: Tensor, k_BHSK: Tensor, v_BHSK: Tensor, *, is_for_all: bool) -> AttentionInputs:
+        """Copy q, k and v into the products that would have made them."""
+        q, k, v = (each.transpose(1, 2) for each in (q_BHQK, k_BHSK, v_BHSK))
+        if is_for_all:
+            return cls(None, torch.stack((q, k, v), dim=2))
+        return cls(q.contiguous(), torch.stack((k, v), dim=2))
+
+    def split(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Views of q, k and v: BHQK and twice BHSK, with the strides that the model gives them."""
+        queries = () if self.q_BMHK is None else (self.q_BMHK,)
+        q, k, v = (each.transpose(1, 2) for each in (*queries, *self.packed_BSPHK.unbind(2)))
+        return q, k, v
 
 
 @dataclass(frozen=True)
@@ -79,8 +109,8 @@ class AttentionCall:
 
     def make_inputs(
         self, *, sequences: int, device: torch.device, dtype: torch.dtype, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Random q, k, v: BHQK and twice BHSK, with the strides that the model gives them."""
+    ) -> AttentionInputs:
+        """Random products."""
         workload = self.workload
         B, S, H, K = sequences, workload.length, workload.heads, workload.head_width
 
@@ -88,11 +118,9 @@ class AttentionCall:
             return torch.randn(shape, device=device, dtype=torch.float32, generator=generator).to(dtype)
 
         if self.is_for_all:
-            # One product makes q, k and v: each is a slice of it.
-            q, k, v = (part.transpose(1, 2) for part in draw(B, S, 3, H, K).unbind(2))
-            return q, k, v
-        k, v = (part.transpose(1, 2) for part in draw(B, S, 2, H, K).unbind(2))
-        return draw(B, self.num_queries, H, K).transpose(1, 2), k, v
+            return AttentionInputs(None, draw(B, S, 3, H, K))
+        packed_BSPHK = draw(B, S, 2, H, K)
+        return AttentionInputs(draw(B, self.num_queries, H, K), packed_BSPHK)
 
     def make_mask(self, *, sequences: int, device: torch.device) -> Tensor | None:
         """Of the form that the encoder gives it: B11S for padding, B1QS or 11QS for local attention; None for none."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend
 
 from bertd.train.autotune.attention_backend import time_backend
-from bertd.train.autotune.attention_check import find_fault
+from bertd.train.autotune.attention_check import attend_by, find_fault
 from bertd.train.autotune.attention_workload import AttentionWorkload
 from tests.model.test_export import MODERN, TINY
 
@@ -44,14 +44,14 @@ def replace_attention(monkeypatch: pytest.MonkeyPatch, attend: Attend) -> None:
 
 
 def fault_of(workload: AttentionWorkload, dtype: torch.dtype | None = None) -> str:
-    return find_fault(SDPBackend.MATH, workload, device=CPU, dtype=dtype) or ""
+    return find_fault(attend_by(SDPBackend.MATH), workload, device=CPU, dtype=dtype) or ""
 
 
 @pytest.mark.parametrize("workload", WORKLOADS)
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16])
 def test_pytorchs_own_mathematics_is_right(workload: AttentionWorkload, dtype: torch.dtype | None) -> None:
-    assert find_fault(SDPBackend.MATH, workload, device=CPU, dtype=dtype) is None
-    assert time_backend(SDPBackend.MATH, workload, device=CPU, dtype=dtype) > 0
+    assert find_fault(attend_by(SDPBackend.MATH), workload, device=CPU, dtype=dtype) is None
+    assert time_backend(attend_by(SDPBackend.MATH), workload, device=CPU, dtype=dtype) > 0
 
 
 def test_the_calls_are_those_of_the_model() -> None:
@@ -65,7 +65,7 @@ def test_the_calls_are_those_of_the_model() -> None:
 
 
 def test_a_backend_that_refuses_is_left_out_with_its_words() -> None:
-    fault = find_fault(SDPBackend.CUDNN_ATTENTION, PLAIN, device=CPU, dtype=None)
+    fault = find_fault(attend_by(SDPBackend.CUDNN_ATTENTION), PLAIN, device=CPU, dtype=None)
     assert fault is not None and fault.endswith("(all positions)")
 
 
