@@ -5,6 +5,8 @@ VENV   ?= .venv
 # Torch is installed first and alone, so that no other package can pull in a second build of it.
 TORCH  ?= torch==2.13.0
 TORCHAO ?= torchao==0.18.0
+# What torch's CUDA builds of that version bring themselves.
+TRITON ?= triton==3.7.1
 BUDGET ?= 2min
 # Data set for bench-quality, by name or path.
 DATA   ?= wiki-books
@@ -25,13 +27,18 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --no-deps --target $(VENV)/apart/site-packages "$(TORCHAO)"
 	touch $@
 
+# For its tests alone, which skip without it, and so apart, too; it is large, and a demo need not fetch it.
+$(VENV)/.triton: $(VENV)/.installed
+	$(BIN)/pip install --quiet --no-deps --upgrade --target $(VENV)/apart/triton "$(TRITON)"
+	touch $@
+
 demo: install
 	$(BIN)/python -m bertd.demo --budget "$(BUDGET)"
 
-test: install
+test: install $(VENV)/.triton
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-test-long: install
+test-long: install $(VENV)/.triton
 	$(BIN)/python -m pytest -n auto -m "long and not faults"
 
 # The long fault suite, one test at a time. Tests that mount disks need root and are otherwise skipped with the reason.

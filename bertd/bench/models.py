@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.attention import sdpa_kernel
 
 from bertd.bench.workload import BenchBatch, Workload, train_batches
-from bertd.model.encoder import MaskedLanguageModel, gather_positions
+from bertd.model.encoder import MaskedLanguageModel, gather_positions, use_packed_attention
 from bertd.model.hf_mapping import ACTIVATIONS
 from bertd.train.autotune.attention_backend import MIN_TIMED_SEQUENCES, choose_attention
 from bertd.train.autotune.attention_workload import AttentionWorkload
@@ -102,6 +102,7 @@ def build_contender(contender: Contender, workload: Workload, *, micro: int) -> 
     model.to(workload.device).train()
     is_measured = contender.attention == "measured" and workload.attention.backends
     attention = list(workload.attention.backends) if is_measured else []
+    use_packed_attention(model, workload.attention.packed if is_measured else None)
     if contender.compiled:
         torch.compiler.config.cache_key_tag = attention_tag(attention)
         loss_of = torch.compile(_copy_with_own_code(loss_of), fullgraph=True, dynamic=False)
@@ -163,6 +164,7 @@ def _build_run(contender: Contender, workload: Workload, *, micro: int) -> Built
         precision=workload.precision,
         kernels="compile" if contender.compiled else "eager",
         attention=attention.backends,
+        packed_attention=attention.packed,
         pad_id=workload.dataset.vocabulary.pad if is_padded else None,
     )
     optimizers = build_optimizers(model, recipe.optimizer)

@@ -146,6 +146,7 @@ def _build_train_step(
         precision=setup.precision,
         kernels=execution.kernels.name,
         attention=execution.attention.backends,
+        packed_attention=execution.attention.packed,
         pad_id=setup.pad_id,
     )
     return TrainStep(

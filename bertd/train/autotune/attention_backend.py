@@ -1,7 +1,7 @@
-"""Which of PyTorch's attention kernels a run uses: of those that are right on its calls, the fastest on its shapes.
+"""Which attention kernel a run uses, PyTorch's or ours: of those right on its calls, the fastest on its shapes.
 
 PyTorch's own order differs by version and card: since 2.10 it takes cuDNN's first on Hopper and Blackwell, elsewhere
-FlashAttention. Which is fastest also depends on shape, mask and dropout, so rank 0 times each backend that passes
+FlashAttention. Which is fastest also depends on shape, mask and dropout, so rank 0 times each kernel that passes
 attention_check.py, forward and backward, for all layers of an update, and every rank uses the same: they round
 differently. What is timed is a layer's: from the product that has q, k and v to its gradient, with the copies between.
 On CPU PyTorch has one kernel for each case and nothing is chosen.
@@ -14,12 +14,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from torch.nn.attention import SDPBackend
 
+from bertd.model.encoder import PackedAttention
 from bertd.train.autotune.attention_check import AttentionFunction, attend_and_differentiate, attend_by, find_fault
-from bertd.train.autotune.attention_workload import AttentionCall, AttentionWorkload
+from bertd.train.autotune.attention_workload import AttentionCall, AttentionInputs, AttentionWorkload
 from bertd.train.backends.precision import Precision
 from bertd.train.backends.synchronize import synchronize
+from bertd.train.backends.triton_attention import attend_packed, why_unavailable, why_unfit
 from bertd.train.distributed.process_group import Ranks
 
 BACKENDS = {
@@ -28,7 +31,11 @@ BACKENDS = {
     "memory-efficient": SDPBackend.EFFICIENT_ATTENTION,
     "math": SDPBackend.MATH,
 }
-"""By name; where two are as fast, the first is taken."""
+"""PyTorch's, by name."""
+OWN_KERNEL = "own kernel"
+"""bertd.train.backends.triton_attention's name."""
+KERNEL_NAMES = (*BACKENDS, OWN_KERNEL)
+"""Of all; where two are as fast, the first is taken."""
 _FALLBACK = "math"
 _WARM_UPS, _ROUNDS, _CALLS = 2, 3, 8
 MIN_TIMED_SEQUENCES = 512
@@ -41,47 +48,75 @@ class AttentionChoice:
     """The choice; the same on every rank, but for the reason, which rank 0 has."""
 
     names: tuple[str, ...] = ()
-    """Of BACKENDS, fastest first: the next is for calls that the first refuses. None leaves it to PyTorch."""
+    """Of KERNEL_NAMES, fastest first: the next is for calls that the first refuses. None leaves it to PyTorch. Our own
+    stands first or is not there: it is called in PyTorch's place, which then chooses among the rest."""
     reason: str = ""
 
     @property
     def backends(self) -> tuple[SDPBackend, ...]:
-        """For ForwardPass."""
-        return tuple(BACKENDS[name] for name in self.names)
+        """PyTorch's, for ForwardPass."""
+        return tuple(BACKENDS[name] for name in self.names if name in BACKENDS)
+
+    @property
+    def packed(self) -> PackedAttention | None:
+        """Our own kernel, for ForwardPass; None for PyTorch's."""
+        return attend_packed if OWN_KERNEL in self.names else None
 
 
 def choose_attention(workload: AttentionWorkload, *, precision: Precision, ranks: Ranks) -> AttentionChoice:
-    """Check and time the backends; every rank must call."""
+    """Check and time the kernels; every rank must call."""
     if ranks.device.type != "cuda":
         return AttentionChoice(reason="on CPU PyTorch has one for each case")
     seconds: dict[str, float] = {}
     faults: dict[str, str] = {}
     if ranks.is_first:
-        for name, backend in BACKENDS.items():
-            attend = attend_by(backend)
+        kernels: dict[str, AttentionFunction] = {name: attend_by(backend) for name, backend in BACKENDS.items()}
+        refusal = why_not_own_kernel(workload, precision=precision, device=ranks.device)
+        if refusal is None:
+            kernels[OWN_KERNEL] = attend_with_own_kernel
+        else:
+            faults[OWN_KERNEL] = refusal
+        for name, attend in kernels.items():
             fault = find_fault(attend, workload, device=ranks.device, dtype=precision.dtype)
             if fault is None:
                 seconds[name] = time_backend(attend, workload, device=ranks.device, dtype=precision.dtype)
             else:
                 faults[name] = fault
         torch.cuda.empty_cache()
-    shared = ranks.broadcast([seconds.get(name, _LEFT_OUT) for name in BACKENDS])
-    usable = {name: each_s for name, each_s in zip(BACKENDS, shared, strict=True) if each_s != _LEFT_OUT}
+    shared = ranks.broadcast([seconds.get(name, _LEFT_OUT) for name in KERNEL_NAMES])
+    usable = {name: each_s for name, each_s in zip(KERNEL_NAMES, shared, strict=True) if each_s != _LEFT_OUT}
     return choose_fastest_backends(usable, faults=faults)
+
+
+def why_not_own_kernel(workload: AttentionWorkload, *, precision: Precision, device: torch.device) -> str | None:
+    """Why our own kernel is no candidate for a run, as text; None where it is one."""
+    if workload.is_rotary:
+        return "it does not turn rotary positions"
+    if precision.dtype is None:
+        return "it is for 16 bits: in fp32 its tiles do not fit the registers"
+    unfit = why_unfit(length=workload.length, head_width=workload.head_width)
+    return unfit or why_unavailable(device)
+
+
+def attend_with_own_kernel(inputs: AttentionInputs, mask: Tensor | None, dropout: float) -> Tensor:
+    """As the encoder calls it; a mask is of padding, B11S."""
+    mask_BS = None if mask is None else mask[:, 0, 0]
+    return attend_packed(inputs.q_BMHK, inputs.packed_BSPHK, attention_mask_BS=mask_BS, dropout=dropout)
 
 
 def choose_fastest_backends(seconds: Mapping[str, float], *, faults: Mapping[str, str]) -> AttentionChoice:
     """The order of preference that measured times give. Pure.
 
     Args:
-        seconds: of an update's calls, for each backend that is right.
+        seconds: of an update's calls, for each kernel that is right.
         faults: why each of the others is left out.
     """
     left_out = "; ".join(f"{name} is left out: {fault}" for name, fault in faults.items())
     if not seconds:
         return AttentionChoice((_FALLBACK,), f"no backend passed, so plain mathematics; {left_out}")
-    names = tuple(sorted(seconds, key=seconds.__getitem__))
-    timings = ", ".join(f"{name} {seconds[name] * 1e3:.2f} ms" for name in names)
+    by_speed = sorted(seconds, key=seconds.__getitem__)
+    timings = ", ".join(f"{name} {seconds[name] * 1e3:.2f} ms" for name in by_speed)
+    names = tuple(name for name in by_speed if name in BACKENDS or name == by_speed[0])
     # Validation's last micro-batch, say, may have a shape that the first refuses; plain mathematics takes every shape.
     fallback = () if _FALLBACK in names else (_FALLBACK,)
     reason = f"checked and timed here, forward and backward of all layers: {timings}"

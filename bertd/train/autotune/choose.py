@@ -10,13 +10,20 @@ from dataclasses import dataclass
 
 from bertd.records import StartRecord
 from bertd.run.journal import read_journal
-from bertd.train.autotune.attention_backend import BACKENDS, MIN_TIMED_SEQUENCES, AttentionChoice, choose_attention
+from bertd.train.autotune.attention_backend import (
+    KERNEL_NAMES,
+    MIN_TIMED_SEQUENCES,
+    OWN_KERNEL,
+    AttentionChoice,
+    choose_attention,
+)
 from bertd.train.autotune.attention_workload import AttentionWorkload
 from bertd.train.autotune.kernels import KernelChoice, choose_kernels
 from bertd.train.autotune.micro_batch import MicroBatchChoice, choose_micro_batch, probe_micro_batch
 from bertd.train.autotune.speed_probe import ModelSetup
 from bertd.train.backends.apex.detect import Apex
 from bertd.train.backends.precision import choose_precision
+from bertd.train.backends.triton_attention import why_unavailable
 from bertd.train.distributed.process_group import Ranks
 from bertd.train.provenance import device_name
 from bertd.train.run_inputs import RunInputs, encoder_config
@@ -85,17 +92,19 @@ def choose_execution(run_inputs: RunInputs, *, ranks: Ranks) -> ExecutionPlan:
 
 
 def _read_earlier_choices(run_inputs: RunInputs, setup: ModelSetup, ranks: Ranks) -> StartRecord | None:
-    """Read the last attempt's start record, if its device, number of ranks and precision were the same."""
+    """Read the last attempt's start record, if its device, ranks, precision and attention kernel are still there."""
     starts = [record for record in read_journal(run_inputs.paths.journal) if isinstance(record, StartRecord)]
     current_setup = (device_name(ranks.device), ranks.world_size, setup.precision.mode)
-    if starts and (starts[-1].device_name, starts[-1].world_size, starts[-1].precision) == current_setup:
-        return starts[-1]
-    return None
+    if not starts or (starts[-1].device_name, starts[-1].world_size, starts[-1].precision) != current_setup:
+        return None
+    if OWN_KERNEL in starts[-1].attention.split(", ") and why_unavailable(ranks.device) is not None:
+        return None
+    return starts[-1]
 
 
 def _broadcast_earlier_choices(start: StartRecord | None, ranks: Ranks) -> EarlierChoices | None:
     """Share rank 0's record; the others pass None, and do not get the reasons, which only rank 0 reports."""
-    names, values = list(BACKENDS), [-1.0] * (2 + len(BACKENDS))
+    names, values = list(KERNEL_NAMES), [-1.0] * (2 + len(KERNEL_NAMES))
     if start is not None:
         backend_indices = [names.index(name) for name in start.attention.split(", ") if name in names]
         values = [_KERNEL_NAMES.index(start.kernels), start.micro_batch, *backend_indices]

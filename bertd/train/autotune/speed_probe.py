@@ -96,6 +96,7 @@ def _run_probe(setup: ModelSetup, *, kernels: str, apex: Apex, attention: Attent
         precision=setup.precision,
         kernels=kernels,
         attention=attention.backends,
+        packed_attention=attention.packed,
         pad_id=setup.pad_id,
     )
     # With the optimizer's state, so that what fits here fits the run; ranks reduce the gradients in place.

@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from bertd.data.batches.masking import IGNORE_INDEX, MaskedBatch
 from bertd.errors import DeviceError
-from bertd.model.encoder import MaskedLanguageModel
+from bertd.model.encoder import MaskedLanguageModel, PackedAttention, use_packed_attention
 from bertd.train.backends.precision import Precision
 from bertd.train.distributed.process_group import Ranks
 
@@ -53,6 +53,7 @@ class ForwardPass:
         precision: Precision,
         kernels: str,
         attention: tuple[SDPBackend, ...] = (),
+        packed_attention: PackedAttention | None = None,
         pad_id: int | None,
     ) -> None:
         """Compile and wrap the model; every rank must call.
@@ -60,6 +61,7 @@ class ForwardPass:
         Args:
             kernels: "compile", or "eager" or "apex", which both run without the compiler.
             attention: backends, the preferred one first; empty leaves the choice to PyTorch.
+            packed_attention: called instead of PyTorch's attention by the layers that can; None for PyTorch's in all.
             pad_id: id of the padding token; None if sequences have no padding, so that attention needs no mask.
         """
         self._model = model
@@ -92,6 +94,8 @@ class ForwardPass:
             )
             for _ in range(_DDP_WARM_UP_PASSES):
                 self._warm_up_ddp()
+        # After the warm-up, whose shape nothing else has.
+        use_packed_attention(model, packed_attention)
 
     def loss(self, batch: MaskedBatch) -> Tensor:
         """Sum of cross-entropies in nats of one micro-batch, for training."""

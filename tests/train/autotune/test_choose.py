@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,22 +12,34 @@ from torch.nn.attention import SDPBackend
 
 from bertd.errors import DeviceError
 from bertd.records import StartRecord
+from bertd.run.journal import JournalWriter
 from bertd.run.paths import RunPaths
+from bertd.run.recipe.schema import PrecisionSection
+from bertd.train.autotune import attention_backend, micro_batch
+from bertd.train.autotune import choose as choose_module
 from bertd.train.autotune import kernels as kernels_module
-from bertd.train.autotune import micro_batch
 from bertd.train.autotune.attention_backend import (
     AttentionChoice,
+    attend_with_own_kernel,
     choose_attention,
     choose_fastest_backends,
+    time_backend,
+    why_not_own_kernel,
 )
+from bertd.train.autotune.attention_check import find_fault
 from bertd.train.autotune.attention_workload import AttentionWorkload
+from bertd.train.autotune.choose import choose_execution
 from bertd.train.autotune.kernels import KernelChoice, choose_kernels, skip_measurement_reason
 from bertd.train.autotune.micro_batch import candidate_sizes, choose_micro_batch, filter_by_memory, time_limit_s
 from bertd.train.autotune.speed_probe import ModelSetup, ProbeResult
 from bertd.train.backends.apex.detect import Apex
+from bertd.train.backends.precision import choose_precision
+from bertd.train.backends.triton_attention import attend_packed
 from bertd.train.distributed.process_group import Ranks
-from tests.model.test_export import TINY
-from tests.train.loop.test_train_step import ALONE, FixedBatches, recipe, setup_for, train_step_for, weights_after
+from bertd.train.run_inputs import load_run_inputs
+from tests.model.test_encoder import PackedCalls
+from tests.model.test_export import MODERN, TINY
+from tests.train.loop.test_train_step import ALONE, FP32, FixedBatches, recipe, setup_for, train_step_for, weights_after
 from tests.train.loop.test_trainer import final_weights, kind_of, make_run, run_to_end
 
 EAGER = KernelChoice("eager", "", Apex())
@@ -251,6 +264,59 @@ def test_attention_that_is_left_out_says_why_and_plain_mathematics_is_always_the
     assert none.names == ("math",) and none.reason.startswith("no backend passed, so plain mathematics; cuDNN is left")
 
 
+def test_our_own_kernel_is_used_where_it_is_the_fastest_and_else_not_at_all() -> None:
+    fastest = choose_fastest_backends({"cuDNN": 2e-3, "math": 9e-3, "own kernel": 1e-3}, faults={})
+    assert fastest.names == ("own kernel", "cuDNN", "math")
+    assert fastest.packed is attend_packed
+    # For calls that it does not take: validation by layers with rotary positions, say.
+    assert fastest.backends == (SDPBackend.CUDNN_ATTENTION, SDPBackend.MATH)
+    slower = choose_fastest_backends({"cuDNN": 2e-3, "own kernel": 3e-3}, faults={})
+    assert slower.names == ("cuDNN", "math") and slower.packed is None
+    assert slower.reason.endswith("cuDNN 2.00 ms, own kernel 3.00 ms")
+    alone = choose_fastest_backends({"own kernel": 3e-3}, faults={"math": "CUDA out of memory"})
+    assert alone.names == ("own kernel", "math")
+
+
+def test_our_own_kernel_is_no_candidate_where_it_cannot_be_used() -> None:
+    cpu, bf16, fp32 = ALONE.device, choose_precision(PrecisionSection(mode="bf16"), ALONE.device), FP32
+    workload = partial(AttentionWorkload.from_config, sequences=2, predictions=3, is_masked=False)
+    wide = replace(TINY, heads=2)
+    reason = partial(why_not_own_kernel, precision=bf16, device=cpu)
+    assert reason(workload(wide, length=16)) == "it needs a GPU, and this is cpu"
+    assert reason(workload(TINY, length=16)) == "it takes heads of width 16, 32, 64, 128, not 8"
+    assert reason(workload(wide, length=256)) == "it takes up to 128 tokens, not 256"
+    assert reason(workload(MODERN, length=16)) == "it does not turn rotary positions"
+    in_fp32 = why_not_own_kernel(workload(wide, length=16), precision=fp32, device=cpu)
+    assert in_fp32 == "it is for 16 bits: in fp32 its tiles do not fit the registers"
+
+
+def test_our_own_kernel_gets_what_the_encoder_would_give_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And so passes the check, if it is right, and can be timed."""
+    monkeypatch.setattr(attention_backend, "attend_packed", PackedCalls())
+    for is_masked in (False, True):
+        workload = AttentionWorkload.from_config(TINY, sequences=2, length=16, predictions=3, is_masked=is_masked)
+        assert find_fault(attend_with_own_kernel, workload, device=ALONE.device, dtype=None) is None
+        assert time_backend(attend_with_own_kernel, workload, device=ALONE.device, dtype=None) > 0
+
+
+def test_a_resumed_run_keeps_our_own_kernel_and_measures_again_where_it_is_gone(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = make_run(tmp_path / "run", dataset, "budget.steps=1")
+    run_to_end(paths)
+    start = start_of(paths).model_copy(update={"attention": "own kernel, math", "attention_reason": "measured"})
+    JournalWriter(paths.journal).append(start)
+    run_inputs = load_run_inputs(paths)
+
+    monkeypatch.setattr(choose_module, "why_unavailable", lambda _: None)
+    kept = choose_execution(run_inputs, ranks=ALONE).attention
+    monkeypatch.setattr(choose_module, "why_unavailable", lambda _: "triton is not installed")
+    again = choose_execution(run_inputs, ranks=ALONE).attention
+
+    assert kept == AttentionChoice(("own kernel", "math"), "measured") and kept.packed is attend_packed
+    assert again.names == () and again.packed is None
+
+
 @pytest.mark.long
 def test_a_graph_that_was_kept_on_disk_is_not_used_for_another_attention(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -268,6 +334,17 @@ def test_a_graph_that_was_kept_on_disk_is_not_used_for_another_attention(
         called.append(any("flash_attention" in event.key for event in profile.key_averages()))
 
     assert called == [False, True]
+
+
+def test_a_run_uses_our_own_kernel_where_that_was_chosen() -> None:
+    calls = PackedCalls()
+    plain, plain_model = train_step_for(8, dropout=0.1)
+    chosen, chosen_model = train_step_for(8, dropout=0.1, attention=(SDPBackend.MATH,), packed_attention=calls)
+
+    expected, actual = weights_after(2, plain, plain_model), weights_after(2, chosen, chosen_model)
+
+    assert all(torch.equal(expected[name], actual[name]) for name in expected)
+    assert len(calls.shapes) == 2 * TINY.layers
 
 
 def test_a_run_uses_the_attention_that_was_chosen() -> None:

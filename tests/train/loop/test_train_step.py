@@ -17,7 +17,7 @@ from torch.nn.attention import SDPBackend
 from bertd.data.batches.batches import TrainBatches
 from bertd.data.batches.masking import MaskedBatch
 from bertd.errors import NumericsError
-from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
+from bertd.model.encoder import EncoderConfig, MaskedLanguageModel, PackedAttention
 from bertd.run.recipe.load import parse_recipe
 from bertd.run.recipe.schema import Recipe
 from bertd.train.autotune.speed_probe import ModelSetup
@@ -83,6 +83,7 @@ def train_step_for(
     scaler: ScalerState | None = None,
     kernels: str = "eager",
     attention: tuple[SDPBackend, ...] = (),
+    packed_attention: PackedAttention | None = None,
     apex: Apex | None = None,
 ) -> tuple[TrainStep, MaskedLanguageModel]:
     torch.manual_seed(0)
@@ -92,7 +93,13 @@ def train_step_for(
         made,
         model=model,
         forward=ForwardPass(
-            model, ranks=ranks, precision=precision, kernels=kernels, attention=attention, pad_id=pad_id
+            model,
+            ranks=ranks,
+            precision=precision,
+            kernels=kernels,
+            attention=attention,
+            packed_attention=packed_attention,
+            pad_id=pad_id,
         ),
         optimizers=build_optimizers(model, made.optimizer, apex=apex),
         batches=cast(TrainBatches, FixedBatches(micro)),
