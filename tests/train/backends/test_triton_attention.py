@@ -43,7 +43,7 @@ def run_tests(name: str, *, tmp_path: Path, **variables: str) -> None:
     assert " passed" in ended.stdout and "skipped" not in ended.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_it_computes_attention_in_tritons_interpreter(tmp_path: Path) -> None:
     run_tests("interpreted_triton_attention.py", tmp_path=tmp_path, TRITON_INTERPRET="1")
