@@ -6,32 +6,32 @@
     |- ShardError          a prepared data set is missing, damaged or does not fit
     |- VocabularyError     a vocabulary cannot be read or does not fit the shards
     |- RunFolderError      a run folder, journal, ledger or mailbox is unusable
-    |  `- DamagedLedgerError  the ledger is not as it was written
+    |  `- DamagedLedgerError  the ledger is damaged
     |- CheckpointError     a checkpoint or export is missing, damaged or does not fit
-    |  `- NewerCheckpointError  it is whole, and of a later bertd
+    |  `- NewerCheckpointError  it was written by a later bertd
     |- DeviceError         the devices asked for are not there
-    |  `- DeviceMemoryError   the memory of one is too small
+    |  `- DeviceMemoryError   a device's memory is too small
     |- NumericsError       the loss is not finite
     |- StorageError        the disk refused a write (full, read-only, no permission)
-    |  `- NoRoomError         it would have run full, so nothing was written
+    |  `- NoRoomError         the write would have filled it, so nothing was written
     |- QueueError          the queue refused a change
     |  |- UnknownJobError     no such job
     |  `- TransitionError     the job's state does not allow this
     |- DaemonError         the daemon cannot start or serve
-    |  |- DaemonStoppingError  it is being stopped and takes no orders
+    |  |- DaemonStoppingError  it is shutting down and accepts no commands
     |  `- DaemonBusyError     another daemon owns the state folder or the socket
     `- ClientError         the daemon could not be reached or refused
        `- DaemonUnreachableError  nobody listens on the socket
 
-Each message has the place, the value and the remedy. Each class carries the exit code of the
-command that meets it, after sysexits(3).
+Each message has the place, the value and the remedy. Each class has the exit status with which a command ends on it;
+the numbers follow sysexits(3).
 """
 
 from __future__ import annotations
 
 
 class BertdError(Exception):
-    """Something a person can mend; shown as one line, never as a traceback."""
+    """An error that the user can fix; shown as one line, never as a traceback."""
 
     exit_code: int = 1
     """Exit status of a command that ends with this error."""
@@ -68,7 +68,7 @@ class RunFolderError(BertdError):
 
 
 class DamagedLedgerError(RunFolderError):
-    """The ledger is not as it was written."""
+    """The ledger is damaged: it cannot be parsed, or its checksum does not match."""
 
 
 class CheckpointError(BertdError):
@@ -78,7 +78,7 @@ class CheckpointError(BertdError):
 
 
 class NewerCheckpointError(CheckpointError):
-    """A later bertd wrote it; an older one is no substitute for it."""
+    """A later bertd wrote it; do not fall back to an older checkpoint."""
 
 
 class DeviceError(BertdError):
@@ -106,7 +106,7 @@ class StorageError(BertdError):
 
 
 class NoRoomError(StorageError):
-    """The disk would have run full, so nothing was written."""
+    """The write would have filled the disk, so nothing was written."""
 
 
 class QueueError(BertdError):
@@ -122,7 +122,7 @@ class UnknownJobError(QueueError):
 
 
 class TransitionError(QueueError):
-    """The job's state does not allow what was asked."""
+    """The job's state does not allow the request."""
 
     exit_code = 5
 
@@ -134,7 +134,7 @@ class DaemonError(BertdError):
 
 
 class DaemonStoppingError(DaemonError):
-    """It is being stopped and takes no orders."""
+    """The daemon is shutting down and accepts no commands."""
 
     exit_code = 69
 

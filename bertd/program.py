@@ -1,7 +1,7 @@
 """The edge of every program: an error becomes one line on standard error and an exit status.
 
-A BertdError ends a program with its own exit code, Ctrl-C with 130, a reader of the output that has left with 1. Any
-other exception is a fault of bertd: it passes through, and Python prints its traceback. Pure Python, for both sides.
+A BertdError ends a program with its own exit code, Ctrl-C with 130, a broken pipe on standard output with 1. Any other
+exception is a bug in bertd: it passes through, and Python prints its traceback. Pure Python, for both sides.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bertd.terminal_text import terminal_line
 INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 + SIGINT, as shells report it."""
 _READER_LEFT = 1
-"""As click ends where it meets the broken pipe first."""
+"""The status with which click exits on a broken pipe."""
 
 
 def run_main(
@@ -30,9 +30,9 @@ def run_main(
 
     Args:
         program: returns its exit status, or None for 0.
-        name: what the line of an error begins with; empty for nothing.
+        name: prefix of an error's line; empty for none.
         interrupted: line for standard error after Ctrl-C; empty for none.
-        reader_left: exit status where whoever read the output has left.
+        reader_left: exit status if the reader of the output has closed the pipe.
     """
     try:
         code = program() or 0
@@ -48,7 +48,7 @@ def run_main(
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        # Or the interpreter tries to write the rest once more while it ends, and complains.
+        # Otherwise the interpreter flushes again at exit and prints an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
 

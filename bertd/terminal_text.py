@@ -1,7 +1,7 @@
-"""Text from outside, made safe for a terminal.
+"""Make text from outside safe for a terminal.
 
-A run's name, a log line or a path may hold escape sequences that move the cursor, rewrite the title or paste
-commands, and marks that turn the reading direction round. They are shown as escapes, so that nothing hides.
+A run's name, a log line or a path may contain escape sequences that move the cursor, rewrite the title or paste
+commands, and marks that reverse the reading direction. They are shown as escapes, so that nothing is hidden.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _UNSAFE = re.compile(
 
 
 def terminal_text(text: str) -> str:
-    """The text with each dangerous character as `\\x1b` or `\\u202e`; newline and tab stay."""
+    """Escape each unsafe character, as `\\x1b` or `\\u202e`; newline and tab stay."""
     return _UNSAFE.sub(_escape, text)
 
 
 def terminal_line(text: str) -> str:
-    """The same on one line: newlines and tabs become spaces, and none lead or trail."""
+    """Escape the text and put it on one line: newlines and tabs become spaces, with none at either end."""
     return terminal_text(" ".join(text.split("\n")).replace("\t", " ")).strip(" ")
 
 

@@ -1,1 +1,1 @@
-"""The socket API as programs see it: its models, HTTP and events over the socket, and the client."""
+"""The client side of the socket API: its models, HTTP and events over the socket, and the client."""

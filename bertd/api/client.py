@@ -1,8 +1,8 @@
-"""Talks to the daemon: HTTP/1.1 and server-sent events over its Unix socket, answers as the records' models.
+"""The daemon's client: HTTP/1.1 and server-sent events over its Unix socket, with typed responses.
 
-Standard library only, because `bertd status` must be on the screen in a quarter of a second. Each call opens its
-own connection, so one Client may be used from many threads. A mutation carries an Idempotency-Key and is repeated
-once, with the same key, when the connection breaks before the answer: the daemon does it once.
+HTTP is the standard library's, because `bertd status` must be on the screen in a quarter of a second. Each call opens
+its own connection, so one Client may be used from many threads. A mutation has an Idempotency-Key and is repeated once,
+with the same key, when the connection breaks before the response: the daemon does it once.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ _R = TypeVar("_R", bound=Record)
 
 
 class Client:
-    """One daemon's API; see bertd.api.models for what the answers hold.
+    """One daemon's API; bertd.api.models has the responses.
 
-    Every call raises DaemonUnreachableError where nobody answers, the daemon's own BertdError where it refuses,
-    and ClientError for an answer that cannot be understood.
+    Every call raises DaemonUnreachableError if no daemon answers, the daemon's own BertdError if it refuses, and
+    ClientError if the response cannot be parsed.
     """
 
     def __init__(self, socket: Path) -> None:
@@ -55,11 +55,10 @@ class Client:
     # ---- Reading -----------------------------------------------------------------------------------
 
     def version(self) -> VersionView:
-        """Who answers."""
         return self._get(VersionView, "/v1/version")
 
     def status(self) -> StatusView:
-        """Everything the first screen needs."""
+        """Everything on the first screen, in one response."""
         return self._get(StatusView, "/v1/status")
 
     def runs(self) -> list[RunView]:
@@ -83,7 +82,7 @@ class Client:
         return self._get(SeriesView, f"/v1/runs/{_path_segment(id)}/series?{urlencode(query)}")
 
     def jobs(self) -> list[JobView]:
-        """The queue and its past."""
+        """All jobs, queued and past."""
         return self._get_list(JobView, "/v1/jobs")
 
     def job(self, id: JobId) -> JobView:
@@ -91,11 +90,11 @@ class Client:
         return self._get(JobView, f"/v1/jobs/{_path_segment(id)}")
 
     def log(self, id: JobId, *, offset: int = 0, limit: int = 65536) -> LogView:
-        """A piece of a job's log; a negative offset counts bytes from its end."""
+        """A part of a job's log; a negative offset counts bytes from its end."""
         return self._get(LogView, f"/v1/jobs/{_path_segment(id)}/log?{urlencode({'offset': offset, 'limit': limit})}")
 
     def devices(self) -> list[DeviceView]:
-        """Each GPU, or the CPU."""
+        """All GPUs, or the CPU."""
         return self._get_list(DeviceView, "/v1/devices")
 
     def scores(self, run: JobId | None = None) -> list[ScoreView]:
@@ -112,21 +111,21 @@ class Client:
         """Put a job into the queue; it is durable when this returns.
 
         Raises:
-            ClientError: a name or a path in it is no Unicode text.
-            BertdError: what the daemon refused with.
+            ClientError: a name or a path in it is not Unicode text.
+            BertdError: the daemon refused the job.
         """
         try:
             body = job.model_dump_json()
         except ValueError as error:
-            raise ClientError(f"a name or a path is no Unicode text; rename it: {error}") from error
+            raise ClientError(f"a name or a path is not Unicode text; rename it: {error}") from error
         return self._post_job("/v1/jobs", body)
 
     def pause(self, id: JobId, *, hot: bool = False) -> JobView:
-        """Checkpoint, exit and free the devices; or hot: hold between two steps and keep the memory."""
+        """Checkpoint, exit and free the devices; or hot: suspend the ranks between two steps and keep their memory."""
         return self._post_job(f"/v1/jobs/{_path_segment(id)}/pause", json.dumps({"hot": True}) if hot else None)
 
     def resume(self, id: JobId, *, devices: int | None = None) -> JobView:
-        """Put a paused job back into the queue; a run may go on on another number of devices."""
+        """Put a paused job back into the queue; a run may continue on another number of devices."""
         return self._post_job(
             f"/v1/jobs/{_path_segment(id)}/resume", None if devices is None else json.dumps({"devices": devices})
         )
@@ -152,11 +151,11 @@ class Client:
         return self._post_job(f"/v1/jobs/{_path_segment(id)}/priority", json.dumps({"priority": priority}))
 
     def budget(self, id: JobId, request: BudgetRequest) -> RunView:
-        """Change what a run may spend; it is asked for where the run trains, done where it does not."""
+        """Change a run's budget: by a command to its ranks if it trains, else at once."""
         return self._parse(RunView, self._post(f"/v1/runs/{_path_segment(id)}/budget", request.model_dump_json()))
 
     def shutdown(self) -> None:
-        """Ask the daemon to end; it does with running jobs what it would do on SIGTERM."""
+        """Shut the daemon down; it treats running jobs as on SIGTERM."""
         self._post("/v1/shutdown", None)
 
     # ---- One request -------------------------------------------------------------------------------
@@ -172,7 +171,7 @@ class Client:
                 return [model.model_validate(row) for row in rows]
         except ValueError as error:
             raise ClientError(bad_response_message(self.socket, error)) from error
-        raise ClientError(bad_response_message(self.socket, TypeError(f"{path} is no list")))
+        raise ClientError(bad_response_message(self.socket, TypeError(f"{path} is not a list")))
 
     def _post_job(self, path: str, body: str | None = None) -> JobView:
         return self._parse(JobView, self._post(path, body))
@@ -202,9 +201,9 @@ def _path_segment(id: JobId) -> str:
     """The id as a part of a path.
 
     Raises:
-        UnknownJobError: it could name another path of the API.
+        UnknownJobError: it would change the path.
     """
     text = str(id)
     if "/" in text or not text.strip("."):
-        raise UnknownJobError(f"{text!r}: no job or run is called so; `bertd jobs` lists them")
+        raise UnknownJobError(f"{text!r}: no such job or run; `bertd jobs` lists them")
     return quote(text, safe="@")

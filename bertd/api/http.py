@@ -1,4 +1,4 @@
-"""HTTP over a Unix socket; an error names the socket and the remedy."""
+"""HTTP requests over a Unix socket, with errors that name the socket and the remedy."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from bertd.api.models import API_VERSION, ErrorView
 from bertd.errors import BertdError, ClientError, DaemonUnreachableError
 
 TIMEOUT_S = 10.0
-"""For the connection and for each wait for bytes of an answer."""
+"""For connecting, and for each wait for bytes of a response."""
 VERSION_HEADER = "Bertd-Api-Version"
 
 DISCONNECT_ERRORS = (ConnectionResetError, BrokenPipeError, http.client.RemoteDisconnected, http.client.IncompleteRead)
-"""The daemon went away in the middle of a request; whether it was done is not known."""
+"""The daemon closed the connection during a request; whether it was done is not known."""
 
 
 class SocketConnection(http.client.HTTPConnection):
@@ -36,10 +36,10 @@ class SocketConnection(http.client.HTTPConnection):
         """Open the socket.
 
         Raises:
-            DaemonUnreachableError: nobody listens there, or may not be spoken to.
+            DaemonUnreachableError: no process listens there, or the user has no permission to connect.
         """
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        # Not settimeout: a non-blocking connect fails at once, with EAGAIN, where many clients wait to be accepted.
+        # Not settimeout: a non-blocking connect fails at once with EAGAIN when many clients wait to be accepted.
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(self._timeout_s), 0))
         try:
             self.sock.connect(str(self._path))
@@ -48,10 +48,12 @@ class SocketConnection(http.client.HTTPConnection):
             raise DaemonUnreachableError(f"{self._path}: permission denied; {_access_hint(self._path)}") from error
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
             raise DaemonUnreachableError(
-                f"{self._path}: no daemon listens there; start one with `bertd start`, or say where with --socket"
+                f"{self._path}: no daemon listens there; start one with `bertd start`, or name its socket with --socket"
             ) from error
         except (OSError, ValueError) as error:
-            raise DaemonUnreachableError(f"{self._path}: cannot connect: {error}; say where with --socket") from error
+            raise DaemonUnreachableError(
+                f"{self._path}: cannot connect: {error}; name the daemon's socket with --socket"
+            ) from error
 
 
 def _access_hint(path: Path) -> str:
@@ -60,25 +62,26 @@ def _access_hint(path: Path) -> str:
     try:
         group = grp.getgrgid(path.stat().st_gid).gr_name
     except (OSError, KeyError):
-        return "its folder is closed to you; ask whoever runs the daemon"
-    return f"you are not in group {group!r}, to whom the socket belongs; ask whoever runs the daemon to add you"
+        return "you have no access to its folder; ask the owner of the daemon"
+    return f"you are not in group {group!r}, to which the socket belongs; ask the owner of the daemon to add you"
 
 
 def disconnect_message(path: Path) -> str:
-    """What to say of a daemon that went away in the middle."""
-    return f"{path}: the daemon broke off the connection; see whether it still runs"
+    """The error message for one of DISCONNECT_ERRORS."""
+    return f"{path}: the daemon closed the connection; check that it still runs"
 
 
 def bad_response_message(path: Path, error: Exception) -> str:
-    """What to say of an answer that is HTTP, but not what this bertd reads."""
-    return f"{path}: the daemon's answer is not of bertd {bertd.__version__}: {str(error).splitlines()[0]}"
+    """The error message for a response that is HTTP, but that this bertd cannot parse."""
+    problem = str(error).splitlines()[0]
+    return f"{path}: unexpected answer from the daemon (is it of this version, {bertd.__version__}?): {problem}"
 
 
 def check_response(response: http.client.HTTPResponse, content: bytes, *, path: Path) -> None:
-    """Raise what the daemon refused with, or what keeps both sides from understanding each other.
+    """Raise the daemon's refusal, or an error if both sides do not speak the same API.
 
     Raises:
-        ClientError: no daemon, another API version, or a refusal of a class unknown here.
+        ClientError: not a daemon, another API version, or a refusal of an unknown class.
     """
     daemon_api = response.getheader(VERSION_HEADER, "")
     if daemon_api.isdecimal() and int(daemon_api) != API_VERSION:
@@ -91,23 +94,23 @@ def check_response(response: http.client.HTTPResponse, content: bytes, *, path: 
         refusal = ErrorView.model_validate_json(content)
     except ValidationError:
         what = f"{response.status} {response.reason}: {content[:200].decode(errors='replace').strip()}"
-        raise ClientError(f"{path}: whoever listens there does not answer as a bertd daemon: {what}") from None
+        raise ClientError(f"{path}: not a bertd daemon: {what}") from None
     raise _error_class(refusal.code)(refusal.message)
 
 
 def _error_class(code: str) -> type[BertdError]:
-    """The class the daemon raised; ClientError for one that this bertd does not know."""
+    """The class that the daemon raised; ClientError if this bertd does not know it."""
     found = getattr(errors, code, None)
     return found if isinstance(found, type) and issubclass(found, BertdError) else ClientError
 
 
 @contextmanager
 def translate_connection_errors(path: Path, what: str, *, timeout_s: float) -> Iterator[None]:
-    """Turn what a connection raises into a BertdError; BROKEN passes, for a caller that can try again.
+    """Turn what a connection raises into a BertdError; DISCONNECT_ERRORS pass, for a caller that can retry.
 
     Raises:
         DaemonUnreachableError: no answer in time.
-        ClientError: the answer is not HTTP.
+        ClientError: the response is not HTTP.
     """
     try:
         yield
@@ -118,14 +121,14 @@ def translate_connection_errors(path: Path, what: str, *, timeout_s: float) -> I
             f"{path}: {what}: no answer in {timeout_s:g} s; the daemon hangs or the machine is overloaded; try again"
         ) from error
     except (http.client.HTTPException, OSError) as error:
-        raise ClientError(f"{path}: whoever listens there is no bertd daemon: {error!r}") from error
+        raise ClientError(f"{path}: not a bertd daemon: {error!r}") from error
 
 
 def send_request(path: Path, method: str, target: str, *, body: bytes | None, headers: dict[str, str]) -> bytes:
-    """One request on a connection of its own; the body of the answer.
+    """Send one request on its own connection and return the body of the response.
 
     Raises:
-        BertdError: what the daemon refused with, or why nobody answers.
+        BertdError: the daemon refused, or did not answer.
     """
     connection = SocketConnection(path, timeout_s=TIMEOUT_S)
     try:

@@ -1,4 +1,4 @@
-"""What the socket API takes and gives; docs: GET /openapi.json. Frozen, and the same on both sides of the socket."""
+"""Requests and responses of the socket API, used on both sides of the socket; documentation: GET /openapi.json."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ API_VERSION = 1
 
 
 class VersionView(Record):
-    """Who answers."""
+    """The daemon that answers."""
 
     bertd: str
     api: int
@@ -39,7 +39,7 @@ class VersionView(Record):
 
 
 class BudgetView(Record):
-    """What was granted and what is left."""
+    """The budget of a run and what is left of it."""
 
     unit: BudgetUnit
     amount: float
@@ -49,32 +49,33 @@ class BudgetView(Record):
     """0..1."""
     charged_s: float
     remaining_s: float | None
-    """Charged seconds until training stops: exact for hours, projected for the rest; None before there is a speed."""
+    """Charged seconds until training stops: exact for hours, projected for other units; None before the speed is
+    known."""
     reserve_s: float | None = None
-    """Charged seconds that are kept after those for the last validation, save and export, as the ranks measured them;
-    None before they did, after the end, and for a budget of steps or sequences."""
+    """Charged seconds kept after those for the last validation, save and export, as the ranks measured them; None
+    before they did, after the end, and for a budget of steps or sequences."""
     projected_step: int | None
-    """Step at which the budget will be spent at the present speed."""
+    """Step at which the budget will be spent at the current speed."""
 
 
 class RunView(Record):
-    """One pretraining as its folder tells it."""
+    """One pretraining, as read from its folder."""
 
     id: str
     job_id: int
     name: str
     state: JobState
     pause: PauseKind | None = None
-    """How it is paused, where it is."""
+    """How it is paused; None if it is not."""
     reason: str
     folder: str
     budget: BudgetView
     budget_change: BudgetRecord | None = None
-    """The newest, where it was changed."""
+    """The newest change of its budget."""
     devices_change: DevicesRecord | None = None
-    """The newest, where it went on on another number of them."""
+    """The newest change of its number of devices."""
     model: str
-    """For people: 4 layers x 256, 4.9M parameters."""
+    """As text: 4 layers x 256, 4.9M parameters."""
     start: StartRecord | None = None
     step: StepRecord | None = None
     """The newest."""
@@ -82,13 +83,13 @@ class RunView(Record):
     best_validation: float | None = None
     checkpoint: CheckpointRecord | None = None
     kept: list[KeptCheckpoint] = []
-    """Newest first; only where one run was asked for."""
+    """Newest first; only in the response for a single run."""
     export: ExportRecord | None = None
     alert: AlertRecord | None = None
     end: EndRecord | None = None
     restarts: int = 0
     steps_lost: int = 0
-    """Steps done and lost again over all restarts; they stay charged."""
+    """Steps that were lost and repeated, over all restarts; they stay charged."""
 
 
 class JobView(Record):
@@ -99,23 +100,23 @@ class JobView(Record):
     name: str
     state: JobState
     pause: PauseKind | None = None
-    """How it is paused, where it is."""
+    """How it is paused; None if it is not."""
     reason: str
-    """Why it stands there, and what a person can do."""
+    """Why it is in this state, and what a person can do."""
     priority: int
     run_id: str
-    """The run it trains, or starts from."""
+    """The run that it trains or starts from."""
     folder: str
     num_devices: int
-    """What it has, or asks for; a run's can be changed while nobody has it."""
+    """Devices that it has or waits for; a run's can be changed while it has none."""
     devices: list[str]
-    """The lease: device ids, empty while it has none."""
+    """Ids of the devices leased to it; empty while it has none."""
     owner_uid: int
     created_t: float
     started_t: float | None
     ended_t: float | None
     progress: float | None
-    """0..1 where it is known."""
+    """0..1; None if it is not known."""
 
 
 class DeviceProcess(Record):
@@ -129,7 +130,7 @@ class DeviceProcess(Record):
 
 
 class DeviceView(Record):
-    """One GPU, or the CPU where there is none."""
+    """One GPU, or the CPU if there is no GPU."""
 
     id: str
     """cpu, or the GPU's UUID."""
@@ -146,13 +147,13 @@ class DeviceView(Record):
     power_w: float | None
     """nvidia-smi: power.draw."""
     job_id: int | None
-    """Who holds the lease."""
+    """The job that it is leased to."""
     foreign_processes: list[DeviceProcess] = []
     """Those that use a GPU that no job has: they are not of this daemon."""
 
 
 class EventView(Record):
-    """One row of the daemon's event journal; ids rise and never repeat."""
+    """One row of the daemon's event log; ids rise and never repeat."""
 
     id: int
     t: float
@@ -161,22 +162,22 @@ class EventView(Record):
     job_id: int | None
     run_id: str | None
     text: str
-    """One line for people."""
+    """One line of text."""
     data: dict[str, object]
     """The record itself."""
 
 
 class SeriesView(Record):
-    """Curves of one run, thinned to about `points` columns, the smallest and largest value of each kept."""
+    """Curves of one run, downsampled to about `points` bins; the smallest and largest value of each bin are kept."""
 
     run_id: str
     x: Literal["progress", "step", "charged_s"]
     columns: dict[str, list[tuple[float, float]]]
-    """Metric to [x, y] pairs in order of x. NaN stands where a pause, a restart or a NaN was."""
+    """Metric to [x, y] pairs in order of x; y is NaN at a pause, a restart or a NaN value."""
 
 
 class ScoreView(Record):
-    """One trial's score with the job it came from."""
+    """One score with the job it came from."""
 
     job_id: int
     run_id: str
@@ -184,26 +185,26 @@ class ScoreView(Record):
 
 
 class LogView(Record):
-    """A piece of a job's log."""
+    """A part of a job's log."""
 
     text: str
-    """Decoded as UTF-8, what is not is replaced; control characters are still in it."""
+    """Decoded as UTF-8, with invalid bytes replaced; control characters are still in it."""
     offset: int
-    """Byte at which the piece begins."""
+    """Byte at which the part begins."""
     next_offset: int
-    """Byte at which to go on."""
+    """Byte at which the next part begins."""
     size: int
-    """Bytes the log has."""
+    """Size of the log in bytes."""
 
 
 class StatusView(Record):
-    """Everything the first screen needs, in one answer."""
+    """Everything on the first screen, in one response."""
 
     version: VersionView
     runs: list[RunView]
-    """Runs that are not over, and the newest one that is."""
+    """Runs that are not over, and the newest one that is over."""
     jobs: list[JobView]
-    """Newest first, ended ones after the rest; at most 50."""
+    """Newest first, with ended ones last; at most 50."""
     devices: list[DeviceView]
     events: list[EventView]
     """The newest 20, oldest first."""
@@ -211,7 +212,7 @@ class StatusView(Record):
 
 HIGHEST_PRIORITY = 1_000_000
 Priority = Annotated[int, Field(ge=-HIGHEST_PRIORITY, le=HIGHEST_PRIORITY)]
-"""Of a job that waits; higher is served first."""
+"""Of a waiting job; higher is served first."""
 
 
 class SubmitPretrain(Record):
@@ -219,11 +220,11 @@ class SubmitPretrain(Record):
 
     kind: Literal["pretrain"] = "pretrain"
     recipe_toml: str
-    """The recipe's text; relative paths in it were made absolute by the sender."""
+    """The recipe's text; the sender has made relative paths in it absolute."""
     recipe_name: str
-    """What error messages call it."""
+    """Its name in error messages."""
     overrides: list[str] = []
-    """section.key=value, applied over the text."""
+    """section.key=value, applied to the text."""
     priority: Priority = 0
     hold: bool = False
 
@@ -233,7 +234,7 @@ class SubmitFinetune(Record):
 
     kind: Literal["finetune"] = "finetune"
     run: str
-    """Run id, job id or @ (the newest run), with @step or @0.5 (a marker) behind it for one export; or an export's
+    """Run id, job id or @ (the newest run), followed by @step or @0.5 (a marker) for one export; or an export's
     absolute path."""
     task: str
     data_dir: str
@@ -248,7 +249,7 @@ Submit = Annotated[SubmitPretrain | SubmitFinetune, Field(discriminator="kind")]
 
 
 class ErrorView(Record):
-    """Body of every answer that is not 2xx."""
+    """Body of every response that is not 2xx."""
 
     code: str
     """The error's class name, stable for scripts."""

@@ -1,4 +1,4 @@
-"""The event stream: server-sent events over the socket, as records.
+"""The client side of the event stream: server-sent events over the socket, parsed to records.
 
 Lines of `field: value`; an empty line ends an event: https://html.spec.whatwg.org/#server-sent-events
 """
@@ -27,7 +27,7 @@ from bertd.errors import BertdError, ClientError, DaemonUnreachableError
 STREAM_TIMEOUT_S = 20.0
 """Longest silence on an event stream: the daemon sends a comment every 15 s."""
 MAX_LINE_BYTES = 16 << 20
-"""Longest line of an event stream that is believed."""
+"""Longest line of an event stream; a longer one ends the stream."""
 
 _EVENT_MODELS: dict[str, type[EventView] | type[StatusView]] = {"event": EventView, "tick": StatusView}
 
@@ -35,19 +35,19 @@ _EVENT_MODELS: dict[str, type[EventView] | type[StatusView]] = {"event": EventVi
 class EventStream:
     """Events and ticks as they happen: iterate in one thread, `close` from any.
 
-    The iteration ends after `close`. It raises DaemonUnreachableError when the daemon goes away; whoever wants to go
-    on asks for a new stream with `since=stream.last_id`.
+    The iteration ends after `close`. It raises DaemonUnreachableError when the daemon closes the connection; to
+    continue, open a new stream with `since=stream.last_id`.
     """
 
     def __init__(self, path: Path, *, since: int | None) -> None:
         """Connect.
 
         Raises:
-            DaemonUnreachableError: nobody answers.
-            BertdError: what the daemon refused with.
+            DaemonUnreachableError: no daemon answers.
+            BertdError: the daemon refused.
         """
         self.last_id = since
-        """Id of the newest event that was given out; None before the first."""
+        """Id of the newest event that was returned; None before the first."""
         self._path = path
         self._is_closed = False
         self._connection = SocketConnection(path, timeout_s=TIMEOUT_S)
@@ -63,7 +63,7 @@ class EventStream:
     def _open(self, query: str) -> None:
         with translate_connection_errors(self._path, "GET /v1/events", timeout_s=TIMEOUT_S):
             self._connection.request("GET", f"/v1/events{query}", headers={"Accept": "text/event-stream"})
-            # The response may take the socket over and the connection forget it; `close` needs it.
+            # The connection may hand the socket over to the response and drop it; `close` needs it.
             self._socket = self._connection.sock
             self._response = self._connection.getresponse()
             content = self._response.read() if self._response.status != 200 else b""
@@ -78,9 +78,9 @@ class EventStream:
 
         Raises:
             StopIteration: the stream was closed.
-            DaemonUnreachableError: the daemon went away or fell silent.
-            ClientError: an event could not be understood.
-            BertdError: either of them.
+            DaemonUnreachableError: the daemon closed the connection or sent nothing for STREAM_TIMEOUT_S.
+            ClientError: an event could not be parsed.
+            BertdError: base class of both of the above; any other exception is a bug.
         """
         try:
             with translate_connection_errors(self._path, "the event stream", timeout_s=STREAM_TIMEOUT_S):
@@ -102,12 +102,12 @@ class EventStream:
         return item
 
     def close(self) -> None:
-        """End the iteration, from any thread; twice is once."""
+        """End the iteration, from any thread; a second call does nothing."""
         self._is_closed = True
         try:
             self._socket.shutdown(socket.SHUT_RDWR)
         except OSError:
-            pass  # The daemon was faster, or this is the second call.
+            pass  # The daemon has closed the connection already, or this is the second call.
 
     def __enter__(self) -> Self:
         return self

@@ -1,9 +1,9 @@
-"""What crosses a process by way of files: journal lines, mailbox commands, hand-overs.
+"""Records that processes exchange in files: journal lines, mailbox commands, job specs, outcomes.
 
-bertd/api/models.py has what crosses the socket.
+bertd/api/models.py has the records that cross the socket.
 
-All are frozen and tolerate unknown fields, so an older reader can read a newer writer. Times that end in `_s`
-are seconds; `t` is seconds since the epoch (UTC) and is for showing only: durations come from the charged clock.
+All are frozen and ignore unknown fields, so that an older reader can read what a newer version wrote. Fields that end
+in `_s` are seconds; `t` is seconds since the epoch (UTC) and only for display: durations come from the charged clock.
 """
 
 from __future__ import annotations

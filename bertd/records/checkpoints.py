@@ -15,15 +15,15 @@ class KeptCheckpoint(Record):
     """Share of the budget that was spent, 0..1."""
     size_bytes: int
     validation_loss: float | None
-    """The newest when it was saved."""
+    """The newest validation loss when it was saved."""
     markers: list[float]
-    """Shares of the budget that it was saved at."""
+    """The markers at which it was saved, as shares of the budget."""
     reasons: list[str]
-    """For people: newest, marker 0.5, best validation loss 1.912 of step 1200."""
+    """As text: newest, marker 0.5, best validation loss 1.912 of step 1200."""
 
 
 class KeptCheckpoints(Record):
-    """Content of `checkpoints/kept.json`, written behind each checkpoint."""
+    """Content of `checkpoints/kept.json`, written after each checkpoint."""
 
     checkpoints: list[KeptCheckpoint] = []
     """Newest first."""

@@ -1,4 +1,4 @@
-"""The commands of a job's mailbox: what a person asks of a running job."""
+"""The commands in a job's mailbox: what a person or the daemon requests of a running job."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from bertd.records.states import BudgetUnit
 
 
 class CommandKind(StrEnum):
-    """What a mailbox command asks of a running job."""
+    """The action that a mailbox command requests."""
 
     PAUSE = "pause"
     CHECKPOINT = "checkpoint"
     STOP = "stop"
     BUDGET = "budget"
     SUSPEND = "hold"
-    """Pause hot: stand still between two steps, memory kept."""
+    """Pause hot: suspend the ranks between two steps and keep their memory."""
     RESUME = "resume"
-    """Train on after a hold."""
+    """Continue training after a hot pause."""
 
 
 class BudgetRequest(Record):
-    """What a run's budget shall be: body of POST /v1/runs/{id}/budget, and of the command that it becomes."""
+    """The new budget: body of POST /v1/runs/{id}/budget and payload of the mailbox command."""
 
-    # FastAPI silences pydantic while it reads its routes, not at the first request, when a deferred body is built.
+    # Build it now: FastAPI suppresses pydantic's warnings while it reads the routes, not at the first request.
     model_config = ConfigDict(defer_build=False)
 
     unit: BudgetUnit
-    """The recipe's; a budget keeps its unit."""
+    """The unit of the recipe's budget, which cannot change."""
     amount: Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)]
-    """All of it, what is spent included."""
+    """The total, including what is spent already."""
 
 
 class Command(Record):
@@ -44,6 +44,6 @@ class Command(Record):
     t: float
     verb: CommandKind
     asked_by: str
-    """Who asked: uid and name, or the daemon."""
+    """Who requested it: uid and name, or the daemon."""
     budget: BudgetRequest | None = None
-    """With the verb budget."""
+    """Only with the verb budget."""

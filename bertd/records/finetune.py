@@ -1,15 +1,15 @@
-"""What a finetune job does: `finetune.json` in its folder."""
+"""The spec of a finetune job: `finetune.json` in its folder."""
 
 from __future__ import annotations
 
 from bertd.records.record import Record
 
 GLUE_TASKS = ("cola", "sst-2", "mrpc", "sts-b", "qqp", "mnli", "qnli", "rte", "wnli")
-"""Names of the tasks of bertd.glue.tasks, for who may not import it."""
+"""Names of the tasks of bertd.glue.tasks, for modules that may not import it."""
 
 
 class FinetuneSpec(Record):
-    """What a finetune job does; `finetune.json` in its folder."""
+    """Content of `finetune.json`: task, data, export and hyperparameters."""
 
     task: str
     """One of GLUE_TASKS."""
@@ -18,7 +18,7 @@ class FinetuneSpec(Record):
     source: str
     """Absolute path of the export folder to start from."""
     source_name: str
-    """The same for people: run/step."""
+    """The export as shown to the user: run/step."""
     seed: int = 42
     lr: float = 5e-5
     batch_size: int = 32

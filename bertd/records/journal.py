@@ -1,4 +1,4 @@
-"""The records of a journal: one JSON object a line in `journal.jsonl`, told apart by `kind`."""
+"""The records of a journal: one JSON object a line in `journal.jsonl`, distinguished by `kind`."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ class StartRecord(Record):
     micro_batch: int
     """Sequences in one forward pass of one rank."""
     micro_batch_reason: str = ""
-    """Why that many."""
+    """Why this size was chosen."""
     accumulation: int
     """Forward passes of one rank in the next step."""
     empty_rows: int = 0
-    """Of that step over all ranks: computed so that every rank does the same, and predicting nothing."""
+    """Padding rows of that step over all ranks: they give every rank the same shapes and predict nothing."""
     attention: str = ""
-    """The kernel that attention prefers, by PyTorch's name for the backend; empty where there is no choice."""
+    """The preferred attention backend, by PyTorch's name; empty if there is no choice."""
     attention_reason: str = ""
-    """Why that one."""
+    """Why this backend was chosen."""
     sequence_length: int
     train_sequences: int
     """Sequences in one epoch."""
     validation_sequences: int
     """Sequences in the fixed validation set."""
     start_from: str | None = None
-    """Class and place of the checkpoint that this attempt took its first weights from; None where it drew them, or
-    resumed the run's own."""
+    """Class and place of the checkpoint with this attempt's initial weights; None if they are random, or if it resumes
+    from the run's own checkpoint."""
     boot_id: str | None = None
-    """The kernel's name for this boot: where two attempts differ in it, the machine went down in between."""
+    """The kernel's id of this boot: if it differs between two attempts, the machine was restarted in between."""
 
 
 class StepRecord(Record):
@@ -64,37 +64,37 @@ class StepRecord(Record):
     step: int
     """Updates done, this one included."""
     sequences: int
-    """Sequences consumed since the start of the run, replayed ones not counted twice."""
+    """Sequences consumed since the start of the run; repeated ones are not counted twice."""
     charged_s: float
     progress: float
     """Share of the budget that is spent, 0..1."""
     loss: float
-    """Mean masked-token cross-entropy in nats over the steps since the last record."""
+    """Mean masked-token cross-entropy in nats over the steps since the last step record."""
     lr: float
     """Learning rate of this update."""
     grad_norm: float
     """Global L2 norm of the gradient of this update, before clipping."""
     sequences_per_s: float
-    """Over all ranks, since the last record."""
+    """Over all ranks, since the last step record."""
     tokens_per_s: float
-    """Positions fed to the encoder over all ranks, since the last record."""
+    """Tokens, padding included, fed to the encoder over all ranks, since the last step record."""
     mfu: float | None = None
-    """Model FLOP/s over the device's known peak, 0..1; None where the peak is not known."""
+    """Model FLOP/s divided by the device's peak, 0..1; None if the peak is not known."""
     data_wait: float = 0.0
-    """Share of the time since the last record that rank 0 waited for data, 0..1."""
+    """Share of the time since the last step record that rank 0 waited for data, 0..1."""
     loss_scale: float | None = None
     """fp16 only."""
     skipped_steps: int = 0
     """fp16 only: updates skipped for overflow since the start of the run."""
     memory_bytes: int | None = None
-    """Peak device memory of rank 0; on CPU its resident set."""
+    """Peak device memory of rank 0; on CPU its peak resident set."""
     reserve_s: float | None = None
     """Charged seconds that a timed budget keeps for its last validation, save and export, as measured so far; None for
     a budget of steps or sequences."""
 
 
 class ValidationRecord(Record):
-    """The fixed validation set under its fixed masks."""
+    """A validation: the loss on the fixed validation set with its fixed masks."""
 
     kind: Literal["validation"] = "validation"
     t: float
@@ -107,16 +107,16 @@ class ValidationRecord(Record):
     num_tokens: int
     """Masked tokens that were predicted."""
     unigram_loss: float = math.nan
-    """Nats: what a guess by how often each token stands in the training text scores on the same tokens."""
+    """Nats: loss on the same tokens of a guess by each token's frequency in the training text."""
     unigram_entropy: float
-    """Nats: what a guess by how often each token is among these very tokens would score; nobody can know that."""
+    """Nats: loss of a guess by each token's frequency among these same tokens, which no model can know."""
     seconds: float
     reserve_s: float | None = None
     """As in a step record."""
 
 
 class CheckpointRecord(Record):
-    """A resumable checkpoint is on disk, whole."""
+    """A resumable checkpoint is on disk, complete and verified."""
 
     kind: Literal["checkpoint"] = "checkpoint"
     t: float
@@ -128,18 +128,18 @@ class CheckpointRecord(Record):
     seconds: float
     """From the decision to the rename."""
     stall_s: float
-    """How long training stood still for it: until its copy had begun and where a step waited for the copy's end; or all
-    of it where the run waited."""
+    """How long training was stopped for it: until its copy had begun, and while a step waited for the copy's end; or
+    all of it if the run waited."""
     why: str
     """start, interval, pause, stop, command, marker or end."""
     write_s: float = 0.0
-    """How long the writer took besides the training: to write, flush, read back and rename."""
+    """How long the writer took in the background: to write, flush, read back and rename."""
     stall_share: float = 0.0
-    """Share of the charged time so far that training stood still for checkpoints, 0..1."""
+    """Share of the charged time so far that training was stopped for checkpoints, 0..1."""
     skipped: int = 0
-    """Checkpoints left out so far because the one before was still being written."""
+    """Checkpoints skipped so far because the one before was still being written."""
     sequences: int | None = None
-    """Trained on so far; None in what was written before it was told."""
+    """Sequences consumed so far; None in records of versions without the field."""
 
 
 class ExportRecord(Record):
@@ -166,12 +166,12 @@ class StateRecord(Record):
     step: int
     charged_s: float
     state: JobState
-    """paused; or running, where ranks that were held go on."""
+    """paused; or running, when suspended ranks resume."""
     reason: str
     is_hot: bool = False
-    """The ranks hold between two steps and keep their memory; nothing is charged until they go on."""
+    """The ranks are suspended between two steps and keep their memory; nothing is charged until they resume."""
     monotonic_s: float | None = None
-    """Of ranks that go on: CLOCK_MONOTONIC at which charging began again."""
+    """When ranks resume: CLOCK_MONOTONIC at which charging began again."""
 
 
 class CommandRecord(Record):
@@ -194,7 +194,7 @@ class CommandRecord(Record):
 
 
 class BudgetRecord(Record):
-    """The budget was changed; the schedule goes on from where it stood, see bertd.run.budget."""
+    """The budget was changed; the schedule continues from its position, see bertd.run.budget."""
 
     kind: Literal["budget"] = "budget"
     t: float
@@ -203,22 +203,22 @@ class BudgetRecord(Record):
     charged_s: float
     unit: BudgetUnit
     before: float
-    """Granted until then, in `unit`."""
+    """Amount before the change, in `unit`."""
     after: float
     spent: float
-    """At the change, in `unit`."""
+    """Spent when the change was made, in `unit`."""
 
 
 class DevicesRecord(Record):
-    """The run goes on on another number of devices; its recipe.toml has that from here on."""
+    """The run continues on another number of devices; its recipe.toml has the new number from here on."""
 
     kind: Literal["devices"] = "devices"
     t: float
     step: int
-    """Newest step by then."""
+    """Newest step at the change."""
     charged_s: float
     before: int
-    """Ranks until then."""
+    """Ranks before the change."""
     after: int
 
 
@@ -241,9 +241,9 @@ class RestartRecord(Record):
     kind: Literal["restart"] = "restart"
     t: float
     step: int
-    """Last step the journal had."""
+    """Last step in the journal."""
     attempt: int
-    """The attempt that begins."""
+    """Number of the next attempt."""
     cause: str
     delay_s: float
     from_step: int
@@ -253,26 +253,26 @@ class RestartRecord(Record):
 
 
 class RollbackRecord(Record):
-    """The loss went wrong: the weights are those of a checkpoint again, and the batches since are left out."""
+    """The loss diverged: the weights are those of a checkpoint again, and the batches since are skipped."""
 
     kind: Literal["rollback"] = "rollback"
     t: float
     step: int
-    """Of the checkpoint gone back to."""
+    """Step of the checkpoint that was loaded."""
     sequences: int
-    """Where training goes on: sequences consumed, those left out among them."""
+    """Where training continues: sequences consumed, including the skipped ones."""
     charged_s: float
     from_step: int
-    """Steps done when it was noticed."""
+    """Steps done when the divergence was detected."""
     skipped_sequences: int
-    """Behind the checkpoint, not to be seen again."""
+    """Sequences after the checkpoint that will not be trained on again."""
     cause: str
     number: int
-    """1 for the run's first."""
+    """Counts the run's rollbacks, from 1."""
 
 
 class ScoreRecord(Record):
-    """One trial's score on a task's development set."""
+    """The score of one finetuning on a task's development set."""
 
     kind: Literal["score"] = "score"
     t: float
@@ -305,10 +305,10 @@ class EndRecord(Record):
     sequences: int
     charged_s: float
     reason: Literal["budget", "stopped", "failed", "finished"]
-    """budget: it was spent; stopped: a person asked; finished: a finetuning came to its end."""
+    """budget: it was spent; stopped: by a person or a rule; finished: a finetuning completed."""
     detail: str
     lr: float | None = None
-    """Learning rate the schedule gives at the end: 0 where the budget was spent."""
+    """Learning rate of the schedule at the end: 0 if the budget was spent."""
     validation_loss: float | None = None
     export: str | None = None
     """Folder under exports/."""

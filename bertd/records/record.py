@@ -1,4 +1,4 @@
-"""The base of all records: frozen, and tolerant of the fields of a newer writer."""
+"""The base of all records."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Record(BaseModel):
-    """A frozen value that tolerates fields of a newer writer."""
+    """A frozen value that ignores unknown fields, so that it can be read from a newer version's output."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants", defer_build=True)

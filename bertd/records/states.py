@@ -1,4 +1,4 @@
-"""Closed sets of words that several records share: states and kinds of jobs, exit classes, budget units."""
+"""Enums that several records share: states and kinds of jobs, exit classes, budget units."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class JobState(StrEnum):
-    """Where a job stands. What may follow what is decided by `bertd.jobs.store.lifecycle` alone."""
+    """The state of a job. Only `bertd.jobs.store.lifecycle` decides which state may follow which."""
 
     QUEUED = "queued"
     HELD = "held"
@@ -22,8 +22,6 @@ class JobState(StrEnum):
 
 
 class JobKind(StrEnum):
-    """What a job executes."""
-
     PREPARE = "prepare"
     PRETRAIN = "pretrain"
     FINETUNE = "finetune"
@@ -33,18 +31,18 @@ class PauseKind(StrEnum):
     """What a paused job keeps."""
 
     HOT = "hot"
-    """Its processes and all their memory; goes on in under a second."""
+    """Its processes and all their memory; resumes in under a second."""
     COLD = "cold"
     """A checkpoint; its devices are free."""
 
 
 class ExitClass(StrEnum):
-    """What a death of the ranks was of, which decides whether another try is worth it."""
+    """Why the ranks died; decides whether they are restarted, and how often."""
 
     TRANSIENT = "transient"
-    """A signal, a hang, an exception, a lost peer: may not come again."""
+    """A signal, a hang, an exception, a lost peer: may not happen again."""
     RESOURCE = "resource"
-    """Memory or disk ran out: may be free in a moment."""
+    """Memory or disk ran out: may be free again soon."""
     CONFIGURATION = "configuration"
     """The recipe or the devices."""
     NUMERIC = "numeric"

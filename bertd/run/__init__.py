@@ -1,1 +1,1 @@
-"""One folder per run: pure Python, read and written by both sides."""
+"""The files of a run's folder: pure Python, read and written by both sides."""

@@ -1,7 +1,7 @@
-"""Writing so that a crash or a power cut leaves the old content or the new, never half.
+"""Write files so that a crash or a power cut leaves the old content or the new, never half.
 
-The order was proven with power cuts at each system call on ext4 and XFS: write, fsync the file, rename, fsync the
-folder. Leaving out the first fsync loses the old copy too on XFS; leaving out the last loses the rename on both.
+Write, fsync the file, rename, fsync the folder. This order was tested with power cuts at each system call on ext4 and
+XFS: without the first fsync XFS loses the old copy too; without the last both lose the rename.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def atomic_write(path: Path, content: bytes | str) -> None:
         StorageError: the disk refused; `path` is unchanged.
     """
     data = content.encode() if isinstance(content, str) else content
-    # Both numbers, because threads of one daemon may write the same file.
+    # Both ids, because threads of one daemon may write the same file.
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{path.name}-{os.getpid()}-{threading.get_native_id()}")
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
@@ -49,12 +49,12 @@ def atomic_write(path: Path, content: bytes | str) -> None:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink()
-        raise StorageError(f"{path}: cannot write: {error.strerror}; free space or mend the permissions") from error
+        raise StorageError(f"{path}: cannot write: {error.strerror}; free space or check the permissions") from error
 
 
 @contextmanager
 def temporary_folder(folder: Path) -> Iterator[Path]:
-    """A new folder beside `folder`, to be renamed to it when it is whole; swept whenever its writer is dead.
+    """Make a folder next to `folder`, for the caller to rename to it when complete; swept if its writer is dead.
 
     Raises:
         OSError: the disk refused.
@@ -72,7 +72,7 @@ def temporary_folder(folder: Path) -> Iterator[Path]:
 
 
 def sweep_temporaries(place: Path, *, prefixes: tuple[str, ...] = (TEMPORARY_PREFIX, TRASH_PREFIX)) -> None:
-    """Delete what starts so and nobody holds; no folder, nothing to sweep."""
+    """Delete entries with these prefixes, except folders that a live process has locked; `place` may be absent."""
     if not place.is_dir():
         return
     for entry in list(place.iterdir()):
@@ -91,7 +91,7 @@ def _create_and_lock(folder: Path) -> int:
         fcntl.flock(fd, fcntl.LOCK_SH)
         if folder.is_dir() and os.path.samestat(os.fstat(fd), folder.stat()):
             return fd
-        # Swept between the two calls.
+        # Another process swept it between mkdir and flock.
         os.close(fd)
 
 

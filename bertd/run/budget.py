@@ -1,15 +1,15 @@
-"""What a budget grants and how much of it is spent: one code path for hours, GPU-hours, steps and sequences.
+"""The budget of a run, its changes, and the schedule's position in it: hours, GPU-hours, steps or sequences.
 
-A budget may be changed while its run lives. The schedule then goes on from where it stands and reaches 1 at the new
-end. With changes at s1 < s2 < ... (spent at that moment) to amounts whose training ends at E1, E2, ..., and s0 = 0,
+A budget may be changed during the run. The schedule then continues from its position and reaches 1 at the new end.
+With changes at s1 < s2 < ... (spent at that moment) to amounts whose training ends at E1, E2, ..., and s0 = 0,
 p0 = 0, E0 the recipe's,
 
     p(s) = pi + (1 - pi) (s - si) / (Ei - si)   for si <= s < s(i+1),   p(i+1) = p(s(i+1))
 
-so the learning rate is continuous: only its slope changes. It is a function of what is spent and of the changes that
-the journal holds, hence steps that a restart does again get the rates they had. tests/run/test_budget.py has numbers.
+so the learning rate is continuous: only its slope changes. It depends only on what is spent and on the changes in the
+journal, so steps that are repeated after a restart get the same rates. tests/run/test_budget.py has numbers.
 
-A run may also go on on another number of devices. A budget of GPU-hours counts each stretch by the devices it had.
+A run may also continue on another number of devices. A budget of GPU-hours counts each period by the devices in use.
 """
 
 from __future__ import annotations
@@ -28,46 +28,45 @@ from bertd.records import (
 )
 
 MAX_RESERVE_SHARE = 0.5
-"""Share of the budget kept at most for the last validation, save and export: even a minute on a slow disk trains for
-half of it."""
+"""Largest share of the budget kept for the last validation, save and export: even a budget of one minute on a slow disk
+trains for half of it."""
 _RESERVE_MARGIN = 1.3
 """A loaded disk is slower at the end than at the start."""
 MAX_HOURS = 1e6
-"""A century of one device: beyond it a typing error would be a date that no calendar has."""
+"""A century of one device: a larger number, such as a typing error, would give a date that datetime cannot hold."""
 MAX_STEPS_OR_SEQUENCES = 10**15
-"""Steps or sequences."""
 
 
 @dataclass(frozen=True)
 class DeviceSeconds:
-    """What was used until a run got the devices that it has."""
+    """What was used before the run got its current devices."""
 
     charged_s: float = 0.0
     device_s: float = 0.0
-    """Charged seconds, each as often as there were devices."""
+    """Charged seconds times the devices in use."""
 
     def total_at(self, charged_s: float, *, num_devices: int) -> float:
-        """Device-seconds at a later moment, with so many devices since."""
+        """Device-seconds when `charged_s` are charged, with `num_devices` in use since."""
         return self.device_s + (charged_s - self.charged_s) * num_devices
 
     def after_change(self, change: DevicesRecord) -> DeviceSeconds:
-        """The same at the next change of the devices."""
+        """The totals up to the next change of the devices."""
         return DeviceSeconds(change.charged_s, self.total_at(change.charged_s, num_devices=change.before))
 
 
 @dataclass(frozen=True)
 class Budget:
-    """A grant in one unit."""
+    """An amount in one unit, and the devices it is charged for."""
 
     unit: BudgetUnit
     amount: float
     """In `unit`."""
     num_devices: int
-    """Devices charged at once; a GPU-hour budget runs out that many times as fast."""
+    """Devices charged at the same time; a GPU-hour budget is spent this many times as fast."""
     past_device_seconds: DeviceSeconds = DeviceSeconds()
 
     def spent(self, *, charged_s: float, steps: float, sequences: float) -> float:
-        """What has been used, in the budget's unit."""
+        """The amount used so far, in the budget's unit."""
         match self.unit:
             case BudgetUnit.HOURS:
                 return charged_s / 3600
@@ -80,12 +79,12 @@ class Budget:
 
     @property
     def is_timed(self) -> bool:
-        """Whether the clock, not the work, ends the run."""
+        """Whether time, not work, ends the run."""
         return self.unit in (BudgetUnit.HOURS, BudgetUnit.GPU_HOURS)
 
     @property
     def total_s(self) -> float | None:
-        """Charged seconds the whole budget lasts; None where work, not time, is budgeted."""
+        """Charged seconds that the whole budget lasts; None for a budget of steps or sequences."""
         match self.unit:
             case BudgetUnit.HOURS:
                 return self.amount * 3600
@@ -98,11 +97,11 @@ class Budget:
                 return None
 
     def progress(self, *, charged_s: float, steps: float, sequences: float) -> float:
-        """Share that is spent, 0..1."""
+        """Share of the budget that is spent, 0..1."""
         return min(1.0, self.spent(charged_s=charged_s, steps=steps, sequences=sequences) / self.amount)
 
     def convert_seconds(self, seconds: float) -> float:
-        """So many charged seconds more, in the budget's unit; 0 where work, not time, is budgeted."""
+        """Charged seconds in the budget's unit; 0 for a budget of steps or sequences."""
         if not self.is_timed:
             return 0.0
         return seconds * (self.num_devices if self.unit is BudgetUnit.GPU_HOURS else 1) / 3600
@@ -110,7 +109,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class BudgetChange:
-    """The budget was set to another amount."""
+    """A change of the budget to another amount."""
 
     spent: float
     """At that moment, in the budget's unit."""
@@ -118,7 +117,7 @@ class BudgetChange:
 
 
 def add_budget_change(changes: tuple[BudgetChange, ...], change: BudgetChange) -> tuple[BudgetChange, ...]:
-    """With one more change; those further on are void, because the run was restarted from before them."""
+    """Append a change. Drop those at or after its `spent`: the run was restarted from before them."""
     return (*(earlier for earlier in changes if earlier.spent < change.spent), change)
 
 
@@ -127,25 +126,25 @@ class BudgetPlan:
     """A budget with its changes."""
 
     initial: Budget
-    """The recipe's, with the devices of by now."""
+    """The recipe's budget, with the current devices."""
     changes: tuple[BudgetChange, ...] = ()
-    """By rising `spent`."""
+    """In rising order of `spent`."""
 
     @property
     def granted(self) -> Budget:
-        """The budget as it is by now."""
+        """The current budget."""
         return replace(self.initial, amount=self.changes[-1].amount) if self.changes else self.initial
 
     def with_change(self, *, spent: float, amount: float) -> BudgetPlan:
-        """With one more change; see `add_budget_change`."""
+        """The plan with one more change; see `add_budget_change`."""
         return replace(self, changes=add_budget_change(self.changes, BudgetChange(spent=spent, amount=amount)))
 
     def schedule_progress(self, spent: float, *, reserve: float = 0.0) -> float:
-        """Where the schedule stands, 0..1; 1 where training ends.
+        """The schedule's position, 0..1; 1 at the end of training.
 
         Args:
             spent: in the budget's unit.
-            reserve: what is kept of the budget for its end, in the same unit.
+            reserve: the part kept for the end of the run, in the same unit.
         """
         progress = since = 0.0
         amount = self.initial.amount
@@ -160,7 +159,7 @@ class BudgetPlan:
 
 
 def training_end(amount: float, *, reserve: float) -> float:
-    """What may be spent before the reserve begins."""
+    """The amount that may be spent before the reserve begins."""
     return amount - min(reserve, MAX_RESERVE_SHARE * amount)
 
 
@@ -169,16 +168,16 @@ def _advance_progress(progress: float, *, since: float, to: float, end: float) -
 
 
 def check_budget_request(request: BudgetRequest, granted: Budget, *, spent: float, reserve: float = 0.0) -> None:
-    """Whether a budget can be set to what was asked.
+    """Check that the budget can be set to the requested amount.
 
     Args:
         spent: so far, in the budget's unit.
-        reserve: what the end of the run takes, in the same unit, as far as it is known.
+        reserve: needed for the end of the run, in the same unit, as far as it is known.
 
     Raises:
-        RecipeError: the order is in another unit, more than a recipe may have, or no whole number of steps or
+        RecipeError: the request is in another unit, more than a recipe may have, or not a whole number of steps or
             sequences.
-        QueueError: so much is spent already; to end a run there is `bertd stop`.
+        QueueError: more than that is spent already; `bertd stop` ends a run.
     """
     if request.unit is not granted.unit:
         raise RecipeError(f"budget: {request.amount:g} {request.unit}: this run counts {granted.unit}; give that")
@@ -201,8 +200,8 @@ def end_reserve_s(*, validation_s: float | None, save_s: float | None) -> float:
     """Charged seconds to keep of a timed budget for its last validation, save and export.
 
     Args:
-        validation_s: how long the slowest took so far; None before the first.
-        save_s: the same of a checkpoint.
+        validation_s: the slowest validation so far; None before the first.
+        save_s: the slowest checkpoint so far; None before the first.
     """
     # An export writes the weights once, a checkpoint three times as much.
     export_s = save_s = save_s or 0.0
@@ -211,16 +210,16 @@ def end_reserve_s(*, validation_s: float | None, save_s: float | None) -> float:
 
 @dataclass(frozen=True)
 class TimeLeft:
-    """Of a timed budget, in charged seconds."""
+    """The time left of a timed budget, in charged seconds."""
 
     training_s: float
     """Until training stops; below 0 once it should have."""
     reserve_s: float
-    """What is kept after that for the end of the run."""
+    """Kept after that for the end of the run."""
 
 
 def find_time_left(budget: Budget, *, charged_s: float, reserve_s: float) -> TimeLeft | None:
-    """For the ranks, which stop by it, and for whoever shows it; None for a budget of steps or sequences.
+    """The time left by which the ranks stop and which is shown; None for a budget of steps or sequences.
 
     Args:
         charged_s: so far.
@@ -236,7 +235,7 @@ def find_time_left(budget: Budget, *, charged_s: float, reserve_s: float) -> Tim
 
 @dataclass(frozen=True)
 class RunPosition:
-    """How far a run is at some moment."""
+    """How far a run is at one moment."""
 
     t: float
     """Seconds since the epoch."""
@@ -248,11 +247,11 @@ class RunPosition:
 def make_budget_record(
     request: BudgetRequest, granted: Budget, *, position: RunPosition, reserve_s: float = 0.0
 ) -> BudgetRecord | None:
-    """What the journal gets for an order; None where the budget is so already.
+    """The journal record for a budget request; None if the budget has that amount already.
 
     Raises:
-        RecipeError: the order is in another unit, or no whole number of steps or sequences.
-        QueueError: so much is spent already.
+        RecipeError: the request is in another unit, or not a whole number of steps or sequences.
+        QueueError: more than that is spent already.
     """
     if request.unit is granted.unit and request.amount == granted.amount:
         return None
@@ -273,7 +272,7 @@ def make_budget_record(
 def answer_budget_command(
     command: Command, granted: Budget, *, position: RunPosition, reserve_s: float = 0.0
 ) -> list[BudgetRecord | CommandRecord]:
-    """The records with which a budget command is obeyed or refused, its acknowledgement last."""
+    """The records that apply or refuse a budget command, its acknowledgement last."""
     assert command.budget is not None
     records: list[BudgetRecord | CommandRecord] = []
     outcome: Literal["done", "refused"] = "done"

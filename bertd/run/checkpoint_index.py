@@ -1,4 +1,4 @@
-"""Which checkpoints a run keeps, and why: `checkpoints/kept.json`, written behind each save, read by both sides."""
+"""The checkpoints that a run keeps, and why: `checkpoints/kept.json`, written after each save, read by both sides."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from bertd.run.paths import RunPaths
 
 
 def write_checkpoint_index(paths: RunPaths, kept: KeptCheckpoints) -> None:
-    """Replace the index; for whoever deletes checkpoints.
+    """Replace the index; only the process that deletes checkpoints may call it.
 
     Raises:
-        StorageError: the disk refused; the old index stands.
+        StorageError: the disk refused; the old index is unchanged.
     """
     atomic_write(paths.kept, kept.model_dump_json(indent=1))
 
 
 def read_checkpoint_index(paths: RunPaths) -> KeptCheckpoints:
-    """The index; a run without a checkpoint keeps none.
+    """Read the index; empty for a run without a checkpoint.
 
     Raises:
-        RunFolderError: the file is no index.
+        RunFolderError: the file is not an index.
     """
     try:
         return KeptCheckpoints.model_validate_json(paths.kept.read_bytes())
     except FileNotFoundError:
         return KeptCheckpoints()
     except OSError as error:
-        raise RunFolderError(f"{paths.kept}: cannot be read: {error.strerror}; mend the permissions") from error
+        raise RunFolderError(f"{paths.kept}: cannot be read: {error.strerror}; check the permissions") from error
     except ValidationError as error:
-        raise RunFolderError(f"{paths.kept}: not an index; delete it, the next checkpoint writes it anew") from error
+        raise RunFolderError(f"{paths.kept}: not an index; delete it, the next save writes it again") from error
 
 
 def find_checkpoint_at_marker(paths: RunPaths, marker: float, *, name: str) -> KeptCheckpoint:
-    """The checkpoint that was kept for a share of the budget; `name` is the run's, for people.
+    """Find the checkpoint kept for `marker`, a share of the budget; `name` is the run's, for messages.
 
     Raises:
-        CheckpointError: the run has not passed it, or went back behind it.
+        CheckpointError: the run has not passed the marker, or was rolled back to before it.
         RunFolderError: the index is damaged.
     """
     kept = read_checkpoint_index(paths).checkpoints
@@ -49,5 +49,5 @@ def find_checkpoint_at_marker(paths: RunPaths, marker: float, *, name: str) -> K
     there = ", ".join(f"{each:g}" for checkpoint in reversed(kept) for each in checkpoint.markers)
     raise CheckpointError(
         f"{name}: has not passed a marker {marker:g}; those it has passed: {there or 'none'}; a rollback undoes those "
-        "behind it, whose exports RUN@STEP still names"
+        "after its checkpoint, whose exports RUN@STEP still names"
     )

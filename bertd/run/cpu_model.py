@@ -1,4 +1,4 @@
-"""What the processor of this machine is called."""
+"""The product name of this machine's processor."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 
 def read_cpu_model(path: Path = _CPUINFO) -> str | None:
-    """The product name; None where the kernel gives none, as on most ARM machines."""
+    """The product name; None if the kernel reports none, as on most ARM machines."""
     with path.open(encoding="utf-8", errors="replace") as file:
         return next((line.partition(":")[2].strip() for line in file if line.startswith("model name")), None)

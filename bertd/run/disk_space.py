@@ -1,7 +1,7 @@
-"""Whether the disk has room: for a whole run before it starts, for one checkpoint before it is written. Pure.
+"""Check for free disk space: for a whole run before it starts, for one checkpoint before it is written. Pure.
 
-A disk that runs full takes the journal, the ledger and the daemon's queue with it, so a checkpoint that would leave
-less than RESERVE_BYTES is not begun.
+On a full disk the journal, the ledger and the daemon's queue cannot be written either, so a checkpoint that would leave
+less than RESERVE_BYTES is not started.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ CHECKPOINT_BYTES_PER_PARAMETER = 12
 EXPORT_BYTES_PER_PARAMETER = 4
 """fp32 weights. Source: bertd.model.export."""
 _STATE_BYTES = 64 << 10
-"""Of state.json and manifest.json, rounded up."""
+"""Size of state.json and manifest.json, rounded up."""
 
 
 @dataclass(frozen=True)
 class DiskNeed:
-    """What a run may come to hold on its disk."""
+    """The most that a run may keep on its disk."""
 
     checkpoint_bytes: int
     num_newest: int
@@ -34,12 +34,11 @@ class DiskNeed:
 
     @property
     def num_checkpoints(self) -> int:
-        """The newest, the markers', the best, and one more, because a new one is whole before an old one goes."""
+        """The newest, the markers', the best, and one more: a new one is complete before an old one is deleted."""
         return self.num_newest + self.num_markers + 2
 
     @property
     def num_exports(self) -> int:
-        """The markers' and the last."""
         return self.num_markers + 1
 
     @property
@@ -48,7 +47,7 @@ class DiskNeed:
 
 
 def estimate_disk_need(section: CheckpointSection, *, num_parameters: int) -> DiskNeed:
-    """What a run of this recipe and size may come to hold."""
+    """The most that a run of this recipe and size may keep."""
     return DiskNeed(
         checkpoint_bytes=num_parameters * CHECKPOINT_BYTES_PER_PARAMETER + _STATE_BYTES,
         num_newest=section.keep,
@@ -58,11 +57,11 @@ def estimate_disk_need(section: CheckpointSection, *, num_parameters: int) -> Di
 
 
 def describe_shortage(need: DiskNeed, *, free_bytes: int, used_bytes: int, folder: Path) -> str | None:
-    """One line that says what is missing and how to mend it; None where there is room.
+    """One line with what is missing and the remedy; None if there is enough space.
 
     Args:
-        used_bytes: what the run's checkpoints and exports take already.
-        folder: where the run lies, for the message.
+        used_bytes: size of the run's existing checkpoints and exports.
+        folder: of the run, for the message.
     """
     needed_bytes = max(0, need.total_bytes - used_bytes)
     if free_bytes >= needed_bytes:
@@ -79,23 +78,23 @@ def require_disk_space(need: DiskNeed, *, free_bytes: int, used_bytes: int, fold
     """Refuse a run that its disk cannot hold.
 
     Raises:
-        StorageError: there is too little room; the message has the numbers.
+        StorageError: there is too little space; the message has the numbers.
     """
     if problem := describe_shortage(need, free_bytes=free_bytes, used_bytes=used_bytes, folder=folder):
         raise StorageError(problem)
 
 
 class DiskSpace(StrEnum):
-    """For one checkpoint."""
+    """Whether there is space for one checkpoint."""
 
     ENOUGH = "enough"
     AFTER_PRUNING = "after pruning"
-    """If all goes that nothing pins but its age."""
+    """Enough once the checkpoints are deleted that are kept only because they are recent."""
     NONE = "none"
 
 
 def classify_disk_space(*, needed_bytes: int, free_bytes: int, prunable_bytes: int) -> DiskSpace:
-    """Whether `needed_bytes` more may be written. What would not be enough is not pruned either."""
+    """Whether `needed_bytes` more may be written. Nothing is pruned if even that would not be enough."""
     if free_bytes >= needed_bytes + RESERVE_BYTES:
         return DiskSpace.ENOUGH
     if free_bytes + prunable_bytes >= needed_bytes + RESERVE_BYTES:

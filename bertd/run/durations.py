@@ -21,7 +21,7 @@ def parse_duration(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """The two largest units that matter, such as `23h 04m`, `4m 09s` or `12s`."""
+    """The two largest units that are not zero, such as `23h 04m`, `4m 09s` or `12s`."""
     whole = max(0, round(seconds))
     hours, rest = divmod(whole, 3600)
     minutes, secs = divmod(rest, 60)

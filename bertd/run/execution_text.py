@@ -1,4 +1,4 @@
-"""What a run computes with, in the words of its journal: for everybody who shows a run."""
+"""Kernels, attention and batch of a run as text, from its journal; used wherever a run is shown."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from bertd.records import StartRecord
 
 @dataclass(frozen=True)
 class ExecutionChoice:
-    """One of the things that a recipe leaves open, or settles."""
+    """One choice of how to compute, made by the recipe or by the attempt."""
 
     name: str
     value: str
     reason: str
-    """Why; empty where the attempt did not say."""
+    """Why; empty if the attempt gave no reason."""
 
     def __str__(self) -> str:
         return f"{self.value}: {self.reason}" if self.reason else self.value

@@ -1,10 +1,10 @@
-"""What each rank is doing: a board in memory that the runner makes, the ranks write and the watchdog reads.
+"""Heartbeats of the ranks: a board in memory that the runner creates, the ranks write and the watchdog reads.
 
-A beat says "step N is done, and this is what begins". The training thread writes it, never a thread of its own: such a
-one goes on beating while a C call hangs, and falls silent while another holds the GIL. The board is a memfd that ranks
-open by its name in /proc, so no full or read-only disk silences a beat, and nothing is left behind by a crash.
+A beat says "step N is done, and this phase begins". The training thread writes it, not a separate thread: that would
+keep beating while a C call hangs, and stop while another thread holds the GIL. The board is a memfd that ranks open by
+its name in /proc, so a full or read-only disk stops no beat, and a crash leaves nothing behind.
 
-Each rank has one line of `LINE_BYTES`, written over with a single system call.
+Each rank has one line of `LINE_BYTES`, overwritten with a single system call.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from bertd.errors import RunFolderError
 from bertd.records import Record
 
 HEARTBEAT_VARIABLE = "BERTD_BEATS"
-"""Environment variable in which the ranks find the board; unset where no runner watches, as under torchrun."""
+"""Environment variable with the board's path; unset if no runner watches, as under torchrun."""
 DUMP_STACKS_SIGNAL = signal.SIGUSR1
-"""On which a rank that has beaten writes the stacks of all its threads to its standard error."""
+"""On this signal a rank that has sent a beat writes the stacks of all its threads to its standard error."""
 LINE_BYTES = 160
 
 
 class Phase(StrEnum):
-    """What a rank is in; each has its own patience."""
+    """What a rank is doing; each phase has its own timeout."""
 
     START = "start"
-    """Until the ranks have met and the checkpoint is loaded."""
+    """Until the process group is up and the checkpoint is loaded."""
     STEP = "step"
-    """An optimizer update, and the talk between two; the first one may compile."""
+    """An optimizer update, and the communication between two; the first one may compile."""
     VALIDATION = "validation"
     SAVE = "save"
-    """A checkpoint or an export is written."""
+    """Writes a checkpoint or an export."""
     SUSPEND = "hold"
-    """Paused with its memory kept; it beats at each look into the mailbox."""
+    """Paused with its memory kept; it beats each time it reads the mailbox."""
 
 
 class HeartbeatRecord(Record):
@@ -50,17 +50,17 @@ class HeartbeatRecord(Record):
     count: int
     """Beats of this rank so far."""
     is_first: bool
-    """Of its section in this attempt, which may compile."""
+    """The first of its section in this attempt, which may compile."""
 
 
 class Heartbeat:
-    """One rank's hand on the board."""
+    """Writes one rank's beats to the board."""
 
     def __init__(self, board: str | None, *, rank: int) -> None:
-        """`board` is the path in `HEARTBEAT_VARIABLE`; without one, beats go nowhere.
+        """`board` is the path in `HEARTBEAT_VARIABLE`; without one, `beat` does nothing.
 
         Raises:
-            RunFolderError: there is no such board.
+            RunFolderError: the board cannot be opened.
         """
         self._rank = rank
         self._count = 0
@@ -74,7 +74,7 @@ class Heartbeat:
                 raise RunFolderError(f"{HEARTBEAT_VARIABLE}={board}: no board: {error.strerror}; {remedy}") from error
 
     def beat(self, section: Phase, *, step: int) -> None:
-        """Step `step` is done and `section` begins, or goes on."""
+        """Report that step `step` is done and `section` begins or continues."""
         if self._fd is None:
             return
         self._count += 1
@@ -88,33 +88,32 @@ class Heartbeat:
 
 
 NO_HEARTBEAT = Heartbeat(None, rank=0)
-"""Of ranks that no runner watches."""
+"""For ranks that no runner watches."""
 
 
 class HeartbeatBoard:
     """The runner's side; one for each attempt."""
 
     def __init__(self) -> None:
-        """Make an empty board."""
         self._fd = os.memfd_create("bertd-beats", os.MFD_CLOEXEC)
 
     @property
     def path(self) -> str:
-        """Where the ranks, which run as the same user on the same machine, open it."""
+        """Path by which the ranks, which run as the same user on the same machine, open it."""
         return f"/proc/{os.getpid()}/fd/{self._fd}"
 
     def read(self) -> tuple[HeartbeatRecord, ...]:
-        """The newest beat of each rank that has one, by rank."""
+        """The newest beat of each rank that has sent one, by rank."""
         lines = os.pread(self._fd, os.fstat(self._fd).st_size, 0)
         beats = []
         for start in range(0, len(lines), LINE_BYTES):
             try:
                 beats.append(HeartbeatRecord.model_validate_json(lines[start : start + LINE_BYTES]))
             except ValidationError:
-                # Not written yet, or read in the middle of a write: the next look sees it.
+                # Not written yet, or read in the middle of a write: the next read gets it.
                 continue
         return tuple(beats)
 
     def close(self) -> None:
-        """Let the memory go once the ranks have closed it too."""
+        """Close the board; its memory is freed when the ranks have closed it too."""
         os.close(self._fd)

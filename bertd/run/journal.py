@@ -1,7 +1,7 @@
 """A job's append-only record: one JSON object a line, one writer at a time, any number of readers.
 
-A writer that died leaves at most one torn last line. The next writer cuts it off: it was never whole, so nobody
-acted on it. A reader waits for the newline, so it never sees half a record.
+A writer that died leaves at most one torn last line. The next writer truncates it: it was never complete, so no reader
+has acted on it. A reader waits for the newline, so it never sees half a record.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class JournalWriter:
     """Appends records; every kind but `step` is on the disk when `append` returns."""
 
     def __init__(self, path: Path) -> None:
-        """Open for appending, cutting off a torn last line.
+        """Open for appending, and truncate a torn last line.
 
         Raises:
-            StorageError: the file cannot be opened or mended.
+            StorageError: the file cannot be opened or truncated.
         """
         self._path = path
         try:
@@ -38,7 +38,7 @@ class JournalWriter:
         """Write one line with a single system call.
 
         Raises:
-            StorageError: the disk refused; the journal keeps its whole lines.
+            StorageError: the disk refused; the journal keeps its complete lines.
         """
         line = record.model_dump_json().encode() + b"\n"
         try:
@@ -60,10 +60,10 @@ class JournalWriter:
 
 
 def append_records(path: Path, records: Iterable[JournalRecord]) -> None:
-    """Open the journal, append and close it; for who writes now and then, and is its one writer meanwhile.
+    """Open the journal, append and close it; for a process that writes rarely and is its only writer meanwhile.
 
     Raises:
-        StorageError: the disk refused; the records before the one that it refused stand.
+        StorageError: the disk refused; the records before the refused one are written.
     """
     journal = JournalWriter(path)
     try:
@@ -90,18 +90,18 @@ def _cut_torn_line(fd: int) -> None:
 
 
 class JournalReader:
-    """Follows a journal: each `read`, and each loop over it, gives the records that became whole since the last one."""
+    """Follows a journal: each `read`, and each loop over it, gives the records completed since the last one."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
         self.num_damaged_lines = 0
-        """Whole lines so far that are no record of a kind known here."""
+        """Complete lines so far that are not a record of a known kind."""
 
     def __iter__(self) -> Iterator[JournalRecord]:
-        """New records, oldest first, a piece of the journal in memory at a time.
+        """New records, oldest first, with about a megabyte of the journal in memory at a time.
 
-        Loop to the end: the rest of a piece is not given again.
+        Loop to the end: the rest of a chunk is not given again.
         """
         offset = -1
         while offset != self._offset:
@@ -109,14 +109,14 @@ class JournalReader:
             yield from self.read_piece()
 
     def read_piece(self) -> list[JournalRecord]:
-        """New records, about a megabyte of them at most; for who does something else in between."""
+        """New records, about a megabyte of them at most; for a caller that does other work in between."""
         return self.read(limit_bytes=_CHUNK_BYTES)
 
     def read(self, *, limit_bytes: int | None = None) -> list[JournalRecord]:
         """New records, oldest first; none while the journal does not exist.
 
         Args:
-            limit_bytes: look at no more than this, for a reader whose memory is bounded; it calls until none is left.
+            limit_bytes: read at most this much, to bound memory; call again until nothing is returned.
 
         Raises:
             RunFolderError: the journal cannot be read.
@@ -131,7 +131,7 @@ class JournalReader:
             return []
         except OSError as error:
             raise RunFolderError(f"{self._path}: cannot read the journal: {error.strerror}") from error
-        # A torn line is read again: its writer may be dead, and the next one cuts it off and writes another there.
+        # Read a torn line again: its writer may be dead, and the next writer replaces it.
         whole, newline, _ = content.rpartition(b"\n")
         if not newline:
             return []
@@ -147,7 +147,7 @@ class JournalReader:
 
 
 def read_rollbacks(path: Path) -> list[RollbackRecord]:
-    """Of a whole journal, without parsing the steps of a day; every rank reads them.
+    """All rollbacks in a journal, found without parsing every step record; every rank reads them at its start.
 
     Raises:
         RunFolderError: the journal cannot be read.
@@ -171,5 +171,5 @@ def _parse_line(line: bytes) -> JournalRecord | None:
 
 
 def read_journal(path: Path) -> list[JournalRecord]:
-    """All whole records of a journal, oldest first; an absent journal has none."""
+    """All complete records of a journal, oldest first; none if the journal does not exist."""
     return JournalReader(path).read()

@@ -1,14 +1,14 @@
-"""How many seconds a run has been charged: monotone, each second once, written every second by the runner.
+"""The charged seconds of a run: never falling, each second counted once, written every second by the runner.
 
-An open segment says since when (CLOCK_MONOTONIC, which neither NTP nor suspend moves) the clock runs, so that every
-process of the same boot reads the same charged time without asking. A segment whose runner died is closed as it
-stands: the charge is then short by at most one tick, never long.
+An open segment has the time at which it began (CLOCK_MONOTONIC, which neither NTP nor suspend moves), so every process
+of the same boot computes the same charged time from the file alone. If the runner died, its open segment is closed at
+the last tick: the charge is then at most one tick too low, never too high.
 
-Rank 0 says in the journal when work begins and ends within a segment: at a hold, and with its last word. The runner
-closes the segment at the charge that stands there, so neither a hold nor the exit of the processes is charged.
+Rank 0 reports in the journal when work stops and starts within a segment: at a hot pause, and in its last record. The
+runner closes the segment at the charge in that record, so neither a hot pause nor the exit of the processes is charged.
 
-The file carries the sha256 of what it says: a turned bit would be another budget. bertd.run.ledger_repair makes a
-damaged one anew from the journal.
+The file has the sha256 of its content, because a flipped bit would change the budget. bertd.run.ledger_repair rebuilds
+a damaged one from the journal.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ TICK_S = 1.0
 """How often the runner writes an open segment."""
 FORMAT = 1
 
-_REMEDY = "resume the run, which makes it anew from the journal"
+_REMEDY = "resume the run, which rebuilds it from the journal"
 _MIN_SLEEP_S = 0.5
-"""The two clocks are read one behind the other, and a busy machine may take its time between."""
+"""Shorter sleeps are ignored: the two clocks are read one after the other, with a delay between on a busy machine."""
 
 
 def boot_id() -> str:
-    """The kernel's name for this boot; monotonic times of another boot mean nothing."""
+    """The kernel's id of this boot; monotonic times of another boot cannot be compared."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 class LedgerState(Record):
-    """What is charged."""
+    """The charge, and the open segment if there is one."""
 
     closed_s: float = 0.0
     """Charged in segments that are closed."""
@@ -46,17 +46,17 @@ class LedgerState(Record):
     """CLOCK_MONOTONIC when the open segment began; None while nothing is charged."""
     open_boot: str | None = None
     ticked_s: float = 0.0
-    """Charged altogether at the last tick."""
+    """Total charge at the last tick."""
 
     def charged_s(self, *, monotonic_s: float, boot: str) -> float:
-        """Charged altogether at `monotonic_s`; an open segment of another boot counts up to its last tick."""
+        """Total charge at `monotonic_s`; an open segment of another boot counts up to its last tick."""
         if self.open_since_s is None or self.open_boot != boot:
             return self.ticked_s
         return max(self.ticked_s, self.closed_s + monotonic_s - self.open_since_s)
 
 
 class _FormatHeader(Record):
-    """What a ledger.json of any bertd has."""
+    """The part of ledger.json that every version of bertd has."""
 
     format: int
 
@@ -70,23 +70,23 @@ class _LedgerFile(_FormatHeader):
 
 
 def read_ledger(path: Path) -> LedgerState:
-    """The ledger; an absent one has charged nothing.
+    """Read the ledger; an absent one has charged nothing.
 
     Raises:
-        DamagedLedgerError: the file is not as it was written.
+        DamagedLedgerError: the file cannot be parsed, or its checksum does not match.
         RunFolderError: it cannot be read, or a later bertd wrote it.
     """
     try:
         content = path.read_bytes()
         written = _FormatHeader.model_validate_json(content).format
         if written > FORMAT:
-            # Asked before the rest: what a later one has changed would look like damage.
+            # Check before the rest: a field that a later version has changed would look like damage.
             raise RunFolderError(f"{path}: format {written}; this bertd knows up to {FORMAT}: upgrade it")
         file = _LedgerFile.model_validate_json(content)
     except FileNotFoundError:
         return LedgerState()
     except OSError as error:
-        raise RunFolderError(f"{path}: cannot read the ledger: {error.strerror}; mend the permissions") from error
+        raise RunFolderError(f"{path}: cannot read the ledger: {error.strerror}; check the permissions") from error
     except ValidationError as error:
         raise DamagedLedgerError(f"{path}: not a ledger: {error.errors()[0]['msg']}; {_REMEDY}") from error
     if file.sha256 != _checksum(file.ledger):
@@ -95,10 +95,10 @@ def read_ledger(path: Path) -> LedgerState:
 
 
 def write_ledger(path: Path, state: LedgerState) -> None:
-    """Replace the ledger; for who holds the run's folder.
+    """Replace the ledger; the caller holds the lock on the run's folder.
 
     Raises:
-        StorageError: the disk refused; the old one stands.
+        StorageError: the disk refused; the old one is unchanged.
     """
     atomic_write(path, _LedgerFile(format=FORMAT, sha256=_checksum(state), ledger=state).model_dump_json())
 
@@ -108,13 +108,13 @@ def _checksum(state: LedgerState) -> str:
 
 
 def charged_now(path: Path, *, has_runner: bool, reported_s: float) -> float:
-    """Charged seconds at this moment, for who only looks.
+    """Charged seconds at this moment, for readers.
 
     Args:
-        has_runner: where none has the run, a segment that is open was left by a runner that was killed, and nothing has
-            been charged since its last tick.
-        reported_s: the journal's charge, which counts where the ledger is damaged, gone or not there yet: the next
-            start makes a damaged one again from it.
+        has_runner: without a runner, an open segment was left by one that was killed, and nothing has been charged
+            since its last tick.
+        reported_s: the journal's charge, used if the ledger is damaged or absent: the next start rebuilds a damaged
+            one from it.
 
     Raises:
         RunFolderError: the ledger cannot be read, or a later bertd wrote it.
@@ -129,10 +129,10 @@ def charged_now(path: Path, *, has_runner: bool, reported_s: float) -> float:
 
 
 class Ledger:
-    """The runner's hand on the ledger; nobody else writes it."""
+    """Writes the ledger; only the runner has one."""
 
     def __init__(self, path: Path) -> None:
-        """Read it, and close a segment that a dead runner left open at its last tick."""
+        """Read it, and close a segment that a dead runner left open, at its last tick."""
         self._path = path
         state = read_ledger(path)
         self.state = LedgerState(closed_s=state.ticked_s, ticked_s=state.ticked_s)
@@ -142,7 +142,7 @@ class Ledger:
         """Start charging.
 
         Args:
-            since_s: CLOCK_MONOTONIC from which on, where that is a moment ago; None for now.
+            since_s: CLOCK_MONOTONIC at which charging began, if a moment ago; None for now.
         """
         assert self.state.open_since_s is None
         since_s = time.monotonic() if since_s is None else since_s
@@ -159,8 +159,8 @@ class Ledger:
         """Stop charging.
 
         Args:
-            at_s: what is charged altogether, where rank 0 has said it; never more than the clock gives, and never less
-                than was ticked.
+            at_s: total charge, if rank 0 has reported it; limited to what the clock gives, and to no less than the
+                last tick.
         """
         if self.state.open_since_s is not None:
             charged_s = self._charged_s(None)
@@ -169,7 +169,7 @@ class Ledger:
             self.state = LedgerState(closed_s=charged_s, ticked_s=charged_s)
             self._write()
         elif not self._is_written:
-            # The disk refused when the segment was closed, so readers still see it open.
+            # The disk refused the write that closed the segment, so readers still see it open.
             self._write()
 
     def _charged_s(self, monotonic_s: float | None) -> float:
@@ -184,7 +184,7 @@ class Ledger:
 
 
 class ChargedClock:
-    """Reads the charged time of an open ledger as it runs; for rank 0, which shares the runner's boot."""
+    """Reads the charged time of an open ledger; for rank 0, which runs in the same boot as the runner."""
 
     def __init__(self, path: Path) -> None:
         """Read the ledger once.
@@ -207,21 +207,20 @@ class ChargedClock:
 
     @property
     def is_suspended(self) -> bool:
-        """Whether it stands."""
         return self._suspended_at_s is not None
 
     def suspend(self) -> None:
-        """Stand still; the runner hears of it by the journal."""
+        """Stop the clock; the runner reads of it in the journal."""
         self._suspended_at_s = self.now_s()
 
     def resume(self) -> float:
-        """Run again; CLOCK_MONOTONIC from which on.
+        """Start the clock again; return the CLOCK_MONOTONIC at which charging began.
 
         Raises:
             RunFolderError: the ledger cannot be read.
         """
         assert self._suspended_at_s is not None
-        # The runner may have ticked in the moment between the hold and the line that told of it.
+        # The runner may have ticked between the suspension and its journal record.
         charged_s = max(self._suspended_at_s, read_ledger(self._path).ticked_s)
         since_s = time.monotonic()
         self._state = LedgerState(closed_s=charged_s, open_since_s=since_s, open_boot=self._boot, ticked_s=charged_s)
@@ -230,13 +229,13 @@ class ChargedClock:
 
 
 class SleepWatch:
-    """Notices that the machine slept: CLOCK_BOOTTIME runs on meanwhile, CLOCK_MONOTONIC, which is charged, does not."""
+    """Detects that the machine slept: CLOCK_BOOTTIME counts sleep, CLOCK_MONOTONIC, which is charged, does not."""
 
     def __init__(self) -> None:
         self._offset_s = _boottime_offset_s()
 
     def slept_s(self) -> float:
-        """Seconds since the last look; 0 where it was awake."""
+        """Seconds slept since the last call; 0 if none."""
         before_s, self._offset_s = self._offset_s, _boottime_offset_s()
         slept_s = self._offset_s - before_s
         return slept_s if slept_s >= _MIN_SLEEP_S else 0.0

@@ -1,7 +1,7 @@
-"""A ledger that is damaged or gone is made anew from the journal, which has told the charge about once a second.
+"""Rebuild a damaged or missing ledger from the journal, which records the charge about once a second.
 
-Whoever is about to charge the run, or to change it while nobody does, calls this first. The charge is then at most as
-short as the journal's newest record is old; it never begins again at nothing, which would grant the budget twice.
+Called before the run is charged, and before it is changed while it has no runner. The charge is then too low by at most
+the time since the journal's newest record; it never restarts at 0, which would grant the budget twice.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from bertd.run.progress import read_progress
 
 
 def repair_ledger(paths: RunPaths) -> None:
-    """See to it that the ledger can be read; the caller holds the run's folder, and no rank is alive.
+    """Make the ledger readable; the caller holds the lock on the run's folder, and no rank is alive.
 
-    What was wrong is told to the journal, and a damaged file is kept beside the new one.
+    The journal gets an alert with what was wrong, and a damaged file is kept next to the new one.
 
     Raises:
-        RunFolderError: neither ledger nor journal tells what was charged; or the ledger is of a later bertd.
+        RunFolderError: neither ledger nor journal has the charge; or a later bertd wrote the ledger.
         StorageError: the disk refused.
     """
     try:
@@ -39,19 +39,19 @@ def repair_ledger(paths: RunPaths) -> None:
         return
     if charged_s is None:
         raise RunFolderError(
-            f"{paths.ledger}: {what}, and {paths.journal.name} does not tell what was charged; restore one of the two"
+            f"{paths.ledger}: {what}, and {paths.journal.name} does not say what was charged; restore one of the two"
         )
     _report_repair(
         paths,
         step=progress.step,
-        what=f"{what}; the charge goes on from {charged_s:.1f} s, the highest that the journal has",
+        what=f"{what}; the charge continues from {charged_s:.1f} s, the highest in the journal",
     )
     _rename_damaged(paths)
     write_ledger(paths.ledger, LedgerState(closed_s=charged_s, ticked_s=charged_s))
 
 
 def _report_repair(paths: RunPaths, *, step: int, what: str) -> None:
-    # Before the new ledger: after a crash in between it is told twice, which is better than never.
+    # Before the new ledger: after a crash in between it is reported twice, which is better than never.
     message = f"{paths.ledger.name} {what}"
     alert = AlertRecord(t=time.time(), step=step, level="warning", code="ledger_mended", message=message)
     append_records(paths.journal, [alert])

@@ -1,4 +1,4 @@
-"""Lines that a job's own processes put into its log, which is their standard output."""
+"""Write lines to the job's log, which is the standard output of its processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _STANDARD_OUTPUT = 1
 def log_line(line: str) -> None:
     """Write one line, with a single system call and no buffer.
 
-    A log that the disk refuses must not end the run that it tells of: `print` would raise, there and again at the exit.
+    A disk that refuses the log must not end the run: `print` would raise, here and again at exit.
     """
     with suppress(OSError):
         os.write(_STANDARD_OUTPUT, f"{line}\n".encode(errors="replace"))

@@ -1,7 +1,8 @@
 """Numbered commands to a running job: `control/000001.json`, `000002.json`, ... without gaps.
 
-The daemon writes each whole (temporary name, fsync, rename). Rank 0 asks for the next number between steps, which
-costs one failed open. The journal's `command` records acknowledge; so both sides survive a restart of the other.
+The daemon writes each one atomically (temporary name, fsync, rename). Rank 0 tries to open the next number between
+steps, which costs one failed open. The journal's `command` records acknowledge; so each side survives a restart of the
+other.
 """
 
 from __future__ import annotations
@@ -26,23 +27,23 @@ def _entry_path(control: Path, number: int) -> Path:
 def post(
     control: Path, *, verb: CommandKind, asked_by: str, now: float, budget: BudgetRequest | None = None
 ) -> Command:
-    """Put a command behind those already there; for the daemon alone, which is the only writer.
+    """Append a command; for the daemon alone, which is the only writer.
 
     Raises:
-        StorageError: the disk refused; there is no such command.
+        StorageError: the disk refused; no command was posted.
     """
     try:
         control.mkdir(parents=True, exist_ok=True)
         numbers = [int(match[1]) for entry in control.iterdir() if (match := _ENTRY_NAME.match(entry.name))]
     except OSError as error:
-        raise StorageError(f"{control}: cannot use the mailbox: {error.strerror}; mend the permissions") from error
+        raise StorageError(f"{control}: cannot use the mailbox: {error.strerror}; check the permissions") from error
     command = Command(number=max(numbers, default=0) + 1, t=now, verb=verb, asked_by=asked_by, budget=budget)
     atomic_write(_entry_path(control, command.number), command.model_dump_json())
     return command
 
 
 def read_command(control: Path, *, number: int) -> Command | None:
-    """The command of that number; None while there is none.
+    """The command with that number; None while there is none.
 
     Raises:
         RunFolderError: the entry is not a command.
@@ -53,7 +54,7 @@ def read_command(control: Path, *, number: int) -> Command | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise RunFolderError(f"{path}: cannot read the command: {error.strerror}; mend the permissions") from error
+        raise RunFolderError(f"{path}: cannot read the command: {error.strerror}; check the permissions") from error
     try:
         return Command.model_validate_json(content)
     except ValidationError as error:
@@ -61,7 +62,7 @@ def read_command(control: Path, *, number: int) -> Command | None:
 
 
 def commands_after(control: Path, *, number: int) -> Iterator[Command]:
-    """The commands that lie behind one of that number, in order.
+    """The commands after number `number`, in order.
 
     Raises:
         RunFolderError: an entry is not a command.

@@ -1,14 +1,14 @@
-"""The only place that spells the names inside a state folder, a run folder and a job folder.
+"""The names of all files and folders inside a state folder, a run folder and a job folder; no other module spells them.
 
 STATE/                       the daemon's
   queue.db  daemon.lock  daemon.log
   runs/RUN/                  RunPaths: one pretraining
     recipe.toml  provenance.json  ledger.json  exports/step-%09d/  checkpoints/step-%09d/  checkpoints/kept.json
-    diagnostics/attempt-%06d/  what was seen of ranks that hung, before they were killed
+    diagnostics/attempt-%06d/  stacks and logs of hung ranks, collected before they were killed
     journal.jsonl  runner.json  outcome.json  control/%06d.json  logs/     <- JobPaths: every job has these
     finetunes/JOB/           JobPaths: one finetuning of this run
       finetune.json  journal.jsonl ...
-  finetunes/JOB/             JobPaths: one finetuning of an export that no run here made
+  finetunes/JOB/             JobPaths: one finetuning of an export from outside this state folder
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from bertd.errors import ShardError
 
 _STEP_FOLDER = re.compile(r"^step-(\d{9,})$")
 TEMPORARY_PREFIX = ".tmp-"
-"""Folders and files that start so are not whole; the next start sweeps them."""
+"""Prefix of incomplete folders and files; the next start deletes them."""
 TRASH_PREFIX = ".trash-"
-"""Folders that start so are being deleted."""
+"""Prefix of folders that are being deleted."""
 DAMAGED_PREFIX = "damaged-"
-"""Checkpoints that did not verify, for a person to look at; the first to go when the disk is short of room."""
+"""Prefix of checkpoints that failed verification, kept for inspection; deleted first when disk space is short."""
 VOID_PREFIX = "void-"
-"""Exports of a step that was done again with other weights, after a rollback."""
+"""Prefix of exports of a step that was repeated with other weights after a rollback."""
 
 
 def expand_user(text: str) -> Path:
-    """A path as a person writes it, `~` for a home; where nobody has that home, as it stands."""
+    """A path with `~` expanded to the home folder; unchanged if there is no such home."""
     try:
         return Path(text).expanduser()
     except RuntimeError:
@@ -40,19 +40,19 @@ def expand_user(text: str) -> Path:
 
 
 def step_folder_name(step: int) -> str:
-    """Name of a checkpoint or an export."""
+    """Name of a checkpoint's or an export's folder."""
     return f"step-{step:09d}"
 
 
 def step_of(folder: Path) -> int:
-    """The step that a checkpoint's or an export's folder is named for."""
+    """The step in the name of a checkpoint's or an export's folder."""
     match = _STEP_FOLDER.match(folder.name)
-    assert match is not None, f"{folder} is no step folder"
+    assert match is not None, f"{folder} is not a step folder"
     return int(match[1])
 
 
 def newest_first(folder: Path) -> list[Path]:
-    """Checkpoints or exports in `folder`, by falling step; no folder, no entries."""
+    """Checkpoints or exports in `folder`, highest step first; none if the folder does not exist."""
     try:
         entries = [entry for entry in folder.iterdir() if _STEP_FOLDER.match(entry.name)]
     except FileNotFoundError:
@@ -77,7 +77,7 @@ class JobPaths:
 
     @property
     def outcome(self) -> Path:
-        """Outcome, the runner's last act."""
+        """Outcome, the last file that the runner writes."""
         return self.root / "outcome.json"
 
     @property
@@ -101,7 +101,7 @@ class JobPaths:
 
 @dataclass(frozen=True)
 class RunPaths(JobPaths):
-    """What the folder of a pretraining holds besides."""
+    """The folder of a pretraining: a job's folder with more files."""
 
     @property
     def recipe(self) -> Path:
@@ -121,7 +121,7 @@ class RunPaths(JobPaths):
 
     @property
     def kept(self) -> Path:
-        """KeptCheckpoints: what lies in `checkpoints`, and why."""
+        """KeptCheckpoints: what is in `checkpoints`, and why."""
         return self.checkpoints / "kept.json"
 
     @property
@@ -129,7 +129,7 @@ class RunPaths(JobPaths):
         return self.root / "exports"
 
     def diagnostics(self, attempt: int) -> Path:
-        """What was seen of an attempt that hung."""
+        """Folder for what was collected of an attempt that hung."""
         return self.root / "diagnostics" / f"attempt-{attempt:06d}"
 
     def finetune(self, job_id: int) -> JobPaths:
@@ -152,11 +152,11 @@ class StatePaths:
         return self.root / "daemon.lock"
 
     def run(self, run_id: str) -> RunPaths:
-        """Folder of one run; `run_id` is `JOB-NAME`, both already checked."""
+        """Folder of one run; `run_id` is `JOB-NAME`, both checked by the caller."""
         return RunPaths(self.root / "runs" / run_id)
 
     def foreign_finetune(self, job_id: int) -> JobPaths:
-        """Folder of a finetuning whose export no run here made."""
+        """Folder of a finetuning whose export is from outside this state folder."""
         return JobPaths(self.root / "finetunes" / f"{job_id:06d}")
 
 
@@ -167,7 +167,7 @@ def default_state_dir() -> Path:
 
 
 def default_socket() -> Path:
-    """Where the daemon listens unless told: `$BERTD_SOCKET`, systemd's or the user's runtime folder, /run/bertd."""
+    """The daemon's default socket: `$BERTD_SOCKET`, in systemd's or the user's runtime folder, or in /run/bertd."""
     if value := os.environ.get("BERTD_SOCKET"):
         return Path(value)
     if value := os.environ.get("RUNTIME_DIRECTORY"):
@@ -178,7 +178,7 @@ def default_socket() -> Path:
 
 
 def client_socket() -> Path:
-    """Where a client looks: the user's daemon if its socket is there, else the system's."""
+    """The socket a client connects to: the user's daemon if its socket exists, else the system's."""
     first = default_socket()
     system = Path("/run/bertd/bertd.sock")
     if os.environ.get("BERTD_SOCKET") or _exists(first, if_closed=False):
@@ -187,7 +187,7 @@ def client_socket() -> Path:
 
 
 def _exists(path: Path, *, if_closed: bool) -> bool:
-    """Whether the path is there; `if_closed` where its folder does not let us look."""
+    """Whether the path exists; `if_closed` if its folder may not be read."""
     try:
         return path.exists()
     except PermissionError:
@@ -201,10 +201,10 @@ def default_data_dir() -> Path:
 
 
 def find_data_set(shards: str) -> Path:
-    """A recipe's data set as an absolute path: from the present folder, else by name among prepared ones.
+    """A recipe's data set as an absolute path: from the current folder, else by name among the prepared ones.
 
     Raises:
-        ShardError: a relative one is in neither place.
+        ShardError: a relative path exists in neither place.
     """
     path = expand_user(shards)
     if path.is_absolute():
@@ -218,12 +218,12 @@ def find_data_set(shards: str) -> Path:
 
 
 def measurements_dir() -> Path:
-    """Where what was measured of this machine is remembered: beside the data sets, out of their sight."""
+    """Where measurements of this machine are kept: hidden, next to the data sets."""
     return default_data_dir() / ".measured"
 
 
 def _from_environment(variable: str, *, systemd: str) -> Path | None:
-    """The folder that bertd's variable names, else the first one of systemd's list, which is separated by colons."""
+    """The folder in bertd's variable, else the first one of systemd's list, which is separated by colons."""
     if value := os.environ.get(variable):
         return Path(value)
     if value := os.environ.get(systemd):

@@ -1,6 +1,6 @@
-"""Processes of this machine: which one it is, whether it lives, and what the kernel does to it when another dies.
+"""Processes of this machine: their identity, whether they are alive, death signals and OOM scores.
 
-A process is named by pid, start time and boot together, which are never given twice.
+Pid, start time and boot id together identify a process; the kernel never gives the same three twice.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from bertd.run.ledger import boot_id
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _OOM_SCORE = b"500"
-"""Added to what a process uses of the memory, in thousandths. Source: proc(5)."""
+"""oom_score_adj: added to a process's share of the memory, in thousandths. Source: proc(5)."""
 _START_TICKS_FIELD = 22
-"""Of /proc/PID/stat, counted from 1. Source: proc(5)."""
+"""Index in /proc/PID/stat, counted from 1. Source: proc(5)."""
 
 
 def start_ticks(pid: int) -> int | None:
-    """When a process was started, in clock ticks since the boot; None where there is none, or only its zombie."""
+    """When a process was started, in clock ticks since the boot; None if it does not exist or is a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # The second field is the command in parentheses and may itself hold spaces and parentheses.
+    # The second field is the command in parentheses and may itself contain spaces and parentheses.
     state, *fields = stat.rpartition(")")[2].split()
     return None if state in "ZX" else int(fields[_START_TICKS_FIELD - 4])
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether a signal such as SIGSTOP halts a process."""
+    """Whether a process is stopped by a signal such as SIGSTOP."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_STOPPED
     except psutil.NoSuchProcess:
@@ -48,19 +48,18 @@ def is_stopped(pid: int) -> bool:
 
 
 def own_identity() -> RunnerIdentity:
-    """This process."""
     ticks = start_ticks(os.getpid())
     assert ticks is not None
     return RunnerIdentity(pid=os.getpid(), start_ticks=ticks, boot_id=boot_id(), version=bertd.__version__)
 
 
 def is_alive(identity: RunnerIdentity) -> bool:
-    """Whether that very process still runs."""
+    """Whether exactly this process still runs."""
     return identity.boot_id == boot_id() and start_ticks(identity.pid) == identity.start_ticks
 
 
 def read_identity(path: Path) -> RunnerIdentity | None:
-    """The runner that wrote runner.json; None where none did, or the file is none or cannot be read."""
+    """The runner that wrote runner.json; None if the file is absent, invalid or unreadable."""
     try:
         return RunnerIdentity.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
@@ -68,21 +67,21 @@ def read_identity(path: Path) -> RunnerIdentity | None:
 
 
 def oom_kills() -> int:
-    """How often this boot's kernel killed a process because memory ran out; 0 where it does not tell."""
+    """How often the kernel has killed a process since boot because memory ran out; 0 if it does not report it."""
     match = re.search(r"^oom_kill (\d+)$", Path("/proc/vmstat").read_text(), re.MULTILINE)
     return int(match[1]) if match else 0
 
 
 def make_parent_death_hook(death_signal: signal.Signals = signal.SIGKILL) -> Callable[[], None]:
-    """Make a hook, for a child between fork and exec: the kernel sends it `death_signal` when this process dies.
+    """Make a preexec hook for a child: the kernel sends the child `death_signal` when this process dies.
 
-    Made before the fork, because loading libc behind it is not safe. Only for a parent without threads.
+    Made before the fork, because loading libc after it is not safe. Only for a parent without threads.
     """
     return partial(_request_death_signal, ctypes.CDLL(None, use_errno=True), parent=os.getpid(), number=death_signal)
 
 
 def die_with_parent(parent: int | None = None) -> None:
-    """Have the kernel kill this process when its parent dies; end here if that is no longer `parent`, its pid."""
+    """Have the kernel kill this process when its parent dies; exit at once if the parent's pid is not `parent`."""
     parent = os.getppid() if parent is None else parent
     _request_death_signal(ctypes.CDLL(None, use_errno=True), parent=parent, number=signal.SIGKILL)
 
@@ -90,17 +89,17 @@ def die_with_parent(parent: int | None = None) -> None:
 def _request_death_signal(libc: ctypes.CDLL, *, parent: int, number: signal.Signals) -> None:
     libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
     if os.getppid() != parent:
-        # It died before the request; nobody would send the signal.
+        # The parent died before the request, so the signal would never come.
         os._exit(1)
 
 
 def make_oom_victim_hook(then: Callable[[], None]) -> Callable[[], None]:
-    """What a child calls before `then` to be the first that the kernel kills when memory runs out.
+    """Make a preexec hook that makes the child the kernel's first choice when memory runs out, then calls `then`.
 
-    Else ranks would have the daemon's place, which its unit puts behind everybody else's.
+    Otherwise ranks would inherit the daemon's OOMScoreAdjust, which the unit sets so that the daemon is killed last.
     """
 
-    def ask_kernel() -> None:
+    def set_oom_score() -> None:
         try:
             fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
             os.write(fd, _OOM_SCORE)
@@ -109,9 +108,9 @@ def make_oom_victim_hook(then: Callable[[], None]) -> Callable[[], None]:
             pass
         then()
 
-    return ask_kernel
+    return set_oom_score
 
 
 def adopt_orphans() -> None:
-    """Make this process the parent of descendants whose own parent dies, so that it can find and end them."""
+    """Make this process the parent of descendants whose own parent dies, so that it can find and kill them."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

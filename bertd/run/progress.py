@@ -1,8 +1,8 @@
-"""How far a run is, folded from its journal record by record: position, charge, budget, devices. Pure.
+"""Progress of a run, folded from its journal record by record: position, charge, budget, devices. Pure.
 
-Steps are reported about once a second, so the newest step record may be older than what was done: a step that was
-saved, validated or ended with was done too. Whoever asks the journal how far a run is folds it here, so ranks, runner,
-daemon and dashboard have the same answer.
+Steps are reported about once a second, so the newest step record may be behind: a checkpoint, a validation and an end
+record also show that their step was done. Every reader folds the journal here, so ranks, runner, daemon and dashboard
+agree.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from bertd.run.journal import JournalReader
 
 
 class RunProgress(Record):
-    """What the records up to some moment say."""
+    """The state of a run after some of its journal's records."""
 
     step: int = 0
     """The newest step; after a restart or a rollback it may be below `best_step`."""
@@ -39,18 +39,18 @@ class RunProgress(Record):
     sequences: int = 0
     """At `step`."""
     charged_s: float | None = None
-    """The highest charge that any record has; None where none has one."""
+    """The highest charge in any record; None if no record has one."""
     acknowledged: int = 0
     """Number of the newest acknowledged command."""
     budget_changes: tuple[BudgetChange, ...] = ()
     num_devices: int | None = None
-    """The newest; None where only the recipe has it."""
+    """The newest; None if only the recipe has it."""
     past_device_seconds: DeviceSeconds = DeviceSeconds()
     reserve_s: float | None = None
     """The newest that the ranks reported."""
 
     def with_record(self, record: JournalRecord) -> RunProgress:
-        """With the record that follows in the journal."""
+        """The progress after the next record of the journal."""
         change: dict[str, object] = {}
         if not isinstance(record, CommandRecord | AlertRecord | ScoreRecord):
             change["charged_s"] = max(self.charged_s or 0.0, record.charged_s)
@@ -58,8 +58,7 @@ class RunProgress(Record):
             change["reserve_s"] = record.reserve_s
         match record:
             case StartRecord():
-                # The recipe has the newest number of devices, an attempt the one that it ran with; and a change may be
-                # in the journal that a crash kept from being made.
+                # Trust the attempt, not the last DevicesRecord: a crash may have kept that change from being made.
                 change |= _position(record) | {"num_devices": record.world_size}
             case RollbackRecord():
                 change |= _position(record)
@@ -80,7 +79,7 @@ class RunProgress(Record):
         return self.model_copy(update=change) if change else self
 
     def budget_plan(self, recipe_budget: Budget) -> BudgetPlan:
-        """The recipe's budget with the changes and the devices that the journal has."""
+        """The recipe's budget with the changes and the devices in the journal."""
         num_devices = recipe_budget.num_devices if self.num_devices is None else self.num_devices
         initial = replace(recipe_budget, num_devices=num_devices, past_device_seconds=self.past_device_seconds)
         return BudgetPlan(initial, self.budget_changes)
@@ -93,7 +92,7 @@ def _position(
 
 
 def fold_records(records: Iterable[JournalRecord]) -> RunProgress:
-    """The progress after these records, the journal's first one first."""
+    """The progress after these records, oldest first."""
     progress = RunProgress()
     for record in records:
         progress = progress.with_record(record)
@@ -101,7 +100,7 @@ def fold_records(records: Iterable[JournalRecord]) -> RunProgress:
 
 
 def read_progress(journal: Path) -> RunProgress:
-    """That of a whole journal; an absent one has none.
+    """The progress of a whole journal; that of a new run if there is none.
 
     Raises:
         RunFolderError: the journal cannot be read.

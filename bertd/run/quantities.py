@@ -1,4 +1,4 @@
-"""Amounts with their unit, as people read them: bytes, and what a budget counts."""
+"""Format amounts with their unit for display: bytes, and the units of a budget."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def format_budget_amount(unit: BudgetUnit, amount: float, *, format_count: Calla
     """`24h 00m`, `192 GPU-hours`, `23,000 steps`.
 
     Args:
-        format_count: for GPU-hours and sequences, of which there may be many; by default all digits are shown.
+        format_count: for GPU-hours and sequences, which may be large numbers; by default all digits are shown.
     """
     format_count = format_count or _all_digits
     match unit:

@@ -92,7 +92,7 @@ def test_text_of_any_script_arrives_and_what_is_no_text_is_refused(client: Clien
     finetune = SubmitFinetune(run="@", task="cola", data_dir="/größe/模型")
     client.submit(finetune)
     assert SubmitFinetune.model_validate_json(daemon.requests[-1].body) == finetune
-    with pytest.raises(ClientError, match="no Unicode text; rename it"):
+    with pytest.raises(ClientError, match="not Unicode text; rename it"):
         client.submit(finetune.model_copy(update={"data_dir": "/\udcff"}))
 
 
@@ -116,14 +116,14 @@ def test_two_commands_have_two_keys(client: Client, daemon: FakeDaemon) -> None:
 
 def test_a_daemon_that_breaks_off_twice_is_lost(client: Client, daemon: FakeDaemon) -> None:
     daemon.num_breaks = 2
-    with pytest.raises(DaemonUnreachableError, match="broke off the connection"):
+    with pytest.raises(DaemonUnreachableError, match="closed the connection"):
         client.status()
     assert len(daemon.requests) == 2
 
 
 def test_an_answer_that_ends_early_is_a_broken_one(client: Client, daemon: FakeDaemon) -> None:
     daemon.raw_answer = b"HTTP/1.1 200 OK\r\nBertd-Api-Version: 1\r\nContent-Length: 500\r\n\r\n{}"
-    with pytest.raises(DaemonUnreachableError, match="broke off the connection"):
+    with pytest.raises(DaemonUnreachableError, match="closed the connection"):
         client.status()
 
 
@@ -158,7 +158,7 @@ def test_a_socket_nobody_listens_on_says_the_same(tmp_path: Path) -> None:
 
 
 def test_a_path_too_long_for_a_socket_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DaemonUnreachableError, match="cannot connect: AF_UNIX path too long; say where with --socket"):
+    with pytest.raises(DaemonUnreachableError, match="cannot connect: AF_UNIX path too long; name the daemon.s socket"):
         Client(tmp_path / ("x" * 200)).status()
 
 
@@ -172,7 +172,7 @@ def test_a_closed_socket_says_which_group_to_join(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(http.socket.socket, "connect", refuse)  # type: ignore[attr-defined]  # not re-exported
     with pytest.raises(DaemonUnreachableError, match=r"closed\.sock: permission denied; you are not in group '\w+'"):
         Client(path).status()
-    with pytest.raises(DaemonUnreachableError, match="its folder is closed to you"):
+    with pytest.raises(DaemonUnreachableError, match="you have no access to its folder"):
         Client(tmp_path / "gone.sock").status()
 
 
@@ -233,7 +233,7 @@ def test_whoever_else_listens_there_is_not_taken_for_a_daemon(
 ) -> None:
     daemon.raw_answer = answer
     for call in (client.status, client.events):
-        with pytest.raises(ClientError, match=r"whoever listens there (is no|does not answer as a) bertd daemon"):
+        with pytest.raises(ClientError, match=r"not a bertd daemon: "):
             call()
 
 
@@ -243,7 +243,7 @@ def test_an_answer_of_another_shape_is_a_client_error_in_one_line(
 ) -> None:
     daemon.raw_answer = b"HTTP/1.1 200 OK\r\nBertd-Api-Version: 1\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
     for call in (client.status, client.jobs):
-        with pytest.raises(ClientError, match="the daemon's answer is not of bertd") as caught:
+        with pytest.raises(ClientError, match="unexpected answer from the daemon") as caught:
             call()
         assert "\n" not in str(caught.value)
 
@@ -283,7 +283,7 @@ def test_the_end_of_the_daemon_ends_the_stream_with_an_error_and_the_last_id(
     daemon.stream.put(None)
     stream = client.events()
     assert isinstance(next(stream), EventView)
-    with pytest.raises(DaemonUnreachableError, match="broke off the connection"):
+    with pytest.raises(DaemonUnreachableError, match="closed the connection"):
         next(stream)
     assert stream.last_id == 5
     with pytest.raises(DaemonUnreachableError):
@@ -300,7 +300,7 @@ def test_a_stream_that_falls_silent_is_given_up(
 
 def test_an_event_that_cannot_be_read_is_a_client_error(client: Client, daemon: FakeDaemon) -> None:
     daemon.stream.put(b"event: event\ndata: {}\n\n")
-    with client.events() as stream, pytest.raises(ClientError, match="the daemon's answer is not of bertd"):
+    with client.events() as stream, pytest.raises(ClientError, match="unexpected answer from the daemon"):
         next(stream)
 
 
@@ -351,5 +351,5 @@ def test_many_threads_share_one_client(client: Client, daemon: FakeDaemon) -> No
 def test_an_id_that_would_be_another_path_is_no_job(tmp_path: Path, id: str) -> None:
     client = Client(tmp_path / "nobody.sock")
     for ask in (client.job, client.run, client.log, client.pause):
-        with pytest.raises(UnknownJobError, match="no job or run is called so"):
+        with pytest.raises(UnknownJobError, match="no such job or run"):
             ask(id)

@@ -192,7 +192,7 @@ def test_wait_gives_up_on_a_daemon_that_does_not_come_back(
         daemon.stream.put(None)
     said = bertd("wait", "7")
     assert said.code == 69
-    assert "broke off the connection" in said.err
+    assert "closed the connection" in said.err
 
 
 def test_the_socket_can_be_given_to_each_reading_subcommand(bertd: Bertd, daemon: FakeDaemon, tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def test_a_budget_that_is_refused_for_the_ledger_is_not_obeyed_later(box: Box) -
     paths = RunPaths(Path(box.job(number).folder))
     paths.ledger.write_text("?")
     paths.journal.unlink()
-    with pytest.raises(RunFolderError, match="does not tell what was charged"):
+    with pytest.raises(RunFolderError, match="does not say what was charged"):
         box.set_budget(number, STEPS + 1)
     assert [command.verb for command in commands_after(paths.control, number=0)] == [CommandKind.PAUSE]
 

@@ -105,7 +105,7 @@ def test_ticks_and_ends_without_a_segment_charge_nothing(path: Path, clock: Cloc
 def test_a_file_that_is_no_ledger_is_refused_and_kept(path: Path) -> None:
     path.write_text("{torn")
     with pytest.raises(
-        DamagedLedgerError, match=r"ledger\.json: not a ledger: .*; resume the run, which makes it anew"
+        DamagedLedgerError, match=r"ledger\.json: not a ledger: .*; resume the run, which rebuilds it"
     ):
         Ledger(path)
     assert path.read_text() == "{torn"

@@ -65,7 +65,7 @@ def test_what_is_damaged_or_gone_goes_on_from_the_journal_and_says_so(paths: Run
 
     assert read_ledger(paths.ledger) == LedgerState(closed_s=131.5, ticked_s=131.5)
     what = "is gone" if left is None else "is damaged"
-    assert alerts(paths) == [f"ledger.json {what}; the charge goes on from 131.5 s, the highest that the journal has"]
+    assert alerts(paths) == [f"ledger.json {what}; the charge continues from 131.5 s, the highest in the journal"]
     aside = paths.root / "damaged-ledger.json"
     assert (aside.read_bytes() if aside.exists() else None) == left
 
@@ -99,7 +99,7 @@ def test_a_budget_is_not_granted_twice_where_the_journal_is_gone_too(paths: RunP
     paths.journal.unlink()
     (paths.checkpoints / "step-000000040").mkdir(parents=True)
     DAMAGES[damage](paths.ledger)
-    with pytest.raises(RunFolderError, match=r"journal\.jsonl does not tell what was charged; restore one of the two"):
+    with pytest.raises(RunFolderError, match=r"journal\.jsonl does not say what was charged; restore one of the two"):
         repair_ledger(paths)
 
 

@@ -41,7 +41,7 @@ def test_without_a_daemon_it_is_one_line_and_status_69(
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == (
-        f"bert-tui: {socket}: no daemon listens there; start one with `bertd start`, or say where with --socket\n"
+        f"bert-tui: {socket}: no daemon listens there; start one with `bertd start`, or name its socket with --socket\n"
     )
 
 

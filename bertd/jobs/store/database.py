@@ -110,7 +110,7 @@ class Database:
         try:
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=lock_timeout_s)
         except sqlite3.Error as error:
-            raise StorageError(f"{path}: cannot open the queue: {error}; mend the permissions or free space") from error
+            raise StorageError(f"{path}: cannot open the queue: {error}; check the permissions or free space") from error
         self._connection.row_factory = sqlite3.Row
         # A turned bit may leave text that is none; it must not hide the rows beside it.
         self._connection.text_factory = _decode_text
@@ -129,7 +129,7 @@ class Database:
             version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
             verdict = str(self._connection.execute("PRAGMA quick_check(1)").fetchone()[0])
         except sqlite3.OperationalError as error:
-            remedy = "end the program that has it open" if "locked" in str(error) else "mend the permissions"
+            remedy = "end the program that has it open" if "locked" in str(error) else "check the permissions"
             raise StorageError(f"{self.path}: cannot read the queue: {error}; {remedy}") from error
         except sqlite3.DatabaseError as error:
             raise DaemonError(f"{self.path}: the queue is damaged: {error}; {remedy}") from error

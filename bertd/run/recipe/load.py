@@ -1,6 +1,6 @@
-"""Recipe files: found by name or path, read, overridden, written.
+"""Find recipe files by name or path; read, override and write them.
 
-Every mistake in one is a line of file, key, value and remedy.
+Every mistake is reported on one line, with file, key, value and remedy.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_RECIPE_BYTES = 256 * 1024
 
 
 def recipe_folders() -> list[Path]:
-    """Where recipes that are called by name lie: in the wheel, or in a source checkout."""
+    """Folders of the recipes that ship with bertd: in the wheel, or in a source checkout."""
     package = Path(bertd.__file__).parent
     return [package / "recipes", package.parent / "recipes"]
 
@@ -31,7 +31,7 @@ def find_recipe(name_or_path: str) -> Path:
     """The file of a recipe given by path, or by the name of one that ships with bertd.
 
     Raises:
-        RecipeError: neither exists; the message lists the names there are.
+        RecipeError: neither exists; the message lists the known names.
     """
     path = Path(name_or_path)
     try:
@@ -48,7 +48,7 @@ def find_recipe(name_or_path: str) -> Path:
 
 
 def read_recipe(path: Path, *, overrides: list[str] | None = None) -> Recipe:
-    """Read a recipe file and lay overrides over it.
+    """Read a recipe file and apply overrides.
 
     Args:
         path: a TOML file.
@@ -65,7 +65,7 @@ def read_recipe(path: Path, *, overrides: list[str] | None = None) -> Recipe:
 
 
 def parse_recipe(text: str, *, name: str, overrides: list[str] | None = None) -> Recipe:
-    """The same from text; `name` stands for the file in messages.
+    """Parse a recipe's text; `name` stands for the file in messages.
 
     Raises:
         RecipeError: not TOML, unknown key, wrong type or out of range.
@@ -75,12 +75,12 @@ def parse_recipe(text: str, *, name: str, overrides: list[str] | None = None) ->
     try:
         tree: dict[str, object] = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        # A ValueError of its own: a number of thousands of digits.
+        # Not only TOMLDecodeError: a number of thousands of digits is a plain ValueError.
         raise RecipeError(f"{name}: not TOML: {error}") from error
     for override in overrides or []:
         _apply_override(tree, override=override)
     try:
-        # Through JSON, because strict mode takes a list for a tuple from JSON alone.
+        # Through JSON: strict mode accepts a list for a tuple only from JSON.
         return Recipe.model_validate_json(json.dumps(tree, default=str))
     except RecursionError as error:
         raise RecipeError(f"{name}: nested too deeply; a recipe is sections of keys") from error
@@ -95,9 +95,9 @@ def format_recipe(recipe: Recipe) -> str:
 
 
 def with_device_count(text: str, count: int) -> str:
-    """The text of a run's recipe with another devices.count.
+    """Change devices.count in the text of a run's recipe.
 
-    Every other key stays as it stands and none is added: the run's checkpoints know its recipe by them.
+    Every other key stays and none is added: checkpoints identify the run's recipe by its keys.
     """
     tree: dict[str, dict[str, object]] = tomllib.loads(text)
     tree.setdefault("devices", {})["count"] = count
@@ -117,22 +117,22 @@ def _apply_override(tree: dict[str, object], *, override: str) -> None:
         value = text.strip()
     table = tree.setdefault(section, {})
     if not isinstance(table, dict):
-        raise RecipeError(f"--set {override}: {section} is no section")
+        raise RecipeError(f"--set {override}: {section} is not a section")
     if section == "budget":
-        # A budget has one unit; the override replaces whichever the file gave.
+        # A budget has one unit; the override replaces the file's.
         table.clear()
     table[field] = value
 
 
 def _describe(error: ValidationError, *, name: str) -> str:
-    """All mistakes in one line: file, section, key, value, remedy; of several about one key, the first."""
+    """All mistakes on one line: file, section, key, value, remedy; for each key only the first."""
     messages: dict[object, str] = {}
     for detail in error.errors():
         key, words = detail["loc"][:2], detail.get("ctx", {}).get("expected")
         if key not in messages:
             messages[key] = _describe_one(detail, name=name)
         elif words and detail["type"] == "literal_error":
-            # A key that takes a number or a word has a mistake for each.
+            # A key that takes a number or a word reports an error for each type.
             messages[key] += f", or {words}"
     return "; ".join(messages.values())
 
@@ -150,7 +150,9 @@ def _describe_one(detail: object, *, name: str) -> str:
             return f"{name}: unknown section {reprlib.repr(location[0])}; {hint}known: {', '.join(known)}"
         return f"{section}: unknown key {reprlib.repr(location[-1])}; {hint}known: {', '.join(known)}"
     if detail["type"] == "model_type":
-        return f"{section}: {reprlib.repr(detail['input'])} is no section; write [{location[0]}] and its keys below it"
+        return (
+            f"{section}: {reprlib.repr(detail['input'])} is not a section; write [{location[0]}] and its keys below it"
+        )
     if detail["type"] == "missing" and len(location) > 2:
         return f"{section}: {location[1]}: value number {int(location[2]) + 1} is missing; add it"
     if detail["type"] == "missing":

@@ -1,6 +1,7 @@
-"""The recipe: one TOML file, one run. The mathematics of a run depends on it and its seed, and on nothing else.
+"""The sections and keys of a recipe: one TOML file, one run.
 
-The sections of model and batch lie in modules of their own. bertd/run/recipe/load.py reads and writes recipes.
+The mathematics of a run depends on its recipe and the seed in it, and on nothing else. bertd/run/recipe/load.py reads
+and writes recipes.
 """
 
 from __future__ import annotations
@@ -42,50 +43,50 @@ class ModelSection(RecipeSection):
     ffn: PositiveInt = 4096
     """Width of the feed-forward layer."""
     norm: Literal["pre", "post"] = "pre"
-    """Where LayerNorm stands. Source: Izsak et al. 2021, section 3: pre."""
+    """LayerNorm before or after each sublayer. Source: Izsak et al. 2021, section 3: pre."""
     embedding_norm: bool = False
-    """LayerNorm on the embeddings. Source: the old code, where it was always on until November 2021, the paper's model
-    very likely included; since then off by default."""
+    """LayerNorm on the embeddings. Source: the old code, where it was always on until November 2021, so very likely in
+    the paper's model too; since then it is off by default."""
     activation: Literal["gelu", "gelu_tanh", "geglu"] = "gelu"
     """gelu is the erf form, BERT's; geglu gates it with a second product. Source of geglu: Shazeer 2020."""
     bias: bool = True
     """Biases in the linear layers; norms and the decoder always have one."""
     positions: Literal["learned", "rotary"] = "learned"
-    """A table, or angles between queries and keys. Source of rotary: Su et al. 2021."""
+    """A table of embeddings, or a rotation of queries and keys. Source of rotary: Su et al. 2021."""
     norm_eps: Annotated[float, Field(gt=0.0, lt=0.1)] = 1e-12
     """Of every LayerNorm. Source: Devlin et al. 2019's code."""
     rotary_base: Annotated[float, Field(gt=1.0)] = 10_000.0
     """Of rotary positions. Source: Su et al. 2021."""
     local_attention: Annotated[int, Field(ge=1, le=8192)] | None = None
-    """Of layers that look nearby: the tokens they see, half of them on each side; 128 in ModernBERT. Only with rotary
-    positions; left out, every layer looks everywhere."""
+    """Window of the layers with local attention, in tokens, half on each side; 128 in ModernBERT. Only with rotary
+    positions; without it every layer has global attention."""
     global_every: Annotated[int, Field(ge=2)] = 3
-    """With local_attention: one layer in so many looks everywhere, the first of them first. Source: Warner et al. 2024,
-    section 2.1.2."""
+    """With local_attention: one layer in this many has global attention, beginning with the first layer. Source: Warner
+    et al. 2024, section 2.1.2."""
     local_rotary_base: Annotated[float, Field(gt=1.0)] = 10_000.0
-    """Of the layers that look nearby. Source: Warner et al. 2024, section 2.1.2."""
+    """Of the layers with local attention. Source: Warner et al. 2024, section 2.1.2."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     attention_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     start_from: Annotated[str, Field(min_length=1)] | None = None
-    """First weights from a checkpoint of stock transformers: a folder, absolute, or a name on the Hugging Face hub. Of
-    the shape above and the shards' vocabulary; its output bias comes along, in the place of head_bias."""
+    """Initial weights from a checkpoint of stock transformers: the absolute path of a folder, or a name on the Hugging
+    Face hub. It must have the shape above and the shards' vocabulary; its output bias replaces head_bias."""
     head_bias: Literal["zero", "frequency"] = "zero"
-    """Where the output bias begins; frequency is the log of each token's share of the data. With start_from it is the
-    checkpoint's, whatever stands here. The old code: zero."""
+    """Initial output bias; frequency is the log of each token's share of the data. Ignored with start_from, which
+    brings its own. The old code: zero."""
     depth_scaled_init: bool = False
-    """Divide initial weights that add to the residual by sqrt(2 layers). Source: Radford et al. 2019; off in BERT."""
+    """Divide the initial weights of residual projections by sqrt(2 layers). Source: Radford et al. 2019; BERT: no."""
 
     @model_validator(mode="after")
     def _check_combination(self) -> Self:
         if self.width % self.heads:
-            raise ValueError(f"width = {self.width} is no multiple of heads = {self.heads}; change one")
+            raise ValueError(f"width = {self.width} is not a multiple of heads = {self.heads}; change one")
         if self.norm == "post" and not self.embedding_norm:
             raise ValueError('norm = "post" is BERT, whose embeddings are normed; set embedding_norm = true')
         is_modern = self.norm == "pre" and self.embedding_norm and self.activation == "geglu"
         if (self.positions == "rotary" or self.activation == "geglu") and not (
             self.positions == "rotary" and is_modern
         ):
-            # No class of stock transformers computes any other mixture, so it could not be exported.
+            # No class of stock transformers computes another combination, so it could not be exported.
             raise ValueError(
                 'positions = "rotary" and activation = "geglu" go together (ModernBERT), with norm = "pre" and '
                 "embedding_norm = true; change those keys"
@@ -93,24 +94,24 @@ class ModelSection(RecipeSection):
         if self.local_attention is not None and self.positions != "rotary":
             raise ValueError('local_attention goes with positions = "rotary" (ModernBERT); leave it out')
         if self.norm == "pre" and self.embedding_norm and self.activation == "gelu_tanh":
-            # RobertaPreLayerNorm's head has erf-gelu built in, so the export would compute something else.
+            # RobertaPreLayerNorm's head always uses erf-gelu, so the export would compute something else.
             raise ValueError('activation = "gelu_tanh" cannot be exported with pre-norm and embedding_norm; use "gelu"')
         return self
 
 
 _MAX_PADDING_SHARE = 1 / 8
-"""Of a step's rows: what may be computed for nothing where the batch does not come out even, on 7 GPUs of 8 say."""
+"""Largest share of padding rows allowed when the batch does not divide evenly, e.g. on 7 GPUs."""
 
 
 class BatchSection(RecipeSection):
     sequences: PositiveInt = 4096
-    """In one step over all ranks. Source: Izsak et al. 2021, table 3."""
+    """Sequences in one step over all ranks. Source: Izsak et al. 2021, table 3."""
     ramp: list[tuple[Annotated[float, Field(gt=0.0, lt=1.0)], PositiveInt]] = []
     """Smaller steps at the start: [[0.1, 256], [0.3, 1024]] is 256 up to a tenth of the budget, 1024 up to three
     tenths, then `sequences`. The learning rate does not follow. Source: Geiping & Goldstein 2022; 24hBERT: none."""
     micro: PositiveInt | Literal["auto"] = 32
-    """In one forward pass of one rank; auto measures which is fastest of those that fit. It cuts the batch and changes
-    nothing else but rounding and which numbers dropout draws. Source: Izsak et al. 2021, table 6, Titan-V."""
+    """Sequences in one forward pass of one rank; auto measures which size that fits is fastest. It divides the batch
+    and changes only rounding and dropout's random numbers. Source: Izsak et al. 2021, table 6, Titan-V."""
 
     @model_validator(mode="after")
     def _check_ramp_rises(self) -> Self:
@@ -125,11 +126,11 @@ class BatchSection(RecipeSection):
         return [*(size for _, size in self.ramp), self.sequences]
 
     def num_padding_rows(self, size: int, *, micro: int, num_devices: int) -> int:
-        """Rows that hold no sequence where every device does a step's `size` in equally many whole micro-batches."""
+        """Padding rows if every device does the same number of full micro-batches for a step of `size` sequences."""
         return -size % (micro * num_devices)
 
     def divides_among(self, num_devices: int, *, micro: int | None = None) -> bool:
-        """Whether steps can be cut so without much work for nothing; by default into micro-batches as set."""
+        """Whether every step can be divided so with few padding rows; `micro` defaults to the recipe's."""
         rows = micro or (1 if self.micro == "auto" else self.micro)
         padding_rows = {
             size: self.num_padding_rows(size, micro=rows, num_devices=num_devices) for size in self.step_sizes
@@ -137,19 +138,19 @@ class BatchSection(RecipeSection):
         return all(rest <= _MAX_PADDING_SHARE * (size + rest) for size, rest in padding_rows.items())
 
     def sequences_at(self, progress: float) -> int:
-        """In a step at this share of the budget."""
+        """Sequences in a step at this share of the budget."""
         return next((size for until, size in self.ramp if progress < until), self.sequences)
 
     def mean_sequences(self, progress: float) -> float:
-        """In a step, over the steps that are left of a budget that counts steps."""
+        """Mean sequences in a step, over the steps left of a budget of steps."""
         return sum(share * size for share, size in self._remaining_sizes(progress))
 
     def steps_per_sequence(self, progress: float) -> float:
-        """Over what is left of a budget that counts hours or sequences, both of which flow evenly."""
+        """Mean steps per sequence over the rest of a budget of hours or sequences: throughput is taken as constant."""
         return sum(share / size for share, size in self._remaining_sizes(progress))
 
     def _remaining_sizes(self, progress: float) -> list[tuple[float, int]]:
-        """Each size that is still to come, with its share of what is left."""
+        """Each step size still to come, with its share of what is left of the budget."""
         begin, left = min(progress, 1.0), []
         for until, size in [*self.ramp, (1.0, self.sequences)]:
             if until > begin:
@@ -161,7 +162,7 @@ class BatchSection(RecipeSection):
 
 def _check_duration(text: str) -> str:
     if not parse_duration(text) > 0:
-        raise ValueError("an interval must be longer than nothing; write 1s or more")
+        raise ValueError("an interval must be longer than 0; write 1s or more")
     return text
 
 
@@ -208,7 +209,7 @@ class BudgetSection(RecipeSection):
 
 class DataSection(RecipeSection):
     shards: Annotated[str, Field(min_length=1)]
-    """Folder of a prepared data set; a relative one is taken from where the recipe is submitted."""
+    """Folder of a prepared data set; a relative path is resolved when the recipe is submitted."""
     sequence_length: Annotated[int, Field(ge=8, le=8192)] = 128
     """Tokens in a sequence, [CLS] and [SEP] included. Source: Izsak et al. 2021, section 3."""
     packing: Literal["full", "sentences"] = "full"
@@ -219,14 +220,14 @@ class MaskingSection(RecipeSection):
     rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.15
     """Share of tokens to predict in training; validation always has 15 %. Source: Devlin et al. 2019, section 3.1."""
     max_predictions: PositiveInt = 20
-    """Most predictions in a sequence. Source: the old code's max_predictions_per_seq."""
+    """Largest number of predictions in a sequence. Source: the old code's max_predictions_per_seq."""
     replace: tuple[Share, Share, Share] = (0.8, 0.1, 0.1)
     """Shares of predicted tokens that become [MASK], a random word piece, stay. Source: Devlin et al. 2019."""
     unit: Literal["token", "word"] = "token"
     """word predicts every piece of a word or none. Source: Izsak et al. 2021's code: token."""
     copies: NonNegativeInt = 10
-    """Fixed masks a sequence, one an epoch in turn; 0 draws new ones in every epoch, which differs from the eleventh
-    on. Source: Izsak et al. 2021, section 3."""
+    """Fixed masks per sequence, used in turn, one per epoch; 0 draws new ones in every epoch, which makes a difference
+    from the eleventh epoch on. Source: Izsak et al. 2021, section 3."""
 
     @model_validator(mode="after")
     def _check_shares_sum_to_one(self) -> Self:
@@ -235,7 +236,7 @@ class MaskingSection(RecipeSection):
         return self
 
     def predictions(self, sequence_length: int) -> int:
-        """Predicted tokens in a full sequence: fixed, so that every batch has one shape."""
+        """Number of predicted tokens in a full sequence: fixed, so that every batch has the same shape."""
         return max(1, min(self.max_predictions, round(self.rate * sequence_length)))
 
 
@@ -251,14 +252,14 @@ class OptimizerSection(RecipeSection):
     weight_decay: NonNegativeFloat = 0.01
     """Not on biases and norms. Source: Izsak et al. 2021, section 3."""
     clip: NonNegativeFloat = 0.0
-    """Largest global gradient norm; 0 is off. Source: Izsak et al. 2021, table 5."""
+    """Largest global gradient norm; 0 turns clipping off. Source: Izsak et al. 2021, table 5."""
 
 
 class ScheduleSection(RecipeSection):
     curve: Literal["linear", "cosine", "exponential", "trapezoid", "constant"] = "linear"
     """Shape after warm-up. Source: Izsak et al. 2021, section 3: linear."""
     end: Share = 0.0
-    """Share of the peak rate at the very end of the budget; constant refuses one, exponential needs more than 0."""
+    """Share of the peak rate at the very end of the budget; constant requires 0, exponential more than 0."""
     decay: Annotated[float, Field(gt=0.0, le=1.0)] = 0.2
     """trapezoid: share of the budget, at its end, over which the rate falls. Source: Hagele et al. 2024."""
     warmup: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.06
@@ -270,7 +271,7 @@ class ScheduleSection(RecipeSection):
             raise ValueError('curve = "exponential" never reaches end = 0; set end, such as 0.01, or use "linear"')
         if self.curve == "constant" and self.end != 0.0:
             raise ValueError(
-                f'end = {self.end:g} means nothing to curve = "constant", which stays at the peak; leave end out, or '
+                f'end = {self.end:g} has no effect on curve = "constant", which stays at the peak; leave end out, or '
                 'use "linear"'
             )
         if self.curve == "trapezoid" and self.warmup + self.decay > 1.0:
@@ -282,16 +283,16 @@ class ScheduleSection(RecipeSection):
 
 class PrecisionSection(RecipeSection):
     mode: Literal["auto", "bf16", "fp16", "fp32", "fp8"] = "auto"
-    """auto: bf16 where the GPU has it, fp16 with a loss scaler on older ones, fp32 on CPU. fp8: bf16 with the larger of
-    the encoder's linear layers in 8 bits by torchao; untried on a GPU, so compare its loss over time."""
+    """auto: bf16 if the GPU has it, fp16 with a loss scaler on older ones, fp32 on CPU. fp8: bf16 with the larger of
+    the encoder's linear layers in 8 bits by torchao; not tested on a GPU, so compare its loss over time."""
     kernels: Literal["auto", "compile", "apex", "eager"] = "auto"
-    """auto: the fastest of those that work here, measured; eager where the budget is too short for measuring to pay.
-    apex: what of NVIDIA's apex is there, in eager mode; PyTorch's own for the rest."""
+    """auto: measures which of those that work here is fastest; eager if the budget is too short for that to pay.
+    apex: the installed parts of NVIDIA's apex, in eager mode; PyTorch's own for the rest."""
 
     @model_validator(mode="after")
     def _check_fp8_without_apex(self) -> Self:
         if self.mode == "fp8" and self.kernels == "apex":
-            raise ValueError('kernels = "apex" would take the place of the layers of mode = "fp8"; change one of them')
+            raise ValueError('kernels = "apex" would replace the layers of mode = "fp8"; change one of them')
         return self
 
 
@@ -299,23 +300,23 @@ class ValidationSection(RecipeSection):
     every: Duration = "30min"
     """Charged time between validations. Source: Izsak et al. 2021, section 3."""
     early_every: Duration = "10min"
-    """The same at the start. Source: arXiv 2104.07705v1, footnote."""
+    """Charged time between validations at the start. Source: arXiv 2104.07705v1, footnote."""
     early_until: Share = 0.05
     """Share of the budget that counts as the start. Source: arXiv 2104.07705v1, footnote."""
     max_sequences: PositiveInt = 16384
-    """Size of the fixed validation set, if the data set holds out that many: a choice, the paper does not say."""
+    """Size of the fixed validation set, if the data set holds out that many: our choice, the paper has no number."""
 
 
 class StopSection(RecipeSection):
     rules: list[Annotated[str, AfterValidator(_check_stop_rule)]] = []
     """Such as "after 3h loss > 6.0" (the newest validation loss). Source: Izsak et al. 2021, section 4."""
     on_nan: Literal["stop", "rollback"] = "stop"
-    """When the loss is not finite: fail, or go back to the checkpoint before it and leave the batches since out, twice
-    at most. Source of rollback: Chowdhery et al. 2022, section 5.1."""
+    """When the loss is not finite: fail, or roll back to the checkpoint before it and skip the batches since, at most
+    twice. Source of rollback: Chowdhery et al. 2022, section 5.1."""
     on_spike: Literal["alert", "hold", "stop", "rollback"] = "alert"
-    """When the loss jumps out of its band or above 2 ln V, besides an alert: nothing, pause hot for a person to decide,
-    end the run with an export, or as above. One that creeps up is told alone. Source of alert: BLOOM, whose spikes
-    mended themselves."""
+    """When the loss jumps out of its band or above 2 ln V, after an alert: nothing, pause hot for a person to decide,
+    end the run with an export, or roll back as above. A slow rise only raises an alert. Source of alert: BLOOM, whose
+    loss recovered from spikes by itself."""
 
     def parse_rules(self) -> list[StopRule]:
         return [parse_stop_rule(rule) for rule in self.rules]
@@ -325,7 +326,7 @@ class CheckpointSection(RecipeSection):
     every: Duration | Literal["auto"] = "auto"
     """Charged time between checkpoints; auto is the smaller of 10 min and 1 % of a timed budget."""
     keep: PositiveInt = 3
-    """Newest checkpoints kept. Those of markers and the one with the lowest validation loss are kept besides."""
+    """Newest checkpoints kept, in addition to those of markers and the one with the lowest validation loss."""
     markers: Annotated[list[Annotated[float, Field(gt=0.0, lt=1.0)]], Field(max_length=32)] = []
     """Shares of the budget at which a checkpoint is kept for good and an export written: `bertd finetune RUN@0.5`."""
 
@@ -336,7 +337,7 @@ class CheckpointSection(RecipeSection):
         return self
 
     def interval_s(self, total_s: float | None) -> float:
-        """Charged seconds between checkpoints of a budget that lasts so long; None where work is budgeted."""
+        """Charged seconds between checkpoints; `total_s` is the budget's length, None for steps or sequences."""
         if self.every != "auto":
             return parse_duration(self.every)
         return 600.0 if total_s is None else min(600.0, 0.01 * total_s)
@@ -344,13 +345,13 @@ class CheckpointSection(RecipeSection):
 
 class DevicesSection(RecipeSection):
     kind: Literal["gpu", "cpu"] = "gpu"
-    """Never changed silently: a run for GPUs does not fall back to the CPU."""
+    """There is no fallback: a run for GPUs never trains on the CPU."""
     count: PositiveInt = 8
-    """Ranks, one a GPU; on CPU processes, at most one a core. Source: Izsak et al. 2021: 8 Titan-V."""
+    """Ranks: one per GPU; on the CPU, processes, at most one per core. Source: Izsak et al. 2021: 8 Titan-V."""
 
 
 class Recipe(RecipeSection):
-    """Everything a run is made from."""
+    """All sections of a recipe."""
 
     run: RunSection
     budget: BudgetSection
@@ -379,26 +380,28 @@ class Recipe(RecipeSection):
         what = f"sequences = {size}" if size == batch.sequences else f"ramp: a step of {size}"
         of = f"devices.count = {count}" if batch.micro == "auto" else f"micro x devices.count = {micro} x {count}"
         raise ValueError(
-            f"[batch] {what} would leave {num_padding} of {size + num_padding} rows empty, being no multiple of "
-            f"{of}; change one"
+            f"[batch] {what} would leave {num_padding} of {size + num_padding} rows empty: it is not a multiple "
+            f"of {of}; change one"
         )
 
     @model_validator(mode="after")
     def _check_fp8_fits(self) -> Self:
         length = self.data.sequence_length
         if self.precision.mode == "fp8" and length % 16:
-            raise ValueError(f'[precision] mode = "fp8": sequence_length = {length} is no multiple of 16; change one')
+            raise ValueError(
+                f'[precision] mode = "fp8": sequence_length = {length} is not a multiple of 16; change one'
+            )
         if self.precision.mode == "fp8" and self.model.layers == 1:
             raise ValueError('[precision] mode = "fp8": leaves the last layer in bf16, and there is one; use "bf16"')
         return self
 
     @property
     def granted(self) -> Budget:
-        """The budget as the clock and the schedule use it."""
+        """The recipe's budget, for the clock and the schedule."""
         return Budget(unit=self.budget.unit, amount=self.budget.amount, num_devices=self.devices.count)
 
     def with_budget(self, amount: float) -> Recipe:
-        """The same with another amount of its budget's unit."""
+        """A copy with another amount, in the unit of its budget."""
         unit = self.budget.unit
         is_whole = unit in (BudgetUnit.STEPS, BudgetUnit.SEQUENCES)
         section = BudgetSection.model_validate({unit.value: int(amount) if is_whole else float(amount)})

@@ -1,4 +1,4 @@
-"""Rules that end a run that is not worth its budget: `after 3h loss > 6.0`."""
+"""Rules that end an unpromising run early: `after 3h loss > 6.0`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class StopRule:
     text: str
     after_s: float
     max_loss: float
-    """Nats."""
+    """Validation loss in nats."""
 
     def is_met(self, *, charged_s: float, validation_loss: float | None) -> bool:
-        """Whether the run must stop now; a loss that is NaN is above any bound."""
+        """Whether the run must stop now; a NaN loss counts as above any bound."""
         if validation_loss is None or charged_s < self.after_s:
             return False
         return not validation_loss <= self.max_loss
@@ -34,5 +34,5 @@ def parse_stop_rule(text: str) -> StopRule:
     """
     match = _PATTERN.match(text)
     if match is None:
-        raise ValueError(f"{text!r} is no stop rule; write: after 3h loss > 6.0")
+        raise ValueError(f"{text!r} is not a stop rule; write: after 3h loss > 6.0")
     return StopRule(text=text.strip(), after_s=parse_duration(match[1]), max_loss=float(match[2]))

@@ -122,23 +122,23 @@ def test_predictions_fill_the_rate_up_to_their_bound() -> None:
         ("masking.rate=1.0", "[masking]: rate = 1.0: Input should be less than 1"),
         ("masking.replace=[0.8, 0.1, 0.2]", "sums to 1.1; make it 1"),
         ("masking.replace=[0.5, 0.5]", "[masking]: replace: value number 3 is missing; add it"),
-        ("model.heads=3", "width = 1024 is no multiple of heads = 3; change one"),
+        ("model.heads=3", "width = 1024 is not a multiple of heads = 3; change one"),
         ("model.norm=post", "set embedding_norm = true"),
         ("precision.mode=int4", "[precision]: mode = 'int4': Input should be 'auto', 'bf16', 'fp16', 'fp32' or 'fp8'"),
         (
             "batch.sequences=33",
-            "[batch] sequences = 33 would leave 31 of 64 rows empty, being no multiple of micro x devices.count = ",
+            "[batch] sequences = 33 would leave 31 of 64 rows empty: it is not a multiple of micro x devices.count = ",
         ),
         (
             "batch.ramp=[[0.1, 48]]",
-            "[batch] ramp: a step of 48 would leave 16 of 64 rows empty, being no multiple",
+            "[batch] ramp: a step of 48 would leave 16 of 64 rows empty: it is not a multiple",
         ),
         ("batch.ramp=[[0.2, 32], [0.1, 64]]", "[batch]: ramp: the shares of the budget are [0.2, 0.1]; let each be"),
         ("batch.ramp=[[1.0, 32]]", "[batch]: ramp = 1.0: Input should be less than 1"),
         ("batch.micro=best", "[batch]: micro = 'best': Input should be a valid integer, or 'auto'"),
         ("validation.every=soon", "'soon' is not a duration; write a number and s, min, h or d, such as 30min"),
-        ("checkpoint.every=0s", "[checkpoint]: every = '0s': an interval must be longer than nothing"),
-        ('stop.rules=["give up"]', "'give up' is no stop rule; write: after 3h loss > 6.0"),
+        ("checkpoint.every=0s", "[checkpoint]: every = '0s': an interval must be longer than 0"),
+        ('stop.rules=["give up"]', "'give up' is not a stop rule; write: after 3h loss > 6.0"),
         ("budget.hours=0", "[budget]: hours = 0: Input should be greater than 0"),
         ("budget.hours=1e306", "[budget]: hours = 1e+306: Input should be less than or equal to 1000000"),
         ("run.seed=" + "9" * 5000, "[run]: seed = '9999"),
@@ -183,9 +183,9 @@ def test_a_budget_has_exactly_one_unit() -> None:
 
 
 def test_a_value_in_the_place_of_a_section_is_named() -> None:
-    with pytest.raises(RecipeError, match=r"\[run\]: 3 is no section; write \[run\] and its keys below it"):
+    with pytest.raises(RecipeError, match=r"\[run\]: 3 is not a section; write \[run\] and its keys below it"):
         parse_recipe("run = 3", name="x.toml")
-    with pytest.raises(RecipeError, match="run is no section"):
+    with pytest.raises(RecipeError, match="run is not a section"):
         parse_recipe("run = 3", name="x.toml", overrides=["run.name=a"])
 
 

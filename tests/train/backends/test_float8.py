@@ -134,7 +134,7 @@ def test_a_bench_in_fp8_multiplies_in_8_bits() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("data.sequence_length=24", r'mode = "fp8": sequence_length = 24 is no multiple of 16; change one'),
+        ("data.sequence_length=24", r'mode = "fp8": sequence_length = 24 is not a multiple of 16; change one'),
         ("model.layers=1", r'mode = "fp8": leaves the last layer in bf16, and there is one; use "bf16"'),
     ],
 )
@@ -144,5 +144,5 @@ def test_shapes_that_8_bit_products_cannot_have_are_refused(override: str, messa
 
 
 def test_apex_cannot_take_the_place_of_its_layers() -> None:
-    with pytest.raises(RecipeError, match=r'\[precision\]: kernels = "apex" would take the place'):
+    with pytest.raises(RecipeError, match=r'\[precision\]: kernels = "apex" would replace the layers'):
         recipe(8, "precision.mode=fp8", "precision.kernels=apex")

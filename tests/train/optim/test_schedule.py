@@ -27,7 +27,7 @@ def test_a_stated_end_is_met_exactly_and_from_above(curve: str) -> None:
     ("options", "message"),
     [
         ({"curve": "exponential"}, "never reaches end = 0"),
-        ({"curve": "constant", "end": 0.1}, 'end = 0.1 means nothing to curve = "constant".*leave end out, or use'),
+        ({"curve": "constant", "end": 0.1}, 'end = 0.1 has no effect on curve = "constant".*leave end out, or use'),
         ({"curve": "trapezoid", "warmup": 0.5, "decay": 0.6}, "exceed the budget"),
     ],
 )
