@@ -1,1 +1,1 @@
-"""What the queue holds and how one job runs; no torch."""
+"""The queue of jobs, and the runner of one job; no torch."""

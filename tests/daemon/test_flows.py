@@ -180,7 +180,7 @@ def test_pause_and_resume_keep_every_step_and_the_charged_time(box: DaemonBox) -
     assert box.client.pause(job.id).state is JobState.PAUSING
     paused = box.wait_for_state(job.id, JobState.PAUSED)
     assert paused.devices == []
-    assert f"`bertd resume {job.id}` goes on" in paused.reason
+    assert f"`bertd resume {job.id}` continues" in paused.reason
     charged_s = box.client.run(job.id).budget.charged_s
     assert box.client.run(job.id).budget.charged_s == charged_s, "a pause is not charged"
     box.release()
@@ -227,7 +227,7 @@ def test_a_held_run_can_be_stopped_and_one_whose_runner_is_killed_stays_paused(b
     box.wait_for_state(job.id, JobState.PAUSED)
     signal.pidfd_send_signal(os.pidfd_open(box.runner(job.id).pid), signal.SIGKILL)
     wait_for(lambda: box.client.job(job.id).pause is PauseKind.COLD, what="the daemon to notice")
-    assert "its held processes are gone" in box.client.job(job.id).reason
+    assert "its suspended processes died" in box.client.job(job.id).reason
 
     box.client.resume(job.id)
     box.wait_for_state(job.id, JobState.RUNNING)
@@ -344,9 +344,9 @@ def test_a_waiting_stop_is_told_and_can_be_taken_back(box: DaemonBox, devices: i
     assert box.client.stop(first.id).state is JobState.QUEUED
     wait_for(lambda: "waits for" in box.client.job(first.id).reason, what="the scheduler's look")
     reason = box.client.job(first.id).reason
-    assert reason.startswith("a person asked it to stop: ") and "stop again to drop that, or resume it; waits" in reason
+    assert reason.startswith("stopped by a person: ") and "stop again to skip that, or resume it; waits" in reason
     went_on = box.client.resume(first.id, devices=devices)
-    assert went_on.state is JobState.QUEUED and "lets it go on" in went_on.reason
+    assert went_on.state is JobState.QUEUED and "resumed by a person" in went_on.reason
     box.plan(Plan())
     box.release()
     assert box.wait_for_state(first.id, JobState.DONE).reason == "the budget is spent"

@@ -203,7 +203,7 @@ def test_a_runner_that_vanished_with_the_daemon_puts_its_job_back_in_the_queue(b
     box.release()
     box.start()
     box.wait_for_state(id, JobState.DONE)
-    assert any("its runner vanished" in event.text for event in box.events())
+    assert any("its runner died" in event.text for event in box.events())
     assert sorted(set(box.steps(id))) == list(range(1, 21))
     assert box.client.run(id).steps_lost <= 5
 
@@ -241,7 +241,7 @@ def test_a_killed_runner_puts_its_job_back_in_the_queue(box: DaemonBox) -> None:
     box.release()
     box.wait_for_state(id, JobState.DONE)
     assert sorted(set(box.steps(id))) == list(range(1, 21))
-    assert any("its runner vanished" in event.text for event in box.events())
+    assert any("its runner died" in event.text for event in box.events())
     run = box.client.run(id)
     assert run.start is not None and (run.start.attempt, run.start.step) == (2, 5)
     assert run.steps_lost == 2
@@ -258,7 +258,7 @@ def test_a_job_whose_runner_vanishes_again_and_again_fails_with_a_reason(box: Da
         os.kill(box.runner(id).pid, signal.SIGKILL)
         wait_for(lambda: box.client.job(id).state is not JobState.RUNNING, what="it to be noticed")
     job = box.wait_for_state(id, JobState.FAILED)
-    assert "its runner exited 3 times without an outcome or a step above 0" in job.reason
+    assert "its runner died 3 times without a step above 0" in job.reason
 
 
 # ---- Being stopped ------------------------------------------------------------------------------------

@@ -143,7 +143,7 @@ def test_a_pause_that_the_disk_refuses_leaves_a_run_that_can_be_asked_again(box:
     box.ask(JobAction.PAUSE, number)
     box.turn()
     assert box.job(number).state is JobState.RUNNING
-    assert "trains on, since it cannot be paused" in box.job(number).reason
+    assert "continues to train, since it cannot be paused" in box.job(number).reason
     box.runner(number).is_disk_full = False
     box.ask(JobAction.PAUSE, number)
     box.turn()

@@ -110,14 +110,14 @@ class SimulatedRunner:
         ranks = self._ranks
         match command.verb:
             case CommandKind.STOP:
-                ranks._end("stopped", "a person asked for it", answers=command)
-                self._leave(JobState.DONE, "stopped: a person asked for it")
+                ranks._end("stopped", "requested by a person", answers=command)
+                self._leave(JobState.DONE, "stopped: requested by a person")
             case CommandKind.PAUSE if self.is_disk_full:
                 self.refused = command.number
                 ranks._acknowledge(command.number, command.verb, outcome="refused")
             case CommandKind.PAUSE:
-                ranks._pause("a person asked for it", answers=command)
-                self._leave(JobState.PAUSED, "a person asked for it")
+                ranks._pause("requested by a person", answers=command)
+                self._leave(JobState.PAUSED, "requested by a person")
             case CommandKind.BUDGET:
                 ranks._set_budget(command)
             case CommandKind.CHECKPOINT:
@@ -141,7 +141,7 @@ class SimulatedRunner:
         was_held = self._ranks.clock.is_suspended
         self._ledger.end()
         if was_held:
-            self._leave(JobState.PAUSED, "its ranks died while they were held")
+            self._leave(JobState.PAUSED, "its ranks died while they were suspended")
             return
         found = newest_first(self.paths.checkpoints)
         self._ranks.journal.append(

@@ -87,7 +87,7 @@ def test_a_stopped_rank_is_found_its_stacks_kept_and_the_run_goes_on(
     ranks[-1].send_signal(signal.SIGSTOP)
     assert run.outcome(timeout_s=300).state is JobState.DONE
     (restart,) = [record for record in run.records if isinstance(record, RestartRecord)]
-    assert "no rank got on for" in restart.cause
+    assert "no rank made progress for" in restart.cause
     stacks = sorted(run.paths.diagnostics(1).glob("stack-rank-*.txt"))
     assert len(stacks) == len(ranks)
     if len(ranks) == 2:

@@ -125,14 +125,14 @@ class FakeRanks:
                     self._checkpoint("command")
                     self._acknowledge(command.number, command.verb)
                 elif command.verb is CommandKind.STOP:
-                    return self._end("stopped", "a person asked for it", answers=command)
+                    return self._end("stopped", "requested by a person", answers=command)
                 elif command.verb in (CommandKind.SUSPEND, CommandKind.RESUME):
                     self._suspend(command.verb is CommandKind.SUSPEND)
                     self._acknowledge(command.number, command.verb)
                 elif command.budget is not None:
                     self._set_budget(command)
                 else:
-                    return self._pause("a person asked for it", answers=command)
+                    return self._pause("requested by a person", answers=command)
             if self.told.is_set() and not self.plan.ignores_orders:
                 return self._pause("bertd was told to stop")
             if self.clock.is_suspended or self.step == self.plan.hold_at and not self.gate.exists():
@@ -229,7 +229,7 @@ class FakeRanks:
                 step=self.step,
                 charged_s=self.clock.now_s(),
                 state=JobState.PAUSED if is_suspended else JobState.RUNNING,
-                reason="a person asked for it" if is_suspended else "goes on",
+                reason="requested by a person" if is_suspended else "continues",
                 is_hot=is_suspended,
                 monotonic_s=since_s,
             )

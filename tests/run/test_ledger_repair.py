@@ -23,7 +23,7 @@ SAVED = CheckpointRecord(
 )
 DEAF = StopSignal.__new__(StopSignal)
 """Not made, since that would take the signals of the tests."""
-PAUSED = StateRecord(t=0, step=40, charged_s=131.5, state=JobState.PAUSED, reason="a person asked for it")
+PAUSED = StateRecord(t=0, step=40, charged_s=131.5, state=JobState.PAUSED, reason="requested by a person")
 
 
 def told(paths: RunPaths, *records: JournalRecord) -> None:

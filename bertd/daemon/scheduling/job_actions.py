@@ -61,7 +61,7 @@ class JobActions:
         check_device_count(job, num_devices, inventory=self._inventory)
         change = replace(
             change_by_action(JobAction.RESUME, job.status, job_id=job.id, kind=job.kind, on_other_devices=True),
-            reason=f"a person lets it go on with {num_devices} of {job.device_kind}; waits for its turn",
+            reason=f"resumed by a person with {num_devices} of {job.device_kind}; waits for its turn",
         )
         with self._database.transaction():
             self._queue.update(job.id, num_devices=num_devices)

@@ -84,7 +84,7 @@ class JobCompletion:
         vanished = 1 if step > job.vanished_step else job.vanished + 1
         self._queue.update(job.id, vanished=vanished, vanished_step=step)
         reason_to_give_up = (
-            f"its runner exited {vanished} times without an outcome or a step above {step} (out of memory? see dmesg); "
+            f"its runner died {vanished} times without a step above {step} (out of memory? see dmesg); "
             f"last lines in {log}; fix the cause, then `bertd resume {job.id}`"
         )
         change = change_by_lost_runner(

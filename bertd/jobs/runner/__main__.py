@@ -1,7 +1,6 @@
-"""`python -m bertd.jobs.runner JOB_FOLDER KIND`: runs one job in its own session and outlives the daemon.
+"""`python -m bertd.jobs.runner JOB_FOLDER KIND`: run one job, in its own session, and outlive the daemon.
 
-It locks the job's log, so that a folder has one runner; writes runner.json before it starts anything, so that the
-next daemon can adopt it; and writes outcome.json as its last act. What it prints goes to logs/job.log.
+bertd.jobs.runner.run_job describes the lock and the files that it writes.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from bertd.records import JobKind
 
 
 def main(argv: list[str], *, config: RunnerConfig) -> int:
-    """The command line.
+    """Parse the command line and run the job.
 
     Raises:
-        RecipeError: not a folder and a kind.
+        RecipeError: the arguments are not a folder and a kind.
     """
     if len(argv) != 2 or argv[1] not in (JobKind.PRETRAIN, JobKind.FINETUNE):
         raise RecipeError("usage: python -m bertd.jobs.runner JOB_FOLDER pretrain|finetune")

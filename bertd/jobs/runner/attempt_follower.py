@@ -1,6 +1,6 @@
-"""What a runner needs to know of a run's journal: how far it came, which attempt is next, how this attempt ended.
+"""Follow a run's journal for its runner: progress, number of the next attempt, how this attempt ended.
 
-Bounded: a day of journal is folded as it is read, and only the last records of an attempt are kept.
+Memory is bounded: records are folded as they are read, and only the last ones of an attempt are kept.
 """
 
 from __future__ import annotations
@@ -18,18 +18,17 @@ _KEPT_RECORDS = 256
 
 @dataclass(frozen=True)
 class ClockMark:
-    """Rank 0 said that its work, and with it the charge, stops or goes on."""
+    """Rank 0 reported that its work, and so the charge, stops or resumes."""
 
     charged_s: float
     since_s: float | None
-    """CLOCK_MONOTONIC from which on it is charged again; None where it stops."""
+    """CLOCK_MONOTONIC at which charging begins again; None if it stops."""
 
 
 class AttemptFollower:
     """Follows one journal, attempt after attempt."""
 
     def __init__(self, paths: RunPaths) -> None:
-        """Read what there is."""
         self._paths = paths
         self._reader = JournalReader(paths.journal)
         self.progress = RunProgress()
@@ -39,18 +38,18 @@ class AttemptFollower:
         self.has_started = False
         """Whether its ranks have met and begun."""
         self.clock_marks: list[ClockMark] = []
-        """Of this attempt, in order; whoever keeps the ledger takes them out."""
+        """Of this attempt, in order; the runner removes each one that it has applied to the ledger."""
         self.recent: deque[JournalRecord] = deque(maxlen=_KEPT_RECORDS)
         """The last records since `begin_attempt`."""
         self.follow()
 
     def follow(self) -> None:
-        """Take in what was written since."""
+        """Read the records written since the last call."""
         for record in self._reader:
             self._take_in(record)
 
     def begin_attempt(self) -> int:
-        """Forget the records of the attempt before, and give the number of the next."""
+        """Drop the records of the last attempt and return the number of the next."""
         self.follow()
         self.recent.clear()
         self.clock_marks.clear()
@@ -59,7 +58,7 @@ class AttemptFollower:
         return self.attempt
 
     def newest_checkpoint(self) -> str | None:
-        """Name of the checkpoint that an attempt would begin from."""
+        """Name of the checkpoint from which an attempt would start; None if there is none."""
         found = newest_first(self._paths.checkpoints)
         return found[0].name if found else None
 
@@ -74,5 +73,5 @@ class AttemptFollower:
                 self.has_started = True
                 self.attempt = max(self.attempt, record.attempt)
             case RestartRecord():
-                # The attempt it announces has not begun: its number is taken when it does.
+                # The announced attempt has not begun; `begin_attempt` takes its number.
                 self.attempt = max(self.attempt, record.attempt - 1)

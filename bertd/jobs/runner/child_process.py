@@ -1,7 +1,7 @@
-"""The compute child of a runner: started in its own process group, bound to its parent's life, waited for in ticks.
+"""Run a runner's child process: in its own process group, killed if its parent dies, waited for in ticks.
 
-Signals only set a flag and wake the wait through a pipe. Whatever the child leaves behind is killed and reaped: its
-group, and every orphan that the kernel handed to the runner.
+Signals only set a flag and wake the wait through a pipe. When the child ends, its process group and all orphans that
+the kernel has reparented to the runner are killed and reaped.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from bertd.run.log import log_line
 from bertd.run.processes import adopt_orphans, make_oom_victim_hook, make_parent_death_hook
 
 STUCK_AFTER_S = 30.0
-"""How long a killed process may take to die before it is given up."""
+"""How long to wait for a killed process before leaving it behind."""
 
 
 class StopSignal:
-    """Whether this process was told to end; readable, so that a wait can be woken by it."""
+    """Whether this process got SIGTERM or SIGINT, with a wait that the signal wakes."""
 
     def __init__(self) -> None:
-        """Take SIGTERM and SIGINT over; only in a main thread."""
+        """Install handlers for SIGTERM and SIGINT; only in the main thread."""
         self.is_set = False
         self._reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -38,7 +38,7 @@ class StopSignal:
         self.is_set = True
 
     def wait(self, timeout_s: float, *, wake_fd: int | None = None) -> bool:
-        """Sleep until the timeout, a signal, or until `wake_fd` (a file descriptor) can be read; whether it can."""
+        """Sleep until the timeout, a signal, or until `wake_fd` is readable; return whether `wake_fd` is readable."""
         watched = [self._reader] if wake_fd is None else [self._reader, wake_fd]
         ready, _, _ = select.select(watched, [], [], max(0.0, timeout_s))
         if self._reader in ready:
@@ -56,7 +56,7 @@ def run_child_process(
 ) -> int:
     """Run a command to its end and return its exit code, negative for a signal.
 
-    SIGTERM is passed on once. `on_tick` is called about every `tick_s` and may end the child.
+    SIGTERM is forwarded once. `on_tick` is called about every `tick_s` and may kill the child.
     `variables` are added to the environment.
     """
     adopt_orphans()
@@ -82,7 +82,7 @@ def run_child_process(
                 on_tick(child)
     finally:
         os.close(pidfd)
-        # Before the child is reaped, while its pid still names its group.
+        # Before the child is reaped: until then no other process can get its group's id.
         _kill_group(child.pid)
         exit_code = child.wait()
         _kill_orphans()
@@ -97,9 +97,9 @@ def _kill_group(group: int) -> None:
 
 
 def _kill_orphans() -> None:
-    """End and reap everything below this process; as a subreaper it has got all that the child left.
+    """Kill and reap all descendants of this process, which as a subreaper has those that the child left.
 
-    One that is stuck in the kernel is left behind after a while, and the log says so.
+    Those still stuck in the kernel after STUCK_AFTER_S are left behind, with a line in the log.
     """
     deadline = time.monotonic() + STUCK_AFTER_S
     while survivors := psutil.Process().children(recursive=True):

@@ -1,13 +1,13 @@
-"""What is kept of ranks that hang, before they are killed: `diagnostics/attempt-%06d/` in the run's folder.
+"""Collect diagnostics of hung ranks before they are killed: `diagnostics/attempt-%06d/` in the run's folder.
 
-    beats.json          the board: which rank was behind, and in what
-    stack-rank-%05d.txt what each thread of a rank does: py-spy's answer where it is installed, else faulthandler's, and
-                        what the kernel says of it
+    beats.json          the heartbeats: which rank is behind, and in which phase
+    stack-rank-%05d.txt stacks of all threads of a rank, by py-spy if it is installed, else by faulthandler, and the
+                        state of each thread in the kernel
     job.log             the end of the log
     journal.jsonl       the end of the journal
 
-py-spy reads a process from outside, so it also sees one that is stopped or keeps the GIL. Without it the rank itself is
-asked: bertd.train.distributed.worker has faulthandler write all stacks to the log on `DUMP_STACKS_SIGNAL`.
+py-spy reads a process from outside, so it also works if the process is stopped or holds the GIL. Without it the rank
+writes its stacks itself: bertd.train.distributed.worker has faulthandler write them to the log on `DUMP_STACKS_SIGNAL`.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from bertd.run.heartbeat import DUMP_STACKS_SIGNAL, HeartbeatRecord
 from bertd.run.paths import RunPaths
 
 LIMIT_S = 10.0
-"""The whole gathering takes no longer: the hung ranks hold their devices meanwhile."""
+"""Limit on collecting all stacks: the hung ranks keep their devices meanwhile."""
 _TAIL_BYTES = 1 << 20
 _POLL_S = 0.1
 _ANSWER_TIMEOUT_S = 2.0
 
 
 class Diagnostics:
-    """Gathers, for one attempt."""
+    """Collects the diagnostics of one attempt."""
 
     def __init__(self, paths: RunPaths, *, attempt: int, wait: Callable[[float], None] = time.sleep) -> None:
-        """`wait` passes the time; the runner's keeps its ledger going."""
+        """`wait` sleeps for seconds; the runner's also ticks its ledger."""
         self._log, self._journal = paths.log, paths.journal
         self._wait = wait
         self.folder = paths.diagnostics(attempt)
 
     def gather(self, beats: Collection[HeartbeatRecord], *, ranks: Collection[int]) -> None:
-        """Write what can be seen.
+        """Write the files.
 
         Args:
             beats: the newest of each rank.
-            ranks: pids that are known to belong to this attempt; no other process is asked.
+            ranks: pids that belong to this attempt; no other process is examined.
 
         Raises:
             StorageError: the disk refused.
@@ -67,7 +67,7 @@ class Diagnostics:
     def _dump_stack(self, pid: int, *, deadline: float) -> str:
         left_s = deadline - time.monotonic()
         if left_s <= 0:
-            return f"no stack: the other ranks took the {LIMIT_S:.0f} s that there were"
+            return f"no stack: the other ranks used up the limit of {LIMIT_S:.0f} s"
         if py_spy := shutil.which("py-spy"):
             try:
                 result = subprocess.run(
@@ -82,7 +82,7 @@ class Diagnostics:
         return self._request_stacks(pid)
 
     def _request_stacks(self, pid: int) -> str:
-        """Have the rank write its stacks into the log, and give what it wrote."""
+        """Have the rank write its stacks to the log, and return them."""
         before = self._log_bytes()
         try:
             os.kill(pid, DUMP_STACKS_SIGNAL)
@@ -103,12 +103,12 @@ class Diagnostics:
             return log.read(_TAIL_BYTES).decode(errors="replace")
 
     def _log_bytes(self) -> int:
-        """0 where somebody has moved it away: then there is no answer to read."""
+        """Size of the log; 0 if somebody has moved it away, so that there is no answer to read."""
         return self._log.stat().st_size if self._log.exists() else 0
 
 
 def describe_kernel_threads(pid: int) -> str:
-    """State and waiting place of each thread, as /proc has them."""
+    """State of each thread and where it waits, from /proc."""
     lines = []
     for task in sorted(Path(f"/proc/{pid}/task").glob("*")):
         try:

@@ -1,8 +1,8 @@
-"""How an attempt ended, judged by its exit code and by what it wrote in the journal. Pure.
+"""Classify how an attempt ended, by its exit code and its journal records. Pure.
 
-The journal outranks the exit code: ranks that saved and said `paused` or `end` have ended so, whatever the launcher
-made of their exit. Without that, the exit code says which class of death it was, and `Crash.exit_class` how many
-restarts it is worth: bertd.jobs.runner.restart_policy has the numbers.
+The journal takes precedence: if the ranks' last record is `paused` or `end`, they ended so, whatever exit code the
+launcher returned. Otherwise the exit code decides the exit class, and bertd.jobs.runner.restart_policy has the number
+of restarts for each.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ KNOWN_EXITS = {
     ),
     StorageError.exit_code: (ExitClass.RESOURCE, "the disk refused a write"),
     NumericsError.exit_code: (ExitClass.NUMERIC, "its loss is not finite"),
-    78: (ExitClass.CONFIGURATION, "it cannot be configured so"),
+    78: (ExitClass.CONFIGURATION, "its configuration is not possible"),
 }
-"""Exit codes with a meaning of their own. Source: sysexits(3), as the classes of bertd.errors carry them."""
+"""Exit codes with a known cause. Source: sysexits(3), as in the classes of bertd.errors."""
 PERMANENT = frozenset({ExitClass.CONFIGURATION, ExitClass.NUMERIC, ExitClass.DATA})
-"""Classes that another try would end in again."""
-_SIGBUS_REASON = "; a file it maps was cut short under it: the data set was changed under the run, prepare it again"
+"""Classes in which a restart would fail again."""
+_SIGBUS_REASON = "; a file that it maps was truncated: the data set was changed during the run, prepare it again"
 _KILLED_REASON = "; the kernel was out of memory: lower batch.micro or the data workers, or free memory"
 
 _SIGNAL_EXITS = 128
@@ -51,7 +51,7 @@ _SIGNAL_EXITS = 128
 
 @dataclass(frozen=True)
 class Crash:
-    """The ranks died in a way that a restart may mend."""
+    """The ranks died in a way that a restart may fix."""
 
     cause: str
     exit_class: ExitClass = ExitClass.TRANSIENT
@@ -60,13 +60,13 @@ class Crash:
 def classify_pretrain_exit(
     exit_code: int, records: list[JournalRecord], *, shutdown_requested: bool, oom_kills: int = 0
 ) -> Outcome | Crash:
-    """What became of one attempt.
+    """The outcome of one attempt, or the crash after which it may be restarted.
 
     Args:
         exit_code: of the launcher; negative for a signal that killed it.
-        records: what the journal got during this attempt.
-        shutdown_requested: the launcher was sent SIGTERM because the runner was.
-        oom_kills: how often the kernel killed a process of this machine for memory meanwhile.
+        records: written to the journal during this attempt.
+        shutdown_requested: the runner got SIGTERM and forwarded it to the launcher.
+        oom_kills: processes of this machine that the kernel killed during the attempt because memory ran out.
     """
     final = _final_record(records)
     if isinstance(final, EndRecord):
@@ -78,19 +78,19 @@ def classify_pretrain_exit(
     if exit_class in PERMANENT:
         return Outcome(state=JobState.FAILED, reason=reason, exit_code=exit_code)
     if shutdown_requested:
-        reason = "its runner was told to end before the ranks had saved; it goes on from its newest checkpoint"
+        reason = "its runner was stopped before the ranks had saved; it resumes from its newest checkpoint"
         return Outcome(state=JobState.PAUSED, reason=reason, exit_code=0)
     if _were_suspended(records):
         cause = failure_reason(exit_code, records)
-        reason = f"its ranks died while they were held ({cause}); it goes on from its newest checkpoint"
+        reason = f"its ranks died while they were suspended ({cause}); it resumes from its newest checkpoint"
         return Outcome(state=JobState.PAUSED, reason=reason, exit_code=0)
     if exit_code == 0:
-        return Crash("the ranks ended without saying why; last log lines in logs/job.log")
+        return Crash("the ranks exited without a reason; last log lines in logs/job.log")
     return Crash(reason, exit_class)
 
 
 def classify_exit_code(exit_code: int, *, oom_kills: int = 0) -> ExitClass:
-    """Which class of death an exit code tells of."""
+    """The exit class of an exit code."""
     if exit_code in KNOWN_EXITS:
         return KNOWN_EXITS[exit_code][0]
     number = _signal_of(exit_code)
@@ -104,14 +104,14 @@ def classify_exit_code(exit_code: int, *, oom_kills: int = 0) -> ExitClass:
 def classify_finetune_exit(
     exit_code: int, records: list[JournalRecord], *, shutdown_requested: bool, stop_requested: bool
 ) -> Outcome:
-    """What became of a finetuning; it is never restarted, because it keeps no checkpoints."""
+    """The outcome of a finetuning; it is never restarted, because it keeps no checkpoints."""
     final = _final_record(records)
     if isinstance(final, EndRecord) and final.reason == "finished":
         return Outcome(state=JobState.DONE, reason=_score_line(records) or final.detail, exit_code=0)
     if stop_requested:
-        return Outcome(state=JobState.CANCELLED, reason="a person stopped it; it has no score", exit_code=0)
+        return Outcome(state=JobState.CANCELLED, reason="stopped by a person; it has no score", exit_code=0)
     if shutdown_requested:
-        reason = "its runner was told to end; resume starts it from the beginning"
+        reason = "its runner was stopped; resume starts it from the beginning"
         return Outcome(state=JobState.PAUSED, reason=reason, exit_code=0)
     if exit_code == 0:
         reason = "it ended without a score; last log lines in logs/job.log"
@@ -120,7 +120,7 @@ def classify_finetune_exit(
 
 
 def failure_reason(exit_code: int, records: list[JournalRecord], *, oom_kills: int = 0) -> str:
-    """One line for people: the newest error alert of the attempt, else what the exit code tells."""
+    """One line of text: the newest error alert of the attempt, else the meaning of the exit code."""
     for record in reversed(records):
         if isinstance(record, AlertRecord) and record.level == "error":
             return record.message
@@ -148,7 +148,7 @@ def _signal_name(number: int) -> str:
 
 
 def _final_record(records: list[JournalRecord]) -> EndRecord | StateRecord | None:
-    """The end or pause that the attempt ends in; None where it trained on behind it, or never said."""
+    """The end or pause record that the attempt ends with; None if it trained after it, or wrote none."""
     for record in reversed(records):
         if isinstance(record, EndRecord):
             return record
@@ -167,7 +167,7 @@ def _were_suspended(records: list[JournalRecord]) -> bool:
 
 
 def outcome_of_end(record: EndRecord) -> Outcome:
-    """What became of a pretraining that has said its last word."""
+    """The outcome of a pretraining that has written its end record."""
     if record.reason == "failed":
         return Outcome(state=JobState.FAILED, reason=record.detail, exit_code=1)
     reason = f"stopped: {record.detail}" if record.reason == "stopped" else record.detail
@@ -175,18 +175,18 @@ def outcome_of_end(record: EndRecord) -> Outcome:
 
 
 def outcome_of_giving_up(crash: Crash, *, exit_code: int, checkpoint: str | None, best_step: int) -> Outcome:
-    """What becomes of a pretraining whose ranks die again and again.
+    """The outcome of a pretraining that is not restarted again.
 
     Args:
-        crash: the last.
+        crash: the last one.
         exit_code: of the launcher.
-        checkpoint: name of the newest.
-        best_step: which no attempt since has passed.
+        checkpoint: name of the newest checkpoint.
+        best_step: that no attempt since has passed.
     """
     number = max_restarts(crash.exit_class)
     restarts = "1 restart" if number == 1 else f"{number} restarts"
     last = f"last checkpoint: {checkpoint}" if checkpoint else "there is no checkpoint"
-    reason = f"{crash.cause}; given up after {restarts} without a step above {best_step}; {last}; mend the cause and "
+    reason = f"{crash.cause}; given up after {restarts} without a step above {best_step}; {last}; fix the cause and "
     return Outcome(state=JobState.FAILED, reason=f"{reason}resume it", exit_code=exit_code if exit_code > 0 else 1)
 
 

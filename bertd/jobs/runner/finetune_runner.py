@@ -1,4 +1,4 @@
-"""A finetuning under its runner: one attempt, ended early by a stop in its mailbox."""
+"""Run a finetuning job: one attempt, which a stop command in the mailbox kills."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from bertd.run.paths import JobPaths
 from bertd.run.progress import fold_records
 
 FinetuneCommand = Callable[[JobPaths], list[str]]
-"""The command that finetunes."""
+"""Builds the command that finetunes."""
 
 _TICK_S = 0.5
 
 
 class FinetuneRunner:
-    """One life of a finetuning."""
+    """Runs one attempt of a finetuning."""
 
     def __init__(self, paths: JobPaths, *, finetune: FinetuneCommand, stop_signal: StopSignal) -> None:
         self._paths = paths
@@ -34,7 +34,7 @@ class FinetuneRunner:
         self._stop_command: Command | None = None
 
     def run(self) -> Outcome:
-        """Until the child is over."""
+        """Run the child to its end and return the outcome."""
         command = self._finetune(self._paths)
         exit_code = run_child_process(command, stop_signal=self._stop_signal, tick_s=_TICK_S, on_tick=self._tick)
         records = read_journal(self._paths.journal)[self._num_earlier :]
@@ -55,11 +55,11 @@ class FinetuneRunner:
             child.kill()
 
     def _write_missing_records(self, outcome: Outcome, *, records: list[JournalRecord]) -> None:
-        """Write what the child did not live to write."""
+        """Write the acknowledgement and the end record if the child was killed before it wrote them."""
         step = fold_records(records).step
         closing: list[JournalRecord] = []
         if self._stop_command is not None:
-            detail = "its process was ended"
+            detail = "its process was killed"
             closing.append(
                 CommandRecord.answer(self._stop_command, t=time.time(), step=step, outcome="done", detail=detail)
             )

@@ -1,7 +1,7 @@
-"""A pretraining under its runner: attempt after attempt until it ends, pauses, fails for good or is given up.
+"""Run a pretraining job: attempt after attempt until it ends, pauses, fails or is given up.
 
-The ledger runs while ranks work and at no other time: back-off and holds are not charged, nor is what the processes
-take to exit behind their last word; lost steps stay charged.
+The ledger runs only while ranks work: back-off and hot pauses are not charged, nor is the time that processes take to
+exit after their last record; lost steps stay charged.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ from bertd.run.paths import RunPaths, step_of
 from bertd.run.processes import is_stopped, oom_kills
 
 LaunchCommand = Callable[[RunPaths, int], list[str]]
-"""The command that runs the ranks of one attempt."""
+"""Builds the command that runs the ranks of one attempt."""
 
 _END_COMMANDS = frozenset({CommandKind.PAUSE, CommandKind.SUSPEND, CommandKind.STOP})
-"""Orders that are obeyed while there are no ranks, or as soon as there are some."""
+"""Commands that the runner applies while there are no ranks, or that wait for the next ranks."""
 
 
 class PretrainRunner:
-    """One life of a pretraining, from its start or resume to its outcome."""
+    """Runs a pretraining from its start or resume to its outcome."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class PretrainRunner:
         policy: RestartPolicy,
         timeouts: HangTimeouts,
     ) -> None:
-        """Close what a dead runner left open."""
+        """Repair the ledger, and close a segment that a dead runner left open."""
         self._paths = paths
         self._launch = launch
         self._stop_signal = stop_signal
@@ -76,13 +76,13 @@ class PretrainRunner:
         self._board = HeartbeatBoard()
         self._watchdog = self._new_watchdog()
         self._hang_reason: str | None = None
-        """What was seen of this attempt's ranks when they were killed as hung."""
+        """Description of this attempt's ranks if they were killed as hung."""
         self._is_cancelled = False
-        """This attempt's ranks were killed before they began, because nobody wants them any more."""
+        """This attempt's ranks were killed before they began, because of a pause or stop command."""
         self._oom_kills = 0
 
     def run(self) -> Outcome:
-        """Until there is an outcome; failed ones are in the journal too."""
+        """Run attempts until there is an outcome; a failure is written to the journal too."""
         while True:
             exit_code = self._run_attempt()
             if self._is_cancelled and (outcome := self._apply_commands()) is not None:
@@ -135,10 +135,10 @@ class PretrainRunner:
         self._tick_ledger()
         truncate_log()
         if self._hang_reason is not None or self._is_cancelled:
-            # Killed, and not quite dead yet.
+            # Killed, but not dead yet.
             return
         if not self._follower.has_started and self._is_end_requested():
-            log_line("runner: a person asked for an end before the ranks had begun")
+            log_line("runner: a pause or stop was requested before the ranks had begun")
             self._is_cancelled = True
             child.kill()
             return
@@ -149,20 +149,20 @@ class PretrainRunner:
             self._kill_hung_ranks(child, what=self._watchdog.describe(now_s=now_s, stopped=stopped))
 
     def _tick_ledger(self) -> None:
-        # Read before the journal is: what rank 0 says from here on is about a later moment.
+        # Read the clock before the journal: records that follow are about a later moment.
         now_s = time.monotonic()
         self._follower.follow()
         try:
             self._apply_clock_marks()
             self._ledger.tick(monotonic_s=now_s)
         except StorageError as error:
-            # The ranks read the open segment, which stands; only a crash from here on would be charged short.
+            # The ranks read the open segment, which is unchanged; only after a crash would the charge be too low.
             if not self._has_warned:
                 log_line(f"runner: {error}")
             self._has_warned = True
 
     def _apply_clock_marks(self) -> None:
-        """Stop and start the charge where rank 0 said so."""
+        """Stop and start the charge as rank 0 reported."""
         while self._follower.clock_marks:
             mark = self._follower.clock_marks[0]
             if mark.since_s is None:
@@ -172,7 +172,7 @@ class PretrainRunner:
             del self._follower.clock_marks[0]
 
     def _kill_hung_ranks(self, child: Popen[bytes], *, what: str) -> None:
-        """Keep what can be seen of ranks that hang, and kill them; their launcher's death is theirs."""
+        """Collect diagnostics of hung ranks and kill their launcher, which kills them."""
 
         def wait(seconds: float) -> None:
             time.sleep(seconds)
@@ -186,7 +186,7 @@ class PretrainRunner:
             diagnostics.gather(self._watchdog.beats, ranks=ranks)
         except StorageError as error:
             log_line(f"runner: {error}")
-            where = "logs/job.log; the disk refused the rest"
+            where = "logs/job.log; the disk refused the other files"
         self._hang_reason = f"{what}; killed as hung, their stacks are in {where}"
         child.kill()
 
@@ -195,7 +195,7 @@ class PretrainRunner:
         return Watchdog(timeouts=self._timeouts, last_beat_s=now_s, last_look_s=now_s)
 
     def _back_off(self, crash: Crash) -> Outcome | None:
-        """Wait before the next attempt; the outcome where the run is paused meanwhile."""
+        """Wait before the next attempt; return the outcome if the run is paused or stopped meanwhile."""
         delay_s = self._policy.delay_s(jitter_share=random.random())
         checkpoint = self._follower.newest_checkpoint()
         self._write(
@@ -215,30 +215,33 @@ class PretrainRunner:
         while (left_s := deadline - time.monotonic()) > 0:
             self._stop_signal.wait(min(left_s, TICK_S))
             if self._stop_signal.is_set:
-                return self._record_pause("its runner was told to end between two attempts")
+                return self._record_pause("its runner was stopped between two attempts")
             outcome = self._apply_commands()
             if outcome is not None or self._next_command() is not None:
-                # What is left in the mailbox takes ranks, and should not wait for them longer than it must.
+                # The commands that are left need ranks: start the next attempt at once.
                 return outcome
         return None
 
-    # ---- Orders, while there are no ranks ------------------------------------------------------------
+    # ---- Commands, while there are no ranks ----------------------------------------------------------
 
     def _next_command(self) -> Command | None:
         return read_command(self._paths.control, number=self._follower.progress.acknowledged + 1)
 
     def _is_end_requested(self) -> bool:
-        """Whether the mailbox asks for what needs no ranks: a pause, or an end without anything to export."""
+        """Whether the mailbox has a command that ends the run without ranks: a pause, or a stop with no checkpoint."""
         for command in commands_after(self._paths.control, number=self._follower.progress.acknowledged):
             if command.verb is CommandKind.PAUSE:
                 return True
             if command.verb is CommandKind.STOP:
-                # The ranks end at it, whatever lies behind.
+                # The ranks end at a stop, so later commands do not matter.
                 return self._follower.newest_checkpoint() is None
         return False
 
     def _apply_commands(self) -> Outcome | None:
-        """Answer the mailbox; the outcome where it asks for one. An end that shall export is left to the ranks."""
+        """Answer the commands in the mailbox; return the outcome of a pause or stop.
+
+        A stop with a checkpoint is left for the next ranks, which export.
+        """
         if self._next_command() is None:
             return None
         checkpoint = self._follower.newest_checkpoint()
@@ -252,10 +255,11 @@ class PretrainRunner:
             if checkpoint is not None:
                 return None
             self._acknowledge(command, detail="there is nothing to export")
-            reason = "a person stopped it before it had a checkpoint; nothing was exported"
+            reason = "stopped by a person before it had a checkpoint; nothing was exported"
             return Outcome(state=JobState.CANCELLED, reason=reason, exit_code=0)
-        no_memory = "; no ranks had memory to keep, so it is paused cold" if command.verb is CommandKind.SUSPEND else ""
-        outcome = self._record_pause(f"a person asked for it while it had no ranks{no_memory}")
+        no_memory = "; without ranks there is no memory to keep, so the pause is cold"
+        suffix = no_memory if command.verb is CommandKind.SUSPEND else ""
+        outcome = self._record_pause(f"requested by a person while it had no ranks{suffix}")
         self._acknowledge(command, detail=outcome.reason)
         return outcome
 
@@ -276,7 +280,7 @@ class PretrainRunner:
         return Outcome(state=JobState.PAUSED, reason=reason, exit_code=0)
 
     def _finish(self, outcome: Outcome) -> Outcome:
-        """The outcome, with an end in the journal where the ranks did not live to write it."""
+        """Return the outcome; write a failure's end record if the ranks died before they wrote one."""
         has_end_record = any(isinstance(record, EndRecord) for record in self._follower.recent)
         if outcome.state is JobState.FAILED and not has_end_record:
             self._write(
@@ -292,5 +296,5 @@ class PretrainRunner:
         return outcome
 
     def _write(self, record: JournalRecord) -> None:
-        """Append to the journal, whose writer the runner is between attempts."""
+        """Append to the journal; between attempts the runner is its only writer."""
         append_records(self._paths.journal, [record])

@@ -1,4 +1,4 @@
-"""When a pretraining whose ranks died is started again, how long it waits before, and when it is given up. Pure."""
+"""Decide whether a pretraining whose ranks died is restarted, and after which delay. Pure."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from bertd.records import ExitClass
 MAX_RESTARTS = 3
 """Restarts in a row without a higher step; then the run has failed. Source: nvidia-resiliency-ext does the same."""
 MAX_RESOURCE_RESTARTS = 1
-"""The same where memory or disk ran out: once it may have been a neighbour, twice it is this run."""
+"""The same if memory or disk ran out: the first time another process may have used it up, the second time not."""
 JITTER = 0.2
-"""Share by which a delay varies, so that runs which died together do not come back together."""
+"""Share by which a delay varies, so that runs that died together do not restart together."""
 
 
 def max_restarts(exit_class: ExitClass) -> int:
-    """How many restarts in a row a death of this class is worth."""
+    """Largest number of restarts in a row after a death of this class."""
     return {ExitClass.TRANSIENT: MAX_RESTARTS, ExitClass.RESOURCE: MAX_RESOURCE_RESTARTS}.get(exit_class, 0)
 
 
 @dataclass(frozen=True)
 class RestartPolicy:
-    """What is known of the deaths so far."""
+    """The delays, and the restarts so far."""
 
     prompt_delay_s: float = 1.0
-    """After an attempt that got further: it shows that the machine can, and a wait would only idle it."""
+    """After an attempt that reached a higher step: the machine works, so waiting would only waste time."""
     first_delay_s: float = 5.0
-    """After the first that did not; it doubles from there."""
+    """After the first attempt that did not; it doubles from there."""
     longest_delay_s: float = 300.0
     restarts: int = 0
     """In a row without a higher step."""
@@ -45,7 +45,7 @@ class RestartPolicy:
         )
 
     def delay_s(self, *, jitter_share: float) -> float:
-        """How long the next attempt waits, uncharged; `jitter_share` is 0..1 and decides the jitter."""
+        """Uncharged seconds before the next attempt; `jitter_share`, 0..1, is a random number."""
         if self.has_progressed:
             delay_s = self.prompt_delay_s
         else:

@@ -1,7 +1,7 @@
-"""One job, from its folder to its outcome, under a lock that keeps a second runner out.
+"""Run one job from its folder to its outcome, under a lock that keeps out a second runner.
 
 The lock is on the job's log. runner.json is written before anything is started, so that the next daemon can adopt the
-runner; outcome.json is the last act. What is printed goes to logs/job.log.
+runner; outcome.json is written last. Standard output is logs/job.log.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def launch_finetuner(paths: JobPaths) -> list[str]:
 
 @dataclass(frozen=True)
 class RunnerConfig:
-    """What the runner starts, and how patient it is; tests pass their own."""
+    """The commands, restart policy and timeouts of a runner; tests pass their own."""
 
     launch: LaunchCommand = launch_ranks
     finetune: FinetuneCommand = launch_finetuner
@@ -50,7 +50,7 @@ class RunnerConfig:
 
 @contextmanager
 def job_lock(paths: JobPaths) -> Iterator[None]:
-    """Hold the job's folder: no second runner, and no daemon that tidies it, while this one does.
+    """Lock the job's folder against a second runner, and against a daemon that cleans it up.
 
     Raises:
         DaemonBusyError: another process holds it.
@@ -60,19 +60,19 @@ def job_lock(paths: JobPaths) -> Iterator[None]:
         paths.logs.mkdir(parents=True, exist_ok=True)
         fd = os.open(paths.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
     except OSError as error:
-        raise StorageError(f"{paths.log}: cannot open the log: {error.strerror}; mend the disk") from error
+        raise StorageError(f"{paths.log}: cannot open the log: {error.strerror}; check the disk") from error
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise DaemonBusyError(f"{paths.root}: another runner has this job; wait for it, or end it") from error
+            raise DaemonBusyError(f"{paths.root}: another runner has this job; wait for it, or kill it") from error
         yield
     finally:
         os.close(fd)
 
 
 def run_job(folder: Path, kind: JobKind, *, config: RunnerConfig) -> int:
-    """Run a job to its outcome; the exit code is 0 where that is on the disk."""
+    """Run a job to its outcome; the exit code is 0 if the outcome is on the disk."""
     paths = JobPaths(folder)
     try:
         with job_lock(paths):
@@ -100,7 +100,7 @@ def _run(folder: Path, kind: JobKind, *, config: RunnerConfig, stop_signal: Stop
 
 
 def _run_catching_errors(run: Callable[[], Outcome]) -> Outcome:
-    """The edge of the runner: every error becomes an outcome."""
+    """Turn every error into an outcome."""
     try:
         return run()
     except BertdError as error:

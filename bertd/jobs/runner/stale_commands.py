@@ -1,7 +1,7 @@
-"""Orders that no ranks will hear: answered in the journal by the daemon, where nobody has the job, or by its runner.
+"""Answer the commands in a mailbox that no rank is left to read.
 
-A pause or a save that was not obeyed is void by then. A budget is not: it is a grant, and it is taken over here as rank
-0 would have.
+The runner calls it between attempts, the daemon if no runner has the job. A pause or a save that was not applied is
+refused: its time is over. A budget change still counts, and is applied here as rank 0 would have done.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from bertd.run.recipe.load import read_recipe
 
 
 def answer_stale_commands(paths: RunPaths, *, still_valid: frozenset[CommandKind], detail: str, now: float) -> None:
-    """Answer what lies in the mailbox, in order; the caller holds the job's folder, and no rank lives.
+    """Answer the commands in the mailbox, in order; the caller holds the lock on the folder, and no rank is alive.
 
     Args:
         paths: of the job; only a run has a budget.
-        kept: orders that are not void; the first of them, and what lies behind it, is left as it is.
-        detail: why the others are void, for people.
+        still_valid: commands to keep; the first of them, and all commands after it, stay unanswered.
+        detail: why the others are refused, for the journal.
         now: seconds since the epoch.
 
     Raises:
-        RunFolderError: the journal or an order cannot be read.
+        RunFolderError: the journal or a command cannot be read.
         RecipeError: the recipe of a run whose budget is to be changed is gone.
         StorageError: the disk refused.
     """

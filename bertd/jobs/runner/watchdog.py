@@ -1,8 +1,8 @@
-"""When ranks that are alive but do not get on are taken for hung. Pure.
+"""Detect ranks that are alive but hung. Pure.
 
-The beats are those of bertd.run.heartbeat. One rank that hangs stops the others at their next exchange, so the group is
-hung when no rank at all has beaten for longer than any of the sections they are in may take. How long those are is
-learnt from the attempt itself; the first step and the first validation may compile, and have more time.
+The beats are those of bertd.run.heartbeat. One rank that hangs stops the others at their next collective operation, so
+the group is hung when no rank has sent a beat for longer than the longest limit of the sections they are in. The limits
+adapt to the times measured in this attempt; the first step and the first validation may compile, and get more time.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from bertd.run.durations import format_duration
 from bertd.run.heartbeat import HeartbeatRecord, Phase
 
 LONGEST_FACTOR = 10.0
-"""Silence this many times as long as the longest so far is a hang."""
+"""A silence this many times as long as the longest so far is a hang."""
 FIRST_FACTOR = 2.0
-"""The same for a section's first time, which may have been a compile or simply the machine's pace."""
+"""The same relative to a section's first time, which may have included compilation or just show the machine's speed."""
 _MAX_LOOK_GAP_S = 10.0
-"""A watchdog that did not look for longer was itself stopped, and so perhaps were the ranks."""
+"""After a longer gap between two looks the watchdog itself was stopped, and perhaps the ranks too; the gap does not
+count as silence."""
 
 
 @dataclass(frozen=True)
 class HangTimeouts:
-    """How long silence is borne at least, in seconds."""
+    """The smallest limits on silence, in seconds."""
 
     start_s: float = 1800.0
-    """From the launch to the first step: ranks meet, a large checkpoint is verified and loaded."""
+    """From the launch to the first step: set up the process group, verify and load a large checkpoint."""
     compile_s: float = 1800.0
     """A section's first time."""
     step_s: float = 60.0
@@ -35,7 +36,7 @@ class HangTimeouts:
     suspend_s: float = 60.0
 
     def min_timeout_s(self, phase: Phase) -> float:
-        """Of one section, its first time aside."""
+        """The smallest limit of a section, except its first time."""
         return {
             Phase.START: self.start_s,
             Phase.STEP: self.step_s,
@@ -47,21 +48,21 @@ class HangTimeouts:
 
 @dataclass(frozen=True)
 class Watchdog:
-    """What is known of one attempt's beats."""
+    """The beats of one attempt, and the silences measured between them."""
 
     timeouts: HangTimeouts
     last_beat_s: float
-    """CLOCK_MONOTONIC at which a beat was last seen, or of the launch."""
+    """CLOCK_MONOTONIC of the last new beat, or of the launch; moved forward by a gap between two looks."""
     last_look_s: float
     beats: tuple[HeartbeatRecord, ...] = ()
     """The newest of each rank."""
     first_silence_s: Mapping[Phase, float] = field(default_factory=dict)
     """How long each section was silent its first time."""
     longest_silence_s: Mapping[Phase, float] = field(default_factory=dict)
-    """The longest it was silent since."""
+    """The longest silence of each section since."""
 
     def observe(self, beats: tuple[HeartbeatRecord, ...], *, now_s: float) -> Watchdog:
-        """After a look at the board."""
+        """The watchdog after a look at the board."""
         gap_s = now_s - self.last_look_s
         last_beat_s = self.last_beat_s + gap_s if gap_s > _MAX_LOOK_GAP_S else self.last_beat_s
         if beats == self.beats:
@@ -80,7 +81,7 @@ class Watchdog:
         )
 
     def limit_s(self) -> float:
-        """Longest silence that is borne now."""
+        """Longest silence allowed now."""
         if not self.beats:
             return self.timeouts.start_s
         return max(self._limit_for(beat) for beat in self.beats)
@@ -90,16 +91,16 @@ class Watchdog:
         return now_s - self.last_beat_s > self.limit_s()
 
     def describe(self, *, now_s: float, stopped: Collection[int] = ()) -> str:
-        """For people: how long nothing was heard, and which rank is behind; `stopped` are pids that a signal halts."""
+        """One line: how long there was no beat, and which rank is behind; `stopped` are pids stopped by a signal."""
         silence = format_duration(now_s - self.last_beat_s)
         if not self.beats:
-            return f"no rank was heard of for {silence} since the launch"
+            return f"no heartbeat from any rank for {silence} since the launch"
         limit = format_duration(self.limit_s())
-        return f"no rank got on for {silence}, the limit here is {limit}; {self._describe_slowest(stopped)}"
+        return f"no rank made progress for {silence}, the limit is {limit}; {self._describe_slowest(stopped)}"
 
     def _describe_slowest(self, stopped: Collection[int]) -> str:
         least = min((beat.step, beat.count) for beat in self.beats)
-        # Ranks that wait for one that is halted within a step have told of as many beats as it has.
+        # Ranks that wait for one that is stopped within a step have sent as many beats as that one.
         level = [beat for beat in self.beats if (beat.step, beat.count) == least]
         halted = [beat for beat in level if beat.pid in stopped]
         named = halted or level

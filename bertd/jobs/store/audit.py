@@ -1,4 +1,4 @@
-"""Who changed what, and the answers that a repeated request gets again instead of being done twice. Bounded."""
+"""The audit log, and the answers of past requests, so that a repeated request is not done twice. Bounded."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ _TRIM_EVERY = 100
 
 @dataclass(frozen=True)
 class Peer:
-    """Who is at the other end of a connection, as the kernel says."""
+    """The process at the other end of a connection, as the kernel reports it."""
 
     uid: int
     gid: int
     pid: int
-    """At connect; it may be another process's by now, so nothing is decided by it."""
+    """At connect; another process may have it since, so it is only logged."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a mutation was answered."""
+    """The HTTP response to a mutation."""
 
     status: int
     body: str
 
 
 class Audit:
-    """Writes the audit table, and remembers answers by idempotency key."""
+    """Writes the audit table, and stores answers by idempotency key."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -54,14 +54,14 @@ class Audit:
             )
 
     def remember(self, peer: Peer, answer: Answer, *, key: str, request: str, now: float) -> None:
-        """Keep an answer within the caller's transaction."""
+        """Store an answer within the caller's transaction."""
         self._database.execute(
             "INSERT INTO answers (key, uid, t, request, status, body) VALUES (?, ?, ?, ?, ?, ?)",
             (key, peer.uid, now, request, answer.status, answer.body),
         )
 
     def recall(self, peer: Peer, *, key: str, request: str) -> Answer | None:
-        """The answer that this peer's key got before.
+        """The stored answer to this peer's key; None if there is none.
 
         Raises:
             QueueError: the key was used for another request.

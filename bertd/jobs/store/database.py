@@ -1,8 +1,8 @@
-"""The daemon's SQLite file: opened, checked and migrated; one process, one connection, one thread.
+"""The daemon's SQLite file: open, check and create it; one process, one connection, one thread.
 
-WAL with synchronous=FULL: what was committed survives kill -9 and a power cut. SQLite before 3.51.3 can corrupt a
-WAL that two connections write, and a WAL grows without end under one that reads on; so the lock is exclusive, and there
-is never a second one. A damaged file, or one of a newer bertd, is refused and left as it is.
+WAL with synchronous=FULL: a committed change survives kill -9 and a power cut. SQLite before 3.51.3 can corrupt a WAL
+that two connections write, and a WAL grows without limit while another connection keeps reading; so the lock is
+exclusive, and there is never a second connection. A damaged file, or one of a newer bertd, is refused and not changed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 SCHEMA_VERSION = 1
 
 _MIN_FILE_BYTES = 512
-"""SQLite takes a file below its smallest page for an empty one, and would begin a new queue in it."""
+"""SQLite treats a file smaller than its smallest page as empty, and would create a new queue in it."""
 
 _SCHEMA = """
 CREATE TABLE jobs (
@@ -88,16 +88,16 @@ CREATE TABLE audit (
 
 
 class Database:
-    """The one connection."""
+    """The only connection to the file."""
 
     def __init__(self, path: Path, *, lock_timeout_s: float = 5.0) -> None:
-        """Open, check and, where it is new, create.
+        """Open and check the file; create it if it does not exist.
 
         Args:
-            lock_timeout_s: how long to wait for another program that has the file.
+            lock_timeout_s: how long to wait for another program that has locked the file.
 
         Raises:
-            DaemonError: the file is damaged or of a newer bertd; it is left as it is.
+            DaemonError: the file is damaged or of a newer bertd; it is not changed.
             StorageError: the file cannot be opened or created.
         """
         self.path = path
@@ -110,9 +110,11 @@ class Database:
         try:
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=lock_timeout_s)
         except sqlite3.Error as error:
-            raise StorageError(f"{path}: cannot open the queue: {error}; check the permissions or free space") from error
+            raise StorageError(
+                f"{path}: cannot open the queue: {error}; check the permissions or free space"
+            ) from error
         self._connection.row_factory = sqlite3.Row
-        # A turned bit may leave text that is none; it must not hide the rows beside it.
+        # A flipped bit may make a text invalid UTF-8; the other rows must stay readable.
         self._connection.text_factory = _decode_text
         try:
             self._check()
@@ -124,7 +126,7 @@ class Database:
     def _check(self) -> None:
         remedy = "it is left as it is; move it away to start with an empty queue, or restore a copy"
         try:
-            # Before anything is read: then the WAL's index is in memory and not in a file that others map.
+            # Before anything is read: then SQLite keeps the WAL index in memory, not in a shared file.
             self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
             verdict = str(self._connection.execute("PRAGMA quick_check(1)").fetchone()[0])
@@ -134,8 +136,8 @@ class Database:
         except sqlite3.DatabaseError as error:
             raise DaemonError(f"{self.path}: the queue is damaged: {error}; {remedy}") from error
         except UnicodeDecodeError as error:
-            # SQLite's own message quotes the name of a table, which is no text any more.
-            raise DaemonError(f"{self.path}: the queue is damaged: its schema is no text; {remedy}") from error
+            # SQLite's own message quotes the name of a table, which is not valid UTF-8 any more.
+            raise DaemonError(f"{self.path}: the queue is damaged: its schema is not text; {remedy}") from error
         if verdict != "ok":
             raise DaemonError(f"{self.path}: the queue is damaged: {verdict}; {remedy}")
         if version > SCHEMA_VERSION:
@@ -145,7 +147,7 @@ class Database:
             )
 
         if version and _columns(self._connection) != _schema_columns():
-            # A turned bit in the name of a table or a column: quick_check does not look at names.
+            # A flipped bit in the name of a table or a column: quick_check does not check names.
             raise DaemonError(f"{self.path}: the queue is damaged: it has other columns; {remedy}")
 
     def _prepare(self) -> None:
@@ -162,7 +164,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing; may be nested, the outermost commits.
+        """Commit all changes or none; may be nested, and the outermost commits.
 
         Raises:
             StorageError: the disk refused the commit; nothing was changed.
@@ -192,11 +194,12 @@ class Database:
         return StorageError(f"{self.path}: the queue cannot be written: {error}; free space on that disk")
 
     def execute(self, statement: str, parameters: tuple[object, ...] = ()) -> sqlite3.Cursor:
-        """One statement with bound parameters.
+        """Execute one statement with bound parameters.
 
         Raises:
             DaemonError: the file was damaged while the daemon ran.
-            DatabaseError: of its subclasses: the disk refused, or a constraint is broken; the transaction knows.
+            DatabaseError: OperationalError or IntegrityError: the disk refused, or a constraint is violated; see
+                `transaction`.
         """
         try:
             return self._connection.execute(statement, parameters)
@@ -207,11 +210,11 @@ class Database:
             raise DaemonError(f"{self.path}: the queue is damaged: {error}; {remedy}") from error
 
     def close(self) -> None:
-        """Fold the WAL into the file and close; on a disk that refuses, the next start folds it."""
+        """Checkpoint the WAL into the file and close; if the disk refuses, the next start does it."""
         try:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
-            logger.warning("%s: the queue was closed with its WAL: %s", self.path, error)
+            logger.warning("%s: the queue was closed without a checkpoint of its WAL: %s", self.path, error)
         finally:
             self._connection.close()
 

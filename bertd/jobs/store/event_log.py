@@ -1,4 +1,4 @@
-"""What happened, in the order it was committed: the rows that the event stream replays. Bounded."""
+"""Events in the order of their commits: the rows that the event stream replays. Bounded."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from bertd.jobs.store.database import Database
 from bertd.terminal_text import terminal_line
 
 MAX_EVENTS = 50_000
-"""Rows kept; a stream that resumes from an older one gets what is left."""
+"""Rows kept; a stream that resumes from an older id gets the rows that are left."""
 MAX_TEXT = 2_000
-"""Characters of an event's line; a longer one is cut."""
+"""Characters of an event's line; longer ones are truncated."""
 _TRIM_EVERY = 1_000
 
 
@@ -25,7 +25,7 @@ class EventLog:
     def append(
         self, type: str, text: str, *, now: float, job_id: int | None, run_id: str | None, data: dict[str, object]
     ) -> int:
-        """Add one row within the caller's transaction; its id."""
+        """Add one row within the caller's transaction and return its id."""
         line = terminal_line(text)[:MAX_TEXT]
         cursor = self._database.execute(
             "INSERT INTO events (t, type, job_id, run_id, text, data) VALUES (?, ?, ?, ?, ?, ?)",
@@ -37,7 +37,7 @@ class EventLog:
         return cursor.lastrowid
 
     def last_id(self) -> int:
-        """Of the newest event; 0 before the first."""
+        """Id of the newest event; 0 before the first."""
         row = self._database.execute("SELECT max(id) FROM events").fetchone()
         return int(row[0] or 0)
 
@@ -56,7 +56,7 @@ def _view(row: sqlite3.Row) -> EventView:
     try:
         data = json.loads(row["data"])
     except ValueError:
-        # A bit that the disk turned: the line for people still stands.
+        # A flipped bit on the disk: the line of text can still be shown.
         data = {"damaged": row["data"]}
     return EventView(
         id=row["id"],

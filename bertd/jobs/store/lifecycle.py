@@ -1,4 +1,4 @@
-"""The state machine of a job: what may follow what, who moves it, and what a person's action does. Pure.
+"""The state machine of a job: which state may follow which, who moves it, what a person's action does. Pure.
 
 held <-> queued -> starting <-> running -> done | failed | cancelled
            ^            |          |                 ^
@@ -10,33 +10,34 @@ held <-> queued -> starting <-> running -> done | failed | cancelled
 
 TRANSITIONS says which moves there are and who makes them. _CHANGES says what each action of a person does in each
 sub-state. The functions below say what the scheduler, a runner's outcome and its journal do. All of them return a
-JobChange, which Queue.apply makes in one transaction; nobody else decides about a state or a wish.
+JobChange, which Queue.apply makes in one transaction; no other module decides about a state or a wish.
 """
 
 # Theory of operation
 #
 # Four things move a job, all on the daemon's one thread:
 #   - a person's action (change_by_action): pause, resume, checkpoint, stop, hold, release. Where ranks have the job,
-#     the action only posts a command and notes what is wanted; the job moves on when the ranks have obeyed.
+#     the action only posts a command and notes what is wanted; the job moves on when the ranks have applied it.
 #   - the scheduler: starts it, pauses it when the daemon ends (change_at_shutdown), puts it back into the queue when
-#     the daemon is back (change_at_recovery) or its runner vanished (change_by_lost_runner).
-#   - the runner's outcome, written as its last act (changes_by_outcome).
-#   - the journal, which says what the ranks did meanwhile: train, hold, restart, refuse a command (change_by_record).
+#     the daemon is back (change_at_recovery) or its runner died without an outcome (change_by_lost_runner).
+#   - the runner's outcome, the last file it writes (changes_by_outcome).
+#   - the journal, which says what the ranks did meanwhile: train, suspend, restart, refuse a command
+#     (change_by_record).
 #
 # A state alone does not say what comes next. Three facts beside it do:
-#   - is_hot, not a column but a lease that a paused job still has: its ranks are alive and hold between two steps.
-#     Such a job is `suspended`. It obeys commands and may end as a running one, so its row of actions is another one
-#     than that of a job that is paused cold.
-#   - wants_resume, the wish to go on: without it a resume that comes while the job still pauses, or whose ranks die
-#     before they hear it, would be forgotten, and the daemon would not know which jobs its own end paused.
+#   - is_hot, not a column but a lease that a paused job still has: its ranks are alive and wait between two steps.
+#     Such a job is `suspended`. It applies commands and may end like a running one, so its row of actions differs from
+#     that of a job that is paused cold.
+#   - wants_resume, the wish to resume: without it a resume that comes while the job still pauses, or whose ranks die
+#     before they read it, would be forgotten, and the daemon would not know which jobs its own end paused.
 #   - stop_asked, the wish to stop: a run without ranks that is stopped must first get devices, because only ranks can
 #     validate and export. It waits in the queue, and a second stop gives the export up.
 # SubState names the combinations that an action treats differently. Elsewhere a wish changes no action: a starting or
-# running job with stop_asked has the command in its mailbox, and a running one with wants_resume has just been let go.
-# Both wishes at once are possible where the daemon ended while a job that was to stop started: the stop names the
-# sub-state, and the wish to go on brings it back to the queue, where it waits to stop as before.
+# running job with stop_asked has the command in its mailbox, and a running one with wants_resume has just resumed.
+# Both wishes at once are possible if the daemon ended while a job that was to stop started: the stop names the
+# sub-state, and the wish to resume brings it back to the queue, where it waits to stop as before.
 #
-# The newest word of a person counts: a pause and a stop clear the wish to go on, a resume clears the wish to stop.
+# A person's newest action counts: a pause and a stop clear the wish to resume, a resume clears the wish to stop.
 
 from __future__ import annotations
 
@@ -65,7 +66,7 @@ class Actor(StrEnum):
 
 
 class JobAction(StrEnum):
-    """What a person may ask of a job."""
+    """What a person may do with a job."""
 
     PAUSE = "pause"
     RESUME = "resume"
@@ -99,11 +100,11 @@ class SubState(StrEnum):
     PAUSED_TO_RESUME = "paused to resume"
     """Paused by the end of the daemon; the next one puts it back into the queue."""
     PAUSED_TO_STOP = "paused to stop"
-    """Was paused while it started in order to stop."""
+    """Paused while it was starting in order to stop."""
     SUSPENDED = "suspended"
-    """Paused hot: the ranks hold, and keep memory and devices."""
+    """Paused hot: the ranks wait, and keep memory and devices."""
     SUSPENDED_TO_RESUME = "suspended to resume"
-    """Was let go, and its ranks have not said yet that they train."""
+    """Resumed, but its ranks have not reported yet that they train."""
     STOPPING = "stopping"
     DONE = "done"
     FAILED = "failed"
@@ -121,13 +122,13 @@ _TO_RESUME = {JobState.PAUSING: SubState.PAUSING_TO_RESUME, JobState.PAUSED: Sub
 
 @dataclass(frozen=True)
 class JobStatus:
-    """Where a job stands, with everything that decides what comes next."""
+    """The state of a job, with everything that decides what comes next."""
 
     state: JobState
     is_hot: bool = False
-    """Paused with its lease: the ranks hold and keep their memory."""
+    """Paused with its lease: the ranks are suspended and keep their memory."""
     wants_resume: bool = False
-    """Goes on by itself once it is paused."""
+    """Resumes by itself once it is paused."""
     stop_asked: bool = False
     """A stop is in its mailbox, or was when it ended."""
 
@@ -145,18 +146,18 @@ class JobStatus:
 
 @dataclass(frozen=True)
 class JobChange:
-    """What is to happen to a job; None leaves a value as it is."""
+    """A change of a job; None leaves a value as it is."""
 
     state: JobState | None = None
-    """It is moved to, with an event; None where it stays, without one."""
+    """The state to move it to, with an event; None to stay, without an event."""
     reason: str | None = None
-    """For a person; each move has one."""
+    """Shown to a person; each move has one."""
     wants_resume: bool | None = None
     stop_asked: bool | None = None
     forgets_losses: bool = False
-    """Runners that vanished are counted from 0 again."""
+    """Reset the count of runners that died without an outcome."""
     command: CommandKind | None = None
-    """Is posted into its mailbox, in the transaction of the change."""
+    """Posted into its mailbox, in the transaction of the change."""
 
 
 _P, _S, _R = Actor.PERSON, Actor.SCHEDULER, Actor.RUNNER
@@ -181,9 +182,9 @@ TRANSITIONS: dict[JobState, dict[JobState, frozenset[Actor]]] = {
         # The scheduler pauses when the daemon ends.
         JobState.PAUSING: frozenset({_P, _S}),
         JobState.STOPPING: frozenset({_P}),
-        # Its runner vanished, or found the folder taken.
+        # Its runner died, or found the folder locked.
         JobState.QUEUED: frozenset({_S}),
-        # Nobody asked: its runner got a SIGTERM, or ranks that held hold again after a restart.
+        # Not requested: its runner got a SIGTERM, or suspended ranks are suspended again after a restart.
         JobState.PAUSED: frozenset({_R, _S}),
         JobState.DONE: frozenset({_R}),
         JobState.FAILED: frozenset({_R, _S}),
@@ -203,10 +204,10 @@ TRANSITIONS: dict[JobState, dict[JobState, frozenset[Actor]]] = {
         JobState.LOST: frozenset({_S}),
     },
     JobState.PAUSING: {
-        # The disk refused the checkpoint, so that the ranks train on.
+        # The disk refused the checkpoint, so the ranks continue to train.
         JobState.RUNNING: frozenset({_R}),
         JobState.STOPPING: frozenset({_P}),
-        # Its runner vanished, and a person asked it to go on after the pause.
+        # Its runner died, and a person had resumed it while it was pausing.
         JobState.QUEUED: frozenset({_S}),
         JobState.PAUSED: frozenset({_R, _S}),
         # The end of the budget came before the pause.
@@ -216,30 +217,30 @@ TRANSITIONS: dict[JobState, dict[JobState, frozenset[Actor]]] = {
         JobState.LOST: frozenset({_S}),
     },
     JobState.PAUSED: {
-        # The scheduler: a wish to go on that it kept, or a hot one with that wish whose runner vanished.
+        # By the scheduler: one with the wish to resume, kept since a pause, or one that was hot and whose runner died.
         JobState.QUEUED: frozenset({_P, _S}),
         JobState.CANCELLED: frozenset({_P, _R}),
-        # From here on only one that is hot, whose ranks hear commands as those of a running one do.
+        # The following only for one that is hot, whose ranks read commands like those of a running one.
         JobState.RUNNING: frozenset({_R}),
         JobState.PAUSING: frozenset({_P, _S}),
         JobState.STOPPING: frozenset({_P}),
-        # From hot to cold: its held ranks saved and ended by themselves, or they are gone. The lease goes back with it.
+        # From hot to cold: its ranks saved and exited by themselves, or died. The lease is released too.
         JobState.PAUSED: frozenset({_R, _S}),
         JobState.DONE: frozenset({_R}),
         JobState.FAILED: frozenset({_R, _S}),
         JobState.LOST: frozenset({_S}),
     },
     JobState.STOPPING: {
-        # Its runner vanished, or a pause came true first: it gets devices again, only to export.
+        # Its runner died, or an earlier pause was applied first: it gets devices again, only to export.
         JobState.QUEUED: frozenset({_S}),
-        # The ranks obeyed a pause that was posted before the stop; the scheduler queues it in the same transaction.
+        # The ranks applied a pause that was posted before the stop; the scheduler queues it in the same transaction.
         JobState.PAUSED: frozenset({_R, _S}),
         JobState.DONE: frozenset({_R}),
         JobState.FAILED: frozenset({_R, _S}),
         JobState.CANCELLED: frozenset({_R, _S}),
         JobState.LOST: frozenset({_S}),
     },
-    # A failure is not final: its cause can be mended, and its checkpoints are there.
+    # A failure is not final: its cause can be fixed, and its checkpoints are still there.
     JobState.FAILED: {JobState.QUEUED: frozenset({_P})},
     JobState.LOST: {JobState.QUEUED: frozenset({_P})},
     JobState.DONE: {},
@@ -248,7 +249,7 @@ TRANSITIONS: dict[JobState, dict[JobState, frozenset[Actor]]] = {
 
 
 class _Request(StrEnum):
-    """A person's action, told apart by what it depends on besides the sub-state: a column of the table."""
+    """A person's action, split by what it depends on besides the sub-state: a column of the table."""
 
     PAUSE = "pause"
     SUSPEND = "pause --hot"
@@ -256,52 +257,52 @@ class _Request(StrEnum):
     RESUME_ON = "resume --devices"
     CHECKPOINT = "checkpoint"
     STOP = "stop"
-    """Of what has trained, and so has something to export."""
+    """Of a job that has trained, and so has something to export."""
     STOP_UNTRAINED = "stop of what never trained"
     HOLD = "hold"
     RELEASE = "release"
 
 
 _STOP_PENDING_REASON = (
-    "a person asked it to stop: validates and exports as soon as it has devices; stop again to drop that, or resume it"
+    "stopped by a person: validates and exports as soon as it has devices; stop again to skip that, or resume it"
 )
 _PAUSE = JobChange(
-    JobState.PAUSING, "a person asked; it saves at the next step", wants_resume=False, command=CommandKind.PAUSE
+    JobState.PAUSING, "paused by a person; saves at the next step", wants_resume=False, command=CommandKind.PAUSE
 )
 _SUSPEND = replace(
-    _PAUSE, reason="a person asked; it holds at the next step and keeps its memory", command=CommandKind.SUSPEND
+    _PAUSE, reason="paused hot by a person; waits at the next step, keeps its memory", command=CommandKind.SUSPEND
 )
 _REQUEUE = JobChange(
     JobState.QUEUED,
-    "a person lets it go on; waits for its turn",
+    "resumed by a person; waits for its turn",
     wants_resume=False,
     stop_asked=False,
     forgets_losses=True,
 )
 _UNSTOP = JobChange(
-    reason="a person lets it go on after all; waits for its turn", stop_asked=False, forgets_losses=True
+    reason="resumed by a person instead of stopped; waits for its turn", stop_asked=False, forgets_losses=True
 )
 """It keeps its place in the queue; the stop in its mailbox is void when it starts."""
 _RESUME_AFTER_PAUSE = JobChange(
-    reason="saves, and goes on right after: a person asked for both", wants_resume=True, stop_asked=False
+    reason="paused and resumed by a person; saves, then resumes", wants_resume=True, stop_asked=False
 )
 _WAKE = JobChange(
-    reason="a person lets it go on; it trains at once", wants_resume=True, stop_asked=False, command=CommandKind.RESUME
+    reason="resumed by a person; trains at once", wants_resume=True, stop_asked=False, command=CommandKind.RESUME
 )
-"""Noted until it trains: if its ranks die or the daemon ends before they hear it, it goes on all the same."""
+"""The wish stays until it trains, so it resumes even if its ranks die or the daemon ends before they read it."""
 _SAVE = JobChange(command=CommandKind.CHECKPOINT)
 _STOP = JobChange(
     JobState.STOPPING,
-    "a person asked; it saves, validates and exports",
+    "stopped by a person; saves, validates and exports",
     wants_resume=False,
     stop_asked=True,
     command=CommandKind.STOP,
 )
 _QUEUE_TO_STOP = replace(_STOP, state=JobState.QUEUED, reason=_STOP_PENDING_REASON)
-_CANCEL = JobChange(JobState.CANCELLED, "a person stopped it before it began")
-_CANCEL_STOP = JobChange(JobState.CANCELLED, "a person stopped it twice; nothing was exported")
-_HOLD = JobChange(JobState.HELD, "a person holds it; `bertd release` lets it go")
-_RELEASE = JobChange(JobState.QUEUED, "a person lets it go on; waits for its turn")
+_CANCEL = JobChange(JobState.CANCELLED, "stopped by a person before it began")
+_CANCEL_STOP = JobChange(JobState.CANCELLED, "stopped twice by a person; nothing was exported")
+_HOLD = JobChange(JobState.HELD, "held by a person; `bertd release` lets it start")
+_RELEASE = JobChange(JobState.QUEUED, "released by a person; waits for its turn")
 
 _STOP_OF_LIVE = dict.fromkeys(
     (
@@ -330,7 +331,7 @@ _CHANGES: dict[_Request, dict[SubState, JobChange]] = {
     _Request.SUSPEND: {
         SubState.STARTING: _SUSPEND,
         SubState.RUNNING: _SUSPEND,
-        # It may train already, so it can be held again.
+        # It may train already, so it can be suspended again.
         SubState.SUSPENDED_TO_RESUME: _SUSPEND,
     },
     _Request.RESUME: {
@@ -342,7 +343,7 @@ _CHANGES: dict[_Request, dict[SubState, JobChange]] = {
         **_REQUEUE_OF_IDLE,
     },
     _Request.RESUME_ON: {
-        # It waits already, and is to wait for another number.
+        # It waits already, and shall wait for another number of devices.
         SubState.QUEUED: _UNSTOP,
         SubState.QUEUED_TO_STOP: _UNSTOP,
         **_REQUEUE_OF_IDLE,
@@ -372,11 +373,11 @@ _CHANGES: dict[_Request, dict[SubState, JobChange]] = {
     _Request.HOLD: {SubState.QUEUED: _HOLD, SubState.QUEUED_TO_STOP: _HOLD},
     _Request.RELEASE: {SubState.HELD: _RELEASE, SubState.HELD_TO_STOP: _RELEASE},
 }
-"""What a person's action does, by sub-state; it is refused where there is no row."""
+"""What a person's action does, by sub-state; it is refused if there is no entry."""
 
 _PRETRAIN_ONLY = {
-    JobAction.PAUSE: "only a pretraining keeps checkpoints to go on from; stop it, or let it finish",
-    JobAction.CHECKPOINT: "only a pretraining keeps checkpoints",
+    JobAction.PAUSE: "only a pretraining has checkpoints to resume from; stop it, or let it finish",
+    JobAction.CHECKPOINT: "only a pretraining has checkpoints",
 }
 
 _REMEDY = {
@@ -388,14 +389,14 @@ _REMEDY = {
     JobState.PAUSED: "resume or stop it",
     JobState.STOPPING: "wait until it is over",
     JobState.DONE: "it is over; submit another",
-    JobState.FAILED: "it is over; mend the cause and resume it",
+    JobState.FAILED: "it is over; fix the cause and resume it",
     JobState.CANCELLED: "it is over; submit another",
     JobState.LOST: "its runner is gone; resume it",
 }
 
 
 def check_transition(job_id: int, *, before: JobState, after: JobState, actor: Actor) -> None:
-    """Hold a move against the table.
+    """Check a move against the table.
 
     Raises:
         TransitionError: the table has no such move for that actor.
@@ -420,9 +421,9 @@ def change_by_action(
     """What a person's action does.
 
     Args:
-        hot: of a pause: hold, and keep the memory.
-        on_other_devices: of a resume: on another number of them.
-        has_trained: of a stop: there is a checkpoint, which is worth an export.
+        hot: for a pause: suspend the ranks and keep their memory.
+        on_other_devices: for a resume: on another number of devices.
+        has_trained: for a stop: there is a checkpoint to export.
 
     Raises:
         TransitionError: the job's kind or sub-state does not allow it.
@@ -445,10 +446,10 @@ def change_by_action(
 
 
 def budget_refusal(status: JobStatus) -> str | None:
-    """Why a job's budget cannot be changed, as the end of a sentence about it; None where it can."""
+    """Why a job's budget cannot be changed, as the end of a sentence about the job; None if it can."""
     if status.state in (JobState.STOPPING, JobState.DONE, JobState.CANCELLED):
         return f"is {status.state}"
-    return "is asked to stop" if status.stop_asked else None
+    return "is going to stop" if status.stop_asked else None
 
 
 # ---- The scheduler ---------------------------------------------------------------------------------
@@ -460,47 +461,47 @@ def reason_to_wait(status: JobStatus, reason: str) -> str:
 
 
 def change_at_start(reason: str) -> JobChange:
-    """A queued job got its devices: the wish to go on has come true."""
+    """A queued job got its devices, which fulfils the wish to resume."""
     return JobChange(JobState.STARTING, reason, wants_resume=False)
 
 
 def change_at_shutdown(status: JobStatus) -> JobChange | None:
-    """The daemon ends, and has each job saved; None for one that is about to end, or that no runner has."""
+    """The daemon ends, and has each job save; None for one that is about to end, or that has no runner."""
     if status.state in (JobState.STARTING, JobState.RUNNING):
-        reason = "the daemon is being stopped; goes on by itself when it starts"
+        reason = "the daemon is shutting down; resumes by itself when the daemon starts"
         return JobChange(JobState.PAUSING, reason, wants_resume=True, command=CommandKind.PAUSE)
     if status.is_hot:
-        # Without a wish of its own: a person paused it, and it stays paused unless they let it go since.
-        reason = "was held; saves, because the daemon is being stopped"
+        # Set no wish: a person paused it, and it stays paused unless they have resumed it since.
+        reason = "was paused hot; saves, because the daemon is shutting down"
         return JobChange(JobState.PAUSING, reason, command=CommandKind.PAUSE)
-    # One that is pausing gets the command too: the pause that it obeys may be a hot one.
+    # One that is pausing gets the command too: its pause may be a hot one.
     return JobChange(command=CommandKind.PAUSE) if status.state is JobState.PAUSING else None
 
 
 def change_at_recovery(status: JobStatus) -> JobChange | None:
-    """The daemon is back: what its end paused goes on; None where a person paused it."""
+    """The daemon is back: a job that its end paused resumes; None if a person paused it."""
     if status.state is not JobState.PAUSED or status.is_hot or not status.wants_resume:
         return None
-    return JobChange(JobState.QUEUED, "the daemon is back; goes on from its checkpoint", wants_resume=False)
+    return JobChange(JobState.QUEUED, "the daemon is back; resumes from its checkpoint", wants_resume=False)
 
 
 def change_by_lost_runner(status: JobStatus, *, job_id: int, kind: JobKind, reason_to_give_up: str | None) -> JobChange:
-    """Its runner vanished without an outcome: killed, or the machine went down.
+    """Its runner died without an outcome: it was killed, or the machine went down.
 
     Args:
-        reason_to_give_up: where it vanished too often; None where it may be tried again.
+        reason_to_give_up: if that happened too often; None if it may be tried again.
     """
     if status.sub_state is SubState.SUSPENDED:
-        reason = "its held processes are gone; goes on from its newest checkpoint when resumed"
+        reason = "its suspended processes died; resumes from its newest checkpoint on `bertd resume`"
         return JobChange(JobState.PAUSED, reason)
     if status.state is JobState.PAUSING and not status.wants_resume:
-        return JobChange(JobState.PAUSED, f"its runner vanished while it saved; `bertd resume {job_id}` goes on")
+        return JobChange(JobState.PAUSED, f"its runner died while it saved; `bertd resume {job_id}` continues")
     if status.state is JobState.STOPPING and kind is not JobKind.PRETRAIN:
-        return JobChange(JobState.CANCELLED, "a person stopped it")
+        return JobChange(JobState.CANCELLED, "stopped by a person")
     if reason_to_give_up is not None:
         return JobChange(JobState.FAILED, reason_to_give_up)
     # A wish to stop stays: it gets devices again, only to validate and export.
-    reason = "its runner vanished (killed, or the machine went down); goes on from its newest checkpoint"
+    reason = "its runner died (killed, or the machine went down); resumes from its newest checkpoint"
     return JobChange(JobState.QUEUED, reason)
 
 
@@ -510,7 +511,7 @@ def change_by_lost_runner(status: JobStatus, *, job_id: int, kind: JobKind, reas
 def changes_by_outcome(
     status: JobStatus, state: JobState, reason: str, *, job_id: int, is_stopping: bool
 ) -> tuple[JobChange, ...]:
-    """The runner's outcome and, after a pause that was not the last word, the way back into the queue.
+    """The runner's outcome and, after a pause with a later resume or stop, the move back into the queue.
 
     Args:
         state: of the outcome.
@@ -520,21 +521,21 @@ def changes_by_outcome(
     if state is not JobState.PAUSED:
         return (JobChange(state, reason),)
     if status.wants_resume and is_stopping:
-        reason = "the daemon was stopped; goes on by itself when it starts again"
+        reason = "the daemon was shut down; resumes by itself when the daemon starts again"
     elif "bertd resume" not in reason:
-        reason = f"{reason}; `bertd resume {job_id}` goes on"
+        reason = f"{reason}; `bertd resume {job_id}` continues"
     paused = JobChange(JobState.PAUSED, reason)
     if status.state is JobState.STOPPING:
-        reason = "a person asked it to stop after it was paused: validates and exports as soon as it has devices"
+        reason = "stopped by a person after its pause: validates and exports as soon as it has devices"
         return paused, JobChange(JobState.QUEUED, reason)
     if status.wants_resume and not is_stopping:
-        reason = "goes on right after its pause, as a person asked"
+        reason = "resumed by a person while it was pausing"
         return paused, JobChange(JobState.QUEUED, reason, wants_resume=False)
     return (paused,)
 
 
 def change_by_record(status: JobStatus, record: JournalRecord) -> JobChange | None:
-    """What a record of its journal means for a job; None for nothing."""
+    """The change that a record of its journal causes; None for no change."""
     match record:
         case StartRecord() if status.state is JobState.STARTING:
             return JobChange(JobState.RUNNING, f"trains since step {record.step}" if record.step else "trains")
@@ -557,7 +558,7 @@ def _change_by_restart(status: JobStatus, reason: str) -> JobChange | None:
 
 def _change_by_suspension(status: JobStatus, record: StateRecord) -> JobChange | None:
     if record.is_hot and status.state in (JobState.STARTING, JobState.RUNNING, JobState.PAUSING):
-        # Where a person let it go before its ranks held, they hear it only from here on.
+        # If a person resumed it before its ranks were suspended, they read the command only from here on.
         command = CommandKind.RESUME if status.wants_resume else None
         return JobChange(JobState.PAUSED, f"hot: {record.reason}", command=command)
     if record.state is JobState.RUNNING and status.is_hot:
@@ -570,7 +571,7 @@ def _change_by_answer(status: JobStatus, record: CommandRecord) -> JobChange | N
     if record.verb is CommandKind.RESUME and status.state is JobState.RUNNING:
         return JobChange(wants_resume=False)
     if record.verb is CommandKind.PAUSE and record.outcome != "done" and status.state is JobState.PAUSING:
-        # The disk refused: people can ask for it again.
-        reason = f"trains on, since it cannot be paused: {record.detail}"
+        # The disk refused: a person can pause it again.
+        reason = f"continues to train, since it cannot be paused: {record.detail}"
         return JobChange(JobState.RUNNING, reason, wants_resume=False)
     return None

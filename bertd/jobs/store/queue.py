@@ -1,4 +1,4 @@
-"""The jobs and the devices leased to them: rows of the database, moved only as the lifecycle allows.
+"""The jobs and the devices leased to them: rows of the database; the lifecycle checks each change of state.
 
 Each change of a state writes a `job` event in the same transaction, so that the stream and the table never differ.
 """
@@ -52,18 +52,19 @@ class Job:
     wants_resume: bool = False
     """Goes back into the queue by itself once it is paused."""
     stop_asked: bool = False
-    """A stop lies in its mailbox."""
+    """A stop is in its mailbox."""
     journal_seen: int = 0
     """Journal records that were turned into events."""
     vanished: int = 0
-    """Times in a row that its runner vanished without a higher step."""
+    """Times in a row that its runner died without an outcome and without a higher step."""
     vanished_step: int = -1
+    """The newest step when that happened last."""
     is_hot: bool = False
-    """Paused with its lease: the ranks hold and keep their memory."""
+    """Paused with its lease: the ranks are suspended and keep their memory."""
 
     @property
     def status(self) -> JobStatus:
-        """What the lifecycle decides by."""
+        """The facts by which the lifecycle decides."""
         return JobStatus(self.state, is_hot=self.is_hot, wants_resume=self.wants_resume, stop_asked=self.stop_asked)
 
     @property
@@ -73,7 +74,7 @@ class Job:
 
 
 class Queue:
-    """Reads and moves jobs."""
+    """Reads and changes jobs."""
 
     def __init__(self, database: Database, events: EventLog) -> None:
         self._database = database
@@ -85,7 +86,7 @@ class Queue:
         """One job.
 
         Raises:
-            UnknownJobError: there is none of that number.
+            UnknownJobError: there is no such job.
         """
         row = self._database.execute(f"{_SELECT} WHERE id = ?", (job_id,)).fetchone()
         if row is None:
@@ -109,7 +110,7 @@ class Queue:
         """The pretraining that makes a run.
 
         Raises:
-            UnknownJobError: no run is called so.
+            UnknownJobError: there is no such run.
         """
         row = self._database.execute(f"{_SELECT} WHERE run_id = ? AND kind = ?", (run_id, JobKind.PRETRAIN)).fetchone()
         if row is None:
@@ -117,7 +118,7 @@ class Queue:
         return _job(row)
 
     def newest_first(self, *, limit: int, kind: JobKind | None = None) -> list[Job]:
-        """Jobs by falling id, those that are over behind the rest."""
+        """Jobs, highest id first, with ended ones last."""
         rows = self._database.execute(
             f"{_SELECT} WHERE kind = coalesce(?, kind) ORDER BY state IN (?, ?, ?, ?), id DESC LIMIT ?",
             (kind, *sorted(ENDED), limit),
@@ -142,14 +143,14 @@ class Queue:
         return [_job(row) for row in rows.fetchall()]
 
     def counts(self) -> dict[JobState, int]:
-        """How many jobs stand in each state."""
+        """Number of jobs in each state."""
         rows = self._database.execute("SELECT state, count(*) AS number FROM jobs GROUP BY state")
         return {_state(row["state"]): int(row["number"]) for row in rows.fetchall()}
 
     # ---- Changing ----------------------------------------------------------------------------------
 
     def reserve_ids_up_to(self, job_id: int) -> None:
-        """Let the next job's number be above `job_id`: folders of an earlier queue are not written into."""
+        """Make the next job's number higher than `job_id`, so that folders of an earlier queue are not reused."""
         with self._database.transaction():
             row = self._database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'").fetchone()
             if row is None:
@@ -174,11 +175,11 @@ class Queue:
         return replace(job, id=cursor.lastrowid)
 
     def delete_reserved(self, job: Job) -> None:
-        """Take a reservation back within the transaction that made it; its number is not given again."""
+        """Undo a reservation within the transaction that made it; its number is not used again."""
         self._database.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
 
     def set_folder(self, job: Job, *, folder: str, run_id: str) -> Job:
-        """Say where a reserved job lies, and tell the stream of it."""
+        """Set the folder of a reserved job and write its first event."""
         self._database.execute("UPDATE jobs SET folder = ?, run_id = ? WHERE id = ?", (folder, run_id, job.id))
         placed = replace(job, folder=folder, run_id=run_id)
         self._append_event(placed, now=job.created_t)
@@ -204,7 +205,7 @@ class Queue:
         return moved
 
     def apply(self, job_id: int, change: JobChange, *, actor: Actor, now: float) -> Job:
-        """Make a change of the lifecycle, all of it in one transaction; its command is the caller's to post.
+        """Make a change of the lifecycle in one transaction; the caller posts its command.
 
         Raises:
             TransitionError: the lifecycle does not allow the move.
@@ -223,7 +224,7 @@ class Queue:
             return self.get(job_id)
 
     def update(self, job_id: int, **values: int | str) -> None:
-        """Set what a job carries besides its state, without an event."""
+        """Set other columns than the state, without an event."""
         with self._database.transaction():
             for column, value in values.items():
                 assert column in _UPDATABLE_COLUMNS
@@ -239,7 +240,7 @@ class Queue:
     # ---- Leases ------------------------------------------------------------------------------------
 
     def leases(self) -> Leases:
-        """What jobs have by now."""
+        """The current leases."""
         rows = self._database.execute("SELECT job_id, device, slots FROM leases ORDER BY job_id, device")
         return Leases(tuple(Lease(row["job_id"], row["device"], row["slots"]) for row in rows))
 

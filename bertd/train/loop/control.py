@@ -24,7 +24,7 @@ from bertd.train.state import TrainState
 _REPORT_EVERY_S = 1.0
 _SUSPEND_POLL_S = 0.1
 """Time between two plans of suspended ranks."""
-_A_PERSON_ASKED = "a person asked for it"
+_BY_A_PERSON = "requested by a person"
 
 
 class ExitReason(IntEnum):
@@ -154,13 +154,13 @@ class StepController:
         if self._budget.is_spent(state, charged_s=charged_s, step_s=step_s):
             exit_reason, self.exit_detail = ExitReason.BUDGET, "the budget is spent"
         elif kind is CommandKind.STOP:
-            exit_reason, self.exit_detail = ExitReason.STOPPED, _A_PERSON_ASKED
+            exit_reason, self.exit_detail = ExitReason.STOPPED, _BY_A_PERSON
         elif self._stop_reason is not None:
             exit_reason, self.exit_detail = ExitReason.STOPPED, self._stop_reason
         elif rule := self._find_met_rule(state, charged_s=charged_s):
             exit_reason, self.exit_detail = ExitReason.STOPPED, rule
         elif kind is CommandKind.PAUSE:
-            exit_reason, self.exit_detail = ExitReason.PAUSED, _A_PERSON_ASKED
+            exit_reason, self.exit_detail = ExitReason.PAUSED, _BY_A_PERSON
         elif self._stop_signal.is_set():
             exit_reason, self.exit_detail = ExitReason.PAUSED, "bertd was told to stop"
         return exit_reason
@@ -175,7 +175,7 @@ class StepController:
 
     def _update_suspension(self, command: Command | None) -> None:
         if command is not None and command.verb is CommandKind.SUSPEND:
-            self.suspend(_A_PERSON_ASKED)
+            self.suspend(_BY_A_PERSON)
         elif command is not None and command.verb is CommandKind.RESUME:
             self._suspend_reason = None
 

@@ -28,7 +28,7 @@ from bertd.records import (
 STEP = StepRecord(
     t=0, step=5, sequences=5, charged_s=1, progress=0.1, loss=1, lr=1, grad_norm=1, sequences_per_s=1, tokens_per_s=1
 )
-PAUSED = StateRecord(t=0, step=5, charged_s=1, state=JobState.PAUSED, reason="a person asked for it")
+PAUSED = StateRecord(t=0, step=5, charged_s=1, state=JobState.PAUSED, reason="requested by a person")
 ENDED = EndRecord(t=0, step=5, sequences=5, charged_s=1, reason="budget", detail="the budget is spent")
 ALERT = AlertRecord(t=0, step=5, level="error", code="numerics", message="loss is NaN at step 5; lower peak_lr")
 CHECKPOINT = CheckpointRecord(
@@ -105,7 +105,7 @@ def test_a_death_has_the_class_that_decides_about_a_restart(
 def test_a_data_set_that_was_cut_short_under_the_run_is_named() -> None:
     verdict = judge(-signal.SIGBUS, STEP)
     assert isinstance(verdict, Outcome)
-    assert "the data set was changed under the run" in verdict.reason
+    assert "the data set was changed during the run" in verdict.reason
 
 
 def test_a_rank_that_the_kernel_killed_for_memory_says_so() -> None:
@@ -140,17 +140,17 @@ def test_a_finetuning_without_a_score_has_failed() -> None:
     assert classify_finetune_exit(0, [], shutdown_requested=False, stop_requested=False).state is JobState.FAILED
 
 
-HELD = StateRecord(t=0, step=5, charged_s=1, state=JobState.PAUSED, reason="a person asked for it", is_hot=True)
-GOES_ON = StateRecord(t=0, step=5, charged_s=1, state=JobState.RUNNING, reason="goes on", monotonic_s=3.0)
+HELD = StateRecord(t=0, step=5, charged_s=1, state=JobState.PAUSED, reason="requested by a person", is_hot=True)
+RESUMED = StateRecord(t=0, step=5, charged_s=1, state=JobState.RUNNING, reason="continues", monotonic_s=3.0)
 
 
 def test_ranks_that_die_while_they_are_held_leave_a_paused_run() -> None:
     verdict = judge(-9, STEP, HELD)
     assert isinstance(verdict, Outcome)
     assert verdict.state is JobState.PAUSED
-    assert verdict.reason.startswith("its ranks died while they were held (rank died by signal 9 (SIGKILL)")
+    assert verdict.reason.startswith("its ranks died while they were suspended (rank died by signal 9 (SIGKILL)")
 
 
 def test_ranks_that_died_after_a_hold_are_started_again() -> None:
-    assert isinstance(judge(-9, STEP, HELD, GOES_ON, STEP), Crash)
-    assert isinstance(judge(-9, STEP, HELD, GOES_ON), Crash)
+    assert isinstance(judge(-9, STEP, HELD, RESUMED, STEP), Crash)
+    assert isinstance(judge(-9, STEP, HELD, RESUMED), Crash)

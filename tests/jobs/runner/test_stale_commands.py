@@ -107,7 +107,7 @@ def test_a_pause_ends_a_back_off_behind_orders_that_need_no_ranks(waiting: Waiti
     waiting.post(CommandKind.BUDGET, CommandKind.CHECKPOINT, verb)
     outcome = waiting.back_off()
     assert outcome is not None and outcome.state is JobState.PAUSED
-    assert ("it is paused cold" in outcome.reason) is (verb is CommandKind.SUSPEND)
+    assert ("the pause is cold" in outcome.reason) is (verb is CommandKind.SUSPEND)
     assert waiting.answers == [(CommandKind.BUDGET, "done"), (CommandKind.CHECKPOINT, "refused"), (verb, "done")]
     assert [record.after for record in read_journal(waiting.paths.journal) if record.kind == "budget"] == [30]
 

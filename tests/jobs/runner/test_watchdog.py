@@ -81,7 +81,7 @@ def test_a_watchdog_that_was_stopped_itself_does_not_count_that_time() -> None:
 def test_the_rank_that_is_behind_is_named() -> None:
     both = (beat(Phase.STEP, 9, step=8), beat(Phase.STEP, 8, rank=1, step=7))
     text = LAUNCHED.observe(both, now_s=1.0).describe(now_s=601.0)
-    assert text.startswith("no rank got on for 10m 00s, the limit here is 1m 40s")
+    assert text.startswith("no rank made progress for 10m 00s, the limit is 1m 40s")
     assert "rank 1 (pid 11) is the furthest behind, in its step after step 7" in text
     level = LAUNCHED.observe((both[1], beat(Phase.STEP, 8, step=7)), now_s=1.0)
     assert "rank 1 (pid 11) and rank 0 (pid 10) are equally far, in their step after step 7" in level.describe(
@@ -89,7 +89,7 @@ def test_the_rank_that_is_behind_is_named() -> None:
     )
     halted = level.describe(now_s=9.0, stopped=[11])
     assert halted.endswith("; rank 1 (pid 11) was stopped by a signal, in its step after step 7")
-    assert "no rank was heard of for 5s since the launch" in LAUNCHED.describe(now_s=5.0)
+    assert "no heartbeat from any rank for 5s since the launch" in LAUNCHED.describe(now_s=5.0)
 
 
 def test_a_log_that_is_too_long_keeps_its_end_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +110,7 @@ def test_a_log_that_is_too_long_keeps_its_end_and_says_so(tmp_path: Path, monkey
 
 def test_a_log_that_is_gone_ends_no_job(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     truncate_log(tmp_path / "job.log")
-    assert "the log cannot be cut: No such file or directory" in capfd.readouterr().out
+    assert "the log cannot be truncated: No such file or directory" in capfd.readouterr().out
 
 
 def test_a_log_that_was_deleted_is_cut_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -259,9 +259,9 @@ def test_ranks_that_hold_hear_a_resume_that_came_before() -> None:
 
 
 def test_the_wish_to_go_on_stays_until_the_ranks_have_answered_it() -> None:
-    trains = StateRecord(t=0, step=5, charged_s=1, state=JobState.RUNNING, reason="goes on from step 5")
+    trains = StateRecord(t=0, step=5, charged_s=1, state=JobState.RUNNING, reason="continues from step 5")
     change = change_by_record(STATUS[SubState.SUSPENDED_TO_RESUME], trains)
-    assert change == JobChange(JobState.RUNNING, "goes on from step 5")
+    assert change == JobChange(JobState.RUNNING, "continues from step 5")
     answer = CommandRecord(t=0, step=5, number=2, verb=CommandKind.RESUME, outcome="done", detail="")
     assert change_by_record(JobStatus(JobState.RUNNING, wants_resume=True), answer) == JobChange(wants_resume=False)
 

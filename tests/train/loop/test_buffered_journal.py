@@ -11,7 +11,7 @@ from bertd.run.journal import JournalWriter, read_journal
 from bertd.train.loop import buffered_journal
 from bertd.train.loop.buffered_journal import BufferedJournalWriter
 
-PAUSED = StateRecord(t=0, step=5, charged_s=1, state=JobState.PAUSED, reason="a person asked for it")
+PAUSED = StateRecord(t=0, step=5, charged_s=1, state=JobState.PAUSED, reason="requested by a person")
 
 
 def step(number: int) -> StepRecord:
