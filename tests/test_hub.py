@@ -1,4 +1,4 @@
-"""Asking the hub whether it answers, where it does and where it does not."""
+"""bertd.hub: whether the hub answers, when it does and when it does not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bertd.hub import hub_unreachable_reason
 
 @pytest.fixture
 def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    """Stands for the hub."""
+    """A fake hub."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)

@@ -1,4 +1,4 @@
-"""The two sides of the design, as processes: what runs on the control side has not loaded torch.
+"""The import rules as processes: programs of the control side never load torch.
 
 import-linter reads the source in `make check`; this starts the programs, so that an import in a function, or one that
 a library makes, is seen too.
@@ -104,7 +104,7 @@ def test_a_program_that_has_run_has_not_loaded_torch(
 
 
 def test_a_daemon_that_has_served_has_not_loaded_torch(tmp_path: Path) -> None:
-    """It starts, answers a status, is shut down over its socket, and then says what it had loaded."""
+    """Start the daemon, request a status, shut it down over its socket, and list the modules it had loaded."""
     code = f"""
 import json, sys, threading
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The wheel is whole: built, installed elsewhere, and used from a folder that has no checkout near it."""
+"""The wheel is complete: built, installed elsewhere, and used from a folder outside the checkout."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _run(*command: str | Path, cwd: Path, **variables: str) -> subprocess.Comple
 
 @dataclass(frozen=True)
 class Installed:
-    """A virtual environment with the wheel in it, and a folder far from the checkout."""
+    """A virtual environment with the wheel in it, and a folder outside the checkout."""
 
     wheel: Path
     bin: Path

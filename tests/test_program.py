@@ -1,4 +1,4 @@
-"""The edge that all programs share: what is printed where, and the exit status."""
+"""bertd.program: what is printed where, and the exit status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each value of a recipe that ships says where it comes from, in a comment beside it or above."""
+"""Each value of a recipe that ships has its source in a comment next to it or above."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bertd.run.recipe.schema import ValidationSection
 
 SHIPPED = [path for folder in recipe_folders() for path in folder.glob("*.toml")]
 NAMES_ANOTHER = {"fast"}
-"""Their heads say which recipe has the sources."""
+"""The comments at their top name the recipe that has the sources."""
 
 
 def unexplained(text: str) -> list[str]:

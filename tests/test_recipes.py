@@ -1,4 +1,4 @@
-"""The recipes that ship carry the numbers of their sources: Izsak, Berchansky, Levy, EMNLP 2021, and its old code."""
+"""The recipes that ship have the numbers of their sources: Izsak, Berchansky, Levy, EMNLP 2021, and its old code."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def shape(recipe: Recipe) -> tuple[int, int, int, int]:
 
 
 def changes(name: str) -> dict[str, object]:
-    """Every `section.key` of a recipe that is not as in 24hbert, but for its name."""
+    """Every `section.key` of a recipe that differs from 24hbert, except its name."""
     ours, theirs = shipped(name).model_dump(), shipped("24hbert").model_dump()
     different = {
         f"{section}.{key}": value
@@ -139,9 +139,9 @@ def test_a_presets_micro_batch_fits_its_card(name: str, kept_bytes_of_a_layer: i
 
 @pytest.fixture(scope="module")
 def kept_bytes_of_a_layer() -> int:
-    """What autograd keeps of one sequence of 128 in one layer of BERT-large under bf16, not compiled.
+    """Bytes that autograd keeps for one sequence of 128 in one layer of BERT-large under bf16, not compiled.
 
-    The bytes of two layers less those of one, both for two sequences less for one: weights and the rest cancel.
+    Two layers minus one, each for two sequences minus one: weights and constant parts cancel out.
     """
 
     def kept(layers: int, num_sequences: int) -> int:

@@ -1,4 +1,4 @@
-"""bertd.terminal_text: nothing from outside steers the terminal."""
+"""bertd.terminal_text: no text from outside can control the terminal."""
 
 from __future__ import annotations
 

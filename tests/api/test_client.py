@@ -1,4 +1,4 @@
-"""bertd.api.client: typed answers, typed refusals, and what happens when the daemon is not what it should be."""
+"""bertd.api.client: typed responses, typed refusals, and errors if the daemon is absent, broken or another program."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_text_of_any_script_arrives_and_what_is_no_text_is_refused(client: Clien
         client.submit(finetune.model_copy(update={"data_dir": "/\udcff"}))
 
 
-# ---- Breaking off ----------------------------------------------------------------------------------
+# ---- Broken connections ----------------------------------------------------------------------------
 
 
 def test_a_command_whose_answer_is_lost_is_repeated_under_the_same_key(client: Client, daemon: FakeDaemon) -> None:
@@ -139,7 +139,7 @@ def test_a_daemon_that_says_nothing_is_given_up(
             Client(silent).status()
 
 
-# ---- Nobody there ----------------------------------------------------------------------------------
+# ---- No daemon -------------------------------------------------------------------------------------
 
 
 def test_no_socket_says_how_to_start_a_daemon(tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ def test_a_hot_pause_keeps_its_devices_goes_on_and_becomes_cold(box: DaemonBox) 
     box.plan(Plan(hold_at=4))
     job = box.submit(steps=8)
     box.wait_for_step(job.id, 4)
-    assert "holds at the next step" in box.client.pause(job.id, hot=True).reason
+    assert "waits at the next step" in box.client.pause(job.id, hot=True).reason
     held = box.wait_for_state(job.id, JobState.PAUSED)
     assert (held.pause, held.devices) == (PauseKind.HOT, ["cpu"])
     assert box.client.run(job.id).pause is PauseKind.HOT

@@ -1,4 +1,4 @@
-"""File systems for a test alone: small, broken on purpose, and gone with it. Root makes them."""
+"""Small file systems for one test, broken on purpose and removed after it. Needs root."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHUTDOWN = 0x8004587D
 """EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN: _IOR('X', 125, __u32). Source: fs/ext4/ext4.h, fs/xfs/libxfs/xfs_fs.h."""
 _NO_LOG_FLUSH = 2
 _IMAGE_BYTES = {"ext4": 32 << 20, "xfs": 320 << 20}
-"""XFS refuses to be made smaller than 300 MB."""
+"""mkfs.xfs refuses less than 300 MB."""
 
 
 def _run(*command: str) -> None:
@@ -27,14 +27,14 @@ def _run(*command: str) -> None:
 
 
 def need_root() -> None:
-    """Skip where nothing may be mounted."""
+    """Skip the test if mounting is not permitted."""
     if os.geteuid() != 0:
         pytest.skip("only root may mount")
 
 
 @contextmanager
 def small_disk(place: Path, *, size_bytes: int) -> Iterator[Path]:
-    """A tmpfs of that size, mounted at `place`."""
+    """A tmpfs of this size, mounted at `place`."""
     need_root()
     place.mkdir(parents=True, exist_ok=True)
     _run("mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "bertd-test", str(place))
@@ -50,7 +50,7 @@ def make_read_only(place: Path, *, is_read_only: bool) -> None:
 
 
 def fill(place: Path) -> Path:
-    """Leave no byte free; the file that took them, to be deleted."""
+    """Fill the disk; return the file that fills it, for the caller to delete."""
     ballast = place / "ballast"
     with ballast.open("ab", buffering=0) as file:
         try:
@@ -77,7 +77,7 @@ class LoopDisk:
         self._mount()
 
     def cut_power(self) -> None:
-        """From here on nothing reaches the disk, and what was not flushed never will."""
+        """Cut the power: from here on nothing reaches the disk, and unflushed data is lost."""
         fd = os.open(self.root, os.O_RDONLY)
         try:
             fcntl.ioctl(fd, _SHUTDOWN, struct.pack("I", _NO_LOG_FLUSH))
@@ -85,13 +85,13 @@ class LoopDisk:
             os.close(fd)
 
     def power_on(self) -> None:
-        """What a reboot finds."""
-        # Not a reason to skip: a test that keeps a file open has looked at nothing yet.
+        """Mount again, as after a reboot."""
+        # An error here must not skip the test: a test that keeps a file open would check nothing.
         subprocess.run(["umount", str(self.root)], check=True)
         self._mount()
 
     def close(self) -> None:
-        """Take it down."""
+        """Unmount it."""
         subprocess.run(["umount", "-l", str(self.root)], check=False, capture_output=True)
         self._image.unlink()
 

@@ -1,7 +1,7 @@
-"""What must hold after every fault: `assert_sound`, one function for all of them.
+"""Check what must hold after every fault: `assert_sound`.
 
-It is asked of a state folder at rest, after the fault and the start that followed it: the daemon is gone, and so is
-every runner.
+It is called on a state folder at rest, after the fault and the start that followed it: the daemon and every runner have
+exited.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from bertd.run.ledger import TICK_S, read_ledger
 from bertd.run.paths import TEMPORARY_PREFIX, RunPaths, newest_first
 
 CLOCK_GRAIN_S = 0.05
-"""Two processes that read the same clock one after the other."""
+"""Allowed difference between two processes that read the same clock one after the other."""
 
 
 @dataclass
 class Witness:
-    """What was seen of one folder before, so that nothing may go backwards."""
+    """What was seen of one folder before, to check that nothing goes backwards."""
 
     born_s: float = field(default_factory=time.monotonic)
     charged_s: dict[Path, float] = field(default_factory=dict)
     said: dict[Path, bytes] = field(default_factory=dict)
-    """Journals up to their last record that was on the disk when `append` returned."""
+    """Journals up to the last record that `append` had flushed to the disk."""
 
 
 def assert_sound(root: Path, witness: Witness, *, has_real_checkpoints: bool = True) -> None:
-    """Hold everything below `root` against the invariants.
+    """Check all invariants of everything below `root`.
 
     Args:
         root: a state folder, or one run's.
-        witness: of the same folder; it remembers for the next time.
-        has_real_checkpoints: not where fake ranks made them, which have no content.
+        witness: of the same folder; updated for the next call.
+        has_real_checkpoints: False if fake ranks made them, without content.
     """
     _assert_nobody_left(root)
     runs = [RunPaths(path.parent) for path in root.rglob("recipe.toml")]
@@ -103,7 +103,7 @@ def _assert_journal(paths: RunPaths, witness: Witness) -> None:
         if isinstance(record, CheckpointRecord | EndRecord):
             best = max(best, record.step)
         if isinstance(record, StartRecord | StepRecord | CheckpointRecord | EndRecord):
-            # A save is told of when it is whole, with the charge of its beginning; a killed runner forgets a tick.
+            # A save is reported when it is complete, with the charge of its start; a killed runner loses a tick.
             forgets_s = 1.5 * TICK_S if isinstance(record, StartRecord) else CLOCK_GRAIN_S
             assert record.charged_s >= charged_s - forgets_s or record.kind == "checkpoint", "the charge fell"
             charged_s = record.charged_s if isinstance(record, StartRecord) else max(charged_s, record.charged_s)
@@ -124,7 +124,7 @@ def _assert_checkpoints(paths: RunPaths, *, are_real: bool) -> None:
 
 
 def is_valid_checkpoint(folder: Path) -> bool:
-    """Whether every file of a checkpoint is what its manifest says; written here again, apart from what it tests."""
+    """Whether every file of a checkpoint matches its manifest; independent of the code under test."""
     try:
         files = json.loads((folder / "manifest.json").read_bytes())["files"]
         return bool(files) and all(
@@ -137,7 +137,7 @@ def is_valid_checkpoint(folder: Path) -> bool:
 
 
 def _is_swept_at_the_next_start(path: Path) -> bool:
-    """A checkpoint that a kill cut short goes with the next save of that run."""
+    """An incomplete checkpoint that a kill left is deleted by the next save of that run."""
     return path.parent.name == "checkpoints"
 
 

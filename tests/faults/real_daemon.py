@@ -1,4 +1,4 @@
-"""`bertd start` itself with a private state folder: real ranks, real waits, real patience."""
+"""`bertd start` with a private state folder: real ranks, real delays, real timeouts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.jobs.runner_box import with_tests_on_path
 
 
 class RealDaemonBox(DaemonBox):
-    """The same box without anything fake."""
+    """The daemon's box with nothing fake."""
 
     def spawn(self, *options: str, socket: str | None = None, env: dict[str, str] | None = None) -> None:
         """Start the daemon without waiting for it."""

@@ -73,7 +73,7 @@ class RealRun:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start the runner over what the folder holds."""
+        """Start the runner on the folder as it is."""
         self.paths.outcome.unlink(missing_ok=True)
         command = [sys.executable, "-m", "tests.faults.real_run", str(self.paths.root), JobKind.PRETRAIN]
         with self.paths.log.open("ab") as log:
@@ -97,7 +97,7 @@ class RealRun:
             return []
 
     def wait_for_steps(self, *, attempt: int, steps: int) -> None:
-        """Until an attempt has told of so many steps; it tells of one a second."""
+        """Wait until an attempt has reported this many steps; it reports one a second."""
 
         def are_done() -> bool:
             assert self.process is not None and self.process.poll() is None, self.log
@@ -108,7 +108,7 @@ class RealRun:
         wait_for(are_done, what=f"{steps} steps of attempt {attempt}; log:\n{self.log}")
 
     def wait_for_progress(self, *, attempt: int) -> int:
-        """Until an attempt has a checkpoint above every step that the earlier ones told of; its step."""
+        """Wait for an attempt's checkpoint above all steps reported by earlier attempts; return its step."""
 
         def has_got_on() -> bool:
             assert self.process is not None and self.process.poll() is None, self.log
@@ -124,23 +124,22 @@ class RealRun:
 
     @property
     def log(self) -> str:
-        """What was printed."""
         return self.paths.log.read_text(errors="replace")
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """Of the newest checkpoint."""
+        """Weights of the newest checkpoint."""
         loaded: dict[str, torch.Tensor] = load_file(newest_first(self.paths.checkpoints)[0] / "model.safetensors")
         return loaded
 
     def kill(self) -> None:
-        """End the runner where a test left it."""
+        """Kill the runner if it is still alive."""
         if self.process is not None and self.process.poll() is None:
             os.kill(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
 
 def _progress(records: list[JournalRecord], *, attempt: int) -> int:
-    """Step of an attempt's newest checkpoint, 0 where it has none above all that was done before it."""
+    """Step of an attempt's newest checkpoint; 0 if it has none above the steps done before it."""
     begun = past = newest = saved = 0
     for record in records:
         if isinstance(record, StartRecord):

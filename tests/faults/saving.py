@@ -38,7 +38,7 @@ def tiny_tensors() -> StagedTensors:
 
 
 def save(root: Path, tensors: StagedTensors, *, step: int) -> Path:
-    """Commit one checkpoint."""
+    """Write and commit one checkpoint."""
     state = TrainState(step=step, sequences=step, charged_s=1.0, recipe_sha256="r", data_fingerprint="d")
     return save_checkpoint(root, tensors=tensors, state=state)
 
@@ -48,17 +48,17 @@ class Saved:
     """How a child's save ended."""
 
     status: int
-    """Of the child, negative for a signal."""
+    """The child's, negative for a signal."""
     was_hit: bool
-    """Whether the injection took place."""
+    """Whether the fault was injected."""
 
 
 def save_under_strace(root: Path, tensors: StagedTensors, *, step: int, inject: str, folder: Path) -> Saved:
     """Fork, have strace tamper with the child's system calls, and save there.
 
     Args:
-        inject: of strace's --inject, without the flag.
-        folder: for the trace.
+        inject: argument of strace's --inject.
+        folder: where strace writes its trace.
     """
     child = os.fork()
     if child == 0:
@@ -93,5 +93,4 @@ def complete(root: Path) -> set[str]:
 
 
 def names(*steps: int) -> set[str]:
-    """Of checkpoints."""
     return {step_folder_name(step) for step in steps}

@@ -1,7 +1,7 @@
-"""A daemon's inside in this process: its own queue, scheduler, orders and admission over runners that are objects.
+"""A simulated daemon in this process: the real queue, scheduler, commands and admission over runners that are objects.
 
 A simulated runner keeps the contract of bertd.jobs.runner.run_job: it locks the job's log, keeps the ledger, has fake
-ranks write the journal and obey the mailbox, and leaves an outcome. It moves only when a test says so, and can be
+ranks write the journal and read the mailbox, and leaves an outcome. It acts only when a test calls it, and can be
 killed.
 """
 
@@ -40,10 +40,10 @@ STEPS = 12
 
 
 class SimulatedRunner:
-    """One life of a runner, moved by `act`."""
+    """A runner from its start to its end; `act` does the next thing."""
 
     def __init__(self, paths: RunPaths) -> None:
-        """Take the folder, as a process does when it begins.
+        """Lock the folder, as a runner process does at its start.
 
         Raises:
             DaemonBusyError: another runner has it.
@@ -56,11 +56,11 @@ class SimulatedRunner:
         self._ranks = self._begin()
         self._told_to_end = False
         self.loses_outcome = False
-        """It is killed when its ranks have left and it is about to say so."""
+        """Kill it after its ranks have exited and before it writes the outcome."""
         self.is_disk_full = False
-        """No checkpoint can be written: a pause is refused and the run trains on."""
+        """No checkpoint can be written: a pause is refused and the run continues to train."""
         self.refused: int | None = None
-        """Number of the last order that was refused for that."""
+        """Number of the last command that was refused for that."""
 
     @property
     def num_ranks(self) -> int:
@@ -79,7 +79,7 @@ class SimulatedRunner:
         return self.exit_code is None
 
     def act(self) -> None:
-        """Hear an order and obey it, or do a step; held ranks do none."""
+        """Read a command and apply it, or do a step; suspended ranks do no step."""
         self._ledger.tick()
         ranks = self._ranks
         command = read_command(self.paths.control, number=ranks.acknowledged + 1)
@@ -137,7 +137,7 @@ class SimulatedRunner:
                 self._ledger.begin(since_s=marks[-1].since_s)
 
     def lose_ranks(self) -> None:
-        """The ranks die: held ones stay paused, others begin again at their newest checkpoint."""
+        """The ranks die: suspended ones become paused cold, others restart from their newest checkpoint."""
         was_held = self._ranks.clock.is_suspended
         self._ledger.end()
         if was_held:
@@ -164,7 +164,7 @@ class SimulatedRunner:
         self._told_to_end = True
 
     def kill(self, *, tears: bool) -> None:
-        """SIGKILL: the ledger stays open, and the last line may be torn."""
+        """SIGKILL: the ledger stays open, and the journal's last line may be torn."""
         if tears:
             with self.paths.journal.open("ab") as journal:
                 journal.write(b'{"kind":"step","st')
@@ -185,7 +185,7 @@ class SimulatedRunner:
 
 class _Attached:
     identity = None
-    """As of a child: nothing is said of its version."""
+    """None, as for a child process, whose version is not checked."""
 
     def __init__(self, runner: SimulatedRunner, *, is_child: bool) -> None:
         self.runner = runner
@@ -200,7 +200,7 @@ class _Attached:
 
 
 class SimulatedRunners:
-    """What the scheduler asks of bertd.daemon.scheduling.runners.Runners.
+    """The part of bertd.daemon.scheduling.runners.Runners that the scheduler uses.
 
     A daemon has one; the machine keeps the processes.
     """
@@ -215,7 +215,7 @@ class SimulatedRunners:
         self.attached[job_id] = _Attached(self._machine[folder], is_child=True)
 
     def adopt(self, job_id: int, *, folder: Path) -> bool:
-        """Watch one that an earlier daemon started."""
+        """Watch a runner that an earlier daemon started."""
         runner = self._machine.get(folder)
         if runner is None or not runner.is_alive:
             return False
@@ -223,19 +223,19 @@ class SimulatedRunners:
         return True
 
     def terminate(self, job_id: int) -> None:
-        """Tell one to end."""
+        """Send one SIGTERM."""
         self.attached[job_id].runner.tell_to_end()
 
     def detach(self, job_id: int) -> None:
-        """Watch one no more."""
+        """Stop watching a runner."""
         del self.attached[job_id]
 
 
 class SimulatedDaemon:
-    """One life of the daemon."""
+    """The daemon from one start to its end."""
 
     def __init__(self, paths: StatePaths, machine: dict[Path, SimulatedRunner]) -> None:
-        """Open the queue; nothing is taken over yet."""
+        """Open the queue; no runner is adopted yet."""
         self.database = Database(paths.queue)
         self.events = EventLog(self.database)
         self.queue = Queue(self.database, self.events)
@@ -258,22 +258,22 @@ class SimulatedDaemon:
             queue=self.queue,
             events=self.events,
             run_metrics=run_metrics,
-            devices=cast(Devices, None),  # Nobody asks for what the devices do.
+            devices=cast(Devices, None),  # No test reads what the devices do.
         )
         self.budget_changes = BudgetChanges(run_metrics=run_metrics, scheduler=self.scheduler)
 
     def submit(self, shards: Path, *, count: int, priority: int, hold: bool) -> int:
-        """Queue a pretraining; its number."""
+        """Queue a pretraining and return its number."""
         text = recipe_text(steps=STEPS, shards=str(shards), count=count)
         small = ["model.layers=1", "model.width=16", "model.heads=2", "model.ffn=16", "checkpoint.keep=1"]
         order = SubmitPretrain(recipe_toml=text, recipe_name="fake.toml", overrides=small, priority=priority, hold=hold)
         return self.submissions.submit_pretraining(order, uid=0, now=time.time()).id
 
     def fill_disk(self, *, is_full: bool) -> None:
-        """Let SQLite have no page more than it has, or as many as it likes."""
+        """Limit SQLite to the pages that it has, or lift the limit."""
         pages = self.database.execute("PRAGMA page_count").fetchone()[0] if is_full else 1 << 30
         self.database.execute(f"PRAGMA max_page_count = {pages}").fetchone()
 
     def die(self) -> None:
-        """SIGKILL: nothing is folded, tidied or said."""
+        """SIGKILL: nothing is checkpointed, cleaned up or reported."""
         self.database._connection.close()

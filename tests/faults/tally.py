@@ -1,4 +1,4 @@
-"""What the fault suite adds up over its tests and prints at the end."""
+"""Totals of the fault suite over its tests, printed at the end."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from bertd.records import (
 
 @dataclass
 class Tally:
-    """One session's."""
+    """The totals of one session."""
 
     injected: int = 0
     survived: int = 0
     losses_s: list[float] = field(default_factory=list)
-    """Charged seconds of training that each restart did again."""
+    """Charged seconds of training that each restart repeated."""
     ledger_errors_s: list[float] = field(default_factory=list)
-    """Charged seconds that each kill of a runner forgot."""
+    """Charged seconds that each kill of a runner lost."""
     ratio: str = ""
     """Effective training time, with the circumstances."""
     stall: str = ""
-    """How long training stood still for a checkpoint, with the circumstances."""
+    """How long training was stopped for a checkpoint, with the circumstances."""
 
     def fault(self) -> None:
-        """One is being injected."""
+        """Count a fault that is about to be injected."""
         self.injected += 1
 
     def sound(self) -> None:
-        """The invariants held after all faults so far."""
+        """Report that the invariants held after all faults so far."""
         self.survived = self.injected
 
     def lines(self) -> list[str]:
-        """For the end of the session."""
+        """The text to print at the end of the session."""
         lost = f"{max(self.losses_s):.2f} s" if self.losses_s else "not measured"
         forgotten = f"{max(self.ledger_errors_s):.2f} s" if self.ledger_errors_s else "not measured"
         return [
@@ -52,7 +52,7 @@ class Tally:
 
 
 def restarts_s(records: list[JournalRecord]) -> list[float]:
-    """From each death that a runner saw to the next step, its wait included."""
+    """Seconds from each death that a runner saw to the next step, including its delay."""
     taken = []
     died_s: float | None = None
     for record in records:
@@ -65,7 +65,7 @@ def restarts_s(records: list[JournalRecord]) -> list[float]:
 
 
 def losses_s(records: list[JournalRecord]) -> list[float]:
-    """Charged seconds between the checkpoint that each restart began from and the last thing its forerunner said."""
+    """Charged seconds between each restart's checkpoint and the last record of the attempt before."""
     saved_at = {0: 0.0}
     last_s = 0.0
     losses = []

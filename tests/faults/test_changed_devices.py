@@ -23,18 +23,18 @@ from tests.jobs.waiting import wait_for
 
 STEPS = 600
 TOLERANCE = 1e-4
-"""Of the loss, and of the weights as a share of their norm: sums are added up in another order."""
+"""Tolerance of the loss, and of the weights relative to their norm: sums are added in another order."""
 
 
 def submission(dataset: Path) -> SubmitPretrain:
-    """Two ranks without dropout, whose numbers each rank draws for itself."""
+    """Two ranks, without dropout, because each rank draws its own random numbers."""
     text = recipe(dataset, steps=STEPS, count=2).replace("peak_lr = 5e-3", "peak_lr = 5e-4")
     text = text.replace("[model]", "[model]\ndropout = 0.0\nattention_dropout = 0.0")
     return SubmitPretrain(recipe_toml=text, recipe_name="tiny.toml")
 
 
 def resume_on(box: RealDaemonBox, id: int, *, devices: int) -> None:
-    """As a person types it."""
+    """Run a command as a person types it."""
     command = [sys.executable, "-m", "bertd", "resume", str(id), "--devices", str(devices)]
     subprocess.run([*command, "--socket", str(box.socket)], check=True, env=with_tests_on_path(), timeout=60)
 
@@ -53,7 +53,7 @@ def train_and_pause(box: RealDaemonBox, id: int, paths: RunPaths, *, attempt: in
 
 
 def weights(paths: RunPaths) -> torch.Tensor:
-    """Those of the newest checkpoint in one row, but for the output bias, whose padding entries drown all others."""
+    """All weights of the newest checkpoint as one vector, without the output bias, whose padding entries dominate."""
     loaded = load_file(newest_first(paths.checkpoints)[0] / "model.safetensors")
     del loaded["head.bias"]
     return torch.cat([loaded[name].flatten().double() for name in sorted(loaded)])

@@ -29,7 +29,7 @@ SEED = 5
 
 
 def damaged(content: bytes) -> Iterator[bytes]:
-    """Cut at nothing, one byte, half, all but one; one bit turned at so many places."""
+    """Truncations to 0 bytes, one, half, all but one; and one bit flipped, at each of several places."""
     for length in (0, 1, len(content) // 2, len(content) - 1):
         yield content[:length]
     chooser = random.Random(SEED)
@@ -100,7 +100,7 @@ def test_a_damaged_journal_loses_no_line_but_the_damaged_one(tmp_path: Path, tal
         tally.fault()
         reader = JournalReader(path)
         records = reader.read()
-        # One turned bit costs at most two lines, where it made or unmade a newline.
+        # One flipped bit damages at most two lines, if it adds or removes a newline.
         if len(form) == len(content):
             assert len(records) >= 3
         JournalWriter(path).close()
@@ -145,7 +145,7 @@ def test_a_damaged_queue_is_refused_or_read_and_never_a_traceback(tmp_path: Path
     content = path.read_bytes()
     refused = 0
     chooser = random.Random(SEED)
-    # Most of a small database is empty; the turned bits are put where something stands.
+    # Most of a small database is empty; flip bits only where there is data.
     places = [place for place, byte in enumerate(content) if byte]
     for _ in range(4 * NUM_FLIPS):
         place = chooser.choice(places)
@@ -163,7 +163,7 @@ def test_a_damaged_queue_is_refused_or_read_and_never_a_traceback(tmp_path: Path
         tally.fault()
         try:
             read()
-            # The last page is empty, so SQLite makes up the byte that is missing.
+            # The last page is empty, so SQLite reads the missing byte as zero.
             assert length == len(content) - 1
         except BertdError:
             pass

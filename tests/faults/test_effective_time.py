@@ -25,7 +25,7 @@ from tests.jobs.waiting import wait_for
 
 KILL_EVERY_S = 20.0
 DURATION_S = float(os.environ.get("BERTD_FAULTS_SECONDS", "600"))
-"""A shorter one is for trying the test, not for the number."""
+"""A shorter run only tries the test out; its number is not meaningful."""
 NEVER_REACHED = 10_000_000
 SEED = 17
 
@@ -58,7 +58,7 @@ def test_training_gets_on_under_a_kill_every_twenty_seconds(
             kills[victim] += 1
     elapsed_s = time.monotonic() - began_s
     records = read_journal(paths.journal)
-    # A step is kept once it is saved, however often it was done; what it takes is what most of them took.
+    # A step counts once, when it is saved, however often it was done; its duration is the median.
     kept = max(record.step for record in records if isinstance(record, CheckpointRecord))
     step_s = statistics.median(BATCH / record.sequences_per_s for record in records if isinstance(record, StepRecord))
     ratio = kept * step_s / elapsed_s

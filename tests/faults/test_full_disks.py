@@ -61,7 +61,7 @@ def test_a_daemon_whose_disk_is_full_answers_and_takes_orders_again_when_there_i
                 box.client.submit(tiny(box, steps=5))
             with pytest.raises(StorageError):
                 while True:
-                    # Until the WAL's own room is used up.
+                    # Until the WAL's own space is used up.
                     box.client.checkpoint(job.id)
             assert box.client.status().jobs, "reading works"
             ballast.unlink()

@@ -17,7 +17,7 @@ _TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
 
 
 def rows() -> dict[str, str]:
-    """Row to what the page says holds it."""
+    """Row to the tests that the page names for it."""
     text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
     return {match[1]: match[3] for match in _ROW.finditer(text)}
 

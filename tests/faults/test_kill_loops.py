@@ -37,7 +37,7 @@ def cold(tmp_path: Path) -> Iterator[DaemonBox]:
 
 
 def rest(box: DaemonBox, witness: Witness) -> None:
-    """Stop the daemon as a person would, and hold what it leaves against the invariants."""
+    """Stop the daemon as a person would, and check the invariants of what it leaves."""
     assert box.stop() == 0, box.log
     assert_sound(box.state.root, witness, has_real_checkpoints=False)
 
@@ -47,7 +47,7 @@ def test_killing_the_daemon_costs_a_run_no_step(cold: DaemonBox, tally: Tally, k
     chooser, witness, box = random.Random(SEED), Witness(), cold
     box.plan(Plan(step_s=0.05, checkpoint_every=20))
     box.start()
-    # Nearly as long as the kills take on a quiet machine; what is left must fit the patience of the wait.
+    # Nearly as long as the kills take on an idle machine; the rest must fit into the timeout of the wait.
     job = box.submit(steps=25 * kills)
     for _ in range(kills):
         threading.Event().wait(chooser.uniform(0.0, 0.5))
@@ -70,7 +70,7 @@ def test_a_killed_runner_takes_its_ranks_along_and_its_run_goes_on(cold: DaemonB
     job = box.submit(steps=150 * kills)
     for number in range(kills):
         box.wait_for_state(job.id, JobState.RUNNING)
-        # Past a new step, or the third kill without progress would give the run up.
+        # Wait for a new step: after the third kill without progress the run would be given up.
         box.wait_for_step(job.id, 60 * (number + 1))
         threading.Event().wait(chooser.uniform(0.0, 0.1))
         runner = psutil.Process(box.runner(job.id).pid)
@@ -155,7 +155,7 @@ def test_steps_of_the_wall_clock_change_no_charge(tmp_path: Path, tally: Tally) 
     assert box.outcome().state is JobState.DONE
     assert ticks == sorted(ticks)
     assert 0 < box.ledger.ticked_s <= time.monotonic() - began_s
-    # The shim worked: the stamps for people jumped.
+    # The shim worked: the timestamps for display jumped.
     stamps = [float(str(record["t"])) for kind in ("step", "end") for record in box.records(kind)]
     assert max(stamps) - min(stamps) > 1_000_000
     assert_sound(box.paths.root, witness, has_real_checkpoints=False)

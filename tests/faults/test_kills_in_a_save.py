@@ -1,4 +1,4 @@
-"""Gate rows B1, B4: a save is killed, or refused, at each of its system calls in turn."""
+"""Gate rows B1, B4: a save is killed, or its system call fails, at each system call in turn."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from tests.faults.tally import Tally
 pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="no strace here: apt-get install strace")
 LONG = pytest.mark.faults
 MOST_CALLS = 40
-"""Of one kind in one save; the enumeration ends by itself long before."""
+"""Largest number of calls of one kind in one save; the loop ends by itself long before."""
 
 
 @pytest.fixture(scope="module")
 def tensors() -> Iterator[StagedTensors]:
-    """Saved by every case."""
+    """The tensors that every case saves."""
     yield tiny_tensors()
 
 
 def assert_old_or_new(root: Path) -> None:
-    """Each visible checkpoint is whole, and a start finds one."""
+    """Each visible checkpoint is valid, and a start finds one."""
     assert all(is_valid_checkpoint(root / name) for name in complete(root))
     found = find_checkpoint(root)
     assert found is not None and found.skipped == []
@@ -60,7 +60,7 @@ def test_a_save_killed_at_any_call_leaves_the_old_checkpoint_or_the_new(
             break
         kills += 1
         assert saved.status == -signal.SIGKILL
-        # What it left is no obstacle to the save that follows, even by a process of the same number.
+        # The leftovers do not disturb the next save, even by a process with the same pid.
         save(root, tensors, step=3)
         assert complete(root) == names(1, 3)
         assert_old_or_new(root)
@@ -87,10 +87,10 @@ def test_a_save_refused_at_any_call_is_an_error_and_leaves_nothing_half(
         if not saved.was_hit:
             break
         if call == "mkdir" and number == 1:
-            # Of the folder of all checkpoints, which is there already.
+            # This mkdir is of the folder of all checkpoints, which exists already.
             continue
         refusals += 1
-        # The last fsync is of the folder behind the rename: refused, the new one may stand and is whole.
+        # The last fsync is of the folder, after the rename: if it fails, the new checkpoint may exist, and is valid.
         assert saved.status == REFUSED
         assert complete(root) in (names(1), names(1, 3))
         assert [entry.name for entry in root.iterdir() if entry.name.startswith(".tmp-")] == []

@@ -44,7 +44,7 @@ class PowerIsOutError(Exception):
 
 
 def do_until_cut(disk: LoopDisk, act: Callable[[], object], *, at_call: int) -> bool:
-    """Do it, with the power cut before the call of that number; whether it was done, and so acknowledged."""
+    """Do it, with the power cut before system call `at_call`; return whether it completed and so was acknowledged."""
     count = 0
     originals = {name: getattr(os, name) for name in CALLS}
 
@@ -80,7 +80,7 @@ def cut_everywhere(
     act: Callable[[], object],
     check: Callable[[bool], None],
 ) -> None:
-    """Cut the power at each call in turn, and once behind the last; `check` is told whether it was acknowledged."""
+    """Cut the power at each call in turn, and once after the last; `check` gets whether it was acknowledged."""
     is_done, at_call = False, 0
     while not is_done:
         at_call += 1
@@ -158,7 +158,7 @@ def test_records_that_were_appended_are_there(disk: LoopDisk, tally: Tally) -> N
                 journal.append(AlertRecord(t=time.time(), step=0, level="warning", code="a", message=message))
             journal.close()
         except BaseException:
-            # The machine is off, and this process with it.
+            # The machine is off, and so is this process.
             os.close(journal._fd)
             raise
 
@@ -178,7 +178,7 @@ def test_records_that_were_appended_are_there(disk: LoopDisk, tally: Tally) -> N
 
 
 def test_a_committed_transaction_is_there(disk: LoopDisk, tally: Tally) -> None:
-    # SQLite makes its calls by itself, so the power goes between commits.
+    # SQLite makes its system calls itself, so cut the power between commits.
     path, answers = disk.root / "queue.db", 5
     database = Database(path)
     _settle(disk.root)
@@ -199,7 +199,7 @@ def test_a_committed_transaction_is_there(disk: LoopDisk, tally: Tally) -> None:
 
 
 def _settle(root: Path) -> None:
-    """What was prepared is long on the disk."""
+    """Flush what was prepared, so that only the tested writes are at risk."""
     fd = os.open(root, os.O_RDONLY)
     os.fsync(fd)
     os.close(fd)

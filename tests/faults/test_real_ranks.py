@@ -1,4 +1,4 @@
-"""Gate rows A1, A3: real ranks are killed and stopped at random steps; what comes out is the run nobody touched."""
+"""Gate rows A1, A3: real ranks are killed and stopped at random steps; the result equals an undisturbed run."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ STEPS = 600
 SEED = 3
 KILLS = 4
 SHOT_AT_UNTIL = 0.7
-"""Share of the run in which ranks are killed: none dies with its last word said, which would be no restart."""
+"""Share of the run in which ranks are killed: not after their end record, which would cause no restart."""
 
 
 @pytest.fixture(scope="module", params=[1, 2])
 def reference(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> RealRun:
-    """A run of one or two ranks that nobody touches."""
+    """An undisturbed run of one or two ranks."""
     run = RealRun(tmp_path_factory.mktemp("reference") / "1-tiny", dataset, steps=STEPS, count=request.param)
     run.start()
     assert run.outcome(timeout_s=300).state is JobState.DONE
@@ -37,7 +37,7 @@ def reference(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture
 def run(tmp_path: Path, dataset: Path, reference: RealRun) -> Iterator[RealRun]:
-    """The same run, to be killed."""
+    """The same run, for a test to kill."""
     count = 2 if "count = 2" in reference.paths.recipe.read_text() else 1
     run = RealRun(tmp_path / "1-tiny", dataset, steps=STEPS, count=count)
     yield run
@@ -91,7 +91,7 @@ def test_a_stopped_rank_is_found_its_stacks_kept_and_the_run_goes_on(
     stacks = sorted(run.paths.diagnostics(1).glob("stack-rank-*.txt"))
     assert len(stacks) == len(ranks)
     if len(ranks) == 2:
-        # By its beats where it was stopped between two steps, else by its state: the other then waits in the same step.
+        # Named by its beats if it was stopped between two steps, else by its state: the other waits in the same step.
         name = f"; rank 1 (pid {ranks[-1].pid}) "
         assert name + "was stopped by a signal" in restart.cause or name + "is the furthest behind" in restart.cause
         assert "in execute_next_plan" in stacks[0].read_text(), "the rank that waited tells where"

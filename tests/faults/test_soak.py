@@ -40,7 +40,7 @@ def box(tmp_path: Path) -> Iterator[DaemonBox]:
 
 @dataclass(frozen=True)
 class Weight:
-    """Of the daemon, while nothing runs."""
+    """Resources of the daemon while nothing runs."""
 
     rss_bytes: int
     fds: int
@@ -49,7 +49,7 @@ class Weight:
 
 
 def weigh(box: DaemonBox) -> Weight:
-    """Once the last job's runner is gone."""
+    """Measure the daemon once the last job's runner is gone."""
     assert box.process is not None
     process = psutil.Process(box.process.pid)
     wait_for(lambda: process.children() == [], what="the last runner to end")
@@ -59,7 +59,7 @@ def weigh(box: DaemonBox) -> Weight:
 
 
 def use(box: DaemonBox, *, jobs: int) -> None:
-    """Submit that many, a few at once, and look at all there is to see meanwhile."""
+    """Submit this many jobs, a few at a time, and read every view of the API meanwhile."""
     for start in range(0, jobs, AT_ONCE):
         numbers = [box.submit(steps=4).id for _ in range(min(AT_ONCE, jobs - start))]
         for number in numbers:

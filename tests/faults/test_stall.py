@@ -1,4 +1,4 @@
-"""How long training stands still for a checkpoint of BERT-base's size; the promise is 0.2 % of a run."""
+"""How long training is stopped for a checkpoint of BERT-base's size; the promise is 0.2 % of a run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_it_is_told_how_long_training_stands_still(tmp_path: Path, dataset: Path
     paths = make_run(tmp_path / "run", dataset, *BASE)
     with attempt(paths) as trainer:
         checkpointer = only_when_asked(trainer)
-        # Without a step there are no moments yet. The first save allocates the memory for the copies.
+        # Before the first step the optimizer has no moments. The first save allocates the memory for the copies.
         trainer.execute_next_plan()
         for _ in range(1 + SAVES):
             post(paths.control, verb=CommandKind.CHECKPOINT, asked_by="a test", now=0.0)

@@ -1,4 +1,4 @@
-"""People, deaths, clocks and disks in any order, against a small model: hypothesis looks for one that breaks it."""
+"""Commands, deaths, clock jumps and full disks in any order, compared by hypothesis with a small model."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PICK = st.integers(0, 7)
 
 
 class _ShiftedTime(ModuleType):
-    """The time module, on a machine whose clocks can be moved on."""
+    """The time module, with clocks that a test can advance."""
 
     def __init__(self) -> None:
         super().__init__("time")
@@ -66,14 +66,14 @@ class Life(RuleBasedStateMachine):
         self.known: dict[int, Known] = {}
         self.wish: dict[int, Wish] = {}
         self.steps_then: dict[int, int] = {}
-        """How many steps its journal told of when it was last asked to stand or to stop: no more may follow."""
+        """Steps in its journal when it was last paused or stopped: no more may follow."""
         self.kept_from_starting: set[int] = set()
         self.grants: dict[int, set[float]] = {}
-        """The budget; several where it depends on what was done when the ranks heard of a change."""
+        """The budget; several if it depends on the steps done when the ranks read a change."""
         self.charged: dict[int, float] = {}
         self.standing: set[int] = set()
-        """Those that were held when their charge was last looked at."""
-        # The first look at the invariants comes before the first step.
+        """Runs that were suspended when their charge was last checked."""
+        # hypothesis checks the invariants once before the first step.
         Life.steps_done -= 1
         self.is_full = False
         self.clock = _ShiftedTime()
@@ -165,7 +165,7 @@ class Life(RuleBasedStateMachine):
     @rule(pick=_PICK, num_devices=st.integers(1, CORES + 1), is_any=st.booleans())
     @precondition(lambda self: self.known)
     def resume_on(self, pick: int, num_devices: int, is_any: bool) -> None:
-        # Left to chance, hardly one in a hundred would be a job that may be changed.
+        # A random pick would hardly ever be a job that may be changed.
         resizable = {id for id, job in self.known.items() if job.is_resizable}
         ids = sorted(self.known if is_any or not resizable else resizable)
         number = ids[pick % len(ids)]
@@ -214,7 +214,7 @@ class Life(RuleBasedStateMachine):
         self._note()
 
     def _shown_budgets(self) -> dict[int, float]:
-        """Of runs without ranks: what is asked of the others is shown when they have obeyed."""
+        """Budgets of runs without ranks; those of the others are shown once their ranks have applied the change."""
         queue, views = self.daemon.queue, self.daemon.views
         return {id: views.run(job).budget.amount for id in self.known if not (job := queue.get(id)).has_runner}
 
@@ -252,7 +252,7 @@ class Life(RuleBasedStateMachine):
                     self._heed_refusal(number, runner)
 
     def _heed_refusal(self, number: int, runner: SimulatedRunner) -> None:
-        """A disk that refused the checkpoint of a pause has the run go on, or stay held."""
+        """If the disk refuses the checkpoint of a pause, the run continues, or stays suspended."""
         refused, runner.refused = runner.refused, None
         if refused is None or self.wish[number] is not Wish.COLD:
             return
@@ -314,7 +314,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(seconds=st.floats(0.0, 1e6))
     def advance_clock(self, seconds: float) -> None:
-        # Nothing charges between two lives of a runner; within one, time that passes is time that trains.
+        # Nothing is charged between two runners; while one is alive, all time that passes is training time.
         self.clock.offset_s += seconds
 
     @rule(is_full=st.booleans())
@@ -343,11 +343,11 @@ class Life(RuleBasedStateMachine):
         elif path.exists():
             path.write_bytes(path.read_bytes()[:7])
         if what == "ledger.json":
-            # It is made anew as the journal tells, which did not see the clock being moved.
+            # It is rebuilt from the journal, which has no record of the clock's jump.
             self.charged.pop(number, None)
             self.standing.discard(number)
 
-    # ---- What always holds ---------------------------------------------------------------------------
+    # ---- Invariants ----------------------------------------------------------------------------------
 
     @invariant()
     def devices_are_leased_once(self) -> None:
@@ -399,7 +399,7 @@ class Life(RuleBasedStateMachine):
             (self.standing.add if is_standing else self.standing.discard)(number)
 
     def teardown(self) -> None:
-        """Nothing more goes wrong: everything that may end, ends; and what is left is sound."""
+        """Without further faults, every job that may end does end, and the folder is sound."""
         try:
             self._fill_disk(is_full=False)
             self._settle()
@@ -420,7 +420,7 @@ class Life(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
     def _settle(self) -> None:
-        """Until nothing moves any more."""
+        """Act until nothing changes any more."""
         rounds = 0
         before: object = None
         while before != (before := (self.known, [self._steps(number) for number in self.known])):
@@ -431,7 +431,7 @@ class Life(RuleBasedStateMachine):
                 self._work(1)
 
     def _let_go(self) -> None:
-        """Let those go on that are held: others wait for their devices."""
+        """Resume suspended runs: others wait for their devices."""
         for number, job in self.known.items():
             if job.is_hot:
                 self.daemon.job_actions.apply(
@@ -441,7 +441,7 @@ class Life(RuleBasedStateMachine):
 
     def _assert_as_wished(self, number: int, job: Known) -> None:
         wish, folder = self.wish[number], self._folder(number)
-        assert folder.ledger.name not in self.daemon.queue.get(number).reason, "a ledger that could be mended was not"
+        assert folder.ledger.name not in self.daemon.queue.get(number).reason, "a ledger that could be repaired was not"
         if job.state not in ENDED:
             assert (job.state is JobState.HELD) is (number in self.kept_from_starting)
             if number not in self.kept_from_starting:

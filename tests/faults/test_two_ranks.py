@@ -43,11 +43,11 @@ TrainStep.update = runs_out
 module, sys.argv = sys.argv[2], sys.argv[2:]
 runpy.run_module(module, run_name="__main__")
 """
-"""In Python's place, where the launcher starts the ranks: `-m bertd.train.distributed.worker ...`."""
+"""Replaces the Python with which the launcher starts the ranks: `-m bertd.train.distributed.worker ...`."""
 
 
 def launch(paths: RunPaths, attempt: int) -> list[str]:
-    """The launcher itself, with another program for its ranks."""
+    """The real launcher, with another program for its ranks."""
     rank = str(paths.root.with_name("rank"))
     program = (
         f"import sys; sys.executable = {rank!r}; from bertd.train.distributed.launch import main; sys.exit(main())"
@@ -80,7 +80,7 @@ def internet_sockets(process: psutil.Process) -> list[tuple[str, str]]:
 
 
 def is_loopback(address: str) -> bool:
-    """Also of an IPv4 address in IPv6's clothes."""
+    """Whether an address is loopback, also if it is an IPv4 address mapped to IPv6."""
     parsed = ipaddress.ip_address(address)
     mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
     return (mapped or parsed).is_loopback
@@ -91,7 +91,7 @@ def test_they_listen_on_the_loopback_interface_alone(run: RealRun) -> None:
     assert run.process is not None
     runner = psutil.Process(run.process.pid)
     found = [each for process in [runner, *runner.children(recursive=True)] for each in internet_sockets(process)]
-    # Were there none, the ranks would not have met, and this would look at the wrong processes.
+    # Without any socket these would be the wrong processes, because the ranks must have connected.
     assert {state for _, state in found} >= {psutil.CONN_LISTEN, psutil.CONN_ESTABLISHED}
     assert all(is_loopback(address) for address, _ in found), found
 

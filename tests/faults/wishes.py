@@ -1,6 +1,6 @@
-"""The small model that the state machine of faults holds daemons against: what people may ask, and what they wished.
+"""A small model of the lifecycle for the state machine of faults: which commands are allowed, and what is wished.
 
-Written down here again, apart from bertd.jobs.store.lifecycle, which it tests.
+Written independently of bertd.jobs.store.lifecycle, which it tests.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ _ALLOWED = {
     JobAction.CHECKPOINT: {_R},
 }
 _HELD_ALLOW = {JobAction.PAUSE, JobAction.RESUME, JobAction.STOP, JobAction.CHECKPOINT}
-"""Of a run whose ranks are held."""
+"""Actions allowed for a run whose ranks are suspended."""
 _WITH_RANKS = {_S, _R, _P1, _ST}
 
 
 class Wish(StrEnum):
-    """What people last asked of a job, as far as faults leave it possible."""
+    """A person's newest wish for a job, as far as faults leave it possible."""
 
     GO = "go"
     """It is over in the end, or failed."""
     HOT = "hot"
-    """It stands, with its memory."""
+    """It is paused, with its memory."""
     COLD = "cold"
-    """It stands, without."""
+    """It is paused, without its memory."""
     STAND = "stand"
-    """It stands; a fault took its memory, or kept it."""
+    """It is paused; a fault may have taken its memory."""
     STOP = "stop"
-    """It is over in the end, and does no step more."""
+    """It is over in the end, and does no further step."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """What the daemon last answered of a job."""
+    """A job as in the daemon's last answer."""
 
     state: JobState
     priority: int
@@ -57,21 +57,21 @@ class Known:
 
     @property
     def is_resizable(self) -> bool:
-        """Whether it may go on on another number of devices."""
+        """Whether it may continue on another number of devices."""
         return self.state in {_Q, _P2, JobState.FAILED, JobState.LOST} and not self.is_hot
 
     def allows(self, order: JobAction, *, hot: bool, wish: Wish) -> bool:
-        """Whether an order is taken."""
+        """Whether a command is accepted."""
         if hot and self.is_hot and wish is not Wish.GO:
-            # What is held already cannot be; what was just let go can be held again.
+            # A suspended run cannot be suspended again, but one that was just resumed can.
             return False
         if order is JobAction.RESUME and self.state is _Q:
-            # Only one that waits to stop can be let go on.
+            # Only one that waits to stop can be resumed.
             return wish is Wish.STOP
         return order in _HELD_ALLOW if self.is_hot else self.state in _ALLOWED[order]
 
     def states_after(self, order: JobAction) -> set[JobState]:
-        """What a job may be right behind an order that was taken."""
+        """The states that a job may have right after an accepted command."""
         return {
             JobAction.PAUSE: {_P1},
             JobAction.RESUME: {_P1} if self.state is _P1 else {_P2} if self.is_hot else {_Q},
@@ -83,6 +83,6 @@ class Known:
 
 
 def wish_after(order: JobAction, *, hot: bool, wish: Wish) -> Wish:
-    """What is wished once an order is taken."""
+    """The wish after an accepted command."""
     asked = {JobAction.PAUSE: Wish.HOT if hot else Wish.COLD, JobAction.RESUME: Wish.GO, JobAction.STOP: Wish.STOP}
     return asked.get(order, wish)

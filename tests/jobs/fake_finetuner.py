@@ -1,4 +1,4 @@
-"""Stands in for the finetuner: the same contract, without a model.
+"""A fake finetuner: the same contract, without a model.
 
     python -m tests.jobs.fake_finetuner JOB_FOLDER
 
@@ -18,7 +18,6 @@ from bertd.run.paths import JobPaths
 
 
 def main() -> int:
-    """The command line."""
     paths = JobPaths(Path(sys.argv[1]))
     spec = FinetuneSpec.model_validate_json(paths.finetune_spec.read_bytes())
     journal = JournalWriter(paths.journal)

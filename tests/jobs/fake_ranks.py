@@ -1,9 +1,9 @@
-"""Stands in for the ranks of a pretraining: the same contract, without a model.
+"""Fake ranks of a pretraining: the same contract, without a model.
 
     python -m tests.jobs.fake_ranks RUN_FOLDER --attempt N --plan PLAN.json
 
-It reads recipe, ledger and checkpoints, writes the same journal, obeys the same mailbox and signals. The plan says
-how it dies; a step is a few milliseconds.
+It reads recipe, ledger and checkpoints, writes the same journal, and reads the same mailbox and signals. The plan says
+how it dies; a step takes a few milliseconds.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from bertd.run.recipe.load import read_recipe
 
 
 class Death(BaseModel):
-    """How one attempt dies."""
+    """At which step and how one attempt dies."""
 
     at_step: int
     """-1: before it starts."""
@@ -61,21 +61,21 @@ class Plan(BaseModel):
     """What the fake does; the recipe's budget of steps ends it."""
 
     deaths: dict[int, Death] = {}
-    """By attempt."""
+    """Deaths by attempt."""
     every_attempt: Death | None = None
     checkpoint_every: int = 5
     step_s: float = 0.001
     hold_at: int = -1
-    """Step at which it waits, obeying orders, until the file `go` lies beside the plan."""
+    """Step at which it waits, still reading commands, until the file `go` is next to the plan."""
     ignores_orders: bool = False
     freeze_at: dict[int, int] = {}
-    """Attempt to the step at which it hangs: stopped from outside."""
+    """Attempt to the step at which it hangs, stopped by a signal."""
     keeps_gil: bool = False
-    """It hangs in a C call with the GIL held instead."""
+    """Hang in a C call with the GIL held instead."""
     patience_s: float = 600.0
-    """How long the runner bears their silence."""
+    """The runner's limits on silence."""
     orphan: bool = False
-    """Leave a child behind in a session of its own."""
+    """Leave a child process behind, in its own session."""
 
 
 class FakeRanks:
@@ -103,7 +103,7 @@ class FakeRanks:
         return self.step * self.recipe.batch.sequences
 
     def run(self) -> int:
-        """Until the budget, an order, a signal or the plan ends it."""
+        """Train until the budget, a command, a signal or the plan ends it."""
         signal.signal(signal.SIGTERM, self._note)
         faulthandler.register(DUMP_STACKS_SIGNAL, all_threads=True)
         self.heartbeat.beat(Phase.START, step=0)
@@ -142,7 +142,7 @@ class FakeRanks:
 
     def _hang(self) -> None:
         if self.plan.keeps_gil:
-            # Nothing that Python runs in this process can run meanwhile, in whatever thread.
+            # No thread of this process can run Python code meanwhile.
             ctypes.PyDLL(None).sleep(3600)
         os.kill(os.getpid(), signal.SIGSTOP)
 
@@ -321,7 +321,6 @@ class FakeRanks:
 
 
 def main() -> int:
-    """The command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--attempt", type=int, required=True)

@@ -45,7 +45,7 @@ def with_tests_on_path() -> dict[str, str]:
 
 
 class RunnerBox:
-    """What a test does to a runner."""
+    """Starts, steers and inspects a runner in a test."""
 
     def __init__(self, folder: Path) -> None:
         self.paths = RunPaths(folder / "1-fake")
@@ -55,7 +55,7 @@ class RunnerBox:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, plan: Plan | None = None, *, steps: int = 20, kind: JobKind = JobKind.PRETRAIN) -> None:
-        """Start the runner, over what the folder already holds."""
+        """Start the runner on the folder as it is."""
         self.plan_path.write_text((plan or Plan()).model_dump_json())
         if not self.paths.recipe.exists():
             self.paths.recipe.write_text(format_recipe(parse_recipe(recipe_text(steps=steps), name="fake")))
@@ -84,15 +84,15 @@ class RunnerBox:
         return self.outcome()
 
     def release(self) -> None:
-        """Let ranks go on that hold."""
+        """Let ranks continue that wait at `hold_at`."""
         self.plan_path.with_name("go").touch()
 
     def post(self, verb: CommandKind) -> None:
-        """Put an order into the mailbox."""
+        """Post a command to the mailbox."""
         post(self.paths.control, verb=verb, asked_by="a test", now=time.time())
 
     def wait_for_record(self, kind: str, *, count: int = 1) -> None:
-        """Until the journal has so many of a kind."""
+        """Wait until the journal has this many records of a kind."""
         wait_for(lambda: len(self.records(kind)) >= count, what=f"{count} {kind} records; log:\n{self.log}")
 
     def records(self, kind: str) -> list[dict[str, object]]:
@@ -101,21 +101,18 @@ class RunnerBox:
 
     @property
     def identity(self) -> RunnerIdentity:
-        """Who the runner says it is."""
         return RunnerIdentity.model_validate_json(self.paths.runner.read_bytes())
 
     @property
     def ledger(self) -> LedgerState:
-        """What is charged."""
         return read_ledger(self.paths.ledger)
 
     @property
     def log(self) -> str:
-        """What was printed."""
         return self.paths.log.read_text()
 
     def kill(self) -> None:
-        """End the runner where a test left it."""
+        """Kill the runner if it is still alive."""
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()

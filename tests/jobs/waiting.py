@@ -1,4 +1,4 @@
-"""Waiting for another process without a fixed sleep."""
+"""Wait for another process without a fixed sleep."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PATIENCE_S = 40.0
 
 
 def wait_for(condition: Callable[[], bool], *, what: str) -> None:
-    """Look until it holds; fails the test where it never does."""
+    """Poll until the condition holds; fail the test after PATIENCE_S."""
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline, f"waited {PATIENCE_S} s for {what}"
@@ -21,7 +21,7 @@ def wait_for(condition: Callable[[], bool], *, what: str) -> None:
 
 
 def still_alive(processes: Iterable[psutil.Process], *, after_s: float = PATIENCE_S) -> list[psutil.Process]:
-    """Those that run on so much later; one that is dead and whom nobody has reaped yet does not."""
+    """Processes that still run after `after_s`; zombies do not count."""
     left, deadline = list(processes), time.monotonic() + after_s
     while left := [process for process in left if _runs(process)]:
         if time.monotonic() > deadline:

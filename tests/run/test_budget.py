@@ -127,7 +127,7 @@ def test_steps_done_again_get_the_rates_they_had() -> None:
     plan = BudgetPlan(steps).with_change(spent=60, amount=200)
 
     assert [plan.schedule_progress(step + 0.5) for step in range(60)] == [(step + 0.5) / 100 for step in range(60)]
-    # Restarted from step 40 and changed again at 45: what was planned behind that is void.
+    # Restarted from step 40 and changed again at 45: the changes after that are void.
     assert plan.with_change(spent=45, amount=300).changes == (BudgetChange(spent=45, amount=300),)
 
 

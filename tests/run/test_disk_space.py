@@ -1,4 +1,4 @@
-"""The disk is judged before a run and before each checkpoint."""
+"""bertd.run.disk_space: free space is checked before a run and before each checkpoint."""
 
 from __future__ import annotations
 

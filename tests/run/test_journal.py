@@ -1,4 +1,4 @@
-"""bertd.run.journal: whole records only, through torn lines, full disks and changes of the writer."""
+"""bertd.run.journal: only complete records are read, despite torn lines, full disks and changes of the writer."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def test_a_reader_that_saw_a_torn_line_gets_what_the_next_writer_put_in_its_plac
     with path.open("ab") as file:
         file.write(b'{"kind": "step", "t": 1.')
     assert reader.read() == [step(1)]
-    # More bytes than were torn off, so the file has not become shorter when the reader looks again.
+    # More bytes than were truncated, so the file is not shorter when the reader reads again.
     _append(path, step(2), step(3))
     assert reader.read() == [step(2), step(3)]
     assert reader.num_damaged_lines == 0

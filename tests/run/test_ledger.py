@@ -1,4 +1,4 @@
-"""bertd.run.ledger: each second at most once, never forgotten once ticked, short by at most a tick."""
+"""bertd.run.ledger: each second is charged at most once, kept once ticked, and a crash loses at most a tick."""
 
 from __future__ import annotations
 
@@ -104,9 +104,7 @@ def test_ticks_and_ends_without_a_segment_charge_nothing(path: Path, clock: Cloc
 
 def test_a_file_that_is_no_ledger_is_refused_and_kept(path: Path) -> None:
     path.write_text("{torn")
-    with pytest.raises(
-        DamagedLedgerError, match=r"ledger\.json: not a ledger: .*; resume the run, which rebuilds it"
-    ):
+    with pytest.raises(DamagedLedgerError, match=r"ledger\.json: not a ledger: .*; resume the run, which rebuilds it"):
         Ledger(path)
     assert path.read_text() == "{torn"
 
@@ -119,7 +117,7 @@ def test_no_turned_bit_changes_the_charge(path: Path) -> None:
         for bit in range(8):
             path.write_bytes(content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1 :])
             try:
-                # White space and the case of an exponent's letter are all that may differ.
+                # Only white space and the case of an exponent's letter may differ.
                 assert read_ledger(path) == state
             except RunFolderError:
                 continue

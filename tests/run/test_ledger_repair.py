@@ -1,4 +1,4 @@
-"""bertd.run.ledger_repair: a ledger that is damaged or gone goes on from what the journal told, and says so."""
+"""bertd.run.ledger_repair: a damaged or missing ledger continues from the journal's charge, with an alert."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SAVED = CheckpointRecord(
     t=0, step=40, charged_s=130.0, name="step-000000040", size_bytes=1, seconds=2.0, stall_s=0.1, why="pause"
 )
 DEAF = StopSignal.__new__(StopSignal)
-"""Not made, since that would take the signals of the tests."""
+"""Without __init__, which would install signal handlers in the test process."""
 PAUSED = StateRecord(t=0, step=40, charged_s=131.5, state=JobState.PAUSED, reason="requested by a person")
 
 
@@ -32,7 +32,7 @@ def told(paths: RunPaths, *records: JournalRecord) -> None:
 
 @pytest.fixture
 def paths(tmp_path: Path) -> RunPaths:
-    """A run that was paused after 131.75 charged seconds, of which the journal tells 131.5."""
+    """A run that was paused after 131.75 charged seconds, with 131.5 in the journal."""
     paths = RunPaths(tmp_path)
     write_ledger(paths.ledger, LedgerState(closed_s=131.75, ticked_s=131.75))
     told(paths, PAUSED, SAVED)
@@ -58,7 +58,7 @@ def test_what_is_damaged_or_gone_goes_on_from_the_journal_and_says_so(paths: Run
     left = paths.ledger.read_bytes() if paths.ledger.exists() else None
 
     for _ in range(2):
-        # As a runner does that starts; the second finds nothing to mend.
+        # As at the start of a runner; the second call finds nothing to repair.
         PretrainRunner(
             paths, launch=lambda *_: [], stop_signal=DEAF, policy=RestartPolicy(), timeouts=HangTimeouts()
         )._board.close()
@@ -71,7 +71,7 @@ def test_what_is_damaged_or_gone_goes_on_from_the_journal_and_says_so(paths: Run
 
 
 def test_the_highest_charge_counts_whatever_tells_it(paths: RunPaths) -> None:
-    # After half an hour in which a rank hung: nothing but the restart tells of it.
+    # After half an hour in which a rank hung: only the restart record has the charge.
     hung = RestartRecord(t=0, step=40, charged_s=1931.5, attempt=2, cause="hung", delay_s=1.0, from_step=40)
     told(paths, hung, SAVED)
     paths.ledger.unlink()

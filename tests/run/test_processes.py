@@ -1,4 +1,4 @@
-"""A process that is bound to its parent's life ends with it, also where the parent was faster."""
+"""A process with a parent-death signal dies with its parent, even if the parent dies before the request."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_process_is_killed_when_its_parent_dies(parent: str) -> None:
 
 
 def test_a_process_whose_parent_has_died_before_it_asked_ends_at_once() -> None:
-    # Process 1 stands for a parent that was there and is not any more.
+    # Process 1 stands for a parent that has died already.
     child = _CHILD.format(parent="1")
     ended = subprocess.run([sys.executable, "-c", child], capture_output=True, text=True, timeout=30, check=False)
     assert (ended.returncode, ended.stdout) == (1, "")

@@ -1,4 +1,4 @@
-"""bertd.run.progress: what a journal says of its run, whoever asks."""
+"""bertd.run.progress: the same journal gives every reader the same progress."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def test_gpu_hours_count_each_stretch_by_the_devices_it_had() -> None:
     assert granted.total_s == 7 * 3600
     assert granted.progress(charged_s=7 * 3600, steps=0, sequences=0) == 1.0
     assert granted.convert_seconds(1800) == 1.0
-    # Told twice, as after a crash between journal and recipe, it counts once.
+    # Recorded twice, as after a crash between journal and recipe, it counts once.
     again = fold_records(
         [start(world_size=8), *[moved(8, 4, charged_s=3600)] * 2, moved(4, 2, charged_s=3 * 3600)]
     ).budget_plan(budget)
@@ -212,7 +212,7 @@ def test_an_attempt_tells_what_devices_the_first_stretch_had() -> None:
 
 
 def test_a_change_of_devices_that_a_crash_came_between_is_not_counted() -> None:
-    # Told, but the recipe was not written any more; the person then let it go on as it was.
+    # Recorded, but a crash came before the recipe was written; the person then resumed the run unchanged.
     budget = Budget(unit=BudgetUnit.GPU_HOURS, amount=24, num_devices=1)
     plan = fold_records([start(world_size=1), moved(1, 2, charged_s=3600), start(world_size=1)]).budget_plan(budget)
     assert plan.granted.spent(charged_s=2 * 3600, steps=0, sequences=0) == 2

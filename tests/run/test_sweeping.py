@@ -1,4 +1,4 @@
-"""bertd.run.sweeping: what a dead writer left is deleted, what a living one fills is not."""
+"""bertd.run.atomic_files: the temporaries of a dead writer are deleted, those of a live one are not."""
 
 from __future__ import annotations
 

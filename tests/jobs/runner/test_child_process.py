@@ -1,4 +1,4 @@
-"""bertd.jobs.runner.child_process: what a runner's child is to the kernel."""
+"""bertd.jobs.runner.child_process: the OOM score of a runner's child."""
 
 from __future__ import annotations
 

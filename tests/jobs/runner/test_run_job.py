@@ -115,7 +115,7 @@ def test_back_off_is_not_charged(box: RunnerBox) -> None:
     box.run(Plan(deaths={1: Death(at_step=7, exit_code=1)}))
     (restart,) = box.records("restart")
     start = box.records("start")[1]
-    # The wait is 20 ms at least; charging goes on where it stopped, plus the time the second launch took to start.
+    # The delay is 20 ms at least; charging resumes where it stopped, plus the time the second launch took to start.
     charged_s = float(str(restart["charged_s"]))
     assert charged_s <= float(str(start["charged_s"]))
     elapsed_s = float(str(start["t"])) - float(str(restart["t"]))
@@ -180,7 +180,7 @@ def test_ranks_that_hang_are_looked_at_killed_and_started_again(box: RunnerBox, 
     if keeps_gil:
         assert "in _hang" in stack
     else:
-        # A stopped process answers no signal; the kernel's word stands in for its own.
+        # A stopped process handles no signal, so the kernel's state of its threads is written instead.
         assert "did not answer signal SIGUSR1" in stack and "T (stopped)" in stack
     assert '"kind":"step"' in (folder / "journal.jsonl").read_text()
 

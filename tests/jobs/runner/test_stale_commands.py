@@ -1,4 +1,4 @@
-"""What a runner does with orders while it waits to start ranks again, and while ranks have not begun."""
+"""A runner's handling of commands while it waits to restart ranks, and while ranks have not begun."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from tests.jobs.runner_box import recipe_text
 
 
 class Never:
-    """Nobody tells the runner to end, and no time goes by while it waits."""
+    """No stop signal comes, and no time passes while the runner waits."""
 
     is_set = False
 
@@ -48,7 +48,7 @@ class Never:
 
 
 class Child:
-    """The launcher of ranks that do not begin."""
+    """The launcher of ranks that never begin."""
 
     is_killed = False
 
@@ -64,7 +64,7 @@ class Waiting:
         self.paths.logs.mkdir()
         self.paths.log.touch()
         self.paths.recipe.write_text(format_recipe(parse_recipe(recipe_text(steps=20), name="fake")))
-        # A wait that nothing ends is one that the test's time limit ends.
+        # If nothing ends the wait, the test's time limit does.
         policy = RestartPolicy(first_delay_s=1e6, longest_delay_s=1e6, restarts=1)
         self.runner = PretrainRunner(
             self.paths,
@@ -184,7 +184,7 @@ STEP = StepRecord(
     sequences_per_s=160.0,
     tokens_per_s=20480.0,
 )
-"""The newest step that was reported: steps are once a second."""
+"""The newest reported step: steps are reported once a second."""
 SAVED = CheckpointRecord(
     t=1.9,
     step=58,

@@ -19,7 +19,7 @@ def beat(section: Phase, count: int, *, rank: int = 0, step: int = 0) -> Heartbe
 
 
 def after(*looks: tuple[float, HeartbeatRecord]) -> Watchdog:
-    """After so many looks, with one every second between them."""
+    """The watchdog after this many looks, one a second."""
     watchdog, now_s = LAUNCHED, 0.0
     for at_s, seen in looks:
         while now_s + 1.0 < at_s:
@@ -53,7 +53,7 @@ def test_a_look_that_sees_nothing_is_no_beat() -> None:
 
 
 def test_a_beat_without_a_higher_step_is_one() -> None:
-    # A rank that holds, or validates in pieces, gets on without training.
+    # A rank that is suspended, or validates in chunks, sends beats without training.
     assert after((1.0, beat(Phase.SUSPEND, 1)), (40.0, beat(Phase.SUSPEND, 2))).last_beat_s == 40.0
 
 
@@ -65,7 +65,7 @@ def test_long_steps_are_learnt() -> None:
 
 
 def test_ranks_are_patient_with_the_one_that_saves() -> None:
-    # Rank 0 writes while rank 1 waits for it at the next exchange.
+    # Rank 0 writes while rank 1 waits for it at the next collective operation.
     both = (beat(Phase.SAVE, 5), beat(Phase.STEP, 4, rank=1))
     watchdog = LAUNCHED.observe(both, now_s=1.0)
     later = (beat(Phase.SAVE, 6), beat(Phase.STEP, 5, rank=1))

@@ -122,7 +122,7 @@ def test_the_wal_stays_small_over_many_events_and_no_reader_can_hold_it(path: Pa
     largest = 0
     reader = sqlite3.connect(path, timeout=0.0, isolation_level=None)
     with pytest.raises(sqlite3.OperationalError, match="locked"):
-        # Were it let in, nothing below would be folded, and the WAL would grow by all of it.
+        # If this reader were let in, nothing below would be checkpointed, and the WAL would grow by all of it.
         reader.execute("BEGIN").execute("SELECT count(*) FROM events").fetchone()
     reader.rollback()
     for _ in range(40):

@@ -63,7 +63,7 @@ MEANINGS: dict[str, tuple[JobState | None, bool | None, bool | None, CommandKind
     "held": (JobState.HELD, None, None, None),
     "queued": (JobState.QUEUED, None, None, None),
 }
-"""A cell of EXPECTED: state moved to, the wish to go on, the wish to stop, the command; None leaves it, or is none."""
+"""A cell of EXPECTED: new state, wish to resume, wish to stop, command; None leaves the value, or means no command."""
 EXPECTED = """
                     | pause| hot  | resume  | resume on | checkpoint | stop   | stop untrained | hold | release
 queued              | .    | .    | .       | unstop    | .          | note   | cancel         | held | .
@@ -226,7 +226,7 @@ def test_what_becomes_of_a_job_whose_runner_vanished(
     status = STATUS[sub_state]
     change = change_by_lost_runner(status, job_id=3, kind=kind, reason_to_give_up="again" if gives_up else None)
     assert change.state is after
-    # Whoever was asked to stop still is.
+    # A stop that was requested stays requested.
     assert change.stop_asked is None
     check_transition(3, before=status.state, after=after, actor=Actor.SCHEDULER)
 

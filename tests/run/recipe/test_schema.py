@@ -1,4 +1,4 @@
-"""bertd.run.recipe.schema: a recipe is whole and in range, or one line says what to mend."""
+"""bertd.run.recipe.schema: a recipe is complete and in range, or one line says what to fix."""
 
 from __future__ import annotations
 
