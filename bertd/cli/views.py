@@ -105,7 +105,8 @@ def devices_text(devices: Iterable[DeviceView], *, style: OutputStyle) -> str:
 def scores_text(scores: Iterable[ScoreView], *, style: OutputStyle) -> str:
     """One line per score, next to that of always guessing the most common label."""
     rows: list[Row]
-    header = ["JOB", "TASK", "METRIC", "SCORE", "MAJORITY", "TRAIN", "DEV", "SEED", "LR", "BATCH", "EPOCHS", "SOURCE"]
+    header = ["JOB", "TASK", "METRIC", "SCORE", "MAJORITY", "TRAIN", "DEV", "SEED", "LR", "BATCH", "EPOCHS"]
+    header += ["PRECISION", "SOURCE"]
     rows = [
         [
             str(view.job_id),
@@ -119,6 +120,7 @@ def scores_text(scores: Iterable[ScoreView], *, style: OutputStyle) -> str:
             f"{view.score.lr:g}",
             str(view.score.batch_size),
             str(view.score.epochs),
+            view.score.precision or style.dash,
             view.score.source,
         ]
         for view in scores

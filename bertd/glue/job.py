@@ -16,8 +16,10 @@ from bertd.glue.tasks import Task, find_task
 from bertd.glue.train import evaluate, train
 from bertd.records import EndRecord, FinetuneSpec, ScoreRecord
 from bertd.run.journal import JournalWriter
+from bertd.run.recipe.schema import PrecisionSection
 from bertd.train.backends.cpu_tuning import tune_cpu
 from bertd.train.backends.cuda_arch import require_supported_arch
+from bertd.train.backends.precision import choose_precision
 
 
 def choose_device() -> torch.device:
@@ -54,15 +56,24 @@ def finetune(spec: FinetuneSpec, *, journal: JournalWriter, progress: ProgressJo
     device = choose_device()
     if device.type == "cpu":
         tune_cpu()
+    # What a pretraining with "auto" gets: bf16, fp16 on GPUs without it, fp32 on CPU.
+    precision = choose_precision(PrecisionSection(mode="auto"), device)
     torch.manual_seed(spec.seed)
     classifier = load_classifier(Path(spec.source), task, max_length=spec.max_length)
     _warn_of_gaps(progress, splits=[train_split, *dev.values()], absent=absent, spec=spec, classifier=classifier)
     sizes = f"{len(train_split.examples)} training and {len(next(iter(dev.values())).examples)} development examples"
-    print(f"{task.name}: {sizes} from {spec.source_name} on {device}", flush=True)
-    train(classifier, task, train_split, spec=spec, device=device, report=progress.record_update)
-    metrics, majority = evaluate(classifier, task, train_split=train_split, dev=dev, device=device)
+    print(f"{task.name}: {sizes} from {spec.source_name} on {device} in {precision.mode}", flush=True)
+    train(classifier, task, train_split, spec=spec, device=device, precision=precision, report=progress.record_update)
+    metrics, majority = evaluate(classifier, task, train_split=train_split, dev=dev, device=device, precision=precision)
     score = _score_record(
-        spec, task, metrics=metrics, majority=majority, train_split=train_split, dev=dev, seconds=progress.elapsed_s()
+        spec,
+        task,
+        metrics=metrics,
+        majority=majority,
+        train_split=train_split,
+        dev=dev,
+        precision=precision.mode,
+        seconds=progress.elapsed_s(),
     )
     journal.append(score)
     detail = f"{task.name}: {score.metric} {score.score:.3f} (majority class: {score.majority_score:.3f})"
@@ -87,6 +98,7 @@ def _score_record(
     majority: dict[str, float],
     train_split: Split,
     dev: dict[str, Split],
+    precision: str,
     seconds: float,
 ) -> ScoreRecord:
     return ScoreRecord(
@@ -105,6 +117,7 @@ def _score_record(
         epochs=spec.epochs,
         source=spec.source_name,
         seconds=seconds,
+        precision=precision,
     )
 
 

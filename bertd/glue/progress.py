@@ -26,6 +26,9 @@ class UpdateStats:
     loss: float
     lr: float
     grad_norm: float
+    """Before clipping; infinite or NaN where an update in fp16 was skipped."""
+    loss_scale: float | None
+    """fp16 only."""
 
 
 class ProgressJournal:
@@ -67,6 +70,7 @@ class ProgressJournal:
                 loss=sum(self._losses) / len(self._losses),
                 lr=update.lr,
                 grad_norm=update.grad_norm,
+                loss_scale=update.loss_scale,
                 sequences_per_s=self._examples / seconds,
                 tokens_per_s=self._positions / seconds,
             )

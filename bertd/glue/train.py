@@ -3,11 +3,13 @@
 AdamW with the defaults of the 24hBERT finetuning code (betas 0.9 and 0.999, gradient norm clipped at 1); the learning
 rate warms up linearly, then decays linearly to 0. Shape letters: see bertd.glue.batches; C is the width of the
 classifier.
+
+In bf16 and fp16 the weights and the optimizer stay in fp32. In fp16 an update whose gradients overflow is skipped and
+the loss scale halved; a loss that is not finite, or a scale below 1, ends the job.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -24,6 +26,7 @@ from bertd.glue.progress import UpdateStats
 from bertd.glue.tasks import Task
 from bertd.records import FinetuneSpec
 from bertd.run.recipe.schema import ScheduleSection
+from bertd.train.backends.precision import Precision
 from bertd.train.optim.schedule import learning_rate_factor
 from bertd.train.optim.weight_decay import decay_groups
 
@@ -31,6 +34,8 @@ _BETAS = (0.9, 0.999)
 _EPS = 1e-8
 _CLIP = 1.0
 """Largest global gradient norm. Source: the 24hBERT finetuning example."""
+_MIN_SCALE = 1.0
+"""At a lower loss scale the gradient itself overflows fp16, 65,504 or more: training diverged."""
 _EVALUATION_BATCH_SIZE = 64
 
 
@@ -41,17 +46,19 @@ def train(
     *,
     spec: FinetuneSpec,
     device: torch.device,
+    precision: Precision,
     report: Callable[[UpdateStats], None],
 ) -> None:
     """Train the classifier in place; randomness comes from torch's global seed and `spec.seed`.
 
     Raises:
-        NumericsError: the loss or the gradient is not finite.
+        NumericsError: the loss or the gradient is not finite; in fp16, the gradient is not at any loss scale.
     """
     encoded = encode(split.examples, classifier)
     model = classifier.model.to(device).train()
     groups = decay_groups(model.parameters(), weight_decay=spec.weight_decay)
     optimizer = torch.optim.AdamW(groups, betas=_BETAS, eps=_EPS, fused=True)
+    scaler = torch.amp.GradScaler(device.type, enabled=precision.needs_scaler)
     schedule = ScheduleSection(curve="linear", warmup=spec.warmup)
     num_steps = spec.epochs * -(-len(encoded) // spec.batch_size)
     for step, batch in enumerate(_iterate_epochs(encoded, classifier, spec=spec), start=1):
@@ -59,10 +66,14 @@ def train(
         lr = spec.lr * learning_rate_factor(schedule, progress=(step - 0.5) / num_steps)
         for group in optimizer.param_groups:
             group["lr"] = lr
-        loss = _loss(task, _logits(model, batch, device=device), batch.targets.to(device))
-        torch.autograd.backward(loss)
+        loss = _loss(task, _logits(model, batch, device=device, precision=precision), batch.targets.to(device))
+        torch.autograd.backward(scaler.scale(loss))
+        # Clip the true gradient, without the loss scale.
+        scaler.unscale_(optimizer)
         norm = float(nn.utils.clip_grad_norm_(model.parameters(), _CLIP))
-        optimizer.step()
+        # Skipped if a gradient overflowed fp16; then the scale is halved.
+        scaler.step(optimizer)
+        scaler.update()
         optimizer.zero_grad(set_to_none=True)
         update = UpdateStats(
             step=step,
@@ -72,13 +83,22 @@ def train(
             loss=loss.item(),
             lr=lr,
             grad_norm=norm,
+            loss_scale=scaler.get_scale() if scaler.is_enabled() else None,
         )
-        if not (np.isfinite(update.loss) and np.isfinite(norm)):
+        if not _is_usable(update):
+            scale = "" if update.loss_scale is None else f", loss scale {update.loss_scale:g}"
             raise NumericsError(
-                f"{task.name}: update {step} of {num_steps}: loss {update.loss}, gradient norm {norm}; "
+                f"{task.name}: update {step} of {num_steps}: loss {update.loss}, gradient norm {norm}{scale}; "
                 f"lower the learning rate ({spec.lr:g}) or check the export {spec.source_name}"
             )
         report(update)
+
+
+def _is_usable(update: UpdateStats) -> bool:
+    if not np.isfinite(update.loss):
+        return False
+    # In fp16 a gradient may overflow, until the loss is not scaled up at all.
+    return bool(np.isfinite(update.grad_norm)) if update.loss_scale is None else update.loss_scale >= _MIN_SCALE
 
 
 def _iterate_epochs(
@@ -92,7 +112,13 @@ def _iterate_epochs(
 
 
 def evaluate(
-    classifier: Classifier, task: Task, *, train_split: Split, dev: dict[str, Split], device: torch.device
+    classifier: Classifier,
+    task: Task,
+    *,
+    train_split: Split,
+    dev: dict[str, Split],
+    device: torch.device,
+    precision: Precision,
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Every metric on every development set, for the model and for the majority guess.
 
@@ -104,14 +130,14 @@ def evaluate(
     majority: dict[str, float] = {}
     for suffix, split in dev.items():
         true = _targets(split)
-        predicted = predict(classifier, task, split, device=device)
+        predicted = predict(classifier, task, split, device=device, precision=precision)
         for name in task.metrics:
             metrics[name + suffix] = METRICS[name](predicted, true)
             majority[name + suffix] = METRICS[name](np.full_like(true, guess), true)
     return metrics, majority
 
 
-def predict(classifier: Classifier, task: Task, split: Split, *, device: torch.device) -> Values:
+def predict(classifier: Classifier, task: Task, split: Split, *, device: torch.device, precision: Precision) -> Values:
     """Predict class ids or numbers, in the file's order.
 
     Raises:
@@ -125,7 +151,7 @@ def predict(classifier: Classifier, task: Task, split: Split, *, device: torch.d
         for start in range(0, len(order), _EVALUATION_BATCH_SIZE):
             indices = order[start : start + _EVALUATION_BATCH_SIZE]
             batch = pad([encoded[index] for index in indices], pad_id=classifier.tokenizer.pad_token_id)
-            logits_BC = _logits(model, batch, device=device)
+            logits_BC = _logits(model, batch, device=device, precision=precision)
             if not bool(torch.isfinite(logits_BC).all()):
                 raise NumericsError(f"{split.path}: a prediction is not finite; lower the learning rate")
             predictions_B = logits_BC[:, 0] if task.labels is None else logits_BC.argmax(dim=1)
@@ -137,18 +163,11 @@ def _targets(split: Split) -> Values:
     return np.array([example.target for example in split.examples], dtype=np.float64)
 
 
-def _logits(model: nn.Module, batch: PaddedBatch, *, device: torch.device) -> Tensor:
+def _logits(model: nn.Module, batch: PaddedBatch, *, device: torch.device, precision: Precision) -> Tensor:
     inputs = {name: tensor_BS.to(device) for name, tensor_BS in batch.inputs.items()}
-    with _autocast(device):
+    with torch.autocast(device.type, dtype=precision.dtype, enabled=precision.dtype is not None):
         logits_BC: Tensor = model(**inputs).logits
     return logits_BC.float()
-
-
-def _autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
-        return torch.autocast("cuda", dtype=torch.bfloat16)
-    # fp32: fp16 would need loss scaling, which is not worth it for a finetuning of minutes.
-    return contextlib.nullcontext()
 
 
 def _loss(task: Task, logits_BC: Tensor, targets_B: Tensor) -> Tensor:

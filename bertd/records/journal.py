@@ -294,6 +294,8 @@ class ScoreRecord(Record):
     source: str
     """The export that was finetuned: run/step, or a path."""
     seconds: float
+    precision: str | None = None
+    """Number format of the matrix products: bf16, fp16 or fp32; None in records of older versions."""
 
 
 class EndRecord(Record):

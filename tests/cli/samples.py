@@ -148,6 +148,7 @@ def score() -> ScoreView:
         epochs=3,
         source="7-demo/step-000012000",
         seconds=40.0,
+        precision="fp16",
     )
     return ScoreView(job_id=8, run_id="7-demo", score=record)
 

@@ -52,6 +52,7 @@ def test_scores_stand_beside_the_majority_class(bertd: Bertd, daemon: FakeDaemon
     header, row = bertd("scores").out.splitlines()
     assert header.split()[:5] == ["JOB", "TASK", "METRIC", "SCORE", "MAJORITY"]
     assert row.split()[:5] == ["8", "cola", "matthews", "0.5613", "0.0000"]
+    assert (header.split()[-2], row.split()[-2]) == ("PRECISION", "fp16")
     assert bertd("scores", "7-demo").code == 0
     assert daemon.requests[-1].query == {"run": ["7-demo"]}
     daemon.scores = []

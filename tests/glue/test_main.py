@@ -19,63 +19,16 @@ from bertd.glue.batches import encode, pad, training_batches
 from bertd.glue.classifier import load_classifier
 from bertd.glue.examples import Example
 from bertd.glue.tasks import TASKS
-from bertd.records import AlertRecord, EndRecord, FinetuneSpec, JournalRecord, ScoreRecord, StepRecord
+from bertd.records import AlertRecord, EndRecord, JournalRecord, ScoreRecord, StepRecord
 from bertd.run.journal import read_journal
 from bertd.run.paths import JobPaths
+from tests.glue.glue_jobs import write_cola, write_job, write_stsb
 from tests.glue.tiny_export import WORDS, save_byte_level_export, save_tiny_export
 
 
 @pytest.fixture(scope="module")
 def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_export(tmp_path_factory.mktemp("export"))
-
-
-def _sentence(draw: random.Random, *, label: int) -> str:
-    words = draw.choices(WORDS[:8], k=draw.randint(2, 9))
-    words.insert(draw.randrange(len(words)), ("bad", "good")[label])
-    return " ".join(words)
-
-
-def _write_cola(data_dir: Path, *, num_train: int = 240, num_dev: int = 60) -> Path:
-    draw = random.Random(1)
-    (data_dir / "CoLA").mkdir(parents=True)
-    for name, size in (("train", num_train), ("dev", num_dev)):
-        # Two in three are good, so that the majority guess scores two thirds.
-        labels = [int(index % 3 > 0) for index in range(size)]
-        lines = [f"demo\t{label}\t\t{_sentence(draw, label=label)}\n" for label in labels]
-        (data_dir / "CoLA" / f"{name}.tsv").write_text("".join(lines))
-    return data_dir
-
-
-def _write_stsb(data_dir: Path) -> Path:
-    draw = random.Random(1)
-    (data_dir / "STS-B").mkdir(parents=True)
-    for name, size in (("train", 240), ("dev", 60)):
-        lines = ["index\tsentence1\tsentence2\tscore\n"]
-        for index in range(size):
-            label = index % 2
-            first, second = _sentence(draw, label=1), _sentence(draw, label=label)
-            lines.append(f"{index}\t{first}\t{second}\t{5.0 * label:.3f}\n")
-        (data_dir / "STS-B" / f"{name}.tsv").write_text("".join(lines))
-    return data_dir
-
-
-def _job(folder: Path, **fields: object) -> JobPaths:
-    spec = FinetuneSpec.model_validate(
-        {
-            "task": "cola",
-            "source_name": "1-demo/000000010",
-            "lr": 1e-2,
-            "batch_size": 16,
-            "epochs": 3,
-            "max_length": 32,
-            **fields,
-        }
-    )
-    folder.mkdir()
-    paths = JobPaths(folder)
-    paths.finetune_spec.write_text(spec.model_dump_json())
-    return paths
 
 
 def _one_alert(paths: JobPaths) -> AlertRecord:
@@ -90,8 +43,8 @@ def _kinds(records: list[JournalRecord]) -> list[str]:
 
 
 def test_a_learnable_task_is_learnt_and_scored_beside_the_majority(tmp_path: Path, export: Path) -> None:
-    data_dir = _write_cola(tmp_path / "data")
-    paths = _job(tmp_path / "job", data_dir=str(data_dir), source=str(export))
+    data_dir = write_cola(tmp_path / "data")
+    paths = write_job(tmp_path / "job", data_dir=str(data_dir), source=str(export))
     assert __main__.main([str(paths.root)]) == 0
     *steps, score, end = read_journal(paths.journal)
     assert steps and all(isinstance(step, StepRecord) for step in steps)
@@ -102,6 +55,7 @@ def test_a_learnable_task_is_learnt_and_scored_beside_the_majority(tmp_path: Pat
     assert isinstance(score, ScoreRecord)
     assert (score.metric, score.num_train, score.num_dev, score.source) == ("matthews", 240, 60, "1-demo/000000010")
     assert score.score == score.metrics["matthews"] > 0.9
+    assert score.precision == "fp32"
     assert score.majority_score == score.majority_metrics["matthews"] == 0.0
     assert score.majority_metrics["accuracy"] == pytest.approx(40 / 60)
     assert isinstance(end, EndRecord)
@@ -110,8 +64,8 @@ def test_a_learnable_task_is_learnt_and_scored_beside_the_majority(tmp_path: Pat
 
 def test_pairs_with_a_number_to_predict_are_learnt_too(tmp_path: Path) -> None:
     export = save_tiny_export(tmp_path / "export", family="megatron-bert")
-    data_dir = _write_stsb(tmp_path / "data")
-    paths = _job(tmp_path / "job", task="sts-b", data_dir=str(data_dir), source=str(export), epochs=6)
+    data_dir = write_stsb(tmp_path / "data")
+    paths = write_job(tmp_path / "job", task="sts-b", data_dir=str(data_dir), source=str(export), epochs=6)
     assert __main__.main([str(paths.root)]) == 0
     score = next(record for record in read_journal(paths.journal) if isinstance(record, ScoreRecord))
     assert set(score.metrics) == {"spearman", "pearson"}
@@ -130,8 +84,8 @@ def test_pairs_of_a_byte_level_vocabulary_are_learnt_and_padded(tmp_path: Path) 
     long, short = pad(encoded, pad_id=classifier.tokenizer.pad_token_id).inputs["input_ids"].tolist()
     assert short == [*encoded[1].input_ids, *[1] * (len(long) - len(encoded[1].input_ids))] != encoded[1].input_ids
 
-    paths = _job(
-        tmp_path / "job", task="sts-b", data_dir=str(_write_stsb(tmp_path / "data")), source=str(export), epochs=6
+    paths = write_job(
+        tmp_path / "job", task="sts-b", data_dir=str(write_stsb(tmp_path / "data")), source=str(export), epochs=6
     )
     assert __main__.main([str(paths.root)]) == 0
     score = next(record for record in read_journal(paths.journal) if isinstance(record, ScoreRecord))
@@ -139,10 +93,10 @@ def test_pairs_of_a_byte_level_vocabulary_are_learnt_and_padded(tmp_path: Path) 
 
 
 def test_the_same_seed_gives_the_same_score_and_losses(tmp_path: Path, export: Path) -> None:
-    data_dir = _write_cola(tmp_path / "data", num_train=64)
+    data_dir = write_cola(tmp_path / "data", num_train=64)
     scores: list[tuple[dict[str, float], float]] = []
     for name in ("one", "two"):
-        paths = _job(tmp_path / name, data_dir=str(data_dir), source=str(export), epochs=1)
+        paths = write_job(tmp_path / name, data_dir=str(data_dir), source=str(export), epochs=1)
         assert __main__.main([str(paths.root)]) == 0
         records = read_journal(paths.journal)
         score = next(record for record in records if isinstance(record, ScoreRecord))
@@ -152,10 +106,10 @@ def test_the_same_seed_gives_the_same_score_and_losses(tmp_path: Path, export: P
 
 
 def test_bad_data_ends_with_its_exit_status_and_one_alert(tmp_path: Path, export: Path) -> None:
-    data_dir = _write_cola(tmp_path / "data")
+    data_dir = write_cola(tmp_path / "data")
     dev = data_dir / "CoLA" / "dev.tsv"
     dev.write_text("")
-    paths = _job(tmp_path / "job", data_dir=str(data_dir), source=str(export))
+    paths = write_job(tmp_path / "job", data_dir=str(data_dir), source=str(export))
     assert __main__.main([str(paths.root)]) == CorpusError.exit_code
     alert = _one_alert(paths)
     assert (alert.level, alert.code) == ("error", "CorpusError")
@@ -167,7 +121,7 @@ def test_an_export_without_an_encoder_weight_is_refused(tmp_path: Path) -> None:
     weights = load_file(export / "model.safetensors")
     del weights["bert.encoder.layer.0.attention.self.query.weight"]
     save_file(weights, export / "model.safetensors", metadata={"format": "pt"})
-    paths = _job(tmp_path / "job", data_dir=str(_write_cola(tmp_path / "data")), source=str(export))
+    paths = write_job(tmp_path / "job", data_dir=str(write_cola(tmp_path / "data")), source=str(export))
     assert __main__.main([str(paths.root)]) == CheckpointError.exit_code
     assert "1 weights of the encoder are missing" in _one_alert(paths).message
 
@@ -199,7 +153,7 @@ def test_a_loss_that_is_not_finite_ends_the_job(tmp_path: Path) -> None:
     weights = load_file(export / "model.safetensors")
     weights["bert.embeddings.LayerNorm.weight"][:] = float("nan")
     save_file(weights, export / "model.safetensors", metadata={"format": "pt"})
-    paths = _job(tmp_path / "job", data_dir=str(_write_cola(tmp_path / "data")), source=str(export))
+    paths = write_job(tmp_path / "job", data_dir=str(write_cola(tmp_path / "data")), source=str(export))
     assert __main__.main([str(paths.root)]) == NumericsError.exit_code
     assert "update 1 of 45: loss nan" in _one_alert(paths).message
 
@@ -207,7 +161,7 @@ def test_a_loss_that_is_not_finite_ends_the_job(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fields", [{"epochs": 0}, {"lr": 0.0}, {"warmup": 1.0}, {"batch_size": -1}])
 def test_a_setting_out_of_range_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], fields: object) -> None:
     assert isinstance(fields, dict)
-    paths = _job(tmp_path / "job", data_dir="/nowhere", source="/nowhere", **fields)
+    paths = write_job(tmp_path / "job", data_dir="/nowhere", source="/nowhere", **fields)
     assert __main__.main([str(paths.root)]) == RunFolderError.exit_code
     assert f"{next(iter(fields))} = " in capsys.readouterr().err
 
@@ -235,8 +189,8 @@ def test_an_epoch_has_every_example_once_with_little_padding(export: Path) -> No
 
 
 def test_sigterm_ends_a_finetuning_at_once(tmp_path: Path, export: Path) -> None:
-    data_dir = _write_cola(tmp_path / "data", num_train=2000)
-    paths = _job(tmp_path / "job", data_dir=str(data_dir), source=str(export), epochs=10_000)
+    data_dir = write_cola(tmp_path / "data", num_train=2000)
+    paths = write_job(tmp_path / "job", data_dir=str(data_dir), source=str(export), epochs=10_000)
     child = subprocess.Popen(
         [sys.executable, "-m", "bertd.glue", str(paths.root)],
         stdout=subprocess.PIPE,
@@ -263,7 +217,7 @@ def test_memory_that_runs_out_is_one_line_with_its_remedy(
         torch.empty(1 << 60, dtype=torch.uint8)
 
     monkeypatch.setattr("bertd.glue.job.train", hungry)
-    paths = _job(tmp_path / "job", data_dir=str(_write_cola(tmp_path / "data")), source=str(export))
+    paths = write_job(tmp_path / "job", data_dir=str(write_cola(tmp_path / "data")), source=str(export))
 
     assert __main__.main([str(paths.root)]) == DeviceMemoryError.exit_code
     (line,) = capsys.readouterr().err.splitlines()
