@@ -7,7 +7,7 @@ S  tokens of the longest of them
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -36,11 +36,18 @@ class PaddedBatch:
     """input_ids, attention_mask and perhaps token_type_ids, each int64 BS."""
     targets: Tensor
     """B, float64: class ids, or numbers to predict."""
+    has_padding: bool
+    """Whether an example is shorter than the longest."""
 
     @property
     def num_positions(self) -> int:
         """Positions in the batch, padding included."""
         return self.inputs["input_ids"].numel()
+
+    def to(self, device: torch.device) -> PaddedBatch:
+        """The batch on a device."""
+        inputs = {name: tensor_BS.to(device) for name, tensor_BS in self.inputs.items()}
+        return replace(self, inputs=inputs, targets=self.targets.to(device))
 
 
 def encode(examples: list[Example], classifier: Classifier) -> list[EncodedExample]:
@@ -90,5 +97,7 @@ def pad(examples: list[EncodedExample], *, pad_id: int) -> PaddedBatch:
     if examples[0].segments is not None:
         inputs["token_type_ids"] = segments_BS
     return PaddedBatch(
-        inputs=inputs, targets=torch.tensor([example.target for example in examples], dtype=torch.float64)
+        inputs=inputs,
+        targets=torch.tensor([example.target for example in examples], dtype=torch.float64),
+        has_padding=any(len(example.input_ids) < length for example in examples),
     )

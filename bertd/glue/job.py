@@ -63,7 +63,7 @@ def finetune(spec: FinetuneSpec, *, journal: JournalWriter, progress: ProgressJo
     _warn_of_gaps(progress, splits=[train_split, *dev.values()], absent=absent, spec=spec, classifier=classifier)
     sizes = f"{len(train_split.examples)} training and {len(next(iter(dev.values())).examples)} development examples"
     print(f"{task.name}: {sizes} from {spec.source_name} on {device} in {precision.mode}", flush=True)
-    train(classifier, task, train_split, spec=spec, device=device, precision=precision, report=progress.record_update)
+    train(classifier, task, train_split, spec=spec, device=device, precision=precision, progress=progress)
     metrics, majority = evaluate(classifier, task, train_split=train_split, dev=dev, device=device, precision=precision)
     score = _score_record(
         spec,

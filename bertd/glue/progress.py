@@ -14,21 +14,27 @@ _RECORD_EVERY_S = 1.0
 
 
 @dataclass(frozen=True)
-class UpdateStats:
-    """Figures of one optimizer update."""
+class UpdateFigures:
+    """Figures of one update."""
 
     step: int
     """From 1."""
-    num_steps: int
-    num_examples: int
-    num_positions: int
-    """Tokens in the batch, padding included."""
     loss: float
-    lr: float
     grad_norm: float
     """Before clipping; infinite or NaN where an update in fp16 was skipped."""
     loss_scale: float | None
     """fp16 only."""
+
+
+@dataclass(frozen=True)
+class ReadFigures:
+    """What was read from the device."""
+
+    mean_loss: float
+    """Over the updates since the last read."""
+    newest: UpdateFigures
+    diverged: UpdateFigures | None
+    """The first update ever whose loss or gradient was not finite; in fp16, the gradient at any loss scale."""
 
 
 class ProgressJournal:
@@ -38,10 +44,10 @@ class ProgressJournal:
         self._journal = journal
         self._began_s = began_s
         self._last_record_s = time.monotonic()
-        self._losses: list[float] = []
         self._examples = 0
         self._positions = 0
         self.step = 0
+        """Updates done."""
         self.examples = 0
         """Examples read so far, over all epochs."""
 
@@ -49,33 +55,37 @@ class ProgressJournal:
         """Seconds since the job began."""
         return time.monotonic() - self._began_s
 
-    def record_update(self, update: UpdateStats) -> None:
-        """Count one update; write a record if a second has passed, and for the last update."""
-        self.step = update.step
-        self.examples += update.num_examples
-        self._examples += update.num_examples
-        self._positions += update.num_positions
-        self._losses.append(update.loss)
+    def count_update(self, step: int, *, num_examples: int, num_positions: int) -> None:
+        """Count update number `step`, from 1; positions are the tokens in the batch, padding included."""
+        self.step = step
+        self.examples += num_examples
+        self._examples += num_examples
+        self._positions += num_positions
+
+    def is_report_due(self, num_steps: int) -> bool:
+        """Whether a second has passed since the last report, or the last update is done."""
+        return time.monotonic() - self._last_record_s >= _RECORD_EVERY_S or self.step == num_steps
+
+    def report(self, figures: ReadFigures, *, lr: float, num_steps: int) -> None:
+        """Write the figures of the updates since the last report to the journal."""
         now_s = time.monotonic()
-        if now_s - self._last_record_s < _RECORD_EVERY_S and update.step < update.num_steps:
-            return
         seconds = max(now_s - self._last_record_s, 1e-9)
         self._journal.append(
             StepRecord(
                 t=time.time(),
-                step=update.step,
+                step=self.step,
                 sequences=self.examples,
                 charged_s=self.elapsed_s(),
-                progress=update.step / update.num_steps,
-                loss=sum(self._losses) / len(self._losses),
-                lr=update.lr,
-                grad_norm=update.grad_norm,
-                loss_scale=update.loss_scale,
+                progress=self.step / num_steps,
+                loss=figures.mean_loss,
+                lr=lr,
+                grad_norm=figures.newest.grad_norm,
+                loss_scale=figures.newest.loss_scale,
                 sequences_per_s=self._examples / seconds,
                 tokens_per_s=self._positions / seconds,
             )
         )
-        self._last_record_s, self._losses, self._examples, self._positions = now_s, [], 0, 0
+        self._last_record_s, self._examples, self._positions = now_s, 0, 0
 
     def warn(self, code: str, message: str) -> None:
         """Print a warning and write it to the journal; the job continues."""

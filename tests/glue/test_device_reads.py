@@ -1,0 +1,176 @@
+"""What a finetuning reads from its device. The device "meta" takes the place of a GPU: every read from it raises."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+
+from bertd.errors import NumericsError
+from bertd.glue.batches import EncodedExample, pad
+from bertd.glue.classifier import load_classifier
+from bertd.glue.examples import read_train
+from bertd.glue.forward import classify
+from bertd.glue.progress import ReadFigures, UpdateFigures
+from bertd.glue.tasks import TASKS
+from bertd.glue.train import train
+from bertd.glue.update import Updates
+from bertd.records import FinetuneSpec
+from bertd.train.backends.precision import Precision
+from tests.glue.glue_jobs import write_cola
+from tests.glue.tiny_export import save_tiny_export
+
+META, CPU = torch.device("meta"), torch.device("cpu")
+FP32 = Precision(mode="fp32", dtype=None, needs_scaler=False)
+FP16 = Precision(mode="fp16", dtype=torch.float16, needs_scaler=True)
+FAMILIES = ("bert", "megatron-bert", "roberta-prelayernorm")
+_READS = {torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero, torch.ops.aten.equal}
+_FIGURES = ReadFigures(
+    mean_loss=0.5, newest=UpdateFigures(step=1, loss=0.5, grad_norm=1.0, loss_scale=None), diverged=None
+)
+
+
+class CountReads(TorchDispatchMode):
+    """Counts the calls that wait for a device: those that give the host a number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_reads = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.num_reads += func.overloadpacket in _READS
+        return func(*args, **(kwargs or {}))
+
+
+class FakeProgress:
+    """Wants a report after each `every` updates."""
+
+    def __init__(self, *, every: int) -> None:
+        self._every = every
+        self.step = 0
+        self.reports: list[ReadFigures] = []
+
+    def count_update(self, step: int, *, num_examples: int, num_positions: int) -> None:
+        self.step = step
+
+    def is_report_due(self, num_steps: int) -> bool:
+        return self.step % self._every == 0 or self.step == num_steps
+
+    def report(self, figures: ReadFigures, *, lr: float, num_steps: int) -> None:
+        self.reports.append(figures)
+
+
+def _train(tmp_path: Path, *, family: str, device: torch.device, precision: Precision, every: int) -> FakeProgress:
+    export = save_tiny_export(tmp_path / "export", family=family)
+    data_dir = write_cola(tmp_path / "data", num_train=160)
+    spec = FinetuneSpec(
+        task="cola", data_dir=str(data_dir), source=str(export), source_name="1", batch_size=16, epochs=1
+    )
+    progress = FakeProgress(every=every)
+    train(
+        load_classifier(export, TASKS["cola"], max_length=32),
+        TASKS["cola"],
+        read_train(TASKS["cola"], data_dir=data_dir),
+        spec=spec,
+        device=device,
+        precision=precision,
+        progress=progress,  # type: ignore[arg-type]  # a stand-in with its methods
+    )
+    return progress
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("precision", [FP32, FP16], ids=["fp32", "fp16"])
+def test_an_update_reads_nothing_from_the_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str, precision: Precision
+) -> None:
+    # Autocast does not know the device; it changes types and reads nothing.
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(sys.modules["torch.optim.adam"], "_device_dtype_check_for_fused", lambda *_, **__: None)
+    monkeypatch.setattr(Updates, "read", lambda _: _FIGURES)
+    progress = _train(tmp_path, family=family, device=META, precision=precision, every=5)
+    assert (progress.step, len(progress.reports)) == (10, 2)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_transformers_own_masks_are_a_read_in_each_update(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str
+) -> None:
+    monkeypatch.setattr(sys.modules["torch.optim.adam"], "_device_dtype_check_for_fused", lambda *_, **__: None)
+    with _transformers_own_masks(monkeypatch), pytest.raises(RuntimeError, match="meta tensors"):
+        _train(tmp_path, family=family, device=META, precision=FP32, every=10)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_call_of_an_update_gives_the_host_a_number(tmp_path: Path, family: str) -> None:
+    few, many = CountReads(), CountReads()
+    with few:
+        progress = _train(tmp_path / "few", family=family, device=CPU, precision=FP32, every=10)
+    with many:
+        _train(tmp_path / "many", family=family, device=CPU, precision=FP32, every=1)
+    # The host's own reads, of the order of the examples, are no reads from the device, and the same in both.
+    assert many.num_reads == few.num_reads
+    assert [report.newest.step for report in progress.reports] == [10]
+
+
+@contextmanager
+def _transformers_own_masks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setattr("bertd.glue.forward._padding_known", lambda **_: nullcontext())
+        yield
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("lengths", [(7, 7, 7), (7, 5, 2)], ids=["full", "padded"])
+def test_the_host_s_knowledge_of_padding_changes_no_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str, lengths: tuple[int, ...]
+) -> None:
+    model = load_classifier(save_tiny_export(tmp_path, family=family), TASKS["cola"], max_length=32).model.eval()
+    batch = pad([EncodedExample([5] * length, None, 0.0) for length in lengths], pad_id=0)
+    assert batch.has_padding == (len(set(lengths)) > 1)
+    known_BC = classify(model, batch, precision=FP32)
+    with _transformers_own_masks(monkeypatch):
+        asked_BC = classify(model, batch, precision=FP32)
+    assert torch.equal(known_BC, asked_BC)
+    wrong_BC = classify(model, replace(batch, has_padding=False), precision=FP32)
+    assert torch.equal(wrong_BC, asked_BC) == (not batch.has_padding)
+    assert not ALL_MASK_ATTENTION_FUNCTIONS._local_mapping
+
+
+def test_the_mean_loss_and_the_newest_figures_are_read(tmp_path: Path) -> None:
+    each = _train(tmp_path / "each", family="bert", device=CPU, precision=FP32, every=1)
+    torch.manual_seed(0)
+    last = _train(tmp_path / "last", family="bert", device=CPU, precision=FP32, every=10)
+    (report,) = last.reports
+    assert report.newest == each.reports[-1].newest
+    assert report.mean_loss == sum(read.newest.loss for read in each.reports) / 10
+    assert report.diverged is None
+
+
+def test_the_first_update_that_diverged_is_named_though_it_is_read_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, calls = torch.nn.utils.clip_grad_norm_, iter(range(1, 100))
+
+    def diverging(parameters: Any, max_norm: float) -> Tensor:
+        norm = clip(parameters, max_norm)
+        return norm if (call := next(calls)) < 4 else norm * torch.nan if call < 6 else norm * torch.inf
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", diverging)
+    with pytest.raises(NumericsError, match=r"update 4 of 10: loss 0\.\d+, gradient norm nan;"):
+        _train(tmp_path, family="bert", device=CPU, precision=FP32, every=10)
+
+
+def test_the_job_s_main_module_sets_the_environment_before_torch_is_loaded() -> None:
+    code = "import sys, bertd.glue.__main__; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
