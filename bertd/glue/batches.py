@@ -45,9 +45,14 @@ class PaddedBatch:
         return self.inputs["input_ids"].numel()
 
     def to(self, device: torch.device) -> PaddedBatch:
-        """The batch on a device."""
-        inputs = {name: tensor_BS.to(device) for name, tensor_BS in self.inputs.items()}
-        return replace(self, inputs=inputs, targets=self.targets.to(device))
+        """The batch on a device; from pinned memory the copy is only queued."""
+        inputs = {name: tensor_BS.to(device, non_blocking=True) for name, tensor_BS in self.inputs.items()}
+        return replace(self, inputs=inputs, targets=self.targets.to(device, non_blocking=True))
+
+    def pin_memory(self) -> PaddedBatch:
+        """The batch in memory that a GPU copies from by itself."""
+        inputs = {name: tensor_BS.pin_memory() for name, tensor_BS in self.inputs.items()}
+        return replace(self, inputs=inputs, targets=self.targets.pin_memory())
 
 
 def encode(examples: list[Example], classifier: Classifier) -> list[EncodedExample]:
@@ -83,21 +88,20 @@ def training_batches(
 
 def pad(examples: list[EncodedExample], *, pad_id: int) -> PaddedBatch:
     """Stack examples, each padded to the longest."""
-    length = max(len(example.input_ids) for example in examples)
-    ids_BS = torch.full((len(examples), length), pad_id, dtype=torch.int64)
-    attention_mask_BS = torch.zeros_like(ids_BS)
-    segments_BS = torch.zeros_like(ids_BS)
-    for row, example in enumerate(examples):
-        size = len(example.input_ids)
-        ids_BS[row, :size] = torch.tensor(example.input_ids)
-        attention_mask_BS[row, :size] = 1
-        if example.segments is not None:
-            segments_BS[row, :size] = torch.tensor(example.segments)
+    sizes = [len(example.input_ids) for example in examples]
+    length = max(sizes)
+    ids_BS = torch.tensor([_pad_row(example.input_ids, length, fill=pad_id) for example in examples])
+    attention_mask_BS = (torch.arange(length) < torch.tensor(sizes).unsqueeze(1)).long()
     inputs = {"input_ids": ids_BS, "attention_mask": attention_mask_BS}
     if examples[0].segments is not None:
-        inputs["token_type_ids"] = segments_BS
+        rows = [_pad_row(example.segments or [], length, fill=0) for example in examples]
+        inputs["token_type_ids"] = torch.tensor(rows)
     return PaddedBatch(
         inputs=inputs,
         targets=torch.tensor([example.target for example in examples], dtype=torch.float64),
-        has_padding=any(len(example.input_ids) < length for example in examples),
+        has_padding=min(sizes) < length,
     )
+
+
+def _pad_row(ids: list[int], length: int, *, fill: int) -> list[int]:
+    return ids + [fill] * (length - len(ids))

@@ -18,6 +18,7 @@ from bertd.glue.examples import Split
 from bertd.glue.forward import classify
 from bertd.glue.metrics import METRICS, Values, majority_guess
 from bertd.glue.progress import ProgressJournal, ReadFigures
+from bertd.glue.read_ahead import read_ahead
 from bertd.glue.tasks import Task
 from bertd.glue.update import Updates
 from bertd.records import FinetuneSpec
@@ -26,6 +27,11 @@ from bertd.train.backends.precision import Precision
 from bertd.train.optim.schedule import learning_rate_factor
 
 _EVALUATION_BATCH_SIZE = 64
+"""On CPU."""
+_SMALLEST_BATCH = 32
+_LARGE_GPU_BYTES = 20 * 2**30
+"""512 texts of 128 tokens take 2.4 GB in BERT-large: attention scores once in bf16 and twice in fp32, and the wide
+activations of the feed-forward layer twice in bf16."""
 
 
 def train(
@@ -50,15 +56,16 @@ def train(
     updates = Updates(model, task, weight_decay=spec.weight_decay, device=device, precision=precision)
     schedule = ScheduleSection(curve="linear", warmup=spec.warmup)
     num_steps = spec.epochs * -(-len(encoded) // spec.batch_size)
-    for step, batch in enumerate(_iterate_epochs(encoded, classifier, spec=spec), start=1):
-        # Use the middle of the step, so that neither the first nor the last step has a learning rate of 0.
-        lr = spec.lr * learning_rate_factor(schedule, progress=(step - 0.5) / num_steps)
-        updates.update(batch.to(device), lr=lr)
-        progress.count_update(step, num_examples=len(batch.targets), num_positions=batch.num_positions)
-        if progress.is_report_due(num_steps):
-            figures = updates.read()
-            _require_finite(figures, task=task, spec=spec, num_steps=num_steps)
-            progress.report(figures, lr=lr, num_steps=num_steps)
+    with read_ahead(_iterate_epochs(encoded, classifier, spec=spec), device=device) as batches:
+        for step, batch in enumerate(batches, start=1):
+            # Use the middle of the step, so that neither the first nor the last step has a learning rate of 0.
+            lr = spec.lr * learning_rate_factor(schedule, progress=(step - 0.5) / num_steps)
+            updates.update(batch, lr=lr)
+            progress.count_update(step, num_examples=len(batch.targets), num_positions=batch.num_positions)
+            if progress.is_report_due(num_steps):
+                figures = updates.read()
+                _require_finite(figures, task=task, spec=spec, num_steps=num_steps)
+                progress.report(figures, lr=lr, num_steps=num_steps)
 
 
 def _require_finite(figures: ReadFigures, *, task: Task, spec: FinetuneSpec, num_steps: int) -> None:
@@ -117,17 +124,34 @@ def predict(classifier: Classifier, task: Task, split: Split, *, device: torch.d
     encoded = encode(split.examples, classifier)
     model = classifier.model.to(device).eval()
     order = sorted(range(len(encoded)), key=lambda index: len(encoded[index].input_ids))
+    size = evaluation_batch_size(device, max_length=classifier.max_length)
+    padded = (
+        pad([encoded[index] for index in order[start : start + size]], pad_id=classifier.tokenizer.pad_token_id)
+        for start in range(0, len(order), size)
+    )
+    with torch.inference_mode(), read_ahead(padded, device=device) as batches:
+        # The device is waited for once, when all batches are queued.
+        outputs_BC = torch.cat([classify(model, batch, precision=precision) for batch in batches]).cpu()
+    if not bool(torch.isfinite(outputs_BC).all()):
+        raise NumericsError(f"{split.path}: a prediction is not finite; lower the learning rate")
+    predictions_B = outputs_BC[:, 0] if task.labels is None else outputs_BC.argmax(dim=1)
     predicted = np.empty(len(encoded), dtype=np.float64)
-    with torch.inference_mode():
-        for start in range(0, len(order), _EVALUATION_BATCH_SIZE):
-            indices = order[start : start + _EVALUATION_BATCH_SIZE]
-            batch = pad([encoded[index] for index in indices], pad_id=classifier.tokenizer.pad_token_id)
-            logits_BC = classify(model, batch.to(device), precision=precision)
-            if not bool(torch.isfinite(logits_BC).all()):
-                raise NumericsError(f"{split.path}: a prediction is not finite; lower the learning rate")
-            predictions_B = logits_BC[:, 0] if task.labels is None else logits_BC.argmax(dim=1)
-            predicted[indices] = predictions_B.double().cpu().numpy()
+    predicted[order] = predictions_B.double().numpy()
     return predicted
+
+
+def evaluation_batch_size(device: torch.device, *, max_length: int) -> int:
+    """Examples in an evaluation batch: 256 or, on a GPU with memory for it, 512; fewer of texts above 128 tokens.
+
+    On CPU it is always the same, since the rounding of a prediction depends on it.
+    """
+    if device.type != "cuda":
+        return _EVALUATION_BATCH_SIZE
+    total_bytes = torch.cuda.mem_get_info()[1]
+    size = 512 if total_bytes >= _LARGE_GPU_BYTES else 256
+    # Attention's scores grow with the square of the length, if transformers keeps them.
+    shrink = max(1, -(-max_length // 128)) ** 2
+    return max(size // shrink, _SMALLEST_BATCH)
 
 
 def _targets(split: Split) -> Values:

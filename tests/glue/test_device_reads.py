@@ -23,7 +23,7 @@ from bertd.glue.examples import read_train
 from bertd.glue.forward import classify
 from bertd.glue.progress import ReadFigures, UpdateFigures
 from bertd.glue.tasks import TASKS
-from bertd.glue.train import train
+from bertd.glue.train import predict, train
 from bertd.glue.update import Updates
 from bertd.records import FinetuneSpec
 from bertd.train.backends.precision import Precision
@@ -40,16 +40,30 @@ _FIGURES = ReadFigures(
 )
 
 
-class CountReads(TorchDispatchMode):
+class CountReads(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
     """Counts the calls that wait for a device: those that give the host a number."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self.num_reads = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.num_reads += func.overloadpacket in _READS
         return func(*args, **(kwargs or {}))
+
+
+class WatchCopies(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    """Notes of each copy between devices whether it is only queued."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        self.is_queued: list[bool] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func.overloadpacket is torch.ops.aten._to_copy and kwargs.get("device", args[0].device) != args[0].device:
+            self.is_queued.append(bool(kwargs.get("non_blocking")))
+        return func(*args, **kwargs)
 
 
 class FakeProgress:
@@ -145,6 +159,30 @@ def test_the_host_s_knowledge_of_padding_changes_no_bit(
     wrong_BC = classify(model, replace(batch, has_padding=False), precision=FP32)
     assert torch.equal(wrong_BC, asked_BC) == (not batch.has_padding)
     assert not ALL_MASK_ATTENTION_FUNCTIONS._local_mapping
+
+
+def test_evaluation_waits_for_the_device_once_per_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    export = save_tiny_export(tmp_path / "export")
+    task, data_dir = TASKS["cola"], write_cola(tmp_path / "data", num_train=200)
+    classifier = load_classifier(export, task, max_length=32)
+    waits: list[Tensor] = []
+
+    def copy(tensor: Tensor) -> Tensor:
+        waits.append(tensor)
+        return torch.zeros(tensor.shape)
+
+    monkeypatch.setattr(torch.Tensor, "cpu", copy)
+    predicted = predict(classifier, task, read_train(task, data_dir=data_dir), device=META, precision=FP32)
+    assert predicted.shape == (200,)
+    assert [tensor.shape for tensor in waits] == [(200, 2)]
+
+
+def test_copies_to_the_device_do_not_wait() -> None:
+    batch = pad([EncodedExample([5, 6], [0, 1], 0.0), EncodedExample([5], [0], 1.0)], pad_id=0)
+    watch = WatchCopies()
+    with watch:
+        batch.to(META)
+    assert watch.is_queued == [True] * 4
 
 
 def test_the_mean_loss_and_the_newest_figures_are_read(tmp_path: Path) -> None:
