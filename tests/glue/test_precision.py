@@ -9,6 +9,7 @@ import torch
 
 from bertd.errors import NumericsError
 from bertd.glue import __main__
+from bertd.glue.job import choose_device
 from bertd.records import AlertRecord, ScoreRecord, StepRecord
 from bertd.run.journal import read_journal
 from bertd.run.recipe.schema import PrecisionSection
@@ -30,6 +31,18 @@ def test_a_gpu_finetunes_in_bf16_if_it_has_it_else_in_fp16(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_bf16)
     assert choose_precision(PrecisionSection(mode="auto"), torch.device("cuda")).mode == mode
+
+
+def test_a_visible_gpu_is_used_without_cudnn_attention(monkeypatch: pytest.MonkeyPatch) -> None:
+    cudnn: list[bool] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_70"])
+    monkeypatch.setattr(torch.version, "cuda", "12.6")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 0))
+    monkeypatch.setattr(torch.backends.cuda, "enable_cudnn_sdp", cudnn.append)
+    assert choose_device() == torch.device("cuda")
+    assert cudnn == [False]
 
 
 @pytest.mark.usefixtures("fp16")
