@@ -7,13 +7,15 @@ import torch
 from torch import Tensor
 
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
+from bertd.model.memory import micro_batch_bytes, process_bytes, sequence_bytes, state_bytes
 from bertd.run.recipe.load import find_recipe, read_recipe, recipe_folders
 from bertd.run.recipe.schema import Recipe
+from bertd.train.run_inputs import encoder_config
 
 BASE = (12, 768, 12, 3072)
 LARGE = (24, 1024, 16, 4096)
-DEVICES = {  # GPUs, micro-batch; table 6 where it has the card
-    "titan-v-8": (8, 32),
+DEVICES = {  # GPUs, micro-batch; table 6 where it has the card, but half of it on the Titan-V
+    "titan-v-8": (8, 16),
     "rtx3090-1": (1, 64),
     "rtx3090-4": (4, 64),
     "a100-1": (1, 128),
@@ -133,8 +135,32 @@ def test_a_presets_micro_batch_fits_its_card(name: str, kept_bytes_of_a_layer: i
     # Weights, gradients and two moments in fp32, the weights once more in 16 bits.
     states = 18 * 336e6
     assert recipe.batch.micro != "auto"
-    needed = states + recipe.batch.micro * recipe.model.layers * kept_bytes_of_a_layer
+    process = process_bytes(num_ranks=recipe.devices.count)
+    needed = states + recipe.batch.micro * recipe.model.layers * kept_bytes_of_a_layer + process
     assert needed < 0.9 * CARD_GB[name.rpartition("-")[0]] * 2**30
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_a_preset_fits_by_the_memory_model_with_all_that_it_counts(name: str) -> None:
+    assert needed_gib(name, shipped(name).batch.micro) < 0.9 * CARD_GB[name.rpartition("-")[0]]
+
+
+def test_the_titan_v_preset_says_what_the_memory_model_says() -> None:
+    text = find_recipe("titan-v-8").read_text()
+    assert f"16 takes {needed_gib('titan-v-8', 16):.1f} GiB" in text
+    assert f"32 would take {needed_gib('titan-v-8', 32):.1f}" in text
+
+
+def needed_gib(name: str, micro: int | str) -> float:
+    """In 16 bits, of one rank."""
+    recipe = shipped(name)
+    assert isinstance(micro, int)
+    config = encoder_config(recipe, vocab_size=30_522)
+    predictions = recipe.masking.predictions(128)
+    each = sequence_bytes(config, length=128, predictions=predictions, element_bytes=2, is_padded=True)
+    states = state_bytes(config, has_one_moment=False, element_bytes=2)
+    passes = micro_batch_bytes(config, sequences=micro, each_bytes=each)
+    return (states + passes + process_bytes(num_ranks=recipe.devices.count)) / 2**30
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,9 @@
                          S x e in local layers where rows are padded: attention keeps its mask as numbers
     the head, a slot:    V x (logits and their gradient in e bytes and in 4, and log-probabilities in 4), as fp16 needs
                          them; bertd/model/token_loss.py takes less elsewhere
+    gradients, once more: at the end of a backward pass, where the above is free again: a compiled pass returns all of
+                         them before they are added to those of the pass before, or copied to DDP's buckets
+    a process:           CONTEXT_BYTES, and with several ranks NCCL_BYTES
 
 with e the bytes of a product's element. It is what eager kernels keep; compiled ones keep less, and how much less
 is not measured on a GPU. tests/model/test_memory.py holds a layer's figure against what autograd keeps.
@@ -15,6 +18,13 @@ is not measured on a GPU. tests/model/test_memory.py holds a layer's figure agai
 from __future__ import annotations
 
 from bertd.model.encoder import EncoderConfig
+
+CONTEXT_BYTES = 512 * 2**20
+"""CUDA's context and the kernels that are loaded into it. Others saw 426 MiB with torch 2.10 for the context alone.
+Source: https://github.com/unslothai/unsloth-zoo/pull/1053; not measured here."""
+NCCL_BYTES = 1536 * 2**20
+"""NCCL's channels and buffers for the ranks of one machine: they grow with the links' speed, and over PCIe are far
+fewer. Source: 1.6 GB in https://github.com/NVIDIA/nccl/issues/864; not measured here."""
 
 
 def num_parameters(config: EncoderConfig) -> int:
@@ -32,9 +42,29 @@ def num_parameters(config: EncoderConfig) -> int:
 def state_bytes(config: EncoderConfig, *, has_one_moment: bool, element_bytes: int) -> int:
     """Of weights, gradients and optimizer; `has_one_moment` is Muon, which still has two for the embeddings."""
     weights = num_parameters(config)
-    outside = config.padded_vocab_size * config.width
-    moments = 4 * weights + 4 * outside if has_one_moment else 8 * weights
+    moments = moment_bytes(config, has_one_moment=has_one_moment)
     return 8 * weights + moments + (element_bytes * weights if element_bytes < 4 else 0)
+
+
+def moment_bytes(config: EncoderConfig, *, has_one_moment: bool) -> int:
+    """Of the optimizer alone; `has_one_moment` as above."""
+    weights, outside = num_parameters(config), config.padded_vocab_size * config.width
+    return 4 * weights + 4 * outside if has_one_moment else 8 * weights
+
+
+def micro_batch_bytes(config: EncoderConfig, *, sequences: int, each_bytes: int) -> int:
+    """The most that a pass takes besides the states; `each_bytes` is of a sequence."""
+    return max(sequences * each_bytes, 4 * num_parameters(config))
+
+
+def process_bytes(*, num_ranks: int) -> int:
+    """What a rank's process takes of its GPU before it has a model."""
+    return CONTEXT_BYTES + exchange_bytes(num_ranks=num_ranks)
+
+
+def exchange_bytes(*, num_ranks: int) -> int:
+    """What a rank on a GPU needs to exchange gradients. DDP's buckets are not in it: they hold the gradients."""
+    return NCCL_BYTES if num_ranks > 1 else 0
 
 
 def sequence_bytes(config: EncoderConfig, *, length: int, predictions: int, element_bytes: int, is_padded: bool) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 
 import torch
@@ -20,10 +20,11 @@ from bertd.run.ledger import ChargedClock
 from bertd.run.progress import read_progress
 from bertd.run.recipe.schema import Recipe
 from bertd.train.autotune.choose import ExecutionPlan, choose_execution
+from bertd.train.autotune.rehearsal import settle_micro_batch
 from bertd.train.autotune.speed_probe import build_model
 from bertd.train.backends.cpu_tuning import tune_cpu
 from bertd.train.checkpoint.async_saver import AsyncCheckpointer, Checkpointer
-from bertd.train.checkpoint.resume import StartingPoint, load_or_initialize
+from bertd.train.checkpoint.resume import load_or_initialize
 from bertd.train.distributed.process_group import Ranks
 from bertd.train.loop.budget_tracker import BudgetTracker, NoClock
 from bertd.train.loop.buffered_journal import BufferedJournalWriter, NoJournal
@@ -57,20 +58,33 @@ def build_trainer(
     recipe = run_inputs.recipe
     _set_up_device(ranks)
     execution = choose_execution(run_inputs, ranks=ranks)
-    kernels, micro = execution.kernels, execution.micro.sequences
+    kernels = execution.kernels
     model = build_model(execution.setup, kernels.apex)
     optimizers = build_optimizers(
         model, recipe.optimizer, apex=kernels.apex, rank=ranks.rank, world_size=ranks.world_size
     )
     starting_point = load_or_initialize(run_inputs, model=model, optimizers=optimizers, ranks=ranks)
+    forward = _build_forward_pass(execution, ranks, model)
+    settled = settle_micro_batch(execution.setup, execution.micro, forward=forward, optimizers=optimizers, ranks=ranks)
+    execution = replace(execution, micro=settled)
+    micro = settled.sequences
     masker = build_masker(recipe, run_inputs.dataset.vocabulary)
     batches = _open_train_batches(run_inputs, masker, ranks, micro=micro, state=starting_point.state)
-    train_step = _build_train_step(
-        recipe, execution, ranks, model=model, optimizers=optimizers, batches=batches, starting_point=starting_point
+    train_step = TrainStep(
+        recipe,
+        model=model,
+        forward=forward,
+        optimizers=optimizers,
+        batches=batches,
+        ranks=ranks,
+        precision=execution.setup.precision,
+        scaler=starting_point.state.scaler,
     )
     if ranks.is_first:
         start = build_start_record(run_inputs, ranks, model, attempt, starting_point, execution, batches)
-        warnings = collect_start_warnings(run_inputs, ranks, model, starting_point, kernels, charged_s=start.charged_s)
+        warnings = collect_start_warnings(
+            run_inputs, ranks, model, starting_point, execution, charged_s=start.charged_s
+        )
         bookkeeping = _open_bookkeeping(run_inputs, start, model=model, optimizers=optimizers)
         for code, message in warnings.items():
             bookkeeping.reporter.alert(starting_point.state, code=code, message=message)
@@ -129,35 +143,15 @@ def _open_train_batches(
     )
 
 
-def _build_train_step(
-    recipe: Recipe,
-    execution: ExecutionPlan,
-    ranks: Ranks,
-    *,
-    model: MaskedLanguageModel,
-    optimizers: Optimizers,
-    batches: TrainBatches,
-    starting_point: StartingPoint,
-) -> TrainStep:
-    setup = execution.setup
-    forward = ForwardPass(
+def _build_forward_pass(execution: ExecutionPlan, ranks: Ranks, model: MaskedLanguageModel) -> ForwardPass:
+    return ForwardPass(
         model,
         ranks=ranks,
-        precision=setup.precision,
+        precision=execution.setup.precision,
         kernels=execution.kernels.name,
         attention=execution.attention.backends,
         packed_attention=execution.attention.packed,
-        pad_id=setup.pad_id,
-    )
-    return TrainStep(
-        recipe,
-        model=model,
-        forward=forward,
-        optimizers=optimizers,
-        batches=batches,
-        ranks=ranks,
-        precision=setup.precision,
-        scaler=starting_point.state.scaler,
+        pad_id=execution.setup.pad_id,
     )
 
 

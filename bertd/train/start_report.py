@@ -66,7 +66,7 @@ def collect_start_warnings(
     ranks: Ranks,
     model: MaskedLanguageModel,
     starting_point: StartingPoint,
-    kernels: KernelChoice,
+    execution: ExecutionPlan,
     *,
     charged_s: float,
 ) -> dict[str, str]:
@@ -77,7 +77,8 @@ def collect_start_warnings(
     """
     return {
         **_collect_resume_warnings(starting_point, charged_s=charged_s),
-        **_collect_apex_warnings(kernels),
+        **_collect_apex_warnings(execution.kernels),
+        **_collect_memory_warnings(execution),
         **_collect_device_warnings(ranks),
         **_collect_bias_warnings(run_inputs.recipe, starting_point),
         **_collect_disk_warnings(run_inputs, model, starting_point),
@@ -101,6 +102,10 @@ def _collect_apex_warnings(kernels: KernelChoice) -> dict[str, str]:
     if not kernels.apex.faults:
         return {}
     return {"apex_incomplete": f"using PyTorch's own instead: {kernels.apex.describe_faults()}"}
+
+
+def _collect_memory_warnings(execution: ExecutionPlan) -> dict[str, str]:
+    return {"micro_batch_lowered": execution.micro.too_large} if execution.micro.too_large else {}
 
 
 def _collect_bias_warnings(recipe: Recipe, starting_point: StartingPoint) -> dict[str, str]:

@@ -9,7 +9,19 @@ import torch
 from torch import Tensor
 
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
-from bertd.model.memory import layer_token_bytes, mask_bytes, num_parameters, sequence_bytes, state_bytes
+from bertd.model.memory import (
+    CONTEXT_BYTES,
+    NCCL_BYTES,
+    exchange_bytes,
+    layer_token_bytes,
+    mask_bytes,
+    micro_batch_bytes,
+    moment_bytes,
+    num_parameters,
+    process_bytes,
+    sequence_bytes,
+    state_bytes,
+)
 from tests.model.test_export import FAMILIES, TINY, VARIANTS
 
 LENGTH = 32
@@ -86,9 +98,21 @@ def kept_bytes(
     return sum(size for size, _ in storages.values())
 
 
+def test_a_process_is_counted_with_nccl_where_it_is_one_of_several() -> None:
+    assert process_bytes(num_ranks=1) == CONTEXT_BYTES
+    assert process_bytes(num_ranks=2) == CONTEXT_BYTES + exchange_bytes(num_ranks=2) == CONTEXT_BYTES + NCCL_BYTES
+
+
+def test_a_small_pass_is_counted_with_the_gradients_that_it_returns() -> None:
+    gradients = 4 * num_parameters(TINY)
+    assert micro_batch_bytes(TINY, sequences=1, each_bytes=gradients // 2) == gradients
+    assert micro_batch_bytes(TINY, sequences=3, each_bytes=gradients // 2) == 3 * (gradients // 2)
+
+
 def test_states_are_what_the_optimizer_keeps_and_the_head_grows_with_the_vocabulary() -> None:
     weights = num_parameters(TINY)
     assert state_bytes(TINY, has_one_moment=False, element_bytes=4) == 16 * weights
+    assert moment_bytes(TINY, has_one_moment=False) == 8 * weights
     assert state_bytes(TINY, has_one_moment=False, element_bytes=2) == 18 * weights
     assert state_bytes(TINY, has_one_moment=True, element_bytes=4) < 16 * weights
     larger = replace(TINY, vocab_size=TINY.vocab_size + 64)

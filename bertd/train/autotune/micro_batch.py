@@ -2,9 +2,10 @@
 
 Candidates divide each rank's batch into micro-batches with few padding rows. The memory model (bertd.model.memory)
 drops those that cannot fit; then speed probes on rank 0 find the fastest. On a GPU they start with the largest, since
-larger products are mostly faster; on CPU with 16. A candidate that runs out of memory is skipped. Probes end after two
-minutes or a fiftieth of a timed budget. If none has fitted by then, sizes a quarter as large are probed until one does.
-The result is cached by device, model and versions.
+larger products are mostly faster; on CPU with 16. What several ranks need to exchange gradients is kept free in both. A
+candidate that runs out of memory is skipped. Probes end after two minutes or a fiftieth of a timed budget. If none has
+fitted by then, sizes a quarter as large are probed until one does. The result is cached by device, model and versions.
+If memory turns out too small for it before the first step, rehearsal.py takes a smaller one.
 
 Not measured on a GPU: how accurate the memory model is, and how many compiled probes fit in two minutes.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -24,15 +25,16 @@ from pydantic import ValidationError
 import bertd
 from bertd.errors import DeviceError, StorageError
 from bertd.model.encoder import EncoderConfig
-from bertd.model.memory import sequence_bytes, state_bytes
+from bertd.model.memory import micro_batch_bytes, sequence_bytes, state_bytes
 from bertd.records import Record
 from bertd.run.atomic_files import atomic_write
+from bertd.run.log import log_line
 from bertd.run.paths import measurements_dir
 from bertd.run.quantities import format_bytes
 from bertd.run.recipe.schema import Recipe
 from bertd.train.autotune.attention_backend import AttentionChoice
 from bertd.train.autotune.kernels import KernelChoice
-from bertd.train.autotune.speed_probe import ModelSetup, run_speed_probe
+from bertd.train.autotune.speed_probe import ModelSetup, reserved_bytes, run_speed_probe
 from bertd.train.distributed.process_group import Ranks
 from bertd.train.oom import out_of_memory_reason
 from bertd.train.provenance import device_name
@@ -55,6 +57,10 @@ class MicroBatchChoice:
     sequences: int
     reason: str
     """As text, for the journal."""
+    cache_file: Path | None = None
+    """Where it is remembered for the next run; on rank 0, if it was measured."""
+    too_large: str = ""
+    """What did not fit the run and was given up for this one, as text for an alert; empty where it was the first."""
 
 
 class CachedMicroBatch(Record):
@@ -122,7 +128,12 @@ def filter_by_memory(
         element_bytes=element_bytes,
         is_padded=recipe.data.packing == "sentences",
     )
-    return [size for size in sizes if states + size * each <= _USABLE_SHARE * free_bytes] or [min(sizes)]
+    usable_bytes = _USABLE_SHARE * free_bytes - reserved_bytes(recipe)
+
+    def fits(size: int) -> bool:
+        return states + micro_batch_bytes(config, sequences=size, each_bytes=each) <= usable_bytes
+
+    return [size for size in sizes if fits(size)] or [min(sizes)]
 
 
 def time_limit_s(recipe: Recipe) -> float:
@@ -136,7 +147,7 @@ def _load_or_measure(setup: ModelSetup, *, kernels: KernelChoice, attention: Att
     sizes = candidate_sizes(setup.recipe, is_cpu=setup.device.type == "cpu")
     cached = _read_cached(path)
     if cached is not None and cached.sequences in sizes:
-        return MicroBatchChoice(cached.sequences, f"{cached.reason}; measured on {cached.date}")
+        return MicroBatchChoice(cached.sequences, f"{cached.reason}; measured on {cached.date}", cache_file=path)
     found = _measure_sizes(setup, sizes, kernels=kernels, attention=attention)
     entry = CachedMicroBatch(sequences=found.sequences, reason=found.reason, date=time.strftime("%Y-%m-%d"))
     try:
@@ -144,7 +155,17 @@ def _load_or_measure(setup: ModelSetup, *, kernels: KernelChoice, attention: Att
         atomic_write(path, entry.model_dump_json())
     except (OSError, StorageError) as error:
         return MicroBatchChoice(found.sequences, f"{found.reason}; not cached: {error}")
-    return found
+    return replace(found, cache_file=path)
+
+
+def forget(choice: MicroBatchChoice) -> None:
+    """Have the next run measure again."""
+    if choice.cache_file is None:
+        return
+    try:
+        choice.cache_file.unlink(missing_ok=True)
+    except OSError as error:
+        log_line(f"bertd: {choice.cache_file}: is wrong and cannot be deleted: {error}; delete it by hand")
 
 
 def _cache_key(setup: ModelSetup, *, kernels: KernelChoice, attention: AttentionChoice) -> str:
@@ -161,6 +182,7 @@ def _cache_key(setup: ModelSetup, *, kernels: KernelChoice, attention: Attention
         "kernels": [kernels.name, *kernels.apex.classes],
         "attention": attention.names[:1],
         "optimizer": recipe.optimizer.kind,
+        "reserved": reserved_bytes(recipe),
         "sizes": candidate_sizes(recipe, is_cpu=setup.device.type == "cpu"),
         "threads": torch.get_num_threads() if setup.device.type == "cpu" else 0,
     }

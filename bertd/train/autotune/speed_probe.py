@@ -17,6 +17,7 @@ from torch import Tensor
 
 from bertd.data.batches.masking import MaskedBatch
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
+from bertd.model.memory import exchange_bytes
 from bertd.run.recipe.schema import Recipe
 from bertd.train.autotune.attention_backend import AttentionChoice
 from bertd.train.backends.apex.detect import Apex, use_fused_modules
@@ -63,6 +64,21 @@ def build_model(setup: ModelSetup, apex: Apex) -> MaskedLanguageModel:
     return model
 
 
+def reserved_bytes(recipe: Recipe) -> int:
+    """What a run needs on a rank's GPU besides a probe, which is alone: to exchange gradients with other ranks."""
+    return exchange_bytes(num_ranks=recipe.devices.count) if recipe.devices.kind == "gpu" else 0
+
+
+def release_memory(device: torch.device) -> None:
+    """Forget compiled graphs, and return to the GPU what nothing refers to."""
+    torch._dynamo.reset()
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        # The run's peak is its own, not that of the largest trial.
+        torch.cuda.reset_peak_memory_stats(device)
+
+
 def run_speed_probe(
     setup: ModelSetup, *, kernels: str, apex: Apex, attention: AttentionChoice, micro: int
 ) -> ProbeResult:
@@ -79,15 +95,12 @@ def run_speed_probe(
         traceback.clear_frames(error.__traceback__)
         raise
     finally:
-        torch._dynamo.reset()
-        gc.collect()
-        if setup.device.type == "cuda":
-            torch.cuda.empty_cache()
-            # The run reports its own peak, not that of the largest probe.
-            torch.cuda.reset_peak_memory_stats(setup.device)
+        release_memory(setup.device)
 
 
 def _run_probe(setup: ModelSetup, *, kernels: str, apex: Apex, attention: AttentionChoice, micro: int) -> ProbeResult:
+    # Held to the end: what fits next to it leaves room for the exchange with other ranks.
+    reserved = torch.empty(reserved_bytes(setup.recipe), dtype=torch.uint8, device=setup.device)
     single_rank = Ranks(rank=0, world_size=1, device=setup.device, control=None)
     model = build_model(setup, apex)
     forward = ForwardPass(
@@ -102,7 +115,7 @@ def _run_probe(setup: ModelSetup, *, kernels: str, apex: Apex, attention: Attent
     # With the optimizer's state, so that what fits here fits the run; ranks reduce the gradients in place.
     optimizers = build_optimizers(model, setup.recipe.optimizer, apex=apex)
     optimizers.set_learning_rate(0.0)
-    batch = _make_synthetic_batch(setup, micro=micro)
+    batch = make_synthetic_batch(setup, micro=micro)
     began_s = time.perf_counter()
     _backward(forward.loss(batch))
     optimizers.combined.step()
@@ -114,10 +127,12 @@ def _run_probe(setup: ModelSetup, *, kernels: str, apex: Apex, attention: Attent
         # A GPU's work is only queued here; without waiting, the time would mean nothing.
         synchronize(setup.device)
         passes += 1
+    del reserved
     return ProbeResult(sequences_per_s=passes * micro / (time.perf_counter() - began_s), first_update_s=first_update_s)
 
 
-def _make_synthetic_batch(setup: ModelSetup, *, micro: int) -> MaskedBatch:
+def make_synthetic_batch(setup: ModelSetup, *, micro: int) -> MaskedBatch:
+    """A micro-batch of the run's shape, of random ids."""
     generator = torch.Generator().manual_seed(0)
     length = setup.recipe.data.sequence_length
     predictions = setup.recipe.masking.predictions(length)

@@ -48,6 +48,14 @@ class Ranks:
         shared: list[float] = tensor.tolist()
         return shared
 
+    def max_over_ranks(self, value: int) -> int:
+        """Return the largest value of all ranks on every rank; over gloo, so that no rank waits for its GPU."""
+        if self.control is None:
+            return value
+        tensor = torch.tensor([value], dtype=torch.int64)
+        dist.all_reduce(tensor, op=dist.ReduceOp.MAX, group=self.control)
+        return int(tensor)
+
     def all_reduce_sum(self, tensor: Tensor) -> Tensor:
         """Sum over all ranks, in place."""
         if self.control is not None:

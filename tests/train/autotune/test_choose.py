@@ -11,6 +11,7 @@ import torch
 from torch.nn.attention import SDPBackend
 
 from bertd.errors import DeviceError
+from bertd.model.memory import NCCL_BYTES
 from bertd.records import StartRecord
 from bertd.run.journal import JournalWriter
 from bertd.run.paths import RunPaths
@@ -31,7 +32,7 @@ from bertd.train.autotune.attention_workload import AttentionWorkload
 from bertd.train.autotune.choose import choose_execution
 from bertd.train.autotune.kernels import KernelChoice, choose_kernels, skip_measurement_reason
 from bertd.train.autotune.micro_batch import candidate_sizes, choose_micro_batch, filter_by_memory, time_limit_s
-from bertd.train.autotune.speed_probe import ModelSetup, ProbeResult
+from bertd.train.autotune.speed_probe import ModelSetup, ProbeResult, reserved_bytes, run_speed_probe
 from bertd.train.backends.apex.detect import Apex
 from bertd.train.backends.precision import choose_precision
 from bertd.train.backends.triton_attention import attend_packed
@@ -175,6 +176,31 @@ def test_the_memory_model_leaves_out_what_cannot_fit_but_not_all() -> None:
     assert fit(free_bytes=0) == [8]
     limits = [fit(free_bytes=mib * 2**20)[0] for mib in range(1, 200)]
     assert limits == sorted(limits) and set(limits) == {8, 16, 32, 64}
+
+
+def test_room_is_left_for_what_several_gpus_need_to_exchange_gradients() -> None:
+    alone = recipe(8, "batch.sequences=64", "batch.micro=auto", "devices.kind=gpu")
+    of_two = recipe(8, "batch.sequences=64", "batch.micro=auto", "devices.kind=gpu", "devices.count=2")
+    on_cpus = recipe(8, "batch.sequences=64", "batch.micro=auto", "devices.count=2")
+    assert (reserved_bytes(alone), reserved_bytes(of_two), reserved_bytes(on_cpus)) == (0, NCCL_BYTES, 0)
+    fit = partial(filter_by_memory, [64, 8], config=TINY, element_bytes=4, free_bytes=NCCL_BYTES)
+    assert (fit(recipe=alone), fit(recipe=of_two)) == ([64, 8], [8])
+
+
+def test_a_speed_probe_holds_that_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    empty = torch.empty
+
+    def watched(*size: int, **options: object) -> torch.Tensor:
+        if options.get("dtype") is torch.uint8:
+            sizes.append(size[0])
+        return empty(*size, **options)  # type: ignore[no-any-return, call-overload]  # passed through
+
+    monkeypatch.setattr(torch, "empty", watched)
+    monkeypatch.setattr("bertd.model.memory.NCCL_BYTES", 1000)
+    of_two = setup_for(recipe(4, "devices.kind=gpu", "devices.count=2"))
+    run_speed_probe(of_two, kernels="eager", apex=Apex(), attention=AttentionChoice(), micro=4)
+    assert sizes == [1000]
 
 
 def test_speed_probes_take_at_most_two_minutes_and_a_fiftieth_of_a_budget() -> None:
