@@ -12,6 +12,7 @@ from bertd.run.ledger import TICK_S, ChargedClock, boot_id
 from bertd.run.recipe.schema import Recipe
 from bertd.train.autotune.choose import ExecutionPlan
 from bertd.train.autotune.kernels import KernelChoice
+from bertd.train.backends.precision import Precision, find_unused_tf32
 from bertd.train.checkpoint.disk_space import check_disk_space
 from bertd.train.checkpoint.resume import StartingPoint
 from bertd.train.distributed.process_group import Ranks
@@ -79,7 +80,7 @@ def collect_start_warnings(
         **_collect_resume_warnings(starting_point, charged_s=charged_s),
         **_collect_apex_warnings(execution.kernels),
         **_collect_memory_warnings(execution),
-        **_collect_device_warnings(ranks),
+        **_collect_device_warnings(ranks, execution.setup.precision),
         **_collect_bias_warnings(run_inputs.recipe, starting_point),
         **_collect_disk_warnings(run_inputs, model, starting_point),
     }
@@ -118,9 +119,14 @@ def _collect_bias_warnings(recipe: Recipe, starting_point: StartingPoint) -> dic
     return {"head_bias_unused": message}
 
 
-def _collect_device_warnings(ranks: Ranks) -> dict[str, str]:
-    problem = missing_mfu_reason(device_name(ranks.device)) if ranks.device.type == "cuda" else None
-    return {"unknown_gpu": problem} if problem else {}
+def _collect_device_warnings(ranks: Ranks, precision: Precision) -> dict[str, str]:
+    if ranks.device.type != "cuda":
+        return {}
+    problems = {
+        "unknown_gpu": missing_mfu_reason(device_name(ranks.device)),
+        "tf32_off": find_unused_tf32(precision, ranks.device),
+    }
+    return {code: problem for code, problem in problems.items() if problem}
 
 
 def _collect_disk_warnings(

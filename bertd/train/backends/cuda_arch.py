@@ -23,7 +23,8 @@ from bertd.errors import DeviceError
 _ARCHITECTURE = re.compile(r"(sm|compute)_(\d+)(\d)([af]?)")
 _TURING = (7, 5)
 """The lowest capability that CUDA 13 supports. Source: https://github.com/pytorch/pytorch/issues/172352."""
-_BEFORE_TURING = "of CUDA 12.6, see https://pytorch.org/get-started/locally"
+_BEFORE_TURING = "built for CUDA 12.6, at the latest torch 2.14, see https://pytorch.org/get-started/previous-versions"
+"""Source of 2.14: https://github.com/pytorch/pytorch/issues/190385; 2.15 has no wheels for CUDA 12.6."""
 
 
 def is_capability_supported(architectures: Iterable[str], capability: tuple[int, int]) -> bool:

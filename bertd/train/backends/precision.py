@@ -23,6 +23,22 @@ class Precision:
     """fp16 gradients underflow without a loss scale."""
 
 
+_TF32_CAPABILITY = (8, 0)
+"""Ampere: the first with TF32."""
+
+
+def find_unused_tf32(precision: Precision, device: torch.device) -> str | None:
+    """Say that fp32 products leave the GPU's tensor cores unused; None where they do not, or it has no TF32."""
+    if precision.mode != "fp32" or device.type != "cuda":
+        return None
+    if torch.cuda.get_device_capability(device) < _TF32_CAPABILITY or torch.get_float32_matmul_precision() != "highest":
+        return None
+    return (
+        f'[precision] mode = "fp32": products are exact to fp32, with TF32 off, which leaves the tensor cores of '
+        f'{torch.cuda.get_device_name(device)} unused; "bf16" uses them'
+    )
+
+
 def choose_precision(section: PrecisionSection, device: torch.device) -> Precision:
     """Return the recipe's format, or for `auto` the best that the device has.
 

@@ -68,7 +68,10 @@ def test_every_rank_meets_a_gpu_that_torch_has_no_code_for(
 
     message = "GPU 1, NVIDIA TITAN V: has compute capability 7.0, and torch 2.13.0+cu130 is built for sm_75, sm_80, "
     assert str(caught.value).startswith(message)
-    assert str(caught.value).endswith("install one of CUDA 12.6, see https://pytorch.org/get-started/locally")
+    assert str(caught.value).endswith(
+        "install one built for CUDA 12.6, at the latest torch 2.14, see "
+        "https://pytorch.org/get-started/previous-versions"
+    )
 
 
 def test_a_gpu_that_is_not_there_is_not_queried(titan_v: None, monkeypatch: pytest.MonkeyPatch) -> None:

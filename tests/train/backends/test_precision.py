@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 
 from bertd.errors import DeviceError
 from bertd.run.recipe.schema import PrecisionSection
-from bertd.train.backends.precision import choose_precision
+from bertd.train.backends.precision import choose_precision, find_unused_tf32
+from bertd.train.distributed.process_group import Ranks
+from bertd.train.start_report import _collect_device_warnings
 
 GPU, CPU = torch.device("cuda"), torch.device("cpu")
 
@@ -46,3 +50,30 @@ def test_auto_is_fp32_on_a_cpu(monkeypatch: pytest.MonkeyPatch, has_bf16: bool) 
 
     assert (chosen.mode, chosen.dtype, chosen.needs_scaler) == ("fp32", None, False)
     assert choose_precision(PrecisionSection(mode="bf16"), CPU).dtype is torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("mode", "capability", "is_alert"),
+    [("fp32", (8, 0), True), ("fp32", (9, 0), True), ("fp32", (7, 5), False), ("bf16", (8, 0), False)],
+)
+def test_fp32_on_a_gpu_with_tf32_says_that_it_is_off(
+    monkeypatch: pytest.MonkeyPatch, mode: Literal["fp32", "bf16"], capability: tuple[int, int], is_alert: bool
+) -> None:
+    pretend_gpu(monkeypatch, has_bf16=True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA H200")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    precision = choose_precision(PrecisionSection(mode=mode), GPU)
+
+    warnings = _collect_device_warnings(Ranks(rank=0, world_size=1, device=GPU, control=None), precision)
+
+    assert ("tf32_off" in warnings) is is_alert
+    assert not is_alert or "TF32 off, which leaves the tensor cores of NVIDIA H200 unused" in warnings["tf32_off"]
+
+
+def test_nothing_is_said_of_tf32_where_it_is_on_or_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_gpu(monkeypatch, has_bf16=True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
+    precision = choose_precision(PrecisionSection(mode="fp32"), GPU)
+    assert find_unused_tf32(precision, CPU) is None
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "high")
+    assert find_unused_tf32(precision, GPU) is None
