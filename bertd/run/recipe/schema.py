@@ -288,11 +288,21 @@ class PrecisionSection(RecipeSection):
     kernels: Literal["auto", "compile", "apex", "eager"] = "auto"
     """auto: measures which of those that work here is fastest; eager if the budget is too short for that to pay.
     apex: the installed parts of NVIDIA's apex, in eager mode; PyTorch's own for the rest."""
+    deterministic: bool = False
+    """On a GPU, compute the same bits each time: a resumed run then equals an uninterrupted one bit for bit, as it does
+    on CPU. Slower, by how much is not measured: deterministic algorithms alone, neither cuDNN's attention nor apex, and
+    nothing chosen by timing, so that batch.micro must be a number. Changes rounding and what dropout draws."""
 
     @model_validator(mode="after")
     def _check_fp8_without_apex(self) -> Self:
         if self.mode == "fp8" and self.kernels == "apex":
             raise ValueError('kernels = "apex" would replace the layers of mode = "fp8"; change one of them')
+        return self
+
+    @model_validator(mode="after")
+    def _check_deterministic_without_apex(self) -> Self:
+        if self.deterministic and self.kernels == "apex":
+            raise ValueError('kernels = "apex": nobody has checked that they are deterministic; change one of them')
         return self
 
 
@@ -383,6 +393,15 @@ class Recipe(RecipeSection):
             f"[batch] {what} would leave {num_padding} of {size + num_padding} rows empty: it is not a multiple "
             f"of {of}; change one"
         )
+
+    @model_validator(mode="after")
+    def _check_deterministic_leaves_nothing_to_time(self) -> Self:
+        if self.precision.deterministic and self.batch.micro == "auto":
+            raise ValueError(
+                '[precision] deterministic = true: batch.micro = "auto" is chosen by timing, which differs between two '
+                "runs; set it to a number"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_fp8_fits(self) -> Self:

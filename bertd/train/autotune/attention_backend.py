@@ -10,7 +10,7 @@ On CPU PyTorch has one kernel for each case and nothing is chosen.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -37,6 +37,8 @@ OWN_KERNEL = "own kernel"
 KERNEL_NAMES = (*BACKENDS, OWN_KERNEL)
 """Of all; where two are as fast, the first is taken."""
 _FALLBACK = "math"
+_NOT_DETERMINISTIC = {"cuDNN": "its backward pass is not deterministic"}
+"""The others' are, under torch.use_deterministic_algorithms. Source: PyTorch pull request 182551."""
 _WARM_UPS, _ROUNDS, _CALLS = 2, 3, 8
 MIN_TIMED_SEQUENCES = 512
 """Of a timed call: with fewer, what a large GPU shows is how fast calls are queued, not how fast they run."""
@@ -63,8 +65,15 @@ class AttentionChoice:
         return attend_packed if OWN_KERNEL in self.names else None
 
 
-def choose_attention(workload: AttentionWorkload, *, precision: Precision, ranks: Ranks) -> AttentionChoice:
-    """Check and time the kernels; every rank must call."""
+def choose_attention(
+    workload: AttentionWorkload, *, precision: Precision, ranks: Ranks, is_deterministic: bool = False
+) -> AttentionChoice:
+    """Check and time the backends; every rank must call.
+
+    Args:
+        is_deterministic: leave out those that are not, and take the others in their order: times differ
+            between two runs.
+    """
     if ranks.device.type != "cuda":
         return AttentionChoice(reason="on CPU PyTorch has one for each case")
     seconds: dict[str, float] = {}
@@ -72,19 +81,26 @@ def choose_attention(workload: AttentionWorkload, *, precision: Precision, ranks
     if ranks.is_first:
         kernels: dict[str, AttentionFunction] = {name: attend_by(backend) for name, backend in BACKENDS.items()}
         refusal = why_not_own_kernel(workload, precision=precision, device=ranks.device)
+        if is_deterministic:
+            refusal = refusal or "it is used only where it was timed as the fastest"
         if refusal is None:
             kernels[OWN_KERNEL] = attend_with_own_kernel
         else:
             faults[OWN_KERNEL] = refusal
         for name, attend in kernels.items():
-            fault = find_fault(attend, workload, device=ranks.device, dtype=precision.dtype)
-            if fault is None:
-                seconds[name] = time_backend(attend, workload, device=ranks.device, dtype=precision.dtype)
-            else:
+            fault = _NOT_DETERMINISTIC.get(name) if is_deterministic else None
+            fault = fault or find_fault(attend, workload, device=ranks.device, dtype=precision.dtype)
+            if fault is not None:
                 faults[name] = fault
+            elif is_deterministic:
+                seconds[name] = 0.0
+            else:
+                seconds[name] = time_backend(attend, workload, device=ranks.device, dtype=precision.dtype)
         torch.cuda.empty_cache()
     shared = ranks.broadcast([seconds.get(name, _LEFT_OUT) for name in KERNEL_NAMES])
     usable = {name: each_s for name, each_s in zip(KERNEL_NAMES, shared, strict=True) if each_s != _LEFT_OUT}
+    if is_deterministic:
+        return choose_deterministic_backends(list(usable), faults=faults)
     return choose_fastest_backends(usable, faults=faults)
 
 
@@ -102,6 +118,13 @@ def attend_with_own_kernel(inputs: AttentionInputs, mask: Tensor | None, dropout
     """As the encoder calls it; a mask is of padding, B11S."""
     mask_BS = None if mask is None else mask[:, 0, 0]
     return attend_packed(inputs.q_BMHK, inputs.packed_BSPHK, attention_mask_BS=mask_BS, dropout=dropout)
+
+
+def choose_deterministic_backends(names: Sequence[str], *, faults: Mapping[str, str]) -> AttentionChoice:
+    """The order of preference where nothing is timed: as given, which are right and deterministic. Pure."""
+    left_out = "".join(f"; {name} is left out: {fault}" for name, fault in faults.items())
+    fallback = () if _FALLBACK in names else (_FALLBACK,)
+    return AttentionChoice((*names, *fallback), f"checked here, and not timed, to be deterministic{left_out}")
 
 
 def choose_fastest_backends(seconds: Mapping[str, float], *, faults: Mapping[str, str]) -> AttentionChoice:

@@ -22,6 +22,7 @@ from bertd.train.autotune.kernels import KernelChoice, choose_kernels
 from bertd.train.autotune.micro_batch import MicroBatchChoice, choose_micro_batch, probe_micro_batch
 from bertd.train.autotune.speed_probe import ModelSetup
 from bertd.train.backends.apex.detect import Apex
+from bertd.train.backends.deterministic import is_deterministic
 from bertd.train.backends.precision import choose_precision
 from bertd.train.backends.triton_attention import why_unavailable
 from bertd.train.distributed.process_group import Ranks
@@ -81,7 +82,9 @@ def choose_execution(run_inputs: RunInputs, *, ranks: Ranks) -> ExecutionPlan:
             predictions=predictions,
             is_masked=is_masked,
         )
-        attention = choose_attention(workload, precision=setup.precision, ranks=ranks)
+        attention = choose_attention(
+            workload, precision=setup.precision, ranks=ranks, is_deterministic=is_deterministic(recipe)
+        )
     measured = None if earlier is None else earlier.kernels
     kernels = choose_kernels(setup, attention=attention, micro=probe_size, ranks=ranks, earlier=measured)
     if earlier is not None and recipe.batch.micro == "auto":

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+import torch._dynamo
+from torch import Tensor
 from torch._dynamo.exc import TorchDynamoException
 
 from bertd.errors import DeviceError
@@ -14,6 +16,7 @@ from bertd.train.autotune.attention_backend import AttentionChoice
 from bertd.train.autotune.speed_probe import ModelSetup, run_speed_probe
 from bertd.train.backends.apex.check import Feature
 from bertd.train.backends.apex.detect import Apex, detect_apex
+from bertd.train.backends.deterministic import is_deterministic
 from bertd.train.distributed.process_group import Ranks
 
 _MEASUREMENT_COST_S = 120.0
@@ -54,9 +57,36 @@ def choose_kernels(
         return KernelChoice(name=wanted, reason="the recipe says so", apex=Apex())
     if earlier is not None:
         return earlier
+    if is_deterministic(setup.recipe):
+        return _choose_without_timing(setup, ranks=ranks)
     if (reason := skip_measurement_reason(setup.recipe, device=setup.device.type)) is not None:
         return KernelChoice("eager", reason, Apex())
     return _measure_kernels(setup, attention=attention, micro=micro, ranks=ranks)
+
+
+def _choose_without_timing(setup: ModelSetup, *, ranks: Ranks) -> KernelChoice:
+    """The compiler where it works on rank 0, or else eager kernels."""
+    fault = find_compiler_fault(setup.device) if ranks.is_first else None
+    (works,) = ranks.broadcast([float(fault is None)])
+    reason = "nothing is timed, to be deterministic"
+    if works:
+        return KernelChoice("compile", reason, Apex())
+    return KernelChoice("eager", f"{reason}; compile failed: {fault or 'rank 0 says why'}", Apex())
+
+
+def find_compiler_fault(device: torch.device) -> str | None:
+    """Compile and run a small function; return what failed in one line, such as a missing C compiler, or None."""
+
+    def double(x: Tensor) -> Tensor:
+        return x + x
+
+    try:
+        torch.compile(double, fullgraph=True, dynamic=False)(torch.ones(8, device=device))
+    except (RuntimeError, TorchDynamoException) as error:
+        return compiler_failure_reason(error) or str(error).strip().partition("\n")[0] or type(error).__name__
+    finally:
+        torch._dynamo.reset()
+    return None
 
 
 def skip_measurement_reason(recipe: Recipe, *, device: str) -> str | None:
@@ -77,6 +107,9 @@ def compiler_failure_reason(error: BaseException) -> str | None:
     if not isinstance(error, TorchDynamoException):
         return None
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0].endswith("raised:"):
+        # The first line says only which backend failed.
+        return f"{lines[0]} {lines[1]}"
     return lines[0] if lines else type(error).__name__
 
 
