@@ -78,8 +78,22 @@ class EncoderConfig:
         return -(-self.vocab_size // 64) * 64
 
 
+class _UndrawnLinear(nn.Linear):
+    """Torch would draw weights that MaskedLanguageModel draws once more."""
+
+    def reset_parameters(self) -> None:
+        """Leave the memory as it is."""
+
+
+class _UndrawnEmbedding(nn.Embedding):
+    """The same."""
+
+    def reset_parameters(self) -> None:
+        """Leave the memory as it is."""
+
+
 def _linear(inputs: int, outputs: int, config: EncoderConfig) -> nn.Linear:
-    return nn.Linear(inputs, outputs, bias=config.bias)
+    return _UndrawnLinear(inputs, outputs, bias=config.bias)
 
 
 def _norm(config: EncoderConfig) -> nn.LayerNorm:
@@ -113,9 +127,9 @@ class Embeddings(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.tokens = nn.Embedding(config.padded_vocab_size, config.width)
+        self.tokens = _UndrawnEmbedding(config.padded_vocab_size, config.width)
         has_learned_positions = config.positions == "learned"
-        self.positions = nn.Embedding(config.max_positions, config.width) if has_learned_positions else None
+        self.positions = _UndrawnEmbedding(config.max_positions, config.width) if has_learned_positions else None
         self.norm = _norm(config) if config.embedding_norm else None
         self.dropout = nn.Dropout(config.dropout)
 
@@ -375,16 +389,20 @@ class Head(nn.Module):
 class MaskedLanguageModel(nn.Module):
     """The encoder with its head: what is pretrained."""
 
-    def __init__(self, config: EncoderConfig, *, seed: int) -> None:
-        """Draw the weights from `seed` alone, whatever the global generator's state."""
+    def __init__(self, config: EncoderConfig, *, seed: int | None) -> None:
+        """Draw the weights on the CPU from `seed` alone, whatever the global generator's state.
+
+        None is for a model that is thrown away: it draws from the generator of torch's default device, and is built
+        there.
+        """
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
         self.head = Head(config)
-        self._initialise(torch.Generator().manual_seed(seed))
+        self._initialise(None if seed is None else torch.Generator().manual_seed(seed))
 
     @torch.no_grad()
-    def _initialise(self, generator: torch.Generator) -> None:
+    def _initialise(self, generator: torch.Generator | None) -> None:
         # N(0, 0.02) in every matrix, drawn separately for each: in 24hBERT's code the feed-forward matrices of all
         # layers were copies of one draw.
         for module in self.modules():
@@ -398,7 +416,8 @@ class MaskedLanguageModel(nn.Module):
                 if isinstance(module, Layer):
                     module.attention.out.weight /= (2 * self.config.layers) ** 0.5
                     module.feed_forward.down.weight /= (2 * self.config.layers) ** 0.5
-        self.head.bias[self.config.vocab_size :] = _PADDED_ENTRY_BIAS
+        num_padding = self.config.padded_vocab_size - self.config.vocab_size
+        self.head.bias.narrow(0, self.config.vocab_size, num_padding).fill_(_PADDED_ENTRY_BIAS)
 
     def logits(self, ids_BS: Tensor, *, attention_mask_BS: Tensor | None = None) -> Tensor:
         """Scores of every real vocabulary entry at every position: BS -> BSV without the padding entries."""

@@ -56,6 +56,28 @@ class StartRecord(Record):
     """The kernel's id of this boot: if it differs between two attempts, the machine was restarted in between."""
 
 
+class StartupRecord(Record):
+    """The first step of an attempt is done: where its seconds until then went, on rank 0. They are charged."""
+
+    kind: Literal["startup"] = "startup"
+    t: float
+    attempt: int
+    step: int
+    """Updates done, this one included."""
+    charged_s: float
+    choose_s: float
+    """Choosing what the recipe leaves open, with all trials."""
+    build_s: float
+    """Building the model, reading the checkpoint and passing a micro-batch of a measured size, without compiling."""
+    compile_s: float
+    """Compiling the run's own graphs, wherever that was."""
+    first_step_s: float
+    """The first update, without compiling."""
+    total_s: float
+    """From the launch of the rank's process to the end of that update; the rest is imports, waiting for other ranks,
+    the first validation and the first save."""
+
+
 class StepRecord(Record):
     """One optimizer update; at most one record a second."""
 
@@ -318,6 +340,7 @@ class EndRecord(Record):
 
 JournalRecord = Annotated[
     StartRecord
+    | StartupRecord
     | StepRecord
     | ValidationRecord
     | CheckpointRecord

@@ -33,6 +33,7 @@ from bertd.train.loop.components import TrainerComponents
 from bertd.train.loop.control import StepController
 from bertd.train.loop.loss_fn import ForwardPass
 from bertd.train.loop.reporting import Reporter
+from bertd.train.loop.startup import StartupTimer
 from bertd.train.loop.train_step import TrainStep
 from bertd.train.loop.trainer import Trainer
 from bertd.train.loop.validation import Validator
@@ -44,9 +45,15 @@ from bertd.train.state import TrainState
 
 
 def build_trainer(
-    run_inputs: RunInputs, *, ranks: Ranks, attempt: int, stop_signal: Event, heartbeat: Heartbeat = NO_HEARTBEAT
+    run_inputs: RunInputs,
+    *,
+    ranks: Ranks,
+    attempt: int,
+    stop_signal: Event,
+    heartbeat: Heartbeat = NO_HEARTBEAT,
+    startup: StartupTimer | None = None,
 ) -> Trainer:
-    """Build everything and resume from the newest valid checkpoint.
+    """Build everything and resume from the newest valid checkpoint; `startup` counts from the launch, or from here.
 
     Raises:
         CheckpointError: no checkpoint is valid, or it belongs to another recipe or other data; or start_from does not
@@ -56,16 +63,21 @@ def build_trainer(
         StorageError: the disk is too small for a run that has not started.
     """
     recipe = run_inputs.recipe
+    startup = startup or StartupTimer()
     _set_up_device(ranks)
-    execution = choose_execution(run_inputs, ranks=ranks)
+    with startup.choosing():
+        execution = choose_execution(run_inputs, ranks=ranks)
     kernels = execution.kernels
-    model = build_model(execution.setup, kernels.apex)
-    optimizers = build_optimizers(
-        model, recipe.optimizer, apex=kernels.apex, rank=ranks.rank, world_size=ranks.world_size
-    )
-    starting_point = load_or_initialize(run_inputs, model=model, optimizers=optimizers, ranks=ranks)
-    forward = _build_forward_pass(execution, ranks, model)
-    settled = settle_micro_batch(execution.setup, execution.micro, forward=forward, optimizers=optimizers, ranks=ranks)
+    with startup.building():
+        model = build_model(execution.setup, kernels.apex)
+        optimizers = build_optimizers(
+            model, recipe.optimizer, apex=kernels.apex, rank=ranks.rank, world_size=ranks.world_size
+        )
+        starting_point = load_or_initialize(run_inputs, model=model, optimizers=optimizers, ranks=ranks)
+        forward = _build_forward_pass(execution, ranks, model)
+        settled = settle_micro_batch(
+            execution.setup, execution.micro, forward=forward, optimizers=optimizers, ranks=ranks
+        )
     execution = replace(execution, micro=settled)
     micro = settled.sequences
     masker = build_masker(recipe, run_inputs.dataset.vocabulary)
@@ -112,6 +124,8 @@ def build_trainer(
         reporter=bookkeeping.reporter,
         checkpointer=bookkeeping.checkpointer,
         controller=controller,
+        startup=startup,
+        attempt=attempt,
         # model/flops.py has the peak FLOP/s for 16 bits only.
         peak_flops=None if execution.setup.precision.dtype is None else peak_flops(device_name(ranks.device)),
         heartbeat=heartbeat,

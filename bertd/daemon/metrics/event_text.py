@@ -15,6 +15,7 @@ from bertd.records import (
     RollbackRecord,
     ScoreRecord,
     StartRecord,
+    StartupRecord,
     StateRecord,
     StepRecord,
     ValidationRecord,
@@ -30,6 +31,9 @@ def event_text(record: JournalRecord) -> str:
                 f"attempt {record.attempt} trains {start_text} on {record.world_size} x {record.device_name}, "
                 f"{record.precision}, {record.kernels}"
             )
+        case StartupRecord():
+            before = f"{record.choose_s:.1f} s to choose, {record.build_s:.1f} s to build"
+            return f"first step {record.total_s:.1f} s after the launch: {before}, {record.compile_s:.1f} s to compile"
         case StepRecord():
             return f"step {record.step}: loss {record.loss:.3f}"
         case ValidationRecord():

@@ -19,7 +19,7 @@ from bertd.train.autotune.attention_backend import (
 )
 from bertd.train.autotune.attention_workload import AttentionWorkload
 from bertd.train.autotune.kernels import KernelChoice, choose_kernels
-from bertd.train.autotune.micro_batch import MicroBatchChoice, choose_micro_batch, probe_micro_batch
+from bertd.train.autotune.micro_batch import MicroBatchChoice, choose_micro_batch, likely_micro_batches
 from bertd.train.autotune.speed_probe import ModelSetup
 from bertd.train.backends.apex.detect import Apex
 from bertd.train.backends.deterministic import is_deterministic
@@ -68,7 +68,7 @@ def choose_execution(run_inputs: RunInputs, *, ranks: Ranks) -> ExecutionPlan:
     earlier = _broadcast_earlier_choices(
         _read_earlier_choices(run_inputs, setup, ranks) if ranks.is_first else None, ranks
     )
-    probe_size = probe_micro_batch(recipe, is_cpu=ranks.device.type == "cpu")
+    likely_sizes = likely_micro_batches(setup)
     if earlier is not None:
         attention = earlier.attention
     else:
@@ -77,7 +77,7 @@ def choose_execution(run_inputs: RunInputs, *, ranks: Ranks) -> ExecutionPlan:
         predictions = recipe.masking.predictions(length)
         workload = AttentionWorkload.from_config(
             setup.config,
-            sequences=max(probe_size, MIN_TIMED_SEQUENCES),
+            sequences=max(likely_sizes[0], MIN_TIMED_SEQUENCES),
             length=length,
             predictions=predictions,
             is_masked=is_masked,
@@ -86,7 +86,7 @@ def choose_execution(run_inputs: RunInputs, *, ranks: Ranks) -> ExecutionPlan:
             workload, precision=setup.precision, ranks=ranks, is_deterministic=is_deterministic(recipe)
         )
     measured = None if earlier is None else earlier.kernels
-    kernels = choose_kernels(setup, attention=attention, micro=probe_size, ranks=ranks, earlier=measured)
+    kernels = choose_kernels(setup, attention=attention, micros=likely_sizes, ranks=ranks, earlier=measured)
     if earlier is not None and recipe.batch.micro == "auto":
         micro = earlier.micro
     else:

@@ -1,8 +1,15 @@
-"""Choose the kernels of a run: compiled, apex or eager, as the recipe says or as measured."""
+"""Choose the kernels of a run: compiled, apex or eager, as the recipe says, as known for its GPU, or as measured.
+
+On Ampere and later GPUs a trial would cost two compilations of the model to learn what is known: compiled kernels join
+what eager ones read and write one by one. A small function shows whether the compiler works. On older GPUs, which its
+kernels are not made for and where apex may be installed, and on CPU, each kind is measured at the micro-batch that
+the run is likely to use.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch._dynamo
@@ -18,9 +25,12 @@ from bertd.train.backends.apex.check import Feature
 from bertd.train.backends.apex.detect import Apex, detect_apex
 from bertd.train.backends.deterministic import is_deterministic
 from bertd.train.distributed.process_group import Ranks
+from bertd.train.oom import out_of_memory_reason
 
 _MEASUREMENT_COST_S = 120.0
 """Compiling for the speed probe and again for the run: 40 to 60 s each on two CPU cores; not measured on a GPU."""
+_COMPILED_WITHOUT_TRIAL = (8, 0)
+"""Compute capability of Ampere. Not measured on a GPU."""
 _MIN_BUDGET_TO_MEASURE_S = {"cpu": 3600.0, "cuda": 900.0}
 """Smallest timed budget to measure. Compiling gains a tenth or nothing on CPU, reportedly a quarter or more on GPU."""
 
@@ -35,15 +45,22 @@ class KernelChoice:
     """As text, for the journal."""
     apex: Apex
     """Without classes unless apex was chosen."""
+    speeds: Mapping[int, float] = field(default_factory=dict)
+    """Sequences/s by micro-batch, as measured on rank 0; empty where nothing was."""
 
 
 def choose_kernels(
-    setup: ModelSetup, *, attention: AttentionChoice, micro: int, ranks: Ranks, earlier: KernelChoice | None = None
+    setup: ModelSetup,
+    *,
+    attention: AttentionChoice,
+    micros: Sequence[int],
+    ranks: Ranks,
+    earlier: KernelChoice | None = None,
 ) -> KernelChoice:
     """Return the recipe's kernels, or for `auto` the fastest on this device; every rank must call.
 
     Args:
-        micro: sequences per pass of the speed probes.
+        micros: sequences per pass of the speed probes; the next is used where one does not fit.
         earlier: choice of an earlier attempt of the run; kept, so that a resumed run rounds as before.
 
     Raises:
@@ -61,7 +78,21 @@ def choose_kernels(
         return _choose_without_timing(setup, ranks=ranks)
     if (reason := skip_measurement_reason(setup.recipe, device=setup.device.type)) is not None:
         return KernelChoice("eager", reason, Apex())
-    return _measure_kernels(setup, attention=attention, micro=micro, ranks=ranks)
+    if (known := _choose_known(setup, ranks=ranks)) is not None:
+        return known
+    return _measure_kernels(setup, attention=attention, micros=micros, ranks=ranks)
+
+
+def _choose_known(setup: ModelSetup, *, ranks: Ranks) -> KernelChoice | None:
+    """Return what needs no trial on rank 0's device, for all ranks; None if a trial is needed."""
+    if setup.device.type != "cuda":
+        return None
+    capability = torch.cuda.get_device_capability(setup.device)
+    is_known = ranks.is_first and capability >= _COMPILED_WITHOUT_TRIAL and find_compiler_fault(setup.device) is None
+    if ranks.broadcast([float(is_known)]) != [1.0]:
+        return None
+    reason = f"taken without a trial from compute capability {'.'.join(map(str, _COMPILED_WITHOUT_TRIAL))} on"
+    return KernelChoice("compile", reason, Apex())
 
 
 def _choose_without_timing(setup: ModelSetup, *, ranks: Ranks) -> KernelChoice:
@@ -94,8 +125,9 @@ def skip_measurement_reason(recipe: Recipe, *, device: str) -> str | None:
     total_s, min_budget_s = recipe.granted.total_s, _MIN_BUDGET_TO_MEASURE_S[device]
     if total_s is not None and total_s < min_budget_s:
         return (
-            f"a budget of {format_duration(total_s)} is too short to measure what compiling gains: that takes about "
-            f"{format_duration(_MEASUREMENT_COST_S)}, and is done from {format_duration(min_budget_s)} on"
+            f"a budget of {format_duration(total_s)} is too short for compiling to pay, or to measure whether it does: "
+            f"that takes about {format_duration(_MEASUREMENT_COST_S)}, and is done from "
+            f"{format_duration(min_budget_s)} on"
         )
     if total_s is None and device == "cpu":
         return "a budget of steps or sequences does not show whether compiling pays on a CPU; set kernels to try it"
@@ -113,7 +145,9 @@ def compiler_failure_reason(error: BaseException) -> str | None:
     return lines[0] if lines else type(error).__name__
 
 
-def _measure_kernels(setup: ModelSetup, *, attention: AttentionChoice, micro: int, ranks: Ranks) -> KernelChoice:
+def _measure_kernels(
+    setup: ModelSetup, *, attention: AttentionChoice, micros: Sequence[int], ranks: Ranks
+) -> KernelChoice:
     """Measure on rank 0 the kernels that work on every rank, and use the fastest on all ranks.
 
     Raises:
@@ -124,27 +158,37 @@ def _measure_kernels(setup: ModelSetup, *, attention: AttentionChoice, micro: in
         apex = _find_usable_apex(setup, ranks)
         apex_reason = apex.describe_faults()
     names = [name for name in ("compile", "eager", "apex") if name != "apex" or apex.classes]
-    speeds, faults = [0.0] * len(names), dict[str, str]()
+    speeds, faults, used = [0.0] * len(names), dict[str, str](), [0] * len(names)
     if ranks.is_first:
         for index, name in enumerate(names):
             used_apex = apex if name == "apex" else Apex()
-            try:
-                probe = run_speed_probe(setup, kernels=name, apex=used_apex, attention=attention, micro=micro)
-            except RuntimeError as error:
-                # No C compiler, a kernel that this GPU lacks, or no memory: the reason says which.
-                faults[name] = str(error).strip().partition("\n")[0]
-                continue
-            speeds[index] = probe.sequences_per_s
+            for micro in micros:
+                try:
+                    probe = run_speed_probe(setup, kernels=name, apex=used_apex, attention=attention, micro=micro)
+                except (MemoryError, RuntimeError) as error:
+                    # No C compiler, a kernel that this GPU lacks, or no memory: the reason says which.
+                    faults[name] = compiler_failure_reason(error) or str(error).strip().partition("\n")[0]
+                    if out_of_memory_reason(error) is None:
+                        break
+                    continue
+                speeds[index], used[index] = probe.sequences_per_s, micro
+                faults.pop(name, None)
+                break
     speeds = ranks.broadcast(speeds)
     if not any(speeds):
         summary = "; ".join(f"{name}: {fault}" for name, fault in faults.items()) or "the log of rank 0 says why"
         raise DeviceError(f'[precision] kernels = "auto": none works here: {summary}; lower batch.micro')
-    best = names[speeds.index(max(speeds))]
+    index = speeds.index(max(speeds))
+    best = names[index]
     summary = ", ".join(f"{name} {speed:,.1f}" for name, speed in zip(names, speeds, strict=True) if speed)
-    reason = f"measured here in sequences/s of one rank, {micro} a pass: {summary}"
+    sizes = " or ".join(map(str, sorted(set(used) - {0})))
+    reason = f"measured here in sequences/s of one rank, {sizes} a pass: {summary}"
     failures_text = "".join(f"; {name} failed: {fault}" for name, fault in faults.items())
     return KernelChoice(
-        best, f"{reason}{failures_text}{f'; {apex_reason}' if apex_reason else ''}", apex if best == "apex" else Apex()
+        best,
+        f"{reason}{failures_text}{f'; {apex_reason}' if apex_reason else ''}",
+        apex if best == "apex" else Apex(),
+        speeds={used[index]: speeds[index]} if used[index] else {},
     )
 
 

@@ -95,11 +95,11 @@ def choose_micro_batch(
     return found or MicroBatchChoice(int(sequences), "as on the first rank")
 
 
-def probe_micro_batch(recipe: Recipe, *, is_cpu: bool) -> int:
-    """Return the sequences per pass for comparing kernels, before a micro-batch is chosen."""
-    if recipe.batch.micro != "auto":
-        return recipe.batch.micro
-    return min(candidate_sizes(recipe, is_cpu=is_cpu), key=lambda size: abs(size - (16 if is_cpu else 64)))
+def likely_micro_batches(setup: ModelSetup) -> list[int]:
+    """Return the sequences per pass for comparing kernels, before a micro-batch is chosen, the most likely first."""
+    if setup.recipe.batch.micro != "auto":
+        return [setup.recipe.batch.micro]
+    return _fitting_sizes(setup, candidate_sizes(setup.recipe, is_cpu=setup.device.type == "cpu"))
 
 
 def candidate_sizes(recipe: Recipe, *, is_cpu: bool) -> list[int]:
@@ -203,14 +203,26 @@ def _free_bytes(device: torch.device) -> int:
     return psutil.virtual_memory().available
 
 
+def _fitting_sizes(setup: ModelSetup, sizes: list[int]) -> list[int]:
+    dtype = setup.precision.dtype
+    return filter_by_memory(
+        sizes,
+        config=setup.config,
+        recipe=setup.recipe,
+        element_bytes=4 if dtype is None else dtype.itemsize,
+        free_bytes=_free_bytes(setup.device),
+    )
+
+
+def _probe_speed(setup: ModelSetup, size: int, *, kernels: KernelChoice, attention: AttentionChoice) -> float:
+    probe = run_speed_probe(setup, kernels=kernels.name, apex=kernels.apex, attention=attention, micro=size)
+    return probe.sequences_per_s
+
+
 def _measure_sizes(
     setup: ModelSetup, sizes: list[int], *, kernels: KernelChoice, attention: AttentionChoice
 ) -> MicroBatchChoice:
-    dtype = setup.precision.dtype
-    element_bytes, free = (4 if dtype is None else dtype.itemsize), _free_bytes(setup.device)
-    fitting_sizes = filter_by_memory(
-        sizes, config=setup.config, recipe=setup.recipe, element_bytes=element_bytes, free_bytes=free
-    )
+    free, fitting_sizes = _free_bytes(setup.device), _fitting_sizes(setup, sizes)
     limit_s, began_s, last_probe_s = time_limit_s(setup.recipe), time.monotonic(), 0.0
     batch, speeds = setup.recipe.batch, dict[int, float]()
     too_large: list[int] = []
@@ -223,7 +235,8 @@ def _measure_sizes(
         if is_late and too_large and min(fitting_sizes) < size and size * 4 > min(too_large):
             continue
         try:
-            probe = run_speed_probe(setup, kernels=kernels.name, apex=kernels.apex, attention=attention, micro=size)
+            # Comparing kernels has measured one of them.
+            speed = kernels.speeds.get(size) or _probe_speed(setup, size, kernels=kernels, attention=attention)
         except (MemoryError, RuntimeError) as error:
             if out_of_memory_reason(error) is None:
                 raise
@@ -232,7 +245,7 @@ def _measure_sizes(
             continue
         # Do not count padding rows, which are computed for nothing.
         empty = batch.num_padding_rows(batch.sequences, micro=size, num_devices=setup.recipe.devices.count)
-        speeds[size] = probe.sequences_per_s * batch.sequences / (batch.sequences + empty)
+        speeds[size] = speed * batch.sequences / (batch.sequences + empty)
         last_probe_s = time.monotonic() - began_s - elapsed_s
     if not speeds:
         tried = ", ".join(map(str, too_large))

@@ -58,6 +58,17 @@ class ProbeResult:
 def build_model(setup: ModelSetup, apex: Apex) -> MaskedLanguageModel:
     """The run's model with first weights drawn, on its device, with the modules of its precision and kernels."""
     model = MaskedLanguageModel(setup.config, seed=setup.recipe.run.seed).to(setup.device)
+    return _with_kernels(model, setup, apex)
+
+
+def build_throwaway_model(setup: ModelSetup, apex: Apex) -> MaskedLanguageModel:
+    """A model of the same shape with any weights: drawn on the device, without a copy on the host."""
+    with setup.device:
+        model = MaskedLanguageModel(setup.config, seed=None)
+    return _with_kernels(model, setup, apex)
+
+
+def _with_kernels(model: MaskedLanguageModel, setup: ModelSetup, apex: Apex) -> MaskedLanguageModel:
     if setup.precision.mode == "fp8":
         use_float8(model)
     use_fused_modules(model, apex)
@@ -102,7 +113,7 @@ def _run_probe(setup: ModelSetup, *, kernels: str, apex: Apex, attention: Attent
     # Held to the end: what fits next to it leaves room for the exchange with other ranks.
     reserved = torch.empty(reserved_bytes(setup.recipe), dtype=torch.uint8, device=setup.device)
     single_rank = Ranks(rank=0, world_size=1, device=setup.device, control=None)
-    model = build_model(setup, apex)
+    model = build_throwaway_model(setup, apex)
     forward = ForwardPass(
         model,
         ranks=single_rank,

@@ -71,12 +71,14 @@ def main() -> int:
 
 def train(paths: RunPaths, *, attempt: int, store: Path | None, stop_signal: Event) -> None:
     """Open the run, join the other ranks, and train until the end or a pause."""
+    began_s = time.monotonic()
     heartbeat = Heartbeat(os.environ.get(HEARTBEAT_VARIABLE), rank=int(os.environ.get("RANK", "0")))
     heartbeat.beat(Phase.START, step=0)
     from bertd.train.backends.deterministic import use_deterministic_algorithms
     from bertd.train.build_trainer import build_trainer
     from bertd.train.distributed.peer_watch import watch_peers
     from bertd.train.distributed.process_group import join_ranks, leave_ranks
+    from bertd.train.loop.startup import StartupTimer
     from bertd.train.run_inputs import load_run_inputs
 
     run_inputs = load_run_inputs(paths)
@@ -84,7 +86,14 @@ def train(paths: RunPaths, *, attempt: int, store: Path | None, stop_signal: Eve
     ranks = join_ranks(run_inputs.recipe.devices, store=store)
     # Ranks with a rendezvous file are on one machine.
     with watch_peers(ranks, is_one_machine=store is not None) as peer_watch:
-        trainer = build_trainer(run_inputs, ranks=ranks, attempt=attempt, stop_signal=stop_signal, heartbeat=heartbeat)
+        trainer = build_trainer(
+            run_inputs,
+            ranks=ranks,
+            attempt=attempt,
+            stop_signal=stop_signal,
+            heartbeat=heartbeat,
+            startup=StartupTimer(began_s=began_s),
+        )
         peer_watch.is_writing = lambda: trainer.is_writing
         trainer.run()
         trainer.close()

@@ -15,6 +15,7 @@ from bertd.train.loop.budget_tracker import BudgetTracker
 from bertd.train.loop.commands import PendingCommands
 from bertd.train.loop.control import StepController
 from bertd.train.loop.reporting import Reporter
+from bertd.train.loop.startup import StartupTimer
 from bertd.train.loop.train_step import TrainStep
 from bertd.train.loop.validation import Validator
 from bertd.train.optim.optimizer import Optimizers
@@ -37,6 +38,8 @@ class TrainerComponents:
     reporter: Reporter
     checkpointer: Checkpointer
     controller: StepController
+    startup: StartupTimer
+    attempt: int
     peak_flops: float | None
     """FLOP/s of one device, for the MFU; None if it is not known for the run's precision."""
     heartbeat: Heartbeat = NO_HEARTBEAT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bertd.records import (
@@ -15,6 +15,7 @@ from bertd.records import (
     JobState,
     JournalRecord,
     RollbackRecord,
+    StartupRecord,
     StateRecord,
     StepRecord,
     ValidationRecord,
@@ -24,6 +25,7 @@ from bertd.run.ledger import SleepWatch
 from bertd.train.checkpoint.format import folder_bytes
 from bertd.train.loop.budget_tracker import BudgetTracker
 from bertd.train.loop.buffered_journal import RecordSink
+from bertd.train.loop.startup import StartupTimes
 from bertd.train.loop.throughput import Throughput
 from bertd.train.loop.validation import ValidationResult
 from bertd.train.state import TrainState
@@ -53,6 +55,14 @@ class Reporter:
     def append(self, record: JournalRecord) -> None:
         """Write a record that another module built."""
         self._journal.append(record)
+
+    def report_startup(self, state: TrainState, times: StartupTimes, *, attempt: int) -> None:
+        """Report where the seconds until the first step went."""
+        self._journal.append(
+            StartupRecord(
+                t=time.time(), attempt=attempt, step=state.step, charged_s=self._budget.now_s(), **asdict(times)
+            )
+        )
 
     def report_step(self, state: TrainState, metrics: StepMetrics) -> None:
         charged_s = self._budget.now_s()

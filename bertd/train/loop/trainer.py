@@ -13,6 +13,7 @@ from bertd.errors import BertdError, NumericsError, StorageError
 from bertd.model.flops import training_flops
 from bertd.run.heartbeat import Phase
 from bertd.run.paths import step_folder_name
+from bertd.train.backends.synchronize import synchronize
 from bertd.train.loop.components import TrainerComponents
 from bertd.train.loop.control import ExitReason, StepPlan, broadcast_plan
 from bertd.train.loop.reporting import StepMetrics
@@ -39,6 +40,7 @@ class Trainer:
         self._meter = ThroughputMeter()
         self._loss_monitor = self._create_loss_monitor()
         self._lr = 0.0
+        self._is_first_step = True
 
     # ---- The loop --------------------------------------------------------------------------------
 
@@ -83,7 +85,8 @@ class Trainer:
         # Warm up first: a first validation that includes compilation would inflate the reserve, which uses the slowest
         # one, for the rest of the run.
         self._beat(Phase.VALIDATION)
-        self.components.validator.warm_up(self._train_step.forward)
+        with self.components.startup.compiling():
+            self.components.validator.warm_up(self._train_step.forward)
         if self._recipe.granted.is_timed and self.state.save_s is None:
             # Measure the reserve before the schedule starts, and find out early if the disk refuses a checkpoint.
             self._save("start")
@@ -120,12 +123,25 @@ class Trainer:
         sequences = self._recipe.batch.sequences_at(plan.progress)
         if sequences != self._batches.global_batch:
             self._batches.resize(sequences, first_sequence=self.state.sequences)
-        self._train_step.update(step=self.state.step, lr=self._lr, wants_norm=plan.report)
+        self._update(wants_norm=plan.report)
         self._update_state(step=self.state.step + 1, sequences=self.state.sequences + sequences)
         # Before the meter reads the clock: the steps have ended only when their loss can be read.
         loss = self._train_step.take_loss() if plan.report else None
         self._meter.count_step(sequences)
+        if self._is_first_step:
+            self._is_first_step = False
+            times = self.components.startup.finish()
+            self._reporter.report_startup(self.state, times, attempt=self.components.attempt)
         return loss
+
+    def _update(self, *, wants_norm: bool) -> None:
+        if not self._is_first_step:
+            self._train_step.update(step=self.state.step, lr=self._lr, wants_norm=wants_norm)
+            return
+        with self.components.startup.stepping():
+            self._train_step.update(step=self.state.step, lr=self._lr, wants_norm=wants_norm)
+            # This once: the step's work is only queued, and its time would be that of queueing.
+            synchronize(self._ranks.device)
 
     def _report_step(self, loss: float) -> None:
         throughput = self._meter.read(wait_s=self._batches.wait_s)

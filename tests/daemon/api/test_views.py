@@ -18,7 +18,7 @@ from bertd.daemon.scheduling.devices import Devices
 from bertd.daemon.scheduling.runners import runner_environment
 from bertd.daemon.service import status_line
 from bertd.jobs.store.leases import Lease, Leases
-from bertd.records import DevicesRecord, JobState, JournalRecord, ScoreRecord
+from bertd.records import DevicesRecord, JobState, JournalRecord, ScoreRecord, StartupRecord
 from tests.daemon.metrics.test_curves import start, step
 
 STATUS = StatusView(
@@ -28,9 +28,14 @@ STATUS = StatusView(
 
 def test_every_kind_of_record_has_words() -> None:
     union, _ = get_args(JournalRecord)
-    assert len(get_args(union)) == 14, "a new kind needs its line in event_text"
+    assert len(get_args(union)) == 15, "a new kind needs its line in event_text"
     assert event_text(start(5, charged_s=1, attempt=2)) == "attempt 2 trains from step 5 on 1 x x, fp32, eager"
     assert event_text(step(7, charged_s=1)) == "step 7: loss 5.000"
+    times = {"choose_s": 1, "build_s": 2, "compile_s": 30, "first_step_s": 4, "total_s": 40}
+    first = StartupRecord(t=0, attempt=1, step=1, charged_s=40, **times)
+    assert event_text(first) == (
+        "first step 40.0 s after the launch: 1.0 s to choose, 2.0 s to build, 30.0 s to compile"
+    )
     moved = DevicesRecord(t=0, step=7, charged_s=1, before=8, after=4)
     assert event_text(moved) == "devices from 8 to 4 at step 7"
     score = ScoreRecord(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend
 
 from bertd.errors import DeviceError
@@ -31,8 +32,21 @@ from bertd.train.autotune.attention_check import find_fault
 from bertd.train.autotune.attention_workload import AttentionWorkload
 from bertd.train.autotune.choose import choose_execution
 from bertd.train.autotune.kernels import KernelChoice, choose_kernels, skip_measurement_reason
-from bertd.train.autotune.micro_batch import candidate_sizes, choose_micro_batch, filter_by_memory, time_limit_s
-from bertd.train.autotune.speed_probe import ModelSetup, ProbeResult, reserved_bytes, run_speed_probe
+from bertd.train.autotune.micro_batch import (
+    candidate_sizes,
+    choose_micro_batch,
+    filter_by_memory,
+    likely_micro_batches,
+    time_limit_s,
+)
+from bertd.train.autotune.speed_probe import (
+    ModelSetup,
+    ProbeResult,
+    build_throwaway_model,
+    release_memory,
+    reserved_bytes,
+    run_speed_probe,
+)
 from bertd.train.backends.apex.detect import Apex
 from bertd.train.backends.precision import choose_precision
 from bertd.train.backends.triton_attention import attend_packed
@@ -229,7 +243,9 @@ def test_a_short_budget_is_not_spent_on_measuring_kernels() -> None:
 def test_kernels_are_measured_where_the_budget_is_hours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     # Without apex's kernels, on CPU: two probes are left.
-    chosen = choose_kernels(setup_for(recipe(8, "budget.hours=2")), attention=AttentionChoice(), micro=4, ranks=ALONE)
+    chosen = choose_kernels(
+        setup_for(recipe(8, "budget.hours=2")), attention=AttentionChoice(), micros=[4], ranks=ALONE
+    )
 
     assert chosen.name in ("compile", "eager") and chosen.apex == Apex()
     assert chosen.reason.startswith("measured here in sequences/s of one rank, 4 a pass: compile ")
@@ -243,11 +259,84 @@ def test_kernels_that_fail_are_left_out_with_the_reason(monkeypatch: pytest.Monk
         return ProbeResult(sequences_per_s=3.0, first_update_s=0.0)
 
     monkeypatch.setattr(kernels_module, "run_speed_probe", probe)
-    choose = partial(choose_kernels, attention=AttentionChoice(), micro=4, ranks=ALONE)
+    choose = partial(choose_kernels, attention=AttentionChoice(), micros=[4], ranks=ALONE)
     chosen = choose(setup_for(recipe(8, "budget.hours=2")))
     assert chosen.name == "eager" and "; compile failed: no C++ compiler;" in chosen.reason
     earlier = KernelChoice("compile", "measured", Apex())
     assert choose(setup_for(recipe(8, "budget.hours=2")), earlier=earlier) is earlier
+
+
+def ranks_on(capability: tuple[int, int], patch: pytest.MonkeyPatch, *, fault: str | None = None) -> Ranks:
+    """A rank on a simulated GPU."""
+    patch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    patch.setattr(kernels_module, "find_compiler_fault", lambda _: fault)
+    return Ranks(rank=0, world_size=1, device=torch.device("cuda"), control=None)
+
+
+@pytest.mark.parametrize("capability", [(8, 0), (9, 0)])
+def test_from_ampere_on_kernels_are_compiled_without_a_trial(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int]
+) -> None:
+    ranks = ranks_on(capability, monkeypatch)
+    monkeypatch.setattr(kernels_module, "run_speed_probe", None)
+    setup = replace(setup_for(recipe(8, "budget.hours=2")), device=ranks.device)
+    choose = partial(choose_kernels, attention=AttentionChoice(), micros=[8], ranks=ranks)
+    assert choose(setup).name == "compile"
+    assert choose(setup).reason == "taken without a trial from compute capability 8.0 on"
+    short = replace(setup, recipe=recipe(8, "budget.hours=0.1"))
+    assert choose(short).name == "eager" and "too short for compiling to pay" in choose(short).reason
+
+
+@pytest.mark.parametrize(("capability", "fault"), [((7, 0), None), ((9, 0), "no C compiler")])
+def test_on_an_older_gpu_or_without_a_compiler_kernels_are_tried_at_the_size_that_will_be_used(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], fault: str | None
+) -> None:
+    tried: list[tuple[str, int]] = []
+
+    def probe(setup: ModelSetup, *, kernels: str, micro: int, **_: object) -> ProbeResult:
+        tried.append((kernels, micro))
+        if kernels == "compile":
+            raise RuntimeError("needs Ampere")
+        if micro > 32:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return ProbeResult(sequences_per_s=100.0 + micro, first_update_s=0.0)
+
+    ranks = ranks_on(capability, monkeypatch, fault=fault)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2**40, 2**40))
+    monkeypatch.setattr(kernels_module, "detect_apex", lambda *_, **__: Apex())
+    monkeypatch.setattr(kernels_module, "_keep_shared_features", lambda apex, _: apex)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA TITAN V")
+    monkeypatch.setattr(kernels_module, "run_speed_probe", probe)
+    monkeypatch.setattr(micro_batch, "run_speed_probe", probe)
+    made = recipe(8, "budget.hours=2", "batch.sequences=64", "batch.micro=auto")
+    setup = replace(setup_for(made), device=ranks.device)
+
+    chosen = choose_kernels(setup, attention=AttentionChoice(), micros=likely_micro_batches(setup), ranks=ranks)
+
+    assert chosen.name == "eager" and chosen.speeds == {32: 132.0}
+    assert tried == [("compile", 64), ("eager", 64), ("eager", 32)]
+    assert "32 a pass: eager 132.0; compile failed: needs Ampere" in chosen.reason
+    # What was measured is not measured again.
+    tried.clear()
+    size = choose_micro_batch(setup, kernels=chosen, attention=AttentionChoice(), ranks=ranks)
+    assert size.sequences == 32 and ("eager", 32) not in tried and ("eager", 16) in tried
+
+
+def test_a_throwaway_model_is_built_on_its_gpu_without_a_copy_on_the_host() -> None:
+    setup = replace(setup_for(recipe(8)), device=torch.device("cuda"), config=TINY)
+    with FakeTensorMode():
+        model = build_throwaway_model(setup, Apex())
+    assert {parameter.device.type for parameter in model.parameters()} == {"cuda"}
+    assert model.training and len(list(model.parameters())) > 30
+
+
+def test_memory_is_returned_to_a_gpu_and_its_peak_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[object] = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: called.append("empty_cache"))
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", called.append)
+    release_memory(torch.device("cuda"))
+    release_memory(ALONE.device)
+    assert called == ["empty_cache", torch.device("cuda")]
 
 
 # ---- A resumed run ---------------------------------------------------------------------------------

@@ -155,7 +155,7 @@ def test_on_a_cpu_nvidias_apex_is_not_used(site: Path) -> None:
 def choose(monkeypatch: pytest.MonkeyPatch, *overrides: str, made: Recipe | None = None) -> kernels_module.KernelChoice:
     monkeypatch.setattr(kernels_module, "detect_apex", _on_cpu_too)
     made = made or recipe(8, "precision.kernels=apex", *overrides)
-    return choose_kernels(setup_for(made), attention=AttentionChoice(), micro=4, ranks=ALONE)
+    return choose_kernels(setup_for(made), attention=AttentionChoice(), micros=[4], ranks=ALONE)
 
 
 def _on_cpu_too(wanted: list[Feature], *, device: torch.device, dtype: torch.dtype | None) -> Apex:
@@ -166,7 +166,7 @@ def test_a_recipe_that_insists_on_apex_where_there_is_none_is_refused_with_the_r
     install(site, GOOD)
     with pytest.raises(DeviceError, match='kernels = "apex": no part of it can be used: not .*its kernels run on cuda'):
         choose_kernels(
-            setup_for(recipe(8, "precision.kernels=apex")), attention=AttentionChoice(), micro=4, ranks=ALONE
+            setup_for(recipe(8, "precision.kernels=apex")), attention=AttentionChoice(), micros=[4], ranks=ALONE
         )
 
 
@@ -208,7 +208,7 @@ def test_what_another_rank_cannot_use_no_rank_uses(site: Path, monkeypatch: pyte
 
     two = TwoRanks(rank=0, world_size=2, device=CPU, control=None)
     kernels = choose_kernels(
-        setup_for(recipe(8, "precision.kernels=apex")), attention=AttentionChoice(), micro=4, ranks=two
+        setup_for(recipe(8, "precision.kernels=apex")), attention=AttentionChoice(), micros=[4], ranks=two
     )
 
     assert kernels.apex.classes.keys() == {Feature.LAYER_NORM}
@@ -220,7 +220,7 @@ def test_other_kernels_never_import_apex(kernels: str, site: Path) -> None:
     install(site, GOOD)
 
     chosen = choose_kernels(
-        setup_for(recipe(8, f"precision.kernels={kernels}")), attention=AttentionChoice(), micro=4, ranks=ALONE
+        setup_for(recipe(8, f"precision.kernels={kernels}")), attention=AttentionChoice(), micros=[4], ranks=ALONE
     )
 
     assert chosen.apex == Apex() and "apex" not in sys.modules

@@ -94,7 +94,7 @@ def test_kernels_are_not_timed(monkeypatch: pytest.MonkeyPatch, fault: str | Non
     monkeypatch.setattr(kernels, "run_speed_probe", None)
     monkeypatch.setattr(kernels, "find_compiler_fault", lambda _: fault)
     setup = setup_for(recipe(8, *ON_GPU))
-    chosen = choose_kernels(setup, attention=attention_backend.AttentionChoice(), micro=8, ranks=ALONE)
+    chosen = choose_kernels(setup, attention=attention_backend.AttentionChoice(), micros=[8], ranks=ALONE)
     assert chosen.name == expected and "nothing is timed, to be deterministic" in chosen.reason
     assert fault is None or "compile failed: no C compiler" in chosen.reason
 
