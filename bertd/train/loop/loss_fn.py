@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 import torch._dynamo
+import torch._functorch.config
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
@@ -80,6 +81,9 @@ class ForwardPass:
         self._evaluate = _build_evaluation(model, is_compiled=self.is_compiled)
         self._train: nn.Module = model
         if self.is_compiled:
+            # Without this the graph of the training pass, whose loss is an autograd.Function, is traced again by each
+            # attempt. Its two functions are part of the key: tests/train/loop/test_loss_fn.py.
+            torch._functorch.config.autograd_cache_allow_custom_autograd_functions = True
             compiled = torch.compile(model, fullgraph=True, dynamic=False)
             assert isinstance(compiled, nn.Module)
             self._train = compiled

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from bertd.errors import DeviceError
 from bertd.train.distributed.process_group import Ranks
+from tests.jobs.runner_box import with_tests_on_path
 from tests.model.test_export import MODERN
+from tests.train.loop import compiled_update
+from tests.train.loop.compiled_update import CompiledUpdates
 from tests.train.loop.test_train_step import train_step_for
 from tests.train.loop.test_trainer import attempt, make_run
 from tests.train.operations import Operations
@@ -104,3 +110,29 @@ def test_a_chosen_order_of_attention_kernels_is_what_pytorch_has(monkeypatch: py
     train_step, _ = train_step_for(2, attention=chosen)
     with pytest.raises(DeviceError, match="preferred CUDNN_ATTENTION, FLASH_ATTENTION, and EFFICIENT_ATTENTION,MATH"):
         train_step.update(step=0, lr=1e-3, wants_norm=False)
+
+
+@pytest.mark.long
+def test_inductor_gives_eager_updates_and_a_second_attempt_takes_the_whole_graph_from_the_cache(tmp_path: Path) -> None:
+    def update_in_a_process(*arguments: str) -> CompiledUpdates:
+        done = subprocess.run(
+            [sys.executable, "-m", compiled_update.__name__, *arguments],
+            env=with_tests_on_path() | {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path)},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return CompiledUpdates(**json.loads(done.stdout))
+
+    first, second = update_in_a_process(), update_in_a_process()
+
+    for each in (first, second):
+        assert each.losses == pytest.approx(each.eager_losses, abs=1e-5)
+        # AdamW divides by the gradient's own size: a difference in the last digits of a small one shows.
+        assert each.largest_difference < 1e-5
+    assert (first.cache_hits, first.cache_misses, first.cache_bypasses) == (0, 1, 0)
+    assert (second.cache_hits, second.cache_misses, second.cache_bypasses) == (1, 0, 0)
+    # The functions of the loss are part of the key: another backward pass is not taken for the one on disk.
+    other = update_in_a_process("other-loss")
+    assert (other.cache_hits, other.cache_misses) == (0, 1)
+    assert other.losses[1] != second.losses[1]
