@@ -48,7 +48,12 @@ class StepPlan:
     validate: bool
     checkpoint: bool
     report: bool
-    """Read the loss after the step, which waits for the device; other steps do not."""
+    """Read the loss of the step, when the next one is queued."""
+
+    @property
+    def only_steps(self) -> bool:
+        """Whether there is nothing to do but a step."""
+        return not (self.exit_reason or self.suspend or self.validate or self.checkpoint)
 
 
 def broadcast_plan(ranks: Ranks, plan: StepPlan | None) -> StepPlan:
@@ -82,11 +87,12 @@ class StepController:
         self.exit_detail = ""
         """Why the last plan ends the loop, as text."""
 
-    def plan_step(self, state: TrainState, *, step_s: float) -> tuple[StepPlan, TrainState]:
+    def plan_step(self, state: TrainState, *, step_s: float, queued_s: float = 0.0) -> tuple[StepPlan, TrainState]:
         """Decide from clock, mailbox and signals what happens next.
 
         Args:
             step_s: how long a step takes.
+            queued_s: how long the device still works on the steps before it, at most.
 
         Returns:
             The plan, and the state updated with the saves that have ended.
@@ -94,7 +100,7 @@ class StepController:
         state = self._checkpointer.collect_finished(state)
         command = self._read_command(state)
         charged_s = self._budget.now_s()
-        exit_reason = self._decide_exit(command, state, charged_s=charged_s, step_s=step_s)
+        exit_reason = self._decide_exit(command, state, charged_s=charged_s, step_s=queued_s + step_s)
         if exit_reason is ExitReason.NONE:
             self._update_suspension(command)
         is_suspended = self._suspend_reason is not None
@@ -103,7 +109,7 @@ class StepController:
             saves, state = self._checkpointer.decide(state, charged_s=charged_s, is_suspended=is_suspended)
         plan = StepPlan(
             exit_reason=exit_reason,
-            progress=self._budget.schedule_progress(state, charged_s=charged_s, step_s=step_s),
+            progress=self._budget.schedule_progress(state, charged_s=charged_s + queued_s, step_s=step_s),
             suspend=is_suspended,
             validate=charged_s >= state.next_validation_s and not is_suspended,
             checkpoint=saves,

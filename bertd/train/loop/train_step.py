@@ -1,14 +1,16 @@
 """One optimizer update: forward and backward passes of the micro-batches, gradient clipping, optimizer step.
 
 The loss is the mean over all predicted tokens of the global batch, on whatever ranks and micro-batches they are, so any
-split of the same batch gives the same gradient. An update does not wait for the device, except in fp16 with an
-optimizer other than PyTorch's fused AdamW: the loss scaler must then read whether to skip the step.
+split of the same batch gives the same gradient. An update does not wait for the device
+(tests/train/loop/test_train_step.py), except in fp16 with an optimizer other than PyTorch's fused AdamW: the loss
+scaler must then read whether to skip the step.
 """
 
 from __future__ import annotations
 
 import hashlib
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +23,7 @@ from bertd.run.recipe.schema import Recipe
 from bertd.train.backends.precision import Precision
 from bertd.train.distributed.process_group import Ranks
 from bertd.train.loop.loss_fn import ForwardPass
+from bertd.train.loop.step_reading import PendingReading
 from bertd.train.optim.optimizer import Optimizers
 from bertd.train.state import ScalerState
 
@@ -35,6 +38,27 @@ def dropout_seed(seed: int, *, rank: int, step: int) -> int:
     """Derive a 63-bit seed that differs for every rank and step."""
     digest = hashlib.blake2b(f"dropout {seed} {rank} {step}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
+
+
+@dataclass(frozen=True)
+class StepFigures:
+    """The figures of an update that a report needs."""
+
+    loss: float
+    """Mean in nats over all ranks and the updates since the last reading."""
+    grad_norm: float
+    """Before clipping; nan where no update has computed it."""
+    loss_scale: float
+    """1 without a loss scaler."""
+    num_overflows: int
+    """Consecutive updates that overflowed at the lowest loss scale."""
+    num_updates: int
+    """Updates that the optimizer has carried out, as far as it counts them."""
+
+    @property
+    def is_scale_stuck(self) -> bool:
+        """Whether fp16 may no longer represent the gradients: `require_usable_scale` decides."""
+        return self.num_overflows >= _MAX_OVERFLOWS
 
 
 class TrainStep:
@@ -106,21 +130,32 @@ class TrainStep:
     def _clip_and_step(self, *, lr: float, wants_norm: bool) -> None:
         clip = self._recipe.optimizer.clip
         if clip > 0 or wants_norm:
-            # Clip the true gradient, without the loss scale.
+            # Clip or measure the true gradient, without the loss scale.
             self.scaler.unscale_(self._optimizers.combined)
-            self.grad_norm = nn.utils.clip_grad_norm_(self._model.parameters(), clip if clip > 0 else torch.inf)
+            self.grad_norm = (
+                nn.utils.clip_grad_norm_(self._model.parameters(), clip) if clip > 0 else self._measure_norm()
+            )
         # The scaler skips the step if a gradient overflowed.
         self._optimizers.set_learning_rate(lr)
         self.scaler.step(self._optimizers.combined)
         self._update_scale()
 
+    def _measure_norm(self) -> Tensor:
+        """The gradient's norm; clipping to infinity, which gives it too, would multiply every gradient by 1."""
+        return nn.utils.get_total_norm(each.grad for each in self._model.parameters() if each.grad is not None)
+
+    def _scale(self) -> Tensor:
+        """The current loss scale, on the device."""
+        scale: Tensor = self.scaler.scale(self._one)
+        return scale
+
     def _update_scale(self) -> None:
         """Update the loss scale, not below its minimum, and count overflows at the minimum; all on the device."""
         if not self.scaler.is_enabled():
             return
-        previous_scale = self.scaler.scale(self._one)
+        previous_scale = self._scale()
         self.scaler.update()
-        new_scale = self.scaler.scale(self._one)
+        new_scale = self._scale()
         is_stuck = (new_scale < previous_scale) & (previous_scale <= _MIN_SCALE)
         self._overflows = torch.where(is_stuck, self._overflows + 1, 0)
         self.scaler.update(new_scale.clamp(min=_MIN_SCALE))
@@ -140,28 +175,61 @@ class TrainStep:
 
     @property
     def has_unread_loss(self) -> bool:
-        """Whether updates were done since `take_loss`; the same on every rank."""
+        """Whether updates were done since the last reading; the same on every rank."""
         return self._unread_updates > 0
 
-    def skipped_steps(self, steps: int) -> int:
-        """How many of `steps` updates were skipped by fp16 overflow: fused AdamW counts only those it did."""
+    def skipped_steps(self, steps: int, *, num_updates: int | None = None) -> int:
+        """How many of `steps` updates were skipped by fp16 overflow: fused AdamW counts only those it did.
+
+        Args:
+            steps: updates, skipped ones included.
+            num_updates: of the figures of a reading; None reads it, which waits for the device.
+        """
         if not self.scaler.is_enabled():
             return 0
-        return steps - self._optimizers.num_updates()
+        return steps - (self._optimizers.num_updates() if num_updates is None else num_updates)
 
     @property
     def unread_loss(self) -> Tensor:
-        """Mean loss in nats of this rank since `take_loss`, on the device, without waiting for it."""
+        """Mean loss in nats of this rank since the last reading, on the device, without waiting for it."""
         return self._loss_sum / self._num_tokens
 
-    def take_loss(self) -> float:
-        """Mean loss in nats over all ranks since the last call; waits for the device; every rank must call."""
+    def begin_reading(self) -> PendingReading:
+        """Queue a copy of the figures since the last reading, without waiting; every rank must call."""
+        device = self._ranks.device
         sums = self._ranks.all_reduce_sum(torch.stack([self._loss_sum, self._num_tokens]))
-        loss_sum, num_tokens = sums.tolist()
+        nothing = torch.full((), torch.nan, device=device)
+        is_scaled = self.scaler.is_enabled()
+        others = [
+            nothing if self.grad_norm is None else self.grad_norm,
+            self._scale() if is_scaled else self._one,
+            self._overflows,
+            self._optimizers.count_updates(device) if is_scaled else nothing.nan_to_num(),
+        ]
+        values = torch.cat([sums, torch.stack([each.double() for each in others])])
+        self.discard_loss()
+        return PendingReading(values, device=device)
+
+    def finish_reading(self, reading: PendingReading) -> StepFigures:
+        """Wait for the figures."""
+        loss_sum, num_tokens, grad_norm, loss_scale, num_overflows, num_updates = reading.wait()
+        return StepFigures(
+            loss=loss_sum / num_tokens if num_tokens else 0.0,
+            grad_norm=grad_norm,
+            loss_scale=loss_scale,
+            num_overflows=int(num_overflows),
+            num_updates=int(num_updates),
+        )
+
+    def take_loss(self) -> float:
+        """Mean loss in nats over all ranks since the last reading; waits for the device; every rank must call."""
+        return self.finish_reading(self.begin_reading()).loss
+
+    def discard_loss(self) -> None:
+        """Begin the mean loss again with the next update."""
         self._loss_sum.zero_()
         self._num_tokens.zero_()
         self._unread_updates = 0
-        return loss_sum / num_tokens if num_tokens else 0.0
 
 
 def _scaler_dict(scaler: torch.amp.GradScaler, saved: ScalerState) -> dict[str, float]:

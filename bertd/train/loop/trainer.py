@@ -6,8 +6,8 @@ parts that belong to rank 0, such as the journal, do nothing on the other ranks.
 
 from __future__ import annotations
 
-import math
 from contextlib import suppress
+from dataclasses import dataclass
 
 from bertd.errors import BertdError, NumericsError, StorageError
 from bertd.model.flops import training_flops
@@ -19,9 +19,24 @@ from bertd.train.loop.control import ExitReason, StepPlan, broadcast_plan
 from bertd.train.loop.reporting import StepMetrics
 from bertd.train.loop.rollback import roll_back
 from bertd.train.loop.spike_detector import LossMonitor, LossWentWrongError, SpikeError
+from bertd.train.loop.step_reading import PendingReading, runs_after_host
 from bertd.train.loop.throughput import ThroughputMeter, memory_bytes
+from bertd.train.loop.train_step import StepFigures
 from bertd.train.optim.schedule import learning_rate_factor
 from bertd.train.state import TrainState
+
+
+@dataclass(frozen=True)
+class _QueuedUpdate:
+    """An update that the device may still be working on."""
+
+    state: TrainState
+    """After it."""
+    sequences: int
+    lr: float
+    reading: PendingReading
+    is_reported: bool
+    """Whether the reading has the figures of a report."""
 
 
 class Trainer:
@@ -41,6 +56,8 @@ class Trainer:
         self._loss_monitor = self._create_loss_monitor()
         self._lr = 0.0
         self._is_first_step = True
+        self._queued: _QueuedUpdate | None = None
+        self._runs_after_host = runs_after_host(components.ranks.device)
 
     # ---- The loop --------------------------------------------------------------------------------
 
@@ -65,6 +82,9 @@ class Trainer:
         """One iteration: a step and what comes before and after it, or the end."""
         plan = self._next_plan()
         try:
+            if not plan.only_steps:
+                # What else a plan can ask for waits for the device, or reads the loss itself.
+                self._finish_update()
             if plan.exit_reason is not ExitReason.NONE and self._leave(plan):
                 return plan.exit_reason
             if plan.suspend:
@@ -74,9 +94,7 @@ class Trainer:
                     self._validate()
                 if plan.checkpoint:
                     self._save_in_background()
-                loss = self._step(plan)
-                if loss is not None:
-                    self._report_step(loss)
+                self._step(plan)
         except LossWentWrongError as error:
             self._roll_back(error)
         return ExitReason.NONE
@@ -94,7 +112,9 @@ class Trainer:
     def _next_plan(self) -> StepPlan:
         plan = None
         if self._ranks.is_first:
-            plan, self.state = self._controller.plan_step(self.state, step_s=self._meter.step_s)
+            step_s = self._meter.step_s
+            queued_s = 0.0 if self._queued is None else step_s
+            plan, self.state = self._controller.plan_step(self.state, step_s=step_s, queued_s=queued_s)
         return broadcast_plan(self._ranks, plan)
 
     def _leave(self, plan: StepPlan) -> bool:
@@ -116,8 +136,8 @@ class Trainer:
 
     # ---- A step ----------------------------------------------------------------------------------
 
-    def _step(self, plan: StepPlan) -> float | None:
-        """Do one update; return the mean loss since the last report if the plan asks for a report."""
+    def _step(self, plan: StepPlan) -> None:
+        """Queue one update, and report the one before it; on a CPU, which does it at once, report it too."""
         self._beat(Phase.STEP)
         self._lr = self._lr_at(plan.progress)
         sequences = self._recipe.batch.sequences_at(plan.progress)
@@ -125,14 +145,17 @@ class Trainer:
             self._batches.resize(sequences, first_sequence=self.state.sequences)
         self._update(wants_norm=plan.report)
         self._update_state(step=self.state.step + 1, sequences=self.state.sequences + sequences)
-        # Before the meter reads the clock: the steps have ended only when their loss can be read.
-        loss = self._train_step.take_loss() if plan.report else None
-        self._meter.count_step(sequences)
         if self._is_first_step:
             self._is_first_step = False
             times = self.components.startup.finish()
             self._reporter.report_startup(self.state, times, attempt=self.components.attempt)
-        return loss
+        device = self._ranks.device
+        reading = self._train_step.begin_reading() if plan.report else PendingReading(None, device=device)
+        queued = _QueuedUpdate(self.state, sequences, self._lr, reading, is_reported=plan.report)
+        self._finish_update()
+        self._queued = queued
+        if not self._runs_after_host:
+            self._finish_update()
 
     def _update(self, *, wants_norm: bool) -> None:
         if not self._is_first_step:
@@ -143,23 +166,37 @@ class Trainer:
             # This once: the step's work is only queued, and its time would be that of queueing.
             synchronize(self._ranks.device)
 
-    def _report_step(self, loss: float) -> None:
+    def _finish_update(self) -> None:
+        """Wait for the queued update, if there is one, and report it if it is to be reported."""
+        queued, self._queued = self._queued, None
+        if queued is None:
+            return
+        # Wait before the meter reads the clock.
+        figures = self._train_step.finish_reading(queued.reading) if queued.is_reported else queued.reading.wait()
+        self._meter.count_step(queued.sequences)
+        if isinstance(figures, StepFigures):
+            self._report_step(queued, figures)
+
+    def _report_step(self, queued: _QueuedUpdate, figures: StepFigures) -> None:
         throughput = self._meter.read(wait_s=self._batches.wait_s)
-        self._update_state(skipped_steps=self._train_step.skipped_steps(self.state.step))
-        self._loss_monitor.require_finite(loss, step=self.state.step)
-        self._train_step.require_usable_scale(self.state.step)
-        scaler, grad_norm = self._train_step.scaler_state, self._train_step.grad_norm
+        state = queued.state
+        skipped_steps = self._train_step.skipped_steps(state.step, num_updates=figures.num_updates)
+        state = state.model_copy(update={"skipped_steps": skipped_steps})
+        self._update_state(skipped_steps=skipped_steps)
+        self._loss_monitor.require_finite(figures.loss, step=state.step)
+        if figures.is_scale_stuck:
+            self._train_step.require_usable_scale(state.step)
         metrics = StepMetrics(
-            loss=loss,
-            lr=self._lr,
-            grad_norm=math.nan if grad_norm is None else float(grad_norm),
+            loss=figures.loss,
+            lr=queued.lr,
+            grad_norm=figures.grad_norm,
             mfu=self._mfu(throughput.sequences_per_s),
-            loss_scale=None if scaler is None else scaler.scale,
+            loss_scale=figures.loss_scale if self._train_step.scaler.is_enabled() else None,
             memory_bytes=memory_bytes(self._ranks.device),
             throughput=throughput,
         )
-        self._reporter.report_step(self.state, metrics)
-        self._loss_monitor.judge(loss, self.state)
+        self._reporter.report_step(state, metrics)
+        self._loss_monitor.judge(figures.loss, state)
 
     def _lr_at(self, progress: float) -> float:
         return self._recipe.optimizer.peak_lr * learning_rate_factor(self._recipe.schedule, progress=progress)
@@ -255,6 +292,9 @@ class Trainer:
                 f"{error}; the newest checkpoint is from before it: lower optimizer.peak_lr or set optimizer.clip, and "
                 "submit again"
             ) from error
+        # The update that was queued after the bad one, and its loss.
+        self._queued = None
+        self._train_step.discard_loss()
         last_good_step = self._loss_monitor.last_good_step
         self.state = roll_back(self.components, self.state, last_good_step=last_good_step, cause=error)
         self._loss_monitor = self._create_loss_monitor()

@@ -94,10 +94,20 @@ class Optimizers:
 
     def num_updates(self) -> int:
         """Updates that were carried out: fp16 overflow skips some, and AdamW counts only those it did."""
+        return int(self._update_counter())
+
+    def count_updates(self, device: torch.device) -> Tensor:
+        """`num_updates` on the device, without waiting for it."""
+        counter = self._update_counter()
+        # A tensor made from a Python number would be copied, and the copy waits.
+        return counter.to(device) if isinstance(counter, Tensor) else torch.full((), float(counter), device=device)
+
+    def _update_counter(self) -> Tensor | int:
         counters = [
             counter for optimizer in self.optimizers for counter in (*optimizer.param_groups, *optimizer.state.values())
         ]
-        return int(next((counter["step"] for counter in counters if "step" in counter), 0))
+        found: Tensor | int = next((counter["step"] for counter in counters if "step" in counter), 0)
+        return found
 
 
 def build_optimizers(

@@ -107,8 +107,8 @@ class ControllerHarness:
             stop_signal=stop_signal or Event(),
         )
 
-    def plan_step(self, state: TrainState, *, step_s: float) -> StepPlan:
-        plan, _ = self.controller.plan_step(state, step_s=step_s)
+    def plan_step(self, state: TrainState, *, step_s: float, queued_s: float = 0.0) -> StepPlan:
+        plan, _ = self.controller.plan_step(state, step_s=step_s, queued_s=queued_s)
         return plan
 
     def acknowledge(self) -> Command | None:
@@ -137,6 +137,20 @@ def test_training_ends_early_enough_for_the_last_save_and_export(tmp_path: Path,
     assert before.exit_reason is ExitReason.NONE
     assert after.exit_reason is ExitReason.BUDGET
     assert before.progress == pytest.approx(1.0, abs=1e-3)
+
+
+def test_what_the_device_has_not_done_yet_counts_as_spent(tmp_path: Path, clock: FakeClock) -> None:
+    harness = make_harness(tmp_path, clock)
+    measured = state(validation_s=10.0, save_s=25.0)
+
+    clock.charged_s = 3600 - 1.3 * 60 - 7.0
+    at_once = harness.plan_step(measured, step_s=5.0)
+    after_another = harness.plan_step(measured, step_s=5.0, queued_s=5.0)
+    clock.charged_s -= 5.0
+    earlier = harness.plan_step(measured, step_s=5.0, queued_s=5.0)
+
+    assert at_once.exit_reason is ExitReason.NONE and after_another.exit_reason is ExitReason.BUDGET
+    assert earlier.exit_reason is ExitReason.NONE and earlier.progress == pytest.approx(at_once.progress)
 
 
 @pytest.mark.parametrize("budget", ["budget.hours=1", "budget.gpu_hours=2"])

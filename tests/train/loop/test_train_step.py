@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -30,6 +31,7 @@ from bertd.train.loop.validation import Validator
 from bertd.train.optim.optimizer import build_optimizers
 from bertd.train.state import ScalerState
 from tests.model.test_export import FAMILIES, TINY
+from tests.train.operations import Operations, SynchronisingCalls
 
 ALONE = Ranks(rank=0, world_size=1, device=torch.device("cpu"), control=None)
 FP32 = Precision(mode="fp32", dtype=None, needs_scaler=False)
@@ -40,13 +42,13 @@ BF16 = Precision(mode="bf16", dtype=torch.bfloat16, needs_scaler=False)
 class FixedBatches:
     """Repeats eight sequences in micro-batches of the given size; some prediction slots are unused."""
 
-    def __init__(self, micro: int) -> None:
+    def __init__(self, micro: int, *, device: torch.device = ALONE.device) -> None:
         generator = torch.Generator().manual_seed(3)
         ids_BS = torch.randint(0, 100, (8, 16), generator=generator)
         positions_BM = torch.stack([torch.randperm(16, generator=generator)[:4] for _ in range(8)])
         labels_BM = torch.randint(0, 100, (8, 4), generator=generator)
         labels_BM[5:, 2:] = -100
-        self._whole = MaskedBatch(ids_BS, positions_BM, labels_BM)
+        self._whole = MaskedBatch(ids_BS.to(device), positions_BM.to(device), labels_BM.to(device))
         self._micros = self._cut(micro)
         self.accumulation = 8 // micro
 
@@ -87,7 +89,7 @@ def train_step_for(
     apex: Apex | None = None,
 ) -> tuple[TrainStep, MaskedLanguageModel]:
     torch.manual_seed(0)
-    model = MaskedLanguageModel(replace(config, dropout=dropout, attention_dropout=dropout), seed=1)
+    model = MaskedLanguageModel(replace(config, dropout=dropout, attention_dropout=dropout), seed=1).to(ranks.device)
     made = recipe(micro, *overrides)
     train_step = TrainStep(
         made,
@@ -102,7 +104,7 @@ def train_step_for(
             pad_id=pad_id,
         ),
         optimizers=build_optimizers(model, made.optimizer, apex=apex),
-        batches=cast(TrainBatches, FixedBatches(micro)),
+        batches=cast(TrainBatches, FixedBatches(micro, device=ranks.device)),
         ranks=ranks,
         precision=precision,
         scaler=scaler,
@@ -162,6 +164,45 @@ def test_dropout_differs_between_ranks_and_steps() -> None:
 
     assert len(seeds) == 800
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+@pytest.mark.parametrize("overrides", [(), ("optimizer.clip=1.0",), ("optimizer.kind=muon",), ("optimizer.kind=lamb",)])
+def test_an_update_with_its_report_never_waits_for_the_device(
+    overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The device "meta" computes shapes alone: reading one of its values raises.
+    monkeypatch.setattr(sys.modules["torch.optim.optimizer"], "_get_fused_kernels_supported_devices", lambda: ["meta"])
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_: False)
+    device = torch.device("meta")
+    train_step, _ = train_step_for(4, *overrides, ranks=replace(ALONE, device=device))
+
+    with SynchronisingCalls() as calls:
+        for step in range(2):
+            train_step.update(step=step, lr=1e-3, wants_norm=True)
+            reading = train_step.begin_reading()
+    assert not calls.seen
+    with pytest.raises(RuntimeError, match="meta"), SynchronisingCalls():
+        train_step.finish_reading(reading)
+
+
+def test_the_count_of_waiting_calls_is_not_blind() -> None:
+    flags = torch.tensor([True, False])
+    with SynchronisingCalls() as calls:
+        float(flags.sum())
+        flags.nonzero()
+        flags.to("meta").copy_(flags)
+
+    assert calls.seen == {"_local_scalar_dense": 1, "nonzero": 1, "_to_copy": 1, "copy_": 1}
+
+
+def test_the_norm_for_a_report_leaves_the_gradients_alone() -> None:
+    train_step, model = train_step_for(8)
+    with Operations() as operations:
+        train_step.update(step=0, lr=0.0, wants_norm=True)
+
+    assert not [name for name in operations.seen if "_foreach_mul_" in name]
+    clipped_to_infinity = torch.nn.utils.clip_grad_norm_(model.parameters(), torch.inf)
+    assert train_step.grad_norm is not None and torch.equal(train_step.grad_norm, clipped_to_infinity)
 
 
 def test_clipping_bounds_the_gradient_and_reports_it_unclipped() -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import TypeVar
@@ -48,6 +49,8 @@ from bertd.train.build_trainer import build_trainer
 from bertd.train.checkpoint.format import save_checkpoint
 from bertd.train.distributed.process_group import Ranks
 from bertd.train.loop.control import ExitReason
+from bertd.train.loop.step_reading import PendingReading
+from bertd.train.loop.train_step import StepFigures
 from bertd.train.loop.trainer import Trainer
 from bertd.train.run_inputs import load_run_inputs
 
@@ -407,13 +410,12 @@ def test_a_signal_turns_a_suspension_into_a_pause(tmp_path: Path, dataset: Path)
 def losses_of(trainer: Trainer, monkeypatch: pytest.MonkeyPatch, wrong: dict[int, float]) -> None:
     """Read the loss in every step, and replace it by 5 or by the value in `wrong`, whose keys count the reads."""
     monkeypatch.setattr("bertd.train.loop.control._REPORT_EVERY_S", 0.0)
-    real, reads = trainer.components.train_step.take_loss, iter(range(1000))
+    real, reads = trainer.components.train_step.finish_reading, iter(range(1000))
 
-    def take_loss() -> float:
-        real()
-        return wrong.get(next(reads), 5.0)
+    def finish_reading(reading: PendingReading) -> StepFigures:
+        return replace(real(reading), loss=wrong.get(next(reads), 5.0))
 
-    monkeypatch.setattr(trainer.components.train_step, "take_loss", take_loss)
+    monkeypatch.setattr(trainer.components.train_step, "finish_reading", finish_reading)
 
 
 ROLLBACK = ("stop.on_nan=rollback", "stop.on_spike=rollback", "budget.steps=16")
@@ -470,6 +472,58 @@ def test_a_marker_that_a_rollback_undoes_is_passed_again(
         assert (trainer.state.step, trainer.state.markers_left) == (4, [0.5])
         trainer.run()
     assert [kept.step for kept in read_checkpoint_index(paths).checkpoints if 0.5 in kept.markers] == [8]
+
+
+def test_a_report_that_is_read_a_step_late_has_the_figures_of_its_own_step(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bertd.train.loop.control._REPORT_EVERY_S", 0.0)
+    at_once, late = (make_run(tmp_path / name, dataset, "checkpoint.markers=[0.5]") for name in ("at_once", "late"))
+    with attempt(at_once) as trainer:
+        trainer.run()
+    monkeypatch.setattr("bertd.train.loop.trainer.runs_after_host", lambda _: True)
+    with attempt(late) as trainer:
+        trainer.execute_next_plan()
+        assert not kind_of(late, StepRecord), "the update may still be running"
+        trainer.execute_next_plan()
+        assert [record.step for record in kind_of(late, StepRecord)] == [1]
+        trainer.run()
+
+    def exact_figures(paths: RunPaths) -> list[tuple[float, ...]]:
+        return [
+            (each.step, each.sequences, each.progress, each.loss, each.lr, each.grad_norm)
+            for each in kind_of(paths, StepRecord)
+        ]
+
+    assert exact_figures(late) == exact_figures(at_once)
+    assert [each.step for each in kind_of(late, StepRecord)] == list(range(1, len(kind_of(late, StepRecord)) + 1))
+    mine, its = final_weights(at_once), final_weights(late)
+    assert all(torch.equal(mine[name], its[name]) for name in mine)
+
+
+def test_a_bad_loss_that_is_read_a_step_late_takes_the_step_after_it_back_too(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bertd.train.loop.trainer.runs_after_host", lambda _: True)
+    paths = make_run(tmp_path / "run", dataset, *ROLLBACK)
+    with attempt(paths) as trainer:
+        losses_of(trainer, monkeypatch, {11: math.nan})
+        for _ in range(4):
+            trainer.execute_next_plan()
+        trainer._finish_update()
+        trainer._save("start")
+        while not kind_of(paths, RollbackRecord):
+            trainer.execute_next_plan()
+        assert not trainer.components.train_step.has_unread_loss, (
+            "the loss of step 13 is not reported as that of step 5"
+        )
+        trainer.run()
+
+    (back,) = kind_of(paths, RollbackRecord)
+    assert (back.step, back.from_step, back.skipped_sequences) == (4, 13, 9 * 8)
+    assert back.cause == "step 12: the loss is nan"
+    steps = [record.step for record in kind_of(paths, StepRecord)]
+    assert steps == [*range(1, 12), *range(5, 17)]
 
 
 @pytest.mark.parametrize(("saved_with", "back_to"), [(5.0, 6), (9.0, 4)])
