@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FunctionType
 from typing import Literal
 
@@ -59,6 +59,8 @@ class Contender:
     """ours only: PyTorch's default kernel, or the fastest measured."""
     apex: bool = False
     """ours only: with the modules of NVIDIA's apex that work here."""
+    residual: Literal["recipe's", "bf16"] = "recipe's"
+    """ours only: the format of the residual."""
     freed_pages: Literal["kept", "returned"] = "kept"
     """Host memory that an update frees: kept for the next update, as in bertd's ranks, or returned to the kernel, as
     with malloc's defaults."""
@@ -196,7 +198,10 @@ def build_model_and_loss(contender: Contender, workload: Workload) -> tuple[nn.M
 
 
 def _build_ours(contender: Contender, workload: Workload) -> tuple[nn.Module, LossFn]:
-    model = MaskedLanguageModel(workload.config, seed=1)
+    config = workload.config
+    if contender.residual == "bf16":
+        config = replace(config, has_bf16_residual=True)
+    model = MaskedLanguageModel(config, seed=1)
     if workload.precision.mode == "fp8":
         use_float8(model)
     if contender.apex:
@@ -339,7 +344,11 @@ LADDER = (
 )
 """Each rung adds one optimization to the one above."""
 ATTENTION_RUNG = Contender("+ measured attention", "ours", compiled=True, dropout=False, attention="measured")
-"""The last rung on a GPU, where there is a choice of kernels."""
+"""On a GPU only, where there is a choice of kernels."""
+BF16_RESIDUAL_RUNG = Contender(
+    "+ bf16 residual", "ours", compiled=True, dropout=False, attention="measured", residual="bf16"
+)
+"""Where products are in bf16. Its loss is rounded otherwise, so it is no part of the top that eager rows repeat."""
 APEX = Contender("bertd, apex", "ours", compiled=False, apex=True, attention="measured")
 EAGER_TOP = Contender("the top, eager", "ours", compiled=False, dropout=False, attention="measured")
 APEX_TOP = Contender("the top, eager with apex", "ours", compiled=False, dropout=False, apex=True, attention="measured")
@@ -352,7 +361,11 @@ def select_contenders(workload: Workload, *, is_ladder: bool) -> list[Contender]
     if is_ladder:
         rungs = [each for each in LADDER if is_cpu or each is not PAGES_RUNG]
         kernels = [EAGER_TOP, *([APEX_TOP] if workload.apex.classes else [])]
-        return [*rungs, *([ATTENTION_RUNG] if workload.attention.backends else []), *kernels]
+        if workload.attention.backends:
+            rungs.append(ATTENTION_RUNG)
+        if workload.precision.dtype is torch.bfloat16:
+            rungs.append(BF16_RESIDUAL_RUNG)
+        return [*rungs, *kernels]
     ours = [*OURS, *([APEX] if workload.apex.classes else [])]
     if workload.dataset is not None:
         ours.append(Contender("bertd, a whole run", "run", compiled=not is_cpu, attention="measured"))

@@ -67,6 +67,8 @@ class EncoderConfig:
     """Every how many layers one is global, beginning with the first."""
     local_rotary_base: float = ROTARY_BASE
     """`rotary_base` of the local layers."""
+    has_bf16_residual: bool = False
+    """Under autocast to bf16, keep the residual in bf16 too; without autocast it is fp32 all the same."""
 
     def is_local(self, layer: int) -> bool:
         """Whether the layer with this index has local attention."""
@@ -100,6 +102,14 @@ def _norm(config: EncoderConfig) -> nn.LayerNorm:
     return nn.LayerNorm(config.width, eps=config.norm_eps)
 
 
+def _to_residual(x: Tensor, config: EncoderConfig) -> Tensor:
+    """Cast what becomes the residual: embeddings, and on a GPU the norms, are fp32 under autocast."""
+    device = x.device.type
+    if config.has_bf16_residual and torch.is_autocast_enabled(device):
+        return x.to(torch.get_autocast_dtype(device))
+    return x
+
+
 def _activate(x: Tensor, config: EncoderConfig) -> Tensor:
     return F.gelu(x, approximate="tanh" if config.activation == "gelu_tanh" else "none")
 
@@ -127,6 +137,7 @@ class Embeddings(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
+        self.config = config
         self.tokens = _UndrawnEmbedding(config.padded_vocab_size, config.width)
         has_learned_positions = config.positions == "learned"
         self.positions = _UndrawnEmbedding(config.max_positions, config.width) if has_learned_positions else None
@@ -140,7 +151,7 @@ class Embeddings(nn.Module):
             x_BSD = x_BSD + self.positions.weight[: ids_BS.size(1)]
         if self.norm is not None:
             x_BSD = self.norm(x_BSD)
-        dropped: Tensor = self.dropout(x_BSD)
+        dropped: Tensor = self.dropout(_to_residual(x_BSD, self.config))
         return dropped
 
 
@@ -280,6 +291,7 @@ class Layer(nn.Module):
 
     def __init__(self, config: EncoderConfig, *, index: int) -> None:
         super().__init__()
+        self.config = config
         self.is_pre_norm = config.norm == "pre"
         self.is_local = config.is_local(index)
         self.attention = Attention(config, is_local=self.is_local)
@@ -300,9 +312,9 @@ class Layer(nn.Module):
         if self.is_pre_norm:
             out_BQD: Tensor = x_BQD + self.dropout(self.feed_forward(self.feed_forward_norm(x_BQD)))
             return out_BQD
-        x_BQD = self.attention_norm(x_BQD)
+        x_BQD = _to_residual(self.attention_norm(x_BQD), self.config)
         normed_BQD: Tensor = self.feed_forward_norm(x_BQD + self.dropout(self.feed_forward(x_BQD)))
-        return normed_BQD
+        return _to_residual(normed_BQD, self.config)
 
 
 class Encoder(nn.Module):

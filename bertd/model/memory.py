@@ -3,6 +3,7 @@
     states, once:        weights 4, gradients 4, AdamW's two moments 8 (Muon's one 4) bytes a parameter; weights
                          once more in 16 bits where products are in 16 bits
     a layer, a token:    D x (two LayerNorm inputs of 4 bytes, seven tensors of e, two dropout masks) + F x 2 e;
+                         with a bf16 residual the two inputs have e as well;
                          two more of D where queries and keys are rotated, and of F where the activation is gated;
                          S x e in local layers where rows are padded: attention keeps its mask as numbers
     the head, a slot:    V x (logits and their gradient in e bytes and in 4, and log-probabilities in 4), as fp16 needs
@@ -85,4 +86,5 @@ def layer_token_bytes(config: EncoderConfig, *, element_bytes: int) -> int:
     # A mask has a byte on a GPU and an element on CPU.
     wide = 7 + (2 if config.dropout > 0 else 0) + (2 if config.positions == "rotary" else 0)
     inner = 4 if config.activation == "geglu" else 2
-    return config.width * (8 + wide * element_bytes) + config.ffn * inner * element_bytes
+    residual_bytes = min(4, element_bytes) if config.has_bf16_residual else 4
+    return config.width * (2 * residual_bytes + wide * element_bytes) + config.ffn * inner * element_bytes

@@ -71,7 +71,7 @@ def hash_recipe(text: str) -> str:
 
 
 def encoder_config(recipe: Recipe, *, vocab_size: int) -> EncoderConfig:
-    """Combine the recipe's [model] with the size of the vocabulary."""
+    """Combine the recipe's [model] and residual with the size of the vocabulary."""
     section = recipe.model
     return EncoderConfig(
         vocab_size=vocab_size,
@@ -93,6 +93,7 @@ def encoder_config(recipe: Recipe, *, vocab_size: int) -> EncoderConfig:
         local_rotary_base=section.local_rotary_base,
         dropout=section.dropout,
         attention_dropout=section.attention_dropout,
+        has_bf16_residual=recipe.precision.residual == "bf16",
     )
 
 

@@ -19,6 +19,7 @@ from bertd.bench import models, timing
 from bertd.bench.models import (
     BASELINE_KEEPING_PAGES,
     BASELINES,
+    BF16_RESIDUAL_RUNG,
     EAGER_TOP,
     LADDER,
     OURS,
@@ -35,6 +36,7 @@ from bertd.run.recipe.schema import Recipe
 from bertd.train.autotune.attention_backend import AttentionChoice
 from bertd.train.backends.apex.check import Feature
 from bertd.train.backends.apex.detect import Apex
+from bertd.train.backends.precision import Precision
 from tests.tiny_data import make_tiny_dataset
 
 TEXT = """
@@ -131,6 +133,16 @@ def test_apex_and_measured_attention_are_benched_where_there_is_a_choice(workloa
     assert apex.apex and build_contender(apex, on_gpu, micro=4).update().item() == pytest.approx(
         build_contender(chosen, on_gpu, micro=4).update().item()
     )
+
+
+def test_a_bf16_residual_is_benched_where_products_are_in_bf16(workload: Workload) -> None:
+    bf16 = replace(workload, precision=Precision(mode="bf16", dtype=torch.bfloat16, needs_scaler=False))
+    rung = select_contenders(bf16, is_ladder=True)[-2]
+    assert rung == BF16_RESIDUAL_RUNG
+    narrow, wide = replace(rung, compiled=False), replace(rung, compiled=False, residual="recipe's")
+
+    losses = [build_contender(each, bf16, micro=4).update().item() for each in (narrow, wide)]
+    assert losses[0] == pytest.approx(losses[1], rel=5e-3) and losses[0] != losses[1]
 
 
 def test_a_contender_continues_unchanged_after_it_was_moved(workload: Workload) -> None:

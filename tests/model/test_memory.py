@@ -35,10 +35,15 @@ def test_parameters_are_counted_without_the_model(variant: str) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
-def test_a_layer_keeps_at_most_what_the_model_says(family: str, dtype: torch.dtype | None) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "has_bf16_residual"), [(None, False), (torch.bfloat16, False), (torch.bfloat16, True)]
+)
+def test_a_layer_keeps_at_most_what_the_model_says(
+    family: str, dtype: torch.dtype | None, has_bf16_residual: bool
+) -> None:
     # On CPU attention with dropout keeps its scores; no GPU kernel of torch does.
     config = replace(FAMILIES[family], width=64, ffn=256, attention_dropout=0.0)
+    config = replace(config, has_bf16_residual=has_bf16_residual)
 
     def kept(layers: int, num_sequences: int) -> int:
         return kept_bytes(replace(config, layers=layers), num_sequences, dtype)

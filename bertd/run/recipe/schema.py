@@ -293,6 +293,16 @@ class PrecisionSection(RecipeSection):
     on CPU. Slower, by how much is not measured: deterministic algorithms alone, neither cuDNN's attention nor apex, and
     nothing chosen by timing, so that batch.micro must be a number. Changes rounding and what dropout draws."""
 
+    residual: Literal["fp32", "bf16"] = "fp32"
+    """Format of the sum that runs through the layers, and of its gradient. bf16 rounds it at each addition: less memory
+    and traffic, other numbers; only with bf16 or fp8 products. Untried on a GPU, so compare its loss over time."""
+
+    @model_validator(mode="after")
+    def _check_residual_has_bf16_products(self) -> Self:
+        if self.residual == "bf16" and self.mode in ("fp16", "fp32"):
+            raise ValueError(f'residual = "bf16" does not go with mode = "{self.mode}"; use mode = "bf16"')
+        return self
+
     @model_validator(mode="after")
     def _check_fp8_without_apex(self) -> Self:
         if self.mode == "fp8" and self.kernels == "apex":

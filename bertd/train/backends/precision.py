@@ -43,7 +43,8 @@ def choose_precision(section: PrecisionSection, device: torch.device) -> Precisi
     """Return the recipe's format, or for `auto` the best that the device has.
 
     Raises:
-        DeviceError: the recipe asks for bf16 or fp8, and the GPU does not have it, or torchao is not installed.
+        DeviceError: the recipe asks for bf16 or fp8, and the GPU does not have it, or torchao is not installed; or it
+            asks for a bf16 residual, and `auto` is not bf16 here.
     """
     mode = section.mode
     has_bf16 = device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
@@ -53,6 +54,11 @@ def choose_precision(section: PrecisionSection, device: torch.device) -> Precisi
     if mode == "bf16" and not has_bf16:
         name = torch.cuda.get_device_name(device)
         raise DeviceError(f'[precision] mode = "bf16": {name} has no bf16; use "fp16" or "auto"')
+    if section.residual == "bf16" and mode in ("fp16", "fp32"):
+        raise DeviceError(
+            f'[precision] residual = "bf16": mode = "auto" is {mode} on this device; set residual = "fp32", or mode = '
+            '"bf16" where the device has it'
+        )
     if mode == "fp8":
         require_float8(device)
     dtypes = {"fp8": torch.bfloat16, "bf16": torch.bfloat16, "fp16": torch.float16, "fp32": None}

@@ -6,6 +6,7 @@ from typing import Literal
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from bertd.errors import DeviceError
 from bertd.run.recipe.schema import PrecisionSection
@@ -77,3 +78,16 @@ def test_nothing_is_said_of_tf32_where_it_is_on_or_on_a_cpu(monkeypatch: pytest.
     assert find_unused_tf32(precision, CPU) is None
     monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "high")
     assert find_unused_tf32(precision, GPU) is None
+
+
+def test_a_bf16_residual_needs_bf16_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_gpu(monkeypatch, has_bf16=False)
+    section = PrecisionSection(residual="bf16")
+
+    with pytest.raises(DeviceError, match='residual = "bf16": mode = "auto" is fp16 on this device; set'):
+        choose_precision(section, GPU)
+    with pytest.raises(DeviceError, match='mode = "auto" is fp32'):
+        choose_precision(section, CPU)
+    assert choose_precision(PrecisionSection(mode="bf16", residual="bf16"), CPU).mode == "bf16"
+    with pytest.raises(ValidationError, match='residual = "bf16" does not go with mode = "fp32"'):
+        PrecisionSection(mode="fp32", residual="bf16")
