@@ -61,6 +61,8 @@ class Contender:
     """ours only: with the modules of NVIDIA's apex that work here."""
     residual: Literal["recipe's", "bf16"] = "recipe's"
     """ours only: the format of the residual."""
+    compile_unit: Literal["recipe's", "layer"] = "recipe's"
+    """ours only, if compiled: what becomes one graph."""
     freed_pages: Literal["kept", "returned"] = "kept"
     """Host memory that an update frees: kept for the next update, as in bertd's ranks, or returned to the kernel, as
     with malloc's defaults."""
@@ -107,6 +109,11 @@ def build_contender(contender: Contender, workload: Workload, *, micro: int) -> 
     use_packed_attention(model, workload.attention.packed if is_measured else None)
     if contender.compiled:
         torch.compiler.config.cache_key_tag = attention_tag(attention)
+    if contender.compiled and _is_compiled_by_layer(contender, workload):
+        assert isinstance(model, MaskedLanguageModel)
+        torch._dynamo.reset()
+        model.compile_by_layer()
+    elif contender.compiled:
         loss_of = torch.compile(_copy_with_own_code(loss_of), fullgraph=True, dynamic=False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=workload.peak_lr, fused=True)
     starts = range(0, workload.num_sequences, micro)
@@ -130,6 +137,15 @@ def build_contender(contender: Contender, workload: Workload, *, micro: int) -> 
         return total
 
     return BuiltContender(update, model=model, optimizers=[optimizer])
+
+
+def _is_compiled_by_layer(contender: Contender, workload: Workload) -> bool:
+    """Whether it is, by itself or by the recipe; only the loss that a run computes has such parts."""
+    wanted = "layer" in (contender.compile_unit, workload.recipe.precision.compile_unit)
+    is_a_runs = (
+        contender.head == "sparse" and contender.last_layer == "subset" and contender.gradient == "with the loss"
+    )
+    return wanted and contender.model == "ours" and is_a_runs
 
 
 _code_numbers = itertools.count()
@@ -165,6 +181,7 @@ def _build_run(contender: Contender, workload: Workload, *, micro: int) -> Built
         ranks=single_rank,
         precision=workload.precision,
         kernels="compile" if contender.compiled else "eager",
+        compile_unit=recipe.precision.compile_unit,
         attention=attention.backends,
         packed_attention=attention.packed,
         pad_id=workload.dataset.vocabulary.pad if is_padded else None,
@@ -345,6 +362,11 @@ LADDER = (
 """Each rung adds one optimization to the one above."""
 ATTENTION_RUNG = Contender("+ measured attention", "ours", compiled=True, dropout=False, attention="measured")
 """On a GPU only, where there is a choice of kernels."""
+BY_LAYER_ROW = Contender(
+    "the top, compiled by layer", "ours", compiled=True, dropout=False, attention="measured", compile_unit="layer"
+)
+"""On a GPU only. Not added to the rung above but in the place of its one graph: several ranks gain, one shows the
+price and the seconds of compiling."""
 BF16_RESIDUAL_RUNG = Contender(
     "+ bf16 residual", "ours", compiled=True, dropout=False, attention="measured", residual="bf16"
 )
@@ -365,7 +387,7 @@ def select_contenders(workload: Workload, *, is_ladder: bool) -> list[Contender]
             rungs.append(ATTENTION_RUNG)
         if workload.precision.dtype is torch.bfloat16:
             rungs.append(BF16_RESIDUAL_RUNG)
-        return [*rungs, *kernels]
+        return [*rungs, *([] if is_cpu else [BY_LAYER_ROW]), *kernels]
     ours = [*OURS, *([APEX] if workload.apex.classes else [])]
     if workload.dataset is not None:
         ours.append(Contender("bertd, a whole run", "run", compiled=not is_cpu, attention="measured"))

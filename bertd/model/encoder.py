@@ -354,9 +354,19 @@ class Encoder(nn.Module):
             self._local_mask(ids_BS, attention_mask_BS, query_positions_BM) if last.is_local else global_mask_B11S,
             query_positions_BM,
         )
+        return self._norm_output(x)
+
+    def compile_by_layer(self) -> None:
+        """Compile embeddings, each layer and the final norm apart, in place."""
+        for part in (self.embeddings, *self.layers):
+            part.compile(fullgraph=True, dynamic=False)
         if self.norm is not None:
-            x = self.norm(x)
-        encoded: Tensor = x
+            # A method, since the compiler does not begin a graph in torch's own modules.
+            compiled = torch.compile(self._norm_output, fullgraph=True, dynamic=False)
+            self._norm_output = compiled  # type: ignore[method-assign]  # the same, compiled
+
+    def _norm_output(self, x: Tensor) -> Tensor:
+        encoded: Tensor = x if self.norm is None else self.norm(x)
         return encoded
 
     def _local_mask(
@@ -450,6 +460,19 @@ class MaskedLanguageModel(nn.Module):
             attention_mask_BS: False at padding; None where there is none.
         """
         x_BMD = self.encoder(inputs_BS, attention_mask_BS=attention_mask_BS, query_positions_BM=positions_BM)
+        return self._compute_head_loss(x_BMD, labels_BM)
+
+    def compile_by_layer(self) -> None:
+        """Compile embeddings, each layer, the final norm and the head with its loss apart, in place.
+
+        Equal layers share a graph. Each part is a node of the backward pass, so that a layer's gradients are ready, and
+        can be exchanged between ranks, while the layers below are still to come.
+        """
+        self.encoder.compile_by_layer()
+        compiled = torch.compile(self._compute_head_loss, fullgraph=True, dynamic=False)
+        self._compute_head_loss = compiled  # type: ignore[method-assign]  # the same, compiled
+
+    def _compute_head_loss(self, x_BMD: Tensor, labels_BM: Tensor) -> Tensor:
         hidden_ND = self.head.transform(x_BMD).flatten(0, 1)
         tokens_VD = self.encoder.embeddings.tokens.weight
         return token_loss(hidden_ND, tokens_VD, self.head.bias, labels_BM.flatten())

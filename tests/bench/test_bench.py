@@ -20,6 +20,7 @@ from bertd.bench.models import (
     BASELINE_KEEPING_PAGES,
     BASELINES,
     BF16_RESIDUAL_RUNG,
+    BY_LAYER_ROW,
     EAGER_TOP,
     LADDER,
     OURS,
@@ -143,6 +144,19 @@ def test_a_bf16_residual_is_benched_where_products_are_in_bf16(workload: Workloa
 
     losses = [build_contender(each, bf16, micro=4).update().item() for each in (narrow, wide)]
     assert losses[0] == pytest.approx(losses[1], rel=5e-3) and losses[0] != losses[1]
+
+
+def test_a_gpus_ladder_has_the_top_compiled_by_layer_which_computes_the_same(
+    workload: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    assert BY_LAYER_ROW not in select_contenders(workload, is_ladder=True)
+    on_gpu = replace(workload, device=torch.device("cuda"))
+    assert BY_LAYER_ROW in select_contenders(on_gpu, is_ladder=True)
+
+    eager = replace(BY_LAYER_ROW, compiled=False)
+    losses = [build_contender(each, workload, micro=4).update().item() for each in (BY_LAYER_ROW, eager)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
 
 
 def test_a_contender_continues_unchanged_after_it_was_moved(workload: Workload) -> None:

@@ -293,6 +293,10 @@ class PrecisionSection(RecipeSection):
     on CPU. Slower, by how much is not measured: deterministic algorithms alone, neither cuDNN's attention nor apex, and
     nothing chosen by timing, so that batch.micro must be a number. Changes rounding and what dropout draws."""
 
+    compile_unit: Literal["model", "layer"] = "model"
+    """Of compiled kernels: the model as one graph; or a graph for each kind of layer, which is less to compile and lets
+    several ranks exchange a layer's gradients during the backward pass, but fuses nothing across layers. Rounding and
+    the numbers that dropout draws differ. Untried on a GPU."""
     residual: Literal["fp32", "bf16"] = "fp32"
     """Format of the sum that runs through the layers, and of its gradient. bf16 rounds it at each addition: less memory
     and traffic, other numbers; only with bf16 or fp8 products. Untried on a GPU, so compare its loss over time."""

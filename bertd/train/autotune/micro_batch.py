@@ -179,7 +179,7 @@ def _cache_key(setup: ModelSetup, *, kernels: KernelChoice, attention: Attention
         "predictions": recipe.masking.predictions(recipe.data.sequence_length),
         "precision": setup.precision.mode,
         "padded": setup.pad_id is not None,
-        "kernels": [kernels.name, *kernels.apex.classes],
+        "kernels": [kernels.name, recipe.precision.compile_unit, *kernels.apex.classes],
         "attention": attention.names[:1],
         "optimizer": recipe.optimizer.kind,
         "reserved": reserved_bytes(recipe),

@@ -119,6 +119,7 @@ def _run_probe(setup: ModelSetup, *, kernels: str, apex: Apex, attention: Attent
         ranks=single_rank,
         precision=setup.precision,
         kernels=kernels,
+        compile_unit=setup.recipe.precision.compile_unit,
         attention=attention.backends,
         packed_attention=attention.packed,
         pad_id=setup.pad_id,

@@ -5,6 +5,9 @@ When compiled, training is one graph and validation another, each with one shape
 the last micro-batch of an update; validation does not go through it. Its static graph saves the search for unused
 parameters, but the first backward pass must then be one that reduces: PyTorch 2.13 fails with an internal assertion
 otherwise.
+
+Compiled as a whole, the model is one node of the backward pass: DDP reduces all gradients when it has ended. Compiled
+by layer, each layer is a node, and DDP reduces its gradients while the layers below are computed.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch._dynamo
@@ -39,6 +42,7 @@ def attention_tag(backends: Sequence[SDPBackend]) -> str:
 _KNOWS_FORWARD_SYNC = "forward_sync_buffers" in inspect.signature(DistributedDataParallel.__init__).parameters
 # The only buffers are rotary angles, which are constants. The option has this name since PyTorch 2.13.
 _NO_BUFFER_SYNC: dict[str, Any] = {"forward_sync_buffers" if _KNOWS_FORWARD_SYNC else "broadcast_buffers": False}
+_MAX_GRAPHS_OF_LAYERS = 16
 _DDP_WARM_UP_PASSES = 3
 """DDP records the graph in the first, the gradients' order in the second, and rebuilds its buckets for the third."""
 
@@ -53,6 +57,7 @@ class ForwardPass:
         ranks: Ranks,
         precision: Precision,
         kernels: str,
+        compile_unit: Literal["model", "layer"] = "model",
         attention: tuple[SDPBackend, ...] = (),
         packed_attention: PackedAttention | None = None,
         pad_id: int | None,
@@ -61,6 +66,7 @@ class ForwardPass:
 
         Args:
             kernels: "compile", or "eager" or "apex", which both run without the compiler.
+            compile_unit: what becomes one graph; with "layer" the model's parts are compiled in place.
             attention: backends, the preferred one first; empty leaves the choice to PyTorch.
             packed_attention: called instead of PyTorch's attention by the layers that can; None for PyTorch's in all.
             pad_id: id of the padding token; None if sequences have no padding, so that attention needs no mask.
@@ -78,12 +84,18 @@ class ForwardPass:
         self.is_compiled = kernels == "compile"
         # The key of a cached graph on disk does not contain the attention kernel that it calls.
         torch.compiler.config.cache_key_tag = attention_tag(self._attention)
-        self._evaluate = _build_evaluation(model, is_compiled=self.is_compiled)
+        is_by_layer = self.is_compiled and compile_unit == "layer"
+        self._evaluate = _build_evaluation(model, is_compiled=self.is_compiled and not is_by_layer)
         self._train: nn.Module = model
         if self.is_compiled:
             # Without this the graph of the training pass, whose loss is an autograd.Function, is traced again by each
             # attempt. Its two functions are part of the key: tests/train/loop/test_loss_fn.py.
             torch._functorch.config.autograd_cache_allow_custom_autograd_functions = True
+        if is_by_layer:
+            # Training and validation have a graph each for all kinds of layers: first, last, local, global.
+            torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _MAX_GRAPHS_OF_LAYERS)
+            model.compile_by_layer()
+        elif self.is_compiled:
             compiled = torch.compile(model, fullgraph=True, dynamic=False)
             assert isinstance(compiled, nn.Module)
             self._train = compiled

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from typing import cast
+from typing import Literal, cast
 
 import pytest
 import torch
@@ -84,6 +84,7 @@ def train_step_for(
     precision: Precision = FP32,
     scaler: ScalerState | None = None,
     kernels: str = "eager",
+    compile_unit: Literal["model", "layer"] = "model",
     attention: tuple[SDPBackend, ...] = (),
     packed_attention: PackedAttention | None = None,
     apex: Apex | None = None,
@@ -99,6 +100,7 @@ def train_step_for(
             ranks=ranks,
             precision=precision,
             kernels=kernels,
+            compile_unit=compile_unit,
             attention=attention,
             packed_attention=packed_attention,
             pad_id=pad_id,
@@ -325,3 +327,68 @@ def test_compiled_updates_equal_eager_ones(monkeypatch: pytest.MonkeyPatch) -> N
     fast, slow = weights_after(3, compiled, compiled_model), weights_after(3, eager, eager_model)
 
     assert all(torch.allclose(fast[name], slow[name], atol=1e-5) for name in slow)
+
+
+@pytest.mark.parametrize(
+    ("config", "num_graphs"),
+    [
+        # Embeddings, all layers but the last, the last, the norm, the head.
+        pytest.param(replace(TINY, layers=5), 5, id="learned"),
+        # Layers: the first without norm, local, global, the last.
+        pytest.param(
+            replace(FAMILIES["ModernBertForMaskedLM that looks nearby"], layers=8),
+            7,
+            id="modern",
+            marks=pytest.mark.long,
+        ),
+    ],
+)
+def test_compiled_by_layer_equal_layers_share_a_graph_and_updates_equal_those_of_one_graph(
+    config: EncoderConfig, num_graphs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    counters = torch._dynamo.utils.counters
+    torch._dynamo.reset()
+    counters.clear()
+    by_layer, by_layer_model = train_step_for(4, config=config, kernels="compile", compile_unit="layer")
+
+    with torch._dynamo.config.patch(recompile_limit=16):
+        weights = weights_after(2, by_layer, by_layer_model)
+        assert counters["stats"]["unique_graphs"] == num_graphs and not counters["graph_break"]
+        with by_layer.forward.evaluation() as loss_of:
+            validation_loss = loss_of(FixedBatches(8).next_micro_batch())
+            loss_of(FixedBatches(8).next_micro_batch())
+        assert counters["stats"]["unique_graphs"] == 2 * num_graphs and not counters["graph_break"]
+
+    torch._dynamo.reset()
+    whole, whole_model = train_step_for(4, config=config, kernels="compile")
+    expected = weights_after(2, whole, whole_model)
+    assert expected.keys() == weights.keys()
+    assert all(torch.allclose(weights[name], expected[name], atol=1e-6) for name in expected)
+    with whole.forward.evaluation() as loss_of:
+        assert torch.allclose(validation_loss, loss_of(FixedBatches(8).next_micro_batch()))
+
+
+def test_compiled_by_layer_a_layers_gradients_are_there_before_the_backward_pass_of_the_layer_below(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+
+    def mark(_: Tensor) -> None:
+        torch.ones(3).cumsum(0)
+
+    def products_after_the_first_gradient(unit: Literal["model", "layer"]) -> int:
+        torch._dynamo.reset()
+        train_step, model = train_step_for(8, config=replace(TINY, layers=3), kernels="compile", compile_unit=unit)
+        train_step.update(step=0, lr=0.0, wants_norm=False)
+        train_step.forward.loss(FixedBatches(8).next_micro_batch())
+        last = model.get_parameter("encoder.layers.2.feed_forward.up.weight")
+        last.register_post_accumulate_grad_hook(mark)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        with torch.profiler.profile() as profile:
+            train_step.update(step=1, lr=0.0, wants_norm=False)
+        names = [event.name for event in sorted(profile.events() or [], key=lambda event: event.time_range.start)]
+        assert "aten::mm" in names
+        return names[names.index("aten::cumsum") :].count("aten::mm")
+
+    assert products_after_the_first_gradient("model") == 0
+    assert products_after_the_first_gradient("layer") > 10
