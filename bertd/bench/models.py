@@ -29,6 +29,7 @@ from bertd.train.backends.float8 import use_float8
 from bertd.train.distributed.process_group import Ranks
 from bertd.train.loop.loss_fn import ForwardPass, attention_tag
 from bertd.train.loop.train_step import TrainStep
+from bertd.train.optim.muon import Muon
 from bertd.train.optim.optimizer import build_optimizers
 
 UpdateFn = Callable[[], Tensor]
@@ -88,6 +89,8 @@ class BuiltContender:
         """Move weights and optimizer state to a device, to free the memory of the other."""
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
+            if isinstance(optimizer, Muon):
+                optimizer.release_batches()
         self.model.to(device)
         for state in (state for optimizer in self.optimizers for state in optimizer.state.values()):
             for name, value in state.items():

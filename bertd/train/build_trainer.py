@@ -163,7 +163,7 @@ def _build_forward_pass(execution: ExecutionPlan, ranks: Ranks, model: MaskedLan
         ranks=ranks,
         precision=execution.setup.precision,
         kernels=execution.kernels.name,
-        compile_unit=recipe.precision.compile_unit,
+        compile_unit=execution.setup.recipe.precision.compile_unit,
         attention=execution.attention.backends,
         packed_attention=execution.attention.packed,
         pad_id=execution.setup.pad_id,

@@ -269,10 +269,11 @@ class Trainer:
         self.state = self._checkpointer.save(self.state, why=why)
 
     def _complete_state(self) -> None:
-        """Update the fields of the state that only a checkpoint needs."""
+        """Update what only a checkpoint needs of the state, and gather the optimizer's."""
         # Never save the weights of a diverged run. Every rank comes here, because reading the loss sums over all ranks.
         if self._train_step.has_unread_loss:
             self._loss_monitor.check_before_save(self._train_step.take_loss(), step=self.state.step)
+        self.components.optimizers.gather_state()
         self._update_state(
             charged_s=self.components.budget.now_s(),
             skipped_steps=self._train_step.skipped_steps(self.state.step),

@@ -5,10 +5,11 @@ Newton-Schulz iterations on X = G / |G|:  X <- a X + (b A + c A A) X,  A = X X'.
 
 The result is that of torch.optim.Muon with adjust_lr_fn="match_rms_adamw" (tests/train/optim/test_muon.py), with three
 differences in the computation: q, k and v, which share one parameter, are orthogonalised separately; matrices of one
-shape are iterated as one batch; and with several ranks, which all have the same gradient, each rank orthogonalises a
-share of the matrices and gathers the others. Where bf16 is emulated, on CPUs and on GPUs before Ampere, the iterations
-run in fp32. For a wide or tall matrix they then run on A alone, which is smaller: the result is P X with a polynomial P
-in A.
+shape are worked on as one batch; and with several ranks, which all have the same gradient, each rank keeps the
+momentum of a share of the matrices, orthogonalises these, and gathers the updates of the others. A checkpoint has the
+momentum of all matrices, whatever the number of ranks. Where bf16 is emulated, on CPUs and on GPUs before Ampere, the
+iterations run in fp32. For a wide or tall matrix they then run on A alone, which is smaller: the result is P X with a
+polynomial P in A.
 
 Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/; learning rate matched to AdamW's as in Liu et
 al. 2025, arXiv 2502.16982, section 2.2.
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
@@ -57,54 +58,152 @@ class Muon(torch.optim.Optimizer):
     ) -> None:
         """`momentum` is Nesterov's; `rank` and `world_size` define this rank's share of the matrices."""
         super().__init__([each.parameter for each in matrices], {"lr": lr, "weight_decay": weight_decay})
-        self._num_blocks = {each.parameter: each.num_blocks for each in matrices}
         self._momentum = momentum
         self._rank, self._world_size = rank, world_size
+        # Group parameters by the shape of their matrices, to work on each group as one batch.
+        by_shape: dict[tuple[int, int], list[Tensor]] = defaultdict(list)
+        for each in matrices:
+            rows, columns = each.parameter.shape
+            by_shape[rows // each.num_blocks, columns].append(each.parameter)
+        self._stacks = [
+            _MomentumStack(parameters, shape, rank=rank, world_size=world_size)
+            for shape, parameters in by_shape.items()
+        ]
+        self._is_gathered = world_size == 1
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]  # no loss is returned
         """Apply one update; every rank must call, with equal gradients."""
         assert closure is None
         (group,) = self.param_groups
-        # Group parameters by the shape of their matrices, to orthogonalise each group as one batch.
-        by_shape: dict[tuple[int, int], list[Tensor]] = defaultdict(list)
-        for parameter in group["params"]:
-            rows, columns = parameter.shape
-            by_shape[rows // self._num_blocks[parameter], columns].append(parameter)
-        for (rows, columns), parameters in by_shape.items():
-            directions = [self._update_momentum(parameter).view(-1, rows, columns) for parameter in parameters]
-            updates = torch.split(
-                self._orthogonalise_distributed(torch.cat(directions)), [len(each) for each in directions]
-            )
+        self._adopt_state()
+        self._is_gathered = self._world_size == 1
+        for stack in self._stacks:
+            directions = self._update_momentum(stack)
+            updates = self._gather(orthogonalise(directions))
             # A matrix with all singular values 1 has RMS 1 / sqrt(max(rows, columns)): scale it to that of AdamW.
-            rate = group["lr"] * _RMS_OF_ADAMW * math.sqrt(max(rows, columns))
+            rate = group["lr"] * _RMS_OF_ADAMW * math.sqrt(max(stack.shape))
             # Decoupled weight decay as in AdamW, then the update.
-            for parameter, update in zip(parameters, updates, strict=True):
-                parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.add_(update.reshape(parameter.shape).to(parameter.dtype), alpha=-rate)
+            torch._foreach_mul_(stack.parameters, 1 - group["lr"] * group["weight_decay"])
+            torch._foreach_add_(stack.parameters, stack.split(updates), alpha=-rate)
 
-    def _update_momentum(self, parameter: Tensor) -> Tensor:
-        """Update the running mean of the gradient, and return the Nesterov direction, a mix of both."""
-        gradient = parameter.grad
-        assert gradient is not None
-        state = self.state[parameter]
-        if not state:
-            state["momentum"] = torch.zeros_like(parameter)
-        state["momentum"].lerp_(gradient, 1 - self._momentum)
-        return gradient.lerp(state["momentum"], self._momentum)
+    @torch.no_grad()
+    def gather_state(self) -> None:
+        """Put the momentum of all matrices into rank 0's state; every rank must call, before `state` is saved."""
+        self._adopt_state()
+        if self._is_gathered:
+            return
+        for stack in self._stacks:
+            if stack.momentum is not None:
+                gathered = self._gather(stack.momentum, out=stack.all_momentum)
+                if self._rank == 0:
+                    self._publish(stack, gathered)
+        self._is_gathered = True
 
-    def _orthogonalise_distributed(self, stacked: Tensor) -> Tensor:
-        """Orthogonalise a stack of matrices that is equal on all ranks; each rank computes an equal share."""
+    @property
+    def is_gathered(self) -> bool:
+        """Whether `state` has the momentum of all matrices, as far as this rank saves it."""
+        return self._is_gathered
+
+    def clear_state(self) -> None:
+        """Forget all momentum."""
+        self.state.clear()
+        self.release_batches()
+        self._is_gathered = self._world_size == 1
+
+    def release_batches(self) -> None:
+        """Keep the momentum in `state` alone, from which the next step takes it over again; for one rank."""
+        for stack in self._stacks:
+            stack.momentum = stack.all_momentum = None
+            stack.published = []
+
+    def _adopt_state(self) -> None:
+        """Take over the momentum that `state` was given, by a checkpoint or by a move to another device."""
+        for stack in self._stacks:
+            given = [self.state[each].get("momentum") for each in stack.parameters if each in self.state]
+            if not given or list(map(id, given)) == list(map(id, stack.published)):
+                continue
+            self._set_momentum(stack, stack.stack_share([each for each in given if each is not None]))
+
+    def _set_momentum(self, stack: _MomentumStack, share: Tensor) -> None:
+        """Begin with the momentum of this rank's share."""
+        stack.momentum, stack.published = share, []
         if self._world_size == 1:
-            return orthogonalise(stacked)
-        num_matrices = len(stacked)
-        # Pad with zero matrices, so that every rank has the same number and one collective gathers them in order.
-        num_per_rank = -(-num_matrices // self._world_size)
-        padded = nn.functional.pad(stacked, (0, 0, 0, 0, 0, num_per_rank * self._world_size - num_matrices))
-        local = orthogonalise(padded[self._rank * num_per_rank : (self._rank + 1) * num_per_rank])
-        gathered = torch.empty(padded.shape, dtype=local.dtype, device=local.device)
-        dist.all_gather_into_tensor(gathered, local.contiguous())
-        return gathered[:num_matrices]
+            self._publish(stack, share)
+            return
+        for parameter in stack.parameters:
+            self.state.pop(parameter, None)
+        if self._rank == 0:
+            # Rank 0 saves: its share is the first part of the memory in which all shares are gathered.
+            stack.all_momentum = share.new_empty(self._world_size * len(share), *share.shape[1:])
+            stack.momentum = stack.all_momentum[: len(share)].copy_(share)
+
+    def _publish(self, stack: _MomentumStack, momentum: Tensor) -> None:
+        """Show the momentum of all matrices in `state`, for each parameter in its shape."""
+        stack.published = stack.split(momentum)
+        for parameter, view in zip(stack.parameters, stack.published, strict=True):
+            self.state[parameter]["momentum"] = view
+
+    def _update_momentum(self, stack: _MomentumStack) -> Tensor:
+        """Update the running mean of this rank's gradients, and return the Nesterov direction, a mix of both."""
+        gradients: list[Tensor] = []
+        for parameter in stack.parameters:
+            assert parameter.grad is not None
+            gradients.append(parameter.grad)
+        share = stack.stack_share(gradients)
+        if stack.momentum is None:
+            self._set_momentum(stack, torch.zeros_like(share))
+        assert stack.momentum is not None
+        stack.momentum.lerp_(share, 1 - self._momentum)
+        return share.lerp(stack.momentum, self._momentum)
+
+    def _gather(self, share: Tensor, *, out: Tensor | None = None) -> Tensor:
+        """All ranks' shares in order, the padding at the end."""
+        if self._world_size == 1:
+            return share
+        if out is None:
+            out = share.new_empty(self._world_size * len(share), *share.shape[1:])
+        dist.all_gather_into_tensor(out, share.contiguous())
+        return out
+
+
+class _MomentumStack:
+    """The matrices of one shape, and the momentum of this rank's share of them as one batch."""
+
+    def __init__(self, parameters: list[Tensor], shape: tuple[int, int], *, rank: int, world_size: int) -> None:
+        self.parameters = parameters
+        self.shape = shape
+        self._num_blocks = [each.numel() // (shape[0] * shape[1]) for each in parameters]
+        # Every rank has the same number, filled up with zero matrices, so that one collective gathers them in order.
+        self._num_per_rank = -(-sum(self._num_blocks) // world_size)
+        self._begin = rank * self._num_per_rank
+        self.momentum: Tensor | None = None
+        """Of the share; None before the first step."""
+        self.all_momentum: Tensor | None = None
+        """Rank 0 of several: memory for the momentum of all matrices; `momentum` is its first part."""
+        self.published: list[Tensor] = []
+        """Views of all momentum, as the optimizer's state shows them."""
+
+    def stack_share(self, tensors: list[Tensor]) -> Tensor:
+        """Copy this rank's share of the parameters' matrices into one batch."""
+        pieces, position = list[Tensor](), 0
+        for tensor, num_blocks in zip(tensors, self._num_blocks, strict=True):
+            begin, end = (min(max(each - position, 0), num_blocks) for each in self._range())
+            if end > begin:
+                pieces.append(tensor.view(num_blocks, *self.shape)[begin:end])
+            position += num_blocks
+        num_missing = self._num_per_rank - sum(map(len, pieces))
+        if num_missing:
+            pieces.append(tensors[0].new_zeros(num_missing, *self.shape))
+        return torch.cat(pieces)
+
+    def split(self, stacked: Tensor) -> list[Tensor]:
+        """Views of a batch of all matrices, one for each parameter in its shape; padding at the end is left out."""
+        parts = torch.split(stacked[: sum(self._num_blocks)], self._num_blocks)
+        return [part.reshape(each.shape) for part, each in zip(parts, self.parameters, strict=True)]
+
+    def _range(self) -> tuple[int, int]:
+        return self._begin, self._begin + self._num_per_rank
 
 
 def orthogonalise(stacked: Tensor) -> Tensor:

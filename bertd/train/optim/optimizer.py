@@ -65,7 +65,11 @@ class Optimizers:
             parameter.grad = None
 
     def tensors(self) -> dict[str, Tensor]:
-        """All state, as `parameter/slot`; a step count that apex keeps per group is given for each parameter."""
+        """All state, as `parameter/slot`; a step count that apex keeps per group is given for each parameter.
+
+        With several ranks `gather_state` must be called before, on all; then rank 0 has all of it.
+        """
+        assert all(each.is_gathered for each in self.optimizers if isinstance(each, Muon))
         tensors: dict[str, Tensor] = {}
         for parameter, owner in self._owners.items():
             slots: dict[str, Tensor] = dict(owner.state.get(parameter, {}))
@@ -82,6 +86,8 @@ class Optimizers:
         """
         parameters = {name: parameter for parameter, name in self._names.items()}
         for optimizer in self.optimizers:
+            if isinstance(optimizer, Muon):
+                optimizer.clear_state()
             optimizer.state.clear()
         for key, value in tensors.items():
             name, _, slot = key.rpartition("/")
@@ -91,6 +97,12 @@ class Optimizers:
                 group["step"] = int(value)
             else:
                 self._owners[parameter].state[parameter][slot] = value.to(parameter.device)
+
+    def gather_state(self) -> None:
+        """Put the state that is spread over the ranks together on rank 0, for `tensors`; every rank must call."""
+        for optimizer in self.optimizers:
+            if isinstance(optimizer, Muon):
+                optimizer.gather_state()
 
     def num_updates(self) -> int:
         """Updates that were carried out: fp16 overflow skips some, and AdamW counts only those it did."""
