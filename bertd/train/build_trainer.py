@@ -13,7 +13,6 @@ from bertd.data.batches.masking import Masker
 from bertd.data.dataset.unigram import token_shares
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.model.flops import peak_flops
-from bertd.records import StartRecord
 from bertd.run.heartbeat import NO_HEARTBEAT, Heartbeat
 from bertd.run.journal import JournalWriter
 from bertd.run.ledger import ChargedClock
@@ -24,7 +23,7 @@ from bertd.train.autotune.rehearsal import settle_micro_batch
 from bertd.train.autotune.speed_probe import build_model
 from bertd.train.backends.cpu_tuning import tune_cpu
 from bertd.train.checkpoint.async_saver import AsyncCheckpointer, Checkpointer
-from bertd.train.checkpoint.resume import load_or_initialize
+from bertd.train.checkpoint.resume import StartingPoint, load_or_initialize
 from bertd.train.distributed.process_group import Ranks
 from bertd.train.loop.budget_tracker import BudgetTracker, NoClock
 from bertd.train.loop.buffered_journal import BufferedJournalWriter, NoJournal
@@ -41,7 +40,7 @@ from bertd.train.optim.optimizer import Optimizers, build_optimizers
 from bertd.train.provenance import device_name, write_provenance
 from bertd.train.run_inputs import RunInputs, build_masker, build_validation_masker
 from bertd.train.start_report import build_start_record, collect_start_warnings
-from bertd.train.state import TrainState
+from bertd.train.state import ScalerState, TrainState
 
 
 def build_trainer(
@@ -82,34 +81,16 @@ def build_trainer(
     micro = settled.sequences
     masker = build_masker(recipe, run_inputs.dataset.vocabulary)
     batches = _open_train_batches(run_inputs, masker, ranks, micro=micro, state=starting_point.state)
-    train_step = TrainStep(
-        recipe,
-        model=model,
-        forward=forward,
-        optimizers=optimizers,
-        batches=batches,
-        ranks=ranks,
-        precision=execution.setup.precision,
-        scaler=starting_point.state.scaler,
+    train_step = _build_train_step(
+        recipe, execution, ranks, model, forward, optimizers, batches, scaler=starting_point.state.scaler
     )
     if ranks.is_first:
-        start = build_start_record(run_inputs, ranks, model, attempt, starting_point, execution, batches)
-        warnings = collect_start_warnings(
-            run_inputs, ranks, model, starting_point, execution, charged_s=start.charged_s
+        bookkeeping = _open_bookkeeping(
+            run_inputs, ranks, model, optimizers, attempt, starting_point, execution, batches
         )
-        bookkeeping = _open_bookkeeping(run_inputs, start, model=model, optimizers=optimizers)
-        for code, message in warnings.items():
-            bookkeeping.reporter.alert(starting_point.state, code=code, message=message)
         write_provenance(run_inputs, ranks)
     else:
         bookkeeping = _no_bookkeeping(recipe)
-    controller = StepController(
-        budget=bookkeeping.budget,
-        commands=bookkeeping.commands,
-        checkpointer=bookkeeping.checkpointer,
-        reporter=bookkeeping.reporter,
-        stop_signal=stop_signal,
-    )
     components = TrainerComponents(
         recipe=recipe,
         paths=run_inputs.paths,
@@ -123,7 +104,7 @@ def build_trainer(
         commands=bookkeeping.commands,
         reporter=bookkeeping.reporter,
         checkpointer=bookkeeping.checkpointer,
-        controller=controller,
+        controller=bookkeeping.make_controller(stop_signal),
         startup=startup,
         attempt=attempt,
         # model/flops.py has the peak FLOP/s for 16 bits only.
@@ -170,6 +151,29 @@ def _build_forward_pass(execution: ExecutionPlan, ranks: Ranks, model: MaskedLan
     )
 
 
+def _build_train_step(
+    recipe: Recipe,
+    execution: ExecutionPlan,
+    ranks: Ranks,
+    model: MaskedLanguageModel,
+    forward: ForwardPass,
+    optimizers: Optimizers,
+    batches: TrainBatches,
+    *,
+    scaler: ScalerState | None,
+) -> TrainStep:
+    return TrainStep(
+        recipe,
+        model=model,
+        forward=forward,
+        optimizers=optimizers,
+        batches=batches,
+        ranks=ranks,
+        precision=execution.setup.precision,
+        scaler=scaler,
+    )
+
+
 def _build_validator(run_inputs: RunInputs, ranks: Ranks, *, micro: int) -> Validator:
     fixed_batches = validation_batches(
         sequences=run_inputs.validation,
@@ -193,6 +197,15 @@ class _Bookkeeping:
     reporter: Reporter
     checkpointer: Checkpointer
 
+    def make_controller(self, stop_signal: Event) -> StepController:
+        return StepController(
+            budget=self.budget,
+            commands=self.commands,
+            checkpointer=self.checkpointer,
+            reporter=self.reporter,
+            stop_signal=stop_signal,
+        )
+
 
 def _no_bookkeeping(recipe: Recipe) -> _Bookkeeping:
     """Build the same parts for the other ranks, where they do nothing."""
@@ -207,16 +220,27 @@ def _no_bookkeeping(recipe: Recipe) -> _Bookkeeping:
 
 
 def _open_bookkeeping(
-    run_inputs: RunInputs, start: StartRecord, *, model: MaskedLanguageModel, optimizers: Optimizers
+    run_inputs: RunInputs,
+    ranks: Ranks,
+    model: MaskedLanguageModel,
+    optimizers: Optimizers,
+    attempt: int,
+    starting_point: StartingPoint,
+    execution: ExecutionPlan,
+    batches: TrainBatches,
 ) -> _Bookkeeping:
-    """Open ledger, mailbox and journal where the last attempt left them, and append `start` to the journal."""
+    """Open ledger, mailbox and journal where the last attempt left them, and report the start of this one."""
     recipe, paths = run_inputs.recipe, run_inputs.paths
+    start = build_start_record(run_inputs, ranks, model, attempt, starting_point, execution, batches)
+    warnings = collect_start_warnings(run_inputs, ranks, model, starting_point, execution, charged_s=start.charged_s)
     progress = read_progress(paths.journal).with_record(start)
     journal = BufferedJournalWriter(JournalWriter(paths.journal))
     journal.append(start)
     budget = BudgetTracker(recipe, clock=ChargedClock(paths.ledger), plan=progress.budget_plan(recipe.granted))
     commands = PendingCommands(paths.control, journal=journal, acknowledged=progress.acknowledged)
     reporter = Reporter(budget=budget, journal=journal)
+    for code, message in warnings.items():
+        reporter.alert(starting_point.state, code=code, message=message)
     checkpointer = AsyncCheckpointer(
         recipe,
         paths,
