@@ -73,9 +73,10 @@ def test_a_recipe_cannot_leave_anything_to_timing_or_to_apex() -> None:
 
 
 def test_attention_leaves_out_cudnn_and_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fault_of(backend: object, *_: object, **__: object) -> str | None:
-        return "refused" if backend is attention_backend.BACKENDS["FlashAttention"] else None
+    def fault_of(attend: object, *_: object, **__: object) -> str | None:
+        return "refused" if attend is attention_backend.BACKENDS["FlashAttention"] else None
 
+    monkeypatch.setattr(attention_backend, "attend_by", lambda backend: backend)
     monkeypatch.setattr(attention_backend, "find_fault", fault_of)
     monkeypatch.setattr(attention_backend, "time_backend", None)
     workload = AttentionWorkload.from_config(TINY, sequences=2, length=16, predictions=3, is_masked=True)
@@ -83,9 +84,10 @@ def test_attention_leaves_out_cudnn_and_is_not_timed(monkeypatch: pytest.MonkeyP
     chosen = choose_attention(workload, precision=BF16, ranks=GPU, is_deterministic=True)
 
     assert chosen.names == ("memory-efficient", "math")
-    assert chosen.reason == (
-        "checked here, and not timed, to be deterministic; cuDNN is left out: its backward pass is not deterministic; "
-        "FlashAttention is left out: refused"
+    assert chosen.packed is None
+    assert chosen.reason.startswith("checked here, and not timed, to be deterministic; own kernel is left out: ")
+    assert chosen.reason.endswith(
+        "; cuDNN is left out: its backward pass is not deterministic; FlashAttention is left out: refused"
     )
 
 
