@@ -12,13 +12,15 @@ import json
 import platform
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import torch
 
 from bertd.bench.models import select_contenders
 from bertd.bench.timing import BenchResults, Measurement, run_bench
+from bertd.bench.turn_log import TurnLog
 from bertd.bench.workload import Workload, plan_workload
-from bertd.errors import DeviceError, RecipeError
+from bertd.errors import DeviceError, NumericsError, RecipeError
 from bertd.program import run_main
 from bertd.run.quantities import format_bytes
 from bertd.run.recipe.load import find_recipe, read_recipe
@@ -43,12 +45,13 @@ def main() -> int:
     return run_main(lambda: _bench(args), interrupted="bertd: interrupted; no measurement was completed")
 
 
-def _bench(args: argparse.Namespace) -> None:
+def _bench(args: argparse.Namespace) -> int:
     name = args.recipe or _RECIPES["cuda" if torch.cuda.is_available() else "cpu"]
     recipe = read_recipe(find_recipe(name), overrides=args.set)
     device = _device(recipe)
     if device.type == "cpu":
         tune_cpu()
+    turn_log = TurnLog(args.out)
     num_sequences = args.sequences or _SEQUENCES[device.type]
     workload = plan_workload(recipe, device=device, num_sequences=num_sequences, is_synthetic=args.synthetic)
     results = run_bench(
@@ -58,8 +61,11 @@ def _bench(args: argparse.Namespace) -> None:
         repeats=args.repeats,
         seconds=args.seconds,
         log_line=lambda line: print(line, file=sys.stderr, flush=True),
+        turn_log=turn_log,
     )
     print(json.dumps(_as_json(results, workload), indent=1) if args.json else _as_table(results, workload))
+    # The table is printed in any case: it shows what is wrong.
+    return NumericsError.exit_code if results.loss_faults else 0
 
 
 def _device(recipe: Recipe) -> torch.device:
@@ -88,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--repeats", type=int, default=3, help="measurements of each contender (3)")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of a measurement (10)")
     parser.add_argument("--ladder", action="store_true", help="only this model, adding one optimization per row")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="append each figure to FILE as it is measured")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
@@ -121,10 +128,16 @@ def _as_json(results: BenchResults, workload: Workload) -> dict[str, object]:
                 "compile_s": each.compile_s,
                 "peak_bytes": each.peak_bytes,
                 "num_parameters": each.num_parameters,
+                "first_loss": each.first_loss,
+                "eager_loss": each.eager_loss,
+                "last_loss": each.last_loss,
+                "cache": each.cache,
+                "gpu": None if each.gpu is None else each.gpu.model_dump(mode="json"),
             }
             for each in results.measured
         ],
         "failures": results.failures,
+        "loss_faults": results.loss_faults,
     }
 
 
@@ -143,7 +156,7 @@ def _as_table(results: BenchResults, workload: Workload) -> str:
         f"a matrix product reaches {results.ceiling_flops / 1e12:.3f} TFLOP/s here",
         "",
         f"{'':38} {'micro':>5} {'sequences/s':>24} {'x':>6} {'TFLOP/s':>8} {'of ceiling':>10} "
-        f"{'compile':>7} {'memory':>8}",
+        f"{'compile':>7} {'memory':>8} {'loss':>7}",
     ]
     lines += [_row(each, workload, reference=reference, ceiling=results.ceiling_flops) for each in results.measured]
     lines += [f"{name:38} {reason}" for name, reason in results.failures.items()]
@@ -151,6 +164,8 @@ def _as_table(results: BenchResults, workload: Workload) -> str:
         f"sequences/s: median (least - most) of {len(results.measured[0].sequences_per_s) if results.measured else 0} "
         f"turns, padding not counted ({workload.padded.text_share:.0%} of padded rows is text); x: against {against}",
         "TFLOP/s: of the model's matrix products; compile: the first update minus a later one; memory: a GPU's peak",
+        *_describe_losses(results),
+        *_describe_state(results),
     ]
     sizes = {each.contender.model: each.num_parameters for each in results.measured}
     if max(sizes.values(), default=0) > (1 + _SAME_SIZE_TOLERANCE) * min(sizes.values(), default=0):
@@ -167,13 +182,35 @@ def _as_table(results: BenchResults, workload: Workload) -> str:
     return "\n".join([*lines, "", *notes])
 
 
+def _describe_losses(results: BenchResults) -> list[str]:
+    notes = [f"WRONG: {name}: {fault}" for name, fault in results.loss_faults.items()]
+    differences = [each.loss_difference for each in results.measured if each.loss_difference is not None]
+    if differences:
+        notes.append(
+            f"loss: of the first update, at most {max(differences):.2%} off the same model's in plain eager code, for "
+            f"{len(differences)} of {len(results.measured)}"
+        )
+    return notes
+
+
+def _describe_state(results: BenchResults) -> list[str]:
+    """Of the compiler's cache, and of the card where NVML is there."""
+    notes = []
+    for cache in ("cold", "warm"):
+        if names := [each.contender.name for each in results.measured if each.cache == cache]:
+            notes.append(f"compiler's cache: {cache} for {'; '.join(names)}")
+    notes += [f"GPU under {each.contender.name}: {each.gpu.describe()}" for each in results.measured if each.gpu]
+    return notes
+
+
 def _row(each: Measurement, workload: Workload, *, reference: float, ceiling: float) -> str:
     flops = each.median * workload.flops / workload.num_sequences
     speeds = f"{each.median:.1f} ({min(each.sequences_per_s):.1f} - {max(each.sequences_per_s):.1f})"
     memory = "" if each.peak_bytes is None else format_bytes(each.peak_bytes)
     return (
         f"{each.contender.name:38} {each.micro:5} {speeds:>24} {each.median / reference:6.2f} {flops / 1e12:8.3f} "
-        f"{flops / ceiling:10.0%} {each.compile_s:6.1f}s {memory:>8}"
+        f"{flops / ceiling:10.0%} {each.compile_s:6.1f}s {memory:>8} "
+        f"{each.first_loss:7.3f}"
     )
 
 

@@ -2,14 +2,15 @@
 
 All share what can be shared: weight shapes, masks, dropout, fused AdamW, attention without a mask on full windows,
 gradient accumulation over micro-batches, set_to_none. Only the model's code differs. One more contender is a whole run:
-the trainer's own update, with the recipe's optimizer and its data path.
+the trainer's own update, with the recipe's optimizer and its data path. All use a learning rate at which none can
+diverge: at a peak rate without warm-up a stock model would, and products of saturated numbers draw less power.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from types import FunctionType
 from typing import Literal
@@ -17,12 +18,12 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.attention import sdpa_kernel
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bertd.bench.workload import BenchBatch, Workload, train_batches
 from bertd.model.encoder import MaskedLanguageModel, gather_positions, use_packed_attention
 from bertd.model.hf_mapping import ACTIVATIONS
-from bertd.train.autotune.attention_backend import MIN_TIMED_SEQUENCES, choose_attention
+from bertd.train.autotune.attention_backend import MIN_TIMED_SEQUENCES, AttentionChoice, choose_attention
 from bertd.train.autotune.attention_workload import AttentionWorkload
 from bertd.train.backends.apex.detect import use_fused_modules
 from bertd.train.backends.float8 import use_float8
@@ -31,6 +32,9 @@ from bertd.train.loop.loss_fn import ForwardPass, attention_tag
 from bertd.train.loop.train_step import TrainStep
 from bertd.train.optim.muon import Muon
 from bertd.train.optim.optimizer import build_optimizers
+
+LEARNING_RATE = 1e-6
+"""Of every update: no speed depends on it, and no loss moves by it."""
 
 UpdateFn = Callable[[], Tensor]
 """Does one update; returns the mean loss over the batch (a whole run: since its start) without synchronising."""
@@ -118,21 +122,14 @@ def build_contender(contender: Contender, workload: Workload, *, micro: int) -> 
         model.compile_by_layer()
     elif contender.compiled:
         loss_of = torch.compile(_copy_with_own_code(loss_of), fullgraph=True, dynamic=False)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=workload.peak_lr, fused=True)
-    starts = range(0, workload.num_sequences, micro)
-    batch = workload.batch if contender.packing == "full" else workload.padded
-    micro_batches = [batch.rows(start, start + micro) for start in starts]
-    dtype = workload.precision.dtype
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, fused=True)
+    micro_batches = _split_batch(contender, workload, micro=micro)
 
     def update() -> Tensor:
         optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=workload.device)
         for micro_batch in micro_batches:
-            with ExitStack() as context:
-                if dtype is not None:
-                    context.enter_context(torch.autocast(workload.device.type, dtype=dtype))
-                if attention:
-                    context.enter_context(sdpa_kernel(attention, set_priority=True))
+            with _loss_context(workload, attention):
                 loss = loss_of(micro_batch) / len(micro_batches)
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             total += loss.detach()
@@ -149,6 +146,43 @@ def _is_compiled_by_layer(contender: Contender, workload: Workload) -> bool:
         contender.head == "sparse" and contender.last_layer == "subset" and contender.gradient == "with the loss"
     )
     return wanted and contender.model == "ours" and is_a_runs
+
+
+def _split_batch(contender: Contender, workload: Workload, *, micro: int) -> list[BenchBatch]:
+    batch = workload.batch if contender.packing == "full" else workload.padded
+    return [batch.rows(start, start + micro) for start in range(0, workload.num_sequences, micro)]
+
+
+def _loss_context(workload: Workload, attention: Sequence[SDPBackend]) -> AbstractContextManager[object]:
+    context = ExitStack()
+    if workload.precision.dtype is not None:
+        context.enter_context(torch.autocast(workload.device.type, dtype=workload.precision.dtype))
+    if attention:
+        context.enter_context(sdpa_kernel(list(attention), set_priority=True))
+    return context
+
+
+def eager_twin(contender: Contender) -> Contender:
+    """The same model in plain eager code: without the compiler, and without kernels chosen here."""
+    return replace(contender, compiled=False, attention="PyTorch's", apex=False)
+
+
+def first_eager_loss(contender: Contender, workload: Workload, *, micro: int) -> float:
+    """Mean loss that a contender's first update must show, by its eager twin; seed torch as for the contender."""
+    twin = eager_twin(contender)
+    if twin.model == "run":
+        built = _build_run(twin, workload, micro=micro)
+        try:
+            return float(built.update())
+        finally:
+            built.close()
+    if not twin.dropout:
+        workload = workload.without_dropout()
+    model, loss_of = build_model_and_loss(twin, workload)
+    model.to(workload.device).train()
+    micro_batches = _split_batch(twin, workload, micro=micro)
+    with torch.no_grad(), _loss_context(workload, ()):
+        return sum(float(loss_of(micro_batch)) for micro_batch in micro_batches) / len(micro_batches)
 
 
 _code_numbers = itertools.count()
@@ -169,8 +203,8 @@ def _build_run(contender: Contender, workload: Workload, *, micro: int) -> Built
     if workload.precision.mode == "fp8":
         use_float8(model)
     is_padded = recipe.data.packing == "sentences"
-    attention = workload.attention
-    if is_padded:
+    attention = workload.attention if contender.attention == "measured" else AttentionChoice()
+    if is_padded and contender.attention == "measured":
         attention_workload = AttentionWorkload.from_config(
             workload.config,
             sequences=max(micro, MIN_TIMED_SEQUENCES),
@@ -206,7 +240,7 @@ def _build_run(contender: Contender, workload: Workload, *, micro: int) -> Built
     steps = itertools.count()
 
     def update() -> Tensor:
-        train_step.update(step=next(steps), lr=workload.peak_lr, wants_norm=False)
+        train_step.update(step=next(steps), lr=LEARNING_RATE, wants_norm=False)
         return train_step.unread_loss
 
     return BuiltContender(update, model=model, optimizers=optimizers.optimizers, close=batches.close)

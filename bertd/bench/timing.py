@@ -2,11 +2,15 @@
 
 Contenders take turns, so that a machine that slows down affects all of them. Each uses its fastest micro-batch, found
 beforehand. The ceiling is the speed of a large matrix product, measured between the contenders in the same process.
+
+Speed counts only with the right loss: a contender's first update must have the loss of its eager twin, and its last one
+a finite loss. A turn that fails removes its contender; the others continue.
 """
 
 from __future__ import annotations
 
 import gc
+import math
 import statistics
 import time
 import traceback
@@ -14,8 +18,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
+from torch._dynamo.utils import counters
 
-from bertd.bench.models import BuiltContender, Contender, UpdateFn, build_contender
+from bertd.bench.gpu_state import GpuState, GpuWatch, combine_samples
+from bertd.bench.models import (
+    BuiltContender,
+    Contender,
+    build_contender,
+    eager_twin,
+    first_eager_loss,
+)
+from bertd.bench.turn_log import CeilingRecord, FailureRecord, ReadyRecord, TurnLog, TurnRecord
 from bertd.bench.workload import Workload
 from bertd.errors import DeviceMemoryError
 from bertd.train.backends.cpu_tuning import keep_freed_pages, return_freed_pages
@@ -24,6 +38,8 @@ from bertd.train.oom import out_of_memory_reason
 
 _CEILING_SIZE = {"cpu": 2048, "cuda": 8192}
 _PROBE_UPDATES = 2
+MAX_LOSS_DIFFERENCE = 0.02
+"""Between a contender's first update and its eager twin's, as a share: rounding and other dropout make up far less."""
 
 
 @dataclass
@@ -39,12 +55,36 @@ class Measurement:
     peak_bytes: int | None
     """Peak device memory; None on CPU, where contenders share the process."""
     num_parameters: int
+    first_loss: float
+    """Nats, of the first update."""
+    eager_loss: float | None
+    """The same by its eager twin; None where that could not run."""
+    cache: str
+    """Where it is compiled: warm where the compiler found all graphs on the disk, else cold."""
     sequences_per_s: list[float] = field(default_factory=list)
     """One value per repeat; padding is not counted."""
+    last_loss: float = math.nan
+    """Nats, of the latest update."""
+    gpu: GpuState | None = None
+    """Means over its turns, if NVML is available."""
 
     @property
     def median(self) -> float:
         return statistics.median(self.sequences_per_s)
+
+    @property
+    def loss_difference(self) -> float | None:
+        """Share by which its first loss is off its eager twin's; None where there is none to compare with."""
+        return None if self.eager_loss is None else abs(self.first_loss - self.eager_loss) / abs(self.eager_loss)
+
+    @property
+    def loss_fault(self) -> str | None:
+        """What is wrong with its losses, for people; None where nothing is."""
+        if not (math.isfinite(self.first_loss) and math.isfinite(self.last_loss)):
+            return f"its loss was {self.first_loss:.4g} at the first update and {self.last_loss:.4g} at the last"
+        if self.loss_difference is not None and not self.loss_difference <= MAX_LOSS_DIFFERENCE:
+            return f"its first loss is {self.first_loss:.4g}, and its eager twin's {self.eager_loss:.4g}"
+        return None
 
 
 @dataclass(frozen=True)
@@ -57,6 +97,12 @@ class BenchResults:
     failures: dict[str, str]
     """Contenders that could not run, with the reason."""
 
+    @property
+    def loss_faults(self) -> dict[str, str]:
+        """Contenders that were timed and computed something else, with what is wrong."""
+        faults = {each.contender.name: each.loss_fault for each in self.measured}
+        return {name: fault for name, fault in faults.items() if fault is not None}
+
 
 def run_bench(
     contenders: list[Contender],
@@ -66,30 +112,99 @@ def run_bench(
     repeats: int,
     seconds: float,
     log_line: Callable[[str], None],
+    turn_log: TurnLog | None = None,
 ) -> BenchResults:
-    """Measure every contender `repeats` times for `seconds` each, in turns; `log_line` gets progress messages."""
+    """Measure every contender `repeats` times for `seconds` each, in turns.
+
+    Args:
+        log_line: gets progress messages.
+        turn_log: gets each figure as soon as it is measured.
+    """
+    turn_log = turn_log or TurnLog(None)
     ready: list[tuple[Measurement, BuiltContender]] = []
     failures: dict[str, str] = {}
+    twins: dict[Contender, float | None] = {}
     for contender in contenders:
         log_line(f"preparing {contender.name}")
         try:
-            ready.append(_prepare(contender, workload, micros=micros))
+            measured, built = _prepare(contender, workload, micros=micros, twins=twins)
         except (DeviceMemoryError, RuntimeError) as error:
             # A contender that cannot run here, e.g. without a compiler, must not end the whole bench.
-            failures[contender.name] = str(error).strip().partition("\n")[0]
+            _record_failure(contender, error, failures=failures, turn_log=turn_log)
+            continue
+        ready.append((measured, built))
+        turn_log.append(_ready_record(measured))
+    watch = GpuWatch(is_wanted=workload.device.type == "cuda")
     ceilings = []
-    for repeat in range(repeats):
-        ceilings.append(_measure_matmul_flops(workload, seconds=seconds / 4))
-        for measured, built in ready:
-            log_line(f"repeat {repeat + 1} of {repeats}: {measured.contender.name}")
-            _configure_malloc(measured.contender, workload)
-            useful = workload.num_sequences * measured.contender.text_share(workload)
-            _load_to_device(built, workload.device)
-            measured.sequences_per_s.append(useful / _measure_mean_s(built.update, workload.device, seconds=seconds))
-            _offload_to_cpu(built, workload.device)
+    for repeat in range(1, repeats + 1):
+        with watch:
+            ceilings.append(_measure_matmul_flops(workload, seconds=seconds / 4))
+        turn_log.append(CeilingRecord(repeat=repeat, flops=ceilings[-1], gpu=watch.state))
+        for measured, built in list(ready):
+            log_line(f"repeat {repeat} of {repeats}: {measured.contender.name}")
+            try:
+                turn_log.append(_take_turn(measured, built, workload, repeat=repeat, seconds=seconds, watch=watch))
+            except (DeviceMemoryError, RuntimeError) as error:
+                _record_failure(measured.contender, error, failures=failures, turn_log=turn_log)
+                traceback.clear_frames(error.__traceback__)
+                built.close()
+                ready.remove((measured, built))
     for _, built in ready:
         built.close()
-    return BenchResults([measured for measured, _ in ready], statistics.median(ceilings), failures)
+    ceiling_flops = statistics.median(ceilings) if ceilings else math.nan
+    return BenchResults([measured for measured, _ in ready], ceiling_flops, failures)
+
+
+def _record_failure(contender: Contender, error: Exception, *, failures: dict[str, str], turn_log: TurnLog) -> None:
+    lines = str(error).strip().splitlines()
+    failures[contender.name] = lines[0] if lines else type(error).__name__
+    turn_log.append(FailureRecord(name=contender.name, reason=failures[contender.name]))
+
+
+def _ready_record(measured: Measurement) -> ReadyRecord:
+    return ReadyRecord(
+        name=measured.contender.name,
+        micro=measured.micro,
+        first_update_s=measured.first_update_s,
+        compile_s=measured.compile_s,
+        cache=measured.cache,
+        peak_bytes=measured.peak_bytes,
+        num_parameters=measured.num_parameters,
+        first_loss=measured.first_loss,
+        eager_loss=measured.eager_loss,
+    )
+
+
+def _take_turn(
+    measured: Measurement,
+    built: BuiltContender,
+    workload: Workload,
+    *,
+    repeat: int,
+    seconds: float,
+    watch: GpuWatch,
+) -> TurnRecord:
+    _configure_malloc(measured.contender, workload)
+    _load_to_device(built, workload.device)
+    useful = workload.num_sequences * measured.contender.text_share(workload)
+    losses: list[Tensor] = []
+
+    def update() -> None:
+        losses[:] = [built.update()]
+
+    with watch:
+        mean_s = _measure_mean_s(update, workload.device, seconds=seconds)
+    measured.sequences_per_s.append(useful / mean_s)
+    measured.last_loss = float(losses[0])
+    measured.gpu = combine_samples([state for state in (measured.gpu, watch.state) if state is not None])
+    _offload_to_cpu(built, workload.device)
+    return TurnRecord(
+        repeat=repeat,
+        name=measured.contender.name,
+        sequences_per_s=measured.sequences_per_s[-1],
+        loss=measured.last_loss,
+        gpu=watch.state,
+    )
 
 
 @dataclass(frozen=True)
@@ -101,10 +216,14 @@ class _MicroBatchTiming:
     first_update_s: float
     update_s: float
     peak_bytes: int | None
+    first_loss: float
+    cache: str
 
 
-def _prepare(contender: Contender, workload: Workload, *, micros: list[int]) -> tuple[Measurement, BuiltContender]:
-    """Find the fastest micro-batch and warm the contender up with it.
+def _prepare(
+    contender: Contender, workload: Workload, *, micros: list[int], twins: dict[Contender, float | None]
+) -> tuple[Measurement, BuiltContender]:
+    """Find the fastest micro-batch and warm the contender up with it; `twins` keeps the losses of eager twins.
 
     Raises:
         DeviceMemoryError: not even the first micro-batch fits.
@@ -136,6 +255,9 @@ def _prepare(contender: Contender, workload: Workload, *, micros: list[int]) -> 
         gc.collect()
     if best is None:
         raise DeviceMemoryError(f"not even a micro-batch of {micros[0]} fits: {oom_reason}")
+    twin = eager_twin(contender)
+    if twin not in twins:
+        twins[twin] = _measure_twin(contender, workload, micro=best.micro)
     measured = Measurement(
         contender,
         micro=best.micro,
@@ -143,16 +265,36 @@ def _prepare(contender: Contender, workload: Workload, *, micros: list[int]) -> 
         compile_s=max(0.0, best.first_update_s - best.update_s),
         peak_bytes=best.peak_bytes,
         num_parameters=sum(parameter.numel() for parameter in best.built.model.parameters()),
+        first_loss=best.first_loss,
+        eager_loss=twins[twin],
+        cache=best.cache if contender.compiled else "",
     )
     return measured, best.built
+
+
+def _measure_twin(contender: Contender, workload: Workload, *, micro: int) -> float | None:
+    """The first loss of its eager twin; None where that does not fit beside the others or has no kernel here."""
+    torch.manual_seed(0)
+    try:
+        return first_eager_loss(contender, workload, micro=micro)
+    except RuntimeError as error:
+        traceback.clear_frames(error.__traceback__)
+        return None
+    finally:
+        gc.collect()
+        if workload.device.type == "cuda":
+            torch.cuda.empty_cache()
 
 
 def _time_micro_batch(contender: Contender, workload: Workload, *, micro: int) -> _MicroBatchTiming:
     torch.manual_seed(0)
     others = _reset_peak(workload.device)
     built = build_contender(contender, workload, micro=micro)
+    missed_before = counters["inductor"]["fxgraph_cache_miss"]
+    losses: list[Tensor] = []
     try:
-        first_update_s = _time_update(built.update, workload.device)
+        first_update_s = _time_update(lambda: losses.append(built.update()), workload.device)
+        first_loss, has_missed = float(losses[0]), counters["inductor"]["fxgraph_cache_miss"] > missed_before
         update_s = min(_time_update(built.update, workload.device) for _ in range(_PROBE_UPDATES))
     except RuntimeError:
         built.close()
@@ -163,6 +305,8 @@ def _time_micro_batch(contender: Contender, workload: Workload, *, micro: int) -
         first_update_s=first_update_s,
         update_s=update_s,
         peak_bytes=_read_peak_bytes(workload.device, others=others),
+        first_loss=first_loss,
+        cache="cold" if has_missed else "warm",
     )
 
 
@@ -185,7 +329,7 @@ def _load_to_device(built: BuiltContender, device: torch.device) -> None:
         built.update()
 
 
-def _time_update(update: UpdateFn, device: torch.device) -> float:
+def _time_update(update: Callable[[], object], device: torch.device) -> float:
     synchronize(device)
     began_s = time.perf_counter()
     update()

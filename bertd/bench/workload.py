@@ -84,7 +84,6 @@ class Workload:
     """Share of the data set's rows that is text, as the recipe packs them; 1 without a data set."""
     device: torch.device
     precision: Precision
-    peak_lr: float
     attention: AttentionChoice
     """Measured on a GPU; empty on CPU."""
     apex: Apex
@@ -148,7 +147,6 @@ def plan_workload(recipe: Recipe, *, device: torch.device, num_sequences: int, i
         recipe_text_share=1.0 if dataset is None else float((batch.inputs_NS != dataset.vocabulary.pad).float().mean()),
         device=device,
         precision=precision,
-        peak_lr=recipe.optimizer.peak_lr,
         attention=choose_attention(attention, precision=precision, ranks=single_rank),
         apex=detect_apex([Feature.LAYER_NORM, Feature.DENSE], device=device, dtype=precision.dtype),
     )

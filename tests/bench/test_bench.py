@@ -30,6 +30,7 @@ from bertd.bench.models import (
     select_contenders,
 )
 from bertd.bench.timing import run_bench
+from bertd.bench.turn_log import TurnLog
 from bertd.bench.workload import Workload, make_synthetic_batch, pad_batch, plan_workload
 from bertd.errors import DeviceError, RecipeError
 from bertd.run.recipe.load import parse_recipe
@@ -184,21 +185,33 @@ def test_a_bench_measures_each_contender_as_often_as_asked(workload: Workload) -
     assert results.ceiling_flops > 0 and not results.failures
 
 
-def test_the_command_prints_what_it_measured(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_command_prints_what_it_measured_and_writes_it_as_it_goes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
+    out = tmp_path / "bench.jsonl"
     small = ["model.layers=1", "model.width=32", "model.heads=2", "model.ffn=64", "data.sequence_length=32"]
     options = [option for override in small for option in ("--set", override)]
     turns = ["--sequences", "4", "--micro", "4", "--seconds", "0.01", "--repeats", "1"]
     eager = [contender for contender in LADDER if not contender.compiled]
     # Compiling takes half a minute; tests/train/loop/test_train_step.py checks its graphs.
     monkeypatch.setattr(models, "LADDER", eager)
-    monkeypatch.setattr(sys, "argv", ["bench", "demo", "--synthetic", "--ladder", "--json", *turns, *options])
+    monkeypatch.setattr(
+        sys, "argv", ["bench", "demo", "--synthetic", "--ladder", "--json", "--out", str(out), *turns, *options]
+    )
 
     assert command.main() == 0
 
     output = json.loads(capsys.readouterr().out)
     assert [each["name"] for each in output["contenders"]] == [contender.name for contender in (*eager, EAGER_TOP)]
+    # What is printed at the end was on the disk before.
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [line["kind"] for line in lines] == ["ready"] * 7 + ["ceiling"] + ["turn"] * 7
+    speeds = {line["name"]: line["sequences_per_s"] for line in lines if line["kind"] == "turn"}
+    assert {each["name"]: each["sequences_per_s"] for each in output["contenders"]} == {
+        name: [speed] for name, speed in speeds.items()
+    }
+    assert not output["loss_faults"]
+    assert all(abs(each["first_loss"] / each["eager_loss"] - 1) < 1e-4 for each in output["contenders"])
     assert (output["recipe"], output["precision"]) == ("demo", "fp32")
     assert output["device"] and output["ceiling_flops"] > 0
 
@@ -306,3 +319,69 @@ def test_a_contender_that_cannot_run_leaves_the_others_their_rows(
 
     assert results.failures == {BASELINES[0].name: "no C compiler"}
     assert [each.contender.name for each in results.measured] == [OURS[0].name]
+
+
+def test_a_contender_that_computes_something_else_is_not_called_fast(
+    workload: Workload, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A kernel that is off by a tenth, and one that overflows after the first update."""
+    wrong, overflowing, right = (replace(OURS[0], name=name) for name in ("wrong", "overflowing", "right"))
+
+    def build(contender: Contender, *rest: Any, **options: Any) -> Any:
+        built = build_contender(contender, *rest, **options)
+        calls: list[torch.Tensor] = []
+
+        def update() -> torch.Tensor:
+            calls.append(built.update())
+            if contender is wrong:
+                return calls[-1] * 1.1
+            return calls[-1] * torch.nan if contender is overflowing and len(calls) > 1 else calls[-1]
+
+        return replace(built, update=update)
+
+    monkeypatch.setattr(timing, "build_contender", build)
+    results = run_bench(
+        [wrong, overflowing, right], workload, micros=[4], repeats=1, seconds=0.01, log_line=lambda _: None
+    )
+
+    assert list(results.loss_faults) == ["wrong", "overflowing"]
+    assert "eager twin's" in results.loss_faults["wrong"] and "nan at the last" in results.loss_faults["overflowing"]
+    table = command._as_table(results, workload)
+    assert "WRONG: wrong: its first loss is" in table and "WRONG: right" not in table
+
+
+def test_a_turn_that_fails_takes_its_contender_out_and_leaves_the_others_theirs(
+    workload: Workload, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    failing, other = OURS[0], replace(OURS[0], name="other")
+    turns: list[str] = []
+    real_turn = timing._take_turn
+
+    def take_turn(measured: timing.Measurement, *rest: Any, **options: Any) -> Any:
+        turns.append(measured.contender.name)
+        if measured.contender is failing and options["repeat"] == 2:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered\nand more")
+        return real_turn(measured, *rest, **options)
+
+    monkeypatch.setattr(timing, "_take_turn", take_turn)
+    results = run_bench(
+        [failing, other],
+        workload,
+        micros=[4],
+        repeats=3,
+        seconds=0.01,
+        log_line=lambda _: None,
+        turn_log=TurnLog(tmp_path / "bench.jsonl"),
+    )
+
+    assert turns == [failing.name, "other", failing.name, "other", "other"]
+    assert [len(each.sequences_per_s) for each in results.measured] == [3]
+    assert results.failures == {failing.name: "CUDA error: an illegal memory access was encountered"}
+    written = [json.loads(line) for line in (tmp_path / "bench.jsonl").read_text().splitlines()]
+    assert [line["name"] for line in written if line["kind"] == "turn"] == [failing.name, "other", "other", "other"]
+
+
+def test_no_contender_learns_at_a_rate_that_could_diverge(workload: Workload) -> None:
+    for contender in (OURS[0], BASELINES[0]):
+        for optimizer in build_contender(contender, workload, micro=4).optimizers:
+            assert [group["lr"] for group in optimizer.param_groups] == [1e-6]
