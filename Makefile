@@ -10,10 +10,13 @@ TRITON ?= triton==3.7.1
 BUDGET ?= 2min
 # Data set for bench-quality, by name or path.
 DATA   ?= wiki-books
+# Where gpu-proof writes, and the minutes it may take.
+PROOF  ?= gpu-proof
+MINUTES ?= 10
 
 BIN := $(VENV)/bin
 
-.PHONY: install demo test test-long faults bench-data bench-quality check clean
+.PHONY: install demo test test-long faults bench-data bench-quality gpu-proof check clean
 
 install: $(VENV)/.installed
 
@@ -50,6 +53,9 @@ bench-data: install
 
 bench-quality: install
 	$(BIN)/python -m bertd.bench.quality --data "$(DATA)"
+
+gpu-proof: install
+	$(BIN)/python -m bertd.prove --out "$(PROOF)" --minutes "$(MINUTES)"
 
 check: install
 	$(BIN)/ruff check .

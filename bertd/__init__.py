@@ -7,6 +7,7 @@ model      the encoder, its loss, its export             api     that API: model
 train      the ranks of a run: loop, checkpoints, ...    cli     the `bertd` command
 glue       finetuning                                    demo    what `make demo` shows
 bench      speed and quality beside stock models         (tui    the dashboard, a package of its own)
+prove      what a machine computes, and how fast
 
 Both: run (a run's folder on disk), records (what crosses a process), errors, program (a main's edge), terminal_text.
 """

@@ -52,6 +52,38 @@ def _dashboard_modules() -> list[str]:
     return [name for name in _modules("tui", path=tui.__path__[0]) if not name.endswith("__main__")]
 
 
+ABSENT_FROM_PROOFS = ("datasets", "textual", "fastapi", "starlette", "uvicorn", "sentencex", "typer", "rich", "pyarrow")
+"""A box that is proven has torch and transformers, and few packages besides."""
+
+
+def hide_modules(names: tuple[str, ...]) -> str:
+    """Code after which these are as good as not installed, for import and for those who look whether they are there."""
+    return f"import sys; sys.modules.update(dict.fromkeys({names!r}))\n"
+
+
+def test_a_proof_and_all_it_starts_load_without_what_a_bare_box_lacks() -> None:
+    packages = ("bertd.prove.", "bertd.bench.", "bertd.train.", "bertd.jobs.runner.", "bertd.glue.", "bertd.model.")
+    # Imported only where its library is there: what runs without it must not import it.
+    left_out = (
+        "bertd.bench.quality",
+        "bertd.train.backends.apex",
+        "bertd.train.backends.triton_attention_kernels",
+    )
+    modules = [
+        name
+        for name in _modules("bertd", path=bertd.__path__[0])
+        if name.startswith(packages) and not name.startswith(left_out)
+    ]
+    assert {"bertd.prove.steps.whole_run", "bertd.jobs.runner.__main__", "bertd.train.build_trainer"} <= set(modules)
+    loaded = _loaded(f"{hide_modules(ABSENT_FROM_PROOFS)}import {', '.join(modules)}{_LIST}")
+    assert "torch" in loaded
+
+
+@pytest.mark.parametrize("module", ["bertd.prove.__main__", "bertd.prove.prove", "bertd.prove.steps.whole_run"])
+def test_who_watches_a_card_from_outside_loads_no_torch(module: str) -> None:
+    assert "torch" not in _loaded(f"import {module}{_LIST}")
+
+
 def test_every_module_of_the_control_side_loads_without_torch() -> None:
     modules = _control_modules()
     assert {"bertd.cli.app", "bertd.daemon.service", "bertd.jobs.runner", "bertd.api.client"} <= set(modules)

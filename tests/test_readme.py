@@ -38,7 +38,10 @@ def test_every_command_in_the_readme_exists() -> None:
 
 
 def test_every_option_in_the_table_exists() -> None:
-    files = [*(ROOT / "bertd" / "cli").glob("*.py"), ROOT / "bertd" / "bench" / "__main__.py"]
+    files = [
+        *(ROOT / "bertd" / "cli").glob("*.py"),
+        *(ROOT / "bertd" / name / "__main__.py" for name in ("bench", "prove")),
+    ]
     source = "".join(path.read_text() for path in files)
     for row in re.findall(r"^\| `bertd .*$", README, re.MULTILINE):
         for option in re.findall(r"--[a-z][a-z-]*|(?<=`)-[a-z]\b", row):

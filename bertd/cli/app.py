@@ -44,6 +44,7 @@ _register_commands("Act on a job", job_commands.budget, job_commands.hold, job_c
 _register_commands("The daemon", programs.start, job_commands.shutdown)
 _register_commands("Data", export.export)
 app.command(rich_help_panel="Look", context_settings=programs.FORWARD_ALL_ARGUMENTS)(programs.bench)
+app.command(rich_help_panel="Look", context_settings=programs.FORWARD_ALL_ARGUMENTS)(programs.prove)
 app.add_typer(programs.data_app, name="data", rich_help_panel="Data")
 
 

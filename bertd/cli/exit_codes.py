@@ -17,7 +17,7 @@ MEANINGS: dict[int, str] = {
     71: "the memory of a GPU, or of the machine, is too small",
     74: "the disk refused a write",
     75: "another daemon owns the state folder or the socket",
-    76: "the loss is not finite",
+    76: "the loss is not finite, or wrong for a contender of the bench",
     78: "the daemon cannot start",
     124: "wait: it took longer than --timeout",
     130: "interrupted with Ctrl-C",

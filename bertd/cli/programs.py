@@ -1,4 +1,4 @@
-"""Subcommands that become another program: start is the daemon; data and bench run on the compute side."""
+"""Subcommands that become another program: start is the daemon; data, bench and prove run on the compute side."""
 
 from __future__ import annotations
 
@@ -88,6 +88,11 @@ def fetch() -> None:
 def bench() -> None:
     """Measure training speed, compared with stock models; see `bertd bench --help`."""
     _exec_forwarding_arguments("bertd.bench", num_words=2)
+
+
+def prove() -> None:
+    """Check that this machine computes correctly, how fast, and that a whole run works; see `bertd prove --help`."""
+    _exec_forwarding_arguments("bertd.prove", num_words=2)
 
 
 def _exec_forwarding_arguments(module: str, *, num_words: int = 3) -> None:

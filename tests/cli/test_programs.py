@@ -31,6 +31,7 @@ from tests.cli.conftest import Bertd
         (["data", "verify", "mine"], "bertd.data.commands.verify", ["mine"]),
         (["data", "fetch", "wikipedia"], "bertd.data.commands.fetch", ["wikipedia"]),
         (["bench", "demo", "--help"], "bertd.bench", ["demo", "--help"]),
+        (["prove", "--out", "x", "--minutes", "5"], "bertd.prove", ["--out", "x", "--minutes", "5"]),
     ],
 )
 def test_subcommands_of_the_compute_side_pass_every_argument_on(

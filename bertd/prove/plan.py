@@ -1,0 +1,41 @@
+"""The steps of a proof, in their order, and how the time is shared among them.
+
+Correctness comes first: a figure of something wrong is worth nothing. Each step gets its share of the time that is
+left, so that what an early one does not use goes to the later ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Step:
+    """One of them."""
+
+    name: str
+    """Of the module below bertd.prove.steps, and of its file in OUT/steps."""
+    title: str
+    weight: float
+    """Share of the time: seconds of ten minutes on one GPU, about."""
+
+
+STEPS = (
+    Step("environment", "What is here", 20),
+    Step("correctness", "Right against fp64", 70),
+    Step("products", "Products and bandwidth", 30),
+    Step("comparison", "Beside stock BERT", 150),
+    Step("ladder", "One saving after the other", 60),
+    Step("kernels", "Kernels of an update", 40),
+    Step("memory", "Memory against its model", 30),
+    Step("whole_run", "A whole run", 200),
+    Step("resuming", "Interrupted equals uninterrupted", 40),
+    Step("finetuning", "A finetuning", 30),
+    Step("ranks", "Several GPUs", 60),
+)
+
+
+def limit_s(index: int, steps: Sequence[Step], *, left_s: float) -> float:
+    """Seconds for the step of that index, of those left for it and all after it."""
+    return left_s * steps[index].weight / sum(step.weight for step in steps[index:])

@@ -1,0 +1,141 @@
+"""The parent: step after step, and proof.md and proof.json written again after each."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import bertd
+from bertd.errors import StorageError
+from bertd.prove.goals import judge_goals
+from bertd.prove.plan import STEPS, Step, limit_s
+from bertd.prove.render import render_proof
+from bertd.prove.results import Proof, StepFindings, StepResult, Verdict
+from bertd.prove.run_step import COMPILER_CACHE, ProofOptions, interrupted_result, run_step
+from bertd.run.atomic_files import atomic_write
+
+WORK = "work"
+"""In the output's folder: data set and runs."""
+_OWN_NAMES = {WORK, "steps", "logs", "proof.json", "proof.md", "trace.json.gz", "comparison.jsonl", "ladder.jsonl"}
+"""What a proof writes there."""
+_MIN_STEP_S = 1.0
+"""With less a step is not started: it could not even import torch."""
+
+
+def prove(options: ProofOptions) -> int:
+    """Run all steps; returns the exit status.
+
+    Raises:
+        KeyboardInterrupt: the proof was interrupted; its files have what was done until then.
+        StorageError: the output's folder cannot be used.
+    """
+    prepare_folder(options.out)
+    proof = Proof(
+        bertd=bertd.__version__,
+        commit=read_commit(Path(bertd.__file__).parent.parent),
+        began=datetime.now(UTC).isoformat(timespec="seconds"),
+        device=options.device,
+        device_name="",
+        is_tiny=options.is_tiny,
+        minutes=options.minutes,
+        is_complete=False,
+        steps=[],
+        goals=[],
+    )
+    write_proof(proof, options.out)
+    began_s = step_began_s = time.monotonic()
+    deadline_s = began_s + 60 * options.minutes
+    stop_reason: str | None = None
+    for index, step in enumerate(STEPS):
+        step_began_s = time.monotonic()
+        step_limit_s = limit_s(index, STEPS, left_s=max(0.0, deadline_s - step_began_s))
+        print(f"{step.title} (up to {step_limit_s:.0f} s)", file=sys.stderr, flush=True)
+        try:
+            if stop_reason is not None:
+                result = _unstarted_result(step, stop_reason)
+            elif step_limit_s < _MIN_STEP_S:
+                result = _unstarted_result(step, "no time was left; give more --minutes")
+            else:
+                result = run_step(step, options, limit_s=step_limit_s)
+        except KeyboardInterrupt:
+            seconds = time.monotonic() - step_began_s
+            result = interrupted_result(step, options, seconds=seconds, limit_s=step_limit_s)
+            write_proof(_with_step(proof, result), options.out)
+            raise
+        stop_reason = stop_reason or result.findings.stops_proof
+        proof = _with_step(proof, result)
+        write_proof(proof, options.out)
+        print(f"    {result.verdict} in {result.seconds:.0f} s  {result.reason}".rstrip(), file=sys.stderr, flush=True)
+    proof = proof.model_copy(update={"is_complete": True})
+    write_proof(proof, options.out)
+    shutil.rmtree(options.out / WORK, ignore_errors=True)
+    print(f"{options.out / 'proof.md'}: {'no step failed' if proof.is_passed else 'something failed'}")
+    return 0 if proof.is_passed else 1
+
+
+def prepare_folder(out: Path) -> None:
+    """Make the output's folder, or clear an earlier proof out of it but for the compiler's cache.
+
+    Raises:
+        StorageError: it holds something else, or the disk refused.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        entries = {entry.name for entry in out.iterdir()}
+        if "proof.json" not in entries and entries - {COMPILER_CACHE}:
+            raise StorageError(f"{out}: holds something else than a proof; give a new folder as --out")
+        for name in sorted(entries & _OWN_NAMES):
+            path = out / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    except OSError as error:
+        raise StorageError(f"{out}: cannot use it: {error.strerror}; give another --out") from error
+
+
+def _unstarted_result(step: Step, reason: str) -> StepResult:
+    return StepResult(
+        name=step.name,
+        title=step.title,
+        verdict=Verdict.SKIPPED,
+        reason=reason,
+        seconds=0.0,
+        limit_s=0.0,
+        findings=StepFindings(),
+    )
+
+
+def _with_step(proof: Proof, result: StepResult) -> Proof:
+    """With one step more, judged again."""
+    steps = [*proof.steps, result]
+    name = next((step.findings.facts["device"] for step in steps if "device" in step.findings.facts), "")
+    proof = proof.model_copy(update={"steps": steps, "device_name": name})
+    return proof.model_copy(update={"goals": judge_goals(proof)})
+
+
+def write_proof(proof: Proof, out: Path) -> None:
+    """Both files, each whole or as it was.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    atomic_write(out / "proof.json", proof.model_dump_json(indent=1) + "\n")
+    atomic_write(out / "proof.md", render_proof(proof))
+
+
+def read_commit(root: Path) -> str:
+    """The checkout's commit, with `+changes` where tracked files differ; empty where this is no checkout."""
+
+    def ask(*arguments: str) -> str:
+        answer = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10)
+        return answer.stdout.strip() if answer.returncode == 0 else ""
+
+    if not (root / ".git").exists():
+        return ""
+    try:
+        commit = ask("rev-parse", "--short=12", "HEAD")
+        return f"{commit}+changes" if commit and ask("status", "--porcelain", "--untracked-files=no") else commit
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
