@@ -163,8 +163,13 @@ def _loss_context(workload: Workload, attention: Sequence[SDPBackend]) -> Abstra
 
 
 def eager_twin(contender: Contender) -> Contender:
-    """The same model in plain eager code: without the compiler, and without kernels chosen here."""
-    return replace(contender, compiled=False, attention="PyTorch's", apex=False)
+    """The same model in plain eager code: without the compiler, and without kernels chosen here; its own twin."""
+    return replace(contender, name="eager twin", compiled=False, attention="PyTorch's", apex=False, freed_pages="kept")
+
+
+def is_own_twin(contender: Contender) -> bool:
+    """Whether it is plain eager code itself."""
+    return replace(contender, name="eager twin", freed_pages="kept") == eager_twin(contender)
 
 
 def first_eager_loss(contender: Contender, workload: Workload, *, micro: int) -> float:

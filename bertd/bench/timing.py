@@ -28,6 +28,7 @@ from bertd.bench.models import (
     build_contender,
     eager_twin,
     first_eager_loss,
+    is_own_twin,
 )
 from bertd.bench.turn_log import CeilingRecord, FailureRecord, ReadyRecord, TurnLog, TurnRecord
 from bertd.bench.workload import Workload
@@ -38,6 +39,7 @@ from bertd.train.oom import out_of_memory_reason
 
 _CEILING_SIZE = {"cpu": 2048, "cuda": 8192}
 _PROBE_UPDATES = 2
+NO_TIME = "no time was left to prepare it"
 MAX_LOSS_DIFFERENCE = 0.02
 """Between a contender's first update and its eager twin's, as a share: rounding and other dropout make up far less."""
 
@@ -113,18 +115,23 @@ def run_bench(
     seconds: float,
     log_line: Callable[[str], None],
     turn_log: TurnLog | None = None,
+    prepare_until_s: float = math.inf,
 ) -> BenchResults:
     """Measure every contender `repeats` times for `seconds` each, in turns.
 
     Args:
         log_line: gets progress messages.
         turn_log: gets each figure as soon as it is measured.
+        prepare_until_s: of the monotonic clock; contenders that are not prepared by then get no turn, and say so.
     """
     turn_log = turn_log or TurnLog(None)
     ready: list[tuple[Measurement, BuiltContender]] = []
     failures: dict[str, str] = {}
     twins: dict[Contender, float | None] = {}
     for contender in contenders:
+        if time.monotonic() > prepare_until_s:
+            _record_failure(contender, RuntimeError(NO_TIME), failures=failures, turn_log=turn_log)
+            continue
         log_line(f"preparing {contender.name}")
         try:
             measured, built = _prepare(contender, workload, micros=micros, twins=twins)
@@ -257,7 +264,8 @@ def _prepare(
         raise DeviceMemoryError(f"not even a micro-batch of {micros[0]} fits: {oom_reason}")
     twin = eager_twin(contender)
     if twin not in twins:
-        twins[twin] = _measure_twin(contender, workload, micro=best.micro)
+        is_own = is_own_twin(contender)
+        twins[twin] = best.first_loss if is_own else _measure_twin(contender, workload, micro=best.micro)
     measured = Measurement(
         contender,
         micro=best.micro,

@@ -27,6 +27,8 @@ from bertd.bench.models import (
     Contender,
     build_contender,
     build_model_and_loss,
+    eager_twin,
+    is_own_twin,
     select_contenders,
 )
 from bertd.bench.timing import run_bench
@@ -385,3 +387,20 @@ def test_no_contender_learns_at_a_rate_that_could_diverge(workload: Workload) ->
     for contender in (OURS[0], BASELINES[0]):
         for optimizer in build_contender(contender, workload, micro=4).optimizers:
             assert [group["lr"] for group in optimizer.param_groups] == [1e-6]
+
+
+def test_contenders_for_which_no_time_is_left_get_no_turn_and_say_so(workload: Workload) -> None:
+    results = run_bench(
+        [OURS[0]], workload, micros=[4], repeats=1, seconds=0.01, log_line=lambda _: None, prepare_until_s=0.0
+    )
+    assert not results.measured and results.failures == {OURS[0].name: "no time was left to prepare it"}
+
+
+def test_a_plain_eager_contender_is_its_own_twin_and_no_other_is() -> None:
+    contenders = [*OURS, *BASELINES, *LADDER]
+    assert [each.name for each in contenders if is_own_twin(each)] == [
+        "BertForMaskedLM, eager",
+        *(rung.name for rung in LADDER if not rung.compiled),
+    ]
+    # One twin for all that compute the same.
+    assert eager_twin(OURS[0]) == eager_twin(OURS[1]) == eager_twin(LADDER[4])
