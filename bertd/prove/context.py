@@ -65,9 +65,10 @@ class StepContext:
             self.check(name, False, f"{type(error).__name__}: {lines[0] if lines else ''}")
 
     def measure(self, key: str, name: str, value: float, unit: str, detail: str = "") -> None:
-        """Record a figure."""
+        """Record a figure, in the place of an earlier one of that key."""
         figure = Figure(key=key, name=name, value=value, unit=unit, detail=detail)
-        self._write(figures=[*self.findings.figures, figure])
+        figures = {each.key: each for each in self.findings.figures}
+        self._write(figures=list({**figures, key: figure}.values()))
 
     def state(self, name: str, fact: str) -> None:
         """Record a fact, such as a version."""

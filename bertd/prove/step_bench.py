@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
+import time
+
 import torch
 
 from bertd.bench.timing import Measurement
+from bertd.bench.turn_log import TurnLog, TurnLogRecord, TurnRecord
 from bertd.bench.workload import Workload, plan_workload
 from bertd.model.memory import sequence_bytes, state_bytes
 from bertd.prove.context import StepContext
@@ -13,6 +17,8 @@ from bertd.train.backends.cpu_tuning import tune_cpu
 
 _MICROS = (8, 16, 32, 64, 128, 256, 512)
 _USABLE_SHARE = 0.9
+_PREPARATION_SHARE = 0.7
+"""Of a step's time; the rest is for the turns."""
 
 
 def plan_step_workload(context: StepContext, *overrides: str) -> tuple[Workload, list[int]]:
@@ -46,6 +52,30 @@ def choose_micros(workload: Workload, *, free_bytes: int) -> list[int]:
     fitting = [micro for micro in _MICROS if states + micro * each <= _USABLE_SHARE * free_bytes]
     largest = max(fitting, default=_MICROS[0])
     return [largest] if largest == _MICROS[-1] else [max(1, largest // 4), largest]
+
+
+class StepTurnLog(TurnLog):
+    """A bench's file that also keeps the step's findings up to date, so that a deadline in the middle leaves them."""
+
+    def __init__(self, context: StepContext, *, step: str) -> None:
+        super().__init__(context.options.out / f"{step}.jsonl")
+        self._context, self._step = context, step
+        self._speeds: dict[str, list[float]] = {}
+
+    def append(self, record: TurnLogRecord) -> None:
+        """Write it, and the median of the turns so far."""
+        super().append(record)
+        if isinstance(record, TurnRecord):
+            speeds = self._speeds.setdefault(record.name, [])
+            speeds.append(record.sequences_per_s)
+            detail = f"of {len(speeds)} turns so far"
+            key = f"{self._step}.{record.name}"
+            self._context.measure(key, record.name, statistics.median(speeds), "sequences/s", detail)
+
+
+def prepare_until(context: StepContext) -> float:
+    """When contenders must be prepared so that time is left for their turns."""
+    return time.monotonic() + _PREPARATION_SHARE * context.left_s()
 
 
 def measure_contender(context: StepContext, measured: Measurement, workload: Workload, *, step: str) -> None:

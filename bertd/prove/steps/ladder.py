@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from bertd.bench.models import LADDER, OURS, select_contenders
 from bertd.bench.timing import Measurement, run_bench
-from bertd.bench.turn_log import TurnLog
 from bertd.errors import DeviceError
 from bertd.prove.context import StepContext
 from bertd.prove.results import StepFindings, read_findings
 from bertd.prove.run_step import findings_path
-from bertd.prove.step_bench import measure_contender, plan_step_workload
+from bertd.prove.step_bench import StepTurnLog, measure_contender, plan_step_workload, prepare_until
 
 _REPEATS = 2
 
@@ -27,7 +26,8 @@ def prove(context: StepContext) -> None:
         repeats=_REPEATS,
         seconds=context.turn_s(share=0.25, turns=_REPEATS * len(rungs), most=3.0),
         log_line=lambda line: print(line, flush=True),
-        turn_log=TurnLog(context.options.out / "ladder.jsonl"),
+        turn_log=StepTurnLog(context, step="ladder"),
+        prepare_until_s=prepare_until(context),
     )
     before: Measurement | None = None
     for measured in results.measured:

@@ -45,7 +45,7 @@ def _measure_products(context: StepContext, device: torch.device, dtype: torch.d
         "up": (model.width, model.ffn),
         "down": (model.ffn, model.width),
     }
-    seconds = context.turn_s(share=0.5, turns=12, most=1.0)
+    seconds = context.turn_s(share=0.5, turns=12, most=0.5)
     total_flops = total_s = 0.0
     for name, (inputs, outputs) in layers.items():
         # (rows, inner, columns) of the forward product, of the input's gradient, of the weights' gradient.
