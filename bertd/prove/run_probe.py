@@ -21,6 +21,7 @@ from bertd.run.atomic_files import atomic_write
 from bertd.run.journal import read_journal
 from bertd.run.mailbox import post
 from bertd.run.paths import JobPaths, RunPaths
+from bertd.run.processes import make_parent_death_hook
 from bertd.run.recipe.load import format_recipe
 from bertd.run.recipe.schema import Recipe
 
@@ -28,6 +29,11 @@ _POLL_S = 0.03
 _WORKER = "bertd.train.distributed.worker"
 
 R = TypeVar("R", bound=Record)
+
+
+def runner_command(paths: JobPaths, kind: JobKind) -> list[str]:
+    """What the daemon would start."""
+    return [sys.executable, "-m", "bertd.jobs.runner", str(paths.root), kind]
 
 
 class ProbeFailedError(BertdError):
@@ -49,11 +55,13 @@ class JobProbe:
         began = time.time()
         with self.paths.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "bertd.jobs.runner", str(self.paths.root), self._kind],
+                runner_command(self.paths, self._kind),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **variables},
+                # A runner outlives a daemon by design, and is not to outlive a proof that was killed.
+                preexec_fn=make_parent_death_hook(),
             )
         return began
 
