@@ -18,7 +18,13 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend
 
 from bertd.model.encoder import PackedAttention
-from bertd.train.autotune.attention_check import AttentionFunction, attend_and_differentiate, attend_by, find_fault
+from bertd.train.autotune.attention_check import (
+    AttentionFunction,
+    attend_and_differentiate,
+    attend_by,
+    find_fault,
+    first_line,
+)
 from bertd.train.autotune.attention_workload import AttentionCall, AttentionInputs, AttentionWorkload
 from bertd.train.backends.precision import Precision
 from bertd.train.backends.synchronize import synchronize
@@ -95,7 +101,11 @@ def choose_attention(
             elif is_deterministic:
                 seconds[name] = 0.0
             else:
-                seconds[name] = time_backend(attend, workload, device=ranks.device, dtype=precision.dtype)
+                try:
+                    seconds[name] = time_backend(attend, workload, device=ranks.device, dtype=precision.dtype)
+                except RuntimeError as error:
+                    # Mostly memory: a timed call has more sequences than a checked one, or than a step.
+                    faults[name] = first_line(error)
         torch.cuda.empty_cache()
     shared = ranks.broadcast([seconds.get(name, _LEFT_OUT) for name in KERNEL_NAMES])
     usable = {name: each_s for name, each_s in zip(KERNEL_NAMES, shared, strict=True) if each_s != _LEFT_OUT}

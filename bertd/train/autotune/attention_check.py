@@ -62,10 +62,15 @@ def find_fault(
                 fault = _check_call(attend, call, device=device, dtype=dtype or torch.float32)
         except RuntimeError as error:
             # The word for a kernel that refuses, out of memory, or a fault of the kernel: all are reasons.
-            fault = str(error).strip().splitlines()[0] or type(error).__name__
+            fault = first_line(error)
         if fault is not None:
             return f"{fault} ({where})"
     return None
+
+
+def first_line(error: RuntimeError) -> str:
+    """The first line of an error's text, or its class where it has none."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _cuda_devices(device: torch.device) -> list[torch.device]:

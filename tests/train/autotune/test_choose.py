@@ -28,7 +28,7 @@ from bertd.train.autotune.attention_backend import (
     time_backend,
     why_not_own_kernel,
 )
-from bertd.train.autotune.attention_check import find_fault
+from bertd.train.autotune.attention_check import AttentionFunction, attend_by, find_fault
 from bertd.train.autotune.attention_workload import AttentionWorkload
 from bertd.train.autotune.choose import choose_execution
 from bertd.train.autotune.kernels import KernelChoice, choose_kernels, skip_measurement_reason
@@ -377,6 +377,32 @@ def test_attention_that_is_left_out_says_why_and_plain_mathematics_is_always_the
     assert partly.reason.endswith("FlashAttention 2.00 ms; cuDNN is left out: No available kernel")
     none = choose_fastest_backends({}, faults={"cuDNN": "wrong", "math": "CUDA out of memory"})
     assert none.names == ("math",) and none.reason.startswith("no backend passed, so plain mathematics; cuDNN is left")
+
+
+def test_attention_for_which_memory_is_too_small_when_it_is_timed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_none(*_: object, **__: object) -> None:
+        return None
+
+    def time_or_fail(attend: AttentionFunction, *_: object, **__: object) -> float:
+        if attend is math:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 8.00 GiB.\nSee the documentation.")
+        return 1e-3
+
+    math = attend_by(SDPBackend.MATH)
+
+    def attend_or_math(backend: SDPBackend) -> AttentionFunction:
+        return math if backend is SDPBackend.MATH else attend_by(backend)
+
+    monkeypatch.setattr(attention_backend, "attend_by", attend_or_math)
+    monkeypatch.setattr(attention_backend, "find_fault", find_none)
+    monkeypatch.setattr(attention_backend, "time_backend", time_or_fail)
+    workload = AttentionWorkload.from_config(TINY, sequences=512, length=512, predictions=77, is_masked=False)
+
+    chosen = choose_attention(workload, precision=FP32, ranks=replace(ALONE, device=torch.device("cuda")))
+
+    assert chosen.names == ("cuDNN", "FlashAttention", "memory-efficient", "math")
+    assert "math is left out: CUDA out of memory. Tried to allocate 8.00 GiB." in chosen.reason
+    assert "See the documentation" not in chosen.reason
 
 
 def test_our_own_kernel_is_used_where_it_is_the_fastest_and_else_not_at_all() -> None:
