@@ -33,6 +33,7 @@ from bertd.run.progress import read_progress
 
 def main() -> int:
     """Run one rank to its end."""
+    began_s = time.monotonic()
     parser = argparse.ArgumentParser(prog="python -m bertd.train.distributed.worker", description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--attempt", type=int, default=1)
@@ -50,7 +51,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: stop_signal.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        train(paths, attempt=args.attempt, store=args.store, stop_signal=stop_signal)
+        train(paths, attempt=args.attempt, store=args.store, stop_signal=stop_signal, began_s=began_s)
     except BertdError as error:
         return _report_failure(paths, error)
     except Exception as error:
@@ -69,9 +70,12 @@ def main() -> int:
     return 0
 
 
-def train(paths: RunPaths, *, attempt: int, store: Path | None, stop_signal: Event) -> None:
-    """Open the run, join the other ranks, and train until the end or a pause."""
-    began_s = time.monotonic()
+def train(paths: RunPaths, *, attempt: int, store: Path | None, stop_signal: Event, began_s: float) -> None:
+    """Open the run, join the other ranks, and train until the end or a pause.
+
+    Args:
+        began_s: CLOCK_MONOTONIC at the launch of this rank, before torch was imported.
+    """
     heartbeat = Heartbeat(os.environ.get(HEARTBEAT_VARIABLE), rank=int(os.environ.get("RANK", "0")))
     heartbeat.beat(Phase.START, step=0)
     from bertd.train.backends.deterministic import use_deterministic_algorithms

@@ -62,7 +62,7 @@ def test_a_rank_sets_it_before_it_meets_its_gpu(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(run_inputs, "load_run_inputs", lambda _: inputs)
     monkeypatch.setattr(process_group, "join_ranks", join)
     with pytest.raises(DeviceError, match="met its GPU"):
-        worker.train(RunPaths(tmp_path), attempt=1, store=None, stop_signal=Event())
+        worker.train(RunPaths(tmp_path), attempt=1, store=None, stop_signal=Event(), began_s=0.0)
 
 
 def test_a_recipe_cannot_leave_anything_to_timing_or_to_apex() -> None:

@@ -36,6 +36,25 @@ def on_cpu() -> RuntimeError:
     return caught.value
 
 
+def test_the_seconds_until_the_first_step_count_from_before_torch_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before_import_s, began = list[float](), list[float]()
+
+    def train(*_: object, began_s: float, **__: object) -> None:
+        began.append(began_s)
+
+    monkeypatch.setattr(worker, "die_with_parent", lambda _: before_import_s.append(time.monotonic()))
+    monkeypatch.setattr(worker, "train", train)
+    monkeypatch.setattr(sys, "argv", ["worker", str(tmp_path)])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(faulthandler, "register", lambda *_, **__: None)
+
+    assert worker.main() == 0
+
+    assert began[0] <= before_import_s[0]
+
+
 @pytest.mark.parametrize(
     ("rank", "exits", "error", "expected"),
     [
