@@ -23,7 +23,11 @@ class Throughput:
 
 
 class ThroughputMeter:
-    """Counts sequences and seconds of training; validations and saves are excluded, although they are charged."""
+    """Counts sequences and seconds of training; what is not training is excluded, although it is charged.
+
+    That is validations, saves, and what the first step compiles: counted, it would be the duration that is expected of
+    the next steps, which a timed run then has no time for.
+    """
 
     def __init__(self) -> None:
         self._began_s = self._step_began_s = time.monotonic()
@@ -31,9 +35,9 @@ class ThroughputMeter:
         self._wait_before_s = 0.0
         self._step_seconds: deque[float] = deque(maxlen=_STEP_WINDOW)
 
-    def exclude_idle_time(self) -> None:
-        """Exclude the time since the last step, which was not training."""
-        idle_s = time.monotonic() - self._step_began_s
+    def exclude_idle_time(self, *, training_s: float = 0.0) -> None:
+        """Exclude the time since the last step, which was not training but for `training_s` of it."""
+        idle_s = max(0.0, time.monotonic() - self._step_began_s - training_s)
         self._began_s += idle_s
         self._step_began_s += idle_s
 

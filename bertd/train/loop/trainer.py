@@ -148,6 +148,7 @@ class Trainer:
         if self._is_first_step:
             self._is_first_step = False
             times = self.components.startup.finish()
+            self._meter.exclude_idle_time(training_s=times.first_step_s)
             self._reporter.report_startup(self.state, times, attempt=self.components.attempt)
         device = self._ranks.device
         reading = self._train_step.begin_reading() if plan.report else PendingReading(None, device=device)

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch._dynamo
 
 from bertd.records import StartupRecord
 from bertd.run.journal import read_journal
 from bertd.train.loop import startup
 from bertd.train.loop.startup import StartupTimer
-from tests.train.loop.test_trainer import kind_of, make_run, run_to_end
+from tests.train.loop.test_trainer import attempt, kind_of, make_run, run_to_end
 
 
 @pytest.mark.parametrize("kernels", ["eager", "compile"])
@@ -34,6 +35,21 @@ def test_each_attempt_reports_its_startup_once_after_its_first_step(
     assert (record.compile_s > 0) is (kernels == "compile")
     kinds = [each.kind for each in read_journal(paths.journal)]
     assert kinds.index("start") < kinds.index("startup") and kinds.count("step") >= 1
+
+
+def test_later_steps_are_not_expected_to_take_the_time_of_one_that_compiles(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Another test's graphs would do.
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    paths = make_run(tmp_path / "run", dataset, "precision.kernels=compile", "budget.steps=3")
+    with attempt(paths) as trainer:
+        trainer.execute_next_plan()
+        step_s = trainer._meter.step_s
+
+    (record,) = kind_of(paths, StartupRecord)
+    assert record.first_step_s <= step_s < record.first_step_s + record.compile_s / 2
 
 
 class Clock:
