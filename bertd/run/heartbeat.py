@@ -1,8 +1,9 @@
 """Heartbeats of the ranks: a board in memory that the runner creates, the ranks write and the watchdog reads.
 
-A beat says "step N is done, and this phase begins". The training thread writes it, not a separate thread: that would
-keep beating while a C call hangs, and stop while another thread holds the GIL. The board is a memfd that ranks open by
-its name in /proc, so a full or read-only disk stops no beat, and a crash leaves nothing behind.
+A beat says "step N is done, and this phase begins"; on a GPU step N may still be in its queue. The training thread
+writes it, not a separate thread: that would keep beating while a C call hangs, and stop while another thread holds the
+GIL. The board is a memfd that ranks open by its name in /proc, so a full or read-only disk stops no beat, and a crash
+leaves nothing behind.
 
 Each rank has one line of `LINE_BYTES`, overwritten with a single system call.
 """

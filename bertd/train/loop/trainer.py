@@ -328,7 +328,7 @@ class Trainer:
         )
 
     def _beat(self, phase: Phase) -> None:
-        """Report to the watchdog that the newest step is done and a phase begins."""
+        """Report to the watchdog that a phase begins, after the newest step was done or, on a GPU, queued."""
         self.components.heartbeat.beat(phase, step=self.state.step)
 
     def _update_state(self, **changes: object) -> None:
