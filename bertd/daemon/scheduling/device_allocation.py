@@ -67,10 +67,13 @@ def allocate(
         blocking_job = first_in_line.get(job.device_kind)
         free = free_slots if job.device_kind == "cpu" else len(free_gpus)
         if blocking_job is not None:
+            # Nothing overtakes, even if it would fit: the job ahead would wait for ever.
             decisions.append(Wait(job, f"waits for job {blocking_job.id}, which is ahead of it in the queue"))
         elif job.num_devices > inventory.count(job.device_kind):
+            # It can never start here, so it does not block those after it.
             decisions.append(Wait(job, _unsatisfiable_reason(job, inventory)))
         elif job.num_devices > free:
+            # The first of its kind that must wait; all of its kind after it wait for it.
             decisions.append(Wait(job, _wait_reason(job, leases, free=free)))
             first_in_line[job.device_kind] = job
         elif job.device_kind == "cpu":
