@@ -116,7 +116,6 @@ class StepController:
             report=not is_suspended and self._is_report_due(charged_s),
         )
         self._reporter.report_sleep(state)
-        self._follow_suspension(plan, state)
         return plan, state
 
     def suspend(self, reason: str) -> None:
@@ -126,6 +125,26 @@ class StepController:
     def stop(self, reason: str) -> None:
         """Make the next plan end the run, with validation, save and export."""
         self._stop_reason = reason
+
+    def follow_suspension(self, plan: StepPlan, state: TrainState) -> None:
+        """Stop the charged clock while the ranks do nothing, and answer the command that requested it.
+
+        The trainer calls this after the update that is queued on the device: its time is charged, and its record comes
+        before that of the suspension.
+        """
+        # A save that was requested during the suspension is work, so it is charged.
+        is_idle = (
+            plan.suspend and plan.exit_reason is ExitReason.NONE and not self._commands.requests(CommandKind.CHECKPOINT)
+        )
+        clock = self._budget.clock
+        if is_idle and not clock.is_suspended:
+            clock.suspend()
+            self._reporter.report_suspended(state, reason=self._suspend_reason or "")
+        elif clock.is_suspended and not is_idle:
+            self._reporter.report_resumed(state, since_s=clock.resume())
+        if plan.exit_reason is ExitReason.NONE and self._commands.requests(CommandKind.SUSPEND, CommandKind.RESUME):
+            activity = "holds" if plan.suspend else "trains"
+            self._commands.answer(state, is_done=True, detail=f"{activity} at step {state.step}")
 
     def wait(self) -> None:
         """Wait a moment while suspended; SIGTERM ends the wait at once."""
@@ -190,19 +209,3 @@ class StepController:
         if is_due:
             self._last_report_s = charged_s
         return is_due
-
-    def _follow_suspension(self, plan: StepPlan, state: TrainState) -> None:
-        """Suspend the charged clock while the ranks do nothing, and answer the command that suspends or resumes."""
-        # A save that was requested during the suspension is work, so it is charged.
-        is_idle = (
-            plan.suspend and plan.exit_reason is ExitReason.NONE and not self._commands.requests(CommandKind.CHECKPOINT)
-        )
-        clock = self._budget.clock
-        if is_idle and not clock.is_suspended:
-            clock.suspend()
-            self._reporter.report_suspended(state, reason=self._suspend_reason or "")
-        elif clock.is_suspended and not is_idle:
-            self._reporter.report_resumed(state, since_s=clock.resume())
-        if plan.exit_reason is ExitReason.NONE and self._commands.requests(CommandKind.SUSPEND, CommandKind.RESUME):
-            activity = "holds" if plan.suspend else "trains"
-            self._commands.answer(state, is_done=True, detail=f"{activity} at step {state.step}")

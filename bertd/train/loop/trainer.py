@@ -85,6 +85,7 @@ class Trainer:
             if not plan.only_steps:
                 # What else a plan can ask for waits for the device, or reads the loss itself.
                 self._finish_update()
+            self._controller.follow_suspension(plan, self.state)
             if plan.exit_reason is not ExitReason.NONE and self._leave(plan):
                 return plan.exit_reason
             if plan.suspend:

@@ -109,6 +109,7 @@ class ControllerHarness:
 
     def plan_step(self, state: TrainState, *, step_s: float, queued_s: float = 0.0) -> StepPlan:
         plan, _ = self.controller.plan_step(state, step_s=step_s, queued_s=queued_s)
+        self.controller.follow_suspension(plan, state)
         return plan
 
     def acknowledge(self) -> Command | None:

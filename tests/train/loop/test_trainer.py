@@ -390,6 +390,35 @@ def test_a_suspended_run_is_not_charged_and_continues_bit_for_bit(tmp_path: Path
     assert all(torch.equal(mine[name], its[name]) for name in mine)
 
 
+def test_a_suspension_waits_for_the_update_that_the_device_still_has(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a device that runs after the host, as a GPU does, its time is charged and its record comes first."""
+    monkeypatch.setattr("bertd.train.loop.trainer.runs_after_host", lambda _: True)
+    monkeypatch.setattr("bertd.train.loop.control._REPORT_EVERY_S", 0.0)
+    paths = make_run(tmp_path / "run", dataset)
+    with attempt(paths) as trainer:
+        for _ in range(3):
+            trainer.execute_next_plan()
+        was_suspended: list[bool] = []
+        finish, clock = trainer._train_step.finish_reading, trainer.components.budget.clock
+
+        def finish_reading(reading: PendingReading) -> StepFigures:
+            was_suspended.append(clock.is_suspended)
+            return finish(reading)
+
+        monkeypatch.setattr(trainer._train_step, "finish_reading", finish_reading)
+        post(paths.control, verb=CommandKind.SUSPEND, asked_by="uid 0", now=0.0)
+        trainer.execute_next_plan()
+        assert was_suspended == [False] and clock.is_suspended
+        post(paths.control, verb=CommandKind.RESUME, asked_by="uid 0", now=0.0)
+        trainer.run()
+
+    kinds = (StepRecord, StateRecord)
+    records = [(each.kind, each.step) for each in read_journal(paths.journal) if isinstance(each, kinds)]
+    assert records.index(("step", 3)) < records.index(("state", 3))
+
+
 def test_a_signal_turns_a_suspension_into_a_pause(tmp_path: Path, dataset: Path) -> None:
     paths, stop_signal = make_run(tmp_path / "run", dataset), Event()
     with attempt(paths, stop_signal=stop_signal) as trainer:
