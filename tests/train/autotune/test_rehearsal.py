@@ -102,7 +102,9 @@ def test_a_size_that_the_recipe_names_is_not_rehearsed(
     tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rehearsal, "_rehearse", None)
-    run_to_end(make_run(tmp_path / "run", dataset, "budget.steps=1"))
+    paths = make_run(tmp_path / "run", dataset, "budget.steps=1")
+    run_to_end(paths)
+    assert kind_of(paths, EndRecord)[0].step == 1
 
 
 def test_where_not_even_the_smallest_fits_the_run_ends_with_cause_and_remedy(
