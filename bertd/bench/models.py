@@ -164,7 +164,8 @@ def _loss_context(workload: Workload, attention: Sequence[SDPBackend]) -> Abstra
 
 def eager_twin(contender: Contender) -> Contender:
     """The same model in plain eager code: without the compiler, and without kernels chosen here; its own twin."""
-    return replace(contender, name="eager twin", compiled=False, attention="PyTorch's", apex=False, freed_pages="kept")
+    plain = replace(contender, compiled=False, attention="PyTorch's", apex=False, compile_unit="recipe's")
+    return replace(plain, name="eager twin", freed_pages="kept")
 
 
 def is_own_twin(contender: Contender) -> bool:

@@ -30,12 +30,14 @@ def main() -> int:
 
 def _train(run: Path, *, attempt: int, pause_at: int | None) -> None:
     # Torch only after the kernel was asked to end this process with its parent: the import takes seconds.
+    from bertd.train.backends.deterministic import use_deterministic_algorithms
     from bertd.train.build_trainer import build_trainer
     from bertd.train.distributed.process_group import join_ranks
     from bertd.train.run_inputs import load_run_inputs
 
     paths, stop_signal = RunPaths(run), Event()
     run_inputs = load_run_inputs(paths)
+    use_deterministic_algorithms(run_inputs.recipe)
     ranks = join_ranks(run_inputs.recipe.devices, store=None)
     ledger = Ledger(paths.ledger)
     ledger.begin()

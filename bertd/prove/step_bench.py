@@ -10,7 +10,7 @@ import torch
 from bertd.bench.timing import Measurement
 from bertd.bench.turn_log import TurnLog, TurnLogRecord, TurnRecord
 from bertd.bench.workload import Workload, plan_workload
-from bertd.model.memory import sequence_bytes, state_bytes
+from bertd.model.memory import micro_batch_bytes, sequence_bytes, state_bytes
 from bertd.prove.context import StepContext
 from bertd.prove.sizes import choose_recipe
 from bertd.train.backends.cpu_tuning import tune_cpu
@@ -49,7 +49,8 @@ def choose_micros(workload: Workload, *, free_bytes: int) -> list[int]:
         element_bytes=element_bytes,
         is_padded=True,
     )
-    fitting = [micro for micro in _MICROS if states + micro * each <= _USABLE_SHARE * free_bytes]
+    needed = {micro: states + micro_batch_bytes(config, sequences=micro, each_bytes=each) for micro in _MICROS}
+    fitting = [micro for micro in _MICROS if needed[micro] <= _USABLE_SHARE * free_bytes]
     largest = max(fitting, default=_MICROS[0])
     return [largest] if largest == _MICROS[-1] else [max(1, largest // 4), largest]
 

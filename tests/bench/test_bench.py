@@ -403,4 +403,6 @@ def test_a_plain_eager_contender_is_its_own_twin_and_no_other_is() -> None:
         *(rung.name for rung in LADDER if not rung.compiled),
     ]
     # One twin for all that compute the same.
+    by_layer, whole = BY_LAYER_ROW, replace(BY_LAYER_ROW, name="whole", compile_unit="recipe's")
+    assert eager_twin(by_layer) == eager_twin(whole) and is_own_twin(eager_twin(by_layer))
     assert eager_twin(OURS[0]) == eager_twin(OURS[1]) == eager_twin(LADDER[4])

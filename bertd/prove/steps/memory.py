@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bertd.bench.models import OURS, Contender, build_contender, build_model_and_loss
 from bertd.bench.workload import Workload
-from bertd.model.memory import sequence_bytes, state_bytes
+from bertd.model.memory import micro_batch_bytes, sequence_bytes, state_bytes
 from bertd.prove.context import StepContext
 from bertd.prove.step_bench import plan_step_workload
 from bertd.run.quantities import format_bytes
@@ -39,7 +39,7 @@ def prove(context: StepContext) -> None:
 def _said_bytes(workload: Workload, *, micro: int) -> int:
     element_bytes = 4 if workload.precision.dtype is None else 2
     states = state_bytes(workload.config, has_one_moment=False, element_bytes=element_bytes)
-    return states + micro * _sequence_bytes(workload)
+    return states + micro_batch_bytes(workload.config, sequences=micro, each_bytes=_sequence_bytes(workload))
 
 
 def _sequence_bytes(workload: Workload) -> int:

@@ -1,7 +1,7 @@
 """A run that was paused in the middle and resumed ends with the weights of one that was not.
 
 Bit for bit on the CPU. On a GPU two identical runs differ already, by sums in another order: there the difference must
-be within that noise, and bit for bit under deterministic algorithms, where the recipe has a key for them.
+be within that noise, and bit for bit with precision.deterministic.
 """
 
 from __future__ import annotations
@@ -39,25 +39,15 @@ def prove(context: StepContext) -> None:
     overrides = [f"budget.steps={_STEPS}", "validation.max_sequences=16", *small, *with_data(data)]
     recipe = choose_recipe(is_cuda=context.is_cuda, is_tiny=context.is_tiny, overrides=overrides)
     context.attempt("interrupted equals uninterrupted", lambda: _compare_runs(context, recipe, name="resume"))
-    key = find_deterministic_key()
-    if key is None:
-        context.skip("bit for bit under deterministic algorithms", "the recipe has no key for them")
-    elif context.is_cuda:
-        exact = choose_recipe(is_cuda=True, is_tiny=context.is_tiny, overrides=[*overrides, f"{key}=true"])
+    if context.is_cuda:
+        exact = choose_recipe(
+            is_cuda=True, is_tiny=context.is_tiny, overrides=[*overrides, "precision.deterministic=true"]
+        )
         context.attempt(
             "bit for bit under deterministic algorithms", lambda: _compare_runs(context, exact, name="deterministic")
         )
     else:
         context.skip("bit for bit under deterministic algorithms", "on the CPU it is so without them")
-
-
-def find_deterministic_key() -> str | None:
-    """`section.key` of the recipe's switch for deterministic algorithms; None where there is none."""
-    for name, field in Recipe.model_fields.items():
-        keys = getattr(field.annotation, "model_fields", {})
-        if "deterministic" in keys:
-            return f"{name}.deterministic"
-    return None
 
 
 def _compare_runs(context: StepContext, recipe: Recipe, *, name: str) -> None:
