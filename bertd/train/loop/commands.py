@@ -50,6 +50,11 @@ class PendingCommands:
         if self._pending is not None:
             self.append_answer(_build_answer(self._pending, state, is_done=is_done, detail=detail))
 
+    def refuse_rest(self, state: TrainState, *, detail: str) -> None:
+        """Refuse the commands that came too late to be executed: nothing reads the mailbox after this."""
+        while self.read() is not None:
+            self.answer(state, is_done=False, detail=detail)
+
     def append_answer(self, record: CommandRecord) -> None:
         """Acknowledge the command that was read last with this record."""
         self._finish_pending()

@@ -230,6 +230,32 @@ def test_commands_are_executed_in_order_and_acknowledged(tmp_path: Path, dataset
     assert end.reason == "stopped" and end.export is not None
 
 
+def test_commands_that_come_during_the_last_validation_are_refused(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = make_run(tmp_path / "run", dataset, "budget.steps=2")
+    budget = BudgetRequest(unit=BudgetUnit.STEPS, amount=16)
+    with attempt(paths) as trainer:
+        validate = trainer._validate
+
+        def validate_and_post() -> None:
+            validate()
+            if trainer.state.step == 2:
+                post(paths.control, verb=CommandKind.BUDGET, asked_by="uid 0", now=0.0, budget=budget)
+                post(paths.control, verb=CommandKind.PAUSE, asked_by="uid 0", now=0.0)
+
+        monkeypatch.setattr(trainer, "_validate", validate_and_post)
+        trainer.run()
+
+    answers = kind_of(paths, CommandRecord)
+    assert [(each.verb, each.outcome) for each in answers] == [
+        (CommandKind.BUDGET, "refused"),
+        (CommandKind.PAUSE, "refused"),
+    ]
+    assert {each.detail for each in answers} == {"too late: training was over at step 2; submit another run"}
+    assert kind_of(paths, BudgetRecord) == []
+
+
 def test_a_disk_that_refuses_a_checkpoint_does_not_stop_training(
     tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
