@@ -203,6 +203,8 @@ def default_data_dir() -> Path:
 def find_data_set(shards: str) -> Path:
     """A recipe's data set as an absolute path: from the current folder, else by name among the prepared ones.
 
+    Another folder of that name in the current one, such as the corpus, does not hide a prepared data set.
+
     Raises:
         ShardError: a relative path exists in neither place.
     """
@@ -210,11 +212,15 @@ def find_data_set(shards: str) -> Path:
     if path.is_absolute():
         return path
     places = [Path.cwd() / path, default_data_dir().absolute() / path]
-    for place in places:
-        if place.is_dir():
-            return place
+    for place in (*filter(is_data_set, places), *filter(Path.is_dir, places)):
+        return place
     looked = f"no folder {places[0]} nor {places[1]}"
     raise ShardError(f"[data] shards = {shards!r}: {looked}; make one with `bertd data prepare`")
+
+
+def is_data_set(folder: Path) -> bool:
+    """Whether the folder has a data set's manifest."""
+    return (folder / "manifest.json").is_file()
 
 
 def measurements_dir() -> Path:

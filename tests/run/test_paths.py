@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bertd.data.dataset.locate import find_dataset
 from bertd.run import paths
 from bertd.run.paths import (
     RunPaths,
@@ -14,6 +15,7 @@ from bertd.run.paths import (
     default_data_dir,
     default_socket,
     default_state_dir,
+    find_data_set,
     newest_first,
     step_folder_name,
     step_of,
@@ -143,3 +145,21 @@ def test_a_client_that_was_told_a_socket_does_not_look_elsewhere(monkeypatch: py
     monkeypatch.setenv("BERTD_SOCKET", "/tmp/b.sock")
     _exists(monkeypatch, SYSTEMS)
     assert client_socket() == Path("/tmp/b.sock")
+
+
+def test_a_corpus_of_the_same_name_does_not_hide_a_prepared_data_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus, prepared = tmp_path / "here" / "mine", tmp_path / "data" / "mine"
+    corpus.mkdir(parents=True)
+    prepared.mkdir(parents=True)
+    monkeypatch.chdir(corpus.parent)
+    monkeypatch.setenv("BERTD_DATA", str(prepared.parent))
+    # Of two that are no data sets, the nearer one is named in the error.
+    assert find_data_set("mine") == find_dataset("mine") == corpus
+
+    (prepared / "manifest.json").touch()
+    assert find_data_set("mine") == find_dataset("mine") == prepared
+
+    (corpus / "manifest.json").touch()
+    assert find_data_set("mine") == find_dataset("mine") == corpus

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bertd.run.paths import default_data_dir, expand_user
+from bertd.run.paths import default_data_dir, expand_user, is_data_set
 
 
 def resolve_data_path(name: str) -> Path:
@@ -13,6 +13,11 @@ def resolve_data_path(name: str) -> Path:
 
 
 def find_dataset(name: str) -> Path:
-    """A data set's folder: the path, relative to the current folder, if it exists; else as `resolve_data_path`."""
-    here = expand_user(name).absolute()
-    return here if here.is_dir() else resolve_data_path(name)
+    """A data set's folder: the path, relative to the current folder, if it exists; else as `resolve_data_path`.
+
+    Another folder of that name in the current one, such as the corpus, does not hide a prepared data set.
+    """
+    here, named = expand_user(name).absolute(), resolve_data_path(name)
+    if is_data_set(here) or is_data_set(named):
+        return here if is_data_set(here) else named
+    return here if here.is_dir() else named
