@@ -95,6 +95,11 @@ def open_sequences(dataset: DataSet, *, split: str, sequence_length: int, packin
     else:
         arrays = dataset.split(name)
         spans = pack_sentences(documents=arrays.documents, sentences=arrays.sentences, width=width)
+    if not counts.documents:
+        raise ShardError(
+            f"{dataset.root}: its {split} split has no document, and a document is in one split only; prepare more "
+            "documents, or read each part between blank lines as a document with text-blocks:PATH"
+        )
     if not spans.num_sequences:
         raise ShardError(
             f"{dataset.root}: its {split} split has {counts.tokens} tokens, not enough for one sequence of "

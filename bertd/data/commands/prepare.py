@@ -30,6 +30,11 @@ def format_summary(manifest: Manifest, *, out: Path, quality: Quality | None) ->
         lines.append(
             f"  {name}: {counts.documents:,} documents, {counts.sentences:,} sentences, {counts.tokens:,} tokens"
         )
+    if not manifest.splits["validation"].documents:
+        lines.append(
+            "  no run can train on this, as it has no text to validate on: a document is in one split only; add "
+            "documents, or read each part between blank lines as a document with text-blocks:PATH"
+        )
     lines += source_lines(manifest, quality)
     return "\n".join(lines)
 

@@ -558,6 +558,19 @@ def test_a_folder_that_may_not_be_written_is_one_clear_error(
         prepare([str(corpus)], out=tmp_path / "file" / "set", options=options, processes=1)
 
 
+def test_one_document_alone_is_reported_as_no_data_to_train_on(
+    tmp_path: Path, vocab: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    book = tmp_path / "book.txt"
+    book.write_text("A book in one file is one document. It has no second one to validate on.\n" * 9)
+    out = tmp_path / "set"
+    assert main([str(book), "--vocab", str(vocab), "--out", str(out), "--processes", "1"]) == 0
+    assert "no run can train on this, as it has no text to validate on" in capsys.readouterr().out
+
+    with pytest.raises(ShardError, match=r"its validation split has no document, .*text-blocks:PATH"):
+        open_sequences(DataSet.open(out), split="validation", sequence_length=32, packing="full")
+
+
 def test_preparing_loads_no_torch(corpus: Path, vocab: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from bertd.data.commands.prepare import main; status = main(sys.argv[1:]);"
