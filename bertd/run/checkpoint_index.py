@@ -47,7 +47,12 @@ def find_checkpoint_at_marker(paths: RunPaths, marker: float, *, name: str) -> K
         if marker in checkpoint.markers:
             return checkpoint
     there = ", ".join(f"{each:g}" for checkpoint in reversed(kept) for each in checkpoint.markers)
+    if not there:
+        raise CheckpointError(
+            f"{name}: has not passed a marker {marker:g}, nor any other; checkpoint.markers of its recipe sets them; "
+            "give a step that `bertd show` lists, as RUN@STEP"
+        )
     raise CheckpointError(
-        f"{name}: has not passed a marker {marker:g}; those it has passed: {there or 'none'}; a rollback undoes those "
+        f"{name}: has not passed a marker {marker:g}; those it has passed: {there}; a rollback undoes those "
         "after its checkpoint, whose exports RUN@STEP still names"
     )

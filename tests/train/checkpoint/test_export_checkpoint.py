@@ -142,6 +142,14 @@ def test_a_marker_names_the_checkpoint_that_was_kept_for_it(tmp_path: Path, data
         find_checkpoint_at_marker(paths, 0.25, name="a run")
 
 
+def test_a_run_without_markers_says_what_sets_them(tmp_path: Path) -> None:
+    paths = RunPaths(tmp_path)
+    with pytest.raises(
+        CheckpointError, match=r"marker 0\.5, nor any other; checkpoint\.markers of its recipe sets them"
+    ):
+        find_checkpoint_at_marker(paths, 0.5, name="a run")
+
+
 def test_what_cannot_be_exported_is_refused_in_a_line(ended: RunPaths, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"step-000000012: exists already; give another with --out"):
         export_run(ended, step=None, out=None)
