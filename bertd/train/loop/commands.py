@@ -50,10 +50,17 @@ class PendingCommands:
         if self._pending is not None:
             self.append_answer(_build_answer(self._pending, state, is_done=is_done, detail=detail))
 
-    def refuse_rest(self, state: TrainState, *, detail: str) -> None:
-        """Refuse the commands that came too late to be executed: nothing reads the mailbox after this."""
-        while self.read() is not None:
-            self.answer(state, is_done=False, detail=detail)
+    def answer_rest(self, state: TrainState) -> None:
+        """Answer what is in the mailbox of a run that ended: nothing reads it after this.
+
+        A run that ended trains no longer, as a pause or a stop asked; a budget cannot be granted to it.
+        """
+        where = f"at step {state.step}"
+        while self._pending is not None or self.read() is not None:
+            if self.requests(CommandKind.BUDGET):
+                self.answer(state, is_done=False, detail=f"too late: training was over {where}; submit another run")
+            else:
+                self.answer(state, is_done=True, detail=f"the run ended {where}")
 
     def append_answer(self, record: CommandRecord) -> None:
         """Acknowledge the command that was read last with this record."""

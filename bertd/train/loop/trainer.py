@@ -315,10 +315,8 @@ class Trainer:
         self._checkpointer.export(self.state, export)
         detail, lr = self._controller.exit_detail, self._lr_at(1.0) if is_spent else self._lr
         self._reporter.report_end(self.state, is_spent=is_spent, detail=detail, lr=lr, export=export)
-        commands, where = self.components.commands, f"at step {self.state.step}"
-        commands.answer(self.state, is_done=True, detail=f"the run ended {where}")
-        # Those that came during the last validation, save and export.
-        commands.refuse_rest(self.state, detail=f"too late: training was over {where}; submit another run")
+        # The one that ended it, and those that came during the last validation, save and export.
+        self.components.commands.answer_rest(self.state)
 
     # ---- Inside ----------------------------------------------------------------------------------
 
