@@ -25,7 +25,7 @@ from bertd.records import JobState
 from bertd.terminal_text import terminal_line
 from tui.display_options import DisplayOptions
 from tui.keys import APP_KEYS, JOB_KEYS, QUEUE_KEYS, VIEW_KEYS
-from tui.partial_update import crop_update
+from tui.partial_update import crop_update, whole_update
 from tui.screens.base import StatusScreen
 from tui.screens.registry import SCREEN_NAMES, make_screen
 from tui.snapshot import Feed, Snapshot
@@ -98,6 +98,8 @@ class Dashboard(App[None]):
             self._current_status_screen.update(self._snapshot, self._display_options)
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+        if renderable is not None and self._background_screens:
+            renderable = whole_update(self.screen, self._background_screens)
         super()._display(screen, crop_update(renderable))
 
     def _change_display_options(self, options: DisplayOptions) -> None:

@@ -37,13 +37,13 @@ class RunScreen(StatusScreen):
             self._panels["loss"],
             Vertical(*(self._panels[name] for name in ("speed-curve", "rate-curve", "gradient-curve")), id="small"),
             id="curves",
-            classes="run",
+            classes="run band",
         )
 
     def compose(self) -> ComposeResult:
         panels = self._panels
         yield from (panels["header"], panels["welcome"], panels["budget"], self._curves)
-        with Horizontal(id="details", classes="run"):
+        with Horizontal(id="details", classes="run band"):
             yield Vertical(panels["speed"], panels["devices"], id="left")
             yield Vertical(panels["queue"], panels["events"], id="right")
         yield panels["footer"]
