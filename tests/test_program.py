@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from bertd.errors import StorageError
-from bertd.program import INTERRUPTED, print_error, run_main
+from bertd.errors import DeviceMemoryError, StorageError
+from bertd.program import INTERNAL_FAULT, INTERRUPTED, print_error, run_main
 
 
 def _raise(error: BaseException) -> int:
@@ -41,9 +42,24 @@ def test_ctrl_c_says_what_it_left_where_there_is_something_to_say(capsys: pytest
     assert capsys.readouterr() == ("", "nothing was written\n")
 
 
-def test_a_fault_of_bertd_keeps_its_traceback() -> None:
+def test_a_fault_of_bertd_keeps_its_traceback_in_a_file_or_in_a_log(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert run_main(lambda: 1 // 0) == INTERNAL_FAULT
+    said = capsys.readouterr().err
+    assert said.startswith("bertd: internal error: ZeroDivisionError: ") and said.count("\n") == 1
+    assert "Traceback" in Path(said.split()[-1]).read_text()
     with pytest.raises(ZeroDivisionError):
-        run_main(lambda: 1 // 0)
+        run_main(lambda: 1 // 0, is_logged=True)
+
+
+def test_what_the_system_refuses_is_no_fault_of_bertd(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert run_main(lambda: print((tmp_path / ("x" * 300)).exists())) == StorageError.exit_code
+    said = capsys.readouterr().err
+    assert said.endswith("xxx: File name too long; check the path, its permissions and the free space\n")
+    assert run_main(lambda: _raise(MemoryError())) == DeviceMemoryError.exit_code
+    assert capsys.readouterr().err.startswith("bertd: the machine's memory is too small")
 
 
 @pytest.mark.parametrize(
@@ -64,3 +80,109 @@ def test_a_reader_that_has_left_is_not_worth_a_word(size: int, status: int) -> N
     )
     os.close(write_end)
     assert (ended.returncode, ended.stderr) == (status, b"")
+
+
+def _shell(script: str, *, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run bash, where $RUN is the command `python -m bertd`."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "", "RUN": f"{sys.executable} -m bertd", **variables}
+    return subprocess.run(
+        ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+_CODE = "import sys; from bertd.program import run_main; sys.exit(run_main(lambda: print({text})))"
+_COMMANDS = (
+    "$RUN --help",
+    "$RUN data --help",
+    "$RUN data prepare --help",
+    "$RUN data vocab --help",
+    "$RUN data inspect --help",
+    "$RUN data verify --help",
+    "$RUN data fetch --help",
+    "$RUN bench --help",
+    "$RUN prove --help",
+    "$RUN export --help",
+)
+
+
+@pytest.mark.parametrize("command", _COMMANDS)
+@pytest.mark.parametrize(
+    ("redirection", "reason"), [("> /dev/full", "No space left on device"), (">&-", "Bad file descriptor")]
+)
+def test_an_output_that_cannot_be_written_is_one_line_and_the_status_of_a_disk(
+    command: str, redirection: str, reason: str, tmp_path: Path
+) -> None:
+    ended = _shell(f"{command} {redirection}", folder=tmp_path)
+    said = f"bertd: standard output: cannot write: {reason}; free space there, or send the output elsewhere\n"
+    assert (ended.returncode, ended.stderr) == (StorageError.exit_code, said)
+
+
+@pytest.mark.parametrize("redirection", ["2> /dev/full", "2>&-"])
+def test_messages_that_cannot_be_written_end_nothing_and_go_nowhere_else(redirection: str, tmp_path: Path) -> None:
+    code = (
+        "import sys; from bertd.program import run_main; "
+        "sys.exit(run_main(lambda: print('message', file=sys.stderr) or print('output')))"
+    )
+    ended = _shell(f'{sys.executable} -c "{code}" {redirection}', folder=tmp_path)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "output\n", "")
+    assert _shell(f"$RUN data verify nothing {redirection}", folder=tmp_path, BERTD_DATA=str(tmp_path)).returncode == 65
+
+
+def test_closed_descriptors_are_not_given_to_files(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from bertd.program import run_main; "
+        "sys.exit(run_main(lambda: print(os.open('mine', os.O_CREAT | os.O_WRONLY) > 2 or 1 / 0)))"
+    )
+    ended = _shell(f'{sys.executable} -c "{code}" <&- >&- 2>&-', folder=tmp_path)
+    assert ended.returncode == StorageError.exit_code
+    assert (tmp_path / "mine").read_bytes() == b""
+
+
+def test_a_character_that_the_encoding_lacks_is_an_escape(tmp_path: Path) -> None:
+    code = _CODE.format(text="chr(246) + chr(0xdcff)")
+    ended = _shell(f'{sys.executable} -c "{code}"', folder=tmp_path, PYTHONIOENCODING="ascii")
+    assert (ended.returncode, ended.stdout) == (0, "\\xf6\\udcff\n")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "$RUN status",
+        "$RUN data verify ./x",
+        "$RUN data vocab ./a.txt --out v",
+        "$RUN data prepare a --vocab v --out o/",
+    ],
+)
+def test_a_deleted_working_folder_is_one_line(command: str, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    ended = _shell(
+        f"cd gone && rmdir ../gone && {command}",
+        folder=tmp_path,
+        PYTHONPATH=str(Path(__file__).parent.parent),
+        BERTD_SOCKET="d.sock",
+    )
+    assert ended.returncode in (1, 65, 69)
+    assert ended.stderr.count("\n") == 1 and ended.stderr.startswith("bertd: ")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "$RUN data prepare a.txt --vocab v --out ./{name}",
+        "$RUN data prepare {name} --vocab v --out ./o",
+        "$RUN data prepare a.txt --vocab ./{name} --out ./o",
+        "$RUN data vocab a.txt --size 300 --out {name}",
+        "$RUN data vocab {name} --size 300 --out v",
+        "$RUN data inspect {name}",
+        "$RUN data verify ./{name}",
+        "$RUN export ./{name}",
+        "$RUN submit ./{name}.toml",
+        "$RUN status --socket {name}",
+        "$RUN prove --out {name} --device cpu --tiny",
+    ],
+)
+def test_a_name_that_is_too_long_is_one_line_with_a_documented_status(command: str, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("The lamp burns. The river runs.")
+    ended = _shell(command.format(name="x" * 300), folder=tmp_path, PYTHONPATH=str(Path(__file__).parent.parent))
+    assert ended.returncode in (2, 65, 69, 74), ended.stderr
+    assert ended.stderr.count("\n") == 1 and ended.stderr.startswith("bertd: ")

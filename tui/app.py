@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tui.display_options import DisplayOptions
     from tui.snapshot import Feed, Snapshot
 
+_PLAIN_TERMINALS = ("dumb", "unknown")
+"""Terminals that show escape sequences as characters. Source: rich.console.Console.is_dumb_terminal."""
 _READER_LEFT = 141
 """Exit status where whoever read the output has left: 128 + SIGPIPE, as a shell reports it."""
 
@@ -33,13 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, or that of the error's class (docs: bertd.errors); 2 for wrong arguments.
     """
-    args = _parse_arguments(arguments)
     gc.disable()
+    return run_main(lambda: _watch(arguments), name="bert-tui", reader_left=_READER_LEFT)
+
+
+def _watch(arguments: Sequence[str] | None) -> int:
+    args = _parse_arguments(arguments)
     options = _display_options(args, os.environ, encoding=sys.stdout.encoding)
-    return run_main(lambda: _watch(args, options), name="bert-tui", reader_left=_READER_LEFT)
-
-
-def _watch(args: argparse.Namespace, options: DisplayOptions) -> int:
     if args.once or args.json:
         return _print_once(args, options)
     if args.plain:
@@ -125,6 +127,9 @@ def _print_lines(feed: Feed) -> int:
 def _run_dashboard(feed: Feed, options: DisplayOptions) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         print("bert-tui: not a terminal; use --once, --plain or --json", file=sys.stderr)
+        return 2
+    if (terminal := os.environ.get("TERM", "")) in _PLAIN_TERMINALS:
+        print(f"bert-tui: TERM={terminal} draws no screen; use --once, --plain or --json", file=sys.stderr)
         return 2
     feed.start()
     _set_textual_defaults(os.environ)

@@ -1,8 +1,7 @@
-"""The `bertd` command: register the subcommands, and keep the traceback of an internal error in a file."""
+"""The `bertd` command: register the subcommands."""
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Callable
 from typing import Annotated, NoReturn
@@ -11,8 +10,7 @@ import typer
 
 import bertd
 from bertd.cli import exit_codes, export, job_commands, programs, query_commands, submit
-from bertd.errors import BertdError
-from bertd.program import print_error, run_main
+from bertd.program import run_main
 
 app = typer.Typer(
     name="bertd",
@@ -65,34 +63,4 @@ def _options(
 
 def main() -> NoReturn:
     """Entry point of the `bertd` command."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A name that the terminal's encoding lacks is shown as an escape, not as a traceback.
-        sys.stdout.reconfigure(errors="backslashreplace")
-    sys.exit(run_main(_run))
-
-
-def _run() -> int:
-    try:
-        app(prog_name="bertd")
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except (BertdError, BrokenPipeError):
-        raise
-    except Exception as error:
-        print_error(_describe_fault(error))
-        return exit_codes.INTERNAL_FAULT
-    return 0
-
-
-def _describe_fault(error: Exception) -> str:
-    """Keep the traceback in a file for the bug report; return the line to show."""
-    import tempfile
-    import traceback
-
-    what = f"internal error: {type(error).__name__}: {error}"
-    try:
-        with tempfile.NamedTemporaryFile("w", prefix="bertd-fault-", suffix=".txt", delete=False) as file:
-            traceback.print_exception(error, file=file)
-    except OSError as refusal:
-        return f"{what}; its traceback could not be kept: {refusal}"
-    return f"{what}; please report it with {file.name}"
+    sys.exit(run_main(lambda: app(prog_name="bertd")))

@@ -24,7 +24,6 @@ MEANINGS: dict[int, str] = {
 }
 
 FAILED, CANCELLED, LOST = 10, 11, 12
-INTERNAL_FAULT = 70
 TIMED_OUT = 124
 
 

@@ -87,12 +87,12 @@ def fetch() -> None:
 
 def bench() -> None:
     """Measure training speed, compared with stock models; see `bertd bench --help`."""
-    _exec_forwarding_arguments("bertd.bench", num_words=2)
+    _exec_forwarding_arguments("bertd.bench.__main__", num_words=2)
 
 
 def prove() -> None:
     """Check that this machine computes correctly, how fast, and that a whole run works; see `bertd prove --help`."""
-    _exec_forwarding_arguments("bertd.prove", num_words=2)
+    _exec_forwarding_arguments("bertd.prove.__main__", num_words=2)
 
 
 def _exec_forwarding_arguments(module: str, *, num_words: int = 3) -> None:
@@ -102,7 +102,7 @@ def _exec_forwarding_arguments(module: str, *, num_words: int = 3) -> None:
 
 
 def exec_module(module: str, arguments: list[str]) -> None:
-    """Replace this process with a program of the compute side."""
+    """Replace this process with a program of the compute side, imported inside the edge that this one has."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
+    os.execv(sys.executable, [sys.executable, "-m", "bertd.program", module, *arguments])

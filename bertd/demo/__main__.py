@@ -19,11 +19,10 @@ from types import FrameType
 from bertd.demo import process_cleanup
 from bertd.demo.walkthrough import Settings, run_demo
 from bertd.errors import BertdError, DaemonBusyError, StorageError
-from bertd.program import INTERRUPTED, print_error
+from bertd.program import INTERNAL_FAULT, INTERRUPTED, print_error, run_main
 from bertd.run.durations import parse_duration
 
 _MIN_BUDGET_S = 5.0
-_INTERNAL_FAULT = 70
 
 
 class Terminated(BaseException):
@@ -99,11 +98,14 @@ def _run_to_exit_code(settings: Settings) -> tuple[int, str]:
         return INTERRUPTED, "stopped by Ctrl-C; everything it started was ended"
     except Terminated:
         return 143, "stopped by a signal; everything it started was ended"
+    except BrokenPipeError:
+        # The reader of the output left.
+        return 1, ""
     except Exception as error:
         # Edge of the process: keep the traceback for the bug report.
         report = settings.folder / "fault.txt"
         report.write_text(traceback.format_exc())
-        return _INTERNAL_FAULT, f"internal error: {error!r}; please report it with {report}"
+        return INTERNAL_FAULT, f"internal error: {error!r}; please report it with {report}"
     return 0, ""
 
 
@@ -136,4 +138,4 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_main(lambda: main(sys.argv[1:]), name="demo"))

@@ -60,7 +60,7 @@ def main(argv: list[str]) -> int:
     if len(argv) != 1:
         print("usage: python -m bertd.glue JOB_FOLDER", file=sys.stderr)
         return 2
-    return run_main(lambda: _run_job(JobPaths(Path(argv[0])), began_s=began_s), name="")
+    return run_main(lambda: _run_job(JobPaths(Path(argv[0])), began_s=began_s), name="", is_logged=True)
 
 
 def _run_job(paths: JobPaths, *, began_s: float) -> int:

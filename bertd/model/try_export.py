@@ -48,7 +48,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--fill", required=True, help="a sentence with one mask token, such as [MASK] or <mask>")
     args = parser.parse_args()
-    return run_main(lambda: print(json.dumps(fill_mask(args.folder, args.fill))))
+    return run_main(lambda: print(json.dumps(fill_mask(args.folder, args.fill))), is_logged=True)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def main() -> int:
     parser.add_argument("--pause-at", type=int)
     args = parser.parse_args()
     die_with_parent()
-    return run_main(lambda: _train(args.run, attempt=args.attempt, pause_at=args.pause_at))
+    return run_main(lambda: _train(args.run, attempt=args.attempt, pause_at=args.pause_at), is_logged=True)
 
 
 def _train(run: Path, *, attempt: int, pause_at: int | None) -> None:

@@ -18,7 +18,7 @@ from bertd.train.run_inputs import encoder_config
 
 def main() -> int:
     """Return 0 if it fits; otherwise print one line on standard error and return the error's exit status."""
-    return run_main(lambda: _check(sys.stdin.read()))
+    return run_main(lambda: _check(sys.stdin.read()), is_logged=True)
 
 
 def _check(recipe_toml: str) -> None:

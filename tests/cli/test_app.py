@@ -18,6 +18,7 @@ from bertd.api.models import ErrorView
 from bertd.cli import app as app_module
 from bertd.cli import exit_codes, programs, query_commands
 from bertd.errors import BertdError
+from bertd.program import INTERNAL_FAULT
 from tests.cli.conftest import Bertd
 from tests.cli.fake_daemon import FakeDaemon
 
@@ -100,7 +101,7 @@ def test_the_traceback_of_an_internal_error_is_kept_in_a_file(
     monkeypatch.setattr(query_commands, "connect", fault)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     said = bertd("status")
-    assert said.code == exit_codes.INTERNAL_FAULT
+    assert said.code == INTERNAL_FAULT
     assert said.err.startswith("bertd: internal error: KeyError: 'boo\\x1b'; please report it with ")
     assert "Traceback" not in said.err
     kept = Path(said.err.split()[-1])

@@ -16,7 +16,7 @@ from tests.cli.fake_daemon import FakeDaemon
 def exec_calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Arguments of the programs that the command exec'd."""
     started: list[list[str]] = []
-    monkeypatch.setattr(os, "execv", lambda _, argv: started.append(argv[2:]))
+    monkeypatch.setattr(os, "execv", lambda _, argv: started.append(argv[3:]))
     return started
 
 

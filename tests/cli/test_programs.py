@@ -30,8 +30,8 @@ from tests.cli.conftest import Bertd
         (["data", "inspect", "mine", "--json"], "bertd.data.commands.inspect", ["mine", "--json"]),
         (["data", "verify", "mine"], "bertd.data.commands.verify", ["mine"]),
         (["data", "fetch", "wikipedia"], "bertd.data.commands.fetch", ["wikipedia"]),
-        (["bench", "demo", "--help"], "bertd.bench", ["demo", "--help"]),
-        (["prove", "--out", "x", "--minutes", "5"], "bertd.prove", ["--out", "x", "--minutes", "5"]),
+        (["bench", "demo", "--help"], "bertd.bench.__main__", ["demo", "--help"]),
+        (["prove", "--out", "x", "--minutes", "5"], "bertd.prove.__main__", ["--out", "x", "--minutes", "5"]),
     ],
 )
 def test_subcommands_of_the_compute_side_pass_every_argument_on(
@@ -45,7 +45,7 @@ def test_subcommands_of_the_compute_side_pass_every_argument_on(
 
     monkeypatch.setattr(os, "execv", fake_execv)
     assert bertd(*arguments).code == 0
-    assert became == [[sys.executable, "-m", module, *passed]]
+    assert became == [[sys.executable, "-m", "bertd.program", module, *passed]]
 
 
 def test_start_serves_where_it_is_told_and_ends_with_the_daemons_code(

@@ -63,6 +63,14 @@ def test_where_there_is_no_terminal_it_says_what_to_do() -> None:
     assert done.stderr == "bert-tui: not a terminal; use --once, --plain or --json\n"
 
 
+def test_a_terminal_that_draws_no_screen_is_told_what_to_do() -> None:
+    with Terminal(["--demo"], columns=80, rows=24, environment={"TERM": "dumb"}) as terminal:
+        output = terminal.read_until("--json", timeout_s=30.0)
+        assert "TERM=dumb draws no screen; use --once, --plain or --json" in output
+        assert "\x1b" not in output
+        assert terminal.close() == 2
+
+
 def test_two_forms_at_once_are_refused() -> None:
     done = _run("--once", "--json")
     assert done.returncode == 2

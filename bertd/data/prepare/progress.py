@@ -65,7 +65,7 @@ class ReadingProgress:
 def reading_progress(*, bytes_total: int) -> Iterator[ReadingProgress]:
     """Progress on standard error while the block runs."""
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not console.is_terminal or console.is_dumb_terminal:
         yield ReadingProgress(bytes_total=bytes_total, bar=None)
         return
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[state]}"))

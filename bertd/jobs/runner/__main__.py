@@ -26,4 +26,4 @@ def main(argv: list[str], *, config: RunnerConfig) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(lambda: main(sys.argv[1:], config=RunnerConfig())))
+    sys.exit(run_main(lambda: main(sys.argv[1:], config=RunnerConfig()), is_logged=True))

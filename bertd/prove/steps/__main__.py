@@ -32,7 +32,7 @@ def main() -> int:
     if args.tiny and args.name != _COMPILES:
         # Operations this small are slower on several cores, many times so beside other work.
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    return run_main(lambda: _run_step(args))
+    return run_main(lambda: _run_step(args), is_logged=True)
 
 
 def _run_step(args: argparse.Namespace) -> None:

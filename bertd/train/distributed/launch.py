@@ -46,7 +46,7 @@ def main() -> int:
     # Otherwise the agent opens a TCP store on every interface, which nothing here uses: tests/faults/test_two_ranks.py.
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     logging.getLogger("torch.distributed.elastic").setLevel(logging.ERROR)
-    return run_main(lambda: launch(RunPaths(args.run.resolve()), attempt=args.attempt))
+    return run_main(lambda: launch(RunPaths(args.run.resolve()), attempt=args.attempt), is_logged=True)
 
 
 def extend_shutdown_timeout(agent: type[LocalElasticAgent]) -> None:
