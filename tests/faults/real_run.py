@@ -20,6 +20,7 @@ from bertd.jobs.runner.restart_policy import RestartPolicy
 from bertd.jobs.runner.run_job import RunnerConfig
 from bertd.jobs.runner.watchdog import HangTimeouts
 from bertd.records import CheckpointRecord, JobKind, JournalRecord, Outcome, StartRecord, StepRecord
+from bertd.run.heartbeat import HeartbeatRecord
 from bertd.run.journal import read_journal
 from bertd.run.paths import RunPaths, newest_first
 from bertd.run.recipe.load import format_recipe, parse_recipe
@@ -116,6 +117,13 @@ class RealRun:
 
         wait_for(has_got_on, what=f"progress of attempt {attempt}; log:\n{self.log}")
         return _progress(self.records, attempt=attempt)
+
+    def heartbeat_steps(self) -> int:
+        """Steps done according to the ranks' heartbeats, which no disk can refuse."""
+        assert self.process is not None and self.process.poll() is None, self.log
+        fds = Path(f"/proc/{self.process.pid}/fd").iterdir()
+        board = next(fd for fd in fds if "bertd-beats" in str(fd.readlink()))
+        return HeartbeatRecord.model_validate_json(board.read_bytes().splitlines()[0]).step
 
     @property
     def records(self) -> list[JournalRecord]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,12 @@ from bertd.api.models import SubmitPretrain
 from bertd.errors import StorageError
 from bertd.records import CommandKind, JobState
 from bertd.run.ledger import ChargedClock
+from bertd.run.mailbox import post
 from bertd.run.paths import StatePaths
 from tests.daemon.daemon_box import DaemonBox
 from tests.faults.disks import fill, make_read_only, small_disk
 from tests.faults.invariants import Witness, assert_sound
+from tests.faults.real_run import RealRun
 from tests.faults.tally import Tally
 from tests.jobs.fake_ranks import Plan
 from tests.jobs.runner_box import RunnerBox
@@ -112,3 +115,26 @@ def test_a_disk_that_turns_read_only_under_a_run_ends_it_with_a_reason(tmp_path:
         make_read_only(root, is_read_only=False)
         assert box.run(Plan()).state is JobState.DONE
         tally.sound()
+
+
+@pytest.mark.faults
+def test_two_ranks_train_on_while_the_disk_is_full_and_pause_at_once_when_there_is_room(
+    tmp_path: Path, dataset: Path, tally: Tally
+) -> None:
+    with small_disk(tmp_path / "disk", size_bytes=400 << 20) as root:
+        run = RealRun(root / "1-tiny", dataset, steps=10_000_000, count=2)
+        try:
+            run.start()
+            run.wait_for_progress(attempt=1)
+            assert list(run.paths.root.glob(".tmp-*")) == [], "a file store on this disk would be torn when it is full"
+            tally.fault()
+            ballast = fill(root)
+            steps = run.heartbeat_steps()
+            wait_for(lambda: run.heartbeat_steps() > steps + 500, what="steps on a full disk")
+            ballast.unlink()
+            post(run.paths.control, verb=CommandKind.PAUSE, asked_by="a test", now=time.time())
+            assert run.outcome(timeout_s=60).state is JobState.PAUSED
+            assert "did not end" not in run.log
+            tally.sound()
+        finally:
+            run.kill()

@@ -76,6 +76,8 @@ class Plan(BaseModel):
     """The runner's limits on silence."""
     orphan: bool = False
     """Leave a child process behind, in its own session."""
+    has_deaf_launcher: bool = False
+    """Run below a launcher that never notices the end of its ranks."""
 
 
 class FakeRanks:
@@ -327,6 +329,10 @@ def main() -> int:
     parser.add_argument("--plan", type=Path, required=True)
     given = parser.parse_args()
     plan = Plan.model_validate_json(given.plan.read_bytes())
+    if plan.has_deaf_launcher and os.fork():
+        # The launcher: it neither reaps its child nor exits.
+        while True:
+            signal.pause()
     gate = given.plan.with_name("go")
     return FakeRanks(RunPaths(given.folder), attempt=given.attempt, plan=plan, gate=gate).run()
 

@@ -68,7 +68,7 @@ def classify_pretrain_exit(
         shutdown_requested: the runner got SIGTERM and forwarded it to the launcher.
         oom_kills: processes of this machine that the kernel killed during the attempt because memory ran out.
     """
-    final = _final_record(records)
+    final = final_record(records)
     if isinstance(final, EndRecord):
         return outcome_of_end(final)
     if isinstance(final, StateRecord):
@@ -105,7 +105,7 @@ def classify_finetune_exit(
     exit_code: int, records: list[JournalRecord], *, shutdown_requested: bool, stop_requested: bool
 ) -> Outcome:
     """The outcome of a finetuning; it is never restarted, because it keeps no checkpoints."""
-    final = _final_record(records)
+    final = final_record(records)
     if isinstance(final, EndRecord) and final.reason == "finished":
         return Outcome(state=JobState.DONE, reason=_score_line(records) or final.detail, exit_code=0)
     if stop_requested:
@@ -147,7 +147,7 @@ def _signal_name(number: int) -> str:
         return "real-time"
 
 
-def _final_record(records: list[JournalRecord]) -> EndRecord | StateRecord | None:
+def final_record(records: list[JournalRecord]) -> EndRecord | StateRecord | None:
     """The end or pause record that the attempt ends with; None if it trained after it, or wrote none."""
     for record in reversed(records):
         if isinstance(record, EndRecord):

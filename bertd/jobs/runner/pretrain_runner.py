@@ -19,7 +19,13 @@ from bertd.errors import StorageError
 from bertd.jobs.runner.attempt_follower import AttemptFollower
 from bertd.jobs.runner.child_process import StopSignal, run_child_process
 from bertd.jobs.runner.diagnostics import Diagnostics
-from bertd.jobs.runner.exit_analysis import Crash, classify_pretrain_exit, outcome_of_giving_up
+from bertd.jobs.runner.exit_analysis import (
+    Crash,
+    classify_pretrain_exit,
+    final_record,
+    outcome_of_giving_up,
+)
+from bertd.jobs.runner.exit_watch import ExitWatch
 from bertd.jobs.runner.log_truncation import truncate_log
 from bertd.jobs.runner.restart_policy import RestartPolicy
 from bertd.jobs.runner.stale_commands import answer_stale_commands
@@ -42,7 +48,7 @@ from bertd.run.ledger_repair import repair_ledger
 from bertd.run.log import log_line
 from bertd.run.mailbox import commands_after, read_command
 from bertd.run.paths import RunPaths, step_of
-from bertd.run.processes import is_stopped, oom_kills
+from bertd.run.processes import is_stopped, oom_kills, start_ticks
 
 LaunchCommand = Callable[[RunPaths, int], list[str]]
 """Builds the command that runs the ranks of one attempt."""
@@ -75,8 +81,9 @@ class PretrainRunner:
         self._timeouts = timeouts
         self._board = HeartbeatBoard()
         self._watchdog = self._new_watchdog()
+        self._exit_watch = ExitWatch()
         self._hang_reason: str | None = None
-        """Description of this attempt's ranks if they were killed as hung."""
+        """Description of this attempt's ranks if they or their launcher were killed as hung."""
         self._is_cancelled = False
         """This attempt's ranks were killed before they began, because of a pause or stop command."""
         self._oom_kills = 0
@@ -114,7 +121,7 @@ class PretrainRunner:
         log_line(f"runner: attempt {attempt} begins")
         self._board.close()
         self._board = HeartbeatBoard()
-        self._watchdog = self._new_watchdog()
+        self._watchdog, self._exit_watch = self._new_watchdog(), ExitWatch()
         self._hang_reason, self._is_cancelled = None, False
         self._oom_kills = oom_kills()
         self._ledger.begin()
@@ -144,9 +151,20 @@ class PretrainRunner:
             return
         now_s = time.monotonic()
         self._watchdog = self._watchdog.observe(self._board.read(), now_s=now_s)
-        if self._watchdog.is_hung(now_s=now_s):
+        self._exit_watch = self._observe_exit(now_s=now_s)
+        if (reason := self._exit_watch.overdue_reason(now_s=now_s)) is not None:
+            log_line(f"runner: {reason}; killed")
+            self._hang_reason = f"{reason}; it was killed"
+            child.kill()
+        elif self._watchdog.is_hung(now_s=now_s):
             stopped = [beat.pid for beat in self._watchdog.beats if is_stopped(beat.pid)]
             self._kill_hung_ranks(child, what=self._watchdog.describe(now_s=now_s, stopped=stopped))
+
+    def _observe_exit(self, *, now_s: float) -> ExitWatch:
+        beats = self._watchdog.beats
+        are_gone = bool(beats) and all(start_ticks(beat.pid) is None for beat in beats)
+        is_final = final_record(list(self._follower.recent)) is not None
+        return self._exit_watch.observe(are_gone=are_gone, is_final=is_final, now_s=now_s)
 
     def _tick_ledger(self) -> None:
         # Read the clock before the journal: records that follow are about a later moment.

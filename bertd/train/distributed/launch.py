@@ -2,8 +2,7 @@
 
 torch elastic watches them and ends all when one fails. It never restarts them (`max_restarts=0`): in its own restarts
 ranks find the addresses of the dead attempt in the shared store. The runner starts a new attempt instead, and each
-attempt has its own rendezvous file, since torch's TCP store listens on every interface without a password. The file is
-in the run's folder, where the next launch deletes what a killed one left.
+attempt has its own rendezvous, in memory (bertd.train.distributed.local_rendezvous).
 """
 
 from __future__ import annotations
@@ -11,28 +10,30 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import shutil
 import signal
 import sys
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
-from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from bertd.program import run_main
-from bertd.run.paths import TEMPORARY_PREFIX, RunPaths
+from bertd.run.paths import RunPaths
 from bertd.run.processes import die_with_parent
 from bertd.run.recipe.load import read_recipe
+from bertd.train.distributed.local_rendezvous import (
+    RENDEZVOUS_BACKEND,
+    InheritedOutput,
+    rank_store_in_memory,
+    register_local_rendezvous,
+)
 
 _PAUSE_TIMEOUT_S = 150
 """From SIGTERM to SIGKILL of the ranks: a step, and a checkpoint on a slow disk."""
-_RENDEZVOUS_PREFIX = f"{TEMPORARY_PREFIX}meeting-"
 
 
 def main() -> int:
@@ -43,8 +44,6 @@ def main() -> int:
     args = parser.parse_args()
     die_with_parent()
     extend_shutdown_timeout(LocalElasticAgent)
-    # Otherwise the agent opens a TCP store on every interface, which nothing here uses: tests/faults/test_two_ranks.py.
-    os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     logging.getLogger("torch.distributed.elastic").setLevel(logging.ERROR)
     return run_main(lambda: launch(RunPaths(args.run.resolve()), attempt=args.attempt), is_logged=True)
 
@@ -72,23 +71,19 @@ def launch(paths: RunPaths, *, attempt: int) -> int:
         RecipeError: the run folder's recipe is missing or invalid.
     """
     recipe = read_recipe(paths.recipe)
-    for leftover in paths.root.glob(f"{_RENDEZVOUS_PREFIX}*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=_RENDEZVOUS_PREFIX, dir=paths.root) as rendezvous_dir:
-        config = LaunchConfig(
-            min_nodes=1,
-            max_nodes=1,
-            nproc_per_node=recipe.devices.count,
-            run_id=paths.root.name,
-            rdzv_backend="c10d",
-            rdzv_endpoint=str(Path(rendezvous_dir) / "agents"),
-            rdzv_configs={"store_type": "file"},
-            max_restarts=0,
-            monitor_interval=0.1,
-            logs_specs=DefaultLogsSpecs(log_dir=rendezvous_dir),
-        )
-        store = str(Path(rendezvous_dir) / "ranks")
-        worker = ("-m", "bertd.train.distributed.worker", str(paths.root))
+    register_local_rendezvous()
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=recipe.devices.count,
+        run_id=paths.root.name,
+        rdzv_backend=RENDEZVOUS_BACKEND,
+        max_restarts=0,
+        monitor_interval=0.1,
+        logs_specs=InheritedOutput(),
+    )
+    worker = ("-m", "bertd.train.distributed.worker", str(paths.root))
+    with rank_store_in_memory() as store:
         command = (*worker, "--attempt", str(attempt), "--store", store, "--launcher", str(os.getpid()))
         try:
             elastic_launch(config, sys.executable)(*command)

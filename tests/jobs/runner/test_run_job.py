@@ -297,3 +297,22 @@ def test_a_broken_finetuning_fails_with_its_alert(box: RunnerBox) -> None:
     outcome = box.outcome()
     assert (outcome.state, outcome.exit_code) == (JobState.FAILED, 65)
     assert outcome.reason == "/data/train.tsv: no rows; give a folder in GLUE's layout"
+
+
+@pytest.mark.parametrize(("verb", "state"), [(CommandKind.PAUSE, JobState.PAUSED), (CommandKind.STOP, JobState.DONE)])
+def test_a_launcher_that_does_not_notice_the_end_of_its_ranks_is_killed(
+    box: RunnerBox, verb: CommandKind, state: JobState
+) -> None:
+    box.start(HOLDS.model_copy(update={"has_deaf_launcher": True}))
+    box.wait_for_record("step", count=7)
+    box.post(verb)
+    assert box.outcome().state is state
+    assert "its ranks have exited, and their launcher did not end in" in box.log
+    assert box.records("restart") == []
+
+
+def test_ranks_that_died_below_such_a_launcher_are_started_again(box: RunnerBox) -> None:
+    death = Death(at_step=7, signal=signal.SIGKILL)
+    assert box.run(Plan(deaths={1: death}, has_deaf_launcher=True)).state is JobState.DONE
+    (restart,) = box.records("restart")
+    assert "their launcher did not end" in str(restart["cause"])
