@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, TypeVar
 from urllib.parse import quote, urlencode
@@ -34,10 +35,13 @@ from bertd.records import BudgetRequest, Record
 
 __all__ = ["Client", "EventStream", "JobId"]
 
+_PAGE_ROWS = 1_000
+"""Rows of a page that is not the last one."""
+_ABOVE_ALL_JOBS = 2**63 - 1
 KEY_HEADER = "Idempotency-Key"
 
 JobId = int | str
-"""A job's number, a run id such as 7-first, or @ for the newest job."""
+"""A job's number, a run id such as 7-first, a unique name, or @ for what runs, else the newest."""
 _R = TypeVar("_R", bound=Record)
 
 
@@ -63,7 +67,7 @@ class Client:
 
     def runs(self) -> list[RunView]:
         """All pretrainings, newest first."""
-        return self._get_list(RunView, "/v1/runs")
+        return self._get_pages(RunView, "/v1/runs", job_id=lambda run: run.job_id)
 
     def run(self, id: JobId) -> RunView:
         """One pretraining by run id, job number or @."""
@@ -82,8 +86,12 @@ class Client:
         return self._get(SeriesView, f"/v1/runs/{_path_segment(id)}/series?{urlencode(query)}")
 
     def jobs(self) -> list[JobView]:
-        """All jobs, queued and past."""
-        return self._get_list(JobView, "/v1/jobs")
+        """All jobs, queued and past; newest first, with those that are over last."""
+        jobs = self._get_list(JobView, "/v1/jobs")
+        if len(jobs) < _PAGE_ROWS:
+            return jobs
+        jobs = self._get_pages(JobView, "/v1/jobs", job_id=lambda job: job.id, before=_ABOVE_ALL_JOBS)
+        return sorted(jobs, key=lambda job: (job.ended_t is not None, -job.id))
 
     def job(self, id: JobId) -> JobView:
         """One job by number, run id or @."""
@@ -98,8 +106,9 @@ class Client:
         return self._get_list(DeviceView, "/v1/devices")
 
     def scores(self, run: JobId | None = None) -> list[ScoreView]:
-        """Finetuning scores, of one run or of all."""
-        return self._get_list(ScoreView, "/v1/scores" + (f"?{urlencode({'run': run})}" if run is not None else ""))
+        """Finetuning scores, of one run or of all; newest first."""
+        query = {} if run is None else {"run": str(run)}
+        return self._get_pages(ScoreView, "/v1/scores", job_id=lambda score: score.job_id, query=query)
 
     def events(self, since: int | None = None) -> EventStream:
         """Follow the daemon: events after id `since` (only new ones without it), and status ticks between them."""
@@ -172,6 +181,27 @@ class Client:
         except ValueError as error:
             raise ClientError(bad_response_message(self.socket, error)) from error
         raise ClientError(bad_response_message(self.socket, TypeError(f"{path} is not a list")))
+
+    def _get_pages(
+        self,
+        model: type[_R],
+        path: str,
+        *,
+        job_id: Callable[[_R], int],
+        query: dict[str, str] | None = None,
+        before: int | None = None,
+    ) -> list[_R]:
+        """All rows of a list that the daemon sends in pages, those of the newest job first; see `job_id` of a row."""
+        rows: list[_R] = []
+        while True:
+            arguments = (query or {}) | ({} if before is None else {"before": str(before)})
+            page = self._get_list(model, path + (f"?{urlencode(arguments)}" if arguments else ""))
+            # A daemon of an earlier bertd sends its one page again.
+            new = [row for row in page if before is None or job_id(row) < before]
+            rows += new
+            if len(page) < _PAGE_ROWS or not new:
+                return rows
+            before = min(job_id(row) for row in new)
 
     def _post_job(self, path: str, body: str | None = None) -> JobView:
         return self._parse(JobView, self._post(path, body))

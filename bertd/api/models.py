@@ -46,11 +46,11 @@ class BudgetView(Record):
     spent: float
     """In the budget's unit."""
     progress: float
-    """0..1."""
+    """Share of the budget that is spent, 0..1. A finished run has not spent all: its end took less than was kept."""
     charged_s: float
     remaining_s: float | None
     """Charged seconds until training stops: exact for hours, projected for other units; None before the speed is
-    known."""
+    known; 0 once it is over, however much of the budget is not spent."""
     reserve_s: float | None = None
     """Charged seconds kept after those for the last validation, save and export, as the ranks measured them; None
     before they did, after the end, and for a budget of steps or sequences."""
@@ -202,12 +202,21 @@ class StatusView(Record):
 
     version: VersionView
     runs: list[RunView]
-    """Runs that are not over, and the newest one that is over."""
+    """Runs that are not over, and the newest one that is over; all that have ranks, at most 50 in all."""
+    num_runs: int = 0
+    """All runs that are not over, shown or not."""
     jobs: list[JobView]
-    """Newest first, with ended ones last; at most 50."""
+    """All that have devices, then those next in the queue; at most 50. Newest first, with ended ones last."""
+    num_jobs_by_state: dict[JobState, int] = {}
+    """All jobs, shown or not; empty from a daemon of an earlier bertd."""
     devices: list[DeviceView]
     events: list[EventView]
     """The newest 20, oldest first."""
+
+    @property
+    def num_jobs(self) -> int:
+        """All jobs, shown or not."""
+        return max(len(self.jobs), sum(self.num_jobs_by_state.values()))
 
 
 HIGHEST_PRIORITY = 1_000_000
@@ -234,7 +243,7 @@ class SubmitFinetune(Record):
 
     kind: Literal["finetune"] = "finetune"
     run: str
-    """Run id, job id or @ (the newest run), followed by @step or @0.5 (a marker) for one export; or an export's
+    """Run id, name, job id or @, followed by @step or @0.5 (a marker) for one export; or an export's
     absolute path."""
     task: str
     data_dir: str

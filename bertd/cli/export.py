@@ -21,7 +21,7 @@ def export(
         str,
         typer.Argument(
             metavar="RUN[@STEP]",
-            help="Run id, job number or @ for the newest run, or a run's folder, with a / in it; @0.5 is a marker.",
+            help="Run id, name, job number or @; then @0.5 for a marker. Or a folder, with a / in it.",
         ),
     ],
     out: Annotated[

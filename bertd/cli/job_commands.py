@@ -56,7 +56,9 @@ def stop(id: JobArgument = "@", socket: SocketOption = None) -> None:
 
 
 def budget(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Run id, job number or @ for the newest run.")],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="Run id, name, job number, or @: what runs, else the newest.")
+    ],
     hours: Annotated[float | None, typer.Option("--hours", help="Charged hours.", show_default=False)] = None,
     gpu_hours: Annotated[
         float | None, typer.Option("--gpu-hours", help="Charged hours times GPUs.", show_default=False)

@@ -27,7 +27,8 @@ SocketOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, as the socket API gives it.")]
 JobArgument = Annotated[
-    str, typer.Argument(metavar="ID", help="Job number, run id such as 7-demo, or @ for the newest job.")
+    str,
+    typer.Argument(metavar="ID", help="Job number, run id such as 7-demo, name, or @: what runs, else the newest."),
 ]
 
 HIGHEST_PRIORITY = 1_000_000

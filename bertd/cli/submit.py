@@ -83,7 +83,7 @@ def finetune(
         str,
         typer.Argument(
             metavar="RUN[@STEP]",
-            help="Run id, job number or @ for the newest run, then @0.5 for a marker; or a folder with an export.",
+            help="Run id, name, job number or @, then @0.5 for a marker; or a folder with an export.",
         ),
     ],
     task: Annotated[

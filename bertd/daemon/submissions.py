@@ -15,8 +15,17 @@ from typing import Literal
 
 from bertd.api.models import SubmitFinetune, SubmitPretrain
 from bertd.daemon.scheduling.device_allocation import Inventory
-from bertd.errors import CheckpointError, CorpusError, DeviceError, RecipeError, ShardError, StorageError
+from bertd.errors import (
+    CheckpointError,
+    CorpusError,
+    DeviceError,
+    RecipeError,
+    ShardError,
+    StorageError,
+    UnknownJobError,
+)
 from bertd.jobs.store.database import Database
+from bertd.jobs.store.job_names import find_run
 from bertd.jobs.store.queue import Job, Queue
 from bertd.records import FinetuneSpec, JobKind, JobState
 from bertd.run.atomic_files import atomic_write, fsync_folder
@@ -187,13 +196,14 @@ class Submissions:
         """Folder, displayed name and run id; no run id for an export given by its path.
 
         Raises:
+            UnknownJobError: it names no run.
             CheckpointError: there is no such export.
         """
         if text.startswith("/"):
             return _require_export(Path(text)), text, None
         match = _RUN_REFERENCE.match(text)
         if match is None:
-            raise CheckpointError(f"{text!r}: not a run, RUN@STEP, RUN@0.5 (a marker) or the path of an export")
+            raise UnknownJobError(f"{text!r}: not a run, RUN@STEP, RUN@0.5 (a marker) or the path of an export")
         job = self._find_run_job(match[1])
         paths = RunPaths(Path(job.folder))
         exports = paths.exports
@@ -211,10 +221,8 @@ class Submissions:
         return _require_export(export), f"{job.run_id}/{export.name}", job.run_id
 
     def _find_run_job(self, name: str) -> Job:
-        if name == "@":
-            return self._queue.newest(kind=JobKind.PRETRAIN)
         if not name.isdecimal() or len(name) > _MAX_ID_DIGITS:
-            return self._queue.get_by_run(name)
+            return find_run(self._queue, name)
         job = self._queue.get(int(name))
         if job.kind is not JobKind.PRETRAIN:
             raise CheckpointError(f"job {job.id}: is a {job.kind} and has no export; name the run {job.run_id}")

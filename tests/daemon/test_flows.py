@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from bertd.api import client
 from bertd.api.http import SocketConnection
 from bertd.api.models import JobView, SubmitFinetune, SubmitPretrain
+from bertd.daemon.api.views import MAX_STATUS_JOBS
 from bertd.errors import (
     CheckpointError,
     CorpusError,
@@ -32,6 +34,7 @@ from bertd.records import (
     KeptCheckpoint,
     KeptCheckpoints,
     PauseKind,
+    Record,
     StartRecord,
 )
 from bertd.run import mailbox
@@ -564,11 +567,11 @@ def test_a_broken_finetuning_fails_alone(box: DaemonBox) -> None:
 def test_unknown_names_are_errors_with_a_hint(box: DaemonBox) -> None:
     with pytest.raises(UnknownJobError, match="job 9999: no such job; `bertd jobs` lists them"):
         box.client.job(9999)
-    with pytest.raises(UnknownJobError, match="9-x: no such run"):
+    with pytest.raises(UnknownJobError, match="'9-x': no such run"):
         box.client.run("9-x")
     with pytest.raises(UnknownJobError, match="'x': no such job"):
         box.client.pause("x")
-    with pytest.raises(UnknownJobError, match="9-x: no such run; `bertd status` lists them"):
+    with pytest.raises(UnknownJobError, match="'9-x': no such job; .*`bertd jobs` lists them"):
         box.client.pause("9-x")
 
 
@@ -577,3 +580,50 @@ def test_a_job_is_acted_on_by_its_run_id_and_as_the_newest(box: DaemonBox) -> No
     assert box.client.job(f"{id}-fake").id == id
     assert box.client.release(f"{id}-fake").state is not JobState.HELD
     assert box.client.stop("@").id == id
+
+
+def test_what_runs_is_in_the_status_however_many_newer_jobs_wait(box: DaemonBox) -> None:
+    box.plan(Plan(hold_at=3))
+    running = box.submit()
+    box.wait_for_step(running.id, 3)
+    waiting = [box.client.submit(box.pretraining(hold=True)).id for _ in range(MAX_STATUS_JOBS + 2)]
+    status = box.client.status()
+    assert running.id in {job.id for job in status.jobs}
+    assert running.id in {run.job_id for run in status.runs}
+    assert len(status.jobs) == MAX_STATUS_JOBS
+    assert status.num_jobs_by_state[JobState.HELD] == len(waiting)
+    assert status.num_runs == len(waiting) + 1
+    assert status.num_jobs == len(box.client.jobs())
+    assert box.client.job("@").id == box.client.run("@").job_id == running.id
+    box.client.stop(running.id)
+    box.release()
+    box.wait_for_state(running.id, JobState.DONE)
+
+
+def test_a_run_that_was_cancelled_before_it_began_has_nothing_left(box: DaemonBox) -> None:
+    job = box.client.submit(box.pretraining(hold=True))
+    box.client.stop(job.id)
+    budget = box.client.run(job.id).budget
+    assert (budget.progress, budget.remaining_s, budget.projected_step) == (0.0, 0.0, 0)
+
+
+def test_lists_are_whole_though_they_come_in_pages(box: DaemonBox, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = exported(box)
+    scored = [box.submit_finetuning("cola", run=run.run_id).id for _ in range(3)]
+    for id in scored:
+        box.wait_for_state(id, JobState.DONE)
+    ids = [box.client.submit(box.pretraining(hold=True)).id for _ in range(5)]
+    box.client.stop(ids[-1])
+    whole = box.client.jobs(), box.client.runs(), box.client.scores()
+    assert [job.id for job in whole[0]][:5] == [*ids[-2::-1], ids[-1]]
+    assert [run.job_id for run in whole[1]][:5] == ids[::-1]
+    assert [score.job_id for score in whole[2]][:3] == scored[::-1]
+    request_list = box.client._get_list
+
+    def request_page(model: type[Record], path: str) -> list[Record]:
+        return request_list(model, f"{path}{'&' if '?' in path else '?'}limit=2")
+
+    monkeypatch.setattr(client, "_PAGE_ROWS", 2)
+    monkeypatch.setattr(box.client, "_get_list", request_page)
+    assert (box.client.jobs(), box.client.runs(), box.client.scores()) == whole
+    assert [score.job_id for score in box.client.scores(run.run_id)] == scored[::-1]

@@ -133,7 +133,7 @@ def test_a_damaged_queue_is_refused_or_read_and_never_a_traceback(tmp_path: Path
         found = Database(path)
         try:
             listed = Queue(found, EventLog(found))
-            jobs = listed.newest_first(limit=10)
+            jobs = listed.most_relevant(limit=10)
             listed.live(), listed.waiting(), listed.leases(), listed.counts()
             EventLog(found).newest(20)
             for job in jobs:

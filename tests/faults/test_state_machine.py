@@ -90,7 +90,7 @@ class Life(RuleBasedStateMachine):
         atomic_write(path, content)
 
     def _note(self) -> None:
-        jobs = self.daemon.queue.newest_first(limit=1000)
+        jobs = self.daemon.queue.most_relevant(limit=1000)
         self.known = {job.id: Known(job.state, job.priority, job.num_devices, job.is_hot) for job in jobs}
 
     def _folder(self, number: int) -> RunPaths:

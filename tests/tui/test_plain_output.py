@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bertd.api.models import EventView
+from bertd.records import JobState
 from tests.tui.fake_feed import NOW, FakeFeed, simulated_snapshot
 from tests.tui.screen_text import assert_like_snapshot
 from tui.display_options import DisplayOptions
@@ -64,3 +65,13 @@ def test_the_stream_has_a_line_for_each_change_and_each_event_and_none_else() ->
     assert next(lines) == "12:13:20 checkpoint: saved"
     assert next(lines).startswith("12:13:20 daemon lost: ")
     assert len(waits) == 4
+
+
+def test_counts_are_of_all_jobs_also_of_those_that_the_status_leaves_out() -> None:
+    snapshot = simulated_snapshot()
+    assert snapshot.status is not None
+    counts = {JobState.RUNNING: 1, JobState.HELD: 303}
+    status = snapshot.status.model_copy(update={"num_jobs_by_state": counts, "num_runs": 299})
+    page = render_page(replace(snapshot, status=status), DisplayOptions(), 120)
+    assert f"1 running · 303 held · {len(status.jobs)} of 304 shown" in page
+    assert "of 299" in page

@@ -32,10 +32,11 @@ def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -
 def _run_number(snapshot: Snapshot, run: RunView) -> Line:
     """Position of the run among all runs, if there are several."""
     runs = snapshot.status.runs if snapshot.status else []
-    if len(runs) < 2:
+    num_runs = max(len(runs), snapshot.status.num_runs if snapshot.status else 0)
+    if num_runs < 2:
         return Line()
     at = next((index for index, other in enumerate(runs) if other.id == run.id), 0)
-    return line((f"run {at + 1} of {len(runs)}", Role.MUTED))
+    return line((f"run {at + 1} of {num_runs}", Role.MUTED))
 
 
 def _link_line(snapshot: Snapshot, glyphs: Glyphs) -> Line:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from bertd.api.models import JobView
+from bertd.api.models import JobView, StatusView
 from bertd.records import JobState
 from tui.display_options import DisplayOptions
 from tui.formatting import percent
@@ -32,7 +32,7 @@ _MIN_WIDTH_WITH_KIND = 76
 
 def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
     jobs = snapshot.status.jobs if snapshot.status else []
-    title = heading("Queue", _summary(jobs, options), width=width, rule=options.glyphs.rule)
+    title = heading("Queue", _summary(snapshot.status, options), width=width, rule=options.glyphs.rule)
     if not jobs:
         return [title, line(("empty", Role.MUTED))][:height]
     rows = [_row(job, options, width) for job in sort_by_urgency(jobs)[: height - 1]]
@@ -48,10 +48,15 @@ def _age_sort_key(job: JobView) -> int:
     return -job.id if job.ended_t is not None else job.id
 
 
-def _summary(jobs: list[JobView], options: DisplayOptions) -> Line:
-    counts = Counter(job.state for job in jobs)
-    text = options.glyphs.dot.join(f"{counts[state]} {state}" for state in _STATE_ORDER if counts[state])
-    return line((text, Role.MUTED))
+def _summary(status: StatusView | None, options: DisplayOptions) -> Line:
+    """Number of jobs in each state, of all; and how many of them are in the list, if some are not."""
+    if status is None:
+        return Line()
+    counts = status.num_jobs_by_state or Counter(job.state for job in status.jobs)
+    parts = [f"{counts[state]} {state}" for state in _STATE_ORDER if counts.get(state)]
+    if status.num_jobs > len(status.jobs):
+        parts.append(f"{len(status.jobs)} of {status.num_jobs} shown")
+    return line((options.glyphs.dot.join(parts), Role.MUTED))
 
 
 def _row(job: JobView, options: DisplayOptions, width: int) -> Line:

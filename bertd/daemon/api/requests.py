@@ -18,12 +18,13 @@ from bertd.daemon.api.views import Views
 from bertd.daemon.scheduling.budget_changes import BudgetChanges
 from bertd.daemon.scheduling.job_actions import JobActions
 from bertd.daemon.submissions import Submissions
-from bertd.errors import BertdError, ClientError, DaemonStoppingError, UnknownJobError
+from bertd.errors import BertdError, ClientError, DaemonStoppingError
 from bertd.jobs.store.audit import Answer, Audit, Peer
 from bertd.jobs.store.database import Database
+from bertd.jobs.store.job_names import find_job, find_run
 from bertd.jobs.store.lifecycle import JobAction
 from bertd.jobs.store.queue import Job, Queue
-from bertd.records import BudgetRequest, JobKind, Record
+from bertd.records import BudgetRequest, Record
 
 
 @dataclass(frozen=True)
@@ -98,28 +99,12 @@ class RequestHandler:
         """Changes are refused."""
 
     def job(self, name: str) -> Job:
-        """The job of a number or a run id such as 7-first, or @ for the newest.
-
-        Raises:
-            UnknownJobError: there is none.
-        """
-        if name == "@":
-            return self._queue.newest()
-        number, dash, _ = name.partition("-")
-        if not number.isdecimal() or len(number) > 18:
-            raise UnknownJobError(f"{name!r}: no such job; give its number, its run id or @")
-        return self._queue.get_by_run(name) if dash else self._queue.get(int(name))
+        """The job that a person names; see `find_job`."""
+        return find_job(self._queue, name)
 
     def run(self, name: str) -> Job:
-        """The pretraining of a run id, a job's number, or @ for the newest.
-
-        Raises:
-            UnknownJobError: there is none.
-        """
-        if name == "@":
-            return self._queue.newest(kind=JobKind.PRETRAIN)
-        job = self.job(name) if name.isdecimal() else self._queue.get_by_run(name)
-        return job if job.kind is JobKind.PRETRAIN else self._queue.get_by_run(job.run_id)
+        """The pretraining that a person names; see `find_run`."""
+        return find_run(self._queue, name)
 
     def submit(self, submission: SubmitPretrain | SubmitFinetune, mutation: Mutation) -> Answer:
         """Queue a new job."""

@@ -37,7 +37,7 @@ from bertd.daemon.api.job_log import MAX_PAGE_BYTES, read_log_page
 from bertd.daemon.api.limits import BodyLimit
 from bertd.daemon.api.prometheus import prometheus_text
 from bertd.daemon.api.requests import Mutation, RequestHandler, http_status
-from bertd.daemon.api.views import Views
+from bertd.daemon.api.views import MAX_LISTED_JOBS, NEWEST, Views
 from bertd.daemon.metrics.curves import COLUMNS, Axis
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.errors import BertdError
@@ -50,6 +50,9 @@ from bertd.run.paths import JobPaths
 logger = logging.getLogger(__name__)
 
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key")]
+Before = Annotated[int, Query(ge=1, le=NEWEST)]
+"""Number of the last page's last job; without it the first page."""
+PageSize = Annotated[int, Query(ge=1, le=MAX_LISTED_JOBS)]
 
 
 class PriorityBody(Record):
@@ -117,9 +120,9 @@ async def get_status(request: Request) -> Response:
 
 
 @router.get("/runs", response_model=list[RunView])
-async def get_runs(request: Request) -> Response:
-    """All runs, newest first."""
-    return _json_list(_services(request).views.runs())
+async def get_runs(request: Request, before: Before = NEWEST, limit: PageSize = MAX_LISTED_JOBS) -> Response:
+    """Runs, newest first: one page, of those whose job has a number below `before`."""
+    return _json_list(_services(request).views.runs(before=before, limit=limit))
 
 
 @router.get("/runs/{id}", response_model=RunView)
@@ -152,9 +155,9 @@ async def get_series(
 
 
 @router.get("/jobs", response_model=list[JobView])
-async def get_jobs(request: Request) -> Response:
-    """All jobs, newest first; those that are over come last."""
-    return _json_list(_services(request).views.jobs())
+async def get_jobs(request: Request, before: Before | None = None, limit: PageSize = MAX_LISTED_JOBS) -> Response:
+    """Jobs, newest first, with those that are over last; with `before` a page of all jobs with a lower number."""
+    return _json_list(_services(request).views.jobs(before=before, limit=limit))
 
 
 @router.get("/jobs/{id}", response_model=JobView)
@@ -180,11 +183,13 @@ async def get_devices(request: Request) -> Response:
 
 
 @router.get("/scores", response_model=list[ScoreView])
-async def get_scores(request: Request, run: str | None = None) -> Response:
-    """Scores of all finetunings, or of those of a run."""
+async def get_scores(
+    request: Request, run: str | None = None, before: Before = NEWEST, limit: PageSize = MAX_LISTED_JOBS
+) -> Response:
+    """Scores of all finetunings, or of those of a run: one page, of jobs with a number below `before`."""
     services = _services(request)
     run_id = None if run is None else services.request_handler.run(run).run_id
-    return _json_list(services.views.scores(run_id=run_id))
+    return _json_list(services.views.scores(run_id=run_id, before=before, min_rows=limit))
 
 
 @router.get("/events", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}})

@@ -24,11 +24,19 @@ logger = logging.getLogger(__name__)
 
 MAX_STATUS_JOBS = 50
 MAX_LISTED_JOBS = 1_000
+NEWEST = 2**63 - 1
+"""Above every job's number."""
 _NUM_STATUS_EVENTS = 20
+_FINAL = frozenset({JobState.DONE, JobState.CANCELLED})
+"""States of a run that cannot be resumed."""
 
 
-def budget_view(recipe: Recipe, summary: JournalSummary, *, charged_s: float) -> BudgetView:
-    """What is spent and, from the reserve and the speed of the last minute, what is left. Pure."""
+def budget_view(recipe: Recipe, summary: JournalSummary, *, charged_s: float, is_over: bool = False) -> BudgetView:
+    """What is spent and, from the reserve and the speed of the last minute, what is left. Pure.
+
+    Args:
+        is_over: it will not train again, so nothing is left, whatever it has spent.
+    """
     granted = current_budget(recipe, summary)
     step, sequences = summary.progress.step, summary.progress.sequences
     spent = granted.spent(charged_s=charged_s, steps=step, sequences=sequences)
@@ -50,7 +58,7 @@ def budget_view(recipe: Recipe, summary: JournalSummary, *, charged_s: float) ->
     elif speed:
         remaining_s = left / speed
         projected_step = step + int(left * recipe.batch.steps_per_sequence(progress))
-    if summary.end is not None and summary.end.reason != "failed":
+    if is_over or (summary.end is not None and summary.end.reason != "failed"):
         remaining_s, reserve_s, projected_step = 0.0, None, step
     return BudgetView(
         unit=granted.unit,
@@ -83,10 +91,18 @@ class Views:
         """One job."""
         return self._job(job, leases=self._queue.leases())
 
-    def jobs(self, *, limit: int = MAX_LISTED_JOBS) -> list[JobView]:
-        """Newest first; those that are over come last."""
+    def jobs(self, *, before: int | None = None, limit: int = MAX_LISTED_JOBS) -> list[JobView]:
+        """The most relevant ones, newest first, with those that are over last; or a page of all, newest first.
+
+        Args:
+            before: only jobs with a lower number; one call for each page then gives every job.
+        """
         leases = self._queue.leases()
-        return [self._job(job, leases=leases) for job in self._queue.newest_first(limit=limit)]
+        if before is None:
+            jobs = self._queue.most_relevant(limit=limit)
+        else:
+            jobs = self._queue.page(before=before, limit=limit)
+        return [self._job(job, leases=leases) for job in jobs]
 
     def run_with_checkpoints(self, job: Job) -> RunView:
         """One run, with its kept checkpoints and the reasons for them.
@@ -119,7 +135,9 @@ class Views:
             pause=_pause_kind(job),
             reason=job.reason,
             folder=job.folder,
-            budget=budget_view(recipe, summary, charged_s=self._charged_time.charged_s(job)),
+            budget=budget_view(
+                recipe, summary, charged_s=self._charged_time.charged_s(job), is_over=job.state in _FINAL
+            ),
             budget_change=summary.budget,
             devices_change=summary.devices,
             model=_model_line(recipe, summary),
@@ -135,34 +153,51 @@ class Views:
             steps_lost=summary.steps_lost,
         )
 
-    def runs(self) -> list[RunView]:
-        """All runs whose recipe can be read, newest first."""
-        jobs = self._queue.newest_first(limit=MAX_LISTED_JOBS, kind=JobKind.PRETRAIN)
-        return self._build_readable_runs(sorted(jobs, key=lambda job: -job.id))
+    def runs(self, *, before: int = NEWEST, limit: int = MAX_LISTED_JOBS) -> list[RunView]:
+        """A page of the runs whose recipe can be read, newest first; of those whose job has a number below `before`."""
+        views: list[RunView] = []
+        while missing := limit - len(views):
+            jobs = self._queue.page(before=before, limit=missing, kind=JobKind.PRETRAIN)
+            if not jobs:
+                break
+            views += self._build_readable_runs(jobs)
+            before = jobs[-1].id
+        return views
 
     def devices(self) -> list[DeviceView]:
         """All devices, each with the job that holds it."""
         return self._devices.views(self._queue.leases())
 
-    def scores(self, *, run_id: str | None) -> list[ScoreView]:
-        """Scores of all finetunings, or of those of a run; newest first."""
-        jobs = self._queue.newest_first(limit=MAX_LISTED_JOBS, kind=JobKind.FINETUNE)
-        return [
-            ScoreView(job_id=job.id, run_id=job.run_id, score=score)
-            for job in sorted(jobs, key=lambda job: -job.id)
-            if run_id in (None, job.run_id)
-            for score in self._run_metrics.summary(job).scores
-        ]
+    def scores(self, *, run_id: str | None, before: int = NEWEST, min_rows: int = MAX_LISTED_JOBS) -> list[ScoreView]:
+        """A page of the scores of all finetunings, or of those of a run; newest first.
+
+        Args:
+            before: only of jobs with a lower number.
+            min_rows: the page ends with the job whose scores fill it; a smaller page is the last one.
+        """
+        views: list[ScoreView] = []
+        while len(views) < min_rows and (jobs := self._queue.page(before=before, limit=100, kind=JobKind.FINETUNE)):
+            for job in jobs:
+                before = job.id
+                if run_id in (None, job.run_id):
+                    scores = self._run_metrics.summary(job).scores
+                    views += [ScoreView(job_id=job.id, run_id=job.run_id, score=score) for score in scores]
+                if len(views) >= min_rows:
+                    break
+        return views
 
     def status(self) -> StatusView:
         """What `bertd status` and each tick show."""
-        runs = self._queue.newest_first(limit=MAX_STATUS_JOBS, kind=JobKind.PRETRAIN)
+        runs = self._queue.most_relevant(limit=MAX_STATUS_JOBS, kind=JobKind.PRETRAIN)
         shown = [job for job in runs if job.state not in ENDED]
         ended = [job for job in runs if job.state in ENDED]
+        num_runs_by_state = self._queue.counts(kind=JobKind.PRETRAIN)
         return StatusView(
             version=self.version,
             runs=self._build_readable_runs(shown + ended[:1]),
+            num_runs=sum(number for state, number in num_runs_by_state.items() if state not in ENDED),
             jobs=self.jobs(limit=MAX_STATUS_JOBS),
+            num_jobs_by_state=self._queue.counts(),
             devices=self.devices(),
             events=self._events.newest(_NUM_STATUS_EVENTS),
         )

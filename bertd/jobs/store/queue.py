@@ -103,7 +103,8 @@ class Queue:
             f"{_SELECT} WHERE kind = coalesce(?, kind) ORDER BY id DESC LIMIT 1", (kind,)
         ).fetchone()
         if row is None:
-            raise UnknownJobError(f"@: there is no {kind or 'job'} yet; `bertd submit RECIPE` makes one")
+            what = "run" if kind is JobKind.PRETRAIN else kind or "job"
+            raise UnknownJobError(f"@: there is no {what} yet; `bertd submit RECIPE` makes one")
         return _job(row)
 
     def get_by_run(self, run_id: str) -> Job:
@@ -114,16 +115,47 @@ class Queue:
         """
         row = self._database.execute(f"{_SELECT} WHERE run_id = ? AND kind = ?", (run_id, JobKind.PRETRAIN)).fetchone()
         if row is None:
-            raise UnknownJobError(f"{run_id}: no such run; `bertd status` lists them")
+            raise UnknownJobError(f"{run_id}: no such run; `bertd jobs` lists them")
         return _job(row)
 
-    def newest_first(self, *, limit: int, kind: JobKind | None = None) -> list[Job]:
-        """Jobs, highest id first, with ended ones last."""
+    def most_relevant(self, *, limit: int, kind: JobKind | None = None) -> list[Job]:
+        """Every job with a runner, and of the others up to `limit` in all; highest id first, with ended ones last.
+
+        The others are taken as a person looks for them: next in the queue, paused, newest on hold, newest over.
+        """
+        live = [job for job in self.live() if kind in (None, job.kind)]
         rows = self._database.execute(
-            f"{_SELECT} WHERE kind = coalesce(?, kind) ORDER BY state IN (?, ?, ?, ?), id DESC LIMIT ?",
-            (kind, *sorted(ENDED), limit),
+            f"""{_SELECT} WHERE kind = coalesce(?, kind) AND NOT is_hot AND state NOT IN (?, ?, ?, ?)
+            ORDER BY CASE state WHEN 'queued' THEN 0 WHEN 'paused' THEN 1 WHEN 'held' THEN 2 ELSE 3 END,
+            CASE state WHEN 'queued' THEN -priority END, CASE state WHEN 'queued' THEN id ELSE -id END LIMIT ?""",
+            (kind, *sorted(LIVE), max(0, limit - len(live))),
+        )
+        others = [_job(row) for row in rows.fetchall()]
+        return sorted([*live, *others], key=lambda job: (job.state in ENDED, -job.id))
+
+    def page(self, *, before: int, limit: int, kind: JobKind | None = None) -> list[Job]:
+        """The `limit` newest jobs with a number below `before`, newest first."""
+        rows = self._database.execute(
+            f"{_SELECT} WHERE kind = coalesce(?, kind) AND id < ? ORDER BY id DESC LIMIT ?", (kind, before, limit)
         )
         return [_job(row) for row in rows.fetchall()]
+
+    def at_work(self, *, kind: JobKind | None = None) -> Job | None:
+        """The newest job that runs; if none does, the newest that is paused hot, which has its devices too."""
+        live = [job for job in self.live() if kind in (None, job.kind)]
+        return max(live, key=lambda job: (not job.is_hot, job.id), default=None)
+
+    def named(self, name: str) -> list[Job]:
+        """All jobs of a name, newest first; it need not be unique."""
+        rows = self._database.execute(f"{_SELECT} WHERE name = ? ORDER BY id DESC", (name,))
+        return [_job(row) for row in rows.fetchall()]
+
+    def run_ids(self, *, limit: int) -> list[str]:
+        """Ids of the newest runs."""
+        rows = self._database.execute(
+            "SELECT run_id FROM jobs WHERE kind = ? ORDER BY id DESC LIMIT ?", (JobKind.PRETRAIN, limit)
+        )
+        return [row["run_id"] for row in rows.fetchall()]
 
     def live(self) -> list[Job]:
         """Jobs that a runner has, or should have."""
@@ -142,9 +174,11 @@ class Queue:
         rows = self._database.execute(f"{_SELECT} WHERE state = ? ORDER BY id", (JobState.PAUSED,))
         return [_job(row) for row in rows.fetchall()]
 
-    def counts(self) -> dict[JobState, int]:
-        """Number of jobs in each state."""
-        rows = self._database.execute("SELECT state, count(*) AS number FROM jobs GROUP BY state")
+    def counts(self, *, kind: JobKind | None = None) -> dict[JobState, int]:
+        """Number of jobs in each state, of all kinds or of one."""
+        rows = self._database.execute(
+            "SELECT state, count(*) AS number FROM jobs WHERE kind = coalesce(?, kind) GROUP BY state", (kind,)
+        )
         return {_state(row["state"]): int(row["number"]) for row in rows.fetchall()}
 
     # ---- Changing ----------------------------------------------------------------------------------

@@ -75,7 +75,7 @@ def test_a_rolled_back_submission_leaves_nothing(queue: Queue, database: Databas
     with pytest.raises(ZeroDivisionError), database.transaction():
         submit(queue, database)
         raise ZeroDivisionError
-    assert queue.newest_first(limit=10) == []
+    assert queue.most_relevant(limit=10) == []
     assert events.last_id() == 0
 
 
@@ -121,7 +121,7 @@ def test_jobs_that_are_over_come_behind_the_rest(queue: Queue, database: Databas
     for _ in range(3):
         submit(queue, database)
     queue.move(3, JobState.CANCELLED, reason="", actor=Actor.PERSON, now=2.0)
-    assert [job.id for job in queue.newest_first(limit=10)] == [2, 1, 3]
+    assert [job.id for job in queue.most_relevant(limit=10)] == [2, 1, 3]
 
 
 def test_leases_are_given_and_taken_back(queue: Queue, database: Database) -> None:
@@ -179,3 +179,30 @@ def test_answers_are_forgotten_when_there_are_too_many(database: Database, monke
             audit.append(PEER, request="r", key=str(number), status=200, message="", now=float(number))
     assert audit.recall(PEER, key="99", request="r") is not None
     assert audit.recall(PEER, key="80", request="r") is None
+
+
+def test_what_runs_is_always_among_the_most_relevant_and_then_what_is_next(queue: Queue, database: Database) -> None:
+    running, low, high = (submit(queue, database, name=name, priority=n) for name, n in (("r", 0), ("l", 0), ("h", 1)))
+    done = submit(queue, database, name="d")
+    held = [submit(queue, database, name="x").id for _ in range(5)]
+    for id in held:
+        queue.move(id, JobState.HELD, reason="x", actor=Actor.PERSON, now=2.0)
+    queue.move(done.id, JobState.CANCELLED, reason="x", actor=Actor.PERSON, now=2.0)
+    queue.move(running.id, JobState.STARTING, reason="x", actor=Actor.SCHEDULER, now=2.0)
+
+    def shown(limit: int) -> list[int]:
+        return [job.id for job in queue.most_relevant(limit=limit)]
+
+    assert shown(0) == shown(1) == [running.id]
+    assert shown(2) == [high.id, running.id]
+    assert shown(3) == [high.id, low.id, running.id]
+    assert shown(4) == [held[-1], high.id, low.id, running.id]
+    assert shown(100) == [*reversed(held), high.id, low.id, running.id, done.id]
+
+
+def test_pages_hold_every_job_once(queue: Queue, database: Database) -> None:
+    ids = [submit(queue, database).id for _ in range(7)]
+    seen: list[int] = []
+    while page := queue.page(before=min(seen, default=2**63 - 1), limit=3):
+        seen += [job.id for job in page]
+    assert seen == ids[::-1]
