@@ -22,7 +22,7 @@ from bertd.demo.prose import sentences
 from bertd.demo.sentence_order import make_task, write_task
 from bertd.errors import CorpusError, StorageError
 from bertd.records import Record
-from bertd.run.atomic_files import atomic_write
+from bertd.run.atomic_files import SHARED_MODE, atomic_write
 
 _PREFIX = "data-"
 _HELD_OUT_SHARE = 1 / 8
@@ -124,7 +124,7 @@ def build_corpus(
     task = make_task((text for document in held_out for text in document.paragraphs), seen=seen)
     lines = [json.dumps({"text": "\n".join(document.paragraphs)}) + "\n" for document in pretrain_documents]
     content = "".join(lines).encode()
-    atomic_write(paths.corpus, content)
+    atomic_write(paths.corpus, content, mode=SHARED_MODE)
     write_task(task, paths.glue / "CoLA")
     facts = CorpusFacts(
         num_files=len(sources),
@@ -135,7 +135,7 @@ def build_corpus(
         num_dev=len(task.dev),
         sha256=hashlib.sha256(content).hexdigest(),
     )
-    atomic_write(paths.facts, facts.model_dump_json(indent=2) + "\n")
+    atomic_write(paths.facts, facts.model_dump_json(indent=2) + "\n", mode=SHARED_MODE)
     return facts
 
 

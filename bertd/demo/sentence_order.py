@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bertd.demo.prose import sentences
 from bertd.errors import CorpusError
-from bertd.run.atomic_files import atomic_write
+from bertd.run.atomic_files import SHARED_MODE, atomic_write
 
 _SENTENCE = re.compile(r"^[A-Z][A-Za-z]*(?:,? [A-Za-z]+(?:[-'][a-z]+)?)+\.$")
 """Plain words and commas, so that only the word order shows a swap."""
@@ -85,7 +85,7 @@ def write_task(task: SentenceOrderTask, folder: Path) -> None:
         lines = [
             f"docs\t{int(one.is_as_written)}\t{'' if one.is_as_written else '*'}\t{one.sentence}\n" for one in examples
         ]
-        atomic_write(folder / f"{name}.tsv", "".join(lines))
+        atomic_write(folder / f"{name}.tsv", "".join(lines), mode=SHARED_MODE)
 
 
 def _line(one: LabeledSentence) -> str:

@@ -70,11 +70,15 @@ def export_weights(
             folder.rename(void)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with temporary_folder(folder) as temporary:
-            shutil.copytree(tokenizer_dir, temporary, dirs_exist_ok=True)
+            for path in tokenizer_dir.iterdir():
+                # The content alone: the umask decides the modes of what is written here.
+                shutil.copyfile(path, temporary / path.name)
             save_file(stock, temporary / WEIGHTS, metadata={"format": "pt"})
             content = transformers_config(config, pad_id=ids["pad"], cls_id=ids["cls"], sep_id=ids["sep"])
             (temporary / "config.json").write_text(json.dumps(content, indent=2) + "\n")
             (temporary / "README.md").write_text(model_card)
+            # safetensors makes its file readable to its owner alone.
+            (temporary / WEIGHTS).chmod((temporary / "README.md").stat().st_mode & 0o777)
             for entry in temporary.iterdir():
                 with entry.open("rb") as file:
                     os.fsync(file.fileno())

@@ -16,7 +16,7 @@ from bertd.prove.plan import STEPS, Step, limit_s
 from bertd.prove.render import render_proof
 from bertd.prove.results import Proof, StepFindings, StepResult, Verdict
 from bertd.prove.run_step import COMPILER_CACHE, ProofOptions, interrupted_result, run_step
-from bertd.run.atomic_files import atomic_write
+from bertd.run.atomic_files import SHARED_MODE, atomic_write
 
 WORK = "work"
 """In the output's folder: data set and runs."""
@@ -121,8 +121,8 @@ def write_proof(proof: Proof, out: Path) -> None:
     Raises:
         StorageError: the disk refused.
     """
-    atomic_write(out / "proof.json", proof.model_dump_json(indent=1) + "\n")
-    atomic_write(out / "proof.md", render_proof(proof))
+    atomic_write(out / "proof.json", proof.model_dump_json(indent=1) + "\n", mode=SHARED_MODE)
+    atomic_write(out / "proof.md", render_proof(proof), mode=SHARED_MODE)
 
 
 def read_commit(root: Path) -> str:

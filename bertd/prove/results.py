@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bertd.records.record import Record
-from bertd.run.atomic_files import atomic_write
+from bertd.run.atomic_files import SHARED_MODE, atomic_write
 
 PROOF_FORMAT = 1
 
@@ -138,4 +138,4 @@ def write_findings(path: Path, findings: StepFindings) -> None:
     Raises:
         StorageError: the disk refused.
     """
-    atomic_write(path, findings.model_dump_json(indent=1) + "\n")
+    atomic_write(path, findings.model_dump_json(indent=1) + "\n", mode=SHARED_MODE)

@@ -20,7 +20,7 @@ from bertd.data.dataset.manifest import (
     TokenizerFacts,
 )
 from bertd.data.dataset.shards import OFFSET, TOKENIZER_FOLDER, file_sha256, split_file_names, tokenizer_fingerprint
-from bertd.run.atomic_files import atomic_write, temporary_folder
+from bertd.run.atomic_files import SHARED_MODE, atomic_write, temporary_folder
 from bertd.tokenizer.tokenizer import tokenizer_files
 from bertd.tokenizer.tokenizer_json import BERT_TOKENS
 from bertd.tokenizer.vocabulary import make_vocabulary, token_dtype
@@ -63,7 +63,7 @@ def _write(folder: Path, vocab_size: int, sizes: dict[SplitName, int]) -> None:
     tokenizer_dir = folder / TOKENIZER_FOLDER
     tokenizer_dir.mkdir()
     for name, content in tokenizer_files(tokenizer, place="made up").items():
-        atomic_write(tokenizer_dir / name, content)
+        atomic_write(tokenizer_dir / name, content, mode=SHARED_MODE)
     generator = np.random.default_rng(0)
     counts = {
         split: _write_split(folder, split, num_tokens, vocab_size=vocab_size, sep=vocabulary.sep, generator=generator)
@@ -106,7 +106,7 @@ def _write(folder: Path, vocab_size: int, sizes: dict[SplitName, int]) -> None:
             for path in paths
         },
     )
-    atomic_write(folder / MANIFEST_FILE, manifest.model_dump_json(indent=1) + "\n")
+    atomic_write(folder / MANIFEST_FILE, manifest.model_dump_json(indent=1) + "\n", mode=SHARED_MODE)
 
 
 def _write_split(
@@ -126,7 +126,7 @@ def _write_split(
         sentences.astype(OFFSET),
     )
     for name, array in zip(split_file_names(split), arrays, strict=True):
-        atomic_write(folder / name, array.tobytes())
+        atomic_write(folder / name, array.tobytes(), mode=SHARED_MODE)
     return SplitCounts(
         documents=num_documents,
         sentences=num_documents * _DOCUMENT_SENTENCES,

@@ -6,6 +6,8 @@ XFS: without the first fsync XFS loses the old copy too; without the last both l
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import fcntl
 import os
 import shutil
@@ -17,6 +19,9 @@ from pathlib import Path
 from bertd.errors import StorageError
 from bertd.run.paths import TEMPORARY_PREFIX, TRASH_PREFIX
 
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
 
 def fsync_folder(folder: Path) -> None:
     """Make renames and new names in `folder` survive a power cut."""
@@ -27,8 +32,17 @@ def fsync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def atomic_write(path: Path, content: bytes | str) -> None:
+PRIVATE_MODE = 0o640
+"""Of what a daemon keeps: its user and its group."""
+SHARED_MODE = 0o666
+"""Of what other users and programs are meant to read, as data sets, vocabularies and reports; the umask decides."""
+
+
+def atomic_write(path: Path, content: bytes | str, *, mode: int = PRIVATE_MODE) -> None:
     """Replace `path`, or leave it as it was.
+
+    Args:
+        mode: of the new file, less the umask.
 
     Raises:
         StorageError: the disk refused; `path` is unchanged.
@@ -37,7 +51,7 @@ def atomic_write(path: Path, content: bytes | str) -> None:
     # Both ids, because threads of one daemon may write the same file.
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{path.name}-{os.getpid()}-{threading.get_native_id()}")
     try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
         try:
             with open(fd, "wb", closefd=False) as file:
                 file.write(data)
@@ -107,3 +121,23 @@ def _delete_unless_locked(folder: Path) -> None:
         pass
     finally:
         os.close(fd)
+
+
+def exchange_folders(new: Path, old: Path) -> bool:
+    """Exchange two folders atomically, so that a kill at any point leaves one or the other; False where not supported.
+
+    Linux supports it since 3.15 on ext4, XFS, Btrfs and tmpfs; NFS does not.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except AttributeError:
+        return False
+    if renameat2(_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(old), _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+        return False
+    raise OSError(code, os.strerror(code), str(old))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -211,3 +212,18 @@ def test_an_export_of_the_same_step_is_kept_where_it_is_the_same_model(tmp_path:
 
     assert (folder / "README.md").read_text() == "third"
     assert (tmp_path / "void-step-000000050" / "README.md").read_text() == "first"
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o002, 0o077], ids=oct)
+def test_the_files_of_an_export_have_the_modes_of_the_umask(umask: int, tmp_path: Path, tokenizer_dir: Path) -> None:
+    for path in (tokenizer_dir, *tokenizer_dir.iterdir()):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    before = os.umask(umask)
+    try:
+        write_export(trained_like(TINY), tmp_path / "out", tokenizer_dir=tokenizer_dir, model_card="")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o777 & ~umask
+    modes = {entry.name: entry.stat().st_mode & 0o777 for entry in (tmp_path / "out").iterdir()}
+    assert {"model.safetensors", "config.json", "tokenizer.json", "README.md"} <= set(modes)
+    assert set(modes.values()) == {0o666 & ~umask}

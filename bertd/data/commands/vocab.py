@@ -19,6 +19,7 @@ from tokenizers import Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import WordPiece
 from tokenizers.trainers import WordPieceTrainer
 
+from bertd.data.commands.vocab_folder import check_vocabulary_folder, write_vocabulary_folder
 from bertd.data.prepare.progress import ReadingProgress, reading_progress
 from bertd.data.prepare.skip_reasons import format_skip_reasons
 from bertd.data.prepare.task_planner import BLOCK_BYTES
@@ -26,9 +27,8 @@ from bertd.data.prepare.tokenize_part import text_hash
 from bertd.data.sources.archives import SourceStream
 from bertd.data.sources.readers.document import Reader, SkipReason
 from bertd.data.sources.spec import ReadingOptions, Source, find_sources, make_reader
-from bertd.errors import CorpusError, StorageError
+from bertd.errors import CorpusError
 from bertd.program import run_main
-from bertd.run.atomic_files import atomic_write
 from bertd.terminal_text import terminal_text
 from bertd.tokenizer.alphabet import choose_alphabet, continuation_pieces
 from bertd.tokenizer.tokenizer import tokenizer_files, vocabulary_from_tokenizer
@@ -118,18 +118,21 @@ class _TrainingTexts:
 
 
 def train_vocabulary(
-    names: list[str], *, out: Path, size: int, casing: Casing, text_field: str = "text"
+    names: list[str], *, out: Path, size: int, casing: Casing, text_field: str = "text", replace: bool = False
 ) -> VocabularyReport:
     """Train a vocabulary and write its files.
 
     Args:
         names: sources, `kind:path`.
         size: entries wanted, special tokens counted; a small corpus gives fewer.
+        replace: replace a vocabulary that already exists.
 
     Raises:
         CorpusError: a source cannot be read, or holds no text.
+        VocabularyError: `out` exists.
         StorageError: the folder cannot be written.
     """
+    check_vocabulary_folder(out, replace=replace)
     sources = find_sources(names)
     trained = Tokenizer(WordPiece(unk_token=BERT_TOKENS["unk"]))
     trained.normalizer = normalizers.BertNormalizer(lowercase=casing.lowercase, strip_accents=casing.strip_accents)
@@ -154,17 +157,8 @@ def train_vocabulary(
         raise CorpusError(f"{', '.join(names)}: no text to train a vocabulary on{skip_text}; name other sources")
     entries = tuple(sorted(ids, key=ids.__getitem__))
     tokenizer = build_wordpiece_tokenizer(entries, casing=casing, place=str(out))
-    _write(tokenizer, out=out)
+    write_vocabulary_folder(out, tokenizer_files(tokenizer, place=str(out)), replace=replace)
     return _report(tokenizer, out=out, texts=texts)
-
-
-def _write(tokenizer: Tokenizer, *, out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"{out}: cannot make the folder: {error.strerror}; check the permissions") from error
-    for name, content in tokenizer_files(tokenizer, place=str(out)).items():
-        atomic_write(out / name, content)
 
 
 def _report(tokenizer: Tokenizer, *, out: Path, texts: _TrainingTexts) -> VocabularyReport:
@@ -196,6 +190,7 @@ def _parser() -> argparse.ArgumentParser:
         help="distinguish accented letters from plain ones (only if --cased)",
     )
     parser.add_argument("--text-field", default="text", metavar="NAME", help="of JSON lines and tables (text)")
+    parser.add_argument("--replace", action="store_true", help="replace it if it exists")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser
 
@@ -215,7 +210,12 @@ def _train(args: argparse.Namespace) -> None:
     keeps_accents = args.cased if args.keep_accents is None else args.keep_accents
     casing = Casing(lowercase=not args.cased, strip_accents=not keeps_accents)
     report = train_vocabulary(
-        args.sources, out=args.out.absolute(), size=args.size, casing=casing, text_field=args.text_field
+        args.sources,
+        out=args.out.absolute(),
+        size=args.size,
+        casing=casing,
+        text_field=args.text_field,
+        replace=args.replace,
     )
     if args.json:
         print(json.dumps(asdict(report)))

@@ -38,7 +38,7 @@ from bertd.data.prepare.task_planner import BLOCK_BYTES, PART_BYTES, TaskPlanner
 from bertd.data.prepare.worker_pool import WorkerSetup, make_parts
 from bertd.data.sources.spec import ReadingOptions, Source, find_sources, make_reader
 from bertd.errors import CorpusError
-from bertd.run.atomic_files import atomic_write
+from bertd.run.atomic_files import SHARED_MODE, atomic_write
 from bertd.tokenizer.tokenizer import open_tokenizer, tokenizer_files, vocabulary_from_tokenizer
 from bertd.tokenizer.wordpiece import read_casing
 
@@ -163,7 +163,7 @@ def _source_counts(source: Source, *, read: int, skipped: Counter[str], tally: S
 def _write_quality(workspace: Workspace, *, splits: WrittenSplits, num_sources: int) -> dict[str, FileFacts]:
     report = Quality(sources=[splits.sources.get(number, SourceTally()).quality() for number in range(num_sources)])
     path = workspace.whole / QUALITY_FILE
-    atomic_write(path, report.model_dump_json(indent=1) + "\n")
+    atomic_write(path, report.model_dump_json(indent=1) + "\n", mode=SHARED_MODE)
     return {QUALITY_FILE: FileFacts(size=path.stat().st_size, sha256=file_sha256(path))}
 
 
@@ -181,7 +181,7 @@ def _write_dataset_files(
     folder = workspace.whole / TOKENIZER_FOLDER
     folder.mkdir()
     for name, content in tokenizer_files(tokenizer, place=options.vocab).items():
-        atomic_write(folder / name, content)
+        atomic_write(folder / name, content, mode=SHARED_MODE)
     paths = sorted(folder.iterdir())
     files = {
         f"{TOKENIZER_FOLDER}/{path.name}": FileFacts(size=path.stat().st_size, sha256=file_sha256(path))
@@ -206,5 +206,5 @@ def _write_dataset_files(
         filters=options.filters,
         files=splits.files | files | _write_quality(workspace, splits=splits, num_sources=len(sources)),
     )
-    atomic_write(workspace.whole / MANIFEST_FILE, manifest.model_dump_json(indent=1) + "\n")
+    atomic_write(workspace.whole / MANIFEST_FILE, manifest.model_dump_json(indent=1) + "\n", mode=SHARED_MODE)
     return manifest

@@ -9,8 +9,6 @@ DIR/.tmp-NAME/replaced/            the old data set, between the two renames tha
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import fcntl
 import os
 import shutil
@@ -20,12 +18,10 @@ from pathlib import Path
 
 from bertd.data.dataset.manifest import MANIFEST_FILE
 from bertd.errors import ShardError, StorageError
-from bertd.run.atomic_files import atomic_write, fsync_folder
+from bertd.run.atomic_files import atomic_write, exchange_folders, fsync_folder
 from bertd.run.paths import TEMPORARY_PREFIX
 
 _REPLACED = "replaced"
-_AT_FDCWD = -100
-_RENAME_EXCHANGE = 2
 
 
 class Workspace:
@@ -58,33 +54,13 @@ class Workspace:
         # A job that reads the old data set keeps its open files.
         if not self._target.exists():
             self.whole.rename(self._target)
-        elif not _exchange(self.whole, self._target):
+        elif not exchange_folders(self.whole, self._target):
             # A plain rename cannot replace a folder that is not empty.
             shutil.rmtree(self._root / _REPLACED, ignore_errors=True)
             self._target.rename(self._root / _REPLACED)
             self.whole.rename(self._target)
         fsync_folder(self._target.parent)
         shutil.rmtree(self._root)
-
-
-def _exchange(new: Path, old: Path) -> bool:
-    """Exchange two folders atomically, so that a kill at any point leaves one or the other; False where not supported.
-
-    Linux supports it since 3.15 on ext4, XFS, Btrfs and tmpfs; NFS does not.
-
-    Raises:
-        OSError: the disk refused.
-    """
-    try:
-        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
-    except AttributeError:
-        return False
-    if renameat2(_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(old), _RENAME_EXCHANGE) == 0:
-        return True
-    code = ctypes.get_errno()
-    if code in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
-        return False
-    raise OSError(code, os.strerror(code), str(old))
 
 
 @contextmanager

@@ -108,7 +108,7 @@ def _open_zstd(raw: BinaryIO, *, name: str) -> BinaryIO:
     try:
         import zstandard
     except ImportError as error:
-        raise CorpusError(f"{name}: .zst needs the package zstandard; pip install 'bertd[corpora]'") from error
+        raise CorpusError(f"{name}: .zst needs the package zstandard; pip install zstandard") from error
     return io.BufferedReader(_ZstdStream(raw, library=zstandard), buffer_size=1 << 17)
 
 

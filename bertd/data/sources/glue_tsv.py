@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertd.errors import CorpusError
-from bertd.run.atomic_files import atomic_write
+from bertd.run.atomic_files import SHARED_MODE, atomic_write
 
 _DIGITS = ("0", "1")
 _ENTAILMENT = ("entailment", "not_entailment")
@@ -81,7 +81,9 @@ def write_glue(hub: Path, *, out: Path) -> None:
             if files:
                 (out / table.folder).mkdir(exist_ok=True)
                 lines = _tsv_lines(table, files, is_test=split.startswith("test"))
-                atomic_write(out / table.folder / f"{name}.tsv", "".join(f"{line}\n" for line in lines))
+                atomic_write(
+                    out / table.folder / f"{name}.tsv", "".join(f"{line}\n" for line in lines), mode=SHARED_MODE
+                )
                 written += 1
     if not written:
         raise CorpusError(f"{hub}: holds no Parquet file of GLUE; fetch it again")
@@ -109,7 +111,7 @@ def _read_rows(files: list[Path]) -> Iterator[dict[str, object]]:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise CorpusError("GLUE from the hub needs the package pyarrow; pip install 'bertd[corpora]'") from error
+        raise CorpusError("GLUE from the hub needs the package pyarrow; pip install pyarrow") from error
     for path in files:
         try:
             rows: list[dict[str, object]] = pyarrow.parquet.read_table(path).to_pylist()

@@ -10,6 +10,7 @@ import pytest
 
 from bertd.data.commands import vocab
 from bertd.data.prepare.tokenize_part import text_hash
+from bertd.errors import VocabularyError
 
 
 def held_out_text() -> str:
@@ -31,7 +32,7 @@ def test_a_corpus_whose_only_document_would_be_held_out_is_trained_on(
     report = json.loads(capsys.readouterr().out)
     assert (report["documents"], report["held_out_words"], report["tokens_per_word"]) == (1, 0, None)
     assert report["entries"] > 20
-    assert train(tmp_path, [held_out_text()]) == 0
+    assert train(tmp_path, [held_out_text()], "--replace") == 0
     assert "the corpus is too small to hold text out" in capsys.readouterr().out
 
 
@@ -42,3 +43,42 @@ def test_a_document_is_held_out_where_others_are_left_to_train_on(
     assert train(tmp_path, [text, "the night train of a day without a number"], "--json") == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["documents"], report["held_out_words"]) == (2, len(text.split()))
+
+
+def test_a_vocabulary_is_replaced_only_when_asked_and_nothing_else_ever_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path, ["the night train came late"]) == 0
+    before = (tmp_path / "vocab" / "tokenizer.json").read_bytes()
+    assert train(tmp_path, ["quiet rivers run under bright stones"]) == VocabularyError.exit_code
+    assert "vocab: exists; give another --out, or --replace to make it again" in capsys.readouterr().err
+    assert (tmp_path / "vocab" / "tokenizer.json").read_bytes() == before
+    (tmp_path / "vocab" / "added_tokens.json").write_text("{}")
+    assert train(tmp_path, ["quiet rivers run under bright stones"], "--replace") == 0
+    assert (tmp_path / "vocab" / "tokenizer.json").read_bytes() != before
+    assert not (tmp_path / "vocab" / "added_tokens.json").exists()
+    assert {entry.name for entry in tmp_path.iterdir()} == {"vocab", "corpus.jsonl"}
+
+
+@pytest.mark.parametrize("content", ["model.safetensors", "notes.txt", "deep/tokenizer.json"])
+def test_a_folder_that_is_not_a_vocabularys_is_refused_before_the_training(
+    content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vocab, "find_sources", lambda _: pytest.fail("read the sources first"))
+    (tmp_path / "vocab" / content).parent.mkdir(parents=True)
+    for name in ("tokenizer.json", content):
+        (tmp_path / "vocab" / name).write_text("mine")
+    for options in ([], ["--replace"]):
+        assert train(tmp_path, ["the night train"], *options) == VocabularyError.exit_code
+        assert "vocab: exists and is not a vocabulary; give another --out" in capsys.readouterr().err
+    assert (tmp_path / "vocab" / content).read_text() == "mine"
+
+
+def test_an_empty_folder_becomes_a_vocabularys_and_a_file_does_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "vocab").mkdir()
+    assert train(tmp_path, ["the night train came late"]) == 0
+    assert (tmp_path / "vocab" / "tokenizer.json").is_file()
+    assert vocab.main([str(tmp_path / "corpus.jsonl"), "--out", str(tmp_path / "corpus.jsonl"), "--replace"]) == 65
+    assert "exists and is not a folder" in capsys.readouterr().err

@@ -39,6 +39,7 @@ from bertd.data.prepare.progress import ReadingProgress
 from bertd.data.prepare.staging_dir import open_workspace
 from bertd.data.prepare.tokenize_part import LetterCounts, PartTask, PartTokenizer, count_letters
 from bertd.errors import CorpusError, ShardError, StorageError, VocabularyError
+from bertd.run.atomic_files import exchange_folders
 from bertd.tokenizer.tokenizer import open_tokenizer
 from tests.data.conftest import made_up_text
 
@@ -328,7 +329,7 @@ def test_a_data_set_that_is_replaced_is_there_or_comes_back_wherever_the_replaci
     target = tmp_path / "set"
     shutil.copytree(dataset.root, target)
     if not can_exchange:
-        monkeypatch.setattr(workspace_module, "_exchange", lambda new, old: False)
+        monkeypatch.setattr(workspace_module, "exchange_folders", lambda new, old: False)
     left = iter(range(calls))
 
     def or_die(act: Callable[..., object]) -> Callable[..., object]:
@@ -348,7 +349,7 @@ def test_a_data_set_that_is_replaced_is_there_or_comes_back_wherever_the_replaci
             with monkeypatch.context() as patch:
                 patch.setattr(Path, "rename", or_die(Path.rename))
                 patch.setattr(shutil, "rmtree", or_die(shutil.rmtree))
-                patch.setattr(workspace_module, "_exchange", or_die(workspace_module._exchange))
+                patch.setattr(workspace_module, "exchange_folders", or_die(exchange_folders))
                 workspace.publish()
     except Killed:
         is_there = target.exists()

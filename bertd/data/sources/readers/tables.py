@@ -44,7 +44,7 @@ class Parquet:
             import pyarrow
             import pyarrow.parquet
         except ImportError as error:
-            raise CorpusError("parquet needs the package pyarrow; pip install 'bertd[corpora]'") from error
+            raise CorpusError("parquet needs the package pyarrow; pip install pyarrow") from error
         place = getattr(stream, "name", "parquet")
         try:
             # A file in a tar cannot be read from its end, as Parquet is.
@@ -82,7 +82,7 @@ class HubTable:
         try:
             import datasets
         except ImportError as error:
-            raise CorpusError("hf needs the package datasets; pip install 'bertd[corpora]'") from error
+            raise CorpusError("hf needs the package datasets; pip install datasets") from error
         path, _, config = self.name.partition(":")
         if not Path(path).exists() and (reason := hub_unreachable_reason(path, kind="dataset")):
             raise CorpusError(

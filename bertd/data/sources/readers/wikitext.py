@@ -96,7 +96,7 @@ def _import_parser() -> Callable[..., Any]:
     try:
         import mwparserfromhell
     except ImportError as error:
-        raise CorpusError("wiki-xml needs the package mwparserfromhell; pip install 'bertd[corpora]'") from error
+        raise CorpusError("wiki-xml needs the package mwparserfromhell; pip install mwparserfromhell") from error
     parse: Callable[..., Any] = mwparserfromhell.parse
     return parse
 
