@@ -80,4 +80,4 @@ def clock_near(t: float, *, now: float) -> str:
 
 def format_amount(unit: BudgetUnit, amount: float) -> str:
     """A budget's amount: `24h 00m`, `192 GPU-hours`, `23,000 steps`."""
-    return format_budget_amount(unit, amount, format_count=short_count)
+    return format_budget_amount(unit, amount, format_amount=short_count)

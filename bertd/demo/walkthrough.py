@@ -30,6 +30,7 @@ from bertd.demo.private_daemon import PrivateDaemon
 from bertd.demo.subprocesses import DataSetFacts, read_manifest, run_program, try_export
 from bertd.errors import StorageError
 from bertd.run.durations import format_duration
+from bertd.run.quantities import format_count
 
 _VOCABULARY_SIZE = 8_192
 _VALIDATION_SHARE = 0.02
@@ -157,7 +158,7 @@ def _prepare_shards(display: DemoDisplay, paths: CorpusPaths, *, folder: Path) -
     train, validation = facts.splits["train"], facts.splits["validation"]
     display.info(
         f"{facts.vocab_size:,} entries; {train.tokens:,} training tokens, {validation.tokens:,} validation tokens from "
-        f"{validation.documents:,} documents"
+        f"{format_count(validation.documents, 'document')}"
     )
     how = "are reused from an earlier demo" if is_there else f"took {format_duration(time.monotonic() - began_s)}"
     display.info(f"{paths.shards} {how}")

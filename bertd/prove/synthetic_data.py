@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bertd.data.dataset.manifest import (
+from bertd.data.dataset.shards import OFFSET, TOKENIZER_FOLDER, file_sha256, split_file_names, tokenizer_fingerprint
+from bertd.run.atomic_files import SHARED_MODE, atomic_write, temporary_folder
+from bertd.run.dataset_manifest import (
     MANIFEST_FILE,
     FileFacts,
     Filters,
@@ -19,8 +21,6 @@ from bertd.data.dataset.manifest import (
     SplitName,
     TokenizerFacts,
 )
-from bertd.data.dataset.shards import OFFSET, TOKENIZER_FOLDER, file_sha256, split_file_names, tokenizer_fingerprint
-from bertd.run.atomic_files import SHARED_MODE, atomic_write, temporary_folder
 from bertd.tokenizer.tokenizer import tokenizer_files
 from bertd.tokenizer.tokenizer_json import BERT_TOKENS
 from bertd.tokenizer.vocabulary import make_vocabulary, token_dtype

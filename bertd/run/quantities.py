@@ -18,22 +18,29 @@ def format_bytes(num_bytes: float, *, is_short: bool = False) -> str:
     return f"{num_bytes / 1024**power:.{1 if has_decimals else 0}f} {_BYTE_UNITS[power]}"
 
 
-def format_budget_amount(unit: BudgetUnit, amount: float, *, format_count: Callable[[float], str] | None = None) -> str:
+def format_count(number: int, noun: str, plural: str | None = None) -> str:
+    """`1 document`, `2,345 documents`, `2 entries`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def format_budget_amount(
+    unit: BudgetUnit, amount: float, *, format_amount: Callable[[float], str] | None = None
+) -> str:
     """`24h 00m`, `192 GPU-hours`, `23,000 steps`.
 
     Args:
-        format_count: for GPU-hours and sequences, which may be large numbers; by default all digits are shown.
+        format_amount: for GPU-hours and sequences, which may be large numbers; by default all digits are shown.
     """
-    format_count = format_count or _all_digits
+    format_amount = format_amount or _all_digits
     match unit:
         case BudgetUnit.HOURS:
             return format_duration(amount * 3600)
         case BudgetUnit.GPU_HOURS:
-            return f"{format_count(amount)} GPU-hours"
+            return f"{format_amount(amount)} GPU-hours"
         case BudgetUnit.STEPS:
             return f"{amount:,.0f} steps"
         case BudgetUnit.SEQUENCES:
-            return f"{format_count(amount)} sequences"
+            return f"{format_amount(amount)} sequences"
 
 
 def _all_digits(amount: float) -> str:

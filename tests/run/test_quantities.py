@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bertd.records import BudgetUnit
-from bertd.run.quantities import format_budget_amount, format_bytes
+from bertd.run.quantities import format_budget_amount, format_bytes, format_count
 
 
 @pytest.mark.parametrize(
@@ -35,4 +35,13 @@ def test_bytes_are_in_the_unit_that_suits_them(size: int, text: str, short: str)
 )
 def test_a_budget_is_named_in_its_unit(unit: BudgetUnit, amount: float, text: str, short: str) -> None:
     assert format_budget_amount(unit, amount) == text
-    assert format_budget_amount(unit, amount, format_count=lambda number: f"about {number:.0f}") == short
+    assert format_budget_amount(unit, amount, format_amount=lambda number: f"about {number:.0f}") == short
+
+
+def test_one_is_not_many() -> None:
+    assert [format_count(number, "document") for number in (0, 1, 2345)] == [
+        "0 documents",
+        "1 document",
+        "2,345 documents",
+    ]
+    assert [format_count(number, "entry", "entries") for number in (1, 2)] == ["1 entry", "2 entries"]

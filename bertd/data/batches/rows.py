@@ -18,9 +18,9 @@ import numpy as np
 
 from bertd.data.arrays import IndexArray
 from bertd.data.batches.packing import SentenceSpans, pack_sentences
-from bertd.data.dataset.manifest import SplitName
 from bertd.data.dataset.shards import DataSet
 from bertd.errors import ShardError
+from bertd.run.dataset_manifest import SplitName, no_sequence_message
 
 Packing = Literal["full", "sentences"]
 
@@ -95,14 +95,6 @@ def open_sequences(dataset: DataSet, *, split: str, sequence_length: int, packin
     else:
         arrays = dataset.split(name)
         spans = pack_sentences(documents=arrays.documents, sentences=arrays.sentences, width=width)
-    if not counts.documents:
-        raise ShardError(
-            f"{dataset.root}: its {split} split has no document, and a document is in one split only; prepare more "
-            "documents, or read each part between blank lines as a document with text-blocks:PATH"
-        )
     if not spans.num_sequences:
-        raise ShardError(
-            f"{dataset.root}: its {split} split has {counts.tokens} tokens, not enough for one sequence of "
-            f"{sequence_length}; set a smaller data.sequence_length, or prepare more text"
-        )
+        raise ShardError(no_sequence_message(dataset.root, split=name, counts=counts, sequence_length=sequence_length))
     return TokenSequences(dataset, split=name, length=sequence_length, spans=spans)

@@ -14,27 +14,25 @@ from pathlib import Path
 
 from bertd.data.commands.arguments import parse_positive, parse_share
 from bertd.data.dataset.locate import resolve_data_path
-from bertd.data.dataset.manifest import Filters, Manifest
 from bertd.data.dataset.text_quality import Quality, read_quality
-from bertd.data.inspect.render import source_lines
+from bertd.data.inspect.render import holdout_lines, source_lines
 from bertd.data.prepare.pipeline import PrepareOptions, prepare
 from bertd.data.sources.spec import ReadingOptions, SourceKind
 from bertd.program import run_main
+from bertd.run.dataset_manifest import Filters, Manifest
+from bertd.run.quantities import format_count
 from bertd.terminal_text import terminal_text
 
 
 def format_summary(manifest: Manifest, *, out: Path, quality: Quality | None) -> str:
     """Summarize a new data set in a few lines."""
-    lines = [f"{out}: {manifest.vocab_size:,} entries, fingerprint {manifest.fingerprint[:12]}"]
+    lines = [f"{out}: {format_count(manifest.vocab_size, 'entry', 'entries')}, fingerprint {manifest.fingerprint[:12]}"]
     for name, counts in manifest.splits.items():
         lines.append(
-            f"  {name}: {counts.documents:,} documents, {counts.sentences:,} sentences, {counts.tokens:,} tokens"
+            f"  {name}: {format_count(counts.documents, 'document')}, {format_count(counts.sentences, 'sentence')}, "
+            f"{format_count(counts.tokens, 'token')}"
         )
-    if not manifest.splits["validation"].documents:
-        lines.append(
-            "  no run can train on this, as it has no text to validate on: a document is in one split only; add "
-            "documents, or read each part between blank lines as a document with text-blocks:PATH"
-        )
+    lines += [f"  {line}" for line in holdout_lines(manifest)]
     lines += source_lines(manifest, quality)
     return "\n".join(lines)
 

@@ -11,6 +11,7 @@ from bertd.data.dataset.locate import find_dataset
 from bertd.data.dataset.shards import DataSet
 from bertd.errors import BertdError
 from bertd.program import run_main
+from bertd.run.quantities import format_count
 from bertd.terminal_text import terminal_text
 
 
@@ -35,7 +36,11 @@ def _verify(args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps({"whole": True, "fingerprint": dataset.fingerprint, "bytes": num_bytes}))
     else:
-        print(terminal_text(f"{root}: valid: {len(dataset.manifest.files)} files, {num_bytes / 1e6:,.1f} MB"))
+        print(
+            terminal_text(
+                f"{root}: valid: {format_count(len(dataset.manifest.files), 'file')}, {num_bytes / 1e6:,.1f} MB"
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from bertd.data.sources.readers.document import Reader, SkipReason
 from bertd.data.sources.spec import ReadingOptions, Source, find_sources, make_reader
 from bertd.errors import CorpusError
 from bertd.program import run_main
+from bertd.run.quantities import format_count
 from bertd.terminal_text import terminal_text
 from bertd.tokenizer.alphabet import choose_alphabet, continuation_pieces
 from bertd.tokenizer.tokenizer import tokenizer_files, vocabulary_from_tokenizer
@@ -221,10 +222,11 @@ def _train(args: argparse.Namespace) -> None:
         print(json.dumps(asdict(report)))
         return
     skip_text = format_skip_reasons(Counter(report.skipped))
-    print(terminal_text(f"{report.path}: {report.entries:,} entries from {report.documents:,} documents{skip_text}"))
+    entries = format_count(report.entries, "entry", "entries")
+    print(terminal_text(f"{report.path}: {entries} from {format_count(report.documents, 'document')}{skip_text}"))
     if report.tokens_per_word is not None and report.unknown_share is not None:
         print(
-            f"  on {report.held_out_words:,} held-out words: {report.tokens_per_word:.3f} tokens a word, "
+            f"  on {format_count(report.held_out_words, 'held-out word')}: {report.tokens_per_word:.3f} tokens a word, "
             f"{100 * report.unknown_share:.3f} % unknown"
         )
     else:

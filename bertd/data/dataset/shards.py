@@ -23,8 +23,8 @@ from typing import Any, Self
 import numpy as np
 
 from bertd.data.dataset.array_file import ArrayFile
-from bertd.data.dataset.manifest import MANIFEST_FILE, FileFacts, Manifest, SplitName, read_manifest
 from bertd.errors import ShardError, VocabularyError
+from bertd.run.dataset_manifest import MANIFEST_FILE, FileFacts, Manifest, SplitName, read_manifest
 from bertd.tokenizer.vocabulary import TokenDtype, Vocabulary, read_vocabulary, token_dtype
 
 TOKENIZER_FOLDER = "tokenizer"

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from bertd.data.dataset.manifest import FrozenModel
 from bertd.errors import ShardError
+from bertd.run.dataset_manifest import FrozenModel
+from bertd.run.quantities import format_count
 
 QUALITY_FILE = "quality.json"
 
@@ -60,7 +61,7 @@ class SourceQuality(FrozenModel):
         low, median, high = self.document_tokens
         _, sentence, long_sentence = self.sentence_tokens
         return (
-            f"{shares}; documents of {median:,} tokens, 9 of 10 within {low:,} to {high:,}; sentences of "
+            f"{shares}; documents of {format_count(median, 'token')}, 9 of 10 within {low:,} to {high:,}; sentences of "
             f"{sentence:,}, 19 of 20 up to {long_sentence:,}"
         )
 

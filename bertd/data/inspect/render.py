@@ -7,11 +7,12 @@ import textwrap
 from collections import Counter
 from pathlib import Path
 
-from bertd.data.dataset.manifest import Manifest
 from bertd.data.dataset.text_quality import Quality
 from bertd.data.inspect.budget_estimate import BudgetEstimate
 from bertd.data.inspect.report import DecodedSequence, PackingFacts
 from bertd.data.prepare.skip_reasons import format_skip_reasons
+from bertd.run.dataset_manifest import Manifest
+from bertd.run.quantities import format_count
 from bertd.tokenizer.kind import VocabularyKind
 
 _PREDICTED = re.compile(r"\[[^\s\[\]|]+\|[^\s\[\]|]+\]")
@@ -22,14 +23,14 @@ def dataset_lines(manifest: Manifest, quality: Quality | None, *, kind: Vocabula
     """The vocabulary, the sources and the splits."""
     # What the normalizer of another kind does to letters is not known.
     case = "" if kind is VocabularyKind.OTHER else ", uncased" if manifest.tokenizer.lowercase else ", cased"
-    vocabulary = f"{manifest.vocab_size:,} entries, {kind}{case}"
+    vocabulary = f"{format_count(manifest.vocab_size, 'entry', 'entries')}, {kind}{case}"
     lines = [f"{root}", f"  {vocabulary}; fingerprint {manifest.fingerprint[:12]}"]
     lines += ["", "sources", *source_lines(manifest, quality)]
     lines += ["", f"{'split':12}{'documents':>14}{'sentences':>14}{'tokens':>16}{'a sentence':>12}"]
     for name, counts in manifest.splits.items():
         mean = counts.tokens / max(1, counts.sentences)
         lines.append(f"  {name:10}{counts.documents:14,}{counts.sentences:14,}{counts.tokens:16,}{mean:12.1f}")
-    return lines
+    return [*lines, *(f"  {line}" for line in holdout_lines(manifest))]
 
 
 def packing_lines(facts: list[PackingFacts], *, length: int, estimate: BudgetEstimate | None) -> list[str]:
@@ -43,7 +44,8 @@ def packing_lines(facts: list[PackingFacts], *, length: int, estimate: BudgetEst
         return [*lines, "  --recipe shows how many epochs a budget buys"]
     if estimate.sequences is not None:
         speed = "" if estimate.speed is None else f" at {estimate.speed}"
-        return [*lines, f"  the budget of {estimate.budget} buys {estimate.sequences:,.0f} sequences{speed}"]
+        bought = format_count(round(estimate.sequences), "sequence")
+        return [*lines, f"  the budget of {estimate.budget} buys {bought}{speed}"]
     assert estimate.total_s is not None
     needed = ", ".join(f"{fact.sequences / estimate.total_s:,.3g} sequences/s ({fact.packing})" for fact in facts)
     return [
@@ -69,15 +71,31 @@ def sequence_lines(decoded: list[DecodedSequence], *, width: int, is_coloured: b
     return lines
 
 
+def holdout_lines(manifest: Manifest) -> list[str]:
+    """How the validation split was made, where documents could not simply be held out."""
+    if not manifest.splits["validation"].documents:
+        return [
+            "no run can train on this, as nothing is held out to validate on; prepare it with --validation above 0, "
+            "such as the default of 0.005"
+        ]
+    held_out = manifest.held_out
+    if held_out is None:
+        return []
+    return [
+        f"too few documents to hold out whole ones: validation has {format_count(held_out.pieces, 'piece')} of "
+        f"{format_count(held_out.documents, 'long document')}, cut between sentences; training has the rest"
+    ]
+
+
 def source_lines(manifest: Manifest, quality: Quality | None) -> list[str]:
     """Counts and quality of each source, indented."""
     lines = []
     for number, source in enumerate(manifest.sources):
-        files = f"{source.files:,} files, {source.bytes / 1e6:,.1f} MB; " if source.files else ""
+        files = f"{format_count(source.files, 'file')}, {source.bytes / 1e6:,.1f} MB; " if source.files else ""
         lines.append(
-            f"  {source.kind}:{source.path}: {files}{source.kept.documents:,} of {source.read:,} documents"
-            f"{format_skip_reasons(Counter(source.skipped))}, {source.kept.sentences:,} sentences, "
-            f"{source.kept.tokens:,} tokens"
+            f"  {source.kind}:{source.path}: {files}{source.kept.documents:,} of "
+            f"{format_count(source.read, 'document')}{format_skip_reasons(Counter(source.skipped))}, "
+            f"{format_count(source.kept.sentences, 'sentence')}, {format_count(source.kept.tokens, 'token')}"
         )
         if quality is not None and source.kept.documents:
             lines.append(f"    {quality.sources[number].summary_line()}")

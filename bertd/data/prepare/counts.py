@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bertd.data.dataset.manifest import Filters
 from bertd.data.prepare.part_file import PartFacts, PartFile, part_path
+from bertd.run.dataset_manifest import Filters
 
 
 class PartTally:

@@ -15,7 +15,22 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 from tokenizers import Tokenizer
 
-from bertd.data.dataset.manifest import (
+from bertd.data.dataset.shards import TOKENIZER_FOLDER, file_sha256, tokenizer_fingerprint
+from bertd.data.dataset.text_quality import QUALITY_FILE, Quality
+from bertd.data.prepare.counts import PartTally
+from bertd.data.prepare.document_decisions import decide_documents
+from bertd.data.prepare.part_file import PARTS_FORMAT, PartFacts
+from bertd.data.prepare.progress import reading_progress
+from bertd.data.prepare.skip_reasons import format_skip_reasons
+from bertd.data.prepare.source_tally import SourceTally
+from bertd.data.prepare.split_writer import WrittenSplits, write_splits
+from bertd.data.prepare.staging_dir import Workspace, open_workspace
+from bertd.data.prepare.task_planner import BLOCK_BYTES, PART_BYTES, TaskPlanner
+from bertd.data.prepare.worker_pool import WorkerSetup, make_parts
+from bertd.data.sources.spec import ReadingOptions, Source, find_sources, make_reader
+from bertd.errors import CorpusError
+from bertd.run.atomic_files import SHARED_MODE, atomic_write
+from bertd.run.dataset_manifest import (
     DATASET_FORMAT,
     MANIFEST_FILE,
     FileFacts,
@@ -25,20 +40,6 @@ from bertd.data.dataset.manifest import (
     SplitCounts,
     TokenizerFacts,
 )
-from bertd.data.dataset.shards import TOKENIZER_FOLDER, file_sha256, tokenizer_fingerprint
-from bertd.data.dataset.text_quality import QUALITY_FILE, Quality
-from bertd.data.prepare.counts import PartTally
-from bertd.data.prepare.part_file import PARTS_FORMAT, PartFacts
-from bertd.data.prepare.progress import reading_progress
-from bertd.data.prepare.skip_reasons import format_skip_reasons
-from bertd.data.prepare.source_tally import SourceTally
-from bertd.data.prepare.split_writer import WrittenSplits, decide_documents, write_splits
-from bertd.data.prepare.staging_dir import Workspace, open_workspace
-from bertd.data.prepare.task_planner import BLOCK_BYTES, PART_BYTES, TaskPlanner
-from bertd.data.prepare.worker_pool import WorkerSetup, make_parts
-from bertd.data.sources.spec import ReadingOptions, Source, find_sources, make_reader
-from bertd.errors import CorpusError
-from bertd.run.atomic_files import SHARED_MODE, atomic_write
 from bertd.tokenizer.tokenizer import open_tokenizer, tokenizer_files, vocabulary_from_tokenizer
 from bertd.tokenizer.wordpiece import read_casing
 
@@ -205,6 +206,7 @@ def _write_dataset_files(
         sources=sources,
         filters=options.filters,
         files=splits.files | files | _write_quality(workspace, splits=splits, num_sources=len(sources)),
+        held_out=splits.held_out,
     )
     atomic_write(workspace.whole / MANIFEST_FILE, manifest.model_dump_json(indent=1) + "\n", mode=SHARED_MODE)
     return manifest

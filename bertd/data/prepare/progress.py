@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from bertd.run.durations import format_duration
+from bertd.run.quantities import format_count
 
 _LINE_EVERY_S = 10.0
 
@@ -53,7 +54,7 @@ class ReadingProgress:
     def _format_line(self, elapsed_s: float, *, bytes_read: int, text_bytes: int, bytes_before: int) -> str:
         rate = f"{self._documents / elapsed_s:,.0f} documents/s  {text_bytes / elapsed_s / 1e6:.1f} MB/s"
         if not self._bytes_total:
-            return f"{self._documents:,} documents  {rate}"
+            return f"{format_count(self._documents, 'document')}  {rate}"
         share = f"{bytes_read / self._bytes_total:4.0%}  {rate}"
         if bytes_read <= bytes_before:
             return share

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bertd.data.arrays import IndexArray
-from bertd.data.dataset.manifest import SplitCounts
 from bertd.data.dataset.text_quality import SUMMED_COLUMNS, SourceQuality
 from bertd.data.prepare.part_file import PartFile
+from bertd.run.dataset_manifest import SplitCounts
 
 _BINS_PER_DOUBLING = 8
 """Histogram bins from one power of two to the next: quantiles are accurate to a tenth."""

@@ -1,8 +1,6 @@
-"""Assemble parts to a data set: decide over all documents at once, then write the splits part by part.
+"""Assemble parts to a data set: write the splits part by part, by the decisions of document_decisions.py.
 
-First pass: the documents' hashes decide which split each belongs to and which repeat an earlier one. Second pass: each
-part's tokens are copied to the splits according to these decisions. Memory holds a few bytes a document (its decision),
-one bucket of hashes, and one part.
+Each part's tokens are copied to the split of their document. Memory holds one part.
 """
 
 from __future__ import annotations
@@ -10,118 +8,28 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import IntEnum
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from bertd.data.arrays import HashArray
-from bertd.data.dataset.manifest import FileFacts, Filters, SplitCounts, SplitName
 from bertd.data.dataset.shards import OFFSET, split_file_names
-from bertd.data.prepare.hash_partition import partition_by_hash
-from bertd.data.prepare.near_duplicates import find_near_duplicates
+from bertd.data.prepare.document_decisions import Decisions, DocumentDecision
+from bertd.data.prepare.part_documents import PartDocuments
 from bertd.data.prepare.part_file import PartFile, part_path
 from bertd.data.prepare.source_tally import SourceTally
 from bertd.data.sources.readers.document import SkipReason
-from bertd.errors import CorpusError
+from bertd.run.dataset_manifest import FileFacts, HeldOutPieces, SplitCounts, SplitName
 
 BoolArray = npt.NDArray[np.bool_]
-
-
-class DocumentDecision(IntEnum):
-    """The split of a document, or why it is left out."""
-
-    TRAIN = 0
-    VALIDATION = 1
-    DUPLICATE = 2
-    NEAR_DUPLICATE = 3
-    OVER_LIMIT = 4
-
-
-Decisions = npt.NDArray[np.uint8]
-"""A DocumentDecision for each document, in the order of the parts."""
 
 _SKIP_REASONS = {
     DocumentDecision.DUPLICATE: SkipReason.DUPLICATE,
     DocumentDecision.NEAR_DUPLICATE: SkipReason.NEAR_DUPLICATE,
     DocumentDecision.OVER_LIMIT: SkipReason.OVER_LIMIT,
 }
-
-
-def _read_hashes(folder: Path, *, num_parts: int) -> Iterator[HashArray]:
-    for number in range(num_parts):
-        yield PartFile(part_path(folder, number)).array("hashes").astype(np.uint64)
-
-
-def decide_documents(folder: Path, *, num_parts: int, filters: Filters, validation_share: float) -> Decisions:
-    """Decide which documents stay, and in which split.
-
-    A document belongs to validation if its hash is among the lowest `validation_share` of all possible ones: adding a
-    source moves no other document. If none is that low, the lowest of all is taken, so that there is something to
-    validate on.
-
-    Raises:
-        CorpusError: no document is left.
-    """
-    num_documents = sum(len(hashes) for hashes in _read_hashes(folder, num_parts=num_parts))
-    decisions: Decisions = np.full(num_documents, DocumentDecision.TRAIN, dtype=np.uint8)
-    if filters.dedup != "none":
-        for bucket in partition_by_hash(
-            partial(_read_hashes, folder, num_parts=num_parts), num_documents=num_documents
-        ):
-            decisions[bucket.documents[find_repeats(bucket.hashes)]] = DocumentDecision.DUPLICATE
-    if filters.dedup == "near":
-        is_eligible, scratch = decisions == DocumentDecision.TRAIN, folder / "all-signatures"
-        near = find_near_duplicates(
-            folder, num_parts=num_parts, is_eligible=is_eligible, threshold=filters.near_threshold, scratch=scratch
-        )
-        decisions[near] = DocumentDecision.NEAR_DUPLICATE
-    _assign_splits(decisions, _read_hashes(folder, num_parts=num_parts), filters=filters, share=validation_share)
-    if not (decisions <= DocumentDecision.VALIDATION).any():
-        raise CorpusError("the sources hold no text that passes the filters; name other sources or loosen them")
-    return decisions
-
-
-def _assign_splits(decisions: Decisions, parts: Iterator[HashArray], *, filters: Filters, share: float) -> None:
-    """Mark the documents beyond --max-documents and those for validation, part by part."""
-    limit = len(decisions) if filters.max_documents is None else filters.max_documents
-    num_kept = first = num_chosen = lowest_document = 0
-    lowest: int | None = None
-    for hashes in parts:
-        part_decisions = decisions[first : first + len(hashes)]
-        part_decisions[
-            (part_decisions == DocumentDecision.TRAIN)
-            & (num_kept + np.cumsum(part_decisions == DocumentDecision.TRAIN) > limit)
-        ] = DocumentDecision.OVER_LIMIT
-        kept = np.flatnonzero(part_decisions == DocumentDecision.TRAIN)
-        chosen = kept[is_in_validation(hashes[kept], share=share)]
-        if len(kept) and (lowest is None or hashes[kept].min() < lowest):
-            lowest, lowest_document = int(hashes[kept].min()), first + int(kept[np.argmin(hashes[kept])])
-        part_decisions[chosen] = DocumentDecision.VALIDATION
-        num_chosen += len(chosen)
-        num_kept += len(kept)
-        first += len(hashes)
-    if share and not num_chosen and num_kept > 1:
-        decisions[lowest_document] = DocumentDecision.VALIDATION
-
-
-def find_repeats(hashes: HashArray) -> BoolArray:
-    """Which entries equal an earlier one."""
-    _, first = np.unique(hashes, return_index=True)
-    is_repeat = np.ones(len(hashes), dtype=np.bool_)
-    is_repeat[first] = False
-    return is_repeat
-
-
-def is_in_validation(hashes: HashArray, *, share: float) -> BoolArray:
-    """Which documents the hash puts into validation."""
-    # The top 53 bits, since a float64 holds no more.
-    return (hashes >> np.uint64(11)).astype(np.float64) < share * 2.0**53
 
 
 class _HashingFile:
@@ -159,11 +67,11 @@ class SplitWriter:
             _HashingFile(self.folder / name) for name in split_file_names(self.split)
         )
 
-    def append(self, part: PartFile, *, keep: BoolArray) -> None:
-        """Copy the documents of a part that belong to this split."""
-        lengths, per_document = part.array("document_lengths"), part.array("document_sentences")
-        sentence_lengths = part.array("sentence_lengths")[np.repeat(keep, per_document)]
-        self._tokens.write(part.array("tokens")[np.repeat(keep, lengths)])
+    def append(self, documents: PartDocuments, *, keep: BoolArray) -> None:
+        """Copy those documents of a part that belong to this split."""
+        lengths = documents.lengths
+        sentence_lengths = documents.sentence_lengths[np.repeat(keep, documents.num_sentences)]
+        self._tokens.write(documents.tokens[np.repeat(keep, lengths)])
         kept = lengths[keep]
         begin = self.counts.stream_tokens
         self._documents.write((begin + np.cumsum(kept) - kept).astype(OFFSET))
@@ -191,6 +99,8 @@ class WrittenSplits:
     """What was kept, by source."""
     skipped: dict[int, Counter[str]]
     """Documents left out by the assembly, by source and reason."""
+    held_out: HeldOutPieces | None
+    """Pieces of long documents that validation has; None where documents are in one split only."""
 
 
 def write_splits(folder: Path, *, parts: Path, num_parts: int, decisions: Decisions) -> WrittenSplits:
@@ -200,14 +110,19 @@ def write_splits(folder: Path, *, parts: Path, num_parts: int, decisions: Decisi
     writers = {name: SplitWriter(folder, name) for name in names}
     tallies: dict[int, SourceTally] = {}
     skipped: dict[int, Counter[str]] = {}
-    first = 0
+    first = num_pieces = 0
     for number in range(num_parts):
         part = PartFile(part_path(parts, number))
         sources = part.array("sources")
-        part_decisions = decisions[first : first + len(sources)]
+        part_decisions = decisions.documents[first : first + len(sources)]
+        documents = PartDocuments.of_part(part, part_decisions)
+        for document in sorted(decisions.cut.keys() & range(first, first + len(sources)), reverse=True):
+            num_before = documents.num_held_out
+            documents = documents.cut(document - first, num_held=decisions.cut[document])
+            num_pieces += documents.num_held_out - num_before
         first += len(sources)
         for name, writer in writers.items():
-            writer.append(part, keep=part_decisions == wanted[name])
+            writer.append(documents, keep=documents.decisions == wanted[name])
         for source in np.unique(sources).tolist():
             tallies.setdefault(source, SourceTally()).add(
                 part, keep=(part_decisions <= DocumentDecision.VALIDATION) & (sources == source)
@@ -217,4 +132,5 @@ def write_splits(folder: Path, *, parts: Path, num_parts: int, decisions: Decisi
                     skipped.setdefault(source, Counter())[reason.value] += int(times)
     files = {name: facts for writer in writers.values() for name, facts in writer.close().items()}
     counts = {name: writer.counts for name, writer in writers.items()}
-    return WrittenSplits(counts=counts, files=files, sources=tallies, skipped=skipped)
+    held_out = HeldOutPieces(documents=len(decisions.cut), pieces=num_pieces) if decisions.cut else None
+    return WrittenSplits(counts=counts, files=files, sources=tallies, skipped=skipped, held_out=held_out)

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bertd.data.dataset.manifest import MANIFEST_FILE
 from bertd.errors import ShardError, StorageError
 from bertd.run.atomic_files import atomic_write, exchange_folders, fsync_folder
+from bertd.run.dataset_manifest import MANIFEST_FILE
 from bertd.run.paths import TEMPORARY_PREFIX
 
 _REPLACED = "replaced"

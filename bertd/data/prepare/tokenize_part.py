@@ -19,12 +19,12 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from bertd.data.arrays import IndexArray
-from bertd.data.dataset.manifest import Filters
 from bertd.data.dataset.shards import OFFSET
 from bertd.data.prepare.minhash import band_hashes, compute_signatures
 from bertd.data.prepare.part_file import PartFacts, part_path, write_part
 from bertd.data.sources.readers.document import Block, Reader, ReadResult, SkipReason
 from bertd.data.sources.sentences import split_sentences, split_spaced_sentences
+from bertd.run.dataset_manifest import Filters
 from bertd.tokenizer.cached_encoder import CachedEncoder
 from bertd.tokenizer.kind import VocabularyKind
 from bertd.tokenizer.tokenizer import vocabulary_from_tokenizer

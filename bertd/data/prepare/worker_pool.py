@@ -13,13 +13,13 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from bertd.data.dataset.manifest import Filters
 from bertd.data.prepare.counts import PartTally
 from bertd.data.prepare.part_file import PartFacts
 from bertd.data.prepare.task_planner import TaskPlanner
 from bertd.data.prepare.tokenize_part import PartTask, PartTokenizer
 from bertd.data.sources.readers.document import Reader
 from bertd.errors import CorpusError
+from bertd.run.dataset_manifest import Filters
 from bertd.run.processes import die_with_parent
 
 

@@ -25,6 +25,9 @@ from bertd.run.budget import MAX_HOURS, MAX_STEPS_OR_SEQUENCES, Budget
 from bertd.run.durations import parse_duration
 from bertd.run.recipe.stop_rules import StopRule, parse_stop_rule
 
+MIN_SEQUENCE_LENGTH = 8
+"""[CLS], [SEP] and a few tokens of text."""
+
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -210,7 +213,7 @@ class BudgetSection(RecipeSection):
 class DataSection(RecipeSection):
     shards: Annotated[str, Field(min_length=1)]
     """Folder of a prepared data set; a relative path is resolved when the recipe is submitted."""
-    sequence_length: Annotated[int, Field(ge=8, le=8192)] = 128
+    sequence_length: Annotated[int, Field(ge=MIN_SEQUENCE_LENGTH, le=8192)] = 128
     """Tokens in a sequence, [CLS] and [SEP] included. Source: Izsak et al. 2021, section 3."""
     packing: Literal["full", "sentences"] = "full"
     """full: contiguous windows, no padding; sentences: whole sentences of one document, padded."""

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-from bertd.data.dataset.manifest import Manifest, SourceCounts, SplitCounts
+from bertd.run.dataset_manifest import Manifest, SourceCounts, SplitCounts
 from bertd.run.durations import format_duration
+from bertd.run.quantities import format_count
 from bertd.run.recipe.load import format_recipe
 from bertd.run.recipe.schema import Recipe
 from bertd.terminal_text import terminal_line
@@ -50,6 +51,7 @@ A masked language model of {recipe.model.layers} layers x {recipe.model.width}, 
 
 ```python
 from transformers import pipeline
+from bertd.run.quantities import format_count
 pipeline("fill-mask", "path/of/this/folder")("A sentence with one {mask_token}.")
 ```
 
@@ -65,7 +67,7 @@ The recipe:
 
 
 def _format_amount(counts: SplitCounts) -> str:
-    return f"{counts.documents:,} documents, {counts.tokens:,} tokens"
+    return f"{format_count(counts.documents, 'document')}, {format_count(counts.tokens, 'token')}"
 
 
 def _format_sources(sources: list[SourceCounts]) -> str:

@@ -114,7 +114,7 @@ def test_a_tenth_of_the_rows_aims_at_a_shorter_length() -> None:
 
 
 def test_a_split_too_small_for_one_sequence_is_refused(dataset: DataSet) -> None:
-    with pytest.raises(ShardError, match="train split has .* tokens, not enough for one sequence of 9000000; set a"):
+    with pytest.raises(ShardError, match="train split has .* tokens, not enough for one sequence of 9000000; set data"):
         open_sequences(dataset, split="train", sequence_length=9_000_000, packing="full")
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bertd.data.dataset.manifest import Filters
 from bertd.data.prepare import near_duplicates
 from bertd.data.prepare.minhash import (
     NUM_BANDS,
@@ -20,6 +19,7 @@ from bertd.data.prepare.minhash import (
     shingle_hashes,
 )
 from bertd.data.prepare.pipeline import PrepareOptions, prepare
+from bertd.run.dataset_manifest import Filters
 from tests.data.conftest import made_up_text
 
 SEP = 9999

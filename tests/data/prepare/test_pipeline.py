@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import hashlib
 import json
 import lzma
 import os
@@ -28,7 +29,6 @@ from hypothesis import strategies as st
 from bertd.data.batches.rows import open_sequences
 from bertd.data.commands.prepare import main
 from bertd.data.dataset.locate import resolve_data_path
-from bertd.data.dataset.manifest import Filters, Manifest
 from bertd.data.dataset.shards import DataSet
 from bertd.data.dataset.text_quality import read_quality
 from bertd.data.prepare import pipeline, task_planner
@@ -40,6 +40,7 @@ from bertd.data.prepare.staging_dir import open_workspace
 from bertd.data.prepare.tokenize_part import LetterCounts, PartTask, PartTokenizer, count_letters
 from bertd.errors import CorpusError, ShardError, StorageError, VocabularyError
 from bertd.run.atomic_files import exchange_folders
+from bertd.run.dataset_manifest import Filters, HeldOutPieces, Manifest
 from bertd.tokenizer.tokenizer import open_tokenizer
 from tests.data.conftest import made_up_text
 
@@ -136,7 +137,7 @@ def test_splits_are_disjoint_and_stay_where_they_are_when_sources_come_and_go(
     assert 10 < len(more_validation) < 55
 
 
-def test_a_corpus_too_small_for_the_share_validates_on_one_document(tmp_path: Path, vocab: Path) -> None:
+def test_a_corpus_too_small_for_the_share_validates_on_a_whole_document(tmp_path: Path, vocab: Path) -> None:
     lines = write_jsonl(tmp_path / "lines.jsonl", [made_up_text(number, sentences=3) for number in range(5)])
     options = PrepareOptions(vocab=str(vocab), validation_share=1e-9)
     manifest = prepare([str(lines)], out=tmp_path / "set", options=options, processes=1)
@@ -417,7 +418,7 @@ def test_no_more_is_read_than_the_most_documents_need(tmp_path: Path, vocab: Pat
     texts = [made_up_text(number // 2, sentences=6) for number in range(300)]
     lines = write_jsonl(tmp_path / "lines.jsonl", texts)
     filters = Filters.model_validate({"dedup": dedup, "max_documents": 40})
-    options = PrepareOptions(vocab=str(vocab), validation_share=0.1, filters=filters)
+    options = PrepareOptions(vocab=str(vocab), validation_share=0.3, filters=filters)
     for processes in (1, 3):
         out = tmp_path / str(processes)
         (source,) = prepare([str(lines)], out=out, options=options, processes=processes).sources
@@ -559,17 +560,85 @@ def test_a_folder_that_may_not_be_written_is_one_clear_error(
         prepare([str(corpus)], out=tmp_path / "file" / "set", options=options, processes=1)
 
 
-def test_one_document_alone_is_reported_as_no_data_to_train_on(
+def test_one_book_in_one_file_validates_on_pieces_of_it_that_training_does_not_have(
     tmp_path: Path, vocab: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     book = tmp_path / "book.txt"
-    book.write_text("A book in one file is one document. It has no second one to validate on.\n" * 9)
+    book.write_text(made_up_text(7, sentences=4000))
     out = tmp_path / "set"
     assert main([str(book), "--vocab", str(vocab), "--out", str(out), "--processes", "1"]) == 0
-    assert "no run can train on this, as it has no text to validate on" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "8 pieces of 1 long document, cut between sentences" in printed and "1 of 1 document, " in printed
 
-    with pytest.raises(ShardError, match=r"its validation split has no document, .*text-blocks:PATH"):
-        open_sequences(DataSet.open(out), split="validation", sequence_length=32, packing="full")
+    dataset = DataSet.open(out, verify=True)
+    counts, (source,) = dataset.manifest.splits, dataset.manifest.sources
+    assert dataset.manifest.held_out == HeldOutPieces(documents=1, pieces=8)
+    assert (counts["train"].documents, counts["validation"].documents, source.kept.documents) == (8, 8, 1)
+    assert 4096 <= counts["validation"].tokens <= 1.1 * 4096
+    train, validation = decoded_documents(dataset, "train"), decoded_documents(dataset, "validation")
+    # Training and held-out pieces take turns, and together they are the book.
+    pieces = [piece for pair in zip(train, validation, strict=True) for piece in pair]
+    assert all(piece.endswith(".") for piece in pieces)
+    assert " ".join(pieces) == " ".join(book.read_text().lower().split())
+    assert sum(each.sentences for each in counts.values()) == source.kept.sentences == 4000
+    assert sum(each.tokens for each in counts.values()) == source.kept.tokens
+    for split in ("train", "validation"):
+        for packing in ("full", "sentences"):
+            assert open_sequences(dataset, split=split, sequence_length=512, packing=packing).num_sequences > 0
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_pieces_are_the_same_for_one_process_and_three(tmp_path: Path, vocab: Path) -> None:
+    lines = write_jsonl(tmp_path / "books.jsonl", [made_up_text(number, sentences=3000) for number in range(3)])
+    for processes in (1, 3):
+        options = PrepareOptions(vocab=str(vocab))
+        manifest = prepare([str(lines)], out=tmp_path / str(processes), options=options, processes=processes)
+        assert manifest.held_out == HeldOutPieces(documents=3, pieces=6)
+    assert contents(tmp_path / "1") == contents(tmp_path / "3")
+
+
+def test_short_documents_are_held_out_until_they_fill_a_sequence(tmp_path: Path, vocab: Path) -> None:
+    lines = write_jsonl(tmp_path / "lines.jsonl", [made_up_text(number, sentences=3) for number in range(100)])
+    manifest = prepare([str(lines)], out=tmp_path / "set", options=PrepareOptions(vocab=str(vocab)), processes=1)
+    assert manifest.held_out is None and manifest.splits["validation"].documents > 1
+    dataset = DataSet.open(tmp_path / "set")
+    for split in ("train", "validation"):
+        assert open_sequences(dataset, split=split, sequence_length=128, packing="full").num_sequences > 0
+
+
+def test_copies_of_a_document_are_in_one_split_together(tmp_path: Path, vocab: Path) -> None:
+    texts = [made_up_text(number // 4, sentences=3) for number in range(40)]
+    lines = write_jsonl(tmp_path / "lines.jsonl", texts)
+    options = PrepareOptions(vocab=str(vocab), filters=Filters(dedup="none"))
+    prepare([str(lines)], out=tmp_path / "set", options=options, processes=1)
+    dataset = DataSet.open(tmp_path / "set")
+    train, validation = decoded_documents(dataset, "train"), decoded_documents(dataset, "validation")
+    assert len(validation) >= 4 and not set(train) & set(validation)
+
+
+def test_a_document_whose_hash_would_hold_out_all_the_text_is_cut(tmp_path: Path, vocab: Path) -> None:
+    (tmp_path / "book.txt").write_text(made_up_text(1, sentences=50))
+    options = PrepareOptions(vocab=str(vocab), validation_share=1.0)
+    manifest = prepare([str(tmp_path / "book.txt")], out=tmp_path / "set", options=options, processes=1)
+    assert manifest.splits["train"].documents == manifest.splits["validation"].documents == 1
+
+
+def test_text_that_is_too_short_to_hold_some_out_is_refused_with_a_remedy(tmp_path: Path, vocab: Path) -> None:
+    (tmp_path / "a.txt").write_text("The river walks.")
+    options = PrepareOptions(vocab=str(vocab))
+    with pytest.raises(CorpusError, match=r"the only document .* has \d+ tokens, too few .*text-blocks:PATH"):
+        prepare([str(tmp_path / "a.txt")], out=tmp_path / "set", options=options, processes=1)
+    assert not (tmp_path / "set").exists()
+    unasked = options.model_copy(update={"validation_share": 0.0})
+    prepare([str(tmp_path / "a.txt")], out=tmp_path / "set", options=unasked, processes=1)
+
+
+def test_a_manifest_of_a_normal_corpus_has_no_field_that_older_ones_lack(dataset: DataSet) -> None:
+    """Otherwise the fingerprint of every data set that exists would change, and its runs could not be resumed."""
+    tree = json.loads((dataset.root / "manifest.json").read_text())
+    assert "held_out" not in tree and Manifest.model_validate(tree).fingerprint == dataset.fingerprint
+    written = json.dumps(tree, ensure_ascii=False, separators=(",", ":"))
+    assert hashlib.sha256(written.encode()).hexdigest() == dataset.fingerprint
 
 
 def test_preparing_loads_no_torch(corpus: Path, vocab: Path, tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bertd.data.dataset.manifest import read_manifest
 from bertd.data.prepare.pipeline import PrepareOptions, prepare
 from bertd.errors import CheckpointError, RunFolderError, StorageError
 from bertd.model.try_export import fill_mask
 from bertd.records import BudgetRequest, BudgetUnit, CommandKind
 from bertd.run.checkpoint_index import find_checkpoint_at_marker
+from bertd.run.dataset_manifest import read_manifest
 from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths, newest_first
 from bertd.run.recipe.load import parse_recipe

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bertd.data.dataset.manifest import Manifest, read_manifest
+from bertd.run.dataset_manifest import Manifest, read_manifest
 from bertd.run.recipe.load import parse_recipe
 from bertd.train.checkpoint.model_card import model_card
 from bertd.train.state import SpikeDetectorState, TrainState

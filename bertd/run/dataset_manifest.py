@@ -1,4 +1,4 @@
-"""The manifest.json of a data set: everything but the tokens and offsets themselves.
+"""The manifest.json of a data set, which both sides read: everything but the tokens and offsets themselves.
 
 The same input and options give the same manifest, byte for byte: it holds no times, no host and no number of processes.
 """
@@ -8,11 +8,21 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    NonNegativeInt,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from bertd.errors import ShardError
+from bertd.run.quantities import format_count
+from bertd.run.recipe.schema import MIN_SEQUENCE_LENGTH
 
 DATASET_FORMAT = 1
 """Version of the folder; a reader refuses a newer one."""
@@ -28,9 +38,9 @@ class FrozenModel(BaseModel):
 
 
 class SplitCounts(FrozenModel):
-    documents: int = 0
-    sentences: int = 0
-    tokens: int = 0
+    documents: NonNegativeInt = 0
+    sentences: NonNegativeInt = 0
+    tokens: NonNegativeInt = 0
     """Of text; the stream also holds one [SEP] after each document."""
 
     @property
@@ -74,6 +84,16 @@ class TokenizerFacts(FrozenModel):
     mask: int
 
 
+class HeldOutPieces(FrozenModel):
+    """Where too few documents could be held out: what was cut out of long ones for validation."""
+
+    documents: int
+    """Documents that were cut."""
+    pieces: int
+    """Documents of the validation split that are pieces of them. Each begins and ends between two sentences, where the
+    text has any."""
+
+
 class Filters(FrozenModel):
     """Which documents to leave out."""
 
@@ -91,7 +111,7 @@ class Manifest(FrozenModel):
     """Content of manifest.json."""
 
     format: int = DATASET_FORMAT
-    vocab_size: int
+    vocab_size: PositiveInt
     tokenizer: TokenizerFacts
     splits: dict[SplitName, SplitCounts]
     validation_share: float
@@ -102,11 +122,42 @@ class Manifest(FrozenModel):
     filters: Filters
     files: dict[str, FileFacts]
     """Every file of the folder but this one, by its path inside."""
+    held_out: HeldOutPieces | None = None
+    """None where each document is in one split only."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_older_ones_lack(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Write a field that was added later only where it says something: fingerprints are over what is written."""
+        tree: dict[str, object] = serialize(self)
+        return {name: value for name, value in tree.items() if value is not None}
 
     @property
     def fingerprint(self) -> str:
         """sha256 of the content: equal data sets have equal ones."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+def count_sequences(counts: SplitCounts, *, sequence_length: int, packing: str) -> int:
+    """Sequences of a split: exactly for the packing "full"; for "sentences" the least there can be, from the counts."""
+    width = sequence_length - 2
+    if packing == "full":
+        return counts.stream_tokens // width
+    return max(counts.documents, -(-counts.tokens // width))
+
+
+def no_sequence_message(root: Path, *, split: SplitName, counts: SplitCounts, sequence_length: int) -> str:
+    """Why a split of the data set in `root` cannot be used, and the remedy."""
+    place = f"{root}: its {split} split"
+    if not counts.documents:
+        return f"{place} has no document; prepare it again with --validation above 0, such as the default of 0.005"
+    longest = counts.stream_tokens + 2
+    remedy = (
+        f"set data.sequence_length = {longest} or less, or prepare" if longest >= MIN_SEQUENCE_LENGTH else "prepare"
+    )
+    return (
+        f"{place} has {format_count(counts.tokens, 'token')}, not enough for one sequence of {sequence_length}; "
+        f"{remedy} more text"
+    )
 
 
 def read_manifest(root: Path) -> Manifest:
@@ -128,13 +179,18 @@ def read_manifest(root: Path) -> Manifest:
     try:
         tree = json.loads(content)
         version = int(tree["format"])
-    except (ValueError, KeyError, TypeError) as error:
+    except RecursionError as error:
+        raise ShardError(f"{path}: not a manifest: nested too deeply; prepare the data set again") from error
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise ShardError(f"{path}: not a manifest: {error!r}; prepare the data set again") from error
     if version > DATASET_FORMAT:
         raise ShardError(f"{path}: format {version}, and this bertd reads up to {DATASET_FORMAT}; use a newer bertd")
     try:
-        return Manifest.model_validate(tree)
+        manifest = Manifest.model_validate(tree)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ShardError(f"{path}: {where}: {first['msg']}; prepare the data set again") from error
+    if missing := set(get_args(SplitName)) - manifest.splits.keys():
+        raise ShardError(f"{path}: splits: has no {', '.join(sorted(missing))}; prepare the data set again")
+    return manifest
