@@ -44,6 +44,7 @@ from bertd.run.ledger import ChargedClock
 from bertd.run.mailbox import read_command
 from bertd.run.paths import RunPaths, newest_first, step_folder_name, step_of
 from bertd.run.progress import read_progress
+from bertd.run.rank_failures import FAILURES_VARIABLE, report_failure
 from bertd.run.recipe.load import read_recipe
 
 
@@ -55,6 +56,8 @@ class Death(BaseModel):
     exit_code: int = 0
     signal: int = 0
     alert: str = ""
+    reports: dict[int, str] = {}
+    """What ranks put on the runner's board of failures, by rank, in this order."""
 
 
 class Plan(BaseModel):
@@ -317,6 +320,10 @@ class FakeRanks:
             self.journal.append(
                 AlertRecord(t=time.time(), step=self.step, level="error", code="planned", message=death.alert)
             )
+        for rank, message in death.reports.items():
+            code = "ShardError" if death.exit_code > 1 else "RuntimeError"
+            board = os.environ[FAILURES_VARIABLE]
+            report_failure(board, rank=rank, exit_code=death.exit_code, code=code, message=message)
         if death.signal:
             os.kill(os.getpid(), death.signal)
         sys.exit(death.exit_code)

@@ -121,9 +121,8 @@ def classify_finetune_exit(
 
 def failure_reason(exit_code: int, records: list[JournalRecord], *, oom_kills: int = 0) -> str:
     """One line of text: the newest error alert of the attempt, else the meaning of the exit code."""
-    for record in reversed(records):
-        if isinstance(record, AlertRecord) and record.level == "error":
-            return record.message
+    if (alert := _newest_error_alert(records)) is not None:
+        return alert.message
     where = "last log lines in logs/job.log"
     number = _signal_of(exit_code)
     if number is not None:
@@ -133,6 +132,16 @@ def failure_reason(exit_code: int, records: list[JournalRecord], *, oom_kills: i
     if exit_code in KNOWN_EXITS:
         return f"{KNOWN_EXITS[exit_code][1]} (exit code {exit_code}); {where}"
     return f"rank ended with exit code {exit_code}; {where}"
+
+
+def has_error_alert(records: list[JournalRecord]) -> bool:
+    """Whether the ranks have written to the journal why they failed."""
+    return _newest_error_alert(records) is not None
+
+
+def _newest_error_alert(records: list[JournalRecord]) -> AlertRecord | None:
+    alerts = (record for record in reversed(records) if isinstance(record, AlertRecord))
+    return next((alert for alert in alerts if alert.level == "error"), None)
 
 
 def _signal_of(exit_code: int) -> int | None:

@@ -23,6 +23,7 @@ from bertd.jobs.runner.exit_analysis import (
     Crash,
     classify_pretrain_exit,
     final_record,
+    has_error_alert,
     outcome_of_giving_up,
 )
 from bertd.jobs.runner.exit_watch import ExitWatch
@@ -31,6 +32,7 @@ from bertd.jobs.runner.restart_policy import RestartPolicy
 from bertd.jobs.runner.stale_commands import answer_stale_commands
 from bertd.jobs.runner.watchdog import HangTimeouts, Watchdog
 from bertd.records import (
+    AlertRecord,
     Command,
     CommandKind,
     CommandRecord,
@@ -49,6 +51,7 @@ from bertd.run.log import log_line
 from bertd.run.mailbox import commands_after, read_command
 from bertd.run.paths import RunPaths, step_of
 from bertd.run.processes import is_stopped, oom_kills, start_ticks
+from bertd.run.rank_failures import FAILURES_VARIABLE, FailureBoard, RankFailure
 
 LaunchCommand = Callable[[RunPaths, int], list[str]]
 """Builds the command that runs the ranks of one attempt."""
@@ -121,13 +124,14 @@ class PretrainRunner:
         log_line(f"runner: attempt {attempt} begins")
         self._board.close()
         self._board = HeartbeatBoard()
+        failures = FailureBoard()
         self._watchdog, self._exit_watch = self._new_watchdog(), ExitWatch()
         self._hang_reason, self._is_cancelled = None, False
         self._oom_kills = oom_kills()
         self._ledger.begin()
         try:
             command = self._launch(self._paths, attempt)
-            variables = {HEARTBEAT_VARIABLE: self._board.path}
+            variables = {HEARTBEAT_VARIABLE: self._board.path, FAILURES_VARIABLE: failures.path}
             exit_code = run_child_process(
                 command, stop_signal=self._stop_signal, tick_s=TICK_S, on_tick=self._tick, variables=variables
             )
@@ -135,8 +139,22 @@ class PretrainRunner:
             self._follower.follow()
             self._apply_clock_marks()
             self._ledger.end()
+        self._record_first_failure(failures.first(exit_code=exit_code))
+        failures.close()
         log_line(f"runner: attempt {attempt} ended with {exit_code} at step {self._follower.progress.step}")
         return exit_code
+
+    def _record_first_failure(self, failure: RankFailure | None) -> None:
+        """Write why the first rank failed to the journal, unless rank 0 has done so or the ranks were killed."""
+        was_killed = self._hang_reason is not None or self._is_cancelled
+        if failure is None or was_killed or has_error_alert(list(self._follower.recent)):
+            return
+        step, code, message = self._follower.progress.step, failure.code, failure.message
+        try:
+            self._write(AlertRecord(t=time.time(), step=step, level="error", code=code, message=message))
+        except StorageError as error:
+            log_line(f"runner: {error}; and it could not be written that {message}")
+        self._follower.follow()
 
     def _tick(self, child: Popen[bytes]) -> None:
         self._tick_ledger()

@@ -176,7 +176,7 @@ def _measure_kernels(
                 break
     speeds = ranks.broadcast(speeds)
     if not any(speeds):
-        summary = "; ".join(f"{name}: {fault}" for name, fault in faults.items()) or "the log of rank 0 says why"
+        summary = ranks.broadcast_text("; ".join(f"{name}: {fault}" for name, fault in faults.items()))
         raise DeviceError(f'[precision] kernels = "auto": none works here: {summary}; lower batch.micro')
     index = speeds.index(max(speeds))
     best = names[index]

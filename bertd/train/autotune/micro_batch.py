@@ -91,7 +91,7 @@ def choose_micro_batch(
             problem = str(error)
     (sequences,) = ranks.broadcast([float(found.sequences if found else 0)])
     if not sequences:
-        raise DeviceError(problem or '[batch] micro = "auto": nothing fits the memory of the first rank; it says why')
+        raise DeviceError(ranks.broadcast_text(problem))
     return found or MicroBatchChoice(int(sequences), "as on the first rank")
 
 

@@ -49,7 +49,9 @@ def settle_micro_batch(
         failed = ranks.max_over_ranks(0 if reason is None else ranks.rank + 1)
         if not failed:
             break
-        too_large.append(f"{sequences} (rank {failed - 1}{'' if reason is None else f': {reason}'})")
+        # With that rank's reason: the rank that reports a failure first is heard, whichever it is.
+        reason = ranks.broadcast_text(reason or "", source=failed - 1)
+        too_large.append(f"{sequences} (rank {failed - 1}: {reason})")
         forget(choice)
         smaller = [size for size in sizes if size < sequences]
         if not smaller:

@@ -48,7 +48,7 @@ def _runs_on(architecture: str, capability: tuple[int, int]) -> bool:
 def require_supported_arch(num_gpus: int) -> None:
     """Check that torch can run on the first `num_gpus` GPUs.
 
-    Every rank checks all GPUs of its machine, so that rank 0, which reports the error, finds it.
+    Every rank checks all GPUs of its machine, so that all fail with the same error.
 
     Raises:
         DeviceError: torch has no code for one of them.

@@ -14,7 +14,7 @@ import torch
 
 from bertd.data.dataset.shards import DataSet
 from bertd.data.dataset.unigram import token_shares
-from bertd.errors import CheckpointError, StorageError
+from bertd.errors import CheckpointError, NewerCheckpointError, StorageError
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.model.pretrained import load_pretrained
 from bertd.records import RollbackRecord
@@ -50,20 +50,21 @@ class _NewestCheckpoint:
     """Known only to rank 0."""
 
 
-_NO_CHECKPOINT, _ALL_DAMAGED = -1.0, -2.0
+_NO_CHECKPOINT, _ALL_DAMAGED, _NEWER = -1.0, -2.0, -3.0
 
 
 def _find_newest(run_inputs: RunInputs, ranks: Ranks) -> _NewestCheckpoint:
     """Rank 0 verifies, and quarantines what is damaged; the others load what it found, or fail as it did."""
     root = run_inputs.paths.checkpoints
     skipped: list[str] = []
-    failure: CheckpointError | None = None
+    problem = ""
     step = _NO_CHECKPOINT
     if ranks.is_first:
         try:
             found = find_checkpoint(root)
         except CheckpointError as error:
-            failure, step = error, _ALL_DAMAGED
+            problem, is_newer = str(error), isinstance(error, NewerCheckpointError)
+            step = _NEWER if is_newer else _ALL_DAMAGED
         else:
             if found is not None:
                 step, skipped = float(step_of(found.folder)), found.skipped
@@ -72,8 +73,10 @@ def _find_newest(run_inputs: RunInputs, ranks: Ranks) -> _NewestCheckpoint:
                     quarantine(folder)
                 _update_index(run_inputs, trusted=found.folder)
     (step,) = ranks.broadcast([step])
-    if step == _ALL_DAMAGED:
-        raise failure or CheckpointError(f"{root}: no checkpoint is valid; see the error of rank 0")
+    if step in (_ALL_DAMAGED, _NEWER):
+        # With rank 0's reason: the rank that reports a failure first is heard, whichever it is.
+        problem = ranks.broadcast_text(problem)
+        raise NewerCheckpointError(problem) if step == _NEWER else CheckpointError(problem)
     return _NewestCheckpoint(
         folder=None if step == _NO_CHECKPOINT else root / step_folder_name(int(step)), skipped=skipped
     )

@@ -39,14 +39,24 @@ class Ranks:
         """Whether this is rank 0, which reads the clock and the mailbox, and writes."""
         return self.rank == 0
 
-    def broadcast(self, values: list[float]) -> list[float]:
-        """Return the values of rank 0 on every rank."""
+    def broadcast(self, values: list[float], *, source: int = 0) -> list[float]:
+        """Return the values of the rank `source` on every rank."""
         if self.control is None:
             return values
         tensor = torch.tensor(values, dtype=torch.float64)
-        dist.broadcast(tensor, src=0, group=self.control)
+        dist.broadcast(tensor, src=source, group=self.control)
         shared: list[float] = tensor.tolist()
         return shared
+
+    def broadcast_text(self, text: str, *, source: int = 0) -> str:
+        """Return the text of the rank `source` on every rank."""
+        content = text.encode()
+        (num_bytes,) = self.broadcast([float(len(content))], source=source)
+        if not num_bytes:
+            return ""
+        padded = content if self.rank == source else bytes(int(num_bytes))
+        shared = self.broadcast([float(byte) for byte in padded], source=source)
+        return bytes(int(byte) for byte in shared).decode()
 
     def max_over_ranks(self, value: int) -> int:
         """Return the largest value of all ranks on every rank; over gloo, so that no rank waits for its GPU."""

@@ -29,6 +29,7 @@ from bertd.run.journal import append_records
 from bertd.run.paths import RunPaths
 from bertd.run.processes import die_with_parent
 from bertd.run.progress import read_progress
+from bertd.run.rank_failures import FAILURES_VARIABLE, report_failure
 
 
 def main() -> int:
@@ -66,7 +67,7 @@ def main() -> int:
             return _report_failure(
                 paths, DeviceError(f"the compiler failed: {failure}; {remedy}"), is_on_all_ranks=False
             )
-        return 1
+        return _report_unexpected(error)
     return 0
 
 
@@ -105,19 +106,33 @@ def train(paths: RunPaths, *, attempt: int, store: Path | None, stop_signal: Eve
 
 
 def _report_failure(paths: RunPaths, error: BertdError, *, is_on_all_ranks: bool = True) -> int:
-    """Report an error and return its exit status; one that all ranks have is reported only by rank 0."""
-    is_first = os.environ.get("RANK", "0") == "0"
-    if is_first or not is_on_all_ranks:
-        print_error(str(error))
-    if is_first:
+    """Report an error and return its exit status.
+
+    Any rank reports to the runner, since the first to fail may be the only one that can; rank 0, the journal's writer,
+    also reports there, for a run without a runner.
+    """
+    rank, board = int(os.environ.get("RANK", "0")), os.environ.get(FAILURES_VARIABLE)
+    code, message = type(error).__name__, str(error)
+    is_new = report_failure(board, rank=rank, exit_code=error.exit_code, code=code, message=message)
+    if is_new or (board is None and not is_on_all_ranks):
+        print_error(message)
+    if rank == 0:
         try:
             step = read_progress(paths.journal).step
-            code, message = type(error).__name__, str(error)
             alert = AlertRecord(t=time.time(), step=step, level="error", code=code, message=message)
             append_records(paths.journal, [alert])
         except BertdError as journal_error:
             print_error(f"and this could not be written to the journal: {journal_error}")
     return error.exit_code
+
+
+def _report_unexpected(error: Exception) -> int:
+    """Report an exception whose traceback is in the log, and return its exit status."""
+    rank, code = int(os.environ.get("RANK", "0")), type(error).__name__
+    first_line = str(error).strip().partition("\n")[0]
+    message = f"rank {rank}: {code}: {first_line}; its traceback is in logs/job.log"
+    report_failure(os.environ.get(FAILURES_VARIABLE), rank=rank, exit_code=1, code=code, message=message)
+    return 1
 
 
 if __name__ == "__main__":

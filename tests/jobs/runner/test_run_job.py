@@ -154,6 +154,29 @@ def test_an_alert_of_an_earlier_attempt_is_not_the_reason_of_a_later_one(box: Ru
     assert outcome.reason == "its loss is not finite (exit code 76); last log lines in logs/job.log"
 
 
+def test_the_cause_is_that_of_the_rank_that_failed_first_whichever_it_is(box: RunnerBox) -> None:
+    reports = {1: "train.tokens cannot be read", 0: "train.tokens cannot be read, too"}
+    outcome = box.run(Plan(every_attempt=Death(at_step=3, exit_code=65, reports=reports)))
+    assert (outcome.state, outcome.reason) == (JobState.FAILED, "train.tokens cannot be read")
+    (alert,) = box.records("alert")
+    assert (alert["level"], alert["code"], alert["message"]) == ("error", "ShardError", "train.tokens cannot be read")
+    assert box.records("end")[0]["detail"] == "train.tokens cannot be read"
+
+
+def test_the_cause_of_a_restart_is_what_the_first_rank_raised(box: RunnerBox) -> None:
+    reports = {2: "rank 2: RuntimeError: odd", 1: "rank 1: RuntimeError: Connection closed by peer"}
+    assert box.run(Plan(deaths={1: Death(at_step=3, exit_code=1, reports=reports)})).state is JobState.DONE
+    (restart,) = box.records("restart")
+    assert restart["cause"] == "rank 2: RuntimeError: odd"
+
+
+def test_a_report_of_ranks_that_lost_a_killed_one_is_not_the_cause(box: RunnerBox) -> None:
+    reports = {1: "rank 1: RuntimeError: Connection closed by peer"}
+    box.run(Plan(deaths={1: Death(at_step=3, signal=signal.SIGKILL, reports=reports)}))
+    assert "signal 9" in box.records("restart")[0]["cause"]
+    assert box.records("alert") == []
+
+
 def test_ranks_that_die_before_they_start_are_given_up_too(box: RunnerBox) -> None:
     outcome = box.run(Plan(every_attempt=Death(at_step=-1, exit_code=1)))
     assert outcome.state is JobState.FAILED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 from pathlib import Path
 
 import pytest
@@ -159,7 +160,8 @@ def test_all_ranks_follow_the_one_that_ran_out_of_memory(
     assert [process.exitcode for process in processes] == [0, 0]
     (start,), (alert,) = kind_of(paths, StartRecord), kind_of(paths, AlertRecord)
     assert (start.micro_batch, start.accumulation, start.world_size) == (4, 4, 2)
-    # The reason is in the log of the rank that has it.
-    assert "with a micro-batch of 16 (rank 1), 8 (rank 1): the run continues with 4" in alert.message
+    assert re.search(
+        r"with a micro-batch of 16 \(rank 1: .+\), 8 \(rank 1: .+\): the run continues with 4", alert.message
+    )
     assert list((tmp_path / "cache" / ".measured").iterdir()) == []
     assert [record.step for record in kind_of(paths, EndRecord)] == [2]

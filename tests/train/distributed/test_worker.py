@@ -15,11 +15,13 @@ import pytest
 import torch
 from torch._dynamo.exc import TorchDynamoException
 
+from bertd.errors import ShardError
 from bertd.jobs.runner.exit_analysis import classify_exit_code, classify_pretrain_exit
 from bertd.jobs.runner.restart_policy import max_restarts
 from bertd.records import AlertRecord, ExitClass, JobState, Outcome
 from bertd.run.journal import read_journal
 from bertd.run.paths import RunPaths
+from bertd.run.rank_failures import FAILURES_VARIABLE, FailureBoard
 from bertd.run.recipe.schema import DevicesSection
 from bertd.train.distributed import launch, worker
 from bertd.train.distributed.peer_watch import watch_peers
@@ -116,6 +118,52 @@ def test_a_compiler_that_fails_ends_the_run_with_cause_and_remedy(
     (alert,) = read_journal(RunPaths(tmp_path).journal)
     assert isinstance(alert, AlertRecord) and f"bertd: {alert.message}" == last
     assert classify_exit_code(status) is ExitClass.CONFIGURATION and max_restarts(classify_exit_code(status)) == 0
+
+
+@pytest.mark.parametrize("error", [ShardError("train.tokens: cut short"), RuntimeError("odd\nmore")])
+def test_a_rank_that_is_not_the_first_reports_why_it_fails(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(worker, "train", fail)
+    monkeypatch.setattr(worker, "die_with_parent", lambda _: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(faulthandler, "register", lambda *_, **__: None)
+    monkeypatch.setattr(sys, "argv", ["worker", str(tmp_path)])
+    board = FailureBoard()
+    monkeypatch.setenv(FAILURES_VARIABLE, board.path)
+    for rank in ("1", "0"):
+        monkeypatch.setenv("RANK", rank)
+        status = worker.main()
+    first = board.first(exit_code=status)
+    assert first is not None and first.rank == 1
+    if isinstance(error, ShardError):
+        assert first.message == "train.tokens: cut short"
+        assert capsys.readouterr().err == "bertd: train.tokens: cut short\n", "not once for each rank"
+    else:
+        assert first.message == "rank 1: RuntimeError: odd; its traceback is in logs/job.log"
+    board.close()
+
+
+def test_a_text_reaches_every_rank(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    ranks = [context.Process(target=shares_a_text, args=(rank, tmp_path), daemon=True) for rank in range(2)]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join(60)
+    assert [process.exitcode for process in ranks] == [0, 0]
+
+
+def shares_a_text(rank: int, folder: Path) -> None:
+    """Each of two ranks sends the other a text, and nothing."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
+    ranks = join_ranks(DevicesSection(kind="cpu", count=2), store=folder / "meeting")
+    own = f"größe {rank}"
+    assert [ranks.broadcast_text(own, source=source) for source in (0, 1)] == ["größe 0", "größe 1"]
+    assert ranks.broadcast_text("" if rank == 0 else "x") == ""
 
 
 def test_a_rank_that_waits_for_a_dead_one_ends_with_it(tmp_path: Path) -> None:
