@@ -147,7 +147,9 @@ class DeviceView(Record):
     power_w: float | None
     """nvidia-smi: power.draw."""
     job_id: int | None
-    """The job that it is leased to."""
+    """The job that it is leased to; the oldest of several."""
+    job_ids: list[int] = []
+    """All jobs that it is leased to: finetunings may share a GPU."""
     foreign_processes: list[DeviceProcess] = []
     """Those that use a GPU that no job has: they are not of this daemon."""
 

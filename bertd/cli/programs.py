@@ -41,6 +41,17 @@ def start(
             help="When the daemon ends, leave jobs running for the next one to adopt, instead of pausing them.",
         ),
     ] = False,
+    finetunings_per_gpu: Annotated[
+        int | None,
+        typer.Option(
+            "--finetunings-per-gpu",
+            metavar="N",
+            min=1,
+            help="How many finetunings may share a GPU, each with an equal part of its memory. By default one for each "
+            "12 GB, up to 4.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run the daemon in the foreground; Ctrl-C or SIGTERM pauses running jobs with a checkpoint and ends it."""
     from bertd.daemon.service import serve
@@ -51,6 +62,7 @@ def start(
         # None and not the default: the daemon takes the socket that systemd may pass before it makes its own.
         socket=None if socket is None else socket.absolute(),
         keep_running_on_stop=keep_running_on_stop,
+        finetunings_per_gpu=finetunings_per_gpu,
     )
     sys.exit(code)
 

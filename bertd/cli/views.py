@@ -94,12 +94,17 @@ def devices_text(devices: Iterable[DeviceView], *, style: OutputStyle) -> str:
             _memory_text(device, dash=dash),
             dash if device.temperature_c is None else f"{device.temperature_c:.0f} C",
             dash if device.power_w is None else f"{device.power_w:.0f} W",
-            dash if device.job_id is None else str(device.job_id),
+            " ".join(map(str, _holders(device))) or dash,
             device.name,
         ]
         for device in devices
     ]
     return format_table(header, rows, right={1, 2, 3, 4, 5}, style=style)
+
+
+def _holders(device: DeviceView) -> list[int]:
+    """The jobs that have the device; a daemon of an earlier version names one."""
+    return device.job_ids or ([] if device.job_id is None else [device.job_id])
 
 
 def scores_text(scores: Iterable[ScoreView], *, style: OutputStyle) -> str:

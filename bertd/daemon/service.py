@@ -29,7 +29,7 @@ from bertd.daemon.process.state_lock import StateLock
 from bertd.daemon.process.systemd import SystemdNotifier, take_passed_socket, watchdog_interval_s
 from bertd.daemon.scheduling.orphans import report_orphans
 from bertd.daemon.scheduling.runners import RunnerCommand, runner_command
-from bertd.daemon.wiring import build_services
+from bertd.daemon.wiring import Services, build_services
 from bertd.errors import StorageError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.lifecycle import LIVE
@@ -48,6 +48,7 @@ def serve(
     state_dir: Path,
     socket: Path | None,
     keep_running_on_stop: bool = False,
+    finetunings_per_gpu: int | None = None,
     runner: RunnerCommand = runner_command,
 ) -> int:
     """Run the daemon until SIGTERM, SIGINT or a shutdown request; return the exit status.
@@ -56,6 +57,7 @@ def serve(
         state_dir: created if it does not exist.
         socket: where to listen; None for systemd's, else the default.
         keep_running_on_stop: leave pretrainings running, for the next daemon to adopt.
+        finetunings_per_gpu: how many may share a GPU; None decides by its memory.
         runner: the command that runs a job; tests pass their own.
 
     Raises:
@@ -74,7 +76,8 @@ def serve(
     try:
         database = Database(paths.queue)
         try:
-            daemon = _Daemon(paths, database=database, keep_running=keep_running_on_stop, runner=runner)
+            services = build_services(paths, database=database, runner=runner, finetunings_per_gpu=finetunings_per_gpu)
+            daemon = _Daemon(paths, services, keep_running=keep_running_on_stop)
             asyncio.run(daemon.run(socket))
         finally:
             database.close()
@@ -92,13 +95,13 @@ class _UvicornServer(uvicorn.Server):
 
 
 class _Daemon:
-    def __init__(self, paths: StatePaths, *, database: Database, keep_running: bool, runner: RunnerCommand) -> None:
+    def __init__(self, paths: StatePaths, services: Services, *, keep_running: bool) -> None:
         self._paths = paths
         self._keep_running = keep_running
         self._notifier = SystemdNotifier(os.environ.get("NOTIFY_SOCKET"))
         self._stop = asyncio.Event()
         self._skip_wait = asyncio.Event()
-        self._services = build_services(paths, database=database, runner=runner)
+        self._services = services
 
     async def run(self, socket: Path | None) -> None:
         """Serve until stopped."""

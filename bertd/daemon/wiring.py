@@ -57,12 +57,14 @@ class Services:
         )
 
 
-def build_services(paths: StatePaths, *, database: Database, runner: RunnerCommand) -> Services:
+def build_services(
+    paths: StatePaths, *, database: Database, runner: RunnerCommand, finetunings_per_gpu: int | None = None
+) -> Services:
     """Build every part; no event loop is needed."""
     events = EventLog(database)
     queue = Queue(database, events)
     queue.reserve_ids_up_to(_highest_job_id(paths))
-    devices = Devices(pynvml)
+    devices = Devices(pynvml, finetunings_per_gpu=finetunings_per_gpu)
     run_metrics = RunMetrics(database)
     scheduler_loop = SchedulerLoop()
     scheduler = Scheduler(

@@ -19,6 +19,7 @@ from bertd.errors import BertdError, DeviceMemoryError, RunFolderError
 from bertd.glue.progress import ProgressJournal
 from bertd.program import print_error, run_main
 from bertd.records import FinetuneSpec
+from bertd.run.gpu_share import read_gpu_parts
 from bertd.run.journal import JournalWriter
 from bertd.run.paths import JobPaths
 
@@ -106,7 +107,13 @@ def _out_of_memory_error(error: Exception, spec: FinetuneSpec) -> DeviceMemoryEr
     if reason is None:
         return None
     given = f"batch_size = {spec.batch_size}, max_length = {spec.max_length}"
-    return DeviceMemoryError(f"{spec.task}: {reason}; lower one of {given}, or end other users of the memory")
+    parts = read_gpu_parts(os.environ)
+    more = (
+        "end other users of the memory"
+        if parts == 1
+        else f"give each a larger part than one of {parts}: `bertd start --finetunings-per-gpu {parts - 1}`"
+    )
+    return DeviceMemoryError(f"{spec.task}: {reason}; lower one of {given}, or {more}")
 
 
 if __name__ == "__main__":

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
 import torch
 
-from bertd.errors import DeviceError
 from bertd.glue.classifier import Classifier, load_classifier
+from bertd.glue.device import choose_device
 from bertd.glue.examples import Split, read_dev, read_train
 from bertd.glue.progress import ProgressJournal
 from bertd.glue.tasks import Task, find_task
@@ -18,26 +17,7 @@ from bertd.records import EndRecord, FinetuneSpec, ScoreRecord
 from bertd.run.journal import JournalWriter
 from bertd.run.recipe.schema import PrecisionSection
 from bertd.train.backends.cpu_tuning import tune_cpu
-from bertd.train.backends.cuda_arch import require_supported_arch
 from bertd.train.backends.precision import choose_precision
-
-
-def choose_device() -> torch.device:
-    """The GPU if one is visible, else the CPU.
-
-    Raises:
-        DeviceError: a GPU was leased through CUDA_VISIBLE_DEVICES and cannot be used, or torch does not support it.
-    """
-    if torch.cuda.is_available():
-        require_supported_arch(1)
-        # cuDNN attention would build a plan for each sentence length, and with masks it has returned NaN on Hopper
-        # (PyTorch issue 196678). A pretraining can use it: there it is timed and checked first.
-        torch.backends.cuda.enable_cudnn_sdp(False)
-        return torch.device("cuda")
-    leased = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    if leased not in ("", "-1"):
-        raise DeviceError(f"CUDA_VISIBLE_DEVICES={leased}: torch finds no such GPU; check nvidia-smi and the driver")
-    return torch.device("cpu")
 
 
 def finetune(spec: FinetuneSpec, *, journal: JournalWriter, progress: ProgressJournal) -> None:

@@ -14,6 +14,7 @@ import torch
 from bertd.errors import NumericsError
 from bertd.glue.batches import EncodedExample, PaddedBatch, encode, pad, training_batches
 from bertd.glue.classifier import Classifier
+from bertd.glue.device import leased_memory_bytes
 from bertd.glue.examples import Split
 from bertd.glue.forward import classify
 from bertd.glue.metrics import METRICS, Values, majority_guess
@@ -141,14 +142,13 @@ def predict(classifier: Classifier, task: Task, split: Split, *, device: torch.d
 
 
 def evaluation_batch_size(device: torch.device, *, max_length: int) -> int:
-    """Examples in an evaluation batch: 256 or, on a GPU with memory for it, 512; fewer of texts above 128 tokens.
+    """Examples in an evaluation batch: 256 or, with GPU memory for it, 512; fewer of texts above 128 tokens.
 
     On CPU it is always the same, since the rounding of a prediction depends on it.
     """
     if device.type != "cuda":
         return _EVALUATION_BATCH_SIZE
-    total_bytes = torch.cuda.mem_get_info()[1]
-    size = 512 if total_bytes >= _LARGE_GPU_BYTES else 256
+    size = 512 if leased_memory_bytes() >= _LARGE_GPU_BYTES else 256
     # Attention's scores grow with the square of the length, if transformers keeps them.
     shrink = max(1, -(-max_length // 128)) ** 2
     return max(size // shrink, _SMALLEST_BATCH)

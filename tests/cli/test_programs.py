@@ -51,15 +51,27 @@ def test_subcommands_of_the_compute_side_pass_every_argument_on(
 def test_start_serves_where_it_is_told_and_ends_with_the_daemons_code(
     bertd: Bertd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    served: list[tuple[Path, Path | None, bool]] = []
+    served: list[tuple[Path, Path | None, bool, int | None]] = []
 
-    def serve(*, state_dir: Path, socket: Path | None, keep_running_on_stop: bool) -> int:
-        served.append((state_dir, socket, keep_running_on_stop))
+    def serve(
+        *, state_dir: Path, socket: Path | None, keep_running_on_stop: bool, finetunings_per_gpu: int | None
+    ) -> int:
+        served.append((state_dir, socket, keep_running_on_stop, finetunings_per_gpu))
         return 78
 
     monkeypatch.setattr(service, "serve", serve)
     monkeypatch.chdir(tmp_path)
-    assert bertd("start", "--state-dir", "s", "--socket", "d.sock", "--keep-running-on-stop").code == 78
+    assert (
+        bertd(
+            "start", "--state-dir", "s", "--socket", "d.sock", "--keep-running-on-stop", "--finetunings-per-gpu", "2"
+        ).code
+        == 78
+    )
     monkeypatch.setenv("BERTD_STATE", "/var/lib/b")
     assert bertd("start").code == 78
-    assert served == [(tmp_path / "s", tmp_path / "d.sock", True), (Path("/var/lib/b"), None, False)]
+    assert served == [
+        (tmp_path / "s", tmp_path / "d.sock", True, 2),
+        (Path("/var/lib/b"), None, False, None),
+    ]
+    refused = bertd("start", "--finetunings-per-gpu", "0")
+    assert refused.code == 2 and len(served) == 2

@@ -209,7 +209,7 @@ class SimulatedRunners:
         self._machine = machine
         self.attached: dict[int, _Attached] = {}
 
-    def start(self, job_id: int, *, kind: JobKind, folder: Path, devices: dict[str, int]) -> None:
+    def start(self, job_id: int, *, kind: JobKind, folder: Path, devices: dict[str, int], parts: int) -> None:
         """Start one."""
         self._machine[folder] = SimulatedRunner(RunPaths(folder))
         self.attached[job_id] = _Attached(self._machine[folder], is_child=True)
@@ -231,15 +231,19 @@ class SimulatedRunners:
         del self.attached[job_id]
 
 
+BOX_WITHOUT_GPUS = Inventory(cpu_slots=CORES, gpus=(), no_gpu_reason="none here")
+
+
 class SimulatedDaemon:
     """The daemon from one start to its end."""
 
-    def __init__(self, paths: StatePaths, machine: dict[Path, SimulatedRunner]) -> None:
+    def __init__(
+        self, paths: StatePaths, machine: dict[Path, SimulatedRunner], *, inventory: Inventory = BOX_WITHOUT_GPUS
+    ) -> None:
         """Open the queue; no runner is adopted yet."""
         self.database = Database(paths.queue)
         self.events = EventLog(self.database)
         self.queue = Queue(self.database, self.events)
-        inventory = Inventory(cpu_slots=CORES, gpus=(), no_gpu_reason="none here")
         self.job_actions = JobActions(self.database, self.queue, inventory=inventory)
         self.submissions = Submissions(paths, database=self.database, queue=self.queue, inventory=inventory)
         self.runners = SimulatedRunners(machine)

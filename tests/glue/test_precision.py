@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from bertd.errors import NumericsError
-from bertd.glue import __main__
-from bertd.glue.job import choose_device
+from bertd.errors import DeviceError, DeviceMemoryError, NumericsError
+from bertd.glue import __main__, device, job
+from bertd.glue.device import choose_device, leased_memory_bytes
 from bertd.records import AlertRecord, ScoreRecord, StepRecord
+from bertd.run.gpu_share import GPU_PARTS_VARIABLE
 from bertd.run.journal import read_journal
 from bertd.run.recipe.schema import PrecisionSection
 from bertd.train.backends.precision import Precision, choose_precision
@@ -43,6 +44,48 @@ def test_a_visible_gpu_is_used_without_cudnn_attention(monkeypatch: pytest.Monke
     monkeypatch.setattr(torch.backends.cuda, "enable_cudnn_sdp", cudnn.append)
     assert choose_device() == torch.device("cuda")
     assert cudnn == [False]
+
+
+@pytest.mark.parametrize(("parts", "fractions"), [("1", []), ("4", [pytest.approx(10 / 44)])])
+def test_a_finetuning_is_held_to_its_part_of_the_gpus_memory(
+    monkeypatch: pytest.MonkeyPatch, parts: str, fractions: list[float]
+) -> None:
+    held: list[float] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(device, "require_supported_arch", lambda num_devices: None)
+    monkeypatch.setattr(torch.backends.cuda, "enable_cudnn_sdp", lambda is_enabled: None)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (0, 44 * 10**9))
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", held.append)
+    monkeypatch.setenv(GPU_PARTS_VARIABLE, parts)
+    assert choose_device() == torch.device("cuda")
+    assert held == fractions
+    assert leased_memory_bytes() == 44 * 10**9 // int(parts)
+
+
+def test_a_number_of_parts_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (0, 44 * 10**9))
+    for text in ("0", "-2", "x", ""):
+        monkeypatch.setenv(GPU_PARTS_VARIABLE, text)
+        with pytest.raises(DeviceError, match=f"BERTD_GPU_PARTS={text}: not a number of parts"):
+            leased_memory_bytes()
+
+
+@pytest.mark.usefixtures("fp16")
+def test_a_finetuning_that_needs_more_than_its_part_says_who_sets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(GPU_PARTS_VARIABLE, "4")
+    export = save_tiny_export(tmp_path / "export")
+    paths = write_job(tmp_path / "job", data_dir=str(write_cola(tmp_path / "data")), source=str(export))
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(job, "train", fail)
+    assert __main__.main([str(paths.root)]) == DeviceMemoryError.exit_code
+    (alert,) = [record for record in read_journal(paths.journal) if isinstance(record, AlertRecord)]
+    remedy = "or give each a larger part than one of 4: `bertd start --finetunings-per-gpu 3`"
+    assert alert.message.endswith(remedy)
 
 
 @pytest.mark.usefixtures("fp16")

@@ -80,7 +80,7 @@ def _short_row(
     spans += [cell(_percent(device.utilization, options), 5, Role.STRONG, right=True)]
     used = gibibytes(device.memory_used_bytes) if device.memory_used_bytes is not None else options.glyphs.dash
     spans += [cell(f"{used} GiB", 10, right=True), cell(_unit(device.temperature_c, "°C", options), 6, right=True)]
-    owner = f" #{device.job_id}" if device.job_id is not None else ""
+    owner = "".join(f" #{job_id}" for job_id in _holders(device))
     return Line((*spans, Span(owner, Role.MUTED))).fit(available_width)
 
 
@@ -115,15 +115,21 @@ def _unit(value: float | None, unit: str, options: DisplayOptions) -> str:
 
 
 def _owner(device: DeviceView, jobs: list[JobView], available_width: int) -> tuple[Span, ...]:
-    """Id of the job that holds the device, with its name if it fits."""
-    if device.job_id is None:
+    """Ids of the jobs that hold the device, with the name of a single one if it fits."""
+    holders = _holders(device)
+    if not holders:
         text = _foreign_text(device) or "free"
         role = Role.FAINT if text == "free" else Role.WAITING
         return (Span(text[:available_width], role),) if available_width >= len("free") else ()
-    number = f"#{device.job_id}"
-    name = next((job.name for job in jobs if job.id == device.job_id), "")
-    text = f"{number} {name}" if len(number) + 1 + len(name) <= available_width else number
+    number = " ".join(f"#{job_id}" for job_id in holders)
+    name = next((job.name for job in jobs if [job.id] == holders), "")
+    text = f"{number} {name}" if name and len(number) + 1 + len(name) <= available_width else number
     return (Span(text, Role.MUTED),) if len(text) <= available_width else ()
+
+
+def _holders(device: DeviceView) -> list[int]:
+    """The jobs that have the device; a daemon of an earlier version names one."""
+    return device.job_ids or ([] if device.job_id is None else [device.job_id])
 
 
 def _foreign_text(device: DeviceView) -> str:

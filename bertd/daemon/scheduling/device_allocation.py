@@ -2,14 +2,18 @@
 
 Jobs are served strictly in order within one kind of device: a small job never overtakes a large one, which would
 otherwise wait forever.
+
+A finetuning fills a fraction of a large GPU, so that several share one. They spread over the free GPUs; while a job
+that needs whole GPUs waits, they go together on those that are shared already.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
 
-from bertd.jobs.store.leases import Leases
+from bertd.jobs.store.leases import Lease, Leases
 from bertd.jobs.store.queue import Job
 from bertd.records import JobKind
 
@@ -26,6 +30,8 @@ class Inventory:
     """UUIDs."""
     no_gpu_reason: str
     """Why there are no GPUs, or why some of the machine's are left out; empty where all are there."""
+    finetunings_per_gpu: Mapping[str, int] = field(default_factory=dict)
+    """How many finetunings may share a GPU; where it is not listed, each has a GPU to itself."""
 
     def count(self, kind: str) -> int:
         """Devices of a kind: cores or GPUs."""
@@ -39,6 +45,8 @@ class Allocation:
     job: Job
     devices: dict[str, int]
     """Device to slots."""
+    parts: int = 1
+    """Equal parts that the GPU is divided into, of which the job gets one."""
 
 
 @dataclass(frozen=True)
@@ -57,39 +65,68 @@ def allocate(
     Args:
         occupied: GPUs that processes use which are not of this daemon: allocated last.
     """
-    free_gpus = [gpu for gpu in inventory.gpus if leases.holder_of(gpu) is None]
-    # Stable, so that GPUs otherwise keep their order.
-    free_gpus.sort(key=lambda gpu: gpu in occupied)
-    free_slots = inventory.cpu_slots - leases.slots_of(CPU)
+    rows = list(leases.rows)
     first_in_line: dict[str, Job] = {}
     decisions: list[Allocation | Wait] = []
+    # While a job needs whole GPUs, none is divided that need not be.
+    is_packed = any(_needs_whole_gpus(job) and job.num_devices <= inventory.count("gpu") for job in waiting)
     for job in waiting:
         blocking_job = first_in_line.get(job.device_kind)
-        free = free_slots if job.device_kind == "cpu" else len(free_gpus)
         if blocking_job is not None:
             # Nothing overtakes, even if it would fit: the job ahead would wait for ever.
             decisions.append(Wait(job, f"waits for job {blocking_job.id}, which is ahead of it in the queue"))
         elif job.num_devices > inventory.count(job.device_kind):
             # It can never start here, so it does not block those after it.
             decisions.append(Wait(job, _unsatisfiable_reason(job, inventory)))
-        elif job.num_devices > free:
+        elif (
+            allocation := _find_devices(job, Leases(tuple(rows)), inventory, occupied=occupied, is_packed=is_packed)
+        ) is None:
             # The first of its kind that must wait; all of its kind after it wait for it.
-            decisions.append(Wait(job, _wait_reason(job, leases, free=free)))
+            decisions.append(Wait(job, _wait_reason(job, Leases(tuple(rows)), inventory)))
             first_in_line[job.device_kind] = job
-        elif job.device_kind == "cpu":
-            free_slots -= job.num_devices
-            decisions.append(Allocation(job, {CPU: job.num_devices}))
         else:
-            allocated_gpus, free_gpus = free_gpus[: job.num_devices], free_gpus[job.num_devices :]
-            decisions.append(Allocation(job, dict.fromkeys(allocated_gpus, 1)))
+            rows += [Lease(job.id, device, slots, allocation.parts) for device, slots in allocation.devices.items()]
+            decisions.append(allocation)
     return decisions
 
 
-def _wait_reason(job: Job, leases: Leases, *, free: int) -> str:
+def _find_devices(
+    job: Job, leases: Leases, inventory: Inventory, *, occupied: Collection[str], is_packed: bool
+) -> Allocation | None:
+    """Devices for a job from those that are free; None if there are too few."""
+    if job.device_kind == "cpu":
+        is_free = job.num_devices <= inventory.cpu_slots - leases.slots_of(CPU)
+        return Allocation(job, {CPU: job.num_devices}) if is_free else None
+    # Stable sorts, so that GPUs otherwise keep their order.
+    gpus = sorted(inventory.gpus, key=lambda gpu: gpu in occupied)
+    if job.kind is JobKind.FINETUNE and job.num_devices == 1:
+        gpus.sort(key=leases.free_share, reverse=not is_packed)
+        for gpu in gpus:
+            parts = inventory.finetunings_per_gpu.get(gpu, 1)
+            if leases.free_share(gpu) >= Fraction(1, parts):
+                return Allocation(job, {gpu: 1}, parts)
+        return None
+    free = _whole_gpus(leases, gpus)
+    return Allocation(job, dict.fromkeys(free[: job.num_devices], 1)) if job.num_devices <= len(free) else None
+
+
+def _needs_whole_gpus(job: Job) -> bool:
+    return job.device_kind == "gpu" and job.kind is not JobKind.FINETUNE
+
+
+def _whole_gpus(leases: Leases, gpus: Collection[str]) -> list[str]:
+    return [gpu for gpu in gpus if leases.free_share(gpu) == 1]
+
+
+def _wait_reason(job: Job, leases: Leases, inventory: Inventory) -> str:
     rows = [lease for lease in leases.rows if (lease.device == CPU) == (job.device_kind == "cpu")]
     holders = [str(id) for id in sorted({lease.job_id for lease in rows})]
-    unit = "cores" if job.device_kind == "cpu" else "GPUs"
-    who = f"; job {', '.join(holders)} has the rest: pause or stop it, or wait" if holders else ""
+    is_cpu = job.device_kind == "cpu"
+    unit = ("core" if is_cpu else "GPU") + "s" * (job.num_devices > 1)
+    free = inventory.cpu_slots - leases.slots_of(CPU) if is_cpu else len(_whole_gpus(leases, inventory.gpus))
+    verb, them = ("has", "it") if len(holders) == 1 else ("have", "one")
+    names = f"job{'s' * (len(holders) > 1)} {', '.join(holders)}"
+    who = f"; {names} {verb} the rest: pause or stop {them}, or wait" if holders else ""
     return f"waits for {job.num_devices} {unit}, {free} free{who}"
 
 

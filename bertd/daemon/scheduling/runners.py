@@ -17,6 +17,7 @@ from bertd.jobs.runner.run_job import job_lock
 from bertd.jobs.runner.stale_commands import answer_stale_commands
 from bertd.records import CommandKind, JobKind, RunnerIdentity
 from bertd.run.atomic_files import sweep_temporaries
+from bertd.run.gpu_share import GPU_PARTS_VARIABLE
 from bertd.run.ledger_repair import repair_ledger
 from bertd.run.paths import TEMPORARY_PREFIX, JobPaths, RunPaths
 from bertd.run.processes import is_alive, read_identity
@@ -38,10 +39,11 @@ def runner_command(folder: Path, kind: JobKind) -> list[str]:
     return [sys.executable, "-m", "bertd.jobs.runner", str(folder), kind]
 
 
-def runner_environment(environment: Mapping[str, str], *, devices: dict[str, int]) -> dict[str, str]:
+def runner_environment(environment: Mapping[str, str], *, devices: dict[str, int], parts: int = 1) -> dict[str, str]:
     """The environment of a runner: the variables listed above, no secrets and nothing of the service manager. Pure.
 
     CUDA_VISIBLE_DEVICES names the leased GPUs; it is empty for a job on the CPU, so that it cannot take one.
+    Of a GPU that several share, the job is given the number of its parts.
     """
     kept = {
         key: text
@@ -50,6 +52,8 @@ def runner_environment(environment: Mapping[str, str], *, devices: dict[str, int
     }
     kept["CUDA_VISIBLE_DEVICES"] = ",".join(device for device in devices if device != "cpu")
     kept["PYTHONUNBUFFERED"] = "1"
+    if parts > 1:
+        kept[GPU_PARTS_VARIABLE] = str(parts)
     return kept
 
 
@@ -86,8 +90,8 @@ class Runners:
         self._wake = wake
         self.attached: dict[int, RunnerHandle] = {}
 
-    def start(self, job_id: int, *, kind: JobKind, folder: Path, devices: dict[str, int]) -> None:
-        """Start the runner of a job.
+    def start(self, job_id: int, *, kind: JobKind, folder: Path, devices: dict[str, int], parts: int = 1) -> None:
+        """Start the runner of a job on its devices, or on one of so many parts of its GPU.
 
         Raises:
             StorageError: there are no processes, memory or file descriptors left for it.
@@ -101,7 +105,7 @@ class Runners:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     cwd=folder,
-                    env=runner_environment(os.environ, devices=devices) | {JOB_VARIABLE: str(folder)},
+                    env=runner_environment(os.environ, devices=devices, parts=parts) | {JOB_VARIABLE: str(folder)},
                     start_new_session=True,
                 )
         except OSError as error:

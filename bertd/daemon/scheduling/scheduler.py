@@ -219,13 +219,15 @@ class Scheduler:
             self._apply_device_count(job, now=now)
             # Committed before the process exists: a daemon that dies in between finds no runner and queues it again.
             with self._database.transaction():
-                self._queue.lease(job.id, allocation.devices)
+                self._queue.lease(job.id, allocation.devices, parts=allocation.parts)
                 change = change_at_start(
-                    f"starts on {_format_devices(allocation.devices)}{_format_occupied(allocation.devices, occupied)}"
+                    f"starts on {_format_devices(allocation)}{_format_occupied(allocation.devices, occupied)}"
                 )
                 self._queue.apply(job.id, change, actor=Actor.SCHEDULER, now=now)
             self._run_metrics.open_follower(job)
-            self._runners.start(job.id, kind=job.kind, folder=folder, devices=allocation.devices)
+            self._runners.start(
+                job.id, kind=job.kind, folder=folder, devices=allocation.devices, parts=allocation.parts
+            )
         except DaemonBusyError as error:
             self._adopt_earlier_runner(allocation, reason=str(error))
         except BertdError as error:
@@ -253,14 +255,17 @@ class Scheduler:
                 self._queue.update(job.id, reason=reason)
             return
         with self._database.transaction():
-            self._queue.lease(job.id, allocation.devices)
+            self._queue.lease(job.id, allocation.devices, parts=allocation.parts)
             text = "a runner of an earlier daemon has it"
             self._queue.move(job.id, JobState.STARTING, reason=text, actor=Actor.SCHEDULER, now=self._clock())
         self._run_metrics.open_follower(job)
 
 
-def _format_devices(devices: dict[str, int]) -> str:
-    return ", ".join(f"{n} core{'s' * (n > 1)}" if device == "cpu" else device for device, n in devices.items())
+def _format_devices(allocation: Allocation) -> str:
+    part = "" if allocation.parts == 1 else f"one of {allocation.parts} parts of "
+    return ", ".join(
+        f"{n} core{'s' * (n > 1)}" if device == "cpu" else f"{part}{device}" for device, n in allocation.devices.items()
+    )
 
 
 def _format_occupied(devices: dict[str, int], occupied: dict[str, list[DeviceProcess]]) -> str:

@@ -17,8 +17,6 @@ from bertd.errors import DaemonError, StorageError
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
-
 _MIN_FILE_BYTES = 512
 """SQLite treats a file smaller than its smallest page as empty, and would create a new queue in it."""
 
@@ -85,6 +83,12 @@ CREATE TABLE audit (
     message TEXT NOT NULL
 ) STRICT;
 """
+"""Of version 1."""
+
+_UPGRADES = ("ALTER TABLE leases ADD COLUMN parts INTEGER NOT NULL DEFAULT 1;",)  # of the GPU, of which it has one
+"""What makes each next version of the one before."""
+
+SCHEMA_VERSION = 1 + len(_UPGRADES)
 
 
 class Database:
@@ -146,7 +150,7 @@ class Database:
                 "install that version again, or use another state folder"
             )
 
-        if version and _columns(self._connection) != _schema_columns():
+        if version and _columns(self._connection) != _schema_columns(version):
             # A flipped bit in the name of a table or a column: quick_check does not check names.
             raise DaemonError(f"{self.path}: the queue is damaged: it has other columns; {remedy}")
 
@@ -156,8 +160,10 @@ class Database:
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("PRAGMA foreign_keys = ON")
             self._connection.execute("PRAGMA journal_size_limit = 16777216")
-            if int(self._connection.execute("PRAGMA user_version").fetchone()[0]) == 0:
-                self._connection.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
+            version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+            if version < SCHEMA_VERSION:
+                script = _SCHEMA + "".join(_UPGRADES) if version == 0 else "".join(_UPGRADES[version - 1 :])
+                self._connection.executescript(f"BEGIN;{script}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
         except sqlite3.Error as error:
             remedy = "end the program that has it open" if "locked" in str(error) else "free space on that disk"
             raise StorageError(f"{self.path}: cannot prepare the queue: {error}; {remedy}") from error
@@ -229,10 +235,10 @@ def _columns(connection: sqlite3.Connection) -> set[tuple[str, str]]:
     }
 
 
-def _schema_columns() -> set[tuple[str, str]]:
+def _schema_columns(version: int) -> set[tuple[str, str]]:
     connection = sqlite3.connect(":memory:")
     try:
-        connection.executescript(_SCHEMA)
+        connection.executescript(_SCHEMA + "".join(_UPGRADES[: version - 1]))
         return _columns(connection)
     finally:
         connection.close()

@@ -1,8 +1,9 @@
-"""Which job has which devices: a snapshot of the table."""
+"""Which job has which devices, as the queue's table has it. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,8 @@ class Lease:
     """A GPU's UUID, or cpu."""
     slots: int
     """Cores of the CPU; 1 for a GPU."""
+    parts: int = 1
+    """Equal parts that the GPU's memory is divided into, of which the job has one; 1: it has the GPU to itself."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,10 @@ class Leases:
         """Slots of a device that are leased; 0 for a free one."""
         return sum(lease.slots for lease in self.rows if lease.device == device)
 
-    def holder_of(self, device: str) -> int | None:
-        """The job that has a device, or the oldest of several; None for a free one."""
-        return min((lease.job_id for lease in self.rows if lease.device == device), default=None)
+    def free_share(self, gpu: str) -> Fraction:
+        """Share of a GPU that no job has, 0..1."""
+        return 1 - sum((Fraction(1, lease.parts) for lease in self.rows if lease.device == gpu), Fraction())
+
+    def holders_of(self, device: str) -> list[int]:
+        """The jobs that have a device or a part of it, the oldest first."""
+        return sorted(lease.job_id for lease in self.rows if lease.device == device)

@@ -275,15 +275,16 @@ class Queue:
 
     def leases(self) -> Leases:
         """The current leases."""
-        rows = self._database.execute("SELECT job_id, device, slots FROM leases ORDER BY job_id, device")
-        return Leases(tuple(Lease(row["job_id"], row["device"], row["slots"]) for row in rows))
+        rows = self._database.execute("SELECT job_id, device, slots, parts FROM leases ORDER BY job_id, device")
+        return Leases(tuple(Lease(**row) for row in rows))
 
-    def lease(self, job_id: int, devices: dict[str, int]) -> None:
-        """Give devices to a job."""
+    def lease(self, job_id: int, devices: dict[str, int], *, parts: int = 1) -> None:
+        """Give devices to a job: of each, slots, and of a GPU one of so many parts."""
         with self._database.transaction():
             for device, slots in devices.items():
                 self._database.execute(
-                    "INSERT INTO leases (job_id, device, slots) VALUES (?, ?, ?)", (job_id, device, slots)
+                    "INSERT INTO leases (job_id, device, slots, parts) VALUES (?, ?, ?, ?)",
+                    (job_id, device, slots, parts),
                 )
 
     def release(self, job_id: int) -> None:

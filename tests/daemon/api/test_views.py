@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertd.api.models import StatusView, VersionView
+from bertd.cli.tables import OutputStyle
+from bertd.cli.views import devices_text
 from bertd.daemon.api.job_log import read_log_page
 from bertd.daemon.api.prometheus import prometheus_text
 from bertd.daemon.metrics.event_text import event_text
-from bertd.daemon.scheduling.devices import Devices
+from bertd.daemon.scheduling.devices import Devices, default_finetunings_per_gpu
 from bertd.daemon.scheduling.runners import runner_environment
 from bertd.daemon.service import status_line
 from bertd.jobs.store.leases import Lease, Leases
@@ -127,6 +129,12 @@ def test_a_job_on_the_cpu_sees_no_gpu() -> None:
     assert runner_environment({}, devices={"cpu": 2})["CUDA_VISIBLE_DEVICES"] == ""
 
 
+def test_a_job_is_given_the_number_of_parts_of_a_shared_gpu_alone() -> None:
+    own = {"BERTD_GPU_PARTS": "7"}
+    assert runner_environment(own, devices={"GPU-a": 1}, parts=3)["BERTD_GPU_PARTS"] == "3"
+    assert "BERTD_GPU_PARTS" not in runner_environment(own, devices={"GPU-a": 1})
+
+
 # ---- Devices -------------------------------------------------------------------------------------------
 
 
@@ -227,6 +235,24 @@ def test_gpus_that_the_daemons_environment_hides_are_neither_leased_nor_shown() 
 def test_the_instances_of_a_divided_gpu_are_leased_one_by_one() -> None:
     devices = Devices(FakeNvml(mig_gpu=0), {})
     assert devices.inventory.gpus == ("GPU-100", "GPU-101", "GPU-1")
+
+
+def test_a_gpu_that_finetunings_share_is_shown_with_all_of_them() -> None:
+    leases = Leases((Lease(7, "GPU-0", 1, parts=2), Lease(9, "GPU-0", 1, parts=2)))
+    shared, free = Devices(FakeNvml(pids={0: [1]}), {}).views(leases)
+    assert (shared.job_id, shared.job_ids, shared.foreign_processes) == (7, [7, 9], [])
+    assert (free.job_id, free.job_ids) == (None, [])
+    table = devices_text([shared, free], style=OutputStyle(width=None, has_color=False, has_unicode=True))
+    assert " 7 9 " in table
+
+
+@pytest.mark.parametrize(("gigabytes", "count"), [(None, 1), (8, 1), (12, 1), (24, 2), (40, 3), (80, 4), (141, 4)])
+def test_how_many_finetunings_share_a_gpu_follows_its_memory(gigabytes: int | None, count: int) -> None:
+    assert default_finetunings_per_gpu(None if gigabytes is None else gigabytes * 10**9) == count
+
+
+def test_a_person_says_how_many_finetunings_share_a_gpu() -> None:
+    assert Devices(FakeNvml(), {}, finetunings_per_gpu=3).inventory.finetunings_per_gpu == {"GPU-0": 3, "GPU-1": 3}
 
 
 def test_processes_on_a_gpu_are_foreign_unless_a_job_has_it() -> None:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from fractions import Fraction
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,10 +15,10 @@ GPUS = tuple(f"GPU-{index}" for index in range(8))
 BOX = Inventory(cpu_slots=4, gpus=GPUS, no_gpu_reason="")
 
 
-def job(id: int, num_devices: int, kind: str = "gpu") -> Job:
+def job(id: int, num_devices: int, kind: str = "gpu", *, job_kind: JobKind = JobKind.PRETRAIN) -> Job:
     return Job(
         id=id,
-        kind=JobKind.PRETRAIN,
+        kind=job_kind,
         name="x",
         state=JobState.QUEUED,
         reason="",
@@ -95,3 +98,65 @@ def test_gpus_that_others_use_are_allocated_last() -> None:
     assert isinstance(allocation, Allocation) and list(allocation.devices) == ["GPU-1", "GPU-2"]
     (everything,) = allocate([job(1, len(GPUS))], Leases(), BOX, occupied={"GPU-0"})
     assert isinstance(everything, Allocation) and list(everything.devices)[-1] == "GPU-0"
+
+
+# ---- Finetunings that share a GPU ------------------------------------------------------------------
+
+TWO_GPUS = Inventory(cpu_slots=4, gpus=GPUS[:2], no_gpu_reason="", finetunings_per_gpu=dict.fromkeys(GPUS[:2], 3))
+
+
+def finetuning(id: int) -> Job:
+    return job(id, 1, job_kind=JobKind.FINETUNE)
+
+
+def test_finetunings_spread_over_the_gpus_and_then_share_them() -> None:
+    *given_to, wait = allocate([finetuning(id) for id in range(1, 8)], Leases(), TWO_GPUS)
+    allocations = [each for each in given_to if isinstance(each, Allocation)]
+    assert [list(each.devices) for each in allocations] == [["GPU-0"], ["GPU-1"]] * 3
+    assert {each.parts for each in allocations} == {3}
+    assert isinstance(wait, Wait)
+
+
+def test_finetunings_leave_a_gpu_whole_for_a_run_that_waits() -> None:
+    shared = Leases((Lease(1, "GPU-1", 1, 3),))
+    first, run, last = allocate([finetuning(2), job(3, 1), finetuning(4)], shared, TWO_GPUS)
+    assert first == Allocation(finetuning(2), {"GPU-1": 1}, 3)
+    assert run == Allocation(job(3, 1), {"GPU-0": 1})
+    assert last == Allocation(finetuning(4), {"GPU-1": 1}, 3)
+
+
+def test_a_run_never_gets_a_gpu_that_a_finetuning_has_and_the_other_way_round() -> None:
+    (wait,) = allocate([job(2, 2)], Leases((Lease(1, "GPU-1", 1, 3),)), TWO_GPUS)
+    assert wait == Wait(job(2, 2), "waits for 2 GPUs, 1 free; job 1 has the rest: pause or stop it, or wait")
+    (wait,) = allocate([finetuning(2)], Leases((Lease(1, "GPU-0", 1), Lease(1, "GPU-1", 1))), TWO_GPUS)
+    assert wait == Wait(finetuning(2), "waits for 1 GPU, 0 free; job 1 has the rest: pause or stop it, or wait")
+
+
+def test_where_nothing_is_said_a_finetuning_has_its_gpu_to_itself() -> None:
+    allocations = allocate([finetuning(1), finetuning(2)], Leases(), replace(TWO_GPUS, finetunings_per_gpu={}))
+    assert allocations == [Allocation(finetuning(1), {"GPU-0": 1}), Allocation(finetuning(2), {"GPU-1": 1})]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([JobKind.PRETRAIN, JobKind.FINETUNE]), st.integers(1, 2)), max_size=12),
+    st.lists(st.tuples(st.sampled_from(GPUS[:2]), st.integers(1, 4)), max_size=4),
+    st.lists(st.integers(1, 4), min_size=2, max_size=2),
+)
+def test_no_gpu_is_given_more_than_once(
+    wanted: list[tuple[JobKind, int]], before: list[tuple[str, int]], shares: list[int]
+) -> None:
+    leases = Leases()
+    for id, (gpu, parts) in enumerate(before):
+        if leases.free_share(gpu) >= Fraction(1, parts):
+            leases = Leases((*leases.rows, Lease(id, gpu, 1, parts)))
+    waiting = [
+        job(100 + id, num_devices if kind is JobKind.PRETRAIN else 1, job_kind=kind)
+        for id, (kind, num_devices) in enumerate(wanted)
+    ]
+    inventory = replace(TWO_GPUS, finetunings_per_gpu=dict(zip(GPUS, shares, strict=False)))
+    rows = list(leases.rows)
+    for decision in allocate(waiting, leases, inventory):
+        if isinstance(decision, Allocation):
+            assert decision.job.kind is JobKind.FINETUNE or decision.parts == 1
+            rows += [Lease(decision.job.id, gpu, 1, decision.parts) for gpu in decision.devices]
+    assert all(Leases(tuple(rows)).free_share(gpu) >= 0 for gpu in GPUS)

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from bertd.errors import DaemonError, StorageError
-from bertd.jobs.store.database import SCHEMA_VERSION, Database
+from bertd.jobs.store.database import _SCHEMA, SCHEMA_VERSION, Database
+from bertd.jobs.store.event_log import EventLog
+from bertd.jobs.store.leases import Lease, Leases
+from bertd.jobs.store.queue import Queue
 from tests.jobs.runner_box import with_tests_on_path
 from tests.jobs.waiting import PATIENCE_S
 
@@ -38,6 +41,22 @@ def test_a_new_database_is_durable_and_strict(path: Path) -> None:
     assert database.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
     with pytest.raises(sqlite3.IntegrityError):
         database.execute("INSERT INTO leases (job_id, device, slots) VALUES ('x', 'cpu', 1)")
+
+
+def test_a_queue_of_the_first_version_is_taken_over_with_its_leases(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.executescript(f"{_SCHEMA} PRAGMA user_version = 1;")
+    values = "1, 'pretrain', 'x', 'running', '', 0, '1-x', '/r', 'gpu', 1, 0, 0.0"
+    columns = "id, kind, name, state, reason, priority, run_id, folder, device_kind, num_devices, owner_uid, created_t"
+    connection.executescript(
+        f"INSERT INTO jobs ({columns}) VALUES ({values}); INSERT INTO leases VALUES (1, 'GPU-a', 1);"  # noqa: S608  # no input
+    )
+    connection.close()
+    for _ in range(2):
+        database = Database(path)
+        assert Queue(database, EventLog(database)).leases() == Leases((Lease(1, "GPU-a", 1, parts=1),))
+        assert database.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
+        database.close()
 
 
 def test_what_was_acknowledged_survives_kill_9(path: Path) -> None:

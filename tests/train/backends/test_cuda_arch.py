@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bertd.errors import DeviceError
-from bertd.glue.job import choose_device
+from bertd.glue.device import choose_device
 from bertd.run.recipe.schema import DevicesSection
 from bertd.train.backends.cuda_arch import is_capability_supported, require_supported_arch
 from bertd.train.distributed.process_group import join_ranks
