@@ -166,7 +166,7 @@ def test_other_ranks_follow_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     class Second(Ranks):
         """Receives what rank 0 found."""
 
-        def broadcast(self, values: list[float]) -> list[float]:
+        def broadcast(self, values: list[float], *, source: int = 0) -> list[float]:
             return [16.0]
 
     monkeypatch.setattr(micro_batch, "run_speed_probe", None)
