@@ -2,8 +2,9 @@
 
 A BertdError has its own exit status. Ctrl-C is 130, a broken pipe on standard output 1, a path or an output that the
 system refuses 74, memory that ran out 71, a working folder that was deleted 1. Any other exception is a bug in bertd:
-its traceback is kept in a file for the report, with status 70, or printed where standard error is a log. Pure Python,
-for both sides.
+its traceback is kept in a file for the report, with status 70, or printed where standard error is a log. Whatever is
+printed passes `terminal_output`, so that no text from outside, an argument in a parser's message included, sends a
+terminal a command. Pure Python, for both sides.
 
 `python -m bertd.program MODULE ...` runs a module's `main` inside this edge, its imports included.
 """
@@ -19,7 +20,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from bertd.errors import BertdError, DeviceMemoryError, StorageError
-from bertd.terminal_text import terminal_line
+from bertd.terminal_text import terminal_line, terminal_output
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 + SIGINT, as shells report it."""
@@ -51,6 +52,29 @@ class _MessageFile(io.FileIO):
         with suppress(OSError):
             return super().write(data)
         return len(data)
+
+
+class _SafeText(io.TextIOWrapper):
+    """A text stream whose text cannot command a terminal, colours excepted."""
+
+    is_drawing = False
+
+    def write(self, text: str, /) -> int:
+        super().write(terminal_output(text, is_drawing=self.is_drawing))
+        return len(text)
+
+
+@contextmanager
+def drawing(stream: TextIO) -> Iterator[None]:
+    """Let a library move the cursor on a standard stream, for a progress bar; its text is already safe."""
+    if not isinstance(stream, _SafeText):
+        yield
+        return
+    stream.is_drawing = True
+    try:
+        yield
+    finally:
+        stream.is_drawing = False
 
 
 def run_main(
@@ -126,7 +150,7 @@ def _drop_output() -> None:
 
 @contextmanager
 def _guarded_streams() -> Iterator[None]:
-    """Standard output and error that print every character, as an escape where the encoding lacks it.
+    """Standard output and error that print every character, as an escape where it is unsafe or the encoding lacks it.
 
     A descriptor that the caller has closed is opened: else the next file would get its number, and the text meant for
     the terminal.
@@ -158,7 +182,7 @@ def _guard(stream: TextIO, *, kind: type[io.FileIO]) -> TextIO:
     except OSError:
         # A stream without a descriptor. One that cannot be flushed fails again, with its line, at the first write.
         return stream
-    return io.TextIOWrapper(
+    return _SafeText(
         io.BufferedWriter(kind(number, "w", closefd=False)),
         encoding=stream.encoding,
         errors="backslashreplace",
@@ -172,7 +196,7 @@ def _open_closed_stream(number: int, mode: int, kind: type[io.FileIO]) -> TextIO
         # Another file got the number meanwhile, and must not get the text.
         return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     buffer = io.BufferedWriter(kind(number, "w", closefd=False))
-    return io.TextIOWrapper(buffer, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    return _SafeText(buffer, encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
 def _open_closed(number: int, mode: int) -> bool:

@@ -17,6 +17,8 @@ _UNSAFE = re.compile(
     "\ud800-\udfff"  # lone surrogates, which no terminal encoding takes
     "]"
 )
+_UNSAFE_IN_OUTPUT = re.compile(f"(?P<sequence>\x1b\\[[0-9;]*m)|{_UNSAFE.pattern}")
+_UNSAFE_IN_DRAWING = re.compile(f"(?P<sequence>\x1b\\[[0-9;?]*[ABCDGHJKmhl]|\r)|{_UNSAFE.pattern}")
 
 
 def terminal_text(text: str) -> str:
@@ -27,6 +29,25 @@ def terminal_text(text: str) -> str:
 def terminal_line(text: str) -> str:
     """Escape the text and put it on one line: newlines and tabs become spaces, with none at either end."""
     return terminal_text(" ".join(text.split("\n")).replace("\t", " ")).strip(" ")
+
+
+def terminal_json(text: str) -> str:
+    """The same JSON with each unsafe character in its strings as JSON's own escape; letters of any script stay."""
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def terminal_output(text: str, *, is_drawing: bool = False) -> str:
+    """Escape what a program's output may not contain: all unsafe characters except in sequences that set a colour.
+
+    Args:
+        text: with colours, as one write of a program.
+        is_drawing: the program draws, so sequences that move the cursor and erase lines pass too.
+    """
+    return (_UNSAFE_IN_DRAWING if is_drawing else _UNSAFE_IN_OUTPUT).sub(_escape_unless_sequence, text)
+
+
+def _escape_unless_sequence(match: re.Match[str]) -> str:
+    return match[0] if match["sequence"] else _escape(match)
 
 
 def _escape(match: re.Match[str]) -> str:

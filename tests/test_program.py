@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from bertd.errors import DeviceMemoryError, StorageError
 from bertd.program import INTERNAL_FAULT, INTERRUPTED, print_error, run_main
+from bertd.terminal_text import terminal_text
 
 
 def _raise(error: BaseException) -> int:
@@ -186,3 +189,58 @@ def test_a_name_that_is_too_long_is_one_line_with_a_documented_status(command: s
     ended = _shell(command.format(name="x" * 300), folder=tmp_path, PYTHONPATH=str(Path(__file__).parent.parent))
     assert ended.returncode in (2, 65, 69, 74), ended.stderr
     assert ended.stderr.count("\n") == 1 and ended.stderr.startswith("bertd: ")
+
+
+HOSTILE = "\x1b]52;c;QUFB\x07\x1b[2J\x9b31m\u202e\rlate\x7f"
+PROGRAMS = [
+    ["bertd.program", "bertd.bench"],
+    ["bertd.program", "bertd.data.commands.prepare"],
+    ["bertd.program", "bertd.data.commands.vocab"],
+    ["bertd.program", "bertd.data.commands.inspect"],
+    ["bertd.bench"],
+    ["bertd.data.commands.verify"],
+    ["bertd.train.distributed.launch"],
+    ["bertd.train.distributed.worker"],
+    ["bertd.train.checkpoint.export_checkpoint"],
+    ["bertd", "status"],
+    ["bertd", "submit"],
+    ["bertd", "bench"],
+    ["tui"],
+]
+
+
+def unsafe_in(output: bytes) -> str:
+    """What is left of a program's output without colours and what is safe."""
+    text = re.sub("\x1b\\[[0-9;]*m", "", output.decode())
+    return "".join(char for char in text if terminal_text(char) != char)
+
+
+@pytest.mark.parametrize("module", PROGRAMS, ids=" ".join)
+@pytest.mark.parametrize("form", ["--{}", "{}"], ids=["option", "argument"])
+def test_no_argument_commands_the_terminal_by_way_of_a_message(module: list[str], form: str) -> None:
+    command = [sys.executable, "-m", *module, form.format(HOSTILE)]
+    done = subprocess.run(command, capture_output=True, timeout=100, check=False)
+    assert done.returncode != 0 and done.stderr
+    assert unsafe_in(done.stdout + done.stderr) == ""
+
+
+def test_a_recipes_text_does_not_command_the_terminal_of_the_bench(tmp_path: Path) -> None:
+    recipe = tmp_path / "downloaded.toml"
+    escaped = json.dumps(f"/nonexist/{HOSTILE}").replace("\x7f", "\\u007f")
+    recipe.write_text(f'[run]\nname = "a"\n[budget]\nsteps = 1\n[devices]\nkind = "cpu"\n[data]\nshards = {escaped}\n')
+    command = [sys.executable, "-m", "bertd", "bench", str(recipe)]
+    done = subprocess.run(command, capture_output=True, timeout=100, check=False)
+    assert done.returncode == 65 and b"/nonexist/" in done.stderr
+    assert unsafe_in(done.stdout + done.stderr) == ""
+
+
+def test_a_library_may_move_the_cursor_while_it_draws() -> None:
+    program = (
+        "import sys; from bertd.program import drawing, run_main\n"
+        "def draw():\n"
+        "    with drawing(sys.stderr): print('\\r\\x1b[2Kbar', file=sys.stderr)\n"
+        "    print('\\r\\x1b[2Ktext', file=sys.stderr)\n"
+        "run_main(draw)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stderr == b"\r\x1b[2Kbar\n\\x0d\\x1b[2Ktext\n"

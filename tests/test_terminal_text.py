@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 import unicodedata
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertd.terminal_text import terminal_line, terminal_text
+from bertd.terminal_text import terminal_json, terminal_line, terminal_output, terminal_text
 
 ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=()), max_size=60)
 
@@ -63,3 +65,33 @@ def test_no_control_character_is_left(text: str) -> None:
 def test_making_it_safe_twice_changes_nothing_more(text: str) -> None:
     assert terminal_text(terminal_text(text)) == terminal_text(text)
     assert "\n" not in terminal_line(text)
+
+
+@given(ANY_TEXT)
+def test_json_keeps_its_value_and_has_nothing_unsafe(text: str) -> None:
+    for is_ascii in (True, False):
+        safe = terminal_json(json.dumps({text: [text]}, ensure_ascii=is_ascii))
+        assert json.loads(safe) == {text: [text]}
+        assert safe == terminal_text(safe)
+
+
+def test_json_keeps_the_letters_of_any_script() -> None:
+    assert terminal_json('"Größe модель"') == '"Größe модель"'
+
+
+def test_output_has_colours_and_no_other_command() -> None:
+    assert terminal_output("\x1b[1;31mred\x1b[0m\n") == "\x1b[1;31mred\x1b[0m\n"
+    hostile = "\x1b]52;c;QUFB\x07 \x1b[2J \x1b[1A \r \x9b31m \u202e \x7f"
+    assert terminal_output(hostile) == terminal_text(hostile)
+
+
+def test_a_drawing_may_move_the_cursor_and_no_more() -> None:
+    assert terminal_output("\r\x1b[2K\x1b[1A\x1b[?25l", is_drawing=True) == "\r\x1b[2K\x1b[1A\x1b[?25l"
+    hostile = "\x1b]52;c;QUFB\x07 \x9b2J \x1bPq"
+    assert terminal_output(hostile, is_drawing=True) == terminal_text(hostile)
+
+
+@given(ANY_TEXT)
+def test_of_any_output_only_colours_are_unsafe(text: str) -> None:
+    without_colours = re.sub("\x1b\\[[0-9;]*m", "", terminal_output(text))
+    assert without_colours == terminal_text(without_colours)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from bertd.run.durations import format_duration
-from bertd.terminal_text import terminal_line
+from bertd.terminal_text import terminal_json, terminal_line
 from tui.display_options import DisplayOptions
 from tui.formatting import clock, count, format_learning_rate, percent, short_count
 from tui.formatting import loss as loss_text
@@ -53,7 +53,7 @@ def render_json(snapshot: Snapshot) -> str:
         "status": status.model_dump() if status else None,
         "series": series.model_dump() if series else None,
     }
-    return json.dumps(_replace_nan(content), allow_nan=False)
+    return terminal_json(json.dumps(_replace_nan(content), allow_nan=False))
 
 
 def _replace_nan(value: object) -> object:

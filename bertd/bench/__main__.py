@@ -25,6 +25,7 @@ from bertd.program import run_main
 from bertd.run.quantities import format_bytes
 from bertd.run.recipe.load import find_recipe, read_recipe
 from bertd.run.recipe.schema import Recipe
+from bertd.terminal_text import terminal_json
 from bertd.train.backends.cpu_tuning import tune_cpu
 from bertd.train.distributed.process_group import device_for_rank
 from bertd.train.provenance import device_name
@@ -41,8 +42,9 @@ _RECIPES = {"cpu": "demo", "cuda": "fast"}
 
 def main() -> int:
     """Run the bench and print its table."""
-    args = _parser().parse_args()
-    return run_main(lambda: _bench(args), interrupted="bertd: interrupted; no measurement was completed")
+    return run_main(
+        lambda: _bench(_parser().parse_args()), interrupted="bertd: interrupted; no measurement was completed"
+    )
 
 
 def _bench(args: argparse.Namespace) -> int:
@@ -63,7 +65,9 @@ def _bench(args: argparse.Namespace) -> int:
         log_line=lambda line: print(line, file=sys.stderr, flush=True),
         turn_log=turn_log,
     )
-    print(json.dumps(_as_json(results, workload), indent=1) if args.json else _as_table(results, workload))
+    print(
+        terminal_json(json.dumps(_as_json(results, workload), indent=1)) if args.json else _as_table(results, workload)
+    )
     # The table is printed in any case: it shows what is wrong.
     return NumericsError.exit_code if results.loss_faults else 0
 

@@ -66,10 +66,12 @@ def parse_time(text: str, *, option: str) -> float:
 
 def print_json(answer: Record | list[Record]) -> None:
     """One line of JSON; a list stays a list."""
+    from bertd.terminal_text import terminal_json
+
     if isinstance(answer, list):
-        print("[" + ", ".join(record.model_dump_json() for record in answer) + "]")
+        print("[" + ", ".join(terminal_json(record.model_dump_json()) for record in answer) + "]")
     else:
-        print(answer.model_dump_json())
+        print(terminal_json(answer.model_dump_json()))
 
 
 def status_line(job: JobView) -> str:

@@ -134,12 +134,12 @@ def wait(
 
 def _print_log(client: Client, job_id: int, *, offset: int, json: bool) -> int:
     """Print from `offset` to the current end; return the offset of the end."""
-    from bertd.terminal_text import terminal_text
+    from bertd.terminal_text import terminal_json, terminal_text
 
     while True:
         piece = client.log(job_id, offset=offset, limit=_PIECE_BYTES)
         if piece.text:
-            sys.stdout.write(piece.model_dump_json() + "\n" if json else terminal_text(piece.text))
+            sys.stdout.write(terminal_json(piece.model_dump_json()) + "\n" if json else terminal_text(piece.text))
             sys.stdout.flush()
         if piece.next_offset <= offset or piece.next_offset >= piece.size:
             return piece.next_offset

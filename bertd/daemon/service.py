@@ -25,6 +25,7 @@ from bertd.daemon.api.connections import IDLE_TIMEOUT_S, PeerConnection
 from bertd.daemon.api.event_stream import TICK_INTERVAL_S
 from bertd.daemon.api.routes import ApiServices, create_app
 from bertd.daemon.process.listener import bind_socket, remove_socket
+from bertd.daemon.process.log_format import write_log_to
 from bertd.daemon.process.state_lock import StateLock
 from bertd.daemon.process.systemd import SystemdNotifier, take_passed_socket, watchdog_interval_s
 from bertd.daemon.scheduling.orphans import report_orphans
@@ -65,7 +66,7 @@ def serve(
         DaemonError: the queue is damaged or newer, or the socket's path cannot be used.
         StorageError: the state folder cannot be written.
     """
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
+    write_log_to(sys.stderr)
     state_dir = state_dir.absolute()
     try:
         state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from bertd.program import drawing
 from bertd.terminal_text import terminal_line
 
 _BAR_CELLS = 36
@@ -80,7 +82,10 @@ class DemoDisplay:
             TaskProgressColumn(),
             TimeElapsedColumn(),
         )
-        with Progress(*columns, console=self.console, transient=True, disable=not self.is_live) as progress:
+        with (
+            drawing(sys.stdout),
+            Progress(*columns, console=self.console, transient=True, disable=not self.is_live) as progress,
+        ):
             progress.add_task(escape(label), total=total)
             yield progress
 
@@ -89,7 +94,8 @@ class DemoDisplay:
         if not self.is_live:
             yield
             return
-        with self.console.status(f"{escape(label)} ...", spinner="line" if self.is_ascii else "dots"):
+        spinner = "line" if self.is_ascii else "dots"
+        with drawing(sys.stdout), self.console.status(f"{escape(label)} ...", spinner=spinner):
             yield
 
     def compare(self, caption: str, rows: Sequence[ComparisonRow]) -> None:

@@ -29,6 +29,7 @@ from bertd.demo.jobs import (
 from bertd.demo.private_daemon import PrivateDaemon
 from bertd.demo.subprocesses import DataSetFacts, read_manifest, run_program, try_export
 from bertd.errors import StorageError
+from bertd.program import drawing
 from bertd.run.durations import format_duration
 from bertd.run.quantities import format_count
 
@@ -179,7 +180,7 @@ def _pretrain(
         return follow_pretraining(
             daemon, job, budget_s=settings.budget_s, display=run_panel.PlainProgress(display.info).run
         )
-    with Live(console=display.console, refresh_per_second=2, transient=True) as live:
+    with drawing(sys.stdout), Live(console=display.console, refresh_per_second=2, transient=True) as live:
 
         def draw(run: RunView) -> None:
             curve.add(run.step)

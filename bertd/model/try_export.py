@@ -11,6 +11,7 @@ import torch
 
 from bertd.errors import CheckpointError
 from bertd.program import run_main
+from bertd.terminal_text import terminal_json
 
 
 def fill_mask(folder: Path, text: str, *, top: int = 5) -> dict[str, object]:
@@ -47,8 +48,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bertd.model.try_export", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--fill", required=True, help="a sentence with one mask token, such as [MASK] or <mask>")
-    args = parser.parse_args()
-    return run_main(lambda: print(json.dumps(fill_mask(args.folder, args.fill))), is_logged=True)
+    return run_main(lambda: _print_likely_words(parser.parse_args()), is_logged=True)
+
+
+def _print_likely_words(args: argparse.Namespace) -> None:
+    print(terminal_json(json.dumps(fill_mask(args.folder, args.fill))))
 
 
 if __name__ == "__main__":

@@ -23,9 +23,12 @@ def main() -> int:
     parser.add_argument("run", type=Path)
     parser.add_argument("--attempt", type=int, default=1)
     parser.add_argument("--pause-at", type=int)
-    args = parser.parse_args()
     die_with_parent()
-    return run_main(lambda: _train(args.run, attempt=args.attempt, pause_at=args.pause_at), is_logged=True)
+    return run_main(lambda: _train_as_asked(parser.parse_args()), is_logged=True)
+
+
+def _train_as_asked(args: argparse.Namespace) -> None:
+    _train(args.run, attempt=args.attempt, pause_at=args.pause_at)
 
 
 def _train(run: Path, *, attempt: int, pause_at: int | None) -> None:

@@ -45,8 +45,7 @@ class ResultRow:
 
 def main() -> int:
     """Train and evaluate every arm; print the table."""
-    args = _parser().parse_args()
-    return run_main(lambda: _compare(args))
+    return run_main(lambda: _compare(_parser().parse_args()))
 
 
 def _compare(args: argparse.Namespace) -> None:

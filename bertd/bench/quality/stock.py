@@ -109,8 +109,7 @@ def main() -> int:
     parser.add_argument("--lr", type=float, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--keep-pages", action="store_true", help="set the malloc options that bertd's ranks set")
-    args = parser.parse_args()
-    return run_main(lambda: _train_and_save(args), is_logged=True)
+    return run_main(lambda: _train_and_save(parser.parse_args()), is_logged=True)
 
 
 def _train_and_save(args: argparse.Namespace) -> None:

@@ -2,12 +2,14 @@
 
 A rank dies with its launcher and a launcher with its runner, so there should be none. One that is left holds memory
 or a GPU and may write into a run that is started again, so its pid is reported. It is not killed: it may be a run that
-was started by hand.
+was started by hand. A process of another user is not reported: its command line and environment are that user's text,
+and only this user or root can have started the job.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,8 +62,11 @@ def report_orphans(paths: StatePaths, *, database: Database, events: EventLog) -
 
 
 def _iter_orphans(paths: StatePaths) -> Iterator[Orphan]:
+    trusted_uids = {0, os.geteuid()}
     for process in psutil.process_iter(["cmdline"]):
         try:
+            if process.uids().real not in trusted_uids:
+                continue
             argv = process.info["cmdline"] or []
             folder = _find_job_folder(process, argv, paths)
             if folder is not None and not _has_runner(process, folder):

@@ -29,6 +29,7 @@ from bertd.data.batches.sampler import locate_sequences
 from bertd.data.dataset.shards import DataSet
 from bertd.data.sources.spec import ReadingOptions, Source, find_sources, make_reader
 from bertd.program import run_main
+from bertd.terminal_text import terminal_json
 from bertd.tokenizer.tokenizer import open_tokenizer
 
 _NUM_ROUNDS = 3
@@ -240,8 +241,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help="as for bertd data prepare (the real corpora)")
     parser.add_argument("--vocab", help="as for bertd data prepare (theirs)")
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
-    args = parser.parse_args(argv)
-    return run_main(lambda: _measure(args))
+    return run_main(lambda: _measure(parser.parse_args(argv)))
 
 
 def _measure(args: argparse.Namespace) -> None:
@@ -252,7 +252,7 @@ def _measure(args: argparse.Namespace) -> None:
         sources, vocab = args.sources or _real_corpora(), args.vocab or _real_vocab()
         report = run_benchmark(sources, vocab=vocab, cores=cores, folder=Path(folder))
     if args.json:
-        print(json.dumps(asdict(report)))
+        print(terminal_json(json.dumps(asdict(report))))
         return
     print(f"text      {report.text_bytes / 1e6:.1f} MB, {cores} cores")
     print(

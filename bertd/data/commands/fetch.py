@@ -112,8 +112,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("corpus", choices=list(CORPORA), metavar="NAME", help=", ".join(CORPORA))
     parser.add_argument("--out", help="name, or path, of the folder for its files (NAME-files)")
     parser.add_argument("--language", default="en", help="of wikipedia, as in its address (en)")
-    args = parser.parse_args(argv)
-    return run_main(lambda: _fetch(args), interrupted="interrupted; run the same command again to continue")
+    return run_main(
+        lambda: _fetch(parser.parse_args(argv)), interrupted="interrupted; run the same command again to continue"
+    )
 
 
 def _fetch(args: argparse.Namespace) -> None:

@@ -21,7 +21,7 @@ from bertd.program import run_main
 from bertd.run.paths import RunPaths
 from bertd.run.recipe.load import find_recipe, read_recipe
 from bertd.run.recipe.schema import DataSection, MaskingSection, Recipe
-from bertd.terminal_text import terminal_text
+from bertd.terminal_text import terminal_json, terminal_text
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -42,8 +42,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; the exit status is the error's."""
-    args = _parser().parse_args(argv)
-    return run_main(lambda: _inspect(args))
+    return run_main(lambda: _inspect(_parser().parse_args(argv)))
 
 
 def _inspect(args: argparse.Namespace) -> None:
@@ -77,7 +76,7 @@ def _inspect(args: argparse.Namespace) -> None:
             "budget": None if estimate is None else asdict(estimate),
             "shown": [asdict(sequence) for sequence in decoded],
         }
-        print(json.dumps(tree))
+        print(terminal_json(json.dumps(tree)))
         return
     lines = [*dataset_lines(dataset.manifest, quality, kind=dataset.vocabulary.kind, root=root), ""]
     lines += packing_lines(facts, length=length, estimate=estimate)

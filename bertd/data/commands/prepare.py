@@ -21,7 +21,7 @@ from bertd.data.sources.spec import ReadingOptions, SourceKind
 from bertd.program import run_main
 from bertd.run.dataset_manifest import Filters, Manifest
 from bertd.run.quantities import format_count
-from bertd.terminal_text import terminal_text
+from bertd.terminal_text import terminal_json, terminal_text
 
 
 def format_summary(manifest: Manifest, *, out: Path, quality: Quality | None) -> str:
@@ -78,8 +78,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; the exit status is the error's."""
-    args = _parser().parse_args(argv)
-    return run_main(lambda: _prepare(args), interrupted="interrupted; run the same command again to continue")
+    return run_main(
+        lambda: _prepare(_parser().parse_args(argv)), interrupted="interrupted; run the same command again to continue"
+    )
 
 
 def _prepare(args: argparse.Namespace) -> None:
@@ -102,7 +103,8 @@ def _prepare(args: argparse.Namespace) -> None:
     )
     manifest = prepare(args.sources, out=out, options=options, processes=args.processes, replace=args.replace)
     if args.json:
-        print(json.dumps({"path": str(out), "fingerprint": manifest.fingerprint} | manifest.model_dump(mode="json")))
+        tree = {"path": str(out), "fingerprint": manifest.fingerprint} | manifest.model_dump(mode="json")
+        print(terminal_json(json.dumps(tree)))
     else:
         print(terminal_text(format_summary(manifest, out=out, quality=read_quality(out))))
 

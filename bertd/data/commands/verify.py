@@ -12,7 +12,7 @@ from bertd.data.dataset.shards import DataSet
 from bertd.errors import BertdError
 from bertd.program import run_main
 from bertd.run.quantities import format_count
-from bertd.terminal_text import terminal_text
+from bertd.terminal_text import terminal_json, terminal_text
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -20,8 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="bertd data verify", description="Check every file of a data set.")
     parser.add_argument("dataset", metavar="NAME", help="name or path of a data set")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    args = parser.parse_args(argv)
-    return run_main(lambda: _verify(args))
+    return run_main(lambda: _verify(parser.parse_args(argv)))
 
 
 def _verify(args: argparse.Namespace) -> None:
@@ -30,11 +29,12 @@ def _verify(args: argparse.Namespace) -> None:
         dataset = DataSet.open(root, verify=True)
     except BertdError as error:
         if args.json:
-            print(json.dumps({"whole": False, "reason": str(error)}))
+            print(terminal_json(json.dumps({"whole": False, "reason": str(error)})))
         raise
     num_bytes = sum(facts.size for facts in dataset.manifest.files.values())
     if args.json:
-        print(json.dumps({"whole": True, "fingerprint": dataset.fingerprint, "bytes": num_bytes}))
+        tree = {"whole": True, "fingerprint": dataset.fingerprint, "bytes": num_bytes}
+        print(terminal_json(json.dumps(tree)))
     else:
         print(
             terminal_text(

@@ -30,7 +30,7 @@ from bertd.data.sources.spec import ReadingOptions, Source, find_sources, make_r
 from bertd.errors import CorpusError
 from bertd.program import run_main
 from bertd.run.quantities import format_count
-from bertd.terminal_text import terminal_text
+from bertd.terminal_text import terminal_json, terminal_text
 from bertd.tokenizer.alphabet import choose_alphabet, continuation_pieces
 from bertd.tokenizer.tokenizer import tokenizer_files, vocabulary_from_tokenizer
 from bertd.tokenizer.tokenizer_json import BERT_TOKENS
@@ -198,14 +198,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; the exit status is the error's."""
+    return run_main(lambda: _train(argv), interrupted="interrupted; nothing was written")
+
+
+def _train(argv: list[str] | None) -> None:
     parser = _parser()
     args = parser.parse_args(argv)
     if args.size <= len(BERT_TOKENS):
         parser.error(f"--size {args.size}: the special tokens alone take {len(BERT_TOKENS)}")
-    return run_main(lambda: _train(args), interrupted="interrupted; nothing was written")
-
-
-def _train(args: argparse.Namespace) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     # Accents are removed together with case, as in BERT, unless requested otherwise.
     keeps_accents = args.cased if args.keep_accents is None else args.keep_accents
@@ -219,7 +219,7 @@ def _train(args: argparse.Namespace) -> None:
         replace=args.replace,
     )
     if args.json:
-        print(json.dumps(asdict(report)))
+        print(terminal_json(json.dumps(asdict(report))))
         return
     skip_text = format_skip_reasons(Counter(report.skipped))
     entries = format_count(report.entries, "entry", "entries")

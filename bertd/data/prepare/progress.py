@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from bertd.program import drawing
 from bertd.run.durations import format_duration
 from bertd.run.quantities import format_count
 
@@ -70,5 +71,5 @@ def reading_progress(*, bytes_total: int) -> Iterator[ReadingProgress]:
         yield ReadingProgress(bytes_total=bytes_total, bar=None)
         return
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[state]}"))
-    with Progress(*columns, console=console, transient=True) as bar:
+    with drawing(sys.stderr), Progress(*columns, console=console, transient=True) as bar:
         yield ReadingProgress(bytes_total=bytes_total, bar=bar)

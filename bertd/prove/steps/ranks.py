@@ -15,6 +15,7 @@ from bertd.prove.run_probe import JobProbe, ProbeFailedError, make_run
 from bertd.prove.sizes import choose_recipe, with_data
 from bertd.prove.steps.whole_run import proof_dataset
 from bertd.records import JobState, RestartRecord, StartRecord, StepRecord, ValidationRecord
+from bertd.train.distributed.local_rendezvous import rank_store_in_memory
 
 _STEPS = 12
 _LOSS_TOLERANCE = 1e-2
@@ -47,20 +48,21 @@ def prove_ranks(context: StepContext, *, count: int) -> None:
 
 
 def _measure_bus(context: StepContext, *, count: int) -> None:
-    store, kind = context.work / "all-reduce-store", context.options.device
+    kind = context.options.device
     sizes = list(map(str, _SIZES_MIB[kind]))
-    command = [sys.executable, "-m", "bertd.prove.all_reduce", str(store)]
-    ranks = [
-        subprocess.Popen([*command, str(rank), str(count), kind, *sizes], stdout=subprocess.PIPE, text=True)
-        for rank in range(count)
-    ]
-    try:
-        output, _ = ranks[0].communicate(timeout=max(1.0, context.left_s() / 3))
-        statuses = [rank.wait(10) for rank in ranks]
-    finally:
-        for rank in ranks:
-            rank.kill()
-            rank.wait()
+    with rank_store_in_memory() as store:
+        command = [sys.executable, "-m", "bertd.prove.all_reduce", store]
+        ranks = [
+            subprocess.Popen([*command, str(rank), str(count), kind, *sizes], stdout=subprocess.PIPE, text=True)
+            for rank in range(count)
+        ]
+        try:
+            output, _ = ranks[0].communicate(timeout=max(1.0, context.left_s() / 3))
+            statuses = [rank.wait(10) for rank in ranks]
+        finally:
+            for rank in ranks:
+                rank.kill()
+                rank.wait()
     if any(statuses):
         raise ProbeFailedError(f"the ranks ended with {statuses}")
     for size, speed in json.loads(output).items():

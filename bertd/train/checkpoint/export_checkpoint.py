@@ -120,8 +120,7 @@ def main() -> int:
     parser.add_argument("--step", type=int, help="of the checkpoint (the newest valid one)")
     parser.add_argument("--marker", type=float, help="share of the budget whose checkpoint was kept")
     parser.add_argument("--out", type=Path, help="folder to make (exports/step-N of the run)")
-    args = parser.parse_args()
-    return run_main(lambda: _export(args))
+    return run_main(lambda: _export(parser.parse_args()))
 
 
 def _export(args: argparse.Namespace) -> None:

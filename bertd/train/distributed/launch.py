@@ -41,11 +41,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bertd.train.distributed.launch", description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--attempt", type=int, default=1)
-    args = parser.parse_args()
     die_with_parent()
     extend_shutdown_timeout(LocalElasticAgent)
     logging.getLogger("torch.distributed.elastic").setLevel(logging.ERROR)
-    return run_main(lambda: launch(RunPaths(args.run.resolve()), attempt=args.attempt), is_logged=True)
+    return run_main(lambda: _launch(parser.parse_args()), is_logged=True)
+
+
+def _launch(args: argparse.Namespace) -> int:
+    return launch(RunPaths(args.run.resolve()), attempt=args.attempt)
 
 
 def extend_shutdown_timeout(agent: type[LocalElasticAgent]) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from threading import Event
 
 from bertd.errors import BertdError, DeviceError, DeviceMemoryError
-from bertd.program import print_error
+from bertd.program import print_error, run_main
 from bertd.records import AlertRecord
 from bertd.run.heartbeat import DUMP_STACKS_SIGNAL, HEARTBEAT_VARIABLE, Heartbeat, Phase
 from bertd.run.journal import append_records
@@ -136,7 +136,7 @@ def _report_unexpected(error: Exception) -> int:
 
 
 if __name__ == "__main__":
-    status = main()
+    status = run_main(main, is_logged=True)
     sys.stdout.flush()
     sys.stderr.flush()
     # Not sys.exit: after a failure the process groups would wait for ranks that have exited.

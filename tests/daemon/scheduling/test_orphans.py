@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from bertd.daemon.scheduling.orphans import JOB_VARIABLE
+from bertd.records import JobState
 from tests.daemon.daemon_box import DaemonBox
 from tests.jobs.fake_ranks import Plan
 from tests.jobs.waiting import wait_for
@@ -51,3 +52,38 @@ def test_ranks_that_outlived_their_runner_would_be_found(cold: DaemonBox, monkey
     cold.plan(Plan())
     cold.start()
     assert any(f"process {child.pid} (" in event.text for event in cold.events())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may start a process of another user")
+def test_another_users_process_cannot_plant_an_alert(cold: DaemonBox) -> None:
+    cold.start()
+    job = cold.submit()
+    cold.wait_for_state(job.id, JobState.DONE)
+    assert cold.stop() == 0
+    environment = os.environ | {JOB_VARIABLE: str(cold.run_paths(job.id).root)}
+    stranger = subprocess.Popen(["sleep", "1000"], env=environment, user=65534, group=65534, extra_groups=[])
+    try:
+        cold.start()
+        assert [event.text for event in cold.events() if event.text.startswith("orphan: ")] == []
+        assert f"process {stranger.pid}" not in cold.log
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_the_command_line_of_an_orphan_does_not_command_the_terminal_that_shows_the_log(cold: DaemonBox) -> None:
+    cold.start()
+    job = cold.submit()
+    cold.wait_for_state(job.id, JobState.DONE)
+    assert cold.stop() == 0
+    environment = os.environ | {JOB_VARIABLE: str(cold.run_paths(job.id).root)}
+    command = [sys.executable, "-c", "import signal; signal.pause()", "\x1b]52;c;QUFB\x07\nWARNING forged"]
+    left = subprocess.Popen(command, env=environment)
+    try:
+        cold.start()
+        assert f"process {left.pid} (" in cold.log
+        assert "\\x1b]52;c;QUFB\\x07 WARNING forged" in cold.log
+        assert "\x1b" not in cold.log and "\nWARNING forged" not in cold.log
+    finally:
+        left.kill()
+        left.wait()
