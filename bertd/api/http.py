@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import math
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -15,13 +18,33 @@ import bertd
 from bertd import errors
 from bertd.api.models import API_VERSION, ErrorView
 from bertd.errors import BertdError, ClientError, DaemonUnreachableError
+from bertd.run.trusted_folders import is_listener_trusted, user_name
 
 TIMEOUT_S = 10.0
-"""For connecting, and for each wait for bytes of a response."""
+"""For a whole answer: connecting, sending the request, and the last byte of the response."""
 VERSION_HEADER = "Bertd-Api-Version"
 
 DISCONNECT_ERRORS = (ConnectionResetError, BrokenPipeError, http.client.RemoteDisconnected, http.client.IncompleteRead)
 """The daemon closed the connection during a request; whether it was done is not known."""
+
+
+class _TimedSocket(socket.socket):
+    """Waits for bytes until a moment, so that a peer which sends one now and then cannot hold the reader."""
+
+    deadline_s = math.inf
+    """CLOCK_MONOTONIC."""
+
+    def recv_into(self, *arguments: Any) -> int:
+        """Receive, as http.client's reader does.
+
+        Raises:
+            TimeoutError: the moment has passed.
+        """
+        left_s = self.deadline_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("timed out")
+        self.settimeout(left_s)
+        return super().recv_into(*arguments)
 
 
 class SocketConnection(http.client.HTTPConnection):
@@ -32,18 +55,25 @@ class SocketConnection(http.client.HTTPConnection):
         self._path = path
         self._timeout_s = timeout_s
 
+    def allow(self, seconds: float) -> None:
+        """Wait this long for all that is read from here on, until the next call."""
+        self._socket.deadline_s = time.monotonic() + seconds
+
     def connect(self) -> None:
         """Open the socket.
 
         Raises:
             DaemonUnreachableError: no process listens there, or the user has no permission to connect.
+            ClientError: another user listens there than the path says.
         """
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock = self._socket = _TimedSocket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.allow(self._timeout_s)
         # Not settimeout: a non-blocking connect fails at once with EAGAIN when many clients wait to be accepted.
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(self._timeout_s), 0))
         try:
             self.sock.connect(str(self._path))
             self.sock.settimeout(self._timeout_s)
+            self._check_listener(self.sock)
         except PermissionError as error:
             raise DaemonUnreachableError(f"{self._path}: permission denied; {_access_hint(self._path)}") from error
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
@@ -54,6 +84,20 @@ class SocketConnection(http.client.HTTPConnection):
             raise DaemonUnreachableError(
                 f"{self._path}: cannot connect: {error}; name the daemon's socket with --socket"
             ) from error
+
+    def _check_listener(self, sock: socket.socket) -> None:
+        """Refuse a process of another user: it would get recipes and commands, and its answers would be believed.
+
+        Raises:
+            ClientError: that user is not the one that the path names.
+        """
+        _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        if not is_listener_trusted(self._path, uid=uid):
+            sock.close()
+            raise ClientError(
+                f"{self._path}: {user_name(uid)} listens there, not you or root; if that daemon is meant, its socket "
+                "must be in a folder of that user which nobody else may write, below folders of root"
+            )
 
 
 def _access_hint(path: Path) -> str:

@@ -25,7 +25,7 @@ from bertd.api.models import EventView, StatusView
 from bertd.errors import BertdError, ClientError, DaemonUnreachableError
 
 STREAM_TIMEOUT_S = 20.0
-"""Longest silence on an event stream: the daemon sends a comment every 15 s."""
+"""Longest wait for a whole line of an event stream: the daemon sends a comment every 15 s."""
 MAX_LINE_BYTES = 16 << 20
 """Longest line of an event stream; a longer one ends the stream."""
 
@@ -68,7 +68,6 @@ class EventStream:
             self._response = self._connection.getresponse()
             content = self._response.read() if self._response.status != 200 else b""
         check_response(self._response, content, path=self._path)
-        self._socket.settimeout(STREAM_TIMEOUT_S)
 
     def __iter__(self) -> Iterator[EventView | StatusView]:
         return self
@@ -124,7 +123,7 @@ class EventStream:
         """The next item of a known type; None at the end of the stream."""
         event = ""
         data: list[bytes] = []
-        while line := self._response.readline(MAX_LINE_BYTES):
+        while line := self._read_line():
             if not line.endswith(b"\n"):
                 return None
             field, _, value = line.rstrip(b"\r\n").partition(b":")
@@ -138,6 +137,10 @@ class EventStream:
                     return self._parse(_EVENT_MODELS[event], b"\n".join(data))
                 event, data = "", []
         return None
+
+    def _read_line(self) -> bytes:
+        self._connection.allow(STREAM_TIMEOUT_S)
+        return self._response.readline(MAX_LINE_BYTES)
 
     def _parse(self, model: type[EventView] | type[StatusView], content: bytes) -> EventView | StatusView:
         try:

@@ -26,12 +26,12 @@ from bertd.daemon.api.event_stream import TICK_INTERVAL_S
 from bertd.daemon.api.routes import ApiServices, create_app
 from bertd.daemon.process.listener import bind_socket, remove_socket
 from bertd.daemon.process.log_format import write_log_to
+from bertd.daemon.process.state_folder import find_lost_runs, open_state_folder, report_lost_runs
 from bertd.daemon.process.state_lock import StateLock
 from bertd.daemon.process.systemd import SystemdNotifier, take_passed_socket, watchdog_interval_s
 from bertd.daemon.scheduling.orphans import report_orphans
 from bertd.daemon.scheduling.runners import RunnerCommand, runner_command
 from bertd.daemon.wiring import Services, build_services
-from bertd.errors import StorageError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.lifecycle import LIVE
 from bertd.run.durations import format_duration
@@ -63,21 +63,19 @@ def serve(
 
     Raises:
         DaemonBusyError: another daemon has the state folder or the socket.
-        DaemonError: the queue is damaged or newer, or the socket's path cannot be used.
+        DaemonError: the queue is damaged or newer, the socket's path cannot be used, or another user could change what
+            is in one of their folders.
         StorageError: the state folder cannot be written.
     """
     write_log_to(sys.stderr)
-    state_dir = state_dir.absolute()
-    try:
-        state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"{state_dir}: cannot make the state folder: {error.strerror}; choose another") from error
-    paths = StatePaths(state_dir)
+    paths = open_state_folder(state_dir)
     lock = StateLock(paths.lock, now=time.time())
     try:
+        lost = find_lost_runs(paths)
         database = Database(paths.queue)
         try:
             services = build_services(paths, database=database, runner=runner, finetunings_per_gpu=finetunings_per_gpu)
+            report_lost_runs(lost, paths=paths, database=database, events=services.events)
             daemon = _Daemon(paths, services, keep_running=keep_running_on_stop)
             asyncio.run(daemon.run(socket))
         finally:

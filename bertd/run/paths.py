@@ -151,9 +151,14 @@ class StatePaths:
     def lock(self) -> Path:
         return self.root / "daemon.lock"
 
+    @property
+    def runs(self) -> Path:
+        """Folder of the folders of all runs."""
+        return self.root / "runs"
+
     def run(self, run_id: str) -> RunPaths:
         """Folder of one run; `run_id` is `JOB-NAME`, both checked by the caller."""
-        return RunPaths(self.root / "runs" / run_id)
+        return RunPaths(self.runs / run_id)
 
     def foreign_finetune(self, job_id: int) -> JobPaths:
         """Folder of a finetuning whose export is from outside this state folder."""

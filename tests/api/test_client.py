@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -137,6 +140,83 @@ def test_a_daemon_that_says_nothing_is_given_up(
         listener.listen()
         with pytest.raises(DaemonUnreachableError, match=r"silent\.sock: GET /v1/status: no answer in 0\.05 s"):
             Client(silent).status()
+
+
+@contextmanager
+def trickling(path: Path, *, head: bytes) -> Iterator[None]:
+    """A listener that answers one request with a head and then single bytes, without end."""
+    is_over = threading.Event()
+
+    def trickle() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(head)
+            while not is_over.wait(0.005):
+                try:
+                    connection.sendall(b"x")
+                except OSError:
+                    return
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        yield
+        is_over.set()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "head", [b"", b"HTTP/1.1 200 OK\r\nBertd-Api-Version: 1\r\nContent-Length: 100000\r\n\r\n"], ids=["head", "body"]
+)
+def test_an_answer_that_comes_byte_by_byte_is_given_up(
+    head: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "TIMEOUT_S", 0.1)
+    path = tmp_path / "slow.sock"
+    with trickling(path, head=head), pytest.raises(DaemonUnreachableError, match=r"no answer in 0\.1 s"):
+        Client(path).status()
+
+
+def test_an_event_that_comes_byte_by_byte_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "STREAM_TIMEOUT_S", 0.1)
+    path = tmp_path / "slow.sock"
+    head = b"HTTP/1.1 200 OK\r\nBertd-Api-Version: 1\r\n\r\n"
+    with (
+        trickling(path, head=head),
+        Client(path).events() as stream,
+        pytest.raises(DaemonUnreachableError, match=r"no answer in 0\.1 s"),
+    ):
+        next(stream)
+
+
+# ---- Another user ----------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+def test_another_user_who_listens_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    path = tmp_path / "stolen.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        # The kernel reports who called listen().
+        done = subprocess.run(
+            ["python3", "-c", f"import socket; socket.socket(fileno={listener.fileno()}).listen()"],
+            user=65534,
+            group=65534,
+            extra_groups=[],
+            pass_fds=[listener.fileno()],
+            check=False,
+            cwd="/",
+        )
+        assert done.returncode == 0
+        for call in (Client(path).status, Client(path).events):
+            with pytest.raises(ClientError, match=r"stolen\.sock: user nobody listens there, not you or root"):
+                call()
+            connection, _ = listener.accept()
+            assert connection.recv(10) == b""
+            connection.close()
 
 
 # ---- No daemon -------------------------------------------------------------------------------------

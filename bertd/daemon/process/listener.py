@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bertd.errors import DaemonBusyError, DaemonError, StorageError
 from bertd.run.paths import TEMPORARY_PREFIX
+from bertd.run.trusted_folders import find_intruder_risk
 
 _UMASK = 0o117
 """Leaves 0660: the owner and the group connect, others do not."""
@@ -21,7 +22,7 @@ def bind_socket(path: Path) -> socket.socket:
     """Listen on `path`, replacing a socket on which no process listens any more.
 
     Raises:
-        DaemonError: the path is too long, or something other than a socket is there.
+        DaemonError: the path is too long, something other than a socket is there, or another user could replace it.
         DaemonBusyError: another process listens there.
         StorageError: the folder cannot be made or written.
     """
@@ -35,6 +36,10 @@ def bind_socket(path: Path) -> socket.socket:
             )
     try:
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        if (risk := find_intruder_risk(path.parent)) is not None:
+            raise DaemonError(
+                f"{path.parent}: is not a safe folder for the socket: {risk}, or choose another socket with --socket"
+            )
         _check_path_is_free(path)
         return _bind(path, temporary=temporary)
     except OSError as error:

@@ -7,8 +7,11 @@ exclusive, and there is never a second connection. A damaged file, or one of a n
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -108,9 +111,7 @@ class Database:
         self.after_commit: Callable[[], None] = lambda: None
         """Called once after each outermost commit."""
         self._depth = 0
-        if path.is_file() and 0 < path.stat().st_size < _MIN_FILE_BYTES:
-            remedy = "it is left as it is; move it away to start with an empty queue, or restore a copy"
-            raise DaemonError(f"{path}: the queue is damaged: it was cut short; {remedy}")
+        _open_safely(path)
         try:
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=lock_timeout_s)
         except sqlite3.Error as error:
@@ -223,6 +224,35 @@ class Database:
             logger.warning("%s: the queue was closed without a checkpoint of its WAL: %s", self.path, error)
         finally:
             self._connection.close()
+
+
+def _open_safely(path: Path) -> None:
+    """Create the file if it is not there, follow no link, and take the rights to it from all but owner and group.
+
+    Raises:
+        DaemonError: a link, not a file, or cut short.
+        StorageError: it cannot be opened.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise DaemonError(f"{path}: is a symbolic link; put the queue itself there") from error
+        raise StorageError(
+            f"{path}: cannot open the queue: {error.strerror}; check the permissions or free space"
+        ) from error
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise DaemonError(f"{path}: is not a file; move it away")
+        if 0 < status.st_size < _MIN_FILE_BYTES:
+            remedy = "it is left as it is; move it away to start with an empty queue, or restore a copy"
+            raise DaemonError(f"{path}: the queue is damaged: it was cut short; {remedy}")
+        if status.st_mode & stat.S_IRWXO and status.st_uid == os.geteuid():
+            os.fchmod(fd, stat.S_IMODE(status.st_mode) & ~stat.S_IRWXO)
+    finally:
+        # Before SQLite locks the file: closing a descriptor of it would drop those locks.
+        os.close(fd)
 
 
 def _columns(connection: sqlite3.Connection) -> set[tuple[str, str]]:
