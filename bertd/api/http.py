@@ -24,6 +24,9 @@ TIMEOUT_S = 10.0
 """For a whole answer: connecting, sending the request, and the last byte of the response."""
 VERSION_HEADER = "Bertd-Api-Version"
 
+_LOOK_FIRST = "it does nothing for this request from here on; look with `bertd jobs`, then repeat it"
+"""A change whose answer is missing was made before the silence, or never: see `_read_mutation` of the daemon."""
+
 DISCONNECT_ERRORS = (ConnectionResetError, BrokenPipeError, http.client.RemoteDisconnected, http.client.IncompleteRead)
 """The daemon closed the connection during a request; whether it was done is not known."""
 
@@ -149,8 +152,13 @@ def _error_class(code: str) -> type[BertdError]:
 
 
 @contextmanager
-def translate_connection_errors(path: Path, what: str, *, timeout_s: float) -> Iterator[None]:
+def translate_connection_errors(
+    path: Path, what: str, *, timeout_s: float, remedy: str = "try again"
+) -> Iterator[None]:
     """Turn what a connection raises into a BertdError; DISCONNECT_ERRORS pass, for a caller that can retry.
+
+    Args:
+        remedy: what a person can do when there was no answer.
 
     Raises:
         DaemonUnreachableError: no answer in time.
@@ -162,7 +170,7 @@ def translate_connection_errors(path: Path, what: str, *, timeout_s: float) -> I
         raise
     except TimeoutError as error:
         raise DaemonUnreachableError(
-            f"{path}: {what}: no answer in {timeout_s:g} s; the daemon hangs or the machine is overloaded; try again"
+            f"{path}: {what}: no answer in {timeout_s:g} s; the daemon hangs or the machine is overloaded; {remedy}"
         ) from error
     except (http.client.HTTPException, OSError) as error:
         raise ClientError(f"{path}: not a bertd daemon: {error!r}") from error
@@ -176,7 +184,8 @@ def send_request(path: Path, method: str, target: str, *, body: bytes | None, he
     """
     connection = SocketConnection(path, timeout_s=TIMEOUT_S)
     try:
-        with translate_connection_errors(path, f"{method} {target}", timeout_s=TIMEOUT_S):
+        remedy = "try again" if method == "GET" else _LOOK_FIRST
+        with translate_connection_errors(path, f"{method} {target}", timeout_s=TIMEOUT_S, remedy=remedy):
             connection.request(method, target, body=body, headers=headers)
             response = connection.getresponse()
             content = response.read()

@@ -6,17 +6,19 @@ import json
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from bertd.api import client
+from bertd.api import client, http
 from bertd.api.http import SocketConnection
 from bertd.api.models import JobView, SubmitFinetune, SubmitPretrain
 from bertd.daemon.api.views import MAX_STATUS_JOBS
 from bertd.errors import (
     CheckpointError,
     CorpusError,
+    DaemonUnreachableError,
     DeviceError,
     QueueError,
     RecipeError,
@@ -627,3 +629,32 @@ def test_lists_are_whole_though_they_come_in_pages(box: DaemonBox, monkeypatch: 
     monkeypatch.setattr(box.client, "_get_list", request_page)
     assert (box.client.jobs(), box.client.runs(), box.client.scores()) == whole
     assert [score.job_id for score in box.client.scores(run.run_id)] == scored[::-1]
+
+
+def test_what_was_answered_with_silence_is_not_done_later(box: DaemonBox, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert box.process is not None
+    job = box.client.submit(box.pretraining(hold=True))
+    actions: list[Callable[[], object]] = [
+        lambda: box.client.stop(job.id),
+        lambda: box.client.release(job.id),
+        lambda: box.client.priority(job.id, 7),
+        lambda: box.client.budget(job.id, BudgetRequest(unit=BudgetUnit.STEPS, amount=90)),
+        lambda: box.client.submit(box.pretraining()),
+        lambda: box.client.shutdown(),
+    ]
+    monkeypatch.setattr(http, "TIMEOUT_S", 0.2)
+    os.kill(box.process.pid, signal.SIGSTOP)
+    try:
+        for act in actions:
+            with pytest.raises(DaemonUnreachableError, match="no answer in 0.2 s; .*look with `bertd jobs`"):
+                act()
+    finally:
+        os.kill(box.process.pid, signal.SIGCONT)
+    monkeypatch.undo()
+
+    wait_for(lambda: box.log.count("the client had left") == len(actions), what="the requests to be dropped")
+    after = box.client.job(job.id)
+    assert (after.state, after.priority) == (JobState.HELD, 0)
+    assert box.client.run(job.id).budget.amount == 20
+    assert box.client.jobs()[0].id == job.id
+    assert box.process.poll() is None

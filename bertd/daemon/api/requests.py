@@ -6,6 +6,7 @@ A change is three calls deep: the route, a method here, and the part of the daem
 from __future__ import annotations
 
 import hashlib
+import logging
 import pwd
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,8 @@ from bertd.jobs.store.job_names import find_job, find_run
 from bertd.jobs.store.lifecycle import JobAction
 from bertd.jobs.store.queue import Job, Queue
 from bertd.records import BudgetRequest, Record
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,13 @@ class RequestHandler:
             if change.is_new:
                 change.finish(self._views.version)
         return change.answer
+
+    def drop(self, mutation: Mutation) -> ClientError:
+        """Note in the audit that a request was not carried out, because its client did not wait for the answer."""
+        error = ClientError(f"{mutation.request}: not done: the client had left when the daemon read it")
+        logger.warning("uid %d: %s", mutation.peer.uid, error)
+        self._audit_refusal(mutation, error)
+        return error
 
     @contextmanager
     def _change(self, mutation: Mutation, *, status: int = 202) -> Iterator[_Change]:

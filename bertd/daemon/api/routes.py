@@ -6,6 +6,7 @@ themselves, because a loss may be NaN, which FastAPI's own encoder refuses.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -49,6 +50,8 @@ from bertd.run.paths import JobPaths
 
 logger = logging.getLogger(__name__)
 
+_LOOPS_UNTIL_EOF = 4
+"""Rounds of the event loop in which it notices that a connection, whose request it has read, is closed."""
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key")]
 Before = Annotated[int, Query(ge=1, le=NEWEST)]
 """Number of the last page's last job; without it the first page."""
@@ -206,8 +209,19 @@ async def get_events(
 
 
 async def _read_mutation(request: Request, key: str | None) -> Mutation:
+    """The request to change something.
+
+    Raises:
+        ClientError: its client has left. It was told that there is no answer, so nothing may be done late.
+    """
     peer: Peer = request.state.peer
-    return Mutation(peer=peer, request=f"{request.method} {request.url.path}", body=await request.body(), key=key)
+    mutation = Mutation(peer=peer, request=f"{request.method} {request.url.path}", body=await request.body(), key=key)
+    for _ in range(_LOOPS_UNTIL_EOF):
+        # A daemon that was stopped reads the request first, and that its sender has closed only after that.
+        await asyncio.sleep(0)
+        if await request.is_disconnected():
+            raise _services(request).request_handler.drop(mutation)
+    return mutation
 
 
 def _send(answer: Answer) -> Response:
