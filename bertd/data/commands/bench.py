@@ -27,6 +27,7 @@ from bertd.data.batches.masking import Masker
 from bertd.data.batches.rows import open_sequences
 from bertd.data.batches.sampler import locate_sequences
 from bertd.data.dataset.shards import DataSet
+from bertd.data.sources.readers.document import Document
 from bertd.data.sources.spec import ReadingOptions, Source, find_sources, make_reader
 from bertd.program import run_main
 from bertd.terminal_text import terminal_json
@@ -84,7 +85,8 @@ def read_texts(sources: list[Source]) -> list[str]:
             with source.open(unit) as streams:
                 for stream in streams:
                     for block in reader.blocks(stream.content, block_bytes=1 << 20):
-                        texts += [text for text in reader.documents(block.content) if isinstance(text, str) and text]
+                        documents = (one for one in reader.documents(block.content) if isinstance(one, Document))
+                        texts += [document.text for document in documents if document.text]
     return texts
 
 

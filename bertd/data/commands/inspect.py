@@ -11,10 +11,12 @@ import sys
 from dataclasses import asdict
 
 from bertd.data.commands.arguments import parse_count, parse_rate, parse_sequence_length
+from bertd.data.dataset.left_out_report import LeftOutReport, read_left_out
 from bertd.data.dataset.locate import find_dataset
 from bertd.data.dataset.shards import DataSet
 from bertd.data.dataset.text_quality import read_quality
 from bertd.data.inspect.budget_estimate import BudgetEstimate, estimate_budget, find_run, measure_run_speed
+from bertd.data.inspect.left_out_lines import sample_lines
 from bertd.data.inspect.render import dataset_lines, packing_lines, sequence_lines
 from bertd.data.inspect.report import DecodedSequence, decode_sequences, measure_packings
 from bertd.program import run_main
@@ -36,6 +38,9 @@ def _parser() -> argparse.ArgumentParser:
         "--sequence-length", type=parse_sequence_length, metavar="S", help="instead of the recipe's, or 128"
     )
     parser.add_argument("--sequences", type=parse_count, default=10, metavar="N", help="how many to show (10)")
+    parser.add_argument(
+        "--left-out", action="store_true", help="show samples of what was left out of each source, and nothing else"
+    )
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     return parser
 
@@ -48,6 +53,10 @@ def main(argv: list[str] | None = None) -> int:
 def _inspect(args: argparse.Namespace) -> None:
     root = find_dataset(args.dataset)
     dataset = DataSet.open(root)
+    left_out = read_left_out(root)
+    if args.left_out:
+        _show_left_out(dataset, left_out, as_json=args.json)
+        return
     run = None if args.run is None else find_run(args.run)
     recipe = None if args.recipe is None else read_recipe(find_recipe(args.recipe))
     if recipe is None and run is not None:
@@ -72,13 +81,14 @@ def _inspect(args: argparse.Namespace) -> None:
             "fingerprint": dataset.fingerprint,
             "manifest": dataset.manifest.model_dump(mode="json"),
             "quality": None if quality is None else quality.model_dump(mode="json"),
+            "left_out": None if left_out is None else left_out.model_dump(mode="json"),
             "packings": [asdict(fact) for fact in facts],
             "budget": None if estimate is None else asdict(estimate),
             "shown": [asdict(sequence) for sequence in decoded],
         }
         print(terminal_json(json.dumps(tree)))
         return
-    lines = [*dataset_lines(dataset.manifest, quality, kind=dataset.vocabulary.kind, root=root), ""]
+    lines = [*dataset_lines(dataset.manifest, quality, left_out, kind=dataset.vocabulary.kind, root=root), ""]
     lines += packing_lines(facts, length=length, estimate=estimate)
     print(terminal_text("\n".join(lines)))
     # Escape control characters of the corpus before colours are added.
@@ -86,6 +96,15 @@ def _inspect(args: argparse.Namespace) -> None:
     width = min(120, shutil.get_terminal_size().columns)
     is_coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     print("\n".join(sequence_lines(safe, width=width, is_coloured=is_coloured)))
+
+
+def _show_left_out(dataset: DataSet, left_out: LeftOutReport | None, *, as_json: bool) -> None:
+    if as_json:
+        report = None if left_out is None else left_out.model_dump(mode="json")
+        tree = {"path": str(dataset.root), "fingerprint": dataset.fingerprint, "left_out": report}
+        print(terminal_json(json.dumps(tree)))
+    else:
+        print(terminal_text("\n".join(sample_lines(dataset.manifest, left_out))))
 
 
 def _estimate_at_known_speed(recipe: Recipe, run: RunPaths | None, *, given_speed: float | None) -> BudgetEstimate:

@@ -13,8 +13,10 @@ import sys
 from pathlib import Path
 
 from bertd.data.commands.arguments import parse_positive, parse_share
+from bertd.data.dataset.left_out_report import LeftOutReport, read_left_out
 from bertd.data.dataset.locate import resolve_data_path
 from bertd.data.dataset.text_quality import Quality, read_quality
+from bertd.data.inspect.left_out_lines import left_out_warnings
 from bertd.data.inspect.render import holdout_lines, source_lines
 from bertd.data.prepare.pipeline import PrepareOptions, prepare
 from bertd.data.sources.spec import ReadingOptions, SourceKind
@@ -24,7 +26,7 @@ from bertd.run.quantities import format_count
 from bertd.terminal_text import terminal_json, terminal_text
 
 
-def format_summary(manifest: Manifest, *, out: Path, quality: Quality | None) -> str:
+def format_summary(manifest: Manifest, *, out: Path, quality: Quality | None, left_out: LeftOutReport | None) -> str:
     """Summarize a new data set in a few lines."""
     lines = [f"{out}: {format_count(manifest.vocab_size, 'entry', 'entries')}, fingerprint {manifest.fingerprint[:12]}"]
     for name, counts in manifest.splits.items():
@@ -33,7 +35,7 @@ def format_summary(manifest: Manifest, *, out: Path, quality: Quality | None) ->
             f"{format_count(counts.tokens, 'token')}"
         )
     lines += [f"  {line}" for line in holdout_lines(manifest)]
-    lines += source_lines(manifest, quality)
+    lines += source_lines(manifest, quality, left_out)
     return "\n".join(lines)
 
 
@@ -102,11 +104,16 @@ def _prepare(args: argparse.Namespace) -> None:
         ),
     )
     manifest = prepare(args.sources, out=out, options=options, processes=args.processes, replace=args.replace)
+    left_out = read_left_out(out)
     if args.json:
         tree = {"path": str(out), "fingerprint": manifest.fingerprint} | manifest.model_dump(mode="json")
+        tree["left_out"] = None if left_out is None else left_out.model_dump(mode="json")
         print(terminal_json(json.dumps(tree)))
     else:
-        print(terminal_text(format_summary(manifest, out=out, quality=read_quality(out))))
+        print(terminal_text(format_summary(manifest, out=out, quality=read_quality(out), left_out=left_out)))
+    if left_out is not None:
+        for line in left_out_warnings(manifest, left_out, name=args.out):
+            print(terminal_text(line), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from bertd.data.prepare.skip_reasons import format_skip_reasons
 from bertd.data.prepare.task_planner import BLOCK_BYTES
 from bertd.data.prepare.tokenize_part import text_hash
 from bertd.data.sources.archives import SourceStream
-from bertd.data.sources.readers.document import Reader, SkipReason
+from bertd.data.sources.readers.document import Document, Reader, Skipped, SkipReason
 from bertd.data.sources.spec import ReadingOptions, Source, find_sources, make_reader
 from bertd.errors import CorpusError
 from bertd.program import run_main
@@ -96,9 +96,14 @@ class _TrainingTexts:
 
     def _read_stream(self, reader: Reader, stream: SourceStream) -> Iterator[str]:
         for block in reader.blocks(stream.content, block_bytes=BLOCK_BYTES):
-            results = [result or SkipReason.EMPTY for result in reader.documents(block.content)]
-            texts = [result for result in results if isinstance(result, str)]
-            self.skipped.update(result.value for result in results if isinstance(result, SkipReason))
+            results = list(reader.documents(block.content))
+            texts = [one.text for one in results if isinstance(one, Document) and one.text]
+            reasons = [one.reason if isinstance(one, Skipped) else SkipReason.EMPTY for one in results]
+            self.skipped.update(
+                reason.value
+                for reason, one in zip(reasons, results, strict=True)
+                if isinstance(one, Skipped) or not one.text
+            )
             self.skipped[SkipReason.TOO_LONG.value] += block.too_long
             self._text_bytes += len(block.content)
             self._progress.update(

@@ -7,8 +7,10 @@ import textwrap
 from collections import Counter
 from pathlib import Path
 
+from bertd.data.dataset.left_out_report import LeftOutReport
 from bertd.data.dataset.text_quality import Quality
 from bertd.data.inspect.budget_estimate import BudgetEstimate
+from bertd.data.inspect.left_out_lines import shares_line
 from bertd.data.inspect.report import DecodedSequence, PackingFacts
 from bertd.data.prepare.skip_reasons import format_skip_reasons
 from bertd.run.dataset_manifest import Manifest
@@ -19,13 +21,15 @@ _PREDICTED = re.compile(r"\[[^\s\[\]|]+\|[^\s\[\]|]+\]")
 _BOLD, _RESET = "\x1b[1;33m", "\x1b[0m"
 
 
-def dataset_lines(manifest: Manifest, quality: Quality | None, *, kind: VocabularyKind, root: Path) -> list[str]:
+def dataset_lines(
+    manifest: Manifest, quality: Quality | None, left_out: LeftOutReport | None, *, kind: VocabularyKind, root: Path
+) -> list[str]:
     """The vocabulary, the sources and the splits."""
     # What the normalizer of another kind does to letters is not known.
     case = "" if kind is VocabularyKind.OTHER else ", uncased" if manifest.tokenizer.lowercase else ", cased"
     vocabulary = f"{format_count(manifest.vocab_size, 'entry', 'entries')}, {kind}{case}"
     lines = [f"{root}", f"  {vocabulary}; fingerprint {manifest.fingerprint[:12]}"]
-    lines += ["", "sources", *source_lines(manifest, quality)]
+    lines += ["", "sources", *source_lines(manifest, quality, left_out)]
     lines += ["", f"{'split':12}{'documents':>14}{'sentences':>14}{'tokens':>16}{'a sentence':>12}"]
     for name, counts in manifest.splits.items():
         mean = counts.tokens / max(1, counts.sentences)
@@ -87,8 +91,8 @@ def holdout_lines(manifest: Manifest) -> list[str]:
     ]
 
 
-def source_lines(manifest: Manifest, quality: Quality | None) -> list[str]:
-    """Counts and quality of each source, indented."""
+def source_lines(manifest: Manifest, quality: Quality | None, left_out: LeftOutReport | None) -> list[str]:
+    """Counts and quality of each source, and the share of its text that is kept, indented."""
     lines = []
     for number, source in enumerate(manifest.sources):
         files = f"{format_count(source.files, 'file')}, {source.bytes / 1e6:,.1f} MB; " if source.files else ""
@@ -97,6 +101,8 @@ def source_lines(manifest: Manifest, quality: Quality | None) -> list[str]:
             f"{format_count(source.read, 'document')}{format_skip_reasons(Counter(source.skipped))}, "
             f"{format_count(source.kept.sentences, 'sentence')}, {format_count(source.kept.tokens, 'token')}"
         )
+        if left_out is not None:
+            lines.append(f"    {shares_line(left_out.sources[number])}")
         if quality is not None and source.kept.documents:
             lines.append(f"    {quality.sources[number].summary_line()}")
     return lines

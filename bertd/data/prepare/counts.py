@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bertd.data.prepare.part_file import PartFacts, PartFile, part_path
+from bertd.data.sources.readers.left_out import LeftOut
 from bertd.run.dataset_manifest import Filters
 
 
@@ -59,3 +60,18 @@ class PartTally:
             for source, counts in self._facts[number].skipped.items():
                 skipped.setdefault(source, Counter()).update(counts)
         return skipped
+
+    def read_characters(self, *, num_parts: int) -> Counter[int]:
+        """Characters read in the first parts, by source."""
+        read: Counter[int] = Counter()
+        for number in range(num_parts):
+            read.update(self._facts[number].read_characters)
+        return read
+
+    def left_out(self, *, num_parts: int) -> dict[int, LeftOut]:
+        """Characters that the readers and the workers left out in the first parts, by source."""
+        left_out: dict[int, LeftOut] = {}
+        for number in range(num_parts):
+            for source, record in self._facts[number].left_out.items():
+                left_out.setdefault(source, LeftOut()).update(LeftOut.from_record(record))
+        return left_out

@@ -80,7 +80,7 @@ def compute_signatures(tokens: npt.NDArray[np.unsignedinteger], lengths: IndexAr
 
 def band_hashes(signatures: Signatures) -> HashArray:
     """(NUM_BANDS, documents): one number for each band of a signature."""
-    bands = signatures.reshape(len(signatures), NUM_BANDS, -1).astype(np.uint64)
+    bands = signatures.reshape(len(signatures), NUM_BANDS, NUM_PERMUTATIONS // NUM_BANDS).astype(np.uint64)
     hashes = np.zeros((len(signatures), NUM_BANDS), dtype=np.uint64)
     for row in range(bands.shape[2]):
         hashes = mix64(hashes ^ bands[:, :, row])

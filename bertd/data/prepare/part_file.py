@@ -22,10 +22,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from bertd.data.arrays import HashArray
+from bertd.data.sources.readers.left_out import LeftOutRecord
 from bertd.errors import StorageError
 from bertd.run.atomic_files import atomic_write
 
-PARTS_FORMAT = 2
+PARTS_FORMAT = 3
 """Parts of another format, which an earlier bertd left, are made again."""
 
 
@@ -42,6 +43,10 @@ class PartFacts(BaseModel):
     """Documents read, by source."""
     skipped: dict[int, dict[str, int]]
     """Documents left out, by source and reason."""
+    read_characters: dict[int, int]
+    """Characters of the documents read, by source."""
+    left_out: dict[int, LeftOutRecord]
+    """Characters left out, by source; those of the documents that the assembly leaves out are not in it."""
 
 
 def part_path(folder: Path, number: int) -> Path:

@@ -15,10 +15,12 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 from tokenizers import Tokenizer
 
+from bertd.data.dataset.left_out_report import LEFT_OUT_FILE, LeftOutReport
 from bertd.data.dataset.shards import TOKENIZER_FOLDER, file_sha256, tokenizer_fingerprint
 from bertd.data.dataset.text_quality import QUALITY_FILE, Quality
 from bertd.data.prepare.counts import PartTally
 from bertd.data.prepare.document_decisions import decide_documents
+from bertd.data.prepare.left_out_counts import count_left_out
 from bertd.data.prepare.part_file import PARTS_FORMAT, PartFacts
 from bertd.data.prepare.progress import reading_progress
 from bertd.data.prepare.skip_reasons import format_skip_reasons
@@ -94,10 +96,17 @@ def prepare(names: list[str], *, out: Path, options: PrepareOptions, processes: 
         except CorpusError as error:
             skip_text = format_skip_reasons(sum(tally.skipped(num_parts=num_parts).values(), Counter()))
             raise CorpusError(f"{', '.join(names)}: {error}{skip_text}") from error
-        splits = write_splits(workspace.whole, parts=workspace.parts, num_parts=num_parts, decisions=decisions)
+        splits = write_splits(
+            workspace.whole,
+            parts=workspace.parts,
+            num_parts=num_parts,
+            decisions=decisions,
+            decode=tokenizer.decode,
+        )
+        left_out = count_left_out(len(sources), tally=tally, num_parts=num_parts, splits=splits)
         source_counts = _count_sources(sources, tally=tally, num_parts=num_parts, splits=splits)
         manifest = _write_dataset_files(
-            workspace, tokenizer=tokenizer, options=options, splits=splits, sources=source_counts
+            workspace, tokenizer=tokenizer, options=options, splits=splits, sources=source_counts, left_out=left_out
         )
         workspace.publish()
     return manifest
@@ -161,11 +170,16 @@ def _source_counts(source: Source, *, read: int, skipped: Counter[str], tally: S
     )
 
 
-def _write_quality(workspace: Workspace, *, splits: WrittenSplits, num_sources: int) -> dict[str, FileFacts]:
-    report = Quality(sources=[splits.sources.get(number, SourceTally()).quality() for number in range(num_sources)])
-    path = workspace.whole / QUALITY_FILE
-    atomic_write(path, report.model_dump_json(indent=1) + "\n", mode=SHARED_MODE)
-    return {QUALITY_FILE: FileFacts(size=path.stat().st_size, sha256=file_sha256(path))}
+def _write_reports(
+    workspace: Workspace, *, splits: WrittenSplits, num_sources: int, left_out: LeftOutReport
+) -> dict[str, FileFacts]:
+    quality = Quality(sources=[splits.sources.get(number, SourceTally()).quality() for number in range(num_sources)])
+    files = {}
+    for name, report in {QUALITY_FILE: quality, LEFT_OUT_FILE: left_out}.items():
+        path = workspace.whole / name
+        atomic_write(path, report.model_dump_json(indent=1) + "\n", mode=SHARED_MODE)
+        files[name] = FileFacts(size=path.stat().st_size, sha256=file_sha256(path))
+    return files
 
 
 def _write_dataset_files(
@@ -175,8 +189,9 @@ def _write_dataset_files(
     options: PrepareOptions,
     splits: WrittenSplits,
     sources: list[SourceCounts],
+    left_out: LeftOutReport,
 ) -> Manifest:
-    """Write the tokenizer, the quality report and, last of all, the manifest."""
+    """Write the tokenizer, the reports and, last of all, the manifest."""
     vocabulary = vocabulary_from_tokenizer(tokenizer, place=options.vocab)
     casing = read_casing(tokenizer)
     folder = workspace.whole / TOKENIZER_FOLDER
@@ -205,7 +220,9 @@ def _write_dataset_files(
         language=options.language,
         sources=sources,
         filters=options.filters,
-        files=splits.files | files | _write_quality(workspace, splits=splits, num_sources=len(sources)),
+        files=splits.files
+        | files
+        | _write_reports(workspace, splits=splits, num_sources=len(sources), left_out=left_out),
         held_out=splits.held_out,
     )
     atomic_write(workspace.whole / MANIFEST_FILE, manifest.model_dump_json(indent=1) + "\n", mode=SHARED_MODE)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, get_args
@@ -16,20 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from bertd.data.dataset.shards import OFFSET, split_file_names
+from bertd.data.prepare.assembly_skips import AssemblySkips
 from bertd.data.prepare.document_decisions import Decisions, DocumentDecision
 from bertd.data.prepare.part_documents import PartDocuments
 from bertd.data.prepare.part_file import PartFile, part_path
 from bertd.data.prepare.source_tally import SourceTally
-from bertd.data.sources.readers.document import SkipReason
+from bertd.data.sources.readers.left_out import LeftOut
 from bertd.run.dataset_manifest import FileFacts, HeldOutPieces, SplitCounts, SplitName
 
 BoolArray = npt.NDArray[np.bool_]
-
-_SKIP_REASONS = {
-    DocumentDecision.DUPLICATE: SkipReason.DUPLICATE,
-    DocumentDecision.NEAR_DUPLICATE: SkipReason.NEAR_DUPLICATE,
-    DocumentDecision.OVER_LIMIT: SkipReason.OVER_LIMIT,
-}
 
 
 class _HashingFile:
@@ -99,17 +95,25 @@ class WrittenSplits:
     """What was kept, by source."""
     skipped: dict[int, Counter[str]]
     """Documents left out by the assembly, by source and reason."""
+    left_out: dict[int, LeftOut]
+    """Their characters, by source."""
     held_out: HeldOutPieces | None
     """Pieces of long documents that validation has; None where documents are in one split only."""
 
 
-def write_splits(folder: Path, *, parts: Path, num_parts: int, decisions: Decisions) -> WrittenSplits:
-    """Write the files of both splits into `folder`."""
+def write_splits(
+    folder: Path, *, parts: Path, num_parts: int, decisions: Decisions, decode: Callable[[list[int]], str]
+) -> WrittenSplits:
+    """Write the files of both splits into `folder`.
+
+    Args:
+        decode: text of tokens, for samples of the documents that are left out.
+    """
     names: tuple[SplitName, ...] = get_args(SplitName)
     wanted = dict(zip(names, (DocumentDecision.TRAIN, DocumentDecision.VALIDATION), strict=True))
     writers = {name: SplitWriter(folder, name) for name in names}
     tallies: dict[int, SourceTally] = {}
-    skipped: dict[int, Counter[str]] = {}
+    skips = AssemblySkips(decode)
     first = num_pieces = 0
     for number in range(num_parts):
         part = PartFile(part_path(parts, number))
@@ -127,10 +131,15 @@ def write_splits(folder: Path, *, parts: Path, num_parts: int, decisions: Decisi
             tallies.setdefault(source, SourceTally()).add(
                 part, keep=(part_decisions <= DocumentDecision.VALIDATION) & (sources == source)
             )
-            for decision, times in zip(*np.unique(part_decisions[sources == source], return_counts=True), strict=True):
-                if reason := _SKIP_REASONS.get(DocumentDecision(int(decision))):
-                    skipped.setdefault(source, Counter())[reason.value] += int(times)
+            skips.add(part, part_decisions, source=source, chosen=sources == source)
     files = {name: facts for writer in writers.values() for name, facts in writer.close().items()}
     counts = {name: writer.counts for name, writer in writers.items()}
     held_out = HeldOutPieces(documents=len(decisions.cut), pieces=num_pieces) if decisions.cut else None
-    return WrittenSplits(counts=counts, files=files, sources=tallies, skipped=skipped, held_out=held_out)
+    return WrittenSplits(
+        counts=counts,
+        files=files,
+        sources=tallies,
+        skipped=skips.skipped,
+        left_out=skips.left_out,
+        held_out=held_out,
+    )

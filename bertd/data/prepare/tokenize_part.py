@@ -22,7 +22,8 @@ from bertd.data.arrays import IndexArray
 from bertd.data.dataset.shards import OFFSET
 from bertd.data.prepare.minhash import band_hashes, compute_signatures
 from bertd.data.prepare.part_file import PartFacts, part_path, write_part
-from bertd.data.sources.readers.document import Block, Reader, ReadResult, SkipReason
+from bertd.data.sources.readers.document import Block, Reader, ReadResult, Skipped, SkipReason
+from bertd.data.sources.readers.left_out import LeftOut
 from bertd.data.sources.sentences import split_sentences, split_spaced_sentences
 from bertd.run.dataset_manifest import Filters
 from bertd.tokenizer.cached_encoder import CachedEncoder
@@ -94,9 +95,20 @@ class _PartBuffer:
     letters: list[LetterCounts] = field(default_factory=list)
     read: Counter[int] = field(default_factory=Counter)
     skipped: dict[int, Counter[str]] = field(default_factory=dict)
+    read_characters: Counter[int] = field(default_factory=Counter)
+    left_out: dict[int, LeftOut] = field(default_factory=dict)
 
-    def skip(self, source: int, reason: SkipReason, *, times: int = 1) -> None:
+    def skip(self, source: int, reason: SkipReason, *, read: int, sample: str, times: int = 1) -> None:
+        """Count documents that are left out.
+
+        Args:
+            read: their characters.
+        """
         self.skipped.setdefault(source, Counter())[reason.value] += times
+        self.left_out_of(source).add_count(reason, read, sample=sample)
+
+    def left_out_of(self, source: int) -> LeftOut:
+        return self.left_out.setdefault(source, LeftOut())
 
 
 class PartTokenizer:
@@ -130,12 +142,12 @@ class PartTokenizer:
         characters = 0
         for source, result in self._read_documents(task):
             part.read[source] += 1
-            kept = self._apply_filters(result)
-            if isinstance(kept, SkipReason):
-                part.skip(source, kept)
+            part.read_characters[source] += result.read
+            text = self._filter_document(result, source, part)
+            if text is None:
                 continue
-            batch.append((source, kept))
-            characters += len(kept)
+            batch.append((source, text))
+            characters += len(text)
             if characters >= _BATCH_CHARACTERS:
                 self._append_encoded(batch, part)
                 batch, characters = [], 0
@@ -143,12 +155,21 @@ class PartTokenizer:
         for item in task.blocks:
             if item.block.too_long:
                 part.read[item.source] += item.block.too_long
-                part.skip(item.source, SkipReason.TOO_LONG, times=item.block.too_long)
+                part.read_characters[item.source] += item.block.too_long_characters
+                part.skip(
+                    item.source,
+                    SkipReason.TOO_LONG,
+                    read=item.block.too_long_characters,
+                    sample=item.block.too_long_sample,
+                    times=item.block.too_long,
+                )
         facts = PartFacts(
             next_file=task.next_file,
             next_block=task.next_block,
             read=dict(part.read),
             skipped={source: dict(counts) for source, counts in part.skipped.items()},
+            read_characters=dict(part.read_characters),
+            left_out={source: left_out.to_record() for source, left_out in part.left_out.items()},
         )
         write_part(part_path(self._folder, task.number), self._build_arrays(part), facts=facts)
         return facts
@@ -159,22 +180,31 @@ class PartTokenizer:
                 for result in self._readers[item.source].documents(item.block.content):
                     yield item.source, result
 
-    def _apply_filters(self, result: ReadResult) -> ReadResult:
-        """The text if it passes every filter that looks at one document alone, else the reason why not."""
-        if isinstance(result, SkipReason):
-            return result
-        if not result:
+    def _filter_document(self, result: ReadResult, source: int, part: _PartBuffer) -> str | None:
+        """A document's text if it passes every filter that looks at one alone; all else is counted."""
+        if isinstance(result, Skipped):
+            part.skip(source, result.reason, read=result.read, sample=result.sample)
+            return None
+        part.left_out_of(source).update(result.left_out)
+        reason = self._skip_reason(result.text)
+        if reason is None:
+            return result.text
+        part.skip(source, reason, read=len(result.text), sample=result.text)
+        return None
+
+    def _skip_reason(self, text: str) -> SkipReason | None:
+        if not text:
             return SkipReason.EMPTY
         try:
-            result.encode()
+            text.encode()
         except UnicodeEncodeError:
             # A JSON escape can spell half a surrogate pair.
             return SkipReason.INVALID_UTF8
-        if len(result) < self._filters.min_characters:
+        if len(text) < self._filters.min_characters:
             return SkipReason.SHORT
-        if self._filters.min_ascii_share and count_letters(result).ascii_share < self._filters.min_ascii_share:
+        if self._filters.min_ascii_share and count_letters(text).ascii_share < self._filters.min_ascii_share:
             return SkipReason.FEW_ASCII_LETTERS
-        return result
+        return None
 
     def _append_encoded(self, batch: list[tuple[int, str]], part: _PartBuffer) -> None:
         by_document = [self._split(text, language=self._language) for _, text in batch]
@@ -186,7 +216,7 @@ class PartTokenizer:
             num_tokens = int(lengths.sum())
             sentence += len(sentences)
             if not num_tokens:
-                part.skip(source, SkipReason.EMPTY)
+                part.skip(source, SkipReason.EMPTY, read=len(text), sample=text)
                 continue
             part.tokens += [encoded.tokens[token : token + num_tokens], np.array([self._sep], dtype=np.uint32)]
             token += num_tokens

@@ -204,7 +204,7 @@ def test_a_whole_data_set_is_verified_and_a_changed_file_is_named(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert verify.main([name]) == 0
-    assert "stones: valid: 10 files" in capsys.readouterr().out
+    assert "stones: valid: 11 files" in capsys.readouterr().out
     path = tmp_path / "stones" / "validation.sentences"
     content = bytearray(path.read_bytes())
     content[3] ^= 64

@@ -90,3 +90,8 @@ def test_near_duplicates_go_and_the_earliest_stays(
     prepare([str(lines)], out=tmp_path / "three", options=options, processes=3)
     for name in ("train.tokens", "manifest.json"):
         assert (tmp_path / "set" / name).read_bytes() == (tmp_path / "three" / name).read_bytes()
+
+
+def test_a_part_without_documents_has_bands_of_none() -> None:
+    signatures = compute_signatures(*stream([]))
+    assert signatures.shape == (0, NUM_PERMUTATIONS) and band_hashes(signatures).shape == (NUM_BANDS, 0)

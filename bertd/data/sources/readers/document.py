@@ -10,35 +10,60 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
 from typing import BinaryIO, Protocol
 
-MAX_DOCUMENT_BYTES = 1 << 25
-"""A longer document is skipped, or cut where the format does not mark documents; bounds the memory."""
+from bertd.data.sources.readers.left_out import MAX_DOCUMENT_BYTES as MAX_DOCUMENT_BYTES
+from bertd.data.sources.readers.left_out import MAX_SAMPLE_CHARACTERS, LeftOut
+from bertd.data.sources.readers.left_out import SkipReason as SkipReason
 
 
-class SkipReason(Enum):
-    """Why a document is left out; the value is shown to users."""
+@dataclass(frozen=True)
+class Skipped:
+    """A document that is left out as a whole."""
 
-    EMPTY = "no text"
-    REDIRECT = "redirect"
-    OTHER_NAMESPACE = "not an article"
-    DISAMBIGUATION = "disambiguation page"
-    INVALID_UTF8 = "not valid UTF-8"
-    NOT_JSON = "not a JSON object"
-    NO_FIELD = "lacks the text field"
-    UNCLOSED = "never closed"
-    DAMAGED = "damaged markup"
-    TOO_LONG = f"longer than {MAX_DOCUMENT_BYTES >> 20} MiB"
-    SHORT = "shorter than the minimum"
-    FEW_ASCII_LETTERS = "too few ASCII letters"
-    DUPLICATE = "exact duplicate"
-    NEAR_DUPLICATE = "near duplicate"
-    OVER_LIMIT = "beyond --max-documents"
+    reason: SkipReason
+    read: int
+    """Characters of its text as the format gives it; where none can be made out, of all that stands for it."""
+    sample: str = ""
+    """Its beginning, or all of it."""
+
+    @classmethod
+    def with_text(cls, reason: SkipReason, text: str) -> Skipped:
+        return cls(reason, read=len(text), sample=text)
+
+    @classmethod
+    def with_bytes(cls, reason: SkipReason, content: bytes) -> Skipped:
+        """For bytes that are not parsed; what is not UTF-8 counts one character for each part that cannot be read."""
+        return cls.with_text(reason, content.decode("utf-8", "replace"))
 
 
-ReadResult = str | SkipReason
-"""A document's text, or why it has none."""
+@dataclass(frozen=True)
+class Document:
+    """A document's text, and what was cut from it."""
+
+    text: str
+    """Empty if nothing is left."""
+    read: int
+    """Characters of the document as the format gives it; equal to the length of the text and `left_out.total`."""
+    left_out: LeftOut
+
+    @classmethod
+    def account(cls, text: str, *, read: int, left_out: LeftOut, rest: SkipReason = SkipReason.SPACING) -> Document:
+        """A document whose remaining difference between what was read and what is kept has one reason.
+
+        Args:
+            left_out: pieces that were cut, recorded by the reader; the document owns it from here.
+            rest: why the characters that no piece stands for are gone.
+        """
+        difference = read - len(text) - left_out.total
+        assert difference >= 0, (difference, text[:100])
+        if difference:
+            left_out.characters[rest] += difference
+        return cls(text, read=read, left_out=left_out)
+
+
+ReadResult = Document | Skipped
+"""A document, or why there is none."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +73,10 @@ class Block:
     content: bytes
     too_long: int = 0
     """Documents that were longer than MAX_DOCUMENT_BYTES and are not in the content."""
+    too_long_characters: int = 0
+    """Characters of those documents."""
+    too_long_sample: str = ""
+    """The beginning of the last of them."""
 
 
 class Reader(Protocol):
@@ -76,14 +105,45 @@ def clean(text: str) -> str:
     return text.strip()
 
 
-def decode(content: bytes) -> ReadResult:
-    """Clean text out of UTF-8 bytes, or of UTF-16 with a byte order mark."""
+def decode(content: bytes) -> str | Skipped:
+    """Text out of UTF-8 bytes, or of UTF-16 with a byte order mark; not cleaned."""
     try:
-        if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-            return clean(content.decode("utf-16"))
-        return clean(content.decode("utf-8"))
+        return content.decode("utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8")
     except UnicodeDecodeError:
-        return SkipReason.INVALID_UTF8
+        return Skipped.with_bytes(SkipReason.INVALID_UTF8, content)
+
+
+def cleaned_document(raw: str) -> Document:
+    """A document of which nothing is cut but what `clean` removes."""
+    return Document.account(clean(raw), read=len(raw), left_out=LeftOut())
+
+
+@dataclass
+class TooLong:
+    """Documents that were longer than MAX_DOCUMENT_BYTES, since the last block."""
+
+    documents: int = 0
+    characters: int = 0
+    sample: str = ""
+
+    def begin(self, content: bytes) -> None:
+        self.documents += 1
+        self.sample = content[: 4 * MAX_SAMPLE_CHARACTERS].decode("utf-8", "replace")
+        self.add(content)
+
+    def add(self, content: bytes) -> None:
+        self.characters += len(content.translate(None, _UTF8_CONTINUATIONS))
+
+    def take_block(self, content: bytes) -> Block:
+        """A block with what was skipped before it, which is then forgotten."""
+        block = Block(
+            content, too_long=self.documents, too_long_characters=self.characters, too_long_sample=self.sample
+        )
+        self.documents, self.characters, self.sample = 0, 0, ""
+        return block
+
+
+_UTF8_CONTINUATIONS = bytes(range(0x80, 0xC0))
 
 
 def cut_blocks(stream: BinaryIO, *, ends: tuple[bytes, ...], block_bytes: int) -> Iterator[Block]:
@@ -93,29 +153,34 @@ def cut_blocks(stream: BinaryIO, *, ends: tuple[bytes, ...], block_bytes: int) -
         ends: what closes a document; a piece is cut after the last of them.
     """
     rest = b""
-    too_long = 0
+    too_long = TooLong()
     while piece := stream.read(block_bytes):
         content = rest + piece
         cut = max(content.rfind(end) + len(end) if end in content else 0 for end in ends)
         if cut:
-            yield Block(content[:cut], too_long=too_long)
-            rest, too_long = content[cut:], 0
+            yield too_long.take_block(content[:cut])
+            rest = content[cut:]
         elif len(content) <= MAX_DOCUMENT_BYTES:
             rest = content
         else:
-            rest = _skip_document(stream, tail=piece, ends=ends, piece_bytes=block_bytes)
-            too_long += 1
-    if rest or too_long:
-        yield Block(rest, too_long=too_long)
+            too_long.begin(content)
+            rest = _skip_document(stream, too_long, tail=piece, ends=ends, piece_bytes=block_bytes)
+    if rest or too_long.documents:
+        yield too_long.take_block(rest)
 
 
-def _skip_document(stream: BinaryIO, *, tail: bytes, ends: tuple[bytes, ...], piece_bytes: int) -> bytes:
+def _skip_document(
+    stream: BinaryIO, too_long: TooLong, *, tail: bytes, ends: tuple[bytes, ...], piece_bytes: int
+) -> bytes:
     """Read past the end of a document that is too long; returns what follows it in the last piece."""
     overlap = max(map(len, ends)) - 1
     while piece := stream.read(piece_bytes):
-        content = tail[-overlap:] + piece if overlap else piece
+        kept_tail = tail[-overlap:] if overlap else b""
+        content = kept_tail + piece
         found = [content.find(end) + len(end) for end in ends if end in content]
         if found:
+            too_long.add(content[len(kept_tail) : min(found)])
             return content[min(found) :]
+        too_long.add(piece)
         tail = content
     return b""

@@ -11,7 +11,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from bertd.data.sources.readers.document import MAX_DOCUMENT_BYTES, Block, ReadResult, decode
+from bertd.data.sources.readers.document import (
+    MAX_DOCUMENT_BYTES,
+    Block,
+    Document,
+    ReadResult,
+    Skipped,
+    SkipReason,
+    clean,
+    decode,
+)
+from bertd.data.sources.readers.left_out import LeftOut
 
 HEADING = re.compile(rb"(?:^|(?<=\s))= = = [^=\n]{1,300} = = =(?=\s|$)", re.MULTILINE)
 
@@ -36,8 +46,19 @@ class Headings:
 
     def documents(self, content: bytes) -> Iterator[ReadResult]:
         """The text between headings."""
-        pieces = HEADING.split(content)
-        for number, piece in enumerate(pieces):
-            # A heading that opens the block has nothing before it.
-            if number or piece.strip():
-                yield decode(piece)
+        begins = [match.span() for match in HEADING.finditer(content)]
+        first = begins[0][0] if begins else len(content)
+        # A heading that opens the block has nothing before it.
+        if content[:first].strip():
+            yield _read_article(b"", content[:first])
+        for (begin, end), (after, _) in zip(begins, [*begins, (len(content), 0)][1:], strict=True):
+            yield _read_article(content[begin:end], content[end:after])
+
+
+def _read_article(heading: bytes, body: bytes) -> ReadResult:
+    title, text = decode(heading), decode(body)
+    if isinstance(title, Skipped) or isinstance(text, Skipped):
+        return Skipped.with_bytes(SkipReason.INVALID_UTF8, heading + body)
+    left_out = LeftOut()
+    left_out.add(SkipReason.TITLE, title)
+    return Document.account(clean(text), read=len(title) + len(text), left_out=left_out)

@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from bertd.data.sources.readers.document import Block, ReadResult, SkipReason, clean, cut_blocks
+from bertd.data.sources.readers.document import (
+    Block,
+    ReadResult,
+    Skipped,
+    SkipReason,
+    cleaned_document,
+    cut_blocks,
+)
 
 
 @dataclass(frozen=True)
@@ -27,14 +34,23 @@ class JsonLines:
                 yield self._parse_line(line)
 
     def _parse_line(self, line: bytes) -> ReadResult:
-        try:
-            # A byte order mark may open the file.
-            tree = json.loads(line.decode("utf-8-sig"))
-        except UnicodeDecodeError:
-            return SkipReason.INVALID_UTF8
-        except (ValueError, RecursionError):
-            return SkipReason.NOT_JSON
-        if not isinstance(tree, dict):
-            return SkipReason.NOT_JSON
-        text = tree.get(self.text_field)
-        return clean(text) if isinstance(text, str) else SkipReason.NO_FIELD
+        record = parse_record(line)
+        if isinstance(record, Skipped):
+            return record
+        text = record.get(self.text_field)
+        if not isinstance(text, str):
+            # The text may be in another field, so the record counts with all of its line.
+            return Skipped.with_bytes(SkipReason.NO_FIELD, line)
+        return cleaned_document(text)
+
+
+def parse_record(line: bytes) -> dict[str, object] | Skipped:
+    """The object of a line."""
+    try:
+        # A byte order mark may open the file.
+        tree = json.loads(line.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        return Skipped.with_bytes(SkipReason.INVALID_UTF8, line)
+    except (ValueError, RecursionError):
+        return Skipped.with_bytes(SkipReason.NOT_JSON, line)
+    return tree if isinstance(tree, dict) else Skipped.with_bytes(SkipReason.NOT_JSON, line)

@@ -13,7 +13,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from bertd.data.sources.readers.document import MAX_DOCUMENT_BYTES, Block, ReadResult
+from bertd.data.sources.readers.document import MAX_DOCUMENT_BYTES, Block, ReadResult, TooLong
 from bertd.data.sources.readers.jsonl import JsonLines
 from bertd.errors import CorpusError
 from bertd.hub import hub_unreachable_reason
@@ -135,16 +135,17 @@ def _join_rows(batches: Iterable[list[object]], *, rows: int) -> Iterator[object
 
 def _pack_blocks(texts: Iterable[object], *, block_bytes: int) -> Iterator[Block]:
     lines: list[bytes] = []
-    size = too_long = 0
+    size = 0
+    too_long = TooLong()
     for text in texts:
         line = json.dumps({"text": text}).encode() + b"\n"
         if len(line) > MAX_DOCUMENT_BYTES:
-            too_long += 1
+            too_long.begin(text.encode("utf-8", "replace") if isinstance(text, str) else line)
             continue
         lines.append(line)
         size += len(line)
         if size >= block_bytes:
-            yield Block(b"".join(lines), too_long=too_long)
-            lines, size, too_long = [], 0, 0
-    if lines or too_long:
-        yield Block(b"".join(lines), too_long=too_long)
+            yield too_long.take_block(b"".join(lines))
+            lines, size = [], 0
+    if lines or too_long.documents:
+        yield too_long.take_block(b"".join(lines))

@@ -13,24 +13,34 @@ from dataclasses import dataclass
 from statistics import median
 from typing import BinaryIO
 
-from bertd.data.sources.readers.document import MAX_DOCUMENT_BYTES, Block, ReadResult, cut_blocks, decode
+from bertd.data.sources.readers.document import (
+    MAX_DOCUMENT_BYTES,
+    Block,
+    Document,
+    ReadResult,
+    Skipped,
+    SkipReason,
+    clean,
+    cut_blocks,
+    decode,
+)
+from bertd.data.sources.readers.gutenberg import split_books
+from bertd.data.sources.readers.left_out import LeftOut
+from bertd.data.sources.readers.prose import display_width, ends_sentence, join_lines
 
 _BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")
-_GUTENBERG_START = re.compile(r"^\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG.*$", re.MULTILINE | re.IGNORECASE)
-_GUTENBERG_END = re.compile(
-    r"^(?:\*\*\* ?END OF (?:THE|THIS) PROJECT GUTENBERG.*|End of (?:the )?Project Gutenberg.*)$",
-    re.MULTILINE | re.IGNORECASE,
-)
-
 _WRAP_MIN, _WRAP_MAX = 45, 100
-"""Median line length of a hard-wrapped text; a paragraph on one line is longer, a verse shorter."""
+"""Median line width of a hard-wrapped text; a paragraph on one line is longer, a verse shorter."""
 _WRAPPED_SHARE = 0.95
-"""Least share of lines up to _WRAP_MAX characters in a hard-wrapped text."""
+"""Least share of lines up to _WRAP_MAX columns in a hard-wrapped text."""
+
+_MAX_ENDED_SHARE = 0.7
+"""Largest share of lines that end a sentence in a hard-wrapped text."""
 
 
 @dataclass(frozen=True)
 class TextFiles:
-    """A file is a document; one longer than MAX_DOCUMENT_BYTES is cut at blank lines, lines or spaces."""
+    """A file is a document, or each book of it; one longer than MAX_DOCUMENT_BYTES is cut at blank lines or spaces."""
 
     def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
         """The whole file, unless it is longer than MAX_DOCUMENT_BYTES."""
@@ -44,9 +54,21 @@ class TextFiles:
         yield Block(rest)
 
     def documents(self, content: bytes) -> Iterator[ReadResult]:
-        """One document."""
+        """One document, or one for each of Project Gutenberg's books."""
         text = decode(content)
-        yield unwrap(strip_gutenberg(text)) if isinstance(text, str) else text
+        if isinstance(text, Skipped):
+            yield text
+            return
+        cleaned = clean(text)
+        # What `clean` removes is counted with the first book.
+        surplus = len(text) - len(cleaned)
+        for book in split_books(cleaned):
+            left_out = LeftOut()
+            left_out.add(SkipReason.HEADER, book.before)
+            left_out.add(SkipReason.HEADER, book.after)
+            read = surplus + len(book.before) + len(book.text) + len(book.after)
+            yield Document.account(unwrap(book.text.strip()), read=read, left_out=left_out)
+            surplus = 0
 
 
 @dataclass(frozen=True)
@@ -60,12 +82,16 @@ class TextBlocks:
     def documents(self, content: bytes) -> Iterator[ReadResult]:
         """One document for each run of lines without a blank one."""
         text = decode(content)
-        if not isinstance(text, str):
+        if isinstance(text, Skipped):
             yield text
             return
-        for document in _BLANK_LINES.split(text):
+        cleaned = clean(text)
+        surplus = len(text) - len(cleaned)
+        # The blank lines between two documents belong to neither.
+        for document in _BLANK_LINES.split(cleaned):
             if document.strip():
-                yield unwrap(document)
+                yield Document.account(unwrap(document), read=surplus + len(document), left_out=LeftOut())
+                surplus = 0
 
 
 def _find_cut(content: bytes) -> int:
@@ -77,15 +103,6 @@ def _find_cut(content: bytes) -> int:
     while content[cut - 1] & 0xC0 == 0x80:
         cut -= 1
     return cut - 1
-
-
-def strip_gutenberg(text: str) -> str:
-    """The text between Project Gutenberg's marks, if it has them."""
-    if start := _GUTENBERG_START.search(text):
-        text = text[start.end() :]
-    if end := _GUTENBERG_END.search(text):
-        text = text[: end.start()]
-    return text.strip()
 
 
 def unwrap(text: str) -> str:
@@ -111,19 +128,24 @@ def unwrap(text: str) -> str:
 
 
 def _is_wrapped(lines: list[str]) -> bool:
-    """Whether nearly all lines that another line follows directly fit into a column's width."""
-    lengths = [
-        len(line.rstrip()) for line, after in zip(lines, lines[1:], strict=False) if line.strip() and after.strip()
-    ]
-    if len(lengths) < 2 or not _WRAP_MIN <= median(lengths) <= _WRAP_MAX:
+    """Whether nearly all lines that another line follows directly fit into a column's width, and most end anywhere."""
+    followed = [line.rstrip() for line, after in zip(lines, lines[1:], strict=False) if line.strip() and after.strip()]
+    widths = [display_width(line) for line in followed]
+    if len(widths) < 2 or not _WRAP_MIN <= median(widths) <= _WRAP_MAX:
         return False
-    return sum(length <= _WRAP_MAX for length in lengths) >= _WRAPPED_SHARE * len(lengths)
+    if sum(width <= _WRAP_MAX for width in widths) < _WRAPPED_SHARE * len(widths):
+        return False
+    # A wrapped line ends in the middle of a sentence; lines that are paragraphs or documents do not.
+    return sum(map(ends_sentence, followed)) < _MAX_ENDED_SHARE * len(followed)
 
 
 def _join_lines(lines: list[str]) -> str:
     """Join lines to a paragraph; a word split at a hyphen is joined without a space and keeps the hyphen."""
-    joined = lines[0]
+    joined: list[str] = [lines[0]]
     for line in lines[1:]:
-        is_hyphenated = len(joined) > 1 and joined[-1] == "-" and joined[-2].isalpha() and line[0].islower()
-        joined += line if is_hyphenated else f" {line}"
-    return joined
+        before = joined[-1]
+        if len(before) > 1 and before[-1] == "-" and before[-2].isalpha() and line[0].islower():
+            joined[-1] += line
+        else:
+            joined.append(line)
+    return join_lines(joined)

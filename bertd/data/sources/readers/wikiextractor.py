@@ -1,4 +1,4 @@
-"""WikiExtractor's output, `<doc ...>` elements or JSON lines; the first line of an article, its title, is dropped.
+"""WikiExtractor's output, `<doc ...>` elements or JSON lines; titles are left out, of links the words are kept.
 
     <doc id="12" url="?curid=12" title="Anarchism">
     Anarchism
@@ -6,7 +6,9 @@
     Anarchism is a political philosophy ...
     </doc>
 
-A redirect is a title without text. Source of the dropped title: the 24hBERT pipeline's process_data.py.
+Its versions differ: some begin the text with the title, in JSON also; some mark sections (`Section::::History.`) and
+list items (`BULLET::::- word`); with `--links` the text has `<a href=...>`, escaped or not. A redirect is a title
+without text.
 """
 
 from __future__ import annotations
@@ -17,13 +19,41 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from bertd.data.sources.readers.document import Block, ReadResult, SkipReason, cut_blocks, decode
-from bertd.data.sources.readers.jsonl import JsonLines
+from bertd.data.sources.readers.document import (
+    Block,
+    Document,
+    ReadResult,
+    Skipped,
+    SkipReason,
+    clean,
+    cut_blocks,
+    decode,
+)
+from bertd.data.sources.readers.jsonl import parse_record
+from bertd.data.sources.readers.left_out import LeftOut
 
 _BEGIN = re.compile(rb"^<doc id=", re.MULTILINE)
 _END = b"</doc>"
-# WikiExtractor leaves these where a page's markup was broken.
-_LEFTOVERS = re.compile(r"</?(?:br|ref|section|onlyinclude|noinclude|includeonly|templatestyles|mapframe)\b[^<>]*>")
+_OPENING = re.compile(r"^<doc [^\n]*>")
+_TITLE = re.compile(r"""\btitle=(?:"([^\n]*)"|'([^\n]*)')\s*>$""")
+_TEXT_FIELD = "text"
+# fmt: off
+_INLINE_TAGS = (
+    "a", "abbr", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em", "font", "i", "ins", "kbd",
+    "link", "mark", "nowiki", "q", "rb", "rp", "rt", "ruby", "s", "samp", "small", "span", "strike", "strong", "sub",
+    "sup", "time", "tt", "u", "var", "wbr",
+)
+_OTHER_TAGS = (
+    "blockquote", "br", "caption", "center", "dd", "div", "dl", "dt", "gallery", "h[1-6]", "hr", "imagemap",
+    "includeonly", "indicator", "li", "mapframe", "maplink", "math", "noinclude", "ol", "onlyinclude", "p", "poem",
+    "pre", "ref", "references", "section", "syntaxhighlight", "table", "tbody", "td", "templatestyles", "th", "thead",
+    "timeline", "tr", "ul",
+)
+# fmt: on
+_INLINE_TAG = re.compile(rf"</?(?:{'|'.join(_INLINE_TAGS)})(?:\s[^<>]*)?/?>", re.IGNORECASE)
+_OTHER_TAG = re.compile(rf"</?(?:{'|'.join(_OTHER_TAGS)})\b[^<>]*>", re.IGNORECASE)
+_SECTION_LINE = re.compile(r"^Section::::[^\n]*$", re.MULTILINE)
+_ITEM_MARK = re.compile(r"^(?:BULLET|INDENT)::::(?:[-*:]+|\d+\.)?[ \t]*", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -37,29 +67,75 @@ class WikiExtractor:
     def documents(self, content: bytes) -> Iterator[ReadResult]:
         """One document for each element or line."""
         if content.lstrip().startswith(b"{"):
-            for result in JsonLines().documents(content):
-                yield (_clean_prose(result) or SkipReason.REDIRECT) if isinstance(result, str) else result
+            yield from (_parse_line(line) for line in content.split(b"\n") if line.strip())
             return
         begins = [match.start() for match in _BEGIN.finditer(content)]
+        outside = [content[: begins[0] if begins else None]]
         for begin, end in zip(begins, [*begins, len(content)][1:], strict=True):
-            yield _parse_article(content[begin:end])
+            body, closed, after = content[begin:end].partition(_END)
+            outside.append(after)
+            yield _parse_element(body) if closed else Skipped.with_bytes(SkipReason.UNCLOSED, body)
+        if text := b" ".join(outside).strip():
+            yield Skipped.with_bytes(SkipReason.OUTSIDE, text)
 
 
-def _parse_article(element: bytes) -> ReadResult:
-    body, closed, _ = element.partition(_END)
-    if not closed:
-        return SkipReason.UNCLOSED
-    text = decode(body)
-    if isinstance(text, SkipReason):
+def _parse_line(line: bytes) -> ReadResult:
+    record = parse_record(line)
+    if isinstance(record, Skipped):
+        return record
+    text, title = record.get(_TEXT_FIELD), record.get("title")
+    if not isinstance(text, str):
+        return Skipped.with_bytes(SkipReason.NO_FIELD, line)
+    return _read_article(text, title=title if isinstance(title, str) else None)
+
+
+def _parse_element(element: bytes) -> ReadResult:
+    text = decode(element)
+    if isinstance(text, Skipped):
         return text
-    _, _, prose = text.partition("\n")
-    _, _, prose = prose.lstrip("\n").partition("\n")
-    return _clean_prose(prose) or SkipReason.REDIRECT
+    opening = _OPENING.match(text)
+    found = _TITLE.search(opening[0].rstrip()) if opening else None
+    title = (found[1] or found[2]) if found else None
+    return _read_article(text[opening.end() :] if opening else text, title=title)
 
 
-def _clean_prose(text: str) -> str:
+def _read_article(raw: str, *, title: str | None) -> ReadResult:
+    """An article's text; its first line goes if it is the title."""
+    left_out = LeftOut()
+    text = clean(raw)
+    first, _, rest = text.partition("\n")
+    if title is not None and _plain(first) == _plain(title):
+        left_out.add(SkipReason.TITLE, first)
+        text = rest
+    text = _clean_prose(text, left_out)
+    if not text:
+        return Skipped.with_text(SkipReason.REDIRECT, raw)
+    return Document.account(text, read=len(raw), left_out=left_out)
+
+
+def _plain(title: str) -> str:
+    """A title without entities, of which each version escapes others."""
+    return " ".join(html.unescape(html.unescape(title)).split())
+
+
+def _clean_prose(text: str, left_out: LeftOut) -> str:
     if "&" in text:
-        text = html.unescape(text)
+        unescaped = html.unescape(text)
+        left_out.add_count(SkipReason.MARKUP, len(text) - len(unescaped), sample="")
+        text = unescaped
+    if "::::" in text:
+        text = _cut(_SECTION_LINE, text, left_out, reason=SkipReason.TITLE)
+        text = _cut(_ITEM_MARK, text, left_out)
     if "<" in text:
-        text = _LEFTOVERS.sub(" ", text)
+        text = _cut(_OTHER_TAG, _cut(_INLINE_TAG, text, left_out), left_out, instead=" ")
     return text.strip()
+
+
+def _cut(
+    pattern: re.Pattern[str], text: str, left_out: LeftOut, *, instead: str = "", reason: SkipReason = SkipReason.MARKUP
+) -> str:
+    def record(match: re.Match[str]) -> str:
+        left_out.add(reason, match[0], kept=len(instead))
+        return instead
+
+    return pattern.sub(record, text)

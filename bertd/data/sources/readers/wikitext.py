@@ -1,27 +1,31 @@
 """Wikitext to prose, with mwparserfromhell's parser.
 
 Kept: running text, the words of links and of emphasis, a few templates that stand for words (units, languages, dashes),
-list items that are sentences. Dropped: tables, references, files, categories, headings, infoboxes and every other
-template, comments, bare addresses. Remains of broken markup (half a table, a lone bracket) are dropped line by line.
+list items that are sentences. Left out, and counted: tables, references, files, categories, headings, infoboxes and
+every other template, comments, bare addresses. Remains of broken markup (half a table, a lone bracket) are left out
+line by line.
 """
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
+from bertd.data.sources.readers.document import Document
+from bertd.data.sources.readers.left_out import LeftOut, SkipReason
+from bertd.data.sources.readers.wikitext_lines import BREAK, ITEM_MARK, paragraphs_of
+from bertd.data.sources.readers.wikitext_literal import protect, restore, take_out_literals
+from bertd.data.sources.readers.wikitext_templates import template_text
 from bertd.errors import CorpusError
 
 # fmt: off
-_DROPPED_TAGS = frozenset(
-    {
-        "ref", "references", "gallery", "table", "timeline", "math", "chem", "ce", "score", "syntaxhighlight", "source",
-        "pre", "templatestyles", "imagemap", "graph", "hiero", "mapframe", "maplink", "section", "inputbox",
-        "categorytree", "includeonly", "noinclude", "style", "script", "templatedata", "indicator",
-    }
-)
+_DROPPED_TAGS = {
+    "ref": SkipReason.REFERENCE, "references": SkipReason.REFERENCE, "table": SkipReason.TABLE,
+    "includeonly": SkipReason.MARKUP, "noinclude": SkipReason.MARKUP, "indicator": SkipReason.MARKUP,
+}
+"""Tags that the parser reads and that are left out; `wikitext_literal` has those that it must not read."""
 _LINE_TAGS = frozenset(
     {
         "hr", "p", "div", "blockquote", "poem", "center", "li", "dd", "dt", "ul", "ol", "dl", "tr", "td", "th",
@@ -29,32 +33,9 @@ _LINE_TAGS = frozenset(
     }
 )
 # fmt: on
-_BREAK = "\n\n"
-"""Ends a paragraph; a single line break is a space, as on the rendered page."""
-_ITEM_MARK = "\x01"
-"""Opens a line that was a list item."""
-
-_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
-# Removed before parsing, which takes most of the time: references may be half of an article.
-_REFERENCE = re.compile(r"<ref\b[^<>]*/>|<ref\b[^<>/]*>.*?</ref\s*>", re.DOTALL | re.IGNORECASE)
-_REDIRECT = re.compile(r"^\s*#\w+\s*:?\s*\[\[", re.IGNORECASE)
+# Names of magic words have letters and vowel signs of any script.
+_REDIRECT = re.compile(r"^\s*#[^\s#\[\]:]+\s*:?\s*\[\[")
 _INTERLANGUAGE = re.compile(r"^[a-z]{2,3}(?:-[a-z]+)*$")
-_MAGIC_WORD = re.compile(r"__[A-Z]+__")
-_QUOTES = re.compile("'{2,}")
-_SPACES = re.compile(r"[ \t\u00a0\u2002-\u200a\u202f\u3000]+")
-_EMPTY_BRACKETS = re.compile(r"\(\s*(?:[,;:/–-]\s*)*\)|\[\s*\]")
-_BRACKET_BEGIN = re.compile(r"\([\s,;]+")
-_BRACKET_END = re.compile(r"[\s,;]+\)")
-_COMMAS = re.compile(r",(?:\s*,)+")
-_SPACE_BEFORE = re.compile(r" +([,.;:!?)](?:\s|$))")
-_LEFTOVERS = re.compile(r"\[\[|\]\]|\{\{|\}\}|\{\||\|\}")
-_TABLE_LINE = re.compile(r"^\s*(?:\{\||\|\}|\||!)|px\s*\|")
-_URL = re.compile(r"\[?(?:https?|ftp)://\S+\]?")
-_LEFTOVER_TAG = re.compile(r"</?[a-zA-Z][^<>\n]*>")
-_SENTENCE_END = re.compile(r"[.!?][\"'”’)]*$")
-_MIN_ITEM_WORDS = 6
-_MIN_UNTERMINATED_WORDS = 4
-"""Fewer words without a full stop are a caption or the rest of a table, not prose."""
 
 _MAX_OPEN_BRACKETS = 100
 """Brackets that may stay open on a page; 3,000 take the parser 12 s, and the time grows with their square."""
@@ -63,8 +44,8 @@ DEFAULT_DROPPED_PREFIXES = frozenset({"file", "image", "media", "category"})
 """Prefixes of links that are not text; a dump adds its own language's."""
 
 
-def wikitext_to_prose(wikitext: str, *, dropped_prefixes: frozenset[str] = DEFAULT_DROPPED_PREFIXES) -> str:
-    """The paragraphs of a page, one a line.
+def read_wikitext(wikitext: str, *, dropped_prefixes: frozenset[str] = DEFAULT_DROPPED_PREFIXES) -> Document:
+    """The paragraphs of a page, one a line, and what was left out.
 
     Args:
         dropped_prefixes: lower-case prefixes of links that are not text.
@@ -73,11 +54,12 @@ def wikitext_to_prose(wikitext: str, *, dropped_prefixes: frozenset[str] = DEFAU
         CorpusError: mwparserfromhell is not installed.
     """
     parse = _import_parser()
+    left_out = LeftOut()
     # Styles are not parsed: unbalanced apostrophes are common, and come out as text that is easily removed.
-    tree = parse(_REFERENCE.sub("", _COMMENT.sub("", wikitext)), skip_style_tags=True)
-    text = _Renderer(dropped_prefixes).render(tree)
-    cleaned = (_clean_paragraph(paragraph) for paragraph in _join_paragraphs(text))
-    return "\n".join(paragraph for paragraph in cleaned if paragraph)
+    tree = parse(take_out_literals(wikitext, left_out), skip_style_tags=True)
+    rendered = _Renderer(dropped_prefixes, left_out).render(tree)
+    text = paragraphs_of(rendered, left_out)
+    return Document.account(text, read=len(wikitext), left_out=left_out, rest=SkipReason.MARKUP)
 
 
 def is_redirect(wikitext: str) -> bool:
@@ -101,14 +83,20 @@ def _import_parser() -> Callable[..., Any]:
     return parse
 
 
+def _text_nodes(tree: Any) -> list[Any]:
+    """The nodes of a piece of a page that are plain text, without those inside of others."""
+    return [] if tree is None else [node for node in tree.nodes if type(node).__name__ == "Text"]
+
+
 class _Renderer:
     """Walks a parsed page; goes by the names of the nodes' classes, since the package has no types."""
 
-    def __init__(self, dropped_prefixes: frozenset[str]) -> None:
+    def __init__(self, dropped_prefixes: frozenset[str], left_out: LeftOut) -> None:
         self._dropped_prefixes = dropped_prefixes
+        self._left_out = left_out
 
     def render(self, tree: Any) -> str:
-        """The text of a piece of a page, with line breaks and marked list items."""
+        """The text of a piece of a page, with marks for breaks and list items; never longer than its wikitext."""
         return "" if tree is None else "".join(self._render_node(node) for node in tree.nodes)
 
     def _render_node(self, node: Any) -> str:
@@ -118,133 +106,57 @@ class _Renderer:
             case "Wikilink":
                 return self._render_link(node)
             case "ExternalLink":
+                self._left_out.add(SkipReason.MARKUP, restore(str(node.url)))
                 return self.render(node.title)
             case "Tag":
                 return self._render_tag(node)
             case "HTMLEntity":
-                return html.unescape(str(node))
+                # What an entity spells is text, even if it looks like markup.
+                return protect(html.unescape(str(node)))
             case "Template":
                 return self._render_template(node)
             case "Heading":
-                return _BREAK
+                return self._drop(node, SkipReason.TITLE, instead=BREAK)
+            case "Argument":
+                return self._drop(node, SkipReason.TEMPLATE)
             case _:
-                return ""
+                return self._drop(node, SkipReason.MARKUP)
+
+    def _drop(self, node: Any, reason: SkipReason, *, instead: str = "") -> str:
+        self._left_out.add(reason, restore(str(node)), kept=len(instead))
+        return instead
 
     def _render_link(self, node: Any) -> str:
-        title = str(node.title).strip()
+        title = str(node.title)
         prefix, colon, _ = title.partition(":")
         prefix = prefix.strip().lower()
-        if colon and prefix in self._dropped_prefixes:
-            return ""
+        # Only a file has more than one bar; its namespace may be an alias that the dump does not name.
+        is_file = bool(colon) and any("|" in str(one) for one in _text_nodes(node.text))
+        if colon and (prefix in self._dropped_prefixes or is_file):
+            return self._drop(node, SkipReason.FILE)
         if node.text is not None:
+            self._left_out.add(SkipReason.MARKUP, restore(title))
             return self.render(node.text)
         if colon and _INTERLANGUAGE.match(prefix):
-            return ""
-        return title.removeprefix(":")
+            return self._drop(node, SkipReason.MARKUP)
+        return title.strip().removeprefix(":")
 
     def _render_tag(self, node: Any) -> str:
         name = str(node.tag).strip().lower()
-        if name in _DROPPED_TAGS:
-            return "" if name == "ref" else " "
+        if reason := _DROPPED_TAGS.get(name):
+            return self._drop(node, reason, instead="" if name == "ref" else " ")
+        if attributes := "".join(map(str, node.attributes)):
+            self._left_out.add(SkipReason.MARKUP, restore(attributes))
         content = self.render(node.contents)
         if name == "br":
             return "\n"
         if name in ("li", "dd", "dt"):
-            return f"{_BREAK}{_ITEM_MARK}{content}"
-        return f"{_BREAK}{content}{_BREAK}" if name in _LINE_TAGS else content
+            return f"{ITEM_MARK}{content}"
+        return f"{BREAK}{content}{BREAK}" if name in _LINE_TAGS else content
 
     def _render_template(self, node: Any) -> str:
         name = str(node.name).strip().lower().replace("_", " ")
-        words = [self.render(one.value).strip() for one in node.params if not one.showkey]
-        return template_text(name, words)
-
-
-# fmt: off
-_FIRST_WORD_TEMPLATES = frozenset(
-    {
-        "nowrap", "nobr", "small", "smaller", "big", "abbr", "quote", "blockquote", "cquote", "tq", "em", "strong",
-        "italics", "nihongo", "tooltip", "hlist", "as-of", "ipalink",
-    }
-)
-# fmt: on
-_LAST_WORD_TEMPLATES = frozenset(["lang", "transl", "transliteration", "translit"])
-_FIXED_TEMPLATES = {
-    "ndash": "–",
-    "spaced ndash": " – ",
-    "snd": " – ",
-    "spnd": " – ",
-    "mdash": "—",
-    "nbsp": " ",
-    "space": " ",
-    "'": "'",
-    "'s": "'s",
-    "\"'": "\"'",
-    "'\"": "'\"",
-    "!": "|",
-    "=": "=",
-}
-_UNIT_JOINERS = {"to", "and", "by", "x", "or", "-", "–", "to(-)", "and(-)", "+/-", "±"}
-
-
-def template_text(name: str, words: list[str]) -> str:
-    """The text of a template, for the few that stand for words; empty for all others.
-
-    Args:
-        name: lower case.
-        words: its unnamed parameters.
-    """
-    if name in _FIXED_TEMPLATES:
-        return _FIXED_TEMPLATES[name]
-    if name in ("convert", "cvt") and len(words) >= 2:
-        return _format_measure(words)
-    if name in ("circa", "c."):
-        return f"c. {words[0]}" if words else "c."
-    if name == "as of" and words:
-        return f"as of {' '.join(words)}"
-    if name == "frac" and len(words) == 2:
-        return f"{words[0]}/{words[1]}"
-    if name in _LAST_WORD_TEMPLATES and len(words) >= 2:
-        return words[-1]
-    if (name in _FIRST_WORD_TEMPLATES or name.startswith(("lang-", "langx"))) and words:
-        return words[1] if name == "langx" and len(words) > 1 else words[0]
-    return ""
-
-
-def _format_measure(words: list[str]) -> str:
-    """`5|km|mi` is "5 km", `5|to|10|km|mi` is "5 to 10 km"."""
-    amount = [words[0]]
-    rest = words[1:]
-    while len(rest) >= 2 and rest[0].lower() in _UNIT_JOINERS:
-        amount += rest[:2]
-        rest = rest[2:]
-    return " ".join([*amount, *rest[:1]])
-
-
-def _join_paragraphs(text: str) -> Iterator[str]:
-    """Join the lines of each paragraph; a list item stays a separate line."""
-    paragraph_lines: list[str] = []
-    for line in [*text.split("\n"), ""]:
-        is_table = _TABLE_LINE.search(line) is not None
-        if paragraph_lines and (
-            is_table or not line.strip() or paragraph_lines[0].startswith(_ITEM_MARK) or line.startswith(_ITEM_MARK)
-        ):
-            yield " ".join(paragraph_lines)
-            paragraph_lines = []
-        if line.strip() and not is_table:
-            paragraph_lines.append(line)
-
-
-def _clean_paragraph(line: str) -> str:
-    """A paragraph without remains of markup; empty if no prose is left."""
-    is_item = line.startswith(_ITEM_MARK)
-    line = line.lstrip(f"{_ITEM_MARK}*#:; ") if is_item else line
-    line = html.unescape(_MAGIC_WORD.sub("", _QUOTES.sub("", line)))
-    line = _LEFTOVERS.sub("", _LEFTOVER_TAG.sub("", _URL.sub("", line)))
-    line = _SPACES.sub(" ", line)
-    line = _BRACKET_END.sub(")", _BRACKET_BEGIN.sub("(", _EMPTY_BRACKETS.sub("", line)))
-    line = _COMMAS.sub(",", line)
-    line = _SPACE_BEFORE.sub(r"\1", _SPACES.sub(" ", line)).strip()
-    num_words = len(line.split())
-    if _SENTENCE_END.search(line):
-        return line if num_words >= (_MIN_ITEM_WORDS if is_item else 1) and any(map(str.isalpha, line)) else ""
-    return line if num_words >= _MIN_UNTERMINATED_WORDS and not is_item else ""
+        # The template counts as one piece, so what its words leave out is not counted again.
+        words = _Renderer(self._dropped_prefixes, LeftOut())
+        text = template_text(name, [words.render(one.value).strip() for one in node.params if not one.showkey])
+        return self._drop(node, SkipReason.TEMPLATE, instead=text)

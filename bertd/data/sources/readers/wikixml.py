@@ -1,7 +1,8 @@
-"""A MediaWiki dump (`pages-articles*.xml.bz2`): articles as prose, streamed.
+"""A MediaWiki dump (`pages-articles*.xml.bz2`, `pages-meta-history`, Special:Export): articles as prose, streamed.
 
-Only namespace 0, no redirects; disambiguation pages are left out unless asked for. The dump's own names of the file
-and category namespaces (`Datei:`, `Fichier:`) come from its head, which is put before every block.
+Only wikitext of namespace 0, no redirects; disambiguation pages are left out unless asked for. Of a page with several
+revisions the newest is read. The dump's own names of the file and category namespaces (`Datei:`, `Fichier:`) come from
+its head, which is put before every block.
 """
 
 from __future__ import annotations
@@ -9,27 +10,51 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-from bertd.data.sources.readers.document import Block, ReadResult, SkipReason, clean, cut_blocks
+from bertd.data.sources.readers.disambiguation import is_disambiguation
+from bertd.data.sources.readers.document import Block, Document, ReadResult, Skipped, SkipReason, clean, cut_blocks
+from bertd.data.sources.readers.left_out import LeftOut
 from bertd.data.sources.readers.wikitext import (
     DEFAULT_DROPPED_PREFIXES,
     has_too_many_open_brackets,
     is_redirect,
-    wikitext_to_prose,
+    read_wikitext,
 )
+from bertd.data.sources.readers.wikitext_literal import take_out_literals
 
 _PAGE_BEGIN = re.compile(rb"<page>")
 _PAGE_END = b"</page>"
-_HEAD = re.compile(rb"<siteinfo>.*?</siteinfo>", re.DOTALL)
+_HEAD = re.compile(rb"(<mediawiki\b[^>]*>).*?(<siteinfo>.*?</siteinfo>)", re.DOTALL)
 _NAMESPACE = re.compile(rb'<namespace key="(-?\d+)"[^>]*>([^<]+)</namespace>')
 _DROPPED_NAMESPACES = {b"-2", b"6", b"14"}
 """Media, files, categories."""
-_DISAMBIGUATION = re.compile(
-    r"\{\{\s*(?:[\w ()-]*disambig\w*|disamb|dab|hndis|geodis|begriffsklärung|homonymie|desambiguación)\b[^{}]*\}\}",
-    re.IGNORECASE,
+_LANGUAGE = re.compile(
+    rb"<mediawiki\b[^>]*\bxml:lang=[\"']([a-z]+)|<dbname>([a-z]+?)(?:_[a-z_]+)?(?:wiki|wik)\w*</dbname>"
 )
+_SITEINFO_OR_TAG = re.compile(rb"<siteinfo>.*?</siteinfo>|<[^>]*>", re.DOTALL)
+_WIKITEXT = "wikitext"
+
+
+@dataclass(frozen=True)
+class _DumpHead:
+    """What a dump's head says of all its pages."""
+
+    dropped_prefixes: frozenset[str]
+    """Of links to files and categories."""
+    language: str | None
+
+    @classmethod
+    def parse(cls, content: bytes) -> _DumpHead:
+        names = {
+            name.decode("utf-8", "replace").lower()
+            for key, name in _NAMESPACE.findall(content)
+            if key in _DROPPED_NAMESPACES
+        }
+        found = _LANGUAGE.search(content)
+        language = (found[1] or found[2]).decode() if found else None
+        return cls(dropped_prefixes=DEFAULT_DROPPED_PREFIXES | names, language=language)
 
 
 @dataclass(frozen=True)
@@ -41,33 +66,61 @@ class WikiXml:
         head = b""
         for number, block in enumerate(cut_blocks(stream, ends=(_PAGE_END,), block_bytes=block_bytes)):
             if number == 0 and (found := _HEAD.search(block.content)):
-                head = found[0]
-            yield Block(head + block.content if number else block.content, too_long=block.too_long)
+                head = found[1] + found[2]
+            yield replace(block, content=head + block.content) if number else block
 
     def documents(self, content: bytes) -> Iterator[ReadResult]:
         """One document a page."""
-        prefixes = DEFAULT_DROPPED_PREFIXES | {
-            name.decode("utf-8", "replace").lower()
-            for key, name in _NAMESPACE.findall(content)
-            if key in _DROPPED_NAMESPACES
-        }
+        head = _DumpHead.parse(content)
         begins = [match.start() for match in _PAGE_BEGIN.finditer(content)]
+        outside = [content[: begins[0] if begins else None]]
         for begin, end in zip(begins, [*begins, len(content)][1:], strict=True):
-            page, closed, _ = content[begin:end].partition(_PAGE_END)
-            yield self._parse_page(page + closed, dropped_prefixes=prefixes) if closed else SkipReason.UNCLOSED
+            page, closed, after = content[begin:end].partition(_PAGE_END)
+            outside.append(after)
+            yield self._parse_page(page + closed, head) if closed else Skipped.with_bytes(SkipReason.UNCLOSED, page)
+        if text := b" ".join(_SITEINFO_OR_TAG.sub(b" ", one) for one in outside).strip():
+            yield Skipped.with_bytes(SkipReason.OUTSIDE, text)
 
-    def _parse_page(self, page: bytes, *, dropped_prefixes: frozenset[str]) -> ReadResult:
+    def _parse_page(self, page: bytes, head: _DumpHead) -> ReadResult:
         try:
             tree = ElementTree.fromstring(page)
         except ElementTree.ParseError:
-            return SkipReason.DAMAGED
-        if (tree.findtext("ns") or "0").strip() != "0":
+            return Skipped.with_bytes(SkipReason.DAMAGED, page)
+        revisions = tree.findall("revision")
+        newest = max(enumerate(revisions), key=lambda item: _revision_order(*item), default=(0, tree))[1]
+        wikitext = newest.findtext("text") or ""
+        older = [one.findtext("text") or "" for one in revisions if one is not newest]
+        reason = self._skip_reason(tree, newest, head)
+        if reason is None:
+            document = read_wikitext(clean(wikitext), dropped_prefixes=head.dropped_prefixes)
+            for text in older:
+                document.left_out.add(SkipReason.OLDER_REVISION, text)
+            read = len(wikitext) + sum(map(len, older))
+            return Document.account(document.text, read=read, left_out=document.left_out)
+        return Skipped(reason, read=len(wikitext) + sum(map(len, older)), sample=wikitext)
+
+    def _skip_reason(
+        self, page: ElementTree.Element, newest: ElementTree.Element, head: _DumpHead
+    ) -> SkipReason | None:
+        """Why a page is not an article, judged by its newest revision."""
+        wikitext = newest.findtext("text") or ""
+        if (page.findtext("ns") or "0").strip() != "0":
             return SkipReason.OTHER_NAMESPACE
-        wikitext = clean(tree.findtext("revision/text") or "")
-        if tree.find("redirect") is not None or is_redirect(wikitext):
+        if (newest.findtext("model") or _WIKITEXT).strip() != _WIKITEXT:
+            return SkipReason.OTHER_MODEL
+        # The page's own mark is of today; the revisions of a dump may be older.
+        is_marked = page.find("redirect") is not None and len(page.findall("revision")) == 1
+        if is_marked or is_redirect(wikitext):
             return SkipReason.REDIRECT
-        if not self.keep_disambiguation and _DISAMBIGUATION.search(wikitext):
-            return SkipReason.DISAMBIGUATION
         if has_too_many_open_brackets(wikitext):
             return SkipReason.DAMAGED
-        return wikitext_to_prose(wikitext, dropped_prefixes=dropped_prefixes)
+        if not self.keep_disambiguation and is_disambiguation(
+            take_out_literals(wikitext, LeftOut()), language=head.language
+        ):
+            return SkipReason.DISAMBIGUATION
+        return None
+
+
+def _revision_order(number: int, revision: ElementTree.Element) -> tuple[str, int]:
+    """Sorts by time, and where a dump has none, by place."""
+    return (revision.findtext("timestamp") or "").strip(), number

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
 
 from bertd.data.sources.readers.document import SkipReason
 from bertd.data.sources.readers.jsonl import JsonLines
+from tests.data.sources.readers.checked import readings
 
 
 @pytest.mark.parametrize("block_bytes", [7, 1 << 20])
@@ -22,10 +21,7 @@ def test_each_line_is_a_document_or_a_reason(block_bytes: int) -> None:
         b'{"body": ""}\r\n'
         b'{"body": "no newline at the end"}'
     )
-    reader = JsonLines(text_field="body")
-    blocks = reader.blocks(io.BytesIO(content), block_bytes=block_bytes)
-    readings = [reading for block in blocks for reading in reader.documents(block.content)]
-    assert readings == [
+    assert readings(JsonLines(text_field="body"), content, block_bytes=block_bytes) == [
         "one\ntwo",
         SkipReason.NO_FIELD,
         SkipReason.NO_FIELD,

@@ -10,18 +10,19 @@ import pyarrow.parquet
 import pytest
 
 from bertd.data.sources.readers import tables
-from bertd.data.sources.readers.document import ReadResult, SkipReason, clean
+from bertd.data.sources.readers.document import SkipReason, clean
 from bertd.data.sources.readers.tables import HubTable, Parquet
 from bertd.errors import CorpusError
+from tests.data.sources.readers.checked import Reading, readings_of
 
 _TEXTS = ["one\ntwo", None, "", "\u2028 odd \x00 characters", *(f"text {number}" for number in range(1000))]
-_READ: list[ReadResult] = ["one\ntwo", SkipReason.NO_FIELD, "", "odd  characters", *(f"text {n}" for n in range(1000))]
+_READ: list[Reading] = ["one\ntwo", SkipReason.NO_FIELD, "", "odd  characters", *(f"text {n}" for n in range(1000))]
 
 
-def readings(reader: Parquet | HubTable, path: Path, *, block_bytes: int) -> list[ReadResult]:
+def readings(reader: Parquet | HubTable, path: Path, *, block_bytes: int) -> list[Reading]:
     with path.open("rb") as stream:
         blocks = list(reader.blocks(stream, block_bytes=block_bytes))
-    return [reading for block in blocks for reading in reader.documents(block.content)]
+    return readings_of(reader, blocks)
 
 
 @pytest.fixture

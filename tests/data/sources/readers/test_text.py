@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import pytest
 
 from bertd.data.sources.readers import text as text_module
 from bertd.data.sources.readers.text import TextBlocks, TextFiles, unwrap
+from tests.data.sources.readers.checked import readings
 
 _WRAPPED = """It was the best of times, it was the worst of times, it was
 the age of wisdom, it was the age of foolishness, it was the
@@ -22,8 +22,7 @@ of the State preserves."""
 
 
 def documents(content: bytes, reader: TextFiles | TextBlocks, *, block_bytes: int = 1 << 20) -> list[object]:
-    blocks = reader.blocks(io.BytesIO(content), block_bytes=block_bytes)
-    return [reading for block in blocks for reading in reader.documents(block.content)]
+    return list(readings(reader, content, block_bytes=block_bytes))
 
 
 def test_hard_wrapped_lines_are_rejoined_to_paragraphs() -> None:

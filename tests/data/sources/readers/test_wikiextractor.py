@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from bertd.data.sources.readers.document import SkipReason
 from bertd.data.sources.readers.wikiextractor import WikiExtractor
+from tests.data.sources.readers.checked import readings
 
 _DOCS = """<doc id="1" url="?curid=1" title="A &amp; B">
 A &amp; B
@@ -39,16 +39,10 @@ The file ends
 """
 
 
-def readings(content: bytes, *, block_bytes: int) -> list[object]:
-    reader = WikiExtractor()
-    blocks = reader.blocks(io.BytesIO(content), block_bytes=block_bytes)
-    return [reading for block in blocks for reading in reader.documents(block.content)]
-
-
 @pytest.mark.parametrize("block_bytes", [11, 64, 1 << 20])
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 def test_titles_and_redirects_are_left_out_and_unclosed_documents_counted(block_bytes: int, newline: str) -> None:
-    assert readings(_DOCS.replace("\n", newline).encode(), block_bytes=block_bytes) == [
+    assert readings(WikiExtractor(), _DOCS.replace("\n", newline).encode(), block_bytes=block_bytes) == [
         "First paragraph, 2 < 3. \nSecond paragraph.",
         SkipReason.REDIRECT,
         SkipReason.UNCLOSED,
@@ -62,13 +56,16 @@ def test_the_json_form_gives_the_same_text() -> None:
         b'{"id": "1", "url": "u", "title": "A", "text": "First paragraph, 2 &lt; 3.\\nSecond."}\n'
         b'{"id": "2", "url": "u", "title": "Redirect", "text": ""}\n'
     )
-    assert readings(content, block_bytes=40) == ["First paragraph, 2 < 3.\nSecond.", SkipReason.REDIRECT]
+    assert readings(WikiExtractor(), content, block_bytes=40) == [
+        "First paragraph, 2 < 3.\nSecond.",
+        SkipReason.REDIRECT,
+    ]
 
 
 @pytest.mark.realdata
 def test_a_real_file_has_the_articles_that_a_count_of_its_own_finds(real_data: Path) -> None:
     content = (real_data / "wikiextractor" / "AA" / "wiki_11").read_text()
     bodies = re.findall(r"^<doc [^\n]*>\n[^\n]*\n\n(.*?)</doc>$", content, re.MULTILINE | re.DOTALL)
-    read = readings(content.encode(), block_bytes=100_000)
+    read = readings(WikiExtractor(), content.encode(), block_bytes=100_000)
     assert len(read) == content.count("<doc id=") == len(bodies)
     assert read.count(SkipReason.REDIRECT) == sum(not body.strip() for body in bodies)

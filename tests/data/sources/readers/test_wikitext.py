@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from bertd.data.sources.readers.wikitext import has_too_many_open_brackets, is_redirect, wikitext_to_prose
+from bertd.data.sources.readers.document import Document
+from bertd.data.sources.readers.wikitext import (
+    DEFAULT_DROPPED_PREFIXES,
+    has_too_many_open_brackets,
+    is_redirect,
+    read_wikitext,
+)
+from tests.data.sources.readers.checked import checked
+
+
+def prose_of(wikitext: str, *, dropped_prefixes: frozenset[str] = DEFAULT_DROPPED_PREFIXES) -> str:
+    (document,) = checked([read_wikitext(wikitext, dropped_prefixes=dropped_prefixes)])
+    assert isinstance(document, Document) and document.read == len(wikitext)
+    return document.text
+
 
 _END = " and so the sentence ends."
 
@@ -41,7 +55,7 @@ _END = " and so the sentence ends."
 )
 def test_markup_becomes_words(markup: str, prose: str) -> None:
     expected = prose + _END
-    got = wikitext_to_prose(markup + _END)
+    got = prose_of(markup + _END)
     assert got.replace("\n", " ") == expected
 
 
@@ -63,7 +77,7 @@ Second paragraph, after a table.
 |}
 | a row of a broken table.
 Third paragraph, behind it."""
-    assert wikitext_to_prose(page).split("\n") == [
+    assert prose_of(page).split("\n") == [
         "Opening paragraph, with words.",
         "Second paragraph, after a table.",
         "This item is a whole sentence of its own.",
@@ -74,12 +88,12 @@ Third paragraph, behind it."""
 
 def test_the_prefixes_of_another_language_are_dropped_where_they_are_known() -> None:
     page = "[[Datei:X.jpg|mini|Bild.]]Ein Satz, der bleibt.[[Kategorie:Y]]"
-    assert wikitext_to_prose(page, dropped_prefixes=frozenset({"datei", "kategorie"})) == "Ein Satz, der bleibt."
+    assert prose_of(page, dropped_prefixes=frozenset({"datei", "kategorie"})) == "Ein Satz, der bleibt."
 
 
 @pytest.mark.parametrize("page", ["{{", "[[a|b", "{|", "<ref>", "'''", "{{{{{{{{", "[[" * 100, "{{a|" * 100])
 def test_broken_markup_is_no_error(page: str) -> None:
-    assert isinstance(wikitext_to_prose(page), str)
+    assert isinstance(prose_of(page), str)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,95 @@
+"""Project Gutenberg's marks: what is between them is a book, the rest is its header and its licence.
+
+Three generations of marks are known, and a file may hold several books:
+
+    *** START OF THE PROJECT GUTENBERG EBOOK X ***  ...  *** END OF THE PROJECT GUTENBERG EBOOK X ***
+    ***START**THE SMALL PRINT!...  (the licence)  *END*THE SMALL PRINT! FOR PUBLIC DOMAIN ETEXTS*Ver.04.29.93*END*
+    The Project Gutenberg Etext of X  (the header, if one of the above that opens a book comes next)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+# A title may continue on the next lines: a mark ends at its stars, or at a blank line.
+_REST = r"(?:(?!\n[ \t]*\n).)*?(?:\*{3,}|(?=\n[ \t]*\n)|\Z)"
+_BEFORE_BOOK = ("begin", "licence")
+_MAX_HEADER_CHARACTERS = 20_000
+"""What is longer is not a header but a book without marks."""
+_HINT = re.compile("gutenberg|small print", re.IGNORECASE)
+_MARK = re.compile(
+    rf"""
+    ^[ \t]*(?:
+      (?P<begin>
+        \*{{2,}}[ ]?START[ ]OF[ ](?:THE|THIS)[ ]PROJECT[ ]GUTENBERG{_REST}
+        | \*END[ *]+(?:OF[ ])?THE[ ]SMALL[ ]PRINT[^\n]*
+      )
+      | (?P<end>
+        \*{{2,}}[ ]?END[ ]OF[ ](?:THE|THIS)[ ]PROJECT[ ]GUTENBERG{_REST}
+        | End[ ]of[ ](?:the[ ]|this[ ])?Project[ ]Gutenberg[^\n]*
+      )
+      | (?P<licence>\**[ ]?START[ *]+(?:OF[ ])?THE[ ]SMALL[ ]PRINT[^\n]*)
+      | (?P<header>\**(?:The[ ])?Project[ ]Gutenberg(?:'s)?[ ](?:Etext|Ebook)\b[^\n]*)
+    )
+    """,
+    re.MULTILINE | re.IGNORECASE | re.DOTALL | re.VERBOSE,
+)
+
+
+@dataclass(frozen=True)
+class Book:
+    """A book and what is around it; the parts of all books of a file, in order, are the file."""
+
+    before: str
+    """Its header."""
+    text: str
+    after: str
+    """Its licence, and the header of the next book."""
+
+
+def split_books(text: str) -> list[Book]:
+    """The books of a file; a text without marks is one."""
+    spans = list(_split_at_marks(text)) if _HINT.search(text) else [(0, len(text))]
+    # Nothing is left of the lines between two marks.
+    spans = [span for span in spans if text[slice(*span)].strip()] or spans[:1] or [(len(text), len(text))]
+    begins = [0, *(begin for begin, _ in spans[1:])]
+    ends = [*begins[1:], len(text)]
+    return [
+        Book(before=text[first:begin], text=text[begin:end], after=text[end:last])
+        for first, (begin, end), last in zip(begins, spans, ends, strict=True)
+    ]
+
+
+def _split_at_marks(text: str) -> Iterator[tuple[int, int]]:
+    """Begin and end of each book."""
+    marks = _find_marks(text)
+    is_header = bool(marks) and marks[0].kind in _BEFORE_BOOK and marks[0].begin <= _MAX_HEADER_CHARACTERS
+    begin: int | None = None if is_header else 0
+    for mark in marks:
+        if begin is not None:
+            yield begin, mark.begin
+        begin = mark.end if mark.kind == "begin" else None
+    if begin is not None:
+        yield begin, len(text)
+
+
+@dataclass(frozen=True)
+class _Mark:
+    kind: str
+    begin: int
+    end: int
+
+
+def _find_marks(text: str) -> list[_Mark]:
+    """Marks in order; the line that opens a header stands for one only where a licence or a book begins soon after."""
+    marks: list[_Mark] = []
+    for match in reversed(list(_MARK.finditer(text))):
+        mark = _Mark(str(match.lastgroup), *match.span())
+        if mark.kind == "header":
+            after = marks[-1] if marks else None
+            if after is None or after.kind == "end" or after.begin - mark.end > _MAX_HEADER_CHARACTERS:
+                continue
+        marks.append(mark)
+    return marks[::-1]
