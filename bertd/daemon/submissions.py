@@ -6,21 +6,19 @@ leaves a folder without a row; its number is never used again.
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 from bertd.api.models import SubmitFinetune, SubmitPretrain
+from bertd.daemon.admission.data_set import require_usable_data
+from bertd.daemon.admission.finetuning import require_export, require_task_data
+from bertd.daemon.admission.machine import require_devices, require_room
+from bertd.daemon.admission.start_from import require_usable_start
 from bertd.daemon.scheduling.device_allocation import Inventory
 from bertd.errors import (
     CheckpointError,
-    CorpusError,
-    DeviceError,
-    RecipeError,
-    ShardError,
     StorageError,
     UnknownJobError,
 )
@@ -29,21 +27,15 @@ from bertd.jobs.store.job_names import find_run
 from bertd.jobs.store.queue import Job, Queue
 from bertd.records import FinetuneSpec, JobKind, JobState
 from bertd.run.atomic_files import atomic_write, fsync_folder
+from bertd.run.budget import require_whole_start
 from bertd.run.checkpoint_index import find_checkpoint_at_marker
-from bertd.run.disk_space import estimate_disk_need, require_disk_space
 from bertd.run.paths import JobPaths, RunPaths, StatePaths, newest_first, step_folder_name
 from bertd.run.recipe.load import format_recipe, parse_recipe
-from bertd.run.recipe.schema import Recipe
 
-_MANIFEST = "manifest.json"
-"""A data set's description; a folder without one is not a data set, or was not finished."""
-_EXPORT_CONFIG = "config.json"
 _RUN_REFERENCE = re.compile(r"^(@|[^@/]+?)(?:@(\d{1,18}|0?\.\d{1,18}))?$")
 """A run, optionally followed by a step or by a marker, which is written as a share of the budget."""
-_TASK_NAME = re.compile(r"^[A-Za-z0-9_-]{1,32}$")
 _MAX_ID_DIGITS = 18
 """Most digits of a job number, so that SQLite can hold it."""
-_ASSUMED_VOCABULARY_SIZE = 32_768
 
 
 class Submissions:
@@ -59,15 +51,19 @@ class Submissions:
         """Queue a pretraining.
 
         Raises:
-            RecipeError: the recipe is wrong.
-            ShardError: its data set does not exist.
+            RecipeError: the recipe is wrong, or its budget is shorter than the start of a run.
+            ShardError: its data set does not exist, is damaged or has too little text.
+            CheckpointError: it cannot start from the model that it names.
             DeviceError: the machine does not have the devices that it requests.
             StorageError: the disk is too full.
         """
         recipe = parse_recipe(request.recipe_toml, name=request.recipe_name, overrides=request.overrides)
-        self._check_data(recipe, name=request.recipe_name)
-        _check_devices(recipe, name=request.recipe_name, inventory=self._inventory)
-        _check_disk(recipe, folder=self._paths.root)
+        name = request.recipe_name
+        require_whole_start(recipe.granted)
+        manifest = require_usable_data(recipe, name=name)
+        require_usable_start(recipe, name=name, vocab_size=manifest.vocab_size)
+        require_devices(recipe, name=name, inventory=self._inventory)
+        require_room(recipe, vocab_size=manifest.vocab_size, folder=self._paths.root)
         job = self._draft(
             JobKind.PRETRAIN,
             name=recipe.run.name,
@@ -90,17 +86,10 @@ class Submissions:
         Raises:
             CheckpointError: the run has no such export.
             CorpusError: the task's data does not exist.
-            RecipeError: the task's name is invalid.
+            RecipeError: there is no such task.
         """
-        if not _TASK_NAME.match(request.task):
-            raise RecipeError(f"--task {request.task!r}: no such task; give a GLUE name such as cola")
-        try:
-            is_folder = Path(request.data_dir).is_absolute() and Path(request.data_dir).is_dir()
-        except OSError as error:
-            raise CorpusError(_unreadable_message(request.data_dir, error)) from error
-        if not is_folder:
-            raise CorpusError(f"{request.data_dir}: no such folder; give the folder that holds CoLA/, SST-2/, ...")
         export, source, run_id = self._find_export(request.run)
+        require_task_data(request.task, request.data_dir)
         has_gpu = bool(self._inventory.gpus)
         job = self._draft(
             JobKind.FINETUNE,
@@ -177,21 +166,6 @@ class Submissions:
             _make_folder(job_paths, write_files=write_files)
             return self._queue.set_folder(reserved, folder=str(job_paths.root), run_id=run_id)
 
-    def _check_data(self, recipe: Recipe, *, name: str) -> None:
-        shards = Path(recipe.data.shards)
-        if not shards.is_absolute():
-            raise ShardError(f"{name}: [data] shards = {shards}: not an absolute path; `bertd submit` makes it one")
-        try:
-            has_manifest = (shards / _MANIFEST).is_file()
-        except OSError as error:
-            raise ShardError(_unreadable_message(shards, error)) from error
-        if not has_manifest:
-            raise ShardError(f"{shards}: no prepared data set (no {_MANIFEST}); make one with `bertd data prepare`")
-        try:
-            json.loads((shards / _MANIFEST).read_bytes())
-        except (OSError, ValueError) as error:
-            raise ShardError(f"{shards / _MANIFEST}: cannot be read: {error}; prepare the data set again") from error
-
     def _find_export(self, text: str) -> tuple[Path, str, str | None]:
         """Folder, displayed name and run id; no run id for an export given by its path.
 
@@ -200,7 +174,7 @@ class Submissions:
             CheckpointError: there is no such export.
         """
         if text.startswith("/"):
-            return _require_export(Path(text)), text, None
+            return require_export(Path(text)), text, None
         match = _RUN_REFERENCE.match(text)
         if match is None:
             raise UnknownJobError(f"{text!r}: not a run, RUN@STEP, RUN@0.5 (a marker) or the path of an export")
@@ -218,7 +192,7 @@ class Submissions:
                     f"{job.run_id}: has no export yet; wait for its end, or stop it (that exports), then finetune"
                 )
             export = found[0]
-        return _require_export(export), f"{job.run_id}/{export.name}", job.run_id
+        return require_export(export), f"{job.run_id}/{export.name}", job.run_id
 
     def _find_run_job(self, name: str) -> Job:
         if not name.isdecimal() or len(name) > _MAX_ID_DIGITS:
@@ -227,49 +201,6 @@ class Submissions:
         if job.kind is not JobKind.PRETRAIN:
             raise CheckpointError(f"job {job.id}: is a {job.kind} and has no export; name the run {job.run_id}")
         return job
-
-
-def _unreadable_message(path: Path | str, error: OSError) -> str:
-    return f"{path}: cannot be read by the daemon: {error.strerror}; check the permissions, or put it elsewhere"
-
-
-def _require_export(export: Path) -> Path:
-    try:
-        is_export = (export / _EXPORT_CONFIG).is_file()
-    except OSError as error:
-        raise CheckpointError(_unreadable_message(export, error)) from error
-    if not is_export:
-        raise CheckpointError(f"{export}: not an export (no {_EXPORT_CONFIG}); `bertd show RUN` names the newest one")
-    return export
-
-
-def _check_devices(recipe: Recipe, *, name: str, inventory: Inventory) -> None:
-    num_requested, kind = recipe.devices.count, recipe.devices.kind
-    num_available = inventory.count(kind)
-    if num_requested <= num_available:
-        return
-    if kind == "gpu":
-        why = f" ({inventory.no_gpu_reason})" if inventory.no_gpu_reason else ""
-        remedy = (
-            f"--set devices.count={num_available}"
-            if num_available
-            else "--set devices.kind=cpu, with a count this machine has"
-        )
-        raise DeviceError(
-            f"{name}: [devices] asks for {num_requested} gpu, this machine has {num_available}{why}; {remedy}"
-        )
-    raise DeviceError(
-        f"{name}: [devices] asks for {num_requested} cpu, this machine has {num_available} cores; "
-        f"--set devices.count={num_available}"
-    )
-
-
-def _check_disk(recipe: Recipe, *, folder: Path) -> None:
-    model = recipe.model
-    layer_parameters = 4 * model.width * model.width + 2 * model.width * model.ffn
-    num_parameters = model.layers * layer_parameters + _ASSUMED_VOCABULARY_SIZE * model.width
-    needed_bytes = estimate_disk_need(recipe.checkpoint, num_parameters=num_parameters)
-    require_disk_space(needed_bytes, free_bytes=shutil.disk_usage(folder).free, used_bytes=0, folder=folder)
 
 
 def _make_folder(paths: JobPaths, *, write_files: Callable[[JobPaths], None]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bertd.errors import CorpusError
+from bertd.records import GLUE_FILES
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,6 @@ class Task:
 
     name: str
     """As in FinetuneSpec.task."""
-    folder: str
-    """Under the data folder, spelt as in GLUE's archive."""
     sentences: tuple[str, ...]
     """Columns of the text: one, or the two of a pair."""
     label: str
@@ -36,6 +35,11 @@ class Task:
     """Suffix of the metric's name to file; the first file gives the headline and must exist."""
 
     @property
+    def folder(self) -> str:
+        """Under the data folder, spelt as in GLUE's archive."""
+        return GLUE_FILES[self.name].folder
+
+    @property
     def num_outputs(self) -> int:
         """Width of the classifier: one per class, or one number."""
         return 1 if self.labels is None else len(self.labels)
@@ -49,7 +53,6 @@ TASKS: dict[str, Task] = {
     for task in (
         Task(
             name="cola",
-            folder="CoLA",
             sentences=("sentence",),
             label="label",
             labels=_YES_NO,
@@ -59,7 +62,6 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             name="sst-2",
-            folder="SST-2",
             sentences=("sentence",),
             label="label",
             labels=_YES_NO,
@@ -68,7 +70,6 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             name="mrpc",
-            folder="MRPC",
             sentences=("#1 String", "#2 String"),
             label="Quality",
             labels=_YES_NO,
@@ -77,7 +78,6 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             name="sts-b",
-            folder="STS-B",
             sentences=("sentence1", "sentence2"),
             label="score",
             labels=None,
@@ -86,7 +86,6 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             name="qqp",
-            folder="QQP",
             sentences=("question1", "question2"),
             label="is_duplicate",
             labels=_YES_NO,
@@ -95,7 +94,6 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             name="mnli",
-            folder="MNLI",
             sentences=("sentence1", "sentence2"),
             label="gold_label",
             labels=("contradiction", "entailment", "neutral"),
@@ -105,7 +103,6 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             name="qnli",
-            folder="QNLI",
             sentences=("question", "sentence"),
             label="label",
             labels=_ENTAILMENT,
@@ -114,7 +111,6 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             name="rte",
-            folder="RTE",
             sentences=("sentence1", "sentence2"),
             label="label",
             labels=_ENTAILMENT,
@@ -123,7 +119,6 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             name="wnli",
-            folder="WNLI",
             sentences=("sentence1", "sentence2"),
             label="label",
             labels=_YES_NO,

@@ -36,6 +36,7 @@ from bertd.model.hf_mapping import (
     layer_types,
     weight_mappings,
 )
+from bertd.run.pretrained_folder import SHAPE_KEYS
 from bertd.tokenizer.errors import translate_tokenizer_errors
 
 _RECIPE_KEYS: dict[Family, dict[str, object]] = {
@@ -45,15 +46,6 @@ _RECIPE_KEYS: dict[Family, dict[str, object]] = {
     Family.MODERN: {"norm": "pre", "embedding_norm": True, "positions": "rotary", "activation": "geglu"},
 }
 """Recipe keys that each family requires."""
-_SHAPE_KEYS = {
-    "num_hidden_layers": "layers",
-    "hidden_size": "width",
-    "num_attention_heads": "heads",
-    "intermediate_size": "ffn",
-    "layer_norm_eps": "norm_eps",
-    "norm_eps": "norm_eps",
-}
-"""Keys of config.json that are a recipe's under another name."""
 _UNSUPPORTED_OPTIONS = {"is_decoder": False, "add_cross_attention": False, "position_embedding_type": "absolute"}
 """Options of BERT's stock classes that bertd does not have, and their values when not used. ModernBERT's class has none
 of them; such keys in its published configurations mean nothing."""
@@ -154,7 +146,7 @@ def require_same_computation(source: str, stock: Any, config: EncoderConfig) -> 
         )
     refused: list[str] = []
     wanted = _RECIPE_KEYS[family] | {
-        key: getattr(stock, name) for name, key in _SHAPE_KEYS.items() if hasattr(stock, name)
+        key: getattr(stock, name) for name, key in SHAPE_KEYS.items() if hasattr(stock, name)
     }
     wanted |= _modern_keys(stock, config, refused) if family is Family.MODERN else _bert_keys(stock, refused)
     if refused:

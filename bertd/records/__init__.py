@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bertd.records.checkpoints import KeptCheckpoint, KeptCheckpoints
 from bertd.records.commands import BudgetRequest, Command, CommandKind
-from bertd.records.finetune import GLUE_TASKS, FinetuneSpec
+from bertd.records.finetune import GLUE_FILES, GLUE_TASKS, FinetuneSpec
 from bertd.records.journal import (
     AlertRecord,
     BudgetRecord,
@@ -48,6 +48,7 @@ __all__ = [
     "ExitClass",
     "ExportRecord",
     "FinetuneSpec",
+    "GLUE_FILES",
     "GLUE_TASKS",
     "JobKind",
     "JobState",

@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from bertd.records.record import Record
 
-GLUE_TASKS = ("cola", "sst-2", "mrpc", "sts-b", "qqp", "mnli", "qnli", "rte", "wnli")
-"""Names of the tasks of bertd.glue.tasks, for modules that may not import it."""
+
+@dataclass(frozen=True)
+class GlueFiles:
+    """Where a task's examples are below the data folder, spelt as in GLUE's archive."""
+
+    folder: str
+    train: str = "train.tsv"
+    dev: str = "dev.tsv"
+    """The development set that gives the headline."""
+
+
+GLUE_FILES = {
+    "cola": GlueFiles("CoLA"),
+    "sst-2": GlueFiles("SST-2"),
+    "mrpc": GlueFiles("MRPC"),
+    "sts-b": GlueFiles("STS-B"),
+    "qqp": GlueFiles("QQP"),
+    "mnli": GlueFiles("MNLI", dev="dev_matched.tsv"),
+    "qnli": GlueFiles("QNLI"),
+    "rte": GlueFiles("RTE"),
+    "wnli": GlueFiles("WNLI"),
+}
+"""By the names of the tasks of bertd.glue.tasks, for modules that may not import it, and in the same order."""
+GLUE_TASKS = tuple(GLUE_FILES)
 
 
 class FinetuneSpec(Record):

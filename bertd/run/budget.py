@@ -26,15 +26,19 @@ from bertd.records import (
     CommandRecord,
     DevicesRecord,
 )
+from bertd.run.durations import MAX_DURATION_S
 
 MAX_RESERVE_SHARE = 0.5
 """Largest share of the budget kept for the last validation, save and export: even a budget of one minute on a slow disk
 trains for half of it."""
 _RESERVE_MARGIN = 1.3
 """A loaded disk is slower at the end than at the start."""
-MAX_HOURS = 1e6
+MAX_HOURS = MAX_DURATION_S / 3600
 """A century of one device: a larger number, such as a typing error, would give a date that datetime cannot hold."""
 MAX_STEPS_OR_SEQUENCES = 10**15
+MIN_BUDGET_S = 10.0
+"""A shorter timed budget is spent before the first step: the start of a run, which is charged, takes about 6 s on an
+idle machine and longer on a busy one."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +171,20 @@ def _advance_progress(progress: float, *, since: float, to: float, end: float) -
     return 1.0 if to >= end else progress + (1.0 - progress) * (to - since) / (end - since)
 
 
+def require_whole_start(budget: Budget) -> None:
+    """Refuse a timed budget that no run can train within.
+
+    Raises:
+        RecipeError: it is shorter than the start of a run.
+    """
+    if budget.total_s is not None and budget.total_s < MIN_BUDGET_S:
+        given = f"{budget.amount:.4g} {budget.unit}"
+        raise RecipeError(
+            f"budget: {given} is {budget.total_s:.4g} s, and the start of a run, which is charged, takes longer; give "
+            f"{MIN_BUDGET_S:.0f}s or more"
+        )
+
+
 def check_budget_request(request: BudgetRequest, granted: Budget, *, spent: float, reserve: float = 0.0) -> None:
     """Check that the budget can be set to the requested amount.
 
@@ -175,8 +193,8 @@ def check_budget_request(request: BudgetRequest, granted: Budget, *, spent: floa
         reserve: needed for the end of the run, in the same unit, as far as it is known.
 
     Raises:
-        RecipeError: the request is in another unit, more than a recipe may have, or not a whole number of steps or
-            sequences.
+        RecipeError: the request is in another unit, more than a recipe may have, shorter than the start of a run, or
+            not a whole number of steps or sequences.
         QueueError: more than that is spent already; `bertd stop` ends a run.
     """
     if request.unit is not granted.unit:
@@ -194,6 +212,7 @@ def check_budget_request(request: BudgetRequest, granted: Budget, *, spent: floa
             f"budget: {request.amount:g} {request.unit} is too little: {spent:.4g} of {granted.amount:g} is "
             f"spent{kept}; give more, or end the run with `bertd stop`"
         )
+    require_whole_start(replace(granted, amount=request.amount))
 
 
 def end_reserve_s(*, validation_s: float | None, save_s: float | None) -> float:

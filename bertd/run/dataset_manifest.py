@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -158,6 +160,28 @@ def no_sequence_message(root: Path, *, split: SplitName, counts: SplitCounts, se
         f"{place} has {format_count(counts.tokens, 'token')}, not enough for one sequence of {sequence_length}; "
         f"{remedy} more text"
     )
+
+
+def find_damage(root: Path, manifest: Manifest) -> dict[str, str]:
+    """What is wrong with each file of the data set in `root` that is missing or of another size; none is read."""
+    damages = ((name, _size_damage(root / name, facts.size)) for name, facts in manifest.files.items())
+    return {name: damage for name, damage in damages if damage}
+
+
+def damage_message(root: Path, damages: Mapping[str, str]) -> str:
+    """One line that names every damaged file."""
+    return f"{root}: damaged: {'; '.join(f'{name} {damage}' for name, damage in damages.items())}; prepare it again"
+
+
+def _size_damage(path: Path, size: int) -> str | None:
+    try:
+        state = path.stat()
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    if not stat.S_ISREG(state.st_mode):
+        # Opening a pipe would block for ever.
+        return "is not a file"
+    return f"has {state.st_size} bytes and not {size}" if state.st_size != size else None
 
 
 def read_manifest(root: Path) -> Manifest:

@@ -23,6 +23,7 @@ from bertd.errors import ShardError, TransitionError, UnknownJobError
 from bertd.records import JobState
 from tests.cli.conftest import Bertd
 from tests.cli.fake_daemon import FakeDaemon
+from tests.run.data_sets import write_manifest
 
 _STEPS = 40
 _START_S = 30.0
@@ -52,7 +53,7 @@ class RealDaemon:
 def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RealDaemon]:
     """The real daemon at tmp_path/bertd.sock, a data set by the name of the demo's."""
     (tmp_path / "data" / "docstrings").mkdir(parents=True)
-    (tmp_path / "data" / "docstrings" / "manifest.json").write_text("{}")
+    write_manifest(tmp_path / "data" / "docstrings")
     monkeypatch.setenv("BERTD_DATA", str(tmp_path / "data"))
     (tmp_path / "plan.json").write_text("{}")
     state, listening, plan = (str(tmp_path / name) for name in ("state", "bertd.sock", "plan.json"))

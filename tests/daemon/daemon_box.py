@@ -13,12 +13,13 @@ from bertd.api.client import Client
 from bertd.api.models import EventView, JobView, SubmitFinetune, SubmitPretrain
 from bertd.errors import DaemonUnreachableError
 from bertd.jobs.store.lifecycle import ENDED
-from bertd.records import JobState, JournalRecord, RunnerIdentity
+from bertd.records import GLUE_FILES, JobState, JournalRecord, RunnerIdentity
 from bertd.run.journal import read_journal
 from bertd.run.paths import RunPaths, StatePaths
 from tests.jobs.fake_ranks import Plan
 from tests.jobs.runner_box import recipe_text, with_tests_on_path
 from tests.jobs.waiting import PATIENCE_S, wait_for
+from tests.run.data_sets import write_manifest
 
 
 class DaemonBox:
@@ -35,7 +36,13 @@ class DaemonBox:
         self.cores = os.cpu_count() or 1
         self.shards = folder / "shards"
         self.shards.mkdir()
-        (self.shards / "manifest.json").write_text("{}")
+        write_manifest(self.shards)
+        self.glue = folder / "glue"
+        for name in ("cola", "rte", "wnli"):
+            files = GLUE_FILES[name]
+            (self.glue / files.folder).mkdir(parents=True)
+            for file in (files.train, files.dev):
+                (self.glue / files.folder / file).touch()
         self.plan(Plan())
 
     # ---- The process -------------------------------------------------------------------------------
@@ -149,7 +156,7 @@ class DaemonBox:
 
     def submit_finetuning(self, task: str, *, run: str = "@") -> JobView:
         """Submit a finetuning; the fake's task decides what happens."""
-        return self.client.submit(SubmitFinetune(run=run, task=task, data_dir=str(self.shards)))
+        return self.client.submit(SubmitFinetune(run=run, task=task, data_dir=str(self.glue)))
 
     def wait_for_state(self, id: int, *states: JobState) -> JobView:
         """Wait until a job is in one of the states."""

@@ -16,6 +16,7 @@ from bertd.api.http import SocketConnection
 from bertd.api.models import JobView, SubmitFinetune, SubmitPretrain
 from bertd.daemon.api.views import MAX_STATUS_JOBS
 from bertd.errors import (
+    BertdError,
     CheckpointError,
     CorpusError,
     DaemonUnreachableError,
@@ -528,11 +529,41 @@ def test_a_finetuning_can_name_a_run_and_a_step_or_a_path(box: DaemonBox) -> Non
 
 
 def test_a_finetuning_without_export_or_data_is_refused(box: DaemonBox) -> None:
+    run = exported(box)
     job = box.client.submit(box.pretraining(hold=True))
     with pytest.raises(CheckpointError, match=f"{job.run_id}: has no export yet"):
-        box.submit_finetuning("cola")
+        box.submit_finetuning("cola", run=job.run_id)
     with pytest.raises(CorpusError, match="/nowhere: no such folder"):
-        box.client.submit(SubmitFinetune(run="@", task="cola", data_dir="/nowhere"))
+        box.client.submit(SubmitFinetune(run=run.run_id, task="cola", data_dir="/nowhere"))
+    with pytest.raises(CorpusError, match=r"/etc/CoLA/train.tsv: does not exist, and cola needs it"):
+        box.client.submit(SubmitFinetune(run=run.run_id, task="cola", data_dir="/etc"))
+
+
+@pytest.mark.parametrize(
+    ("override", "error", "told"),
+    [
+        ("budget.hours=5e-324", RecipeError, "the start of a run, which is charged, takes longer; give 10s or more"),
+        ("model.start_from=/dev/zero", CheckpointError, r"start_from = /dev/zero: a device, and not a folder"),
+        ("model.start_from=http://evil/x", CheckpointError, "neither an absolute path nor a name on the hub"),
+        ("batch.sequences=1000000000000000000", RecipeError, "less than or equal to 16777216"),
+        (f"model.layers={'9' * 4000}", RecipeError, r"\[model\]: layers = 9"),
+        (f"checkpoint.every={'9' * 400}s", RecipeError, r"every = .* longer than 1,000,000h"),
+        (f"stop.rules=['after {'9' * 400}h loss > 6']", RecipeError, r"longer than 1,000,000h"),
+    ],
+)
+def test_a_recipe_that_is_known_to_fail_is_refused(
+    box: DaemonBox, override: str, error: type[BertdError], told: str
+) -> None:
+    submission = box.pretraining().model_copy(update={"overrides": [override]})
+    with pytest.raises(error, match=told):
+        box.client.submit(submission)
+
+
+def test_a_budget_cannot_be_set_below_the_start_of_a_run(box: DaemonBox) -> None:
+    timed = box.pretraining(hold=True).model_copy(update={"overrides": ["budget.hours=1.0"]})
+    run = box.client.submit(timed)
+    with pytest.raises(RecipeError, match="give 10s or more"):
+        box.client.budget(run.id, BudgetRequest(unit=BudgetUnit.HOURS, amount=5e-324))
 
 
 def test_what_the_daemon_cannot_look_at_is_refused_in_a_line(box: DaemonBox) -> None:
@@ -549,7 +580,7 @@ def test_what_the_daemon_cannot_look_at_is_refused_in_a_line(box: DaemonBox) -> 
 
 def test_a_running_finetuning_is_stopped_and_cannot_be_paused(box: DaemonBox) -> None:
     exported(box)
-    job = box.submit_finetuning("sleepy")
+    job = box.submit_finetuning("wnli")
     box.wait_for_state(job.id, JobState.RUNNING)
     with pytest.raises(TransitionError, match="cannot pause a finetune"):
         box.client.pause(job.id)
@@ -559,7 +590,7 @@ def test_a_running_finetuning_is_stopped_and_cannot_be_paused(box: DaemonBox) ->
 
 def test_a_broken_finetuning_fails_alone(box: DaemonBox) -> None:
     exported(box)
-    broken, good = box.submit_finetuning("broken"), box.submit_finetuning("cola")
+    broken, good = box.submit_finetuning("rte"), box.submit_finetuning("cola")
     failed = box.wait_for_state(broken.id, JobState.FAILED)
     assert "no rows" in failed.reason
     assert failed.progress != 1.0

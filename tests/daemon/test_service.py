@@ -290,7 +290,7 @@ def test_a_run_that_a_person_paused_stays_paused_over_a_restart(box: DaemonBox) 
 
 def test_a_finetuning_that_a_stop_ended_starts_again(box: DaemonBox) -> None:
     box.wait_for_state(box.submit(steps=5).id, JobState.DONE)
-    id = box.submit_finetuning("sleepy").id
+    id = box.submit_finetuning("wnli").id
     box.wait_for_state(id, JobState.RUNNING)
     assert box.stop() == 0
     box.start()

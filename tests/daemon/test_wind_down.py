@@ -25,6 +25,7 @@ from bertd.run.journal import read_journal
 from bertd.run.mailbox import commands_after, post
 from bertd.run.paths import RunPaths, StatePaths
 from tests.faults.simulated import CORES, STEPS, SimulatedDaemon, SimulatedRunner
+from tests.run.data_sets import write_manifest
 
 
 class Box:
@@ -33,7 +34,7 @@ class Box:
     def __init__(self, folder: Path) -> None:
         self.shards = folder / "shards"
         self.shards.mkdir()
-        (self.shards / "manifest.json").write_text("{}")
+        write_manifest(self.shards)
         self.paths = StatePaths(folder / "state")
         self.paths.root.mkdir()
         self.machine: dict[Path, SimulatedRunner] = {}

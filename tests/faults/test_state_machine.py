@@ -30,6 +30,7 @@ from tests.faults.invariants import Witness, assert_sound
 from tests.faults.simulated import CORES, STEPS, SimulatedDaemon, SimulatedRunner
 from tests.faults.tally import Tally
 from tests.faults.wishes import Known, Wish, wish_after
+from tests.run.data_sets import write_manifest
 
 _PICK = st.integers(0, 7)
 
@@ -61,7 +62,7 @@ class Life(RuleBasedStateMachine):
         self.paths.root.mkdir()
         self.shards = self.folder / "shards"
         self.shards.mkdir()
-        (self.shards / "manifest.json").write_text("{}")
+        write_manifest(self.shards)
         self.machine: dict[Path, SimulatedRunner] = {}
         self.known: dict[int, Known] = {}
         self.wish: dict[int, Wish] = {}

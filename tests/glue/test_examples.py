@@ -9,7 +9,7 @@ import pytest
 from bertd.errors import CorpusError
 from bertd.glue.examples import Example, read_dev, read_split, read_train
 from bertd.glue.tasks import TASKS, find_task
-from bertd.records import GLUE_TASKS
+from bertd.records import GLUE_FILES, GLUE_TASKS
 
 
 def _write(folder: Path, name: str, content: bytes) -> Path:
@@ -128,3 +128,5 @@ def test_real_files_have_as_many_examples_as_glue_says(
 
 def test_the_names_that_the_control_side_knows_are_those_of_the_tasks() -> None:
     assert tuple(TASKS) == GLUE_TASKS
+    for name, task in TASKS.items():
+        assert next(iter(task.dev_files.values())) == GLUE_FILES[name].dev and GLUE_FILES[name].train == "train.tsv"

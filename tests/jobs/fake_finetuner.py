@@ -2,7 +2,7 @@
 
     python -m tests.jobs.fake_finetuner JOB_FOLDER
 
-Its task decides: `cola` scores at once, `sleepy` waits to be killed, `broken` ends with a data error.
+Its task decides: `cola` scores at once, `wnli` waits to be killed, `rte` ends with a data error.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ def main() -> int:
     paths = JobPaths(Path(sys.argv[1]))
     spec = FinetuneSpec.model_validate_json(paths.finetune_spec.read_bytes())
     journal = JournalWriter(paths.journal)
-    if spec.task == "sleepy":
+    if spec.task == "wnli":
         journal.append(AlertRecord(t=time.time(), step=0, level="warning", code="asleep", message="sleeps"))
         signal.pause()
-    if spec.task == "broken":
+    if spec.task == "rte":
         message = f"{spec.data_dir}/train.tsv: no rows; give a folder in GLUE's layout"
         journal.append(AlertRecord(t=time.time(), step=0, level="error", code="corpus", message=message))
         return 65

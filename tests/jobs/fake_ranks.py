@@ -301,6 +301,8 @@ class FakeRanks:
         export = self.paths.exports / step_folder_name(self.step)
         export.mkdir(parents=True, exist_ok=True)
         (export / "config.json").write_text("{}")
+        for name in ("model.safetensors", "tokenizer.json"):
+            (export / name).touch()
         self.journal.append(
             ExportRecord(
                 t=time.time(),

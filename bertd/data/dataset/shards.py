@@ -13,7 +13,6 @@ array_file.py.
 from __future__ import annotations
 
 import hashlib
-import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,7 +23,15 @@ import numpy as np
 
 from bertd.data.dataset.array_file import ArrayFile
 from bertd.errors import ShardError, VocabularyError
-from bertd.run.dataset_manifest import MANIFEST_FILE, FileFacts, Manifest, SplitName, read_manifest
+from bertd.run.dataset_manifest import (
+    MANIFEST_FILE,
+    FileFacts,
+    Manifest,
+    SplitName,
+    damage_message,
+    find_damage,
+    read_manifest,
+)
 from bertd.tokenizer.vocabulary import TokenDtype, Vocabulary, read_vocabulary, token_dtype
 
 TOKENIZER_FOLDER = "tokenizer"
@@ -98,10 +105,15 @@ class DataSet:
         """
         manifest = read_manifest(root)
         dataset = cls(root, manifest)
-        damages = ((name, _find_damage(root / name, facts, verify=verify)) for name, facts in manifest.files.items())
-        damaged_files = [f"{name} {damage}" for name, damage in damages if damage]
-        if damaged_files:
-            raise ShardError(f"{root}: damaged: {'; '.join(damaged_files)}; prepare the data set again")
+        damages = find_damage(root, manifest)
+        if verify:
+            damages |= {
+                name: damage
+                for name, facts in manifest.files.items()
+                if name not in damages and (damage := _content_damage(root / name, facts))
+            }
+        if damages:
+            raise ShardError(damage_message(root, damages))
         files = [root / name for name in manifest.files if name.startswith(f"{TOKENIZER_FOLDER}/")]
         if tokenizer_fingerprint(files) != manifest.tokenizer.fingerprint:
             raise VocabularyError(
@@ -153,16 +165,8 @@ class DataSet:
         return file
 
 
-def _find_damage(path: Path, facts: FileFacts, *, verify: bool) -> str | None:
-    """What is wrong with a file, in a few words; its content is read only to verify it."""
+def _content_damage(path: Path, facts: FileFacts) -> str | None:
     try:
-        state = path.stat()
-        size = state.st_size
-        if not stat.S_ISREG(state.st_mode):
-            # Opening a pipe would block for ever.
-            return "is not a file"
-        if size != facts.size:
-            return f"has {size} bytes and not {facts.size}"
-        return "has changed content" if verify and file_sha256(path) != facts.sha256 else None
+        return "has changed content" if file_sha256(path) != facts.sha256 else None
     except OSError as error:
         return f"cannot be read ({error.strerror})"

@@ -14,9 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeFloat,
-    NonNegativeInt,
     PositiveFloat,
-    PositiveInt,
     model_validator,
 )
 
@@ -27,6 +25,13 @@ from bertd.run.recipe.stop_rules import StopRule, parse_stop_rule
 
 MIN_SEQUENCE_LENGTH = 8
 """[CLS], [SEP] and a few tokens of text."""
+MAX_SEQUENCE_LENGTH = 8192
+_MAX_LAYERS = 10_000
+_MAX_COUNT = 2**31 - 1
+"""No number here may be as long as memory allows: arithmetic with it, or a file that holds it, would fail later."""
+Width = Annotated[int, Field(ge=1, le=2**20)]
+StepSize = Annotated[int, Field(ge=1, le=2**24)]
+"""Sequences: 500 times as many as the largest batch that BERT was trained with. Source: You et al. 2020, 32k."""
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -40,10 +45,10 @@ class RecipeSection(BaseModel):
 
 
 class ModelSection(RecipeSection):
-    layers: PositiveInt = 24
-    width: PositiveInt = 1024
-    heads: PositiveInt = 16
-    ffn: PositiveInt = 4096
+    layers: Annotated[int, Field(ge=1, le=_MAX_LAYERS)] = 24
+    width: Width = 1024
+    heads: Width = 16
+    ffn: Width = 4096
     """Width of the feed-forward layer."""
     norm: Literal["pre", "post"] = "pre"
     """LayerNorm before or after each sublayer. Source: Izsak et al. 2021, section 3: pre."""
@@ -60,10 +65,10 @@ class ModelSection(RecipeSection):
     """Of every LayerNorm. Source: Devlin et al. 2019's code."""
     rotary_base: Annotated[float, Field(gt=1.0)] = 10_000.0
     """Of rotary positions. Source: Su et al. 2021."""
-    local_attention: Annotated[int, Field(ge=1, le=8192)] | None = None
+    local_attention: Annotated[int, Field(ge=1, le=MAX_SEQUENCE_LENGTH)] | None = None
     """Window of the layers with local attention, in tokens, half on each side; 128 in ModernBERT. Only with rotary
     positions; without it every layer has global attention."""
-    global_every: Annotated[int, Field(ge=2)] = 3
+    global_every: Annotated[int, Field(ge=2, le=_MAX_LAYERS)] = 3
     """With local_attention: one layer in this many has global attention, beginning with the first layer. Source: Warner
     et al. 2024, section 2.1.2."""
     local_rotary_base: Annotated[float, Field(gt=1.0)] = 10_000.0
@@ -107,12 +112,12 @@ _MAX_PADDING_SHARE = 1 / 8
 
 
 class BatchSection(RecipeSection):
-    sequences: PositiveInt = 4096
+    sequences: StepSize = 4096
     """Sequences in one step over all ranks. Source: Izsak et al. 2021, table 3."""
-    ramp: list[tuple[Annotated[float, Field(gt=0.0, lt=1.0)], PositiveInt]] = []
+    ramp: list[tuple[Annotated[float, Field(gt=0.0, lt=1.0)], StepSize]] = []
     """Smaller steps at the start: [[0.1, 256], [0.3, 1024]] is 256 up to a tenth of the budget, 1024 up to three
     tenths, then `sequences`. The learning rate does not follow. Source: Geiping & Goldstein 2022; 24hBERT: none."""
-    micro: PositiveInt | Literal["auto"] = 32
+    micro: StepSize | Literal["auto"] = 32
     """Sequences in one forward pass of one rank; auto measures which size that fits is fastest. It divides the batch
     and changes only rounding and dropout's random numbers. Source: Izsak et al. 2021, table 6, Titan-V."""
 
@@ -213,7 +218,7 @@ class BudgetSection(RecipeSection):
 class DataSection(RecipeSection):
     shards: Annotated[str, Field(min_length=1)]
     """Folder of a prepared data set; a relative path is resolved when the recipe is submitted."""
-    sequence_length: Annotated[int, Field(ge=MIN_SEQUENCE_LENGTH, le=8192)] = 128
+    sequence_length: Annotated[int, Field(ge=MIN_SEQUENCE_LENGTH, le=MAX_SEQUENCE_LENGTH)] = 128
     """Tokens in a sequence, [CLS] and [SEP] included. Source: Izsak et al. 2021, section 3."""
     packing: Literal["full", "sentences"] = "full"
     """full: contiguous windows, no padding; sentences: whole sentences of one document, padded."""
@@ -222,13 +227,13 @@ class DataSection(RecipeSection):
 class MaskingSection(RecipeSection):
     rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.15
     """Share of tokens to predict in training; validation always has 15 %. Source: Devlin et al. 2019, section 3.1."""
-    max_predictions: PositiveInt = 20
+    max_predictions: Annotated[int, Field(ge=1, le=MAX_SEQUENCE_LENGTH)] = 20
     """Largest number of predictions in a sequence. Source: the old code's max_predictions_per_seq."""
     replace: tuple[Share, Share, Share] = (0.8, 0.1, 0.1)
     """Shares of predicted tokens that become [MASK], a random word piece, stay. Source: Devlin et al. 2019."""
     unit: Literal["token", "word"] = "token"
     """word predicts every piece of a word or none. Source: Izsak et al. 2021's code: token."""
-    copies: NonNegativeInt = 10
+    copies: Annotated[int, Field(ge=0, le=_MAX_COUNT)] = 10
     """Fixed masks per sequence, used in turn, one per epoch; 0 draws new ones in every epoch, which makes a difference
     from the eleventh epoch on. Source: Izsak et al. 2021, section 3."""
 
@@ -330,7 +335,7 @@ class ValidationSection(RecipeSection):
     """Charged time between validations at the start. Source: arXiv 2104.07705v1, footnote."""
     early_until: Share = 0.05
     """Share of the budget that counts as the start. Source: arXiv 2104.07705v1, footnote."""
-    max_sequences: PositiveInt = 16384
+    max_sequences: Annotated[int, Field(ge=1, le=_MAX_COUNT)] = 16384
     """Size of the fixed validation set, if the data set holds out that many: our choice, the paper has no number."""
 
 
@@ -352,7 +357,7 @@ class StopSection(RecipeSection):
 class CheckpointSection(RecipeSection):
     every: Duration | Literal["auto"] = "auto"
     """Charged time between checkpoints; auto is the smaller of 10 min and 1 % of a timed budget."""
-    keep: PositiveInt = 3
+    keep: Annotated[int, Field(ge=1, le=_MAX_COUNT)] = 3
     """Newest checkpoints kept, in addition to those of markers and the one with the lowest validation loss."""
     markers: Annotated[list[Annotated[float, Field(gt=0.0, lt=1.0)]], Field(max_length=32)] = []
     """Shares of the budget at which a checkpoint is kept for good and an export written: `bertd finetune RUN@0.5`."""
@@ -373,7 +378,7 @@ class CheckpointSection(RecipeSection):
 class DevicesSection(RecipeSection):
     kind: Literal["gpu", "cpu"] = "gpu"
     """There is no fallback: a run for GPUs never trains on the CPU."""
-    count: PositiveInt = 8
+    count: Annotated[int, Field(ge=1, le=65_536)] = 8
     """Ranks: one per GPU; on the CPU, processes, at most one per core. Source: Izsak et al. 2021: 8 Titan-V."""
 
 

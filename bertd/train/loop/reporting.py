@@ -22,6 +22,7 @@ from bertd.records import (
 )
 from bertd.run.durations import format_duration
 from bertd.run.ledger import SleepWatch
+from bertd.run.quantities import format_budget_amount
 from bertd.train.checkpoint.format import folder_bytes
 from bertd.train.loop.budget_tracker import BudgetTracker
 from bertd.train.loop.buffered_journal import RecordSink
@@ -183,6 +184,25 @@ class Reporter:
                 lr=lr,
                 validation_loss=state.validation_loss,
                 export=export.name,
+            )
+        )
+
+    def report_untrained(self, state: TrainState) -> None:
+        """Report that the budget was spent before the first step."""
+        charged_s = self._budget.now_s()
+        granted = self._budget.granted
+        detail = (
+            f"the budget went into starting: {format_duration(charged_s)} were charged before the first step, of "
+            f"{format_budget_amount(granted.unit, granted.amount)}; give it more with `bertd budget`, then resume it"
+        )
+        self._journal.append(
+            EndRecord(
+                t=time.time(),
+                step=state.step,
+                sequences=state.sequences,
+                charged_s=charged_s,
+                reason="failed",
+                detail=detail,
             )
         )
 

@@ -122,7 +122,11 @@ class Trainer:
         """End or pause; False if a pause cannot be saved: the run then continues rather than lose steps."""
         if plan.exit_reason is ExitReason.PAUSED:
             return self._pause()
-        self._finish(is_spent=plan.exit_reason is ExitReason.BUDGET)
+        is_spent = plan.exit_reason is ExitReason.BUDGET
+        if is_spent and not self.state.step:
+            self._end_untrained()
+        else:
+            self._finish(is_spent=is_spent)
         return True
 
     def close(self) -> None:
@@ -316,6 +320,11 @@ class Trainer:
         detail, lr = self._controller.exit_detail, self._lr_at(1.0) if is_spent else self._lr
         self._reporter.report_end(self.state, is_spent=is_spent, detail=detail, lr=lr, export=export)
         # The one that ended it, and those that came during the last validation, save and export.
+        self.components.commands.answer_rest(self.state)
+
+    def _end_untrained(self) -> None:
+        """The budget was spent before the first step: there is nothing to validate, to save or to export."""
+        self._reporter.report_untrained(self.state)
         self.components.commands.answer_rest(self.state)
 
     # ---- Inside ----------------------------------------------------------------------------------

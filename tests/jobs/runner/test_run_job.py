@@ -299,7 +299,7 @@ def test_a_finetuning_ends_with_its_score_as_the_reason(box: RunnerBox) -> None:
 
 
 def test_a_stopped_finetuning_is_cancelled(box: RunnerBox) -> None:
-    box.start_finetuning("sleepy")
+    box.start_finetuning("wnli")
     box.wait_for_record("alert")
     box.post(CommandKind.STOP)
     assert box.outcome().state is JobState.CANCELLED
@@ -308,7 +308,7 @@ def test_a_stopped_finetuning_is_cancelled(box: RunnerBox) -> None:
 
 
 def test_a_finetuning_whose_runner_is_told_to_end_can_be_resumed(box: RunnerBox) -> None:
-    box.start_finetuning("sleepy")
+    box.start_finetuning("wnli")
     box.wait_for_record("alert")
     assert box.process is not None
     os.kill(box.process.pid, signal.SIGTERM)
@@ -316,7 +316,7 @@ def test_a_finetuning_whose_runner_is_told_to_end_can_be_resumed(box: RunnerBox)
 
 
 def test_a_broken_finetuning_fails_with_its_alert(box: RunnerBox) -> None:
-    box.start_finetuning("broken")
+    box.start_finetuning("rte")
     outcome = box.outcome()
     assert (outcome.state, outcome.exit_code) == (JobState.FAILED, 65)
     assert outcome.reason == "/data/train.tsv: no rows; give a folder in GLUE's layout"

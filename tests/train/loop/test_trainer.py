@@ -20,6 +20,8 @@ import torch
 from safetensors.torch import load_file
 
 from bertd.errors import CheckpointError, NumericsError, ShardError, StorageError
+from bertd.jobs.runner.exit_analysis import classify_pretrain_exit
+from bertd.jobs.runner.stale_commands import answer_stale_commands
 from bertd.records import (
     AlertRecord,
     BudgetRecord,
@@ -31,6 +33,7 @@ from bertd.records import (
     EndRecord,
     ExportRecord,
     JobState,
+    Outcome,
     Record,
     RollbackRecord,
     StartRecord,
@@ -301,6 +304,27 @@ def test_a_timed_budget_ends_inside_it_saved_and_exported(tmp_path: Path, datase
     assert [record.why for record in kind_of(paths, CheckpointRecord)][0] == "start"
     assert kind_of(paths, ValidationRecord)[-1].step == kind_of(paths, CheckpointRecord)[-1].step == end.step
     assert newest_first(paths.exports)
+
+
+def test_a_budget_that_went_into_starting_is_a_failure_without_an_export_and_can_be_resumed(
+    tmp_path: Path, dataset: Path
+) -> None:
+    paths = make_run(tmp_path / "run", dataset, "budget.hours=1e-7")
+
+    run_to_end(paths)
+
+    (end,) = kind_of(paths, EndRecord)
+    assert end.reason == "failed" and end.detail.startswith("the budget went into starting: ")
+    assert not kind_of(paths, StepRecord) and not newest_first(paths.exports)
+    verdict = classify_pretrain_exit(0, read_journal(paths.journal), shutdown_requested=False)
+    assert isinstance(verdict, Outcome) and verdict.state is JobState.FAILED
+
+    budget = BudgetRequest(unit=BudgetUnit.HOURS, amount=0.01)
+    post(paths.control, verb=CommandKind.BUDGET, asked_by="uid 0", now=0.0, budget=budget)
+    answer_stale_commands(paths, still_valid=frozenset(), detail="void", now=1.0)
+    with attempt(paths) as trainer:
+        assert [trainer.execute_next_plan() for _ in range(2)] == [ExitReason.NONE, ExitReason.NONE]
+        assert trainer.state.step == 2
 
 
 def test_the_output_bias_can_begin_at_the_frequencies_of_the_data(tmp_path: Path, dataset: Path) -> None:

@@ -1,0 +1,63 @@
+"""Admit a pretraining by its data set: what the manifest already shows to be too little is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+from bertd.daemon.admission.readable import unreadable_message
+from bertd.errors import RecipeError, ShardError
+from bertd.run.dataset_manifest import (
+    MANIFEST_FILE,
+    Manifest,
+    SplitName,
+    count_sequences,
+    damage_message,
+    find_damage,
+    no_sequence_message,
+    read_manifest,
+)
+from bertd.run.quantities import format_count
+from bertd.run.recipe.schema import Recipe
+
+
+def require_usable_data(recipe: Recipe, *, name: str) -> Manifest:
+    """The manifest of the recipe's data set.
+
+    Args:
+        name: of the recipe, in messages.
+
+    Raises:
+        ShardError: there is no data set, its manifest or a file's size is wrong, or a split has no sequence.
+        RecipeError: the budget is less than one step.
+    """
+    shards = Path(recipe.data.shards)
+    if not shards.is_absolute():
+        raise ShardError(f"{name}: [data] shards = {shards}: not an absolute path; `bertd submit` makes it one")
+    try:
+        has_manifest = (shards / MANIFEST_FILE).is_file()
+    except OSError as error:
+        raise ShardError(unreadable_message(shards, error)) from error
+    if not has_manifest:
+        raise ShardError(f"{shards}: no prepared data set (no {MANIFEST_FILE}); make one with `bertd data prepare`")
+    manifest = read_manifest(shards)
+    if damaged := find_damage(shards, manifest):
+        raise ShardError(damage_message(shards, damaged))
+    data = recipe.data
+    for split in get_args(SplitName):
+        counts = manifest.splits[split]
+        if not count_sequences(counts, sequence_length=data.sequence_length, packing=data.packing):
+            raise ShardError(
+                no_sequence_message(shards, split=split, counts=counts, sequence_length=data.sequence_length)
+            )
+    _require_one_step(recipe, name=name)
+    return manifest
+
+
+def _require_one_step(recipe: Recipe, *, name: str) -> None:
+    granted, first_step = recipe.budget.sequences, recipe.batch.sequences_at(0.0)
+    if granted is not None and granted < first_step:
+        raise RecipeError(
+            f"{name}: [budget] sequences = {granted}: less than the first step of "
+            f"{format_count(first_step, 'sequence')}; give more, or lower batch.sequences"
+        )

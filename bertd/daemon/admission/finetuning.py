@@ -1,0 +1,63 @@
+"""Admit a finetuning by its task's files and by the export that it starts from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bertd.daemon.admission.readable import kind_of, read_json_object, unreadable_message
+from bertd.errors import CheckpointError, CorpusError, RecipeError
+from bertd.records import GLUE_FILES
+from bertd.run.pretrained_folder import CONFIG_FILE
+
+_WEIGHTS = "model.safetensors"
+"""Finetuning reads no pickle."""
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
+
+
+def require_task_data(task: str, data_dir: str) -> None:
+    """Check that the folder has the task's training and development files.
+
+    Raises:
+        RecipeError: there is no such task.
+        CorpusError: the folder, or a file that the task needs, is missing or cannot be read.
+    """
+    if task not in GLUE_FILES:
+        raise RecipeError(f"--task {task!r:.40}: no such task; those are: {', '.join(GLUE_FILES)}")
+    files = GLUE_FILES[task]
+    try:
+        folder = Path(data_dir)
+        if not folder.is_absolute() or kind_of(folder) != "a folder":
+            raise CorpusError(f"{data_dir}: no such folder; give the folder that holds {files.folder}/")
+        for name in (files.train, files.dev):
+            path = folder / files.folder / name
+            if (kind := kind_of(path)) == "nothing":
+                raise CorpusError(
+                    f"{path}: does not exist, and {task} needs it; give the folder that holds {files.folder}/, in "
+                    "GLUE's layout"
+                )
+            if kind != "a file":
+                raise CorpusError(f"{path}: {kind}, and not a file; give the folder that holds {files.folder}/")
+    except OSError as error:
+        raise CorpusError(unreadable_message(data_dir, error)) from error
+
+
+def require_export(export: Path) -> Path:
+    """The folder, if a finetuning can start from it as far as a look at it shows.
+
+    Raises:
+        CheckpointError: it is not an export.
+    """
+    remedy = "`bertd show RUN` names the newest one"
+    try:
+        if kind_of(export / CONFIG_FILE) != "a file":
+            raise CheckpointError(f"{export}: not an export (no {CONFIG_FILE}); {remedy}")
+        read_json_object(export / CONFIG_FILE)
+        if kind_of(export / _WEIGHTS) != "a file":
+            raise CheckpointError(f"{export}: not an export (no {_WEIGHTS}); {remedy}")
+        if not any(kind_of(export / name) == "a file" for name in _TOKENIZER_FILES):
+            raise CheckpointError(f"{export}: not an export (neither {' nor '.join(_TOKENIZER_FILES)}); {remedy}")
+    except OSError as error:
+        raise CheckpointError(unreadable_message(export, error)) from error
+    except ValueError as error:
+        raise CheckpointError(f"{export}: not an export: {error}; {remedy}") from error
+    return export

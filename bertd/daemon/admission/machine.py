@@ -1,0 +1,50 @@
+"""Admit a pretraining by the machine: its devices, and the room on its disk."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from bertd.daemon.scheduling.device_allocation import Inventory
+from bertd.errors import DeviceError
+from bertd.run.disk_space import estimate_disk_need, require_disk_space
+from bertd.run.recipe.schema import Recipe
+
+
+def require_devices(recipe: Recipe, *, name: str, inventory: Inventory) -> None:
+    """Refuse a run that asks for devices that the machine does not have.
+
+    Raises:
+        DeviceError: it does.
+    """
+    num_requested, kind = recipe.devices.count, recipe.devices.kind
+    num_available = inventory.count(kind)
+    if num_requested <= num_available:
+        return
+    if kind == "gpu":
+        why = f" ({inventory.no_gpu_reason})" if inventory.no_gpu_reason else ""
+        remedy = (
+            f"--set devices.count={num_available}"
+            if num_available
+            else "--set devices.kind=cpu, with a count this machine has"
+        )
+        raise DeviceError(
+            f"{name}: [devices] asks for {num_requested} gpu, this machine has {num_available}{why}; {remedy}"
+        )
+    raise DeviceError(
+        f"{name}: [devices] asks for {num_requested} cpu, this machine has {num_available} cores; "
+        f"--set devices.count={num_available}"
+    )
+
+
+def require_room(recipe: Recipe, *, vocab_size: int, folder: Path) -> None:
+    """Refuse a run whose checkpoints and exports the disk of `folder` cannot hold.
+
+    Raises:
+        StorageError: there is too little space.
+    """
+    model = recipe.model
+    layer_parameters = 4 * model.width * model.width + 2 * model.width * model.ffn
+    num_parameters = model.layers * layer_parameters + (vocab_size + recipe.data.sequence_length) * model.width
+    needed_bytes = estimate_disk_need(recipe.checkpoint, num_parameters=num_parameters)
+    require_disk_space(needed_bytes, free_bytes=shutil.disk_usage(folder).free, used_bytes=0, folder=folder)

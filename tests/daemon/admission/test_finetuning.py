@@ -1,0 +1,61 @@
+"""A finetuning without its task's files, or without an export to start from, is refused."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bertd.daemon.admission.finetuning import require_export, require_task_data
+from bertd.errors import CheckpointError, CorpusError, RecipeError
+
+
+def write_task(root: Path, folder: str, *names: str) -> Path:
+    (root / folder).mkdir(parents=True)
+    for name in names:
+        (root / folder / name).touch()
+    return root
+
+
+def test_a_task_with_its_two_files_is_admitted(tmp_path: Path) -> None:
+    require_task_data("cola", str(write_task(tmp_path, "CoLA", "train.tsv", "dev.tsv")))
+    require_task_data("mnli", str(write_task(tmp_path, "MNLI", "train.tsv", "dev_matched.tsv")))
+
+
+def test_a_folder_without_the_task_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"CoLA/train.tsv: does not exist, and cola needs it; give the folder"):
+        require_task_data("cola", "/etc")
+    write_task(tmp_path, "MNLI", "train.tsv", "dev.tsv")
+    with pytest.raises(CorpusError, match=r"MNLI/dev_matched.tsv: does not exist"):
+        require_task_data("mnli", str(tmp_path))
+    write_task(tmp_path, "RTE", "dev.tsv")
+    os.mkfifo(tmp_path / "RTE" / "train.tsv")
+    with pytest.raises(CorpusError, match=r"train.tsv: a pipe, and not a file"):
+        require_task_data("rte", str(tmp_path))
+
+
+@pytest.mark.parametrize("data_dir", ["relative", "/nowhere", "/dev/zero", "/" + "a" * 5000])
+def test_what_is_no_folder_is_refused(data_dir: str) -> None:
+    with pytest.raises(CorpusError):
+        require_task_data("cola", data_dir)
+
+
+def test_a_task_that_glue_does_not_have_is_refused() -> None:
+    with pytest.raises(RecipeError, match="no such task; those are: cola, "):
+        require_task_data("coal", "/")
+
+
+def test_an_export_needs_its_configuration_weights_and_tokenizer(tmp_path: Path) -> None:
+    for name, content, missing in [
+        ("config.json", "{}", "no config.json"),
+        ("model.safetensors", "", "no model.safetensors"),
+        ("tokenizer.json", "", "neither tokenizer.json nor vocab.txt"),
+    ]:
+        with pytest.raises(CheckpointError, match=f"not an export .{missing}"):
+            require_export(tmp_path)
+        (tmp_path / name).write_text(content)
+    assert require_export(tmp_path) == tmp_path
+    (tmp_path / "config.json").write_text("[" * 100_000)
+    with pytest.raises(CheckpointError, match=r"nested too deeply; .bertd show RUN. names"):
+        require_export(tmp_path)
