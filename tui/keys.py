@@ -17,6 +17,8 @@ class KeyBinding:
     meaning: str
     label: str = ""
     """How to print the key, if not by its name."""
+    is_guarded: bool = False
+    """Does nothing where it arrives together with other keys, as in a pasted text."""
 
     @property
     def display_label(self) -> str:
@@ -24,17 +26,17 @@ class KeyBinding:
 
 
 JOB_KEYS = [
-    KeyBinding("p", "pause_or_resume", "Pause or resume", "pause with a checkpoint, or resume"),
-    KeyBinding("P", "pause_hot", "Pause hot", "stop at a step, keep GPU memory; p resumes"),
-    KeyBinding("c", "checkpoint", "Checkpoint", "save a checkpoint at the next step"),
+    KeyBinding("p", "pause_or_resume", "Pause or resume", "pause with a checkpoint, or resume", is_guarded=True),
+    KeyBinding("P", "pause_hot", "Pause hot", "stop at a step, keep GPU memory; p resumes", is_guarded=True),
+    KeyBinding("c", "checkpoint", "Checkpoint", "save a checkpoint at the next step", is_guarded=True),
     KeyBinding("f", "finetune", "Finetune", "finetune the run's newest export"),
     KeyBinding("S", "stop", "Stop", "stop for good: save, validate, export"),
 ]
 QUEUE_KEYS = [
-    KeyBinding("H", "hold", "Hold", "keep the selected job from starting"),
-    KeyBinding("R", "release", "Release", "let the selected job start"),
-    KeyBinding("u", "prioritize(1)", "Raise priority", "move the selected job up"),
-    KeyBinding("d", "prioritize(-1)", "Lower priority", "move the selected job down"),
+    KeyBinding("H", "hold", "Hold", "keep the selected job from starting", is_guarded=True),
+    KeyBinding("R", "release", "Release", "let the selected job start", is_guarded=True),
+    KeyBinding("u", "prioritize(1)", "Raise priority", "move the selected job up", is_guarded=True),
+    KeyBinding("d", "prioritize(-1)", "Lower priority", "move the selected job down", is_guarded=True),
 ]
 """Shown only in views where a queued job can be selected."""
 VIEW_KEYS = [
@@ -47,8 +49,26 @@ VIEW_KEYS = [
     KeyBinding("y", "toggle_log", "Logarithmic loss", "loss on a logarithmic axis"),
     KeyBinding("z", "toggle_zoom", "Whole budget", "x axis: whole budget, or the spent part"),
 ]
+LIST_KEYS = [
+    KeyBinding("slash", "search", "Search", "search the log; filter queue, scores, events", label="/"),
+    KeyBinding("up,down,j,k", "", "", "move by a line", label="up, down"),
+    KeyBinding("pageup,pagedown", "", "", "move by a screen", label="pgup, dn"),
+    KeyBinding("home,end,g,G", "", "", "to the start, to the end", label="g, G"),
+    KeyBinding("enter", "", "", "in Queue: show that job's run", label="enter"),
+    KeyBinding("n,N", "", "", "in a search of the log: next, previous", label="n, N"),
+    KeyBinding("escape", "dismiss_message", "", "close a dialog, a search, a message", label="esc"),
+]
+"""Keys of views with lines; those without an action belong to a widget."""
 APP_KEYS = [
     KeyBinding("ctrl+p", "command_palette", "Palette", "all actions by name"),
     KeyBinding("question_mark,h,f1", "show_help", "Help", "this page", label="?"),
-    KeyBinding("q,ctrl+q", "quit", "Quit", "quit the dashboard; training keeps running"),
+    KeyBinding("ctrl+z", "suspend_process", "Suspend", "leave to the shell; fg comes back"),
+    KeyBinding("q,ctrl+q", "quit", "Quit", "quit the dashboard; training keeps running", is_guarded=True),
 ]
+
+
+def guarded_keys() -> frozenset[str]:
+    """The letters that are refused inside a burst of keys."""
+    tables = (JOB_KEYS, QUEUE_KEYS, APP_KEYS)
+    keys = (name for table in tables for key in table if key.is_guarded for name in key.keys.split(","))
+    return frozenset(name for name in keys if len(name) == 1)

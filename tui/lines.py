@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, chop_cells, set_cell_size
 
-from bertd.terminal_text import terminal_text
+from bertd.terminal_text import terminal_line, terminal_text
 
 
 class Role(StrEnum):
@@ -90,6 +90,10 @@ class Line:
             left -= cells
         return Line(tuple(kept))
 
+    def cut(self, width: int) -> Line:
+        """The line in at most `width` cells."""
+        return self if self.width <= width else self.fit(width)
+
 
 def _ascii(text: str) -> str:
     return text.replace("…", "~").replace("°", " ").encode("ascii", "replace").decode()
@@ -113,6 +117,21 @@ def cell(text: str, width: int, role: Role = Role.TEXT, *, right: bool = False) 
         stripped = fitted.rstrip(" ")
         fitted = " " * (width - cell_len(stripped)) + stripped
     return Span(fitted, role)
+
+
+def wrap_words(text: str, width: int) -> list[str]:
+    """The text as rows of at most `width` cells, broken at spaces; a word that is wider is broken too."""
+    rows = [""]
+    for word in terminal_line(text).split(" "):
+        candidate = f"{rows[-1]} {word}" if rows[-1] else word
+        if cell_len(candidate) <= width:
+            rows[-1] = candidate
+        elif cell_len(word) <= width:
+            rows.append(word)
+        else:
+            first, *more = chop_cells(candidate, max(1, width))
+            rows[-1:] = [first, *more]
+    return rows
 
 
 def justify(left: Line, right: Line, *, width: int, fill: Span | None = None) -> Line:

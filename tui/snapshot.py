@@ -73,10 +73,7 @@ class Snapshot:
     @property
     def job(self) -> JobView | None:
         """The shown run's job."""
-        run = self.run
-        if run is None or self.status is None:
-            return None
-        return next((job for job in self.status.jobs if job.id == run.job_id), None)
+        return find_job(self, self.run.job_id) if self.run is not None else None
 
 
 def find_shown_run(status: StatusView, run_id: str | None) -> RunView | None:
@@ -84,6 +81,12 @@ def find_shown_run(status: StatusView, run_id: str | None) -> RunView | None:
     chosen = [run for run in status.runs if run.id == run_id]
     active_runs = [run for run in status.runs if run.state in ACTIVE_STATES or run.pause is PauseKind.HOT]
     return next(iter([*chosen, *active_runs, *status.runs]), None)
+
+
+def find_job(snapshot: Snapshot, job_id: int | None) -> JobView | None:
+    """The job of that number, if the status has it."""
+    jobs = snapshot.status.jobs if snapshot.status else []
+    return next((one for one in jobs if one.id == job_id), None)
 
 
 class Feed(Protocol):

@@ -6,17 +6,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
+from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from bertd.api.models import SubmitFinetune
-from bertd.errors import TransitionError
+from bertd.errors import CorpusError, TransitionError
 from bertd.records import JobState, PauseKind
 from tests.tui.fake_feed import FakeFeed
 from tests.tui.screen_text import refreshed, screen_lines, screen_text
 from tui.dashboard import Dashboard
 from tui.display_options import DisplayOptions
-from tui.keys import APP_KEYS, JOB_KEYS, QUEUE_KEYS, VIEW_KEYS
+from tui.keys import APP_KEYS, JOB_KEYS, LIST_KEYS, QUEUE_KEYS, VIEW_KEYS
+from tui.screens.confirm import ConfirmDialog
 from tui.screens.finetune import FinetuneForm
 from tui.screens.help import HelpScreen
 from tui.screens.stop import StopDialog
@@ -35,8 +38,16 @@ async def _settled(pilot: Pilot[None]) -> None:
     await pilot.pause()
 
 
+async def _choose(pilot: Pilot[None], key: str) -> None:
+    """Press the key of an action and confirm it."""
+    await pilot.press(key)
+    assert isinstance(pilot.app.screen, ConfirmDialog)
+    await pilot.press("tab", "enter")
+    await _settled(pilot)
+
+
 def _said(app: Dashboard) -> str:
-    return "\n".join(notification.message for notification in app._notifications)
+    return app._message.text if app._message is not None else ""
 
 
 @pytest.mark.parametrize(
@@ -54,8 +65,7 @@ async def test_a_key_sends_a_request_and_shows_the_response(state: JobState, key
     feed.change_jobs([job.model_copy(update={"state": state}) for job in feed.status.jobs[:1]])
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.press(key)
-        await _settled(pilot)
+        await _choose(pilot, key)
         assert [asked for asked in feed.asked if asked[0] != "choose"] == [(verb, 12)]
         assert _said(app) == f"academic-large: {verb}: running, as requested"
 
@@ -67,8 +77,7 @@ async def test_a_run_that_was_paused_here_stays_in_view_so_that_p_resumes_it(key
     assert feed.current.run == first
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.press(key)
-        await _settled(pilot)
+        await _choose(pilot, key)
         later = first.model_copy(update={"id": "99-later", "job_id": 99})
         feed.set_runs([later, first.model_copy(update={"state": JobState.PAUSED}), *feed.status.runs[1:]])
         assert feed.current.run is not None
@@ -87,9 +96,8 @@ async def test_a_refusal_is_shown_in_the_daemons_words() -> None:
     feed = FakeFeed()
     feed.refusal = TransitionError("job 12 is stopping: cannot pause it")
     app = _dashboard(feed)
-    async with app.run_test(size=SIZE, notifications=True) as pilot:
-        await pilot.press("p")
-        await _settled(pilot)
+    async with app.run_test(size=SIZE) as pilot:
+        await _choose(pilot, "p")
         assert _said(app) == "academic-large: pause: job 12 is stopping: cannot pause it"
         assert "job 12 is stopping: cannot" in screen_text(app)
 
@@ -126,7 +134,7 @@ async def test_stop_needs_the_runs_name() -> None:
         await pilot.press("y", "enter")
         await _settled(pilot)
         assert feed.asked == []
-        assert "That is not academic-large." in screen_text(app)
+        assert "That is not it; type academic-large, or 12." in screen_text(app)
         app.screen.query_one(Input).value = "academic-large"
         await pilot.press("enter")
         await _settled(pilot)
@@ -211,12 +219,12 @@ async def test_dialogs_fit_a_small_terminal(size: tuple[int, int], key: str) -> 
 
 async def test_help_names_every_key_there_is() -> None:
     app = _dashboard(FakeFeed())
-    async with app.run_test(size=(120, 50)) as pilot:
+    async with app.run_test(size=(120, 60)) as pilot:
         await pilot.press("question_mark")
         assert isinstance(app.screen, HelpScreen)
         text = screen_text(app)
-    for key in [*JOB_KEYS, *QUEUE_KEYS, *VIEW_KEYS, *APP_KEYS]:
-        assert f"{key.display_label:>8}   {key.meaning}" in text
+    for key in [*JOB_KEYS, *QUEUE_KEYS, *VIEW_KEYS, *LIST_KEYS, *APP_KEYS]:
+        assert f"{key.display_label:>9}   {key.meaning}" in text
 
 
 async def test_the_palette_holds_every_action() -> None:
@@ -241,9 +249,12 @@ async def test_the_palette_acts() -> None:
         await pilot.press("ctrl+p")
         await pilot.press(*"checkpoint")
         await pilot.pause(0.3)
-        await pilot.press("enter", "enter")
+        await pilot.press("enter")
         await _settled(pilot)
-        assert feed.asked == [("checkpoint", 12)]
+        assert isinstance(app.screen, ConfirmDialog)
+        await pilot.press("tab", "enter")
+        await _settled(pilot)
+        assert ("checkpoint", 12) in feed.asked
 
 
 async def test_n_shows_the_next_run_and_keys_act_on_it() -> None:
@@ -258,9 +269,9 @@ async def test_n_shows_the_next_run_and_keys_act_on_it() -> None:
         await pilot.press("n")
         await pilot.pause()
         assert "9-older" in screen_lines(app)[0]
-        await pilot.press("p")
-        await _settled(pilot)
-        assert feed.asked == [("choose", "9-older"), ("pause", 9)]
+        await _choose(pilot, "p")
+        assert [asked for asked in feed.asked if asked[0] == "pause"] == [("pause", 9)]
+        assert app._snapshot is not None and app._snapshot.run_id == "9-older"
 
 
 async def test_a_run_at_work_is_shown_before_a_newer_one_that_waits() -> None:
@@ -312,3 +323,184 @@ async def test_many_steps_between_two_refreshes_are_one_picture() -> None:
         feed.current = replace(feed.current)
         await refreshed(pilot)
         assert "step 20,499" in screen_text(app)
+
+
+def _send_at_once(app: Dashboard, text: str) -> None:
+    """As one read of the terminal gives them to Textual."""
+    driver = app._driver
+    assert driver is not None
+    names = {"\n": "enter", "\t": "tab", " ": "space", "/": "slash"}
+    for symbol in text:
+        driver.send_message(events.Key(names.get(symbol, symbol), symbol if symbol.isprintable() else None))
+
+
+@pytest.mark.parametrize("view", "124")
+@pytest.mark.parametrize("text", ["please pause the run\n", "cu", "uP\n\n", "HRH\tR\n"])
+async def test_a_pasted_text_never_acts(view: str, text: str) -> None:
+    feed = FakeFeed()
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press(view)
+        _send_at_once(app, text)
+        await _settled(pilot)
+        await _settled(pilot)
+        assert _acted(feed) == []
+        assert app._exit is False
+
+
+async def test_a_bracketed_paste_never_acts() -> None:
+    feed = FakeFeed()
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("2")
+        assert app._driver is not None
+        app._driver.send_message(events.Paste("p\tc\tS\nuuu"))
+        await _settled(pilot)
+        assert _acted(feed) == []
+        assert not isinstance(app.screen, ModalScreen)
+
+
+@pytest.mark.parametrize("view", "14")
+async def test_typed_letters_and_ends_of_line_do_not_act_either(view: str) -> None:
+    feed = FakeFeed()
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press(view)
+        for letter in "pPcHR":
+            await pilot.press(letter, "x", letter, "enter")
+            await _settled(pilot)
+        assert _acted(feed) == []
+        assert not isinstance(app.screen, ModalScreen)
+
+
+@pytest.mark.parametrize("view", "1245")
+async def test_a_search_takes_the_letters_that_act(view: str) -> None:
+    feed = FakeFeed()
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press(view)
+        _send_at_once(app, "/step cup")
+        await _settled(pilot)
+        assert isinstance(app.focused, Input)
+        assert app.focused.value == "step cup"
+        await pilot.press("escape")
+        assert not isinstance(app.focused, Input)
+        assert _acted(feed) == []
+
+
+async def test_keys_typed_ahead_reach_the_dialog_that_the_first_one_opens() -> None:
+    feed = FakeFeed()
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause()
+        _send_at_once(app, "Sacademic-large")
+        await _settled(pilot)
+        assert app.screen.query_one(Input).value == "academic-large"
+        await pilot.press("enter")
+        await _settled(pilot)
+        assert feed.asked == [("stop", 12)]
+
+
+async def test_a_tab_typed_ahead_goes_to_the_next_field() -> None:
+    app = _dashboard(FakeFeed())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("f")
+        app.screen.query_one("#task", Input).value = ""
+        _send_at_once(app, "rte\t/data/glue\t")
+        await _settled(pilot)
+        assert app.screen.query_one("#task", Input).value == "rte"
+        assert app.screen.query_one("#data", Input).value == "/data/glue"
+        assert app.focused is app.screen.query_one("#lr", Input)
+
+
+@pytest.mark.parametrize("typed", ["12", "12-academic-large", "academic-large"])
+async def test_stop_takes_the_number_the_run_id_or_the_name(typed: str) -> None:
+    feed = FakeFeed()
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("S", *typed, "enter")
+        await _settled(pilot)
+        assert feed.asked == [("stop", 12)]
+
+
+async def test_a_refused_form_stays_with_what_was_typed() -> None:
+    feed = FakeFeed()
+    feed.refusal = CorpusError("/data/glue/MRPC: no such folder")
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("f")
+        await _fill(pilot, task="mrpc", data="/data/glue")
+        assert isinstance(app.screen, FinetuneForm)
+        assert "/data/glue/MRPC: no such folder" in screen_text(app)
+        feed.refusal = None
+        await pilot.press("enter")
+        await _settled(pilot)
+        assert not isinstance(app.screen, FinetuneForm)
+        assert [verb for verb, _ in feed.asked] == ["submit", "submit"]
+
+
+async def test_a_run_without_an_export_has_no_form() -> None:
+    feed = FakeFeed()
+    feed.change_run(export=None)
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("f")
+        await _settled(pilot)
+        assert "has no export yet" in _said(app)
+        assert not isinstance(app.screen, FinetuneForm)
+
+
+@pytest.mark.parametrize("key", ["p", "P", "c", "S"])
+async def test_a_key_that_the_state_forbids_says_why_and_asks_nothing(key: str) -> None:
+    feed = FakeFeed()
+    feed.change_run(state=JobState.DONE)
+    feed.change_jobs([feed.status.jobs[0].model_copy(update={"state": JobState.DONE})])
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press(key)
+        await _settled(pilot)
+        assert "is done" in _said(app)
+        assert feed.asked == []
+        assert not isinstance(app.screen, ModalScreen)
+
+
+async def test_without_the_daemon_a_key_says_so_and_sends_nothing() -> None:
+    feed = FakeFeed()
+    feed.lose(silent_s=30.0)
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("p")
+        await _settled(pilot)
+        assert "No daemon answers, so nothing was done" in _said(app)
+        assert feed.asked == []
+
+
+@pytest.mark.parametrize("size", [(60, 20), (80, 24), (40, 12), (30, 8)])
+async def test_help_can_be_read_to_its_end_with_the_keys(size: tuple[int, int]) -> None:
+    app = _dashboard(FakeFeed())
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("question_mark")
+        page = app.screen.query_one("#help")
+        await pilot.press("down", "down", "up")
+        assert page.scroll_offset.y == 1
+        await pilot.press("pagedown", "end")
+        assert page.scroll_offset.y == page.max_scroll_y > 0
+        assert "not." in screen_text(app)
+        await pilot.press("home")
+        assert page.scroll_offset.y == 0
+        assert page.show_vertical_scrollbar
+        await pilot.press("escape")
+        assert not isinstance(app.screen, HelpScreen)
+
+
+async def test_a_message_gives_way_to_the_keys_at_escape() -> None:
+    app = _dashboard(FakeFeed(), is_readonly=True)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("c")
+        assert "read-only" in screen_lines(app)[-1]
+        await pilot.press("escape")
+        assert "? help" in screen_lines(app)[-1]
+
+
+def _acted(feed: FakeFeed) -> list[tuple[str, object]]:
+    return [asked for asked in feed.asked if asked[0] not in ("choose", "log")]

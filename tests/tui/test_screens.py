@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -12,6 +15,8 @@ from tests.tui.fake_feed import NOW, FakeFeed
 from tests.tui.screen_text import assert_like_snapshot, refreshed, screen_lines, screen_text
 from tui.dashboard import Dashboard
 from tui.display_options import DisplayOptions
+from tui.screens.polling import PollingScreen
+from tui.widgets.log_pane import LogPane
 
 SIZE = (110, 30)
 
@@ -59,10 +64,22 @@ async def test_keys_act_on_the_chosen_job() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("2")
         await _settled(pilot)
-        for key in ("down", "H", "R", "u", "d"):
-            await pilot.press(key)
-            await _settled(pilot)
-        assert feed.asked == [("hold", 13), ("release", 13), ("priority 1", 13), ("priority -1", 13)]
+        await pilot.press("down", "H", "tab", "enter")
+        await _settled(pilot)
+        assert feed.asked == [("hold", 13)]
+        await pilot.press("end", "up", "up", "R", "tab", "enter")
+        await _settled(pilot)
+        assert feed.asked == [("hold", 13), ("release", 15)]
+
+
+async def test_presses_of_u_within_a_second_add_up_and_the_answer_has_the_number() -> None:
+    feed = FakeFeed()
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("2", "down", "u", "u", "u", "d")
+        await _settled(pilot)
+        assert feed.asked == [(f"priority {priority}", 13) for priority in (1, 2, 3, 2)]
+        assert "priority 2" in screen_lines(app)[-1]
 
 
 async def test_stopping_a_finetuning_asks_for_its_name_and_warns_that_it_is_cancelled() -> None:
@@ -204,25 +221,149 @@ async def test_the_log_follows_its_end_and_stands_still_while_it_is_read() -> No
 async def _asked_again(pilot: Pilot[None]) -> None:
     """Poll again, as a second later."""
     screen = pilot.app.screen
-    from tui.screens.polling import PollingScreen
-
     assert isinstance(screen, PollingScreen)
     screen.poll()
     await _settled(pilot)
 
 
-async def test_only_the_end_of_a_long_log_is_asked_for_and_no_torn_line_is_shown() -> None:
+async def test_a_long_log_begins_at_its_end_and_says_which_part_it_shows() -> None:
     feed = FakeFeed()
     feed.logs[12] = b"".join(b"line %07d\n" % number for number in range(50_000))
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("4")
         await _settled(pilot)
-        await pilot.press("home")
-        await _settled(pilot)
-        assert screen_lines(app)[2].strip().startswith("line 00")
-        assert len(screen_lines(app)[2].strip()) == len("line 0000000")
         assert feed.asked[0] == ("log", (12, -65_536))
+        assert screen_lines(app)[-2].strip() == "line 0049999"
+        assert screen_lines(app)[1].rstrip().endswith("571 KiB to 635 KiB of 635 KiB")
+
+
+async def test_a_log_can_be_read_back_to_its_start_without_a_torn_a_missing_or_a_repeated_line() -> None:
+    feed = FakeFeed()
+    feed.logs[12] = b"".join(b"line %07d\n" % number for number in range(20_000))
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("4")
+        await _settled(pilot)
+        seen: list[str] = []
+        for _ in range(4):
+            await pilot.press("pageup")
+            seen += _log_rows(app)
+        view = app.screen.query_one(LogPane)
+        while view.window.start > 0:
+            view.action_move(-10_000)
+            await _settled(pilot)
+        numbers = [int(text.split()[1]) for _, text in view.window.whole_lines()]
+        assert numbers == list(range(len(numbers)))
+        await pilot.press("g")
+        await _settled(pilot)
+        assert _log_rows(app)[0] == "line 0000000"
+        assert "G follows" in screen_lines(app)[1]
+        await pilot.press("G")
+        await _settled(pilot)
+        assert _log_rows(app)[-1] == "line 0019999"
+
+
+async def test_g_in_a_log_larger_than_the_window_goes_to_its_first_line_and_reads_on_from_there() -> None:
+    feed = FakeFeed()
+    feed.logs[12] = b"".join(b"line %07d\n" % number for number in range(100_000))
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("4")
+        await _settled(pilot)
+        await pilot.press("g")
+        await _settled(pilot)
+        assert _log_rows(app)[0] == "line 0000000"
+        view = app.screen.query_one(LogPane)
+        before = view.window.end
+        view.action_move(1_000_000)
+        await _settled(pilot)
+        assert view.window.end > before
+        assert "more below, G follows" in screen_lines(app)[1]
+
+
+async def test_a_log_that_grows_faster_than_it_can_be_read_is_shown_at_its_end_which_says_so() -> None:
+    feed = FakeFeed()
+    feed.logs[12] = b"line 0\n"
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("4")
+        await _settled(pilot)
+        feed.logs[12] += b"".join(b"line %07d\n" % number for number in range(200_000))
+        await _asked_again(pilot)
+        assert _log_rows(app)[-1] == "line 0199999"
+        assert "skipped, g reads from the start" in screen_lines(app)[1]
+
+
+async def test_two_polls_at_once_do_not_repeat_a_line() -> None:
+    feed = FakeFeed()
+    feed.logs[12] = b"line 0\n"
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        for number in range(1, 7):
+            await pilot.press("4")
+            feed.logs[12] += b"line %d\n" % number
+            screen = app.screen
+            assert isinstance(screen, PollingScreen)
+            for _ in range(3):
+                screen.poll()
+            await pilot.press("1")
+        await pilot.press("4")
+        await _settled(pilot)
+        await _asked_again(pilot)
+        assert [row for row in _log_rows(app) if row] == [f"line {number}" for number in range(7)]
+
+
+async def test_a_long_line_is_wrapped_and_none_of_it_is_lost() -> None:
+    feed = FakeFeed()
+    long = " ".join(f"word{number}" for number in range(100))
+    feed.logs[12] = f"before\n{long}\n漢字{'漢' * 80}\n".encode()
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("4")
+        await _settled(pilot)
+        rows = _log_rows(app)
+        assert "".join(rows[1:8]).replace(" ", "") == long.replace(" ", "")
+        assert "".join(rows).count("漢") == 81
+
+
+async def test_a_search_in_the_log_goes_to_its_matches_and_n_and_shift_n_go_on() -> None:
+    feed = FakeFeed()
+    feed.logs[12] = b"".join(b"line %d\n" % number for number in range(300))
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("4")
+        await _settled(pilot)
+        await pilot.press("slash", *"line 1", "enter")
+        await _settled(pilot)
+        assert "111 rows with 'line 1' in this part" in screen_lines(app)[1]
+        first = _log_rows(app)[0]
+        await pilot.press("N")
+        await _settled(pilot)
+        assert _log_rows(app)[0] == f"line {int(first.split()[1]) - 1}"
+        await pilot.press("n")
+        await _settled(pilot)
+        assert _log_rows(app)[0] == first
+        assert [asked for asked in feed.asked if asked[0] != "log"] == []
+
+
+@pytest.mark.parametrize(("view", "shown", "hidden"), [("2", "#14", "#13"), ("5", "checkpoint", "restart")])
+async def test_a_filter_shows_only_the_lines_with_its_text_until_escape(view: str, shown: str, hidden: str) -> None:
+    text = "mrpc" if view == "2" else shown
+    app = _dashboard(FakeFeed())
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press(view, "slash", *text, "enter")
+        await _settled(pilot)
+        assert shown in screen_text(app)
+        assert not any(hidden in one for one in screen_lines(app)[2:])
+        assert re.search(r"\d+ of \d+", screen_lines(app)[-9] + screen_lines(app)[-2])
+        await pilot.press("slash", "escape")
+        await _settled(pilot)
+        assert any(hidden in one for one in screen_lines(app)[2:])
+
+
+def _log_rows(app: Dashboard) -> list[str]:
+    return [one.strip() for one in screen_lines(app)[2:-1]]
 
 
 async def test_a_truncated_log_is_read_again() -> None:

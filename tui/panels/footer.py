@@ -1,42 +1,85 @@
-"""The last line: the keys, and a note that training keeps running after quitting."""
+"""The last line: the keys, grey where they would be refused."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from bertd.records import JobState
+from bertd.api.models import JobView
+from tui.allowed_actions import Action, pause_or_resume, refusal
 from tui.display_options import DisplayOptions
 from tui.lines import Line, Role, join_lines, justify, line
 from tui.snapshot import LinkState, Snapshot
 
-KeyHints = Sequence[tuple[str, str]]
-"""Pairs of key and action."""
+
+@dataclass(frozen=True)
+class KeyHint:
+    """A key, a word for it, and what must be allowed for it."""
+
+    key: str
+    word: str
+    action: Action | None = None
+
+
+KeyHints = Sequence[KeyHint]
 
 
 def draw(
-    snapshot: Snapshot, options: DisplayOptions, width: int, height: int, *, extra_keys: KeyHints = ()
+    snapshot: Snapshot,
+    options: DisplayOptions,
+    width: int,
+    height: int,
+    *,
+    job: JobView | None = None,
+    extra_keys: KeyHints = (),
 ) -> list[Line]:
-    """The footer; `extra_keys` are this view's action keys in addition to those of the run."""
+    """The footer; the keys act on `job`; `extra_keys` are this view's in addition to those of the run.
+
+    Help and quit are always there; of the others as many as fit.
+    """
+    last = [KeyHint("?", "help"), KeyHint("q", "quit")]
+    right = _key_line([(hint, False) for hint in last], gap=2)
     if snapshot.link.state is LinkState.LOST:
-        return [
-            justify(
-                line((snapshot.link.problem, Role.WAITING)), line(("q", Role.KEY), (" quit", Role.MUTED)), width=width
-            )
-        ]
-    run = snapshot.run
-    pause = "resume" if run is not None and run.state is JobState.PAUSED else "pause"
-    acting = [("p", pause), ("c", "checkpoint"), ("f", "finetune"), ("S", "stop")]
+        return [justify(line((snapshot.link.problem, Role.WAITING)).cut(width - right.width - 2), right, width=width)]
+    hints = [(hint, _is_refused(hint, job, snapshot, options)) for hint in _hints(snapshot, options, job, extra_keys)]
+    left_width = width - right.width - 2
+    for gap in (3, 2, 1):
+        left = _key_line(hints, gap)
+        if left.width <= left_width:
+            return [justify(left, right, width=width)]
+    while hints and _key_line(hints, 1).width > left_width:
+        hints.pop()
+    return [justify(_key_line(hints, 1), right, width=width)]
+
+
+def _hints(snapshot: Snapshot, options: DisplayOptions, job: JobView | None, extra_keys: KeyHints) -> list[KeyHint]:
+    action = pause_or_resume(job)
+    acting = [
+        KeyHint("p", action, action),
+        KeyHint("c", "checkpoint", Action.CHECKPOINT),
+        KeyHint("f", "finetune", Action.FINETUNE),
+        KeyHint("S", "stop", Action.STOP),
+        *(hint for hint in extra_keys if hint.action is not None),
+    ]
     has_others = snapshot.status is not None and len(snapshot.status.runs) > 1
-    looking = [*([("n", "next run")] if has_others else []), ("?", "help"), ("q", "quit")]
-    keys = ([] if options.is_readonly else [*acting, *extra_keys]) + looking
-    with_views = [*keys[:-2], ("1-5", "views"), *keys[-2:]]
-    candidates = [_key_line(some, gap) for some in (with_views, keys) for gap in (3, 2, 1)]
-    left = next((text for text in candidates if text.width <= width), candidates[-1])
-    is_training = run is not None and run.state is JobState.RUNNING
-    note = "read-only" if options.is_readonly else "training keeps running" if is_training else ""
-    return [justify(left, line((note, Role.FAINT)), width=width)]
+    looking = [
+        *(hint for hint in extra_keys if hint.action is None),
+        *([KeyHint("n", "next run")] if has_others else []),
+        KeyHint("1-5", "views"),
+    ]
+    return [KeyHint("", "read-only"), *looking] if options.is_readonly else [*acting, *looking]
 
 
-def _key_line(keys: list[tuple[str, str]], gap: int) -> Line:
-    texts = [line((key, Role.KEY), (f" {word}", Role.MUTED)) for key, word in keys]
-    return join_lines(texts, separator=" " * gap)
+def _is_refused(hint: KeyHint, job: JobView | None, snapshot: Snapshot, options: DisplayOptions) -> bool:
+    return hint.action is not None and bool(refusal(hint.action, job, snapshot, options))
+
+
+def _key_line(hints: Sequence[tuple[KeyHint, bool]], gap: int) -> Line:
+    return join_lines([_key_text(hint, is_refused=is_refused) for hint, is_refused in hints], separator=" " * gap)
+
+
+def _key_text(hint: KeyHint, *, is_refused: bool) -> Line:
+    if not hint.key:
+        return line((hint.word, Role.WAITING))
+    key_role, word_role = (Role.FAINT, Role.FAINT) if is_refused else (Role.KEY, Role.MUTED)
+    return line((hint.key, key_role), (f" {hint.word}", word_role))

@@ -13,8 +13,10 @@ from tui.lines import Line, Role, cell, heading, line
 _COLUMNS = (("task", 10), ("metric", 16), ("score", 9), ("best", 9), ("majority", 10), ("trials", 8), ("export", 0))
 
 
-def draw(scores: Sequence[ScoreView], options: DisplayOptions, width: int) -> list[Line]:
-    """A row for each task and export, newest export first."""
+def draw(scores: Sequence[ScoreView] | None, options: DisplayOptions, width: int) -> list[Line]:
+    """A row for each task and export, newest export first; `scores` is None while no daemon has answered."""
+    if scores is None:
+        return [heading("Scores", line(("not known yet", Role.MUTED)), width=width, rule=options.glyphs.rule)]
     trials = "1 trial" if len(scores) == 1 else f"{len(scores)} trials"
     count = trials if scores else "none yet; f queues a finetuning"
     title = heading("Scores", line((count, Role.MUTED)), width=width, rule=options.glyphs.rule)

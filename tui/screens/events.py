@@ -7,12 +7,18 @@ from textual.app import ComposeResult
 from tui.panels import events
 from tui.screens.base import StatusScreen
 from tui.widgets.scroller import Scroller
+from tui.widgets.search_bar import SearchBar
 
 
 class EventsScreen(StatusScreen):
     """A scrollable list of events that follows the newest."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.search_bar: SearchBar = SearchBar("show only the events with this text; esc shows all")
+
     def compose(self) -> ComposeResult:
         yield self._header
-        yield Scroller(events.draw, id="all-events", follows_end=True)
+        yield Scroller(events.draw_all, id="all-events", follows_end=True)
+        yield self.search_bar
         yield self._footer

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+from collections.abc import Callable
 from typing import ClassVar
 
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -13,25 +15,27 @@ from textual.screen import ModalScreen
 from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static
 
-from bertd.api.models import RunView, SubmitFinetune
+from bertd.api.models import JobView, RunView, SubmitFinetune
+from bertd.errors import BertdError
 from bertd.records import GLUE_TASKS
 from bertd.run.paths import expand_user
 from bertd.terminal_text import terminal_line
 from tui.widgets.form_error import FormError
 
 
-class FinetuneForm(ModalScreen[SubmitFinetune | None]):
-    """Returns the job to queue, or None if cancelled."""
+class FinetuneForm(ModalScreen[JobView | None]):
+    """Returns the queued job, or None if cancelled; stays open, with what was typed, while the daemon refuses."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel")]
 
-    def __init__(self, run: RunView) -> None:
+    def __init__(self, run: RunView, submit: Callable[[SubmitFinetune], JobView]) -> None:
         super().__init__()
         self._run = run
+        self._submit = submit
 
     def compose(self) -> ComposeResult:
         export = self._run.export
-        source = f"from the export of step {export.step:,}" if export else "from its newest export, once there is one"
+        source = f"from the export of step {export.step:,}" if export else "it has no export yet"
         with Vertical(classes="dialog"):
             yield Static(f"Finetune {terminal_line(self._run.id)}", classes="dialog-title", markup=False)
             yield Static(source, classes="dialog-note", markup=False)
@@ -46,6 +50,12 @@ class FinetuneForm(ModalScreen[SubmitFinetune | None]):
             yield FormError()
             yield Static("enter: queue the job, tab: next field, esc: cancel", classes="dialog-note")
 
+    def on_mount(self) -> None:
+        """Focus the first field at once, so that keys typed ahead are its text."""
+        for field in self.query(Input):
+            field.cursor_blink = False
+        self.set_focus(self.query_one("#task", Input))
+
     @on(Input.Submitted)
     def submit(self) -> None:
         """Validate the fields; queue the job or show the problem."""
@@ -53,6 +63,10 @@ class FinetuneForm(ModalScreen[SubmitFinetune | None]):
         problem = self.query_one(FormError)
         if not task:
             problem.show_message(f"Enter a task, such as {GLUE_TASKS[0]}.")
+            return
+        if task not in GLUE_TASKS:
+            problem.show_message(f"No task {task!r}; there are: {', '.join(GLUE_TASKS)}.")
+            self.set_focus(self.query_one("#task", Input))
             return
         if not data:
             problem.show_message("Enter the data folder: the one that holds CoLA/ and the other tasks.")
@@ -66,7 +80,17 @@ class FinetuneForm(ModalScreen[SubmitFinetune | None]):
             problem.show_message("Epochs: a whole number, at least 1.")
             return
         data_dir = str(expand_user(data).absolute())
-        self.dismiss(SubmitFinetune(run=self._run.id, task=task, data_dir=data_dir, lr=lr, epochs=int(epochs)))
+        problem.show_message("Sent, waiting for the answer.")
+        self._send(SubmitFinetune(run=self._run.id, task=task, data_dir=data_dir, lr=lr, epochs=int(epochs)))
+
+    @work(group="acting", exclusive=True)
+    async def _send(self, job: SubmitFinetune) -> None:
+        try:
+            queued = await asyncio.to_thread(self._submit, job)
+        except BertdError as error:
+            self.query_one(FormError).show_message(str(error))
+        else:
+            self.dismiss(queued)
 
     def _value(self, field: str) -> str:
         return self.query_one(f"#{field}", Input).value.strip()

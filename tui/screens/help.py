@@ -6,32 +6,53 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from tui.keys import APP_KEYS, JOB_KEYS, QUEUE_KEYS, VIEW_KEYS, KeyBinding
+from tui.display_options import DisplayOptions
+from tui.keys import APP_KEYS, JOB_KEYS, LIST_KEYS, QUEUE_KEYS, VIEW_KEYS, KeyBinding
 
-_SECTIONS = [
-    ("Actions on the run, or on the job selected in the queue", JOB_KEYS + QUEUE_KEYS),
-    ("Views", VIEW_KEYS),
-    ("", APP_KEYS),
+_ACTING = [
+    ("Actions on the run, or on the job selected in Queue; each asks first", JOB_KEYS),
+    ("Only in Queue (2)", QUEUE_KEYS),
 ]
+_LOOKING = [("Views", VIEW_KEYS), ("Lists, log and dialogs", LIST_KEYS), ("", APP_KEYS)]
+_NOTES = (
+    "A pasted text never acts. u and d do not ask: each undoes the other.",
+    "Only running time is charged to the budget; pauses are not.",
+)
 
 
 class HelpScreen(ModalScreen[None]):
-    """Closes on any of its keys."""
+    """Closes on any of its keys; scrolls where it does not fit."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q,h,f1,enter", "dismiss", "Close")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,question_mark,q,h,f1,enter", "dismiss", "Close"),
+        Binding("down,j", "scroll('scroll_down')", "Down", show=False),
+        Binding("up,k", "scroll('scroll_up')", "Up", show=False),
+        Binding("pagedown,space,ctrl+d,tab", "scroll('scroll_page_down')", "Page down", show=False),
+        Binding("pageup,ctrl+u,shift+tab", "scroll('scroll_page_up')", "Page up", show=False),
+        Binding("home,g", "scroll('scroll_home')", "To the start", show=False),
+        Binding("end,G", "scroll('scroll_end')", "To the end", show=False),
+    ]
+
+    def __init__(self, options: DisplayOptions) -> None:
+        super().__init__()
+        self._sections = [*([] if options.is_readonly else _ACTING), *_LOOKING]
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog", id="help"):
-            for title, keys in _SECTIONS:
+        with VerticalScroll(classes="dialog", id="help"):
+            for title, keys in self._sections:
                 if title:
                     yield Static(title, classes="dialog-title")
                 yield Static("\n".join(_key_line(key) for key in keys), classes="dialog-keys", markup=False)
-            yield Static("Only running time counts against the budget; pauses do not.", classes="dialog-note")
+            yield Static("\n".join(_NOTES), classes="dialog-note")
+
+    def action_scroll(self, how: str) -> None:
+        """Scroll the list of keys; at once, because animations cost bytes over ssh."""
+        getattr(self.query_one("#help"), how)(animate=False)
 
 
 def _key_line(key: KeyBinding) -> str:
-    return f"{key.display_label:>8}   {key.meaning}"
+    return f"{key.display_label:>9}   {key.meaning}"

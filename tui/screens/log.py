@@ -1,78 +1,185 @@
-"""View of one job's log, followed as it is written."""
+"""View of one job's log: followed as it is written, read back to its start, searched."""
 
 from __future__ import annotations
 
-from collections import deque
+from dataclasses import dataclass
+from functools import partial
 
+from textual import on
 from textual.app import ComposeResult
 
+from bertd.api.models import LogView
 from bertd.run.quantities import format_bytes
 from tui.display_options import DisplayOptions
 from tui.lines import Line, Role, heading, line
-from tui.screens.polling import PollingScreen
+from tui.log_window import MAX_BYTES, PIECE_BYTES, LogWindow
+from tui.screens.polling import PollingScreen, Request
 from tui.snapshot import Feed, Snapshot
-from tui.widgets.scroller import Scroller
+from tui.widgets.log_pane import LogPane
+from tui.widgets.search_bar import SearchBar
 
-_PIECE_BYTES = 65_536
-_MAX_LINES = 5_000
+
+@dataclass(frozen=True)
+class _Answer:
+    """A page of the log, and what it is for."""
+
+    window: LogWindow
+    """The window that was shown when it was asked for."""
+    page: LogView
+    is_before: bool = False
+    """It is to be put before the window; else after it."""
+    is_size_only: bool = False
 
 
 class LogScreen(PollingScreen):
-    """Reads the log in pieces, never all of it at once."""
+    """Holds a window of the log, never all of it."""
 
     def __init__(self, feed: Feed) -> None:
         super().__init__(feed)
         self._job_id: int | None = None
-        self._reset_log()
+        self._view = LogPane(self._draw, id="log")
+        self.search_bar: SearchBar = SearchBar("search in this part of the log; n and N go on, esc ends")
+        self._wants_before = self._wants_after = False
+        self._opens_at_start = False
+        """Whether the next window begins at the log's start instead of its end."""
+        self._skipped_bytes = 0
+        """How much was written faster than it could be read, and left out."""
 
     def compose(self) -> ComposeResult:
         yield self._header
-        yield Scroller(self._draw, id="log", follows_end=True)
+        yield self._view
+        yield self.search_bar
         yield self._footer
 
     def show_job(self, job_id: int | None) -> None:
         """Show this job's log, starting at its last lines."""
         if job_id != self._job_id:
             self._job_id = job_id
-            self._reset_log()
+            self._open(at_start=False)
 
     @property
     def chosen_job_id(self) -> int | None:
         return self._job_id
 
-    def _reset_log(self) -> None:
-        self._lines: deque[str] = deque(maxlen=_MAX_LINES)
-        self._partial_line = ""
-        """The last line, until its newline is read."""
-        self._next_offset: int | None = None
-        self._num_bytes = 0
+    def search(self, text: str) -> None:
+        """Go to the nearest match above, else below."""
+        self._view.search = text
+        if text and not self._view.go_to_match(-1):
+            self._view.go_to_match(1)
+        self._view.redraw()
 
-    def fetch(self) -> None:
-        """Read what was appended since the last call; start over if the log was truncated."""
-        job_id = self._job_id
-        if job_id is None:
-            return
-        piece = self.feed.log(
-            job_id, offset=-_PIECE_BYTES if self._next_offset is None else self._next_offset, limit=_PIECE_BYTES
+    @on(LogPane.EndReached)
+    def read_on(self, event: LogPane.EndReached) -> None:
+        """Read the part before or after the window."""
+        self._wants_before, self._wants_after = event.side < 0, event.side > 0
+        self.poll()
+
+    @on(LogPane.EdgeWanted)
+    def go_to_edge(self, event: LogPane.EdgeWanted) -> None:
+        """Show the log's first lines, or its last ones and those to come."""
+        window, at_start = self._view.window, event.at_start
+        if (window.start > 0) if at_start else (window.end < window.size):
+            self._open(at_start=at_start)
+            self.poll()
+        else:
+            self._view.go_to_edge(at_start=at_start)
+
+    def _open(self, *, at_start: bool) -> None:
+        self._view.show_window(LogWindow(), at_end=not at_start)
+        self._opens_at_start = at_start
+        self._wants_before = self._wants_after = False
+        self._skipped_bytes = 0
+
+    def next_request(self) -> Request | None:
+        """The page before or after the window, or only the log's size while a person reads elsewhere."""
+        if self._job_id is None:
+            return None
+        window = self._view.window
+        if not window.size and not window.end:
+            return partial(self._fetch, window, offset=0 if self._opens_at_start else -PIECE_BYTES)
+        if self._wants_before and window.start > 0:
+            offset = max(0, window.start - PIECE_BYTES)
+            return partial(self._fetch, window, offset=offset, limit=window.start - offset, is_before=True)
+        is_read_on = self._view.is_at_end or self._wants_after
+        return partial(
+            self._fetch,
+            window,
+            offset=window.end,
+            limit=PIECE_BYTES if is_read_on else 1,
+            is_size_only=not is_read_on,
         )
-        if job_id != self._job_id:
-            return
-        if self._next_offset is not None and piece.size < self._next_offset:
-            self._reset_log()
-            return
-        text = piece.text
-        if self._next_offset is None and piece.offset > 0:
-            text = text.partition("\n")[2]  # The piece begins inside a line.
-        whole, newline, rest = (self._partial_line + text).rpartition("\n")
-        self._lines.extend(whole.split("\n") if newline else [])
-        self._partial_line, self._next_offset, self._num_bytes = rest, piece.next_offset, piece.size
+
+    def _fetch(
+        self,
+        window: LogWindow,
+        *,
+        offset: int,
+        limit: int = PIECE_BYTES,
+        is_before: bool = False,
+        is_size_only: bool = False,
+    ) -> _Answer:
+        assert self._job_id is not None
+        page = self.feed.log(self._job_id, offset=offset, limit=limit)
+        return _Answer(window, page, is_before=is_before, is_size_only=is_size_only)
+
+    def receive(self, answer: object) -> bool:
+        """Put the page into the window; True while there is more that is to be shown now."""
+        assert isinstance(answer, _Answer)
+        window, page = answer.window, answer.page
+        if window is not self._view.window:
+            return True  # Another job or part was chosen while this page was read.
+        if page.size < window.end:
+            self._open(at_start=False)  # The log was truncated.
+            return True
+        if answer.is_size_only:
+            window.size = page.size
+            return False
+        if answer.is_before:
+            self._wants_before = False
+            window.prepend(page)
+            return False
+        self._wants_after = False
+        window.append(page)
+        if not self._view.is_at_end:
+            return False
+        if window.size - window.end > MAX_BYTES:
+            skipped = window.size - PIECE_BYTES - window.end
+            self._open(at_start=False)
+            self._skipped_bytes = skipped
+            return True
+        return window.end < window.size and bool(page.text)
 
     def _draw(self, snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
         name = "Log" if self._job_id is None else f"Log of job {self._job_id}"
-        size = line((format_bytes(self._num_bytes, is_short=True), Role.MUTED))
-        title = heading(name, size, width=width, rule=options.glyphs.rule)
-        texts = [*self._lines, *([self._partial_line] if self._partial_line else [])]
-        if not texts:
-            texts = ["nothing written yet" if self._job_id is not None else "no job"]
-        problem = [line((self.problem, Role.BAD))] if self.problem else []
-        return [title, *(line(text) for text in texts), *problem]
+        right = line((self._position(), Role.BAD if self.problem else Role.MUTED))
+        title = heading(name, right, width=width, rule=options.glyphs.rule)
+        if self._job_id is None:
+            nothing = "no job" if snapshot.status is not None else "not known yet: no daemon has answered"
+        elif self.problem:
+            nothing = self.problem
+        elif not self._view.window.size:
+            nothing = "nothing written yet"
+        else:
+            nothing = "reading"
+        return [title, line((nothing, Role.BAD if self.problem else Role.TEXT))]
+
+    def _position(self) -> str:
+        """Which part of the log is in the window, and what is not shown."""
+        window = self._view.window
+        if self.problem and window.size:
+            return self.problem
+        if not window.size:
+            return ""
+        size = format_bytes(window.size, is_short=True)
+        parts = [f"{size}, all" if window.start == 0 and window.end >= window.size else ""]
+        if not parts[0]:
+            start, end = (format_bytes(edge, is_short=True) for edge in (window.start, window.end))
+            parts = [f"{start} to {end} of {size}"]
+        if self._view.search:
+            parts.append(f"{self._view.num_matches()} rows with {self._view.search!r} in this part")
+        elif self._skipped_bytes:
+            parts.append(f"{format_bytes(self._skipped_bytes, is_short=True)} skipped, g reads from the start")
+        elif not self._view.is_at_end:
+            below = max(0, window.size - window.end)
+            parts.append(f"{format_bytes(below, is_short=True)} more below, G follows" if below else "G follows")
+        return "; ".join(parts)

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from bertd.api.models import JobView
 from bertd.records import StartRecord
+from tui.allowed_actions import Action
 from tui.display_options import DisplayOptions
 from tui.keys import QUEUE_KEYS
 from tui.lines import Line
 from tui.panels import footer, job, queue
+from tui.panels.footer import KeyHint
 from tui.screens.base import StatusScreen
-from tui.snapshot import Snapshot
+from tui.snapshot import Snapshot, find_job
 from tui.widgets.job_list import JobList
 from tui.widgets.panel import Panel
+from tui.widgets.search_bar import SearchBar
 
-_KEY_HINTS = (("H", "hold"), ("R", "release"), ("u/d", "move"))
+_KEY_HINTS = (
+    KeyHint("enter", "open"),
+    KeyHint("H", "hold", Action.HOLD),
+    KeyHint("R", "release", Action.RELEASE),
+    KeyHint("u/d", "move", Action.PRIORITIZE),
+)
 """As shown in the footer."""
 _RESERVED_ROWS = 8
 """Lines kept for the header, a few rows of the queue, and the footer."""
@@ -35,11 +41,12 @@ class QueueScreen(StatusScreen):
         super().__init__()
         self._job_list = JobList(queue.draw, _job_ids, id="all-jobs")
         self._job = Panel(self._draw_job, id="job")
-        self._footer = Panel(partial(footer.draw, extra_keys=_KEY_HINTS), id="footer", is_always_fresh=True)
+        self.search_bar: SearchBar = SearchBar("show only the jobs with this text; esc shows all")
 
     def compose(self) -> ComposeResult:
         yield self._header
         yield self._job_list
+        yield self.search_bar
         yield self._job
         yield self._footer
 
@@ -61,10 +68,15 @@ class QueueScreen(StatusScreen):
         """Show the details of the job under the cursor."""
         self._fit_job_panel()
         self._job.redraw()
+        self._footer.redraw()
 
     @property
     def chosen_job_id(self) -> int | None:
         return self._job_list.chosen
+
+    @property
+    def extra_keys(self) -> footer.KeyHints:
+        return _KEY_HINTS
 
     def _fit_job_panel(self) -> None:
         """Set the job panel to the height it needs; an unchanged style causes no layout."""
@@ -78,18 +90,13 @@ class QueueScreen(StatusScreen):
 
     def _draw_job(self, snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
         job_id = self._job_list.chosen
-        return job.draw(
-            _find_job(snapshot, job_id), _find_start_record(snapshot, job_id), snapshot.now, options, width
-        )[:height]
+        return job.draw(find_job(snapshot, job_id), _find_start_record(snapshot, job_id), snapshot.now, options, width)[
+            :height
+        ]
 
 
 def _job_ids(snapshot: Snapshot) -> list[int]:
     return [one.id for one in queue.sort_by_urgency(snapshot.status.jobs)] if snapshot.status else []
-
-
-def _find_job(snapshot: Snapshot, job_id: int | None) -> JobView | None:
-    jobs = snapshot.status.jobs if snapshot.status else []
-    return next((one for one in jobs if one.id == job_id), None)
 
 
 def _find_start_record(snapshot: Snapshot, job_id: int | None) -> StartRecord | None:

@@ -75,6 +75,8 @@ class RunScreen(StatusScreen):
             return
         content = Content(num_devices=len(snapshot.status.devices), num_jobs=len(snapshot.status.jobs))
         for name, lines in allocate_lines(width, height, content).items():
+            if name == "footer":
+                continue  # It has its own height, for a message.
             widget: Widget = self._curves if name == "loss" else self._panels[name]
             if widget.styles.height is None or widget.styles.height.value != lines:
                 widget.styles.height = lines

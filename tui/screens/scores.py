@@ -8,9 +8,10 @@ from bertd.api.models import ScoreView
 from tui.display_options import DisplayOptions
 from tui.lines import Line, Role, line
 from tui.panels import scores
-from tui.screens.polling import PollingScreen
+from tui.screens.polling import PollingScreen, Request
 from tui.snapshot import Feed, Snapshot
 from tui.widgets.scroller import Scroller
+from tui.widgets.search_bar import SearchBar
 
 
 class ScoresScreen(PollingScreen):
@@ -20,16 +21,25 @@ class ScoresScreen(PollingScreen):
 
     def __init__(self, feed: Feed) -> None:
         super().__init__(feed)
-        self._scores: list[ScoreView] = []
+        self._scores: list[ScoreView] | None = None
+        """None: not known yet."""
+        self.search_bar: SearchBar = SearchBar("show only the scores with this text; esc shows all")
 
     def compose(self) -> ComposeResult:
         yield self._header
         yield Scroller(self._draw, id="all-scores")
+        yield self.search_bar
         yield self._footer
 
-    def fetch(self) -> None:
-        """Request all scores."""
-        self._scores = self.feed.scores()
+    def next_request(self) -> Request | None:
+        """All scores."""
+        return self.feed.scores
+
+    def receive(self, answer: object) -> bool:
+        """Keep the scores."""
+        assert isinstance(answer, list)
+        self._scores = answer
+        return False
 
     def _draw(self, snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
         problem = [line((self.problem, Role.BAD))] if self.problem else []

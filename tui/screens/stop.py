@@ -1,4 +1,4 @@
-"""Dialog that asks for the job's name before a stop, which cannot be undone."""
+"""Dialog before a stop, which cannot be undone."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from bertd.run.durations import format_duration
 from bertd.terminal_text import terminal_line
 from tui.widgets.form_error import FormError
 
+_MAX_NAME_CELLS = 30
+
 
 class StopDialog(ModalScreen[bool]):
-    """Returns True if the user typed the job's name."""
+    """Returns True if the user typed the job's number, name or run id."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(False)", "Keep running")]
 
@@ -28,7 +30,9 @@ class StopDialog(ModalScreen[bool]):
         super().__init__()
         self._job = job
         self._run = run
-        self._expected_name = terminal_line(job.name)
+        self._number = str(job.id)
+        names = [job.name, run.id] if run is not None else [job.name]
+        self._accepted = {self._number, *(terminal_line(name) for name in names)}
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
@@ -36,18 +40,29 @@ class StopDialog(ModalScreen[bool]):
             yield Static(f"Stop {terminal_line(name)}?", classes="dialog-title", markup=False)
             yield Static(_consequence(self._job, self._run), markup=False)
             with Horizontal(classes="field"):
-                yield Static("Type the name", classes="dialog-label")
-                yield Input(id="name", placeholder=self._expected_name)
+                yield Static("Type its name", classes="dialog-label")
+                field = Input(id="name", placeholder=self._hint)
+                field.cursor_blink = False
+                yield field
             yield FormError()
             yield Static("enter: stop the job, esc: keep it running", classes="dialog-note")
+
+    def on_mount(self) -> None:
+        """Focus the field at once, so that keys typed ahead are the name."""
+        self.set_focus(self.query_one(Input))
+
+    @property
+    def _hint(self) -> str:
+        name = terminal_line(self._job.name)
+        return f"{name}, or {self._number}" if len(name) <= _MAX_NAME_CELLS else f"its number {self._number} is enough"
 
     @on(Input.Submitted)
     def confirm(self, event: Input.Submitted) -> None:
         """Return True if the name matches."""
-        if event.value.strip() == self._expected_name:
+        if event.value.strip() in self._accepted:
             self.dismiss(True)
         else:
-            self.query_one(FormError).show_message(f"That is not {self._expected_name}.")
+            self.query_one(FormError).show_message(f"That is not it; type {self._hint}.")
 
 
 def _consequence(job: JobView, run: RunView | None) -> str:

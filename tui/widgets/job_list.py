@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from textual.message import Message
 
+from bertd.api.models import JobView
 from tui.display_options import DisplayOptions, DrawFunction
 from tui.lines import Line, Role, Span
 from tui.snapshot import Snapshot
@@ -26,6 +28,21 @@ class JobList(Scroller):
         self._ids = ids
         self._cursor_row = 0
         self._chosen: int | None = None
+        self._unfiltered: tuple[Snapshot, DisplayOptions] | None = None
+
+    def filter(self, text: str) -> None:
+        """Show only the jobs with this text in what the list or the detail says of them."""
+        self._wanted = text.casefold()
+        if self._unfiltered is not None:
+            self.update(*self._unfiltered)
+        self.post_message(self.Moved())
+
+    @property
+    def filter_count(self) -> str:
+        """How many jobs are shown, of how many."""
+        both = (self._newest, self._unfiltered)
+        shown, known = (len(one[0].status.jobs) if one and one[0].status else 0 for one in both)
+        return f"{shown} of {known}"
 
     @property
     def chosen(self) -> int | None:
@@ -40,13 +57,17 @@ class JobList(Scroller):
 
     def update(self, snapshot: Snapshot, options: DisplayOptions) -> None:
         """Show a snapshot; if the selected job is gone, select its neighbour."""
+        self._unfiltered = (snapshot, options)
+        if self._wanted and snapshot.status is not None:
+            jobs = [one for one in snapshot.status.jobs if self._wanted in _searched_text(one)]
+            snapshot = replace(snapshot, status=snapshot.status.model_copy(update={"jobs": jobs}))
         self._update_cursor(self._ids(snapshot))
         super().update(snapshot, options)
 
     def compose_lines(self, drawn: list[Line]) -> list[Line]:
         """The visible lines with the cursor; scrolls to keep the cursor visible."""
         self._first = max(min(self._first, self._cursor_row), self._cursor_row - self.rows + 1)
-        heading, *lines = super().compose_lines(drawn)
+        heading, *lines = self._visible_part(drawn)
         blank, mark = Span(" " * _GUTTER), Span("> ", Role.KEY)
         at = self._cursor_row if self._chosen is not None else -1
         marked = [
@@ -68,3 +89,7 @@ class JobList(Scroller):
             self._cursor_row = ids.index(self._chosen)
         self._cursor_row = max(0, min(self._cursor_row, len(ids) - 1))
         self._chosen = ids[self._cursor_row] if ids else None
+
+
+def _searched_text(job: JobView) -> str:
+    return f"#{job.id} {job.state} {job.kind} {job.name} {job.run_id} {job.reason}".casefold()

@@ -32,6 +32,19 @@ class Scroller(Panel):
         """Index of the first visible line below the heading."""
         self._may_follow = self._follows_end = follows_end
         self._num_lines = 0
+        self._wanted = ""
+        """Only lines with this text are shown."""
+        self._num_all = 0
+
+    def filter(self, text: str) -> None:
+        """Show only the lines with this text, whatever its case."""
+        self._wanted = text.casefold()
+        self.redraw()
+
+    @property
+    def filter_count(self) -> str:
+        """How many lines are shown, of how many."""
+        return f"{self._num_lines} of {self._num_all}"
 
     @property
     def rows(self) -> int:
@@ -40,6 +53,13 @@ class Scroller(Panel):
 
     def compose_lines(self, drawn: list[Line]) -> list[Line]:
         """The heading and the visible lines."""
+        heading, lines = drawn[:1], drawn[1:]
+        self._num_all = len(lines)
+        if self._wanted:
+            lines = [one for one in lines if self._wanted in one.plain.casefold()]
+        return self._visible_part([*heading, *lines])
+
+    def _visible_part(self, drawn: list[Line]) -> list[Line]:
         heading, lines = drawn[:1], drawn[1:]
         self._num_lines = len(lines)
         last = max(0, len(lines) - self.rows)

@@ -1,0 +1,93 @@
+"""Handle one key after another, and tell typed keys from pasted ones.
+
+Textual forwards a key to the widget that has the focus when the key arrives. So of keys that come together, as text
+typed ahead over a slow connection does, those after the one that opens a dialog never reach the dialog. Here a key
+waits until the one before it is done, with all that it opened.
+
+A terminal without bracketed paste sends a pasted text as keys, all at once. A key that acts is therefore refused if
+another character arrives within BURST_S before or after it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from textual import events
+
+BURST_S = 0.02
+"""Seconds. Keys closer to each other were not typed: a fast typist needs 0.05 s, one read of a terminal under 0.005."""
+
+
+@dataclass
+class _WaitingKey:
+    key: events.Key
+    is_in_burst: bool
+    """Whether it has a neighbour in the same burst."""
+
+
+class KeyQueue:
+    """Keys in the order of their arrival; the caller says when one is done."""
+
+    def __init__(
+        self,
+        *,
+        is_guarded: Callable[[events.Key], bool],
+        handle: Callable[[events.Key], Awaitable[None]],
+        refuse: Callable[[events.Key], None],
+        later: Callable[[float, Callable[[], Awaitable[None]]], object],
+    ) -> None:
+        """Nothing is called before the first key.
+
+        Args:
+            is_guarded: whether the key would act now.
+            handle: dispatches the key; `next_key` is called when it is done.
+            refuse: gets a guarded key of a burst, which is dropped.
+            later: calls back after so many seconds.
+        """
+        self._is_guarded = is_guarded
+        self._handle = handle
+        self._refuse = refuse
+        self._later = later
+        self._waiting: deque[_WaitingKey] = deque()
+        self._is_busy = False
+        self._newest: _WaitingKey | None = None
+        """The newest character that arrived."""
+
+    async def put(self, key: events.Key) -> None:
+        """A key has arrived."""
+        arrived, before = _WaitingKey(key, is_in_burst=False), self._newest
+        if is_character(key):
+            if before is not None and key.time - before.key.time < BURST_S:
+                # A key that is held down is sent several times: those belong to a burst only if the first one does.
+                arrived.is_in_burst = key.key != before.key.key or before.is_in_burst
+                before.is_in_burst = arrived.is_in_burst
+            self._newest = arrived
+        self._waiting.append(arrived)
+        if not self._is_busy:
+            await self.next_key()
+
+    async def next_key(self) -> None:
+        """Begin with the next key, if there is one."""
+        self._is_busy = bool(self._waiting)
+        if not self._is_busy:
+            return
+        if self._is_guarded(self._waiting[0].key):
+            self._later(BURST_S, self._decide)
+        else:
+            await self._handle(self._waiting.popleft().key)
+
+    async def _decide(self) -> None:
+        """Handle or refuse a guarded key, now that the others of its burst have arrived."""
+        first = self._waiting.popleft()
+        if first.is_in_burst:
+            self._refuse(first.key)
+            await self.next_key()
+        else:
+            await self._handle(first.key)
+
+
+def is_character(key: events.Key) -> bool:
+    """Whether a pasted text can hold it: a printable character or the end of a line."""
+    return key.is_printable or key.key in ("enter", "ctrl+j", "tab")
