@@ -29,6 +29,7 @@ from bertd.data.sources.readers.document import (
     cut_blocks,
     decode,
 )
+from bertd.data.sources.readers.html_tags import INLINE_TAG, OTHER_TAG
 from bertd.data.sources.readers.jsonl import parse_record
 from bertd.data.sources.readers.left_out import LeftOut
 
@@ -37,21 +38,6 @@ _END = b"</doc>"
 _OPENING = re.compile(r"^<doc [^\n]*>")
 _TITLE = re.compile(r"""\btitle=(?:"([^\n]*)"|'([^\n]*)')\s*>$""")
 _TEXT_FIELD = "text"
-# fmt: off
-_INLINE_TAGS = (
-    "a", "abbr", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em", "font", "i", "ins", "kbd",
-    "link", "mark", "nowiki", "q", "rb", "rp", "rt", "ruby", "s", "samp", "small", "span", "strike", "strong", "sub",
-    "sup", "time", "tt", "u", "var", "wbr",
-)
-_OTHER_TAGS = (
-    "blockquote", "br", "caption", "center", "dd", "div", "dl", "dt", "gallery", "h[1-6]", "hr", "imagemap",
-    "includeonly", "indicator", "li", "mapframe", "maplink", "math", "noinclude", "ol", "onlyinclude", "p", "poem",
-    "pre", "ref", "references", "section", "syntaxhighlight", "table", "tbody", "td", "templatestyles", "th", "thead",
-    "timeline", "tr", "ul",
-)
-# fmt: on
-_INLINE_TAG = re.compile(rf"</?(?:{'|'.join(_INLINE_TAGS)})(?:\s[^<>]*)?/?>", re.IGNORECASE)
-_OTHER_TAG = re.compile(rf"</?(?:{'|'.join(_OTHER_TAGS)})\b[^<>]*>", re.IGNORECASE)
 _SECTION_LINE = re.compile(r"^Section::::[^\n]*$", re.MULTILINE)
 _ITEM_MARK = re.compile(r"^(?:BULLET|INDENT)::::(?:[-*:]+|\d+\.)?[ \t]*", re.MULTILINE)
 
@@ -127,7 +113,7 @@ def _clean_prose(text: str, left_out: LeftOut) -> str:
         text = _cut(_SECTION_LINE, text, left_out, reason=SkipReason.TITLE)
         text = _cut(_ITEM_MARK, text, left_out)
     if "<" in text:
-        text = _cut(_OTHER_TAG, _cut(_INLINE_TAG, text, left_out), left_out, instead=" ")
+        text = _cut(OTHER_TAG, _cut(INLINE_TAG, text, left_out), left_out, instead=" ")
     return text.strip()
 
 

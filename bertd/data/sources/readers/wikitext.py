@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bertd.data.sources.readers.document import Document
+from bertd.data.sources.readers.html_tags import is_known_tag
 from bertd.data.sources.readers.left_out import LeftOut, SkipReason
 from bertd.data.sources.readers.wikitext_lines import BREAK, ITEM_MARK, paragraphs_of
 from bertd.data.sources.readers.wikitext_literal import protect, restore, take_out_literals
@@ -145,6 +146,8 @@ class _Renderer:
         name = str(node.tag).strip().lower()
         if reason := _DROPPED_TAGS.get(name):
             return self._drop(node, reason, instead="" if name == "ref" else " ")
+        if not is_known_tag(name):
+            return self._render_unknown_tag(node)
         if attributes := "".join(map(str, node.attributes)):
             self._left_out.add(SkipReason.MARKUP, restore(attributes))
         content = self.render(node.contents)
@@ -153,6 +156,14 @@ class _Renderer:
         if name in ("li", "dd", "dt"):
             return f"{ITEM_MARK}{content}"
         return f"{BREAK}{content}{BREAK}" if name in _LINE_TAGS else content
+
+    def _render_unknown_tag(self, node: Any) -> str:
+        """As a wiki does, show a tag that is none of its own as text."""
+        whole, content = str(node), str(node.contents or "")
+        opening, closing, end = whole, "", ""
+        if content and not node.self_closing:
+            opening, closing, end = whole.partition(content)
+        return protect(opening) + (self.render(node.contents) if closing else "") + protect(end)
 
     def _render_template(self, node: Any) -> str:
         name = str(node.name).strip().lower().replace("_", " ")

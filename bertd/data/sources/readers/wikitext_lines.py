@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Iterator
 
+from bertd.data.sources.readers.html_tags import INLINE_TAG, OTHER_TAG
 from bertd.data.sources.readers.left_out import LeftOut, SkipReason
 from bertd.data.sources.readers.prose import is_prose, join_lines
 from bertd.data.sources.readers.wikitext_literal import restore
@@ -27,7 +28,6 @@ _SPACE_BEFORE = re.compile(r" +([,.;:!?)](?:\s|$))")
 _LEFTOVERS = re.compile(r"\[\[|\]\]|\{\{|\}\}|\{\||\|\}")
 _TABLE_LINE = re.compile(r"^\s*(?:\{\||\|\}|\||!)|px\s*\|")
 _URL = re.compile(r"\[?(?:https?|ftp)://\S+\]?")
-_LEFTOVER_TAG = re.compile(r"</?[a-zA-Z][^<>\n]*>")
 
 
 def paragraphs_of(rendered: str, left_out: LeftOut) -> str:
@@ -56,7 +56,7 @@ def _clean_paragraph(line: str, left_out: LeftOut) -> str:
     is_item = line.startswith(ITEM_MARK)
     line = line.lstrip(f"{ITEM_MARK}*#:; ") if is_item else line
     line = html.unescape(_MAGIC_WORD.sub("", _QUOTES.sub("", line)))
-    line = _cut(_LEFTOVER_TAG, _cut(_URL, line, left_out), left_out)
+    line = _cut(OTHER_TAG, _cut(INLINE_TAG, _cut(_URL, line, left_out), left_out), left_out)
     line = _SPACES.sub(" ", _LEFTOVERS.sub("", line))
     line = _BRACKET_END.sub(r"\1", _BRACKET_BEGIN.sub(r"\1", _EMPTY_BRACKETS.sub("", line)))
     line = _COMMAS.sub(r"\1", line)

@@ -34,7 +34,11 @@ _COMMENT_END = "-->"
 _MARKUP_CHARACTERS = "<>[]{}|'&=*#:;!_~-/"
 _PRIVATE = 0x10F000
 _PROTECT = {ord(character): chr(_PRIVATE + ord(character)) for character in _MARKUP_CHARACTERS}
-_RESTORE = {ord(private): chr(plain) for plain, private in _PROTECT.items()}
+_NOWIKI_MARK = "\x03"
+"""Stands where nowiki was, so that what follows it is not at the begin of a line."""
+_RESTORE: dict[int, str | None] = {ord(_NOWIKI_MARK): None} | {
+    ord(private): chr(plain) for plain, private in _PROTECT.items()
+}
 
 
 def protect(text: str) -> str:
@@ -44,7 +48,7 @@ def protect(text: str) -> str:
 
 def restore(text: str) -> str:
     """Undo `protect`."""
-    return text if text.isascii() else text.translate(_RESTORE)
+    return text if text.isascii() and _NOWIKI_MARK not in text else text.translate(_RESTORE)
 
 
 def take_out_literals(wikitext: str, left_out: LeftOut) -> str:
@@ -62,7 +66,7 @@ def take_out_literals(wikitext: str, left_out: LeftOut) -> str:
         content_end, element_end = end
         pieces.append(wikitext[copied : match.start()])
         if name == "nowiki":
-            pieces.append(protect(wikitext[match.end() : content_end]))
+            pieces.append(_NOWIKI_MARK + protect(wikitext[match.end() : content_end]))
         else:
             keeps_space = name not in ("", "ref")
             pieces.append(" " if keeps_space else "")

@@ -35,12 +35,20 @@ def test_hard_wrapped_lines_are_rejoined_to_paragraphs() -> None:
     assert "a well-favoured jaw" in paragraphs[1]
 
 
+def test_wrapped_lines_of_a_script_without_spaces_are_joined_without_one() -> None:
+    sentence = "東京都は日本の首都であり人口が最も多い都市である。大阪府は西日本の中心である。"
+    text = sentence * 12
+    lines = [text[first : first + 35] for first in range(0, len(text), 35)]
+    assert unwrap("\n".join(lines)) == text
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "A paragraph a line, however long it may be: " + "word " * 40 + "\nAnother one, as long: " + "word " * 40,
         "Roses are red\nViolets are blue\nSugar is sweet",
         "One line only.",
+        "\n".join(f"Document {number} is a line of its own, and it ends a sentence there." for number in range(9)),
     ],
 )
 def test_lines_that_are_paragraphs_or_verses_stay(text: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 from pathlib import Path
 
@@ -60,6 +62,37 @@ def test_the_json_form_gives_the_same_text() -> None:
         "First paragraph, 2 < 3.\nSecond.",
         SkipReason.REDIRECT,
     ]
+
+
+@pytest.mark.parametrize("form", ["element", "line"])
+@pytest.mark.parametrize(
+    ("title", "text", "expected"),
+    [
+        ("Lamp", "Lamp\n\nThe lamp burns.", "The lamp burns."),
+        ("Lamp", "The lamp burns.\nLamp", "The lamp burns.\nLamp"),
+        ("R", "R\n\n", SkipReason.REDIRECT),
+        ("A & B", "A &amp; B\n\nBoth.", "Both."),
+        ('The "X"', "The &quot;X&quot;\n\nIt is.", "It is."),
+        ("L", 'L\n\nThe <a href="Old%20mill">old mill</a>s stand.', "The old mills stand."),
+        ("L", 'L\n\nThe &lt;a href="Old%20mill"&gt;old mill&lt;/a&gt; stands.', "The old mill stands."),
+        ("L", "L\n\nH&lt;sub&gt;2&lt;/sub&gt;O&lt;br/&gt;is &lt;b&gt;wet&lt;/b&gt;.", "H2O is wet."),
+        ("L", "L\n\n<p>One.</p><ul><li>Two.</li></ul>", "One.   Two."),
+        ("L", "L\n\nUse &lt;stdio.h&gt; if a < b.", "Use <stdio.h> if a < b."),
+        ("L", "L\n\nSection::::History.\nOld.\nBULLET::::- One item.\nBULLET::::2. Two.", "Old.\nOne item.\nTwo."),
+    ],
+)
+def test_every_version_of_the_tool_is_read_alike(form: str, title: str, text: str, expected: object) -> None:
+    attribute = html.escape(title, quote=False)
+    element = f'<doc id="1" url="u" title="{attribute}">\n{text}\n\n</doc>\n'
+    line = json.dumps({"id": "1", "url": "u", "title": title, "text": text}) + "\n"
+    (read,) = readings(WikiExtractor(), (element if form == "element" else line).encode())
+    words = " ".join(read.split()) if isinstance(read, str) else read
+    assert words == (" ".join(expected.split()) if isinstance(expected, str) else expected)
+
+
+def test_text_outside_of_all_elements_is_counted() -> None:
+    content = b'stray words\n<doc id="1" url="u" title="A">\nA\n\nText.\n</doc>\nmore stray words\n'
+    assert readings(WikiExtractor(), content) == ["Text.", SkipReason.OUTSIDE, SkipReason.OUTSIDE]
 
 
 @pytest.mark.realdata

@@ -51,6 +51,21 @@ _END = " and so the sentence ends."
         ("before <math>x^2</math> after <gallery>\nA.jpg|b\n</gallery> end", "before after end"),
         ("__NOTOC__text__TOC__", "text"),
         ("wrapped\nover three\nlines", "wrapped over three lines"),
+        ("write <nowiki><ref></nowiki> before it, <ref>x</ref> there", "write <ref> before it, there"),
+        ("<nowiki><!--</nowiki> opens one", "<!-- opens one"),
+        ("<nowiki>''[[x]]'' {{y}} http://a.b __TOC__</nowiki> stays", "''[[x]]'' {{y}} http://a.b __TOC__ stays"),
+        ("<syntaxhighlight><ref></syntaxhighlight>code", "code"),
+        ("<math><!--</math>formula", "formula"),
+        ("<pre><nowiki></pre>example", "example"),
+        ("<ref>a <nowiki></ref></nowiki>tag", "tag"),
+        ("<ref name='x'>open", "open"),
+        ("<NoWiki>[[</NoWiki> <REF>y</REF >upper", "[[ upper"),
+        ("&lt;br&gt; breaks, &amp;lt; is &lt;, &#91;[x]&#93; links", "<br> breaks, &lt; is <, [[x]] links"),
+        ("use <stdio.h> or <vector>", "use <stdio.h> or <vector>"),
+        ("<foo a=1>unknown [[a|b]]</foo> tags", "<foo a=1>unknown b</foo> tags"),
+        ("[[檔案:x.jpg|thumb|title]]file [[Star Trek: Voyager|Voyager]]", "file Voyager"),
+        ("名（{{lang|en}}，）は、、こう", "名は、こう"),
+        ("__БЕЗ_ОГЛ__text __init__", "text __init__"),
     ],
 )
 def test_markup_becomes_words(markup: str, prose: str) -> None:
@@ -91,6 +106,24 @@ def test_the_prefixes_of_another_language_are_dropped_where_they_are_known() -> 
     assert prose_of(page, dropped_prefixes=frozenset({"datei", "kategorie"})) == "Ein Satz, der bleibt."
 
 
+@pytest.mark.parametrize(
+    ("page", "lines"),
+    [
+        (
+            "東京都は日本の首都であり、\n人口が最も多い都市である。\n* [[大阪]]\n* [[京都]]",
+            ["東京都は日本の首都であり、人口が最も多い都市である。"],
+        ),
+        ("กรุงเทพมหานครเป็นเมืองหลวงและนครที่มีประชากรมากที่สุด\n* [[ลพบุรี]]", ["กรุงเทพมหานครเป็นเมืองหลวงและนครที่มีประชากรมากที่สุด"]),
+        ("दिल्ली शहर है।\n{| class=x\n| तालिका\n|}\n* [[मुंबई]]", ["दिल्ली शहर है।"]),
+        ("هل هي عاصمة؟\n== مراجع ==\n* [[مصر]]", ["هل هي عاصمة؟"]),
+        ("Τι είναι αυτό;\n[[Αρχείο:x.jpg|μικρογραφία|x]]", ["Τι είναι αυτό;"]),
+        ("አዲስ አበባ ናት።\n\n== ማጣቀሻ ==", ["አዲስ አበባ ናት።"]),
+    ],
+)
+def test_the_prose_of_a_page_is_kept_in_any_script(page: str, lines: list[str]) -> None:
+    assert prose_of(page).split("\n") == lines
+
+
 @pytest.mark.parametrize("page", ["{{", "[[a|b", "{|", "<ref>", "'''", "{{{{{{{{", "[[" * 100, "{{a|" * 100])
 def test_broken_markup_is_no_error(page: str) -> None:
     assert isinstance(prose_of(page), str)
@@ -98,7 +131,11 @@ def test_broken_markup_is_no_error(page: str) -> None:
 
 @pytest.mark.parametrize(
     ("page", "expected"),
-    [("#REDIRECT [[X]]", True), ("#weiterleitung [[X]]", True), ("\n#redirect: [[X]]", True), ("# [[X]] item", False)],
+    [("#REDIRECT [[X]]", True), ("#weiterleitung [[X]]", True), ("\n#redirect: [[X]]", True), ("# [[X]] item", False)]
+    + [
+        (f"#{word} [[X]]", True)
+        for word in ("पुनर्प्रेषित", "重定向", "تحويل", "перенаправление", "เปลี่ยนทาง", "リダイレクト")
+    ],
 )
 def test_a_redirect_is_told_in_any_language(page: str, expected: bool) -> None:
     assert is_redirect(page) is expected

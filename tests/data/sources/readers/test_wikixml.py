@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import html
 import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
@@ -10,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from bertd.data.sources.readers.document import SkipReason
+from bertd.data.sources.readers.document import Document, SkipReason
 from bertd.data.sources.readers.wikixml import WikiXml
-from tests.data.sources.readers.checked import readings
+from tests.data.sources.readers.checked import readings, results
 
 _HEAD = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.10/"><siteinfo><namespaces>
 <namespace key="6" case="first-letter">Datei</namespace><namespace key="14" case="x">Kategorie</namespace>
@@ -60,6 +61,92 @@ def test_articles_are_read_and_all_else_is_counted(block_bytes: int) -> None:
 def test_disambiguation_pages_are_kept_where_asked_for() -> None:
     content = (_HEAD + _PAGES[4] + "</mediawiki>").encode()
     assert readings(WikiXml(keep_disambiguation=True), content) == ["X may refer to:"]
+
+
+def revision(text: str, *, time: str = "", model: str = "") -> str:
+    stamp = f"<timestamp>{time}</timestamp>" if time else ""
+    kind = f"<model>{model}</model>" if model else ""
+    return f"<revision>{stamp}{kind}<text>{html.escape(text)}</text></revision>"
+
+
+def dump(*revisions: str, head: str = "<mediawiki>", page_facts: str = "") -> bytes:
+    return f"{head}<page><title>T</title><ns>0</ns>{page_facts}{''.join(revisions)}</page></mediawiki>".encode()
+
+
+_OLD, _NEW = "This is the oldest text.", "This is the newest text."
+
+
+@pytest.mark.parametrize(
+    "revisions",
+    [
+        [revision(_OLD), revision(_NEW)],
+        [revision(_OLD, time="2003-01-01T00:00:00Z"), revision(_NEW, time="2020-01-01T00:00:00Z")],
+        [revision(_NEW, time="2020-01-01T00:00:00Z"), revision(_OLD, time="2003-01-01T00:00:00Z")],
+        [revision("#REDIRECT [[Y]]"), revision("vandals were here"), revision(_NEW)],
+    ],
+)
+def test_the_newest_revision_is_the_page(revisions: list[str]) -> None:
+    (page_read,) = results(WikiXml(), dump(*revisions))
+    assert isinstance(page_read, Document) and page_read.text == _NEW
+    older = page_read.read - len(_NEW)
+    assert page_read.left_out.characters == {SkipReason.OLDER_REVISION: older} and older > 0
+
+
+def test_an_article_that_became_a_redirect_is_one() -> None:
+    assert readings(WikiXml(), dump(revision(_OLD), revision("#REDIRECT [[Y]]"))) == [SkipReason.REDIRECT]
+    marked = dump(revision("#REDIRECT [[Y]]"), revision(_NEW), page_facts='<redirect title="Y" />')
+    assert readings(WikiXml(), marked) == [_NEW]
+
+
+@pytest.mark.parametrize("model", ["wikibase-item", "Scribunto", "json", "css"])
+def test_a_page_of_another_content_model_is_no_article(model: str) -> None:
+    content = dump(revision('{"labels": {"en": "a label of words here."}}', model=model))
+    assert readings(WikiXml(), content) == [SkipReason.OTHER_MODEL]
+    assert readings(WikiXml(), dump(revision(_NEW, model="wikitext"))) == [_NEW]
+
+
+def test_a_deleted_text_is_no_text_and_the_next_page_is_unharmed() -> None:
+    deleted = "<page><title>D</title><ns>0</ns><revision><text deleted='deleted' /></revision></page>"
+    empty = "<page><title>E</title><ns>0</ns><revision><text/></revision></page>"
+    content = f"<mediawiki>{deleted}{empty}".encode() + dump(revision(_NEW), head="")
+    assert readings(WikiXml(), content) == ["", "", _NEW]
+
+
+_GERMAN = '<mediawiki xml:lang="de">'
+_DUTCH_BY_NAME = "<mediawiki><siteinfo><dbname>nlwiki</dbname></siteinfo>"
+
+
+@pytest.mark.parametrize(
+    ("markup", "head", "is_one"),
+    [
+        ("{{Disambiguation needed|date=March 2020}}", "<mediawiki>", False),
+        ("{{disambiguation}}", "<mediawiki>", True),
+        ("{{Disambiguation|geo}}", _GERMAN, True),
+        ("{{ human_name  disambiguation\n}}", "<mediawiki>", True),
+        ("{{Template:Disambig}}", "<mediawiki>", True),
+        ("{{disambiguation-like box|x}}", "<mediawiki>", False),
+        ("{{no disambiguation}}", "<mediawiki>", False),
+        ("{{about|x|other uses|X (disambiguation)}}", "<mediawiki>", False),
+        ("[[X (disambiguation)]] {{dabble}}", "<mediawiki>", False),
+        ("__DISAMBIG__", "<mediawiki>", True),
+        ("{{Begriffsklärung}}", _GERMAN, True),
+        ("{{Begriffsklärungshinweis}}", _GERMAN, False),
+        ("{{消歧义}}", '<mediawiki xml:lang="zh">', True),
+        ("{{dp}}", _DUTCH_BY_NAME, True),
+        ("{{dp}}", _GERMAN, False),
+        ("{{dp}}", "<mediawiki>", False),
+        ("{{homonymie}}", "<mediawiki>", True),
+        ("<nowiki>{{disambiguation}}</nowiki>", "<mediawiki>", False),
+        ("<!-- {{disambiguation}} -->", "<mediawiki>", False),
+    ],
+)
+def test_a_disambiguation_page_is_known_by_the_exact_name_of_its_template(markup: str, head: str, is_one: bool) -> None:
+    (read,) = readings(WikiXml(), dump(revision(f"{_NEW} {markup}"), head=head))
+    assert (read is SkipReason.DISAMBIGUATION) == is_one
+
+
+def test_text_outside_of_all_pages_is_counted() -> None:
+    assert readings(WikiXml(), b"<mediawiki>stray words</mediawiki>") == [SkipReason.OUTSIDE]
 
 
 @dataclass(frozen=True)
