@@ -26,7 +26,7 @@ from bertd.data.prepare.task_planner import BLOCK_BYTES
 from bertd.data.prepare.tokenize_part import text_hash
 from bertd.data.sources.archives import SourceStream
 from bertd.data.sources.readers.document import Document, Reader, Skipped, SkipReason
-from bertd.data.sources.spec import ReadingOptions, Source, find_sources, make_reader
+from bertd.data.sources.spec import ReadingOptions, Source, find_sources, make_reader, mixed_kinds_lines
 from bertd.errors import CorpusError
 from bertd.program import run_main
 from bertd.run.quantities import format_count
@@ -140,6 +140,8 @@ def train_vocabulary(
     """
     check_vocabulary_folder(out, replace=replace)
     sources = find_sources(names)
+    for line in mixed_kinds_lines(sources):
+        print(terminal_text(line), file=sys.stderr)
     trained = Tokenizer(WordPiece(unk_token=BERT_TOKENS["unk"]))
     trained.normalizer = normalizers.BertNormalizer(lowercase=casing.lowercase, strip_accents=casing.strip_accents)
     trained.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

@@ -29,7 +29,7 @@ from bertd.data.prepare.split_writer import WrittenSplits, write_splits
 from bertd.data.prepare.staging_dir import Workspace, open_workspace
 from bertd.data.prepare.task_planner import BLOCK_BYTES, PART_BYTES, TaskPlanner
 from bertd.data.prepare.worker_pool import WorkerSetup, make_parts
-from bertd.data.sources.spec import ReadingOptions, Source, find_sources, make_reader
+from bertd.data.sources.spec import ReadingOptions, Source, find_sources, make_reader, mixed_kinds_lines
 from bertd.errors import CorpusError
 from bertd.run.atomic_files import SHARED_MODE, atomic_write
 from bertd.run.dataset_manifest import (
@@ -42,6 +42,7 @@ from bertd.run.dataset_manifest import (
     SplitCounts,
     TokenizerFacts,
 )
+from bertd.terminal_text import terminal_text
 from bertd.tokenizer.tokenizer import open_tokenizer, tokenizer_files, vocabulary_from_tokenizer
 from bertd.tokenizer.wordpiece import read_casing
 
@@ -72,6 +73,8 @@ def prepare(names: list[str], *, out: Path, options: PrepareOptions, processes: 
         ShardError: `out` exists, or is being made by another process.
     """
     sources = find_sources(names)
+    for line in mixed_kinds_lines(sources):
+        print(terminal_text(line), file=sys.stderr)
     tokenizer = open_tokenizer(options.vocab)
     with open_workspace(out, replace=replace) as workspace:
         if workspace.begin(_plan_json(sources, options=options, tokenizer=tokenizer)):

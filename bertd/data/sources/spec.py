@@ -1,14 +1,15 @@
 """Sources as the command line names them, `kind:path`, and their files; a path may be a glob or a folder.
 
 The kind may be left out where a file shows it: by its name (.jsonl, .parquet) or its first bytes (`<doc id=`,
-`<mediawiki`, `{`, `= = = Title = = =`). Everything else is text, one document a file. The files of a tar are examined
-one by one.
+`<mediawiki`, `{`, `= = = Title = = =`, ` = Title = ` on a line). Everything else is text, one document a file. The
+files of a tar are examined one by one.
 """
 
 from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -24,9 +25,11 @@ from bertd.data.sources.readers.jsonl import JsonLines
 from bertd.data.sources.readers.tables import SENTENCES_PER_DOCUMENT, HubTable, Parquet
 from bertd.data.sources.readers.text import TextBlocks, TextFiles
 from bertd.data.sources.readers.wikiextractor import WikiExtractor
+from bertd.data.sources.readers.wikitext103 import WikiText103, is_wikitext103
 from bertd.data.sources.readers.wikixml import WikiXml
 from bertd.errors import CorpusError
 from bertd.run.paths import expand_user
+from bertd.run.quantities import format_count
 
 
 class SourceKind(StrEnum):
@@ -36,6 +39,7 @@ class SourceKind(StrEnum):
     TEXT_BLOCKS = "text-blocks"
     JSONL = "jsonl"
     HEADINGS = "headings"
+    WIKITEXT103 = "wikitext103"
     WIKIEXTRACTOR = "wikiextractor"
     WIKI_XML = "wiki-xml"
     PARQUET = "parquet"
@@ -45,6 +49,9 @@ class SourceKind(StrEnum):
 
 
 _GUESS_BYTES = 1 << 14
+_EXTRACTED_JSON = re.compile(rb'\{"id": ?"\d+", (?:"revid": ?"\d*", )?"url": ?"[^"]*", "title": ?"')
+"""How a line of `wikiextractor --json` begins."""
+_NAMES_SHOWN = 3
 _MAGIC_BYTES = {
     b"<doc id=": SourceKind.WIKIEXTRACTOR,
     b"<mediawiki": SourceKind.WIKI_XML,
@@ -97,6 +104,8 @@ def make_reader(source: Source, options: ReadingOptions) -> Reader:
             return TextBlocks()
         case SourceKind.HEADINGS:
             return Headings()
+        case SourceKind.WIKITEXT103:
+            return WikiText103()
         case SourceKind.JSONL:
             return JsonLines(text_field=options.text_field)
         case SourceKind.WIKIEXTRACTOR:
@@ -241,7 +250,30 @@ def _guess_from_content(name: str, content: BinaryIO) -> SourceKind:
     if suffix == ".parquet":
         return SourceKind.PARQUET
     begin = content.read(_GUESS_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if _EXTRACTED_JSON.match(begin):
+        return SourceKind.WIKIEXTRACTOR
     for opening, kind in _MAGIC_BYTES.items():
         if begin.startswith(opening):
             return kind
+    if is_wikitext103(begin):
+        return SourceKind.WIKITEXT103
     return SourceKind.HEADINGS if HEADING.search(begin) else SourceKind.TEXT
+
+
+def mixed_kinds_lines(sources: list[Source]) -> list[str]:
+    """A line for each folder, glob or tar whose files were taken for several kinds, which may be a wrong guess."""
+    by_path: dict[str, list[Source]] = {}
+    for source in sources:
+        by_path.setdefault(source.path, []).append(source)
+    lines = []
+    for path, of_path in by_path.items():
+        if len({source.kind for source in of_path}) > 1:
+            kinds = ", ".join(_describe_files(source) for source in of_path)
+            lines.append(f"{path}: its files are read as several kinds: {kinds}; KIND:{path} reads all as one kind")
+    return lines
+
+
+def _describe_files(source: Source) -> str:
+    names = sorted(source.members) if source.members is not None else [file.name for file in source.files]
+    shown = ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
+    return f"{format_count(len(names), 'file')} as {source.kind} ({shown})"

@@ -15,7 +15,7 @@ import pytest
 import zstandard
 
 from bertd.data.prepare.pipeline import PrepareOptions, prepare
-from bertd.data.sources.spec import SourceKind, find_sources, guess_kind
+from bertd.data.sources.spec import SourceKind, find_sources, guess_kind, mixed_kinds_lines
 from bertd.errors import CorpusError
 from tests.data.conftest import made_up_text
 
@@ -30,6 +30,9 @@ from tests.data.conftest import made_up_text
         ("wiki_00.bz2", bz2.compress(b'{"id": "1", "text": ""}'), SourceKind.JSONL),
         ("dump.xml.bz2", bz2.compress(b"\xef\xbb\xbf<mediawiki xmlns="), SourceKind.WIKI_XML),
         ("simple.train", b"some text. = = = Title = = = more", SourceKind.HEADINGS),
+        ("wiki_00", b'{"id": "1", "revid": "2", "url": "u", "title": "A", "text": "A"}', SourceKind.WIKIEXTRACTOR),
+        ("wiki.train.tokens", b" \n = Title = \n \n Text @-@ text . \n", SourceKind.WIKITEXT103),
+        ("wiki.part2", b" rest of an article . \n = = Section = = \n", SourceKind.WIKITEXT103),
         ("novel.txt", b"Once upon a time, 3 = 2 + 1.", SourceKind.TEXT),
         ("empty", b"", SourceKind.TEXT),
     ],
@@ -46,6 +49,19 @@ def test_a_folder_of_several_kinds_is_several_sources_and_hidden_files_are_passe
         (tmp_path / name).write_text("words")
     found = {source.kind: [file.name for file in source.files] for source in find_sources([str(tmp_path)])}
     assert found == {SourceKind.TEXT: ["a.txt", "c.txt"], SourceKind.JSONL: ["b.jsonl"]}
+
+
+def test_files_of_one_folder_that_are_taken_for_several_kinds_are_named(tmp_path: Path) -> None:
+    for number in range(5):
+        (tmp_path / f"{number}.txt").write_text("words")
+    assert mixed_kinds_lines(find_sources([str(tmp_path)])) == []
+    (tmp_path / "simple.txt").write_text("= = = Title = = = words")
+    (line,) = mixed_kinds_lines(find_sources([str(tmp_path)]))
+    assert line == (
+        f"{tmp_path}: its files are read as several kinds: 5 files as text (0.txt, 1.txt, 2.txt, ...), 1 file as "
+        f"headings (simple.txt); KIND:{tmp_path} reads all as one kind"
+    )
+    assert mixed_kinds_lines(find_sources([f"text:{tmp_path}"])) == []
 
 
 def test_globs_find_files_and_a_named_kind_is_believed(tmp_path: Path) -> None:

@@ -184,3 +184,14 @@ def _skip_document(
         too_long.add(piece)
         tail = content
     return b""
+
+
+def find_cut(content: bytes) -> int:
+    """Where to cut: after the last blank line, else line, else space, else before the last character."""
+    for end in (b"\n\n", b"\n\r\n", b"\n", b" "):
+        if end in content:
+            return content.rfind(end) + len(end)
+    cut = len(content)
+    while content[cut - 1] & 0xC0 == 0x80:
+        cut -= 1
+    return cut - 1

@@ -20,6 +20,7 @@ from bertd.data.sources.readers.document import (
     SkipReason,
     clean,
     decode,
+    find_cut,
 )
 from bertd.data.sources.readers.left_out import LeftOut
 
@@ -35,12 +36,11 @@ class Headings:
             rest += piece
             begins = [match.start() for match in HEADING.finditer(rest)]
             cut = begins[-1] if begins else 0
+            if not cut and len(rest) > MAX_DOCUMENT_BYTES:
+                cut = find_cut(rest)
             if cut:
                 yield Block(rest[:cut])
                 rest = rest[cut:]
-            elif len(rest) > MAX_DOCUMENT_BYTES:
-                yield Block(rest)
-                rest = b""
         if rest:
             yield Block(rest)
 

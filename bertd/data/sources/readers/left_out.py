@@ -55,6 +55,7 @@ class SkipReason(Enum):
     LIST_ITEM = "list item that is not a sentence"
     FRAGMENT = "line that is not prose"
     HEADER = "header or licence"
+    UNKNOWN_WORD = "word that the corpus replaced by <unk>"
     OUTSIDE = "outside of documents"
     OLDER_REVISION = "older revision"
 

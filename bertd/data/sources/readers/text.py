@@ -23,6 +23,7 @@ from bertd.data.sources.readers.document import (
     clean,
     cut_blocks,
     decode,
+    find_cut,
 )
 from bertd.data.sources.readers.gutenberg import split_books
 from bertd.data.sources.readers.left_out import LeftOut
@@ -48,7 +49,7 @@ class TextFiles:
         while piece := stream.read(MAX_DOCUMENT_BYTES - len(rest)):
             rest += piece
             if len(rest) >= MAX_DOCUMENT_BYTES:
-                cut = _find_cut(rest)
+                cut = find_cut(rest)
                 yield Block(rest[:cut])
                 rest = rest[cut:]
         yield Block(rest)
@@ -92,17 +93,6 @@ class TextBlocks:
             if document.strip():
                 yield Document.account(unwrap(document), read=surplus + len(document), left_out=LeftOut())
                 surplus = 0
-
-
-def _find_cut(content: bytes) -> int:
-    """Where to cut: after the last blank line, else line, else space, else before the last character."""
-    for end in (b"\n\n", b"\n\r\n", b"\n", b" "):
-        if end in content:
-            return content.rfind(end) + len(end)
-    cut = len(content)
-    while content[cut - 1] & 0xC0 == 0x80:
-        cut -= 1
-    return cut - 1
 
 
 def unwrap(text: str) -> str:

@@ -23,6 +23,7 @@ from bertd.data.sources.readers.jsonl import JsonLines
 from bertd.data.sources.readers.text import TextBlocks, TextFiles
 from bertd.data.sources.readers.wikiextractor import WikiExtractor
 from bertd.data.sources.readers.wikitext import read_wikitext
+from bertd.data.sources.readers.wikitext103 import WikiText103
 from bertd.data.sources.readers.wikixml import WikiXml
 from tests.data.sources.readers.checked import checked, results
 
@@ -94,6 +95,19 @@ _EXTRACTED_PIECES = (
     *("{} {}.\n", "\n", "&lt;{}&gt;", "&amp;lt;", '<a href="{}">{}</a>', "<br>", "<ref name={}>", "{} < {}"),
     *("<stdio.{}>", "Section::::{}.\n", "BULLET::::- {}\n", "\n\n", "&nbsp;"),
 )
+_WIKITEXT103_PIECES = (
+    *(
+        " = {} = \n",
+        "= {} {} =\n",
+        " = = {} = = \n",
+        "= = = {} = = =\n",
+        "== {} ==\n",
+        " = = {} = \n",
+        " = {}",
+        " = \n",
+    ),
+    *(" {} <unk> {} . ", "{} @-@ {}", " {} @,@ {}@.@{} ", "\n", " \n", "\r\n", "<unk>", "{} = {}"),
+)
 
 
 def write_document(pieces: tuple[str, ...], seed: int, *, length: int) -> str:
@@ -151,6 +165,15 @@ def test_each_word_of_a_text_is_kept_or_left_out_for_a_reason(seed: int, length:
 
 
 @_SEEDS
+def test_each_word_of_wikitext103_is_kept_or_left_out_for_a_reason(seed: int, length: int) -> None:
+    text = write_document(_WIKITEXT103_PIECES, seed, length=length)
+    for block_bytes in (5, 1 << 20):
+        read = results(WikiText103(), text.encode(), block_bytes=block_bytes)
+        assert sum(one.read for one in read) == (len(text) if text.strip() else 0)
+        assert words_accounted(read) == words_of(text)
+
+
+@_SEEDS
 def test_each_word_of_an_extracted_article_is_kept_or_left_out_for_a_reason(seed: int, length: int) -> None:
     text = write_document(_EXTRACTED_PIECES, seed, length=length)
     element = f'<doc id="1" url="u" title="A">\nA\n\n{text}</doc>\n'
@@ -167,6 +190,7 @@ def test_any_text_adds_up_in_every_reader(text: str) -> None:
         text: TextFiles(),
         f"{text}\n\n{text}": TextBlocks(),
         f"= = = A = = = {text}": Headings(),
+        f" = A = \n{text}": WikiText103(),
         json.dumps({"text": text}): JsonLines(),
         f'<doc id="1" title="A">\n{text}</doc>\n': WikiExtractor(),
     }

@@ -1,0 +1,106 @@
+"""The form of the WikiText data sets (WikiText-2, WikiText-103): articles under headings on lines of their own.
+
+     = Title =
+     text of the article , with spaces around its punctuation
+     = = Section = =
+     = = = Subsection = = =
+
+Sections may also be written `== Section ==`. An article begins at each first-level heading; the headings are left out. Hyphens and separators in words, written
+`@-@`, `@,@` and `@.@`, are rejoined. `<unk>` stands for a word that the makers took out, and is left out as that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from bertd.data.sources.readers.document import (
+    MAX_DOCUMENT_BYTES,
+    Block,
+    Document,
+    ReadResult,
+    Skipped,
+    SkipReason,
+    clean,
+    decode,
+    find_cut,
+)
+from bertd.data.sources.readers.left_out import LeftOut
+
+_TITLE_BEGIN = re.compile(rb"^[ \t]*= (?![= ])(?=[^\n]*[^=\s] =[ \t]*\r?\n)", re.MULTILINE)
+_TITLE = re.compile(r"^[ \t]*= (?![= ])(?=[^\n]*[^=\s] =[ \t]*$)", re.MULTILINE)
+_HEADING = re.compile(r"^[ \t]*(=(?: ?=)*) (?![= ])[^\n]*[^=\s] (=(?: ?=)*)[ \t]*$\n?", re.MULTILINE)
+_SECTION = re.compile(rb"^[ \t]*= = (?![= ])[^\n]*[^=\s] = =[ \t]*\r?$", re.MULTILINE)
+_SEPARATOR = re.compile(r" ?@([-,./])@ ?")
+_SEPARATOR_BYTES = re.compile(rb" @[-,.]@ ")
+_UNKNOWN = re.compile(r" ?<unk>")
+
+
+def is_wikitext103(begin: bytes) -> bool:
+    """Whether a file that begins so has this form; a part of a larger file may begin anywhere in an article."""
+    first_line = begin.lstrip().split(b"\n", 1)[0] + b"\n"
+    return any(found is not None for found in (_TITLE_BEGIN.match(first_line), _SECTION.search(begin))) or (
+        _SEPARATOR_BYTES.search(begin) is not None
+    )
+
+
+@dataclass(frozen=True)
+class WikiText103:
+    """Reads all variants: raw or with `<unk>`, with or without blank lines, cut anywhere."""
+
+    def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
+        """Cut before titles."""
+        rest = b""
+        while piece := stream.read(block_bytes):
+            rest += piece
+            begins = [match.start() for match in _TITLE_BEGIN.finditer(rest)]
+            cut = begins[-1] if begins else 0
+            if not cut and len(rest) > MAX_DOCUMENT_BYTES:
+                cut = find_cut(rest)
+            if rest[:cut].strip():
+                yield Block(rest[:cut])
+                rest = rest[cut:]
+        if rest:
+            yield Block(rest)
+
+    def documents(self, content: bytes) -> Iterator[ReadResult]:
+        """One document an article; what is before the first title is the end of another."""
+        raw = decode(content)
+        if isinstance(raw, Skipped):
+            yield raw
+            return
+        text = clean(raw)
+        surplus = len(raw) - len(text)
+        begins = [match.start() for match in _TITLE.finditer(text)]
+        bounds = [*([0] if not begins or text[: begins[0]].strip() else []), *begins, len(text)]
+        for begin, end in zip(bounds, bounds[1:], strict=False):
+            yield _read_article(text[begin:end], surplus=surplus)
+            surplus = 0
+
+
+def _read_article(article: str, *, surplus: int) -> Document:
+    """An article without its headings.
+
+    Args:
+        surplus: characters read with it that are already removed.
+    """
+    left_out = LeftOut()
+
+    def drop_heading(match: re.Match[str]) -> str:
+        # `= = a = ` closes with fewer marks than it opens: it is text.
+        if match[1].count("=") != match[2].count("="):
+            return match[0]
+        left_out.add(SkipReason.TITLE, match[0])
+        return ""
+
+    text = _HEADING.sub(drop_heading, article)
+    text, num_unknown = _UNKNOWN.subn("", text)
+    if num_unknown:
+        removed = len(article) - left_out.total - len(text)
+        left_out.add_count(SkipReason.UNKNOWN_WORD, removed, sample="<unk>")
+    rejoined = _SEPARATOR.sub(r"\1", text)
+    left_out.add_count(SkipReason.MARKUP, len(text) - len(rejoined), sample="@-@")
+    lines = (line.strip() for line in rejoined.split("\n"))
+    return Document.account("\n".join(line for line in lines if line), read=surplus + len(article), left_out=left_out)
