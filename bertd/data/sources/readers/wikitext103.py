@@ -5,8 +5,9 @@
      = = Section = =
      = = = Subsection = = =
 
-Sections may also be written `== Section ==`. An article begins at each first-level heading; the headings are left out. Hyphens and separators in words, written
-`@-@`, `@,@` and `@.@`, are rejoined. `<unk>` stands for a word that the makers took out, and is left out as that.
+Sections may also be written `== Section ==`. An article begins at each first-level heading; the headings are left
+out. Hyphens and separators in words, written `@-@`, `@,@` and `@.@`, are rejoined. `<unk>` stands for a word that the
+makers took out, and is left out as that.
 """
 
 from __future__ import annotations
