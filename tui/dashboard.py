@@ -14,7 +14,7 @@ from functools import partial
 from typing import ClassVar
 
 from rich.console import RenderableType
-from textual import events, work
+from textual import events, on, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.message_pump import MessagePump
@@ -37,6 +37,7 @@ from tui.screens.base import Message, StatusScreen
 from tui.screens.registry import SCREEN_NAMES, make_screen
 from tui.snapshot import Feed, Snapshot
 from tui.theme import THEME
+from tui.widgets.job_list import JobList
 
 FLUSH_S = 1.0
 """Interval between screen updates."""
@@ -328,9 +329,25 @@ class Dashboard(App[None]):
         snapshot = self._snapshot
         if snapshot is None or snapshot.run is None or snapshot.status is None:
             return
-        ids = [run.id for run in snapshot.status.runs]
+        runs = {run.id: run.job_id for run in (*snapshot.status.runs, snapshot.run)}
+        ids = sorted(runs, key=lambda id: -runs[id])
         self._feed.select_run(ids[(ids.index(snapshot.run.id) + 1) % len(ids)])
         self.show_newest()
+
+    @work(group="opening", exclusive=True)
+    async def open_run(self, run_id: str) -> None:
+        """Show any run, over or not, until another one is chosen."""
+        try:
+            await asyncio.to_thread(self._feed.open_run, run_id)
+        except BertdError as error:
+            self._show_message(f"{run_id}: {error}", role=Role.BAD)
+            return
+        await self.action_show_view("run")
+
+    @on(JobList.Opened)
+    def open_job(self, event: JobList.Opened) -> None:
+        """Show the run that the chosen job trains or starts from."""
+        self.open_run(event.run_id)
 
     def action_toggle_log(self) -> None:
         """Toggle the logarithmic loss axis."""

@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from bertd.api.client import Client, EventStream
 from bertd.api.models import EventView, JobView, LogView, RunView, ScoreView, SeriesView, StatusView, SubmitFinetune
 from bertd.errors import BertdError, RunFolderError, UnknownJobError
-from tui.snapshot import CURVES, Link, LinkState, Snapshot, find_shown_run
+from tui.snapshot import CURVES, ENDED_STATES, Link, LinkState, Snapshot, find_shown_run
 
 POINTS = 240
 """Points requested per curve: a cell has two dots across, so this fills a chart 120 cells wide."""
@@ -41,6 +42,10 @@ class _ReceivedState:
     status: StatusView | None = None
     series: SeriesView | None = None
     events: tuple[EventView, ...] = ()
+    run_id: str | None = None
+    """The run that the user selected."""
+    kept_run: RunView | None = None
+    """The newest view of the shown run."""
 
 
 class SocketFeed:
@@ -49,8 +54,7 @@ class SocketFeed:
     def __init__(self, socket: Path) -> None:
         self._client = Client(socket)
         self._received = _ReceivedState()
-        self._run_id: str | None = None
-        self._curves_fetched_at = 0.0
+        self._curves_fetched_at = self._kept_run_fetched_at = 0.0
         self._curves_progress = -1.0
         self._is_streaming = False
         """Whether this stream has delivered anything; if so, the next loss restarts the backoff."""
@@ -85,7 +89,8 @@ class SocketFeed:
                 problem=received.problem,
             ),
             status=received.status,
-            run_id=self._run_id,
+            run_id=received.run_id,
+            kept_run=received.kept_run,
             series=received.series,
             events=received.events,
         )
@@ -96,8 +101,16 @@ class SocketFeed:
             return self._changed.wait_for(lambda: condition(self.snapshot()), timeout_s)
 
     def select_run(self, run_id: str) -> None:
-        """Request this run's curves from the next tick on."""
-        self._run_id = run_id
+        """Show this run, which the status has; its curves are requested at the next tick."""
+        self._update(run_id=run_id)
+
+    def open_run(self, run_id: str) -> None:
+        """Request this run and its curves, and show it from now on."""
+        run = self._client.run(run_id)
+        self._update(run_id=run.id, kept_run=run, series=self._fetch_series(run))
+
+    def jobs(self) -> list[JobView]:
+        return self._client.jobs()
 
     def pause(self, job_id: int, *, hot: bool = False) -> JobView:
         return self._client.pause(job_id, hot=hot)
@@ -129,9 +142,10 @@ class SocketFeed:
     def scores(self) -> list[ScoreView]:
         return self._client.scores()
 
-    def _publish(self, received: _ReceivedState) -> None:
+    def _update(self, **changes: Any) -> None:
+        """Replace some fields; the UI's thread selects runs while this feed's thread follows the daemon."""
         with self._changed:
-            self._received = received
+            self._received = replace(self._received, **changes)
             self._changed.notify_all()
 
     def _follow_with_retries(self) -> None:
@@ -157,7 +171,7 @@ class SocketFeed:
         """Keep the known state and mark it as lost."""
         was_connected = self._received.last_message_at is not None
         state = LinkState.LOST if was_connected else LinkState.CONNECTING
-        self._publish(replace(self._received, state=state, retry_at=time.monotonic() + delay_s, problem=problem))
+        self._update(state=state, retry_at=time.monotonic() + delay_s, problem=problem)
 
     def _follow_stream(self) -> None:
         """Follow until the feed is closed; a lost connection raises."""
@@ -182,38 +196,59 @@ class SocketFeed:
         is_another = received.status is not None and received.status.version.state_dir != status.version.state_dir
         if not received.events or is_another or self._last_event_id > newest:
             self._last_event_id = newest
-            self._publish(replace(received, events=tuple(status.events), series=None))
+            self._update(events=tuple(status.events), series=None)
+            if is_another:
+                self._update(run_id=None, kept_run=None)
 
     def _apply_status(self, status: StatusView) -> None:
-        last_message_at = time.monotonic()
-        self._publish(
-            replace(self._received, state=LinkState.LIVE, last_message_at=last_message_at, problem="", status=status)
-        )
-        self._refresh_curves(status)
+        self._update(state=LinkState.LIVE, last_message_at=time.monotonic(), problem="", status=status)
+        self._keep_shown_run(status)
+        self._refresh_curves()
+
+    def _keep_shown_run(self, status: StatusView) -> None:
+        """Keep the newest view of the shown run, also when the status no longer has it."""
+        run = find_shown_run(status, self._received.run_id, self._received.kept_run)
+        if run is None:
+            return
+        if all(run.id != one.id for one in status.runs) and (
+            run.state not in ENDED_STATES or time.monotonic() - self._kept_run_fetched_at >= _MAX_CURVES_AGE_S
+        ):
+            self._kept_run_fetched_at = time.monotonic()
+            try:
+                run = self._client.run(run.id)
+            except (UnknownJobError, RunFolderError):
+                self._update(run_id=None, kept_run=None)  # It was deleted.
+                return
+        self._update(kept_run=run)
 
     def _append_event(self, event: EventView) -> None:
         if event.id <= self._last_event_id:
             return
         self._last_event_id = event.id
-        received = self._received
-        events = (*received.events[1 - _MAX_EVENTS :], event)
-        self._publish(replace(received, state=LinkState.LIVE, last_message_at=time.monotonic(), events=events))
+        events = (*self._received.events[1 - _MAX_EVENTS :], event)
+        self._update(state=LinkState.LIVE, last_message_at=time.monotonic(), events=events)
 
-    def _refresh_curves(self, status: StatusView) -> None:
-        """Request the curves again if the chart would change; a deleted run has none."""
-        run = find_shown_run(status, self._run_id)
+    def _refresh_curves(self) -> None:
+        """Request the curves again if the chart would change."""
+        run = self.snapshot().run
         if run is None:
             return
         received = self._received.series
         is_same = received is not None and received.run_id == run.id
         if is_same and not self._are_curves_due(run):
             return
+        series = self._fetch_series(run)
+        if self.snapshot().run == run:
+            self._update(series=series)
+
+    def _fetch_series(self, run: RunView) -> SeriesView:
+        """The run's curves; a deleted run has none."""
         try:
             series = self._client.series(run.id, x="progress", points=POINTS, columns=CURVES)
         except (UnknownJobError, RunFolderError):
             series = SeriesView(run_id=run.id, x="progress", columns={})
         self._curves_fetched_at, self._curves_progress = time.monotonic(), run.budget.progress
-        self._publish(replace(self._received, series=series))
+        return series
 
     def _are_curves_due(self, run: RunView) -> bool:
         advanced = run.budget.progress - self._curves_progress
@@ -231,7 +266,7 @@ def fetch_snapshot(socket: Path) -> Snapshot:
     """
     client = Client(socket)
     status = client.status()
-    run = find_shown_run(status, None)
+    run = find_shown_run(status, None, None)
     series = client.series(run.id, x="progress", points=POINTS, columns=CURVES) if run is not None else None
     return Snapshot(
         now=time.time(),

@@ -44,6 +44,8 @@ class Link:
         return self.state is LinkState.SIMULATED or (self.state is LinkState.LIVE and self.silent_s < STALE_S)
 
 
+ENDED_STATES = (JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.LOST)
+"""States in which nothing more happens by itself."""
 ACTIVE_STATES = (JobState.RUNNING, JobState.STARTING, JobState.PAUSING, JobState.STOPPING)
 """States in which a job holds devices."""
 STALE_S = 5.0
@@ -65,10 +67,18 @@ class Snapshot:
     events: tuple[EventView, ...] = field(default=())
     """The newest events, oldest first."""
 
+    kept_run: RunView | None = None
+    """The newest view of the run that was shown last; the status may no longer have it."""
+
     @property
     def run(self) -> RunView | None:
         """The shown run: see `find_shown_run`."""
-        return find_shown_run(self.status, self.run_id) if self.status else None
+        return find_shown_run(self.status, self.run_id, self.kept_run) if self.status else None
+
+    @property
+    def state_t(self) -> float:
+        """When the shown state was true: `now`, or the time of the daemon's last message if it is silent."""
+        return self.now if self.link.is_fresh else self.now - self.link.silent_s
 
     @property
     def job(self) -> JobView | None:
@@ -76,11 +86,24 @@ class Snapshot:
         return find_job(self, self.run.job_id) if self.run is not None else None
 
 
-def find_shown_run(status: StatusView, run_id: str | None) -> RunView | None:
-    """The selected run if it still exists, else the newest active one, else the newest."""
-    chosen = [run for run in status.runs if run.id == run_id]
-    active_runs = [run for run in status.runs if run.state in ACTIVE_STATES or run.pause is PauseKind.HOT]
-    return next(iter([*chosen, *active_runs, *status.runs]), None)
+def is_active(run: RunView) -> bool:
+    """Whether it has ranks."""
+    return run.state in ACTIVE_STATES or run.pause is PauseKind.HOT
+
+
+def has_trained(run: RunView) -> bool:
+    """Whether there is something to see: steps, or ranks that will make some."""
+    return run.step is not None or is_active(run)
+
+
+def find_shown_run(status: StatusView, run_id: str | None, kept: RunView | None) -> RunView | None:
+    """The selected run; else the one that was shown, if it has trained; else an active one; else the newest that has
+    trained; else the newest. So the screen stays with a run that ends, with its result."""
+    wanted = run_id if run_id is not None else kept.id if kept is not None and has_trained(kept) else None
+    known = [run for run in (*status.runs, kept) if run is not None and run.id == wanted]
+    active_runs = [run for run in status.runs if is_active(run)]
+    trained_runs = [run for run in status.runs if has_trained(run)]
+    return next(iter([*known, *active_runs, *trained_runs, *status.runs]), None)
 
 
 def find_job(snapshot: Snapshot, job_id: int | None) -> JobView | None:
@@ -103,7 +126,14 @@ class Feed(Protocol):
         ...
 
     def select_run(self, run_id: str) -> None:
-        """Provide this run's curves from the next snapshot on."""
+        """Show this run from now on, which the status has; its curves come with the next tick."""
+
+    def open_run(self, run_id: str) -> None:
+        """Request any run, over or not, and show it from now on. Blocks."""
+
+    def jobs(self) -> list[JobView]:
+        """All jobs, those too that the status leaves out. Blocks."""
+        ...
 
     def pause(self, job_id: int, *, hot: bool = False) -> JobView: ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bertd.api.models import JobView, LogView, RunView, ScoreView, StatusView, SubmitFinetune
-from bertd.errors import BertdError
+from bertd.errors import BertdError, UnknownJobError
 from bertd.records import JobState
 from tui.simulated.feed import SimulatedFeed
 from tui.snapshot import Link, LinkState, Snapshot
@@ -28,6 +28,10 @@ class FakeFeed:
         self.refusal: BertdError | None = None
         """If set, every request raises it."""
         self.logs: dict[int, bytes] = {}
+        self.older_runs: list[RunView] = []
+        """Runs that the status leaves out."""
+        self.older_jobs: list[JobView] = []
+        """Jobs that the status leaves out."""
         self.scored: list[ScoreView] = []
         self.is_started = self.is_closed = False
 
@@ -43,6 +47,16 @@ class FakeFeed:
     def select_run(self, run_id: str) -> None:
         self.asked.append(("choose", run_id))
         self.current = replace(self.current, run_id=run_id)
+
+    def open_run(self, run_id: str) -> None:
+        self.asked.append(("open", run_id))
+        known = [run for run in (*self.status.runs, *self.older_runs) if run.id == run_id]
+        if not known:
+            raise UnknownJobError(f"{run_id}: no such run")
+        self.current = replace(self.current, run_id=run_id, kept_run=known[0])
+
+    def jobs(self) -> list[JobView]:
+        return [*self.status.jobs, *self.older_jobs]
 
     def pause(self, job_id: int, *, hot: bool = False) -> JobView:
         return self._act("pause hot" if hot else "pause", job_id)

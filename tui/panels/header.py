@@ -3,40 +3,82 @@
 from __future__ import annotations
 
 from bertd.api.models import RunView
+from bertd.records import JobKind
 from bertd.run.durations import format_duration
 from tui.display_options import DisplayOptions
 from tui.formatting import clock
 from tui.glyphs import Glyphs, state_role
 from tui.lines import Line, Role, join_lines, justify, line
-from tui.snapshot import LinkState, Snapshot
+from tui.snapshot import LinkState, Snapshot, is_active
+
+_MIN_NAME_CELLS = 4
 
 
 def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
+    """The state and the connection always; the name as far as it fits; the rest if there is room."""
     glyphs = options.glyphs
-    link = _link_line(snapshot, glyphs)
+    links = _link_lines(snapshot, glyphs)
     run = snapshot.run
     title = line(("bertd", Role.TITLE))
     if run is None:
-        return [justify(title, link, width=width)]
-    state = line((f"{glyphs.states[run.state]} {run.state}", state_role(run.state)))
-    name = line((run.id, Role.STRONG))
-    run_number = _run_number(snapshot, run)
-    shortest = join_lines([name, state], separator="  ")
-    full = join_lines([title, name, state, run_number, line((run.model, Role.MUTED))], separator="  ")
-    for left in (full, join_lines([title, name, state], separator="  ")):
-        if left.width + link.width + 2 <= width:
-            return [justify(left, link, width=width)]
-    return [justify(shortest.fit(min(shortest.width, max(0, width - link.width - 2))), link, width=width)]
+        return [justify(title, links[0], width=width)]
+    is_known = snapshot.link.is_fresh
+    word = f"{glyphs.states[run.state]} {run.state}" if is_known else f"? {run.state} when last seen"
+    state = line((word, state_role(run.state) if is_known else Role.WAITING))
+    name, number = line((run.id, Role.STRONG)), _run_number(snapshot, run)
+    other = _other_run(snapshot, run)
+    model = line((run.model, Role.MUTED))
+    for left in (
+        [title, name, state, number, other, model],
+        [title, name, state, number, other],
+        [title, name, state, number],
+        [name, state, number],
+        [name, state],
+    ):
+        whole = join_lines(left, separator="  ")
+        if whole.width + links[0].width + 2 <= width:
+            return [justify(whole, links[0], width=width)]
+    for link in links:
+        available = width - state.width - 2 - (link.width + 2 if link.width else 0)
+        if available >= min(name.width, _MIN_NAME_CELLS) or not link.width:
+            break
+    left = [state] if available < 1 else [name.cut(available), state]
+    return [justify(join_lines(left, separator="  ").cut(width), link, width=width)]
 
 
 def _run_number(snapshot: Snapshot, run: RunView) -> Line:
-    """Position of the run among all runs, if there are several."""
-    runs = snapshot.status.runs if snapshot.status else []
-    num_runs = max(len(runs), snapshot.status.num_runs if snapshot.status else 0)
-    if num_runs < 2:
+    """Position of the run among all runs, the newest first, if there are several."""
+    status = snapshot.status
+    if status is None:
         return Line()
-    at = next((index for index, other in enumerate(runs) if other.id == run.id), 0)
-    return line((f"run {at + 1} of {num_runs}", Role.MUTED))
+    runs = {one.id for one in status.jobs if one.kind is JobKind.PRETRAIN}
+    if status.num_jobs > len(status.jobs):
+        return line((f"{status.num_runs} runs are not over", Role.MUTED)) if status.num_runs > 1 else Line()
+    newest_first = sorted({*runs, *(one.job_id for one in status.runs), run.job_id}, reverse=True)
+    if len(newest_first) < 2:
+        return Line()
+    return line((f"run {newest_first.index(run.job_id) + 1} of {len(newest_first)}", Role.MUTED))
+
+
+def _other_run(snapshot: Snapshot, run: RunView) -> Line:
+    """The run that trains while this one does not: n shows it."""
+    active = [one for one in snapshot.status.runs if is_active(one)] if snapshot.status else []
+    if is_active(run) or not active:
+        return Line()
+    return line((f"{active[0].id} is {active[0].state}", Role.GOOD))
+
+
+def _link_lines(snapshot: Snapshot, glyphs: Glyphs) -> list[Line]:
+    """The connection in full, in one or two words, and not at all."""
+    short = {
+        LinkState.SIMULATED: line(("simulation", Role.WAITING)),
+        LinkState.CONNECTING: line(("no daemon", Role.WAITING)),
+        LinkState.LOST: line((f"{glyphs.cross} daemon lost", Role.BAD)),
+        LinkState.LIVE: line((f"{glyphs.live} live", Role.GOOD)),
+    }
+    is_silent = snapshot.link.state is LinkState.LIVE and not snapshot.link.is_fresh
+    word = line(("daemon silent", Role.WAITING)) if is_silent else short[snapshot.link.state]
+    return [_link_line(snapshot, glyphs), word, Line()]
 
 
 def _link_line(snapshot: Snapshot, glyphs: Glyphs) -> Line:
@@ -46,7 +88,7 @@ def _link_line(snapshot: Snapshot, glyphs: Glyphs) -> Line:
         case LinkState.SIMULATED:
             return line((f"simulation  {clock(snapshot.now)}", Role.WAITING))
         case LinkState.CONNECTING:
-            return line(("connecting", Role.WAITING))
+            return line(("no daemon yet" if link.problem else "connecting", Role.WAITING))
         case LinkState.LOST:
             retry = "reconnecting" if link.retry_in_s < 1 else f"reconnecting in {format_duration(link.retry_in_s)}"
             return line((f"{glyphs.cross} daemon lost{glyphs.dot}{retry}{glyphs.dot}{seen}", Role.BAD))

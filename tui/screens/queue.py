@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
+from bertd.api.models import JobView
 from bertd.records import StartRecord
 from tui.allowed_actions import Action
 from tui.display_options import DisplayOptions
@@ -15,8 +17,8 @@ from tui.keys import QUEUE_KEYS
 from tui.lines import Line
 from tui.panels import footer, job, queue
 from tui.panels.footer import KeyHint
-from tui.screens.base import StatusScreen
-from tui.snapshot import Snapshot, find_job
+from tui.screens.polling import PollingScreen, Request
+from tui.snapshot import Feed, Snapshot, find_job
 from tui.widgets.job_list import JobList
 from tui.widgets.panel import Panel
 from tui.widgets.search_bar import SearchBar
@@ -32,13 +34,20 @@ _RESERVED_ROWS = 8
 """Lines kept for the header, a few rows of the queue, and the footer."""
 
 
-class QueueScreen(StatusScreen):
-    """All jobs with their reasons, and the details of the selected one."""
+class QueueScreen(PollingScreen):
+    """All jobs with their reasons, and the details of the selected one.
+
+    The status has the live jobs and as many others as fit into it; the rest is requested while this view is shown.
+    """
+
+    POLL_INTERVAL_S = 5.0
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding(key.keys, f"app.{key.action}", key.title) for key in QUEUE_KEYS]
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, feed: Feed) -> None:
+        super().__init__(feed)
+        self._all_jobs: list[JobView] = []
+        """As of the last request; empty while the status has all."""
         self._job_list = JobList(queue.draw, _job_ids, id="all-jobs")
         self._job = Panel(self._draw_job, id="job")
         self.search_bar: SearchBar = SearchBar("show only the jobs with this text; esc shows all")
@@ -55,9 +64,32 @@ class QueueScreen(StatusScreen):
         self._job_list.focus()
 
     def update(self, snapshot: Snapshot, options: DisplayOptions) -> None:
-        """Show a snapshot."""
-        super().update(snapshot, options)
+        """Show a snapshot, with the jobs that its status leaves out."""
+        super().update(self._with_all_jobs(snapshot), options)
         self._fit_job_panel()
+
+    def next_request(self) -> Request | None:
+        """All jobs, if the status leaves some out."""
+        status = self._newest[0].status if self._newest is not None else None
+        return self.feed.jobs if status is not None and status.num_jobs > len(status.jobs) else None
+
+    def receive(self, answer: object) -> bool:
+        """Keep the jobs."""
+        assert isinstance(answer, list)
+        self._all_jobs = answer
+        return False
+
+    def target_job(self, snapshot: Snapshot) -> JobView | None:
+        """The job under the cursor, also one that the status leaves out."""
+        return find_job(self._with_all_jobs(snapshot), self._job_list.chosen)
+
+    def _with_all_jobs(self, snapshot: Snapshot) -> Snapshot:
+        status = snapshot.status
+        if status is None or not self._all_jobs or status.num_jobs <= len(status.jobs):
+            return snapshot
+        known = {one.id for one in status.jobs}
+        jobs = [*status.jobs, *(one for one in self._all_jobs if one.id not in known)]
+        return replace(snapshot, status=status.model_copy(update={"jobs": jobs}))
 
     def on_resize(self) -> None:
         """Divide the lines again."""

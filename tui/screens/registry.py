@@ -13,7 +13,7 @@ def make_screen(name: str, feed: Feed) -> StatusScreen:
         case "queue":
             from tui.screens.queue import QueueScreen
 
-            return QueueScreen()
+            return QueueScreen(feed)
         case "scores":
             from tui.screens.scores import ScoresScreen
 

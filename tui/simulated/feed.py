@@ -44,6 +44,12 @@ class SimulatedFeed:
     def select_run(self, run_id: str) -> None:
         """Do nothing: there is only one run."""
 
+    def open_run(self, run_id: str) -> None:
+        """Do nothing: there is only one run."""
+
+    def jobs(self) -> list[JobView]:
+        return views.status(self._advance_box()).jobs
+
     def pause(self, job_id: int, *, hot: bool = False) -> JobView:
         """Pause; the simulation frees the devices even if `hot`."""
         return self._advance_box().apply_action("pause", job_id)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import ClassVar
 
+from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from bertd.api.models import JobView
 from tui.display_options import DisplayOptions, DrawFunction
 from tui.lines import Line, Role, Span
-from tui.snapshot import Snapshot
+from tui.snapshot import Snapshot, find_job
 from tui.widgets.scroller import Scroller
 
 _GUTTER = 2
@@ -21,6 +23,15 @@ class JobList(Scroller):
 
     class Moved(Message):
         """The cursor moved to another job."""
+
+    class Opened(Message):
+        """Enter was pressed on a job."""
+
+        def __init__(self, run_id: str) -> None:
+            super().__init__()
+            self.run_id = run_id
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "open", "Open the run", show=False)]
 
     def __init__(self, draw: DrawFunction, ids: Callable[[Snapshot], list[int]], *, id: str) -> None:
         """`ids` gives the job ids in the order of the lines."""
@@ -83,6 +94,12 @@ class JobList(Scroller):
         self._update_cursor(self._ids(self._newest[0]))
         self.redraw()
         self.post_message(self.Moved())
+
+    def action_open(self) -> None:
+        """Show the run of the job under the cursor."""
+        job = find_job(self._newest[0], self._chosen) if self._newest is not None else None
+        if job is not None:
+            self.post_message(self.Opened(job.run_id))
 
     def _update_cursor(self, ids: list[int]) -> None:
         if self._chosen in ids:
