@@ -23,6 +23,7 @@ DEVICES = {  # GPUs, micro-batch; table 6 where it has the card, but half of it 
     "h200-1": (1, 512),
     "h200-8": (8, 512),
 }
+FAST = ("fast", "fast-fp8")
 CARD_GB = {"titan-v": 12, "rtx3090": 24, "a100": 40, "h200": 141}
 
 
@@ -121,6 +122,11 @@ def test_fast_changes_what_saves_time_or_won_at_equal_time_and_nothing_else() ->
     assert changes("fast") == saves_time | won
 
 
+def test_fast_fp8_is_fast_in_other_formats() -> None:
+    formats = {"precision.mode": "fp8", "precision.fp8_products": "all", "precision.residual": "bf16"}
+    assert changes("fast-fp8") == changes("fast") | formats
+
+
 @pytest.mark.parametrize("name", DEVICES)
 def test_a_preset_differs_in_the_device_keys_alone(name: str) -> None:
     recipe = shipped(name)
@@ -207,6 +213,6 @@ def kept_bytes_of_a_layer() -> int:
 
 
 def test_every_recipe_that_ships_is_tested_here() -> None:
-    tested = {"24hbert", "24hbert-lr1e-3", "bert-base-default", "bert-large-default", "bert-base-24h", "fast", *DEVICES}
+    tested = {"24hbert", "24hbert-lr1e-3", "bert-base-default", "bert-large-default", "bert-base-24h", *FAST, *DEVICES}
     elsewhere = {"demo"}  # no paper's numbers; tests/end_to_end runs it
     assert {path.stem for folder in recipe_folders() for path in folder.glob("*.toml")} == tested | elsewhere

@@ -28,7 +28,7 @@ from bertd.train.autotune.attention_workload import AttentionWorkload
 from bertd.train.backends.apex.detect import use_fused_modules
 from bertd.train.backends.float8 import use_float8
 from bertd.train.distributed.process_group import Ranks
-from bertd.train.loop.loss_fn import ForwardPass, attention_tag
+from bertd.train.loop.loss_fn import ForwardPass, attention_tag, compiler_options
 from bertd.train.loop.train_step import TrainStep
 from bertd.train.optim.muon import Muon
 from bertd.train.optim.optimizer import build_optimizers
@@ -68,6 +68,8 @@ class Contender:
     """ours only: the format of the residual."""
     compile_unit: Literal["recipe's", "layer"] = "recipe's"
     """ours only, if compiled: what becomes one graph."""
+    searches_products: bool = False
+    """ours only, if compiled: whether the compiler times kernels for each matrix product; the recipe may ask for it."""
     freed_pages: Literal["kept", "returned"] = "kept"
     """Host memory that an update frees: kept for the next update, as in bertd's ranks, or returned to the kernel, as
     with malloc's defaults."""
@@ -114,14 +116,18 @@ def build_contender(contender: Contender, workload: Workload, *, micro: int) -> 
     is_measured = contender.attention == "measured" and workload.attention.backends
     attention = list(workload.attention.backends) if is_measured else []
     use_packed_attention(model, workload.attention.packed if is_measured else None)
+    options = compiler_options(
+        searches_products=contender.searches_products
+        or (contender.model == "ours" and workload.recipe.precision.product_search)
+    )
     if contender.compiled:
         torch.compiler.config.cache_key_tag = attention_tag(attention)
     if contender.compiled and _is_compiled_by_layer(contender, workload):
         assert isinstance(model, MaskedLanguageModel)
         torch._dynamo.reset()
-        model.compile_by_layer()
+        model.compile_by_layer(options=options)
     elif contender.compiled:
-        loss_of = torch.compile(_copy_with_own_code(loss_of), fullgraph=True, dynamic=False)
+        loss_of = torch.compile(_copy_with_own_code(loss_of), fullgraph=True, dynamic=False, options=options)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, fused=True)
     micro_batches = _split_batch(contender, workload, micro=micro)
 
@@ -165,6 +171,7 @@ def _loss_context(workload: Workload, attention: Sequence[SDPBackend]) -> Abstra
 def eager_twin(contender: Contender) -> Contender:
     """The same model in plain eager code: without the compiler, and without kernels chosen here; its own twin."""
     plain = replace(contender, compiled=False, attention="PyTorch's", apex=False, compile_unit="recipe's")
+    plain = replace(plain, searches_products=False)
     return replace(plain, name="eager twin", freed_pages="kept")
 
 
@@ -207,7 +214,7 @@ def _build_run(contender: Contender, workload: Workload, *, micro: int) -> Built
     recipe, single_rank = workload.recipe, Ranks(rank=0, world_size=1, device=workload.device, control=None)
     model = MaskedLanguageModel(workload.config, seed=recipe.run.seed).to(workload.device).train()
     if workload.precision.mode == "fp8":
-        use_float8(model)
+        use_float8(model, products=recipe.precision.fp8_products)
     is_padded = recipe.data.packing == "sentences"
     attention = workload.attention if contender.attention == "measured" else AttentionChoice()
     if is_padded and contender.attention == "measured":
@@ -225,6 +232,7 @@ def _build_run(contender: Contender, workload: Workload, *, micro: int) -> Built
         precision=workload.precision,
         kernels="compile" if contender.compiled else "eager",
         compile_unit=recipe.precision.compile_unit,
+        searches_products=recipe.precision.product_search,
         attention=attention.backends,
         packed_attention=attention.packed,
         pad_id=workload.dataset.vocabulary.pad if is_padded else None,
@@ -263,7 +271,7 @@ def _build_ours(contender: Contender, workload: Workload) -> tuple[nn.Module, Lo
         config = replace(config, has_bf16_residual=True)
     model = MaskedLanguageModel(config, seed=1)
     if workload.precision.mode == "fp8":
-        use_float8(model)
+        use_float8(model, products=workload.recipe.precision.fp8_products)
     if contender.apex:
         use_fused_modules(model.to(workload.device), workload.apex)
     tokens = model.encoder.embeddings.tokens
@@ -414,6 +422,10 @@ BF16_RESIDUAL_RUNG = Contender(
     "+ bf16 residual", "ours", compiled=True, dropout=False, attention="measured", residual="bf16"
 )
 """Where products are in bf16. Its loss is rounded otherwise, so it is no part of the top that eager rows repeat."""
+PRODUCT_SEARCH_ROW = Contender(
+    "the top, products searched", "ours", compiled=True, dropout=False, attention="measured", searches_products=True
+)
+"""On a GPU only, and apart from the ladder: the search takes minutes."""
 APEX = Contender("bertd, apex", "ours", compiled=False, apex=True, attention="measured")
 EAGER_TOP = Contender("the top, eager", "ours", compiled=False, dropout=False, attention="measured")
 APEX_TOP = Contender("the top, eager with apex", "ours", compiled=False, dropout=False, apex=True, attention="measured")

@@ -18,7 +18,7 @@ tokens a sequence, Q query positions (S, or M in the last layer).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -356,13 +356,13 @@ class Encoder(nn.Module):
         )
         return self._norm_output(x)
 
-    def compile_by_layer(self) -> None:
+    def compile_by_layer(self, *, options: dict[str, Any] | None = None) -> None:
         """Compile embeddings, each layer and the final norm apart, in place."""
         for part in (self.embeddings, *self.layers):
-            part.compile(fullgraph=True, dynamic=False)
+            part.compile(fullgraph=True, dynamic=False, options=options)
         if self.norm is not None:
             # A method, since the compiler does not begin a graph in torch's own modules.
-            compiled = torch.compile(self._norm_output, fullgraph=True, dynamic=False)
+            compiled = torch.compile(self._norm_output, fullgraph=True, dynamic=False, options=options)
             self._norm_output = compiled  # type: ignore[method-assign]  # the same, compiled
 
     def _norm_output(self, x: Tensor) -> Tensor:
@@ -462,14 +462,17 @@ class MaskedLanguageModel(nn.Module):
         x_BMD = self.encoder(inputs_BS, attention_mask_BS=attention_mask_BS, query_positions_BM=positions_BM)
         return self._compute_head_loss(x_BMD, labels_BM)
 
-    def compile_by_layer(self) -> None:
+    def compile_by_layer(self, *, options: dict[str, Any] | None = None) -> None:
         """Compile embeddings, each layer, the final norm and the head with its loss apart, in place.
 
         Equal layers share a graph. Each part is a node of the backward pass, so that a layer's gradients are ready, and
         can be exchanged between ranks, while the layers below are still to come.
+
+        Args:
+            options: the compiler's, in place of its defaults.
         """
-        self.encoder.compile_by_layer()
-        compiled = torch.compile(self._compute_head_loss, fullgraph=True, dynamic=False)
+        self.encoder.compile_by_layer(options=options)
+        compiled = torch.compile(self._compute_head_loss, fullgraph=True, dynamic=False, options=options)
         self._compute_head_loss = compiled  # type: ignore[method-assign]  # the same, compiled
 
     def _compute_head_loss(self, x_BMD: Tensor, labels_BM: Tensor) -> Tensor:

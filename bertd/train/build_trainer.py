@@ -145,6 +145,7 @@ def _build_forward_pass(execution: ExecutionPlan, ranks: Ranks, model: MaskedLan
         precision=execution.setup.precision,
         kernels=execution.kernels.name,
         compile_unit=execution.setup.recipe.precision.compile_unit,
+        searches_products=execution.setup.recipe.precision.product_search,
         attention=execution.attention.backends,
         packed_attention=execution.attention.packed,
         pad_id=execution.setup.pad_id,

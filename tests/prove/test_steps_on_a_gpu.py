@@ -160,7 +160,7 @@ def test_without_torchao_8_bit_products_are_skipped_by_its_name(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
     monkeypatch.setitem(sys.modules, "torchao", None)
-    ladder._measure_float8(context)
+    ladder._measure_float8(context, "all")
     (check,) = context.findings.checks
     assert check.verdict is Verdict.SKIPPED and "torchao is not installed" in check.detail
 

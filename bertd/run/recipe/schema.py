@@ -305,6 +305,13 @@ class PrecisionSection(RecipeSection):
     """Of compiled kernels: the model as one graph; or a graph for each kind of layer, which is less to compile and lets
     several ranks exchange a layer's gradients during the backward pass, but fuses nothing across layers. Rounding and
     the numbers that dropout draws differ. Untried on a GPU."""
+    product_search: bool = False
+    """Of compiled kernels: time several kernels for each matrix product of training, PyTorch's and the compiler's own,
+    and take the fastest. Minutes of compiling, charged, at the first start on a machine; later ones find the choice on
+    disk. Rounding differs. Untried on a GPU."""
+    fp8_products: Literal["large", "all"] = "large"
+    """Of mode = "fp8": the layers' products that multiply in 8 bits, but for the last layer: the large ones, which are
+    expected to gain, or all four of each layer. Untried on a GPU."""
     residual: Literal["fp32", "bf16"] = "fp32"
     """Format of the sum that runs through the layers, and of its gradient. bf16 rounds it at each addition: less memory
     and traffic, other numbers; only with bf16 or fp8 products. Untried on a GPU, so compare its loss over time."""
@@ -325,6 +332,20 @@ class PrecisionSection(RecipeSection):
     def _check_deterministic_without_apex(self) -> Self:
         if self.deterministic and self.kernels == "apex":
             raise ValueError('kernels = "apex": nobody has checked that they are deterministic; change one of them')
+        return self
+
+    @model_validator(mode="after")
+    def _check_product_search_is_compiled_and_by_time(self) -> Self:
+        if self.product_search and self.deterministic:
+            raise ValueError("product_search chooses by time, which deterministic does not allow; change one of them")
+        if self.product_search and self.kernels in ("eager", "apex"):
+            raise ValueError(f'product_search needs compiled kernels, not kernels = "{self.kernels}"; change one')
+        return self
+
+    @model_validator(mode="after")
+    def _check_fp8_products_has_fp8(self) -> Self:
+        if self.fp8_products == "all" and self.mode != "fp8":
+            raise ValueError(f'fp8_products = "all" has no effect with mode = "{self.mode}"; use mode = "fp8"')
         return self
 
 

@@ -177,7 +177,7 @@ def _cache_key(setup: ModelSetup, *, kernels: KernelChoice, attention: Attention
         "model": asdict(setup.config),
         "length": recipe.data.sequence_length,
         "predictions": recipe.masking.predictions(recipe.data.sequence_length),
-        "precision": setup.precision.mode,
+        "precision": [setup.precision.mode, recipe.precision.fp8_products, recipe.precision.product_search],
         "padded": setup.pad_id is not None,
         "kernels": [kernels.name, recipe.precision.compile_unit, *kernels.apex.classes],
         "attention": attention.names[:1],

@@ -70,7 +70,7 @@ def build_throwaway_model(setup: ModelSetup, apex: Apex) -> MaskedLanguageModel:
 
 def _with_kernels(model: MaskedLanguageModel, setup: ModelSetup, apex: Apex) -> MaskedLanguageModel:
     if setup.precision.mode == "fp8":
-        use_float8(model)
+        use_float8(model, products=setup.recipe.precision.fp8_products)
     use_fused_modules(model, apex)
     return model
 
@@ -120,6 +120,7 @@ def _run_probe(setup: ModelSetup, *, kernels: str, apex: Apex, attention: Attent
         precision=setup.precision,
         kernels=kernels,
         compile_unit=setup.recipe.precision.compile_unit,
+        searches_products=setup.recipe.precision.product_search,
         attention=attention.backends,
         packed_attention=attention.packed,
         pad_id=setup.pad_id,

@@ -1,18 +1,20 @@
 """precision.mode = "fp8": the encoder's linear layers multiply in 8 bits with torchao, all others in bf16.
 
-In bf16 are: the head; products that are too small to gain, so that in BERT-large only q, k and v and the first
-feed-forward layer use fp8; and the last layer, which computes only the predicted positions: these are few, and their
-number is not always a multiple of 16, as the inner dimension of the backward product must be.
+In bf16 are: the head; with fp8_products = "large", products that are too small to gain by torchao's figures, so that
+in BERT-large only q, k and v and the first feed-forward layer use fp8; and the last layer, which computes only the
+predicted positions: these are few, and their number is not always a multiple of 16, as the inner dimension of the
+backward product must be.
 
 This is opt-in until it proves itself by loss over time: published gains at these widths range from a slowdown to a
-sixth. Tests run torchao's 8-bit products on CPU, eager and compiled; nothing here has run on a GPU.
+sixth. Each operand is scaled by its own largest value, which is a pass over it before the one that rounds it. Tests run
+torchao's 8-bit products on CPU, eager and compiled; nothing here has run on a GPU.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -61,8 +63,8 @@ def load_torchao() -> Any:
         ) from error
 
 
-def use_float8(model: MaskedLanguageModel) -> None:
-    """Replace the encoder's larger linear layers by torchao's; parameters and their names stay the same.
+def use_float8(model: MaskedLanguageModel, *, products: Literal["large", "all"] = "large") -> None:
+    """Replace the encoder's larger linear layers, or all, by torchao's; parameters and their names stay the same.
 
     Raises:
         DeviceError: torchao is not installed, or no product is large enough.
@@ -74,7 +76,7 @@ def use_float8(model: MaskedLanguageModel) -> None:
     def should_convert(module: nn.Module, name: str) -> bool:
         if not isinstance(module, nn.Linear) or name.startswith(last_layer_prefix):
             return False
-        if module.in_features <= _SMALL_IN and module.out_features <= _SMALL_OUT:
+        if products == "large" and module.in_features <= _SMALL_IN and module.out_features <= _SMALL_OUT:
             return False
         return module.in_features % _MULTIPLE == 0 and module.out_features % _MULTIPLE == 0
 

@@ -39,9 +39,17 @@ def attention_tag(backends: Sequence[SDPBackend]) -> str:
     return ",".join(backend.name for backend in backends)
 
 
+def compiler_options(*, searches_products: bool) -> dict[str, str | int | bool | Callable[..., Any]] | None:
+    """Inductor's options for the training graph; None for its defaults."""
+    return {"max_autotune_gemm": True} if searches_products else None
+
+
 _KNOWS_FORWARD_SYNC = "forward_sync_buffers" in inspect.signature(DistributedDataParallel.__init__).parameters
 # The only buffers are rotary angles, which are constants. The option has this name since PyTorch 2.13.
 _NO_BUFFER_SYNC: dict[str, Any] = {"forward_sync_buffers" if _KNOWS_FORWARD_SYNC else "broadcast_buffers": False}
+_WHOLE_BUCKET_MB = 200
+"""Of gradients that are all there at once, so that a bucket's exchange has nothing to hide below: fewer, larger ones
+than DDP's 25 MB. Not measured on a GPU; `bertd prove` measures the exchange at this size and at others."""
 _MAX_GRAPHS_OF_LAYERS = 16
 _DDP_WARM_UP_PASSES = 3
 """DDP records the graph in the first, the gradients' order in the second, and rebuilds its buckets for the third."""
@@ -58,6 +66,7 @@ class ForwardPass:
         precision: Precision,
         kernels: str,
         compile_unit: Literal["model", "layer"] = "model",
+        searches_products: bool = False,
         attention: tuple[SDPBackend, ...] = (),
         packed_attention: PackedAttention | None = None,
         pad_id: int | None,
@@ -67,6 +76,7 @@ class ForwardPass:
         Args:
             kernels: "compile", or "eager" or "apex", which both run without the compiler.
             compile_unit: what becomes one graph; with "layer" the model's parts are compiled in place.
+            searches_products: have the compiler time kernels for each matrix product of training.
             attention: backends, the preferred one first; empty leaves the choice to PyTorch.
             packed_attention: called instead of PyTorch's attention by the layers that can; None for PyTorch's in all.
             pad_id: id of the padding token; None if sequences have no padding, so that attention needs no mask.
@@ -94,9 +104,10 @@ class ForwardPass:
         if is_by_layer:
             # Training and validation have a graph each for all kinds of layers: first, last, local, global.
             torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _MAX_GRAPHS_OF_LAYERS)
-            model.compile_by_layer()
+            model.compile_by_layer(options=compiler_options(searches_products=searches_products))
         elif self.is_compiled:
-            compiled = torch.compile(model, fullgraph=True, dynamic=False)
+            options = compiler_options(searches_products=searches_products)
+            compiled = torch.compile(model, fullgraph=True, dynamic=False, options=options)
             assert isinstance(compiled, nn.Module)
             self._train = compiled
         if ranks.world_size > 1:
@@ -106,6 +117,7 @@ class ForwardPass:
                 self._train,
                 gradient_as_bucket_view=True,
                 static_graph=True,
+                bucket_cap_mb=_WHOLE_BUCKET_MB if self.is_compiled and not is_by_layer else None,
                 **_NO_BUFFER_SYNC,
             )
             for _ in range(_DDP_WARM_UP_PASSES):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -125,6 +126,7 @@ def test_predictions_fill_the_rate_up_to_their_bound() -> None:
         ("model.heads=3", "width = 1024 is not a multiple of heads = 3; change one"),
         ("model.norm=post", "set embedding_norm = true"),
         ("precision.mode=int4", "[precision]: mode = 'int4': Input should be 'auto', 'bf16', 'fp16', 'fp32' or 'fp8'"),
+        ("precision.fp8_products=all", 'fp8_products = "all" has no effect with mode = "auto"; use mode = "fp8"'),
         (
             "batch.sequences=33",
             "[batch] sequences = 33 would leave 31 of 64 rows empty: it is not a multiple of micro x devices.count = ",
@@ -319,3 +321,16 @@ def test_a_name_too_long_for_the_disk_is_refused() -> None:
 def test_a_number_of_thousands_of_digits_is_no_toml() -> None:
     with pytest.raises(RecipeError, match="x.toml: not TOML: Exceeds the limit"):
         parse_recipe(SMALL.replace("hours = 2", "hours = " + "2" * 5000), name="x.toml")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("precision.deterministic=true", "product_search chooses by time, which deterministic does not allow"),
+        ("precision.kernels=eager", 'product_search needs compiled kernels, not kernels = "eager"; change one'),
+        ("precision.kernels=apex", 'product_search needs compiled kernels, not kernels = "apex"; change one'),
+    ],
+)
+def test_a_search_for_products_does_not_go_with_what_forbids_it(override: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=re.escape(message)):
+        parse_recipe(SMALL, name="r", overrides=["batch.micro=8", "precision.product_search=true", override])

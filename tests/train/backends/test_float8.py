@@ -70,6 +70,18 @@ def test_products_that_would_lose_stay_as_they_are() -> None:
 
 
 @pytest.mark.usefixtures("torchao")
+def test_all_products_are_in_8_bits_if_the_recipe_says_so() -> None:
+    made = recipe(8, "precision.mode=fp8", "precision.fp8_products=all")
+    setup = replace(setup_for(made), precision=Precision(mode="fp8", dtype=None, needs_scaler=False))
+
+    model = build_model(setup, Apex())
+
+    swapped = {path for path, module in model.named_modules() if type(module).__name__ == "Float8Linear"}
+    parts = ("attention.qkv", "attention.out", "feed_forward.up", "feed_forward.down")
+    assert swapped == {f"encoder.layers.{layer}.{part}" for layer in range(TINY.layers - 1) for part in parts}
+
+
+@pytest.mark.usefixtures("torchao")
 def test_a_model_that_has_only_such_products_is_refused() -> None:
     with pytest.raises(DeviceError, match=r'mode = "fp8": no product of this model is large enough to gain; or use'):
         use_float8(trained_like(TINY))

@@ -5,22 +5,26 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend
 from torch.nn.parallel import DistributedDataParallel
 
 from bertd.errors import DeviceError
 from bertd.train.distributed.process_group import Ranks
 from tests.jobs.runner_box import with_tests_on_path
-from tests.model.test_export import MODERN
+from tests.model.test_export import MODERN, TINY
 from tests.train.loop import compiled_update
 from tests.train.loop.compiled_update import CompiledUpdates
-from tests.train.loop.test_train_step import train_step_for
+from tests.train.loop.test_train_step import train_step_for, weights_after
 from tests.train.loop.test_trainer import attempt, make_run
 from tests.train.operations import Operations
 
@@ -65,6 +69,63 @@ def test_gradients_are_views_of_ddps_bucket_and_its_graph_is_static(one_of_two: 
     # A model this small is one bucket; gradients outside it would double the memory and be copied in every step.
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
     assert len(gradients) > 30 and len({gradient.untyped_storage().data_ptr() for gradient in gradients}) == 1
+
+
+@pytest.mark.parametrize(
+    ("kernels", "unit", "is_one"), [("eager", "model", False), ("compile", "layer", False), ("compile", "model", True)]
+)
+def test_gradients_that_come_all_at_once_are_exchanged_in_few_buckets(
+    kernels: str,
+    unit: Literal["model", "layer"],
+    is_one: bool,
+    one_of_two: Ranks,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    torch._dynamo.reset()
+    # The feed-forward weights of each layer fill a bucket of DDP's own size, 25 MB.
+    config = replace(TINY, width=512, ffn=8192)
+    train_step, model = train_step_for(8, config=config, ranks=one_of_two, kernels=kernels, compile_unit=unit)
+
+    train_step.update(step=0, lr=1e-3, wants_norm=False)
+
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    buckets = {gradient.untyped_storage().data_ptr() for gradient in gradients}
+    assert (len(buckets) == 1) is is_one
+
+
+@pytest.mark.parametrize("unit", ["model", "layer"])
+@pytest.mark.parametrize("is_asked_for", [True, False])
+def test_products_are_searched_for_training_alone_and_only_if_the_recipe_says_so(
+    unit: Literal["model", "layer"], is_asked_for: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, list[object]] = {"training": [], "evaluation": []}
+
+    def compile_with(function: Callable[..., object], *, options: object = None, **others: object) -> object:
+        given["evaluation" if getattr(function, "__name__", "") == "evaluate" else "training"].append(options)
+        return function
+
+    def compile_part(part: nn.Module, *, options: object, **others: object) -> None:
+        given["training"].append(options)
+
+    monkeypatch.setattr(torch, "compile", compile_with)
+    monkeypatch.setattr(nn.Module, "compile", compile_part)
+    train_step_for(8, kernels="compile", compile_unit=unit, searches_products=is_asked_for)
+
+    expected = {"max_autotune_gemm": True} if is_asked_for else None
+    assert given["training"] and all(options == expected for options in given["training"])
+    assert given["evaluation"] == ([None] if unit == "model" else [])
+
+
+@pytest.mark.long
+def test_inductor_with_a_search_for_products_gives_the_same_update() -> None:
+    torch._dynamo.reset()
+    searched, searched_model = train_step_for(8, kernels="compile", searches_products=True)
+    weights = weights_after(2, searched, searched_model)
+    eager, eager_model = train_step_for(8)
+    expected = weights_after(2, eager, eager_model)
+    assert all(torch.allclose(weights[name], expected[name], atol=1e-5) for name in expected)
+    torch._dynamo.reset()
 
 
 def test_the_pass_that_shows_the_graph_uses_plain_mathematics_alone(
