@@ -92,10 +92,12 @@ def _cut_torn_line(fd: int) -> None:
 class JournalReader:
     """Follows a journal: each `read`, and each loop over it, gives the records completed since the last one."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, offset: int = 0, num_damaged_lines: int = 0) -> None:
+        """Begin at `offset`, which an earlier reader reached."""
         self._path = path
-        self._offset = 0
-        self.num_damaged_lines = 0
+        self.offset = offset
+        """Bytes read; all of them are complete lines."""
+        self.num_damaged_lines = num_damaged_lines
         """Complete lines so far that are not a record of a known kind."""
 
     def __iter__(self) -> Iterator[JournalRecord]:
@@ -104,13 +106,13 @@ class JournalReader:
         Loop to the end: the rest of a chunk is not given again.
         """
         offset = -1
-        while offset != self._offset:
-            offset = self._offset
+        while offset != self.offset:
+            offset = self.offset
             yield from self.read_piece()
 
-    def read_piece(self) -> list[JournalRecord]:
-        """New records, about a megabyte of them at most; for a caller that does other work in between."""
-        return self.read(limit_bytes=_CHUNK_BYTES)
+    def read_piece(self, *, limit_bytes: int = _CHUNK_BYTES) -> list[JournalRecord]:
+        """New records, about `limit_bytes` of them at most; for a caller that does other work in between."""
+        return self.read(limit_bytes=limit_bytes)
 
     def read(self, *, limit_bytes: int | None = None) -> list[JournalRecord]:
         """New records, oldest first; none while the journal does not exist.
@@ -123,7 +125,7 @@ class JournalReader:
         """
         try:
             with self._path.open("rb") as file:
-                file.seek(self._offset)
+                file.seek(self.offset)
                 content = file.read(limit_bytes)
                 if limit_bytes is not None and len(content) == limit_bytes and b"\n" not in content:
                     content += file.readline()
@@ -135,7 +137,7 @@ class JournalReader:
         whole, newline, _ = content.rpartition(b"\n")
         if not newline:
             return []
-        self._offset += len(whole) + 1
+        self.offset += len(whole) + 1
         return list(self._parse_lines(whole.split(b"\n")))
 
     def _parse_lines(self, lines: list[bytes]) -> Iterator[JournalRecord]:

@@ -112,6 +112,11 @@ class RunPaths(JobPaths):
         return self.root / "provenance.json"
 
     @property
+    def curves(self) -> Path:
+        """What the daemon has read of the journal, so that it reads nothing twice; may be deleted."""
+        return self.root / "curves.json"
+
+    @property
     def ledger(self) -> Path:
         return self.root / "ledger.json"
 

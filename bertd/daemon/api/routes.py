@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -58,6 +58,9 @@ Before = Annotated[int, Query(ge=1, le=NEWEST)]
 PageSize = Annotated[int, Query(ge=1, le=MAX_LISTED_JOBS)]
 
 
+_SLICE_ROWS = 10
+
+
 class PriorityBody(Record):
     """Body of POST /v1/jobs/{id}/priority."""
 
@@ -103,8 +106,14 @@ def _json(value: Record, *, status: int = 200) -> Response:
     return Response(value.model_dump_json(), status_code=status, media_type="application/json")
 
 
-def _json_list(values: Sequence[Record]) -> Response:
-    return Response(f"[{','.join(value.model_dump_json() for value in values)}]", media_type="application/json")
+async def _json_list(values: Iterable[Record]) -> Response:
+    """A list that may be long: other requests are served between its slices."""
+    rows: list[str] = []
+    for value in values:
+        rows.append(value.model_dump_json())
+        if len(rows) % _SLICE_ROWS == 0:
+            await asyncio.sleep(0)
+    return Response(f"[{','.join(rows)}]", media_type="application/json")
 
 
 router = APIRouter(prefix="/v1")
@@ -125,7 +134,7 @@ async def get_status(request: Request) -> Response:
 @router.get("/runs", response_model=list[RunView])
 async def get_runs(request: Request, before: Before = NEWEST, limit: PageSize = MAX_LISTED_JOBS) -> Response:
     """Runs, newest first: one page, of those whose job has a number below `before`."""
-    return _json_list(_services(request).views.runs(before=before, limit=limit))
+    return await _json_list(_services(request).views.runs(before=before, limit=limit))
 
 
 @router.get("/runs/{id}", response_model=RunView)
@@ -160,7 +169,7 @@ async def get_series(
 @router.get("/jobs", response_model=list[JobView])
 async def get_jobs(request: Request, before: Before | None = None, limit: PageSize = MAX_LISTED_JOBS) -> Response:
     """Jobs, newest first, with those that are over last; with `before` a page of all jobs with a lower number."""
-    return _json_list(_services(request).views.jobs(before=before, limit=limit))
+    return await _json_list(_services(request).views.jobs(before=before, limit=limit))
 
 
 @router.get("/jobs/{id}", response_model=JobView)
@@ -182,7 +191,7 @@ async def get_log(
 @router.get("/devices", response_model=list[DeviceView])
 async def get_devices(request: Request) -> Response:
     """The GPUs, or the CPU."""
-    return _json_list(_services(request).views.devices())
+    return await _json_list(_services(request).views.devices())
 
 
 @router.get("/scores", response_model=list[ScoreView])
@@ -192,7 +201,7 @@ async def get_scores(
     """Scores of all finetunings, or of those of a run: one page, of jobs with a number below `before`."""
     services = _services(request)
     run_id = None if run is None else services.request_handler.run(run).run_id
-    return _json_list(services.views.scores(run_id=run_id, before=before, min_rows=limit))
+    return await _json_list(services.views.scores(run_id=run_id, before=before, min_rows=limit))
 
 
 @router.get("/events", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}})

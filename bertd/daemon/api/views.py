@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 from bertd.api.models import BudgetView, DeviceView, JobView, RunView, ScoreView, StatusView, VersionView
+from bertd.daemon.api.ended_views import EndedViews
 from bertd.daemon.metrics.budget_position import ChargedTime, current_budget
-from bertd.daemon.metrics.run_metrics import JournalSummary, RunMetrics
+from bertd.daemon.metrics.journal_summary import JournalSummary
+from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.scheduling.devices import Devices
 from bertd.errors import BertdError, RunFolderError
 from bertd.jobs.store.event_log import EventLog
@@ -84,6 +87,8 @@ class Views:
         self._run_metrics = run_metrics
         self._devices = devices
         self._charged_time = ChargedTime(run_metrics)
+        self._ended_runs = EndedViews[RunView]()
+        self._ended_progress = EndedViews[float | None]()
         self._logged_errors: dict[int, str] = {}
         """By job: why its run is not shown, to log it once and not at each request."""
 
@@ -91,7 +96,7 @@ class Views:
         """One job."""
         return self._job(job, leases=self._queue.leases())
 
-    def jobs(self, *, before: int | None = None, limit: int = MAX_LISTED_JOBS) -> list[JobView]:
+    def jobs(self, *, before: int | None = None, limit: int = MAX_LISTED_JOBS) -> Iterator[JobView]:
         """The most relevant ones, newest first, with those that are over last; or a page of all, newest first.
 
         Args:
@@ -102,7 +107,7 @@ class Views:
             jobs = self._queue.most_relevant(limit=limit)
         else:
             jobs = self._queue.page(before=before, limit=limit)
-        return [self._job(job, leases=leases) for job in jobs]
+        return (self._job(job, leases=leases) for job in jobs)
 
     def run_with_checkpoints(self, job: Job) -> RunView:
         """One run, with its kept checkpoints and the reasons for them.
@@ -124,9 +129,11 @@ class Views:
         Raises:
             RecipeError: its recipe is missing or was changed by hand.
         """
-        folder = Path(job.folder)
         summary = self._run_metrics.summary(job)
-        recipe = self._run_metrics.recipe(folder)
+        return self._ended_runs.get(job, summary, build=lambda: self._build_run(job, summary))
+
+    def _build_run(self, job: Job, summary: JournalSummary) -> RunView:
+        recipe = self._run_metrics.recipe(Path(job.folder))
         return RunView(
             id=job.run_id,
             job_id=job.id,
@@ -153,38 +160,38 @@ class Views:
             steps_lost=summary.steps_lost,
         )
 
-    def runs(self, *, before: int = NEWEST, limit: int = MAX_LISTED_JOBS) -> list[RunView]:
+    def runs(self, *, before: int = NEWEST, limit: int = MAX_LISTED_JOBS) -> Iterator[RunView]:
         """A page of the runs whose recipe can be read, newest first; of those whose job has a number below `before`."""
-        views: list[RunView] = []
-        while missing := limit - len(views):
-            jobs = self._queue.page(before=before, limit=missing, kind=JobKind.PRETRAIN)
-            if not jobs:
-                break
-            views += self._build_readable_runs(jobs)
+        missing = limit
+        while missing and (jobs := self._queue.page(before=before, limit=missing, kind=JobKind.PRETRAIN)):
+            for view in self._build_readable_runs(jobs):
+                missing -= 1
+                yield view
             before = jobs[-1].id
-        return views
 
     def devices(self) -> list[DeviceView]:
         """All devices, each with the job that holds it."""
         return self._devices.views(self._queue.leases())
 
-    def scores(self, *, run_id: str | None, before: int = NEWEST, min_rows: int = MAX_LISTED_JOBS) -> list[ScoreView]:
+    def scores(
+        self, *, run_id: str | None, before: int = NEWEST, min_rows: int = MAX_LISTED_JOBS
+    ) -> Iterator[ScoreView]:
         """A page of the scores of all finetunings, or of those of a run; newest first.
 
         Args:
             before: only of jobs with a lower number.
             min_rows: the page ends with the job whose scores fill it; a smaller page is the last one.
         """
-        views: list[ScoreView] = []
-        while len(views) < min_rows and (jobs := self._queue.page(before=before, limit=100, kind=JobKind.FINETUNE)):
+        num_rows = 0
+        while jobs := self._queue.page(before=before, limit=100, kind=JobKind.FINETUNE):
             for job in jobs:
                 before = job.id
                 if run_id in (None, job.run_id):
-                    scores = self._run_metrics.summary(job).scores
-                    views += [ScoreView(job_id=job.id, run_id=job.run_id, score=score) for score in scores]
-                if len(views) >= min_rows:
-                    break
-        return views
+                    for score in self._run_metrics.summary(job).scores:
+                        num_rows += 1
+                        yield ScoreView(job_id=job.id, run_id=job.run_id, score=score)
+                if num_rows >= min_rows:
+                    return
 
     def status(self) -> StatusView:
         """What `bertd status` and each tick show."""
@@ -194,25 +201,23 @@ class Views:
         num_runs_by_state = self._queue.counts(kind=JobKind.PRETRAIN)
         return StatusView(
             version=self.version,
-            runs=self._build_readable_runs(shown + ended[:1]),
+            runs=list(self._build_readable_runs(shown + ended[:1])),
             num_runs=sum(number for state, number in num_runs_by_state.items() if state not in ENDED),
-            jobs=self.jobs(limit=MAX_STATUS_JOBS),
+            jobs=list(self.jobs(limit=MAX_STATUS_JOBS)),
             num_jobs_by_state=self._queue.counts(),
             devices=self.devices(),
             events=self._events.newest(_NUM_STATUS_EVENTS),
         )
 
-    def _build_readable_runs(self, jobs: list[Job]) -> list[RunView]:
-        views = []
+    def _build_readable_runs(self, jobs: list[Job]) -> Iterator[RunView]:
         for job in jobs:
             try:
-                views.append(self.run(job))
+                yield self.run(job)
             except BertdError as error:
                 # Its job is still listed; a request for this run alone returns the error.
                 if self._logged_errors.get(job.id) != str(error):
                     logger.warning("job %d is left out of the runs: %s", job.id, error)
                 self._logged_errors[job.id] = str(error)
-        return views
 
     def _job(self, job: Job, *, leases: Leases) -> JobView:
         return JobView(
@@ -236,6 +241,9 @@ class Views:
 
     def _progress(self, job: Job) -> float | None:
         summary = self._run_metrics.summary(job)
+        return self._ended_progress.get(job, summary, build=lambda: self._build_progress(job, summary))
+
+    def _build_progress(self, job: Job, summary: JournalSummary) -> float | None:
         if job.kind is JobKind.FINETUNE:
             if summary.end is not None and job.state is JobState.DONE:
                 return 1.0

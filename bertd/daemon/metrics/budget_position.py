@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bertd.daemon.metrics.run_metrics import JournalSummary, RunMetrics
+from bertd.daemon.metrics.journal_summary import JournalSummary
+from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.jobs.store.lifecycle import LIVE
 from bertd.jobs.store.queue import Job
 from bertd.run.budget import Budget

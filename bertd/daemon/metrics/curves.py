@@ -10,7 +10,16 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from bertd.records import BudgetRecord, DevicesRecord, RollbackRecord, StartRecord, StepRecord, ValidationRecord
+from bertd.records import (
+    BudgetRecord,
+    BudgetUnit,
+    DevicesRecord,
+    Record,
+    RollbackRecord,
+    StartRecord,
+    StepRecord,
+    ValidationRecord,
+)
 from bertd.run.budget import Budget
 from bertd.run.progress import RunProgress
 
@@ -60,12 +69,46 @@ class _Bucket:
         return sorted((self.low, self.high), key=lambda point: point.charged_s)
 
 
+class CurveState(Record):
+    """A curve as it is stored: a column of numbers per field of its buckets' points."""
+
+    capacity: int
+    """Points that a bucket takes."""
+    counts: list[int]
+    charged_s: list[float]
+    steps: list[int]
+    spent: list[float]
+    values: list[float]
+    """Of these four lists two entries belong to each bucket: its smallest and its largest point."""
+
+
+class CurvesState(Record):
+    """All curves of a run, and the position in its budget that the next points need."""
+
+    unit: BudgetUnit
+    """Of the points' `spent`."""
+    progress: RunProgress
+    columns: dict[str, CurveState]
+
+
 class DecimatedCurve:
     """One column of one run."""
 
-    def __init__(self) -> None:
-        self._buckets: list[_Bucket] = []
-        self._capacity = 1
+    def __init__(self, state: CurveState | None = None) -> None:
+        self._buckets: list[_Bucket] = [] if state is None else _stored_buckets(state)
+        self._capacity = 1 if state is None else state.capacity
+
+    def state(self) -> CurveState:
+        """The curve as it is stored."""
+        points = [point for bucket in self._buckets for point in (bucket.low, bucket.high)]
+        return CurveState(
+            capacity=self._capacity,
+            counts=[bucket.count for bucket in self._buckets],
+            charged_s=[point.charged_s for point in points],
+            steps=[point.step for point in points],
+            spent=[point.spent for point in points],
+            values=[point.y for point in points],
+        )
 
     def add(self, point: Point) -> None:
         """Append a point; NaN makes a gap."""
@@ -96,6 +139,17 @@ class DecimatedCurve:
         """About `points` pairs in order of x; `granted` is the budget's amount."""
         kept = [point for bucket in self._buckets for point in bucket.points()]
         return decimate(_drop_superseded(kept, axis=axis, granted=granted), points=points)
+
+
+def _stored_buckets(state: CurveState) -> list[_Bucket]:
+    columns = zip(state.charged_s, state.steps, state.spent, state.values, strict=True)
+    points = [Point(charged_s=charged_s, step=step, spent=spent, y=y) for charged_s, step, spent, y in columns]
+    pairs = zip(points[::2], points[1::2], state.counts, strict=True)
+    # A bucket with one point has it twice; a gap's NaN is not equal to itself.
+    return [
+        _Bucket(low=low, high=low if low == high or math.isnan(low.y) else high, count=count)
+        for low, high, count in pairs
+    ]
 
 
 def _merge_pairs(buckets: list[_Bucket]) -> list[_Bucket]:
@@ -147,12 +201,18 @@ def decimate(pairs: list[tuple[float, float]], *, points: int) -> list[tuple[flo
 class RunCurves:
     """All columns of one run."""
 
-    def __init__(self, recipe_budget: Budget) -> None:
+    def __init__(self, recipe_budget: Budget, state: CurvesState | None = None) -> None:
         self._recipe_budget = recipe_budget
-        self._progress = RunProgress()
-        self._granted = recipe_budget
+        self._progress = RunProgress() if state is None else state.progress
+        self._granted = recipe_budget if state is None else self._progress.budget_plan(recipe_budget).granted
         """The current budget; a point's `spent` counts the devices in use at that time."""
-        self._curves = {column: DecimatedCurve() for column in COLUMNS}
+        stored = {} if state is None else state.columns
+        self._curves = {column: DecimatedCurve(stored.get(column)) for column in COLUMNS}
+
+    def state(self) -> CurvesState:
+        """The curves as they are stored."""
+        columns = {column: curve.state() for column, curve in self._curves.items()}
+        return CurvesState(unit=self._recipe_budget.unit, progress=self._progress, columns=columns)
 
     def add(
         self, record: StepRecord | ValidationRecord | StartRecord | BudgetRecord | DevicesRecord | RollbackRecord

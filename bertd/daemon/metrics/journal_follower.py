@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bertd.daemon.metrics.event_text import event_text
-from bertd.daemon.metrics.run_metrics import NumberedRecord, RunMetrics
+from bertd.daemon.metrics.metrics_follower import NumberedRecord
+from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.errors import BertdError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
@@ -58,6 +59,7 @@ class JournalFollower:
         except BertdError:
             self._unapplied[job.id] = numbered_records
             raise
+        self._run_metrics.store_if_due(job)
         return bool(numbered_records)
 
     def _apply_records(self, job: Job, numbered_records: list[NumberedRecord]) -> None:

@@ -133,6 +133,9 @@ class Scheduler:
             has_more = self._journal_follower.follow(job)
             self._show_other_version(job, handle)
             return has_more
+        if self._journal_follower.follow(job):
+            # A piece at a time: the daemon may have been away for long, and others wait meanwhile.
+            return True
         exit_code = None
         if handle is not None:
             exit_code = handle.exit_code

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bertd.daemon.api.views import budget_view
-from bertd.daemon.metrics.run_metrics import JournalSummary, RunMetrics, fold
+from bertd.daemon.metrics.journal_summary import JournalSummary, fold
+from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.errors import RecipeError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog

@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 
 from bertd.daemon.api.views import budget_view
-from bertd.daemon.metrics.run_metrics import JournalSummary, fold
+from bertd.daemon.metrics.journal_summary import JournalSummary, fold
 from bertd.data.dataset.shards import DataSet
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.records import Command, CommandKind

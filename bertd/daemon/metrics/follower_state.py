@@ -1,0 +1,78 @@
+"""What the daemon has read of a journal, stored next to it: a restart then reads only what was written since.
+
+`curves.json` holds the journal's summary, the thinned curves and the place up to which both go. It is derived: one that
+is absent, damaged, of another format or not of this journal is ignored, and the journal is read from its begin.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from bertd.daemon.metrics.curves import CurvesState
+from bertd.daemon.metrics.journal_summary import JournalSummary
+from bertd.errors import StorageError
+from bertd.records import Record
+from bertd.run.atomic_files import atomic_write
+
+logger = logging.getLogger(__name__)
+
+_TAIL_BYTES = 1 << 16
+_MAX_FILE_BYTES = 64 << 20
+"""Many times what the largest curves take; a larger file is not read."""
+
+
+class FollowerState(Record):
+    """A follower after some of a journal's records."""
+
+    format: Literal[1] = 1
+    offset: int
+    """Bytes of the journal that were read."""
+    tail_sha256: str
+    """Of the last _TAIL_BYTES before `offset`, which tell this journal from another one."""
+    num_records: int
+    num_damaged_lines: int
+    newest_event: int
+    """Number of the newest record that is an event of the queue; 0 before the first."""
+    summary: JournalSummary
+    curves: CurvesState
+
+
+def store_follower_state(path: Path, state: FollowerState) -> None:
+    """Write it; a disk that refuses it costs only the time to read the journal again."""
+    try:
+        atomic_write(path, state.model_dump_json())
+    except StorageError as error:
+        logger.warning("%s; the journal will be read again", error)
+
+
+def read_follower_state(path: Path, *, journal: Path, journal_seen: int) -> FollowerState | None:
+    """The stored state, if it is of this journal and all its events are in the queue.
+
+    Args:
+        journal_seen: number of the newest record that is in the queue as an event.
+    """
+    try:
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            return None
+        state = FollowerState.model_validate_json(path.read_bytes())
+        is_same = state.tail_sha256 == hash_tail(journal, end=state.offset)
+    except (OSError, ValidationError):
+        return None
+    return state if is_same and state.newest_event <= journal_seen else None
+
+
+def hash_tail(journal: Path, *, end: int) -> str:
+    """SHA-256 of the bytes before `end`.
+
+    Raises:
+        OSError: the journal cannot be read.
+    """
+    begin = max(0, end - _TAIL_BYTES)
+    with journal.open("rb") as file:
+        file.seek(begin)
+        return hashlib.sha256(file.read(end - begin)).hexdigest()

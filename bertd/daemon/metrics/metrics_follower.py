@@ -1,0 +1,103 @@
+"""Fold one job's journal as it grows: its summary, its curves, and the number of each record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bertd.daemon.metrics.curves import RunCurves
+from bertd.daemon.metrics.follower_state import FollowerState, hash_tail, read_follower_state, store_follower_state
+from bertd.daemon.metrics.journal_summary import JournalSummary, fold
+from bertd.records import (
+    BudgetRecord,
+    DevicesRecord,
+    JournalRecord,
+    RollbackRecord,
+    StartRecord,
+    StepRecord,
+    ValidationRecord,
+)
+from bertd.run.journal import JournalReader
+from bertd.run.paths import RunPaths
+from bertd.run.recipe.schema import Recipe
+
+_PIECE_BYTES = 1 << 16
+"""Of the journal, read and folded in a few milliseconds, during which no request is served."""
+_STORE_EVERY_BYTES = 16 << 20
+"""Of the journal: some hours of a run, and a second or two to read again."""
+
+
+@dataclass(frozen=True)
+class NumberedRecord:
+    """A record with its place in the journal."""
+
+    number: int
+    """From 1."""
+    record: JournalRecord
+
+
+class MetricsFollower:
+    """Folds one job's journal from its begin, or from where its stored state ends."""
+
+    def __init__(self, folder: Path, *, recipe: Recipe | None, journal_seen: int = 0) -> None:
+        """Begin.
+
+        Args:
+            recipe: None for a job without curves.
+            journal_seen: number of the newest record that is in the queue as an event; later events are given again.
+        """
+        self._paths = RunPaths(folder)
+        state = _read_state(self._paths, recipe, journal_seen=journal_seen)
+        offset = 0 if state is None else state.offset
+        damaged = 0 if state is None else state.num_damaged_lines
+        self._reader = JournalReader(self._paths.journal, offset=offset, num_damaged_lines=damaged)
+        self._stored_offset = offset
+        self._count = 0 if state is None else state.num_records
+        self._newest_event = 0 if state is None else state.newest_event
+        self.summary = JournalSummary() if state is None else state.summary
+        stored = None if state is None else state.curves
+        self.curves = RunCurves(recipe.granted, stored) if recipe is not None else None
+
+    @property
+    def offset(self) -> int:
+        """Bytes of the journal that were read."""
+        return self._reader.offset
+
+    def follow(self) -> list[NumberedRecord]:
+        """Fold the next piece of the journal and return its records; an empty list at the end."""
+        numbered_records = []
+        for record in self._reader.read_piece(limit_bytes=_PIECE_BYTES):
+            self._count += 1
+            self.summary = fold(self.summary, record)
+            if not isinstance(record, StepRecord):
+                self._newest_event = self._count
+            if self.curves is not None and isinstance(
+                record, StepRecord | ValidationRecord | StartRecord | BudgetRecord | DevicesRecord | RollbackRecord
+            ):
+                self.curves.add(record)
+            numbered_records.append(NumberedRecord(number=self._count, record=record))
+        return numbered_records
+
+    def store(self, *, is_over: bool = False) -> None:
+        """Store the state if much was read since the last time; `is_over`: if more than a piece was."""
+        read_bytes = self.offset - self._stored_offset
+        if self.curves is None or read_bytes < (_PIECE_BYTES if is_over else _STORE_EVERY_BYTES):
+            return
+        self._stored_offset = self.offset
+        state = FollowerState(
+            offset=self.offset,
+            tail_sha256=hash_tail(self._paths.journal, end=self.offset),
+            num_records=self._count,
+            num_damaged_lines=self._reader.num_damaged_lines,
+            newest_event=self._newest_event,
+            summary=self.summary,
+            curves=self.curves.state(),
+        )
+        store_follower_state(self._paths.curves, state)
+
+
+def _read_state(paths: RunPaths, recipe: Recipe | None, *, journal_seen: int) -> FollowerState | None:
+    if recipe is None:
+        return None
+    state = read_follower_state(paths.curves, journal=paths.journal, journal_seen=journal_seen)
+    return state if state is not None and state.curves.unit is recipe.granted.unit else None
