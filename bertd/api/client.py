@@ -52,9 +52,14 @@ class Client:
     ClientError if the response cannot be parsed.
     """
 
-    def __init__(self, socket: Path) -> None:
-        """Nothing is opened before the first call."""
+    def __init__(self, socket: Path, *, timeout_s: float | None = None) -> None:
+        """Nothing is opened before the first call.
+
+        Args:
+            timeout_s: longest wait for an answer; None for that of bertd.api.http.
+        """
         self.socket = socket
+        self._timeout_s = timeout_s
 
     # ---- Reading -----------------------------------------------------------------------------------
 
@@ -218,11 +223,11 @@ class Client:
 
     def _request(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> bytes:
         try:
-            return send_request(self.socket, method, path, body=body, headers=headers)
+            return send_request(self.socket, method, path, body=body, headers=headers, timeout_s=self._timeout_s)
         except DISCONNECT_ERRORS:
             pass
         try:
-            return send_request(self.socket, method, path, body=body, headers=headers)
+            return send_request(self.socket, method, path, body=body, headers=headers, timeout_s=self._timeout_s)
         except DISCONNECT_ERRORS as error:
             raise DaemonUnreachableError(disconnect_message(self.socket)) from error
 

@@ -176,16 +176,28 @@ def translate_connection_errors(
         raise ClientError(f"{path}: not a bertd daemon: {error!r}") from error
 
 
-def send_request(path: Path, method: str, target: str, *, body: bytes | None, headers: dict[str, str]) -> bytes:
+def send_request(
+    path: Path,
+    method: str,
+    target: str,
+    *,
+    body: bytes | None,
+    headers: dict[str, str],
+    timeout_s: float | None = None,
+) -> bytes:
     """Send one request on its own connection and return the body of the response.
+
+    Args:
+        timeout_s: for connecting, and for each wait for bytes; None for TIMEOUT_S.
 
     Raises:
         BertdError: the daemon refused, or did not answer.
     """
-    connection = SocketConnection(path, timeout_s=TIMEOUT_S)
+    timeout_s = TIMEOUT_S if timeout_s is None else timeout_s
+    connection = SocketConnection(path, timeout_s=timeout_s)
     try:
         remedy = "try again" if method == "GET" else _LOOK_FIRST
-        with translate_connection_errors(path, f"{method} {target}", timeout_s=TIMEOUT_S, remedy=remedy):
+        with translate_connection_errors(path, f"{method} {target}", timeout_s=timeout_s, remedy=remedy):
             connection.request(method, target, body=body, headers=headers)
             response = connection.getresponse()
             content = response.read()

@@ -9,7 +9,8 @@ from typing import Annotated, NoReturn
 import typer
 
 import bertd
-from bertd.cli import exit_codes, export, job_commands, programs, query_commands, submit
+from bertd.cli import budget, exit_codes, export, job_commands, logs, programs, query_commands, submit
+from bertd.cli.forwarding import FORWARD_ALL_ARGUMENTS, ForwardingCommand
 from bertd.program import run_main
 
 app = typer.Typer(
@@ -33,16 +34,20 @@ _register_commands(
     query_commands.status,
     query_commands.jobs,
     query_commands.show,
-    query_commands.logs,
+    logs.logs,
     query_commands.scores,
     query_commands.wait,
 )
 _register_commands("Act on a job", job_commands.pause, job_commands.resume, job_commands.checkpoint, job_commands.stop)
-_register_commands("Act on a job", job_commands.budget, job_commands.hold, job_commands.release, job_commands.priority)
+app.command(rich_help_panel="Act on a job", context_settings=job_commands.ACCEPT_NEGATIVE_NUMBERS)(budget.budget)
+_register_commands("Act on a job", job_commands.hold, job_commands.release)
+app.command(rich_help_panel="Act on a job", context_settings=job_commands.ACCEPT_NEGATIVE_NUMBERS)(
+    job_commands.priority
+)
 _register_commands("The daemon", programs.start, job_commands.shutdown)
 _register_commands("Data", export.export)
-app.command(rich_help_panel="Look", context_settings=programs.FORWARD_ALL_ARGUMENTS)(programs.bench)
-app.command(rich_help_panel="Look", context_settings=programs.FORWARD_ALL_ARGUMENTS)(programs.prove)
+app.command(rich_help_panel="Look", cls=ForwardingCommand, context_settings=FORWARD_ALL_ARGUMENTS)(programs.bench)
+app.command(rich_help_panel="Look", cls=ForwardingCommand, context_settings=FORWARD_ALL_ARGUMENTS)(programs.prove)
 app.add_typer(programs.data_app, name="data", rich_help_panel="Data")
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bertd.cli.completion import complete_run
 from bertd.cli.options import SocketOption, connect
 from bertd.cli.programs import exec_module
 from bertd.errors import CheckpointError
@@ -22,6 +23,7 @@ def export(
         typer.Argument(
             metavar="RUN[@STEP]",
             help="Run id, name, job number or @; then @0.5 for a marker. Or a folder, with a / in it.",
+            autocompletion=complete_run,
         ),
     ],
     out: Annotated[

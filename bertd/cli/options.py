@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bertd.cli.completion import complete_job
+
 if TYPE_CHECKING:
     from bertd.api.client import Client
     from bertd.api.models import JobView
@@ -26,9 +28,11 @@ SocketOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, as the socket API gives it.")]
-JobArgument = Annotated[
-    str,
-    typer.Argument(metavar="ID", help="Job number, run id such as 7-demo, name, or @: what runs, else the newest."),
+_ID_HELP = "Job number, run id such as 7-demo, name, or @: what runs, else the newest."
+JobArgument = Annotated[str, typer.Argument(metavar="ID", help=_ID_HELP, autocompletion=complete_job)]
+JobsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="ID", help=_ID_HELP, autocompletion=complete_job, show_default=False),
 ]
 
 HIGHEST_PRIORITY = 1_000_000
@@ -39,15 +43,15 @@ PriorityOption = Annotated[
 ]
 
 
-def connect(socket: Path | None) -> Client:
-    """A client of the daemon at `socket`, or at the default path."""
+def connect(socket: Path | None, *, timeout_s: float | None = None) -> Client:
+    """A client of the daemon at `socket`, or at the default path; `timeout_s` if an answer is wanted only soon."""
     # Modules are never freed, so garbage collection while they load only takes time.
     gc.disable()
     from bertd.api.client import Client
     from bertd.run.paths import client_socket
 
     gc.enable()
-    return Client(socket or client_socket())
+    return Client(socket or client_socket(), timeout_s=timeout_s)
 
 
 def parse_time(text: str, *, option: str) -> float:

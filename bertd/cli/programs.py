@@ -9,8 +9,7 @@ from typing import Annotated
 
 import typer
 
-FORWARD_ALL_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-"""Every argument, --help too, belongs to the program that is started."""
+from bertd.cli.forwarding import FORWARD_ALL_ARGUMENTS, PROGRAMS, ForwardingCommand
 
 data_app = typer.Typer(help="Make data sets: shards from text, and the vocabulary for them.", no_args_is_help=True)
 
@@ -67,50 +66,50 @@ def start(
     sys.exit(code)
 
 
-@data_app.command("prepare", context_settings=FORWARD_ALL_ARGUMENTS)
+@data_app.command("prepare", cls=ForwardingCommand, context_settings=FORWARD_ALL_ARGUMENTS)
 def prepare() -> None:
     """Turn text into shards; see `bertd data prepare --help`."""
-    _exec_forwarding_arguments("bertd.data.commands.prepare")
+    _exec_forwarding_arguments("prepare")
 
 
-@data_app.command("vocab", context_settings=FORWARD_ALL_ARGUMENTS)
+@data_app.command("vocab", cls=ForwardingCommand, context_settings=FORWARD_ALL_ARGUMENTS)
 def vocab() -> None:
     """Train a WordPiece vocabulary on text; see `bertd data vocab --help`."""
-    _exec_forwarding_arguments("bertd.data.commands.vocab")
+    _exec_forwarding_arguments("vocab")
 
 
-@data_app.command("inspect", context_settings=FORWARD_ALL_ARGUMENTS)
+@data_app.command("inspect", cls=ForwardingCommand, context_settings=FORWARD_ALL_ARGUMENTS)
 def inspect() -> None:
     """Show what a data set holds; see `bertd data inspect --help`."""
-    _exec_forwarding_arguments("bertd.data.commands.inspect")
+    _exec_forwarding_arguments("inspect")
 
 
-@data_app.command("verify", context_settings=FORWARD_ALL_ARGUMENTS)
+@data_app.command("verify", cls=ForwardingCommand, context_settings=FORWARD_ALL_ARGUMENTS)
 def verify() -> None:
     """Check every file of a data set against its hash."""
-    _exec_forwarding_arguments("bertd.data.commands.verify")
+    _exec_forwarding_arguments("verify")
 
 
-@data_app.command("fetch", context_settings=FORWARD_ALL_ARGUMENTS)
+@data_app.command("fetch", cls=ForwardingCommand, context_settings=FORWARD_ALL_ARGUMENTS)
 def fetch() -> None:
     """Download a corpus from the hub; `bertd data fetch --help` lists them."""
-    _exec_forwarding_arguments("bertd.data.commands.fetch")
+    _exec_forwarding_arguments("fetch")
 
 
 def bench() -> None:
     """Measure training speed, compared with stock models; see `bertd bench --help`."""
-    _exec_forwarding_arguments("bertd.bench.__main__", num_words=2)
+    _exec_forwarding_arguments("bench", num_words=2)
 
 
 def prove() -> None:
     """Check that this machine computes correctly, how fast, and that a whole run works; see `bertd prove --help`."""
-    _exec_forwarding_arguments("bertd.prove.__main__", num_words=2)
+    _exec_forwarding_arguments("prove", num_words=2)
 
 
-def _exec_forwarding_arguments(module: str, *, num_words: int = 3) -> None:
-    """Exec a module of the compute side, which this process never imports, with the remaining arguments."""
+def _exec_forwarding_arguments(program: str, *, num_words: int = 3) -> None:
+    """Exec a program of the compute side, which this process never imports, with the remaining arguments."""
     # From sys.argv (`bertd data SUBCOMMAND ...`): the parser would swallow a `--` that the program needs.
-    exec_module(module, sys.argv[num_words:])
+    exec_module(PROGRAMS[program], sys.argv[num_words:])
 
 
 def exec_module(module: str, arguments: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Subcommands that only read: status, jobs, show, logs, scores, wait."""
+"""Subcommands that only read: status, jobs, show, scores, wait."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bertd.cli import exit_codes
+from bertd.cli.completion import complete_run
 from bertd.cli.options import (
     JobArgument,
     JsonOption,
@@ -20,11 +21,7 @@ from bertd.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from bertd.api.client import Client
-
-_POLL_S = 0.5
-"""Seconds between two reads of `logs -f`."""
-_PIECE_BYTES = 256 * 1024
+    pass
 
 
 def status(socket: SocketOption = None, json: JsonOption = False) -> None:
@@ -72,7 +69,12 @@ def show(id: JobArgument = "@", socket: SocketOption = None, json: JsonOption = 
 def scores(
     run: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN]", help="Run id, job number or @; all runs without it.", show_default=False),
+        typer.Argument(
+            metavar="RUN",
+            help="Run id, job number or @; all runs without it.",
+            show_default=False,
+            autocompletion=complete_run,
+        ),
     ] = None,
     socket: SocketOption = None,
     json: JsonOption = False,
@@ -87,27 +89,6 @@ def scores(
 
     nothing = "No score yet; get one with `bertd finetune RUN --task cola --data FOLDER`."
     print(scores_text(answer, style=detect_output_style()) if answer else nothing)
-
-
-def logs(
-    id: JobArgument = "@",
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until the job is over.")] = False,
-    socket: SocketOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Print a job's log; control characters in it are shown as escapes."""
-    client = connect(socket)
-    job = client.job(id)
-    offset = _print_log(client, job.id, offset=0, json=json)
-    while follow:
-        from bertd.cli.wait import is_over
-
-        # Request the state before the log: what is written until the state is final is then always read.
-        was_over = is_over(client.job(job.id))
-        offset = _print_log(client, job.id, offset=offset, json=json)
-        if was_over:
-            return
-        time.sleep(_POLL_S)
 
 
 def wait(
@@ -130,17 +111,3 @@ def wait(
     else:
         print(status_line(job))
     sys.exit(EXIT_CODE_BY_STATE.get(job.state, exit_codes.TIMED_OUT))
-
-
-def _print_log(client: Client, job_id: int, *, offset: int, json: bool) -> int:
-    """Print from `offset` to the current end; return the offset of the end."""
-    from bertd.terminal_text import terminal_json, terminal_text
-
-    while True:
-        piece = client.log(job_id, offset=offset, limit=_PIECE_BYTES)
-        if piece.text:
-            sys.stdout.write(terminal_json(piece.model_dump_json()) + "\n" if json else terminal_text(piece.text))
-            sys.stdout.flush()
-        if piece.next_offset <= offset or piece.next_offset >= piece.size:
-            return piece.next_offset
-        offset = piece.next_offset

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import json as json_format
 import math
 import subprocess
 import sys
@@ -11,28 +11,39 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertd.cli.options import PriorityOption, SocketOption, connect, parse_time, status_line
+from bertd.cli.completion import complete_recipe, complete_run, complete_set, complete_task
+from bertd.cli.options import JsonOption, PriorityOption, SocketOption, connect, print_json, status_line
 
 if TYPE_CHECKING:
     from bertd.run.recipe.schema import Recipe
 
 
 def submit(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A TOML file, or the name of a recipe of bertd.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE", help="A TOML file, or the name of a recipe of bertd.", autocompletion=complete_recipe
+        ),
+    ],
     set_: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="SECTION.KEY=VALUE", help="Override one value; may be repeated.", show_default=False
+            "--set",
+            metavar="SECTION.KEY=VALUE",
+            help="Override one value; may be repeated.",
+            show_default=False,
+            autocompletion=complete_set,
         ),
     ] = None,
     budget: Annotated[
         str | None,
-        typer.Option("--budget", metavar="TIME", help="Wall-clock budget: 30s, 90min, 24h, ...", show_default=False),
+        typer.Option("--budget", metavar="AMOUNT", help="The budget: 90min, 24h, 5000steps, ...", show_default=False),
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the run.", show_default=False)] = None,
     hold: Annotated[bool, typer.Option("--hold", help="Queue it, but do not start before `bertd release`.")] = False,
     priority: PriorityOption = 0,
     socket: SocketOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Queue a pretraining. The recipe is checked here first, so a mistake in it costs nothing."""
     from bertd.api.models import SubmitPretrain
@@ -50,6 +61,9 @@ def submit(
     job = connect(socket).submit(
         SubmitPretrain(recipe_toml=text, recipe_name=path.name, overrides=overrides, priority=priority, hold=hold)
     )
+    if json:
+        print_json(job)
+        return
     print(status_line(job))
     _print_next_commands(job.id, extra_hints=[(f"bertd release {job.id}", "let it start")] if hold else [])
 
@@ -84,10 +98,17 @@ def finetune(
         typer.Argument(
             metavar="RUN[@STEP]",
             help="Run id, name, job number or @, then @0.5 for a marker; or a folder with an export.",
+            autocompletion=complete_run,
         ),
     ],
     task: Annotated[
-        str, typer.Option("--task", help="A GLUE task by its name: cola, sst-2, mrpc, ...", callback=_validate_task)
+        str,
+        typer.Option(
+            "--task",
+            help="A GLUE task by its name: cola, sst-2, mrpc, ...",
+            callback=_validate_task,
+            autocompletion=complete_task,
+        ),
     ],
     data: Annotated[
         Path,
@@ -107,6 +128,7 @@ def finetune(
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes over the training set.")] = 3,
     priority: PriorityOption = 0,
     socket: SocketOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Queue a finetuning of a run's export; its score appears in `bertd scores`."""
     from bertd.api.models import SubmitFinetune
@@ -124,6 +146,9 @@ def finetune(
             priority=priority,
         )
     )
+    if json:
+        print_json(job)
+        return
     print(status_line(job))
     _print_next_commands(job.id, extra_hints=[("bertd scores", "its score, when it is over")])
 
@@ -162,15 +187,34 @@ def _expand_shorthands(*, budget: str | None, name: str | None) -> list[str]:
     """--budget and --name as overrides of the recipe."""
     overrides = []
     if budget is not None:
-        overrides.append(f"budget.hours={parse_time(budget, option='--budget') / 3600!r}")
+        overrides.append(_budget_override(budget))
     if name is not None:
         overrides.append(f"run.name={_toml_string(name)}")
     return overrides
 
 
+def _budget_override(text: str) -> str:
+    """--budget as an override.
+
+    Raises:
+        BadParameter: it is not a budget above 0.
+    """
+    from bertd.records import BudgetUnit
+    from bertd.run.budget_amounts import parse_budget_amount
+
+    try:
+        asked = parse_budget_amount(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--budget") from error
+    if asked.is_relative or not asked.amount:
+        raise typer.BadParameter(f"{text!r}: give a budget above 0, such as 24h", param_hint="--budget")
+    is_count = asked.unit in (BudgetUnit.STEPS, BudgetUnit.SEQUENCES) and asked.amount == int(asked.amount)
+    return f"budget.{asked.unit}={int(asked.amount) if is_count else asked.amount!r}"
+
+
 def _toml_string(text: str) -> str:
     """The text as a TOML string: TOML reads JSON's escapes, and requires one more, for DEL."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return json_format.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _print_next_commands(job_id: int, *, extra_hints: list[tuple[str, str]]) -> None:
@@ -179,6 +223,7 @@ def _print_next_commands(job_id: int, *, extra_hints: list[tuple[str, str]]) -> 
         ("bertd status", "what it does now"),
         (f"bertd logs {job_id} -f", "its log, as it is written"),
         (f"bertd wait {job_id}", "until it is over"),
+        ("bert-tui", "watch it in the dashboard"),
     ]
     for command, meaning in hints:
         print(f"  {command.ljust(20)}  {meaning}")

@@ -7,7 +7,8 @@ import reprlib
 
 MAX_DURATION_S = 3.6e9
 """A million hours, a century: more digits are a typing error, and 400 of them are infinity."""
-_UNITS_S = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "hours": 3600.0, "d": 86400.0}
+UNITS_S = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "hours": 3600.0, "d": 86400.0}
+"""Seconds of each unit of a duration."""
 _PATTERN = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(s|sec|min|m|hours|h|d)\s*$")
 
 
@@ -20,7 +21,7 @@ def parse_duration(text: str) -> float:
     match = _PATTERN.match(text)
     if match is None:
         raise ValueError(f"{reprlib.repr(text)} is not a duration; write a number and s, min, h or d, such as 30min")
-    seconds = float(match[1]) * _UNITS_S[match[2]]
+    seconds = float(match[1]) * UNITS_S[match[2]]
     if seconds > MAX_DURATION_S:
         raise ValueError(f"{reprlib.repr(text)} is longer than {MAX_DURATION_S / 3600:,.0f}h; write a shorter duration")
     return seconds

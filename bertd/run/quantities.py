@@ -23,6 +23,11 @@ def format_count(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def format_share(share: float) -> str:
+    """`99.6%`: with one decimal everywhere, and 100.0% only if it is all of it."""
+    return f"{100 * share if share >= 1 else min(100 * share, 99.9):.1f}%"
+
+
 def format_budget_amount(
     unit: BudgetUnit, amount: float, *, format_amount: Callable[[float], str] | None = None
 ) -> str:

@@ -60,6 +60,8 @@ class FakeDaemon:
     log: bytes = b""
     refusal: tuple[int, ErrorView] | None = None
     """Answers everything, if it is set."""
+    refusals: dict[str, tuple[int, ErrorView]] = field(default_factory=dict)
+    """Answers by path."""
     raw_answer: bytes | None = None
     """Bytes sent to every request instead of HTTP, if it is set."""
     num_breaks: int = 0
@@ -92,8 +94,9 @@ class FakeDaemon:
 
     def answer(self, request: Request) -> Answer:
         """The answer that the real daemon would give."""
-        if self.refusal is not None:
-            return Answer(self.refusal[0], self.refusal[1].model_dump_json().encode())
+        refusal = self.refusal or self.refusals.get(request.path)
+        if refusal is not None:
+            return Answer(refusal[0], refusal[1].model_dump_json().encode())
         parts = request.path.split("/")[2:]
         if request.method == "POST":
             return self._act(parts, request)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
 from bertd.api.models import JobView, LogView, ScoreView, StatusView
-from bertd.cli import query_commands, wait
+from bertd.cli import logs, wait
 from bertd.cli.views import JobDetails
 from bertd.records import JobState
+from bertd.run.paths import JobPaths
 from tests.cli import samples
 from tests.cli.conftest import Bertd
 from tests.cli.fake_daemon import FakeDaemon, frame
@@ -92,10 +94,42 @@ def test_names_from_outside_cannot_steer_the_terminal(bertd: Bertd, daemon: Fake
 
 
 def test_logs_prints_the_whole_log_in_pieces(bertd: Bertd, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(query_commands, "_PIECE_BYTES", 10)
+    monkeypatch.setattr(logs, "_PIECE_BYTES", 10)
     daemon.log = b"".join(b"step %d\n" % number for number in range(20))
     assert bertd("logs", "7").out == daemon.log.decode()
     assert len([request for request in daemon.requests if request.path.endswith("/log")]) > 10
+
+
+@pytest.mark.parametrize("lines", [0, 1, 3, 500])
+def test_logs_can_begin_with_the_last_lines(lines: int, bertd: Bertd, daemon: FakeDaemon) -> None:
+    daemon.log = b"".join(b"step %d\n" % number for number in range(20)) + "größe".encode()
+    whole = daemon.log.decode().splitlines(keepends=True)
+    assert bertd("logs", "7", "-n", str(lines)).out == "".join(whole[-lines:] if lines else [])
+    for line in bertd("logs", "7", "-n", str(lines), "--json").out.splitlines():
+        piece = LogView.model_validate_json(line)
+        assert daemon.log[piece.offset : piece.next_offset].decode() == piece.text
+
+
+def test_a_followed_log_is_read_from_the_disk_while_no_daemon_answers(
+    bertd: Bertd, daemon: FakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = JobPaths(tmp_path / "job")
+    paths.logs.mkdir(parents=True)
+    paths.log.write_bytes(b"step 1\nstep 2\n")
+    daemon.log = b"step 1\n"
+    daemon.jobs = [job.model_copy(update={"folder": str(paths.root)}) for job in daemon.jobs]
+
+    def lose_daemon(_: float) -> None:
+        if daemon.socket.exists():
+            daemon.socket.unlink()
+        else:
+            paths.log.write_bytes(b"step 1\nstep 2\nstep 3\n")
+            paths.outcome.write_text("{}")
+
+    monkeypatch.setattr(time, "sleep", lose_daemon)
+    said = bertd("logs", "7", "-f")
+    assert (said.code, said.out) == (0, "step 1\nstep 2\nstep 3\n")
+    assert f"until it is back the log is read from {paths.log}" in said.err and len(said.err.splitlines()) == 1
 
 
 def test_logs_shows_control_characters_as_escapes(bertd: Bertd, daemon: FakeDaemon) -> None:
@@ -125,7 +159,7 @@ def test_following_prints_what_is_written_until_the_job_is_over(
         if len(waits) == 3:
             daemon.set_state(7, JobState.DONE)
 
-    monkeypatch.setattr(query_commands.time, "sleep", write_more)  # type: ignore[attr-defined]  # not re-exported
+    monkeypatch.setattr(time, "sleep", write_more)
     assert bertd("logs", "7", "-f").out == "step 1\nstep 2\nstep 3\nstep 4\n"
     assert len(waits) == 3
 

@@ -77,6 +77,7 @@ def parse_recipe(text: str, *, name: str, overrides: list[str] | None = None) ->
     except (ValueError, RecursionError) as error:
         # Not only TOMLDecodeError: a number of thousands of digits is a plain ValueError.
         raise RecipeError(f"{name}: not TOML: {error}") from error
+    _check_budget_overrides(overrides or [])
     for override in overrides or []:
         _apply_override(tree, override=override)
     try:
@@ -102,6 +103,18 @@ def with_device_count(text: str, count: int) -> str:
     tree: dict[str, dict[str, object]] = tomllib.loads(text)
     tree.setdefault("devices", {})["count"] = count
     return tomli_w.dumps(tree)
+
+
+def _check_budget_overrides(overrides: list[str]) -> None:
+    """Check that the overrides give one budget: each replaces that of the file, and a second one the first.
+
+    Raises:
+        RecipeError: they give several.
+    """
+    keys = [override.partition("=")[0].strip() for override in overrides]
+    units = sorted({key for key in keys if key.startswith("budget.")})
+    if len(units) > 1:
+        raise RecipeError(f"--set {' and '.join(units)}: a run has one budget; give one of them")
 
 
 def _apply_override(tree: dict[str, object], *, override: str) -> None:

@@ -1,0 +1,101 @@
+"""What the shell offers at Tab: jobs, runs, recipes, their keys, tasks; and the options of the programs behind `data`.
+
+Nothing here raises or waits: a daemon that does not answer at once offers nothing. What is offered comes from where the
+subcommand itself gets it. Imports are inside the functions, since each Tab starts the program.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from bertd.api.models import JobView
+
+_TIMEOUT_S = 1.0
+
+
+def complete_job(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Numbers, run ids and names of jobs, each with its state."""
+    return _matching(_job_ids(_jobs(ctx), runs_only=False), incomplete)
+
+
+def complete_run(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """As `complete_job`, for runs alone."""
+    return _matching(_job_ids(_jobs(ctx), runs_only=True), incomplete)
+
+
+def complete_recipe(incomplete: str) -> list[tuple[str, str]]:
+    """Names of bertd's recipes, and TOML files."""
+    from bertd.run.recipe.load import recipe_folders
+
+    names = {entry.stem: "recipe of bertd" for folder in recipe_folders() for entry in folder.glob("*.toml")}
+    folder = Path(incomplete) if incomplete.endswith("/") else Path(incomplete).parent
+    for entry in _entries(folder):
+        if entry.suffix == ".toml" or entry.is_dir():
+            prefix = "" if str(folder) == "." and not incomplete.startswith(".") else f"{folder}/"
+            names[f"{prefix}{entry.name}{'/' if entry.is_dir() else ''}"] = "folder" if entry.is_dir() else "file"
+    return _matching(list(names.items()), incomplete)
+
+
+def complete_set(incomplete: str) -> list[tuple[str, str]]:
+    """Keys of a recipe as section.key=."""
+    from pydantic import BaseModel
+
+    from bertd.run.recipe.schema import Recipe
+
+    keys = []
+    for section, field in Recipe.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys += [(f"{section}.{key}=", "") for key in field.annotation.model_fields]
+    return _matching(keys, incomplete)
+
+
+def complete_task(incomplete: str) -> list[tuple[str, str]]:
+    """Names of GLUE's tasks."""
+    from bertd.records import GLUE_TASKS
+
+    return _matching([(task, "") for task in GLUE_TASKS], incomplete)
+
+
+def _matching(offers: list[tuple[str, str]], incomplete: str) -> list[tuple[str, str]]:
+    return [(word, meaning) for word, meaning in offers if word.startswith(incomplete)]
+
+
+def _jobs(ctx: typer.Context) -> list[JobView]:
+    """The jobs in the daemon's status, which is one answer however many jobs there are."""
+    from bertd.errors import BertdError
+
+    try:
+        from bertd.cli.options import connect
+
+        return connect(ctx.params.get("socket"), timeout_s=_TIMEOUT_S).status().jobs
+    except (BertdError, OSError):
+        return []
+
+
+def _job_ids(jobs: list[JobView], *, runs_only: bool) -> list[tuple[str, str]]:
+    from bertd.records import JobKind
+    from bertd.terminal_text import terminal_line
+
+    offers = [("@", "what runs, else the newest")]
+    names = [job.name for job in jobs if job.kind is JobKind.PRETRAIN]
+    for job in jobs:
+        if runs_only and job.kind is not JobKind.PRETRAIN:
+            continue
+        what = f"{job.kind}, {job.state}"
+        offers.append((str(job.id), f"{terminal_line(job.name)}, {what}"))
+        if job.kind is JobKind.PRETRAIN:
+            offers.append((job.run_id, what))
+            if names.count(job.name) == 1:
+                offers.append((job.name, what))
+    return offers
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
