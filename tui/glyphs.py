@@ -29,6 +29,7 @@ class Glyphs:
     cross: str
     live: str
     legend: str
+    celsius: str
     is_braille: bool
     """Whether curves are drawn with 2 x 4 braille dots per cell, else with one letter per cell."""
 
@@ -58,6 +59,7 @@ UNICODE = Glyphs(
     cross="✗",
     live="●",
     legend="━━",
+    celsius="°C",
     is_braille=True,
 )
 
@@ -86,6 +88,7 @@ ASCII = Glyphs(
     cross="x",
     live="*",
     legend="",
+    celsius="C",
     is_braille=False,
 )
 

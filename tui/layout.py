@@ -24,6 +24,8 @@ class Content:
 
     num_devices: int
     num_jobs: int
+    num_budget_lines: int = 2
+    """More where a reason is long."""
 
 
 @dataclass
@@ -61,7 +63,16 @@ def allocate_lines(width: int, height: int, content: Content) -> dict[str, int]:
 
 def _allocate_narrow(width: int, height: int, content: Content) -> dict[str, int]:
     """Everything in one column."""
-    first = {"header": 1, "footer": 1, "budget": 2, _LOSS: 6, "speed": 2, "queue": 2, "devices": 2, "events": 2}
+    first = {
+        "header": 1,
+        "footer": 1,
+        "budget": content.num_budget_lines,
+        _LOSS: 6,
+        "speed": 2,
+        "queue": 2,
+        "devices": 2,
+        "events": 2,
+    }
     column = _Column(first, height)
     halves = -(-content.num_devices // 2)
     column.grow("speed", 3 if width < 80 else 2)
@@ -84,7 +95,7 @@ def _allocate_narrow(width: int, height: int, content: Content) -> dict[str, int
 
 def _allocate_wide(height: int, content: Content, *, is_huge: bool) -> dict[str, int]:
     """Budget and curves across the screen, the rest below in two columns."""
-    top = _Column({"header": 1, "footer": 1, "budget": 2, _LOSS: 8, "bottom": 8}, height)
+    top = _Column({"header": 1, "footer": 1, "budget": content.num_budget_lines, _LOSS: 8, "bottom": 8}, height)
     devices = 1 + content.num_devices
     top.grow_to_fit("bottom", min(devices + 5, height // 2))
     top.grow("budget", BIG_HEIGHT + 2)
@@ -95,7 +106,7 @@ def _allocate_wide(height: int, content: Content, *, is_huge: bool) -> dict[str,
     top.grow_to_fit(_LOSS, height)
     bottom = top.allocated.pop("bottom")
     left = _Column({"speed": 4, "devices": 2}, bottom)
-    left.grow("devices", 1 + -(-content.num_devices // 2))
+    left.grow_to_fit("devices", 1 + -(-content.num_devices // 2))
     left.grow("speed", 5)
     left.grow("devices", devices)
     left.grow_to_fit("speed", 5 if is_huge else 9)

@@ -6,35 +6,26 @@ from bertd.api.models import RunView
 from bertd.records import BudgetUnit, JobState
 from bertd.run.durations import format_duration
 from tui.display_options import DisplayOptions
-from tui.formatting import clock_near, count, format_amount, percent, short_count
-from tui.lines import Line, Role, join_lines, justify, line
+from tui.formatting import clock_near, count, format_amount, loss, percent, short_count
+from tui.lines import Line, Role, join_lines, justify, line, wrap_words
 from tui.panels.bars import bar
 from tui.panels.digits import digits
-from tui.snapshot import Snapshot
+from tui.snapshot import ENDED_STATES, Snapshot
 
 BIG_HEIGHT = 3
+_MAX_TEXT_ROWS = 4
+"""Rows of a reason or of how a run ended, in full where it is not longer."""
 
 
 def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
     run = snapshot.run
     if run is None:
         return []
-    ending = _ending(run, snapshot.now, options)
+    if height < BIG_HEIGHT or not _is_training(run):
+        lines = _compact_lines(run, snapshot, options, width)
+        return [line(), *lines][:height] if height > len(lines) else lines[:height]
+    ending = _ending(run, snapshot, options)
     share = line((percent(run.budget.progress), Role.STRONG))
-    if height < BIG_HEIGHT:
-        left = line((_remaining(run), Role.STRONG), " left ")
-        share = join_lines(
-            [share, line((f"of {format_amount(run.budget.unit, run.budget.amount)}", Role.MUTED))], separator=" "
-        )
-        available_width = width - left.width - share.width - 2
-        first = (
-            left
-            + line(" ", *bar(run.budget.progress, width=max(4, available_width), glyphs=options.glyphs), " ")
-            + share
-        )
-        return [first.fit(width), justify(ending, _progress_line(run, options, width - ending.width), width=width)][
-            :height
-        ]
     figures = digits(_remaining_digits(run), glyphs=options.glyphs)
     available_width = width - figures[0].width - 3
     caption = f"left of {format_amount(run.budget.unit, run.budget.amount)}{_unit_note(run)}"
@@ -46,6 +37,50 @@ def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -
     ]
     lines = [figure + line("   ") + text for figure, text in zip(figures, right_lines, strict=True)]
     return [line(), *lines] if height > BIG_HEIGHT else lines
+
+
+def num_compact_lines(snapshot: Snapshot, options: DisplayOptions, width: int) -> int:
+    """Lines that the compact form needs to say in full why a run does not train."""
+    run = snapshot.run
+    return 2 if run is None else max(2, len(_compact_lines(run, snapshot, options, width)))
+
+
+def _is_training(run: RunView) -> bool:
+    return run.end is None and run.state is JobState.RUNNING
+
+
+def _compact_lines(run: RunView, snapshot: Snapshot, options: DisplayOptions, width: int) -> list[Line]:
+    """A bar, then when it ends, or why it does not train, or how it ended."""
+    share = join_lines(
+        [
+            line((percent(run.budget.progress), Role.STRONG)),
+            line((f"of {format_amount(run.budget.unit, run.budget.amount)}", Role.MUTED)),
+        ],
+        separator=" ",
+    )
+    is_over = run.end is not None or run.state in ENDED_STATES
+    left = line((f"{run.state}", Role.STRONG)) if is_over else line((_remaining(run), Role.STRONG), " left")
+    bar_width = max(4, width - left.width - share.width - 2)
+    first = left + line(" ", *bar(run.budget.progress, width=bar_width, glyphs=options.glyphs), " ") + share
+    if _is_training(run):
+        ending = _ending(run, snapshot, options)
+        return [first.fit(width), justify(ending, _progress_line(run, options, width - ending.width), width=width)]
+    role = Role.BAD if run.state in (JobState.FAILED, JobState.LOST) else Role.TEXT if is_over else Role.WAITING
+    rows = wrap_words(_ended_text(run) if is_over else run.reason or str(run.state), width)[:_MAX_TEXT_ROWS]
+    texts = [line((row, role)) for row in rows]
+    progress = _progress_line(run, options, width - texts[-1].width)
+    return [first.fit(width), *texts[:-1], justify(texts[-1], progress, width=width)]
+
+
+def _ended_text(run: RunView) -> str:
+    """How it ended, with what there is of it."""
+    end = run.end
+    if end is None:
+        return run.reason or str(run.state)
+    text = f"ended: {end.reason} at step {count(end.step)}"
+    text += f", validation loss {loss(end.validation_loss)}" if end.validation_loss is not None else ""
+    text += f", exported as {end.export}" if end.export else ""
+    return f"{text}: {run.reason}" if run.state in (JobState.FAILED, JobState.LOST) and run.reason else text
 
 
 def _unit_note(run: RunView) -> str:
@@ -79,18 +114,14 @@ def _remaining_digits(run: RunView) -> str:
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes:02d}:{seconds:02d}"
 
 
-def _ending(run: RunView, now: float, options: DisplayOptions) -> Line:
-    """When the run ends, or its state if it is not running."""
-    if run.end is not None:
-        export = f"{options.glyphs.dot}exported as {run.end.export}" if run.end.export else ""
-        return line((f"ended: {run.end.reason} at step {count(run.end.step)}{export}", Role.TEXT))
+def _ending(run: RunView, snapshot: Snapshot, options: DisplayOptions) -> Line:
+    """When a run that trains will end; of a silent daemon as of its last message, since training does not need it."""
     step = f"at step {count(run.budget.projected_step)}" if run.budget.projected_step is not None else ""
-    if run.state is not JobState.RUNNING:
-        return line((run.reason or str(run.state), Role.WAITING))
     if run.budget.remaining_s is None:
         return line(("no speed yet, so no end is projected", Role.MUTED))
-    when = clock_near(now + run.budget.remaining_s + (run.budget.reserve_s or 0.0), now=now)
-    return line(("ends ", Role.MUTED), when, " ", step, (", projected", Role.MUTED))
+    end_t = snapshot.state_t + run.budget.remaining_s + (run.budget.reserve_s or 0.0)
+    note = ", projected" if snapshot.link.is_fresh else "; a run trains on without the daemon"
+    return line(("ends ", Role.MUTED), clock_near(end_t, now=snapshot.now), " ", step, (note, Role.MUTED))
 
 
 def _progress_line(run: RunView, options: DisplayOptions, available_width: int) -> Line:

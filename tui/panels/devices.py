@@ -18,8 +18,9 @@ def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -
     if status is None or not status.devices or height < 1:
         return []
     devices, jobs = status.devices, status.jobs
-    title = heading("Devices", _summary(devices, options), width=width, rule=options.glyphs.rule)
     rows = height - 1
+    summary = _summary(devices, options, width - len("Devices") - 3, has_rows=len(devices) <= rows)
+    title = heading("Devices", summary, width=width, rule=options.glyphs.rule)
     if len(devices) <= rows:
         sensors = any(device.power_w is not None or device.temperature_c is not None for device in devices)
         numbered = enumerate(devices)
@@ -27,16 +28,23 @@ def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -
     columns = min(len(devices), width // (_MIN_ROW_WIDTH - 6))
     if columns >= 2 and -(-len(devices) // columns) <= rows:
         return [title, *_grid(devices, jobs, options, width, columns)]
-    return [title, *_strip(devices, options, width)][:height]
+    return [title, *_strip(devices, options, width, rows)][:height]
 
 
-def _summary(devices: list[DeviceView], options: DisplayOptions) -> Line:
-    """The common name and the total power draw."""
+def _summary(devices: list[DeviceView], options: DisplayOptions, available_width: int, *, has_rows: bool) -> Line:
+    """The common name and the power of all; without a row for each, their memory and highest temperature too."""
     names = sorted({device.name for device in devices})
     power = [device.power_w for device in devices if device.power_w is not None]
+    heat = [device.temperature_c for device in devices if device.temperature_c is not None]
+    used = sum(device.memory_used_bytes or 0 for device in devices)
+    total = sum(device.memory_total_bytes or 0 for device in devices)
     count = f"{len(devices)} x " if len(devices) > 1 else ""
-    text = f"{count}{names[0]}" if len(names) == 1 else f"{len(devices)} devices"
-    return line((text, Role.MUTED), (f"{options.glyphs.dot}{sum(power):,.0f} W" if power else "", Role.MUTED))
+    name = [f"{count}{names[0]}" if len(names) == 1 else f"{len(devices)} devices"]
+    watts = [f"{sum(power):,.0f} W"] if power else []
+    shown = [f"{gibibytes(used, decimals=0)} / {gibibytes(total, decimals=0)} GiB"] if total and not has_rows else []
+    shown += [f"to {max(heat):.0f} {options.glyphs.celsius}"] if heat and not has_rows else []
+    texts = [options.glyphs.dot.join(parts) for parts in ([*name, *shown, *watts], [*shown, *watts], shown, name)]
+    return line((next((text for text in texts if text and len(text) <= available_width), ""), Role.MUTED))
 
 
 def _row(
@@ -51,7 +59,7 @@ def _row(
     spans += [cell(_memory(device, options), 13, right=True), Span("  ")]
     if has_sensors:
         spans += [cell(_unit(device.power_w, "W", options), 6, right=True), Span("  ")]
-        spans += [cell(_unit(device.temperature_c, "°C", options), 5, right=True), Span("  ")]
+        spans += [cell(_unit(device.temperature_c, options.glyphs.celsius, options), 5, right=True), Span("  ")]
     spans += _owner(device, jobs, width - Line(tuple(spans)).width)
     return Line(tuple(spans)).fit(width)
 
@@ -79,19 +87,35 @@ def _short_row(
     spans += bar(device.utilization or 0.0, width=length, glyphs=options.glyphs)
     spans += [cell(_percent(device.utilization, options), 5, Role.STRONG, right=True)]
     used = gibibytes(device.memory_used_bytes) if device.memory_used_bytes is not None else options.glyphs.dash
-    spans += [cell(f"{used} GiB", 10, right=True), cell(_unit(device.temperature_c, "°C", options), 6, right=True)]
+    spans += [
+        cell(f"{used} GiB", 10, right=True),
+        cell(_unit(device.temperature_c, options.glyphs.celsius, options), 6, right=True),
+    ]
     owner = "".join(f" #{job_id}" for job_id in _holders(device))
     return Line((*spans, Span(owner, Role.MUTED))).fit(available_width)
 
 
-def _strip(devices: list[DeviceView], options: DisplayOptions, width: int) -> list[Line]:
-    """All devices in one line, with index and utilization."""
-    available_width = max(5, width // len(devices))
-    spans: list[Span] = []
-    for index, device in enumerate(devices):
-        text = line((f"{index}:", Role.MUTED), (_percent(device.utilization, options, unit="%"), Role.STRONG))
-        spans += text.fit(available_width).spans
-    return [Line(tuple(spans)).fit(width)]
+def _strip(devices: list[DeviceView], options: DisplayOptions, width: int, rows: int) -> list[Line]:
+    """Several devices in a line: index and utilization, and memory and temperature where they fit."""
+    columns = -(-len(devices) // max(1, rows))
+    available_width = max(5, width // columns)
+    texts = [_strip_cell(device, index, options, available_width - 1) for index, device in enumerate(devices)]
+    return [
+        Line(tuple(span for text in texts[first : first + columns] for span in text.fit(available_width).spans)).fit(
+            width
+        )
+        for first in range(0, len(devices), columns)
+    ]
+
+
+def _strip_cell(device: DeviceView, index: int, options: DisplayOptions, width: int) -> Line:
+    """The longest form that fits, so that two devices never touch."""
+    used = device.memory_used_bytes
+    share = line((_percent(device.utilization, options, unit="%"), Role.STRONG))
+    with_index = line((f"{index}:", Role.MUTED)) + share
+    with_memory = with_index + line(f" {gibibytes(used)} GiB") if used is not None else with_index
+    with_heat = with_memory + line(f" {_unit(device.temperature_c, options.glyphs.celsius, options)}")
+    return next((text for text in (with_heat, with_memory, with_index, share) if text.width <= width), share)
 
 
 def _label(device: DeviceView, index: int) -> str:

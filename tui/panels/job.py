@@ -12,10 +12,10 @@ from bertd.terminal_text import terminal_line
 from tui.display_options import DisplayOptions
 from tui.formatting import clock_near, percent
 from tui.glyphs import state_role
-from tui.lines import Line, Role, cell, heading, line
+from tui.lines import Line, Role, cell, heading, line, wrap_words
 
 HEIGHT = 7
-"""Lines that every job takes."""
+"""Lines that a job with a short reason takes."""
 _LABEL_WIDTH = 10
 """Cells."""
 _MAX_LINES = 3
@@ -35,7 +35,10 @@ def draw(job: JobView | None, start: StartRecord | None, now: float, options: Di
     facts = [
         ("name", line((job.name, Role.STRONG), (f"  of run {job.run_id}" if job.run_id else "", Role.MUTED))),
         ("state", state),
-        ("reason", line(job.reason)),
+        *(
+            ("reason" if number == 0 else "", line(row))
+            for number, row in enumerate(wrap_words(job.reason, max(20, width - _LABEL_WIDTH)))
+        ),
         ("devices", line(devices)),
         ("time", line(_times(job, now))),
         ("folder", line((job.folder, Role.MUTED))),

@@ -34,7 +34,7 @@ def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -
     jobs = snapshot.status.jobs if snapshot.status else []
     title = heading("Queue", _summary(snapshot.status, options), width=width, rule=options.glyphs.rule)
     if not jobs:
-        return [title, line(("empty", Role.MUTED))][:height]
+        return [title, line(("empty" if snapshot.status is not None else "not known yet", Role.MUTED))][:height]
     rows = [_row(job, options, width) for job in sort_by_urgency(jobs)[: height - 1]]
     return [title, *rows][:height]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tui.display_options import DisplayOptions
-from tui.lines import Line, Role, line
+from tui.lines import Line, Role, line, wrap_words
 from tui.snapshot import LinkState, Snapshot
 
 
@@ -14,7 +14,7 @@ def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -
             return [line(("Connecting to the daemon.", Role.MUTED))]
         return [
             line(("No daemon yet.", Role.STRONG)),
-            line((link.problem, Role.TEXT)),
+            *(line((row, Role.TEXT)) for row in wrap_words(link.problem, max(1, width))),
             line(),
             line(("This screen connects automatically when a daemon starts.", Role.MUTED)),
             line(("To try the dashboard without a daemon: ", Role.MUTED), "bert-tui --demo"),

@@ -8,6 +8,7 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.widget import Widget
 
 from bertd.api.models import JobView
 from bertd.records import StartRecord
@@ -30,8 +31,10 @@ _KEY_HINTS = (
     KeyHint("u/d", "move", Action.PRIORITIZE),
 )
 """As shown in the footer."""
-_RESERVED_ROWS = 8
-"""Lines kept for the header, a few rows of the queue, and the footer."""
+_HEADER_AND_FOOTER = 2
+"""Lines."""
+_MIN_ROWS = 5
+"""Lines of the list, with its title, that the details leave free."""
 
 
 class QueueScreen(PollingScreen):
@@ -111,14 +114,17 @@ class QueueScreen(PollingScreen):
         return _KEY_HINTS
 
     def _fit_job_panel(self) -> None:
-        """Set the job panel to the height it needs; an unchanged style causes no layout."""
+        """Put the details after a short list; of a long list keep a few rows in view."""
         if self._newest is None:
             return
         width, height = self.app.size
-        lines = len(self._draw_job(*self._newest, width, height - _RESERVED_ROWS))
-        lines = max(lines, job.HEIGHT)
-        if self._job.styles.height is None or self._job.styles.height.value != lines:
-            self._job.styles.height = lines
+        available = height - _HEADER_AND_FOOTER
+        num_rows = max(1, len(self._job_list.shown_ids)) + 1
+        wanted = max(len(self._draw_job(*self._newest, width - 2, height)), job.HEIGHT)
+        lines = max(0, min(wanted, available - min(num_rows, _MIN_ROWS)))
+        self._job.display = lines > 0
+        _set_height(self._job, lines)
+        _set_height(self._job_list, num_rows if num_rows + lines < available else max(1, available - lines))
 
     def _draw_job(self, snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
         job_id = self._job_list.chosen
@@ -135,3 +141,8 @@ def _find_start_record(snapshot: Snapshot, job_id: int | None) -> StartRecord | 
     """The start record of the job's run; None for a finetuning."""
     runs = snapshot.status.runs if snapshot.status else []
     return next((run.start for run in runs if run.job_id == job_id), None)
+
+
+def _set_height(widget: Widget, lines: int) -> None:
+    if widget.styles.height is None or widget.styles.height.value != lines or not widget.styles.height.is_cells:
+        widget.styles.height = lines

@@ -13,6 +13,10 @@ from tui.screens.base import StatusScreen
 from tui.snapshot import Snapshot
 from tui.widgets.panel import Panel
 
+_SMALL_CHARTS = ("speed-curve", "rate-curve", "gradient-curve")
+_MIN_CHART_LINES = 5
+"""A small chart with fewer has no room for a curve."""
+
 
 class RunScreen(StatusScreen):
     """One run in full, with the queue and events."""
@@ -33,9 +37,10 @@ class RunScreen(StatusScreen):
             "events": Panel(events.draw, id="events"),
             "footer": self._footer,
         }
+        self._small = Vertical(*(self._panels[name] for name in _SMALL_CHARTS), id="small")
         self._curves = Horizontal(
             self._panels["loss"],
-            Vertical(*(self._panels[name] for name in ("speed-curve", "rate-curve", "gradient-curve")), id="small"),
+            self._small,
             id="curves",
             classes="run band",
         )
@@ -51,7 +56,7 @@ class RunScreen(StatusScreen):
     def update(self, snapshot: Snapshot, options: DisplayOptions) -> None:
         """Show a snapshot; only changed cells are repainted."""
         self._newest = (snapshot, options)
-        self._set_panel_heights(snapshot)
+        self._set_panel_heights(snapshot, options)
         for panel in self._panels.values():
             panel.update(snapshot, options)
 
@@ -60,7 +65,7 @@ class RunScreen(StatusScreen):
         if self._newest is not None:
             self.update(*self._newest)
 
-    def _set_panel_heights(self, snapshot: Snapshot) -> None:
+    def _set_panel_heights(self, snapshot: Snapshot, options: DisplayOptions) -> None:
         """Set each panel's height; an unchanged style causes no layout.
 
         The classes are set here rather than by Textual's breakpoints, which apply after the first layout and cause a
@@ -73,8 +78,17 @@ class RunScreen(StatusScreen):
         self.set_class(not has_run, "-empty")
         if snapshot.status is None or not has_run:
             return
-        content = Content(num_devices=len(snapshot.status.devices), num_jobs=len(snapshot.status.jobs))
-        for name, lines in allocate_lines(width, height, content).items():
+        content = Content(
+            num_devices=len(snapshot.status.devices),
+            num_jobs=len(snapshot.status.jobs),
+            num_budget_lines=budget.num_compact_lines(snapshot, options, width - 2),
+        )
+        allocated = allocate_lines(width, height, content)
+        num_charts = allocated["loss"] // _MIN_CHART_LINES
+        self._small.display = num_charts > 0 and width >= HUGE
+        for index, name in enumerate(_SMALL_CHARTS):
+            self._panels[name].display = index < num_charts
+        for name, lines in allocated.items():
             if name == "footer":
                 continue  # It has its own height, for a message.
             widget: Widget = self._curves if name == "loss" else self._panels[name]

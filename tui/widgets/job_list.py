@@ -56,6 +56,11 @@ class JobList(Scroller):
         return f"{shown} of {known}"
 
     @property
+    def shown_ids(self) -> list[int]:
+        """The jobs in the list, in the order of its lines."""
+        return self._ids(self._newest[0]) if self._newest is not None else []
+
+    @property
     def chosen(self) -> int | None:
         """The job under the cursor."""
         return self._chosen
