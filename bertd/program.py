@@ -234,6 +234,11 @@ def print_error(message: str, *, name: str = "bertd") -> None:
     print(f"{name}: {line}" if name else line, file=sys.stderr, flush=True)
 
 
+def print_note(message: str) -> None:
+    """Print a line on standard error, for what a user should know and the program continues after."""
+    print_error(f"note: {message}")
+
+
 def main() -> int:
     """Run the `main` of the module that the first argument names; its imports may fail or be interrupted too."""
     module = sys.argv.pop(1)

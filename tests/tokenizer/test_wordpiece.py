@@ -110,7 +110,7 @@ def test_case_and_accents_are_chosen_apart(
 ) -> None:
     assert vocab_main([str(corpus / "00.txt"), "--out", str(tmp_path / "v"), "--size", "60", *options]) == 0
     assert read_casing(open_tokenizer(str(tmp_path / "v"))) == casing
-    assert "entries from 1 documents" in capsys.readouterr().out
+    assert "entries from 1 document" in capsys.readouterr().out
 
 
 def test_a_script_of_many_characters_has_them_in_its_vocabulary(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import math
 
 from pydantic import ValidationError
 
+from bertd.data.sources.encodings import is_text_encoding
 from bertd.run.recipe.schema import DataSection
 
 
@@ -72,6 +73,17 @@ def parse_sequence_length(text: str) -> int:
     except ValidationError as error:
         expected = error.errors()[0]["msg"].replace("Input should", "it should")
         raise argparse.ArgumentTypeError(f"{text!r} is not a length that a recipe may have: {expected}") from error
+
+
+def parse_encoding(text: str) -> str:
+    """The name of an encoding.
+
+    Raises:
+        ArgumentTypeError: Python knows none of this name.
+    """
+    if not is_text_encoding(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an encoding; give one such as windows-1252 or shift_jis")
+    return text
 
 
 def _parse_number(text: str) -> float:

@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from bertd.data.commands.arguments import parse_positive, parse_share
+from bertd.data.commands.arguments import parse_encoding, parse_positive, parse_share
 from bertd.data.dataset.left_out_report import LeftOutReport, read_left_out
 from bertd.data.dataset.locate import resolve_data_path
 from bertd.data.dataset.text_quality import Quality, read_quality
@@ -51,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, help="name, or path, of the data set")
     parser.add_argument("--validation", type=parse_share, default=0.005, metavar="SHARE", help="of documents (0.005)")
     parser.add_argument("--text-field", default="text", metavar="NAME", help="of JSON lines and tables (text)")
+    parser.add_argument(
+        "--encoding", type=parse_encoding, metavar="NAME", help="of files that are not UTF-8, such as windows-1252"
+    )
     parser.add_argument("--language", default="en", help="language of the sentence rules, ISO 639-1 (en)")
     parser.add_argument("--keep-disambiguation", action="store_true", help="of dumps: keep disambiguation pages")
     parser.add_argument(
@@ -92,7 +95,9 @@ def _prepare(args: argparse.Namespace) -> None:
     out = resolve_data_path(args.out)
     options = PrepareOptions(
         vocab=args.vocab,
-        reading=ReadingOptions(text_field=args.text_field, keep_disambiguation=args.keep_disambiguation),
+        reading=ReadingOptions(
+            text_field=args.text_field, keep_disambiguation=args.keep_disambiguation, encoding=args.encoding
+        ),
         language=args.language,
         validation_share=args.validation,
         filters=Filters(

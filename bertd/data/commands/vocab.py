@@ -19,16 +19,17 @@ from tokenizers import Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import WordPiece
 from tokenizers.trainers import WordPieceTrainer
 
+from bertd.data.commands.arguments import parse_encoding
 from bertd.data.commands.vocab_folder import check_vocabulary_folder, write_vocabulary_folder
 from bertd.data.prepare.progress import ReadingProgress, reading_progress
-from bertd.data.prepare.skip_reasons import format_skip_reasons
+from bertd.data.prepare.skip_reasons import format_encoding_remedy, format_skip_reasons
 from bertd.data.prepare.task_planner import BLOCK_BYTES
 from bertd.data.prepare.tokenize_part import text_hash
 from bertd.data.sources.archives import SourceStream
 from bertd.data.sources.readers.document import Document, Reader, Skipped, SkipReason
 from bertd.data.sources.spec import ReadingOptions, Source, find_sources, make_reader, mixed_kinds_lines
 from bertd.errors import CorpusError
-from bertd.program import run_main
+from bertd.program import print_note, run_main
 from bertd.run.quantities import format_count
 from bertd.terminal_text import terminal_json, terminal_text
 from bertd.tokenizer.alphabet import choose_alphabet, continuation_pieces
@@ -65,8 +66,8 @@ class _TrainingTexts:
     """Iterates over the texts of the sources, and holds some of them out."""
 
     def __init__(self, sources: list[Source], *, options: ReadingOptions, progress: ReadingProgress) -> None:
-        self._sources = sources
-        self._options = options
+        # The same in each pass, since they tell the user something only once.
+        self._sources = [(source, make_reader(source, options)) for source in sources]
         self._progress = progress
         self._bytes_before = 0
         self._text_bytes = 0
@@ -82,8 +83,7 @@ class _TrainingTexts:
         self.skipped = Counter()
         self.held_out = []
         self._held_out_characters = 0
-        for source in self._sources:
-            reader = make_reader(source, self._options)
+        for source, reader in self._sources:
             for unit in source.units:
                 with source.open(unit) as streams:
                     for stream in streams:
@@ -124,7 +124,13 @@ class _TrainingTexts:
 
 
 def train_vocabulary(
-    names: list[str], *, out: Path, size: int, casing: Casing, text_field: str = "text", replace: bool = False
+    names: list[str],
+    *,
+    out: Path,
+    size: int,
+    casing: Casing,
+    reading: ReadingOptions | None = None,
+    replace: bool = False,
 ) -> VocabularyReport:
     """Train a vocabulary and write its files.
 
@@ -139,15 +145,16 @@ def train_vocabulary(
         StorageError: the folder cannot be written.
     """
     check_vocabulary_folder(out, replace=replace)
-    sources = find_sources(names)
+    reading = reading or ReadingOptions()
+    sources = find_sources(names, encoding=reading.encoding, note=print_note)
     for line in mixed_kinds_lines(sources):
-        print(terminal_text(line), file=sys.stderr)
+        print_note(line)
     trained = Tokenizer(WordPiece(unk_token=BERT_TOKENS["unk"]))
     trained.normalizer = normalizers.BertNormalizer(lowercase=casing.lowercase, strip_accents=casing.strip_accents)
     trained.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     bytes_total = sum(source.num_bytes for source in sources)
     with reading_progress(bytes_total=2 * bytes_total) as progress:
-        texts = _TrainingTexts(sources, options=ReadingOptions(text_field=text_field), progress=progress)
+        texts = _TrainingTexts(sources, options=reading, progress=progress)
         alphabet = choose_alphabet(texts, tokenizer=trained, target_size=_ALPHABET_SIZE, max_size=size // 2)
         trainer = WordPieceTrainer(
             vocab_size=size,
@@ -161,7 +168,7 @@ def train_vocabulary(
         trained.train_from_iterator(texts, trainer=trainer)
     ids: dict[str, int] = trained.get_vocab()
     if not texts.documents or len(ids) <= len(BERT_TOKENS):
-        skip_text = format_skip_reasons(+texts.skipped)
+        skip_text = format_skip_reasons(+texts.skipped) + format_encoding_remedy(texts.skipped)
         raise CorpusError(f"{', '.join(names)}: no text to train a vocabulary on{skip_text}; name other sources")
     entries = tuple(sorted(ids, key=ids.__getitem__))
     tokenizer = build_wordpiece_tokenizer(entries, casing=casing, place=str(out))
@@ -198,6 +205,9 @@ def _parser() -> argparse.ArgumentParser:
         help="distinguish accented letters from plain ones (only if --cased)",
     )
     parser.add_argument("--text-field", default="text", metavar="NAME", help="of JSON lines and tables (text)")
+    parser.add_argument(
+        "--encoding", type=parse_encoding, metavar="NAME", help="of files that are not UTF-8, such as windows-1252"
+    )
     parser.add_argument("--replace", action="store_true", help="replace it if it exists")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser
@@ -222,7 +232,7 @@ def _train(argv: list[str] | None) -> None:
         out=args.out.absolute(),
         size=args.size,
         casing=casing,
-        text_field=args.text_field,
+        reading=ReadingOptions(text_field=args.text_field, encoding=args.encoding),
         replace=args.replace,
     )
     if args.json:

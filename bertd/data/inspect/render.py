@@ -87,7 +87,8 @@ def holdout_lines(manifest: Manifest) -> list[str]:
         return []
     return [
         f"too few documents to hold out whole ones: validation has {format_count(held_out.pieces, 'piece')} of "
-        f"{format_count(held_out.documents, 'long document')}, cut between sentences; training has the rest"
+        f"{format_count(held_out.documents, 'long document')}, cut between sentences; training has the rest; "
+        "where each line, or each part between blank lines, is a document, prepare lines:PATH or text-blocks:PATH"
     ]
 
 

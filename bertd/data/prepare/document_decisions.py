@@ -123,8 +123,8 @@ def _choose_in_small_corpus(decisions: DecisionArray, folder: Path, *, num_parts
     if not chosen.whole and not chosen.cut:
         raise CorpusError(
             f"the only document that is left has {format_count(int(lengths.sum()), 'token')}, too few to train on some "
-            "and to validate on others; add text, or read each part between blank lines as a document with "
-            "text-blocks:PATH; with --validation 0 nothing is held out"
+            "and to validate on others; add text, or read each line, or each part between blank lines, as a document "
+            "with lines:PATH or text-blocks:PATH; with --validation 0 nothing is held out"
         )
     decisions[kept[places < len(chosen.whole)]] = DocumentDecision.VALIDATION
     cut = {int(document): tokens for place, tokens in chosen.cut.items() for document in kept[places == place]}

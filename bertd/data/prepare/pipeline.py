@@ -23,7 +23,7 @@ from bertd.data.prepare.document_decisions import decide_documents
 from bertd.data.prepare.left_out_counts import count_left_out
 from bertd.data.prepare.part_file import PARTS_FORMAT, PartFacts
 from bertd.data.prepare.progress import reading_progress
-from bertd.data.prepare.skip_reasons import format_skip_reasons
+from bertd.data.prepare.skip_reasons import format_encoding_remedy, format_skip_reasons
 from bertd.data.prepare.source_tally import SourceTally
 from bertd.data.prepare.split_writer import WrittenSplits, write_splits
 from bertd.data.prepare.staging_dir import Workspace, open_workspace
@@ -31,6 +31,7 @@ from bertd.data.prepare.task_planner import BLOCK_BYTES, PART_BYTES, TaskPlanner
 from bertd.data.prepare.worker_pool import WorkerSetup, make_parts
 from bertd.data.sources.spec import ReadingOptions, Source, find_sources, make_reader, mixed_kinds_lines
 from bertd.errors import CorpusError
+from bertd.program import print_note
 from bertd.run.atomic_files import SHARED_MODE, atomic_write
 from bertd.run.dataset_manifest import (
     DATASET_FORMAT,
@@ -42,7 +43,6 @@ from bertd.run.dataset_manifest import (
     SplitCounts,
     TokenizerFacts,
 )
-from bertd.terminal_text import terminal_text
 from bertd.tokenizer.tokenizer import open_tokenizer, tokenizer_files, vocabulary_from_tokenizer
 from bertd.tokenizer.wordpiece import read_casing
 
@@ -72,9 +72,9 @@ def prepare(names: list[str], *, out: Path, options: PrepareOptions, processes: 
         CorpusError: a source cannot be read, or no text is left.
         ShardError: `out` exists, or is being made by another process.
     """
-    sources = find_sources(names)
+    sources = find_sources(names, encoding=options.reading.encoding, note=print_note)
     for line in mixed_kinds_lines(sources):
-        print(terminal_text(line), file=sys.stderr)
+        print_note(line)
     tokenizer = open_tokenizer(options.vocab)
     with open_workspace(out, replace=replace) as workspace:
         if workspace.begin(_plan_json(sources, options=options, tokenizer=tokenizer)):
@@ -97,7 +97,8 @@ def prepare(names: list[str], *, out: Path, options: PrepareOptions, processes: 
                 validation_share=options.validation_share,
             )
         except CorpusError as error:
-            skip_text = format_skip_reasons(sum(tally.skipped(num_parts=num_parts).values(), Counter()))
+            skipped = sum(tally.skipped(num_parts=num_parts).values(), Counter())
+            skip_text = format_skip_reasons(skipped) + format_encoding_remedy(skipped)
             raise CorpusError(f"{', '.join(names)}: {error}{skip_text}") from error
         splits = write_splits(
             workspace.whole,

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 
+from bertd.data.sources.readers.left_out import SkipReason
+
 
 def format_skip_reasons(skipped: Counter[str]) -> str:
     counts = ", ".join(f"{times} {reason}" for reason, times in sorted(skipped.items()))
     return f" (left out: {counts})" if counts else ""
+
+
+def format_encoding_remedy(skipped: Counter[str]) -> str:
+    """What to do where text was left out because of its encoding."""
+    is_undecoded = skipped[SkipReason.INVALID_UTF8.value] or skipped[SkipReason.NOT_TEXT.value]
+    return "; name the encoding of text that is not UTF-8 with --encoding" if is_undecoded else ""

@@ -1,62 +1,38 @@
 """Sources as the command line names them, `kind:path`, and their files; a path may be a glob or a folder.
 
-The kind may be left out where a file shows it: by its name (.jsonl, .parquet) or its first bytes (`<doc id=`,
-`<mediawiki`, `{`, `= = = Title = = =`, ` = Title = ` on a line). Everything else is text, one document a file. The
-files of a tar are examined one by one.
+The kind may be left out; `guess.py` finds it in each file, and in each file of a tar.
 """
 
 from __future__ import annotations
 
 import glob
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from enum import StrEnum
 from io import BytesIO
-from pathlib import Path, PurePath
-from typing import BinaryIO
+from pathlib import Path
 
-from bertd.data.sources.archives import SourceStream, is_hidden, is_tar, open_source, strip_compression_suffix
+from bertd.data.sources.archives import SourceStream, describe_misnamed, is_hidden, is_tar, open_source
+from bertd.data.sources.guess import describe_mismatch, guess_kind
+from bertd.data.sources.kinds import SourceKind as SourceKind
+from bertd.data.sources.readers.decoded import DecodedReader
+from bertd.data.sources.readers.delimited import DelimitedTable
 from bertd.data.sources.readers.document import Reader
-from bertd.data.sources.readers.headings import HEADING, Headings
+from bertd.data.sources.readers.headings import Headings
+from bertd.data.sources.readers.json_values import JsonValues
 from bertd.data.sources.readers.jsonl import JsonLines
+from bertd.data.sources.readers.lines import TextLines
 from bertd.data.sources.readers.tables import SENTENCES_PER_DOCUMENT, HubTable, Parquet
 from bertd.data.sources.readers.text import TextBlocks, TextFiles
 from bertd.data.sources.readers.wikiextractor import WikiExtractor
-from bertd.data.sources.readers.wikitext103 import WikiText103, is_wikitext103
+from bertd.data.sources.readers.wikitext103 import WikiText103
 from bertd.data.sources.readers.wikixml import WikiXml
 from bertd.errors import CorpusError
 from bertd.run.paths import expand_user
 from bertd.run.quantities import format_count
 
-
-class SourceKind(StrEnum):
-    """How a source's files are read."""
-
-    TEXT = "text"
-    TEXT_BLOCKS = "text-blocks"
-    JSONL = "jsonl"
-    HEADINGS = "headings"
-    WIKITEXT103 = "wikitext103"
-    WIKIEXTRACTOR = "wikiextractor"
-    WIKI_XML = "wiki-xml"
-    PARQUET = "parquet"
-    PARQUET_SENTENCES = "parquet-sentences"
-    HF = "hf"
-    HF_SENTENCES = "hf-sentences"
-
-
-_GUESS_BYTES = 1 << 14
-_EXTRACTED_JSON = re.compile(rb'\{"id": ?"\d+", (?:"revid": ?"\d*", )?"url": ?"[^"]*", "title": ?"')
-"""How a line of `wikiextractor --json` begins."""
 _NAMES_SHOWN = 3
-_MAGIC_BYTES = {
-    b"<doc id=": SourceKind.WIKIEXTRACTOR,
-    b"<mediawiki": SourceKind.WIKI_XML,
-    b"{": SourceKind.JSONL,
-}
 
 
 @dataclass(frozen=True)
@@ -94,20 +70,39 @@ class ReadingOptions:
 
     text_field: str = "text"
     keep_disambiguation: bool = False
+    encoding: str | None = None
+    """Of files that are not UTF-8 and do not say what they are."""
+
+
+_BINARY_KINDS = (SourceKind.PARQUET, SourceKind.PARQUET_SENTENCES, SourceKind.HF, SourceKind.HF_SENTENCES)
 
 
 def make_reader(source: Source, options: ReadingOptions) -> Reader:
+    """The reader of a source's files; it gets those that are text as UTF-8."""
+    reader = _make_format_reader(source, options)
+    return reader if source.kind in _BINARY_KINDS else DecodedReader(reader, encoding=options.encoding)
+
+
+def _make_format_reader(source: Source, options: ReadingOptions) -> Reader:
     match source.kind:
         case SourceKind.TEXT:
             return TextFiles()
         case SourceKind.TEXT_BLOCKS:
             return TextBlocks()
+        case SourceKind.LINES:
+            return TextLines()
         case SourceKind.HEADINGS:
             return Headings()
         case SourceKind.WIKITEXT103:
             return WikiText103()
         case SourceKind.JSONL:
             return JsonLines(text_field=options.text_field)
+        case SourceKind.JSON:
+            return JsonValues(text_field=options.text_field)
+        case SourceKind.CSV:
+            return DelimitedTable(text_field=options.text_field)
+        case SourceKind.TSV:
+            return DelimitedTable(text_field=options.text_field, delimiters=("\t",))
         case SourceKind.WIKIEXTRACTOR:
             return WikiExtractor()
         case SourceKind.WIKI_XML:
@@ -122,13 +117,19 @@ def make_reader(source: Source, options: ReadingOptions) -> Reader:
             return HubTable(source.path, text_field=options.text_field, rows_per_document=SENTENCES_PER_DOCUMENT)
 
 
-def find_sources(names: list[str]) -> list[Source]:
+def find_sources(
+    names: list[str], *, encoding: str | None = None, note: Callable[[str], None] = lambda line: None
+) -> list[Source]:
     """The sources that `kind:path` words name, in their order.
+
+    Args:
+        encoding: see ReadingOptions.
+        note: called with a line for what is not as its name says.
 
     Raises:
         CorpusError: a source does not exist, holds no file, or is given twice.
     """
-    sources = [source for name in names for source in _find_one(name)]
+    sources = [source for name in names for source in _find_one(name, encoding=encoding, note=note)]
     seen: dict[str, str] = {}
     for number, source in enumerate(sources):
         # A tar with files of several kinds becomes several sources of one name.
@@ -142,7 +143,7 @@ def find_sources(names: list[str]) -> list[Source]:
     return sources
 
 
-def _find_one(name: str) -> list[Source]:
+def _find_one(name: str, *, encoding: str | None, note: Callable[[str], None]) -> list[Source]:
     kind, path = _split_kind(name)
     if kind in (SourceKind.HF, SourceKind.HF_SENTENCES):
         return [Source(kind=kind, path=path, files=())]
@@ -150,17 +151,24 @@ def _find_one(name: str) -> list[Source]:
         files = _list_files(path)
     except OSError as error:
         raise CorpusError(f"{path}: cannot read: {error.strerror}; check the permissions") from error
+    for line in filter(None, map(describe_misnamed, files)):
+        note(line)
     if kind is not None:
         return [Source(kind=kind, path=path, files=tuple(files))]
+    tars = set(filter(is_tar, files))
     by_kind: dict[SourceKind, list[Path]] = {}
     for file in files:
-        if not is_tar(file):
-            by_kind.setdefault(guess_kind(file), []).append(file)
+        if file not in tars:
+            with open_source(file) as streams:
+                found = guess_kind(file.name, next(streams).content, encoding=encoding)
+            by_kind.setdefault(found, []).append(file)
+    for kind, of_kind in by_kind.items():
+        _note_mismatches(kind, list(map(str, of_kind)), note=note)
     sources = [Source(kind=kind, path=path, files=tuple(of_kind)) for kind, of_kind in by_kind.items()]
-    return sources + [source for file in files if is_tar(file) for source in _find_in_tar(file)]
+    return sources + [source for file in sorted(tars) for source in _find_in_tar(file, encoding=encoding, note=note)]
 
 
-def _find_in_tar(file: Path) -> list[Source]:
+def _find_in_tar(file: Path, *, encoding: str | None, note: Callable[[str], None]) -> list[Source]:
     """A source for each kind of file in a tar.
 
     Raises:
@@ -170,12 +178,23 @@ def _find_in_tar(file: Path) -> list[Source]:
     with open_source(file) as streams:
         for stream in streams:
             name = stream.name.removeprefix(f"{file}/")
-            by_kind.setdefault(_guess_from_content(name, stream.content), set()).add(name)
+            by_kind.setdefault(guess_kind(name, stream.content, encoding=encoding), set()).add(name)
     if not by_kind:
         raise CorpusError(f"{file}: holds no file; name another source")
+    for kind, names in by_kind.items():
+        _note_mismatches(kind, [f"{file}/{name}" for name in sorted(names)], note=note)
     return [
         Source(kind=kind, path=str(file), files=(file,), members=frozenset(names)) for kind, names in by_kind.items()
     ]
+
+
+def _note_mismatches(kind: SourceKind, names: list[str], *, note: Callable[[str], None]) -> None:
+    """One line for all files of a kind whose names promise another."""
+    found = [(name, what) for name in names if (what := describe_mismatch(name, kind))]
+    if found:
+        name, what = found[0]
+        more = f" (and {len(found) - 1:,} more)" if len(found) > 1 else ""
+        note(f"{name}{more}: holds {what}, whatever its name says, and is read so; KIND:PATH names another kind")
 
 
 def _split_kind(name: str) -> tuple[SourceKind | None, str]:
@@ -231,33 +250,6 @@ def _walk(folder: Path) -> list[Path]:
                 raise CorpusError(f"{file}: not a file, or a broken link; remove it")
             found.append(file)
     return found
-
-
-def guess_kind(file: Path) -> SourceKind:
-    """Guess a file's kind from its name and its first bytes.
-
-    Raises:
-        CorpusError: it cannot be read.
-    """
-    with open_source(file) as streams:
-        return _guess_from_content(file.name, next(streams).content)
-
-
-def _guess_from_content(name: str, content: BinaryIO) -> SourceKind:
-    suffix = PurePath(strip_compression_suffix(name)).suffix
-    if suffix in (".jsonl", ".ndjson", ".json"):
-        return SourceKind.JSONL
-    if suffix == ".parquet":
-        return SourceKind.PARQUET
-    begin = content.read(_GUESS_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()
-    if _EXTRACTED_JSON.match(begin):
-        return SourceKind.WIKIEXTRACTOR
-    for opening, kind in _MAGIC_BYTES.items():
-        if begin.startswith(opening):
-            return kind
-    if is_wikitext103(begin):
-        return SourceKind.WIKITEXT103
-    return SourceKind.HEADINGS if HEADING.search(begin) else SourceKind.TEXT
 
 
 def mixed_kinds_lines(sources: list[Source]) -> list[str]:

@@ -15,31 +15,114 @@ import pytest
 import zstandard
 
 from bertd.data.prepare.pipeline import PrepareOptions, prepare
-from bertd.data.sources.spec import SourceKind, find_sources, guess_kind, mixed_kinds_lines
+from bertd.data.sources.spec import SourceKind, find_sources, mixed_kinds_lines
 from bertd.errors import CorpusError
 from tests.data.conftest import made_up_text
 
+_RECORD = json.dumps({"id": 1, "text": "The old mill stands."})
+_ARRAY = json.dumps([{"id": 1, "text": "The old mill stands."}] * 3)
+_TABLE = "id,text\n1,The old mill stands.\n2,The water runs.\n"
+
 
 @pytest.mark.parametrize(
-    ("name", "content", "kind"),
+    ("name", "content", "kind", "holds"),
     [
-        ("a.jsonl", b"", SourceKind.JSONL),
-        ("a.json.xz", lzma.compress(b"{}"), SourceKind.JSONL),
-        ("a.parquet", b"PAR1", SourceKind.PARQUET),
-        ("wiki_00", b'\n<doc id="1" url="u" title="T">', SourceKind.WIKIEXTRACTOR),
-        ("wiki_00.bz2", bz2.compress(b'{"id": "1", "text": ""}'), SourceKind.JSONL),
-        ("dump.xml.bz2", bz2.compress(b"\xef\xbb\xbf<mediawiki xmlns="), SourceKind.WIKI_XML),
-        ("simple.train", b"some text. = = = Title = = = more", SourceKind.HEADINGS),
-        ("wiki_00", b'{"id": "1", "revid": "2", "url": "u", "title": "A", "text": "A"}', SourceKind.WIKIEXTRACTOR),
-        ("wiki.train.tokens", b" \n = Title = \n \n Text @-@ text . \n", SourceKind.WIKITEXT103),
-        ("wiki.part2", b" rest of an article . \n = = Section = = \n", SourceKind.WIKITEXT103),
-        ("novel.txt", b"Once upon a time, 3 = 2 + 1.", SourceKind.TEXT),
-        ("empty", b"", SourceKind.TEXT),
+        ("a.jsonl", b"", SourceKind.JSONL, None),
+        ("a.json.xz", lzma.compress(b"{}"), SourceKind.JSONL, None),
+        ("a.parquet", b"PAR1", SourceKind.PARQUET, None),
+        ("a.txt", b"PAR1\x00\x01", SourceKind.PARQUET, "Parquet"),
+        ("wiki_00", b'\n<doc id="1" url="u" title="T">', SourceKind.WIKIEXTRACTOR, None),
+        ("wiki_00.bz2", bz2.compress(b'{"id": "1", "text": ""}'), SourceKind.JSONL, None),
+        ("dump.xml.bz2", bz2.compress(b"\xef\xbb\xbf<mediawiki xmlns="), SourceKind.WIKI_XML, None),
+        ("dump.xml", b'<?xml version="1.0"?>\n<!-- a -->\n<mediawiki xmlns=', SourceKind.WIKI_XML, None),
+        ("other.xml", b"<feed><entry>words</entry></feed>", SourceKind.TEXT, "text"),
+        ("simple.train", b"some text. = = = Title = = = more", SourceKind.HEADINGS, None),
+        (
+            "wiki_00",
+            b'{"id": "1", "revid": "2", "url": "u", "title": "A", "text": "A"}',
+            SourceKind.WIKIEXTRACTOR,
+            None,
+        ),
+        ("wiki.train.tokens", b" \n = Title = \n \n Text @-@ text . \n", SourceKind.WIKITEXT103, None),
+        ("wiki.part2.txt", b" rest of an article . \n = = Section = = \n", SourceKind.WIKITEXT103, None),
+        ("novel.txt", b"Once upon a time, 3 = 2 + 1.", SourceKind.TEXT, None),
+        ("novel.txt", b"[Illustration: a mill]\n\nOnce upon a time.", SourceKind.TEXT, None),
+        ("novel.txt", b"{curly} words and\n[brackets], too", SourceKind.TEXT, None),
+        ("empty", b"", SourceKind.TEXT, None),
+        ("a.txt", f"{_RECORD}\n{_RECORD}\n".encode(), SourceKind.JSONL, "JSON lines"),
+        ("a.json", f"{_RECORD}\n{_RECORD}\n".encode("utf-16"), SourceKind.JSONL, None),
+        ("a.jsonl", b'{"torn": \n' + f"{_RECORD}\n".encode(), SourceKind.JSONL, None),
+        ("a.json", _ARRAY.encode(), SourceKind.JSON, None),
+        ("a.json.zst", zstandard.compress(_ARRAY.encode()), SourceKind.JSON, None),
+        ("a.jsonl", f"\n [ {_RECORD}".encode(), SourceKind.JSON, "records of JSON"),
+        ("a.csv", b'["A text.", "Another."]', SourceKind.JSON, "records of JSON"),
+        ("a", json.dumps(json.loads(_RECORD), indent=2).encode() * 2, SourceKind.JSON, None),
+        ("a.json", json.dumps({"data": json.loads(_ARRAY)}).encode(), SourceKind.JSON, None),
+        ("a.json", json.dumps({"data": json.loads(_ARRAY) * 2000}).encode(), SourceKind.JSON, None),
+        ("a.csv", _TABLE.encode(), SourceKind.CSV, None),
+        ("a.csv", b"words", SourceKind.CSV, None),
+        ("a.tsv.gz", gzip.compress(_TABLE.replace(",", "\t").encode()), SourceKind.TSV, None),
+        ("a.txt", _TABLE.replace(",", ";").encode("utf-16"), SourceKind.CSV, "a table"),
+        ("a.txt", b"The text, in one line,\nand the next, and more.\n", SourceKind.TEXT, None),
+        ("a.csv", f"{_RECORD}\n".encode(), SourceKind.JSONL, "JSON lines"),
     ],
 )
-def test_a_file_tells_its_kind(tmp_path: Path, name: str, content: bytes, kind: SourceKind) -> None:
+def test_a_file_tells_its_kind_and_its_name_only_where_it_does_not(
+    tmp_path: Path, name: str, content: bytes, kind: SourceKind, holds: str | None
+) -> None:
     (tmp_path / name).write_bytes(content)
-    assert guess_kind(tmp_path / name) is kind
+    notes: list[str] = []
+    (source,) = find_sources([str(tmp_path / name)], note=notes.append)
+    assert source.kind is kind
+    assert (
+        notes == []
+        if holds is None
+        else [f"{tmp_path / name}: holds {holds}, whatever"] == [note.split(" its name")[0] for note in notes]
+    )
+
+
+def test_many_files_of_another_kind_than_their_names_are_one_line(tmp_path: Path) -> None:
+    for number in range(5):
+        (tmp_path / f"{number}.txt").write_text(_RECORD)
+    notes: list[str] = []
+    find_sources([str(tmp_path)], note=notes.append)
+    assert len(notes) == 1 and f"{tmp_path}/0.txt (and 4 more): holds JSON lines" in notes[0]
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, bz2.compress, lzma.compress, zstandard.compress])
+@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".xz", ".zst"])
+def test_the_first_bytes_decide_how_a_file_is_unpacked(
+    tmp_path: Path, compress: Callable[[bytes], bytes], suffix: str
+) -> None:
+    path = tmp_path / f"a.txt{suffix}"
+    path.write_bytes(compress("Über den Fluss.".encode()))
+    notes: list[str] = []
+    (source,) = find_sources([str(path)], note=notes.append)
+    with source.open(path) as streams:
+        assert next(streams).content.read().decode() == "Über den Fluss."
+    named = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstandard.compress}
+    assert len(notes) == (named[suffix] is not compress)
+    make_tar(path, {"b.txt": b"The mill stands."}, compress=compress)
+    (source,) = find_sources([str(path)])
+    assert source.members == frozenset(["b.txt"])
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".zst", ".tgz"])
+def test_an_archive_with_a_damaged_beginning_is_an_error(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"a{suffix}").write_bytes(b"\x00\x01\x02" * 200)
+    with pytest.raises(CorpusError, match=f"a{suffix}: is damaged, or no {suffix} file, by its first bytes; fetch"):
+        find_sources([str(tmp_path / f"a{suffix}")])
+
+
+def test_the_widest_window_of_zstandard_is_read(tmp_path: Path) -> None:
+    parameters = zstandard.ZstdCompressionParameters.from_level(1, window_log=31)
+    packed = io.BytesIO()
+    with zstandard.ZstdCompressor(compression_params=parameters).stream_writer(packed, closefd=False) as writer:
+        writer.write(b"The mill stands.")
+    (tmp_path / "a.txt.zst").write_bytes(packed.getvalue())
+    (source,) = find_sources([str(tmp_path / "a.txt.zst")])
+    with source.open(source.files[0]) as streams:
+        assert next(streams).content.read() == b"The mill stands."
 
 
 def test_a_folder_of_several_kinds_is_several_sources_and_hidden_files_are_passed_over(tmp_path: Path) -> None:

@@ -106,9 +106,9 @@ def clean(text: str) -> str:
 
 
 def decode(content: bytes) -> str | Skipped:
-    """Text out of UTF-8 bytes, or of UTF-16 with a byte order mark; not cleaned."""
+    """Text out of UTF-8 bytes, as readers get them from a file in any encoding; not cleaned."""
     try:
-        return content.decode("utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8")
+        return content.decode()
     except UnicodeDecodeError:
         return Skipped.with_bytes(SkipReason.INVALID_UTF8, content)
 

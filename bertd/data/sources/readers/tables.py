@@ -7,6 +7,7 @@ them, have one sentence a row and no mark where a book ends: there, SENTENCES_PE
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -18,6 +19,10 @@ from bertd.data.sources.readers.jsonl import JsonLines
 from bertd.errors import CorpusError
 from bertd.hub import hub_unreachable_reason
 
+_TEXT_TYPES = re.compile(
+    r"null|(?:large_)?(?:string|binary)(?:_view)?|fixed_size_binary\[\d+\]|dictionary<values=(?:large_)?string,.*"
+)
+"""Names of the types in Arrow and in `datasets`; a column of null has no text yet."""
 _ROWS_PER_BATCH = 256
 """Rows read at once."""
 _SPLIT = "train"
@@ -52,6 +57,7 @@ class Parquet:
             file = pyarrow.parquet.ParquetFile(seekable, buffer_size=_COLUMN_BUFFER_BYTES)
             if self.text_field not in file.schema_arrow.names:
                 raise CorpusError(_missing_column_message(place, self.text_field, file.schema_arrow.names))
+            _require_text_column(str(file.schema_arrow.field(self.text_field).type), place=place, field=self.text_field)
             batches = file.iter_batches(batch_size=_ROWS_PER_BATCH, columns=[self.text_field])
             texts = _join_rows((batch.column(0).to_pylist() for batch in batches), rows=self.rows_per_document)
             yield from _pack_blocks(texts, block_bytes=block_bytes)
@@ -90,10 +96,18 @@ class HubTable:
                 "network, or fetch it there and name the folder"
             )
         try:
-            table = datasets.load_dataset(path, config or None, split=_SPLIT, streaming=True)
+            builder = datasets.load_dataset_builder(path, config or None)
+            if type(builder.config).__name__ == "CsvConfig":
+                # pandas would take a cell that says NA for an empty one.
+                builder = datasets.load_dataset_builder(path, config or None, keep_default_na=False)
+            table = builder.as_streaming_dataset(split=_SPLIT)
             columns = table.column_names or list(next(iter(table.take(1)), {}))
             if self.text_field not in columns:
                 raise CorpusError(_missing_column_message(f"hf:{self.name}", self.text_field, columns))
+            if feature := (table.features or {}).get(self.text_field):
+                kind = type(feature).__name__
+                type_name = str(feature.dtype) if kind == "Value" else kind
+                _require_text_column(type_name, place=f"hf:{self.name}", field=self.text_field)
             rows = table.select_columns([self.text_field]).iter(batch_size=_ROWS_PER_BATCH)
             texts = _join_rows((batch[self.text_field] for batch in rows), rows=self.rows_per_document)
             yield from _pack_blocks(texts, block_bytes=block_bytes)
@@ -113,15 +127,30 @@ def _missing_column_message(place: str, field: str, columns: list[str]) -> str:
     return f"{place}: no column {field!r}; it has {', '.join(columns)}: give --text-field"
 
 
+def _require_text_column(type_name: str, *, place: str, field: str) -> None:
+    """Refuse a column of numbers, lists or anything else that is not text.
+
+    Raises:
+        CorpusError: its type is another.
+    """
+    if not _TEXT_TYPES.fullmatch(type_name):
+        raise CorpusError(f"{place}: column {field!r} has {type_name}, not text; give another with --text-field")
+
+
+def _decode_value(value: object) -> object:
+    """A text that Impala or an old Spark wrote as bytes; what is not UTF-8 in it becomes half a surrogate pair."""
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+
+
 def _join_rows(batches: Iterable[list[object]], *, rows: int) -> Iterator[object]:
     """The values, or every `rows` strings joined to a document; what is not a string stays alone, to be counted."""
     if rows == 1:
         for batch in batches:
-            yield from batch
+            yield from map(_decode_value, batch)
         return
     sentences: list[str] = []
     for batch in batches:
-        for value in batch:
+        for value in map(_decode_value, batch):
             if not isinstance(value, str):
                 yield value
                 continue

@@ -61,10 +61,10 @@ def test_every_kind_of_break_becomes_a_line_break(text: str, cleaned: str) -> No
     [
         ("Ärger".encode(), "Ärger"),
         ("Ärger".encode("utf-8-sig"), "Ärger"),
-        ("Ärger".encode("utf-16"), "Ärger"),
+        ("Ärger".encode("utf-16"), SkipReason.INVALID_UTF8),
         ("Ärger".encode("latin-1"), SkipReason.INVALID_UTF8),
     ],
 )
-def test_text_is_utf_8_or_says_otherwise_by_its_mark(content: bytes, reading: object) -> None:
+def test_text_is_utf_8_with_or_without_its_mark(content: bytes, reading: object) -> None:
     decoded = decode(content)
     assert (decoded.reason if isinstance(decoded, Skipped) else clean(decoded)) == reading

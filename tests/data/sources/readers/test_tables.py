@@ -101,3 +101,55 @@ def test_a_data_set_that_cannot_be_had_says_so(table: Path, monkeypatch: pytest.
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     with pytest.raises(CorpusError, match="hf:nobody/nothing:en: cannot load: .*check the name and the network"):
         readings(HubTable("nobody/nothing:en"), table, block_bytes=100)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pyarrow.binary(),
+        pyarrow.large_binary(),
+        pyarrow.string(),
+        pyarrow.large_string(),
+        pyarrow.string_view(),
+        pyarrow.dictionary(pyarrow.int32(), pyarrow.string()),
+    ],
+    ids=str,
+)
+def test_texts_are_read_in_any_type_that_holds_them(tmp_path: Path, kind: pyarrow.DataType) -> None:
+    path = tmp_path / "train.parquet"
+    texts = pyarrow.array(["größer", None, ""], pyarrow.string()).cast(
+        pyarrow.string() if pyarrow.types.is_dictionary(kind) else kind
+    )
+    texts = texts.dictionary_encode() if pyarrow.types.is_dictionary(kind) else texts
+    pyarrow.parquet.write_table(pyarrow.table({"text": texts}), path)
+    expected = ["größer", SkipReason.NO_FIELD, ""]
+    assert readings(Parquet(), path, block_bytes=100) == expected
+    if kind != pyarrow.string_view():
+        assert readings(HubTable(str(tmp_path)), path, block_bytes=100) == expected
+
+
+def test_bytes_that_are_not_utf_8_are_left_for_the_count(tmp_path: Path) -> None:
+    path = tmp_path / "train.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"text": pyarrow.array([b"a\xff", b"b"], pyarrow.binary())}), path)
+    assert readings(Parquet(), path, block_bytes=100) == ["a\udcff", "b"]
+
+
+@pytest.mark.parametrize(
+    ("values", "type_name"),
+    [([1, 2], "int64"), ([["a", "b"]], "list<"), ([{"a": "b"}], "struct<"), ([1.5], "double"), ([True], "bool")],
+)
+def test_a_column_of_anything_else_is_one_error_with_its_type(
+    tmp_path: Path, values: list[object], type_name: str
+) -> None:
+    path = tmp_path / "train.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"text": pyarrow.array(values)}), path)
+    with pytest.raises(CorpusError, match=f"column 'text' has {type_name}.*, not text; give another with --text-field"):
+        readings(Parquet(), path, block_bytes=100)
+    with pytest.raises(CorpusError, match="column 'text' has .*, not text; give another with --text-field"):
+        readings(HubTable(str(tmp_path)), path, block_bytes=100)
+
+
+def test_a_cell_that_says_na_is_a_text_also_in_a_folder_read_as_the_hub_is(tmp_path: Path) -> None:
+    path = tmp_path / "train.csv"
+    path.write_text('id,text\n1,NA\n2,null\n3,"One, two."\n4,\n')
+    assert readings(HubTable(str(tmp_path)), path, block_bytes=100) == ["NA", "null", "One, two.", ""]

@@ -1,0 +1,81 @@
+"""Any reader of text, given its files as UTF-8, and without what is not text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from bertd.data.sources.encodings import (
+    HEAD_BYTES,
+    UTF_8,
+    decode_head,
+    detect_encoding,
+    has_controls,
+    open_utf8,
+    suggest_encoding,
+)
+from bertd.data.sources.readers.document import Block, Document, Reader, ReadResult, Skipped, SkipReason, TooLong
+from bertd.program import print_note
+
+_NOT_TEXT = b"\x00not text\x00"
+"""Opens the block that stands for a file which is not text; no block of text begins so."""
+_MAX_NOTES = 3
+"""Files of a source that are named to the user; the counts have all."""
+
+
+@dataclass(frozen=True)
+class DecodedReader:
+    """Decides the encoding of each file, and leaves out files and documents of control characters."""
+
+    reader: Reader
+    encoding: str | None = None
+    """Of files that are not UTF-8."""
+    _notes: list[str] = field(default_factory=list, compare=False)
+    """What the user was told."""
+
+    def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
+        """The blocks of the file as UTF-8; one that stands for the file if it is not text."""
+        name = str(getattr(stream, "name", "a file"))
+        text, head = open_utf8(stream, named=self.encoding, name=name)
+        if text is None:
+            self._note(f"{name}: is not text, or UTF-16 without its mark, and is left out", head)
+            yield _skip_file(stream, head)
+            return
+        if self.encoding is None and not _is_utf8(head):
+            self._note(f"{name}: is not UTF-8, and what cannot be read is left out", head)
+        yield from self.reader.blocks(text, block_bytes=block_bytes)
+
+    def documents(self, content: bytes) -> Iterator[ReadResult]:
+        """The reader's documents, each checked once more."""
+        if content.startswith(_NOT_TEXT):
+            characters, sample = content.removeprefix(_NOT_TEXT).split(b" ", 1)
+            yield Skipped(SkipReason.NOT_TEXT, read=int(characters), sample=sample.decode("utf-8", "replace"))
+            return
+        for result in self.reader.documents(content):
+            if isinstance(result, Document) and has_controls(result.text.encode("utf-8", "replace")):
+                yield Skipped(SkipReason.NOT_TEXT, read=result.read, sample=result.text)
+            else:
+                yield result
+
+    def _note(self, what: str, head: bytes) -> None:
+        if len(self._notes) == _MAX_NOTES:
+            return
+        suggested = suggest_encoding(head)
+        remedy = f"it looks like {suggested}: check, and give --encoding {suggested}" if suggested else ""
+        self._notes.append(f"{what}; {remedy or 'if it is text, name its encoding with --encoding'}")
+        print_note(self._notes[-1])
+
+
+def _is_utf8(head: bytes) -> bool:
+    encoding = detect_encoding(head)
+    return encoding.name != UTF_8 or "\udcff" not in decode_head(head, encoding)
+
+
+def _skip_file(stream: BinaryIO, head: bytes) -> Block:
+    """Read to the end of a file that is not text, to count it."""
+    counted = TooLong()
+    counted.begin(head)
+    while piece := stream.read(HEAD_BYTES):
+        counted.add(piece)
+    return Block(_NOT_TEXT + b"%d " % counted.characters + counted.sample.encode("utf-8", "replace"))
