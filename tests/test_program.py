@@ -14,6 +14,7 @@ import pytest
 from bertd.errors import DeviceMemoryError, StorageError
 from bertd.program import INTERNAL_FAULT, INTERRUPTED, print_error, run_main
 from bertd.terminal_text import terminal_text
+from tests.waiting import PATIENCE_S
 
 
 def _raise(error: BaseException) -> int:
@@ -219,7 +220,7 @@ def unsafe_in(output: bytes) -> str:
 @pytest.mark.parametrize("form", ["--{}", "{}"], ids=["option", "argument"])
 def test_no_argument_commands_the_terminal_by_way_of_a_message(module: list[str], form: str) -> None:
     command = [sys.executable, "-m", *module, form.format(HOSTILE)]
-    done = subprocess.run(command, capture_output=True, timeout=100, check=False)
+    done = subprocess.run(command, capture_output=True, timeout=PATIENCE_S, check=False)
     assert done.returncode != 0 and done.stderr
     assert unsafe_in(done.stdout + done.stderr) == ""
 
@@ -229,7 +230,7 @@ def test_a_recipes_text_does_not_command_the_terminal_of_the_bench(tmp_path: Pat
     escaped = json.dumps(f"/nonexist/{HOSTILE}").replace("\x7f", "\\u007f")
     recipe.write_text(f'[run]\nname = "a"\n[budget]\nsteps = 1\n[devices]\nkind = "cpu"\n[data]\nshards = {escaped}\n')
     command = [sys.executable, "-m", "bertd", "bench", str(recipe)]
-    done = subprocess.run(command, capture_output=True, timeout=100, check=False)
+    done = subprocess.run(command, capture_output=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 65 and b"/nonexist/" in done.stderr
     assert unsafe_in(done.stdout + done.stderr) == ""
 

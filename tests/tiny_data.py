@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.waiting import PATIENCE_S
+
 _WORDS = [
     "the",
     "a",
@@ -60,4 +62,4 @@ def make_tiny_dataset(folder: Path) -> Path:
 
 
 def _run(module: str, *arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", module, *arguments], check=True, capture_output=True, timeout=60)
+    subprocess.run([sys.executable, "-m", module, *arguments], check=True, capture_output=True, timeout=PATIENCE_S)

@@ -21,6 +21,7 @@ from bertd.errors import BertdError, ClientError, DaemonUnreachableError, Transi
 from bertd.records import JobState
 from tests.cli import samples
 from tests.cli.fake_daemon import FakeDaemon, frame
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -163,9 +164,11 @@ def trickling(path: Path, *, head: bytes) -> Iterator[None]:
         listener.listen()
         thread = threading.Thread(target=trickle)
         thread.start()
-        yield
-        is_over.set()
-        thread.join()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join()
 
 
 @pytest.mark.parametrize(
@@ -397,10 +400,10 @@ def test_closing_from_another_thread_ends_a_waiting_iteration(client: Client, da
 
     thread = threading.Thread(target=follow)
     thread.start()
-    assert has_first.wait(5)
+    assert has_first.wait(PATIENCE_S)
     stream.close()
     stream.close()
-    thread.join(5)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
     assert seen == [samples.event(5)]
     assert list(stream) == []
@@ -423,7 +426,7 @@ def test_many_threads_share_one_client(client: Client, daemon: FakeDaemon) -> No
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(PATIENCE_S)
     assert states == [JobState.RUNNING] * 20
 
 

@@ -21,6 +21,7 @@ from bertd.model.export import write_export
 from bertd.run.recipe.schema import Recipe
 from bertd.train.run_inputs import encoder_config
 from tests.tiny_data import make_tiny_dataset
+from tests.waiting import PATIENCE_S
 
 TINY = (
     "model.layers=1",
@@ -112,7 +113,7 @@ def test_arms_at_once_share_the_cores_and_keep_their_order(monkeypatch: pytest.M
         pytest.skip("one core")
 
     def train(arm: OurArm, *, shards: str, budget_s: float, folder: Path) -> tuple[str, set[int]]:
-        both_are_here.wait(timeout=10)
+        both_are_here.wait(timeout=PATIENCE_S)
         return arm.name, os.sched_getaffinity(0)
 
     monkeypatch.setattr(command, "_train", train)

@@ -22,6 +22,7 @@ from bertd.errors import BertdError
 from bertd.program import INTERNAL_FAULT
 from tests.cli.conftest import Bertd
 from tests.cli.fake_daemon import FakeDaemon
+from tests.waiting import PATIENCE_S
 
 VERBS = [
     command.name or command.callback.__name__
@@ -138,7 +139,7 @@ def test_a_reader_that_leaves_early_is_no_error_to_speak_of(daemon: FakeDaemon) 
     process.stdout.close()
     assert process.stderr is not None
     assert process.stderr.read() == b""
-    assert process.wait(10) == 1
+    assert process.wait(PATIENCE_S) == 1
 
 
 def test_a_reader_that_never_was_is_no_error_to_speak_of(daemon: FakeDaemon) -> None:
@@ -165,9 +166,9 @@ def test_ctrl_c_ends_a_waiting_process_quietly_with_130(daemon: FakeDaemon) -> N
         return real_answer(request)  # type: ignore[arg-type]  # passes through what it got
 
     daemon.answer = answer  # type: ignore[method-assign,assignment]  # a spy
-    assert has_asked.wait(20)
+    assert has_asked.wait(PATIENCE_S)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out, err) == (130, b"", b"")
 
 

@@ -24,9 +24,9 @@ from bertd.records import JobState
 from tests.cli.conftest import Bertd
 from tests.cli.fake_daemon import FakeDaemon
 from tests.run.data_sets import write_manifest
+from tests.waiting import PATIENCE_S
 
 _STEPS = 40
-_START_S = 30.0
 
 
 class RealDaemon:
@@ -36,7 +36,7 @@ class RealDaemon:
         self.socket = folder / "bertd.sock"
         self._ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._ready.bind(str(folder / "notify.sock"))
-        self._ready.settimeout(_START_S)
+        self._ready.settimeout(PATIENCE_S)
         environment = {**os.environ, "NOTIFY_SOCKET": str(folder / "notify.sock")}
         self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
         while b"READY=1" not in self._ready.recv(4096):
@@ -45,7 +45,7 @@ class RealDaemon:
     def end(self) -> None:
         """End it with SIGTERM."""
         self.process.terminate()
-        self.process.communicate(timeout=60)
+        self.process.communicate(timeout=PATIENCE_S)
         self._ready.close()
 
 
@@ -72,7 +72,7 @@ def test_a_run_goes_through_its_life_at_the_command_line(bertd: Bertd, real: Rea
     assert bertd("resume", "1").code == 5
     assert bertd("release", "1").code == 0
 
-    said = bertd("wait", "1", "--timeout", "60s")
+    said = bertd("wait", "1", "--timeout", f"{PATIENCE_S:.0f}s")
     assert (said.code, said.out.startswith("job 1 (first) is done: ")) == (0, True)
     shown = bertd("show", "1-first").out
     assert f"100.0% of {_STEPS} steps" in shown
@@ -104,7 +104,7 @@ def test_a_command_to_a_job_that_is_over_ends_with_5_and_to_none_with_4(bertd: B
 
 def test_shutdown_ends_the_daemon(bertd: Bertd, real: RealDaemon) -> None:
     assert f"pid {real.process.pid}" in bertd("shutdown").out
-    assert real.process.wait(30) == 0
+    assert real.process.wait(PATIENCE_S) == 0
     assert bertd("status").code == 69
 
 
@@ -143,7 +143,7 @@ def test_the_fake_daemon_answers_as_the_real_one_does(bertd: Bertd, real: RealDa
 
 def _outline(address: Path, method: str, path: str) -> tuple[int, str | None, str | None, list[str]]:
     """Status, version, media type and the names of an answer."""
-    connection = SocketConnection(address, timeout_s=10)
+    connection = SocketConnection(address, timeout_s=PATIENCE_S)
     connection.request(method, f"/v1/{path}")
     response = connection.getresponse()
     body = json.loads(response.read())

@@ -18,8 +18,8 @@ from bertd.run.journal import read_journal
 from bertd.run.paths import RunPaths, StatePaths
 from tests.jobs.fake_ranks import Plan
 from tests.jobs.runner_box import recipe_text, with_tests_on_path
-from tests.jobs.waiting import PATIENCE_S, wait_for
 from tests.run.data_sets import write_manifest
+from tests.waiting import PATIENCE_S, wait_for
 
 
 class DaemonBox:

@@ -45,7 +45,7 @@ from bertd.run.checkpoint_index import write_checkpoint_index
 from bertd.run.recipe.load import read_recipe
 from tests.daemon.daemon_box import DaemonBox
 from tests.jobs.fake_ranks import Death, Plan
-from tests.jobs.waiting import wait_for
+from tests.waiting import PATIENCE_S, wait_for
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_a_key_cannot_be_used_for_another_request(box: DaemonBox) -> None:
 
 
 def post(box: DaemonBox, path: str, body: str, *, key: str) -> tuple[int, dict[str, object]]:
-    connection = SocketConnection(box.socket, timeout_s=10)
+    connection = SocketConnection(box.socket, timeout_s=PATIENCE_S)
     connection.request("POST", path, body, {"Idempotency-Key": key, "Content-Type": "application/json"})
     answer = connection.getresponse()
     status, content = answer.status, json.loads(answer.read())

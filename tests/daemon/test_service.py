@@ -19,7 +19,7 @@ from bertd.run.processes import is_alive, own_identity
 from tests.daemon.daemon_box import DaemonBox
 from tests.jobs.fake_ranks import Plan
 from tests.jobs.runner_box import with_tests_on_path
-from tests.jobs.waiting import PATIENCE_S, wait_for
+from tests.waiting import PATIENCE_S, wait_for
 
 HOLDS = Plan(hold_at=7)
 

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.waiting import PATIENCE_S
+
 SCRIPT = """
 import os, subprocess, sys
 from bertd.demo import process_cleanup
@@ -27,5 +29,7 @@ print("clean")
 
 
 def test_an_orphan_in_a_session_of_its_own_is_found_and_ended(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     assert (done.stdout, done.returncode) == ("clean\n", 0), done.stderr

@@ -13,8 +13,9 @@ import pytest
 
 from bertd.records import EndRecord, ExportRecord, StartRecord, ValidationRecord
 from bertd.run.journal import read_journal
+from tests.waiting import PATIENCE_S
 
-pytestmark = [pytest.mark.realdata, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.realdata, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 _SMALL = {
     "budget.steps": "20",
@@ -28,7 +29,7 @@ _SMALL = {
 def bertd(*arguments: str) -> str:
     """What the command prints."""
     command = [sys.executable, "-m", "bertd", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -46,7 +47,7 @@ def socket(tmp_path: Path) -> Iterator[Path]:
                 break
         yield path
         daemon.terminate()
-        assert daemon.wait(timeout=100) == 0
+        assert daemon.wait(PATIENCE_S) == 0
     finally:
         daemon.kill()
         daemon.wait()

@@ -25,7 +25,7 @@ from bertd.run.journal import read_journal
 from bertd.run.paths import RunPaths, newest_first
 from bertd.run.recipe.load import format_recipe, parse_recipe
 from tests.jobs.runner_box import with_tests_on_path
-from tests.jobs.waiting import wait_for
+from tests.waiting import PATIENCE_S, wait_for
 
 BATCH = 8
 RECIPE = """
@@ -82,10 +82,10 @@ class RealRun:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=with_tests_on_path()
             )
 
-    def outcome(self, *, timeout_s: float) -> Outcome:
+    def outcome(self) -> Outcome:
         """Wait for the end."""
         assert self.process is not None
-        assert self.process.wait(timeout_s) == 0, self.log
+        assert self.process.wait(PATIENCE_S) == 0, self.log
         return Outcome.model_validate_json(self.paths.outcome.read_bytes())
 
     def ranks(self) -> list[psutil.Process]:

@@ -19,7 +19,7 @@ from tests.faults.invariants import Witness, assert_sound
 from tests.faults.real_daemon import RealDaemonBox
 from tests.faults.real_run import BATCH, recipe
 from tests.jobs.runner_box import with_tests_on_path
-from tests.jobs.waiting import wait_for
+from tests.waiting import PATIENCE_S, wait_for
 
 STEPS = 600
 TOLERANCE = 1e-4
@@ -36,7 +36,7 @@ def submission(dataset: Path) -> SubmitPretrain:
 def resume_on(box: RealDaemonBox, id: int, *, devices: int) -> None:
     """Run a command as a person types it."""
     command = [sys.executable, "-m", "bertd", "resume", str(id), "--devices", str(devices)]
-    subprocess.run([*command, "--socket", str(box.socket)], check=True, env=with_tests_on_path(), timeout=60)
+    subprocess.run([*command, "--socket", str(box.socket)], check=True, env=with_tests_on_path(), timeout=PATIENCE_S)
 
 
 def train_and_pause(box: RealDaemonBox, id: int, paths: RunPaths, *, attempt: int) -> None:

@@ -21,7 +21,7 @@ from tests.faults.invariants import Witness, assert_sound
 from tests.faults.real_daemon import RealDaemonBox
 from tests.faults.real_run import BATCH, recipe
 from tests.faults.tally import Tally, losses_s, restarts_s
-from tests.jobs.waiting import wait_for
+from tests.waiting import wait_for
 
 KILL_EVERY_S = 20.0
 DURATION_S = float(os.environ.get("BERTD_FAULTS_SECONDS", "600"))
@@ -31,7 +31,7 @@ SEED = 17
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_training_gets_on_under_a_kill_every_twenty_seconds(
     real_box: RealDaemonBox, dataset: Path, tally: Tally
 ) -> None:

@@ -21,7 +21,7 @@ from tests.faults.real_run import RealRun
 from tests.faults.tally import Tally
 from tests.jobs.fake_ranks import Plan
 from tests.jobs.runner_box import RunnerBox
-from tests.jobs.waiting import wait_for
+from tests.waiting import wait_for
 
 HOLDS = Plan(hold_at=7)
 
@@ -133,7 +133,7 @@ def test_two_ranks_train_on_while_the_disk_is_full_and_pause_at_once_when_there_
             wait_for(lambda: run.heartbeat_steps() > steps + 500, what="steps on a full disk")
             ballast.unlink()
             post(run.paths.control, verb=CommandKind.PAUSE, asked_by="a test", now=time.time())
-            assert run.outcome(timeout_s=60).state is JobState.PAUSED
+            assert run.outcome().state is JobState.PAUSED
             assert "did not end" not in run.log
             tally.sound()
         finally:

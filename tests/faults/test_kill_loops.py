@@ -23,7 +23,7 @@ from tests.faults.invariants import Witness, assert_sound
 from tests.faults.tally import Tally
 from tests.jobs.fake_ranks import Plan
 from tests.jobs.runner_box import RunnerBox
-from tests.jobs.waiting import still_alive, wait_for
+from tests.waiting import still_alive, wait_for
 
 SEED = 11
 

@@ -19,7 +19,7 @@ from tests.daemon.daemon_box import DaemonBox
 from tests.faults.invariants import Witness, assert_sound
 from tests.faults.tally import Tally
 from tests.jobs.fake_ranks import Plan
-from tests.jobs.waiting import wait_for
+from tests.waiting import wait_for
 
 NUM_JOBS = int(os.environ.get("BERTD_SOAK_JOBS", "24"))
 AT_ONCE = 8

@@ -99,7 +99,7 @@ def test_they_listen_on_the_loopback_interface_alone(run: RealRun) -> None:
 def test_memory_that_runs_out_on_one_of_them_ends_the_run_at_once(run: RealRun, folder: Path) -> None:
     run.wait_for_steps(attempt=1, steps=1)
     (folder / "go").touch()
-    outcome = run.outcome(timeout_s=60)
+    outcome = run.outcome()
     assert outcome.state is JobState.FAILED and outcome.exit_code == 71, (outcome, run.log)
     assert "a device's memory is too small: lower batch.micro" in outcome.reason
     assert "rank 1: the GPU's memory is too small: CUDA out of memory. Tried to allocate 2.00 GiB" in run.log

@@ -24,6 +24,7 @@ from bertd.run.journal import read_journal
 from bertd.run.paths import JobPaths
 from tests.glue.glue_jobs import write_cola, write_job, write_stsb
 from tests.glue.tiny_export import WORDS, save_byte_level_export, save_tiny_export
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +203,7 @@ def test_sigterm_ends_a_finetuning_at_once(tmp_path: Path, export: Path) -> None
         # Training begins after this line.
         assert child.stdout.readline().startswith("cola: 2000 training and 60 development examples")
         child.send_signal(signal.SIGTERM)
-        assert child.wait(timeout=10) == -signal.SIGTERM
+        assert child.wait(PATIENCE_S) == -signal.SIGTERM
     finally:
         child.kill()
         child.wait()

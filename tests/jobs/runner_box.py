@@ -15,7 +15,7 @@ from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths
 from bertd.run.recipe.load import format_recipe, parse_recipe
 from tests.jobs.fake_ranks import Plan
-from tests.jobs.waiting import PATIENCE_S, wait_for
+from tests.waiting import PATIENCE_S, wait_for
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """

@@ -22,6 +22,7 @@ from bertd.model.export import write_export
 from bertd.model.hf_mapping import GLOBAL, LOCAL, transformers_config
 from bertd.model.pretrained import load_pretrained
 from tests.model.test_export import FAMILIES, MODERN, TINY, VARIANTS, tokenizer_dir, trained_like
+from tests.waiting import PATIENCE_S
 
 __all__ = ["tokenizer_dir"]  # a fixture
 
@@ -169,7 +170,7 @@ def test_a_name_on_the_hub_is_found_where_the_hub_keeps_it(tmp_path: Path, token
         capture_output=True,
         text=True,
         check=True,
-        timeout=100,
+        timeout=PATIENCE_S,
     ).stdout.splitlines()
 
     assert said[0] == "MegatronBertForMaskedLM"

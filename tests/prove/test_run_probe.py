@@ -16,7 +16,7 @@ from bertd.prove.run_probe import ProbeFailedError, make_run
 from bertd.prove.sizes import choose_recipe
 from bertd.records import JobState, Outcome
 from bertd.run.paths import JobPaths
-from tests.jobs.waiting import still_alive, wait_for
+from tests.waiting import PATIENCE_S, still_alive, wait_for
 
 
 def test_a_job_ends_with_the_step_that_started_it(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_what_was_waited_for_and_did_not_come_is_said_with_the_end_of_the_log(
     monkeypatch.setattr(run_probe, "runner_command", lambda *_: ["sh", "-c", command])
     probe = make_run(tmp_path / "run", choose_recipe(is_cuda=False, is_tiny=True))
     probe.start()
-    until_s = 0.0 if command.startswith("sleep") else time.monotonic() + 40
+    until_s = 0.0 if command.startswith("sleep") else time.monotonic() + PATIENCE_S
     try:
         with pytest.raises(ProbeFailedError, match=message):
             probe.wait_for(lambda: False, what="first step", until_s=until_s)
@@ -71,4 +71,4 @@ def test_the_outcome_is_what_the_runner_left(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(run_probe, "runner_command", command)
     probe = make_run(tmp_path / "run", choose_recipe(is_cuda=False, is_tiny=True))
     probe.start()
-    assert probe.wait(until_s=time.monotonic() + 40) == outcome and probe.describe_end() == "no GPU"
+    assert probe.wait(until_s=time.monotonic() + PATIENCE_S) == outcome and probe.describe_end() == "no GPU"

@@ -20,7 +20,7 @@ from bertd.prove import run_step as running
 from bertd.prove.plan import STEPS, Step, limit_s
 from bertd.prove.results import Check, Proof, StepFindings, Verdict
 from bertd.prove.run_step import ProofOptions, end_process_tree, judge_step, run_step
-from tests.jobs.waiting import still_alive, wait_for
+from tests.waiting import PATIENCE_S, still_alive, wait_for
 
 STEP = Step("fake", "A fake step", 1.0)
 FINDS = """
@@ -192,7 +192,7 @@ def test_ctrl_c_keeps_what_was_done_and_ends_what_runs(tmp_path: Path) -> None:
         wait_for(lambda: pid.is_file() and pid.read_text() != "", what="the step")
         child = psutil.Process(int(pid.read_text()))
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=40)
+        _, stderr = process.communicate(timeout=PATIENCE_S)
     finally:
         process.kill()
         process.wait()

@@ -64,7 +64,7 @@ def test_every_row_of_a_proof_passes_or_says_why_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_two_ranks_on_a_cpu_are_proven_as_several_gpus_are(tmp_path: Path) -> None:
     options = ProofOptions(out=tmp_path, device="cpu", is_tiny=True, minutes=10)
     path = findings_path(tmp_path, "ranks")

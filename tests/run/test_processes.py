@@ -9,6 +9,8 @@ import sys
 import psutil
 import pytest
 
+from tests.waiting import PATIENCE_S
+
 _PARENT = """
 import os, subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", sys.argv[1], str(os.getpid())], stdout=subprocess.PIPE)
@@ -33,12 +35,14 @@ def test_a_process_is_killed_when_its_parent_dies(parent: str) -> None:
         child = psutil.Process(int(running.stdout.readline()))
         assert child.is_running() and child.status() != psutil.STATUS_ZOMBIE
         running.send_signal(signal.SIGKILL)
-        _, alive = psutil.wait_procs([child], timeout=10)
+        _, alive = psutil.wait_procs([child], timeout=PATIENCE_S)
     assert not alive
 
 
 def test_a_process_whose_parent_has_died_before_it_asked_ends_at_once() -> None:
     # Process 1 stands for a parent that has died already.
     child = _CHILD.format(parent="1")
-    ended = subprocess.run([sys.executable, "-c", child], capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", child], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     assert (ended.returncode, ended.stdout) == (1, "")

@@ -48,7 +48,7 @@ def measure(arguments: list[str], *, columns: int, rows: int, seconds: float) ->
     with Terminal(arguments, columns=columns, rows=rows) as terminal:
         first = terminal.read(10.0).decode(errors="replace")
         first_byte_s = time.monotonic() - terminal.started
-        if _FRAME not in first and _FRAME not in terminal.read_until(_FRAME, timeout_s=10.0):
+        if _FRAME not in first and _FRAME not in terminal.read_until(_FRAME):
             raise SystemExit("no frame in 10 s: is there a run to show?")
         first_frame_s = time.monotonic() - terminal.started
         process = psutil.Process(terminal.pid)

@@ -10,9 +10,12 @@ import signal
 import struct
 import sys
 import termios
+import threading
 import time
 from types import TracebackType
 from typing import Self
+
+from tests.waiting import PATIENCE_S
 
 _QUERIES = {
     b"\x1b[?2026$p": b"\x1b[?2026;2$y",  # Synchronized output: known, off.
@@ -29,6 +32,7 @@ class Terminal:
     ) -> None:
         inherited = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
         self.started = time.monotonic()
+        self._has_ended = False
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -50,16 +54,17 @@ class Terminal:
         try:
             output = os.read(self._fd, 1 << 16)
         except OSError:
-            return b""  # The process has ended.
+            self._has_ended = True
+            return b""
         for query, answer in _QUERIES.items():
             if query in output:
                 os.write(self._fd, answer)
         return output
 
-    def read_until(self, text: str, *, timeout_s: float) -> str:
-        """All output up to the read that contains `text`, or until the timeout."""
-        output, end = b"", time.monotonic() + timeout_s
-        while text.encode() not in output and time.monotonic() < end:
+    def read_until(self, text: str) -> str:
+        """All output up to the read that contains `text`, or to the end of the process or of PATIENCE_S."""
+        output, end = b"", time.monotonic() + PATIENCE_S
+        while text.encode() not in output and not self._has_ended and time.monotonic() < end:
             output += self.read(end - time.monotonic())
         return output.decode(errors="replace")
 
@@ -75,14 +80,15 @@ class Terminal:
         os.write(self._fd, keys.encode())
 
     def close(self) -> int:
-        """Quit with `q`, or kill the process after five seconds; returns the exit status."""
+        """Quit with `q`, or kill the process after PATIENCE_S; returns the exit status."""
         if self._fd < 0:
             return 0
         self.press("q")
-        end = time.monotonic() + 5
+        end = time.monotonic() + PATIENCE_S
         status = None
         while status is None and time.monotonic() < end:
-            self.read(0.05)
+            if not self.read(0.05):
+                threading.Event().wait(0.01)
             pid, raw = os.waitpid(self.pid, os.WNOHANG)
             status = os.waitstatus_to_exitcode(raw) if pid else None
         if status is None:

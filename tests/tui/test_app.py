@@ -14,12 +14,13 @@ import pytest
 from tests.cli.fake_daemon import FakeDaemon
 from tests.tui.fake_feed import simulated_snapshot
 from tests.tui.terminal import Terminal
+from tests.waiting import PATIENCE_S
 from tui.app import main
 
 
 def _run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tui", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)  # type: ignore[call-overload, no-any-return]  # Options pass through.
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False, **options)  # type: ignore[call-overload, no-any-return]  # Options pass through.
 
 
 def test_once_prints_the_run_and_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,7 +66,7 @@ def test_where_there_is_no_terminal_it_says_what_to_do() -> None:
 
 def test_a_terminal_that_draws_no_screen_is_told_what_to_do() -> None:
     with Terminal(["--demo"], columns=80, rows=24, environment={"TERM": "dumb"}) as terminal:
-        output = terminal.read_until("--json", timeout_s=30.0)
+        output = terminal.read_until("--json")
         assert "TERM=dumb draws no screen; use --once, --plain or --json" in output
         assert "\x1b" not in output
         assert terminal.close() == 2
@@ -79,33 +80,33 @@ def test_two_forms_at_once_are_refused() -> None:
 
 def test_a_reader_that_leaves_early_gets_no_traceback() -> None:
     command = f"{sys.executable} -m tui --demo --plain | head -n 1"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert "12-academic-large running" in done.stdout
     assert done.stderr == ""
 
 
 def test_on_a_terminal_it_shows_the_budget_and_q_gives_the_terminal_back() -> None:
     with Terminal(["--demo"], columns=80, rows=24) as terminal:
-        output = terminal.read_until("of 24h 00m", timeout_s=30.0)
+        output = terminal.read_until("of 24h 00m")
         assert "of 24h 00m" in output
         assert terminal.close() == 0
 
 
 def test_sigterm_gives_the_terminal_back() -> None:
     with Terminal(["--demo"], columns=80, rows=24) as terminal:
-        terminal.read_until("of 24h 00m", timeout_s=30.0)
+        terminal.read_until("of 24h 00m")
         os.kill(terminal.pid, signal.SIGTERM)
-        assert "\x1b[?1049l" in terminal.read_until("\x1b[?1049l", timeout_s=30.0)
+        assert "\x1b[?1049l" in terminal.read_until("\x1b[?1049l")
         assert terminal.close() == 0
 
 
 def test_a_lost_daemon_leaves_the_screen_up_and_q_still_works(tmp_path: Path) -> None:
     socket = tmp_path / "d.sock"
     with Terminal(["--socket", str(socket)], columns=80, rows=24) as terminal:
-        assert "No daemon yet." in terminal.read_until("No daemon yet.", timeout_s=30.0)
+        assert "No daemon yet." in terminal.read_until("No daemon yet.")
         with FakeDaemon(socket, status=simulated_snapshot().status):  # type: ignore[arg-type]  # There is one.
-            assert "live" in terminal.read_until("live", timeout_s=30.0)
-        assert "daemon lost" in terminal.read_until("daemon lost", timeout_s=30.0)
+            assert "live" in terminal.read_until("live")
+        assert "daemon lost" in terminal.read_until("daemon lost")
         assert terminal.close() == 0
 
 
@@ -114,11 +115,11 @@ def test_the_dashboard_loads_no_compute_library_and_no_textual_to_print() -> Non
         "import sys; from tui.app import main; main(['--demo', '--once']); "
         "print(sorted({'torch', 'numpy', 'transformers', 'textual'} & set(sys.modules)), file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     assert done.stderr == "[]\n"
 
 
 def test_the_screen_loads_no_compute_library() -> None:
     code = "import sys, tui.dashboard, tui.feed; print(sorted({'torch', 'numpy', 'transformers'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     assert done.stdout == "[]\n"

@@ -13,12 +13,11 @@ from bertd.errors import ClientError, DaemonUnreachableError, TransitionError
 from bertd.records import JobState
 from tests.cli.fake_daemon import Answer, FakeDaemon, Request, frame
 from tests.tui.fake_feed import simulated_snapshot
+from tests.waiting import PATIENCE_S
 from tui import feed as feed_module
 from tui.feed import SocketFeed, fetch_snapshot
 from tui.simulated.feed import SimulatedFeed
 from tui.snapshot import Feed, LinkState, Snapshot
-
-_PATIENCE_S = 20.0
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +50,7 @@ def _event(id: int, *, type: str = "checkpoint") -> EventView:
 
 
 def _until(feed: SocketFeed, condition: Callable[[Snapshot], bool]) -> Snapshot:
-    assert feed.wait_until(condition, timeout_s=_PATIENCE_S), feed.snapshot().link
+    assert feed.wait_until(condition, timeout_s=PATIENCE_S), feed.snapshot().link
     return feed.snapshot()
 
 
@@ -221,7 +220,7 @@ def test_close_ends_the_thread_at_once_even_while_it_waits_for_the_daemon(socket
     with FakeDaemon(socket, status=_status()):
         _until(feed, _is_live)
         feed.close()
-        feed._thread.join(_PATIENCE_S)
+        feed._thread.join(PATIENCE_S)
         assert not feed._thread.is_alive()
 
 

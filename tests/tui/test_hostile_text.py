@@ -100,7 +100,7 @@ def test_no_clipboard_write_reaches_a_terminal(tmp_path: Path) -> None:
         FakeDaemon(socket, status=_hostile_status()) as daemon,
         Terminal(["--socket", str(socket)], columns=120, rows=40) as terminal,
     ):
-        output = terminal.read_until("\\x1b]52", timeout_s=30.0)
+        output = terminal.read_until("\\x1b]52")
         daemon.stream.put(None)
     assert "\\x1b]52" in output
     assert "\x1b]52" not in output

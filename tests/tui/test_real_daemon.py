@@ -12,8 +12,8 @@ from textual.widgets import Input
 from bertd.records import JobState
 from tests.daemon.daemon_box import DaemonBox
 from tests.jobs.fake_ranks import Plan
-from tests.jobs.waiting import PATIENCE_S
 from tests.tui.screen_text import refreshed, screen_lines, screen_text
+from tests.waiting import PATIENCE_S
 from tui.dashboard import Dashboard
 from tui.display_options import DisplayOptions
 from tui.feed import SocketFeed

@@ -14,6 +14,7 @@ from bertd.daemon.api import event_stream
 from bertd.daemon.api.event_stream import EventHub, EventResponse
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
+from tests.waiting import PATIENCE_S
 
 
 def status(state_dir: str) -> StatusView:
@@ -96,7 +97,7 @@ async def test_a_slow_client_gets_every_event_and_the_newest_tick_alone(bench: B
 
 async def test_a_client_that_takes_nothing_is_disconnected(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_stream, "STALL_TIMEOUT_S", 0.05)
-    await asyncio.wait_for(bench.connect(since=0), 5.0)
+    await asyncio.wait_for(bench.connect(since=0), PATIENCE_S)
     assert bench.got == []
     assert bench.hub.num_streams == 0
 
@@ -108,7 +109,7 @@ async def test_a_quiet_stream_beats(bench: Bench, monkeypatch: pytest.MonkeyPatc
     while b": still here\n\n" not in bench.got:
         await asyncio.sleep(0.01)
     bench.has_left.set()
-    await asyncio.wait_for(serving, 5.0)
+    await asyncio.wait_for(serving, PATIENCE_S)
     assert bench.hub.num_streams == 0
 
 
@@ -138,5 +139,5 @@ async def test_closing_the_hub_ends_the_streams(bench: Bench) -> None:
     serving = bench.connect(since=0)
     await settled()
     bench.hub.close()
-    await asyncio.wait_for(serving, 5.0)
+    await asyncio.wait_for(serving, PATIENCE_S)
     assert bench.hub.num_streams == 0

@@ -26,7 +26,7 @@ from bertd.daemon.api.limits import MAX_BODY_BYTES
 from bertd.errors import ClientError
 from bertd.records import JobState
 from tests.daemon.daemon_box import DaemonBox
-from tests.jobs.waiting import PATIENCE_S, wait_for
+from tests.waiting import PATIENCE_S, wait_for
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from bertd.daemon.service import SAVE_TIMEOUT_S
 from bertd.errors import DaemonBusyError, DaemonError
 from bertd.run.paths import default_socket
 from tests.jobs.runner_box import ROOT
+from tests.waiting import PATIENCE_S
 
 UNITS = ROOT / "systemd"
 ANALYZE = shutil.which("systemd-analyze")
@@ -33,7 +34,9 @@ def installed(unit: Path, folder: Path) -> Path:
 def analyze(*arguments: str | Path, runtime: Path) -> subprocess.CompletedProcess[str]:
     assert ANALYZE is not None
     env = os.environ | {"XDG_RUNTIME_DIR": str(runtime)}
-    return subprocess.run([ANALYZE, *arguments], capture_output=True, text=True, env=env, timeout=60, check=False)
+    return subprocess.run(
+        [ANALYZE, *arguments], capture_output=True, text=True, env=env, timeout=PATIENCE_S, check=False
+    )
 
 
 @needs_systemd

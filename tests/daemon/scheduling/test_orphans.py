@@ -12,7 +12,7 @@ from bertd.daemon.scheduling.orphans import JOB_VARIABLE
 from bertd.records import JobState
 from tests.daemon.daemon_box import DaemonBox
 from tests.jobs.fake_ranks import Plan
-from tests.jobs.waiting import wait_for
+from tests.waiting import wait_for
 
 
 def test_a_process_that_names_a_job_and_has_no_runner_is_reported_at_the_next_start(cold: DaemonBox) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bertd.data.dataset.array_file import ArrayFile
+from tests.waiting import PATIENCE_S
 
 
 def num_open() -> int:
@@ -42,6 +43,8 @@ import bertd.data.dataset.array_file as module
 np.kept = module, module.ArrayFile(Path({str(path)!r}), dtype=np.dtype("<i8"))
 """
 
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE_S, check=True
+    )
 
     assert done.stderr == ""

@@ -15,7 +15,7 @@ from bertd.run.journal import read_journal
 from bertd.run.processes import is_alive
 from tests.jobs.fake_ranks import Death, Plan
 from tests.jobs.runner_box import RunnerBox, with_tests_on_path
-from tests.jobs.waiting import PATIENCE_S, still_alive, wait_for
+from tests.waiting import PATIENCE_S, still_alive, wait_for
 
 HOLDS = Plan(hold_at=7)
 

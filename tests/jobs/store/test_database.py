@@ -13,7 +13,7 @@ from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.leases import Lease, Leases
 from bertd.jobs.store.queue import Queue
 from tests.jobs.runner_box import with_tests_on_path
-from tests.jobs.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S
 
 WRITER = """
 import sys

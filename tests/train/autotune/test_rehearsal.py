@@ -20,6 +20,7 @@ from bertd.train.autotune.speed_probe import ModelSetup, ProbeResult
 from bertd.train.distributed.process_group import Ranks
 from bertd.train.loop.loss_fn import ForwardPass
 from tests.train.loop.test_trainer import final_weights, kind_of, make_run, run_to_end
+from tests.waiting import PATIENCE_S
 
 SIZES = ("batch.sequences=32", "budget.steps=2", "batch.micro=auto")
 
@@ -155,7 +156,7 @@ def test_all_ranks_follow_the_one_that_ran_out_of_memory(
     for process in processes:
         process.start()
     for process in processes:
-        process.join(timeout=120)
+        process.join(PATIENCE_S)
 
     assert [process.exitcode for process in processes] == [0, 0]
     (start,), (alert,) = kind_of(paths, StartRecord), kind_of(paths, AlertRecord)

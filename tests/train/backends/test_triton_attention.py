@@ -44,13 +44,13 @@ def run_tests(name: str, *, tmp_path: Path, **variables: str) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1800)
 def test_it_computes_attention_in_tritons_interpreter(tmp_path: Path) -> None:
     run_tests("interpreted_triton_attention.py", tmp_path=tmp_path, TRITON_INTERPRET="1")
 
 
 @pytest.mark.long
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1800)
 def test_it_compiles_for_cards_that_are_not_there(tmp_path: Path) -> None:
     run_tests("compiled_triton_attention.py", tmp_path=tmp_path)
 

@@ -32,6 +32,7 @@ from bertd.train.checkpoint.format import read_state, save_checkpoint
 from bertd.train.checkpoint.staging import StagedTensors
 from bertd.train.loop.trainer import Trainer
 from tests.train.loop.test_trainer import attempt, kind_of, make_run, run_to_end
+from tests.waiting import PATIENCE_S
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -42,7 +43,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Event:
     opened = Event()
 
     def wait_and_save(*arguments: object, **options: object) -> object:
-        assert opened.wait(60)
+        assert opened.wait(PATIENCE_S)
         return save_checkpoint(*arguments, **options)  # type: ignore[arg-type]  # passed through untyped
 
     monkeypatch.setattr("bertd.train.checkpoint.async_saver.save_checkpoint", wait_and_save)
@@ -111,7 +112,7 @@ def test_a_step_overwrites_nothing_before_it_is_copied(
     finish_copy, make_step_wait = StagedTensors.finish_copy, StagedTensors.make_step_wait
 
     def finish_copy_late(tensors: StagedTensors) -> None:
-        assert is_about_to_step.wait(60)
+        assert is_about_to_step.wait(PATIENCE_S)
         finish_copy(tensors)
 
     def signal_and_wait(tensors: StagedTensors) -> None:

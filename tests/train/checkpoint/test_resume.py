@@ -26,6 +26,7 @@ from bertd.train.start_report import _collect_resume_warnings
 from tests.train.checkpoint.test_format import state_at
 from tests.train.interruptions import ONE_TO_TWO, TWO_TO_ONE, WHOLE, Way, interrupt
 from tests.train.loop.test_trainer import final_weights, kind_of, make_run, run_to_end
+from tests.waiting import PATIENCE_S
 
 EPOCHS = ("data.sequence_length=128", "batch.sequences=90", "batch.micro=45", "budget.steps=5", "model.layers=1")
 """Three steps per epoch."""
@@ -145,7 +146,7 @@ def test_two_ranks_resume_bit_for_bit_and_other_numbers_of_ranks_nearly(tmp_path
         for rank in range(2)
     ]
     try:
-        assert [rank.wait(100) for rank in ranks] == [0, 0]
+        assert [rank.wait(PATIENCE_S) for rank in ranks] == [0, 0]
     finally:
         for rank in ranks:
             rank.kill()

@@ -26,6 +26,7 @@ from bertd.train.loop.train_step import TrainStep
 from bertd.train.optim.optimizer import build_optimizers
 from bertd.train.run_inputs import build_masker, encoder_config
 from tests.train.loop.test_train_step import ALONE
+from tests.waiting import PATIENCE_S
 
 STEPS = 20
 BATCH = 256
@@ -141,7 +142,7 @@ def start(num_ranks: int, folder: Path, **options: object) -> list[float]:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(PATIENCE_S)
     assert [process.exitcode for process in processes] == [0] * num_ranks
     losses: list[float] = json.loads((folder / f"{name}.json").read_text())
     return losses

@@ -26,6 +26,7 @@ from bertd.run.recipe.schema import DevicesSection
 from bertd.train.distributed import launch, worker
 from bertd.train.distributed.peer_watch import watch_peers
 from bertd.train.distributed.process_group import join_ranks
+from tests.waiting import PATIENCE_S
 
 GPU_SAYS = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 1 has a total capacity of 11.77 GiB"
 ON_GPU = torch.OutOfMemoryError(GPU_SAYS)
@@ -153,7 +154,7 @@ def test_a_text_reaches_every_rank(tmp_path: Path) -> None:
     for process in ranks:
         process.start()
     for process in ranks:
-        process.join(60)
+        process.join(PATIENCE_S)
     assert [process.exitcode for process in ranks] == [0, 0]
 
 
@@ -178,7 +179,7 @@ def test_a_rank_that_waits_for_a_dead_one_ends_with_it(tmp_path: Path) -> None:
         time.sleep(0.05)
 
     ranks[1].kill()
-    ranks[0].join(60)
+    ranks[0].join(PATIENCE_S)
 
     assert [process.exitcode for process in ranks] == [1, -signal.SIGKILL]
 
@@ -190,7 +191,7 @@ def test_a_rank_exits_after_a_peers_death_only_when_its_save_is_complete(tmp_pat
     for process in ranks:
         process.start()
     for process in ranks:
-        process.join(60)
+        process.join(PATIENCE_S)
 
     assert [process.exitcode for process in ranks] == [1, 76]
     assert (tmp_path / "whole").exists()

@@ -56,6 +56,7 @@ from bertd.train.loop.step_reading import PendingReading
 from bertd.train.loop.train_step import StepFigures
 from bertd.train.loop.trainer import Trainer
 from bertd.train.run_inputs import load_run_inputs
+from tests.waiting import PATIENCE_S
 
 ALONE = Ranks(rank=0, world_size=1, device=torch.device("cpu"), control=None)
 TEXT = """
@@ -380,7 +381,7 @@ def test_two_ranks_train_as_one_does(tmp_path: Path, dataset: Path) -> None:
     ledger.begin()
 
     subprocess.run(
-        [sys.executable, "-m", "bertd.train.distributed.launch", str(together.root)], check=True, timeout=100
+        [sys.executable, "-m", "bertd.train.distributed.launch", str(together.root)], check=True, timeout=PATIENCE_S
     )
 
     ours, theirs = final_weights(alone), final_weights(together)

@@ -24,6 +24,7 @@ from bertd.train.optim.optimizer import build_optimizers
 from tests.model.test_encoder import batch
 from tests.model.test_export import TINY
 from tests.train.loop.test_trainer import attempt, make_run
+from tests.waiting import PATIENCE_S
 
 T = TypeVar("T")
 
@@ -135,7 +136,7 @@ class ThreadedRanks:
 
     def __init__(self, world_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
         self.world_size = world_size
-        self._barrier, self._local = Barrier(world_size, timeout=60), local()
+        self._barrier, self._local = Barrier(world_size, timeout=PATIENCE_S), local()
         self._shares: dict[int, torch.Tensor] = {}
         monkeypatch.setattr(dist, "all_gather_into_tensor", self._all_gather)
 
