@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from bertd.errors import BertdError, DeviceMemoryError, StorageError
-from bertd.terminal_text import terminal_line, terminal_output
+from bertd.terminal_text import shorten, terminal_line, terminal_output
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 + SIGINT, as shells report it."""
@@ -230,7 +230,7 @@ def _describe_fault(error: Exception) -> str:
 
 def print_error(message: str, *, name: str = "bertd") -> None:
     """Print one line on standard error, safe for a terminal."""
-    line = terminal_line(message)
+    line = terminal_line(shorten(message))
     print(f"{name}: {line}" if name else line, file=sys.stderr, flush=True)
 
 

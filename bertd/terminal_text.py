@@ -21,6 +21,11 @@ _UNSAFE_IN_OUTPUT = re.compile(f"(?P<sequence>\x1b\\[[0-9;]*m)|{_UNSAFE.pattern}
 _UNSAFE_IN_DRAWING = re.compile(f"(?P<sequence>\x1b\\[[0-9;?]*[ABCDGHJKmhl]|\r)|{_UNSAFE.pattern}")
 
 
+MAX_MESSAGE = 2_000
+"""Characters of an error that quotes a name, a path or a list from outside."""
+_TAIL = 500
+
+
 def terminal_text(text: str) -> str:
     """Escape each unsafe character, as `\\x1b` or `\\u202e`; newline and tab stay."""
     return _UNSAFE.sub(_escape, text)
@@ -29,6 +34,14 @@ def terminal_text(text: str) -> str:
 def terminal_line(text: str) -> str:
     """Escape the text and put it on one line: newlines and tabs become spaces, with none at either end."""
     return terminal_text(" ".join(text.split("\n")).replace("\t", " ")).strip(" ")
+
+
+def shorten(text: str) -> str:
+    """The text with its middle left out if it is too long to be read as a message; its end has the remedy."""
+    if len(text) <= MAX_MESSAGE:
+        return text
+    head, tail = text[: MAX_MESSAGE - _TAIL], text[-_TAIL:]
+    return f"{head} [{len(text) - MAX_MESSAGE:,} characters left out] {tail}"
 
 
 def terminal_json(text: str) -> str:

@@ -9,7 +9,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertd.terminal_text import terminal_json, terminal_line, terminal_output, terminal_text
+from bertd.terminal_text import MAX_MESSAGE, shorten, terminal_json, terminal_line, terminal_output, terminal_text
 
 ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=()), max_size=60)
 
@@ -95,3 +95,10 @@ def test_a_drawing_may_move_the_cursor_and_no_more() -> None:
 def test_of_any_output_only_colours_are_unsafe(text: str) -> None:
     without_colours = re.sub("\x1b\\[[0-9;]*m", "", terminal_output(text))
     assert without_colours == terminal_text(without_colours)
+
+
+def test_a_message_that_is_too_long_keeps_its_begin_and_its_remedy() -> None:
+    assert shorten("x" * MAX_MESSAGE) == "x" * MAX_MESSAGE
+    short = shorten("/place: " + "x" * 1_000_000 + "; remedy")
+    assert short.startswith("/place: xxx") and short.endswith("xxx; remedy") and len(short) < MAX_MESSAGE + 50
+    assert "[998,016 characters left out]" in short

@@ -21,6 +21,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from bertd.api.models import API_VERSION, ErrorView
 from bertd.jobs.store.audit import Peer
 
 logger = logging.getLogger(__name__)
@@ -37,11 +38,12 @@ MAX_CONNECTIONS_PER_UID = 64
 OPERATORS_GROUP = "bertd-operators"
 _MEMBERSHIP_CACHE_S = 60.0
 
-_TOO_MANY_CONNECTIONS_RESPONSE = (
-    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: application/json\r\n"
-    b"Content-Length: %d\r\n\r\n%s"
-)
-_TOO_MANY_CONNECTIONS_BODY = b'{"code":"DaemonError","message":"bertd: too many connections; close some and try again"}'
+
+def _refusal(status: bytes, code: str, message: str) -> bytes:
+    """A whole answer, for what is not a request of HTTP."""
+    body = ErrorView(code=code, message=message).model_dump_json().encode()
+    head = b"HTTP/1.1 %s\r\nConnection: close\r\nContent-Type: application/json\r\nBertd-Api-Version: %d\r\n"
+    return head % (status, API_VERSION) + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
 
 
 def read_peer(channel: socket.socket) -> Peer:
@@ -98,9 +100,8 @@ class PeerConnection(H11Protocol):
         self._peer = read_peer(transport.get_extra_info("socket"))
         self.app_state = {**self.app_state, "peer": self._peer}
         if self._exceeds_connection_limit(self._peer):
-            transport.write(
-                _TOO_MANY_CONNECTIONS_RESPONSE % (len(_TOO_MANY_CONNECTIONS_BODY), _TOO_MANY_CONNECTIONS_BODY)
-            )
+            message = "bertd: too many connections; close some and try again"
+            transport.write(_refusal(b"503 Service Unavailable", "DaemonError", message))
             transport.close()
             return
         self._start_deadline("headers", HEADER_TIMEOUT_S)
@@ -124,6 +125,16 @@ class PeerConnection(H11Protocol):
                 self._start_deadline("headers", HEADER_TIMEOUT_S)
             case _:
                 self._start_deadline("", 0.0)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP, and close; a request before it on this connection gets no answer any more."""
+        if self.cycle is not None:
+            # Otherwise its answer would be sent to a connection that h11 has given up, which is logged as a bug.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.write(_refusal(b"400 Bad Request", "ClientError", msg))
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the deadline."""

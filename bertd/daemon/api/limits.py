@@ -40,8 +40,9 @@ class BodyLimit:
             )
             await error_response(scope, receive, send)
             return
-        media_type = headers.get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
-        if scope["method"] == "POST" and media_type != b"application/json":
+        has_body = int(length) > 0 or b"transfer-encoding" in headers
+        media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        if scope["method"] == "POST" and (has_body or media_type) and media_type != b"application/json":
             await _error_response(415, "send Content-Type: application/json")(scope, receive, send)
             return
         await self._app(scope, limited_receive, send)

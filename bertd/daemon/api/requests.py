@@ -178,7 +178,7 @@ class RequestHandler:
         """
         peer, request, key = mutation.peer, mutation.request, mutation.key
         try:
-            self._check_allowed(peer, key=key)
+            self._check_allowed(peer)
             known = None if key is None else self._audit.recall(peer, key=key, request=mutation.digest)
             change = _Change(known, status=status)
             if not change.is_new:
@@ -194,15 +194,13 @@ class RequestHandler:
             raise
         self._wake()
 
-    def _check_allowed(self, peer: Peer, *, key: str | None) -> None:
+    def _check_allowed(self, peer: Peer) -> None:
         if not self._roles.is_operator(peer):
             raise ClientError(
                 f"uid {peer.uid}: may read but not change; root, the daemon's user and the group bertd-operators may"
             )
         if self.is_stopping:
             raise DaemonStoppingError("the daemon is shutting down and accepts no changes; try again when it is back")
-        if key is not None and not 1 <= len(key) <= 200:
-            raise ClientError("Idempotency-Key: give 1 to 200 characters")
 
     def _audit_refusal(self, mutation: Mutation, error: BertdError) -> None:
         with self._database.transaction():

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, FastAPI, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ConfigDict, Field
 from starlette.exceptions import HTTPException
-from starlette.responses import StreamingResponse
+from starlette.responses import PlainTextResponse, StreamingResponse
 
 import bertd
 from bertd.api.models import (
@@ -36,7 +37,7 @@ from bertd.api.models import (
 from bertd.daemon.api.event_stream import EventHub, EventResponse
 from bertd.daemon.api.job_log import MAX_PAGE_BYTES, read_log_page
 from bertd.daemon.api.limits import BodyLimit
-from bertd.daemon.api.prometheus import prometheus_text
+from bertd.daemon.api.prometheus import CONTENT_TYPE, prometheus_text
 from bertd.daemon.api.requests import Mutation, RequestHandler, http_status
 from bertd.daemon.api.views import MAX_LISTED_JOBS, NEWEST, Views
 from bertd.daemon.metrics.curves import COLUMNS, Axis
@@ -47,12 +48,22 @@ from bertd.jobs.store.lifecycle import JobAction
 from bertd.jobs.store.queue import Queue
 from bertd.records import BudgetRequest, Record
 from bertd.run.paths import JobPaths
+from bertd.terminal_text import shorten
 
 logger = logging.getLogger(__name__)
 
 _LOOPS_UNTIL_EOF = 4
 """Rounds of the event loop in which it notices that a connection, whose request it has read, is closed."""
-IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=200,
+        description="A request that is repeated with the same key and content is carried out once.",
+    ),
+]
+_EVENT_ID = re.compile(r"[0-9]{1,19}")
 Before = Annotated[int, Query(ge=1, le=NEWEST)]
 """Number of the last page's last job; without it the first page."""
 PageSize = Annotated[int, Query(ge=1, le=MAX_LISTED_JOBS)]
@@ -116,35 +127,65 @@ async def _json_list(values: Iterable[Record]) -> Response:
     return Response(f"[{','.join(rows)}]", media_type="application/json")
 
 
+def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For OpenAPI: what a refusal with one of these statuses means and looks like."""
+    return {status: {"model": ErrorView, "description": _MEANINGS[status]} for status in statuses}
+
+
+def _text(media_type: str) -> dict[int | str, dict[str, Any]]:
+    """For OpenAPI: a text of this type, or JSON that says what was wrong with the request."""
+    refusal = {"content": {"application/json": {"schema": ErrorView.model_json_schema()}}}
+    text: dict[str, Any] = {"content": {media_type: {"schema": {"type": "string"}}}}
+    answers: dict[int | str, dict[str, Any]] = {200: text}
+    for status in (400, 422):
+        answers[status] = refusal | {"description": _MEANINGS[status]}
+    return answers
+
+
+_MEANINGS = {
+    400: "The request is not HTTP or not JSON.",
+    403: "The peer may read but not change.",
+    404: "There is no such job, run or path.",
+    409: "The job's state does not allow it.",
+    413: "The body is larger than any of this API.",
+    415: "The body is not declared as application/json.",
+    422: "A parameter, or what the body asks for, is wrong.",
+    503: "The daemon cannot do it at the moment: it ends, or it is still reading.",
+    507: "The disk refused.",
+}
+_READ, _FIND = _errors(400, 422), _errors(400, 404, 422)
+_CHANGE = _errors(400, 403, 409, 413, 415, 422, 503, 507)
+_CHANGE_JOB = _errors(404) | _CHANGE
+
 router = APIRouter(prefix="/v1")
 
 
-@router.get("/version", response_model=VersionView)
+@router.get("/version", response_model=VersionView, responses=_READ)
 async def get_version(request: Request) -> Response:
     """Version, pid and state folder of the daemon."""
     return _json(_services(request).views.version)
 
 
-@router.get("/status", response_model=StatusView)
+@router.get("/status", response_model=StatusView, responses=_READ)
 async def get_status(request: Request) -> Response:
     """Runs, jobs, devices and the newest events."""
     return _json(_services(request).views.status())
 
 
-@router.get("/runs", response_model=list[RunView])
+@router.get("/runs", response_model=list[RunView], responses=_READ)
 async def get_runs(request: Request, before: Before = NEWEST, limit: PageSize = MAX_LISTED_JOBS) -> Response:
     """Runs, newest first: one page, of those whose job has a number below `before`."""
     return await _json_list(_services(request).views.runs(before=before, limit=limit))
 
 
-@router.get("/runs/{id}", response_model=RunView)
+@router.get("/runs/{id}", response_model=RunView, responses=_FIND)
 async def get_run(request: Request, id: str) -> Response:
     """One run, by run id, job id or @."""
     services = _services(request)
     return _json(services.views.run_with_checkpoints(services.request_handler.run(id)))
 
 
-@router.get("/runs/{id}/series", response_model=SeriesView)
+@router.get("/runs/{id}/series", response_model=SeriesView, responses=_FIND | _errors(503))
 async def get_series(
     request: Request,
     id: str,
@@ -166,20 +207,20 @@ async def get_series(
     )
 
 
-@router.get("/jobs", response_model=list[JobView])
+@router.get("/jobs", response_model=list[JobView], responses=_READ)
 async def get_jobs(request: Request, before: Before | None = None, limit: PageSize = MAX_LISTED_JOBS) -> Response:
     """Jobs, newest first, with those that are over last; with `before` a page of all jobs with a lower number."""
     return await _json_list(_services(request).views.jobs(before=before, limit=limit))
 
 
-@router.get("/jobs/{id}", response_model=JobView)
+@router.get("/jobs/{id}", response_model=JobView, responses=_FIND)
 async def get_job(request: Request, id: str) -> Response:
     """One job, by number, run id or @."""
     services = _services(request)
     return _json(services.views.job(services.request_handler.job(id)))
 
 
-@router.get("/jobs/{id}/log", response_model=LogView)
+@router.get("/jobs/{id}/log", response_model=LogView, responses=_FIND)
 async def get_log(
     request: Request, id: str, offset: int = 0, limit: Annotated[int, Query(ge=1, le=MAX_PAGE_BYTES)] = 64 << 10
 ) -> Response:
@@ -188,13 +229,13 @@ async def get_log(
     return _json(read_log_page(JobPaths(Path(job.folder)).log, offset=offset, limit=limit))
 
 
-@router.get("/devices", response_model=list[DeviceView])
+@router.get("/devices", response_model=list[DeviceView], responses=_READ)
 async def get_devices(request: Request) -> Response:
     """The GPUs, or the CPU."""
     return await _json_list(_services(request).views.devices())
 
 
-@router.get("/scores", response_model=list[ScoreView])
+@router.get("/scores", response_model=list[ScoreView], responses=_FIND)
 async def get_scores(
     request: Request, run: str | None = None, before: Before = NEWEST, limit: PageSize = MAX_LISTED_JOBS
 ) -> Response:
@@ -204,17 +245,29 @@ async def get_scores(
     return await _json_list(services.views.scores(run_id=run_id, before=before, min_rows=limit))
 
 
-@router.get("/events", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}})
+@router.get(
+    "/events",
+    response_class=StreamingResponse,
+    responses=_text("text/event-stream"),
+)
 async def get_events(
     request: Request,
     since: Annotated[int | None, Query(ge=0)] = None,
     last_event_id: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
 ) -> Response:
     """The event stream, from now on or after an id."""
-    services = _services(request)
-    resumed = int(last_event_id) if last_event_id and last_event_id.isdecimal() else since
+    services, resumed = _services(request), since
+    if last_event_id is not None:
+        if _EVENT_ID.fullmatch(last_event_id) is None:
+            return _error_response(400, "ClientError", "Last-Event-ID: is not the id of an event; leave it out")
+        resumed = int(last_event_id)
     start = services.hub.last_id if resumed is None else resumed
     return EventResponse(services.hub, since=start, build_status=services.views.status)
+
+
+def _place(request: Request) -> str:
+    """Method and path; not of request.url, into which the Host header goes."""
+    return f"{request.method} {request.scope['path']}"
 
 
 async def _read_mutation(request: Request, key: str | None) -> Mutation:
@@ -224,7 +277,7 @@ async def _read_mutation(request: Request, key: str | None) -> Mutation:
         ClientError: its client has left. It was told that there is no answer, so nothing may be done late.
     """
     peer: Peer = request.state.peer
-    mutation = Mutation(peer=peer, request=f"{request.method} {request.url.path}", body=await request.body(), key=key)
+    mutation = Mutation(peer=peer, request=f"{_place(request)}", body=await request.body(), key=key)
     for _ in range(_LOOPS_UNTIL_EOF):
         # A daemon that was stopped reads the request first, and that its sender has closed only after that.
         await asyncio.sleep(0)
@@ -237,28 +290,28 @@ def _send(answer: Answer) -> Response:
     return Response(answer.body, status_code=answer.status, media_type="application/json")
 
 
-@router.post("/jobs", status_code=201, response_model=JobView)
+@router.post("/jobs", status_code=201, response_model=JobView, responses=_CHANGE)
 async def post_job(request: Request, order: Annotated[Submit, Body()], key: IdempotencyKey = None) -> Response:
     """Submit a pretraining or a finetuning."""
     mutation = await _read_mutation(request, key)
     return _send(_services(request).request_handler.submit(order, mutation))
 
 
-@router.post("/jobs/{id}/priority", status_code=202, response_model=JobView)
+@router.post("/jobs/{id}/priority", status_code=202, response_model=JobView, responses=_CHANGE_JOB)
 async def post_priority(request: Request, id: str, body: PriorityBody, key: IdempotencyKey = None) -> Response:
     """Change a waiting job's place in the queue."""
     mutation = await _read_mutation(request, key)
     return _send(_services(request).request_handler.prioritize(id, body.priority, mutation))
 
 
-@router.post("/jobs/{id}/pause", status_code=202, response_model=JobView)
+@router.post("/jobs/{id}/pause", status_code=202, response_model=JobView, responses=_CHANGE_JOB)
 async def post_pause(request: Request, id: str, body: PauseBody | None = None, key: IdempotencyKey = None) -> Response:
     """Pause a pretraining: with a checkpoint, its devices freed; or hot, its memory kept."""
     mutation, hot = await _read_mutation(request, key), body is not None and body.hot
     return _send(_services(request).request_handler.apply_action(JobAction.PAUSE, id, mutation, hot=hot))
 
 
-@router.post("/jobs/{id}/resume", status_code=202, response_model=JobView)
+@router.post("/jobs/{id}/resume", status_code=202, response_model=JobView, responses=_CHANGE_JOB)
 async def post_resume(
     request: Request, id: str, body: ResumeBody | None = None, key: IdempotencyKey = None
 ) -> Response:
@@ -269,21 +322,21 @@ async def post_resume(
     return _send(request_handler.resume_on(body.devices, id, mutation))
 
 
-@router.post("/jobs/{id}/{order}", status_code=202, response_model=JobView)
+@router.post("/jobs/{id}/{order}", status_code=202, response_model=JobView, responses=_CHANGE_JOB)
 async def post_order(request: Request, id: str, order: JobAction, key: IdempotencyKey = None) -> Response:
     """Pause, resume, checkpoint, stop, hold or release a job."""
     mutation = await _read_mutation(request, key)
     return _send(_services(request).request_handler.apply_action(order, id, mutation))
 
 
-@router.post("/runs/{id}/budget", status_code=202, response_model=RunView)
+@router.post("/runs/{id}/budget", status_code=202, response_model=RunView, responses=_CHANGE_JOB)
 async def post_budget(request: Request, id: str, order: BudgetRequest, key: IdempotencyKey = None) -> Response:
     """Extend or shrink a run's budget; if it trains, rank 0 applies the change between two steps."""
     mutation = await _read_mutation(request, key)
     return _send(_services(request).request_handler.set_budget(order, id, mutation))
 
 
-@router.post("/shutdown", status_code=202, response_model=VersionView)
+@router.post("/shutdown", status_code=202, response_model=VersionView, responses=_CHANGE)
 async def post_shutdown(request: Request, key: IdempotencyKey = None) -> Response:
     """Stop the daemon as SIGTERM would."""
     services = _services(request)
@@ -296,11 +349,11 @@ async def get_metrics(request: Request) -> Response:
     """The status as Prometheus text."""
     services = _services(request)
     text = prometheus_text(services.views.status(), counts=services.queue.counts())
-    return Response(text, media_type="text/plain; version=0.0.4")
+    return Response(text, headers={"Content-Type": CONTENT_TYPE})
 
 
 def _error_response(status: int, code: str, message: str) -> Response:
-    return _json(ErrorView(code=code, message=message), status=status)
+    return _json(ErrorView(code=code, message=shorten(message)), status=status)
 
 
 async def _on_bertd_error(request: Request, error: Exception) -> Response:
@@ -311,17 +364,17 @@ async def _on_bertd_error(request: Request, error: Exception) -> Response:
 async def _on_bad_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     places = [f"{'.'.join(str(part) for part in detail['loc'])}: {detail['msg']}" for detail in error.errors()[:5]]
-    return _error_response(422, "ClientError", f"{request.method} {request.url.path}: {'; '.join(places)}")
+    return _error_response(422, "ClientError", f"{_place(request)}: {'; '.join(places)}")
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _error_response(error.status_code, "ClientError", f"{request.method} {request.url.path}: {error.detail}")
+    return _error_response(error.status_code, "ClientError", f"{_place(request)}: {error.detail}")
 
 
 async def _on_unexpected_error(request: Request, error: Exception) -> Response:
     # The edge of a request; Starlette logs the traceback after this.
-    message = f"{request.method} {request.url.path}: the daemon failed ({type(error).__name__}); its log says more"
+    message = f"{_place(request)}: the daemon failed ({type(error).__name__}); its log says more"
     return _error_response(500, "DaemonError", message)
 
 
@@ -330,7 +383,13 @@ def create_app(services: ApiServices) -> FastAPI:
     app = FastAPI(title="bertd", version=bertd.__version__, docs_url=None, redoc_url=None)
     app.state.services = services
     app.include_router(router)
-    app.add_api_route("/metrics", get_metrics, methods=["GET"])
+    app.add_api_route(
+        "/metrics",
+        get_metrics,
+        methods=["GET"],
+        response_class=PlainTextResponse,
+        responses=_text("text/plain"),
+    )
     app.add_middleware(BodyLimit)
     app.add_exception_handler(BertdError, _on_bertd_error)
     app.add_exception_handler(RequestValidationError, _on_bad_request)

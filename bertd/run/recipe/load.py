@@ -19,6 +19,8 @@ from bertd.errors import RecipeError
 from bertd.run.recipe.schema import Recipe
 
 MAX_RECIPE_BYTES = 256 * 1024
+_MAX_MISTAKES = 8
+"""Mistakes that a message names."""
 
 
 def recipe_folders() -> list[Path]:
@@ -138,16 +140,19 @@ def _apply_override(tree: dict[str, object], *, override: str) -> None:
 
 
 def _describe(error: ValidationError, *, name: str) -> str:
-    """All mistakes on one line: file, section, key, value, remedy; for each key only the first."""
+    """The first mistakes on one line: file, section, key, value, remedy; for each key only the first."""
     messages: dict[object, str] = {}
     for detail in error.errors():
         key, words = detail["loc"][:2], detail.get("ctx", {}).get("expected")
         if key not in messages:
-            messages[key] = _describe_one(detail, name=name)
+            # A message takes a look at all known names: not for mistakes that are only counted.
+            messages[key] = _describe_one(detail, name=name) if len(messages) < _MAX_MISTAKES else ""
         elif words and detail["type"] == "literal_error":
             # A key that takes a number or a word reports an error for each type.
             messages[key] += f", or {words}"
-    return "; ".join(messages.values())
+    shown = list(messages.values())[:_MAX_MISTAKES]
+    rest = f"; and {len(messages) - len(shown):,} more mistakes" if len(messages) > len(shown) else ""
+    return "; ".join(shown) + rest
 
 
 def _describe_one(detail: object, *, name: str) -> str:

@@ -6,6 +6,7 @@ import http.client
 import json
 import math
 import os
+import re
 import shutil
 import socket
 import sqlite3
@@ -18,6 +19,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from prometheus_client.parser import text_string_to_metric_families
 
 from bertd.api.client import Client
 from bertd.api.http import SocketConnection
@@ -148,6 +151,22 @@ def test_noise_is_answered_with_400_and_closed(box: DaemonBox, noise: bytes) -> 
     assert box.answers()
 
 
+@pytest.mark.parametrize("kind", [b"text/plain", b"application/json"])
+def test_a_request_that_turns_out_not_to_be_http_is_no_fault_of_the_daemon(box: DaemonBox, kind: bytes) -> None:
+    begun = len(box.log)
+    head = b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\n\r\n" % kind
+    for rest in (b"ZZZ\r\n", b"4\r\n{}{}ZZZ\r\n", b"1\r\n{\r\nffffffffffffffffffffff\r\n"):
+        with raw(box) as connection:
+            connection.sendall(head + rest)
+            answer = b""
+            while piece := connection.recv(4096):
+                answer += piece
+            assert answer.startswith(b"HTTP/1.1 400"), answer
+            assert error_of(answer.partition(b"\r\n\r\n")[2])[0] == "ClientError"
+    assert box.answers()
+    assert "Traceback" not in box.log[begun:]
+
+
 def test_two_hundred_dribblers_do_not_keep_others_waiting(box: DaemonBox) -> None:
     idle = [socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) for _ in range(200)]
     try:
@@ -187,15 +206,72 @@ def test_openapi_describes_every_route(box: DaemonBox) -> None:
     assert {"/v1/status", "/v1/jobs", "/v1/jobs/{id}/{order}", "/v1/runs/{id}/series", "/v1/events"} <= set(paths)
 
 
-def test_metrics_are_prometheus_text(box: DaemonBox) -> None:
+def test_openapi_is_valid_and_says_what_a_refusal_looks_like(box: DaemonBox) -> None:
+    document = json.loads(ask(box, "GET", "/openapi.json")[2])
+    assert document["openapi"].startswith("3.1")
+    assert [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            expected = {"400"} | ({"403", "409", "413", "415", "503"} if method == "post" else set())
+            expected |= {"404"} if "{id}" in path else set()
+            assert expected <= set(operation["responses"]), f"{method} {path}"
+            for status, answer in operation["responses"].items():
+                if int(status) >= 400:
+                    assert "message" in json.dumps(answer) or "ErrorView" in json.dumps(answer), f"{path}: {status}"
+    assert set(document["paths"]["/metrics"]["get"]["responses"]["200"]["content"]) == {"text/plain"}
+
+
+_UNITS = ("seconds", "ratio", "bytes", "celsius", "watts", "nats", "second")
+_COUNTS = {"bertd_jobs", "bertd_run_step", "bertd_run_restarts", "bertd_run_steps_lost"}
+
+
+def test_metrics_are_prometheus_text_with_help_type_and_unit(box: DaemonBox) -> None:
     job = box.submit()
     box.wait_for_step(job.id, 3)
     status, headers, content = ask(box, "GET", "/metrics")
     assert status == 200
-    assert headers["Content-Type"].startswith("text/plain")
-    samples = dict(line.rsplit(" ", 1) for line in content.decode().splitlines() if not line.startswith("#"))
-    assert float(samples['bertd_jobs{state="running"}']) == 1
-    assert float(samples[f'bertd_run_step{{run="{job.run_id}"}}']) >= 2
+    assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    families = {family.name: family for family in text_string_to_metric_families(content.decode())}
+    assert {"bertd_jobs", "bertd_run_step", "bertd_run_progress_ratio", "bertd_run_charged_seconds"} <= set(families)
+    for name, family in families.items():
+        assert family.type == "gauge" and family.documentation.endswith("."), name
+        assert name in _COUNTS or name.rpartition("_")[2] in _UNITS, name
+        assert re.fullmatch(r"bertd(_[a-z]+)+", name), name
+        labels = [tuple(sample.labels.items()) for sample in family.samples]
+        assert len(set(labels)) == len(labels), name
+    jobs = {sample.labels["state"]: sample.value for sample in families["bertd_jobs"].samples}
+    assert set(jobs) == set(JobState) and jobs["running"] == 1
+    steps = {sample.labels["run"]: sample.value for sample in families["bertd_run_step"].samples}
+    assert steps[job.run_id] >= 2
+
+
+@pytest.mark.parametrize("id", ["9" * 5_000, "9" * 20, "-1", "1e3", "x", ""], ids=str.__len__)
+def test_an_id_that_no_event_can_have_is_refused(box: DaemonBox, id: str) -> None:
+    status, _, content = ask(box, "GET", "/v1/events", headers={"Last-Event-ID": id})
+    assert (status, error_of(content)[0]) == (400, "ClientError")
+
+
+@pytest.mark.parametrize("host", ["[", "a[b", "::1", "%", "a/b", ""])
+def test_no_host_changes_what_an_answer_says_of_the_request(box: DaemonBox, host: str) -> None:
+    for path, body in (("/v1/nothing", None), ("/v1/jobs/1/explode", "{}")):
+        headers = {"Host": host, "Content-Type": "application/json"}
+        status, _, content = ask(box, "GET" if body is None else "POST", path, body, headers)
+        assert status in (404, 422)
+        assert path in error_of(content)[1]
+
+
+@pytest.mark.parametrize(
+    ("key", "status"), [("", 422), ("k" * 201, 422), ("k" * 200, 404)], ids=["none", "long", "right"]
+)
+def test_a_key_of_a_wrong_length_is_a_wrong_parameter(box: DaemonBox, key: str, status: int) -> None:
+    got, _, content = ask(box, "POST", "/v1/jobs/9999/pause", headers={"Idempotency-Key": key})
+    assert got == status, content
+
+
+def test_a_body_without_a_type_is_refused_and_no_body_needs_none(box: DaemonBox) -> None:
+    status, _, content = ask(box, "POST", "/v1/jobs/9999/priority", b'{"priority":1}')
+    assert (status, error_of(content)) == (415, ("ClientError", "send Content-Type: application/json"))
+    assert ask(box, "POST", "/v1/jobs/9999/pause")[0] == 404
 
 
 def test_a_log_is_read_piece_by_piece_and_from_its_end(box: DaemonBox) -> None:

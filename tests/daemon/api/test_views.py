@@ -88,8 +88,8 @@ def test_an_absent_log_is_empty(tmp_path: Path) -> None:
 
 
 def test_prometheus_has_a_sample_for_every_state() -> None:
-    lines = prometheus_text(STATUS, counts={JobState.QUEUED: 2}).splitlines()
-    assert 'bertd_jobs{state="queued"} 2' in lines
+    lines = prometheus_text(STATUS, counts={JobState.QUEUED: 2}).decode().splitlines()
+    assert 'bertd_jobs{state="queued"} 2.0' in lines
     assert len([line for line in lines if line.startswith("bertd_jobs{")]) == len(JobState)
 
 

@@ -334,3 +334,10 @@ def test_a_number_of_thousands_of_digits_is_no_toml() -> None:
 def test_a_search_for_products_does_not_go_with_what_forbids_it(override: str, message: str) -> None:
     with pytest.raises(RecipeError, match=re.escape(message)):
         parse_recipe(SMALL, name="r", overrides=["batch.micro=8", "precision.product_search=true", override])
+
+
+def test_of_very_many_mistakes_the_first_are_named() -> None:
+    text = "".join(f"[section{number}]\n" for number in range(5_000))
+    with pytest.raises(RecipeError, match=r"unknown section 'section0'.*; and [\d,]+ more mistakes$") as caught:
+        parse_recipe(text, name="long.toml")
+    assert len(str(caught.value)) < 3_000
