@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from textual.pilot import Pilot
 from textual.widgets import Input
 
 from bertd.records import JobState
@@ -18,6 +19,7 @@ from tui.dashboard import Dashboard
 from tui.display_options import DisplayOptions
 from tui.feed import SocketFeed
 from tui.plain_output import render_page
+from tui.screens.confirm import ConfirmDialog
 from tui.snapshot import LinkState, Snapshot
 
 
@@ -40,6 +42,13 @@ def _is_in(state: JobState) -> Callable[[Snapshot], bool]:
     return lambda snapshot: snapshot.run is not None and snapshot.run.state is state and snapshot.run.step is not None
 
 
+async def _choose(app: Dashboard, pilot: Pilot[None], key: str) -> None:
+    """Press the key of an action and confirm it."""
+    await pilot.press(key)
+    assert isinstance(app.screen, ConfirmDialog), app._message
+    await pilot.press("tab", "enter")
+
+
 async def test_a_run_is_shown_paused_resumed_lost_found_and_stopped(box: DaemonBox) -> None:
     feed = SocketFeed(box.socket)
     app = Dashboard(feed, options=DisplayOptions())
@@ -56,13 +65,13 @@ async def test_a_run_is_shown_paused_resumed_lost_found_and_stopped(box: DaemonB
         assert running.run is not None and f"#{job.id}" in screen_text(app)
         assert render_page(running, DisplayOptions(), 120).startswith(f"bertd  {running.run.id}  ● running")
 
-        await pilot.press("c")
+        await _choose(app, pilot, "c")
         await _until(feed, lambda snapshot: any(event.type == "checkpoint" for event in snapshot.events))
-        await pilot.press("p")
+        await _choose(app, pilot, "p")
         await _until(feed, _is_in(JobState.PAUSED))
         await refreshed(pilot)
         assert "‖ paused" in screen_lines(app)[0]
-        await pilot.press("p")
+        await _choose(app, pilot, "p")
         await _until(feed, _is_in(JobState.RUNNING))
 
         last_id = feed.snapshot().events[-1].id
@@ -86,18 +95,18 @@ async def test_a_run_is_shown_paused_resumed_lost_found_and_stopped(box: DaemonB
     assert any(event.id > last_id for event in over.events)
 
 
-async def test_a_refusal_of_the_daemon_is_shown(box: DaemonBox, tmp_path: Path) -> None:
+async def test_a_refusal_of_the_daemon_is_shown(box: DaemonBox) -> None:
     feed = SocketFeed(box.socket)
     app = Dashboard(feed, options=DisplayOptions())
-    async with app.run_test(size=(120, 40), notifications=True) as pilot:
-        box.submit(steps=100_000)
+    async with app.run_test(size=(120, 40)) as pilot:
+        job = box.submit(steps=100_000)
         await _until(feed, _is_in(JobState.RUNNING))
         await refreshed(pilot)
-        await pilot.press("f")
-        app.screen.query_one("#data", Input).value = str(tmp_path)
-        await pilot.press("enter")
+        app._send_request("release", lambda: feed.release(job.id))
         await pilot.pause()
         await app.workers.wait_for_complete()
         await pilot.pause()
-        said = " ".join(notification.message for notification in app._notifications)
-    assert "export" in said
+        assert f"release: job {job.id}: cannot release while it is running" in screen_text(app)
+        await pilot.press("f")
+        await pilot.pause()
+        assert "has no export yet" in screen_text(app)

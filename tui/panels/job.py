@@ -35,16 +35,19 @@ def draw(job: JobView | None, start: StartRecord | None, now: float, options: Di
     facts = [
         ("name", line((job.name, Role.STRONG), (f"  of run {job.run_id}" if job.run_id else "", Role.MUTED))),
         ("state", state),
-        *(
-            ("reason" if number == 0 else "", line(row))
-            for number, row in enumerate(wrap_words(job.reason, max(20, width - _LABEL_WIDTH)))
-        ),
-        ("devices", line(devices)),
-        ("time", line(_times(job, now))),
-        ("folder", line((job.folder, Role.MUTED))),
+        *_wrapped("reason", job.reason, width),
+        *_wrapped("devices", devices, width),
+        *_wrapped("time", _times(job, now), width),
+        *_wrapped("folder", job.folder, width, role=Role.MUTED),
     ]
     drawn = [title, *(line(cell(label, _LABEL_WIDTH, Role.MUTED)) + text for label, text in facts)]
     return drawn if start is None else [*drawn, *_choice_lines(start, width)]
+
+
+def _wrapped(label: str, text: str, width: int, *, role: Role = Role.TEXT) -> list[tuple[str, Line]]:
+    """A fact in full, over several lines where it is long."""
+    rows = wrap_words(text, max(20, width - _LABEL_WIDTH))
+    return [(label if number == 0 else "", line((row, role))) for number, row in enumerate(rows)]
 
 
 def _choice_lines(start: StartRecord, width: int) -> list[Line]:
