@@ -21,7 +21,7 @@ from torch import Tensor
 from bertd.errors import StorageError
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
 from bertd.model.hf_mapping import family_of, transformers_config, weight_mappings
-from bertd.run.atomic_files import fsync_folder, temporary_folder
+from bertd.run.atomic_files import SHARED_MODE, fsync_folder, set_mode, temporary_folder
 from bertd.run.paths import VOID_PREFIX
 from bertd.tokenizer.tokenizer_json import special_ids
 
@@ -78,7 +78,7 @@ def export_weights(
             (temporary / "config.json").write_text(json.dumps(content, indent=2) + "\n")
             (temporary / "README.md").write_text(model_card)
             # safetensors makes its file readable to its owner alone.
-            (temporary / WEIGHTS).chmod((temporary / "README.md").stat().st_mode & 0o777)
+            set_mode(temporary / WEIGHTS, SHARED_MODE)
             for entry in temporary.iterdir():
                 with entry.open("rb") as file:
                     os.fsync(file.fileno())

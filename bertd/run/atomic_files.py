@@ -66,6 +66,18 @@ def atomic_write(path: Path, content: bytes | str, *, mode: int = PRIVATE_MODE) 
         raise StorageError(f"{path}: cannot write: {error.strerror}; free space or check the permissions") from error
 
 
+def set_mode(path: Path, mode: int) -> None:
+    """Give a file the mode, less the umask, that its library did not.
+
+    Raises:
+        OSError: it is not this user's.
+    """
+    # From the kernel: os.umask can only be read by changing it, also for the other threads.
+    lines = Path("/proc/self/status").read_text().splitlines()
+    umask = next(int(line.split()[1], 8) for line in lines if line.startswith("Umask:"))
+    path.chmod(mode & ~umask)
+
+
 @contextmanager
 def temporary_folder(folder: Path) -> Iterator[Path]:
     """Make a folder next to `folder`, for the caller to rename to it when complete; swept if its writer is dead.

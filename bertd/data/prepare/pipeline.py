@@ -165,7 +165,8 @@ def _count_sources(
 def _source_counts(source: Source, *, read: int, skipped: Counter[str], tally: SourceTally | None) -> SourceCounts:
     return SourceCounts(
         kind=source.kind,
-        path=source.path,
+        # A name that is not UTF-8 is given with escapes.
+        path=source.path.encode("utf-8", "backslashreplace").decode(),
         files=len(source.files),
         bytes=source.num_bytes,
         read=read,

@@ -109,7 +109,7 @@ def suggest_encoding(head: bytes) -> str | None:
     name = found["encoding"]
     if name is None or found["confidence"] < _MIN_SUGGESTION_CONFIDENCE or is_wide(name):
         return None
-    return codecs.lookup(name).name
+    return name.lower()
 
 
 def _suggest_wide(head: bytes) -> str | None:

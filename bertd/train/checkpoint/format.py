@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from bertd.errors import CheckpointError, NewerCheckpointError, NumericsError, StorageError
 from bertd.records import Record
-from bertd.run.atomic_files import atomic_write, fsync_folder
+from bertd.run.atomic_files import PRIVATE_MODE, atomic_write, fsync_folder, set_mode
 from bertd.run.log import log_line
 from bertd.run.paths import DAMAGED_PREFIX, TEMPORARY_PREFIX, newest_first, step_folder_name
 from bertd.train.checkpoint.staging import StagedTensors, as_bytes
@@ -252,6 +252,8 @@ def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> FileDigest:
         OSError: the file reads back differently.
     """
     save_file(tensors, path)
+    # As the other files of a checkpoint, so that whoever may read the run may export it; safetensors' own is 0600.
+    set_mode(path, PRIVATE_MODE)
     digest = _fsync_and_digest(path)
     with safe_open(path, framework="pt") as file:
         for name, tensor in tensors.items():

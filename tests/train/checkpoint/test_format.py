@@ -277,3 +277,13 @@ def test_a_save_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: py
         save_checkpoint(tmp_path, tensors=on_host(model, optimizers), state=state_at(1))
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077], ids=oct)
+def test_whoever_may_read_a_checkpoints_state_may_read_its_weights(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        folder = save_checkpoint(tensors=on_host(*trained(1)), state=state_at(1), root=tmp_path / "checkpoints")
+    finally:
+        os.umask(before)
+    assert {entry.stat().st_mode & 0o777 for entry in folder.iterdir()} == {0o640 & ~umask}
