@@ -227,6 +227,15 @@ def end_reserve_s(*, validation_s: float | None, save_s: float | None) -> float:
     return _RESERVE_MARGIN * ((validation_s or 0.0) + save_s + export_s)
 
 
+def restart_reserve_s(reserve_s: float | None) -> float:
+    """Charged seconds that a run without ranks needs at least: to start them again, and for its end.
+
+    Args:
+        reserve_s: that the ranks reported last; None if they have not.
+    """
+    return MIN_BUDGET_S + (reserve_s or 0.0)
+
+
 @dataclass(frozen=True)
 class TimeLeft:
     """The time left of a timed budget, in charged seconds."""

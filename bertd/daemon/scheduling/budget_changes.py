@@ -13,7 +13,7 @@ from bertd.jobs.runner.stale_commands import answer_stale_commands
 from bertd.jobs.store.lifecycle import budget_refusal
 from bertd.jobs.store.queue import Job
 from bertd.records import BudgetRequest, CommandKind
-from bertd.run.budget import check_budget_request
+from bertd.run.budget import check_budget_request, restart_reserve_s
 from bertd.run.ledger_repair import repair_ledger
 from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths
@@ -50,7 +50,9 @@ class BudgetChanges:
             steps=summary.progress.step,
             sequences=summary.progress.sequences,
         )
-        check_budget_request(request, granted, spent=spent)
+        reserve_s = summary.progress.reserve_s
+        needed_s = (reserve_s or 0.0) if job.has_runner else restart_reserve_s(reserve_s)
+        check_budget_request(request, granted, spent=spent, reserve=granted.convert_seconds(needed_s))
         if job.has_runner:
             post(paths.control, verb=CommandKind.BUDGET, asked_by=asked_by, now=now, budget=request)
             return

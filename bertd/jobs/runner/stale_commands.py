@@ -7,7 +7,7 @@ refused: its time is over. A budget change still counts, and is applied here as 
 from __future__ import annotations
 
 from bertd.records import BudgetRecord, Command, CommandKind, CommandRecord
-from bertd.run.budget import RunPosition, answer_budget_command
+from bertd.run.budget import RunPosition, answer_budget_command, restart_reserve_s
 from bertd.run.journal import append_records
 from bertd.run.ledger import read_ledger
 from bertd.run.mailbox import read_command
@@ -51,5 +51,6 @@ def _answer(
         charged_s = read_ledger(paths.ledger).ticked_s
         position = RunPosition(t=now, step=progress.step, sequences=progress.sequences, charged_s=charged_s)
         plan = progress.budget_plan(read_recipe(paths.recipe).granted)
-        return answer_budget_command(command, plan.granted, position=position)
+        reserve_s = restart_reserve_s(progress.reserve_s)
+        return answer_budget_command(command, plan.granted, position=position, reserve_s=reserve_s)
     return [CommandRecord.answer(command, t=now, step=progress.step, outcome="refused", detail=detail)]

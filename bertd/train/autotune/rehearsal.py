@@ -49,6 +49,8 @@ def settle_micro_batch(
         failed = ranks.max_over_ranks(0 if reason is None else ranks.rank + 1)
         if not failed:
             break
+        # On every rank: one that kept its graphs would compile the next size with a dynamic shape, and the rest not.
+        release_memory(setup.device)
         # With that rank's reason: the rank that reports a failure first is heard, whichever it is.
         reason = ranks.broadcast_text(reason or "", source=failed - 1)
         too_large.append(f"{sequences} (rank {failed - 1}: {reason})")
@@ -93,8 +95,6 @@ def _rehearse(setup: ModelSetup, sequences: int, *, forward: ForwardPass, optimi
         reason = None
     finally:
         optimizers.zero_grad(keeps_memory=forward.uses_ddp)
-    if reason is not None:
-        release_memory(setup.device)
     return reason
 
 

@@ -132,10 +132,9 @@ class StepController:
         The trainer calls this after the update that is queued on the device: its time is charged, and its record comes
         before that of the suspension.
         """
-        # A save that was requested during the suspension is work, so it is charged.
-        is_idle = (
-            plan.suspend and plan.exit_reason is ExitReason.NONE and not self._commands.requests(CommandKind.CHECKPOINT)
-        )
+        # The copy for a save that was requested during the suspension is work, so it is charged; not so the wait for an
+        # earlier save to be written.
+        is_idle = plan.suspend and plan.exit_reason is ExitReason.NONE and not plan.checkpoint
         clock = self._budget.clock
         if is_idle and not clock.is_suspended:
             clock.suspend()

@@ -31,6 +31,7 @@ from bertd.records import (
     StepRecord,
 )
 from bertd.run.journal import append_records, read_journal
+from bertd.run.ledger import Ledger
 from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths, step_folder_name
 from bertd.run.progress import fold_records
@@ -234,3 +235,35 @@ def test_a_budget_changed_while_paused_counts_the_steps_since_the_last_step_reco
     assert [record.spent for record in records if isinstance(record, BudgetRecord)] == [spent]
     plan = fold_records(records).budget_plan(read_recipe(paths.recipe).granted)
     assert plan.schedule_progress(spent) == pytest.approx(spent / amount), "the schedule continues without a jump"
+
+
+def test_a_budget_that_only_the_next_start_and_the_end_would_spend_is_refused(tmp_path: Path) -> None:
+    paths = RunPaths(tmp_path)
+    text = recipe_text(steps=20).replace("steps = 20", "hours = 1.0")
+    paths.recipe.write_text(format_recipe(parse_recipe(text, name="fake")))
+    paths.control.mkdir()
+    ledger = Ledger(paths.ledger)
+    ledger.begin(since_s=time.monotonic() - 100.0)
+    ledger.end(at_s=100.0)
+    step = StepRecord(
+        t=0,
+        step=5,
+        sequences=160,
+        charged_s=99.0,
+        progress=0.03,
+        loss=5.0,
+        lr=1e-3,
+        grad_norm=1.0,
+        sequences_per_s=1.0,
+        tokens_per_s=1.0,
+        reserve_s=8.0,
+    )
+    append_records(paths.journal, [step])
+    outcomes = []
+    for left_s in (1.0, 17.0, 20.0):
+        request = BudgetRequest(unit=BudgetUnit.HOURS, amount=(100.0 + left_s) / 3600)
+        post(paths.control, verb=CommandKind.BUDGET, asked_by="a test", now=0.0, budget=request)
+        answer_stale_commands(paths, still_valid=frozenset(), detail="", now=0.0)
+        outcomes.append(read_journal(paths.journal)[-1].model_dump()["outcome"])
+    # The start of ranks takes 10 s, the end 8 s.
+    assert outcomes == ["refused", "refused", "done"]

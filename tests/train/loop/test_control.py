@@ -307,3 +307,21 @@ def test_a_suspension_lasts_until_a_resume_and_a_stop_or_a_pause_ends_it(
     assert plan_after(CommandKind.STOP).exit_reason is ExitReason.STOPPED
     trains = plan_after(CommandKind.RESUME)
     assert not trains.suspend and trains.checkpoint
+
+
+def test_the_wait_for_an_earlier_save_is_not_charged_to_a_suspended_run(
+    tmp_path: Path, dataset: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness = make_harness(tmp_path, clock, dataset=dataset)
+    control = RunPaths(tmp_path).control
+    post(control, verb=CommandKind.SUSPEND, asked_by="uid 0", now=0.0)
+    harness.plan_step(state(), step_s=1.0)
+    assert clock.is_suspended
+    post(control, verb=CommandKind.CHECKPOINT, asked_by="uid 0", now=0.0)
+    with monkeypatch.context() as patch:
+        # One save at a time: the earlier one is still being written.
+        patch.setattr(harness.controller._checkpointer, "decide", lambda state, **_: (False, state))
+        assert not harness.plan_step(state(), step_s=1.0).checkpoint
+        assert clock.is_suspended
+    assert harness.plan_step(state(), step_s=1.0).checkpoint
+    assert not clock.is_suspended
