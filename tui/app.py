@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _PLAIN_TERMINALS = ("dumb", "unknown")
 """Terminals that show escape sequences as characters. Source: rich.console.Console.is_dumb_terminal."""
+_ASCII_LOCALES = ("C", "POSIX")
 _READER_LEFT = 141
 """Exit status where whoever read the output has left: 128 + SIGPIPE, as a shell reports it."""
 
@@ -75,12 +76,22 @@ def _display_options(
     from tui.display_options import DisplayOptions
     from tui.glyphs import ASCII, UNICODE
 
-    is_unicode = (encoding or "").lower().replace("-", "") == "utf8" and environment.get("TERM") != "linux"
+    is_unicode = (
+        (encoding or "").lower().replace("-", "") == "utf8"
+        and environment.get("TERM") != "linux"
+        and _locale_name(environment) not in _ASCII_LOCALES
+    )
     return DisplayOptions(
         glyphs=UNICODE if is_unicode and not args.ascii else ASCII,
         has_color=not environment.get("NO_COLOR"),
         is_readonly=args.readonly,
     )
+
+
+def _locale_name(environment: os._Environ[str] | dict[str, str]) -> str:
+    """The locale of characters; Python itself uses UTF-8 also in the locale C."""
+    names = (environment.get(key, "") for key in ("LC_ALL", "LC_CTYPE", "LANG"))
+    return next((name for name in names if name), "")
 
 
 def _make_feed(args: argparse.Namespace) -> Feed:

@@ -56,6 +56,7 @@ class Dashboard(App[None]):
     DEFAULT_MODE = "run"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+c", "quit", "Quit", priority=True, show=False),
+        Binding("ctrl+l", "repaint", "Repaint", priority=True, show=False),
         *(
             Binding(key.keys, key.action, key.title, id=key.title.lower().replace(" ", "-") or None)
             for key in [*JOB_KEYS, *VIEW_KEYS, *LIST_KEYS, *APP_KEYS]
@@ -101,6 +102,7 @@ class Dashboard(App[None]):
         """Start the periodic updates; exit on SIGTERM and SIGHUP, so that Textual restores the terminal."""
         for number in (signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self.exit)
+        self.app_resume_signal.subscribe(self, lambda _: self.action_repaint())
         self._startup_timer = self.set_interval(STARTUP_FLUSH_S, self._flush_until_connected)
         self.set_interval(FLUSH_S, self.show_newest)
 
@@ -298,6 +300,10 @@ class Dashboard(App[None]):
         if self._message_timer is not None:
             self._message_timer.stop()
         self._message_timer = self.set_timer(MESSAGE_S, self.action_dismiss_message)
+
+    def action_repaint(self) -> None:
+        """Paint all cells again: the terminal lost them, as in a suspension, or another program wrote over them."""
+        self.refresh(layout=True)
 
     def action_dismiss_message(self) -> None:
         """Show the keys again."""

@@ -57,6 +57,7 @@ LIST_KEYS = [
     KeyBinding("enter", "", "", "in Queue: show that job's run", label="enter"),
     KeyBinding("n,N", "", "", "in a search of the log: next, previous", label="n, N"),
     KeyBinding("escape", "dismiss_message", "", "close a dialog, a search, a message", label="esc"),
+    KeyBinding("ctrl+l", "", "", "paint the screen again"),
 ]
 """Keys of views with lines; those without an action belong to a widget."""
 APP_KEYS = [

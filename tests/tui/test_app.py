@@ -15,7 +15,7 @@ from tests.cli.fake_daemon import FakeDaemon
 from tests.tui.fake_feed import simulated_snapshot
 from tests.tui.terminal import Terminal
 from tests.waiting import PATIENCE_S
-from tui.app import main
+from tui.app import _display_options, _parse_arguments, main
 
 
 def _run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -112,7 +112,7 @@ def test_a_lost_daemon_leaves_the_screen_up_and_q_still_works(tmp_path: Path) ->
 
 def test_the_dashboard_loads_no_compute_library_and_no_textual_to_print() -> None:
     code = (
-        "import sys; from tui.app import main; main(['--demo', '--once']); "
+        "import sys; from tui.app import _display_options, _parse_arguments, main; main(['--demo', '--once']); "
         "print(sorted({'torch', 'numpy', 'transformers', 'textual'} & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, check=True)
@@ -123,3 +123,19 @@ def test_the_screen_loads_no_compute_library() -> None:
     code = "import sys, tui.dashboard, tui.feed; print(sorted({'torch', 'numpy', 'transformers'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_unicode"),
+    [
+        ({}, True),
+        ({"LANG": "de_DE.UTF-8"}, True),
+        ({"LC_ALL": "C", "LANG": "de_DE.UTF-8"}, False),
+        ({"LC_CTYPE": "POSIX"}, False),
+        ({"LANG": "C", "LC_CTYPE": "C.UTF-8"}, True),
+        ({"TERM": "linux"}, False),
+    ],
+)
+def test_a_terminal_without_unicode_gets_ascii(environment: dict[str, str], is_unicode: bool) -> None:
+    options = _display_options(_parse_arguments([]), environment, encoding="utf-8")
+    assert options.glyphs.is_braille is is_unicode

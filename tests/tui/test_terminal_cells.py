@@ -86,6 +86,23 @@ async def test_the_terminal_equals_the_compositor_after_random_changes(
             await _assert_settles(pilot, terminal, change)
 
 
+@pytest.mark.parametrize("way", ["ctrl+l", "resume"])
+@pytest.mark.parametrize("keys", [(), ("question_mark",)])
+async def test_a_terminal_that_lost_its_cells_gets_all_of_them_again(
+    way: str, keys: tuple[str, ...], app: Dashboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = _watch(app, monkeypatch, (80, 24))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press(*keys)
+        await _assert_settles(pilot, terminal, "the start")
+        terminal.resize((80, 24))
+        if way == "resume":
+            app._resume_signal()
+        else:
+            await pilot.press(way)
+        await _assert_settles(pilot, terminal, way)
+
+
 def test_a_terminal_blanks_the_other_half_of_an_overwritten_wide_character() -> None:
     cells = TerminalCells(4, 1)
     cells.write("\x1b[1;1H漢字")
