@@ -8,6 +8,7 @@ from bertd.data.prepare.counts import PartTally
 from bertd.data.prepare.source_tally import SourceTally
 from bertd.data.prepare.split_writer import WrittenSplits
 from bertd.data.sources.readers.left_out import LeftOut
+from bertd.run.quantities import format_count
 
 _CHARACTERS = SUMMED_COLUMNS.index("characters")
 
@@ -27,3 +28,16 @@ def count_left_out(num_sources: int, *, tally: PartTally, num_parts: int, splits
         samples = {reason: [text for _, text in ranked] for reason, ranked in record.samples.items()}
         sources.append(SourceLeftOut(read=read[number], kept=kept, left_out=record.characters, samples=samples))
     return LeftOutReport(sources=sources)
+
+
+def explain_nothing_kept(tally: PartTally, *, num_parts: int) -> str:
+    """What became of most of the text, for the message that none is left; empty if none was read."""
+    left_out = LeftOut()
+    for of_source in tally.left_out(num_parts=num_parts).values():
+        left_out.update(of_source)
+    if not left_out.total:
+        return ""
+    reason, num_characters = max(left_out.characters.items(), key=lambda item: item[1])
+    samples = left_out.samples.get(reason, [])
+    example = f', for example "{" ".join(samples[0][1].split())}"' if samples else ""
+    return f"; {format_count(num_characters, 'character')} went as {reason.value}{example}"

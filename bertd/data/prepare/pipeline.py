@@ -20,7 +20,7 @@ from bertd.data.dataset.shards import TOKENIZER_FOLDER, file_sha256, tokenizer_f
 from bertd.data.dataset.text_quality import QUALITY_FILE, Quality
 from bertd.data.prepare.counts import PartTally
 from bertd.data.prepare.document_decisions import decide_documents
-from bertd.data.prepare.left_out_counts import count_left_out
+from bertd.data.prepare.left_out_counts import count_left_out, explain_nothing_kept
 from bertd.data.prepare.part_file import PARTS_FORMAT, PartFacts
 from bertd.data.prepare.progress import reading_progress
 from bertd.data.prepare.skip_reasons import format_encoding_remedy, format_skip_reasons
@@ -98,8 +98,8 @@ def prepare(names: list[str], *, out: Path, options: PrepareOptions, processes: 
             )
         except CorpusError as error:
             skipped = sum(tally.skipped(num_parts=num_parts).values(), Counter())
-            skip_text = format_skip_reasons(skipped) + format_encoding_remedy(skipped)
-            raise CorpusError(f"{', '.join(names)}: {error}{skip_text}") from error
+            reasons = format_skip_reasons(skipped) + explain_nothing_kept(tally, num_parts=num_parts)
+            raise CorpusError(f"{', '.join(names)}: {error}{reasons}{format_encoding_remedy(skipped)}") from error
         splits = write_splits(
             workspace.whole,
             parts=workspace.parts,

@@ -48,6 +48,7 @@ _DESCRIPTIONS = {
     SourceKind.CSV: "a table",
     SourceKind.TSV: "a table",
     SourceKind.HEADINGS: "articles under headings",
+    SourceKind.WIKITEXT103: "articles under headings",
     SourceKind.WIKIEXTRACTOR: "WikiExtractor's output",
     SourceKind.WIKI_XML: "a dump of MediaWiki",
     SourceKind.PARQUET: "Parquet",

@@ -107,6 +107,16 @@ def test_little_kept_is_warned_of_with_an_example_and_samples_are_shown(
     assert SourceLeftOut.model_validate(tree).kept_share < 0.8
 
 
+def test_where_nothing_is_kept_the_error_says_what_became_of_the_text(
+    tmp_path: Path, vocab: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dump = write_dump(tmp_path / "dump.xml", "* [[Green stone]]\n* [[Bright river]]\n")
+    assert main([str(dump), "--vocab", str(vocab), "--out", str(tmp_path / "set"), "--processes", "1"]) == 65
+    captured = capsys.readouterr().err
+    assert "(left out: 1 no text); 23 characters went as list item that is not a sentence, for example " in captured
+    assert captured.count("\n") == 1
+
+
 def test_what_options_leave_out_is_no_reason_to_warn(
     tmp_path: Path, vocab: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ import regex
 
 # Closing marks and spaces may follow the end: each language has its own quotes, and some close with what others open.
 _CLOSING = r"[\p{Pe}\p{Pf}\p{Pi}\"'\p{M}\s]*$"
+_ASCII_CLOSING = ")]}\"' \t\n\r\x0b\x0c"
 # Unicode counts commas and colons as terminal punctuation, and leaves some scripts' only mark out of Sentence_Terminal,
 # such as Tibetan's shad. A Greek question mark is typed as a semicolon, an Armenian full stop as a colon, a danda as |.
 _SENTENCE_END = regex.compile(
@@ -39,6 +40,8 @@ _MIN_UNENDED_WORDS = 4
 
 def ends_sentence(line: str) -> bool:
     """Whether a line ends with the mark that ends a sentence in its script."""
+    if line.isascii():
+        return line.rstrip(_ASCII_CLOSING).endswith((".", "!", "?"))
     return _SENTENCE_END.search(line[-40:]) is not None
 
 
