@@ -12,9 +12,11 @@
     |- DeviceError         the devices asked for are not there
     |  `- DeviceMemoryError   a device's memory is too small
     |- NumericsError       the loss is not finite
+    |- OutputExistsError   what was to be written exists already
     |- StorageError        the disk refused a write (full, read-only, no permission)
     |  `- NoRoomError         the write would have filled it, so nothing was written
     |- QueueError          the queue refused a change
+    |  |- BudgetError         the new budget is too little
     |  |- UnknownJobError     no such job
     |  `- TransitionError     the job's state does not allow this
     |- DaemonError         the daemon cannot start or serve
@@ -99,6 +101,12 @@ class NumericsError(BertdError):
     exit_code = 76
 
 
+class OutputExistsError(BertdError):
+    """What was to be written exists already, and is not replaced unasked."""
+
+    exit_code = 73
+
+
 class StorageError(BertdError):
     """The disk refused a write: full, read-only or not permitted."""
 
@@ -113,6 +121,12 @@ class QueueError(BertdError):
     """The queue refused a change."""
 
     exit_code = 1
+
+
+class BudgetError(QueueError):
+    """The new budget is less than what is spent and the run's end needs."""
+
+    exit_code = 2
 
 
 class UnknownJobError(QueueError):

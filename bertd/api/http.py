@@ -19,6 +19,7 @@ from bertd import errors
 from bertd.api.models import API_VERSION, ErrorView
 from bertd.errors import BertdError, ClientError, DaemonUnreachableError
 from bertd.run.trusted_folders import is_listener_trusted, user_name
+from bertd.validation_text import describe_problem
 
 TIMEOUT_S = 10.0
 """For a whole answer: connecting, sending the request, and the last byte of the response."""
@@ -121,6 +122,9 @@ def disconnect_message(path: Path) -> str:
 def bad_response_message(path: Path, error: Exception) -> str:
     """The error message for a response that is HTTP, but that this bertd cannot parse."""
     problem = str(error).splitlines()[0]
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        problem = f"{'.'.join(str(part) for part in first['loc']) or 'its JSON'}: {describe_problem(first)}"
     return f"{path}: unexpected answer from the daemon (is it of this version, {bertd.__version__}?): {problem}"
 
 

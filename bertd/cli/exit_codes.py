@@ -5,8 +5,8 @@ from __future__ import annotations
 MEANINGS: dict[int, str] = {
     0: "done",
     1: "any other error",
-    2: "the command or the recipe is wrong",
-    4: "no such job",
+    2: "the command, the recipe or the budget is wrong",
+    4: "no such job or run",
     5: "the job's state does not allow it",
     10: "wait: the job failed",
     11: "wait: the job was cancelled",
@@ -15,6 +15,7 @@ MEANINGS: dict[int, str] = {
     69: "no daemon answers, or the devices asked for are not there",
     70: "internal error",
     71: "the memory of a GPU, or of the machine, is too small",
+    73: "what was to be written exists already",
     74: "the disk refused a write",
     75: "another daemon owns the state folder or the socket",
     76: "the loss is not finite, or wrong for a contender of the bench",

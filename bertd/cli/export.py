@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bertd.cli.completion import complete_run
-from bertd.cli.options import SocketOption, connect
+from bertd.cli.options import JsonOption, SocketOption, connect
 from bertd.cli.programs import exec_module
 from bertd.errors import CheckpointError
 
@@ -36,17 +36,42 @@ def export(
         ),
     ] = None,
     socket: SocketOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Write a folder that stock transformers loads, from a checkpoint of a run: the newest, or that of a step."""
     name, _, step_or_marker = run.rpartition("@")
     if not (name and _STEP_OR_MARKER.fullmatch(step_or_marker)):
         name, step_or_marker = run, ""
     folder = name if "/" in name else _find_run_folder(name, socket=socket)
+    step_or_marker = _check_before_start(Path(folder), step_or_marker, out=out)
     options = [
-        *(["--marker" if "." in step_or_marker else "--step", step_or_marker] if step_or_marker else []),
+        *(["--step", step_or_marker] if step_or_marker else []),
         *([] if out is None else ["--out", str(out)]),
+        *(["--json"] if json else []),
     ]
     exec_module("bertd.train.checkpoint.export_checkpoint", [folder, *options])
+
+
+def _check_before_start(folder: Path, step_or_marker: str, *, out: Path | None) -> str:
+    """Refuse what is sure to fail, before the program that exports loads torch; return the step, if one is named.
+
+    Raises:
+        OutputExistsError: what it would write exists.
+        CheckpointError: the run has not passed the marker.
+    """
+    from bertd.run.checkpoint_index import find_checkpoint_at_marker
+    from bertd.run.paths import RunPaths, newest_first, require_new_folder, step_folder_name
+
+    paths = RunPaths(folder.absolute())
+    if "." in step_or_marker:
+        step_or_marker = str(find_checkpoint_at_marker(paths, float(step_or_marker), name=str(folder)).step)
+    found = [] if step_or_marker else newest_first(paths.checkpoints)
+    if out is not None:
+        require_new_folder(out)
+    elif step_or_marker or found:
+        name = step_folder_name(int(step_or_marker)) if step_or_marker else found[0].name
+        require_new_folder(paths.exports / name)
+    return step_or_marker
 
 
 def _find_run_folder(name: str, *, socket: Path | None) -> str:

@@ -22,6 +22,7 @@ from bertd.records import FinetuneSpec
 from bertd.run.gpu_share import read_gpu_parts
 from bertd.run.journal import JournalWriter
 from bertd.run.paths import JobPaths
+from bertd.validation_text import describe_problem
 
 
 def read_spec(paths: JobPaths) -> FinetuneSpec:
@@ -39,7 +40,7 @@ def read_spec(paths: JobPaths) -> FinetuneSpec:
     except ValidationError as error:
         detail = error.errors()[0]
         where = ".".join(map(str, detail["loc"])) or "the file"
-        raise RunFolderError(f"{paths.finetune_spec}: {where}: {detail['msg']}; fix it") from error
+        raise RunFolderError(f"{paths.finetune_spec}: {where}: {describe_problem(detail)}; fix it") from error
     limits = {
         "seed": 0 <= spec.seed < 2**31,
         "lr": spec.lr > 0,

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bertd.errors import StorageError
+from bertd.errors import OutputExistsError, StorageError
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
 from bertd.model.hf_mapping import family_of, transformers_config, weight_mappings
 from bertd.run.atomic_files import SHARED_MODE, fsync_folder, set_mode, temporary_folder
@@ -40,6 +40,7 @@ def write_export(model: MaskedLanguageModel, folder: Path, *, tokenizer_dir: Pat
         The transformers class name.
 
     Raises:
+        OutputExistsError: another process made the folder meanwhile.
         StorageError: the disk refused; nothing is left behind.
         VocabularyError: the tokenizer has no special tokens.
     """
@@ -54,6 +55,7 @@ def export_weights(
     """Write an export from weights under the model's own names, on any device.
 
     Raises:
+        OutputExistsError: another process made the folder meanwhile.
         StorageError: the disk refused; nothing is left behind.
         VocabularyError: the tokenizer has no special tokens.
     """
@@ -87,7 +89,7 @@ def export_weights(
         fsync_folder(folder.parent)
     except (OSError, SafetensorError) as error:
         if getattr(error, "errno", None) in (errno.ENOTEMPTY, errno.EEXIST):
-            raise StorageError(f"{folder}: another process made it meanwhile; give another folder") from error
+            raise OutputExistsError(f"{folder}: another process made it meanwhile; give another folder") from error
         raise StorageError(
             f"{folder}: cannot write the export: {getattr(error, 'strerror', None) or error}; free space there"
         ) from error

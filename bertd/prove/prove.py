@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import bertd
-from bertd.errors import StorageError
+from bertd.errors import OutputExistsError, StorageError
 from bertd.prove.goals import judge_goals
 from bertd.prove.plan import STEPS, Step, limit_s
 from bertd.prove.render import render_proof
@@ -31,7 +31,8 @@ def prove(options: ProofOptions) -> int:
 
     Raises:
         KeyboardInterrupt: the proof was interrupted; its files have what was done until then.
-        StorageError: the output's folder cannot be used.
+        OutputExistsError: the output's folder holds something else.
+        StorageError: it cannot be used.
     """
     prepare_folder(options.out)
     proof = Proof(
@@ -81,13 +82,14 @@ def prepare_folder(out: Path) -> None:
     """Make the output's folder, or clear an earlier proof out of it but for the compiler's cache.
 
     Raises:
-        StorageError: it holds something else, or the disk refused.
+        OutputExistsError: it holds something else.
+        StorageError: the disk refused.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
         entries = {entry.name for entry in out.iterdir()}
         if "proof.json" not in entries and entries - {COMPILER_CACHE}:
-            raise StorageError(f"{out}: holds something else than a proof; give a new folder as --out")
+            raise OutputExistsError(f"{out}: holds something else than a proof; give a new folder as --out")
         for name in sorted(entries & _OWN_NAMES):
             path = out / name
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from bertd.errors import BertdError, QueueError, RecipeError
+from bertd.errors import BertdError, BudgetError, RecipeError
 from bertd.records import (
     BudgetRecord,
     BudgetRequest,
@@ -195,7 +195,7 @@ def check_budget_request(request: BudgetRequest, granted: Budget, *, spent: floa
     Raises:
         RecipeError: the request is in another unit, more than a recipe may have, shorter than the start of a run, or
             not a whole number of steps or sequences.
-        QueueError: more than that is spent already; `bertd stop` ends a run.
+        BudgetError: more than that is spent already; `bertd stop` ends a run.
     """
     if request.unit is not granted.unit:
         raise RecipeError(f"budget: {request.amount:g} {request.unit}: this run counts {granted.unit}; give that")
@@ -208,7 +208,7 @@ def check_budget_request(request: BudgetRequest, granted: Budget, *, spent: floa
         raise RecipeError(f"budget: {request.amount:g} {request.unit}: give a whole number")
     if spent >= training_end(request.amount, reserve=reserve):
         kept = f", and its end takes {min(reserve, MAX_RESERVE_SHARE * request.amount):.4g}" if reserve else ""
-        raise QueueError(
+        raise BudgetError(
             f"budget: {request.amount:g} {request.unit} is too little: {spent:.4g} of {granted.amount:g} is "
             f"spent{kept}; give more, or end the run with `bertd stop`"
         )
@@ -279,7 +279,7 @@ def make_budget_record(
 
     Raises:
         RecipeError: the request is in another unit, or not a whole number of steps or sequences.
-        QueueError: more than that is spent already.
+        BudgetError: more than that is spent already.
     """
     if request.unit is granted.unit and request.amount == granted.amount:
         return None

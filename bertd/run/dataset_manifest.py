@@ -25,6 +25,7 @@ from pydantic import (
 from bertd.errors import ShardError
 from bertd.run.quantities import format_count
 from bertd.run.recipe.schema import MIN_SEQUENCE_LENGTH
+from bertd.validation_text import describe_problem
 
 DATASET_FORMAT = 1
 """Version of the folder; a reader refuses a newer one."""
@@ -214,7 +215,7 @@ def read_manifest(root: Path) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ShardError(f"{path}: {where}: {first['msg']}; prepare the data set again") from error
+        raise ShardError(f"{path}: {where}: {describe_problem(first)}; prepare the data set again") from error
     if missing := set(get_args(SplitName)) - manifest.splits.keys():
         raise ShardError(f"{path}: splits: has no {', '.join(sorted(missing))}; prepare the data set again")
     return manifest

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from bertd.errors import DamagedLedgerError, RunFolderError
 from bertd.records import Record
 from bertd.run.atomic_files import atomic_write
+from bertd.validation_text import describe_problem
 
 TICK_S = 1.0
 """How often the runner writes an open segment."""
@@ -88,7 +89,7 @@ def read_ledger(path: Path) -> LedgerState:
     except OSError as error:
         raise RunFolderError(f"{path}: cannot read the ledger: {error.strerror}; check the permissions") from error
     except ValidationError as error:
-        raise DamagedLedgerError(f"{path}: not a ledger: {error.errors()[0]['msg']}; {_REMEDY}") from error
+        raise DamagedLedgerError(f"{path}: not a ledger: {describe_problem(error.errors()[0])}; {_REMEDY}") from error
     if file.sha256 != _checksum(file.ledger):
         raise DamagedLedgerError(f"{path}: was changed since it was written; {_REMEDY}")
     return file.ledger

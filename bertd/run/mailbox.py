@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from bertd.errors import RunFolderError, StorageError
 from bertd.records import BudgetRequest, Command, CommandKind
 from bertd.run.atomic_files import atomic_write
+from bertd.validation_text import describe_problem
 
 _ENTRY_NAME = re.compile(r"^(\d{6,})\.json$")
 
@@ -58,7 +59,9 @@ def read_command(control: Path, *, number: int) -> Command | None:
     try:
         return Command.model_validate_json(content)
     except ValidationError as error:
-        raise RunFolderError(f"{path}: not a command: {error.errors()[0]['msg']}; delete the file") from error
+        raise RunFolderError(
+            f"{path}: not a command: {describe_problem(error.errors()[0])}; delete the file"
+        ) from error
 
 
 def commands_after(control: Path, *, number: int) -> Iterator[Command]:

@@ -18,7 +18,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertd.errors import ShardError
+from bertd.errors import OutputExistsError, ShardError, StorageError
 
 _STEP_FOLDER = re.compile(r"^step-(\d{9,})$")
 TEMPORARY_PREFIX = ".tmp-"
@@ -49,6 +49,21 @@ def step_of(folder: Path) -> int:
     match = _STEP_FOLDER.match(folder.name)
     assert match is not None, f"{folder} is not a step folder"
     return int(match[1])
+
+
+def require_new_folder(folder: Path) -> None:
+    """Check that nothing is where a folder is to be made.
+
+    Raises:
+        OutputExistsError: something is.
+        StorageError: the path cannot be looked at.
+    """
+    try:
+        exists = folder.exists() or folder.is_symlink()
+    except OSError as error:
+        raise StorageError(f"{folder}: cannot look there: {error.strerror}; check the path") from error
+    if exists:
+        raise OutputExistsError(f"{folder}: exists already; give another with --out FOLDER, or remove it")
 
 
 def newest_first(folder: Path) -> list[Path]:

@@ -545,7 +545,7 @@ def test_a_finetuning_without_export_or_data_is_refused(box: DaemonBox) -> None:
         ("budget.hours=5e-324", RecipeError, "the start of a run, which is charged, takes longer; give 10s or more"),
         ("model.start_from=/dev/zero", CheckpointError, r"start_from = /dev/zero: a device, and not a folder"),
         ("model.start_from=http://evil/x", CheckpointError, "neither an absolute path nor a name on the hub"),
-        ("batch.sequences=1000000000000000000", RecipeError, "less than or equal to 16777216"),
+        ("batch.sequences=1000000000000000000", RecipeError, "at most 16,777,216"),
         (f"model.layers={'9' * 4000}", RecipeError, r"\[model\]: layers = 9"),
         (f"checkpoint.every={'9' * 400}s", RecipeError, r"every = .* longer than 1,000,000h"),
         (f"stop.rules=['after {'9' * 400}h loss > 6']", RecipeError, r"longer than 1,000,000h"),

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bertd.errors import StorageError
+from bertd.errors import OutputExistsError
 from bertd.prove import __main__ as command
 from bertd.prove import prove as parent
 from bertd.prove import run_step as running
@@ -224,7 +224,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(options: ProofOptions)
     work = options.out / "work"
     work.mkdir(parents=True)
     (work / "mine").touch()
-    with pytest.raises(StorageError, match="holds something else than a proof"):
+    with pytest.raises(OutputExistsError, match="holds something else than a proof"):
         parent.prove(options)
     assert (work / "mine").exists()
 

@@ -49,6 +49,7 @@ from bertd.jobs.store.queue import Queue
 from bertd.records import BudgetRequest, Record
 from bertd.run.paths import JobPaths
 from bertd.terminal_text import shorten
+from bertd.validation_text import describe_problem
 
 logger = logging.getLogger(__name__)
 
@@ -363,7 +364,9 @@ async def _on_bertd_error(request: Request, error: Exception) -> Response:
 
 async def _on_bad_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    places = [f"{'.'.join(str(part) for part in detail['loc'])}: {detail['msg']}" for detail in error.errors()[:5]]
+    places = [
+        f"{'.'.join(str(part) for part in detail['loc'])}: {describe_problem(detail)}" for detail in error.errors()[:5]
+    ]
     return _error_response(422, "ClientError", f"{_place(request)}: {'; '.join(places)}")
 
 

@@ -33,7 +33,7 @@ class BudgetChanges:
         Raises:
             TransitionError: the run is over, or about to be.
             RecipeError: the request has another unit than the run's budget, or the recipe is missing.
-            QueueError: that much is already spent.
+            BudgetError: that much is already spent.
             DaemonBusyError: a runner is about to take the job or to leave it.
             RunFolderError: the charged time cannot be determined.
             StorageError: the disk refused; nothing was changed.

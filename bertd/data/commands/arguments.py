@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from bertd.data.sources.encodings import is_text_encoding
 from bertd.run.recipe.schema import DataSection
+from bertd.validation_text import describe_problem
 
 
 def parse_share(text: str) -> float:
@@ -71,7 +72,7 @@ def parse_sequence_length(text: str) -> int:
     try:
         return DataSection(shards="here", sequence_length=value).sequence_length
     except ValidationError as error:
-        expected = error.errors()[0]["msg"].replace("Input should", "it should")
+        expected = describe_problem(error.errors()[0])
         raise argparse.ArgumentTypeError(f"{text!r} is not a length that a recipe may have: {expected}") from error
 
 

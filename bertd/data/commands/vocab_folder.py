@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from bertd.errors import StorageError, VocabularyError
+from bertd.errors import OutputExistsError, StorageError
 from bertd.run.atomic_files import SHARED_MODE, atomic_write, exchange_folders, fsync_folder, temporary_folder
 from bertd.run.paths import TRASH_PREFIX
 
@@ -28,12 +28,12 @@ def check_vocabulary_folder(folder: Path, *, replace: bool) -> None:
     """Refuse a folder that cannot become a vocabulary's; to be called before the training, which takes long.
 
     Raises:
-        VocabularyError: it is a vocabulary's and `replace` is false, or something else is there.
+        OutputExistsError: it is a vocabulary's and `replace` is false, or something else is there.
         StorageError: it cannot be made.
     """
     try:
         if _is_taken(folder) and not replace:
-            raise VocabularyError(f"{folder}: exists; give another --out, or --replace to make it again")
+            raise OutputExistsError(f"{folder}: exists; give another --out, or --replace to make it again")
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"{folder}: cannot make the folder: {error.strerror}; check the path") from error
@@ -45,7 +45,7 @@ def write_vocabulary_folder(folder: Path, files: dict[str, bytes], *, replace: b
     """Write a vocabulary's files to a folder that appears when it is complete.
 
     Raises:
-        VocabularyError: as check_vocabulary_folder, for what was made there since.
+        OutputExistsError: as check_vocabulary_folder, for what was made there since.
         StorageError: the disk refused.
     """
     check_vocabulary_folder(folder, replace=replace)
@@ -64,16 +64,16 @@ def _is_taken(folder: Path) -> bool:
     """Whether a vocabulary is there; an empty folder is not one.
 
     Raises:
-        VocabularyError: something else is there.
+        OutputExistsError: something else is there.
     """
     if not folder.is_dir():
         if folder.exists() or folder.is_symlink():
-            raise VocabularyError(f"{folder}: exists and is not a folder; give another --out")
+            raise OutputExistsError(f"{folder}: exists and is not a folder; give another --out")
         return False
     entries = list(folder.iterdir())
     names = {entry.name for entry in entries}
     if entries and not (_TOKENIZER_FILE in names and names <= _KNOWN_FILES and all(map(Path.is_file, entries))):
-        raise VocabularyError(f"{folder}: exists and is not a vocabulary; give another --out")
+        raise OutputExistsError(f"{folder}: exists and is not a vocabulary; give another --out")
     return bool(entries)
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bertd.errors import ShardError, StorageError
+from bertd.errors import OutputExistsError, ShardError, StorageError
 from bertd.run.atomic_files import atomic_write, exchange_folders, fsync_folder
 from bertd.run.dataset_manifest import MANIFEST_FILE
 from bertd.run.paths import TEMPORARY_PREFIX
@@ -68,15 +68,16 @@ def open_workspace(target: Path, *, replace: bool) -> Iterator[Workspace]:
     """The workspace for a data set, for this process alone.
 
     Raises:
-        ShardError: the data set or something else exists there, or another process is making it.
+        OutputExistsError: the data set or something else exists there.
+        ShardError: another process is making it.
         StorageError: the folder cannot be made or written.
     """
     root = target.with_name(f"{TEMPORARY_PREFIX}{target.name}")
     try:
         if target.exists() and not (target / MANIFEST_FILE).is_file():
-            raise ShardError(f"{target}: exists and is not a data set; give another --out")
+            raise OutputExistsError(f"{target}: exists and is not a data set; give another --out")
         if target.exists() and not replace:
-            raise ShardError(f"{target}: exists; give another --out, or --replace to make it again")
+            raise OutputExistsError(f"{target}: exists; give another --out, or --replace to make it again")
         root.mkdir(parents=True, exist_ok=True)
         lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:

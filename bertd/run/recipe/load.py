@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 import bertd
 from bertd.errors import RecipeError
 from bertd.run.recipe.schema import Recipe
+from bertd.validation_text import describe_problem
 
 MAX_RECIPE_BYTES = 256 * 1024
 _MAX_MISTAKES = 8
@@ -158,7 +159,7 @@ def _describe(error: ValidationError, *, name: str) -> str:
 def _describe_one(detail: object, *, name: str) -> str:
     assert isinstance(detail, dict)
     location = [str(part) for part in detail["loc"]]
-    message = str(detail["msg"]).removeprefix("Value error, ")
+    message = describe_problem(detail)
     section = f"{name}: [{location[0]}]" if location else name
     if detail["type"] == "extra_forbidden":
         known = _known_keys(location[:-1])

@@ -7,6 +7,7 @@ checkpoint is verified first, and protected while it is read, so that the run do
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +17,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from bertd.data.dataset.shards import DataSet
-from bertd.errors import CheckpointError, RunFolderError, StorageError
+from bertd.errors import CheckpointError, RunFolderError
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.program import print_error, run_main
 from bertd.records import BudgetRecord
 from bertd.run.checkpoint_index import find_checkpoint_at_marker
 from bertd.run.journal import read_journal
-from bertd.run.paths import RunPaths, newest_first, step_folder_name, step_of
+from bertd.run.paths import RunPaths, newest_first, require_new_folder, step_folder_name, step_of
 from bertd.run.recipe.load import read_recipe
 from bertd.run.recipe.schema import Recipe
-from bertd.terminal_text import terminal_line
+from bertd.terminal_text import terminal_json, terminal_line
 from bertd.train.checkpoint.export import export_state
 from bertd.train.checkpoint.format import MODEL, STATE, find_checkpoint, verify_checkpoint
 from bertd.train.checkpoint.retention import protect
@@ -54,15 +55,15 @@ def export_run(paths: RunPaths, *, step: int | None, out: Path | None) -> Export
     Raises:
         RunFolderError: the folder is not that of a run, or its journal cannot be read.
         CheckpointError: there is no such checkpoint, or it is damaged.
-        StorageError: the folder exists already, or the disk refused.
+        OutputExistsError: the folder exists already.
+        StorageError: the disk refused.
     """
     if not paths.recipe.is_file():
         raise RunFolderError(f"{paths.root}: not a run (no {paths.recipe.name}); `bertd jobs` lists the runs")
     recipe = read_recipe(paths.recipe)
     checkpoint, skipped = _select_checkpoint(paths, step)
     folder = out or paths.exports / checkpoint.name
-    if folder.exists() or folder.is_symlink():
-        raise StorageError(f"{folder}: exists already; give another with --out FOLDER, or remove it")
+    require_new_folder(folder)
     dataset = DataSet.open(Path(recipe.data.shards))
     model = MaskedLanguageModel(encoder_config(recipe, vocab_size=dataset.vocabulary.size), seed=recipe.run.seed)
     with protect(checkpoint):
@@ -120,6 +121,7 @@ def main() -> int:
     parser.add_argument("--step", type=int, help="of the checkpoint (the newest valid one)")
     parser.add_argument("--marker", type=float, help="share of the budget whose checkpoint was kept")
     parser.add_argument("--out", type=Path, help="folder to make (exports/step-N of the run)")
+    parser.add_argument("--json", action="store_true", help="print the folder and its class as JSON")
     return run_main(lambda: _export(parser.parse_args()))
 
 
@@ -131,6 +133,9 @@ def _export(args: argparse.Namespace) -> None:
     result = export_run(paths, step=step, out=None if args.out is None else args.out.absolute())
     for skipped in result.skipped:
         print_error(f"skipped {skipped}")
+    if args.json:
+        print(terminal_json(json.dumps({"folder": str(result.folder), "architecture": result.architecture})))
+        return
     print(f"{terminal_line(str(result.folder))} loads as {result.architecture}")
 
 

@@ -47,7 +47,7 @@ def test_a_wrong_value_of_prepare_says_what_is_expected(
         (["--sequences-per-s", "inf"], "--sequences-per-s: 'inf' is not a rate; give a number above 0"),
         (["--sequences-per-s", "fast"], "--sequences-per-s: 'fast' is not a rate; give a number above 0"),
         (["--sequence-length", "long"], "--sequence-length: 'long' is not a length; give a whole number of tokens"),
-        (["--sequence-length", "3"], "--sequence-length: '3' is not a length that a recipe may have: it should be"),
+        (["--sequence-length", "3"], "--sequence-length: '3' is not a length that a recipe may have: give"),
         (["--sequences", "-1"], "--sequences: '-1' is not a count; give a whole number, 0 for none"),
         (["--sequences", "1.5"], "--sequences: '1.5' is not a count; give a whole number, 0 for none"),
     ],

@@ -10,7 +10,7 @@ import pytest
 
 from bertd.data.commands import vocab
 from bertd.data.prepare.tokenize_part import text_hash
-from bertd.errors import VocabularyError
+from bertd.errors import OutputExistsError
 
 
 def held_out_text() -> str:
@@ -50,7 +50,7 @@ def test_a_vocabulary_is_replaced_only_when_asked_and_nothing_else_ever_is(
 ) -> None:
     assert train(tmp_path, ["the night train came late"]) == 0
     before = (tmp_path / "vocab" / "tokenizer.json").read_bytes()
-    assert train(tmp_path, ["quiet rivers run under bright stones"]) == VocabularyError.exit_code
+    assert train(tmp_path, ["quiet rivers run under bright stones"]) == OutputExistsError.exit_code
     assert "vocab: exists; give another --out, or --replace to make it again" in capsys.readouterr().err
     assert (tmp_path / "vocab" / "tokenizer.json").read_bytes() == before
     (tmp_path / "vocab" / "added_tokens.json").write_text("{}")
@@ -69,7 +69,7 @@ def test_a_folder_that_is_not_a_vocabularys_is_refused_before_the_training(
     for name in ("tokenizer.json", content):
         (tmp_path / "vocab" / name).write_text("mine")
     for options in ([], ["--replace"]):
-        assert train(tmp_path, ["the night train"], *options) == VocabularyError.exit_code
+        assert train(tmp_path, ["the night train"], *options) == OutputExistsError.exit_code
         assert "vocab: exists and is not a vocabulary; give another --out" in capsys.readouterr().err
     assert (tmp_path / "vocab" / content).read_text() == "mine"
 
@@ -80,5 +80,5 @@ def test_an_empty_folder_becomes_a_vocabularys_and_a_file_does_not(
     (tmp_path / "vocab").mkdir()
     assert train(tmp_path, ["the night train came late"]) == 0
     assert (tmp_path / "vocab" / "tokenizer.json").is_file()
-    assert vocab.main([str(tmp_path / "corpus.jsonl"), "--out", str(tmp_path / "corpus.jsonl"), "--replace"]) == 65
+    assert vocab.main([str(tmp_path / "corpus.jsonl"), "--out", str(tmp_path / "corpus.jsonl"), "--replace"]) == 73
     assert "exists and is not a folder" in capsys.readouterr().err

@@ -38,7 +38,7 @@ from bertd.data.prepare.pipeline import PrepareOptions, prepare
 from bertd.data.prepare.progress import ReadingProgress
 from bertd.data.prepare.staging_dir import open_workspace
 from bertd.data.prepare.tokenize_part import LetterCounts, PartTask, PartTokenizer, count_letters
-from bertd.errors import CorpusError, ShardError, StorageError, VocabularyError
+from bertd.errors import CorpusError, OutputExistsError, ShardError, StorageError, VocabularyError
 from bertd.run.atomic_files import exchange_folders
 from bertd.run.dataset_manifest import Filters, HeldOutPieces, Manifest
 from bertd.tokenizer.tokenizer import open_tokenizer
@@ -301,7 +301,7 @@ def test_a_data_set_that_exists_is_kept_unless_it_is_to_be_replaced(
 ) -> None:
     prepare([str(corpus)], out=tmp_path / "set", options=options, processes=1)
     before = contents(tmp_path / "set")
-    with pytest.raises(ShardError, match="set: exists; give another --out, or --replace"):
+    with pytest.raises(OutputExistsError, match="set: exists; give another --out, or --replace"):
         prepare([str(corpus)], out=tmp_path / "set", options=options, processes=1)
     assert contents(tmp_path / "set") == before
     one = write_jsonl(tmp_path / "one.jsonl", ["a river", "a stone"])
@@ -313,7 +313,7 @@ def test_a_data_set_that_exists_is_kept_unless_it_is_to_be_replaced(
 def test_a_folder_that_is_no_data_set_is_never_replaced(tmp_path: Path, corpus: Path, options: PrepareOptions) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear all")
-    with pytest.raises(ShardError, match="mine: exists and is not a data set; give another --out"):
+    with pytest.raises(OutputExistsError, match="mine: exists and is not a data set; give another --out"):
         prepare([str(corpus)], out=tmp_path / "mine", options=options, processes=1, replace=True)
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear all"
 

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from bertd.data.prepare.pipeline import PrepareOptions, prepare
-from bertd.errors import CheckpointError, RunFolderError, StorageError
+from bertd.errors import CheckpointError, OutputExistsError, RunFolderError
 from bertd.model.try_export import fill_mask
 from bertd.records import BudgetRequest, BudgetUnit, CommandKind
 from bertd.run.checkpoint_index import find_checkpoint_at_marker
@@ -151,7 +151,7 @@ def test_a_run_without_markers_says_what_sets_them(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_exported_is_refused_in_a_line(ended: RunPaths, tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match=r"step-000000012: exists already; give another with --out"):
+    with pytest.raises(OutputExistsError, match=r"step-000000012: exists already; give another with --out"):
         export_run(ended, step=None, out=None)
     with pytest.raises(CheckpointError, match=r"has no checkpoint of step 7; kept are: 12, 5"):
         export_run(ended, step=7, out=tmp_path / "out")
@@ -181,7 +181,7 @@ def test_the_command_says_where_the_export_is_or_what_is_wrong(
     arguments = ["export", str(ended.root), "--out", str(tmp_path / "mine")]
     monkeypatch.setattr(sys, "argv", arguments)
 
-    assert [command.main(), command.main()] == [0, StorageError.exit_code]
+    assert [command.main(), command.main()] == [0, OutputExistsError.exit_code]
 
     said = capsys.readouterr()
     assert said.out == f"{tmp_path / 'mine'} loads as MegatronBertForMaskedLM\n"
