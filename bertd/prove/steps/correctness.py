@@ -34,7 +34,8 @@ from bertd.train.backends.precision import Precision
 from bertd.train.checkpoint.staging import StagingBuffers
 from bertd.train.distributed.process_group import Ranks
 from bertd.train.loop.loss_fn import ForwardPass
-from bertd.train.optim.muon import _COEFFICIENTS, _ITERATIONS, orthogonalise
+from bertd.train.optim.muon import _COEFFICIENTS, _ITERATIONS, _normalise, orthogonalise
+from bertd.train.optim.symmetric_product import choose_symmetric_product
 from bertd.train.run_inputs import encoder_config
 
 _TOLERANCES = {"fp32": (1e-6, 1e-5), "bf16": (5e-4, 2e-2)}
@@ -279,8 +280,10 @@ def _check_muon(context: StepContext, device: torch.device) -> None:
     shapes = [(32, 32), (96, 32)] if context.is_tiny else [(1024, 1024), (4096, 1024), (1024, 4096)]
     worst = 0.0
     for rows, columns in shapes:
-        matrices = torch.randn(1, rows, columns, generator=torch.Generator().manual_seed(0)).to(device)
-        actual = orthogonalise(matrices).double()
+        matrices = torch.randn(8, rows, columns, generator=torch.Generator().manual_seed(0)).to(device)
+        choice = choose_symmetric_product(_normalise(matrices)[0])
+        context.state(f"Muon's products, {rows} x {columns}", choice.reason)
+        matrices, actual = matrices[:1], orthogonalise(matrices, product=choice.product)[:1].double()
         expected = _iterate_on_singular_values(matrices)
         worst = max(worst, float((actual - expected).norm() / expected.norm()))
     # Five iterations in bf16 add up to 9e-3 on a CPU.

@@ -26,6 +26,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from bertd.train.optim.symmetric_product import SymmetricProduct, choose_symmetric_product, multiply_by_torch
+
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
 _EPS = 1e-7
@@ -80,12 +82,23 @@ class Muon(torch.optim.Optimizer):
         self._is_gathered = self._world_size == 1
         for stack in self._stacks:
             directions = self._update_momentum(stack)
-            updates = self._gather(orthogonalise(directions))
+            if stack.product is None:
+                stack.product = self._choose_product(stack, directions)
+            updates = self._gather(orthogonalise(directions, product=stack.product))
             # A matrix with all singular values 1 has RMS 1 / sqrt(max(rows, columns)): scale it to that of AdamW.
             rate = group["lr"] * _RMS_OF_ADAMW * math.sqrt(max(stack.shape))
             # Decoupled weight decay as in AdamW, then the update.
             torch._foreach_mul_(stack.parameters, 1 - group["lr"] * group["weight_decay"])
             torch._foreach_add_(stack.parameters, stack.split(updates), alpha=-rate)
+
+    def _choose_product(self, stack: _MomentumStack, directions: Tensor) -> SymmetricProduct:
+        """What multiplies the stack's matrices by their transposes, for all steps: tried on those of the first."""
+        x, _ = _normalise(directions)
+        choice = choose_symmetric_product(x)
+        if x.is_cuda and self._rank == 0:
+            rows, columns = stack.shape
+            print(f"muon: {rows} x {columns}: {choice.reason}", flush=True)
+        return choice.product
 
     @torch.no_grad()
     def gather_state(self) -> None:
@@ -177,6 +190,8 @@ class _MomentumStack:
         # Every rank has the same number, filled up with zero matrices, so that one collective gathers them in order.
         self._num_per_rank = -(-sum(self._num_blocks) // world_size)
         self._begin = rank * self._num_per_rank
+        self.product: SymmetricProduct | None = None
+        """None before the first step."""
         self.momentum: Tensor | None = None
         """Of the share; None before the first step."""
         self.all_momentum: Tensor | None = None
@@ -206,8 +221,17 @@ class _MomentumStack:
         return self._begin, self._begin + self._num_per_rank
 
 
-def orthogonalise(stacked: Tensor) -> Tensor:
+def orthogonalise(stacked: Tensor, *, product: SymmetricProduct = multiply_by_torch) -> Tensor:
     """Bring all singular values of each matrix near 1; the shape is (number, rows, columns)."""
+    x, is_tall = _normalise(stacked)
+    # Not in bf16: A has the squares of the singular values, too wide a range for 8 bits of precision.
+    is_wide = x.size(-1) >= _WIDE_RATIO * x.size(-2) and x.dtype is not torch.bfloat16
+    x = _newton_schulz_on_gram(x) if is_wide else _newton_schulz(x, product=product)
+    return x.mT if is_tall else x
+
+
+def _normalise(stacked: Tensor) -> tuple[Tensor, bool]:
+    """The matrices where the iteration converges, in the type to iterate in; and whether they are transposed for it."""
     has_bf16 = stacked.is_cuda and torch.cuda.is_bf16_supported(including_emulation=False)
     x = stacked.bfloat16() if has_bf16 else stacked
     # Iterate on the orientation with fewer rows: its A = X X' is the smaller Gram matrix.
@@ -215,19 +239,15 @@ def orthogonalise(stacked: Tensor) -> Tensor:
     if is_tall:
         x = x.mT
     # The Frobenius norm bounds the largest singular value, so all are in 0..1, where the iteration converges.
-    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=_EPS)
-    # Not in bf16: A has the squares of the singular values, too wide a range for 8 bits of precision.
-    is_wide = x.size(-1) >= _WIDE_RATIO * x.size(-2) and x.dtype is not torch.bfloat16
-    x = _newton_schulz_on_gram(x) if is_wide else _newton_schulz(x)
-    return x.mT if is_tall else x
+    return x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=_EPS), is_tall
 
 
-def _newton_schulz(x: Tensor) -> Tensor:
+def _newton_schulz(x: Tensor, *, product: SymmetricProduct = multiply_by_torch) -> Tensor:
     a, b, c = _COEFFICIENTS
     for _ in range(_ITERATIONS):
         # A = X X';  X <- a X + (b A + c A A) X
-        gram = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+        gram = product(x)
+        x = torch.baddbmm(x, product(gram, add=gram, beta=b, alpha=c), x, beta=a)
     return x
 
 

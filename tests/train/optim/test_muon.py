@@ -21,6 +21,7 @@ from bertd.train.distributed.process_group import Ranks
 from bertd.train.optim import muon
 from bertd.train.optim.muon import Muon, StackedMatrices, orthogonalise
 from bertd.train.optim.optimizer import build_optimizers
+from bertd.train.optim.symmetric_product import SymmetricProduct
 from tests.model.test_encoder import batch
 from tests.model.test_export import TINY
 from tests.train.loop.test_trainer import attempt, make_run
@@ -235,9 +236,9 @@ def test_each_rank_orthogonalises_its_share_and_together_they_have_all(
         matrix.grad = gradient(16, 16).roll(index)
     shares, worked_on = watch_shares(monkeypatch), list[int]()
 
-    def watched(stacked: torch.Tensor) -> torch.Tensor:
+    def watched(stacked: torch.Tensor, *, product: SymmetricProduct) -> torch.Tensor:
         worked_on.append(len(stacked))
-        return orthogonalise(stacked)
+        return orthogonalise(stacked, product=product)
 
     monkeypatch.setattr(muon, "orthogonalise", watched)
     for rank in range(3):
