@@ -112,6 +112,8 @@ def _run(program: Callable[[], int | None], *, name: str, interrupted: str, read
     try:
         return program() or 0
     except SystemExit as end:
+        if isinstance(end.code, str):
+            print_error(end.code, name=name)
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except KeyboardInterrupt:
         if interrupted:
@@ -206,10 +208,9 @@ def _open_closed(number: int, mode: int) -> bool:
         return False
     except OSError:
         opened = os.open(os.devnull, mode)
-    if opened == number:
-        os.set_inheritable(number, True)
-    else:
-        os.dup2(opened, number)
+    if opened != number:
+        # Not for children: to them it stays as closed as the caller left it.
+        os.dup2(opened, number, inheritable=False)
         os.close(opened)
     return True
 

@@ -109,9 +109,12 @@ _COMMANDS = (
 )
 
 
-@pytest.mark.parametrize("command", _COMMANDS)
 @pytest.mark.parametrize(
-    ("redirection", "reason"), [("> /dev/full", "No space left on device"), (">&-", "Bad file descriptor")]
+    ("command", "redirection", "reason"),
+    [
+        *((command, "> /dev/full", "No space left on device") for command in _COMMANDS),
+        *((command, ">&-", "Bad file descriptor") for command in _COMMANDS[::3]),
+    ],
 )
 def test_an_output_that_cannot_be_written_is_one_line_and_the_status_of_a_disk(
     command: str, redirection: str, reason: str, tmp_path: Path
@@ -140,6 +143,20 @@ def test_closed_descriptors_are_not_given_to_files(tmp_path: Path) -> None:
     ended = _shell(f'{sys.executable} -c "{code}" <&- >&- 2>&-', folder=tmp_path)
     assert ended.returncode == StorageError.exit_code
     assert (tmp_path / "mine").read_bytes() == b""
+
+
+def test_a_closed_output_is_as_closed_to_children(tmp_path: Path) -> None:
+    code = (
+        "import subprocess, sys; from bertd.program import run_main; "
+        "sys.exit(run_main(lambda: subprocess.run(['sh', '-c', 'test -e /dev/fd/1']).returncode))"
+    )
+    ended = _shell(f'{sys.executable} -c "{code}" >&-', folder=tmp_path)
+    assert (ended.returncode, ended.stderr) == (1, "")
+
+
+def test_a_program_that_ends_with_a_message_says_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main(lambda: _raise(SystemExit("no such thing"))) == 1
+    assert capsys.readouterr().err == "bertd: no such thing\n"
 
 
 def test_a_character_that_the_encoding_lacks_is_an_escape(tmp_path: Path) -> None:

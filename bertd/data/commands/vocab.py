@@ -22,7 +22,7 @@ from tokenizers.trainers import WordPieceTrainer
 from bertd.data.commands.arguments import parse_encoding
 from bertd.data.commands.vocab_folder import check_vocabulary_folder, write_vocabulary_folder
 from bertd.data.prepare.progress import ReadingProgress, reading_progress
-from bertd.data.prepare.skip_reasons import format_encoding_remedy, format_skip_reasons
+from bertd.data.prepare.skip_reasons import format_encoding_remedy, format_field_remedy, format_skip_reasons
 from bertd.data.prepare.task_planner import BLOCK_BYTES
 from bertd.data.prepare.tokenize_part import text_hash
 from bertd.data.sources.archives import SourceStream
@@ -37,6 +37,7 @@ from bertd.tokenizer.tokenizer import tokenizer_files, vocabulary_from_tokenizer
 from bertd.tokenizer.tokenizer_json import BERT_TOKENS
 from bertd.tokenizer.wordpiece import Casing, build_wordpiece_tokenizer
 
+_MAX_RECORD_CHARACTERS = 1000
 _HELD_OUT_EVERY = 200
 """One document in this many is not trained on."""
 _MAX_HELD_OUT_CHARACTERS = 1 << 22
@@ -74,6 +75,8 @@ class _TrainingTexts:
         self.documents = 0
         self.skipped: Counter[str] = Counter()
         """Documents that have no text to train on, by reason."""
+        self.record_without_field = ""
+        """The beginning of a record that lacks the text field."""
         self.held_out: list[str] = []
         self._held_out_characters = 0
 
@@ -104,6 +107,9 @@ class _TrainingTexts:
                 for reason, one in zip(reasons, results, strict=True)
                 if isinstance(one, Skipped) or not one.text
             )
+            for one in results:
+                if isinstance(one, Skipped) and one.reason is SkipReason.NO_FIELD:
+                    self.record_without_field = self.record_without_field or one.sample[:_MAX_RECORD_CHARACTERS]
             self.skipped[SkipReason.TOO_LONG.value] += block.too_long
             self._text_bytes += len(block.content)
             self._progress.update(
@@ -169,6 +175,7 @@ def train_vocabulary(
     ids: dict[str, int] = trained.get_vocab()
     if not texts.documents or len(ids) <= len(BERT_TOKENS):
         skip_text = format_skip_reasons(+texts.skipped) + format_encoding_remedy(texts.skipped)
+        skip_text += format_field_remedy(texts.record_without_field)
         raise CorpusError(f"{', '.join(names)}: no text to train a vocabulary on{skip_text}; name other sources")
     entries = tuple(sorted(ids, key=ids.__getitem__))
     tokenizer = build_wordpiece_tokenizer(entries, casing=casing, place=str(out))

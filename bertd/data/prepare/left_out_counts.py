@@ -7,7 +7,7 @@ from bertd.data.dataset.text_quality import SUMMED_COLUMNS
 from bertd.data.prepare.counts import PartTally
 from bertd.data.prepare.source_tally import SourceTally
 from bertd.data.prepare.split_writer import WrittenSplits
-from bertd.data.sources.readers.left_out import LeftOut
+from bertd.data.sources.readers.left_out import LeftOut, SkipReason
 from bertd.run.quantities import format_count
 
 _CHARACTERS = SUMMED_COLUMNS.index("characters")
@@ -38,6 +38,7 @@ def explain_nothing_kept(tally: PartTally, *, num_parts: int) -> str:
     if not left_out.total:
         return ""
     reason, num_characters = max(left_out.characters.items(), key=lambda item: item[1])
-    samples = left_out.samples.get(reason, [])
+    # Bytes that are not text show nothing.
+    samples = [] if reason in (SkipReason.NOT_TEXT, SkipReason.INVALID_UTF8) else left_out.samples.get(reason, [])
     example = f', for example "{" ".join(samples[0][1].split())}"' if samples else ""
     return f"; {format_count(num_characters, 'character')} went as {reason.value}{example}"

@@ -23,12 +23,13 @@ from bertd.data.prepare.document_decisions import decide_documents
 from bertd.data.prepare.left_out_counts import count_left_out, explain_nothing_kept
 from bertd.data.prepare.part_file import PARTS_FORMAT, PartFacts
 from bertd.data.prepare.progress import reading_progress
-from bertd.data.prepare.skip_reasons import format_encoding_remedy, format_skip_reasons
+from bertd.data.prepare.skip_reasons import format_encoding_remedy, format_field_remedy, format_skip_reasons
 from bertd.data.prepare.source_tally import SourceTally
 from bertd.data.prepare.split_writer import WrittenSplits, write_splits
 from bertd.data.prepare.staging_dir import Workspace, open_workspace
 from bertd.data.prepare.task_planner import BLOCK_BYTES, PART_BYTES, TaskPlanner
 from bertd.data.prepare.worker_pool import WorkerSetup, make_parts
+from bertd.data.sources.readers.left_out import SkipReason
 from bertd.data.sources.spec import ReadingOptions, Source, find_sources, make_reader, mixed_kinds_lines
 from bertd.errors import CorpusError
 from bertd.program import print_note
@@ -99,7 +100,10 @@ def prepare(names: list[str], *, out: Path, options: PrepareOptions, processes: 
         except CorpusError as error:
             skipped = sum(tally.skipped(num_parts=num_parts).values(), Counter())
             reasons = format_skip_reasons(skipped) + explain_nothing_kept(tally, num_parts=num_parts)
-            raise CorpusError(f"{', '.join(names)}: {error}{reasons}{format_encoding_remedy(skipped)}") from error
+            remedies = format_encoding_remedy(skipped) + format_field_remedy(
+                _find_record_without_field(tally, num_parts)
+            )
+            raise CorpusError(f"{', '.join(names)}: {error}{reasons}{remedies}") from error
         splits = write_splits(
             workspace.whole,
             parts=workspace.parts,
@@ -114,6 +118,14 @@ def prepare(names: list[str], *, out: Path, options: PrepareOptions, processes: 
         )
         workspace.publish()
     return manifest
+
+
+def _find_record_without_field(tally: PartTally, num_parts: int) -> str:
+    """The beginning of a record that lacks the text field; empty if none does."""
+    for left_out in tally.left_out(num_parts=num_parts).values():
+        for _, sample in left_out.samples.get(SkipReason.NO_FIELD, []):
+            return sample
+    return ""
 
 
 def _plan_json(sources: list[Source], *, options: PrepareOptions, tokenizer: Tokenizer) -> str:

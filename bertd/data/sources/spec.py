@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from bertd.data.sources.archives import SourceStream, describe_misnamed, is_hidden, is_tar, open_source
 from bertd.data.sources.guess import describe_mismatch, guess_kind
@@ -189,7 +189,11 @@ def _find_in_tar(file: Path, *, encoding: str | None, note: Callable[[str], None
 
 
 def _note_mismatches(kind: SourceKind, names: list[str], *, note: Callable[[str], None]) -> None:
-    """One line for all files of a kind whose names promise another."""
+    """One line for all files of a kind whose names promise another, and one for HTML."""
+    pages = [name for name in names if PurePath(name).suffix.lower() in (".html", ".htm", ".xhtml")]
+    if pages and kind is SourceKind.TEXT:
+        more = f" (and {len(pages) - 1:,} more)" if len(pages) > 1 else ""
+        note(f"{pages[0]}{more}: is HTML, whose tags are read as text; extract its text first")
     found = [(name, what) for name in names if (what := describe_mismatch(name, kind))]
     if found:
         name, what = found[0]

@@ -104,7 +104,7 @@ def test_what_is_no_text_is_counted_as_that_by_every_kind(
     (tmp_path / "a").write_bytes(bytes(range(256)) * 9 if encoding == "binary" else text.encode(encoding))
     assert prepared(tmp_path, f"{kind}:a", vocab) == CorpusError.exit_code
     said = capsys.readouterr().err
-    assert "(left out: 1 not text); name the encoding of text that is not UTF-8 with --encoding" in said
+    assert "(left out: 1 not text)" in said and "as not text; name the encoding of text that is not UTF-8 with" in said
     assert (f"give --encoding {encoding}" in said) == (encoding != "binary")
     assert not (tmp_path / "set").exists()
 
@@ -122,3 +122,44 @@ def test_a_name_that_is_not_utf_8_is_read_and_written_with_escapes(vocab: Path, 
     (tmp_path / name).write_bytes(FORMATS["a.jsonl"]())
     assert prepared(tmp_path, name, vocab) == 0
     assert DataSet.open(tmp_path / "set").manifest.sources[0].path.endswith("a\\udcff.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            b"PK\x03\x04 [Content_Types].xml",
+            "is a zip archive, as .docx, .xlsx and .epub are, and is left out; convert",
+        ),
+        (b"%PDF-1.4\nThe mill stands by the river.\n", "is a PDF, and is left out; convert it to text first"),
+        (b"{\\rtf1 The mill stands.}", "is RTF, and is left out; convert it to text first"),
+    ],
+)
+def test_a_document_of_a_word_processor_is_no_text(
+    content: bytes, message: str, vocab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.doc").write_bytes(content)
+    assert prepared(tmp_path, "a.doc", vocab) == CorpusError.exit_code
+    said = capsys.readouterr().err
+    assert message in said and "(left out: 1 not text)" in said
+
+
+def test_a_page_of_html_is_named(vocab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.html").write_text("<html><body>" + made_up_text(1, sentences=20) + "</body></html>")
+    assert prepared(tmp_path, "a.html", vocab) == 0
+    assert "a.html: is HTML, whose tags are read as text; extract its text first" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_records_without_the_field_name_those_that_they_have(
+    name: str, vocab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = [{"id": number, "body": {"deep": 1}, "content": text} for number, text in enumerate(TEXTS)]
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    (tmp_path / name).write_text(lines if name == "a.jsonl" else json.dumps(records))
+    message = "; a record has 'id', 'body', 'deep', 'content': give --text-field"
+    assert prepared(tmp_path, name, vocab) == CorpusError.exit_code
+    assert message in capsys.readouterr().err
+    assert vocab_main([str(tmp_path / name), "--out", str(tmp_path / "v"), "--size", "90"]) == CorpusError.exit_code
+    assert message in capsys.readouterr().err
+    assert prepared(tmp_path, name, vocab, "--text-field", "content") == 0

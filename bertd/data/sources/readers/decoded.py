@@ -20,6 +20,13 @@ from bertd.program import print_note
 
 _NOT_TEXT = b"\x00not text\x00"
 """Opens the block that stands for a file which is not text; no block of text begins so."""
+_BINARY_FORMATS = {
+    b"PK\x03\x04": "is a zip archive, as .docx, .xlsx and .epub are",
+    b"%PDF-": "is a PDF",
+    b"{\\rtf": "is RTF",
+    b"\xd0\xcf\x11\xe0": "is an old Office document",
+}
+"""Formats of documents by their first bytes; part of a PDF and all of RTF would pass for text."""
 _MAX_NOTES = 3
 """Files of a source that are named to the user; the counts have all."""
 
@@ -38,12 +45,16 @@ class DecodedReader:
         """The blocks of the file as UTF-8; one that stands for the file if it is not text."""
         name = str(getattr(stream, "name", "a file"))
         text, head = open_utf8(stream, named=self.encoding, name=name)
-        if text is None:
-            self._note(f"{name}: is not text, or UTF-16 without its mark, and is left out", head)
+        if binary := next((what for magic, what in _BINARY_FORMATS.items() if head.startswith(magic)), None):
+            self._note(f"{name}: {binary}, and is left out; convert it to text first")
+        elif text is None:
+            what = f"{name}: is not text, or UTF-16 without its mark, and is left out"
+            self._note(f"{what}; {_encoding_remedy(head)}")
+        if binary or text is None:
             yield _skip_file(stream, head)
             return
         if self.encoding is None and not _is_utf8(head):
-            self._note(f"{name}: is not UTF-8, and what cannot be read is left out", head)
+            self._note(f"{name}: is not UTF-8, and what cannot be read is left out; {_encoding_remedy(head)}")
         yield from self.reader.blocks(text, block_bytes=block_bytes)
 
     def documents(self, content: bytes) -> Iterator[ReadResult]:
@@ -58,13 +69,16 @@ class DecodedReader:
             else:
                 yield result
 
-    def _note(self, what: str, head: bytes) -> None:
-        if len(self._notes) == _MAX_NOTES:
-            return
-        suggested = suggest_encoding(head)
-        remedy = f"it looks like {suggested}: check, and give --encoding {suggested}" if suggested else ""
-        self._notes.append(f"{what}; {remedy or 'if it is text, name its encoding with --encoding'}")
-        print_note(self._notes[-1])
+    def _note(self, line: str) -> None:
+        if len(self._notes) < _MAX_NOTES:
+            self._notes.append(line)
+            print_note(line)
+
+
+def _encoding_remedy(head: bytes) -> str:
+    if suggested := suggest_encoding(head):
+        return f"it looks like {suggested}: check, and give --encoding {suggested}"
+    return "if it is text, name its encoding with --encoding"
 
 
 def _is_utf8(head: bytes) -> bool:
