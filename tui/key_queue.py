@@ -18,6 +18,8 @@ from textual import events
 
 BURST_S = 0.02
 """Seconds. Keys closer to each other were not typed: a fast typist needs 0.05 s, one read of a terminal under 0.005."""
+STUCK_S = 1.0
+"""A key waits no longer for the one before it, whatever became of that: the keyboard never freezes."""
 
 
 @dataclass
@@ -52,6 +54,8 @@ class KeyQueue:
         self._later = later
         self._waiting: deque[_WaitingKey] = deque()
         self._is_busy = False
+        self._begun_t = 0.0
+        """When the key that is being handled arrived."""
         self._newest: _WaitingKey | None = None
         """The newest character that arrived."""
 
@@ -65,7 +69,7 @@ class KeyQueue:
                 before.is_in_burst = arrived.is_in_burst
             self._newest = arrived
         self._waiting.append(arrived)
-        if not self._is_busy:
+        if not self._is_busy or key.time - self._begun_t > STUCK_S:
             await self.next_key()
 
     async def next_key(self) -> None:
@@ -73,6 +77,7 @@ class KeyQueue:
         self._is_busy = bool(self._waiting)
         if not self._is_busy:
             return
+        self._begun_t = self._waiting[0].key.time
         if self._is_guarded(self._waiting[0].key):
             self._later(BURST_S, self._decide)
         else:
@@ -80,6 +85,8 @@ class KeyQueue:
 
     async def _decide(self) -> None:
         """Handle or refuse a guarded key, now that the others of its burst have arrived."""
+        if not self._waiting:
+            return
         first = self._waiting.popleft()
         if first.is_in_burst:
             self._refuse(first.key)
