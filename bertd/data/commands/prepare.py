@@ -20,7 +20,7 @@ from bertd.data.inspect.left_out_lines import left_out_warnings
 from bertd.data.inspect.render import holdout_lines, source_lines
 from bertd.data.prepare.pipeline import PrepareOptions, prepare
 from bertd.data.sources.spec import ReadingOptions, SourceKind
-from bertd.program import run_main
+from bertd.program import print_error, run_main
 from bertd.run.dataset_manifest import Filters, Manifest
 from bertd.run.quantities import format_count
 from bertd.terminal_text import terminal_json, terminal_text
@@ -118,7 +118,7 @@ def _prepare(args: argparse.Namespace) -> None:
         print(terminal_text(format_summary(manifest, out=out, quality=read_quality(out), left_out=left_out)))
     if left_out is not None:
         for line in left_out_warnings(manifest, left_out, name=args.out):
-            print(terminal_text(line), file=sys.stderr)
+            print_error(line)
 
 
 if __name__ == "__main__":

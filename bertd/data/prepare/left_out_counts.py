@@ -31,11 +31,11 @@ def count_left_out(num_sources: int, *, tally: PartTally, num_parts: int, splits
 
 
 def explain_nothing_kept(tally: PartTally, *, num_parts: int) -> str:
-    """What became of most of the text, for the message that none is left; empty if none was read."""
+    """What became of most of the text, if nothing of it reached the assembly; else empty."""
     left_out = LeftOut()
     for of_source in tally.left_out(num_parts=num_parts).values():
         left_out.update(of_source)
-    if not left_out.total:
+    if not left_out.total or tally.read_characters(num_parts=num_parts).total() > left_out.total:
         return ""
     reason, num_characters = max(left_out.characters.items(), key=lambda item: item[1])
     # Bytes that are not text show nothing.

@@ -97,7 +97,7 @@ def test_little_kept_is_warned_of_with_an_example_and_samples_are_shown(
     assert main([str(dump), "--vocab", str(vocab), "--out", str(out), "--processes", "1"]) == 0
     captured = capsys.readouterr()
     assert "characters read, " in captured.out and "list item that is not a sentence" in captured.out
-    assert captured.err.startswith("warning: wiki-xml:")
+    assert captured.err.startswith("bertd: warning: wiki-xml:")
     assert 'are left out as list item that is not a sentence, for example "Green stone ' in captured.err
     assert inspect.main([str(out), "--left-out"]) == 0
     shown = capsys.readouterr().out

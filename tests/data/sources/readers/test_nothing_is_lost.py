@@ -6,20 +6,29 @@ hide in the rest that a reader gives one reason.
 
 from __future__ import annotations
 
+import csv
 import html
+import io
 import json
 import random
 import re
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bertd.data.sources.readers import left_out as left_out_module
+from bertd.data.sources.readers.decoded import DecodedReader
+from bertd.data.sources.readers.delimited import DelimitedTable
 from bertd.data.sources.readers.document import Document, Reader, Skipped
 from bertd.data.sources.readers.headings import Headings
+from bertd.data.sources.readers.json_values import JsonValues
 from bertd.data.sources.readers.jsonl import JsonLines
+from bertd.data.sources.readers.lines import TextLines
+from bertd.data.sources.readers.tables import Parquet
 from bertd.data.sources.readers.text import TextBlocks, TextFiles
 from bertd.data.sources.readers.wikiextractor import WikiExtractor
 from bertd.data.sources.readers.wikitext import read_wikitext
@@ -196,7 +205,33 @@ def test_any_text_adds_up_in_every_reader(text: str) -> None:
     }
     for content, reader in readers.items():
         results(reader, content.encode())
+        results(DecodedReader(reader), content.encode())
     list(checked([read_wikitext(text)]))
+
+
+@given(texts=st.lists(st.text(st.characters(codec="utf-8"), min_size=1), min_size=1, max_size=5))
+def test_the_characters_of_records_are_those_of_their_texts(texts: list[str]) -> None:
+    table = io.StringIO()
+    rows = csv.writer(table, quoting=csv.QUOTE_ALL)
+    rows.writerows([("text", "n"), *((text, str(number)) for number, text in enumerate(texts))])
+    columns = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table({"text": texts}), columns)
+    records = [{"text": text, "n": 1} for text in texts]
+    readers: list[tuple[Reader, bytes]] = [
+        (JsonLines(), "\n".join(map(json.dumps, records)).encode()),
+        (JsonValues(), json.dumps(records, indent=1).encode()),
+        (DelimitedTable(), table.getvalue().encode()),
+        (Parquet(), columns.getvalue()),
+    ]
+    for reader, content in readers:
+        read = results(reader, content, block_bytes=30)
+        assert [one.read for one in read] == [len(text) for text in texts]
+
+
+@given(text=st.text(st.characters(codec="utf-8")))
+def test_the_characters_of_lines_are_those_between_their_breaks(text: str) -> None:
+    read = results(TextLines(), text.encode(), block_bytes=7)
+    assert sum(one.read for one in read) == sum(len(line) for line in text.split("\n") if line.encode().strip())
 
 
 def page(title: str, *texts: str) -> str:
