@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,16 +64,49 @@ class Cell:
 
 Row = Sequence[Cell | str]
 
+_LAST_WIDTH = 24
+"""Width that the last column, a text of any length, gets before another column is left out."""
+_MIN_LAST_WIDTH = 8
 
-def format_table(header: Sequence[str], rows: Sequence[Row], *, right: set[int], style: OutputStyle) -> str:
-    """Columns two spaces apart; the last one is cut at the edge of the terminal.
+
+def format_table(
+    header: Sequence[str],
+    rows: Sequence[Row],
+    *,
+    right: set[int],
+    style: OutputStyle,
+    shrink: dict[int, int] | None = None,
+    drop: Sequence[int] = (),
+) -> str:
+    """Columns two spaces apart, which fit the terminal: some get narrower, then some are left out; the last is cut.
 
     Args:
         right: columns that are aligned to the right, such as numbers.
+        shrink: columns that may be cut, such as names, and the least width of each.
+        drop: columns that a narrow terminal lacks, the first to go first.
     """
     lines = [[Cell(title, (DIM,)) for title in header], *([_sanitize_cell(cell) for cell in row] for row in rows)]
-    widths = [max(len(line[column].text) for line in lines) for column in range(len(header))]
+    widths = {column: max(len(line[column].text) for line in lines) for column in range(len(header))}
+    widths = _fit(widths, width=style.width, shrink=shrink or {}, drop=drop)
     return "\n".join(_format_row(row, widths=widths, right=right, style=style) for row in lines)
+
+
+def _fit(widths: dict[int, int], *, width: int | None, shrink: dict[int, int], drop: Sequence[int]) -> dict[int, int]:
+    """The columns that are shown, and their widths; the last one keeps what it needs up to _LAST_WIDTH."""
+    if width is None:
+        return widths
+    for left_out in (None, *drop):
+        widths = {column: cells for column, cells in widths.items() if column != left_out}
+        last = max(widths)
+        needed = sum(cells + 2 for column, cells in widths.items() if column != last) + min(widths[last], _LAST_WIDTH)
+        narrower = dict(widths)
+        for column, least in shrink.items():
+            if column in narrower and needed > width:
+                narrower[column] = max(min(least, widths[column]), widths[column] - (needed - width))
+                needed -= widths[column] - narrower[column]
+        if needed <= width:
+            return narrower
+    return narrower
 
 
 def _sanitize_cell(cell: Cell | str) -> Cell:
@@ -81,19 +115,31 @@ def _sanitize_cell(cell: Cell | str) -> Cell:
     return Cell(terminal_line(cell.text), cell.colors)
 
 
-def _format_row(row: Sequence[Cell], *, widths: list[int], right: set[int], style: OutputStyle) -> str:
+def _format_row(row: Sequence[Cell], *, widths: dict[int, int], right: set[int], style: OutputStyle) -> str:
     painted = []
     used = 0
-    for column, (cell, width) in enumerate(zip(row, widths, strict=True)):
-        is_last = column == len(row) - 1
+    last = max(widths)
+    for column, width in widths.items():
+        cell = row[column]
         text = cell.text
-        if is_last and style.width is not None and used + len(text) > style.width:
-            text = _truncate(text, max(8, style.width - used))
+        if column != last:
+            text = _truncate(text, width)
+        elif style.width is not None and used + len(text) > style.width:
+            text = _truncate(text, max(_MIN_LAST_WIDTH, style.width - used))
         aligned = text.rjust(width) if column in right else text.ljust(width)
-        painted.append(style.paint(aligned.rstrip() if is_last else aligned, *cell.colors))
+        painted.append(style.paint(aligned.rstrip() if column == last else aligned, *cell.colors))
         used += width + 2
     return "  ".join(painted).rstrip()
 
 
 def _truncate(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 3] + "..."
+    return text if len(text) <= width else text[: max(0, width - 3)] + "..."[:width]
+
+
+def wrap_text(text: str, *, style: OutputStyle, indent: int) -> str:
+    """The text in lines that fit the terminal, those after the first indented."""
+    if style.width is None:
+        return text
+    # A long path stays one word, so that it can be selected; the terminal breaks it.
+    lines = textwrap.wrap(text, max(style.width - indent, 20), break_long_words=False, break_on_hyphens=False) or [""]
+    return ("\n" + " " * indent).join(lines)

@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterable
 
 from bertd.api.models import BudgetView, DeviceView, EventView, JobView, RunView, ScoreView, StatusView, VersionView
-from bertd.cli.tables import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Cell, OutputStyle, Row, format_table
+from bertd.cli.tables import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Cell, OutputStyle, Row, format_table, wrap_text
 from bertd.records import JobState, Record
 from bertd.run.durations import format_duration
 from bertd.run.execution_text import execution_choices
-from bertd.run.quantities import format_budget_amount, format_bytes
+from bertd.run.quantities import format_budget_amount, format_bytes, format_share
 from bertd.terminal_text import terminal_line
 
 _STATE_COLORS: dict[JobState, tuple[str, ...]] = {
@@ -26,31 +26,78 @@ _STATE_COLORS: dict[JobState, tuple[str, ...]] = {
     JobState.CANCELLED: (DIM,),
     JobState.DONE: (DIM,),
 }
+_URGENCY: dict[JobState, int] = {
+    JobState.RUNNING: 0,
+    JobState.STARTING: 0,
+    JobState.PAUSING: 0,
+    JobState.STOPPING: 0,
+    JobState.PAUSED: 1,
+    JobState.QUEUED: 2,
+    JobState.HELD: 3,
+    JobState.FAILED: 4,
+    JobState.LOST: 4,
+    JobState.DONE: 4,
+    JobState.CANCELLED: 4,
+}
+"""What a person looks for first has the lowest number."""
 _NUM_EVENTS = 5
+_NUM_WAITING = 10
+"""Waiting jobs in `bertd status`; all that run are in it."""
+_NUM_OVER = 3
+_WIDTH_WITH_BAR = 130
 
 
 def status_text(status: StatusView, *, now: float, style: OutputStyle) -> str:
     """What `bertd status` prints: the daemon, the runs, the queue, the devices and the last events."""
+    no_run = "No run yet; start one with `bertd submit RECIPE`."
     parts = [
         _daemon_line(status.version, now=now, style=style),
-        runs_text(status.runs, style=style) if status.runs else "No run yet; start one with `bertd submit RECIPE`.",
-        jobs_text(status.jobs, now=now, style=style) if status.jobs else "",
+        runs_text(_relevant_runs(status.runs), style=style) if status.runs else no_run,
+        _queue_text(status, now=now, style=style),
         devices_text(status.devices, style=style) if status.devices else "",
         _events_text(status.events[-_NUM_EVENTS:], style=style),
     ]
     return "\n\n".join(part for part in parts if part)
 
 
+def _relevant_runs(runs: list[RunView]) -> list[RunView]:
+    """What runs, then what waits, then what is over; a few of those that wait."""
+    ranked = sorted(runs, key=lambda run: (_URGENCY[run.state], -run.job_id))
+    live = [run for run in ranked if _URGENCY[run.state] == 0]
+    return [*live, *ranked[len(live) :][:_NUM_WAITING]]
+
+
+def _queue_text(status: StatusView, *, now: float, style: OutputStyle) -> str:
+    """The jobs that run, the next ones, and the newest that are over; and how many there are."""
+    if not status.jobs:
+        return ""
+    ranked = sorted(status.jobs, key=lambda job: (_URGENCY[job.state], *_order_in_state(job)))
+    live = [job for job in ranked if _URGENCY[job.state] == 0]
+    waiting = [job for job in ranked if job.ended_t is None and _URGENCY[job.state] > 0]
+    over = sorted((job for job in ranked if job.ended_t is not None), key=lambda job: -job.id)
+    shown = [*live, *waiting[:_NUM_WAITING], *over[:_NUM_OVER]]
+    table = jobs_text(shown, now=now, style=style)
+    if len(shown) == status.num_jobs:
+        return table
+    return f"{table}\n{style.paint(f'{len(shown)} of {status.num_jobs} jobs shown; `bertd jobs` lists all', DIM)}"
+
+
+def _order_in_state(job: JobView) -> tuple[int, int]:
+    """Queued jobs as they are served; the others newest first."""
+    return (-job.priority, job.id) if job.state is JobState.QUEUED else (0, -job.id)
+
+
 def runs_text(runs: Iterable[RunView], *, style: OutputStyle) -> str:
     """One line per run: what is left of its budget, and its newest figures."""
-    rows: list[Row]
-    header = ["RUN", "STATE", "BUDGET", "LEFT", "STEP", "LOSS", "VALIDATION", "SEQUENCES/S", ""]
-    rows = [
+    header = ["RUN", "STATE", "BUDGET", "LEFT", "RESERVE", "STEP", "LOSS", "VALIDATION", "SEQUENCES/S", "WHY"]
+    is_wide = style.width is None or style.width >= _WIDTH_WITH_BAR
+    rows: list[Row] = [
         [
             Cell(run.id, (BOLD,)),
             state_cell(run.state),
-            f"{style.bar(run.budget.progress, cells=10)} {run.budget.progress:4.0%} of {amount(run.budget)}",
-            style.dash if run.budget.remaining_s is None else format_duration(run.budget.remaining_s),
+            (f"{style.bar(run.budget.progress, cells=10)} " if is_wide else "") + _spent_text(run.budget),
+            _left_text(run) or style.dash,
+            style.dash if run.budget.reserve_s is None else format_duration(run.budget.reserve_s),
             f"{run.step.step:,}" if run.step else style.dash,
             f"{run.step.loss:.3f}" if run.step else style.dash,
             f"{run.validation.loss:.3f}" if run.validation else style.dash,
@@ -59,7 +106,28 @@ def runs_text(runs: Iterable[RunView], *, style: OutputStyle) -> str:
         ]
         for run in runs
     ]
-    return format_table(header, rows, right={3, 4, 5, 6, 7}, style=style)
+    if not is_wide:
+        # The queue, which follows, has the reasons.
+        header, rows = header[:-1], [row[:-1] for row in rows]
+    return format_table(
+        header,
+        rows,
+        right={3, 4, 5, 6, 7, 8},
+        style=style,
+        shrink={0: 12, 2: 20},
+        drop=(8, 5, 4, 7, 3) if not is_wide else (),
+    )
+
+
+def _spent_text(budget: BudgetView) -> str:
+    return f"{format_share(budget.progress)} of {amount(budget)}"
+
+
+def _left_text(run: RunView) -> str:
+    """What is left of the budget; empty if it is not known, or the run will not use it."""
+    if run.budget.remaining_s is None or run.state in (JobState.DONE, JobState.CANCELLED):
+        return ""
+    return format_duration(run.budget.remaining_s)
 
 
 def jobs_text(jobs: Iterable[JobView], *, now: float, style: OutputStyle) -> str:
@@ -72,7 +140,7 @@ def jobs_text(jobs: Iterable[JobView], *, now: float, style: OutputStyle) -> str
             job.kind,
             Cell(job.name, (BOLD,)),
             state_cell(job.state),
-            style.dash if job.progress is None else f"{job.progress:.0%}",
+            style.dash if job.progress is None else format_share(job.progress),
             str(job.priority),
             str(job.num_devices),
             format_duration(now - job.created_t),
@@ -80,7 +148,7 @@ def jobs_text(jobs: Iterable[JobView], *, now: float, style: OutputStyle) -> str
         ]
         for job in jobs
     ]
-    return format_table(header, rows, right={0, 4, 5, 6, 7}, style=style)
+    return format_table(header, rows, right={0, 4, 5, 6, 7}, style=style, shrink={2: 8}, drop=(6, 7, 5, 1, 4))
 
 
 def devices_text(devices: Iterable[DeviceView], *, style: OutputStyle) -> str:
@@ -99,7 +167,7 @@ def devices_text(devices: Iterable[DeviceView], *, style: OutputStyle) -> str:
         ]
         for device in devices
     ]
-    return format_table(header, rows, right={1, 2, 3, 4, 5}, style=style)
+    return format_table(header, rows, right={1, 2, 3, 4, 5}, style=style, shrink={5: 8}, drop=(4, 3))
 
 
 def _holders(device: DeviceView) -> list[int]:
@@ -130,7 +198,8 @@ def scores_text(scores: Iterable[ScoreView], *, style: OutputStyle) -> str:
         ]
         for view in scores
     ]
-    return format_table(header, rows, right={0, 3, 4, 5, 6, 7, 8, 9, 10}, style=style)
+    drop = (10, 9, 11, 7, 6, 5, 8, 2)
+    return format_table(header, rows, right={0, 3, 4, 5, 6, 7, 8, 9, 10}, style=style, drop=drop)
 
 
 class JobDetails(Record):
@@ -158,7 +227,11 @@ def job_text(details: JobDetails, *, now: float, style: OutputStyle) -> str:
         ("ended", _local_time(job.ended_t)),
     ]
     fields += _run_fields(details.run, now=now) if details.run else []
-    lines = [f"{style.paint(name.ljust(11), DIM)} {terminal_line(value)}" for name, value in fields if value]
+    lines = [
+        f"{style.paint(name.ljust(11), DIM)} {wrap_text(terminal_line(value), style=style, indent=12)}"
+        for name, value in fields
+        if value
+    ]
     return "\n".join(lines) + ("\n\n" + scores_text(details.scores, style=style) if details.scores else "")
 
 
@@ -170,10 +243,10 @@ def _describe_lease(job: JobView) -> str:
 
 def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:
     budget = run.budget
-    left = "" if budget.remaining_s is None else f", {format_duration(budget.remaining_s)} left"
+    left = f", {_left_text(run)} left" if _left_text(run) else ""
     fields = [
         ("model", run.model),
-        ("budget", f"{budget.progress:.1%} of {amount(budget)}{left}, {format_duration(budget.charged_s)} charged"),
+        ("budget", f"{_spent_text(budget)}{left}, {format_duration(budget.charged_s)} charged"),
     ]
     if budget.reserve_s is not None:
         fields.append(
@@ -193,7 +266,9 @@ def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:
             ("ranks", f"{devices_change.after} since step {devices_change.step:,}, {devices_change.before} before")
         )
     if step := run.step:
-        fields.append(("step", f"{step.step:,}, loss {step.loss:.4f}, learning rate {step.lr:.3g}"))
+        # The newest record is from before the end, where the rate reached 0.
+        rate = "" if run.end is not None else f", learning rate {step.lr:.3g}"
+        fields.append(("step", f"{step.step:,}, loss {step.loss:.4f}{rate}"))
         fields.append(("speed", f"{step.sequences_per_s:,.1f} sequences/s, {step.tokens_per_s:,.0f} tokens/s"))
     if validation := run.validation:
         best = "" if run.best_validation is None else f", best {run.best_validation:.4f}"
@@ -208,7 +283,7 @@ def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:
         stall = f"training paused for {checkpoint.stall_share:.3%} of the time, {checkpoint.stall_s:.2f} s at the last"
         fields.append(("saving", f"{stall}; written in {checkpoint.write_s:.1f} s{skipped_text}"))
     for kept in run.kept:
-        what = f"{kept.name} at {kept.progress:.1%}, {format_bytes(kept.size_bytes)}"
+        what = f"{kept.name} at {format_share(kept.progress)}, {format_bytes(kept.size_bytes)}"
         fields.append(("kept", f"{what}: {', '.join(kept.reasons)}"))
     if run.export:
         fields.append(("export", f"{run.export.name}, {run.export.architecture}"))
@@ -239,10 +314,9 @@ def _memory_text(device: DeviceView, *, dash: str) -> str:
 
 def _daemon_line(version: VersionView, *, now: float, style: OutputStyle) -> str:
     age = format_duration(now - version.started_t)
-    where = terminal_line(version.state_dir)
-    return (
-        style.paint(f"bertd {terminal_line(version.bertd)}", BOLD) + f", pid {version.pid}, up {age}, state in {where}"
-    )
+    name = f"bertd {terminal_line(version.bertd)}"
+    rest = f", pid {version.pid}, up {age}, state in {terminal_line(version.state_dir)}"
+    return style.paint(name, BOLD) + wrap_text(name + rest, style=style, indent=2).removeprefix(name)
 
 
 def _events_text(events: list[EventView], *, style: OutputStyle) -> str:
@@ -251,7 +325,7 @@ def _events_text(events: list[EventView], *, style: OutputStyle) -> str:
         [_local_time(event.t), style.dash if event.job_id is None else str(event.job_id), event.text]
         for event in events
     ]
-    return format_table(header, rows, right={1}, style=style) if rows else ""
+    return format_table(header, rows, right={1}, style=style, drop=(1,)) if rows else ""
 
 
 def _local_time(t: float | None) -> str:

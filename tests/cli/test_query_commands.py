@@ -20,7 +20,7 @@ from tests.cli.fake_daemon import FakeDaemon, frame
 
 def test_status_answers_alive_how_long_how_good_how_fast(bertd: Bertd, daemon: FakeDaemon) -> None:
     out = bertd("status").out
-    for expected in ("bertd 0.1.0", "pid 4123", "7-demo", "running", "50% of 24h 00m", "12h 00m", "12,034", "1.873"):
+    for expected in ("bertd 0.1.0", "pid 4123", "7-demo", "running", "50.0% of 24h 00m", "12h 00m", "12,034", "1.873"):
         assert expected in out
     for expected in ("1.912", "2,214", "waits for a device: job 7 holds the only one", "98%", "61.0 GiB of 140.0 GiB"):
         assert expected in out

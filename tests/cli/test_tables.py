@@ -61,3 +61,17 @@ def test_a_terminal_has_colour_unless_it_is_dumb_or_no_color_is_set(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     assert detect_output_style().has_color is has_color
+
+
+def test_a_narrow_terminal_gets_narrower_names_then_fewer_columns() -> None:
+    header, rows = ["NAME", "AGE", "STEP", "WHY"], [["n" * 30, "10m", "1,234", "because of this and that"]]
+
+    def lines(width: int) -> list[str]:
+        style = OutputStyle(width=width, has_color=False, has_unicode=True)
+        return format_table(header, rows, right={1, 2}, style=style, shrink={0: 10}, drop=(1,)).splitlines()
+
+    assert lines(70)[1].startswith("n" * 30)
+    assert lines(60)[1] == f"{'n' * 19}...  10m  1,234  because of this and that"
+    assert lines(49)[0].split() == ["NAME", "STEP", "WHY"]
+    assert len(lines(49)[1]) == 49
+    assert lines(40)[1] == "nnnnnnn...  1,234  because of this an..."

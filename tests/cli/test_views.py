@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from bertd.api.models import StatusView
 from bertd.cli.tables import OutputStyle
-from bertd.cli.views import JobDetails, amount, devices_text, job_text, runs_text, status_text
-from bertd.records import BudgetUnit, DevicesRecord, JobState
+from bertd.cli.views import JobDetails, amount, devices_text, job_text, jobs_text, runs_text, status_text
+from bertd.jobs.store.lifecycle import ENDED
+from bertd.records import BudgetUnit, DevicesRecord, EndRecord, JobState
 from tests.cli import samples
+from tui.formatting import percent
 
 PLAIN = OutputStyle(width=None, has_color=False, has_unicode=True)
 
@@ -16,7 +19,7 @@ def test_a_run_that_has_not_begun_shows_dashes() -> None:
     budget = samples.run().budget.model_copy(update={"progress": 0.0, "remaining_s": None})
     run = samples.run(state=JobState.STARTING).model_copy(update={"step": None, "validation": None, "budget": budget})
     row = runs_text([run], style=PLAIN).splitlines()[1]
-    assert row.split() == ["7-demo", "starting", "░" * 10, "0%", "of", "24h", "00m", "–", "–", "–", "–", "–"]
+    assert row.split() == ["7-demo", "starting", "░" * 10, "0.0%", "of", "24h", "00m", *"––––––"]
 
 
 def test_a_device_that_measures_nothing_shows_dashes() -> None:
@@ -101,3 +104,85 @@ def test_show_says_what_was_chosen_for_a_run_and_why() -> None:
     assert "attention   cuDNN, math: timed here: cuDNN 1.00 ms, math 3.00 ms" in text
     assert f"sequences x {start.accumulation}: the fastest of 128 and 256" in text
     assert "ranks       2 since step 1,200, 4 before" in text
+
+
+def full_queue() -> StatusView:
+    """Every state, long names and reasons, and many cancelled jobs."""
+    reason = "its runner died (killed, or the machine went down); resumes from its newest checkpoint"
+    names = ["demo", "n" * 64]
+    jobs = [
+        samples.job(id, state=state, reason=reason).model_copy(
+            update={
+                "name": names[id % 2],
+                "run_id": f"{id}-{names[id % 2]}",
+                "ended_t": samples.NOW if state in ENDED else None,
+                "progress": 0.123,
+            }
+        )
+        for id, state in enumerate([*JobState, *[JobState.CANCELLED] * 40, *[JobState.HELD] * 40], start=100)
+    ]
+    budget = samples.run().budget.model_copy(update={"reserve_s": 6.0, "unit": BudgetUnit.SEQUENCES, "amount": 1e9})
+    runs = [
+        samples.run(state=job.state).model_copy(
+            update={"id": job.run_id, "job_id": job.id, "reason": reason, "budget": budget}
+        )
+        for job in jobs
+    ]
+    return samples.status().model_copy(update={"jobs": jobs, "runs": runs, "num_jobs_by_state": {JobState.HELD: 300}})
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 160])
+def test_status_and_show_fit_the_terminal(width: int) -> None:
+    style = OutputStyle(width=width, has_color=False, has_unicode=True)
+    status = full_queue()
+    details = JobDetails(job=status.jobs[0], run=status.runs[0], scores=[samples.score()])
+    texts = [
+        status_text(status, now=samples.NOW, style=style),
+        jobs_text(status.jobs, now=samples.NOW, style=style),
+        job_text(details, now=samples.NOW, style=style),
+    ]
+    for line in "\n".join(texts).splitlines():
+        assert len(line) <= width or " " not in line[12:], line
+
+
+def test_the_status_begins_with_what_runs_and_says_how_much_it_leaves_out() -> None:
+    lines = status_text(full_queue(), now=samples.NOW, style=PLAIN).splitlines()
+    begin = next(number for number, line in enumerate(lines) if line.startswith("JOB"))
+    end = next(number for number, line in enumerate(lines) if "jobs shown" in line)
+    states = [line.split()[3] for line in lines[begin + 1 : end]]
+    live = {"running", "starting", "pausing", "stopping"}
+    assert set(states[:4]) == live and not live & set(states[4:])
+    assert len(states) == 4 + 10 + 3
+    assert lines[end] == "17 of 300 jobs shown; `bertd jobs` lists all"
+    assert lines[2].startswith("RUN") and lines[3].split()[1] in live
+    assert "jobs shown" not in status_text(samples.status(), now=samples.NOW, style=PLAIN)
+
+
+def test_the_status_names_the_reserve() -> None:
+    budget = samples.run().budget.model_copy(update={"reserve_s": 6.0})
+    header, row = runs_text([samples.run().model_copy(update={"budget": budget})], style=PLAIN).splitlines()
+    assert row[header.index("RESERVE") :].split()[0] == "6s"
+
+
+@pytest.mark.parametrize(
+    ("progress", "text"), [(0.996, "99.6%"), (0.99999, "99.9%"), (1.0, "100.0%"), (0.3219, "32.2%")]
+)
+def test_the_share_of_a_budget_is_the_same_everywhere(progress: float, text: str) -> None:
+    run = samples.run(state=JobState.DONE)
+    run = run.model_copy(update={"budget": run.budget.model_copy(update={"progress": progress, "remaining_s": 0.0})})
+    job = samples.job(state=JobState.DONE).model_copy(update={"progress": progress, "ended_t": samples.NOW})
+    texts = [
+        runs_text([run], style=PLAIN),
+        jobs_text([job], now=samples.NOW, style=PLAIN),
+        job_text(JobDetails(job=job, run=run, scores=[]), now=samples.NOW, style=PLAIN),
+    ]
+    assert all(f"{text} " in each for each in texts)
+    assert percent(progress) == text.replace("%", " %"), "the dashboard's"
+    assert "s left" not in texts[2] and " 0s" not in texts[0], "a run that is over has no rest"
+
+
+def test_a_run_that_has_ended_shows_no_learning_rate_of_an_earlier_step() -> None:
+    end = EndRecord(t=0.0, step=12_040, sequences=1, charged_s=1.0, reason="budget", detail="the budget is spent")
+    run = samples.run(state=JobState.DONE).model_copy(update={"end": end})
+    text = job_text(JobDetails(job=samples.job(), run=run, scores=[]), now=samples.NOW, style=PLAIN)
+    assert "learning rate" not in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp  # noqa: F401  # The client imports it late, which another user cannot.
 import http.client
 import json
 import math
