@@ -21,12 +21,15 @@ from tokenizers.trainers import WordPieceTrainer
 
 from bertd.data.commands.arguments import parse_encoding
 from bertd.data.commands.vocab_folder import check_vocabulary_folder, write_vocabulary_folder
+from bertd.data.dataset.left_out_report import SourceLeftOut
+from bertd.data.inspect.left_out_lines import shares_line
 from bertd.data.prepare.progress import ReadingProgress, reading_progress
 from bertd.data.prepare.skip_reasons import format_encoding_remedy, format_field_remedy, format_skip_reasons
 from bertd.data.prepare.task_planner import BLOCK_BYTES
 from bertd.data.prepare.tokenize_part import text_hash
 from bertd.data.sources.archives import SourceStream
-from bertd.data.sources.readers.document import Document, Reader, Skipped, SkipReason
+from bertd.data.sources.readers.document import Reader, ReadResult, Skipped, SkipReason
+from bertd.data.sources.readers.left_out import LeftOut
 from bertd.data.sources.spec import ReadingOptions, Source, find_sources, make_reader, mixed_kinds_lines
 from bertd.errors import CorpusError
 from bertd.program import print_note, run_main
@@ -56,6 +59,8 @@ class VocabularyReport:
     documents: int
     skipped: dict[str, int]
     """Documents that were left out, by reason."""
+    characters: SourceLeftOut
+    """Characters read, kept and left out, over all sources."""
     held_out_words: int
     """0 where the corpus is too small to hold text out."""
     tokens_per_word: float | None
@@ -77,6 +82,8 @@ class _TrainingTexts:
         """Documents that have no text to train on, by reason."""
         self.record_without_field = ""
         """The beginning of a record that lacks the text field."""
+        self.read_characters = 0
+        self.left_out = LeftOut()
         self.held_out: list[str] = []
         self._held_out_characters = 0
 
@@ -84,6 +91,8 @@ class _TrainingTexts:
         """One pass over the sources."""
         self.documents = 0
         self.skipped = Counter()
+        self.read_characters = 0
+        self.left_out = LeftOut()
         self.held_out = []
         self._held_out_characters = 0
         for source, reader in self._sources:
@@ -99,28 +108,45 @@ class _TrainingTexts:
 
     def _read_stream(self, reader: Reader, stream: SourceStream) -> Iterator[str]:
         for block in reader.blocks(stream.content, block_bytes=BLOCK_BYTES):
-            results = list(reader.documents(block.content))
-            texts = [one.text for one in results if isinstance(one, Document) and one.text]
-            reasons = [one.reason if isinstance(one, Skipped) else SkipReason.EMPTY for one in results]
-            self.skipped.update(
-                reason.value
-                for reason, one in zip(reasons, results, strict=True)
-                if isinstance(one, Skipped) or not one.text
-            )
-            for one in results:
-                if isinstance(one, Skipped) and one.reason is SkipReason.NO_FIELD:
-                    self.record_without_field = self.record_without_field or one.sample[:_MAX_RECORD_CHARACTERS]
+            texts = [text for one in reader.documents(block.content) if (text := self._count(one))]
             self.skipped[SkipReason.TOO_LONG.value] += block.too_long
+            self.read_characters += block.too_long_characters
+            self.left_out.add_count(SkipReason.TOO_LONG, block.too_long_characters, sample=block.too_long_sample)
             self._text_bytes += len(block.content)
             self._progress.update(
                 documents=len(texts), bytes_read=self._bytes_before + stream.raw.tell(), text_bytes=self._text_bytes
             )
             yield from self._hold_out(texts)
 
+    def _count(self, result: ReadResult) -> str:
+        """Count what was read; returns the text, empty if there is none."""
+        self.read_characters += result.read
+        if isinstance(result, Skipped):
+            self.skipped[result.reason.value] += 1
+            if result.reason is SkipReason.NO_FIELD:
+                self.record_without_field = self.record_without_field or result.sample[:_MAX_RECORD_CHARACTERS]
+            self.left_out.add_count(result.reason, result.read, sample=result.sample)
+            return ""
+        self.left_out.update(result.left_out)
+        # A lone surrogate, which a JSON escape can spell, cannot be encoded.
+        text = result.text.encode("utf-8", "ignore").decode()
+        self.left_out.add_count(SkipReason.INVALID_UTF8, len(result.text) - len(text), sample=result.text)
+        if not text:
+            self.skipped[SkipReason.EMPTY.value] += 1
+        return text
+
+    def count_characters(self) -> SourceLeftOut:
+        """The characters of the last pass."""
+        record = self.left_out.to_record()
+        return SourceLeftOut(
+            read=self.read_characters,
+            kept=self.read_characters - self.left_out.total,
+            left_out=record.characters,
+            samples={reason: [text for _, text in ranked] for reason, ranked in record.samples.items()},
+        )
+
     def _hold_out(self, texts: list[str]) -> Iterator[str]:
         for text in texts:
-            # A lone surrogate, which a JSON escape can spell, cannot be encoded.
-            text = text.encode("utf-8", "ignore").decode()
             self.documents += 1
             if text_hash(text) % _HELD_OUT_EVERY == 0 and self._held_out_characters < _MAX_HELD_OUT_CHARACTERS:
                 self.held_out.append(text)
@@ -194,6 +220,7 @@ def _report(tokenizer: Tokenizer, *, out: Path, texts: _TrainingTexts) -> Vocabu
         entries=tokenizer.get_vocab_size(),
         documents=texts.documents,
         skipped=dict(sorted((+texts.skipped).items())),
+        characters=texts.count_characters(),
         held_out_words=num_words,
         tokens_per_word=num_tokens / num_words if num_words else None,
         unknown_share=num_unknown / num_tokens if num_tokens else None,
@@ -243,11 +270,13 @@ def _train(argv: list[str] | None) -> None:
         replace=args.replace,
     )
     if args.json:
-        print(terminal_json(json.dumps(asdict(report))))
+        tree = asdict(report) | {"characters": report.characters.model_dump(mode="json")}
+        print(terminal_json(json.dumps(tree)))
         return
     skip_text = format_skip_reasons(Counter(report.skipped))
     entries = format_count(report.entries, "entry", "entries")
     print(terminal_text(f"{report.path}: {entries} from {format_count(report.documents, 'document')}{skip_text}"))
+    print(terminal_text(f"  {shares_line(report.characters)}"))
     if report.tokens_per_word is not None and report.unknown_share is not None:
         print(
             f"  on {format_count(report.held_out_words, 'held-out word')}: {report.tokens_per_word:.3f} tokens a word, "

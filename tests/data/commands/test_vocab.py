@@ -82,3 +82,15 @@ def test_an_empty_folder_becomes_a_vocabularys_and_a_file_does_not(
     assert (tmp_path / "vocab" / "tokenizer.json").is_file()
     assert vocab.main([str(tmp_path / "corpus.jsonl"), "--out", str(tmp_path / "corpus.jsonl"), "--replace"]) == 73
     assert "exists and is not a folder" in capsys.readouterr().err
+
+
+def test_the_characters_that_are_not_trained_on_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = ["  the night train came late again", "half \ud800 a pair", "", "the night train came early"]
+    assert train(tmp_path, texts, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["characters"]["read"] == sum(map(len, texts))
+    assert report["characters"]["left_out"] == {"not valid UTF-8": 1, "spaces and line breaks": 2}
+    assert report["characters"]["kept"] == sum(map(len, texts)) - 3
+    assert report["skipped"] == {"no text": 1}
+    assert train(tmp_path, texts, "--replace") == 0
+    assert "characters read, " in capsys.readouterr().out
