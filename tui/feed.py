@@ -23,7 +23,7 @@ from tui.snapshot import CURVES, ENDED_STATES, Link, LinkState, Snapshot, find_s
 POINTS = 240
 """Points requested per curve: a cell has two dots across, so this fills a chart 120 cells wide."""
 FIRST_RETRY_S = 0.5
-MAX_RETRY_S = 8.0
+MAX_RETRY_S = 2.0
 _MAX_EVENTS = 500
 _MAX_CURVES_AGE_S = 30.0
 

@@ -8,7 +8,7 @@ import pytest
 
 from bertd.api.models import SubmitFinetune
 from bertd.errors import TransitionError, UnknownJobError
-from bertd.records import JobState
+from bertd.records import JobState, PauseKind
 from tui.simulated import curves
 from tui.simulated.box import JOB_ID
 from tui.simulated.feed import SimulatedFeed
@@ -117,3 +117,32 @@ def test_its_curves_fall_have_a_gap_and_stay_within_their_bounds() -> None:
     assert any(math.isnan(y) for _, y in columns["loss"])
     assert max(y for _, y in columns["lr"]) <= curves.PEAK_LR
     assert all(x <= 0.417 for points in columns.values() for x, _ in points)
+
+
+def test_a_hot_pause_keeps_memory_and_devices_and_does_not_save(feed: SimulatedFeed, clock: _Clock) -> None:
+    before = feed.snapshot()
+    feed.pause(JOB_ID, hot=True)
+    clock.now += 30.0
+    snapshot = feed.snapshot()
+    assert snapshot.run is not None and before.run is not None and snapshot.status is not None
+    assert snapshot.run.pause is PauseKind.HOT
+    assert snapshot.run.checkpoint == before.run.checkpoint
+    assert all((device.memory_used_bytes or 0) > 8 << 30 for device in snapshot.status.devices)
+    assert {device.job_id for device in snapshot.status.devices} == {JOB_ID}
+    assert feed.resume(JOB_ID).state is JobState.RUNNING
+
+
+def test_a_paused_run_frees_a_device_for_the_finetunings_one_after_another(feed: SimulatedFeed, clock: _Clock) -> None:
+    feed.pause(JOB_ID)
+    clock.now += 30.0
+    assert _jobs_in(feed, JobState.RUNNING) == [13]
+    assert feed.resume(JOB_ID).state is JobState.QUEUED
+    clock.now += 900.0
+    assert _state(feed) in (JobState.STARTING, JobState.RUNNING)
+    assert _jobs_in(feed, JobState.QUEUED) == [14]
+
+
+def _jobs_in(feed: SimulatedFeed, state: JobState) -> list[int]:
+    status = feed.snapshot().status
+    assert status is not None
+    return [job.id for job in status.jobs if job.state is state and job.id != JOB_ID]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from bertd.api.models import EventView, JobView, SubmitFinetune
 from bertd.errors import TransitionError, UnknownJobError
-from bertd.records import JobKind, JobState
+from bertd.records import JobKind, JobState, PauseKind
 from bertd.run.paths import step_folder_name
 from tui.formatting import loss
 from tui.simulated.curves import VALIDATE_EVERY, validation_loss
@@ -29,7 +29,6 @@ _FINETUNE_S = 900.0
 _MAX_EVENTS = 200
 
 _NEXT_STATE = {
-    JobState.PAUSING: (JobState.PAUSED, "paused by you; resume with p"),
     JobState.STARTING: (JobState.RUNNING, "8 ranks are training"),
     JobState.STOPPING: (JobState.DONE, "stopped by you; saved and exported"),
 }
@@ -37,9 +36,9 @@ _NEXT_STATE = {
 _FINETUNE_ACTIONS = {
     "stop": ({JobState.QUEUED, JobState.HELD}, JobState.CANCELLED, "cancelled by you"),
     "hold": ({JobState.QUEUED}, JobState.HELD, "held by you; release with R"),
-    "release": ({JobState.HELD}, JobState.QUEUED, f"waits for a device: job {JOB_ID} holds all 8"),
+    "release": ({JobState.HELD}, JobState.QUEUED, ""),
 }
-"""For a finetuning: allowed states, next state, reason."""
+"""For a finetuning: allowed states, next state, reason; empty: why it waits."""
 
 
 @dataclass
@@ -52,6 +51,8 @@ class SimulatedBox:
     saved_s: float = START_PROGRESS * BUDGET_S - 130.0
     saved_t: float = 0.0
     state: JobState = JobState.RUNNING
+    is_hot: bool = False
+    """Whether it pauses, or is paused, with its memory."""
     reason: str = "8 ranks are training"
     changed_t: float = 0.0
     jobs: list[JobView] = field(default_factory=list)
@@ -76,6 +77,23 @@ class SimulatedBox:
     def is_over(self) -> bool:
         return self.state is JobState.DONE
 
+    @property
+    def has_devices(self) -> bool:
+        """Whether the pretraining holds all of them."""
+        return self.state not in (JobState.PAUSED, JobState.QUEUED, JobState.DONE) or self.pause is PauseKind.HOT
+
+    @property
+    def pause(self) -> PauseKind | None:
+        """How the pretraining is paused."""
+        if self.state is not JobState.PAUSED:
+            return None
+        return PauseKind.HOT if self.is_hot else PauseKind.COLD
+
+    @property
+    def running_finetune(self) -> JobView | None:
+        """The finetuning that has a device; one at a time."""
+        return next((job for job in self.jobs if job.state is JobState.RUNNING), None)
+
     def advance(self, now: float) -> None:
         """Advance to `now`, event by event."""
         while self.now < now:
@@ -94,15 +112,28 @@ class SimulatedBox:
         """
         if job_id != JOB_ID:
             return self._apply_finetune_action(action, job_id)
-        allowed = {"pause": JobState.RUNNING, "checkpoint": JobState.RUNNING, "resume": JobState.PAUSED}
-        if self.is_over or (action in allowed and self.state is not allowed[action]):
+        allowed = {
+            "pause": self.state is JobState.RUNNING or self.pause is PauseKind.HOT,
+            "pause hot": self.state is JobState.RUNNING,
+            "checkpoint": self.state is JobState.RUNNING,
+            "resume": self.state is JobState.PAUSED,
+        }
+        if self.is_over or not allowed.get(action, True):
             raise TransitionError(f"job {JOB_ID} is {self.state}: cannot {action} it")
         match action:
             case "checkpoint":
                 self._save("command")
             case "pause":
                 self._save("pause")
+                self.is_hot = False
                 self._set_state(JobState.PAUSING, "saving before the pause")
+            case "pause hot":
+                self.is_hot = True
+                self._set_state(JobState.PAUSING, "waits at the next step, keeps its memory")
+            case "resume" if self.is_hot:
+                self._set_state(JobState.RUNNING, "8 ranks are training")
+            case "resume" if self.running_finetune is not None:
+                self._set_state(JobState.QUEUED, f"waits for a device: job {self.running_finetune.id} holds one of 8")
             case "resume":
                 self._set_state(JobState.STARTING, "loading the newest checkpoint")
             case _:
@@ -115,27 +146,32 @@ class SimulatedBox:
         job = self._make_finetune_job(
             max(job.id for job in [*self.jobs, self.pretraining()]) + 1, request.task, JobState.QUEUED
         )
-        job = job.model_copy(update={"reason": f"waits for a device: job {JOB_ID} holds all 8", "created_t": self.now})
+        job = job.model_copy(update={"reason": self._reason_to_wait, "created_t": self.now})
         self.jobs.append(job)
         self._append_event(
             "job", f"queued: finetune {request.task}, lr {request.lr:g}, {request.epochs} epochs", job_id=job.id
         )
-        return job
+        self._advance_finetunes()
+        return self.jobs[self._find_job_index(job.id)]
+
+    @property
+    def _reason_to_wait(self) -> str:
+        return f"waits for a device: job {JOB_ID} holds all 8" if self.has_devices else "waits for its turn"
 
     def pretraining(self) -> JobView:
         """The pretraining as a job."""
-        has_devices = self.state not in (JobState.PAUSED, JobState.DONE)
         return JobView(
             id=JOB_ID,
             kind=JobKind.PRETRAIN,
             name="academic-large",
             state=self.state,
+            pause=self.pause,
             reason=self.reason,
             priority=0,
             run_id=RUN_ID,
             folder="/var/lib/bertd/runs/" + RUN_ID,
             num_devices=8,
-            devices=[f"GPU-{index}" for index in range(8)] if has_devices else [],
+            devices=[f"GPU-{index}" for index in range(8)] if self.has_devices else [],
             owner_uid=1000,
             created_t=self.epoch - 11 * 3600,
             started_t=self.epoch - 10.8 * 3600,
@@ -156,10 +192,13 @@ class SimulatedBox:
         before, after, reason = _FINETUNE_ACTIONS.get(action, (set(), JobState.LOST, ""))
         if self.jobs[index].state not in before:
             raise TransitionError(f"job {job_id} is a finetuning in state {self.jobs[index].state}: cannot {action} it")
+        reason = reason or self._reason_to_wait
         changes: dict[str, object] = {"state": after, "reason": reason}
         if after is JobState.CANCELLED:
             changes["ended_t"] = self.now
-        return self._update_job(index, changes, f"job {job_id} {self.jobs[index].name} is {after}: {reason}")
+        self._update_job(index, changes, f"job {job_id} {self.jobs[index].name} is {after}: {reason}")
+        self._advance_finetunes()
+        return self.jobs[index]
 
     def _find_job_index(self, job_id: int) -> int:
         index = next((index for index, job in enumerate(self.jobs) if job.id == job_id), None)
@@ -174,7 +213,13 @@ class SimulatedBox:
 
     def _next_change_time(self) -> float:
         """Time of the next change of state, or earlier."""
-        if self.state in _NEXT_STATE:
+        finetune = self.running_finetune
+        if finetune is not None and finetune.started_t is not None:
+            return min(finetune.started_t + _FINETUNE_S, self._next_change_of_pretraining())
+        return self._next_change_of_pretraining()
+
+    def _next_change_of_pretraining(self) -> float:
+        if self.state in (*_NEXT_STATE, JobState.PAUSING):
             return self.changed_t + _TRANSITION_S
         if self.state is JobState.RUNNING:
             due = [
@@ -185,7 +230,13 @@ class SimulatedBox:
         return self.now + 3600.0
 
     def _apply_due_changes(self) -> None:
-        if self.state in _NEXT_STATE:
+        self._advance_finetunes()
+        if self.state is JobState.PAUSING:
+            if self.now >= self.changed_t + _TRANSITION_S:
+                how = "paused hot by you, keeps its memory" if self.is_hot else "paused by you"
+                self._set_state(JobState.PAUSED, f"{how}; resume with p")
+                self._advance_finetunes()
+        elif self.state in _NEXT_STATE:
             if self.now >= self.changed_t + _TRANSITION_S:
                 self._set_state(*_NEXT_STATE[self.state])
         elif self.state is JobState.RUNNING:
@@ -196,6 +247,29 @@ class SimulatedBox:
             if self.charged_s >= BUDGET_S:
                 self._append_event("end", f"budget at step {self.step}: the budget is spent")
                 self._set_state(JobState.DONE, "budget spent")
+
+    def _advance_finetunes(self) -> None:
+        """End the finetuning whose time is over; start the next one if the pretraining holds no device."""
+        running = self.running_finetune
+        if running is not None and running.started_t is not None and self.now >= running.started_t + _FINETUNE_S:
+            self._change_finetune(running, JobState.DONE, "finished", ended_t=self.now, progress=1.0, devices=[])
+            running = None
+        if running is not None or self.has_devices:
+            return
+        if self.state is JobState.QUEUED:
+            self._set_state(JobState.STARTING, "loading the newest checkpoint")
+            return
+        waiting = [job for job in self.jobs if job.state is JobState.QUEUED]
+        if waiting:
+            first = min(waiting, key=lambda job: (-job.priority, job.id))
+            self._change_finetune(first, JobState.RUNNING, "finetunes on GPU 0", started_t=self.now, devices=["GPU-0"])
+
+    def _change_finetune(self, job: JobView, state: JobState, reason: str, **changes: object) -> None:
+        self._update_job(
+            self._find_job_index(job.id),
+            {"state": state, "reason": reason, **changes},
+            f"job {job.id} {job.name} is {state}: {reason}",
+        )
 
     def _validation_text(self) -> str:
         return f"validation loss {loss(validation_loss(self.progress))} at step {self.step} (11.2 s)"

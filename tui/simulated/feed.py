@@ -51,8 +51,7 @@ class SimulatedFeed:
         return views.status(self._advance_box()).jobs
 
     def pause(self, job_id: int, *, hot: bool = False) -> JobView:
-        """Pause; the simulation frees the devices even if `hot`."""
-        return self._advance_box().apply_action("pause", job_id)
+        return self._advance_box().apply_action("pause hot" if hot else "pause", job_id)
 
     def resume(self, job_id: int) -> JobView:
         return self._advance_box().apply_action("resume", job_id)

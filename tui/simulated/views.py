@@ -9,6 +9,7 @@ from bertd.records import (
     EndRecord,
     ExportRecord,
     JobState,
+    PauseKind,
     ScoreRecord,
     StartRecord,
     StepRecord,
@@ -44,6 +45,7 @@ def run(box: SimulatedBox) -> RunView:
         job_id=JOB_ID,
         name="academic-large",
         state=box.state,
+        pause=box.pause,
         reason=box.reason,
         folder="/var/lib/bertd/runs/" + RUN_ID,
         budget=BudgetView(
@@ -83,20 +85,22 @@ def run(box: SimulatedBox) -> RunView:
 def device(box: SimulatedBox, index: int) -> DeviceView:
     """One GPU: busy, or idle while the run is paused."""
     second = int(box.now - box.epoch)
-    is_busy = box.state in (JobState.RUNNING, JobState.PAUSING, JobState.STOPPING)
+    finetune = box.running_finetune if index == 0 else None
+    is_busy = box.state in (JobState.RUNNING, JobState.PAUSING, JobState.STOPPING) or finetune is not None
+    has_memory = is_busy or box.pause is PauseKind.HOT
     jitter = curves.noise("device", index, second)
     return DeviceView(
         id=f"GPU-{index}",
         kind="gpu",
         name="NVIDIA TITAN V",
         utilization=0.965 + 0.025 * jitter if is_busy else 0.0,
-        memory_used_bytes=int((10.6 + 0.1 * curves.noise("memory", index)) * _GIB) if is_busy else int(0.4 * _GIB),
+        memory_used_bytes=int((10.6 + 0.1 * curves.noise("memory", index)) * _GIB) if has_memory else int(0.4 * _GIB),
         memory_total_bytes=12 * _GIB,
         temperature_c=round(74 + 5 * curves.noise("heat", index) + curves.noise("warm", index, second // 20))
         if is_busy
         else 41.0,
         power_w=round(228 + 12 * curves.noise("power", index) + 6 * jitter) if is_busy else 27.0,
-        job_id=JOB_ID if box.state not in (JobState.PAUSED, JobState.DONE) else None,
+        job_id=JOB_ID if box.has_devices else finetune.id if finetune is not None else None,
     )
 
 
