@@ -99,6 +99,13 @@ def decode_head(head: bytes, encoding: FileEncoding) -> str:
     return text.removeprefix("\ufeff")
 
 
+def is_damaged_utf8(head: bytes) -> bool:
+    """Whether text is UTF-8 in which some characters are damaged: more of those beyond ASCII are whole."""
+    text = decode_head(head, FileEncoding(UTF_8))
+    num_damaged = text.count("\udcff")
+    return 0 < num_damaged < sum(not character.isascii() for character in text) - num_damaged
+
+
 def suggest_encoding(head: bytes) -> str | None:
     """The encoding that a file which is not UTF-8 seems to have, for a person to check; None where none is likely."""
     if has_controls(head):

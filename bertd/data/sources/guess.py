@@ -16,7 +16,7 @@ from bertd.data.sources.encodings import HEAD_BYTES, decode_head, detect_encodin
 from bertd.data.sources.kinds import SourceKind
 from bertd.data.sources.readers.delimited import DELIMITERS, find_dialect, is_column_name
 from bertd.data.sources.readers.headings import HEADING
-from bertd.data.sources.readers.json_values import find_array_key
+from bertd.data.sources.readers.json_values import find_array_keys
 from bertd.data.sources.readers.wikitext103 import is_wikitext103
 
 _PARQUET_MAGIC = b"PAR1"
@@ -110,7 +110,7 @@ def _guess_from_objects(text: str, *, is_all: bool) -> SourceKind:
     lines = text.rstrip().split("\n") if is_all else text.split("\n")
     if len(lines) == 1:
         # One object, or the beginning of one.
-        return SourceKind.JSON if find_array_key(text, text_field="text") else SourceKind.JSONL
+        return SourceKind.JSON if find_array_keys(text, text_field="text") else SourceKind.JSONL
     is_by_line = any(map(_is_object, lines[:_NUM_LINES]))
     return SourceKind.JSONL if is_by_line else SourceKind.JSON
 

@@ -95,6 +95,17 @@ def test_an_older_encoding_is_left_out_with_its_name_and_read_by_it(
     assert capsys.readouterr().err.count("looks like windows-1251") == 3
 
 
+def test_damaged_utf_8_is_not_taken_for_another_encoding(
+    vocab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = ["Über den Fluss führt eine Brücke.".encode()] * 20 + [b"Die M\xfchle steht.", "Für alle Dörfer.".encode()]
+    (tmp_path / "a.txt").write_bytes(b"\n".join(lines))
+    assert prepared(tmp_path, "lines:a.txt", vocab, "--dedup", "none") == 0
+    said = capsys.readouterr()
+    assert "a.txt: is not UTF-8, and what cannot be read is left out; it is UTF-8 with damaged characters" in said.err
+    assert "21 of 22 documents (left out: 1 not valid UTF-8)" in said.out
+
+
 @pytest.mark.parametrize("kind", ["text", "lines", "text-blocks", "jsonl", "json", "csv", "headings", "wiki-xml"])
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "binary"])
 def test_what_is_no_text_is_counted_as_that_by_every_kind(

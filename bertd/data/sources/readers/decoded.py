@@ -12,6 +12,7 @@ from bertd.data.sources.encodings import (
     decode_head,
     detect_encoding,
     has_controls,
+    is_damaged_utf8,
     open_utf8,
     suggest_encoding,
 )
@@ -76,6 +77,8 @@ class DecodedReader:
 
 
 def _encoding_remedy(head: bytes) -> str:
+    if is_damaged_utf8(head):
+        return "it is UTF-8 with damaged characters: repair them, for example with iconv -c -f utf-8 -t utf-8"
     if suggested := suggest_encoding(head):
         return f"it looks like {suggested}: check, and give --encoding {suggested}"
     return "if it is text, name its encoding with --encoding"

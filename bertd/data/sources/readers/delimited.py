@@ -29,6 +29,8 @@ from bertd.errors import CorpusError
 from bertd.program import print_note
 
 DELIMITERS = (",", ";", "\t", "|")
+_DEFAULT_FIELD = "text"
+"""Without a column of this name the texts are looked for; without one that the user names they are not."""
 _NO_DELIMITER = "\x1f"
 """For a table of one column, whose texts may hold any of the others."""
 _HEAD_CHARACTERS = 1 << 18
@@ -62,7 +64,7 @@ class Dialect:
 class DelimitedTable:
     """Reads one column; without one of the wanted name, the one column that holds texts."""
 
-    text_field: str = "text"
+    text_field: str = _DEFAULT_FIELD
     delimiters: tuple[str, ...] = DELIMITERS
     _said: set[str] = field(default_factory=set, compare=False)
     """Columns that were named to the user."""
@@ -104,7 +106,7 @@ class DelimitedTable:
         texts = [number for number in range(len(header)) if holds_texts([row[number] for row in dialect.rows])]
         if len(header) == 1:
             texts = [0]
-        if named or len(texts) != 1:
+        if named or len(texts) != 1 or self.text_field != _DEFAULT_FIELD:
             columns = ", ".join(repr(name) for name in header)
             raise CorpusError(f"{place}: no column {self.text_field!r}; it has {columns}: give --text-field")
         name = header[texts[0]]

@@ -27,6 +27,7 @@ _BETWEEN = re.compile(r"[ \t\r\n,]*")
 _COLON = re.compile(r"[ \t\r\n]*:[ \t\r\n]*")
 _RECORDS = re.compile(r'\[[ \t\r\n]*[{"]')
 """The beginning of an array of objects or of texts."""
+_OBJECTS = re.compile(r"\[[ \t\r\n]*\{")
 _TOKEN = re.compile(r'\\.|["{}\[\]]', re.DOTALL)
 _LONGEST_TOKEN = 16
 """A syntax error so close to the end of what was read may be a value that is cut there, as `fals`."""
@@ -187,11 +188,12 @@ class _ValueCutter:
         return end
 
     def _refuse_envelope(self, text: str) -> None:
-        key = find_array_key(text, text_field=self._text_field)
-        if key is not None:
+        keys = find_array_keys(text, text_field=self._text_field)
+        if keys:
+            path = "".join(f"[{json.dumps(key)}]" for key in keys)
             raise CorpusError(
-                f"{self._place}: is one JSON object, with its records in the array {key!r}; take the array out: "
-                f"jq '.[{json.dumps(key)}]' {self._place} > records.json"
+                f"{self._place}: is one JSON object, with its records in the array {'.'.join(keys)!r}; take the array "
+                f"out: jq '.{path}' {self._place} > records.json"
             )
 
     def _skip_value(self) -> None:
@@ -222,14 +224,16 @@ class _ValueCutter:
             self.too_long.add(self._text[held:].encode("utf-8", "surrogateescape"))
 
 
-def find_array_key(text: str, *, text_field: str) -> str | None:
-    """The key of an object under which an array of records begins; None where the object is a record itself.
+def find_array_keys(text: str, *, text_field: str, is_nested: bool = False) -> tuple[str, ...]:
+    """The keys from an object to the array of records that begins in it; none where the object is a record itself.
 
     Args:
         text: begins with the object, which may be cut anywhere.
+        is_nested: it is in another object, where an array of texts may be anything.
     """
     position = 1
-    found: str | None = None
+    found: tuple[str, ...] = ()
+    records = _OBJECTS if is_nested else _RECORDS
     try:
         while True:
             position = _end_of(_BETWEEN, text, position)
@@ -238,9 +242,12 @@ def find_array_key(text: str, *, text_field: str) -> str | None:
             key, position = _DECODER.raw_decode(text, position)
             position = _end_of(_COLON, text, position)
             if key == text_field and text[position] == '"':
-                return None
-            if found is None and _RECORDS.match(text, position):
-                found = str(key)
+                return ()
+            if not found and records.match(text, position):
+                found = (str(key),)
+            elif not found and text[position] == "{":
+                inner = find_array_keys(text[position:], text_field=text_field, is_nested=True)
+                found = (str(key), *inner) if inner else ()
             _, position = _DECODER.raw_decode(text, position)
     except (IndexError, ValueError, RecursionError):
         # Cut, or not JSON: what follows is not seen.

@@ -98,6 +98,12 @@ def test_a_column_that_cannot_be_told_is_an_error_with_the_names(content: bytes,
         read(content)
 
 
+def test_another_column_than_the_named_one_is_never_read() -> None:
+    with pytest.raises(CorpusError, match="no column 'review'; it has 'id', 'body': give --text-field"):
+        read(b"id,body\n1,The old mill stands.\n", field="review")
+    assert read(b"id\tbody\ttext\r1\tThe mill.\tThe old mill stands.\r", field="body") == ["The mill."]
+
+
 def test_a_table_of_one_column_has_lines_as_cells() -> None:
     assert read(b'body\nHello, world; and | more\n\n"Two\nlines, quoted"\n') == [
         "Hello, world; and | more",

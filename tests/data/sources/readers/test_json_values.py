@@ -9,7 +9,7 @@ import pytest
 
 from bertd.data.sources.readers import json_values
 from bertd.data.sources.readers.document import Document, Skipped
-from bertd.data.sources.readers.json_values import JsonValues, find_array_key
+from bertd.data.sources.readers.json_values import JsonValues, find_array_keys
 from bertd.errors import CorpusError
 
 RECORDS = [
@@ -154,4 +154,11 @@ def test_a_record_with_an_array_besides_its_text_is_a_record() -> None:
     record = {"tags": ["a", "b"], "links": [{"to": 1}], "text": "The text."}
     assert read(json.dumps(record, indent=1).encode()) == ["The text."]
     assert read(json.dumps([{"tags": ["a"], "text": "b"}]).encode()) == ["b"]
-    assert find_array_key(json.dumps(record), text_field="text") is None
+    assert find_array_keys(json.dumps(record), text_field="text") == ()
+
+
+@pytest.mark.parametrize("most", [1, 1 << 20])
+def test_an_array_deep_in_an_object_is_named_by_its_path(most: int) -> None:
+    answer = {"status": {"code": 0, "words": ["a"]}, "response": {"found": 9, "docs": RECORDS[:9]}}
+    with pytest.raises(CorpusError, match=r"the array 'response\.docs'; .*jq '\.\[\"response\"\]\[\"docs\"\]'"):
+        read(json.dumps(answer).encode(), most=most)
