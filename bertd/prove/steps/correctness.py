@@ -38,7 +38,10 @@ from bertd.train.optim.muon import _COEFFICIENTS, _ITERATIONS, _normalise, ortho
 from bertd.train.optim.symmetric_product import choose_symmetric_product
 from bertd.train.run_inputs import encoder_config
 
-_TOLERANCES = {"fp32": (1e-6, 1e-5), "bf16": (5e-4, 2e-2)}
+_TOLERANCES = {"fp32": (1e-6, 1e-5), "bf16": (5e-4, 2e-2), "fp16": (5e-4, 2e-2)}
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_FP16_LOSS_SCALE = 2.0**10
+"""So that small gradients do not underflow, as by the scaler of a run."""
 """Of the loss as a share, and of all gradients together as norm of the difference over norm. By PyTorch's own bf16 on a
 CPU the four layers are off by 2e-5 and 8e-3, in fp32 by 1e-8 and 7e-7."""
 _DROPOUT = 0.1
@@ -126,20 +129,25 @@ def _list_ways(context: StepContext, config: EncoderConfig, device: torch.device
     if context.is_cuda and not has_bf16:
         context.skip("bf16", "the card has none")
     ways = [_Way("fp32", "eager"), *([_Way("bf16", "eager")] if has_bf16 else [])]
-    mode = ways[-1].mode
+    ways.append(_Way("fp16", "eager"))
+    # What a run with "auto" gets.
+    mode = "bf16" if has_bf16 else "fp16" if context.is_cuda else "fp32"
+    compiled = [_Way(mode, "compile")]
     if context.is_cuda:
         workload = _attention_workload(context, config, is_masked=is_padded)
         refusal = why_not_own_kernel(workload, precision=_precision(mode), device=device)
         names = [*BACKENDS, *([] if refusal else [OWN_KERNEL])]
         # As in a run: plain mathematics computes what the first refuses.
         ways += [_Way(mode, "eager", AttentionChoice(tuple(dict.fromkeys((name, "math"))))) for name in names]
+        if refusal is None:
+            compiled.append(_Way(mode, "compile", AttentionChoice((OWN_KERNEL, "math"))))
     if not (is_padded and context.is_tiny):
-        ways.append(_Way(mode, "compile"))
+        ways += compiled
     return ways
 
 
 def _precision(mode: str) -> Precision:
-    return Precision(mode=mode, dtype=torch.bfloat16 if mode == "bf16" else None, needs_scaler=False)
+    return Precision(mode=mode, dtype=_DTYPES.get(mode), needs_scaler=False)
 
 
 def _variants(
@@ -172,9 +180,12 @@ def _compare(
 
     def compare() -> None:
         loss = forward.loss(MaskedBatch(batch.inputs_NS, batch.positions_NM, batch.labels_NM))
-        torch.autograd.backward(loss)
+        scale = _FP16_LOSS_SCALE if mode == "fp16" else 1.0
+        torch.autograd.backward(loss * scale)
         expected_loss, expected = reference
-        pairs = [(_gradient(parameter).double(), expected[name]) for name, parameter in model.named_parameters()]
+        pairs = [
+            (_gradient(parameter).double() / scale, expected[name]) for name, parameter in model.named_parameters()
+        ]
         difference = float(sum(((a - b).square().sum() for a, b in pairs), torch.zeros(())) ** 0.5)
         norm = float(sum((b.square().sum() for _, b in pairs), torch.zeros(())) ** 0.5)
         loss_error, grad_error = abs(float(loss.detach()) - expected_loss) / expected_loss, difference / norm
