@@ -16,13 +16,16 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from tokenizers import Tokenizer
 from torch import Tensor
 
-from bertd.errors import OutputExistsError, StorageError
+from bertd.errors import OutputExistsError, StorageError, VocabularyError
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
-from bertd.model.hf_mapping import family_of, transformers_config, weight_mappings
+from bertd.model.hf_mapping import Family, family_of, transformers_config, weight_mappings
 from bertd.run.atomic_files import SHARED_MODE, fsync_folder, set_mode, temporary_folder
 from bertd.run.paths import VOID_PREFIX
+from bertd.tokenizer.errors import translate_tokenizer_errors
+from bertd.tokenizer.save import ModelLimits, tokenizer_files
 from bertd.tokenizer.tokenizer_json import special_ids
 
 WEIGHTS = "model.safetensors"
@@ -33,7 +36,7 @@ def write_export(model: MaskedLanguageModel, folder: Path, *, tokenizer_dir: Pat
 
     Args:
         folder: appears only when complete; one with these weights is left as it is, one with others is moved aside.
-        tokenizer_dir: files that AutoTokenizer loads; copied.
+        tokenizer_dir: holds the data set's tokenizer.json.
         model_card: content of README.md.
 
     Returns:
@@ -72,9 +75,8 @@ def export_weights(
             folder.rename(void)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with temporary_folder(folder) as temporary:
-            for path in tokenizer_dir.iterdir():
-                # The content alone: the umask decides the modes of what is written here.
-                shutil.copyfile(path, temporary / path.name)
+            for name, written in export_tokenizer_files(tokenizer_dir, config).items():
+                (temporary / name).write_bytes(written)
             save_file(stock, temporary / WEIGHTS, metadata={"format": "pt"})
             content = transformers_config(config, pad_id=ids["pad"], cls_id=ids["cls"], sep_id=ids["sep"])
             (temporary / "config.json").write_text(json.dumps(content, indent=2) + "\n")
@@ -94,6 +96,24 @@ def export_weights(
             f"{folder}: cannot write the export: {getattr(error, 'strerror', None) or error}; free space there"
         ) from error
     return family
+
+
+def export_tokenizer_files(tokenizer_dir: Path, config: EncoderConfig) -> dict[str, bytes]:
+    """The data set's tokenizer as files that AutoTokenizer loads, with what the model's configuration says too.
+
+    Written from tokenizer.json, and not copied: the other files of a data set that an older bertd made may say less.
+
+    Raises:
+        VocabularyError: it cannot be read.
+    """
+    path = tokenizer_dir / "tokenizer.json"
+    try:
+        with translate_tokenizer_errors():
+            tokenizer = Tokenizer.from_file(str(path))
+    except RuntimeError as error:
+        raise VocabularyError(f"{path}: not a tokenizer that tokenizers can load: {error}") from error
+    limits = ModelLimits(max_length=config.max_positions, has_segments=family_of(config) is not Family.MODERN)
+    return tokenizer_files(tokenizer, place=str(path), limits=limits)
 
 
 def _has_weights(folder: Path, stock: Mapping[str, Tensor]) -> bool:

@@ -177,7 +177,11 @@ def transformers_config(config: EncoderConfig, *, pad_id: int, cls_id: int, sep_
         "tie_word_embeddings": True,
         "dtype": "float32",
     }
-    return shared | (_modern_config(config, cls_id, sep_id) if family is Family.MODERN else _bert_config(config))
+    if family is Family.MODERN:
+        return shared | _modern_config(config, cls_id, sep_id)
+    # RoBERTa's class would otherwise name the ids of its own vocabulary.
+    ends = {"bos_token_id": cls_id, "eos_token_id": sep_id} if family is Family.ROBERTA else {}
+    return shared | _bert_config(config) | ends
 
 
 def _bert_config(config: EncoderConfig) -> dict[str, object]:

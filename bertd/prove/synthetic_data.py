@@ -21,7 +21,7 @@ from bertd.run.dataset_manifest import (
     SplitName,
     TokenizerFacts,
 )
-from bertd.tokenizer.tokenizer import tokenizer_files
+from bertd.tokenizer.save import tokenizer_files
 from bertd.tokenizer.tokenizer_json import BERT_TOKENS
 from bertd.tokenizer.vocabulary import make_vocabulary, token_dtype
 from bertd.tokenizer.wordpiece import Casing, build_wordpiece_tokenizer

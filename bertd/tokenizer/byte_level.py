@@ -16,6 +16,8 @@ from bertd.tokenizer.errors import translate_tokenizer_errors
 from bertd.tokenizer.tokenizer_json import special_ids
 
 VOCAB_FILE, MERGES_FILE = "vocab.json", "merges.txt"
+ADDS_SPACE = "add_prefix_space"
+"""The only setting that is read here."""
 
 
 def build_byte_level_tokenizer(folder: Path, *, config: Path) -> Tokenizer:
@@ -32,7 +34,7 @@ def build_byte_level_tokenizer(folder: Path, *, config: Path) -> Tokenizer:
         with translate_tokenizer_errors():
             model = BPE.from_file(str(folder / VOCAB_FILE), str(folder / MERGES_FILE))
         ids: dict[str, int] = json.loads((folder / VOCAB_FILE).read_bytes())
-        adds_space = bool(json.loads(config.read_bytes()).get("add_prefix_space")) if config.is_file() else False
+        adds_space = bool(json.loads(config.read_bytes()).get(ADDS_SPACE)) if config.is_file() else False
     except (OSError, ValueError, RuntimeError, TypeError, AttributeError) as error:
         raise VocabularyError(
             f"{folder}: {VOCAB_FILE} and {MERGES_FILE} do not make a tokenizer: {error}; fix the two files"

@@ -1,4 +1,4 @@
-"""Open a tokenizer from a file, a folder or the hub, and save it as stock transformers loads it."""
+"""Open a tokenizer from a file, a folder or the hub."""
 
 from __future__ import annotations
 
@@ -9,18 +9,15 @@ from tokenizers import Tokenizer
 
 from bertd.errors import VocabularyError
 from bertd.hub import hub_unreachable_reason
-from bertd.tokenizer.byte_level import MERGES_FILE, VOCAB_FILE, build_byte_level_tokenizer
+from bertd.tokenizer.byte_level import ADDS_SPACE, MERGES_FILE, VOCAB_FILE, build_byte_level_tokenizer
 from bertd.tokenizer.errors import translate_tokenizer_errors
-from bertd.tokenizer.kind import VocabularyKind
-from bertd.tokenizer.vocabulary import Vocabulary, vocabulary_from_json
-from bertd.tokenizer.wordpiece import Casing, build_from_vocab_txt, read_casing
+from bertd.tokenizer.stock import SETTINGS_FILES, TOKENIZER_CONFIG, has_settings, open_stock_tokenizer
+from bertd.tokenizer.vocabulary import Vocabulary, make_vocabulary, vocabulary_from_json
+from bertd.tokenizer.wordpiece import Casing, build_wordpiece_tokenizer, guess_lowercase, read_entries
 
-_CONFIG = "tokenizer_config.json"
-_HUB_FILES = ("tokenizer.json", "vocab.txt", VOCAB_FILE, MERGES_FILE, _CONFIG)
+_HUB_FILES = ("tokenizer.json", "vocab.txt", VOCAB_FILE, MERGES_FILE, *SETTINGS_FILES)
 _UNSEEN_TEXT = "a \U0010fffd\u0378 1"
 """Has a character for private use and one that is not assigned."""
-MODEL_MAX_LENGTH = 512
-"""Written for transformers, which warns about longer inputs. Source: BERT's positions."""
 
 
 def open_tokenizer(where: str) -> Tokenizer:
@@ -72,7 +69,9 @@ def _open_folder(folder: Path) -> Tokenizer:
         if (folder / name).is_file():
             return _open_file(folder / name)
     if (folder / VOCAB_FILE).is_file() and (folder / MERGES_FILE).is_file():
-        return build_byte_level_tokenizer(folder, config=folder / _CONFIG)
+        if has_settings(folder, besides=ADDS_SPACE):
+            return open_stock_tokenizer(folder, lowercase=None)
+        return build_byte_level_tokenizer(folder, config=folder / TOKENIZER_CONFIG)
     raise VocabularyError(
         f"{folder}: neither tokenizer.json nor vocab.txt nor {VOCAB_FILE} with {MERGES_FILE} is in it; "
         "make one with bertd data vocab"
@@ -90,7 +89,13 @@ def _open_file(path: Path) -> Tokenizer:
                 return Tokenizer.from_str(content)
         except RuntimeError as error:
             raise VocabularyError(f"{path}: not a tokenizer that tokenizers can load: {error}") from error
-    return build_from_vocab_txt(content, path=path, config=path.with_name(_CONFIG))
+    entries = read_entries(content)
+    lowercase = guess_lowercase(entries)
+    if path.name == "vocab.txt" and has_settings(path.parent):
+        make_vocabulary(entries, place=str(path))
+        return open_stock_tokenizer(path.parent, lowercase=lowercase)
+    casing = Casing(lowercase=lowercase, strip_accents=lowercase)
+    return build_wordpiece_tokenizer(entries, casing=casing, place=str(path))
 
 
 def _fetch_from_hub(name: str) -> Path:
@@ -124,39 +129,3 @@ def vocabulary_from_tokenizer(tokenizer: Tokenizer, *, place: str) -> Vocabulary
         VocabularyError: the ids have gaps, or a special token is missing.
     """
     return vocabulary_from_json(json.loads(tokenizer.to_str()), place=place)
-
-
-def tokenizer_files(tokenizer: Tokenizer, *, place: str) -> dict[str, bytes]:
-    """The files that `AutoTokenizer.from_pretrained` loads, by name; the same tokenizer gives the same bytes.
-
-    Raises:
-        VocabularyError: the vocabulary is unusable.
-    """
-    tree = json.loads(tokenizer.to_str())
-    vocabulary = vocabulary_from_json(tree, place=place)
-    config: dict[str, object] = {"model_max_length": MODEL_MAX_LENGTH}
-    config |= {f"{role}_token": vocabulary.entries[number] for role, number in vocabulary.special_by_role.items()}
-    files: dict[str, bytes] = {}
-    # tokenizers writes the vocabulary in the order of a hash table.
-    ids = {entry: i for i, entry in enumerate(vocabulary.entries)}
-    if vocabulary.kind is VocabularyKind.WORDPIECE:
-        tree["model"]["vocab"] = ids
-        config |= _wordpiece_config(read_casing(tokenizer))
-        files["vocab.txt"] = "".join(f"{entry}\n" for entry in vocabulary.entries).encode()
-    else:
-        if isinstance(tree["model"]["vocab"], dict):
-            tree["model"]["vocab"] = {entry: i for entry, i in ids.items() if entry in tree["model"]["vocab"]}
-        # This class uses tokenizer.json unchanged; a model's own class would add tokens that it may lack.
-        config |= {"model_input_names": ["input_ids", "attention_mask"], "tokenizer_class": "PreTrainedTokenizerFast"}
-    files["tokenizer.json"] = (json.dumps(tree, ensure_ascii=False, indent=1) + "\n").encode()
-    files["tokenizer_config.json"] = (json.dumps(config, indent=1, sort_keys=True) + "\n").encode()
-    return files
-
-
-def _wordpiece_config(casing: Casing) -> dict[str, object]:
-    return {
-        "do_lower_case": casing.lowercase,
-        "strip_accents": casing.strip_accents,
-        "tokenize_chinese_chars": True,
-        "tokenizer_class": "BertTokenizer",
-    }

@@ -58,7 +58,7 @@ def save_byte_level_export(folder: Path, *, positions: int = 32) -> Path:
     """Write a RobertaPreLayerNorm as bertd exports it, with RoBERTa's kind of vocabulary; returns `folder`."""
     from bertd.model.encoder import MaskedLanguageModel
     from bertd.model.export import write_export
-    from bertd.tokenizer.tokenizer import tokenizer_files
+    from bertd.tokenizer.save import tokenizer_files
     from tests.model.test_export import FAMILIES
     from tests.tokenizers_as_published import roberta_like
 

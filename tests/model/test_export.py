@@ -19,7 +19,8 @@ from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
 from bertd.model.export import write_export
 from bertd.model.hf_mapping import family_of
 from bertd.model.try_export import fill_mask
-from bertd.tokenizer.tokenizer import open_tokenizer, tokenizer_files, vocabulary_from_tokenizer
+from bertd.tokenizer.save import tokenizer_files
+from bertd.tokenizer.tokenizer import open_tokenizer, vocabulary_from_tokenizer
 from bertd.tokenizer.wordpiece import Casing
 from tests.tokenizers_as_published import modern_like, roberta_like
 
@@ -148,6 +149,36 @@ def test_an_export_reads_real_text_as_our_tokenizer_and_gives_equal_logits(
         with torch.no_grad():
             difference = (stock(ids_BS).logits - model.logits(ids_BS)).abs().max()
         assert float(difference) <= 2e-5
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_fact_that_two_files_of_an_export_state_is_the_same_in_both(
+    family: str, tmp_path: Path, trained_vocabulary: Path
+) -> None:
+    from transformers import AutoModel, AutoTokenizer
+
+    size = open_tokenizer(str(trained_vocabulary)).get_vocab_size()
+    model = trained_like(replace(FAMILIES[family], vocab_size=size))
+    write_export(model, tmp_path / "export", tokenizer_dir=trained_vocabulary, model_card="card")
+
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "export")
+    stock = AutoModel.from_pretrained(tmp_path / "export").eval()
+    config = stock.config
+
+    assert tokenizer.model_max_length == model.config.max_positions == 32
+    assert config.vocab_size == len(tokenizer) == stock.get_input_embeddings().num_embeddings
+    assert config.pad_token_id == tokenizer.pad_token_id
+    for role, other in (("bos", "cls"), ("eos", "sep"), ("cls", "cls"), ("sep", "sep")):
+        stated = getattr(config, f"{role}_token_id", None)
+        assert stated in (None, getattr(tokenizer, f"{other}_token_id")), role
+    assert config.dtype == next(stock.parameters()).dtype == torch.float32
+    # What the tokenizer makes of a text that is too long is what the model takes.
+    batch = tokenizer(["lamp river " * 100, "a pair"], ["of words " * 100, "is short"], **_CUT)
+    assert ("token_type_ids" in batch) == hasattr(config, "type_vocab_size")
+    assert batch["input_ids"].shape == (2, 32) and torch.isfinite(stock(**batch).last_hidden_state).all()
+
+
+_CUT = {"truncation": True, "padding": True, "return_tensors": "pt"}
 
 
 @pytest.mark.parametrize("build", [roberta_like, modern_like])

@@ -108,7 +108,9 @@ def _prepare(args: argparse.Namespace) -> None:
             max_documents=args.max_documents,
         ),
     )
-    manifest = prepare(args.sources, out=out, options=options, processes=args.processes, replace=args.replace)
+    manifest = prepare(
+        args.sources, out=out, options=options, processes=args.processes, replace=args.replace, checks_tokenizer=True
+    )
     left_out = read_left_out(out)
     if args.json:
         tree = {"path": str(out), "fingerprint": manifest.fingerprint} | manifest.model_dump(mode="json")

@@ -36,7 +36,8 @@ from bertd.program import print_note, run_main
 from bertd.run.quantities import format_count
 from bertd.terminal_text import terminal_json, terminal_text
 from bertd.tokenizer.alphabet import choose_alphabet, continuation_pieces
-from bertd.tokenizer.tokenizer import tokenizer_files, vocabulary_from_tokenizer
+from bertd.tokenizer.save import tokenizer_files
+from bertd.tokenizer.tokenizer import vocabulary_from_tokenizer
 from bertd.tokenizer.tokenizer_json import BERT_TOKENS
 from bertd.tokenizer.wordpiece import Casing, build_wordpiece_tokenizer
 

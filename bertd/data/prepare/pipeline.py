@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -27,6 +28,7 @@ from bertd.data.prepare.skip_reasons import format_encoding_remedy, format_field
 from bertd.data.prepare.source_tally import SourceTally
 from bertd.data.prepare.split_writer import WrittenSplits, write_splits
 from bertd.data.prepare.staging_dir import Workspace, open_workspace
+from bertd.data.prepare.stock_check import checking_stock_ids
 from bertd.data.prepare.task_planner import BLOCK_BYTES, PART_BYTES, TaskPlanner
 from bertd.data.prepare.worker_pool import WorkerSetup, make_parts
 from bertd.data.sources.readers.left_out import SkipReason
@@ -44,7 +46,8 @@ from bertd.run.dataset_manifest import (
     SplitCounts,
     TokenizerFacts,
 )
-from bertd.tokenizer.tokenizer import open_tokenizer, tokenizer_files, vocabulary_from_tokenizer
+from bertd.tokenizer.save import tokenizer_files
+from bertd.tokenizer.tokenizer import open_tokenizer, vocabulary_from_tokenizer
 from bertd.tokenizer.wordpiece import read_casing
 
 
@@ -60,7 +63,15 @@ class PrepareOptions(BaseModel):
     filters: Filters = Filters()
 
 
-def prepare(names: list[str], *, out: Path, options: PrepareOptions, processes: int, replace: bool = False) -> Manifest:
+def prepare(
+    names: list[str],
+    *,
+    out: Path,
+    options: PrepareOptions,
+    processes: int,
+    replace: bool = False,
+    checks_tokenizer: bool = False,
+) -> Manifest:
     """Make a data set.
 
     Args:
@@ -68,15 +79,18 @@ def prepare(names: list[str], *, out: Path, options: PrepareOptions, processes: 
         out: folder that the data set becomes.
         processes: worker processes; 1 does the work in this process.
         replace: replace a data set that already exists.
+        checks_tokenizer: compare the ids with those of stock transformers, in a process of its own; takes seconds.
 
     Raises:
         CorpusError: a source cannot be read, or no text is left.
         ShardError: `out` exists, or is being made by another process.
+        VocabularyError: the vocabulary cannot be used.
     """
     sources = find_sources(names, encoding=options.reading.encoding, note=print_note)
     for line in mixed_kinds_lines(sources):
         print_note(line)
     tokenizer = open_tokenizer(options.vocab)
+    check = checking_stock_ids(tokenizer, place=options.vocab) if checks_tokenizer else nullcontext()
     with open_workspace(out, replace=replace) as workspace:
         if workspace.begin(_plan_json(sources, options=options, tokenizer=tokenizer)):
             print(f"{out}: continuing an earlier attempt; its finished parts are kept", file=sys.stderr)
@@ -89,7 +103,8 @@ def prepare(names: list[str], *, out: Path, options: PrepareOptions, processes: 
             language=options.language,
             filters=options.filters,
         )
-        num_parts, tally = _make_all_parts(planner, setup, processes=processes)
+        with check:
+            num_parts, tally = _make_all_parts(planner, setup, processes=processes)
         try:
             decisions = decide_documents(
                 workspace.parts,

@@ -11,14 +11,16 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from bertd.data.dataset.shards import DataSet
-from bertd.errors import CheckpointError, RunFolderError
-from bertd.model.encoder import MaskedLanguageModel
+from bertd.errors import CheckpointError, RunFolderError, VocabularyError
+from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
+from bertd.model.export import export_tokenizer_files
 from bertd.program import print_error, run_main
 from bertd.records import BudgetRecord
 from bertd.run.checkpoint_index import find_checkpoint_at_marker
@@ -27,6 +29,7 @@ from bertd.run.paths import RunPaths, newest_first, require_new_folder, step_fol
 from bertd.run.recipe.load import read_recipe
 from bertd.run.recipe.schema import Recipe
 from bertd.terminal_text import terminal_json, terminal_line
+from bertd.tokenizer.stock import require_stock_ids
 from bertd.train.checkpoint.export import export_state
 from bertd.train.checkpoint.format import MODEL, STATE, find_checkpoint, verify_checkpoint
 from bertd.train.checkpoint.retention import protect
@@ -57,6 +60,7 @@ def export_run(paths: RunPaths, *, step: int | None, out: Path | None) -> Export
         CheckpointError: there is no such checkpoint, or it is damaged.
         OutputExistsError: the folder exists already.
         StorageError: the disk refused.
+        VocabularyError: transformers gives other ids with the tokenizer's files than the shards have.
     """
     if not paths.recipe.is_file():
         raise RunFolderError(f"{paths.root}: not a run (no {paths.recipe.name}); `bertd jobs` lists the runs")
@@ -76,12 +80,28 @@ def export_run(paths: RunPaths, *, step: int | None, out: Path | None) -> Export
             f"{checkpoint}: was trained on other data than {dataset.root}, whose vocabulary it would get; restore "
             f"the data set with fingerprint {state.data_fingerprint[:12]}"
         )
+    _require_stock_ids(dataset, model.config)
     recipe = _apply_budget_changes(state, recipe, paths)
     weights = dict(model.named_parameters())
     name = export_state(
         weights, model.config, folder, state=state, recipe=recipe, dataset=dataset, charged_s=state.charged_s
     )
     return ExportResult(folder=folder, architecture=name, skipped=skipped)
+
+
+def _require_stock_ids(dataset: DataSet, config: EncoderConfig) -> None:
+    """Open the tokenizer's files as a user of the export will; a run's own export relies on `bertd data prepare`.
+
+    Raises:
+        VocabularyError: transformers gives other ids.
+    """
+    with TemporaryDirectory(prefix="bertd-tokenizer-") as folder:
+        for name, content in export_tokenizer_files(dataset.tokenizer_dir, config).items():
+            (Path(folder) / name).write_bytes(content)
+        try:
+            require_stock_ids(Path(folder))
+        except VocabularyError as error:
+            raise VocabularyError(str(error).replace(folder, str(dataset.tokenizer_dir))) from error
 
 
 def _select_checkpoint(paths: RunPaths, step: int | None) -> tuple[Path, list[str]]:
