@@ -12,9 +12,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from bertd.glue.classifier import Classifier
-from bertd.glue.examples import Example
-
 _BUCKET_BATCHES = 32
 """Batches of shuffled examples that are sorted by length together: enough for similar lengths, few enough to mix."""
 
@@ -53,23 +50,6 @@ class PaddedBatch:
         """The batch in memory that a GPU copies from by itself."""
         inputs = {name: tensor_BS.pin_memory() for name, tensor_BS in self.inputs.items()}
         return replace(self, inputs=inputs, targets=self.targets.pin_memory())
-
-
-def encode(examples: list[Example], classifier: Classifier) -> list[EncodedExample]:
-    """Tokenize examples; a pair that is too long is truncated from its longer sentence."""
-    is_pair = examples[0].second is not None
-    encoded = classifier.tokenizer(
-        [example.first for example in examples],
-        [example.second or "" for example in examples] if is_pair else None,
-        truncation=True,
-        max_length=classifier.max_length,
-        return_token_type_ids=classifier.has_segments,
-    )
-    segments = encoded["token_type_ids"] if classifier.has_segments else [None] * len(examples)
-    return [
-        EncodedExample(input_ids=ids, segments=types, target=example.target)
-        for ids, types, example in zip(encoded["input_ids"], segments, examples, strict=True)
-    ]
 
 
 def training_batches(

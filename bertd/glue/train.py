@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from bertd.errors import NumericsError
-from bertd.glue.batches import EncodedExample, PaddedBatch, encode, pad, training_batches
+from bertd.glue.batches import EncodedExample, PaddedBatch, pad, training_batches
 from bertd.glue.classifier import Classifier
 from bertd.glue.device import leased_memory_bytes
+from bertd.glue.encoding import encode
 from bertd.glue.examples import Split
 from bertd.glue.forward import classify
 from bertd.glue.metrics import METRICS, Values, majority_guess

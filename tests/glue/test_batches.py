@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from bertd.errors import CorpusError
-from bertd.glue.batches import EncodedExample, PaddedBatch, encode, pad
+from bertd.glue.batches import EncodedExample, PaddedBatch, pad
 from bertd.glue.classifier import load_classifier
+from bertd.glue.encoding import encode
 from bertd.glue.examples import Example, Split
 from bertd.glue.read_ahead import read_ahead
 from bertd.glue.tasks import TASKS

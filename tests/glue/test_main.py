@@ -15,8 +15,9 @@ from safetensors.torch import load_file, save_file
 
 from bertd.errors import CheckpointError, CorpusError, DeviceMemoryError, NumericsError, RunFolderError
 from bertd.glue import __main__
-from bertd.glue.batches import encode, pad, training_batches
+from bertd.glue.batches import pad, training_batches
 from bertd.glue.classifier import load_classifier
+from bertd.glue.encoding import encode
 from bertd.glue.examples import Example
 from bertd.glue.tasks import TASKS
 from bertd.records import AlertRecord, EndRecord, JournalRecord, ScoreRecord, StepRecord

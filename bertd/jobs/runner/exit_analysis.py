@@ -43,7 +43,9 @@ KNOWN_EXITS = {
 PERMANENT = frozenset({ExitClass.CONFIGURATION, ExitClass.NUMERIC, ExitClass.DATA})
 """Classes in which a restart would fail again."""
 _SIGBUS_REASON = "; a file that it maps was truncated: the data set was changed during the run, prepare it again"
-_KILLED_REASON = "; the kernel was out of memory: lower batch.micro or the data workers, or free memory"
+_PRETRAIN_REMEDY = "lower batch.micro, or free memory"
+_FINETUNE_REMEDY = "lower batch_size, shorten the task's texts, or free memory"
+"""What to do where the kernel killed a process because the machine's memory ran out."""
 
 _SIGNAL_EXITS = 128
 """A shell, and torch's launcher, report signal n as 128 + n."""
@@ -96,13 +98,18 @@ def classify_exit_code(exit_code: int, *, oom_kills: int = 0) -> ExitClass:
     number = _signal_of(exit_code)
     if number == signal.SIGBUS:
         return ExitClass.DATA
-    if number == signal.SIGKILL and oom_kills:
+    if _is_out_of_memory(exit_code, oom_kills=oom_kills):
         return ExitClass.RESOURCE
     return ExitClass.TRANSIENT
 
 
 def classify_finetune_exit(
-    exit_code: int, records: list[JournalRecord], *, shutdown_requested: bool, stop_requested: bool
+    exit_code: int,
+    records: list[JournalRecord],
+    *,
+    shutdown_requested: bool,
+    stop_requested: bool,
+    oom_kills: int = 0,
 ) -> Outcome:
     """The outcome of a finetuning; it is never restarted, because it keeps no checkpoints."""
     final = final_record(records)
@@ -116,18 +123,28 @@ def classify_finetune_exit(
     if exit_code == 0:
         reason = "it ended without a score; last log lines in logs/job.log"
         return Outcome(state=JobState.FAILED, reason=reason, exit_code=1)
-    return Outcome(state=JobState.FAILED, reason=failure_reason(exit_code, records), exit_code=abs(exit_code))
+    reason = failure_reason(exit_code, records, oom_kills=oom_kills, memory_remedy=_FINETUNE_REMEDY)
+    is_out_of_memory = _is_out_of_memory(exit_code, oom_kills=oom_kills)
+    status = DeviceMemoryError.exit_code if is_out_of_memory else abs(exit_code)
+    return Outcome(state=JobState.FAILED, reason=reason, exit_code=status)
 
 
-def failure_reason(exit_code: int, records: list[JournalRecord], *, oom_kills: int = 0) -> str:
+def _is_out_of_memory(exit_code: int, *, oom_kills: int) -> bool:
+    return _signal_of(exit_code) == signal.SIGKILL and oom_kills > 0
+
+
+def failure_reason(
+    exit_code: int, records: list[JournalRecord], *, oom_kills: int = 0, memory_remedy: str = _PRETRAIN_REMEDY
+) -> str:
     """One line of text: the newest error alert of the attempt, else the meaning of the exit code."""
     if (alert := _newest_error_alert(records)) is not None:
         return alert.message
     where = "last log lines in logs/job.log"
     number = _signal_of(exit_code)
     if number is not None:
-        hint = _KILLED_REASON if number == signal.SIGKILL and oom_kills else ""
-        hint = _SIGBUS_REASON if number == signal.SIGBUS else hint
+        if _is_out_of_memory(exit_code, oom_kills=oom_kills):
+            return f"the kernel killed it, since the machine's memory ran out: {memory_remedy}; {where}"
+        hint = _SIGBUS_REASON if number == signal.SIGBUS else ""
         return f"rank died by signal {number} ({_signal_name(number)}){hint}; {where}"
     if exit_code in KNOWN_EXITS:
         return f"{KNOWN_EXITS[exit_code][1]} (exit code {exit_code}); {where}"
@@ -196,7 +213,9 @@ def outcome_of_giving_up(crash: Crash, *, exit_code: int, checkpoint: str | None
     restarts = "1 restart" if number == 1 else f"{number} restarts"
     last = f"last checkpoint: {checkpoint}" if checkpoint else "there is no checkpoint"
     reason = f"{crash.cause}; given up after {restarts} without a step above {best_step}; {last}; fix the cause and "
-    return Outcome(state=JobState.FAILED, reason=f"{reason}resume it", exit_code=exit_code if exit_code > 0 else 1)
+    is_out_of_memory = _is_out_of_memory(exit_code, oom_kills=int(crash.exit_class is ExitClass.RESOURCE))
+    status = DeviceMemoryError.exit_code if is_out_of_memory else max(1, exit_code)
+    return Outcome(state=JobState.FAILED, reason=f"{reason}resume it", exit_code=status)
 
 
 def _score_line(records: list[JournalRecord]) -> str | None:

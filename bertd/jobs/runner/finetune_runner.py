@@ -13,6 +13,7 @@ from bertd.records import Command, CommandKind, CommandRecord, EndRecord, JobSta
 from bertd.run.journal import append_records, read_journal
 from bertd.run.mailbox import read_command
 from bertd.run.paths import JobPaths
+from bertd.run.processes import oom_kills
 from bertd.run.progress import fold_records
 
 FinetuneCommand = Callable[[JobPaths], list[str]]
@@ -36,6 +37,7 @@ class FinetuneRunner:
     def run(self) -> Outcome:
         """Run the child to its end and return the outcome."""
         command = self._finetune(self._paths)
+        earlier_oom_kills = oom_kills()
         exit_code = run_child_process(command, stop_signal=self._stop_signal, tick_s=_TICK_S, on_tick=self._tick)
         records = read_journal(self._paths.journal)[self._num_earlier :]
         outcome = classify_finetune_exit(
@@ -43,6 +45,7 @@ class FinetuneRunner:
             records,
             shutdown_requested=self._stop_signal.is_set,
             stop_requested=self._stop_command is not None,
+            oom_kills=oom_kills() - earlier_oom_kills,
         )
         self._write_missing_records(outcome, records=records)
         return outcome

@@ -12,6 +12,7 @@ from bertd.jobs.runner.exit_analysis import (
     classify_exit_code,
     classify_finetune_exit,
     classify_pretrain_exit,
+    outcome_of_giving_up,
 )
 from bertd.records import (
     AlertRecord,
@@ -111,7 +112,18 @@ def test_a_data_set_that_was_cut_short_under_the_run_is_named() -> None:
 def test_a_rank_that_the_kernel_killed_for_memory_says_so() -> None:
     verdict = classify_pretrain_exit(137, [STEP], shutdown_requested=False, oom_kills=2)
     assert isinstance(verdict, Crash)
-    assert "out of memory: lower batch.micro" in verdict.cause
+    assert "the kernel killed it, since the machine's memory ran out: lower batch.micro" in verdict.cause
+    given_up = outcome_of_giving_up(verdict, exit_code=137, checkpoint=None, best_step=0)
+    assert given_up.exit_code == errors.DeviceMemoryError.exit_code
+
+
+def test_a_finetuning_that_the_kernel_killed_for_memory_says_so() -> None:
+    for exit_code in (-9, 137):
+        outcome = classify_finetune_exit(exit_code, [], shutdown_requested=False, stop_requested=False, oom_kills=1)
+        assert (outcome.state, outcome.exit_code) == (JobState.FAILED, errors.DeviceMemoryError.exit_code)
+        assert "the machine's memory ran out: lower batch_size" in outcome.reason
+    killed = classify_finetune_exit(-9, [], shutdown_requested=False, stop_requested=False)
+    assert killed.exit_code != errors.DeviceMemoryError.exit_code and "memory" not in killed.reason
 
 
 def test_an_exit_without_a_word_is_a_crash() -> None:
