@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tokenizers import Tokenizer, normalizers, pre_tokenizers
+from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.models import WordPiece
 from tokenizers.trainers import WordPieceTrainer
 
@@ -35,11 +35,12 @@ from bertd.errors import CorpusError
 from bertd.program import print_note, run_main
 from bertd.run.quantities import format_count
 from bertd.terminal_text import terminal_json, terminal_text
-from bertd.tokenizer.alphabet import choose_alphabet, continuation_pieces
+from bertd.tokenizer.alphabet import Characters, continuation_pieces, count_characters, fill_with_characters
+from bertd.tokenizer.deleted_marks import MIN_MARKS_SHARE, deleted_marks_text
 from bertd.tokenizer.save import tokenizer_files
 from bertd.tokenizer.tokenizer import vocabulary_from_tokenizer
 from bertd.tokenizer.tokenizer_json import BERT_TOKENS
-from bertd.tokenizer.wordpiece import Casing, build_wordpiece_tokenizer
+from bertd.tokenizer.wordpiece import Casing, bert_normalizer, build_wordpiece_tokenizer
 
 _MAX_RECORD_CHARACTERS = 1000
 _HELD_OUT_EVERY = 200
@@ -67,6 +68,22 @@ class VocabularyReport:
     tokens_per_word: float | None
     unknown_share: float | None
     """Share of the held-out tokens, 0..1."""
+    asked: int
+    """Entries that were asked for."""
+    deleted_marks_share: float
+    """Accents, vowel signs and other marks that the normalizer deletes, for each letter of the text."""
+
+    def remarks(self) -> list[str]:
+        """What the numbers mean, where something is to be said, one line each."""
+        lines = []
+        if self.entries < self.asked:
+            lines.append(
+                f"fewer than the {self.asked:,} asked for: no two pieces that are left stand together twice, and every "
+                "character has its entry; more text gives more"
+            )
+        if self.deleted_marks_share >= MIN_MARKS_SHARE:
+            lines.append(deleted_marks_text(self.deleted_marks_share))
+        return lines
 
 
 class _TrainingTexts:
@@ -183,12 +200,13 @@ def train_vocabulary(
     for line in mixed_kinds_lines(sources):
         print_note(line)
     trained = Tokenizer(WordPiece(unk_token=BERT_TOKENS["unk"]))
-    trained.normalizer = normalizers.BertNormalizer(lowercase=casing.lowercase, strip_accents=casing.strip_accents)
+    trained.normalizer = bert_normalizer(casing)
     trained.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     bytes_total = sum(source.num_bytes for source in sources)
     with reading_progress(bytes_total=2 * bytes_total) as progress:
         texts = _TrainingTexts(sources, options=reading, progress=progress)
-        alphabet = choose_alphabet(texts, tokenizer=trained, target_size=_ALPHABET_SIZE, max_size=size // 2)
+        characters = count_characters(texts, tokenizer=trained)
+        alphabet = characters.alphabet(target_size=_ALPHABET_SIZE, max_size=size // 2)
         trainer = WordPieceTrainer(
             vocab_size=size,
             min_frequency=_MIN_PAIR_COUNT,
@@ -204,13 +222,16 @@ def train_vocabulary(
         skip_text = format_skip_reasons(+texts.skipped) + format_encoding_remedy(texts.skipped)
         skip_text += format_field_remedy(texts.record_without_field)
         raise CorpusError(f"{', '.join(names)}: no text to train a vocabulary on{skip_text}; name other sources")
-    entries = tuple(sorted(ids, key=ids.__getitem__))
+    learnt = tuple(sorted(ids, key=ids.__getitem__))
+    entries = fill_with_characters(learnt, characters, size=size, tokenizer=trained)
     tokenizer = build_wordpiece_tokenizer(entries, casing=casing, place=str(out))
     write_vocabulary_folder(out, tokenizer_files(tokenizer, place=str(out)), replace=replace)
-    return _report(tokenizer, out=out, texts=texts)
+    return _report(tokenizer, out=out, texts=texts, characters=characters, asked=size)
 
 
-def _report(tokenizer: Tokenizer, *, out: Path, texts: _TrainingTexts) -> VocabularyReport:
+def _report(
+    tokenizer: Tokenizer, *, out: Path, texts: _TrainingTexts, characters: Characters, asked: int
+) -> VocabularyReport:
     num_words = sum(len(text.split()) for text in texts.held_out)
     unknown = vocabulary_from_tokenizer(tokenizer, place=str(out)).unk
     encodings = tokenizer.encode_batch_fast(texts.held_out, add_special_tokens=False)
@@ -225,6 +246,8 @@ def _report(tokenizer: Tokenizer, *, out: Path, texts: _TrainingTexts) -> Vocabu
         held_out_words=num_words,
         tokens_per_word=num_tokens / num_words if num_words else None,
         unknown_share=num_unknown / num_tokens if num_tokens else None,
+        asked=asked,
+        deleted_marks_share=characters.deleted_marks / characters.letters if characters.letters else 0.0,
     )
 
 
@@ -278,6 +301,8 @@ def _train(argv: list[str] | None) -> None:
     entries = format_count(report.entries, "entry", "entries")
     print(terminal_text(f"{report.path}: {entries} from {format_count(report.documents, 'document')}{skip_text}"))
     print(terminal_text(f"  {shares_line(report.characters)}"))
+    for remark in report.remarks():
+        print(f"  {remark}")
     if report.tokens_per_word is not None and report.unknown_share is not None:
         print(
             f"  on {format_count(report.held_out_words, 'held-out word')}: {report.tokens_per_word:.3f} tokens a word, "

@@ -1,8 +1,9 @@
 """How good a data set's text is, source by source: the file quality.json beside the manifest.
 
 Everything is counted over the documents that are kept, from their tokens and letters. A high share of unknown tokens
-or many tokens a word mean that the vocabulary does not fit the text; few ASCII letters, another script; very short
-documents or very long sentences, that the source was cut in the wrong places.
+or many tokens a word mean that the vocabulary does not fit the text; few ASCII letters, another script; many deleted
+marks, that the text is not what was written; very short documents or very long sentences, that the source was cut in
+the wrong places.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from pathlib import Path
 from bertd.errors import ShardError
 from bertd.run.dataset_manifest import FrozenModel
 from bertd.run.quantities import format_count
+from bertd.tokenizer.deleted_marks import MIN_MARKS_SHARE, deleted_marks_text
 
 QUALITY_FILE = "quality.json"
 
-SUMMED_COLUMNS = ("characters", "letters", "ascii_letters", "words", "unknown")
+SUMMED_COLUMNS = ("characters", "letters", "ascii_letters", "words", "unknown", "deleted_marks")
 """Arrays of a part's file that are summed over documents."""
 
 
@@ -35,6 +37,13 @@ class SourceQuality(FrozenModel):
     """Approximate 5th, 50th and 95th percentiles of the lengths; None where there is no document."""
     sentence_tokens: tuple[int, int, int] | None
     """The same for sentences."""
+    deleted_marks: int | None = None
+    """Accents, vowel signs and other marks that the normalizer deletes; None in an older report."""
+
+    @property
+    def deleted_marks_share(self) -> float:
+        """For each letter."""
+        return (self.deleted_marks or 0) / max(1, self.letters)
 
     @property
     def tokens_per_word(self) -> float:
@@ -49,6 +58,11 @@ class SourceQuality(FrozenModel):
     def ascii_share(self) -> float:
         """Share of the letters; 1 for a text without letters."""
         return self.ascii_letters / self.letters if self.letters else 1.0
+
+    def remarks(self) -> list[str]:
+        """What the numbers mean, where something is to be said, one line each."""
+        share = self.deleted_marks_share
+        return [deleted_marks_text(share)] if share >= MIN_MARKS_SHARE else []
 
     def summary_line(self) -> str:
         """All values on one line, as text."""

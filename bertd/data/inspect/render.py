@@ -106,4 +106,5 @@ def source_lines(manifest: Manifest, quality: Quality | None, left_out: LeftOutR
             lines.append(f"    {shares_line(left_out.sources[number])}")
         if quality is not None and source.kept.documents:
             lines.append(f"    {quality.sources[number].summary_line()}")
+            lines += [f"    {remark}" for remark in quality.sources[number].remarks()]
     return lines

@@ -27,6 +27,7 @@ from bertd.data.sources.readers.left_out import LeftOut
 from bertd.data.sources.sentences import split_sentences, split_spaced_sentences
 from bertd.run.dataset_manifest import Filters
 from bertd.tokenizer.cached_encoder import CachedEncoder
+from bertd.tokenizer.deleted_marks import DeletedMarks
 from bertd.tokenizer.kind import VocabularyKind
 from bertd.tokenizer.tokenizer import vocabulary_from_tokenizer
 from bertd.tokenizer.vocabulary import token_dtype
@@ -93,6 +94,7 @@ class _PartBuffer:
     hashes: list[int] = field(default_factory=list)
     sources: list[int] = field(default_factory=list)
     letters: list[LetterCounts] = field(default_factory=list)
+    deleted_marks: list[int] = field(default_factory=list)
     read: Counter[int] = field(default_factory=Counter)
     skipped: dict[int, Counter[str]] = field(default_factory=dict)
     read_characters: Counter[int] = field(default_factory=Counter)
@@ -129,6 +131,7 @@ class PartTokenizer:
         self._is_continuation = vocabulary.continuation_flags()
         self._dtype = token_dtype(vocabulary.size)
         self._encoder = CachedEncoder(tokenizer)
+        self._marks = DeletedMarks(tokenizer)
 
     def make_part(self, task: PartTask) -> PartFacts:
         """Read, filter, split, tokenize, and write the part's file.
@@ -227,6 +230,7 @@ class PartTokenizer:
             part.hashes.append(text_hash(text))
             part.sources.append(source)
             part.letters.append(count_letters(text))
+            part.deleted_marks.append(self._marks.count(text))
 
     def _build_arrays(self, part: _PartBuffer) -> dict[str, npt.NDArray[Any]]:
         lengths = np.array(part.document_lengths, dtype=OFFSET)
@@ -240,6 +244,7 @@ class PartTokenizer:
         }
         for name in ("characters", "letters", "ascii_letters"):
             arrays[name] = np.array([getattr(letters, name) for letters in part.letters], dtype=OFFSET)
+        arrays["deleted_marks"] = np.array(part.deleted_marks, dtype=OFFSET)
         is_continuation = self._is_continuation[arrays["tokens"]]
         # A document's first piece begins a word, whatever it looks like.
         is_continuation[np.cumsum(lengths) - lengths] = False

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
+import unicodedata
 from pathlib import Path
 
 import pytest
 
 from bertd.data.commands import vocab
+from bertd.data.commands.prepare import main as prepare_main
+from bertd.data.commands.vocab import main
+from bertd.data.dataset.text_quality import read_quality
 from bertd.data.prepare.tokenize_part import text_hash
 from bertd.errors import OutputExistsError
+from bertd.tokenizer.tokenizer import open_tokenizer
 
 
 def held_out_text() -> str:
@@ -94,3 +100,59 @@ def test_the_characters_that_are_not_trained_on_are_counted(tmp_path: Path, caps
     assert report["skipped"] == {"no text": 1}
     assert train(tmp_path, texts, "--replace") == 0
     assert "characters read, " in capsys.readouterr().out
+
+
+def made_up_chinese(*, characters: int, length: int) -> str:
+    """Text in which a few of very many characters are frequent, as in Chinese."""
+    draw = random.Random(3)
+    alphabet = [chr(0x4E00 + number) for number in range(characters)]
+    weights = [1 / (rank + 1) for rank in range(characters)]
+    chosen = draw.choices(alphabet, weights, k=length)
+    return "".join(character + ("。\n" if number % 20 == 19 else "") for number, character in enumerate(chosen))
+
+
+def test_free_entries_go_to_characters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "zh.txt").write_text(made_up_chinese(characters=3000, length=60_000))
+    assert main([str(tmp_path / "zh.txt"), "--out", str(tmp_path / "v"), "--size", "2000"]) == 0
+    entries = (tmp_path / "v" / "vocab.txt").read_text().splitlines()
+    # Half of them at first, then all that no piece of several characters took.
+    assert len(entries) == 2000 and sum("\u4e00" <= entry <= "\u9fff" for entry in entries) > 1900
+    assert "fewer than" not in capsys.readouterr().out
+
+
+def test_a_vocabulary_that_is_smaller_than_asked_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.txt").write_text("A lamp burns.")
+    assert main([str(tmp_path / "a.txt"), "--out", str(tmp_path / "v"), "--size", "8192"]) == 0
+    assert "  fewer than the 8,192 asked for: no two pieces that are left stand" in capsys.readouterr().out
+
+
+HINDI = "मैं घर में हूँ और यह किताब है। वे नहीं जानते कि वह कहाँ रहती है।\n"
+
+
+@pytest.mark.parametrize("options", [[], ["--keep-accents"]])
+def test_marks_that_the_normalizer_deletes_are_reported_with_the_remedy(
+    tmp_path: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "hi.txt").write_text(HINDI * 40)
+    assert main([str(tmp_path / "hi.txt"), "--out", str(tmp_path / "v"), "--size", "300", *options]) == 0
+    told = capsys.readouterr().out
+    arguments = ["--vocab", str(tmp_path / "v"), "--out", str(tmp_path / "set"), "--processes", "1"]
+    assert prepare_main([str(tmp_path / "hi.txt"), *arguments]) == 0
+    prepared = capsys.readouterr().out
+    quality = read_quality(tmp_path / "set")
+    assert quality is not None
+    (source,) = quality.sources
+    assert ("bertd data vocab --keep-accents" in told) == ("accents: the normalizer" in prepared) == (not options)
+    # Independent: what stays of each word when BERT's normalizer has seen it.
+    normalized = open_tokenizer(str(tmp_path / "v")).normalizer.normalize_str(HINDI)
+    marks = [sum(unicodedata.category(one).startswith("M") for one in text) for text in (HINDI, normalized)]
+    assert source.deleted_marks == 40 * (marks[0] - marks[1])
+    assert ("में" in normalized) == bool(options)
+
+
+def test_a_report_of_an_older_bertd_is_read(tmp_path: Path) -> None:
+    counts = dict.fromkeys(("characters", "letters", "ascii_letters", "words", "tokens", "unknown"), 1)
+    source = counts | {"document_tokens": None, "sentence_tokens": None}
+    (tmp_path / "quality.json").write_text(json.dumps({"sources": [source]}))
+    quality = read_quality(tmp_path)
+    assert quality is not None and quality.sources[0].deleted_marks is None and not quality.sources[0].remarks()
