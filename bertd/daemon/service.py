@@ -26,6 +26,7 @@ from bertd.daemon.api.event_stream import TICK_INTERVAL_S
 from bertd.daemon.api.routes import ApiServices, create_app
 from bertd.daemon.process.listener import bind_socket, remove_socket
 from bertd.daemon.process.log_format import write_log_to
+from bertd.daemon.process.open_files import raise_open_file_limit
 from bertd.daemon.process.state_folder import find_lost_runs, open_state_folder, report_lost_runs
 from bertd.daemon.process.state_lock import StateLock
 from bertd.daemon.process.systemd import SystemdNotifier, take_passed_socket, watchdog_interval_s
@@ -68,6 +69,7 @@ def serve(
         StorageError: the state folder cannot be written.
     """
     write_log_to(sys.stderr)
+    raise_open_file_limit()
     paths = open_state_folder(state_dir)
     lock = StateLock(paths.lock, now=time.time())
     try:

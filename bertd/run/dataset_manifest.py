@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from bertd.errors import ShardError
+from bertd.run.os_errors import remedy_for
 from bertd.run.quantities import format_count
 from bertd.run.recipe.schema import MIN_SEQUENCE_LENGTH
 from bertd.validation_text import describe_problem
@@ -198,9 +199,8 @@ def read_manifest(root: Path) -> Manifest:
             raise ShardError(f"{root}: no data set: {MANIFEST_FILE} is not a file; make it with bertd data prepare")
         content = path.read_bytes()
     except OSError as error:
-        raise ShardError(
-            f"{root}: no data set: {MANIFEST_FILE}: {error.strerror}; make it with bertd data prepare"
-        ) from error
+        remedy = remedy_for(error, otherwise="make it with bertd data prepare")
+        raise ShardError(f"{root}: no data set: {MANIFEST_FILE}: {error.strerror}; {remedy}") from error
     try:
         tree = json.loads(content)
         version = int(tree["format"])

@@ -31,11 +31,14 @@ def post(
     """Append a command; for the daemon alone, which is the only writer.
 
     Raises:
+        RunFolderError: the job's folder was removed.
         StorageError: the disk refused; no command was posted.
     """
     try:
-        control.mkdir(parents=True, exist_ok=True)
+        control.mkdir(exist_ok=True)
         numbers = [int(match[1]) for entry in control.iterdir() if (match := _ENTRY_NAME.match(entry.name))]
+    except FileNotFoundError as error:
+        raise RunFolderError(f"{control.parent}: the job's folder is gone, so nobody can read a command") from error
     except OSError as error:
         raise StorageError(f"{control}: cannot use the mailbox: {error.strerror}; check the permissions") from error
     command = Command(number=max(numbers, default=0) + 1, t=now, verb=verb, asked_by=asked_by, budget=budget)

@@ -50,6 +50,9 @@ class JobCompletion:
             self._queue.release(job.id)
             if outcome is not None:
                 self._apply_outcome(job, outcome, is_stopping=is_stopping, now=now)
+            elif not Path(job.folder).is_dir():
+                reason = f"its folder {job.folder} was removed, and with it its checkpoints; submit it again"
+                self._queue.move(job.id, JobState.FAILED, reason=reason, actor=Actor.SCHEDULER, now=now)
             elif exit_code == _BUSY_EXIT_CODE:
                 reason = "another runner still had its folder; tried again"
                 self._queue.move(job.id, JobState.QUEUED, reason=reason, actor=Actor.SCHEDULER, now=now)

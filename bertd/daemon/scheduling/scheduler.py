@@ -133,7 +133,7 @@ class Scheduler:
             has_more = self._journal_follower.follow(job)
             self._show_other_version(job, handle)
             return has_more
-        if self._journal_follower.follow(job):
+        if Path(job.folder).is_dir() and self._journal_follower.follow(job):
             # A piece at a time: the daemon may have been away for long, and others wait meanwhile.
             return True
         exit_code = None
@@ -147,7 +147,8 @@ class Scheduler:
         if has_other_runner(Path(job.folder)):
             # An earlier daemon started it a moment ago, and it has not written its identity yet.
             return False
-        while self._journal_follower.follow(job):
+        while Path(job.folder).is_dir() and self._journal_follower.follow(job):
+            # What that runner wrote between the two looks.
             pass
         self._job_completion.complete(
             self._queue.get(job.id), exit_code=exit_code, is_stopping=self.is_stopping, now=self._clock()

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from bertd.data.arrays import IndexArray
 from bertd.errors import ShardError
+from bertd.run.os_errors import remedy_for
 
 
 class ArrayFile:
@@ -32,7 +33,8 @@ class ArrayFile:
         try:
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise ShardError(f"{path}: cannot open: {error.strerror}; prepare the data set again") from error
+            remedy = remedy_for(error, otherwise="prepare the data set again")
+            raise ShardError(f"{path}: cannot open: {error.strerror}; {remedy}") from error
         # Not __del__: at the interpreter's exit the module `os` may be gone before the file is.
         weakref.finalize(self, os.close, self._fd)
         self._identity_at_open = self._identity()

@@ -157,6 +157,10 @@ class PretrainRunner:
         self._follower.follow()
 
     def _tick(self, child: Popen[bytes]) -> None:
+        if not self._paths.root.is_dir():
+            log_line(f"runner: {self._paths.root}: the folder was removed; the ranks are killed")
+            child.kill()
+            return
         self._tick_ledger()
         truncate_log()
         if self._hang_reason is not None or self._is_cancelled:
