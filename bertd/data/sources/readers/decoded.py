@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -47,15 +47,15 @@ class DecodedReader:
         name = str(getattr(stream, "name", "a file"))
         text, head = open_utf8(stream, named=self.encoding, name=name)
         if binary := next((what for magic, what in _BINARY_FORMATS.items() if head.startswith(magic)), None):
-            self._note(f"{name}: {binary}, and is left out; convert it to text first")
+            self._note(f"{name}: {binary}, and is left out", lambda: "convert it to text first")
         elif text is None:
             what = f"{name}: is not text, or UTF-16 without its mark, and is left out"
-            self._note(f"{what}; {_encoding_remedy(head)}")
+            self._note(what, lambda: _encoding_remedy(head))
         if binary or text is None:
             yield _skip_file(stream, head)
             return
         if self.encoding is None and not _is_utf8(head):
-            self._note(f"{name}: is not UTF-8, and what cannot be read is left out; {_encoding_remedy(head)}")
+            self._note(f"{name}: is not UTF-8, and what cannot be read is left out", lambda: _encoding_remedy(head))
         yield from self.reader.blocks(text, block_bytes=block_bytes)
 
     def documents(self, content: bytes) -> Iterator[ReadResult]:
@@ -70,10 +70,11 @@ class DecodedReader:
             else:
                 yield result
 
-    def _note(self, line: str) -> None:
+    def _note(self, what: str, find_remedy: Callable[[], str]) -> None:
+        """Tell the user, unless enough was said; only then is the remedy found, which takes some milliseconds."""
         if len(self._notes) < _MAX_NOTES:
-            self._notes.append(line)
-            print_note(line)
+            self._notes.append(f"{what}; {find_remedy()}")
+            print_note(self._notes[-1])
 
 
 def _encoding_remedy(head: bytes) -> str:
