@@ -42,6 +42,9 @@ def submit(
     name: Annotated[str | None, typer.Option("--name", help="Name of the run.", show_default=False)] = None,
     hold: Annotated[bool, typer.Option("--hold", help="Queue it, but do not start before `bertd release`.")] = False,
     priority: PriorityOption = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Queue nothing; say what it would be: size, steps, disk.")
+    ] = False,
     socket: SocketOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -57,7 +60,17 @@ def submit(
     if (start_from := _resolve_start_from(resolved)) is not None:
         overrides.append(f"model.start_from={_toml_string(start_from)}")
     text = path.read_text(encoding="utf-8")
-    _check_start_from(parse_recipe(text, name=path.name, overrides=overrides))
+    resolved = parse_recipe(text, name=path.name, overrides=overrides)
+    _check_start_from(resolved)
+    if dry_run:
+        from bertd.cli.dry_run import estimate_run, estimate_text, read_known_runs
+
+        estimate = estimate_run(resolved, known_runs=read_known_runs(connect(socket)))
+        if json:
+            print_json(estimate)
+        else:
+            print(estimate_text(estimate))
+        return
     job = connect(socket).submit(
         SubmitPretrain(recipe_toml=text, recipe_name=path.name, overrides=overrides, priority=priority, hold=hold)
     )

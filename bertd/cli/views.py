@@ -11,7 +11,7 @@ from bertd.cli.tables import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Cell, OutputSt
 from bertd.records import JobState, Record
 from bertd.run.durations import format_duration
 from bertd.run.execution_text import execution_choices
-from bertd.run.quantities import format_budget_amount, format_bytes, format_share
+from bertd.run.quantities import format_budget_amount, format_bytes, format_count, format_share
 from bertd.terminal_text import terminal_line
 
 _STATE_COLORS: dict[JobState, tuple[str, ...]] = {
@@ -288,7 +288,7 @@ def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:
     if run.export:
         fields.append(("export", f"{run.export.name}, {run.export.architecture}"))
     if run.restarts:
-        fields.append(("restarts", f"{run.restarts}, {run.steps_lost:,} steps lost"))
+        fields.append(("restarts", f"{run.restarts}, {format_count(run.steps_lost, 'step')} lost"))
     if run.alert:
         fields.append(("alert", f"{run.alert.level} {run.alert.code}: {run.alert.message}"))
     if run.end:

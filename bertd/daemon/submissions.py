@@ -188,9 +188,7 @@ class Submissions:
         else:
             found = newest_first(exports)
             if not found:
-                raise CheckpointError(
-                    f"{job.run_id}: has no export yet; wait for its end, or stop it (that exports), then finetune"
-                )
+                raise CheckpointError(_no_export_message(job, paths))
             export = found[0]
         return require_export(export), f"{job.run_id}/{export.name}", job.run_id
 
@@ -213,3 +211,11 @@ def _make_folder(paths: JobPaths, *, write_files: Callable[[JobPaths], None]) ->
             fsync_folder(folder)
     except OSError as error:
         raise StorageError(f"{paths.root}: cannot make the job's folder: {error.strerror}; free space there") from error
+
+
+def _no_export_message(job: Job, paths: RunPaths) -> str:
+    if not newest_first(paths.checkpoints):
+        return (
+            f"{job.run_id}: has no export yet, since it has not trained: it is {job.state}; finetune it after its end"
+        )
+    return f"{job.run_id}: has no export yet; wait for its end, or stop it (that exports), then finetune"

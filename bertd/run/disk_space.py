@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from bertd.errors import StorageError
-from bertd.run.recipe.schema import CheckpointSection
+from bertd.run.recipe.schema import CheckpointSection, Recipe
 
 RESERVE_BYTES = 64 << 20
 """Left free for journal, ledger and logs."""
@@ -44,6 +44,13 @@ class DiskNeed:
     @property
     def total_bytes(self) -> int:
         return self.num_checkpoints * self.checkpoint_bytes + self.num_exports * self.export_bytes + RESERVE_BYTES
+
+
+def estimate_num_parameters(recipe: Recipe, *, vocab_size: int) -> int:
+    """The model's parameters but for biases and norms, from the recipe alone."""
+    model = recipe.model
+    layer_parameters = 4 * model.width * model.width + 2 * model.width * model.ffn
+    return model.layers * layer_parameters + (vocab_size + recipe.data.sequence_length) * model.width
 
 
 def estimate_disk_need(section: CheckpointSection, *, num_parameters: int) -> DiskNeed:

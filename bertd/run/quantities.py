@@ -41,11 +41,11 @@ def format_budget_amount(
         case BudgetUnit.HOURS:
             return format_duration(amount * 3600)
         case BudgetUnit.GPU_HOURS:
-            return f"{format_amount(amount)} GPU-hours"
+            return f"{format_amount(amount)} {'GPU-hour' if amount == 1 else 'GPU-hours'}"
         case BudgetUnit.STEPS:
-            return f"{amount:,.0f} steps"
+            return format_count(round(amount), "step")
         case BudgetUnit.SEQUENCES:
-            return f"{format_amount(amount)} sequences"
+            return f"{format_amount(amount)} {'sequence' if amount == 1 else 'sequences'}"
 
 
 def _all_digits(amount: float) -> str:

@@ -531,7 +531,7 @@ def test_a_finetuning_can_name_a_run_and_a_step_or_a_path(box: DaemonBox) -> Non
 def test_a_finetuning_without_export_or_data_is_refused(box: DaemonBox) -> None:
     run = exported(box)
     job = box.client.submit(box.pretraining(hold=True))
-    with pytest.raises(CheckpointError, match=f"{job.run_id}: has no export yet"):
+    with pytest.raises(CheckpointError, match=f"{job.run_id}: has no export yet, since it has not trained: it is held"):
         box.submit_finetuning("cola", run=job.run_id)
     with pytest.raises(CorpusError, match="/nowhere: no such folder"):
         box.client.submit(SubmitFinetune(run=run.run_id, task="cola", data_dir="/nowhere"))

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from bertd.daemon.scheduling.device_allocation import Inventory
 from bertd.errors import DeviceError
-from bertd.run.disk_space import estimate_disk_need, require_disk_space
+from bertd.run.disk_space import estimate_disk_need, estimate_num_parameters, require_disk_space
+from bertd.run.quantities import format_count
 from bertd.run.recipe.schema import Recipe
 
 
@@ -32,7 +33,7 @@ def require_devices(recipe: Recipe, *, name: str, inventory: Inventory) -> None:
             f"{name}: [devices] asks for {num_requested} gpu, this machine has {num_available}{why}; {remedy}"
         )
     raise DeviceError(
-        f"{name}: [devices] asks for {num_requested} cpu, this machine has {num_available} cores; "
+        f"{name}: [devices] asks for {num_requested} cpu, this machine has {format_count(num_available, 'core')}; "
         f"--set devices.count={num_available}"
     )
 
@@ -43,8 +44,6 @@ def require_room(recipe: Recipe, *, vocab_size: int, folder: Path) -> None:
     Raises:
         StorageError: there is too little space.
     """
-    model = recipe.model
-    layer_parameters = 4 * model.width * model.width + 2 * model.width * model.ffn
-    num_parameters = model.layers * layer_parameters + (vocab_size + recipe.data.sequence_length) * model.width
+    num_parameters = estimate_num_parameters(recipe, vocab_size=vocab_size)
     needed_bytes = estimate_disk_need(recipe.checkpoint, num_parameters=num_parameters)
     require_disk_space(needed_bytes, free_bytes=shutil.disk_usage(folder).free, used_bytes=0, folder=folder)

@@ -18,6 +18,7 @@ from bertd.run.atomic_files import atomic_write
 from bertd.run.journal import append_records
 from bertd.run.ledger import read_ledger
 from bertd.run.paths import RunPaths
+from bertd.run.quantities import format_count
 from bertd.run.recipe.load import parse_recipe, read_recipe, with_device_count
 
 _REFUSALS = {
@@ -48,7 +49,7 @@ def check_device_count(job: Job, num_devices: int, *, inventory: Inventory) -> N
         sizes, micro = " or ".join(map(str, sorted(set(recipe.batch.step_sizes)))), recipe.batch.micro
         each = "" if micro == "auto" else f" in micro-batches of {micro}"
         raise RecipeError(
-            f"{job.run_id}: a step of {sizes} sequences divides too unevenly among {num_devices} devices{each}; "
+            f"{job.run_id}: a step of {sizes} sequences divides too unevenly among {format_count(num_devices, 'device')}{each}; "
             f"give --devices {_format_choices(possible)}"
         )
     with job_lock(RunPaths(Path(job.folder))):

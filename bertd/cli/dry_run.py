@@ -1,0 +1,135 @@
+"""What a run would be, before it is queued: its size, its steps, its data, its disk space.
+
+Steps of a budget of time need a speed, which only a run on this machine has: the newest one with the same model,
+sequence length and number of devices. Without one they are not guessed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bertd.api.client import Client
+from bertd.api.models import RunView
+from bertd.errors import DaemonUnreachableError
+from bertd.records import BudgetUnit, Record
+from bertd.run.budget import Budget
+from bertd.run.dataset_manifest import count_sequences, read_manifest
+from bertd.run.disk_space import estimate_disk_need, estimate_num_parameters
+from bertd.run.quantities import format_budget_amount, format_bytes, format_count
+from bertd.run.recipe.schema import Recipe
+
+
+class RunEstimate(Record):
+    """What `bertd submit --dry-run` prints."""
+
+    name: str
+    model: str
+    """As text, with the number of parameters but for biases and norms."""
+    budget_unit: BudgetUnit
+    budget_amount: float
+    steps: int | None
+    """Optimizer updates in the budget; None if the speed is not known."""
+    speed_of: str | None
+    """The run whose speed was taken for a budget of time."""
+    epochs: float | None
+    """Passes over the training data in the budget."""
+    sequences_per_step: int
+    train_sequences: int
+    num_devices: int
+    device_kind: str
+    checkpoint_bytes: int
+    disk_bytes: int
+    """The most that its checkpoints and exports take."""
+
+
+def read_known_runs(client: Client) -> list[RunView]:
+    """The runs of the daemon; none if no daemon answers, since nothing is queued."""
+    try:
+        return client.runs()
+    except DaemonUnreachableError:
+        return []
+
+
+def estimate_run(recipe: Recipe, *, known_runs: list[RunView]) -> RunEstimate:
+    """Estimate a run from its recipe, its data set's manifest and the speed of earlier runs.
+
+    Raises:
+        ShardError: the data set is missing or damaged.
+    """
+    manifest = read_manifest(Path(recipe.data.shards))
+    num_parameters = estimate_num_parameters(recipe, vocab_size=manifest.vocab_size)
+    train_sequences = count_sequences(
+        manifest.splits["train"], sequence_length=recipe.data.sequence_length, packing=recipe.data.packing
+    )
+    alike = next((run for run in known_runs if _is_alike(run, recipe)), None) if recipe.granted.is_timed else None
+    sequences = _budget_sequences(recipe.granted, recipe, speed_run=alike)
+    need = estimate_disk_need(recipe.checkpoint, num_parameters=num_parameters)
+    return RunEstimate(
+        name=recipe.run.name,
+        model=f"{recipe.model.layers} layers x {recipe.model.width}, about {num_parameters / 1e6:,.1f}M parameters",
+        budget_unit=recipe.granted.unit,
+        budget_amount=recipe.granted.amount,
+        steps=_budget_steps(recipe, sequences=sequences),
+        speed_of=None if alike is None else alike.id,
+        epochs=None if sequences is None or not train_sequences else sequences / train_sequences,
+        sequences_per_step=recipe.batch.sequences,
+        train_sequences=train_sequences,
+        num_devices=recipe.devices.count,
+        device_kind=recipe.devices.kind,
+        checkpoint_bytes=need.checkpoint_bytes,
+        disk_bytes=need.total_bytes,
+    )
+
+
+def _is_alike(run: RunView, recipe: Recipe) -> bool:
+    """Whether a run's speed is what this recipe's would be."""
+    return (
+        run.step is not None
+        and run.start is not None
+        and run.model.startswith(f"{recipe.model.layers} layers x {recipe.model.width},")
+        and run.start.sequence_length == recipe.data.sequence_length
+        and run.start.world_size == recipe.devices.count
+        and (run.start.device == "cpu") == (recipe.devices.kind == "cpu")
+    )
+
+
+def _budget_sequences(granted: Budget, recipe: Recipe, *, speed_run: RunView | None) -> float | None:
+    """Sequences in the whole budget."""
+    match granted.unit:
+        case BudgetUnit.STEPS:
+            return granted.amount * recipe.batch.mean_sequences(0.0)
+        case BudgetUnit.SEQUENCES:
+            return granted.amount
+        case BudgetUnit.HOURS | BudgetUnit.GPU_HOURS:
+            if speed_run is None or speed_run.step is None or granted.total_s is None:
+                return None
+            return granted.total_s * speed_run.step.sequences_per_s
+
+
+def _budget_steps(recipe: Recipe, *, sequences: float | None) -> int | None:
+    """Steps in the whole budget; None if the number of sequences is not known."""
+    if recipe.granted.unit is BudgetUnit.STEPS:
+        return int(recipe.granted.amount)
+    return None if sequences is None else int(sequences * recipe.batch.steps_per_sequence(0.0))
+
+
+def estimate_text(estimate: RunEstimate) -> str:
+    """The estimate for a person."""
+    unknown = "not known: no run of this size, sequence length and device count has trained here yet"
+    speed = f", at the speed of {estimate.speed_of}" if estimate.speed_of else ""
+    epochs = "" if estimate.epochs is None else f", {estimate.epochs:.2f} epochs"
+    steps = unknown if estimate.steps is None else f"{format_count(estimate.steps, 'step')}{epochs}{speed}"
+    fields = [
+        ("name", estimate.name),
+        ("model", estimate.model),
+        ("budget", format_budget_amount(estimate.budget_unit, estimate.budget_amount)),
+        ("steps", f"{steps}; {format_count(estimate.sequences_per_step, 'sequence')} each"),
+        ("data", format_count(estimate.train_sequences, "training sequence")),
+        ("devices", f"{estimate.num_devices} x {estimate.device_kind}"),
+        (
+            "disk",
+            f"{format_bytes(estimate.disk_bytes)} at most, a checkpoint {format_bytes(estimate.checkpoint_bytes)}",
+        ),
+    ]
+    lines = [f"{name.ljust(8)} {text}" for name, text in fields]
+    return "\n".join([*lines, "nothing was queued; submit it without --dry-run"])
