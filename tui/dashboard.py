@@ -163,11 +163,11 @@ class Dashboard(JobActionsApp):
         if name == "log":
             from tui.screens.log import LogScreen
 
-            job = self._snapshot.job if self._snapshot is not None else None
+            run = self._snapshot.run if self._snapshot is not None else None
             chosen = self._current_status_screen.chosen_job_id
             screen = self._get_status_screen(name)
             assert isinstance(screen, LogScreen)
-            screen.show_job(chosen if chosen is not None else job.id if job is not None else None)
+            screen.show_job(chosen if chosen is not None else run.job_id if run is not None else None)
         await self.switch_mode(name)
         self._current_status_screen.show_message(self._message)
         self.show_newest()

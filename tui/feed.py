@@ -46,6 +46,8 @@ class _ReceivedState:
     """The run that the user selected."""
     kept_run: RunView | None = None
     """The newest view of the shown run."""
+    kept_job: JobView | None = None
+    """Its job, where the status does not have it."""
 
 
 class SocketFeed:
@@ -91,6 +93,7 @@ class SocketFeed:
             status=received.status,
             run_id=received.run_id,
             kept_run=received.kept_run,
+            kept_job=received.kept_job,
             series=received.series,
             events=received.events,
         )
@@ -107,7 +110,8 @@ class SocketFeed:
     def open_run(self, run_id: str) -> None:
         """Request this run and its curves, and show it from now on."""
         run = self._client.run(run_id)
-        self._update(run_id=run.id, kept_run=run, series=self._fetch_series(run))
+        job = self._client.job(run.job_id)
+        self._update(run_id=run.id, kept_run=run, kept_job=job, series=self._fetch_series(run))
 
     def jobs(self) -> list[JobView]:
         return self._client.jobs()
@@ -216,6 +220,7 @@ class SocketFeed:
             self._kept_run_fetched_at = time.monotonic()
             try:
                 run = self._client.run(run.id)
+                self._update(kept_job=self._client.job(run.job_id))
             except (UnknownJobError, RunFolderError):
                 self._update(run_id=None, kept_run=None)  # It was deleted.
                 return

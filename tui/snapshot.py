@@ -70,6 +70,9 @@ class Snapshot:
     kept_run: RunView | None = None
     """The newest view of the run that was shown last; the status may no longer have it."""
 
+    kept_job: JobView | None = None
+    """Its job, where the status does not have it."""
+
     @property
     def run(self) -> RunView | None:
         """The shown run: see `find_shown_run`."""
@@ -83,7 +86,11 @@ class Snapshot:
     @property
     def job(self) -> JobView | None:
         """The shown run's job."""
-        return find_job(self, self.run.job_id) if self.run is not None else None
+        run = self.run
+        if run is None:
+            return None
+        kept = self.kept_job if self.kept_job is not None and self.kept_job.id == run.job_id else None
+        return find_job(self, run.job_id) or kept
 
 
 def is_active(run: RunView) -> bool:

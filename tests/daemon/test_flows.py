@@ -631,6 +631,7 @@ def test_what_runs_is_in_the_status_however_many_newer_jobs_wait(box: DaemonBox)
     box.client.stop(running.id)
     box.release()
     box.wait_for_state(running.id, JobState.DONE)
+    assert [run.job_id for run in box.client.status().runs if run.state is JobState.DONE] == [running.id]
 
 
 def test_a_run_that_was_cancelled_before_it_began_has_nothing_left(box: DaemonBox) -> None:

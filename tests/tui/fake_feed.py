@@ -54,6 +54,8 @@ class FakeFeed:
         if not known:
             raise UnknownJobError(f"{run_id}: no such run")
         self.current = replace(self.current, run_id=run_id, kept_run=known[0])
+        jobs = [job for job in self.jobs() if job.id == known[0].job_id]
+        self.current = replace(self.current, kept_job=jobs[0] if jobs else None)
 
     def jobs(self) -> list[JobView]:
         return [*self.status.jobs, *self.older_jobs]

@@ -76,6 +76,7 @@ async def test_enter_in_the_queue_opens_any_run_for_good() -> None:
         await pilot.press("2")
         await pilot.pause()
         await pilot.app.workers.wait_for_complete()
+        await refreshed(pilot)
         await pilot.press("end")
         assert any(one.strip().startswith(">") and "#3 " in one for one in screen_lines(app))
         await pilot.press("enter")
@@ -83,6 +84,11 @@ async def test_enter_in_the_queue_opens_any_run_for_good() -> None:
         await refreshed(pilot)
         assert "3-run" in screen_lines(app)[0]
         assert "✓ done" in screen_lines(app)[0]
+        await pilot.press("4")
+        assert "Log of job 3" in screen_text(app)
+        await pilot.press("1", "p")
+        await pilot.pause()
+        assert "Job 3, academic-large, is done" in screen_text(app)
         feed.set_runs([_run(20, JobState.RUNNING), *feed.status.runs])
         await refreshed(pilot)
         assert "3-run" in screen_lines(app)[0]

@@ -49,6 +49,7 @@ class QueueScreen(PollingScreen):
 
     def __init__(self, feed: Feed) -> None:
         super().__init__(feed)
+        self._has_asked = False
         self._all_jobs: list[JobView] = []
         """As of the last request; empty while the status has all."""
         self._job_list = JobList(queue.draw, _job_ids, id="all-jobs")
@@ -69,12 +70,20 @@ class QueueScreen(PollingScreen):
     def update(self, snapshot: Snapshot, options: DisplayOptions) -> None:
         """Show a snapshot, with the jobs that its status leaves out."""
         super().update(self._with_all_jobs(snapshot), options)
+        self._newest = (snapshot, options)
         self._fit_job_panel()
+        if self._leaves_out_jobs and not self._has_asked and self.is_current:
+            self._has_asked = True
+            self.poll()
 
     def next_request(self) -> Request | None:
         """All jobs, if the status leaves some out."""
+        return self.feed.jobs if self._leaves_out_jobs else None
+
+    @property
+    def _leaves_out_jobs(self) -> bool:
         status = self._newest[0].status if self._newest is not None else None
-        return self.feed.jobs if status is not None and status.num_jobs > len(status.jobs) else None
+        return status is not None and status.num_jobs > len(status.jobs)
 
     def receive(self, answer: object) -> bool:
         """Keep the jobs."""
@@ -120,7 +129,8 @@ class QueueScreen(PollingScreen):
         width, height = self.app.size
         available = height - _HEADER_AND_FOOTER
         num_rows = max(1, len(self._job_list.shown_ids)) + 1
-        wanted = max(len(self._draw_job(*self._newest, width - 2, height)), job.HEIGHT)
+        snapshot = self._with_all_jobs(self._newest[0])
+        wanted = max(len(self._draw_job(snapshot, self._newest[1], width - 2, height)), job.HEIGHT)
         lines = max(0, min(wanted, available - min(num_rows, _MIN_ROWS)))
         self._job.display = lines > 0
         _set_height(self._job, lines)

@@ -197,11 +197,11 @@ class Views:
         """What `bertd status` and each tick show."""
         runs = self._queue.most_relevant(limit=MAX_STATUS_JOBS, kind=JobKind.PRETRAIN)
         shown = [job for job in runs if job.state not in ENDED]
-        ended = [job for job in runs if job.state in ENDED]
+        ended = self._queue.newest_ended(kind=JobKind.PRETRAIN)
         num_runs_by_state = self._queue.counts(kind=JobKind.PRETRAIN)
         return StatusView(
             version=self.version,
-            runs=list(self._build_readable_runs(shown + ended[:1])),
+            runs=list(self._build_readable_runs(shown + ([] if ended is None else [ended]))),
             num_runs=sum(number for state, number in num_runs_by_state.items() if state not in ENDED),
             jobs=list(self.jobs(limit=MAX_STATUS_JOBS)),
             num_jobs_by_state=self._queue.counts(),

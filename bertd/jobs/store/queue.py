@@ -133,6 +133,13 @@ class Queue:
         others = [_job(row) for row in rows.fetchall()]
         return sorted([*live, *others], key=lambda job: (job.state in ENDED, -job.id))
 
+    def newest_ended(self, *, kind: JobKind) -> Job | None:
+        """The newest job that is over."""
+        row = self._database.execute(
+            f"{_SELECT} WHERE kind = ? AND state IN (?, ?, ?, ?) ORDER BY id DESC LIMIT 1", (kind, *sorted(ENDED))
+        ).fetchone()
+        return None if row is None else _job(row)
+
     def page(self, *, before: int, limit: int, kind: JobKind | None = None) -> list[Job]:
         """The `limit` newest jobs with a number below `before`, newest first."""
         rows = self._database.execute(
