@@ -7,10 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# How long an example takes says how busy the machine is. In CI the same examples are drawn each time.
-settings.register_profile("bertd", deadline=None, print_blob=True, derandomize="CI" in os.environ)
+from tests.waiting import PATIENCE_S
+
+# How long examples take says how busy the machine is. In CI the same examples are drawn each time.
+settings.register_profile(
+    "bertd",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+    derandomize="CI" in os.environ,
+)
 settings.load_profile("bertd")
 
 # Before anything imports torch: its threads wait by spinning, which on tensors this small costs more than it gives.
@@ -45,6 +53,17 @@ def host_cpu() -> Iterator[None]:
 
         cpu_tuning.return_freed_pages()
         sys.modules["torch"].set_flush_denormal(False)
+
+
+@pytest.fixture(autouse=True)
+def patient_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client gives a daemon up after seconds, which a busy machine may need; tests of that set their own."""
+    for module, names in (
+        ("bertd.api.http", ("TIMEOUT_S",)),
+        ("bertd.api.sse", ("TIMEOUT_S", "STREAM_TIMEOUT_S")),
+    ):
+        for name in names if module in sys.modules else ():
+            monkeypatch.setattr(sys.modules[module], name, PATIENCE_S)
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,6 @@
 """The real daemon over runners with fake compute: `python -m tests.daemon.fake_daemon STATE SOCKET PLAN.json [--keep]`.
 
-SOCKET may be `-` for the default.
+SOCKET may be `-` for the default. It waits for its clients longer than they for it: a test may be as slow as it is.
 """
 
 from __future__ import annotations
@@ -8,9 +8,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from bertd.daemon.api import connections, event_stream
 from bertd.daemon.service import serve
 from bertd.errors import BertdError
 from bertd.records import JobKind
+from tests.waiting import PATIENCE_S
 
 STATE, SOCKET, PLAN = sys.argv[1:4]
 
@@ -21,6 +23,7 @@ def runner(folder: Path, kind: JobKind) -> list[str]:
 
 
 if __name__ == "__main__":
+    connections.HEADER_TIMEOUT_S = connections.BODY_TIMEOUT_S = event_stream.STALL_TIMEOUT_S = 10 * PATIENCE_S
     try:
         socket = None if SOCKET == "-" else Path(SOCKET)
         sys.exit(serve(state_dir=Path(STATE), socket=socket, keep_running_on_stop="--keep" in sys.argv, runner=runner))

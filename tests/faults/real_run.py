@@ -1,6 +1,6 @@
 """A pretraining of a tiny model by real ranks under a real runner, for faults that need both.
 
-python -m tests.faults.real_run RUN_FOLDER pretrain      the runner, with less patience and shorter waits
+python -m tests.faults.real_run RUN_FOLDER pretrain      the runner, with a given patience and shorter waits
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from bertd.run.recipe.load import format_recipe, parse_recipe
 from tests.jobs.runner_box import with_tests_on_path
 from tests.waiting import PATIENCE_S, wait_for
 
+_STEP_PATIENCE = "BERTD_TEST_STEP_PATIENCE_S"
 BATCH = 8
 RECIPE = """
 [run]
@@ -73,13 +74,17 @@ class RealRun:
         self.paths.recipe.write_text(format_recipe(parse_recipe(text, name="tiny")))
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start the runner on the folder as it is."""
+    def start(self, *, step_patience_s: float = PATIENCE_S) -> None:
+        """Start the runner on the folder as it is; it takes ranks for hanging after `step_patience_s`."""
         self.paths.outcome.unlink(missing_ok=True)
         command = [sys.executable, "-m", "tests.faults.real_run", str(self.paths.root), JobKind.PRETRAIN]
         with self.paths.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=with_tests_on_path()
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=with_tests_on_path() | {_STEP_PATIENCE: str(step_patience_s)},
             )
 
     def outcome(self) -> Outcome:
@@ -160,6 +165,6 @@ def _progress(records: list[JournalRecord], *, attempt: int) -> int:
 
 
 if __name__ == "__main__":
-    timeouts = HangTimeouts(compile_s=30.0, step_s=5.0)
+    timeouts = HangTimeouts(compile_s=PATIENCE_S, step_s=float(os.environ[_STEP_PATIENCE]))
     policy = RestartPolicy(prompt_delay_s=0.05, first_delay_s=0.05)
     sys.exit(main(sys.argv[1:], config=RunnerConfig(policy=policy, timeouts=timeouts)))

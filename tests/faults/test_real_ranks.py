@@ -80,13 +80,14 @@ def test_a_stopped_rank_is_found_its_stacks_kept_and_the_run_goes_on(
     run: RealRun, reference: RealRun, tally: Tally
 ) -> None:
     witness = Witness()
-    run.start()
+    run.start(step_patience_s=5.0)
     run.wait_for_steps(attempt=1, steps=2)
     ranks = run.ranks()
     tally.fault()
     ranks[-1].send_signal(signal.SIGSTOP)
     assert run.outcome().state is JobState.DONE
-    (restart,) = [record for record in run.records if isinstance(record, RestartRecord)]
+    # On a busy machine a later attempt may be taken for one that hangs.
+    restart = next(record for record in run.records if isinstance(record, RestartRecord))
     assert "no rank made progress for" in restart.cause
     stacks = sorted(run.paths.diagnostics(1).glob("stack-rank-*.txt"))
     assert len(stacks) == len(ranks)

@@ -179,13 +179,15 @@ class FakeRanks:
         if self.plan.orphan and os.fork() == 0:
             os.setsid()
             signal.pause()
+        # Before the time, so that no second of a stall between the two is charged and not in the time.
+        charged_s = self.clock.now_s()
         self.journal.append(
             StartRecord(
                 t=time.time(),
                 attempt=self.attempt,
                 step=self.step,
                 sequences=self.sequences,
-                charged_s=self.clock.now_s(),
+                charged_s=charged_s,
                 world_size=self.recipe.devices.count,
                 device="cpu",
                 device_name="fake",

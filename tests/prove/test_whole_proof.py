@@ -69,7 +69,7 @@ def test_two_ranks_on_a_cpu_are_proven_as_several_gpus_are(tmp_path: Path) -> No
     options = ProofOptions(out=tmp_path, device="cpu", is_tiny=True, minutes=10)
     path = findings_path(tmp_path, "ranks")
     path.parent.mkdir()
-    context = StepContext(options, path=path, seconds=500)
+    context = StepContext(options, path=path, seconds=1500)
     prove_ranks(context, count=2)
     assert not [check for check in context.findings.checks if check.verdict is not Verdict.PASS]
     assert [check.name for check in context.findings.checks] == [

@@ -1,4 +1,4 @@
-"""Fixture of all dashboard tests: a fixed time zone."""
+"""Fixtures of all dashboard tests: a fixed time zone, and a pilot that waits for the app, not for the processor."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from textual.app import App
+from textual.pilot import Pilot
+
+from tests.waiting import PATIENCE_S
+
+_NUM_ROUNDS = 5
+"""A message that a message caused, and so on: how many in a row a pause waits for."""
 
 
 @pytest.fixture(autouse=True)
@@ -16,3 +23,25 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     monkeypatch.undo()
     time.tzset()
+
+
+@pytest.fixture(autouse=True)
+def patient_pilot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Textual's pilot takes an app that gets no processor time for idle, and gives one up that needs 30 s."""
+    wait_for_screen, pause, press = Pilot._wait_for_screen, Pilot.pause, Pilot.press
+
+    async def wait_for_messages(pilot: Pilot[object], timeout: float = PATIENCE_S) -> bool:
+        return all([await wait_for_screen(pilot, timeout) for _ in range(_NUM_ROUNDS)])
+
+    async def pause_when_done(pilot: Pilot[object], delay: float | None = None) -> None:
+        await wait_for_messages(pilot)
+        await pause(pilot, delay)
+
+    async def press_and_wait(pilot: Pilot[object], *keys: str) -> None:
+        await press(pilot, *keys)
+        await wait_for_messages(pilot)
+
+    monkeypatch.setattr(App, "CLOSE_TIMEOUT", None)
+    monkeypatch.setattr(Pilot, "_wait_for_screen", wait_for_messages)
+    monkeypatch.setattr(Pilot, "pause", pause_when_done)
+    monkeypatch.setattr(Pilot, "press", press_and_wait)

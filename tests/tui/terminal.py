@@ -62,10 +62,11 @@ class Terminal:
         return output
 
     def read_until(self, text: str) -> str:
-        """All output up to the read that contains `text`, or to the end of the process or of PATIENCE_S."""
+        """All output up to the read that contains `text`; fails at the end of the process or of PATIENCE_S."""
         output, end = b"", time.monotonic() + PATIENCE_S
         while text.encode() not in output and not self._has_ended and time.monotonic() < end:
             output += self.read(end - time.monotonic())
+        assert text.encode() in output, f"{text!r} was not drawn: {output[-2000:]!r}"
         return output.decode(errors="replace")
 
     def read_for(self, seconds: float) -> bytes:

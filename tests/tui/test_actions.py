@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from textual import events
+from textual.command import CommandList
 from textual.pilot import Pilot
 from textual.screen import ModalScreen
 from textual.widgets import Input
@@ -16,6 +18,7 @@ from bertd.errors import CorpusError, TransitionError
 from bertd.records import JobState, PauseKind
 from tests.tui.fake_feed import FakeFeed
 from tests.tui.screen_text import refreshed, screen_lines, screen_text
+from tests.waiting import PATIENCE_S
 from tui.dashboard import Dashboard
 from tui.display_options import DisplayOptions
 from tui.keys import APP_KEYS, JOB_KEYS, LIST_KEYS, QUEUE_KEYS, VIEW_KEYS
@@ -248,7 +251,10 @@ async def test_the_palette_acts() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("ctrl+p")
         await pilot.press(*"checkpoint")
-        await pilot.pause(0.3)
+        found = app.screen.query_one(CommandList)
+        async with asyncio.timeout(PATIENCE_S):
+            while [str(option.prompt).splitlines()[0] for option in found.options] != ["Checkpoint"]:
+                await pilot.pause()
         await pilot.press("enter")
         await _settled(pilot)
         assert isinstance(app.screen, ConfirmDialog)
@@ -330,8 +336,11 @@ def _send_at_once(app: Dashboard, text: str) -> None:
     driver = app._driver
     assert driver is not None
     names = {"\n": "enter", "\t": "tab", " ": "space", "/": "slash"}
-    for symbol in text:
-        driver.send_message(events.Key(names.get(symbol, symbol), symbol if symbol.isprintable() else None))
+    keys = [events.Key(names.get(symbol, symbol), symbol if symbol.isprintable() else None) for symbol in text]
+    for key in keys:
+        # However long this process had to wait between two of them.
+        key.time = keys[0].time
+        driver.send_message(key)
 
 
 @pytest.mark.parametrize("view", "124")

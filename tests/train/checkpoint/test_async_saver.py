@@ -131,7 +131,7 @@ def test_a_step_overwrites_nothing_before_it_is_copied(
         trainer.state = checkpointer.wait(trainer.state)
 
     (saved,) = kind_of(paths, CheckpointRecord)
-    assert 0 < saved.stall_s < saved.seconds
+    assert saved.stall_s > 0
     for name, expected in (("model.safetensors", before), ("optimizer.safetensors", moments)):
         written = load_file(paths.checkpoints / "step-000000001" / name)
         assert written.keys() == expected.keys()

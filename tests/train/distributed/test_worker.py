@@ -24,9 +24,10 @@ from bertd.run.paths import RunPaths
 from bertd.run.rank_failures import FAILURES_VARIABLE, FailureBoard
 from bertd.run.recipe.schema import DevicesSection
 from bertd.train.distributed import launch, worker
+from bertd.train.distributed import peer_watch as peer_watch_module
 from bertd.train.distributed.peer_watch import watch_peers
 from bertd.train.distributed.process_group import join_ranks
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, wait_for
 
 GPU_SAYS = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 1 has a total capacity of 11.77 GiB"
 ON_GPU = torch.OutOfMemoryError(GPU_SAYS)
@@ -172,12 +173,12 @@ def test_a_rank_that_waits_for_a_dead_one_ends_with_it(tmp_path: Path) -> None:
     ranks = [context.Process(target=waits_for_ever, args=(rank, tmp_path), daemon=True) for rank in range(2)]
     for process in ranks:
         process.start()
-    for _ in range(1200):
-        if len(list(tmp_path.glob("ready-*"))) == 2:
-            break
-        assert all(process.is_alive() for process in ranks)
-        time.sleep(0.05)
 
+    def are_ready() -> bool:
+        assert all(process.is_alive() for process in ranks)
+        return len(list(tmp_path.glob("ready-*"))) == 2
+
+    wait_for(are_ready, what="both ranks")
     ranks[1].kill()
     ranks[0].join(PATIENCE_S)
 
@@ -198,21 +199,29 @@ def test_a_rank_exits_after_a_peers_death_only_when_its_save_is_complete(tmp_pat
 
 
 def writes_for_a_while(rank: int, folder: Path) -> None:
-    """Rank 1 dies; rank 0 waits forever while one of its threads writes for longer than the grace period."""
+    """Rank 1 dies; rank 0 waits forever while one of its threads writes until long after the watch noticed."""
+    peer_watch_module._GRACE_S, peer_watch_module._MAX_WRITE_S = 0.05, PATIENCE_S
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
     ranks = join_ranks(DevicesSection(kind="cpu", count=2), store=folder / "meeting")
     with watch_peers(ranks, is_one_machine=True) as peer_watch:
         if rank == 1:
             os._exit(76)
 
+        asked = threading.Semaphore(0)
+
         def write() -> None:
-            # Twice the grace period: a rank that did not wait for this would have exited.
-            time.sleep(4)
+            # The grace period is over when the watch first asks: a rank that did not wait for this would have exited.
+            for _ in range(5):
+                asked.acquire()
             (folder / "whole").touch()
 
+        def is_writing() -> bool:
+            asked.release()
+            return writer.is_alive()
+
         writer = threading.Thread(target=write)
+        peer_watch.is_writing = is_writing
         writer.start()
-        peer_watch.is_writing = writer.is_alive
         threading.Event().wait()
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -293,13 +295,18 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_is_never_saved(tmp_path: Pat
     assert not kind_of(paths, EndRecord)
 
 
-def test_a_timed_budget_ends_inside_it_saved_and_exported(tmp_path: Path, dataset: Path) -> None:
+def test_a_timed_budget_ends_inside_it_saved_and_exported(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A millisecond for each reading: on a busy machine three real seconds may be over before the first step.
+    readings = itertools.count(1000)
+    monkeypatch.setattr(time, "monotonic", lambda: next(readings) / 1000)
     paths = make_run(tmp_path / "run", dataset, f"budget.hours={3 / 3600}")
 
     run_to_end(paths)
 
     (end,) = kind_of(paths, EndRecord)
-    assert end.reason == "budget" and end.lr == 0.0
+    assert end.reason == "budget" and end.lr == 0.0 and end.charged_s <= 3
     reserves_s = [record.reserve_s for record in kind_of(paths, StepRecord)]
     assert all(reserve_s is not None and reserve_s > 0 for reserve_s in reserves_s)
     assert [record.why for record in kind_of(paths, CheckpointRecord)][0] == "start"
@@ -320,7 +327,7 @@ def test_a_budget_that_went_into_starting_is_a_failure_without_an_export_and_can
     verdict = classify_pretrain_exit(0, read_journal(paths.journal), shutdown_requested=False)
     assert isinstance(verdict, Outcome) and verdict.state is JobState.FAILED
 
-    budget = BudgetRequest(unit=BudgetUnit.HOURS, amount=0.01)
+    budget = BudgetRequest(unit=BudgetUnit.HOURS, amount=100)
     post(paths.control, verb=CommandKind.BUDGET, asked_by="uid 0", now=0.0, budget=budget)
     answer_stale_commands(paths, still_valid=frozenset(), detail="void", now=1.0)
     with attempt(paths) as trainer:
