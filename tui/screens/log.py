@@ -174,7 +174,8 @@ class LogScreen(PollingScreen):
         parts = [f"{size}, all" if window.start == 0 and window.end >= window.size else ""]
         if not parts[0]:
             start, end = (format_bytes(edge, is_short=True) for edge in (window.start, window.end))
-            parts = [f"{start} to {end} of {size}"]
+            last = format_bytes(window.size - window.start, is_short=True)
+            parts = [f"the last {last} of {size}" if window.end >= window.size else f"{start} to {end} of {size}"]
         if self._view.search:
             parts.append(f"{self._view.num_matches()} rows with {self._view.search!r} in this part")
         elif self._skipped_bytes:
