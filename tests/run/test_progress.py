@@ -8,9 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bertd.daemon.metrics.budget_position import current_budget
+from bertd.daemon.metrics.journal_summary import JournalSummary, fold
+from bertd.errors import QueueError
 from bertd.records import (
     AlertRecord,
     BudgetRecord,
+    BudgetRequest,
     BudgetUnit,
     CheckpointRecord,
     CommandKind,
@@ -25,9 +29,11 @@ from bertd.records import (
     StepRecord,
     ValidationRecord,
 )
-from bertd.run.budget import Budget
+from bertd.run.budget import Budget, RunPosition, check_budget_request, make_budget_record
 from bertd.run.journal import append_records
 from bertd.run.progress import RunProgress, fold_records, read_progress
+from bertd.run.recipe.load import parse_recipe
+from bertd.train.loop.budget_tracker import BudgetTracker, NoClock
 
 STEP = StepRecord(
     t=0.0,
@@ -82,6 +88,34 @@ def test_a_step_that_was_saved_validated_or_ended_with_was_done(
 ) -> None:
     progress = fold_records([STEP, later])
     assert (progress.step, progress.best_step, progress.sequences, progress.charged_s) == (58, 58, 580, 11.5)
+
+
+@pytest.mark.parametrize("unit", [BudgetUnit.STEPS, BudgetUnit.SEQUENCES])
+def test_every_reader_counts_the_same_steps_of_a_paused_run_and_the_same_budget(
+    tmp_path: Path, unit: BudgetUnit
+) -> None:
+    """The daemon, which checks a changed budget, the runner, which journals it, and the ranks, which train by it."""
+    text = f'[run]\nname = "x"\n[budget]\n{unit} = 10000\n[data]\nshards = "/s"\n'
+    recipe = parse_recipe(text, name="x.toml")
+    paused = StateRecord(t=0.0, step=58, charged_s=11.5, state=JobState.PAUSED, reason="requested by a person")
+    journal: list[JournalRecord] = [STEP, SAVED, paused]
+    done = {BudgetUnit.STEPS: 58, BudgetUnit.SEQUENCES: 580}[unit]
+    position = RunPosition(t=0.0, step=58, sequences=580, charged_s=11.5)
+    change = make_budget_record(BudgetRequest(unit=unit, amount=20_000), recipe.granted, position=position)
+    assert change is not None and change.spent == done
+    for records, amount in ((journal, 10_000), ([*journal, change], 20_000)):
+        append_records(tmp_path / f"{amount}.jsonl", records)
+        summary = JournalSummary()
+        for record in records:
+            summary = fold(summary, record)
+        runner = read_progress(tmp_path / f"{amount}.jsonl")
+        ranks = BudgetTracker(recipe, clock=NoClock(), plan=runner.budget_plan(recipe.granted))
+        assert summary.progress == runner == fold_records(records)
+        assert (runner.step, runner.sequences) == (58, 580)
+        assert current_budget(recipe, summary) == ranks.granted and ranks.granted.amount == amount
+        assert ranks.granted.spent(charged_s=0.0, steps=runner.step, sequences=runner.sequences) == done
+        with pytest.raises(QueueError, match="is too little"):
+            check_budget_request(BudgetRequest(unit=unit, amount=done), ranks.granted, spent=done)
 
 
 def test_a_checkpoint_of_an_earlier_step_changes_nothing() -> None:

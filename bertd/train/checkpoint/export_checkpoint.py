@@ -26,6 +26,7 @@ from bertd.records import BudgetRecord
 from bertd.run.checkpoint_index import find_checkpoint_at_marker
 from bertd.run.journal import read_journal
 from bertd.run.paths import RunPaths, newest_first, require_new_folder, step_folder_name, step_of
+from bertd.run.progress import fold_records
 from bertd.run.recipe.load import read_recipe
 from bertd.run.recipe.schema import Recipe
 from bertd.terminal_text import terminal_json, terminal_line
@@ -121,7 +122,7 @@ def _apply_budget_changes(state: TrainState, recipe: Recipe, paths: RunPaths) ->
     """The recipe with the budget that the run had when this checkpoint was saved, as recorded in the journal."""
     records = read_journal(paths.journal)
     changes = [each for each in records if isinstance(each, BudgetRecord) and each.charged_s <= state.charged_s]
-    return recipe.with_budget(changes[-1].after) if changes else recipe
+    return recipe.with_budget(fold_records(changes).budget_plan(recipe.granted).granted.amount)
 
 
 def _load_weights(folder: Path, model: MaskedLanguageModel) -> TrainState:
