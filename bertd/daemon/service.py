@@ -34,9 +34,10 @@ from bertd.daemon.scheduling.orphans import report_orphans
 from bertd.daemon.scheduling.runners import RunnerCommand, runner_command
 from bertd.daemon.wiring import Services, build_services
 from bertd.jobs.store.database import Database
-from bertd.jobs.store.lifecycle import LIVE
+from bertd.jobs.store.lifecycle import ENDED, LIVE
 from bertd.run.durations import format_duration
 from bertd.run.paths import StatePaths, default_socket
+from bertd.run.quantities import format_share
 
 logger = logging.getLogger(__name__)
 
@@ -189,13 +190,14 @@ class _Daemon:
 def status_line(status: StatusView) -> str:
     """One line for systemctl status. Pure."""
     live = [run for run in status.runs if run.state in LIVE]
-    queued = sum(job.state not in LIVE and job.ended_t is None for job in status.jobs)
+    # Of all jobs: the status lists fifty of them.
+    queued = sum(number for state, number in status.num_jobs_by_state.items() if state not in LIVE | ENDED)
     if not live:
         return f"idle, {queued} waiting"
     run = live[0]
     left = format_duration(run.budget.remaining_s) if run.budget.remaining_s is not None else "unknown time"
     loss = f", loss {run.step.loss:.3f}" if run.step is not None else ""
-    return f"{run.id} {run.state} {run.budget.progress:.0%}, {left} left{loss}; {queued} waiting"
+    return f"{run.id} {run.state} {format_share(run.budget.progress)}, {left} left{loss}; {queued} waiting"
 
 
 def _uvicorn_config(api_services: ApiServices) -> uvicorn.Config:

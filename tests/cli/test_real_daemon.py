@@ -23,8 +23,9 @@ from bertd.errors import ShardError, TransitionError, UnknownJobError
 from bertd.records import JobState
 from tests.cli.conftest import Bertd
 from tests.cli.fake_daemon import FakeDaemon
+from tests.jobs.fake_ranks import Plan
 from tests.run.data_sets import write_manifest
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, wait_for
 
 _STEPS = 40
 
@@ -83,6 +84,29 @@ def test_a_run_goes_through_its_life_at_the_command_line(bertd: Bertd, real: Rea
     [job] = json.loads(bertd("jobs", "--json").out)
     assert (job["state"], job["run_id"]) == ("done", "1-first")
     assert bertd("scores").out.startswith("No score yet")
+
+
+def test_a_running_run_is_acted_on_by_its_name_and_the_ranks_answer(
+    bertd: Bertd, real: RealDaemon, tmp_path: Path
+) -> None:
+    (tmp_path / "plan.json").write_text(Plan(hold_at=5).model_dump_json())
+    settings = ["--set", "devices.count=1", "--budget", f"{_STEPS}steps"]
+    assert json.loads(bertd("submit", "demo", *settings, "--name", "first", "--json").out)["id"] == 1
+    assert bertd("submit", "demo", *settings, "--name", "second", "--hold").code == 0
+    wait_for(lambda: Client(real.socket).job(1).state is JobState.RUNNING, what="the first run to train")
+
+    assert bertd("checkpoint", "first", "--wait", "--timeout", "60s").out.endswith("; the checkpoint is saved\n")
+    assert bertd("budget", "@", "+10steps").out.startswith("run 1-first has a budget of 50 steps, ")
+    assert bertd("budget", "second", "-10steps").out.startswith("run 2-second has a budget of 30 steps, ")
+    said = bertd("budget", "first", "2steps")
+    assert (said.code, "is too little" in said.err) == (2, True)
+    said = bertd("show", "frist")
+    assert (said.code, "did you mean 1-first?" in said.err) == (4, True)
+    assert bertd("priority", "second", "-3").out.endswith("; its priority is -3\n")
+    (tmp_path / "go").touch()
+    assert bertd("wait", "first", "--timeout", "60s").code == 0
+    assert bertd("stop", "first", "second").code == 5
+    assert bertd("wait", "second").code == 11
 
 
 def test_logs_are_those_of_the_jobs_folder(bertd: Bertd, real: RealDaemon) -> None:

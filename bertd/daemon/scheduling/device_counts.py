@@ -49,8 +49,8 @@ def check_device_count(job: Job, num_devices: int, *, inventory: Inventory) -> N
         sizes, micro = " or ".join(map(str, sorted(set(recipe.batch.step_sizes)))), recipe.batch.micro
         each = "" if micro == "auto" else f" in micro-batches of {micro}"
         raise RecipeError(
-            f"{job.run_id}: a step of {sizes} sequences divides too unevenly among {format_count(num_devices, 'device')}{each}; "
-            f"give --devices {_format_choices(possible)}"
+            f"{job.run_id}: a step of {sizes} sequences divides too unevenly among "
+            f"{format_count(num_devices, 'device')}{each}; give --devices {_format_choices(possible)}"
         )
     with job_lock(RunPaths(Path(job.folder))):
         pass

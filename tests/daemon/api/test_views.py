@@ -95,6 +95,8 @@ def test_prometheus_has_a_sample_for_every_state() -> None:
 
 def test_the_status_line_of_an_idle_daemon_says_so() -> None:
     assert status_line(STATUS) == "idle, 0 waiting"
+    counts = {JobState.HELD: 300, JobState.QUEUED: 2, JobState.DONE: 7}
+    assert status_line(STATUS.model_copy(update={"num_jobs_by_state": counts})) == "idle, 302 waiting"
 
 
 def test_a_runner_inherits_named_variables_alone() -> None:
