@@ -1,7 +1,8 @@
-"""GLUE's five metrics, each by its textbook formula.
+"""Metrics from scikit-learn and SciPy, with what they do on input that has no correlation or no positive.
 
 If a formula divides by zero because all predictions (or all labels) are equal, the score is 0: the value of an
-uninformative guess, and what GLUE's own scorer gives for Matthews and F1.
+uninformative guess, and what GLUE's own scorer gives for Matthews and F1. A value that is not finite has no score.
+The packages are imported by the metric that needs them; accuracy needs neither.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bertd.errors import NumericsError
 
 Values = NDArray[np.float64]
 
@@ -21,46 +24,81 @@ def accuracy(predicted: Values, true: Values) -> float:
 
 def f1(predicted: Values, true: Values) -> float:
     """Harmonic mean of precision and recall of class 1."""
-    true_positives = float(np.sum((predicted == 1) & (true == 1)))
-    num_positives = float(np.sum(predicted == 1) + np.sum(true == 1))
-    return 2 * true_positives / num_positives if num_positives else 0.0
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(true == 1, predicted == 1, zero_division=0))
+
+
+def macro_f1(predicted: Values, true: Values) -> float:
+    """Mean of the F1 of each class that occurs in the labels or the predictions."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(true.astype(int), predicted.astype(int), average="macro", zero_division=0))
 
 
 def matthews(predicted: Values, true: Values) -> float:
-    """Matthews correlation of the classes 0 and 1. Source: Matthews 1975."""
-    return pearson(predicted, true)
+    """Matthews correlation of class ids, for two classes or more. Source: Gorodkin 2004."""
+    from sklearn.metrics import matthews_corrcoef
+
+    if _is_constant(predicted) or _is_constant(true):
+        return 0.0
+    return float(matthews_corrcoef(true.astype(int), predicted.astype(int)))
 
 
 def pearson(predicted: Values, true: Values) -> float:
     """Pearson's linear correlation."""
-    if predicted.size == 0 or np.ptp(predicted) == 0 or np.ptp(true) == 0:
-        # Checked first: the mean is rounded, so the deviations of a constant need not be exactly 0.
+    from scipy.stats import pearsonr
+
+    # SciPy gives NaN for a constant, and a warning for what is nearly one.
+    if _is_constant(predicted) or _is_constant(true):
         return 0.0
-    a, b = predicted - predicted.mean(), true - true.mean()
-    return float(np.sum(a * b) / np.sqrt(np.sum(a * a) * np.sum(b * b)))
+    return float(pearsonr(predicted, true).statistic)
 
 
 def spearman(predicted: Values, true: Values) -> float:
     """Spearman's correlation: that of the ranks, where equal values share their mean rank."""
-    return pearson(mean_ranks(predicted), mean_ranks(true))
+    from scipy.stats import spearmanr
+
+    if _is_constant(predicted) or _is_constant(true):
+        return 0.0
+    return float(spearmanr(predicted, true).statistic)
 
 
-def mean_ranks(values: Values) -> Values:
-    """Rank of each value, from 1; equal values get the mean of their ranks."""
-    _, rank_indices, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    means: Values = last - (counts - 1) / 2
-    return means[rank_indices]
+def _is_constant(values: Values) -> bool:
+    return values.size == 0 or bool((values == values[0]).all())
 
 
 METRICS: dict[str, Callable[[Values, Values], float]] = {
     "accuracy": accuracy,
     "f1": f1,
+    "macro_f1": macro_f1,
     "matthews": matthews,
     "pearson": pearson,
     "spearman": spearman,
 }
 """Functions from (predicted, true) to a score, by their names in bertd.glue.tasks."""
+
+
+def compute_metric(name: str, predicted: Values, true: Values) -> float:
+    """One metric of predictions.
+
+    Args:
+        name: one of METRICS.
+
+    Raises:
+        NumericsError: a prediction or a label is not finite, there is none, or their numbers differ.
+    """
+    if predicted.size == 0 or predicted.shape != true.shape:
+        raise NumericsError(f"{name}: {predicted.size} predictions for {true.size} labels; each label needs one")
+    for what, values in (("prediction", predicted), ("label", true)):
+        finite = np.isfinite(values)
+        if not finite.all():
+            number = int(np.argmin(finite))
+            raise NumericsError(
+                f"{name}: {what} {number + 1} of {values.size} is {values[number]}; lower the learning rate, or fix "
+                "the labels"
+            )
+    return METRICS[name](predicted, true)
 
 
 def majority_guess(train: Values, *, is_class: bool) -> float:

@@ -18,7 +18,7 @@ from bertd.glue.device import leased_memory_bytes
 from bertd.glue.encoding import encode
 from bertd.glue.examples import Split
 from bertd.glue.forward import classify
-from bertd.glue.metrics import METRICS, Values, majority_guess
+from bertd.glue.metrics import Values, compute_metric, majority_guess
 from bertd.glue.progress import ProgressJournal, ReadFigures
 from bertd.glue.read_ahead import read_ahead
 from bertd.glue.tasks import Task
@@ -112,8 +112,8 @@ def evaluate(
         true = _targets(split)
         predicted = predict(classifier, task, split, device=device, precision=precision)
         for name in task.metrics:
-            metrics[name + suffix] = METRICS[name](predicted, true)
-            majority[name + suffix] = METRICS[name](np.full_like(true, guess), true)
+            metrics[name + suffix] = compute_metric(name, predicted, true)
+            majority[name + suffix] = compute_metric(name, np.full_like(true, guess), true)
     return metrics, majority
 
 

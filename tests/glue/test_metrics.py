@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import itertools
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertd.glue.metrics import METRICS, accuracy, f1, majority_guess, matthews, mean_ranks, pearson, spearman
+from bertd.errors import NumericsError
+from bertd.glue.metrics import (
+    METRICS,
+    accuracy,
+    compute_metric,
+    f1,
+    macro_f1,
+    majority_guess,
+    matthews,
+    pearson,
+    spearman,
+)
 
 ZERO_ONE = st.lists(st.tuples(st.sampled_from([0.0, 1.0]), st.sampled_from([0.0, 1.0])), min_size=1, max_size=30)
 NUMBERS = st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9)), min_size=2, max_size=12)
@@ -41,7 +54,6 @@ def test_spearman_equals_counting_smaller_and_equal_values(pairs: list[tuple[flo
     def brute_ranks(values: np.ndarray) -> list[float]:
         return [sum(other < value for other in values) + (sum(values == value) + 1) / 2 for value in values]
 
-    assert mean_ranks(predicted).tolist() == brute_ranks(predicted)
     a, b = brute_ranks(predicted), brute_ranks(true)
     mean_a, mean_b = sum(a) / len(a), sum(b) / len(b)
     above = sum((x - mean_a) * (y - mean_b) for x, y in zip(a, b, strict=True))
@@ -60,6 +72,67 @@ def test_a_guess_that_never_changes_correlates_with_nothing() -> None:
     constant = np.full(4, 0.1 + 0.2)
     assert [METRICS[name](constant, true) for name in ("pearson", "spearman")] == [0.0, 0.0]
     assert matthews(np.ones(4), np.array([0.0, 1.0, 1.0, 0.0])) == 0.0
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30))
+def test_more_than_two_classes_are_scored_by_the_definitions(pairs: list[tuple[int, int]]) -> None:
+    predicted, true = _columns([(float(p), float(t)) for p, t in pairs])
+    by_class = []
+    for label in sorted({value for pair in pairs for value in pair}):
+        hits = sum(p == t == label for p, t in pairs)
+        num_given = sum((p == label) + (t == label) for p, t in pairs)
+        by_class.append(2 * hits / num_given)
+    assert macro_f1(predicted, true) == pytest.approx(sum(by_class) / len(by_class))
+    # Gorodkin 2004: the covariance of the two as one-hot rows, over the root of the product of their variances.
+    p_rows, t_rows = np.eye(4)[predicted.astype(int)], np.eye(4)[true.astype(int)]
+    p_rows, t_rows = p_rows - p_rows.mean(axis=0), t_rows - t_rows.mean(axis=0)
+    below = math.sqrt((p_rows**2).sum() * (t_rows**2).sum())
+    expected = float((p_rows * t_rows).sum()) / below if below > 1e-9 else 0.0
+    assert matthews(predicted, true) == pytest.approx(expected, abs=1e-9)
+
+
+def test_metrics_of_a_small_table_are_those_computed_by_hand() -> None:
+    # tp 2, tn 1, fp 1, fn 1.
+    predicted, true = np.array([1.0, 1, 1, 0, 0]), np.array([1.0, 1, 0, 1, 0])
+    assert compute_metric("accuracy", predicted, true) == 0.6
+    assert compute_metric("f1", predicted, true) == pytest.approx(2 / 3)
+    assert compute_metric("macro_f1", predicted, true) == pytest.approx((2 / 3 + 1 / 2) / 2)
+    assert compute_metric("matthews", predicted, true) == pytest.approx((2 * 1 - 1 * 1) / math.sqrt(3 * 3 * 2 * 2))
+    a, b = np.array([1.0, 2, 3, 4]), np.array([1.0, 3, 2, 10])
+    assert compute_metric("spearman", a, b) == pytest.approx(1 - 6 * 2 / (4 * 15))
+    assert compute_metric("pearson", a, b) == pytest.approx(13 / math.sqrt(5 * 50))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["f1", "matthews", "pearson", "spearman"])
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_constant_predictions_or_labels_score_zero_without_a_warning(name: str, size: int) -> None:
+    zeros, mixed = np.zeros(size), np.arange(size, dtype=np.float64) % 2
+    assert compute_metric(name, zeros, mixed) == 0.0
+    assert compute_metric(name, mixed, zeros) == 0.0
+    assert compute_metric(name, zeros, zeros) == 0.0
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_value_that_is_not_finite_is_an_error_that_names_it(name: str, bad: float) -> None:
+    good, damaged = np.array([0.0, 1, 1]), np.array([0.0, bad, 1])
+    with pytest.raises(NumericsError, match=rf"{name}: prediction 2 of 3 is {bad}"):
+        compute_metric(name, damaged, good)
+    with pytest.raises(NumericsError, match=rf"{name}: label 2 of 3 is {bad}"):
+        compute_metric(name, good, damaged)
+    with pytest.raises(NumericsError, match="2 predictions for 3 labels"):
+        compute_metric(name, good[:2], good)
+
+
+def test_the_packages_of_metrics_are_loaded_by_the_metrics_that_need_them() -> None:
+    code = (
+        "import sys, numpy, bertd.glue.job\n"
+        "from bertd.glue.metrics import compute_metric\n"
+        "for name in ('sklearn', 'scipy'): sys.modules[name] = None\n"
+        "assert compute_metric('accuracy', numpy.ones(2), numpy.ones(2)) == 1"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_every_measure_of_a_perfect_guess_is_one() -> None:
