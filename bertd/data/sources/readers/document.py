@@ -146,7 +146,14 @@ class TooLong:
 _UTF8_CONTINUATIONS = bytes(range(0x80, 0xC0))
 
 
-def cut_blocks(stream: BinaryIO, *, ends: tuple[bytes, ...], block_bytes: int) -> Iterator[Block]:
+class Readable(Protocol):
+    """What blocks are cut from."""
+
+    def read(self, num_bytes: int, /) -> bytes:
+        """Up to about so many bytes; empty at the end."""
+
+
+def cut_blocks(stream: Readable, *, ends: tuple[bytes, ...], block_bytes: int) -> Iterator[Block]:
     """Cut a stream after the last document end of each piece read.
 
     Args:
@@ -170,7 +177,7 @@ def cut_blocks(stream: BinaryIO, *, ends: tuple[bytes, ...], block_bytes: int) -
 
 
 def _skip_document(
-    stream: BinaryIO, too_long: TooLong, *, tail: bytes, ends: tuple[bytes, ...], piece_bytes: int
+    stream: Readable, too_long: TooLong, *, tail: bytes, ends: tuple[bytes, ...], piece_bytes: int
 ) -> bytes:
     """Read past the end of a document that is too long; returns what follows it in the last piece."""
     overlap = max(map(len, ends)) - 1

@@ -16,6 +16,7 @@ from typing import BinaryIO
 from bertd.data.sources.readers.disambiguation import is_disambiguation
 from bertd.data.sources.readers.document import Block, Document, ReadResult, Skipped, SkipReason, clean, cut_blocks
 from bertd.data.sources.readers.left_out import LeftOut
+from bertd.data.sources.readers.page_history import CHARACTERS, OLDER, PAGE_END, NewestRevisions
 from bertd.data.sources.readers.wikitext import (
     DEFAULT_DROPPED_PREFIXES,
     has_too_many_open_brackets,
@@ -25,7 +26,6 @@ from bertd.data.sources.readers.wikitext import (
 from bertd.data.sources.readers.wikitext_literal import take_out_literals
 
 _PAGE_BEGIN = re.compile(rb"<page>")
-_PAGE_END = b"</page>"
 _HEAD = re.compile(rb"(<mediawiki\b[^>]*>).*?(<siteinfo>.*?</siteinfo>)", re.DOTALL)
 _NAMESPACE = re.compile(rb'<namespace key="(-?\d+)"[^>]*>([^<]+)</namespace>')
 _DROPPED_NAMESPACES = {b"-2", b"6", b"14"}
@@ -64,7 +64,7 @@ class WikiXml:
     def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
         """Cut between pages, each block with the dump's head."""
         head = b""
-        for number, block in enumerate(cut_blocks(stream, ends=(_PAGE_END,), block_bytes=block_bytes)):
+        for number, block in enumerate(cut_blocks(NewestRevisions(stream), ends=(PAGE_END,), block_bytes=block_bytes)):
             if number == 0 and (found := _HEAD.search(block.content)):
                 head = found[1] + found[2]
             yield replace(block, content=head + block.content) if number else block
@@ -75,7 +75,7 @@ class WikiXml:
         begins = [match.start() for match in _PAGE_BEGIN.finditer(content)]
         outside = [content[: begins[0] if begins else None]]
         for begin, end in zip(begins, [*begins, len(content)][1:], strict=True):
-            page, closed, after = content[begin:end].partition(_PAGE_END)
+            page, closed, after = content[begin:end].partition(PAGE_END)
             outside.append(after)
             yield self._parse_page(page + closed, head) if closed else Skipped.with_bytes(SkipReason.UNCLOSED, page)
         if text := b" ".join(_SITEINFO_OR_TAG.sub(b" ", one) for one in outside).strip():
@@ -89,15 +89,13 @@ class WikiXml:
         revisions = tree.findall("revision")
         newest = max(enumerate(revisions), key=lambda item: _revision_order(*item), default=(0, tree))[1]
         wikitext = newest.findtext("text") or ""
-        older = [one.findtext("text") or "" for one in revisions if one is not newest]
+        older = _count_older(tree, newest)
         reason = self._skip_reason(tree, newest, head)
-        if reason is None:
-            document = read_wikitext(clean(wikitext), dropped_prefixes=head.dropped_prefixes)
-            for text in older:
-                document.left_out.add(SkipReason.OLDER_REVISION, text)
-            read = len(wikitext) + sum(map(len, older))
-            return Document.account(document.text, read=read, left_out=document.left_out)
-        return Skipped(reason, read=len(wikitext) + sum(map(len, older)), sample=wikitext)
+        if reason is not None:
+            return Skipped(reason, read=len(wikitext) + older.total, sample=wikitext)
+        document = read_wikitext(clean(wikitext), dropped_prefixes=head.dropped_prefixes)
+        document.left_out.update(older)
+        return Document.account(document.text, read=len(wikitext) + older.total, left_out=document.left_out)
 
     def _skip_reason(
         self, page: ElementTree.Element, newest: ElementTree.Element, head: _DumpHead
@@ -109,7 +107,8 @@ class WikiXml:
         if (newest.findtext("model") or _WIKITEXT).strip() != _WIKITEXT:
             return SkipReason.OTHER_MODEL
         # The page's own mark is of today; the revisions of a dump may be older.
-        is_marked = page.find("redirect") is not None and len(page.findall("revision")) == 1
+        is_only_revision = len(page.findall("revision")) == 1 and page.find(OLDER) is None
+        is_marked = page.find("redirect") is not None and is_only_revision
         if is_marked or is_redirect(wikitext):
             return SkipReason.REDIRECT
         if has_too_many_open_brackets(wikitext):
@@ -124,3 +123,14 @@ class WikiXml:
 def _revision_order(number: int, revision: ElementTree.Element) -> tuple[str, int]:
     """Sorts by time, and where a dump has none, by place."""
     return (revision.findtext("timestamp") or "").strip(), number
+
+
+def _count_older(page: ElementTree.Element, newest: ElementTree.Element) -> LeftOut:
+    """The characters of all revisions but one."""
+    left_out = LeftOut()
+    for revision in page.findall("revision"):
+        if revision is not newest:
+            left_out.add(SkipReason.OLDER_REVISION, revision.findtext("text") or "")
+    for counted in page.findall(OLDER):
+        left_out.add_count(SkipReason.OLDER_REVISION, int(counted.attrib[CHARACTERS]), sample=counted.text or "")
+    return left_out

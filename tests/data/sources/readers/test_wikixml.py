@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import html
+import io
 import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from bertd.data.sources.readers import document as document_module
+from bertd.data.sources.readers import page_history
 from bertd.data.sources.readers.document import Document, SkipReason
 from bertd.data.sources.readers.wikixml import WikiXml
-from tests.data.sources.readers.checked import readings, results
+from tests.data.sources.readers.checked import readings, readings_of, results
 
 _HEAD = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.10/"><siteinfo><namespaces>
 <namespace key="6" case="first-letter">Datei</namespace><namespace key="14" case="x">Kategorie</namespace>
@@ -90,6 +93,35 @@ def test_the_newest_revision_is_the_page(revisions: list[str]) -> None:
     assert isinstance(page_read, Document) and page_read.text == _NEW
     older = page_read.read - len(_NEW)
     assert page_read.left_out.characters == {SkipReason.OLDER_REVISION: older} and older > 0
+
+
+@pytest.mark.parametrize("block_bytes", [50, 1000, 1 << 20])
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_page_with_a_long_history_is_its_newest_revision_and_the_others_are_counted(
+    monkeypatch: pytest.MonkeyPatch, block_bytes: int, order: int
+) -> None:
+    monkeypatch.setattr(page_history, "_LONG_PAGE_BYTES", 500)
+    monkeypatch.setattr(document_module, "MAX_DOCUMENT_BYTES", 4000)
+    texts = [f"Revision {number} of the page & more." for number in range(200)]
+    revisions = [revision(text, time=f"2003-01-01T00:{number:05}Z") for number, text in enumerate(texts)]
+    content = dump(*revisions[::order], page_facts="<id>1</id>") + dump(revision(_NEW), head="")
+    history, after = results(WikiXml(), content, block_bytes=block_bytes)
+    assert isinstance(history, Document) and history.text == texts[-1]
+    assert history.read == sum(map(len, texts))
+    assert history.left_out.characters == {SkipReason.OLDER_REVISION: sum(map(len, texts[:-1]))}
+    assert isinstance(after, Document) and after.text == _NEW
+
+
+def test_a_single_revision_that_is_too_long_is_counted_and_the_next_page_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(page_history, "_LONG_PAGE_BYTES", 500)
+    monkeypatch.setattr(document_module, "MAX_DOCUMENT_BYTES", 4000)
+    content = dump(revision("Long text. " * 2000)) + dump(revision(_NEW), head="")
+    blocks = list(WikiXml().blocks(io.BytesIO(content), block_bytes=300))
+    assert sum(block.too_long for block in blocks) == 1
+    assert sum(block.too_long_characters for block in blocks) > 11 * 2000
+    assert readings_of(WikiXml(), blocks)[-1] == _NEW
 
 
 def test_an_article_that_became_a_redirect_is_one() -> None:
