@@ -375,6 +375,13 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     return _error_response(error.status_code, "ClientError", f"{_place(request)}: {error.detail}")
 
 
+async def _on_text_that_is_not_unicode(request: Request, error: Exception) -> Response:
+    """JSON may name half of a surrogate pair, which no file and no answer can hold."""
+    assert isinstance(error, UnicodeEncodeError)
+    found = ascii(error.object[error.start : error.end])
+    return _error_response(422, "ClientError", f"{_place(request)}: {found} is not a character; send Unicode text")
+
+
 async def _on_unexpected_error(request: Request, error: Exception) -> Response:
     # The edge of a request; Starlette logs the traceback after this.
     message = f"{_place(request)}: the daemon failed ({type(error).__name__}); its log says more"
@@ -397,5 +404,6 @@ def create_app(services: ApiServices) -> FastAPI:
     app.add_exception_handler(BertdError, _on_bertd_error)
     app.add_exception_handler(RequestValidationError, _on_bad_request)
     app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(UnicodeEncodeError, _on_text_that_is_not_unicode)
     app.add_exception_handler(Exception, _on_unexpected_error)
     return app

@@ -167,6 +167,18 @@ def test_a_request_that_turns_out_not_to_be_http_is_no_fault_of_the_daemon(box: 
     assert "Traceback" not in box.log[begun:]
 
 
+@pytest.mark.parametrize("field", ["recipe_toml", "recipe_name", "overrides", "run", "data_dir"])
+def test_half_of_a_surrogate_pair_is_no_fault_of_the_daemon(box: DaemonBox, field: str) -> None:
+    order: dict[str, object] = json.loads(box.pretraining(hold=True).model_dump_json())
+    if field in ("run", "data_dir"):
+        order = {"kind": "finetune", "task": "cola", "run": "@", "data_dir": "/"}
+    changed = order | {"overrides": ["run.name=\ud800"]} if field == "overrides" else order | {field: "x\ud800"}
+    status, _, content = ask(box, "POST", "/v1/jobs", json.dumps(changed), {"Content-Type": "application/json"})
+    # The name of a recipe is only quoted in errors.
+    assert status == 201 if field == "recipe_name" else 400 <= status < 500, content
+    assert box.client.status()
+
+
 def test_two_hundred_dribblers_do_not_keep_others_waiting(box: DaemonBox) -> None:
     """This daemon waits longer for the rest of their requests than the client waits for its answer."""
     idle = [socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) for _ in range(200)]
