@@ -17,7 +17,7 @@ from tui.simulated.feed import SimulatedFeed
 _SIZES = [(120, 40), (80, 24), (60, 20), (200, 60)]
 _KEYS = [*"12345Sfxc", "enter", "escape", "tab", "question_mark", "ctrl+p", "down", "end"]
 _NUM_CHANGES = 30
-_MAX_PAUSES = 50
+_MAX_PAUSES = 500
 
 
 @pytest.fixture
