@@ -6,7 +6,6 @@ This process never imports that side, so the options are read from the source of
 
 from __future__ import annotations
 
-import ast
 import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,16 +46,15 @@ class ForwardingCommand(TyperCommand):
 
 def read_options(module: str) -> dict[str, str]:
     """Options of a program, each with its help text, without importing it."""
+    import ast
+
     spec = importlib.util.find_spec(module)
     assert spec is not None and spec.origin is not None
     options = {"--help": "show this message and exit"}
     for node in ast.walk(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument":
             names = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
-            help_text = next((_text(keyword.value) for keyword in node.keywords if keyword.arg == "help"), "")
-            options |= {str(name): help_text for name in names if str(name).startswith("-")}
+            helps = [keyword.value for keyword in node.keywords if keyword.arg == "help"]
+            text = str(helps[0].value) if helps and isinstance(helps[0], ast.Constant) else ""
+            options |= {str(name): text for name in names if str(name).startswith("-")}
     return options
-
-
-def _text(node: ast.expr) -> str:
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""

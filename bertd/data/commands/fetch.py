@@ -7,6 +7,7 @@ download, which `bertd finetune` reads. An interrupted download continues where 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from bertd.data.sources.spec import SourceKind
 from bertd.errors import CorpusError, StorageError
 from bertd.hub import hub_unreachable_reason
 from bertd.program import run_main
-from bertd.terminal_text import terminal_text
+from bertd.terminal_text import terminal_json, terminal_text
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,8 @@ def _no_network_message(corpus: HubCorpus, *, reason: str, out: Path) -> str:
     )
 
 
-def fetch(name: str, *, language: str, out: Path) -> str:
-    """Download; return the next command to run.
+def fetch(name: str, *, language: str, out: Path) -> Path:
+    """Download, and write GLUE's tables; return the folder.
 
     Raises:
         CorpusError: the hub cannot be reached, or does not have it.
@@ -101,8 +102,14 @@ def fetch(name: str, *, language: str, out: Path) -> str:
     folder = download(CORPORA[name], language=language, out=out)
     if name == "glue":
         write_glue(folder, out=folder)
-        return f"{folder}: bertd finetune RUN --task cola --data {folder}"
-    return f"{folder}: bertd data prepare {CORPORA[name].kind}:{folder} --vocab VOCABULARY --out {name}"
+    return folder
+
+
+def next_command(name: str, folder: Path) -> str:
+    """What to run with the files."""
+    if name == "glue":
+        return f"bertd finetune RUN --task cola --data {folder}"
+    return f"bertd data prepare {CORPORA[name].kind}:{folder} --vocab VOCABULARY --out {name}"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -112,6 +119,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("corpus", choices=list(CORPORA), metavar="NAME", help=", ".join(CORPORA))
     parser.add_argument("--out", help="name, or path, of the folder for its files (NAME-files)")
     parser.add_argument("--language", default="en", help="of wikipedia, as in its address (en)")
+    parser.add_argument("--json", action="store_true", help="print the folder as JSON")
     return run_main(
         lambda: _fetch(parser.parse_args(argv)), interrupted="interrupted; run the same command again to continue"
     )
@@ -119,7 +127,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def _fetch(args: argparse.Namespace) -> None:
     out = resolve_data_path(args.out or f"{args.corpus}-files")
-    print(terminal_text(fetch(args.corpus, language=args.language, out=out)))
+    folder = fetch(args.corpus, language=args.language, out=out)
+    if args.json:
+        print(terminal_json(json.dumps({"folder": str(folder), "next": next_command(args.corpus, folder)})))
+    else:
+        print(terminal_text(f"{folder}: {next_command(args.corpus, folder)}"))
 
 
 if __name__ == "__main__":
