@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_format
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -167,14 +168,17 @@ def finetune(
 
 
 def _resolve_start_from(recipe: Recipe) -> str | None:
-    """The model that the run starts from: an absolute path if it is a folder here, otherwise a name on the hub."""
+    """The model that the run starts from: an absolute path if anything is there, otherwise a name on the hub.
+
+    What is no folder, such as a pipe, is not taken for a name: the daemon refuses it.
+    """
     source = recipe.model.start_from
     if source is None:
         return None
     from bertd.run.paths import expand_user
 
     folder = expand_user(source).absolute()
-    return str(folder) if folder.is_dir() else source
+    return str(folder) if os.path.lexists(folder) else source
 
 
 def _check_start_from(recipe: Recipe) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -110,10 +111,14 @@ def test_a_checkpoint_to_start_from_is_a_folder_here_or_a_name_on_the_hub(
     bertd: Bertd, daemon: FakeDaemon, data_set: Path, workplace: Path, checks: list[Recipe]
 ) -> None:
     (workplace / "mine" / "export").mkdir(parents=True)
+    os.mkfifo(workplace / "pipe")
+    (workplace / "loop").symlink_to(workplace / "loop")
     for given, arrives in {
         "mine/export": str(workplace / "mine" / "export"),
         "google-bert/bert-base-uncased": "google-bert/bert-base-uncased",
         "/on/the/box": "/on/the/box",
+        "pipe": str(workplace / "pipe"),
+        "loop": str(workplace / "loop"),
     }.items():
         assert bertd("submit", "demo", "--set", f"model.start_from={given}").code == 0
         assert submitted(daemon)[1].model.start_from == arrives
