@@ -20,9 +20,8 @@ from bertd.demo import process_cleanup
 from bertd.demo.walkthrough import Settings, run_demo
 from bertd.errors import BertdError, DaemonBusyError, StorageError
 from bertd.program import INTERNAL_FAULT, INTERRUPTED, print_error, run_main
+from bertd.run.budget import MIN_BUDGET_S
 from bertd.run.durations import parse_duration
-
-_MIN_BUDGET_S = 5.0
 
 
 class Terminated(BaseException):
@@ -56,8 +55,8 @@ def _parse_budget_s(text: str) -> float:
         seconds = parse_duration(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-    if seconds < _MIN_BUDGET_S:
-        raise argparse.ArgumentTypeError(f"{text!r} is too short to train anything; give {_MIN_BUDGET_S:g}s or more")
+    if seconds < MIN_BUDGET_S:
+        raise argparse.ArgumentTypeError(f"{text!r} is too short to train anything; give {MIN_BUDGET_S:g}s or more")
     return seconds
 
 

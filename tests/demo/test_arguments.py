@@ -23,7 +23,7 @@ def test_the_budget_has_a_unit_and_the_folder_becomes_absolute(tmp_path: Path) -
     ("arguments", "message"),
     [
         (["--budget", "two minutes"], "is not a duration; write a number and s, min, h or d"),
-        (["--budget", "1s"], "too short to train anything; give 5s or more"),
+        (["--budget", "1s"], "too short to train anything; give 10s or more"),
         (["--source-mb", "0"], "not a number of megabytes"),
     ],
 )
