@@ -80,8 +80,10 @@ def _open_folder(folder: Path) -> Tokenizer:
 
 def _open_file(path: Path) -> Tokenizer:
     try:
-        content = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        content = path.read_text(encoding="utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise VocabularyError(f"{path}: cannot read the vocabulary: it is not UTF-8; save it as UTF-8") from error
+    except OSError as error:
         raise VocabularyError(f"{path}: cannot read the vocabulary: {error}") from error
     if content.lstrip().startswith("{"):
         try:

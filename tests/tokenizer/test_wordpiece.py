@@ -130,6 +130,11 @@ def test_a_bare_vocab_txt_is_the_same_tokenizer(vocab: Path, tmp_path: Path) -> 
     bare.write_bytes((vocab / "vocab.txt").read_bytes().replace(b"\n", b"\r\n"))
     sentences = ["The river, said People.", _TRICKY]
     assert reference(bare, sentences) == reference(vocab, sentences)
+    bare.write_bytes(b"\xef\xbb\xbf" + bare.read_bytes())
+    assert reference(bare, sentences) == reference(vocab, sentences)
+    bare.write_text((vocab / "vocab.txt").read_text(), encoding="utf-16")
+    with pytest.raises(VocabularyError, match="cannot read the vocabulary: it is not UTF-8; save it as UTF-8"):
+        open_tokenizer(str(bare))
 
 
 def test_the_same_text_trains_the_same_vocabulary_in_another_process(corpus: Path, vocab: Path, tmp_path: Path) -> None:

@@ -61,8 +61,10 @@ def read_recipe(path: Path, *, overrides: list[str] | None = None) -> Recipe:
         RecipeError: unreadable, not TOML, unknown key, wrong type or out of range.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: cannot read the recipe: it is not UTF-8; save it as UTF-8") from error
+    except OSError as error:
         raise RecipeError(f"{path}: cannot read the recipe: {error}") from error
     return parse_recipe(text, name=path.name, overrides=overrides)
 

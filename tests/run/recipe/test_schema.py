@@ -318,6 +318,15 @@ def test_a_name_too_long_for_the_disk_is_refused() -> None:
         find_recipe("x" * 5000)
 
 
+def test_a_recipe_with_the_mark_of_utf_8_is_read_and_one_in_another_encoding_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text(SMALL, encoding="utf-8-sig")
+    assert read_recipe(path) == parse_recipe(SMALL, name="x.toml")
+    path.write_text(SMALL, encoding="utf-16")
+    with pytest.raises(RecipeError, match="x.toml: cannot read the recipe: it is not UTF-8; save it as UTF-8"):
+        read_recipe(path)
+
+
 def test_a_number_of_thousands_of_digits_is_no_toml() -> None:
     with pytest.raises(RecipeError, match="x.toml: not TOML: Exceeds the limit"):
         parse_recipe(SMALL.replace("hours = 2", "hours = " + "2" * 5000), name="x.toml")
