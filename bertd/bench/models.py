@@ -21,18 +21,20 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bertd.bench.workload import BenchBatch, Workload, train_batches
+from bertd.errors import DeviceError
 from bertd.model.encoder import MaskedLanguageModel, gather_positions, use_packed_attention
 from bertd.model.hf_mapping import ACTIVATIONS
 from bertd.train.autotune.attention_backend import MIN_TIMED_SEQUENCES, AttentionChoice, choose_attention
 from bertd.train.autotune.attention_workload import AttentionWorkload
 from bertd.train.backends.apex.detect import use_fused_modules
-from bertd.train.backends.float8 import use_float8
+from bertd.train.backends.float8 import require_float8, use_float8
 from bertd.train.distributed.process_group import Ranks
 from bertd.train.loop.loss_fn import ForwardPass, attention_tag, compiler_options
 from bertd.train.loop.train_step import TrainStep
 from bertd.train.optim.muon import Muon
 from bertd.train.optim.optimizer import build_optimizers
 
+FLOAT8_PRODUCTS: tuple[Literal["large", "all"], ...] = ("large", "all")
 LEARNING_RATE = 1e-6
 """Of every update: no speed depends on it, and no loss moves by it."""
 
@@ -68,6 +70,8 @@ class Contender:
     """ours only: the format of the residual."""
     compile_unit: Literal["recipe's", "layer"] = "recipe's"
     """ours only, if compiled: what becomes one graph."""
+    float8: Literal["large", "all"] | None = None
+    """ours only: the layers' products that are in 8 bits; None for the recipe's."""
     searches_products: bool = False
     """ours only, if compiled: whether the compiler times kernels for each matrix product; the recipe may ask for it."""
     freed_pages: Literal["kept", "returned"] = "kept"
@@ -270,8 +274,9 @@ def _build_ours(contender: Contender, workload: Workload) -> tuple[nn.Module, Lo
     if contender.residual == "bf16":
         config = replace(config, has_bf16_residual=True)
     model = MaskedLanguageModel(config, seed=1)
-    if workload.precision.mode == "fp8":
-        use_float8(model, products=workload.recipe.precision.fp8_products)
+    recipe_products = workload.recipe.precision.fp8_products if workload.precision.mode == "fp8" else None
+    if (products := contender.float8 or recipe_products) is not None:
+        use_float8(model, products=products)
     if contender.apex:
         use_fused_modules(model.to(workload.device), workload.apex)
     tokens = model.encoder.embeddings.tokens
@@ -426,10 +431,30 @@ PRODUCT_SEARCH_ROW = Contender(
     "the top, products searched", "ours", compiled=True, dropout=False, attention="measured", searches_products=True
 )
 """On a GPU only, and apart from the ladder: the search takes minutes."""
+FLOAT8_ROWS = tuple(
+    Contender(
+        f"the top, {products} products in 8 bits",
+        "ours",
+        compiled=True,
+        dropout=False,
+        attention="measured",
+        float8=products,
+    )
+    for products in FLOAT8_PRODUCTS
+)
+"""Where a GPU and torchao have them."""
 APEX = Contender("bertd, apex", "ours", compiled=False, apex=True, attention="measured")
 EAGER_TOP = Contender("the top, eager", "ours", compiled=False, dropout=False, attention="measured")
 APEX_TOP = Contender("the top, eager with apex", "ours", compiled=False, dropout=False, apex=True, attention="measured")
 """Eager kernels, with and without apex, with all other optimizations."""
+
+
+def _float8_rows(workload: Workload) -> tuple[Contender, ...]:
+    try:
+        require_float8(workload.device)
+    except DeviceError:
+        return ()
+    return FLOAT8_ROWS
 
 
 def select_contenders(workload: Workload, *, is_ladder: bool) -> list[Contender]:
@@ -442,7 +467,8 @@ def select_contenders(workload: Workload, *, is_ladder: bool) -> list[Contender]
             rungs.append(ATTENTION_RUNG)
         if workload.precision.dtype is torch.bfloat16:
             rungs.append(BF16_RESIDUAL_RUNG)
-        return [*rungs, *([] if is_cpu else [BY_LAYER_ROW]), *kernels]
+        apart = [] if is_cpu else [BY_LAYER_ROW, *_float8_rows(workload), PRODUCT_SEARCH_ROW]
+        return [*rungs, *kernels, *apart]
     ours = [*OURS, *([APEX] if workload.apex.classes else [])]
     if workload.dataset is not None:
         ours.append(Contender("bertd, a whole run", "run", compiled=not is_cpu, attention="measured"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,8 +23,10 @@ from bertd.bench.models import (
     BF16_RESIDUAL_RUNG,
     BY_LAYER_ROW,
     EAGER_TOP,
+    FLOAT8_ROWS,
     LADDER,
     OURS,
+    PRODUCT_SEARCH_ROW,
     Contender,
     build_contender,
     build_model_and_loss,
@@ -154,12 +157,46 @@ def test_a_gpus_ladder_has_the_top_compiled_by_layer_which_computes_the_same(
 ) -> None:
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     assert BY_LAYER_ROW not in select_contenders(workload, is_ladder=True)
+    monkeypatch.setattr(models, "require_float8", lambda device: None)
     on_gpu = replace(workload, device=torch.device("cuda"))
     assert BY_LAYER_ROW in select_contenders(on_gpu, is_ladder=True)
 
     eager = replace(BY_LAYER_ROW, compiled=False)
     losses = [build_contender(each, workload, micro=4).update().item() for each in (BY_LAYER_ROW, eager)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+
+
+def test_a_gpus_ladder_ends_with_8_bit_products_where_there_are_any_and_with_the_search_for_kernels(
+    workload: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_gpu = replace(workload, device=torch.device("cuda"))
+    monkeypatch.setattr(models, "require_float8", lambda device: None)
+    assert select_contenders(on_gpu, is_ladder=True)[-3:] == [*FLOAT8_ROWS, PRODUCT_SEARCH_ROW]
+
+    def refuse(device: torch.device) -> None:
+        raise DeviceError("torchao is not installed")
+
+    monkeypatch.setattr(models, "require_float8", refuse)
+    assert select_contenders(on_gpu, is_ladder=True)[-2:] == [BY_LAYER_ROW, PRODUCT_SEARCH_ROW]
+    assert PRODUCT_SEARCH_ROW not in select_contenders(workload, is_ladder=True)
+
+
+def test_rows_of_8_bits_and_of_searched_products_are_built_so(
+    workload: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converted: list[str] = []
+    monkeypatch.setattr(models, "use_float8", lambda model, products: converted.append(products))
+    given: list[object] = []
+
+    def compile_with(function: Callable[..., object], *, options: object, **others: object) -> object:
+        given.append(options)
+        return function
+
+    monkeypatch.setattr(torch, "compile", compile_with)
+    for row in (*FLOAT8_ROWS, PRODUCT_SEARCH_ROW):
+        build_contender(row, workload, micro=4)
+    assert converted == ["large", "all"]
+    assert given == [None, None, {"max_autotune_gemm": True}]
 
 
 def test_a_contender_continues_unchanged_after_it_was_moved(workload: Workload) -> None:
