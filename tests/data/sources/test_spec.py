@@ -61,7 +61,7 @@ _TABLE = "id,text\n1,The old mill stands.\n2,The water runs.\n"
         ("a.json", json.dumps({"data": json.loads(_ARRAY) * 2000}).encode(), SourceKind.JSON, None),
         ("a.csv", _TABLE.encode(), SourceKind.CSV, None),
         ("a.csv", b"words", SourceKind.CSV, None),
-        ("a.tsv.gz", gzip.compress(_TABLE.replace(",", "\t").encode()), SourceKind.TSV, None),
+        ("a.tsv.gz", gzip.compress(_TABLE.replace(",", "\t").encode(), mtime=0), SourceKind.TSV, None),
         ("a.txt", _TABLE.replace(",", ";").encode("utf-16"), SourceKind.CSV, "a table"),
         ("a.txt", b"The text, in one line,\nand the next, and more.\n", SourceKind.TEXT, None),
         ("a.csv", f"{_RECORD}\n".encode(), SourceKind.JSONL, "JSON lines"),
