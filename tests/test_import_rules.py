@@ -68,6 +68,7 @@ def test_a_proof_and_all_it_starts_load_without_what_a_bare_box_lacks() -> None:
         "bertd.bench.quality",
         "bertd.train.backends.apex",
         "bertd.train.backends.triton_attention_kernels",
+        "bertd.train.backends.triton_symmetric_product",
     )
     modules = [
         name
