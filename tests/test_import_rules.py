@@ -52,7 +52,10 @@ def _dashboard_modules() -> list[str]:
     return [name for name in _modules("tui", path=tui.__path__[0]) if not name.endswith("__main__")]
 
 
-ABSENT_FROM_PROOFS = ("datasets", "textual", "fastapi", "starlette", "uvicorn", "sentencex", "typer", "rich", "pyarrow")
+ABSENT_FROM_PROOFS = (
+    *("datasets", "textual", "fastapi", "starlette", "uvicorn", "sentencex", "typer", "rich", "pyarrow"),
+    *("sklearn", "scipy"),
+)
 """A box that is proven has torch and transformers, and few packages besides."""
 
 

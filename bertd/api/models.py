@@ -16,7 +16,9 @@ from bertd.records import (
     ExportRecord,
     JobKind,
     JobState,
+    Keep,
     KeptCheckpoint,
+    OwnTask,
     PauseKind,
     Record,
     ScoreRecord,
@@ -248,7 +250,11 @@ class SubmitFinetune(Record):
     """Run id, name, job id or @, followed by @step or @0.5 (a marker) for one export; or an export's
     absolute path."""
     task: str
+    """A GLUE task, or the name of a task of one's own."""
     data_dir: str
+    own: OwnTask | None = None
+    """The tables and columns of a task of one's own; None for a GLUE task."""
+    keep: Keep = Keep.NOTHING
     seed: int = Field(default=42, ge=0, lt=2**31)
     lr: float = Field(default=5e-5, gt=0, allow_inf_nan=False)
     batch_size: int = Field(default=32, ge=1)

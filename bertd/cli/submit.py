@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,6 +17,10 @@ from bertd.cli.options import JsonOption, PriorityOption, SocketOption, connect,
 
 if TYPE_CHECKING:
     from bertd.run.recipe.schema import Recipe
+
+# Those of bertd.records, which --help does not load.
+Metric = Literal["accuracy", "f1", "matthews", "pearson", "spearman"]
+Kept = Literal["nothing", "best"]
 
 
 def submit(
@@ -82,15 +86,15 @@ def submit(
     _print_next_commands(job.id, extra_hints=[(f"bertd release {job.id}", "let it start")] if hold else [])
 
 
-def _validate_task(name: str) -> str:
-    """The task's name.
+def _validate_task(name: str | None) -> str | None:
+    """The task's name, if one is given.
 
     Raises:
         BadParameter: GLUE has no task of that name.
     """
     from bertd.records import GLUE_TASKS
 
-    if name not in GLUE_TASKS:
+    if name is not None and name not in GLUE_TASKS:
         raise typer.BadParameter(f"{name!r} is not a GLUE task; the tasks are: {', '.join(GLUE_TASKS)}")
     return name
 
@@ -115,25 +119,61 @@ def finetune(
             autocompletion=complete_run,
         ),
     ],
-    task: Annotated[
-        str,
-        typer.Option(
-            "--task",
-            help="A GLUE task by its name: cola, sst-2, mrpc, ...",
-            callback=_validate_task,
-            autocompletion=complete_task,
-        ),
-    ],
     data: Annotated[
         Path,
         typer.Option(
             "--data",
-            metavar="FOLDER",
+            metavar="PATH",
             exists=True,
-            file_okay=False,
-            help="Folder in GLUE's layout: FOLDER/CoLA/train.tsv, ...",
+            help="Folder in GLUE's layout, FOLDER/CoLA/train.tsv, ..., or a copy of nyu-mll/glue; or a table of "
+            "your own: .csv, .tsv, .jsonl, .json, .parquet.",
         ),
     ],
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task",
+            help="A GLUE task by its name: cola, sst-2, mrpc, ... Not with a table.",
+            callback=_validate_task,
+            autocompletion=complete_task,
+            show_default=False,
+        ),
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option("--text", metavar="A[,B]", help="A table's column of texts, or two of pairs.", show_default=False),
+    ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option("--label", metavar="COLUMN", help="A table's column of labels.", show_default=False),
+    ] = None,
+    dev: Annotated[
+        Path | None,
+        typer.Option(
+            "--dev",
+            metavar="TABLE",
+            exists=True,
+            dir_okay=False,
+            help="The development set of a table; without it a tenth of the rows is held out.",
+            show_default=False,
+        ),
+    ] = None,
+    dev_share: Annotated[
+        float | None,
+        typer.Option("--dev-share", metavar="SHARE", help="Share to hold out, instead of 0.1.", show_default=False),
+    ] = None,
+    metric: Annotated[
+        Metric | None,
+        typer.Option(
+            "--metric",
+            help="Score of a table, by which the best epoch is chosen. By default accuracy, or spearman if labels are "
+            "fractions.",
+            show_default=False,
+        ),
+    ] = None,
+    keep: Annotated[
+        Kept, typer.Option("--keep", help="Keep the model of the best epoch, for `bertd predict` and transformers.")
+    ] = "nothing",
     seed: Annotated[
         int, typer.Option("--seed", min=0, max=2**31 - 1, help="Decides the order, the dropout and the new layer.")
     ] = 42,
@@ -144,15 +184,22 @@ def finetune(
     socket: SocketOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Queue a finetuning of a run's export; its score appears in `bertd scores`."""
+    """Queue a finetuning of a run's export or of a stock encoder; its score appears in `bertd scores`."""
     from bertd.api.models import SubmitFinetune
+    from bertd.cli.finetune_options import make_own_task, name_own_task
+    from bertd.records import Keep, MetricName
 
+    own = make_own_task(
+        data, task=task, text=text, label=label, dev=dev, dev_share=dev_share, metric=metric and MetricName(metric)
+    )
     is_folder = "/" in run and Path(run).is_dir()
     job = connect(socket).submit(
         SubmitFinetune(
             run=str(Path(run).absolute()) if is_folder else run,
-            task=task,
-            data_dir=str(data.absolute()),
+            task=task or name_own_task(data),
+            data_dir=str((data if own is None else data.parent).absolute()),
+            own=own,
+            keep=Keep(keep),
             seed=seed,
             lr=lr,
             batch_size=batch_size,

@@ -13,7 +13,7 @@ from typing import Literal
 
 from bertd.api.models import SubmitFinetune, SubmitPretrain
 from bertd.daemon.admission.data_set import require_usable_data
-from bertd.daemon.admission.finetuning import require_export, require_task_data
+from bertd.daemon.admission.finetuning import require_export, require_own_data, require_task_data
 from bertd.daemon.admission.machine import require_devices, require_room
 from bertd.daemon.admission.start_from import require_usable_start
 from bertd.daemon.scheduling.device_allocation import Inventory
@@ -89,7 +89,10 @@ class Submissions:
             RecipeError: there is no such task.
         """
         export, source, run_id = self._find_export(request.run)
-        require_task_data(request.task, request.data_dir)
+        if request.own is None:
+            require_task_data(request.task, request.data_dir)
+        else:
+            require_own_data(request.own)
         has_gpu = bool(self._inventory.gpus)
         job = self._draft(
             JobKind.FINETUNE,
@@ -101,7 +104,7 @@ class Submissions:
             uid=uid,
             now=now,
         )
-        chosen = request.model_dump(include={"task", "data_dir", "seed", "lr", "batch_size", "epochs"})
+        chosen = request.model_dump(include={"task", "data_dir", "own", "keep", "seed", "lr", "batch_size", "epochs"})
         spec = FinetuneSpec(source=str(export), source_name=source, **chosen)
 
         def choose_folder(draft: Job) -> tuple[JobPaths, str]:

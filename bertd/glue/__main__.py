@@ -70,7 +70,7 @@ def _run_job(paths: JobPaths, *, began_s: float) -> int:
     journal = JournalWriter(paths.journal)
     progress = ProgressJournal(journal, began_s=began_s)
     try:
-        _finetune(spec, journal=journal, progress=progress)
+        _finetune(spec, paths=paths, journal=journal, progress=progress)
     except BertdError as error:
         return _report_failure(error, progress)
     except Exception as error:
@@ -91,14 +91,14 @@ def _report_failure(error: BertdError, progress: ProgressJournal) -> int:
     return error.exit_code
 
 
-def _finetune(spec: FinetuneSpec, *, journal: JournalWriter, progress: ProgressJournal) -> None:
+def _finetune(spec: FinetuneSpec, *, paths: JobPaths, journal: JournalWriter, progress: ProgressJournal) -> None:
     # Must be set before torch is loaded. By default its threads spin while waiting: next to another busy process on two
     # cores, an epoch of the demo's task then takes 254 s instead of 42 s.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     from bertd.glue.job import finetune
 
-    finetune(spec, journal=journal, progress=progress)
+    finetune(spec, paths=paths, journal=journal, progress=progress)
 
 
 def _out_of_memory_error(error: Exception, spec: FinetuneSpec) -> DeviceMemoryError | None:

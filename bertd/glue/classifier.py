@@ -36,6 +36,11 @@ class Classifier:
     has_segments: bool
     """Whether the model has token types for the two sentences of a pair."""
 
+    @property
+    def pad_id(self) -> int:
+        """The id that fills short texts."""
+        return int(self.tokenizer.pad_token_id)
+
 
 def load_classifier(export: Path, task: Task, *, max_length: int) -> Classifier:
     """Load the encoder with a new classifier for `task`; the caller seeds torch first, for the new weights.

@@ -95,6 +95,16 @@ def read_split(task: Task, *, path: Path) -> Split:
     return Split(path=path, examples=examples, skipped_lines=skipped)
 
 
+def read_header(path: Path) -> list[str]:
+    """The column names in the first line of a file.
+
+    Raises:
+        CorpusError: the file cannot be read.
+    """
+    lines = _read_lines(path)
+    return lines[0].split("\t") if lines else []
+
+
 def _read_lines(path: Path) -> list[str]:
     try:
         content = path.read_bytes()

@@ -7,56 +7,81 @@ from pathlib import Path
 
 import torch
 
-from bertd.glue.classifier import Classifier, load_classifier
+from bertd.glue.best_epoch import BestEpoch
+from bertd.glue.classifier import load_classifier
 from bertd.glue.device import choose_device
-from bertd.glue.examples import Split, read_dev, read_train
+from bertd.glue.evaluate import Evaluator
 from bertd.glue.progress import ProgressJournal
-from bertd.glue.tasks import Task, find_task
-from bertd.glue.train import evaluate, train
-from bertd.records import EndRecord, FinetuneSpec, ScoreRecord
+from bertd.glue.task_data import TaskData, read_task_data
+from bertd.glue.train import train
+from bertd.records import EndRecord, FinetuneSpec, Keep, ScoreRecord
 from bertd.run.journal import JournalWriter
+from bertd.run.paths import JobPaths
 from bertd.run.recipe.schema import PrecisionSection
 from bertd.train.backends.cpu_tuning import tune_cpu
 from bertd.train.backends.precision import choose_precision
 
 
-def finetune(spec: FinetuneSpec, *, journal: JournalWriter, progress: ProgressJournal) -> None:
-    """Train and evaluate one trial; write its score to the journal.
+def finetune(spec: FinetuneSpec, *, paths: JobPaths, journal: JournalWriter, progress: ProgressJournal) -> None:
+    """Train one trial and evaluate it after each epoch; write the score of the best epoch to the journal.
 
     Raises:
         CorpusError: the task's data is missing or wrong.
         CheckpointError: the export cannot be loaded completely.
         DeviceError: the leased GPU cannot be used.
         NumericsError: training diverged.
+        StorageError: the model cannot be kept.
     """
-    task = find_task(spec.task)
-    data_dir = Path(spec.data_dir)
-    train_split = read_train(task, data_dir=data_dir)
-    dev, absent = read_dev(task, data_dir=data_dir)
+    data = read_task_data(spec)
     device = choose_device()
     if device.type == "cpu":
         tune_cpu()
     # What a pretraining with "auto" gets: bf16, fp16 on GPUs without it, fp32 on CPU.
     precision = choose_precision(PrecisionSection(mode="auto"), device)
     torch.manual_seed(spec.seed)
-    classifier = load_classifier(Path(spec.source), task, max_length=spec.max_length)
-    _warn_of_gaps(progress, splits=[train_split, *dev.values()], absent=absent, spec=spec, classifier=classifier)
-    sizes = f"{len(train_split.examples)} training and {len(next(iter(dev.values())).examples)} development examples"
-    print(f"{task.name}: {sizes} from {spec.source_name} on {device} in {precision.mode}", flush=True)
-    train(classifier, task, train_split, spec=spec, device=device, precision=precision, progress=progress)
-    metrics, majority = evaluate(classifier, task, train_split=train_split, dev=dev, device=device, precision=precision)
+    classifier = load_classifier(Path(spec.source), data.task, max_length=spec.max_length)
+    for code, message in data.warnings:
+        progress.warn(code, message)
+    if classifier.max_length < spec.max_length:
+        progress.warn(
+            "max_length",
+            f"{spec.source}: the model has {classifier.max_length} positions; texts are truncated to that, "
+            f"not to {spec.max_length} tokens",
+        )
+    where = f"from {spec.source_name} on {device} in {precision.mode}"
+    print(f"{data.task.name}: {_describe_sizes(data)} {where}", flush=True)
+    evaluator = Evaluator(classifier, data, device=device, precision=precision)
+    best = BestEpoch(data.task, keeps_weights=spec.keep is Keep.BEST)
+
+    def evaluate_epoch() -> None:
+        best.consider(evaluator.evaluate(), classifier.model)
+        print(
+            f"{data.task.name}: epoch {len(best.scores)} of {spec.epochs}: {data.task.selection_metric} "
+            f"{best.scores[-1]:.3f}",
+            flush=True,
+        )
+
+    train(
+        classifier,
+        data.task,
+        data.train,
+        spec=spec,
+        device=device,
+        precision=precision,
+        progress=progress,
+        after_epoch=evaluate_epoch,
+    )
     score = _score_record(
         spec,
-        task,
-        metrics=metrics,
-        majority=majority,
-        train_split=train_split,
-        dev=dev,
+        data,
+        best=best,
+        majority=evaluator.evaluate_majority(),
         precision=precision.mode,
         seconds=progress.elapsed_s(),
+        kept=None,
     )
     journal.append(score)
-    detail = f"{task.name}: {score.metric} {score.score:.3f} (majority class: {score.majority_score:.3f})"
+    detail = _describe_score(score)
     print(detail, flush=True)
     journal.append(
         EndRecord(
@@ -70,27 +95,40 @@ def finetune(spec: FinetuneSpec, *, journal: JournalWriter, progress: ProgressJo
     )
 
 
+def _describe_sizes(data: TaskData) -> str:
+    num_dev = len(next(iter(data.dev.values())).examples)
+    return f"{len(data.train.examples)} training and {num_dev} development examples"
+
+
+def _describe_score(score: ScoreRecord) -> str:
+    line = f"{score.task}: {score.metric} {score.score:.3f} (majority class: {score.majority_score:.3f})"
+    if score.last_metrics is None or score.epochs == 1:
+        return line
+    last = f"; the last epoch has {score.last_metrics[score.metric]:.3f}" if score.chosen_epoch != score.epochs else ""
+    return f"{line}, after epoch {score.chosen_epoch} of {score.epochs}, chosen on dev by {score.chosen_by}{last}"
+
+
 def _score_record(
     spec: FinetuneSpec,
-    task: Task,
+    data: TaskData,
     *,
-    metrics: dict[str, float],
+    best: BestEpoch,
     majority: dict[str, float],
-    train_split: Split,
-    dev: dict[str, Split],
     precision: str,
     seconds: float,
+    kept: str | None,
 ) -> ScoreRecord:
+    task = data.task
     return ScoreRecord(
         t=time.time(),
         task=task.name,
         metric=task.headline,
-        score=metrics[task.headline],
+        score=best.metrics[task.headline],
         majority_score=majority[task.headline],
-        metrics=metrics,
+        metrics=best.metrics,
         majority_metrics=majority,
-        num_train=len(train_split.examples),
-        num_dev=len(next(iter(dev.values())).examples),
+        num_train=len(data.train.examples),
+        num_dev=len(next(iter(data.dev.values())).examples),
         seed=spec.seed,
         lr=spec.lr,
         batch_size=spec.batch_size,
@@ -98,22 +136,10 @@ def _score_record(
         source=spec.source_name,
         seconds=seconds,
         precision=precision,
+        chosen_epoch=best.epoch,
+        chosen_by=task.selection_metric,
+        epoch_scores=best.scores,
+        last_metrics=best.last_metrics,
+        dev=data.dev_description,
+        kept=kept,
     )
-
-
-def _warn_of_gaps(
-    progress: ProgressJournal, *, splits: list[Split], absent: list[Path], spec: FinetuneSpec, classifier: Classifier
-) -> None:
-    for split in splits:
-        if split.skipped_lines:
-            progress.warn(
-                "lines_skipped", f"{split.path}: {split.skipped_lines} lines have too few fields and are skipped"
-            )
-    for path in absent:
-        progress.warn("dev_set_absent", f"{path}: missing; only the other development set is scored")
-    if classifier.max_length < spec.max_length:
-        progress.warn(
-            "max_length",
-            f"{spec.source}: the model has {classifier.max_length} positions; texts are truncated to that, "
-            f"not to {spec.max_length} tokens",
-        )

@@ -1,4 +1,4 @@
-"""The nine GLUE tasks as a table: folder, files, columns, labels and metrics.
+"""GLUE's nine tasks and its diagnostic set as a table: folder, files, columns, labels and metrics.
 
 Source: the official download of gluebenchmark.com and the format descriptions in it. `bertd.glue.examples` reads the
 files by this table. The headline metric is the one number on the screen: F1 for MRPC and QQP, rank correlation for
@@ -7,15 +7,19 @@ STS-B, Matthews for CoLA, else accuracy, as in the 24hBERT code.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bertd.errors import CorpusError
 from bertd.records import GLUE_FILES
 
+DIAGNOSTIC_SUFFIX = "_diagnostic"
+"""Ends the names of the diagnostic set's metrics."""
+DIAGNOSTIC_METRICS = ("matthews",)
+
 
 @dataclass(frozen=True)
 class Task:
-    """One GLUE task."""
+    """A task: one of GLUE's, or one's own."""
 
     name: str
     """As in FinetuneSpec.task."""
@@ -32,7 +36,25 @@ class Task:
     columns: tuple[str, ...] | None = None
     """Column names if train and dev have no header line; None if the first line has them."""
     dev_files: dict[str, str] = field(default_factory=lambda: {"": "dev.tsv"})
-    """Suffix of the metric's name to file; the first file gives the headline and must exist."""
+    """Suffix of the metric's name to file; the first file must exist, and decides which epoch is kept."""
+    chosen_by: str | None = None
+    """Metric on the first development set that decides which epoch is kept; None: the headline."""
+    has_diagnostic: bool = False
+    """Whether the diagnostic set is scored, too, where it has labels."""
+
+    @property
+    def selection_metric(self) -> str:
+        """The metric, on the first development set, of which the best epoch is kept."""
+        return self.chosen_by or self.headline
+
+    @property
+    def is_diagnostic(self) -> bool:
+        """Whether the score is that of the diagnostic set, which then must be there."""
+        return self.headline.endswith(DIAGNOSTIC_SUFFIX)
+
+    def metrics_of(self, suffix: str) -> tuple[str, ...]:
+        """Metrics of one development set."""
+        return DIAGNOSTIC_METRICS if suffix == DIAGNOSTIC_SUFFIX else self.metrics
 
     @property
     def folder(self) -> str:
@@ -100,6 +122,7 @@ TASKS: dict[str, Task] = {
             headline="accuracy",
             metrics=("accuracy",),
             dev_files={"": "dev_matched.tsv", "_mismatched": "dev_mismatched.tsv"},
+            has_diagnostic=True,
         ),
         Task(
             name="qnli",
@@ -127,7 +150,11 @@ TASKS: dict[str, Task] = {
         ),
     )
 }
-"""By name, in the order of the GLUE paper."""
+"""By name, in the order of the GLUE paper; then the diagnostic set."""
+# The best epoch is chosen on MNLI: a choice on the diagnostic set would raise its own score.
+TASKS["ax"] = replace(
+    TASKS["mnli"], name="ax", headline=f"matthews{DIAGNOSTIC_SUFFIX}", chosen_by=TASKS["mnli"].headline
+)
 
 
 def find_task(name: str) -> Task:

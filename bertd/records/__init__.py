@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bertd.records.checkpoints import KeptCheckpoint, KeptCheckpoints
 from bertd.records.commands import BudgetRequest, Command, CommandKind
-from bertd.records.finetune import GLUE_FILES, GLUE_TASKS, FinetuneSpec
+from bertd.records.finetune import GLUE_FILES, GLUE_TASKS, FinetuneSpec, Keep, MetricName, OwnTask
 from bertd.records.journal import (
     AlertRecord,
     BudgetRecord,
@@ -53,9 +53,12 @@ __all__ = [
     "JobKind",
     "JobState",
     "JournalRecord",
+    "Keep",
     "KeptCheckpoint",
     "KeptCheckpoints",
+    "MetricName",
     "Outcome",
+    "OwnTask",
     "PauseKind",
     "Record",
     "RestartRecord",

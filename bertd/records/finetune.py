@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+from pydantic import Field
 
 from bertd.records.record import Record
 
@@ -12,33 +15,81 @@ class GlueFiles:
     """Where a task's examples are below the data folder, spelt as in GLUE's archive."""
 
     folder: str
+    hub_folder: str
+    """Its folder in the hub's nyu-mll/glue, which has Parquet files."""
     train: str = "train.tsv"
     dev: str = "dev.tsv"
-    """The development set that gives the headline."""
+    """The development set on which the best epoch is chosen."""
+    hub_dev: str = "validation"
+    """That set's split in nyu-mll/glue."""
 
 
+_MNLI = GlueFiles("MNLI", "mnli", dev="dev_matched.tsv", hub_dev="validation_matched")
 GLUE_FILES = {
-    "cola": GlueFiles("CoLA"),
-    "sst-2": GlueFiles("SST-2"),
-    "mrpc": GlueFiles("MRPC"),
-    "sts-b": GlueFiles("STS-B"),
-    "qqp": GlueFiles("QQP"),
-    "mnli": GlueFiles("MNLI", dev="dev_matched.tsv"),
-    "qnli": GlueFiles("QNLI"),
-    "rte": GlueFiles("RTE"),
-    "wnli": GlueFiles("WNLI"),
+    "cola": GlueFiles("CoLA", "cola"),
+    "sst-2": GlueFiles("SST-2", "sst2"),
+    "mrpc": GlueFiles("MRPC", "mrpc"),
+    "sts-b": GlueFiles("STS-B", "stsb"),
+    "qqp": GlueFiles("QQP", "qqp"),
+    "mnli": _MNLI,
+    "qnli": GlueFiles("QNLI", "qnli"),
+    "rte": GlueFiles("RTE", "rte"),
+    "wnli": GlueFiles("WNLI", "wnli"),
+    # The diagnostic set has no training set: its examples are classified by a model of MNLI.
+    "ax": _MNLI,
 }
 """By the names of the tasks of bertd.glue.tasks, for modules that may not import it, and in the same order."""
 GLUE_TASKS = tuple(GLUE_FILES)
+
+
+class MetricName(StrEnum):
+    """Metrics of a task of one's own."""
+
+    ACCURACY = "accuracy"
+    F1 = "f1"
+    """Of the second of two labels; of more labels the mean of each label's, `macro_f1`."""
+    MATTHEWS = "matthews"
+    PEARSON = "pearson"
+    SPEARMAN = "spearman"
+
+
+class Keep(StrEnum):
+    """What a finetuning keeps besides its score."""
+
+    NOTHING = "nothing"
+    BEST = "best"
+    """The model of the best epoch."""
+
+
+class OwnTask(Record):
+    """A task from a table of one's own: CSV, TSV, JSON lines, a JSON array or Parquet."""
+
+    train: str
+    """Absolute path of the training table."""
+    dev: str | None = None
+    """Absolute path of the development table; None: `dev_share` of the training rows are held out."""
+    dev_share: float = Field(default=0.1, gt=0, lt=1)
+    dev_seed: int = Field(default=42, ge=0, lt=2**31)
+    """Decides which rows are held out. Not the trial's seed, so that all trials are scored on the same rows."""
+    text: tuple[str, ...] = Field(min_length=1, max_length=2)
+    """Columns of the text: one, or the two of a pair."""
+    label: str
+    """Column of the label: a class, or a number to predict if the metric is a correlation of numbers."""
+    metric: MetricName | None = None
+    """None: Spearman if the labels are fractional numbers, else accuracy."""
 
 
 class FinetuneSpec(Record):
     """Content of `finetune.json`: task, data, export and hyperparameters."""
 
     task: str
-    """One of GLUE_TASKS."""
+    """One of GLUE_TASKS, or the name of a task of one's own."""
     data_dir: str
-    """Absolute path of a folder in GLUE's TSV layout (DATA/CoLA/train.tsv ...)."""
+    """Absolute path of a folder in GLUE's TSV layout (DATA/CoLA/train.tsv ...), or of a copy of nyu-mll/glue; the
+    folder of the table, for a task of one's own."""
+    own: OwnTask | None = None
+    """The task, if it is not one of GLUE's."""
+    keep: Keep = Keep.NOTHING
     source: str
     """Absolute path of the export folder to start from."""
     source_name: str

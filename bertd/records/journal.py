@@ -318,6 +318,19 @@ class ScoreRecord(Record):
     seconds: float
     precision: str | None = None
     """Number format of the matrix products: bf16, fp16 or fp32; None in records of older versions."""
+    chosen_epoch: int | None = None
+    """The epoch that is scored, from 1: the one with the best `chosen_by` on the development set, of equals the first.
+    None in records of older versions, which scored the last epoch."""
+    chosen_by: str | None = None
+    """The metric, of the first development set."""
+    epoch_scores: list[float] | None = None
+    """`chosen_by` after each epoch."""
+    last_metrics: dict[str, float] | None = None
+    """Every metric after the last epoch, which no choice on the development set has raised."""
+    dev: str | None = None
+    """The development set: its file, or which share of which file was held out."""
+    kept: str | None = None
+    """Folder of the finetuned model, if it is kept."""
 
 
 class EndRecord(Record):

@@ -113,6 +113,11 @@ class JobPaths:
     def finetune_spec(self) -> Path:
         return self.root / "finetune.json"
 
+    @property
+    def finetuned_model(self) -> Path:
+        """The model of a finetuning that keeps it."""
+        return self.root / "model"
+
 
 @dataclass(frozen=True)
 class RunPaths(JobPaths):

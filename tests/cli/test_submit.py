@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from bertd.api.models import HIGHEST_PRIORITY, SubmitFinetune, SubmitPretrain
 from bertd.cli import options
+from bertd.cli.finetune_options import name_own_task
+from bertd.cli.submit import Kept, Metric
+from bertd.records import Keep, MetricName, OwnTask
 from bertd.run.recipe.load import find_recipe, parse_recipe
 from bertd.run.recipe.schema import Recipe
 from tests.cli.conftest import Bertd
@@ -227,6 +231,69 @@ def test_an_export_anywhere_can_be_finetuned(bertd: Bertd, daemon: FakeDaemon, w
     (workplace / "exports" / "mine").mkdir(parents=True)
     assert bertd("finetune", "exports/mine", "--task", "cola", "--data", ".").code == 0
     assert SubmitFinetune.model_validate_json(daemon.requests[-1].body).run == str(workplace / "exports" / "mine")
+
+
+_TABLE = ["--data", "t.csv", "--text", "a", "--label", "y"]
+
+
+def test_a_table_of_ones_own_is_submitted_with_its_columns(bertd: Bertd, daemon: FakeDaemon, workplace: Path) -> None:
+    for name in ("reviews.csv", "dev.csv"):
+        (workplace / name).touch()
+    settings = ["--text", "title,body", "--label", "stars", "--metric", "f1", "--keep", "best"]
+    assert bertd("finetune", "@", "--data", "reviews.csv", "--dev", "dev.csv", *settings).code == 0
+    sent = SubmitFinetune.model_validate_json(daemon.requests[-1].body)
+    assert (sent.task, sent.data_dir, sent.keep) == ("reviews", str(workplace), "best")
+    assert sent.own == OwnTask(
+        train=str(workplace / "reviews.csv"),
+        dev=str(workplace / "dev.csv"),
+        text=("title", "body"),
+        label="stars",
+        metric=MetricName.F1,
+    )
+    assert (
+        bertd("finetune", "@", "--data", "reviews.csv", "--text", "a", "--label", "y", "--dev-share", "0.2").code == 0
+    )
+    own = SubmitFinetune.model_validate_json(daemon.requests[-1].body).own
+    assert own is not None and (own.dev, own.dev_share, own.metric) == (None, 0.2, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "option", "remedy"),
+    [
+        (["--data", "."], "--task", "give a GLUE task"),
+        (["--data", ".", "--task", "cola", "--label", "y"], "--label", "describes a table"),
+        (["--data", "t.csv", "--task", "cola"], "--task", "a table of your own"),
+        (["--data", "t.csv"], "--text", "name its columns"),
+        (["--data", "t.csv", "--text", "a"], "--label", "name its columns"),
+        (["--data", "t.csv", "--text", "a,b,c", "--label", "y"], "--text", "one column, or two"),
+        ([*_TABLE, "--dev-share", "1"], "--dev-share", "below 1"),
+        (
+            ["--data", "t.csv", "--text", "a", "--label", "y", "--dev-share", ".1", "--dev", "t.csv"],
+            "--dev-share",
+            "given",
+        ),
+        ([*_TABLE, "--metric", "bleu"], "--metric", "accuracy"),
+    ],
+)
+def test_options_that_do_not_describe_a_table_are_refused(
+    bertd: Bertd, daemon: FakeDaemon, workplace: Path, options: list[str], option: str, remedy: str
+) -> None:
+    (workplace / "t.csv").touch()
+    said = bertd("finetune", "@", *options)
+    assert said.code == 2
+    assert option in said.err and remedy in " ".join(said.err.split())
+    assert not daemon.requests
+
+
+def test_the_metrics_that_the_command_line_offers_are_those_of_a_spec() -> None:
+    assert get_args(Metric) == tuple(MetricName)
+    assert get_args(Kept) == tuple(Keep)
+
+
+def test_a_table_is_named_by_its_file_or_its_folder() -> None:
+    names = {name_own_task(Path(path)) for path in ("/a/reviews/train.csv", "/a/reviews.tsv")}
+    assert names == {"reviews"}
+    assert name_own_task(Path("/a/cola.csv")) == "own-cola"
 
 
 def test_a_missing_data_folder_is_a_wrong_command_line(bertd: Bertd) -> None:

@@ -15,10 +15,10 @@ from bertd.errors import CorpusError
 from bertd.glue.batches import EncodedExample, PaddedBatch, pad
 from bertd.glue.classifier import load_classifier
 from bertd.glue.encoding import encode
+from bertd.glue.evaluate import evaluation_batch_size, predict
 from bertd.glue.examples import Example, Split
 from bertd.glue.read_ahead import read_ahead
 from bertd.glue.tasks import TASKS
-from bertd.glue.train import evaluation_batch_size, predict
 from bertd.train.backends.precision import Precision
 from tests.glue.tiny_export import WORDS, save_tiny_export
 

@@ -19,11 +19,12 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from bertd.errors import NumericsError
 from bertd.glue.batches import EncodedExample, pad
 from bertd.glue.classifier import load_classifier
+from bertd.glue.evaluate import predict
 from bertd.glue.examples import read_train
 from bertd.glue.forward import classify
 from bertd.glue.progress import ReadFigures, UpdateFigures
 from bertd.glue.tasks import TASKS
-from bertd.glue.train import predict, train
+from bertd.glue.train import train
 from bertd.glue.update import Updates
 from bertd.records import FinetuneSpec
 from bertd.train.backends.precision import Precision

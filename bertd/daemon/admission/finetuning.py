@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bertd.daemon.admission.readable import kind_of, read_json_object, unreadable_message
 from bertd.errors import CheckpointError, CorpusError, RecipeError
-from bertd.records import GLUE_FILES
+from bertd.records import GLUE_FILES, OwnTask
 from bertd.run.pretrained_folder import CONFIG_FILE
 
 _WEIGHTS = "model.safetensors"
@@ -28,6 +28,9 @@ def require_task_data(task: str, data_dir: str) -> None:
         folder = Path(data_dir)
         if not folder.is_absolute() or kind_of(folder) != "a folder":
             raise CorpusError(f"{data_dir}: no such folder; give the folder that holds {files.folder}/")
+        if kind_of(folder / files.folder) == "nothing" and kind_of(folder / files.hub_folder) == "a folder":
+            _require_hub_files(task, folder / files.hub_folder, splits=("train", files.hub_dev))
+            return
         for name in (files.train, files.dev):
             path = folder / files.folder / name
             if (kind := kind_of(path)) == "nothing":
@@ -39,6 +42,35 @@ def require_task_data(task: str, data_dir: str) -> None:
                 raise CorpusError(f"{path}: {kind}, and not a file; give the folder that holds {files.folder}/")
     except OSError as error:
         raise CorpusError(unreadable_message(data_dir, error)) from error
+
+
+def _require_hub_files(task: str, folder: Path, *, splits: tuple[str, ...]) -> None:
+    for split in splits:
+        if not any(folder.glob(f"{split}-*.parquet")):
+            raise CorpusError(
+                f"{folder}/{split}-*.parquet: does not exist, and {task} needs it; fetch nyu-mll/glue with all files "
+                f"of {folder.name}/"
+            )
+
+
+def require_own_data(own: OwnTask) -> None:
+    """Check that the tables of a task of one's own are there; their content is read when the job runs.
+
+    Raises:
+        CorpusError: one is missing, or is not a file.
+    """
+    for name in (own.train, own.dev):
+        if name is None:
+            continue
+        try:
+            path = Path(name)
+            kind = kind_of(path) if path.is_absolute() else "nothing"
+        except OSError as error:
+            raise CorpusError(unreadable_message(name, error)) from error
+        if kind == "nothing":
+            raise CorpusError(f"{name}: no such file; give the table with --data, and its development set with --dev")
+        if kind != "a file":
+            raise CorpusError(f"{name}: {kind}, and not a file; give a table in a file")
 
 
 def require_export(export: Path) -> Path:

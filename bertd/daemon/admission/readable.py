@@ -23,7 +23,7 @@ def kind_of(path: Path) -> str:
     """
     try:
         mode = path.stat().st_mode
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # the latter of a name with a NUL
         return "nothing"
     if stat.S_ISDIR(mode):
         return "a folder"

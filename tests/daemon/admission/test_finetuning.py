@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bertd.daemon.admission.finetuning import require_export, require_task_data
+from bertd.daemon.admission.finetuning import require_export, require_own_data, require_task_data
 from bertd.errors import CheckpointError, CorpusError, RecipeError
+from bertd.records import OwnTask
 
 
 def write_task(root: Path, folder: str, *names: str) -> Path:
@@ -39,6 +40,29 @@ def test_a_folder_without_the_task_is_refused(tmp_path: Path) -> None:
 def test_what_is_no_folder_is_refused(data_dir: str) -> None:
     with pytest.raises(CorpusError):
         require_task_data("cola", data_dir)
+
+
+def test_a_copy_of_the_hub_needs_the_split_of_each_set(tmp_path: Path) -> None:
+    folder = write_task(tmp_path, "mnli", "train-00000-of-00001.parquet") / "mnli"
+    with pytest.raises(CorpusError, match=r"mnli/validation_matched-\*\.parquet: does not exist, and ax needs it"):
+        require_task_data("ax", str(tmp_path))
+    (folder / "validation_matched-00000-of-00001.parquet").touch()
+    require_task_data("mnli", str(tmp_path))
+
+
+def test_the_tables_of_ones_own_task_must_be_files(tmp_path: Path) -> None:
+    def own(train: str, dev: str | None = None) -> OwnTask:
+        return OwnTask(train=train, dev=dev, text=("a",), label="y")
+
+    table = tmp_path / "train.csv"
+    table.touch()
+    require_own_data(own(str(table)))
+    require_own_data(own(str(table), str(table)))
+    for absent in ("train.csv", str(tmp_path / "absent.csv"), "/a\0b", "/" + "a" * 5000):
+        with pytest.raises(CorpusError):
+            require_own_data(own(str(table), absent))
+    with pytest.raises(CorpusError, match="a folder, and not a file"):
+        require_own_data(own(str(tmp_path)))
 
 
 def test_a_task_that_glue_does_not_have_is_refused() -> None:

@@ -1,0 +1,48 @@
+"""The epoch of a finetuning that is best on the development set; its weights are kept only if they are asked for."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from bertd.glue.tasks import Task
+
+
+class BestEpoch:
+    """What was measured after each epoch, and the best of them; of equals the first."""
+
+    def __init__(self, task: Task, *, keeps_weights: bool) -> None:
+        self._metric = task.selection_metric
+        self._keeps_weights = keeps_weights
+        self._all: list[dict[str, float]] = []
+        self._weights: dict[str, Tensor] | None = None
+
+    @property
+    def scores(self) -> list[float]:
+        """The task's metric, by which the epoch is chosen, after each epoch."""
+        return [metrics[self._metric] for metrics in self._all]
+
+    @property
+    def epoch(self) -> int:
+        """Number of the best epoch, from 1."""
+        return self.scores.index(max(self.scores)) + 1
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """All metrics after the best epoch."""
+        return self._all[self.epoch - 1]
+
+    @property
+    def last_metrics(self) -> dict[str, float]:
+        """All metrics after the newest epoch."""
+        return self._all[-1]
+
+    def consider(self, metrics: dict[str, float], model: nn.Module) -> None:
+        """Take the metrics after one more epoch, and the weights if it is the best so far."""
+        self._all.append(metrics)
+        if self._keeps_weights and self.epoch == len(self._all):
+            self._weights = {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
+
+    def restore(self, model: nn.Module) -> None:
+        """Give the model, on any device, the weights of the best epoch."""
+        assert self._weights is not None, "keeps_weights is set"
+        model.load_state_dict(self._weights)
