@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -19,9 +19,6 @@ from bertd.cli.options import (
     print_json,
     status_line,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def status(socket: SocketOption = None, json: JsonOption = False) -> None:
@@ -67,28 +64,62 @@ def show(id: JobArgument = "@", socket: SocketOption = None, json: JsonOption = 
 
 
 def scores(
-    run: Annotated[
-        str | None,
+    runs: Annotated[
+        list[str] | None,
         typer.Argument(
             metavar="RUN",
-            help="Run id, job number or @; all runs without it.",
+            help="Run ids, names or job numbers, or @; all runs without it.",
             show_default=False,
             autocompletion=complete_run,
         ),
     ] = None,
+    trials: Annotated[
+        bool, typer.Option("--trials", help="List each trial instead of the best setting's median.")
+    ] = False,
+    published: Annotated[
+        bool, typer.Option("--published", help="Show rows that others published, each with its source.")
+    ] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print a Markdown table, a row for each export.")
+    ] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX table, a row for each export.")] = False,
     socket: SocketOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List finetuning scores, each next to the score of always guessing the most common label."""
-    answer = connect(socket).scores(run)
+    """Show finetuning scores: for each export and task the median over seeds of the best setting.
+
+    --json prints every trial, newest first.
+    """
+    _require_one_form(trials, markdown, latex, json)
+    client = connect(socket)
+    answer = [score for run in runs for score in client.scores(run)] if runs else client.scores()
     if json:
         print_json([*answer])
         return
+    from bertd.cli.score_summary import read_published, summarize_scores
+    from bertd.cli.score_tables import latex_table, markdown_table, published_text, summaries_text
     from bertd.cli.tables import detect_output_style
     from bertd.cli.views import scores_text
 
+    rows, style = read_published() if published else [], detect_output_style()
+    if markdown or latex:
+        print((markdown_table if markdown else latex_table)(summarize_scores(answer), rows))
+        return
     nothing = "No score yet; get one with `bertd finetune RUN --task cola --data FOLDER`."
-    print(scores_text(answer, style=detect_output_style()) if answer else nothing)
+    table = scores_text(answer, style=style) if trials else summaries_text(summarize_scores(answer), style=style)
+    print(table if answer else nothing)
+    if rows:
+        print(f"\n{published_text(rows, style=style)}")
+
+
+def _require_one_form(*are_given: bool) -> None:
+    """Refuse two forms of the table at once.
+
+    Raises:
+        BadParameter: more than one is given.
+    """
+    if sum(are_given) > 1:
+        raise typer.BadParameter("--trials, --markdown, --latex and --json: give one of them")
 
 
 def wait(

@@ -50,15 +50,35 @@ def test_jobs_lists_every_job_with_its_reason(bertd: Bertd, daemon: FakeDaemon) 
     assert bertd("jobs").out == "No job yet.\n"
 
 
-def test_scores_stand_beside_the_majority_class(bertd: Bertd, daemon: FakeDaemon) -> None:
-    header, row = bertd("scores").out.splitlines()
+def test_scores_are_summarised_beside_the_majority_class(bertd: Bertd, daemon: FakeDaemon) -> None:
+    header, row, legend = bertd("scores").out.splitlines()
+    assert header.split()[:5] == ["TASK", "METRIC", "MEDIAN", "LOWEST", "HIGHEST"]
+    assert row.split()[:7] == ["cola", "matthews", "0.5613", "0.5613", "0.5613", "1", "1"]
+    assert row.split()[-2:] == ["0.0000", "7-demo/step-000012000"]
+    assert "chosen on the same development set" in legend
+    assert bertd("scores", "7-demo").code == 0
+    assert daemon.requests[-1].query == {"run": ["7-demo"]}
+    assert bertd("scores", "7-demo", "9-other").out.count("7-demo/step-000012000") == 1
+    daemon.scores = []
+    assert "bertd finetune RUN" in bertd("scores").out
+
+
+def test_trials_are_listed_one_by_one(bertd: Bertd, daemon: FakeDaemon) -> None:
+    header, row = bertd("scores", "--trials").out.splitlines()
     assert header.split()[:5] == ["JOB", "TASK", "METRIC", "SCORE", "MAJORITY"]
     assert row.split()[:5] == ["8", "cola", "matthews", "0.5613", "0.0000"]
     assert (header.split()[-2], row.split()[-2]) == ("PRECISION", "fp16")
-    assert bertd("scores", "7-demo").code == 0
-    assert daemon.requests[-1].query == {"run": ["7-demo"]}
-    daemon.scores = []
-    assert "bertd finetune RUN" in bertd("scores").out
+
+
+def test_scores_are_printed_for_a_paper_beside_published_ones(bertd: Bertd, daemon: FakeDaemon) -> None:
+    markdown = bertd("scores", "--markdown", "--published").out
+    assert "| 7-demo/step-000012000 |" in markdown and " 56.1 |" in markdown
+    assert "| 24hBERT | 84.4/83.8 |" in markdown and "test, from MNLI; mean of 9 columns: Izsak et al. 2021" in markdown
+    latex = bertd("scores", "--latex").out
+    assert r"7-demo/step-000012000 &" in latex and latex.rstrip().endswith(r"\end{tabular}")
+    text = bertd("scores", "--published").out
+    assert text.index("Published, dev sets") < text.index("Published, test sets")
+    assert bertd("scores", "--markdown", "--latex").code == 2
 
 
 def test_show_prints_the_run_of_the_job(bertd: Bertd, daemon: FakeDaemon) -> None:
