@@ -46,6 +46,7 @@ app.command(rich_help_panel="Act on a job", context_settings=job_commands.ACCEPT
 )
 _register_commands("The daemon", programs.start, job_commands.shutdown)
 _register_commands("Data", export.export)
+app.command(rich_help_panel="Data", cls=ForwardingCommand, context_settings=FORWARD_ALL_ARGUMENTS)(programs.predict)
 app.command(rich_help_panel="Look", cls=ForwardingCommand, context_settings=FORWARD_ALL_ARGUMENTS)(programs.bench)
 app.command(rich_help_panel="Look", cls=ForwardingCommand, context_settings=FORWARD_ALL_ARGUMENTS)(programs.prove)
 app.add_typer(programs.data_app, name="data", rich_help_panel="Data")

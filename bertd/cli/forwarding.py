@@ -25,6 +25,7 @@ PROGRAMS = {
     "inspect": "bertd.data.commands.inspect",
     "verify": "bertd.data.commands.verify",
     "fetch": "bertd.data.commands.fetch",
+    "predict": "bertd.glue.predict",
     "bench": "bertd.bench.__main__",
     "prove": "bertd.prove.__main__",
 }

@@ -1,4 +1,4 @@
-"""Subcommands that become another program: start is the daemon; data, bench and prove run on the compute side."""
+"""Subcommands that become another program: start is the daemon; data, predict, bench and prove are compute programs."""
 
 from __future__ import annotations
 
@@ -94,6 +94,11 @@ def verify() -> None:
 def fetch() -> None:
     """Download a corpus from the hub; `bertd data fetch --help` lists them."""
     _exec_forwarding_arguments("fetch")
+
+
+def predict() -> None:
+    """Write the labels that a finetuned model gives to a table's texts; see `bertd predict --help`."""
+    _exec_forwarding_arguments("predict", num_words=2)
 
 
 def bench() -> None:

@@ -1,8 +1,9 @@
-"""Load an export as a classifier with stock transformers, and check that all encoder weights were loaded.
+"""Load an encoder as a classifier with stock transformers, and check that all its weights were loaded.
 
-transformers only logs missing keys, so an export with wrong names would load without an error and with random weights.
-So the loading report is checked here: only the pooler and the classifier may be new, everything else must come from the
-export, and the export may have no other weights than the encoder and the language-model head.
+The folder is an export of bertd, or any encoder that stock transformers saved. transformers only logs missing keys, so
+weights under wrong names would load without an error and be random. So the loading report is checked here: only a
+pooler and the head may be new, everything else must come from the folder, and the folder may have no other weights of
+the encoder.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ from pathlib import Path
 
 import transformers
 from safetensors import SafetensorError
-from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+)
 
 from bertd.errors import CheckpointError
 from bertd.glue.tasks import Task
@@ -21,15 +25,22 @@ from bertd.glue.tasks import Task
 DROPOUT = 0.1
 """Independent of the pretraining's dropout: small tasks overfit. Source: Geiping & Goldstein 2022, section 4.3."""
 
-_NEW_MODULES = ("pooler", "classifier")
-"""Module names of the weights that a finetuning initializes."""
+_DROPOUT_SETTINGS = (
+    *("hidden_dropout_prob", "attention_probs_dropout_prob"),
+    *("dropout", "attention_dropout"),  # DistilBERT
+    *("embedding_dropout", "mlp_dropout", "classifier_dropout"),  # ModernBERT
+)
+TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
+"""A folder without one of these has no vocabulary."""
+_POOLER = "pooler"
+"""The only part of an encoder that a finetuning may initialize."""
 
 
 @dataclass(frozen=True)
 class Classifier:
     """A model on the CPU, ready to be trained, with its tokenizer."""
 
-    model: nn.Module
+    model: transformers.PreTrainedModel
     tokenizer: transformers.PreTrainedTokenizerBase
     max_length: int
     """Most tokens in one input: as requested, or fewer if the model has fewer positions."""
@@ -46,49 +57,105 @@ def load_classifier(export: Path, task: Task, *, max_length: int) -> Classifier:
     """Load the encoder with a new classifier for `task`; the caller seeds torch first, for the new weights.
 
     Raises:
-        CheckpointError: the folder is not an export, or lacks weights of the encoder.
+        CheckpointError: the folder has no encoder that can be finetuned, or lacks weights of it.
     """
-    if not (export / "config.json").is_file():
+    config = read_config(export)
+    for name in _DROPOUT_SETTINGS:
+        if getattr(config, name, None) is not None:
+            setattr(config, name, DROPOUT)
+    _describe_labels(config, task)
+    classifier, report = load_folder(export, config, max_length=max_length)
+    _check_loading_report(export, report, model=classifier.model)
+    return classifier
+
+
+def read_config(folder: Path) -> transformers.PretrainedConfig:
+    """The configuration of an encoder that can classify.
+
+    Raises:
+        CheckpointError: there is none, or it is of another kind of model.
+    """
+    if not (folder / "config.json").is_file():
         raise CheckpointError(
-            f"{export}: no config.json in it; give the folder of an export, such as RUN/exports/step-N"
+            f"{folder}: no config.json in it; give the folder of an export, such as RUN/exports/step-N"
         )
-    if not any((export / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         # transformers would use an empty vocabulary, and every word would be unknown.
-        raise CheckpointError(f"{export}: neither tokenizer.json nor vocab.txt in it; export the run again")
+        raise CheckpointError(f"{folder}: neither tokenizer.json nor vocab.txt in it; export the run again")
     # The report is checked below; progress bars in a log file are noise.
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     try:
-        config = AutoConfig.from_pretrained(
-            export,
-            local_files_only=True,
-            num_labels=task.num_outputs,
-            hidden_dropout_prob=DROPOUT,
-            attention_probs_dropout_prob=DROPOUT,
-        )
-        tokenizer = AutoTokenizer.from_pretrained(export, local_files_only=True)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(_unloadable_message(folder, error)) from error
+    kind = str(config.model_type)
+    is_encoder = kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    if not is_encoder or config.is_encoder_decoder or getattr(config, "is_decoder", False):
+        raise CheckpointError(f"{folder}: model type {kind!r} is not an encoder; give a model such as BERT or RoBERTa")
+    if kind not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES:
+        raise CheckpointError(f"{folder}: transformers has no classifier for model type {kind!r}; give another model")
+    return config
+
+
+def load_folder(
+    folder: Path, config: transformers.PretrainedConfig, *, max_length: int
+) -> tuple[Classifier, dict[str, list[str]]]:
+    """Load model and tokenizer, and transformers' report on the weights' names.
+
+    Raises:
+        CheckpointError: transformers cannot load it, or its tokenizer cannot be used.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model, report = AutoModelForSequenceClassification.from_pretrained(
-            export, config=config, local_files_only=True, use_safetensors=True, output_loading_info=True
+            folder, config=config, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().split("\n")[0][:300]
-        raise CheckpointError(f"{export}: transformers cannot load it: {reason}; export the run again") from error
-    _check_loading_report(export, report, prefix=model.base_model_prefix)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
+        raise CheckpointError(_unloadable_message(folder, error)) from error
+    if not tokenizer.is_fast:
+        raise CheckpointError(
+            f"{folder}: its tokenizer is not one of the package tokenizers; save it as tokenizer.json"
+        )
+    if tokenizer.pad_token_id is None:
+        raise CheckpointError(f"{folder}: its tokenizer has no padding token; set pad_token in tokenizer_config.json")
     if len(tokenizer) > config.vocab_size:
         raise CheckpointError(
-            f"{export}: the tokenizer has {len(tokenizer)} tokens, the model {config.vocab_size}; export the run again"
+            f"{folder}: the tokenizer has {len(tokenizer)} tokens, the model {config.vocab_size}; export the run again"
         )
-    return Classifier(
-        model=model,
+    classifier = Classifier(
+        # Weights saved in half precision are trained in single.
+        model=model.float(),
         tokenizer=tokenizer,
-        max_length=min(max_length, _num_positions(config, tokenizer)),
+        max_length=min(max_length, _num_positions(model, tokenizer)),
         has_segments=getattr(config, "type_vocab_size", 1) >= 2,
     )
+    return classifier, report
 
 
-def _check_loading_report(export: Path, report: dict[str, list[str]], *, prefix: str) -> None:
-    missing = sorted(key for key in report["missing_keys"] if not set(_NEW_MODULES) & set(key.split(".")))
-    unexpected = sorted(key for key in report["unexpected_keys"] if key.startswith(f"{prefix}."))
+def _unloadable_message(folder: Path, error: Exception) -> str:
+    reason = str(error).strip().split("\n")[0][:300]
+    return f"{folder}: transformers cannot load it: {reason}; export the run again"
+
+
+def _describe_labels(config: transformers.PretrainedConfig, task: Task) -> None:
+    """Have the configuration name the task's labels, which also decides the width of the classifier."""
+    names = task.labels or (task.label,)
+    config.id2label = dict(enumerate(names))
+    config.label2id = {name: number for number, name in enumerate(names)}
+    config.problem_type = "regression" if task.labels is None else "single_label_classification"
+
+
+def _check_loading_report(folder: Path, report: dict[str, list[str]], *, model: transformers.PreTrainedModel) -> None:
+    prefix = f"{model.base_model_prefix}."
+    parts = {f"{name}." for name, _ in model.base_model.named_children()}
+    missing = sorted(key for key in report["missing_keys"] if key.startswith(prefix) and _POOLER not in key.split("."))
+    # A bare encoder is saved without the prefix.
+    unexpected = sorted(
+        key
+        for key in report["unexpected_keys"]
+        if key.startswith(prefix) or any(key.startswith(part) for part in parts if part != "head.")
+    )
     mismatched = sorted(str(key) for key in report["mismatched_keys"])
     for what, keys in (
         ("missing", missing),
@@ -97,14 +164,19 @@ def _check_loading_report(export: Path, report: dict[str, list[str]], *, prefix:
     ):
         if keys:
             raise CheckpointError(
-                f"{export}: {len(keys)} weights of the encoder are {what}, such as {keys[0]}; "
+                f"{folder}: {len(keys)} weights of the encoder are {what}, such as {keys[0]}; "
                 "finetuning would start from random weights: export the run again"
             )
 
 
-def _num_positions(config: transformers.PretrainedConfig, tokenizer: transformers.PreTrainedTokenizerBase) -> int:
-    positions = int(config.max_position_embeddings)
-    if "roberta" in config.model_type:
-        # RoBERTa's position ids start at pad_id + 1, so its table has that many unused rows.
-        positions -= int(config.pad_token_id) + 1
-    return min(positions, int(tokenizer.model_max_length))
+def _num_positions(model: transformers.PreTrainedModel, tokenizer: transformers.PreTrainedTokenizerBase) -> int:
+    limit = int(tokenizer.model_max_length)
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions is None or int(positions) < 1:
+        return limit
+    unused = 0
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            # RoBERTa's and MPNet's position ids start at the padding's id + 1, so their table has unused rows.
+            unused = int(module.padding_idx) + 1
+    return min(int(positions) - unused, limit)

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import torch
 
+from bertd.errors import StorageError
 from bertd.glue.best_epoch import BestEpoch
-from bertd.glue.classifier import load_classifier
+from bertd.glue.classifier import Classifier, load_classifier
 from bertd.glue.device import choose_device
 from bertd.glue.evaluate import Evaluator
+from bertd.glue.finetuned_model import save_finetuned
 from bertd.glue.progress import ProgressJournal
 from bertd.glue.task_data import TaskData, read_task_data
+from bertd.glue.tasks import Task
 from bertd.glue.train import train
 from bertd.records import EndRecord, FinetuneSpec, Keep, ScoreRecord
 from bertd.run.journal import JournalWriter
@@ -78,8 +81,9 @@ def finetune(spec: FinetuneSpec, *, paths: JobPaths, journal: JournalWriter, pro
         majority=evaluator.evaluate_majority(),
         precision=precision.mode,
         seconds=progress.elapsed_s(),
-        kept=None,
     )
+    if spec.keep is Keep.BEST:
+        score = _keep_model(score, classifier, data.task, spec=spec, paths=paths, best=best, journal=journal)
     journal.append(score)
     detail = _describe_score(score)
     print(detail, flush=True)
@@ -93,6 +97,33 @@ def finetune(spec: FinetuneSpec, *, paths: JobPaths, journal: JournalWriter, pro
             detail=detail,
         )
     )
+
+
+def _keep_model(
+    score: ScoreRecord,
+    classifier: Classifier,
+    task: Task,
+    *,
+    spec: FinetuneSpec,
+    paths: JobPaths,
+    best: BestEpoch,
+    journal: JournalWriter,
+) -> ScoreRecord:
+    """Keep the model of the best epoch; the score, with its folder.
+
+    Raises:
+        StorageError: the disk refused; the score is in the journal.
+    """
+    best.restore(classifier.model)
+    folder = paths.finetuned_model
+    try:
+        save_finetuned(folder, classifier, task, tokenizer_dir=Path(spec.source), source=spec.source_name)
+    except StorageError:
+        # The score is true without the model.
+        journal.append(score)
+        raise
+    print(f"{task.name}: the model after epoch {best.epoch} is kept in {folder}", flush=True)
+    return score.model_copy(update={"kept": str(folder)})
 
 
 def _describe_sizes(data: TaskData) -> str:
@@ -116,7 +147,6 @@ def _score_record(
     majority: dict[str, float],
     precision: str,
     seconds: float,
-    kept: str | None,
 ) -> ScoreRecord:
     task = data.task
     return ScoreRecord(
@@ -141,5 +171,4 @@ def _score_record(
         epoch_scores=best.scores,
         last_metrics=best.last_metrics,
         dev=data.dev_description,
-        kept=kept,
     )

@@ -65,7 +65,7 @@ def test_recipes_keys_and_tasks_are_offered_without_a_daemon(
 def test_the_options_of_the_programs_behind_a_subcommand_are_offered(
     verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    line = f"bertd {verb} --" if verb in ("bench", "prove") else f"bertd data {verb} --"
+    line = f"bertd {verb} --" if verb in ("bench", "predict", "prove") else f"bertd data {verb} --"
     offered = set(offers(line, monkeypatch, capsys))
     program = importlib.import_module(PROGRAMS[verb])
     monkeypatch.setattr(sys, "argv", ["program", "--help"])

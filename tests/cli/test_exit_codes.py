@@ -38,7 +38,7 @@ ARGUMENTS = {
     "shutdown": [],
 }
 """Arguments with which each subcommand asks the daemon."""
-WITHOUT_DAEMON = {"start", "bench", "prove"}
+WITHOUT_DAEMON = {"start", "predict", "bench", "prove"}
 TAKES_NO_JOB = {"submit", "status", "jobs", "shutdown"}
 
 

@@ -31,6 +31,7 @@ from tests.cli.conftest import Bertd
         (["data", "verify", "mine"], "bertd.data.commands.verify", ["mine"]),
         (["data", "fetch", "wikipedia"], "bertd.data.commands.fetch", ["wikipedia"]),
         (["bench", "demo", "--help"], "bertd.bench.__main__", ["demo", "--help"]),
+        (["predict", "m", "t.csv", "--text", "a"], "bertd.glue.predict", ["m", "t.csv", "--text", "a"]),
         (["prove", "--out", "x", "--minutes", "5"], "bertd.prove.__main__", ["--out", "x", "--minutes", "5"]),
     ],
 )

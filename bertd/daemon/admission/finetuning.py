@@ -9,9 +9,10 @@ from bertd.errors import CheckpointError, CorpusError, RecipeError
 from bertd.records import GLUE_FILES, OwnTask
 from bertd.run.pretrained_folder import CONFIG_FILE
 
-_WEIGHTS = "model.safetensors"
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 """Finetuning reads no pickle."""
-_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
+"""One of these has the vocabulary; stock encoders have the last three."""
 
 
 def require_task_data(task: str, data_dir: str) -> None:
@@ -84,10 +85,10 @@ def require_export(export: Path) -> Path:
         if kind_of(export / CONFIG_FILE) != "a file":
             raise CheckpointError(f"{export}: not an export (no {CONFIG_FILE}); {remedy}")
         read_json_object(export / CONFIG_FILE)
-        if kind_of(export / _WEIGHTS) != "a file":
-            raise CheckpointError(f"{export}: not an export (no {_WEIGHTS}); {remedy}")
+        if not any(kind_of(export / name) == "a file" for name in _WEIGHTS):
+            raise CheckpointError(f"{export}: not an export (no {_WEIGHTS[0]}); {remedy}")
         if not any(kind_of(export / name) == "a file" for name in _TOKENIZER_FILES):
-            raise CheckpointError(f"{export}: not an export (neither {' nor '.join(_TOKENIZER_FILES)}); {remedy}")
+            raise CheckpointError(f"{export}: not an export (neither {' nor '.join(_TOKENIZER_FILES[:2])}); {remedy}")
     except OSError as error:
         raise CheckpointError(unreadable_message(export, error)) from error
     except ValueError as error:
