@@ -14,6 +14,7 @@ import typer
 
 from bertd.cli.completion import complete_recipe, complete_run, complete_set, complete_task
 from bertd.cli.options import JsonOption, PriorityOption, SocketOption, connect, print_json, status_line
+from bertd.program import print_note
 
 if TYPE_CHECKING:
     from bertd.run.recipe.schema import Recipe
@@ -192,10 +193,9 @@ def finetune(
     own = make_own_task(
         data, task=task, text=text, label=label, dev=dev, dev_share=dev_share, metric=metric and MetricName(metric)
     )
-    is_folder = "/" in run and Path(run).is_dir()
     job = connect(socket).submit(
         SubmitFinetune(
-            run=str(Path(run).absolute()) if is_folder else run,
+            run=_resolve_export(run),
             task=task or name_own_task(data),
             data_dir=str((data if own is None else data.parent).absolute()),
             own=own,
@@ -212,6 +212,16 @@ def finetune(
         return
     print(status_line(job))
     _print_next_commands(job.id, extra_hints=[("bertd scores", "its score, when it is over")])
+
+
+def _resolve_export(run: str) -> str:
+    """The export to finetune: the absolute path of a folder with a model, otherwise a run as the daemon knows it."""
+    folder = Path(run)
+    if "/" not in run and (folder / "config.json").is_file():
+        print_note(f"{run} is the folder here; for a run of this name give its number")
+    elif not ("/" in run and folder.is_dir()):
+        return run
+    return str(folder.absolute())
 
 
 def _resolve_start_from(recipe: Recipe) -> str | None:

@@ -18,6 +18,8 @@ from bertd.glue.tasks import Task
 from bertd.records import MetricName, OwnTask
 
 _CLASS_METRICS = (MetricName.ACCURACY, MetricName.F1, MetricName.MATTHEWS)
+_FEW_ROWS = 20
+"""In so few rows, any number of labels up to half of this is believed."""
 _NUMBER_METRICS = (MetricName.SPEARMAN, MetricName.PEARSON)
 
 
@@ -61,6 +63,7 @@ def read_own_task(name: str, own: OwnTask) -> OwnTaskData:
     if dev_table is None:
         return _hold_out(task, splits[0], own)
     warnings = [] if classes is None else _warn_of_unseen(own, classes, labels)
+    warnings += _warn_of_overlap(splits[0], splits[1])
     return OwnTaskData(task, splits[0], splits[1], str(splits[1].path), warnings)
 
 
@@ -139,6 +142,11 @@ def _find_classes(own: OwnTask, labels: list[list[str]]) -> tuple[str, ...]:
     distinct = {label for column in labels for label in column}
     is_whole = all(label.removeprefix("-").isdecimal() and len(label) < 19 for label in distinct)
     classes = tuple(sorted(distinct, key=int) if is_whole else sorted(distinct))
+    if len(classes) > max(_FEW_ROWS, len(labels[0])) / 2:
+        raise CorpusError(
+            f"{own.train}: column {own.label!r} has {len(classes)} different labels in {len(labels[0])} rows, such as "
+            f"{classes[0]!r:.40}; name a column of classes, or predict a number with --metric spearman"
+        )
     if len(set(labels[0])) < 2:
         raise CorpusError(
             f"{own.train}: column {own.label!r} has one label, {labels[0][0]!r:.40}; a task needs two or more"
@@ -202,6 +210,15 @@ def _hold_out(task: Task, split: Split, own: OwnTask) -> OwnTaskData:
         dev_description=described,
         warnings=[("dev_held_out", f"{task.name}: no development set is given; it is {described}")],
     )
+
+
+def _warn_of_overlap(train: Split, dev: Split) -> list[tuple[str, str]]:
+    seen = {(example.first, example.second) for example in train.examples}
+    num_seen = sum((example.first, example.second) in seen for example in dev.examples)
+    if not num_seen:
+        return []
+    message = f"{dev.path}: {num_seen} of {len(dev.examples)} texts are in {train.path}, too; the score is too high"
+    return [("dev_overlap", message)]
 
 
 def _warn_of_unseen(own: OwnTask, classes: tuple[str, ...], labels: list[list[str]]) -> list[tuple[str, str]]:

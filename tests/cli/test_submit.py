@@ -236,6 +236,18 @@ def test_an_export_anywhere_can_be_finetuned(bertd: Bertd, daemon: FakeDaemon, w
 _TABLE = ["--data", "t.csv", "--text", "a", "--label", "y"]
 
 
+def test_a_folder_here_with_a_model_is_finetuned_and_any_other_name_is_a_run(
+    bertd: Bertd, daemon: FakeDaemon, workplace: Path
+) -> None:
+    (workplace / "mine").mkdir()
+    assert bertd("finetune", "mine", "--task", "cola", "--data", ".").code == 0
+    assert SubmitFinetune.model_validate_json(daemon.requests[-1].body).run == "mine"
+    (workplace / "mine" / "config.json").touch()
+    said = bertd("finetune", "mine", "--task", "cola", "--data", ".")
+    assert SubmitFinetune.model_validate_json(daemon.requests[-1].body).run == str(workplace / "mine")
+    assert "mine is the folder here; for a run of this name give its number" in said.err
+
+
 def test_a_table_of_ones_own_is_submitted_with_its_columns(bertd: Bertd, daemon: FakeDaemon, workplace: Path) -> None:
     for name in ("reviews.csv", "dev.csv"):
         (workplace / name).touch()

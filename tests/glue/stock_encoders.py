@@ -50,6 +50,10 @@ def _build(name: str) -> tf.PreTrainedModel:
             return tf.DebertaV2ForMaskedLM(tf.DebertaV2Config(**_SIZE))
         case "mpnet":
             return tf.MPNetForMaskedLM(tf.MPNetConfig(**_SIZE))
+        case "esm":
+            return tf.EsmForMaskedLM(
+                tf.EsmConfig(**_SIZE, mask_token_id=4, position_embedding_type="rotary", token_dropout=False)
+            )
         case "gpt2":
             return tf.GPT2LMHeadModel(tf.GPT2Config(vocab_size=20, n_embd=32, n_layer=1, n_head=2, n_positions=40))
         case "bart":

@@ -61,7 +61,8 @@ def test_every_format_gives_the_same_examples(tmp_path: Path, suffix: str) -> No
     data = _read(path, text="a,b", dev=path)
     assert data.task.labels == ("no", "yes")
     assert data.train.examples == [Example(a, b, float(y == "yes")) for a, b, y in _RAW] == data.dev.examples
-    assert data.dev_description == str(path) and not data.warnings
+    assert data.dev_description == str(path)
+    assert data.warnings == [("dev_overlap", f"{path}: 3 of 3 texts are in {path}, too; the score is too high")]
 
 
 @given(
@@ -176,7 +177,7 @@ def test_a_label_that_only_the_development_set_has_is_a_class_and_a_warning(tmp_
     dev = _write(tmp_path / "dev.csv", "a,y\nx,3\n")
     data = _read(train, dev=dev)
     assert data.task.labels == ("1", "2", "3")
-    assert [code for code, _ in data.warnings] == ["label_unseen"] and "'3'" in data.warnings[0][1]
+    assert [code for code, _ in data.warnings] == ["label_unseen", "dev_overlap"] and "'3'" in data.warnings[0][1]
 
 
 def test_without_a_development_set_the_same_rows_are_held_out_each_time(tmp_path: Path) -> None:
@@ -191,6 +192,36 @@ def test_without_a_development_set_the_same_rows_are_held_out_each_time(tmp_path
     assert [code for code, _ in data.warnings] == ["dev_held_out"]
     other = read_own_task("mine", OwnTask(train=str(path), text=("a",), label="y", dev_seed=1, dev_share=0.3))
     assert 30 <= len(other.dev.examples) <= 31 and other.dev.examples[:5] != data.dev.examples[:5]
+
+
+def test_a_column_that_is_no_label_is_refused(tmp_path: Path) -> None:
+    path = _write(tmp_path / "train.csv", "a,y\n" + "".join(f"x,text {number // 2}\n" for number in range(40)))
+    assert len(_read(path, dev=path).task.labels or ()) == 20
+    path = _write(tmp_path / "train.csv", "a,y\n" + "".join(f"x,text {number}\n" for number in range(40)))
+    with pytest.raises(CorpusError, match="column 'y' has 40 different labels in 40 rows, such as 'text 0'"):
+        _read(path, dev=path)
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [
+        ("CoLA/test", ("sentence",)),
+        ("MRPC/train", ("#1 String", "#2 String", "Quality")),
+        ("QNLI/test", ("question", "sentence")),
+        ("SST-2/train", ("sentence", "label")),
+        ("STS-B/train", ("sentence1", "sentence2", "score")),
+        ("QQP/dev", ("question1", "question2", "is_duplicate")),
+    ],
+)
+def test_no_line_of_a_real_file_is_joined_to_another_by_its_quotes(
+    name: str, columns: tuple[str, ...], real_data: Path
+) -> None:
+    path = real_data / "glue" / f"{name}.tsv"
+    content = path.read_text(encoding="utf-8-sig").removesuffix("\n")
+    rows = read_table(path, columns).rows
+    assert len(rows) == content.count("\n")
+    assert '"' not in content or any('"' in str(cell) for row in rows for cell in row)
 
 
 def test_too_few_rows_to_hold_some_out_are_refused(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_a_stock_encoder_is_loaded_with_its_own_weights(tmp_path: Path, name: st
     assert all(torch.equal(loaded[key], tensor) for key, tensor in found.items() if tensor is not None)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [*FAMILIES, "esm"])
 def test_padded_texts_get_what_the_stock_model_gives_each_alone(tmp_path: Path, name: str) -> None:
     classifier = load_classifier(save_stock_encoder(tmp_path / "model", name=name), TASKS["rte"], max_length=512)
     model = classifier.model.eval()
@@ -71,7 +71,7 @@ def test_padded_texts_get_what_the_stock_model_gives_each_alone(tmp_path: Path, 
         torch.testing.assert_close(logits_BC[row : row + 1], model(**alone).logits, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["roberta", "distilbert", "electra", "modernbert"])
+@pytest.mark.parametrize("name", ["roberta", "distilbert", "electra", "modernbert", "esm"])
 def test_a_stock_encoder_learns_a_task(tmp_path: Path, name: str) -> None:
     export = save_stock_encoder(tmp_path / "model", name=name)
     data_dir = write_cola(tmp_path / "data")
