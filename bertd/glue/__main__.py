@@ -2,12 +2,14 @@
 
 The journal gets `step` records (loss is the task's loss: cross-entropy in nats, or squared error; charged_s is the
 job's running time, which is not charged to any budget), one `score`, one `end`. Exit status 0, or that of the
-BertdError, which is also written as an alert. SIGTERM ends the job at once: there is nothing to save.
+BertdError, which is also written as an alert. SIGTERM ends the job at once; started again, it continues after the
+newest epoch that it saved.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 import traceback
@@ -15,7 +17,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from bertd.errors import BertdError, DeviceMemoryError, RunFolderError
+from bertd.errors import BertdError, DeviceError, DeviceMemoryError, RunFolderError, StorageError
 from bertd.glue.progress import ProgressJournal
 from bertd.program import print_error, run_main
 from bertd.records import FinetuneSpec
@@ -72,6 +74,9 @@ def _run_job(paths: JobPaths, *, began_s: float) -> int:
     try:
         _finetune(spec, paths=paths, journal=journal, progress=progress)
     except BertdError as error:
+        if not isinstance(error, DeviceError | StorageError):
+            # Started again, it would fail again.
+            shutil.rmtree(paths.epoch_state, ignore_errors=True)
         return _report_failure(error, progress)
     except Exception as error:
         # The edge of this process: the runner reads the status, people read the log.

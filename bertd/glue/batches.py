@@ -56,14 +56,19 @@ def training_batches(
     examples: list[EncodedExample], *, batch_size: int, pad_id: int, generator: torch.Generator
 ) -> Iterator[PaddedBatch]:
     """Yield one epoch in an order drawn from `generator`: every example once, similar lengths together."""
+    for indices in draw_epoch(examples, batch_size=batch_size, generator=generator):
+        yield pad([examples[index] for index in indices], pad_id=pad_id)
+
+
+def draw_epoch(examples: list[EncodedExample], *, batch_size: int, generator: torch.Generator) -> list[list[int]]:
+    """The examples of each batch of an epoch, by their indices."""
     order = torch.randperm(len(examples), generator=generator).tolist()
     bucket = batch_size * _BUCKET_BATCHES
     batches: list[list[int]] = []
     for start in range(0, len(order), bucket):
         by_length = sorted(order[start : start + bucket], key=lambda index: len(examples[index].input_ids))
         batches += [by_length[first : first + batch_size] for first in range(0, len(by_length), batch_size)]
-    for batch_index in torch.randperm(len(batches), generator=generator).tolist():
-        yield pad([examples[index] for index in batches[batch_index]], pad_id=pad_id)
+    return [batches[number] for number in torch.randperm(len(batches), generator=generator).tolist()]
 
 
 def pad(examples: list[EncodedExample], *, pad_id: int) -> PaddedBatch:

@@ -36,6 +36,21 @@ class BestEpoch:
         """All metrics after the newest epoch."""
         return self._all[-1]
 
+    @property
+    def all_metrics(self) -> list[dict[str, float]]:
+        """All metrics after each epoch."""
+        return list(self._all)
+
+    @property
+    def weights(self) -> dict[str, Tensor] | None:
+        """Those of the best epoch, on the CPU, if they are kept."""
+        return self._weights
+
+    def resume(self, all_metrics: list[dict[str, float]], *, weights: dict[str, Tensor] | None) -> None:
+        """Continue after the epochs that an earlier attempt measured."""
+        self._all = list(all_metrics)
+        self._weights = weights
+
     def consider(self, metrics: dict[str, float], model: nn.Module) -> None:
         """Take the metrics after one more epoch, and the weights if it is the best so far."""
         self._all.append(metrics)

@@ -7,16 +7,18 @@ from pathlib import Path
 
 import torch
 
-from bertd.errors import StorageError
+from bertd.errors import CheckpointError, StorageError
 from bertd.glue.best_epoch import BestEpoch
 from bertd.glue.classifier import Classifier, load_classifier
 from bertd.glue.device import choose_device
+from bertd.glue.epoch_state import EpochStore
 from bertd.glue.evaluate import Evaluator
 from bertd.glue.finetuned_model import save_finetuned
 from bertd.glue.progress import ProgressJournal
 from bertd.glue.task_data import TaskData, read_task_data
 from bertd.glue.tasks import Task
 from bertd.glue.train import train
+from bertd.glue.update import Updates
 from bertd.records import EndRecord, FinetuneSpec, Keep, ScoreRecord
 from bertd.run.journal import JournalWriter
 from bertd.run.paths import JobPaths
@@ -56,13 +58,30 @@ def finetune(spec: FinetuneSpec, *, paths: JobPaths, journal: JournalWriter, pro
     evaluator = Evaluator(classifier, data, device=device, precision=precision)
     best = BestEpoch(data.task, keeps_weights=spec.keep is Keep.BEST)
 
-    def evaluate_epoch() -> None:
+    store = EpochStore(paths.epoch_state, spec=spec, num_train=len(data.train.examples))
+
+    def restore(updates: Updates) -> int:
+        try:
+            num_done = store.restore(classifier.model, updates, best, progress)
+        except CheckpointError as error:
+            progress.warn("epoch_not_restored", f"{error}; the finetuning begins again")
+            return 0
+        if num_done:
+            print(f"{data.task.name}: continues after epoch {num_done} of {spec.epochs}", flush=True)
+        return num_done
+
+    def evaluate_epoch(updates: Updates) -> None:
         best.consider(evaluator.evaluate(), classifier.model)
         print(
             f"{data.task.name}: epoch {len(best.scores)} of {spec.epochs}: {data.task.selection_metric} "
             f"{best.scores[-1]:.3f}",
             flush=True,
         )
+        if len(best.scores) < spec.epochs and store.is_due():
+            try:
+                store.save(classifier.model, updates, best, progress)
+            except StorageError as error:
+                progress.warn("epoch_not_saved", str(error))
 
     train(
         classifier,
@@ -72,6 +91,7 @@ def finetune(spec: FinetuneSpec, *, paths: JobPaths, journal: JournalWriter, pro
         device=device,
         precision=precision,
         progress=progress,
+        restore=restore,
         after_epoch=evaluate_epoch,
     )
     score = _score_record(
@@ -85,6 +105,7 @@ def finetune(spec: FinetuneSpec, *, paths: JobPaths, journal: JournalWriter, pro
     if spec.keep is Keep.BEST:
         score = _keep_model(score, classifier, data.task, spec=spec, paths=paths, best=best, journal=journal)
     journal.append(score)
+    store.delete()
     detail = _describe_score(score)
     print(detail, flush=True)
     journal.append(

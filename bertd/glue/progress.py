@@ -51,8 +51,13 @@ class ProgressJournal:
         self.examples = 0
         """Examples read so far, over all epochs."""
 
+    def resume(self, *, step: int, examples: int, elapsed_s: float) -> None:
+        """Continue after the updates and the running time of earlier attempts."""
+        self.step, self.examples = step, examples
+        self._began_s -= elapsed_s
+
     def elapsed_s(self) -> float:
-        """Seconds since the job began."""
+        """Seconds since the job began, without the time between attempts."""
         return time.monotonic() - self._began_s
 
     def count_update(self, step: int, *, num_examples: int, num_positions: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 from bertd.errors import NumericsError
-from bertd.glue.batches import EncodedExample, PaddedBatch, training_batches
+from bertd.glue.batches import EncodedExample, PaddedBatch, draw_epoch, training_batches
 from bertd.glue.classifier import Classifier
 from bertd.glue.encoding import encode
 from bertd.glue.examples import Split
@@ -30,13 +30,15 @@ def train(
     device: torch.device,
     precision: Precision,
     progress: ProgressJournal,
-    after_epoch: Callable[[], object] | None = None,
+    restore: Callable[[Updates], int] | None = None,
+    after_epoch: Callable[[Updates], object] | None = None,
 ) -> None:
     """Train the classifier in place; randomness comes from torch's global seed and `spec.seed`.
 
     The device is waited for only where a report is due, so a loss that is not finite ends training there.
 
     Args:
+        restore: brings the model and its updates to where an earlier attempt left them; returns the epochs done.
         after_epoch: called after each epoch; must not draw from torch's global generator.
 
     Raises:
@@ -48,8 +50,10 @@ def train(
     schedule = ScheduleSection(curve="linear", warmup=spec.warmup)
     steps_per_epoch = -(-len(encoded) // spec.batch_size)
     num_steps = spec.epochs * steps_per_epoch
-    with read_ahead(_iterate_epochs(encoded, classifier, spec=spec), device=device) as batches:
-        for step, batch in enumerate(batches, start=1):
+    num_done = 0 if restore is None else restore(updates)
+    epochs = _iterate_epochs(encoded, classifier, spec=spec, num_done=num_done)
+    with read_ahead(epochs, device=device) as batches:
+        for step, batch in enumerate(batches, start=num_done * steps_per_epoch + 1):
             # Use the middle of the step, so that neither the first nor the last step has a learning rate of 0.
             lr = spec.lr * learning_rate_factor(schedule, progress=(step - 0.5) / num_steps)
             updates.update(batch, lr=lr)
@@ -60,7 +64,7 @@ def train(
                 _require_finite(figures, task=task, spec=spec, num_steps=num_steps)
                 progress.report(figures, lr=lr, num_steps=num_steps)
             if is_epoch_done and after_epoch is not None:
-                after_epoch()
+                after_epoch(updates)
                 model.train()
 
 
@@ -76,8 +80,11 @@ def _require_finite(figures: ReadFigures, *, task: Task, spec: FinetuneSpec, num
 
 
 def _iterate_epochs(
-    encoded: list[EncodedExample], classifier: Classifier, *, spec: FinetuneSpec
+    encoded: list[EncodedExample], classifier: Classifier, *, spec: FinetuneSpec, num_done: int
 ) -> Iterator[PaddedBatch]:
     generator = torch.Generator().manual_seed(spec.seed)
-    for _ in range(spec.epochs):
+    for _ in range(num_done):
+        # The orders of later epochs are drawn after these.
+        draw_epoch(encoded, batch_size=spec.batch_size, generator=generator)
+    for _ in range(num_done, spec.epochs):
         yield from training_batches(encoded, batch_size=spec.batch_size, pad_id=classifier.pad_id, generator=generator)

@@ -48,6 +48,27 @@ class Updates:
         self._diverged = torch.zeros(4, device=device, dtype=torch.float64)
         self._unread_updates = 0
 
+    def optimizer_tensors(self) -> dict[str, Tensor]:
+        """The optimizer's state, as `parameter/slot`."""
+        state = self._optimizer.state_dict()["state"]
+        return {f"{number}/{slot}": tensor for number, slots in state.items() for slot, tensor in slots.items()}
+
+    def scaler_state(self) -> dict[str, int | float]:
+        """The state of fp16's gradient scaler; empty otherwise."""
+        return dict(self._scaler.state_dict())
+
+    def restore(self, tensors: dict[str, Tensor], *, scaler: dict[str, int | float], step: int) -> None:
+        """Continue after `step` updates of an earlier attempt."""
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            number, slot = name.split("/")
+            state.setdefault(int(number), {})[slot] = tensor
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": state, "param_groups": groups})
+        if self._scaler.is_enabled():
+            self._scaler.load_state_dict(scaler)
+        self._step += step
+
     def update(self, batch: PaddedBatch, *, lr: float) -> None:
         """Do one update; `batch` is on the device."""
         for group in self._optimizer.param_groups:

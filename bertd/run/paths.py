@@ -114,6 +114,11 @@ class JobPaths:
         return self.root / "finetune.json"
 
     @property
+    def epoch_state(self) -> Path:
+        """A finetuning after its newest saved epoch; deleted at its end."""
+        return self.root / "epoch"
+
+    @property
     def finetuned_model(self) -> Path:
         """The model of a finetuning that keeps it."""
         return self.root / "model"

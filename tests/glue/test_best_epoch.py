@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -87,7 +86,10 @@ def test_evaluating_between_epochs_changes_no_weight(tmp_path: Path) -> None:
         torch.manual_seed(0)
         classifier = load_classifier(export, data.task, max_length=32)
         evaluator = Evaluator(classifier, data, device=torch.device("cpu"), precision=FP32)
-        evaluate: Callable[[], object] = evaluator.evaluate
+
+        def evaluate(_: object, evaluator: Evaluator = evaluator) -> None:
+            evaluator.evaluate()
+
         with closing(JournalWriter(tmp_path / "journal.jsonl")) as journal:
             train.train(
                 classifier,

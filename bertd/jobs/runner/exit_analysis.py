@@ -111,14 +111,14 @@ def classify_finetune_exit(
     stop_requested: bool,
     oom_kills: int = 0,
 ) -> Outcome:
-    """The outcome of a finetuning; it is never restarted, because it keeps no checkpoints."""
+    """The outcome of a finetuning; it is never restarted by itself."""
     final = final_record(records)
     if isinstance(final, EndRecord) and final.reason == "finished":
         return Outcome(state=JobState.DONE, reason=_score_line(records) or final.detail, exit_code=0)
     if stop_requested:
         return Outcome(state=JobState.CANCELLED, reason="stopped by a person; it has no score", exit_code=0)
     if shutdown_requested:
-        reason = "its runner was stopped; resume starts it from the beginning"
+        reason = "its runner was stopped; resume continues after its last saved epoch, or begins again without one"
         return Outcome(state=JobState.PAUSED, reason=reason, exit_code=0)
     if exit_code == 0:
         reason = "it ended without a score; last log lines in logs/job.log"

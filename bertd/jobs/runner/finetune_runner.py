@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from subprocess import Popen
@@ -48,6 +49,8 @@ class FinetuneRunner:
             oom_kills=oom_kills() - earlier_oom_kills,
         )
         self._write_missing_records(outcome, records=records)
+        if outcome.state is JobState.CANCELLED:
+            shutil.rmtree(self._paths.epoch_state, ignore_errors=True)
         return outcome
 
     def _tick(self, child: Popen[bytes]) -> None:
