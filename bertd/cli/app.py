@@ -7,14 +7,17 @@ from collections.abc import Callable
 from typing import Annotated, NoReturn
 
 import typer
+from typer.core import TyperCommand
 
 import bertd
 from bertd.cli import budget, exit_codes, export, job_commands, logs, programs, query_commands, submit
+from bertd.cli.argument_parsing import CommandWithNegativeNumbers, PlainWordsGroup
 from bertd.cli.forwarding import FORWARD_ALL_ARGUMENTS, ForwardingCommand
 from bertd.program import run_main
 
 app = typer.Typer(
     name="bertd",
+    cls=PlainWordsGroup,
     help="Train BERT-class encoders within a budget, on the machine you have.",
     epilog=exit_codes.epilog(),
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -23,9 +26,9 @@ app = typer.Typer(
 )
 
 
-def _register_commands(panel: str, *commands: Callable[..., None]) -> None:
+def _register_commands(panel: str, *commands: Callable[..., None], cls: type[TyperCommand] = TyperCommand) -> None:
     for command in commands:
-        app.command(rich_help_panel=panel)(command)
+        app.command(rich_help_panel=panel, cls=cls)(command)
 
 
 _register_commands("Queue work", submit.submit, submit.finetune)
@@ -39,11 +42,9 @@ _register_commands(
     query_commands.wait,
 )
 _register_commands("Act on a job", job_commands.pause, job_commands.resume, job_commands.checkpoint, job_commands.stop)
-app.command(rich_help_panel="Act on a job", context_settings=job_commands.ACCEPT_NEGATIVE_NUMBERS)(budget.budget)
+_register_commands("Act on a job", budget.budget, cls=CommandWithNegativeNumbers)
 _register_commands("Act on a job", job_commands.hold, job_commands.release)
-app.command(rich_help_panel="Act on a job", context_settings=job_commands.ACCEPT_NEGATIVE_NUMBERS)(
-    job_commands.priority
-)
+_register_commands("Act on a job", job_commands.priority, cls=CommandWithNegativeNumbers)
 _register_commands("The daemon", programs.start, job_commands.shutdown)
 _register_commands("Data", export.export)
 app.command(rich_help_panel="Data", cls=ForwardingCommand, context_settings=FORWARD_ALL_ARGUMENTS)(programs.predict)

@@ -95,13 +95,24 @@ def _build_request(client: Client, run: str, asked: BudgetAmount) -> BudgetReque
     if asked.is_relative:
         current = client.run(run).budget
         if current.unit is not asked.unit:
-            raise RecipeError(f"budget: {asked.amount:+g} {asked.unit}: this run counts {current.unit}; give that")
+            raise RecipeError(f"budget: {_format_part(asked)}: this run counts {current.unit}; give that")
         total += current.amount
-    if not 0 < total <= MAX_STEPS_OR_SEQUENCES:
+    if not total > 0:
+        wanted = _format_part(asked) if asked.is_relative else f"{total:g} {asked.unit}"
         raise typer.BadParameter(
-            f"{total:g} {asked.unit}: give a budget above 0; `bertd stop` ends a run", param_hint="AMOUNT"
+            f"{wanted} leaves no budget; give one above 0, or end the run with `bertd stop`", param_hint="AMOUNT"
+        )
+    if total > MAX_STEPS_OR_SEQUENCES:
+        raise typer.BadParameter(
+            f"{total:,g} {asked.unit}: more than any run lasts; give a smaller budget", param_hint="AMOUNT"
         )
     return BudgetRequest(unit=asked.unit, amount=total)
+
+
+def _format_part(asked: BudgetAmount) -> str:
+    from bertd.run.quantities import format_budget_amount
+
+    return f"{'-' if asked.amount < 0 else '+'}{format_budget_amount(asked.unit, abs(asked.amount))}"
 
 
 def _request_change(client: Client, run: str, request: BudgetRequest) -> Answered[RunView]:

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from bertd.api.client import Client
     from bertd.api.models import JobView
 
-ACCEPT_NEGATIVE_NUMBERS = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
-"""`-1` and `-2h` are arguments. What else looks like an option is refused by the subcommand."""
-
 
 def pause(
     ids: JobsArgument = None,

@@ -27,6 +27,7 @@ from bertd.records import (
     DevicesRecord,
 )
 from bertd.run.durations import MAX_DURATION_S
+from bertd.run.quantities import format_budget_amount, format_budget_change
 
 MAX_RESERVE_SHARE = 0.5
 """Largest share of the budget kept for the last validation, save and export: even a budget of one minute on a slow disk
@@ -178,7 +179,7 @@ def require_whole_start(budget: Budget) -> None:
         RecipeError: it is shorter than the start of a run.
     """
     if budget.total_s is not None and budget.total_s < MIN_BUDGET_S:
-        given = f"{budget.amount:.4g} {budget.unit}"
+        given = format_budget_amount(budget.unit, budget.amount)
         raise RecipeError(
             f"budget: {given} is {budget.total_s:.4g} s, and the start of a run, which is charged, takes longer; give "
             f"{MIN_BUDGET_S:.0f}s or more"
@@ -197,20 +198,23 @@ def check_budget_request(request: BudgetRequest, granted: Budget, *, spent: floa
             not a whole number of steps or sequences.
         BudgetError: more than that is spent already; `bertd stop` ends a run.
     """
+    asked = format_budget_amount(request.unit, request.amount)
     if request.unit is not granted.unit:
-        raise RecipeError(f"budget: {request.amount:g} {request.unit}: this run counts {granted.unit}; give that")
+        raise RecipeError(f"budget: {asked}: this run counts {granted.unit}; give that")
     max_amount = MAX_HOURS if granted.is_timed else MAX_STEPS_OR_SEQUENCES
     if request.amount > max_amount:
         raise RecipeError(
-            f"budget: {request.amount:g} {request.unit}: more than any run lasts; give at most {max_amount:,.0f}"
+            f"budget: {asked}: more than any run lasts; give at most {format_budget_amount(request.unit, max_amount)}"
         )
     if not granted.is_timed and request.amount != int(request.amount):
-        raise RecipeError(f"budget: {request.amount:g} {request.unit}: give a whole number")
+        raise RecipeError(f"budget: {request.amount:,} {request.unit}: give a whole number")
     if spent >= training_end(request.amount, reserve=reserve):
-        kept = f", and its end takes {min(reserve, MAX_RESERVE_SHARE * request.amount):.4g}" if reserve else ""
+        end = min(reserve, MAX_RESERVE_SHARE * request.amount)
+        kept = f", and its end takes {format_budget_amount(granted.unit, end)}" if reserve else ""
         raise BudgetError(
-            f"budget: {request.amount:g} {request.unit} is too little: {spent:.4g} of {granted.amount:g} is "
-            f"spent{kept}; give more, or end the run with `bertd stop`"
+            f"budget: {asked} is too little: {format_budget_amount(granted.unit, spent)} of "
+            f"{format_budget_amount(granted.unit, granted.amount)} is spent{kept}; give more, or end the run with "
+            "`bertd stop`"
         )
     require_whole_start(replace(granted, amount=request.amount))
 
@@ -304,12 +308,12 @@ def answer_budget_command(
     assert command.budget is not None
     records: list[BudgetRecord | CommandRecord] = []
     outcome: Literal["done", "refused"] = "done"
-    detail = f"the budget is {granted.amount:g} {granted.unit} already"
+    detail = f"the budget is {format_budget_amount(granted.unit, granted.amount)} already"
     try:
         change = make_budget_record(command.budget, granted, position=position, reserve_s=reserve_s)
         if change is not None:
             records.append(change)
-            detail = f"from {change.before:g} to {change.after:g} {change.unit}"
+            detail = format_budget_change(change.unit, change.before, change.after)
     except BertdError as error:
         outcome, detail = "refused", str(error)
     answer = CommandRecord.answer(command, t=position.t, step=position.step, outcome=outcome, detail=detail)

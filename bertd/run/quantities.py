@@ -48,5 +48,10 @@ def format_budget_amount(
             return f"{format_amount(amount)} {'sequence' if amount == 1 else 'sequences'}"
 
 
+def format_budget_change(unit: BudgetUnit, before: float, after: float) -> str:
+    """`from 20m 00s to 2h 00m`."""
+    return f"from {format_budget_amount(unit, before)} to {format_budget_amount(unit, after)}"
+
+
 def _all_digits(amount: float) -> str:
     return f"{amount:,.0f}" if amount == round(amount) else f"{amount:,.6g}"

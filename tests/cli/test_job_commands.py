@@ -226,3 +226,9 @@ def test_no_budget_or_two_are_refused_in_plain_words(words: list[str], bertd: Be
     assert said.code == 2
     assert "Input should" not in said.err and said.err
     assert [request for request in daemon.requests if request.method == "POST"] == []
+
+
+def test_a_part_that_leaves_no_budget_is_named_as_it_was_given(bertd: Bertd, daemon: FakeDaemon) -> None:
+    said = bertd("budget", "7", "-30h")
+    assert said.code == 2
+    assert "-30h 00m leaves no budget" in said.err

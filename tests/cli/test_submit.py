@@ -214,7 +214,7 @@ def test_a_finetuning_is_submitted_with_its_settings(bertd: Bertd, daemon: FakeD
         ("--task", "col", "cola, sst-2"),
         ("--lr", "nan", "above 0"),
         ("--lr", "0", "above 0"),
-        ("--epochs", "0", "equal to 1"),
+        ("--epochs", "0", "give a number at least 1"),
     ],
 )
 def test_a_finetuning_that_cannot_be_done_is_not_queued(

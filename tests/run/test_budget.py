@@ -143,7 +143,7 @@ def test_an_order_becomes_a_change_and_its_answer() -> None:
     assert isinstance(change, BudgetRecord)
     assert (change.before, change.after, change.spent, change.unit) == (2.0, 30.0, 1.0, BudgetUnit.HOURS)
     assert isinstance(answer, CommandRecord)
-    assert (answer.number, answer.outcome, answer.detail) == (3, "done", "from 2 to 30 hours")
+    assert (answer.number, answer.outcome, answer.detail) == (3, "done", "from 2h 00m to 30h 00m")
     assert fold_records([change, answer]).budget_plan(HOURS).granted.amount == 30.0
 
 
@@ -151,15 +151,16 @@ def test_the_same_order_again_changes_nothing() -> None:
     (answer,) = answer_budget_command(command(2.0), HOURS, position=AT)
 
     assert isinstance(answer, CommandRecord)
-    assert (answer.outcome, answer.detail) == ("done", "the budget is 2 hours already")
+    assert (answer.outcome, answer.detail) == ("done", "the budget is 2h 00m already")
 
 
 @pytest.mark.parametrize(
     ("order", "reason"),
     [
-        (command(1.0), "1 hours is too little: 1 of 2 is spent; give more, or end the run with `bertd stop`"),
-        (command(2e6), "2e+06 hours: more than any run lasts; give at most 1,000,000"),
-        (command(500, BudgetUnit.STEPS), "this run counts hours; give that"),
+        (command(1.0), "1h 00m is too little: 1h 00m of 2h 00m is spent; give more, or end the run with `bertd stop`"),
+        (command(2e6), "2000000h 00m: more than any run lasts; give at most 1000000h 00m"),
+        (command(500, BudgetUnit.STEPS), "budget: 500 steps: this run counts hours; give that"),
+        (command(1 / 360), "budget: 10s is too little: 1h 00m of 2h 00m is spent"),
     ],
 )
 def test_what_cannot_be_is_refused_with_the_numbers(order: Command, reason: str) -> None:
@@ -173,7 +174,7 @@ def test_a_budget_that_leaves_no_room_for_the_end_is_refused() -> None:
     (answer,) = answer_budget_command(command(1.1), HOURS, position=AT, reserve_s=600.0)
 
     assert isinstance(answer, CommandRecord)
-    assert answer.outcome == "refused" and "and its end takes 0.1667" in answer.detail
+    assert answer.outcome == "refused" and "and its end takes 10m 00s" in answer.detail
 
 
 def test_half_a_step_cannot_be_granted() -> None:

@@ -20,6 +20,7 @@ from bertd.records import (
     StepRecord,
     ValidationRecord,
 )
+from bertd.run.quantities import format_budget_change
 
 
 def event_text(record: JournalRecord) -> str:
@@ -48,7 +49,7 @@ def event_text(record: JournalRecord) -> str:
         case CommandRecord():
             return f"{record.verb} {record.outcome} at step {record.step}: {record.detail}"
         case BudgetRecord():
-            return f"budget from {record.before:g} to {record.after:g} {record.unit} at step {record.step}"
+            return f"budget {format_budget_change(record.unit, record.before, record.after)} at step {record.step}"
         case DevicesRecord():
             return f"devices from {record.before} to {record.after} at step {record.step}"
         case AlertRecord():

@@ -9,7 +9,7 @@ from pathlib import PurePath
 
 from bertd.run.dataset_manifest import Manifest, SourceCounts, SplitCounts
 from bertd.run.durations import format_duration
-from bertd.run.quantities import format_count
+from bertd.run.quantities import format_budget_amount, format_count
 from bertd.run.recipe.load import format_recipe
 from bertd.run.recipe.schema import Recipe
 from bertd.terminal_text import terminal_line
@@ -28,7 +28,7 @@ def model_card(recipe: Recipe, state: TrainState, data: Manifest, *, mask_token:
     loss = "not measured" if state.validation_loss is None else f"{state.validation_loss:.4f} nats"
     band = state.band
     train = f"{band.mean:.4f} nats (running mean)" if band is not None and band.seen else "not measured"
-    budget = f"{recipe.budget.amount:g} {recipe.budget.unit.value}"
+    budget = format_budget_amount(recipe.budget.unit, recipe.budget.amount)
     return f"""---
 library_name: transformers
 pipeline_tag: fill-mask

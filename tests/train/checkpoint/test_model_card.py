@@ -32,7 +32,7 @@ def test_a_card_names_the_data_the_recipe_the_budget_and_what_they_came_to(data:
     ).splitlines()
 
     assert [line for line in lines if line.startswith("| ")][1:] == [
-        "| Budget | 24 hours; charged 23h 05m |",
+        "| Budget | 24h 00m; charged 23h 05m |",
         "| Steps, sequences | 23,000, 94,208,000 of 16 tokens |",
         "| Training loss | 1.8346 nats (running mean) |",
         "| Validation loss | 1.7173 nats (15% of the tokens masked) |",
