@@ -1,4 +1,4 @@
-"""Progress of a finetuning: its updates as journal records, at most one per second."""
+"""Progress of a finetuning: its updates as journal records, one per second and one per epoch at most."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ReadFigures:
 
 
 class ProgressJournal:
-    """Counts updates and writes them to the journal, at most one record per second."""
+    """Counts updates and writes them to the journal, one record per second and one per epoch at most."""
 
     def __init__(self, journal: JournalWriter, *, began_s: float) -> None:
         self._journal = journal

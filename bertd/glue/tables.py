@@ -185,6 +185,27 @@ def _parse_lines(path: Path, text: str) -> Iterator[tuple[int, object]]:
                 raise CorpusError(f"{path}: line {number}: not JSON: {error}; give one object a line") from error
 
 
+def _class_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
+    """By column, the names of the classes that `datasets` has stored as their numbers."""
+    try:
+        features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
+        return {
+            str(column): [str(name) for name in feature["names"]]
+            for column, feature in features.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        # Another program's note under that name, or none.
+        return {}
+
+
+def _name_classes(cells: list[object], names: list[str] | None) -> list[object]:
+    """The classes' names for their numbers; None for -1, which stands for a hidden label."""
+    if names is None:
+        return cells
+    return [names[cell] if isinstance(cell, int) and 0 <= cell < len(names) else None for cell in cells]
+
+
 def _read_parquet(path: Path, columns: tuple[str, ...]) -> Table:
     import pyarrow
     import pyarrow.parquet
@@ -193,7 +214,8 @@ def _read_parquet(path: Path, columns: tuple[str, ...]) -> Table:
         file = pyarrow.parquet.ParquetFile(path)
         _find_columns(path, list(file.schema_arrow.names), columns)
         table = file.read(columns=list(dict.fromkeys(columns)))
-        cells = [table.column(name).to_pylist() for name in columns]
+        names = _class_names(file.schema_arrow.metadata or {})
+        cells = [_name_classes(table.column(name).to_pylist(), names.get(name)) for name in columns]
     except pyarrow.ArrowException as error:
         reason = str(error).split("\n", 1)[0]
         raise CorpusError(f"{path}: not a complete Parquet file: {reason}; write it again") from error

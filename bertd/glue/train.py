@@ -35,7 +35,8 @@ def train(
 ) -> None:
     """Train the classifier in place; randomness comes from torch's global seed and `spec.seed`.
 
-    The device is waited for only where a report is due, so a loss that is not finite ends training there.
+    The device is waited for only where a report is due and where an epoch ends, so a loss that is not finite ends
+    training there.
 
     Args:
         restore: brings the model and its updates to where an earlier attempt left them; returns the epochs done.

@@ -7,6 +7,7 @@ import io
 import json
 from pathlib import Path
 
+import datasets
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -155,6 +156,21 @@ def test_a_file_that_is_not_utf_8_or_absent_is_named(tmp_path: Path) -> None:
 def test_label_names_are_found_and_sorted(tmp_path: Path, labels: list[object], names: tuple[str, ...]) -> None:
     path = _write(tmp_path / "t.jsonl", "\n".join(json.dumps({"a": "x", "y": label}) for label in labels))
     assert _read(path, dev=path).task.labels == names
+
+
+def test_the_names_of_classes_that_datasets_stores_as_numbers_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "train.parquet"
+    features = datasets.Features({"a": datasets.Value("string"), "y": datasets.ClassLabel(names=["no", "maybe"])})
+    datasets.Dataset.from_dict({"a": ["x", "z"], "y": [0, 1]}, features=features).to_parquet(path)
+    data = _read(path, dev=path)
+    assert data.task.labels == ("maybe", "no")
+    assert [example.target for example in data.train.examples] == [1.0, 0.0]
+    datasets.Dataset.from_dict({"a": ["x", "z"], "y": [0, -1]}, features=features).to_parquet(path)
+    with pytest.raises(CorpusError, match="row 2: no label"):
+        _read(path, dev=path)
+    note = {b"huggingface": b"[]"}
+    pyarrow.parquet.write_table(pyarrow.table({"a": ["x", "z"], "y": [0, 1]}).replace_schema_metadata(note), path)
+    assert _read(path, dev=path).task.labels == ("0", "1")
 
 
 def test_the_metric_decides_between_classes_and_numbers_and_without_one_the_labels_do(tmp_path: Path) -> None:
