@@ -11,7 +11,7 @@ from bertd.run.recipe.load import find_recipe, recipe_folders
 from bertd.run.recipe.schema import ValidationSection
 
 SHIPPED = [path for folder in recipe_folders() for path in folder.glob("*.toml")]
-NAMES_ANOTHER = {"fast"}
+NAMES_ANOTHER = {"fast", "fast-fp8"}
 """The comments at their top name the recipe that has the sources."""
 
 
