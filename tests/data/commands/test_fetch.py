@@ -41,7 +41,7 @@ def test_glue_from_the_hub_is_read_by_finetuning(tmp_path: Path, task: Task) -> 
     assert not absent
     splits = {"train": read_train(task, data_dir=tmp_path)} | {f"validation{suffix}": dev[suffix] for suffix in dev}
     # The hub numbers MNLI's classes in another order than the tasks here.
-    words = ("entailment", "neutral", "contradiction") if task.name == "mnli" else task.labels
+    words = ("entailment", "neutral", "contradiction") if task.name in ("mnli", "ax") else task.labels
     for name, split in splits.items():
         assert len(split.examples) == 6 and split.skipped_lines == 0
         for row, example in enumerate(split.examples):
