@@ -22,6 +22,7 @@ from bertd.data.dataset.shards import DataSet
 from bertd.data.dataset.text_quality import read_quality
 from bertd.data.prepare import task_planner
 from bertd.data.prepare.pipeline import PrepareOptions, prepare
+from bertd.data.sources.encodings import has_controls
 from bertd.data.sources.readers.document import clean
 from bertd.data.sources.sentences import split_spaced_sentences
 from bertd.errors import VocabularyError
@@ -133,7 +134,9 @@ def test_the_stream_of_a_document_is_what_the_library_makes_of_it(source: Path, 
     )
     tokenizer = open_tokenizer(str(source))
     tokenizer.encode_special_tokens = True
-    expected = [reference(tokenizer, clean(text)) for text in texts]
+    # Of the odd texts, those with control characters among a few words are no text, and are left out.
+    expected = [reference(tokenizer, clean(text)) for text in texts if not has_controls(clean(text).encode())]
+    assert len(expected) < len(texts)
     assert sorted(documents_of(DataSet.open(tmp_path / "set", verify=True))) == sorted(expected)
     facts = manifest.tokenizer
     assert (facts.lowercase, facts.strip_accents, manifest.vocab_size) == (False, False, tokenizer.get_vocab_size())

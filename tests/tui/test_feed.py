@@ -276,7 +276,8 @@ def test_both_feeds_honour_one_contract(socket: Path) -> None:
 def test_a_run_that_the_status_drops_is_requested_alone_and_stays(socket: Path, following: SocketFeed) -> None:
     run = _status().runs[0]
     over = run.model_copy(update={"state": JobState.DONE, "reason": "budget spent"})
-    with FakeDaemon(socket, status=_status(), runs=[over]) as daemon:
+    job = _status().jobs[0].model_copy(update={"id": over.job_id})
+    with FakeDaemon(socket, status=_status(), runs=[over], jobs=[job]) as daemon:
         _until(following, _is_live)
         newer = run.model_copy(update={"id": "20-newer", "job_id": 20})
         daemon.stream.put(frame(_status(runs=[newer])))
@@ -286,7 +287,8 @@ def test_a_run_that_the_status_drops_is_requested_alone_and_stays(socket: Path, 
 
 def test_any_run_can_be_opened_and_its_curves_come_with_it(socket: Path, following: SocketFeed) -> None:
     old = _status().runs[0].model_copy(update={"id": "3-old", "job_id": 3, "state": JobState.DONE})
-    with FakeDaemon(socket, status=_status(), runs=[old]):
+    job = _status().jobs[0].model_copy(update={"id": old.job_id})
+    with FakeDaemon(socket, status=_status(), runs=[old], jobs=[job]):
         _until(following, _is_live)
         following.open_run("3-old")
         snapshot = following.snapshot()
