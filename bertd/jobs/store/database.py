@@ -15,6 +15,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from bertd.errors import DaemonError, StorageError
 
@@ -208,13 +209,8 @@ class Database:
             DatabaseError: OperationalError or IntegrityError: the disk refused, or a constraint is violated; see
                 `transaction`.
         """
-        try:
-            return self._connection.execute(statement, parameters)
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError | sqlite3.IntegrityError):
-                raise
-            remedy = "restore a copy, or move it away to start with an empty queue"
-            raise DaemonError(f"{self.path}: the queue is damaged: {error}; {remedy}") from error
+        with _reporting_damage():
+            return self._connection.cursor(_Cursor).execute(statement, parameters)
 
     def close(self) -> None:
         """Checkpoint the WAL into the file and close; if the disk refuses, the next start does it."""
@@ -253,6 +249,33 @@ def _open_safely(path: Path) -> None:
     finally:
         # Before SQLite locks the file: closing a descriptor of it would drop those locks.
         os.close(fd)
+
+
+@contextmanager
+def _reporting_damage() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError | sqlite3.IntegrityError):
+            raise
+        remedy = "restore a copy, or move it away to start with an empty queue"
+        raise DaemonError(f"queue.db: the queue is damaged: {error}; {remedy}") from error
+
+
+class _Cursor(sqlite3.Cursor):
+    """SQLite reads a row when it is fetched, so that damage may show only then."""
+
+    def fetchone(self) -> Any:
+        with _reporting_damage():
+            return super().fetchone()
+
+    def fetchall(self) -> list[Any]:
+        with _reporting_damage():
+            return super().fetchall()
+
+    def __next__(self) -> Any:
+        with _reporting_damage():
+            return super().__next__()
 
 
 def _columns(connection: sqlite3.Connection) -> set[tuple[str, str]]:
