@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bertd.cli import app, exit_codes, programs
+from bertd.cli import app, exit_codes
+from bertd.cli.commands import programs
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -39,7 +40,7 @@ def test_every_command_in_the_readme_exists() -> None:
 
 def test_every_option_in_the_table_exists() -> None:
     files = [
-        *(ROOT / "bertd" / "cli").glob("*.py"),
+        *(ROOT / "bertd" / "cli").rglob("*.py"),
         *(ROOT / "bertd" / name / "__main__.py" for name in ("bench", "prove")),
     ]
     source = "".join(path.read_text() for path in files)

@@ -10,8 +10,9 @@ import typer
 from typer.core import TyperCommand
 
 import bertd
-from bertd.cli import budget, exit_codes, export, job_commands, logs, programs, query_commands, submit
+from bertd.cli import exit_codes
 from bertd.cli.argument_parsing import CommandWithNegativeNumbers, PlainWordsGroup
+from bertd.cli.commands import budget, export, job_commands, logs, programs, query_commands, submit
 from bertd.cli.forwarding import FORWARD_ALL_ARGUMENTS, ForwardingCommand
 from bertd.program import run_main
 

@@ -8,17 +8,17 @@ from pathlib import Path
 import torch
 
 from bertd.errors import CheckpointError, StorageError
-from bertd.glue.best_epoch import BestEpoch
-from bertd.glue.classifier import Classifier, load_classifier
+from bertd.glue.data.task_data import TaskData, read_task_data
 from bertd.glue.device import choose_device
-from bertd.glue.epoch_state import EpochStore
-from bertd.glue.evaluate import Evaluator
-from bertd.glue.finetuned_model import save_finetuned
+from bertd.glue.model.classifier import Classifier, load_classifier
+from bertd.glue.model.finetuned_model import save_finetuned
 from bertd.glue.progress import ProgressJournal
-from bertd.glue.task_data import TaskData, read_task_data
 from bertd.glue.tasks import Task
-from bertd.glue.train import train
-from bertd.glue.update import Updates
+from bertd.glue.training.best_epoch import BestEpoch
+from bertd.glue.training.epoch_state import EpochStore
+from bertd.glue.training.evaluate import Evaluator
+from bertd.glue.training.train import train
+from bertd.glue.training.update import Updates
 from bertd.records import EndRecord, FinetuneSpec, Keep, ScoreRecord
 from bertd.run.journal import JournalWriter
 from bertd.run.paths import JobPaths

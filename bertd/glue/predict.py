@@ -67,13 +67,13 @@ def _main(args: argparse.Namespace) -> None:
 
 
 def _predict(folder: Path, path: Path, *, text: tuple[str, ...] | None) -> _Predictions:
+    from bertd.glue.data.examples import Example
+    from bertd.glue.data.own_task import read_texts
+    from bertd.glue.data.tables import read_table
     from bertd.glue.device import choose_device
-    from bertd.glue.encoding import encode
-    from bertd.glue.evaluate import predict_outputs
-    from bertd.glue.examples import Example
-    from bertd.glue.finetuned_model import load_finetuned
-    from bertd.glue.own_task import read_texts
-    from bertd.glue.tables import read_table
+    from bertd.glue.model.finetuned_model import load_finetuned
+    from bertd.glue.training.encoding import encode
+    from bertd.glue.training.evaluate import predict_outputs
     from bertd.run.recipe.schema import PrecisionSection
     from bertd.train.backends.precision import choose_precision
 

@@ -1,8 +1,8 @@
 """GLUE's nine tasks and its diagnostic set as a table: folder, files, columns, labels and metrics.
 
-Source: the official download of gluebenchmark.com and the format descriptions in it. `bertd.glue.examples` reads the
-files by this table. The headline metric is the one number on the screen: F1 for MRPC and QQP, rank correlation for
-STS-B, Matthews for CoLA, else accuracy, as in the 24hBERT code.
+Source: the official download of gluebenchmark.com and the format descriptions in it. `bertd.glue.data.examples`
+reads the files by this table. The headline metric is the one number on the screen: F1 for MRPC and QQP, rank
+correlation for STS-B, Matthews for CoLA, else accuracy, as in the 24hBERT code.
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ import bertd as package
 from bertd import errors
 from bertd.api.models import ErrorView
 from bertd.cli import app as app_module
-from bertd.cli import exit_codes, programs, query_commands
+from bertd.cli import exit_codes
+from bertd.cli.commands import programs, query_commands
 from bertd.cli.forwarding import FORWARD_ALL_ARGUMENTS
 from bertd.errors import BertdError
 from bertd.program import INTERNAL_FAULT
@@ -27,7 +28,7 @@ from tests.waiting import PATIENCE_S
 VERBS = [
     command.name or command.callback.__name__
     for command in app_module.app.registered_commands
-    # Those that become another program pass --help to it: tests/cli/test_programs.py.
+    # Those that become another program pass --help to it: tests/cli/commands/test_programs.py.
     if command.callback and command.context_settings != FORWARD_ALL_ARGUMENTS
 ]
 

@@ -11,7 +11,7 @@ import typer.main
 from bertd import errors, program
 from bertd.api.models import ErrorView
 from bertd.cli import app, exit_codes
-from bertd.cli.wait import EXIT_CODE_BY_STATE
+from bertd.cli.commands.wait import EXIT_CODE_BY_STATE
 from bertd.errors import BertdError
 from tests.cli.conftest import Bertd
 from tests.cli.fake_daemon import FakeDaemon

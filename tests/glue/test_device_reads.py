@@ -17,15 +17,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 from bertd.errors import NumericsError
-from bertd.glue.batches import EncodedExample, pad
-from bertd.glue.classifier import load_classifier
-from bertd.glue.evaluate import predict
-from bertd.glue.examples import read_train
-from bertd.glue.forward import classify
+from bertd.glue.data.examples import read_train
+from bertd.glue.model.classifier import load_classifier
 from bertd.glue.progress import ReadFigures, UpdateFigures
 from bertd.glue.tasks import TASKS
-from bertd.glue.train import train
-from bertd.glue.update import Updates
+from bertd.glue.training.batches import EncodedExample, pad
+from bertd.glue.training.evaluate import predict
+from bertd.glue.training.forward import classify
+from bertd.glue.training.train import train
+from bertd.glue.training.update import Updates
 from bertd.records import FinetuneSpec
 from bertd.train.backends.precision import Precision
 from tests.glue.glue_jobs import write_cola
@@ -141,7 +141,7 @@ def test_no_call_of_ten_updates_gives_the_host_a_number(
 @contextmanager
 def _transformers_own_masks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as patch:
-        patch.setattr("bertd.glue.forward._padding_known", lambda **_: nullcontext())
+        patch.setattr("bertd.glue.training.forward._padding_known", lambda **_: nullcontext())
         yield
 
 

@@ -15,11 +15,11 @@ from safetensors.torch import load_file, save_file
 
 from bertd.errors import CheckpointError, CorpusError, DeviceMemoryError, NumericsError, RunFolderError
 from bertd.glue import __main__
-from bertd.glue.batches import pad, training_batches
-from bertd.glue.classifier import load_classifier
-from bertd.glue.encoding import encode
-from bertd.glue.examples import Example
+from bertd.glue.data.examples import Example
+from bertd.glue.model.classifier import load_classifier
 from bertd.glue.tasks import TASKS
+from bertd.glue.training.batches import pad, training_batches
+from bertd.glue.training.encoding import encode
 from bertd.records import AlertRecord, EndRecord, JournalRecord, ScoreRecord, StepRecord
 from bertd.run.journal import read_journal
 from bertd.run.paths import JobPaths

@@ -11,12 +11,12 @@ from safetensors.torch import load_file, save_file
 
 from bertd.errors import CheckpointError
 from bertd.glue import __main__
-from bertd.glue.batches import pad
-from bertd.glue.classifier import DROPOUT, load_classifier
-from bertd.glue.encoding import encode
-from bertd.glue.examples import Example
-from bertd.glue.forward import classify
+from bertd.glue.data.examples import Example
+from bertd.glue.model.classifier import DROPOUT, load_classifier
 from bertd.glue.tasks import TASKS
+from bertd.glue.training.batches import pad
+from bertd.glue.training.encoding import encode
+from bertd.glue.training.forward import classify
 from bertd.records import ScoreRecord
 from bertd.run.journal import read_journal
 from bertd.train.backends.precision import Precision

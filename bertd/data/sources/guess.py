@@ -14,10 +14,10 @@ from typing import BinaryIO
 from bertd.data.sources.archives import strip_compression_suffix
 from bertd.data.sources.encodings import HEAD_BYTES, decode_head, detect_encoding
 from bertd.data.sources.kinds import SourceKind
-from bertd.data.sources.readers.delimited import DELIMITERS, find_dialect, is_column_name
-from bertd.data.sources.readers.headings import HEADING
-from bertd.data.sources.readers.json_values import find_array_keys
-from bertd.data.sources.readers.wikitext103 import is_wikitext103
+from bertd.data.sources.readers.rows.delimited import DELIMITERS, find_dialect, is_column_name
+from bertd.data.sources.readers.rows.json_values import find_array_keys
+from bertd.data.sources.readers.wiki.headings import HEADING
+from bertd.data.sources.readers.wiki.wikitext103 import is_wikitext103
 
 _PARQUET_MAGIC = b"PAR1"
 _PROLOGUE = re.compile(r"(?:<\?xml[^>]*\?>|<!--.*?-->|\s)*", re.DOTALL)

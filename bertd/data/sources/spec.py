@@ -17,17 +17,17 @@ from bertd.data.sources.archives import SourceStream, describe_misnamed, is_hidd
 from bertd.data.sources.guess import describe_mismatch, guess_kind
 from bertd.data.sources.kinds import SourceKind as SourceKind
 from bertd.data.sources.readers.decoded import DecodedReader
-from bertd.data.sources.readers.delimited import DelimitedTable
 from bertd.data.sources.readers.document import Reader
-from bertd.data.sources.readers.headings import Headings
-from bertd.data.sources.readers.json_values import JsonValues
-from bertd.data.sources.readers.jsonl import JsonLines
 from bertd.data.sources.readers.lines import TextLines
-from bertd.data.sources.readers.tables import SENTENCES_PER_DOCUMENT, HubTable, Parquet
+from bertd.data.sources.readers.rows.delimited import DelimitedTable
+from bertd.data.sources.readers.rows.json_values import JsonValues
+from bertd.data.sources.readers.rows.jsonl import JsonLines
+from bertd.data.sources.readers.rows.tables import SENTENCES_PER_DOCUMENT, HubTable, Parquet
 from bertd.data.sources.readers.text import TextBlocks, TextFiles
-from bertd.data.sources.readers.wikiextractor import WikiExtractor
-from bertd.data.sources.readers.wikitext103 import WikiText103
-from bertd.data.sources.readers.wikixml import WikiXml
+from bertd.data.sources.readers.wiki.headings import Headings
+from bertd.data.sources.readers.wiki.wikiextractor import WikiExtractor
+from bertd.data.sources.readers.wiki.wikitext103 import WikiText103
+from bertd.data.sources.readers.wiki.wikixml import WikiXml
 from bertd.errors import CorpusError
 from bertd.run.paths import expand_user
 from bertd.run.quantities import format_count

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertd.api.models import StatusView, VersionView
-from bertd.cli.tables import OutputStyle
-from bertd.cli.views import devices_text
+from bertd.cli.output.tables import OutputStyle
+from bertd.cli.output.views import devices_text
 from bertd.daemon.api.job_log import read_log_page
 from bertd.daemon.api.prometheus import prometheus_text
 from bertd.daemon.metrics.event_text import event_text

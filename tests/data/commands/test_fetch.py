@@ -13,7 +13,7 @@ import pytest
 
 from bertd.data.sources.glue_tsv import GLUE_TABLES, write_glue
 from bertd.errors import CorpusError
-from bertd.glue.examples import read_dev, read_train
+from bertd.glue.data.examples import read_dev, read_train
 from bertd.glue.tasks import TASKS, Task
 
 

@@ -22,18 +22,18 @@ from hypothesis import strategies as st
 
 from bertd.data.sources.readers import left_out as left_out_module
 from bertd.data.sources.readers.decoded import DecodedReader
-from bertd.data.sources.readers.delimited import DelimitedTable
 from bertd.data.sources.readers.document import Document, Reader, Skipped
-from bertd.data.sources.readers.headings import Headings
-from bertd.data.sources.readers.json_values import JsonValues
-from bertd.data.sources.readers.jsonl import JsonLines
 from bertd.data.sources.readers.lines import TextLines
-from bertd.data.sources.readers.tables import Parquet
+from bertd.data.sources.readers.rows.delimited import DelimitedTable
+from bertd.data.sources.readers.rows.json_values import JsonValues
+from bertd.data.sources.readers.rows.jsonl import JsonLines
+from bertd.data.sources.readers.rows.tables import Parquet
 from bertd.data.sources.readers.text import TextBlocks, TextFiles
-from bertd.data.sources.readers.wikiextractor import WikiExtractor
-from bertd.data.sources.readers.wikitext import read_wikitext
-from bertd.data.sources.readers.wikitext103 import WikiText103
-from bertd.data.sources.readers.wikixml import WikiXml
+from bertd.data.sources.readers.wiki.headings import Headings
+from bertd.data.sources.readers.wiki.wikiextractor import WikiExtractor
+from bertd.data.sources.readers.wiki.wikitext import read_wikitext
+from bertd.data.sources.readers.wiki.wikitext103 import WikiText103
+from bertd.data.sources.readers.wiki.wikixml import WikiXml
 from tests.data.sources.readers.checked import checked, results
 
 # Every document is written with words of its own, `{}` in these pieces.

@@ -1,0 +1,118 @@
+"""`bertd logs`: print a job's log, follow it, and read it from the disk while no daemon answers."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bertd.cli.options import JobArgument, JsonOption, SocketOption, connect
+
+if TYPE_CHECKING:
+    from bertd.api.client import Client
+    from bertd.api.models import JobView, LogView
+
+    ReadPage = Callable[[int], LogView]
+    """Reads the piece of a log from a byte on; a negative one counts from the end."""
+
+_POLL_S = 0.5
+"""Seconds between two reads of `logs -f`."""
+_PIECE_BYTES = 256 * 1024
+
+
+def logs(
+    id: JobArgument = "@",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until the job is over.")] = False,
+    lines: Annotated[
+        int | None, typer.Option("--lines", "-n", min=0, metavar="N", help="Begin with the last N lines.")
+    ] = None,
+    socket: SocketOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Print a job's log; control characters in it are shown as escapes."""
+    client = connect(socket)
+    job = client.job(id)
+    read_page = _read_from_daemon(client, job)
+    offset = 0 if lines is None else _print_tail(read_page, num_lines=lines, json=json)
+    offset = _print_rest(read_page, offset=offset, json=json)
+    if follow:
+        _follow(client, job, offset=offset, json=json)
+
+
+def _follow(client: Client, job: JobView, *, offset: int, json: bool) -> None:
+    """Print what is appended, until the job is over; from the disk while no daemon answers.
+
+    Raises:
+        DaemonUnreachableError: no daemon answers, and the log cannot be read here.
+    """
+    from bertd.cli.commands.wait import is_over
+    from bertd.errors import DaemonUnreachableError
+    from bertd.program import print_error
+    from bertd.run.paths import JobPaths
+
+    paths = JobPaths(Path(job.folder))
+    is_lost = False
+    while True:
+        # Request the state before the log: what is written until the state is final is then always read.
+        try:
+            was_over = is_over(client.job(job.id))
+            offset = _print_rest(_read_from_daemon(client, job), offset=offset, json=json)
+            is_lost = False
+        except DaemonUnreachableError as error:
+            if not paths.log.exists():
+                raise
+            if not is_lost:
+                print_error(f"{error}; until it is back the log is read from {paths.log}")
+            is_lost = True
+            was_over = paths.outcome.exists()
+            offset = _print_rest(_read_from_disk(paths.log), offset=offset, json=json)
+        if was_over:
+            return
+        time.sleep(_POLL_S)
+
+
+def _read_from_daemon(client: Client, job: JobView) -> ReadPage:
+    return lambda offset: client.log(job.id, offset=offset, limit=_PIECE_BYTES)
+
+
+def _read_from_disk(path: Path) -> ReadPage:
+    from bertd.daemon.api.job_log import read_log_page
+
+    return lambda offset: read_log_page(path, offset=offset, limit=_PIECE_BYTES)
+
+
+def _print_tail(read_page: ReadPage, *, num_lines: int, json: bool) -> int:
+    """Print the last lines, as many as the last piece of the log has at most; return the offset of the end."""
+    piece = read_page(-_PIECE_BYTES)
+    kept = piece.text.splitlines(keepends=True)[-num_lines:] if num_lines else []
+    text = "".join(kept)
+    offset = piece.next_offset - len(text.encode())
+    _print_piece(piece.model_copy(update={"text": text, "offset": offset}), json=json)
+    return piece.next_offset
+
+
+def _print_rest(read_page: ReadPage, *, offset: int, json: bool) -> int:
+    """Print from `offset` to the current end; return the offset of the end."""
+    while True:
+        piece = read_page(offset)
+        _print_piece(piece, json=json)
+        if piece.next_offset <= offset or piece.next_offset >= piece.size:
+            return piece.next_offset
+        offset = piece.next_offset
+
+
+def _print_piece(piece: LogView, *, json: bool) -> None:
+    from bertd.cli.options import print_json
+    from bertd.terminal_text import terminal_text
+
+    if not piece.text:
+        return
+    if json:
+        print_json(piece)
+    else:
+        sys.stdout.write(terminal_text(piece.text))
+    sys.stdout.flush()

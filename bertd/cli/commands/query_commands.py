@@ -1,0 +1,144 @@
+"""Subcommands that only read: status, jobs, show, scores, wait."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from bertd.cli import exit_codes
+from bertd.cli.completion import complete_run
+from bertd.cli.options import (
+    JobArgument,
+    JsonOption,
+    SocketOption,
+    connect,
+    parse_time,
+    print_json,
+    status_line,
+)
+
+
+def status(socket: SocketOption = None, json: JsonOption = False) -> None:
+    """Show the runs with what is left of their budgets, the queue, the devices and the last events."""
+    answer = connect(socket).status()
+    if json:
+        print_json(answer)
+        return
+    from bertd.cli.output.tables import detect_output_style
+    from bertd.cli.output.views import status_text
+
+    print(status_text(answer, now=time.time(), style=detect_output_style()))
+
+
+def jobs(socket: SocketOption = None, json: JsonOption = False) -> None:
+    """List all jobs, queued and past, each with its state and the reason for it."""
+    answer = connect(socket).jobs()
+    if json:
+        print_json([*answer])
+        return
+    from bertd.cli.output.tables import detect_output_style
+    from bertd.cli.output.views import jobs_text
+
+    print(jobs_text(answer, now=time.time(), style=detect_output_style()) if answer else "No job yet.")
+
+
+def show(id: JobArgument = "@", socket: SocketOption = None, json: JsonOption = False) -> None:
+    """Show one job: its state and why, its run's budget, loss, speed and checkpoints, its scores."""
+    from bertd.cli.output.views import JobDetails, job_text
+    from bertd.records import JobKind
+
+    client = connect(socket)
+    job = client.job(id)
+    run = client.run(job.run_id) if job.kind is JobKind.PRETRAIN else None
+    scores = [score for score in client.scores() if job.id == score.job_id or (run and score.run_id == run.id)]
+    details = JobDetails(job=job, run=run, scores=scores)
+    if json:
+        print_json(details)
+        return
+    from bertd.cli.output.tables import detect_output_style
+
+    print(job_text(details, now=time.time(), style=detect_output_style()))
+
+
+def scores(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="RUN",
+            help="Run ids, names or job numbers, or @; all runs without it.",
+            show_default=False,
+            autocompletion=complete_run,
+        ),
+    ] = None,
+    trials: Annotated[
+        bool, typer.Option("--trials", help="List each trial instead of the best setting's median.")
+    ] = False,
+    published: Annotated[
+        bool, typer.Option("--published", help="Show rows that others published, each with its source.")
+    ] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print a Markdown table, a row for each export.")
+    ] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX table, a row for each export.")] = False,
+    socket: SocketOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show finetuning scores: for each export and task the median over seeds of the best setting.
+
+    --json prints every trial, newest first.
+    """
+    _require_one_form(trials, markdown, latex, json)
+    client = connect(socket)
+    answer = [score for run in runs for score in client.scores(run)] if runs else client.scores()
+    if json:
+        print_json([*answer])
+        return
+    from bertd.cli.output.score_summary import read_published, summarize_scores
+    from bertd.cli.output.score_tables import latex_table, markdown_table, published_text, summaries_text
+    from bertd.cli.output.tables import detect_output_style
+    from bertd.cli.output.views import scores_text
+
+    rows, style = read_published() if published else [], detect_output_style()
+    if markdown or latex:
+        print((markdown_table if markdown else latex_table)(summarize_scores(answer), rows))
+        return
+    nothing = "No score yet; get one with `bertd finetune RUN --task cola --data FOLDER`."
+    table = scores_text(answer, style=style) if trials else summaries_text(summarize_scores(answer), style=style)
+    print(table if answer else nothing)
+    if rows:
+        print(f"\n{published_text(rows, style=style)}")
+
+
+def _require_one_form(*are_given: bool) -> None:
+    """Refuse two forms of the table at once.
+
+    Raises:
+        BadParameter: more than one is given.
+    """
+    if sum(are_given) > 1:
+        raise typer.BadParameter("--trials, --markdown, --latex and --json: give one of them")
+
+
+def wait(
+    id: JobArgument = "@",
+    timeout: Annotated[
+        str | None,
+        typer.Option("--timeout", metavar="TIME", help="Give up after 30s, 10min, 24h, ...", show_default=False),
+    ] = None,
+    socket: SocketOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Wait until a job is over; paused and held ones are not. The exit status says how it ended."""
+    from bertd.cli.commands.wait import EXIT_CODE_BY_STATE, wait_until_over
+
+    deadline = None if timeout is None else time.monotonic() + parse_time(timeout, option="--timeout")
+    client = connect(socket)
+    job = wait_until_over(client, client.job(id), deadline=deadline)
+    if json:
+        print_json(job)
+    else:
+        print(status_line(job))
+    sys.exit(EXIT_CODE_BY_STATE.get(job.state, exit_codes.TIMED_OUT))

@@ -1,0 +1,132 @@
+"""Scores of many finetunings as one number a task: the median over seeds of the best setting. Pure.
+
+A setting is a learning rate, a batch size and a number of epochs; its trials differ in the seed. The best setting is
+the one whose median is highest: chosen on the development set that the score is of, as papers do. The spread is that
+of its seeds. Source of the rule: Izsak et al. 2021, table 7.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Literal
+
+from bertd.api.models import ScoreView
+from bertd.records.record import Record
+
+GLUE_COLUMNS = ("mnli", "qnli", "qqp", "rte", "sst-2", "mrpc", "cola", "sts-b")
+"""In the order of Izsak et al. 2021, table 4; WNLI is in no published mean."""
+_MISMATCHED = "accuracy_mismatched"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the trials of one setting have in common."""
+
+    lr: float
+    batch_size: int
+    epochs: int
+
+
+@dataclass(frozen=True)
+class TaskSummary:
+    """The best setting of one export on one task."""
+
+    source: str
+    """The export: run/step, or a path."""
+    task: str
+    metric: str
+    setting: Setting
+    scores: tuple[float, ...]
+    """Of the setting's seeds, from the lowest to the highest."""
+    mismatched: float | None
+    """MNLI's second development set: the median of the same trials."""
+    majority_score: float
+    num_trials: int
+    """Of all settings."""
+    num_settings: int
+
+    @property
+    def median(self) -> float:
+        """Of the setting's seeds."""
+        return statistics.median(self.scores)
+
+
+class PublishedRow(Record):
+    """A row of published_scores.toml; scores in percent, as papers print them."""
+
+    model: str
+    split: Literal["dev", "test"]
+    mnli_start: bool | None = None
+    """Whether RTE, MRPC and STS-B were finetuned from the model of MNLI; None where the source does not say."""
+    hardware: str = ""
+    gpu_hours: float | None = None
+    scores: dict[str, float]
+    """By task; mnli_mismatched is MNLI's second set."""
+    accuracy: list[str] = []
+    """Tasks whose number is the accuracy and not F1."""
+    mean: float
+    mean_of: str
+    source: str
+
+
+def summarize_scores(views: Iterable[ScoreView]) -> list[TaskSummary]:
+    """One summary for each export and task, in the order of the exports' first scores and of the tasks' table.
+
+    A trial that was repeated with the same seed and setting counts once, by its newest score.
+    """
+    trials: dict[tuple[str, str], dict[tuple[Setting, int], ScoreView]] = {}
+    for view in sorted(views, key=lambda view: view.score.t):
+        score = view.score
+        setting = Setting(score.lr, score.batch_size, score.epochs)
+        trials.setdefault((score.source, score.task), {})[setting, score.seed] = view
+    exports = list(dict.fromkeys(source for source, _ in trials))
+    summaries = [_summarize(source, task, by_trial) for (source, task), by_trial in trials.items()]
+    return sorted(summaries, key=lambda each: (exports.index(each.source), _column(each.task), each.task))
+
+
+def _column(task: str) -> int:
+    return GLUE_COLUMNS.index(task) if task in GLUE_COLUMNS else len(GLUE_COLUMNS)
+
+
+def _summarize(source: str, task: str, trials: dict[tuple[Setting, int], ScoreView]) -> TaskSummary:
+    by_setting: dict[Setting, list[ScoreView]] = {}
+    for (setting, _), view in trials.items():
+        by_setting.setdefault(setting, []).append(view)
+
+    def merit(setting: Setting) -> tuple[float, int, float]:
+        # Of equal medians the one with more seeds, then the gentler rate.
+        scores = [view.score.score for view in by_setting[setting]]
+        return statistics.median(scores), len(scores), -setting.lr
+
+    best = max(by_setting, key=merit)
+    records = sorted((view.score for view in by_setting[best]), key=lambda score: score.score)
+    second = [score.metrics[_MISMATCHED] for score in records if _MISMATCHED in score.metrics]
+    return TaskSummary(
+        source=source,
+        task=task,
+        metric=records[0].metric,
+        setting=best,
+        scores=tuple(score.score for score in records),
+        mismatched=statistics.median(second) if second else None,
+        majority_score=records[0].majority_score,
+        num_trials=len(trials),
+        num_settings=len(by_setting),
+    )
+
+
+def glue_mean(summaries: Iterable[TaskSummary]) -> float | None:
+    """Mean of one export's medians over the eight tasks, MNLI by its matched set; None if one is missing."""
+    by_task = {each.task: each.median for each in summaries}
+    if any(task not in by_task for task in GLUE_COLUMNS):
+        return None
+    return statistics.fmean(by_task[task] for task in GLUE_COLUMNS)
+
+
+def read_published() -> list[PublishedRow]:
+    """The published rows, in the file's order."""
+    text = files("bertd.cli.output").joinpath("published_scores.toml").read_text(encoding="utf-8")
+    return [PublishedRow.model_validate(row) for row in tomllib.loads(text)["row"]]

@@ -1,0 +1,190 @@
+"""Summaries of scores as text: aligned, as Markdown or as LaTeX, beside published rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from bertd.cli.output.score_summary import GLUE_COLUMNS, PublishedRow, TaskSummary, glue_mean
+from bertd.cli.output.tables import BOLD, Cell, OutputStyle, Row, format_table
+
+_TITLES = {
+    "mnli": "MNLI-m/mm",
+    "qnli": "QNLI",
+    "qqp": "QQP",
+    "rte": "RTE",
+    "sst-2": "SST-2",
+    "mrpc": "MRPC",
+    "cola": "CoLA",
+    "sts-b": "STS-B",
+    "wnli": "WNLI",
+}
+_CHOICE = "median over seeds of the best setting, which is chosen on the same development set"
+
+
+def summaries_text(summaries: Sequence[TaskSummary], *, style: OutputStyle) -> str:
+    """One line for each export and task, and the mean where all eight tasks of GLUE are there."""
+    header = ["TASK", "METRIC", "MEDIAN", "LOWEST", "HIGHEST", "SEEDS", "TRIALS", "LR", "BATCH", "EPOCHS", "MAJORITY"]
+    rows: list[Row] = [
+        [
+            each.task,
+            each.metric,
+            Cell(f"{each.median:.4f}", (BOLD,)),
+            f"{each.scores[0]:.4f}",
+            f"{each.scores[-1]:.4f}",
+            str(len(each.scores)),
+            str(each.num_trials),
+            f"{each.setting.lr:g}",
+            str(each.setting.batch_size),
+            str(each.setting.epochs),
+            f"{each.majority_score:.4f}",
+            each.source,
+        ]
+        for each in summaries
+    ]
+    lines = [format_table([*header, "SOURCE"], rows, right=set(range(2, 11)), style=style, drop=(9, 8, 7, 6, 10, 1))]
+    lines.append(f"MEDIAN: {_CHOICE}. `--trials` lists each trial.")
+    lines += [
+        f"{source}: mean of {len(GLUE_COLUMNS)} tasks: {100 * mean:.1f}"
+        for source, of_export in _by_export(summaries).items()
+        if (mean := glue_mean(of_export)) is not None
+    ]
+    return "\n".join(lines)
+
+
+def published_text(rows: Iterable[PublishedRow], *, style: OutputStyle) -> str:
+    """The published rows, those of the development sets apart from those of the test sets."""
+    header = ["MODEL", "GPU-HOURS", *(title.upper() for title in _glue_titles()), "MEAN", "FROM MNLI", "SOURCE"]
+    tables = []
+    listed = list(rows)
+    for split in ("dev", "test"):
+        cells: list[Row] = [
+            [
+                row.model,
+                style.dash if row.gpu_hours is None else f"{row.gpu_hours:g}",
+                *(_published_cell(row, task, dash=style.dash) for task in GLUE_COLUMNS),
+                Cell(f"{row.mean:.1f}", (BOLD,)),
+                style.dash if row.mnli_start is None else "yes" if row.mnli_start else "no",
+                row.source,
+            ]
+            for row in listed
+            if row.split == split
+        ]
+        if cells:
+            table = format_table(header, cells, right=set(range(1, 11)), style=style, drop=(1, 11))
+            tables.append(f"Published, {split} sets, in percent:\n{table}")
+    return "\n\n".join(tables)
+
+
+def markdown_table(summaries: Sequence[TaskSummary], published: Sequence[PublishedRow]) -> str:
+    """A row for each export, then the published rows of the development sets, then those of the test sets."""
+    header, rows = _wide_rows(summaries, published)
+    lines = [
+        _markdown_line(map(_escape_markdown, header)),
+        _markdown_line(["---", *["---:"] * (len(header) - 2), "---"]),
+    ]
+    lines += [_markdown_line(map(_escape_markdown, row)) for row in rows]
+    return "\n".join([*lines, "", f"In percent; ours: {_CHOICE}."])
+
+
+def latex_table(summaries: Sequence[TaskSummary], published: Sequence[PublishedRow]) -> str:
+    """The same as a LaTeX tabular, for the package booktabs."""
+    header, rows = _wide_rows(summaries, published)
+    columns = "l" + "r" * (len(header) - 2) + "l"
+    lines = [
+        f"% In percent; ours: {_CHOICE}.",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        _latex_line(header),
+        r"\midrule",
+        *(_latex_line(row) for row in rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(lines)
+
+
+def _wide_rows(
+    summaries: Sequence[TaskSummary], published: Sequence[PublishedRow]
+) -> tuple[list[str], list[list[str]]]:
+    others = sorted({each.task for each in summaries} - set(GLUE_COLUMNS))
+    header = ["model", *_glue_titles(), *(_TITLES.get(task, task) for task in others), "mean of 8", "what"]
+    rows = []
+    for source, of_export in _by_export(summaries).items():
+        by_task = {each.task: each for each in of_export}
+        mean = glue_mean(of_export)
+        seeds = sorted({len(each.scores) for each in of_export})
+        rows.append(
+            [
+                source,
+                *(_own_cell(by_task.get(task)) for task in (*GLUE_COLUMNS, *others)),
+                "" if mean is None else f"{100 * mean:.1f}",
+                f"dev, {'-'.join(map(str, seeds[:1] + seeds[1:][-1:]))} seed{'s' * (seeds[-1] > 1)}",
+            ]
+        )
+    for split in ("dev", "test"):
+        for row in published:
+            if row.split == split:
+                cells = [_published_cell(row, task, dash="") for task in GLUE_COLUMNS]
+                start = {None: "", True: ", from MNLI", False: ", not from MNLI"}[row.mnli_start]
+                what = f"{split}{start}; mean of {row.mean_of}: {row.source}"
+                rows.append([row.model, *cells, *[""] * len(others), f"{row.mean:.1f}", what])
+    return header, rows
+
+
+def _own_cell(summary: TaskSummary | None) -> str:
+    """The median in percent, with the spread of the seeds where there are several."""
+    if summary is None:
+        return ""
+    text = f"{100 * summary.median:.1f}"
+    if summary.mismatched is not None:
+        text += f"/{100 * summary.mismatched:.1f}"
+    if len(summary.scores) > 1:
+        text += f" ({100 * summary.scores[0]:.1f} to {100 * summary.scores[-1]:.1f})"
+    return text
+
+
+def _published_cell(row: PublishedRow, task: str, *, dash: str) -> str:
+    if task not in row.scores:
+        return dash
+    text = f"{row.scores[task]:.1f}"
+    if task == "mnli" and "mnli_mismatched" in row.scores:
+        text += f"/{row.scores['mnli_mismatched']:.1f}"
+    return text + (" acc" if task in row.accuracy else "")
+
+
+def _glue_titles() -> list[str]:
+    return [_TITLES[task] for task in GLUE_COLUMNS]
+
+
+def _by_export(summaries: Iterable[TaskSummary]) -> dict[str, list[TaskSummary]]:
+    grouped: dict[str, list[TaskSummary]] = {}
+    for each in summaries:
+        grouped.setdefault(each.source, []).append(each)
+    return grouped
+
+
+def _markdown_line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _escape_markdown(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*").replace("_", "\\_")
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
+
+
+def _latex_line(cells: Iterable[str]) -> str:
+    escaped = ("".join(_LATEX.get(letter, letter) for letter in cell) for cell in cells)
+    return f"{' & '.join(escaped)} \\\\"

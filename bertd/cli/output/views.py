@@ -1,0 +1,332 @@
+"""Format the daemon's answers as text."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable
+
+from bertd.api.models import BudgetView, DeviceView, EventView, JobView, RunView, ScoreView, StatusView, VersionView
+from bertd.cli.output.tables import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Cell, OutputStyle, Row, format_table, wrap_text
+from bertd.records import JobState, Record
+from bertd.run.durations import format_duration
+from bertd.run.execution_text import execution_choices
+from bertd.run.quantities import format_budget_amount, format_bytes, format_count, format_share
+from bertd.terminal_text import terminal_line
+
+_STATE_COLORS: dict[JobState, tuple[str, ...]] = {
+    JobState.RUNNING: (GREEN,),
+    JobState.STARTING: (CYAN,),
+    JobState.PAUSING: (YELLOW,),
+    JobState.PAUSED: (YELLOW,),
+    JobState.STOPPING: (YELLOW,),
+    JobState.HELD: (YELLOW,),
+    JobState.FAILED: (RED, BOLD),
+    JobState.LOST: (RED, BOLD),
+    JobState.CANCELLED: (DIM,),
+    JobState.DONE: (DIM,),
+}
+_URGENCY: dict[JobState, int] = {
+    JobState.RUNNING: 0,
+    JobState.STARTING: 0,
+    JobState.PAUSING: 0,
+    JobState.STOPPING: 0,
+    JobState.PAUSED: 1,
+    JobState.QUEUED: 2,
+    JobState.HELD: 3,
+    JobState.FAILED: 4,
+    JobState.LOST: 4,
+    JobState.DONE: 4,
+    JobState.CANCELLED: 4,
+}
+"""What a person looks for first has the lowest number."""
+_NUM_EVENTS = 5
+_NUM_WAITING = 10
+"""Waiting jobs in `bertd status`; all that run are in it."""
+_NUM_OVER = 3
+_WIDTH_WITH_BAR = 130
+
+
+def status_text(status: StatusView, *, now: float, style: OutputStyle) -> str:
+    """What `bertd status` prints: the daemon, the runs, the queue, the devices and the last events."""
+    no_run = "No run yet; start one with `bertd submit RECIPE`."
+    parts = [
+        _daemon_line(status.version, now=now, style=style),
+        runs_text(_relevant_runs(status.runs), style=style) if status.runs else no_run,
+        _queue_text(status, now=now, style=style),
+        devices_text(status.devices, style=style) if status.devices else "",
+        _events_text(status.events[-_NUM_EVENTS:], style=style),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _relevant_runs(runs: list[RunView]) -> list[RunView]:
+    """What runs, then what waits, then what is over; a few of those that wait."""
+    ranked = sorted(runs, key=lambda run: (_URGENCY[run.state], -run.job_id))
+    live = [run for run in ranked if _URGENCY[run.state] == 0]
+    return [*live, *ranked[len(live) :][:_NUM_WAITING]]
+
+
+def _queue_text(status: StatusView, *, now: float, style: OutputStyle) -> str:
+    """The jobs that run, the next ones, and the newest that are over; and how many there are."""
+    if not status.jobs:
+        return ""
+    ranked = sorted(status.jobs, key=lambda job: (_URGENCY[job.state], *_order_in_state(job)))
+    live = [job for job in ranked if _URGENCY[job.state] == 0]
+    waiting = [job for job in ranked if job.ended_t is None and _URGENCY[job.state] > 0]
+    over = sorted((job for job in ranked if job.ended_t is not None), key=lambda job: -job.id)
+    shown = [*live, *waiting[:_NUM_WAITING], *over[:_NUM_OVER]]
+    table = jobs_text(shown, now=now, style=style)
+    if len(shown) == status.num_jobs:
+        return table
+    return f"{table}\n{style.paint(f'{len(shown)} of {status.num_jobs} jobs shown; `bertd jobs` lists all', DIM)}"
+
+
+def _order_in_state(job: JobView) -> tuple[int, int]:
+    """Queued jobs as they are served; the others newest first."""
+    return (-job.priority, job.id) if job.state is JobState.QUEUED else (0, -job.id)
+
+
+def runs_text(runs: Iterable[RunView], *, style: OutputStyle) -> str:
+    """One line per run: what is left of its budget, and its newest figures."""
+    header = ["RUN", "STATE", "BUDGET", "LEFT", "RESERVE", "STEP", "LOSS", "VALIDATION", "SEQUENCES/S", "WHY"]
+    is_wide = style.width is None or style.width >= _WIDTH_WITH_BAR
+    rows: list[Row] = [
+        [
+            Cell(run.id, (BOLD,)),
+            state_cell(run.state),
+            (f"{style.bar(run.budget.progress, cells=10)} " if is_wide else "") + _spent_text(run.budget),
+            _left_text(run) or style.dash,
+            style.dash if run.budget.reserve_s is None else format_duration(run.budget.reserve_s),
+            f"{run.step.step:,}" if run.step else style.dash,
+            f"{run.step.loss:.3f}" if run.step else style.dash,
+            f"{run.validation.loss:.3f}" if run.validation else style.dash,
+            f"{run.step.sequences_per_s:,.0f}" if run.step else style.dash,
+            Cell(run.reason, (DIM,)),
+        ]
+        for run in runs
+    ]
+    if not is_wide:
+        # The queue, which follows, has the reasons.
+        header, rows = header[:-1], [row[:-1] for row in rows]
+    return format_table(
+        header,
+        rows,
+        right={3, 4, 5, 6, 7, 8},
+        style=style,
+        shrink={0: 12, 2: 20},
+        drop=(8, 5, 4, 7, 3) if not is_wide else (),
+    )
+
+
+def _spent_text(budget: BudgetView) -> str:
+    return f"{format_share(budget.progress)} of {amount(budget)}"
+
+
+def _left_text(run: RunView) -> str:
+    """What is left of the budget; empty if it is not known, or the run will not use it."""
+    if run.budget.remaining_s is None or run.state in (JobState.DONE, JobState.CANCELLED):
+        return ""
+    return format_duration(run.budget.remaining_s)
+
+
+def jobs_text(jobs: Iterable[JobView], *, now: float, style: OutputStyle) -> str:
+    """The queue, one line per job, with the reason for its state."""
+    rows: list[Row]
+    header = ["JOB", "KIND", "NAME", "STATE", "DONE", "PRIORITY", "DEVICES", "AGE", "WHY"]
+    rows = [
+        [
+            str(job.id),
+            job.kind,
+            Cell(job.name, (BOLD,)),
+            state_cell(job.state),
+            style.dash if job.progress is None else format_share(job.progress),
+            str(job.priority),
+            str(job.num_devices),
+            format_duration(now - job.created_t),
+            Cell(job.reason, (DIM,)),
+        ]
+        for job in jobs
+    ]
+    return format_table(header, rows, right={0, 4, 5, 6, 7}, style=style, shrink={2: 8}, drop=(6, 7, 5, 1, 4))
+
+
+def devices_text(devices: Iterable[DeviceView], *, style: OutputStyle) -> str:
+    """One line per GPU, or for the CPU."""
+    header = ["DEVICE", "LOAD", "MEMORY", "TEMPERATURE", "POWER", "JOB", "NAME"]
+    dash = style.dash
+    rows = [
+        [
+            device.id if device.kind == "cpu" else device.id[:12],
+            dash if device.utilization is None else f"{device.utilization:.0%}",
+            _memory_text(device, dash=dash),
+            dash if device.temperature_c is None else f"{device.temperature_c:.0f} C",
+            dash if device.power_w is None else f"{device.power_w:.0f} W",
+            " ".join(map(str, _holders(device))) or dash,
+            device.name,
+        ]
+        for device in devices
+    ]
+    return format_table(header, rows, right={1, 2, 3, 4, 5}, style=style, shrink={5: 8}, drop=(4, 3))
+
+
+def _holders(device: DeviceView) -> list[int]:
+    """The jobs that have the device; a daemon of an earlier version names one."""
+    return device.job_ids or ([] if device.job_id is None else [device.job_id])
+
+
+def scores_text(scores: Iterable[ScoreView], *, style: OutputStyle) -> str:
+    """One line per score, next to that of always guessing the most common label."""
+    rows: list[Row]
+    header = ["JOB", "TASK", "METRIC", "SCORE", "MAJORITY", "TRAIN", "DEV", "SEED", "LR", "BATCH", "EPOCHS"]
+    header += ["PRECISION", "SOURCE"]
+    rows = [
+        [
+            str(view.job_id),
+            view.score.task,
+            view.score.metric,
+            Cell(f"{view.score.score:.4f}", (BOLD,)),
+            f"{view.score.majority_score:.4f}",
+            f"{view.score.num_train:,}",
+            f"{view.score.num_dev:,}",
+            str(view.score.seed),
+            f"{view.score.lr:g}",
+            str(view.score.batch_size),
+            str(view.score.epochs),
+            view.score.precision or style.dash,
+            view.score.source,
+        ]
+        for view in scores
+    ]
+    drop = (10, 9, 11, 7, 6, 5, 8, 2)
+    return format_table(header, rows, right={0, 3, 4, 5, 6, 7, 8, 9, 10}, style=style, drop=drop)
+
+
+class JobDetails(Record):
+    """What `bertd show` prints about one job."""
+
+    job: JobView
+    run: RunView | None
+    """Only for a pretraining."""
+    scores: list[ScoreView]
+    """Those of a finetuning, or of all finetunings of a run."""
+
+
+def job_text(details: JobDetails, *, now: float, style: OutputStyle) -> str:
+    """All details of one job."""
+    job = details.job
+    fields = [
+        ("job", f"{job.id}, {job.kind}"),
+        ("name", job.name),
+        ("state", f"{job.state}: {job.reason}" if job.reason else str(job.state)),
+        ("run", job.run_id),
+        ("folder", job.folder),
+        ("devices", _describe_lease(job)),
+        ("submitted", f"{_local_time(job.created_t)} by uid {job.owner_uid}, priority {job.priority}"),
+        ("started", _local_time(job.started_t)),
+        ("ended", _local_time(job.ended_t)),
+    ]
+    fields += _run_fields(details.run, now=now) if details.run else []
+    lines = [
+        f"{style.paint(name.ljust(11), DIM)} {wrap_text(terminal_line(value), style=style, indent=12)}"
+        for name, value in fields
+        if value
+    ]
+    return "\n".join(lines) + ("\n\n" + scores_text(details.scores, style=style) if details.scores else "")
+
+
+def _describe_lease(job: JobView) -> str:
+    if job.devices:
+        return f"{job.num_devices}: {', '.join(job.devices)}"
+    return f"{job.num_devices}, released" if job.ended_t else f"needs {job.num_devices}, holds none"
+
+
+def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:
+    budget = run.budget
+    left = f", {_left_text(run)} left" if _left_text(run) else ""
+    fields = [
+        ("model", run.model),
+        ("budget", f"{_spent_text(budget)}{left}, {format_duration(budget.charged_s)} charged"),
+    ]
+    if budget.reserve_s is not None:
+        fields.append(
+            ("reserve", f"{format_duration(budget.reserve_s)} after that, for the last validation, save and export")
+        )
+    if start := run.start:
+        fields.append(("runs on", f"{start.world_size} x {start.device_name}, {start.precision}"))
+        if start.start_from:
+            fields.append(("start from", start.start_from))
+        fields += [(choice.name, str(choice)) for choice in execution_choices(start)]
+    if change := run.budget_change:
+        before = format_budget_amount(change.unit, change.before)
+        spent = format_budget_amount(change.unit, change.spent)
+        fields.append(("changed", f"from {before} at step {change.step:,}, when {spent} were spent"))
+    if devices_change := run.devices_change:
+        fields.append(
+            ("ranks", f"{devices_change.after} since step {devices_change.step:,}, {devices_change.before} before")
+        )
+    if step := run.step:
+        # The newest record is from before the end, where the rate reached 0.
+        rate = "" if run.end is not None else f", learning rate {step.lr:.3g}"
+        fields.append(("step", f"{step.step:,}, loss {step.loss:.4f}{rate}"))
+        fields.append(("speed", f"{step.sequences_per_s:,.1f} sequences/s, {step.tokens_per_s:,.0f} tokens/s"))
+    if validation := run.validation:
+        best = "" if run.best_validation is None else f", best {run.best_validation:.4f}"
+        # Records of an older bertd do not have it.
+        has_unigram_loss = not math.isnan(validation.unigram_loss)
+        unigram_text = f"; a guess by word frequency: {validation.unigram_loss:.4f}" if has_unigram_loss else ""
+        fields.append(("validation", f"{validation.loss:.4f} nats at step {validation.step:,}{best}{unigram_text}"))
+    if checkpoint := run.checkpoint:
+        age = format_duration(now - checkpoint.t)
+        fields.append(("checkpoint", f"{checkpoint.name}, {format_bytes(checkpoint.size_bytes)}, {age} old"))
+        skipped_text = f"; {checkpoint.skipped} left out on a slow disk" if checkpoint.skipped else ""
+        stall = f"training paused for {checkpoint.stall_share:.3%} of the time, {checkpoint.stall_s:.2f} s at the last"
+        fields.append(("saving", f"{stall}; written in {checkpoint.write_s:.1f} s{skipped_text}"))
+    for kept in run.kept:
+        what = f"{kept.name} at {format_share(kept.progress)}, {format_bytes(kept.size_bytes)}"
+        fields.append(("kept", f"{what}: {', '.join(kept.reasons)}"))
+    if run.export:
+        fields.append(("export", f"{run.export.name}, {run.export.architecture}"))
+    if run.restarts:
+        fields.append(("restarts", f"{run.restarts}, {format_count(run.steps_lost, 'step')} lost"))
+    if run.alert:
+        fields.append(("alert", f"{run.alert.level} {run.alert.code}: {run.alert.message}"))
+    if run.end:
+        fields.append(("end", f"{run.end.reason}: {run.end.detail}"))
+    return fields
+
+
+def amount(budget: BudgetView) -> str:
+    """The budget's amount, such as `24h 00m` or `500 steps`."""
+    return format_budget_amount(budget.unit, budget.amount)
+
+
+def state_cell(state: JobState) -> Cell:
+    """A state in its colour."""
+    return Cell(state, _STATE_COLORS.get(state, ()))
+
+
+def _memory_text(device: DeviceView, *, dash: str) -> str:
+    if device.memory_used_bytes is None or device.memory_total_bytes is None:
+        return dash
+    return f"{format_bytes(device.memory_used_bytes)} of {format_bytes(device.memory_total_bytes)}"
+
+
+def _daemon_line(version: VersionView, *, now: float, style: OutputStyle) -> str:
+    age = format_duration(now - version.started_t)
+    name = f"bertd {terminal_line(version.bertd)}"
+    rest = f", pid {version.pid}, up {age}, state in {terminal_line(version.state_dir)}"
+    return style.paint(name, BOLD) + wrap_text(name + rest, style=style, indent=2).removeprefix(name)
+
+
+def _events_text(events: list[EventView], *, style: OutputStyle) -> str:
+    header = ["TIME", "JOB", "EVENT"]
+    rows = [
+        [_local_time(event.t), style.dash if event.job_id is None else str(event.job_id), event.text]
+        for event in events
+    ]
+    return format_table(header, rows, right={1}, style=style, drop=(1,)) if rows else ""
+
+
+def _local_time(t: float | None) -> str:
+    return "" if t is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(t))

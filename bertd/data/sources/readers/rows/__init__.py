@@ -1,0 +1,1 @@
+"""Readers of rows: JSON, CSV, TSV and Parquet."""

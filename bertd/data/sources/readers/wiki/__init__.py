@@ -1,0 +1,1 @@
+"""Readers of Wikipedia's text, in the forms in which people have it."""

@@ -1,0 +1,231 @@
+"""A task of one's own: its labels found from the data, and a development set that is given or held out.
+
+The class names are sorted, whole numbers by value, and are those of the training and the development set together. A
+correlation of numbers, or labels with fractions, makes the label a number to predict.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+from bertd.errors import CorpusError
+from bertd.glue.data.examples import Example, Split
+from bertd.glue.data.tables import Table, read_table
+from bertd.glue.tasks import Task
+from bertd.records import MetricName, OwnTask
+
+_CLASS_METRICS = (MetricName.ACCURACY, MetricName.F1, MetricName.MATTHEWS)
+_FEW_ROWS = 20
+"""In so few rows, any number of labels up to half of this is believed."""
+_NUMBER_METRICS = (MetricName.SPEARMAN, MetricName.PEARSON)
+
+
+@dataclass(frozen=True)
+class OwnTaskData:
+    """A task of one's own with its examples."""
+
+    task: Task
+    train: Split
+    dev: Split
+    dev_description: str
+    warnings: list[tuple[str, str]]
+    """Code and message."""
+
+
+def read_own_task(name: str, own: OwnTask) -> OwnTaskData:
+    """Read the tables of a task.
+
+    Raises:
+        CorpusError: a table, a column or a label is missing or wrong, or there are too few rows.
+    """
+    columns = (*own.text, own.label)
+    train_table = read_table(Path(own.train), columns)
+    dev_table = None if own.dev is None else read_table(Path(own.dev), columns)
+    tables = [train_table] if dev_table is None else [train_table, dev_table]
+    texts = [read_texts(table, num_columns=len(own.text)) for table in tables]
+    labels = [_read_labels(table) for table in tables]
+    is_number = _is_number(own, [label for column in labels for label in column])
+    if is_number:
+        classes = None
+        targets = [_numbers(table, column) for table, column in zip(tables, labels, strict=True)]
+    else:
+        classes = _find_classes(own, labels)
+        ids = {label: float(number) for number, label in enumerate(classes)}
+        targets = [[ids[label] for label in column] for column in labels]
+    task = _make_task(name, own, classes=classes)
+    splits = [
+        Split(table.path, [_example(pair, target) for pair, target in zip(pairs, column, strict=True)], skipped_lines=0)
+        for table, pairs, column in zip(tables, texts, targets, strict=True)
+    ]
+    if dev_table is None:
+        return _hold_out(task, splits[0], own)
+    warnings = [] if classes is None else _warn_of_unseen(own, classes, labels)
+    warnings += _warn_of_overlap(splits[0], splits[1])
+    return OwnTaskData(task, splits[0], splits[1], str(splits[1].path), warnings)
+
+
+def read_texts(table: Table, *, num_columns: int) -> list[tuple[str, ...]]:
+    """The first columns of each row, checked to be text.
+
+    Raises:
+        CorpusError: a cell is missing, or is not text.
+    """
+    texts = []
+    for index, row in enumerate(table.rows):
+        cells = row[:num_columns]
+        for cell in cells:
+            if not isinstance(cell, str):
+                what = "is missing" if cell is None else f"is {cell!r:.40}"
+                raise CorpusError(f"{table.place(index)}: a text {what}, and must be a string; fix the row")
+            if any("\ud800" <= character <= "\udfff" for character in cell):
+                raise CorpusError(f"{table.place(index)}: a text has half a surrogate pair; fix the row")
+        texts.append(tuple(map(str, cells)))
+    return texts
+
+
+def _read_labels(table: Table) -> list[str]:
+    """The last cell of each row as text: whole numbers without a fraction, booleans as JSON writes them.
+
+    Raises:
+        CorpusError: a row has no label.
+    """
+    labels = []
+    for index, row in enumerate(table.rows):
+        cell = row[-1]
+        if isinstance(cell, bool):
+            label = str(cell).lower()
+        elif isinstance(cell, float) and cell.is_integer():
+            label = str(int(cell))
+        elif isinstance(cell, str | int | float) and not (isinstance(cell, float) and math.isnan(cell)):
+            label = str(cell).strip()
+        else:
+            label = ""
+        if not label:
+            raise CorpusError(f"{table.place(index)}: no label ({cell!r:.40}); leave the row out or label it")
+        labels.append(label)
+    return labels
+
+
+def _parse_number(label: str) -> float | None:
+    """The finite number that a label is, or None."""
+    try:
+        value = float(label)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _is_number(own: OwnTask, labels: list[str]) -> bool:
+    if own.metric is not None:
+        return own.metric in _NUMBER_METRICS
+    values = [_parse_number(label) for label in labels]
+    return None not in values and any(value is not None and not value.is_integer() for value in values)
+
+
+def _numbers(table: Table, labels: list[str]) -> list[float]:
+    numbers = []
+    for index, label in enumerate(labels):
+        value = _parse_number(label)
+        if value is None:
+            raise CorpusError(
+                f"{table.place(index)}: label {label[:40]!r} is not a number, which pearson and spearman need; fix it, "
+                "or give --metric accuracy"
+            )
+        numbers.append(value)
+    return numbers
+
+
+def _find_classes(own: OwnTask, labels: list[list[str]]) -> tuple[str, ...]:
+    distinct = {label for column in labels for label in column}
+    is_whole = all(label.removeprefix("-").isdecimal() and len(label) < 19 for label in distinct)
+    classes = tuple(sorted(distinct, key=int) if is_whole else sorted(distinct))
+    if len(classes) > max(_FEW_ROWS, len(labels[0])) / 2:
+        raise CorpusError(
+            f"{own.train}: column {own.label!r} has {len(classes)} different labels in {len(labels[0])} rows, such as "
+            f"{classes[0]!r:.40}; name a column of classes, or predict a number with --metric spearman"
+        )
+    if len(set(labels[0])) < 2:
+        raise CorpusError(
+            f"{own.train}: column {own.label!r} has one label, {labels[0][0]!r:.40}; a task needs two or more"
+        )
+    return classes
+
+
+def _make_task(name: str, own: OwnTask, *, classes: tuple[str, ...] | None) -> Task:
+    if classes is None:
+        metrics = [str(metric) for metric in _NUMBER_METRICS]
+        headline = str(own.metric or MetricName.SPEARMAN)
+    else:
+        names = {MetricName.F1: "f1" if len(classes) == 2 else "macro_f1"}
+        metrics = [names.get(metric, str(metric)) for metric in _CLASS_METRICS]
+        chosen = own.metric or MetricName.ACCURACY
+        headline = names.get(chosen, str(chosen))
+    return Task(
+        name=name,
+        sentences=own.text,
+        label=own.label,
+        labels=classes,
+        headline=headline,
+        metrics=(headline, *(metric for metric in metrics if metric != headline)),
+    )
+
+
+def _example(texts: tuple[str, ...], target: float) -> Example:
+    return Example(first=texts[0], second=texts[1] if len(texts) > 1 else None, target=target)
+
+
+def _hold_out(task: Task, split: Split, own: OwnTask) -> OwnTaskData:
+    """Hold a share of the rows out; rows with the same text stay together, so that none is in both sets.
+
+    Raises:
+        CorpusError: there are too few rows.
+    """
+    groups: dict[tuple[str, str | None], list[Example]] = {}
+    for example in split.examples:
+        groups.setdefault((example.first, example.second), []).append(example)
+    keys = list(groups)
+    random.Random(own.dev_seed).shuffle(keys)
+    wanted = max(1, round(own.dev_share * len(split.examples)))
+    held: set[tuple[str, str | None]] = set()
+    num_held = 0
+    for key in keys[:-1]:
+        if num_held >= wanted:
+            break
+        held.add(key)
+        num_held += len(groups[key])
+    dev = [example for example in split.examples if (example.first, example.second) in held]
+    train = [example for example in split.examples if (example.first, example.second) not in held]
+    if not dev or len({example.target for example in train}) < 2:
+        raise CorpusError(
+            f"{split.path}: {len(split.examples)} rows are too few to hold {own.dev_share:.0%} out; give --dev"
+        )
+    described = f"{len(dev)} of {len(split.examples)} rows of {split.path}, held out with seed {own.dev_seed}"
+    return OwnTaskData(
+        task=task,
+        train=Split(split.path, train, skipped_lines=0),
+        dev=Split(split.path, dev, skipped_lines=0),
+        dev_description=described,
+        warnings=[("dev_held_out", f"{task.name}: no development set is given; it is {described}")],
+    )
+
+
+def _warn_of_overlap(train: Split, dev: Split) -> list[tuple[str, str]]:
+    seen = {(example.first, example.second) for example in train.examples}
+    num_seen = sum((example.first, example.second) in seen for example in dev.examples)
+    if not num_seen:
+        return []
+    message = f"{dev.path}: {num_seen} of {len(dev.examples)} texts are in {train.path}, too; the score is too high"
+    return [("dev_overlap", message)]
+
+
+def _warn_of_unseen(own: OwnTask, classes: tuple[str, ...], labels: list[list[str]]) -> list[tuple[str, str]]:
+    seen = set(labels[0])
+    unseen = [label for label in classes if label not in seen]
+    if not unseen:
+        return []
+    names = ", ".join(repr(label[:40]) for label in unseen[:5])
+    message = f"{own.dev}: {len(unseen)} labels are not in {own.train}, and are never predicted: {names}"
+    return [("label_unseen", message)]

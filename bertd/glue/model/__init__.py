@@ -1,0 +1,1 @@
+"""Encoders as classifiers: load one, keep one."""

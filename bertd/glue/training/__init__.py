@@ -1,0 +1,1 @@
+"""Finetune a model, and measure it on development sets."""

@@ -1,0 +1,139 @@
+"""Predictions of a classifier, and its metrics on the development sets.
+
+Shape letters: see bertd.glue.training.batches; N is the number of examples, C the width of the classifier.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bertd.errors import NumericsError
+from bertd.glue.data.examples import Split
+from bertd.glue.data.task_data import TaskData
+from bertd.glue.device import leased_memory_bytes
+from bertd.glue.metrics import Values, compute_metric, majority_guess
+from bertd.glue.model.classifier import Classifier
+from bertd.glue.tasks import Task
+from bertd.glue.training.batches import EncodedExample, pad
+from bertd.glue.training.encoding import encode
+from bertd.glue.training.forward import classify
+from bertd.glue.training.read_ahead import read_ahead
+from bertd.train.backends.precision import Precision
+
+_EVALUATION_BATCH_SIZE = 64
+"""On CPU."""
+_SMALLEST_BATCH = 32
+_LARGE_GPU_BYTES = 20 * 2**30
+"""512 texts of 128 tokens take 2.4 GB in BERT-large: attention scores once in bf16 and twice in fp32, and the wide
+activations of the feed-forward layer twice in bf16."""
+
+
+@dataclass(frozen=True)
+class _DevSet:
+    path: Path
+    encoded: list[EncodedExample]
+    true: Values
+
+
+class Evaluator:
+    """Scores a classifier on every development set; they are tokenized once."""
+
+    def __init__(self, classifier: Classifier, data: TaskData, *, device: torch.device, precision: Precision) -> None:
+        self._classifier = classifier
+        self._data = data
+        self._device = device
+        self._precision = precision
+        self._sets = {
+            suffix: _DevSet(split.path, encode(split.examples, classifier), _targets(split))
+            for suffix, split in data.dev.items()
+        }
+
+    def evaluate(self) -> dict[str, float]:
+        """Every metric on every development set.
+
+        Raises:
+            NumericsError: a prediction is not finite.
+        """
+        task = self._data.task
+        metrics = {}
+        for suffix, dev in self._sets.items():
+            outputs_NC = predict_outputs(
+                self._classifier, dev.encoded, place=dev.path, device=self._device, precision=self._precision
+            )
+            predicted = _decide(task, outputs_NC)
+            for name in task.metrics_of(suffix):
+                metrics[name + suffix] = compute_metric(name, predicted, dev.true)
+        return metrics
+
+    def evaluate_majority(self) -> dict[str, float]:
+        """The same metrics of the best constant guess."""
+        task = self._data.task
+        guess = majority_guess(_targets(self._data.train), is_class=task.labels is not None)
+        return {
+            name + suffix: compute_metric(name, np.full_like(dev.true, guess), dev.true)
+            for suffix, dev in self._sets.items()
+            for name in task.metrics_of(suffix)
+        }
+
+
+def predict(classifier: Classifier, task: Task, split: Split, *, device: torch.device, precision: Precision) -> Values:
+    """Predict class ids or numbers, in the file's order.
+
+    Raises:
+        NumericsError: a prediction is not finite.
+    """
+    encoded = encode(split.examples, classifier)
+    return _decide(task, predict_outputs(classifier, encoded, place=split.path, device=device, precision=precision))
+
+
+def predict_outputs(
+    classifier: Classifier, encoded: list[EncodedExample], *, place: Path, device: torch.device, precision: Precision
+) -> Tensor:
+    """The classifier's outputs, on the CPU: NC, fp32, in the examples' order.
+
+    Raises:
+        NumericsError: one is not finite.
+    """
+    model = classifier.model.to(device).eval()
+    order = sorted(range(len(encoded)), key=lambda index: len(encoded[index].input_ids))
+    size = evaluation_batch_size(device, max_length=classifier.max_length)
+    padded = (
+        pad([encoded[index] for index in order[start : start + size]], pad_id=classifier.pad_id)
+        for start in range(0, len(order), size)
+    )
+    with torch.inference_mode(), read_ahead(padded, device=device) as batches:
+        # The device is waited for once, when all batches are queued.
+        sorted_NC = torch.cat([classify(model, batch, precision=precision) for batch in batches]).cpu()
+    if not bool(torch.isfinite(sorted_NC).all()):
+        raise NumericsError(f"{place}: a prediction is not finite; lower the learning rate")
+    outputs_NC = torch.empty_like(sorted_NC)
+    outputs_NC[order] = sorted_NC
+    return outputs_NC
+
+
+def evaluation_batch_size(device: torch.device, *, max_length: int) -> int:
+    """Examples in an evaluation batch: 256 or, with GPU memory for it, 512; fewer of texts above 128 tokens.
+
+    On CPU it is always the same, since the rounding of a prediction depends on it.
+    """
+    if device.type != "cuda":
+        return _EVALUATION_BATCH_SIZE
+    size = 512 if leased_memory_bytes() >= _LARGE_GPU_BYTES else 256
+    # Attention's scores grow with the square of the length, if transformers keeps them.
+    shrink = max(1, -(-max_length // 128)) ** 2
+    return max(size // shrink, _SMALLEST_BATCH)
+
+
+def _decide(task: Task, outputs_NC: Tensor) -> Values:
+    decided_N = outputs_NC[:, 0] if task.labels is None else outputs_NC.argmax(dim=1)
+    decided: Values = decided_N.double().numpy()
+    return decided
+
+
+def _targets(split: Split) -> Values:
+    return np.array([example.target for example in split.examples], dtype=np.float64)

@@ -1,0 +1,188 @@
+"""bertd.cli.output.views: what is not known is shown as not known."""
+
+from __future__ import annotations
+
+import pytest
+
+from bertd.api.models import StatusView
+from bertd.cli.output.tables import OutputStyle
+from bertd.cli.output.views import JobDetails, amount, devices_text, job_text, jobs_text, runs_text, status_text
+from bertd.jobs.store.lifecycle import ENDED
+from bertd.records import BudgetUnit, DevicesRecord, EndRecord, JobState
+from tests.cli import samples
+from tui.formatting import percent
+
+PLAIN = OutputStyle(width=None, has_color=False, has_unicode=True)
+
+
+def test_a_run_that_has_not_begun_shows_dashes() -> None:
+    budget = samples.run().budget.model_copy(update={"progress": 0.0, "remaining_s": None})
+    run = samples.run(state=JobState.STARTING).model_copy(update={"step": None, "validation": None, "budget": budget})
+    row = runs_text([run], style=PLAIN).splitlines()[1]
+    assert row.split() == ["7-demo", "starting", "░" * 10, "0.0%", "of", "24h", "00m", *"––––––"]
+
+
+def test_a_device_that_measures_nothing_shows_dashes() -> None:
+    bare = samples.device().model_copy(
+        update={"utilization": None, "memory_used_bytes": None, "temperature_c": None, "power_w": None, "job_id": None}
+    )
+    row = devices_text([bare], style=PLAIN).splitlines()[1]
+    assert row.split() == ["GPU-8a0d71b2", "–", "–", "–", "–", "–", "NVIDIA", "H200"]
+
+
+def test_the_reserve_is_named_and_what_it_is_for() -> None:
+    details = JobDetails(job=samples.job(7), run=samples.run(), scores=[])
+    assert "reserve" not in job_text(details, now=samples.NOW, style=PLAIN)
+    budget = samples.run().budget.model_copy(update={"remaining_s": 750.0, "reserve_s": 40.0})
+    run = samples.run().model_copy(update={"budget": budget})
+    text = job_text(JobDetails(job=samples.job(7), run=run, scores=[]), now=samples.NOW, style=PLAIN)
+    assert "12m 30s left" in text
+    assert "reserve     40s after that, for the last validation, save and export" in text
+
+
+@pytest.mark.parametrize(
+    ("unit", "granted", "text"),
+    [
+        (BudgetUnit.HOURS, 24.0, "24h 00m"),
+        (BudgetUnit.HOURS, 1 / 30, "2m 00s"),
+        (BudgetUnit.GPU_HOURS, 192.0, "192 GPU-hours"),
+        (BudgetUnit.STEPS, 23_000.0, "23,000 steps"),
+        (BudgetUnit.SEQUENCES, 1e8, "100,000,000 sequences"),
+    ],
+)
+def test_a_budget_is_named_in_its_unit(unit: BudgetUnit, granted: float, text: str) -> None:
+    budget = samples.run().budget.model_copy(update={"unit": unit, "amount": granted})
+    assert amount(budget) == text
+
+
+def test_a_queued_job_shows_what_it_wants_and_no_dates_it_has_not() -> None:
+    job = samples.job(8, state=JobState.QUEUED, reason="waits").model_copy(update={"started_t": None})
+    text = job_text(JobDetails(job=job, run=None, scores=[]), now=samples.NOW, style=PLAIN)
+    assert "needs 2, holds none" in text
+    assert "started" not in text
+    assert "ended" not in text
+
+
+def test_a_run_shows_what_saving_costs_and_why_each_checkpoint_is_kept() -> None:
+    text = job_text(JobDetails(job=samples.job(), run=samples.run(), scores=[]), now=samples.NOW, style=PLAIN)
+    assert (
+        "training paused for 0.031% of the time, 0.10 s at the last; written in 8.5 s; 2 left out on a slow disk"
+        in text
+    )
+    assert "step-000012000 at 49.8%, 3.7 GiB: newest, best validation loss 1.9120 of step 12000" in text
+
+
+def test_a_job_that_is_over_wants_no_devices() -> None:
+    job = samples.job(state=JobState.DONE).model_copy(update={"ended_t": samples.NOW})
+    text = job_text(JobDetails(job=job, run=None, scores=[]), now=samples.NOW, style=PLAIN)
+    assert "devices     2, released" in text
+    assert "wants" not in text
+
+
+def test_status_shows_the_newest_events_only() -> None:
+    events = [samples.event(number, text=f"event number {number}.") for number in range(20)]
+    status = samples.status().model_copy(update={"events": events})
+    text = status_text(status, now=samples.NOW, style=PLAIN)
+    assert [number for number in range(20) if f"event number {number}." in text] == [15, 16, 17, 18, 19]
+
+
+def test_show_says_what_was_chosen_for_a_run_and_why() -> None:
+    run = samples.run()
+    start = run.start
+    assert start is not None
+    chosen = {
+        "attention": "cuDNN, math",
+        "attention_reason": "timed here: cuDNN 1.00 ms, math 3.00 ms",
+        "micro_batch_reason": "the fastest of 128 and 256",
+    }
+    moved = DevicesRecord(t=0.0, step=1200, charged_s=60.0, before=4, after=2)
+    run = run.model_copy(update={"start": start.model_copy(update=chosen), "devices_change": moved})
+
+    text = job_text(JobDetails(job=samples.job(), run=run, scores=[]), now=samples.NOW, style=PLAIN)
+
+    assert f"kernels     {start.kernels}: {start.kernels_reason}" in text
+    assert "attention   cuDNN, math: timed here: cuDNN 1.00 ms, math 3.00 ms" in text
+    assert f"sequences x {start.accumulation}: the fastest of 128 and 256" in text
+    assert "ranks       2 since step 1,200, 4 before" in text
+
+
+def full_queue() -> StatusView:
+    """Every state, long names and reasons, and many cancelled jobs."""
+    reason = "its runner died (killed, or the machine went down); resumes from its newest checkpoint"
+    names = ["demo", "n" * 64]
+    jobs = [
+        samples.job(id, state=state, reason=reason).model_copy(
+            update={
+                "name": names[id % 2],
+                "run_id": f"{id}-{names[id % 2]}",
+                "ended_t": samples.NOW if state in ENDED else None,
+                "progress": 0.123,
+            }
+        )
+        for id, state in enumerate([*JobState, *[JobState.CANCELLED] * 40, *[JobState.HELD] * 40], start=100)
+    ]
+    budget = samples.run().budget.model_copy(update={"reserve_s": 6.0, "unit": BudgetUnit.SEQUENCES, "amount": 1e9})
+    runs = [
+        samples.run(state=job.state).model_copy(
+            update={"id": job.run_id, "job_id": job.id, "reason": reason, "budget": budget}
+        )
+        for job in jobs
+    ]
+    return samples.status().model_copy(update={"jobs": jobs, "runs": runs, "num_jobs_by_state": {JobState.HELD: 300}})
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 160])
+def test_status_and_show_fit_the_terminal(width: int) -> None:
+    style = OutputStyle(width=width, has_color=False, has_unicode=True)
+    status = full_queue()
+    details = JobDetails(job=status.jobs[0], run=status.runs[0], scores=[samples.score()])
+    texts = [
+        status_text(status, now=samples.NOW, style=style),
+        jobs_text(status.jobs, now=samples.NOW, style=style),
+        job_text(details, now=samples.NOW, style=style),
+    ]
+    for line in "\n".join(texts).splitlines():
+        assert len(line) <= width or " " not in line[12:], line
+
+
+def test_the_status_begins_with_what_runs_and_says_how_much_it_leaves_out() -> None:
+    lines = status_text(full_queue(), now=samples.NOW, style=PLAIN).splitlines()
+    begin = next(number for number, line in enumerate(lines) if line.startswith("JOB"))
+    end = next(number for number, line in enumerate(lines) if "jobs shown" in line)
+    states = [line.split()[3] for line in lines[begin + 1 : end]]
+    live = {"running", "starting", "pausing", "stopping"}
+    assert set(states[:4]) == live and not live & set(states[4:])
+    assert len(states) == 4 + 10 + 3
+    assert lines[end] == "17 of 300 jobs shown; `bertd jobs` lists all"
+    assert lines[2].startswith("RUN") and lines[3].split()[1] in live
+    assert "jobs shown" not in status_text(samples.status(), now=samples.NOW, style=PLAIN)
+
+
+def test_the_status_names_the_reserve() -> None:
+    budget = samples.run().budget.model_copy(update={"reserve_s": 6.0})
+    header, row = runs_text([samples.run().model_copy(update={"budget": budget})], style=PLAIN).splitlines()
+    assert row[header.index("RESERVE") :].split()[0] == "6s"
+
+
+@pytest.mark.parametrize(
+    ("progress", "text"), [(0.996, "99.6%"), (0.99999, "99.9%"), (1.0, "100.0%"), (0.3219, "32.2%")]
+)
+def test_the_share_of_a_budget_is_the_same_everywhere(progress: float, text: str) -> None:
+    run = samples.run(state=JobState.DONE)
+    run = run.model_copy(update={"budget": run.budget.model_copy(update={"progress": progress, "remaining_s": 0.0})})
+    job = samples.job(state=JobState.DONE).model_copy(update={"progress": progress, "ended_t": samples.NOW})
+    texts = [
+        runs_text([run], style=PLAIN),
+        jobs_text([job], now=samples.NOW, style=PLAIN),
+        job_text(JobDetails(job=job, run=run, scores=[]), now=samples.NOW, style=PLAIN),
+    ]
+    assert all(f"{text} " in each for each in texts)
+    assert percent(progress) == text.replace("%", " %"), "the dashboard's"
+    assert "s left" not in texts[2] and " 0s" not in texts[0], "a run that is over has no rest"
+
+
+def test_a_run_that_has_ended_shows_no_learning_rate_of_an_earlier_step() -> None:
+    end = EndRecord(t=0.0, step=12_040, sequences=1, charged_s=1.0, reason="budget", detail="the budget is spent")
+    run = samples.run(state=JobState.DONE).model_copy(update={"end": end})
+    text = job_text(JobDetails(job=samples.job(), run=run, scores=[]), now=samples.NOW, style=PLAIN)
+    assert "learning rate" not in text

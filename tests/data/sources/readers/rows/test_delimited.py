@@ -1,0 +1,137 @@
+"""CSV and TSV: RFC 4180, and what spreadsheets make of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from bertd.data.sources.readers.decoded import DecodedReader
+from bertd.data.sources.readers.document import Document
+from bertd.data.sources.readers.rows import delimited
+from bertd.data.sources.readers.rows.delimited import DelimitedTable
+from bertd.errors import CorpusError
+
+CELLS = [
+    "The old mill stands, by the river; slowly.",
+    'She said "no" and left.',
+    "One line\nand another\r\nand a third.",
+    "NA",
+    "null",
+    "",
+    "Straße, größer.\tA tab.",
+    "' single | quotes",
+    '"',
+]
+READ = [cell.replace("\r\n", "\n") for cell in CELLS]
+
+
+def read(
+    content: bytes, *, field: str = "text", block_bytes: int = 1 << 20, reader: DelimitedTable | None = None
+) -> list[str]:
+    """Texts, and the reasons of what is left out in brackets."""
+    decoded = DecodedReader(reader or DelimitedTable(text_field=field))
+    blocks = decoded.blocks(io.BytesIO(content), block_bytes=block_bytes)
+    results = [result for block in blocks for result in decoded.documents(block.content)]
+    return [one.text if isinstance(one, Document) else f"[{one.reason.value}]" for one in results]
+
+
+def write(
+    rows: list[list[str]], *, delimiter: str = ",", newline: str = "\r\n", quoting: int = csv.QUOTE_MINIMAL
+) -> str:
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter, lineterminator=newline, quoting=quoting).writerows(rows)  # type: ignore[arg-type]  # csv's constants
+    return text.getvalue()
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_table_is_the_cells_of_its_column(delimiter: str, newline: str, quoting: int, encoding: str) -> None:
+    rows = [["id", "text", "label"], *([str(number), cell, "x"] for number, cell in enumerate(CELLS))]
+    content = write(rows, delimiter=delimiter, newline=newline, quoting=quoting).encode(encoding)
+    for block_bytes in (1, 1 << 20):
+        assert read(content, block_bytes=block_bytes) == READ
+
+
+def test_excels_own_mark_names_the_delimiter() -> None:
+    assert read(b"sep=;\r\nid;text\r\n1;Hello, world; \r\n2;a,b,c\r\n") == ["[damaged row]", "a,b,c"]
+
+
+def test_quotes_that_are_not_quotes_are_letters() -> None:
+    content = b'id\ttext\n1\t"Hello," he said.\n2\tA "word" and 5" more\n3\t"never closed\n4\tplain\n'
+    assert read(content) == ['"Hello," he said.', 'A "word" and 5" more', '"never closed', "plain"]
+
+
+@pytest.mark.parametrize("text", ["text", "Text", " TEXT "])
+def test_the_column_of_the_wanted_name_is_read_whatever_the_others_hold(text: str) -> None:
+    assert read(f"title,{text}\nThe name of the page,NA\n".encode()) == ["NA"]
+
+
+def test_the_one_column_of_texts_is_found_and_named(capsys: pytest.CaptureFixture[str]) -> None:
+    reader = DelimitedTable()
+    content = b"id,date,body\n1,2020-01-01,The old mill stands.\n2,2020-01-02,\n"
+    assert read(content, reader=reader) == ["The old mill stands.", ""]
+    assert read(content, reader=reader) == ["The old mill stands.", ""]
+    assert capsys.readouterr().err.count("the texts are read from column 'body'") == 1
+    assert read("序号,正文\n1,老磨坊矗立在河边水流得很慢啊\n".encode()) == ["老磨坊矗立在河边水流得很慢啊"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"id,title,body\n1,The name of it,The old mill stands.\n", "no column 'text'; it has 'id', 'title', 'body'"),
+        (b"id,n\n1,2\n", "no column 'text'; it has 'id', 'n': give --text-field"),
+        (b"text,text\na,b\n", "no column 'text'; it has 'text', 'text': give"),
+        (
+            b"1,The old mill stands by the river and turns.\n2,The water runs slowly.\n",
+            "its first row names no columns",
+        ),
+        (b"The old mill stands by the river and turns.\nThe water runs slowly.\n", "its first row names no columns"),
+    ],
+)
+def test_a_column_that_cannot_be_told_is_an_error_with_the_names(content: bytes, message: str) -> None:
+    with pytest.raises(CorpusError, match=message):
+        read(content)
+
+
+def test_another_column_than_the_named_one_is_never_read() -> None:
+    with pytest.raises(CorpusError, match="no column 'review'; it has 'id', 'body': give --text-field"):
+        read(b"id,body\n1,The old mill stands.\n", field="review")
+    assert read(b"id\tbody\ttext\r1\tThe mill.\tThe old mill stands.\r", field="body") == ["The mill."]
+
+
+def test_a_table_of_one_column_has_lines_as_cells() -> None:
+    assert read(b'body\nHello, world; and | more\n\n"Two\nlines, quoted"\n') == [
+        "Hello, world; and | more",
+        "Two\nlines, quoted",
+    ]
+
+
+def test_a_row_of_another_length_is_counted_and_the_others_are_read() -> None:
+    content = b'id,text\n1,one\n2,Hello, world\n3\n4,"a" b\n5,"five, 5"\n6,"six, 6"\n7,\xff\n'
+    assert read(content) == ["one", *["[damaged row]"] * 3, "five, 5", "six, 6", "\udcff"]
+
+
+@pytest.mark.parametrize("rest", ["", "\n6,six\n" * 3])
+def test_a_quote_that_is_never_closed_is_an_error_with_its_line(rest: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = "".join(f'{number},"cell, {number}"\n' for number in range(20))
+    with pytest.raises(CorpusError, match="line 22: a quote is never closed"):
+        read(f'id,text\n{rows}5,"open{rest}'.encode())
+    monkeypatch.setattr(delimited, "MAX_DOCUMENT_BYTES", 20)
+    with pytest.raises(CorpusError, match="line 22: a quote is never closed"):
+        read(f'id,text\n{rows}5,"open{"x" * 30}",\n'.encode())
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"id,text\n", b"id,body\r\n", b"\xef\xbb\xbf"])
+def test_a_table_without_rows_has_no_documents(content: bytes) -> None:
+    assert read(content) == []
+
+
+def test_a_large_table_is_read_in_pieces(tmp_path: Path) -> None:
+    rows = [["id", "text"], *([str(number), f"Row {number}, of many.\nIn two lines."] for number in range(20_000))]
+    blocks = list(DelimitedTable().blocks(io.BytesIO(write(rows).encode()), block_bytes=1 << 16))
+    assert len(blocks) > 10 and max(len(block.content) for block in blocks) < 1 << 17

@@ -1,0 +1,155 @@
+"""Columns of texts: Parquet files, and folders that `datasets` reads as it reads the hub."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from bertd.data.sources.readers.document import SkipReason, clean
+from bertd.data.sources.readers.rows import tables
+from bertd.data.sources.readers.rows.tables import HubTable, Parquet
+from bertd.errors import CorpusError
+from tests.data.sources.readers.checked import Reading, readings_of
+
+_TEXTS = ["one\ntwo", None, "", "\u2028 odd \x00 characters", *(f"text {number}" for number in range(1000))]
+_READ: list[Reading] = ["one\ntwo", SkipReason.NO_FIELD, "", "odd  characters", *(f"text {n}" for n in range(1000))]
+
+
+def readings(reader: Parquet | HubTable, path: Path, *, block_bytes: int) -> list[Reading]:
+    with path.open("rb") as stream:
+        blocks = list(reader.blocks(stream, block_bytes=block_bytes))
+    return readings_of(reader, blocks)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "data" / "train.parquet"
+    path.parent.mkdir()
+    columns = {"id": list(range(len(_TEXTS))), "body": _TEXTS}
+    pyarrow.parquet.write_table(pyarrow.table(columns), path, row_group_size=300)
+    return path
+
+
+@pytest.mark.parametrize("block_bytes", [100, 1 << 20])
+def test_a_parquet_file_gives_its_column(table: Path, block_bytes: int) -> None:
+    assert readings(Parquet(text_field="body"), table, block_bytes=block_bytes) == _READ
+
+
+@pytest.mark.parametrize("block_bytes", [100, 1 << 20])
+def test_sentences_in_rows_make_documents_of_so_many(table: Path, block_bytes: int) -> None:
+    sentences = [text for text in _TEXTS if isinstance(text, str)]
+    documents = ["\n".join(sentences[first : first + 300]) for first in range(0, len(sentences), 300)]
+    expected = [clean(document) for document in documents]
+    for reader in (
+        Parquet(text_field="body", rows_per_document=300),
+        HubTable(str(table.parent), text_field="body", rows_per_document=300),
+    ):
+        read = readings(reader, table, block_bytes=block_bytes)
+        assert [one for one in read if isinstance(one, str)] == expected
+        # The row without a text is counted.
+        assert [one for one in read if not isinstance(one, str)] == [SkipReason.NO_FIELD]
+
+
+def test_a_row_that_is_too_long_is_counted_and_the_others_are_read(
+    table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "MAX_DOCUMENT_BYTES", 24)
+    with table.open("rb") as stream:
+        blocks = list(Parquet(text_field="body").blocks(stream, block_bytes=100))
+    assert sum(block.too_long for block in blocks) == 1
+    assert sum(block.content.count(b"\n") for block in blocks) == len(_TEXTS) - 1
+
+
+def test_a_column_that_is_not_there_names_those_that_are(table: Path) -> None:
+    with pytest.raises(CorpusError, match="no column 'text'; it has id, body: give --text-field"):
+        readings(Parquet(), table, block_bytes=100)
+    with pytest.raises(CorpusError, match="no column 'text'; it has id, body: give --text-field"):
+        readings(HubTable(str(table.parent)), table, block_bytes=100)
+
+
+def test_a_truncated_parquet_file_is_an_error(table: Path) -> None:
+    content = table.read_bytes()
+    table.write_bytes(content[: len(content) // 2])
+    with pytest.raises(CorpusError, match=f"{table}: not a complete Parquet file"):
+        readings(Parquet(text_field="body"), table, block_bytes=100)
+
+
+@pytest.mark.parametrize("block_bytes", [100, 1 << 20])
+def test_a_folder_is_read_as_a_data_set_of_the_hub_is(table: Path, block_bytes: int) -> None:
+    assert readings(HubTable(str(table.parent), text_field="body"), table, block_bytes=block_bytes) == _READ
+
+
+def test_a_folder_of_json_lines_is_read_as_a_data_set_of_the_hub_is(tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl"
+    path.write_text("".join(json.dumps({"text": text, "n": 1}) + "\n" for text in _TEXTS))
+    assert readings(HubTable(str(tmp_path)), path, block_bytes=1000) == _READ
+
+
+def test_a_data_set_that_cannot_be_had_says_so(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bertd.data.sources.readers.rows.tables.hub_unreachable_reason", lambda *_, **__: "no route")
+    with pytest.raises(
+        CorpusError, match="hf:nobody/nothing:en: no such folder, and the hub cannot be reached: no rou"
+    ):
+        readings(HubTable("nobody/nothing:en"), table, block_bytes=100)
+    monkeypatch.undo()
+    # The hub answers the check and is unreachable when `datasets` sends its requests.
+    monkeypatch.setattr("bertd.data.sources.readers.rows.tables.hub_unreachable_reason", lambda *_, **__: None)
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
+    with pytest.raises(CorpusError, match="hf:nobody/nothing:en: cannot load: .*check the name and the network"):
+        readings(HubTable("nobody/nothing:en"), table, block_bytes=100)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pyarrow.binary(),
+        pyarrow.large_binary(),
+        pyarrow.string(),
+        pyarrow.large_string(),
+        pyarrow.string_view(),
+        pyarrow.dictionary(pyarrow.int32(), pyarrow.string()),
+    ],
+    ids=str,
+)
+def test_texts_are_read_in_any_type_that_holds_them(tmp_path: Path, kind: pyarrow.DataType) -> None:
+    path = tmp_path / "train.parquet"
+    texts = pyarrow.array(["größer", None, ""], pyarrow.string()).cast(
+        pyarrow.string() if pyarrow.types.is_dictionary(kind) else kind
+    )
+    texts = texts.dictionary_encode() if pyarrow.types.is_dictionary(kind) else texts
+    pyarrow.parquet.write_table(pyarrow.table({"text": texts}), path)
+    expected = ["größer", SkipReason.NO_FIELD, ""]
+    assert readings(Parquet(), path, block_bytes=100) == expected
+    if kind != pyarrow.string_view():
+        assert readings(HubTable(str(tmp_path)), path, block_bytes=100) == expected
+
+
+def test_bytes_that_are_not_utf_8_are_left_for_the_count(tmp_path: Path) -> None:
+    path = tmp_path / "train.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"text": pyarrow.array([b"a\xff", b"b"], pyarrow.binary())}), path)
+    assert readings(Parquet(), path, block_bytes=100) == ["a\udcff", "b"]
+
+
+@pytest.mark.parametrize(
+    ("values", "type_name"),
+    [([1, 2], "int64"), ([["a", "b"]], "list<"), ([{"a": "b"}], "struct<"), ([1.5], "double"), ([True], "bool")],
+)
+def test_a_column_of_anything_else_is_one_error_with_its_type(
+    tmp_path: Path, values: list[object], type_name: str
+) -> None:
+    path = tmp_path / "train.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"text": pyarrow.array(values)}), path)
+    with pytest.raises(CorpusError, match=f"column 'text' has {type_name}.*, not text; give another with --text-field"):
+        readings(Parquet(), path, block_bytes=100)
+    with pytest.raises(CorpusError, match="column 'text' has .*, not text; give another with --text-field"):
+        readings(HubTable(str(tmp_path)), path, block_bytes=100)
+
+
+def test_a_cell_that_says_na_is_a_text_also_in_a_folder_read_as_the_hub_is(tmp_path: Path) -> None:
+    path = tmp_path / "train.csv"
+    path.write_text('id,text\n1,NA\n2,null\n3,"One, two."\n4,\n')
+    assert readings(HubTable(str(tmp_path)), path, block_bytes=100) == ["NA", "null", "One, two.", ""]
