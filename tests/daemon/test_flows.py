@@ -402,7 +402,7 @@ def test_a_budget_is_changed_while_it_trains_while_it_waits_and_while_it_is_paus
     box.wait_for_state(waiting.id, JobState.PAUSED)
     shown = box.client.budget(waiting.id, steps_of(6))
     assert (shown.budget.amount, shown.budget.progress) == (6, 0.5)
-    with pytest.raises(QueueError, match="3 steps is too little: 3 of 6 is spent"):
+    with pytest.raises(QueueError, match="3 steps is too little: 3 steps of 6 steps is spent"):
         box.client.budget(waiting.id, steps_of(3))
     with pytest.raises(RecipeError, match="this run counts steps"):
         box.client.budget(waiting.id, BudgetRequest(unit=BudgetUnit.HOURS, amount=3))
@@ -413,7 +413,7 @@ def test_a_budget_is_changed_while_it_trains_while_it_waits_and_while_it_is_paus
     assert box.steps(waiting.id)[-1] == 6
     changes = [event.text for event in box.events() if event.type == "budget" and event.job_id == waiting.id]
     assert changes == [
-        f"{waiting.run_id}: budget from {before} to {after} steps at step {step}"
+        f"{waiting.run_id}: budget from {before} steps to {after} steps at step {step}"
         for before, after, step in ((20, 5, 0), (5, 8, 3), (8, 6, 3))
     ]
     with pytest.raises(TransitionError, match="it is done"):
