@@ -26,7 +26,7 @@ from bertd.run.recipe.schema import DevicesSection
 from bertd.train.distributed import launch, worker
 from bertd.train.distributed import peer_watch as peer_watch_module
 from bertd.train.distributed.peer_watch import watch_peers
-from bertd.train.distributed.process_group import join_ranks
+from bertd.train.distributed.process_group import join_ranks, leave_ranks
 from tests.waiting import PATIENCE_S, wait_for
 
 GPU_SAYS = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 1 has a total capacity of 11.77 GiB"
@@ -166,6 +166,7 @@ def shares_a_text(rank: int, folder: Path) -> None:
     own = f"größe {rank}"
     assert [ranks.broadcast_text(own, source=source) for source in (0, 1)] == ["größe 0", "größe 1"]
     assert ranks.broadcast_text("" if rank == 0 else "x") == ""
+    leave_ranks(ranks)
 
 
 def test_a_rank_that_waits_for_a_dead_one_ends_with_it(tmp_path: Path) -> None:
