@@ -4,6 +4,7 @@ STATE/                       the daemon's
   queue.db  daemon.lock  daemon.log
   runs/RUN/                  RunPaths: one pretraining
     recipe.toml  provenance.json  ledger.json  exports/step-%09d/  checkpoints/step-%09d/  checkpoints/kept.json
+    pause.json               only of a setting of a sweep: where it pauses by itself
     diagnostics/attempt-%06d/  stacks and logs of hung ranks, collected before they were killed
     journal.jsonl  runner.json  outcome.json  control/%06d.json  logs/     <- JobPaths: every job has these
     finetunes/JOB/           JobPaths: one finetuning of this run
@@ -144,6 +145,11 @@ class RunPaths(JobPaths):
     @property
     def ledger(self) -> Path:
         return self.root / "ledger.json"
+
+    @property
+    def pause_mark(self) -> Path:
+        """The charged time at which a setting of a sweep pauses by itself; other runs have none."""
+        return self.root / "pause.json"
 
     @property
     def checkpoints(self) -> Path:

@@ -16,6 +16,7 @@ from bertd.model.flops import peak_flops
 from bertd.run.heartbeat import NO_HEARTBEAT, Heartbeat
 from bertd.run.journal import JournalWriter
 from bertd.run.ledger import ChargedClock
+from bertd.run.pause_mark import read_pause_mark
 from bertd.run.progress import read_progress
 from bertd.run.recipe.schema import Recipe
 from bertd.train.autotune.choose import ExecutionPlan, choose_execution
@@ -197,6 +198,7 @@ class _Bookkeeping:
     commands: PendingCommands
     reporter: Reporter
     checkpointer: Checkpointer
+    pause_mark_s: float | None = None
 
     def make_controller(self, stop_signal: Event) -> StepController:
         return StepController(
@@ -205,6 +207,7 @@ class _Bookkeeping:
             checkpointer=self.checkpointer,
             reporter=self.reporter,
             stop_signal=stop_signal,
+            pause_mark_s=self.pause_mark_s,
         )
 
 
@@ -252,4 +255,5 @@ def _open_bookkeeping(
         optimizers=optimizers,
         dataset=run_inputs.dataset,
     )
-    return _Bookkeeping(budget=budget, commands=commands, reporter=reporter, checkpointer=checkpointer)
+    pause_mark_s = read_pause_mark(paths.pause_mark)
+    return _Bookkeeping(budget, commands, reporter, checkpointer, pause_mark_s)

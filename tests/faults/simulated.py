@@ -91,6 +91,9 @@ class SimulatedRunner:
             self._leave(JobState.PAUSED, "bertd was told to stop")
         elif ranks.clock.is_suspended:
             return
+        elif ranks.is_at_mark():
+            ranks._pause_at_mark()
+            self._leave(JobState.PAUSED, "reached its mark")
         elif ranks.step >= ranks.recipe.granted.amount:
             ranks._end("budget", "the budget is spent")
             self._leave(JobState.DONE, "the budget is spent")

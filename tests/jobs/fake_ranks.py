@@ -43,6 +43,7 @@ from bertd.run.journal import JournalWriter
 from bertd.run.ledger import ChargedClock
 from bertd.run.mailbox import read_command
 from bertd.run.paths import RunPaths, newest_first, step_folder_name, step_of
+from bertd.run.pause_mark import read_pause_mark
 from bertd.run.progress import read_progress
 from bertd.run.rank_failures import FAILURES_VARIABLE, report_failure
 from bertd.run.recipe.load import read_recipe
@@ -107,6 +108,11 @@ class FakeRanks:
     def sequences(self) -> int:
         return self.step * self.recipe.batch.sequences
 
+    @property
+    def validation_loss(self) -> float:
+        """In proportion to the peak rate, so that runs differ: 5.0 at the default."""
+        return 2500 * self.recipe.optimizer.peak_lr
+
     def run(self) -> int:
         """Train until the budget, a command, a signal or the plan ends it."""
         signal.signal(signal.SIGTERM, self._note)
@@ -140,10 +146,21 @@ class FakeRanks:
                     return self._pause("requested by a person", answers=command)
             if self.told.is_set() and not self.plan.ignores_orders:
                 return self._pause("bertd was told to stop")
+            if self.is_at_mark():
+                return self._pause_at_mark()
             if self.clock.is_suspended or self.step == self.plan.hold_at and not self.gate.exists():
                 self.told.wait(0.01)
             else:
                 self._train()
+
+    def is_at_mark(self) -> bool:
+        """Whether it is to validate and pause by itself."""
+        mark = read_pause_mark(self.paths.pause_mark)
+        return mark is not None and self.clock.now_s() >= mark and self.step > 0
+
+    def _pause_at_mark(self) -> int:
+        self._validate()
+        return self._pause("reached its mark")
 
     def _hang(self) -> None:
         if self.plan.keeps_gil:
@@ -274,7 +291,7 @@ class FakeRanks:
                 reason=reason,
                 detail=detail,
                 lr=0.0,
-                validation_loss=5.0,
+                validation_loss=self.validation_loss,
                 export=step_folder_name(self.step),
             )
         )
@@ -291,7 +308,7 @@ class FakeRanks:
                 sequences=self.sequences,
                 charged_s=self.clock.now_s(),
                 progress=1.0,
-                loss=5.0,
+                loss=self.validation_loss,
                 num_tokens=100,
                 unigram_loss=6.0,
                 unigram_entropy=6.0,

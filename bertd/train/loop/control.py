@@ -25,6 +25,8 @@ _REPORT_EVERY_S = 1.0
 _SUSPEND_POLL_S = 0.1
 """Time between two plans of suspended ranks."""
 _BY_A_PERSON = "requested by a person"
+_REFUSED_PAUSE_RETRY_S = 60.0
+"""Charged time after which a run whose pause at its mark the disk refused tries it again."""
 
 
 class ExitReason(IntEnum):
@@ -46,6 +48,7 @@ class StepPlan:
     suspend: bool
     """Do no step; get the next plan after a short wait."""
     validate: bool
+    """Validate before the step; or before the pause."""
     checkpoint: bool
     report: bool
     """Read the loss of the step, when the next one is queued."""
@@ -74,16 +77,25 @@ class StepController:
         checkpointer: Checkpointer,
         reporter: Reporter,
         stop_signal: Event,
+        pause_mark_s: float | None = None,
     ) -> None:
-        """`stop_signal` is set on SIGTERM."""
+        """Plan the steps of one attempt.
+
+        Args:
+            stop_signal: set on SIGTERM.
+            pause_mark_s: charged time at which the run validates and pauses by itself; see bertd.run.pause_mark.
+        """
         self._budget = budget
         self._commands = commands
         self._checkpointer = checkpointer
         self._reporter = reporter
         self._stop_signal = stop_signal
+        self._pause_mark_s = pause_mark_s
         self._last_report_s = -_REPORT_EVERY_S
         self._suspend_reason: str | None = None
         self._stop_reason: str | None = None
+        self._is_at_mark = False
+        """The last plan pauses the run at its mark."""
         self.exit_detail = ""
         """Why the last plan ends the loop, as text."""
 
@@ -107,11 +119,12 @@ class StepController:
         saves = False
         if exit_reason is ExitReason.NONE:
             saves, state = self._checkpointer.decide(state, charged_s=charged_s, is_suspended=is_suspended)
+        is_validation_due = charged_s >= state.next_validation_s and not is_suspended
         plan = StepPlan(
             exit_reason=exit_reason,
             progress=self._budget.schedule_progress(state, charged_s=charged_s + queued_s, step_s=step_s),
             suspend=is_suspended,
-            validate=charged_s >= state.next_validation_s and not is_suspended,
+            validate=self._is_at_mark if exit_reason else is_validation_due,
             checkpoint=saves,
             report=not is_suspended and self._is_report_due(charged_s),
         )
@@ -175,19 +188,30 @@ class StepController:
         """Return the first reason that applies, in the order below, and set `exit_detail`."""
         exit_reason, self.exit_detail = ExitReason.NONE, ""
         kind = None if command is None else command.verb
+        self._is_at_mark = False
+        reaches_mark = self._reaches_mark(state, charged_s=charged_s)
         if self._budget.is_spent(state, charged_s=charged_s, step_s=step_s):
             exit_reason, self.exit_detail = ExitReason.BUDGET, "the budget is spent"
         elif kind is CommandKind.STOP:
             exit_reason, self.exit_detail = ExitReason.STOPPED, _BY_A_PERSON
         elif self._stop_reason is not None:
             exit_reason, self.exit_detail = ExitReason.STOPPED, self._stop_reason
-        elif rule := self._find_met_rule(state, charged_s=charged_s):
+        elif not reaches_mark and (rule := self._find_met_rule(state, charged_s=charged_s)):
+            # At the mark the loss is measured first; a rule that it meets ends the run when it continues.
             exit_reason, self.exit_detail = ExitReason.STOPPED, rule
         elif kind is CommandKind.PAUSE:
             exit_reason, self.exit_detail = ExitReason.PAUSED, _BY_A_PERSON
         elif self._stop_signal.is_set():
             exit_reason, self.exit_detail = ExitReason.PAUSED, "bertd was told to stop"
+        elif reaches_mark:
+            exit_reason, self._is_at_mark = ExitReason.PAUSED, True
+            self.exit_detail = f"reached {format_duration(charged_s)}, where its sweep decides whether it continues"
+            self._pause_mark_s = charged_s + _REFUSED_PAUSE_RETRY_S
         return exit_reason
+
+    def _reaches_mark(self, state: TrainState, *, charged_s: float) -> bool:
+        """Whether the run is to pause by itself; a run that has not trained yet has no loss to compare."""
+        return self._pause_mark_s is not None and charged_s >= self._pause_mark_s and state.step > 0
 
     def _find_met_rule(self, state: TrainState, *, charged_s: float) -> str:
         """Describe the recipe's stop rule that ends the run; empty if none is met."""

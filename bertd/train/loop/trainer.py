@@ -91,7 +91,7 @@ class Trainer:
             if plan.suspend:
                 self._suspend(plan)
             else:
-                if plan.validate:
+                if plan.validate and not plan.exit_reason:
                     self._validate()
                 if plan.checkpoint:
                     self._save_in_background()
@@ -121,6 +121,8 @@ class Trainer:
     def _leave(self, plan: StepPlan) -> bool:
         """End or pause; False if a pause cannot be saved: the run then continues rather than lose steps."""
         if plan.exit_reason is ExitReason.PAUSED:
+            if plan.validate:
+                self._validate()
             return self._pause()
         is_spent = plan.exit_reason is ExitReason.BUDGET
         if is_spent and not self.state.step:
