@@ -12,10 +12,11 @@ from pathlib import PurePath
 from typing import BinaryIO
 
 from bertd.data.sources.archives import strip_compression_suffix
-from bertd.data.sources.encodings import HEAD_BYTES, decode_head, detect_encoding
+from bertd.data.sources.encodings import HEAD_BYTES, decode_head, detect_encoding, unify_bare_returns
 from bertd.data.sources.kinds import SourceKind
 from bertd.data.sources.readers.rows.delimited import DELIMITERS, find_dialect, is_column_name
 from bertd.data.sources.readers.rows.json_values import find_array_keys
+from bertd.data.sources.readers.rows.jsonl import JOINT
 from bertd.data.sources.readers.wiki.headings import HEADING
 from bertd.data.sources.readers.wiki.wikitext103 import is_wikitext103
 
@@ -68,6 +69,7 @@ def guess_kind(name: str, content: BinaryIO, *, encoding: str | None = None) -> 
         return SourceKind.PARQUET
     found = detect_encoding(head, named=encoding)
     text = decode_head(head, found).lstrip() if found.is_text else ""
+    text = unify_bare_returns(text.encode("utf-8", "replace")).decode()
     is_all = len(head) < HEAD_BYTES
     named = _kinds_of_name(name)
     if kind := _guess_from_opening(text, is_all=is_all):
@@ -76,7 +78,7 @@ def guess_kind(name: str, content: BinaryIO, *, encoding: str | None = None) -> 
         return named[0]
     if _is_table(text, is_all=is_all):
         return SourceKind.CSV
-    content_text = text.encode("utf-8", "replace")
+    content_text = text.encode()
     if is_wikitext103(content_text):
         return SourceKind.WIKITEXT103
     return SourceKind.HEADINGS if HEADING.search(content_text) else SourceKind.TEXT
@@ -110,7 +112,8 @@ def _guess_from_objects(text: str, *, is_all: bool) -> SourceKind:
     lines = text.rstrip().split("\n") if is_all else text.split("\n")
     if len(lines) == 1:
         # One object, or the beginning of one.
-        return SourceKind.JSON if find_array_keys(text, text_field="text") else SourceKind.JSONL
+        is_joined = JOINT.search(text.encode()) is not None
+        return SourceKind.JSON if is_joined or find_array_keys(text, text_field="text") else SourceKind.JSONL
     is_by_line = any(map(_is_object, lines[:_NUM_LINES]))
     return SourceKind.JSONL if is_by_line else SourceKind.JSON
 

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from bertd.data.sources.encodings import detect_encoding, is_text_encoding, open_utf8, suggest_encoding
+from bertd.data.sources.encodings import HEAD_BYTES, detect_encoding, is_text_encoding, open_utf8, suggest_encoding
 
 RUSSIAN = "Привет, мир. Старая мельница стоит у реки, и вода течёт медленно. " * 60
 GERMAN = (
@@ -96,3 +96,13 @@ def test_latin_1_is_what_browsers_take_it_for() -> None:
 def test_only_encodings_of_text_have_names() -> None:
     assert is_text_encoding("windows-1251") and is_text_encoding("shift_jis")
     assert not any(map(is_text_encoding, ("rot13", "base64", "nothing", "", "\x00")))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("num_before", [0, HEAD_BYTES - 2, HEAD_BYTES - 1, HEAD_BYTES])
+def test_bare_carriage_returns_end_lines_wherever_the_file_is_cut(encoding: str, num_before: int) -> None:
+    before = ("a " * num_before)[:num_before]
+    text = before + " b.\rc.\r\rd.\r\ne.\r\r\nf.\r"
+    stream, _ = open_utf8(io.BytesIO(text.encode(encoding)), named=None, name="a.txt")
+    assert stream is not None
+    assert stream.read().decode() == before + " b.\nc.\n\nd.\r\ne.\r\r\nf.\n"

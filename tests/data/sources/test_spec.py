@@ -52,6 +52,8 @@ _TABLE = "id,text\n1,The old mill stands.\n2,The water runs.\n"
         ("a.txt", f"{_RECORD}\n{_RECORD}\n".encode(), SourceKind.JSONL, "JSON lines"),
         ("a.json", f"{_RECORD}\n{_RECORD}\n".encode("utf-16"), SourceKind.JSONL, None),
         ("a.jsonl", b'{"torn": \n' + f"{_RECORD}\n".encode(), SourceKind.JSONL, None),
+        ("a.jsonl", f"{_RECORD}\r{_RECORD}\r".encode(), SourceKind.JSONL, None),
+        ("a.json", _RECORD.encode() * 5000, SourceKind.JSON, None),
         ("a.json", _ARRAY.encode(), SourceKind.JSON, None),
         ("a.json.zst", zstandard.compress(_ARRAY.encode()), SourceKind.JSON, None),
         ("a.jsonl", f"\n [ {_RECORD}".encode(), SourceKind.JSON, "records of JSON"),

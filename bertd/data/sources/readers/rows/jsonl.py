@@ -1,8 +1,12 @@
-"""JSON lines: one object a line, its text in one field."""
+"""JSON lines: one object a line, its text in one field.
+
+Files that were joined without a line break between them have several objects in a line, which are read one by one.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -15,6 +19,10 @@ from bertd.data.sources.readers.document import (
     cleaned_document,
     cut_blocks,
 )
+
+_DECODER = json.JSONDecoder()
+JOINT = re.compile(rb'\}[ \t\r]*\{[ \t\r]*"')
+"""What is between two objects; it may also be within a text."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +39,9 @@ class JsonLines:
         """One document a line; blank lines are skipped."""
         for line in content.split(b"\n"):
             if line.strip():
-                yield self._parse_line(line)
+                yield from map(self._parse_record, split_records(line))
 
-    def _parse_line(self, line: bytes) -> ReadResult:
+    def _parse_record(self, line: bytes) -> ReadResult:
         record = parse_record(line)
         if isinstance(record, Skipped):
             return record
@@ -42,6 +50,27 @@ class JsonLines:
             # The text may be in another field, so the record counts with all of its line.
             return Skipped.with_bytes(SkipReason.NO_FIELD, line)
         return cleaned_document(text)
+
+
+def split_records(line: bytes) -> list[bytes]:
+    """The objects of a line, which are several where files were joined; a line that is not only objects stays whole."""
+    if not JOINT.search(line):
+        return [line]
+    text = line.decode("utf-8", "surrogateescape").strip("\ufeff \t\r")
+    records: list[bytes] = []
+    position = 0
+    try:
+        while position < len(text):
+            if text[position] != "{":
+                return [line]
+            _, end = _DECODER.raw_decode(text, position)
+            records.append(text[position:end].encode("utf-8", "surrogateescape"))
+            position = end
+            while position < len(text) and text[position].isspace():
+                position += 1
+    except (ValueError, RecursionError):
+        return [line]
+    return records
 
 
 def parse_record(line: bytes) -> dict[str, object] | Skipped:

@@ -31,3 +31,13 @@ def test_each_line_is_a_document_or_a_reason(block_bytes: int) -> None:
         "",
         "no newline at the end",
     ]
+
+
+def test_objects_that_were_joined_in_a_line_are_read_one_by_one() -> None:
+    content = b'{"text": "one }{ \\"x"}{"text": "two"} {"body": 1}\n{"text": "three"}{"text": "torn\n'
+    assert readings(JsonLines(), content) == [
+        'one }{ "x',
+        "two",
+        SkipReason.NO_FIELD,
+        SkipReason.NOT_JSON,
+    ]
