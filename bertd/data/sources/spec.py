@@ -22,7 +22,7 @@ from bertd.data.sources.readers.lines import TextLines
 from bertd.data.sources.readers.rows.delimited import DelimitedTable
 from bertd.data.sources.readers.rows.json_values import JsonValues
 from bertd.data.sources.readers.rows.jsonl import JsonLines
-from bertd.data.sources.readers.rows.tables import SENTENCES_PER_DOCUMENT, HubTable, Parquet
+from bertd.data.sources.readers.rows.tables import SENTENCES_PER_DOCUMENT, HubTable, Parquet, is_saved_dataset
 from bertd.data.sources.readers.text import TextBlocks, TextFiles
 from bertd.data.sources.readers.wiki.headings import Headings
 from bertd.data.sources.readers.wiki.wikiextractor import WikiExtractor
@@ -148,6 +148,8 @@ def _find_one(name: str, *, encoding: str | None, note: Callable[[str], None]) -
     if kind in (SourceKind.HF, SourceKind.HF_SENTENCES):
         return [Source(kind=kind, path=path, files=())]
     try:
+        if kind is None and is_saved_dataset(expand_user(path)):
+            return [Source(kind=SourceKind.HF, path=str(expand_user(path)), files=())]
         files = _list_files(path)
     except OSError as error:
         raise CorpusError(f"{path}: cannot read: {error.strerror}; check the permissions") from error

@@ -11,13 +11,15 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import datasets
 import pytest
 import zstandard
 
 from bertd.data.prepare.pipeline import PrepareOptions, prepare
-from bertd.data.sources.spec import SourceKind, find_sources, mixed_kinds_lines
+from bertd.data.sources.spec import ReadingOptions, SourceKind, find_sources, make_reader, mixed_kinds_lines
 from bertd.errors import CorpusError
 from tests.data.conftest import made_up_text
+from tests.data.sources.readers.checked import readings_of
 
 _RECORD = json.dumps({"id": 1, "text": "The old mill stands."})
 _ARRAY = json.dumps([{"id": 1, "text": "The old mill stands."}] * 3)
@@ -177,6 +179,22 @@ def test_a_source_given_twice_is_refused_whichever_way(tmp_path: Path) -> None:
     find_sources(["hf:some/set:en", "hf:some/set:de"])
 
 
+def test_a_folder_saved_by_datasets_is_read_with_its_train_split(tmp_path: Path) -> None:
+    texts = [f"The mill number {number} stands by the river." for number in range(20)]
+    saved = datasets.Dataset.from_dict({"text": texts})
+    saved.save_to_disk(tmp_path / "plain", num_shards=3)
+    # What `map` leaves next to the data is not part of it.
+    (tmp_path / "plain" / "cache-1.arrow").write_bytes((tmp_path / "plain" / "data-00000-of-00003.arrow").read_bytes())
+    datasets.DatasetDict(train=saved, test=saved.select(range(2))).save_to_disk(tmp_path / "splits")
+    for name in ("plain", "splits"):
+        (source,) = find_sources([str(tmp_path / name)])
+        assert source.kind is SourceKind.HF
+        reader = make_reader(source, ReadingOptions())
+        with source.open(None) as streams:
+            blocks = list(reader.blocks(next(streams).content, block_bytes=100))
+        assert readings_of(reader, blocks) == texts
+
+
 def test_links_in_a_folder_are_followed_and_broken_ones_are_errors(tmp_path: Path) -> None:
     corpus, elsewhere = tmp_path / "corpus", tmp_path / "elsewhere"
     corpus.mkdir()
@@ -231,3 +249,10 @@ def test_the_files_of_a_tar_are_read_each_by_its_kind(
 def test_an_unreadable_name_says_what_to_write(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="name a source KIND:PATH, with KIND one of text, text-blocks"):
         find_sources([str(tmp_path / "nothing")])
+
+
+def test_saved_splits_without_one_for_training_are_refused(tmp_path: Path) -> None:
+    datasets.DatasetDict(test=datasets.Dataset.from_dict({"text": ["The mill."]})).save_to_disk(tmp_path / "splits")
+    (source,) = find_sources([str(tmp_path / "splits")])
+    with pytest.raises(CorpusError, match="no split 'train'; it has test: name one's folder"):
+        list(make_reader(source, ReadingOptions()).blocks(io.BytesIO(), block_bytes=100))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from bertd.data.sources.readers.document import MAX_DOCUMENT_BYTES, Block, ReadResult, TooLong
 from bertd.data.sources.readers.rows.jsonl import JsonLines
@@ -96,11 +96,7 @@ class HubTable:
                 "network, or fetch it there and name the folder"
             )
         try:
-            builder = datasets.load_dataset_builder(path, config or None)
-            if type(builder.config).__name__ == "CsvConfig":
-                # pandas would take a cell that says NA for an empty one.
-                builder = datasets.load_dataset_builder(path, config or None, keep_default_na=False)
-            table = builder.as_streaming_dataset(split=_SPLIT)
+            table = _open_saved(path) if is_saved_dataset(Path(path)) else _open_streamed(path, config or None)
             columns = table.column_names or list(next(iter(table.take(1)), {}))
             if self.text_field not in columns:
                 raise CorpusError(_missing_column_message(f"hf:{self.name}", self.text_field, columns))
@@ -121,6 +117,38 @@ class HubTable:
     def documents(self, content: bytes) -> Iterator[ReadResult]:
         """A document a row."""
         return JsonLines().documents(content)
+
+
+def is_saved_dataset(folder: Path) -> bool:
+    """Whether `save_to_disk` of the package datasets wrote a folder: a data set, or several splits."""
+    names = ("state.json", "dataset_info.json")
+    return (folder / "dataset_dict.json").is_file() or all((folder / name).is_file() for name in names)
+
+
+def _open_saved(path: str) -> Any:
+    """The rows that were saved, without files that `datasets` cached next to them.
+
+    Raises:
+        CorpusError: it has splits, and none is for training.
+    """
+    import datasets
+
+    saved = datasets.load_from_disk(path)
+    if isinstance(saved, datasets.DatasetDict):
+        if _SPLIT not in saved:
+            raise CorpusError(f"{path}: no split {_SPLIT!r}; it has {', '.join(map(str, saved))}: name one's folder")
+        saved = saved[_SPLIT]
+    return saved.to_iterable_dataset()
+
+
+def _open_streamed(path: str, config: str | None) -> Any:
+    import datasets
+
+    builder = datasets.load_dataset_builder(path, config)
+    if type(builder.config).__name__ == "CsvConfig":
+        # pandas would take a cell that says NA for an empty one.
+        builder = datasets.load_dataset_builder(path, config, keep_default_na=False)
+    return builder.as_streaming_dataset(split=_SPLIT)
 
 
 def _missing_column_message(place: str, field: str, columns: list[str]) -> str:
