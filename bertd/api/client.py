@@ -30,6 +30,7 @@ from bertd.api.models import (
     VersionView,
 )
 from bertd.api.sse import EventStream
+from bertd.api.sweep_models import SubmitSweep, SweepView
 from bertd.errors import ClientError, DaemonUnreachableError, UnknownJobError
 from bertd.records import BudgetRequest, Record
 
@@ -115,6 +116,14 @@ class Client:
         query = {} if run is None else {"run": str(run)}
         return self._get_pages(ScoreView, "/v1/scores", job_id=lambda score: score.job_id, query=query)
 
+    def sweeps(self) -> list[SweepView]:
+        """All sweeps, newest first, without their settings."""
+        return self._get_list(SweepView, "/v1/sweeps")
+
+    def sweep(self, id: JobId) -> SweepView:
+        """One sweep with its settings, by number, name or @, which is the newest."""
+        return self._get(SweepView, f"/v1/sweeps/{_path_segment(id)}")
+
     def events(self, since: int | None = None) -> EventStream:
         """Follow the daemon: events after id `since` (only new ones without it), and status ticks between them."""
         return EventStream(self.socket, since=since)
@@ -128,11 +137,20 @@ class Client:
             ClientError: a name or a path in it is not Unicode text.
             BertdError: the daemon refused the job.
         """
-        try:
-            body = job.model_dump_json()
-        except ValueError as error:
-            raise ClientError(f"a name or a path is not Unicode text; rename it: {error}") from error
-        return self._post_job("/v1/jobs", body)
+        return self._post_job("/v1/jobs", _body(job))
+
+    def submit_sweep(self, order: SubmitSweep) -> SweepView:
+        """Begin a sweep; it is durable when this returns.
+
+        Raises:
+            ClientError: a name or a path in it is not Unicode text.
+            BertdError: the daemon refused it.
+        """
+        return self._parse(SweepView, self._post("/v1/sweeps", _body(order)))
+
+    def cancel_sweep(self, id: JobId) -> SweepView:
+        """End a sweep and all its runs."""
+        return self._parse(SweepView, self._post(f"/v1/sweeps/{_path_segment(id)}/cancel", None))
 
     def pause(self, id: JobId, *, hot: bool = False) -> JobView:
         """Checkpoint, exit and free the devices; or hot: suspend the ranks between two steps and keep their memory."""
@@ -230,6 +248,13 @@ class Client:
             return send_request(self.socket, method, path, body=body, headers=headers, timeout_s=self._timeout_s)
         except DISCONNECT_ERRORS as error:
             raise DaemonUnreachableError(disconnect_message(self.socket)) from error
+
+
+def _body(order: Record) -> str:
+    try:
+        return order.model_dump_json()
+    except ValueError as error:
+        raise ClientError(f"a name or a path is not Unicode text; rename it: {error}") from error
 
 
 def _path_segment(id: JobId) -> str:

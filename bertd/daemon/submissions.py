@@ -30,7 +30,9 @@ from bertd.run.atomic_files import atomic_write, fsync_folder
 from bertd.run.budget import require_whole_start
 from bertd.run.checkpoint_index import find_checkpoint_at_marker
 from bertd.run.paths import JobPaths, RunPaths, StatePaths, newest_first, step_folder_name
+from bertd.run.pause_mark import write_pause_mark
 from bertd.run.recipe.load import format_recipe, parse_recipe
+from bertd.run.recipe.schema import Recipe
 
 _RUN_REFERENCE = re.compile(r"^(@|[^@/]+?)(?:@(\d{1,18}|0?\.\d{1,18}))?$")
 """A run, optionally followed by a step or by a marker, which is written as a share of the budget."""
@@ -47,8 +49,13 @@ class Submissions:
         self._queue = queue
         self._inventory = inventory
 
-    def submit_pretraining(self, request: SubmitPretrain, *, uid: int, now: float) -> Job:
+    def submit_pretraining(
+        self, request: SubmitPretrain, *, uid: int, now: float, pause_mark_s: float | None = None
+    ) -> Job:
         """Queue a pretraining.
+
+        Args:
+            pause_mark_s: charged time at which it pauses by itself, for a setting of a sweep.
 
         Raises:
             RecipeError: the recipe is wrong, or its budget is shorter than the start of a run.
@@ -58,12 +65,7 @@ class Submissions:
             StorageError: the disk is too full.
         """
         recipe = parse_recipe(request.recipe_toml, name=request.recipe_name, overrides=request.overrides)
-        name = request.recipe_name
-        require_whole_start(recipe.granted)
-        manifest = require_usable_data(recipe, name=name)
-        require_usable_start(recipe, name=name, vocab_size=manifest.vocab_size)
-        require_devices(recipe, name=name, inventory=self._inventory)
-        require_room(recipe, vocab_size=manifest.vocab_size, folder=self._paths.root)
+        self.admit(recipe, name=request.recipe_name)
         job = self._draft(
             JobKind.PRETRAIN,
             name=recipe.run.name,
@@ -77,8 +79,18 @@ class Submissions:
 
         def write_files(job_paths: JobPaths) -> None:
             atomic_write(RunPaths(job_paths.root).recipe, format_recipe(recipe))
+            if pause_mark_s is not None:
+                write_pause_mark(RunPaths(job_paths.root).pause_mark, pause_mark_s)
 
         return self._enqueue(job, choose_folder=self._run_folder, write_files=write_files)
+
+    def admit(self, recipe: Recipe, *, name: str) -> None:
+        """Refuse a recipe that is known to fail on this machine; raises what `submit_pretraining` does."""
+        require_whole_start(recipe.granted)
+        manifest = require_usable_data(recipe, name=name)
+        require_usable_start(recipe, name=name, vocab_size=manifest.vocab_size)
+        require_devices(recipe, name=name, inventory=self._inventory)
+        require_room(recipe, vocab_size=manifest.vocab_size, folder=self._paths.root)
 
     def submit_finetuning(self, request: SubmitFinetune, *, uid: int, now: float) -> Job:
         """Queue a finetuning.

@@ -12,7 +12,7 @@ import pynvml
 import bertd
 from bertd.api.models import API_VERSION, VersionView
 from bertd.daemon.api.event_stream import EventHub
-from bertd.daemon.api.requests import RequestHandler
+from bertd.daemon.api.requests import RequestHandler, SweepRequests
 from bertd.daemon.api.routes import ApiServices
 from bertd.daemon.api.views import Views
 from bertd.daemon.metrics.run_metrics import RunMetrics
@@ -23,10 +23,15 @@ from bertd.daemon.scheduling.runners import RunnerCommand, Runners
 from bertd.daemon.scheduling.scheduler import Scheduler
 from bertd.daemon.scheduling.scheduler_loop import SchedulerLoop
 from bertd.daemon.submissions import Submissions
+from bertd.daemon.sweeps.sweep_actions import SweepActions
+from bertd.daemon.sweeps.sweep_driver import SweepDriver
+from bertd.daemon.sweeps.sweep_settings import SweepSettings
+from bertd.daemon.sweeps.sweep_views import SweepViews
 from bertd.jobs.store.audit import Audit
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.queue import Queue
+from bertd.jobs.store.sweep_table import SweepTable
 from bertd.run.paths import StatePaths
 
 
@@ -67,6 +72,20 @@ def build_services(
     devices = Devices(pynvml, finetunings_per_gpu=finetunings_per_gpu)
     run_metrics = RunMetrics(database)
     scheduler_loop = SchedulerLoop()
+    submissions = Submissions(paths, database=database, queue=queue, inventory=devices.inventory)
+    job_actions = JobActions(database, queue, inventory=devices.inventory)
+    sweep_table, sweep_settings = SweepTable(database, events), SweepSettings()
+    sweep_driver = SweepDriver(
+        paths,
+        database=database,
+        queue=queue,
+        events=events,
+        table=sweep_table,
+        settings=sweep_settings,
+        submissions=submissions,
+        run_metrics=run_metrics,
+        inventory=devices.inventory,
+    )
     scheduler = Scheduler(
         database=database,
         queue=queue,
@@ -75,6 +94,7 @@ def build_services(
         runners=Runners(command=runner, wake=scheduler_loop.wake),
         inventory=devices.inventory,
         foreign_processes=devices.foreign_processes,
+        advance_sweeps=sweep_driver.advance,
     )
     views = Views(version=_version(paths), queue=queue, events=events, run_metrics=run_metrics, devices=devices)
     hub = EventHub(events)
@@ -83,8 +103,20 @@ def build_services(
         database=database,
         queue=queue,
         audit=Audit(database),
-        submissions=Submissions(paths, database=database, queue=queue, inventory=devices.inventory),
-        job_actions=JobActions(database, queue, inventory=devices.inventory),
+        submissions=submissions,
+        job_actions=job_actions,
+        sweeps=SweepRequests(
+            table=sweep_table,
+            actions=SweepActions(
+                paths,
+                database=database,
+                queue=queue,
+                table=sweep_table,
+                submissions=submissions,
+                job_actions=job_actions,
+            ),
+            views=SweepViews(paths, queue=queue, table=sweep_table, run_metrics=run_metrics),
+        ),
         budget_changes=BudgetChanges(run_metrics=run_metrics, scheduler=scheduler),
         views=views,
         wake=scheduler_loop.wake,

@@ -33,6 +33,7 @@ from bertd.records.journal import (
 from bertd.records.record import Record
 from bertd.records.runner import Outcome, RunnerIdentity
 from bertd.records.states import BudgetUnit, ExitClass, JobKind, JobState, PauseKind
+from bertd.records.sweep import SettingState, SweepRung, SweepSpec, SweepState
 
 __all__ = [
     "AlertRecord",
@@ -65,10 +66,14 @@ __all__ = [
     "RollbackRecord",
     "RunnerIdentity",
     "ScoreRecord",
+    "SettingState",
     "StartRecord",
     "StartupRecord",
     "StateRecord",
     "StepRecord",
+    "SweepRung",
+    "SweepSpec",
+    "SweepState",
     "ValidationRecord",
     "journal_record_adapter",
 ]

@@ -9,6 +9,7 @@ STATE/                       the daemon's
     journal.jsonl  runner.json  outcome.json  control/%06d.json  logs/     <- JobPaths: every job has these
     finetunes/JOB/           JobPaths: one finetuning of this run
       finetune.json  journal.jsonl ...
+  sweeps/SWEEP/              SweepPaths: sweep.toml  recipe.toml  winner.toml
   finetunes/JOB/             JobPaths: one finetuning of an export from outside this state folder
 """
 
@@ -174,6 +175,27 @@ class RunPaths(JobPaths):
 
 
 @dataclass(frozen=True)
+class SweepPaths:
+    """The folder of a sweep: what was submitted, and the recipe that won; its runs have folders of their own."""
+
+    root: Path
+
+    @property
+    def sweep(self) -> Path:
+        """The sweep file as it was submitted."""
+        return self.root / "sweep.toml"
+
+    @property
+    def base_recipe(self) -> Path:
+        return self.root / "recipe.toml"
+
+    @property
+    def winner(self) -> Path:
+        """The recipe of the best setting; written when the sweep is done."""
+        return self.root / "winner.toml"
+
+
+@dataclass(frozen=True)
 class StatePaths:
     """What the daemon's state folder holds."""
 
@@ -195,6 +217,10 @@ class StatePaths:
     def run(self, run_id: str) -> RunPaths:
         """Folder of one run; `run_id` is `JOB-NAME`, both checked by the caller."""
         return RunPaths(self.runs / run_id)
+
+    def sweep(self, folder_name: str) -> SweepPaths:
+        """Folder of one sweep; its name is `SWEEP-NAME`, both checked by the caller."""
+        return SweepPaths(self.root / "sweeps" / folder_name)
 
     def foreign_finetune(self, job_id: int) -> JobPaths:
         """Folder of a finetuning whose export is from outside this state folder."""

@@ -22,11 +22,16 @@ from bertd.daemon.scheduling.job_actions import JobActions
 from bertd.daemon.scheduling.runners import Runners
 from bertd.daemon.scheduling.scheduler import Scheduler
 from bertd.daemon.submissions import Submissions
+from bertd.daemon.sweeps.sweep_actions import SweepActions
+from bertd.daemon.sweeps.sweep_driver import SweepDriver
+from bertd.daemon.sweeps.sweep_settings import SweepSettings
+from bertd.daemon.sweeps.sweep_views import SweepViews
 from bertd.jobs.runner.attempt_follower import AttemptFollower
 from bertd.jobs.runner.run_job import job_lock
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.queue import Queue
+from bertd.jobs.store.sweep_table import SweepTable
 from bertd.records import Command, CommandKind, ExitClass, JobKind, JobState, Outcome, RestartRecord
 from bertd.run.atomic_files import atomic_write
 from bertd.run.ledger import Ledger
@@ -94,7 +99,7 @@ class SimulatedRunner:
         elif ranks.is_at_mark():
             ranks._pause_at_mark()
             self._leave(JobState.PAUSED, "reached its mark")
-        elif ranks.step >= ranks.recipe.granted.amount:
+        elif ranks.is_spent():
             ranks._end("budget", "the budget is spent")
             self._leave(JobState.DONE, "the budget is spent")
         else:
@@ -251,6 +256,27 @@ class SimulatedDaemon:
         self.submissions = Submissions(paths, database=self.database, queue=self.queue, inventory=inventory)
         self.runners = SimulatedRunners(machine)
         run_metrics = RunMetrics(self.database)
+        self.sweep_table, settings = SweepTable(self.database, self.events), SweepSettings()
+        self.sweep_actions = SweepActions(
+            paths,
+            database=self.database,
+            queue=self.queue,
+            table=self.sweep_table,
+            submissions=self.submissions,
+            job_actions=self.job_actions,
+        )
+        self.sweep_views = SweepViews(paths, queue=self.queue, table=self.sweep_table, run_metrics=run_metrics)
+        sweep_driver = SweepDriver(
+            paths,
+            database=self.database,
+            queue=self.queue,
+            events=self.events,
+            table=self.sweep_table,
+            settings=settings,
+            submissions=self.submissions,
+            run_metrics=run_metrics,
+            inventory=inventory,
+        )
         self.scheduler = Scheduler(
             database=self.database,
             queue=self.queue,
@@ -258,6 +284,7 @@ class SimulatedDaemon:
             run_metrics=run_metrics,
             runners=cast(Runners, self.runners),
             inventory=inventory,
+            advance_sweeps=sweep_driver.advance,
         )
         version = VersionView(bertd="", api=1, pid=0, state_dir=str(paths.root), started_t=0.0)
         self.views = Views(

@@ -125,7 +125,7 @@ class FakeRanks:
             self.heartbeat.beat(Phase.STEP, step=self.step)
             if self.step == self.plan.freeze_at.get(self.attempt):
                 self._hang()
-            if self.step >= self.recipe.budget.amount:
+            if self.is_spent():
                 return self._end("budget", "the budget is spent")
             command = (
                 None if self.plan.ignores_orders else read_command(self.paths.control, number=self.acknowledged + 1)
@@ -152,6 +152,11 @@ class FakeRanks:
                 self.told.wait(0.01)
             else:
                 self._train()
+
+    def is_spent(self) -> bool:
+        """Whether the budget is."""
+        granted = self.recipe.granted
+        return granted.progress(charged_s=self.clock.now_s(), steps=self.step, sequences=self.sequences) >= 1.0
 
     def is_at_mark(self) -> bool:
         """Whether it is to validate and pause by itself."""

@@ -14,17 +14,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bertd.api.models import SubmitFinetune, SubmitPretrain
+from bertd.api.sweep_models import SubmitSweep
 from bertd.daemon.api.connections import Roles
 from bertd.daemon.api.views import Views
 from bertd.daemon.scheduling.budget_changes import BudgetChanges
 from bertd.daemon.scheduling.job_actions import JobActions
 from bertd.daemon.submissions import Submissions
+from bertd.daemon.sweeps.sweep_actions import SweepActions
+from bertd.daemon.sweeps.sweep_views import SweepViews
 from bertd.errors import BertdError, ClientError, DaemonStoppingError
 from bertd.jobs.store.audit import Answer, Audit, Peer
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.job_names import find_job, find_run
 from bertd.jobs.store.lifecycle import JobAction
 from bertd.jobs.store.queue import Job, Queue
+from bertd.jobs.store.sweep_table import SweepTable
 from bertd.records import BudgetRequest, Record
 
 logger = logging.getLogger(__name__)
@@ -74,6 +78,15 @@ class _Change:
         return self._answer
 
 
+@dataclass(frozen=True)
+class SweepRequests:
+    """The parts of the daemon that requests about sweeps need."""
+
+    table: SweepTable
+    actions: SweepActions
+    views: SweepViews
+
+
 class RequestHandler:
     """Carries out mutations, and finds jobs by their names."""
 
@@ -86,6 +99,7 @@ class RequestHandler:
         submissions: Submissions,
         job_actions: JobActions,
         budget_changes: BudgetChanges,
+        sweeps: SweepRequests,
         views: Views,
         wake: Callable[[], None],
     ) -> None:
@@ -95,6 +109,7 @@ class RequestHandler:
         self._submissions = submissions
         self._job_actions = job_actions
         self._budget_changes = budget_changes
+        self.sweeps = sweeps
         self._views = views
         self._wake = wake
         self._roles = Roles()
@@ -119,6 +134,23 @@ class RequestHandler:
                 else:
                     job = self._submissions.submit_finetuning(submission, uid=uid, now=now)
                 change.finish(self._views.job(job))
+        return change.answer
+
+    def begin_sweep(self, request: SubmitSweep, mutation: Mutation) -> Answer:
+        """Begin a sweep."""
+        with self._change(mutation, status=201) as change:
+            if change.is_new:
+                sweep = self.sweeps.actions.begin(request, uid=mutation.peer.uid, now=time.time())
+                change.finish(self.sweeps.views.sweep(sweep))
+        return change.answer
+
+    def cancel_sweep(self, name: str, mutation: Mutation) -> Answer:
+        """Cancel a sweep and all its runs."""
+        with self._change(mutation) as change:
+            if change.is_new:
+                sweep = self.sweeps.table.get(name)
+                self.sweeps.actions.cancel(sweep, asked_by=mutation.asked_by, now=time.time())
+                change.finish(self.sweeps.views.sweep(self.sweeps.table.get(str(sweep.id))))
         return change.answer
 
     def apply_action(self, action: JobAction, name: str, mutation: Mutation, *, hot: bool = False) -> Answer:

@@ -34,6 +34,7 @@ from bertd.api.models import (
     Submit,
     VersionView,
 )
+from bertd.api.sweep_models import SubmitSweep, SweepView
 from bertd.daemon.api.event_stream import EventHub, EventResponse
 from bertd.daemon.api.job_log import MAX_PAGE_BYTES, read_log_page
 from bertd.daemon.api.limits import BodyLimit
@@ -246,6 +247,19 @@ async def get_scores(
     return await _json_list(services.views.scores(run_id=run_id, before=before, min_rows=limit))
 
 
+@router.get("/sweeps", response_model=list[SweepView], responses=_READ)
+async def get_sweeps(request: Request) -> Response:
+    """All sweeps, newest first, without their settings."""
+    return await _json_list(_services(request).request_handler.sweeps.views.sweeps())
+
+
+@router.get("/sweeps/{id}", response_model=SweepView, responses=_FIND)
+async def get_sweep(request: Request, id: str) -> Response:
+    """One sweep with its settings, by number, name or @, which is the newest."""
+    sweeps = _services(request).request_handler.sweeps
+    return _json(sweeps.views.sweep(sweeps.table.get(id)))
+
+
 @router.get(
     "/events",
     response_class=StreamingResponse,
@@ -296,6 +310,20 @@ async def post_job(request: Request, order: Annotated[Submit, Body()], key: Idem
     """Submit a pretraining or a finetuning."""
     mutation = await _read_mutation(request, key)
     return _send(_services(request).request_handler.submit(order, mutation))
+
+
+@router.post("/sweeps", status_code=201, response_model=SweepView, responses=_CHANGE)
+async def post_sweep(request: Request, order: Annotated[SubmitSweep, Body()], key: IdempotencyKey = None) -> Response:
+    """Begin a sweep."""
+    mutation = await _read_mutation(request, key)
+    return _send(_services(request).request_handler.begin_sweep(order, mutation))
+
+
+@router.post("/sweeps/{id}/cancel", status_code=202, response_model=SweepView, responses=_CHANGE_JOB)
+async def post_sweep_cancel(request: Request, id: str, key: IdempotencyKey = None) -> Response:
+    """Cancel a sweep: its runs are stopped or cancelled."""
+    mutation = await _read_mutation(request, key)
+    return _send(_services(request).request_handler.cancel_sweep(id, mutation))
 
 
 @router.post("/jobs/{id}/priority", status_code=202, response_model=JobView, responses=_CHANGE_JOB)

@@ -89,7 +89,35 @@ CREATE TABLE audit (
 """
 """Of version 1."""
 
-_UPGRADES = ("ALTER TABLE leases ADD COLUMN parts INTEGER NOT NULL DEFAULT 1;",)  # of the GPU, of which it has one
+_UPGRADES = (
+    "ALTER TABLE leases ADD COLUMN parts INTEGER NOT NULL DEFAULT 1;",  # of the GPU, of which it has one
+    """
+CREATE TABLE sweeps (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    spec TEXT NOT NULL,             -- SweepSpec
+    recipe_toml TEXT NOT NULL,
+    recipe_name TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    owner_uid INTEGER NOT NULL,
+    created_t REAL NOT NULL,
+    ended_t REAL,
+    winner INTEGER
+) STRICT;
+CREATE TABLE sweep_settings (
+    sweep_id INTEGER NOT NULL REFERENCES sweeps (id),
+    number INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL DEFAULT '',
+    job_id INTEGER UNIQUE REFERENCES jobs (id),
+    rung INTEGER NOT NULL DEFAULT 0,
+    losses TEXT NOT NULL DEFAULT '[]',
+    PRIMARY KEY (sweep_id, number)
+) STRICT;
+""",
+)
 """What makes each next version of the one before."""
 
 SCHEMA_VERSION = 1 + len(_UPGRADES)

@@ -166,7 +166,8 @@ TRANSITIONS: dict[JobState, dict[JobState, frozenset[Actor]]] = {
     JobState.QUEUED: {
         JobState.HELD: frozenset({_P}),
         JobState.STARTING: frozenset({_S}),
-        JobState.CANCELLED: frozenset({_P}),
+        # By the scheduler: its sweep has dropped it.
+        JobState.CANCELLED: frozenset({_P, _S}),
         # Its runner could not be started.
         JobState.FAILED: frozenset({_S}),
         # Its folder is gone.
@@ -175,7 +176,7 @@ TRANSITIONS: dict[JobState, dict[JobState, frozenset[Actor]]] = {
     JobState.HELD: {
         # Released; or stopped with something to export, for which it must get devices.
         JobState.QUEUED: frozenset({_P}),
-        JobState.CANCELLED: frozenset({_P}),
+        JobState.CANCELLED: frozenset({_P, _S}),
     },
     JobState.STARTING: {
         JobState.RUNNING: frozenset({_R}),
@@ -217,9 +218,10 @@ TRANSITIONS: dict[JobState, dict[JobState, frozenset[Actor]]] = {
         JobState.LOST: frozenset({_S}),
     },
     JobState.PAUSED: {
-        # By the scheduler: one with the wish to resume, kept since a pause, or one that was hot and whose runner died.
+        # By the scheduler: one with the wish to resume, kept since a pause, one that was hot and whose runner died, or
+        # one that its sweep lets continue.
         JobState.QUEUED: frozenset({_P, _S}),
-        JobState.CANCELLED: frozenset({_P, _R}),
+        JobState.CANCELLED: frozenset({_P, _R, _S}),
         # The following only for one that is hot, whose ranks read commands like those of a running one.
         JobState.RUNNING: frozenset({_R}),
         JobState.PAUSING: frozenset({_P, _S}),
@@ -503,6 +505,25 @@ def change_by_lost_runner(status: JobStatus, *, job_id: int, kind: JobKind, reas
     # A wish to stop stays: it gets devices again, only to validate and export.
     reason = "its runner died (killed, or the machine went down); resumes from its newest checkpoint"
     return JobChange(JobState.QUEUED, reason)
+
+
+# ---- A sweep, by the scheduler; only of jobs without ranks -----------------------------------------
+
+
+def change_by_passing_rung(reason: str) -> JobChange:
+    """A paused setting continues to its next rung."""
+    return JobChange(JobState.QUEUED, reason, wants_resume=False, stop_asked=False, forgets_losses=True)
+
+
+def change_by_dropping(reason: str) -> JobChange:
+    """A setting is over; it is not exported, but its checkpoints stay."""
+    return JobChange(JobState.CANCELLED, reason, wants_resume=False)
+
+
+def change_by_winning(status: JobStatus, reason: str) -> JobChange:
+    """The best setting gets devices once more, to validate and export; one that a person holds waits for that."""
+    state = JobState.QUEUED if status.state is JobState.PAUSED else None
+    return JobChange(state, reason, wants_resume=False, stop_asked=True, command=CommandKind.STOP)
 
 
 # ---- The runner ------------------------------------------------------------------------------------

@@ -1,0 +1,138 @@
+"""Subcommands about sweeps: sweep, sweeps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bertd.cli.options import JsonOption, PriorityOption, SocketOption, connect, print_json
+
+if TYPE_CHECKING:
+    from bertd.api.sweep_models import SubmitSweep
+
+
+def sweep(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A sweep file (docs/sweeps.md), or the name of a sweep of bertd.")
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Queue nothing; say how many settings, and how long at most.")
+    ] = False,
+    priority: PriorityOption = 0,
+    socket: SocketOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Train every combination of a grid of recipe keys, end the worse ones early, and name the best.
+
+    Every combination is checked here first, so a mistake in one of them costs nothing.
+    """
+    order, text = _read_order(file, priority=priority)
+    if dry_run:
+        if json:
+            print_json(order.spec)
+        else:
+            print(f"{text}\nnothing was queued; submit it without --dry-run")
+        return
+    view = connect(socket).submit_sweep(order)
+    if json:
+        print_json(view)
+        return
+    print(f"sweep {view.id} ({view.name}) has begun\n{text}")
+    print(f"  bertd sweeps {view.id}           its table\n  bertd sweeps {view.id} --cancel  end it with all its runs")
+
+
+def sweeps(
+    id: Annotated[
+        str | None,
+        typer.Argument(metavar="ID", help="Number or name of one sweep, or @ for the newest.", show_default=False),
+    ] = None,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="End it: runs that train are stopped with an export.")
+    ] = False,
+    socket: SocketOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List the sweeps, or show the settings of one with their losses and ranks."""
+    _require_name_to_cancel(id, cancel=cancel)
+    client = connect(socket)
+    from bertd.cli.output.sweep_tables import sweep_text, sweeps_text
+    from bertd.cli.output.tables import detect_output_style
+
+    if id is None:
+        answer = client.sweeps()
+        nothing = "No sweep yet; begin one with `bertd sweep FILE`."
+        if json:
+            print_json([*answer])
+        else:
+            print(sweeps_text(answer, style=detect_output_style()) if answer else nothing)
+        return
+    view = client.cancel_sweep(id) if cancel else client.sweep(id)
+    if json:
+        print_json(view)
+    else:
+        print(sweep_text(view, style=detect_output_style()))
+
+
+def _require_name_to_cancel(id: str | None, *, cancel: bool) -> None:
+    """Refuse to cancel what is not named.
+
+    Raises:
+        BadParameter: no sweep is named.
+    """
+    if cancel and id is None:
+        raise typer.BadParameter("name the sweep to cancel", param_hint="--cancel")
+
+
+def _read_order(file: str, *, priority: int) -> tuple[SubmitSweep, str]:
+    """The request for a sweep file, and what it would be, as text."""
+    from bertd.api.sweep_models import SubmitSweep
+    from bertd.run.durations import format_duration
+    from bertd.run.paths import expand_user, find_data_set
+    from bertd.run.quantities import format_count
+    from bertd.run.recipe.load import find_recipe, read_recipe
+    from bertd.run.recipe.sweep_file import (
+        expand_settings,
+        find_sweep,
+        map_paths,
+        most_charged_s,
+        read_sweep,
+        resolve_sweep,
+    )
+
+    path = find_sweep(file)
+    sweep_toml, parsed = read_sweep(path)
+    beside = path.parent / parsed.recipe
+    base = beside if beside.is_file() else find_recipe(parsed.recipe)
+    base_recipe = read_recipe(base)
+
+    def make_absolute(key: str, text: str) -> str:
+        if key == "data.shards":
+            return str(find_data_set(text))
+        folder = expand_user(text).absolute()
+        return str(folder) if folder.exists() else text
+
+    spec = parsed.spec
+    for key, value in (("data.shards", base_recipe.data.shards), ("model.start_from", base_recipe.model.start_from)):
+        if value is not None and key not in spec.fixed and key not in spec.grid:
+            spec = spec.model_copy(update={"fixed": {**spec.fixed, key: value}})
+    recipe_toml = base.read_text(encoding="utf-8")
+    settings = expand_settings(spec, recipe_toml=recipe_toml, recipe_name=base.name, name=path.name)
+    spec = map_paths(resolve_sweep(parsed, settings).model_copy(update={"fixed": spec.fixed}), make_absolute)
+    order = SubmitSweep(
+        spec=spec,
+        sweep_toml=sweep_toml,
+        sweep_name=path.name,
+        recipe_toml=recipe_toml,
+        recipe_name=base.name,
+        priority=priority,
+    )
+    number = len(settings)
+    if spec.end_s is None:
+        return order, f"{format_count(number, 'setting')}, each to the end of its budget"
+    most_s = most_charged_s(spec, num_settings=number, end_s=spec.end_s)
+    whole = format_duration(number * spec.end_s)
+    return order, (
+        f"{format_count(number, 'setting')}, {format_duration(most_s)} of training at most, one after the other "
+        f"({whole} without rungs)"
+    )

@@ -1,0 +1,1 @@
+"""Sweeps: which setting trains next, which is dropped at a rung, which has won."""
