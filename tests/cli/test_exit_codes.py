@@ -35,11 +35,12 @@ ARGUMENTS = {
     "release": ["7"],
     "priority": ["7", "5"],
     "export": ["7"],
+    "sweep": [str(ROOT / "tests/cli/rates.toml")],
+    "sweeps": [],
     "shutdown": [],
 }
 """Arguments with which each subcommand asks the daemon."""
 WITHOUT_DAEMON = {"start", "predict", "bench", "prove"}
-TAKES_NO_JOB = {"submit", "status", "jobs", "shutdown"}
 
 
 def test_every_subcommand_is_tried_here() -> None:
