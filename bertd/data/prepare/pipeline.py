@@ -145,7 +145,9 @@ def _find_record_without_field(tally: PartTally, num_parts: int) -> str:
 
 def _plan_json(sources: list[Source], *, options: PrepareOptions, tokenizer: Tokenizer) -> str:
     """Everything that decides the bytes: an attempt with another plan starts over."""
-    files = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for source in sources for file in source.files]
+    files = [
+        (str(file), file.stat().st_size, file.stat().st_mtime_ns) for source in sources for file in source.watched_files
+    ]
     return json.dumps(
         {
             "format": DATASET_FORMAT,

@@ -128,8 +128,26 @@ def _open_members(
             if not member.isfile() or (member.name not in members if members is not None else is_hidden(member.name)):
                 continue
             file = cast(BinaryIO, tar.extractfile(member))
-            with _open_decompressed(file, name=f"{path}/{member.name}") as stream:
-                yield SourceStream(name=f"{path}/{member.name}", raw=raw, content=stream)
+            name = f"{path}/{member.name}"
+            with _open_decompressed(file, name=name) as stream:
+                content_once = io.BufferedReader(_ForwardStream(stream, name=name))
+                yield SourceStream(name=name, raw=raw, content=content_once)
+
+
+class _ForwardStream(io.RawIOBase):
+    """A file inside a tar, which is read once, from its beginning; tarfile's own fails when asked if it can seek."""
+
+    def __init__(self, stream: BinaryIO, *, name: str) -> None:
+        self.name = name
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._stream.read(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
 
 
 def is_hidden(name: str) -> bool:

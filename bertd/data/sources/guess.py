@@ -1,7 +1,7 @@
 """Guess the kind of a file: by what its content shows, else by its name, else it is text, a document a file.
 
-Content shows a Parquet file, a dump, WikiExtractor's output, JSON (lines, an array, or records over several lines), a
-table whose header has a column `text`, WikiText's form, and headings.
+Content shows a Parquet or Arrow file, a dump, WikiExtractor's output, JSON (lines, an array, or records over several
+lines), a table whose header has a column `text`, WikiText's form, and headings.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import BinaryIO
 from bertd.data.sources.archives import strip_compression_suffix
 from bertd.data.sources.encodings import HEAD_BYTES, decode_head, detect_encoding, unify_bare_returns
 from bertd.data.sources.kinds import SourceKind
+from bertd.data.sources.readers.rows.arrow import is_arrow
 from bertd.data.sources.readers.rows.delimited import DELIMITERS, find_dialect, is_column_name
 from bertd.data.sources.readers.rows.json_values import find_array_keys
 from bertd.data.sources.readers.rows.jsonl import JOINT
@@ -38,6 +39,8 @@ _KINDS_BY_SUFFIX = {
     ".tsv": (SourceKind.TSV, SourceKind.CSV),
     ".tab": (SourceKind.TSV, SourceKind.CSV),
     ".parquet": (SourceKind.PARQUET,),
+    ".arrow": (SourceKind.ARROW,),
+    ".feather": (SourceKind.ARROW,),
     ".xml": (SourceKind.WIKI_XML,),
     ".txt": (SourceKind.TEXT, SourceKind.HEADINGS, SourceKind.WIKITEXT103),
 }
@@ -53,6 +56,7 @@ _DESCRIPTIONS = {
     SourceKind.WIKIEXTRACTOR: "WikiExtractor's output",
     SourceKind.WIKI_XML: "a dump of MediaWiki",
     SourceKind.PARQUET: "Parquet",
+    SourceKind.ARROW: "Arrow",
 }
 
 
@@ -67,6 +71,8 @@ def guess_kind(name: str, content: BinaryIO, *, encoding: str | None = None) -> 
     head = content.read(HEAD_BYTES)
     if head.startswith(_PARQUET_MAGIC):
         return SourceKind.PARQUET
+    if is_arrow(head):
+        return SourceKind.ARROW
     found = detect_encoding(head, named=encoding)
     text = decode_head(head, found).lstrip() if found.is_text else ""
     text = unify_bare_returns(text.encode("utf-8", "replace")).decode()

@@ -21,5 +21,7 @@ class SourceKind(StrEnum):
     WIKI_XML = "wiki-xml"
     PARQUET = "parquet"
     PARQUET_SENTENCES = "parquet-sentences"
+    ARROW = "arrow"
+    ARROW_SENTENCES = "arrow-sentences"
     HF = "hf"
     HF_SENTENCES = "hf-sentences"

@@ -19,10 +19,17 @@ from bertd.data.sources.kinds import SourceKind as SourceKind
 from bertd.data.sources.readers.decoded import DecodedReader
 from bertd.data.sources.readers.document import Reader
 from bertd.data.sources.readers.lines import TextLines
+from bertd.data.sources.readers.rows.arrow import ArrowTable
 from bertd.data.sources.readers.rows.delimited import DelimitedTable
 from bertd.data.sources.readers.rows.json_values import JsonValues
 from bertd.data.sources.readers.rows.jsonl import JsonLines
-from bertd.data.sources.readers.rows.tables import SENTENCES_PER_DOCUMENT, HubTable, Parquet, is_saved_dataset
+from bertd.data.sources.readers.rows.tables import (
+    SENTENCES_PER_DOCUMENT,
+    HubTable,
+    Parquet,
+    is_saved_dataset,
+    split_config,
+)
 from bertd.data.sources.readers.text import TextBlocks, TextFiles
 from bertd.data.sources.readers.wiki.headings import Headings
 from bertd.data.sources.readers.wiki.wikiextractor import WikiExtractor
@@ -53,6 +60,14 @@ class Source:
         return self.files or (None,)
 
     @property
+    def watched_files(self) -> tuple[Path, ...]:
+        """What the text comes from: the files, or those below a folder that `datasets` reads."""
+        if self.files:
+            return self.files
+        folder = Path(split_config(self.path)[0])
+        return tuple(sorted(file for file in folder.rglob("*") if file.is_file())) if folder.is_dir() else ()
+
+    @property
     def num_bytes(self) -> int:
         """Size of the files on disk."""
         return sum(file.stat().st_size for file in self.files)
@@ -74,7 +89,14 @@ class ReadingOptions:
     """Of files that are not UTF-8 and do not say what they are."""
 
 
-_BINARY_KINDS = (SourceKind.PARQUET, SourceKind.PARQUET_SENTENCES, SourceKind.HF, SourceKind.HF_SENTENCES)
+_BINARY_KINDS = (
+    SourceKind.PARQUET,
+    SourceKind.PARQUET_SENTENCES,
+    SourceKind.ARROW,
+    SourceKind.ARROW_SENTENCES,
+    SourceKind.HF,
+    SourceKind.HF_SENTENCES,
+)
 
 
 def make_reader(source: Source, options: ReadingOptions) -> Reader:
@@ -109,6 +131,10 @@ def _make_format_reader(source: Source, options: ReadingOptions) -> Reader:
             return WikiXml(keep_disambiguation=options.keep_disambiguation)
         case SourceKind.PARQUET:
             return Parquet(text_field=options.text_field)
+        case SourceKind.ARROW:
+            return ArrowTable(text_field=options.text_field)
+        case SourceKind.ARROW_SENTENCES:
+            return ArrowTable(text_field=options.text_field, rows_per_document=SENTENCES_PER_DOCUMENT)
         case SourceKind.HF:
             return HubTable(source.path, text_field=options.text_field)
         case SourceKind.PARQUET_SENTENCES:
@@ -146,7 +172,7 @@ def find_sources(
 def _find_one(name: str, *, encoding: str | None, note: Callable[[str], None]) -> list[Source]:
     kind, path = _split_kind(name)
     if kind in (SourceKind.HF, SourceKind.HF_SENTENCES):
-        return [Source(kind=kind, path=path, files=())]
+        return [Source(kind=kind, path=str(expand_user(path)), files=())]
     try:
         if kind is None and is_saved_dataset(expand_user(path)):
             return [Source(kind=SourceKind.HF, path=str(expand_user(path)), files=())]

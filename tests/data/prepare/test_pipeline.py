@@ -231,6 +231,22 @@ def test_another_plan_does_not_use_the_parts_of_an_interrupted_one(
     assert manifest.sources[0].skipped == {"shorter than the minimum": 60 - expected}
 
 
+def test_a_folder_of_datasets_that_changed_starts_an_interrupted_attempt_over(
+    tmp_path: Path, vocab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run:3"
+    folder.mkdir()
+    write_jsonl(folder / "train.jsonl", [made_up_text(number, sentences=4) for number in range(20)])
+    options = PrepareOptions(vocab=str(vocab))
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "write_splits", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            prepare([f"hf:{folder}"], out=tmp_path / "set", options=options, processes=1)
+    write_jsonl(folder / "train.jsonl", [made_up_text(number, sentences=4) for number in range(30)])
+    manifest = prepare([f"hf:{folder}"], out=tmp_path / "set", options=options, processes=1)
+    assert manifest.sources[0].kept.documents == 30
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_killed_prepare_leaves_nothing_that_looks_whole_and_no_process(
     tmp_path: Path, vocab: Path, processes: int

@@ -16,6 +16,7 @@ import pytest
 import zstandard
 
 from bertd.data.prepare.pipeline import PrepareOptions, prepare
+from bertd.data.sources.readers.rows.tables import split_config
 from bertd.data.sources.spec import ReadingOptions, SourceKind, find_sources, make_reader, mixed_kinds_lines
 from bertd.errors import CorpusError
 from tests.data.conftest import made_up_text
@@ -186,13 +187,32 @@ def test_a_folder_saved_by_datasets_is_read_with_its_train_split(tmp_path: Path)
     # What `map` leaves next to the data is not part of it.
     (tmp_path / "plain" / "cache-1.arrow").write_bytes((tmp_path / "plain" / "data-00000-of-00003.arrow").read_bytes())
     datasets.DatasetDict(train=saved, test=saved.select(range(2))).save_to_disk(tmp_path / "splits")
-    for name in ("plain", "splits"):
+    (tmp_path / "plain").rename(tmp_path / "run:3")
+    for name in ("run:3", "splits"):
         (source,) = find_sources([str(tmp_path / name)])
         assert source.kind is SourceKind.HF
         reader = make_reader(source, ReadingOptions())
         with source.open(None) as streams:
             blocks = list(reader.blocks(next(streams).content, block_bytes=100))
         assert readings_of(reader, blocks) == texts
+
+
+def test_a_configuration_is_what_follows_a_folders_name(tmp_path: Path) -> None:
+    folder = tmp_path / "a:b"
+    folder.mkdir()
+    assert split_config(str(folder)) == (str(folder), None)
+    assert split_config(f"{folder}:en") == (str(folder), "en")
+    assert split_config("some/set:en") == ("some/set", "en")
+    assert split_config("some/set") == ("some/set", None)
+
+
+def test_the_files_of_a_folder_read_through_datasets_are_watched(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "train.jsonl").write_text("{}")
+    (source,) = find_sources([f"hf:{tmp_path}"])
+    assert not source.files and source.watched_files == (tmp_path / "x" / "train.jsonl",)
+    (elsewhere,) = find_sources(["hf:some/set"])
+    assert elsewhere.watched_files == ()
 
 
 def test_links_in_a_folder_are_followed_and_broken_ones_are_errors(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ _TEXT_TYPES = re.compile(
     r"null|(?:large_)?(?:string|binary)(?:_view)?|fixed_size_binary\[\d+\]|dictionary<values=(?:large_)?string,.*"
 )
 """Names of the types in Arrow and in `datasets`; a column of null has no text yet."""
-_ROWS_PER_BATCH = 256
+ROWS_PER_BATCH = 256
 """Rows read at once."""
 _SPLIT = "train"
 SENTENCES_PER_DOCUMENT = 256
@@ -56,11 +56,11 @@ class Parquet:
             seekable = stream if stream.seekable() else BytesIO(stream.read())
             file = pyarrow.parquet.ParquetFile(seekable, buffer_size=_COLUMN_BUFFER_BYTES)
             if self.text_field not in file.schema_arrow.names:
-                raise CorpusError(_missing_column_message(place, self.text_field, file.schema_arrow.names))
-            _require_text_column(str(file.schema_arrow.field(self.text_field).type), place=place, field=self.text_field)
-            batches = file.iter_batches(batch_size=_ROWS_PER_BATCH, columns=[self.text_field])
-            texts = _join_rows((batch.column(0).to_pylist() for batch in batches), rows=self.rows_per_document)
-            yield from _pack_blocks(texts, block_bytes=block_bytes)
+                raise CorpusError(missing_column_message(place, self.text_field, file.schema_arrow.names))
+            require_text_column(str(file.schema_arrow.field(self.text_field).type), place=place, field=self.text_field)
+            batches = file.iter_batches(batch_size=ROWS_PER_BATCH, columns=[self.text_field])
+            texts = join_rows((batch.column(0).to_pylist() for batch in batches), rows=self.rows_per_document)
+            yield from pack_blocks(texts, block_bytes=block_bytes)
         except pyarrow.ArrowException as error:
             reason = str(error).split("\n", 1)[0]
             raise CorpusError(f"{place}: not a complete Parquet file: {reason}; fetch it again") from error
@@ -89,24 +89,24 @@ class HubTable:
             import datasets
         except ImportError as error:
             raise CorpusError("hf needs the package datasets; pip install datasets") from error
-        path, _, config = self.name.partition(":")
+        path, config = split_config(self.name)
         if not Path(path).exists() and (reason := hub_unreachable_reason(path, kind="dataset")):
             raise CorpusError(
                 f"hf:{self.name}: no such folder, and the hub cannot be reached: {reason}; run this where there is a "
                 "network, or fetch it there and name the folder"
             )
         try:
-            table = _open_saved(path) if is_saved_dataset(Path(path)) else _open_streamed(path, config or None)
+            table = _open_saved(path) if is_saved_dataset(Path(path)) else _open_streamed(path, config)
             columns = table.column_names or list(next(iter(table.take(1)), {}))
             if self.text_field not in columns:
-                raise CorpusError(_missing_column_message(f"hf:{self.name}", self.text_field, columns))
+                raise CorpusError(missing_column_message(f"hf:{self.name}", self.text_field, columns))
             if feature := (table.features or {}).get(self.text_field):
                 kind = type(feature).__name__
                 type_name = str(feature.dtype) if kind == "Value" else kind
-                _require_text_column(type_name, place=f"hf:{self.name}", field=self.text_field)
-            rows = table.select_columns([self.text_field]).iter(batch_size=_ROWS_PER_BATCH)
-            texts = _join_rows((batch[self.text_field] for batch in rows), rows=self.rows_per_document)
-            yield from _pack_blocks(texts, block_bytes=block_bytes)
+                require_text_column(type_name, place=f"hf:{self.name}", field=self.text_field)
+            rows = table.select_columns([self.text_field]).iter(batch_size=ROWS_PER_BATCH)
+            texts = join_rows((batch[self.text_field] for batch in rows), rows=self.rows_per_document)
+            yield from pack_blocks(texts, block_bytes=block_bytes)
         except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
             reason = str(error).split("\n", 1)[0]
             raise CorpusError(
@@ -117,6 +117,16 @@ class HubTable:
     def documents(self, content: bytes) -> Iterator[ReadResult]:
         """A document a row."""
         return JsonLines().documents(content)
+
+
+def split_config(name: str) -> tuple[str, str | None]:
+    """The name or folder of a data set, and its configuration; a folder's own name may hold colons."""
+    if Path(name).exists():
+        return name, None
+    folder, _, config = name.rpartition(":")
+    if not folder or not Path(folder).is_dir():
+        folder, _, config = name.partition(":")
+    return folder, config or None
 
 
 def is_saved_dataset(folder: Path) -> bool:
@@ -151,11 +161,11 @@ def _open_streamed(path: str, config: str | None) -> Any:
     return builder.as_streaming_dataset(split=_SPLIT)
 
 
-def _missing_column_message(place: str, field: str, columns: list[str]) -> str:
+def missing_column_message(place: str, field: str, columns: list[str]) -> str:
     return f"{place}: no column {field!r}; it has {', '.join(columns)}: give --text-field"
 
 
-def _require_text_column(type_name: str, *, place: str, field: str) -> None:
+def require_text_column(type_name: str, *, place: str, field: str) -> None:
     """Refuse a column of numbers, lists or anything else that is not text.
 
     Raises:
@@ -170,7 +180,7 @@ def _decode_value(value: object) -> object:
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
 
 
-def _join_rows(batches: Iterable[list[object]], *, rows: int) -> Iterator[object]:
+def join_rows(batches: Iterable[list[object]], *, rows: int) -> Iterator[object]:
     """The values, or every `rows` strings joined to a document; what is not a string stays alone, to be counted."""
     if rows == 1:
         for batch in batches:
@@ -190,7 +200,7 @@ def _join_rows(batches: Iterable[list[object]], *, rows: int) -> Iterator[object
         yield "\n".join(sentences)
 
 
-def _pack_blocks(texts: Iterable[object], *, block_bytes: int) -> Iterator[Block]:
+def pack_blocks(texts: Iterable[object], *, block_bytes: int) -> Iterator[Block]:
     lines: list[bytes] = []
     size = 0
     too_long = TooLong()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from pathlib import Path
 
 import pyarrow
@@ -12,6 +13,7 @@ import pytest
 from bertd.data.sources.readers.document import SkipReason, clean
 from bertd.data.sources.readers.rows import tables
 from bertd.data.sources.readers.rows.tables import HubTable, Parquet
+from bertd.data.sources.spec import ReadingOptions, find_sources, make_reader
 from bertd.errors import CorpusError
 from tests.data.sources.readers.checked import Reading, readings_of
 
@@ -62,6 +64,15 @@ def test_a_row_that_is_too_long_is_counted_and_the_others_are_read(
         blocks = list(Parquet(text_field="body").blocks(stream, block_bytes=100))
     assert sum(block.too_long for block in blocks) == 1
     assert sum(block.content.count(b"\n") for block in blocks) == len(_TEXTS) - 1
+
+
+def test_a_parquet_file_in_a_tar_gives_its_column(table: Path) -> None:
+    with tarfile.open(table.parent / "train.tar", "w") as tar:
+        tar.add(table, arcname="train.parquet")
+    (source,) = find_sources([str(table.parent / "train.tar")])
+    reader = make_reader(source, ReadingOptions(text_field="body"))
+    with source.open(source.files[0]) as streams:
+        assert readings_of(reader, list(reader.blocks(next(streams).content, block_bytes=1000))) == _READ
 
 
 def test_a_column_that_is_not_there_names_those_that_are(table: Path) -> None:
