@@ -49,10 +49,10 @@ def pearson(predicted: Values, true: Values) -> float:
     """Pearson's linear correlation."""
     from scipy.stats import pearsonr
 
-    # SciPy gives NaN for a constant, and a warning for what is nearly one.
     if _is_constant(predicted) or _is_constant(true):
         return 0.0
-    return float(pearsonr(predicted, true).statistic)
+    # SciPy gives NaN where a sum overflows, as of values near 1e308. Of a constant it gives NaN, too.
+    return float(pearsonr(_scaled(predicted), _scaled(true)).statistic)
 
 
 def spearman(predicted: Values, true: Values) -> float:
@@ -66,6 +66,13 @@ def spearman(predicted: Values, true: Values) -> float:
 
 def _is_constant(values: Values) -> bool:
     return values.size == 0 or bool((values == values[0]).all())
+
+
+def _scaled(values: Values) -> Values:
+    """The values times a power of two, which rounds none of them, so that the largest is in 0.5..1."""
+    _, exponent = np.frexp(np.abs(values).max())
+    scaled: Values = np.ldexp(values, -int(exponent))
+    return scaled
 
 
 METRICS: dict[str, Callable[[Values, Values], float]] = {

@@ -6,9 +6,13 @@ import itertools
 import math
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+import scipy.stats
+import sklearn.metrics
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +36,94 @@ NUMBERS = st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9)), min_size=2
 def _columns(pairs: list[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
     table = np.array(pairs, dtype=np.float64)
     return table[:, 0], table[:, 1]
+
+
+def _f1(predicted: np.ndarray, true: np.ndarray) -> float:
+    return float(sklearn.metrics.f1_score(true, predicted, zero_division=0))
+
+
+def _macro_f1(predicted: np.ndarray, true: np.ndarray) -> float:
+    return float(sklearn.metrics.f1_score(true, predicted, average="macro", zero_division=0))
+
+
+def _accuracy(predicted: np.ndarray, true: np.ndarray) -> float:
+    return float(sklearn.metrics.accuracy_score(true, predicted))
+
+
+def _matthews(predicted: np.ndarray, true: np.ndarray) -> float:
+    return float(sklearn.metrics.matthews_corrcoef(true, predicted))
+
+
+def _pearson(predicted: np.ndarray, true: np.ndarray) -> float:
+    return _zero_for_nan(float(scipy.stats.pearsonr(predicted, true).statistic))
+
+
+def _spearman(predicted: np.ndarray, true: np.ndarray) -> float:
+    return _zero_for_nan(float(scipy.stats.spearmanr(predicted, true).statistic))
+
+
+def _zero_for_nan(value: float) -> float:
+    """SciPy's NaN is of a constant, which has no correlation."""
+    return 0.0 if math.isnan(value) else value
+
+
+CLASS_PEERS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "accuracy": _accuracy,
+    "f1": _f1,
+    "macro_f1": _macro_f1,
+    "matthews": _matthews,
+}
+NUMBER_PEERS = {"pearson": _pearson, "spearman": _spearman}
+
+
+@given(st.integers(1, 40), st.integers(1, 4), st.integers(0, 2**32 - 1))
+def test_metrics_of_classes_equal_scikit_learns(size: int, num_classes: int, seed: int) -> None:
+    # One class draws constants; two classes are what F1 is defined for.
+    generator = np.random.default_rng(seed)
+    predicted, true = generator.integers(0, num_classes, (2, size)).astype(np.float64)
+    for name, peer in CLASS_PEERS.items():
+        if name != "f1" or num_classes <= 2:
+            with warnings.catch_warnings(action="ignore"):
+                expected = peer(predicted, true)
+            assert compute_metric(name, predicted, true) == pytest.approx(expected, abs=1e-12), name
+
+
+@given(st.integers(2, 40), st.sampled_from([1, 2, 3, 100, 2**30]), st.integers(0, 2**32 - 1))
+def test_correlations_equal_scipys(size: int, num_values: int, seed: int) -> None:
+    # One value draws constants; few values draw ties.
+    generator = np.random.default_rng(seed)
+    predicted, true = generator.integers(0, num_values, (2, size)) / 7 - 3
+    for name, peer in NUMBER_PEERS.items():
+        with warnings.catch_warnings(action="ignore"):
+            expected = peer(predicted, true)
+        assert compute_metric(name, predicted, true) == pytest.approx(expected, abs=1e-12), name
+
+
+def test_every_metric_is_compared_with_a_package() -> None:
+    assert {*CLASS_PEERS, *NUMBER_PEERS} == set(METRICS)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale", [1e308, 1e200, 1e-200, 1e-307, -1e308])
+def test_correlations_of_huge_and_of_tiny_values_are_those_of_moderate_ones(scale: float) -> None:
+    predicted, true = np.array([1.7, -1.7, 1.7, 0.0, 0.9]), np.array([1.0, 0.5, -1.0, 0.25, 1.0])
+    for name in NUMBER_PEERS:
+        expected = math.copysign(1, scale) * compute_metric(name, predicted, true)
+        assert compute_metric(name, predicted * scale, true) == pytest.approx(expected, abs=1e-12), name
+        assert compute_metric(name, true, predicted * scale) == pytest.approx(expected, abs=1e-12), name
+
+
+def test_correlations_of_nearly_constant_values_are_finite() -> None:
+    # An ulp apart in fp32, as the predictions of a collapsed regression are, a correlation is exact in fp64.
+    predicted, true = (
+        np.array([2.7, 2.7, np.nextafter(np.float32(2.7), 3)], dtype=np.float32).astype(float),
+        np.arange(3.0),
+    )
+    assert pearson(predicted, true) == pytest.approx(math.sqrt(3) / 2)
+    predicted[:] = [1.0, 1.0, np.nextafter(1.0, 2)]
+    with warnings.catch_warnings(action="ignore"):
+        assert abs(pearson(predicted, true)) <= 1
+    assert spearman(predicted, true) == pytest.approx(math.sqrt(3) / 2)
 
 
 @given(ZERO_ONE)
@@ -111,6 +203,18 @@ def test_constant_predictions_or_labels_score_zero_without_a_warning(name: str, 
     assert compute_metric(name, zeros, mixed) == 0.0
     assert compute_metric(name, mixed, zeros) == 0.0
     assert compute_metric(name, zeros, zeros) == 0.0
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_constant_guess_has_the_accuracy_and_the_macro_f1_of_its_class() -> None:
+    zeros, ones, mixed = np.zeros(4), np.ones(4), np.array([0.0, 0.0, 0.0, 1.0])
+    assert compute_metric("accuracy", zeros, mixed) == compute_metric("accuracy", mixed, zeros) == 0.75
+    # Class 0: 3 true and 1 false positive, F1 6/7. Class 1: F1 0.
+    assert compute_metric("macro_f1", zeros, mixed) == pytest.approx(3 / 7)
+    assert compute_metric("macro_f1", mixed, zeros) == pytest.approx(3 / 7)
+    for name in ("accuracy", "macro_f1"):
+        assert compute_metric(name, zeros, ones) == 0.0
+        assert compute_metric(name, zeros, zeros) == compute_metric(name, ones, ones) == 1.0
 
 
 @pytest.mark.parametrize("name", METRICS)

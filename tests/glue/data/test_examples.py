@@ -8,6 +8,7 @@ import pytest
 
 from bertd.errors import CorpusError
 from bertd.glue.data.examples import Example, read_dev, read_split, read_train
+from bertd.glue.data.tables import read_table
 from bertd.glue.tasks import TASKS, find_task
 from bertd.records import GLUE_FILES, GLUE_TASKS
 
@@ -29,6 +30,23 @@ def test_a_byte_order_mark_is_not_part_of_the_first_column(tmp_path: Path) -> No
     text = '\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String\n1\t1\t2\tA "b .\tC d" .\n'
     path = _write(tmp_path, "MRPC/dev.tsv", text.encode())
     assert read_split(TASKS["mrpc"], path=path).examples == [Example('A "b .', 'C d" .', 1.0)]
+
+
+def test_a_file_with_a_header_may_end_without_a_newline(tmp_path: Path) -> None:
+    path = _write(tmp_path, "SST-2/dev.tsv", b"sentence\tlabel\nfine\t1\nbad\t0")
+    assert read_split(TASKS["sst-2"], path=path).examples == [Example("fine", None, 1.0), Example("bad", None, 0.0)]
+
+
+def test_the_parse_columns_of_mnli_that_are_not_available_are_no_missing_values(tmp_path: Path) -> None:
+    parses = "sentence1_binary_parse\tsentence2_binary_parse\tsentence1_parse\tsentence2_parse"
+    header = f"index\tpromptID\tpairID\tgenre\t{parses}\tsentence1\tsentence2\tlabel1\tgold_label\n"
+    absent = "\t".join(["n/a"] * 7)
+    content = f"{header}3\t{absent}\tA (b) .\tC .\tneutral\tneutral\n4\t{absent}\tn/a\tNA\tneutral\tentailment"
+    path = _write(tmp_path, "MNLI/train.tsv", content.encode())
+    expected = [Example("A (b) .", "C .", 2.0), Example("n/a", "NA", 1.0)]
+    assert read_split(TASKS["mnli"], path=path).examples == expected
+    table = read_table(path, ("sentence1", "sentence2", "gold_label"))
+    assert table.rows == [("A (b) .", "C .", "neutral"), ("n/a", "NA", "entailment")]
 
 
 def test_only_a_line_feed_ends_a_line(tmp_path: Path) -> None:
