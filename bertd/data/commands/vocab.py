@@ -12,7 +12,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from tokenizers import Tokenizer, pre_tokenizers
@@ -21,6 +21,7 @@ from tokenizers.trainers import WordPieceTrainer
 
 from bertd.data.commands.arguments import parse_encoding
 from bertd.data.commands.vocab_folder import check_vocabulary_folder, write_vocabulary_folder
+from bertd.data.commands.vocab_report import VocabularyReport
 from bertd.data.dataset.left_out_report import SourceLeftOut
 from bertd.data.inspect.left_out_lines import shares_line
 from bertd.data.prepare.progress import ReadingProgress, reading_progress
@@ -30,13 +31,13 @@ from bertd.data.prepare.tokenize_part import text_hash
 from bertd.data.sources.archives import SourceStream
 from bertd.data.sources.readers.document import Reader, ReadResult, Skipped, SkipReason
 from bertd.data.sources.readers.left_out import LeftOut
+from bertd.data.sources.readers.prose import count_words
 from bertd.data.sources.spec import ReadingOptions, Source, find_sources, make_reader, mixed_kinds_lines
 from bertd.errors import CorpusError
 from bertd.program import print_note, run_main
 from bertd.run.quantities import format_count
 from bertd.terminal_text import terminal_json, terminal_text
 from bertd.tokenizer.alphabet import Characters, continuation_pieces, count_characters, fill_with_characters
-from bertd.tokenizer.deleted_marks import MIN_MARKS_SHARE, deleted_marks_text
 from bertd.tokenizer.save import tokenizer_files
 from bertd.tokenizer.tokenizer import vocabulary_from_tokenizer
 from bertd.tokenizer.tokenizer_json import BERT_TOKENS
@@ -50,40 +51,8 @@ _ALPHABET_SIZE = 1000
 """Single characters, unless the script needs more. Source: the default of tokenizers' BertWordPieceTokenizer."""
 _MIN_PAIR_COUNT = 2
 """Pairs that occur less often are not merged. Source: the same."""
-
-
-@dataclass(frozen=True)
-class VocabularyReport:
-    """Size of a new vocabulary, and how it splits text that it was not trained on."""
-
-    path: str
-    entries: int
-    documents: int
-    skipped: dict[str, int]
-    """Documents that were left out, by reason."""
-    characters: SourceLeftOut
-    """Characters read, kept and left out, over all sources."""
-    held_out_words: int
-    """0 where the corpus is too small to hold text out."""
-    tokens_per_word: float | None
-    unknown_share: float | None
-    """Share of the held-out tokens, 0..1."""
-    asked: int
-    """Entries that were asked for."""
-    deleted_marks_share: float
-    """Accents, vowel signs and other marks that the normalizer deletes, for each letter of the text."""
-
-    def remarks(self) -> list[str]:
-        """What the numbers mean, where something is to be said, one line each."""
-        lines = []
-        if self.entries < self.asked:
-            lines.append(
-                f"fewer than the {self.asked:,} asked for: no two pieces that are left stand together twice, and every "
-                "character has its entry; more text gives more"
-            )
-        if self.deleted_marks_share >= MIN_MARKS_SHARE:
-            lines.append(deleted_marks_text(self.deleted_marks_share))
-        return lines
+_MAX_WORDS_A_SPACE = 2
+"""Where so many words are between two spaces, spaces do not part words; Latin texts have 1, Chinese 10 and more."""
 
 
 class _TrainingTexts:
@@ -233,6 +202,9 @@ def _report(
     tokenizer: Tokenizer, *, out: Path, texts: _TrainingTexts, characters: Characters, asked: int
 ) -> VocabularyReport:
     num_words = sum(len(text.split()) for text in texts.held_out)
+    num_characters = sum(len("".join(text.split())) for text in texts.held_out)
+    num_estimated = sum(count_words(line) for text in texts.held_out for line in text.split("\n"))
+    has_spaces = num_estimated < _MAX_WORDS_A_SPACE * num_words
     unknown = vocabulary_from_tokenizer(tokenizer, place=str(out)).unk
     encodings = tokenizer.encode_batch_fast(texts.held_out, add_special_tokens=False)
     num_tokens = sum(len(encoding) for encoding in encodings)
@@ -244,7 +216,9 @@ def _report(
         skipped=dict(sorted((+texts.skipped).items())),
         characters=texts.count_characters(),
         held_out_words=num_words,
-        tokens_per_word=num_tokens / num_words if num_words else None,
+        held_out_characters=num_characters,
+        tokens_per_word=num_tokens / num_words if num_words and has_spaces else None,
+        tokens_per_character=num_tokens / num_characters if num_characters else None,
         unknown_share=num_unknown / num_tokens if num_tokens else None,
         asked=asked,
         deleted_marks_share=characters.deleted_marks / characters.letters if characters.letters else 0.0,
@@ -303,13 +277,7 @@ def _train(argv: list[str] | None) -> None:
     print(terminal_text(f"  {shares_line(report.characters)}"))
     for remark in report.remarks():
         print(f"  {remark}")
-    if report.tokens_per_word is not None and report.unknown_share is not None:
-        print(
-            f"  on {format_count(report.held_out_words, 'held-out word')}: {report.tokens_per_word:.3f} tokens a word, "
-            f"{100 * report.unknown_share:.3f} % unknown"
-        )
-    else:
-        print("  the corpus is too small to hold text out")
+    print(f"  {report.held_out_line()}")
 
 
 if __name__ == "__main__":

@@ -120,6 +120,25 @@ def test_free_entries_go_to_characters(tmp_path: Path, capsys: pytest.CaptureFix
     assert "fewer than" not in capsys.readouterr().out
 
 
+def test_text_without_spaces_between_words_is_measured_by_the_character(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = made_up_chinese(characters=300, length=20_000).splitlines()
+    held_out = [line for line in lines if text_hash(line) % vocab._HELD_OUT_EVERY == 0]
+    (tmp_path / "zh.txt").write_text("\n".join(lines))
+    command = [f"lines:{tmp_path / 'zh.txt'}", "--out", str(tmp_path / "v"), "--size", "1000", "--replace"]
+    assert main([*command, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    num_characters = sum(map(len, held_out))
+    assert num_characters and report["held_out_characters"] == num_characters
+    tokenizer = open_tokenizer(str(tmp_path / "v"))
+    num_tokens = sum(len(tokenizer.encode(line, add_special_tokens=False)) for line in held_out)
+    assert report["tokens_per_word"] is None
+    assert report["tokens_per_character"] == pytest.approx(num_tokens / num_characters)
+    assert main(command) == 0
+    assert f"  on {num_characters:,} held-out characters: 1.000 tokens a character, 0.0" in capsys.readouterr().out
+
+
 def test_a_vocabulary_that_is_smaller_than_asked_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.txt").write_text("A lamp burns.")
     assert main([str(tmp_path / "a.txt"), "--out", str(tmp_path / "v"), "--size", "8192"]) == 0
