@@ -8,12 +8,13 @@ from pathlib import Path
 import torch
 
 from bertd.errors import CheckpointError, StorageError
-from bertd.glue.data.task_data import TaskData, read_task_data
+from bertd.glue.data.task_data import read_task_data
 from bertd.glue.device import choose_device
+from bertd.glue.kinds.kind import Kind
+from bertd.glue.kinds.sequence_classification import SequenceClassification
 from bertd.glue.model.classifier import Classifier, load_classifier
 from bertd.glue.model.finetuned_model import save_finetuned
 from bertd.glue.progress import ProgressJournal
-from bertd.glue.tasks import Task
 from bertd.glue.training.best_epoch import BestEpoch
 from bertd.glue.training.epoch_state import EpochStore
 from bertd.glue.training.evaluate import Evaluator
@@ -37,15 +38,15 @@ def finetune(spec: FinetuneSpec, *, paths: JobPaths, journal: JournalWriter, pro
         NumericsError: training diverged.
         StorageError: the model cannot be kept.
     """
-    data = read_task_data(spec)
+    kind = SequenceClassification.of(read_task_data(spec))
     device = choose_device()
     if device.type == "cpu":
         tune_cpu()
     # What a pretraining with "auto" gets: bf16, fp16 on GPUs without it, fp32 on CPU.
     precision = choose_precision(PrecisionSection(mode="auto"), device)
     torch.manual_seed(spec.seed)
-    classifier = load_classifier(Path(spec.source), data.task, max_length=spec.max_length)
-    for code, message in data.warnings:
+    classifier = load_classifier(Path(spec.source), kind.head, max_length=spec.max_length)
+    for code, message in kind.warnings:
         progress.warn(code, message)
     if classifier.max_length < spec.max_length:
         progress.warn(
@@ -54,11 +55,11 @@ def finetune(spec: FinetuneSpec, *, paths: JobPaths, journal: JournalWriter, pro
             f"not to {spec.max_length} tokens",
         )
     where = f"from {spec.source_name} on {device} in {precision.mode}"
-    print(f"{data.task.name}: {_describe_sizes(data)} {where}", flush=True)
-    evaluator = Evaluator(classifier, data, device=device, precision=precision)
-    best = BestEpoch(data.task, keeps_weights=spec.keep is Keep.BEST)
+    print(f"{kind.name}: {kind.num_train} training and {kind.num_dev} development examples {where}", flush=True)
+    evaluator = Evaluator(classifier, kind, device=device, precision=precision)
+    best = BestEpoch(metric=kind.selection_metric, keeps_weights=spec.keep is Keep.BEST)
 
-    store = EpochStore(paths.epoch_state, spec=spec, num_train=len(data.train.examples))
+    store = EpochStore(paths.epoch_state, spec=spec, num_train=kind.num_train)
 
     def restore(updates: Updates) -> int:
         try:
@@ -67,14 +68,13 @@ def finetune(spec: FinetuneSpec, *, paths: JobPaths, journal: JournalWriter, pro
             progress.warn("epoch_not_restored", f"{error}; the finetuning begins again")
             return 0
         if num_done:
-            print(f"{data.task.name}: continues after epoch {num_done} of {spec.epochs}", flush=True)
+            print(f"{kind.name}: continues after epoch {num_done} of {spec.epochs}", flush=True)
         return num_done
 
     def evaluate_epoch(updates: Updates) -> None:
         best.consider(evaluator.evaluate(), classifier.model)
         print(
-            f"{data.task.name}: epoch {len(best.scores)} of {spec.epochs}: {data.task.selection_metric} "
-            f"{best.scores[-1]:.3f}",
+            f"{kind.name}: epoch {len(best.scores)} of {spec.epochs}: {kind.selection_metric} {best.scores[-1]:.3f}",
             flush=True,
         )
         if len(best.scores) < spec.epochs and store.is_due():
@@ -85,8 +85,7 @@ def finetune(spec: FinetuneSpec, *, paths: JobPaths, journal: JournalWriter, pro
 
     train(
         classifier,
-        data.task,
-        data.train,
+        kind,
         spec=spec,
         device=device,
         precision=precision,
@@ -96,14 +95,14 @@ def finetune(spec: FinetuneSpec, *, paths: JobPaths, journal: JournalWriter, pro
     )
     score = _score_record(
         spec,
-        data,
+        kind,
         best=best,
-        majority=evaluator.evaluate_majority(),
+        majority=kind.baseline(),
         precision=precision.mode,
         seconds=progress.elapsed_s(),
     )
     if spec.keep is Keep.BEST:
-        score = _keep_model(score, classifier, data.task, spec=spec, paths=paths, best=best, journal=journal)
+        score = _keep_model(score, classifier, kind, spec=spec, paths=paths, best=best, journal=journal)
     journal.append(score)
     store.delete()
     detail = _describe_score(score)
@@ -123,7 +122,7 @@ def finetune(spec: FinetuneSpec, *, paths: JobPaths, journal: JournalWriter, pro
 def _keep_model(
     score: ScoreRecord,
     classifier: Classifier,
-    task: Task,
+    kind: Kind,
     *,
     spec: FinetuneSpec,
     paths: JobPaths,
@@ -138,18 +137,15 @@ def _keep_model(
     best.restore(classifier.model)
     folder = paths.finetuned_model
     try:
-        save_finetuned(folder, classifier, task, tokenizer_dir=Path(spec.source), source=spec.source_name)
+        save_finetuned(
+            folder, classifier, task=kind.name, text=kind.text, tokenizer_dir=Path(spec.source), source=spec.source_name
+        )
     except StorageError:
         # The score is true without the model.
         journal.append(score)
         raise
-    print(f"{task.name}: the model after epoch {best.epoch} is kept in {folder}", flush=True)
+    print(f"{kind.name}: the model after epoch {best.epoch} is kept in {folder}", flush=True)
     return score.model_copy(update={"kept": str(folder)})
-
-
-def _describe_sizes(data: TaskData) -> str:
-    num_dev = len(next(iter(data.dev.values())).examples)
-    return f"{len(data.train.examples)} training and {num_dev} development examples"
 
 
 def _describe_score(score: ScoreRecord) -> str:
@@ -162,24 +158,23 @@ def _describe_score(score: ScoreRecord) -> str:
 
 def _score_record(
     spec: FinetuneSpec,
-    data: TaskData,
+    kind: Kind,
     *,
     best: BestEpoch,
     majority: dict[str, float],
     precision: str,
     seconds: float,
 ) -> ScoreRecord:
-    task = data.task
     return ScoreRecord(
         t=time.time(),
-        task=task.name,
-        metric=task.headline,
-        score=best.metrics[task.headline],
-        majority_score=majority[task.headline],
+        task=kind.name,
+        metric=kind.headline,
+        score=best.metrics[kind.headline],
+        majority_score=majority[kind.headline],
         metrics=best.metrics,
         majority_metrics=majority,
-        num_train=len(data.train.examples),
-        num_dev=len(next(iter(data.dev.values())).examples),
+        num_train=kind.num_train,
+        num_dev=kind.num_dev,
         seed=spec.seed,
         lr=spec.lr,
         batch_size=spec.batch_size,
@@ -188,8 +183,8 @@ def _score_record(
         seconds=seconds,
         precision=precision,
         chosen_epoch=best.epoch,
-        chosen_by=task.selection_metric,
+        chosen_by=kind.selection_metric,
         epoch_scores=best.scores,
         last_metrics=best.last_metrics,
-        dev=data.dev_description,
+        dev=kind.dev_description,
     )

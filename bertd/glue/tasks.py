@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from bertd.errors import CorpusError
+from bertd.glue.model.head import Head, HeadKind
 from bertd.records import GLUE_FILES
 
 DIAGNOSTIC_SUFFIX = "_diagnostic"
@@ -62,9 +63,9 @@ class Task:
         return GLUE_FILES[self.name].folder
 
     @property
-    def num_outputs(self) -> int:
-        """Width of the classifier: one per class, or one number."""
-        return 1 if self.labels is None else len(self.labels)
+    def head(self) -> Head:
+        """The classifier: an output for each class, or one number."""
+        return Head(HeadKind.SEQUENCE, self.labels or (self.label,), is_number=self.labels is None)
 
 
 _ENTAILMENT = ("entailment", "not_entailment")

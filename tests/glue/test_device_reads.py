@@ -18,12 +18,13 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 from bertd.errors import NumericsError
 from bertd.glue.data.examples import read_train
+from bertd.glue.data.task_data import TaskData
+from bertd.glue.kinds.sequence_classification import SequenceClassification, predict
 from bertd.glue.model.classifier import load_classifier
 from bertd.glue.progress import ReadFigures, UpdateFigures
 from bertd.glue.tasks import TASKS
 from bertd.glue.training.batches import EncodedExample, pad
-from bertd.glue.training.evaluate import predict
-from bertd.glue.training.forward import classify
+from bertd.glue.training.forward import forward
 from bertd.glue.training.train import train
 from bertd.glue.training.update import Updates
 from bertd.records import FinetuneSpec
@@ -92,10 +93,10 @@ def _train(tmp_path: Path, *, family: str, device: torch.device, precision: Prec
         task="cola", data_dir=str(data_dir), source=str(export), source_name="1", batch_size=16, epochs=1
     )
     progress = FakeProgress(every=every)
+    examples = read_train(TASKS["cola"], data_dir=data_dir)
     train(
-        load_classifier(export, TASKS["cola"], max_length=32),
-        TASKS["cola"],
-        read_train(TASKS["cola"], data_dir=data_dir),
+        load_classifier(export, TASKS["cola"].head, max_length=32),
+        SequenceClassification.of(TaskData(TASKS["cola"], examples, {"": examples}, "none")),
         spec=spec,
         device=device,
         precision=precision,
@@ -150,14 +151,14 @@ def _transformers_own_masks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_the_host_s_knowledge_of_padding_changes_no_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str, lengths: tuple[int, ...]
 ) -> None:
-    model = load_classifier(save_tiny_export(tmp_path, family=family), TASKS["cola"], max_length=32).model.eval()
+    model = load_classifier(save_tiny_export(tmp_path, family=family), TASKS["cola"].head, max_length=32).model.eval()
     batch = pad([EncodedExample([5] * length, None, 0.0) for length in lengths], pad_id=0)
     assert batch.has_padding == (len(set(lengths)) > 1)
-    known_BC = classify(model, batch, precision=FP32)
+    known_BC = forward(model, batch, precision=FP32)
     with _transformers_own_masks(monkeypatch):
-        asked_BC = classify(model, batch, precision=FP32)
+        asked_BC = forward(model, batch, precision=FP32)
     assert torch.equal(known_BC, asked_BC)
-    wrong_BC = classify(model, replace(batch, has_padding=False), precision=FP32)
+    wrong_BC = forward(model, replace(batch, has_padding=False), precision=FP32)
     assert torch.equal(wrong_BC, asked_BC) == (not batch.has_padding)
     assert not ALL_MASK_ATTENTION_FUNCTIONS._local_mapping
 
@@ -165,7 +166,7 @@ def test_the_host_s_knowledge_of_padding_changes_no_bit(
 def test_evaluation_waits_for_the_device_once_per_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     export = save_tiny_export(tmp_path / "export")
     task, data_dir = TASKS["cola"], write_cola(tmp_path / "data", num_train=200)
-    classifier = load_classifier(export, task, max_length=32)
+    classifier = load_classifier(export, task.head, max_length=32)
     waits: list[Tensor] = []
 
     def copy(tensor: Tensor) -> Tensor:

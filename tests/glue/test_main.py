@@ -77,7 +77,7 @@ def test_pairs_with_a_number_to_predict_are_learnt_too(tmp_path: Path) -> None:
 
 def test_pairs_of_a_byte_level_vocabulary_are_learnt_and_padded(tmp_path: Path) -> None:
     export = save_byte_level_export(tmp_path / "export")
-    classifier = load_classifier(export, TASKS["sts-b"], max_length=512)
+    classifier = load_classifier(export, TASKS["sts-b"].head, max_length=512)
     # The first two rows of RoBERTa's position table are unused.
     assert classifier.max_length == 32 and classifier.tokenizer.pad_token_id == 1
     encoded = encode([Example("a cat", "a dog sat", 1.0), Example("a", "b", 0.0)], classifier)
@@ -133,7 +133,7 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
     config = export / "config.json"
     config.write_text(config.read_text().replace('"num_hidden_layers": 1', '"num_hidden_layers": 0'))
     with pytest.raises(CheckpointError, match="not of this architecture, such as bert.encoder.layer.0"):
-        load_classifier(export, TASKS["cola"], max_length=32)
+        load_classifier(export, TASKS["cola"].head, max_length=32)
 
 
 @pytest.mark.parametrize("damage", ["absent", "torn", "no_tokenizer"])
@@ -147,7 +147,7 @@ def test_a_damaged_export_is_one_clear_error(tmp_path: Path, damage: str) -> Non
     else:
         (export / "tokenizer.json").unlink()
     with pytest.raises(CheckpointError, match=str(export)):
-        load_classifier(export, TASKS["cola"], max_length=32)
+        load_classifier(export, TASKS["cola"].head, max_length=32)
 
 
 def test_a_loss_that_is_not_finite_ends_the_job(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_setting_out_of_range_is_refused(tmp_path: Path, capsys: pytest.Captur
 
 def test_roberta_positions_start_after_the_padding_id(tmp_path: Path) -> None:
     export = save_tiny_export(tmp_path / "export", family="roberta-prelayernorm", positions=33)
-    classifier = load_classifier(export, TASKS["cola"], max_length=512)
+    classifier = load_classifier(export, TASKS["cola"].head, max_length=512)
     assert classifier.max_length == 32
     (long,) = encode([Example("good " * 100, None, 1.0)], classifier)
     ids_BS = torch.tensor([long.input_ids])
@@ -179,7 +179,7 @@ def test_roberta_positions_start_after_the_padding_id(tmp_path: Path) -> None:
 
 
 def test_an_epoch_has_every_example_once_with_little_padding(export: Path) -> None:
-    classifier = load_classifier(export, TASKS["cola"], max_length=32)
+    classifier = load_classifier(export, TASKS["cola"].head, max_length=32)
     draw = random.Random(3)
     examples = [Example(" ".join(draw.choices(WORDS, k=1 + index % 25)), None, float(index)) for index in range(333)]
     encoded = encode(examples, classifier)

@@ -16,7 +16,7 @@ from bertd.glue.model.classifier import DROPOUT, load_classifier
 from bertd.glue.tasks import TASKS
 from bertd.glue.training.batches import pad
 from bertd.glue.training.encoding import encode
-from bertd.glue.training.forward import classify
+from bertd.glue.training.forward import forward
 from bertd.records import ScoreRecord
 from bertd.run.journal import read_journal
 from bertd.train.backends.precision import Precision
@@ -41,7 +41,7 @@ FAMILIES = (
 def test_a_stock_encoder_is_loaded_with_its_own_weights(tmp_path: Path, name: str) -> None:
     folder = save_stock_encoder(tmp_path / "model", name=name)
     saved = load_file(folder / "model.safetensors")
-    classifier = load_classifier(folder, TASKS["cola"], max_length=512)
+    classifier = load_classifier(folder, TASKS["cola"].head, max_length=512)
     loaded = classifier.model.base_model.state_dict()
     prefix = f"{classifier.model.base_model_prefix}."
     found = {key: saved.get(key, saved.get(prefix + key)) for key in loaded}
@@ -52,13 +52,13 @@ def test_a_stock_encoder_is_loaded_with_its_own_weights(tmp_path: Path, name: st
 
 @pytest.mark.parametrize("name", [*FAMILIES, "esm"])
 def test_padded_texts_get_what_the_stock_model_gives_each_alone(tmp_path: Path, name: str) -> None:
-    classifier = load_classifier(save_stock_encoder(tmp_path / "model", name=name), TASKS["rte"], max_length=512)
+    classifier = load_classifier(save_stock_encoder(tmp_path / "model", name=name), TASKS["rte"].head, max_length=512)
     model = classifier.model.eval()
     # The longest text has every position of the model, beyond ModernBERT's local attention.
     pairs = [Example("good " * 100, "bad cat " * 100, 0.0), Example("a cat", "sat", 0.0), Example("a", "", 0.0)]
     encoded = encode(pairs, classifier)
     assert len(encoded[0].input_ids) == classifier.max_length >= 38
-    logits_BC = classify(model, pad(encoded, pad_id=classifier.pad_id), precision=FP32)
+    logits_BC = forward(model, pad(encoded, pad_id=classifier.pad_id), precision=FP32)
     for row, example in enumerate(pairs):
         alone = classifier.tokenizer(
             [example.first],
@@ -83,7 +83,7 @@ def test_a_stock_encoder_learns_a_task(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["bert", "distilbert", "modernbert"])
 def test_every_family_gets_the_dropout_of_a_finetuning(tmp_path: Path, name: str) -> None:
-    classifier = load_classifier(save_stock_encoder(tmp_path / "model", name=name), TASKS["cola"], max_length=32)
+    classifier = load_classifier(save_stock_encoder(tmp_path / "model", name=name), TASKS["cola"].head, max_length=32)
     rates = {module.p for module in classifier.model.base_model.modules() if isinstance(module, torch.nn.Dropout)}
     assert rates == {DROPOUT}
 
@@ -92,7 +92,7 @@ def test_every_family_gets_the_dropout_of_a_finetuning(tmp_path: Path, name: str
 def test_a_model_that_is_no_encoder_is_refused_by_its_kind(tmp_path: Path, name: str, kind: str) -> None:
     folder = save_stock_encoder(tmp_path / "model", name=name)
     with pytest.raises(CheckpointError, match=f"model type '{kind}' is not an encoder; give a model such as BERT"):
-        load_classifier(folder, TASKS["cola"], max_length=32)
+        load_classifier(folder, TASKS["cola"].head, max_length=32)
 
 
 def test_a_decoder_made_of_an_encoder_is_refused(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_decoder_made_of_an_encoder_is_refused(tmp_path: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "is_decoder": True}))
     with pytest.raises(CheckpointError, match="is not an encoder"):
-        load_classifier(folder, TASKS["cola"], max_length=32)
+        load_classifier(folder, TASKS["cola"].head, max_length=32)
 
 
 @pytest.mark.parametrize("content", ["{}", '{"model_type": "no-such-model"}', "[]", "{"])
@@ -108,7 +108,7 @@ def test_a_configuration_that_is_none_is_one_clear_error(tmp_path: Path, content
     folder = save_stock_encoder(tmp_path / "model", name="bert")
     (folder / "config.json").write_text(content)
     with pytest.raises(CheckpointError, match=str(folder)):
-        load_classifier(folder, TASKS["cola"], max_length=32)
+        load_classifier(folder, TASKS["cola"].head, max_length=32)
 
 
 def test_pickled_weights_are_refused(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_pickled_weights_are_refused(tmp_path: Path) -> None:
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match="transformers cannot load it"):
-        load_classifier(folder, TASKS["cola"], max_length=32)
+        load_classifier(folder, TASKS["cola"].head, max_length=32)
 
 
 def test_a_tokenizer_without_a_padding_token_is_refused(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_tokenizer_without_a_padding_token_is_refused(tmp_path: Path) -> None:
     del config["pad_token"]
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match="no padding token"):
-        load_classifier(folder, TASKS["cola"], max_length=32)
+        load_classifier(folder, TASKS["cola"].head, max_length=32)
 
 
 @pytest.mark.parametrize("name", ["bert-without-head", "distilbert", "modernbert"])
@@ -139,4 +139,4 @@ def test_weights_that_do_not_fit_are_refused_in_every_family(tmp_path: Path, nam
         weights[key.replace(".0.", ".7.")] = tensor.clone()
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(CheckpointError, match=f"1 weights of the encoder are {change}"):
-        load_classifier(folder, TASKS["cola"], max_length=32)
+        load_classifier(folder, TASKS["cola"].head, max_length=32)

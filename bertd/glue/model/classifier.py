@@ -20,7 +20,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from bertd.errors import CheckpointError
-from bertd.glue.tasks import Task
+from bertd.glue.model.head import Head, HeadKind
 
 DROPOUT = 0.1
 """Independent of the pretraining's dropout: small tasks overfit. Source: Geiping & Goldstein 2022, section 4.3."""
@@ -32,6 +32,10 @@ _DROPOUT_SETTINGS = (
 )
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
 """A folder without one of these has no vocabulary."""
+_ARCHITECTURES = {
+    HeadKind.SEQUENCE: (AutoModelForSequenceClassification, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES),
+}
+"""transformers' class for each head, and the model types that have it."""
 _POOLER = "pooler"
 """The only part of an encoder that a finetuning may initialize."""
 
@@ -53,24 +57,24 @@ class Classifier:
         return int(self.tokenizer.pad_token_id)
 
 
-def load_classifier(export: Path, task: Task, *, max_length: int) -> Classifier:
-    """Load the encoder with a new classifier for `task`; the caller seeds torch first, for the new weights.
+def load_classifier(export: Path, head: Head, *, max_length: int) -> Classifier:
+    """Load the encoder with a new `head`; the caller seeds torch first, for the new weights.
 
     Raises:
         CheckpointError: the folder has no encoder that can be finetuned, or lacks weights of it.
     """
-    config = read_config(export)
+    config = read_config(export, head.kind)
     for name in _DROPOUT_SETTINGS:
         if getattr(config, name, None) is not None:
             setattr(config, name, DROPOUT)
-    _describe_labels(config, task)
-    classifier, report = load_folder(export, config, max_length=max_length)
+    _describe_head(config, head)
+    classifier, report = load_folder(export, config, kind=head.kind, max_length=max_length)
     _check_loading_report(export, report, model=classifier.model)
     return classifier
 
 
-def read_config(folder: Path) -> transformers.PretrainedConfig:
-    """The configuration of an encoder that can classify.
+def read_config(folder: Path, kind: HeadKind) -> transformers.PretrainedConfig:
+    """The configuration of an encoder that can have such a head.
 
     Raises:
         CheckpointError: there is none, or it is of another kind of model.
@@ -89,17 +93,19 @@ def read_config(folder: Path) -> transformers.PretrainedConfig:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(_unloadable_message(folder, error)) from error
-    kind = str(config.model_type)
-    is_encoder = kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    model_type = str(config.model_type)
+    is_encoder = model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
     if not is_encoder or config.is_encoder_decoder or getattr(config, "is_decoder", False):
-        raise CheckpointError(f"{folder}: model type {kind!r} is not an encoder; give a model such as BERT or RoBERTa")
-    if kind not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES:
-        raise CheckpointError(f"{folder}: transformers has no classifier for model type {kind!r}; give another model")
+        raise CheckpointError(
+            f"{folder}: model type {model_type!r} is not an encoder; give a model such as BERT or RoBERTa"
+        )
+    if model_type not in _ARCHITECTURES[kind][1]:
+        raise CheckpointError(f"{folder}: transformers has no {kind} for model type {model_type!r}; give another model")
     return config
 
 
 def load_folder(
-    folder: Path, config: transformers.PretrainedConfig, *, max_length: int
+    folder: Path, config: transformers.PretrainedConfig, *, kind: HeadKind, max_length: int
 ) -> tuple[Classifier, dict[str, list[str]]]:
     """Load model and tokenizer, and transformers' report on the weights' names.
 
@@ -108,7 +114,7 @@ def load_folder(
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model, report = AutoModelForSequenceClassification.from_pretrained(
+        model, report = _ARCHITECTURES[kind][0].from_pretrained(
             folder, config=config, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
@@ -138,12 +144,11 @@ def _unloadable_message(folder: Path, error: Exception) -> str:
     return f"{folder}: transformers cannot load it: {reason}; export the run again"
 
 
-def _describe_labels(config: transformers.PretrainedConfig, task: Task) -> None:
-    """Have the configuration name the task's labels, which also decides the width of the classifier."""
-    names = task.labels or (task.label,)
-    config.id2label = dict(enumerate(names))
-    config.label2id = {name: number for number, name in enumerate(names)}
-    config.problem_type = "regression" if task.labels is None else "single_label_classification"
+def _describe_head(config: transformers.PretrainedConfig, head: Head) -> None:
+    """Have the configuration name the outputs, which also decides the width of the classifier."""
+    config.id2label = dict(enumerate(head.names))
+    config.label2id = {name: number for number, name in enumerate(head.names)}
+    config.problem_type = "regression" if head.is_number else "single_label_classification"
 
 
 def _check_loading_report(folder: Path, report: dict[str, list[str]], *, model: transformers.PreTrainedModel) -> None:

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 from bertd.errors import CheckpointError, StorageError
 from bertd.glue.model.classifier import Classifier, load_folder, read_config
-from bertd.glue.tasks import Task
+from bertd.glue.model.head import HeadKind
 from bertd.records import Record
 from bertd.run.atomic_files import SHARED_MODE, fsync_folder, set_mode, temporary_folder
 from bertd.run.paths import TRASH_PREFIX
@@ -40,19 +40,21 @@ class FinetuningDescription(Record):
     """The export that was finetuned."""
 
 
-def save_finetuned(folder: Path, classifier: Classifier, task: Task, *, tokenizer_dir: Path, source: str) -> None:
+def save_finetuned(
+    folder: Path, classifier: Classifier, *, task: str, text: tuple[str, ...], tokenizer_dir: Path, source: str
+) -> None:
     """Write the folder whole: it has the new model, or is as it was.
 
     Args:
+        task: the task's name.
+        text: columns of the texts.
         tokenizer_dir: the folder that the encoder and its tokenizer were loaded from.
         source: the export's name.
 
     Raises:
         StorageError: the disk refused.
     """
-    description = FinetuningDescription(
-        task=task.name, text=task.sentences, max_length=classifier.max_length, source=source
-    )
+    description = FinetuningDescription(task=task, text=text, max_length=classifier.max_length, source=source)
     try:
         with temporary_folder(folder) as temporary:
             classifier.model.save_pretrained(temporary)
@@ -82,11 +84,13 @@ def load_finetuned(folder: Path) -> tuple[Classifier, FinetuningDescription | No
     Raises:
         CheckpointError: the folder has no finetuned classifier.
     """
-    config = read_config(folder)
+    config = read_config(folder, HeadKind.SEQUENCE)
     description = _read_description(folder)
     if config.problem_type == "multi_label_classification":
         raise CheckpointError(f"{folder}: gives several labels to a text; bertd predicts one of them, or a number")
-    classifier, report = load_folder(folder, config, max_length=512 if description is None else description.max_length)
+    classifier, report = load_folder(
+        folder, config, kind=HeadKind.SEQUENCE, max_length=512 if description is None else description.max_length
+    )
     if wrong := [*report["missing_keys"], *map(str, report["mismatched_keys"])]:
         raise CheckpointError(
             f"{folder}: no finetuned classifier in it (no weight {wrong[0]}); `bertd finetune --keep best` makes one"

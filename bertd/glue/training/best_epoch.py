@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from bertd.glue.tasks import Task
-
 
 class BestEpoch:
     """What was measured after each epoch, and the best of them; of equals the first."""
 
-    def __init__(self, task: Task, *, keeps_weights: bool) -> None:
-        self._metric = task.selection_metric
+    def __init__(self, *, metric: str, keeps_weights: bool) -> None:
+        self._metric = metric
         self._keeps_weights = keeps_weights
         self._all: list[dict[str, float]] = []
         self._weights: dict[str, Tensor] | None = None

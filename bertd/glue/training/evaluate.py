@@ -5,23 +5,17 @@ Shape letters: see bertd.glue.training.batches; N is the number of examples, C t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from bertd.errors import NumericsError
-from bertd.glue.data.examples import Split
-from bertd.glue.data.task_data import TaskData
 from bertd.glue.device import leased_memory_bytes
-from bertd.glue.metrics import Values, compute_metric, majority_guess
+from bertd.glue.kinds.kind import Kind
 from bertd.glue.model.classifier import Classifier
-from bertd.glue.tasks import Task
 from bertd.glue.training.batches import EncodedExample, pad
-from bertd.glue.training.encoding import encode
-from bertd.glue.training.forward import classify
+from bertd.glue.training.forward import forward
 from bertd.glue.training.read_ahead import read_ahead
 from bertd.train.backends.precision import Precision
 
@@ -33,25 +27,14 @@ _LARGE_GPU_BYTES = 20 * 2**30
 activations of the feed-forward layer twice in bf16."""
 
 
-@dataclass(frozen=True)
-class _DevSet:
-    path: Path
-    encoded: list[EncodedExample]
-    true: Values
-
-
 class Evaluator:
     """Scores a classifier on every development set; they are tokenized once."""
 
-    def __init__(self, classifier: Classifier, data: TaskData, *, device: torch.device, precision: Precision) -> None:
+    def __init__(self, classifier: Classifier, kind: Kind, *, device: torch.device, precision: Precision) -> None:
         self._classifier = classifier
-        self._data = data
         self._device = device
         self._precision = precision
-        self._sets = {
-            suffix: _DevSet(split.path, encode(split.examples, classifier), _targets(split))
-            for suffix, split in data.dev.items()
-        }
+        self._sets = kind.encode_dev(classifier)
 
     def evaluate(self) -> dict[str, float]:
         """Every metric on every development set.
@@ -59,36 +42,13 @@ class Evaluator:
         Raises:
             NumericsError: a prediction is not finite.
         """
-        task = self._data.task
-        metrics = {}
-        for suffix, dev in self._sets.items():
-            outputs_NC = predict_outputs(
+        metrics: dict[str, float] = {}
+        for dev in self._sets:
+            outputs = predict_outputs(
                 self._classifier, dev.encoded, place=dev.path, device=self._device, precision=self._precision
             )
-            predicted = _decide(task, outputs_NC)
-            for name in task.metrics_of(suffix):
-                metrics[name + suffix] = compute_metric(name, predicted, dev.true)
+            metrics |= dev.score(outputs)
         return metrics
-
-    def evaluate_majority(self) -> dict[str, float]:
-        """The same metrics of the best constant guess."""
-        task = self._data.task
-        guess = majority_guess(_targets(self._data.train), is_class=task.labels is not None)
-        return {
-            name + suffix: compute_metric(name, np.full_like(dev.true, guess), dev.true)
-            for suffix, dev in self._sets.items()
-            for name in task.metrics_of(suffix)
-        }
-
-
-def predict(classifier: Classifier, task: Task, split: Split, *, device: torch.device, precision: Precision) -> Values:
-    """Predict class ids or numbers, in the file's order.
-
-    Raises:
-        NumericsError: a prediction is not finite.
-    """
-    encoded = encode(split.examples, classifier)
-    return _decide(task, predict_outputs(classifier, encoded, place=split.path, device=device, precision=precision))
 
 
 def predict_outputs(
@@ -108,7 +68,7 @@ def predict_outputs(
     )
     with torch.inference_mode(), read_ahead(padded, device=device) as batches:
         # The device is waited for once, when all batches are queued.
-        sorted_NC = torch.cat([classify(model, batch, precision=precision) for batch in batches]).cpu()
+        sorted_NC = torch.cat([forward(model, batch, precision=precision) for batch in batches]).cpu()
     if not bool(torch.isfinite(sorted_NC).all()):
         raise NumericsError(f"{place}: a prediction is not finite; lower the learning rate")
     outputs_NC = torch.empty_like(sorted_NC)
@@ -127,13 +87,3 @@ def evaluation_batch_size(device: torch.device, *, max_length: int) -> int:
     # Attention's scores grow with the square of the length, if transformers keeps them.
     shrink = max(1, -(-max_length // 128)) ** 2
     return max(size // shrink, _SMALLEST_BATCH)
-
-
-def _decide(task: Task, outputs_NC: Tensor) -> Values:
-    decided_N = outputs_NC[:, 0] if task.labels is None else outputs_NC.argmax(dim=1)
-    decided: Values = decided_N.double().numpy()
-    return decided
-
-
-def _targets(split: Split) -> Values:
-    return np.array([example.target for example in split.examples], dtype=np.float64)

@@ -21,7 +21,7 @@ _IMPLEMENTATIONS = ("eager", "sdpa")
 """transformers' attention implementations that the families of bertd's exports have."""
 
 
-def classify(model: nn.Module, batch: PaddedBatch, *, precision: Precision) -> Tensor:
+def forward(model: nn.Module, batch: PaddedBatch, *, precision: Precision) -> Tensor:
     """The classifier's output in fp32, BC.
 
     Args:

@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterator
 import torch
 
 from bertd.errors import NumericsError
-from bertd.glue.data.examples import Split
+from bertd.glue.kinds.kind import Kind
 from bertd.glue.model.classifier import Classifier
 from bertd.glue.progress import ProgressJournal, ReadFigures
-from bertd.glue.tasks import Task
 from bertd.glue.training.batches import EncodedExample, PaddedBatch, draw_epoch, training_batches
-from bertd.glue.training.encoding import encode
 from bertd.glue.training.read_ahead import read_ahead
 from bertd.glue.training.update import Updates
 from bertd.records import FinetuneSpec
@@ -23,8 +21,7 @@ from bertd.train.optim.schedule import learning_rate_factor
 
 def train(
     classifier: Classifier,
-    task: Task,
-    split: Split,
+    kind: Kind,
     *,
     spec: FinetuneSpec,
     device: torch.device,
@@ -45,9 +42,9 @@ def train(
     Raises:
         NumericsError: the loss or the gradient is not finite; in fp16, the gradient is not at any loss scale.
     """
-    encoded = encode(split.examples, classifier)
+    encoded = kind.encode_train(classifier)
     model = classifier.model.to(device).train()
-    updates = Updates(model, task, weight_decay=spec.weight_decay, device=device, precision=precision)
+    updates = Updates(model, kind, weight_decay=spec.weight_decay, device=device, precision=precision)
     schedule = ScheduleSection(curve="linear", warmup=spec.warmup)
     steps_per_epoch = -(-len(encoded) // spec.batch_size)
     num_steps = spec.epochs * steps_per_epoch
@@ -62,20 +59,20 @@ def train(
             is_epoch_done = step % steps_per_epoch == 0
             if is_epoch_done or progress.is_report_due(num_steps):
                 figures = updates.read()
-                _require_finite(figures, task=task, spec=spec, num_steps=num_steps)
+                _require_finite(figures, name=kind.name, spec=spec, num_steps=num_steps)
                 progress.report(figures, lr=lr, num_steps=num_steps)
             if is_epoch_done and after_epoch is not None:
                 after_epoch(updates)
                 model.train()
 
 
-def _require_finite(figures: ReadFigures, *, task: Task, spec: FinetuneSpec, num_steps: int) -> None:
+def _require_finite(figures: ReadFigures, *, name: str, spec: FinetuneSpec, num_steps: int) -> None:
     bad = figures.diverged
     if bad is None:
         return
     scale = "" if bad.loss_scale is None else f", loss scale {bad.loss_scale:g}"
     raise NumericsError(
-        f"{task.name}: update {bad.step} of {num_steps}: loss {bad.loss}, gradient norm {bad.grad_norm}{scale}; "
+        f"{name}: update {bad.step} of {num_steps}: loss {bad.loss}, gradient norm {bad.grad_norm}{scale}; "
         f"lower the learning rate ({spec.lr:g}) or check the export {spec.source_name}"
     )
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from bertd.glue.kinds.kind import Kind
 from bertd.glue.progress import ReadFigures, UpdateFigures
-from bertd.glue.tasks import Task
 from bertd.glue.training.batches import PaddedBatch
-from bertd.glue.training.forward import classify
+from bertd.glue.training.forward import forward
 from bertd.train.backends.precision import Precision
 from bertd.train.optim.weight_decay import decay_groups
 
@@ -30,11 +29,11 @@ class Updates:
     """Does updates of one model."""
 
     def __init__(
-        self, model: nn.Module, task: Task, *, weight_decay: float, device: torch.device, precision: Precision
+        self, model: nn.Module, kind: Kind, *, weight_decay: float, device: torch.device, precision: Precision
     ) -> None:
         """`model` is on `device` and in training mode."""
         self._model = model
-        self._task = task
+        self._kind = kind
         self._precision = precision
         groups = decay_groups(model.parameters(), weight_decay=weight_decay)
         # Fused: it skips an update that overflowed without asking the device.
@@ -73,7 +72,7 @@ class Updates:
         """Do one update; `batch` is on the device."""
         for group in self._optimizer.param_groups:
             group["lr"] = lr
-        loss = _loss(self._task, classify(self._model, batch, precision=self._precision), batch.targets)
+        loss = self._kind.loss(forward(self._model, batch, precision=self._precision), batch.targets)
         torch.autograd.backward(self._scaler.scale(loss))
         # Clip the true gradient, without the loss scale.
         self._scaler.unscale_(self._optimizer)
@@ -109,9 +108,3 @@ class Updates:
         return UpdateFigures(
             step=int(step), loss=loss, grad_norm=norm, loss_scale=scale if self._scaler.is_enabled() else None
         )
-
-
-def _loss(task: Task, logits_BC: Tensor, targets_B: Tensor) -> Tensor:
-    if task.labels is None:
-        return F.mse_loss(logits_BC[:, 0], targets_B.float())
-    return F.cross_entropy(logits_BC, targets_B.long())

@@ -179,7 +179,7 @@ def test_the_metric_decides_between_classes_and_numbers_and_without_one_the_labe
     assert (_read(whole, dev=whole).task.headline, _read(parts, dev=parts).task.headline) == ("accuracy", "spearman")
     assert _read(whole, dev=whole, metric="f1").task.metrics == ("macro_f1", "accuracy", "matthews")
     number = _read(whole, dev=whole, metric="pearson").task
-    assert (number.labels, number.num_outputs, number.metrics) == (None, 1, ("pearson", "spearman"))
+    assert (number.labels, len(number.head.names), number.metrics) == (None, 1, ("pearson", "spearman"))
     assert _read(parts, dev=parts, metric="accuracy").task.labels == ("1", "2.5", "3")
     words = _write(tmp_path / "words.csv", "a,y\nx,1\ny,two\n")
     with pytest.raises(CorpusError, match=r"words.csv: line 3: label 'two' is not a number, which pearson"):

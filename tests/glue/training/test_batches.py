@@ -13,11 +13,12 @@ import torch
 
 from bertd.errors import CorpusError
 from bertd.glue.data.examples import Example, Split
+from bertd.glue.kinds.sequence_classification import predict
 from bertd.glue.model.classifier import load_classifier
 from bertd.glue.tasks import TASKS
 from bertd.glue.training.batches import EncodedExample, PaddedBatch, pad
 from bertd.glue.training.encoding import encode
-from bertd.glue.training.evaluate import evaluation_batch_size, predict
+from bertd.glue.training.evaluate import evaluation_batch_size
 from bertd.glue.training.read_ahead import read_ahead
 from bertd.train.backends.precision import Precision
 from tests.glue.tiny_export import WORDS, save_tiny_export
@@ -95,7 +96,7 @@ def test_padding_is_that_of_example_by_example() -> None:
 @pytest.mark.parametrize("family", ["bert", "megatron-bert", "roberta-prelayernorm"])
 @pytest.mark.parametrize("task", ["sts-b", "mnli"])
 def test_predictions_on_cpu_are_those_of_batches_of_64_bit_for_bit(tmp_path: Path, family: str, task: str) -> None:
-    classifier = load_classifier(save_tiny_export(tmp_path, family=family), TASKS[task], max_length=32)
+    classifier = load_classifier(save_tiny_export(tmp_path, family=family), TASKS[task].head, max_length=32)
     torch.manual_seed(3)
     for parameter in classifier.model.parameters():
         # The first weights of all are so small that every example is in one class.

@@ -11,9 +11,9 @@ from torch import nn
 
 from bertd.glue import __main__
 from bertd.glue.data.task_data import read_task_data
+from bertd.glue.kinds.sequence_classification import SequenceClassification
 from bertd.glue.model.classifier import load_classifier
 from bertd.glue.progress import ProgressJournal
-from bertd.glue.tasks import TASKS
 from bertd.glue.training import train
 from bertd.glue.training.best_epoch import BestEpoch
 from bertd.glue.training.evaluate import Evaluator
@@ -28,7 +28,7 @@ FP32 = Precision(mode="fp32", dtype=None, needs_scaler=False)
 
 def test_the_first_of_the_best_epochs_is_kept_with_its_weights() -> None:
     model = nn.Linear(1, 1, bias=False)
-    best = BestEpoch(TASKS["cola"], keeps_weights=True)
+    best = BestEpoch(metric="matthews", keeps_weights=True)
     for number, score in enumerate([0.1, 0.5, 0.5, 0.3], start=1):
         nn.init.constant_(model.weight, number)
         best.consider({"matthews": score, "accuracy": number}, model)
@@ -85,8 +85,8 @@ def test_evaluating_between_epochs_changes_no_weight(tmp_path: Path) -> None:
     trained = []
     for is_evaluated in (True, False):
         torch.manual_seed(0)
-        classifier = load_classifier(export, data.task, max_length=32)
-        evaluator = Evaluator(classifier, data, device=torch.device("cpu"), precision=FP32)
+        classifier = load_classifier(export, data.task.head, max_length=32)
+        evaluator = Evaluator(classifier, SequenceClassification.of(data), device=torch.device("cpu"), precision=FP32)
 
         def evaluate(_: object, evaluator: Evaluator = evaluator) -> None:
             evaluator.evaluate()
@@ -94,8 +94,7 @@ def test_evaluating_between_epochs_changes_no_weight(tmp_path: Path) -> None:
         with closing(JournalWriter(tmp_path / "journal.jsonl")) as journal:
             train.train(
                 classifier,
-                data.task,
-                data.train,
+                SequenceClassification.of(data),
                 spec=spec,
                 device=torch.device("cpu"),
                 precision=FP32,

@@ -17,7 +17,7 @@ from tests.glue.tiny_export import WORDS, save_tiny_export
 @pytest.fixture(scope="module", params=["bert", "megatron-bert", "roberta-prelayernorm"])
 def classifier(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Classifier:
     export = save_tiny_export(tmp_path_factory.mktemp("export"), family=request.param)
-    return load_classifier(export, TASKS["rte"], max_length=32)
+    return load_classifier(export, TASKS["rte"].head, max_length=32)
 
 
 def made_up(num_words: int, draw: random.Random) -> str:
