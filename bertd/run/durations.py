@@ -27,6 +27,13 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
+def format_exact_duration(seconds: float) -> str:
+    """As `format_duration` if that leaves nothing out; else all seconds, such as `0.25s` or `3610s`."""
+    shown = format_duration(seconds)
+    is_exact = seconds == round(seconds) and (seconds < 3600 or seconds % 60 == 0)
+    return shown if is_exact else f"{seconds:.12g}s"
+
+
 def format_duration(seconds: float) -> str:
     """The two largest units that are not zero, such as `23h 04m`, `4m 09s` or `12s`."""
     whole = max(0, round(seconds))

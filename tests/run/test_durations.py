@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertd.run.durations import format_duration, parse_duration
+from bertd.run.durations import format_duration, format_exact_duration, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,14 @@ def test_anything_else_is_refused_with_an_example(text: str) -> None:
 )
 def test_a_duration_is_shown_in_its_two_largest_units(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.25, "0.25s"), (12, "12s"), (90.5, "90.5s"), (90, "1m 30s"), (3610, "3610s"), (7200, "2h 00m")],
+)
+def test_an_exact_duration_leaves_nothing_out(seconds: float, text: str) -> None:
+    assert format_exact_duration(seconds) == text
 
 
 @given(st.floats(min_value=0, max_value=1e7))

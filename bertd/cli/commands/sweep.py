@@ -91,14 +91,9 @@ def _read_order(file: str, *, priority: int) -> tuple[SubmitSweep, str]:
     from bertd.run.paths import expand_user, find_data_set
     from bertd.run.quantities import format_count
     from bertd.run.recipe.load import find_recipe, read_recipe
-    from bertd.run.recipe.sweep_file import (
-        expand_settings,
-        find_sweep,
-        map_paths,
-        most_charged_s,
-        read_sweep,
-        resolve_sweep,
-    )
+    from bertd.run.recipe.sweep_file import find_sweep, read_sweep, resolve_sweep
+    from bertd.run.recipe.sweep_grid import expand_settings, map_paths
+    from bertd.run.recipe.sweep_rungs import most_charged_s
 
     path = find_sweep(file)
     sweep_toml, parsed = read_sweep(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bertd.api.sweep_models import SettingView, SweepView
 from bertd.cli.output.tables import OutputStyle, format_table
-from bertd.run.durations import format_duration
+from bertd.run.durations import format_duration, format_exact_duration
 from bertd.run.quantities import format_count
 from bertd.terminal_text import terminal_line
 
@@ -29,8 +29,8 @@ def sweep_text(sweep: SweepView, *, style: OutputStyle) -> str:
         + (f": {terminal_line(sweep.reason)}" if sweep.reason else ""),
         f"{format_count(sweep.num_settings, 'setting')}: {states}; {format_duration(sweep.charged_s)} charged{most}",
     ]
-    ends = [*(format_duration(rung.at_s) for rung in sweep.rungs)]
-    ends.append("END" if sweep.end_s is None else format_duration(sweep.end_s))
+    ends = [*(format_exact_duration(rung.at_s) for rung in sweep.rungs)]
+    ends.append("END" if sweep.end_s is None else format_exact_duration(sweep.end_s))
     axes = list(sweep.settings[0].values) if sweep.settings else []
     header = ["RANK", "NO", "JOB", "STATE", "CHARGED", *ends, *axes, "REASON"]
     order = sorted(sweep.settings, key=lambda each: (each.rank is None, each.rank, each.number))

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 from bertd.jobs.store.sweep_table import SettingRow
 from bertd.records import SettingState, SweepSpec
-from bertd.run.durations import format_duration
-from bertd.run.recipe.sweep_file import num_kept
+from bertd.run.durations import format_exact_duration
+from bertd.run.recipe.sweep_rungs import num_kept
 
 IN_PLAY = frozenset({SettingState.WAITING, SettingState.TRAINING, SettingState.AT_RUNG, SettingState.PASSED})
 """States of a setting that may still win and has not finished."""
@@ -62,8 +62,8 @@ def rank_settings(rows: Sequence[SettingRow]) -> list[SettingRow]:
 def rung_text(spec: SweepSpec, index: int) -> str:
     """When a rung is, as text; its index may be that of the end."""
     if index < len(spec.rungs):
-        return format_duration(spec.rungs[index].at_s)
-    return "its end" if spec.end_s is None else format_duration(spec.end_s)
+        return format_exact_duration(spec.rungs[index].at_s)
+    return "its end" if spec.end_s is None else format_exact_duration(spec.end_s)
 
 
 def _sortable(loss: float) -> float:

@@ -17,7 +17,8 @@ from bertd.jobs.store.sweep_table import Sweep, SweepTable
 from bertd.records import JobState, SettingState, SweepState
 from bertd.run.atomic_files import atomic_write, fsync_folder
 from bertd.run.paths import StatePaths
-from bertd.run.recipe.sweep_file import Setting, check_rungs, expand_settings
+from bertd.run.recipe.sweep_grid import Setting, expand_settings
+from bertd.run.recipe.sweep_rungs import check_rungs
 
 
 class SweepActions:

@@ -38,7 +38,7 @@ from bertd.run.mailbox import post
 from bertd.run.paths import JobPaths, RunPaths, StatePaths
 from bertd.run.pause_mark import write_pause_mark
 from bertd.run.recipe.load import format_recipe
-from bertd.run.recipe.sweep_file import pause_mark_s
+from bertd.run.recipe.sweep_rungs import pause_mark_s
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,9 @@ class SweepDriver:
 
     def _advance(self, sweep: Sweep) -> None:
         rows = self._read_losses(sweep, self._table.settings(sweep.id))
-        rows = self._store(rows, cut_rung(rows, spec=sweep.spec))
+        while cut := cut_rung(rows, spec=sweep.spec):
+            # A run that overshot its rung, such as on a busy machine, may be past the next one too.
+            rows = self._read_losses(sweep, self._store(rows, cut))
         self._end_dropped(sweep, rows)
         rows = self._start_settings(sweep, rows)
         self._complete(sweep, rows)
@@ -141,8 +143,9 @@ class SweepDriver:
         mark_s = pause_mark_s(spec, self._settings.get(sweep, row.number).recipe, rung=row.rung)
         validation = summary.validation
         has_arrived = mark_s is not None and validation is not None and validation.charged_s >= mark_s
+        is_on_its_way = row.state in (SettingState.TRAINING, SettingState.PASSED)
         # With ranks it may still be on its way to pause, with another loss after a crash.
-        if row.state is SettingState.TRAINING and has_arrived and not job.has_runner:
+        if is_on_its_way and has_arrived and not job.has_runner:
             assert validation is not None
             return record_loss(row, validation.loss, spec=spec)
         return row
@@ -242,7 +245,7 @@ class SweepDriver:
 
     def _complete(self, sweep: Sweep, rows: Sequence[SettingRow]) -> None:
         """End the sweep when no setting is left to train: write the winner's recipe, and have it exported."""
-        if any(row.state in IN_PLAY for row in rows) or not all(self._is_over(row) for row in rows):
+        if any(row.state in IN_PLAY or self._is_pending(row) for row in rows):
             return
         now = self._clock()
         finished = [row for row in rank_settings(rows) if row.state is SettingState.FINISHED]
@@ -262,11 +265,12 @@ class SweepDriver:
                 self._drop(self._queue.get(row.job_id), reason=f"{place} of {len(finished)} in sweep {sweep.id}")
             self._export(sweep, winner, now=now)
 
-    def _is_over(self, row: SettingRow) -> bool:
-        """Whether nothing of a dropped setting runs any more."""
-        return row.state is not SettingState.DROPPED or (
-            row.job_id is None or self._queue.get(row.job_id).state in ENDED
-        )
+    def _is_pending(self, row: SettingRow) -> bool:
+        """Whether a dropped setting is not ended yet, or a finished one trains again because a person resumed it."""
+        if row.job_id is None or row.state not in (SettingState.DROPPED, SettingState.FINISHED):
+            return False
+        job = self._queue.get(row.job_id)
+        return job.has_runner or (row.state is SettingState.DROPPED and job.state not in ENDED)
 
     def _export(self, sweep: Sweep, winner: SettingRow, *, now: float) -> None:
         assert winner.job_id is not None

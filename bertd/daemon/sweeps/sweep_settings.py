@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from bertd.jobs.store.sweep_table import Sweep
-from bertd.run.recipe.sweep_file import Setting, expand_settings
+from bertd.run.recipe.sweep_grid import Setting, expand_settings
 
 _MAX_SWEEPS = 8
 """Sweeps whose settings are kept in memory; each setting takes some ten kilobytes."""

@@ -11,7 +11,8 @@ from bertd.daemon.sweeps.rung_decisions import rank_settings
 from bertd.jobs.store.queue import Queue
 from bertd.jobs.store.sweep_table import SettingRow, Sweep, SweepTable
 from bertd.run.paths import StatePaths
-from bertd.run.recipe.sweep_file import most_charged_s, setting_values
+from bertd.run.recipe.sweep_grid import setting_values
+from bertd.run.recipe.sweep_rungs import most_charged_s
 
 
 class SweepViews:

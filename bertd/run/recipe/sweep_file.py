@@ -20,26 +20,23 @@ Every combination is checked as a recipe before anything is queued.
 from __future__ import annotations
 
 import difflib
-import itertools
 import json
-import math
 import tomllib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tomli_w
 from pydantic import BaseModel, Field, JsonValue, PositiveFloat, ValidationError
 
 from bertd.errors import RecipeError
 from bertd.records import SweepRung, SweepSpec
 from bertd.run.durations import format_duration, parse_duration
-from bertd.run.recipe.load import MAX_RECIPE_BYTES, parse_recipe, recipe_folders
+from bertd.run.recipe.load import MAX_RECIPE_BYTES, recipe_folders
 from bertd.run.recipe.schema import Duration, Recipe, RecipeSection, RunSection
+from bertd.run.recipe.sweep_grid import Setting, format_value
+from bertd.run.recipe.sweep_rungs import check_rungs, num_kept
 from bertd.validation_text import describe_problem
 
-MAX_SETTINGS = 1_000
 _REFUSED_AXES = {
     "run.seed": "a seed is not a setting, and the luckiest one would win; train the winner with several seeds",
     "run.name": "the sweep names its runs",
@@ -84,19 +81,6 @@ class SweepFile:
     """Its base recipe: a path, or the name of a recipe of bertd."""
     spec: SweepSpec
     halving: _Halving | None
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One combination of the grid's values."""
-
-    number: int
-    """From 1, in the order of the file, the last axis changing first."""
-    values: dict[str, str]
-    """section.key to its value as text."""
-    overrides: list[str]
-    """What makes its recipe of the base recipe, as `section.key=value`."""
-    recipe: Recipe
 
 
 def find_sweep(name_or_path: str) -> Path:
@@ -164,41 +148,6 @@ def parse_sweep(text: str, *, name: str) -> SweepFile:
     return SweepFile(name=name, recipe=section.recipe, spec=spec, halving=section.halving)
 
 
-def expand_settings(spec: SweepSpec, *, recipe_toml: str, recipe_name: str, name: str) -> list[Setting]:
-    """Every combination, each checked as a recipe.
-
-    Raises:
-        RecipeError: one of them is wrong, which is named, or there are none or too many.
-    """
-    number = math.prod(len(choices) for choices in spec.grid.values())
-    if not spec.grid or not number:
-        raise RecipeError(f"{name}: [grid] has no setting; give at least one key with two values")
-    if number > MAX_SETTINGS:
-        raise RecipeError(f"{name}: [grid] has {number:,} settings; give at most {MAX_SETTINGS:,}")
-    fixed = [f"{key}={_toml(key, value, name=name)}" for key, value in spec.fixed.items()]
-    settings = []
-    for index, combination in enumerate(itertools.product(*spec.grid.values()), start=1):
-        chosen = dict(zip(spec.grid, combination, strict=True))
-        values = {key: _value_text(value) for key, value in chosen.items()}
-        overrides = [f"run.name={json.dumps(f'{spec.name}-{index:03d}')}", *fixed]
-        overrides += [f"{key}={_toml(key, value, name=name)}" for key, value in chosen.items()]
-        try:
-            recipe = parse_recipe(recipe_toml, name=recipe_name, overrides=overrides)
-        except RecipeError as error:
-            text = ", ".join(f"{key}={value}" for key, value in values.items())
-            raise RecipeError(f"{name}: setting {index} of {number} ({text}): {error}") from error
-        settings.append(Setting(number=index, values=values, overrides=overrides, recipe=recipe))
-    return settings
-
-
-def setting_values(spec: SweepSpec) -> list[dict[str, str]]:
-    """The values of each setting as text, by section.key."""
-    return [
-        {key: _value_text(value) for key, value in zip(spec.grid, combination, strict=True)}
-        for combination in itertools.product(*spec.grid.values())
-    ]
-
-
 def resolve_sweep(file: SweepFile, settings: list[Setting]) -> SweepSpec:
     """The sweep with its end and its rungs, once the budgets of its settings are known.
 
@@ -224,79 +173,6 @@ def resolve_sweep(file: SweepFile, settings: list[Setting]) -> SweepSpec:
     spec = file.spec.model_copy(update={"end_s": end_s, "rungs": rungs})
     check_rungs(spec, settings, name=file.name)
     return spec
-
-
-def check_rungs(spec: SweepSpec, settings: list[Setting], *, name: str) -> None:
-    """Check that every setting reaches each rung and the end.
-
-    Raises:
-        RecipeError: one does not.
-    """
-    if spec.end_s is None and not spec.rungs:
-        return
-    for setting in settings:
-        total_s = setting.recipe.granted.total_s
-        if total_s is None:
-            unit = setting.recipe.budget.unit
-            raise RecipeError(f"{name}: setting {setting.number}: rungs and end are times, its budget is in {unit}")
-        if spec.end_s is None or total_s < spec.end_s:
-            raise RecipeError(
-                f"{name}: setting {setting.number}: its budget is {format_duration(total_s)}, and it would end before "
-                f"the sweep, {format_duration(spec.end_s or 0)}; give [sweep] end, or a larger budget"
-            )
-    times = [rung.at_s for rung in spec.rungs]
-    for rung in spec.rungs:
-        if rung.keep is None and rung.max_loss is None:
-            raise RecipeError(
-                f"{name}: [sweep] rungs: {format_duration(rung.at_s)} ends nothing; give keep or max_loss"
-            )
-    if times != sorted(set(times)) or (times and spec.end_s is not None and times[-1] >= spec.end_s):
-        shown = ", ".join(format_duration(at_s) for at_s in times)
-        end = "" if spec.end_s is None else f", the last before the end, {format_duration(spec.end_s)}"
-        raise RecipeError(f"{name}: [sweep] rungs at {shown}: let each be later than the one before{end}")
-
-
-def pause_mark_s(spec: SweepSpec, recipe: Recipe, *, rung: int) -> float | None:
-    """Charged seconds at which a run on its way to a rung pauses; None if its budget ends it.
-
-    Args:
-        rung: index of the rung; the number of rungs stands for the end.
-    """
-    if rung < len(spec.rungs):
-        return spec.rungs[rung].at_s
-    total_s = recipe.granted.total_s
-    return None if spec.end_s is None or total_s is None or total_s <= spec.end_s else spec.end_s
-
-
-def most_charged_s(spec: SweepSpec, *, num_settings: int, end_s: float) -> float:
-    """The most that all runs together are charged: each max_loss drops nothing, each keep its share."""
-    total_s, before_s, number = 0.0, 0.0, num_settings
-    for rung in spec.rungs:
-        total_s += number * (rung.at_s - before_s)
-        before_s = rung.at_s
-        number = num_kept(number, keep=rung.keep)
-    return total_s + number * (end_s - before_s)
-
-
-def num_kept(number: int, *, keep: float | None) -> int:
-    """How many of so many settings continue; at least one."""
-    # A share such as 1/3 is rounded in binary: of 9 settings 3 continue, not 4.
-    return number if keep is None else max(1, -int(-(number * keep - 1e-9) // 1)) if number else 0
-
-
-def map_paths(spec: SweepSpec, change: Callable[[str, str], str]) -> SweepSpec:
-    """The sweep with the texts of data.shards and model.start_from changed by `change(key, text)`."""
-
-    def mapped(key: str, value: JsonValue) -> JsonValue:
-        is_path = key in ("data.shards", "model.start_from") and isinstance(value, str)
-        return change(key, value) if is_path and isinstance(value, str) else value
-
-    return spec.model_copy(
-        update={
-            "fixed": {key: mapped(key, value) for key, value in spec.fixed.items()},
-            "grid": {key: [mapped(key, value) for value in values] for key, values in spec.grid.items()},
-        }
-    )
 
 
 def _halving_rungs(halving: _Halving, *, end_s: float, num_settings: int) -> list[SweepRung]:
@@ -361,12 +237,14 @@ def _check_key(key: str, *, place: str) -> None:
 
 def _axis(key: str, values: JsonValue, *, name: str) -> list[JsonValue]:
     if not isinstance(values, list):
-        raise RecipeError(f"{name}: [grid]: {key} = {_value_text(values)}: give a list of values, or put it into [set]")
+        raise RecipeError(
+            f"{name}: [grid]: {key} = {format_value(values)}: give a list of values, or put it into [set]"
+        )
     if not values:
         raise RecipeError(f"{name}: [grid]: {key} has no value, so there is no setting; give at least two")
     if len(values) == 1:
         raise RecipeError(f"{name}: [grid]: {key} has one value, so it is no choice; put it into [set]")
-    texts = [_value_text(value) for value in values]
+    texts = [format_value(value) for value in values]
     if repeated := next((text for text in texts if texts.count(text) > 1), None):
         raise RecipeError(f"{name}: [grid]: {key} has {repeated} twice; give each value once")
     return values
@@ -375,20 +253,9 @@ def _axis(key: str, values: JsonValue, *, name: str) -> list[JsonValue]:
 def _describe(detail: object) -> str:
     assert isinstance(detail, dict)
     places = [str(part) for part in detail["loc"]]
-    value = "" if detail["type"] in ("missing", "extra_forbidden") else f" = {_value_text(detail['input'])[:60]}"
+    value = "" if detail["type"] in ("missing", "extra_forbidden") else f" = {format_value(detail['input'])[:60]}"
     where = f"[{places[0]}] {'.'.join(places[1:])}{value}" if len(places) > 1 else f"[{places[0]}]"
     if detail["type"] == "extra_forbidden":
         known = _SweepTree.model_fields if len(places) == 1 else _SweepSection.model_fields
         return f"{where}: unknown" + (f"; known: {', '.join(known)}" if len(places) < 3 else "; leave it out")
     return f"{where}: {describe_problem(detail)}"
-
-
-def _toml(key: str, value: JsonValue, *, name: str) -> str:
-    if value is None:
-        raise RecipeError(f"{name}: {key} = null: give a value, or leave the key out")
-    return tomli_w.dumps({"value": value}).partition("=")[2].strip()
-
-
-def _value_text(value: object) -> str:
-    """A value as text, on one line."""
-    return value if isinstance(value, str) else json.dumps(value, default=str)

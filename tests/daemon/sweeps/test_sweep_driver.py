@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from bertd.api.sweep_models import SubmitSweep, SweepView
+from bertd.api.sweep_models import SettingView, SubmitSweep, SweepView
 from bertd.jobs.store.database import Database
-from bertd.records import JobState, SettingState, SweepRung, SweepSpec, SweepState
+from bertd.jobs.store.lifecycle import JobAction
+from bertd.records import JobState, SettingState, StartRecord, SweepRung, SweepSpec, SweepState
+from bertd.run.journal import read_journal
+from bertd.run.paths import RunPaths
 from bertd.run.recipe.load import read_recipe
 from tests.daemon.test_wind_down import Box
 from tests.jobs.runner_box import recipe_text
@@ -54,6 +57,12 @@ def finish(box: Box) -> SweepView:
     return view(box)
 
 
+def num_attempts(box: Box, setting: SettingView) -> int:
+    assert setting.job_id is not None
+    records = read_journal(RunPaths(Path(box.job(setting.job_id).folder)).journal)
+    return sum(isinstance(record, StartRecord) for record in records)
+
+
 KEEP_HALF = SweepRung(at_s=0.002, keep=0.5)
 BOUND = SweepRung(at_s=0.001, max_loss=9.0)
 
@@ -67,8 +76,8 @@ def test_the_worse_ones_are_dropped_at_their_rungs_and_the_best_one_wins(box: Bo
     ]
     assert [len(setting.losses) for setting in done.settings] == [1, 3, 2, 3]
     assert [setting.rank for setting in done.settings] == [4, 1, 3, 2]
-    assert done.settings[0].reason == "validation loss 10.000 at 0s is above 9"
-    assert done.settings[2].reason == "3 of 3 at 0s; the best 2 continue"
+    assert done.settings[0].reason == "validation loss 10.000 at 0.001s is above 9"
+    assert done.settings[2].reason == "3 of 3 at 0.002s; the best 2 continue"
     assert done.winner_recipe is not None
     assert read_recipe(Path(done.winner_recipe)).optimizer.peak_lr == 1e-3
     states = [setting.job_state for setting in done.settings]
@@ -90,7 +99,78 @@ def test_a_loss_that_is_not_finite_loses_and_if_all_do_the_sweep_fails(
     begin(box, KEEP_HALF)
     failed = finish(box)
     assert failed.state is SweepState.FAILED
-    assert "no setting reached the end; its loss at 0s is nan" in failed.reason
+    assert "no setting reached the end; its loss at 0.002s is nan" in failed.reason
+
+
+def test_a_run_that_is_past_the_next_rung_too_is_not_started_again_for_it(box: Box) -> None:
+    """As on a machine so busy that the first step ends after both rungs and the end."""
+    begin(box, SweepRung(at_s=1e-9, keep=0.5), SweepRung(at_s=2e-9, keep=0.5), end_s=3e-9)
+    done = finish(box)
+    assert (done.state, done.winner) == (SweepState.DONE, 2)
+    assert [len(setting.losses) for setting in done.settings] == [1, 3, 1, 2]
+    losers = [setting for setting in done.settings if setting.number != 2]
+    # The winner alone starts again, for its export.
+    assert [num_attempts(box, setting) for setting in losers] == [1, 1, 1]
+    assert num_attempts(box, done.settings[1]) == 2
+
+
+def test_a_setting_whose_run_fails_loses_and_the_others_go_on(box: Box) -> None:
+    begin(box, KEEP_HALF)
+    box.tick()
+    first, second = (setting.job_id for setting in view(box).settings[:2])
+    assert second is not None
+    # The best one, so that it would have won.
+    box.runner(second)._leave(JobState.FAILED, "rank 0 exited with status 1")
+    done = finish(box)
+    failed = done.settings[1]
+    assert (failed.state, failed.rank, failed.losses) == (SettingState.ENDED_EARLY, None, [])
+    assert failed.reason == "its run is failed before 0.002s: rank 0 exited with status 1"
+    assert (done.state, done.winner) == (SweepState.DONE, 4)
+    assert done.settings[0].job_id == first
+    assert [len(setting.losses) for setting in done.settings] == [1, 0, 2, 2]
+
+
+def test_a_cancelled_sweep_stops_what_trains_and_cancels_what_waits(box: Box) -> None:
+    begin(box, KEEP_HALF)
+    box.tick()
+    assert SettingState.TRAINING in {setting.state for setting in view(box).settings}
+    box.turn()
+    box.daemon.sweep_actions.cancel(box.daemon.sweep_table.get("@"), asked_by="a test", now=1.0)
+    box.turn(3)
+    over = view(box)
+    assert (over.state, over.winner, box.daemon.queue.live()) == (SweepState.CANCELLED, None, [])
+    assert {setting.state for setting in over.settings} == {SettingState.ENDED_EARLY}
+    submitted = [setting for setting in over.settings if setting.job_id is not None]
+    assert submitted
+    assert all(setting.job_state in (JobState.DONE, JobState.CANCELLED) for setting in submitted)
+    assert all("cancelled by a test" in setting.reason for setting in over.settings)
+    box.turn(3)
+    assert view(box).settings == over.settings, "nothing is submitted after it"
+
+
+def test_a_sweep_waits_for_a_setting_that_a_person_paused_and_says_so(box: Box) -> None:
+    begin(box, KEEP_HALF, end_s=0.5)
+    box.tick()
+    number = view(box).settings[1].job_id
+    assert number is not None
+    box.ask(JobAction.PAUSE, number)
+
+    def others_wait() -> bool:
+        box.turn()
+        states = [setting.state for setting in view(box).settings if setting.job_id != number]
+        return states == [SettingState.AT_RUNG] * 3
+
+    wait_for(others_wait, what="the other settings at their rung")
+    assert box.job(number).state is JobState.PAUSED
+    waiting = view(box)
+    assert waiting.reason == f"waits for setting 2, which a person paused; `bertd resume {number}`"
+    box.kill()
+    box.turn(3)
+    assert box.job(number).state is JobState.PAUSED
+    box.ask(JobAction.RESUME, number)
+    done = finish(box)
+    assert (done.state, done.winner) == (SweepState.DONE, 2)
+    assert [len(setting.losses) for setting in done.settings] == [1, 2, 1, 2]
 
 
 class KilledError(Exception):

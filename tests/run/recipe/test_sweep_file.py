@@ -7,16 +7,9 @@ import pytest
 from bertd.errors import RecipeError
 from bertd.records import SweepSpec
 from bertd.run.recipe.load import find_recipe
-from bertd.run.recipe.sweep_file import (
-    expand_settings,
-    find_sweep,
-    most_charged_s,
-    num_kept,
-    parse_sweep,
-    pause_mark_s,
-    read_sweep,
-    resolve_sweep,
-)
+from bertd.run.recipe.sweep_file import find_sweep, parse_sweep, read_sweep, resolve_sweep
+from bertd.run.recipe.sweep_grid import expand_settings
+from bertd.run.recipe.sweep_rungs import most_charged_s, num_kept, pause_mark_s
 
 GRID = '"optimizer.peak_lr" = [1e-3, 2e-3]'
 

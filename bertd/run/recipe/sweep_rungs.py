@@ -1,0 +1,68 @@
+"""The rungs of a sweep: who continues, when a run pauses, and the most that all of it takes. Pure."""
+
+from __future__ import annotations
+
+from bertd.errors import RecipeError
+from bertd.records import SweepSpec
+from bertd.run.durations import format_exact_duration
+from bertd.run.recipe.schema import Recipe
+from bertd.run.recipe.sweep_grid import Setting
+
+
+def check_rungs(spec: SweepSpec, settings: list[Setting], *, name: str) -> None:
+    """Check that every setting reaches each rung and the end.
+
+    Raises:
+        RecipeError: one does not.
+    """
+    if spec.end_s is None and not spec.rungs:
+        return
+    for setting in settings:
+        total_s = setting.recipe.granted.total_s
+        if total_s is None:
+            unit = setting.recipe.budget.unit
+            raise RecipeError(f"{name}: setting {setting.number}: rungs and end are times, its budget is in {unit}")
+        if spec.end_s is None or total_s < spec.end_s:
+            total = format_exact_duration(total_s)
+            raise RecipeError(
+                f"{name}: setting {setting.number}: its budget is {total}, and it would end before "
+                f"the sweep, {format_exact_duration(spec.end_s or 0)}; give [sweep] end, or a larger budget"
+            )
+    times = [rung.at_s for rung in spec.rungs]
+    for rung in spec.rungs:
+        if rung.keep is None and rung.max_loss is None:
+            raise RecipeError(
+                f"{name}: [sweep] rungs: {format_exact_duration(rung.at_s)} ends nothing; give keep or max_loss"
+            )
+    if times != sorted(set(times)) or (times and spec.end_s is not None and times[-1] >= spec.end_s):
+        shown = ", ".join(format_exact_duration(at_s) for at_s in times)
+        end = "" if spec.end_s is None else f", the last before the end, {format_exact_duration(spec.end_s)}"
+        raise RecipeError(f"{name}: [sweep] rungs at {shown}: let each be later than the one before{end}")
+
+
+def pause_mark_s(spec: SweepSpec, recipe: Recipe, *, rung: int) -> float | None:
+    """Charged seconds at which a run on its way to a rung pauses; None if its budget ends it.
+
+    Args:
+        rung: index of the rung; the number of rungs stands for the end.
+    """
+    if rung < len(spec.rungs):
+        return spec.rungs[rung].at_s
+    total_s = recipe.granted.total_s
+    return None if spec.end_s is None or total_s is None or total_s <= spec.end_s else spec.end_s
+
+
+def most_charged_s(spec: SweepSpec, *, num_settings: int, end_s: float) -> float:
+    """The most that all runs together are charged: each max_loss drops nothing, each keep its share."""
+    total_s, before_s, number = 0.0, 0.0, num_settings
+    for rung in spec.rungs:
+        total_s += number * (rung.at_s - before_s)
+        before_s = rung.at_s
+        number = num_kept(number, keep=rung.keep)
+    return total_s + number * (end_s - before_s)
+
+
+def num_kept(number: int, *, keep: float | None) -> int:
+    """How many of so many settings continue; at least one."""
+    # A share such as 1/3 is rounded in binary: of 9 settings 3 continue, not 4.
+    return number if keep is None else max(1, -int(-(number * keep - 1e-9) // 1)) if number else 0
