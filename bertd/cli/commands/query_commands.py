@@ -96,17 +96,22 @@ def scores(
     if json:
         print_json([*answer])
         return
+    from bertd.cli.output.export_cost import export_costs
     from bertd.cli.output.score_summary import read_published, summarize_scores
     from bertd.cli.output.score_tables import latex_table, markdown_table, published_text, summaries_text
     from bertd.cli.output.tables import detect_output_style
     from bertd.cli.output.views import scores_text
 
     rows, style = read_published() if published else [], detect_output_style()
+    summaries = summarize_scores(answer)
+    # Pretrainings of this daemon alone: a score may be of a folder, or of a run that was deleted.
+    run_ids = {score.run_id for score in answer} & {run.id for run in client.runs()} if answer and not trials else ()
+    costs = export_costs(map(client.run, run_ids), {each.source for each in summaries})
     if markdown or latex:
-        print((markdown_table if markdown else latex_table)(summarize_scores(answer), rows))
+        print((markdown_table if markdown else latex_table)(summaries, rows, costs=costs))
         return
     nothing = "No score yet; get one with `bertd finetune RUN --task cola --data FOLDER`."
-    table = scores_text(answer, style=style) if trials else summaries_text(summarize_scores(answer), style=style)
+    table = scores_text(answer, style=style) if trials else summaries_text(summaries, costs=costs, style=style)
     print(table if answer else nothing)
     if rows:
         print(f"\n{published_text(rows, style=style)}")

@@ -63,6 +63,7 @@ class PublishedRow(Record):
     mnli_start: bool | None = None
     """Whether RTE, MRPC and STS-B were finetuned from the model of MNLI; None where the source does not say."""
     hardware: str = ""
+    """Devices and hours; empty where the source does not say."""
     gpu_hours: float | None = None
     scores: dict[str, float]
     """By task; mnli_mismatched is MNLI's second set."""

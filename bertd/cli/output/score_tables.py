@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from bertd.cli.output.export_cost import ExportCost
 from bertd.cli.output.score_summary import GLUE_COLUMNS, PublishedRow, TaskSummary, glue_mean
 from bertd.cli.output.tables import BOLD, Cell, OutputStyle, Row, format_table
 
@@ -21,8 +22,8 @@ _TITLES = {
 _CHOICE = "median over seeds of the best setting, which is chosen on the same development set"
 
 
-def summaries_text(summaries: Sequence[TaskSummary], *, style: OutputStyle) -> str:
-    """One line for each export and task, and the mean where all eight tasks of GLUE are there."""
+def summaries_text(summaries: Sequence[TaskSummary], *, costs: Mapping[str, ExportCost], style: OutputStyle) -> str:
+    """One line for each export and task, the mean where all eight tasks of GLUE are there, and each export's cost."""
     header = ["TASK", "METRIC", "MEDIAN", "LOWEST", "HIGHEST", "SEEDS", "TRIALS", "LR", "BATCH", "EPOCHS", "MAJORITY"]
     rows: list[Row] = [
         [
@@ -48,48 +49,66 @@ def summaries_text(summaries: Sequence[TaskSummary], *, style: OutputStyle) -> s
         for source, of_export in _by_export(summaries).items()
         if (mean := glue_mean(of_export)) is not None
     ]
+    lines += [
+        f"{source}: {costs[source].hardware}{_in_brackets(costs[source].gpu_hours)}"
+        for source in _by_export(summaries)
+        if source in costs
+    ]
     return "\n".join(lines)
 
 
 def published_text(rows: Iterable[PublishedRow], *, style: OutputStyle) -> str:
     """The published rows, those of the development sets apart from those of the test sets."""
-    header = ["MODEL", "GPU-HOURS", *(title.upper() for title in _glue_titles()), "MEAN", "FROM MNLI", "SOURCE"]
+    header = [
+        "MODEL",
+        *(title.upper() for title in _glue_titles()),
+        "MEAN",
+        "FROM MNLI",
+        "GPU-HOURS",
+        "HARDWARE",
+        "SOURCE",
+    ]
     tables = []
     listed = list(rows)
     for split in ("dev", "test"):
         cells: list[Row] = [
             [
                 row.model,
-                style.dash if row.gpu_hours is None else f"{row.gpu_hours:g}",
                 *(_published_cell(row, task, dash=style.dash) for task in GLUE_COLUMNS),
                 Cell(f"{row.mean:.1f}", (BOLD,)),
                 style.dash if row.mnli_start is None else "yes" if row.mnli_start else "no",
+                style.dash if row.gpu_hours is None else f"{row.gpu_hours:g}",
+                row.hardware or style.dash,
                 row.source,
             ]
             for row in listed
             if row.split == split
         ]
         if cells:
-            table = format_table(header, cells, right=set(range(1, 11)), style=style, drop=(1, 11))
+            table = format_table(header, cells, right={*range(1, 10), 11}, style=style, drop=(12, 10, 11))
             tables.append(f"Published, {split} sets, in percent:\n{table}")
     return "\n\n".join(tables)
 
 
-def markdown_table(summaries: Sequence[TaskSummary], published: Sequence[PublishedRow]) -> str:
+def markdown_table(
+    summaries: Sequence[TaskSummary], published: Sequence[PublishedRow], *, costs: Mapping[str, ExportCost]
+) -> str:
     """A row for each export, then the published rows of the development sets, then those of the test sets."""
-    header, rows = _wide_rows(summaries, published)
+    header, rows = _wide_rows(summaries, published, costs)
     lines = [
         _markdown_line(map(_escape_markdown, header)),
-        _markdown_line(["---", *["---:"] * (len(header) - 2), "---"]),
+        _markdown_line(["---", *["---:"] * (len(header) - 3), "---", "---"]),
     ]
     lines += [_markdown_line(map(_escape_markdown, row)) for row in rows]
     return "\n".join([*lines, "", f"In percent; ours: {_CHOICE}."])
 
 
-def latex_table(summaries: Sequence[TaskSummary], published: Sequence[PublishedRow]) -> str:
+def latex_table(
+    summaries: Sequence[TaskSummary], published: Sequence[PublishedRow], *, costs: Mapping[str, ExportCost]
+) -> str:
     """The same as a LaTeX tabular, for the package booktabs."""
-    header, rows = _wide_rows(summaries, published)
-    columns = "l" + "r" * (len(header) - 2) + "l"
+    header, rows = _wide_rows(summaries, published, costs)
+    columns = "l" + "r" * (len(header) - 3) + "ll"
     lines = [
         f"% In percent; ours: {_CHOICE}.",
         rf"\begin{{tabular}}{{{columns}}}",
@@ -104,20 +123,24 @@ def latex_table(summaries: Sequence[TaskSummary], published: Sequence[PublishedR
 
 
 def _wide_rows(
-    summaries: Sequence[TaskSummary], published: Sequence[PublishedRow]
+    summaries: Sequence[TaskSummary], published: Sequence[PublishedRow], costs: Mapping[str, ExportCost]
 ) -> tuple[list[str], list[list[str]]]:
     others = sorted({each.task for each in summaries} - set(GLUE_COLUMNS))
-    header = ["model", *_glue_titles(), *(_TITLES.get(task, task) for task in others), "mean of 8", "what"]
+    header = ["model", *_glue_titles(), *(_TITLES.get(task, task) for task in others), "mean of 8"]
+    header += ["GPU-hours", "hardware", "what"]
     rows = []
     for source, of_export in _by_export(summaries).items():
         by_task = {each.task: each for each in of_export}
         mean = glue_mean(of_export)
+        cost = costs.get(source)
         seeds = sorted({len(each.scores) for each in of_export})
         rows.append(
             [
                 source,
                 *(_own_cell(by_task.get(task)) for task in (*GLUE_COLUMNS, *others)),
                 "" if mean is None else f"{100 * mean:.1f}",
+                "" if cost is None or cost.gpu_hours is None else f"{cost.gpu_hours:.3g}",
+                "" if cost is None else cost.hardware,
                 f"dev, {'-'.join(map(str, seeds[:1] + seeds[1:][-1:]))} seed{'s' * (seeds[-1] > 1)}",
             ]
         )
@@ -127,8 +150,14 @@ def _wide_rows(
                 cells = [_published_cell(row, task, dash="") for task in GLUE_COLUMNS]
                 start = {None: "", True: ", from MNLI", False: ", not from MNLI"}[row.mnli_start]
                 what = f"{split}{start}; mean of {row.mean_of}: {row.source}"
-                rows.append([row.model, *cells, *[""] * len(others), f"{row.mean:.1f}", what])
+                hours = "" if row.gpu_hours is None else f"{row.gpu_hours:g}"
+                others_mean = [*[""] * len(others), f"{row.mean:.1f}"]
+                rows.append([row.model, *cells, *others_mean, hours, row.hardware, what])
     return header, rows
+
+
+def _in_brackets(gpu_hours: float | None) -> str:
+    return "" if gpu_hours is None else f" ({gpu_hours:.3g} GPU-hours)"
 
 
 def _own_cell(summary: TaskSummary | None) -> str:

@@ -51,14 +51,15 @@ def test_jobs_lists_every_job_with_its_reason(bertd: Bertd, daemon: FakeDaemon) 
 
 
 def test_scores_are_summarised_beside_the_majority_class(bertd: Bertd, daemon: FakeDaemon) -> None:
-    header, row, legend = bertd("scores").out.splitlines()
+    header, row, legend, cost = bertd("scores").out.splitlines()
+    assert cost == "7-demo/step-000012000: 2 x NVIDIA H200, 12 h (23.9 GPU-hours)"
     assert header.split()[:5] == ["TASK", "METRIC", "MEDIAN", "LOWEST", "HIGHEST"]
     assert row.split()[:7] == ["cola", "matthews", "0.5613", "0.5613", "0.5613", "1", "1"]
     assert row.split()[-2:] == ["0.0000", "7-demo/step-000012000"]
     assert "chosen on the same development set" in legend
     assert bertd("scores", "7-demo").code == 0
-    assert daemon.requests[-1].query == {"run": ["7-demo"]}
-    assert bertd("scores", "7-demo", "9-other").out.count("7-demo/step-000012000") == 1
+    assert {"run": ["7-demo"]} in [request.query for request in daemon.requests]
+    assert bertd("scores", "7-demo", "9-other").out.count("matthews") == 1
     daemon.scores = []
     assert "bertd finetune RUN" in bertd("scores").out
 
@@ -75,8 +76,12 @@ def test_scores_are_printed_for_a_paper_beside_published_ones(bertd: Bertd, daem
     assert "| 7-demo/step-000012000 |" in markdown and " 56.1 |" in markdown
     assert "| 24hBERT | 84.4/83.8 |" in markdown and "test, from MNLI; mean of 9 columns: Izsak et al. 2021" in markdown
     latex = bertd("scores", "--latex").out
+    assert "| 78.6 | 24 | 1 x A6000, 24 h | dev" in markdown
+    assert "| 23.9 | 2 x NVIDIA H200, 12 h | dev, 1 seed |" in markdown
+    assert "& 23.9 & 2 x NVIDIA H200, 12 h &" in latex
     assert r"7-demo/step-000012000 &" in latex and latex.rstrip().endswith(r"\end{tabular}")
     text = bertd("scores", "--published").out
+    assert "1965  8 x H100, 245.6 h" in text
     assert text.index("Published, dev sets") < text.index("Published, test sets")
     assert bertd("scores", "--markdown", "--latex").code == 2
 

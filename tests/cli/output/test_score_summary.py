@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from bertd.api.models import ScoreView
@@ -58,7 +60,7 @@ def test_exports_are_apart_and_a_mean_needs_all_eight_tasks() -> None:
     assert [each.task for each in summaries] == [*GLUE_COLUMNS, "rte"]
     assert glue_mean(summaries[:8]) == pytest.approx(0.45)
     assert glue_mean(summaries[8:]) is None
-    assert "7-demo/step-000000100: mean of 8 tasks: 45.0" in summaries_text(summaries, style=PLAIN)
+    assert "7-demo/step-000000100: mean of 8 tasks: 45.0" in summaries_text(summaries, costs={}, style=PLAIN)
 
 
 def test_mnli_shows_both_of_its_sets_and_a_task_of_ones_own_a_column() -> None:
@@ -67,11 +69,11 @@ def test_mnli_shows_both_of_its_sets_and_a_task_of_ones_own_a_column() -> None:
         trial(0.5, task="my_task|x"),
     ]
     summaries = summarize_scores(views)
-    table = markdown_table(summaries, [])
+    table = markdown_table(summaries, [], costs={})
     assert "84.4/83.8" in table and "50.0" in table
     columns = [line.replace("\\|", "").count("|") for line in table.splitlines()[:3]]
     assert len(set(columns)) == 1, "a bar in a name begins no column"
-    assert r"my\_task|x" in latex_table(summaries, [])
+    assert r"my\_task|x" in latex_table(summaries, [], costs={})
 
 
 def test_published_rows_say_where_they_are_from_and_agree_with_their_own_means() -> None:
@@ -83,4 +85,8 @@ def test_published_rows_say_where_they_are_from_and_agree_with_their_own_means()
             assert len(row.scores) == 9 and row.mean == pytest.approx(sum(row.scores.values()) / 9, abs=0.06)
         elif len(row.scores) == 8:
             assert row.mean == pytest.approx(sum(row.scores.values()) / 8, abs=0.1), row.model
+        if row.gpu_hours is not None:
+            devices, hours = re.fullmatch(r"(\d+) x .*, ([\d.]+ [hd])", row.hardware).groups()  # type: ignore[union-attr]  # None fails, too.
+            in_hours = float(hours[:-2]) * (24 if hours.endswith("d") else 1)
+            assert row.gpu_hours == pytest.approx(int(devices) * in_hours, rel=0.01), row.model
         assert set(row.scores) <= {*GLUE_COLUMNS, "mnli_mismatched"}
