@@ -114,13 +114,13 @@ def _guess_from_opening(text: str, *, is_all: bool) -> SourceKind | None:
 
 
 def _guess_from_objects(text: str, *, is_all: bool) -> SourceKind:
-    """JSON lines, unless no line is an object, or one object holds an array of records."""
+    """JSON lines, unless no line is an object, some are printed over several, or one holds an array of records."""
     lines = text.rstrip().split("\n") if is_all else text.split("\n")
     if len(lines) == 1:
         # One object, or the beginning of one.
         is_joined = JOINT.search(text.encode()) is not None
         return SourceKind.JSON if is_joined or find_array_keys(text, text_field="text") else SourceKind.JSONL
-    is_by_line = any(map(_is_object, lines[:_NUM_LINES]))
+    is_by_line = any(map(_is_object, lines[:_NUM_LINES])) and not any(line.rstrip() == "{" for line in lines)
     return SourceKind.JSONL if is_by_line else SourceKind.JSON
 
 

@@ -56,6 +56,7 @@ _TABLE = "id,text\n1,The old mill stands.\n2,The water runs.\n"
         ("a.json", f"{_RECORD}\n{_RECORD}\n".encode("utf-16"), SourceKind.JSONL, None),
         ("a.jsonl", b'{"torn": \n' + f"{_RECORD}\n".encode(), SourceKind.JSONL, None),
         ("a.jsonl", f"{_RECORD}\r{_RECORD}\r".encode(), SourceKind.JSONL, None),
+        ("a.json", f'{_RECORD}\n{{\n  "text": "one"\n}}\n'.encode(), SourceKind.JSON, None),
         ("a.json", _RECORD.encode() * 5000, SourceKind.JSON, None),
         ("a.json", _ARRAY.encode(), SourceKind.JSON, None),
         ("a.json.zst", zstandard.compress(_ARRAY.encode()), SourceKind.JSON, None),

@@ -30,6 +30,9 @@ from bertd.data.sources.readers.left_out import LeftOut
 from bertd.data.sources.readers.prose import display_width, ends_sentence, join_lines
 
 _BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")
+_BLANK_LINE = re.compile(rb"\n[ \t\r]+(?=\n)")
+_OPEN_LINE = re.compile(rb"\n[ \t\r]*\Z")
+_MAX_HELD_BYTES = 1 << 12
 _WRAP_MIN, _WRAP_MAX = 45, 100
 """Median line width of a hard-wrapped text; a paragraph on one line is longer, a verse shorter."""
 _WRAPPED_SHARE = 0.95
@@ -78,7 +81,7 @@ class TextBlocks:
 
     def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
         """Cut at blank lines."""
-        return cut_blocks(stream, ends=(b"\n\n", b"\n\r\n"), block_bytes=block_bytes)
+        return cut_blocks(_EmptiedBlankLines(stream), ends=(b"\n\n",), block_bytes=block_bytes)
 
     def documents(self, content: bytes) -> Iterator[ReadResult]:
         """One document for each run of lines without a blank one."""
@@ -93,6 +96,27 @@ class TextBlocks:
             if document.strip():
                 yield Document.account(unwrap(document), read=surplus + len(document), left_out=LeftOut())
                 surplus = 0
+
+
+class _EmptiedBlankLines:
+    """A stream without the spaces and carriage returns that are alone on a line, which belong to no document."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._held = b""
+        """The beginning of what may be a blank line."""
+
+    def read(self, num_bytes: int, /) -> bytes:
+        """Up to about so many bytes; empty at the end."""
+        while piece := self._stream.read(num_bytes):
+            content = _BLANK_LINE.sub(b"\n", self._held + piece)
+            begin = _OPEN_LINE.search(content[-_MAX_HELD_BYTES:])
+            held = len(begin[0]) if begin else 0
+            self._held = content[len(content) - held :]
+            if ready := content[: len(content) - held]:
+                return ready
+        rest, self._held = self._held, b""
+        return rest
 
 
 def unwrap(text: str) -> str:

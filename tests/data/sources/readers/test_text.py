@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bertd.data.sources.readers import document as document_module
 from bertd.data.sources.readers import text as text_module
 from bertd.data.sources.readers.text import TextBlocks, TextFiles, unwrap
 from tests.data.sources.readers.checked import readings
@@ -64,10 +65,20 @@ def test_a_file_is_one_document_without_gutenbergs_marks() -> None:
 
 
 @pytest.mark.parametrize("block_bytes", [5, 17, 1 << 20])
-@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r\r\n"])
 def test_blank_lines_part_documents_whatever_the_blocks(block_bytes: int, newline: str) -> None:
     content = "\ufeffone\nstill one\n\n\n  \ntwo\n\nthree\n\n".replace("\n", newline)
     assert documents(content.encode(), TextBlocks(), block_bytes=block_bytes) == ["one\nstill one", "two", "three"]
+
+
+@pytest.mark.parametrize("blank", ["\n\n", "\n \t\n", "\r\n\r\n", "\r\r\n\r\r\n", "\r\n  \r\n"])
+@pytest.mark.parametrize("block_bytes", [1, 7, 30])
+def test_documents_of_a_file_above_the_limit_are_parted_by_any_blank_line(
+    monkeypatch: pytest.MonkeyPatch, block_bytes: int, blank: str
+) -> None:
+    monkeypatch.setattr(document_module, "MAX_DOCUMENT_BYTES", 60)
+    expected = [f"document {number} is short" for number in range(40)]
+    assert documents(blank.join(expected).encode(), TextBlocks(), block_bytes=block_bytes) == expected
 
 
 def test_a_monstrous_file_is_cut_between_words_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
