@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 from typing import get_args
 
@@ -21,6 +23,7 @@ from bertd.daemon.scheduling.runners import runner_environment
 from bertd.daemon.service import status_line
 from bertd.jobs.store.leases import Lease, Leases
 from bertd.records import DevicesRecord, JobState, JournalRecord, ScoreRecord, StartupRecord
+from tests.cli import samples
 from tests.daemon.metrics.test_curves import start, step
 
 STATUS = StatusView(
@@ -85,6 +88,14 @@ def test_a_log_that_ends_within_a_character_is_given_to_its_end(tmp_path: Path) 
 
 def test_an_absent_log_is_empty(tmp_path: Path) -> None:
     assert read_log_page(tmp_path / "job.log", offset=0, limit=10).size == 0
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
+def test_promtool_has_nothing_to_say_of_the_metrics_of_a_run_on_a_gpu() -> None:
+    metrics = prometheus_text(samples.status(), counts={JobState.RUNNING: 1})
+    assert b"bertd_run_loss_nats{" in metrics and b"bertd_device_power_watts{" in metrics
+    check = subprocess.run(["promtool", "check", "metrics"], input=metrics, capture_output=True, check=False)
+    assert (check.returncode, check.stdout, check.stderr) == (0, b"", b"")
 
 
 def test_prometheus_has_a_sample_for_every_state() -> None:
