@@ -16,11 +16,13 @@ from bertd.glue.model.classifier import Classifier, load_classifier
 from bertd.glue.model.finetuned_model import save_finetuned
 from bertd.glue.progress import ProgressJournal
 from bertd.glue.training.best_epoch import BestEpoch
+from bertd.glue.training.dev_predictions import pack_predictions
 from bertd.glue.training.epoch_state import EpochStore
 from bertd.glue.training.evaluate import Evaluator
 from bertd.glue.training.train import train
 from bertd.glue.training.update import Updates
 from bertd.records import EndRecord, FinetuneSpec, Keep, ScoreRecord
+from bertd.run.atomic_files import atomic_write
 from bertd.run.journal import JournalWriter
 from bertd.run.paths import JobPaths
 from bertd.run.recipe.schema import PrecisionSection
@@ -72,7 +74,8 @@ def finetune(spec: FinetuneSpec, *, paths: JobPaths, journal: JournalWriter, pro
         return num_done
 
     def evaluate_epoch(updates: Updates) -> None:
-        best.consider(evaluator.evaluate(), classifier.model)
+        metrics = evaluator.evaluate()
+        best.consider(metrics, classifier.model, predictions=evaluator.predictions)
         print(
             f"{kind.name}: epoch {len(best.scores)} of {spec.epochs}: {kind.selection_metric} {best.scores[-1]:.3f}",
             flush=True,
@@ -101,6 +104,12 @@ def finetune(spec: FinetuneSpec, *, paths: JobPaths, journal: JournalWriter, pro
         precision=precision.mode,
         seconds=progress.elapsed_s(),
     )
+    if best.predictions:
+        try:
+            atomic_write(paths.dev_predictions, pack_predictions(best.predictions))
+        except StorageError as error:
+            # The score is true without them.
+            progress.warn("predictions_not_kept", str(error))
     if spec.keep is Keep.BEST:
         score = _keep_model(score, classifier, kind, spec=spec, paths=paths, best=best, journal=journal)
     journal.append(score)

@@ -121,6 +121,11 @@ class JobPaths:
         return self.root / "epoch"
 
     @property
+    def dev_predictions(self) -> Path:
+        """What a finetuning predicted of its development sets after the epoch that is scored."""
+        return self.root / "dev-predictions.npz"
+
+    @property
     def finetuned_model(self) -> Path:
         """The model of a finetuning that keeps it."""
         return self.root / "model"

@@ -16,6 +16,7 @@ from torch import Tensor
 from bertd.glue.model.classifier import Classifier
 from bertd.glue.model.head import Head
 from bertd.glue.training.batches import EncodedExample
+from bertd.glue.training.dev_predictions import SetPredictions
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,9 @@ class EncodedDevSet:
     encoded: list[EncodedExample]
     score: Callable[[Tensor], dict[str, float]]
     """The metrics, by names with the set's suffix, of the outputs that `predict_outputs` gives."""
+    suffix: str = ""
+    decide: Callable[[Tensor], SetPredictions] | None = None
+    """The predictions of the same outputs; None for a kind that predicts more than one value of an example."""
 
 
 @dataclass(frozen=True)

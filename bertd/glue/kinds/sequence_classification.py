@@ -20,6 +20,7 @@ from bertd.glue.metrics import Values, compute_metric, majority_guess
 from bertd.glue.model.classifier import Classifier
 from bertd.glue.tasks import Task
 from bertd.glue.training.batches import EncodedExample
+from bertd.glue.training.dev_predictions import SetPredictions
 from bertd.glue.training.encoding import encode
 from bertd.glue.training.evaluate import predict_outputs
 from bertd.train.backends.precision import Precision
@@ -54,7 +55,13 @@ class SequenceClassification(Kind):
     def encode_dev(self, classifier: Classifier) -> list[EncodedDevSet]:
         """Tokenize the development sets, cut to the model's length."""
         return [
-            EncodedDevSet(split.path, encode(split.examples, classifier), partial(self._score, suffix=suffix))
+            EncodedDevSet(
+                split.path,
+                encode(split.examples, classifier),
+                partial(self._score, suffix=suffix),
+                suffix=suffix,
+                decide=partial(self._decide, suffix=suffix),
+            )
             for suffix, split in self.data.dev.items()
         ]
 
@@ -79,6 +86,9 @@ class SequenceClassification(Kind):
 
     def _score(self, outputs_NC: Tensor, *, suffix: str) -> dict[str, float]:
         return self._measure(_decide(self.data.task, outputs_NC), suffix=suffix)
+
+    def _decide(self, outputs_NC: Tensor, *, suffix: str) -> SetPredictions:
+        return SetPredictions(_decide(self.data.task, outputs_NC), _targets(self.data.dev[suffix]))
 
     def _measure(self, predicted: Values, *, suffix: str) -> dict[str, float]:
         true = _targets(self.data.dev[suffix])

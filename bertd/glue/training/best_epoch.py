@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from bertd.glue.training.dev_predictions import DevPredictions
+
 
 class BestEpoch:
     """What was measured after each epoch, and the best of them; of equals the first."""
@@ -13,6 +15,7 @@ class BestEpoch:
         self._keeps_weights = keeps_weights
         self._all: list[dict[str, float]] = []
         self._weights: dict[str, Tensor] | None = None
+        self._predictions: DevPredictions = {}
 
     @property
     def scores(self) -> list[float]:
@@ -44,15 +47,30 @@ class BestEpoch:
         """Those of the best epoch, on the CPU, if they are kept."""
         return self._weights
 
-    def resume(self, all_metrics: list[dict[str, float]], *, weights: dict[str, Tensor] | None) -> None:
+    @property
+    def predictions(self) -> DevPredictions:
+        """After the best epoch; none if they were not given."""
+        return self._predictions
+
+    def resume(
+        self,
+        all_metrics: list[dict[str, float]],
+        *,
+        weights: dict[str, Tensor] | None,
+        predictions: DevPredictions,
+    ) -> None:
         """Continue after the epochs that an earlier attempt measured."""
+        self._predictions = predictions
         self._all = list(all_metrics)
         self._weights = weights
 
-    def consider(self, metrics: dict[str, float], model: nn.Module) -> None:
-        """Take the metrics after one more epoch, and the weights if it is the best so far."""
+    def consider(self, metrics: dict[str, float], model: nn.Module, *, predictions: DevPredictions) -> None:
+        """Take the metrics after one more epoch, and its predictions and weights if it is the best so far."""
         self._all.append(metrics)
-        if self._keeps_weights and self.epoch == len(self._all):
+        if self.epoch < len(self._all):
+            return
+        self._predictions = predictions
+        if self._keeps_weights:
             self._weights = {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
 
     def restore(self, model: nn.Module) -> None:

@@ -5,6 +5,7 @@
       optimizer.safetensors   `parameter/slot` tensors
       random.safetensors      torch's generators, of the CPU and the GPU
       best.safetensors        weights of the best epoch, if they are to be kept
+      predictions.npz         predictions after the best epoch; an older version saved none
       state.json              EpochState
 
 The folder is written whole. An epoch that took less than SAVE_EVERY_S since the last save is not saved: doing it again
@@ -27,6 +28,7 @@ from torch import Tensor, nn
 from bertd.errors import CheckpointError, StorageError
 from bertd.glue.progress import ProgressJournal
 from bertd.glue.training.best_epoch import BestEpoch
+from bertd.glue.training.dev_predictions import pack_predictions, unpack_predictions
 from bertd.glue.training.update import Updates
 from bertd.records import FinetuneSpec, Record
 from bertd.run.atomic_files import exchange_folders, fsync_folder, temporary_folder
@@ -39,7 +41,7 @@ _MODEL, _OPTIMIZER, _RANDOM, _BEST = (
     "random.safetensors",
     "best.safetensors",
 )
-_STATE = "state.json"
+_STATE, _PREDICTIONS = "state.json", "predictions.npz"
 
 
 class EpochState(Record):
@@ -93,6 +95,7 @@ class EpochStore:
                 save_file(_read_generators(), temporary / _RANDOM)
                 if best.weights is not None:
                     save_file(_on_cpu(best.weights), temporary / _BEST)
+                (temporary / _PREDICTIONS).write_bytes(pack_predictions(best.predictions))
                 (temporary / _STATE).write_text(state.model_dump_json(), encoding="utf-8")
                 for entry in temporary.iterdir():
                     with entry.open("rb") as file:
@@ -117,6 +120,8 @@ class EpochStore:
             state = EpochState.model_validate_json((self._folder / _STATE).read_bytes())
             weights, slots, generators = (load_file(self._folder / name) for name in (_MODEL, _OPTIMIZER, _RANDOM))
             kept = load_file(self._folder / _BEST) if (self._folder / _BEST).is_file() else None
+            file = self._folder / _PREDICTIONS
+            predictions = unpack_predictions(file.read_bytes(), place=str(file)) if file.is_file() else {}
         except (OSError, ValidationError, SafetensorError) as error:
             raise CheckpointError(f"{self._folder}: the saved epoch is damaged ({type(error).__name__})") from error
         if state.spec != self._spec or state.num_train != self._num_train:
@@ -126,7 +131,7 @@ class EpochStore:
             raise CheckpointError(f"{self._folder}: the saved epoch is of another model")
         model.load_state_dict(weights)
         updates.restore(slots, scaler=state.scaler, step=state.step)
-        best.resume(state.metrics, weights=kept)
+        best.resume(state.metrics, weights=kept, predictions=predictions)
         progress.resume(step=state.step, examples=state.examples, elapsed_s=state.elapsed_s)
         torch.set_rng_state(generators["cpu"])
         if "cuda" in generators and torch.cuda.is_available():

@@ -15,6 +15,7 @@ from bertd.glue.device import leased_memory_bytes
 from bertd.glue.kinds.kind import Kind
 from bertd.glue.model.classifier import Classifier
 from bertd.glue.training.batches import EncodedExample, pad
+from bertd.glue.training.dev_predictions import DevPredictions
 from bertd.glue.training.forward import forward
 from bertd.glue.training.read_ahead import read_ahead
 from bertd.train.backends.precision import Precision
@@ -35,6 +36,8 @@ class Evaluator:
         self._device = device
         self._precision = precision
         self._sets = kind.encode_dev(classifier)
+        self.predictions: DevPredictions = {}
+        """Of the newest evaluation, where the kind predicts one value of an example."""
 
     def evaluate(self) -> dict[str, float]:
         """Every metric on every development set.
@@ -43,11 +46,15 @@ class Evaluator:
             NumericsError: a prediction is not finite.
         """
         metrics: dict[str, float] = {}
+        predictions: DevPredictions = {}
         for dev in self._sets:
             outputs = predict_outputs(
                 self._classifier, dev.encoded, place=dev.path, device=self._device, precision=self._precision
             )
             metrics |= dev.score(outputs)
+            if dev.decide is not None:
+                predictions[dev.suffix] = dev.decide(outputs)
+        self.predictions = predictions
         return metrics
 
 

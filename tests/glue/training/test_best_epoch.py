@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -16,6 +17,7 @@ from bertd.glue.model.classifier import load_classifier
 from bertd.glue.progress import ProgressJournal
 from bertd.glue.training import train
 from bertd.glue.training.best_epoch import BestEpoch
+from bertd.glue.training.dev_predictions import SetPredictions
 from bertd.glue.training.evaluate import Evaluator
 from bertd.records import EndRecord, FinetuneSpec, ScoreRecord, journal_record_adapter
 from bertd.run.journal import JournalWriter, read_journal
@@ -31,9 +33,11 @@ def test_the_first_of_the_best_epochs_is_kept_with_its_weights() -> None:
     best = BestEpoch(metric="matthews", keeps_weights=True)
     for number, score in enumerate([0.1, 0.5, 0.5, 0.3], start=1):
         nn.init.constant_(model.weight, number)
-        best.consider({"matthews": score, "accuracy": number}, model)
+        predictions = {"": SetPredictions(np.array([float(number)]), np.zeros(1))}
+        best.consider({"matthews": score, "accuracy": number}, model, predictions=predictions)
     assert (best.epoch, best.metrics["accuracy"], best.last_metrics["accuracy"]) == (2, 2, 4)
     assert best.scores == [0.1, 0.5, 0.5, 0.3]
+    assert best.predictions[""].predicted == [2.0]
     best.restore(model)
     assert model.weight.item() == 2
 

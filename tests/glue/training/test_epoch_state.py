@@ -10,7 +10,9 @@ from safetensors.torch import load_file
 
 from bertd.errors import NumericsError, StorageError
 from bertd.glue import __main__
+from bertd.glue.metrics import matthews
 from bertd.glue.training import epoch_state
+from bertd.glue.training.dev_predictions import unpack_predictions
 from bertd.glue.training.evaluate import Evaluator
 from bertd.records import AlertRecord, EndRecord, ScoreRecord, StepRecord
 from bertd.run.journal import read_journal
@@ -87,9 +89,22 @@ def test_a_killed_finetuning_gives_the_numbers_of_one_that_was_not(
         steps[-1].step,
     )
     assert again[-1].sequences == steps[-1].sequences == 4 * 48
+    assert whole.dev_predictions.read_bytes() == killed.dev_predictions.read_bytes()
     kept, kept_again = (load_file(paths.finetuned_model / "model.safetensors") for paths in (whole, killed))
     assert all(torch.equal(kept[name], kept_again[name]) for name in kept)
     assert not killed.epoch_state.exists() and not whole.epoch_state.exists()
+
+
+def test_a_saved_epoch_has_the_predictions_of_the_best_one(job: JobPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    _kill_in_epoch(monkeypatch, job, epoch=4)
+    file = job.epoch_state / "predictions.npz"
+    kept = unpack_predictions(file.read_bytes(), place="here")[""]
+    saved = epoch_state.EpochState.model_validate_json((job.epoch_state / "state.json").read_bytes())
+    assert matthews(kept.predicted, kept.true) == max(metrics["matthews"] for metrics in saved.metrics)
+    # As an older version left it.
+    file.unlink()
+    assert __main__.main([str(job.root)]) == 0
+    assert not [record for record in read_journal(job.journal) if isinstance(record, AlertRecord)]
 
 
 @pytest.mark.parametrize("damage", ["torn", "settings", "data"])

@@ -1,0 +1,55 @@
+"""What a model predicted of the development sets, beside their labels, so that two models can be compared by example.
+
+As a file: NumPy's compressed archive, with the arrays `predicted` and `true` of each set, whose names end in the set's
+suffix. Rows are in the order of the set's file.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from bertd.errors import CheckpointError
+from bertd.glue.metrics import Values
+
+_PREDICTED, _TRUE = "predicted", "true"
+
+
+@dataclass(frozen=True)
+class SetPredictions:
+    """Of one development set: ids of classes, or numbers, one for each example."""
+
+    predicted: Values
+    true: Values
+
+
+DevPredictions = dict[str, SetPredictions]
+"""By the suffix of the set's metrics."""
+
+
+def pack_predictions(predictions: DevPredictions) -> bytes:
+    """The file's content."""
+    arrays: dict[str, Values] = {}
+    for suffix, one in predictions.items():
+        arrays |= {_PREDICTED + suffix: one.predicted, _TRUE + suffix: one.true}
+    content = io.BytesIO()
+    np.savez_compressed(content, allow_pickle=False, **arrays)
+    return content.getvalue()
+
+
+def unpack_predictions(content: bytes, *, place: str) -> DevPredictions:
+    """The predictions that a file has.
+
+    Raises:
+        CheckpointError: the file is damaged; it is named by `place`.
+    """
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            suffixes = [name.removeprefix(_PREDICTED) for name in arrays.files if name.startswith(_PREDICTED)]
+            return {suffix: SetPredictions(arrays[_PREDICTED + suffix], arrays[_TRUE + suffix]) for suffix in suffixes}
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise CheckpointError(f"{place}: the predictions are damaged ({type(error).__name__})") from error
