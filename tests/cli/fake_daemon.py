@@ -19,6 +19,7 @@ from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
 from bertd.api.models import ErrorView, EventView, JobView, LogView, RunView, ScoreView, SeriesView, StatusView
+from bertd.api.sweep_models import SweepView
 from bertd.records import JobKind, JobState, Record
 from tests.cli import samples
 
@@ -57,6 +58,7 @@ class FakeDaemon:
     runs: list[RunView] = field(default_factory=lambda: [samples.run()])
     scores: list[ScoreView] = field(default_factory=lambda: [samples.score()])
     jobs: list[JobView] = field(default_factory=lambda: samples.status().jobs)
+    sweeps: list[SweepView] = field(default_factory=lambda: [samples.sweep()])
     log: bytes = b""
     refusal: tuple[int, ErrorView] | None = None
     """Answers everything, if it is set."""
@@ -117,6 +119,10 @@ class FakeDaemon:
                 return _ok(SeriesView(run_id=id, x="step", columns={"loss": [(1.0, 5.0), (2.0, float("nan"))]}))
             case ["runs", _]:
                 return _ok(self.runs[0])
+            case ["sweeps"]:
+                return _ok([each.model_copy(update={"settings": []}) for each in self.sweeps])
+            case ["sweeps", _]:
+                return _ok(self.sweeps[0])
             case ["devices"]:
                 return _ok(self.status.devices)
             case ["scores"]:
@@ -130,6 +136,8 @@ class FakeDaemon:
                 return _ok(samples.job(9, state=JobState.QUEUED, kind=kind, reason="waits for its turn"), status=201)
             case ["jobs", id, _]:
                 return _ok(self._job(id), status=202)
+            case ["sweeps", *_]:
+                return _ok(self.sweeps[0], status=202)
             case ["runs", _, "budget"]:
                 return _ok(self.runs[0], status=202)
         return _ok(self.status.version, status=202)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bertd.api.models import BudgetView, DeviceView, EventView, JobView, RunView, ScoreView, StatusView, VersionView
+from bertd.api.sweep_models import SettingView, SweepView
 from bertd.records import (
     BudgetUnit,
     CheckpointRecord,
@@ -10,8 +11,11 @@ from bertd.records import (
     JobState,
     KeptCheckpoint,
     ScoreRecord,
+    SettingState,
     StartRecord,
     StepRecord,
+    SweepRung,
+    SweepState,
     ValidationRecord,
 )
 
@@ -181,4 +185,44 @@ def status(*, state: JobState = JobState.RUNNING) -> StatusView:
         ],
         devices=[device()],
         events=[event(1), event(2, text="validation 1.912")],
+    )
+
+
+def sweep() -> SweepView:
+    """Three settings, of which one was dropped at a rung below a second, and one waits."""
+    states = [SettingState.DROPPED, SettingState.FINISHED, SettingState.WAITING]
+    losses, reasons = [[6.0], [5.0, 4.0], []], ["2 of 2 at 0.5s; the best 1 continue", "", ""]
+    settings = [
+        SettingView(
+            number=number,
+            values={"optimizer.peak_lr": f"{number}e-3"},
+            state=states[number - 1],
+            reason=reasons[number - 1],
+            rank={1: 2, 2: 1}.get(number),
+            losses=losses[number - 1],
+            charged_s=120.0 * bool(losses[number - 1]),
+            job_id=10 + number if losses[number - 1] else None,
+            run_id=None,
+            job_state=None,
+        )
+        for number in (1, 2, 3)
+    ]
+    return SweepView(
+        id=3,
+        name="rates",
+        state=SweepState.RUNNING,
+        reason="",
+        folder="/state/sweeps/3-rates",
+        recipe_name="demo.toml",
+        rungs=[SweepRung(at_s=0.5, keep=0.5)],
+        end_s=120.0,
+        num_settings=3,
+        num_by_state=dict.fromkeys(states, 1),
+        charged_s=240.0,
+        max_charged_s=300.0,
+        winner=None,
+        winner_recipe=None,
+        created_t=NOW,
+        ended_t=None,
+        settings=settings,
     )

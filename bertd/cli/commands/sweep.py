@@ -10,6 +10,7 @@ from bertd.cli.options import JsonOption, PriorityOption, SocketOption, connect,
 
 if TYPE_CHECKING:
     from bertd.api.sweep_models import SubmitSweep
+    from bertd.run.recipe.sweep_grid import Setting
 
 
 def sweep(
@@ -17,28 +18,34 @@ def sweep(
         str, typer.Argument(metavar="FILE", help="A sweep file (docs/sweeps.md), or the name of a sweep of bertd.")
     ],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Queue nothing; say how many settings, and how long at most.")
+        bool, typer.Option("--dry-run", help="Queue nothing; say what it takes at most: time, devices, disk.")
     ] = False,
     priority: PriorityOption = 0,
     socket: SocketOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Train every combination of a grid of recipe keys, end the worse ones early, and name the best.
+    """Train every combination of a grid of recipe keys, drop the worse ones at rungs, and name the best.
 
     Every combination is checked here first, so a mistake in one of them costs nothing.
     """
-    order, text = _read_order(file, priority=priority)
+    from bertd.cli.commands.sweep_estimate import estimate_sweep, estimate_text
+
+    order, settings = _read_order(file, priority=priority)
+    client = connect(socket)
     if dry_run:
+        estimate = estimate_sweep(order.spec, settings, client=client)
         if json:
-            print_json(order.spec)
+            print_json(estimate)
         else:
-            print(f"{text}\nnothing was queued; submit it without --dry-run")
+            print(f"{estimate_text(estimate)}\nnothing was queued; submit it without --dry-run")
         return
-    view = connect(socket).submit_sweep(order)
+    view = client.submit_sweep(order)
     if json:
         print_json(view)
         return
-    print(f"sweep {view.id} ({view.name}) has begun\n{text}")
+    print(
+        f"sweep {view.id} ({view.name}) has begun\n{estimate_text(estimate_sweep(order.spec, settings, client=client))}"
+    )
     print(f"  bertd sweeps {view.id}           its table\n  bertd sweeps {view.id} --cancel  end it with all its runs")
 
 
@@ -84,16 +91,13 @@ def _require_name_to_cancel(id: str | None, *, cancel: bool) -> None:
         raise typer.BadParameter("name the sweep to cancel", param_hint="--cancel")
 
 
-def _read_order(file: str, *, priority: int) -> tuple[SubmitSweep, str]:
-    """The request for a sweep file, and what it would be, as text."""
+def _read_order(file: str, *, priority: int) -> tuple[SubmitSweep, list[Setting]]:
+    """The request for a sweep file, and its settings."""
     from bertd.api.sweep_models import SubmitSweep
-    from bertd.run.durations import format_duration
     from bertd.run.paths import expand_user, find_data_set
-    from bertd.run.quantities import format_count
     from bertd.run.recipe.load import find_recipe, read_recipe
     from bertd.run.recipe.sweep_file import find_sweep, read_sweep, resolve_sweep
     from bertd.run.recipe.sweep_grid import expand_settings, map_paths
-    from bertd.run.recipe.sweep_rungs import most_charged_s
 
     path = find_sweep(file)
     sweep_toml, parsed = read_sweep(path)
@@ -122,12 +126,4 @@ def _read_order(file: str, *, priority: int) -> tuple[SubmitSweep, str]:
         recipe_name=base.name,
         priority=priority,
     )
-    number = len(settings)
-    if spec.end_s is None:
-        return order, f"{format_count(number, 'setting')}, each to the end of its budget"
-    most_s = most_charged_s(spec, num_settings=number, end_s=spec.end_s)
-    whole = format_duration(number * spec.end_s)
-    return order, (
-        f"{format_count(number, 'setting')}, {format_duration(most_s)} of training at most, one after the other "
-        f"({whole} without rungs)"
-    )
+    return order, settings

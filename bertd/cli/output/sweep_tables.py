@@ -22,7 +22,7 @@ def sweeps_text(sweeps: list[SweepView], *, style: OutputStyle) -> str:
 
 def sweep_text(sweep: SweepView, *, style: OutputStyle) -> str:
     """One sweep: what it is, then its settings, best first."""
-    most = "" if sweep.max_charged_s is None else f" of at most {format_duration(sweep.max_charged_s)}"
+    most = "" if sweep.max_charged_s is None else f" of about {format_duration(sweep.max_charged_s)} at most"
     states = ", ".join(f"{number} {state}" for state, number in sweep.num_by_state.items())
     lines = [
         f"sweep {sweep.id} ({terminal_line(sweep.name)}) is {sweep.state}"

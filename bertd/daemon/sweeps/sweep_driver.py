@@ -17,6 +17,7 @@ from bertd.api.models import SubmitPretrain
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.scheduling.device_allocation import Inventory
 from bertd.daemon.submissions import Submissions
+from bertd.daemon.sweeps.dropped_checkpoints import delete_checkpoints
 from bertd.daemon.sweeps.rung_decisions import IN_PLAY, cut_rung, rank_settings, record_loss, rung_text
 from bertd.daemon.sweeps.sweep_settings import SweepSettings
 from bertd.errors import BertdError
@@ -38,7 +39,7 @@ from bertd.run.mailbox import post
 from bertd.run.paths import JobPaths, RunPaths, StatePaths
 from bertd.run.pause_mark import write_pause_mark
 from bertd.run.recipe.load import format_recipe
-from bertd.run.recipe.sweep_rungs import pause_mark_s
+from bertd.run.recipe.sweep_rungs import KEEP_KEY, pause_mark_s
 
 logger = logging.getLogger(__name__)
 
@@ -161,7 +162,19 @@ class SweepDriver:
     def _end_dropped(self, sweep: Sweep, rows: Sequence[SettingRow]) -> None:
         for row in rows:
             if row.state is SettingState.DROPPED and row.job_id is not None:
-                self._drop(self._queue.get(row.job_id), reason=f"dropped by sweep {sweep.id}: {row.reason}")
+                job = self._queue.get(row.job_id)
+                if job.state not in ENDED and not job.has_runner:
+                    # Before its job ends: a daemon that dies between the two does both again.
+                    self._delete_checkpoints(job)
+                    reason = f"dropped by sweep {sweep.id}: {row.reason}; its checkpoints were deleted"
+                    self._drop(job, reason=reason)
+
+    def _delete_checkpoints(self, job: Job) -> None:
+        try:
+            delete_checkpoints(RunPaths(Path(job.folder)))
+        except BertdError as error:
+            # They only take space; the sweep need not wait for that.
+            logger.warning("job %d: %s", job.id, error)
 
     def _drop(self, job: Job, *, reason: str) -> None:
         if job.state not in ENDED and not job.has_runner:
@@ -198,13 +211,15 @@ class SweepDriver:
     def _submit(self, sweep: Sweep, row: SettingRow) -> SettingRow:
         """Submit a setting: its job, and the note that it has one, in one transaction."""
         setting = self._settings.get(sweep, row.number)
+        spec = sweep.spec
+        sets_keep = KEEP_KEY in spec.fixed or KEEP_KEY in spec.grid
         order = SubmitPretrain(
             recipe_toml=sweep.recipe_toml,
             recipe_name=sweep.recipe_name,
-            overrides=setting.overrides,
+            overrides=setting.overrides if sets_keep else [*setting.overrides, f"{KEEP_KEY}=1"],
             priority=sweep.priority,
         )
-        mark_s = pause_mark_s(sweep.spec, setting.recipe, rung=row.rung)
+        mark_s = pause_mark_s(spec, setting.recipe, rung=row.rung)
         with self._database.transaction():
             job = self._submissions.submit_pretraining(
                 order, uid=sweep.owner_uid, now=self._clock(), pause_mark_s=mark_s

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+
 from bertd.errors import RecipeError
 from bertd.records import SweepSpec
 from bertd.run.durations import format_exact_duration
 from bertd.run.recipe.schema import Recipe
 from bertd.run.recipe.sweep_grid import Setting
+
+KEEP_KEY = "checkpoint.keep"
+"""A hundred paused settings would fill a disk: a sweep that does not set it keeps one newest checkpoint of each."""
 
 
 def check_rungs(spec: SweepSpec, settings: list[Setting], *, name: str) -> None:
@@ -54,12 +60,29 @@ def pause_mark_s(spec: SweepSpec, recipe: Recipe, *, rung: int) -> float | None:
 
 def most_charged_s(spec: SweepSpec, *, num_settings: int, end_s: float) -> float:
     """The most that all runs together are charged: each max_loss drops nothing, each keep its share."""
-    total_s, before_s, number = 0.0, 0.0, num_settings
+    return sum(number * part_s for number, part_s in _parts(spec, num_settings=num_settings, end_s=end_s))
+
+
+def most_wall_s(spec: SweepSpec, *, num_settings: int, end_s: float, num_at_once: int) -> float:
+    """The longest that a sweep takes if so many settings always train at the same time."""
+    parts = _parts(spec, num_settings=num_settings, end_s=end_s)
+    return sum(math.ceil(number / num_at_once) * part_s for number, part_s in parts)
+
+
+def _parts(spec: SweepSpec, *, num_settings: int, end_s: float) -> Iterator[tuple[int, float]]:
+    """The most settings that train between two rungs, and for how many seconds each."""
+    before_s, number = 0.0, num_settings
     for rung in spec.rungs:
-        total_s += number * (rung.at_s - before_s)
-        before_s = rung.at_s
-        number = num_kept(number, keep=rung.keep)
-    return total_s + number * (end_s - before_s)
+        yield number, rung.at_s - before_s
+        before_s, number = rung.at_s, num_kept(number, keep=rung.keep)
+    yield number, end_s - before_s
+
+
+def set_checkpoint_keep(spec: SweepSpec, recipe: Recipe) -> Recipe:
+    """The recipe of a setting's run: it keeps one newest checkpoint, unless the sweep says how many."""
+    if KEEP_KEY in spec.fixed or KEEP_KEY in spec.grid:
+        return recipe
+    return recipe.model_copy(update={"checkpoint": recipe.checkpoint.model_copy(update={"keep": 1})})
 
 
 def num_kept(number: int, *, keep: float | None) -> int:

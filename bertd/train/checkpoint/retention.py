@@ -1,7 +1,8 @@
 """Retention of checkpoints: keep the newest, those at markers, and the best, each with its reason in `kept.json`.
 
-Only this module deletes checkpoints; it does not delete exports, which finetuning reads. Other readers of a checkpoint,
-such as `bertd export`, wrap their read in `protect(...)`; that checkpoint is then not deleted before the next save.
+Only this module deletes checkpoints of a run that may continue (the daemon deletes those of a setting that its sweep
+has dropped); it does not delete exports, which finetuning reads. Other readers of a checkpoint, such as `bertd export`,
+wrap their read in `protect(...)`; that checkpoint is then not deleted before the next save.
 """
 
 from __future__ import annotations

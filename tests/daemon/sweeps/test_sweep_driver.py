@@ -13,7 +13,7 @@ from bertd.jobs.store.database import Database
 from bertd.jobs.store.lifecycle import JobAction
 from bertd.records import JobState, SettingState, StartRecord, SweepRung, SweepSpec, SweepState
 from bertd.run.journal import read_journal
-from bertd.run.paths import RunPaths
+from bertd.run.paths import RunPaths, newest_first
 from bertd.run.recipe.load import read_recipe
 from tests.daemon.test_wind_down import Box
 from tests.jobs.runner_box import recipe_text
@@ -79,9 +79,16 @@ def test_the_worse_ones_are_dropped_at_their_rungs_and_the_best_one_wins(box: Bo
     assert done.settings[0].reason == "validation loss 10.000 at 0.001s is above 9"
     assert done.settings[2].reason == "3 of 3 at 0.002s; the best 2 continue"
     assert done.winner_recipe is not None
-    assert read_recipe(Path(done.winner_recipe)).optimizer.peak_lr == 1e-3
+    winner = read_recipe(Path(done.winner_recipe))
+    assert (winner.optimizer.peak_lr, winner.checkpoint.keep) == (1e-3, 3)
     states = [setting.job_state for setting in done.settings]
     assert states == [JobState.CANCELLED, JobState.DONE, JobState.CANCELLED, JobState.CANCELLED]
+    folders = [RunPaths(Path(box.job(setting.job_id or 0).folder)) for setting in done.settings]
+    assert [read_recipe(paths.recipe).checkpoint.keep for paths in folders] == [1] * 4
+    # Those of dropped settings alone are deleted, and their journals stay.
+    assert [bool(newest_first(paths.checkpoints)) for paths in folders] == [False, True, False, True]
+    assert all(paths.journal.is_file() for paths in folders)
+    assert (done.settings[0].job_reason or "").endswith("its checkpoints were deleted")
 
 
 def test_of_equal_losses_the_lower_number_continues(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from bertd.errors import DaemonError, StorageError
-from bertd.jobs.store.database import _SCHEMA, SCHEMA_VERSION, Database
+from bertd.jobs.store.database import _SCHEMA, _UPGRADES, SCHEMA_VERSION, Database
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.leases import Lease, Leases
 from bertd.jobs.store.queue import Queue
+from bertd.jobs.store.sweep_table import Sweep, SweepTable
+from bertd.records import JobState, SweepSpec, SweepState
 from tests.jobs.runner_box import with_tests_on_path
 from tests.waiting import PATIENCE_S
 
@@ -55,6 +57,32 @@ def test_a_queue_of_the_first_version_is_taken_over_with_its_leases(path: Path) 
     for _ in range(2):
         database = Database(path)
         assert Queue(database, EventLog(database)).leases() == Leases((Lease(1, "GPU-a", 1, parts=1),))
+        assert database.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
+        database.close()
+
+
+def test_a_queue_of_the_second_version_keeps_its_rows_and_gets_sweeps(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.executescript(f"{_SCHEMA} {_UPGRADES[0]} PRAGMA user_version = 2;")
+    values = "1, 'pretrain', 'x', 'paused', 'by a person', 0, '1-x', '/r', 'gpu', 1, 0, 0.0"
+    columns = "id, kind, name, state, reason, priority, run_id, folder, device_kind, num_devices, owner_uid, created_t"
+    connection.executescript(
+        f"INSERT INTO jobs ({columns}) VALUES ({values});"  # noqa: S608  # no input
+        "INSERT INTO events (t, type, text, data) VALUES (1.0, 'job', 'x', '{}');"
+    )
+    connection.close()
+    spec = SweepSpec(name="rates", end_s=None, grid={"optimizer.peak_lr": [1, 2]})
+    draft = Sweep(0, SweepState.RUNNING, "", spec, recipe_toml="", recipe_name="", priority=0, owner_uid=0, created_t=0)
+    for number in (1, 2):
+        database = Database(path)
+        events = EventLog(database)
+        job = Queue(database, events).get(1)
+        assert (job.state, job.reason, job.run_id) == (JobState.PAUSED, "by a person", "1-x")
+        assert events.last_id() == number
+        table = SweepTable(database, events)
+        if number == 1:
+            table.insert(draft, num_settings=2)
+        assert (table.get("rates").spec, len(table.settings(1))) == (spec, 2)
         assert database.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
         database.close()
 
