@@ -27,6 +27,7 @@ _OPENINGS = {"<doc id=": SourceKind.WIKIEXTRACTOR, "<mediawiki": SourceKind.WIKI
 _ARRAY = re.compile(r'\[\s*(?:\{\s*["}]|"(?:[^"\\]|\\.)*"\s*(?:,|\]|$)|\]\s*$)')
 _EXTRACTED_JSON = re.compile(r'\{"id": ?"\d+", (?:"revid": ?"\d*", )?"url": ?"[^"]*", "title": ?"')
 """How a line of `wikiextractor --json` begins."""
+_STRING_LINE = re.compile(r'"(?:[^"\\]|\\.)*"[ \t\r]*(?:\n|$)')
 _OBJECT = re.compile(r'\{\s*"')
 _NUM_LINES = 100
 """Lines at the beginning that may show JSON lines or a table."""
@@ -80,6 +81,9 @@ def guess_kind(name: str, content: BinaryIO, *, encoding: str | None = None) -> 
     named = _kinds_of_name(name)
     if kind := _guess_from_opening(text, is_all=is_all):
         return kind
+    if named and named[0] is SourceKind.JSONL and _STRING_LINE.match(text):
+        # A text a line, which only `json` reads.
+        return SourceKind.JSON
     if named and named[0] is not SourceKind.WIKI_XML and named[0] is not SourceKind.TEXT:
         return named[0]
     if _is_table(text, is_all=is_all):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import BinaryIO
 
+from bertd.data.sources.archives import strip_compression_suffix
 from bertd.data.sources.encodings import (
     HEAD_BYTES,
     UTF_8,
@@ -28,6 +32,14 @@ _BINARY_FORMATS = {
     b"\xd0\xcf\x11\xe0": "is an old Office document",
 }
 """Formats of documents by their first bytes; part of a PDF and all of RTF would pass for text."""
+_TAGGED_FORMATS = {
+    "a WARC or WET file, whose headers": re.compile(rb"WARC/\d"),
+    "a mailbox, whose headers": re.compile(rb"From \S+ .*\d{4}\r?\n>?[A-Z][\w-]*[: ]"),
+    "subtitles, whose times": re.compile(rb"(?:WEBVTT\b|\d+[ \t]*\r?\n\d\d:\d\d:\d\d[,.]\d{3} --> )"),
+    "HTML, whose tags": re.compile(rb"(?i)<!DOCTYPE html|<html\b"),
+}
+"""Text by its bytes, but with more in it than the words that people wrote."""
+_HTML_SUFFIXES = (".html", ".htm", ".xhtml")
 _MAX_NOTES = 3
 """Files of a source that are named to the user; the counts have all."""
 
@@ -54,6 +66,8 @@ class DecodedReader:
         if binary or text is None:
             yield _skip_file(stream, head)
             return
+        if tagged := _describe_tagged(name, head):
+            self._note(f"{name}: is {tagged} are read as text", lambda: "extract its text first")
         if self.encoding is None and not _is_utf8(head):
             self._note(f"{name}: is not UTF-8, and what cannot be read is left out", lambda: _encoding_remedy(head))
         yield from self.reader.blocks(text, block_bytes=block_bytes)
@@ -75,6 +89,14 @@ class DecodedReader:
         if len(self._notes) < _MAX_NOTES:
             self._notes.append(f"{what}; {find_remedy()}")
             print_note(self._notes[-1])
+
+
+def _describe_tagged(name: str, head: bytes) -> str | None:
+    """What a file is that holds more than text; of HTML by its name, the user was told when it was found."""
+    begin = head.removeprefix(codecs.BOM_UTF8).lstrip()
+    found = next((what for what, opening in _TAGGED_FORMATS.items() if opening.match(begin)), None)
+    is_named = PurePath(strip_compression_suffix(name)).suffix.lower() in _HTML_SUFFIXES
+    return None if is_named else found
 
 
 def _encoding_remedy(head: bytes) -> str:
