@@ -18,8 +18,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bertd.demo.docstrings import Document, SourceFile, fingerprint, read_documents
+from bertd.demo.package_task import make_task, write_task
 from bertd.demo.prose import sentences
-from bertd.demo.sentence_order import make_task, write_task
+from bertd.demo.word_counts import WordCountScore, score_word_counts
 from bertd.errors import CorpusError, StorageError
 from bertd.records import Record
 from bertd.run.atomic_files import SHARED_MODE, atomic_write
@@ -42,6 +43,10 @@ class CorpusFacts(Record):
     num_train: int
     """Examples of the task."""
     num_dev: int
+    package: str
+    """Whose sentences the task asks for."""
+    word_counts: WordCountScore
+    """What words alone score in the task."""
     sha256: str
     """Of corpus.jsonl."""
 
@@ -121,7 +126,7 @@ def build_corpus(
     if not pretrain_documents:
         raise CorpusError(f"{len(sources)} Python files: no documentation in them; read more with --source-mb")
     seen = {sentence for document in pretrain_documents for text in document.paragraphs for sentence in sentences(text)}
-    task = make_task((text for document in held_out for text in document.paragraphs), seen=seen)
+    task = make_task(held_out, seen=seen)
     lines = [json.dumps({"text": "\n".join(document.paragraphs)}) + "\n" for document in pretrain_documents]
     content = "".join(lines).encode()
     atomic_write(paths.corpus, content, mode=SHARED_MODE)
@@ -133,6 +138,8 @@ def build_corpus(
         num_held_out=len(held_out),
         num_train=len(task.train),
         num_dev=len(task.dev),
+        package=task.package,
+        word_counts=score_word_counts(task.train, task.dev),
         sha256=hashlib.sha256(content).hexdigest(),
     )
     atomic_write(paths.facts, facts.model_dump_json(indent=2) + "\n", mode=SHARED_MODE)

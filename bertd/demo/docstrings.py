@@ -33,7 +33,7 @@ _MAX_FILE_BYTES = 2_000_000
 _MAX_PACKAGE_BYTES = 20_000_000
 """Limit per package, so that no single one (torch, transformers) is most of the corpus."""
 
-_CORPUS_CODE_FILES = ("docstrings.py", "prose.py", "sentence_order.py", "corpus.py")
+_CORPUS_CODE_FILES = ("docstrings.py", "prose.py", "package_task.py", "word_counts.py", "corpus.py")
 """Files of this package that determine the corpus, besides the sources."""
 
 

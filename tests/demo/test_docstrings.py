@@ -82,12 +82,11 @@ def test_the_same_files_are_built_once_and_a_changed_one_builds_again(tmp_path: 
     library = tmp_path / "library"
     nouns = ["list", "tree", "graph", "table", "queue", "stack", "heap", "string", "number", "file"]
     verbs = ["sorts", "copies", "reads", "writes", "prints", "counts", "joins", "splits", "checks", "hashes"]
-    for noun in nouns:
+    names: list[str] = []
+    for index, noun in enumerate(nouns):
         for verb in verbs:
-            _module(
-                library, f"{noun}_{verb}.py", *[f"This function {verb} every {a} in the given {noun}." for a in nouns]
-            )
-    names = [f"{noun}_{verb}.py" for noun in nouns for verb in verbs]
+            names.append(f"package{index % 2}/{noun}_{verb}.py")
+            _module(library, names[-1], *[f"This function {verb} every {a} in the given {noun}." for a in nouns])
     kept = [name for name in names if not is_held_out(f"packages/{name}")]
     num_held_out = len(names) - len(kept)
     assert 5 < num_held_out < 25

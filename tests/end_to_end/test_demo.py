@@ -78,6 +78,8 @@ def test_the_demo_goes_from_text_to_a_score(played: Played) -> None:
     assert "the learning rate ended at 0" in played.output
     assert "loads as MegatronBertForMaskedLM" in played.output
     assert re.search(r"the \[MASK\] of the list\.  ->  \S+ \d+%, ", played.output)
+    assert re.search(r"is a sentence from the docstrings of .+, or of another package\?", played.output)
+    assert -1 <= _number(r"words counted \(naive Bayes\), no encoder +(-?[\d.]+)", played.output) <= 1
     assert _number(r"always the most common answer +(0\.\d+) +", played.output) == 0.0
     assert "nothing is left running" in played.output
 
