@@ -78,6 +78,8 @@ class RunView(Record):
     """The newest change of its number of devices."""
     model: str
     """As text: 4 layers x 256, 4.9M parameters."""
+    start_from: str | None = None
+    """The model whose weights it began from, as its recipe names it; None if they were random."""
     start: StartRecord | None = None
     step: StepRecord | None = None
     """The newest."""

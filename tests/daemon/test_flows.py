@@ -539,6 +539,14 @@ def test_a_finetuning_without_export_or_data_is_refused(box: DaemonBox) -> None:
         box.client.submit(SubmitFinetune(run=run.run_id, task="cola", data_dir="/etc"))
 
 
+def test_a_run_shows_whose_weights_it_begins_from(box: DaemonBox) -> None:
+    random = box.client.submit(box.pretraining(hold=True))
+    submission = box.pretraining(hold=True)
+    named = box.client.submit(submission.model_copy(update={"overrides": ["model.start_from=google-bert/bert-tiny"]}))
+    assert box.client.run(random.id).start_from is None
+    assert box.client.run(named.id).start_from == "google-bert/bert-tiny"
+
+
 @pytest.mark.parametrize(
     ("override", "error", "told"),
     [

@@ -40,7 +40,7 @@ def export_costs(runs: Iterable[RunView], sources: Iterable[str]) -> dict[str, E
     for source in sources:
         run_id, _, name = source.partition("/")
         run = runs_by_id.get(run_id)
-        if run is None or run.start is None or run.start.start_from is not None or run.devices_change is not None:
+        if run is None or run.start is None or run.start_from is not None or run.devices_change is not None:
             continue
         hours = _charged_hours(run, name, num_devices=run.start.world_size)
         if hours is not None:

@@ -148,6 +148,7 @@ class Views:
             budget_change=summary.budget,
             devices_change=summary.devices,
             model=_model_line(recipe, summary),
+            start_from=recipe.model.start_from,
             start=summary.start,
             step=summary.step,
             validation=summary.validation,
