@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from bertd.records import GLUE_TASKS, MetricName, OwnTask
+from bertd.records import GLUE_TASKS, LAST_COLUMN, MetricName, OwnTask, is_tagged_file
 
 _MAX_TEXT_COLUMNS = 2
 
@@ -36,6 +36,8 @@ def make_own_task(
         return None
     if task is not None:
         raise typer.BadParameter(f"is GLUE's, and --data {data} is a table of your own", param_hint="--task")
+    if is_tagged_file(str(data)):
+        text, label = text or "1", label or LAST_COLUMN
     if text is None or label is None:
         raise typer.BadParameter(
             f"{data} is a table: name its columns, as --text sentence --label label",

@@ -12,6 +12,7 @@ from bertd.glue.data.task_data import read_task_data
 from bertd.glue.device import choose_device
 from bertd.glue.kinds.kind import Kind
 from bertd.glue.kinds.sequence_classification import SequenceClassification
+from bertd.glue.kinds.token_classification import read_token_classification
 from bertd.glue.model.classifier import Classifier, load_classifier
 from bertd.glue.model.finetuned_model import save_finetuned
 from bertd.glue.progress import ProgressJournal
@@ -40,7 +41,7 @@ def finetune(spec: FinetuneSpec, *, paths: JobPaths, journal: JournalWriter, pro
         NumericsError: training diverged.
         StorageError: the model cannot be kept.
     """
-    kind = SequenceClassification.of(read_task_data(spec))
+    kind = _read_kind(spec)
     device = choose_device()
     if device.type == "cpu":
         tune_cpu()
@@ -126,6 +127,12 @@ def finetune(spec: FinetuneSpec, *, paths: JobPaths, journal: JournalWriter, pro
             detail=detail,
         )
     )
+
+
+def _read_kind(spec: FinetuneSpec) -> Kind:
+    if spec.own is not None and spec.own.is_tagged:
+        return read_token_classification(spec.task, spec.own)
+    return SequenceClassification.of(read_task_data(spec))
 
 
 def _keep_model(

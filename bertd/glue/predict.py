@@ -1,7 +1,7 @@
-"""`bertd predict FOLDER FILE`: the labels that a finetuned model gives to the texts of a table.
+"""`bertd predict FOLDER FILE`: the labels that a finetuned model gives to the texts of a table, or to words.
 
-Writes a row for each row of the table, in its order: the label and its probability, or the predicted number. Needs no
-daemon and no column of labels.
+Writes a row for each row of the table, in its order: the label and its probability, or the predicted number; of
+words, a line for each with its tag, as CoNLL does. Needs no daemon and no column of labels.
 """
 
 from __future__ import annotations
@@ -14,11 +14,20 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bertd.errors import CorpusError
 from bertd.program import run_main
+from bertd.records import TAGGED_SUFFIXES
 
-_OUTPUT_SUFFIXES = (".tsv", ".csv", ".jsonl")
+if TYPE_CHECKING:
+    import torch
+
+    from bertd.glue.model.classifier import Classifier
+    from bertd.train.backends.precision import Precision
+
+_TABLE_SUFFIXES = (".tsv", ".csv", ".jsonl")
+_OUTPUT_SUFFIXES = (*_TABLE_SUFFIXES, *TAGGED_SUFFIXES)
 _MAX_TEXT_COLUMNS = 2
 
 
@@ -38,9 +47,13 @@ def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         prog="bertd predict", description="Write the labels that a finetuned model gives to the texts of a table."
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="a finetuned model, as --keep best leaves it")
-    parser.add_argument("file", type=Path, metavar="FILE", help="a table: .csv, .tsv, .jsonl, .json or .parquet")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="a table: .csv, .tsv, .jsonl, .json or .parquet; or words, one a line"
+    )
     parser.add_argument("--text", metavar="A[,B]", help="its columns of text (those that the model was trained on)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help=".tsv, .csv or .jsonl to write (TSV on the output)")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help=".tsv, .csv or .jsonl, or .conll for tags (TSV on the output)"
+    )
     args = parser.parse_args(argv)
     if args.text is not None:
         args.text = tuple(name.strip() for name in args.text.split(","))
@@ -52,10 +65,10 @@ def _parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def _main(args: argparse.Namespace) -> None:
-    suffix = ".tsv" if args.out is None else args.out.suffix.lower()
+    suffix = None if args.out is None else args.out.suffix.lower()
     # As in a finetuning; must be set before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    predictions = _predict(args.folder, args.file, text=args.text)
+    predictions = _predict(args.folder, args.file, text=args.text, suffix=suffix)
     content = _format(predictions, suffix=suffix)
     if args.out is None:
         sys.stdout.write(content)
@@ -63,15 +76,16 @@ def _main(args: argparse.Namespace) -> None:
     from bertd.run.atomic_files import SHARED_MODE, atomic_write
 
     atomic_write(args.out, content, mode=SHARED_MODE)
-    print(f"{args.out}: {len(predictions.rows)} predictions", file=sys.stderr)
+    print(f"{args.out}: {sum(map(bool, predictions.rows))} predictions", file=sys.stderr)
 
 
-def _predict(folder: Path, path: Path, *, text: tuple[str, ...] | None) -> _Predictions:
+def _predict(folder: Path, path: Path, *, text: tuple[str, ...] | None, suffix: str | None) -> _Predictions:
     from bertd.glue.data.examples import Example
     from bertd.glue.data.own_task import read_texts
     from bertd.glue.data.tables import read_table
     from bertd.glue.device import choose_device
     from bertd.glue.model.finetuned_model import load_finetuned
+    from bertd.glue.model.head import HeadKind
     from bertd.glue.training.encoding import encode
     from bertd.glue.training.evaluate import predict_outputs
     from bertd.run.recipe.schema import PrecisionSection
@@ -84,10 +98,15 @@ def _predict(folder: Path, path: Path, *, text: tuple[str, ...] | None) -> _Pred
         columns = description.text
     else:
         raise CorpusError(f"{folder}: does not say which columns it was trained on; name those of {path} with --text")
-    texts = read_texts(read_table(path, columns), num_columns=len(columns))
-    examples = [Example(cells[0], cells[1] if len(cells) > 1 else None, 0.0) for cells in texts]
     device = choose_device()
     precision = choose_precision(PrecisionSection(mode="fp32"), device)
+    if suffix is not None and (classifier.kind is HeadKind.TOKENS) != (suffix in TAGGED_SUFFIXES):
+        kinds = TAGGED_SUFFIXES if classifier.kind is HeadKind.TOKENS else _TABLE_SUFFIXES
+        raise CorpusError(f"--out: {folder} is a {classifier.kind}; end the name in one of {', '.join(kinds)}")
+    if classifier.kind is HeadKind.TOKENS:
+        return _tag_words(classifier, path, column=columns[0], device=device, precision=precision)
+    texts = read_texts(read_table(path, columns), num_columns=len(columns))
+    examples = [Example(cells[0], cells[1] if len(cells) > 1 else None, 0.0) for cells in texts]
     outputs_NC = predict_outputs(
         classifier, encode(examples, classifier), place=path, device=device, precision=precision
     )
@@ -102,7 +121,40 @@ def _predict(folder: Path, path: Path, *, text: tuple[str, ...] | None) -> _Pred
     return _Predictions(("label", "probability"), rows)
 
 
-def _format(predictions: _Predictions, *, suffix: str) -> str:
+def _tag_words(
+    classifier: Classifier, path: Path, *, column: str, device: torch.device, precision: Precision
+) -> _Predictions:
+    """A row for each word, with its tag, and an empty one after each sentence.
+
+    Raises:
+        CorpusError: the tokenizer leaves nothing of any word.
+    """
+    from bertd.glue.data.tagged import read_tagged
+    from bertd.glue.kinds.entities import OUTSIDE
+    from bertd.glue.kinds.token_classification import read_tags
+    from bertd.glue.training.encode_words import encode_words
+    from bertd.glue.training.evaluate import predict_outputs
+
+    sentences = [sentence.words for sentence in read_tagged(path, text=column, label=None)]
+    encoded = encode_words(sentences, None, classifier)
+    if not encoded:
+        raise CorpusError(f"{path}: the tokenizer leaves nothing of its words; check --text")
+    examples = [part.example for part in encoded]
+    outputs_NC = predict_outputs(classifier, examples, place=path, device=device, precision=precision)
+    by_id = dict(classifier.model.config.id2label)
+    names = [str(by_id[number]) for number in range(len(by_id))]
+    fallback = OUTSIDE if OUTSIDE in names else names[0]
+    tags = read_tags(outputs_NC, encoded, words=sentences, names=names, fallback=fallback)
+    rows: list[tuple[str | float, ...]] = []
+    for words, of_words in zip(sentences, tags, strict=True):
+        rows += [*zip(words, of_words, strict=True), ()]
+    return _Predictions((), rows)
+
+
+def _format(predictions: _Predictions, *, suffix: str | None) -> str:
+    if not predictions.columns:
+        # Not by the csv module: in CoNLL's columns a quote is a character like any other.
+        return "".join("\t".join(map(str, row)) + "\n" for row in predictions.rows)
     rows = [[f"{cell:.6f}" if isinstance(cell, float) else cell for cell in row] for row in predictions.rows]
     if suffix == ".jsonl":
         records = [dict(zip(predictions.columns, row, strict=True)) for row in predictions.rows]

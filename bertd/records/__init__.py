@@ -10,7 +10,18 @@ from __future__ import annotations
 
 from bertd.records.checkpoints import KeptCheckpoint, KeptCheckpoints
 from bertd.records.commands import BudgetRequest, Command, CommandKind
-from bertd.records.finetune import GLUE_FILES, GLUE_TASKS, FinetuneSpec, Keep, MetricName, OwnTask
+from bertd.records.finetune import (
+    GLUE_FILES,
+    GLUE_TASKS,
+    LAST_COLUMN,
+    TAGGED_METRICS,
+    TAGGED_SUFFIXES,
+    FinetuneSpec,
+    Keep,
+    MetricName,
+    OwnTask,
+    is_tagged_file,
+)
 from bertd.records.journal import (
     AlertRecord,
     BudgetRecord,
@@ -60,6 +71,10 @@ __all__ = [
     "MetricName",
     "Outcome",
     "OwnTask",
+    "LAST_COLUMN",
+    "TAGGED_METRICS",
+    "TAGGED_SUFFIXES",
+    "is_tagged_file",
     "PauseKind",
     "Record",
     "RestartRecord",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import PurePath
 
 from pydantic import Field
 
@@ -61,8 +62,14 @@ class Keep(StrEnum):
     """The model of the best epoch."""
 
 
+TAGGED_SUFFIXES = (".conll", ".iob", ".iob2", ".bio", ".txt")
+"""Files of tagged words end in one of these."""
+TAGGED_METRICS = (MetricName.F1, MetricName.ACCURACY)
+LAST_COLUMN = "last"
+
+
 class OwnTask(Record):
-    """A task from a table of one's own: CSV, TSV, JSON lines, a JSON array or Parquet."""
+    """A task of one's own from a table (CSV, TSV, JSON lines, a JSON array or Parquet) or a file of tagged words."""
 
     train: str
     """Absolute path of the training table."""
@@ -72,11 +79,22 @@ class OwnTask(Record):
     dev_seed: int = Field(default=42, ge=0, lt=2**31)
     """Decides which rows are held out. Not the trial's seed, so that all trials are scored on the same rows."""
     text: tuple[str, ...] = Field(min_length=1, max_length=2)
-    """Columns of the text: one, or the two of a pair."""
+    """Columns of the text: one, or the two of a pair; of tagged words the column's number, from 1."""
     label: str
-    """Column of the label: a class, or a number to predict if the metric is a correlation of numbers."""
+    """Column of the label: a class, or a number to predict if the metric is a correlation of numbers; of tagged words
+    the column's number, or LAST_COLUMN."""
     metric: MetricName | None = None
-    """None: Spearman if the labels are fractional numbers, else accuracy."""
+    """None: Spearman if the labels are fractional numbers, F1 if the tags mark entities, else accuracy."""
+
+    @property
+    def is_tagged(self) -> bool:
+        """Whether the training file has tagged words, by its name."""
+        return is_tagged_file(self.train)
+
+
+def is_tagged_file(path: str) -> bool:
+    """Whether a file of that name has tagged words."""
+    return PurePath(path).suffix.lower() in TAGGED_SUFFIXES
 
 
 class FinetuneSpec(Record):

@@ -127,7 +127,7 @@ def finetune(
             metavar="PATH",
             exists=True,
             help="Folder in GLUE's layout, FOLDER/CoLA/train.tsv, ..., or a copy of nyu-mll/glue; or a table of "
-            "your own: .csv, .tsv, .jsonl, .json, .parquet.",
+            "your own: .csv, .tsv, .jsonl, .json, .parquet; or tagged words: .conll, .iob, .iob2, .bio, .txt.",
         ),
     ],
     task: Annotated[
@@ -142,11 +142,21 @@ def finetune(
     ] = None,
     text: Annotated[
         str | None,
-        typer.Option("--text", metavar="A[,B]", help="A table's column of texts, or two of pairs.", show_default=False),
+        typer.Option(
+            "--text",
+            metavar="A[,B]",
+            help="A table's column of texts, or two of pairs; of tagged words its number (1).",
+            show_default=False,
+        ),
     ] = None,
     label: Annotated[
         str | None,
-        typer.Option("--label", metavar="COLUMN", help="A table's column of labels.", show_default=False),
+        typer.Option(
+            "--label",
+            metavar="COLUMN",
+            help="A table's column of labels; of tagged words its number (the last).",
+            show_default=False,
+        ),
     ] = None,
     dev: Annotated[
         Path | None,
@@ -167,8 +177,8 @@ def finetune(
         Metric | None,
         typer.Option(
             "--metric",
-            help="Score of a table, by which the best epoch is chosen. By default accuracy, or spearman if labels are "
-            "fractions.",
+            help="Score of a table, by which the best epoch is chosen. By default accuracy, spearman if labels are "
+            "fractions, or f1 if tags mark entities.",
             show_default=False,
         ),
     ] = None,

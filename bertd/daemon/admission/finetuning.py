@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bertd.daemon.admission.readable import kind_of, read_json_object, unreadable_message
 from bertd.errors import CheckpointError, CorpusError, RecipeError
-from bertd.records import GLUE_FILES, OwnTask
+from bertd.records import GLUE_FILES, LAST_COLUMN, TAGGED_METRICS, TAGGED_SUFFIXES, OwnTask, is_tagged_file
 from bertd.run.pretrained_folder import CONFIG_FILE
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -59,7 +59,9 @@ def require_own_data(own: OwnTask) -> None:
 
     Raises:
         CorpusError: one is missing, or is not a file.
+        RecipeError: the settings do not fit the files' kind.
     """
+    _require_tagged_settings(own)
     for name in (own.train, own.dev):
         if name is None:
             continue
@@ -72,6 +74,27 @@ def require_own_data(own: OwnTask) -> None:
             raise CorpusError(f"{name}: no such file; give the table with --data, and its development set with --dev")
         if kind != "a file":
             raise CorpusError(f"{name}: {kind}, and not a file; give a table in a file")
+
+
+def _require_tagged_settings(own: OwnTask) -> None:
+    """Check what only tagged words need.
+
+    Raises:
+        RecipeError: a column is not a number, the metric is not one of tags, or one file is a table.
+    """
+    if own.dev is not None and is_tagged_file(own.dev) != own.is_tagged:
+        raise RecipeError(
+            f"--dev {own.dev}: one file is a table, the other has tagged words ({', '.join(TAGGED_SUFFIXES)}); give "
+            "two of a kind"
+        )
+    if not own.is_tagged:
+        return
+    if len(own.text) != 1 or not own.text[0].isdecimal():
+        raise RecipeError(f"--text {','.join(own.text)!r:.40}: tagged words are one column; give its number, from 1")
+    if own.label != LAST_COLUMN and not own.label.isdecimal():
+        raise RecipeError(f"--label {own.label!r:.40}: give the number of the tags' column, from 1, or {LAST_COLUMN}")
+    if own.metric is not None and own.metric not in TAGGED_METRICS:
+        raise RecipeError(f"--metric {own.metric}: tags have {' and '.join(TAGGED_METRICS)}; give one of them")
 
 
 def require_export(export: Path) -> Path:

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from bertd.errors import CorpusError
 from bertd.glue.data.examples import Example, Split
 from bertd.glue.data.tables import Table, read_table
 from bertd.glue.tasks import Task
 from bertd.records import MetricName, OwnTask
+
+K = TypeVar("K", bound=Hashable)
 
 _CLASS_METRICS = (MetricName.ACCURACY, MetricName.F1, MetricName.MATTHEWS)
 _FEW_ROWS = 20
@@ -177,25 +182,31 @@ def _example(texts: tuple[str, ...], target: float) -> Example:
     return Example(first=texts[0], second=texts[1] if len(texts) > 1 else None, target=target)
 
 
+def draw_held_out(keys: Sequence[K], *, share: float, seed: int) -> set[K]:
+    """The keys to hold out: about a share of them, equal ones together, and never all."""
+    counts = Counter(keys)
+    distinct = list(counts)
+    random.Random(seed).shuffle(distinct)
+    wanted = max(1, round(share * len(keys)))
+    held: set[K] = set()
+    num_held = 0
+    for key in distinct[:-1]:
+        if num_held >= wanted:
+            break
+        held.add(key)
+        num_held += counts[key]
+    return held
+
+
 def _hold_out(task: Task, split: Split, own: OwnTask) -> OwnTaskData:
     """Hold a share of the rows out; rows with the same text stay together, so that none is in both sets.
 
     Raises:
         CorpusError: there are too few rows.
     """
-    groups: dict[tuple[str, str | None], list[Example]] = {}
-    for example in split.examples:
-        groups.setdefault((example.first, example.second), []).append(example)
-    keys = list(groups)
-    random.Random(own.dev_seed).shuffle(keys)
-    wanted = max(1, round(own.dev_share * len(split.examples)))
-    held: set[tuple[str, str | None]] = set()
-    num_held = 0
-    for key in keys[:-1]:
-        if num_held >= wanted:
-            break
-        held.add(key)
-        num_held += len(groups[key])
+    held = draw_held_out(
+        [(example.first, example.second) for example in split.examples], share=own.dev_share, seed=own.dev_seed
+    )
     dev = [example for example in split.examples if (example.first, example.second) in held]
     train = [example for example in split.examples if (example.first, example.second) not in held]
     if not dev or len({example.target for example in train}) < 2:

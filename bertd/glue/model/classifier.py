@@ -13,10 +13,11 @@ from pathlib import Path
 
 import transformers
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+    MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
 )
 
 from bertd.errors import CheckpointError
@@ -33,11 +34,12 @@ _DROPOUT_SETTINGS = (
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
 """A folder without one of these has no vocabulary."""
 _ARCHITECTURES = {
+    HeadKind.TOKENS: (AutoModelForTokenClassification, MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES),
     HeadKind.SEQUENCE: (AutoModelForSequenceClassification, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES),
 }
 """transformers' class for each head, and the model types that have it."""
 _POOLER = "pooler"
-"""The only part of an encoder that a finetuning may initialize."""
+"""The only part of an encoder that a finetuning may initialize, or leave out."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Classifier:
     """A model on the CPU, ready to be trained, with its tokenizer."""
 
     model: transformers.PreTrainedModel
+    kind: HeadKind
+    """What it predicts."""
     tokenizer: transformers.PreTrainedTokenizerBase
     max_length: int
     """Most tokens in one input: as requested, or fewer if the model has fewer positions."""
@@ -63,7 +67,7 @@ def load_classifier(export: Path, head: Head, *, max_length: int) -> Classifier:
     Raises:
         CheckpointError: the folder has no encoder that can be finetuned, or lacks weights of it.
     """
-    config = read_config(export, head.kind)
+    config = read_config(export)
     for name in _DROPOUT_SETTINGS:
         if getattr(config, name, None) is not None:
             setattr(config, name, DROPOUT)
@@ -73,8 +77,8 @@ def load_classifier(export: Path, head: Head, *, max_length: int) -> Classifier:
     return classifier
 
 
-def read_config(folder: Path, kind: HeadKind) -> transformers.PretrainedConfig:
-    """The configuration of an encoder that can have such a head.
+def read_config(folder: Path) -> transformers.PretrainedConfig:
+    """The configuration of an encoder.
 
     Raises:
         CheckpointError: there is none, or it is of another kind of model.
@@ -99,8 +103,6 @@ def read_config(folder: Path, kind: HeadKind) -> transformers.PretrainedConfig:
         raise CheckpointError(
             f"{folder}: model type {model_type!r} is not an encoder; give a model such as BERT or RoBERTa"
         )
-    if model_type not in _ARCHITECTURES[kind][1]:
-        raise CheckpointError(f"{folder}: transformers has no {kind} for model type {model_type!r}; give another model")
     return config
 
 
@@ -110,8 +112,10 @@ def load_folder(
     """Load model and tokenizer, and transformers' report on the weights' names.
 
     Raises:
-        CheckpointError: transformers cannot load it, or its tokenizer cannot be used.
+        CheckpointError: transformers has no such head for it or cannot load it, or its tokenizer cannot be used.
     """
+    if (model_type := str(config.model_type)) not in _ARCHITECTURES[kind][1]:
+        raise CheckpointError(f"{folder}: transformers has no {kind} for model type {model_type!r}; give another model")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model, report = _ARCHITECTURES[kind][0].from_pretrained(
@@ -132,6 +136,7 @@ def load_folder(
     classifier = Classifier(
         # Weights saved in half precision are trained in single.
         model=model.float(),
+        kind=kind,
         tokenizer=tokenizer,
         max_length=min(max_length, _num_positions(model, tokenizer)),
         has_segments=getattr(config, "type_vocab_size", 1) >= 2,
@@ -148,7 +153,8 @@ def _describe_head(config: transformers.PretrainedConfig, head: Head) -> None:
     """Have the configuration name the outputs, which also decides the width of the classifier."""
     config.id2label = dict(enumerate(head.names))
     config.label2id = {name: number for number, name in enumerate(head.names)}
-    config.problem_type = "regression" if head.is_number else "single_label_classification"
+    if head.kind is HeadKind.SEQUENCE:
+        config.problem_type = "regression" if head.is_number else "single_label_classification"
 
 
 def _check_loading_report(folder: Path, report: dict[str, list[str]], *, model: transformers.PreTrainedModel) -> None:
@@ -159,7 +165,8 @@ def _check_loading_report(folder: Path, report: dict[str, list[str]], *, model: 
     unexpected = sorted(
         key
         for key in report["unexpected_keys"]
-        if key.startswith(prefix) or any(key.startswith(part) for part in parts if part != "head.")
+        if (key.startswith(prefix) or any(key.startswith(part) for part in parts if part != "head."))
+        and _POOLER not in key.split(".")
     )
     mismatched = sorted(str(key) for key in report["mismatched_keys"])
     for what, keys in (

@@ -1,4 +1,5 @@
-"""A finetuned model as a folder that stock AutoModelForSequenceClassification loads, with its tokenizer.
+"""A finetuned model as a folder that stock AutoModelForSequenceClassification, or
+AutoModelForTokenClassification for tags of words, loads with its tokenizer.
 
 The configuration names the labels. `bertd_finetuning.json` has what transformers has no place for: the columns of the
 texts and the length to which they were cut.
@@ -10,6 +11,7 @@ import os
 import shutil
 from pathlib import Path
 
+import transformers
 from pydantic import ValidationError
 from safetensors import SafetensorError
 
@@ -20,6 +22,8 @@ from bertd.records import Record
 from bertd.run.atomic_files import SHARED_MODE, fsync_folder, set_mode, temporary_folder
 from bertd.run.paths import TRASH_PREFIX
 
+_TOKEN_CLASS = "ForTokenClassification"
+"""Ends the names of transformers' classes that tag tokens."""
 _DESCRIPTION = "bertd_finetuning.json"
 _COPIED_FILES = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
@@ -84,18 +88,23 @@ def load_finetuned(folder: Path) -> tuple[Classifier, FinetuningDescription | No
     Raises:
         CheckpointError: the folder has no finetuned classifier.
     """
-    config = read_config(folder, HeadKind.SEQUENCE)
+    config = read_config(folder)
     description = _read_description(folder)
     if config.problem_type == "multi_label_classification":
         raise CheckpointError(f"{folder}: gives several labels to a text; bertd predicts one of them, or a number")
     classifier, report = load_folder(
-        folder, config, kind=HeadKind.SEQUENCE, max_length=512 if description is None else description.max_length
+        folder, config, kind=_find_kind(config), max_length=512 if description is None else description.max_length
     )
     if wrong := [*report["missing_keys"], *map(str, report["mismatched_keys"])]:
         raise CheckpointError(
             f"{folder}: no finetuned classifier in it (no weight {wrong[0]}); `bertd finetune --keep best` makes one"
         )
     return classifier, description
+
+
+def _find_kind(config: transformers.PretrainedConfig) -> HeadKind:
+    is_by_token = any(name.endswith(_TOKEN_CLASS) for name in config.architectures or ())
+    return HeadKind.TOKENS if is_by_token else HeadKind.SEQUENCE
 
 
 def _read_description(folder: Path) -> FinetuningDescription | None:

@@ -10,6 +10,7 @@ class HeadKind(StrEnum):
     """What a head predicts, in transformers' words."""
 
     SEQUENCE = "sequence classification"
+    TOKENS = "token classification"
 
 
 @dataclass(frozen=True)

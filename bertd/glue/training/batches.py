@@ -16,13 +16,18 @@ _BUCKET_BATCHES = 32
 """Batches of shuffled examples that are sorted by length together: enough for similar lengths, few enough to mix."""
 
 
+IGNORE_INDEX = -100
+"""Target of a token that has no tag, as in torch's cross_entropy."""
+
+
 @dataclass(frozen=True)
 class EncodedExample:
     """One tokenized example."""
 
     input_ids: list[int]
     segments: list[int] | None
-    target: float
+    target: float | list[int]
+    """A class id or a number to predict; or for each token the id of its tag, or IGNORE_INDEX."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class PaddedBatch:
     inputs: dict[str, Tensor]
     """input_ids, attention_mask and perhaps token_type_ids, each int64 BS."""
     targets: Tensor
-    """B, float64: class ids, or numbers to predict."""
+    """B, float64: class ids, or numbers to predict; or BS, int64: ids of tags, or IGNORE_INDEX."""
     has_padding: bool
     """Whether an example is shorter than the longest."""
 
@@ -83,9 +88,16 @@ def pad(examples: list[EncodedExample], *, pad_id: int) -> PaddedBatch:
         inputs["token_type_ids"] = torch.tensor(rows)
     return PaddedBatch(
         inputs=inputs,
-        targets=torch.tensor([example.target for example in examples], dtype=torch.float64),
+        targets=_stack_targets(examples, length=length),
         has_padding=min(sizes) < length,
     )
+
+
+def _stack_targets(examples: list[EncodedExample], *, length: int) -> Tensor:
+    rows = [_pad_row(target, length, fill=IGNORE_INDEX) for e in examples if isinstance(target := e.target, list)]
+    if rows:
+        return torch.tensor(rows)
+    return torch.tensor([example.target for example in examples], dtype=torch.float64)
 
 
 def _pad_row(ids: list[int], length: int, *, fill: int) -> list[int]:

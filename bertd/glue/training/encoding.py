@@ -22,7 +22,7 @@ _ANY_TEXT = "a"
 
 
 @dataclass(frozen=True)
-class _Template:
+class Template:
     """What the tokenizer puts around the sides of an example."""
 
     parts: tuple[tuple[int, int | None, int], ...]
@@ -30,7 +30,13 @@ class _Template:
 
     @property
     def num_special(self) -> int:
+        """Special tokens around the sides."""
         return sum(side < 0 for side, _, _ in self.parts)
+
+    @property
+    def num_before(self) -> int:
+        """Special tokens before the first side."""
+        return next(index for index, (side, _, _) in enumerate(self.parts) if side >= 0)
 
     def fill(self, sides: tuple[list[int], ...]) -> tuple[list[int], list[int]]:
         """The ids and the token types of an example."""
@@ -49,7 +55,7 @@ def encode(examples: list[Example], classifier: Classifier) -> list[EncodedExamp
     backend.no_truncation()
     backend.no_padding()
     is_pair = examples[0].second is not None
-    template = _read_template(backend, is_pair=is_pair)
+    template = read_template(backend, is_pair=is_pair)
     room = max(0, classifier.max_length - template.num_special)
     firsts = _encode_texts([example.first for example in examples], backend, limit=room)
     sides: list[tuple[list[int], ...]]
@@ -66,7 +72,8 @@ def encode(examples: list[Example], classifier: Classifier) -> list[EncodedExamp
     return encoded
 
 
-def _read_template(backend: Tokenizer, *, is_pair: bool) -> _Template:
+def read_template(backend: Tokenizer, *, is_pair: bool) -> Template:
+    """What the tokenizer puts around a text, or around the two of a pair."""
     encoding: Encoding = backend.encode(_ANY_TEXT, _ANY_TEXT if is_pair else None)
     parts: list[tuple[int, int | None, int]] = []
     for side, special_id, token_type in zip(encoding.sequence_ids, encoding.ids, encoding.type_ids, strict=True):
@@ -74,7 +81,7 @@ def _read_template(backend: Tokenizer, *, is_pair: bool) -> _Template:
         # A side of several tokens is one part.
         if side is None or not parts or parts[-1][0] != side:
             parts.append(part)
-    return _Template(tuple(parts))
+    return Template(tuple(parts))
 
 
 @dataclass(frozen=True)
@@ -89,13 +96,14 @@ class _Side:
 def _encode_texts(texts: list[str], backend: Tokenizer, *, limit: int) -> list[_Side]:
     """The first `limit` ids of each text."""
     sides: list[_Side] = []
-    for batch in _batches(texts):
+    for batch in batch_texts(texts):
         encodings = backend.encode_batch_fast(batch, add_special_tokens=False)
         sides += [_Side(list(encoding.ids[:limit]), len(encoding)) for encoding in encodings]
     return sides
 
 
-def _batches(texts: list[str]) -> Iterator[list[str]]:
+def batch_texts(texts: list[str]) -> Iterator[list[str]]:
+    """Texts that are encoded at once, in their order."""
     batch: list[str] = []
     num_characters = 0
     for text in texts:

@@ -1,6 +1,7 @@
 """Predictions of a classifier, and its metrics on the development sets.
 
-Shape letters: see bertd.glue.training.batches; N is the number of examples, C the width of the classifier.
+Shape letters: see bertd.glue.training.batches; N is the number of examples or of their tokens,
+C the width of the classifier.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class Evaluator:
 def predict_outputs(
     classifier: Classifier, encoded: list[EncodedExample], *, place: Path, device: torch.device, precision: Precision
 ) -> Tensor:
-    """The classifier's outputs, on the CPU: NC, fp32, in the examples' order.
+    """The classifier's outputs, on the CPU: NC, fp32, in the examples' order; a row for each or each token.
 
     Raises:
         NumericsError: one is not finite.
@@ -74,12 +75,22 @@ def predict_outputs(
         for start in range(0, len(order), size)
     )
     with torch.inference_mode(), read_ahead(padded, device=device) as batches:
+        outputs = [forward(model, batch, precision=precision) for batch in batches]
+        is_by_token = outputs[0].dim() == 3
+        num_rows = [output.shape[1] if is_by_token else 1 for output in outputs]
         # The device is waited for once, when all batches are queued.
-        sorted_NC = torch.cat([forward(model, batch, precision=precision) for batch in batches]).cpu()
-    if not bool(torch.isfinite(sorted_NC).all()):
+        queued_NC = torch.cat([output.flatten(0, -2) for output in outputs]).cpu()
+    rows_by_example: list[range] = [range(0)] * len(encoded)
+    first_row = 0
+    for rank, index in enumerate(order):
+        num_padded = num_rows[rank // size]
+        rows_by_example[index] = range(
+            first_row, first_row + (len(encoded[index].input_ids) if is_by_token else num_padded)
+        )
+        first_row += num_padded
+    outputs_NC = queued_NC[[row for rows in rows_by_example for row in rows]]
+    if not bool(torch.isfinite(outputs_NC).all()):
         raise NumericsError(f"{place}: a prediction is not finite; lower the learning rate")
-    outputs_NC = torch.empty_like(sorted_NC)
-    outputs_NC[order] = sorted_NC
     return outputs_NC
 
 

@@ -22,7 +22,7 @@ _IMPLEMENTATIONS = ("eager", "sdpa")
 
 
 def forward(model: nn.Module, batch: PaddedBatch, *, precision: Precision) -> Tensor:
-    """The classifier's output in fp32, BC.
+    """The classifier's output in fp32: BC, or BSC of a head that classifies tokens.
 
     Args:
         batch: on the model's device.

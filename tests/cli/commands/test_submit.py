@@ -269,6 +269,16 @@ def test_a_table_of_ones_own_is_submitted_with_its_columns(bertd: Bertd, daemon:
     assert own is not None and (own.dev, own.dev_share, own.metric) == (None, 0.2, None)
 
 
+def test_tagged_words_are_submitted_with_columns_by_number(bertd: Bertd, daemon: FakeDaemon, workplace: Path) -> None:
+    (workplace / "ner.conll").touch()
+    assert bertd("finetune", "@", "--data", "ner.conll").code == 0
+    own = SubmitFinetune.model_validate_json(daemon.requests[-1].body).own
+    assert own == OwnTask(train=str(workplace / "ner.conll"), text=("1",), label="last") and own.is_tagged
+    assert bertd("finetune", "@", "--data", "ner.conll", "--text", "2", "--label", "4").code == 0
+    own = SubmitFinetune.model_validate_json(daemon.requests[-1].body).own
+    assert own is not None and (own.text, own.label) == (("2",), "4")
+
+
 @pytest.mark.parametrize(
     ("options", "option", "remedy"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,29 @@ def test_the_tables_of_ones_own_task_must_be_files(tmp_path: Path) -> None:
             require_own_data(own(str(table), absent))
     with pytest.raises(CorpusError, match="a folder, and not a file"):
         require_own_data(own(str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"text": ("word",)}, "--text 'word': tagged words are one column; give its number"),
+        ({"text": ("1", "2")}, "--text '1,2'"),
+        ({"label": "tag"}, "--label 'tag': give the number of the tags' column"),
+        ({"metric": "matthews"}, "--metric matthews: tags have f1 and accuracy"),
+        ({"dev": "dev.csv"}, "one file is a table, the other has tagged words"),
+    ],
+)
+def test_tagged_words_need_numbers_of_columns_and_a_metric_of_tags(
+    tmp_path: Path, fields: dict[str, object], message: str
+) -> None:
+    for name in ("train.conll", "dev.csv"):
+        (tmp_path / name).touch()
+    own = OwnTask(train=str(tmp_path / "train.conll"), text=("1",), label="last")
+    require_own_data(own)
+    if "dev" in fields:
+        fields = {"dev": str(tmp_path / "dev.csv")}
+    with pytest.raises(RecipeError, match=re.escape(message)):
+        require_own_data(OwnTask.model_validate({**own.model_dump(), **fields}))
 
 
 def test_a_task_that_glue_does_not_have_is_refused() -> None:

@@ -28,6 +28,7 @@ def made_up(num_words: int, draw: random.Random) -> str:
 def test_pairs_and_texts_are_cut_as_transformers_cuts_them(classifier: Classifier, max_length: int) -> None:
     cut = Classifier(
         model=classifier.model,
+        kind=classifier.kind,
         tokenizer=classifier.tokenizer,
         max_length=max_length,
         has_segments=classifier.has_segments,
