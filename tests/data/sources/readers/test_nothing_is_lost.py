@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bertd.data.sources.readers import left_out as left_out_module
@@ -210,6 +210,7 @@ def test_any_text_adds_up_in_every_reader(text: str) -> None:
 
 
 @given(texts=st.lists(st.text(st.characters(codec="utf-8"), min_size=1), min_size=1, max_size=5))
+@example(texts=[",\n"])
 def test_the_characters_of_records_are_those_of_their_texts(texts: list[str]) -> None:
     table = io.StringIO()
     rows = csv.writer(table, quoting=csv.QUOTE_ALL)

@@ -50,6 +50,13 @@ class Dialect:
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     """Rows from the beginning, of the header's length."""
+    is_whole: bool
+    """No other rows are among them."""
+
+    @property
+    def has_quoted_names(self) -> bool:
+        """Whether each name still has its quotes: then the rows have quotes, too, and this is not how to read them."""
+        return all(len(name) > 1 and name[0] == name[-1] == '"' for name in self.header)
 
     def parse(self, lines: Iterable[str]) -> Iterator[list[str]]:
         """The rows of some lines.
@@ -139,6 +146,9 @@ def find_dialect(head: list[str], *, delimiters: tuple[str, ...], is_complete: b
                 continue
             if delimiter == _NO_DELIMITER and best is not None:
                 continue
+            if found.has_quoted_names and best is not None and best.delimiter == delimiter and best.is_whole:
+                # A quoted text of several lines would be several rows.
+                continue
             if best is None or len(found.rows) > len(best.rows):
                 best = found
     return best
@@ -146,6 +156,7 @@ def find_dialect(head: list[str], *, delimiters: tuple[str, ...], is_complete: b
 
 def _try_dialect(head: list[str], *, delimiter: str, has_quotes: bool, is_complete: bool) -> Dialect | None:
     rows: list[tuple[str, ...]] = []
+    num_unread = 0
     reader = _parse(head, delimiter=delimiter, has_quotes=has_quotes)
     while True:
         try:
@@ -155,17 +166,19 @@ def _try_dialect(head: list[str], *, delimiter: str, has_quotes: bool, is_comple
             break
         except csv.Error:
             # A row that the head cuts, or quotes that are not used as quotes.
-            continue
+            num_unread += 1
     if not rows:
         return None
     header, *rest = rows
     if not is_complete and rest:
         rest.pop()
+    whole = tuple(row for row in rest if len(row) == len(header))
     return Dialect(
         delimiter=delimiter,
         has_quotes=has_quotes,
         header=header,
-        rows=tuple(row for row in rest if len(row) == len(header)),
+        rows=whole,
+        is_whole=not num_unread and len(whole) == len(rest),
     )
 
 
