@@ -11,7 +11,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bertd.data.sources.encodings import open_utf8
@@ -111,11 +111,9 @@ def _find_dialect(path: Path, lines: list[str]) -> tuple[Dialect | None, int]:
     if found is None:
         return None, num_skipped
     # RFC 4180: cells may be quoted. The header is read again, since it may be.
-    quoted = Dialect(delimiter=found.delimiter, has_quotes=True, header=(), rows=(), is_whole=True)
+    quoted = replace(found, has_quotes=True)
     header = next((cells for _, cells in _parse(path, lines[num_skipped:], quoted, first_line=num_skipped)), [])
-    return Dialect(
-        delimiter=found.delimiter, has_quotes=True, header=tuple(header), rows=(), is_whole=True
-    ), num_skipped
+    return replace(quoted, header=tuple(header)), num_skipped
 
 
 def _parse(path: Path, lines: list[str], dialect: Dialect, *, first_line: int) -> Iterator[tuple[int, list[str]]]:
