@@ -26,6 +26,7 @@ from bertd.api.models import (
     SeriesView,
     StatusView,
     SubmitFinetune,
+    SubmitGrid,
     SubmitPretrain,
     VersionView,
 )
@@ -130,7 +131,7 @@ class Client:
 
     # ---- Acting ------------------------------------------------------------------------------------
 
-    def submit(self, job: SubmitPretrain | SubmitFinetune) -> JobView:
+    def submit(self, job: SubmitPretrain | SubmitFinetune | SubmitGrid) -> JobView:
         """Put a job into the queue; it is durable when this returns.
 
         Raises:

@@ -20,6 +20,7 @@ from bertd.records import (
     KeptCheckpoint,
     OwnTask,
     PauseKind,
+    Preset,
     Record,
     ScoreRecord,
     StartRecord,
@@ -264,7 +265,22 @@ class SubmitFinetune(Record):
     priority: Priority = 0
 
 
-Submit = Annotated[SubmitPretrain | SubmitFinetune, Field(discriminator="kind")]
+class SubmitGrid(Record):
+    """Body of POST /v1/jobs for a grid of finetunings."""
+
+    kind: Literal["grid"] = "grid"
+    run: str
+    """As in SubmitFinetune."""
+    tasks: list[str] = Field(min_length=1)
+    """Of GLUE."""
+    preset: Preset = Preset.QUICK
+    num_seeds: int | None = Field(default=None, ge=1, le=1000)
+    """Trials of each setting; None for as many as the preset has."""
+    data_dir: str
+    priority: Priority = 0
+
+
+Submit = Annotated[SubmitPretrain | SubmitFinetune | SubmitGrid, Field(discriminator="kind")]
 
 
 class ErrorView(Record):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from bertd.api.models import SubmitFinetune, SubmitPretrain
+from bertd.api.models import SubmitFinetune, SubmitGrid, SubmitPretrain
 from bertd.daemon.admission.data_set import require_usable_data
 from bertd.daemon.admission.finetuning import require_export, require_own_data, require_task_data
 from bertd.daemon.admission.machine import require_devices, require_room
@@ -25,10 +25,11 @@ from bertd.errors import (
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.job_names import find_run
 from bertd.jobs.store.queue import Job, Queue
-from bertd.records import FinetuneSpec, JobKind, JobState
+from bertd.records import FinetuneSpec, GridSpec, JobKind, JobState
 from bertd.run.atomic_files import atomic_write, fsync_folder
 from bertd.run.budget import require_whole_start
 from bertd.run.checkpoint_index import find_checkpoint_at_marker
+from bertd.run.finetune_grid import longest_first, make_trials
 from bertd.run.paths import JobPaths, RunPaths, StatePaths, newest_first, step_folder_name
 from bertd.run.pause_mark import write_pause_mark
 from bertd.run.recipe.load import format_recipe, parse_recipe
@@ -119,14 +120,49 @@ class Submissions:
         chosen = request.model_dump(include={"task", "data_dir", "own", "keep", "seed", "lr", "batch_size", "epochs"})
         spec = FinetuneSpec(source=str(export), source_name=source, **chosen)
 
-        def choose_folder(draft: Job) -> tuple[JobPaths, str]:
-            if run_id is None:
-                return self._paths.foreign_finetune(draft.id), source
-            return self._paths.run(run_id).finetune(draft.id), run_id
-
         def write_files(job_paths: JobPaths) -> None:
             atomic_write(job_paths.finetune_spec, spec.model_dump_json(indent=2))
 
+        choose_folder = self._finetune_folder(source, run_id)
+        return self._enqueue(job, choose_folder=choose_folder, write_files=write_files)
+
+    def submit_grid(self, request: SubmitGrid, *, uid: int, now: float) -> Job:
+        """Queue a grid of finetunings, which takes every device of the machine.
+
+        Raises:
+            CheckpointError: the run has no such export.
+            CorpusError: the data of a task does not exist.
+            RecipeError: there is no such task.
+        """
+        export, source, run_id = self._find_export(request.run)
+        for task in request.tasks:
+            require_task_data(task, request.data_dir)
+        trials = make_trials(request.tasks, preset=request.preset, num_seeds=request.num_seeds)
+        gpus, cpu_slots = self._inventory.gpus, self._inventory.cpu_slots
+        job = self._draft(
+            JobKind.GRID,
+            name=f"glue-{request.preset}",
+            device_kind="gpu" if gpus else "cpu",
+            num_devices=min(len(trials), len(gpus) or cpu_slots),
+            priority=request.priority,
+            hold=False,
+            uid=uid,
+            now=now,
+        )
+        spec = GridSpec(
+            preset=request.preset,
+            source=str(export),
+            source_name=source,
+            data_dir=request.data_dir,
+            num_cpu_workers=job.num_devices,
+            workers_per_gpu=min((self._inventory.finetunings_per_gpu.get(gpu, 1) for gpu in gpus), default=1),
+            trials=longest_first(trials, data_dir=Path(request.data_dir)),
+        )
+
+        def write_files(job_paths: JobPaths) -> None:
+            atomic_write(job_paths.grid_spec, spec.model_dump_json(indent=2))
+
+        choose_folder = self._finetune_folder(source, run_id)
         return self._enqueue(job, choose_folder=choose_folder, write_files=write_files)
 
     def _draft(
@@ -159,6 +195,14 @@ class Submissions:
     def _run_folder(self, draft: Job) -> tuple[JobPaths, str]:
         run_id = f"{draft.id}-{draft.name}"
         return self._paths.run(run_id), run_id
+
+    def _finetune_folder(self, source: str, run_id: str | None) -> Callable[[Job], tuple[JobPaths, str]]:
+        def choose_folder(draft: Job) -> tuple[JobPaths, str]:
+            if run_id is None:
+                return self._paths.foreign_finetune(draft.id), source
+            return self._paths.run(run_id).finetune(draft.id), run_id
+
+        return choose_folder
 
     def _enqueue(
         self,

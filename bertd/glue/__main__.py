@@ -64,10 +64,20 @@ def main(argv: list[str]) -> int:
     if len(argv) != 1:
         print("usage: python -m bertd.glue JOB_FOLDER", file=sys.stderr)
         return 2
-    return run_main(lambda: _run_job(JobPaths(Path(argv[0])), began_s=began_s), name="", is_logged=True)
+    return run_main(lambda: run_folder(JobPaths(Path(argv[0])), began_s=began_s), name="", is_logged=True)
 
 
-def _run_job(paths: JobPaths, *, began_s: float) -> int:
+def run_folder(paths: JobPaths, *, began_s: float) -> int:
+    """Run the finetuning in the folder and return the exit status; a failure is in the journal and the log.
+
+    Args:
+        paths: of the finetuning.
+        began_s: time.monotonic() at which its running time begins.
+
+    Raises:
+        RunFolderError: the spec is missing or wrong.
+        StorageError: the journal cannot be opened.
+    """
     spec = read_spec(paths)
     journal = JournalWriter(paths.journal)
     progress = ProgressJournal(journal, began_s=began_s)
@@ -97,13 +107,20 @@ def _report_failure(error: BertdError, progress: ProgressJournal) -> int:
 
 
 def _finetune(spec: FinetuneSpec, *, paths: JobPaths, journal: JournalWriter, progress: ProgressJournal) -> None:
-    # Must be set before torch is loaded. By default its threads spin while waiting: next to another busy process on two
-    # cores, an epoch of the demo's task then takes 254 s instead of 42 s.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    wait_passively()
 
     from bertd.glue.job import finetune
 
     finetune(spec, paths=paths, journal=journal, progress=progress)
+
+
+def wait_passively() -> None:
+    """Have torch's threads sleep while they wait; takes effect only before torch is loaded.
+
+    By default they spin: next to another busy process on two cores, an epoch of the demo's task then takes 254 s
+    instead of 42 s.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _out_of_memory_error(error: Exception, spec: FinetuneSpec) -> DeviceMemoryError | None:

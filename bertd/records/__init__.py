@@ -22,6 +22,7 @@ from bertd.records.finetune import (
     OwnTask,
     is_tagged_file,
 )
+from bertd.records.grid import GridSpec, GridTrial, Preset, TrialOrder, WorkerReply
 from bertd.records.journal import (
     AlertRecord,
     BudgetRecord,
@@ -30,6 +31,7 @@ from bertd.records.journal import (
     DevicesRecord,
     EndRecord,
     ExportRecord,
+    GridRecord,
     JournalRecord,
     RestartRecord,
     RollbackRecord,
@@ -62,6 +64,9 @@ __all__ = [
     "FinetuneSpec",
     "GLUE_FILES",
     "GLUE_TASKS",
+    "GridRecord",
+    "GridSpec",
+    "GridTrial",
     "JobKind",
     "JobState",
     "JournalRecord",
@@ -76,6 +81,7 @@ __all__ = [
     "TAGGED_SUFFIXES",
     "is_tagged_file",
     "PauseKind",
+    "Preset",
     "Record",
     "RestartRecord",
     "RollbackRecord",
@@ -89,6 +95,8 @@ __all__ = [
     "SweepRung",
     "SweepSpec",
     "SweepState",
+    "TrialOrder",
     "ValidationRecord",
+    "WorkerReply",
     "journal_record_adapter",
 ]

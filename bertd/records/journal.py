@@ -331,6 +331,26 @@ class ScoreRecord(Record):
     """The development set: its file, or which share of which file was held out."""
     kept: str | None = None
     """Folder of the finetuned model, if it is kept."""
+    trial: str | None = None
+    """Name of the grid's trial, in the journal of a grid."""
+
+
+class GridRecord(Record):
+    """How far a grid of finetunings is; written when it begins to run and at the end of each trial."""
+
+    kind: Literal["grid"] = "grid"
+    t: float
+    step: int
+    """Trials that are over."""
+    num_trials: int
+    num_failed: int
+    """Of those that are over, the ones without a score."""
+    trial: str | None = None
+    """Name of the one that has just ended."""
+    outcome: Literal["scored", "diverged", "failed"] | None = None
+    """diverged: its loss is not finite, and would not be again; failed: `bertd resume` tries it again."""
+    detail: str = ""
+    """Why it has no score."""
 
 
 class EndRecord(Record):
@@ -366,6 +386,7 @@ JournalRecord = Annotated[
     | RestartRecord
     | RollbackRecord
     | ScoreRecord
+    | GridRecord
     | EndRecord,
     Field(discriminator="kind"),
 ]

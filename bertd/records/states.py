@@ -25,6 +25,8 @@ class JobKind(StrEnum):
     PREPARE = "prepare"
     PRETRAIN = "pretrain"
     FINETUNE = "finetune"
+    GRID = "grid"
+    """Many finetunings as one job."""
 
 
 class PauseKind(StrEnum):

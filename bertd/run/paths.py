@@ -116,6 +116,19 @@ class JobPaths:
         return self.root / "finetune.json"
 
     @property
+    def grid_spec(self) -> Path:
+        return self.root / "grid.json"
+
+    @property
+    def trials(self) -> Path:
+        """Of a grid: the folders of its trials."""
+        return self.root / "trials"
+
+    def trial(self, name: str) -> JobPaths:
+        """Folder of one trial of a grid: a finetuning's, without a runner of its own."""
+        return JobPaths(self.trials / name)
+
+    @property
     def epoch_state(self) -> Path:
         """A finetuning after its newest saved epoch; deleted at its end."""
         return self.root / "epoch"

@@ -18,6 +18,7 @@ from bertd.records import (
     CommandRecord,
     DevicesRecord,
     EndRecord,
+    GridRecord,
     JournalRecord,
     Record,
     RollbackRecord,
@@ -52,7 +53,7 @@ class RunProgress(Record):
     def with_record(self, record: JournalRecord) -> RunProgress:
         """The progress after the next record of the journal."""
         change: dict[str, object] = {}
-        if not isinstance(record, CommandRecord | AlertRecord | ScoreRecord):
+        if not isinstance(record, CommandRecord | AlertRecord | ScoreRecord | GridRecord):
             change["charged_s"] = max(self.charged_s or 0.0, record.charged_s)
         if isinstance(record, StepRecord | ValidationRecord) and record.reserve_s is not None:
             change["reserve_s"] = record.reserve_s
@@ -68,6 +69,8 @@ class RunProgress(Record):
                 change["best_step"] = max(self.best_step, record.step)
                 if record.step > self.step and record.sequences is not None:
                     change |= _position(record)
+            case GridRecord():
+                change |= {"step": record.step, "best_step": max(self.best_step, record.step)}
             case CommandRecord():
                 change["acknowledged"] = max(self.acknowledged, record.number)
             case BudgetRecord():

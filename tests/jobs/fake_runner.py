@@ -26,9 +26,13 @@ def finetune(paths: JobPaths) -> list[str]:
     return [sys.executable, "-m", "tests.jobs.fake_finetuner", str(paths.root)]
 
 
+def worker() -> list[str]:
+    """A fake worker of a grid."""
+    return [sys.executable, "-m", "tests.jobs.fake_worker"]
+
+
 if __name__ == "__main__":
     timeouts = HangTimeouts(step_s=Plan.model_validate_json(Path(PLAN).read_bytes()).patience_s)
     policy = RestartPolicy(prompt_delay_s=0.02, first_delay_s=0.02)
-    sys.exit(
-        main(sys.argv[2:], config=RunnerConfig(launch=launch, finetune=finetune, policy=policy, timeouts=timeouts))
-    )
+    config = RunnerConfig(launch=launch, finetune=finetune, worker=worker, policy=policy, timeouts=timeouts)
+    sys.exit(main(sys.argv[2:], config=config))

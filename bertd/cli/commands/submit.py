@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Those of bertd.records, which --help does not load.
 Metric = Literal["accuracy", "f1", "matthews", "pearson", "spearman"]
 Kept = Literal["nothing", "best"]
+PresetName = Literal["quick", "fair", "paper"]
 
 
 def submit(
@@ -112,6 +113,7 @@ def _validate_learning_rate(lr: float) -> float:
 
 
 def finetune(
+    context: typer.Context,
     run: Annotated[
         str,
         typer.Argument(
@@ -139,6 +141,26 @@ def finetune(
             autocompletion=complete_task,
             show_default=False,
         ),
+    ] = None,
+    tasks: Annotated[
+        str | None,
+        typer.Option(
+            "--tasks",
+            metavar="all|A,B,...",
+            help="Instead of --task: a grid of finetunings of these tasks, as one job.",
+            show_default=False,
+        ),
+    ] = None,
+    preset: Annotated[
+        PresetName,
+        typer.Option(
+            "--preset",
+            help="Settings of a grid: quick, one for each task; fair, one with 5 seeds; paper, up to 24 with 5 seeds.",
+        ),
+    ] = "quick",
+    seeds: Annotated[
+        int | None,
+        typer.Option("--seeds", min=1, max=1000, help="Seeds for each setting of a grid.", show_default=False),
     ] = None,
     text: Annotated[
         str | None,
@@ -192,14 +214,34 @@ def finetune(
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Examples in a step.")] = 32,
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes over the training set.")] = 3,
     priority: PriorityOption = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Queue no grid; say how many trials it would have.")
+    ] = False,
     socket: SocketOption = None,
     json: JsonOption = False,
 ) -> None:
     """Queue a finetuning of a run's export or of a stock encoder; its score appears in `bertd scores`."""
     from bertd.api.models import SubmitFinetune
+    from bertd.cli.commands.finetune_grid import require_options_of_one_kind, submit_grid
     from bertd.cli.finetune_options import make_own_task, name_own_task
     from bertd.records import Keep, MetricName
 
+    require_options_of_one_kind(context, is_grid=tasks is not None)
+    if tasks is not None:
+        id = submit_grid(
+            _resolve_export(run),
+            tasks=tasks,
+            preset=preset,
+            num_seeds=seeds,
+            data=data,
+            priority=priority,
+            dry_run=dry_run,
+            socket=socket,
+            json=json,
+        )
+        if id is not None:
+            _print_next_commands(id, extra_hints=[("bertd scores", "the scores so far")])
+        return
     own = make_own_task(
         data, task=task, text=text, label=label, dev=dev, dev_share=dev_share, metric=metric and MetricName(metric)
     )

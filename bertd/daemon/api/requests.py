@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from bertd.api.models import SubmitFinetune, SubmitPretrain
+from bertd.api.models import SubmitFinetune, SubmitGrid, SubmitPretrain
 from bertd.api.sweep_models import SubmitSweep
 from bertd.daemon.api.connections import Roles
 from bertd.daemon.api.views import Views
@@ -124,13 +124,15 @@ class RequestHandler:
         """The pretraining that a person names; see `find_run`."""
         return find_run(self._queue, name)
 
-    def submit(self, submission: SubmitPretrain | SubmitFinetune, mutation: Mutation) -> Answer:
+    def submit(self, submission: SubmitPretrain | SubmitFinetune | SubmitGrid, mutation: Mutation) -> Answer:
         """Queue a new job."""
         with self._change(mutation, status=201) as change:
             if change.is_new:
                 uid, now = mutation.peer.uid, time.time()
                 if isinstance(submission, SubmitPretrain):
                     job = self._submissions.submit_pretraining(submission, uid=uid, now=now)
+                elif isinstance(submission, SubmitGrid):
+                    job = self._submissions.submit_grid(submission, uid=uid, now=now)
                 else:
                     job = self._submissions.submit_finetuning(submission, uid=uid, now=now)
                 change.finish(self._views.job(job))

@@ -307,7 +307,7 @@ def _send(answer: Answer) -> Response:
 
 @router.post("/jobs", status_code=201, response_model=JobView, responses=_CHANGE)
 async def post_job(request: Request, order: Annotated[Submit, Body()], key: IdempotencyKey = None) -> Response:
-    """Submit a pretraining or a finetuning."""
+    """Submit a pretraining, a finetuning or a grid of finetunings."""
     mutation = await _read_mutation(request, key)
     return _send(_services(request).request_handler.submit(order, mutation))
 

@@ -17,10 +17,11 @@ from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.leases import Leases
 from bertd.jobs.store.lifecycle import ENDED
 from bertd.jobs.store.queue import Job, Queue
-from bertd.records import BudgetUnit, JobKind, JobState, PauseKind
+from bertd.records import BudgetUnit, JobKind, JobState, PauseKind, ScoreRecord
 from bertd.run.budget import find_time_left
 from bertd.run.checkpoint_index import read_checkpoint_index
-from bertd.run.paths import RunPaths
+from bertd.run.journal import read_scores
+from bertd.run.paths import JobPaths, RunPaths
 from bertd.run.recipe.schema import Recipe
 
 logger = logging.getLogger(__name__)
@@ -164,7 +165,7 @@ class Views:
     def runs(self, *, before: int = NEWEST, limit: int = MAX_LISTED_JOBS) -> Iterator[RunView]:
         """A page of the runs whose recipe can be read, newest first; of those whose job has a number below `before`."""
         missing = limit
-        while missing and (jobs := self._queue.page(before=before, limit=missing, kind=JobKind.PRETRAIN)):
+        while missing and (jobs := self._queue.page(before=before, limit=missing, kinds=(JobKind.PRETRAIN,))):
             for view in self._build_readable_runs(jobs):
                 missing -= 1
                 yield view
@@ -184,15 +185,21 @@ class Views:
             min_rows: the page ends with the job whose scores fill it; a smaller page is the last one.
         """
         num_rows = 0
-        while jobs := self._queue.page(before=before, limit=100, kind=JobKind.FINETUNE):
+        while jobs := self._queue.page(before=before, limit=100, kinds=(JobKind.FINETUNE, JobKind.GRID)):
             for job in jobs:
                 before = job.id
                 if run_id in (None, job.run_id):
-                    for score in self._run_metrics.summary(job).scores:
+                    for score in self._scores(job):
                         num_rows += 1
                         yield ScoreView(job_id=job.id, run_id=job.run_id, score=score)
                 if num_rows >= min_rows:
                     return
+
+    def _scores(self, job: Job) -> list[ScoreRecord]:
+        if job.kind is JobKind.GRID:
+            # The summary keeps the newest only.
+            return read_scores(JobPaths(Path(job.folder)).journal)
+        return self._run_metrics.summary(job).scores
 
     def status(self) -> StatusView:
         """What `bertd status` and each tick show."""
@@ -245,6 +252,8 @@ class Views:
         return self._ended_progress.get(job, summary, build=lambda: self._build_progress(job, summary))
 
     def _build_progress(self, job: Job, summary: JournalSummary) -> float | None:
+        if job.kind is JobKind.GRID:
+            return None if summary.grid is None else summary.grid.step / summary.grid.num_trials
         if job.kind is JobKind.FINETUNE:
             if summary.end is not None and job.state is JobState.DONE:
                 return 1.0

@@ -10,6 +10,7 @@ from bertd.records import (
     DevicesRecord,
     EndRecord,
     ExportRecord,
+    GridRecord,
     JournalRecord,
     RestartRecord,
     RollbackRecord,
@@ -67,5 +68,14 @@ def event_text(record: JournalRecord) -> str:
         case ScoreRecord():
             majority = f"majority class {record.majority_score:.4f}"
             return f"{record.task} {record.metric} {record.score:.4f} ({majority}, {record.seconds:.0f} s)"
+        case GridRecord():
+            return grid_text(record)
         case EndRecord():
             return f"{record.reason} at step {record.step}: {record.detail}"
+
+
+def grid_text(record: GridRecord) -> str:
+    """How far a grid is, and why its newest trial has no score."""
+    failed = f", {record.num_failed} without a score" if record.num_failed else ""
+    newest = f"; {record.trial} {record.outcome}: {record.detail}" if record.outcome not in (None, "scored") else ""
+    return f"{record.step} of {record.num_trials} trials are over{failed}{newest}"

@@ -13,6 +13,7 @@ from bertd.records import (
     DevicesRecord,
     EndRecord,
     ExportRecord,
+    GridRecord,
     JournalRecord,
     Record,
     RestartRecord,
@@ -50,6 +51,8 @@ class JournalSummary(Record):
     sequences_per_s: float | None = None
     """Smoothed over about a minute."""
     scores: list[ScoreRecord] = []
+    """The newest; a grid has more in its journal."""
+    grid: GridRecord | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -88,6 +91,8 @@ def fold(summary: JournalSummary, record: JournalRecord) -> JournalSummary:
             change |= {"validation": record, "best_validation": min(losses, default=None)}
         case CheckpointRecord() | EndRecord() | ExportRecord() | AlertRecord() | BudgetRecord() | DevicesRecord():
             change[record.kind] = record
+        case GridRecord():
+            change["grid"] = record
         case RestartRecord():
             change["restarts"] = summary.restarts + 1
         case RollbackRecord():

@@ -83,20 +83,21 @@ def run_child_process(
     finally:
         os.close(pidfd)
         # Before the child is reaped: until then no other process can get its group's id.
-        _kill_group(child.pid)
+        kill_group(child.pid)
         exit_code = child.wait()
-        _kill_orphans()
+        kill_orphans()
     return exit_code
 
 
-def _kill_group(group: int) -> None:
+def kill_group(group: int) -> None:
+    """Kill all processes of a group; there may be none."""
     try:
         os.killpg(group, signal.SIGKILL)
     except ProcessLookupError:
         pass
 
 
-def _kill_orphans() -> None:
+def kill_orphans() -> None:
     """Kill and reap all descendants of this process, which as a subreaper has those that the child left.
 
     Those still stuck in the kernel after STUCK_AFTER_S are left behind, with a line in the log.

@@ -44,7 +44,7 @@ PERMANENT = frozenset({ExitClass.CONFIGURATION, ExitClass.NUMERIC, ExitClass.DAT
 """Classes in which a restart would fail again."""
 _SIGBUS_REASON = "; a file that it maps was truncated: the data set was changed during the run, prepare it again"
 _PRETRAIN_REMEDY = "lower batch.micro, or free memory"
-_FINETUNE_REMEDY = "lower batch_size, shorten the task's texts, or free memory"
+FINETUNE_REMEDY = "lower batch_size, shorten the task's texts, or free memory"
 """What to do where the kernel killed a process because the machine's memory ran out."""
 
 _SIGNAL_EXITS = 128
@@ -123,7 +123,7 @@ def classify_finetune_exit(
     if exit_code == 0:
         reason = "it ended without a score; last log lines in logs/job.log"
         return Outcome(state=JobState.FAILED, reason=reason, exit_code=1)
-    reason = failure_reason(exit_code, records, oom_kills=oom_kills, memory_remedy=_FINETUNE_REMEDY)
+    reason = failure_reason(exit_code, records, oom_kills=oom_kills, memory_remedy=FINETUNE_REMEDY)
     is_out_of_memory = _is_out_of_memory(exit_code, oom_kills=oom_kills)
     status = DeviceMemoryError.exit_code if is_out_of_memory else abs(exit_code)
     return Outcome(state=JobState.FAILED, reason=reason, exit_code=status)

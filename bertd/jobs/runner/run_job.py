@@ -18,6 +18,8 @@ from pathlib import Path
 from bertd.errors import BertdError, DaemonBusyError, StorageError
 from bertd.jobs.runner.child_process import StopSignal
 from bertd.jobs.runner.finetune_runner import FinetuneCommand, FinetuneRunner
+from bertd.jobs.runner.grid_runner import GridRunner
+from bertd.jobs.runner.grid_workers import WorkerCommand
 from bertd.jobs.runner.pretrain_runner import LaunchCommand, PretrainRunner
 from bertd.jobs.runner.restart_policy import RestartPolicy
 from bertd.jobs.runner.watchdog import HangTimeouts
@@ -38,12 +40,18 @@ def launch_finetuner(paths: JobPaths) -> list[str]:
     return [sys.executable, "-m", "bertd.glue", str(paths.root)]
 
 
+def launch_worker() -> list[str]:
+    """The command that runs the trials of a grid."""
+    return [sys.executable, "-m", "bertd.glue.worker"]
+
+
 @dataclass(frozen=True)
 class RunnerConfig:
     """The commands, restart policy and timeouts of a runner; tests pass their own."""
 
     launch: LaunchCommand = launch_ranks
     finetune: FinetuneCommand = launch_finetuner
+    worker: WorkerCommand = launch_worker
     policy: RestartPolicy = RestartPolicy()
     timeouts: HangTimeouts = HangTimeouts()
 
@@ -96,6 +104,8 @@ def _run(folder: Path, kind: JobKind, *, config: RunnerConfig, stop_signal: Stop
             policy=config.policy,
             timeouts=config.timeouts,
         ).run()
+    if kind is JobKind.GRID:
+        return GridRunner(JobPaths(folder), worker=config.worker, stop_signal=stop_signal).run()
     return FinetuneRunner(JobPaths(folder), finetune=config.finetune, stop_signal=stop_signal).run()
 
 

@@ -48,6 +48,7 @@ from bertd.errors import TransitionError
 from bertd.records import (
     CommandKind,
     CommandRecord,
+    GridRecord,
     JobKind,
     JobState,
     JournalRecord,
@@ -562,6 +563,8 @@ def change_by_record(status: JobStatus, record: JournalRecord) -> JobChange | No
             return JobChange(JobState.RUNNING, f"trains since step {record.step}" if record.step else "trains")
         case RestartRecord():
             return _change_by_restart(status, f"restarts from step {record.from_step}: {record.cause}")
+        case GridRecord():
+            return _change_by_grid(status, f"finetunes: {record.step} of {record.num_trials} trials are over")
         case StateRecord():
             return _change_by_suspension(status, record)
         case CommandRecord():
@@ -575,6 +578,12 @@ def _change_by_restart(status: JobStatus, reason: str) -> JobChange | None:
     if status.state is JobState.RUNNING:
         return JobChange(JobState.STARTING, reason, wants_resume=False)
     return None
+
+
+def _change_by_grid(status: JobStatus, reason: str) -> JobChange | None:
+    if status.state is JobState.STARTING:
+        return JobChange(JobState.RUNNING, reason)
+    return JobChange(reason=reason) if status.state is JobState.RUNNING else None
 
 
 def _change_by_suspension(status: JobStatus, record: StateRecord) -> JobChange | None:

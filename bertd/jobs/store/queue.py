@@ -140,10 +140,11 @@ class Queue:
         ).fetchone()
         return None if row is None else _job(row)
 
-    def page(self, *, before: int, limit: int, kind: JobKind | None = None) -> list[Job]:
-        """The `limit` newest jobs with a number below `before`, newest first."""
+    def page(self, *, before: int, limit: int, kinds: tuple[JobKind, ...] = tuple(JobKind)) -> list[Job]:
+        """The `limit` newest jobs of these kinds with a number below `before`, newest first."""
+        places = ", ".join("?" * len(kinds))
         rows = self._database.execute(
-            f"{_SELECT} WHERE kind = coalesce(?, kind) AND id < ? ORDER BY id DESC LIMIT ?", (kind, before, limit)
+            f"{_SELECT} WHERE kind IN ({places}) AND id < ? ORDER BY id DESC LIMIT ?", (*kinds, before, limit)
         )
         return [_job(row) for row in rows.fetchall()]
 

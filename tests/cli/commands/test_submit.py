@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -9,11 +10,11 @@ from typing import get_args
 
 import pytest
 
-from bertd.api.models import HIGHEST_PRIORITY, SubmitFinetune, SubmitPretrain
+from bertd.api.models import HIGHEST_PRIORITY, SubmitFinetune, SubmitGrid, SubmitPretrain
 from bertd.cli import options
-from bertd.cli.commands.submit import Kept, Metric
+from bertd.cli.commands.submit import Kept, Metric, PresetName
 from bertd.cli.finetune_options import name_own_task
-from bertd.records import Keep, MetricName, OwnTask
+from bertd.records import Keep, MetricName, OwnTask, Preset
 from bertd.run.recipe.load import find_recipe, parse_recipe
 from bertd.run.recipe.schema import Recipe
 from tests.cli.conftest import Bertd
@@ -233,6 +234,49 @@ def test_an_export_anywhere_can_be_finetuned(bertd: Bertd, daemon: FakeDaemon, w
     assert SubmitFinetune.model_validate_json(daemon.requests[-1].body).run == str(workplace / "exports" / "mine")
 
 
+def test_a_grid_is_submitted_as_one_job_with_its_number_of_trials(
+    bertd: Bertd, daemon: FakeDaemon, workplace: Path
+) -> None:
+    (workplace / "glue").mkdir()
+    said = bertd("finetune", "@", "--tasks", "rte,cola", "--data", "glue", "--preset", "fair", "--seeds", "2")
+    assert said.code == 0
+    assert "4 trials: cola 2, rte 2" in said.out
+    assert SubmitGrid.model_validate_json(daemon.requests[-1].body) == SubmitGrid(
+        run="@", tasks=["cola", "rte"], preset=Preset.FAIR, num_seeds=2, data_dir=str(workplace / "glue")
+    )
+
+
+def test_a_dry_run_of_a_grid_says_how_many_trials_and_queues_nothing(
+    bertd: Bertd, daemon: FakeDaemon, workplace: Path
+) -> None:
+    (workplace / "glue").mkdir()
+    grid = ["finetune", "@", "--tasks", "all", "--data", "glue", "--preset", "paper", "--dry-run"]
+    assert bertd(*grid).out.startswith("780 trials: cola 120, ")
+    assert len(json.loads(bertd(*grid, "--json").out)) == 780
+    assert not daemon.requests
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        (["--tasks", "cola,nope"], "'nope' is not a GLUE task"),
+        (["--tasks", "cola", "--lr", "1e-5"], "a grid tries its preset's settings"),
+        (["--tasks", "cola", "--task", "cola"], "a grid tries its preset's settings"),
+        (["--task", "cola", "--seeds", "3"], "give --tasks too"),
+        (["--task", "cola", "--dry-run"], "give --tasks too"),
+        (["--tasks", "cola", "--data", "t.csv"], "is a table"),
+    ],
+)
+def test_a_grid_that_cannot_be_is_not_queued(
+    bertd: Bertd, daemon: FakeDaemon, workplace: Path, options: list[str], remedy: str
+) -> None:
+    (workplace / "t.csv").touch()
+    said = bertd("finetune", "@", "--data", ".", *options)
+    assert said.code == 2
+    assert remedy in " ".join(said.err.replace("│", " ").split())
+    assert not daemon.requests
+
+
 _TABLE = ["--data", "t.csv", "--text", "a", "--label", "y"]
 
 
@@ -310,6 +354,7 @@ def test_options_that_do_not_describe_a_table_are_refused(
 def test_the_metrics_that_the_command_line_offers_are_those_of_a_spec() -> None:
     assert get_args(Metric) == tuple(MetricName)
     assert get_args(Kept) == tuple(Keep)
+    assert get_args(PresetName) == tuple(Preset)
 
 
 def test_a_table_is_named_by_its_file_or_its_folder() -> None:

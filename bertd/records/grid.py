@@ -1,0 +1,80 @@
+"""A grid of finetunings that runs as one job: `grid.json` in its folder, and what its workers answer."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from bertd.records.finetune import FinetuneSpec
+from bertd.records.record import Record
+
+
+class Preset(StrEnum):
+    """Which settings a grid tries on each task; bertd.run.finetune_grid has them."""
+
+    QUICK = "quick"
+    FAIR = "fair"
+    PAPER = "paper"
+
+
+class GridTrial(Record):
+    """One finetuning of a grid: task, settings, seed."""
+
+    name: str
+    """Names its folder: cola-lr5e-05-batch32-epochs3-seed42."""
+    task: str
+    seed: int
+    lr: float
+    batch_size: int
+    epochs: int
+    weight_decay: float
+    warmup: float
+
+
+class GridSpec(Record):
+    """Content of `grid.json`."""
+
+    preset: Preset
+    source: str
+    """Absolute path of the export folder to start from."""
+    source_name: str
+    """The export as shown to the user: run/step."""
+    data_dir: str
+    """Absolute path of a folder in GLUE's TSV layout, or of a copy of nyu-mll/glue."""
+    num_cpu_workers: int
+    """Workers on a machine without GPUs: the leased cores."""
+    workers_per_gpu: int = 1
+    """Each is held to an equal part of the GPU's memory."""
+    trials: list[GridTrial]
+    """In the order in which they begin: longest first, so that the last ones to end are short."""
+
+    def finetune_spec(self, trial: GridTrial) -> FinetuneSpec:
+        """The spec of one trial."""
+        return FinetuneSpec(
+            task=trial.task,
+            data_dir=self.data_dir,
+            source=self.source,
+            source_name=self.source_name,
+            seed=trial.seed,
+            lr=trial.lr,
+            batch_size=trial.batch_size,
+            epochs=trial.epochs,
+            weight_decay=trial.weight_decay,
+            warmup=trial.warmup,
+        )
+
+
+class TrialOrder(Record):
+    """A line on a worker's standard input."""
+
+    folder: str
+    """The trial's, with its finetune.json."""
+
+
+class WorkerReply(Record):
+    """A line on a worker's standard output."""
+
+    event: Literal["ready", "done"]
+    """ready: its libraries are loaded; done: the trial is over."""
+    exit_code: int = 0
+    """Of the trial: 0, or that of its BertdError. A worker exits after a trial that failed."""

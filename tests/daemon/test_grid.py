@@ -1,0 +1,69 @@
+"""A grid of finetunings in the queue of a real daemon, over fake workers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bertd.api.models import JobView, SubmitGrid
+from bertd.errors import CorpusError, RecipeError, TransitionError
+from bertd.records import GridSpec, JobKind, JobState
+from bertd.run.paths import JobPaths
+from tests.daemon.daemon_box import DaemonBox
+from tests.waiting import wait_for
+
+
+@pytest.fixture
+def run(box: DaemonBox) -> JobView:
+    """A finished run."""
+    return box.wait_for_state(box.submit(steps=5).id, JobState.DONE)
+
+
+def _submit(box: DaemonBox, run: JobView, *tasks: str, num_seeds: int | None = None) -> JobView:
+    order = SubmitGrid(run=run.run_id, tasks=[*tasks], num_seeds=num_seeds, data_dir=str(box.glue))
+    return box.client.submit(order)
+
+
+def test_a_grid_is_one_job_and_all_its_scores_are_listed(box: DaemonBox, run: JobView) -> None:
+    job = _submit(box, run, "cola", num_seeds=120)
+    assert (job.kind, job.name, job.run_id) == (JobKind.GRID, "glue-quick", run.run_id)
+    done = box.wait_for_state(job.id, JobState.DONE)
+    assert (done.reason, done.progress) == ("120 of 120 trials have a score", 1.0)
+    scores = box.client.scores(run=run.run_id)
+    assert {score.job_id for score in scores} == {job.id}
+    assert sorted(score.score.seed for score in scores) == [*range(42, 162)]
+
+
+def test_a_running_grid_says_how_far_it_is_and_can_be_stopped(box: DaemonBox, run: JobView) -> None:
+    job = _submit(box, run, "cola", "wnli")
+    reason = "finetunes: 1 of 2 trials are over"
+    wait_for(lambda: box.client.job(job.id).reason == reason, what=f"the first score: {box.client.job(job.id)}")
+    running = box.client.job(job.id)
+    assert (running.state, running.progress) == (JobState.RUNNING, 0.5)
+    with pytest.raises(TransitionError, match="cannot pause a grid"):
+        box.client.pause(job.id)
+    box.client.stop(job.id)
+    stopped = box.wait_for_state(job.id, JobState.CANCELLED)
+    assert stopped.reason == "stopped by a person; 1 of 2 trials have a score"
+    assert [score.score.task for score in box.client.scores()] == ["cola"]
+
+
+def test_a_grid_that_a_shutdown_paused_continues_with_the_daemon(box: DaemonBox, run: JobView) -> None:
+    job = _submit(box, run, "cola", "wnli")
+    wait_for(lambda: len(box.client.scores()) == 1, what="the first score")
+    assert box.stop() == 0
+    (JobPaths(Path(job.folder)).trials / "go").touch()
+    box.start()
+    box.wait_for_state(job.id, JobState.DONE)
+    assert [score.score.task for score in box.client.scores()] == ["cola", "wnli"]
+
+
+def test_each_task_of_a_grid_is_admitted_like_a_finetuning(box: DaemonBox, run: JobView) -> None:
+    with pytest.raises(CorpusError, match="QNLI/train.tsv: does not exist, and qnli needs it"):
+        _submit(box, run, "cola", "qnli")
+    with pytest.raises(RecipeError, match="no such task"):
+        _submit(box, run, "nope")
+    job = _submit(box, run, "cola", "cola", num_seeds=1)
+    spec = GridSpec.model_validate_json(JobPaths(Path(job.folder)).grid_spec.read_bytes())
+    assert [trial.name for trial in spec.trials] == ["cola-lr5e-05-batch32-epochs3-seed42"]

@@ -1,0 +1,157 @@
+"""The runner of a grid over fake workers, as a process."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import psutil
+
+from bertd.jobs.runner.grid_workers import worker_slots
+from bertd.records import CommandKind, GridSpec, JobKind, JobState, Preset
+from bertd.run.finetune_grid import make_trials
+from bertd.run.journal import read_scores
+from tests.jobs.runner_box import RunnerBox
+from tests.waiting import PATIENCE_S, wait_for
+
+
+def _start(box: RunnerBox, *tasks: str, num_workers: int = 2) -> None:
+    box.write_grid(*tasks, num_workers=num_workers)
+    box.start(kind=JobKind.GRID)
+
+
+def _scored_tasks(box: RunnerBox) -> list[str]:
+    return [score.task for score in read_scores(box.paths.journal)]
+
+
+def _wait_for_try(box: RunnerBox, task: str) -> None:
+    wait_for(lambda: any(box.paths.trials.glob(f"{task}-*/tried")), what=f"{task} to begin; log:\n{box.log}")
+
+
+def _worker(box: RunnerBox) -> psutil.Process:
+    (worker,) = psutil.Process(box.identity.pid).children()
+    return worker
+
+
+def test_every_trial_gets_its_score_and_the_grid_has_them_all(box: RunnerBox) -> None:
+    _start(box, "cola", "sst-2", "sts-b", num_workers=2)
+    outcome = box.outcome()
+    assert (outcome.state, outcome.reason) == (JobState.DONE, "3 of 3 trials have a score")
+    scores = read_scores(box.paths.journal)
+    assert sorted(score.task for score in scores) == ["cola", "sst-2", "sts-b"]
+    for score in scores:
+        assert score.trial is not None
+        (own,) = read_scores(box.paths.trial(score.trial).journal)
+        assert own.model_copy(update={"trial": score.trial}) == score
+    assert [(record["step"], record["num_trials"]) for record in box.records("grid")] == [(n, 3) for n in range(4)]
+    assert box.records("end")[0]["reason"] == "finished"
+
+
+def test_one_worker_runs_the_trials_in_the_order_of_the_spec(box: RunnerBox) -> None:
+    _start(box, "sts-b", "cola", "sst-2", num_workers=1)
+    assert box.outcome().state is JobState.DONE
+    assert _scored_tasks(box) == ["sts-b", "cola", "sst-2"]
+
+
+def test_a_trial_that_kills_its_worker_twice_fails_and_the_others_go_on(box: RunnerBox) -> None:
+    _start(box, "qnli", "mrpc", "cola", num_workers=1)
+    outcome = box.outcome()
+    assert outcome.state is JobState.FAILED
+    assert outcome.reason.startswith("2 of 3 trials have a score; 1 failed, `bertd resume` tries them again")
+    assert "killed 2 workers" in outcome.reason and "SIGKILL" in outcome.reason
+    # mrpc killed one worker only.
+    assert _scored_tasks(box) == ["mrpc", "cola"]
+
+
+def test_a_failed_trial_is_tried_again_by_a_resume_and_the_scored_ones_are_not(box: RunnerBox) -> None:
+    _start(box, "rte", "cola")
+    outcome = box.outcome()
+    assert outcome.state is JobState.FAILED
+    assert "/data/train.tsv: no rows" in outcome.reason
+    box.start(kind=JobKind.GRID)
+    assert box.outcome().state is JobState.FAILED
+    outcomes = [record["outcome"] for record in box.records("grid") if record["trial"]]
+    assert sorted(map(str, outcomes)) == ["failed", "failed", "scored"]
+    assert _scored_tasks(box) == ["cola"]
+
+
+def test_a_killed_worker_is_replaced_and_its_trial_gets_its_score(box: RunnerBox) -> None:
+    _start(box, "wnli", "cola", num_workers=1)
+    _wait_for_try(box, "wnli")
+    _worker(box).kill()
+    (box.paths.trials / "go").touch()
+    assert box.outcome().state is JobState.DONE
+    assert _scored_tasks(box) == ["wnli", "cola"]
+
+
+def test_a_killed_runner_takes_its_workers_along_and_the_next_one_continues(box: RunnerBox) -> None:
+    _start(box, "cola", "wnli", "sst-2", num_workers=1)
+    _wait_for_try(box, "wnli")
+    worker = _worker(box)
+    box.kill()
+    worker.wait(PATIENCE_S)
+    (box.paths.trials / "go").touch()
+    box.start(kind=JobKind.GRID)
+    assert box.outcome().state is JobState.DONE
+    assert _scored_tasks(box) == ["cola", "wnli", "sst-2"]
+
+
+def test_a_score_that_the_runner_had_no_time_to_copy_is_copied_and_not_run_again(box: RunnerBox) -> None:
+    _start(box, "cola", "sst-2")
+    assert box.outcome().state is JobState.DONE
+    scores = read_scores(box.paths.journal)
+    box.paths.journal.unlink()
+    assert scores[0].trial is not None
+    box.paths.trial(scores[0].trial).finetune_spec.unlink()
+    box.start(kind=JobKind.GRID)
+    assert box.outcome().state is JobState.DONE
+    assert sorted(read_scores(box.paths.journal), key=lambda score: score.task) == sorted(
+        scores, key=lambda score: score.task
+    )
+    assert not box.paths.trial(scores[0].trial).finetune_spec.exists()
+
+
+def test_a_stopped_grid_is_cancelled_and_keeps_its_scores(box: RunnerBox) -> None:
+    _start(box, "cola", "wnli", num_workers=1)
+    _wait_for_try(box, "wnli")
+    box.post(CommandKind.STOP)
+    outcome = box.outcome()
+    assert (outcome.state, outcome.reason) == (
+        JobState.CANCELLED,
+        "stopped by a person; 1 of 2 trials have a score",
+    )
+    assert _scored_tasks(box) == ["cola"]
+    assert box.records("command")[0]["verb"] == CommandKind.STOP
+
+
+def test_a_grid_whose_runner_is_told_to_end_is_paused(box: RunnerBox) -> None:
+    _start(box, "cola", "wnli", num_workers=1)
+    _wait_for_try(box, "wnli")
+    os.kill(box.identity.pid, signal.SIGTERM)
+    assert box.outcome().state is JobState.PAUSED
+    assert box.records("end") == []
+
+
+def test_a_grid_without_a_spec_fails_with_the_file(box: RunnerBox) -> None:
+    box.start(kind=JobKind.GRID)
+    outcome = box.outcome()
+    assert outcome.state is JobState.FAILED
+    assert str(box.paths.grid_spec) in outcome.reason
+
+
+def test_workers_have_a_gpu_or_a_part_of_one_each_and_one_thread_on_a_cpu(tmp_path: Path) -> None:
+    spec = GridSpec(
+        preset=Preset.QUICK,
+        source="/export",
+        source_name="1-fake/1",
+        data_dir=str(tmp_path),
+        num_cpu_workers=2,
+        workers_per_gpu=2,
+        trials=make_trials(["cola"], preset=Preset.QUICK),
+    )
+    on_cpu = worker_slots(spec, {"CUDA_VISIBLE_DEVICES": ""})
+    assert [slot["OMP_NUM_THREADS"] for slot in on_cpu] == ["1", "1"]
+    on_gpus = worker_slots(spec, {"CUDA_VISIBLE_DEVICES": "GPU-a,GPU-b"})
+    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in on_gpus] == ["GPU-a", "GPU-b", "GPU-a", "GPU-b"]
+    assert {slot["BERTD_GPU_PARTS"] for slot in on_gpus} == {"2"}

@@ -1,0 +1,46 @@
+"""The trials of a grid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bertd.records import Preset
+from bertd.run.finetune_grid import GRID_TASKS, describe_trials, longest_first, make_trials, parse_tasks
+
+
+def test_the_grid_of_the_paper_has_24_settings_for_small_tasks_and_4_for_large_ones() -> None:
+    trials = make_trials([*GRID_TASKS], preset=Preset.PAPER)
+    assert describe_trials(trials) == (
+        "780 trials: cola 120, sst-2 120, mrpc 120, sts-b 120, qqp 20, mnli 20, qnli 20, rte 120, wnli 120"
+    )
+    assert len({trial.name for trial in trials}) == 780
+
+
+def test_seeds_can_be_given_and_are_the_same_for_each_setting() -> None:
+    trials = make_trials(["cola", "mnli"], preset=Preset.FAIR, num_seeds=2)
+    assert [(trial.task, trial.seed) for trial in trials] == [("cola", 42), ("cola", 43), ("mnli", 42), ("mnli", 43)]
+    assert describe_trials(make_trials(["cola"], preset=Preset.QUICK)) == "1 trial: cola 1"
+
+
+def test_tasks_are_named_once_each_in_any_order_or_all_together() -> None:
+    assert parse_tasks("rte, cola,rte") == ["cola", "rte"]
+    assert parse_tasks("all") == [*GRID_TASKS]
+    for text in ("cola,nope", ""):
+        with pytest.raises(ValueError, match="is not a GLUE task; give all"):
+            parse_tasks(text)
+
+
+def test_the_trial_that_reads_most_is_first(tmp_path: Path) -> None:
+    for folder, num_bytes in (("CoLA", 100), ("RTE", 250)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "train.tsv").write_bytes(b"x" * num_bytes)
+    (tmp_path / "wnli").mkdir()
+    (tmp_path / "wnli" / "train-00000.parquet").write_bytes(b"x" * 9)
+    trials = make_trials(["cola", "rte", "wnli"], preset=Preset.PAPER, num_seeds=1)
+    ordered = [(trial.task, trial.epochs) for trial in longest_first(trials, data_dir=tmp_path)]
+    assert list(dict.fromkeys(ordered)) == [
+        *(("rte", 10), ("rte", 5), ("cola", 10)),
+        *(("rte", 3), ("cola", 5), ("cola", 3), ("wnli", 10), ("wnli", 5), ("wnli", 3)),
+    ]
