@@ -504,8 +504,13 @@ def change_by_lost_runner(status: JobStatus, *, job_id: int, kind: JobKind, reas
     if reason_to_give_up is not None:
         return JobChange(JobState.FAILED, reason_to_give_up)
     # A wish to stop stays: it gets devices again, only to validate and export.
-    reason = "its runner died (killed, or the machine went down); resumes from its newest checkpoint"
-    return JobChange(JobState.QUEUED, reason)
+    continues = {
+        JobKind.PREPARE: "begins again",
+        JobKind.PRETRAIN: "resumes from its newest checkpoint",
+        JobKind.FINETUNE: "continues after its last saved epoch",
+        JobKind.GRID: "continues with the trials that have no score",
+    }
+    return JobChange(JobState.QUEUED, f"its runner died (killed, or the machine went down); {continues[kind]}")
 
 
 # ---- A sweep, by the scheduler; only of jobs without ranks -----------------------------------------

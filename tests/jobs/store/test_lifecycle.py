@@ -232,6 +232,20 @@ def test_what_becomes_of_a_job_whose_runner_vanished(
 
 
 @pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (JobKind.PREPARE, "begins again"),
+        (JobKind.PRETRAIN, "resumes from its newest checkpoint"),
+        (JobKind.FINETUNE, "continues after its last saved epoch"),
+        (JobKind.GRID, "continues with the trials that have no score"),
+    ],
+)
+def test_a_job_whose_runner_vanished_says_where_it_continues(kind: JobKind, words: str) -> None:
+    change = change_by_lost_runner(STATUS[SubState.RUNNING], job_id=3, kind=kind, reason_to_give_up=None)
+    assert change.reason is not None and change.reason.endswith(f"; {words}")
+
+
+@pytest.mark.parametrize(
     ("sub_state", "is_stopping", "after"),
     [
         (SubState.RUNNING, False, [JobState.PAUSED]),
