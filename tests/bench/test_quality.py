@@ -20,7 +20,7 @@ from bertd.bench.quality.stock import SpentBudget
 from bertd.data.dataset.shards import DataSet
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.model.export import write_export
-from bertd.run.recipe.schema import Recipe
+from bertd.run.recipe.schema import BudgetSection, Recipe
 from bertd.train.run_inputs import encoder_config
 from tests.tiny_data import make_tiny_dataset
 from tests.waiting import PATIENCE_S
@@ -88,7 +88,8 @@ def test_stock_training_lowers_the_loss_of_a_model_that_transformers_loads(
 
 @pytest.mark.long
 def test_one_of_our_arms_runs_to_the_end_of_its_budget(recipe: Recipe, tmp_path: Path) -> None:
-    steps = build_small_recipe(shards=recipe.data.shards, budget_s=1.0, keys=(*TINY, "budget.steps=2"))
+    timed = build_small_recipe(shards=recipe.data.shards, budget_s=1.0, keys=TINY)
+    steps = timed.model_copy(update={"budget": BudgetSection(steps=2)})
 
     export, spent = ours.train(steps, tmp_path / "run")
 
