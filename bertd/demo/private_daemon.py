@@ -15,7 +15,7 @@ from typing import Self
 
 from bertd.api.client import Client
 from bertd.errors import DaemonError, DaemonUnreachableError, StorageError
-from bertd.run.processes import make_parent_death_hook
+from bertd.run.processes import start_child
 
 _MAX_SOCKET_BYTES = 107
 """Length of sockaddr_un.sun_path without the terminating zero. Source: unix(7)."""
@@ -56,19 +56,18 @@ class PrivateDaemon:
             self.state_dir.mkdir(parents=True)
             self.socket.unlink(missing_ok=True)
             with self.log.open("wb") as log:
-                self._process = subprocess.Popen(
+                self._process = start_child(
                     [
                         sys.executable,
                         *("-m", "bertd", "start"),
                         *("--state-dir", str(self.state_dir)),
                         *("--socket", str(self.socket)),
                     ],
-                    stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,  # Ctrl-C reaches only the demo, which ends its daemon.
-                    # If the demo is killed, the daemon gets SIGTERM: it pauses its run and exits.
-                    preexec_fn=make_parent_death_hook(signal.SIGTERM),
+                    # If the demo is killed, the daemon pauses its run and exits.
+                    death_signal=signal.SIGTERM,
                 )
         except OSError as error:
             raise StorageError(f"{self.state_dir}: {error.strerror}; free space or check the permissions") from error

@@ -21,7 +21,7 @@ from bertd.run.atomic_files import atomic_write
 from bertd.run.journal import read_journal
 from bertd.run.mailbox import post
 from bertd.run.paths import JobPaths, RunPaths
-from bertd.run.processes import make_parent_death_hook
+from bertd.run.processes import start_child
 from bertd.run.recipe.load import format_recipe
 from bertd.run.recipe.schema import Recipe
 
@@ -54,14 +54,9 @@ class JobProbe:
         self.paths.logs.mkdir(parents=True, exist_ok=True)
         began = time.time()
         with self.paths.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                runner_command(self.paths, self._kind),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, **variables},
-                # A runner outlives a daemon by design, and is not to outlive a proof that was killed.
-                preexec_fn=make_parent_death_hook(),
+            # A runner outlives a daemon by design, and is not to outlive a proof that was killed.
+            self._process = start_child(
+                runner_command(self.paths, self._kind), stdout=log, stderr=log, env={**os.environ, **variables}
             )
         return began
 

@@ -9,9 +9,10 @@ import ctypes
 import os
 import re
 import signal
-from collections.abc import Callable
-from functools import partial
+import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 import psutil
 from pydantic import ValidationError
@@ -26,6 +27,7 @@ _OOM_SCORE = b"500"
 """oom_score_adj: added to a process's share of the memory, in thousandths. Source: proc(5)."""
 _START_TICKS_FIELD = 22
 """Index in /proc/PID/stat, counted from 1. Source: proc(5)."""
+_END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def start_ticks(pid: int) -> int | None:
@@ -72,12 +74,59 @@ def oom_kills() -> int:
     return int(match[1]) if match else 0
 
 
-def make_parent_death_hook(death_signal: signal.Signals = signal.SIGKILL) -> Callable[[], None]:
-    """Make a preexec hook for a child: the kernel sends the child `death_signal` when this process dies.
+def start_child(
+    command: Sequence[str],
+    *,
+    death_signal: signal.Signals = signal.SIGKILL,
+    is_oom_victim: bool = False,
+    stdin: int | IO[bytes] | None = subprocess.DEVNULL,
+    stdout: int | IO[bytes] | None = None,
+    stderr: int | IO[bytes] | None = None,
+    bufsize: int = -1,
+    env: Mapping[str, str] | None = None,
+    process_group: int | None = None,
+    start_new_session: bool = False,
+) -> subprocess.Popen[bytes]:
+    """Start a process that the kernel sends `death_signal` when this one dies; the other arguments are Popen's.
 
-    Made before the fork, because loading libc after it is not safe. Only for a parent without threads.
+    A SIGINT or SIGTERM that reaches the child before its program runs ends it without a word: until then it is a copy
+    of this process, whose handlers would run in it, or print a traceback. Only for a parent without threads.
+
+    Args:
+        is_oom_victim: the child is the kernel's first choice when memory runs out. Otherwise it inherits the daemon's
+            OOMScoreAdjust, which the unit sets so that the daemon is killed last.
+
+    Raises:
+        OSError: no such program, or no processes or memory left for it.
     """
-    return partial(_request_death_signal, ctypes.CDLL(None, use_errno=True), parent=os.getpid(), number=death_signal)
+    # Before the fork, because loading libc after it is not safe.
+    libc = ctypes.CDLL(None, use_errno=True)
+    parent = os.getpid()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)
+
+    def prepare_child() -> None:
+        _request_death_signal(libc, parent=parent, number=death_signal)
+        if is_oom_victim:
+            _set_oom_score()
+        for number in _END_SIGNALS:
+            if callable(signal.getsignal(number)):
+                signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            bufsize=bufsize,
+            env=env,
+            process_group=process_group,
+            start_new_session=start_new_session,
+            preexec_fn=prepare_child,
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def die_with_parent(parent: int | None = None) -> None:
@@ -93,22 +142,13 @@ def _request_death_signal(libc: ctypes.CDLL, *, parent: int, number: signal.Sign
         os._exit(1)
 
 
-def make_oom_victim_hook(then: Callable[[], None]) -> Callable[[], None]:
-    """Make a preexec hook that makes the child the kernel's first choice when memory runs out, then calls `then`.
-
-    Otherwise ranks would inherit the daemon's OOMScoreAdjust, which the unit sets so that the daemon is killed last.
-    """
-
-    def set_oom_score() -> None:
-        try:
-            fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
-            os.write(fd, _OOM_SCORE)
-            os.close(fd)
-        except OSError:
-            pass
-        then()
-
-    return set_oom_score
+def _set_oom_score() -> None:
+    try:
+        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        os.write(fd, _OOM_SCORE)
+        os.close(fd)
+    except OSError:
+        pass
 
 
 def adopt_orphans() -> None:

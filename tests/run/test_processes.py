@@ -1,4 +1,4 @@
-"""A process with a parent-death signal dies with its parent, even if the parent dies before the request."""
+"""A process with a parent-death signal dies with its parent; a child started amid signals ends without a word."""
 
 from __future__ import annotations
 
@@ -46,3 +46,34 @@ def test_a_process_whose_parent_has_died_before_it_asked_ends_at_once() -> None:
         [sys.executable, "-c", child], capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert (ended.returncode, ended.stdout) == (1, "")
+
+
+_SIGNALLED_BETWEEN_FORK_AND_PROGRAM = """
+import os, signal, subprocess, sys
+from bertd.run.processes import start_child
+number = signal.Signals(int(sys.argv[1]))
+signal.signal(number, signal.SIG_IGN if sys.argv[2] == "ignored" else lambda *_: print("handler of the parent"))
+os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), number))
+child = start_child(["echo", "child ran"])
+print(child.wait(), signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("handled", ["handled", "ignored"])
+def test_a_signal_before_the_childs_program_runs_ends_it_without_a_word(number: signal.Signals, handled: str) -> None:
+    command = [sys.executable, "-c", _SIGNALLED_BETWEEN_FORK_AND_PROGRAM, str(number.value), handled]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    expected = "child ran\n0 set()\n" if handled == "ignored" else f"-{number.value} set()\n"
+    assert (ended.stdout, ended.stderr) == (expected, "")
+
+
+def test_a_child_of_a_process_with_a_blocked_signal_keeps_it_blocked() -> None:
+    script = """
+import signal, sys
+from bertd.run.processes import start_child
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+start_child([sys.executable, "-c", "import signal; print(signal.pthread_sigmask(signal.SIG_BLOCK, ()))"]).wait()
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "SIGINT" in ended.stdout and "SIGTERM" not in ended.stdout

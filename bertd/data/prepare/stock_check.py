@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from tokenizers import Tokenizer
 
 from bertd.errors import VocabularyError
-from bertd.run.processes import make_parent_death_hook
+from bertd.run.processes import start_child
 from bertd.tokenizer.save import tokenizer_files
 
 _STANDARD_ERROR_BYTES = 4096
@@ -35,13 +35,11 @@ def checking_stock_ids(tokenizer: Tokenizer, *, place: str) -> Iterator[None]:
         for name, content in tokenizer_files(tokenizer, place=place).items():
             (Path(folder) / name).write_bytes(content)
         # In its own group, so that Ctrl-C reaches only this process, which then ends the child.
-        process = subprocess.Popen(
+        process = start_child(
             [sys.executable, "-m", "bertd.tokenizer.check_stock", folder],
-            stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             process_group=0,
-            preexec_fn=make_parent_death_hook(),
         )
         try:
             yield

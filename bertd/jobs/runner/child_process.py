@@ -17,7 +17,7 @@ from types import FrameType
 import psutil
 
 from bertd.run.log import log_line
-from bertd.run.processes import adopt_orphans, make_oom_victim_hook, make_parent_death_hook
+from bertd.run.processes import adopt_orphans, start_child
 
 STUCK_AFTER_S = 30.0
 """How long to wait for a killed process before leaving it behind."""
@@ -60,13 +60,7 @@ def run_child_process(
     `variables` are added to the environment.
     """
     adopt_orphans()
-    child = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        process_group=0,
-        preexec_fn=make_oom_victim_hook(then=make_parent_death_hook()),
-        env=os.environ | dict(variables or {}),
-    )
+    child = start_child(command, is_oom_victim=True, process_group=0, env=os.environ | dict(variables or {}))
     pidfd = os.pidfd_open(child.pid)
     is_forwarded = False
     next_tick = time.monotonic() + tick_s

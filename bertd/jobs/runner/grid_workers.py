@@ -15,7 +15,7 @@ from bertd.jobs.runner.child_process import StopSignal, kill_group, kill_orphans
 from bertd.records import GridSpec, GridTrial, TrialOrder, WorkerReply
 from bertd.run.gpu_share import GPU_PARTS_VARIABLE
 from bertd.run.log import log_line
-from bertd.run.processes import adopt_orphans, make_oom_victim_hook, make_parent_death_hook
+from bertd.run.processes import adopt_orphans, start_child
 
 WorkerCommand = Callable[[], list[str]]
 """Builds the command of a worker."""
@@ -90,13 +90,13 @@ class WorkerPool:
 
     def start(self, slot: int, variables: Mapping[str, str]) -> None:
         """Start a worker; raises OSError if there are no processes or memory left for it."""
-        process = subprocess.Popen(
+        process = start_child(
             self._command(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
             process_group=0,
-            preexec_fn=make_oom_victim_hook(then=make_parent_death_hook()),
+            is_oom_victim=True,
             env=os.environ | dict(variables),
         )
         assert process.stdout is not None
