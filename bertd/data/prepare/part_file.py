@@ -26,7 +26,7 @@ from bertd.data.sources.readers.left_out import LeftOutRecord
 from bertd.errors import StorageError
 from bertd.run.atomic_files import atomic_write
 
-PARTS_FORMAT = 4
+PARTS_FORMAT = 5
 """Parts of another format, which an earlier bertd left, are made again."""
 
 

@@ -20,16 +20,12 @@ from bertd.data.sources.readers.decoded import DecodedReader
 from bertd.data.sources.readers.document import Reader
 from bertd.data.sources.readers.lines import TextLines
 from bertd.data.sources.readers.rows.arrow import ArrowTable
+from bertd.data.sources.readers.rows.columns import SENTENCES_PER_DOCUMENT
 from bertd.data.sources.readers.rows.delimited import DelimitedTable
+from bertd.data.sources.readers.rows.hub_table import HubTable, is_saved_dataset, split_config
 from bertd.data.sources.readers.rows.json_values import JsonValues
 from bertd.data.sources.readers.rows.jsonl import JsonLines
-from bertd.data.sources.readers.rows.tables import (
-    SENTENCES_PER_DOCUMENT,
-    HubTable,
-    Parquet,
-    is_saved_dataset,
-    split_config,
-)
+from bertd.data.sources.readers.rows.parquet import Parquet
 from bertd.data.sources.readers.text import TextBlocks, TextFiles
 from bertd.data.sources.readers.wiki.headings import Headings
 from bertd.data.sources.readers.wiki.wikiextractor import WikiExtractor
@@ -134,13 +130,13 @@ def _make_format_reader(source: Source, options: ReadingOptions) -> Reader:
         case SourceKind.ARROW:
             return ArrowTable(text_field=options.text_field)
         case SourceKind.ARROW_SENTENCES:
-            return ArrowTable(text_field=options.text_field, rows_per_document=SENTENCES_PER_DOCUMENT)
+            return ArrowTable(text_field=options.text_field, values_per_document=SENTENCES_PER_DOCUMENT)
         case SourceKind.HF:
             return HubTable(source.path, text_field=options.text_field)
         case SourceKind.PARQUET_SENTENCES:
-            return Parquet(text_field=options.text_field, rows_per_document=SENTENCES_PER_DOCUMENT)
+            return Parquet(text_field=options.text_field, values_per_document=SENTENCES_PER_DOCUMENT)
         case SourceKind.HF_SENTENCES:
-            return HubTable(source.path, text_field=options.text_field, rows_per_document=SENTENCES_PER_DOCUMENT)
+            return HubTable(source.path, text_field=options.text_field, values_per_document=SENTENCES_PER_DOCUMENT)
 
 
 def find_sources(

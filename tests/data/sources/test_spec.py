@@ -16,7 +16,7 @@ import pytest
 import zstandard
 
 from bertd.data.prepare.pipeline import PrepareOptions, prepare
-from bertd.data.sources.readers.rows.tables import split_config
+from bertd.data.sources.readers.rows.hub_table import split_config
 from bertd.data.sources.spec import ReadingOptions, SourceKind, find_sources, make_reader, mixed_kinds_lines
 from bertd.errors import CorpusError
 from tests.data.conftest import made_up_text

@@ -27,7 +27,7 @@ from bertd.data.sources.readers.lines import TextLines
 from bertd.data.sources.readers.rows.delimited import DelimitedTable
 from bertd.data.sources.readers.rows.json_values import JsonValues
 from bertd.data.sources.readers.rows.jsonl import JsonLines
-from bertd.data.sources.readers.rows.tables import Parquet
+from bertd.data.sources.readers.rows.parquet import Parquet
 from bertd.data.sources.readers.text import TextBlocks, TextFiles
 from bertd.data.sources.readers.wiki.headings import Headings
 from bertd.data.sources.readers.wiki.wikiextractor import WikiExtractor

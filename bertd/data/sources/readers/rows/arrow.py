@@ -8,14 +8,13 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 from bertd.data.sources.readers.document import Block, ReadResult
-from bertd.data.sources.readers.rows.jsonl import JsonLines
-from bertd.data.sources.readers.rows.tables import (
-    ROWS_PER_BATCH,
-    join_rows,
+from bertd.data.sources.readers.rows.columns import (
+    VALUES_PER_BATCH,
+    make_rows,
     missing_column_message,
-    pack_blocks,
     require_text_column,
 )
+from bertd.data.sources.readers.rows.row_blocks import pack_rows, read_rows
 from bertd.errors import CorpusError
 
 _FILE_MAGIC = b"ARROW1"
@@ -38,7 +37,7 @@ class ArrowTable:
     """Reads one column of a file, record batch by record batch."""
 
     text_field: str = "text"
-    rows_per_document: int = 1
+    values_per_document: int = 1
 
     def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
         """Some rows each.
@@ -52,17 +51,18 @@ class ArrowTable:
             raise CorpusError("arrow needs the package pyarrow; pip install pyarrow") from error
         place = str(getattr(stream, "name", "arrow"))
         try:
-            # A file in a tar cannot be read from its end, as Arrow's file format is.
+            # A file in an archive cannot be read from its end, as Arrow's file format is.
             seekable = stream if stream.seekable() else BytesIO(stream.read())
-            texts = join_rows(self._read_column(seekable, place=place), rows=self.rows_per_document)
-            yield from pack_blocks(texts, block_bytes=block_bytes)
+            values = self._read_column(seekable, place=place)
+            rows = make_rows(values, values_per_document=self.values_per_document, place=place)
+            yield from pack_rows(rows, block_bytes=block_bytes)
         except (pyarrow.ArrowException, OSError) as error:
             reason = str(error).split("\n", 1)[0]
             raise CorpusError(f"{place}: not a complete Arrow file: {reason}; fetch it again") from error
 
     def documents(self, content: bytes) -> Iterator[ReadResult]:
-        """A document a row."""
-        return JsonLines().documents(content)
+        """A document a row, or for several of them."""
+        return read_rows(content)
 
     def _read_column(self, stream: BinaryIO, *, place: str) -> Iterator[list[object]]:
         """The values of the column, some rows at a time.
@@ -81,5 +81,5 @@ class ArrowTable:
         batches: Iterator[Any] = map(reader.get_batch, range(reader.num_record_batches)) if is_file else iter(reader)
         for batch in batches:
             column = batch.column(self.text_field)
-            for first in range(0, len(column), ROWS_PER_BATCH):
-                yield column.slice(first, ROWS_PER_BATCH).to_pylist()
+            for first in range(0, len(column), VALUES_PER_BATCH):
+                yield column.slice(first, VALUES_PER_BATCH).to_pylist()

@@ -9,22 +9,15 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from statistics import mean
 from typing import BinaryIO
 
-from bertd.data.sources.readers.document import (
-    MAX_DOCUMENT_BYTES,
-    Block,
-    ReadResult,
-    Skipped,
-    SkipReason,
-    TooLong,
-    cleaned_document,
-)
+from bertd.data.sources.readers.document import MAX_DOCUMENT_BYTES, Block, ReadResult
+from bertd.data.sources.readers.rows.columns import join_article_lines
+from bertd.data.sources.readers.rows.row_blocks import Row, RowKind, pack_rows, read_rows
 from bertd.errors import CorpusError
 from bertd.program import print_note
 
@@ -93,16 +86,14 @@ class DelimitedTable:
             if dialect is None or (_is_complete(head) and sum(not line.isspace() for line in head) < 2):
                 return
             column = self._find_column(dialect, place=place)
-            rows = _read_rows(dialect, chain(head, lines), place=place)
-            yield from _pack_rows(rows, column=column, width=len(dialect.header), block_bytes=block_bytes)
+            rows = _read_rows(dialect, chain(head, lines), column=column, place=place)
+            yield from pack_rows(join_article_lines(rows, place), block_bytes=block_bytes)
         finally:
             text.detach()
 
     def documents(self, content: bytes) -> Iterator[ReadResult]:
         """A document a row."""
-        for line in content.splitlines():
-            kind, text = json.loads(line)
-            yield cleaned_document(text) if kind == "text" else Skipped.with_text(SkipReason.DAMAGED_ROW, text)
+        return read_rows(content)
 
     def _find_column(self, dialect: Dialect, *, place: str) -> int:
         header = [name.strip() for name in dialect.header]
@@ -226,8 +217,8 @@ def _is_complete(head: list[str]) -> bool:
     return sum(map(len, head)) < _HEAD_CHARACTERS
 
 
-def _read_rows(dialect: Dialect, lines: Iterable[str], *, place: str) -> Iterator[list[str] | str]:
-    """The rows after the header; of one that cannot be parsed, its lines.
+def _read_rows(dialect: Dialect, lines: Iterable[str], *, column: int, place: str) -> Iterator[Row]:
+    """The cells of a column after the header; of a row that cannot be parsed its lines, of a longer one its cells.
 
     Raises:
         CorpusError: a quote is never closed.
@@ -256,31 +247,11 @@ def _read_rows(dialect: Dialect, lines: Iterable[str], *, place: str) -> Iterato
                     f"{place}: line {num_lines - len(pending) + 1:,}: a quote is never closed, or its cell is longer "
                     f"than {MAX_DOCUMENT_BYTES >> 20} MiB; fix the row"
                 ) from error
-            yield "".join(pending)
+            yield Row(RowKind.DAMAGED, "".join(pending))
             continue
         if is_header:
             is_header = tuple(row) != dialect.header
+        elif len(row) == len(dialect.header):
+            yield Row(RowKind.TEXT, row[column])
         elif row:
-            yield row
-
-
-def _pack_rows(rows: Iterator[list[str] | str], *, column: int, width: int, block_bytes: int) -> Iterator[Block]:
-    lines: list[bytes] = []
-    size = 0
-    too_long = TooLong()
-    for row in rows:
-        if isinstance(row, str):
-            record = ("damaged", row)
-        else:
-            record = ("text", row[column]) if len(row) == width else ("damaged", " ".join(row))
-        line = json.dumps(record).encode() + b"\n"
-        if len(record[1]) > MAX_DOCUMENT_BYTES:
-            too_long.begin(record[1].encode("utf-8", "replace"))
-            continue
-        lines.append(line)
-        size += len(line)
-        if size >= block_bytes:
-            yield too_long.take_block(b"".join(lines))
-            lines, size = [], 0
-    if lines or too_long.documents:
-        yield too_long.take_block(b"".join(lines))
+            yield Row(RowKind.DAMAGED, " ".join(row))

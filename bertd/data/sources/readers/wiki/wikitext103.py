@@ -47,6 +47,17 @@ def is_wikitext103(begin: bytes) -> bool:
     )
 
 
+def is_title(line: str) -> bool:
+    """Whether a line opens an article."""
+    return _TITLE.match(line) is not None
+
+
+def is_article_lines(lines: list[str]) -> bool:
+    """Whether texts are the lines of articles: some of them are headings, and none is more than a line."""
+    has_headings = any(heading is not None and _is_balanced(heading) for heading in map(_HEADING.match, lines))
+    return has_headings and all("\n" not in line[:-1] for line in lines)
+
+
 @dataclass(frozen=True)
 class WikiText103:
     """Reads all variants: raw or with `<unk>`, with or without blank lines, cut anywhere."""
@@ -90,8 +101,7 @@ def _read_article(article: str, *, surplus: int) -> Document:
     left_out = LeftOut()
 
     def drop_heading(match: re.Match[str]) -> str:
-        # `= = a = ` closes with fewer marks than it opens: it is text.
-        if match[1].count("=") != match[2].count("="):
+        if not _is_balanced(match):
             return match[0]
         left_out.add(SkipReason.TITLE, match[0])
         return ""
@@ -105,3 +115,8 @@ def _read_article(article: str, *, surplus: int) -> Document:
     left_out.add_count(SkipReason.MARKUP, len(text) - len(rejoined), sample="@-@")
     lines = (line.strip() for line in rejoined.split("\n"))
     return Document.account("\n".join(line for line in lines if line), read=surplus + len(article), left_out=left_out)
+
+
+def _is_balanced(heading: re.Match[str]) -> bool:
+    """Whether what looks like a heading is one; `= = a = ` closes with fewer marks than it opens: it is text."""
+    return heading[1].count("=") == heading[2].count("=")

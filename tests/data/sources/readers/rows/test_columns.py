@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tarfile
 from pathlib import Path
@@ -11,8 +12,10 @@ import pyarrow.parquet
 import pytest
 
 from bertd.data.sources.readers.document import SkipReason, clean
-from bertd.data.sources.readers.rows import tables
-from bertd.data.sources.readers.rows.tables import HubTable, Parquet
+from bertd.data.sources.readers.rows import row_blocks
+from bertd.data.sources.readers.rows.delimited import DelimitedTable
+from bertd.data.sources.readers.rows.hub_table import HubTable
+from bertd.data.sources.readers.rows.parquet import Parquet
 from bertd.data.sources.spec import ReadingOptions, find_sources, make_reader
 from bertd.errors import CorpusError
 from tests.data.sources.readers.checked import Reading, readings_of
@@ -47,8 +50,8 @@ def test_sentences_in_rows_make_documents_of_so_many(table: Path, block_bytes: i
     documents = ["\n".join(sentences[first : first + 300]) for first in range(0, len(sentences), 300)]
     expected = [clean(document) for document in documents]
     for reader in (
-        Parquet(text_field="body", rows_per_document=300),
-        HubTable(str(table.parent), text_field="body", rows_per_document=300),
+        Parquet(text_field="body", values_per_document=300),
+        HubTable(str(table.parent), text_field="body", values_per_document=300),
     ):
         read = readings(reader, table, block_bytes=block_bytes)
         assert [one for one in read if isinstance(one, str)] == expected
@@ -59,7 +62,7 @@ def test_sentences_in_rows_make_documents_of_so_many(table: Path, block_bytes: i
 def test_a_row_that_is_too_long_is_counted_and_the_others_are_read(
     table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "MAX_DOCUMENT_BYTES", 24)
+    monkeypatch.setattr(row_blocks, "MAX_DOCUMENT_BYTES", 19)
     with table.open("rb") as stream:
         blocks = list(Parquet(text_field="body").blocks(stream, block_bytes=100))
     assert sum(block.too_long for block in blocks) == 1
@@ -101,14 +104,14 @@ def test_a_folder_of_json_lines_is_read_as_a_data_set_of_the_hub_is(tmp_path: Pa
 
 
 def test_a_data_set_that_cannot_be_had_says_so(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bertd.data.sources.readers.rows.tables.hub_unreachable_reason", lambda *_, **__: "no route")
+    monkeypatch.setattr("bertd.data.sources.readers.rows.hub_table.hub_unreachable_reason", lambda *_, **__: "no route")
     with pytest.raises(
         CorpusError, match="hf:nobody/nothing:en: no such folder, and the hub cannot be reached: no rou"
     ):
         readings(HubTable("nobody/nothing:en"), table, block_bytes=100)
     monkeypatch.undo()
     # The hub answers the check and is unreachable when `datasets` sends its requests.
-    monkeypatch.setattr("bertd.data.sources.readers.rows.tables.hub_unreachable_reason", lambda *_, **__: None)
+    monkeypatch.setattr("bertd.data.sources.readers.rows.hub_table.hub_unreachable_reason", lambda *_, **__: None)
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     with pytest.raises(CorpusError, match="hf:nobody/nothing:en: cannot load: .*check the name and the network"):
         readings(HubTable("nobody/nothing:en"), table, block_bytes=100)
@@ -164,3 +167,36 @@ def test_a_cell_that_says_na_is_a_text_also_in_a_folder_read_as_the_hub_is(tmp_p
     path = tmp_path / "train.csv"
     path.write_text('id,text\n1,NA\n2,null\n3,"One, two."\n4,\n')
     assert readings(HubTable(str(tmp_path)), path, block_bytes=100) == ["NA", "null", "One, two.", ""]
+
+
+_LINES = (
+    *("", " = Robert Boulter = \n", "", " He is an actor with a guest @-@ starring role . \n"),
+    *(" = = Career = = \n", "", " In 2004 he landed a role . \n", ""),
+    *(" = Du Fu = \n", "", " He was a poet , a = b . \n"),
+)
+_ARTICLES = ["He is an actor with a guest-starring role .\nIn 2004 he landed a role .", "He was a poet , a = b ."]
+
+
+def test_rows_that_are_lines_of_articles_are_read_as_articles(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "train.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"text": [*_LINES[4:8], None, *_LINES]}), path)
+    rest = "In 2004 he landed a role ."
+    for reader in (Parquet(), HubTable(str(tmp_path))):
+        read = readings(reader, path, block_bytes=40)
+        assert [one for one in read if isinstance(one, str)] == [rest, *_ARTICLES]
+        assert [one for one in read if not isinstance(one, str)] == [SkipReason.NO_FIELD]
+        assert "its rows are lines of articles under headings; each article is read" in capsys.readouterr().err
+    content = "".join(f'{number},"{line}"\n' for number, line in enumerate(_LINES))
+    blocks = DelimitedTable().blocks(io.BytesIO(f"n,text\n{content}".encode()), block_bytes=40)
+    assert readings_of(DelimitedTable(), blocks) == _ARTICLES
+
+
+@pytest.mark.parametrize(
+    "texts", [[" = Mill = \n The mill stands . \n", "More ."], ["a = b", "= = a = "], ["The mill stands ."]]
+)
+def test_rows_that_are_documents_stay_so_whatever_marks_they_hold(tmp_path: Path, texts: list[str]) -> None:
+    path = tmp_path / "train.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"text": texts}), path)
+    assert readings(Parquet(), path, block_bytes=40) == list(map(clean, texts))
