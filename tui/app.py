@@ -74,7 +74,7 @@ def _display_options(
     args: argparse.Namespace, environment: os._Environ[str] | dict[str, str], *, encoding: str | None
 ) -> DisplayOptions:
     from tui.display_options import DisplayOptions
-    from tui.glyphs import ASCII, UNICODE
+    from tui.drawing.glyphs import ASCII, UNICODE
 
     is_unicode = (
         (encoding or "").lower().replace("-", "") == "utf8"

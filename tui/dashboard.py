@@ -22,12 +22,12 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Input
 
 from bertd.errors import BertdError
+from tui.actions.job_actions_app import JobActionsApp
+from tui.actions.key_queue import KeyQueue
+from tui.actions.keys import APP_KEYS, JOB_KEYS, LIST_KEYS, QUEUE_KEYS, VIEW_KEYS, guarded_keys
 from tui.display_options import DisplayOptions
-from tui.job_actions_app import JobActionsApp
-from tui.key_queue import KeyQueue
-from tui.keys import APP_KEYS, JOB_KEYS, LIST_KEYS, QUEUE_KEYS, VIEW_KEYS, guarded_keys
-from tui.lines import Role
-from tui.partial_update import crop_update, whole_update
+from tui.drawing.lines import Role
+from tui.drawing.partial_update import crop_update, whole_update
 from tui.screens.base import StatusScreen
 from tui.screens.registry import SCREEN_NAMES, make_screen
 from tui.snapshot import Feed

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tui.glyphs import UNICODE, Glyphs
-from tui.lines import Line
+from tui.drawing.glyphs import UNICODE, Glyphs
+from tui.drawing.lines import Line
 from tui.snapshot import Snapshot
 
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from bertd.run.durations import format_duration
 from bertd.terminal_text import terminal_json, terminal_line
 from tui.display_options import DisplayOptions
-from tui.formatting import clock, count, format_learning_rate, percent, short_count
-from tui.formatting import loss as loss_text
-from tui.lines import Line, plain_text
+from tui.drawing.formatting import clock, count, format_learning_rate, percent, short_count
+from tui.drawing.formatting import loss as loss_text
+from tui.drawing.lines import Line, plain_text
 from tui.panels import budget, devices, events, header, loss, queue, speed, welcome
 from tui.snapshot import Feed, LinkState, Snapshot
 

@@ -8,7 +8,7 @@ from textual.app import App, ComposeResult
 from textual.geometry import Region
 
 from tests.tui.screen_text import screen_lines
-from tui.lines import Line, Role, line
+from tui.drawing.lines import Line, Role, line
 from tui.widgets.canvas import Canvas, changed_spans
 
 _CELLS = st.lists(st.tuples(st.sampled_from("ab "), st.sampled_from([Role.TEXT, Role.BAD])), min_size=1, max_size=40)

@@ -13,7 +13,7 @@ from tests.tui.fake_feed import NOW, FakeFeed
 from tests.tui.screen_text import assert_like_snapshot, refreshed, screen_lines, screen_segments, screen_text
 from tui.dashboard import Dashboard
 from tui.display_options import DisplayOptions
-from tui.glyphs import ASCII
+from tui.drawing.glyphs import ASCII
 from tui.panels import devices, events, header, queue, welcome
 from tui.panels.budget import BIG_HEIGHT, draw
 from tui.plain_output import render_page

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tui.glyphs import Glyphs
-from tui.lines import Role, Span
+from tui.drawing.glyphs import Glyphs
+from tui.drawing.lines import Role, Span
 
 
 def bar(share: float, *, width: int, glyphs: Glyphs, role: Role = Role.BAR) -> tuple[Span, ...]:

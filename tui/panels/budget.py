@@ -6,8 +6,8 @@ from bertd.api.models import RunView
 from bertd.records import BudgetUnit, JobState
 from bertd.run.durations import format_duration
 from tui.display_options import DisplayOptions
-from tui.formatting import clock_near, count, format_amount, loss, percent, short_count
-from tui.lines import Line, Role, join_lines, justify, line, wrap_words
+from tui.drawing.formatting import clock_near, count, format_amount, loss, percent, short_count
+from tui.drawing.lines import Line, Role, join_lines, justify, line, wrap_words
 from tui.panels.bars import bar
 from tui.panels.digits import digits
 from tui.snapshot import ENDED_STATES, Snapshot

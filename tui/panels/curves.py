@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from bertd.api.models import SeriesView
 from bertd.records import StepRecord
 from tui.display_options import DisplayOptions
-from tui.formatting import format_learning_rate, short_count, significant
-from tui.lines import Line, Role, heading, line
+from tui.drawing.formatting import format_learning_rate, short_count, significant
+from tui.drawing.lines import Line, Role, heading, line
+from tui.drawing.plot import Curve, DrawingCache, Plot
+from tui.drawing.ticks import linear_scale
 from tui.panels.loss import budget_scale, budget_ticks, curve_points, share_label
-from tui.plot import Curve, DrawingCache, Plot
 from tui.snapshot import Snapshot
-from tui.ticks import linear_scale
 
 
 @dataclass

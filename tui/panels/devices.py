@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bertd.api.models import DeviceView, JobView
 from tui.display_options import DisplayOptions
-from tui.formatting import gibibytes
-from tui.lines import Line, Role, Span, cell, heading, line
+from tui.drawing.formatting import gibibytes
+from tui.drawing.lines import Line, Role, Span, cell, heading, line
 from tui.panels.bars import bar
 from tui.snapshot import Snapshot
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tui.glyphs import Glyphs
-from tui.lines import Line, Role, line
+from tui.drawing.glyphs import Glyphs
+from tui.drawing.lines import Line, Role, line
 
 _DIGIT_ROWS = {
     "0": ("┏━┓", "┃ ┃", "┗━┛"),

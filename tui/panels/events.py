@@ -6,8 +6,8 @@ import re
 
 from bertd.api.models import EventView
 from tui.display_options import DisplayOptions
-from tui.formatting import clock
-from tui.lines import Line, Role, Span, cell, heading, line, wrap_words
+from tui.drawing.formatting import clock
+from tui.drawing.lines import Line, Role, Span, cell, heading, line, wrap_words
 from tui.snapshot import Snapshot
 
 _HIDDEN_TYPES = {"step"}

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bertd.api.models import JobView
-from tui.allowed_actions import Action, pause_or_resume, refusal
+from tui.actions.allowed_actions import Action, pause_or_resume, refusal
 from tui.display_options import DisplayOptions
-from tui.lines import Line, Role, join_lines, justify, line
+from tui.drawing.lines import Line, Role, join_lines, justify, line
 from tui.snapshot import LinkState, Snapshot
 
 

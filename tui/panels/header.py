@@ -6,9 +6,9 @@ from bertd.api.models import RunView
 from bertd.records import JobKind
 from bertd.run.durations import format_duration
 from tui.display_options import DisplayOptions
-from tui.formatting import clock
-from tui.glyphs import Glyphs, state_role
-from tui.lines import Line, Role, join_lines, justify, line
+from tui.drawing.formatting import clock
+from tui.drawing.glyphs import Glyphs, state_role
+from tui.drawing.lines import Line, Role, join_lines, justify, line
 from tui.snapshot import LinkState, Snapshot, is_active
 
 _MIN_NAME_CELLS = 4

@@ -10,9 +10,9 @@ from bertd.run.durations import format_duration
 from bertd.run.execution_text import execution_choices
 from bertd.terminal_text import terminal_line
 from tui.display_options import DisplayOptions
-from tui.formatting import clock_near, percent
-from tui.glyphs import state_role
-from tui.lines import Line, Role, cell, heading, line, wrap_words
+from tui.drawing.formatting import clock_near, percent
+from tui.drawing.glyphs import state_role
+from tui.drawing.lines import Line, Role, cell, heading, line, wrap_words
 
 HEIGHT = 7
 """Lines that a job with a short reason takes."""

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from bertd.api.models import RunView, SeriesView
 from tui.display_options import DisplayOptions
-from tui.formatting import loss
-from tui.lines import Line, Role, heading, join_lines, line
-from tui.plot import Curve, DrawingCache, Plot
+from tui.drawing.formatting import loss
+from tui.drawing.lines import Line, Role, heading, join_lines, line
+from tui.drawing.plot import Curve, DrawingCache, Plot
+from tui.drawing.ticks import Scale, linear_scale, log_scale
 from tui.snapshot import Snapshot
-from tui.ticks import Scale, linear_scale, log_scale
 
 _X_ENDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Shares of the budget at which the x axis may end."""

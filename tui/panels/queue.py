@@ -7,9 +7,9 @@ from collections import Counter
 from bertd.api.models import JobView, StatusView
 from bertd.records import JobState
 from tui.display_options import DisplayOptions
-from tui.formatting import percent
-from tui.glyphs import state_role
-from tui.lines import Line, Role, Span, cell, heading, line
+from tui.drawing.formatting import percent
+from tui.drawing.glyphs import state_role
+from tui.drawing.lines import Line, Role, Span, cell, heading, line
 from tui.snapshot import Snapshot
 
 _STATE_ORDER = [

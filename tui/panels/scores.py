@@ -8,7 +8,7 @@ from statistics import mean
 
 from bertd.api.models import ScoreView
 from tui.display_options import DisplayOptions
-from tui.lines import Line, Role, cell, heading, line
+from tui.drawing.lines import Line, Role, cell, heading, line
 
 _COLUMNS = (("task", 10), ("metric", 16), ("score", 9), ("best", 9), ("majority", 10), ("trials", 8), ("export", 0))
 

@@ -10,8 +10,8 @@ from bertd.records import JobState, StepRecord
 from bertd.run.durations import format_duration
 from bertd.run.quantities import format_bytes
 from tui.display_options import DisplayOptions
-from tui.formatting import format_learning_rate, percent, short_count, significant
-from tui.lines import Line, Role, Span, cell, heading, line
+from tui.drawing.formatting import format_learning_rate, percent, short_count, significant
+from tui.drawing.lines import Line, Role, Span, cell, heading, line
 from tui.snapshot import Snapshot
 
 _COLUMN_WIDTH = 25

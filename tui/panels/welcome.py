@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tui.display_options import DisplayOptions
-from tui.lines import Line, Role, line, wrap_words
+from tui.drawing.lines import Line, Role, line, wrap_words
 from tui.snapshot import LinkState, Snapshot
 
 

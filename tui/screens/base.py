@@ -9,7 +9,7 @@ from textual.screen import Screen
 
 from bertd.api.models import JobView
 from tui.display_options import DisplayOptions
-from tui.lines import Line, Role, line, wrap_words
+from tui.drawing.lines import Line, Role, line, wrap_words
 from tui.panels import footer, header
 from tui.snapshot import Snapshot, find_job
 from tui.widgets.panel import Panel

@@ -10,8 +10,8 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from tui.actions.keys import APP_KEYS, JOB_KEYS, LIST_KEYS, QUEUE_KEYS, VIEW_KEYS, KeyBinding
 from tui.display_options import DisplayOptions
-from tui.keys import APP_KEYS, JOB_KEYS, LIST_KEYS, QUEUE_KEYS, VIEW_KEYS, KeyBinding
 
 _ACTING = [
     ("Actions on the run, or on the job selected in Queue; each asks first", JOB_KEYS),

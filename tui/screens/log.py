@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from bertd.api.models import LogView
 from bertd.run.quantities import format_bytes
 from tui.display_options import DisplayOptions
-from tui.lines import Line, Role, heading, line
+from tui.drawing.lines import Line, Role, heading, line
 from tui.log_window import MAX_BYTES, PIECE_BYTES, LogWindow
 from tui.screens.polling import PollingScreen, Request
 from tui.snapshot import Feed, Snapshot

@@ -12,10 +12,10 @@ from textual.widget import Widget
 
 from bertd.api.models import JobView
 from bertd.records import StartRecord
-from tui.allowed_actions import Action
+from tui.actions.allowed_actions import Action
+from tui.actions.keys import QUEUE_KEYS
 from tui.display_options import DisplayOptions
-from tui.keys import QUEUE_KEYS
-from tui.lines import Line
+from tui.drawing.lines import Line
 from tui.panels import footer, job, queue
 from tui.panels.footer import KeyHint
 from tui.screens.polling import PollingScreen, Request

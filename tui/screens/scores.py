@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 
 from bertd.api.models import ScoreView
 from tui.display_options import DisplayOptions
-from tui.lines import Line, Role, line
+from tui.drawing.lines import Line, Role, line
 from tui.panels import scores
 from tui.screens.polling import PollingScreen, Request
 from tui.snapshot import Feed, Snapshot

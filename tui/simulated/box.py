@@ -12,7 +12,7 @@ from bertd.api.models import EventView, JobView, SubmitFinetune
 from bertd.errors import TransitionError, UnknownJobError
 from bertd.records import JobKind, JobState, PauseKind
 from bertd.run.paths import step_folder_name
-from tui.formatting import loss
+from tui.drawing.formatting import loss
 from tui.simulated.curves import VALIDATE_EVERY, validation_loss
 
 RUN_ID = "12-academic-large"

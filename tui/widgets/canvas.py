@@ -17,7 +17,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.lines import Line, Role
+from tui.drawing.lines import Line, Role
 
 _MERGE_GAP_CELLS = 6
 """Up to this many unchanged cells between two changes are cheaper to repaint than to skip."""

@@ -11,7 +11,7 @@ from textual.message import Message
 
 from bertd.api.models import JobView
 from tui.display_options import DisplayOptions, DrawFunction
-from tui.lines import Line, Role, Span
+from tui.drawing.lines import Line, Role, Span
 from tui.snapshot import Snapshot, find_job
 from tui.widgets.scroller import Scroller
 

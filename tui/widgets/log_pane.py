@@ -11,7 +11,7 @@ from textual.message import Message
 
 from bertd.terminal_text import terminal_text
 from tui.display_options import DrawFunction
-from tui.lines import Line, Role, Span, line
+from tui.drawing.lines import Line, Role, Span, line
 from tui.log_window import LogWindow
 from tui.widgets.scroller import Scroller
 

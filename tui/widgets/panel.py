@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual import events
 
 from tui.display_options import DisplayOptions, DrawFunction
-from tui.lines import Line
+from tui.drawing.lines import Line
 from tui.snapshot import Snapshot
 from tui.widgets.canvas import Canvas
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from tui.display_options import DrawFunction
-from tui.lines import Line
+from tui.drawing.lines import Line
 from tui.widgets.panel import Panel
 
 _UNLIMITED_HEIGHT = 100_000

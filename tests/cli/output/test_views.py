@@ -10,7 +10,7 @@ from bertd.cli.output.views import JobDetails, amount, devices_text, job_text, j
 from bertd.jobs.store.lifecycle import ENDED
 from bertd.records import BudgetUnit, DevicesRecord, EndRecord, JobState
 from tests.cli import samples
-from tui.formatting import percent
+from tui.drawing.formatting import percent
 
 PLAIN = OutputStyle(width=None, has_color=False, has_unicode=True)
 

@@ -7,10 +7,10 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.glyphs import ASCII, UNICODE, Glyphs
-from tui.lines import Role
-from tui.plot import Curve, DrawingCache, Plot
-from tui.ticks import Scale
+from tui.drawing.glyphs import ASCII, UNICODE, Glyphs
+from tui.drawing.lines import Role
+from tui.drawing.plot import Curve, DrawingCache, Plot
+from tui.drawing.ticks import Scale
 
 _BLANK = {" ", "⠀"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bertd.records import BudgetUnit
-from tui import formatting
+from tui.drawing import formatting
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from bertd.errors import TransitionError
 from bertd.jobs.store.lifecycle import JobAction, JobStatus, change_by_action
 from bertd.records import JobKind, JobState, PauseKind
 from tests.tui.fake_feed import FakeFeed
-from tui.allowed_actions import Action, pause_or_resume, refusal
+from tui.actions.allowed_actions import Action, pause_or_resume, refusal
 from tui.display_options import DisplayOptions
 
 _ACTIONS = {

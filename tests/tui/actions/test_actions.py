@@ -19,9 +19,9 @@ from bertd.records import JobState, PauseKind
 from tests.tui.fake_feed import FakeFeed
 from tests.tui.screen_text import refreshed, screen_lines, screen_text
 from tests.waiting import PATIENCE_S
+from tui.actions.keys import APP_KEYS, JOB_KEYS, LIST_KEYS, QUEUE_KEYS, VIEW_KEYS
 from tui.dashboard import Dashboard
 from tui.display_options import DisplayOptions
-from tui.keys import APP_KEYS, JOB_KEYS, LIST_KEYS, QUEUE_KEYS, VIEW_KEYS
 from tui.screens.confirm import ConfirmDialog
 from tui.screens.finetune import FinetuneForm
 from tui.screens.help import HelpScreen

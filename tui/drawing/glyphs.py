@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bertd.records import JobState
-from tui.lines import Role
+from tui.drawing.lines import Role
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 
 from tests.tui.terminal import Terminal
-from tui.partial_update import PartialUpdate, crop_update
+from tui.drawing.partial_update import PartialUpdate, crop_update
 
 _FRAME_END = "\x1b[?2026l"
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.ticks import Scale, labels, linear_scale, log_scale, round_step
+from tui.drawing.ticks import Scale, labels, linear_scale, log_scale, round_step
 
 _VALUES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20)
 

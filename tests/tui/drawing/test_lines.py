@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from tui.lines import Line, Role, Span, cell, heading, join_lines, justify, line
+from tui.drawing.lines import Line, Role, Span, cell, heading, join_lines, justify, line
 
 _TEXTS = st.text(max_size=30)
 

@@ -17,10 +17,10 @@ from bertd.api.models import JobView
 from bertd.errors import BertdError
 from bertd.records import JobKind
 from bertd.terminal_text import terminal_line
-from tui.action_texts import PriorityChanges, pause_consequence, resume_consequence
-from tui.allowed_actions import Action, pause_or_resume, refusal
+from tui.actions.action_texts import PriorityChanges, pause_consequence, resume_consequence
+from tui.actions.allowed_actions import Action, pause_or_resume, refusal
 from tui.display_options import DisplayOptions
-from tui.lines import Role
+from tui.drawing.lines import Role
 from tui.screens.base import Message, StatusScreen
 from tui.snapshot import Feed, Snapshot
 

@@ -11,9 +11,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tui.glyphs import Glyphs
-from tui.lines import Line, Role, Span
-from tui.ticks import Scale, labels
+from tui.drawing.glyphs import Glyphs
+from tui.drawing.lines import Line, Role, Span
+from tui.drawing.ticks import Scale, labels
 
 _BRAILLE_BASE = 0x2800
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))

@@ -1,0 +1,1 @@
+"""How text, curves and numbers are drawn in cells of the terminal."""
