@@ -104,7 +104,9 @@ def _join_articles(rows: Iterable[Row]) -> Iterator[Row]:
             yield row
             continue
         line = row.text if row.text.endswith("\n") else f"{row.text}\n"
-        if lines and (is_title(line) or size + len(line) > MAX_DOCUMENT_BYTES):
+        # Blank lines before the first title are no article.
+        is_next = is_title(line) and any(map(str.strip, lines))
+        if is_next or size + len(line) > MAX_DOCUMENT_BYTES:
             yield Row(RowKind.ARTICLE, "".join(lines))
             lines, size = [], 0
         lines.append(line)

@@ -189,7 +189,7 @@ def test_rows_that_are_lines_of_articles_are_read_as_articles(
         assert [one for one in read if not isinstance(one, str)] == [SkipReason.NO_FIELD]
         assert "its rows are lines of articles under headings; each article is read" in capsys.readouterr().err
     content = "".join(f'{number},"{line}"\n' for number, line in enumerate(_LINES))
-    blocks = DelimitedTable().blocks(io.BytesIO(f"n,text\n{content}".encode()), block_bytes=40)
+    blocks = list(DelimitedTable().blocks(io.BytesIO(f"n,text\n{content}".encode()), block_bytes=40))
     assert readings_of(DelimitedTable(), blocks) == _ARTICLES
 
 
