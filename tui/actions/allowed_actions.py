@@ -1,6 +1,6 @@
 """Which actions the shown state allows, so that a key that would be refused is greyed and says why.
 
-The daemon decides; this follows its table of actions (bertd/jobs/store/lifecycle.py), which a test compares.
+The daemon decides; this follows its table of actions (bertd/jobs/store/lifecycle/actions.py), which a test compares.
 """
 
 from __future__ import annotations
