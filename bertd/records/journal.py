@@ -135,6 +135,9 @@ class ValidationRecord(Record):
     seconds: float
     reserve_s: float | None = None
     """As in a step record."""
+    share: float = 1.0
+    """Share of the validation sequences that was used, 0..1; below 1 only in the last validation of a timed budget, if
+    the time left was too short for all of them."""
 
 
 class CheckpointRecord(Record):
@@ -367,6 +370,8 @@ class EndRecord(Record):
     lr: float | None = None
     """Learning rate of the schedule at the end: 0 if the budget was spent."""
     validation_loss: float | None = None
+    validation_share: float = 1.0
+    """Share of the validation sequences that it is the loss of, as in a validation record."""
     export: str | None = None
     """Folder under exports/."""
 

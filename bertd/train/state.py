@@ -60,6 +60,8 @@ class TrainState(Record):
     """Nats, of the newest validation."""
     validation_step: int | None = None
     """The step of that validation."""
+    validation_share: float = 1.0
+    """Share of the validation sequences that it used; below 1 only if the end of the budget cut it short."""
     stalled_s: float = 0.0
     """How long training has waited for saves so far."""
     skipped_saves: int = 0

@@ -78,7 +78,8 @@ def _ended_text(run: RunView) -> str:
     if end is None:
         return run.reason or str(run.state)
     text = f"ended: {end.reason} at step {count(end.step)}"
-    text += f", validation loss {loss(end.validation_loss)}" if end.validation_loss is not None else ""
+    part = "" if end.validation_share == 1.0 else f" on {end.validation_share:.0%} of the set"
+    text += f", validation loss {loss(end.validation_loss)}{part}" if end.validation_loss is not None else ""
     text += f", exported as {end.export}" if end.export else ""
     return f"{text}: {run.reason}" if run.state in (JobState.FAILED, JobState.LOST) and run.reason else text
 

@@ -275,7 +275,9 @@ def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:
         # Records of an older bertd do not have it.
         has_unigram_loss = not math.isnan(validation.unigram_loss)
         unigram_text = f"; a guess by word frequency: {validation.unigram_loss:.4f}" if has_unigram_loss else ""
-        fields.append(("validation", f"{validation.loss:.4f} nats at step {validation.step:,}{best}{unigram_text}"))
+        part = "" if validation.share == 1.0 else f" on {validation.share:.0%} of the set, for which there was time"
+        place = f"at step {validation.step:,}{part}"
+        fields.append(("validation", f"{validation.loss:.4f} nats {place}{best}{unigram_text}"))
     if checkpoint := run.checkpoint:
         age = format_duration(now - checkpoint.t)
         fields.append(("checkpoint", f"{checkpoint.name}, {format_bytes(checkpoint.size_bytes)}, {age} old"))

@@ -39,7 +39,8 @@ def event_text(record: JournalRecord) -> str:
         case StepRecord():
             return f"step {record.step}: loss {record.loss:.3f}"
         case ValidationRecord():
-            return f"validation loss {record.loss:.3f} at step {record.step} ({record.seconds:.1f} s)"
+            part = "" if record.share == 1.0 else f" on {record.share:.0%} of the set, as the budget ended"
+            return f"validation loss {record.loss:.3f} at step {record.step}{part} ({record.seconds:.1f} s)"
         case CheckpointRecord():
             size = f"{record.size_bytes / 1e6:.0f} MB"
             return f"checkpoint {record.name} ({record.why}, {size}, training paused for {record.stall_s:.1f} s)"

@@ -87,7 +87,9 @@ def fold(summary: JournalSummary, record: JournalRecord) -> JournalSummary:
         case StepRecord():
             change["sequences_per_s"] = _smooth_speed(summary, record)
         case ValidationRecord():
-            losses = [loss for loss in (summary.best_validation, record.loss) if loss is not None and loss == loss]
+            # A loss on a part of the set cannot be compared with the others.
+            new_loss = record.loss if record.share == 1.0 else None
+            losses = [loss for loss in (summary.best_validation, new_loss) if loss is not None and loss == loss]
             change |= {"validation": record, "best_validation": min(losses, default=None)}
         case CheckpointRecord() | EndRecord() | ExportRecord() | AlertRecord() | BudgetRecord() | DevicesRecord():
             change[record.kind] = record

@@ -25,7 +25,8 @@ def model_card(recipe: Recipe, state: TrainState, data: Manifest, *, mask_token:
         data: manifest of the training data.
         mask_token: the vocabulary's mask token.
     """
-    loss = "not measured" if state.validation_loss is None else f"{state.validation_loss:.4f} nats"
+    part = "" if state.validation_share == 1.0 else f" on {state.validation_share:.0%} of the sequences"
+    loss = "not measured" if state.validation_loss is None else f"{state.validation_loss:.4f} nats{part}"
     band = state.band
     train = f"{band.mean:.4f} nats (running mean)" if band is not None and band.seen else "not measured"
     budget = format_budget_amount(recipe.budget.unit, recipe.budget.amount)

@@ -39,7 +39,12 @@ def reasons_to_keep(states: list[TrainState], *, keep: int) -> dict[int, list[st
     for state in states:
         for marker in state.markers:
             reasons.setdefault(state.step, []).append(f"marker {marker:g}")
-    measured = [state for state in states if state.validation_loss is not None and math.isfinite(state.validation_loss)]
+    # A loss on a part of the validation set cannot be compared with the others.
+    measured = [
+        state
+        for state in states
+        if state.validation_loss is not None and math.isfinite(state.validation_loss) and state.validation_share == 1.0
+    ]
     if measured:
         # Of several after the same validation, the first is the nearest to the weights that were measured.
         best = min(measured, key=lambda state: (state.validation_loss, state.step))

@@ -96,6 +96,21 @@ class BudgetTracker:
         """Charged seconds that a timed run keeps for its end; None for a budget of steps or sequences."""
         return _reserve_s(state) if self.granted.is_timed else None
 
+    def last_validation_s(self, state: TrainState) -> float | None:
+        """Charged seconds that a timed run has now for its last validation, less those for its save and export.
+
+        None for a budget of steps or sequences. It counts on rank 0, which has the clock.
+        """
+        total_s = self.granted.total_s
+        if total_s is None:
+            return None
+        return total_s - end_reserve_s(validation_s=None, save_s=state.save_s) - self.now_s()
+
+    def has_time_to_validate(self, state: TrainState, *, charged_s: float) -> bool:
+        """Whether a validation ends before a timed run stops training; the last one follows then anyway."""
+        time_left = self._find_time_left(state, charged_s=charged_s)
+        return time_left is None or time_left.training_s > (state.validation_s or 0.0)
+
     def schedule_progress(self, state: TrainState, *, charged_s: float, step_s: float) -> float:
         """Progress of the schedule at the middle of the coming step, 0..1; 1 where training ends.
 

@@ -119,7 +119,12 @@ class StepController:
         saves = False
         if exit_reason is ExitReason.NONE:
             saves, state = self._checkpointer.decide(state, charged_s=charged_s, is_suspended=is_suspended)
-        is_validation_due = charged_s >= state.next_validation_s and not is_suspended
+        is_validation_due = (
+            charged_s >= state.next_validation_s
+            and not is_suspended
+            # Not just before the end, which does one of its own: the reserve has the time for one.
+            and self._budget.has_time_to_validate(state, charged_s=charged_s)
+        )
         plan = StepPlan(
             exit_reason=exit_reason,
             progress=self._budget.schedule_progress(state, charged_s=charged_s + queued_s, step_s=step_s),

@@ -103,6 +103,7 @@ class Reporter:
                 unigram_entropy=result.unigram_entropy,
                 seconds=result.seconds,
                 reserve_s=self._budget.reserve_s(state),
+                share=result.share,
             )
         )
 
@@ -183,6 +184,7 @@ class Reporter:
                 detail=detail,
                 lr=lr,
                 validation_loss=state.validation_loss,
+                validation_share=state.validation_share,
                 export=export.name,
             )
         )

@@ -59,6 +59,7 @@ def roll_back(
             "scaler": loaded.scaler,
             "band": loaded.band,
             "validation_loss": loaded.validation_loss,
+            "validation_share": loaded.validation_share,
             "validation_step": loaded.validation_step,
             # Markers since then come due again, with good weights, as after a crash.
             "markers_left": loaded.markers_left,

@@ -220,13 +220,14 @@ class Trainer:
 
     # ---- Between steps ---------------------------------------------------------------------------
 
-    def _validate(self) -> None:
+    def _validate(self, *, max_seconds: float | None = None) -> None:
         self._beat(Phase.VALIDATION)
-        result = self.components.validator.evaluate(self._train_step.forward)
+        result = self.components.validator.evaluate(self._train_step.forward, max_seconds=max_seconds)
         budget = self.components.budget
         self._update_state(
             validation_loss=result.loss,
             validation_step=self.state.step,
+            validation_share=result.share,
             # The slowest so far, because the reserve for the last validation uses it.
             validation_s=max(result.seconds, self.state.validation_s or 0.0),
             next_validation_s=budget.next_validation_s(budget.now_s()),
@@ -313,7 +314,7 @@ class Trainer:
 
     def _finish(self, *, is_spent: bool) -> None:
         """The budget is spent or the run was stopped: validate, save, export."""
-        self._validate()
+        self._validate(max_seconds=self.components.budget.last_validation_s(self.state))
         # If the disk refuses the checkpoint, the export, with a third of its size, may still fit.
         self._try_save("end" if is_spent else "stop")
         self._beat(Phase.SAVE)

@@ -284,6 +284,27 @@ def test_validations_come_often_at_first(tmp_path: Path, clock: FakeClock) -> No
     assert harness.budget.next_validation_s(200.0) == 200.0 + 1800
 
 
+def test_no_validation_begins_that_would_run_into_the_time_of_the_last_one(tmp_path: Path, clock: FakeClock) -> None:
+    harness = make_harness(tmp_path, clock)
+    due = state(step=1, validation_s=10.0, save_s=25.0, next_validation_s=0.0)
+
+    clock.charged_s = 3600 - 1.3 * 60 - 10.1
+    in_time = harness.plan_step(due, step_s=1.0)
+    clock.charged_s += 0.2
+    too_late = harness.plan_step(due, step_s=1.0)
+
+    assert in_time.validate and not too_late.validate
+    assert in_time.exit_reason is too_late.exit_reason is ExitReason.NONE
+
+
+def test_the_last_validation_leaves_the_time_of_the_save_and_the_export(tmp_path: Path, clock: FakeClock) -> None:
+    harness = make_harness(tmp_path, clock)
+    clock.charged_s = 3600 - 100.0
+
+    assert harness.budget.last_validation_s(state(validation_s=10.0, save_s=25.0)) == pytest.approx(100 - 1.3 * 50)
+    assert make_harness(tmp_path, clock, "budget.steps=10").budget.last_validation_s(state(save_s=25.0)) is None
+
+
 def test_a_suspension_lasts_until_a_resume_and_a_stop_or_a_pause_ends_it(
     tmp_path: Path, dataset: Path, clock: FakeClock
 ) -> None:

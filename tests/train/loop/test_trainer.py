@@ -244,8 +244,8 @@ def test_commands_that_come_during_the_last_validation_are_answered(
     with attempt(paths) as trainer:
         validate = trainer._validate
 
-        def validate_and_post() -> None:
-            validate()
+        def validate_and_post(*, max_seconds: float | None = None) -> None:
+            validate(max_seconds=max_seconds)
             if trainer.state.step == 2:
                 post(paths.control, verb=CommandKind.BUDGET, asked_by="uid 0", now=0.0, budget=budget)
                 post(paths.control, verb=CommandKind.PAUSE, asked_by="uid 0", now=0.0)
@@ -312,6 +312,28 @@ def test_a_timed_budget_ends_inside_it_saved_and_exported(
     assert [record.why for record in kind_of(paths, CheckpointRecord)][0] == "start"
     assert kind_of(paths, ValidationRecord)[-1].step == kind_of(paths, CheckpointRecord)[-1].step == end.step
     assert newest_first(paths.exports)
+
+
+def test_a_last_validation_that_the_budget_cuts_short_says_so_everywhere(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = make_run(tmp_path / "run", dataset, "budget.hours=1")
+    with attempt(paths) as trainer:
+        trainer._warm_up()
+        while trainer.state.step < 3:
+            trainer.execute_next_plan()
+        # Load at the end, for which no reserve is enough.
+        spent_s = 3600.0 - 1e-3
+        monkeypatch.setattr(trainer.components.budget.clock, "now_s", lambda: spent_s)
+        assert trainer.execute_next_plan() is ExitReason.BUDGET
+
+    (end,) = kind_of(paths, EndRecord)
+    last = kind_of(paths, ValidationRecord)[-1]
+    assert 0 < last.share == end.validation_share < 1
+    assert end.validation_loss == last.loss and math.isfinite(last.loss)
+    assert {record.share for record in kind_of(paths, ValidationRecord)[:-1]} <= {1.0}
+    card = (newest_first(paths.exports)[0] / "README.md").read_text()
+    assert f"nats on {last.share:.0%} of the sequences" in card
 
 
 def test_a_budget_that_went_into_starting_is_a_failure_without_an_export_and_can_be_resumed(
