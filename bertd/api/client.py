@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from bertd.api.http import DISCONNECT_ERRORS, bad_response_message, disconnect_message, send_request
 from bertd.api.models import (
     DeviceView,
+    GridEstimateView,
     JobView,
     LogView,
     RunView,
@@ -139,6 +140,15 @@ class Client:
             BertdError: the daemon refused the job.
         """
         return self._post_job("/v1/jobs", _body(job))
+
+    def estimate_grid(self, grid: SubmitGrid) -> GridEstimateView:
+        """What a grid would take; nothing is queued.
+
+        Raises:
+            ClientError: a name or a path in it is not Unicode text.
+            BertdError: the daemon would refuse the grid.
+        """
+        return self._parse(GridEstimateView, self._post("/v1/grids/estimate", _body(grid)))
 
     def submit_sweep(self, order: SubmitSweep) -> SweepView:
         """Begin a sweep; it is durable when this returns.

@@ -122,6 +122,8 @@ class JobView(Record):
     ended_t: float | None
     progress: float | None
     """0..1; None if it is not known."""
+    expected_end_t: float | None = None
+    """Of a grid that runs, from the trials that were measured; None for other jobs, or before each task has one."""
 
 
 class DeviceProcess(Record):
@@ -278,6 +280,23 @@ class SubmitGrid(Record):
     """Trials of each setting; None for as many as the preset has."""
     data_dir: str
     priority: Priority = 0
+
+
+class GridEstimateView(Record):
+    """What a grid would take, if it had its devices now."""
+
+    num_trials: int
+    num_trials_by_task: dict[str, int]
+    device_kind: Literal["cpu", "gpu"]
+    num_devices: int
+    num_workers: int
+    """Trials that run at the same time."""
+    wall_s: float | None
+    """Until the last trial of the measured tasks ends; None if no task was measured."""
+    device_hours: float | None
+    """Of all devices for that time: GPU-hours, or core-hours."""
+    unmeasured: list[str]
+    """Tasks of which no trial with a model of this size has run on this machine."""
 
 
 Submit = Annotated[SubmitPretrain | SubmitFinetune | SubmitGrid, Field(discriminator="kind")]

@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 import bertd
 from bertd.cli import exit_codes
 from bertd.cli.argument_parsing import CommandWithNegativeNumbers, PlainWordsGroup
-from bertd.cli.commands import budget, export, job_commands, logs, programs, query_commands, submit, sweep
+from bertd.cli.commands import budget, export, finetune, job_commands, logs, programs, query_commands, submit, sweep
 from bertd.cli.forwarding import FORWARD_ALL_ARGUMENTS, ForwardingCommand
 from bertd.program import run_main
 
@@ -32,7 +32,7 @@ def _register_commands(panel: str, *commands: Callable[..., None], cls: type[Typ
         app.command(rich_help_panel=panel, cls=cls)(command)
 
 
-_register_commands("Queue work", submit.submit, submit.finetune, sweep.sweep)
+_register_commands("Queue work", submit.submit, finetune.finetune, sweep.sweep)
 _register_commands(
     "Look",
     query_commands.status,

@@ -1,74 +1,142 @@
-"""The options of `bertd finetune` that describe a task of one's own."""
+"""The options of `bertd finetune`, but for what they have in common with other subcommands."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
-from bertd.records import GLUE_TASKS, LAST_COLUMN, MetricName, OwnTask, is_tagged_file
+from bertd.cli.completion import complete_run, complete_task
 
-_MAX_TEXT_COLUMNS = 2
+# Those of bertd.records, which --help does not load.
+Metric = Literal["accuracy", "f1", "matthews", "pearson", "spearman"]
+Kept = Literal["nothing", "best"]
+PresetName = Literal["quick", "fair", "paper"]
 
 
-def make_own_task(
-    data: Path,
-    *,
-    task: str | None,
-    text: str | None,
-    label: str | None,
-    dev: Path | None,
-    dev_share: float | None,
-    metric: MetricName | None,
-) -> OwnTask | None:
-    """The task that the options describe; None for a GLUE task.
+def _validate_task(name: str | None) -> str | None:
+    """The task's name, if one is given.
 
     Raises:
-        BadParameter: the options do not fit each other.
+        BadParameter: GLUE has no task of that name.
     """
-    given = {"--text": text, "--label": label, "--dev": dev, "--dev-share": dev_share, "--metric": metric}
-    if data.is_dir():
-        if task is None:
-            raise typer.BadParameter(f"{data} is a folder: give a GLUE task", param_hint="--task")
-        for option, value in given.items():
-            if value is not None:
-                raise typer.BadParameter("describes a table, and --data is a folder of GLUE", param_hint=option)
-        return None
-    if task is not None:
-        raise typer.BadParameter(f"is GLUE's, and --data {data} is a table of your own", param_hint="--task")
-    if is_tagged_file(str(data)):
-        text, label = text or "1", label or LAST_COLUMN
-    if text is None or label is None:
-        raise typer.BadParameter(
-            f"{data} is a table: name its columns, as --text sentence --label label",
-            param_hint="--text" if text is None else "--label",
-        )
-    if dev_share is not None and (dev is not None or not 0 < dev_share < 1):
-        why = "--dev is given" if dev is not None else "it must be above 0 and below 1"
-        raise typer.BadParameter(f"{dev_share:g} cannot be held out: {why}", param_hint="--dev-share")
-    return OwnTask(
-        train=str(data.absolute()),
-        dev=None if dev is None else str(dev.absolute()),
-        text=split_columns(text),
-        label=label,
-        metric=metric,
-        **({} if dev_share is None else {"dev_share": dev_share}),
-    )
+    from bertd.records import GLUE_TASKS
+
+    if name is not None and name not in GLUE_TASKS:
+        raise typer.BadParameter(f"{name!r} is not a GLUE task; the tasks are: {', '.join(GLUE_TASKS)}")
+    return name
 
 
-def split_columns(text: str) -> tuple[str, ...]:
-    """The one or two columns that --text names.
+def _validate_learning_rate(lr: float) -> float:
+    """The learning rate.
 
     Raises:
-        BadParameter: it names none, or more than two.
+        BadParameter: it is not positive and finite.
     """
-    columns = tuple(name.strip() for name in text.split(","))
-    if not all(columns) or len(columns) > _MAX_TEXT_COLUMNS:
-        raise typer.BadParameter(f"{text!r}: give one column, or two with a comma between them", param_hint="--text")
-    return columns
+    if not 0 < lr < math.inf:
+        raise typer.BadParameter(f"{lr:g} is not a learning rate; write one above 0, such as 5e-5")
+    return lr
 
 
-def name_own_task(data: Path) -> str:
-    """A name for the table's task: that of its file, or of its folder if the file is called train."""
-    name = data.stem if data.stem.lower() != "train" else data.absolute().parent.name or data.stem
-    return f"own-{name}" if name in GLUE_TASKS else name
+RunArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN[@STEP]",
+        help="Run id, name, job number or @, then @0.5 for a marker; or a folder with an export.",
+        autocompletion=complete_run,
+    ),
+]
+DataOption = Annotated[
+    Path,
+    typer.Option(
+        "--data",
+        metavar="PATH",
+        exists=True,
+        help="Folder in GLUE's layout, FOLDER/CoLA/train.tsv, ..., or a copy of nyu-mll/glue; or a table of "
+        "your own: .csv, .tsv, .jsonl, .json, .parquet; or tagged words: .conll, .iob, .iob2, .bio, .txt.",
+    ),
+]
+TaskOption = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        help="A GLUE task by its name: cola, sst-2, mrpc, ... Not with a table.",
+        callback=_validate_task,
+        autocompletion=complete_task,
+        show_default=False,
+    ),
+]
+TasksOption = Annotated[
+    str | None,
+    typer.Option(
+        "--tasks",
+        metavar="all|A,B,...",
+        help="Instead of --task: a grid of finetunings of these tasks, as one job.",
+        show_default=False,
+    ),
+]
+PresetOption = Annotated[
+    PresetName,
+    typer.Option(
+        "--preset",
+        help="Settings of a grid: quick, one for each task; fair, one with 5 seeds; paper, up to 24 with 5 seeds.",
+    ),
+]
+SeedsOption = Annotated[
+    int | None,
+    typer.Option("--seeds", min=1, max=1000, help="Seeds for each setting of a grid.", show_default=False),
+]
+TextOption = Annotated[
+    str | None,
+    typer.Option(
+        "--text",
+        metavar="A[,B]",
+        help="A table's column of texts, or two of pairs; of tagged words its number (1).",
+        show_default=False,
+    ),
+]
+LabelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--label",
+        metavar="COLUMN",
+        help="A table's column of labels; of tagged words its number (the last).",
+        show_default=False,
+    ),
+]
+DevOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--dev",
+        metavar="TABLE",
+        exists=True,
+        dir_okay=False,
+        help="The development set of a table; without it a tenth of the rows is held out.",
+        show_default=False,
+    ),
+]
+DevShareOption = Annotated[
+    float | None,
+    typer.Option("--dev-share", metavar="SHARE", help="Share to hold out, instead of 0.1.", show_default=False),
+]
+MetricOption = Annotated[
+    Metric | None,
+    typer.Option(
+        "--metric",
+        help="Score of a table, by which the best epoch is chosen. By default accuracy, spearman if labels are "
+        "fractions, or f1 if tags mark entities.",
+        show_default=False,
+    ),
+]
+KeepOption = Annotated[
+    Kept, typer.Option("--keep", help="Keep the model of the best epoch, for `bertd predict` and transformers.")
+]
+SeedOption = Annotated[
+    int, typer.Option("--seed", min=0, max=2**31 - 1, help="Decides the order, the dropout and the new layer.")
+]
+LrOption = Annotated[float, typer.Option("--lr", help="Peak learning rate.", callback=_validate_learning_rate)]
+BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=1, help="Examples in a step.")]
+EpochsOption = Annotated[int, typer.Option("--epochs", min=1, help="Passes over the training set.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Queue no grid; say how many trials, and how long.")]

@@ -84,3 +84,16 @@ def status_line(job: JobView) -> str:
 
     reason = f": {terminal_line(job.reason)}" if job.reason else ""
     return f"job {job.id} ({terminal_line(job.name)}) is {job.state}{reason}"
+
+
+def print_next_commands(job_id: int, *, extra_hints: list[tuple[str, str]]) -> None:
+    """What a person may do with a job that was queued."""
+    hints = [
+        *extra_hints,
+        ("bertd status", "what it does now"),
+        (f"bertd logs {job_id} -f", "its log, as it is written"),
+        (f"bertd wait {job_id}", "until it is over"),
+        ("bert-tui", "watch it in the dashboard"),
+    ]
+    for command, meaning in hints:
+        print(f"  {command.ljust(20)}  {meaning}")

@@ -11,11 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from bertd.api.models import SubmitFinetune, SubmitGrid, SubmitPretrain
+from bertd.api.models import GridEstimateView, SubmitFinetune, SubmitGrid, SubmitPretrain
 from bertd.daemon.admission.data_set import require_usable_data
 from bertd.daemon.admission.finetuning import require_export, require_own_data, require_task_data
 from bertd.daemon.admission.machine import require_devices, require_room
 from bertd.daemon.admission.start_from import require_usable_start
+from bertd.daemon.grids.grid_plan import GridPlan, plan_grid
+from bertd.daemon.grids.measured_speeds import MeasuredSpeeds
 from bertd.daemon.scheduling.device_allocation import Inventory
 from bertd.errors import (
     CheckpointError,
@@ -25,11 +27,10 @@ from bertd.errors import (
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.job_names import find_run
 from bertd.jobs.store.queue import Job, Queue
-from bertd.records import FinetuneSpec, GridSpec, JobKind, JobState
+from bertd.records import FinetuneSpec, JobKind, JobState
 from bertd.run.atomic_files import atomic_write, fsync_folder
 from bertd.run.budget import require_whole_start
 from bertd.run.checkpoint_index import find_checkpoint_at_marker
-from bertd.run.finetune_grid import longest_first, make_trials
 from bertd.run.paths import JobPaths, RunPaths, StatePaths, newest_first, step_folder_name
 from bertd.run.pause_mark import write_pause_mark
 from bertd.run.recipe.load import format_recipe, parse_recipe
@@ -49,6 +50,7 @@ class Submissions:
         self._database = database
         self._queue = queue
         self._inventory = inventory
+        self._speeds = MeasuredSpeeds(queue)
 
     def submit_pretraining(
         self, request: SubmitPretrain, *, uid: int, now: float, pause_mark_s: float | None = None
@@ -134,36 +136,35 @@ class Submissions:
             CorpusError: the data of a task does not exist.
             RecipeError: there is no such task.
         """
-        export, source, run_id = self._find_export(request.run)
-        for task in request.tasks:
-            require_task_data(task, request.data_dir)
-        trials = make_trials(request.tasks, preset=request.preset, num_seeds=request.num_seeds)
-        gpus, cpu_slots = self._inventory.gpus, self._inventory.cpu_slots
+        plan, run_id = self._plan_grid(request)
         job = self._draft(
             JobKind.GRID,
             name=f"glue-{request.preset}",
-            device_kind="gpu" if gpus else "cpu",
-            num_devices=min(len(trials), len(gpus) or cpu_slots),
+            device_kind=plan.device_kind,
+            num_devices=plan.num_devices,
             priority=request.priority,
             hold=False,
             uid=uid,
             now=now,
         )
-        spec = GridSpec(
-            preset=request.preset,
-            source=str(export),
-            source_name=source,
-            data_dir=request.data_dir,
-            num_cpu_workers=job.num_devices,
-            workers_per_gpu=min((self._inventory.finetunings_per_gpu.get(gpu, 1) for gpu in gpus), default=1),
-            trials=longest_first(trials, data_dir=Path(request.data_dir)),
-        )
 
         def write_files(job_paths: JobPaths) -> None:
-            atomic_write(job_paths.grid_spec, spec.model_dump_json(indent=2))
+            atomic_write(job_paths.grid_spec, plan.spec.model_dump_json(indent=2))
 
-        choose_folder = self._finetune_folder(source, run_id)
+        choose_folder = self._finetune_folder(plan.spec.source_name, run_id)
         return self._enqueue(job, choose_folder=choose_folder, write_files=write_files)
+
+    def estimate_grid(self, request: SubmitGrid) -> GridEstimateView:
+        """What a grid would take; raises what `submit_grid` does."""
+        return self._plan_grid(request)[0].estimate()
+
+    def _plan_grid(self, request: SubmitGrid) -> tuple[GridPlan, str | None]:
+        """The plan, and the run of its export; None for an export given by its path."""
+        export, source_name, run_id = self._find_export(request.run)
+        plan = plan_grid(
+            request, export=export, source_name=source_name, inventory=self._inventory, speeds=self._speeds
+        )
+        return plan, run_id
 
     def _draft(
         self,

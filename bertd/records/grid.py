@@ -45,6 +45,8 @@ class GridSpec(Record):
     """Workers on a machine without GPUs: the leased cores."""
     workers_per_gpu: int = 1
     """Each is held to an equal part of the GPU's memory."""
+    seconds_per_epoch: dict[str, float] = {}
+    """By task: what earlier trials on this machine took, with a model of this size; tasks without one are left out."""
     trials: list[GridTrial]
     """In the order in which they begin: longest first, so that the last ones to end are short."""
 

@@ -354,6 +354,10 @@ class GridRecord(Record):
     """diverged: its loss is not finite, and would not be again; failed: `bertd resume` tries it again."""
     detail: str = ""
     """Why it has no score."""
+    remaining_s: float | None = None
+    """Until the grid is over, from the trials that were measured; None while a task has none."""
+    unmeasured: list[str] = []
+    """Those tasks."""
 
 
 class EndRecord(Record):

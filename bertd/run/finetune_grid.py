@@ -84,13 +84,6 @@ def longest_first(trials: list[GridTrial], *, data_dir: Path) -> list[GridTrial]
     return sorted(trials, key=lambda trial: -sizes[trial.task] * trial.epochs)
 
 
-def describe_trials(trials: list[GridTrial]) -> str:
-    """How many trials there are, in all and by task."""
-    tasks = list(dict.fromkeys(trial.task for trial in trials))
-    by_task = ", ".join(f"{task} {sum(trial.task == task for trial in trials)}" for task in tasks)
-    return f"{len(trials)} trial{'s' * (len(trials) != 1)}: {by_task}"
-
-
 def _settings(preset: Preset, task: str) -> _Settings:
     if preset is Preset.PAPER:
         return _PAPER_LARGE if task in _LARGE_TASKS or task == "ax" else _PAPER

@@ -18,7 +18,17 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
-from bertd.api.models import ErrorView, EventView, JobView, LogView, RunView, ScoreView, SeriesView, StatusView
+from bertd.api.models import (
+    ErrorView,
+    EventView,
+    GridEstimateView,
+    JobView,
+    LogView,
+    RunView,
+    ScoreView,
+    SeriesView,
+    StatusView,
+)
 from bertd.api.sweep_models import SweepView
 from bertd.records import JobKind, JobState, Record
 from tests.cli import samples
@@ -56,6 +66,7 @@ class FakeDaemon:
     socket: Path
     status: StatusView = field(default_factory=samples.status)
     runs: list[RunView] = field(default_factory=lambda: [samples.run()])
+    grid_estimate: GridEstimateView = field(default_factory=samples.grid_estimate)
     scores: list[ScoreView] = field(default_factory=lambda: [samples.score()])
     jobs: list[JobView] = field(default_factory=lambda: samples.status().jobs)
     sweeps: list[SweepView] = field(default_factory=lambda: [samples.sweep()])
@@ -134,6 +145,8 @@ class FakeDaemon:
             case ["jobs"]:
                 kind = JobKind(json.loads(request.body)["kind"])
                 return _ok(samples.job(9, state=JobState.QUEUED, kind=kind, reason="waits for its turn"), status=201)
+            case ["grids", "estimate"]:
+                return _ok(self.grid_estimate)
             case ["jobs", id, _]:
                 return _ok(self._job(id), status=202)
             case ["sweeps", *_]:

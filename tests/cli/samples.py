@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from bertd.api.models import BudgetView, DeviceView, EventView, JobView, RunView, ScoreView, StatusView, VersionView
+from bertd.api.models import (
+    BudgetView,
+    DeviceView,
+    EventView,
+    GridEstimateView,
+    JobView,
+    RunView,
+    ScoreView,
+    StatusView,
+    VersionView,
+)
 from bertd.api.sweep_models import SettingView, SweepView
 from bertd.records import (
     BudgetUnit,
@@ -155,6 +165,20 @@ def score() -> ScoreView:
         precision="fp16",
     )
     return ScoreView(job_id=8, run_id="7-demo", score=record)
+
+
+def grid_estimate() -> GridEstimateView:
+    """Half of its tasks are measured."""
+    return GridEstimateView(
+        num_trials=4,
+        num_trials_by_task={"cola": 2, "rte": 2},
+        device_kind="gpu",
+        num_devices=8,
+        num_workers=16,
+        wall_s=3660.0,
+        device_hours=8.133,
+        unmeasured=["rte"],
+    )
 
 
 def device() -> DeviceView:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -37,16 +38,41 @@ def test_a_grid_is_one_job_and_all_its_scores_are_listed(box: DaemonBox, run: Jo
 
 def test_a_running_grid_says_how_far_it_is_and_can_be_stopped(box: DaemonBox, run: JobView) -> None:
     job = _submit(box, run, "cola", "wnli")
-    reason = "finetunes: 1 of 2 trials are over"
+    reason = "finetunes: 1 of 2 trials are over; time to finish unknown until the first trial of wnli"
     wait_for(lambda: box.client.job(job.id).reason == reason, what=f"the first score: {box.client.job(job.id)}")
     running = box.client.job(job.id)
-    assert (running.state, running.progress) == (JobState.RUNNING, 0.5)
+    assert (running.state, running.progress, running.expected_end_t) == (JobState.RUNNING, 0.5, None)
     with pytest.raises(TransitionError, match="cannot pause a grid"):
         box.client.pause(job.id)
     box.client.stop(job.id)
     stopped = box.wait_for_state(job.id, JobState.CANCELLED)
     assert stopped.reason == "stopped by a person; 1 of 2 trials have a score"
     assert [score.score.task for score in box.client.scores()] == ["cola"]
+
+
+def test_a_grid_takes_as_long_as_earlier_trials_of_its_tasks_and_nothing_is_guessed(
+    box: DaemonBox, run: JobView
+) -> None:
+    order = SubmitGrid(run=run.run_id, tasks=["cola", "wnli"], num_seeds=30, data_dir=str(box.glue))
+    before = box.client.estimate_grid(order)
+    assert before.num_trials_by_task == {"cola": 30, "wnli": 30}
+    assert (before.wall_s, before.device_hours, before.unmeasured) == (None, None, ["cola", "wnli"])
+    box.wait_for_state(_submit(box, run, "cola").id, JobState.DONE)
+    after = box.client.estimate_grid(order)
+    # The fake's trials take 0.1 s.
+    assert after.wall_s is not None
+    assert after.wall_s == pytest.approx(0.1 * math.ceil(30 / after.num_workers))
+    assert after.device_hours == pytest.approx(after.wall_s * after.num_devices / 3600)
+    assert after.unmeasured == ["wnli"]
+
+    job = box.client.submit(order.model_copy(update={"tasks": ["wnli"], "num_seeds": 1}))
+    trials = JobPaths(Path(job.folder)).trials
+    trials.mkdir(exist_ok=True)
+    (trials / "go").touch()
+    box.wait_for_state(job.id, JobState.DONE)
+    running = _submit(box, run, "wnli")
+    wait_for(lambda: box.client.job(running.id).expected_end_t is not None, what="a time to finish")
+    box.client.stop(running.id)
 
 
 def test_a_grid_that_a_shutdown_paused_continues_with_the_daemon(box: DaemonBox, run: JobView) -> None:

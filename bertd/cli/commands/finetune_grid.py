@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from bertd.cli.options import connect, print_json, status_line
+from bertd.cli.options import connect, print_json, print_next_commands, status_line
+
+if TYPE_CHECKING:
+    from bertd.api.models import GridEstimateView, SubmitGrid
 
 _OF_ONE_FINETUNING = {
     "task": "--task",
@@ -37,26 +41,15 @@ def require_options_of_one_kind(context: typer.Context, *, is_grid: bool) -> Non
             raise typer.BadParameter(f"cannot be given here: {why}", param_hint=option)
 
 
-def submit_grid(
-    run: str,
-    *,
-    tasks: str,
-    preset: str,
-    num_seeds: int | None,
-    data: Path,
-    priority: int,
-    dry_run: bool,
-    socket: Path | None,
-    json: bool,
-) -> int | None:
-    """Queue the grid and print how many trials it has; the job's number, None for a dry run or JSON.
+def make_grid(run: str, *, tasks: str, preset: str, num_seeds: int | None, data: Path, priority: int) -> SubmitGrid:
+    """The grid that the options describe.
 
     Raises:
         BadParameter: a task is not GLUE's, or the data is not a folder.
     """
     from bertd.api.models import SubmitGrid
     from bertd.records import Preset
-    from bertd.run.finetune_grid import describe_trials, make_trials, parse_tasks
+    from bertd.run.finetune_grid import parse_tasks
 
     try:
         names = parse_tasks(tasks)
@@ -66,26 +59,52 @@ def submit_grid(
         raise typer.BadParameter(
             f"{data} is a table: a grid is of GLUE's tasks; give their folder", param_hint="--data"
         )
-    trials = make_trials(names, preset=Preset(preset), num_seeds=num_seeds)
+    return SubmitGrid(
+        run=run,
+        tasks=names,
+        preset=Preset(preset),
+        num_seeds=num_seeds,
+        data_dir=str(data.absolute()),
+        priority=priority,
+    )
+
+
+def submit_grid(grid: SubmitGrid, *, dry_run: bool, socket: Path | None, json: bool) -> None:
+    """Queue the grid, and print how many trials it has and how long they take; with `dry_run` only the latter."""
+    client = connect(socket)
+    estimate = client.estimate_grid(grid)
     if dry_run:
         if json:
-            print_json([*trials])
+            print_json(estimate)
         else:
-            print(describe_trials(trials))
-        return None
-    job = connect(socket).submit(
-        SubmitGrid(
-            run=run,
-            tasks=names,
-            preset=Preset(preset),
-            num_seeds=num_seeds,
-            data_dir=str(data.absolute()),
-            priority=priority,
-        )
-    )
+            print(f"{estimate_text(estimate)}\nnothing was queued; submit it without --dry-run")
+        return
+    job = client.submit(grid)
     if json:
         print_json(job)
-        return None
+        return
     print(status_line(job))
-    print(describe_trials(trials))
-    return job.id
+    print(estimate_text(estimate))
+    print_next_commands(job.id, extra_hints=[("bertd scores", "the scores so far")])
+
+
+def estimate_text(estimate: GridEstimateView) -> str:
+    """How many trials, and how long, for a person."""
+    from bertd.run.quantities import format_count
+
+    by_task = ", ".join(f"{task} {number}" for task, number in estimate.num_trials_by_task.items())
+    return f"{format_count(estimate.num_trials, 'trial')}: {by_task}\n{_time_text(estimate)}"
+
+
+def _time_text(estimate: GridEstimateView) -> str:
+    from bertd.run.durations import format_duration
+    from bertd.run.quantities import format_count
+
+    noun, unit = ("GPU", "GPU-hours") if estimate.device_kind == "gpu" else ("core", "core-hours")
+    where = f"on {format_count(estimate.num_devices, noun)}, {format_count(estimate.num_workers, 'trial')} at a time"
+    if estimate.wall_s is None or estimate.device_hours is None:
+        return f"time: unknown until the first trial of each task is over; {where}"
+    time_text = f"time: about {format_duration(estimate.wall_s)} {where}: {estimate.device_hours:.3g} {unit}"
+    if not estimate.unmeasured:
+        return time_text
+    return f"{time_text}, without {', '.join(estimate.unmeasured)}: unknown until the first trial of each is over"

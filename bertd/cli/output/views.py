@@ -144,11 +144,21 @@ def jobs_text(jobs: Iterable[JobView], *, now: float, style: OutputStyle) -> str
             str(job.priority),
             str(job.num_devices),
             format_duration(now - job.created_t),
-            Cell(job.reason, (DIM,)),
+            Cell(_describe_reason(job, now=now), (DIM,)),
         ]
         for job in jobs
     ]
     return format_table(header, rows, right={0, 4, 5, 6, 7}, style=style, shrink={2: 8}, drop=(6, 7, 5, 1, 4))
+
+
+def _describe_reason(job: JobView, *, now: float) -> str:
+    """Why it is in its state, and when it ends, where that is known."""
+    if job.expected_end_t is None:
+        return job.reason
+    if job.expected_end_t <= now:
+        return f"{job.reason}, takes longer than expected"
+    end = time.strftime("%H:%M", time.localtime(job.expected_end_t))
+    return f"{job.reason}, ends about {end} (in {format_duration(job.expected_end_t - now)})"
 
 
 def devices_text(devices: Iterable[DeviceView], *, style: OutputStyle) -> str:
@@ -218,7 +228,7 @@ def job_text(details: JobDetails, *, now: float, style: OutputStyle) -> str:
     fields = [
         ("job", f"{job.id}, {job.kind}"),
         ("name", job.name),
-        ("state", f"{job.state}: {job.reason}" if job.reason else str(job.state)),
+        ("state", f"{job.state}: {_describe_reason(job, now=now)}" if job.reason else str(job.state)),
         ("run", job.run_id),
         ("folder", job.folder),
         ("devices", _describe_lease(job)),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from bertd.api.models import SubmitFinetune, SubmitGrid, SubmitPretrain
+from bertd.api.models import GridEstimateView, SubmitFinetune, SubmitGrid, SubmitPretrain
 from bertd.api.sweep_models import SubmitSweep
 from bertd.daemon.api.connections import Roles
 from bertd.daemon.api.views import Views
@@ -137,6 +137,11 @@ class RequestHandler:
                     job = self._submissions.submit_finetuning(submission, uid=uid, now=now)
                 change.finish(self._views.job(job))
         return change.answer
+
+    def estimate_grid(self, request: SubmitGrid, peer: Peer) -> GridEstimateView:
+        """What a grid would take; raises what its submission does, also for who may not submit it."""
+        self._check_allowed(peer)
+        return self._submissions.estimate_grid(request)
 
     def begin_sweep(self, request: SubmitSweep, mutation: Mutation) -> Answer:
         """Begin a sweep."""

@@ -24,6 +24,7 @@ import bertd
 from bertd.api.models import (
     DeviceView,
     ErrorView,
+    GridEstimateView,
     JobView,
     LogView,
     Priority,
@@ -32,6 +33,7 @@ from bertd.api.models import (
     SeriesView,
     StatusView,
     Submit,
+    SubmitGrid,
     VersionView,
 )
 from bertd.api.sweep_models import SubmitSweep, SweepView
@@ -310,6 +312,13 @@ async def post_job(request: Request, order: Annotated[Submit, Body()], key: Idem
     """Submit a pretraining, a finetuning or a grid of finetunings."""
     mutation = await _read_mutation(request, key)
     return _send(_services(request).request_handler.submit(order, mutation))
+
+
+@router.post("/grids/estimate", response_model=GridEstimateView, responses=_CHANGE_JOB)
+async def post_grid_estimate(request: Request, order: Annotated[SubmitGrid, Body()]) -> Response:
+    """What a grid would take; nothing is queued."""
+    peer: Peer = request.state.peer
+    return _json(_services(request).request_handler.estimate_grid(order, peer))
 
 
 @router.post("/sweeps", status_code=201, response_model=SweepView, responses=_CHANGE)

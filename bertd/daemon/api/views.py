@@ -245,7 +245,12 @@ class Views:
             started_t=job.started_t,
             ended_t=job.ended_t,
             progress=self._progress(job),
+            expected_end_t=self._expected_end_t(job),
         )
+
+    def _expected_end_t(self, job: Job) -> float | None:
+        grid = self._run_metrics.summary(job).grid if job.state is JobState.RUNNING else None
+        return None if grid is None or grid.remaining_s is None else grid.t + grid.remaining_s
 
     def _progress(self, job: Job) -> float | None:
         summary = self._run_metrics.summary(job)

@@ -34,6 +34,7 @@ from bertd.records import (
     ScoreRecord,
 )
 from bertd.run.atomic_files import atomic_write
+from bertd.run.grid_schedule import RunningTrial, TimeLeft, find_time_left, measure_speeds
 from bertd.run.journal import JournalWriter, read_journal, read_scores
 from bertd.run.log import log_line
 from bertd.run.mailbox import read_command
@@ -75,11 +76,14 @@ class GridRunner:
         self._paths = paths
         self._spec = read_grid_spec(paths.grid_spec)
         self._stop_signal = stop_signal
+        self._slots = worker_slots(self._spec, os.environ)
         self._pool = WorkerPool(command=worker, stop_signal=stop_signal)
         earlier = read_journal(paths.journal)
         self._journal = JournalWriter(paths.journal)
         self._next_command = fold_records(earlier).acknowledged + 1
-        self._scored = {record.trial for record in earlier if isinstance(record, ScoreRecord) and record.trial}
+        self._scored = {
+            record.trial: record for record in earlier if isinstance(record, ScoreRecord) and record.trial is not None
+        }
         self._unscored: dict[str, GridRecord] = {}
         """By trial: why it has no score, and will not be tried again by this runner."""
         for record in earlier:
@@ -118,17 +122,16 @@ class GridRunner:
         for trial in self._spec.trials:
             if trial.name not in self._scored:
                 self._copy_score(trial)
-        over = self._scored | self._unscored.keys()
+        over = self._scored.keys() | self._unscored.keys()
         self._pending.extend(trial for trial in self._spec.trials if trial.name not in over)
         self._record(None)
 
     def _run_workers(self) -> None:
-        slots = worker_slots(self._spec, os.environ)
-        free = deque(range(len(slots)))
+        free = deque(range(len(self._slots)))
         while not self._is_over():
             while free and len(self._pool) < len(self._pending) + len(self._pool.running()):
                 slot = free.popleft()
-                self._start_worker(slot, slots[slot])
+                self._start_worker(slot, self._slots[slot])
             for worker in self._pool.idle():
                 self._hand_out(worker)
             for event in self._pool.wait(_TICK_S):
@@ -221,13 +224,14 @@ class GridRunner:
         scores = read_scores(self._paths.trial(trial.name).journal)
         if not scores:
             return False
-        self._journal.append(scores[-1].model_copy(update={"trial": trial.name}))
-        self._scored.add(trial.name)
+        self._scored[trial.name] = scores[-1].model_copy(update={"trial": trial.name})
+        self._journal.append(self._scored[trial.name])
         self._unscored.pop(trial.name, None)
         return True
 
     def _record(self, trial: GridTrial | None, *, outcome: str | None = None, detail: str = "") -> None:
         num_failed = len(self._unscored) + (outcome in ("diverged", "failed"))
+        left = self._time_left()
         record = GridRecord.model_validate(
             {
                 "t": time.time(),
@@ -237,11 +241,23 @@ class GridRunner:
                 "trial": trial and trial.name,
                 "outcome": outcome,
                 "detail": detail,
+                "remaining_s": None if left.unmeasured else left.seconds,
+                "unmeasured": left.unmeasured,
             }
         )
         self._journal.append(record)
         if trial is not None and outcome != "scored":
             self._unscored[trial.name] = record
+
+    def _time_left(self) -> TimeLeft:
+        now_s = time.monotonic()
+        running = [
+            RunningTrial(worker.trial, elapsed_s=now_s - worker.began_s)
+            for worker in self._pool.running()
+            if worker.trial is not None
+        ]
+        speeds = self._spec.seconds_per_epoch | measure_speeds(self._scored.values())
+        return find_time_left(self._pending, speeds=speeds, num_workers=len(self._slots), running=running)
 
     # ---- The end -----------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import subprocess
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +48,8 @@ class Worker:
     """Index in the list of `worker_slots`."""
     trial: GridTrial | None = None
     """What it runs."""
+    began_s: float = 0.0
+    """time.monotonic() when it got that."""
     has_loaded: bool = False
     """Whether it was ready once."""
     is_ready: bool = False
@@ -56,7 +59,7 @@ class Worker:
 
     def order(self, trial: GridTrial, folder: Path) -> None:
         """Hand a trial over; a worker that has just died is noticed when its output ends."""
-        self.trial = trial
+        self.trial, self.began_s = trial, time.monotonic()
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(TrialOrder(folder=str(folder)).model_dump_json().encode() + b"\n")

@@ -12,8 +12,8 @@ import pytest
 
 from bertd.api.models import HIGHEST_PRIORITY, SubmitFinetune, SubmitGrid, SubmitPretrain
 from bertd.cli import options
-from bertd.cli.commands.submit import Kept, Metric, PresetName
-from bertd.cli.finetune_options import name_own_task
+from bertd.cli.finetune_options import Kept, Metric, PresetName
+from bertd.cli.own_task_options import name_own_task
 from bertd.records import Keep, MetricName, OwnTask, Preset
 from bertd.run.recipe.load import find_recipe, parse_recipe
 from bertd.run.recipe.schema import Recipe
@@ -240,7 +240,10 @@ def test_a_grid_is_submitted_as_one_job_with_its_number_of_trials(
     (workplace / "glue").mkdir()
     said = bertd("finetune", "@", "--tasks", "rte,cola", "--data", "glue", "--preset", "fair", "--seeds", "2")
     assert said.code == 0
-    assert "4 trials: cola 2, rte 2" in said.out
+    assert (
+        "4 trials: cola 2, rte 2\ntime: about 1h 01m on 8 GPUs, 16 trials at a time: 8.13 GPU-hours, without rte"
+        in (said.out)
+    )
     assert SubmitGrid.model_validate_json(daemon.requests[-1].body) == SubmitGrid(
         run="@", tasks=["cola", "rte"], preset=Preset.FAIR, num_seeds=2, data_dir=str(workplace / "glue")
     )
@@ -250,10 +253,15 @@ def test_a_dry_run_of_a_grid_says_how_many_trials_and_queues_nothing(
     bertd: Bertd, daemon: FakeDaemon, workplace: Path
 ) -> None:
     (workplace / "glue").mkdir()
-    grid = ["finetune", "@", "--tasks", "all", "--data", "glue", "--preset", "paper", "--dry-run"]
-    assert bertd(*grid).out.startswith("780 trials: cola 120, ")
-    assert len(json.loads(bertd(*grid, "--json").out)) == 780
-    assert not daemon.requests
+    grid = ["finetune", "@", "--tasks", "rte,cola", "--data", "glue", "--dry-run"]
+    unknown = {"wall_s": None, "device_hours": None, "unmeasured": ["cola", "rte"]}
+    daemon.grid_estimate = daemon.grid_estimate.model_copy(update=unknown)
+    said = bertd(*grid)
+    assert said.out.startswith(
+        "4 trials: cola 2, rte 2\ntime: unknown until the first trial of each task is over; on 8"
+    )
+    assert json.loads(bertd(*grid, "--json").out)["num_trials"] == 4
+    assert {request.path for request in daemon.requests} == {"/v1/grids/estimate"}
 
 
 @pytest.mark.parametrize(

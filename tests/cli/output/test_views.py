@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from bertd.api.models import StatusView
 from bertd.cli.output.tables import OutputStyle
 from bertd.cli.output.views import JobDetails, amount, devices_text, job_text, jobs_text, runs_text, status_text
 from bertd.jobs.store.lifecycle import ENDED
-from bertd.records import BudgetUnit, DevicesRecord, EndRecord, JobState
+from bertd.records import BudgetUnit, DevicesRecord, EndRecord, JobKind, JobState
 from tests.cli import samples
 from tui.drawing.formatting import percent
 
@@ -179,6 +181,16 @@ def test_the_share_of_a_budget_is_the_same_everywhere(progress: float, text: str
     assert all(f"{text} " in each for each in texts)
     assert percent(progress) == text.replace("%", " %"), "the dashboard's"
     assert "s left" not in texts[2] and " 0s" not in texts[0], "a run that is over has no rest"
+
+
+def test_a_grid_that_runs_says_when_it_ends() -> None:
+    reason = "finetunes: 12 of 40 trials are over"
+    grid = samples.job(kind=JobKind.GRID, reason=reason).model_copy(update={"expected_end_t": samples.NOW + 3900})
+    details = JobDetails(job=grid, run=None, scores=[])
+    end = time.strftime("%H:%M", time.localtime(samples.NOW + 3900))
+    for text in (jobs_text([grid], now=samples.NOW, style=PLAIN), job_text(details, now=samples.NOW, style=PLAIN)):
+        assert f"{reason}, ends about {end} (in 1h 05m)" in text
+    assert f"{reason}, takes longer than expected" in jobs_text([grid], now=samples.NOW + 4000, style=PLAIN)
 
 
 def test_a_run_that_has_ended_shows_no_learning_rate_of_an_earlier_step() -> None:

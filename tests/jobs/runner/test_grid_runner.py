@@ -54,6 +54,16 @@ def test_one_worker_runs_the_trials_in_the_order_of_the_spec(box: RunnerBox) -> 
     assert _scored_tasks(box) == ["sts-b", "cola", "sst-2"]
 
 
+def test_the_time_to_finish_is_known_when_each_task_has_a_trial(box: RunnerBox) -> None:
+    _start(box, "cola", "sst-2", num_workers=1)
+    assert box.outcome().state is JobState.DONE
+    unmeasured, remaining = zip(
+        *((record["unmeasured"], record["remaining_s"]) for record in box.records("grid")), strict=True
+    )
+    assert unmeasured == (["cola", "sst-2"], ["sst-2"], [])
+    assert remaining == (None, None, 0.0)
+
+
 def test_a_trial_that_kills_its_worker_twice_fails_and_the_others_go_on(box: RunnerBox) -> None:
     _start(box, "qnli", "mrpc", "cola", num_workers=1)
     outcome = box.outcome()

@@ -49,7 +49,7 @@ def change_by_record(status: JobStatus, record: JournalRecord) -> JobChange | No
         case RestartRecord():
             return _change_by_restart(status, f"restarts from step {record.from_step}: {record.cause}")
         case GridRecord():
-            return _change_by_grid(status, f"finetunes: {record.step} of {record.num_trials} trials are over")
+            return _change_by_grid(status, _grid_reason(record))
         case StateRecord():
             return _change_by_suspension(status, record)
         case CommandRecord():
@@ -63,6 +63,13 @@ def _change_by_restart(status: JobStatus, reason: str) -> JobChange | None:
     if status.state is JobState.RUNNING:
         return JobChange(JobState.STARTING, reason, wants_resume=False)
     return None
+
+
+def _grid_reason(record: GridRecord) -> str:
+    over = f"finetunes: {record.step} of {record.num_trials} trials are over"
+    if not record.unmeasured:
+        return over
+    return f"{over}; time to finish unknown until the first trial of {', '.join(record.unmeasured)}"
 
 
 def _change_by_grid(status: JobStatus, reason: str) -> JobChange | None:

@@ -1,0 +1,106 @@
+"""`bertd finetune`: queue a finetuning, or a grid of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from bertd.cli.finetune_options import (
+    BatchSizeOption,
+    DataOption,
+    DevOption,
+    DevShareOption,
+    DryRunOption,
+    EpochsOption,
+    KeepOption,
+    LabelOption,
+    LrOption,
+    MetricOption,
+    PresetOption,
+    RunArgument,
+    SeedOption,
+    SeedsOption,
+    TaskOption,
+    TasksOption,
+    TextOption,
+)
+from bertd.cli.options import (
+    JsonOption,
+    PriorityOption,
+    SocketOption,
+    connect,
+    print_json,
+    print_next_commands,
+    status_line,
+)
+from bertd.program import print_note
+
+
+def finetune(
+    context: typer.Context,
+    run: RunArgument,
+    data: DataOption,
+    task: TaskOption = None,
+    tasks: TasksOption = None,
+    preset: PresetOption = "quick",
+    seeds: SeedsOption = None,
+    text: TextOption = None,
+    label: LabelOption = None,
+    dev: DevOption = None,
+    dev_share: DevShareOption = None,
+    metric: MetricOption = None,
+    keep: KeepOption = "nothing",
+    seed: SeedOption = 42,
+    lr: LrOption = 5e-5,
+    batch_size: BatchSizeOption = 32,
+    epochs: EpochsOption = 3,
+    priority: PriorityOption = 0,
+    dry_run: DryRunOption = False,
+    socket: SocketOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Queue a finetuning of a run's export or of a stock encoder; its score appears in `bertd scores`."""
+    from bertd.api.models import SubmitFinetune
+    from bertd.cli.commands.finetune_grid import make_grid, require_options_of_one_kind, submit_grid
+    from bertd.cli.own_task_options import make_own_task, name_own_task
+    from bertd.records import Keep, MetricName
+
+    require_options_of_one_kind(context, is_grid=tasks is not None)
+    export = _resolve_export(run)
+    if tasks is not None:
+        grid = make_grid(export, tasks=tasks, preset=preset, num_seeds=seeds, data=data, priority=priority)
+        submit_grid(grid, dry_run=dry_run, socket=socket, json=json)
+        return
+    own = make_own_task(
+        data, task=task, text=text, label=label, dev=dev, dev_share=dev_share, metric=metric and MetricName(metric)
+    )
+    job = connect(socket).submit(
+        SubmitFinetune(
+            run=export,
+            task=task or name_own_task(data),
+            data_dir=str((data if own is None else data.parent).absolute()),
+            own=own,
+            keep=Keep(keep),
+            seed=seed,
+            lr=lr,
+            batch_size=batch_size,
+            epochs=epochs,
+            priority=priority,
+        )
+    )
+    if json:
+        print_json(job)
+        return
+    print(status_line(job))
+    print_next_commands(job.id, extra_hints=[("bertd scores", "its score, when it is over")])
+
+
+def _resolve_export(run: str) -> str:
+    """The export to finetune: the absolute path of a folder with a model, otherwise a run as the daemon knows it."""
+    folder = Path(run)
+    if "/" not in run and (folder / "config.json").is_file():
+        print_note(f"{run} is the folder here; for a run of this name give its number")
+    elif not ("/" in run and folder.is_dir()):
+        return run
+    return str(folder.absolute())

@@ -1,0 +1,1 @@
+"""Grids of finetunings: what they would take."""

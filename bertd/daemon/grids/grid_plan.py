@@ -1,0 +1,71 @@
+"""Plan a grid of finetunings before it is queued: its trials, its devices, and what it would take."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bertd.api.models import GridEstimateView, SubmitGrid
+from bertd.daemon.admission.finetuning import require_task_data
+from bertd.daemon.grids.measured_speeds import MeasuredSpeeds
+from bertd.daemon.scheduling.device_allocation import Inventory
+from bertd.records import GLUE_TASKS, GridSpec
+from bertd.run.finetune_grid import longest_first, make_trials
+from bertd.run.grid_schedule import find_time_left
+
+
+@dataclass(frozen=True)
+class GridPlan:
+    """A grid with the devices that it would get."""
+
+    spec: GridSpec
+    device_kind: Literal["cpu", "gpu"]
+    num_devices: int
+
+    def estimate(self) -> GridEstimateView:
+        """How many trials there are, and how long they take."""
+        spec = self.spec
+        num_workers = spec.num_cpu_workers if self.device_kind == "cpu" else self.num_devices * spec.workers_per_gpu
+        left = find_time_left(spec.trials, speeds=spec.seconds_per_epoch, num_workers=num_workers)
+        is_known, by_task = bool(spec.seconds_per_epoch), Counter(trial.task for trial in spec.trials)
+        return GridEstimateView(
+            num_trials=len(spec.trials),
+            num_trials_by_task={task: by_task[task] for task in GLUE_TASKS if task in by_task},
+            device_kind=self.device_kind,
+            num_devices=self.num_devices,
+            num_workers=num_workers,
+            wall_s=left.seconds if is_known else None,
+            device_hours=left.seconds * self.num_devices / 3600 if is_known else None,
+            unmeasured=list(left.unmeasured),
+        )
+
+
+def plan_grid(
+    request: SubmitGrid, *, export: Path, source_name: str, inventory: Inventory, speeds: MeasuredSpeeds
+) -> GridPlan:
+    """Plan a grid that takes every device of the machine.
+
+    Raises:
+        CorpusError: the data of a task does not exist.
+        RecipeError: there is no such task.
+    """
+    for task in request.tasks:
+        require_task_data(task, request.data_dir)
+    trials = make_trials(request.tasks, preset=request.preset, num_seeds=request.num_seeds)
+    gpus = inventory.gpus
+    device_kind: Literal["cpu", "gpu"] = "gpu" if gpus else "cpu"
+    num_devices = min(len(trials), inventory.count(device_kind))
+    workers_per_gpu = min((inventory.finetunings_per_gpu.get(gpu, 1) for gpu in gpus), default=1)
+    spec = GridSpec(
+        preset=request.preset,
+        source=str(export),
+        source_name=source_name,
+        data_dir=request.data_dir,
+        num_cpu_workers=num_devices,
+        workers_per_gpu=workers_per_gpu,
+        seconds_per_epoch=speeds.find(export, request.tasks, device_kind=device_kind, workers_per_gpu=workers_per_gpu),
+        trials=longest_first(trials, data_dir=Path(request.data_dir)),
+    )
+    return GridPlan(spec, device_kind, num_devices)

@@ -1,0 +1,70 @@
+"""What earlier finetunings in the queue took, for the estimate of a grid: only of models of the same shape."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from bertd.daemon.admission.readable import read_json_object
+from bertd.errors import BertdError
+from bertd.jobs.store.queue import Job, Queue
+from bertd.records import FinetuneSpec, GridSpec, JobKind, ScoreRecord
+from bertd.run.grid_schedule import measure_speeds
+from bertd.run.journal import read_scores
+from bertd.run.paths import JobPaths
+from bertd.run.pretrained_folder import CONFIG_FILE
+
+logger = logging.getLogger(__name__)
+
+_MAX_JOBS = 200
+"""Newest finetunings and grids that are looked at."""
+_SHAPE_KEYS = (
+    *("model_type", "vocab_size", "hidden_size", "num_hidden_layers", "intermediate_size"),
+    *("dim", "n_layers", "hidden_dim"),  # DistilBERT
+)
+
+
+class MeasuredSpeeds:
+    """Finds speeds in the journals of earlier jobs."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def find(self, export: Path, tasks: list[str], *, device_kind: str, workers_per_gpu: int) -> dict[str, float]:
+        """Seconds per epoch by task, of the newest job with a trial of it; tasks without one are left out.
+
+        A lone finetuning on CPU does not count: it computes on all cores, a trial of a grid on one.
+        """
+        shape = _read_shape(export)
+        found: dict[str, float] = {}
+        for job in self._queue.page(before=2**63 - 1, limit=_MAX_JOBS, kinds=(JobKind.FINETUNE, JobKind.GRID)):
+            if len(found) == len(set(tasks)):
+                break
+            if job.device_kind != device_kind or (job.kind is JobKind.FINETUNE and device_kind == "cpu"):
+                continue
+            speeds = measure_speeds(_read_alike(job, export=export, shape=shape, workers_per_gpu=workers_per_gpu))
+            found = {task: speeds[task] for task in tasks if task in speeds} | found
+        return found
+
+
+def _read_alike(job: Job, *, export: Path, shape: object, workers_per_gpu: int) -> list[ScoreRecord]:
+    """The job's scores, if its model has the shape and it shared GPUs alike; else none."""
+    paths = JobPaths(Path(job.folder))
+    try:
+        if job.kind is JobKind.GRID:
+            grid = GridSpec.model_validate_json(paths.grid_spec.read_bytes())
+            source, parts = grid.source, grid.workers_per_gpu
+        else:
+            source = FinetuneSpec.model_validate_json(paths.finetune_spec.read_bytes()).source
+            parts = workers_per_gpu
+        is_alike = parts == workers_per_gpu and (source == str(export) or _read_shape(Path(source)) == shape)
+        return read_scores(paths.journal) if is_alike else []
+    except (OSError, ValueError, BertdError) as error:
+        # Its folder, or its export, was removed or changed: it says nothing about this machine's speed.
+        logger.debug("job %d is not measured: %s", job.id, error)
+        return []
+
+
+def _read_shape(export: Path) -> object:
+    config = read_json_object(export / CONFIG_FILE)
+    return [config.get(key) for key in _SHAPE_KEYS]

@@ -1,0 +1,43 @@
+"""The time that the trials of a grid take on its workers."""
+
+from __future__ import annotations
+
+import pytest
+
+from bertd.records import GridTrial
+from bertd.run.grid_schedule import RunningTrial, find_time_left, measure_speeds
+from tests.cli import samples
+
+
+def _trial(task: str, epochs: int) -> GridTrial:
+    return GridTrial(
+        name=f"{task}-{epochs}", task=task, seed=1, lr=1e-5, batch_size=16, epochs=epochs, weight_decay=0.1, warmup=0.06
+    )
+
+
+def test_each_worker_that_becomes_free_takes_the_next_trial() -> None:
+    pending = [_trial("cola", 5), _trial("cola", 3), _trial("rte", 10)]
+    speeds = {"cola": 10.0, "rte": 2.0}
+    # 50 s on one worker; 30 s, then 20 s, on the other.
+    assert find_time_left(pending, speeds=speeds, num_workers=2).seconds == 50
+    assert find_time_left(pending, speeds=speeds, num_workers=1).seconds == 100
+    assert find_time_left([], speeds=speeds, num_workers=2).seconds == 0
+
+
+def test_what_a_running_trial_has_done_is_not_done_again_and_an_overdue_one_ends_at_once() -> None:
+    running = [RunningTrial(_trial("cola", 5), elapsed_s=20), RunningTrial(_trial("rte", 10), elapsed_s=60)]
+    left = find_time_left([_trial("rte", 10)], speeds={"cola": 10.0, "rte": 2.0}, num_workers=2, running=running)
+    assert left.seconds == 30
+
+
+def test_a_task_without_a_measured_trial_is_named_and_not_guessed() -> None:
+    running = [RunningTrial(_trial("mnli", 5), elapsed_s=20)]
+    left = find_time_left([_trial("cola", 5), _trial("rte", 5)], speeds={"cola": 10.0}, num_workers=1, running=running)
+    assert left.unmeasured == ("mnli", "rte")
+    assert left.seconds == 50
+
+
+def test_a_speed_is_the_median_over_the_trials_of_its_task() -> None:
+    score = samples.score().score
+    scores = [score.model_copy(update={"seconds": seconds, "epochs": 2}) for seconds in (20.0, 100.0, 24.0)]
+    assert measure_speeds(scores) == {score.task: pytest.approx(12.0)}
