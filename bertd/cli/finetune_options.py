@@ -13,7 +13,7 @@ from bertd.cli.completion import complete_run, complete_task
 # Those of bertd.records, which --help does not load.
 Metric = Literal["accuracy", "f1", "matthews", "pearson", "spearman"]
 Kept = Literal["nothing", "best"]
-PresetName = Literal["quick", "fair", "paper"]
+PresetName = Literal["quick", "fair", "paper", "modern"]
 
 
 def _validate_task(name: str | None) -> str | None:
@@ -81,7 +81,8 @@ PresetOption = Annotated[
     PresetName,
     typer.Option(
         "--preset",
-        help="Settings of a grid: quick, one for each task; fair, one with 5 seeds; paper, up to 24 with 5 seeds.",
+        help="Settings of a grid: quick, one for each task; fair, one with 5 seeds; paper, up to 24 with 5 seeds; "
+        "modern, ModernBERT's for each task with 5 seeds.",
     ),
 ]
 SeedsOption = Annotated[

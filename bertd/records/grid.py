@@ -15,6 +15,7 @@ class Preset(StrEnum):
     QUICK = "quick"
     FAIR = "fair"
     PAPER = "paper"
+    MODERN = "modern"
 
 
 class GridTrial(Record):

@@ -9,7 +9,7 @@ import pytest
 
 from bertd.api.models import JobView, SubmitGrid
 from bertd.errors import CorpusError, RecipeError, TransitionError
-from bertd.records import GridSpec, JobKind, JobState
+from bertd.records import GridSpec, JobKind, JobState, Preset
 from bertd.run.paths import JobPaths
 from tests.daemon.daemon_box import DaemonBox
 from tests.waiting import wait_for
@@ -90,6 +90,8 @@ def test_each_task_of_a_grid_is_admitted_like_a_finetuning(box: DaemonBox, run: 
         _submit(box, run, "cola", "qnli")
     with pytest.raises(RecipeError, match="no such task"):
         _submit(box, run, "nope")
+    with pytest.raises(RecipeError, match="modern has no published setting for wnli"):
+        box.client.submit(SubmitGrid(run=run.run_id, tasks=["wnli"], preset=Preset.MODERN, data_dir=str(box.glue)))
     job = _submit(box, run, "cola", "cola", num_seeds=1)
     spec = GridSpec.model_validate_json(JobPaths(Path(job.folder)).grid_spec.read_bytes())
     assert [trial.name for trial in spec.trials] == ["cola-lr5e-05-batch32-epochs3-seed42"]

@@ -25,11 +25,31 @@ def test_seeds_can_be_given_and_are_the_same_for_each_setting() -> None:
 
 
 def test_tasks_are_named_once_each_in_any_order_or_all_together() -> None:
-    assert parse_tasks("rte, cola,rte") == ["cola", "rte"]
-    assert parse_tasks("all") == [*GRID_TASKS]
+    assert parse_tasks("rte, cola,rte", preset=Preset.QUICK) == ["cola", "rte"]
+    assert parse_tasks("all", preset=Preset.QUICK) == [*GRID_TASKS]
     for text in ("cola,nope", ""):
         with pytest.raises(ValueError, match="is not a GLUE task; give all"):
-            parse_tasks(text)
+            parse_tasks(text, preset=Preset.QUICK)
+
+
+def test_modern_has_its_setting_of_each_task_and_none_of_wnli() -> None:
+    tasks = parse_tasks("all", preset=Preset.MODERN)
+    assert tasks == [task for task in GRID_TASKS if task != "wnli"]
+    with pytest.raises(ValueError, match="modern has no published setting for wnli; leave it out"):
+        parse_tasks("cola,wnli", preset=Preset.MODERN)
+    trials = make_trials(tasks, preset=Preset.MODERN, num_seeds=1)
+    assert {trial.batch_size for trial in trials} == {64}
+    # Source: Warner et al. 2024, appendix.
+    assert {trial.task: (trial.lr, trial.weight_decay, trial.epochs) for trial in trials} == {
+        "cola": (8e-5, 1e-6, 5),
+        "sst-2": (8e-5, 1e-5, 2),
+        "mrpc": (5e-5, 5e-6, 10),
+        "sts-b": (8e-5, 5e-6, 10),
+        "qqp": (5e-5, 5e-6, 10),
+        "mnli": (5e-5, 5e-6, 1),
+        "qnli": (8e-5, 5e-6, 2),
+        "rte": (5e-5, 1e-5, 3),
+    }
 
 
 def test_the_trial_that_reads_most_is_first(tmp_path: Path) -> None:

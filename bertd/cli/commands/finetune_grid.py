@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from bertd.cli.options import connect, print_json, print_next_commands, status_line
+from bertd.program import print_note
 
 if TYPE_CHECKING:
     from bertd.api.models import GridEstimateView, SubmitGrid
@@ -49,12 +50,14 @@ def make_grid(run: str, *, tasks: str, preset: str, num_seeds: int | None, data:
     """
     from bertd.api.models import SubmitGrid
     from bertd.records import Preset
-    from bertd.run.finetune_grid import parse_tasks
+    from bertd.run.finetune_grid import ALL, GRID_TASKS, parse_tasks
 
     try:
-        names = parse_tasks(tasks)
+        names = parse_tasks(tasks, preset=Preset(preset))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--tasks") from error
+    if ALL in tasks.split(",") and (missing := [task for task in GRID_TASKS if task not in names]):
+        print_note(f"{preset} has no published setting for {', '.join(missing)}, which is left out")
     if not data.is_dir():
         raise typer.BadParameter(
             f"{data} is a table: a grid is of GLUE's tasks; give their folder", param_hint="--data"

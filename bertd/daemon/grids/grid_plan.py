@@ -11,8 +11,9 @@ from bertd.api.models import GridEstimateView, SubmitGrid
 from bertd.daemon.admission.finetuning import require_task_data
 from bertd.daemon.grids.measured_speeds import MeasuredSpeeds
 from bertd.daemon.scheduling.device_allocation import Inventory
+from bertd.errors import RecipeError
 from bertd.records import GLUE_TASKS, GridSpec
-from bertd.run.finetune_grid import longest_first, make_trials
+from bertd.run.finetune_grid import longest_first, make_trials, require_settings
 from bertd.run.grid_schedule import find_time_left
 
 
@@ -49,10 +50,14 @@ def plan_grid(
 
     Raises:
         CorpusError: the data of a task does not exist.
-        RecipeError: there is no such task.
+        RecipeError: there is no such task, or the preset has no settings for it.
     """
     for task in request.tasks:
         require_task_data(task, request.data_dir)
+    try:
+        require_settings(request.tasks, preset=request.preset)
+    except ValueError as error:
+        raise RecipeError(f"--tasks: {error}") from error
     trials = make_trials(request.tasks, preset=request.preset, num_seeds=request.num_seeds)
     gpus = inventory.gpus
     device_kind: Literal["cpu", "gpu"] = "gpu" if gpus else "cpu"

@@ -264,12 +264,19 @@ def test_a_dry_run_of_a_grid_says_how_many_trials_and_queues_nothing(
     assert {request.path for request in daemon.requests} == {"/v1/grids/estimate"}
 
 
+def test_modern_leaves_out_the_task_without_a_published_setting_and_says_so(bertd: Bertd, daemon: FakeDaemon) -> None:
+    said = bertd("finetune", "@", "--tasks", "all", "--data", ".", "--preset", "modern")
+    assert "modern has no published setting for wnli, which is left out" in said.err
+    assert "wnli" not in SubmitGrid.model_validate_json(daemon.requests[-1].body).tasks
+
+
 @pytest.mark.parametrize(
     ("options", "remedy"),
     [
         (["--tasks", "cola,nope"], "'nope' is not a GLUE task"),
         (["--tasks", "cola", "--lr", "1e-5"], "a grid tries its preset's settings"),
         (["--tasks", "cola", "--task", "cola"], "a grid tries its preset's settings"),
+        (["--tasks", "wnli", "--preset", "modern"], "modern has no published setting for wnli"),
         (["--task", "cola", "--seeds", "3"], "give --tasks too"),
         (["--task", "cola", "--dry-run"], "give --tasks too"),
         (["--tasks", "cola", "--data", "t.csv"], "is a table"),
