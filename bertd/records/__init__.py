@@ -45,6 +45,17 @@ from bertd.records.journal import (
 )
 from bertd.records.record import Record
 from bertd.records.runner import Outcome, RunnerIdentity
+from bertd.records.score_comparison import (
+    MIN_SEEDS,
+    ComparisonRequest,
+    MeanDifference,
+    NotCompared,
+    ScoreComparison,
+    ScoreDifference,
+    ScoredTrial,
+    TaskDifference,
+    TaskTrials,
+)
 from bertd.records.states import BudgetUnit, ExitClass, JobKind, JobState, PauseKind
 from bertd.records.sweep import SettingState, SweepRung, SweepSpec, SweepState
 
@@ -57,6 +68,7 @@ __all__ = [
     "Command",
     "CommandKind",
     "CommandRecord",
+    "ComparisonRequest",
     "DevicesRecord",
     "EndRecord",
     "ExitClass",
@@ -73,7 +85,10 @@ __all__ = [
     "Keep",
     "KeptCheckpoint",
     "KeptCheckpoints",
+    "MeanDifference",
+    "MIN_SEEDS",
     "MetricName",
+    "NotCompared",
     "Outcome",
     "OwnTask",
     "LAST_COLUMN",
@@ -86,7 +101,10 @@ __all__ = [
     "RestartRecord",
     "RollbackRecord",
     "RunnerIdentity",
+    "ScoreComparison",
+    "ScoreDifference",
     "ScoreRecord",
+    "ScoredTrial",
     "SettingState",
     "StartRecord",
     "StartupRecord",
@@ -95,6 +113,8 @@ __all__ = [
     "SweepRung",
     "SweepSpec",
     "SweepState",
+    "TaskDifference",
+    "TaskTrials",
     "TrialOrder",
     "ValidationRecord",
     "WorkerReply",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -115,6 +116,22 @@ def _exec_forwarding_arguments(program: str, *, num_words: int = 3) -> None:
     """Exec a program of the compute side, which this process never imports, with the remaining arguments."""
     # From sys.argv (`bertd data SUBCOMMAND ...`): the parser would swallow a `--` that the program needs.
     exec_module(PROGRAMS[program], sys.argv[num_words:])
+
+
+def answer_of_module(module: str, request: str) -> str:
+    """What a program of the compute side answers to a request on its input.
+
+    Raises:
+        Exit: it failed, and has said why.
+    """
+    command = [sys.executable, "-m", "bertd.program", module]
+    # In its own session, so that Ctrl-C reaches only this process, which then ends the child.
+    done = subprocess.run(
+        command, input=request, stdout=subprocess.PIPE, text=True, check=False, start_new_session=True
+    )
+    if done.returncode:
+        raise typer.Exit(done.returncode)
+    return done.stdout
 
 
 def exec_module(module: str, arguments: list[str]) -> None:

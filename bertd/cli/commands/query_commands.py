@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,9 @@ from bertd.cli.options import (
     print_json,
     status_line,
 )
+
+if TYPE_CHECKING:
+    from bertd.api.client import Client
 
 
 def status(socket: SocketOption = None, json: JsonOption = False) -> None:
@@ -83,6 +86,12 @@ def scores(
         bool, typer.Option("--markdown", help="Print a Markdown table, a row for each export.")
     ] = False,
     latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX table, a row for each export.")] = False,
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare", help="Of two runs or exports: the second's scores minus the first's, with intervals."
+        ),
+    ] = False,
     socket: SocketOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -92,6 +101,9 @@ def scores(
     """
     _require_one_form(trials, markdown, latex, json)
     client = connect(socket)
+    if compare:
+        _compare(client, runs or [], markdown=markdown, json=json, is_other_form=trials or latex or published)
+        return
     answer = [score for run in runs for score in client.scores(run)] if runs else client.scores()
     if json:
         print_json([*answer])
@@ -115,6 +127,32 @@ def scores(
     print(table if answer else nothing)
     if rows:
         print(f"\n{published_text(rows, style=style)}")
+
+
+def _compare(client: Client, runs: list[str], *, markdown: bool, json: bool, is_other_form: bool) -> None:
+    """Print the comparison of two exports.
+
+    Raises:
+        BadParameter: there are not two, or the form is that of a table of scores.
+        CheckpointError: no task could be compared.
+    """
+    if len(runs) != 2:
+        raise typer.BadParameter(f"compares two runs or exports, and {len(runs)} are given", param_hint="--compare")
+    if is_other_form:
+        raise typer.BadParameter("goes with --markdown or --json alone", param_hint="--compare")
+    from bertd.cli.commands.compare_scores import compare_scores
+    from bertd.cli.output.comparison_tables import comparison_markdown, comparison_text
+    from bertd.cli.output.tables import detect_output_style
+    from bertd.errors import CheckpointError
+
+    comparison = compare_scores(client, *runs)
+    if json:
+        print_json(comparison)
+    else:
+        style = detect_output_style()
+        print(comparison_markdown(comparison) if markdown else comparison_text(comparison, style=style))
+    if not comparison.tasks:
+        raise CheckpointError(f"{' and '.join(runs)}: no task could be compared; the reasons are above")
 
 
 def _require_one_form(*are_given: bool) -> None:

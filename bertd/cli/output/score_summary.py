@@ -45,6 +45,8 @@ class TaskSummary:
     mismatched: float | None
     """MNLI's second development set: the median of the same trials."""
     majority_score: float
+    trials: tuple[ScoreView, ...]
+    """Of the setting, in the order of `scores`."""
     num_trials: int
     """Of all settings."""
     num_settings: int
@@ -104,7 +106,8 @@ def _summarize(source: str, task: str, trials: dict[tuple[Setting, int], ScoreVi
         return statistics.median(scores), len(scores), -setting.lr
 
     best = max(by_setting, key=merit)
-    records = sorted((view.score for view in by_setting[best]), key=lambda score: score.score)
+    ordered = sorted(by_setting[best], key=lambda view: view.score.score)
+    records = [view.score for view in ordered]
     second = [score.metrics[_MISMATCHED] for score in records if _MISMATCHED in score.metrics]
     return TaskSummary(
         source=source,
@@ -114,6 +117,7 @@ def _summarize(source: str, task: str, trials: dict[tuple[Setting, int], ScoreVi
         scores=tuple(score.score for score in records),
         mismatched=statistics.median(second) if second else None,
         majority_score=records[0].majority_score,
+        trials=tuple(ordered),
         num_trials=len(trials),
         num_settings=len(by_setting),
     )

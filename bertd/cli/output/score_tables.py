@@ -96,10 +96,10 @@ def markdown_table(
     """A row for each export, then the published rows of the development sets, then those of the test sets."""
     header, rows = _wide_rows(summaries, published, costs)
     lines = [
-        _markdown_line(map(_escape_markdown, header)),
-        _markdown_line(["---", *["---:"] * (len(header) - 3), "---", "---"]),
+        markdown_line(map(escape_markdown, header)),
+        markdown_line(["---", *["---:"] * (len(header) - 3), "---", "---"]),
     ]
-    lines += [_markdown_line(map(_escape_markdown, row)) for row in rows]
+    lines += [markdown_line(map(escape_markdown, row)) for row in rows]
     return "\n".join([*lines, "", f"In percent; ours: {_CHOICE}."])
 
 
@@ -192,11 +192,13 @@ def _by_export(summaries: Iterable[TaskSummary]) -> dict[str, list[TaskSummary]]
     return grouped
 
 
-def _markdown_line(cells: Iterable[str]) -> str:
+def markdown_line(cells: Iterable[str]) -> str:
+    """A row of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 
-def _escape_markdown(text: str) -> str:
+def escape_markdown(text: str) -> str:
+    """The text of a cell, in which no character has a meaning of its own."""
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*").replace("_", "\\_")
 
 

@@ -1,0 +1,42 @@
+"""The scores of one export, for commands that are about one and not about a table of all."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from bertd.api.client import Client
+from bertd.api.models import ScoreView
+from bertd.errors import CheckpointError
+from bertd.run.paths import step_folder_name
+
+_RUN_AT_STEP = re.compile(r"(.+)@(\d+)")
+
+
+def find_scores(client: Client, name: str) -> list[ScoreView]:
+    """The scores of an export.
+
+    Args:
+        client: of the daemon.
+        name: the export as `bertd scores` names it, a run that has scores of one export alone, or RUN@STEP.
+
+    Raises:
+        CheckpointError: the export has no score, or the run has scores of several exports.
+        ClientError: there is no such run.
+    """
+    sources = {name, str(Path(name).absolute())}
+    if views := [view for view in client.scores() if view.score.source in sources]:
+        return views
+    match = _RUN_AT_STEP.fullmatch(name)
+    views = client.scores(name if match is None else match[1])
+    if match is not None:
+        views = [view for view in views if Path(view.score.source).name == step_folder_name(int(match[2]))]
+    found = list(dict.fromkeys(view.score.source for view in views))
+    if not found:
+        raise CheckpointError(
+            f"{name}: has no score yet; get some with `bertd finetune {name} --tasks all --preset fair --data FOLDER`"
+        )
+    if len(found) > 1:
+        listed = ", ".join(found[:5]) + ", ..." * (len(found) > 5)
+        raise CheckpointError(f"{name}: has scores of {len(found)} exports; name one of them: {listed}")
+    return views

@@ -1,0 +1,1 @@
+"""Two exports compared by what their finetunings predicted of the same development sets."""
