@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import shutil
+from pathlib import Path
+
 from pydantic import ValidationError
 
 from bertd.errors import CheckpointError, RunFolderError
 from bertd.records import KeptCheckpoint, KeptCheckpoints
-from bertd.run.atomic_files import atomic_write
-from bertd.run.paths import RunPaths
+from bertd.run.atomic_files import atomic_write, fsync_folder
+from bertd.run.paths import TRASH_PREFIX, RunPaths
 
 
 def write_checkpoint_index(paths: RunPaths, kept: KeptCheckpoints) -> None:
@@ -56,3 +61,23 @@ def find_checkpoint_at_marker(paths: RunPaths, marker: float, *, name: str) -> K
         f"{name}: has not passed a marker {marker:g}; those it has passed: {there}; a rollback undoes those "
         "after its checkpoint, whose exports RUN@STEP still names"
     )
+
+
+def delete_checkpoint(folder: Path) -> bool:
+    """Delete a checkpoint, renamed first so that no reader finds a partial one; False if it is being read.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        trash = folder.with_name(TRASH_PREFIX + folder.name)
+        folder.rename(trash)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(fd)
+    fsync_folder(folder.parent)
+    shutil.rmtree(trash, ignore_errors=True)
+    return True

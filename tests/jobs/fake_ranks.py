@@ -136,14 +136,14 @@ class FakeRanks:
                     self._checkpoint("command")
                     self._acknowledge(command.number, command.verb)
                 elif command.verb is CommandKind.STOP:
-                    return self._end("stopped", "requested by a person", answers=command)
+                    return self._end("stopped", f"requested by {command.asked_by}", answers=command)
                 elif command.verb in (CommandKind.SUSPEND, CommandKind.RESUME):
                     self._suspend(command.verb is CommandKind.SUSPEND)
                     self._acknowledge(command.number, command.verb)
                 elif command.budget is not None:
                     self._set_budget(command)
                 else:
-                    return self._pause("requested by a person", answers=command)
+                    return self._pause(f"requested by {command.asked_by}", answers=command)
             if self.told.is_set() and not self.plan.ignores_orders:
                 return self._pause("bertd was told to stop")
             if self.is_at_mark():

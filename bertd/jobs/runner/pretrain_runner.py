@@ -295,11 +295,11 @@ class PretrainRunner:
             if checkpoint is not None:
                 return None
             self._acknowledge(command, detail="there is nothing to export")
-            reason = "stopped by a person before it had a checkpoint; nothing was exported"
+            reason = f"stopped by {command.asked_by} before it had a checkpoint; nothing was exported"
             return Outcome(state=JobState.CANCELLED, reason=reason, exit_code=0)
         no_memory = "; without ranks there is no memory to keep, so the pause is cold"
         suffix = no_memory if command.verb is CommandKind.SUSPEND else ""
-        outcome = self._record_pause(f"requested by a person while it had no ranks{suffix}")
+        outcome = self._record_pause(f"requested by {command.asked_by} while it had no ranks{suffix}")
         self._acknowledge(command, detail=outcome.reason)
         return outcome
 

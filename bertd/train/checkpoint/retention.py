@@ -19,7 +19,7 @@ from pathlib import Path
 from bertd.errors import CheckpointError, StorageError
 from bertd.records import KeptCheckpoint, KeptCheckpoints
 from bertd.run.atomic_files import fsync_folder, sweep_temporaries
-from bertd.run.checkpoint_index import write_checkpoint_index
+from bertd.run.checkpoint_index import delete_checkpoint, write_checkpoint_index
 from bertd.run.log import log_line
 from bertd.run.paths import DAMAGED_PREFIX, TRASH_PREFIX, VOID_PREFIX, RunPaths, newest_first, step_folder_name
 from bertd.train.checkpoint.format import folder_bytes, read_state, verify_checkpoint
@@ -174,7 +174,7 @@ class Retention:
         self.sweep_temporaries()
         try:
             for each in valid:
-                if each.state.step not in reasons and not _delete(each.folder):
+                if each.state.step not in reasons and not delete_checkpoint(each.folder):
                     reasons[each.state.step] = ["being read"]
         except OSError as error:
             raise StorageError(
@@ -182,22 +182,6 @@ class Retention:
             ) from error
         kept = [_build_kept_record(each, reasons[each.state.step]) for each in valid if each.state.step in reasons]
         write_checkpoint_index(self._paths, KeptCheckpoints(checkpoints=kept))
-
-
-def _delete(folder: Path) -> bool:
-    """Delete a checkpoint, renamed first so that no reader finds a partial one; False if it is being read."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        trash = folder.with_name(TRASH_PREFIX + folder.name)
-        folder.rename(trash)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(fd)
-    fsync_folder(folder.parent)
-    shutil.rmtree(trash, ignore_errors=True)
-    return True
 
 
 def _build_kept_record(checkpoint: _Checkpoint, reasons: list[str]) -> KeptCheckpoint:

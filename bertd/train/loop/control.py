@@ -24,7 +24,6 @@ from bertd.train.state import TrainState
 _REPORT_EVERY_S = 1.0
 _SUSPEND_POLL_S = 0.1
 """Time between two plans of suspended ranks."""
-_BY_A_PERSON = "requested by a person"
 _REFUSED_PAUSE_RETRY_S = 60.0
 """Charged time after which a run whose pause at its mark the disk refused tries it again."""
 
@@ -193,19 +192,20 @@ class StepController:
         """Return the first reason that applies, in the order below, and set `exit_detail`."""
         exit_reason, self.exit_detail = ExitReason.NONE, ""
         kind = None if command is None else command.verb
+        requested_by = "" if command is None else f"requested by {command.asked_by}"
         self._is_at_mark = False
         reaches_mark = self._reaches_mark(state, charged_s=charged_s)
         if self._budget.is_spent(state, charged_s=charged_s, step_s=step_s):
             exit_reason, self.exit_detail = ExitReason.BUDGET, "the budget is spent"
         elif kind is CommandKind.STOP:
-            exit_reason, self.exit_detail = ExitReason.STOPPED, _BY_A_PERSON
+            exit_reason, self.exit_detail = ExitReason.STOPPED, requested_by
         elif self._stop_reason is not None:
             exit_reason, self.exit_detail = ExitReason.STOPPED, self._stop_reason
         elif not reaches_mark and (rule := self._find_met_rule(state, charged_s=charged_s)):
             # At the mark the loss is measured first; a rule that it meets ends the run when it continues.
             exit_reason, self.exit_detail = ExitReason.STOPPED, rule
         elif kind is CommandKind.PAUSE:
-            exit_reason, self.exit_detail = ExitReason.PAUSED, _BY_A_PERSON
+            exit_reason, self.exit_detail = ExitReason.PAUSED, requested_by
         elif self._stop_signal.is_set():
             exit_reason, self.exit_detail = ExitReason.PAUSED, "bertd was told to stop"
         elif reaches_mark:
@@ -228,7 +228,7 @@ class StepController:
 
     def _update_suspension(self, command: Command | None) -> None:
         if command is not None and command.verb is CommandKind.SUSPEND:
-            self.suspend(_BY_A_PERSON)
+            self.suspend(f"requested by {command.asked_by}")
         elif command is not None and command.verb is CommandKind.RESUME:
             self._suspend_reason = None
 

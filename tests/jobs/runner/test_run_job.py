@@ -49,7 +49,7 @@ def test_pause_and_resume_lose_no_step(box: RunnerBox) -> None:
     box.wait_for_record("step", count=7)
     box.post(CommandKind.PAUSE)
     outcome = box.outcome()
-    assert (outcome.state, outcome.reason) == (JobState.PAUSED, "requested by a person")
+    assert (outcome.state, outcome.reason) == (JobState.PAUSED, "requested by a test")
     charged_s = box.ledger.ticked_s
     assert box.run().state is JobState.DONE
     steps = [record["step"] for record in box.records("step")]
@@ -288,7 +288,7 @@ def test_a_second_runner_of_a_folder_ends_at_once_and_touches_nothing(box: Runne
 def test_a_pause_between_two_attempts_is_obeyed(box: RunnerBox) -> None:
     box.post(CommandKind.PAUSE)
     outcome = box.run(Plan(every_attempt=Death(at_step=-1, exit_code=1)))
-    assert (outcome.state, outcome.reason) == (JobState.PAUSED, "requested by a person while it had no ranks")
+    assert (outcome.state, outcome.reason) == (JobState.PAUSED, "requested by a test while it had no ranks")
     assert box.records("command")[0]["number"] == 1
 
 

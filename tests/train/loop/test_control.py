@@ -234,6 +234,7 @@ def test_a_command_is_executed_once_and_kept_until_answered(
     answered = harness.acknowledge()
 
     assert plan.exit_reason is exit_reason
+    assert harness.controller.exit_detail == ("" if exit_reason is ExitReason.NONE else "requested by uid 0")
     assert plan.checkpoint is (verb is CommandKind.CHECKPOINT)
     assert answered is not None and answered.number == 1 and answered.verb is verb
     again = harness.plan_step(state(), step_s=1.0)
