@@ -24,6 +24,7 @@ from bertd.records import (
     RollbackRecord,
     ScoreRecord,
     StartRecord,
+    StartupRecord,
     StepRecord,
     ValidationRecord,
 )
@@ -49,6 +50,12 @@ class RunProgress(Record):
     past_device_seconds: DeviceSeconds = DeviceSeconds()
     reserve_s: float | None = None
     """The newest that the ranks reported."""
+    startup_s: float | None = None
+    """From the launch of rank 0 to its first step, in the newest attempt that came so far."""
+    saved_step: int | None = None
+    """Of the newest checkpoint that was reported."""
+    saved_sequences: int | None = None
+    """At `saved_step`; None in a checkpoint record of a version without the field."""
 
     def with_record(self, record: JournalRecord) -> RunProgress:
         """The progress after the next record of the journal."""
@@ -65,7 +72,11 @@ class RunProgress(Record):
                 change |= _position(record)
             case StepRecord() | EndRecord():
                 change |= _position(record) | {"best_step": max(self.best_step, record.step)}
+            case StartupRecord():
+                change["startup_s"] = record.total_s
             case CheckpointRecord() | ValidationRecord():
+                if isinstance(record, CheckpointRecord):
+                    change |= {"saved_step": record.step, "saved_sequences": record.sequences}
                 change["best_step"] = max(self.best_step, record.step)
                 if record.step > self.step and record.sequences is not None:
                     change |= _position(record)

@@ -80,6 +80,8 @@ class Plan(BaseModel):
     """The runner's limits on silence."""
     orphan: bool = False
     """Leave a child process behind, in its own session."""
+    export_exit_code: int = 0
+    """Of the export without ranks; 0 makes one."""
     has_deaf_launcher: bool = False
     """Run below a launcher that never notices the end of its ranks."""
 

@@ -21,6 +21,11 @@ def launch(paths: RunPaths, attempt: int) -> list[str]:
     return [*command, "--plan", PLAN]
 
 
+def export(paths: RunPaths) -> list[str]:
+    """A fake export."""
+    return [sys.executable, "-m", "tests.jobs.fake_export", PLAN, str(paths.root)]
+
+
 def finetune(paths: JobPaths) -> list[str]:
     """A fake finetuner."""
     return [sys.executable, "-m", "tests.jobs.fake_finetuner", str(paths.root)]
@@ -34,5 +39,7 @@ def worker() -> list[str]:
 if __name__ == "__main__":
     timeouts = HangTimeouts(step_s=Plan.model_validate_json(Path(PLAN).read_bytes()).patience_s)
     policy = RestartPolicy(prompt_delay_s=0.02, first_delay_s=0.02)
-    config = RunnerConfig(launch=launch, finetune=finetune, worker=worker, policy=policy, timeouts=timeouts)
+    config = RunnerConfig(
+        launch=launch, export=export, finetune=finetune, worker=worker, policy=policy, timeouts=timeouts
+    )
     sys.exit(main(sys.argv[2:], config=config))

@@ -60,7 +60,12 @@ def test_what_is_damaged_or_gone_goes_on_from_the_journal_and_says_so(paths: Run
     for _ in range(2):
         # As at the start of a runner; the second call finds nothing to repair.
         PretrainRunner(
-            paths, launch=lambda *_: [], stop_signal=DEAF, policy=RestartPolicy(), timeouts=HangTimeouts()
+            paths,
+            launch=lambda *_: [],
+            export=lambda _: [],
+            stop_signal=DEAF,
+            policy=RestartPolicy(),
+            timeouts=HangTimeouts(),
         )._board.close()
 
     assert read_ledger(paths.ledger) == LedgerState(closed_s=131.5, ticked_s=131.5)

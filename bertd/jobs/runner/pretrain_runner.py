@@ -17,7 +17,9 @@ import psutil
 
 from bertd.errors import StorageError
 from bertd.jobs.runner.attempt_follower import AttemptFollower
+from bertd.jobs.runner.budget_end import BudgetEnd, ExportCommand
 from bertd.jobs.runner.child_process import StopSignal, run_child_process
+from bertd.jobs.runner.commands_without_ranks import CommandsWithoutRanks
 from bertd.jobs.runner.diagnostics import Diagnostics
 from bertd.jobs.runner.exit_analysis import (
     Crash,
@@ -29,35 +31,26 @@ from bertd.jobs.runner.exit_analysis import (
 from bertd.jobs.runner.exit_watch import ExitWatch
 from bertd.jobs.runner.log_truncation import truncate_log
 from bertd.jobs.runner.restart_policy import RestartPolicy
-from bertd.jobs.runner.stale_commands import answer_stale_commands
 from bertd.jobs.runner.watchdog import HangTimeouts, Watchdog
 from bertd.records import (
     AlertRecord,
-    Command,
-    CommandKind,
-    CommandRecord,
     EndRecord,
     JobState,
     JournalRecord,
     Outcome,
     RestartRecord,
-    StateRecord,
 )
 from bertd.run.heartbeat import HEARTBEAT_VARIABLE, HeartbeatBoard
 from bertd.run.journal import append_records
 from bertd.run.ledger import TICK_S, Ledger
 from bertd.run.ledger_repair import repair_ledger
 from bertd.run.log import log_line
-from bertd.run.mailbox import commands_after, read_command
 from bertd.run.paths import RunPaths, step_of
 from bertd.run.processes import is_stopped, oom_kills, start_ticks
 from bertd.run.rank_failures import FAILURES_VARIABLE, FailureBoard, RankFailure
 
 LaunchCommand = Callable[[RunPaths, int], list[str]]
 """Builds the command that runs the ranks of one attempt."""
-
-_END_COMMANDS = frozenset({CommandKind.PAUSE, CommandKind.SUSPEND, CommandKind.STOP})
-"""Commands that the runner applies while there are no ranks, or that wait for the next ranks."""
 
 
 class PretrainRunner:
@@ -68,6 +61,7 @@ class PretrainRunner:
         paths: RunPaths,
         *,
         launch: LaunchCommand,
+        export: ExportCommand,
         stop_signal: StopSignal,
         policy: RestartPolicy,
         timeouts: HangTimeouts,
@@ -79,6 +73,15 @@ class PretrainRunner:
         repair_ledger(paths)
         self._ledger = Ledger(paths.ledger)
         self._follower = AttemptFollower(paths)
+        self._commands = CommandsWithoutRanks(paths, follower=self._follower, ledger=self._ledger)
+        self._budget_end = BudgetEnd(
+            paths,
+            follower=self._follower,
+            ledger=self._ledger,
+            commands=self._commands,
+            export=export,
+            stop_signal=stop_signal,
+        )
         self._policy = replace(policy, best_step=self._follower.progress.best_step)
         self._has_warned = False
         self._timeouts = timeouts
@@ -94,8 +97,10 @@ class PretrainRunner:
     def run(self) -> Outcome:
         """Run attempts until there is an outcome; a failure is written to the journal too."""
         while True:
+            if (outcome := self._budget_end.end_without_ranks()) is not None:
+                return outcome
             exit_code = self._run_attempt()
-            if self._is_cancelled and (outcome := self._apply_commands()) is not None:
+            if self._is_cancelled and (outcome := self._commands.apply()) is not None:
                 return outcome
             verdict = classify_pretrain_exit(
                 exit_code,
@@ -166,7 +171,7 @@ class PretrainRunner:
         if self._hang_reason is not None or self._is_cancelled:
             # Killed, but not dead yet.
             return
-        if not self._follower.has_started and self._is_end_requested():
+        if not self._follower.has_started and self._commands.is_end_requested():
             log_line("runner: a pause or stop was requested before the ranks had begun")
             self._is_cancelled = True
             child.kill()
@@ -255,69 +260,12 @@ class PretrainRunner:
         while (left_s := deadline - time.monotonic()) > 0:
             self._stop_signal.wait(min(left_s, TICK_S))
             if self._stop_signal.is_set:
-                return self._record_pause("its runner was stopped between two attempts")
-            outcome = self._apply_commands()
-            if outcome is not None or self._next_command() is not None:
+                return self._commands.record_pause("its runner was stopped between two attempts")
+            outcome = self._commands.apply()
+            if outcome is not None or self._commands.next() is not None:
                 # The commands that are left need ranks: start the next attempt at once.
                 return outcome
         return None
-
-    # ---- Commands, while there are no ranks ----------------------------------------------------------
-
-    def _next_command(self) -> Command | None:
-        return read_command(self._paths.control, number=self._follower.progress.acknowledged + 1)
-
-    def _is_end_requested(self) -> bool:
-        """Whether the mailbox has a command that ends the run without ranks: a pause, or a stop with no checkpoint."""
-        for command in commands_after(self._paths.control, number=self._follower.progress.acknowledged):
-            if command.verb is CommandKind.PAUSE:
-                return True
-            if command.verb is CommandKind.STOP:
-                # The ranks end at a stop, so later commands do not matter.
-                return self._follower.newest_checkpoint() is None
-        return False
-
-    def _apply_commands(self) -> Outcome | None:
-        """Answer the commands in the mailbox; return the outcome of a pause or stop.
-
-        A stop with a checkpoint is left for the next ranks, which export.
-        """
-        if self._next_command() is None:
-            return None
-        checkpoint = self._follower.newest_checkpoint()
-        detail = f"it has no ranks at the moment; its newest checkpoint is {checkpoint or 'none'}"
-        answer_stale_commands(self._paths, still_valid=_END_COMMANDS, detail=detail, now=time.time())
-        self._follower.follow()
-        command = self._next_command()
-        if command is None:
-            return None
-        if command.verb is CommandKind.STOP:
-            if checkpoint is not None:
-                return None
-            self._acknowledge(command, detail="there is nothing to export")
-            reason = f"stopped by {command.asked_by} before it had a checkpoint; nothing was exported"
-            return Outcome(state=JobState.CANCELLED, reason=reason, exit_code=0)
-        no_memory = "; without ranks there is no memory to keep, so the pause is cold"
-        suffix = no_memory if command.verb is CommandKind.SUSPEND else ""
-        outcome = self._record_pause(f"requested by {command.asked_by} while it had no ranks{suffix}")
-        self._acknowledge(command, detail=outcome.reason)
-        return outcome
-
-    def _acknowledge(self, command: Command, *, detail: str) -> None:
-        step = self._follower.progress.step
-        self._write(CommandRecord.answer(command, t=time.time(), step=step, outcome="done", detail=detail))
-
-    def _record_pause(self, reason: str) -> Outcome:
-        self._write(
-            StateRecord(
-                t=time.time(),
-                step=self._follower.progress.step,
-                charged_s=self._ledger.state.ticked_s,
-                state=JobState.PAUSED,
-                reason=reason,
-            )
-        )
-        return Outcome(state=JobState.PAUSED, reason=reason, exit_code=0)
 
     def _finish(self, outcome: Outcome) -> Outcome:
         """Return the outcome; write a failure's end record if the ranks died before they wrote one."""

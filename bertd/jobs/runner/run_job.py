@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertd.errors import BertdError, DaemonBusyError, StorageError
+from bertd.jobs.runner.budget_end import ExportCommand, export_newest
 from bertd.jobs.runner.child_process import StopSignal
 from bertd.jobs.runner.finetune_runner import FinetuneCommand, FinetuneRunner
 from bertd.jobs.runner.grid_runner import GridRunner
@@ -52,6 +53,7 @@ class RunnerConfig:
     launch: LaunchCommand = launch_ranks
     finetune: FinetuneCommand = launch_finetuner
     worker: WorkerCommand = launch_worker
+    export: ExportCommand = export_newest
     policy: RestartPolicy = RestartPolicy()
     timeouts: HangTimeouts = HangTimeouts()
 
@@ -100,6 +102,7 @@ def _run(folder: Path, kind: JobKind, *, config: RunnerConfig, stop_signal: Stop
         return PretrainRunner(
             RunPaths(folder),
             launch=config.launch,
+            export=config.export,
             stop_signal=stop_signal,
             policy=config.policy,
             timeouts=config.timeouts,

@@ -70,6 +70,7 @@ class Waiting:
         self.runner = PretrainRunner(
             self.paths,
             launch=lambda paths, attempt: [],
+            export=lambda paths: [],
             stop_signal=cast(StopSignal, Never()),
             policy=policy,
             timeouts=HangTimeouts(),
