@@ -55,7 +55,8 @@ DataOption = Annotated[
         metavar="PATH",
         exists=True,
         help="Folder in GLUE's layout, FOLDER/CoLA/train.tsv, ..., or a copy of nyu-mll/glue; or a table of "
-        "your own: .csv, .tsv, .jsonl, .json, .parquet; or tagged words: .conll, .iob, .iob2, .bio, .txt.",
+        "your own: .csv, .tsv, .jsonl, .json, .parquet; or tagged words: .conll, .iob, .iob2, .bio, .txt; or SQuAD's "
+        "JSON.",
     ),
 ]
 TaskOption = Annotated[
@@ -127,7 +128,7 @@ MetricOption = Annotated[
     typer.Option(
         "--metric",
         help="Score of a table, by which the best epoch is chosen. By default accuracy, spearman if labels are "
-        "fractions, or f1 if tags mark entities.",
+        "fractions, or f1 if tags mark entities and of questions.",
         show_default=False,
     ),
 ]

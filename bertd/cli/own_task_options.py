@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import typer
 
-from bertd.records import GLUE_TASKS, LAST_COLUMN, MetricName, OwnTask, is_tagged_file
+from bertd.records import GLUE_TASKS, LAST_COLUMN, SQUAD_LABEL, SQUAD_TEXT, MetricName, OwnTask, is_tagged_file
 
 _MAX_TEXT_COLUMNS = 2
 
@@ -38,6 +39,11 @@ def make_own_task(
         raise typer.BadParameter(f"is GLUE's, and --data {data} is a table of your own", param_hint="--task")
     if is_tagged_file(str(data)):
         text, label = text or "1", label or LAST_COLUMN
+    is_squad = text is None and label is None and is_squad_file(data)
+    if is_squad:
+        text, label = ",".join(SQUAD_TEXT), SQUAD_LABEL
+        if dev is not None and not is_squad_file(dev):
+            raise typer.BadParameter(f"{dev} is not SQuAD's JSON, and --data {data} is", param_hint="--dev")
     if text is None or label is None:
         raise typer.BadParameter(
             f"{data} is a table: name its columns, as --text sentence --label label",
@@ -52,8 +58,34 @@ def make_own_task(
         text=split_columns(text),
         label=label,
         metric=metric,
+        is_squad=is_squad,
         **({} if dev_share is None else {"dev_share": dev_share}),
     )
+
+
+def is_squad_file(path: Path) -> bool:
+    """Whether a file has questions in SQuAD's JSON, rather than a table that needs --text and --label.
+
+    Raises:
+        BadParameter: it has one JSON object, but not SQuAD's, which is not a table either.
+    """
+    if path.suffix.lower() != ".json":
+        return False
+    try:
+        # By its mark, UTF-8, UTF-16 or UTF-32.
+        tree = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        # As a table, it is read by the job, which names the line.
+        return False
+    if not isinstance(tree, dict):
+        return False
+    if not isinstance(tree.get("data"), list):
+        raise typer.BadParameter(
+            f"{path} has one JSON object without the array 'data' of SQuAD's JSON; give questions in that format, or a "
+            "table with --text and --label",
+            param_hint="--data",
+        )
+    return True
 
 
 def split_columns(text: str) -> tuple[str, ...]:

@@ -120,6 +120,8 @@ class Submissions:
             now=now,
         )
         chosen = request.model_dump(include={"task", "data_dir", "own", "keep", "seed", "lr", "batch_size", "epochs"})
+        if request.own is not None:
+            chosen["max_length"] = request.own.max_length
         spec = FinetuneSpec(source=str(export), source_name=source, **chosen)
 
         def write_files(job_paths: JobPaths) -> None:

@@ -10,7 +10,8 @@ import torch
 from bertd.errors import CheckpointError, StorageError
 from bertd.glue.data.task_data import read_task_data
 from bertd.glue.device import choose_device
-from bertd.glue.kinds.kind import Kind
+from bertd.glue.kinds.kind import NULL_THRESHOLD, Kind
+from bertd.glue.kinds.question_answering import read_question_answering
 from bertd.glue.kinds.sequence_classification import SequenceClassification
 from bertd.glue.kinds.token_classification import read_token_classification
 from bertd.glue.model.classifier import Classifier, load_classifier
@@ -54,11 +55,13 @@ def finetune(spec: FinetuneSpec, *, paths: JobPaths, journal: JournalWriter, pro
     if classifier.max_length < spec.max_length:
         progress.warn(
             "max_length",
-            f"{spec.source}: the model has {classifier.max_length} positions; texts are truncated to that, "
-            f"not to {spec.max_length} tokens",
+            f"{spec.source}: the model has {classifier.max_length} positions; its inputs have up to so many tokens, "
+            f"not {spec.max_length}",
         )
     where = f"from {spec.source_name} on {device} in {precision.mode}"
     print(f"{kind.name}: {kind.num_train} training and {kind.num_dev} development examples {where}", flush=True)
+    if kind.stride is not None:
+        print(f"{kind.name}: windows of {classifier.max_length} tokens, {kind.stride} apart at most", flush=True)
     evaluator = Evaluator(classifier, kind, device=device, precision=precision)
     best = BestEpoch(metric=kind.selection_metric, keeps_weights=spec.keep is Keep.BEST)
 
@@ -102,6 +105,7 @@ def finetune(spec: FinetuneSpec, *, paths: JobPaths, journal: JournalWriter, pro
         kind,
         best=best,
         majority=kind.baseline(),
+        max_length=classifier.max_length,
         precision=precision.mode,
         seconds=progress.elapsed_s(),
     )
@@ -130,6 +134,8 @@ def finetune(spec: FinetuneSpec, *, paths: JobPaths, journal: JournalWriter, pro
 
 
 def _read_kind(spec: FinetuneSpec) -> Kind:
+    if spec.own is not None and spec.own.is_squad:
+        return read_question_answering(spec.task, spec.own)
     if spec.own is not None and spec.own.is_tagged:
         return read_token_classification(spec.task, spec.own)
     return SequenceClassification.of(read_task_data(spec))
@@ -154,7 +160,13 @@ def _keep_model(
     folder = paths.finetuned_model
     try:
         save_finetuned(
-            folder, classifier, task=kind.name, text=kind.text, tokenizer_dir=Path(spec.source), source=spec.source_name
+            folder,
+            classifier,
+            task=kind.name,
+            text=kind.text,
+            tokenizer_dir=Path(spec.source),
+            source=spec.source_name,
+            null_threshold=score.null_threshold,
         )
     except StorageError:
         # The score is true without the model.
@@ -178,16 +190,21 @@ def _score_record(
     *,
     best: BestEpoch,
     majority: dict[str, float],
+    max_length: int,
     precision: str,
     seconds: float,
 ) -> ScoreRecord:
+    metrics, last_metrics = (
+        {name: value for name, value in every.items() if name != NULL_THRESHOLD}
+        for every in (best.metrics, best.last_metrics)
+    )
     return ScoreRecord(
         t=time.time(),
         task=kind.name,
         metric=kind.headline,
-        score=best.metrics[kind.headline],
+        score=metrics[kind.headline],
         majority_score=majority[kind.headline],
-        metrics=best.metrics,
+        metrics=metrics,
         majority_metrics=majority,
         num_train=kind.num_train,
         num_dev=kind.num_dev,
@@ -201,6 +218,9 @@ def _score_record(
         chosen_epoch=best.epoch,
         chosen_by=kind.selection_metric,
         epoch_scores=best.scores,
-        last_metrics=best.last_metrics,
+        last_metrics=last_metrics,
         dev=kind.dev_description,
+        max_length=max_length,
+        stride=kind.stride,
+        null_threshold=best.metrics.get(NULL_THRESHOLD),
     )

@@ -66,30 +66,47 @@ TAGGED_SUFFIXES = (".conll", ".iob", ".iob2", ".bio", ".txt")
 """Files of tagged words end in one of these."""
 TAGGED_METRICS = (MetricName.F1, MetricName.ACCURACY)
 LAST_COLUMN = "last"
+SQUAD_TEXT = ("question", "context")
+SQUAD_LABEL = "answers"
+"""SQuAD's own names of what is read and what is learnt."""
+SQUAD_METRICS = (MetricName.F1,)
+_MAX_LENGTH = 128
+_SQUAD_MAX_LENGTH = 384
+"""Tokens of a question with a window of its context. Source: the BERT repository's SQuAD settings."""
 
 
 class OwnTask(Record):
-    """A task of one's own from a table (CSV, TSV, JSON lines, a JSON array or Parquet) or a file of tagged words."""
+    """A task of one's own from a table (CSV, TSV, JSON lines, a JSON array or Parquet), a file of tagged words, or
+    SQuAD's JSON."""
 
     train: str
     """Absolute path of the training table."""
     dev: str | None = None
     """Absolute path of the development table; None: `dev_share` of the training rows are held out."""
+    is_squad: bool = False
+    """Whether the files have questions with answers that are parts of a context, as SQuAD 1.1 and 2.0 write them."""
     dev_share: float = Field(default=0.1, gt=0, lt=1)
     dev_seed: int = Field(default=42, ge=0, lt=2**31)
     """Decides which rows are held out. Not the trial's seed, so that all trials are scored on the same rows."""
     text: tuple[str, ...] = Field(min_length=1, max_length=2)
-    """Columns of the text: one, or the two of a pair; of tagged words the column's number, from 1."""
+    """Columns of the text: one, or the two of a pair; of tagged words the column's number, from 1; of questions
+    SQUAD_TEXT."""
     label: str
     """Column of the label: a class, or a number to predict if the metric is a correlation of numbers; of tagged words
-    the column's number, or LAST_COLUMN."""
+    the column's number, or LAST_COLUMN; of questions SQUAD_LABEL."""
     metric: MetricName | None = None
-    """None: Spearman if the labels are fractional numbers, F1 if the tags mark entities, else accuracy."""
+    """None: Spearman if the labels are fractional numbers, F1 of questions and if the tags mark entities, else
+    accuracy."""
 
     @property
     def is_tagged(self) -> bool:
         """Whether the training file has tagged words, by its name."""
         return is_tagged_file(self.train)
+
+    @property
+    def max_length(self) -> int:
+        """Tokens in one input at most."""
+        return _SQUAD_MAX_LENGTH if self.is_squad else _MAX_LENGTH
 
 
 def is_tagged_file(path: str) -> bool:
@@ -118,4 +135,5 @@ class FinetuneSpec(Record):
     epochs: int = 3
     weight_decay: float = 0.1
     warmup: float = 0.06
-    max_length: int = 128
+    max_length: int = _MAX_LENGTH
+    """Tokens in one input at most."""

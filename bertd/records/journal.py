@@ -334,6 +334,13 @@ class ScoreRecord(Record):
     """The development set: its file, or which share of which file was held out."""
     kept: str | None = None
     """Folder of the finetuned model, if it is kept."""
+    max_length: int | None = None
+    """Tokens in one input at most; None in records of older versions."""
+    stride: int | None = None
+    """Tokens of the context from the beginning of a window to that of the next; None for what has no windows."""
+    null_threshold: float | None = None
+    """SQuAD 2.0: log-odds of no answer above which a question gets none. Chosen on the development set for the best F1
+    of the scored epoch, so it raises the score there."""
     trial: str | None = None
     """Name of the grid's trial, in the journal of a grid."""
 

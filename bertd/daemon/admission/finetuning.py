@@ -6,7 +6,15 @@ from pathlib import Path
 
 from bertd.daemon.admission.readable import kind_of, read_json_object, unreadable_message
 from bertd.errors import CheckpointError, CorpusError, RecipeError
-from bertd.records import GLUE_FILES, LAST_COLUMN, TAGGED_METRICS, TAGGED_SUFFIXES, OwnTask, is_tagged_file
+from bertd.records import (
+    GLUE_FILES,
+    LAST_COLUMN,
+    SQUAD_METRICS,
+    TAGGED_METRICS,
+    TAGGED_SUFFIXES,
+    OwnTask,
+    is_tagged_file,
+)
 from bertd.run.pretrained_folder import CONFIG_FILE
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -61,7 +69,10 @@ def require_own_data(own: OwnTask) -> None:
         CorpusError: one is missing, or is not a file.
         RecipeError: the settings do not fit the files' kind.
     """
-    _require_tagged_settings(own)
+    if own.is_squad:
+        _require_squad_settings(own)
+    else:
+        _require_tagged_settings(own)
     for name in (own.train, own.dev):
         if name is None:
             continue
@@ -74,6 +85,19 @@ def require_own_data(own: OwnTask) -> None:
             raise CorpusError(f"{name}: no such file; give the table with --data, and its development set with --dev")
         if kind != "a file":
             raise CorpusError(f"{name}: {kind}, and not a file; give a table in a file")
+
+
+def _require_squad_settings(own: OwnTask) -> None:
+    """Check what only questions need.
+
+    Raises:
+        RecipeError: the metric is not one of answers, or a file is not JSON by its name.
+    """
+    for option, name in (("--data", own.train), ("--dev", own.dev)):
+        if name is not None and not name.lower().endswith(".json"):
+            raise RecipeError(f"{option} {name}: is not a .json file; give SQuAD's JSON for training and development")
+    if own.metric is not None and own.metric not in SQUAD_METRICS:
+        raise RecipeError(f"--metric {own.metric}: answers have {' and '.join(SQUAD_METRICS)}; leave it out")
 
 
 def _require_tagged_settings(own: OwnTask) -> None:

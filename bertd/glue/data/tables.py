@@ -64,7 +64,13 @@ def read_table(path: Path, columns: tuple[str, ...]) -> Table:
     return table
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The whole text of a file.
+
+    Raises:
+        CorpusError: it is not text, or damaged.
+        OSError: it cannot be read.
+    """
     with path.open("rb") as file:
         stream, _ = open_utf8(file, named=None, name=str(path))
         if stream is None:
@@ -80,7 +86,7 @@ def _read_text(path: Path) -> str:
 def _read_delimited(path: Path, columns: tuple[str, ...]) -> Table:
     csv.field_size_limit(MAX_DOCUMENT_BYTES)
     # The ends of lines within quotes are part of a cell.
-    lines = list(io.StringIO(_read_text(path), newline=""))
+    lines = list(io.StringIO(read_text(path), newline=""))
     dialect, num_skipped = _find_dialect(path, lines)
     if dialect is None:
         return Table(path, "line", [], [])
@@ -155,7 +161,7 @@ def _find_columns(path: Path, header: list[str], columns: tuple[str, ...]) -> li
 
 
 def _read_json(path: Path, columns: tuple[str, ...]) -> Table:
-    text = _read_text(path)
+    text = read_text(path)
     numbers, rows = [], []
     is_array = text.lstrip()[:1] == "["
     unit = "record" if is_array else "line"

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -17,6 +18,9 @@ from bertd.glue.model.classifier import Classifier
 from bertd.glue.model.head import Head
 from bertd.glue.training.batches import EncodedExample
 from bertd.glue.training.dev_predictions import SetPredictions
+
+NULL_THRESHOLD = "null_threshold"
+"""Among the metrics of a development set that has questions without an answer: the threshold, chosen on it."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,9 @@ class EncodedDevSet:
 @dataclass(frozen=True)
 class Kind(ABC):
     """A task of one kind with its examples."""
+
+    stride: ClassVar[int | None] = None
+    """Tokens from one window of a long text to the next; None where long texts are cut or split."""
 
     name: str
     """As in FinetuneSpec.task."""

@@ -1,8 +1,8 @@
-"""A finetuned model as a folder that stock AutoModelForSequenceClassification, or
-AutoModelForTokenClassification for tags of words, loads with its tokenizer.
+"""A finetuned model as a folder that stock AutoModelForSequenceClassification, AutoModelForTokenClassification for
+tags of words, or AutoModelForQuestionAnswering loads with its tokenizer.
 
 The configuration names the labels. `bertd_finetuning.json` has what transformers has no place for: the columns of the
-texts and the length to which they were cut.
+texts, the length to which they were cut, and the threshold of no answer.
 """
 
 from __future__ import annotations
@@ -22,8 +22,14 @@ from bertd.records import Record
 from bertd.run.atomic_files import SHARED_MODE, fsync_folder, set_mode, temporary_folder
 from bertd.run.paths import TRASH_PREFIX
 
-_TOKEN_CLASS = "ForTokenClassification"
-"""Ends the names of transformers' classes that tag tokens."""
+_ARCHITECTURES = {
+    "ForTokenClassification": HeadKind.TOKENS,
+    "ForQuestionAnswering": HeadKind.SPANS,
+    "ForQuestionAnsweringSimple": HeadKind.SPANS,
+}
+"""Heads, by what ends the names of transformers' classes that have them; all others classify texts."""
+_MAX_LENGTH = 512
+"""Of a stock model, if it has as many positions."""
 _DESCRIPTION = "bertd_finetuning.json"
 _COPIED_FILES = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
@@ -39,13 +45,22 @@ class FinetuningDescription(Record):
     text: tuple[str, ...]
     """Columns of the texts in the training file."""
     max_length: int
-    """Tokens to which texts are cut."""
+    """Tokens to which texts are cut; of questions, those of a window with its question."""
     source: str
     """The export that was finetuned."""
+    null_threshold: float | None = None
+    """Log-odds of no answer above which a question gets none; None if each gets an answer."""
 
 
 def save_finetuned(
-    folder: Path, classifier: Classifier, *, task: str, text: tuple[str, ...], tokenizer_dir: Path, source: str
+    folder: Path,
+    classifier: Classifier,
+    *,
+    task: str,
+    text: tuple[str, ...],
+    tokenizer_dir: Path,
+    source: str,
+    null_threshold: float | None = None,
 ) -> None:
     """Write the folder whole: it has the new model, or is as it was.
 
@@ -54,11 +69,14 @@ def save_finetuned(
         text: columns of the texts.
         tokenizer_dir: the folder that the encoder and its tokenizer were loaded from.
         source: the export's name.
+        null_threshold: log-odds of no answer above which a question gets none.
 
     Raises:
         StorageError: the disk refused.
     """
-    description = FinetuningDescription(task=task, text=text, max_length=classifier.max_length, source=source)
+    description = FinetuningDescription(
+        task=task, text=text, max_length=classifier.max_length, source=source, null_threshold=null_threshold
+    )
     try:
         with temporary_folder(folder) as temporary:
             classifier.model.save_pretrained(temporary)
@@ -93,7 +111,10 @@ def load_finetuned(folder: Path) -> tuple[Classifier, FinetuningDescription | No
     if config.problem_type == "multi_label_classification":
         raise CheckpointError(f"{folder}: gives several labels to a text; bertd predicts one of them, or a number")
     classifier, report = load_folder(
-        folder, config, kind=_find_kind(config), max_length=512 if description is None else description.max_length
+        folder,
+        config,
+        kind=_find_kind(config),
+        max_length=_MAX_LENGTH if description is None else description.max_length,
     )
     if wrong := [*report["missing_keys"], *map(str, report["mismatched_keys"])]:
         raise CheckpointError(
@@ -103,8 +124,8 @@ def load_finetuned(folder: Path) -> tuple[Classifier, FinetuningDescription | No
 
 
 def _find_kind(config: transformers.PretrainedConfig) -> HeadKind:
-    is_by_token = any(name.endswith(_TOKEN_CLASS) for name in config.architectures or ())
-    return HeadKind.TOKENS if is_by_token else HeadKind.SEQUENCE
+    ends = (end for name in config.architectures or () for end in _ARCHITECTURES if name.endswith(end))
+    return _ARCHITECTURES.get(next(ends, ""), HeadKind.SEQUENCE)
 
 
 def _read_description(folder: Path) -> FinetuningDescription | None:

@@ -11,6 +11,7 @@ class HeadKind(StrEnum):
 
     SEQUENCE = "sequence classification"
     TOKENS = "token classification"
+    SPANS = "question answering"
 
 
 @dataclass(frozen=True)

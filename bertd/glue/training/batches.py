@@ -26,8 +26,9 @@ class EncodedExample:
 
     input_ids: list[int]
     segments: list[int] | None
-    target: float | list[int]
-    """A class id or a number to predict; or for each token the id of its tag, or IGNORE_INDEX."""
+    target: float | list[int] | tuple[int, int]
+    """A class id or a number to predict; or for each token the id of its tag, or IGNORE_INDEX; or the first and the
+    last token of an answer."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class PaddedBatch:
     inputs: dict[str, Tensor]
     """input_ids, attention_mask and perhaps token_type_ids, each int64 BS."""
     targets: Tensor
-    """B, float64: class ids, or numbers to predict; or BS, int64: ids of tags, or IGNORE_INDEX."""
+    """B, float64: class ids, or numbers to predict; or BS, int64: ids of tags, or IGNORE_INDEX; or B2, int64: the
+    first and the last token of an answer."""
     has_padding: bool
     """Whether an example is shorter than the longest."""
 
@@ -94,10 +96,11 @@ def pad(examples: list[EncodedExample], *, pad_id: int) -> PaddedBatch:
 
 
 def _stack_targets(examples: list[EncodedExample], *, length: int) -> Tensor:
-    rows = [_pad_row(target, length, fill=IGNORE_INDEX) for e in examples if isinstance(target := e.target, list)]
+    targets = [example.target for example in examples]
+    rows = [_pad_row(target, length, fill=IGNORE_INDEX) for target in targets if isinstance(target, list)]
     if rows:
         return torch.tensor(rows)
-    return torch.tensor([example.target for example in examples], dtype=torch.float64)
+    return torch.tensor(targets, dtype=torch.int64 if isinstance(targets[0], tuple) else torch.float64)
 
 
 def _pad_row(ids: list[int], length: int, *, fill: int) -> list[int]:

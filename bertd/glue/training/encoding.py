@@ -38,6 +38,12 @@ class Template:
         """Special tokens before the first side."""
         return next(index for index, (side, _, _) in enumerate(self.parts) if side >= 0)
 
+    @property
+    def num_before_second(self) -> int:
+        """Special tokens before the second side of a pair."""
+        sides = [side for side, _, _ in self.parts]
+        return sides[: sides.index(1)].count(-1)
+
     def fill(self, sides: tuple[list[int], ...]) -> tuple[list[int], list[int]]:
         """The ids and the token types of an example."""
         ids: list[int] = []

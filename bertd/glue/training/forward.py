@@ -22,14 +22,17 @@ _IMPLEMENTATIONS = ("eager", "sdpa")
 
 
 def forward(model: nn.Module, batch: PaddedBatch, *, precision: Precision) -> Tensor:
-    """The classifier's output in fp32: BC, or BSC of a head that classifies tokens.
+    """The classifier's output in fp32: BC, or BSC of a head that classifies tokens or finds answers.
 
     Args:
         batch: on the model's device.
     """
     with _autocast(precision, device=batch.targets.device), _padding_known(has_padding=batch.has_padding):
-        logits_BC: Tensor = model(**batch.inputs).logits
-    return logits_BC.float()
+        output = model(**batch.inputs)
+    if "start_logits" in output:
+        return torch.stack((output.start_logits, output.end_logits), dim=-1).float()
+    logits: Tensor = output.logits
+    return logits.float()
 
 
 def _autocast(precision: Precision, *, device: torch.device) -> AbstractContextManager[object]:

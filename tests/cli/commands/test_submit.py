@@ -338,10 +338,28 @@ def test_tagged_words_are_submitted_with_columns_by_number(bertd: Bertd, daemon:
     assert own is not None and (own.text, own.label) == (("2",), "4")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_questions_in_squad_s_json_are_known_by_their_content(
+    bertd: Bertd, daemon: FakeDaemon, workplace: Path, encoding: str
+) -> None:
+    (workplace / "qa.json").write_bytes('{"version": "1.1", "data": []}'.encode(encoding))
+    assert bertd("finetune", "@", "--data", "qa.json", "--dev", "qa.json").code == 0
+    path = str(workplace / "qa.json")
+    own = SubmitFinetune.model_validate_json(daemon.requests[-1].body).own
+    assert own == OwnTask(train=path, dev=path, is_squad=True, text=("question", "context"), label="answers")
+    # With the columns of a table, it is one.
+    assert bertd("finetune", "@", "--data", "qa.json", "--text", "version", "--label", "data").code == 0
+    own = SubmitFinetune.model_validate_json(daemon.requests[-1].body).own
+    assert own is not None and not own.is_squad
+
+
 @pytest.mark.parametrize(
     ("options", "option", "remedy"),
     [
         (["--data", "."], "--task", "give a GLUE task"),
+        (["--data", "rows.json"], "--text", "name its columns"),
+        (["--data", "object.json"], "--data", "without the array 'data' of SQuAD's JSON"),
+        (["--data", "squad.json", "--dev", "rows.json"], "--dev", "rows.json is not SQuAD's JSON"),
         (["--data", ".", "--task", "cola", "--label", "y"], "--label", "describes a table"),
         (["--data", "t.csv", "--task", "cola"], "--task", "a table of your own"),
         (["--data", "t.csv"], "--text", "name its columns"),
@@ -359,10 +377,12 @@ def test_tagged_words_are_submitted_with_columns_by_number(bertd: Bertd, daemon:
 def test_options_that_do_not_describe_a_table_are_refused(
     bertd: Bertd, daemon: FakeDaemon, workplace: Path, options: list[str], option: str, remedy: str
 ) -> None:
-    (workplace / "t.csv").touch()
+    files = {"t.csv": "", "rows.json": '[{"a": 1}]', "object.json": '{"a": 1}', "squad.json": '{"data": []}'}
+    for name, content in files.items():
+        (workplace / name).write_text(content)
     said = bertd("finetune", "@", *options)
     assert said.code == 2
-    assert option in said.err and remedy in " ".join(said.err.split())
+    assert option in said.err and remedy in " ".join(said.err.replace("│", " ").split())
     assert not daemon.requests
 
 

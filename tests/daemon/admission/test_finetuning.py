@@ -89,6 +89,19 @@ def test_tagged_words_need_numbers_of_columns_and_a_metric_of_tags(
         require_own_data(OwnTask.model_validate({**own.model_dump(), **fields}))
 
 
+def test_questions_need_json_and_a_metric_of_answers(tmp_path: Path) -> None:
+    for name in ("train.json", "dev.csv"):
+        (tmp_path / name).touch()
+    own = OwnTask(train=str(tmp_path / "train.json"), is_squad=True, text=("question", "context"), label="answers")
+    require_own_data(own)
+    for fields, message in (
+        ({"dev": str(tmp_path / "dev.csv")}, "is not a .json file"),
+        ({"metric": "accuracy"}, "--metric accuracy: answers have f1; leave it out"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            require_own_data(OwnTask.model_validate({**own.model_dump(), **fields}))
+
+
 def test_a_task_that_glue_does_not_have_is_refused() -> None:
     with pytest.raises(RecipeError, match="no such task; those are: cola, "):
         require_task_data("coal", "/")
