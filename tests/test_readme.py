@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bertd.cli import app, exit_codes
-from bertd.cli.commands import programs
+from bertd.cli.commands import glue_submission, programs
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -19,7 +19,8 @@ _FOLDERS = ("bertd", "tui", "tests", "docs", "recipes", "systemd", r"\.ci")
 
 def _verbs() -> list[str]:
     names = [command.callback.__name__ for command in app.app.registered_commands if command.callback]
-    return names + [f"data {command.name}" for command in programs.data_app.registered_commands]
+    names += [f"data {command.name}" for command in programs.data_app.registered_commands]
+    return names + [f"glue {command.name}" for command in glue_submission.glue_app.registered_commands]
 
 
 def _map() -> list[str]:
@@ -34,7 +35,7 @@ def test_every_command_is_in_the_table(verb: str) -> None:
 
 
 def test_every_command_in_the_readme_exists() -> None:
-    named = set(re.findall(r"`bertd ((?:data )?[a-z]+)", README))
+    named = set(re.findall(r"`bertd ((?:data |glue )?[a-z]+)", README))
     assert named <= set(_verbs())
 
 

@@ -264,6 +264,8 @@ class SubmitFinetune(Record):
     lr: float = Field(default=5e-5, gt=0, allow_inf_nan=False)
     batch_size: int = Field(default=32, ge=1)
     epochs: int = Field(default=3, ge=1)
+    weight_decay: float = Field(default=0.1, ge=0, allow_inf_nan=False)
+    warmup: float = Field(default=0.06, ge=0, lt=1)
     priority: Priority = 0
 
 

@@ -12,7 +12,18 @@ from typer.core import TyperCommand
 import bertd
 from bertd.cli import exit_codes
 from bertd.cli.argument_parsing import CommandWithNegativeNumbers, PlainWordsGroup
-from bertd.cli.commands import budget, export, finetune, job_commands, logs, programs, query_commands, submit, sweep
+from bertd.cli.commands import (
+    budget,
+    export,
+    finetune,
+    glue_submission,
+    job_commands,
+    logs,
+    programs,
+    query_commands,
+    submit,
+    sweep,
+)
 from bertd.cli.forwarding import FORWARD_ALL_ARGUMENTS, ForwardingCommand
 from bertd.program import run_main
 
@@ -53,6 +64,7 @@ app.command(rich_help_panel="Data", cls=ForwardingCommand, context_settings=FORW
 app.command(rich_help_panel="Look", cls=ForwardingCommand, context_settings=FORWARD_ALL_ARGUMENTS)(programs.bench)
 app.command(rich_help_panel="Look", cls=ForwardingCommand, context_settings=FORWARD_ALL_ARGUMENTS)(programs.prove)
 app.add_typer(programs.data_app, name="data", rich_help_panel="Data")
+app.add_typer(glue_submission.glue_app, name="glue", rich_help_panel="Data")
 
 
 def _print_version(is_wanted: bool) -> None:

@@ -140,5 +140,10 @@ SeedOption = Annotated[
 ]
 LrOption = Annotated[float, typer.Option("--lr", help="Peak learning rate.", callback=_validate_learning_rate)]
 BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=1, help="Examples in a step.")]
+WeightDecayOption = Annotated[float, typer.Option("--weight-decay", min=0.0, help="AdamW's, of the weight matrices.")]
+WarmupOption = Annotated[
+    float,
+    typer.Option("--warmup", min=0.0, max=0.99, help="Share of the steps in which the learning rate rises."),
+]
 EpochsOption = Annotated[int, typer.Option("--epochs", min=1, help="Passes over the training set.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Queue no grid; say how many trials, and how long.")]

@@ -119,7 +119,7 @@ class Submissions:
             uid=uid,
             now=now,
         )
-        chosen = request.model_dump(include={"task", "data_dir", "own", "keep", "seed", "lr", "batch_size", "epochs"})
+        chosen = request.model_dump(exclude={"kind", "run", "priority"})
         if request.own is not None:
             chosen["max_length"] = request.own.max_length
         spec = FinetuneSpec(source=str(export), source_name=source, **chosen)

@@ -25,6 +25,7 @@ from bertd.records.finetune import (
     OwnTask,
     is_tagged_file,
 )
+from bertd.records.glue_submission import ChosenModel, SubmissionRequest
 from bertd.records.grid import GridSpec, GridTrial, Preset, TrialOrder, WorkerReply
 from bertd.records.journal import (
     AlertRecord,
@@ -68,6 +69,7 @@ __all__ = [
     "BudgetRequest",
     "BudgetUnit",
     "CheckpointRecord",
+    "ChosenModel",
     "Command",
     "CommandKind",
     "CommandRecord",
@@ -116,6 +118,7 @@ __all__ = [
     "StartupRecord",
     "StateRecord",
     "StepRecord",
+    "SubmissionRequest",
     "SweepRung",
     "SweepSpec",
     "SweepState",

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from bertd.api.client import Client
-from bertd.api.models import ScoreView
 from bertd.cli.commands.programs import answer_of_module
-from bertd.cli.commands.scored_export import find_scores
+from bertd.cli.commands.scored_export import JobFolders, find_scores
 from bertd.cli.output.score_summary import GLUE_COLUMNS, TaskSummary, summarize_scores
 from bertd.records import ComparisonRequest, NotCompared, ScoreComparison, ScoredTrial, TaskTrials
-from bertd.run.paths import JobPaths
 
 PROGRAM = "bertd.glue.comparison.compare"
 _SECOND_SETS = {"mnli": ("mnli-mm", "accuracy_mismatched")}
 """Tasks with a second development set: its name in the table, and its metric."""
-
-FolderOf = Callable[[ScoreView], JobPaths]
 
 
 def compare_scores(client: Client, first: str, second: str) -> ScoreComparison:
@@ -34,27 +29,19 @@ def compare_scores(client: Client, first: str, second: str) -> ScoreComparison:
         Exit: the program that compares failed.
     """
     summaries = [summarize_scores(find_scores(client, name)) for name in (first, second)]
-    folders: dict[int, str] = {}
-
-    def folder_of(view: ScoreView) -> JobPaths:
-        if view.job_id not in folders:
-            folders[view.job_id] = client.job(view.job_id).folder
-        job = JobPaths(Path(folders[view.job_id]))
-        return job if view.score.trial is None else job.trial(view.score.trial)
-
-    request = build_request(*summaries, folder_of=folder_of)
+    request = build_request(*summaries, folders=JobFolders(client))
     return ScoreComparison.model_validate_json(answer_of_module(PROGRAM, request.model_dump_json()))
 
 
 def build_request(
-    first: Sequence[TaskSummary], second: Sequence[TaskSummary], *, folder_of: FolderOf
+    first: Sequence[TaskSummary], second: Sequence[TaskSummary], *, folders: JobFolders
 ) -> ComparisonRequest:
     """What the program is asked, of the tasks' summaries of either export.
 
     Args:
         first: of one export, not empty.
         second: of another.
-        folder_of: the folder of the finetuning that a score is of.
+        folders: of the finetunings.
     """
     names = (first[0].source, second[0].source)
     by_task = [{each.task: each for each in side} for side in (first, second)]
@@ -69,11 +56,11 @@ def build_request(
             reason = f"one is scored by {pair[0].metric}, the other by {pair[1].metric}"
             refused.append(NotCompared(task=task, reason=reason))
         else:
-            tasks += _task_trials(pair[0], pair[1], folder_of=folder_of)
+            tasks += _task_trials(pair[0], pair[1], folders=folders)
     return ComparisonRequest(first=names[0], second=names[1], tasks=tasks, not_compared=refused)
 
 
-def _task_trials(first: TaskSummary, second: TaskSummary, *, folder_of: FolderOf) -> list[TaskTrials]:
+def _task_trials(first: TaskSummary, second: TaskSummary, *, folders: JobFolders) -> list[TaskTrials]:
     """One, or two of a task that both scored on a second set."""
 
     def trials(summary: TaskSummary, metric: str) -> list[ScoredTrial]:
@@ -81,7 +68,7 @@ def _task_trials(first: TaskSummary, second: TaskSummary, *, folder_of: FolderOf
             ScoredTrial(
                 seed=view.score.seed,
                 score=view.score.metrics[metric],
-                predictions=str(folder_of(view).dev_predictions),
+                predictions=str(folders.of(view).dev_predictions),
             )
             for view in summary.trials
         ]

@@ -24,6 +24,8 @@ from bertd.cli.finetune_options import (
     TaskOption,
     TasksOption,
     TextOption,
+    WarmupOption,
+    WeightDecayOption,
 )
 from bertd.cli.options import (
     JsonOption,
@@ -55,6 +57,8 @@ def finetune(
     lr: LrOption = 5e-5,
     batch_size: BatchSizeOption = 32,
     epochs: EpochsOption = 3,
+    weight_decay: WeightDecayOption = 0.1,
+    warmup: WarmupOption = 0.06,
     priority: PriorityOption = 0,
     dry_run: DryRunOption = False,
     socket: SocketOption = None,
@@ -86,6 +90,8 @@ def finetune(
             lr=lr,
             batch_size=batch_size,
             epochs=epochs,
+            weight_decay=weight_decay,
+            warmup=warmup,
             priority=priority,
         )
     )

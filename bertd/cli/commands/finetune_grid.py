@@ -25,6 +25,8 @@ _OF_ONE_FINETUNING = {
     "lr": "--lr",
     "batch_size": "--batch-size",
     "epochs": "--epochs",
+    "weight_decay": "--weight-decay",
+    "warmup": "--warmup",
 }
 _OF_A_GRID = {"preset": "--preset", "seeds": "--seeds", "dry_run": "--dry-run"}
 

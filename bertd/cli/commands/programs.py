@@ -124,14 +124,26 @@ def answer_of_module(module: str, request: str) -> str:
     Raises:
         Exit: it failed, and has said why.
     """
+    return _ask_module(module, request, stdout=subprocess.PIPE)
+
+
+def run_module(module: str, request: str) -> None:
+    """Have a program of the compute side carry out the request on its input; it prints by itself.
+
+    Raises:
+        Exit: it failed, and has said why.
+    """
+    _ask_module(module, request, stdout=None)
+
+
+def _ask_module(module: str, request: str, *, stdout: int | None) -> str:
     command = [sys.executable, "-m", "bertd.program", module]
+    sys.stdout.flush()
     # In its own session, so that Ctrl-C reaches only this process, which then ends the child.
-    done = subprocess.run(
-        command, input=request, stdout=subprocess.PIPE, text=True, check=False, start_new_session=True
-    )
+    done = subprocess.run(command, input=request, stdout=stdout, text=True, check=False, start_new_session=True)
     if done.returncode:
         raise typer.Exit(done.returncode)
-    return done.stdout
+    return done.stdout or ""
 
 
 def exec_module(module: str, arguments: list[str]) -> None:

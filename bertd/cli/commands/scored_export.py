@@ -8,7 +8,7 @@ from pathlib import Path
 from bertd.api.client import Client
 from bertd.api.models import ScoreView
 from bertd.errors import CheckpointError
-from bertd.run.paths import step_folder_name
+from bertd.run.paths import JobPaths, step_folder_name
 
 _RUN_AT_STEP = re.compile(r"(.+)@(\d+)")
 
@@ -40,3 +40,18 @@ def find_scores(client: Client, name: str) -> list[ScoreView]:
         listed = ", ".join(found[:5]) + ", ..." * (len(found) > 5)
         raise CheckpointError(f"{name}: has scores of {len(found)} exports; name one of them: {listed}")
     return views
+
+
+class JobFolders:
+    """The folders of the finetunings that scores are of; each job is asked for once."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._by_job: dict[int, JobPaths] = {}
+
+    def of(self, view: ScoreView) -> JobPaths:
+        """That of a job, or of its grid's trial."""
+        if view.job_id not in self._by_job:
+            self._by_job[view.job_id] = JobPaths(Path(self._client.job(view.job_id).folder))
+        job = self._by_job[view.job_id]
+        return job if view.score.trial is None else job.trial(view.score.trial)

@@ -69,7 +69,7 @@ def read_split(task: Task, *, path: Path) -> Split:
     Raises:
         CorpusError: the file, a column or a label is missing or wrong, or there is no example.
     """
-    lines = _read_lines(path)
+    lines = read_lines(path)
     if task.columns is None:
         header, rows, first_line = (lines[0].split("\t") if lines else []), lines[1:], 2
     else:
@@ -101,11 +101,16 @@ def read_header(path: Path) -> list[str]:
     Raises:
         CorpusError: the file cannot be read.
     """
-    lines = _read_lines(path)
+    lines = read_lines(path)
     return lines[0].split("\t") if lines else []
 
 
-def _read_lines(path: Path) -> list[str]:
+def read_lines(path: Path) -> list[str]:
+    """The lines of a file, without their ends.
+
+    Raises:
+        CorpusError: the file cannot be read or is not UTF-8.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -43,8 +43,8 @@ def read_hub_task(task: Task, *, data_dir: Path) -> tuple[Split, tuple[dict[str,
     absent: list[Path] = []
     for suffix, name in task.dev_files.items():
         split = _SPLITS[name]
-        if dev and not _find_files(data_dir / table.config, split):
-            absent.append(_pattern(data_dir / table.config, split))
+        if dev and not find_files(data_dir / table.config, split):
+            absent.append(files_pattern(data_dir / table.config, split))
         else:
             dev[suffix] = _read_split(task, table, data_dir=data_dir, split=split)
     return train, (dev, absent)
@@ -58,12 +58,12 @@ def read_hub_diagnostic(task: Task, *, data_dir: Path) -> Split | None:
     """
     mnli = next(table for table in GLUE_TABLES if table.folder == task.folder)
     folder = data_dir / _DIAGNOSTIC
-    path = _pattern(folder, "test")
-    if not _find_files(folder, "test"):
+    path = files_pattern(folder, "test")
+    if not find_files(folder, "test"):
         if task.is_diagnostic:
             raise CorpusError(f"{path}: does not exist; put the diagnostic set with labels there")
         return None
-    rows, names = _load_rows(folder, "test")
+    rows, names = load_rows(folder, "test")
     if all(row.get("label") in (-1, None) for row in rows):
         if task.is_diagnostic:
             raise CorpusError(f"{path}: has no labels to score; put the diagnostic set with labels there")
@@ -73,27 +73,29 @@ def read_hub_diagnostic(task: Task, *, data_dir: Path) -> Split | None:
 
 def _read_split(task: Task, table: GlueTable, *, data_dir: Path, split: str) -> Split:
     folder = data_dir / table.config
-    path = _pattern(folder, split)
-    if not _find_files(folder, split):
+    path = files_pattern(folder, split)
+    if not find_files(folder, split):
         raise CorpusError(
             f"{path}: does not exist, and {task.name} needs it; fetch nyu-mll/glue with all files of {table.config}/"
         )
-    rows, names = _load_rows(folder, split)
+    rows, names = load_rows(folder, split)
     examples = _make_examples(task, table, rows, names, path=path)
     if not examples:
         raise CorpusError(f"{path}: no example in it; fetch nyu-mll/glue again")
     return Split(path, examples, skipped_lines=0)
 
 
-def _pattern(folder: Path, split: str) -> Path:
+def files_pattern(folder: Path, split: str) -> Path:
+    """The files of a split, for messages."""
     return folder / f"{split}-*.parquet"
 
 
-def _find_files(folder: Path, split: str) -> list[Path]:
+def find_files(folder: Path, split: str) -> list[Path]:
+    """The Parquet files of a split; none if it is not there."""
     return sorted(folder.glob(f"{split}-*.parquet"))
 
 
-def _load_rows(folder: Path, split: str) -> tuple[list[dict[str, Any]], list[str] | None]:
+def load_rows(folder: Path, split: str) -> tuple[list[dict[str, Any]], list[str] | None]:
     """The rows of a split, and the words of its labels if its files have them.
 
     Raises:
@@ -101,14 +103,14 @@ def _load_rows(folder: Path, split: str) -> tuple[list[dict[str, Any]], list[str
     """
     import datasets
 
-    files = [str(path) for path in _find_files(folder, split)]
+    files = [str(path) for path in find_files(folder, split)]
     try:
         # Streamed: else `datasets` would copy the files into its cache.
         loaded = datasets.load_dataset("parquet", data_files={split: files}, split=split, streaming=True)
         rows = list(loaded)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         reason = str(error).split("\n", 1)[0]
-        raise CorpusError(f"{_pattern(folder, split)}: cannot load: {reason}; fetch nyu-mll/glue again") from error
+        raise CorpusError(f"{files_pattern(folder, split)}: cannot load: {reason}; fetch nyu-mll/glue again") from error
     return rows, getattr((loaded.features or {}).get("label"), "names", None)
 
 

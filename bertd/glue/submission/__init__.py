@@ -1,0 +1,1 @@
+"""The zip of predictions that GLUE's leaderboard takes."""
