@@ -39,6 +39,7 @@ def explain_nothing_kept(tally: PartTally, *, num_parts: int) -> str:
         return ""
     reason, num_characters = max(left_out.characters.items(), key=lambda item: item[1])
     # Bytes that are not text show nothing.
-    samples = [] if reason in (SkipReason.NOT_TEXT, SkipReason.INVALID_UTF8) else left_out.samples.get(reason, [])
+    shows_nothing = reason in (SkipReason.NOT_TEXT, SkipReason.OTHER_FORMAT, SkipReason.INVALID_UTF8)
+    samples = [] if shows_nothing else left_out.samples.get(reason, [])
     example = f', for example "{" ".join(samples[0][1].split())}"' if samples else ""
     return f"; {format_count(num_characters, 'character')} went as {reason.value}{example}"

@@ -11,7 +11,7 @@ import re
 from pathlib import PurePath
 from typing import BinaryIO
 
-from bertd.data.sources.archives import strip_compression_suffix
+from bertd.data.sources.compression import strip_compression_suffix
 from bertd.data.sources.encodings import HEAD_BYTES, decode_head, detect_encoding, unify_bare_returns
 from bertd.data.sources.kinds import SourceKind
 from bertd.data.sources.readers.rows.arrow import is_arrow

@@ -1,6 +1,6 @@
 """Sources as the command line names them, `kind:path`, and their files; a path may be a glob or a folder.
 
-The kind may be left out; `guess.py` finds it in each file, and in each file of a tar.
+The kind may be left out; `guess.py` finds it in each file, and in each file of an archive.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePath
 
-from bertd.data.sources.archives import SourceStream, describe_misnamed, is_hidden, is_tar, open_source
+from bertd.data.sources.archives import SourceStream, describe_misnamed, is_archive, is_hidden, open_source
 from bertd.data.sources.guess import describe_mismatch, guess_kind
 from bertd.data.sources.kinds import SourceKind as SourceKind
 from bertd.data.sources.readers.decoded import DecodedReader
@@ -48,7 +48,7 @@ class Source:
     files: tuple[Path, ...]
     """In the order of their paths; none for a data set of the hub."""
     members: frozenset[str] | None = None
-    """Files to read inside the one tar in `files`; None for all."""
+    """Files to read inside the one archive in `files`; None for all."""
 
     @property
     def units(self) -> tuple[Path | None, ...]:
@@ -69,7 +69,7 @@ class Source:
         return sum(file.stat().st_size for file in self.files)
 
     def open(self, unit: Path | None) -> AbstractContextManager[Iterator[SourceStream]]:
-        """Open one of the units: a stream for a file, many for a tar."""
+        """Open one of the units: a stream for a file, many for an archive."""
         if unit is None:
             return nullcontext(iter([SourceStream(name=self.path, raw=BytesIO(), content=BytesIO())]))
         return open_source(unit, members=self.members)
@@ -154,12 +154,12 @@ def find_sources(
     sources = [source for name in names for source in _find_one(name, encoding=encoding, note=note)]
     seen: dict[str, str] = {}
     for number, source in enumerate(sources):
-        # A tar with files of several kinds becomes several sources of one name.
-        is_tar_part = source.members is not None
-        place = source.path if is_tar_part else f"{source.path} ({number + 1})"
+        # An archive with files of several kinds becomes several sources of one name.
+        is_archive_part = source.members is not None
+        place = source.path if is_archive_part else f"{source.path} ({number + 1})"
         for one in [str(file.resolve()) for file in source.files] or [f"hf:{source.path}"]:
             before = seen.get(one)
-            if before is not None and not (is_tar_part and before == place):
+            if before is not None and not (is_archive_part and before == place):
                 raise CorpusError(f"{one}: given twice, by {before} and by {place}; leave one out")
             seen[one] = place
     return sources
@@ -174,26 +174,29 @@ def _find_one(name: str, *, encoding: str | None, note: Callable[[str], None]) -
             return [Source(kind=SourceKind.HF, path=str(expand_user(path)), files=())]
         files = _list_files(path)
     except OSError as error:
-        raise CorpusError(f"{path}: cannot read: {error.strerror}; check the permissions") from error
+        place = error.filename or path
+        raise CorpusError(f"{place}: cannot read: {error.strerror}; check the permissions") from error
     for line in filter(None, map(describe_misnamed, files)):
         note(line)
     if kind is not None:
         return [Source(kind=kind, path=path, files=tuple(files))]
-    tars = set(filter(is_tar, files))
+    archives = set(filter(is_archive, files))
     by_kind: dict[SourceKind, list[Path]] = {}
     for file in files:
-        if file not in tars:
+        if file not in archives:
             with open_source(file) as streams:
                 found = guess_kind(file.name, next(streams).content, encoding=encoding)
             by_kind.setdefault(found, []).append(file)
     for kind, of_kind in by_kind.items():
         _note_mismatches(kind, list(map(str, of_kind)), note=note)
     sources = [Source(kind=kind, path=path, files=tuple(of_kind)) for kind, of_kind in by_kind.items()]
-    return sources + [source for file in sorted(tars) for source in _find_in_tar(file, encoding=encoding, note=note)]
+    for file in sorted(archives):
+        sources += _find_in_archive(file, encoding=encoding, note=note)
+    return sources
 
 
-def _find_in_tar(file: Path, *, encoding: str | None, note: Callable[[str], None]) -> list[Source]:
-    """A source for each kind of file in a tar.
+def _find_in_archive(file: Path, *, encoding: str | None, note: Callable[[str], None]) -> list[Source]:
+    """A source for each kind of file in an archive.
 
     Raises:
         CorpusError: it cannot be read, or holds no file.
@@ -281,7 +284,7 @@ def _walk(folder: Path) -> list[Path]:
 
 
 def mixed_kinds_lines(sources: list[Source]) -> list[str]:
-    """A line for each folder, glob or tar whose files were taken for several kinds, which may be a wrong guess."""
+    """A line for each folder, glob or archive whose files were taken for several kinds, which may be a wrong guess."""
     by_path: dict[str, list[Source]] = {}
     for source in sources:
         by_path.setdefault(source.path, []).append(source)

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -135,24 +136,38 @@ def test_a_name_that_is_not_utf_8_is_read_and_written_with_escapes(vocab: Path, 
     assert DataSet.open(tmp_path / "set").manifest.sources[0].path.endswith("a\\udcff.jsonl")
 
 
+def write_office_document() -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        archive.writestr("word/document.xml", "<w:t>The mill stands.</w:t>")
+    return content.getvalue()
+
+
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "what"),
     [
-        (
-            b"PK\x03\x04 [Content_Types].xml",
-            "is a zip archive, as .docx, .xlsx and .epub are, and is left out; convert",
-        ),
-        (b"%PDF-1.4\nThe mill stands by the river.\n", "is a PDF, and is left out; convert it to text first"),
-        (b"{\\rtf1 The mill stands.}", "is RTF, and is left out; convert it to text first"),
+        (write_office_document(), "an Office document or an e-book"),
+        (b"%PDF-1.4\nThe mill stands by the river.\n", "a PDF"),
+        (b"{\\rtf1 The mill stands.}", "RTF"),
+        (b"7z\xbc\xaf\x27\x1c\x00\x04" + bytes(100), "a 7z archive"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(100), "an image"),
+        (b"ORC\x00\x01\x02", "an ORC file"),
     ],
 )
-def test_a_document_of_a_word_processor_is_no_text(
-    content: bytes, message: str, vocab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_file_of_another_format_is_called_by_its_name_and_its_encoding_is_not_asked_for(
+    content: bytes, what: str, vocab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "a.doc").write_bytes(content)
     assert prepared(tmp_path, "a.doc", vocab) == CorpusError.exit_code
     said = capsys.readouterr().err
-    assert message in said and "(left out: 1 not text)" in said
+    assert f"a.doc: is {what}, and is left out; unpack it, or convert it to text, first" in said
+    assert "(left out: 1 file of another format)" in said and "encoding" not in said
+
+
+def test_a_text_that_begins_as_such_a_file_is_a_text(vocab: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("ORC is a word. " + made_up_text(1, sentences=20))
+    assert prepared(tmp_path, "a.txt", vocab) == 0
 
 
 def test_a_page_of_html_is_named(vocab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ import io
 import json
 import lzma
 import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -246,19 +247,50 @@ def make_tar(path: Path, files: dict[str, bytes], *, compress: Callable[[bytes],
     path.write_bytes(compress(content.getvalue()))
 
 
+def make_zip(path: Path, files: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w", compression=zipfile.ZIP_DEFLATED) as archive:
+        archive.mkdir("x")
+        for name, member in files.items():
+            archive.writestr(name, member)
+
+
+def test_a_zip_that_is_encrypted_or_damaged_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    make_zip(path, {"a.txt": b"The mill stands. " * 20, "b.txt": b"The water runs."})
+    content = path.read_bytes()
+    entry, encrypted = b"PK\x01\x02\x14\x03\x14\x00", b"\x01"
+    path.write_bytes(content.replace(entry + b"\x00", entry + encrypted))
+    with pytest.raises(CorpusError, match=r"a\.zip/a\.txt: cannot unpack: .*password.*; unpack the archive"):
+        find_sources([str(path)])
+    begin = content.index(b"a.txt") + len(b"a.txt") + 4
+    path.write_bytes(content[:begin] + b"xx" + content[begin + 2 :])
+    (source,) = find_sources([f"text:{path}"])
+    with pytest.raises(CorpusError, match=r"a\.zip: the archive is damaged"), source.open(path) as streams:
+        [stream.content.read() for stream in streams]
+
+
 @pytest.mark.parametrize(
     ("suffix", "compress"),
-    [(".tar", bytes), (".tar.xz", lzma.compress), (".tgz", gzip.compress), (".tar.zst", zstandard.compress)],
+    [
+        (".tar", bytes),
+        (".tar.xz", lzma.compress),
+        (".tgz", gzip.compress),
+        (".tar.zst", zstandard.compress),
+        (".zip", None),
+    ],
 )
-def test_the_files_of_a_tar_are_read_each_by_its_kind(
-    tmp_path: Path, vocab: Path, suffix: str, compress: Callable[[bytes], bytes]
+def test_the_files_of_an_archive_are_read_each_by_its_kind(
+    tmp_path: Path, vocab: Path, suffix: str, compress: Callable[[bytes], bytes] | None
 ) -> None:
     texts = [made_up_text(number, sentences=4) for number in range(20)]
     lines = "".join(json.dumps({"text": text}) + "\n" for text in texts[:15]).encode()
-    files = {"x/lines.jsonl.bz2": bz2.compress(lines), "x/.hidden": b"hidden words", "x/._a.txt": b"\0\0"}
+    files = {"x/lines.jsonl.bz2": bz2.compress(lines), "x/.hidden": b"hidden words", "__MACOSX/a.txt": b"\0\0"}
     files |= {f"x/{number}.txt": text.encode() for number, text in enumerate(texts[15:])}
     path = tmp_path / f"corpus{suffix}"
-    make_tar(path, files, compress=compress)
+    if compress is None:
+        make_zip(path, files)
+    else:
+        make_tar(path, files, compress=compress)
     options = PrepareOptions(vocab=str(vocab))
     manifest = prepare([str(path)], out=tmp_path / "set", options=options, processes=1)
     assert {source.kind: source.kept.documents for source in manifest.sources} == {"jsonl": 15, "text": 5}

@@ -33,6 +33,7 @@ class SkipReason(Enum):
     DISAMBIGUATION = "disambiguation page"
     INVALID_UTF8 = "not valid UTF-8"
     NOT_TEXT = "not text"
+    OTHER_FORMAT = "file of another format"
     NOT_JSON = "not a JSON object"
     NO_FIELD = "lacks the text field"
     UNCLOSED = "never closed"
