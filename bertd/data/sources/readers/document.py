@@ -7,8 +7,9 @@ where parsing costs nothing extra.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import BinaryIO, Protocol
 
 from bertd.data.sources.readers.left_out import MAX_DOCUMENT_BYTES as MAX_DOCUMENT_BYTES
@@ -91,6 +92,7 @@ class Reader(Protocol):
 # Everything that Unicode or ASCII calls a break of lines, pages or records; a form feed may be inside a line.
 _BREAKS = "\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\u2028\u2029"
 _DELETED = "\x00\ufeff"
+_UNDECODED = re.compile("[\udc80-\udcff]")
 
 
 def clean(text: str) -> str:
@@ -113,6 +115,23 @@ def decode(content: bytes) -> str | Skipped:
         return content.decode()
     except UnicodeDecodeError:
         return Skipped.with_bytes(SkipReason.INVALID_UTF8, content)
+
+
+def decode_leniently(content: bytes) -> str:
+    """Text out of bytes of which some may not be UTF-8; each of those is half a surrogate pair."""
+    return content.decode("utf-8", "surrogateescape")
+
+
+def skip_undecoded(text: str, *, surplus: int = 0) -> Skipped | None:
+    """Why a text out of `decode_leniently` is left out; None if all of it was UTF-8.
+
+    Args:
+        surplus: characters that were read with it and are already removed.
+    """
+    if text.isascii() or not _UNDECODED.search(text):
+        return None
+    skipped = Skipped.with_bytes(SkipReason.INVALID_UTF8, text.encode("utf-8", "surrogateescape"))
+    return replace(skipped, read=skipped.read + surplus)
 
 
 def cleaned_document(raw: str) -> Document:
@@ -155,18 +174,25 @@ class Readable(Protocol):
         """Up to about so many bytes; empty at the end."""
 
 
-def cut_blocks(stream: Readable, *, ends: tuple[bytes, ...], block_bytes: int) -> Iterator[Block]:
+def cut_blocks(
+    stream: Readable,
+    *,
+    ends: tuple[bytes, ...],
+    block_bytes: int,
+    move_cut: Callable[[bytes, int], int] = lambda _, cut: cut,
+) -> Iterator[Block]:
     """Cut a stream after the last document end of each piece read.
 
     Args:
         ends: what closes a document; a piece is cut after the last of them.
+        move_cut: moves a cut to another document end before it, or to 0 if there must be none yet.
     """
     rest = b""
     too_long = TooLong()
     while piece := stream.read(block_bytes):
         content = rest + piece
         cut = max(content.rfind(end) + len(end) if end in content else 0 for end in ends)
-        if cut:
+        if cut := move_cut(content, cut):
             yield too_long.take_block(content[:cut])
             rest = content[cut:]
         elif len(content) <= MAX_DOCUMENT_BYTES:

@@ -2,7 +2,7 @@
 
 Books are often hard-wrapped: lines of some 70 characters, paragraphs between blank lines or at an indent. The lines of
 such a file are rejoined, so that a line break is the end of a paragraph, as in all other formats. Project Gutenberg's
-header and footer are left out.
+header and licence are left out.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ from bertd.data.sources.readers.document import (
     clean,
     cut_blocks,
     decode,
+    decode_leniently,
     find_cut,
+    skip_undecoded,
 )
-from bertd.data.sources.readers.gutenberg import split_books
+from bertd.data.sources.readers.gutenberg import cut_outside_licences, split_books
 from bertd.data.sources.readers.left_out import LeftOut
 from bertd.data.sources.readers.prose import display_width, ends_sentence, join_lines
 
@@ -53,6 +55,7 @@ class TextFiles:
             rest += piece
             if len(rest) >= MAX_DOCUMENT_BYTES:
                 cut = find_cut(rest)
+                cut = cut_outside_licences(rest, cut) or cut
                 yield Block(rest[:cut])
                 rest = rest[cut:]
         yield Block(rest)
@@ -81,21 +84,32 @@ class TextBlocks:
 
     def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
         """Cut at blank lines."""
-        return cut_blocks(_EmptiedBlankLines(stream), ends=(b"\n\n",), block_bytes=block_bytes)
+        return cut_blocks(
+            _EmptiedBlankLines(stream), ends=(b"\n\n",), block_bytes=block_bytes, move_cut=cut_outside_licences
+        )
 
     def documents(self, content: bytes) -> Iterator[ReadResult]:
         """One document for each run of lines without a blank one."""
-        text = decode(content)
-        if isinstance(text, Skipped):
-            yield text
-            return
+        text = decode_leniently(content)
         cleaned = clean(text)
         surplus = len(text) - len(cleaned)
-        # The blank lines between two documents belong to neither.
-        for document in _BLANK_LINES.split(cleaned):
-            if document.strip():
-                yield Document.account(unwrap(document), read=surplus + len(document), left_out=LeftOut())
+        for book in split_books(cleaned):
+            for before in _split_at_blank_lines(book.before):
+                yield Skipped(SkipReason.HEADER, read=surplus + len(before), sample=before)
                 surplus = 0
+            for document in _split_at_blank_lines(book.text):
+                yield skip_undecoded(document, surplus=surplus) or Document.account(
+                    unwrap(document), read=surplus + len(document), left_out=LeftOut()
+                )
+                surplus = 0
+            for after in _split_at_blank_lines(book.after):
+                yield Skipped(SkipReason.HEADER, read=surplus + len(after), sample=after)
+                surplus = 0
+
+
+def _split_at_blank_lines(text: str) -> list[str]:
+    """The parts of a text; the blank lines between two of them belong to neither."""
+    return [part for part in _BLANK_LINES.split(text) if part.strip()]
 
 
 class _EmptiedBlankLines:

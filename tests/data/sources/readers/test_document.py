@@ -10,7 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertd.data.sources.readers import document
-from bertd.data.sources.readers.document import Skipped, SkipReason, clean, cut_blocks, decode
+from bertd.data.sources.readers.document import Reader, Skipped, SkipReason, clean, cut_blocks, decode
+from bertd.data.sources.readers.lines import TextLines
+from bertd.data.sources.readers.text import TextBlocks
+from bertd.data.sources.readers.wiki.headings import Headings
+from bertd.data.sources.readers.wiki.wikitext103 import WikiText103
+from tests.data.sources.readers.checked import readings
 
 
 @given(
@@ -68,3 +73,19 @@ def test_every_kind_of_break_becomes_a_line_break(text: str, cleaned: str) -> No
 def test_text_is_utf_8_with_or_without_its_mark(content: bytes, reading: object) -> None:
     decoded = decode(content)
     assert (decoded.reason if isinstance(decoded, Skipped) else clean(decoded)) == reading
+
+
+@pytest.mark.parametrize(
+    ("reader", "form"),
+    [
+        (TextLines(), b"%b\n"),
+        (TextBlocks(), b"%b\n\n"),
+        (Headings(), b"= = = A = = = %b\n"),
+        (WikiText103(), b" = A = \n %b\n"),
+    ],
+    ids=["lines", "text-blocks", "headings", "wikitext103"],
+)
+def test_a_byte_that_is_not_utf_8_costs_one_document_and_no_other(reader: Reader, form: bytes) -> None:
+    texts = [b"The mill stands.", b"The \xff water.", "Größer.".encode(), b"\xe2\x82"]
+    read = readings(reader, b"".join(form % text for text in texts))
+    assert read == ["The mill stands.", SkipReason.INVALID_UTF8, "Größer.", SkipReason.INVALID_UTF8]

@@ -8,10 +8,12 @@ import pytest
 
 from bertd.data.sources.readers.document import Document
 from bertd.data.sources.readers.gutenberg import split_books
-from bertd.data.sources.readers.text import TextFiles
+from bertd.data.sources.readers.left_out import SkipReason
+from bertd.data.sources.readers.lines import TextLines
+from bertd.data.sources.readers.text import TextBlocks, TextFiles
 from tests.data.sources.readers.checked import readings, results
 
-_LICENCE = "Section 1. General Terms of Use\n\nYou may copy it.\n\n"
+_LICENCE = "Section 1. General Terms of Use\n\nYou may copy it.\n\nThis website has how to hear about new\neBooks.\n\n"
 _MODERN = (
     "The Project Gutenberg eBook of {0}\n\nTitle: {0}\n\n*** START OF THE PROJECT GUTENBERG EBOOK {0} ***\n\n"
     "Here begins {0}. It continues.\n\n*** END OF THE PROJECT GUTENBERG EBOOK {0} ***\n\n" + _LICENCE
@@ -69,3 +71,24 @@ def test_a_long_text_before_the_first_mark_is_a_book_and_no_header() -> None:
 def test_a_mark_that_opens_nothing_leaves_no_text() -> None:
     text = "*** START OF THE PROJECT GUTENBERG EBOOK X ***\n\n*** END OF THE PROJECT GUTENBERG EBOOK X ***\n"
     assert readings(TextFiles(), text.encode()) == [""]
+
+
+@pytest.mark.parametrize("block_bytes", [1, 50, 200, 1 << 20])
+@pytest.mark.parametrize("reader", [TextLines(), TextBlocks()], ids=["lines", "text-blocks"])
+def test_the_lines_and_the_blocks_of_books_are_read_without_the_licences_between_them(
+    reader: TextLines | TextBlocks, block_bytes: int
+) -> None:
+    titles = [f"BOOK {number}" for number in range(4)]
+    content = "".join(form.format(title) for form, title in zip(_FORMS.values(), titles, strict=True))
+    read = readings(reader, content.encode(), block_bytes=block_bytes)
+    assert [one for one in read if isinstance(one, str)] == list(map(book, titles))
+    assert set(read) - set(map(book, titles)) == {SkipReason.HEADER}
+
+
+def test_a_text_that_follows_a_licence_or_the_end_of_a_book_is_kept() -> None:
+    story = "A line of another book that has no marks at all, and is long. " * 600
+    assert readings(TextFiles(), f"{_MODERN.format('X')}{story}".encode()) == [book("X"), story.strip()]
+    unlicensed = _SMALL_PRINT.format("X") + story
+    assert readings(TextFiles(), unlicensed.encode()) == [book("X"), story.strip()]
+    read = readings(TextLines(), unlicensed.encode())
+    assert [one for one in read if isinstance(one, str)] == [book("X"), story.strip()]

@@ -1,14 +1,16 @@
 """Tables as text: CSV and TSV, with the quotes of RFC 4180 and whatever stands between their columns.
 
-The first row has the names of the columns. What separates columns, and whether quotes are used, shows in the first
-rows: the choice that gives most rows of the header's length. Nothing in a cell is interpreted: `NA` is a text of two
-letters. A row of another length than the header's is counted as damaged, since part of its text may be in another row.
+The first row has the names of the columns, unless it is data, which numbers and repeated values show. What separates
+columns, and whether quotes are used, shows in the first rows: the choice that gives most rows of the header's length.
+Nothing in a cell is interpreted: `NA` is a text of two letters. A row of another length than the header's is counted as
+damaged, since part of its text may be in another row.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
@@ -29,7 +31,12 @@ _NO_DELIMITER = "\x1f"
 _HEAD_CHARACTERS = 1 << 18
 _MAX_NAME_CHARACTERS = 64
 """A longer cell of the first row is no name of a column."""
+_MAX_CELL_SHOWN = 24
 _MAX_NAME_WORDS = 6
+_NUMBER = re.compile(r"[-+]?\d[\d.,:/-]*")
+"""Dates included."""
+_MIN_REPEATS, _REPEATED_SHARE = 2, 0.05
+"""A value of the first row that so many other rows have in its column is no name."""
 _MIN_TEXT_WORDS, _MIN_TEXT_CHARACTERS = 3, 12
 """A cell is a text if it has so many words, or, as in Chinese, letters beyond ASCII."""
 
@@ -50,6 +57,20 @@ class Dialect:
     def has_quoted_names(self) -> bool:
         """Whether each name still has its quotes: then the rows have quotes, too, and this is not how to read them."""
         return all(len(name) > 1 and name[0] == name[-1] == '"' for name in self.header)
+
+    @property
+    def has_names(self) -> bool:
+        """Whether the first row names the columns; it is data if it has a number, or a value that others repeat."""
+        cells = [cell.strip() for cell in self.header]
+        numbers = [cell for cell in cells if _NUMBER.fullmatch(cell)]
+        if numbers and numbers != [str(number) for number in range(len(numbers))]:
+            # pandas numbers columns without names from 0.
+            return False
+        others = [row for row in self.rows if row != self.header]
+        least = max(_MIN_REPEATS, int(_REPEATED_SHARE * len(others)))
+        return not any(
+            cell and sum(row[number].strip() == cell for row in others) >= least for number, cell in enumerate(cells)
+        )
 
     def parse(self, lines: Iterable[str]) -> Iterator[list[str]]:
         """The rows of some lines.
@@ -96,14 +117,19 @@ class DelimitedTable:
         return read_rows(content)
 
     def _find_column(self, dialect: Dialect, *, place: str) -> int:
+        """The number of the column of texts, from 0.
+
+        Raises:
+            CorpusError: it cannot be told.
+        """
+        if not dialect.has_names:
+            return self._find_unnamed_column(dialect, place=place)
         header = [name.strip() for name in dialect.header]
         named = [number for number, name in enumerate(header) if name == self.text_field]
         named = named or [number for number, name in enumerate(header) if name.lower() == self.text_field.lower()]
         if len(named) == 1:
             return named[0]
-        texts = [number for number in range(len(header)) if holds_texts([row[number] for row in dialect.rows])]
-        if len(header) == 1:
-            texts = [0]
+        texts = _text_columns(dialect.rows, width=len(header))
         if named or len(texts) != 1 or self.text_field != _DEFAULT_FIELD:
             columns = ", ".join(repr(name) for name in header)
             raise CorpusError(f"{place}: no column {self.text_field!r}; it has {columns}: give --text-field")
@@ -113,10 +139,33 @@ class DelimitedTable:
                 f"{place}: its first row names no columns: {name[:_MAX_NAME_CHARACTERS]!r}; add a row of names, or "
                 f"read each line as a document with lines:{place}"
             )
-        if name not in self._said:
-            self._said.add(name)
-            print_note(f"{place}: the texts are read from column {name!r}")
+        self._say(f"{place}: the texts are read from column {name!r}", key=name)
         return texts[0]
+
+    def _find_unnamed_column(self, dialect: Dialect, *, place: str) -> int:
+        width = len(dialect.header)
+        texts = _text_columns((dialect.header, *dialect.rows), width=width)
+        if self.text_field.isdecimal() and 1 <= int(self.text_field) <= width:
+            return int(self.text_field) - 1
+        if self.text_field != _DEFAULT_FIELD or len(texts) != 1:
+            cells = ", ".join(f"{number} {cell[:_MAX_CELL_SHOWN]!r}" for number, cell in enumerate(dialect.header, 1))
+            raise CorpusError(
+                f"{place}: its first row names no columns: {cells}; give the number of the column of texts with "
+                "--text-field"
+            )
+        self._say(f"{place}: its first row is data; the texts are read from column {texts[0] + 1}", key=texts[0])
+        return texts[0]
+
+    def _say(self, line: str, *, key: object) -> None:
+        """Tell the user, once for each column."""
+        if str(key) not in self._said:
+            self._said.add(str(key))
+            print_note(line)
+
+
+def _text_columns(rows: Iterable[tuple[str, ...]], *, width: int) -> list[int]:
+    """Numbers of the columns that hold texts; the only column of a table does."""
+    return [0] if width == 1 else [number for number in range(width) if holds_texts([row[number] for row in rows])]
 
 
 def find_dialect(head: list[str], *, delimiters: tuple[str, ...], is_complete: bool) -> Dialect | None:
@@ -234,7 +283,7 @@ def _read_rows(dialect: Dialect, lines: Iterable[str], *, column: int, place: st
             yield line
 
     rows = dialect.parse(remember(lines))
-    is_header = True
+    is_header = dialect.has_names
     while True:
         pending.clear()
         try:

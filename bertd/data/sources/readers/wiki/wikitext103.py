@@ -22,11 +22,11 @@ from bertd.data.sources.readers.document import (
     Block,
     Document,
     ReadResult,
-    Skipped,
     SkipReason,
     clean,
-    decode,
+    decode_leniently,
     find_cut,
+    skip_undecoded,
 )
 from bertd.data.sources.readers.left_out import LeftOut
 
@@ -79,16 +79,14 @@ class WikiText103:
 
     def documents(self, content: bytes) -> Iterator[ReadResult]:
         """One document an article; what is before the first title is the end of another."""
-        raw = decode(content)
-        if isinstance(raw, Skipped):
-            yield raw
-            return
+        raw = decode_leniently(content)
         text = clean(raw)
         surplus = len(raw) - len(text)
         begins = [match.start() for match in _TITLE.finditer(text)]
         bounds = [*([0] if not begins or text[: begins[0]].strip() else []), *begins, len(text)]
         for begin, end in zip(bounds, bounds[1:], strict=False):
-            yield _read_article(text[begin:end], surplus=surplus)
+            article = text[begin:end]
+            yield skip_undecoded(article, surplus=surplus) or _read_article(article, surplus=surplus)
             surplus = 0
 
 

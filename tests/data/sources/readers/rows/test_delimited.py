@@ -87,8 +87,8 @@ def test_the_one_column_of_texts_is_found_and_named(capsys: pytest.CaptureFixtur
         (b"id,n\n1,2\n", "no column 'text'; it has 'id', 'n': give --text-field"),
         (b"text,text\na,b\n", "no column 'text'; it has 'text', 'text': give"),
         (
-            b"1,The old mill stands by the river and turns.\n2,The water runs slowly.\n",
-            "its first row names no columns",
+            b"1,The mill stands there.,2,Die M\xc3\xbchle steht da.\n2,The water runs slowly.,3,Das Wasser ist kalt.\n",
+            "its first row names no columns: 1 '1', 2 'The mill stands there.', 3 '2', .*; give the number of the",
         ),
         (b"The old mill stands by the river and turns.\nThe water runs slowly.\n", "its first row names no columns"),
     ],
@@ -135,3 +135,33 @@ def test_a_large_table_is_read_in_pieces(tmp_path: Path) -> None:
     rows = [["id", "text"], *([str(number), f"Row {number}, of many.\nIn two lines."] for number in range(20_000))]
     blocks = list(DelimitedTable().blocks(io.BytesIO(write(rows).encode()), block_bytes=1 << 16))
     assert len(blocks) > 10 and max(len(block.content) for block in blocks) < 1 << 17
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        '1\teng\t"Let us" try it today.\n',
+        "eng\tOnce more, it is so\n",
+        "2020-01-01\tWe go there now\n",
+    ],
+)
+def test_a_first_row_that_is_data_is_a_document(first: str, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = [cell for cell in first.split("\t")[:-1] if not cell.isdecimal()]
+    rows = ["\t".join([str(number), *cells, f"Sentence number {number} of many."]) for number in range(2, 40)]
+    if not first.startswith("1"):
+        rows = [row.split("\t", 1)[1] for row in rows]
+    expected = [first.rstrip().split("\t")[-1], *(f"Sentence number {number} of many." for number in range(2, 40))]
+    content = (first + "\n".join(rows) + "\n").encode()
+    column = first.count("\t") + 1
+    assert read(content) == expected
+    assert f"its first row is data; the texts are read from column {column}" in capsys.readouterr().err
+    assert read(content, field=str(column)) == expected
+
+
+def test_names_of_columns_that_pandas_numbers_or_files_repeat_are_no_data() -> None:
+    assert read(b",0\n0,The old mill stands.\n1,The water runs on.\n") == [
+        "The old mill stands.",
+        "The water runs on.",
+    ]
+    joined = b"id,text\n" + b"1,The old mill stands.\n" * 3 + b"id,text\n2,The water runs.\n"
+    assert read(joined) == [*["The old mill stands."] * 3, "text", "The water runs."]
