@@ -26,6 +26,7 @@ from bertd.records import (
     StartRecord,
     StepRecord,
     ValidationRecord,
+    Via,
 )
 
 API_VERSION = 1
@@ -280,6 +281,8 @@ class SubmitGrid(Record):
     preset: Preset = Preset.QUICK
     num_seeds: int | None = Field(default=None, ge=1, le=1000)
     """Trials of each setting; None for as many as the preset has."""
+    via: Via | None = None
+    """Finetune VIA_TASKS a second time, from this task's best model of the same grid."""
     data_dir: str
     priority: Priority = 0
 

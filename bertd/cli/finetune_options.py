@@ -13,6 +13,7 @@ from bertd.cli.completion import complete_run, complete_task
 # Those of bertd.records, which --help does not load.
 Metric = Literal["accuracy", "f1", "matthews", "pearson", "spearman"]
 Kept = Literal["nothing", "best"]
+ViaName = Literal["mnli"]
 PresetName = Literal["quick", "fair", "paper", "modern"]
 
 
@@ -89,6 +90,14 @@ PresetOption = Annotated[
 SeedsOption = Annotated[
     int | None,
     typer.Option("--seeds", min=1, max=1000, help="Seeds for each setting of a grid.", show_default=False),
+]
+ViaOption = Annotated[
+    ViaName | None,
+    typer.Option(
+        "--via",
+        help="Finetune rte, mrpc and sts-b of a grid a second time, from its best model of this task.",
+        show_default=False,
+    ),
 ]
 TextOption = Annotated[
     str | None,

@@ -136,7 +136,7 @@ class Submissions:
         Raises:
             CheckpointError: the run has no such export.
             CorpusError: the data of a task does not exist.
-            RecipeError: there is no such task, or the preset has no settings for it.
+            RecipeError: there is no such task, the preset has no settings for it, or the tasks do not fit `via`.
         """
         plan, run_id = self._plan_grid(request)
         job = self._draft(

@@ -49,7 +49,9 @@ def finetune(spec: FinetuneSpec, *, paths: JobPaths, journal: JournalWriter, pro
     # What a pretraining with "auto" gets: bf16, fp16 on GPUs without it, fp32 on CPU.
     precision = choose_precision(PrecisionSection(mode="auto"), device)
     torch.manual_seed(spec.seed)
-    classifier = load_classifier(Path(spec.source), kind.head, max_length=spec.max_length)
+    classifier = load_classifier(
+        Path(spec.source), kind.head, max_length=spec.max_length, is_finetuned=spec.via is not None
+    )
     for code, message in kind.warnings:
         progress.warn(code, message)
     if classifier.max_length < spec.max_length:
@@ -58,7 +60,8 @@ def finetune(spec: FinetuneSpec, *, paths: JobPaths, journal: JournalWriter, pro
             f"{spec.source}: the model has {classifier.max_length} positions; its inputs have up to so many tokens, "
             f"not {spec.max_length}",
         )
-    where = f"from {spec.source_name} on {device} in {precision.mode}"
+    via = "" if spec.via is None else f", finetuned on {spec.via},"
+    where = f"from {spec.source_name}{via} on {device} in {precision.mode}"
     print(f"{kind.name}: {kind.num_train} training and {kind.num_dev} development examples {where}", flush=True)
     if kind.stride is not None:
         print(f"{kind.name}: windows of {classifier.max_length} tokens, {kind.stride} apart at most", flush=True)
@@ -213,6 +216,7 @@ def _score_record(
         batch_size=spec.batch_size,
         epochs=spec.epochs,
         source=spec.source_name,
+        via=spec.via,
         seconds=seconds,
         precision=precision,
         chosen_epoch=best.epoch,

@@ -19,10 +19,12 @@ from bertd.records.finetune import (
     SQUAD_TEXT,
     TAGGED_METRICS,
     TAGGED_SUFFIXES,
+    VIA_TASKS,
     FinetuneSpec,
     Keep,
     MetricName,
     OwnTask,
+    Via,
     is_tagged_file,
 )
 from bertd.records.glue_submission import ChosenModel, SubmissionRequest
@@ -128,4 +130,6 @@ __all__ = [
     "ValidationRecord",
     "WorkerReply",
     "journal_record_adapter",
+    "VIA_TASKS",
+    "Via",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePath
+from typing import Literal
 
 from pydantic import Field
 
@@ -41,6 +42,12 @@ GLUE_FILES = {
 }
 """By the names of the tasks of bertd.glue.tasks, for modules that may not import it, and in the same order."""
 GLUE_TASKS = tuple(GLUE_FILES)
+
+
+Via = Literal["mnli"]
+"""A task whose finetuned model others can start from."""
+VIA_TASKS = ("mrpc", "sts-b", "rte")
+"""Those that published scores finetune from MNLI. Source: Izsak et al. 2021; Warner et al. 2024."""
 
 
 class MetricName(StrEnum):
@@ -127,6 +134,8 @@ class FinetuneSpec(Record):
     keep: Keep = Keep.NOTHING
     source: str
     """Absolute path of the export folder to start from."""
+    via: Via | None = None
+    """The task on which the model in `source` was finetuned; its output layer is replaced."""
     source_name: str
     """The export as shown to the user: run/step."""
     seed: int = 42

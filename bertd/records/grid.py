@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Literal
 
-from bertd.records.finetune import FinetuneSpec
+from bertd.records.finetune import FinetuneSpec, Keep, Via
 from bertd.records.record import Record
 
 
@@ -30,6 +31,8 @@ class GridTrial(Record):
     epochs: int
     weight_decay: float
     warmup: float
+    via: Via | None = None
+    """Start from the model of that task which the same grid has finetuned, instead of from the export."""
 
 
 class GridSpec(Record):
@@ -51,12 +54,24 @@ class GridSpec(Record):
     trials: list[GridTrial]
     """In the order in which they begin: longest first, so that the last ones to end are short."""
 
-    def finetune_spec(self, trial: GridTrial) -> FinetuneSpec:
-        """The spec of one trial."""
+    def keep_of(self, trial: GridTrial) -> Keep:
+        """What a trial keeps: the trials of MNLI their models, if others start from one."""
+        is_needed = trial.task == "mnli" and any(other.via is not None for other in self.trials)
+        return Keep.BEST if is_needed else Keep.NOTHING
+
+    def finetune_spec(self, trial: GridTrial, *, source: Path | None = None) -> FinetuneSpec:
+        """The spec of one trial.
+
+        Args:
+            trial: one of `trials`.
+            source: the model to start from; None for the export.
+        """
         return FinetuneSpec(
             task=trial.task,
             data_dir=self.data_dir,
-            source=self.source,
+            keep=self.keep_of(trial),
+            source=self.source if source is None else str(source),
+            via=trial.via,
             source_name=self.source_name,
             seed=trial.seed,
             lr=trial.lr,

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from bertd.records.commands import Command, CommandKind
+from bertd.records.finetune import Via
 from bertd.records.record import Record
 from bertd.records.states import BudgetUnit, ExitClass, JobState
 
@@ -318,6 +319,8 @@ class ScoreRecord(Record):
     epochs: int
     source: str
     """The export that was finetuned: run/step, or a path."""
+    via: Via | None = None
+    """The task on which it was finetuned before; None for a start from the export itself."""
     seconds: float
     precision: str | None = None
     """Number format of the matrix products: bf16, fp16 or fp32; None in records of older versions."""

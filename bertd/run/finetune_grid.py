@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from bertd.records import GLUE_FILES, GLUE_TASKS, GridTrial, Preset
+from bertd.records import GLUE_FILES, GLUE_TASKS, VIA_TASKS, GridTrial, Preset, Via
 
 ALL = "all"
 GRID_TASKS = tuple(name for name in GLUE_TASKS if name != "ax")
@@ -90,19 +90,40 @@ def has_settings(preset: Preset, task: str) -> bool:
     return preset is not Preset.MODERN or task in _MODERN
 
 
-def make_trials(tasks: list[str], *, preset: Preset, num_seeds: int | None = None) -> list[GridTrial]:
+def require_via(tasks: list[str], *, via: Via | None) -> None:
+    """Check that the grid finetunes the task that others start from, and one of those.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if via is None:
+        return
+    if via not in tasks:
+        raise ValueError(f"starts from the model of {via}, which the grid must finetune: add it to --tasks")
+    if not set(VIA_TASKS) & set(tasks):
+        raise ValueError(f"is for {', '.join(VIA_TASKS)}: add one of them to --tasks")
+
+
+def make_trials(
+    tasks: list[str], *, preset: Preset, num_seeds: int | None = None, via: Via | None = None
+) -> list[GridTrial]:
     """Every combination of each task's settings with the seeds from FIRST_SEED on.
 
     Args:
         tasks: of GLUE, for which the preset has settings.
         preset: which settings.
         num_seeds: None for those of the preset.
+        via: the task from whose model VIA_TASKS start once more, with the same settings.
     """
     seeds = range(FIRST_SEED, FIRST_SEED + (NUM_SEEDS[preset] if num_seeds is None else num_seeds))
+    starts: list[tuple[str, Via | None]] = [(task, None) for task in dict.fromkeys(tasks)]
+    if via is not None:
+        starts += [(task, via) for task in dict.fromkeys(tasks) if task in VIA_TASKS]
     return [
         GridTrial(
-            name=f"{task}-lr{lr:g}-batch{batch_size}-epochs{epochs}-seed{seed}",
+            name=f"{task}{_from(start)}-lr{lr:g}-batch{batch_size}-epochs{epochs}-seed{seed}",
             task=task,
+            via=start,
             seed=seed,
             lr=lr,
             batch_size=batch_size,
@@ -110,7 +131,7 @@ def make_trials(tasks: list[str], *, preset: Preset, num_seeds: int | None = Non
             weight_decay=settings.weight_decay,
             warmup=settings.warmup,
         )
-        for task in dict.fromkeys(tasks)
+        for task, start in starts
         for settings in (_settings(preset, task),)
         for seed, lr, batch_size, epochs in product(seeds, settings.lrs, settings.batch_sizes, settings.epochs)
     ]
@@ -120,6 +141,10 @@ def longest_first(trials: list[GridTrial], *, data_dir: Path) -> list[GridTrial]
     """The trials by falling size of what they read: bytes of the training files, times epochs."""
     sizes = {task: _train_bytes(task, data_dir=data_dir) for task in {trial.task for trial in trials}}
     return sorted(trials, key=lambda trial: -sizes[trial.task] * trial.epochs)
+
+
+def _from(via: Via | None) -> str:
+    return "" if via is None else f"-from-{via}"
 
 
 def _settings(preset: Preset, task: str) -> _Settings:

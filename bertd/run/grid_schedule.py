@@ -56,13 +56,20 @@ def find_time_left(
         running: those that workers have begun.
     """
     tasks = dict.fromkeys([each.trial.task for each in running] + [trial.task for trial in pending])
-    free_at_s = [
-        max(0.0, speeds[each.trial.task] * each.trial.epochs - each.elapsed_s) if each.trial.task in speeds else 0.0
-        for each in running
-    ]
-    free_at_s += [0.0] * max(0, num_workers - len(free_at_s))
+    left_s = [max(0.0, _duration_s(each.trial, speeds) - each.elapsed_s) for each in running]
+    ends_s = {each.trial.name: left for each, left in zip(running, left_s, strict=True)}
+    free_at_s = left_s + [0.0] * max(0, num_workers - len(left_s))
     heapq.heapify(free_at_s)
-    for trial in pending:
-        if trial.task in speeds:
-            heapq.heapreplace(free_at_s, free_at_s[0] + speeds[trial.task] * trial.epochs)
+    bases = [trial for trial in [*(each.trial for each in running), *pending] if trial.via is None]
+    # Those from another task's model begin when all of that task are over.
+    for trial in sorted(pending, key=lambda trial: trial.via is not None):
+        begin_s = free_at_s[0]
+        if trial.via is not None:
+            begin_s = max([begin_s, *(ends_s[base.name] for base in bases if base.task == trial.via)])
+        ends_s[trial.name] = begin_s + _duration_s(trial, speeds)
+        heapq.heapreplace(free_at_s, ends_s[trial.name])
     return TimeLeft(max(free_at_s), tuple(task for task in tasks if task not in speeds))
+
+
+def _duration_s(trial: GridTrial, speeds: Mapping[str, float]) -> float:
+    return speeds.get(trial.task, 0.0) * trial.epochs

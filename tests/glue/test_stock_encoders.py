@@ -13,6 +13,7 @@ from bertd.errors import CheckpointError
 from bertd.glue import __main__
 from bertd.glue.data.examples import Example
 from bertd.glue.model.classifier import DROPOUT, load_classifier
+from bertd.glue.model.finetuned_model import save_finetuned
 from bertd.glue.tasks import TASKS
 from bertd.glue.training.batches import pad
 from bertd.glue.training.encoding import encode
@@ -48,6 +49,27 @@ def test_a_stock_encoder_is_loaded_with_its_own_weights(tmp_path: Path, name: st
     absent = [key for key, tensor in found.items() if tensor is None and "pooler" not in key]
     assert not absent
     assert all(torch.equal(loaded[key], tensor) for key, tensor in found.items() if tensor is not None)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_model_of_another_task_is_loaded_but_for_its_output_layers(
+    tmp_path: Path, name: str
+) -> None:
+    encoder = save_stock_encoder(tmp_path / "model", name=name)
+    first = load_classifier(encoder, TASKS["mnli"].head, max_length=32)
+    folder = tmp_path / "finetuned"
+    save_finetuned(folder, first, task="mnli", text=("a", "b"), tokenizer_dir=encoder, source="1-demo/1")
+    with pytest.raises(CheckpointError):
+        load_classifier(folder, TASKS["sts-b"].head, max_length=32)
+    torch.manual_seed(1)
+    second = load_classifier(folder, TASKS["sts-b"].head, max_length=32, is_finetuned=True)
+    before, after = first.model.state_dict(), second.model.state_dict()
+    replaced = {key for key in before if before[key].shape != after[key].shape}
+    assert {after[key].shape[0] for key in replaced} == {1}
+    assert all(torch.equal(before[key], after[key]) for key in before.keys() - replaced)
+    torch.manual_seed(1)
+    again = load_classifier(folder, TASKS["sts-b"].head, max_length=32, is_finetuned=True)
+    assert all(torch.equal(again.model.state_dict()[key], after[key]) for key in replaced)
 
 
 @pytest.mark.parametrize("name", [*FAMILIES, "esm"])

@@ -2,7 +2,8 @@
 
     python -m tests.jobs.fake_finetuner JOB_FOLDER
 
-Its task decides: `cola` scores at once, `wnli` waits to be killed, `rte` ends with a data error.
+Its task decides: `cola` scores at once, the higher the larger its seed, `wnli` waits to be killed, `rte` ends with a
+data error.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from bertd.records import AlertRecord, EndRecord, FinetuneSpec, ScoreRecord
+from bertd.records import AlertRecord, EndRecord, FinetuneSpec, Keep, ScoreRecord
 from bertd.run.journal import JournalWriter
 from bertd.run.paths import JobPaths
 
@@ -28,13 +29,18 @@ def run(paths: JobPaths, *, sleeps: bool = True) -> int:
         message = f"{spec.data_dir}/train.tsv: no rows; give a folder in GLUE's layout"
         journal.append(AlertRecord(t=time.time(), step=0, level="error", code="corpus", message=message))
         return 65
+    kept = paths.finetuned_model if spec.keep is Keep.BEST else None
+    if kept is not None:
+        kept.mkdir(exist_ok=True)
+        (kept / "config.json").touch()
+    number = round(0.25 + (spec.seed - 42) / 100, 6)
     score = ScoreRecord(
         t=time.time(),
         task=spec.task,
         metric="matthews",
-        score=0.25,
+        score=number,
         majority_score=0.0,
-        metrics={"matthews": 0.25},
+        metrics={"matthews": number},
         majority_metrics={"matthews": 0.0},
         num_train=10,
         num_dev=10,
@@ -43,7 +49,9 @@ def run(paths: JobPaths, *, sleeps: bool = True) -> int:
         batch_size=spec.batch_size,
         epochs=spec.epochs,
         source=spec.source_name,
+        via=spec.via,
         seconds=0.1,
+        kept=None if kept is None else str(kept),
     )
     journal.append(score)
     journal.append(EndRecord(t=time.time(), step=1, sequences=1, charged_s=0.0, reason="finished", detail="scored"))

@@ -24,6 +24,19 @@ def test_seeds_can_be_given_and_are_the_same_for_each_setting() -> None:
     assert [(trial.task, trial.seed) for trial in trials] == [("cola", 42), ("cola", 43), ("mnli", 42), ("mnli", 43)]
 
 
+def test_the_small_tasks_are_finetuned_once_more_from_mnli_with_the_same_settings() -> None:
+    trials = make_trials(["cola", "mrpc", "mnli"], preset=Preset.MODERN, num_seeds=1, via="mnli")
+    assert [(trial.task, trial.via) for trial in trials] == [
+        ("cola", None),
+        ("mrpc", None),
+        ("mnli", None),
+        ("mrpc", "mnli"),
+    ]
+    direct, via = trials[1], trials[3]
+    assert via.model_copy(update={"name": direct.name, "via": None}) == direct
+    assert via.name == "mrpc-from-mnli-lr5e-05-batch64-epochs10-seed42"
+
+
 def test_tasks_are_named_once_each_in_any_order_or_all_together() -> None:
     assert parse_tasks("rte, cola,rte", preset=Preset.QUICK) == ["cola", "rte"]
     assert parse_tasks("all", preset=Preset.QUICK) == [*GRID_TASKS]

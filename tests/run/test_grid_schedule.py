@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from bertd.records import GridTrial
+from bertd.records import GridTrial, Via
 from bertd.run.grid_schedule import RunningTrial, find_time_left, measure_speeds
 from tests.cli import samples
 
 
-def _trial(task: str, epochs: int) -> GridTrial:
+def _trial(task: str, epochs: int, *, via: Via | None = None) -> GridTrial:
     return GridTrial(
-        name=f"{task}-{epochs}", task=task, seed=1, lr=1e-5, batch_size=16, epochs=epochs, weight_decay=0.1, warmup=0.06
+        name=f"{task}-{epochs}-{via}",
+        task=task,
+        via=via,
+        seed=1,
+        lr=1e-5,
+        batch_size=16,
+        epochs=epochs,
+        weight_decay=0.1,
+        warmup=0.06,
     )
 
 
@@ -28,6 +36,11 @@ def test_what_a_running_trial_has_done_is_not_done_again_and_an_overdue_one_ends
     running = [RunningTrial(_trial("cola", 5), elapsed_s=20), RunningTrial(_trial("rte", 10), elapsed_s=60)]
     left = find_time_left([_trial("rte", 10)], speeds={"cola": 10.0, "rte": 2.0}, num_workers=2, running=running)
     assert left.seconds == 30
+
+
+def test_a_trial_from_the_model_of_another_task_begins_after_all_of_that() -> None:
+    pending = [_trial("mnli", 5), _trial("rte", 10, via="mnli"), _trial("rte", 10)]
+    assert find_time_left(pending, speeds={"mnli": 10.0, "rte": 2.0}, num_workers=2).seconds == 70
 
 
 def test_a_task_without_a_measured_trial_is_named_and_not_guessed() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bertd.api.client import Client
 from bertd.cli.commands.programs import answer_of_module
 from bertd.cli.commands.scored_export import JobFolders, find_scores
-from bertd.cli.output.score_summary import GLUE_COLUMNS, TaskSummary, summarize_scores
+from bertd.cli.output.score_summary import GLUE_COLUMNS, TaskSummary, choose_start, summarize_scores
 from bertd.records import ComparisonRequest, NotCompared, ScoreComparison, ScoredTrial, TaskTrials
 
 PROGRAM = "bertd.glue.comparison.compare"
@@ -44,7 +44,8 @@ def build_request(
         folders: of the finetunings.
     """
     names = (first[0].source, second[0].source)
-    by_task = [{each.task: each for each in side} for side in (first, second)]
+    # Models that were finetuned before on MNLI are not compared: the other export may have none.
+    by_task = [choose_start(side, via=None) for side in (first, second)]
     tasks: list[TaskTrials] = []
     refused: list[NotCompared] = []
     for task in dict.fromkeys([*by_task[0], *by_task[1]]):

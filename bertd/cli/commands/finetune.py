@@ -24,6 +24,7 @@ from bertd.cli.finetune_options import (
     TaskOption,
     TasksOption,
     TextOption,
+    ViaOption,
     WarmupOption,
     WeightDecayOption,
 )
@@ -47,6 +48,7 @@ def finetune(
     tasks: TasksOption = None,
     preset: PresetOption = "quick",
     seeds: SeedsOption = None,
+    via: ViaOption = None,
     text: TextOption = None,
     label: LabelOption = None,
     dev: DevOption = None,
@@ -73,7 +75,7 @@ def finetune(
     require_options_of_one_kind(context, is_grid=tasks is not None)
     export = _resolve_export(run)
     if tasks is not None:
-        grid = make_grid(export, tasks=tasks, preset=preset, num_seeds=seeds, data=data, priority=priority)
+        grid = make_grid(export, tasks=tasks, preset=preset, num_seeds=seeds, via=via, data=data, priority=priority)
         submit_grid(grid, dry_run=dry_run, socket=socket, json=json)
         return
     own = make_own_task(

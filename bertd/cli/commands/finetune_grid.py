@@ -12,6 +12,7 @@ from bertd.program import print_note
 
 if TYPE_CHECKING:
     from bertd.api.models import GridEstimateView, SubmitGrid
+    from bertd.cli.finetune_options import ViaName
 
 _OF_ONE_FINETUNING = {
     "task": "--task",
@@ -28,7 +29,7 @@ _OF_ONE_FINETUNING = {
     "weight_decay": "--weight-decay",
     "warmup": "--warmup",
 }
-_OF_A_GRID = {"preset": "--preset", "seeds": "--seeds", "dry_run": "--dry-run"}
+_OF_A_GRID = {"preset": "--preset", "seeds": "--seeds", "via": "--via", "dry_run": "--dry-run"}
 
 
 def require_options_of_one_kind(context: typer.Context, *, is_grid: bool) -> None:
@@ -44,20 +45,26 @@ def require_options_of_one_kind(context: typer.Context, *, is_grid: bool) -> Non
             raise typer.BadParameter(f"cannot be given here: {why}", param_hint=option)
 
 
-def make_grid(run: str, *, tasks: str, preset: str, num_seeds: int | None, data: Path, priority: int) -> SubmitGrid:
+def make_grid(
+    run: str, *, tasks: str, preset: str, num_seeds: int | None, via: ViaName | None, data: Path, priority: int
+) -> SubmitGrid:
     """The grid that the options describe.
 
     Raises:
-        BadParameter: a task is not GLUE's, or the data is not a folder.
+        BadParameter: a task is not GLUE's, the tasks do not fit --via, or the data is not a folder.
     """
     from bertd.api.models import SubmitGrid
     from bertd.records import Preset
-    from bertd.run.finetune_grid import ALL, GRID_TASKS, parse_tasks
+    from bertd.run.finetune_grid import ALL, GRID_TASKS, parse_tasks, require_via
 
     try:
         names = parse_tasks(tasks, preset=Preset(preset))
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--tasks") from error
+    try:
+        require_via(names, via=via)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--via") from error
     if ALL in tasks.split(",") and (missing := [task for task in GRID_TASKS if task not in names]):
         print_note(f"{preset} has no published setting for {', '.join(missing)}, which is left out")
     if not data.is_dir():
@@ -69,6 +76,7 @@ def make_grid(run: str, *, tasks: str, preset: str, num_seeds: int | None, data:
         tasks=names,
         preset=Preset(preset),
         num_seeds=num_seeds,
+        via=via,
         data_dir=str(data.absolute()),
         priority=priority,
     )

@@ -15,6 +15,7 @@ from importlib.resources import files
 from typing import Literal
 
 from bertd.api.models import ScoreView
+from bertd.records import Via
 from bertd.records.record import Record
 
 GLUE_COLUMNS = ("mnli", "qnli", "qqp", "rte", "sst-2", "mrpc", "cola", "sts-b")
@@ -38,6 +39,8 @@ class TaskSummary:
     source: str
     """The export: run/step, or a path."""
     task: str
+    via: Via | None
+    """The task on which the model was finetuned before; None for a start from the export itself."""
     metric: str
     setting: Setting
     scores: tuple[float, ...]
@@ -77,25 +80,29 @@ class PublishedRow(Record):
 
 
 def summarize_scores(views: Iterable[ScoreView]) -> list[TaskSummary]:
-    """One summary for each export and task, in the order of the exports' first scores and of the tasks' table.
+    """One summary for each export, task and start, in the order of the exports' first scores and of the tasks' table.
 
     A trial that was repeated with the same seed and setting counts once, by its newest score.
     """
-    trials: dict[tuple[str, str], dict[tuple[Setting, int], ScoreView]] = {}
+    trials: dict[tuple[str, str, Via | None], dict[tuple[Setting, int], ScoreView]] = {}
     for view in sorted(views, key=lambda view: view.score.t):
         score = view.score
         setting = Setting(score.lr, score.batch_size, score.epochs)
-        trials.setdefault((score.source, score.task), {})[setting, score.seed] = view
-    exports = list(dict.fromkeys(source for source, _ in trials))
-    summaries = [_summarize(source, task, by_trial) for (source, task), by_trial in trials.items()]
-    return sorted(summaries, key=lambda each: (exports.index(each.source), _column(each.task), each.task))
+        trials.setdefault((score.source, score.task, score.via), {})[setting, score.seed] = view
+    exports = list(dict.fromkeys(source for source, _, _ in trials))
+    summaries = [_summarize(source, task, via, by_trial) for (source, task, via), by_trial in trials.items()]
+
+    def place(each: TaskSummary) -> tuple[int, int, str, bool]:
+        return exports.index(each.source), _column(each.task), each.task, each.via is not None
+
+    return sorted(summaries, key=place)
 
 
 def _column(task: str) -> int:
     return GLUE_COLUMNS.index(task) if task in GLUE_COLUMNS else len(GLUE_COLUMNS)
 
 
-def _summarize(source: str, task: str, trials: dict[tuple[Setting, int], ScoreView]) -> TaskSummary:
+def _summarize(source: str, task: str, via: Via | None, trials: dict[tuple[Setting, int], ScoreView]) -> TaskSummary:
     by_setting: dict[Setting, list[ScoreView]] = {}
     for (setting, _), view in trials.items():
         by_setting.setdefault(setting, []).append(view)
@@ -112,6 +119,7 @@ def _summarize(source: str, task: str, trials: dict[tuple[Setting, int], ScoreVi
     return TaskSummary(
         source=source,
         task=task,
+        via=via,
         metric=records[0].metric,
         setting=best,
         scores=tuple(score.score for score in records),
@@ -123,8 +131,18 @@ def _summarize(source: str, task: str, trials: dict[tuple[Setting, int], ScoreVi
     )
 
 
+def choose_start(summaries: Iterable[TaskSummary], *, via: Via | None) -> dict[str, TaskSummary]:
+    """One export's summaries by task: with the start `via` where there is one, else from the export itself."""
+    chosen = [each for each in summaries if each.via in (None, via)]
+    return {each.task: each for each in sorted(chosen, key=lambda each: each.via is not None)}
+
+
 def glue_mean(summaries: Iterable[TaskSummary]) -> float | None:
-    """Mean of one export's medians over the eight tasks, MNLI by its matched set; None if one is missing."""
+    """Mean of the medians over the eight tasks, MNLI by its matched set; None if one is missing.
+
+    Args:
+        summaries: of one export, one for each task.
+    """
     by_task = {each.task: each.median for each in summaries}
     if any(task not in by_task for task in GLUE_COLUMNS):
         return None

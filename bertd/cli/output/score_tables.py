@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from bertd.cli.output.export_cost import ExportCost
-from bertd.cli.output.score_summary import GLUE_COLUMNS, PublishedRow, TaskSummary, glue_mean
+from bertd.cli.output.score_summary import GLUE_COLUMNS, PublishedRow, TaskSummary, choose_start, glue_mean
 from bertd.cli.output.tables import BOLD, Cell, OutputStyle, Row, format_table
+from bertd.records import VIA_TASKS, Via
 
 _TITLES = {
     "mnli": "MNLI-m/mm",
@@ -19,6 +20,7 @@ _TITLES = {
     "sts-b": "STS-B",
     "wnli": "WNLI",
 }
+_START_TEXT: dict[Via | None, str] = {None: "", "mnli": f", {', '.join(map(str.upper, VIA_TASKS))} from MNLI"}
 _CHOICE = "median over seeds of the best setting, which is chosen on the same development set"
 
 
@@ -27,7 +29,7 @@ def summaries_text(summaries: Sequence[TaskSummary], *, costs: Mapping[str, Expo
     header = ["TASK", "METRIC", "MEDIAN", "LOWEST", "HIGHEST", "SEEDS", "TRIALS", "LR", "BATCH", "EPOCHS", "MAJORITY"]
     rows: list[Row] = [
         [
-            each.task,
+            each.task if each.via is None else f"{each.task} from {each.via.upper()}",
             each.metric,
             Cell(f"{each.median:.4f}", (BOLD,)),
             f"{each.scores[0]:.4f}",
@@ -45,9 +47,10 @@ def summaries_text(summaries: Sequence[TaskSummary], *, costs: Mapping[str, Expo
     lines = [format_table([*header, "SOURCE"], rows, right=set(range(2, 11)), style=style, drop=(9, 8, 7, 6, 10, 1))]
     lines.append(f"MEDIAN: {_CHOICE}. `--trials` lists each trial.")
     lines += [
-        f"{source}: mean of {len(GLUE_COLUMNS)} tasks: {100 * mean:.1f}"
+        f"{source}: mean of {len(GLUE_COLUMNS)} tasks{_START_TEXT[via]}: {100 * mean:.1f}"
         for source, of_export in _by_export(summaries).items()
-        if (mean := glue_mean(of_export)) is not None
+        for via in _starts(of_export)
+        if (mean := glue_mean(choose_start(of_export, via=via).values())) is not None
     ]
     lines += [
         f"{source}: {costs[source].hardware}{_in_brackets(costs[source].gpu_hours)}"
@@ -130,20 +133,22 @@ def _wide_rows(
     header += ["GPU-hours", "hardware", "what"]
     rows = []
     for source, of_export in _by_export(summaries).items():
-        by_task = {each.task: each for each in of_export}
-        mean = glue_mean(of_export)
-        cost = costs.get(source)
-        seeds = sorted({len(each.scores) for each in of_export})
-        rows.append(
-            [
-                source,
-                *(_own_cell(by_task.get(task)) for task in (*GLUE_COLUMNS, *others)),
-                "" if mean is None else f"{100 * mean:.1f}",
-                "" if cost is None or cost.gpu_hours is None else f"{cost.gpu_hours:.3g}",
-                "" if cost is None else cost.hardware,
-                f"dev, {'-'.join(map(str, seeds[:1] + seeds[1:][-1:]))} seed{'s' * (seeds[-1] > 1)}",
-            ]
-        )
+        for via in _starts(of_export):
+            by_task = choose_start(of_export, via=via)
+            mean = glue_mean(by_task.values())
+            cost = costs.get(source)
+            seeds = sorted({len(each.scores) for each in by_task.values()})
+            seeds_text = f"{'-'.join(map(str, seeds[:1] + seeds[1:][-1:]))} seed{'s' * (seeds[-1] > 1)}"
+            rows.append(
+                [
+                    source,
+                    *(_own_cell(by_task.get(task)) for task in (*GLUE_COLUMNS, *others)),
+                    "" if mean is None else f"{100 * mean:.1f}",
+                    "" if cost is None or cost.gpu_hours is None else f"{cost.gpu_hours:.3g}",
+                    "" if cost is None else cost.hardware,
+                    f"dev, {seeds_text}{_START_TEXT[via]}",
+                ]
+            )
     for split in ("dev", "test"):
         for row in published:
             if row.split == split:
@@ -154,6 +159,11 @@ def _wide_rows(
                 others_mean = [*[""] * len(others), f"{row.mean:.1f}"]
                 rows.append([row.model, *cells, *others_mean, hours, row.hardware, what])
     return header, rows
+
+
+def _starts(of_export: Iterable[TaskSummary]) -> list[Via | None]:
+    """The rows that an export gets: one without a start from another task's model, and one with it."""
+    return sorted({None, *(each.via for each in of_export)}, key=lambda via: via or "")
 
 
 def _in_brackets(gpu_hours: float | None) -> str:

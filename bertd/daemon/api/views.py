@@ -198,7 +198,7 @@ class Views:
     def _scores(self, job: Job) -> list[ScoreRecord]:
         if job.kind is JobKind.GRID:
             # The summary keeps the newest only.
-            return read_scores(JobPaths(Path(job.folder)).journal)
+            return [_without_deleted(score) for score in read_scores(JobPaths(Path(job.folder)).journal)]
         return self._run_metrics.summary(job).scores
 
     def status(self) -> StatusView:
@@ -269,6 +269,11 @@ class Views:
         except BertdError:
             return None
         return granted.progress(charged_s=charged_s, steps=summary.progress.step, sequences=summary.progress.sequences)
+
+
+def _without_deleted(score: ScoreRecord) -> ScoreRecord:
+    """The score without the folder of its model, if the grid has deleted that since."""
+    return score if score.kept is None or Path(score.kept).is_dir() else score.model_copy(update={"kept": None})
 
 
 def _pause_kind(job: Job) -> PauseKind | None:

@@ -13,7 +13,7 @@ from bertd.daemon.grids.measured_speeds import MeasuredSpeeds
 from bertd.daemon.scheduling.device_allocation import Inventory
 from bertd.errors import RecipeError
 from bertd.records import GLUE_TASKS, GridSpec
-from bertd.run.finetune_grid import longest_first, make_trials, require_settings
+from bertd.run.finetune_grid import longest_first, make_trials, require_settings, require_via
 from bertd.run.grid_schedule import find_time_left
 
 
@@ -50,7 +50,7 @@ def plan_grid(
 
     Raises:
         CorpusError: the data of a task does not exist.
-        RecipeError: there is no such task, or the preset has no settings for it.
+        RecipeError: there is no such task, the preset has no settings for it, or the tasks do not fit `via`.
     """
     for task in request.tasks:
         require_task_data(task, request.data_dir)
@@ -58,7 +58,11 @@ def plan_grid(
         require_settings(request.tasks, preset=request.preset)
     except ValueError as error:
         raise RecipeError(f"--tasks: {error}") from error
-    trials = make_trials(request.tasks, preset=request.preset, num_seeds=request.num_seeds)
+    try:
+        require_via(request.tasks, via=request.via)
+    except ValueError as error:
+        raise RecipeError(f"--via {request.via}: {error}") from error
+    trials = make_trials(request.tasks, preset=request.preset, num_seeds=request.num_seeds, via=request.via)
     gpus = inventory.gpus
     device_kind: Literal["cpu", "gpu"] = "gpu" if gpus else "cpu"
     num_devices = min(len(trials), inventory.count(device_kind))

@@ -69,8 +69,14 @@ class Classifier:
         return int(self.tokenizer.pad_token_id)
 
 
-def load_classifier(export: Path, head: Head, *, max_length: int) -> Classifier:
+def load_classifier(export: Path, head: Head, *, max_length: int, is_finetuned: bool = False) -> Classifier:
     """Load the encoder with a new `head`; the caller seeds torch first, for the new weights.
+
+    Args:
+        export: the folder.
+        head: what the model will predict.
+        max_length: most tokens in one input.
+        is_finetuned: it was finetuned on a task with another number of outputs, whose output layer is replaced.
 
     Raises:
         CheckpointError: the folder has no encoder that can be finetuned, or lacks weights of it.
@@ -80,8 +86,10 @@ def load_classifier(export: Path, head: Head, *, max_length: int) -> Classifier:
         if getattr(config, name, None) is not None:
             setattr(config, name, DROPOUT)
     _describe_head(config, head)
-    classifier, report = load_folder(export, config, kind=head.kind, max_length=max_length)
-    _check_loading_report(export, report, model=classifier.model)
+    classifier, report = load_folder(
+        export, config, kind=head.kind, max_length=max_length, replaces_outputs=is_finetuned
+    )
+    _check_loading_report(export, report, model=classifier.model, replaces_outputs=is_finetuned)
     return classifier
 
 
@@ -115,7 +123,12 @@ def read_config(folder: Path) -> transformers.PretrainedConfig:
 
 
 def load_folder(
-    folder: Path, config: transformers.PretrainedConfig, *, kind: HeadKind, max_length: int
+    folder: Path,
+    config: transformers.PretrainedConfig,
+    *,
+    kind: HeadKind,
+    max_length: int,
+    replaces_outputs: bool = False,
 ) -> tuple[Classifier, dict[str, list[str]]]:
     """Load model and tokenizer, and transformers' report on the weights' names.
 
@@ -127,7 +140,13 @@ def load_folder(
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model, report = _ARCHITECTURES[kind][0].from_pretrained(
-            folder, config=config, local_files_only=True, use_safetensors=True, output_loading_info=True
+            folder,
+            config=config,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+            # Weights of another shape stay random, as transformers initialized them.
+            ignore_mismatched_sizes=replaces_outputs,
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
         raise CheckpointError(_unloadable_message(folder, error)) from error
@@ -165,7 +184,9 @@ def _describe_head(config: transformers.PretrainedConfig, head: Head) -> None:
         config.problem_type = "regression" if head.is_number else "single_label_classification"
 
 
-def _check_loading_report(folder: Path, report: dict[str, list[str]], *, model: transformers.PreTrainedModel) -> None:
+def _check_loading_report(
+    folder: Path, report: dict[str, list[str]], *, model: transformers.PreTrainedModel, replaces_outputs: bool
+) -> None:
     prefix = f"{model.base_model_prefix}."
     parts = {f"{name}." for name, _ in model.base_model.named_children()}
     missing = sorted(key for key in report["missing_keys"] if key.startswith(prefix) and _POOLER not in key.split("."))
@@ -176,7 +197,11 @@ def _check_loading_report(folder: Path, report: dict[str, list[str]], *, model: 
         if (key.startswith(prefix) or any(key.startswith(part) for part in parts if part != "head."))
         and _POOLER not in key.split(".")
     )
-    mismatched = sorted(str(key) for key in report["mismatched_keys"])
+    mismatched = sorted(
+        str(name)
+        for name in map(_name_of, report["mismatched_keys"])
+        if name.startswith(prefix) or not replaces_outputs
+    )
     for what, keys in (
         ("missing", missing),
         ("not of this architecture", unexpected),
@@ -187,6 +212,11 @@ def _check_loading_report(folder: Path, report: dict[str, list[str]], *, model: 
                 f"{folder}: {len(keys)} weights of the encoder are {what}, such as {keys[0]}; "
                 "finetuning would start from random weights: export the run again"
             )
+
+
+def _name_of(mismatch: str | tuple[str, ...]) -> str:
+    """The weight's name, without the two shapes."""
+    return mismatch if isinstance(mismatch, str) else mismatch[0]
 
 
 def _num_positions(model: transformers.PreTrainedModel, tokenizer: transformers.PreTrainedTokenizerBase) -> int:

@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 from collections import Counter, deque
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -20,18 +21,20 @@ from bertd.jobs.runner.child_process import StopSignal
 from bertd.jobs.runner.exit_analysis import FINETUNE_REMEDY, failure_reason
 from bertd.jobs.runner.grid_workers import Worker, WorkerCommand, WorkerEvent, WorkerPool, worker_slots
 from bertd.jobs.runner.log_truncation import truncate_log
+from bertd.jobs.runner.trial_table import TrialTable
 from bertd.records import (
     AlertRecord,
     Command,
     CommandKind,
     CommandRecord,
     EndRecord,
+    FinetuneSpec,
     GridRecord,
     GridSpec,
     GridTrial,
     JobState,
+    Keep,
     Outcome,
-    ScoreRecord,
 )
 from bertd.run.atomic_files import atomic_write
 from bertd.run.grid_schedule import RunningTrial, TimeLeft, find_time_left, measure_speeds
@@ -81,17 +84,7 @@ class GridRunner:
         earlier = read_journal(paths.journal)
         self._journal = JournalWriter(paths.journal)
         self._next_command = fold_records(earlier).acknowledged + 1
-        self._scored = {
-            record.trial: record for record in earlier if isinstance(record, ScoreRecord) and record.trial is not None
-        }
-        self._unscored: dict[str, GridRecord] = {}
-        """By trial: why it has no score, and will not be tried again by this runner."""
-        for record in earlier:
-            if isinstance(record, EndRecord):
-                self._unscored = {name: old for name, old in self._unscored.items() if old.outcome == "diverged"}
-            elif isinstance(record, GridRecord) and record.trial and record.outcome in ("diverged", "failed"):
-                self._unscored[record.trial] = record
-        self._pending: deque[GridTrial] = deque()
+        self._table = TrialTable(self._spec, earlier)
         self._deaths: Counter[str] = Counter()
         self._false_starts = 0
         self._oom_kills = oom_kills()
@@ -120,16 +113,17 @@ class GridRunner:
     def _recover(self) -> None:
         """Copy scores that an earlier runner had no time to copy; queue the trials without one."""
         for trial in self._spec.trials:
-            if trial.name not in self._scored:
+            if trial.name not in self._table.scored:
                 self._copy_score(trial)
-        over = self._scored.keys() | self._unscored.keys()
-        self._pending.extend(trial for trial in self._spec.trials if trial.name not in over)
+        self._table.queue_rest()
         self._record(None)
+        self._drop_hopeless()
+        self._delete_models(self._table.beaten())
 
     def _run_workers(self) -> None:
         free = deque(range(len(self._slots)))
         while not self._is_over():
-            while free and len(self._pool) < len(self._pending) + len(self._pool.running()):
+            while free and len(self._pool) < len(self._table.pending) + len(self._pool.running()):
                 slot = free.popleft()
                 self._start_worker(slot, self._slots[slot])
             for worker in self._pool.idle():
@@ -137,13 +131,14 @@ class GridRunner:
             for event in self._pool.wait(_TICK_S):
                 if self._apply(event):
                     free.append(event.worker.slot)
+                self._drop_hopeless()
             truncate_log()
             self._read_mailbox()
 
     def _is_over(self) -> bool:
         if self._stop_signal.is_set or self._stop_command is not None or self._fatal is not None:
             return True
-        return not self._pending and not self._pool.running()
+        return not self._table.pending and not self._pool.running()
 
     def _start_worker(self, slot: int, variables: dict[str, str]) -> None:
         try:
@@ -152,16 +147,18 @@ class GridRunner:
             raise StorageError(f"cannot start a worker: {error.strerror}; free memory, processes or files") from error
 
     def _hand_out(self, worker: Worker) -> None:
-        if not self._pending:
+        if not self._table.pending:
             self._pool.end(worker)
             return
-        trial = self._pending.popleft()
+        trial = self._table.take()
+        if trial is None:
+            return
         paths = self._paths.trial(trial.name)
         try:
             paths.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"{paths.root}: cannot make the trial's folder: {error.strerror}") from error
-        atomic_write(paths.finetune_spec, self._spec.finetune_spec(trial).model_dump_json(indent=2))
+        atomic_write(paths.finetune_spec, self._finetune_spec(trial).model_dump_json(indent=2))
         worker.order(trial, paths.root)
 
     def _apply(self, event: WorkerEvent) -> bool:
@@ -201,13 +198,14 @@ class GridRunner:
         cause = failure_reason(exit_code, [], oom_kills=kills, memory_remedy=FINETUNE_REMEDY)
         log_line(f"runner: {trial.name}: its worker died: {cause}")
         if self._deaths[trial.name] < _MAX_DEATHS:
-            self._pending.appendleft(trial)
+            self._table.put_back(trial)
         else:
             self._record(trial, outcome="failed", detail=f"killed {_MAX_DEATHS} workers; the last time: {cause}")
 
     def _end_trial(self, trial: GridTrial, *, exit_code: int) -> None:
         if self._copy_score(trial):
             self._record(trial, outcome="scored")
+            self._delete_models(self._table.beaten())
             return
         # An unknown error left its traceback in the log, and no alert; one in the journal is of an earlier attempt.
         records = [] if exit_code == _UNKNOWN_ERROR else read_journal(self._paths.trial(trial.name).journal)
@@ -215,27 +213,43 @@ class GridRunner:
         self._record(trial, outcome="diverged" if exit_code == NumericsError.exit_code else "failed", detail=reason)
         # CheckpointError has the exit code of a wrong data file, which other tasks may not have.
         alerts = [record for record in records if isinstance(record, AlertRecord)]
-        is_source_unusable = bool(alerts) and alerts[-1].code == CheckpointError.__name__
+        is_source_unusable = bool(alerts) and alerts[-1].code == CheckpointError.__name__ and trial.via is None
         if exit_code in {error.exit_code for error in _GRID_ERRORS} or is_source_unusable:
             self._fatal = Outcome(state=JobState.FAILED, reason=f"{trial.name}: {reason}", exit_code=exit_code)
 
+    def _finetune_spec(self, trial: GridTrial) -> FinetuneSpec:
+        if trial.via is None:
+            return self._spec.finetune_spec(trial)
+        base = self._table.model_trial()
+        assert base is not None
+        return self._spec.finetune_spec(trial, source=self._paths.trial(base.name).finetuned_model)
+
     def _copy_score(self, trial: GridTrial) -> bool:
-        """Copy the score of a trial into the grid's journal; whether it has one."""
+        """Copy the score of a trial into the grid's journal; whether it has one, and its model if others need that."""
         scores = read_scores(self._paths.trial(trial.name).journal)
-        if not scores:
+        if not scores or (self._spec.keep_of(trial) is Keep.BEST and scores[-1].kept is None):
             return False
-        self._scored[trial.name] = scores[-1].model_copy(update={"trial": trial.name})
-        self._journal.append(self._scored[trial.name])
-        self._unscored.pop(trial.name, None)
+        score = scores[-1].model_copy(update={"trial": trial.name})
+        self._journal.append(score)
+        self._table.add_score(trial.name, score)
         return True
 
+    def _delete_models(self, trials: Iterable[GridTrial]) -> None:
+        """Delete what they kept; a crash in between is made good when the grid continues."""
+        for trial in trials:
+            shutil.rmtree(self._paths.trial(trial.name).finetuned_model, ignore_errors=True)
+
+    def _drop_hopeless(self) -> None:
+        for verdict in self._table.drop_hopeless():
+            self._record(verdict.trial, outcome=verdict.outcome, detail=verdict.detail)
+
     def _record(self, trial: GridTrial | None, *, outcome: str | None = None, detail: str = "") -> None:
-        num_failed = len(self._unscored) + (outcome in ("diverged", "failed"))
+        num_failed = len(self._table.unscored) + (outcome in ("diverged", "failed"))
         left = self._time_left()
         record = GridRecord.model_validate(
             {
                 "t": time.time(),
-                "step": len(self._scored) + num_failed,
+                "step": len(self._table.scored) + num_failed,
                 "num_trials": len(self._spec.trials),
                 "num_failed": num_failed,
                 "trial": trial and trial.name,
@@ -247,7 +261,7 @@ class GridRunner:
         )
         self._journal.append(record)
         if trial is not None and outcome != "scored":
-            self._unscored[trial.name] = record
+            self._table.unscored[trial.name] = record
 
     def _time_left(self) -> TimeLeft:
         now_s = time.monotonic()
@@ -256,8 +270,8 @@ class GridRunner:
             for worker in self._pool.running()
             if worker.trial is not None
         ]
-        speeds = self._spec.seconds_per_epoch | measure_speeds(self._scored.values())
-        return find_time_left(self._pending, speeds=speeds, num_workers=len(self._slots), running=running)
+        speeds = self._spec.seconds_per_epoch | measure_speeds(self._table.scored.values())
+        return find_time_left(self._table.pending, speeds=speeds, num_workers=len(self._slots), running=running)
 
     # ---- The end -----------------------------------------------------------------------------------
 
@@ -269,12 +283,15 @@ class GridRunner:
     def _close(self) -> Outcome:
         """The outcome, with the records that say so."""
         outcome, now = self._outcome(), time.time()
-        num_over = len(self._scored) + len(self._unscored)
+        num_over = self._table.num_over
         if self._stop_command is not None:
             detail = "its workers were killed"
             self._journal.append(
                 CommandRecord.answer(self._stop_command, t=now, step=num_over, outcome="done", detail=detail)
             )
+        if outcome.state in (JobState.DONE, JobState.CANCELLED):
+            # No trial will start from them any more.
+            self._delete_models(self._spec.trials)
         if outcome.state is JobState.CANCELLED:
             for trial in self._spec.trials:
                 shutil.rmtree(self._paths.trial(trial.name).epoch_state, ignore_errors=True)
@@ -295,18 +312,19 @@ class GridRunner:
         return outcome
 
     def _outcome(self) -> Outcome:
-        scored = f"{len(self._scored)} of {len(self._spec.trials)} trials have a score"
+        scored = f"{len(self._table.scored)} of {len(self._spec.trials)} trials have a score"
         if self._fatal is not None:
             return self._fatal.model_copy(update={"reason": f"{self._fatal.reason}; {scored}"})
-        num_left = len(self._spec.trials) - len(self._scored) - len(self._unscored)
+        num_left = len(self._spec.trials) - self._table.num_over
         if num_left and self._stop_command is not None:
             return Outcome(state=JobState.CANCELLED, reason=f"stopped by a person; {scored}", exit_code=0)
         if num_left and self._stop_signal.is_set:
             return Outcome(state=JobState.PAUSED, reason=f"its runner was stopped; {scored}", exit_code=0)
-        failed = [record for record in self._unscored.values() if record.outcome == "failed"]
+        unscored = self._table.unscored
+        failed = [record for record in unscored.values() if record.outcome == "failed"]
         if failed:
             first = f"{failed[0].trial}: {failed[0].detail}"
             reason = f"{scored}; {len(failed)} failed, `bertd resume` tries them again; the first: {first}"
             return Outcome(state=JobState.FAILED, reason=reason, exit_code=1)
-        diverged = f"; {len(self._unscored)} diverged" if self._unscored else ""
+        diverged = f"; {len(unscored)} diverged" if unscored else ""
         return Outcome(state=JobState.DONE, reason=f"{scored}{diverged}", exit_code=0)

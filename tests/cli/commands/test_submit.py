@@ -12,9 +12,9 @@ import pytest
 
 from bertd.api.models import HIGHEST_PRIORITY, SubmitFinetune, SubmitGrid, SubmitPretrain
 from bertd.cli import options
-from bertd.cli.finetune_options import Kept, Metric, PresetName
+from bertd.cli.finetune_options import Kept, Metric, PresetName, ViaName
 from bertd.cli.own_task_options import name_own_task
-from bertd.records import Keep, MetricName, OwnTask, Preset
+from bertd.records import Keep, MetricName, OwnTask, Preset, Via
 from bertd.run.recipe.load import find_recipe, parse_recipe
 from bertd.run.recipe.schema import Recipe
 from tests.cli.conftest import Bertd
@@ -277,6 +277,8 @@ def test_modern_leaves_out_the_task_without_a_published_setting_and_says_so(bert
         (["--tasks", "cola", "--lr", "1e-5"], "a grid tries its preset's settings"),
         (["--tasks", "cola", "--task", "cola"], "a grid tries its preset's settings"),
         (["--tasks", "wnli", "--preset", "modern"], "modern has no published setting for wnli"),
+        (["--tasks", "rte", "--via", "mnli"], "which the grid must finetune: add it to --tasks"),
+        (["--tasks", "cola,mnli", "--via", "mnli"], "is for mrpc, sts-b, rte"),
         (["--task", "cola", "--seeds", "3"], "give --tasks too"),
         (["--task", "cola", "--dry-run"], "give --tasks too"),
         (["--tasks", "cola", "--data", "t.csv"], "is a table"),
@@ -390,6 +392,7 @@ def test_the_metrics_that_the_command_line_offers_are_those_of_a_spec() -> None:
     assert get_args(Metric) == tuple(MetricName)
     assert get_args(Kept) == tuple(Keep)
     assert get_args(PresetName) == tuple(Preset)
+    assert get_args(ViaName) == get_args(Via)
 
 
 def test_a_table_is_named_by_its_file_or_its_folder() -> None:

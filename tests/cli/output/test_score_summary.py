@@ -10,6 +10,7 @@ from bertd.api.models import ScoreView
 from bertd.cli.output.score_summary import GLUE_COLUMNS, Setting, glue_mean, read_published, summarize_scores
 from bertd.cli.output.score_tables import latex_table, markdown_table, summaries_text
 from bertd.cli.output.tables import OutputStyle
+from bertd.records import Via
 from tests.cli import samples
 
 PLAIN = OutputStyle(width=None, has_color=False, has_unicode=True)
@@ -24,9 +25,11 @@ def trial(
     source: str = "7-demo/step-000000100",
     t: float = 1.0,
     metrics: dict[str, float] | None = None,
+    via: Via | None = None,
 ) -> ScoreView:
     one = samples.score()
     changes = {"score": score, "task": task, "seed": seed, "lr": lr, "source": source, "t": t, "metrics": metrics or {}}
+    changes["via"] = via
     return one.model_copy(update={"score": one.score.model_copy(update=changes)})
 
 
@@ -61,6 +64,23 @@ def test_exports_are_apart_and_a_mean_needs_all_eight_tasks() -> None:
     assert glue_mean(summaries[:8]) == pytest.approx(0.45)
     assert glue_mean(summaries[8:]) is None
     assert "7-demo/step-000000100: mean of 8 tasks: 45.0" in summaries_text(summaries, costs={}, style=PLAIN)
+
+
+def test_scores_from_mnli_stand_beside_the_direct_ones_and_have_a_mean_and_a_row_of_their_own() -> None:
+    views = [trial(0.5, task=task) for task in GLUE_COLUMNS]
+    views += [trial(0.9, task="rte", via="mnli"), trial(0.8, task="rte", via="mnli", seed=2)]
+    summaries = summarize_scores(views)
+    assert [(each.task, each.via, each.median) for each in summaries if each.task == "rte"] == [
+        ("rte", None, 0.5),
+        ("rte", "mnli", pytest.approx(0.85)),
+    ]
+    text = summaries_text(summaries, costs={}, style=PLAIN)
+    assert "rte from MNLI" in text
+    assert "mean of 8 tasks: 50.0" in text
+    assert "mean of 8 tasks, MRPC, STS-B, RTE from MNLI: 54.4" in text
+    direct, via = markdown_table(summaries, [], costs={}).splitlines()[2:4]
+    assert "85.0" not in direct and "from MNLI" not in direct
+    assert "85.0 (80.0 to 90.0)" in via and "MRPC, STS-B, RTE from MNLI" in via
 
 
 def test_mnli_shows_both_of_its_sets_and_a_task_of_ones_own_a_column() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from bertd.jobs.runner.grid_workers import worker_slots
-from bertd.records import CommandKind, GridSpec, JobKind, JobState, Preset
+from bertd.records import CommandKind, FinetuneSpec, GridSpec, JobKind, JobState, Preset
 from bertd.run.finetune_grid import make_trials
 from bertd.run.journal import read_scores
 from tests.jobs.runner_box import RunnerBox
@@ -62,6 +62,24 @@ def test_the_time_to_finish_is_known_when_each_task_has_a_trial(box: RunnerBox) 
     )
     assert unmeasured == (["cola", "sst-2"], ["sst-2"], [])
     assert remaining == (None, None, 0.0)
+
+
+def test_trials_from_mnli_start_from_its_best_model_which_is_deleted_at_the_end(box: RunnerBox) -> None:
+    box.write_grid("wnli", "mnli", "sts-b", num_workers=2, num_seeds=2, via="mnli")
+    box.start(kind=JobKind.GRID)
+    wait_for(lambda: len(read_scores(box.paths.journal)) == 6, what=f"all but wnli; log:\n{box.log}")
+    names = {score.seed: score.trial or "" for score in read_scores(box.paths.journal) if score.task == "mnli"}
+    # The fake's score is the higher the larger its seed.
+    assert [box.paths.trial(names[seed]).finetuned_model.exists() for seed in (42, 43)] == [False, True]
+    (box.paths.trials / "go").touch()
+    assert box.outcome().state is JobState.DONE
+    scores = read_scores(box.paths.journal)
+    via = [score for score in scores if score.via == "mnli"]
+    assert [(score.task, score.source) for score in via] == [("sts-b", "1-fake/step-000000001")] * 2
+    for score in via:
+        spec = FinetuneSpec.model_validate_json(box.paths.trial(score.trial or "").finetune_spec.read_bytes())
+        assert spec.source == str(box.paths.trial(names[43]).finetuned_model)
+    assert not box.paths.trial(names[43]).finetuned_model.exists()
 
 
 def test_a_trial_that_kills_its_worker_twice_fails_and_the_others_go_on(box: RunnerBox) -> None:
