@@ -13,7 +13,12 @@ from typing import Literal
 
 from bertd.api.models import GridEstimateView, SubmitFinetune, SubmitGrid, SubmitPretrain
 from bertd.daemon.admission.data_set import require_usable_data
-from bertd.daemon.admission.finetuning import require_export, require_own_data, require_task_data
+from bertd.daemon.admission.finetuning import (
+    require_export,
+    require_grid_of_recipe,
+    require_own_data,
+    require_task_data,
+)
 from bertd.daemon.admission.machine import require_devices, require_room
 from bertd.daemon.admission.start_from import require_usable_start
 from bertd.daemon.grids.grid_plan import GridPlan, plan_grid
@@ -26,6 +31,7 @@ from bertd.errors import (
 )
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.job_names import find_run
+from bertd.jobs.store.marker_grid_table import MarkerGridTable
 from bertd.jobs.store.queue import Job, Queue
 from bertd.records import FinetuneSpec, JobKind, JobState
 from bertd.run.atomic_files import atomic_write, fsync_folder
@@ -45,11 +51,20 @@ _MAX_ID_DIGITS = 18
 class Submissions:
     """Creates jobs."""
 
-    def __init__(self, paths: StatePaths, *, database: Database, queue: Queue, inventory: Inventory) -> None:
+    def __init__(
+        self,
+        paths: StatePaths,
+        *,
+        database: Database,
+        queue: Queue,
+        inventory: Inventory,
+        marker_grids: MarkerGridTable,
+    ) -> None:
         self._paths = paths
         self._database = database
         self._queue = queue
         self._inventory = inventory
+        self._marker_grids = marker_grids
         self._speeds = MeasuredSpeeds(queue)
 
     def submit_pretraining(
@@ -65,6 +80,7 @@ class Submissions:
             ShardError: its data set does not exist, is damaged or has too little text.
             CheckpointError: it cannot start from the model that it names.
             DeviceError: the machine does not have the devices that it requests.
+            CorpusError: the data of the grids that it asks for is missing.
             StorageError: the disk is too full.
         """
         recipe = parse_recipe(request.recipe_toml, name=request.recipe_name, overrides=request.overrides)
@@ -85,7 +101,11 @@ class Submissions:
             if pause_mark_s is not None:
                 write_pause_mark(RunPaths(job_paths.root).pause_mark, pause_mark_s)
 
-        return self._enqueue(job, choose_folder=self._run_folder, write_files=write_files)
+        with self._database.transaction():
+            job = self._enqueue(job, choose_folder=self._run_folder, write_files=write_files)
+            if recipe.finetune.tasks:
+                self._marker_grids.insert(job.id, recipe.finetune.markers)
+        return job
 
     def admit(self, recipe: Recipe, *, name: str) -> None:
         """Refuse a recipe that is known to fail on this machine; raises what `submit_pretraining` does."""
@@ -94,6 +114,7 @@ class Submissions:
         require_usable_start(recipe, name=name, vocab_size=manifest.vocab_size)
         require_devices(recipe, name=name, inventory=self._inventory)
         require_room(recipe, vocab_size=manifest.vocab_size, folder=self._paths.root)
+        require_grid_of_recipe(recipe, name=name, inventory=self._inventory)
 
     def submit_finetuning(self, request: SubmitFinetune, *, uid: int, now: float) -> Job:
         """Queue a finetuning.
@@ -130,15 +151,18 @@ class Submissions:
         choose_folder = self._finetune_folder(source, run_id)
         return self._enqueue(job, choose_folder=choose_folder, write_files=write_files)
 
-    def submit_grid(self, request: SubmitGrid, *, uid: int, now: float) -> Job:
-        """Queue a grid of finetunings, which takes every device of the machine.
+    def submit_grid(self, request: SubmitGrid, *, uid: int, now: float, most_devices: int | None = None) -> Job:
+        """Queue a grid of finetunings.
+
+        Args:
+            most_devices: None for every device of the machine.
 
         Raises:
             CheckpointError: the run has no such export.
             CorpusError: the data of a task does not exist.
             RecipeError: there is no such task, the preset has no settings for it, or the tasks do not fit `via`.
         """
-        plan, run_id = self._plan_grid(request)
+        plan, run_id = self._plan_grid(request, most_devices=most_devices)
         job = self._draft(
             JobKind.GRID,
             name=f"glue-{request.preset}",
@@ -160,11 +184,16 @@ class Submissions:
         """What a grid would take; raises what `submit_grid` does."""
         return self._plan_grid(request)[0].estimate()
 
-    def _plan_grid(self, request: SubmitGrid) -> tuple[GridPlan, str | None]:
+    def _plan_grid(self, request: SubmitGrid, *, most_devices: int | None = None) -> tuple[GridPlan, str | None]:
         """The plan, and the run of its export; None for an export given by its path."""
         export, source_name, run_id = self._find_export(request.run)
         plan = plan_grid(
-            request, export=export, source_name=source_name, inventory=self._inventory, speeds=self._speeds
+            request,
+            export=export,
+            source_name=source_name,
+            inventory=self._inventory,
+            speeds=self._speeds,
+            most_devices=most_devices,
         )
         return plan, run_id
 

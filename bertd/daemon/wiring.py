@@ -15,6 +15,7 @@ from bertd.daemon.api.event_stream import EventHub
 from bertd.daemon.api.requests import RequestHandler, SweepRequests
 from bertd.daemon.api.routes import ApiServices
 from bertd.daemon.api.views import Views
+from bertd.daemon.grids.marker_grids import MarkerGrids
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.scheduling.budget_changes import BudgetChanges
 from bertd.daemon.scheduling.devices import Devices
@@ -30,6 +31,7 @@ from bertd.daemon.sweeps.sweep_views import SweepViews
 from bertd.jobs.store.audit import Audit
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
+from bertd.jobs.store.marker_grid_table import MarkerGridTable
 from bertd.jobs.store.queue import Queue
 from bertd.jobs.store.sweep_table import SweepTable
 from bertd.run.paths import StatePaths
@@ -72,7 +74,10 @@ def build_services(
     devices = Devices(pynvml, finetunings_per_gpu=finetunings_per_gpu)
     run_metrics = RunMetrics(database)
     scheduler_loop = SchedulerLoop()
-    submissions = Submissions(paths, database=database, queue=queue, inventory=devices.inventory)
+    marker_grid_table = MarkerGridTable(database, events)
+    submissions = Submissions(
+        paths, database=database, queue=queue, inventory=devices.inventory, marker_grids=marker_grid_table
+    )
     job_actions = JobActions(database, queue, inventory=devices.inventory)
     sweep_table, sweep_settings = SweepTable(database, events), SweepSettings()
     sweep_driver = SweepDriver(
@@ -86,6 +91,20 @@ def build_services(
         run_metrics=run_metrics,
         inventory=devices.inventory,
     )
+    marker_grids = MarkerGrids(
+        database=database,
+        queue=queue,
+        events=events,
+        table=marker_grid_table,
+        submissions=submissions,
+        run_metrics=run_metrics,
+        inventory=devices.inventory,
+    )
+
+    def queue_jobs() -> None:
+        sweep_driver.advance()
+        marker_grids.advance()
+
     scheduler = Scheduler(
         database=database,
         queue=queue,
@@ -94,7 +113,7 @@ def build_services(
         runners=Runners(command=runner, wake=scheduler_loop.wake),
         inventory=devices.inventory,
         foreign_processes=devices.foreign_processes,
-        advance_sweeps=sweep_driver.advance,
+        queue_jobs=queue_jobs,
     )
     views = Views(version=_version(paths), queue=queue, events=events, run_metrics=run_metrics, devices=devices)
     hub = EventHub(events)

@@ -28,7 +28,7 @@ from bertd.records.finetune import (
     is_tagged_file,
 )
 from bertd.records.glue_submission import ChosenModel, SubmissionRequest
-from bertd.records.grid import GridSpec, GridTrial, Preset, TrialOrder, WorkerReply
+from bertd.records.grid import GridSpec, GridTrial, MarkerGridState, Preset, TrialOrder, WorkerReply
 from bertd.records.journal import (
     AlertRecord,
     BudgetRecord,
@@ -94,6 +94,7 @@ __all__ = [
     "KeptCheckpoints",
     "MeanDifference",
     "MIN_SEEDS",
+    "MarkerGridState",
     "MetricName",
     "NotCompared",
     "Outcome",

@@ -19,6 +19,16 @@ class Preset(StrEnum):
     MODERN = "modern"
 
 
+class MarkerGridState(StrEnum):
+    """Of a grid that a recipe asks for at a marker."""
+
+    WAITING = "waiting"
+    QUEUED = "queued"
+    """Its job exists."""
+    SKIPPED = "skipped"
+    """There will be none."""
+
+
 class GridTrial(Record):
     """One finetuning of a grid: task, settings, seed."""
 

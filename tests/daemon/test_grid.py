@@ -85,6 +85,16 @@ def test_a_grid_that_a_shutdown_paused_continues_with_the_daemon(box: DaemonBox,
     assert [score.score.task for score in box.client.scores()] == ["cola", "wnli"]
 
 
+def test_a_run_whose_recipe_asks_for_it_is_finetuned_by_itself_when_it_is_done(box: DaemonBox) -> None:
+    order = box.pretraining(steps=5)
+    overrides = ['finetune.tasks=["cola"]', f"finetune.data={box.glue}", "finetune.preset=quick"]
+    run = box.client.submit(order.model_copy(update={"overrides": overrides}))
+    wait_for(lambda: box.client.scores(run=run.run_id) != [], what="a score")
+    (score,) = box.client.scores(run=run.run_id)
+    assert box.client.job(score.job_id).kind is JobKind.GRID
+    assert any(f"grid {score.job_id} finetunes" in event.text for event in box.events())
+
+
 def test_each_task_of_a_grid_is_admitted_like_a_finetuning(box: DaemonBox, run: JobView) -> None:
     with pytest.raises(CorpusError, match="QNLI/train.tsv: does not exist, and qnli needs it"):
         _submit(box, run, "cola", "qnli")

@@ -14,6 +14,7 @@ from typing import cast
 
 from bertd.api.models import SubmitPretrain, VersionView
 from bertd.daemon.api.views import Views
+from bertd.daemon.grids.marker_grids import MarkerGrids
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.scheduling.budget_changes import BudgetChanges
 from bertd.daemon.scheduling.device_allocation import Inventory
@@ -30,6 +31,7 @@ from bertd.jobs.runner.attempt_follower import AttemptFollower
 from bertd.jobs.runner.run_job import job_lock
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
+from bertd.jobs.store.marker_grid_table import MarkerGridTable
 from bertd.jobs.store.queue import Queue
 from bertd.jobs.store.sweep_table import SweepTable
 from bertd.records import Command, CommandKind, ExitClass, JobKind, JobState, Outcome, RestartRecord
@@ -253,9 +255,28 @@ class SimulatedDaemon:
         self.events = EventLog(self.database)
         self.queue = Queue(self.database, self.events)
         self.job_actions = JobActions(self.database, self.queue, inventory=inventory)
-        self.submissions = Submissions(paths, database=self.database, queue=self.queue, inventory=inventory)
+        marker_grid_table = MarkerGridTable(self.database, self.events)
+        self.submissions = Submissions(
+            paths,
+            database=self.database,
+            queue=self.queue,
+            inventory=inventory,
+            marker_grids=marker_grid_table,
+        )
         self.runners = SimulatedRunners(machine)
         run_metrics = RunMetrics(self.database)
+        self.now = 0.0
+        """The clock of `marker_grids`, moved by tests, which also call it: no grid is simulated."""
+        self.marker_grids = MarkerGrids(
+            database=self.database,
+            queue=self.queue,
+            events=self.events,
+            table=marker_grid_table,
+            submissions=self.submissions,
+            run_metrics=run_metrics,
+            inventory=inventory,
+            clock=lambda: self.now,
+        )
         self.sweep_table, settings = SweepTable(self.database, self.events), SweepSettings()
         self.sweep_actions = SweepActions(
             paths,
@@ -284,7 +305,7 @@ class SimulatedDaemon:
             run_metrics=run_metrics,
             runners=cast(Runners, self.runners),
             inventory=inventory,
-            advance_sweeps=sweep_driver.advance,
+            queue_jobs=sweep_driver.advance,
         )
         version = VersionView(bertd="", api=1, pid=0, state_dir=str(paths.root), started_t=0.0)
         self.views = Views(

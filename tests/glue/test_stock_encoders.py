@@ -52,9 +52,7 @@ def test_a_stock_encoder_is_loaded_with_its_own_weights(tmp_path: Path, name: st
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_model_of_another_task_is_loaded_but_for_its_output_layers(
-    tmp_path: Path, name: str
-) -> None:
+def test_a_model_of_another_task_is_loaded_but_for_its_output_layers(tmp_path: Path, name: str) -> None:
     encoder = save_stock_encoder(tmp_path / "model", name=name)
     first = load_classifier(encoder, TASKS["mnli"].head, max_length=32)
     folder = tmp_path / "finetuned"

@@ -85,10 +85,12 @@ def build_submission(
         out: absolute path of the zip.
         is_partial: whether a zip without some files is written.
     """
+    from bertd.cli.output.score_summary import choose_start
     from bertd.records import ChosenModel, SubmissionRequest
     from bertd.run.finetune_grid import GRID_TASKS
 
-    by_task = {each.task: each for each in summaries}
+    # Those from the grid's model of MNLI are left out: no single finetuning makes them again.
+    by_task = choose_start(summaries, via=None)
     export = _export_argument(summaries[0].source)
     models: list[ChosenModel] = []
     gaps: dict[str, str] = {}

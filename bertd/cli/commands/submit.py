@@ -58,13 +58,15 @@ def submit(
 ) -> None:
     """Queue a pretraining. The recipe is checked here first, so a mistake in it costs nothing."""
     from bertd.api.models import SubmitPretrain
-    from bertd.run.paths import find_data_set
+    from bertd.run.paths import expand_user, find_data_set
     from bertd.run.recipe.load import find_recipe, parse_recipe, read_recipe
 
     path = find_recipe(recipe)
     overrides = [*(set_ or []), *_expand_shorthands(budget=budget, name=name)]
     resolved = read_recipe(path, overrides=overrides)
     overrides.append(f"data.shards={_toml_string(str(find_data_set(resolved.data.shards)))}")
+    if resolved.finetune.data is not None:
+        overrides.append(f"finetune.data={_toml_string(str(expand_user(resolved.finetune.data).absolute()))}")
     if (start_from := _resolve_start_from(resolved)) is not None:
         overrides.append(f"model.start_from={_toml_string(start_from)}")
     text = path.read_text(encoding="utf-8")

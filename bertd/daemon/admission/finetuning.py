@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bertd.daemon.admission.readable import kind_of, read_json_object, unreadable_message
+from bertd.daemon.scheduling.device_allocation import Inventory
 from bertd.errors import CheckpointError, CorpusError, RecipeError
 from bertd.records import (
     GLUE_FILES,
@@ -16,6 +17,7 @@ from bertd.records import (
     is_tagged_file,
 )
 from bertd.run.pretrained_folder import CONFIG_FILE
+from bertd.run.recipe.schema import Recipe
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 """Finetuning reads no pickle."""
@@ -60,6 +62,31 @@ def _require_hub_files(task: str, folder: Path, *, splits: tuple[str, ...]) -> N
                 f"{folder}/{split}-*.parquet: does not exist, and {task} needs it; fetch nyu-mll/glue with all files "
                 f"of {folder.name}/"
             )
+
+
+def require_grid_of_recipe(recipe: Recipe, *, name: str, inventory: Inventory) -> None:
+    """Check that the grids which a recipe asks for have their data, and devices beside the run.
+
+    Raises:
+        CorpusError: a file that a task needs is missing.
+        RecipeError: the run takes all devices, and its grids want free ones.
+    """
+    section = recipe.finetune
+    if not section.tasks:
+        return
+    for task in section.task_names:
+        require_task_data(task, section.data or "")
+    if section.where == "free" and free_devices(recipe, inventory) < 1:
+        raise RecipeError(
+            f'{name}: [finetune] where = "free": the run takes every device; give it fewer, or let where be "after"'
+        )
+
+
+def free_devices(recipe: Recipe, inventory: Inventory) -> int:
+    """Devices for grids beside a run, of the kind that a grid takes on this machine."""
+    kind = "gpu" if inventory.gpus else "cpu"
+    taken = recipe.devices.count if recipe.devices.kind == kind else 0
+    return inventory.count(kind) - taken
 
 
 def require_own_data(own: OwnTask) -> None:

@@ -44,9 +44,15 @@ class GridPlan:
 
 
 def plan_grid(
-    request: SubmitGrid, *, export: Path, source_name: str, inventory: Inventory, speeds: MeasuredSpeeds
+    request: SubmitGrid,
+    *,
+    export: Path,
+    source_name: str,
+    inventory: Inventory,
+    speeds: MeasuredSpeeds,
+    most_devices: int | None = None,
 ) -> GridPlan:
-    """Plan a grid that takes every device of the machine.
+    """Plan a grid that takes every device of the machine, or up to `most_devices`.
 
     Raises:
         CorpusError: the data of a task does not exist.
@@ -65,7 +71,7 @@ def plan_grid(
     trials = make_trials(request.tasks, preset=request.preset, num_seeds=request.num_seeds, via=request.via)
     gpus = inventory.gpus
     device_kind: Literal["cpu", "gpu"] = "gpu" if gpus else "cpu"
-    num_devices = min(len(trials), inventory.count(device_kind))
+    num_devices = min(len(trials), inventory.count(device_kind) if most_devices is None else most_devices)
     workers_per_gpu = min((inventory.finetunings_per_gpu.get(gpu, 1) for gpu in gpus), default=1)
     spec = GridSpec(
         preset=request.preset,

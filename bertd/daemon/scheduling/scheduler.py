@@ -50,7 +50,7 @@ class Scheduler:
         runners: Runners,
         inventory: Inventory,
         foreign_processes: Callable[[], dict[str, list[DeviceProcess]]] = dict,
-        advance_sweeps: Callable[[], None] = lambda: None,
+        queue_jobs: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
@@ -60,7 +60,7 @@ class Scheduler:
         self._runners = runners
         self._inventory = inventory
         self._foreign_processes = foreign_processes
-        self._advance_sweeps = advance_sweeps
+        self._queue_jobs = queue_jobs
         self._clock = clock
         self._job_completion = JobCompletion(database=database, queue=queue, run_metrics=run_metrics)
         self._journal_follower = JournalFollower(
@@ -73,7 +73,7 @@ class Scheduler:
         """Run once, at the start: adopt living runners, complete jobs without one, resume what a shutdown paused."""
         now = self._clock()
         # Before anything is resumed: the end of the daemon may have paused a run that had reached a rung.
-        self._advance_sweeps()
+        self._queue_jobs()
         # First, so that jobs that ran get their devices back before the jobs that waited.
         for job in self._queue.paused():
             if (change := change_at_recovery(job.status)) is not None:
@@ -100,7 +100,7 @@ class Scheduler:
             except BertdError as error:
                 self._mark_lost(job, reason=str(error))
         if not self.is_stopping:
-            self._advance_sweeps()
+            self._queue_jobs()
             self._start_waiting_jobs()
         return has_more
 

@@ -117,6 +117,17 @@ CREATE TABLE sweep_settings (
     PRIMARY KEY (sweep_id, number)
 ) STRICT;
 """,
+    """
+CREATE TABLE marker_grids (
+    run_job_id INTEGER NOT NULL REFERENCES jobs (id),
+    marker REAL NOT NULL,           -- share of the budget
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL DEFAULT '',
+    export TEXT,
+    grid_job_id INTEGER UNIQUE REFERENCES jobs (id),
+    PRIMARY KEY (run_job_id, marker)
+) STRICT;
+""",
 )
 """What makes each next version of the one before."""
 

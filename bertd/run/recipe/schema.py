@@ -18,9 +18,10 @@ from pydantic import (
     model_validator,
 )
 
-from bertd.records import BudgetUnit
+from bertd.records import BudgetUnit, Preset
 from bertd.run.budget import MAX_HOURS, MAX_STEPS_OR_SEQUENCES, Budget
 from bertd.run.durations import parse_duration
+from bertd.run.finetune_grid import parse_tasks, require_via
 from bertd.run.recipe.stop_rules import StopRule, parse_stop_rule
 
 MIN_SEQUENCE_LENGTH = 8
@@ -396,6 +397,44 @@ class CheckpointSection(RecipeSection):
         return 600.0 if total_s is None else min(600.0, 0.01 * total_s)
 
 
+class FinetuneSection(RecipeSection):
+    tasks: list[str] = []
+    """GLUE tasks whose grids of finetunings score the run by itself, or "all"; without one there are none."""
+    preset: Literal["quick", "fair", "paper", "modern"] = "fair"
+    """Which settings a grid tries. Source of fair: Geiping & Goldstein 2022."""
+    seeds: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """For each setting; without it as many as the preset has."""
+    via: Literal["mnli"] | None = None
+    """Finetune rte, mrpc and sts-b a second time, from the grid's best model of this task."""
+    data: Annotated[str, Field(min_length=1)] | None = None
+    """Folder of GLUE; a relative path is resolved when the recipe is submitted."""
+    markers: Annotated[list[Annotated[float, Field(gt=0.0, le=1.0)]], Field(min_length=1, max_length=32)] = [1.0]
+    """Shares of the budget whose exports get a grid: those of checkpoint.markers, and 1.0 for the run's end."""
+    where: Literal["after", "free"] = "after"
+    """after: all grids are queued when the run is done; free: each as soon as its export is there, on the devices that
+    the run does not use."""
+
+    @model_validator(mode="after")
+    def _check_grid(self) -> Self:
+        if not self.tasks:
+            return self
+        require_via(self.task_names, via=self.via)
+        if self.data is None:
+            raise ValueError("data is missing: the folder of GLUE that tasks are read from; add it")
+        if self.markers != sorted(set(self.markers)):
+            raise ValueError(f"markers = {self.markers} do not rise; write each once, in rising order")
+        return self
+
+    @property
+    def task_names(self) -> list[str]:
+        """The tasks, each once, with those of "all".
+
+        Raises:
+            ValueError: one is not GLUE's, or the preset has no settings for one that is named.
+        """
+        return parse_tasks(",".join(self.tasks), preset=Preset(self.preset)) if self.tasks else []
+
+
 class DevicesSection(RecipeSection):
     kind: Literal["gpu", "cpu"] = "gpu"
     """There is no fallback: a run for GPUs never trains on the CPU."""
@@ -419,6 +458,7 @@ class Recipe(RecipeSection):
     stop: StopSection = StopSection()
     checkpoint: CheckpointSection = CheckpointSection()
     devices: DevicesSection = DevicesSection()
+    finetune: FinetuneSection = FinetuneSection()
 
     @model_validator(mode="after")
     def _check_batch_divides(self) -> Self:
@@ -436,6 +476,18 @@ class Recipe(RecipeSection):
             f"[batch] {what} would leave {num_padding} of {size + num_padding} rows empty: it is not a multiple "
             f"of {of}; change one"
         )
+
+    @model_validator(mode="after")
+    def _check_finetune_markers_are_exported(self) -> Self:
+        if not self.finetune.tasks:
+            return self
+        missing = [each for each in self.finetune.markers if each < 1.0 and each not in self.checkpoint.markers]
+        if missing:
+            raise ValueError(
+                f"[finetune] markers: nothing is exported at {missing[0]:g}, since checkpoint.markers = "
+                f"{self.checkpoint.markers} lacks it; add it there"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_deterministic_leaves_nothing_to_time(self) -> Self:

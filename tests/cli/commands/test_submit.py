@@ -64,6 +64,13 @@ def submitted(daemon: FakeDaemon) -> tuple[SubmitPretrain, Recipe]:
     return body, parse_recipe(body.recipe_toml, name=body.recipe_name, overrides=body.overrides)
 
 
+def test_the_data_of_a_recipes_grids_are_those_of_the_senders_folder(
+    bertd: Bertd, daemon: FakeDaemon, data_set: Path, workplace: Path
+) -> None:
+    assert bertd("submit", "demo", "--set", 'finetune.tasks=["cola"]', "--set", "finetune.data=glue").code == 0
+    assert submitted(daemon)[1].finetune.data == str(workplace / "glue")
+
+
 def test_a_shipped_recipe_is_submitted_by_name(bertd: Bertd, daemon: FakeDaemon, data_set: Path) -> None:
     said = bertd("submit", "demo")
     assert said.code == 0

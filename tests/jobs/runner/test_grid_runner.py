@@ -65,7 +65,7 @@ def test_the_time_to_finish_is_known_when_each_task_has_a_trial(box: RunnerBox) 
 
 
 def test_trials_from_mnli_start_from_its_best_model_which_is_deleted_at_the_end(box: RunnerBox) -> None:
-    box.write_grid("wnli", "mnli", "sts-b", num_workers=2, num_seeds=2, via="mnli")
+    box.write_grid("wnli", "mnli", "sts-b", num_workers=3, num_seeds=2, via="mnli")
     box.start(kind=JobKind.GRID)
     wait_for(lambda: len(read_scores(box.paths.journal)) == 6, what=f"all but wnli; log:\n{box.log}")
     names = {score.seed: score.trial or "" for score in read_scores(box.paths.journal) if score.task == "mnli"}
