@@ -19,7 +19,16 @@ import bertd
 import tui
 
 FORBIDDEN = {"torch", "transformers", "tokenizers", "numpy", "safetensors", "bertd.data", "bertd.model", "bertd.train"}
-CONTROL = ("bertd.api.client", "bertd.api.http", "bertd.cli", "bertd.jobs", "bertd.daemon", "bertd.demo", "bertd.run")
+CONTROL = (
+    "bertd.api.client",
+    "bertd.api.http",
+    "bertd.cli",
+    "bertd.jobs",
+    "bertd.daemon",
+    "bertd.demo",
+    "bertd.doctor",
+    "bertd.run",
+)
 
 _LIST = "; import json, sys; print(json.dumps(sorted(sys.modules)))"
 

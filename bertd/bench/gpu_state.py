@@ -7,20 +7,15 @@ memory can look too.
 
 from __future__ import annotations
 
-import importlib
 import os
 import statistics
 import threading
 from typing import Any, Self
 
 from bertd.records.record import Record
+from bertd.run.nvml import Nvml, load_nvml, name_slowdowns
 
 _PERIOD_S = 0.2
-_BENIGN_REASONS = ("GpuIdle", "None", "All", "ApplicationsClocksSetting")
-"""Of NVML's reasons for its clocks: these slow nothing that runs."""
-
-Nvml = Any
-"""The module pynvml, or what stands for it in a test."""
 
 
 class GpuState(Record):
@@ -49,19 +44,6 @@ class GpuState(Record):
             f"slowed by {', '.join(self.slowed_by)}" if self.slowed_by else None,
         ]
         return ", ".join(part for part in parts if part is not None)
-
-
-def load_nvml() -> tuple[Nvml | None, str]:
-    """The module, initialised; or None and why not."""
-    try:
-        nvml = importlib.import_module("pynvml")
-    except ImportError:
-        return None, "pynvml is not installed (pip install nvidia-ml-py)"
-    try:
-        nvml.nvmlInit()
-    except nvml.NVMLError as error:
-        return None, f"NVML: {error}"
-    return nvml, ""
 
 
 def find_visible_gpu(nvml: Nvml) -> Any:
@@ -103,17 +85,8 @@ def sample_gpu(nvml: Nvml, handle: Any) -> GpuState:
         temperature_c=query("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
         busy=None if rates is None else rates.gpu / 100,
         memory_used_bytes=None if memory is None else int(memory.used),
-        slowed_by=_name_reasons(nvml, query("nvmlDeviceGetCurrentClocksThrottleReasons")),
+        slowed_by=name_slowdowns(nvml, query("nvmlDeviceGetCurrentClocksThrottleReasons")),
     )
-
-
-def _name_reasons(nvml: Nvml, bits: int | None) -> tuple[str, ...]:
-    prefix = "nvmlClocksThrottleReason"
-    names = {name.removeprefix(prefix): getattr(nvml, name) for name in dir(nvml) if name.startswith(prefix)}
-    reasons = {
-        name: bit for name, bit in names.items() if isinstance(bit, int) and name not in (*_BENIGN_REASONS, "All")
-    }
-    return tuple(sorted(name for name, bit in reasons.items() if bits and bits & bit))
 
 
 def combine_samples(samples: list[GpuState]) -> GpuState | None:

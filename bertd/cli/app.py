@@ -14,6 +14,7 @@ from bertd.cli import exit_codes
 from bertd.cli.argument_parsing import CommandWithNegativeNumbers, PlainWordsGroup
 from bertd.cli.commands import (
     budget,
+    doctor,
     export,
     finetune,
     glue_submission,
@@ -58,7 +59,7 @@ _register_commands("Act on a job", job_commands.pause, job_commands.resume, job_
 _register_commands("Act on a job", budget.budget, cls=CommandWithNegativeNumbers)
 _register_commands("Act on a job", job_commands.hold, job_commands.release)
 _register_commands("Act on a job", job_commands.priority, cls=CommandWithNegativeNumbers)
-_register_commands("The daemon", programs.start, job_commands.shutdown)
+_register_commands("The daemon", programs.start, job_commands.shutdown, doctor.doctor)
 _register_commands("Data", export.export)
 app.command(rich_help_panel="Data", cls=ForwardingCommand, context_settings=FORWARD_ALL_ARGUMENTS)(programs.predict)
 app.command(rich_help_panel="Look", cls=ForwardingCommand, context_settings=FORWARD_ALL_ARGUMENTS)(programs.bench)

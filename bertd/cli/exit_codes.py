@@ -4,7 +4,7 @@ from __future__ import annotations
 
 MEANINGS: dict[int, str] = {
     0: "done",
-    1: "any other error",
+    1: "any other error; doctor: there is a fault",
     2: "the command, the recipe or the budget is wrong",
     4: "no such job or run",
     5: "the job's state does not allow it",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bertd.records.checkpoints import KeptCheckpoint, KeptCheckpoints
 from bertd.records.commands import BudgetRequest, Command, CommandKind
+from bertd.records.finding import Finding, Severity
 from bertd.records.finetune import (
     GLUE_FILES,
     GLUE_TASKS,
@@ -80,6 +81,7 @@ __all__ = [
     "EndRecord",
     "ExitClass",
     "ExportRecord",
+    "Finding",
     "FinetuneSpec",
     "GLUE_FILES",
     "GLUE_TASKS",
@@ -117,6 +119,7 @@ __all__ = [
     "ScoreRecord",
     "ScoredTrial",
     "SettingState",
+    "Severity",
     "StartRecord",
     "StartupRecord",
     "StateRecord",

@@ -10,6 +10,7 @@ from bertd.model.flops import missing_mfu_reason
 from bertd.records import StartRecord
 from bertd.run.ledger import TICK_S, ChargedClock, boot_id
 from bertd.run.recipe.schema import Recipe
+from bertd.train.autotune.attention_backend import AttentionChoice
 from bertd.train.autotune.choose import ExecutionPlan
 from bertd.train.autotune.kernels import KernelChoice
 from bertd.train.backends.precision import Precision, find_unused_tf32
@@ -79,6 +80,7 @@ def collect_start_warnings(
     return {
         **_collect_resume_warnings(starting_point, charged_s=charged_s),
         **_collect_apex_warnings(execution.kernels),
+        **_collect_slow_path_warnings(execution.kernels, execution.attention, ranks),
         **_collect_memory_warnings(execution),
         **_collect_device_warnings(ranks, execution.setup.precision),
         **_collect_bias_warnings(run_inputs.recipe, starting_point),
@@ -103,6 +105,21 @@ def _collect_apex_warnings(kernels: KernelChoice) -> dict[str, str]:
     if not kernels.apex.faults:
         return {}
     return {"apex_incomplete": f"using PyTorch's own instead: {kernels.apex.describe_faults()}"}
+
+
+def _collect_slow_path_warnings(kernels: KernelChoice, attention: AttentionChoice, ranks: Ranks) -> dict[str, str]:
+    """What was fallen back to, and costs speed; `bertd doctor` looks for the same before a run."""
+    warnings = {}
+    if kernels.compile_fault:
+        warnings["compile_failed"] = (
+            f"{kernels.name} kernels, because compiled ones do not work here: {kernels.compile_fault}; `bertd doctor` "
+            "says what is missing"
+        )
+    if ranks.device.type == "cuda" and attention.names[:1] == ("math",):
+        warnings["attention_math"] = (
+            f"attention without a fused kernel, which reads and writes all its scores in memory: {attention.reason}"
+        )
+    return warnings
 
 
 def _collect_memory_warnings(execution: ExecutionPlan) -> dict[str, str]:

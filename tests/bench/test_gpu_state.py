@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from bertd.bench import gpu_state
-from bertd.bench.gpu_state import GpuState, GpuWatch, combine_samples, find_visible_gpu, load_nvml, sample_gpu
+from bertd.bench.gpu_state import GpuState, GpuWatch, combine_samples, find_visible_gpu, sample_gpu
+from bertd.run.nvml import load_nvml
 
 
 class FakeNvmlError(Exception):

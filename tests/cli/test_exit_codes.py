@@ -40,7 +40,7 @@ ARGUMENTS = {
     "shutdown": [],
 }
 """Arguments with which each subcommand asks the daemon."""
-WITHOUT_DAEMON = {"start", "predict", "bench", "prove"}
+WITHOUT_DAEMON = {"start", "predict", "bench", "prove", "doctor"}
 
 
 def test_every_subcommand_is_tried_here() -> None:

@@ -9,7 +9,7 @@ import statistics
 import time
 from pathlib import Path
 
-from bertd.bench.gpu_state import find_visible_gpu, load_nvml, sample_gpu
+from bertd.bench.gpu_state import find_visible_gpu, sample_gpu
 from bertd.prove.context import StepContext
 from bertd.prove.run_probe import JobProbe, make_run
 from bertd.prove.sizes import REAL_VOCABULARY, TINY_VOCABULARY, choose_recipe, with_data
@@ -26,6 +26,7 @@ from bertd.records import (
     StepRecord,
     ValidationRecord,
 )
+from bertd.run.nvml import load_nvml
 from bertd.run.quantities import format_bytes
 from bertd.run.recipe.schema import Recipe
 

@@ -47,6 +47,8 @@ class KernelChoice:
     """Without classes unless apex was chosen."""
     speeds: Mapping[int, float] = field(default_factory=dict)
     """Sequences/s by micro-batch, as measured on rank 0; empty where nothing was."""
+    compile_fault: str = ""
+    """Why compiled kernels were tried and do not work here, as rank 0 found; else empty."""
 
 
 def choose_kernels(
@@ -102,7 +104,8 @@ def _choose_without_timing(setup: ModelSetup, *, ranks: Ranks) -> KernelChoice:
     reason = "nothing is timed, to be deterministic"
     if works:
         return KernelChoice("compile", reason, Apex())
-    return KernelChoice("eager", f"{reason}; compile failed: {fault or 'rank 0 says why'}", Apex())
+    fault = fault or "rank 0 says why"
+    return KernelChoice("eager", f"{reason}; compile failed: {fault}", Apex(), compile_fault=fault)
 
 
 def find_compiler_fault(device: torch.device) -> str | None:
@@ -189,6 +192,7 @@ def _measure_kernels(
         f"{reason}{failures_text}{f'; {apex_reason}' if apex_reason else ''}",
         apex if best == "apex" else Apex(),
         speeds={used[index]: speeds[index]} if used[index] else {},
+        compile_fault=faults.get("compile", ""),
     )
 
 

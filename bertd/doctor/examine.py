@@ -1,0 +1,47 @@
+"""Make all checks, worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from bertd.doctor.daemon_checks import check_daemon, check_linger
+from bertd.doctor.gpu_checks import check_gpus, count_gpus
+from bertd.doctor.machine_checks import check_machine
+from bertd.doctor.storage_checks import check_storage
+from bertd.doctor.torch_checks import check_torch
+from bertd.records import Finding, Severity
+from bertd.run.nvml import load_nvml
+
+_ORDER = list(Severity)
+
+
+def examine(*, state_dir: Path, socket: Path, on_begin: Callable[[str], None]) -> list[Finding]:
+    """Make all checks of this machine.
+
+    Args:
+        on_begin: called with what is looked at next, before it is.
+    """
+    nvml, why_no_nvml = load_nvml()
+    num_gpus = count_gpus(nvml)
+    groups: dict[str, Callable[[], Iterator[Finding]]] = {
+        "machine": lambda: check_machine(num_gpus=num_gpus),
+        "GPUs": lambda: check_gpus(nvml, why_no_nvml=why_no_nvml),
+        "torch": lambda: check_torch(num_gpus=num_gpus),
+        "storage": lambda: check_storage(state_dir),
+        "daemon": lambda: check_daemon(socket),
+        "service": check_linger,
+    }
+    findings: list[Finding] = []
+    for name, check in groups.items():
+        on_begin(name)
+        try:
+            findings += check()
+        except OSError as error:
+            findings.append(Finding(check=name, severity=Severity.NOTE, text=f"could not be checked: {error}"))
+    return worst_first(findings)
+
+
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    """Sorted by severity; within one as they were found."""
+    return sorted(findings, key=lambda finding: _ORDER.index(finding.severity))
