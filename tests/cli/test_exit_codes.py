@@ -45,7 +45,7 @@ WITHOUT_DAEMON = {"start", "predict", "bench", "prove", "doctor"}
 
 def test_every_subcommand_is_tried_here() -> None:
     group = typer.main.get_command(app.app)
-    assert {*ARGUMENTS, *WITHOUT_DAEMON, "data"} == set(group.commands)  # type: ignore[attr-defined]  # Typer's group
+    assert {*ARGUMENTS, *WITHOUT_DAEMON, "data", "glue"} == set(group.commands)  # type: ignore[attr-defined]  # Typer's group
 
 
 @pytest.mark.parametrize("verb", ARGUMENTS)
