@@ -54,9 +54,17 @@ class JournalWriter:
             raise StorageError(f"{self._path}: cannot append: the disk is full; free space on it")
 
     def close(self) -> None:
-        """Flush to the disk and close; the journal can be opened again."""
-        os.fsync(self._fd)
-        os.close(self._fd)
+        """Flush to the disk and close; the journal can be opened again.
+
+        Raises:
+            StorageError: the disk refused the flush; the journal is closed.
+        """
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise StorageError(f"{self._path}: cannot write: {error.strerror}; look at that disk") from error
+        finally:
+            os.close(self._fd)
 
 
 def append_records(path: Path, records: Iterable[JournalRecord]) -> None:

@@ -231,7 +231,7 @@ def test_a_held_run_can_be_stopped_and_one_whose_runner_is_killed_stays_paused(b
     box.wait_for_step(job.id, 4)
     box.client.pause(job.id, hot=True)
     box.wait_for_state(job.id, JobState.PAUSED)
-    signal.pidfd_send_signal(os.pidfd_open(box.runner(job.id).pid), signal.SIGKILL)
+    os.kill(box.runner(job.id).pid, signal.SIGKILL)
     wait_for(lambda: box.client.job(job.id).pause is PauseKind.COLD, what="the daemon to notice")
     assert "its suspended processes died" in box.client.job(job.id).reason
 
@@ -426,7 +426,7 @@ def test_a_budget_that_nobody_heard_holds_after_the_next_start(box: DaemonBox) -
     box.wait_for_step(job.id, 2)
     box.client.budget(job.id, steps_of(9))
     box.plan(Plan())
-    signal.pidfd_send_signal(os.pidfd_open(box.runner(job.id).pid), signal.SIGKILL)
+    os.kill(box.runner(job.id).pid, signal.SIGKILL)
     box.wait_for_state(job.id, JobState.DONE)
     assert box.steps(job.id)[-1] == 9
 

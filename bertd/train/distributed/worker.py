@@ -100,8 +100,11 @@ def train(paths: RunPaths, *, attempt: int, store: Path | None, stop_signal: Eve
             startup=StartupTimer(began_s=began_s),
         )
         peer_watch.is_writing = lambda: trainer.is_writing
-        trainer.run()
-        trainer.close()
+        try:
+            trainer.run()
+        finally:
+            # Also after an error, for records of the journal that wait for space on the disk.
+            trainer.close()
     leave_ranks(ranks)
 
 

@@ -67,7 +67,10 @@ class BufferedJournalWriter:
             self._flush()
         except StorageError as error:
             log_line(f"bertd: {len(self._buffered)} records of the journal are lost: {error}")
-        self._journal.close()
+        try:
+            self._journal.close()
+        except StorageError as error:
+            log_line(f"bertd: the journal's last lines may be lost: {error}")
 
     def _buffer_record(self, record: JournalRecord, error: StorageError) -> None:
         if not self._last_error:

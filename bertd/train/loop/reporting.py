@@ -57,6 +57,10 @@ class Reporter:
         """Write a record that another module built."""
         self._journal.append(record)
 
+    def close(self) -> None:
+        """Write what waits for space, as far as the disk accepts it, and close the journal."""
+        self._journal.close()
+
     def report_startup(self, state: TrainState, times: StartupTimes, *, attempt: int) -> None:
         """Report where the seconds until the first step went."""
         self._journal.append(

@@ -132,9 +132,10 @@ class Trainer:
         return True
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads, and close the journal."""
         self._batches.close()
         self._checkpointer.close()
+        self._reporter.close()
 
     @property
     def is_writing(self) -> bool:

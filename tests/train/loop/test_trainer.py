@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Event
 from typing import TypeVar
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -35,6 +36,7 @@ from bertd.records import (
     EndRecord,
     ExportRecord,
     JobState,
+    JournalRecord,
     Outcome,
     Record,
     RollbackRecord,
@@ -45,7 +47,7 @@ from bertd.records import (
 )
 from bertd.run.checkpoint_index import read_checkpoint_index
 from bertd.run.execution_text import execution_choices
-from bertd.run.journal import read_journal
+from bertd.run.journal import JournalWriter, read_journal
 from bertd.run.ledger import Ledger
 from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths, newest_first
@@ -145,6 +147,28 @@ def test_a_run_ends_on_its_steps_with_everything_in_place(tmp_path: Path, datase
     assert kind_of(paths, CheckpointRecord)[-1].step == 12
     assert kind_of(paths, StepRecord)[0].step == 1
     assert paths.provenance.is_file()
+    assert str(paths.journal) not in [file.path for file in psutil.Process().open_files()]
+
+
+def test_records_that_wait_for_space_are_written_when_an_attempt_is_closed(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after an error, when no record of an end makes the journal write them."""
+    paths = make_run(tmp_path / "run", dataset)
+    real_append, is_full = JournalWriter.append, Event()
+
+    def append(journal: JournalWriter, record: JournalRecord) -> None:
+        if is_full.is_set():
+            raise StorageError("the disk is full")
+        real_append(journal, record)
+
+    monkeypatch.setattr(JournalWriter, "append", append)
+    with attempt(paths) as trainer:
+        is_full.set()
+        trainer.components.reporter.alert(trainer.state, code="made_up", message="waits for space")
+        is_full.clear()
+        assert "made_up" not in [record.code for record in kind_of(paths, AlertRecord)]
+    assert "made_up" in [record.code for record in kind_of(paths, AlertRecord)]
 
 
 @pytest.mark.parametrize("packing", ["full", "sentences"])
