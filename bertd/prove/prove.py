@@ -1,11 +1,14 @@
-"""The parent: step after step, and proof.md and proof.json written again after each."""
+"""The parent: runs the steps, and writes proof.md and proof.json again after each."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 import time
+from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from bertd.prove.goals import judge_goals
 from bertd.prove.plan import STEPS, Step, limit_s
 from bertd.prove.render import render_proof
 from bertd.prove.results import Proof, StepFindings, StepResult, Verdict
-from bertd.prove.run_step import COMPILER_CACHE, ProofOptions, interrupted_result, run_step
+from bertd.prove.run_step import COMPILER_CACHE, ProofOptions, StepProcess, wait_for_any
 from bertd.run.atomic_files import SHARED_MODE, atomic_write
 
 WORK = "work"
@@ -24,6 +27,7 @@ _OWN_NAMES = {WORK, "steps", "logs", "proof.json", "proof.md", "trace.json.gz", 
 """What a proof writes there."""
 _MIN_STEP_S = 1.0
 """With less a step is not started: it could not even import torch."""
+_TINY_PLACES = 2
 
 
 def prove(options: ProofOptions) -> int:
@@ -48,34 +52,66 @@ def prove(options: ProofOptions) -> int:
         goals=[],
     )
     write_proof(proof, options.out)
-    began_s = step_began_s = time.monotonic()
-    deadline_s = began_s + 60 * options.minutes
-    stop_reason: str | None = None
-    for index, step in enumerate(STEPS):
-        step_began_s = time.monotonic()
-        step_limit_s = limit_s(index, STEPS, left_s=max(0.0, deadline_s - step_began_s))
-        print(f"{step.title} (up to {step_limit_s:.0f} s)", file=sys.stderr, flush=True)
-        try:
-            if stop_reason is not None:
-                result = _unstarted_result(step, stop_reason)
-            elif step_limit_s < _MIN_STEP_S:
-                result = _unstarted_result(step, "no time was left; give more --minutes")
-            else:
-                result = run_step(step, options, limit_s=step_limit_s)
-        except KeyboardInterrupt:
-            seconds = time.monotonic() - step_began_s
-            result = interrupted_result(step, options, seconds=seconds, limit_s=step_limit_s)
-            write_proof(_with_step(proof, result), options.out)
-            raise
-        stop_reason = stop_reason or result.findings.stops_proof
+
+    def keep(result: StepResult) -> None:
+        nonlocal proof
         proof = _with_step(proof, result)
         write_proof(proof, options.out)
-        print(f"    {result.verdict} in {result.seconds:.0f} s  {result.reason}".rstrip(), file=sys.stderr, flush=True)
+        words = f"{result.title}: {result.verdict} in {result.seconds:.0f} s  {result.reason}"
+        print(f"    {words}".rstrip(), file=sys.stderr, flush=True)
+
+    _run_steps(options, keep)
     proof = proof.model_copy(update={"is_complete": True})
     write_proof(proof, options.out)
     shutil.rmtree(options.out / WORK, ignore_errors=True)
     print(f"{options.out / 'proof.md'}: {'no step failed' if proof.is_passed else 'something failed'}")
     return 0 if proof.is_passed else 1
+
+
+def _run_steps(options: ProofOptions, keep: Callable[[StepResult], None]) -> None:
+    """Run each step when a place is free; `keep` gets each result at once.
+
+    Raises:
+        KeyboardInterrupt: the proof was interrupted; what ran is ended and its results are kept.
+    """
+    deadline_s = time.monotonic() + 60 * options.minutes
+    places, waiting, running = choose_places(options), deque(enumerate(STEPS)), dict[StepProcess, int | None]()
+    stop_reason: str | None = None
+    try:
+        while waiting or running:
+            while waiting and places:
+                index, step = waiting.popleft()
+                left_s = max(0.0, deadline_s - time.monotonic())
+                step_limit_s = limit_s(index, STEPS, left_s=left_s, is_tiny=options.is_tiny)
+                print(f"{step.title} (up to {step_limit_s:.0f} s)", file=sys.stderr, flush=True)
+                if stop_reason is not None:
+                    keep(_unstarted_result(step, stop_reason))
+                elif step_limit_s < _MIN_STEP_S:
+                    keep(_unstarted_result(step, "no time was left; give more --minutes"))
+                else:
+                    core = places.pop(0)
+                    running[StepProcess(step, options, limit_s=step_limit_s, core=core)] = core
+            if running:
+                ended = wait_for_any(list(running))
+                result = ended.finish()
+                places.append(running.pop(ended))
+                stop_reason = stop_reason or result.findings.stops_proof
+                keep(result)
+    except KeyboardInterrupt:
+        for interrupted in running:
+            keep(interrupted.interrupt())
+        raise
+
+
+def choose_places(options: ProofOptions) -> list[int | None]:
+    """Where steps run at the same time: the core of each place, or None for all cores.
+
+    A device is measured by one step alone. A tiny proof of a CPU measures nothing, and operations this small are slower
+    on several cores, many times so beside other work: two of its steps run side by side, each on one core.
+    """
+    if not options.is_tiny or options.device != "cpu":
+        return [None]
+    return list(sorted(os.sched_getaffinity(0))[-_TINY_PLACES:])
 
 
 def prepare_folder(out: Path) -> None:
@@ -110,8 +146,9 @@ def _unstarted_result(step: Step, reason: str) -> StepResult:
 
 
 def _with_step(proof: Proof, result: StepResult) -> Proof:
-    """With one step more, judged again."""
-    steps = [*proof.steps, result]
+    """With one step more, in the order of the plan, judged again."""
+    order = [step.name for step in STEPS]
+    steps = sorted([*proof.steps, result], key=lambda each: order.index(each.name))
     name = next((step.findings.facts["device"] for step in steps if "device" in step.findings.facts), "")
     proof = proof.model_copy(update={"steps": steps, "device_name": name})
     return proof.model_copy(update={"goals": judge_goals(proof)})

@@ -1,4 +1,4 @@
-"""One step as a process of its own: started, watched, ended at its deadline with all it started, and judged.
+"""A step as a process of its own: started, watched, ended at its deadline with all it started, and judged.
 
 Whatever ends it, the file that it writes as it goes is read, so that its findings until then are kept.
 """
@@ -6,10 +6,12 @@ Whatever ends it, the file that it writes as it goes is read, so that its findin
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,62 +44,88 @@ def findings_path(out: Path, name: str) -> Path:
     return out / "steps" / f"{name}.json"
 
 
-def run_step(step: Step, options: ProofOptions, *, limit_s: float) -> StepResult:
-    """Run it to its end or to its deadline.
+class StepProcess:
+    """One step from its start to its result."""
 
-    Raises:
-        KeyboardInterrupt: while it ran; the step and all it started are ended.
-    """
-    path, log = findings_path(options.out, step.name), options.out / "logs" / f"{step.name}.log"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    began_s = time.monotonic()
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            step_command(step, options, limit_s=limit_s),
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env=step_environment(options),
-            start_new_session=True,
+    def __init__(self, step: Step, options: ProofOptions, *, limit_s: float, core: int | None = None) -> None:
+        """Start it.
+
+        Args:
+            core: the one that it may use; None for all.
+        """
+        self.step, self.limit_s = step, limit_s
+        self._findings = findings_path(options.out, step.name)
+        self._log = options.out / "logs" / f"{step.name}.log"
+        for path in (self._findings, self._log):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self._findings.unlink(missing_ok=True)
+        self._began_s = time.monotonic()
+        with self._log.open("wb") as file:
+            self._process = subprocess.Popen(
+                step_command(step, options, limit_s=limit_s, core=core),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=step_environment(options),
+                start_new_session=True,
+            )
+        self._pidfd = os.pidfd_open(self._process.pid)
+
+    def finish(self) -> StepResult:
+        """End what is left of it, also the step itself where its time is over, and judge it."""
+        is_late = self._process.poll() is None
+        seconds = self._end()
+        findings = read_findings(self._findings)
+        verdict, reason = judge_step(
+            findings, exit_code=self._process.returncode, deadline_s=self.limit_s if is_late else None
         )
-        try:
-            is_late = not _wait(process, until_s=began_s + limit_s)
-        finally:
-            end_process_tree(process)
-    seconds = time.monotonic() - began_s
-    findings = read_findings(path)
-    verdict, reason = judge_step(findings, exit_code=process.returncode, deadline_s=limit_s if is_late else None)
-    return StepResult(
-        name=step.name,
-        title=step.title,
-        verdict=verdict,
-        reason=reason,
-        seconds=seconds,
-        limit_s=limit_s,
-        findings=findings,
-        log_tail=read_tail(log) if verdict is Verdict.FAIL else [],
-    )
+        log_tail = read_tail(self._log) if verdict is Verdict.FAIL else []
+        return self._result(verdict, reason, findings=findings, seconds=seconds, log_tail=log_tail)
+
+    def interrupt(self) -> StepResult:
+        """End it, since the proof was interrupted; what it had found by then is kept."""
+        seconds = self._end()
+        findings = read_findings(self._findings)
+        return self._result(Verdict.FAIL, "the proof was interrupted", findings=findings, seconds=seconds)
+
+    def _end(self) -> float:
+        """End it with all it started; how long it was there."""
+        end_process_tree(self._process)
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
+        return time.monotonic() - self._began_s
+
+    def _result(
+        self, verdict: Verdict, reason: str, *, findings: StepFindings, seconds: float, log_tail: Sequence[str] = ()
+    ) -> StepResult:
+        return StepResult(
+            name=self.step.name,
+            title=self.step.title,
+            verdict=verdict,
+            reason=reason,
+            seconds=seconds,
+            limit_s=self.limit_s,
+            findings=findings,
+            log_tail=list(log_tail),
+        )
 
 
-def interrupted_result(step: Step, options: ProofOptions, *, seconds: float, limit_s: float) -> StepResult:
-    """Of a step during which the proof was interrupted: what it had found by then."""
-    return StepResult(
-        name=step.name,
-        title=step.title,
-        verdict=Verdict.FAIL,
-        reason="the proof was interrupted",
-        seconds=seconds,
-        limit_s=limit_s,
-        findings=read_findings(findings_path(options.out, step.name)),
-    )
+def wait_for_any(running: Sequence[StepProcess]) -> StepProcess:
+    """The first that has ended, or whose time is over."""
+    while True:
+        left_s = {each._pidfd: each._began_s + each.limit_s - time.monotonic() for each in running}
+        ended, _, _ = select.select(list(left_s), [], [], max(0.0, min(left_s.values())))
+        for each in running:
+            if each._pidfd in ended or left_s[each._pidfd] <= 0:
+                return each
 
 
-def step_command(step: Step, options: ProofOptions, *, limit_s: float) -> list[str]:
+def step_command(step: Step, options: ProofOptions, *, limit_s: float, core: int | None) -> list[str]:
     """What is started."""
     command = [sys.executable, "-m", "bertd.prove.steps", step.name, "--out", str(options.out)]
     command += ["--device", options.device, "--seconds", f"{limit_s:.1f}", "--parent", str(os.getpid())]
+    command += [] if core is None else ["--core", str(core)]
     return [*command, *(["--tiny"] if options.is_tiny else [])]
 
 
@@ -108,7 +136,10 @@ def step_environment(options: ProofOptions) -> dict[str, str]:
     cache = os.environ.get("TORCHINDUCTOR_CACHE_DIR", str(options.out / COMPILER_CACHE))
     # A finetuning takes a GPU where it sees one.
     hidden = {"CUDA_VISIBLE_DEVICES": ""} if options.device == "cpu" else {}
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TORCHINDUCTOR_CACHE_DIR": cache, **hidden}
+    # Which vector instructions the C++ compiler knows is found by trial, which takes longer than all of a tiny proof's
+    # graphs, and those without them compile twice as fast.
+    plain = {"TORCHINDUCTOR_VEC_ISA_OK": "0"} if options.is_tiny else {}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TORCHINDUCTOR_CACHE_DIR": cache, **hidden, **plain}
 
 
 def judge_step(findings: StepFindings, *, exit_code: int, deadline_s: float | None) -> tuple[Verdict, str]:
@@ -145,19 +176,6 @@ def read_tail(log: Path) -> list[str]:
     except OSError:
         return []
     return [line.rstrip()[:300] for line in lines if line.strip()][-_LOG_TAIL_LINES:]
-
-
-def _wait(process: subprocess.Popen[bytes], *, until_s: float) -> bool:
-    """Whether it ended by itself in time."""
-    while process.poll() is None:
-        left_s = until_s - time.monotonic()
-        if left_s <= 0:
-            return False
-        try:
-            process.wait(min(left_s, 1.0))
-        except subprocess.TimeoutExpired:
-            continue
-    return True
 
 
 def end_process_tree(process: subprocess.Popen[bytes]) -> None:

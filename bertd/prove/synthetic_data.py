@@ -5,6 +5,7 @@ No text and no network: the files are those of bertd.data.dataset, so that every
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -45,13 +46,23 @@ def made_up_words(vocab_size: int) -> list[str]:
 
 
 def ensure_dataset(folder: Path, *, vocab_size: int, train_tokens: int, validation_tokens: int) -> Path:
-    """Make it where it is not there yet; the same every time."""
+    """Make it where it is not there yet; the same every time, also by two steps at once.
+
+    Raises:
+        OSError: the disk refused.
+    """
     if (folder / MANIFEST_FILE).is_file():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(folder) as temporary:
         _write(temporary, vocab_size, {"train": train_tokens, "validation": validation_tokens})
-        temporary.rename(folder)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            # Another step was first.
+            if not (folder / MANIFEST_FILE).is_file():
+                raise
+            shutil.rmtree(temporary)
     return folder
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -18,26 +19,27 @@ from bertd.prove import __main__ as command
 from bertd.prove import prove as parent
 from bertd.prove import run_step as running
 from bertd.prove.plan import STEPS, Step, limit_s
-from bertd.prove.results import Check, Proof, StepFindings, Verdict
-from bertd.prove.run_step import ProofOptions, end_process_tree, judge_step, run_step
+from bertd.prove.results import Check, Proof, StepFindings, StepResult, Verdict
+from bertd.prove.run_step import ProofOptions, StepProcess, judge_step, wait_for_any
 from tests.waiting import PATIENCE_S, still_alive, wait_for
 
-STEP = Step("fake", "A fake step", 1.0)
+STEP = Step("fake", "A fake step", 1.0, 1.0)
 FINDS = """
 import sys, time, subprocess, pathlib
 from bertd.prove.context import StepContext
 from bertd.prove.run_step import ProofOptions, findings_path
 out = pathlib.Path({out!r})
 options = ProofOptions(out=out, device="cpu", is_tiny=True, minutes=0)
-context = StepContext(options, path=findings_path(out, "fake"), seconds=9)
+context = StepContext(options, path=findings_path(out, {name!r}), seconds=9)
 context.check("first", True, "right")
-context.measure("fake.speed", "speed", 5.0, "m/s")
+context.measure("speed", "speed", 5.0, "m/s")
 """
 
 
 @pytest.fixture
 def options(tmp_path: Path) -> ProofOptions:
-    return ProofOptions(out=tmp_path / "out", device="cpu", is_tiny=True, minutes=1.0)
+    """Of a proof whose steps run one after the other."""
+    return ProofOptions(out=tmp_path / "out", device="cpu", is_tiny=False, minutes=1.0)
 
 
 @pytest.fixture
@@ -45,30 +47,34 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Makes a step of Python code."""
 
     def use(code: str) -> None:
-        def command(step: Step, options: ProofOptions, *, limit_s: float) -> list[str]:
-            return [sys.executable, "-c", FINDS.format(out=str(options.out)) + code]
+        def command(step: Step, options: ProofOptions, *, limit_s: float, core: int | None) -> list[str]:
+            return [sys.executable, "-c", FINDS.format(out=str(options.out), name=step.name) + code]
 
         monkeypatch.setattr(running, "step_command", command)
 
     return use
 
 
+def _run(options: ProofOptions, *, limit_s: float = 60.0) -> StepResult:
+    return wait_for_any([StepProcess(STEP, options, limit_s=limit_s)]).finish()
+
+
 def test_a_step_that_ends_well_passes(options: ProofOptions, script: Callable[[str], None]) -> None:
     script("context.finish()")
-    result = run_step(STEP, options, limit_s=60)
+    result = _run(options)
     assert (result.verdict, result.reason, result.log_tail) == (Verdict.PASS, "", [])
     assert [check.name for check in result.findings.checks] == ["first"]
 
 
 def test_a_step_with_a_wrong_check_fails_by_its_name(options: ProofOptions, script: Callable[[str], None]) -> None:
     script("context.check('second', False, 'wrong'); context.finish()")
-    result = run_step(STEP, options, limit_s=60)
+    result = _run(options)
     assert (result.verdict, result.reason) == (Verdict.FAIL, "wrong: second")
 
 
 def test_a_step_that_says_nothing_here_is_skipped(options: ProofOptions, script: Callable[[str], None]) -> None:
     script("context.skip_all('one GPU'); context.finish()")
-    result = run_step(STEP, options, limit_s=60)
+    result = _run(options)
     assert (result.verdict, result.reason) == (Verdict.SKIPPED, "one GPU")
 
 
@@ -76,7 +82,7 @@ def test_a_step_that_raises_leaves_its_findings_and_the_end_of_its_log(
     options: ProofOptions, script: Callable[[str], None]
 ) -> None:
     script("raise RuntimeError('no kernel')")
-    result = run_step(STEP, options, limit_s=60)
+    result = _run(options)
     assert (result.verdict, result.reason) == (Verdict.FAIL, "ended with status 1 before it was done")
     assert result.log_tail[-1] == "RuntimeError: no kernel"
     assert [figure.value for figure in result.findings.figures] == [5.0]
@@ -84,41 +90,42 @@ def test_a_step_that_raises_leaves_its_findings_and_the_end_of_its_log(
 
 def test_a_step_that_is_killed_leaves_its_findings(options: ProofOptions, script: Callable[[str], None]) -> None:
     script("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
-    result = run_step(STEP, options, limit_s=60)
+    result = _run(options)
     assert (result.verdict, result.reason) == (Verdict.FAIL, "killed by SIGSEGV")
     assert [check.name for check in result.findings.checks] == ["first"]
 
 
 def test_a_step_that_hangs_is_ended_at_its_deadline_with_all_it_started(
-    options: ProofOptions, script: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    options: ProofOptions, script: Callable[[str], None]
 ) -> None:
-    """The deadline has passed when the child, which left the session, is there."""
-    child, children = options.out / "child", list[psutil.Process]()
+    """The deadline passes when the child, which left the session, is there."""
+    child = options.out / "child"
     script(
         "p = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
         f"pathlib.Path({str(child)!r}).write_text(str(p.pid))\n"
         "time.sleep(600)"
     )
-
-    def wait(process: subprocess.Popen[bytes], *, until_s: float) -> bool:
-        wait_for(lambda: child.is_file() and child.read_text() != "", what="the step's child")
-        children.append(psutil.Process(int(child.read_text())))
-        return False
-
-    monkeypatch.setattr(running, "_wait", wait)
-    result = run_step(STEP, options, limit_s=7)
-    assert (result.verdict, result.reason) == (Verdict.FAIL, "not done in 7 s; what it found by then is kept")
+    process = StepProcess(STEP, options, limit_s=600)
+    wait_for(lambda: child.is_file() and child.read_text() != "", what="the step's child")
+    sleeper = psutil.Process(int(child.read_text()))
+    process.limit_s = 0
+    assert wait_for_any([process]) is process
+    result = process.finish()
+    assert (result.verdict, result.reason) == (Verdict.FAIL, "not done in 0 s; what it found by then is kept")
     assert [check.name for check in result.findings.checks] == ["first"]
-    assert len(children) == 1 and not still_alive(children)
+    assert not still_alive([sleeper])
 
 
-def test_a_deadline_ends_the_waiting() -> None:
-    process = subprocess.Popen(["sleep", "600"], start_new_session=True)
+def test_the_step_that_ends_first_is_returned_first(options: ProofOptions, script: Callable[[str], None]) -> None:
+    script("time.sleep(600)")
+    sleeping = StepProcess(STEP, options, limit_s=600)
+    script("context.finish()")
+    ending = StepProcess(replace(STEP, name="other"), options, limit_s=600)
     try:
-        assert not running._wait(process, until_s=0.0)
+        assert wait_for_any([sleeping, ending]) is ending
     finally:
-        end_process_tree(process)
-    assert process.returncode == -signal.SIGTERM
+        ending.finish()
+        assert sleeping.interrupt().reason == "the proof was interrupted"
 
 
 def test_verdicts_name_what_was_wrong_before_the_end() -> None:
@@ -128,15 +135,27 @@ def test_verdicts_name_what_was_wrong_before_the_end() -> None:
 
 
 def test_what_an_early_step_does_not_use_goes_to_the_later_ones() -> None:
-    steps = [Step("a", "A", 1.0), Step("b", "B", 1.0), Step("c", "C", 2.0)]
-    assert limit_s(0, steps, left_s=400.0) == 100.0
-    assert limit_s(1, steps, left_s=390.0) == 130.0
-    assert limit_s(2, steps, left_s=50.0) == 50.0
+    steps = [Step("a", "A", 1.0, 3.0), Step("b", "B", 1.0, 1.0), Step("c", "C", 2.0, 1.0)]
+    assert limit_s(0, steps, left_s=400.0, is_tiny=False) == 100.0
+    assert limit_s(0, steps, left_s=400.0, is_tiny=True) == 240.0
+    assert limit_s(1, steps, left_s=390.0, is_tiny=False) == 130.0
+    assert limit_s(2, steps, left_s=50.0, is_tiny=False) == 50.0
+
+
+def test_only_a_tiny_proof_of_a_cpu_runs_steps_side_by_side(
+    options: ProofOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = replace(options, is_tiny=True)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {2, 5, 7})
+    assert parent.choose_places(tiny) == [5, 7]
+    assert parent.choose_places(options) == parent.choose_places(replace(tiny, device="cuda")) == [None]
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
+    assert parent.choose_places(tiny) == [3]
 
 
 @pytest.fixture
 def fake_steps(monkeypatch: pytest.MonkeyPatch, script: Callable[[str], None]) -> None:
-    monkeypatch.setattr(parent, "STEPS", (Step("fake", "One", 1.0), Step("other", "Two", 1.0)))
+    monkeypatch.setattr(parent, "STEPS", (Step("fake", "One", 1.0, 1.0), Step("other", "Two", 1.0, 1.0)))
     script("context.finish()")
 
 
@@ -152,56 +171,71 @@ def test_both_files_are_written_after_each_step(options: ProofOptions, monkeypat
         seen.append((written.is_complete, [step.title for step in written.steps]))
 
     monkeypatch.setattr(parent, "write_proof", write)
-    # The second step's script writes the first's file, so it leaves nothing of its own.
-    assert parent.prove(options) == 1
+    assert parent.prove(options) == 0
     assert seen == [(False, []), (False, ["One"]), (False, ["One", "Two"]), (True, ["One", "Two"])]
     assert not (options.out / "work").exists()
 
 
 @pytest.mark.usefixtures("fake_steps")
+def test_steps_side_by_side_are_rows_in_the_order_of_the_plan(
+    options: ProofOptions, script: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each step waits for the other's findings, and the first also for the second's end."""
+    monkeypatch.setattr(parent, "choose_places", lambda _: [None, None])
+    script(
+        "own = pathlib.Path(context._path)\n"
+        "other = own.with_name({'fake': 'other.json', 'other': 'fake.json'}[own.name.removesuffix('.json')])\n"
+        "is_there = lambda: other.is_file() and (own.name != 'fake.json' or 'true' in other.read_text())\n"
+        "while not is_there(): time.sleep(0.01)\n"
+        "context.finish()"
+    )
+    parent.prove(options)
+    proof = Proof.model_validate_json((options.out / "proof.json").read_bytes())
+    assert [(step.name, step.verdict) for step in proof.steps] == [("fake", Verdict.PASS), ("other", Verdict.PASS)]
+
+
+@pytest.mark.usefixtures("fake_steps")
 def test_a_step_for_which_no_time_is_left_is_a_row(options: ProofOptions) -> None:
-    assert parent.prove(ProofOptions(out=options.out, device="cpu", is_tiny=True, minutes=1e-6)) == 0
+    assert parent.prove(replace(options, minutes=1e-6)) == 0
     proof = Proof.model_validate_json((options.out / "proof.json").read_bytes())
     assert [step.reason for step in proof.steps] == ["no time was left; give more --minutes"] * 2
 
 
 def test_ctrl_c_keeps_what_was_done_and_ends_what_runs(tmp_path: Path) -> None:
-    """The parent as a process: interrupted while its first step sleeps."""
-    out, pid = tmp_path / "out", tmp_path / "pid"
-    step = FINDS.format(out=str(out)) + (
-        f"\npathlib.Path({str(pid)!r}).write_text(str(__import__('os').getpid()))\ntime.sleep(600)"
-    )
+    """The parent as a process: interrupted while two steps sleep, and the third waits."""
+    out, pids = tmp_path / "out", [tmp_path / "one", tmp_path / "two"]
+    sleeps = "\npathlib.Path({pid!r}).write_text(str(__import__('os').getpid()))\ntime.sleep(600)"
+    steps = {path.name: FINDS.format(out=str(out), name=path.name) + sleeps.format(pid=str(path)) for path in pids}
     code = (
         "import sys\n"
         "from bertd.prove import run_step\n"
-        f"run_step.step_command = lambda *_, **__: [sys.executable, '-c', {step!r}]\n"
+        f"run_step.step_command = lambda step, *_, **__: [sys.executable, '-c', {steps!r}[step.name]]\n"
         "from bertd.prove import prove, plan, __main__ as command\n"
-        "prove.STEPS = (plan.Step('fake', 'One', 1.0), plan.Step('other', 'Two', 1.0))\n"
+        "prove.STEPS = [plan.Step(name, name, 1.0, 1.0) for name in ('one', 'two', 'three')]\n"
+        "prove.choose_places = lambda _: [None, None]\n"
         f"sys.argv = ['prove', '--out', {str(out)!r}, '--device', 'cpu', '--tiny']\n"
         "sys.exit(command.main())"
     )
-    # Whoever runs the tests in the background has SIGINT ignored, and children inherit that.
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
     )
     try:
-        wait_for(lambda: pid.is_file() and pid.read_text() != "", what="the step")
-        child = psutil.Process(int(pid.read_text()))
+        wait_for(lambda: all(path.is_file() and path.read_text() != "" for path in pids), what="the steps")
+        children = [psutil.Process(int(path.read_text())) for path in pids]
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=PATIENCE_S)
     finally:
         process.kill()
         process.wait()
     assert process.returncode == 130 and "interrupted; " in stderr and "Traceback" not in stderr
-    assert not still_alive([child])
+    assert not still_alive(children)
     proof = json.loads((out / "proof.json").read_text())
-    assert not proof["is_complete"] and len(proof["steps"]) == 1
-    assert proof["steps"][0]["reason"] == "the proof was interrupted"
-    assert [check["name"] for check in proof["steps"][0]["findings"]["checks"]] == ["first"]
+    assert not proof["is_complete"] and [step["name"] for step in proof["steps"]] == ["one", "two"]
+    assert {step["reason"] for step in proof["steps"]} == {"the proof was interrupted"}
+    assert all([check["name"] for check in step["findings"]["checks"]] == ["first"] for step in proof["steps"])
 
 
 def test_every_step_has_its_module() -> None:

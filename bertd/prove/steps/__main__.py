@@ -14,9 +14,6 @@ from bertd.prove.plan import STEPS
 from bertd.prove.run_step import ProofOptions, findings_path
 from bertd.run.processes import die_with_parent
 
-_COMPILES = "correctness"
-"""The step that needs all cores also with --tiny."""
-
 
 def main() -> int:
     """Run the step."""
@@ -26,12 +23,12 @@ def main() -> int:
     parser.add_argument("--device", choices=("cuda", "cpu"), required=True)
     parser.add_argument("--seconds", type=float, required=True, help="until it is killed")
     parser.add_argument("--parent", type=int, help="pid that started it")
+    parser.add_argument("--core", type=int, help="the only one that it may use")
     parser.add_argument("--tiny", action="store_true")
     args = parser.parse_args()
     die_with_parent(args.parent)
-    if args.tiny and args.name != _COMPILES:
-        # Operations this small are slower on several cores, many times so beside other work.
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    if args.core is not None:
+        os.sched_setaffinity(0, {args.core})
     return run_main(lambda: _run_step(args), is_logged=True)
 
 
