@@ -155,4 +155,9 @@ WarmupOption = Annotated[
     typer.Option("--warmup", min=0.0, max=0.99, help="Share of the steps in which the learning rate rises."),
 ]
 EpochsOption = Annotated[int, typer.Option("--epochs", min=1, help="Passes over the training set.")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Queue no grid; say how many trials, and how long.")]
+DryRunOption = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Queue nothing; read the data and describe it; of a grid, how many trials, how long."
+    ),
+]

@@ -8,12 +8,9 @@ from pathlib import Path
 import torch
 
 from bertd.errors import CheckpointError, StorageError
-from bertd.glue.data.task_data import read_task_data
 from bertd.glue.device import choose_device
 from bertd.glue.kinds.kind import NULL_THRESHOLD, Kind
-from bertd.glue.kinds.question_answering import read_question_answering
-from bertd.glue.kinds.sequence_classification import SequenceClassification
-from bertd.glue.kinds.token_classification import read_token_classification
+from bertd.glue.kinds.read_kind import read_kind
 from bertd.glue.model.classifier import Classifier, load_classifier
 from bertd.glue.model.finetuned_model import save_finetuned
 from bertd.glue.progress import ProgressJournal
@@ -42,7 +39,7 @@ def finetune(spec: FinetuneSpec, *, paths: JobPaths, journal: JournalWriter, pro
         NumericsError: training diverged.
         StorageError: the model cannot be kept.
     """
-    kind = _read_kind(spec)
+    kind = read_kind(spec)
     device = choose_device()
     if device.type == "cpu":
         tune_cpu()
@@ -134,14 +131,6 @@ def finetune(spec: FinetuneSpec, *, paths: JobPaths, journal: JournalWriter, pro
             detail=detail,
         )
     )
-
-
-def _read_kind(spec: FinetuneSpec) -> Kind:
-    if spec.own is not None and spec.own.is_squad:
-        return read_question_answering(spec.task, spec.own)
-    if spec.own is not None and spec.own.is_tagged:
-        return read_token_classification(spec.task, spec.own)
-    return SequenceClassification.of(read_task_data(spec))
 
 
 def _keep_model(

@@ -25,6 +25,7 @@ from bertd.records.finetune import (
     Keep,
     MetricName,
     OwnTask,
+    TaskDescription,
     Via,
     is_tagged_file,
 )
@@ -129,6 +130,7 @@ __all__ = [
     "SweepSpec",
     "SweepState",
     "TaskDifference",
+    "TaskDescription",
     "TaskTrials",
     "TrialOrder",
     "ValidationRecord",

@@ -146,3 +146,24 @@ class FinetuneSpec(Record):
     warmup: float = 0.06
     max_length: int = _MAX_LENGTH
     """Tokens in one input at most."""
+
+
+class TaskDescription(Record):
+    """What a finetuning would learn from, as far as its data says."""
+
+    task: str
+    kind: str
+    """What it would predict, in transformers' words: question answering."""
+    num_train: int
+    num_dev: int
+    """Examples of the first development set."""
+    dev: str
+    """That set, for people."""
+    metric: str
+    """The main one."""
+    chosen_by: str
+    """The metric, on the first development set, of which the best epoch is kept."""
+    baseline: float
+    """The main metric of the best constant guess."""
+    warnings: list[str]
+    """What a person should know of the data."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -38,6 +39,11 @@ from bertd.cli.options import (
     status_line,
 )
 from bertd.program import print_note
+
+if TYPE_CHECKING:
+    from bertd.api.models import SubmitFinetune
+
+_DATA_PROGRAM = "bertd.glue.describe_data"
 
 
 def finetune(
@@ -81,27 +87,57 @@ def finetune(
     own = make_own_task(
         data, task=task, text=text, label=label, dev=dev, dev_share=dev_share, metric=metric and MetricName(metric)
     )
-    job = connect(socket).submit(
-        SubmitFinetune(
-            run=export,
-            task=task or name_own_task(data),
-            data_dir=str((data if own is None else data.parent).absolute()),
-            own=own,
-            keep=Keep(keep),
-            seed=seed,
-            lr=lr,
-            batch_size=batch_size,
-            epochs=epochs,
-            weight_decay=weight_decay,
-            warmup=warmup,
-            priority=priority,
-        )
+    request = SubmitFinetune(
+        run=export,
+        task=task or name_own_task(data),
+        data_dir=str((data if own is None else data.parent).absolute()),
+        own=own,
+        keep=Keep(keep),
+        seed=seed,
+        lr=lr,
+        batch_size=batch_size,
+        epochs=epochs,
+        weight_decay=weight_decay,
+        warmup=warmup,
+        priority=priority,
     )
+    if dry_run:
+        _describe_data(request, json=json)
+        return
+    job = connect(socket).submit(request)
     if json:
         print_json(job)
         return
     print(status_line(job))
     print_next_commands(job.id, extra_hints=[("bertd scores", "its score, when it is over")])
+
+
+def _describe_data(request: SubmitFinetune, *, json: bool) -> None:
+    """Print what the data has, after the reading that the job would begin with.
+
+    Raises:
+        Exit: it cannot be read, for the reason that is printed.
+    """
+    from bertd.cli.commands.programs import answer_of_module
+    from bertd.records import FinetuneSpec, TaskDescription
+
+    spec = FinetuneSpec(
+        task=request.task, data_dir=request.data_dir, own=request.own, source=request.run, source_name=request.run
+    )
+    description = TaskDescription.model_validate_json(answer_of_module(_DATA_PROGRAM, spec.model_dump_json()))
+    if json:
+        print_json(description)
+        return
+    for warning in description.warnings:
+        print_note(warning)
+    print(
+        f"{description.task}: {description.kind}, {description.num_train:,} training and {description.num_dev:,} "
+        f"development examples\n"
+        f"development set: {description.dev}\n"
+        f"score: {description.metric}, {description.baseline:.3f} by the best constant guess; "
+        f"the best epoch is chosen by {description.chosen_by}\n"
+        "nothing was queued; submit it without --dry-run"
+    )
 
 
 def _resolve_export(run: str) -> str:

@@ -29,7 +29,7 @@ _OF_ONE_FINETUNING = {
     "weight_decay": "--weight-decay",
     "warmup": "--warmup",
 }
-_OF_A_GRID = {"preset": "--preset", "seeds": "--seeds", "via": "--via", "dry_run": "--dry-run"}
+_OF_A_GRID = {"preset": "--preset", "seeds": "--seeds", "via": "--via"}
 
 
 def require_options_of_one_kind(context: typer.Context, *, is_grid: bool) -> None:

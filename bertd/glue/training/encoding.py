@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from tokenizers import Encoding, Tokenizer
 
@@ -28,17 +29,17 @@ class Template:
     parts: tuple[tuple[int, int | None, int], ...]
     """In their order: a side (0 or 1) and None, or -1 and the id of a special token; then the token type."""
 
-    @property
+    @cached_property
     def num_special(self) -> int:
         """Special tokens around the sides."""
         return sum(side < 0 for side, _, _ in self.parts)
 
-    @property
+    @cached_property
     def num_before(self) -> int:
         """Special tokens before the first side."""
         return next(index for index, (side, _, _) in enumerate(self.parts) if side >= 0)
 
-    @property
+    @cached_property
     def num_before_second(self) -> int:
         """Special tokens before the second side of a pair."""
         sides = [side for side, _, _ in self.parts]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -14,7 +15,7 @@ from bertd.api.models import HIGHEST_PRIORITY, SubmitFinetune, SubmitGrid, Submi
 from bertd.cli import options
 from bertd.cli.finetune_options import Kept, Metric, PresetName, ViaName
 from bertd.cli.own_task_options import name_own_task
-from bertd.records import Keep, MetricName, OwnTask, Preset, Via
+from bertd.records import FinetuneSpec, Keep, MetricName, OwnTask, Preset, TaskDescription, Via
 from bertd.run.recipe.load import find_recipe, parse_recipe
 from bertd.run.recipe.schema import Recipe
 from tests.cli.conftest import Bertd
@@ -277,6 +278,37 @@ def test_modern_leaves_out_the_task_without_a_published_setting_and_says_so(bert
     assert "wnli" not in SubmitGrid.model_validate_json(daemon.requests[-1].body).tasks
 
 
+def test_a_dry_run_of_a_finetuning_describes_its_data_and_queues_nothing(
+    bertd: Bertd, daemon: FakeDaemon, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[FinetuneSpec] = []
+
+    def answer(module: str, request: str) -> str:
+        assert importlib.util.find_spec(module) is not None
+        asked.append(FinetuneSpec.model_validate_json(request))
+        return TaskDescription(
+            task="qa",
+            kind="question answering",
+            num_train=87599,
+            num_dev=10570,
+            dev="dev.json",
+            metric="f1",
+            chosen_by="f1",
+            baseline=0.0,
+            warnings=["3 questions are left out"],
+        ).model_dump_json()
+
+    monkeypatch.setattr("bertd.cli.commands.programs.answer_of_module", answer)
+    (workplace / "qa.json").write_text('{"data": []}')
+    said = bertd("finetune", "@", "--data", "qa.json", "--dry-run")
+    assert said.code == 0 and "3 questions are left out" in said.err
+    assert said.out.startswith("qa: question answering, 87,599 training and 10,570 development examples\n")
+    assert said.out.endswith("nothing was queued; submit it without --dry-run\n")
+    assert asked[0].own is not None and asked[0].own.is_squad and asked[0].data_dir == str(workplace)
+    assert json.loads(bertd("finetune", "@", "--data", "qa.json", "--dry-run", "--json").out)["num_dev"] == 10570
+    assert not daemon.requests
+
+
 @pytest.mark.parametrize(
     ("options", "remedy"),
     [
@@ -287,7 +319,6 @@ def test_modern_leaves_out_the_task_without_a_published_setting_and_says_so(bert
         (["--tasks", "rte", "--via", "mnli"], "which the grid must finetune: add it to --tasks"),
         (["--tasks", "cola,mnli", "--via", "mnli"], "is for mrpc, sts-b, rte"),
         (["--task", "cola", "--seeds", "3"], "give --tasks too"),
-        (["--task", "cola", "--dry-run"], "give --tasks too"),
         (["--tasks", "cola", "--data", "t.csv"], "is a table"),
     ],
 )
