@@ -283,6 +283,8 @@ class SubmitGrid(Record):
     """Trials of each setting; None for as many as the preset has."""
     via: Via | None = None
     """Finetune VIA_TASKS a second time, from this task's best model of the same grid."""
+    keep: Keep = Keep.NOTHING
+    """best: the model of each task's best trial."""
     data_dir: str
     priority: Priority = 0
 

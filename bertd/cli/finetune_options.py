@@ -142,7 +142,7 @@ MetricOption = Annotated[
     ),
 ]
 KeepOption = Annotated[
-    Kept, typer.Option("--keep", help="Keep the model of the best epoch, for `bertd predict` and transformers.")
+    Kept, typer.Option("--keep", help="Keep the model of the best epoch, of a grid that of each task's best trial.")
 ]
 SeedOption = Annotated[
     int, typer.Option("--seed", min=0, max=2**31 - 1, help="Decides the order, the dropout and the new layer.")

@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -25,6 +26,9 @@ from bertd.run.gpu_share import read_gpu_parts
 from bertd.run.journal import JournalWriter
 from bertd.run.paths import JobPaths
 from bertd.validation_text import describe_problem
+
+if TYPE_CHECKING:
+    from bertd.glue.task_cache import TaskCache
 
 
 def read_spec(paths: JobPaths) -> FinetuneSpec:
@@ -67,12 +71,13 @@ def main(argv: list[str]) -> int:
     return run_main(lambda: run_folder(JobPaths(Path(argv[0])), began_s=began_s), name="", is_logged=True)
 
 
-def run_folder(paths: JobPaths, *, began_s: float) -> int:
+def run_folder(paths: JobPaths, *, began_s: float, tasks: TaskCache | None = None) -> int:
     """Run the finetuning in the folder and return the exit status; a failure is in the journal and the log.
 
     Args:
         paths: of the finetuning.
         began_s: time.monotonic() at which its running time begins.
+        tasks: has the task, perhaps, if this process has finetuned before.
 
     Raises:
         RunFolderError: the spec is missing or wrong.
@@ -82,7 +87,7 @@ def run_folder(paths: JobPaths, *, began_s: float) -> int:
     journal = JournalWriter(paths.journal)
     progress = ProgressJournal(journal, began_s=began_s)
     try:
-        _finetune(spec, paths=paths, journal=journal, progress=progress)
+        _finetune(spec, paths=paths, journal=journal, progress=progress, tasks=tasks)
     except BertdError as error:
         if not isinstance(error, DeviceError | StorageError):
             # Started again, it would fail again.
@@ -106,12 +111,19 @@ def _report_failure(error: BertdError, progress: ProgressJournal) -> int:
     return error.exit_code
 
 
-def _finetune(spec: FinetuneSpec, *, paths: JobPaths, journal: JournalWriter, progress: ProgressJournal) -> None:
+def _finetune(
+    spec: FinetuneSpec,
+    *,
+    paths: JobPaths,
+    journal: JournalWriter,
+    progress: ProgressJournal,
+    tasks: TaskCache | None,
+) -> None:
     wait_passively()
 
     from bertd.glue.job import finetune
 
-    finetune(spec, paths=paths, journal=journal, progress=progress)
+    finetune(spec, paths=paths, journal=journal, progress=progress, tasks=tasks)
 
 
 def wait_passively() -> None:

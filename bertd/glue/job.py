@@ -10,10 +10,10 @@ import torch
 from bertd.errors import CheckpointError, StorageError
 from bertd.glue.device import choose_device
 from bertd.glue.kinds.kind import NULL_THRESHOLD, Kind
-from bertd.glue.kinds.read_kind import read_kind
 from bertd.glue.model.classifier import Classifier, load_classifier
 from bertd.glue.model.finetuned_model import save_finetuned
 from bertd.glue.progress import ProgressJournal
+from bertd.glue.task_cache import TaskCache
 from bertd.glue.training.best_epoch import BestEpoch
 from bertd.glue.training.dev_predictions import pack_predictions
 from bertd.glue.training.epoch_state import EpochStore
@@ -29,8 +29,22 @@ from bertd.train.backends.cpu_tuning import tune_cpu
 from bertd.train.backends.precision import choose_precision
 
 
-def finetune(spec: FinetuneSpec, *, paths: JobPaths, journal: JournalWriter, progress: ProgressJournal) -> None:
+def finetune(
+    spec: FinetuneSpec,
+    *,
+    paths: JobPaths,
+    journal: JournalWriter,
+    progress: ProgressJournal,
+    tasks: TaskCache | None = None,
+) -> None:
     """Train one trial and evaluate it after each epoch; write the score of the best epoch to the journal.
+
+    Args:
+        spec: what to do.
+        paths: of the job.
+        journal: of the job.
+        progress: counts the updates.
+        tasks: has the task, perhaps, if this process has finetuned before.
 
     Raises:
         CorpusError: the task's data is missing or wrong.
@@ -39,7 +53,7 @@ def finetune(spec: FinetuneSpec, *, paths: JobPaths, journal: JournalWriter, pro
         NumericsError: training diverged.
         StorageError: the model cannot be kept.
     """
-    kind = read_kind(spec)
+    kind = (tasks or TaskCache()).read(spec)
     device = choose_device()
     if device.type == "cpu":
         tune_cpu()

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -19,6 +20,9 @@ from bertd.glue.__main__ import run_folder, wait_passively
 from bertd.program import print_error, run_main
 from bertd.records import TrialOrder, WorkerReply
 from bertd.run.paths import JobPaths
+
+if TYPE_CHECKING:
+    from bertd.glue.task_cache import TaskCache
 
 
 def main() -> int:
@@ -31,7 +35,9 @@ def main() -> int:
     os.dup2(2, 1)
     wait_passively()
     import bertd.glue.job  # noqa: F401 - loads torch and transformers before the first order, once for all trials
+    from bertd.glue.task_cache import TaskCache
 
+    tasks = TaskCache()
     _reply(replies, WorkerReply(event="ready"))
     for line in sys.stdin:
         try:
@@ -40,16 +46,16 @@ def main() -> int:
             raise RecipeError(
                 f"standard input: {line[:80]!r}: not an order of a trial; the runner writes them"
             ) from error
-        exit_code = _run_trial(Path(order.folder))
+        exit_code = _run_trial(Path(order.folder), tasks=tasks)
         _reply(replies, WorkerReply(event="done", exit_code=exit_code))
         if exit_code != 0:
             break
     return 0
 
 
-def _run_trial(folder: Path) -> int:
+def _run_trial(folder: Path, *, tasks: TaskCache) -> int:
     try:
-        return run_folder(JobPaths(folder), began_s=time.monotonic())
+        return run_folder(JobPaths(folder), began_s=time.monotonic(), tasks=tasks)
     except BertdError as error:
         # The journal cannot be opened, or the spec cannot be read: the log has the reason.
         print_error(str(error), name="")

@@ -55,6 +55,8 @@ class GridSpec(Record):
     """The export as shown to the user: run/step."""
     data_dir: str
     """Absolute path of a folder in GLUE's TSV layout, or of a copy of nyu-mll/glue."""
+    keep: Keep = Keep.NOTHING
+    """best: the model of each task's best trial, and of its best one from MNLI."""
     num_cpu_workers: int
     """Workers on a machine without GPUs: the leased cores."""
     workers_per_gpu: int = 1
@@ -65,9 +67,9 @@ class GridSpec(Record):
     """In the order in which they begin: longest first, so that the last ones to end are short."""
 
     def keep_of(self, trial: GridTrial) -> Keep:
-        """What a trial keeps: the trials of MNLI their models, if others start from one."""
+        """What a trial keeps until it is beaten: one of MNLI its model, if others start from one."""
         is_needed = trial.task == "mnli" and any(other.via is not None for other in self.trials)
-        return Keep.BEST if is_needed else Keep.NOTHING
+        return Keep.BEST if is_needed else self.keep
 
     def finetune_spec(self, trial: GridTrial, *, source: Path | None = None) -> FinetuneSpec:
         """The spec of one trial.

@@ -138,9 +138,13 @@ def make_trials(
 
 
 def longest_first(trials: list[GridTrial], *, data_dir: Path) -> list[GridTrial]:
-    """The trials by falling size of what they read: bytes of the training files, times epochs."""
+    """The trials by falling size of what they read: bytes of the training files, times epochs.
+
+    Those of a task follow each other, so that a worker keeps it in memory: the order is that of their largest trials.
+    """
     sizes = {task: _train_bytes(task, data_dir=data_dir) for task in {trial.task for trial in trials}}
-    return sorted(trials, key=lambda trial: -sizes[trial.task] * trial.epochs)
+    largest = {task: sizes[task] * max(t.epochs for t in trials if t.task == task) for task in sizes}
+    return sorted(trials, key=lambda trial: (-largest[trial.task], trial.task, -trial.epochs))
 
 
 def _from(via: Via | None) -> str:

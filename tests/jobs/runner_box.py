@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from bertd.records import CommandKind, FinetuneSpec, GridSpec, JobKind, Outcome, Preset, RunnerIdentity, Via
+from bertd.records import CommandKind, FinetuneSpec, GridSpec, JobKind, Keep, Outcome, Preset, RunnerIdentity, Via
 from bertd.run.finetune_grid import make_trials
 from bertd.run.journal import read_journal
 from bertd.run.ledger import LedgerState, read_ledger
@@ -73,7 +73,9 @@ class RunnerBox:
         self.paths.finetune_spec.write_text(spec.model_dump_json())
         self.start(kind=JobKind.FINETUNE)
 
-    def write_grid(self, *tasks: str, num_workers: int = 2, num_seeds: int = 1, via: Via | None = None) -> None:
+    def write_grid(
+        self, *tasks: str, num_workers: int = 2, num_seeds: int = 1, via: Via | None = None, keep: Keep = Keep.NOTHING
+    ) -> None:
         """Write the spec of a grid with a trial for each task and seed, in this order; see fake_worker."""
         spec = GridSpec(
             preset=Preset.QUICK,
@@ -81,6 +83,7 @@ class RunnerBox:
             source_name="1-fake/step-000000001",
             data_dir="/data",
             num_cpu_workers=num_workers,
+            keep=keep,
             trials=make_trials([*tasks], preset=Preset.QUICK, num_seeds=num_seeds, via=via),
         )
         self.paths.grid_spec.write_text(spec.model_dump_json())

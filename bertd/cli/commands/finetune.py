@@ -81,7 +81,9 @@ def finetune(
     require_options_of_one_kind(context, is_grid=tasks is not None)
     export = _resolve_export(run)
     if tasks is not None:
-        grid = make_grid(export, tasks=tasks, preset=preset, num_seeds=seeds, via=via, data=data, priority=priority)
+        grid = make_grid(
+            export, tasks=tasks, preset=preset, num_seeds=seeds, via=via, keep=keep, data=data, priority=priority
+        )
         submit_grid(grid, dry_run=dry_run, socket=socket, json=json)
         return
     own = make_own_task(

@@ -12,7 +12,7 @@ from bertd.program import print_note
 
 if TYPE_CHECKING:
     from bertd.api.models import GridEstimateView, SubmitGrid
-    from bertd.cli.finetune_options import ViaName
+    from bertd.cli.finetune_options import Kept, ViaName
 
 _OF_ONE_FINETUNING = {
     "task": "--task",
@@ -21,7 +21,6 @@ _OF_ONE_FINETUNING = {
     "dev": "--dev",
     "dev_share": "--dev-share",
     "metric": "--metric",
-    "keep": "--keep",
     "seed": "--seed",
     "lr": "--lr",
     "batch_size": "--batch-size",
@@ -46,7 +45,15 @@ def require_options_of_one_kind(context: typer.Context, *, is_grid: bool) -> Non
 
 
 def make_grid(
-    run: str, *, tasks: str, preset: str, num_seeds: int | None, via: ViaName | None, data: Path, priority: int
+    run: str,
+    *,
+    tasks: str,
+    preset: str,
+    num_seeds: int | None,
+    via: ViaName | None,
+    keep: Kept,
+    data: Path,
+    priority: int,
 ) -> SubmitGrid:
     """The grid that the options describe.
 
@@ -54,7 +61,7 @@ def make_grid(
         BadParameter: a task is not GLUE's, the tasks do not fit --via, or the data is not a folder.
     """
     from bertd.api.models import SubmitGrid
-    from bertd.records import Preset
+    from bertd.records import Keep, Preset
     from bertd.run.finetune_grid import ALL, GRID_TASKS, parse_tasks, require_via
 
     try:
@@ -77,6 +84,7 @@ def make_grid(
         preset=Preset(preset),
         num_seeds=num_seeds,
         via=via,
+        keep=Keep(keep),
         data_dir=str(data.absolute()),
         priority=priority,
     )

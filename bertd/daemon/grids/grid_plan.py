@@ -78,6 +78,7 @@ def plan_grid(
         source=str(export),
         source_name=source_name,
         data_dir=request.data_dir,
+        keep=request.keep,
         num_cpu_workers=num_devices,
         workers_per_gpu=workers_per_gpu,
         seconds_per_epoch=speeds.find(export, request.tasks, device_kind=device_kind, workers_per_gpu=workers_per_gpu),

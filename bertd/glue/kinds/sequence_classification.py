@@ -5,7 +5,7 @@ Shape letters: see bertd.glue.kinds.kind.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -23,6 +23,7 @@ from bertd.glue.training.batches import EncodedExample
 from bertd.glue.training.dev_predictions import SetPredictions
 from bertd.glue.training.encoding import encode
 from bertd.glue.training.evaluate import predict_outputs
+from bertd.glue.training.kept_encodings import KeptEncodings
 from bertd.train.backends.precision import Precision
 
 
@@ -31,6 +32,7 @@ class SequenceClassification(Kind):
     """GLUE's tasks, and tables of one's own."""
 
     data: TaskData
+    encodings: KeptEncodings = field(default_factory=KeptEncodings, compare=False)
 
     @classmethod
     def of(cls, data: TaskData) -> SequenceClassification:
@@ -50,14 +52,14 @@ class SequenceClassification(Kind):
 
     def encode_train(self, classifier: Classifier) -> list[EncodedExample]:
         """Tokenize the training examples, cut to the model's length."""
-        return encode(self.data.train.examples, classifier)
+        return self.encodings.encode("train", self.data.train.examples, classifier)
 
     def encode_dev(self, classifier: Classifier) -> list[EncodedDevSet]:
         """Tokenize the development sets, cut to the model's length."""
         return [
             EncodedDevSet(
                 split.path,
-                encode(split.examples, classifier),
+                self.encodings.encode(f"dev{suffix}", split.examples, classifier),
                 partial(self._score, suffix=suffix),
                 suffix=suffix,
                 decide=partial(self._decide, suffix=suffix),

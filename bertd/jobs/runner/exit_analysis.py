@@ -123,7 +123,9 @@ def classify_finetune_exit(
     if exit_code == 0:
         reason = "it ended without a score; last log lines in logs/job.log"
         return Outcome(state=JobState.FAILED, reason=reason, exit_code=1)
-    reason = failure_reason(exit_code, records, oom_kills=oom_kills, memory_remedy=FINETUNE_REMEDY)
+    reason = failure_reason(
+        exit_code, records, oom_kills=oom_kills, memory_remedy=FINETUNE_REMEDY, what="the finetuning's process"
+    )
     is_out_of_memory = _is_out_of_memory(exit_code, oom_kills=oom_kills)
     status = DeviceMemoryError.exit_code if is_out_of_memory else abs(exit_code)
     return Outcome(state=JobState.FAILED, reason=reason, exit_code=status)
@@ -134,9 +136,22 @@ def _is_out_of_memory(exit_code: int, *, oom_kills: int) -> bool:
 
 
 def failure_reason(
-    exit_code: int, records: list[JournalRecord], *, oom_kills: int = 0, memory_remedy: str = _PRETRAIN_REMEDY
+    exit_code: int,
+    records: list[JournalRecord],
+    *,
+    oom_kills: int = 0,
+    memory_remedy: str = _PRETRAIN_REMEDY,
+    what: str = "rank",
 ) -> str:
-    """One line of text: the newest error alert of the attempt, else the meaning of the exit code."""
+    """One line of text: the newest error alert of the attempt, else the meaning of the exit code.
+
+    Args:
+        exit_code: negative, or 128 more, for a signal.
+        records: written to the journal during the attempt.
+        oom_kills: processes of this machine that the kernel killed during it because memory ran out.
+        memory_remedy: what to do then.
+        what: the process that ended.
+    """
     if (alert := _newest_error_alert(records)) is not None:
         return alert.message
     where = "last log lines in logs/job.log"
@@ -145,10 +160,10 @@ def failure_reason(
         if _is_out_of_memory(exit_code, oom_kills=oom_kills):
             return f"the kernel killed it, since the machine's memory ran out: {memory_remedy}; {where}"
         hint = _SIGBUS_REASON if number == signal.SIGBUS else ""
-        return f"rank died by signal {number} ({_signal_name(number)}){hint}; {where}"
+        return f"{what} died by signal {number} ({_signal_name(number)}){hint}; {where}"
     if exit_code in KNOWN_EXITS:
         return f"{KNOWN_EXITS[exit_code][1]} (exit code {exit_code}); {where}"
-    return f"rank ended with exit code {exit_code}; {where}"
+    return f"{what} ended with exit code {exit_code}; {where}"
 
 
 def has_error_alert(records: list[JournalRecord]) -> bool:

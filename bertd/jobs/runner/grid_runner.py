@@ -185,7 +185,7 @@ class GridRunner:
                 self._false_starts += 1
                 log_line(f"runner: a worker ended with exit code {exit_code} before its first trial")
             if self._false_starts >= _MAX_FALSE_STARTS:
-                reason = failure_reason(exit_code, [], oom_kills=kills, memory_remedy=FINETUNE_REMEDY)
+                reason = _worker_failure(exit_code, oom_kills=kills)
                 self._fatal = Outcome(
                     state=JobState.FAILED, reason=f"no worker can start: {reason}", exit_code=abs(exit_code)
                 )
@@ -195,8 +195,8 @@ class GridRunner:
             self._record(trial, outcome="scored")
             return
         self._deaths[trial.name] += 1
-        cause = failure_reason(exit_code, [], oom_kills=kills, memory_remedy=FINETUNE_REMEDY)
-        log_line(f"runner: {trial.name}: its worker died: {cause}")
+        cause = _worker_failure(exit_code, oom_kills=kills)
+        log_line(f"runner: {trial.name}: {cause}")
         if self._deaths[trial.name] < _MAX_DEATHS:
             self._table.put_back(trial)
         else:
@@ -209,7 +209,7 @@ class GridRunner:
             return
         # An unknown error left its traceback in the log, and no alert; one in the journal is of an earlier attempt.
         records = [] if exit_code == _UNKNOWN_ERROR else read_journal(self._paths.trial(trial.name).journal)
-        reason = failure_reason(exit_code, records)
+        reason = failure_reason(exit_code, records, what="the trial")
         self._record(trial, outcome="diverged" if exit_code == NumericsError.exit_code else "failed", detail=reason)
         # CheckpointError has the exit code of a wrong data file, which other tasks may not have.
         alerts = [record for record in records if isinstance(record, AlertRecord)]
@@ -289,7 +289,7 @@ class GridRunner:
             self._journal.append(
                 CommandRecord.answer(self._stop_command, t=now, step=num_over, outcome="done", detail=detail)
             )
-        if outcome.state in (JobState.DONE, JobState.CANCELLED):
+        if outcome.state in (JobState.DONE, JobState.CANCELLED) and self._spec.keep is Keep.NOTHING:
             # No trial will start from them any more.
             self._delete_models(self._spec.trials)
         if outcome.state is JobState.CANCELLED:
@@ -328,3 +328,7 @@ class GridRunner:
             return Outcome(state=JobState.FAILED, reason=reason, exit_code=1)
         diverged = f"; {len(unscored)} diverged" if unscored else ""
         return Outcome(state=JobState.DONE, reason=f"{scored}{diverged}", exit_code=0)
+
+
+def _worker_failure(exit_code: int, *, oom_kills: int) -> str:
+    return failure_reason(exit_code, [], oom_kills=oom_kills, memory_remedy=FINETUNE_REMEDY, what="its worker")

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from bertd.jobs.runner.grid_workers import worker_slots
-from bertd.records import CommandKind, FinetuneSpec, GridSpec, JobKind, JobState, Preset
+from bertd.records import CommandKind, FinetuneSpec, GridSpec, JobKind, JobState, Keep, Preset
 from bertd.run.finetune_grid import make_trials
 from bertd.run.journal import read_scores
 from tests.jobs.runner_box import RunnerBox
@@ -82,12 +82,22 @@ def test_trials_from_mnli_start_from_its_best_model_which_is_deleted_at_the_end(
     assert not box.paths.trial(names[43]).finetuned_model.exists()
 
 
+def test_a_grid_keeps_the_model_of_each_tasks_best_trial(box: RunnerBox) -> None:
+    box.write_grid("cola", "sts-b", num_seeds=3, keep=Keep.BEST)
+    box.start(kind=JobKind.GRID)
+    assert box.outcome().state is JobState.DONE
+    scores = read_scores(box.paths.journal)
+    kept = {(score.task, score.seed) for score in scores if score.kept is not None and Path(score.kept).is_dir()}
+    # The fake's score is the higher the larger its seed.
+    assert kept == {("cola", 44), ("sts-b", 44)}
+
+
 def test_a_trial_that_kills_its_worker_twice_fails_and_the_others_go_on(box: RunnerBox) -> None:
     _start(box, "qnli", "mrpc", "cola", num_workers=1)
     outcome = box.outcome()
     assert outcome.state is JobState.FAILED
     assert outcome.reason.startswith("2 of 3 trials have a score; 1 failed, `bertd resume` tries them again")
-    assert "killed 2 workers" in outcome.reason and "SIGKILL" in outcome.reason
+    assert "killed 2 workers; the last time: its worker died by signal 9 (SIGKILL)" in outcome.reason
     # mrpc killed one worker only.
     assert _scored_tasks(box) == ["mrpc", "cola"]
 
