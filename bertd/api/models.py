@@ -285,6 +285,8 @@ class SubmitGrid(Record):
     """Finetune VIA_TASKS a second time, from this task's best model of the same grid."""
     keep: Keep = Keep.NOTHING
     """best: the model of each task's best trial."""
+    is_halving: bool = False
+    """Drop the worse half of a task's settings after each seed; not with the preset paper."""
     data_dir: str
     priority: Priority = 0
 

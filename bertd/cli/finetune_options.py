@@ -14,7 +14,7 @@ from bertd.cli.completion import complete_run, complete_task
 Metric = Literal["accuracy", "f1", "matthews", "pearson", "spearman"]
 Kept = Literal["nothing", "best"]
 ViaName = Literal["mnli"]
-PresetName = Literal["quick", "fair", "paper", "modern"]
+PresetName = Literal["quick", "fair", "paper", "modern", "search"]
 
 
 def _validate_task(name: str | None) -> str | None:
@@ -84,7 +84,7 @@ PresetOption = Annotated[
     typer.Option(
         "--preset",
         help="Settings of a grid: quick, one for each task; fair, one with 5 seeds; paper, up to 24 with 5 seeds; "
-        "modern, ModernBERT's for each task with 5 seeds.",
+        "modern, ModernBERT's for each task with 5 seeds; search, paper's, of which --halving may drop some.",
     ),
 ]
 SeedsOption = Annotated[
@@ -98,6 +98,10 @@ ViaOption = Annotated[
         help="Finetune rte, mrpc and sts-b of a grid a second time, from its best model of this task.",
         show_default=False,
     ),
+]
+HalvingOption = Annotated[
+    bool,
+    typer.Option("--halving", help="With --preset search: after each seed drop the worse half of a task's settings."),
 ]
 TextOption = Annotated[
     str | None,

@@ -17,6 +17,7 @@ class Preset(StrEnum):
     FAIR = "fair"
     PAPER = "paper"
     MODERN = "modern"
+    SEARCH = "search"
 
 
 class MarkerGridState(StrEnum):
@@ -57,6 +58,8 @@ class GridSpec(Record):
     """Absolute path of a folder in GLUE's TSV layout, or of a copy of nyu-mll/glue."""
     keep: Keep = Keep.NOTHING
     """best: the model of each task's best trial, and of its best one from MNLI."""
+    is_halving: bool = False
+    """Drop the worse half of a task's settings after each seed."""
     num_cpu_workers: int
     """Workers on a machine without GPUs: the leased cores."""
     workers_per_gpu: int = 1

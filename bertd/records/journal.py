@@ -357,11 +357,13 @@ class GridRecord(Record):
     """Trials that are over."""
     num_trials: int
     num_failed: int
-    """Of those that are over, the ones without a score."""
+    """Of those that are over, the ones without a score, but for dropped ones."""
+    num_dropped: int = 0
     trial: str | None = None
     """Name of the one that has just ended."""
-    outcome: Literal["scored", "diverged", "failed"] | None = None
-    """diverged: its loss is not finite, and would not be again; failed: `bertd resume` tries it again."""
+    outcome: Literal["scored", "diverged", "failed", "dropped"] | None = None
+    """diverged: its loss is not finite, and would not be again; failed: `bertd resume` tries it again; dropped: it was
+    not run, because halving has dropped its setting."""
     detail: str = ""
     """Why it has no score."""
     remaining_s: float | None = None

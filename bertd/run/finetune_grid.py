@@ -3,8 +3,8 @@
 quick: one setting. fair: one setting for all tasks, several seeds, after Geiping and Goldstein 2022 (cramming),
 cramming/config/eval/GLUE_sane.yaml with optim/adam.yaml; their learning rate decays as a cosine, bertd's linearly.
 paper: the grid of Izsak et al. 2021, table 7, in which the tasks with more than 100,000 training examples have fewer
-settings, but for SST-2. modern: one setting for each task but WNLI, those of Warner et al. 2024 (ModernBERT), appendix;
-they finetuned RTE, MRPC and STS-B from their model of MNLI.
+settings, but for SST-2. search: the same settings, of which halving may drop some. modern: one setting for each task
+but WNLI, those of Warner et al. 2024 (ModernBERT), appendix; RTE, MRPC and STS-B they finetuned from MNLI.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _MODERN = {
     "ax": _modern(5e-5, 5e-6, 1),
 }
 """By task; ax trains as mnli does. The share of warm-up is bertd's usual one."""
-NUM_SEEDS = {Preset.QUICK: 1, Preset.FAIR: 5, Preset.PAPER: 5, Preset.MODERN: 5}
+NUM_SEEDS = {Preset.QUICK: 1, Preset.FAIR: 5, Preset.PAPER: 5, Preset.MODERN: 5, Preset.SEARCH: 5}
 """Where nobody says otherwise. Source of 5: fair's and paper's authors report the median of five trials."""
 
 
@@ -102,6 +102,20 @@ def require_via(tasks: list[str], *, via: Via | None) -> None:
         raise ValueError(f"starts from the model of {via}, which the grid must finetune: add it to --tasks")
     if not set(VIA_TASKS) & set(tasks):
         raise ValueError(f"is for {', '.join(VIA_TASKS)}: add one of them to --tasks")
+
+
+def require_halving_settings(preset: Preset, *, is_halving: bool) -> None:
+    """Check that a preset has settings of which some may be dropped.
+
+    Raises:
+        ValueError: it has not, or it is that of a paper, whose rule is the full grid.
+    """
+    if is_halving and preset is Preset.PAPER:
+        raise ValueError(
+            "the paper's grid is full, so its scores are not comparable with settings dropped; give search"
+        )
+    if is_halving and preset is not Preset.SEARCH:
+        raise ValueError(f"{preset} has one setting for each task, so there is none to drop; give search")
 
 
 def make_trials(
@@ -153,7 +167,7 @@ def _from(via: Via | None) -> str:
 
 def _settings(preset: Preset, task: str) -> _Settings:
     match preset:
-        case Preset.PAPER:
+        case Preset.PAPER | Preset.SEARCH:
             return _PAPER_LARGE if task in _LARGE_TASKS or task == "ax" else _PAPER
         case Preset.MODERN:
             return _MODERN[task]

@@ -1,8 +1,8 @@
 """Successive halving over the seeds of a grid: which settings of a task get their next seed. Pure.
 
 Every setting of a task is tried with the first seed; the better half, by the median of its scores so far, with the
-second; the better half of those with the third, and so on: one setting is left for the last seeds. Source: Jamieson and
-Talwalkar 2016, with seeds in place of training time, since a finetuning's learning rate is planned for its whole length.
+second; the better half of those with the third, and so on. Source: Jamieson and Talwalkar 2016, with seeds in place of
+training time, since a finetuning's learning rate is planned for its whole length.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def surviving_settings(scores: Mapping[_S, Sequence[float | None]], *, rung: int
     left = list(scores)
     for number in range(1, rung + 1):
         merits = {setting: _merit(scores[setting][:number]) for setting in left}
-        left = sorted(left, key=lambda setting: merits[setting], reverse=True)[: num_survivors(len(scores), rung=number)]
+        left = sorted(left, key=lambda setting: merits[setting], reverse=True)[
+            : num_survivors(len(scores), rung=number)
+        ]
     return left
 
 

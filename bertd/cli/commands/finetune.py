@@ -14,6 +14,7 @@ from bertd.cli.finetune_options import (
     DevShareOption,
     DryRunOption,
     EpochsOption,
+    HalvingOption,
     KeepOption,
     LabelOption,
     LrOption,
@@ -55,6 +56,7 @@ def finetune(
     preset: PresetOption = "quick",
     seeds: SeedsOption = None,
     via: ViaOption = None,
+    halving: HalvingOption = False,
     text: TextOption = None,
     label: LabelOption = None,
     dev: DevOption = None,
@@ -82,7 +84,15 @@ def finetune(
     export = _resolve_export(run)
     if tasks is not None:
         grid = make_grid(
-            export, tasks=tasks, preset=preset, num_seeds=seeds, via=via, keep=keep, data=data, priority=priority
+            export,
+            tasks=tasks,
+            preset=preset,
+            num_seeds=seeds,
+            via=via,
+            keep=keep,
+            is_halving=halving,
+            data=data,
+            priority=priority,
         )
         submit_grid(grid, dry_run=dry_run, socket=socket, json=json)
         return

@@ -28,7 +28,7 @@ _OF_ONE_FINETUNING = {
     "weight_decay": "--weight-decay",
     "warmup": "--warmup",
 }
-_OF_A_GRID = {"preset": "--preset", "seeds": "--seeds", "via": "--via"}
+_OF_A_GRID = {"preset": "--preset", "seeds": "--seeds", "via": "--via", "halving": "--halving"}
 
 
 def require_options_of_one_kind(context: typer.Context, *, is_grid: bool) -> None:
@@ -52,17 +52,18 @@ def make_grid(
     num_seeds: int | None,
     via: ViaName | None,
     keep: Kept,
+    is_halving: bool,
     data: Path,
     priority: int,
 ) -> SubmitGrid:
     """The grid that the options describe.
 
     Raises:
-        BadParameter: a task is not GLUE's, the tasks do not fit --via, or the data is not a folder.
+        BadParameter: a task is not GLUE's, tasks or preset do not fit the other options, or the data is not a folder.
     """
     from bertd.api.models import SubmitGrid
     from bertd.records import Keep, Preset
-    from bertd.run.finetune_grid import ALL, GRID_TASKS, parse_tasks, require_via
+    from bertd.run.finetune_grid import ALL, GRID_TASKS, parse_tasks, require_halving_settings, require_via
 
     try:
         names = parse_tasks(tasks, preset=Preset(preset))
@@ -72,6 +73,10 @@ def make_grid(
         require_via(names, via=via)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--via") from error
+    try:
+        require_halving_settings(Preset(preset), is_halving=is_halving)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--halving") from error
     if ALL in tasks.split(",") and (missing := [task for task in GRID_TASKS if task not in names]):
         print_note(f"{preset} has no published setting for {', '.join(missing)}, which is left out")
     if not data.is_dir():
@@ -85,6 +90,7 @@ def make_grid(
         num_seeds=num_seeds,
         via=via,
         keep=Keep(keep),
+        is_halving=is_halving,
         data_dir=str(data.absolute()),
         priority=priority,
     )
@@ -94,18 +100,21 @@ def submit_grid(grid: SubmitGrid, *, dry_run: bool, socket: Path | None, json: b
     """Queue the grid, and print how many trials it has and how long they take; with `dry_run` only the latter."""
     client = connect(socket)
     estimate = client.estimate_grid(grid)
+    estimated = estimate_text(estimate)
+    if grid.is_halving:
+        estimated += "\nat most: after each seed the worse half of a task's settings is dropped"
     if dry_run:
         if json:
             print_json(estimate)
         else:
-            print(f"{estimate_text(estimate)}\nnothing was queued; submit it without --dry-run")
+            print(f"{estimated}\nnothing was queued; submit it without --dry-run")
         return
     job = client.submit(grid)
     if json:
         print_json(job)
         return
     print(status_line(job))
-    print(estimate_text(estimate))
+    print(estimated)
     print_next_commands(job.id, extra_hints=[("bertd scores", "the scores so far")])
 
 

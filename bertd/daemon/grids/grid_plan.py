@@ -13,7 +13,7 @@ from bertd.daemon.grids.measured_speeds import MeasuredSpeeds
 from bertd.daemon.scheduling.device_allocation import Inventory
 from bertd.errors import RecipeError
 from bertd.records import GLUE_TASKS, GridSpec
-from bertd.run.finetune_grid import longest_first, make_trials, require_settings, require_via
+from bertd.run.finetune_grid import longest_first, make_trials, require_halving_settings, require_settings, require_via
 from bertd.run.grid_schedule import find_time_left
 
 
@@ -68,6 +68,10 @@ def plan_grid(
         require_via(request.tasks, via=request.via)
     except ValueError as error:
         raise RecipeError(f"--via {request.via}: {error}") from error
+    try:
+        require_halving_settings(request.preset, is_halving=request.is_halving)
+    except ValueError as error:
+        raise RecipeError(f"--halving: {error}") from error
     trials = make_trials(request.tasks, preset=request.preset, num_seeds=request.num_seeds, via=request.via)
     gpus = inventory.gpus
     device_kind: Literal["cpu", "gpu"] = "gpu" if gpus else "cpu"
@@ -79,6 +83,7 @@ def plan_grid(
         source_name=source_name,
         data_dir=request.data_dir,
         keep=request.keep,
+        is_halving=request.is_halving,
         num_cpu_workers=num_devices,
         workers_per_gpu=workers_per_gpu,
         seconds_per_epoch=speeds.find(export, request.tasks, device_kind=device_kind, workers_per_gpu=workers_per_gpu),

@@ -79,4 +79,5 @@ def grid_text(record: GridRecord) -> str:
     """How far a grid is, and why its newest trial has no score."""
     failed = f", {record.num_failed} without a score" if record.num_failed else ""
     newest = f"; {record.trial} {record.outcome}: {record.detail}" if record.outcome not in (None, "scored") else ""
-    return f"{record.step} of {record.num_trials} trials are over{failed}{newest}"
+    dropped = f", {record.num_dropped} dropped" if record.num_dropped else ""
+    return f"{record.step} of {record.num_trials} trials are over{failed}{dropped}{newest}"

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from bertd.errors import BertdError, CheckpointError, DeviceError, NumericsError, RunFolderError, StorageError
 from bertd.jobs.runner.child_process import StopSignal
 from bertd.jobs.runner.exit_analysis import FINETUNE_REMEDY, failure_reason
+from bertd.jobs.runner.grid_outcome import TrialOutcome, find_grid_outcome, make_grid_record
 from bertd.jobs.runner.grid_workers import Worker, WorkerCommand, WorkerEvent, WorkerPool, worker_slots
 from bertd.jobs.runner.log_truncation import truncate_log
 from bertd.jobs.runner.trial_table import TrialTable
@@ -29,7 +30,6 @@ from bertd.records import (
     CommandRecord,
     EndRecord,
     FinetuneSpec,
-    GridRecord,
     GridSpec,
     GridTrial,
     JobState,
@@ -117,7 +117,7 @@ class GridRunner:
                 self._copy_score(trial)
         self._table.queue_rest()
         self._record(None)
-        self._drop_hopeless()
+        self._end_hopeless()
         self._delete_models(self._table.beaten())
 
     def _run_workers(self) -> None:
@@ -131,7 +131,7 @@ class GridRunner:
             for event in self._pool.wait(_TICK_S):
                 if self._apply(event):
                     free.append(event.worker.slot)
-                self._drop_hopeless()
+                self._end_hopeless()
             truncate_log()
             self._read_mailbox()
 
@@ -239,25 +239,19 @@ class GridRunner:
         for trial in trials:
             shutil.rmtree(self._paths.trial(trial.name).finetuned_model, ignore_errors=True)
 
-    def _drop_hopeless(self) -> None:
-        for verdict in self._table.drop_hopeless():
+    def _end_hopeless(self) -> None:
+        for verdict in self._table.end_hopeless():
             self._record(verdict.trial, outcome=verdict.outcome, detail=verdict.detail)
 
-    def _record(self, trial: GridTrial | None, *, outcome: str | None = None, detail: str = "") -> None:
-        num_failed = len(self._table.unscored) + (outcome in ("diverged", "failed"))
-        left = self._time_left()
-        record = GridRecord.model_validate(
-            {
-                "t": time.time(),
-                "step": len(self._table.scored) + num_failed,
-                "num_trials": len(self._spec.trials),
-                "num_failed": num_failed,
-                "trial": trial and trial.name,
-                "outcome": outcome,
-                "detail": detail,
-                "remaining_s": None if left.unmeasured else left.seconds,
-                "unmeasured": left.unmeasured,
-            }
+    def _record(self, trial: GridTrial | None, *, outcome: TrialOutcome | None = None, detail: str = "") -> None:
+        record = make_grid_record(
+            self._spec,
+            self._table,
+            t=time.time(),
+            time_left=self._time_left(),
+            trial=trial,
+            outcome=outcome,
+            detail=detail,
         )
         self._journal.append(record)
         if trial is not None and outcome != "scored":
@@ -280,9 +274,18 @@ class GridRunner:
         if command is not None and command.verb is CommandKind.STOP:
             self._stop_command = command
 
+    def _find_outcome(self) -> Outcome:
+        return find_grid_outcome(
+            self._spec,
+            self._table,
+            fatal=self._fatal,
+            stop_requested=self._stop_command is not None,
+            shutdown_requested=self._stop_signal.is_set,
+        )
+
     def _close(self) -> Outcome:
         """The outcome, with the records that say so."""
-        outcome, now = self._outcome(), time.time()
+        outcome, now = self._find_outcome(), time.time()
         num_over = self._table.num_over
         if self._stop_command is not None:
             detail = "its workers were killed"
@@ -310,24 +313,6 @@ class GridRunner:
                 )
             )
         return outcome
-
-    def _outcome(self) -> Outcome:
-        scored = f"{len(self._table.scored)} of {len(self._spec.trials)} trials have a score"
-        if self._fatal is not None:
-            return self._fatal.model_copy(update={"reason": f"{self._fatal.reason}; {scored}"})
-        num_left = len(self._spec.trials) - self._table.num_over
-        if num_left and self._stop_command is not None:
-            return Outcome(state=JobState.CANCELLED, reason=f"stopped by a person; {scored}", exit_code=0)
-        if num_left and self._stop_signal.is_set:
-            return Outcome(state=JobState.PAUSED, reason=f"its runner was stopped; {scored}", exit_code=0)
-        unscored = self._table.unscored
-        failed = [record for record in unscored.values() if record.outcome == "failed"]
-        if failed:
-            first = f"{failed[0].trial}: {failed[0].detail}"
-            reason = f"{scored}; {len(failed)} failed, `bertd resume` tries them again; the first: {first}"
-            return Outcome(state=JobState.FAILED, reason=reason, exit_code=1)
-        diverged = f"; {len(unscored)} diverged" if unscored else ""
-        return Outcome(state=JobState.DONE, reason=f"{scored}{diverged}", exit_code=0)
 
 
 def _worker_failure(exit_code: int, *, oom_kills: int) -> str:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bertd.records import EndRecord, GridRecord, GridSpec, GridTrial, JournalRecord, ScoreRecord
+from bertd.run.finetune_halving import surviving_settings
+from bertd.run.quantities import format_count
 
-_FINAL = ("diverged",)
+_FINAL = ("diverged", "dropped")
 """Outcomes without a score that another attempt would have again."""
 
 
@@ -21,7 +23,7 @@ class Verdict:
     """Why a trial ends before it began."""
 
     trial: GridTrial
-    outcome: Literal["failed"]
+    outcome: Literal["failed", "dropped"]
     detail: str
 
 
@@ -44,6 +46,10 @@ class TrialTable:
                 self.add_score(record.trial, record)
             elif isinstance(record, GridRecord) and record.trial and record.outcome not in (None, "scored"):
                 self.unscored[record.trial] = record
+        self._rivals: dict[tuple[str, str | None], list[GridTrial]] = {}
+        """By task and start."""
+        for trial in spec.trials:
+            self._rivals.setdefault((trial.task, trial.via), []).append(trial)
         self._base = [trial for trial in spec.trials if trial.task == "mnli" and trial.via is None]
 
     def queue_rest(self) -> None:
@@ -66,13 +72,14 @@ class TrialTable:
                 return self.pending.pop(index)
         return None
 
-    def drop_hopeless(self) -> list[Verdict]:
+    def end_hopeless(self) -> list[Verdict]:
         """Remove the trials that can never begin from those left, and say why."""
         verdicts = []
         for trial in [*self.pending]:
-            if (detail := self._hopeless_reason(trial)) is not None:
+            verdict = self._judge(trial)
+            if verdict is not None:
                 self.pending.remove(trial)
-                verdicts.append(Verdict(trial, "failed", detail))
+                verdicts.append(verdict)
         return verdicts
 
     def model_trial(self) -> GridTrial | None:
@@ -101,17 +108,56 @@ class TrialTable:
 
     def _needs(self, trial: GridTrial) -> list[GridTrial]:
         """The trials that must be over before it may begin."""
-        return self._base if trial.via is not None else []
+        return [*(self._base if trial.via is not None else []), *self._before(trial)]
 
-    def _hopeless_reason(self, trial: GridTrial) -> str | None:
+    def _before(self, trial: GridTrial) -> list[GridTrial]:
+        """Where beaten settings are dropped: the trials of its task and start with earlier seeds."""
+        if not self._spec.is_halving:
+            return []
+        rivals = self._rivals[trial.task, trial.via]
+        return [rival for rival in rivals if rival.seed < trial.seed]
+
+    def _judge(self, trial: GridTrial) -> Verdict | None:
+        """Why a trial can never begin; None if it may, or if that is not known yet."""
+        if (dropped := self._drop_reason(trial)) is not None:
+            return Verdict(trial, "dropped", dropped)
         needs = self._needs(trial)
         if not needs or not all(map(self._is_over, needs)):
             return None
-        failed = [need.name for need in needs if need.name in self.unscored]
-        failed = [name for name in failed if self.unscored[name].outcome == "failed"]
-        if failed:
-            return f"waits for {failed[0]}, which failed"
-        return None if any(need.name in self.scored for need in needs) else "no trial of mnli has a score"
+        outcomes = {need.name: self.unscored[need.name].outcome for need in needs if need.name in self.unscored}
+        if failed := [name for name, outcome in outcomes.items() if outcome == "failed"]:
+            return Verdict(trial, "failed", f"waits for {failed[0]}, which failed")
+        if trial.via is not None and not any(base.name in self.scored for base in self._base):
+            return Verdict(trial, "failed", f"no trial of {trial.via} has a score")
+        return None
+
+    def _drop_reason(self, trial: GridTrial) -> str | None:
+        """Why halving does not run a trial; None if it may still."""
+        if not (before := self._before(trial)) or any(self._has_failed(other) for other in before):
+            return None
+        rivals = self._rivals[trial.task, trial.via]
+        seeds = sorted({rival.seed for rival in rivals})
+        scores: dict[_Setting, list[float | None]] = {_setting(rival): [None] * len(seeds) for rival in rivals}
+        for rival in rivals:
+            if rival.name in self.scored:
+                scores[_setting(rival)][seeds.index(rival.seed)] = self.scored[rival.name].score
+        for rung in range(1, seeds.index(trial.seed) + 1):
+            if not all(self._is_over(other) for other in before if other.seed < seeds[rung]):
+                return None
+            left = surviving_settings(scores, rung=rung)
+            if _setting(trial) not in left:
+                return f"beaten after {format_count(rung, 'seed')}; the best {len(left)} of {len(scores)} continue"
+        return None
+
+    def _has_failed(self, trial: GridTrial) -> bool:
+        return trial.name in self.unscored and self.unscored[trial.name].outcome == "failed"
 
     def _is_over(self, trial: GridTrial) -> bool:
         return trial.name in self.scored or trial.name in self.unscored
+
+
+_Setting = tuple[float, int, int]
+
+
+def _setting(trial: GridTrial) -> _Setting:
+    return trial.lr, trial.batch_size, trial.epochs

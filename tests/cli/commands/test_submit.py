@@ -316,6 +316,8 @@ def test_a_dry_run_of_a_finetuning_describes_its_data_and_queues_nothing(
         (["--tasks", "cola", "--lr", "1e-5"], "a grid tries its preset's settings"),
         (["--tasks", "cola", "--task", "cola"], "a grid tries its preset's settings"),
         (["--tasks", "wnli", "--preset", "modern"], "modern has no published setting for wnli"),
+        (["--tasks", "cola", "--halving", "--preset", "paper"], "the paper's grid is full"),
+        (["--tasks", "cola", "--halving"], "quick has one setting for each task"),
         (["--tasks", "rte", "--via", "mnli"], "which the grid must finetune: add it to --tasks"),
         (["--tasks", "cola,mnli", "--via", "mnli"], "is for mrpc, sts-b, rte"),
         (["--task", "cola", "--seeds", "3"], "give --tasks too"),

@@ -82,6 +82,24 @@ def test_trials_from_mnli_start_from_its_best_model_which_is_deleted_at_the_end(
     assert not box.paths.trial(names[43]).finetuned_model.exists()
 
 
+def test_a_halving_grid_ends_with_its_dropped_trials_in_the_journal(box: RunnerBox) -> None:
+    trials = make_trials(["cola"], preset=Preset.SEARCH, num_seeds=2)[:4]
+    trials += [trial.model_copy(update={"seed": 43, "name": f"{trial.name}-again"}) for trial in trials]
+    box.write_grid("cola")
+    spec = GridSpec.model_validate_json(box.paths.grid_spec.read_bytes())
+    spec = spec.model_copy(update={"trials": trials, "is_halving": True})
+    box.paths.grid_spec.write_text(spec.model_dump_json())
+    box.start(kind=JobKind.GRID)
+    outcome = box.outcome()
+    assert (outcome.state, outcome.reason) == (JobState.DONE, "6 of 8 trials have a score; 2 dropped")
+    records = box.records("grid")
+    # The fake's scores are equal: the first of the spec go on.
+    assert [record["trial"] for record in records if record["outcome"] == "dropped"] == [
+        trial.name for trial in trials[6:]
+    ]
+    assert (records[-1]["step"], records[-1]["num_dropped"], records[-1]["num_failed"]) == (8, 2, 0)
+
+
 def test_a_grid_keeps_the_model_of_each_tasks_best_trial(box: RunnerBox) -> None:
     box.write_grid("cola", "sts-b", num_seeds=3, keep=Keep.BEST)
     box.start(kind=JobKind.GRID)

@@ -66,7 +66,8 @@ def _change_by_restart(status: JobStatus, reason: str) -> JobChange | None:
 
 
 def _grid_reason(record: GridRecord) -> str:
-    over = f"finetunes: {record.step} of {record.num_trials} trials are over"
+    dropped = f", {record.num_dropped} of them dropped" if record.num_dropped else ""
+    over = f"finetunes: {record.step} of {record.num_trials} trials are over{dropped}"
     if not record.unmeasured:
         return over
     return f"{over}; time to finish unknown until the first trial of {', '.join(record.unmeasured)}"
