@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from bertd.cli.output.export_cost import ExportCost
 from bertd.cli.output.score_summary import GLUE_COLUMNS, PublishedRow, TaskSummary, choose_start, glue_mean
 from bertd.cli.output.tables import BOLD, Cell, OutputStyle, Row, format_table
+from bertd.cli.output.views import name_start
 from bertd.records import VIA_TASKS, Via
 
 _TITLES = {
@@ -29,7 +30,7 @@ def summaries_text(summaries: Sequence[TaskSummary], *, costs: Mapping[str, Expo
     header = ["TASK", "METRIC", "MEDIAN", "LOWEST", "HIGHEST", "SEEDS", "TRIALS", "LR", "BATCH", "EPOCHS", "MAJORITY"]
     rows: list[Row] = [
         [
-            each.task if each.via is None else f"{each.task} from {each.via.upper()}",
+            name_start(each.task, each.via),
             each.metric,
             Cell(f"{each.median:.4f}", (BOLD,)),
             f"{each.scores[0]:.4f}",

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from bertd.api.models import BudgetView, DeviceView, EventView, JobView, RunView, ScoreView, StatusView, VersionView
 from bertd.cli.output.tables import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Cell, OutputStyle, Row, format_table, wrap_text
-from bertd.records import JobState, Record
+from bertd.records import JobState, Record, Via
 from bertd.run.durations import format_duration
 from bertd.run.execution_text import execution_choices
 from bertd.run.quantities import format_budget_amount, format_bytes, format_count, format_share
@@ -185,6 +185,11 @@ def _holders(device: DeviceView) -> list[int]:
     return device.job_ids or ([] if device.job_id is None else [device.job_id])
 
 
+def name_start(task: str, via: Via | None) -> str:
+    """A task as a table names it, with the task on which its model was finetuned before."""
+    return task if via is None else f"{task} from {via.upper()}"
+
+
 def scores_text(scores: Iterable[ScoreView], *, style: OutputStyle) -> str:
     """One line per score, next to that of always guessing the most common label."""
     rows: list[Row]
@@ -193,7 +198,7 @@ def scores_text(scores: Iterable[ScoreView], *, style: OutputStyle) -> str:
     rows = [
         [
             str(view.job_id),
-            view.score.task,
+            name_start(view.score.task, view.score.via),
             view.score.metric,
             Cell(f"{view.score.score:.4f}", (BOLD,)),
             f"{view.score.majority_score:.4f}",

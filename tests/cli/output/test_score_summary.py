@@ -10,6 +10,7 @@ from bertd.api.models import ScoreView
 from bertd.cli.output.score_summary import GLUE_COLUMNS, Setting, glue_mean, read_published, summarize_scores
 from bertd.cli.output.score_tables import latex_table, markdown_table, summaries_text
 from bertd.cli.output.tables import OutputStyle
+from bertd.cli.output.views import scores_text
 from bertd.records import Via
 from tests.cli import samples
 
@@ -75,7 +76,7 @@ def test_scores_from_mnli_stand_beside_the_direct_ones_and_have_a_mean_and_a_row
         ("rte", "mnli", pytest.approx(0.85)),
     ]
     text = summaries_text(summaries, costs={}, style=PLAIN)
-    assert "rte from MNLI" in text
+    assert "rte from MNLI" in text and "rte from MNLI" in scores_text(views, style=PLAIN)
     assert "mean of 8 tasks: 50.0" in text
     assert "mean of 8 tasks, MRPC, STS-B, RTE from MNLI: 54.4" in text
     direct, via = markdown_table(summaries, [], costs={}).splitlines()[2:4]
