@@ -109,6 +109,7 @@ def scores(
         print_json([*answer])
         return
     from bertd.cli.output.export_cost import export_costs
+    from bertd.cli.output.score_curve import curves_text, export_shares
     from bertd.cli.output.score_summary import read_published, summarize_scores
     from bertd.cli.output.score_tables import latex_table, markdown_table, published_text, summaries_text
     from bertd.cli.output.tables import detect_output_style
@@ -118,13 +119,16 @@ def scores(
     summaries = summarize_scores(answer)
     # Pretrainings of this daemon alone: a score may be of a folder, or of a run that was deleted.
     run_ids = {score.run_id for score in answer} & {run.id for run in client.runs()} if answer and not trials else ()
-    costs = export_costs(map(client.run, run_ids), {each.source for each in summaries})
+    scored_runs = list(map(client.run, run_ids))
+    costs = export_costs(scored_runs, {each.source for each in summaries})
     if markdown or latex:
         print((markdown_table if markdown else latex_table)(summaries, rows, costs=costs))
         return
     nothing = "No score yet; get one with `bertd finetune RUN --task cola --data FOLDER`."
     table = scores_text(answer, style=style) if trials else summaries_text(summaries, costs=costs, style=style)
     print(table if answer else nothing)
+    if not trials and (curves := curves_text(summaries, shares=export_shares(scored_runs), style=style)):
+        print(f"\n{curves}")
     if rows:
         print(f"\n{published_text(rows, style=style)}")
 
