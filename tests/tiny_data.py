@@ -1,14 +1,14 @@
-"""A data set small enough to train on in a test: made by the real commands from 400 generated documents."""
+"""A data set small enough to train on in a test: prepared by the real code from 400 generated documents."""
 
 from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 from pathlib import Path
 
-from tests.waiting import PATIENCE_S
+from bertd.data.commands.vocab import train_vocabulary
+from bertd.data.prepare.pipeline import PrepareOptions, prepare
+from bertd.tokenizer.wordpiece import Casing
 
 _WORDS = [
     "the",
@@ -44,22 +44,8 @@ def make_tiny_dataset(folder: Path) -> Path:
         for _ in range(400):
             sentences = [" ".join(chooser.choices(_WORDS, k=12)).capitalize() + "." for _ in range(8)]
             file.write(json.dumps({"text": " ".join(sentences)}) + "\n")
-    _run("bertd.data.commands.vocab", str(corpus), "--size", "120", "--out", str(folder / "vocab"))
+    train_vocabulary([str(corpus)], out=folder / "vocab", size=120, casing=Casing(lowercase=True, strip_accents=True))
     out = folder / "dataset"
-    _run(
-        "bertd.data.commands.prepare",
-        f"jsonl:{corpus}",
-        "--vocab",
-        str(folder / "vocab"),
-        "--out",
-        str(out),
-        "--validation",
-        "0.2",
-        "--processes",
-        "1",
-    )
+    options = PrepareOptions(vocab=str(folder / "vocab"), validation_share=0.2)
+    prepare([f"jsonl:{corpus}"], out=out, options=options, processes=1)
     return out
-
-
-def _run(module: str, *arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", module, *arguments], check=True, capture_output=True, timeout=PATIENCE_S)

@@ -11,7 +11,7 @@ import psutil
 
 from bertd.api.client import Client
 from bertd.api.models import EventView, JobView, SubmitFinetune, SubmitPretrain
-from bertd.errors import DaemonUnreachableError
+from bertd.errors import DaemonUnreachableError, TransitionError
 from bertd.jobs.store.lifecycle import ENDED
 from bertd.records import GLUE_FILES, JobState, JournalRecord, RunnerIdentity
 from bertd.run.journal import read_journal
@@ -149,10 +149,17 @@ class DaemonBox:
         for _ in range(2):
             for job in self.client.jobs():
                 if job.state not in ENDED | {JobState.STOPPING}:
-                    self.client.stop(job.id)
+                    self._stop_or_find_ended(job.id)
         wait_for(
             lambda: all(job.state in ENDED for job in self.client.jobs()), what=f"all jobs to end: {self.client.jobs()}"
         )
+
+    def _stop_or_find_ended(self, id: int) -> None:
+        """Stop a job, which may end by itself meanwhile: then there is nothing to stop."""
+        try:
+            self.client.stop(id)
+        except TransitionError:
+            assert self.client.job(id).state in ENDED | {JobState.STOPPING}
 
     def submit_finetuning(self, task: str, *, run: str = "@") -> JobView:
         """Submit a finetuning; the fake's task decides what happens."""
