@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import os
 import re
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from bertd.train.autotune.speed_probe import ModelSetup, ProbeResult
 from bertd.train.distributed.process_group import Ranks
 from bertd.train.loop.loss_fn import ForwardPass
 from tests.train.loop.test_trainer import final_weights, kind_of, make_run, run_to_end
+from tests.train.rank_processes import start_ranks
 from tests.waiting import PATIENCE_S
 
 SIZES = ("batch.sequences=32", "budget.steps=2", "batch.micro=auto")
@@ -132,6 +133,7 @@ def test_another_error_is_not_taken_for_lack_of_memory(
 
 def train_rank(rank: int, folder: Path) -> None:
     """One of two real ranks; memory runs out on the second alone."""
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     torch.set_num_threads(1)
     store = dist.FileStore(str(folder / "store"), 2)  # type: ignore[attr-defined]  # torch exports it so
     dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
@@ -149,15 +151,9 @@ def train_rank(rank: int, folder: Path) -> None:
     dist.destroy_process_group()
 
 
-def test_all_ranks_follow_the_one_that_ran_out_of_memory(
-    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+def test_all_ranks_follow_the_one_that_ran_out_of_memory(tmp_path: Path, dataset: Path) -> None:
     paths = make_run(tmp_path / "run", dataset, *SIZES, "devices.count=2")
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=train_rank, args=(rank, tmp_path), daemon=True) for rank in range(2)]
-    for process in processes:
-        process.start()
+    processes = start_ranks(train_rank, folder=tmp_path)
     for process in processes:
         process.join(PATIENCE_S)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 from functools import cached_property, partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from bertd.train.loop.train_step import TrainStep
 from bertd.train.optim.optimizer import build_optimizers
 from bertd.train.run_inputs import build_masker, encoder_config
 from tests.train.loop.test_train_step import ALONE
+from tests.train.rank_processes import start_ranks
 from tests.waiting import PATIENCE_S
 
 STEPS = 20
@@ -131,16 +131,10 @@ def losses_of(recipe: Recipe, *, ranks: Ranks, kernels: str, steps: int) -> list
 
 
 def start(num_ranks: int, folder: Path, **options: object) -> list[float]:
-    """Losses of `num_ranks` processes, forked from one that has already imported everything."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.train.distributed.test_process_group"])
+    """Losses of `num_ranks` processes."""
     name = f"{num_ranks}-{options['kernels']}-{options['optimizer']}"
     options |= {"meeting": folder / f"{name}.meeting", "out": folder / f"{name}.json"}
-    processes = [
-        context.Process(target=train, args=(rank, num_ranks), kwargs=options, daemon=True) for rank in range(num_ranks)
-    ]
-    for process in processes:
-        process.start()
+    processes = start_ranks(train, count=num_ranks, num_ranks=num_ranks, **options)
     for process in processes:
         process.join(PATIENCE_S)
     assert [process.exitcode for process in processes] == [0] * num_ranks

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import faulthandler
-import multiprocessing
 import os
 import signal
 import sys
@@ -27,6 +26,7 @@ from bertd.train.distributed import launch, worker
 from bertd.train.distributed import peer_watch as peer_watch_module
 from bertd.train.distributed.peer_watch import watch_peers
 from bertd.train.distributed.process_group import join_ranks, leave_ranks
+from tests.train.rank_processes import start_ranks
 from tests.waiting import PATIENCE_S, wait_for
 
 GPU_SAYS = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 1 has a total capacity of 11.77 GiB"
@@ -150,10 +150,7 @@ def test_a_rank_that_is_not_the_first_reports_why_it_fails(
 
 
 def test_a_text_reaches_every_rank(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    ranks = [context.Process(target=shares_a_text, args=(rank, tmp_path), daemon=True) for rank in range(2)]
-    for process in ranks:
-        process.start()
+    ranks = start_ranks(shares_a_text, folder=tmp_path)
     for process in ranks:
         process.join(PATIENCE_S)
     assert [process.exitcode for process in ranks] == [0, 0]
@@ -170,10 +167,7 @@ def shares_a_text(rank: int, folder: Path) -> None:
 
 
 def test_a_rank_that_waits_for_a_dead_one_ends_with_it(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    ranks = [context.Process(target=waits_for_ever, args=(rank, tmp_path), daemon=True) for rank in range(2)]
-    for process in ranks:
-        process.start()
+    ranks = start_ranks(waits_for_ever, folder=tmp_path)
 
     def are_ready() -> bool:
         assert all(process.is_alive() for process in ranks)
@@ -188,10 +182,7 @@ def test_a_rank_that_waits_for_a_dead_one_ends_with_it(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_a_rank_exits_after_a_peers_death_only_when_its_save_is_complete(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    ranks = [context.Process(target=writes_for_a_while, args=(rank, tmp_path), daemon=True) for rank in range(2)]
-    for process in ranks:
-        process.start()
+    ranks = start_ranks(writes_for_a_while, folder=tmp_path)
     for process in ranks:
         process.join(PATIENCE_S)
 
