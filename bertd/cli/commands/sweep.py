@@ -97,7 +97,7 @@ def _read_order(file: str, *, priority: int) -> tuple[SubmitSweep, list[Setting]
     from bertd.run.paths import expand_user, find_data_set
     from bertd.run.recipe.load import find_recipe, read_recipe
     from bertd.run.recipe.sweep_file import find_sweep, read_sweep, resolve_sweep
-    from bertd.run.recipe.sweep_grid import expand_settings, map_paths
+    from bertd.run.recipe.sweep_grid import PATH_KEYS, expand_settings, map_paths
 
     path = find_sweep(file)
     sweep_toml, parsed = read_sweep(path)
@@ -112,7 +112,8 @@ def _read_order(file: str, *, priority: int) -> tuple[SubmitSweep, list[Setting]
         return str(folder) if folder.exists() else text
 
     spec = parsed.spec
-    for key, value in (("data.shards", base_recipe.data.shards), ("model.start_from", base_recipe.model.start_from)):
+    base_paths = (base_recipe.data.shards, base_recipe.model.start_from, base_recipe.finetune.data)
+    for key, value in zip(PATH_KEYS, base_paths, strict=True):
         if value is not None and key not in spec.fixed and key not in spec.grid:
             spec = spec.model_copy(update={"fixed": {**spec.fixed, key: value}})
     recipe_toml = base.read_text(encoding="utf-8")

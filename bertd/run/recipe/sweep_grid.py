@@ -59,6 +59,10 @@ def expand_settings(spec: SweepSpec, *, recipe_toml: str, recipe_name: str, name
     return settings
 
 
+PATH_KEYS = ("data.shards", "model.start_from", "finetune.data")
+"""Keys of a recipe that name folders, which may be relative to where a sweep is begun."""
+
+
 def setting_values(spec: SweepSpec) -> list[dict[str, str]]:
     """The values of each setting as text, by section.key."""
     return [
@@ -68,10 +72,10 @@ def setting_values(spec: SweepSpec) -> list[dict[str, str]]:
 
 
 def map_paths(spec: SweepSpec, change: Callable[[str, str], str]) -> SweepSpec:
-    """The sweep with the texts of data.shards and model.start_from changed by `change(key, text)`."""
+    """The sweep with the texts of PATH_KEYS changed by `change(key, text)`."""
 
     def mapped(key: str, value: JsonValue) -> JsonValue:
-        is_path = key in ("data.shards", "model.start_from") and isinstance(value, str)
+        is_path = key in PATH_KEYS and isinstance(value, str)
         return change(key, value) if is_path and isinstance(value, str) else value
 
     return spec.model_copy(

@@ -67,12 +67,15 @@ def test_a_sweep_on_gpus_is_timed_by_those_that_the_daemon_has(bertd: Bertd, fil
 def test_a_sweep_is_sent_with_absolute_paths_and_its_table_is_named(
     bertd: Bertd, file: Path, daemon: FakeDaemon, tmp_path: Path
 ) -> None:
+    (tmp_path / "glue").mkdir()
+    file.write_text(file.read_text().replace("[set]", '[set]\n"finetune.data" = "glue"'))
     said = bertd("sweep", "rates.toml", "--priority", "3")
     assert said.code == 0, said.err
     assert "sweep 3 (rates) has begun" in said.out
     assert "bertd sweeps 3 --cancel" in said.out
     order = SubmitSweep.model_validate_json(daemon.requests[0].body)
     assert order.spec.fixed["data.shards"] == str(tmp_path / "mine")
+    assert order.spec.fixed["finetune.data"] == str(tmp_path / "glue")
     assert (order.priority, order.sweep_name, order.recipe_name) == (3, "rates.toml", "demo.toml")
     assert [rung.at_s for rung in order.spec.rungs] == [60.0]
 
