@@ -40,6 +40,19 @@ def write_stsb(data_dir: Path) -> Path:
     return data_dir
 
 
+def write_mnli(data_dir: Path) -> Path:
+    draw = random.Random(1)
+    (data_dir / "MNLI").mkdir(parents=True)
+    for name, size in (("train", 240), ("dev_matched", 60)):
+        lines = ["index\tsentence1\tsentence2\tgold_label\n"]
+        for index in range(size):
+            first, second = draw_sentence(draw, label=1), draw_sentence(draw, label=index % 2)
+            gold = ("contradiction", "entailment")[index % 2] if index % 5 else "neutral"
+            lines.append(f"{index}\t{first}\t{second}\t{gold}\n")
+        (data_dir / "MNLI" / f"{name}.tsv").write_text("".join(lines))
+    return data_dir
+
+
 def write_job(folder: Path, **fields: object) -> JobPaths:
     spec = FinetuneSpec.model_validate(
         {

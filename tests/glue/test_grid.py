@@ -10,10 +10,10 @@ from pathlib import Path
 
 import psutil
 
-from bertd.records import GridSpec, GridTrial, JobState, Outcome, Preset
+from bertd.records import GridSpec, GridTrial, JobState, Outcome, Preset, Via
 from bertd.run.journal import read_scores
 from bertd.run.paths import JobPaths
-from tests.glue.glue_jobs import write_cola
+from tests.glue.glue_jobs import write_cola, write_mnli, write_stsb
 from tests.glue.tiny_export import save_tiny_export
 from tests.waiting import PATIENCE_S, wait_for
 
@@ -22,10 +22,13 @@ def _write_grid(folder: Path, *, export: Path, data: Path) -> JobPaths:
     paths = JobPaths(folder)
     paths.logs.mkdir(parents=True)
     paths.control.mkdir()
+    starts: list[tuple[str, int, Via | None]] = [("cola", 0, None), ("mnli", 0, None), ("mnli", 1, None)]
+    starts += [("sts-b", 0, None), ("sts-b", 0, "mnli")]
     trials = [
         GridTrial(
-            name=f"cola-seed{seed}",
-            task="cola",
+            name=f"{task}-via-{via}-seed{seed}",
+            task=task,
+            via=via,
             seed=seed,
             lr=1e-2,
             batch_size=16,
@@ -33,7 +36,7 @@ def _write_grid(folder: Path, *, export: Path, data: Path) -> JobPaths:
             weight_decay=0.1,
             warmup=0.06,
         )
-        for seed in range(4)
+        for task, seed, via in starts
     ]
     spec = GridSpec(
         preset=Preset.QUICK,
@@ -63,7 +66,9 @@ def _finish(paths: JobPaths, runner: subprocess.Popen[bytes]) -> None:
 
 def _table(paths: JobPaths) -> dict[str | None, float]:
     scores = read_scores(paths.journal)
-    assert len(scores) == len({score.trial for score in scores}) == 4
+    assert len(scores) == len({score.trial for score in scores}) == 5
+    assert [score.task for score in scores if score.via == "mnli"] == ["sts-b"]
+    assert [*paths.trials.glob("*/model")] == []
     return {score.trial: score.score for score in scores}
 
 
@@ -72,16 +77,17 @@ def _wait_until(is_true: Callable[[], bool], paths: JobPaths) -> None:
 
 
 def test_a_grid_has_the_same_table_after_its_worker_and_its_runner_were_killed(tmp_path: Path) -> None:
-    export, data = save_tiny_export(tmp_path / "export"), write_cola(tmp_path / "data")
+    export, data = save_tiny_export(tmp_path / "export"), write_mnli(write_stsb(write_cola(tmp_path / "data")))
     whole = _write_grid(tmp_path / "whole", export=export, data=data)
     _finish(whole, _start(whole))
 
     killed = _write_grid(tmp_path / "killed", export=export, data=data)
     runner = _start(killed)
-    _wait_until(killed.trial("cola-seed0").root.exists, killed)
+    _wait_until(killed.trial("cola-via-None-seed0").root.exists, killed)
     (worker,) = psutil.Process(runner.pid).children()
     worker.kill()
-    _wait_until(lambda: len(read_scores(killed.journal)) >= 1, killed)
+    # Before the model of MNLI that the last trial starts from is chosen.
+    _wait_until(killed.trial("mnli-via-None-seed1").root.exists, killed)
     runner.kill()
     runner.wait()
     assert not killed.outcome.exists()

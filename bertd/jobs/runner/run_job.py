@@ -19,8 +19,8 @@ from bertd.errors import BertdError, DaemonBusyError, StorageError
 from bertd.jobs.runner.budget_end import ExportCommand, export_newest
 from bertd.jobs.runner.child_process import StopSignal
 from bertd.jobs.runner.finetune_runner import FinetuneCommand, FinetuneRunner
-from bertd.jobs.runner.grid_runner import GridRunner
-from bertd.jobs.runner.grid_workers import WorkerCommand
+from bertd.jobs.runner.grid.grid_runner import GridRunner
+from bertd.jobs.runner.grid.grid_workers import WorkerCommand
 from bertd.jobs.runner.pretrain_runner import LaunchCommand, PretrainRunner
 from bertd.jobs.runner.restart_policy import RestartPolicy
 from bertd.jobs.runner.watchdog import HangTimeouts

@@ -51,6 +51,8 @@ class TrialTable:
         for trial in spec.trials:
             self._rivals.setdefault((trial.task, trial.via), []).append(trial)
         self._base = [trial for trial in spec.trials if trial.task == "mnli" and trial.via is None]
+        self._needs = {trial.name: self._find_needs(trial) for trial in spec.trials}
+        self._before = {trial.name: self._find_before(trial) for trial in spec.trials}
 
     def queue_rest(self) -> None:
         """Queue all trials that are not over."""
@@ -68,7 +70,7 @@ class TrialTable:
     def take(self) -> GridTrial | None:
         """The next trial that may begin; None while each of those left waits for another one."""
         for index, trial in enumerate(self.pending):
-            if all(map(self._is_over, self._needs(trial))):
+            if all(map(self._is_over, self._needs[trial.name])):
                 return self.pending.pop(index)
         return None
 
@@ -106,11 +108,11 @@ class TrialTable:
         """Trials with and without a score."""
         return len(self.scored) + len(self.unscored)
 
-    def _needs(self, trial: GridTrial) -> list[GridTrial]:
+    def _find_needs(self, trial: GridTrial) -> list[GridTrial]:
         """The trials that must be over before it may begin."""
-        return [*(self._base if trial.via is not None else []), *self._before(trial)]
+        return [*(self._base if trial.via is not None else []), *self._find_before(trial)]
 
-    def _before(self, trial: GridTrial) -> list[GridTrial]:
+    def _find_before(self, trial: GridTrial) -> list[GridTrial]:
         """Where beaten settings are dropped: the trials of its task and start with earlier seeds."""
         if not self._spec.is_halving:
             return []
@@ -121,7 +123,7 @@ class TrialTable:
         """Why a trial can never begin; None if it may, or if that is not known yet."""
         if (dropped := self._drop_reason(trial)) is not None:
             return Verdict(trial, "dropped", dropped)
-        needs = self._needs(trial)
+        needs = self._needs[trial.name]
         if not needs or not all(map(self._is_over, needs)):
             return None
         outcomes = {need.name: self.unscored[need.name].outcome for need in needs if need.name in self.unscored}
@@ -133,7 +135,7 @@ class TrialTable:
 
     def _drop_reason(self, trial: GridTrial) -> str | None:
         """Why halving does not run a trial; None if it may still."""
-        if not (before := self._before(trial)) or any(self._has_failed(other) for other in before):
+        if not (before := self._before[trial.name]) or any(self._has_failed(other) for other in before):
             return None
         rivals = self._rivals[trial.task, trial.via]
         seeds = sorted({rival.seed for rival in rivals})

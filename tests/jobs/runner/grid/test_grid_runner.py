@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from bertd.jobs.runner.grid_workers import worker_slots
+from bertd.jobs.runner.grid.grid_workers import worker_slots
 from bertd.records import CommandKind, FinetuneSpec, GridSpec, JobKind, JobState, Keep, Preset
 from bertd.run.finetune_grid import make_trials
 from bertd.run.journal import read_scores
@@ -98,6 +98,20 @@ def test_a_halving_grid_ends_with_its_dropped_trials_in_the_journal(box: RunnerB
         trial.name for trial in trials[6:]
     ]
     assert (records[-1]["step"], records[-1]["num_dropped"], records[-1]["num_failed"]) == (8, 2, 0)
+
+
+def test_a_halving_grid_with_a_failed_trial_ends_and_its_later_seeds_wait_for_a_resume(box: RunnerBox) -> None:
+    trials = make_trials(["rte"], preset=Preset.QUICK, num_seeds=3)
+    box.write_grid("rte")
+    spec = GridSpec.model_validate_json(box.paths.grid_spec.read_bytes())
+    box.paths.grid_spec.write_text(spec.model_copy(update={"trials": trials, "is_halving": True}).model_dump_json())
+    box.start(kind=JobKind.GRID)
+    outcome = box.outcome()
+    assert outcome.state is JobState.FAILED
+    assert outcome.reason.startswith("0 of 3 trials have a score; 3 failed")
+    details = {record["trial"]: record["detail"] for record in box.records("grid") if record["trial"]}
+    assert details[trials[1].name] == f"waits for {trials[0].name}, which failed"
+    assert str(details[trials[2].name]).startswith("waits for ")
 
 
 def test_a_grid_keeps_the_model_of_each_tasks_best_trial(box: RunnerBox) -> None:

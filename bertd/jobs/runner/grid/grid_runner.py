@@ -19,10 +19,10 @@ from pydantic import ValidationError
 from bertd.errors import BertdError, CheckpointError, DeviceError, NumericsError, RunFolderError, StorageError
 from bertd.jobs.runner.child_process import StopSignal
 from bertd.jobs.runner.exit_analysis import FINETUNE_REMEDY, failure_reason
-from bertd.jobs.runner.grid_outcome import TrialOutcome, find_grid_outcome, make_grid_record
-from bertd.jobs.runner.grid_workers import Worker, WorkerCommand, WorkerEvent, WorkerPool, worker_slots
+from bertd.jobs.runner.grid.grid_outcome import TrialOutcome, find_grid_outcome, make_grid_record
+from bertd.jobs.runner.grid.grid_workers import Worker, WorkerCommand, WorkerEvent, WorkerPool, worker_slots
+from bertd.jobs.runner.grid.trial_table import TrialTable
 from bertd.jobs.runner.log_truncation import truncate_log
-from bertd.jobs.runner.trial_table import TrialTable
 from bertd.records import (
     AlertRecord,
     Command,
@@ -240,8 +240,10 @@ class GridRunner:
             shutil.rmtree(self._paths.trial(trial.name).finetuned_model, ignore_errors=True)
 
     def _end_hopeless(self) -> None:
-        for verdict in self._table.end_hopeless():
-            self._record(verdict.trial, outcome=verdict.outcome, detail=verdict.detail)
+        # Again, until no other one waits for those that have just ended.
+        while verdicts := self._table.end_hopeless():
+            for verdict in verdicts:
+                self._record(verdict.trial, outcome=verdict.outcome, detail=verdict.detail)
 
     def _record(self, trial: GridTrial | None, *, outcome: TrialOutcome | None = None, detail: str = "") -> None:
         record = make_grid_record(

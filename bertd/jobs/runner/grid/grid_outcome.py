@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Literal
 
-from bertd.jobs.runner.trial_table import TrialTable
+from bertd.jobs.runner.grid.trial_table import TrialTable
 from bertd.records import GridRecord, GridSpec, GridTrial, JobState, Outcome
 from bertd.run.grid_schedule import TimeLeft
 
