@@ -18,6 +18,7 @@ from bertd.records import (
     JobState,
     Keep,
     KeptCheckpoint,
+    MarkerGridState,
     OwnTask,
     PauseKind,
     Preset,
@@ -62,6 +63,18 @@ class BudgetView(Record):
     """Step at which the budget will be spent at the current speed."""
 
 
+class MarkerGridView(Record):
+    """A grid of finetunings that a run's recipe asks for."""
+
+    marker: float
+    """Share of the budget; 1.0 is the run's end."""
+    state: MarkerGridState
+    reason: str
+    """Why it waits, or why there is none."""
+    grid_job_id: int | None
+    """Its job, once it is queued."""
+
+
 class RunView(Record):
     """One pretraining, as read from its folder."""
 
@@ -90,6 +103,8 @@ class RunView(Record):
     checkpoint: CheckpointRecord | None = None
     kept: list[KeptCheckpoint] = []
     """Newest first; only in the response for a single run."""
+    grids: list[MarkerGridView] = []
+    """By marker; only in the response for a single run."""
     export: ExportRecord | None = None
     alert: AlertRecord | None = None
     end: EndRecord | None = None

@@ -115,7 +115,14 @@ def build_services(
         foreign_processes=devices.foreign_processes,
         queue_jobs=queue_jobs,
     )
-    views = Views(version=_version(paths), queue=queue, events=events, run_metrics=run_metrics, devices=devices)
+    views = Views(
+        version=_version(paths),
+        queue=queue,
+        events=events,
+        run_metrics=run_metrics,
+        devices=devices,
+        marker_grids=marker_grid_table,
+    )
     hub = EventHub(events)
     database.after_commit = hub.on_commit
     request_handler = RequestHandler(

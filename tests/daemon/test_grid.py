@@ -92,6 +92,7 @@ def test_a_run_whose_recipe_asks_for_it_is_finetuned_by_itself_when_it_is_done(b
     wait_for(lambda: box.client.scores(run=run.run_id) != [], what="a score")
     (score,) = box.client.scores(run=run.run_id)
     assert box.client.job(score.job_id).kind is JobKind.GRID
+    assert [(grid.marker, grid.grid_job_id) for grid in box.client.run(run.run_id).grids] == [(1.0, score.job_id)]
     assert any(f"grid {score.job_id} finetunes" in event.text for event in box.events())
 
 

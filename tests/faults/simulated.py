@@ -313,6 +313,7 @@ class SimulatedDaemon:
             queue=self.queue,
             events=self.events,
             run_metrics=run_metrics,
+            marker_grids=marker_grid_table,
             devices=cast(Devices, None),  # No test reads what the devices do.
         )
         self.budget_changes = BudgetChanges(run_metrics=run_metrics, scheduler=self.scheduler)

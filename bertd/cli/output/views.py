@@ -6,7 +6,17 @@ import math
 import time
 from collections.abc import Iterable
 
-from bertd.api.models import BudgetView, DeviceView, EventView, JobView, RunView, ScoreView, StatusView, VersionView
+from bertd.api.models import (
+    BudgetView,
+    DeviceView,
+    EventView,
+    JobView,
+    MarkerGridView,
+    RunView,
+    ScoreView,
+    StatusView,
+    VersionView,
+)
 from bertd.cli.output.tables import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Cell, OutputStyle, Row, format_table, wrap_text
 from bertd.records import JobState, Record, Via
 from bertd.run.durations import format_duration
@@ -302,6 +312,7 @@ def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:
     for kept in run.kept:
         what = f"{kept.name} at {format_share(kept.progress)}, {format_bytes(kept.size_bytes)}"
         fields.append(("kept", f"{what}: {', '.join(kept.reasons)}"))
+    fields += [("grid", _describe_grid(grid)) for grid in run.grids]
     if run.export:
         fields.append(("export", f"{run.export.name}, {run.export.architecture}"))
     if run.restarts:
@@ -311,6 +322,14 @@ def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:
     if run.end:
         fields.append(("end", f"{run.end.reason}: {run.end.detail}"))
     return fields
+
+
+def _describe_grid(grid: MarkerGridView) -> str:
+    """A grid that the run's recipe asks for, and what became of it."""
+    where = "the run's end" if grid.marker == 1.0 else f"marker {grid.marker:g}"
+    if grid.grid_job_id is not None:
+        return f"of {where}: job {grid.grid_job_id}"
+    return f"of {where}: {grid.state}{f': {grid.reason}' if grid.reason else ''}"
 
 
 def amount(budget: BudgetView) -> str:

@@ -6,7 +6,16 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from bertd.api.models import BudgetView, DeviceView, JobView, RunView, ScoreView, StatusView, VersionView
+from bertd.api.models import (
+    BudgetView,
+    DeviceView,
+    JobView,
+    MarkerGridView,
+    RunView,
+    ScoreView,
+    StatusView,
+    VersionView,
+)
 from bertd.daemon.api.ended_views import EndedViews
 from bertd.daemon.metrics.budget_position import ChargedTime, current_budget
 from bertd.daemon.metrics.journal_summary import JournalSummary
@@ -16,6 +25,7 @@ from bertd.errors import BertdError, RunFolderError
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.leases import Leases
 from bertd.jobs.store.lifecycle import ENDED
+from bertd.jobs.store.marker_grid_table import MarkerGridTable
 from bertd.jobs.store.queue import Job, Queue
 from bertd.records import BudgetUnit, JobKind, JobState, PauseKind, ScoreRecord
 from bertd.run.budget import find_time_left
@@ -80,13 +90,21 @@ class Views:
     """Builds every view."""
 
     def __init__(
-        self, *, version: VersionView, queue: Queue, events: EventLog, run_metrics: RunMetrics, devices: Devices
+        self,
+        *,
+        version: VersionView,
+        queue: Queue,
+        events: EventLog,
+        run_metrics: RunMetrics,
+        devices: Devices,
+        marker_grids: MarkerGridTable,
     ) -> None:
         self.version = version
         self._queue = queue
         self._events = events
         self._run_metrics = run_metrics
         self._devices = devices
+        self._marker_grids = marker_grids
         self._charged_time = ChargedTime(run_metrics)
         self._ended_runs = EndedViews[RunView]()
         self._ended_progress = EndedViews[float | None]()
@@ -111,18 +129,24 @@ class Views:
         return (self._job(job, leases=leases) for job in jobs)
 
     def run_with_checkpoints(self, job: Job) -> RunView:
-        """One run, with its kept checkpoints and the reasons for them.
+        """One run, with its kept checkpoints and the reasons for them, and the grids that it asks for.
 
         Raises:
             RecipeError: its recipe is missing or was changed by hand.
         """
-        view = self.run(job)
+        view = self.run(job).model_copy(update={"grids": self._grids(job)})
         try:
             return view.model_copy(update={"kept": read_checkpoint_index(RunPaths(Path(job.folder))).checkpoints})
         except RunFolderError as error:
             # The next checkpoint rewrites the index; until then the rest of the run is worth showing.
             logger.warning("job %d is shown without its kept checkpoints: %s", job.id, error)
             return view
+
+    def _grids(self, job: Job) -> list[MarkerGridView]:
+        return [
+            MarkerGridView(marker=row.marker, state=row.state, reason=row.reason, grid_job_id=row.grid_job_id)
+            for row in self._marker_grids.of_run(job.id)
+        ]
 
     def run(self, job: Job) -> RunView:
         """One run.

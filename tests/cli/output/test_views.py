@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from bertd.api.models import StatusView
+from bertd.api.models import MarkerGridView, StatusView
 from bertd.cli.output.tables import OutputStyle
 from bertd.cli.output.views import JobDetails, amount, devices_text, job_text, jobs_text, runs_text, status_text
 from bertd.jobs.store.lifecycle import ENDED
-from bertd.records import BudgetUnit, DevicesRecord, EndRecord, JobKind, JobState
+from bertd.records import BudgetUnit, DevicesRecord, EndRecord, JobKind, JobState, MarkerGridState
 from tests.cli import samples
 from tui.drawing.formatting import percent
 
@@ -181,6 +181,21 @@ def test_the_share_of_a_budget_is_the_same_everywhere(progress: float, text: str
     assert all(f"{text} " in each for each in texts)
     assert percent(progress) == text.replace("%", " %"), "the dashboard's"
     assert "s left" not in texts[2] and " 0s" not in texts[0], "a run that is over has no rest"
+
+
+def test_a_run_says_what_became_of_the_grids_that_it_asks_for() -> None:
+    grids = [
+        MarkerGridView(marker=0.25, state=MarkerGridState.QUEUED, reason="", grid_job_id=9),
+        MarkerGridView(marker=0.5, state=MarkerGridState.WAITING, reason="/glue: no such folder", grid_job_id=None),
+        MarkerGridView(marker=1.0, state=MarkerGridState.WAITING, reason="", grid_job_id=None),
+    ]
+    run = samples.run().model_copy(update={"grids": grids})
+    text = job_text(JobDetails(job=samples.job(), run=run, scores=[]), now=samples.NOW, style=PLAIN)
+    assert [line.split(maxsplit=1)[1] for line in text.splitlines() if line.startswith("grid ")] == [
+        "of marker 0.25: job 9",
+        "of marker 0.5: waiting: /glue: no such folder",
+        "of the run's end: waiting",
+    ]
 
 
 def test_a_grid_that_runs_says_when_it_ends() -> None:
