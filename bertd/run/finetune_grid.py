@@ -156,7 +156,7 @@ def longest_first(trials: list[GridTrial], *, data_dir: Path) -> list[GridTrial]
 
     Those of a task follow each other, so that a worker keeps it in memory: the order is that of their largest trials.
     """
-    sizes = {task: _train_bytes(task, data_dir=data_dir) for task in {trial.task for trial in trials}}
+    sizes = {task: train_bytes(task, data_dir=data_dir) for task in {trial.task for trial in trials}}
     largest = {task: sizes[task] * max(t.epochs for t in trials if t.task == task) for task in sizes}
     return sorted(trials, key=lambda trial: (-largest[trial.task], trial.task, -trial.epochs))
 
@@ -177,7 +177,8 @@ def _settings(preset: Preset, task: str) -> _Settings:
             return _QUICK
 
 
-def _train_bytes(task: str, *, data_dir: Path) -> int:
+def train_bytes(task: str, *, data_dir: Path) -> int:
+    """Size of a task's training files; 0 if there are none."""
     files = GLUE_FILES[task]
     train = data_dir / files.folder / files.train
     parts = [train] if train.is_file() else [*(data_dir / files.hub_folder).glob("train-*.parquet")]

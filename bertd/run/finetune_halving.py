@@ -11,6 +11,8 @@ import statistics
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TypeVar
 
+from bertd.records import GridSpec, GridTrial
+
 _S = TypeVar("_S", bound=Hashable)
 
 
@@ -36,6 +38,34 @@ def surviving_settings(scores: Mapping[_S, Sequence[float | None]], *, rung: int
             : num_survivors(len(scores), rung=number)
         ]
     return left
+
+
+def most_trials(spec: GridSpec, pending: Sequence[GridTrial] | None = None) -> list[GridTrial]:
+    """The trials that may be run at most: of each seed as many as settings survive, the longest of them.
+
+    Args:
+        spec: a grid.
+        pending: those of its trials that are not begun; None for all.
+    """
+    pending = spec.trials if pending is None else pending
+    if not spec.is_halving:
+        return list(pending)
+    seeds: dict[tuple[str, str | None], dict[int, int]] = {}
+    for trial in spec.trials:
+        by_seed = seeds.setdefault((trial.task, trial.via), {})
+        by_seed[trial.seed] = by_seed.get(trial.seed, 0) + 1
+    room = {
+        (start, seed): num_survivors(number, rung=rung)
+        for start, by_seed in seeds.items()
+        for rung, (seed, number) in enumerate(sorted(by_seed.items()))
+    }
+    chosen = set()
+    for trial in sorted(pending, key=lambda trial: -trial.epochs):
+        place = (trial.task, trial.via), trial.seed
+        room[place] -= 1
+        if room[place] >= 0:
+            chosen.add(trial.name)
+    return [trial for trial in pending if trial.name in chosen]
 
 
 def _merit(scores: Sequence[float | None]) -> tuple[float, int]:

@@ -9,7 +9,7 @@ import pytest
 
 from bertd.api.models import JobView, SubmitGrid
 from bertd.errors import CorpusError, RecipeError, TransitionError
-from bertd.records import GridSpec, JobKind, JobState, Preset
+from bertd.records import GLUE_FILES, GridSpec, JobKind, JobState, Preset
 from bertd.run.paths import JobPaths
 from tests.daemon.daemon_box import DaemonBox
 from tests.waiting import wait_for
@@ -64,6 +64,14 @@ def test_a_grid_takes_as_long_as_earlier_trials_of_its_tasks_and_nothing_is_gues
     assert after.wall_s == pytest.approx(0.1 * math.ceil(30 / after.num_workers))
     assert after.device_hours == pytest.approx(after.wall_s * after.num_devices / 3600)
     assert after.unmeasured == ["wnli"]
+    larger = box.folder / "larger"
+    for folder, size in ((box.glue, 100), (larger, 300)):
+        files = GLUE_FILES["cola"]
+        (folder / files.folder).mkdir(parents=True, exist_ok=True)
+        (folder / files.folder / files.train).write_bytes(b"x" * size)
+        (folder / files.folder / files.dev).touch()
+    scaled = box.client.estimate_grid(order.model_copy(update={"tasks": ["cola"], "data_dir": str(larger)}))
+    assert scaled.wall_s == pytest.approx(3 * after.wall_s)
 
     job = box.client.submit(order.model_copy(update={"tasks": ["wnli"], "num_seeds": 1}))
     trials = JobPaths(Path(job.folder)).trials

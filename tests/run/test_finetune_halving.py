@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from bertd.run.finetune_halving import num_survivors, surviving_settings
+from bertd.records import GridSpec, Preset
+from bertd.run.finetune_grid import make_trials
+from bertd.run.finetune_halving import most_trials, num_survivors, surviving_settings
 
 
 def test_a_half_of_the_settings_rounded_up_gets_each_next_seed() -> None:
     assert [num_survivors(24, rung=rung) for rung in range(5)] == [24, 12, 6, 3, 2]
     assert [num_survivors(3, rung=rung) for rung in range(4)] == [3, 2, 1, 1]
+
+
+def test_at_most_so_many_trials_are_run_and_of_those_left_the_longest() -> None:
+    trials = make_trials(["cola"], preset=Preset.SEARCH)
+    spec = GridSpec(
+        preset=Preset.SEARCH, source="", source_name="", data_dir="", num_cpu_workers=1, is_halving=True, trials=trials
+    )
+    assert [sum(trial.seed == seed for trial in most_trials(spec)) for seed in range(42, 47)] == [24, 12, 6, 3, 2]
+    assert {trial.epochs for trial in most_trials(spec) if trial.seed == 46} == {10}
+    assert len(most_trials(spec, trials[24:30])) == 6
+    assert most_trials(spec.model_copy(update={"is_halving": False})) == trials
 
 
 def test_the_better_half_continues_by_the_median_of_its_seeds_so_far() -> None:

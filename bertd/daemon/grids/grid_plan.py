@@ -14,6 +14,7 @@ from bertd.daemon.scheduling.device_allocation import Inventory
 from bertd.errors import RecipeError
 from bertd.records import GLUE_TASKS, GridSpec
 from bertd.run.finetune_grid import longest_first, make_trials, require_halving_settings, require_settings, require_via
+from bertd.run.finetune_halving import most_trials
 from bertd.run.grid_schedule import find_time_left
 
 
@@ -29,7 +30,7 @@ class GridPlan:
         """How many trials there are, and how long they take."""
         spec = self.spec
         num_workers = spec.num_cpu_workers if self.device_kind == "cpu" else self.num_devices * spec.workers_per_gpu
-        left = find_time_left(spec.trials, speeds=spec.seconds_per_epoch, num_workers=num_workers)
+        left = find_time_left(most_trials(spec), speeds=spec.seconds_per_epoch, num_workers=num_workers)
         is_known, by_task = bool(spec.seconds_per_epoch), Counter(trial.task for trial in spec.trials)
         return GridEstimateView(
             num_trials=len(spec.trials),
@@ -86,7 +87,13 @@ def plan_grid(
         is_halving=request.is_halving,
         num_cpu_workers=num_devices,
         workers_per_gpu=workers_per_gpu,
-        seconds_per_epoch=speeds.find(export, request.tasks, device_kind=device_kind, workers_per_gpu=workers_per_gpu),
+        seconds_per_epoch=speeds.find(
+            export,
+            request.tasks,
+            data_dir=Path(request.data_dir),
+            device_kind=device_kind,
+            workers_per_gpu=workers_per_gpu,
+        ),
         trials=longest_first(trials, data_dir=Path(request.data_dir)),
     )
     return GridPlan(spec, device_kind, num_devices)

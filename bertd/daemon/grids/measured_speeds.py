@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 from bertd.daemon.admission.readable import read_json_object
 from bertd.errors import BertdError
 from bertd.jobs.store.queue import Job, Queue
 from bertd.records import FinetuneSpec, GridSpec, JobKind, ScoreRecord
+from bertd.run.finetune_grid import train_bytes
 from bertd.run.grid_schedule import measure_speeds
 from bertd.run.journal import read_scores
 from bertd.run.paths import JobPaths
@@ -30,10 +32,13 @@ class MeasuredSpeeds:
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
 
-    def find(self, export: Path, tasks: list[str], *, device_kind: str, workers_per_gpu: int) -> dict[str, float]:
+    def find(
+        self, export: Path, tasks: list[str], *, data_dir: Path, device_kind: str, workers_per_gpu: int
+    ) -> dict[str, float]:
         """Seconds per epoch by task, of the newest job with a trial of it; tasks without one are left out.
 
-        A lone finetuning on CPU does not count: it computes on all cores, a trial of a grid on one.
+        Another amount of data is taken to need time in proportion. A lone finetuning on CPU does not count: it computes
+        on all cores, a trial of a grid on one.
         """
         shape = _read_shape(export)
         found: dict[str, float] = {}
@@ -42,27 +47,45 @@ class MeasuredSpeeds:
                 break
             if job.device_kind != device_kind or (job.kind is JobKind.FINETUNE and device_kind == "cpu"):
                 continue
-            speeds = measure_speeds(_read_alike(job, export=export, shape=shape, workers_per_gpu=workers_per_gpu))
-            found = {task: speeds[task] for task in tasks if task in speeds} | found
+            earlier = _read_alike(job, export=export, shape=shape, workers_per_gpu=workers_per_gpu)
+            if earlier is None:
+                continue
+            speeds = measure_speeds(earlier.scores)
+            scaled = {task: speeds[task] * _ratio(task, data_dir, earlier.data_dir) for task in tasks if task in speeds}
+            found = scaled | found
         return found
 
 
-def _read_alike(job: Job, *, export: Path, shape: object, workers_per_gpu: int) -> list[ScoreRecord]:
-    """The job's scores, if its model has the shape and it shared GPUs alike; else none."""
+@dataclass(frozen=True)
+class _Earlier:
+    """A job that was measured."""
+
+    scores: list[ScoreRecord]
+    data_dir: Path
+
+
+def _ratio(task: str, data_dir: Path, earlier_dir: Path) -> float:
+    """How much more there is to read; 1 if the earlier data are gone."""
+    earlier_bytes = train_bytes(task, data_dir=earlier_dir)
+    return train_bytes(task, data_dir=data_dir) / earlier_bytes if earlier_bytes else 1.0
+
+
+def _read_alike(job: Job, *, export: Path, shape: object, workers_per_gpu: int) -> _Earlier | None:
+    """The job's scores, if its model has the shape and it shared GPUs alike."""
     paths = JobPaths(Path(job.folder))
     try:
         if job.kind is JobKind.GRID:
             grid = GridSpec.model_validate_json(paths.grid_spec.read_bytes())
-            source, parts = grid.source, grid.workers_per_gpu
+            source, data_dir, parts = grid.source, grid.data_dir, grid.workers_per_gpu
         else:
-            source = FinetuneSpec.model_validate_json(paths.finetune_spec.read_bytes()).source
-            parts = workers_per_gpu
+            spec = FinetuneSpec.model_validate_json(paths.finetune_spec.read_bytes())
+            source, data_dir, parts = spec.source, spec.data_dir, workers_per_gpu
         is_alike = parts == workers_per_gpu and (source == str(export) or _read_shape(Path(source)) == shape)
-        return read_scores(paths.journal) if is_alike else []
+        return _Earlier(read_scores(paths.journal), Path(data_dir)) if is_alike else None
     except (OSError, ValueError, BertdError) as error:
         # Its folder, or its export, was removed or changed: it says nothing about this machine's speed.
         logger.debug("job %d is not measured: %s", job.id, error)
-        return []
+        return None
 
 
 def _read_shape(export: Path) -> object:

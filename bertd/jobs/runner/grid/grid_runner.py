@@ -37,6 +37,7 @@ from bertd.records import (
     Outcome,
 )
 from bertd.run.atomic_files import atomic_write
+from bertd.run.finetune_halving import most_trials
 from bertd.run.grid_schedule import RunningTrial, TimeLeft, find_time_left, measure_speeds
 from bertd.run.journal import JournalWriter, read_journal, read_scores
 from bertd.run.log import log_line
@@ -267,7 +268,8 @@ class GridRunner:
             if worker.trial is not None
         ]
         speeds = self._spec.seconds_per_epoch | measure_speeds(self._table.scored.values())
-        return find_time_left(self._table.pending, speeds=speeds, num_workers=len(self._slots), running=running)
+        pending = most_trials(self._spec, self._table.pending)
+        return find_time_left(pending, speeds=speeds, num_workers=len(self._slots), running=running)
 
     # ---- The end -----------------------------------------------------------------------------------
 
