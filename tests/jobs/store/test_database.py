@@ -11,6 +11,7 @@ from bertd.errors import DaemonError, StorageError
 from bertd.jobs.store.database import _SCHEMA, _UPGRADES, SCHEMA_VERSION, Database
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.leases import Lease, Leases
+from bertd.jobs.store.marker_grid_table import MarkerGridTable
 from bertd.jobs.store.queue import Queue
 from bertd.jobs.store.sweep_table import Sweep, SweepTable
 from bertd.records import JobState, SweepSpec, SweepState
@@ -85,6 +86,25 @@ def test_a_queue_of_the_second_version_keeps_its_rows_and_gets_sweeps(path: Path
         assert (table.get("rates").spec, len(table.settings(1))) == (spec, 2)
         assert database.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
         database.close()
+
+
+def test_a_queue_of_the_third_version_gets_the_grids_of_runs(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.executescript(f"{_SCHEMA} {_UPGRADES[0]} {_UPGRADES[1]} PRAGMA user_version = 3;")
+    values = "1, 'pretrain', 'x', 'queued', '', 0, '1-x', '/r', 'gpu', 1, 0, 0.0"
+    columns = "id, kind, name, state, reason, priority, run_id, folder, device_kind, num_devices, owner_uid, created_t"
+    connection.executescript(f"INSERT INTO jobs ({columns}) VALUES ({values});")  # noqa: S608  # no input
+    connection.close()
+    database = Database(path)
+    table = MarkerGridTable(database, EventLog(database))
+    with database.transaction():
+        table.insert(1, [0.5, 1.0])
+    database.close()
+    database = Database(path)
+    (first, last) = MarkerGridTable(database, EventLog(database)).waiting()
+    assert (first.run_job_id, first.marker, last.marker) == (1, 0.5, 1.0)
+    assert Queue(database, EventLog(database)).get(1).state is JobState.QUEUED
+    database.close()
 
 
 def test_what_was_acknowledged_survives_kill_9(path: Path) -> None:
