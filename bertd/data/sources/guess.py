@@ -14,9 +14,10 @@ from typing import BinaryIO
 from bertd.data.sources.compression import strip_compression_suffix
 from bertd.data.sources.encodings import HEAD_BYTES, decode_head, detect_encoding, unify_bare_returns
 from bertd.data.sources.kinds import SourceKind
+from bertd.data.sources.readers.other_formats import GIT_LFS_POINTER
 from bertd.data.sources.readers.rows.arrow import is_arrow
-from bertd.data.sources.readers.rows.delimited import DELIMITERS, find_dialect, is_column_name
-from bertd.data.sources.readers.rows.json_values import find_array_keys
+from bertd.data.sources.readers.rows.dialect import DELIMITERS, find_dialect, is_column_name
+from bertd.data.sources.readers.rows.json_values import find_array_keys, is_by_columns
 from bertd.data.sources.readers.rows.jsonl import JOINT
 from bertd.data.sources.readers.wiki.headings import HEADING
 from bertd.data.sources.readers.wiki.wikitext103 import is_wikitext103
@@ -42,7 +43,7 @@ _KINDS_BY_SUFFIX = {
     ".parquet": (SourceKind.PARQUET,),
     ".arrow": (SourceKind.ARROW,),
     ".feather": (SourceKind.ARROW,),
-    ".xml": (SourceKind.WIKI_XML,),
+    ".xml": (SourceKind.WIKI_XML, SourceKind.TEXT),
     ".txt": (SourceKind.TEXT, SourceKind.HEADINGS, SourceKind.WIKITEXT103),
 }
 """What a suffix promises; the first is what a file is taken for whose content shows nothing, but for .xml."""
@@ -79,6 +80,10 @@ def guess_kind(name: str, content: BinaryIO, *, encoding: str | None = None) -> 
     text = unify_bare_returns(text.encode("utf-8", "replace")).decode()
     is_all = len(head) < HEAD_BYTES
     named = _kinds_of_name(name)
+    is_promised_binary = bool(named) and named[0] in (SourceKind.PARQUET, SourceKind.ARROW)
+    if head.startswith(GIT_LFS_POINTER) or (text and is_promised_binary):
+        # What was downloaded in place of the file, such as a page that says why not.
+        return SourceKind.TEXT
     if kind := _guess_from_opening(text, is_all=is_all):
         return kind
     if named and named[0] is SourceKind.JSONL and _STRING_LINE.match(text):
@@ -123,7 +128,8 @@ def _guess_from_objects(text: str, *, is_all: bool) -> SourceKind:
     if len(lines) == 1:
         # One object, or the beginning of one.
         is_joined = JOINT.search(text.encode()) is not None
-        return SourceKind.JSON if is_joined or find_array_keys(text, text_field="text") else SourceKind.JSONL
+        is_one = is_joined or is_by_columns(text) or find_array_keys(text, text_field="text")
+        return SourceKind.JSON if is_one else SourceKind.JSONL
     is_by_line = any(map(_is_object, lines[:_NUM_LINES])) and not any(line.rstrip() == "{" for line in lines)
     return SourceKind.JSONL if is_by_line else SourceKind.JSON
 

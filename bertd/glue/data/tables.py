@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bertd.data.sources.encodings import open_utf8
 from bertd.data.sources.readers.document import MAX_DOCUMENT_BYTES
-from bertd.data.sources.readers.rows.delimited import DELIMITERS, Dialect, find_dialect
+from bertd.data.sources.readers.rows.dialect import DELIMITERS, Dialect, find_dialect
 from bertd.errors import CorpusError
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")

@@ -176,29 +176,6 @@ def test_a_page_of_html_is_named(vocab: Path, tmp_path: Path, capsys: pytest.Cap
     assert "a.html: is HTML, whose tags are read as text; extract its text first" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("opening", "what"),
-    [
-        ("WARC/1.0\r\nWARC-Type: conversion\r\n\r\n", "a WARC or WET file, whose headers"),
-        ("From joe@x.org Sat Jan  3 01:05:34 2026\nSubject: mill\n\n", "a mailbox, whose headers"),
-        ("\ufeff1\r\n00:00:01,000 --> 00:00:02,500\r\n", "subtitles, whose times"),
-        ("WEBVTT\n\n00:01.000 --> 00:02.500\n", "subtitles, whose times"),
-        ("\n<!doctype html>\n<html><body>", "HTML, whose tags"),
-        ("From the mill of 1926\nthe river runs.\n", None),
-        ("1\nThe mill stands.\n", None),
-    ],
-)
-@pytest.mark.parametrize("kind", ["", "lines:"])
-def test_text_that_holds_more_than_its_words_is_named(
-    kind: str, opening: str, what: str | None, vocab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "a.txt").write_text(opening + "\n".join(made_up_text(number, sentences=4) for number in range(20)))
-    assert prepared(tmp_path, f"{kind}a.txt", vocab) == 0
-    said = capsys.readouterr().err
-    message = f"a.txt: is {what} are read as text; extract its text first"
-    assert said.count(message) == 1 if what else "extract its text" not in said
-
-
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
 def test_records_without_the_field_name_those_that_they_have(
     name: str, vocab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

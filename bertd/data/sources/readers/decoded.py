@@ -18,7 +18,7 @@ from bertd.data.sources.encodings import (
     suggest_encoding,
 )
 from bertd.data.sources.readers.document import Block, Document, Reader, ReadResult, Skipped, SkipReason, TooLong
-from bertd.data.sources.readers.other_formats import describe_binary, describe_tagged
+from bertd.data.sources.readers.other_formats import describe_binary, describe_tagged, remedy_for
 from bertd.program import print_note
 
 _SKIPPED = b"\x00skipped\x00"
@@ -42,7 +42,7 @@ class DecodedReader:
         name = str(getattr(stream, "name", "a file"))
         text, head = open_utf8(stream, named=self.encoding, name=name)
         if binary := describe_binary(head, is_text=text is not None):
-            self._note(f"{name}: is {binary}, and is left out", lambda: "unpack it, or convert it to text, first")
+            self._note(f"{name}: is {binary}, and is left out", lambda: remedy_for(binary))
             yield _skip_file(stream, head, SkipReason.OTHER_FORMAT)
             return
         if text is None:

@@ -36,6 +36,7 @@ class SkipReason(Enum):
     OTHER_FORMAT = "file of another format"
     NOT_JSON = "not a JSON object"
     NO_FIELD = "lacks the text field"
+    FIELD_NOT_TEXT = "text field that is not text"
     UNCLOSED = "never closed"
     DAMAGED = "damaged markup"
     DAMAGED_ROW = "damaged row"

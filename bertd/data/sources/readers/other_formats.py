@@ -8,8 +8,11 @@ from pathlib import PurePath
 
 from bertd.data.sources.compression import is_tar_head, strip_compression_suffix
 
+GIT_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _BINARY_FORMATS = (
+    (re.compile(re.escape(GIT_LFS_POINTER)), "a pointer of Git LFS"),
     (re.compile(rb"PK\x03\x04.{26}(?:\[Content_Types\]\.xml|mimetype)", re.DOTALL), "an Office document or an e-book"),
+    (re.compile(rb"PK\x05\x06"), "an empty zip archive"),
     (re.compile(rb"PK\x03\x04"), "a zip archive, as .docx, .xlsx and .epub are"),
     (re.compile(rb"%PDF-"), "a PDF"),
     (re.compile(rb"%!PS-Adobe"), "PostScript"),
@@ -17,6 +20,7 @@ _BINARY_FORMATS = (
     (re.compile(rb"\xd0\xcf\x11\xe0"), "an old Office document"),
 )
 """By their first bytes; part of a PDF and all of RTF would pass for text."""
+_REMEDIES = {"a pointer of Git LFS": "fetch the file itself with git lfs pull"}
 _NO_TEXT_FORMATS = (
     (re.compile(rb"7z\xbc\xaf\x27\x1c"), "a 7z archive"),
     (re.compile(rb"Rar!\x1a\x07"), "a RAR archive"),
@@ -41,12 +45,45 @@ _TAGGED_FORMATS = (
     (re.compile(rb"WARC/\d"), "a WARC or WET file, whose headers"),
     (re.compile(rb"From \S+ .*\d{4}\r?\n>?[A-Z][\w-]*[: ]"), "a mailbox, whose headers"),
     (
-        re.compile(rb"(?:WEBVTT\b|\d+[ \t]*\r?\n\d\d:\d\d:\d\d[,.]\d{3} --> |\[Script Info\])"),
+        re.compile(
+            rb"(?:(?:Return-Path|Received|Delivered-To|From|To|Cc|Subject|Date|Message-ID|MIME-Version|Content-[\w-]+"
+            rb"|X-[\w-]+):[^\n]*\n(?:[ \t][^\n]*\n)*){3}",
+            re.IGNORECASE,
+        ),
+        "an e-mail, whose headers",
+    ),
+    (
+        re.compile(
+            rb"\[?\d{1,4}[./-]\d{1,2}[./-]\d{2,4},? \d{1,2}:\d\d(?::\d\d)?(?:.{1,4}[ap]\.?m\.?)?"
+            rb"(?:\]| -) [^:\n]{1,40}: ",
+            re.IGNORECASE,
+        ),
+        "a chat or a log, whose times and names",
+    ),
+    (
+        re.compile(rb"WEBVTT\b|\d+[ \t]*\r?\n\d{1,2}:\d\d:\d\d[,.]\d{1,3}[ \t]*-->|\[Script Info\]"),
         "subtitles, whose times",
     ),
     (re.compile(rb"(?i)<!DOCTYPE html|<html\b"), "HTML, whose tags"),
+    (
+        re.compile(
+            rb"<\?xml\b(?![^>]*>\s*(?:<!--.*?-->\s*)*<mediawiki)|<(?!mediawiki)[A-Za-z][\w:.-]*\s[^<>]*\bxmlns",
+            re.DOTALL,
+        ),
+        "XML, whose tags",
+    ),
+    (re.compile(rb"(?:%[^\n]*\n|\s)*\\document(?:class|style)\b"), "LaTeX, whose commands"),
+    (
+        re.compile(rb"---[ \t]*\r?\n(?:[\w-]+:|[ \t-])[^\n]*\n(?:(?!---)[^\n]*\n){0,60}---[ \t]*\r?\n"),
+        "a page with front matter, whose fields",
+    ),
+    (re.compile(rb"(?:#[^\n]*\n)*1(?:-\d+)?(?:\t[^\t\n]+){9}\n|-DOCSTART-"), "CoNLL, whose columns"),
+    (re.compile(rb'(?:#[^\n]*\n)*msgid "'), "a file of translations, whose keys"),
 )
 """Text by its bytes, with more in it than words."""
+_HTML_END_TAG = re.compile(rb"</(?:p|div|span|a|li|ul|td|tr|table|h[1-6]|strong|em|b|i)>", re.IGNORECASE)
+_MIN_HTML_END_TAGS = 10
+"""So many in the beginning of a file are no accident."""
 _HTML_SUFFIXES = (".html", ".htm", ".xhtml")
 
 
@@ -62,9 +99,19 @@ def describe_binary(head: bytes, *, is_text: bool) -> str | None:
     return "a tar within an archive" if is_tar_head(head) else None
 
 
+def remedy_for(what: str) -> str:
+    """What to do with a file of a format that `describe_binary` names."""
+    return _REMEDIES.get(what, "unpack it, or convert it to text, first")
+
+
 def describe_tagged(name: str, head: bytes) -> str | None:
     """What a file is that holds more than text; of HTML by its name, the user was told when it was found."""
+    if PurePath(strip_compression_suffix(name)).suffix.lower() in _HTML_SUFFIXES:
+        return None
     begin = head.removeprefix(codecs.BOM_UTF8).lstrip()
-    found = next((what for opening, what in _TAGGED_FORMATS if opening.match(begin)), None)
-    is_named = PurePath(strip_compression_suffix(name)).suffix.lower() in _HTML_SUFFIXES
-    return None if is_named else found
+    if found := next((what for opening, what in _TAGGED_FORMATS if opening.match(begin)), None):
+        return found
+    # WikiExtractor leaves tags of links, which its reader takes out.
+    is_extracted = begin.startswith(b"<doc ")
+    has_tags = not is_extracted and len(_HTML_END_TAG.findall(head)) >= _MIN_HTML_END_TAGS
+    return "full of HTML, whose tags" if has_tags else None

@@ -10,75 +10,31 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
-from statistics import mean
 from typing import BinaryIO
 
 from bertd.data.sources.readers.document import MAX_DOCUMENT_BYTES, Block, ReadResult
 from bertd.data.sources.readers.rows.columns import join_article_lines
+from bertd.data.sources.readers.rows.dialect import (
+    DELIMITERS,
+    MAX_NAME_CHARACTERS,
+    Dialect,
+    find_dialect,
+    holds_texts,
+    is_column_name,
+)
 from bertd.data.sources.readers.rows.row_blocks import Row, RowKind, pack_rows, read_rows
 from bertd.errors import CorpusError
 from bertd.program import print_note
 
-DELIMITERS = (",", ";", "\t", "|")
 _DEFAULT_FIELD = "text"
 """Without a column of this name the texts are looked for; without one that the user names they are not."""
-_NO_DELIMITER = "\x1f"
-"""For a table of one column, whose texts may hold any of the others."""
 _HEAD_CHARACTERS = 1 << 18
-_MAX_NAME_CHARACTERS = 64
-"""A longer cell of the first row is no name of a column."""
 _MAX_CELL_SHOWN = 24
-_MAX_NAME_WORDS = 6
-_NUMBER = re.compile(r"[-+]?\d[\d.,:/-]*")
-"""Dates included."""
-_MIN_REPEATS, _REPEATED_SHARE = 2, 0.05
-"""A value of the first row that so many other rows have in its column is no name."""
-_MIN_TEXT_WORDS, _MIN_TEXT_CHARACTERS = 3, 12
-"""A cell is a text if it has so many words, or, as in Chinese, letters beyond ASCII."""
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """How a table is written."""
-
-    delimiter: str
-    has_quotes: bool
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    """Rows from the beginning, of the header's length."""
-    is_whole: bool
-    """No other rows are among them."""
-
-    @property
-    def has_quoted_names(self) -> bool:
-        """Whether each name still has its quotes: then the rows have quotes, too, and this is not how to read them."""
-        return all(len(name) > 1 and name[0] == name[-1] == '"' for name in self.header)
-
-    @property
-    def has_names(self) -> bool:
-        """Whether the first row names the columns; it is data if it has a number, or a value that others repeat."""
-        cells = [cell.strip() for cell in self.header]
-        numbers = [cell for cell in cells if _NUMBER.fullmatch(cell)]
-        if numbers and numbers != [str(number) for number in range(len(numbers))]:
-            # pandas numbers columns without names from 0.
-            return False
-        others = [row for row in self.rows if row != self.header]
-        least = max(_MIN_REPEATS, int(_REPEATED_SHARE * len(others)))
-        return not any(
-            cell and sum(row[number].strip() == cell for row in others) >= least for number, cell in enumerate(cells)
-        )
-
-    def parse(self, lines: Iterable[str]) -> Iterator[list[str]]:
-        """The rows of some lines.
-
-        Raises:
-            csv.Error: at a row that is not as the format says; the iterator continues after its line.
-        """
-        return _parse(lines, delimiter=self.delimiter, has_quotes=self.has_quotes)
+_MAX_PREAMBLE_LINES = 10
+"""Lines that may be above the names of the columns."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +58,7 @@ class DelimitedTable:
         text = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="")
         try:
             lines = _read_lines(text)
-            head = _take_head(lines)
+            head = self._skip_preamble(_take_head(lines), place=place)
             dialect = find_dialect(head, delimiters=self.delimiters, is_complete=_is_complete(head))
             if dialect is None or (_is_complete(head) and sum(not line.isspace() for line in head) < 2):
                 return
@@ -115,6 +71,22 @@ class DelimitedTable:
     def documents(self, content: bytes) -> Iterator[ReadResult]:
         """A document a row."""
         return read_rows(content)
+
+    def _skip_preamble(self, head: list[str], *, place: str) -> list[str]:
+        """The first lines, without those above the names of the columns, such as the title of a sheet."""
+        for number, line in enumerate(head[: _MAX_PREAMBLE_LINES + 1]):
+            for delimiter in self.delimiters:
+                names = _split_names(line, delimiter)
+                if self.text_field.lower() not in names or len(names) < 2 or not all(map(is_column_name, names)):
+                    continue
+                # A row of data may hold the name, too; a title has fewer cells than there are columns.
+                is_below_titles = all(len(_split_names(above, delimiter)) < len(names) for above in head[:number])
+                if number and is_below_titles and head[0][:4].lower() != "sep=":
+                    named = f"{place}: its columns are named in line {number + 1}"
+                    self._say(f"{named}; the lines above are left out", key=named)
+                    return head[number:]
+                return head
+        return head
 
     def _find_column(self, dialect: Dialect, *, place: str) -> int:
         """The number of the column of texts, from 0.
@@ -135,8 +107,9 @@ class DelimitedTable:
             raise CorpusError(f"{place}: no column {self.text_field!r}; it has {columns}: give --text-field")
         name = header[texts[0]]
         if not is_column_name(name):
+            cells = ", ".join(repr(one[:MAX_NAME_CHARACTERS]) for one in header)
             raise CorpusError(
-                f"{place}: its first row names no columns: {name[:_MAX_NAME_CHARACTERS]!r}; add a row of names, or "
+                f"{place}: its first row names no columns: {cells}; make the names of the columns its first row, or "
                 f"read each line as a document with lines:{place}"
             )
         self._say(f"{place}: the texts are read from column {name!r}", key=name)
@@ -163,86 +136,14 @@ class DelimitedTable:
             print_note(line)
 
 
+def _split_names(line: str, delimiter: str) -> list[str]:
+    """The cells of a line that are not empty, as names of columns are compared."""
+    return [name for cell in line.split(delimiter) if (name := cell.strip(' "\r\n').lower())]
+
+
 def _text_columns(rows: Iterable[tuple[str, ...]], *, width: int) -> list[int]:
     """Numbers of the columns that hold texts; the only column of a table does."""
     return [0] if width == 1 else [number for number in range(width) if holds_texts([row[number] for row in rows])]
-
-
-def find_dialect(head: list[str], *, delimiters: tuple[str, ...], is_complete: bool) -> Dialect | None:
-    """How a table is written; None for an empty one.
-
-    Args:
-        head: its first lines.
-        is_complete: these are all lines.
-    """
-    if head and head[0][:4].lower() == "sep=" and len(head[0].strip()) == 5:
-        # Excel's own mark.
-        delimiters, head = (head[0][4],), head[1:]
-    best: Dialect | None = None
-    for delimiter in (*delimiters, _NO_DELIMITER):
-        for has_quotes in (True, False):
-            found = _try_dialect(head, delimiter=delimiter, has_quotes=has_quotes, is_complete=is_complete)
-            if found is None or (delimiter != _NO_DELIMITER and len(found.header) == 1):
-                continue
-            if delimiter == _NO_DELIMITER and best is not None:
-                continue
-            if found.has_quoted_names and best is not None and best.delimiter == delimiter and best.is_whole:
-                # A quoted text of several lines would be several rows.
-                continue
-            if best is None or len(found.rows) > len(best.rows):
-                best = found
-    return best
-
-
-def _try_dialect(head: list[str], *, delimiter: str, has_quotes: bool, is_complete: bool) -> Dialect | None:
-    rows: list[tuple[str, ...]] = []
-    num_unread = 0
-    reader = _parse(head, delimiter=delimiter, has_quotes=has_quotes)
-    while True:
-        try:
-            if row := next(reader):
-                rows.append(tuple(row))
-        except StopIteration:
-            break
-        except csv.Error:
-            # A row that the head cuts, or quotes that are not used as quotes.
-            num_unread += 1
-    if not rows:
-        return None
-    header, *rest = rows
-    if not is_complete and rest:
-        rest.pop()
-    whole = tuple(row for row in rest if len(row) == len(header))
-    return Dialect(
-        delimiter=delimiter,
-        has_quotes=has_quotes,
-        header=header,
-        rows=whole,
-        is_whole=not num_unread and len(whole) == len(rest),
-    )
-
-
-def _parse(lines: Iterable[str], *, delimiter: str, has_quotes: bool) -> Iterator[list[str]]:
-    if has_quotes:
-        return csv.reader(lines, delimiter=delimiter, strict=True)
-    return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE, quotechar=None)
-
-
-def holds_texts(cells: list[str]) -> bool:
-    """Whether most cells of a column, of those that are not empty, are texts."""
-    cells = [cell for cell in cells if cell.strip()]
-    return bool(cells) and mean(map(_is_text, cells)) > 0.5
-
-
-def _is_text(cell: str) -> bool:
-    if len(cell.split()) >= _MIN_TEXT_WORDS:
-        return True
-    return sum(character.isalpha() and not character.isascii() for character in cell) >= _MIN_TEXT_CHARACTERS
-
-
-def is_column_name(cell: str) -> bool:
-    """Whether a cell of the first row is short enough to name a column."""
-    return bool(cell) and len(cell) <= _MAX_NAME_CHARACTERS and len(cell.split()) <= _MAX_NAME_WORDS
 
 
 def _read_lines(text: io.TextIOWrapper) -> Iterator[str]:

@@ -28,6 +28,8 @@ _COLON = re.compile(r"[ \t\r\n]*:[ \t\r\n]*")
 _RECORDS = re.compile(r'\[[ \t\r\n]*[{"]')
 """The beginning of an array of objects or of texts."""
 _OBJECTS = re.compile(r"\[[ \t\r\n]*\{")
+_COLUMN = re.compile(r'\{\s*"(?:[^"\\]|\\.)*"\s*:\s*\{\s*"0"\s*:')
+"""The beginning of a table by columns as of pandas: `{"text": {"0": "one", "1": "two"}}`."""
 _TOKEN = re.compile(r'\\.|["{}\[\]]', re.DOTALL)
 _LONGEST_TOKEN = 16
 """A syntax error so close to the end of what was read may be a value that is cut there, as `fals`."""
@@ -188,6 +190,11 @@ class _ValueCutter:
         return end
 
     def _refuse_envelope(self, text: str) -> None:
+        if is_by_columns(text):
+            raise CorpusError(
+                f"{self._place}: is a table written by columns; take its texts out: "
+                f"jq '[.[{json.dumps(self._text_field)}][]]' {self._place} > texts.json"
+            )
         keys = find_array_keys(text, text_field=self._text_field)
         if keys:
             path = "".join(f"[{json.dumps(key)}]" for key in keys)
@@ -222,6 +229,11 @@ class _ValueCutter:
             if not self._read_more():
                 raise CorpusError(self._unclosed_message(f"record {self._number:,}"))
             self.too_long.add(self._text[held:].encode("utf-8", "surrogateescape"))
+
+
+def is_by_columns(text: str) -> bool:
+    """Whether an object that begins so is a table by columns."""
+    return _COLUMN.match(text) is not None
 
 
 def find_array_keys(text: str, *, text_field: str, is_nested: bool = False) -> tuple[str, ...]:

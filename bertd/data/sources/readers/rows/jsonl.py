@@ -48,7 +48,8 @@ class JsonLines:
         text = record.get(self.text_field)
         if not isinstance(text, str):
             # The text may be in another field, so the record counts with all of its line.
-            return Skipped.with_bytes(SkipReason.NO_FIELD, line)
+            reason = SkipReason.NO_FIELD if text is None else SkipReason.FIELD_NOT_TEXT
+            return Skipped.with_bytes(reason, line)
         return cleaned_document(text)
 
 

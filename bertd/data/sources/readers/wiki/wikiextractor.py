@@ -71,7 +71,7 @@ def _parse_line(line: bytes) -> ReadResult:
         return record
     text, title = record.get(_TEXT_FIELD), record.get("title")
     if not isinstance(text, str):
-        return Skipped.with_bytes(SkipReason.NO_FIELD, line)
+        return Skipped.with_bytes(SkipReason.NO_FIELD if text is None else SkipReason.FIELD_NOT_TEXT, line)
     return _read_article(text, title=title if isinstance(title, str) else None)
 
 

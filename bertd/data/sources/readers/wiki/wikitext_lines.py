@@ -19,7 +19,8 @@ ITEM_MARK = "\x01"
 
 _MAGIC_WORD = re.compile(r"__[^\Wa-z]+?__")
 _QUOTES = re.compile("'{2,}")
-_SPACES = re.compile(r"[ \t\u00a0\u2002-\u200a\u202f\u3000]+")
+_SPACES = re.compile(r"[ \t\u00a0\u2002-\u200a\u202f\u3000]{2,}|[\t\u00a0\u2002-\u200a\u202f\u3000]")
+"""All but a single plain one, which is most of them and stays."""
 _EMPTY_BRACKETS = re.compile(r"[(（]\s*(?:[,;:/–、，；：،؛-]\s*)*[)）]|\[\s*\]")
 _BRACKET_BEGIN = re.compile(r"([(（])[\s,;、，；،؛]+")
 _BRACKET_END = re.compile(r"[\s,;、，；،؛]+([)）])")
@@ -56,9 +57,14 @@ def _clean_paragraph(line: str, left_out: LeftOut) -> str:
     is_item = line.startswith(ITEM_MARK)
     line = line.lstrip(f"{ITEM_MARK}*#:; ") if is_item else line
     line = html.unescape(_MAGIC_WORD.sub("", _QUOTES.sub("", line)))
-    line = _cut(OTHER_TAG, _cut(INLINE_TAG, _cut(_URL, line, left_out), left_out), left_out)
+    # A search for a character is far cheaper than one for a pattern; most lines have none of these.
+    if "://" in line:
+        line = _cut(_URL, line, left_out)
+    if "<" in line:
+        line = _cut(OTHER_TAG, _cut(INLINE_TAG, line, left_out), left_out)
     line = _SPACES.sub(" ", _LEFTOVERS.sub("", line))
-    line = _BRACKET_END.sub(r"\1", _BRACKET_BEGIN.sub(r"\1", _EMPTY_BRACKETS.sub("", line)))
+    if any(map(line.__contains__, "()（）[")):
+        line = _BRACKET_END.sub(r"\1", _BRACKET_BEGIN.sub(r"\1", _EMPTY_BRACKETS.sub("", line)))
     line = _COMMAS.sub(r"\1", line)
     line = restore(_SPACE_BEFORE.sub(r"\1", _SPACES.sub(" ", line)).strip())
     if is_prose(line, is_item=is_item):

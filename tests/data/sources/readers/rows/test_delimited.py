@@ -165,3 +165,20 @@ def test_names_of_columns_that_pandas_numbers_or_files_repeat_are_no_data() -> N
     ]
     joined = b"id,text\n" + b"1,The old mill stands.\n" * 3 + b"id,text\n2,The water runs.\n"
     assert read(joined) == [*["The old mill stands."] * 3, "text", "The water runs."]
+
+
+@pytest.mark.parametrize(
+    "titles", ["My export\n2024-01-01\n\n", "Survey,,\nPerson,,Rating\n", '"A title, in quotes",,\n']
+)
+def test_lines_above_the_names_of_the_columns_are_left_out_and_named(
+    titles: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = "id,text,label\n1,The old mill stands.,a\n2,The water runs.,b\n"
+    assert read(f"{titles}{table}".encode()) == ["The old mill stands.", "The water runs."]
+    line = titles.count("\n") + 1
+    assert f"its columns are named in line {line}; the lines above are left out" in capsys.readouterr().err
+
+
+def test_a_row_that_holds_the_name_of_the_wanted_column_is_a_row() -> None:
+    content = b"id,label,body\n1,mill,The old mill stands.\n2,text,It is so.\n"
+    assert read(content) == ["The old mill stands.", "It is so."]

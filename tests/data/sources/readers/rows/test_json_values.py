@@ -68,7 +68,7 @@ def test_every_value_of_an_array_is_read_or_counted(most: int) -> None:
         none,
         none,
         none,
-        field,
+        "[text field that is not text]",
         "b",
     ]
     assert read(b'[{"text": "a\xff"}, {"text": "b"}]', most=most) == ["[not valid UTF-8]", "b"]
@@ -148,6 +148,13 @@ def test_a_very_large_object_with_the_array_in_it_is_refused_before_it_is_held(m
     monkeypatch.setattr(json_values, "_PIECE_BYTES", 100)
     with pytest.raises(CorpusError, match="in the array 'rows'"):
         read(json.dumps({"meta": {"a": [1]}, "rows": RECORDS}).encode(), most=50)
+
+
+def test_a_table_by_columns_is_refused_with_the_command_that_takes_its_texts_out() -> None:
+    columns = {"id": {str(number): number for number in range(9)}, "text": {str(number): "A." for number in range(9)}}
+    for indent in (None, 1):
+        with pytest.raises(CorpusError, match=r"table written by columns; .*: jq '\[\.\[\"text\"\]\[\]\]' JSON > "):
+            read(json.dumps(columns, indent=indent).encode())
 
 
 def test_a_record_with_an_array_besides_its_text_is_a_record() -> None:

@@ -24,7 +24,7 @@ def test_each_line_is_a_document_or_a_reason(block_bytes: int) -> None:
     assert readings(JsonLines(text_field="body"), content, block_bytes=block_bytes) == [
         "one\ntwo",
         SkipReason.NO_FIELD,
-        SkipReason.NO_FIELD,
+        SkipReason.FIELD_NOT_TEXT,
         SkipReason.NOT_JSON,
         SkipReason.NOT_JSON,
         SkipReason.INVALID_UTF8,
