@@ -142,6 +142,12 @@ def test_a_finetuning_cannot_be_paused() -> None:
         change_by_action(JobAction.PAUSE, JobStatus(JobState.RUNNING), job_id=7, kind=JobKind.FINETUNE)
 
 
+@pytest.mark.parametrize("kind", [JobKind.FINETUNE, JobKind.GRID])
+def test_what_has_nothing_to_export_is_not_said_to_export_when_it_is_stopped(kind: JobKind) -> None:
+    change = change_by_action(JobAction.STOP, JobStatus(JobState.RUNNING), job_id=7, kind=kind)
+    assert (change.state, change.reason) == (JobState.STOPPING, "stopped by a person; its processes are killed")
+
+
 def test_a_move_by_the_wrong_actor_is_refused_with_a_remedy() -> None:
     with pytest.raises(TransitionError, match="queued cannot become starting by the person; .*hold or stop it"):
         check_transition(3, before=JobState.QUEUED, after=JobState.STARTING, actor=Actor.PERSON)

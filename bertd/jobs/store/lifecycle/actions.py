@@ -174,6 +174,8 @@ def change_by_action(
     elif action is JobAction.STOP and not has_trained:
         request = _Request.STOP_UNTRAINED
     change = _CHANGES[request].get(status.sub_state)
+    if change is not None and change.state is JobState.STOPPING and kind is not JobKind.PRETRAIN:
+        return replace(change, reason="stopped by a person; its processes are killed")
     if change is not None:
         return change
     if request is _Request.SUSPEND and status.is_hot:
