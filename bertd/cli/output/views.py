@@ -18,7 +18,7 @@ from bertd.api.models import (
     VersionView,
 )
 from bertd.cli.output.tables import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Cell, OutputStyle, Row, format_table, wrap_text
-from bertd.records import JobState, Record, Via
+from bertd.records import JobKind, JobState, Record, Via
 from bertd.run.durations import format_duration
 from bertd.run.execution_text import execution_choices
 from bertd.run.quantities import format_budget_amount, format_bytes, format_count, format_share
@@ -250,6 +250,7 @@ def job_text(details: JobDetails, *, now: float, style: OutputStyle) -> str:
         ("submitted", f"{_local_time(job.created_t)} by uid {job.owner_uid}, priority {job.priority}"),
         ("started", _local_time(job.started_t)),
         ("ended", _local_time(job.ended_t)),
+        ("progress", _describe_progress(job, now=now)),
     ]
     fields += _run_fields(details.run, now=now) if details.run else []
     lines = [
@@ -264,6 +265,19 @@ def _describe_lease(job: JobView) -> str:
     if job.devices:
         return f"{job.num_devices}: {', '.join(job.devices)}"
     return f"{job.num_devices}, released" if job.ended_t else f"needs {job.num_devices}, holds none"
+
+
+def _describe_progress(job: JobView, *, now: float) -> str:
+    """How far a job is that has no budget; empty for a run, and for a job that has not begun."""
+    if job.kind is JobKind.PRETRAIN or job.progress is None:
+        return ""
+    text = format_share(job.progress)
+    # A grid's reason has its end, from the trials that were measured.
+    is_measured = job.state is JobState.RUNNING and job.kind is not JobKind.GRID and job.progress > 0
+    if not is_measured or job.started_t is None:
+        return text
+    left_s = (now - job.started_t) * (1 - job.progress) / job.progress
+    return f"{text}, about {format_duration(max(0.0, left_s))} left"
 
 
 def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:

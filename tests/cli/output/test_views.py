@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from bertd.api.models import MarkerGridView, StatusView
+from bertd.api.models import JobView, MarkerGridView, StatusView
 from bertd.cli.output.tables import OutputStyle
 from bertd.cli.output.views import JobDetails, amount, devices_text, job_text, jobs_text, runs_text, status_text
 from bertd.jobs.store.lifecycle import ENDED
@@ -213,3 +213,23 @@ def test_a_run_that_has_ended_shows_no_learning_rate_of_an_earlier_step() -> Non
     run = samples.run(state=JobState.DONE).model_copy(update={"end": end})
     text = job_text(JobDetails(job=samples.job(), run=run, scores=[]), now=samples.NOW, style=PLAIN)
     assert "learning rate" not in text
+
+
+@pytest.mark.parametrize("kind", [JobKind.FINETUNE, JobKind.PREPARE])
+def test_a_job_without_a_budget_shows_how_far_it_is(kind: JobKind) -> None:
+    running, over = samples.job(8, kind=kind), samples.job(8, kind=kind, state=JobState.DONE)
+
+    def progress_line(job: JobView) -> str:
+        text = job_text(JobDetails(job=job, run=None, scores=[]), now=samples.NOW, style=PLAIN)
+        return next((line for line in text.splitlines() if line.startswith("progress")), "")
+
+    assert progress_line(running) == "progress    50.0%, about 9m 50s left"
+    assert progress_line(over.model_copy(update={"progress": 1.0})) == "progress    100.0%"
+    assert progress_line(over) == ""
+
+
+def test_a_run_shows_its_budget_and_a_grid_no_second_estimate() -> None:
+    run = JobDetails(job=samples.job(), run=samples.run(), scores=[])
+    assert "progress " not in job_text(run, now=samples.NOW, style=PLAIN)
+    grid = JobDetails(job=samples.job(8, kind=JobKind.GRID), run=None, scores=[])
+    assert "progress    50.0%\n" in f"{job_text(grid, now=samples.NOW, style=PLAIN)}\n"
