@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import bertd
 from bertd.program import run_main
 from bertd.run.paths import client_socket
+from tui.completion import add_install_options, is_requested, run_completion
 
 if TYPE_CHECKING:
     from tui.display_options import DisplayOptions
@@ -41,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _watch(arguments: Sequence[str] | None) -> int:
+    if is_requested(sys.argv[1:] if arguments is None else arguments, os.environ):
+        return run_completion(_build_parser())
     args = _parse_arguments(arguments)
     options = _display_options(args, os.environ, encoding=sys.stdout.encoding)
     if args.once or args.json:
@@ -51,6 +54,10 @@ def _watch(arguments: Sequence[str] | None) -> int:
 
 
 def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    return _build_parser().parse_args(arguments)
+
+
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bert-tui",
         description="Watch and control a bertd pretraining from any terminal. Quitting does not affect the training.",
@@ -67,7 +74,8 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--demo", action="store_true", help="simulate an 8-GPU machine at 60x speed; needs no daemon")
     parser.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
     parser.add_argument("--version", action="version", version=f"bert-tui {bertd.__version__}")
-    return parser.parse_args(arguments)
+    add_install_options(parser)
+    return parser
 
 
 def _display_options(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, NoReturn
 
 import typer
@@ -28,44 +29,32 @@ from bertd.cli.commands import (
 from bertd.cli.forwarding import FORWARD_ALL_ARGUMENTS, ForwardingCommand
 from bertd.program import run_main
 
-app = typer.Typer(
-    name="bertd",
-    cls=PlainWordsGroup,
-    help="Train BERT-class encoders within a budget, on the machine you have.",
-    epilog=exit_codes.epilog(),
-    context_settings={"help_option_names": ["-h", "--help"]},
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+Command = Callable[..., None]
 
-
-def _register_commands(panel: str, *commands: Callable[..., None], cls: type[TyperCommand] = TyperCommand) -> None:
-    for command in commands:
-        app.command(rich_help_panel=panel, cls=cls)(command)
-
-
-_register_commands("Queue work", submit.submit, finetune.finetune, sweep.sweep)
-_register_commands(
-    "Look",
-    query_commands.status,
-    query_commands.jobs,
-    query_commands.show,
-    logs.logs,
-    query_commands.scores,
-    sweep.sweeps,
-    query_commands.wait,
-)
-_register_commands("Act on a job", job_commands.pause, job_commands.resume, job_commands.checkpoint, job_commands.stop)
-_register_commands("Act on a job", budget.budget, cls=CommandWithNegativeNumbers)
-_register_commands("Act on a job", job_commands.hold, job_commands.release)
-_register_commands("Act on a job", job_commands.priority, cls=CommandWithNegativeNumbers)
-_register_commands("The daemon", programs.start, job_commands.shutdown, doctor.doctor)
-_register_commands("Data", export.export)
-app.command(rich_help_panel="Data", cls=ForwardingCommand, context_settings=FORWARD_ALL_ARGUMENTS)(programs.predict)
-app.command(rich_help_panel="Look", cls=ForwardingCommand, context_settings=FORWARD_ALL_ARGUMENTS)(programs.bench)
-app.command(rich_help_panel="Look", cls=ForwardingCommand, context_settings=FORWARD_ALL_ARGUMENTS)(programs.prove)
-app.add_typer(programs.data_app, name="data", rich_help_panel="Data")
-app.add_typer(glue_submission.glue_app, name="glue", rich_help_panel="Data")
+_PANELS: list[tuple[str, list[Command]]] = [
+    ("Queue work", [submit.submit, finetune.finetune, sweep.sweep]),
+    (
+        "Look",
+        [
+            query_commands.status,
+            query_commands.jobs,
+            query_commands.show,
+            logs.logs,
+            query_commands.scores,
+            sweep.sweeps,
+            query_commands.wait,
+        ],
+    ),
+    ("Act on a job", [job_commands.pause, job_commands.resume, job_commands.checkpoint, job_commands.stop]),
+    ("Act on a job", [budget.budget, job_commands.hold, job_commands.release, job_commands.priority]),
+    ("The daemon", [programs.start, job_commands.shutdown, doctor.doctor]),
+    ("Data", [export.export, programs.predict]),
+    ("Look", [programs.bench, programs.prove]),
+]
+"""The subcommands in the order of `bertd --help`, below the panels' headings."""
+_GROUPS = {"data": programs.data_app, "glue": glue_submission.glue_app}
+_WITH_NEGATIVE_NUMBERS = (budget.budget, job_commands.priority)
+_FORWARDING = (programs.predict, programs.bench, programs.prove)
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -74,7 +63,6 @@ def _print_version(is_wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
@@ -83,6 +71,59 @@ def _options(
     """Train BERT-class encoders within a budget, on the machine you have."""
 
 
+def build_app(verb: str | None = None) -> typer.Typer:
+    """The command with all its subcommands.
+
+    Args:
+        verb: the subcommand that is called, or anything else if none is; the others then have their names and texts but
+            no parameters, which Typer takes longer to prepare than most subcommands to run. None for all parameters.
+    """
+    app = typer.Typer(
+        name="bertd",
+        cls=PlainWordsGroup,
+        help="Train BERT-class encoders within a budget, on the machine you have.",
+        epilog=exit_codes.epilog(),
+        context_settings={"help_option_names": ["-h", "--help"]},
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_options)
+    for panel, commands in _PANELS:
+        for command in commands:
+            is_whole = verb in (None, command.__name__)
+            _register(app, command if is_whole else _without_parameters(command), panel=panel, original=command)
+    for name, group in _GROUPS.items():
+        whole = typer.Typer(help=group.info.help)
+        app.add_typer(group if verb in (None, name) else whole, name=name, rich_help_panel="Data")
+    return app
+
+
+def _register(app: typer.Typer, command: Command, *, panel: str, original: Command) -> None:
+    if original in _FORWARDING:
+        app.command(rich_help_panel=panel, cls=ForwardingCommand, context_settings=FORWARD_ALL_ARGUMENTS)(command)
+    else:
+        cls = CommandWithNegativeNumbers if original in _WITH_NEGATIVE_NUMBERS else TyperCommand
+        app.command(rich_help_panel=panel, cls=cls)(command)
+
+
+def _without_parameters(command: Command) -> Command:
+    def named() -> None:
+        raise AssertionError(f"{command.__name__} was called without its parameters")
+
+    named.__name__, named.__doc__ = command.__name__, command.__doc__
+    return named
+
+
+app = build_app()
+
+
+def _find_verb(arguments: Sequence[str]) -> str:
+    """The subcommand that is called, or of which the shell completes an argument; empty if there is none."""
+    if (words := os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS")) is not None:
+        arguments = words.split()[1:]
+    return next((word for word in arguments if not word.startswith("-")), "")
+
+
 def main() -> NoReturn:
     """Entry point of the `bertd` command."""
-    sys.exit(run_main(lambda: app(prog_name="bertd")))
+    sys.exit(run_main(lambda: build_app(_find_verb(sys.argv[1:]))(prog_name="bertd")))

@@ -32,6 +32,39 @@ def complete_recipe(incomplete: str) -> list[tuple[str, str]]:
     from bertd.run.recipe.load import recipe_folders
 
     names = {entry.stem: "recipe of bertd" for folder in recipe_folders() for entry in folder.glob("*.toml")}
+    return _with_toml_files(names, incomplete)
+
+
+def complete_sweep_file(incomplete: str) -> list[tuple[str, str]]:
+    """Names of bertd's sweeps, and TOML files."""
+    from bertd.run.recipe.load import recipe_folders
+
+    folders = [folder / "sweeps" for folder in recipe_folders()]
+    names = {entry.stem: "sweep of bertd" for folder in folders for entry in folder.glob("*.toml")}
+    return _with_toml_files(names, incomplete)
+
+
+def complete_sweep(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Numbers and names of sweeps, each with its state."""
+    from bertd.errors import BertdError
+    from bertd.terminal_text import terminal_line
+
+    try:
+        from bertd.cli.options import connect
+
+        sweeps = connect(ctx.params.get("socket"), timeout_s=_TIMEOUT_S).sweeps()
+    except (BertdError, OSError):
+        return []
+    names = [sweep.name for sweep in sweeps]
+    offers = [("@", "the newest")] if sweeps else []
+    for sweep in sweeps:
+        offers.append((str(sweep.id), f"{terminal_line(sweep.name)}, {sweep.state}"))
+        if names.count(sweep.name) == 1:
+            offers.append((sweep.name, str(sweep.state)))
+    return _matching(offers, incomplete)
+
+
+def _with_toml_files(names: dict[str, str], incomplete: str) -> list[tuple[str, str]]:
     folder = Path(incomplete) if incomplete.endswith("/") else Path(incomplete).parent
     for entry in _entries(folder):
         if entry.suffix == ".toml" or entry.is_dir():

@@ -212,3 +212,14 @@ def test_help_does_not_wait_for_pydantic() -> None:
         check=True,
     )
     assert {"pydantic", "rich", "http.client", "fastapi"}.isdisjoint(listed.stdout.split())
+
+
+def test_a_call_of_one_subcommand_has_the_same_help_and_suggestions_as_all(capsys: pytest.CaptureFixture[str]) -> None:
+    texts = []
+    for whole in (app_module.build_app(), app_module.build_app("status"), app_module.build_app("")):
+        for words in (["--help"], ["shwo"]):
+            with pytest.raises(SystemExit):
+                whole(words, prog_name="bertd")
+        captured = capsys.readouterr()
+        texts.append(captured.out + captured.err)
+    assert texts[0] == texts[1] == texts[2] and "shutdown" in texts[0]

@@ -61,6 +61,23 @@ def test_recipes_keys_and_tasks_are_offered_without_a_daemon(
     assert offers("bertd show 7", monkeypatch, capsys) == []
 
 
+def test_sweeps_are_offered_by_number_and_name_and_sweep_files_without_a_daemon(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.toml").touch()
+    assert set(offers("bertd sweeps ", monkeypatch, capsys)) == {"@", "3", "rates"}
+    assert set(offers("bertd sweep ", monkeypatch, capsys)) == {"24hbert", "mine.toml"}
+
+
+def test_verbs_are_offered_without_the_parameters_of_any(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert offers("bertd sh", monkeypatch, capsys) == ["show", "shutdown"]
+    assert "--timeout" in offers("bertd wait --", monkeypatch, capsys)
+    assert offers("bertd data pre", monkeypatch, capsys) == ["prepare"]
+
+
 @pytest.mark.parametrize("verb", PROGRAMS)
 def test_the_options_of_the_programs_behind_a_subcommand_are_offered(
     verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -108,6 +109,17 @@ def test_a_lost_daemon_leaves_the_screen_up_and_q_still_works(tmp_path: Path) ->
             assert "live" in terminal.read_until("live")
         assert "daemon lost" in terminal.read_until("daemon lost")
         assert terminal.close() == 0
+
+
+def test_the_shell_is_offered_each_option_of_the_help(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--help"]) == 0
+    listed = set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", capsys.readouterr().out, re.MULTILINE))
+    for name, value in (("_BERT_TUI_COMPLETE", "complete_bash"), ("COMP_WORDS", "bert-tui --"), ("COMP_CWORD", "1")):
+        monkeypatch.setenv(name, value)
+    assert main([]) == 0
+    assert {word for word in capsys.readouterr().out.splitlines() if word} == listed >= {"--once", "--socket"}
 
 
 def test_the_dashboard_loads_no_compute_library_and_no_textual_to_print() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bertd.cli.completion import complete_sweep, complete_sweep_file
 from bertd.cli.options import JsonOption, PriorityOption, SocketOption, connect, print_json
 
 if TYPE_CHECKING:
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
 
 def sweep(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="A sweep file (docs/sweeps.md), or the name of a sweep of bertd.")
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A sweep file (docs/sweeps.md), or the name of a sweep of bertd.",
+            autocompletion=complete_sweep_file,
+        ),
     ],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Queue nothing; say what it takes at most: time, devices, disk.")
@@ -52,7 +58,12 @@ def sweep(
 def sweeps(
     id: Annotated[
         str | None,
-        typer.Argument(metavar="ID", help="Number or name of one sweep, or @ for the newest.", show_default=False),
+        typer.Argument(
+            metavar="ID",
+            help="Number or name of one sweep, or @ for the newest.",
+            show_default=False,
+            autocompletion=complete_sweep,
+        ),
     ] = None,
     cancel: Annotated[
         bool, typer.Option("--cancel", help="End it: runs that train are stopped with an export.")
