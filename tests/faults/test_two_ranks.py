@@ -101,7 +101,8 @@ def test_memory_that_runs_out_on_one_of_them_ends_the_run_at_once(run: RealRun, 
     (folder / "go").touch()
     outcome = run.outcome()
     assert outcome.state is JobState.FAILED and outcome.exit_code == 71, (outcome, run.log)
-    assert "a device's memory is too small: lower batch.micro" in outcome.reason
+    assert outcome.reason.startswith("rank 1: the GPU's memory is too small: "), outcome.reason
+    assert "lower batch.micro" in outcome.reason
     assert "rank 1: the GPU's memory is too small: CUDA out of memory. Tried to allocate 2.00 GiB" in run.log
     assert [record.kind for record in run.records].count("start") == 1
     assert isinstance(run.records[-1], EndRecord)
