@@ -21,6 +21,7 @@
     |  `- TransitionError     the job's state does not allow this
     |- DaemonError         the daemon cannot start or serve
     |  |- DaemonStoppingError  it is shutting down and accepts no commands
+    |  |- StillReadingError    it has not read all that the answer needs
     |  `- DaemonBusyError     another daemon owns the state folder or the socket
     `- ClientError         the daemon could not be reached or refused
        `- DaemonUnreachableError  nobody listens on the socket
@@ -151,6 +152,10 @@ class DaemonStoppingError(DaemonError):
     """The daemon is shutting down and accepts no commands."""
 
     exit_code = 69
+
+
+class StillReadingError(DaemonError):
+    """The daemon has not read all of a journal that the answer needs; it continues to read."""
 
 
 class DaemonBusyError(DaemonError):

@@ -17,7 +17,7 @@ from typing import Any
 
 from bertd.api.client import Client, EventStream
 from bertd.api.models import EventView, JobView, LogView, RunView, ScoreView, SeriesView, StatusView, SubmitFinetune
-from bertd.errors import BertdError, RunFolderError, UnknownJobError
+from bertd.errors import BertdError, RunFolderError, StillReadingError, UnknownJobError
 from tui.snapshot import CURVES, ENDED_STATES, Link, LinkState, Snapshot, find_shown_run
 
 POINTS = 240
@@ -41,6 +41,8 @@ class _ReceivedState:
     problem: str = ""
     status: StatusView | None = None
     series: SeriesView | None = None
+    curves_note: str = ""
+    """Why the daemon has no curves yet."""
     events: tuple[EventView, ...] = ()
     run_id: str | None = None
     """The run that the user selected."""
@@ -95,6 +97,7 @@ class SocketFeed:
             kept_run=received.kept_run,
             kept_job=received.kept_job,
             series=received.series,
+            curves_note=received.curves_note,
             events=received.events,
         )
 
@@ -247,17 +250,20 @@ class SocketFeed:
             self._update(series=series)
 
     def _fetch_series(self, run: RunView) -> SeriesView:
-        """The run's curves; a deleted run has none."""
+        """The run's curves; a deleted run has none, nor has one whose journal the daemon still reads."""
+        note = ""
         try:
             series = self._client.series(run.id, x="progress", points=POINTS, columns=CURVES)
-        except (UnknownJobError, RunFolderError):
+        except (UnknownJobError, RunFolderError, StillReadingError) as error:
             series = SeriesView(run_id=run.id, x="progress", columns={})
+            note = str(error) if isinstance(error, StillReadingError) else ""
+        self._update(curves_note=note)
         self._curves_fetched_at, self._curves_progress = time.monotonic(), run.budget.progress
         return series
 
     def _are_curves_due(self, run: RunView) -> bool:
         advanced = run.budget.progress - self._curves_progress
-        if advanced >= 1 / POINTS or advanced < 0:
+        if advanced >= 1 / POINTS or advanced < 0 or self._received.curves_note:
             # Progress falls when the budget is extended.
             return True
         return advanced > 0 and time.monotonic() - self._curves_fetched_at >= _MAX_CURVES_AGE_S
@@ -272,11 +278,17 @@ def fetch_snapshot(socket: Path) -> Snapshot:
     client = Client(socket)
     status = client.status()
     run = find_shown_run(status, None, None)
-    series = client.series(run.id, x="progress", points=POINTS, columns=CURVES) if run is not None else None
+    series, note = None, ""
+    if run is not None:
+        try:
+            series = client.series(run.id, x="progress", points=POINTS, columns=CURVES)
+        except StillReadingError as error:
+            note = str(error)
     return Snapshot(
         now=time.time(),
         link=Link(LinkState.LIVE),
         status=status,
         series=series,
+        curves_note=note,
         events=tuple(status.events),
     )

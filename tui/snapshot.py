@@ -64,6 +64,8 @@ class Snapshot:
     """The run that the user selected; None: choose one automatically."""
     series: SeriesView | None = None
     """Curves of that run."""
+    curves_note: str = ""
+    """Why there are no curves yet; empty if there are."""
     events: tuple[EventView, ...] = field(default=())
     """The newest events, oldest first."""
 

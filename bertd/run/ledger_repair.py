@@ -11,9 +11,9 @@ import time
 from bertd.errors import DamagedLedgerError, RunFolderError, StorageError
 from bertd.records import AlertRecord
 from bertd.run.journal import append_records
+from bertd.run.journal_digest import read_progress
 from bertd.run.ledger import LedgerState, read_ledger, write_ledger
 from bertd.run.paths import DAMAGED_PREFIX, RunPaths, newest_first
-from bertd.run.progress import read_progress
 
 
 def repair_ledger(paths: RunPaths) -> None:

@@ -77,6 +77,11 @@ def newest_first(folder: Path) -> list[Path]:
     return sorted(entries, key=step_of, reverse=True)
 
 
+def digest_of_journal(journal: Path) -> Path:
+    """What a start needs of a journal, next to it; see bertd.run.journal_digest."""
+    return journal.with_suffix(".digest.json")
+
+
 @dataclass(frozen=True)
 class JobPaths:
     """What every job's folder holds."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
 from bertd.records import (
     AlertRecord,
@@ -29,7 +28,6 @@ from bertd.records import (
     ValidationRecord,
 )
 from bertd.run.budget import Budget, BudgetChange, BudgetPlan, DeviceSeconds, add_budget_change
-from bertd.run.journal import JournalReader
 
 
 class RunProgress(Record):
@@ -111,12 +109,3 @@ def fold_records(records: Iterable[JournalRecord]) -> RunProgress:
     for record in records:
         progress = progress.with_record(record)
     return progress
-
-
-def read_progress(journal: Path) -> RunProgress:
-    """The progress of a whole journal; that of a new run if there is none.
-
-    Raises:
-        RunFolderError: the journal cannot be read.
-    """
-    return fold_records(JournalReader(journal))

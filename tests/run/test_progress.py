@@ -31,7 +31,8 @@ from bertd.records import (
 )
 from bertd.run.budget import Budget, RunPosition, check_budget_request, make_budget_record
 from bertd.run.journal import append_records
-from bertd.run.progress import RunProgress, fold_records, read_progress
+from bertd.run.journal_digest import read_progress
+from bertd.run.progress import RunProgress, fold_records
 from bertd.run.recipe.load import parse_recipe
 from bertd.train.loop.budget_tracker import BudgetTracker, NoClock
 

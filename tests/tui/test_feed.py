@@ -15,7 +15,10 @@ from tests.cli.fake_daemon import Answer, FakeDaemon, Request, frame
 from tests.tui.fake_feed import simulated_snapshot
 from tests.waiting import PATIENCE_S
 from tui import feed as feed_module
+from tui.display_options import DisplayOptions
+from tui.drawing.lines import plain_text
 from tui.feed import SocketFeed, fetch_snapshot
+from tui.panels.loss import LossPanel
 from tui.simulated.feed import SimulatedFeed
 from tui.snapshot import Feed, LinkState, Snapshot
 
@@ -212,6 +215,29 @@ def test_a_run_whose_folder_is_gone_has_no_curves_but_is_shown(socket: Path, fol
     with _NoCurves(socket, status=_status()):
         snapshot = _until(following, _is_live)
     assert snapshot.series == SeriesView(run_id="12-academic-large", x="progress", columns={})
+
+
+class _StillReading(FakeDaemon):
+    is_reading = True
+
+    def answer(self, request: Request) -> Answer:
+        if request.path.endswith("/series") and self.is_reading:
+            return Answer(503, ErrorView(code="StillReadingError", message="2% so far").model_dump_json().encode())
+        return super().answer(request)
+
+
+def test_while_a_long_journal_is_read_the_run_is_shown_without_curves_and_they_come_later(
+    socket: Path, following: SocketFeed
+) -> None:
+    with _StillReading(socket, status=_status()) as daemon:
+        snapshot = _until(following, lambda snapshot: bool(snapshot.curves_note))
+        assert snapshot.link.state is LinkState.LIVE and snapshot.run is not None
+        assert "2% so far" in plain_text(LossPanel().draw(snapshot, DisplayOptions(), 80, 8))
+        assert fetch_snapshot(socket).curves_note == "2% so far"
+
+        daemon.is_reading = False
+        daemon.stream.put(frame(_status()))
+        _until(following, lambda snapshot: not snapshot.curves_note and bool(snapshot.series))
 
 
 def test_close_ends_the_thread_at_once_even_while_it_waits_for_the_daemon(socket: Path) -> None:

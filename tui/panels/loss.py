@@ -30,6 +30,8 @@ class LossPanel:
     def draw(self, snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
         run, series = snapshot.run, snapshot.series
         title = heading("Loss", _legend_line(run, options) if run else Line(), width=width, rule=options.glyphs.rule)
+        if snapshot.curves_note:
+            return [title, line((snapshot.curves_note, Role.MUTED))][:height]
         rows = height - 1
         return [
             title,

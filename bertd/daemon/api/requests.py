@@ -260,6 +260,7 @@ _HTTP_STATUS = {
     "StorageError": 507,
     "DaemonError": 503,
     "DaemonStoppingError": 503,
+    "StillReadingError": 503,
     "DaemonBusyError": 503,
     "ClientError": 403,
     "RunFolderError": 500,

@@ -6,7 +6,6 @@ is absent, damaged, of another format or not of this journal is ignored, and the
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from pathlib import Path
 from typing import Literal
@@ -18,10 +17,10 @@ from bertd.daemon.metrics.journal_summary import JournalSummary
 from bertd.errors import StorageError
 from bertd.records import Record
 from bertd.run.atomic_files import atomic_write
+from bertd.run.journal_digest import hash_tail
 
 logger = logging.getLogger(__name__)
 
-_TAIL_BYTES = 1 << 16
 _MAX_FILE_BYTES = 64 << 20
 """Many times what the largest curves take; a larger file is not read."""
 
@@ -33,7 +32,7 @@ class FollowerState(Record):
     offset: int
     """Bytes of the journal that were read."""
     tail_sha256: str
-    """Of the last _TAIL_BYTES before `offset`, which tell this journal from another one."""
+    """See bertd.run.journal_digest.hash_tail."""
     num_records: int
     num_damaged_lines: int
     newest_event: int
@@ -64,15 +63,3 @@ def read_follower_state(path: Path, *, journal: Path, journal_seen: int) -> Foll
     except (OSError, ValidationError):
         return None
     return state if is_same and state.newest_event <= journal_seen else None
-
-
-def hash_tail(journal: Path, *, end: int) -> str:
-    """SHA-256 of the bytes before `end`.
-
-    Raises:
-        OSError: the journal cannot be read.
-    """
-    begin = max(0, end - _TAIL_BYTES)
-    with journal.open("rb") as file:
-        file.seek(begin)
-        return hashlib.sha256(file.read(end - begin)).hexdigest()

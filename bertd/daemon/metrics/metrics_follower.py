@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertd.daemon.metrics.curves import RunCurves
-from bertd.daemon.metrics.follower_state import FollowerState, hash_tail, read_follower_state, store_follower_state
+from bertd.daemon.metrics.follower_state import FollowerState, read_follower_state, store_follower_state
 from bertd.daemon.metrics.journal_summary import JournalSummary, fold
 from bertd.records import (
     BudgetRecord,
@@ -18,6 +18,7 @@ from bertd.records import (
     ValidationRecord,
 )
 from bertd.run.journal import JournalReader
+from bertd.run.journal_digest import hash_tail
 from bertd.run.paths import RunPaths
 from bertd.run.recipe.schema import Recipe
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from bertd.daemon.metrics.curves import RunCurves
 from bertd.daemon.metrics.journal_summary import JournalSummary
 from bertd.daemon.metrics.metrics_follower import MetricsFollower
-from bertd.errors import DaemonError, RunFolderError
+from bertd.errors import RunFolderError, StillReadingError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.queue import Job
 from bertd.records import JobKind
@@ -95,7 +95,7 @@ class RunMetrics:
         """The curves of a run; other requests are served while a long journal is read, once for all who ask for it.
 
         Raises:
-            DaemonError: the journal is so long that it is still being read.
+            StillReadingError: the journal is so long that it is still being read.
             RecipeError: the run's recipe is missing or was changed by hand.
             RunFolderError: the journal cannot be read.
         """
@@ -116,7 +116,7 @@ class RunMetrics:
         await asyncio.wait([task], timeout=_CURVES_TIMEOUT_S)
         if not task.done():
             share = follower.offset / max(1, JobPaths(Path(job.folder)).journal.stat().st_size)
-            raise DaemonError(
+            raise StillReadingError(
                 f"{job.run_id}: its journal is being read for the curves, {share:.0%} so far; try again in a moment"
             )
         return task.result()

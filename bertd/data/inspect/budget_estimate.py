@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bertd.errors import RunFolderError
-from bertd.records import StepRecord
-from bertd.run.journal import read_journal
+from bertd.run.journal_digest import read_digest
 from bertd.run.paths import RunPaths, StatePaths, default_state_dir, expand_user
 from bertd.run.quantities import format_budget_amount
 from bertd.run.recipe.schema import Recipe
@@ -46,10 +45,10 @@ def measure_run_speed(paths: RunPaths) -> float:
     Raises:
         RunFolderError: the run has made no step that could be measured.
     """
-    steps = [record for record in read_journal(paths.journal) if isinstance(record, StepRecord)]
-    if not steps:
+    digest = read_digest(paths.journal)
+    first, last = digest.first_step, digest.last_step
+    if first is None or last is None:
         raise RunFolderError(f"{paths.journal}: has no step to measure a speed from; give --sequences-per-s")
-    first, last = steps[0], steps[-1]
     if last.charged_s <= first.charged_s or last.sequences <= first.sequences:
         return last.sequences_per_s
     return (last.sequences - first.sequences) / (last.charged_s - first.charged_s)

@@ -1,6 +1,7 @@
 """Follow a run's journal for its runner: progress, number of the next attempt, how this attempt ended.
 
-Memory is bounded: records are folded as they are read, and only the last ones of an attempt are kept.
+Memory is bounded: records are folded as they are read, and only the last ones of an attempt are kept. The journal's
+digest is stored from time to time and before each attempt, so that neither ranks nor the next runner read it again.
 """
 
 from __future__ import annotations
@@ -8,12 +9,17 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from bertd.records import EndRecord, JournalRecord, RestartRecord, StartRecord, StateRecord
+from bertd.errors import BertdError
+from bertd.records import EndRecord, JournalRecord, StartRecord, StateRecord
 from bertd.run.journal import JournalReader
+from bertd.run.journal_digest import DigestAt, read_digest_at, store_digest
+from bertd.run.log import log_line
 from bertd.run.paths import RunPaths, newest_first
 from bertd.run.progress import RunProgress
 
 _KEPT_RECORDS = 256
+_STORE_EVERY_BYTES = 16 << 20
+"""Of the journal: some hours of a run, and a moment to read again."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +36,11 @@ class AttemptFollower:
 
     def __init__(self, paths: RunPaths) -> None:
         self._paths = paths
-        self._reader = JournalReader(paths.journal)
-        self.progress = RunProgress()
-        """Of the whole journal."""
-        self.attempt = 0
+        read = read_digest_at(paths.journal)
+        self._digest = read.digest
+        self._reader = JournalReader(paths.journal, offset=read.offset)
+        self._stored_offset = 0
+        self.attempt = read.digest.attempt
         """The newest attempt."""
         self.has_started = False
         """Whether its ranks have met and begun."""
@@ -41,16 +48,23 @@ class AttemptFollower:
         """Of this attempt, in order; the runner removes each one that it has applied to the ledger."""
         self.recent: deque[JournalRecord] = deque(maxlen=_KEPT_RECORDS)
         """The last records since `begin_attempt`."""
-        self.follow()
+
+    @property
+    def progress(self) -> RunProgress:
+        """Of the whole journal."""
+        return self._digest.progress
 
     def follow(self) -> None:
         """Read the records written since the last call."""
         for record in self._reader:
             self._take_in(record)
+        if self._reader.offset - self._stored_offset >= _STORE_EVERY_BYTES:
+            self._store_digest()
 
     def begin_attempt(self) -> int:
         """Drop the records of the last attempt and return the number of the next."""
         self.follow()
+        self._store_digest()
         self.recent.clear()
         self.clock_marks.clear()
         self.has_started = False
@@ -62,8 +76,19 @@ class AttemptFollower:
         found = newest_first(self._paths.checkpoints)
         return found[0].name if found else None
 
+    def _store_digest(self) -> None:
+        """Store it; a disk that refuses it costs only the time to read the journal again."""
+        if self._reader.offset == self._stored_offset:
+            return
+        self._stored_offset = self._reader.offset
+        try:
+            store_digest(self._paths.journal, DigestAt(self._digest, self._reader.offset))
+        except BertdError as error:
+            log_line(f"runner: {error}; the next start reads the journal again")
+
     def _take_in(self, record: JournalRecord) -> None:
-        self.progress = self.progress.with_record(record)
+        self._digest = self._digest.with_record(record)
+        self.attempt = max(self.attempt, self._digest.attempt)
         self.recent.append(record)
         match record:
             case StateRecord() | EndRecord():
@@ -71,7 +96,3 @@ class AttemptFollower:
                 self.clock_marks.append(ClockMark(charged_s=record.charged_s, since_s=since_s))
             case StartRecord():
                 self.has_started = True
-                self.attempt = max(self.attempt, record.attempt)
-            case RestartRecord():
-                # The announced attempt has not begun; `begin_attempt` takes its number.
-                self.attempt = max(self.attempt, record.attempt - 1)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from bertd.records import BudgetRecord, Command, CommandKind, CommandRecord
 from bertd.run.budget import RunPosition, answer_budget_command, restart_reserve_s
 from bertd.run.journal import append_records
+from bertd.run.journal_digest import read_progress
 from bertd.run.ledger import read_ledger
 from bertd.run.mailbox import read_command
 from bertd.run.paths import RunPaths
-from bertd.run.progress import RunProgress, read_progress
+from bertd.run.progress import RunProgress
 from bertd.run.recipe.load import read_recipe
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bertd.records import StartRecord
-from bertd.run.journal import read_journal
+from bertd.run.journal_digest import read_digest
 from bertd.train.autotune.attention_backend import (
     KERNEL_NAMES,
     MIN_TIMED_SEQUENCES,
@@ -96,13 +96,13 @@ def choose_execution(run_inputs: RunInputs, *, ranks: Ranks) -> ExecutionPlan:
 
 def _read_earlier_choices(run_inputs: RunInputs, setup: ModelSetup, ranks: Ranks) -> StartRecord | None:
     """Read the last attempt's start record, if its device, ranks, precision and attention kernel are still there."""
-    starts = [record for record in read_journal(run_inputs.paths.journal) if isinstance(record, StartRecord)]
+    start = read_digest(run_inputs.paths.journal).start
     current_setup = (device_name(ranks.device), ranks.world_size, setup.precision.mode)
-    if not starts or (starts[-1].device_name, starts[-1].world_size, starts[-1].precision) != current_setup:
+    if start is None or (start.device_name, start.world_size, start.precision) != current_setup:
         return None
-    if OWN_KERNEL in starts[-1].attention.split(", ") and why_unavailable(ranks.device) is not None:
+    if OWN_KERNEL in start.attention.split(", ") and why_unavailable(ranks.device) is not None:
         return None
-    return starts[-1]
+    return start
 
 
 def _broadcast_earlier_choices(start: StartRecord | None, ranks: Ranks) -> EarlierChoices | None:

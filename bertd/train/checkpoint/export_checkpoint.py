@@ -22,9 +22,8 @@ from bertd.errors import CheckpointError, RunFolderError, VocabularyError
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
 from bertd.model.export import export_tokenizer_files
 from bertd.program import print_error, run_main
-from bertd.records import BudgetRecord
 from bertd.run.checkpoint_index import find_checkpoint_at_marker
-from bertd.run.journal import read_journal
+from bertd.run.journal_digest import read_digest
 from bertd.run.paths import RunPaths, newest_first, require_new_folder, step_folder_name, step_of
 from bertd.run.progress import fold_records
 from bertd.run.recipe.load import read_recipe
@@ -120,8 +119,7 @@ def _select_checkpoint(paths: RunPaths, step: int | None) -> tuple[Path, list[st
 
 def _apply_budget_changes(state: TrainState, recipe: Recipe, paths: RunPaths) -> Recipe:
     """The recipe with the budget that the run had when this checkpoint was saved, as recorded in the journal."""
-    records = read_journal(paths.journal)
-    changes = [each for each in records if isinstance(each, BudgetRecord) and each.charged_s <= state.charged_s]
+    changes = [each for each in read_digest(paths.journal).budget_changes if each.charged_s <= state.charged_s]
     return recipe.with_budget(fold_records(changes).budget_plan(recipe.granted).granted.amount)
 
 

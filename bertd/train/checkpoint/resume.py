@@ -7,6 +7,7 @@ and this way it costs no training. A loaded checkpoint has learned it: its bias 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from bertd.errors import CheckpointError, NewerCheckpointError, StorageError
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.model.pretrained import load_pretrained
 from bertd.records import RollbackRecord
-from bertd.run.journal import read_rollbacks
+from bertd.run.journal_digest import read_digest
 from bertd.run.log import log_line
 from bertd.run.paths import step_folder_name, step_of
 from bertd.train.checkpoint.format import find_checkpoint, load_checkpoint, quarantine
@@ -119,11 +120,11 @@ def load_or_initialize(
     if state.recipe_sha256 != run_inputs.recipe_sha256:
         raise CheckpointError(f"{found.folder}: recipe.toml was changed since; restore it, or submit a new run")
     return StartingPoint(
-        state=_skip_rolled_back_batches(state, read_rollbacks(run_inputs.paths.journal)), skipped=found.skipped
+        state=_skip_rolled_back_batches(state, read_digest(run_inputs.paths.journal).rollbacks), skipped=found.skipped
     )
 
 
-def _skip_rolled_back_batches(state: TrainState, rollbacks: list[RollbackRecord]) -> TrainState:
+def _skip_rolled_back_batches(state: TrainState, rollbacks: Sequence[RollbackRecord]) -> TrainState:
     """The state; if the run was rolled back to this checkpoint before, positioned after the batches that it skipped."""
     positions_after_rollback = [record.sequences for record in rollbacks if record.step == state.step]
     sequences = max([state.sequences, *positions_after_rollback])

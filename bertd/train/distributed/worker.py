@@ -26,9 +26,9 @@ from bertd.program import print_error, run_main
 from bertd.records import AlertRecord
 from bertd.run.heartbeat import DUMP_STACKS_SIGNAL, HEARTBEAT_VARIABLE, Heartbeat, Phase
 from bertd.run.journal import append_records
+from bertd.run.journal_digest import read_progress
 from bertd.run.paths import RunPaths
 from bertd.run.processes import die_with_parent
-from bertd.run.progress import read_progress
 from bertd.run.rank_failures import FAILURES_VARIABLE, report_failure
 
 
