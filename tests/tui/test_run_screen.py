@@ -8,13 +8,16 @@ from dataclasses import replace
 import pytest
 
 from bertd.api.models import StatusView
-from bertd.records import BudgetUnit, EndRecord, JobState
+from bertd.records import BudgetUnit, EndRecord, JobKind, JobState
+from tests.cli import samples
 from tests.tui.fake_feed import NOW, FakeFeed
 from tests.tui.screen_text import assert_like_snapshot, refreshed, screen_lines, screen_segments, screen_text
 from tui.dashboard import Dashboard
 from tui.display_options import DisplayOptions
 from tui.drawing.glyphs import ASCII
+from tui.drawing.lines import plain_text
 from tui.panels import devices, events, header, queue, welcome
+from tui.panels import job as job_panel
 from tui.panels.budget import BIG_HEIGHT, draw
 from tui.plain_output import render_page
 from tui.snapshot import Link, LinkState, Snapshot
@@ -347,3 +350,11 @@ async def test_a_screen_of_a_few_cells_does_not_break() -> None:
     async with app.run_test(size=(20, 6)) as pilot:
         await pilot.pause()
         assert len(screen_lines(app)) == 6
+
+
+def test_a_grid_that_runs_says_when_it_ends() -> None:
+    grid = samples.job(kind=JobKind.GRID).model_copy(update={"expected_end_t": samples.NOW + 7500})
+    text = " ".join(plain_text(job_panel.draw(grid, None, samples.NOW, DisplayOptions(), 100)).split())
+    assert "ends about" in text and "in 2h 05m" in text
+    text = plain_text(job_panel.draw(grid, None, samples.NOW + 7501, DisplayOptions(), 100))
+    assert "ends about" not in text

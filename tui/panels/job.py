@@ -74,6 +74,9 @@ def _times(job: JobView, now: float) -> str:
         is_waiting = job.state in (JobState.QUEUED, JobState.HELD)
         return f"{text}, waiting {format_duration(now - job.created_t)}" if is_waiting else text
     text += f", started {clock_near(job.started_t, now=now)}"
+    if job.ended_t is None and job.expected_end_t is not None and job.expected_end_t > now:
+        end = clock_near(job.expected_end_t, now=now)
+        return f"{text}, ends about {end}, in {format_duration(job.expected_end_t - now)}"
     if job.ended_t is None:
         return text
     took = format_duration(job.ended_t - job.started_t)
