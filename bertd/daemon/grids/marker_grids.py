@@ -105,6 +105,10 @@ class MarkerGrids:
         request = make_request(recipe.finetune, run=f"{job.id}@{step_of(export)}")
         request = request.model_copy(update={"priority": job.priority})
         most = None if job.state in _OVER else free_devices(recipe, self._inventory)
+        if most is not None and most < 1:
+            # A person resumed it on more devices than it was submitted with.
+            self._table.set_reason(row, "the run takes every device; waits for its end, or for a resume on fewer")
+            return
         with self._database.transaction():
             grid = self._submissions.submit_grid(request, uid=job.owner_uid, now=now, most_devices=most)
             self._table.set_queued(row, export=export.name, grid_job_id=grid.id, run_id=job.run_id, now=now)

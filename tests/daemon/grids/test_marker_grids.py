@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bertd.api.models import SubmitPretrain
+from bertd.daemon.grids import marker_grids
 from bertd.daemon.grids.marker_grids import LOOK_AGAIN_S
 from bertd.errors import CorpusError, RecipeError, StorageError
 from bertd.jobs.store.lifecycle import JobAction
@@ -117,6 +118,19 @@ def test_a_marker_gets_one_grid_while_the_run_trains_wherever_the_daemon_dies(
     _look(box)
     box.daemon.die()
     box.daemon = type(box.daemon)(box.paths, box.machine)
+    _look(box)
+    assert len(_grids(box)) == 1
+
+
+def test_a_grid_waits_while_the_run_takes_every_device(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = _submit(box, markers="[0.5]", where="free")
+    _pass_marker(box, run, 0.5, step=6)
+    with monkeypatch.context() as patch:
+        patch.setattr(marker_grids, "free_devices", lambda *_: 0)
+        _look(box)
+    (row,) = MarkerGridTable(box.daemon.database, box.daemon.events).waiting()
+    assert row.reason.startswith("the run takes every device")
+    assert _grids(box) == []
     _look(box)
     assert len(_grids(box)) == 1
 
