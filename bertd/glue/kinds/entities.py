@@ -1,7 +1,8 @@
 """Entity-level precision, recall and F1 of tag sequences, as conlleval and seqeval's default mode count them.
 
 An entity is a type with its first and last word; it is right if all three are. A tag is a prefix, a hyphen and a type;
-the prefixes are those of IOB1, IOB2 and BIOES. What no scheme allows, such as an I after an O, begins an entity.
+the prefixes are those of IOB1, IOB2 and BIOES, and of BILOU and BMES, which only name them differently. What no scheme
+allows, such as an I after an O, begins an entity.
 Source: conlleval of CoNLL-2000; seqeval 1.2.2, whose last release is of 2020 and is not depended on.
 """
 
@@ -10,16 +11,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 OUTSIDE = "O"
-PREFIXES = ("B", "I", "E", "S")
+_PREFIXES = {prefix: prefix for prefix in "BIES"} | {"M": "I", "L": "E", "U": "S"}
+"""As BIOES names them; seqeval's default mode knows those of BIOES alone."""
 
 Entity = tuple[str, int, int]
 """Type, first word, last word."""
 
 
 def is_entity_tag(tag: str) -> bool:
-    """Whether a tag is one of IOB1, IOB2 or BIOES: O, or a prefix, a hyphen and a type."""
+    """Whether a tag is one of the schemes: O, or a prefix, a hyphen and a type."""
     prefix, hyphen, kind = tag.partition("-")
-    return tag == OUTSIDE or (prefix in PREFIXES and bool(hyphen) and bool(kind))
+    return tag == OUTSIDE or (prefix in _PREFIXES and bool(hyphen) and bool(kind))
+
+
+def looks_like_entity_tag(tag: str) -> bool:
+    """Whether a tag is written as those of the schemes, if with a prefix that none of them has."""
+    prefix, hyphen, kind = tag.partition("-")
+    return tag == OUTSIDE or (len(prefix) == 1 and prefix.isupper() and bool(hyphen) and bool(kind))
 
 
 def find_entities(tags: Sequence[str]) -> list[Entity]:
@@ -28,7 +36,8 @@ def find_entities(tags: Sequence[str]) -> list[Entity]:
     first: int | None = None
     previous, previous_type = OUTSIDE, ""
     for index, tag in enumerate([*tags, OUTSIDE]):
-        prefix, _, kind = tag.partition("-")
+        written, _, kind = tag.partition("-")
+        prefix = _PREFIXES.get(written, OUTSIDE)
         is_other = kind != previous_type
         if first is not None and (prefix in ("O", "B", "S") or previous in ("E", "S") or is_other):
             entities.append((previous_type, first, index - 1))

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from bertd.errors import CorpusError
 from bertd.glue.data.own_task import draw_held_out
 from bertd.glue.data.tagged import TaggedSentence, read_tagged
-from bertd.glue.kinds.entities import OUTSIDE, is_entity_tag, score_entities
+from bertd.glue.kinds.entities import OUTSIDE, is_entity_tag, looks_like_entity_tag, score_entities
 from bertd.glue.kinds.kind import EncodedDevSet, Kind
 from bertd.glue.model.classifier import Classifier
 from bertd.glue.model.head import Head, HeadKind
@@ -122,11 +122,10 @@ def read_token_classification(name: str, own: OwnTask) -> TokenClassification:
         warnings.append(("label_unseen", f"{dev_path}: {len(unseen)} tags are not in the training set: {listed}"))
     has_entities = are_entities(names)
     if own.metric is MetricName.F1 and not has_entities:
-        wrong = next((tag for tag in names if not is_entity_tag(tag)), OUTSIDE)
-        raise CorpusError(
-            f"{own.train}: tag {wrong[:40]!r} marks no entity as IOB or BIOES do (B-PER, I-PER, O), which f1 needs; "
-            "give --metric accuracy"
-        )
+        raise CorpusError(f"{own.train}: {_describe_foreign_tag(names)}, which f1 needs; give --metric accuracy")
+    if own.metric is None and not has_entities and all(map(looks_like_entity_tag, names)) and OUTSIDE in names:
+        message = f"{own.train}: {_describe_foreign_tag(names)}; words are scored by accuracy, and no entities"
+        warnings.append(("tags_not_entities", message))
     headline = str(own.metric or (MetricName.F1 if has_entities else MetricName.ACCURACY))
     counts = Counter(tag for sentence in train for tag in sentence.tags)
     return TokenClassification(
@@ -146,8 +145,13 @@ def read_token_classification(name: str, own: OwnTask) -> TokenClassification:
     )
 
 
+def _describe_foreign_tag(names: Sequence[str]) -> str:
+    wrong = next((tag for tag in names if not is_entity_tag(tag)), OUTSIDE)
+    return f"tag {wrong[:40]!r} marks no entity as IOB, BIOES, BILOU or BMES do (B-PER, I-PER, O)"
+
+
 def are_entities(names: Sequence[str]) -> bool:
-    """Whether tags mark entities: all are those of IOB or BIOES, and one is not O."""
+    """Whether tags mark entities: all are those of a scheme, and one is not O."""
     return all(is_entity_tag(name) for name in names) and any(name != OUTSIDE for name in names)
 
 

@@ -11,7 +11,7 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer, pipelin
 
 from bertd.errors import CheckpointError, CorpusError
 from bertd.glue import __main__, predict
-from bertd.glue.kinds.token_classification import read_token_classification
+from bertd.glue.kinds.token_classification import TokenClassification, read_token_classification
 from bertd.glue.model.classifier import load_classifier
 from bertd.glue.model.finetuned_model import load_finetuned
 from bertd.glue.model.head import Head, HeadKind
@@ -128,6 +128,24 @@ def test_tags_that_mark_no_entities_are_scored_by_accuracy(tmp_path: Path) -> No
     with pytest.raises(CorpusError, match="tag 'I-' marks no entity"):
         read_token_classification("pos", own.model_copy(update={"metric": MetricName.F1}))
     assert read_token_classification("ner", _own(tmp_path, metric="accuracy")).headline == "accuracy"
+
+
+def test_bilou_is_scored_as_entities_and_an_unknown_scheme_is_said(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{name}.conll" for name in ("train", "dev")]
+
+    def read(*tags: str) -> TokenClassification:
+        own = _own(tmp_path).model_copy(update={"train": str(paths[0]), "dev": str(paths[1])})
+        for path in paths:
+            path.write_text("".join(f"word{number} {tag}\n" for number, tag in enumerate(tags * 3)))
+        return read_token_classification("ner", own)
+
+    bilou = read("B-PER", "L-PER", "O", "U-LOC")
+    assert (bilou.headline, bilou.guess) == ("f1", "O")
+    unknown = read("B-PER", "X-PER", "O")
+    assert unknown.headline == "accuracy"
+    codes = dict(unknown.warnings)
+    assert "tag 'X-PER' marks no entity as IOB, BIOES, BILOU or BMES do" in codes["tags_not_entities"]
+    assert "tags_not_entities" not in dict(read("NOUN", "VERB").warnings)
 
 
 def test_without_a_development_set_whole_sentences_are_held_out(tmp_path: Path) -> None:
