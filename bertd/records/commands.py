@@ -22,6 +22,8 @@ class CommandKind(StrEnum):
     """Pause hot: suspend the ranks between two steps and keep their memory."""
     RESUME = "resume"
     """Continue training after a hot pause."""
+    UNREADABLE = "unreadable"
+    """Of an entry that is not a command, and is refused; never posted."""
 
 
 class BudgetRequest(Record):
@@ -47,3 +49,5 @@ class Command(Record):
     """Who requested it: uid and name, or the daemon."""
     budget: BudgetRequest | None = None
     """Only with the verb budget."""
+    problem: str = ""
+    """Only with the verb unreadable: what is in its place."""

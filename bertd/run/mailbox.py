@@ -2,11 +2,14 @@
 
 The daemon writes each one atomically (temporary name, fsync, rename). Rank 0 tries to open the next number between
 steps, which costs one failed open. The journal's `command` records acknowledge; so each side survives a restart of the
-other.
+other. A file that is not a command, which no daemon writes, is read as one that is refused: it must neither end the
+training nor keep the commands after it from being read.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +21,9 @@ from bertd.records import BudgetRequest, Command, CommandKind
 from bertd.run.atomic_files import atomic_write
 from bertd.validation_text import describe_problem
 
+_MAX_ENTRY_BYTES = 1 << 16
+_NOT_AN_ENTRY = frozenset({errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.EAGAIN})
+"""Errors of a folder, a link, a socket and a FIFO in an entry's place."""
 _ENTRY_NAME = re.compile(r"^(\d{6,})\.json$")
 
 
@@ -50,28 +56,46 @@ def read_command(control: Path, *, number: int) -> Command | None:
     """The command with that number; None while there is none.
 
     Raises:
-        RunFolderError: the entry is not a command.
+        RunFolderError: the entry cannot be read.
     """
     path = _entry_path(control, number)
     try:
-        content = path.read_bytes()
+        content = _read_regular_file(path)
     except FileNotFoundError:
         return None
     except OSError as error:
+        if error.errno in _NOT_AN_ENTRY:
+            return _unreadable(path, number=number, what=error.strerror or "it cannot be opened")
         raise RunFolderError(f"{path}: cannot read the command: {error.strerror}; check the permissions") from error
     try:
-        return Command.model_validate_json(content)
+        command = Command.model_validate_json(content)
     except ValidationError as error:
-        raise RunFolderError(
-            f"{path}: not a command: {describe_problem(error.errors()[0])}; delete the file"
-        ) from error
+        return _unreadable(path, number=number, what=describe_problem(error.errors()[0]))
+    if command.number != number or command.verb is CommandKind.UNREADABLE:
+        # A copy of another entry would be executed again and again: its own number is acknowledged.
+        return _unreadable(path, number=number, what=f"it is command {command.number}, {command.verb}")
+    return command
+
+
+def _read_regular_file(path: Path) -> bytes:
+    # Without waiting for the writer of a FIFO, and no more than a command has.
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        return os.read(fd, _MAX_ENTRY_BYTES)
+    finally:
+        os.close(fd)
+
+
+def _unreadable(path: Path, *, number: int, what: str) -> Command:
+    problem = f"{path}: not a command, and refused: {what}"
+    return Command(number=number, t=0.0, verb=CommandKind.UNREADABLE, asked_by="nobody", problem=problem)
 
 
 def commands_after(control: Path, *, number: int) -> Iterator[Command]:
     """The commands after number `number`, in order.
 
     Raises:
-        RunFolderError: an entry is not a command.
+        RunFolderError: an entry cannot be read.
     """
     while (command := read_command(control, number=number + 1)) is not None:
         yield command

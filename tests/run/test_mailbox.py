@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from bertd.errors import RunFolderError, StorageError
+from bertd.errors import StorageError
 from bertd.records import Command, CommandKind
 from bertd.run.mailbox import post, read_command
 
@@ -44,17 +46,31 @@ def test_half_written_commands_of_a_dead_daemon_are_no_commands(control: Path) -
     assert post(control, verb=CommandKind.PAUSE, asked_by="x", now=1.0).number == 1
 
 
-def test_an_entry_that_is_no_command_is_refused_by_name(control: Path) -> None:
+def command_text(number: int) -> str:
+    return Command(number=number, t=1.0, verb=CommandKind.PAUSE, asked_by="x").model_dump_json()
+
+
+NO_COMMANDS: dict[str, Callable[[Path], object]] = {
+    "an unknown verb": lambda path: path.write_text('{"number": 1, "t": 1, "verb": "explode", "asked_by": "x"}'),
+    "garbage": lambda path: path.write_bytes(bytes(range(256)) * 100_000),
+    "empty": lambda path: path.touch(),
+    "a copy of another command": lambda path: path.write_text(command_text(7)),
+    "a folder": lambda path: path.mkdir(),
+    "a FIFO": lambda path: os.mkfifo(path),
+    "a link": lambda path: path.symlink_to("/dev/zero"),
+}
+
+
+@pytest.mark.parametrize("what", NO_COMMANDS)
+def test_what_is_not_a_command_is_read_as_one_to_refuse_and_the_next_is_read(control: Path, what: str) -> None:
     control.mkdir()
-    (control / "000001.json").write_text('{"number": 1, "t": 1, "verb": "explode", "asked_by": "x"}')
-    with pytest.raises(RunFolderError, match=r"000001\.json: not a command: .*; delete the file"):
-        read_command(control, number=1)
+    NO_COMMANDS[what](control / "000001.json")
 
+    command = read_command(control, number=1)
 
-def test_an_entry_that_cannot_be_read_is_refused_by_name(control: Path) -> None:
-    (control / "000001.json").mkdir(parents=True)
-    with pytest.raises(RunFolderError, match=r"000001\.json: cannot read the command: Is a directory"):
-        read_command(control, number=1)
+    assert command is not None and (command.number, command.verb) == (1, CommandKind.UNREADABLE)
+    assert "000001.json: not a command, and refused: " in command.problem
+    assert post(control, verb=CommandKind.PAUSE, asked_by="x", now=1.0) == read_command(control, number=2)
 
 
 def test_a_mailbox_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:

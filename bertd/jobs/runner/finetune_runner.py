@@ -12,6 +12,7 @@ from bertd.jobs.runner.exit_analysis import classify_finetune_exit
 from bertd.jobs.runner.log_truncation import truncate_log
 from bertd.records import Command, CommandKind, CommandRecord, EndRecord, JobState, JournalRecord, Outcome
 from bertd.run.journal import append_records, read_journal
+from bertd.run.log import log_line
 from bertd.run.mailbox import read_command
 from bertd.run.paths import JobPaths
 from bertd.run.processes import oom_kills
@@ -56,7 +57,10 @@ class FinetuneRunner:
     def _tick(self, child: Popen[bytes]) -> None:
         truncate_log()
         command = read_command(self._paths.control, number=self._next_command)
-        if command is not None and command.verb is CommandKind.STOP and self._stop_command is None:
+        if command is not None and command.verb is CommandKind.UNREADABLE:
+            log_line(f"runner: {command.problem}")
+            self._next_command += 1
+        elif command is not None and command.verb is CommandKind.STOP and self._stop_command is None:
             self._stop_command = command
             child.kill()
 

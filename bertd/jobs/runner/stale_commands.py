@@ -54,4 +54,5 @@ def _answer(
         plan = progress.budget_plan(read_recipe(paths.recipe).granted)
         reserve_s = restart_reserve_s(progress.reserve_s)
         return answer_budget_command(command, plan.granted, position=position, reserve_s=reserve_s)
-    return [CommandRecord.answer(command, t=now, step=progress.step, outcome="refused", detail=detail)]
+    why = command.problem or detail
+    return [CommandRecord.answer(command, t=now, step=progress.step, outcome="refused", detail=why)]

@@ -59,6 +59,8 @@ class PendingCommands:
         while self._pending is not None or self.read() is not None:
             if self.requests(CommandKind.BUDGET):
                 self.answer(state, is_done=False, detail=f"too late: training was over {where}; submit another run")
+            elif self._pending is not None and self._pending.verb is CommandKind.UNREADABLE:
+                self.answer(state, is_done=False, detail=self._pending.problem)
             else:
                 self.answer(state, is_done=True, detail=f"the run ended {where}")
 

@@ -168,9 +168,15 @@ class StepController:
         self._stop_signal.wait(_SUSPEND_POLL_S)
 
     def _read_command(self, state: TrainState) -> Command | None:
-        """Return the next command, after executing and answering any that change the budget."""
-        while (command := self._commands.read()) is not None and command.verb is CommandKind.BUDGET:
-            self._change_budget(command, state)
+        """Return the next command, after answering any that change the budget, and those that are no commands."""
+        while (command := self._commands.read()) is not None:
+            if command.verb is CommandKind.BUDGET:
+                self._change_budget(command, state)
+            elif command.verb is CommandKind.UNREADABLE:
+                self._reporter.alert(state, code="command_refused", message=command.problem)
+                self._commands.answer(state, is_done=False, detail=command.problem)
+            else:
+                break
         return command
 
     def _change_budget(self, command: Command, state: TrainState) -> None:

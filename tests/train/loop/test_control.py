@@ -11,8 +11,8 @@ from bertd.daemon.api.views import budget_view
 from bertd.daemon.metrics.journal_summary import JournalSummary, fold
 from bertd.data.dataset.shards import DataSet
 from bertd.model.encoder import MaskedLanguageModel
-from bertd.records import Command, CommandKind
-from bertd.run.journal import JournalWriter
+from bertd.records import AlertRecord, Command, CommandKind, CommandRecord
+from bertd.run.journal import JournalWriter, read_journal
 from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths
 from bertd.run.recipe.load import parse_recipe
@@ -239,6 +239,21 @@ def test_a_command_is_executed_once_and_kept_until_answered(
     assert answered is not None and answered.number == 1 and answered.verb is verb
     again = harness.plan_step(state(), step_s=1.0)
     assert again.exit_reason is ExitReason.NONE and not again.checkpoint and harness.acknowledge() is None
+
+
+def test_garbage_in_the_mailbox_is_refused_and_the_command_after_it_executed(tmp_path: Path, clock: FakeClock) -> None:
+    harness, control = make_harness(tmp_path, clock), RunPaths(tmp_path).control
+    control.mkdir()
+    (control / "000001.json").write_bytes(b"\x00garbage")
+    assert harness.plan_step(state(), step_s=1.0).exit_reason is ExitReason.NONE
+    post(control, verb=CommandKind.PAUSE, asked_by="uid 0", now=0.0)
+
+    assert harness.plan_step(state(), step_s=1.0).exit_reason is ExitReason.PAUSED
+    records = read_journal(RunPaths(tmp_path).journal)
+    (alert,) = [each for each in records if isinstance(each, AlertRecord)]
+    assert alert.code == "command_refused" and "000001.json: not a command, and refused: " in alert.message
+    answers = [(each.number, each.outcome) for each in records if isinstance(each, CommandRecord)]
+    assert answers == [(1, "refused")]
 
 
 def test_the_budgets_end_wins_over_a_pause(tmp_path: Path, clock: FakeClock) -> None:

@@ -275,7 +275,10 @@ class GridRunner:
 
     def _read_mailbox(self) -> None:
         command = read_command(self._paths.control, number=self._next_command)
-        if command is not None and command.verb is CommandKind.STOP:
+        if command is not None and command.verb is CommandKind.UNREADABLE:
+            log_line(f"runner: {command.problem}")
+            self._next_command += 1
+        elif command is not None and command.verb is CommandKind.STOP:
             self._stop_command = command
 
     def _find_outcome(self) -> Outcome:
