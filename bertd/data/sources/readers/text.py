@@ -32,6 +32,7 @@ from bertd.data.sources.readers.left_out import LeftOut
 from bertd.data.sources.readers.prose import display_width, ends_sentence, join_lines
 
 _BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")
+_OUTER_BLANK_LINES = re.compile(r"\A(?:[ \t\r]*\n)+|(?:\n[ \t\r]*)+\Z")
 _BLANK_LINE = re.compile(rb"\n[ \t\r]+(?=\n)")
 _OPEN_LINE = re.compile(rb"\n[ \t\r]*\Z")
 _MAX_HELD_BYTES = 1 << 12
@@ -90,7 +91,7 @@ class TextBlocks:
 
     def documents(self, content: bytes) -> Iterator[ReadResult]:
         """One document for each run of lines without a blank one."""
-        text = decode_leniently(content)
+        text = _OUTER_BLANK_LINES.sub("", decode_leniently(content))
         cleaned = clean(text)
         surplus = len(text) - len(cleaned)
         for book in split_books(cleaned):
