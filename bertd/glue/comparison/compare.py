@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from bertd.errors import CheckpointError, RecipeError
 from bertd.glue.comparison.resampled_metrics import resample_scores
 from bertd.glue.metrics import METRICS, Values, compute_metric
-from bertd.glue.training.dev_predictions import SetPredictions, unpack_predictions
+from bertd.glue.training.dev_predictions import QUESTIONS, WORDS, SetPredictions, unpack_predictions
 from bertd.program import run_main
 from bertd.records import (
     ComparisonRequest,
@@ -182,6 +182,11 @@ def _read_sets(task: TaskTrials) -> tuple[str, list[SetPredictions]]:
             for suffix in by_suffix
             if task.metric.endswith(suffix) and task.metric.removesuffix(suffix) in METRICS
         ]
+        if not found and by_suffix.keys() & {WORDS, QUESTIONS}:
+            raise CheckpointError(
+                f"{path}: {task.metric} of tags and answers is not compared by drawn examples; see its spread over "
+                "seeds in `bertd scores`"
+            )
         if not found:
             raise CheckpointError(f"{path}: has no predictions that {task.metric} is of; finetune again")
         name = task.metric.removesuffix(found[0])

@@ -33,7 +33,9 @@ class EncodedDevSet:
     """The metrics, by names with the set's suffix, of the outputs that `predict_outputs` gives."""
     suffix: str = ""
     decide: Callable[[Tensor], SetPredictions] | None = None
-    """The predictions of the same outputs; None for a kind that predicts more than one value of an example."""
+    """The predictions of the same outputs."""
+    predictions_suffix: str | None = None
+    """Under which they are kept; None: `suffix`."""
 
 
 @dataclass(frozen=True)

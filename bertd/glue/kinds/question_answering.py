@@ -23,10 +23,11 @@ from bertd.glue.data.own_task import draw_held_out
 from bertd.glue.data.squad import Question, SquadFile, locate_answer, read_squad
 from bertd.glue.kinds.answers import GoldAnswers, choose_null_threshold, mean_score
 from bertd.glue.kinds.kind import NULL_THRESHOLD, EncodedDevSet, Kind
-from bertd.glue.kinds.spans import read_answers
+from bertd.glue.kinds.spans import FoundAnswer, read_answers
 from bertd.glue.model.classifier import Classifier
 from bertd.glue.model.head import Head, HeadKind
 from bertd.glue.training.batches import EncodedExample
+from bertd.glue.training.dev_predictions import QUESTIONS, SetPredictions
 from bertd.glue.training.encode_questions import STRIDE, encode_questions
 from bertd.records import SQUAD_TEXT, MetricName, OwnTask
 
@@ -72,17 +73,26 @@ class QuestionAnswering(Kind):
         windows = encode_questions(self.dev, None, classifier)
         golds = self._read_golds()
 
-        def score(outputs_N2: Tensor) -> dict[str, float]:
+        def decide(outputs_N2: Tensor) -> tuple[list[str], float | None]:
             found = read_answers(outputs_N2.double().numpy(), windows, self.dev)
-            threshold = None
-            if self.has_unanswerable:
-                nothing = [gold.score("").f1 for gold in golds]
-                gains = [gold.score(one.text).f1 - none for gold, one, none in zip(golds, found, nothing, strict=True)]
-                threshold = choose_null_threshold(np.array([one.null_odds for one in found]), np.array(gains))
-            metrics = self._measure(golds, [one.decide(threshold) for one in found])
+            threshold = self._choose_threshold(golds, found) if self.has_unanswerable else None
+            return [one.decide(threshold) for one in found], threshold
+
+        def score(outputs_N2: Tensor) -> dict[str, float]:
+            predicted, threshold = decide(outputs_N2)
+            metrics = self._measure(golds, predicted)
             return metrics if threshold is None else {**metrics, NULL_THRESHOLD: threshold}
 
-        return [EncodedDevSet(self.dev_path, [window.example for window in windows], score)]
+        first_answers = np.array([next((answer.text for answer in q.answers), "") for q in self.dev], dtype=np.str_)
+        return [
+            EncodedDevSet(
+                self.dev_path,
+                [window.example for window in windows],
+                score,
+                decide=lambda outputs_N2: SetPredictions(np.array(decide(outputs_N2)[0], dtype=np.str_), first_answers),
+                predictions_suffix=QUESTIONS,
+            )
+        ]
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy of the answers' first and last tokens.
@@ -103,6 +113,11 @@ class QuestionAnswering(Kind):
             GoldAnswers([answer.text for answer in question.answers], has_unanswerable=self.has_unanswerable)
             for question in self.dev
         ]
+
+    @staticmethod
+    def _choose_threshold(golds: list[GoldAnswers], found: list[FoundAnswer]) -> float:
+        gains = [gold.score(one.text).f1 - gold.score("").f1 for gold, one in zip(golds, found, strict=True)]
+        return choose_null_threshold(np.array([one.null_odds for one in found]), np.array(gains))
 
     def _measure(self, golds: list[GoldAnswers], predicted: list[str]) -> dict[str, float]:
         scores = [gold.score(text) for gold, text in zip(golds, predicted, strict=True)]

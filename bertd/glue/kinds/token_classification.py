@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -21,6 +22,7 @@ from bertd.glue.kinds.kind import EncodedDevSet, Kind
 from bertd.glue.model.classifier import Classifier
 from bertd.glue.model.head import Head, HeadKind
 from bertd.glue.training.batches import IGNORE_INDEX, EncodedExample
+from bertd.glue.training.dev_predictions import WORDS, SetPredictions
 from bertd.glue.training.encode_words import EncodedWords, encode_words
 from bertd.records import MetricName, OwnTask
 
@@ -59,12 +61,19 @@ class TokenClassification(Kind):
         if not encoded:
             raise CorpusError(f"{self.dev_path}: the tokenizer leaves nothing of its words; check --text")
 
-        def score(outputs_NC: Tensor) -> dict[str, float]:
+        def decide(outputs_NC: Tensor) -> list[list[str]]:
             words = [sentence.words for sentence in self.dev]
-            predicted = read_tags(outputs_NC, encoded, words=words, names=self.head.names, fallback=self.guess)
-            return self._measure(predicted)
+            return read_tags(outputs_NC, encoded, words=words, names=self.head.names, fallback=self.guess)
 
-        return [EncodedDevSet(self.dev_path, [words.example for words in encoded], score)]
+        return [
+            EncodedDevSet(
+                self.dev_path,
+                [words.example for words in encoded],
+                lambda outputs_NC: self._measure(decide(outputs_NC)),
+                decide=lambda outputs_NC: self._number_tags(decide(outputs_NC)),
+                predictions_suffix=WORDS,
+            )
+        ]
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy of the words' tags.
@@ -83,6 +92,13 @@ class TokenClassification(Kind):
         ids = {name: number for number, name in enumerate(self.head.names)}
         tags = [[ids[tag] for tag in sentence.tags] for sentence in sentences]
         return encode_words([sentence.words for sentence in sentences], tags, classifier)
+
+    def _number_tags(self, predicted: list[list[str]]) -> SetPredictions:
+        ids = {name: number for number, name in enumerate(self.head.names)}
+        return SetPredictions(
+            np.array([ids[tag] for tags in predicted for tag in tags]),
+            np.array([ids[tag] for sentence in self.dev for tag in sentence.tags]),
+        )
 
     def _measure(self, predicted: list[list[str]]) -> dict[str, float]:
         true = [sentence.tags for sentence in self.dev]

@@ -1,7 +1,8 @@
 """What a model predicted of the development sets, beside their labels, so that two models can be compared by example.
 
 As a file: NumPy's compressed archive, with the arrays `predicted` and `true` of each set, whose names end in the set's
-suffix. Rows are in the order of the set's file.
+suffix. Rows are in the order of the set's file. Tags have a row for each word, under WORDS; answers are texts, under
+QUESTIONS.
 """
 
 from __future__ import annotations
@@ -10,30 +11,34 @@ import io
 import zipfile
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bertd.errors import CheckpointError
-from bertd.glue.metrics import Values
 
+WORDS, QUESTIONS = "_words", "_questions"
+"""Suffixes of tags of words and of texts of answers; the names of their metrics do not have them."""
 _PREDICTED, _TRUE = "predicted", "true"
 
 
 @dataclass(frozen=True)
 class SetPredictions:
-    """Of one development set: ids of classes, or numbers, one for each example."""
+    """Of one development set: ids of classes, or numbers, one for each example; ids of tags, one for each word; or
+    texts of answers, "" for none, beside the first right one."""
 
-    predicted: Values
-    true: Values
+    predicted: NDArray[Any]
+    true: NDArray[Any]
 
 
 DevPredictions = dict[str, SetPredictions]
-"""By the suffix of the set's metrics."""
+"""By the suffix of the set's metrics, or WORDS, or QUESTIONS."""
 
 
 def pack_predictions(predictions: DevPredictions) -> bytes:
     """The file's content."""
-    arrays: dict[str, Values] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     for suffix, one in predictions.items():
         arrays |= {_PREDICTED + suffix: one.predicted, _TRUE + suffix: one.true}
     content = io.BytesIO()

@@ -38,7 +38,7 @@ class Evaluator:
         self._precision = precision
         self._sets = kind.encode_dev(classifier)
         self.predictions: DevPredictions = {}
-        """Of the newest evaluation, where the kind predicts one value of an example."""
+        """Of the newest evaluation."""
 
     def evaluate(self) -> dict[str, float]:
         """Every metric on every development set.
@@ -54,7 +54,7 @@ class Evaluator:
             )
             metrics |= dev.score(outputs)
             if dev.decide is not None:
-                predictions[dev.suffix] = dev.decide(outputs)
+                predictions[dev.predictions_suffix or dev.suffix] = dev.decide(outputs)
         self.predictions = predictions
         return metrics
 

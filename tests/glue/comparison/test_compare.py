@@ -127,3 +127,12 @@ def test_the_program_answers_on_its_output(
     assert ScoreComparison.model_validate_json(capsys.readouterr().out) == compare(request)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"{}")))
     assert program.main() == RecipeError.exit_code
+
+
+def test_tags_and_answers_are_not_compared_and_the_reason_is_said(tmp_path: Path) -> None:
+    trials = write_task(tmp_path, first=0.6, second=0.9, task="pets", metric="f1", num_seeds=1)
+    for suffix in ("_words", "_questions"):
+        for trial in (*trials.first, *trials.second):
+            Path(trial.predictions).write_bytes(pack_predictions({suffix: SetPredictions(LABELS, LABELS)}))
+        (refused,) = compare_tasks(trials).not_compared
+        assert "f1 of tags and answers is not compared by drawn examples" in refused.reason

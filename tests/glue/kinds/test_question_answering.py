@@ -16,6 +16,7 @@ from bertd.glue.kinds.question_answering import read_question_answering
 from bertd.glue.model.classifier import load_classifier
 from bertd.glue.model.finetuned_model import load_finetuned
 from bertd.glue.model.head import Head, HeadKind
+from bertd.glue.training.dev_predictions import unpack_predictions
 from bertd.records import SQUAD_LABEL, SQUAD_TEXT, AlertRecord, OwnTask, ScoreRecord
 from bertd.run.journal import read_journal
 from bertd.run.paths import JobPaths
@@ -103,6 +104,9 @@ def test_predictions_score_what_the_journal_says_by_the_official_script_of_2_0(
     names |= {"no_answer_f1": "NoAns_f1", "no_answer_exact_match": "NoAns_exact"}
     assert {names[name]: pytest.approx(100 * value) for name, value in score.metrics.items()} == official
     assert score.majority_score == pytest.approx(17 / 50) and score.score > 0.6
+    kept = unpack_predictions(paths.dev_predictions.read_bytes(), place="here")["_questions"]
+    assert kept.predicted.tolist() == [*said.values()]
+    assert kept.true.tolist() == [(golds or [""])[0] for golds in _golds(Path(dev)).values()]
     odds = json.loads((tmp_path / "said.null-odds.json").read_text())
     assert [text == "" for text in said.values()] == [value > score.null_threshold for value in odds.values()]
     # Of questions alone, and on the output; "" only by the threshold.
@@ -221,5 +225,7 @@ def test_a_job_that_was_killed_continues_with_the_numbers_it_would_have_had(
     assert __main__.main([str(paths.root)]) == 0
     continued = _score(paths)
     assert continued.epoch_scores == whole.epoch_scores and continued.metrics == whole.metrics
+    files = [JobPaths(folder / "job").dev_predictions for folder in (tmp_path, tmp_path / "again")]
+    assert files[0].read_bytes() == files[1].read_bytes()
     assert continued.null_threshold == whole.null_threshold is not None
     assert not [r for r in read_journal(paths.journal) if isinstance(r, AlertRecord) and r.code == "epoch_not_restored"]

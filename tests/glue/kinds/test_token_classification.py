@@ -15,6 +15,7 @@ from bertd.glue.kinds.token_classification import TokenClassification, read_toke
 from bertd.glue.model.classifier import load_classifier
 from bertd.glue.model.finetuned_model import load_finetuned
 from bertd.glue.model.head import Head, HeadKind
+from bertd.glue.training.dev_predictions import unpack_predictions
 from bertd.records import LAST_COLUMN, AlertRecord, MetricName, OwnTask, ScoreRecord
 from bertd.run.journal import read_journal
 from bertd.run.paths import JobPaths
@@ -102,6 +103,10 @@ def test_predictions_are_conll_s_columns_and_score_what_the_journal_says(
     found = [line.split("\t") for line in out.read_text().split("\n")[:-1]]
     assert [row[0] for row in found] == [row[0] for row in wanted]
     right = [a[1] == b[2] for a, b in zip(found, wanted, strict=True) if len(a) > 1]
+    kept = unpack_predictions(paths.dev_predictions.read_bytes(), place="here")["_words"]
+    names = ["B-ADJ", "B-PET", "O"]
+    assert [names[tag] for tag in kept.predicted] == [row[1] for row in found if len(row) > 1]
+    assert [names[tag] for tag in kept.true] == [row[2] for row in wanted if len(row) > 1]
     assert sum(right) / len(right) == pytest.approx(_score(paths).metrics["accuracy"])
     tag = pipeline("token-classification", model=model, device="cpu", ignore_labels=[])
     sentence = found[: found.index([""])]
