@@ -32,10 +32,12 @@ from bertd.records import (
     BudgetRequest,
     BudgetUnit,
     CommandKind,
+    FinetuneSpec,
     JobKind,
     JobState,
     KeptCheckpoint,
     KeptCheckpoints,
+    OwnTask,
     PauseKind,
     Record,
     StartRecord,
@@ -526,6 +528,20 @@ def test_a_finetuning_can_name_a_run_and_a_step_or_a_path(box: DaemonBox) -> Non
         box.submit_finetuning("cola", run="@@6")
     with pytest.raises(UnknownJobError):
         box.submit_finetuning("cola", run="0-other")
+
+
+def test_inputs_are_as_long_as_the_kind_of_a_task_of_one_s_own_needs(box: DaemonBox, tmp_path: Path) -> None:
+    run = exported(box)
+    for name, own, max_length in (
+        ("train.json", {"is_squad": True, "text": ("question", "context"), "label": "answers"}, 384),
+        ("train.conll", {"text": ("1",), "label": "last"}, 128),
+    ):
+        (tmp_path / name).touch()
+        task = OwnTask.model_validate({"train": str(tmp_path / name), **own})
+        order = SubmitFinetune(run=run.run_id, task="cola", data_dir=str(tmp_path), own=task)
+        job = box.client.submit(order)
+        spec = FinetuneSpec.model_validate_json(box.run_paths(run.id).finetune(job.id).finetune_spec.read_bytes())
+        assert (spec.own, spec.max_length) == (task, max_length)
 
 
 def test_a_finetuning_without_export_or_data_is_refused(box: DaemonBox) -> None:
