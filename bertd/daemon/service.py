@@ -24,7 +24,7 @@ from bertd.api.models import API_VERSION, StatusView
 from bertd.daemon.api.connections import IDLE_TIMEOUT_S, PeerConnection
 from bertd.daemon.api.event_stream import TICK_INTERVAL_S
 from bertd.daemon.api.routes import ApiServices, create_app
-from bertd.daemon.process.listener import bind_socket, remove_socket
+from bertd.daemon.process.listener import SocketWatch, bind_socket
 from bertd.daemon.process.log_format import write_log_to
 from bertd.daemon.process.open_files import raise_open_file_limit
 from bertd.daemon.process.state_folder import find_lost_runs, open_state_folder, report_lost_runs
@@ -95,6 +95,14 @@ class _UvicornServer(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def listen_also(self, listener: sockets.socket) -> None:
+        """Accept connections of one more listening socket, until the server ends."""
+
+        def connect() -> asyncio.Protocol:
+            return PeerConnection(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+        self.servers.append(await asyncio.get_running_loop().create_server(connect, sock=listener))
+
 
 class _Daemon:
     def __init__(self, paths: StatePaths, services: Services, *, keep_running: bool) -> None:
@@ -103,12 +111,14 @@ class _Daemon:
         self._notifier = SystemdNotifier(os.environ.get("NOTIFY_SOCKET"))
         self._stop = asyncio.Event()
         self._skip_wait = asyncio.Event()
+        self._socket: SocketWatch | None = None
+        """None for the socket unit's, which systemd looks after."""
         self._services = services
 
     async def run(self, socket: Path | None) -> None:
         """Serve until stopped."""
         listener, path = _open_listener(socket)
-        inode = path.lstat().st_ino if path is not None else None
+        self._socket = None if path is None else SocketWatch(path)
         try:
             self._services.devices.start()
             # Before anything is started: a runner looks like an orphan until it has written its identity.
@@ -118,8 +128,8 @@ class _Daemon:
         finally:
             self._services.devices.stop()
             listener.close()
-            if path is not None and inode is not None:
-                remove_socket(path, inode=inode)
+            if self._socket is not None:
+                self._socket.remove()
 
     async def _serve(self, listener: sockets.socket, *, socket_path: Path | None) -> None:
         server = _UvicornServer(_uvicorn_config(self._services.api_services(shut_down=self._stop.set)))
@@ -130,7 +140,7 @@ class _Daemon:
             await asyncio.sleep(0.01)
         logger.info("listening on %s, state in %s", socket_path or "the socket unit's socket", self._paths.root)
         self._notifier.send(READY="1")
-        report_task = asyncio.create_task(self._report_periodically())
+        report_task = asyncio.create_task(self._report_periodically(server))
         try:
             await self._stop.wait()
             await self._shut_down_gracefully()
@@ -151,8 +161,8 @@ class _Daemon:
             self._skip_wait.set()
         self._stop.set()
 
-    async def _report_periodically(self) -> None:
-        """Once a second: the status line, the watchdog, and a tick for the streams."""
+    async def _report_periodically(self, server: _UvicornServer) -> None:
+        """Once a second: the status line, the watchdog, a tick for the streams, and whether the socket exists."""
         interval_s = watchdog_interval_s()
         next_watchdog = time.monotonic()
         while True:
@@ -160,6 +170,8 @@ class _Daemon:
                 if interval_s is not None and time.monotonic() >= next_watchdog:
                     self._notifier.send(WATCHDOG="1")
                     next_watchdog += interval_s
+                if self._socket is not None and (listener := self._socket.bind_if_removed()) is not None:
+                    await server.listen_also(listener)
                 if self._services.hub.num_streams or os.environ.get("NOTIFY_SOCKET"):
                     status = self._services.views.status()
                     self._notifier.send(only_if_changed=True, STATUS=status_line(status))

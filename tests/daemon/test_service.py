@@ -77,6 +77,20 @@ def test_a_stale_socket_is_replaced(box: DaemonBox) -> None:
     box.start()
 
 
+def test_a_socket_that_is_removed_is_made_again_and_connections_go_on(box: DaemonBox) -> None:
+    box.client.version()
+    stream = box.client.events(since=0)
+    next(stream)
+    for _ in range(2):
+        box.socket.unlink()
+        wait_for(box.answers, what=f"an answer on a new socket; the log:\n{box.log}")
+    assert stat.S_IMODE(box.socket.stat().st_mode) == 0o660
+    assert "was removed; listening there again" in box.log
+    next(stream)
+    stream.close()
+    assert box.stop() == 0 and not box.socket.exists()
+
+
 def test_a_file_in_the_sockets_place_is_refused_and_kept(cold: DaemonBox) -> None:
     cold.socket.write_text("a letter")
     cold.spawn()

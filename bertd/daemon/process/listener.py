@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import stat
 from pathlib import Path
 
-from bertd.errors import DaemonBusyError, DaemonError, StorageError
+from bertd.errors import BertdError, DaemonBusyError, DaemonError, StorageError
 from bertd.run.paths import TEMPORARY_PREFIX
 from bertd.run.trusted_folders import find_intruder_risk
+
+logger = logging.getLogger(__name__)
 
 _UMASK = 0o117
 """Leaves 0660: the owner and the group connect, others do not."""
@@ -48,13 +51,41 @@ def bind_socket(path: Path) -> socket.socket:
         ) from error
 
 
-def remove_socket(path: Path, *, inode: int) -> None:
-    """Remove the path if it is still the socket of that inode."""
-    try:
-        if path.lstat().st_ino == inode:
-            path.unlink()
-    except FileNotFoundError:
-        pass
+class SocketWatch:
+    """The path on which this daemon listens, which others may remove: cleaners of old files, or a person."""
+
+    def __init__(self, path: Path) -> None:
+        """Watch a path that `bind_socket` has just made."""
+        self._path = path
+        self._inode = path.lstat().st_ino
+        self._problem = ""
+
+    def bind_if_removed(self) -> socket.socket | None:
+        """A new socket at the path if nothing is there any more; connections of the old one go on.
+
+        A failure is logged once, and the next call tries again.
+        """
+        if os.path.lexists(self._path):
+            return None
+        try:
+            listener = bind_socket(self._path)
+            self._inode = self._path.lstat().st_ino
+        except (BertdError, OSError) as error:
+            if str(error) != self._problem:
+                logger.error("the socket was removed, so no new client can connect: %s", error)
+            self._problem = str(error)
+            return None
+        self._problem = ""
+        logger.warning("%s: was removed; listening there again", self._path)
+        return listener
+
+    def remove(self) -> None:
+        """Remove the path if it is still this daemon's socket."""
+        try:
+            if self._path.lstat().st_ino == self._inode:
+                self._path.unlink()
+        except FileNotFoundError:
+            pass
 
 
 def _bind(path: Path, *, temporary: Path) -> socket.socket:
