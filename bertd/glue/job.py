@@ -74,8 +74,8 @@ def finetune(
     via = "" if spec.via is None else f", finetuned on {spec.via},"
     where = f"from {spec.source_name}{via} on {device} in {precision.mode}"
     print(f"{kind.name}: {kind.num_train} training and {kind.num_dev} development examples {where}", flush=True)
-    if kind.stride is not None:
-        print(f"{kind.name}: windows of {classifier.max_length} tokens, {kind.stride} apart at most", flush=True)
+    if (stride := kind.largest_stride(classifier.max_length)) is not None:
+        print(f"{kind.name}: windows of {classifier.max_length} tokens, {stride} apart at most", flush=True)
     evaluator = Evaluator(classifier, kind, device=device, precision=precision)
     best = BestEpoch(metric=kind.selection_metric, keeps_weights=spec.keep is Keep.BEST)
 
@@ -228,6 +228,6 @@ def _score_record(
         last_metrics=last_metrics,
         dev=kind.dev_description,
         max_length=max_length,
-        stride=kind.stride,
+        stride=kind.largest_stride(max_length),
         null_threshold=best.metrics.get(NULL_THRESHOLD),
     )

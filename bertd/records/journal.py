@@ -340,7 +340,8 @@ class ScoreRecord(Record):
     max_length: int | None = None
     """Tokens in one input at most; None in records of older versions."""
     stride: int | None = None
-    """Tokens of the context from the beginning of a window to that of the next; None for what has no windows."""
+    """Tokens of the context from the beginning of a window to that of the next, at most; None for what has no windows.
+    It is less where the question leaves less than twice as many."""
     null_threshold: float | None = None
     """SQuAD 2.0: log-odds of no answer above which a question gets none. Chosen on the development set for the best F1
     of the scored epoch, so it raises the score there."""

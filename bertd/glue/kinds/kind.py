@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -42,9 +41,6 @@ class EncodedDevSet:
 class Kind(ABC):
     """A task of one kind with its examples."""
 
-    stride: ClassVar[int | None] = None
-    """Tokens from one window of a long text to the next; None where long texts are cut or split."""
-
     name: str
     """As in FinetuneSpec.task."""
     text: tuple[str, ...]
@@ -61,6 +57,14 @@ class Kind(ABC):
     """The first development set, for people."""
     warnings: list[tuple[str, str]]
     """Code and message of what a person should know of the data."""
+
+    def largest_stride(self, max_length: int) -> int | None:
+        """Tokens from one window of a long text to the next, at most; None where long texts are cut or split.
+
+        Args:
+            max_length: of an input.
+        """
+        return None
 
     @abstractmethod
     def encode_train(self, classifier: Classifier) -> list[EncodedExample]:

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -39,8 +38,6 @@ Span = tuple[int, int]
 class QuestionAnswering(Kind):
     """A task of one's own in SQuAD's JSON."""
 
-    stride: ClassVar[int | None] = STRIDE
-
     train: list[Question]
     spans: list[Span | None]
     """Of each training question; None if it has no answer."""
@@ -48,6 +45,10 @@ class QuestionAnswering(Kind):
     dev_path: Path
     has_unanswerable: bool
     """Whether the development set is of version 2.0."""
+
+    def largest_stride(self, max_length: int) -> int | None:
+        """STRIDE, or less of a short input: half of what the question leaves, see encode_questions."""
+        return min(STRIDE, max_length // 2)
 
     def encode_train(self, classifier: Classifier) -> list[EncodedExample]:
         """Tokenize the training questions into windows.

@@ -67,7 +67,7 @@ def test_answers_are_learnt_and_the_kept_model_is_stock_transformers_own(tmp_pat
     # A part of the context at random, and no answer at all, are far below.
     assert score.score > 0.9 and score.majority_score == 0 and score.score == max(score.epoch_scores or [])
     assert set(score.metrics) == {"f1", "exact_match"}
-    assert (score.max_length, score.stride, score.null_threshold) == (32, 128, None)
+    assert (score.max_length, score.stride, score.null_threshold) == (32, 16, None)
     model = AutoModelForQuestionAnswering.from_pretrained(folder).eval()
     ours, description = load_finetuned(folder)
     assert description is not None and (ours.kind, description.null_threshold) == (HeadKind.SPANS, None)
@@ -156,6 +156,7 @@ def test_wrong_offsets_are_counted_and_said(tmp_path: Path) -> None:
     own = _own(tmp_path, train=str(write_paragraphs(tmp_path / "bad.json", paragraphs, version="v2.0")))
     kind = read_question_answering("pets", own)
     assert [question.id for question in kind.train] == ["right", "moved", "second", "none"]
+    assert [kind.largest_stride(length) for length in (128, 384)] == [64, 128]
     assert kind.spans == [(2, 5), (2, 5), (6, 9), None] and kind.num_train == 4
     assert kind.warnings == [
         (
