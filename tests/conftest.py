@@ -1,15 +1,22 @@
 """For all tests."""
 
+from __future__ import annotations
+
 import os
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.waiting import PATIENCE_S
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 # How long examples take says how busy the machine is. In CI the same examples are drawn each time.
 settings.register_profile(
@@ -64,6 +71,30 @@ def patient_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         for name in names if module in sys.modules else ():
             monkeypatch.setattr(sys.modules[module], name, PATIENCE_S)
+
+
+_CHECKED_TOKENIZERS = set[str]()
+
+
+@pytest.fixture(autouse=True)
+def tokenizers_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each preparation has its tokenizer checked by a process that imports transformers; here the first of each does.
+
+    One for which the check fails is checked again.
+    """
+    pipeline = sys.modules.get("bertd.data.prepare.pipeline")
+    if pipeline is None:
+        return
+    check = pipeline.checking_stock_ids
+
+    @contextmanager
+    def check_once(tokenizer: Tokenizer, *, place: str) -> Iterator[None]:
+        content = tokenizer.to_str()
+        with nullcontext() if content in _CHECKED_TOKENIZERS else check(tokenizer, place=place):
+            yield
+        _CHECKED_TOKENIZERS.add(content)
+
+    monkeypatch.setattr(pipeline, "checking_stock_ids", check_once)
 
 
 @pytest.fixture(autouse=True)
