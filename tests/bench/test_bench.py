@@ -16,7 +16,7 @@ import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from bertd.bench import __main__ as command
-from bertd.bench import models, timing
+from bertd.bench import compare_speed, models, timing
 from bertd.bench.models import (
     BASELINE_KEEPING_PAGES,
     BASELINES,
@@ -292,7 +292,7 @@ def test_without_a_recipe_the_machine_decides(
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: int(has_gpu))
-    monkeypatch.setattr(command, "plan_workload", plan)
+    monkeypatch.setattr(compare_speed, "plan_workload", plan)
     monkeypatch.setattr(sys, "argv", ["bench", "--synthetic"])
 
     assert command.main() == RecipeError.exit_code and requested == [name]
@@ -308,7 +308,7 @@ def test_ctrl_c_prints_a_line_and_no_traceback(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "run_bench", interrupted)
+    monkeypatch.setattr(compare_speed, "run_bench", interrupted)
     monkeypatch.setattr(sys, "argv", ["bench", "demo", "--synthetic", "--sequences", "8"])
 
     assert command.main() == 130
@@ -385,7 +385,7 @@ def test_a_contender_that_computes_something_else_is_not_called_fast(
 
     assert list(results.loss_faults) == ["wrong", "overflowing"]
     assert "eager twin's" in results.loss_faults["wrong"] and "nan at the last" in results.loss_faults["overflowing"]
-    table = command._as_table(results, workload)
+    table = compare_speed._as_table(results, workload)
     assert "WRONG: wrong: its first loss is" in table and "WRONG: right" not in table
 
 
