@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 from bertd.data.batches.masking import IGNORE_INDEX, Masker
 from bertd.data.dataset.shards import DataSet
 from bertd.data.dataset.text_quality import read_quality
-from bertd.data.prepare import task_planner
+from bertd.data.prepare.parts import task_planner
 from bertd.data.prepare.pipeline import PrepareOptions, prepare
 from bertd.data.sources.encodings import has_controls
 from bertd.data.sources.readers.document import clean

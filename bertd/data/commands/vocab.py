@@ -24,10 +24,10 @@ from bertd.data.commands.vocab_folder import check_vocabulary_folder, write_voca
 from bertd.data.commands.vocab_report import VocabularyReport
 from bertd.data.dataset.left_out_report import SourceLeftOut
 from bertd.data.inspect.left_out_lines import shares_line
+from bertd.data.prepare.parts.task_planner import BLOCK_BYTES
+from bertd.data.prepare.parts.tokenize_part import text_hash
 from bertd.data.prepare.progress import ReadingProgress, reading_progress
 from bertd.data.prepare.skip_reasons import format_encoding_remedy, format_field_remedy, format_skip_reasons
-from bertd.data.prepare.task_planner import BLOCK_BYTES
-from bertd.data.prepare.tokenize_part import text_hash
 from bertd.data.sources.archives import SourceStream
 from bertd.data.sources.readers.document import Reader, ReadResult, Skipped, SkipReason
 from bertd.data.sources.readers.left_out import LeftOut

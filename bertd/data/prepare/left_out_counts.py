@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from bertd.data.dataset.left_out_report import LeftOutReport, SourceLeftOut
 from bertd.data.dataset.text_quality import SUMMED_COLUMNS
-from bertd.data.prepare.counts import PartTally
-from bertd.data.prepare.source_tally import SourceTally
-from bertd.data.prepare.split_writer import WrittenSplits
+from bertd.data.prepare.parts.counts import PartTally
+from bertd.data.prepare.splits.source_tally import SourceTally
+from bertd.data.prepare.splits.split_writer import WrittenSplits
 from bertd.data.sources.readers.left_out import LeftOut, SkipReason
 from bertd.run.quantities import format_count
 

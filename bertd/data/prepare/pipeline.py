@@ -19,18 +19,18 @@ from tokenizers import Tokenizer
 from bertd.data.dataset.left_out_report import LEFT_OUT_FILE, LeftOutReport
 from bertd.data.dataset.shards import TOKENIZER_FOLDER, file_sha256, tokenizer_fingerprint
 from bertd.data.dataset.text_quality import QUALITY_FILE, Quality
-from bertd.data.prepare.counts import PartTally
-from bertd.data.prepare.document_decisions import decide_documents
 from bertd.data.prepare.left_out_counts import count_left_out, explain_nothing_kept
-from bertd.data.prepare.part_file import PARTS_FORMAT, PartFacts
+from bertd.data.prepare.parts.counts import PartTally
+from bertd.data.prepare.parts.part_file import PARTS_FORMAT, PartFacts
+from bertd.data.prepare.parts.task_planner import BLOCK_BYTES, PART_BYTES, TaskPlanner
+from bertd.data.prepare.parts.worker_pool import WorkerSetup, make_parts
 from bertd.data.prepare.progress import reading_progress
+from bertd.data.prepare.selection.document_decisions import decide_documents
 from bertd.data.prepare.skip_reasons import format_encoding_remedy, format_field_remedy, format_skip_reasons
-from bertd.data.prepare.source_tally import SourceTally
-from bertd.data.prepare.split_writer import WrittenSplits, write_splits
+from bertd.data.prepare.splits.source_tally import SourceTally
+from bertd.data.prepare.splits.split_writer import WrittenSplits, write_splits
 from bertd.data.prepare.staging_dir import Workspace, open_workspace
 from bertd.data.prepare.stock_check import checking_stock_ids
-from bertd.data.prepare.task_planner import BLOCK_BYTES, PART_BYTES, TaskPlanner
-from bertd.data.prepare.worker_pool import WorkerSetup, make_parts
 from bertd.data.sources.readers.left_out import SkipReason
 from bertd.data.sources.spec import ReadingOptions, Source, find_sources, make_reader, mixed_kinds_lines
 from bertd.errors import CorpusError

@@ -14,7 +14,7 @@ from bertd.data.commands import vocab
 from bertd.data.commands.prepare import main as prepare_main
 from bertd.data.commands.vocab import main
 from bertd.data.dataset.text_quality import read_quality
-from bertd.data.prepare.tokenize_part import text_hash
+from bertd.data.prepare.parts.tokenize_part import text_hash
 from bertd.errors import OutputExistsError
 from bertd.tokenizer.tokenizer import open_tokenizer
 

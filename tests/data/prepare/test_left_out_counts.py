@@ -10,7 +10,7 @@ import pytest
 from bertd.data.commands import inspect
 from bertd.data.commands.prepare import main
 from bertd.data.dataset.left_out_report import LEFT_OUT_FILE, SourceLeftOut, read_left_out
-from bertd.data.prepare import task_planner
+from bertd.data.prepare.parts import task_planner
 from bertd.data.prepare.pipeline import PrepareOptions, prepare
 from bertd.data.sources.readers import document as document_module
 from bertd.data.sources.readers.left_out import MAX_SAMPLE_CHARACTERS, MAX_SAMPLES, LeftOut, SkipReason

@@ -31,13 +31,14 @@ from bertd.data.commands.prepare import main
 from bertd.data.dataset.locate import resolve_data_path
 from bertd.data.dataset.shards import DataSet
 from bertd.data.dataset.text_quality import read_quality
-from bertd.data.prepare import pipeline, task_planner
+from bertd.data.prepare import pipeline
 from bertd.data.prepare import staging_dir as workspace_module
-from bertd.data.prepare.part_file import PartFacts
+from bertd.data.prepare.parts import task_planner
+from bertd.data.prepare.parts.part_file import PartFacts
+from bertd.data.prepare.parts.tokenize_part import LetterCounts, PartTask, PartTokenizer, count_letters
 from bertd.data.prepare.pipeline import PrepareOptions, prepare
 from bertd.data.prepare.progress import ReadingProgress
 from bertd.data.prepare.staging_dir import open_workspace
-from bertd.data.prepare.tokenize_part import LetterCounts, PartTask, PartTokenizer, count_letters
 from bertd.errors import CorpusError, OutputExistsError, ShardError, StorageError, VocabularyError
 from bertd.run.atomic_files import exchange_folders
 from bertd.run.dataset_manifest import Filters, HeldOutPieces, Manifest
@@ -458,7 +459,7 @@ def test_many_documents_are_decided_as_few_are(
     lines = write_jsonl(tmp_path / "lines.jsonl", texts)
     options = PrepareOptions(vocab=str(vocab), filters=Filters(dedup="near"))
     for bucket_documents in (1 << 22, 7):
-        monkeypatch.setattr("bertd.data.prepare.hash_partition.BUCKET_DOCUMENTS", bucket_documents)
+        monkeypatch.setattr("bertd.data.prepare.selection.hash_partition.BUCKET_DOCUMENTS", bucket_documents)
         out = tmp_path / str(bucket_documents)
         (source,) = prepare([str(lines)], out=out, options=options, processes=1).sources
         assert source.skipped["exact duplicate"] >= 40 and source.skipped["near duplicate"] > 10

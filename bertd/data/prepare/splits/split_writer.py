@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bertd.data.dataset.shards import OFFSET, split_file_names
-from bertd.data.prepare.assembly_skips import AssemblySkips
-from bertd.data.prepare.document_decisions import Decisions, DocumentDecision
-from bertd.data.prepare.part_documents import PartDocuments
-from bertd.data.prepare.part_file import PartFile, part_path
-from bertd.data.prepare.source_tally import SourceTally
+from bertd.data.prepare.parts.part_file import PartFile, part_path
+from bertd.data.prepare.selection.document_decisions import Decisions, DocumentDecision
+from bertd.data.prepare.splits.assembly_skips import AssemblySkips
+from bertd.data.prepare.splits.part_documents import PartDocuments
+from bertd.data.prepare.splits.source_tally import SourceTally
 from bertd.data.sources.readers.left_out import LeftOut
 from bertd.run.dataset_manifest import FileFacts, HeldOutPieces, SplitCounts, SplitName
 

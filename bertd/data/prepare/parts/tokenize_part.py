@@ -20,8 +20,8 @@ from tokenizers import Tokenizer
 
 from bertd.data.arrays import IndexArray
 from bertd.data.dataset.shards import OFFSET
-from bertd.data.prepare.minhash import band_hashes, compute_signatures
-from bertd.data.prepare.part_file import PartFacts, part_path, write_part
+from bertd.data.prepare.parts.minhash import band_hashes, compute_signatures
+from bertd.data.prepare.parts.part_file import PartFacts, part_path, write_part
 from bertd.data.sources.readers.document import Block, Reader, ReadResult, Skipped, SkipReason
 from bertd.data.sources.readers.left_out import LeftOut
 from bertd.data.sources.sentences import split_sentences, split_spaced_sentences

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bertd.data.arrays import HashArray
-from bertd.data.prepare.hash_partition import partition_by_hash
-from bertd.data.prepare.holdout import hold_out, is_enough
-from bertd.data.prepare.near_duplicates import find_near_duplicates
-from bertd.data.prepare.part_file import PartFile, part_path
+from bertd.data.prepare.parts.part_file import PartFile, part_path
+from bertd.data.prepare.selection.hash_partition import partition_by_hash
+from bertd.data.prepare.selection.holdout import hold_out, is_enough
+from bertd.data.prepare.selection.near_duplicates import find_near_duplicates
 from bertd.errors import CorpusError
 from bertd.run.dataset_manifest import Filters
 from bertd.run.quantities import format_count

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from bertd.data.prepare.counts import PartTally
-from bertd.data.prepare.part_file import PartFacts
-from bertd.data.prepare.task_planner import TaskPlanner
-from bertd.data.prepare.tokenize_part import PartTask, PartTokenizer
+from bertd.data.prepare.parts.counts import PartTally
+from bertd.data.prepare.parts.part_file import PartFacts
+from bertd.data.prepare.parts.task_planner import TaskPlanner
+from bertd.data.prepare.parts.tokenize_part import PartTask, PartTokenizer
 from bertd.data.sources.readers.document import Reader
 from bertd.errors import CorpusError
 from bertd.run.dataset_manifest import Filters

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bertd.data.arrays import IndexArray
-from bertd.data.prepare.document_decisions import DecisionArray, DocumentDecision
-from bertd.data.prepare.holdout import find_pieces
-from bertd.data.prepare.part_file import PartFile
+from bertd.data.prepare.parts.part_file import PartFile
+from bertd.data.prepare.selection.document_decisions import DecisionArray, DocumentDecision
+from bertd.data.prepare.selection.holdout import find_pieces
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bertd.data.prepare.part_file import PartFacts, PartFile, part_path
+from bertd.data.prepare.parts.part_file import PartFacts, PartFile, part_path
 from bertd.data.sources.readers.left_out import LeftOut
 from bertd.run.dataset_manifest import Filters
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bertd.data.prepare import near_duplicates
-from bertd.data.prepare.minhash import (
+from bertd.data.prepare.parts.minhash import (
     NUM_BANDS,
     NUM_PERMUTATIONS,
     SHINGLE_TOKENS,
@@ -19,6 +18,7 @@ from bertd.data.prepare.minhash import (
     shingle_hashes,
 )
 from bertd.data.prepare.pipeline import PrepareOptions, prepare
+from bertd.data.prepare.selection import near_duplicates
 from bertd.run.dataset_manifest import Filters
 from tests.data.conftest import made_up_text
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from bertd.data.arrays import IndexArray
 from bertd.data.dataset.text_quality import SUMMED_COLUMNS, SourceQuality
-from bertd.data.prepare.part_file import PartFile
+from bertd.data.prepare.parts.part_file import PartFile
 from bertd.run.dataset_manifest import SplitCounts
 
 _BINS_PER_DOUBLING = 8

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
 
-from bertd.data.prepare.counts import PartTally
-from bertd.data.prepare.part_file import PartFacts, PartFile, part_path
-from bertd.data.prepare.tokenize_part import PartTask, SourceBlock
+from bertd.data.prepare.parts.counts import PartTally
+from bertd.data.prepare.parts.part_file import PartFacts, PartFile, part_path
+from bertd.data.prepare.parts.tokenize_part import PartTask, SourceBlock
 from bertd.data.sources.readers.document import Block, Reader
 from bertd.data.sources.spec import Source
 

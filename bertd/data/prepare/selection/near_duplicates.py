@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bertd.data.arrays import HashArray, IndexArray
-from bertd.data.prepare.hash_partition import Bucket, partition_by_hash
-from bertd.data.prepare.minhash import NUM_BANDS, NUM_PERMUTATIONS, Signatures
-from bertd.data.prepare.part_file import PartFile, part_path
+from bertd.data.prepare.parts.minhash import NUM_BANDS, NUM_PERMUTATIONS, Signatures
+from bertd.data.prepare.parts.part_file import PartFile, part_path
+from bertd.data.prepare.selection.hash_partition import Bucket, partition_by_hash
 
 _PAIRS_AT_ONCE = 1 << 14
 

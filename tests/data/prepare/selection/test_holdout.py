@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertd.data.prepare.holdout import MIN_TOKENS, find_pieces, hold_out
+from bertd.data.prepare.selection.holdout import MIN_TOKENS, find_pieces, hold_out
 
 
 @given(

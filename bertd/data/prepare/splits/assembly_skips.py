@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from bertd.data.prepare.document_decisions import DecisionArray, DocumentDecision
-from bertd.data.prepare.part_file import PartFile
+from bertd.data.prepare.parts.part_file import PartFile
+from bertd.data.prepare.selection.document_decisions import DecisionArray, DocumentDecision
 from bertd.data.sources.readers.document import SkipReason
 from bertd.data.sources.readers.left_out import LeftOut
 

@@ -1,0 +1,1 @@
+"""Parts to the two splits of a data set, and the counts of each source."""
