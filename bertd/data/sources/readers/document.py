@@ -221,6 +221,26 @@ def _skip_document(
     return b""
 
 
+def cut_before(stream: Readable, *, begin: re.Pattern[bytes], block_bytes: int) -> Iterator[Block]:
+    """Cut a stream before the last beginning of a document of each piece read; one that is too long is cut anywhere.
+
+    Args:
+        begin: what a document begins with, such as its heading.
+    """
+    rest = b""
+    while piece := stream.read(block_bytes):
+        rest += piece
+        begins = [match.start() for match in begin.finditer(rest)]
+        cut = begins[-1] if begins else 0
+        if not cut and len(rest) > MAX_DOCUMENT_BYTES:
+            cut = find_cut(rest)
+        if rest[:cut].strip():
+            yield Block(rest[:cut])
+            rest = rest[cut:]
+    if rest:
+        yield Block(rest)
+
+
 def find_cut(content: bytes) -> int:
     """Where to cut: after the last blank line, else line, else space, else before the last character."""
     for end in (b"\n\n", b"\n\r\n", b"\n", b" "):

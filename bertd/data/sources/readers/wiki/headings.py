@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from bertd.data.sources.readers.document import (
-    MAX_DOCUMENT_BYTES,
     Block,
     Document,
     ReadResult,
     Skipped,
     SkipReason,
     clean,
+    cut_before,
     decode,
-    find_cut,
 )
 from bertd.data.sources.readers.left_out import LeftOut
 
@@ -31,18 +30,7 @@ HEADING = re.compile(rb"(?:^|(?<=\s))= = = [^=\n]{1,300} = = =(?=\s|$)", re.MULT
 class Headings:
     def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
         """Cut before headings."""
-        rest = b""
-        while piece := stream.read(block_bytes):
-            rest += piece
-            begins = [match.start() for match in HEADING.finditer(rest)]
-            cut = begins[-1] if begins else 0
-            if not cut and len(rest) > MAX_DOCUMENT_BYTES:
-                cut = find_cut(rest)
-            if cut:
-                yield Block(rest[:cut])
-                rest = rest[cut:]
-        if rest:
-            yield Block(rest)
+        return cut_before(stream, begin=HEADING, block_bytes=block_bytes)
 
     def documents(self, content: bytes) -> Iterator[ReadResult]:
         """The text between headings."""

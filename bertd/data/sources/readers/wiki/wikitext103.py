@@ -18,14 +18,13 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from bertd.data.sources.readers.document import (
-    MAX_DOCUMENT_BYTES,
     Block,
     Document,
     ReadResult,
     SkipReason,
     clean,
+    cut_before,
     decode_leniently,
-    find_cut,
     skip_undecoded,
 )
 from bertd.data.sources.readers.left_out import LeftOut
@@ -64,18 +63,7 @@ class WikiText103:
 
     def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
         """Cut before titles."""
-        rest = b""
-        while piece := stream.read(block_bytes):
-            rest += piece
-            begins = [match.start() for match in _TITLE_BEGIN.finditer(rest)]
-            cut = begins[-1] if begins else 0
-            if not cut and len(rest) > MAX_DOCUMENT_BYTES:
-                cut = find_cut(rest)
-            if rest[:cut].strip():
-                yield Block(rest[:cut])
-                rest = rest[cut:]
-        if rest:
-            yield Block(rest)
+        return cut_before(stream, begin=_TITLE_BEGIN, block_bytes=block_bytes)
 
     def documents(self, content: bytes) -> Iterator[ReadResult]:
         """One document an article; what is before the first title is the end of another."""
