@@ -44,6 +44,7 @@ from bertd.run.atomic_files import exchange_folders
 from bertd.run.dataset_manifest import Filters, HeldOutPieces, Manifest
 from bertd.tokenizer.tokenizer import open_tokenizer
 from tests.data.conftest import made_up_text
+from tests.waiting import wait_for
 
 Prepare = Callable[..., Manifest]
 
@@ -258,8 +259,7 @@ def test_a_killed_prepare_leaves_nothing_that_looks_whole_and_no_process(
     command += ["--out", str(tmp_path / "set"), "--processes", str(processes)]
     parts = tmp_path / ".tmp-set" / "parts"
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    while running.poll() is None and not (parts.is_dir() and any(parts.glob("part-*"))):
-        os.sched_yield()
+    wait_for(lambda: running.poll() is not None or any(parts.glob("part-*")), what="the first part")
     running.kill()
     assert running.stderr is not None
     # The pipe ends when the last process that holds it has exited: workers die with their parent.
