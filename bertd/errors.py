@@ -90,6 +90,10 @@ class DeviceError(BertdError):
     exit_code = 69
 
 
+class UnknownDeviceError(DeviceError):
+    """No device of this machine has that name."""
+
+
 class DeviceMemoryError(DeviceError):
     """The memory of a GPU, or the machine's for a run on CPU, is too small."""
 

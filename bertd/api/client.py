@@ -113,6 +113,14 @@ class Client:
         """All GPUs, or the CPU."""
         return self._get_list(DeviceView, "/v1/devices")
 
+    def drain(self, device: str) -> DeviceView:
+        """Start no more jobs on a device, named by its number, its UUID or a beginning of that, or cpu."""
+        return self._parse(DeviceView, self._post(f"/v1/devices/{_path_segment(device)}/drain", None))
+
+    def undrain(self, device: str) -> DeviceView:
+        """Start jobs on a device again."""
+        return self._parse(DeviceView, self._post(f"/v1/devices/{_path_segment(device)}/undrain", None))
+
     def scores(self, run: JobId | None = None) -> list[ScoreView]:
         """Finetuning scores, of one run or of all; newest first."""
         query = {} if run is None else {"run": str(run)}

@@ -175,6 +175,8 @@ class DeviceView(Record):
     """All jobs that it is leased to: finetunings may share a GPU."""
     foreign_processes: list[DeviceProcess] = []
     """Those that use a GPU that no job has: they are not of this daemon."""
+    drained_by: str | None = None
+    """Who took it out of service, so that it starts no more jobs; None while it is in service."""
 
 
 class EventView(Record):

@@ -15,6 +15,7 @@ from bertd.cli import exit_codes
 from bertd.cli.argument_parsing import CommandWithNegativeNumbers, PlainWordsGroup
 from bertd.cli.commands import (
     budget,
+    device_commands,
     doctor,
     export,
     finetune,
@@ -38,6 +39,7 @@ _PANELS: list[tuple[str, list[Command]]] = [
         [
             query_commands.status,
             query_commands.jobs,
+            device_commands.devices,
             query_commands.show,
             logs.logs,
             query_commands.scores,
@@ -47,7 +49,10 @@ _PANELS: list[tuple[str, list[Command]]] = [
     ),
     ("Act on a job", [job_commands.pause, job_commands.resume, job_commands.checkpoint, job_commands.stop]),
     ("Act on a job", [budget.budget, job_commands.hold, job_commands.release, job_commands.priority]),
-    ("The daemon", [programs.start, job_commands.shutdown, doctor.doctor]),
+    (
+        "The daemon",
+        [programs.start, job_commands.shutdown, doctor.doctor, device_commands.drain, device_commands.undrain],
+    ),
     ("Data", [export.export, programs.predict]),
     ("Look", [programs.bench, programs.prove]),
 ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from bertd.api.models import JobView
+    from bertd.api.models import DeviceView, JobView
 
 _TIMEOUT_S = 1.0
 
@@ -25,6 +25,13 @@ def complete_job(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
 def complete_run(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """As `complete_job`, for runs alone."""
     return _matching(_job_ids(_jobs(ctx), runs_only=True), incomplete)
+
+
+def complete_device(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Numbers of the GPUs and cpu, each with its name."""
+    gpus = [device for device in _devices(ctx) if device.kind == "gpu"]
+    numbered = [(str(number), f"{device.id} {device.name}") for number, device in enumerate(gpus)]
+    return _matching([*numbered, ("cpu", "all cores")], incomplete)
 
 
 def complete_recipe(incomplete: str) -> list[tuple[str, str]]:
@@ -105,6 +112,17 @@ def _jobs(ctx: typer.Context) -> list[JobView]:
         from bertd.cli.options import connect
 
         return connect(ctx.params.get("socket"), timeout_s=_TIMEOUT_S).status().jobs
+    except (BertdError, OSError):
+        return []
+
+
+def _devices(ctx: typer.Context) -> list[DeviceView]:
+    from bertd.errors import BertdError
+
+    try:
+        from bertd.cli.options import connect
+
+        return connect(ctx.params.get("socket"), timeout_s=_TIMEOUT_S).devices()
     except (BertdError, OSError):
         return []
 

@@ -18,6 +18,7 @@ from bertd.daemon.api.views import Views
 from bertd.daemon.grids.marker_grids import MarkerGrids
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.scheduling.budget_changes import BudgetChanges
+from bertd.daemon.scheduling.device_drains import DeviceDrains
 from bertd.daemon.scheduling.devices import Devices
 from bertd.daemon.scheduling.job_actions import JobActions
 from bertd.daemon.scheduling.runners import RunnerCommand, Runners
@@ -30,6 +31,7 @@ from bertd.daemon.sweeps.sweep_settings import SweepSettings
 from bertd.daemon.sweeps.sweep_views import SweepViews
 from bertd.jobs.store.audit import Audit
 from bertd.jobs.store.database import Database
+from bertd.jobs.store.drained_devices import DrainedDevices
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.marker_grid_table import MarkerGridTable
 from bertd.jobs.store.queue import Queue
@@ -74,6 +76,7 @@ def build_services(
     devices = Devices(pynvml, finetunings_per_gpu=finetunings_per_gpu)
     run_metrics = RunMetrics(database)
     scheduler_loop = SchedulerLoop()
+    drained = DrainedDevices(database, events)
     marker_grid_table = MarkerGridTable(database, events)
     submissions = Submissions(
         paths, database=database, queue=queue, inventory=devices.inventory, marker_grids=marker_grid_table
@@ -113,6 +116,7 @@ def build_services(
         runners=Runners(command=runner, wake=scheduler_loop.wake),
         inventory=devices.inventory,
         foreign_processes=devices.foreign_processes,
+        drained=drained.askers,
         queue_jobs=queue_jobs,
     )
     views = Views(
@@ -122,6 +126,7 @@ def build_services(
         run_metrics=run_metrics,
         devices=devices,
         marker_grids=marker_grid_table,
+        drained=drained.askers,
     )
     hub = EventHub(events)
     database.after_commit = hub.on_commit
@@ -131,6 +136,7 @@ def build_services(
         audit=Audit(database),
         submissions=submissions,
         job_actions=job_actions,
+        device_drains=DeviceDrains(drained, inventory=devices.inventory),
         sweeps=SweepRequests(
             table=sweep_table,
             actions=SweepActions(

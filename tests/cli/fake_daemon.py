@@ -151,6 +151,8 @@ class FakeDaemon:
                 return _ok(self._job(id), status=202)
             case ["sweeps", *_]:
                 return _ok(self.sweeps[0], status=202)
+            case ["devices", id, verb]:
+                return _ok(samples.device(id, drained_by="ada (uid 7)" if verb == "drain" else None), status=202)
             case ["runs", _, "budget"]:
                 return _ok(self.runs[0], status=202)
         return _ok(self.status.version, status=202)

@@ -181,9 +181,9 @@ def grid_estimate() -> GridEstimateView:
     )
 
 
-def device() -> DeviceView:
+def device(id: str = "GPU-8a0d71b2-ffff-0000-1111-222233334444", *, drained_by: str | None = None) -> DeviceView:
     return DeviceView(
-        id="GPU-8a0d71b2-ffff-0000-1111-222233334444",
+        id=id,
         kind="gpu",
         name="NVIDIA H200",
         utilization=0.98,
@@ -192,6 +192,7 @@ def device() -> DeviceView:
         temperature_c=61.0,
         power_w=540.0,
         job_id=7,
+        drained_by=drained_by,
     )
 
 

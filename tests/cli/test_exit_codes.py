@@ -38,8 +38,12 @@ ARGUMENTS = {
     "sweep": [str(ROOT / "tests/cli/rates.toml")],
     "sweeps": [],
     "shutdown": [],
+    "devices": [],
+    "drain": ["0"],
+    "undrain": ["cpu"],
 }
 """Arguments with which each subcommand asks the daemon."""
+READING = {"logs", "status", "jobs", "show", "devices", "scores", "wait"}
 WITHOUT_DAEMON = {"start", "predict", "bench", "prove", "doctor"}
 
 
@@ -71,7 +75,9 @@ def test_a_refusal_has_the_status_of_its_class_for_every_subcommand(
     assert (said.code, said.err) == (getattr(errors, kind).exit_code, "bertd: no\n")
 
 
-@pytest.mark.parametrize("verb", sorted(ARGUMENTS.keys() - {"logs", "status", "jobs", "show", "scores", "wait"}))
+@pytest.mark.parametrize(
+    "verb", sorted(ARGUMENTS.keys() - {"logs", "status", "jobs", "show", "devices", "scores", "wait"})
+)
 def test_every_subcommand_that_acts_prints_json(verb: str) -> None:
     command = typer.main.get_command(app.app).commands[verb]  # type: ignore[attr-defined]  # Typer's group
     assert "--json" in [option for parameter in command.params for option in parameter.opts]

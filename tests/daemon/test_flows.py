@@ -162,6 +162,18 @@ def test_a_held_job_starts_when_it_is_released(box: DaemonBox) -> None:
     box.wait_for_state(job.id, JobState.DONE)
 
 
+def test_a_drained_device_starts_no_job_across_a_restart_until_it_is_in_service_again(box: DaemonBox) -> None:
+    assert box.client.drain("cpu").drained_by
+    job = box.client.submit(box.pretraining())
+    wait_for(lambda: "the CPU is drained" in box.client.job(job.id).reason, what="the job to wait for it")
+    box.kill()
+    box.start()
+    wait_for(lambda: "the CPU is drained" in box.client.job(job.id).reason, what="the job to wait for it")
+    assert box.client.devices()[0].drained_by
+    assert box.client.undrain("cpu").drained_by is None
+    box.wait_for_state(job.id, JobState.RUNNING)
+
+
 def test_priority_decides_among_those_that_wait(box: DaemonBox) -> None:
     first = box.submit_wide()
     box.wait_for_state(first.id, JobState.RUNNING)

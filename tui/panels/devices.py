@@ -142,7 +142,7 @@ def _owner(device: DeviceView, jobs: list[JobView], available_width: int) -> tup
     """Ids of the jobs that hold the device, with the name of a single one if it fits."""
     holders = _holders(device)
     if not holders:
-        text = _foreign_text(device) or "free"
+        text = "drained" if device.drained_by else _foreign_text(device) or "free"
         role = Role.FAINT if text == "free" else Role.WAITING
         return (Span(text[:available_width], role),) if available_width >= len("free") else ()
     number = " ".join(f"#{job_id}" for job_id in holders)

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 
 from bertd.api.models import (
     BudgetView,
-    DeviceView,
     EventView,
     JobView,
     MarkerGridView,
@@ -17,6 +16,7 @@ from bertd.api.models import (
     StatusView,
     VersionView,
 )
+from bertd.cli.output.device_table import device_table
 from bertd.cli.output.tables import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Cell, OutputStyle, Row, format_table, wrap_text
 from bertd.records import JobKind, JobState, Record, Via
 from bertd.run.durations import format_duration
@@ -64,7 +64,7 @@ def status_text(status: StatusView, *, now: float, style: OutputStyle) -> str:
         _daemon_line(status.version, now=now, style=style),
         runs_text(_relevant_runs(status.runs), style=style) if status.runs else no_run,
         _queue_text(status, now=now, style=style),
-        devices_text(status.devices, style=style) if status.devices else "",
+        device_table(status.devices, style=style) if status.devices else "",
         _events_text(status.events[-_NUM_EVENTS:], style=style),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -169,30 +169,6 @@ def _describe_reason(job: JobView, *, now: float) -> str:
         return f"{job.reason}, takes longer than expected"
     end = time.strftime("%H:%M", time.localtime(job.expected_end_t))
     return f"{job.reason}, ends about {end} (in {format_duration(job.expected_end_t - now)})"
-
-
-def devices_text(devices: Iterable[DeviceView], *, style: OutputStyle) -> str:
-    """One line per GPU, or for the CPU."""
-    header = ["DEVICE", "LOAD", "MEMORY", "TEMPERATURE", "POWER", "JOB", "NAME"]
-    dash = style.dash
-    rows = [
-        [
-            device.id if device.kind == "cpu" else device.id[:12],
-            dash if device.utilization is None else f"{device.utilization:.0%}",
-            _memory_text(device, dash=dash),
-            dash if device.temperature_c is None else f"{device.temperature_c:.0f} C",
-            dash if device.power_w is None else f"{device.power_w:.0f} W",
-            " ".join(map(str, _holders(device))) or dash,
-            device.name,
-        ]
-        for device in devices
-    ]
-    return format_table(header, rows, right={1, 2, 3, 4, 5}, style=style, shrink={5: 8}, drop=(4, 3))
-
-
-def _holders(device: DeviceView) -> list[int]:
-    """The jobs that have the device; a daemon of an earlier version names one."""
-    return device.job_ids or ([] if device.job_id is None else [device.job_id])
 
 
 def name_start(task: str, via: Via | None) -> str:
@@ -354,12 +330,6 @@ def amount(budget: BudgetView) -> str:
 def state_cell(state: JobState) -> Cell:
     """A state in its colour."""
     return Cell(state, _STATE_COLORS.get(state, ()))
-
-
-def _memory_text(device: DeviceView, *, dash: str) -> str:
-    if device.memory_used_bytes is None or device.memory_total_bytes is None:
-        return dash
-    return f"{format_bytes(device.memory_used_bytes)} of {format_bytes(device.memory_total_bytes)}"
 
 
 def _daemon_line(version: VersionView, *, now: float, style: OutputStyle) -> str:

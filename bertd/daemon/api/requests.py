@@ -18,6 +18,7 @@ from bertd.api.sweep_models import SubmitSweep
 from bertd.daemon.api.connections import Roles
 from bertd.daemon.api.views import Views
 from bertd.daemon.scheduling.budget_changes import BudgetChanges
+from bertd.daemon.scheduling.device_drains import DeviceDrains
 from bertd.daemon.scheduling.job_actions import JobActions
 from bertd.daemon.submissions import Submissions
 from bertd.daemon.sweeps.sweep_actions import SweepActions
@@ -99,6 +100,7 @@ class RequestHandler:
         submissions: Submissions,
         job_actions: JobActions,
         budget_changes: BudgetChanges,
+        device_drains: DeviceDrains,
         sweeps: SweepRequests,
         views: Views,
         wake: Callable[[], None],
@@ -109,6 +111,7 @@ class RequestHandler:
         self._submissions = submissions
         self._job_actions = job_actions
         self._budget_changes = budget_changes
+        self._device_drains = device_drains
         self.sweeps = sweeps
         self._views = views
         self._wake = wake
@@ -194,6 +197,16 @@ class RequestHandler:
                 change.finish(self._views.job(self._job_actions.prioritize(self.job(name), priority=priority)))
         return change.answer
 
+    def set_drained(self, name: str, mutation: Mutation, *, is_drained: bool) -> Answer:
+        """Take a device out of service, or back."""
+        with self._change(mutation) as change:
+            if change.is_new:
+                device = self._device_drains.set_drained(
+                    name, is_drained=is_drained, asked_by=mutation.asked_by, now=time.time()
+                )
+                change.finish(self._views.device(device))
+        return change.answer
+
     def accept_shutdown(self, mutation: Mutation) -> Answer:
         """Answer with the daemon's version and pid; the caller shuts it down."""
         with self._change(mutation) as change:
@@ -255,6 +268,7 @@ class RequestHandler:
 
 _HTTP_STATUS = {
     "UnknownJobError": 404,
+    "UnknownDeviceError": 404,
     "TransitionError": 409,
     "QueueError": 409,
     "StorageError": 507,

@@ -149,7 +149,7 @@ def _text(media_type: str) -> dict[int | str, dict[str, Any]]:
 _MEANINGS = {
     400: "The request is not HTTP or not JSON.",
     403: "The peer may read but not change.",
-    404: "There is no such job, run or path.",
+    404: "There is no such job, run, device or path.",
     409: "The job's state does not allow it.",
     413: "The body is larger than any of this API.",
     415: "The body is not declared as application/json.",
@@ -237,6 +237,20 @@ async def get_log(
 async def get_devices(request: Request) -> Response:
     """The GPUs, or the CPU."""
     return await _json_list(_services(request).views.devices())
+
+
+@router.post("/devices/{id}/drain", status_code=202, response_model=DeviceView, responses=_CHANGE_JOB)
+async def post_drain(request: Request, id: str, key: IdempotencyKey = None) -> Response:
+    """Start no more jobs on a device; those that have it keep it. By number, UUID or the beginning of one, or cpu."""
+    mutation = await _read_mutation(request, key)
+    return _send(_services(request).request_handler.set_drained(id, mutation, is_drained=True))
+
+
+@router.post("/devices/{id}/undrain", status_code=202, response_model=DeviceView, responses=_CHANGE_JOB)
+async def post_undrain(request: Request, id: str, key: IdempotencyKey = None) -> Response:
+    """Start jobs on a device again."""
+    mutation = await _read_mutation(request, key)
+    return _send(_services(request).request_handler.set_drained(id, mutation, is_drained=False))
 
 
 @router.get("/scores", response_model=list[ScoreView], responses=_FIND)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from bertd.api.models import (
@@ -98,6 +98,7 @@ class Views:
         run_metrics: RunMetrics,
         devices: Devices,
         marker_grids: MarkerGridTable,
+        drained: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self.version = version
         self._queue = queue
@@ -105,6 +106,7 @@ class Views:
         self._run_metrics = run_metrics
         self._devices = devices
         self._marker_grids = marker_grids
+        self._drained = drained
         self._charged_time = ChargedTime(run_metrics)
         self._ended_runs = EndedViews[RunView]()
         self._ended_progress = EndedViews[float | None]()
@@ -197,7 +199,11 @@ class Views:
 
     def devices(self) -> list[DeviceView]:
         """All devices, each with the job that holds it."""
-        return self._devices.views(self._queue.leases())
+        return self._devices.views(self._queue.leases(), self._drained())
+
+    def device(self, id: str) -> DeviceView:
+        """One device; the CPU also where it is not listed."""
+        return self._devices.view(id, self._queue.leases(), self._drained())
 
     def scores(
         self, *, run_id: str | None, before: int = NEWEST, min_rows: int = MAX_LISTED_JOBS

@@ -58,12 +58,18 @@ class Wait:
 
 
 def allocate(
-    waiting: list[Job], leases: Leases, inventory: Inventory, *, occupied: Collection[str] = ()
+    waiting: list[Job],
+    leases: Leases,
+    inventory: Inventory,
+    *,
+    occupied: Collection[str] = (),
+    drained: Collection[str] = (),
 ) -> list[Allocation | Wait]:
     """Decide for each waiting job, in the order they are served.
 
     Args:
         occupied: GPUs that processes use which are not of this daemon: allocated last.
+        drained: devices that start no job; a job that cannot start without them waits.
     """
     rows = list(leases.rows)
     first_in_line: dict[str, Job] = {}
@@ -79,10 +85,12 @@ def allocate(
             # It can never start here, so it does not block those after it.
             decisions.append(Wait(job, _unsatisfiable_reason(job, inventory)))
         elif (
-            allocation := _find_devices(job, Leases(tuple(rows)), inventory, occupied=occupied, is_packed=is_packed)
+            allocation := _find_devices(
+                job, Leases(tuple(rows)), inventory, occupied=occupied, drained=drained, is_packed=is_packed
+            )
         ) is None:
             # The first of its kind that must wait; all of its kind after it wait for it.
-            decisions.append(Wait(job, _wait_reason(job, Leases(tuple(rows)), inventory)))
+            decisions.append(Wait(job, _wait_reason(job, Leases(tuple(rows)), inventory, drained=drained)))
             first_in_line[job.device_kind] = job
         else:
             rows += [Lease(job.id, device, slots, allocation.parts) for device, slots in allocation.devices.items()]
@@ -91,14 +99,20 @@ def allocate(
 
 
 def _find_devices(
-    job: Job, leases: Leases, inventory: Inventory, *, occupied: Collection[str], is_packed: bool
+    job: Job,
+    leases: Leases,
+    inventory: Inventory,
+    *,
+    occupied: Collection[str],
+    drained: Collection[str],
+    is_packed: bool,
 ) -> Allocation | None:
     """Devices for a job from those that are free; None if there are too few."""
     if job.device_kind == "cpu":
-        is_free = job.num_devices <= inventory.cpu_slots - leases.slots_of(CPU)
+        is_free = CPU not in drained and job.num_devices <= inventory.cpu_slots - leases.slots_of(CPU)
         return Allocation(job, {CPU: job.num_devices}) if is_free else None
     # Stable sorts, so that GPUs otherwise keep their order.
-    gpus = sorted(inventory.gpus, key=lambda gpu: gpu in occupied)
+    gpus = sorted((gpu for gpu in inventory.gpus if gpu not in drained), key=lambda gpu: gpu in occupied)
     if job.kind is JobKind.FINETUNE and job.num_devices == 1:
         gpus.sort(key=leases.free_share, reverse=not is_packed)
         for gpu in gpus:
@@ -118,16 +132,25 @@ def _whole_gpus(leases: Leases, gpus: Collection[str]) -> list[str]:
     return [gpu for gpu in gpus if leases.free_share(gpu) == 1]
 
 
-def _wait_reason(job: Job, leases: Leases, inventory: Inventory) -> str:
+def _wait_reason(job: Job, leases: Leases, inventory: Inventory, *, drained: Collection[str]) -> str:
     rows = [lease for lease in leases.rows if (lease.device == CPU) == (job.device_kind == "cpu")]
     holders = [str(id) for id in sorted({lease.job_id for lease in rows})]
     is_cpu = job.device_kind == "cpu"
     unit = ("core" if is_cpu else "GPU") + "s" * (job.num_devices > 1)
-    free = inventory.cpu_slots - leases.slots_of(CPU) if is_cpu else len(_whole_gpus(leases, inventory.gpus))
+    in_service = [gpu for gpu in inventory.gpus if gpu not in drained]
+    free = inventory.cpu_slots - leases.slots_of(CPU) if is_cpu else len(_whole_gpus(leases, in_service))
     verb, them = ("has", "it") if len(holders) == 1 else ("have", "one")
     names = f"job{'s' * (len(holders) > 1)} {', '.join(holders)}"
     who = f"; {names} {verb} the rest: pause or stop {them}, or wait" if holders else ""
-    return f"waits for {job.num_devices} {unit}, {free} free{who}"
+    return f"waits for {job.num_devices} {unit}, {free} free{_drained_text(is_cpu, inventory, drained)}{who}"
+
+
+def _drained_text(is_cpu: bool, inventory: Inventory, drained: Collection[str]) -> str:
+    """What a job waits for because somebody drained it; empty for nothing."""
+    if is_cpu:
+        return f"; the CPU is drained: `bertd undrain {CPU}`" if CPU in drained else ""
+    gpus = [gpu for gpu in inventory.gpus if gpu in drained]
+    return f"; {len(gpus)} drained: `bertd undrain {' '.join(gpus)}`" if gpus else ""
 
 
 def _unsatisfiable_reason(job: Job, inventory: Inventory) -> str:

@@ -105,10 +105,26 @@ class Devices:
         """Sample every device once."""
         self._samples = [self._sample_cpu(), *map(self._sample_gpu, self._gpus)]
 
-    def views(self, leases: Leases) -> list[DeviceView]:
-        """The newest sample with the leases: the GPUs, and the CPU if there are none or a job has it."""
-        views = [_with_holders(sample, leases.holders_of(sample.id)) for sample in self._samples]
-        return [view for view in views if view.kind == "gpu" or not self._gpus or view.job_id is not None]
+    def view(self, id: str, leases: Leases, drained: Mapping[str, str]) -> DeviceView:
+        """The newest sample of one device, which must be one of them."""
+        (sample,) = (sample for sample in self._samples if sample.id == id)
+        return _with_holders(sample, leases.holders_of(id), drained_by=drained.get(id))
+
+    def views(self, leases: Leases, drained: Mapping[str, str] | None = None) -> list[DeviceView]:
+        """The newest sample with the leases: the GPUs, and the CPU if there are none, a job has it, or it is drained.
+
+        Args:
+            drained: devices out of service, each with who took it out.
+        """
+        views = [
+            _with_holders(sample, leases.holders_of(sample.id), drained_by=(drained or {}).get(sample.id))
+            for sample in self._samples
+        ]
+        return [
+            view
+            for view in views
+            if view.kind == "gpu" or not self._gpus or view.job_id is not None or view.drained_by is not None
+        ]
 
     def foreign_processes(self) -> dict[str, list[DeviceProcess]]:
         """Processes on each GPU that has any, for GPUs that no job has: as of the newest sample, if alive still."""
@@ -167,11 +183,13 @@ class Devices:
             return None
 
 
-def _with_holders(sample: DeviceView, job_ids: list[int]) -> DeviceView:
+def _with_holders(sample: DeviceView, job_ids: list[int], *, drained_by: str | None) -> DeviceView:
     """The sample of a device that jobs have, or none: processes are foreign only on the latter."""
     foreign = [] if job_ids else sample.foreign_processes
     job_id = job_ids[0] if job_ids else None
-    return sample.model_copy(update={"job_id": job_id, "job_ids": job_ids, "foreign_processes": foreign})
+    return sample.model_copy(
+        update={"job_id": job_id, "job_ids": job_ids, "foreign_processes": foreign, "drained_by": drained_by}
+    )
 
 
 def default_finetunings_per_gpu(memory_bytes: int | None) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from bertd.api.models import DeviceProcess
@@ -50,6 +50,7 @@ class Scheduler:
         runners: Runners,
         inventory: Inventory,
         foreign_processes: Callable[[], dict[str, list[DeviceProcess]]] = dict,
+        drained: Callable[[], Collection[str]] = tuple,
         queue_jobs: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -60,6 +61,7 @@ class Scheduler:
         self._runners = runners
         self._inventory = inventory
         self._foreign_processes = foreign_processes
+        self._drained = drained
         self._queue_jobs = queue_jobs
         self._clock = clock
         self._job_completion = JobCompletion(database=database, queue=queue, run_metrics=run_metrics)
@@ -203,8 +205,8 @@ class Scheduler:
         waiting = self._queue.waiting()
         if not waiting:
             return
-        occupied = self._foreign_processes()
-        for decision in allocate(waiting, self._queue.leases(), self._inventory, occupied=occupied):
+        occupied, leases = self._foreign_processes(), self._queue.leases()
+        for decision in allocate(waiting, leases, self._inventory, occupied=occupied, drained=self._drained()):
             if isinstance(decision, Allocation):
                 self._start(decision, occupied)
                 continue

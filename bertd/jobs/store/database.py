@@ -128,6 +128,13 @@ CREATE TABLE marker_grids (
     PRIMARY KEY (run_job_id, marker)
 ) STRICT;
 """,
+    """
+CREATE TABLE drained_devices (
+    device TEXT PRIMARY KEY,        -- cpu, or the GPU's UUID
+    t REAL NOT NULL,
+    asked_by TEXT NOT NULL
+) STRICT;
+""",
 )
 """What makes each next version of the one before."""
 

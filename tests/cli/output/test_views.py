@@ -6,9 +6,10 @@ import time
 
 import pytest
 
-from bertd.api.models import JobView, MarkerGridView, StatusView
+from bertd.api.models import DeviceProcess, JobView, MarkerGridView, StatusView
+from bertd.cli.output.device_table import device_line, device_table, foreign_lines
 from bertd.cli.output.tables import OutputStyle
-from bertd.cli.output.views import JobDetails, amount, devices_text, job_text, jobs_text, runs_text, status_text
+from bertd.cli.output.views import JobDetails, amount, job_text, jobs_text, runs_text, status_text
 from bertd.jobs.store.lifecycle import ENDED
 from bertd.records import BudgetUnit, DevicesRecord, EndRecord, JobKind, JobState, MarkerGridState
 from tests.cli import samples
@@ -28,8 +29,20 @@ def test_a_device_that_measures_nothing_shows_dashes() -> None:
     bare = samples.device().model_copy(
         update={"utilization": None, "memory_used_bytes": None, "temperature_c": None, "power_w": None, "job_id": None}
     )
-    row = devices_text([bare], style=PLAIN).splitlines()[1]
-    assert row.split() == ["GPU-8a0d71b2", "–", "–", "–", "–", "–", "NVIDIA", "H200"]
+    row = device_table([bare], style=PLAIN).splitlines()[1]
+    assert row.split() == ["0", "GPU-8a0d71b2", "–", "–", "–", "–", "–", "NVIDIA", "H200"]
+
+
+def test_a_drained_device_says_so_and_foreign_processes_are_named() -> None:
+    busy = samples.device("GPU-8a0d71b2-1", drained_by="ada (uid 7)")
+    foreign = DeviceProcess(pid=77, user="bob", name="python\x1b[2J", memory_bytes=9 << 30)
+    used = samples.device("GPU-11111111-2").model_copy(update={"job_id": None, "foreign_processes": [foreign]})
+    assert " 7 drained " in device_table([busy, used], style=PLAIN).splitlines()[1]
+    (line,) = foreign_lines([busy, used])
+    assert line.startswith("1 GPU-11111111 is used by python") and "bob (pid 77, 9.0 GiB)" in line
+    assert "\x1b" not in line
+    assert device_line(busy).endswith("drained by ada (uid 7); starts no more jobs; job 7 has it to the end")
+    assert device_line(used) == "GPU-11111111-2: in service"
 
 
 def test_the_reserve_is_named_and_what_it_is_for() -> None:

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertd.api.models import StatusView, VersionView
+from bertd.cli.output.device_table import device_table
 from bertd.cli.output.tables import OutputStyle
-from bertd.cli.output.views import devices_text
 from bertd.daemon.api.job_log import read_log_page
 from bertd.daemon.api.prometheus import prometheus_text
 from bertd.daemon.metrics.event_text import event_text
@@ -255,7 +255,7 @@ def test_a_gpu_that_finetunings_share_is_shown_with_all_of_them() -> None:
     shared, free = Devices(FakeNvml(pids={0: [1]}), {}).views(leases)
     assert (shared.job_id, shared.job_ids, shared.foreign_processes) == (7, [7, 9], [])
     assert (free.job_id, free.job_ids) == (None, [])
-    table = devices_text([shared, free], style=OutputStyle(width=None, has_color=False, has_unicode=True))
+    table = device_table([shared, free], style=OutputStyle(width=None, has_color=False, has_unicode=True))
     assert " 7 9 " in table
 
 

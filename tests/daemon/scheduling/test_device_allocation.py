@@ -160,3 +160,23 @@ def test_no_gpu_is_given_more_than_once(
             assert decision.job.kind is JobKind.FINETUNE or decision.parts == 1
             rows += [Lease(decision.job.id, gpu, 1, decision.parts) for gpu in decision.devices]
     assert all(Leases(tuple(rows)).free_share(gpu) >= 0 for gpu in GPUS)
+
+
+def test_a_drained_gpu_starts_no_job_and_a_job_that_needs_it_says_how_it_comes_back() -> None:
+    drained = ("GPU-0", "GPU-3")
+    waiting = [job(2, 1), job(3, 6), job(4, 1, job_kind=JobKind.FINETUNE)]
+    first, second, third = allocate(waiting, Leases(), BOX, drained=drained)
+    assert isinstance(first, Allocation) and first.devices == {"GPU-1": 1}
+    expected = "waits for 6 GPUs, 5 free; 2 drained: `bertd undrain GPU-0 GPU-3`; job 2 has the rest"
+    assert isinstance(second, Wait) and second.reason.startswith(expected)
+    assert third == Wait(waiting[2], "waits for job 3, which is ahead of it in the queue")
+
+
+def test_a_drained_cpu_starts_no_job() -> None:
+    (wait,) = allocate([job(2, 1, "cpu")], Leases(), BOX, drained=(CPU,))
+    assert wait == Wait(job(2, 1, "cpu"), "waits for 1 core, 4 free; the CPU is drained: `bertd undrain cpu`")
+
+
+def test_what_is_leased_of_a_drained_gpu_is_not_counted_as_free() -> None:
+    (wait,) = allocate([job(2, 8)], leased("GPU-0"), BOX, drained=("GPU-0", "GPU-1"))
+    assert isinstance(wait, Wait) and "6 free; 2 drained" in wait.reason
