@@ -185,4 +185,6 @@ class _ForwardStream(io.RawIOBase):
 
 def is_hidden(name: str) -> bool:
     """Whether a path below a folder, or in an archive, has a part that begins with a dot or that a system left."""
-    return any(part.startswith(".") or part in _LEFT_BY_SYSTEMS for part in PurePath(name).parts)
+    # A tar that was made with `../a.txt` keeps the dots.
+    parts = [part for part in PurePath(name).parts if part != ".."]
+    return any(part.startswith(".") or part in _LEFT_BY_SYSTEMS for part in parts)

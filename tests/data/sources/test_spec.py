@@ -289,7 +289,7 @@ def test_the_files_of_an_archive_are_read_each_by_its_kind(
     texts = [made_up_text(number, sentences=4) for number in range(20)]
     lines = "".join(json.dumps({"text": text}) + "\n" for text in texts[:15]).encode()
     files = {"x/lines.jsonl.bz2": bz2.compress(lines), "x/.hidden": b"hidden words", "__MACOSX/a.txt": b"\0\0"}
-    files |= {f"x/{number}.txt": text.encode() for number, text in enumerate(texts[15:])}
+    files |= {f"../x/{number}.txt": text.encode() for number, text in enumerate(texts[15:])}
     path = tmp_path / f"corpus{suffix}"
     if compress is None:
         make_zip(path, files)

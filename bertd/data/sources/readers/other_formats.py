@@ -22,6 +22,7 @@ _BINARY_FORMATS = (
 """By their first bytes; part of a PDF and all of RTF would pass for text."""
 _REMEDIES = {"a pointer of Git LFS": "fetch the file itself with git lfs pull"}
 _NO_TEXT_FORMATS = (
+    (re.compile(rb"\x1f\x8b\x08|BZh[1-9]1AY&SY|\xfd7zXZ\x00|\x28\xb5\x2f\xfd"), "compressed twice"),
     (re.compile(rb"7z\xbc\xaf\x27\x1c"), "a 7z archive"),
     (re.compile(rb"Rar!\x1a\x07"), "a RAR archive"),
     (re.compile(rb"\x04\x22\x4d\x18"), "compressed as .lz4"),
@@ -78,6 +79,7 @@ _TAGGED_FORMATS = (
         "a page with front matter, whose fields",
     ),
     (re.compile(rb"(?:#[^\n]*\n)*1(?:-\d+)?(?:\t[^\t\n]+){9}\n|-DOCSTART-"), "CoNLL, whose columns"),
+    (re.compile(rb"__label__\S+[ \t]"), "fastText's format, whose labels"),
     (re.compile(rb'(?:#[^\n]*\n)*msgid "'), "a file of translations, whose keys"),
 )
 """Text by its bytes, with more in it than words."""

@@ -36,6 +36,7 @@ _PROSE = "\n".join(made_up_text(number, sentences=4) for number in range(20))
         ("---\ntitle: The mill\ntags: [a]\n---\n\n", "a page with front matter, whose fields"),
         ("# sent_id = 1\n# text = Stop\n1\tStop\tstop\tVERB\tVB\t_\t0\troot\t_\t_\n", "CoNLL, whose columns"),
         ("-DOCSTART- -X- -X- O\n\n", "CoNLL, whose columns"),
+        ("__label__good The mill stands.\n", "fastText's format, whose labels"),
         ('# a comment\nmsgid "mill"\nmsgstr "Mühle"\n', "a file of translations, whose keys"),
         ("From the mill of 1926\nthe river runs.\n", None),
         ("From: the mill\nit was a long way.\n", None),

@@ -44,8 +44,13 @@ class Dialect:
 
     @property
     def has_names(self) -> bool:
-        """Whether the first row names the columns; it is data if it has a number, or a value that others repeat."""
+        """Whether the first row names the columns.
+
+        It is data if it has a number, a value that others repeat, or texts alone.
+        """
         cells = [cell.strip() for cell in self.header]
+        if len(cells) > 1 and not any(map(is_column_name, cells)):
+            return False
         numbers = [cell for cell in cells if _NUMBER.fullmatch(cell)]
         if numbers and numbers != [str(number) for number in range(len(numbers))]:
             # pandas numbers columns without names from 0.

@@ -182,3 +182,11 @@ def test_lines_above_the_names_of_the_columns_are_left_out_and_named(
 def test_a_row_that_holds_the_name_of_the_wanted_column_is_a_row() -> None:
     content = b"id,label,body\n1,mill,The old mill stands.\n2,text,It is so.\n"
     assert read(content) == ["The old mill stands.", "It is so."]
+
+
+def test_a_table_of_nothing_but_texts_has_no_row_of_names() -> None:
+    rows = [f"The old mill stands by the river {number}\tDie alte Mühle steht am Fluss {number}" for number in range(9)]
+    content = "\n".join(rows).encode()
+    with pytest.raises(CorpusError, match="names no columns: 1 'The old mill stands by t', .*; give the number of the"):
+        read(content)
+    assert read(content, field="2") == [row.split("\t")[1] for row in rows]
