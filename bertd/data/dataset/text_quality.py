@@ -18,6 +18,8 @@ from bertd.tokenizer.deleted_marks import MIN_MARKS_SHARE, deleted_marks_text
 
 QUALITY_FILE = "quality.json"
 
+_MAX_UNKNOWN_SHARE = 0.05
+"""Of the tokens; a text in the languages that a vocabulary is made of has far less than a hundredth."""
 SUMMED_COLUMNS = ("characters", "letters", "ascii_letters", "words", "unknown", "deleted_marks")
 """Arrays of a part's file that are summed over documents."""
 
@@ -61,8 +63,14 @@ class SourceQuality(FrozenModel):
 
     def remarks(self) -> list[str]:
         """What the numbers mean, where something is to be said, one line each."""
+        lines = []
+        if self.unknown_share > _MAX_UNKNOWN_SHARE:
+            lines.append(
+                f"vocabulary: it has no pieces for {self.unknown_share:.1%} of the tokens, which all become the same "
+                "unknown token; `bertd data vocab` makes a vocabulary of this text"
+            )
         share = self.deleted_marks_share
-        return [deleted_marks_text(share)] if share >= MIN_MARKS_SHARE else []
+        return [*lines, deleted_marks_text(share)] if share >= MIN_MARKS_SHARE else lines
 
     def summary_line(self) -> str:
         """All values on one line, as text."""
