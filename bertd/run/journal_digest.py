@@ -26,13 +26,14 @@ from bertd.records import (
     StepRecord,
 )
 from bertd.run.atomic_files import atomic_write
+from bertd.run.bounded_read import read_bounded
 from bertd.run.journal import JournalReader
 from bertd.run.paths import digest_of_journal
 from bertd.run.progress import RunProgress
 
 _TAIL_BYTES = 1 << 16
 _MAX_FILE_BYTES = 16 << 20
-"""Many times what a run with thousands of changes of its budget has; a larger file is not read."""
+"""Many times what a run with thousands of changes of its budget has; the rest of a larger file is not read."""
 
 
 class JournalDigest(Record):
@@ -137,9 +138,7 @@ def hash_tail(journal: Path, *, end: int) -> str:
 def _read_stored(journal: Path) -> DigestAt:
     path = digest_of_journal(journal)
     try:
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            return DigestAt()
-        stored = _DigestFile.model_validate_json(path.read_bytes())
+        stored = _DigestFile.model_validate_json(read_bounded(path, max_bytes=_MAX_FILE_BYTES))
         is_same = stored.tail_sha256 == hash_tail(journal, end=stored.offset)
     except (OSError, ValidationError):
         return DigestAt()

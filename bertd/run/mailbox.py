@@ -9,7 +9,6 @@ training nor keep the commands after it from being read.
 from __future__ import annotations
 
 import errno
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from pydantic import ValidationError
 from bertd.errors import RunFolderError, StorageError
 from bertd.records import BudgetRequest, Command, CommandKind
 from bertd.run.atomic_files import atomic_write
+from bertd.run.bounded_read import read_bounded
 from bertd.validation_text import describe_problem
 
 _MAX_ENTRY_BYTES = 1 << 16
@@ -60,7 +60,7 @@ def read_command(control: Path, *, number: int) -> Command | None:
     """
     path = _entry_path(control, number)
     try:
-        content = _read_regular_file(path)
+        content = read_bounded(path, max_bytes=_MAX_ENTRY_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -75,15 +75,6 @@ def read_command(control: Path, *, number: int) -> Command | None:
         # A copy of another entry would be executed again and again: its own number is acknowledged.
         return _unreadable(path, number=number, what=f"it is command {command.number}, {command.verb}")
     return command
-
-
-def _read_regular_file(path: Path) -> bytes:
-    # Without waiting for the writer of a FIFO, and no more than a command has.
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        return os.read(fd, _MAX_ENTRY_BYTES)
-    finally:
-        os.close(fd)
 
 
 def _unreadable(path: Path, *, number: int, what: str) -> Command:

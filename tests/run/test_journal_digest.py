@@ -91,8 +91,20 @@ def replace_in(path: Path, old: bytes, new: bytes) -> None:
     path.write_bytes(path.read_bytes().replace(old, new))
 
 
+def replace_by_link(path: Path, target: str) -> None:
+    path.unlink()
+    path.symlink_to(target)
+
+
+def replace_by_fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 DAMAGES: dict[str, Callable[[Path, Path], None]] = {
     "absent": lambda digest, journal: digest.unlink(),
+    "a link to a device": lambda digest, journal: replace_by_link(digest, "/dev/zero"),
+    "a FIFO": lambda digest, journal: replace_by_fifo(digest),
     "cut short": lambda digest, journal: os.truncate(digest, 20),
     "of another format": lambda digest, journal: replace_in(digest, b'{"format":1', b'{"format":2'),
     "of a longer journal": lambda digest, journal: os.truncate(journal, 2000),

@@ -17,12 +17,13 @@ from bertd.daemon.metrics.journal_summary import JournalSummary
 from bertd.errors import StorageError
 from bertd.records import Record
 from bertd.run.atomic_files import atomic_write
+from bertd.run.bounded_read import read_bounded
 from bertd.run.journal_digest import hash_tail
 
 logger = logging.getLogger(__name__)
 
 _MAX_FILE_BYTES = 64 << 20
-"""Many times what the largest curves take; a larger file is not read."""
+"""Many times what the largest curves take; the rest of a larger file is not read."""
 
 
 class FollowerState(Record):
@@ -56,9 +57,7 @@ def read_follower_state(path: Path, *, journal: Path, journal_seen: int) -> Foll
         journal_seen: number of the newest record that is in the queue as an event.
     """
     try:
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            return None
-        state = FollowerState.model_validate_json(path.read_bytes())
+        state = FollowerState.model_validate_json(read_bounded(path, max_bytes=_MAX_FILE_BYTES))
         is_same = state.tail_sha256 == hash_tail(journal, end=state.offset)
     except (OSError, ValidationError):
         return None
