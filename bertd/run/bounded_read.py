@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+MAX_BYTES = 16 << 20
+"""Many times what the largest of a run's small files has."""
 _CHUNK_BYTES = 1 << 20
 
 
-def read_bounded(path: Path, *, max_bytes: int) -> bytes:
+def read_bounded(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
     """The first `max_bytes` of a file.
 
     Raises:

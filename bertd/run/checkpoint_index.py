@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from bertd.errors import CheckpointError, RunFolderError
 from bertd.records import KeptCheckpoint, KeptCheckpoints
 from bertd.run.atomic_files import atomic_write, fsync_folder
+from bertd.run.bounded_read import read_bounded
 from bertd.run.paths import TRASH_PREFIX, RunPaths
 
 
@@ -31,7 +32,7 @@ def read_checkpoint_index(paths: RunPaths) -> KeptCheckpoints:
         RunFolderError: the file is not an index.
     """
     try:
-        return KeptCheckpoints.model_validate_json(paths.kept.read_bytes())
+        return KeptCheckpoints.model_validate_json(read_bounded(paths.kept))
     except FileNotFoundError:
         return KeptCheckpoints()
     except OSError as error:

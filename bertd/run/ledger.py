@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from bertd.errors import DamagedLedgerError, RunFolderError
 from bertd.records import Record
 from bertd.run.atomic_files import atomic_write
+from bertd.run.bounded_read import read_bounded
 from bertd.validation_text import describe_problem
 
 TICK_S = 1.0
@@ -78,7 +79,7 @@ def read_ledger(path: Path) -> LedgerState:
         RunFolderError: it cannot be read, or a later bertd wrote it.
     """
     try:
-        content = path.read_bytes()
+        content = read_bounded(path)
         written = _FormatHeader.model_validate_json(content).format
         if written > FORMAT:
             # Check before the rest: a field that a later version has changed would look like damage.

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from bertd.errors import RunFolderError
 from bertd.records import Record
 from bertd.run.atomic_files import atomic_write
+from bertd.run.bounded_read import read_bounded
 from bertd.validation_text import describe_problem
 
 
@@ -40,7 +41,7 @@ def read_pause_mark(path: Path) -> float | None:
         RunFolderError: it cannot be read.
     """
     try:
-        return _PauseMark.model_validate_json(path.read_bytes()).charged_s
+        return _PauseMark.model_validate_json(read_bounded(path)).charged_s
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 import bertd
 from bertd.records import RunnerIdentity
+from bertd.run.bounded_read import read_bounded
 from bertd.run.ledger import boot_id
 
 _PR_SET_PDEATHSIG = 1
@@ -63,7 +64,7 @@ def is_alive(identity: RunnerIdentity) -> bool:
 def read_identity(path: Path) -> RunnerIdentity | None:
     """The runner that wrote runner.json; None if the file is absent, invalid or unreadable."""
     try:
-        return RunnerIdentity.model_validate_json(path.read_bytes())
+        return RunnerIdentity.model_validate_json(read_bounded(path))
     except (OSError, ValidationError):
         return None
 

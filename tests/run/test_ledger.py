@@ -335,3 +335,10 @@ def test_each_second_is_charged_at_most_once_and_a_ticked_one_is_never_lost(
             if action not in ("kill", "reboot"):
                 assert now_s >= read_before_s - 1e-9
             read_before_s = now_s
+
+
+@pytest.mark.parametrize("target", ["/dev/zero", "elsewhere"])
+def test_a_link_in_the_ledgers_place_is_refused_and_not_read_without_end(tmp_path: Path, target: str) -> None:
+    (tmp_path / "ledger.json").symlink_to(target)
+    with pytest.raises(RunFolderError, match="cannot read the ledger"):
+        read_ledger(tmp_path / "ledger.json")

@@ -15,6 +15,7 @@ from bertd.jobs.store.database import Database
 from bertd.jobs.store.lifecycle import Actor, change_by_lost_runner, changes_by_outcome
 from bertd.jobs.store.queue import Job, Queue
 from bertd.records import JobKind, JobState, Outcome
+from bertd.run.bounded_read import read_bounded
 from bertd.run.paths import JobPaths
 from bertd.run.processes import read_identity
 
@@ -106,7 +107,7 @@ def _read_outcome(paths: JobPaths) -> Outcome | None:
         RunFolderError: it cannot be read.
     """
     try:
-        return Outcome.model_validate_json(paths.outcome.read_bytes())
+        return Outcome.model_validate_json(read_bounded(paths.outcome))
     except FileNotFoundError:
         return None
     except OSError as error:
