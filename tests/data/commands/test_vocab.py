@@ -170,8 +170,8 @@ def test_marks_that_the_normalizer_deletes_are_reported_with_the_remedy(
 
 
 def test_a_report_of_an_older_bertd_is_read(tmp_path: Path) -> None:
-    counts = dict.fromkeys(("characters", "letters", "ascii_letters", "words", "tokens", "unknown"), 1)
-    source = counts | {"document_tokens": None, "sentence_tokens": None}
+    counts = dict.fromkeys(("characters", "letters", "ascii_letters", "words", "tokens"), 1)
+    source = counts | {"unknown": 0, "document_tokens": None, "sentence_tokens": None}
     (tmp_path / "quality.json").write_text(json.dumps({"sources": [source]}))
     quality = read_quality(tmp_path)
     assert quality is not None and quality.sources[0].deleted_marks is None and not quality.sources[0].remarks()
