@@ -7,16 +7,20 @@ TORCH  ?= torch==2.13.0
 TORCHAO ?= torchao==0.18.0
 # What torch's CUDA builds of that version bring themselves.
 TRITON ?= triton==3.7.1
+# For bench-glue alone, in a folder of its own: transformers would use it elsewhere, too.
+ACCELERATE ?= accelerate==1.15.0
 BUDGET ?= 2min
 # Data set for bench-quality, by name or path.
 DATA   ?= wiki-books
+# GLUE in its official TSV layout, for bench-glue.
+GLUE   ?= glue
 # Where gpu-proof writes, and the minutes it may take.
 PROOF  ?= gpu-proof
 MINUTES ?= 10
 
 BIN := $(VENV)/bin
 
-.PHONY: install demo test test-long faults bench-data bench-quality gpu-proof check clean
+.PHONY: install demo test test-long faults bench-data bench-quality bench-glue gpu-proof check clean
 
 install: $(VENV)/.installed
 
@@ -53,6 +57,13 @@ bench-data: install
 
 bench-quality: install
 	$(BIN)/python -m bertd.bench.quality --data "$(DATA)"
+
+$(VENV)/.accelerate: $(VENV)/.installed
+	$(BIN)/pip install --quiet --no-deps --upgrade --target $(VENV)/apart/accelerate "$(ACCELERATE)"
+	touch $@
+
+bench-glue: install $(VENV)/.accelerate
+	$(BIN)/python -m bertd.bench.glue --data "$(GLUE)"
 
 gpu-proof: install
 	$(BIN)/python -m bertd.prove --out "$(PROOF)" --minutes "$(MINUTES)"

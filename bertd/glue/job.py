@@ -122,6 +122,7 @@ def finetune(
         max_length=classifier.max_length,
         precision=precision.mode,
         seconds=progress.elapsed_s(),
+        training_s=progress.training_s,
     )
     if best.predictions:
         try:
@@ -199,6 +200,7 @@ def _score_record(
     max_length: int,
     precision: str,
     seconds: float,
+    training_s: float,
 ) -> ScoreRecord:
     metrics, last_metrics = (
         {name: value for name, value in every.items() if name != NULL_THRESHOLD}
@@ -221,6 +223,7 @@ def _score_record(
         source=spec.source_name,
         via=spec.via,
         seconds=seconds,
+        training_s=training_s,
         precision=precision,
         chosen_epoch=best.epoch,
         chosen_by=kind.selection_metric,

@@ -46,6 +46,9 @@ class ProgressJournal:
         self._last_record_s = time.monotonic()
         self._examples = 0
         self._positions = 0
+        self._training_began_s = self._began_s
+        self.training_s = 0.0
+        """Time in updates, of this attempt: without reading, tokenizing and evaluating."""
         self.step = 0
         """Updates done."""
         self.examples = 0
@@ -59,6 +62,14 @@ class ProgressJournal:
     def elapsed_s(self) -> float:
         """Seconds since the job began, without the time between attempts."""
         return time.monotonic() - self._began_s
+
+    def begin_training(self) -> None:
+        """From now on time is spent in updates."""
+        self._training_began_s = time.monotonic()
+
+    def end_training(self) -> None:
+        """Until now it was."""
+        self.training_s += time.monotonic() - self._training_began_s
 
     def count_update(self, step: int, *, num_examples: int, num_positions: int) -> None:
         """Count update number `step`, from 1; positions are the tokens in the batch, padding included."""

@@ -322,6 +322,8 @@ class ScoreRecord(Record):
     via: Via | None = None
     """The task on which it was finetuned before; None for a start from the export itself."""
     seconds: float
+    training_s: float | None = None
+    """Of `seconds`, those in updates, in the attempt that ended; None in records of older versions."""
     precision: str | None = None
     """Number format of the matrix products: bf16, fp16 or fp32; None in records of older versions."""
     chosen_epoch: int | None = None

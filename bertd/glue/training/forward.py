@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 from bertd.glue.training.batches import PaddedBatch
+from bertd.glue.training.cpu_dropout import cheap_dropout
 from bertd.train.backends.precision import Precision
 
 _IMPLEMENTATIONS = ("eager", "sdpa")
@@ -27,7 +28,12 @@ def forward(model: nn.Module, batch: PaddedBatch, *, precision: Precision) -> Te
     Args:
         batch: on the model's device.
     """
-    with _autocast(precision, device=batch.targets.device), _padding_known(has_padding=batch.has_padding):
+    device = batch.targets.device
+    with (
+        _autocast(precision, device=device),
+        _padding_known(has_padding=batch.has_padding),
+        cheap_dropout(device),
+    ):
         output = model(**batch.inputs)
     if "start_logits" in output:
         return torch.stack((output.start_logits, output.end_logits), dim=-1).float()

@@ -50,6 +50,7 @@ def train(
     num_steps = spec.epochs * steps_per_epoch
     num_done = 0 if restore is None else restore(updates)
     epochs = _iterate_epochs(encoded, classifier, spec=spec, num_done=num_done)
+    progress.begin_training()
     with read_ahead(epochs, device=device) as batches:
         for step, batch in enumerate(batches, start=num_done * steps_per_epoch + 1):
             # Use the middle of the step, so that neither the first nor the last step has a learning rate of 0.
@@ -61,9 +62,12 @@ def train(
                 figures = updates.read()
                 _require_finite(figures, name=kind.name, spec=spec, num_steps=num_steps)
                 progress.report(figures, lr=lr, num_steps=num_steps)
-            if is_epoch_done and after_epoch is not None:
-                after_epoch(updates)
-                model.train()
+            if is_epoch_done:
+                progress.end_training()
+                if after_epoch is not None:
+                    after_epoch(updates)
+                    model.train()
+                progress.begin_training()
 
 
 def _require_finite(figures: ReadFigures, *, name: str, spec: FinetuneSpec, num_steps: int) -> None:

@@ -81,7 +81,7 @@ def test_a_killed_finetuning_gives_the_numbers_of_one_that_was_not(
     assert __main__.main([str(killed.root)]) == 0
     assert "cola: continues after epoch 2 of 4" in capsys.readouterr().out
     (expected, steps), (score, again) = _results(whole), _results(killed)
-    ignored = {"t": 0.0, "seconds": 0.0, "kept": None}
+    ignored = {"t": 0.0, "seconds": 0.0, "training_s": 0.0, "kept": None}
     assert score.model_copy(update=ignored) == expected.model_copy(update=ignored)
     assert (again[-1].loss, again[-1].grad_norm, again[-1].step) == (
         steps[-1].loss,
