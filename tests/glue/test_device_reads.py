@@ -76,6 +76,12 @@ class FakeProgress:
         self.step = 0
         self.reports: list[ReadFigures] = []
 
+    def begin_training(self) -> None:
+        """Count no time."""
+
+    def end_training(self) -> None:
+        """Count no time."""
+
     def count_update(self, step: int, *, num_examples: int, num_positions: int) -> None:
         self.step = step
 

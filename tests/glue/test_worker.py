@@ -35,7 +35,7 @@ def _order(paths: JobPaths) -> str:
 
 def _score(paths: JobPaths) -> ScoreRecord:
     (score,) = read_scores(paths.journal)
-    return score.model_copy(update={"t": 0.0, "seconds": 0.0})
+    return score.model_copy(update={"t": 0.0, "seconds": 0.0, "training_s": 0.0})
 
 
 def test_trials_of_one_worker_have_the_scores_that_each_has_alone(tmp_path: Path) -> None:
