@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 
-from bertd.run.durations import format_duration
+from bertd.run.amounts.durations import format_duration
 from bertd.terminal_text import terminal_json, terminal_line
 from tui.display_options import DisplayOptions
 from tui.drawing.formatting import clock, count, format_learning_rate, percent, short_count

@@ -18,7 +18,7 @@ import bertd
 from bertd import errors
 from bertd.api.models import API_VERSION, ErrorView
 from bertd.errors import BertdError, ClientError, DaemonUnreachableError
-from bertd.run.trusted_folders import is_listener_trusted, user_name
+from bertd.run.machine.trusted_folders import is_listener_trusted, user_name
 from bertd.validation_text import describe_problem
 
 TIMEOUT_S = 10.0

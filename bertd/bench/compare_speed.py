@@ -15,7 +15,7 @@ from bertd.bench.timing import BenchResults, Measurement, run_bench
 from bertd.bench.turn_log import TurnLog
 from bertd.bench.workload import Workload, plan_workload
 from bertd.errors import DeviceError, NumericsError, RecipeError
-from bertd.run.quantities import format_bytes
+from bertd.run.amounts.quantities import format_bytes
 from bertd.run.recipe.load import find_recipe, read_recipe
 from bertd.run.recipe.schema import Recipe
 from bertd.terminal_text import terminal_json

@@ -13,7 +13,7 @@ import threading
 from typing import Any, Self
 
 from bertd.records.record import Record
-from bertd.run.nvml import Nvml, load_nvml, name_slowdowns
+from bertd.run.machine.nvml import Nvml, load_nvml, name_slowdowns
 
 _PERIOD_S = 0.2
 

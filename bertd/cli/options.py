@@ -60,7 +60,7 @@ def parse_time(text: str, *, option: str) -> float:
     Raises:
         BadParameter: it is not a duration.
     """
-    from bertd.run.durations import parse_duration
+    from bertd.run.amounts.durations import parse_duration
 
     try:
         return parse_duration(text)

@@ -35,9 +35,9 @@ from bertd.daemon.scheduling.runners import RunnerCommand, runner_command
 from bertd.daemon.wiring import Services, build_services
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.lifecycle import ENDED, LIVE
-from bertd.run.durations import format_duration
+from bertd.run.amounts.durations import format_duration
+from bertd.run.amounts.quantities import format_share
 from bertd.run.paths import StatePaths, default_socket
-from bertd.run.quantities import format_share
 
 logger = logging.getLogger(__name__)
 

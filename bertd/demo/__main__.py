@@ -20,8 +20,8 @@ from bertd.demo import process_cleanup
 from bertd.demo.walkthrough import Settings, run_demo
 from bertd.errors import BertdError, DaemonBusyError, StorageError
 from bertd.program import INTERNAL_FAULT, INTERRUPTED, print_error, run_main
+from bertd.run.amounts.durations import parse_duration
 from bertd.run.budget import MIN_BUDGET_S
-from bertd.run.durations import parse_duration
 
 
 class Terminated(BaseException):

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from bertd.api.models import JobView, RunView
 from bertd.records import StepRecord
-from bertd.run.durations import format_duration
+from bertd.run.amounts.durations import format_duration
 from bertd.terminal_text import terminal_line
 
 _BLOCKS = "▁▂▃▄▅▆▇█"

@@ -30,8 +30,8 @@ from bertd.demo.private_daemon import PrivateDaemon
 from bertd.demo.subprocesses import DataSetFacts, read_manifest, run_program, try_export
 from bertd.errors import StorageError
 from bertd.program import drawing
-from bertd.run.durations import format_duration
-from bertd.run.quantities import format_count
+from bertd.run.amounts.durations import format_duration
+from bertd.run.amounts.quantities import format_count
 
 _VOCABULARY_SIZE = 8_192
 _VALIDATION_SHARE = 0.02

@@ -11,7 +11,7 @@ from bertd.doctor.machine_checks import check_machine
 from bertd.doctor.storage_checks import check_storage
 from bertd.doctor.torch_checks import check_torch
 from bertd.records import Finding, Severity
-from bertd.run.nvml import load_nvml
+from bertd.run.machine.nvml import load_nvml
 
 _ORDER = list(Severity)
 

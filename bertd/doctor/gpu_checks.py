@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bertd.records import Finding, Severity
-from bertd.run.nvml import Nvml, name_slowdowns
-from bertd.run.quantities import format_bytes, format_count
+from bertd.run.amounts.quantities import format_bytes, format_count
+from bertd.run.machine.nvml import Nvml, name_slowdowns
 
 _NVIDIA = "0x10de"
 _DISPLAY_CLASS = "0x03"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bertd.records import Finding, Severity
-from bertd.run.quantities import format_bytes
+from bertd.run.amounts.quantities import format_bytes
 
 _PIDFD_KERNEL = (5, 3)
 """pidfd_open, by which ranks and runners notice each other's end. Source: pidfd_open(2)."""

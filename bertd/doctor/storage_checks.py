@@ -13,11 +13,11 @@ from pathlib import Path
 import psutil
 
 from bertd.records import Finding, Severity
-from bertd.run.disk_space import DiskNeed, estimate_disk_need, estimate_num_parameters
-from bertd.run.durations import format_duration
-from bertd.run.quantities import format_bytes
+from bertd.run.amounts.durations import format_duration
+from bertd.run.amounts.quantities import format_bytes
+from bertd.run.machine.disk_space import DiskNeed, estimate_disk_need, estimate_num_parameters
+from bertd.run.machine.trusted_folders import find_intruder_risk
 from bertd.run.recipe.load import find_recipe, read_recipe
-from bertd.run.trusted_folders import find_intruder_risk
 
 _PROBE_BYTES = 128 << 20
 _CHUNK_BYTES = 4 << 20

@@ -22,8 +22,8 @@ from bertd.errors import BertdError, DeviceError, DeviceMemoryError, RunFolderEr
 from bertd.glue.progress import ProgressJournal
 from bertd.program import print_error, run_main
 from bertd.records import FinetuneSpec
-from bertd.run.gpu_share import read_gpu_parts
 from bertd.run.journal import JournalWriter
+from bertd.run.machine.gpu_share import read_gpu_parts
 from bertd.run.paths import JobPaths
 from bertd.validation_text import describe_problem
 

@@ -7,7 +7,7 @@ import os
 import torch
 
 from bertd.errors import DeviceError
-from bertd.run.gpu_share import read_gpu_parts
+from bertd.run.machine.gpu_share import read_gpu_parts
 from bertd.train.backends.cuda_arch import require_supported_arch
 
 _CONTEXT_BYTES = 10**9

@@ -13,8 +13,8 @@ from threading import Event
 
 from bertd.program import run_main
 from bertd.run.ledger import Ledger
+from bertd.run.machine.processes import die_with_parent
 from bertd.run.paths import RunPaths
-from bertd.run.processes import die_with_parent
 
 
 def main() -> int:

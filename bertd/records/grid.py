@@ -11,7 +11,7 @@ from bertd.records.record import Record
 
 
 class Preset(StrEnum):
-    """Which settings a grid tries on each task; bertd.run.finetune_grid has them."""
+    """Which settings a grid tries on each task; bertd.run.grid.finetune_grid has them."""
 
     QUICK = "quick"
     FAIR = "fair"

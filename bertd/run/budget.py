@@ -26,8 +26,8 @@ from bertd.records import (
     CommandRecord,
     DevicesRecord,
 )
-from bertd.run.durations import MAX_DURATION_S
-from bertd.run.quantities import format_budget_amount, format_budget_change
+from bertd.run.amounts.durations import MAX_DURATION_S
+from bertd.run.amounts.quantities import format_budget_amount, format_budget_change
 
 MAX_RESERVE_SHARE = 0.5
 """Largest share of the budget kept for the last validation, save and export: even a budget of one minute on a slow disk

@@ -23,8 +23,8 @@ from pydantic import (
 )
 
 from bertd.errors import ShardError
-from bertd.run.os_errors import remedy_for
-from bertd.run.quantities import format_count
+from bertd.run.amounts.quantities import format_count
+from bertd.run.machine.os_errors import remedy_for
 from bertd.run.recipe.schema import MIN_SEQUENCE_LENGTH
 from bertd.validation_text import describe_problem
 

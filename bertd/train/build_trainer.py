@@ -13,11 +13,11 @@ from bertd.data.batches.masking import Masker
 from bertd.data.dataset.unigram import token_shares
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.model.flops import peak_flops
-from bertd.run.heartbeat import NO_HEARTBEAT, Heartbeat
 from bertd.run.journal import JournalWriter
 from bertd.run.journal_digest import read_progress
 from bertd.run.ledger import ChargedClock
 from bertd.run.pause_mark import read_pause_mark
+from bertd.run.ranks.heartbeat import NO_HEARTBEAT, Heartbeat
 from bertd.run.recipe.schema import Recipe
 from bertd.train.autotune.choose import ExecutionPlan, choose_execution
 from bertd.train.autotune.rehearsal import settle_micro_batch

@@ -10,7 +10,7 @@ import torch
 import bertd
 from bertd.records import Record
 from bertd.run.atomic_files import atomic_write
-from bertd.run.cpu_model import read_cpu_model
+from bertd.run.machine.cpu_model import read_cpu_model
 from bertd.train.distributed.process_group import Ranks
 from bertd.train.run_inputs import RunInputs
 

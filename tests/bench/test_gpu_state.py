@@ -10,7 +10,7 @@ import pytest
 
 from bertd.bench import gpu_state
 from bertd.bench.gpu_state import GpuState, GpuWatch, combine_samples, find_visible_gpu, sample_gpu
-from bertd.run.nvml import load_nvml
+from bertd.run.machine.nvml import load_nvml
 
 
 class FakeNvmlError(Exception):

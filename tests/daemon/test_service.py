@@ -15,7 +15,7 @@ import pytest
 from bertd.errors import DaemonError, DaemonUnreachableError
 from bertd.records import JobState
 from bertd.run.ledger import LedgerState, write_ledger
-from bertd.run.processes import is_alive, own_identity
+from bertd.run.machine.processes import is_alive, own_identity
 from tests.daemon.daemon_box import DaemonBox
 from tests.jobs.fake_ranks import Plan
 from tests.jobs.runner_box import with_tests_on_path

@@ -20,9 +20,9 @@ from bertd.jobs.runner.restart_policy import RestartPolicy
 from bertd.jobs.runner.run_job import RunnerConfig
 from bertd.jobs.runner.watchdog import HangTimeouts
 from bertd.records import CheckpointRecord, JobKind, JournalRecord, Outcome, StartRecord, StepRecord
-from bertd.run.heartbeat import HeartbeatRecord
 from bertd.run.journal import read_journal
 from bertd.run.paths import RunPaths, newest_first
+from bertd.run.ranks.heartbeat import HeartbeatRecord
 from bertd.run.recipe.load import format_recipe, parse_recipe
 from tests.jobs.runner_box import with_tests_on_path
 from tests.waiting import PATIENCE_S, wait_for

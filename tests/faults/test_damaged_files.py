@@ -18,8 +18,8 @@ from bertd.jobs.store.queue import Job, Queue
 from bertd.records import AlertRecord, CommandKind, JobKind, JobState, Outcome, RunnerIdentity
 from bertd.run.journal import JournalReader, JournalWriter
 from bertd.run.ledger import LedgerState, read_ledger, write_ledger
+from bertd.run.machine.processes import read_identity
 from bertd.run.mailbox import post, read_command
-from bertd.run.processes import read_identity
 from bertd.run.recipe.load import format_recipe, parse_recipe, read_recipe
 from tests.faults.tally import Tally
 from tests.jobs.runner_box import recipe_text

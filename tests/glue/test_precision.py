@@ -11,8 +11,8 @@ from bertd.errors import DeviceError, DeviceMemoryError, NumericsError
 from bertd.glue import __main__, device, job
 from bertd.glue.device import choose_device, leased_memory_bytes
 from bertd.records import AlertRecord, ScoreRecord, StepRecord
-from bertd.run.gpu_share import GPU_PARTS_VARIABLE
 from bertd.run.journal import read_journal
+from bertd.run.machine.gpu_share import GPU_PARTS_VARIABLE
 from bertd.run.recipe.schema import PrecisionSection
 from bertd.train.backends.precision import Precision, choose_precision
 from tests.glue.glue_jobs import write_cola, write_job

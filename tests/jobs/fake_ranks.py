@@ -38,14 +38,14 @@ from bertd.records import (
     ValidationRecord,
 )
 from bertd.run.budget import RunPosition, answer_budget_command
-from bertd.run.heartbeat import DUMP_STACKS_SIGNAL, HEARTBEAT_VARIABLE, Heartbeat, Phase
 from bertd.run.journal import JournalWriter
 from bertd.run.journal_digest import read_progress
 from bertd.run.ledger import ChargedClock
 from bertd.run.mailbox import read_command
 from bertd.run.paths import RunPaths, newest_first, step_folder_name, step_of
 from bertd.run.pause_mark import read_pause_mark
-from bertd.run.rank_failures import FAILURES_VARIABLE, report_failure
+from bertd.run.ranks.heartbeat import DUMP_STACKS_SIGNAL, HEARTBEAT_VARIABLE, Heartbeat, Phase
+from bertd.run.ranks.rank_failures import FAILURES_VARIABLE, report_failure
 from bertd.run.recipe.load import read_recipe
 
 

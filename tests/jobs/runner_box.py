@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from bertd.records import CommandKind, FinetuneSpec, GridSpec, JobKind, Keep, Outcome, Preset, RunnerIdentity, Via
-from bertd.run.finetune_grid import make_trials
+from bertd.run.grid.finetune_grid import make_trials
 from bertd.run.journal import read_journal
 from bertd.run.ledger import LedgerState, read_ledger
 from bertd.run.mailbox import post

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from bertd.api.models import JobView
 from bertd.records import JobKind, JobState, PauseKind
-from bertd.run.durations import format_duration
+from bertd.run.amounts.durations import format_duration
 from bertd.terminal_text import terminal_line
 from tui.display_options import DisplayOptions
 from tui.snapshot import LinkState, Snapshot

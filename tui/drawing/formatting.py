@@ -6,7 +6,7 @@ import math
 from datetime import datetime
 
 from bertd.records import BudgetUnit
-from bertd.run.quantities import format_budget_amount
+from bertd.run.amounts.quantities import format_budget_amount
 
 _GIB = float(1 << 30)
 

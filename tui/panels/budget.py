@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bertd.api.models import RunView
 from bertd.records import BudgetUnit, JobState
-from bertd.run.durations import format_duration
+from bertd.run.amounts.durations import format_duration
 from tui.display_options import DisplayOptions
 from tui.drawing.formatting import clock_near, count, format_amount, loss, percent, short_count
 from tui.drawing.lines import Line, Role, join_lines, justify, line, wrap_words

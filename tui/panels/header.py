@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bertd.api.models import RunView
 from bertd.records import JobKind
-from bertd.run.durations import format_duration
+from bertd.run.amounts.durations import format_duration
 from tui.display_options import DisplayOptions
 from tui.drawing.formatting import clock
 from tui.drawing.glyphs import Glyphs, state_role

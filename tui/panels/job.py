@@ -6,7 +6,7 @@ import textwrap
 
 from bertd.api.models import JobView
 from bertd.records import JobState, StartRecord
-from bertd.run.durations import format_duration
+from bertd.run.amounts.durations import format_duration
 from bertd.run.execution_text import execution_choices
 from bertd.terminal_text import terminal_line
 from tui.display_options import DisplayOptions

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from bertd.api.models import RunView
 from bertd.records import JobState, StepRecord
-from bertd.run.durations import format_duration
-from bertd.run.quantities import format_bytes
+from bertd.run.amounts.durations import format_duration
+from bertd.run.amounts.quantities import format_bytes
 from tui.display_options import DisplayOptions
 from tui.drawing.formatting import format_learning_rate, percent, short_count, significant
 from tui.drawing.lines import Line, Role, Span, cell, heading, line

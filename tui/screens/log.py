@@ -9,7 +9,7 @@ from textual import on
 from textual.app import ComposeResult
 
 from bertd.api.models import LogView
-from bertd.run.quantities import format_bytes
+from bertd.run.amounts.quantities import format_bytes
 from tui.display_options import DisplayOptions
 from tui.drawing.lines import Line, Role, heading, line
 from tui.log_window import MAX_BYTES, PIECE_BYTES, LogWindow

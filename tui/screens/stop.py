@@ -13,7 +13,7 @@ from textual.widgets import Input, Static
 
 from bertd.api.models import JobView, RunView
 from bertd.records import JobKind
-from bertd.run.durations import format_duration
+from bertd.run.amounts.durations import format_duration
 from bertd.terminal_text import terminal_line
 from tui.widgets.form_error import FormError
 

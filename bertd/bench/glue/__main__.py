@@ -22,7 +22,7 @@ from bertd.bench.glue.inputs import BENCH_TASKS, EPOCHS, LAYERS, WIDTH, prepare_
 from bertd.bench.glue.sides import start_sides
 from bertd.errors import DeviceError
 from bertd.program import run_main
-from bertd.run.cpu_model import read_cpu_model
+from bertd.run.machine.cpu_model import read_cpu_model
 
 _PARTS = ("speed", "grid", "quality")
 

@@ -27,7 +27,7 @@ from bertd.bench.quality.evaluate import Evaluation, Evaluator
 from bertd.bench.quality.stock import SPENT_BUDGET_ADAPTER, SpentBudget
 from bertd.errors import BertdError
 from bertd.program import run_main
-from bertd.run.durations import format_duration, parse_duration
+from bertd.run.amounts.durations import format_duration, parse_duration
 from bertd.run.paths import find_data_set
 
 _EVALUATED_SEQUENCES = 512

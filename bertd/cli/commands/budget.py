@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bertd.api.models import RunView
     from bertd.cli.output.command_answers import Answered
     from bertd.records import BudgetRequest, BudgetUnit
-    from bertd.run.budget_amounts import BudgetAmount
+    from bertd.run.amounts.budget_amounts import BudgetAmount
 
 _ANSWER_S = 5.0
 """How long to wait for the ranks, which read the command between two steps."""
@@ -67,7 +67,7 @@ def _parse_amount(text: str | None, *, options: list[tuple[BudgetUnit, float]]) 
     Raises:
         BadParameter: not exactly one of them, or it is not an amount.
     """
-    from bertd.run.budget_amounts import EXAMPLES, BudgetAmount, parse_budget_amount
+    from bertd.run.amounts.budget_amounts import EXAMPLES, BudgetAmount, parse_budget_amount
 
     if len(options) + (text is not None) != 1:
         raise typer.BadParameter(f"give one new budget, such as {EXAMPLES}, or +2h to add to it")
@@ -110,7 +110,7 @@ def _build_request(client: Client, run: str, asked: BudgetAmount) -> BudgetReque
 
 
 def _format_part(asked: BudgetAmount) -> str:
-    from bertd.run.quantities import format_budget_amount
+    from bertd.run.amounts.quantities import format_budget_amount
 
     return f"{'-' if asked.amount < 0 else '+'}{format_budget_amount(asked.unit, abs(asked.amount))}"
 
@@ -138,7 +138,7 @@ def _request_change(client: Client, run: str, request: BudgetRequest) -> Answere
 
 
 def _describe(view: RunView, request: BudgetRequest, *, is_answered: bool) -> str:
-    from bertd.run.quantities import format_budget_amount, format_share
+    from bertd.run.amounts.quantities import format_budget_amount, format_share
     from bertd.terminal_text import terminal_line
 
     name, amount_text = terminal_line(view.id), format_budget_amount(request.unit, request.amount)

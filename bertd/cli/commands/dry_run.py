@@ -12,10 +12,10 @@ from bertd.api.client import Client
 from bertd.api.models import RunView
 from bertd.errors import DaemonUnreachableError
 from bertd.records import BudgetUnit, Record
+from bertd.run.amounts.quantities import format_budget_amount, format_bytes, format_count
 from bertd.run.budget import Budget
 from bertd.run.dataset_manifest import count_sequences, read_manifest
-from bertd.run.disk_space import estimate_disk_need, estimate_num_parameters
-from bertd.run.quantities import format_budget_amount, format_bytes, format_count
+from bertd.run.machine.disk_space import estimate_disk_need, estimate_num_parameters
 from bertd.run.recipe.schema import Recipe
 
 

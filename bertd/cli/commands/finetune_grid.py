@@ -63,7 +63,7 @@ def make_grid(
     """
     from bertd.api.models import SubmitGrid
     from bertd.records import Keep, Preset
-    from bertd.run.finetune_grid import ALL, GRID_TASKS, parse_tasks, require_halving_settings, require_via
+    from bertd.run.grid.finetune_grid import ALL, GRID_TASKS, parse_tasks, require_halving_settings, require_via
 
     try:
         names = parse_tasks(tasks, preset=Preset(preset))
@@ -120,15 +120,15 @@ def submit_grid(grid: SubmitGrid, *, dry_run: bool, socket: Path | None, json: b
 
 def estimate_text(estimate: GridEstimateView) -> str:
     """How many trials, and how long, for a person."""
-    from bertd.run.quantities import format_count
+    from bertd.run.amounts.quantities import format_count
 
     by_task = ", ".join(f"{task} {number}" for task, number in estimate.num_trials_by_task.items())
     return f"{format_count(estimate.num_trials, 'trial')}: {by_task}\n{_time_text(estimate)}"
 
 
 def _time_text(estimate: GridEstimateView) -> str:
-    from bertd.run.durations import format_duration
-    from bertd.run.quantities import format_count
+    from bertd.run.amounts.durations import format_duration
+    from bertd.run.amounts.quantities import format_count
 
     noun, unit = ("GPU", "GPU-hours") if estimate.device_kind == "gpu" else ("core", "core-hours")
     where = f"on {format_count(estimate.num_devices, noun)}, {format_count(estimate.num_workers, 'trial')} at a time"

@@ -87,7 +87,7 @@ def build_submission(
     """
     from bertd.cli.output.score_summary import choose_start
     from bertd.records import ChosenModel, SubmissionRequest
-    from bertd.run.finetune_grid import GRID_TASKS
+    from bertd.run.grid.finetune_grid import GRID_TASKS
 
     # Those from the grid's model of MNLI are left out: no single finetuning makes them again.
     by_task = choose_start(summaries, via=None)

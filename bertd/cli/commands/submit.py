@@ -141,7 +141,7 @@ def _budget_override(text: str) -> str:
         BadParameter: it is not a budget above 0.
     """
     from bertd.records import BudgetUnit
-    from bertd.run.budget_amounts import parse_budget_amount
+    from bertd.run.amounts.budget_amounts import parse_budget_amount
 
     try:
         asked = parse_budget_amount(text)

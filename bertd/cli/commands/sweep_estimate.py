@@ -10,11 +10,11 @@ from pathlib import Path
 from bertd.api.client import Client
 from bertd.errors import DaemonUnreachableError
 from bertd.records import Record, SweepSpec
+from bertd.run.amounts.durations import format_duration
+from bertd.run.amounts.quantities import format_bytes, format_count
 from bertd.run.dataset_manifest import read_manifest
-from bertd.run.disk_space import RESERVE_BYTES, estimate_disk_need, estimate_num_parameters
-from bertd.run.durations import format_duration
+from bertd.run.machine.disk_space import RESERVE_BYTES, estimate_disk_need, estimate_num_parameters
 from bertd.run.paths import find_data_set
-from bertd.run.quantities import format_bytes, format_count
 from bertd.run.recipe.sweep_grid import Setting
 from bertd.run.recipe.sweep_rungs import most_charged_s, most_wall_s, set_checkpoint_keep
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bertd.api.models import DeviceProcess, DeviceView
 from bertd.cli.output.tables import OutputStyle, format_table
-from bertd.run.quantities import format_bytes
+from bertd.run.amounts.quantities import format_bytes
 from bertd.terminal_text import terminal_line
 
 _ID_LENGTH = 12

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from bertd.cli.output.tables import DIM, GREEN, RED, YELLOW, OutputStyle
 from bertd.records import Finding, Severity
-from bertd.run.quantities import format_count
+from bertd.run.amounts.quantities import format_count
 from bertd.terminal_text import terminal_line
 
 _COLORS = {Severity.FAULT: RED, Severity.SLOW: YELLOW, Severity.NOTE: DIM, Severity.OK: GREEN}

@@ -8,7 +8,7 @@ from bertd.api.models import RunView
 from bertd.cli.output.score_summary import TaskSummary
 from bertd.cli.output.tables import OutputStyle, Row, format_table
 from bertd.cli.output.views import name_start
-from bertd.run.quantities import format_share
+from bertd.run.amounts.quantities import format_share
 
 _LEVELS = "▁▂▃▄▅▆▇█"
 

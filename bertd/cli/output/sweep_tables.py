@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bertd.api.sweep_models import SettingView, SweepView
 from bertd.cli.output.tables import OutputStyle, format_table
-from bertd.run.durations import format_duration, format_exact_duration
-from bertd.run.quantities import format_count
+from bertd.run.amounts.durations import format_duration, format_exact_duration
+from bertd.run.amounts.quantities import format_count
 from bertd.terminal_text import terminal_line
 
 

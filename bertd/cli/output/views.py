@@ -19,9 +19,9 @@ from bertd.api.models import (
 from bertd.cli.output.device_table import device_table
 from bertd.cli.output.tables import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Cell, OutputStyle, Row, format_table, wrap_text
 from bertd.records import JobKind, JobState, Record, Via
-from bertd.run.durations import format_duration
+from bertd.run.amounts.durations import format_duration
+from bertd.run.amounts.quantities import format_budget_amount, format_bytes, format_count, format_share
 from bertd.run.execution_text import execution_choices
-from bertd.run.quantities import format_budget_amount, format_bytes, format_count, format_share
 from bertd.terminal_text import terminal_line
 
 _STATE_COLORS: dict[JobState, tuple[str, ...]] = {

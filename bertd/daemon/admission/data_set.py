@@ -7,6 +7,7 @@ from typing import get_args
 
 from bertd.daemon.admission.readable import unreadable_message
 from bertd.errors import RecipeError, ShardError
+from bertd.run.amounts.quantities import format_count
 from bertd.run.dataset_manifest import (
     MANIFEST_FILE,
     Manifest,
@@ -17,7 +18,6 @@ from bertd.run.dataset_manifest import (
     no_sequence_message,
     read_manifest,
 )
-from bertd.run.quantities import format_count
 from bertd.run.recipe.schema import Recipe
 
 

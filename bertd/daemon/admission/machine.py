@@ -7,8 +7,8 @@ from pathlib import Path
 
 from bertd.daemon.scheduling.device_allocation import Inventory
 from bertd.errors import DeviceError
-from bertd.run.disk_space import estimate_disk_need, estimate_num_parameters, require_disk_space
-from bertd.run.quantities import format_count
+from bertd.run.amounts.quantities import format_count
+from bertd.run.machine.disk_space import estimate_disk_need, estimate_num_parameters, require_disk_space
 from bertd.run.recipe.schema import Recipe
 
 

@@ -13,9 +13,15 @@ from bertd.daemon.grids.measured_speeds import MeasuredSpeeds
 from bertd.daemon.scheduling.device_allocation import Inventory
 from bertd.errors import RecipeError
 from bertd.records import GLUE_TASKS, GridSpec
-from bertd.run.finetune_grid import longest_first, make_trials, require_halving_settings, require_settings, require_via
-from bertd.run.finetune_halving import most_trials
-from bertd.run.grid_schedule import find_time_left
+from bertd.run.grid.finetune_grid import (
+    longest_first,
+    make_trials,
+    require_halving_settings,
+    require_settings,
+    require_via,
+)
+from bertd.run.grid.finetune_halving import most_trials
+from bertd.run.grid.grid_schedule import find_time_left
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from bertd.daemon.admission.readable import read_json_object
 from bertd.errors import BertdError
 from bertd.jobs.store.queue import Job, Queue
 from bertd.records import FinetuneSpec, GridSpec, JobKind, ScoreRecord
-from bertd.run.finetune_grid import train_bytes
-from bertd.run.grid_schedule import measure_speeds
+from bertd.run.grid.finetune_grid import train_bytes
+from bertd.run.grid.grid_schedule import measure_speeds
 from bertd.run.journal import read_scores
 from bertd.run.paths import JobPaths
 from bertd.run.pretrained_folder import CONFIG_FILE

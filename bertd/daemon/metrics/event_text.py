@@ -21,7 +21,7 @@ from bertd.records import (
     StepRecord,
     ValidationRecord,
 )
-from bertd.run.quantities import format_budget_change
+from bertd.run.amounts.quantities import format_budget_change
 
 
 def event_text(record: JournalRecord) -> str:

@@ -9,8 +9,8 @@ import stat
 from pathlib import Path
 
 from bertd.errors import BertdError, DaemonBusyError, DaemonError, StorageError
+from bertd.run.machine.trusted_folders import find_intruder_risk
 from bertd.run.paths import TEMPORARY_PREFIX
-from bertd.run.trusted_folders import find_intruder_risk
 
 logger = logging.getLogger(__name__)
 

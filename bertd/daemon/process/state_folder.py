@@ -12,8 +12,8 @@ from bertd.errors import DaemonError, StorageError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
 from bertd.records import AlertRecord
+from bertd.run.machine.trusted_folders import find_intruder_risk
 from bertd.run.paths import StatePaths
-from bertd.run.trusted_folders import find_intruder_risk
 
 logger = logging.getLogger(__name__)
 

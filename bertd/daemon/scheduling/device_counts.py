@@ -14,11 +14,11 @@ from bertd.errors import DeviceError, RecipeError, TransitionError
 from bertd.jobs.runner.run_job import job_lock
 from bertd.jobs.store.queue import Job
 from bertd.records import DevicesRecord, JobKind, JobState
+from bertd.run.amounts.quantities import format_count
 from bertd.run.atomic_files import atomic_write
 from bertd.run.journal import append_records
 from bertd.run.ledger import read_ledger
 from bertd.run.paths import RunPaths
-from bertd.run.quantities import format_count
 from bertd.run.recipe.load import parse_recipe, read_recipe, with_device_count
 
 _REFUSALS = {

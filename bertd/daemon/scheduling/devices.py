@@ -18,7 +18,7 @@ from bertd.api.models import DeviceProcess, DeviceView
 from bertd.daemon.scheduling.device_allocation import CPU, Inventory
 from bertd.daemon.scheduling.visible_gpus import GpuIdentity, select_visible_gpus
 from bertd.jobs.store.leases import Leases
-from bertd.run.cpu_model import read_cpu_model
+from bertd.run.machine.cpu_model import read_cpu_model
 
 logger = logging.getLogger(__name__)
 

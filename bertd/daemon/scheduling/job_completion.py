@@ -16,8 +16,8 @@ from bertd.jobs.store.lifecycle import Actor, change_by_lost_runner, changes_by_
 from bertd.jobs.store.queue import Job, Queue
 from bertd.records import JobKind, JobState, Outcome
 from bertd.run.bounded_read import read_bounded
+from bertd.run.machine.processes import read_identity
 from bertd.run.paths import JobPaths
-from bertd.run.processes import read_identity
 
 logger = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ import psutil
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
 from bertd.records import AlertRecord
+from bertd.run.machine.processes import is_alive, read_identity
 from bertd.run.paths import JobPaths, StatePaths
-from bertd.run.processes import is_alive, read_identity
 
 logger = logging.getLogger(__name__)
 

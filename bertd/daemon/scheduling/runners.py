@@ -17,10 +17,10 @@ from bertd.jobs.runner.run_job import job_lock
 from bertd.jobs.runner.stale_commands import answer_stale_commands
 from bertd.records import CommandKind, JobKind, RunnerIdentity
 from bertd.run.atomic_files import sweep_temporaries
-from bertd.run.gpu_share import GPU_PARTS_VARIABLE
 from bertd.run.ledger_repair import repair_ledger
+from bertd.run.machine.gpu_share import GPU_PARTS_VARIABLE
+from bertd.run.machine.processes import is_alive, read_identity
 from bertd.run.paths import TEMPORARY_PREFIX, JobPaths, RunPaths
-from bertd.run.processes import is_alive, read_identity
 
 RunnerCommand = Callable[[Path, JobKind], list[str]]
 

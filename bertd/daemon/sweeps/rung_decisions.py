@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from bertd.jobs.store.sweep_table import SettingRow
 from bertd.records import SettingState, SweepSpec
-from bertd.run.durations import format_exact_duration
+from bertd.run.amounts.durations import format_exact_duration
 from bertd.run.recipe.sweep_rungs import num_kept
 
 IN_PLAY = frozenset({SettingState.WAITING, SettingState.TRAINING, SettingState.AT_RUNG, SettingState.PASSED})

@@ -21,8 +21,8 @@ from bertd.data.inspect.render import holdout_lines, source_lines
 from bertd.data.prepare.pipeline import PrepareOptions, prepare
 from bertd.data.sources.spec import ReadingOptions, SourceKind
 from bertd.program import print_error, run_main
+from bertd.run.amounts.quantities import format_count
 from bertd.run.dataset_manifest import Filters, Manifest
-from bertd.run.quantities import format_count
 from bertd.terminal_text import terminal_json, terminal_text
 
 

@@ -11,7 +11,7 @@ from bertd.data.dataset.locate import find_dataset
 from bertd.data.dataset.shards import DataSet
 from bertd.errors import BertdError
 from bertd.program import run_main
-from bertd.run.quantities import format_count
+from bertd.run.amounts.quantities import format_count
 from bertd.terminal_text import terminal_json, terminal_text
 
 

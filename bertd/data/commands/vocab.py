@@ -35,7 +35,7 @@ from bertd.data.sources.readers.prose import count_words
 from bertd.data.sources.spec import ReadingOptions, Source, find_sources, make_reader, mixed_kinds_lines
 from bertd.errors import CorpusError
 from bertd.program import print_note, run_main
-from bertd.run.quantities import format_count
+from bertd.run.amounts.quantities import format_count
 from bertd.terminal_text import terminal_json, terminal_text
 from bertd.tokenizer.alphabet import Characters, continuation_pieces, count_characters, fill_with_characters
 from bertd.tokenizer.save import tokenizer_files

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bertd.data.dataset.left_out_report import SourceLeftOut
-from bertd.run.quantities import format_count
+from bertd.run.amounts.quantities import format_count
 from bertd.tokenizer.deleted_marks import MIN_MARKS_SHARE, deleted_marks_text
 
 

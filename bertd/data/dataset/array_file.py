@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from bertd.data.arrays import IndexArray
 from bertd.errors import ShardError
-from bertd.run.os_errors import remedy_for
+from bertd.run.machine.os_errors import remedy_for
 
 
 class ArrayFile:

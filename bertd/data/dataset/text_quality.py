@@ -12,8 +12,8 @@ import json
 from pathlib import Path
 
 from bertd.errors import ShardError
+from bertd.run.amounts.quantities import format_count
 from bertd.run.dataset_manifest import FrozenModel
-from bertd.run.quantities import format_count
 from bertd.tokenizer.deleted_marks import MIN_MARKS_SHARE, deleted_marks_text
 
 QUALITY_FILE = "quality.json"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bertd.errors import RunFolderError
+from bertd.run.amounts.quantities import format_budget_amount
 from bertd.run.journal_digest import read_digest
 from bertd.run.paths import RunPaths, StatePaths, default_state_dir, expand_user
-from bertd.run.quantities import format_budget_amount
 from bertd.run.recipe.schema import Recipe
 
 

@@ -13,8 +13,8 @@ from bertd.data.inspect.budget_estimate import BudgetEstimate
 from bertd.data.inspect.left_out_lines import shares_line
 from bertd.data.inspect.report import DecodedSequence, PackingFacts
 from bertd.data.prepare.skip_reasons import format_skip_reasons
+from bertd.run.amounts.quantities import format_count
 from bertd.run.dataset_manifest import Manifest
-from bertd.run.quantities import format_count
 from bertd.tokenizer.kind import VocabularyKind
 
 _PREDICTED = re.compile(r"\[[^\s\[\]|]+\|[^\s\[\]|]+\]")

@@ -8,7 +8,7 @@ from bertd.data.prepare.parts.counts import PartTally
 from bertd.data.prepare.splits.source_tally import SourceTally
 from bertd.data.prepare.splits.split_writer import WrittenSplits
 from bertd.data.sources.readers.left_out import LeftOut, SkipReason
-from bertd.run.quantities import format_count
+from bertd.run.amounts.quantities import format_count
 
 _CHARACTERS = SUMMED_COLUMNS.index("characters")
 

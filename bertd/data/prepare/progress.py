@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from bertd.program import drawing
-from bertd.run.durations import format_duration
-from bertd.run.quantities import format_count
+from bertd.run.amounts.durations import format_duration
+from bertd.run.amounts.quantities import format_count
 
 _LINE_EVERY_S = 10.0
 

@@ -32,8 +32,8 @@ from bertd.data.sources.readers.wiki.wikiextractor import WikiExtractor
 from bertd.data.sources.readers.wiki.wikitext103 import WikiText103
 from bertd.data.sources.readers.wiki.wikixml import WikiXml
 from bertd.errors import CorpusError
+from bertd.run.amounts.quantities import format_count
 from bertd.run.paths import expand_user
-from bertd.run.quantities import format_count
 
 _NAMES_SHOWN = 3
 

@@ -19,9 +19,9 @@ from bertd.jobs.runner.commands_without_ranks import CommandsWithoutRanks
 from bertd.jobs.runner.exit_analysis import outcome_of_end
 from bertd.jobs.runner.log_truncation import truncate_log
 from bertd.records import EndRecord, ExportRecord, JobState, Outcome
+from bertd.run.amounts.durations import format_duration
 from bertd.run.budget import find_time_left
 from bertd.run.checkpoint_index import read_checkpoint_index
-from bertd.run.durations import format_duration
 from bertd.run.journal import append_records
 from bertd.run.ledger import TICK_S, Ledger
 from bertd.run.log import log_line

@@ -17,7 +17,7 @@ from types import FrameType
 import psutil
 
 from bertd.run.log import log_line
-from bertd.run.processes import adopt_orphans, start_child
+from bertd.run.machine.processes import adopt_orphans, start_child
 
 STUCK_AFTER_S = 30.0
 """How long to wait for a killed process before leaving it behind."""

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from bertd.errors import StorageError
 from bertd.run.atomic_files import atomic_write
-from bertd.run.heartbeat import DUMP_STACKS_SIGNAL, HeartbeatRecord
 from bertd.run.paths import RunPaths
+from bertd.run.ranks.heartbeat import DUMP_STACKS_SIGNAL, HeartbeatRecord
 
 LIMIT_S = 10.0
 """Limit on collecting all stacks: the hung ranks keep their devices meanwhile."""

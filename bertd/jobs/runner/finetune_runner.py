@@ -13,9 +13,9 @@ from bertd.jobs.runner.log_truncation import truncate_log
 from bertd.records import Command, CommandKind, CommandRecord, EndRecord, JobState, JournalRecord, Outcome
 from bertd.run.journal import append_records, read_journal
 from bertd.run.log import log_line
+from bertd.run.machine.processes import oom_kills
 from bertd.run.mailbox import read_command
 from bertd.run.paths import JobPaths
-from bertd.run.processes import oom_kills
 from bertd.run.progress import fold_records
 
 FinetuneCommand = Callable[[JobPaths], list[str]]

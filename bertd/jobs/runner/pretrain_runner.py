@@ -40,14 +40,14 @@ from bertd.records import (
     Outcome,
     RestartRecord,
 )
-from bertd.run.heartbeat import HEARTBEAT_VARIABLE, HeartbeatBoard
 from bertd.run.journal import append_records
 from bertd.run.ledger import TICK_S, Ledger
 from bertd.run.ledger_repair import repair_ledger
 from bertd.run.log import log_line
+from bertd.run.machine.processes import is_stopped, oom_kills, start_ticks
 from bertd.run.paths import RunPaths, step_of
-from bertd.run.processes import is_stopped, oom_kills, start_ticks
-from bertd.run.rank_failures import FAILURES_VARIABLE, FailureBoard, RankFailure
+from bertd.run.ranks.heartbeat import HEARTBEAT_VARIABLE, HeartbeatBoard
+from bertd.run.ranks.rank_failures import FAILURES_VARIABLE, FailureBoard, RankFailure
 
 LaunchCommand = Callable[[RunPaths, int], list[str]]
 """Builds the command that runs the ranks of one attempt."""

@@ -27,8 +27,8 @@ from bertd.jobs.runner.watchdog import HangTimeouts
 from bertd.records import JobKind, JobState, Outcome
 from bertd.run.atomic_files import atomic_write
 from bertd.run.log import log_line
+from bertd.run.machine.processes import own_identity
 from bertd.run.paths import JobPaths, RunPaths
-from bertd.run.processes import own_identity
 
 
 def launch_ranks(paths: RunPaths, attempt: int) -> list[str]:

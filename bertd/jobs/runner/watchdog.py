@@ -1,8 +1,9 @@
 """Detect ranks that are alive but hung. Pure.
 
-The beats are those of bertd.run.heartbeat. One rank that hangs stops the others at their next collective operation, so
-the group is hung when no rank has sent a beat for longer than the longest limit of the sections they are in. The limits
-adapt to the times measured in this attempt; the first step and the first validation may compile, and get more time.
+The beats are those of bertd.run.ranks.heartbeat. One rank that hangs stops the others at their next collective
+operation, so the group is hung when no rank has sent a beat for longer than the longest limit of the sections they are
+in. The limits adapt to the times measured in this attempt; the first step and the first validation may compile, and get
+more time.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from bertd.run.durations import format_duration
-from bertd.run.heartbeat import HeartbeatRecord, Phase
+from bertd.run.amounts.durations import format_duration
+from bertd.run.ranks.heartbeat import HeartbeatRecord, Phase
 
 LONGEST_FACTOR = 10.0
 """A silence this many times as long as the longest so far is a hang."""

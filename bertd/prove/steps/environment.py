@@ -9,8 +9,8 @@ import shutil
 from bertd.bench.gpu_state import find_visible_gpu, running_processes, sample_gpu
 from bertd.prove.context import StepContext
 from bertd.prove.packages import NEEDED, WANTED, read_version
-from bertd.run.nvml import load_nvml
-from bertd.run.quantities import format_bytes
+from bertd.run.amounts.quantities import format_bytes
+from bertd.run.machine.nvml import load_nvml
 
 
 def prove(context: StepContext) -> None:

@@ -14,7 +14,7 @@ from bertd.prove.host_syncs import count_host_syncs
 from bertd.prove.kernel_families import KernelRun, idle_share, sum_families
 from bertd.prove.sizes import choose_recipe, with_data
 from bertd.prove.steps.whole_run import proof_dataset
-from bertd.run.quantities import format_bytes
+from bertd.run.amounts.quantities import format_bytes
 from bertd.train.backends.synchronize import synchronize
 
 _TRACE = "trace.json.gz"

@@ -14,7 +14,7 @@ from bertd.bench.workload import Workload
 from bertd.model.memory import micro_batch_bytes, sequence_bytes, state_bytes
 from bertd.prove.context import StepContext
 from bertd.prove.step_bench import plan_step_workload
-from bertd.run.quantities import format_bytes
+from bertd.run.amounts.quantities import format_bytes
 from bertd.train.oom import out_of_memory_reason
 
 _MICROS = (64, 256, 512)

@@ -15,7 +15,7 @@ import torch
 from bertd.bench.gpu_state import GpuWatch
 from bertd.prove.context import StepContext
 from bertd.prove.sizes import choose_recipe
-from bertd.run.quantities import format_bytes
+from bertd.run.amounts.quantities import format_bytes
 from bertd.train.backends.synchronize import synchronize
 
 _ROUNDS = 5

@@ -26,8 +26,8 @@ from bertd.records import (
     StepRecord,
     ValidationRecord,
 )
-from bertd.run.nvml import load_nvml
-from bertd.run.quantities import format_bytes
+from bertd.run.amounts.quantities import format_bytes
+from bertd.run.machine.nvml import load_nvml
 from bertd.run.recipe.schema import Recipe
 
 _STEPS = {"cuda": 24, "cpu": 60}

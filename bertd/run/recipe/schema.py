@@ -19,9 +19,9 @@ from pydantic import (
 )
 
 from bertd.records import BudgetUnit, Preset
+from bertd.run.amounts.durations import parse_duration
 from bertd.run.budget import MAX_HOURS, MAX_STEPS_OR_SEQUENCES, Budget
-from bertd.run.durations import parse_duration
-from bertd.run.finetune_grid import parse_tasks, require_via
+from bertd.run.grid.finetune_grid import parse_tasks, require_via
 from bertd.run.recipe.stop_rules import StopRule, parse_stop_rule
 
 MIN_SEQUENCE_LENGTH = 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from bertd.run.durations import parse_duration
+from bertd.run.amounts.durations import parse_duration
 
 _PATTERN = re.compile(r"^\s*after\s+(.+?)\s+loss\s*>\s*(\d+(?:\.\d+)?)\s*$")
 

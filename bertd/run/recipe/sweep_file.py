@@ -30,7 +30,7 @@ from pydantic import BaseModel, Field, JsonValue, PositiveFloat, ValidationError
 
 from bertd.errors import RecipeError
 from bertd.records import SweepRung, SweepSpec
-from bertd.run.durations import format_duration, parse_duration
+from bertd.run.amounts.durations import format_duration, parse_duration
 from bertd.run.recipe.load import MAX_RECIPE_BYTES, recipe_folders
 from bertd.run.recipe.schema import Duration, Recipe, RecipeSection, RunSection
 from bertd.run.recipe.sweep_grid import Setting, format_value

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from bertd.errors import RecipeError
 from bertd.records import SweepSpec
-from bertd.run.durations import format_exact_duration
+from bertd.run.amounts.durations import format_exact_duration
 from bertd.run.recipe.schema import Recipe
 from bertd.run.recipe.sweep_grid import Setting
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch._dynamo.exc import TorchDynamoException
 
 from bertd.errors import DeviceError
-from bertd.run.durations import format_duration
+from bertd.run.amounts.durations import format_duration
 from bertd.run.recipe.schema import Recipe
 from bertd.train.autotune.attention_backend import AttentionChoice
 from bertd.train.autotune.speed_probe import ModelSetup, run_speed_probe

@@ -27,10 +27,10 @@ from bertd.errors import DeviceError, StorageError
 from bertd.model.encoder import EncoderConfig
 from bertd.model.memory import micro_batch_bytes, sequence_bytes, state_bytes
 from bertd.records import Record
+from bertd.run.amounts.quantities import format_bytes
 from bertd.run.atomic_files import atomic_write
 from bertd.run.log import log_line
 from bertd.run.paths import measurements_dir
-from bertd.run.quantities import format_bytes
 from bertd.run.recipe.schema import Recipe
 from bertd.train.autotune.attention_backend import AttentionChoice
 from bertd.train.autotune.kernels import KernelChoice

@@ -1,4 +1,4 @@
-"""Check that a run's disk has enough space, as bertd.run.disk_space computes it, and free some for a save."""
+"""Check that a run's disk has enough space, as bertd.run.machine.disk_space computes it, and free some for a save."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from bertd.errors import NoRoomError
-from bertd.run.disk_space import (
+from bertd.run.machine.disk_space import (
     DiskSpace,
     classify_disk_space,
     describe_shortage,

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
+from bertd.run.amounts.durations import format_duration
+from bertd.run.amounts.quantities import format_budget_amount, format_count
 from bertd.run.dataset_manifest import Manifest, SourceCounts, SplitCounts
-from bertd.run.durations import format_duration
-from bertd.run.quantities import format_budget_amount, format_count
 from bertd.run.recipe.load import format_recipe
 from bertd.run.recipe.schema import Recipe
 from bertd.terminal_text import terminal_line
@@ -52,7 +52,7 @@ A masked language model of {recipe.model.layers} layers x {recipe.model.width}, 
 
 ```python
 from transformers import pipeline
-from bertd.run.quantities import format_count
+from bertd.run.amounts.quantities import format_count
 pipeline("fill-mask", "path/of/this/folder")("A sentence with one {mask_token}.")
 ```
 

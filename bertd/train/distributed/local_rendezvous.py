@@ -2,8 +2,8 @@
 
 torch elastic's agent gets a store inside its own process, since it is the only agent. The ranks get a file store, since
 torch's TCP store listens on every interface without a password; its file is a memfd that they open by its name in
-/proc, as bertd.run.heartbeat does. A file store on a disk that becomes full keeps half a record, which its readers
-then read for ever (tests/train/distributed/test_local_rendezvous.py).
+/proc, as bertd.run.ranks.heartbeat does. A file store on a disk that becomes full keeps half a record, which its
+readers then read for ever (tests/train/distributed/test_local_rendezvous.py).
 """
 
 from __future__ import annotations

@@ -24,12 +24,12 @@ from threading import Event
 from bertd.errors import BertdError, DeviceError, DeviceMemoryError
 from bertd.program import print_error, run_main
 from bertd.records import AlertRecord
-from bertd.run.heartbeat import DUMP_STACKS_SIGNAL, HEARTBEAT_VARIABLE, Heartbeat, Phase
 from bertd.run.journal import append_records
 from bertd.run.journal_digest import read_progress
+from bertd.run.machine.processes import die_with_parent
 from bertd.run.paths import RunPaths
-from bertd.run.processes import die_with_parent
-from bertd.run.rank_failures import FAILURES_VARIABLE, report_failure
+from bertd.run.ranks.heartbeat import DUMP_STACKS_SIGNAL, HEARTBEAT_VARIABLE, Heartbeat, Phase
+from bertd.run.ranks.rank_failures import FAILURES_VARIABLE, report_failure
 
 
 def main() -> int:

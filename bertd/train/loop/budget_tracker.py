@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from bertd.records import BudgetRecord
+from bertd.run.amounts.durations import parse_duration
 from bertd.run.budget import Budget, BudgetPlan, TimeLeft, end_reserve_s, find_time_left
-from bertd.run.durations import parse_duration
 from bertd.run.recipe.schema import Recipe
 from bertd.train.state import TrainState
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from bertd.data.batches.batches import TrainBatches
 from bertd.model.encoder import MaskedLanguageModel
-from bertd.run.heartbeat import NO_HEARTBEAT, Heartbeat
 from bertd.run.paths import RunPaths
+from bertd.run.ranks.heartbeat import NO_HEARTBEAT, Heartbeat
 from bertd.run.recipe.schema import Recipe
 from bertd.train.checkpoint.async_saver import Checkpointer
 from bertd.train.distributed.process_group import Ranks

@@ -12,8 +12,8 @@ from enum import IntEnum
 from threading import Event
 
 from bertd.records import BudgetRecord, Command, CommandKind
+from bertd.run.amounts.durations import format_duration
 from bertd.run.budget import RunPosition, answer_budget_command
-from bertd.run.durations import format_duration
 from bertd.train.checkpoint.async_saver import Checkpointer
 from bertd.train.distributed.process_group import Ranks
 from bertd.train.loop.budget_tracker import BudgetTracker

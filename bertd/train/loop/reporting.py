@@ -20,9 +20,9 @@ from bertd.records import (
     StepRecord,
     ValidationRecord,
 )
-from bertd.run.durations import format_duration
+from bertd.run.amounts.durations import format_duration
+from bertd.run.amounts.quantities import format_budget_amount
 from bertd.run.ledger import SleepWatch
-from bertd.run.quantities import format_budget_amount
 from bertd.train.checkpoint.format import folder_bytes
 from bertd.train.loop.budget_tracker import BudgetTracker
 from bertd.train.loop.buffered_journal import RecordSink

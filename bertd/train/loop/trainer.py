@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from bertd.errors import BertdError, NumericsError, StorageError
 from bertd.model.flops import training_flops
-from bertd.run.heartbeat import Phase
 from bertd.run.paths import step_folder_name
+from bertd.run.ranks.heartbeat import Phase
 from bertd.train.backends.synchronize import synchronize
 from bertd.train.loop.components import TrainerComponents
 from bertd.train.loop.control import ExitReason, StepPlan, broadcast_plan

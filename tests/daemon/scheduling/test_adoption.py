@@ -14,8 +14,8 @@ import bertd
 from bertd.daemon.scheduling.runners import Runners, has_other_runner
 from bertd.jobs.runner.run_job import job_lock
 from bertd.records import JobState
+from bertd.run.machine.processes import own_identity
 from bertd.run.paths import JobPaths
-from bertd.run.processes import own_identity
 from tests.daemon.daemon_box import DaemonBox
 from tests.jobs.fake_ranks import Death, Plan
 

@@ -12,7 +12,7 @@ import pytest
 from bertd.jobs.runner.restart_policy import MAX_RESTARTS
 from bertd.records import CommandKind, ExitClass, JobKind, JobState
 from bertd.run.journal import read_journal
-from bertd.run.processes import is_alive
+from bertd.run.machine.processes import is_alive
 from tests.jobs.fake_ranks import Death, Plan
 from tests.jobs.runner_box import RunnerBox, with_tests_on_path
 from tests.waiting import PATIENCE_S, still_alive, wait_for

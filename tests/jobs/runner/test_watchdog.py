@@ -8,7 +8,7 @@ import pytest
 from bertd.jobs.runner import log_truncation
 from bertd.jobs.runner.log_truncation import truncate_log
 from bertd.jobs.runner.watchdog import FIRST_FACTOR, LONGEST_FACTOR, HangTimeouts, Watchdog
-from bertd.run.heartbeat import HeartbeatRecord, Phase
+from bertd.run.ranks.heartbeat import HeartbeatRecord, Phase
 
 TIMEOUTS = HangTimeouts(start_s=1000.0, compile_s=500.0, step_s=100.0, validation_s=200.0, save_s=300.0, suspend_s=50.0)
 LAUNCHED = Watchdog(timeouts=TIMEOUTS, last_beat_s=0.0, last_look_s=0.0)

@@ -20,7 +20,7 @@ from bertd.jobs.runner.restart_policy import max_restarts
 from bertd.records import AlertRecord, ExitClass, JobState, Outcome
 from bertd.run.journal import read_journal
 from bertd.run.paths import RunPaths
-from bertd.run.rank_failures import FAILURES_VARIABLE, FailureBoard
+from bertd.run.ranks.rank_failures import FAILURES_VARIABLE, FailureBoard
 from bertd.run.recipe.schema import DevicesSection
 from bertd.train.distributed import launch, worker
 from bertd.train.distributed import peer_watch as peer_watch_module

@@ -20,8 +20,8 @@ from bertd.data.prepare.selection.hash_partition import partition_by_hash
 from bertd.data.prepare.selection.holdout import hold_out, is_enough
 from bertd.data.prepare.selection.near_duplicates import find_near_duplicates
 from bertd.errors import CorpusError
+from bertd.run.amounts.quantities import format_count
 from bertd.run.dataset_manifest import Filters
-from bertd.run.quantities import format_count
 
 BoolArray = npt.NDArray[np.bool_]
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from bertd.jobs.runner.grid.trial_table import TrialTable
 from bertd.records import GridRecord, GridSpec, GridTrial, JobState, Outcome
-from bertd.run.grid_schedule import TimeLeft
+from bertd.run.grid.grid_schedule import TimeLeft
 
 TrialOutcome = Literal["scored", "diverged", "failed", "dropped"]
 

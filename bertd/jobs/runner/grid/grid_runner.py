@@ -37,13 +37,13 @@ from bertd.records import (
     Outcome,
 )
 from bertd.run.atomic_files import atomic_write
-from bertd.run.finetune_halving import most_trials
-from bertd.run.grid_schedule import RunningTrial, TimeLeft, find_time_left, measure_speeds
+from bertd.run.grid.finetune_halving import most_trials
+from bertd.run.grid.grid_schedule import RunningTrial, TimeLeft, find_time_left, measure_speeds
 from bertd.run.journal import JournalWriter, read_journal, read_scores
 from bertd.run.log import log_line
+from bertd.run.machine.processes import oom_kills
 from bertd.run.mailbox import read_command
 from bertd.run.paths import JobPaths
-from bertd.run.processes import oom_kills
 from bertd.run.progress import fold_records
 from bertd.validation_text import describe_problem
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bertd.records import EndRecord, GridRecord, GridSpec, GridTrial, JournalRecord, ScoreRecord
-from bertd.run.finetune_halving import surviving_settings
-from bertd.run.quantities import format_count
+from bertd.run.amounts.quantities import format_count
+from bertd.run.grid.finetune_halving import surviving_settings
 
 _FINAL = ("diverged", "dropped")
 """Outcomes without a score that another attempt would have again."""

@@ -10,7 +10,7 @@ import psutil
 
 from bertd.jobs.runner.grid.grid_workers import worker_slots
 from bertd.records import CommandKind, FinetuneSpec, GridSpec, JobKind, JobState, Keep, Preset
-from bertd.run.finetune_grid import make_trials
+from bertd.run.grid.finetune_grid import make_trials
 from bertd.run.journal import read_scores
 from tests.jobs.runner_box import RunnerBox
 from tests.waiting import PATIENCE_S, wait_for

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bertd.jobs.runner.grid.trial_table import TrialTable
 from bertd.records import EndRecord, GridRecord, GridSpec, JournalRecord, Preset, ScoreRecord
-from bertd.run.finetune_grid import make_trials
+from bertd.run.grid.finetune_grid import make_trials
 from tests.cli import samples
 
 

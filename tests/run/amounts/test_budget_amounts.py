@@ -1,11 +1,11 @@
-"""bertd.run.budget_amounts."""
+"""bertd.run.amounts.budget_amounts."""
 
 from __future__ import annotations
 
 import pytest
 
 from bertd.records import BudgetUnit
-from bertd.run.budget_amounts import BudgetAmount, parse_budget_amount
+from bertd.run.amounts.budget_amounts import BudgetAmount, parse_budget_amount
 
 
 @pytest.mark.parametrize(

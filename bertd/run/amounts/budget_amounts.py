@@ -7,7 +7,7 @@ import reprlib
 from dataclasses import dataclass
 
 from bertd.records import BudgetUnit
-from bertd.run.durations import MAX_DURATION_S, UNITS_S
+from bertd.run.amounts.durations import MAX_DURATION_S, UNITS_S
 
 _PATTERN = re.compile(r"\s*([+-]?)\s*(\d{1,18}(?:\.\d{1,18})?)\s*([a-z_-]+)\s*", re.IGNORECASE)
 _OTHER_UNITS = {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bertd.records import Preset
-from bertd.run.finetune_grid import GRID_TASKS, longest_first, make_trials, parse_tasks
+from bertd.run.grid.finetune_grid import GRID_TASKS, longest_first, make_trials, parse_tasks
 
 
 def test_the_grid_of_the_paper_has_24_settings_for_small_tasks_and_4_for_large_ones() -> None:

@@ -1,4 +1,4 @@
-"""bertd.run.trusted_folders: whose folders the daemon uses, and whose answers a client believes. Most need root."""
+"""Whose folders the daemon uses, and whose answers a client believes. Most need root."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bertd.run.trusted_folders import find_intruder_risk, is_listener_trusted
+from bertd.run.machine.trusted_folders import find_intruder_risk, is_listener_trusted
 
 NOBODY = 65534
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a folder to another user")

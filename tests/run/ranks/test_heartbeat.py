@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bertd.errors import RunFolderError
-from bertd.run.heartbeat import LINE_BYTES, NO_HEARTBEAT, Heartbeat, HeartbeatBoard, Phase
+from bertd.run.ranks.heartbeat import LINE_BYTES, NO_HEARTBEAT, Heartbeat, HeartbeatBoard, Phase
 
 
 def test_each_rank_has_a_line_and_the_newest_beat_stands_there() -> None:

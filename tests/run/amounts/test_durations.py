@@ -1,4 +1,4 @@
-"""bertd.run.durations."""
+"""bertd.run.amounts.durations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertd.run.durations import format_duration, format_exact_duration, parse_duration
+from bertd.run.amounts.durations import format_duration, format_exact_duration, parse_duration
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bertd.records import BudgetUnit
-from bertd.run.quantities import format_budget_amount, format_bytes, format_count
+from bertd.run.amounts.quantities import format_budget_amount, format_bytes, format_count
 
 
 @pytest.mark.parametrize(

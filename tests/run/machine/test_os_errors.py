@@ -11,7 +11,7 @@ import pytest
 from bertd.data.dataset.array_file import ArrayFile
 from bertd.errors import ShardError
 from bertd.run.dataset_manifest import read_manifest
-from bertd.run.os_errors import remedy_for
+from bertd.run.machine.os_errors import remedy_for
 
 
 def test_a_reason_about_the_machine_has_its_own_remedy_and_one_about_the_file_that_of_the_caller() -> None:

@@ -1,4 +1,4 @@
-"""bertd.run.disk_space: free space is checked before a run and before each checkpoint."""
+"""bertd.run.machine.disk_space: free space is checked before a run and before each checkpoint."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from bertd.errors import StorageError
-from bertd.run.disk_space import RESERVE_BYTES, DiskSpace, classify_disk_space, estimate_disk_need, require_disk_space
+from bertd.run.machine.disk_space import (
+    RESERVE_BYTES,
+    DiskSpace,
+    classify_disk_space,
+    estimate_disk_need,
+    require_disk_space,
+)
 from bertd.run.recipe.schema import CheckpointSection
 
 NEED = estimate_disk_need(CheckpointSection(keep=3, markers=[0.25, 0.5]), num_parameters=335_000_000)

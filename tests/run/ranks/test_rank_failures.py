@@ -1,10 +1,10 @@
-"""bertd.run.rank_failures."""
+"""bertd.run.ranks.rank_failures."""
 
 from __future__ import annotations
 
 import pytest
 
-from bertd.run.rank_failures import FailureBoard, report_failure
+from bertd.run.ranks.rank_failures import FailureBoard, report_failure
 
 
 def test_the_first_report_with_the_exit_status_counts() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bertd.records import GridSpec, Preset
-from bertd.run.finetune_grid import make_trials
-from bertd.run.finetune_halving import most_trials, num_survivors, surviving_settings
+from bertd.run.grid.finetune_grid import make_trials
+from bertd.run.grid.finetune_halving import most_trials, num_survivors, surviving_settings
 
 
 def test_a_half_of_the_settings_rounded_up_gets_each_next_seed() -> None:

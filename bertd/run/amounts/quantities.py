@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bertd.records import BudgetUnit
-from bertd.run.durations import format_duration
+from bertd.run.amounts.durations import format_duration
 
 _BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _GIB_POWER = 3

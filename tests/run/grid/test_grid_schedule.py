@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bertd.records import GridTrial, Via
-from bertd.run.grid_schedule import RunningTrial, find_time_left, measure_speeds
+from bertd.run.grid.grid_schedule import RunningTrial, find_time_left, measure_speeds
 from tests.cli import samples
 
 

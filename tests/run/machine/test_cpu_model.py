@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bertd.run.cpu_model import read_cpu_model
+from bertd.run.machine.cpu_model import read_cpu_model
 
 
 def test_the_first_processor_names_the_machine(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Amounts as people write and read them: durations, budgets, bytes, counts."""

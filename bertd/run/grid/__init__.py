@@ -1,0 +1,1 @@
+"""Grids of finetunings: their trials, how long they take, which settings halving keeps."""

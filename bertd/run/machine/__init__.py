@@ -1,0 +1,1 @@
+"""This machine as the run folder's readers see it: processes, processor, GPUs, disks, the rights to folders."""

@@ -1,0 +1,1 @@
+"""Boards in memory by which ranks report to their runner."""
