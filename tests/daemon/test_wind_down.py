@@ -151,18 +151,17 @@ def test_a_pause_that_the_disk_refuses_leaves_a_run_that_can_be_asked_again(box:
     assert box.job(number).state is JobState.PAUSED
 
 
-def test_what_a_damaged_mailbox_kept_from_being_heard_is_heard_when_it_is_mended(box: Box) -> None:
+def test_what_is_no_command_is_refused_and_the_command_after_it_is_heard(box: Box) -> None:
     number = box.submit()
     box.turn(2)
-    box.runner(number).is_disk_full = True
+    control = RunPaths(Path(box.job(number).folder)).control
+    control.mkdir(exist_ok=True)
+    (control / "000001.json").write_text("?")
     box.ask(JobAction.PAUSE, number)
-    behind = RunPaths(Path(box.job(number).folder)).control / "000002.json"
-    behind.write_text("?")
-    box.turn()
-    assert (box.job(number).state, "delete the file" in box.job(number).reason) == (JobState.PAUSING, True)
-    behind.unlink()
-    box.tick()
-    assert box.job(number).state is JobState.RUNNING
+    box.turn(2)
+    assert box.job(number).state is JobState.PAUSED
+    answers = [record for record in read_journal(control.parent / "journal.jsonl") if isinstance(record, CommandRecord)]
+    assert [(answer.number, answer.outcome) for answer in answers] == [(1, "refused"), (2, "done")]
 
 
 def test_a_budget_that_is_refused_for_the_ledger_is_not_obeyed_later(box: Box) -> None:

@@ -60,6 +60,7 @@ class SimulatedRunner:
         self._lock: AbstractContextManager[None] = job_lock(paths)
         self._lock.__enter__()
         self._ledger = Ledger(paths.ledger)
+        self._follower = AttemptFollower(paths)
         self._ranks = self._begin()
         self._told_to_end = False
         self.loses_outcome = False
@@ -110,7 +111,7 @@ class SimulatedRunner:
     def _begin(self) -> FakeRanks:
         """Start ranks."""
         self._ledger.begin()
-        attempt = AttemptFollower(self.paths).begin_attempt()
+        attempt = self._follower.begin_attempt()
         gate = self.paths.root / "go"
         ranks = FakeRanks(self.paths, attempt=attempt, plan=Plan(checkpoint_every=4, step_s=0.0), gate=gate)
         ranks._start()
@@ -122,6 +123,8 @@ class SimulatedRunner:
             case CommandKind.STOP:
                 ranks._end("stopped", "requested by a person", answers=command)
                 self._leave(JobState.DONE, "stopped: requested by a person")
+            case CommandKind.UNREADABLE:
+                ranks._acknowledge(command.number, command.verb, outcome="refused")
             case CommandKind.PAUSE if self.is_disk_full:
                 self.refused = command.number
                 ranks._acknowledge(command.number, command.verb, outcome="refused")
@@ -140,7 +143,8 @@ class SimulatedRunner:
     def _suspend(self, is_suspended: bool) -> None:
         if is_suspended != self._ranks.clock.is_suspended:
             self._ranks._suspend(is_suspended)
-            marks = AttemptFollower(self.paths).clock_marks
+            self._follower.follow()
+            marks = self._follower.clock_marks
             if is_suspended:
                 self._ledger.end(at_s=marks[-1].charged_s)
             else:

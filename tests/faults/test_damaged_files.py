@@ -15,7 +15,7 @@ from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.lifecycle import Actor
 from bertd.jobs.store.queue import Job, Queue
-from bertd.records import AlertRecord, CommandKind, JobKind, JobState, Outcome, RunnerIdentity
+from bertd.records import AlertRecord, Command, CommandKind, JobKind, JobState, Outcome, RunnerIdentity
 from bertd.run.journal import JournalReader, JournalWriter
 from bertd.run.ledger import LedgerState, read_ledger, write_ledger
 from bertd.run.machine.processes import read_identity
@@ -78,8 +78,17 @@ def test_a_damaged_recipe(tmp_path: Path, tally: Tally) -> None:
 
 def test_a_damaged_command(tmp_path: Path, tally: Tally) -> None:
     post(tmp_path, verb=CommandKind.PAUSE, asked_by="a test", now=0.0)
-    refused, _ = read_damaged(tmp_path / "000001.json", tally, lambda: read_command(tmp_path, number=1))
-    assert refused > NUM_FLIPS / 4
+    refused: list[Command] = []
+
+    def read() -> None:
+        command = read_command(tmp_path, number=1)
+        assert command is not None and command.number == 1
+        if command.verb is CommandKind.UNREADABLE:
+            refused.append(command)
+
+    # A command that cannot be read is refused by whom it was for, and does not end the reading.
+    assert read_damaged(tmp_path / "000001.json", tally, read)[0] == 0
+    assert len(refused) > NUM_FLIPS / 4 and all("000001.json" in command.problem for command in refused)
 
 
 def test_a_damaged_runner_is_nobody(tmp_path: Path, tally: Tally) -> None:

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -158,8 +159,9 @@ def test_records_that_were_appended_are_there(disk: LoopDisk, tally: Tally) -> N
                 journal.append(AlertRecord(t=time.time(), step=0, level="warning", code="a", message=message))
             journal.close()
         except BaseException:
-            # The machine is off, and so is this process.
-            os.close(journal._fd)
+            # The machine is off, and so is this process, whose files are closed, if they are not yet.
+            with suppress(OSError):
+                os.close(journal._fd)
             raise
 
     def check(is_done: bool) -> None:
