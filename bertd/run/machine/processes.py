@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import resource
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -67,6 +68,16 @@ def read_identity(path: Path) -> RunnerIdentity | None:
         return RunnerIdentity.model_validate_json(read_bounded(path))
     except (OSError, ValidationError):
         return None
+
+
+def peak_memory_bytes() -> int:
+    """The most memory that this process has had at once.
+
+    ru_maxrss begins with what the parent had when it started this process, so it is only for systems that lack VmHWM.
+    Source: proc(5), and exec_mmap in Linux's fs/exec.c.
+    """
+    match = re.search(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return 1024 * (int(match[1]) if match else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def oom_kills() -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections import deque
 from dataclasses import dataclass
 
 import torch
+
+from bertd.run.machine.processes import peak_memory_bytes
 
 _STEP_WINDOW = 20
 
@@ -69,4 +70,4 @@ def memory_bytes(device: torch.device) -> int:
     """Peak memory of this process: on a GPU what the allocator held, on CPU the resident set."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return peak_memory_bytes()

@@ -9,6 +9,7 @@ import sys
 import psutil
 import pytest
 
+from bertd.run.machine.processes import peak_memory_bytes
 from tests.waiting import PATIENCE_S
 
 _PARENT = """
@@ -77,3 +78,11 @@ start_child([sys.executable, "-c", "import signal; print(signal.pthread_sigmask(
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "SIGINT" in ended.stdout and "SIGTERM" not in ended.stdout
+
+
+def test_peak_memory_is_not_that_of_the_parent() -> None:
+    held = b"x" * (300 << 20)
+    script = "from bertd.run.machine.processes import peak_memory_bytes; print(peak_memory_bytes())"
+    child = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert 1 << 20 < int(child.stdout) < len(held)
+    assert peak_memory_bytes() > len(held)
