@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -142,8 +141,3 @@ def test_the_text_says_what_it_costs_and_what_to_do_within_the_width() -> None:
     assert max(map(len, lines)) <= 60 and lines[0].startswith("slow   a: word")
     assert "       costs: an hour" in lines and "       do: do it" in lines
     assert "\x1b" not in "".join(lines) and lines[-1] == "0 faults, 1 slow, 1 note, 0 as they should be"
-
-
-def test_the_program_of_the_compute_side_prints_one_line_of_json() -> None:
-    command = [sys.executable, "-m", "bertd.program", "bertd.train.check_torch", "--help"]
-    assert "--gpus" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
