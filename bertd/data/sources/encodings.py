@@ -40,7 +40,7 @@ _SUGGESTION_BYTES = 1 << 14
 _BARE_RETURN = re.compile(rb"\r(?!\r*\n)")
 """The end of a line of old Macs; `\\r\\n` is left to the readers."""
 _FEW_CHARACTERS = 200
-"""Without a space, a line break or a full stop among so many characters, it is no text."""
+"""Without a space, a line break or a full stop among so many characters, it is not text."""
 
 
 def _mark_invalid(error: UnicodeError) -> tuple[str | bytes, int]:

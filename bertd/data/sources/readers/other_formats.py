@@ -107,7 +107,7 @@ def remedy_for(what: str) -> str:
 
 
 def describe_tagged(name: str, head: bytes) -> str | None:
-    """What a file is that holds more than text; of HTML by its name, the user was told when it was found."""
+    """What a file is that holds more than text; HTML is named when it is found by its name."""
     if PurePath(strip_compression_suffix(name)).suffix.lower() in _HTML_SUFFIXES:
         return None
     begin = head.removeprefix(codecs.BOM_UTF8).lstrip()

@@ -92,7 +92,7 @@ class DelimitedTable:
         """The number of the column of texts, from 0.
 
         Raises:
-            CorpusError: it cannot be told.
+            CorpusError: it cannot be found out.
         """
         if not dialect.has_names:
             return self._find_unnamed_column(dialect, place=place)

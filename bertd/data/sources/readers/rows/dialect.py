@@ -15,12 +15,12 @@ DELIMITERS = (",", ";", "\t", "|")
 _NO_DELIMITER = "\x1f"
 """For a table of one column, whose texts may hold any of the others."""
 MAX_NAME_CHARACTERS = 64
-"""A longer cell of the first row is no name of a column."""
+"""A longer cell of the first row is not the name of a column."""
 _MAX_NAME_WORDS = 6
 _NUMBER = re.compile(r"[-+]?\d[\d.,:/-]*")
 """Dates included."""
 _MIN_REPEATS, _REPEATED_SHARE = 2, 0.05
-"""A value of the first row that so many other rows have in its column is no name."""
+"""A value of the first row that so many other rows have in its column is not a name."""
 _MIN_TEXT_WORDS, _MIN_TEXT_CHARACTERS = 3, 12
 """A cell is a text if it has so many words, or, as in Chinese, letters beyond ASCII."""
 
