@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bertd.jobs.store.database import SCHEMA_VERSION
+from bertd.jobs.store.schema import SCHEMA_VERSION
 from bertd.records import JobState
 from bertd.run.journal import read_journal
 from bertd.run.ledger import read_ledger

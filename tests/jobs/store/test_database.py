@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from bertd.errors import DaemonError, StorageError
-from bertd.jobs.store.database import _SCHEMA, _UPGRADES, SCHEMA_VERSION, Database
+from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.leases import Lease, Leases
 from bertd.jobs.store.marker_grid_table import MarkerGridTable
 from bertd.jobs.store.queue import Queue
+from bertd.jobs.store.schema import FIRST_SCHEMA, SCHEMA_VERSION, UPGRADES
 from bertd.jobs.store.sweep_table import Sweep, SweepTable
 from bertd.records import JobState, SweepSpec, SweepState
 from tests.jobs.runner_box import with_tests_on_path
@@ -48,7 +49,7 @@ def test_a_new_database_is_durable_and_strict(path: Path) -> None:
 
 def test_a_queue_of_the_first_version_is_taken_over_with_its_leases(path: Path) -> None:
     connection = sqlite3.connect(path)
-    connection.executescript(f"{_SCHEMA} PRAGMA user_version = 1;")
+    connection.executescript(f"{FIRST_SCHEMA} PRAGMA user_version = 1;")
     values = "1, 'pretrain', 'x', 'running', '', 0, '1-x', '/r', 'gpu', 1, 0, 0.0"
     columns = "id, kind, name, state, reason, priority, run_id, folder, device_kind, num_devices, owner_uid, created_t"
     connection.executescript(
@@ -64,7 +65,7 @@ def test_a_queue_of_the_first_version_is_taken_over_with_its_leases(path: Path) 
 
 def test_a_queue_of_the_second_version_keeps_its_rows_and_gets_sweeps(path: Path) -> None:
     connection = sqlite3.connect(path)
-    connection.executescript(f"{_SCHEMA} {_UPGRADES[0]} PRAGMA user_version = 2;")
+    connection.executescript(f"{FIRST_SCHEMA} {UPGRADES[0]} PRAGMA user_version = 2;")
     values = "1, 'pretrain', 'x', 'paused', 'by a person', 0, '1-x', '/r', 'gpu', 1, 0, 0.0"
     columns = "id, kind, name, state, reason, priority, run_id, folder, device_kind, num_devices, owner_uid, created_t"
     connection.executescript(
@@ -90,7 +91,7 @@ def test_a_queue_of_the_second_version_keeps_its_rows_and_gets_sweeps(path: Path
 
 def test_a_queue_of_the_third_version_gets_the_grids_of_runs(path: Path) -> None:
     connection = sqlite3.connect(path)
-    connection.executescript(f"{_SCHEMA} {_UPGRADES[0]} {_UPGRADES[1]} PRAGMA user_version = 3;")
+    connection.executescript(f"{FIRST_SCHEMA} {UPGRADES[0]} {UPGRADES[1]} PRAGMA user_version = 3;")
     values = "1, 'pretrain', 'x', 'queued', '', 0, '1-x', '/r', 'gpu', 1, 0, 0.0"
     columns = "id, kind, name, state, reason, priority, run_id, folder, device_kind, num_devices, owner_uid, created_t"
     connection.executescript(f"INSERT INTO jobs ({columns}) VALUES ({values});")  # noqa: S608  # no input

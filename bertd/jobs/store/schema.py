@@ -1,0 +1,123 @@
+"""The tables of the queue's database: those of version 1, and what makes each next version of the one before.
+
+A queue that a user has is never dropped: a change of a table is one more entry of UPGRADES, with a test in
+tests/jobs/store/test_database.py that takes a queue of the version before.
+"""
+
+from __future__ import annotations
+
+FIRST_SCHEMA = """
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    run_id TEXT NOT NULL,
+    folder TEXT NOT NULL,
+    device_kind TEXT NOT NULL,      -- cpu or gpu
+    num_devices INTEGER NOT NULL,
+    owner_uid INTEGER NOT NULL,
+    created_t REAL NOT NULL,
+    started_t REAL,
+    ended_t REAL,
+    wants_resume INTEGER NOT NULL DEFAULT 0,
+    stop_asked INTEGER NOT NULL DEFAULT 0,
+    journal_seen INTEGER NOT NULL DEFAULT 0,
+    vanished INTEGER NOT NULL DEFAULT 0,
+    vanished_step INTEGER NOT NULL DEFAULT -1
+) STRICT;
+CREATE INDEX jobs_by_state ON jobs (state);
+CREATE TABLE leases (
+    job_id INTEGER NOT NULL REFERENCES jobs (id),
+    device TEXT NOT NULL,           -- cpu, or the GPU's UUID
+    slots INTEGER NOT NULL,
+    PRIMARY KEY (job_id, device)
+) STRICT;
+CREATE TABLE summaries (
+    job_id INTEGER PRIMARY KEY REFERENCES jobs (id),
+    summary TEXT NOT NULL           -- of its journal, when its runner ended
+) STRICT;
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    t REAL NOT NULL,
+    type TEXT NOT NULL,
+    job_id INTEGER,
+    run_id TEXT,
+    text TEXT NOT NULL,
+    data TEXT NOT NULL
+) STRICT;
+CREATE TABLE answers (
+    key TEXT NOT NULL,
+    uid INTEGER NOT NULL,
+    t REAL NOT NULL,
+    request TEXT NOT NULL,          -- method, path and a digest of the body
+    status INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (uid, key)
+) STRICT;
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    t REAL NOT NULL,
+    uid INTEGER NOT NULL,
+    gid INTEGER NOT NULL,
+    pid INTEGER NOT NULL,
+    request TEXT NOT NULL,
+    key TEXT,
+    status INTEGER NOT NULL,
+    message TEXT NOT NULL
+) STRICT;
+"""
+"""Of version 1."""
+
+UPGRADES = (
+    "ALTER TABLE leases ADD COLUMN parts INTEGER NOT NULL DEFAULT 1;",  # of the GPU, of which it has one
+    """
+CREATE TABLE sweeps (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    spec TEXT NOT NULL,             -- SweepSpec
+    recipe_toml TEXT NOT NULL,
+    recipe_name TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    owner_uid INTEGER NOT NULL,
+    created_t REAL NOT NULL,
+    ended_t REAL,
+    winner INTEGER
+) STRICT;
+CREATE TABLE sweep_settings (
+    sweep_id INTEGER NOT NULL REFERENCES sweeps (id),
+    number INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL DEFAULT '',
+    job_id INTEGER UNIQUE REFERENCES jobs (id),
+    rung INTEGER NOT NULL DEFAULT 0,
+    losses TEXT NOT NULL DEFAULT '[]',
+    PRIMARY KEY (sweep_id, number)
+) STRICT;
+""",
+    """
+CREATE TABLE marker_grids (
+    run_job_id INTEGER NOT NULL REFERENCES jobs (id),
+    marker REAL NOT NULL,           -- share of the budget
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL DEFAULT '',
+    export TEXT,
+    grid_job_id INTEGER UNIQUE REFERENCES jobs (id),
+    PRIMARY KEY (run_job_id, marker)
+) STRICT;
+""",
+    """
+CREATE TABLE drained_devices (
+    device TEXT PRIMARY KEY,        -- cpu, or the GPU's UUID
+    t REAL NOT NULL,
+    asked_by TEXT NOT NULL
+) STRICT;
+""",
+)
+"""What makes each next version of the one before."""
+
+SCHEMA_VERSION = 1 + len(UPGRADES)
