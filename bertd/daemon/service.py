@@ -21,9 +21,10 @@ from pathlib import Path
 import uvicorn
 
 from bertd.api.models import API_VERSION, StatusView
+from bertd.daemon.api.api_services import ApiServices
+from bertd.daemon.api.application import create_app
 from bertd.daemon.api.connections import IDLE_TIMEOUT_S, PeerConnection
 from bertd.daemon.api.event_stream import TICK_INTERVAL_S
-from bertd.daemon.api.routes import ApiServices, create_app
 from bertd.daemon.process.listener import SocketWatch, bind_socket
 from bertd.daemon.process.log_format import write_log_to
 from bertd.daemon.process.open_files import raise_open_file_limit

@@ -11,9 +11,9 @@ import pynvml
 
 import bertd
 from bertd.api.models import API_VERSION, VersionView
+from bertd.daemon.api.api_services import ApiServices
 from bertd.daemon.api.event_stream import EventHub
 from bertd.daemon.api.requests import RequestHandler, SweepRequests
-from bertd.daemon.api.routes import ApiServices
 from bertd.daemon.api.views import Views
 from bertd.daemon.grids.marker_grids import MarkerGrids
 from bertd.daemon.metrics.run_metrics import RunMetrics

@@ -1,0 +1,86 @@
+"""The answers of the routes, and what OpenAPI says of them.
+
+JSON is made by the records themselves, because a loss may be NaN, which FastAPI's own encoder refuses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi import Request
+from starlette.responses import Response
+
+from bertd.api.models import ErrorView
+from bertd.jobs.store.audit import Answer
+from bertd.records import Record
+from bertd.terminal_text import shorten
+
+_SLICE_ROWS = 10
+
+_MEANINGS = {
+    400: "The request is not HTTP or not JSON.",
+    403: "The peer may read but not change.",
+    404: "There is no such job, run, device or path.",
+    409: "The job's state does not allow it.",
+    413: "The body is larger than any of this API.",
+    415: "The body is not declared as application/json.",
+    422: "A parameter, or what the body asks for, is wrong.",
+    503: "The daemon cannot do it at the moment: it ends, or it is still reading.",
+    507: "The disk refused.",
+}
+
+
+def json_response(value: Record, *, status: int = 200) -> Response:
+    """One record."""
+    return Response(value.model_dump_json(), status_code=status, media_type="application/json")
+
+
+async def json_list_response(values: Iterable[Record]) -> Response:
+    """A list that may be long: other requests are served between its slices."""
+    rows: list[str] = []
+    for value in values:
+        rows.append(value.model_dump_json())
+        if len(rows) % _SLICE_ROWS == 0:
+            await asyncio.sleep(0)
+    return Response(f"[{','.join(rows)}]", media_type="application/json")
+
+
+def answer_response(answer: Answer) -> Response:
+    """The answer to a change, which may be that of the first time it was asked for."""
+    return Response(answer.body, status_code=answer.status, media_type="application/json")
+
+
+def error_response(status: int, code: str, message: str) -> Response:
+    """A refusal."""
+    return json_response(ErrorView(code=code, message=shorten(message)), status=status)
+
+
+def request_place(request: Request) -> str:
+    """Method and path; not of request.url, into which the Host header goes."""
+    return f"{request.method} {request.scope['path']}"
+
+
+# ---- For OpenAPI ---------------------------------------------------------------------------------------
+
+
+def error_statuses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What a refusal with one of these statuses means and looks like."""
+    return {status: {"model": ErrorView, "description": _MEANINGS[status]} for status in statuses}
+
+
+def text_responses(media_type: str) -> dict[int | str, dict[str, Any]]:
+    """A text of this type, or JSON that says what was wrong with the request."""
+    refusal = {"content": {"application/json": {"schema": ErrorView.model_json_schema()}}}
+    text: dict[str, Any] = {"content": {media_type: {"schema": {"type": "string"}}}}
+    answers: dict[int | str, dict[str, Any]] = {200: text}
+    for status in (400, 422):
+        answers[status] = refusal | {"description": _MEANINGS[status]}
+    return answers
+
+
+READ, FIND = error_statuses(400, 422), error_statuses(400, 404, 422)
+"""Of a route that reads all, or one."""
+CHANGE = error_statuses(400, 403, 409, 413, 415, 422, 503, 507)
+CHANGE_ONE = error_statuses(404) | CHANGE

@@ -1,0 +1,99 @@
+"""The ASGI application: the routes, /metrics, and the answer to each kind of error.
+
+All handlers run on the event loop's thread, which is the database's only one.
+"""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
+
+import bertd
+from bertd.daemon.api.answers import error_response, request_place, text_responses
+from bertd.daemon.api.api_services import ApiServices, services_of
+from bertd.daemon.api.limits import BodyLimit
+from bertd.daemon.api.prometheus import CONTENT_TYPE, prometheus_text
+from bertd.daemon.api.requests import http_status
+from bertd.daemon.api.routes import (
+    daemon_routes,
+    device_routes,
+    event_routes,
+    job_routes,
+    run_routes,
+    sweep_routes,
+)
+from bertd.errors import BertdError
+from bertd.validation_text import describe_problem
+
+_ROUTERS = (
+    daemon_routes.router,
+    run_routes.router,
+    job_routes.router,
+    device_routes.router,
+    sweep_routes.router,
+    event_routes.router,
+)
+
+
+async def get_metrics(request: Request) -> Response:
+    """The status as Prometheus text."""
+    services = services_of(request)
+    text = prometheus_text(services.views.status(), counts=services.queue.counts())
+    return Response(text, headers={"Content-Type": CONTENT_TYPE})
+
+
+async def _on_bertd_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, BertdError)
+    return error_response(http_status(error), type(error).__name__, str(error))
+
+
+async def _on_bad_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    places = [
+        f"{'.'.join(str(part) for part in detail['loc'])}: {describe_problem(detail)}" for detail in error.errors()[:5]
+    ]
+    return error_response(422, "ClientError", f"{request_place(request)}: {'; '.join(places)}")
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return error_response(error.status_code, "ClientError", f"{request_place(request)}: {error.detail}")
+
+
+async def _on_text_that_is_not_unicode(request: Request, error: Exception) -> Response:
+    """JSON may name half of a surrogate pair, which no file and no answer can hold."""
+    assert isinstance(error, UnicodeEncodeError)
+    found = ascii(error.object[error.start : error.end])
+    return error_response(
+        422, "ClientError", f"{request_place(request)}: {found} is not a character; send Unicode text"
+    )
+
+
+async def _on_unexpected_error(request: Request, error: Exception) -> Response:
+    # The edge of a request; Starlette logs the traceback after this.
+    message = f"{request_place(request)}: the daemon failed ({type(error).__name__}); its log says more"
+    return error_response(500, "DaemonError", message)
+
+
+def create_app(services: ApiServices) -> FastAPI:
+    """Build the application."""
+    app = FastAPI(title="bertd", version=bertd.__version__, docs_url=None, redoc_url=None)
+    app.state.services = services
+    for router in _ROUTERS:
+        app.include_router(router, prefix="/v1")
+    app.add_api_route(
+        "/metrics",
+        get_metrics,
+        methods=["GET"],
+        response_class=PlainTextResponse,
+        responses=text_responses("text/plain"),
+    )
+    app.add_middleware(BodyLimit)
+    app.add_exception_handler(BertdError, _on_bertd_error)
+    app.add_exception_handler(RequestValidationError, _on_bad_request)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(UnicodeEncodeError, _on_text_that_is_not_unicode)
+    app.add_exception_handler(Exception, _on_unexpected_error)
+    return app

@@ -1,0 +1,122 @@
+"""Routes of the queue's jobs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Query, Request
+from pydantic import ConfigDict, Field
+from starlette.responses import Response
+
+from bertd.api.models import GridEstimateView, JobView, LogView, Priority, Submit, SubmitGrid
+from bertd.daemon.api.answers import (
+    CHANGE,
+    CHANGE_ONE,
+    FIND,
+    READ,
+    answer_response,
+    json_list_response,
+    json_response,
+)
+from bertd.daemon.api.api_services import services_of
+from bertd.daemon.api.job_log import MAX_PAGE_BYTES, read_log_page
+from bertd.daemon.api.read_request import Before, IdempotencyKey, PageSize, read_mutation
+from bertd.daemon.api.views import MAX_LISTED_JOBS
+from bertd.jobs.store.audit import Peer
+from bertd.jobs.store.lifecycle import JobAction
+from bertd.records import Record
+from bertd.run.paths import JobPaths
+
+router = APIRouter()
+
+
+class PriorityBody(Record):
+    """Body of POST /v1/jobs/{id}/priority."""
+
+    model_config = ConfigDict(defer_build=False)  # as BudgetRequest
+
+    priority: Priority
+    """Higher is served first."""
+
+
+class PauseBody(Record):
+    """Body of POST /v1/jobs/{id}/pause, which may be left out."""
+
+    hot: bool = False
+    """Suspend the ranks between two steps and keep their memory."""
+
+
+class ResumeBody(Record):
+    """Body of POST /v1/jobs/{id}/resume, which may be left out."""
+
+    devices: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    """Number of devices to continue on; null for the same number as before."""
+
+
+@router.get("/jobs", response_model=list[JobView], responses=READ)
+async def get_jobs(request: Request, before: Before | None = None, limit: PageSize = MAX_LISTED_JOBS) -> Response:
+    """Jobs, newest first, with those that are over last; with `before` a page of all jobs with a lower number."""
+    return await json_list_response(services_of(request).views.jobs(before=before, limit=limit))
+
+
+@router.get("/jobs/{id}", response_model=JobView, responses=FIND)
+async def get_job(request: Request, id: str) -> Response:
+    """One job, by number, run id or @."""
+    services = services_of(request)
+    return json_response(services.views.job(services.request_handler.job(id)))
+
+
+@router.get("/jobs/{id}/log", response_model=LogView, responses=FIND)
+async def get_log(
+    request: Request, id: str, offset: int = 0, limit: Annotated[int, Query(ge=1, le=MAX_PAGE_BYTES)] = 64 << 10
+) -> Response:
+    """A piece of a job's log."""
+    job = services_of(request).request_handler.job(id)
+    return json_response(read_log_page(JobPaths(Path(job.folder)).log, offset=offset, limit=limit))
+
+
+@router.post("/jobs", status_code=201, response_model=JobView, responses=CHANGE)
+async def post_job(request: Request, order: Annotated[Submit, Body()], key: IdempotencyKey = None) -> Response:
+    """Submit a pretraining, a finetuning or a grid of finetunings."""
+    mutation = await read_mutation(request, key)
+    return answer_response(services_of(request).request_handler.submit(order, mutation))
+
+
+@router.post("/grids/estimate", response_model=GridEstimateView, responses=CHANGE_ONE)
+async def post_grid_estimate(request: Request, order: Annotated[SubmitGrid, Body()]) -> Response:
+    """What a grid would take; nothing is queued."""
+    peer: Peer = request.state.peer
+    return json_response(services_of(request).request_handler.estimate_grid(order, peer))
+
+
+@router.post("/jobs/{id}/priority", status_code=202, response_model=JobView, responses=CHANGE_ONE)
+async def post_priority(request: Request, id: str, body: PriorityBody, key: IdempotencyKey = None) -> Response:
+    """Change a waiting job's place in the queue."""
+    mutation = await read_mutation(request, key)
+    return answer_response(services_of(request).request_handler.prioritize(id, body.priority, mutation))
+
+
+@router.post("/jobs/{id}/pause", status_code=202, response_model=JobView, responses=CHANGE_ONE)
+async def post_pause(request: Request, id: str, body: PauseBody | None = None, key: IdempotencyKey = None) -> Response:
+    """Pause a pretraining: with a checkpoint, its devices freed; or hot, its memory kept."""
+    mutation, hot = await read_mutation(request, key), body is not None and body.hot
+    return answer_response(services_of(request).request_handler.apply_action(JobAction.PAUSE, id, mutation, hot=hot))
+
+
+@router.post("/jobs/{id}/resume", status_code=202, response_model=JobView, responses=CHANGE_ONE)
+async def post_resume(
+    request: Request, id: str, body: ResumeBody | None = None, key: IdempotencyKey = None
+) -> Response:
+    """Put a job back into the queue; a run also with another number of devices."""
+    request_handler, mutation = services_of(request).request_handler, await read_mutation(request, key)
+    if body is None or body.devices is None:
+        return answer_response(request_handler.apply_action(JobAction.RESUME, id, mutation))
+    return answer_response(request_handler.resume_on(body.devices, id, mutation))
+
+
+@router.post("/jobs/{id}/{order}", status_code=202, response_model=JobView, responses=CHANGE_ONE)
+async def post_order(request: Request, id: str, order: JobAction, key: IdempotencyKey = None) -> Response:
+    """Pause, resume, checkpoint, stop, hold or release a job."""
+    mutation = await read_mutation(request, key)
+    return answer_response(services_of(request).request_handler.apply_action(order, id, mutation))

@@ -1,0 +1,79 @@
+"""Routes of pretrainings: their views, curves, scores and budgets."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from bertd.api.models import RunView, ScoreView, SeriesView
+from bertd.daemon.api.answers import (
+    CHANGE_ONE,
+    FIND,
+    READ,
+    answer_response,
+    error_response,
+    error_statuses,
+    json_list_response,
+    json_response,
+)
+from bertd.daemon.api.api_services import services_of
+from bertd.daemon.api.read_request import Before, IdempotencyKey, PageSize, read_mutation
+from bertd.daemon.api.views import MAX_LISTED_JOBS, NEWEST
+from bertd.daemon.metrics.curves import COLUMNS, Axis
+from bertd.records import BudgetRequest
+
+router = APIRouter()
+
+
+@router.get("/runs", response_model=list[RunView], responses=READ)
+async def get_runs(request: Request, before: Before = NEWEST, limit: PageSize = MAX_LISTED_JOBS) -> Response:
+    """Runs, newest first: one page, of those whose job has a number below `before`."""
+    return await json_list_response(services_of(request).views.runs(before=before, limit=limit))
+
+
+@router.get("/runs/{id}", response_model=RunView, responses=FIND)
+async def get_run(request: Request, id: str) -> Response:
+    """One run, by run id, job id or @."""
+    services = services_of(request)
+    return json_response(services.views.run_with_checkpoints(services.request_handler.run(id)))
+
+
+@router.get("/runs/{id}/series", response_model=SeriesView, responses=FIND | error_statuses(503))
+async def get_series(
+    request: Request,
+    id: str,
+    x: Axis = "progress",
+    points: Annotated[int, Query(ge=2, le=4000)] = 240,
+    columns: str = ",".join(COLUMNS),
+) -> Response:
+    """Curves, thinned to about `points` a column."""
+    services = services_of(request)
+    requested_columns = [column.strip() for column in columns.split(",") if column.strip()]
+    if unknown := [column for column in requested_columns if column not in COLUMNS]:
+        return error_response(
+            422, "ClientError", f"columns: {', '.join(unknown)}: unknown; known: {', '.join(COLUMNS)}"
+        )
+    job = services.request_handler.run(id)
+    curves = await services.run_metrics.curves(job)
+    return json_response(
+        SeriesView(run_id=job.run_id, x=x, columns=curves.read(columns=requested_columns, axis=x, points=points))
+    )
+
+
+@router.get("/scores", response_model=list[ScoreView], responses=FIND)
+async def get_scores(
+    request: Request, run: str | None = None, before: Before = NEWEST, limit: PageSize = MAX_LISTED_JOBS
+) -> Response:
+    """Scores of all finetunings, or of those of a run: one page, of jobs with a number below `before`."""
+    services = services_of(request)
+    run_id = None if run is None else services.request_handler.run(run).run_id
+    return await json_list_response(services.views.scores(run_id=run_id, before=before, min_rows=limit))
+
+
+@router.post("/runs/{id}/budget", status_code=202, response_model=RunView, responses=CHANGE_ONE)
+async def post_budget(request: Request, id: str, order: BudgetRequest, key: IdempotencyKey = None) -> Response:
+    """Extend or shrink a run's budget; if it trains, rank 0 applies the change between two steps."""
+    mutation = await read_mutation(request, key)
+    return answer_response(services_of(request).request_handler.set_budget(order, id, mutation))
