@@ -15,9 +15,9 @@ from typing import Any
 from pydantic import ValidationError
 
 import bertd
-from bertd import errors
 from bertd.api.models import API_VERSION, ErrorView
-from bertd.errors import BertdError, ClientError, DaemonUnreachableError
+from bertd.api.problem import error_class
+from bertd.errors import ClientError, DaemonUnreachableError
 from bertd.run.machine.trusted_folders import is_listener_trusted, user_name
 from bertd.validation_text import describe_problem
 
@@ -146,13 +146,7 @@ def check_response(response: http.client.HTTPResponse, content: bytes, *, path: 
     except ValidationError:
         what = f"{response.status} {response.reason}: {content[:200].decode(errors='replace').strip()}"
         raise ClientError(f"{path}: not a bertd daemon: {what}") from None
-    raise _error_class(refusal.code)(refusal.message)
-
-
-def _error_class(code: str) -> type[BertdError]:
-    """The class that the daemon raised; ClientError if this bertd does not know it."""
-    found = getattr(errors, code, None)
-    return found if isinstance(found, type) and issubclass(found, BertdError) else ClientError
+    raise error_class(refusal.code)(refusal.message)
 
 
 @contextmanager

@@ -329,7 +329,7 @@ Submit = Annotated[SubmitPretrain | SubmitFinetune | SubmitGrid, Field(discrimin
 
 
 class ErrorView(Record):
-    """Body of every response that is not 2xx."""
+    """What the client reads of a response that is not 2xx; bertd.api.problem has all of its members."""
 
     code: str
     """The error's class name, stable for scripts."""

@@ -29,6 +29,7 @@ from bertd.api.models import (
     SeriesView,
     StatusView,
 )
+from bertd.api.problem import PROBLEM_MEDIA_TYPE, build_problem
 from bertd.api.sweep_models import SweepView
 from bertd.records import JobKind, JobState, Record
 from tests.cli import samples
@@ -51,6 +52,7 @@ class Answer:
 
     status: int
     body: bytes
+    media_type: str = "application/json"
 
 
 def frame(item: EventView | StatusView) -> bytes:
@@ -109,7 +111,7 @@ class FakeDaemon:
         """The answer that the real daemon would give."""
         refusal = self.refusal or self.refusals.get(request.path)
         if refusal is not None:
-            return Answer(refusal[0], refusal[1].model_dump_json().encode())
+            return _refuse(*refusal)
         parts = request.path.split("/")[2:]
         if request.method == "POST":
             return self._act(parts, request)
@@ -138,7 +140,7 @@ class FakeDaemon:
                 return _ok(self.status.devices)
             case ["scores"]:
                 return _ok(self.scores)
-        return Answer(404, ErrorView(code="ClientError", message="no such path").model_dump_json().encode())
+        return _refuse(404, ErrorView(code="ClientError", message="no such path"))
 
     def _act(self, parts: list[str], request: Request) -> Answer:
         match parts:
@@ -172,9 +174,14 @@ class FakeDaemon:
         )
 
 
+def _refuse(status: int, error: ErrorView) -> Answer:
+    problem = build_problem(status, code=error.code, detail=error.message)
+    return Answer(status, problem.model_dump_json().encode(), PROBLEM_MEDIA_TYPE)
+
+
 def _ok(answer: Record | Sequence[Record], *, status: int = 200) -> Answer:
     if isinstance(answer, ErrorView):
-        return Answer(404, answer.model_dump_json().encode())
+        return _refuse(404, answer)
     if isinstance(answer, Record):
         return Answer(status, answer.model_dump_json().encode())
     return Answer(status, f"[{','.join(row.model_dump_json() for row in answer)}]".encode())
@@ -219,7 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._stream(fake)
         else:
             answer = fake.answer(request)
-            self._head(answer.status, "application/json", f"Content-Length: {len(answer.body)}")
+            self._head(answer.status, answer.media_type, f"Content-Length: {len(answer.body)}")
             self.wfile.write(answer.body)
 
     def _stream(self, fake: FakeDaemon) -> None:

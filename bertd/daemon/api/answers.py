@@ -6,19 +6,22 @@ JSON is made by the records themselves, because a loss may be NaN, which FastAPI
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fastapi import Request
 from starlette.responses import Response
 
-from bertd.api.models import ErrorView
+from bertd.api.problem import PROBLEM_MEDIA_TYPE, ProblemView, build_problem
 from bertd.jobs.store.audit import Answer
 from bertd.records import Record
 from bertd.terminal_text import shorten
 
 _SLICE_ROWS = 10
 
+_REFUSAL: dict[str, Any] = {
+    "content": {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{ProblemView.__name__}"}}}
+}
 _MEANINGS = {
     400: "The request is not HTTP or not JSON.",
     403: "The peer may read but not change.",
@@ -52,9 +55,10 @@ def answer_response(answer: Answer) -> Response:
     return Response(answer.body, status_code=answer.status, media_type="application/json")
 
 
-def error_response(status: int, code: str, message: str) -> Response:
+def problem_response(status: int, code: str, message: str, *, headers: Mapping[str, str] | None = None) -> Response:
     """A refusal."""
-    return json_response(ErrorView(code=code, message=shorten(message)), status=status)
+    problem = build_problem(status, code=code, detail=shorten(message))
+    return Response(problem.model_dump_json(), status_code=status, headers=headers, media_type=PROBLEM_MEDIA_TYPE)
 
 
 def request_place(request: Request) -> str:
@@ -67,17 +71,13 @@ def request_place(request: Request) -> str:
 
 def error_statuses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What a refusal with one of these statuses means and looks like."""
-    return {status: {"model": ErrorView, "description": _MEANINGS[status]} for status in statuses}
+    return {status: _REFUSAL | {"description": _MEANINGS[status]} for status in statuses}
 
 
 def text_responses(media_type: str) -> dict[int | str, dict[str, Any]]:
-    """A text of this type, or JSON that says what was wrong with the request."""
-    refusal = {"content": {"application/json": {"schema": ErrorView.model_json_schema()}}}
+    """A text of this type, or what was wrong with the request."""
     text: dict[str, Any] = {"content": {media_type: {"schema": {"type": "string"}}}}
-    answers: dict[int | str, dict[str, Any]] = {200: text}
-    for status in (400, 422):
-        answers[status] = refusal | {"description": _MEANINGS[status]}
-    return answers
+    return {200: text} | error_statuses(400, 422)
 
 
 READ, FIND = error_statuses(400, 422), error_statuses(400, 404, 422)

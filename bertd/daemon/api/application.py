@@ -5,13 +5,16 @@ All handlers run on the event loop's thread, which is the database's only one.
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
 import bertd
-from bertd.daemon.api.answers import error_response, request_place, text_responses
+from bertd.api.problem import ProblemView
+from bertd.daemon.api.answers import problem_response, request_place, text_responses
 from bertd.daemon.api.api_services import ApiServices, services_of
 from bertd.daemon.api.limits import BodyLimit
 from bertd.daemon.api.prometheus import CONTENT_TYPE, prometheus_text
@@ -46,7 +49,7 @@ async def get_metrics(request: Request) -> Response:
 
 async def _on_bertd_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, BertdError)
-    return error_response(http_status(error), type(error).__name__, str(error))
+    return problem_response(http_status(error), type(error).__name__, str(error))
 
 
 async def _on_bad_request(request: Request, error: Exception) -> Response:
@@ -54,19 +57,21 @@ async def _on_bad_request(request: Request, error: Exception) -> Response:
     places = [
         f"{'.'.join(str(part) for part in detail['loc'])}: {describe_problem(detail)}" for detail in error.errors()[:5]
     ]
-    return error_response(422, "ClientError", f"{request_place(request)}: {'; '.join(places)}")
+    return problem_response(422, "ClientError", f"{request_place(request)}: {'; '.join(places)}")
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return error_response(error.status_code, "ClientError", f"{request_place(request)}: {error.detail}")
+    return problem_response(
+        error.status_code, "ClientError", f"{request_place(request)}: {error.detail}", headers=error.headers
+    )
 
 
 async def _on_text_that_is_not_unicode(request: Request, error: Exception) -> Response:
     """JSON may name half of a surrogate pair, which no file and no answer can hold."""
     assert isinstance(error, UnicodeEncodeError)
     found = ascii(error.object[error.start : error.end])
-    return error_response(
+    return problem_response(
         422, "ClientError", f"{request_place(request)}: {found} is not a character; send Unicode text"
     )
 
@@ -74,12 +79,27 @@ async def _on_text_that_is_not_unicode(request: Request, error: Exception) -> Re
 async def _on_unexpected_error(request: Request, error: Exception) -> Response:
     # The edge of a request; Starlette logs the traceback after this.
     message = f"{request_place(request)}: the daemon failed ({type(error).__name__}); its log says more"
-    return error_response(500, "DaemonError", message)
+    return problem_response(500, "DaemonError", message)
+
+
+class _Application(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """The document at /openapi.json, which defines what every refusal refers to."""
+        document = super().openapi()
+        schema = ProblemView.model_json_schema(ref_template="#/components/schemas/{model}")
+        document["components"]["schemas"][ProblemView.__name__] = schema
+        return document
 
 
 def create_app(services: ApiServices) -> FastAPI:
     """Build the application."""
-    app = FastAPI(title="bertd", version=bertd.__version__, docs_url=None, redoc_url=None)
+    app = _Application(
+        title="bertd",
+        version=bertd.__version__,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+    )
     app.state.services = services
     for router in _ROUTERS:
         app.include_router(router, prefix="/v1")

@@ -14,6 +14,7 @@ import pwd
 import socket
 import struct
 import time
+from http import HTTPStatus
 from typing import Any
 
 import h11
@@ -21,7 +22,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from bertd.api.models import API_VERSION, ErrorView
+from bertd.api.models import API_VERSION
+from bertd.api.problem import PROBLEM_MEDIA_TYPE, build_problem
 from bertd.jobs.store.audit import Peer
 
 logger = logging.getLogger(__name__)
@@ -39,11 +41,14 @@ OPERATORS_GROUP = "bertd-operators"
 _MEMBERSHIP_CACHE_S = 60.0
 
 
-def _refusal(status: bytes, code: str, message: str) -> bytes:
+def _refusal(status: int, code: str, message: str) -> bytes:
     """A whole answer, for what is not a request of HTTP."""
-    body = ErrorView(code=code, message=message).model_dump_json().encode()
-    head = b"HTTP/1.1 %s\r\nConnection: close\r\nContent-Type: application/json\r\nBertd-Api-Version: %d\r\n"
-    return head % (status, API_VERSION) + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+    body = build_problem(status, code=code, detail=message).model_dump_json().encode()
+    head = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nConnection: close\r\nContent-Type: {PROBLEM_MEDIA_TYPE}\r\n"
+        f"Bertd-Api-Version: {API_VERSION}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
 
 
 def read_peer(channel: socket.socket) -> Peer:
@@ -101,7 +106,7 @@ class PeerConnection(H11Protocol):
         self.app_state = {**self.app_state, "peer": self._peer}
         if self._exceeds_connection_limit(self._peer):
             message = "bertd: too many connections; close some and try again"
-            transport.write(_refusal(b"503 Service Unavailable", "DaemonError", message))
+            transport.write(_refusal(503, "DaemonError", message))
             transport.close()
             return
         self._start_deadline("headers", HEADER_TIMEOUT_S)
@@ -133,7 +138,7 @@ class PeerConnection(H11Protocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self.transport.write(_refusal(b"400 Bad Request", "ClientError", msg))
+            self.transport.write(_refusal(400, "ClientError", msg))
         self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bertd.api.models import ErrorView
+from bertd.daemon.api.answers import problem_response
 
 MAX_BODY_BYTES = 1 << 20
 
@@ -35,19 +34,12 @@ class BodyLimit:
             return message
 
         if not length.isdigit() or int(length) > MAX_BODY_BYTES:
-            error_response = _error_response(
-                413, f"body larger than {MAX_BODY_BYTES} bytes; a recipe is a page of TOML"
-            )
-            await error_response(scope, receive, send)
+            message = f"body larger than {MAX_BODY_BYTES} bytes; a recipe is a page of TOML"
+            await problem_response(413, "ClientError", message)(scope, receive, send)
             return
         has_body = int(length) > 0 or b"transfer-encoding" in headers
         media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if scope["method"] == "POST" and (has_body or media_type) and media_type != b"application/json":
-            await _error_response(415, "send Content-Type: application/json")(scope, receive, send)
+            await problem_response(415, "ClientError", "send Content-Type: application/json")(scope, receive, send)
             return
         await self._app(scope, limited_receive, send)
-
-
-def _error_response(status: int, message: str) -> Response:
-    view = ErrorView(code="ClientError", message=message)
-    return Response(view.model_dump_json(), status_code=status, media_type="application/json")

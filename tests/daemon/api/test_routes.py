@@ -25,6 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from bertd.api.client import Client
 from bertd.api.http import SocketConnection
 from bertd.api.models import API_VERSION, EventView, RunView, SeriesView, StatusView
+from bertd.api.problem import PROBLEM_MEDIA_TYPE, ProblemView
 from bertd.daemon.api.limits import MAX_BODY_BYTES
 from bertd.errors import ClientError
 from bertd.records import JobState
@@ -59,9 +60,10 @@ def ask(
 
 
 def error_of(content: bytes) -> tuple[str, str]:
-    view = json.loads(content)
-    assert set(view) == {"code", "message"}
-    return view["code"], view["message"]
+    problem = ProblemView.model_validate_json(content)
+    assert problem.type == f"urn:bertd:error:{problem.code}" and problem.title
+    assert problem.message == problem.detail, "an earlier bertd reads the message"
+    return problem.code, problem.detail
 
 
 # ---- Answers -------------------------------------------------------------------------------------------
@@ -99,11 +101,24 @@ def test_what_cannot_be_done_is_a_typed_error(
     box: DaemonBox, method: str, path: str, body: str | None, status: int
 ) -> None:
     headers = {"Content-Type": "application/json"} if body is not None else {}
-    got, _, content = ask(box, method, path, body, headers)
-    assert got == status, content
+    got, answered, content = ask(box, method, path, body, headers)
+    assert got == status == json.loads(content)["status"], content
+    assert answered["Content-Type"] == PROBLEM_MEDIA_TYPE
     code, message = error_of(content)
     assert code in ("ClientError", "UnknownJobError", "RecipeError")
     assert "Traceback" not in message
+
+
+def test_a_method_that_is_not_allowed_comes_with_those_that_are(box: DaemonBox) -> None:
+    assert ask(box, "DELETE", "/v1/jobs/1")[1]["Allow"] == "GET"
+
+
+def test_what_is_not_even_http_is_answered_with_a_problem_too(box: DaemonBox) -> None:
+    with raw(box) as connection:
+        connection.sendall(b"noise\r\n\r\n")
+        head, _, body = connection.recv(4096).partition(b"\r\n\r\n")
+    assert f"Content-Type: {PROBLEM_MEDIA_TYPE}".encode() in head
+    assert error_of(body)[0] == "ClientError"
 
 
 def test_a_body_that_is_no_json_is_refused_by_its_type(box: DaemonBox) -> None:
@@ -228,7 +243,8 @@ def test_openapi_is_valid_and_says_what_a_refusal_looks_like(box: DaemonBox) -> 
             assert expected <= set(operation["responses"]), f"{method} {path}"
             for status, answer in operation["responses"].items():
                 if int(status) >= 400:
-                    assert "message" in json.dumps(answer) or "ErrorView" in json.dumps(answer), f"{path}: {status}"
+                    schema = answer["content"][PROBLEM_MEDIA_TYPE]["schema"]
+                    assert schema == {"$ref": "#/components/schemas/ProblemView"}, f"{path}: {status}"
     assert set(document["paths"]["/metrics"]["get"]["responses"]["200"]["content"]) == {"text/plain"}
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from bertd.daemon.api.answers import error_response, text_responses
+from bertd.daemon.api.answers import problem_response, text_responses
 from bertd.daemon.api.api_services import services_of
 from bertd.daemon.api.event_stream import EventResponse
 
@@ -31,7 +31,7 @@ async def get_events(
     services, resumed = services_of(request), since
     if last_event_id is not None:
         if _EVENT_ID.fullmatch(last_event_id) is None:
-            return error_response(400, "ClientError", "Last-Event-ID: is not the id of an event; leave it out")
+            return problem_response(400, "ClientError", "Last-Event-ID: is not the id of an event; leave it out")
         resumed = int(last_event_id)
     start = services.hub.last_id if resumed is None else resumed
     return EventResponse(services.hub, since=start, build_status=services.views.status)

@@ -13,10 +13,10 @@ from bertd.daemon.api.answers import (
     FIND,
     READ,
     answer_response,
-    error_response,
     error_statuses,
     json_list_response,
     json_response,
+    problem_response,
 )
 from bertd.daemon.api.api_services import services_of
 from bertd.daemon.api.read_request import Before, IdempotencyKey, PageSize, read_mutation
@@ -52,7 +52,7 @@ async def get_series(
     services = services_of(request)
     requested_columns = [column.strip() for column in columns.split(",") if column.strip()]
     if unknown := [column for column in requested_columns if column not in COLUMNS]:
-        return error_response(
+        return problem_response(
             422, "ClientError", f"columns: {', '.join(unknown)}: unknown; known: {', '.join(COLUMNS)}"
         )
     job = services.request_handler.run(id)
