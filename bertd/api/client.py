@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 from urllib.parse import quote, urlencode
@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from bertd.api.http import DISCONNECT_ERRORS, bad_response_message, disconnect_message, send_request
 from bertd.api.models import (
     DeviceView,
+    EventView,
     GridEstimateView,
     JobView,
     LogView,
@@ -34,7 +35,7 @@ from bertd.api.models import (
 from bertd.api.sse import EventStream
 from bertd.api.sweep_models import SubmitSweep, SweepView
 from bertd.errors import ClientError, DaemonUnreachableError, UnknownJobError
-from bertd.records import BudgetRequest, Record
+from bertd.records import BudgetRequest, JobKind, JobState, Record
 
 __all__ = ["Client", "EventStream", "JobId"]
 
@@ -93,13 +94,43 @@ class Client:
         query = {"x": x, "points": str(points)} | ({"columns": ",".join(columns)} if columns else {})
         return self._get(SeriesView, f"/v1/runs/{_path_segment(id)}/series?{urlencode(query)}")
 
-    def jobs(self) -> list[JobView]:
-        """All jobs, queued and past; newest first, with those that are over last."""
+    def jobs(
+        self,
+        *,
+        states: Collection[JobState] = (),
+        kinds: Collection[JobKind] = (),
+        user: str | None = None,
+        since_t: float | None = None,
+        until_t: float | None = None,
+        limit: int | None = None,
+    ) -> list[JobView]:
+        """All jobs, queued and past; newest first, with those that are over last.
+
+        Args:
+            states: only jobs in one of these; any, if it is empty, as of `kinds`.
+            user: only jobs that this user submitted: a name or a uid.
+            since_t: only jobs that were submitted at this time or later, in Unix seconds.
+            until_t: only jobs that were submitted before this time.
+            limit: only the newest.
+
+        Raises:
+            ClientError: the daemon is of an earlier bertd, which cannot filter.
+        """
+        choices = [("state", str(state)) for state in states] + [("kind", str(kind)) for kind in kinds]
+        bounds = {"user": user, "since": since_t, "until": until_t}
+        choices += [(key, str(value)) for key, value in bounds.items() if value is not None]
+        if not choices:
+            return self._all_jobs()[:limit]
+        jobs = self._get_pages(JobView, "/v1/jobs", job_id=lambda job: job.id, query=choices, limit=limit)
+        if not all(_matches(job, states, kinds) for job in jobs):
+            raise ClientError(f"{self.socket}: the daemon is of an earlier bertd and lists all jobs; upgrade it")
+        return _ended_last(jobs)[:limit]
+
+    def _all_jobs(self) -> list[JobView]:
         jobs = self._get_list(JobView, "/v1/jobs")
         if len(jobs) < _PAGE_ROWS:
             return jobs
-        jobs = self._get_pages(JobView, "/v1/jobs", job_id=lambda job: job.id, before=_ABOVE_ALL_JOBS)
-        return sorted(jobs, key=lambda job: (job.ended_t is not None, -job.id))
+        return _ended_last(self._get_pages(JobView, "/v1/jobs", job_id=lambda job: job.id, before=_ABOVE_ALL_JOBS))
 
     def job(self, id: JobId) -> JobView:
         """One job by number, run id or @."""
@@ -123,7 +154,7 @@ class Client:
 
     def scores(self, run: JobId | None = None) -> list[ScoreView]:
         """Finetuning scores, of one run or of all; newest first."""
-        query = {} if run is None else {"run": str(run)}
+        query = [] if run is None else [("run", str(run))]
         return self._get_pages(ScoreView, "/v1/scores", job_id=lambda score: score.job_id, query=query)
 
     def sweeps(self) -> list[SweepView]:
@@ -137,6 +168,19 @@ class Client:
     def events(self, since: int | None = None) -> EventStream:
         """Follow the daemon: events after id `since` (only new ones without it), and status ticks between them."""
         return EventStream(self.socket, since=since)
+
+    def past_events(
+        self, *, types: Collection[str] = (), job_id: int | None = None, limit: int = 100
+    ) -> list[EventView]:
+        """The newest events of the daemon's log, newest first.
+
+        Args:
+            types: only of these types, such as alert; any, if it is empty.
+            job_id: only of this job.
+            limit: at most 1000.
+        """
+        query = [("type", type) for type in types] + ([] if job_id is None else [("job", str(job_id))])
+        return self._get_list(EventView, f"/v1/event-log?{urlencode([*query, ('limit', str(limit))])}")
 
     # ---- Acting ------------------------------------------------------------------------------------
 
@@ -230,18 +274,21 @@ class Client:
         path: str,
         *,
         job_id: Callable[[_R], int],
-        query: dict[str, str] | None = None,
+        query: Sequence[tuple[str, str]] = (),
         before: int | None = None,
+        limit: int | None = None,
     ) -> list[_R]:
-        """All rows of a list that the daemon sends in pages, those of the newest job first; see `job_id` of a row."""
+        """All rows of a list that the daemon sends in pages, or the newest `limit`; see `job_id` of a row."""
         rows: list[_R] = []
+        page_rows = _PAGE_ROWS if limit is None else min(limit, _PAGE_ROWS)
         while True:
-            arguments = (query or {}) | ({} if before is None else {"before": str(before)})
+            arguments = [*query] + ([] if before is None else [("before", str(before))])
+            arguments += [] if page_rows == _PAGE_ROWS else [("limit", str(page_rows))]
             page = self._get_list(model, path + (f"?{urlencode(arguments)}" if arguments else ""))
             # A daemon of an earlier bertd sends its one page again.
             new = [row for row in page if before is None or job_id(row) < before]
             rows += new
-            if len(page) < _PAGE_ROWS or not new:
+            if len(page) < page_rows or not new or (limit is not None and len(rows) >= limit):
                 return rows
             before = min(job_id(row) for row in new)
 
@@ -267,6 +314,14 @@ class Client:
             return send_request(self.socket, method, path, body=body, headers=headers, timeout_s=self._timeout_s)
         except DISCONNECT_ERRORS as error:
             raise DaemonUnreachableError(disconnect_message(self.socket)) from error
+
+
+def _ended_last(jobs: list[JobView]) -> list[JobView]:
+    return sorted(jobs, key=lambda job: (job.ended_t is not None, -job.id))
+
+
+def _matches(job: JobView, states: Collection[JobState], kinds: Collection[JobKind]) -> bool:
+    return (not states or job.state in states) and (not kinds or job.kind in kinds)
 
 
 def _body(order: Record) -> str:

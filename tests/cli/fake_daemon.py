@@ -81,6 +81,8 @@ class FakeDaemon:
     """Bytes sent to every request instead of HTTP, if it is set."""
     num_breaks: int = 0
     """Number of requests that are read and then disconnected without an answer."""
+    ignores_filters: bool = False
+    """Lists all jobs whatever is asked for, as a daemon of an earlier bertd does."""
     api_version: str = "1"
     stream: queue.Queue[bytes | None] = field(default_factory=queue.Queue)
     """Pieces of the event stream; None ends it."""
@@ -121,7 +123,7 @@ class FakeDaemon:
             case ["status"]:
                 return _ok(self.status)
             case ["jobs"]:
-                return _ok(self.jobs)
+                return _ok(self._listed_jobs(request))
             case ["jobs", id]:
                 return _ok(self._job(id))
             case ["jobs", _, "log"]:
@@ -136,6 +138,8 @@ class FakeDaemon:
                 return _ok([each.model_copy(update={"settings": []}) for each in self.sweeps])
             case ["sweeps", _]:
                 return _ok(self.sweeps[0])
+            case ["event-log"]:
+                return _ok(self.status.events[::-1])
             case ["devices"]:
                 return _ok(self.status.devices)
             case ["scores"]:
@@ -158,6 +162,13 @@ class FakeDaemon:
             case ["runs", _, "budget"]:
                 return _ok(self.runs[0], status=202)
         return _ok(self.status.version, status=202)
+
+    def _listed_jobs(self, request: Request) -> list[JobView]:
+        states, kinds = request.query.get("state", []), request.query.get("kind", [])
+        if self.ignores_filters:
+            return self.jobs
+        jobs = [job for job in self.jobs if (not states or job.state in states) and (not kinds or job.kind in kinds)]
+        return jobs[: int(request.query.get("limit", ["1000"])[0])]
 
     def _job(self, id: str) -> JobView | ErrorView:
         found = [job for job in self.jobs if id in ("@", str(job.id), job.run_id)]

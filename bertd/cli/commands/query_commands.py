@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -23,6 +24,8 @@ from bertd.cli.options import (
 if TYPE_CHECKING:
     from bertd.api.client import Client
 
+_E = TypeVar("_E", bound=StrEnum)
+
 
 def status(socket: SocketOption = None, json: JsonOption = False) -> None:
     """Show the runs with what is left of their budgets, the queue, the devices and the last events."""
@@ -36,16 +39,56 @@ def status(socket: SocketOption = None, json: JsonOption = False) -> None:
     print(status_text(answer, now=time.time(), style=detect_output_style()))
 
 
-def jobs(socket: SocketOption = None, json: JsonOption = False) -> None:
-    """List all jobs, queued and past, each with its state and the reason for it."""
-    answer = connect(socket).jobs()
+def jobs(
+    state: Annotated[
+        list[str] | None,
+        typer.Option("--state", help="Only jobs in this state, such as queued; may be repeated.", show_default=False),
+    ] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option("--kind", help="Only jobs of this kind, such as pretrain; may be repeated.", show_default=False),
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option("--user", metavar="NAME|UID", help="Only jobs that this user submitted.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, metavar="N", help="Only the first N of the list.")
+    ] = None,
+    socket: SocketOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List jobs, queued and past, each with its state and the reason for it; all without an option."""
+    from bertd.records import JobKind, JobState
+
+    answer = connect(socket).jobs(
+        states=_members(JobState, state, option="--state"),
+        kinds=_members(JobKind, kind, option="--kind"),
+        user=user,
+        limit=limit,
+    )
     if json:
         print_json([*answer])
         return
     from bertd.cli.output.tables import detect_output_style
     from bertd.cli.output.views import jobs_text
 
-    print(jobs_text(answer, now=time.time(), style=detect_output_style()) if answer else "No job yet.")
+    print(jobs_text(answer, now=time.time(), style=detect_output_style()) if answer else _none_found(state, kind, user))
+
+
+def _members(choices: type[_E], names: list[str] | None, *, option: str) -> list[_E]:
+    """The members of these names.
+
+    Raises:
+        BadParameter: a name is of none.
+    """
+    known = {choice.value: choice for choice in choices}
+    if unknown := [name for name in names or [] if name not in known]:
+        raise typer.BadParameter(f"{unknown[0]!r} is not one of: {', '.join(known)}", param_hint=option)
+    return [known[name] for name in names or []]
+
+
+def _none_found(*filters: object) -> str:
+    return "No such job; `bertd jobs` lists all." if any(filters) else "No job yet."
 
 
 def show(id: JobArgument = "@", socket: SocketOption = None, json: JsonOption = False) -> None:

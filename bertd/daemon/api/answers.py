@@ -6,8 +6,9 @@ JSON is made by the records themselves, because a loss may be NaN, which FastAPI
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 from fastapi import Request
 from starlette.responses import Response
@@ -18,6 +19,7 @@ from bertd.records import Record
 from bertd.terminal_text import shorten
 
 _SLICE_ROWS = 10
+_R = TypeVar("_R", bound=Record)
 
 _REFUSAL: dict[str, Any] = {
     "content": {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{ProblemView.__name__}"}}}
@@ -48,6 +50,25 @@ async def json_list_response(values: Iterable[Record]) -> Response:
         if len(rows) % _SLICE_ROWS == 0:
             await asyncio.sleep(0)
     return Response(f"[{','.join(rows)}]", media_type="application/json")
+
+
+async def page_response(request: Request, values: Iterable[_R], *, limit: int, number: Callable[[_R], int]) -> Response:
+    """A page of a list, with a Link to the next one (RFC 8288) if there may be more.
+
+    Args:
+        number: of a row: what `after` is in the next request.
+    """
+    rows = []
+    for value in values:
+        rows.append(value)
+        if len(rows) % _SLICE_ROWS == 0:
+            await asyncio.sleep(0)
+    response = await json_list_response(rows)
+    if len(rows) >= limit:
+        query = [(key, value) for key, value in request.query_params.multi_items() if key not in ("after", "before")]
+        target = f"{request.scope['path']}?{urlencode([*query, ('after', str(number(rows[-1])))])}"
+        response.headers["Link"] = f'<{target}>; rel="next"'
+    return response
 
 
 def answer_response(answer: Answer) -> Response:

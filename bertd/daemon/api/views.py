@@ -9,6 +9,7 @@ from pathlib import Path
 from bertd.api.models import (
     BudgetView,
     DeviceView,
+    EventView,
     JobView,
     MarkerGridView,
     RunView,
@@ -27,6 +28,7 @@ from bertd.jobs.store.leases import Leases
 from bertd.jobs.store.lifecycle import ENDED
 from bertd.jobs.store.marker_grid_table import MarkerGridTable
 from bertd.jobs.store.queue import Job, Queue
+from bertd.jobs.store.row_filters import ANY_JOB, EventFilter, JobFilter
 from bertd.records import BudgetUnit, JobKind, JobState, PauseKind, ScoreRecord
 from bertd.run.budget import find_time_left
 from bertd.run.checkpoint_index import read_checkpoint_index
@@ -41,6 +43,8 @@ MAX_LISTED_JOBS = 1_000
 NEWEST = 2**63 - 1
 """Above every job's number."""
 _NUM_STATUS_EVENTS = 20
+_RUNS = JobFilter(kinds=(JobKind.PRETRAIN,))
+_SCORED = JobFilter(kinds=(JobKind.FINETUNE, JobKind.GRID))
 _FINAL = frozenset({JobState.DONE, JobState.CANCELLED})
 """States of a run that cannot be resumed."""
 
@@ -117,17 +121,20 @@ class Views:
         """One job."""
         return self._job(job, leases=self._queue.leases())
 
-    def jobs(self, *, before: int | None = None, limit: int = MAX_LISTED_JOBS) -> Iterator[JobView]:
+    def jobs(
+        self, *, before: int | None = None, limit: int = MAX_LISTED_JOBS, where: JobFilter = ANY_JOB
+    ) -> Iterator[JobView]:
         """The most relevant ones, newest first, with those that are over last; or a page of all, newest first.
 
         Args:
             before: only jobs with a lower number; one call for each page then gives every job.
+            where: only these jobs, by page.
         """
         leases = self._queue.leases()
-        if before is None:
+        if before is None and not where.excludes_any:
             jobs = self._queue.most_relevant(limit=limit)
         else:
-            jobs = self._queue.page(before=before, limit=limit)
+            jobs = self._queue.page(before=NEWEST if before is None else before, limit=limit, where=where)
         return (self._job(job, leases=leases) for job in jobs)
 
     def run_with_checkpoints(self, job: Job) -> RunView:
@@ -191,11 +198,15 @@ class Views:
     def runs(self, *, before: int = NEWEST, limit: int = MAX_LISTED_JOBS) -> Iterator[RunView]:
         """A page of the runs whose recipe can be read, newest first; of those whose job has a number below `before`."""
         missing = limit
-        while missing and (jobs := self._queue.page(before=before, limit=missing, kinds=(JobKind.PRETRAIN,))):
+        while missing and (jobs := self._queue.page(before=before, limit=missing, where=_RUNS)):
             for view in self._build_readable_runs(jobs):
                 missing -= 1
                 yield view
             before = jobs[-1].id
+
+    def events(self, *, before: int, limit: int, where: EventFilter) -> list[EventView]:
+        """A page of the event log, newest first."""
+        return self._events.page(before=before, limit=limit, where=where)
 
     def devices(self) -> list[DeviceView]:
         """All devices, each with the job that holds it."""
@@ -215,7 +226,7 @@ class Views:
             min_rows: the page ends with the job whose scores fill it; a smaller page is the last one.
         """
         num_rows = 0
-        while jobs := self._queue.page(before=before, limit=100, kinds=(JobKind.FINETUNE, JobKind.GRID)):
+        while jobs := self._queue.page(before=before, limit=100, where=_SCORED):
             for job in jobs:
                 before = job.id
                 if run_id in (None, job.run_id):

@@ -9,6 +9,7 @@ from pathlib import Path
 from bertd.daemon.admission.readable import read_json_object
 from bertd.errors import BertdError
 from bertd.jobs.store.queue import Job, Queue
+from bertd.jobs.store.row_filters import JobFilter
 from bertd.records import FinetuneSpec, GridSpec, JobKind, ScoreRecord
 from bertd.run.grid.finetune_grid import train_bytes
 from bertd.run.grid.grid_schedule import measure_speeds
@@ -42,7 +43,8 @@ class MeasuredSpeeds:
         """
         shape = _read_shape(export)
         found: dict[str, float] = {}
-        for job in self._queue.page(before=2**63 - 1, limit=_MAX_JOBS, kinds=(JobKind.FINETUNE, JobKind.GRID)):
+        scored = JobFilter(kinds=(JobKind.FINETUNE, JobKind.GRID))
+        for job in self._queue.page(before=2**63 - 1, limit=_MAX_JOBS, where=scored):
             if len(found) == len(set(tasks)):
                 break
             if job.device_kind != device_kind or (job.kind is JobKind.FINETUNE and device_kind == "cpu"):

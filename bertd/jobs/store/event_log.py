@@ -7,6 +7,7 @@ import sqlite3
 
 from bertd.api.models import EventView
 from bertd.jobs.store.database import Database
+from bertd.jobs.store.row_filters import ANY_EVENT, EventFilter
 from bertd.terminal_text import terminal_line
 
 MAX_EVENTS = 50_000
@@ -45,6 +46,12 @@ class EventLog:
         """Events after `id`, oldest first."""
         rows = self._database.execute("SELECT * FROM events WHERE id > ? ORDER BY id LIMIT ?", (id, limit))
         return [_view(row) for row in rows]
+
+    def page(self, *, before: int, limit: int, where: EventFilter = ANY_EVENT) -> list[EventView]:
+        """The `limit` newest of these events with an id below `before`, newest first."""
+        conditions, values = where.conditions()
+        statement = f"SELECT * FROM events WHERE id < ?{conditions} ORDER BY id DESC LIMIT ?"  # noqa: S608  # bound
+        return [_view(row) for row in self._database.execute(statement, (before, *values, limit)).fetchall()]
 
     def newest(self, count: int) -> list[EventView]:
         """The last `count` events, oldest first."""

@@ -14,6 +14,7 @@ from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.leases import Lease, Leases
 from bertd.jobs.store.lifecycle import ENDED, LIVE, Actor, JobChange, JobStatus, check_transition
+from bertd.jobs.store.row_filters import ANY_JOB, JobFilter
 from bertd.records import JobKind, JobState
 
 _UPDATABLE_COLUMNS = (
@@ -140,11 +141,11 @@ class Queue:
         ).fetchone()
         return None if row is None else _job(row)
 
-    def page(self, *, before: int, limit: int, kinds: tuple[JobKind, ...] = tuple(JobKind)) -> list[Job]:
-        """The `limit` newest jobs of these kinds with a number below `before`, newest first."""
-        places = ", ".join("?" * len(kinds))
+    def page(self, *, before: int, limit: int, where: JobFilter = ANY_JOB) -> list[Job]:
+        """The `limit` newest of these jobs with a number below `before`, newest first."""
+        conditions, values = where.conditions()
         rows = self._database.execute(
-            f"{_SELECT} WHERE kind IN ({places}) AND id < ? ORDER BY id DESC LIMIT ?", (*kinds, before, limit)
+            f"{_SELECT} WHERE id < ?{conditions} ORDER BY id DESC LIMIT ?", (before, *values, limit)
         )
         return [_job(row) for row in rows.fetchall()]
 

@@ -41,6 +41,20 @@ def test_reading_subcommands_print_what_the_api_gives(bertd: Bertd, daemon: Fake
     assert shown == JobDetails(job=daemon.jobs[0], run=daemon.runs[0], scores=daemon.scores)
 
 
+def test_jobs_asks_for_those_of_a_state_kind_and_user(bertd: Bertd, daemon: FakeDaemon) -> None:
+    options = ("--state", "running", "--kind", "pretrain", "--user", "ada", "--limit", "1")
+    assert len(json.loads(bertd("jobs", "--json", *options).out)) == 1
+    assert daemon.requests[-1].query == {"state": ["running"], "kind": ["pretrain"], "user": ["ada"], "limit": ["1"]}
+    said = bertd("jobs", "--state", "busy")
+    assert said.code == 2 and "is not one of: queued" in said.err
+
+
+def test_an_earlier_daemon_that_ignores_filters_is_not_believed(bertd: Bertd, daemon: FakeDaemon) -> None:
+    daemon.ignores_filters = True
+    said = bertd("jobs", "--state", "lost")
+    assert said.code == 1 and "earlier bertd" in said.err
+
+
 def test_jobs_lists_every_job_with_its_reason(bertd: Bertd, daemon: FakeDaemon) -> None:
     lines = bertd("jobs").out.splitlines()
     assert lines[0].split()[:4] == ["JOB", "KIND", "NAME", "STATE"]

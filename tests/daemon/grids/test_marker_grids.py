@@ -15,6 +15,7 @@ from bertd.errors import CorpusError, RecipeError, StorageError
 from bertd.jobs.store.lifecycle import JobAction
 from bertd.jobs.store.marker_grid_table import MarkerGridTable
 from bertd.jobs.store.queue import Job
+from bertd.jobs.store.row_filters import JobFilter
 from bertd.records import GLUE_FILES, GridSpec, JobKind, JobState, KeptCheckpoint, KeptCheckpoints, MarkerGridState
 from bertd.run.checkpoint_index import read_checkpoint_index, write_checkpoint_index
 from bertd.run.paths import JobPaths, RunPaths, newest_first, step_folder_name, step_of
@@ -85,7 +86,7 @@ def _look(box: Box) -> None:
 
 
 def _grids(box: Box) -> list[Job]:
-    return box.daemon.queue.page(before=1 << 40, limit=100, kinds=(JobKind.GRID,))[::-1]
+    return box.daemon.queue.page(before=1 << 40, limit=100, where=JobFilter(kinds=(JobKind.GRID,)))[::-1]
 
 
 def _spec(job: Job) -> GridSpec:

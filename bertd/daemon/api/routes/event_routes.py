@@ -1,4 +1,4 @@
-"""The route of the event stream."""
+"""Routes of events: the stream, and the log of past ones."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from bertd.daemon.api.answers import problem_response, text_responses
+from bertd.api.models import EventView
+from bertd.daemon.api.answers import READ, page_response, problem_response, text_responses
 from bertd.daemon.api.api_services import services_of
 from bertd.daemon.api.event_stream import EventResponse
+from bertd.daemon.api.read_request import EventFilterQuery, PageCursor, PageSize
+from bertd.daemon.api.views import MAX_LISTED_JOBS, NEWEST
 
 router = APIRouter()
 
@@ -35,3 +38,12 @@ async def get_events(
         resumed = int(last_event_id)
     start = services.hub.last_id if resumed is None else resumed
     return EventResponse(services.hub, since=start, build_status=services.views.status)
+
+
+@router.get("/event-log", response_model=list[EventView], responses=READ)
+async def get_event_log(
+    request: Request, cursor: PageCursor, where: EventFilterQuery, limit: PageSize = MAX_LISTED_JOBS
+) -> Response:
+    """Past events, newest first: one page of those asked for; the daemon keeps the newest 50,000."""
+    events = services_of(request).views.events(before=cursor or NEWEST, limit=limit, where=where)
+    return await page_response(request, events, limit=limit, number=lambda event: event.id)

@@ -18,10 +18,11 @@ from bertd.daemon.api.answers import (
     answer_response,
     json_list_response,
     json_response,
+    page_response,
 )
 from bertd.daemon.api.api_services import services_of
 from bertd.daemon.api.job_log import MAX_PAGE_BYTES, read_log_page
-from bertd.daemon.api.read_request import Before, IdempotencyKey, PageSize, read_mutation
+from bertd.daemon.api.read_request import IdempotencyKey, JobFilterQuery, PageCursor, PageSize, read_mutation
 from bertd.daemon.api.views import MAX_LISTED_JOBS
 from bertd.jobs.store.audit import Peer
 from bertd.jobs.store.lifecycle import JobAction
@@ -55,9 +56,17 @@ class ResumeBody(Record):
 
 
 @router.get("/jobs", response_model=list[JobView], responses=READ)
-async def get_jobs(request: Request, before: Before | None = None, limit: PageSize = MAX_LISTED_JOBS) -> Response:
-    """Jobs, newest first, with those that are over last; with `before` a page of all jobs with a lower number."""
-    return await json_list_response(services_of(request).views.jobs(before=before, limit=limit))
+async def get_jobs(
+    request: Request, cursor: PageCursor, where: JobFilterQuery, limit: PageSize = MAX_LISTED_JOBS
+) -> Response:
+    """Jobs: a page of those asked for, newest first.
+
+    Without a filter and without `after` those that matter most: with devices, waiting, paused, held, then over.
+    """
+    jobs = services_of(request).views.jobs(before=cursor, limit=limit, where=where)
+    if cursor is None and not where.excludes_any:
+        return await json_list_response(jobs)
+    return await page_response(request, jobs, limit=limit, number=lambda job: job.id)
 
 
 @router.get("/jobs/{id}", response_model=JobView, responses=FIND)

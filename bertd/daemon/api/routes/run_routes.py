@@ -14,12 +14,12 @@ from bertd.daemon.api.answers import (
     READ,
     answer_response,
     error_statuses,
-    json_list_response,
     json_response,
+    page_response,
     problem_response,
 )
 from bertd.daemon.api.api_services import services_of
-from bertd.daemon.api.read_request import Before, IdempotencyKey, PageSize, read_mutation
+from bertd.daemon.api.read_request import IdempotencyKey, PageCursor, PageSize, read_mutation
 from bertd.daemon.api.views import MAX_LISTED_JOBS, NEWEST
 from bertd.daemon.metrics.curves import COLUMNS, Axis
 from bertd.records import BudgetRequest
@@ -28,9 +28,10 @@ router = APIRouter()
 
 
 @router.get("/runs", response_model=list[RunView], responses=READ)
-async def get_runs(request: Request, before: Before = NEWEST, limit: PageSize = MAX_LISTED_JOBS) -> Response:
-    """Runs, newest first: one page, of those whose job has a number below `before`."""
-    return await json_list_response(services_of(request).views.runs(before=before, limit=limit))
+async def get_runs(request: Request, cursor: PageCursor, limit: PageSize = MAX_LISTED_JOBS) -> Response:
+    """Runs, newest first: one page."""
+    runs = services_of(request).views.runs(before=cursor or NEWEST, limit=limit)
+    return await page_response(request, runs, limit=limit, number=lambda run: run.job_id)
 
 
 @router.get("/runs/{id}", response_model=RunView, responses=FIND)
@@ -64,12 +65,13 @@ async def get_series(
 
 @router.get("/scores", response_model=list[ScoreView], responses=FIND)
 async def get_scores(
-    request: Request, run: str | None = None, before: Before = NEWEST, limit: PageSize = MAX_LISTED_JOBS
+    request: Request, cursor: PageCursor, run: str | None = None, limit: PageSize = MAX_LISTED_JOBS
 ) -> Response:
-    """Scores of all finetunings, or of those of a run: one page, of jobs with a number below `before`."""
+    """Scores of all finetunings, or of those of a run: one page, which ends with the last score of a job."""
     services = services_of(request)
     run_id = None if run is None else services.request_handler.run(run).run_id
-    return await json_list_response(services.views.scores(run_id=run_id, before=before, min_rows=limit))
+    scores = services.views.scores(run_id=run_id, before=cursor or NEWEST, min_rows=limit)
+    return await page_response(request, scores, limit=limit, number=lambda score: score.job_id)
 
 
 @router.post("/runs/{id}/budget", status_code=202, response_model=RunView, responses=CHANGE_ONE)

@@ -1,0 +1,99 @@
+"""Lists of jobs and events: pages that inserts do not move, and filters."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bertd.jobs.store.lifecycle import Actor
+from bertd.records import JobKind, JobState
+from tests.daemon.api.in_process_api import InProcessApi
+
+
+def walk(api: InProcessApi, target: str, *, between: Callable[[], object] = lambda: None) -> list[Any]:
+    """All rows of a list, by the Link of each page; `between` is called after each."""
+    rows: list[Any] = []
+    next_target: str | None = target
+    while next_target is not None:
+        answer = api.ask("GET", next_target)
+        assert answer.status == 200, answer.content
+        rows += answer.json
+        link = re.fullmatch('<(.+)>; rel="next"', answer.headers.get("link", ""))
+        next_target = None if link is None else link[1]
+        between()
+    return rows
+
+
+def test_a_walk_over_pages_has_each_job_once_while_jobs_are_added(api: InProcessApi) -> None:
+    first = [api.submit() for _ in range(7)]
+    rows = walk(api, "/v1/jobs?limit=2&state=held&since=0", between=api.submit)
+    assert [row["id"] for row in rows] == first[::-1]
+
+
+def test_without_filters_and_cursor_the_list_is_the_one_it_always_was(api: InProcessApi) -> None:
+    held, queued = api.submit(), api.submit(hold=False)
+    cancelled = api.submit()
+    api.queue.move(cancelled, JobState.CANCELLED, reason="x", actor=Actor.PERSON, now=2.0)
+    answer = api.ask("GET", "/v1/jobs")
+    assert [row["id"] for row in answer.json] == [queued, held, cancelled]
+    assert "link" not in answer.headers
+    assert [row["id"] for row in api.ask("GET", f"/v1/jobs?before={cancelled}").json] == [queued, held]
+    assert [row["id"] for row in api.ask("GET", f"/v1/runs?after={queued}").json] == [f"{held}-fake"]
+
+
+def test_jobs_are_filtered_by_state_kind_user_and_time(api: InProcessApi) -> None:
+    held, queued = api.submit(), api.submit(hold=False)
+    api.database.execute("UPDATE jobs SET owner_uid = 54321, created_t = 1000.5 WHERE id = ?", (held,))
+
+    def ids(query: str) -> list[int]:
+        return [row["id"] for row in api.ask("GET", f"/v1/jobs?{query}").json]
+
+    assert ids("state=held") == ids("user=54321") == ids("until=1001") == ids("since=1000.5&until=1000.6") == [held]
+    assert ids("state=queued&kind=pretrain") == ids(f"user={os.getuid()}") == ids("since=1001") == [queued]
+    assert ids("state=queued&state=held") == ids("kind=pretrain&limit=9") == [queued, held]
+    assert ids("kind=grid") == ids("state=held&until=1000.5") == ids("state=held&state=done&user=1") == []
+
+
+@pytest.mark.parametrize(
+    ("query", "place"),
+    [
+        ("state=busy", "state"),
+        ("kind=x", "kind"),
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("after=0", "after"),
+        ("since=nan", "since"),
+        ("until=soon", "until"),
+        ("user=nobody-of-this-name", "user"),
+        ("user=%00", "user"),
+        (f"user={'x' * 101}", "user"),
+    ],
+)
+def test_a_filter_that_means_nothing_is_refused_by_its_name(api: InProcessApi, query: str, place: str) -> None:
+    for path in ("/v1/jobs", "/v1/event-log"):
+        if path == "/v1/jobs" or place != "state":
+            answer = api.ask("GET", f"{path}?{query}")
+            assert answer.status == 422, answer.content
+            assert place in answer.json["detail"]
+
+
+def test_past_events_are_listed_newest_first_and_filtered(api: InProcessApi) -> None:
+    job = api.submit()
+    with api.database.transaction():
+        for number in range(5):
+            api.events.append("alert", f"a{number}", now=100.0 + number, job_id=job, run_id=None, data={})
+        api.events.append("daemon", "d", now=200.0, job_id=None, run_id=None, data={})
+
+    def texts(query: str) -> list[str]:
+        return [row["text"] for row in walk(api, f"/v1/event-log?{query}")]
+
+    assert texts("type=alert&limit=2") == ["a4", "a3", "a2", "a1", "a0"]
+    assert texts("type=alert&type=daemon&since=103&until=200.5") == ["d", "a4", "a3"]
+    assert texts(f"job={job}&type=alert&until=101") == ["a0"]
+    assert texts("user=54321") == texts("kind=grid&type=alert") == []
+    assert len(texts(f"kind={JobKind.PRETRAIN}&user={os.getuid()}&type=alert")) == 5
+    assert len(texts("")) == len(texts("limit=1")) > 6
