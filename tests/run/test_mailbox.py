@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from bertd.errors import StorageError
-from bertd.records import Command, CommandKind
-from bertd.run.mailbox import post, read_command
+from bertd.records import Command, CommandKind, CommandRecord
+from bertd.run.journal import append_records
+from bertd.run.mailbox import commands_after, post, read_command
+from bertd.run.paths import JobPaths
 
 
 @pytest.fixture
@@ -34,6 +36,8 @@ def test_a_number_is_never_given_twice_even_past_a_million(control: Path) -> Non
     control.mkdir()
     old = Command(number=999_999, t=1.0, verb=CommandKind.PAUSE, asked_by="x")
     (control / "999999.json").write_text(old.model_dump_json())
+    answer = CommandRecord.answer(old, t=1.0, step=1, outcome="done", detail="")
+    append_records(JobPaths(control.parent).journal, [answer])
     assert post(control, verb=CommandKind.STOP, asked_by="x", now=2.0).number == 1_000_000
     assert post(control, verb=CommandKind.STOP, asked_by="x", now=2.0).number == 1_000_001
 
@@ -44,6 +48,45 @@ def test_half_written_commands_of_a_dead_daemon_are_no_commands(control: Path) -
     (control / "README.json").write_text("{}")
     assert read_command(control, number=1) is None
     assert post(control, verb=CommandKind.PAUSE, asked_by="x", now=1.0).number == 1
+
+
+@pytest.mark.parametrize("num_answered", [0, 1, 2])
+@pytest.mark.parametrize("content", ["no command", "a command", "a link", "a folder"])
+def test_an_entry_beyond_a_gap_is_refused_and_hides_no_later_command(
+    control: Path, content: str, num_answered: int
+) -> None:
+    posted = [post(control, verb=CommandKind.CHECKPOINT, asked_by="x", now=1.0) for _ in range(2)]
+    answers = [CommandRecord.answer(each, t=1.0, step=1, outcome="done", detail="") for each in posted]
+    append_records(JobPaths(control.parent).journal, answers[:num_answered])
+    stray = control / "000009.json"
+    if content == "a link":
+        stray.symlink_to("nowhere")
+    elif content == "a folder":
+        stray.mkdir()
+    else:
+        stray.write_text(command_text(9) if content == "a command" else content)
+    pause = post(control, verb=CommandKind.PAUSE, asked_by="x", now=2.0)
+    read = list(commands_after(control, number=num_answered))
+    assert [command.verb for command in read[-2:]] == [CommandKind.UNREADABLE, CommandKind.PAUSE]
+    assert (read[-1], pause.number) == (pause, 4)
+    assert "000003.json" in read[-2].problem
+    assert post(control, verb=CommandKind.STOP, asked_by="x", now=3.0).number == 5
+
+
+def test_names_that_no_reader_opens_take_no_number(control: Path) -> None:
+    control.mkdir()
+    for name in ("0000009.json", "000000.json"):
+        (control / name).write_text(command_text(9))
+    assert post(control, verb=CommandKind.PAUSE, asked_by="x", now=1.0).number == 1
+
+
+def test_after_answered_entries_were_deleted_the_next_number_is_the_one_that_ranks_look_for(control: Path) -> None:
+    posted = [post(control, verb=CommandKind.CHECKPOINT, asked_by="x", now=1.0) for _ in range(3)]
+    answers = [CommandRecord.answer(each, t=1.0, step=1, outcome="done", detail="") for each in posted]
+    append_records(JobPaths(control.parent).journal, answers)
+    for number in (1, 2):
+        (control / f"{number:06d}.json").unlink()
+    assert post(control, verb=CommandKind.PAUSE, asked_by="x", now=1.0).number == 4
 
 
 def command_text(number: int) -> str:
