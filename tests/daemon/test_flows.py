@@ -364,7 +364,7 @@ def test_a_waiting_stop_is_told_and_can_be_taken_back(box: DaemonBox, devices: i
     assert box.client.stop(first.id).state is JobState.QUEUED
     wait_for(lambda: "waits for" in box.client.job(first.id).reason, what="the scheduler's look")
     reason = box.client.job(first.id).reason
-    assert reason.startswith("stopped by a person: ") and "stop again to skip that, or resume it; waits" in reason
+    assert reason.startswith("stopped: ") and "stop again to skip that, or resume it; waits" in reason
     went_on = box.client.resume(first.id, devices=devices)
     assert went_on.state is JobState.QUEUED and "resumed by a person" in went_on.reason
     box.plan(Plan())

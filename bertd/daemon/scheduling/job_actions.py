@@ -40,6 +40,7 @@ class JobActions:
             job_id=job.id,
             kind=job.kind,
             hot=hot,
+            has_begun=job.started_t is not None,
             has_trained=action is JobAction.STOP and _has_trained(job),
         )
         with self._database.transaction():

@@ -22,6 +22,7 @@ from bertd.jobs.store.lifecycle import (
     change_by_record,
     changes_by_outcome,
     check_transition,
+    reason_to_wait,
 )
 from bertd.records import CommandKind, CommandRecord, JobKind, JobState, StateRecord
 
@@ -148,6 +149,27 @@ def test_what_has_nothing_to_export_is_not_said_to_export_when_it_is_stopped(kin
     assert (change.state, change.reason) == (JobState.STOPPING, "stopped by a person; its processes are killed")
 
 
+@pytest.mark.parametrize("kind", JobKind)
+@pytest.mark.parametrize("status", [JobStatus(JobState.QUEUED), JobStatus(JobState.PAUSED, wants_resume=True)])
+def test_a_job_that_had_begun_is_not_said_to_be_stopped_before_it_began(kind: JobKind, status: JobStatus) -> None:
+    fresh, begun = (
+        change_by_action(JobAction.STOP, status, job_id=7, kind=kind, has_begun=has_begun)
+        for has_begun in (False, True)
+    )
+    assert (fresh.state, begun.state) == (JobState.CANCELLED, JobState.CANCELLED)
+    assert (fresh.reason, "began" in str(begun.reason)) == ("stopped by a person before it began", False)
+
+
+def test_a_reason_names_no_person_where_another_may_have_asked() -> None:
+    # A sweep stops its winner; the end of a daemon notes a resume for a job that pauses.
+    assert "person" not in reason_to_wait(JobStatus(JobState.QUEUED, stop_asked=True), "waits for a device")
+    pausing = JobStatus(JobState.PAUSING, wants_resume=True)
+    _, queued = changes_by_outcome(pausing, JobState.PAUSED, "saved", job_id=7, is_stopping=False)
+    assert queued.reason == "was to resume after its pause; waits for its turn"
+    stopped = change_by_action(JobAction.STOP, STATUS[SubState.QUEUED_TO_STOP], job_id=7, kind=JobKind.PRETRAIN)
+    assert "twice" not in str(stopped.reason)
+
+
 def test_a_move_by_the_wrong_actor_is_refused_with_a_remedy() -> None:
     with pytest.raises(TransitionError, match="queued cannot become starting by the person; .*hold or stop it"):
         check_transition(3, before=JobState.QUEUED, after=JobState.STARTING, actor=Actor.PERSON)
@@ -241,8 +263,8 @@ def test_what_becomes_of_a_job_whose_runner_vanished(
     ("kind", "words"),
     [
         (JobKind.PREPARE, "begins again"),
-        (JobKind.PRETRAIN, "resumes from its newest checkpoint"),
-        (JobKind.FINETUNE, "continues after its last saved epoch"),
+        (JobKind.PRETRAIN, "resumes from its newest checkpoint, or begins again without one"),
+        (JobKind.FINETUNE, "continues after its last saved epoch, or begins again without one"),
         (JobKind.GRID, "continues with the trials that have no score"),
     ],
 )

@@ -26,12 +26,13 @@ class _Request(StrEnum):
     RELEASE = "release"
 
 
-STOP_PENDING_REASON = (
-    "stopped by a person: validates and exports as soon as it has devices; stop again to skip that, or resume it"
-)
+_STOP_PENDING = "validates and exports as soon as it has devices; stop again to skip that, or resume it"
+STOP_PENDING_REASON = f"stopped: {_STOP_PENDING}"
+"""Of a job that waits to stop, whoever stopped it: a person, or the sweep that it won."""
 _PAUSE = JobChange(
     JobState.PAUSING, "paused by a person; saves at the next step", wants_resume=False, command=CommandKind.PAUSE
 )
+_PAUSE_AT_START = replace(_PAUSE, reason="paused by a person; ends without a step if its ranks have not begun")
 _SUSPEND = replace(
     _PAUSE, reason="paused hot by a person; waits at the next step, keeps its memory", command=CommandKind.SUSPEND
 )
@@ -61,9 +62,16 @@ _STOP = JobChange(
     stop_asked=True,
     command=CommandKind.STOP,
 )
-_QUEUE_TO_STOP = replace(_STOP, state=JobState.QUEUED, reason=STOP_PENDING_REASON)
+_QUEUE_TO_STOP = replace(_STOP, state=JobState.QUEUED, reason=f"stopped by a person: {_STOP_PENDING}")
 _CANCEL = JobChange(JobState.CANCELLED, "stopped by a person before it began")
-_CANCEL_STOP = JobChange(JobState.CANCELLED, "stopped twice by a person; nothing was exported")
+_CANCEL_STOP = JobChange(JobState.CANCELLED, "stopped by a person instead of validated and exported at its end")
+_CANCEL_REASONS = {
+    JobKind.PREPARE: "stopped by a person before it was complete",
+    JobKind.PRETRAIN: "stopped by a person; it had no checkpoint, so nothing was exported",
+    JobKind.FINETUNE: "stopped by a person; it has no score",
+    JobKind.GRID: "stopped by a person; its trials without a score have none",
+}
+"""Of a job that had begun, and waits."""
 _HOLD = JobChange(JobState.HELD, "held by a person; `bertd release` lets it start")
 _RELEASE = JobChange(JobState.QUEUED, "released by a person; waits for its turn")
 
@@ -85,7 +93,7 @@ _REQUEUE_OF_IDLE = dict.fromkeys(
 
 _CHANGES: dict[_Request, dict[SubState, JobChange]] = {
     _Request.PAUSE: {
-        SubState.STARTING: _PAUSE,
+        SubState.STARTING: _PAUSE_AT_START,
         SubState.RUNNING: _PAUSE,
         # From hot to cold.
         SubState.SUSPENDED: _PAUSE,
@@ -152,6 +160,7 @@ def change_by_action(
     kind: JobKind,
     hot: bool = False,
     on_other_devices: bool = False,
+    has_begun: bool = False,
     has_trained: bool = False,
 ) -> JobChange:
     """What a person's action does.
@@ -159,6 +168,7 @@ def change_by_action(
     Args:
         hot: for a pause: suspend the ranks and keep their memory.
         on_other_devices: for a resume: on another number of devices.
+        has_begun: for a stop: it has had devices before.
         has_trained: for a stop: there is a checkpoint to export.
 
     Raises:
@@ -176,6 +186,8 @@ def change_by_action(
     change = _CHANGES[request].get(status.sub_state)
     if change is not None and change.state is JobState.STOPPING and kind is not JobKind.PRETRAIN:
         return replace(change, reason="stopped by a person; its processes are killed")
+    if change is _CANCEL and has_begun:
+        return replace(change, reason=_CANCEL_REASONS[kind])
     if change is not None:
         return change
     if request is _Request.SUSPEND and status.is_hot:

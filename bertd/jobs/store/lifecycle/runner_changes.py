@@ -33,10 +33,10 @@ def changes_by_outcome(
         reason = f"{reason}; `bertd resume {job_id}` continues"
     paused = JobChange(JobState.PAUSED, reason)
     if status.state is JobState.STOPPING:
-        reason = "stopped by a person after its pause: validates and exports as soon as it has devices"
+        reason = "stopped while it paused: validates and exports as soon as it has devices"
         return paused, JobChange(JobState.QUEUED, reason)
     if status.wants_resume and not is_stopping:
-        reason = "resumed by a person while it was pausing"
+        reason = "was to resume after its pause; waits for its turn"
         return paused, JobChange(JobState.QUEUED, reason, wants_resume=False)
     return (paused,)
 

@@ -44,10 +44,12 @@ def change_by_lost_runner(status: JobStatus, *, job_id: int, kind: JobKind, reas
         reason_to_give_up: if that happened too often; None if it may be tried again.
     """
     if status.sub_state is SubState.SUSPENDED:
-        reason = "its suspended processes died; resumes from its newest checkpoint on `bertd resume`"
+        reason = (
+            f"its suspended processes died; `bertd resume {job_id}` continues from its newest checkpoint, if it has one"
+        )
         return JobChange(JobState.PAUSED, reason)
     if status.state is JobState.PAUSING and not status.wants_resume:
-        return JobChange(JobState.PAUSED, f"its runner died while it saved; `bertd resume {job_id}` continues")
+        return JobChange(JobState.PAUSED, f"its runner died while it paused; `bertd resume {job_id}` continues")
     if status.state is JobState.STOPPING and kind is not JobKind.PRETRAIN:
         return JobChange(JobState.CANCELLED, "stopped by a person")
     if reason_to_give_up is not None:
@@ -55,8 +57,8 @@ def change_by_lost_runner(status: JobStatus, *, job_id: int, kind: JobKind, reas
     # A wish to stop stays: it gets devices again, only to validate and export.
     continues = {
         JobKind.PREPARE: "begins again",
-        JobKind.PRETRAIN: "resumes from its newest checkpoint",
-        JobKind.FINETUNE: "continues after its last saved epoch",
+        JobKind.PRETRAIN: "resumes from its newest checkpoint, or begins again without one",
+        JobKind.FINETUNE: "continues after its last saved epoch, or begins again without one",
         JobKind.GRID: "continues with the trials that have no score",
     }
     return JobChange(JobState.QUEUED, f"its runner died (killed, or the machine went down); {continues[kind]}")
