@@ -89,6 +89,8 @@ class Plan(BaseModel):
 class FakeRanks:
     """One attempt."""
 
+    last_validation_share = 1.0
+
     def __init__(self, paths: RunPaths, *, attempt: int, plan: Plan, gate: Path) -> None:
         self.paths = paths
         self.gate = gate
@@ -287,7 +289,7 @@ class FakeRanks:
 
     def _end(self, reason: Literal["budget", "stopped"], detail: str, *, answers: Command | None = None) -> int:
         self._checkpoint("end")
-        self._validate()
+        self._validate(share=self.last_validation_share)
         self._export()
         self.journal.append(
             EndRecord(
@@ -299,6 +301,7 @@ class FakeRanks:
                 detail=detail,
                 lr=0.0,
                 validation_loss=self.validation_loss,
+                validation_share=self.last_validation_share,
                 export=step_folder_name(self.step),
             )
         )
@@ -307,7 +310,7 @@ class FakeRanks:
         self.journal.close()
         return 0
 
-    def _validate(self) -> None:
+    def _validate(self, *, share: float = 1.0) -> None:
         self.journal.append(
             ValidationRecord(
                 t=time.time(),
@@ -320,6 +323,7 @@ class FakeRanks:
                 unigram_loss=6.0,
                 unigram_entropy=6.0,
                 seconds=0.001,
+                share=share,
             )
         )
 

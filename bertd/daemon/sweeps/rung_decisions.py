@@ -13,20 +13,25 @@ from dataclasses import replace
 from bertd.jobs.store.sweep_table import SettingRow
 from bertd.records import SettingState, SweepSpec
 from bertd.run.amounts.durations import format_exact_duration
+from bertd.run.amounts.quantities import format_share
 from bertd.run.recipe.sweep_rungs import num_kept
 
 IN_PLAY = frozenset({SettingState.WAITING, SettingState.TRAINING, SettingState.AT_RUNG, SettingState.PASSED})
 """States of a setting that may still win and has not finished."""
 
 
-def record_loss(row: SettingRow, loss: float, *, spec: SweepSpec) -> SettingRow:
-    """The setting after it reached its rung, or the end, with this validation loss in nats."""
+def record_loss(row: SettingRow, loss: float, *, spec: SweepSpec, share: float = 1.0) -> SettingRow:
+    """The setting after it reached its rung, or the end, with this validation loss in nats.
+
+    Args:
+        share: of the validation sequences, 0..1, that the loss is of; below 1 only at the end of a budget.
+    """
     losses = (*row.losses, loss)
     where = rung_text(spec, row.rung)
     if not math.isfinite(loss):
         return replace(row, losses=losses, state=SettingState.DROPPED, reason=f"its loss at {where} is {loss}")
     if row.rung == len(spec.rungs):
-        return replace(row, losses=losses, state=SettingState.FINISHED, reason="")
+        return replace(row, losses=losses, state=SettingState.FINISHED, reason=_partial_text(share))
     rung = spec.rungs[row.rung]
     if rung.max_loss is not None and loss > rung.max_loss:
         reason = f"validation loss {loss:.3f} at {where} is above {rung.max_loss:g}"
@@ -64,6 +69,12 @@ def rung_text(spec: SweepSpec, index: int) -> str:
     if index < len(spec.rungs):
         return format_exact_duration(spec.rungs[index].at_s)
     return "its end" if spec.end_s is None else format_exact_duration(spec.end_s)
+
+
+def _partial_text(share: float) -> str:
+    if share == 1.0:
+        return ""
+    return f"the time was up after {format_share(share)} of its last validation: its loss is of that part alone"
 
 
 def _sortable(loss: float) -> float:

@@ -135,15 +135,17 @@ class SweepDriver:
         spec, summary = sweep.spec, self._run_metrics.summary(job)
         if job.state in ENDED:
             end = summary.end
-            is_whole = row.state is SettingState.TRAINING and row.rung == len(spec.rungs)
-            if is_whole and job.state is JobState.DONE and end is not None and end.reason == "budget":
+            is_at_end = row.state is SettingState.TRAINING and row.rung == len(spec.rungs)
+            if is_at_end and job.state is JobState.DONE and end is not None and end.reason == "budget":
                 loss = float("nan") if end.validation_loss is None else end.validation_loss
-                return record_loss(row, loss, spec=spec)
+                return record_loss(row, loss, spec=spec, share=end.validation_share)
             reason = f"its run is {job.state} before {rung_text(spec, row.rung)}: {job.reason}"
             return replace(row, state=SettingState.ENDED_EARLY, reason=reason)
         mark_s = pause_mark_s(spec, self._settings.get(sweep, row.number).recipe, rung=row.rung)
         validation = summary.validation
-        has_arrived = mark_s is not None and validation is not None and validation.charged_s >= mark_s
+        # The loss on a part of the set, at the end of a budget, cannot be compared with those of the others.
+        is_whole = validation is not None and validation.share == 1.0
+        has_arrived = mark_s is not None and is_whole and validation is not None and validation.charged_s >= mark_s
         is_on_its_way = row.state in (SettingState.TRAINING, SettingState.PASSED)
         # With ranks it may still be on its way to pause, with another loss after a crash.
         if is_on_its_way and has_arrived and not job.has_runner:
@@ -271,7 +273,13 @@ class SweepDriver:
         winner = finished[0]
         path = self._paths.sweep(sweep.folder_name).winner
         atomic_write(path, format_recipe(self._settings.get(sweep, winner.number).recipe))
-        reason = f"setting {winner.number} is the best, loss {winner.losses[-1]:.3f}; `bertd submit {path}` trains it"
+        # The only reason that a finished setting has: its loss is of a part of the validation set.
+        num_partial = sum(bool(row.reason) for row in finished)
+        partial = (
+            f"; {num_partial} of {len(finished)} losses are of a part of the validation set" if num_partial else ""
+        )
+        loss = f"loss {winner.losses[-1]:.3f}{partial}"
+        reason = f"setting {winner.number} is the best, {loss}; `bertd submit {path}` trains it"
         with self._database.transaction():
             self._table.end(sweep, SweepState.DONE, reason=reason, winner=winner.number, now=now)
             for row in finished[1:]:

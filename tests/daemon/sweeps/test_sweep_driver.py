@@ -30,12 +30,18 @@ def box(tmp_path: Path) -> Iterator[Box]:
     box.daemon.die()
 
 
-def begin(box: Box, *rungs: SweepRung, rates: list[float] = RATES, end_s: float = 0.004) -> None:
+def begin(
+    box: Box,
+    *rungs: SweepRung,
+    rates: list[float] = RATES,
+    end_s: float | None = 0.004,
+    budget: tuple[str, float] = ("budget.hours", 1.0),
+) -> None:
     spec = SweepSpec(
         name="rates",
         end_s=end_s,
         rungs=list(rungs),
-        fixed={"data.shards": str(box.shards), "budget.hours": 1.0, "model.layers": 1, "model.width": 16},
+        fixed={"data.shards": str(box.shards), budget[0]: budget[1], "model.layers": 1, "model.width": 16},
         grid={"optimizer.peak_lr": [*rates]},
     )
     order = SubmitSweep(
@@ -107,6 +113,22 @@ def test_a_loss_that_is_not_finite_loses_and_if_all_do_the_sweep_fails(
     failed = finish(box)
     assert failed.state is SweepState.FAILED
     assert "no setting reached the end; its loss at 0.002s is nan" in failed.reason
+
+
+@pytest.mark.parametrize("share", [1.0, 0.25])
+def test_a_loss_of_a_part_of_the_validation_set_is_said_where_it_is_compared(
+    box: Box, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    monkeypatch.setattr("tests.jobs.fake_ranks.FakeRanks.last_validation_share", share)
+    begin(box, rates=[3e-3, 1e-3], end_s=None, budget=("budget.steps", 3))
+    done = finish(box)
+    assert (done.state, done.winner) == (SweepState.DONE, 2)
+    reasons = {setting.reason for setting in done.settings if setting.state is SettingState.FINISHED}
+    if share == 1.0:
+        assert reasons == {""} and "losses are of" not in done.reason
+    else:
+        assert reasons == {"the time was up after 25.0% of its last validation: its loss is of that part alone"}
+        assert "loss 2.500; 2 of 2 losses are of a part of the validation set; " in done.reason
 
 
 def test_a_run_that_is_past_the_next_rung_too_is_not_started_again_for_it(box: Box) -> None:
