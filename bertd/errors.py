@@ -16,11 +16,13 @@
     |- StorageError        the disk refused a write (full, read-only, no permission)
     |  `- NoRoomError         the write would have filled it, so nothing was written
     |- QueueError          the queue refused a change
+    |  |- QuotaError          the user has as many jobs as are allowed
     |  |- BudgetError         the new budget is too little
     |  |- UnknownJobError     no such job
     |  `- TransitionError     the job's state does not allow this
     |- DaemonError         the daemon cannot start or serve
     |  |- DaemonStoppingError  it is shutting down and accepts no commands
+    |  |- ConfigurationError   its configuration is wrong
     |  |- StillReadingError    it has not read all that the answer needs
     |  `- DaemonBusyError     another daemon owns the state folder or the socket
     `- ClientError         the daemon could not be reached or refused
@@ -128,6 +130,12 @@ class QueueError(BertdError):
     exit_code = 1
 
 
+class QuotaError(QueueError):
+    """The user has as many jobs in the queue as the configuration allows."""
+
+    exit_code = 5
+
+
 class BudgetError(QueueError):
     """The new budget is less than what is spent and the run's end needs."""
 
@@ -156,6 +164,10 @@ class DaemonStoppingError(DaemonError):
     """The daemon is shutting down and accepts no commands."""
 
     exit_code = 69
+
+
+class ConfigurationError(DaemonError):
+    """A file of the daemon's configuration cannot be read, or has a key or value that is not known."""
 
 
 class StillReadingError(DaemonError):

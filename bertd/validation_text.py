@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from typing import Any
+import reprlib
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
 
 _NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _EXPECTED_BY_TYPE = {
@@ -23,6 +28,8 @@ _EXPECTED_BY_TYPE = {
     "model_type": "a table",
     "model_attributes_type": "a table",
 }
+_MAX_MISTAKES = 8
+"""Mistakes that a message names."""
 _BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 
 
@@ -54,3 +61,56 @@ def describe_problem(detail: Any) -> str:
         return f"not JSON: {context.get('error', 'it cannot be read')}"
     message = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
     return re.sub(r"^Input should be ", "give ", message)
+
+
+def describe_mistakes(error: ValidationError, *, name: str, model: type[BaseModel]) -> str:
+    """The first mistakes of a TOML file on one line: file, section, key, value, remedy; for each key only the first.
+
+    Args:
+        name: of the file.
+        model: of the file: its fields are the sections, whose fields are the keys.
+    """
+    messages: dict[object, str] = {}
+    for detail in error.errors():
+        key, words = detail["loc"][:2], detail.get("ctx", {}).get("expected")
+        if key not in messages:
+            # A message takes a look at all known names: not for mistakes that are only counted.
+            messages[key] = _describe_mistake(detail, name=name, model=model) if len(messages) < _MAX_MISTAKES else ""
+        elif words and detail["type"] == "literal_error":
+            # A key that takes a number or a word reports an error for each type.
+            messages[key] += f", or {words}"
+    shown = list(messages.values())[:_MAX_MISTAKES]
+    rest = f"; and {len(messages) - len(shown):,} more mistakes" if len(messages) > len(shown) else ""
+    return "; ".join(shown) + rest
+
+
+def _describe_mistake(detail: object, *, name: str, model: type[BaseModel]) -> str:
+    assert isinstance(detail, dict)
+    location = [str(part) for part in detail["loc"]]
+    message = describe_problem(detail)
+    section = f"{name}: [{location[0]}]" if location else name
+    if detail["type"] == "extra_forbidden":
+        known = _known_keys(model, location[:-1])
+        near = difflib.get_close_matches(location[-1], known, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        if len(location) == 1:
+            return f"{name}: unknown section {reprlib.repr(location[0])}; {hint}known: {', '.join(known)}"
+        return f"{section}: unknown key {reprlib.repr(location[-1])}; {hint}known: {', '.join(known)}"
+    if detail["type"] == "model_type":
+        return (
+            f"{section}: {reprlib.repr(detail['input'])} is not a section; write [{location[0]}] and its keys below it"
+        )
+    if detail["type"] == "missing" and len(location) > 2:
+        return f"{section}: {location[1]}: value number {int(location[2]) + 1} is missing; add it"
+    if detail["type"] == "missing":
+        what = f"key {location[-1]!r} is missing" if len(location) > 1 else "the section is missing"
+        return f"{section}: {what}; add it"
+    if len(location) > 1:
+        return f"{section}: {location[1]} = {reprlib.repr(detail['input'])}: {message}"
+    return f"{section}: {message}"
+
+
+def _known_keys(model: type[BaseModel], location: list[str]) -> list[str]:
+    if not location:
+        return list(model.model_fields)
+    return list(cast("type[BaseModel]", model.model_fields[location[0]].annotation).model_fields)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bertd.cli import app, exit_codes
-from bertd.cli.commands import glue_submission, programs
+from bertd.cli.commands import glue_submission, programs, service
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -19,8 +19,8 @@ _FOLDERS = ("bertd", "tui", "tests", "docs", "recipes", "systemd", r"\.ci")
 
 def _verbs() -> list[str]:
     names = [command.callback.__name__ for command in app.app.registered_commands if command.callback]
-    names += [f"data {command.name}" for command in programs.data_app.registered_commands]
-    return names + [f"glue {command.name}" for command in glue_submission.glue_app.registered_commands]
+    groups = {"data": programs.data_app, "glue": glue_submission.glue_app, "service": service.service_app}
+    return names + [f"{name} {verb.name}" for name, group in groups.items() for verb in group.registered_commands]
 
 
 def _map() -> list[str]:
@@ -35,7 +35,7 @@ def test_every_command_is_in_the_table(verb: str) -> None:
 
 
 def test_every_command_in_the_readme_exists() -> None:
-    named = set(re.findall(r"`bertd ((?:data |glue )?[a-z]+)", README))
+    named = set(re.findall(r"`bertd ((?:data |glue |service )?[a-z]+)", README))
     assert named <= set(_verbs())
 
 

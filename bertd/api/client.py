@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from bertd.api.http import DISCONNECT_ERRORS, bad_response_message, disconnect_message, send_request
 from bertd.api.models import (
+    ConfigurationKeyView,
     DeviceView,
     EventView,
     GridEstimateView,
@@ -143,6 +144,10 @@ class Client:
     def devices(self) -> list[DeviceView]:
         """All GPUs, or the CPU."""
         return self._get_list(DeviceView, "/v1/devices")
+
+    def configuration(self) -> list[ConfigurationKeyView]:
+        """Each key of the daemon's configuration, with its value and where that comes from."""
+        return self._get_list(ConfigurationKeyView, "/v1/configuration")
 
     def drain(self, device: str) -> DeviceView:
         """Start no more jobs on a device, named by its number, its UUID or a beginning of that, or cpu."""

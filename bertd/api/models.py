@@ -142,6 +142,19 @@ class JobView(Record):
     """Of a grid that runs, from the trials that were measured; None for other jobs, or before each task has one."""
 
 
+class ConfigurationKeyView(Record):
+    """One key of the daemon's configuration."""
+
+    key: str
+    """`section.key`."""
+    value: bool | int | float | str | None
+    """What applies; None if it is not set."""
+    origin: str
+    """Where `read` comes from: a file, `$VARIABLE`, `--option` or `default`."""
+    read: bool | int | float | str | None
+    """What was read last; another than `value` if only a start applies it."""
+
+
 class DeviceProcess(Record):
     """A process that uses a GPU."""
 

@@ -15,6 +15,7 @@ from bertd.cli import exit_codes
 from bertd.cli.argument_parsing import CommandWithNegativeNumbers, PlainWordsGroup
 from bertd.cli.commands import (
     budget,
+    config,
     device_commands,
     doctor,
     export,
@@ -24,6 +25,7 @@ from bertd.cli.commands import (
     logs,
     programs,
     query_commands,
+    service,
     submit,
     sweep,
 )
@@ -51,13 +53,24 @@ _PANELS: list[tuple[str, list[Command]]] = [
     ("Act on a job", [budget.budget, job_commands.hold, job_commands.release, job_commands.priority]),
     (
         "The daemon",
-        [programs.start, job_commands.shutdown, doctor.doctor, device_commands.drain, device_commands.undrain],
+        [
+            programs.start,
+            job_commands.shutdown,
+            config.config,
+            doctor.doctor,
+            device_commands.drain,
+            device_commands.undrain,
+        ],
     ),
     ("Data", [export.export, programs.predict]),
     ("Look", [programs.bench, programs.prove]),
 ]
 """The subcommands in the order of `bertd --help`, below the panels' headings."""
-_GROUPS = {"data": programs.data_app, "glue": glue_submission.glue_app}
+_GROUPS = {
+    "data": (programs.data_app, "Data"),
+    "glue": (glue_submission.glue_app, "Data"),
+    "service": (service.service_app, "The daemon"),
+}
 _WITH_NEGATIVE_NUMBERS = (budget.budget, job_commands.priority)
 _FORWARDING = (programs.predict, programs.bench, programs.prove)
 
@@ -97,9 +110,9 @@ def build_app(verb: str | None = None) -> typer.Typer:
         for command in commands:
             is_whole = verb in (None, command.__name__)
             _register(app, command if is_whole else _without_parameters(command), panel=panel, original=command)
-    for name, group in _GROUPS.items():
+    for name, (group, panel) in _GROUPS.items():
         whole = typer.Typer(help=group.info.help)
-        app.add_typer(group if verb in (None, name) else whole, name=name, rich_help_panel="Data")
+        app.add_typer(group if verb in (None, name) else whole, name=name, rich_help_panel=panel)
     return app
 
 

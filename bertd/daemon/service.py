@@ -25,6 +25,7 @@ from bertd.daemon.api.api_services import ApiServices
 from bertd.daemon.api.application import create_app
 from bertd.daemon.api.connections import IDLE_TIMEOUT_S, PeerConnection
 from bertd.daemon.api.event_stream import TICK_INTERVAL_S
+from bertd.daemon.configuration.sources import ConfigurationSources, read_configuration
 from bertd.daemon.process.listener import SocketWatch, bind_socket
 from bertd.daemon.process.log_format import write_log_to
 from bertd.daemon.process.open_files import raise_open_file_limit
@@ -47,24 +48,16 @@ SAVE_TIMEOUT_S = 150.0
 _STREAM_CLOSE_TIMEOUT_S = 2
 
 
-def serve(
-    *,
-    state_dir: Path,
-    socket: Path | None,
-    keep_running_on_stop: bool = False,
-    finetunings_per_gpu: int | None = None,
-    runner: RunnerCommand = runner_command,
-) -> int:
+def serve(sources: ConfigurationSources, *, socket: Path | None, runner: RunnerCommand = runner_command) -> int:
     """Run the daemon until SIGTERM, SIGINT or a shutdown request; return the exit status.
 
     Args:
-        state_dir: created if it does not exist.
+        sources: of the configuration; its state folder is created if it does not exist.
         socket: where to listen; None for systemd's, else the default.
-        keep_running_on_stop: leave pretrainings running, for the next daemon to adopt.
-        finetunings_per_gpu: how many may share a GPU; None decides by its memory.
         runner: the command that runs a job; tests pass their own.
 
     Raises:
+        ConfigurationError: a file of the configuration is wrong.
         DaemonBusyError: another daemon has the state folder or the socket.
         DaemonError: the queue is damaged or newer, the socket's path cannot be used, or another user could change what
             is in one of their folders.
@@ -72,15 +65,16 @@ def serve(
     """
     write_log_to(sys.stderr)
     raise_open_file_limit()
-    paths = open_state_folder(state_dir)
+    configuration = read_configuration(sources)
+    paths = open_state_folder(configuration.state_dir)
     lock = StateLock(paths.lock, now=time.time())
     try:
         lost = find_lost_runs(paths)
         database = Database(paths.queue)
         try:
-            services = build_services(paths, database=database, runner=runner, finetunings_per_gpu=finetunings_per_gpu)
+            services = build_services(paths, database=database, runner=runner, sources=sources, started=configuration)
             report_lost_runs(lost, paths=paths, database=database, events=services.events)
-            daemon = _Daemon(paths, services, keep_running=keep_running_on_stop)
+            daemon = _Daemon(paths, services)
             asyncio.run(daemon.run(socket))
         finally:
             database.close()
@@ -106,9 +100,8 @@ class _UvicornServer(uvicorn.Server):
 
 
 class _Daemon:
-    def __init__(self, paths: StatePaths, services: Services, *, keep_running: bool) -> None:
+    def __init__(self, paths: StatePaths, services: Services) -> None:
         self._paths = paths
-        self._keep_running = keep_running
         self._notifier = SystemdNotifier(os.environ.get("NOTIFY_SOCKET"))
         self._stop = asyncio.Event()
         self._skip_wait = asyncio.Event()
@@ -156,11 +149,17 @@ class _Daemon:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, self._on_interrupt)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
 
     def _on_interrupt(self) -> None:
         if self._stop.is_set():
             self._skip_wait.set()
         self._stop.set()
+
+    def _reload(self) -> None:
+        self._notifier.send(RELOADING="1", MONOTONIC_USEC=str(time.monotonic_ns() // 1000))
+        self._services.configuration.reload()
+        self._notifier.send(READY="1")
 
     async def _report_periodically(self, server: _UvicornServer) -> None:
         """Once a second: the status line, the watchdog, a tick for the streams, and whether the socket exists."""
@@ -187,7 +186,7 @@ class _Daemon:
         """Refuse changes and have pretrainings save; those that do not finish in time keep running."""
         self._notifier.send(STOPPING="1", STATUS="stopping")
         self._services.request_handler.is_stopping = True
-        if self._keep_running:
+        if self._services.configuration.values.daemon.keep_running_on_stop:
             self._services.scheduler.is_stopping = True
             return
         self._services.scheduler.prepare_shutdown()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from bertd.daemon.api.api_services import ApiServices
 from bertd.daemon.api.event_stream import EventHub
 from bertd.daemon.api.requests import RequestHandler, SweepRequests
 from bertd.daemon.api.views import Views
+from bertd.daemon.configuration.live import LiveConfiguration
+from bertd.daemon.configuration.sources import ConfigurationSources, LoadedConfiguration
 from bertd.daemon.grids.marker_grids import MarkerGrids
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.scheduling.budget_changes import BudgetChanges
@@ -38,6 +41,8 @@ from bertd.jobs.store.queue import Queue
 from bertd.jobs.store.sweep_table import SweepTable
 from bertd.run.paths import StatePaths
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Services:
@@ -53,6 +58,7 @@ class Services:
     hub: EventHub
     views: Views
     request_handler: RequestHandler
+    configuration: LiveConfiguration
 
     def api_services(self, *, shut_down: Callable[[], None]) -> ApiServices:
         """The parts that the API's handlers call."""
@@ -62,18 +68,30 @@ class Services:
             queue=self.queue,
             run_metrics=self.run_metrics,
             hub=self.hub,
+            configuration=self.configuration,
             shut_down=shut_down,
         )
 
 
 def build_services(
-    paths: StatePaths, *, database: Database, runner: RunnerCommand, finetunings_per_gpu: int | None = None
+    paths: StatePaths,
+    *,
+    database: Database,
+    runner: RunnerCommand,
+    sources: ConfigurationSources,
+    started: LoadedConfiguration,
 ) -> Services:
-    """Build every part; no event loop is needed."""
+    """Build every part; no event loop is needed.
+
+    Args:
+        sources: of the configuration, for reloads.
+        started: the configuration that was read from them.
+    """
     events = EventLog(database)
+    configuration = LiveConfiguration(sources, started, report=_reporter(database, events))
     queue = Queue(database, events)
     queue.reserve_ids_up_to(_highest_job_id(paths))
-    devices = Devices(pynvml, finetunings_per_gpu=finetunings_per_gpu)
+    devices = Devices(pynvml, finetunings_per_gpu=started.values.devices.finetunings_per_gpu)
     run_metrics = RunMetrics(database)
     scheduler_loop = SchedulerLoop()
     drained = DrainedDevices(database, events)
@@ -151,6 +169,7 @@ def build_services(
         ),
         budget_changes=BudgetChanges(run_metrics=run_metrics, scheduler=scheduler),
         views=views,
+        queued_jobs_limit=lambda: configuration.values.limits.queued_jobs_per_user,
         wake=scheduler_loop.wake,
     )
     return Services(
@@ -164,7 +183,19 @@ def build_services(
         hub=hub,
         views=views,
         request_handler=request_handler,
+        configuration=configuration,
     )
+
+
+def _reporter(database: Database, events: EventLog) -> Callable[[str], None]:
+    """Writes a sentence about the configuration to the log and to the event stream."""
+
+    def report(message: str) -> None:
+        logger.info("%s", message)
+        with database.transaction():
+            events.append("configuration", message, now=time.time(), job_id=None, run_id=None, data={})
+
+    return report
 
 
 def _version(paths: StatePaths) -> VersionView:

@@ -9,11 +9,27 @@ from pathlib import Path
 
 import bertd
 from bertd.api.client import Client
-from bertd.errors import BertdError
+from bertd.daemon.configuration.sources import ConfigurationSources, read_configuration
+from bertd.errors import BertdError, ConfigurationError
 from bertd.records import Finding, JobState, Severity
+from bertd.run.paths import default_state_dir
 
 _TIMEOUT_S = 5.0
 _LIVE = (JobState.STARTING, JobState.RUNNING, JobState.PAUSING, JobState.PAUSED, JobState.STOPPING)
+
+
+def find_state_dir(sources: ConfigurationSources) -> tuple[Path, list[Finding]]:
+    """The state folder that `bertd start` would have, and what is wrong with the configuration that says so."""
+    try:
+        return read_configuration(sources).state_dir.absolute(), []
+    except ConfigurationError as error:
+        finding = Finding(
+            check="configuration",
+            severity=Severity.FAULT,
+            text=str(error),
+            cost="`bertd start` ends at once, and a running daemon does not reload it",
+        )
+        return default_state_dir().absolute(), [finding]
 
 
 def check_daemon(socket: Path) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
 from bertd.api.models import (
+    ConfigurationKeyView,
     ErrorView,
     EventView,
     GridEstimateView,
@@ -70,6 +71,7 @@ class FakeDaemon:
     runs: list[RunView] = field(default_factory=lambda: [samples.run()])
     grid_estimate: GridEstimateView = field(default_factory=samples.grid_estimate)
     scores: list[ScoreView] = field(default_factory=lambda: [samples.score()])
+    configuration: list[ConfigurationKeyView] = field(default_factory=samples.configuration)
     jobs: list[JobView] = field(default_factory=lambda: samples.status().jobs)
     sweeps: list[SweepView] = field(default_factory=lambda: [samples.sweep()])
     log: bytes = b""
@@ -140,6 +142,8 @@ class FakeDaemon:
                 return _ok(self.sweeps[0])
             case ["event-log"]:
                 return _ok(self.status.events[::-1])
+            case ["configuration"]:
+                return _ok(self.configuration)
             case ["devices"]:
                 return _ok(self.status.devices)
             case ["scores"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bertd.api.models import (
     BudgetView,
+    ConfigurationKeyView,
     DeviceView,
     EventView,
     GridEstimateView,
@@ -211,6 +212,13 @@ def status(*, state: JobState = JobState.RUNNING) -> StatusView:
         devices=[device()],
         events=[event(1), event(2, text="validation 1.912")],
     )
+
+
+def configuration() -> list[ConfigurationKeyView]:
+    return [
+        ConfigurationKeyView(key="daemon.keep_running_on_stop", value=False, origin="default", read=False),
+        ConfigurationKeyView(key="devices.finetunings_per_gpu", value=None, origin="/etc/bertd/bertd.toml", read=2),
+    ]
 
 
 def sweep() -> SweepView:

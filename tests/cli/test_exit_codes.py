@@ -44,12 +44,12 @@ ARGUMENTS = {
 }
 """Arguments with which each subcommand asks the daemon."""
 READING = {"logs", "status", "jobs", "show", "devices", "scores", "wait"}
-WITHOUT_DAEMON = {"start", "predict", "bench", "prove", "doctor"}
+WITHOUT_DAEMON = {"start", "predict", "bench", "prove", "doctor", "config"}
 
 
 def test_every_subcommand_is_tried_here() -> None:
     group = typer.main.get_command(app.app)
-    assert {*ARGUMENTS, *WITHOUT_DAEMON, "data", "glue"} == set(group.commands)  # type: ignore[attr-defined]  # Typer's group
+    assert {*ARGUMENTS, *WITHOUT_DAEMON, "data", "glue", "service"} == set(group.commands)  # type: ignore[attr-defined]  # Typer's group
 
 
 @pytest.mark.parametrize("verb", ARGUMENTS)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from bertd.daemon.api import connections, event_stream
+from bertd.daemon.configuration.sources import ConfigurationSources, Value
 from bertd.daemon.service import serve
 from bertd.errors import BertdError
 from bertd.records import JobKind
@@ -22,11 +23,19 @@ def runner(folder: Path, kind: JobKind) -> list[str]:
     return [sys.executable, "-m", "tests.jobs.fake_runner", PLAN, str(folder), kind]
 
 
+def sources() -> ConfigurationSources:
+    """Not those of the person who runs the tests."""
+    options: dict[str, Value] = {"daemon.state_dir": STATE}
+    if "--keep" in sys.argv:
+        options["daemon.keep_running_on_stop"] = True
+    return ConfigurationSources(folders=(Path(STATE).with_name("configuration"),), options=options)
+
+
 if __name__ == "__main__":
     connections.HEADER_TIMEOUT_S = connections.BODY_TIMEOUT_S = event_stream.STALL_TIMEOUT_S = 10 * PATIENCE_S
     try:
         socket = None if SOCKET == "-" else Path(SOCKET)
-        sys.exit(serve(state_dir=Path(STATE), socket=socket, keep_running_on_stop="--keep" in sys.argv, runner=runner))
+        sys.exit(serve(sources(), socket=socket, runner=runner))
     except BertdError as error:
         print(f"bertd: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

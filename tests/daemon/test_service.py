@@ -329,6 +329,40 @@ def test_keep_running_on_stop_leaves_runs_alone(cold: DaemonBox) -> None:
     assert cold.runner(id) == before
 
 
+def test_sighup_reads_the_configuration_again_and_a_bad_one_changes_nothing(cold: DaemonBox) -> None:
+    def limit() -> object:
+        (key,) = (each for each in cold.client.configuration() if each.key == "limits.queued_jobs_per_user")
+        return key.value, Path(key.origin).name
+
+    file = cold.folder / "configuration" / "bertd.toml"
+    file.parent.mkdir()
+    file.write_text("[limits]\nqueued_jobs_per_user = 5\n")
+    with sdk_socket(cold.folder) as channel:
+        cold.start(env={"NOTIFY_SOCKET": str(cold.folder / "notify.sock")})
+        assert limit() == (5, "bertd.toml")
+        assert cold.process is not None
+        file.write_text("[limits]\nqueued_jobs_per_user = 6\n")
+        cold.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: limit() == (6, "bertd.toml"), what="the new limit")
+        file.write_text("[limits]\nqueued_jobs_per_user = -1\n")
+        cold.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "was not reloaded" in cold.log, what="the refusal in the log")
+        assert limit() == (6, "bertd.toml")
+        while not channel.recv(4096).startswith(b"RELOADING=1\nMONOTONIC_USEC="):
+            pass
+        assert channel.recv(4096) == b"READY=1"
+    assert [event.type for event in cold.events() if event.type == "configuration"] == ["configuration"] * 2
+
+
+def test_a_wrong_configuration_is_refused_at_the_start(cold: DaemonBox) -> None:
+    file = cold.folder / "configuration" / "bertd.toml"
+    file.parent.mkdir()
+    file.write_text("[deamon]\n")
+    cold.spawn()
+    assert cold.exit_code() == 78
+    assert f"{file}: unknown section 'deamon'; did you mean daemon" in cold.log
+
+
 def test_orders_are_refused_while_the_daemon_waits_for_a_save(box: DaemonBox) -> None:
     box.plan(Plan(hold_at=7, ignores_orders=True))
     id = box.submit().id

@@ -32,14 +32,14 @@ def doctor(
     from bertd.cli.output.tables import detect_output_style
     from bertd.doctor.examine import examine
     from bertd.records import Severity
-    from bertd.run.paths import client_socket, default_state_dir
+    from bertd.run.paths import client_socket
 
     def show_progress(name: str) -> None:
         if sys.stderr.isatty():
             print(f"\r\x1b[Kchecking: {name}", end="", file=sys.stderr, flush=True)
 
     findings = examine(
-        state_dir=(state_dir or default_state_dir()).absolute(),
+        state_dir=None if state_dir is None else state_dir.absolute(),
         socket=socket or client_socket(),
         on_begin=show_progress,
     )

@@ -35,34 +35,55 @@ def start(
         ),
     ] = None,
     keep_running_on_stop: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--keep-running-on-stop",
-            help="When the daemon ends, leave jobs running for the next one to adopt, instead of pausing them.",
+            "--keep-running-on-stop/--pause-on-stop",
+            help="When the daemon ends, leave jobs running for the next one to adopt, or pause them, which it does by "
+            "default.",
+            show_default=False,
         ),
-    ] = False,
+    ] = None,
     finetunings_per_gpu: Annotated[
         int | None,
         typer.Option(
             "--finetunings-per-gpu",
             metavar="N",
             min=1,
+            max=64,
             help="How many finetunings may share a GPU, each with an equal part of its memory. By default one for each "
             "12 GB, up to 4.",
             show_default=False,
         ),
     ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="Read this configuration alone. By default bertd.toml in /etc/bertd and in ~/.config/bertd; `bertd "
+            "config` shows what they set.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """Run the daemon in the foreground; Ctrl-C or SIGTERM pauses running jobs with a checkpoint and ends it."""
+    """Run the daemon in the foreground; Ctrl-C or SIGTERM pauses running jobs with a checkpoint and ends it.
+
+    SIGHUP reads its configuration again.
+    """
+    from bertd.daemon.configuration.sources import default_sources
     from bertd.daemon.service import serve
-    from bertd.run.paths import default_state_dir
 
     code = serve(
-        state_dir=(state_dir or default_state_dir()).absolute(),
+        default_sources(
+            file=config,
+            options={
+                "daemon.state_dir": None if state_dir is None else str(state_dir.absolute()),
+                "daemon.keep_running_on_stop": keep_running_on_stop,
+                "devices.finetunings_per_gpu": finetunings_per_gpu,
+            },
+        ),
         # None and not the default: the daemon takes the socket that systemd may pass before it makes its own.
         socket=None if socket is None else socket.absolute(),
-        keep_running_on_stop=keep_running_on_stop,
-        finetunings_per_gpu=finetunings_per_gpu,
     )
     sys.exit(code)
 

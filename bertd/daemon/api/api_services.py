@@ -10,6 +10,7 @@ from fastapi import Request
 from bertd.daemon.api.event_stream import EventHub
 from bertd.daemon.api.requests import RequestHandler
 from bertd.daemon.api.views import Views
+from bertd.daemon.configuration.live import LiveConfiguration
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.jobs.store.queue import Queue
 
@@ -23,6 +24,7 @@ class ApiServices:
     queue: Queue
     run_metrics: RunMetrics
     hub: EventHub
+    configuration: LiveConfiguration
     shut_down: Callable[[], None]
 
 

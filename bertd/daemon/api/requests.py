@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import pwd
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 
 from bertd.api.models import GridEstimateView, SubmitFinetune, SubmitGrid, SubmitPretrain
 from bertd.api.sweep_models import SubmitSweep
+from bertd.daemon.admission.quota import require_quota
 from bertd.daemon.api.connections import Roles
 from bertd.daemon.api.views import Views
 from bertd.daemon.scheduling.budget_changes import BudgetChanges
@@ -103,8 +105,10 @@ class RequestHandler:
         device_drains: DeviceDrains,
         sweeps: SweepRequests,
         views: Views,
+        queued_jobs_limit: Callable[[], int],
         wake: Callable[[], None],
     ) -> None:
+        """`queued_jobs_limit` is how many jobs of a user may be in the queue now; `wake` has the scheduler look."""
         self._database = database
         self._queue = queue
         self._audit = audit
@@ -114,6 +118,7 @@ class RequestHandler:
         self._device_drains = device_drains
         self.sweeps = sweeps
         self._views = views
+        self._queued_jobs_limit = queued_jobs_limit
         self._wake = wake
         self._roles = Roles()
         self.is_stopping = False
@@ -132,6 +137,7 @@ class RequestHandler:
         with self._change(mutation, status=201) as change:
             if change.is_new:
                 uid, now = mutation.peer.uid, time.time()
+                self._require_quota(uid)
                 if isinstance(submission, SubmitPretrain):
                     job = self._submissions.submit_pretraining(submission, uid=uid, now=now)
                 elif isinstance(submission, SubmitGrid):
@@ -140,6 +146,10 @@ class RequestHandler:
                     job = self._submissions.submit_finetuning(submission, uid=uid, now=now)
                 change.finish(self._views.job(job))
         return change.answer
+
+    def _require_quota(self, uid: int) -> None:
+        if uid not in (0, os.geteuid()):
+            require_quota(self._queue.num_unended(owner_uid=uid), limit=self._queued_jobs_limit())
 
     def estimate_grid(self, request: SubmitGrid, peer: Peer) -> GridEstimateView:
         """What a grid would take; raises what its submission does, also for who may not submit it."""
@@ -150,6 +160,7 @@ class RequestHandler:
         """Begin a sweep."""
         with self._change(mutation, status=201) as change:
             if change.is_new:
+                self._require_quota(mutation.peer.uid)
                 sweep = self.sweeps.actions.begin(request, uid=mutation.peer.uid, now=time.time())
                 change.finish(self.sweeps.views.sweep(sweep))
         return change.answer

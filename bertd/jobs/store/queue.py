@@ -173,6 +173,13 @@ class Queue:
         )
         return [_job(row) for row in rows.fetchall()]
 
+    def num_unended(self, *, owner_uid: int) -> int:
+        """How many jobs of a user have not ended."""
+        row = self._database.execute(
+            "SELECT count(*) FROM jobs WHERE owner_uid = ? AND state NOT IN (?, ?, ?, ?)", (owner_uid, *sorted(ENDED))
+        ).fetchone()
+        return int(row[0])
+
     def waiting(self) -> list[Job]:
         """Queued jobs in the order they are served: highest priority, then oldest."""
         rows = self._database.execute(f"{_SELECT} WHERE state = ? ORDER BY priority DESC, id", (JobState.QUEUED,))

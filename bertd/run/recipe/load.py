@@ -5,23 +5,19 @@ Every mistake is reported on one line, with file, key, value and remedy.
 
 from __future__ import annotations
 
-import difflib
 import json
-import reprlib
 import tomllib
 from pathlib import Path
 
 import tomli_w
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 import bertd
 from bertd.errors import RecipeError
 from bertd.run.recipe.schema import Recipe
-from bertd.validation_text import describe_problem
+from bertd.validation_text import describe_mistakes
 
 MAX_RECIPE_BYTES = 256 * 1024
-_MAX_MISTAKES = 8
-"""Mistakes that a message names."""
 
 
 def recipe_folders() -> list[Path]:
@@ -91,7 +87,7 @@ def parse_recipe(text: str, *, name: str, overrides: list[str] | None = None) ->
     except RecursionError as error:
         raise RecipeError(f"{name}: nested too deeply; a recipe is sections of keys") from error
     except ValidationError as error:
-        raise RecipeError(_describe(error, name=name)) from error
+        raise RecipeError(describe_mistakes(error, name=name, model=Recipe)) from error
 
 
 def format_recipe(recipe: Recipe) -> str:
@@ -140,53 +136,3 @@ def _apply_override(tree: dict[str, object], *, override: str) -> None:
         # A budget has one unit; the override replaces the file's.
         table.clear()
     table[field] = value
-
-
-def _describe(error: ValidationError, *, name: str) -> str:
-    """The first mistakes on one line: file, section, key, value, remedy; for each key only the first."""
-    messages: dict[object, str] = {}
-    for detail in error.errors():
-        key, words = detail["loc"][:2], detail.get("ctx", {}).get("expected")
-        if key not in messages:
-            # A message takes a look at all known names: not for mistakes that are only counted.
-            messages[key] = _describe_one(detail, name=name) if len(messages) < _MAX_MISTAKES else ""
-        elif words and detail["type"] == "literal_error":
-            # A key that takes a number or a word reports an error for each type.
-            messages[key] += f", or {words}"
-    shown = list(messages.values())[:_MAX_MISTAKES]
-    rest = f"; and {len(messages) - len(shown):,} more mistakes" if len(messages) > len(shown) else ""
-    return "; ".join(shown) + rest
-
-
-def _describe_one(detail: object, *, name: str) -> str:
-    assert isinstance(detail, dict)
-    location = [str(part) for part in detail["loc"]]
-    message = describe_problem(detail)
-    section = f"{name}: [{location[0]}]" if location else name
-    if detail["type"] == "extra_forbidden":
-        known = _known_keys(location[:-1])
-        near = difflib.get_close_matches(location[-1], known, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        if len(location) == 1:
-            return f"{name}: unknown section {reprlib.repr(location[0])}; {hint}known: {', '.join(known)}"
-        return f"{section}: unknown key {reprlib.repr(location[-1])}; {hint}known: {', '.join(known)}"
-    if detail["type"] == "model_type":
-        return (
-            f"{section}: {reprlib.repr(detail['input'])} is not a section; write [{location[0]}] and its keys below it"
-        )
-    if detail["type"] == "missing" and len(location) > 2:
-        return f"{section}: {location[1]}: value number {int(location[2]) + 1} is missing; add it"
-    if detail["type"] == "missing":
-        what = f"key {location[-1]!r} is missing" if len(location) > 1 else "the section is missing"
-        return f"{section}: {what}; add it"
-    if len(location) > 1:
-        return f"{section}: {location[1]} = {reprlib.repr(detail['input'])}: {message}"
-    return f"{section}: {message}"
-
-
-def _known_keys(location: list[str]) -> list[str]:
-    if not location:
-        return list(Recipe.model_fields)
-    section = Recipe.model_fields[location[0]].annotation
-    assert isinstance(section, type) and issubclass(section, BaseModel)
-    return list(section.model_fields)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bertd.daemon import service
+from bertd.daemon.configuration.sources import ConfigurationSources, read_configuration
 from tests.cli.conftest import Bertd
 
 
@@ -54,13 +55,16 @@ def test_start_serves_where_it_is_told_and_ends_with_the_daemons_code(
 ) -> None:
     served: list[tuple[Path, Path | None, bool, int | None]] = []
 
-    def serve(
-        *, state_dir: Path, socket: Path | None, keep_running_on_stop: bool, finetunings_per_gpu: int | None
-    ) -> int:
-        served.append((state_dir, socket, keep_running_on_stop, finetunings_per_gpu))
+    def serve(sources: ConfigurationSources, *, socket: Path | None) -> int:
+        loaded = read_configuration(sources)
+        values = loaded.values
+        served.append(
+            (loaded.state_dir, socket, values.daemon.keep_running_on_stop, values.devices.finetunings_per_gpu)
+        )
         return 78
 
     monkeypatch.setattr(service, "serve", serve)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert (
         bertd(
@@ -70,9 +74,12 @@ def test_start_serves_where_it_is_told_and_ends_with_the_daemons_code(
     )
     monkeypatch.setenv("BERTD_STATE", "/var/lib/b")
     assert bertd("start").code == 78
-    assert served == [
+    assert served[:2] == [
         (tmp_path / "s", tmp_path / "d.sock", True, 2),
         (Path("/var/lib/b"), None, False, None),
     ]
+    (tmp_path / "b.toml").write_text("[daemon]\nkeep_running_on_stop = true\n")
+    assert bertd("start", "--config", "b.toml").code == bertd("start", "--config", "b.toml", "--pause-on-stop").code
+    assert [keeps for _, _, keeps, _ in served[2:]] == [True, False]
     refused = bertd("start", "--finetunings-per-gpu", "0")
-    assert refused.code == 2 and len(served) == 2
+    assert refused.code == 2 and len(served) == 4

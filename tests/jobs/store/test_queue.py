@@ -117,6 +117,14 @@ def test_a_job_that_is_over_has_an_end_and_loses_it_when_it_goes_on(queue: Queue
     assert queue.move(job.id, JobState.QUEUED, reason="", actor=Actor.PERSON, now=4.0).ended_t is None
 
 
+def test_a_users_jobs_are_counted_until_they_end(queue: Queue, database: Database) -> None:
+    assert queue.num_unended(owner_uid=0) == 0
+    ended, _ = submit(queue, database), submit(queue, database)
+    assert (queue.num_unended(owner_uid=0), queue.num_unended(owner_uid=7)) == (2, 0)
+    queue.move(ended.id, JobState.CANCELLED, reason="", actor=Actor.PERSON, now=2.0)
+    assert queue.num_unended(owner_uid=0) == 1
+
+
 def test_jobs_that_are_over_come_behind_the_rest(queue: Queue, database: Database) -> None:
     for _ in range(3):
         submit(queue, database)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from bertd.api.models import StatusView, VersionView
-from bertd.daemon.api.answers import CHANGE, READ, answer_response, json_response
+from bertd.api.models import ConfigurationKeyView, StatusView, VersionView
+from bertd.daemon.api.answers import CHANGE, READ, answer_response, json_list_response, json_response
 from bertd.daemon.api.api_services import services_of
 from bertd.daemon.api.read_request import IdempotencyKey, read_mutation
 
@@ -23,6 +23,12 @@ async def get_version(request: Request) -> Response:
 async def get_status(request: Request) -> Response:
     """Runs, jobs, devices and the newest events."""
     return json_response(services_of(request).views.status())
+
+
+@router.get("/configuration", response_model=list[ConfigurationKeyView], responses=READ)
+async def get_configuration(request: Request) -> Response:
+    """Each key of the daemon's configuration, its value, and where that comes from."""
+    return await json_list_response(services_of(request).configuration.views())
 
 
 @router.post("/shutdown", status_code=202, response_model=VersionView, responses=CHANGE)

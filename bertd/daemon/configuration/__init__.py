@@ -1,0 +1,1 @@
+"""The daemon's configuration: its keys, the files that set them, and where each value came from."""
