@@ -14,6 +14,7 @@ from starlette.types import Message
 
 from bertd.api.models import SubmitPretrain
 from bertd.daemon.api.application import create_app
+from bertd.daemon.configuration.sources import ConfigurationSources, read_configuration
 from bertd.daemon.process.state_folder import open_state_folder
 from bertd.daemon.scheduling.runners import runner_command
 from bertd.daemon.wiring import build_services
@@ -43,7 +44,14 @@ class InProcessApi:
     def __init__(self, folder: Path) -> None:
         paths = open_state_folder(folder / "state")
         self.database = Database(paths.queue)
-        self.services = build_services(paths, database=self.database, runner=runner_command)
+        sources = ConfigurationSources(folders=(folder,))
+        self.services = build_services(
+            paths,
+            database=self.database,
+            runner=runner_command,
+            sources=sources,
+            started=read_configuration(sources),
+        )
         self.queue, self.events = self.services.queue, self.services.events
         self.app = create_app(self.services.api_services(shut_down=lambda: None))
         self.uid = os.getuid()
