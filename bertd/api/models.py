@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bertd.records import (
     AlertRecord,
@@ -307,7 +307,11 @@ class SubmitGrid(Record):
     run: str
     """As in SubmitFinetune."""
     tasks: list[str] = Field(min_length=1)
-    """Of GLUE."""
+    """Of GLUE; with `own`, its name alone."""
+    own: OwnTask | None = None
+    """The tables and columns of a task of one's own; None for GLUE's tasks."""
+    num_train: int | None = Field(default=None, ge=1)
+    """Training examples of `own`, by which the paper's rule has fewer settings for a large task."""
     preset: Preset = Preset.QUICK
     num_seeds: int | None = Field(default=None, ge=1, le=1000)
     """Trials of each setting; None for as many as the preset has."""
@@ -319,6 +323,12 @@ class SubmitGrid(Record):
     """Drop the worse half of a task's settings after each seed; not with the preset paper."""
     data_dir: str
     priority: Priority = 0
+
+    @model_validator(mode="after")
+    def _require_own_task_alone(self) -> Self:
+        if self.own is not None and (len(self.tasks) != 1 or self.num_train is None):
+            raise ValueError("a grid of a task of one's own has its name alone in tasks, and num_train")
+        return self
 
 
 class GridEstimateView(Record):
@@ -336,6 +346,8 @@ class GridEstimateView(Record):
     """Of all devices for that time: GPU-hours, or core-hours."""
     unmeasured: list[str]
     """Tasks of which no trial with a model of this size has run on this machine."""
+    assumed: dict[str, list[int]] = {}
+    """By measured task: batch sizes of which none has. An epoch is taken to need as long as with the nearest one."""
 
 
 Submit = Annotated[SubmitPretrain | SubmitFinetune | SubmitGrid, Field(discriminator="kind")]

@@ -165,7 +165,7 @@ class Submissions:
         plan, run_id = self._plan_grid(request, most_devices=most_devices)
         job = self._draft(
             JobKind.GRID,
-            name=f"glue-{request.preset}",
+            name=f"{'glue' if request.own is None else request.tasks[0]}-{request.preset}",
             device_kind=plan.device_kind,
             num_devices=plan.num_devices,
             priority=request.priority,

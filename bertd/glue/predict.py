@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bertd.errors import CorpusError
-from bertd.program import run_main
+from bertd.program import print_note, run_main
 from bertd.records import TAGGED_SUFFIXES
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ _OUTPUT_SUFFIXES = (*_TABLE_SUFFIXES, *TAGGED_SUFFIXES, *_ANSWER_SUFFIXES)
 _NULL_ODDS_SUFFIX = ".null-odds.json"
 """Replaces the one of the output's name in that of the log-odds of no answer."""
 _MAX_TEXT_COLUMNS = 2
+DEFAULT_NULL_THRESHOLD = 0.0
+"""Log-odds of no answer above which a question of SQuAD 2.0 gets none from a stock model, whose folder has no
+threshold. Source: the default of null_score_diff_threshold in transformers' run_qa.py."""
 
 
 @dataclass(frozen=True)
@@ -177,18 +180,28 @@ def _answer_questions(
     device: torch.device,
     precision: Precision,
 ) -> _Answers:
-    """The answer to each question; "" is none, which only a model has that learnt it from SQuAD 2.0."""
+    """The answer to each question; "" is none: by the threshold of a model that learnt it from SQuAD 2.0, and by
+    DEFAULT_NULL_THRESHOLD of a stock model that is asked the questions of such a file."""
     from bertd.glue.data.squad import read_squad
     from bertd.glue.kinds.spans import read_answers
     from bertd.glue.training.encode_questions import encode_questions
     from bertd.glue.training.evaluate import predict_outputs
 
-    questions = read_squad(path, needs_answers=False).questions
+    file = read_squad(path, needs_answers=False)
+    questions = file.questions
     windows = encode_questions(questions, None, classifier)
     examples = [window.example for window in windows]
     outputs_N2 = predict_outputs(classifier, examples, place=path, device=device, precision=precision)
     found = read_answers(outputs_N2.double().numpy(), windows, questions)
-    threshold = None if description is None else description.null_threshold
+    threshold = None
+    if description is not None:
+        threshold = description.null_threshold
+    elif file.has_unanswerable:
+        threshold = DEFAULT_NULL_THRESHOLD
+        print_note(
+            f"{path} is of SQuAD 2.0, and the model has no threshold of no answer: a question gets none where the "
+            f"log-odds of it are above {DEFAULT_NULL_THRESHOLD:g}"
+        )
     ids = [question.id for question in questions]
     return _Answers(
         {id: one.decide(threshold) for id, one in zip(ids, found, strict=True)},

@@ -30,7 +30,7 @@ from bertd.records.finetune import (
     is_tagged_file,
 )
 from bertd.records.glue_submission import ChosenModel, SubmissionRequest
-from bertd.records.grid import GridSpec, GridTrial, MarkerGridState, Preset, TrialOrder, WorkerReply
+from bertd.records.grid import EpochSeconds, GridSpec, GridTrial, MarkerGridState, Preset, TrialOrder, WorkerReply
 from bertd.records.journal import (
     AlertRecord,
     BudgetRecord,
@@ -80,6 +80,7 @@ __all__ = [
     "ComparisonRequest",
     "DevicesRecord",
     "EndRecord",
+    "EpochSeconds",
     "ExitClass",
     "ExportRecord",
     "Finding",

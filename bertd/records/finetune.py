@@ -77,7 +77,7 @@ SQUAD_TEXT = ("question", "context")
 SQUAD_LABEL = "answers"
 """SQuAD's own names of what is read and what is learnt."""
 SQUAD_METRICS = (MetricName.F1,)
-_MAX_LENGTH = 128
+MAX_LENGTH = 128
 _SQUAD_MAX_LENGTH = 384
 """Tokens of a question with a window of its context. Source: the BERT repository's SQuAD settings."""
 
@@ -113,7 +113,7 @@ class OwnTask(Record):
     @property
     def max_length(self) -> int:
         """Tokens in one input at most."""
-        return _SQUAD_MAX_LENGTH if self.is_squad else _MAX_LENGTH
+        return _SQUAD_MAX_LENGTH if self.is_squad else MAX_LENGTH
 
 
 def is_tagged_file(path: str) -> bool:
@@ -144,7 +144,7 @@ class FinetuneSpec(Record):
     epochs: int = 3
     weight_decay: float = 0.1
     warmup: float = 0.06
-    max_length: int = _MAX_LENGTH
+    max_length: int = MAX_LENGTH
     """Tokens in one input at most."""
 
 

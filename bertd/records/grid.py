@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
-from bertd.records.finetune import FinetuneSpec, Keep, Via
+from bertd.records.finetune import MAX_LENGTH, FinetuneSpec, Keep, OwnTask, Via
 from bertd.records.record import Record
 
 
@@ -28,6 +28,10 @@ class MarkerGridState(StrEnum):
     """Its job exists."""
     SKIPPED = "skipped"
     """There will be none."""
+
+
+EpochSeconds = dict[str, dict[int, float]]
+"""Seconds of an epoch by task and batch size."""
 
 
 class GridTrial(Record):
@@ -55,7 +59,10 @@ class GridSpec(Record):
     source_name: str
     """The export as shown to the user: run/step."""
     data_dir: str
-    """Absolute path of a folder in GLUE's TSV layout, or of a copy of nyu-mll/glue."""
+    """Absolute path of a folder in GLUE's TSV layout, or of a copy of nyu-mll/glue; the folder of the table, for a task
+    of one's own."""
+    own: OwnTask | None = None
+    """The task of every trial, if it is not one of GLUE's."""
     keep: Keep = Keep.NOTHING
     """best: the model of each task's best trial, and of its best one from MNLI."""
     is_halving: bool = False
@@ -64,8 +71,8 @@ class GridSpec(Record):
     """Workers on a machine without GPUs: the leased cores."""
     workers_per_gpu: int = 1
     """Each is held to an equal part of the GPU's memory."""
-    seconds_per_epoch: dict[str, float] = {}
-    """By task: what earlier trials on this machine took, with a model of this size; tasks without one are left out."""
+    epoch_seconds: EpochSeconds = {}
+    """What earlier trials on this machine took, with a model of this size; tasks without one are left out."""
     trials: list[GridTrial]
     """In the order in which they begin: longest first, so that the last ones to end are short."""
 
@@ -84,6 +91,7 @@ class GridSpec(Record):
         return FinetuneSpec(
             task=trial.task,
             data_dir=self.data_dir,
+            own=self.own,
             keep=self.keep_of(trial),
             source=self.source if source is None else str(source),
             via=trial.via,
@@ -94,6 +102,7 @@ class GridSpec(Record):
             epochs=trial.epochs,
             weight_decay=trial.weight_decay,
             warmup=trial.warmup,
+            max_length=MAX_LENGTH if self.own is None else self.own.max_length,
         )
 
 

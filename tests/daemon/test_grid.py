@@ -9,7 +9,17 @@ import pytest
 
 from bertd.api.models import JobView, SubmitGrid
 from bertd.errors import CorpusError, RecipeError, TransitionError
-from bertd.records import GLUE_FILES, GridSpec, JobKind, JobState, Preset
+from bertd.records import (
+    GLUE_FILES,
+    FinetuneSpec,
+    GridSpec,
+    JobKind,
+    JobState,
+    Keep,
+    MetricName,
+    OwnTask,
+    Preset,
+)
 from bertd.run.paths import JobPaths
 from tests.daemon.daemon_box import DaemonBox
 from tests.waiting import wait_for
@@ -102,6 +112,46 @@ def test_a_run_whose_recipe_asks_for_it_is_finetuned_by_itself_when_it_is_done(b
     assert box.client.job(score.job_id).kind is JobKind.GRID
     assert [(grid.marker, grid.grid_job_id) for grid in box.client.run(run.run_id).grids] == [(1.0, score.job_id)]
     assert any(f"grid {score.job_id} finetunes" in event.text for event in box.events())
+
+
+def test_a_grid_of_ones_own_task_is_run_kept_and_estimated_like_those_of_glue(box: DaemonBox, run: JobView) -> None:
+    table = box.folder / "reviews.csv"
+    own = OwnTask(train=str(table), text=("review",), label="stars", metric=MetricName.F1)
+    order = SubmitGrid(
+        run=run.run_id,
+        tasks=["reviews"],
+        own=own,
+        num_train=10,
+        preset=Preset.FAIR,
+        num_seeds=3,
+        keep=Keep.BEST,
+        data_dir=str(box.folder),
+    )
+    with pytest.raises(CorpusError, match=r"reviews\.csv: no such file"):
+        box.client.submit(order)
+    table.touch()
+    with pytest.raises(RecipeError, match="none for data of your own"):
+        box.client.submit(order.model_copy(update={"preset": Preset.MODERN}))
+    assert box.client.estimate_grid(order).unmeasured == ["reviews"]
+    job = box.client.submit(order)
+    assert job.name == "reviews-fair"
+    box.wait_for_state(job.id, JobState.DONE)
+    scores = sorted(box.client.scores(run=run.run_id), key=lambda view: view.score.seed)
+    assert [(score.score.seed, score.score.kept is not None) for score in scores] == [
+        (42, False),
+        (43, False),
+        (44, True),
+    ]
+    trial = JobPaths(Path(job.folder)).trial(f"{scores[0].score.trial}")
+    assert FinetuneSpec.model_validate_json(trial.finetune_spec.read_bytes()).own == own
+
+    one = order.model_copy(update={"num_seeds": 1})
+    # The fake's trials take 0.1 s, here for 5 epochs of 10 examples.
+    assert box.client.estimate_grid(one).wall_s == pytest.approx(0.1)
+    twice = box.client.estimate_grid(one.model_copy(update={"num_train": 20, "preset": Preset.QUICK}))
+    assert twice.wall_s == pytest.approx(0.1 * 2 * 3 / 5) and twice.assumed == {"reviews": [32]}
+    other = own.model_copy(update={"label": "helpful"})
+    assert box.client.estimate_grid(one.model_copy(update={"own": other})).wall_s is None
 
 
 def test_each_task_of_a_grid_is_admitted_like_a_finetuning(box: DaemonBox, run: JobView) -> None:

@@ -13,6 +13,8 @@ from bertd.records import ComparisonRequest, NotCompared, ScoreComparison, Score
 PROGRAM = "bertd.glue.comparison.compare"
 _SECOND_SETS = {"mnli": ("mnli-mm", "accuracy_mismatched")}
 """Tasks with a second development set: its name in the table, and its metric."""
+_EXACT_MATCH = "exact_match"
+"""The second metric of answers to questions."""
 
 
 def compare_scores(client: Client, first: str, second: str) -> ScoreComparison:
@@ -62,7 +64,7 @@ def build_request(
 
 
 def _task_trials(first: TaskSummary, second: TaskSummary, *, folders: JobFolders) -> list[TaskTrials]:
-    """One, or two of a task that both scored on a second set."""
+    """One, or two of a task that both scored on a second set, or by a second metric."""
 
     def trials(summary: TaskSummary, metric: str) -> list[ScoredTrial]:
         return [
@@ -84,7 +86,7 @@ def _task_trials(first: TaskSummary, second: TaskSummary, *, folders: JobFolders
         )
 
     each = [compared(first.task, first.metric, is_in_mean=first.task in GLUE_COLUMNS)]
-    name, metric = _SECOND_SETS.get(first.task, ("", ""))
-    if name and all(metric in view.score.metrics for view in (*first.trials, *second.trials)):
+    name, metric = _SECOND_SETS.get(first.task, (first.task, _EXACT_MATCH))
+    if all(metric in view.score.metrics for view in (*first.trials, *second.trials)):
         each.append(compared(name, metric, is_in_mean=False))
     return each

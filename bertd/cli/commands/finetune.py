@@ -43,6 +43,7 @@ from bertd.program import print_note
 
 if TYPE_CHECKING:
     from bertd.api.models import SubmitFinetune
+    from bertd.records import FinetuneSpec, TaskDescription
 
 _DATA_PROGRAM = "bertd.glue.describe_data"
 
@@ -76,11 +77,18 @@ def finetune(
 ) -> None:
     """Queue a finetuning of a run's export or of a stock encoder; its score appears in `bertd scores`."""
     from bertd.api.models import SubmitFinetune
-    from bertd.cli.commands.finetune_grid import make_grid, require_options_of_one_kind, submit_grid
+    from bertd.cli.commands.finetune_grid import (
+        asks_for_own_grid,
+        make_grid,
+        make_own_grid,
+        require_options_of_one_kind,
+        submit_grid,
+    )
     from bertd.cli.own_task_options import make_own_task, name_own_task
-    from bertd.records import Keep, MetricName
+    from bertd.records import FinetuneSpec, Keep, MetricName
 
-    require_options_of_one_kind(context, is_grid=tasks is not None)
+    is_own_grid = tasks is None and asks_for_own_grid(context, data)
+    require_options_of_one_kind(context, is_grid=tasks is not None or is_own_grid, is_own=is_own_grid)
     export = _resolve_export(run)
     if tasks is not None:
         grid = make_grid(
@@ -99,9 +107,29 @@ def finetune(
     own = make_own_task(
         data, task=task, text=text, label=label, dev=dev, dev_share=dev_share, metric=metric and MetricName(metric)
     )
+    name = task or name_own_task(data)
+    if own is not None and is_own_grid:
+        description = _read_description(
+            FinetuneSpec(task=name, data_dir="", own=own, source=export, source_name=export)
+        )
+        grid = make_own_grid(
+            export,
+            own,
+            task=name,
+            num_train=description.num_train,
+            preset=preset,
+            num_seeds=seeds,
+            keep=keep,
+            is_halving=halving,
+            priority=priority,
+        )
+        if dry_run and not json:
+            print(_description_text(description))
+        submit_grid(grid, dry_run=dry_run, socket=socket, json=json)
+        return
     request = SubmitFinetune(
         run=export,
-        task=task or name_own_task(data),
+        task=name,
         data_dir=str((data if own is None else data.parent).absolute()),
         own=own,
         keep=Keep(keep),
@@ -130,25 +158,41 @@ def _describe_data(request: SubmitFinetune, *, json: bool) -> None:
     Raises:
         Exit: it cannot be read, for the reason that is printed.
     """
-    from bertd.cli.commands.programs import answer_of_module
-    from bertd.records import FinetuneSpec, TaskDescription
+    from bertd.records import FinetuneSpec
 
-    spec = FinetuneSpec(
-        task=request.task, data_dir=request.data_dir, own=request.own, source=request.run, source_name=request.run
+    description = _read_description(
+        FinetuneSpec(
+            task=request.task, data_dir=request.data_dir, own=request.own, source=request.run, source_name=request.run
+        )
     )
-    description = TaskDescription.model_validate_json(answer_of_module(_DATA_PROGRAM, spec.model_dump_json()))
     if json:
         print_json(description)
         return
+    print(f"{_description_text(description)}\nnothing was queued; submit it without --dry-run")
+
+
+def _read_description(spec: FinetuneSpec) -> TaskDescription:
+    """What the data has, after the warnings of it are printed.
+
+    Raises:
+        Exit: it cannot be read, for the reason that is printed.
+    """
+    from bertd.cli.commands.programs import answer_of_module
+    from bertd.records import TaskDescription
+
+    description = TaskDescription.model_validate_json(answer_of_module(_DATA_PROGRAM, spec.model_dump_json()))
     for warning in description.warnings:
         print_note(warning)
-    print(
+    return description
+
+
+def _description_text(description: TaskDescription) -> str:
+    return (
         f"{description.task}: {description.kind}, {description.num_train:,} training and {description.num_dev:,} "
         f"development examples\n"
         f"development set: {description.dev}\n"
         f"score: {description.metric}, {description.baseline:.3f} by the best constant guess; "
-        f"the best epoch is chosen by {description.chosen_by}\n"
-        "nothing was queued; submit it without --dry-run"
+        f"the best epoch is chosen by {description.chosen_by}"
     )
 
 

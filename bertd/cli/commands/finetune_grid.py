@@ -1,4 +1,4 @@
-"""`bertd finetune --tasks`: queue a grid of finetunings as one job, or say what it would be."""
+"""`bertd finetune` for a grid of finetunings: queue it as one job, or say what it would be."""
 
 from __future__ import annotations
 
@@ -13,14 +13,10 @@ from bertd.program import print_note
 if TYPE_CHECKING:
     from bertd.api.models import GridEstimateView, SubmitGrid
     from bertd.cli.finetune_options import Kept, ViaName
+    from bertd.records import OwnTask
 
 _OF_ONE_FINETUNING = {
     "task": "--task",
-    "text": "--text",
-    "label": "--label",
-    "dev": "--dev",
-    "dev_share": "--dev-share",
-    "metric": "--metric",
     "seed": "--seed",
     "lr": "--lr",
     "batch_size": "--batch-size",
@@ -28,20 +24,103 @@ _OF_ONE_FINETUNING = {
     "weight_decay": "--weight-decay",
     "warmup": "--warmup",
 }
-_OF_A_GRID = {"preset": "--preset", "seeds": "--seeds", "via": "--via", "halving": "--halving"}
+_OF_OWN_DATA = {
+    "text": "--text",
+    "label": "--label",
+    "dev": "--dev",
+    "dev_share": "--dev-share",
+    "metric": "--metric",
+}
+_OF_A_GRID = {"preset": "--preset", "seeds": "--seeds", "halving": "--halving"}
+_VIA = {"via": "--via"}
 
 
-def require_options_of_one_kind(context: typer.Context, *, is_grid: bool) -> None:
+def asks_for_own_grid(context: typer.Context, data: Path) -> bool:
+    """Whether the options are those of a grid on data of one's own, which needs no --tasks."""
+    return not data.is_dir() and any(_is_given(context, name) for name in _OF_A_GRID)
+
+
+def require_options_of_one_kind(context: typer.Context, *, is_grid: bool, is_own: bool) -> None:
     """Refuse options of the other kind of finetuning than the one that is asked for.
 
     Raises:
         BadParameter: one was given.
     """
-    why = "a grid tries its preset's settings on --tasks" if is_grid else "it is for a grid: give --tasks too"
-    for name, option in (_OF_ONE_FINETUNING if is_grid else _OF_A_GRID).items():
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
+    if is_own:
+        refused, why = (
+            _OF_ONE_FINETUNING,
+            "a grid tries its preset's settings; for one finetuning leave out --preset, --seeds, --halving",
+        )
+        _refuse_via(context)
+    elif is_grid:
+        refused, why = _OF_ONE_FINETUNING | _OF_OWN_DATA, "a grid tries its preset's settings on --tasks"
+    else:
+        refused, why = _OF_A_GRID | _VIA, "it is for a grid: give --tasks too"
+    for name, option in refused.items():
+        if _is_given(context, name):
             raise typer.BadParameter(f"cannot be given here: {why}", param_hint=option)
+
+
+def _refuse_via(context: typer.Context) -> None:
+    if _is_given(context, "via"):
+        raise typer.BadParameter(
+            "cannot be given here: it is for GLUE's rte, mrpc and sts-b; leave it out", param_hint="--via"
+        )
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def make_own_grid(
+    run: str,
+    own: OwnTask,
+    *,
+    task: str,
+    num_train: int,
+    preset: str,
+    num_seeds: int | None,
+    keep: Kept,
+    is_halving: bool,
+    priority: int,
+) -> SubmitGrid:
+    """The grid that the options describe, of one task of one's own.
+
+    Raises:
+        BadParameter: the preset has no setting for it, or none to drop.
+    """
+    from bertd.api.models import SubmitGrid
+    from bertd.records import Keep, Preset
+    from bertd.run.grid.finetune_grid import require_own_settings
+
+    try:
+        require_own_settings(Preset(preset))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--preset") from error
+    _require_halving_settings(preset, is_halving=is_halving)
+    return SubmitGrid(
+        run=run,
+        tasks=[task],
+        own=own,
+        num_train=num_train,
+        preset=Preset(preset),
+        num_seeds=num_seeds,
+        keep=Keep(keep),
+        is_halving=is_halving,
+        data_dir=str(Path(own.train).parent),
+        priority=priority,
+    )
+
+
+def _require_halving_settings(preset: str, *, is_halving: bool) -> None:
+    from bertd.records import Preset
+    from bertd.run.grid.finetune_grid import require_halving_settings
+
+    try:
+        require_halving_settings(Preset(preset), is_halving=is_halving)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--halving") from error
 
 
 def make_grid(
@@ -63,7 +142,7 @@ def make_grid(
     """
     from bertd.api.models import SubmitGrid
     from bertd.records import Keep, Preset
-    from bertd.run.grid.finetune_grid import ALL, GRID_TASKS, parse_tasks, require_halving_settings, require_via
+    from bertd.run.grid.finetune_grid import ALL, GRID_TASKS, parse_tasks, require_via
 
     try:
         names = parse_tasks(tasks, preset=Preset(preset))
@@ -73,15 +152,13 @@ def make_grid(
         require_via(names, via=via)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--via") from error
-    try:
-        require_halving_settings(Preset(preset), is_halving=is_halving)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--halving") from error
+    _require_halving_settings(preset, is_halving=is_halving)
     if ALL in tasks.split(",") and (missing := [task for task in GRID_TASKS if task not in names]):
         print_note(f"{preset} has no published setting for {', '.join(missing)}, which is left out")
     if not data.is_dir():
         raise typer.BadParameter(
-            f"{data} is a table: a grid is of GLUE's tasks; give their folder", param_hint="--data"
+            f"{data} is a file, and --tasks are those of GLUE's folder; leave --tasks out: --preset makes a grid of it",
+            param_hint="--data",
         )
     return SubmitGrid(
         run=run,
@@ -135,6 +212,11 @@ def _time_text(estimate: GridEstimateView) -> str:
     if estimate.wall_s is None or estimate.device_hours is None:
         return f"time: unknown until the first trial of each task is over; {where}"
     time_text = f"time: about {format_duration(estimate.wall_s)} {where}: {estimate.device_hours:.3g} {unit}"
-    if not estimate.unmeasured:
-        return time_text
-    return f"{time_text}, without {', '.join(estimate.unmeasured)}: unknown until the first trial of each is over"
+    if estimate.unmeasured:
+        time_text += f", without {', '.join(estimate.unmeasured)}: unknown until the first trial of each is over"
+    for task, batch_sizes in estimate.assumed.items():
+        listed = " and ".join(map(str, batch_sizes))
+        time_text += (
+            f"\n{task} was not measured with batch {listed}: an epoch is taken to need as long as with the nearest size"
+        )
+    return time_text

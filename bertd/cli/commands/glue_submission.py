@@ -85,15 +85,14 @@ def build_submission(
         out: absolute path of the zip.
         is_partial: whether a zip without some files is written.
     """
-    from bertd.cli.output.score_summary import choose_start
     from bertd.records import ChosenModel, SubmissionRequest
     from bertd.run.grid.finetune_grid import GRID_TASKS
 
-    # Those from the grid's model of MNLI are left out: no single finetuning makes them again.
-    by_task = choose_start(summaries, via=None)
+    by_task = choose_starts(summaries)
     export = _export_argument(summaries[0].source)
     models: list[ChosenModel] = []
     gaps: dict[str, str] = {}
+    unkept: dict[str, ScoreView] = {}
     for task in GRID_TASKS:
         if task not in by_task:
             command = f"bertd finetune {export} --task {task} --data {shlex.quote(str(data))} --keep best"
@@ -101,13 +100,36 @@ def build_submission(
             continue
         view = choose_trial(by_task[task])
         paths = folders.of(view)
-        description = _describe(view)
         if view.score.kept is not None and paths.finetuned_model.is_dir():
-            models.append(ChosenModel(task=task, folder=str(paths.finetuned_model), description=description))
+            models.append(ChosenModel(task=task, folder=str(paths.finetuned_model), description=_describe(view)))
         else:
-            command = _finetune_command(export, view, paths, data=data)
-            gaps[task] = f"the model of {description} was not kept; make it with `{command}`"
+            unkept[task] = view
+    for task, view in unkept.items():
+        command = (
+            _finetune_command(export, view, folders.of(view), data=data)
+            if view.score.via is None
+            else _grid_command(export, view, folders.of_job(view), tasks=_made_with(view, unkept), data=data)
+        )
+        gaps[task] = f"the model of {_describe(view)} was not kept; make it with `{command}`"
     return SubmissionRequest(data_dir=str(data), out=str(out), is_partial=is_partial, models=models, gaps=gaps)
+
+
+def choose_starts(summaries: Sequence[TaskSummary]) -> dict[str, TaskSummary]:
+    """By task the summary with the highest median, of equals that of the export itself and not from the model of MNLI.
+
+    Args:
+        summaries: of one export.
+    """
+    chosen: dict[str, TaskSummary] = {}
+    for each in sorted(summaries, key=lambda each: each.via is not None):
+        if each.task not in chosen or each.median > chosen[each.task].median:
+            chosen[each.task] = each
+    return chosen
+
+
+def _made_with(view: ScoreView, unkept: dict[str, ScoreView]) -> list[str]:
+    """The tasks whose missing models the same grid would make, from the same model."""
+    return [task for task, other in unkept.items() if (other.job_id, other.score.via) == (view.job_id, view.score.via)]
 
 
 def choose_trial(summary: TaskSummary) -> ScoreView:
@@ -117,8 +139,9 @@ def choose_trial(summary: TaskSummary) -> ScoreView:
 
 def _describe(view: ScoreView) -> str:
     score = view.score
+    start = "" if score.via is None else f"from the model of {score.via}, "
     return (
-        f"seed {score.seed}, learning rate {score.lr:g}, batch {score.batch_size}, {score.epochs} epochs "
+        f"{start}seed {score.seed}, learning rate {score.lr:g}, batch {score.batch_size}, {score.epochs} epochs "
         f"({score.metric} {score.score:.4f} on dev)"
     )
 
@@ -152,3 +175,30 @@ def _finetune_command(export: str, view: ScoreView, paths: JobPaths, *, data: Pa
         f"--weight-decay {spec.weight_decay:g} --warmup {spec.warmup:g}"
     )
     return f"bertd finetune {export} --task {spec.task} --data {shlex.quote(str(data))} {options} --keep best"
+
+
+def _grid_command(export: str, view: ScoreView, job: JobPaths, *, tasks: Sequence[str], data: Path) -> str:
+    """The command that repeats a grid from another task's model, for these tasks alone, and keeps the best models.
+
+    Raises:
+        RunFolderError: the grid's spec cannot be read.
+    """
+    from pydantic import ValidationError
+
+    from bertd.errors import RunFolderError
+    from bertd.records import GridSpec
+
+    try:
+        spec = GridSpec.model_validate_json(job.grid_spec.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise RunFolderError(
+            f"{job.grid_spec}: cannot be read ({type(error).__name__}), so the settings of {view.score.task} from "
+            f"{view.score.via} are not known; finetune it again with --tasks {view.score.via},{view.score.task} "
+            f"--via {view.score.via} --keep best"
+        ) from error
+    num_seeds = len({trial.seed for trial in spec.trials})
+    options = f"--preset {spec.preset} --seeds {num_seeds}{' --halving' if spec.is_halving else ''}"
+    return (
+        f"bertd finetune {export} --tasks {view.score.via},{','.join(tasks)} --via {view.score.via} "
+        f"--data {shlex.quote(str(data))} {options} --keep best"
+    )

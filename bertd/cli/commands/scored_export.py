@@ -49,9 +49,13 @@ class JobFolders:
         self._client = client
         self._by_job: dict[int, JobPaths] = {}
 
-    def of(self, view: ScoreView) -> JobPaths:
-        """That of a job, or of its grid's trial."""
+    def of_job(self, view: ScoreView) -> JobPaths:
+        """That of a job, also of a grid."""
         if view.job_id not in self._by_job:
             self._by_job[view.job_id] = JobPaths(Path(self._client.job(view.job_id).folder))
-        job = self._by_job[view.job_id]
+        return self._by_job[view.job_id]
+
+    def of(self, view: ScoreView) -> JobPaths:
+        """That of a job, or of its grid's trial."""
+        job = self.of_job(view)
         return job if view.score.trial is None else job.trial(view.score.trial)

@@ -3,8 +3,9 @@ output.
 
 An export's score on a task is the median over the seeds of its best setting. The difference of two scores gets a
 confidence interval from a bootstrap (Efron 1979, percentiles) over both sources of chance: each resample draws the
-development set's examples with replacement, the same for every trial, and the seeds of either export. The intervals
-leave out that settings and epochs were chosen on the same set.
+development set's examples with replacement, the same for every trial, and the seeds of either export. Tags are drawn
+by whole sentences, answers by questions. The intervals leave out that settings, epochs and the threshold of no answer
+were chosen on the same set.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ import numpy as np
 from pydantic import ValidationError
 
 from bertd.errors import CheckpointError, RecipeError
-from bertd.glue.comparison.resampled_metrics import resample_scores
+from bertd.glue.comparison.resampled_metrics import resample_ratios, resample_scores
+from bertd.glue.comparison.unit_sums import METRICS_OF_UNITS, read_unit_sums
 from bertd.glue.metrics import METRICS, Values, compute_metric
-from bertd.glue.training.dev_predictions import QUESTIONS, WORDS, SetPredictions, unpack_predictions
+from bertd.glue.training.dev_predictions import SENTENCE_LENGTHS, TAG_NAMES, SetPredictions, unpack_predictions
 from bertd.program import run_main
 from bertd.records import (
     ComparisonRequest,
@@ -38,6 +40,8 @@ _SEED = 42
 """The same files give the same intervals."""
 _SAME_SCORE = 1e-9
 """The journal's score and that of the predictions come from the same numbers."""
+_OF_THE_SET = {TAG_NAMES, SENTENCE_LENGTHS}
+"""Details that trials on the same development set have in common."""
 
 
 @dataclass(frozen=True)
@@ -94,19 +98,37 @@ def _compare_task(task: TaskTrials, *, generator: np.random.Generator) -> _Resul
     Raises:
         CheckpointError: predictions cannot be read, are of other sets, or are not those that were scored.
     """
-    metric, sets = _read_sets(task)
-    true_N = sets[0].true
+    metric, suffix, sets = _read_sets(task)
     trials = [*task.first, *task.second]
     for trial, one in zip(trials, sets, strict=True):
-        _require_same_set(trials[0], true_N, trial, one.true)
-        _require_own_score(metric, trial, one)
-    scores_RT = resample_scores(
-        metric,
-        np.stack([one.predicted for one in sets]),
-        true_N,
-        num_resamples=NUM_RESAMPLES,
-        generator=generator,
-    )
+        _require_same_set(trials[0], sets[0], trial, one)
+    if suffix in METRICS_OF_UNITS:
+        sums = [
+            read_unit_sums(metric, suffix, one, place=trial.predictions)
+            for trial, one in zip(trials, sets, strict=True)
+        ]
+        scores = [one.score for one in sums]
+    else:
+        scores = [compute_metric(metric, one.predicted, one.true) for one in sets]
+    for trial, score in zip(trials, scores, strict=True):
+        _require_own_score(trial, score)
+    if suffix in METRICS_OF_UNITS:
+        num_examples = sums[0].numerator_U.size
+        scores_RT = resample_ratios(
+            np.stack([one.numerator_U for one in sums]),
+            np.stack([one.denominator_U for one in sums]),
+            num_resamples=NUM_RESAMPLES,
+            generator=generator,
+        )
+    else:
+        num_examples = sets[0].true.size
+        scores_RT = resample_scores(
+            metric,
+            np.stack([one.predicted for one in sets]),
+            sets[0].true,
+            num_resamples=NUM_RESAMPLES,
+            generator=generator,
+        )
     num_first = len(task.first)
     first_R = _median_of_drawn_seeds(scores_RT[:, :num_first], generator=generator)
     second_R = _median_of_drawn_seeds(scores_RT[:, num_first:], generator=generator)
@@ -116,7 +138,7 @@ def _compare_task(task: TaskTrials, *, generator: np.random.Generator) -> _Resul
     difference = TaskDifference(
         task=task.task,
         metric=task.metric,
-        num_examples=true_N.size,
+        num_examples=num_examples,
         first=first,
         second=second,
         difference=second - first,
@@ -160,14 +182,14 @@ def _compare_means(results: list[_Result]) -> MeanDifference:
     )
 
 
-def _read_sets(task: TaskTrials) -> tuple[str, list[SetPredictions]]:
-    """The metric's name without the set's suffix, and each trial's predictions of that set.
+def _read_sets(task: TaskTrials) -> tuple[str, str, list[SetPredictions]]:
+    """The metric's name without the set's suffix, that suffix, and each trial's predictions of that set.
 
     Raises:
         CheckpointError: they cannot be read.
     """
     sets: list[SetPredictions] = []
-    name = task.metric
+    suffixes: list[str] = []
     for trial in (*task.first, *task.second):
         path = Path(trial.predictions)
         try:
@@ -177,29 +199,39 @@ def _read_sets(task: TaskTrials) -> tuple[str, list[SetPredictions]]:
                 f"{path}: cannot read: {error.strerror}; finetune again to keep predictions"
             ) from error
         by_suffix = unpack_predictions(content, place=str(path))
-        found = [
-            suffix
-            for suffix in by_suffix
-            if task.metric.endswith(suffix) and task.metric.removesuffix(suffix) in METRICS
-        ]
-        if not found and by_suffix.keys() & {WORDS, QUESTIONS}:
-            raise CheckpointError(
-                f"{path}: {task.metric} of tags and answers is not compared by drawn examples; see its spread over "
-                "seeds in `bertd scores`"
-            )
+        found = [suffix for suffix in by_suffix if _is_metric_of(suffix, task.metric)]
         if not found:
             raise CheckpointError(f"{path}: has no predictions that {task.metric} is of; finetune again")
-        name = task.metric.removesuffix(found[0])
+        suffixes.append(found[0])
         sets.append(by_suffix[found[0]])
-    return name, sets
+    if len(set(suffixes)) > 1:
+        places = f"({task.first[0].predictions}, {task.second[0].predictions})"
+        raise CheckpointError(
+            f"the development sets are not the same: their predictions are of two kinds {places}; finetune both on the "
+            "same data"
+        )
+    return task.metric.removesuffix(suffixes[0]), suffixes[0], sets
 
 
-def _require_same_set(one: ScoredTrial, true_N: Values, other: ScoredTrial, other_true_N: Values) -> None:
+def _is_metric_of(suffix: str, metric: str) -> bool:
+    if suffix in METRICS_OF_UNITS:
+        return metric in METRICS_OF_UNITS[suffix]
+    return metric.endswith(suffix) and metric.removesuffix(suffix) in METRICS
+
+
+def _require_same_set(one: ScoredTrial, first: SetPredictions, other: ScoredTrial, second: SetPredictions) -> None:
     places = f"({one.predictions}, {other.predictions})"
+    true_N, other_true_N = first.true, second.true
     if true_N.shape != other_true_N.shape:
         raise CheckpointError(
             f"the development sets are not the same: {true_N.size} and {other_true_N.size} examples {places}; "
             "finetune both on the same data"
+        )
+    in_both = first.details.keys() & second.details.keys() & _OF_THE_SET
+    if any(not np.array_equal(first.details[name], second.details[name]) for name in in_both):
+        raise CheckpointError(
+            f"the development sets are not the same: the tags or the sentences differ {places}; finetune both on the "
+            "same data"
         )
     differs = true_N != other_true_N
     if differs.any():
@@ -209,8 +241,7 @@ def _require_same_set(one: ScoredTrial, true_N: Values, other: ScoredTrial, othe
         )
 
 
-def _require_own_score(metric: str, trial: ScoredTrial, predictions: SetPredictions) -> None:
-    score = compute_metric(metric, predictions.predicted, predictions.true)
+def _require_own_score(trial: ScoredTrial, score: float) -> None:
     if abs(score - trial.score) > _SAME_SCORE:
         raise CheckpointError(
             f"{trial.predictions}: its predictions score {score:.6f}, but the journal has {trial.score:.6f}: they are "

@@ -4,6 +4,7 @@ R  resamples
 T  trials, whose predictions are scored on the same resamples
 P  patterns: examples with the same label and the same predictions, which a resample cannot tell apart
 C  classes
+U  units: sentences, or questions, which are drawn whole
 
 A resample is how often each pattern is drawn. For classes that is little even where there are many examples; numbers
 to predict have about as many patterns as examples.
@@ -47,6 +48,18 @@ def resample_scores(
         score(metric, patterns, generator.multinomial(int(counts_P.sum()), shares_P, size=size).astype(np.float64))
         for size in _block_sizes(num_resamples, num_patterns=counts_P.size)
     ]
+    return np.concatenate(blocks)
+
+
+def resample_ratios(
+    numerator_TU: Values, denominator_TU: Values, *, num_resamples: int, generator: np.random.Generator
+) -> Values:
+    """RT: one sum over another on each resample, as many units drawn with replacement as there are; 0 for 0 of 0."""
+    num_units = numerator_TU.shape[1]
+    blocks = []
+    for size in _block_sizes(num_resamples, num_patterns=num_units):
+        drawn_RU = generator.multinomial(num_units, np.full(num_units, 1 / num_units), size=size).astype(np.float64)
+        blocks.append(_divide(drawn_RU @ numerator_TU.T, drawn_RU @ denominator_TU.T))
     return np.concatenate(blocks)
 
 

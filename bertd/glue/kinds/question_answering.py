@@ -26,7 +26,7 @@ from bertd.glue.kinds.spans import FoundAnswer, read_answers
 from bertd.glue.model.classifier import Classifier
 from bertd.glue.model.head import Head, HeadKind
 from bertd.glue.training.batches import EncodedExample
-from bertd.glue.training.dev_predictions import QUESTIONS, SetPredictions
+from bertd.glue.training.dev_predictions import ANSWER_EXACT_MATCH, ANSWER_F1, QUESTIONS, SetPredictions
 from bertd.glue.training.encode_questions import STRIDE, encode_questions
 from bertd.records import SQUAD_TEXT, MetricName, OwnTask
 
@@ -85,12 +85,25 @@ class QuestionAnswering(Kind):
             return metrics if threshold is None else {**metrics, NULL_THRESHOLD: threshold}
 
         first_answers = np.array([next((answer.text for answer in q.answers), "") for q in self.dev], dtype=np.str_)
+
+        def keep(outputs_N2: Tensor) -> SetPredictions:
+            predicted, _ = decide(outputs_N2)
+            scores = [gold.score(text) for gold, text in zip(golds, predicted, strict=True)]
+            return SetPredictions(
+                np.array(predicted, dtype=np.str_),
+                first_answers,
+                {
+                    ANSWER_F1: np.array([one.f1 for one in scores]),
+                    ANSWER_EXACT_MATCH: np.array([one.exact_match for one in scores]),
+                },
+            )
+
         return [
             EncodedDevSet(
                 self.dev_path,
                 [window.example for window in windows],
                 score,
-                decide=lambda outputs_N2: SetPredictions(np.array(decide(outputs_N2)[0], dtype=np.str_), first_answers),
+                decide=keep,
                 predictions_suffix=QUESTIONS,
             )
         ]

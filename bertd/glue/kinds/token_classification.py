@@ -22,7 +22,7 @@ from bertd.glue.kinds.kind import EncodedDevSet, Kind
 from bertd.glue.model.classifier import Classifier
 from bertd.glue.model.head import Head, HeadKind
 from bertd.glue.training.batches import IGNORE_INDEX, EncodedExample
-from bertd.glue.training.dev_predictions import WORDS, SetPredictions
+from bertd.glue.training.dev_predictions import SENTENCE_LENGTHS, TAG_NAMES, WORDS, SetPredictions
 from bertd.glue.training.encode_words import EncodedWords, encode_words
 from bertd.records import MetricName, OwnTask
 
@@ -98,6 +98,10 @@ class TokenClassification(Kind):
         return SetPredictions(
             np.array([ids[tag] for tags in predicted for tag in tags]),
             np.array([ids[tag] for sentence in self.dev for tag in sentence.tags]),
+            {
+                TAG_NAMES: np.array(self.head.names, dtype=np.str_),
+                SENTENCE_LENGTHS: np.array([len(sentence.words) for sentence in self.dev]),
+            },
         )
 
     def _measure(self, predicted: list[list[str]]) -> dict[str, float]:

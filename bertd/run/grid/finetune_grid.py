@@ -5,10 +5,13 @@ cramming/config/eval/GLUE_sane.yaml with optim/adam.yaml; their learning rate de
 paper: the grid of Izsak et al. 2021, table 7, in which the tasks with more than 100,000 training examples have fewer
 settings, but for SST-2. search: the same settings, of which halving may drop some. modern: one setting for each task
 but WNLI, those of Warner et al. 2024 (ModernBERT), appendix; RTE, MRPC and STS-B they finetuned from MNLI.
+
+A task of one's own has the settings that these rules give it by its size; modern, which has none by a rule, has none.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -20,6 +23,9 @@ GRID_TASKS = tuple(name for name in GLUE_TASKS if name != "ax")
 """What `all` means. Not ax: it trains on MNLI again, and mnli is scored on the diagnostic set anyway."""
 FIRST_SEED = 42
 _LARGE_TASKS = frozenset({"mnli", "qqp", "qnli"})
+_MOST_SMALL_EXAMPLES = 100_000
+"""Training examples of a small task of one's own at most. Source: see the module."""
+_OWN_NAME_CHARACTERS = 40
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,19 @@ def has_settings(preset: Preset, task: str) -> bool:
     return preset is not Preset.MODERN or task in _MODERN
 
 
+def require_own_settings(preset: Preset) -> None:
+    """Check that the preset has settings for a task of one's own.
+
+    Raises:
+        ValueError: it has not.
+    """
+    if preset is Preset.MODERN:
+        raise ValueError(
+            "modern has one published setting for each of GLUE's tasks, and none for data of your own; give "
+            f"{Preset.FAIR}, or {Preset.SEARCH} to try several"
+        )
+
+
 def require_via(tasks: list[str], *, via: Via | None) -> None:
     """Check that the grid finetunes the task that others start from, and one of those.
 
@@ -129,15 +148,44 @@ def make_trials(
         num_seeds: None for those of the preset.
         via: the task from whose model VIA_TASKS start once more, with the same settings.
     """
-    seeds = range(FIRST_SEED, FIRST_SEED + (NUM_SEEDS[preset] if num_seeds is None else num_seeds))
     starts: list[tuple[str, Via | None]] = [(task, None) for task in dict.fromkeys(tasks)]
     if via is not None:
         starts += [(task, via) for task in dict.fromkeys(tasks) if task in VIA_TASKS]
+    seeds = _seeds(preset, num_seeds)
+    return [
+        trial
+        for task, start in starts
+        for trial in _combine(f"{task}{_from(start)}", task, _settings(preset, task), seeds=seeds, via=start)
+    ]
+
+
+def make_own_trials(task: str, *, preset: Preset, num_train: int, num_seeds: int | None = None) -> list[GridTrial]:
+    """Every combination of the settings for a task of one's own with the seeds from FIRST_SEED on.
+
+    Args:
+        task: its name.
+        preset: not modern.
+        num_train: training examples, which decide whether the paper's rule takes it for a large task.
+        num_seeds: None for those of the preset.
+    """
+    settings = _settings(preset, task)
+    if preset in (Preset.PAPER, Preset.SEARCH) and num_train > _MOST_SMALL_EXAMPLES:
+        settings = _PAPER_LARGE
+    # The name is part of a folder's: a file may be called anything, and longer.
+    name = re.sub(r"[^A-Za-z0-9_]+", "-", task)[:_OWN_NAME_CHARACTERS].strip("-") or "own"
+    return _combine(name, task, settings, seeds=_seeds(preset, num_seeds), via=None)
+
+
+def _seeds(preset: Preset, num_seeds: int | None) -> range:
+    return range(FIRST_SEED, FIRST_SEED + (NUM_SEEDS[preset] if num_seeds is None else num_seeds))
+
+
+def _combine(name: str, task: str, settings: _Settings, *, seeds: range, via: Via | None) -> list[GridTrial]:
     return [
         GridTrial(
-            name=f"{task}{_from(start)}-lr{lr:g}-batch{batch_size}-epochs{epochs}-seed{seed}",
+            name=f"{name}-lr{lr:g}-batch{batch_size}-epochs{epochs}-seed{seed}",
             task=task,
-            via=start,
+            via=via,
             seed=seed,
             lr=lr,
             batch_size=batch_size,
@@ -145,18 +193,21 @@ def make_trials(
             weight_decay=settings.weight_decay,
             warmup=settings.warmup,
         )
-        for task, start in starts
-        for settings in (_settings(preset, task),)
         for seed, lr, batch_size, epochs in product(seeds, settings.lrs, settings.batch_sizes, settings.epochs)
     ]
 
 
-def longest_first(trials: list[GridTrial], *, data_dir: Path) -> list[GridTrial]:
+def longest_first(trials: list[GridTrial], *, data_dir: Path | None) -> list[GridTrial]:
     """The trials by falling size of what they read: bytes of the training files, times epochs.
 
     Those of a task follow each other, so that a worker keeps it in memory: the order is that of their largest trials.
+
+    Args:
+        trials: of a grid.
+        data_dir: of GLUE; None for one task of one's own.
     """
-    sizes = {task: train_bytes(task, data_dir=data_dir) for task in {trial.task for trial in trials}}
+    tasks = {trial.task for trial in trials}
+    sizes = {task: 1 if data_dir is None else train_bytes(task, data_dir=data_dir) for task in tasks}
     largest = {task: sizes[task] * max(t.epochs for t in trials if t.task == task) for task in sizes}
     return sorted(trials, key=lambda trial: (-largest[trial.task], trial.task, -trial.epochs))
 

@@ -1,25 +1,49 @@
 """How long the trials of a grid take on its workers, from measured trials of the same tasks. Pure.
 
-A trial is taken to need its task's seconds per epoch, whatever its batch size, times its epochs. Where no trial of a
-task was measured, nothing is guessed.
+A trial is taken to need the seconds per epoch of its task with its batch size, times its epochs. Where no trial with
+that batch size was measured, an epoch is taken to need as long as with the nearest one that was; `assumed_batch_sizes`
+names these. Where no trial of a task was measured, nothing is guessed.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bertd.records import GridTrial, ScoreRecord
+from bertd.records import EpochSeconds, GridTrial, ScoreRecord
 
 
-def measure_speeds(scores: Iterable[ScoreRecord]) -> dict[str, float]:
-    """Seconds per epoch by task: the median over its trials, loading and evaluation included."""
-    by_task: dict[str, list[float]] = {}
+def measure_speeds(scores: Iterable[ScoreRecord]) -> EpochSeconds:
+    """The medians over the trials of each task and batch size, loading and evaluation included."""
+    measured: dict[str, dict[int, list[float]]] = {}
     for score in scores:
-        by_task.setdefault(score.task, []).append(score.seconds / score.epochs)
-    return {task: statistics.median(seconds) for task, seconds in by_task.items()}
+        by_batch_size = measured.setdefault(score.task, {})
+        by_batch_size.setdefault(score.batch_size, []).append(score.seconds / score.epochs)
+    return {
+        task: {batch_size: statistics.median(seconds) for batch_size, seconds in by_batch_size.items()}
+        for task, by_batch_size in measured.items()
+    }
+
+
+def merge_speeds(known: EpochSeconds, newer: EpochSeconds) -> EpochSeconds:
+    """Both; of a task and a batch size that both have, the newer."""
+    return {task: known.get(task, {}) | newer.get(task, {}) for task in known | newer}
+
+
+def assumed_batch_sizes(trials: Iterable[GridTrial], speeds: EpochSeconds) -> dict[str, list[int]]:
+    """By task with some speed: the batch sizes of its trials that were not measured."""
+    missing = {
+        (trial.task, trial.batch_size)
+        for trial in trials
+        if trial.task in speeds and trial.batch_size not in speeds[trial.task]
+    }
+    assumed: dict[str, list[int]] = {}
+    for task, batch_size in sorted(missing):
+        assumed.setdefault(task, []).append(batch_size)
+    return assumed
 
 
 @dataclass(frozen=True)
@@ -43,7 +67,7 @@ class TimeLeft:
 def find_time_left(
     pending: Sequence[GridTrial],
     *,
-    speeds: Mapping[str, float],
+    speeds: EpochSeconds,
     num_workers: int,
     running: Sequence[RunningTrial] = (),
 ) -> TimeLeft:
@@ -51,7 +75,7 @@ def find_time_left(
 
     Args:
         pending: those that no worker has begun, in the order in which they begin.
-        speeds: seconds per epoch by task.
+        speeds: of the tasks that were measured.
         num_workers: all, busy or not.
         running: those that workers have begun.
     """
@@ -71,5 +95,8 @@ def find_time_left(
     return TimeLeft(max(free_at_s), tuple(task for task in tasks if task not in speeds))
 
 
-def _duration_s(trial: GridTrial, speeds: Mapping[str, float]) -> float:
-    return speeds.get(trial.task, 0.0) * trial.epochs
+def _duration_s(trial: GridTrial, speeds: EpochSeconds) -> float:
+    """0 for a task that was not measured."""
+    by_batch_size = speeds.get(trial.task, {})
+    nearest = min(by_batch_size, key=lambda size: (abs(math.log(size / trial.batch_size)), size), default=0)
+    return by_batch_size.get(nearest, 0.0) * trial.epochs

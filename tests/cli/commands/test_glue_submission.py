@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bertd.api.models import ScoreView, SubmitFinetune
+from bertd.api.models import ScoreView, SubmitFinetune, SubmitGrid
 from bertd.cli.commands import glue_submission
-from bertd.records import FinetuneSpec, SubmissionRequest
+from bertd.records import FinetuneSpec, GridSpec, Keep, Preset, SubmissionRequest
+from bertd.run.grid.finetune_grid import make_trials
 from bertd.run.paths import JobPaths
 from tests.cli import samples
 from tests.cli.conftest import Bertd
@@ -87,6 +88,55 @@ def test_the_best_seed_is_submitted_and_a_missing_model_has_its_command(
         weight_decay=0.0,
         warmup=0.1,
     )
+
+
+def test_the_better_start_is_submitted_and_a_missing_model_from_mnli_has_the_grids_command(
+    bertd: Bertd, daemon: FakeDaemon, asked: list[SubmissionRequest], job: JobPaths, tmp_path: Path
+) -> None:
+    kept = job.trial("sts-b-from-mnli").finetuned_model
+    kept.mkdir(parents=True)
+    trials = make_trials(["mnli", "rte", "mrpc"], preset=Preset.FAIR, num_seeds=2, via="mnli")
+    spec = GridSpec(
+        preset=Preset.FAIR, source="/e", source_name=SOURCE, data_dir="/d", num_cpu_workers=1, trials=trials
+    )
+    job.grid_spec.write_text(spec.model_dump_json())
+
+    def via(view: ScoreView) -> ScoreView:
+        return view.model_copy(update={"score": view.score.model_copy(update={"via": "mnli"})})
+
+    daemon.scores = [
+        *(trial(0.60, task=task, seed=42, trial=f"{task}-direct") for task in ("rte", "mrpc", "sts-b")),
+        *(via(trial(0.70, task=task, seed=43, trial=f"{task}-from-mnli")) for task in ("rte", "mrpc")),
+        via(trial(0.65, task="sts-b", seed=42, trial="sts-b-from-mnli", kept=kept)),
+    ]
+    (tmp_path / "glue").mkdir()
+    order = ["glue", "submit", "7-demo", "--data", str(tmp_path / "glue"), "--out", str(tmp_path / "g.zip")]
+    assert bertd(*order).code == 0
+    (request,) = asked
+    assert [(model.task, model.folder) for model in request.models] == [("sts-b", str(kept))]
+    assert request.models[0].description.startswith("from the model of mnli, seed 42")
+    # One grid makes both: MNLI is trained once.
+    commands = {request.gaps[task].split("`")[1] for task in ("rte", "mrpc")}
+    (command,) = map(shlex.split, commands)
+    assert bertd(*command[1:]).code == 0
+    body = SubmitGrid.model_validate_json(next(r.body for r in daemon.requests if r.path == "/v1/jobs" and r.body))
+    assert body == SubmitGrid(
+        run="7-demo@12000",
+        tasks=["mrpc", "mnli", "rte"],
+        preset=Preset.FAIR,
+        num_seeds=2,
+        via="mnli",
+        keep=Keep.BEST,
+        data_dir=str(tmp_path / "glue"),
+    )
+
+    worse = [view for view in daemon.scores if view.score.task != "sts-b" or view.score.via is None]
+    daemon.scores = [*worse, via(trial(0.10, task="sts-b", seed=42, trial="sts-b-from-mnli", kept=kept))]
+    spec_of_direct = FinetuneSpec(task="sts-b", data_dir="/d", source="/e", source_name=SOURCE)
+    job.trial("sts-b-direct").root.mkdir()
+    job.trial("sts-b-direct").finetune_spec.write_text(spec_of_direct.model_dump_json())
+    assert bertd(*order).code == 0
+    assert asked[-1].models == [] and "--task sts-b" in asked[-1].gaps["sts-b"]
 
 
 def test_what_is_not_a_zip_or_has_no_score_is_refused(

@@ -278,6 +278,19 @@ def test_modern_leaves_out_the_task_without_a_published_setting_and_says_so(bert
     assert "wnli" not in SubmitGrid.model_validate_json(daemon.requests[-1].body).tasks
 
 
+_DESCRIPTION = TaskDescription(
+    task="qa",
+    kind="question answering",
+    num_train=87599,
+    num_dev=10570,
+    dev="dev.json",
+    metric="f1",
+    chosen_by="f1",
+    baseline=0.0,
+    warnings=["3 questions are left out"],
+)
+
+
 def test_a_dry_run_of_a_finetuning_describes_its_data_and_queues_nothing(
     bertd: Bertd, daemon: FakeDaemon, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,17 +299,7 @@ def test_a_dry_run_of_a_finetuning_describes_its_data_and_queues_nothing(
     def answer(module: str, request: str) -> str:
         assert importlib.util.find_spec(module) is not None
         asked.append(FinetuneSpec.model_validate_json(request))
-        return TaskDescription(
-            task="qa",
-            kind="question answering",
-            num_train=87599,
-            num_dev=10570,
-            dev="dev.json",
-            metric="f1",
-            chosen_by="f1",
-            baseline=0.0,
-            warnings=["3 questions are left out"],
-        ).model_dump_json()
+        return _DESCRIPTION.model_dump_json()
 
     monkeypatch.setattr("bertd.cli.commands.programs.answer_of_module", answer)
     (workplace / "qa.json").write_text('{"data": []}')
@@ -312,6 +315,58 @@ def test_a_dry_run_of_a_finetuning_describes_its_data_and_queues_nothing(
 @pytest.mark.parametrize(
     ("options", "remedy"),
     [
+        (["--lr", "1e-5"], "for one finetuning leave out --preset, --seeds, --halving"),
+        (["--via", "mnli"], "it is for GLUE's rte, mrpc and sts-b"),
+        (["--preset", "modern"], "none for data of your own"),
+        (["--halving"], "quick has one setting"),
+        (["--tasks", "cola"], "leave --tasks out"),
+    ],
+)
+def test_a_grid_of_ones_own_task_that_cannot_be_is_not_queued(
+    bertd: Bertd,
+    daemon: FakeDaemon,
+    workplace: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    remedy: str,
+) -> None:
+    monkeypatch.setattr("bertd.cli.commands.programs.answer_of_module", lambda *_: _DESCRIPTION.model_dump_json())
+    (workplace / "t.csv").touch()
+    columns = [] if "--tasks" in options else ["--text", "a", "--label", "y", "--seeds", "2"]
+    said = bertd("finetune", "@", "--data", "t.csv", *columns, *options)
+    assert said.code == 2
+    assert remedy in " ".join(said.err.replace("│", " ").split())
+    assert not daemon.requests
+
+
+def test_a_grid_of_ones_own_task_is_read_first_and_then_one_job(
+    bertd: Bertd, daemon: FakeDaemon, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bertd.cli.commands.programs.answer_of_module", lambda *_: _DESCRIPTION.model_dump_json())
+    (workplace / "t.csv").touch()
+    order = ["finetune", "@", *_TABLE, "--preset", "paper", "--keep", "best"]
+    daemon.grid_estimate = daemon.grid_estimate.model_copy(update={"assumed": {"t": [16, 64]}})
+    said = bertd(*order, "--dry-run")
+    assert said.out.startswith("qa: question answering, 87,599 training and 10,570 development examples\n")
+    assert "t was not measured with batch 16 and 64: an epoch is taken to need as long as with the" in said.out
+    assert "3 questions are left out" in said.err
+    said = bertd(*order)
+    assert said.code == 0 and said.out.count("trials:") == 1
+    own = OwnTask(train=str(workplace / "t.csv"), text=("a",), label="y")
+    assert SubmitGrid.model_validate_json(daemon.requests[-1].body) == SubmitGrid(
+        run="@",
+        tasks=["t"],
+        own=own,
+        num_train=87599,
+        preset=Preset.PAPER,
+        keep=Keep.BEST,
+        data_dir=str(workplace),
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
         (["--tasks", "cola,nope"], "'nope' is not a GLUE task"),
         (["--tasks", "cola", "--lr", "1e-5"], "a grid tries its preset's settings"),
         (["--tasks", "cola", "--task", "cola"], "a grid tries its preset's settings"),
@@ -321,7 +376,7 @@ def test_a_dry_run_of_a_finetuning_describes_its_data_and_queues_nothing(
         (["--tasks", "rte", "--via", "mnli"], "which the grid must finetune: add it to --tasks"),
         (["--tasks", "cola,mnli", "--via", "mnli"], "is for mrpc, sts-b, rte"),
         (["--task", "cola", "--seeds", "3"], "give --tasks too"),
-        (["--tasks", "cola", "--data", "t.csv"], "is a table"),
+        (["--tasks", "cola", "--data", "t.csv"], "is a file"),
     ],
 )
 def test_a_grid_that_cannot_be_is_not_queued(

@@ -12,6 +12,7 @@ import pytest
 from bertd.errors import RecipeError
 from bertd.glue.comparison import compare as program
 from bertd.glue.comparison.compare import compare
+from bertd.glue.kinds.entities import score_entities
 from bertd.glue.metrics import Values, compute_metric
 from bertd.glue.training.dev_predictions import SetPredictions, pack_predictions
 from bertd.records import ComparisonRequest, NotCompared, ScoreComparison, ScoredTrial, TaskTrials
@@ -129,10 +130,65 @@ def test_the_program_answers_on_its_output(
     assert program.main() == RecipeError.exit_code
 
 
-def test_tags_and_answers_are_not_compared_and_the_reason_is_said(tmp_path: Path) -> None:
+def write_tagged(folder: Path, *, right: float, seed: int, names: tuple[str, ...] = ("B-X", "I-X", "O")) -> ScoredTrial:
+    """A trial that tags a share of the words right."""
+    lengths = np.random.default_rng(3).integers(1, 9, size=150)
+    true = np.random.default_rng(4).integers(3, size=int(lengths.sum()))
+    draw = np.random.default_rng(seed)
+    predicted = np.where(draw.random(true.size) < right, true, draw.integers(3, size=true.size))
+    details = {"names": np.array(names), "lengths": lengths}
+    path = folder / f"tags-{right}-{seed}-{names[0]}.npz"
+    path.write_bytes(pack_predictions({"_words": SetPredictions(predicted, true, details)}))
+    ends = np.cumsum(lengths)[:-1]
+    tags = [[[names[tag] for tag in part] for part in np.split(ids, ends)] for ids in (predicted, true)]
+    return ScoredTrial(seed=seed, score=score_entities(*tags)["f1"], predictions=str(path))
+
+
+def test_tags_are_compared_by_the_f1_of_entities_in_drawn_sentences(tmp_path: Path) -> None:
+    def task(first: float, second: float) -> TaskTrials:
+        sides = ([write_tagged(tmp_path, right=r, seed=s + k) for s in range(3)] for r, k in ((first, 0), (second, 9)))
+        return TaskTrials(task="ner", metric="f1", is_in_mean=False, first=next(sides), second=next(sides))
+
+    better, equal = compare_tasks(task(0.5, 0.9), task(0.8, 0.8)).tasks
+    assert not better.covers_zero and better.low < better.difference < better.high and better.num_examples == 150
+    assert equal.covers_zero
+
+    other = write_tagged(tmp_path, right=0.5, seed=1, names=("B-Y", "I-Y", "O"))
+    differs = task(0.5, 0.9).model_copy(update={"second": [other]})
+    (refused,) = compare_tasks(differs).not_compared
+    assert "the tags or the sentences differ" in refused.reason
+
+
+def test_answers_are_compared_by_f1_and_by_exact_match_of_drawn_questions(tmp_path: Path) -> None:
+    def trial(right: float, seed: int, metric: str) -> ScoredTrial:
+        is_right = np.random.default_rng(seed).random(200) < right
+        texts = np.where(is_right, "Paris", "Rome")
+        details = {"exact_match": is_right.astype(float), "f1": np.where(is_right, 1.0, 0.25)}
+        path = tmp_path / f"answers-{right}-{seed}.npz"
+        path.write_bytes(pack_predictions({"_questions": SetPredictions(texts, np.full(200, "Paris"), details)}))
+        return ScoredTrial(seed=seed, score=float(details[metric].mean()), predictions=str(path))
+
+    f1, exact = compare_tasks(
+        *(
+            TaskTrials(
+                task="qa",
+                metric=metric,
+                is_in_mean=False,
+                first=[trial(0.5, seed, metric) for seed in range(3)],
+                second=[trial(0.7, 9 + seed, metric) for seed in range(3)],
+            )
+            for metric in ("f1", "exact_match")
+        )
+    ).tasks
+    assert f1.num_examples == 200 and not exact.covers_zero
+    assert f1.difference == pytest.approx(0.75 * exact.difference)
+    assert f1.low == pytest.approx(0.75 * exact.low, abs=0.02)
+
+
+def test_predictions_of_tags_by_an_older_version_are_refused_with_the_remedy(tmp_path: Path) -> None:
     trials = write_task(tmp_path, first=0.6, second=0.9, task="pets", metric="f1", num_seeds=1)
-    for suffix in ("_words", "_questions"):
+    for suffix, missing in (("_words", "names_words"), ("_questions", "f1_questions")):
         for trial in (*trials.first, *trials.second):
             Path(trial.predictions).write_bytes(pack_predictions({suffix: SetPredictions(LABELS, LABELS)}))
         (refused,) = compare_tasks(trials).not_compared
-        assert "f1 of tags and answers is not compared by drawn examples" in refused.reason
+        assert f"has no {missing}: an older version wrote it; finetune again" in refused.reason

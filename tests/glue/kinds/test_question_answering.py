@@ -11,6 +11,7 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from bertd.errors import CheckpointError, CorpusError
 from bertd.glue import __main__, predict
+from bertd.glue.comparison.unit_sums import read_unit_sums
 from bertd.glue.data.squad import read_squad
 from bertd.glue.kinds.question_answering import read_question_answering
 from bertd.glue.model.classifier import load_classifier
@@ -107,6 +108,8 @@ def test_predictions_score_what_the_journal_says_by_the_official_script_of_2_0(
     kept = unpack_predictions(paths.dev_predictions.read_bytes(), place="here")["_questions"]
     assert kept.predicted.tolist() == [*said.values()]
     assert kept.true.tolist() == [(golds or [""])[0] for golds in _golds(Path(dev)).values()]
+    for name in ("f1", "exact_match"):
+        assert read_unit_sums(name, "_questions", kept, place="").score == pytest.approx(score.metrics[name])
     odds = json.loads((tmp_path / "said.null-odds.json").read_text())
     assert [text == "" for text in said.values()] == [value > score.null_threshold for value in odds.values()]
     # Of questions alone, and on the output; "" only by the threshold.
@@ -122,7 +125,9 @@ def test_predictions_score_what_the_journal_says_by_the_official_script_of_2_0(
         assert message in capsys.readouterr().err
 
 
-def test_a_stock_model_answers_every_question_of_long_and_odd_contexts(tmp_path: Path) -> None:
+def test_a_stock_model_answers_every_question_of_1_1_in_long_and_odd_contexts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     export = save_stock_encoder(tmp_path / "export", name="bert")
     own = _own(tmp_path)
     folder = _finetune(tmp_path, export, own, keep="best", epochs=2).finetuned_model
@@ -142,6 +147,17 @@ def test_a_stock_model_answers_every_question_of_long_and_odd_contexts(tmp_path:
     assert predict.main([str(folder), str(path), "--out", str(tmp_path / "said.json")]) == 0
     assert list(json.loads((tmp_path / "said.json").read_text()).values()) == ["cat ran"] * 6 + [""] * 2
     assert not (tmp_path / "said.null-odds.json").exists()
+    assert "note:" not in capsys.readouterr().err
+    # Of a file of 2.0 no answer is one, where it is likelier than the best text: the model has no threshold.
+    second = write_paragraphs(tmp_path / "second.json", [ask("cat ran b", id="5")], version="v2.0")
+    assert predict.main([str(folder), str(second), "--out", str(tmp_path / "said.json")]) == 0
+    (answer,), (odds,) = (
+        json.loads((tmp_path / name).read_text()).values() for name in ("said.json", "said.null-odds.json")
+    )
+    assert answer == ("" if odds > 0 else "cat ran")
+    assert "has no threshold of no answer: a question gets none where the log-odds of it are above 0" in (
+        capsys.readouterr().err
+    )
 
 
 def test_wrong_offsets_are_counted_and_said(tmp_path: Path) -> None:

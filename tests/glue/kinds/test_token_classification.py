@@ -11,6 +11,7 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer, pipelin
 
 from bertd.errors import CheckpointError, CorpusError
 from bertd.glue import __main__, predict
+from bertd.glue.comparison.unit_sums import read_unit_sums
 from bertd.glue.kinds.token_classification import TokenClassification, read_token_classification
 from bertd.glue.model.classifier import load_classifier
 from bertd.glue.model.finetuned_model import load_finetuned
@@ -105,6 +106,8 @@ def test_predictions_are_conll_s_columns_and_score_what_the_journal_says(
     right = [a[1] == b[2] for a, b in zip(found, wanted, strict=True) if len(a) > 1]
     kept = unpack_predictions(paths.dev_predictions.read_bytes(), place="here")["_words"]
     names = ["B-ADJ", "B-PET", "O"]
+    for name, value in _score(paths).metrics.items():
+        assert read_unit_sums(name, "_words", kept, place="").score == pytest.approx(value)
     assert [names[tag] for tag in kept.predicted] == [row[1] for row in found if len(row) > 1]
     assert [names[tag] for tag in kept.true] == [row[2] for row in wanted if len(row) > 1]
     assert sum(right) / len(right) == pytest.approx(_score(paths).metrics["accuracy"])

@@ -42,6 +42,10 @@ def test_several_sets_are_read_back() -> None:
     for suffix, one in sets.items():
         assert (again[suffix].predicted == one.predicted).all() and (again[suffix].true == one.true).all()
     assert unpack_predictions(pack_predictions({}), place="here") == {}
+    details = {"names": np.array(["O", "B-ÄX"]), "lengths": np.array([3])}
+    tagged = SetPredictions(np.zeros(3, dtype=int), np.zeros(3, dtype=int), details)
+    (read,) = unpack_predictions(pack_predictions({"_words": tagged}), place="here").values()
+    assert {name: values.tolist() for name, values in read.details.items()} == {"names": ["O", "B-ÄX"], "lengths": [3]}
 
 
 def test_a_damaged_file_is_one_error() -> None:

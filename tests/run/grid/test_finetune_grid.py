@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from bertd.records import Preset
-from bertd.run.grid.finetune_grid import GRID_TASKS, longest_first, make_trials, parse_tasks
+from bertd.run.grid.finetune_grid import (
+    GRID_TASKS,
+    longest_first,
+    make_own_trials,
+    make_trials,
+    parse_tasks,
+    require_own_settings,
+)
 
 
 def test_the_grid_of_the_paper_has_24_settings_for_small_tasks_and_4_for_large_ones() -> None:
@@ -74,3 +81,17 @@ def test_the_trial_that_reads_most_is_first_and_those_of_a_task_are_together(tmp
     trials = make_trials(["cola", "rte", "wnli"], preset=Preset.PAPER, num_seeds=1)
     ordered = [(trial.task, trial.epochs) for trial in longest_first(trials, data_dir=tmp_path)]
     assert list(dict.fromkeys(ordered)) == [(task, epochs) for task in ("rte", "cola", "wnli") for epochs in (10, 5, 3)]
+
+
+def test_a_task_of_ones_own_has_the_settings_of_its_size_and_is_named_as_a_folder_can_be() -> None:
+    small = make_own_trials("../my täsk " + 300 * "x", preset=Preset.PAPER, num_train=100_000)
+    large = make_own_trials("reviews", preset=Preset.SEARCH, num_train=100_001, num_seeds=2)
+    assert (len(small), len(large)) == (120, 8)
+    assert len({trial.name for trial in small}) == 120
+    assert all(trial.name.isascii() and "/" not in trial.name and len(trial.name) < 100 for trial in small)
+    assert large[0].name == "reviews-lr5e-05-batch32-epochs3-seed42"
+    (quick,) = make_own_trials("日本", preset=Preset.QUICK, num_train=9)
+    assert quick.name == "own-lr5e-05-batch32-epochs3-seed42" and quick.task == "日本"
+    assert [trial.epochs for trial in longest_first(small, data_dir=None)][::40] == [10, 5, 3]
+    with pytest.raises(ValueError, match="none for data of your own; give fair, or search"):
+        require_own_settings(Preset.MODERN)

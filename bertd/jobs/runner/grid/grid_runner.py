@@ -38,7 +38,7 @@ from bertd.records import (
 )
 from bertd.run.atomic_files import atomic_write
 from bertd.run.grid.finetune_halving import most_trials
-from bertd.run.grid.grid_schedule import RunningTrial, TimeLeft, find_time_left, measure_speeds
+from bertd.run.grid.grid_schedule import RunningTrial, TimeLeft, find_time_left, measure_speeds, merge_speeds
 from bertd.run.journal import JournalWriter, read_journal, read_scores
 from bertd.run.log import log_line
 from bertd.run.machine.processes import oom_kills
@@ -116,6 +116,10 @@ class GridRunner:
         for trial in self._spec.trials:
             if trial.name not in self._table.scored:
                 self._copy_score(trial)
+        base = self._table.model_trial()
+        if base is not None and self._table.needs_model and not self._model_of(base).is_dir():
+            log_line(f"runner: {base.name}: its model, which others start from, is gone; it is finetuned again")
+            self._table.forget(base)
         self._table.queue_rest()
         self._record(None)
         self._end_hopeless()
@@ -223,7 +227,10 @@ class GridRunner:
             return self._spec.finetune_spec(trial)
         base = self._table.model_trial()
         assert base is not None
-        return self._spec.finetune_spec(trial, source=self._paths.trial(base.name).finetuned_model)
+        return self._spec.finetune_spec(trial, source=self._model_of(base))
+
+    def _model_of(self, trial: GridTrial) -> Path:
+        return self._paths.trial(trial.name).finetuned_model
 
     def _copy_score(self, trial: GridTrial) -> bool:
         """Copy the score of a trial into the grid's journal; whether it has one, and its model if others need that."""
@@ -238,7 +245,7 @@ class GridRunner:
     def _delete_models(self, trials: Iterable[GridTrial]) -> None:
         """Delete what they kept; a crash in between is made good when the grid continues."""
         for trial in trials:
-            shutil.rmtree(self._paths.trial(trial.name).finetuned_model, ignore_errors=True)
+            shutil.rmtree(self._model_of(trial), ignore_errors=True)
 
     def _end_hopeless(self) -> None:
         # Again, until no other one waits for those that have just ended.
@@ -267,7 +274,7 @@ class GridRunner:
             for worker in self._pool.running()
             if worker.trial is not None
         ]
-        speeds = self._spec.seconds_per_epoch | measure_speeds(self._table.scored.values())
+        speeds = merge_speeds(self._spec.epoch_seconds, measure_speeds(self._table.scored.values()))
         pending = most_trials(self._spec, self._table.pending)
         return find_time_left(pending, speeds=speeds, num_workers=len(self._slots), running=running)
 
@@ -280,6 +287,9 @@ class GridRunner:
             self._next_command += 1
         elif command is not None and command.verb is CommandKind.STOP:
             self._stop_command = command
+
+    def _describe_model(self, base: GridTrial) -> str:
+        return f"{self._model_of(base)} stays for `bertd resume`; deleted, it is made again when the grid is resumed"
 
     def _find_outcome(self) -> Outcome:
         return find_grid_outcome(
@@ -299,9 +309,12 @@ class GridRunner:
             self._journal.append(
                 CommandRecord.answer(self._stop_command, t=now, step=num_over, outcome="done", detail=detail)
             )
-        if outcome.state in (JobState.DONE, JobState.CANCELLED) and self._spec.keep is Keep.NOTHING:
-            # No trial will start from them any more.
-            self._delete_models(self._spec.trials)
+        if self._spec.keep is Keep.NOTHING and outcome.state is not JobState.PAUSED:
+            if outcome.state is JobState.CANCELLED or not self._table.needs_model:
+                # No trial will start from them any more.
+                self._delete_models(self._spec.trials)
+            elif (base := self._table.model_trial()) is not None and self._model_of(base).is_dir():
+                outcome = outcome.model_copy(update={"reason": f"{outcome.reason}; {self._describe_model(base)}"})
         if outcome.state is JobState.CANCELLED:
             for trial in self._spec.trials:
                 shutil.rmtree(self._paths.trial(trial.name).epoch_state, ignore_errors=True)

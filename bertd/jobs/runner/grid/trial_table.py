@@ -63,6 +63,20 @@ class TrialTable:
         self.scored[name] = score
         self.unscored.pop(name, None)
 
+    def forget(self, trial: GridTrial) -> None:
+        """Drop the score of a trial, which then is run again."""
+        del self.scored[trial.name]
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether a trial that starts from the model of another task has no score and may still get one."""
+        return any(
+            trial.via is not None
+            and trial.name not in self.scored
+            and (trial.name not in self.unscored or self.unscored[trial.name].outcome == "failed")
+            for trial in self._spec.trials
+        )
+
     def put_back(self, trial: GridTrial) -> None:
         """Queue a trial again, before the others."""
         self.pending.insert(0, trial)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -80,6 +81,30 @@ def test_trials_from_mnli_start_from_its_best_model_which_is_deleted_at_the_end(
         spec = FinetuneSpec.model_validate_json(box.paths.trial(score.trial or "").finetune_spec.read_bytes())
         assert spec.source == str(box.paths.trial(names[43]).finetuned_model)
     assert not box.paths.trial(names[43]).finetuned_model.exists()
+
+
+def test_a_failed_grid_names_the_model_that_it_keeps_and_makes_a_deleted_one_again(box: RunnerBox) -> None:
+    box.write_grid("mnli", "rte", via="mnli")
+    box.start(kind=JobKind.GRID)
+    failed = box.outcome()
+    model = box.paths.trial("mnli-lr5e-05-batch32-epochs3-seed42").finetuned_model
+    assert failed.state is JobState.FAILED and model.is_dir()
+    assert f"{model} stays for `bertd resume`; deleted, it is made again when the grid is resumed" in failed.reason
+    shutil.rmtree(model)
+    box.start(kind=JobKind.GRID)
+    assert box.outcome().reason == failed.reason
+    assert model.is_dir() and "is gone; it is finetuned again" in box.log
+
+
+def test_a_failed_grid_keeps_no_model_that_no_trial_will_start_from(box: RunnerBox) -> None:
+    box.write_grid("mnli", "rte", "sts-b", via="mnli")
+    spec = GridSpec.model_validate_json(box.paths.grid_spec.read_bytes())
+    trials = [trial for trial in spec.trials if (trial.task, trial.via) != ("rte", "mnli")]
+    box.paths.grid_spec.write_text(spec.model_copy(update={"trials": trials}).model_dump_json())
+    box.start(kind=JobKind.GRID)
+    failed = box.outcome()
+    assert failed.state is JobState.FAILED and "stays for" not in failed.reason
+    assert [*box.paths.trials.glob("*/model")] == []
 
 
 def test_a_halving_grid_ends_with_its_dropped_trials_in_the_journal(box: RunnerBox) -> None:
