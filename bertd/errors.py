@@ -22,6 +22,8 @@
     |  `- TransitionError     the job's state does not allow this
     |- DaemonError         the daemon cannot start or serve
     |  |- DaemonStoppingError  it is shutting down and accepts no commands
+    |  |- UnreadableQueueError  the queue is damaged, or of a newer bertd
+    |  |- ReadOnlyError        it serves what could be read of such a queue, and changes nothing
     |  |- ConfigurationError   its configuration is wrong
     |  |- StillReadingError    it has not read all that the answer needs
     |  `- DaemonBusyError     another daemon owns the state folder or the socket
@@ -168,6 +170,16 @@ class DaemonStoppingError(DaemonError):
 
 class ConfigurationError(DaemonError):
     """A file of the daemon's configuration cannot be read, or has a key or value that is not known."""
+
+
+class UnreadableQueueError(DaemonError):
+    """The queue is damaged, or was written by a newer bertd; the file is as it was."""
+
+
+class ReadOnlyError(DaemonError):
+    """The daemon serves what it could read of such a queue, and changes nothing."""
+
+    exit_code = 69
 
 
 class StillReadingError(DaemonError):

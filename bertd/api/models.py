@@ -41,6 +41,8 @@ class VersionView(Record):
     pid: int
     state_dir: str
     started_t: float
+    read_only: str | None = None
+    """Why it changes nothing, with the remedy; None in a daemon that does its work."""
 
 
 class BudgetView(Record):

@@ -29,13 +29,13 @@ from bertd.daemon.configuration.sources import ConfigurationSources, read_config
 from bertd.daemon.process.listener import SocketWatch, bind_socket
 from bertd.daemon.process.log_format import write_log_to
 from bertd.daemon.process.open_files import raise_open_file_limit
+from bertd.daemon.process.open_queue import open_queue
 from bertd.daemon.process.state_folder import find_lost_runs, open_state_folder, report_lost_runs
 from bertd.daemon.process.state_lock import StateLock
 from bertd.daemon.process.systemd import SystemdNotifier, take_passed_socket, watchdog_interval_s
 from bertd.daemon.scheduling.orphans import report_orphans
 from bertd.daemon.scheduling.runners import RunnerCommand, runner_command
 from bertd.daemon.wiring import Services, build_services
-from bertd.jobs.store.database import Database
 from bertd.jobs.store.lifecycle import ENDED, LIVE
 from bertd.run.amounts.durations import format_duration
 from bertd.run.amounts.quantities import format_share
@@ -70,14 +70,19 @@ def serve(sources: ConfigurationSources, *, socket: Path | None, runner: RunnerC
     lock = StateLock(paths.lock, now=time.time())
     try:
         lost = find_lost_runs(paths)
-        database = Database(paths.queue)
-        try:
-            services = build_services(paths, database=database, runner=runner, sources=sources, started=configuration)
-            report_lost_runs(lost, paths=paths, database=database, events=services.events)
+        with open_queue(paths.queue) as (database, read_only):
+            services = build_services(
+                paths,
+                database=database,
+                runner=runner,
+                sources=sources,
+                started=configuration,
+                read_only=read_only,
+            )
+            if read_only is None:
+                report_lost_runs(lost, paths=paths, database=database, events=services.events)
             daemon = _Daemon(paths, services)
             asyncio.run(daemon.run(socket))
-        finally:
-            database.close()
     finally:
         lock.release()
     return 0
@@ -108,6 +113,7 @@ class _Daemon:
         self._socket: SocketWatch | None = None
         """None for the socket unit's, which systemd looks after."""
         self._services = services
+        self._is_read_only = services.views.version.read_only is not None
 
     async def run(self, socket: Path | None) -> None:
         """Serve until stopped."""
@@ -115,9 +121,10 @@ class _Daemon:
         self._socket = None if path is None else SocketWatch(path)
         try:
             self._services.devices.start()
-            # Before anything is started: a runner looks like an orphan until it has written its identity.
-            report_orphans(self._paths, database=self._services.database, events=self._services.events)
-            self._services.scheduler.recover_jobs()
+            if not self._is_read_only:
+                # Before anything is started: a runner looks like an orphan until it has written its identity.
+                report_orphans(self._paths, database=self._services.database, events=self._services.events)
+                self._services.scheduler.recover_jobs()
             await self._serve(listener, socket_path=path)
         finally:
             self._services.devices.stop()
@@ -129,7 +136,7 @@ class _Daemon:
         server = _UvicornServer(_uvicorn_config(self._services.api_services(shut_down=self._stop.set)))
         self._install_signal_handlers()
         server_task = asyncio.create_task(server.serve(sockets=[listener]))
-        scheduler_task = asyncio.create_task(self._services.scheduler_loop.run(self._services.scheduler.tick))
+        scheduler_task = asyncio.create_task(self._services.scheduler_loop.run(self._tick))
         while not server.started and not server_task.done():
             await asyncio.sleep(0.01)
         logger.info("listening on %s, state in %s", socket_path or "the socket unit's socket", self._paths.root)
@@ -144,6 +151,9 @@ class _Daemon:
             self._services.scheduler_loop.stop()
             server.should_exit = True
             await asyncio.gather(server_task, scheduler_task, report_task, return_exceptions=True)
+
+    def _tick(self) -> bool:
+        return False if self._is_read_only else self._services.scheduler.tick()
 
     def _install_signal_handlers(self) -> None:
         loop = asyncio.get_running_loop()
@@ -186,7 +196,7 @@ class _Daemon:
         """Refuse changes and have pretrainings save; those that do not finish in time keep running."""
         self._notifier.send(STOPPING="1", STATUS="stopping")
         self._services.request_handler.is_stopping = True
-        if self._services.configuration.values.daemon.keep_running_on_stop:
+        if self._is_read_only or self._services.configuration.values.daemon.keep_running_on_stop:
             self._services.scheduler.is_stopping = True
             return
         self._services.scheduler.prepare_shutdown()

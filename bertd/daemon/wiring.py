@@ -80,12 +80,14 @@ def build_services(
     runner: RunnerCommand,
     sources: ConfigurationSources,
     started: LoadedConfiguration,
+    read_only: str | None = None,
 ) -> Services:
     """Build every part; no event loop is needed.
 
     Args:
         sources: of the configuration, for reloads.
         started: the configuration that was read from them.
+        read_only: why the daemon changes nothing; None if it does its work.
     """
     events = EventLog(database)
     configuration = LiveConfiguration(sources, started, report=_reporter(database, events))
@@ -138,7 +140,7 @@ def build_services(
         queue_jobs=queue_jobs,
     )
     views = Views(
-        version=_version(paths),
+        version=_version(paths, read_only=read_only),
         queue=queue,
         events=events,
         run_metrics=run_metrics,
@@ -198,9 +200,14 @@ def _reporter(database: Database, events: EventLog) -> Callable[[str], None]:
     return report
 
 
-def _version(paths: StatePaths) -> VersionView:
+def _version(paths: StatePaths, *, read_only: str | None) -> VersionView:
     return VersionView(
-        bertd=bertd.__version__, api=API_VERSION, pid=os.getpid(), state_dir=str(paths.root), started_t=time.time()
+        bertd=bertd.__version__,
+        api=API_VERSION,
+        pid=os.getpid(),
+        state_dir=str(paths.root),
+        started_t=time.time(),
+        read_only=read_only,
     )
 
 

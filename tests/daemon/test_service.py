@@ -4,6 +4,7 @@ import copy
 import os
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -327,6 +328,27 @@ def test_keep_running_on_stop_leaves_runs_alone(cold: DaemonBox) -> None:
     cold.release()
     cold.wait_for_state(id, JobState.DONE)
     assert cold.runner(id) == before
+
+
+def test_a_newer_queue_is_served_read_only_and_is_not_written(cold: DaemonBox) -> None:
+    cold.start()
+    cold.wait_for_state(cold.submit(steps=3).id, JobState.DONE)
+    assert cold.stop() == 0
+    with sqlite3.connect(cold.state.queue) as connection:
+        connection.execute("PRAGMA user_version = 999")
+    connection.close()
+    before = cold.state.queue.read_bytes()
+    cold.start()
+    why = cold.client.version().read_only
+    assert why is not None and "written by a newer bertd (schema 999" in why
+    assert [job.state for job in cold.client.jobs()] == [JobState.DONE]
+    last = cold.client.runs()[0].step
+    assert last is not None and last.step == 3
+    with pytest.raises(DaemonError, match="the daemon changes nothing: .*install that version again"):
+        cold.submit()
+    assert "the daemon is read-only" in cold.client.status().events[-1].text
+    assert cold.stop() == 0
+    assert cold.state.queue.read_bytes() == before
 
 
 def test_sighup_reads_the_configuration_again_and_a_bad_one_changes_nothing(cold: DaemonBox) -> None:

@@ -62,6 +62,7 @@ def status_text(status: StatusView, *, now: float, style: OutputStyle) -> str:
     no_run = "No run yet; start one with `bertd submit RECIPE`."
     parts = [
         _daemon_line(status.version, now=now, style=style),
+        _read_only_text(status.version, style=style),
         runs_text(_relevant_runs(status.runs), style=style) if status.runs else no_run,
         _queue_text(status, now=now, style=style),
         device_table(status.devices, style=style) if status.devices else "",
@@ -337,6 +338,13 @@ def _daemon_line(version: VersionView, *, now: float, style: OutputStyle) -> str
     name = f"bertd {terminal_line(version.bertd)}"
     rest = f", pid {version.pid}, up {age}, state in {terminal_line(version.state_dir)}"
     return style.paint(name, BOLD) + wrap_text(name + rest, style=style, indent=2).removeprefix(name)
+
+
+def _read_only_text(version: VersionView, *, style: OutputStyle) -> str:
+    if version.read_only is None:
+        return ""
+    text = f"read-only, as of the last change that could be read: {terminal_line(version.read_only)}"
+    return style.paint(wrap_text(text, style=style, indent=2), RED)
 
 
 def _events_text(events: list[EventView], *, style: OutputStyle) -> str:

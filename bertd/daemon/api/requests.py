@@ -25,7 +25,7 @@ from bertd.daemon.scheduling.job_actions import JobActions
 from bertd.daemon.submissions import Submissions
 from bertd.daemon.sweeps.sweep_actions import SweepActions
 from bertd.daemon.sweeps.sweep_views import SweepViews
-from bertd.errors import BertdError, ClientError, DaemonStoppingError
+from bertd.errors import BertdError, ClientError, DaemonStoppingError, ReadOnlyError
 from bertd.jobs.store.audit import Answer, Audit, Peer
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.job_names import find_job, find_run
@@ -220,7 +220,7 @@ class RequestHandler:
 
     def accept_shutdown(self, mutation: Mutation) -> Answer:
         """Answer with the daemon's version and pid; the caller shuts it down."""
-        with self._change(mutation) as change:
+        with self._change(mutation, while_read_only=True) as change:
             if change.is_new:
                 change.finish(self._views.version)
         return change.answer
@@ -233,15 +233,18 @@ class RequestHandler:
         return error
 
     @contextmanager
-    def _change(self, mutation: Mutation, *, status: int = 202) -> Iterator[_Change]:
+    def _change(self, mutation: Mutation, *, status: int = 202, while_read_only: bool = False) -> Iterator[_Change]:
         """Carry out a mutation once, in one transaction with its audit row and its stored answer.
 
         Raises:
+            ReadOnlyError: the daemon serves what it could read of a damaged queue.
             BertdError: it was refused, which the audit records too.
         """
         peer, request, key = mutation.peer, mutation.request, mutation.key
         try:
             self._check_allowed(peer)
+            if self._views.version.read_only is not None and not while_read_only:
+                raise ReadOnlyError(f"the daemon changes nothing: {self._views.version.read_only}")
             known = None if key is None else self._audit.recall(peer, key=key, request=mutation.digest)
             change = _Change(known, status=status)
             if not change.is_new:
@@ -281,10 +284,12 @@ _HTTP_STATUS = {
     "UnknownJobError": 404,
     "UnknownDeviceError": 404,
     "TransitionError": 409,
+    "QuotaError": 409,
     "QueueError": 409,
     "StorageError": 507,
     "DaemonError": 503,
     "DaemonStoppingError": 503,
+    "ReadOnlyError": 503,
     "StillReadingError": 503,
     "DaemonBusyError": 503,
     "ClientError": 403,

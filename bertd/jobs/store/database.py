@@ -17,8 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bertd.errors import DaemonError, StorageError
+from bertd.errors import DaemonError, StorageError, UnreadableQueueError
 from bertd.jobs.store.schema import FIRST_SCHEMA, SCHEMA_VERSION, UPGRADES
+from bertd.run.atomic_files import fsync_folder
+from bertd.run.paths import TEMPORARY_PREFIX
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +38,9 @@ class Database:
             lock_timeout_s: how long to wait for another program that has locked the file.
 
         Raises:
-            DaemonError: the file is damaged or of a newer bertd; it is not changed.
-            StorageError: the file cannot be opened or created.
+            UnreadableQueueError: the file is damaged or of a newer bertd; it is not changed.
+            DaemonError: it is a link, not a file, or cut short.
+            StorageError: it cannot be opened, created or upgraded.
         """
         self.path = path
         self.after_commit: Callable[[], None] = lambda: None
@@ -71,21 +74,23 @@ class Database:
             remedy = "end the program that has it open" if "locked" in str(error) else "check the permissions"
             raise StorageError(f"{self.path}: cannot read the queue: {error}; {remedy}") from error
         except sqlite3.DatabaseError as error:
-            raise DaemonError(f"{self.path}: the queue is damaged: {error}; {remedy}") from error
+            raise UnreadableQueueError(f"{self.path}: the queue is damaged: {error}; {remedy}") from error
         except UnicodeDecodeError as error:
             # SQLite's own message quotes the name of a table, which is not valid UTF-8 any more.
-            raise DaemonError(f"{self.path}: the queue is damaged: its schema is not text; {remedy}") from error
+            raise UnreadableQueueError(
+                f"{self.path}: the queue is damaged: its schema is not text; {remedy}"
+            ) from error
         if verdict != "ok":
-            raise DaemonError(f"{self.path}: the queue is damaged: {verdict}; {remedy}")
+            raise UnreadableQueueError(f"{self.path}: the queue is damaged: {verdict}; {remedy}")
         if version > SCHEMA_VERSION:
-            raise DaemonError(
+            raise UnreadableQueueError(
                 f"{self.path}: written by a newer bertd (schema {version}, this one knows {SCHEMA_VERSION}); "
                 "install that version again, or use another state folder"
             )
 
         if version and _columns(self._connection) != _schema_columns(version):
             # A flipped bit in the name of a table or a column: quick_check does not check names.
-            raise DaemonError(f"{self.path}: the queue is damaged: it has other columns; {remedy}")
+            raise UnreadableQueueError(f"{self.path}: the queue is damaged: it has other columns; {remedy}")
 
     def _prepare(self) -> None:
         try:
@@ -94,12 +99,25 @@ class Database:
             self._connection.execute("PRAGMA foreign_keys = ON")
             self._connection.execute("PRAGMA journal_size_limit = 16777216")
             version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+            if 0 < version < SCHEMA_VERSION:
+                self._copy_before_upgrade(version)
             if version < SCHEMA_VERSION:
                 script = FIRST_SCHEMA + "".join(UPGRADES) if version == 0 else "".join(UPGRADES[version - 1 :])
                 self._connection.executescript(f"BEGIN;{script}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             remedy = "end the program that has it open" if "locked" in str(error) else "free space on that disk"
             raise StorageError(f"{self.path}: cannot prepare the queue: {error}; {remedy}") from error
+
+    def _copy_before_upgrade(self, version: int) -> None:
+        """Keep the file as an earlier bertd can read it, next to it."""
+        copy = self.path.with_name(f"{self.path.stem}-schema-{version}{self.path.suffix}")
+        temporary = copy.with_name(f"{TEMPORARY_PREFIX}{copy.name}")
+        temporary.unlink(missing_ok=True)
+        self._connection.execute("VACUUM INTO ?", (str(temporary),))
+        temporary.chmod(0o640)
+        temporary.replace(copy)
+        fsync_folder(copy.parent)
+        logger.info("%s: upgraded from schema %d to %d; %s is the one before", self.path, version, SCHEMA_VERSION, copy)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -18,6 +18,14 @@ from tui.drawing.formatting import percent
 PLAIN = OutputStyle(width=None, has_color=False, has_unicode=True)
 
 
+def test_a_read_only_daemon_says_so_before_anything_else() -> None:
+    version = samples.status().version.model_copy(update={"read_only": "queue.db: the queue is damaged"})
+    status = samples.status().model_copy(update={"version": version})
+    first, second = status_text(status, now=samples.NOW, style=PLAIN).split("\n\n")[:2]
+    assert first.startswith("bertd ")
+    assert second == "read-only, as of the last change that could be read: queue.db: the queue is damaged"
+
+
 def test_a_run_that_has_not_begun_shows_dashes() -> None:
     budget = samples.run().budget.model_copy(update={"progress": 0.0, "remaining_s": None})
     run = samples.run(state=JobState.STARTING).model_copy(update={"step": None, "validation": None, "budget": budget})

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import sqlite3
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -155,6 +157,38 @@ def test_a_newer_schema_is_refused_and_left_alone(path: Path) -> None:
     connection.close()
     with pytest.raises(DaemonError, match="written by a newer bertd"):
         Database(path)
+
+
+def test_an_upgrade_keeps_the_file_as_the_version_before_can_read_it(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.executescript(FIRST_SCHEMA + "PRAGMA user_version = 1;")
+        connection.execute("INSERT INTO events (t, type, text, data) VALUES (0.0, 'x', 'old', '{}')")
+    connection.close()
+    Database(path).close()
+    copy = path.with_name("queue-schema-1.db")
+    with sqlite3.connect(copy) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("SELECT text FROM events").fetchone() == ("old",)
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    connection.close()
+    assert "sweeps" not in tables
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o640
+
+
+def test_an_upgrade_without_its_copy_does_not_happen(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.executescript(FIRST_SCHEMA + "PRAGMA user_version = 1;")
+    connection.close()
+
+    def refuse(source: Path, target: Path) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(StorageError, match="cannot prepare the queue: .*No space left"):
+        Database(path)
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    connection.close()
 
 
 def test_a_folder_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:

@@ -1,0 +1,69 @@
+"""bertd.jobs.store.salvage: rows around the damage are read, and the file itself is not touched."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from bertd.jobs.store.database import Database
+from bertd.jobs.store.salvage import salvage
+from bertd.jobs.store.schema import SCHEMA_VERSION
+
+_INSERT = """INSERT INTO jobs (kind, name, state, reason, priority, run_id, folder, device_kind, num_devices, owner_uid,
+created_t) VALUES ('pretrain', ?, 'done', ?, 0, '', '', 'cpu', 1, 0, 0.0)"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "queue.db"
+
+
+def fill(path: Path, *, num_jobs: int) -> None:
+    database = Database(path)
+    with database.transaction():
+        for number in range(num_jobs):
+            database.execute(_INSERT, (f"job-{number}", "x" * 500))
+        database.execute("INSERT INTO leases (job_id, device, slots) VALUES (1, 'cpu', 2)")
+    database.close()
+
+
+def ids(database: Database) -> set[int]:
+    return {row["id"] for row in database.execute("SELECT id FROM jobs").fetchall()}
+
+
+def test_rows_before_and_after_the_damage_are_read(path: Path, tmp_path: Path) -> None:
+    fill(path, num_jobs=400)
+    content = bytearray(path.read_bytes())
+    middle = content.index(b"job-200x" if b"job-200x" in content else b"job-200") // 4096 * 4096
+    content[middle : middle + 4096] = b"\xff" * 4096
+    path.write_bytes(content)
+    (folder := tmp_path / "salvaged").mkdir()
+    database = salvage(path, folder=folder)
+    assert database is not None
+    found = ids(database)
+    assert {1, 2, 399, 400} <= found and 201 not in found
+    assert len(found) > 380
+    assert database.execute("SELECT slots FROM leases").fetchone()["slots"] == 2
+    database.close()
+    assert path.read_bytes() == content
+
+
+def test_a_newer_queue_is_read_by_the_columns_that_are_known(path: Path, tmp_path: Path) -> None:
+    fill(path, num_jobs=3)
+    with sqlite3.connect(path) as connection:
+        connection.executescript("ALTER TABLE jobs ADD COLUMN mood TEXT; CREATE TABLE moods (a);")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    connection.close()
+    (folder := tmp_path / "salvaged").mkdir()
+    database = salvage(path, folder=folder)
+    assert database is not None and ids(database) == {1, 2, 3}
+    database.close()
+
+
+@pytest.mark.parametrize("content", [b"a letter\n" * 400, b""])
+def test_nothing_is_made_of_what_has_no_job(content: bytes, path: Path, tmp_path: Path) -> None:
+    path.write_bytes(content)
+    (folder := tmp_path / "salvaged").mkdir()
+    assert salvage(path, folder=folder) is None
