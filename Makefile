@@ -10,9 +10,9 @@ TRITON ?= triton==3.7.1
 # For bench-glue alone, in a folder of its own: transformers would use it elsewhere, too.
 ACCELERATE ?= accelerate==1.15.0
 BUDGET ?= 2min
-# Data set for bench-quality, by name or path.
+# Data set for bench-quality and bench-pretraining, by name or path.
 DATA   ?= wiki-books
-# GLUE in its official TSV layout, for bench-glue.
+# GLUE in its official TSV layout, for bench-glue and bench-pretraining.
 GLUE   ?= glue
 # Where gpu-proof writes, and the minutes it may take.
 PROOF  ?= gpu-proof
@@ -20,7 +20,7 @@ MINUTES ?= 10
 
 BIN := $(VENV)/bin
 
-.PHONY: install demo test test-long faults bench-data bench-quality bench-glue gpu-proof check clean
+.PHONY: install demo test test-long faults bench-data bench-quality bench-glue bench-pretraining gpu-proof check clean
 
 install: $(VENV)/.installed
 
@@ -64,6 +64,11 @@ $(VENV)/.accelerate: $(VENV)/.installed
 
 bench-glue: install $(VENV)/.accelerate
 	$(BIN)/python -m bertd.bench.glue --data "$(GLUE)"
+
+# With the demo's own task, if there was a demo.
+bench-pretraining: install
+	$(BIN)/python -m bertd.bench.glue.pretraining --data "$(GLUE)" --shards "$(DATA)" \
+	    $(if $(wildcard .demo/data-*/glue),--demo .demo)
 
 gpu-proof: install
 	$(BIN)/python -m bertd.prove --out "$(PROOF)" --minutes "$(MINUTES)"

@@ -11,8 +11,7 @@ from threading import Barrier
 import pytest
 import torch
 
-from bertd.bench.quality import __main__ as command
-from bertd.bench.quality import ours, stock
+from bertd.bench.quality import ours, stock, train_arms
 from bertd.bench.quality.__main__ import ResultRow, format_table
 from bertd.bench.quality.arms import ABLATIONS, OURS, OurArm, build_small_recipe
 from bertd.bench.quality.evaluate import Evaluation, Evaluator
@@ -124,8 +123,8 @@ def test_arms_at_once_share_the_cores_and_keep_their_order(monkeypatch: pytest.M
         both_are_here.wait(timeout=PATIENCE_S)
         return arm.name, os.sched_getaffinity(0)
 
-    monkeypatch.setattr(command, "_train", train)
-    trained = command._train_all([OurArm(name) for name in "abcd"], shards="", budget_s=1, folder=tmp_path, at_once=2)
+    monkeypatch.setattr(train_arms, "_train", train)
+    trained = train_arms.train_all([OurArm(name) for name in "abcd"], shards="", budget_s=1, folder=tmp_path, at_once=2)
 
     names, shares = zip(*trained, strict=True)
     assert names == ("a", "b", "c", "d")

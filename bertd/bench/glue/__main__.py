@@ -19,7 +19,7 @@ import torch
 from bertd.bench.glue.compare_sides import format_quality, format_speed, measure_quality, measure_speed
 from bertd.bench.glue.grid import format_grid, measure_grid
 from bertd.bench.glue.inputs import BENCH_TASKS, EPOCHS, LAYERS, WIDTH, prepare_data, save_random_encoder
-from bertd.bench.glue.sides import start_sides
+from bertd.bench.glue.sides import share_cores, split_cores, start_sides
 from bertd.errors import DeviceError
 from bertd.program import run_main
 from bertd.run.machine.cpu_model import read_cpu_model
@@ -56,23 +56,18 @@ def _measure(args: argparse.Namespace) -> None:
                 epochs=args.epochs,
             )
             print(f"\n{format_grid(figures)}", flush=True)
-        if {"speed", "quality"} & set(args.parts):
-            with start_sides(accelerate=args.accelerate, num_cores=args.cores) as sides:
-                if "speed" in args.parts:
-                    turns = measure_speed(sides, encoder=encoder, data=data, num_turns=args.turns, max_rows=args.rows)
-                    print(f"\nan epoch of {args.rows} examples, {args.turns} turns, median (least-most)")
-                    print(format_speed(turns), flush=True)
-                if "quality" in args.parts:
-                    scores = measure_quality(
-                        sides,
-                        encoder=encoder,
-                        data=data,
-                        num_seeds=args.seeds,
-                        tasks=args.tasks,
-                        epochs=args.epochs,
-                    )
-                    print(f"\n{args.epochs} epochs, {args.seeds} seeds, development set, median (least-most)")
-                    print(format_quality(scores))
+        if "speed" in args.parts:
+            with start_sides(accelerate=args.accelerate, cores=share_cores(args.cores)) as sides:
+                turns = measure_speed(sides, encoder=encoder, data=data, num_turns=args.turns, max_rows=args.rows)
+            print(f"\nan epoch of {args.rows} examples, {args.turns} turns, median (least-most)")
+            print(format_speed(turns), flush=True)
+        if "quality" in args.parts:
+            with start_sides(accelerate=args.accelerate, cores=split_cores(args.cores)) as sides:
+                finetunings = measure_quality(
+                    sides, encoder=encoder, data=data, num_seeds=args.seeds, tasks=args.tasks, epochs=args.epochs
+                )
+            print(f"\n{args.epochs} epochs, {args.seeds} seeds, development set, median (least-most)")
+            print(format_quality(finetunings))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bertd.bench.glue.inputs import BENCH_TASKS, make_spec
@@ -22,8 +23,8 @@ _FIRST_SEED = 42
 
 Turns = dict[str, dict[str, list[Answer]]]
 """By task and arm, one answer for each turn."""
-Scores = dict[str, dict[str, list[float]]]
-"""By task and arm, one score for each seed."""
+Finetunings = dict[str, dict[str, list[Answer]]]
+"""By task and arm, one answer for each seed."""
 
 
 def measure_speed(sides: Mapping[str, Side], *, encoder: Path, data: Path, num_turns: int, max_rows: int) -> Turns:
@@ -43,18 +44,23 @@ def measure_speed(sides: Mapping[str, Side], *, encoder: Path, data: Path, num_t
 
 def measure_quality(
     sides: Mapping[str, Side], *, encoder: Path, data: Path, num_seeds: int, tasks: Sequence[str], epochs: int
-) -> Scores:
-    """Finetune each task with each seed by bertd and by the Trainer as it pads by default."""
-    scores: Scores = {task: {arm: [] for arm in QUALITY_ARMS} for task in tasks}
-    for task in tasks:
-        for seed in range(_FIRST_SEED, _FIRST_SEED + num_seeds):
-            for arm in QUALITY_ARMS:
+) -> Finetunings:
+    """Finetune each task with each seed by bertd and, at the same time, by the Trainer as it pads by default."""
+
+    def finetune(arm: str) -> dict[str, list[Answer]]:
+        by_task: dict[str, list[Answer]] = {task: [] for task in tasks}
+        for task in tasks:
+            for seed in range(_FIRST_SEED, _FIRST_SEED + num_seeds):
                 spec = make_spec(task, encoder=encoder, data=data, seed=seed, epochs=epochs)
                 answer = sides[ARMS[arm][0]].carry_out(Order(spec=spec, is_evaluated=True))
-                assert answer.score is not None
-                scores[task][arm].append(answer.score)
-            print(f"quality: {task}, seed {seed}", file=sys.stderr, flush=True)
-    return scores
+                by_task[task].append(answer)
+                figures = f"{answer.score:.4f}, loss {answer.loss:.4f}"
+                print(f"quality: {arm}: {task}, seed {seed}: {figures}", file=sys.stderr, flush=True)
+        return by_task
+
+    with ThreadPoolExecutor(len(QUALITY_ARMS)) as pool:
+        by_arm = dict(zip(QUALITY_ARMS, pool.map(finetune, QUALITY_ARMS), strict=True))
+    return {task: {arm: by_arm[arm][task] for arm in QUALITY_ARMS} for task in tasks}
 
 
 def format_speed(turns: Turns) -> str:
@@ -83,18 +89,28 @@ def _ratios(by_arm: Mapping[str, list[Answer]], arm: str, *, what: str) -> list[
     return [seconds(other) / seconds(ours) for ours, other in zip(by_arm[BERTD], by_arm[arm], strict=True)]
 
 
-def format_quality(scores: Scores) -> str:
-    """Median and range over the seeds, and whether the ranges overlap."""
-    lines = [f"{'':8}{''.join(f'{arm:>34}' for arm in QUALITY_ARMS)}   difference of means"]
-    for task, by_arm in scores.items():
-        ours, stock = (by_arm[arm] for arm in QUALITY_ARMS)
-        spread = max(_deviation(ours), _deviation(stock))
-        difference = statistics.fmean(ours) - statistics.fmean(stock)
-        within = "" if len(ours) < 2 else "  within" if abs(difference) <= 2 * spread else "  more than"
-        words = f"{difference:+.3f}{within} twice the spread {spread:.3f}" if within else f"{difference:+.3f}"
-        cells = [_spread(by_arm[arm], digits=3) for arm in QUALITY_ARMS]
-        lines.append(f"{task:8}{''.join(f'{cell:>34}' for cell in cells)}   {words}")
+def format_quality(finetunings: Finetunings) -> str:
+    """Median and range over the seeds of scores and training losses, and how far the sides are from each other."""
+    lines = [f"{'':16}{''.join(f'{arm:>29}' for arm in QUALITY_ARMS)}   difference of means"]
+    for task, by_arm in finetunings.items():
+        values: dict[str, list[list[float]]] = {
+            "score": [[answer.score or 0.0 for answer in by_arm[arm]] for arm in QUALITY_ARMS],
+            "loss": [[answer.loss or 0.0 for answer in by_arm[arm]] for arm in QUALITY_ARMS],
+        }
+        for what, by_side in values.items():
+            cells = "".join(f"{_spread(side, digits=3):>29}" for side in by_side)
+            lines.append(f"{task:8}{what:8}{cells}   {_compare(*by_side)}")
     return "\n".join(lines)
+
+
+def _compare(ours: Sequence[float], stock: Sequence[float]) -> str:
+    """The difference, beside the spread of the seeds where there are several."""
+    difference = statistics.fmean(ours) - statistics.fmean(stock)
+    if len(ours) < 2:
+        return f"{difference:+.3f}"
+    spread = max(_deviation(ours), _deviation(stock))
+    verdict = "within" if abs(difference) <= 2 * spread else "more than"
+    return f"{difference:+.4f}, {verdict} twice the spread {spread:.4f}"
 
 
 def _deviation(values: Sequence[float]) -> float:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bertd.bench.glue.grid_process import run_grid
 from bertd.bench.glue.inputs import BATCH_SIZE, LEARNING_RATE
-from bertd.errors import BertdError
 from bertd.records import GridSpec, GridTrial, Preset
-from bertd.run.journal import read_scores
-from bertd.run.paths import JobPaths
-from bertd.terminal_text import terminal_text
 
 _NUM_TRIALS = 20
 
@@ -46,9 +39,6 @@ def measure_grid(
     Raises:
         BertdError: a trial has no score; the end of the log says why.
     """
-    paths = JobPaths(folder)
-    paths.logs.mkdir(parents=True)
-    paths.control.mkdir()
     trials = [
         GridTrial(
             name=f"{task}-seed{seed}",
@@ -71,22 +61,13 @@ def measure_grid(
         num_cpu_workers=num_workers,
         trials=trials,
     )
-    paths.grid_spec.write_text(spec.model_dump_json())
-    began_s = time.monotonic()
-    with paths.log.open("ab") as log:
-        command = [sys.executable, "-m", "bertd.jobs.runner", str(folder), "grid"]
-        subprocess.run(command, stdout=log, stderr=log, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, check=False)
-    wall_s = time.monotonic() - began_s
-    scores = read_scores(paths.journal)
-    if len(scores) < len(trials):
-        print(terminal_text(paths.log.read_text(errors="replace")[-2000:]), file=sys.stderr)
-        raise BertdError(f"{folder}: {len(scores)} of {len(trials)} trials have a score; the log's end is above")
+    result = run_grid(spec, folder)
     return GridFigures(
         num_trials=len(trials),
         num_workers=num_workers,
-        wall_s=wall_s,
-        training_s=sum(score.training_s or 0.0 for score in scores),
-        trial_s=sum(score.seconds for score in scores),
+        wall_s=result.wall_s,
+        training_s=sum(score.training_s or 0.0 for score in result.scores.values()),
+        trial_s=sum(score.seconds for score in result.scores.values()),
     )
 
 

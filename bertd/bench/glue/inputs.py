@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -28,24 +28,29 @@ EPOCHS = 3
 BATCH_SIZE = 32
 
 
-def prepare_data(glue: Path, folder: Path) -> Path:
-    """A folder with the tasks in GLUE's layout, SST-2 with fewer training rows; returns `folder`.
+def prepare_data(glue: Path, folder: Path, *, max_rows: int | None = None) -> Path:
+    """A folder with the tasks in GLUE's layout; returns `folder`, made or found.
+
+    Args:
+        glue: has the tasks' files.
+        folder: to make.
+        max_rows: training rows of each task, the first ones; None for all, but of SST-2 for SST2_ROWS.
 
     Raises:
         CorpusError: a task's files are missing.
     """
     for name in BENCH_TASKS:
         task = TASKS[name]
-        (folder / task.folder).mkdir(parents=True)
+        (folder / task.folder).mkdir(parents=True, exist_ok=True)
         for file in ("train.tsv", "dev.tsv"):
             path = glue / task.folder / file
             if not path.is_file():
                 raise CorpusError(f"{path}: does not exist; --data must name a folder in GLUE's layout")
-            if (name, file) == ("sst-2", "train.tsv"):
-                lines = path.read_text(encoding="utf-8").split("\n")[: SST2_ROWS + 1]
-                (folder / task.folder / file).write_text("\n".join(lines) + "\n", encoding="utf-8")
-            else:
-                shutil.copyfile(path, folder / task.folder / file)
+            limit = (max_rows or (SST2_ROWS if name == "sst-2" else None)) if file == "train.tsv" else None
+            # Only CoLA's files have no header.
+            num_lines = None if limit is None else limit + (name != "cola")
+            with path.open(encoding="utf-8", newline="\n") as lines:
+                (folder / task.folder / file).write_text("".join(islice(lines, num_lines)), encoding="utf-8")
     return folder
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from bertd.bench.glue.side_protocol import Answer, Order, answer_orders
 from bertd.errors import BertdError
 from bertd.glue.__main__ import run_folder, wait_passively
 from bertd.program import run_main
-from bertd.run.journal import JournalWriter, read_scores
+from bertd.records import JournalRecord, StepRecord
+from bertd.run.journal import JournalWriter, read_journal, read_scores
 from bertd.run.paths import JobPaths
 
 
@@ -40,7 +42,18 @@ def _score(order: Order, paths: JobPaths) -> Answer:
         wall_s=time.monotonic() - began_s,
         cpu_s=time.process_time() - began_cpu_s,
         score=score.score,
+        loss=_mean_loss(read_journal(paths.journal)),
     )
+
+
+def _mean_loss(records: Iterable[JournalRecord]) -> float:
+    """Over all updates: a record has the mean over those since the record before."""
+    total, last_step = 0.0, 0
+    for record in records:
+        if isinstance(record, StepRecord) and record.loss is not None:
+            total += record.loss * (record.step - last_step)
+            last_step = record.step
+    return total / max(last_step, 1)
 
 
 def _time(order: Order, paths: JobPaths) -> Answer:

@@ -45,6 +45,9 @@ class Answer(Record):
     """Processor time of all threads meanwhile."""
     score: float | None = None
     """On the development set after the best epoch."""
+    loss: float | None = None
+    """Of the training examples, the mean over all updates, if the order is evaluated. It shows a difference that a
+    score need not: the score of a model that has learnt little is that of a constant guess."""
 
 
 def answer_orders(carry_out: Callable[[Order], Answer]) -> None:

@@ -1,11 +1,11 @@
-"""The two sides as processes on the same cores."""
+"""The two sides as processes, on the same cores or each on its own."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,27 +49,42 @@ class Side:
         return line
 
 
+def share_cores(num_cores: int) -> dict[str, list[int]]:
+    """The same cores for both sides, which take turns."""
+    cores = sorted(os.sched_getaffinity(0))[:num_cores]
+    return {OURS: cores, STOCK: cores}
+
+
+def split_cores(num_cores: int) -> dict[str, list[int]]:
+    """As many cores for each side, which run at once; the same ones where the machine has too few."""
+    cores = sorted(os.sched_getaffinity(0))
+    others = cores[num_cores : 2 * num_cores]
+    return {OURS: cores[:num_cores], STOCK: others if len(others) == num_cores else cores[:num_cores]}
+
+
 @contextmanager
-def start_sides(*, accelerate: Path, num_cores: int) -> Iterator[dict[str, Side]]:
-    """Start both, by their modules, on the same cores with a thread for each.
+def start_sides(*, accelerate: Path, cores: Mapping[str, Sequence[int]]) -> Iterator[dict[str, Side]]:
+    """Start both, by their modules, with a thread for each of their cores.
 
     Args:
         accelerate: the folder with the package that transformers.Trainer needs, which only the stock side sees.
-        num_cores: how many.
+        cores: by module.
     """
-    cores = sorted(os.sched_getaffinity(0))[:num_cores]
-    threads = {"OMP_NUM_THREADS": str(len(cores)), "RAYON_NUM_THREADS": str(len(cores)), "TOKENIZERS_PARALLELISM": "0"}
     processes: list[subprocess.Popen[str]] = []
     sides: dict[str, Side] = {}
     try:
-        for module in (OURS, STOCK):
+        for module, own in cores.items():
+            threads = {"OMP_NUM_THREADS": str(len(own)), "RAYON_NUM_THREADS": str(len(own))}
             path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH", ""), str(accelerate)]))
             process = subprocess.Popen(
-                ["taskset", "--cpu-list", ",".join(map(str, cores)), sys.executable, "-m", module],
+                ["taskset", "--cpu-list", ",".join(map(str, own)), sys.executable, "-m", module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
-                env=os.environ | threads | ({"PYTHONPATH": path} if module == STOCK else {}),
+                env=os.environ
+                | {"TOKENIZERS_PARALLELISM": "0"}
+                | threads
+                | ({"PYTHONPATH": path} if module == STOCK else {}),
             )
             processes.append(process)
             sides[module] = Side(module, process)

@@ -79,7 +79,7 @@ def carry_out(order: Order) -> Answer:
             compute_metrics=lambda prediction: {data.task.headline: _measure(data.task, prediction)},
             callbacks=[clock],
         )
-        trainer.train()
+        trained = trainer.train()
     name = f"eval_{data.task.headline}"
     scores = [entry[name] for entry in trainer.state.log_history if name in entry]
     return Answer(
@@ -87,6 +87,7 @@ def carry_out(order: Order) -> Answer:
         wall_s=clock.wall_s,
         cpu_s=clock.cpu_s,
         score=max(scores, default=None),
+        loss=trained.training_loss if order.is_evaluated else None,
     )
 
 

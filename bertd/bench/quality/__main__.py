@@ -10,24 +10,20 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import subprocess
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from queue import SimpleQueue
 
 import torch
 
-from bertd.bench.quality import ours
 from bertd.bench.quality.arms import ABLATIONS, OURS, STOCK, Arm, StockArm, build_small_recipe
 from bertd.bench.quality.evaluate import Evaluation, Evaluator
-from bertd.bench.quality.stock import SPENT_BUDGET_ADAPTER, SpentBudget
-from bertd.errors import BertdError
+from bertd.bench.quality.stock import SpentBudget
+from bertd.bench.quality.train_arms import parse_budget_s, train_all
 from bertd.program import run_main
-from bertd.run.amounts.durations import format_duration, parse_duration
+from bertd.run.amounts.durations import format_duration
 from bertd.run.paths import find_data_set
 
 _EVALUATED_SEQUENCES = 512
@@ -58,7 +54,7 @@ def _compare(args: argparse.Namespace) -> None:
     shards = str(find_data_set(args.data))
     evaluator = Evaluator(build_small_recipe(shards=shards, budget_s=args.budget), max_sequences=_EVALUATED_SEQUENCES)
     with tempfile.TemporaryDirectory(prefix="bertd-quality-") as folder:
-        trained = _train_all(arms, shards=shards, budget_s=args.budget, folder=Path(folder), at_once=at_once)
+        trained = train_all(arms, shards=shards, budget_s=args.budget, folder=Path(folder), at_once=at_once)
         for arm, (export, spent) in zip(arms, trained, strict=True):
             rows.append(ResultRow(arm.name, isinstance(arm, StockArm), spent, evaluator.evaluate(export)))
     print(format_table(rows, evaluator, budget_s=args.budget, at_once=at_once))
@@ -90,47 +86,11 @@ def format_table(rows: list[ResultRow], evaluator: Evaluator, *, budget_s: float
     return "\n".join([*lines, "", notes])
 
 
-def _train_all(
-    arms: list[Arm], *, shards: str, budget_s: float, folder: Path, at_once: int
-) -> list[tuple[Path, SpentBudget]]:
-    cores = sorted(os.sched_getaffinity(0))
-    shares: SimpleQueue[list[int]] = SimpleQueue()
-    for first in range(at_once):
-        shares.put(cores[first::at_once])
-
-    def train(numbered: tuple[int, Arm]) -> tuple[Path, SpentBudget]:
-        number, arm = numbered
-        print(f"{arm.name}: {format_duration(budget_s)}", file=sys.stderr, flush=True)
-        return _train(arm, shards=shards, budget_s=budget_s, folder=folder / str(number))
-
-    # Each thread has its own CPU affinity, which its child processes inherit.
-    with ThreadPoolExecutor(at_once, initializer=lambda: os.sched_setaffinity(0, shares.get())) as pool:
-        return list(pool.map(train, enumerate(arms)))
-
-
-def _train(arm: Arm, *, shards: str, budget_s: float, folder: Path) -> tuple[Path, SpentBudget]:
-    if not isinstance(arm, StockArm):
-        return ours.train(build_small_recipe(shards=shards, budget_s=budget_s, keys=arm.keys), folder)
-    command = [sys.executable, "-m", "bertd.bench.quality.stock", shards, "--budget", str(budget_s)]
-    command += ["--lr", str(arm.peak_lr), "--out", str(folder), *(["--keep-pages"] if arm.keeps_pages else [])]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise BertdError(f"{arm.name}: ended with status {done.returncode}; its last output is above")
-    return folder, SPENT_BUDGET_ADAPTER.validate_json(done.stdout.splitlines()[-1])
-
-
-def _parse_budget_s(text: str) -> float:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bertd.bench.quality", description=__doc__)
     parser.add_argument("--data", required=True, metavar="SHARDS", help="a data set by name or path")
     parser.add_argument(
-        "--budget", type=_parse_budget_s, default=240.0, metavar="TIME", help="training time of each arm (4min)"
+        "--budget", type=parse_budget_s, default=240.0, metavar="TIME", help="training time of each arm (4min)"
     )
     parser.add_argument("--ablations", action="store_true", help="bertd with one setting changed at a time")
     parser.add_argument(

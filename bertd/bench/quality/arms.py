@@ -29,6 +29,8 @@ class StockArm:
     peak_lr: float
     keeps_pages: bool = False
     """Whether it uses the malloc settings of `bertd.train.backends.cpu_tuning`, which are not the default."""
+    keys: tuple[str, ...] = ()
+    """Overrides after SMALL; a later one wins."""
 
 
 Arm = OurArm | StockArm

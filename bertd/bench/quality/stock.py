@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from pydantic import TypeAdapter
 from transformers import BertConfig, BertForMaskedLM
+from transformers.utils.logging import disable_progress_bar
 
 from bertd.bench.quality.arms import MASKED_15, build_small_recipe
 from bertd.bench.workload import dense_labels
@@ -109,6 +110,9 @@ def main() -> int:
     parser.add_argument("--lr", type=float, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--keep-pages", action="store_true", help="set the malloc options that bertd's ranks set")
+    parser.add_argument(
+        "--set", action="append", default=[], dest="keys", metavar="KEY=VALUE", help="of the recipe, such as its shape"
+    )
     return run_main(lambda: _train_and_save(parser.parse_args()), is_logged=True)
 
 
@@ -117,8 +121,9 @@ def _train_and_save(args: argparse.Namespace) -> None:
     if args.keep_pages:
         keep_freed_pages()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    recipe = build_small_recipe(shards=args.shards, budget_s=args.budget, keys=MASKED_15)
+    recipe = build_small_recipe(shards=args.shards, budget_s=args.budget, keys=(*MASKED_15, *args.keys))
     model, spent = train(recipe, peak_lr=args.lr, budget_s=args.budget)
+    disable_progress_bar()
     model.save_pretrained(args.out)
     print(SPENT_BUDGET_ADAPTER.dump_json(SPENT_BUDGET_ADAPTER.validate_python(asdict(spent))).decode())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from bertd.bench.glue.compare_sides import ARMS, BERTD, QUALITY_ARMS, format_qua
 from bertd.bench.glue.grid import GridFigures, format_grid
 from bertd.bench.glue.inputs import BENCH_TASKS, SST2_ROWS, make_spec, prepare_data
 from bertd.bench.glue.side_protocol import Answer, Order
+from bertd.bench.glue.sides import OURS, STOCK, share_cores, split_cores
 from bertd.errors import CorpusError
 from bertd.glue.tasks import TASKS
 from tests.glue.glue_jobs import write_cola
@@ -26,6 +29,11 @@ def test_sst2_is_cut_and_a_missing_file_is_named(tmp_path: Path) -> None:
     data = prepare_data(tmp_path / "glue", tmp_path / "data")
     assert (data / "SST-2" / "train.tsv").read_text().count("\n") == SST2_ROWS + 1
     assert (data / "MRPC" / "train.tsv").read_text().count("\n") == SST2_ROWS + 8
+    all_rows = prepare_data(tmp_path / "glue", tmp_path / "all", max_rows=SST2_ROWS + 7)
+    assert (all_rows / "SST-2" / "train.tsv").read_text().endswith("a\t1\n"), "no empty line after the last"
+    few = prepare_data(tmp_path / "glue", tmp_path / "few", max_rows=10)
+    assert (few / "MRPC" / "train.tsv").read_text().count("\n") == 11, "with the header"
+    assert (few / "CoLA" / "train.tsv").read_text().count("\n") == 10, "it has none"
     (tmp_path / "glue" / "RTE" / "dev.tsv").unlink()
     with pytest.raises(CorpusError, match=r"RTE/dev\.tsv: does not exist"):
         prepare_data(tmp_path / "glue", tmp_path / "other")
@@ -44,6 +52,8 @@ def test_bertds_side_trains_what_it_is_asked_for(tmp_path: Path, is_evaluated: b
     assert answer.num_examples == (128 if is_evaluated else 96)
     assert answer.wall_s > 0 and answer.cpu_s > 0
     assert (answer.score is None) is not is_evaluated
+    if is_evaluated:
+        assert answer.loss == pytest.approx(math.log(2), abs=0.3), "of two classes, by weights that were not trained"
 
 
 def test_ratios_are_of_the_same_turn() -> None:
@@ -56,17 +66,34 @@ def test_ratios_are_of_the_same_turn() -> None:
     assert text.count("2.00 (1.50-3.00)   mean 2.00") == 4
 
 
-def test_scores_are_compared_with_the_spread_of_the_seeds() -> None:
+def test_scores_and_losses_are_compared_with_the_spread_of_the_seeds() -> None:
     ours_arm, stock_arm = QUALITY_ARMS
-    scores = {
-        "cola": {ours_arm: [0.10, 0.12, 0.14], stock_arm: [0.11, 0.13, 0.12]},
-        "rte": {ours_arm: [0.70, 0.71, 0.72], stock_arm: [0.50, 0.51, 0.52]},
-        "mrpc": {ours_arm: [0.7], stock_arm: [0.8]},
+
+    def answers(scores: list[float], losses: list[float]) -> list[Answer]:
+        return [
+            Answer(num_examples=1, wall_s=1.0, cpu_s=1.0, score=score, loss=loss)
+            for score, loss in zip(scores, losses, strict=True)
+        ]
+
+    finetunings = {
+        "cola": {
+            ours_arm: answers([0.10, 0.12, 0.14], [0.61, 0.62, 0.63]),
+            stock_arm: answers([0.11, 0.13, 0.12], [0.81, 0.82, 0.83]),
+        },
+        "mrpc": {ours_arm: answers([0.7], [0.6]), stock_arm: answers([0.8], [0.6])},
     }
-    cola, rte, mrpc = format_quality(scores).splitlines()[1:]
-    assert "+0.000  within twice the spread 0.020" in cola
-    assert "+0.200  more than twice the spread 0.010" in rte
-    assert mrpc.endswith("-0.100"), "one seed has no spread"
+    cola_score, cola_loss, mrpc_score, mrpc_loss = format_quality(finetunings).splitlines()[1:]
+    assert "0.120 (0.100-0.140)" in cola_score
+    assert cola_score.endswith("+0.0000, within twice the spread 0.0200")
+    assert cola_loss.endswith("-0.2000, more than twice the spread 0.0100")
+    assert mrpc_score.endswith("-0.100") and mrpc_loss.endswith("+0.000"), "one seed has no spread"
+
+
+def test_the_sides_share_cores_for_speed_and_split_them_for_quality(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5, 7})
+    assert share_cores(2) == {OURS: [3, 5], STOCK: [3, 5]}
+    assert split_cores(1) == {OURS: [3], STOCK: [5]}
+    assert split_cores(2) == {OURS: [3, 5], STOCK: [3, 5]}, "too few cores for two each"
 
 
 def test_the_grids_shares_add_up() -> None:
