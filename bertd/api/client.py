@@ -11,7 +11,7 @@ import json
 import uuid
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 from urllib.parse import quote, urlencode
 
 from pydantic import ValidationError
@@ -26,6 +26,7 @@ from bertd.api.models import (
     LogView,
     RunView,
     ScoreView,
+    SeriesAxis,
     SeriesView,
     StatusView,
     SubmitFinetune,
@@ -87,13 +88,37 @@ class Client:
         self,
         id: JobId,
         *,
-        x: Literal["progress", "step", "charged_s"] = "progress",
+        x: SeriesAxis = "progress",
         points: int = 240,
         columns: list[str] | None = None,
+        low: float | None = None,
+        high: float | None = None,
+        half_life: float | None = None,
     ) -> SeriesView:
-        """Curves of one run, thinned by the daemon; all of them unless `columns` names some."""
-        query = {"x": x, "points": str(points)} | ({"columns": ",".join(columns)} if columns else {})
+        """Curves of one run, thinned by the daemon; all of them unless `columns` names some.
+
+        Args:
+            points: about this many for each column.
+            low: only points at this x or above, as `high` below; a narrow range has every record.
+            half_life: give smoothed columns, too, with this half-life in units of x.
+        """
+        query = _series_query(x, points, columns, low=low, high=high, half_life=half_life)
         return self._get(SeriesView, f"/v1/runs/{_path_segment(id)}/series?{urlencode(query)}")
+
+    def several_series(
+        self,
+        ids: Sequence[JobId],
+        *,
+        x: SeriesAxis = "progress",
+        points: int = 240,
+        columns: list[str] | None = None,
+        low: float | None = None,
+        high: float | None = None,
+        half_life: float | None = None,
+    ) -> list[SeriesView]:
+        """Curves of up to 16 runs on the same axis, in the order of `ids`; see `series`."""
+        query = _series_query(x, points, columns, low=low, high=high, half_life=half_life)
+        return self._get_list(SeriesView, f"/v1/series?{urlencode([*(('run', str(id)) for id in ids), *query])}")
 
     def jobs(
         self,
@@ -319,6 +344,20 @@ class Client:
             return send_request(self.socket, method, path, body=body, headers=headers, timeout_s=self._timeout_s)
         except DISCONNECT_ERRORS as error:
             raise DaemonUnreachableError(disconnect_message(self.socket)) from error
+
+
+def _series_query(
+    x: SeriesAxis,
+    points: int,
+    columns: list[str] | None,
+    *,
+    low: float | None,
+    high: float | None,
+    half_life: float | None,
+) -> list[tuple[str, str]]:
+    values: dict[str, object] = {"x": x, "points": points, "columns": ",".join(columns) if columns else None}
+    values |= {"from": low, "to": high, "smooth": half_life}
+    return [(key, str(value)) for key, value in values.items() if value is not None]
 
 
 def _ended_last(jobs: list[JobView]) -> list[JobView]:

@@ -209,13 +209,22 @@ class EventView(Record):
     """The record itself."""
 
 
+SeriesAxis = Literal["progress", "step", "sequences", "tokens", "charged_s", "wall_s"]
+"""progress is a share of the budget; tokens count padding; wall_s is since the first start, pauses included."""
+
+
 class SeriesView(Record):
     """Curves of one run, downsampled to about `points` bins; the smallest and largest value of each bin are kept."""
 
     run_id: str
-    x: Literal["progress", "step", "charged_s"]
+    x: SeriesAxis
     columns: dict[str, list[tuple[float, float]]]
     """Metric to [x, y] pairs in order of x; y is NaN at a pause, a restart or a NaN value."""
+    smoothed: dict[str, list[tuple[float, float]]] = {}
+    """The same, smoothed, if that was asked for: the mean of the values at and before x, weighted by 2^(-d/h), where d
+    is their distance in x and h the half-life that was asked for."""
+    records_per_bin: int = 1
+    """Step records of which at most two were kept, before the thinning to `points`; 1 where all were."""
 
 
 class ScoreView(Record):

@@ -136,6 +136,9 @@ class FakeDaemon:
                 return _ok(SeriesView(run_id=id, x="step", columns={"loss": [(1.0, 5.0), (2.0, float("nan"))]}))
             case ["runs", _]:
                 return _ok(self.runs[0])
+            case ["series"]:
+                curve = SeriesView(run_id="", x="step", columns={"loss": [(1.0, 5.0)]})
+                return _ok([curve.model_copy(update={"run_id": id}) for id in request.query["run"]])
             case ["sweeps"]:
                 return _ok([each.model_copy(update={"settings": []}) for each in self.sweeps])
             case ["sweeps", _]:

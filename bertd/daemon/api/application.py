@@ -25,6 +25,7 @@ from bertd.daemon.api.routes import (
     event_routes,
     job_routes,
     run_routes,
+    series_routes,
     sweep_routes,
 )
 from bertd.errors import BertdError
@@ -33,6 +34,7 @@ from bertd.validation_text import describe_problem
 _ROUTERS = (
     daemon_routes.router,
     run_routes.router,
+    series_routes.router,
     job_routes.router,
     device_routes.router,
     sweep_routes.router,

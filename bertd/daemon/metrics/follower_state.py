@@ -29,7 +29,7 @@ _MAX_FILE_BYTES = 64 << 20
 class FollowerState(Record):
     """A follower after some of a journal's records."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     offset: int
     """Bytes of the journal that were read."""
     tail_sha256: str

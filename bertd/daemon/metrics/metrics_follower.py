@@ -60,13 +60,17 @@ class MetricsFollower:
         self.curves = RunCurves(recipe.granted, stored) if recipe is not None else None
 
     @property
+    def journal(self) -> Path:
+        return self._paths.journal
+
+    @property
     def offset(self) -> int:
         """Bytes of the journal that were read."""
         return self._reader.offset
 
     def follow(self) -> list[NumberedRecord]:
         """Fold the next piece of the journal and return its records; an empty list at the end."""
-        numbered_records = []
+        numbered_records, offset = [], self.offset
         for record in self._reader.read_piece(limit_bytes=_PIECE_BYTES):
             self._count += 1
             self.summary = fold(self.summary, record)
@@ -75,7 +79,7 @@ class MetricsFollower:
             if self.curves is not None and isinstance(
                 record, StepRecord | ValidationRecord | StartRecord | BudgetRecord | DevicesRecord | RollbackRecord
             ):
-                self.curves.add(record)
+                self.curves.add(record, offset=offset)
             numbered_records.append(NumberedRecord(number=self._count, record=record))
         return numbered_records
 

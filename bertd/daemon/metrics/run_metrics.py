@@ -14,6 +14,7 @@ from pathlib import Path
 from bertd.daemon.metrics.curves import RunCurves
 from bertd.daemon.metrics.journal_summary import JournalSummary
 from bertd.daemon.metrics.metrics_follower import MetricsFollower
+from bertd.daemon.metrics.series import Series, SeriesRequest, read_series
 from bertd.errors import RunFolderError, StillReadingError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.queue import Job
@@ -39,6 +40,7 @@ class RunMetrics:
         self._recently_closed: OrderedDict[int, MetricsFollower] = OrderedDict()
         self._reading: dict[int, tuple[MetricsFollower, asyncio.Task[MetricsFollower]]] = {}
         """By job: journals that are being read for their curves."""
+        self._section_lock = asyncio.Lock()
         self._summaries: OrderedDict[int, JournalSummary] = OrderedDict()
         self._recipes: OrderedDict[str, Recipe] = OrderedDict()
 
@@ -92,19 +94,29 @@ class RunMetrics:
             follower.store()
 
     async def curves(self, job: Job) -> RunCurves:
-        """The curves of a run; other requests are served while a long journal is read, once for all who ask for it.
+        """The whole curves of a run; raises what `series` does."""
+        return (await self._curves(job))[1]
+
+    async def series(self, job: Job, request: SeriesRequest) -> Series:
+        """The curves of a run as they are asked for.
+
+        Other requests are served while a long journal is read, once for all who ask for it.
 
         Raises:
             StillReadingError: the journal is so long that it is still being read.
             RecipeError: the run's recipe is missing or was changed by hand.
             RunFolderError: the journal cannot be read.
         """
+        follower, curves = await self._curves(job)
+        return await read_series(follower, curves, request, section_lock=self._section_lock)
+
+    async def _curves(self, job: Job) -> tuple[MetricsFollower, RunCurves]:
         follower = self._live.get(job.id) or self._recently_closed.get(job.id)
         if follower is None:
             follower = await self._read_journal(job)
         if follower.curves is None:
             raise RunFolderError(f"{job.folder}: a {job.kind} has no curves; name a run")
-        return follower.curves
+        return follower, follower.curves
 
     async def _read_journal(self, job: Job) -> MetricsFollower:
         if job.id not in self._reading:

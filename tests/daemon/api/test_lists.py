@@ -1,17 +1,20 @@
-"""Lists of jobs and events: pages that inserts do not move, and filters."""
+"""Lists of jobs, events and curves: pages that inserts do not move, and filters."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bertd.jobs.store.lifecycle import Actor
 from bertd.records import JobKind, JobState
+from bertd.run.journal import append_records
 from tests.daemon.api.in_process_api import InProcessApi
+from tests.daemon.metrics.test_curves import start, step
 
 
 def walk(api: InProcessApi, target: str, *, between: Callable[[], object] = lambda: None) -> list[Any]:
@@ -97,3 +100,35 @@ def test_past_events_are_listed_newest_first_and_filtered(api: InProcessApi) -> 
     assert texts("user=54321") == texts("kind=grid&type=alert") == []
     assert len(texts(f"kind={JobKind.PRETRAIN}&user={os.getuid()}&type=alert")) == 5
     assert len(texts("")) == len(texts("limit=1")) > 6
+
+
+def test_curves_of_several_runs_are_given_on_one_axis(api: InProcessApi) -> None:
+    runs = [f"{api.submit()}-fake" for _ in range(2)]
+    for number, run in enumerate(runs):
+        journal = Path(api.queue.get_by_run(run).folder) / "journal.jsonl"
+        steps = [step(each, charged_s=float(each), loss=float(each + number)) for each in range(1, 4)]
+        append_records(journal, [start(0, charged_s=0.0, attempt=1), *steps])
+    query = "x=tokens&columns=loss&from=9&smooth=8"
+    answer = api.ask("GET", f"/v1/series?run={runs[1]}&run={runs[0]}&{query}").json
+    assert [each["run_id"] for each in answer] == runs[::-1]
+    assert [each["columns"]["loss"] for each in answer] == [[[16, 3], [24, 4]], [[16, 2], [24, 3]]]
+    assert answer[0]["smoothed"]["loss"] == [[16, (0.5 * 2 + 3) / 1.5], [24, (0.25 * 2 + 0.5 * 3 + 4) / 1.75]]
+    assert api.ask("GET", f"/v1/runs/{runs[0]}/series?{query}").json == answer[1]
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("", 422),
+        ("run=@&columns=x", 422),
+        ("run=@&from=2&to=1", 422),
+        ("run=@&from=nan", 422),
+        ("run=@&smooth=0", 422),
+        ("run=@&x=epochs", 422),
+        ("&".join(["run=@"] * 17), 422),
+        ("run=9-x", 404),
+    ],
+)
+def test_curves_that_cannot_be_given_are_refused(api: InProcessApi, query: str, status: int) -> None:
+    api.submit()
+    assert api.ask("GET", f"/v1/series?{query}").status == status

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertd.daemon.metrics.curves import MAX_BUCKETS, DecimatedCurve, Point, RunCurves, decimate
+from bertd.daemon.metrics.curves import RunCurves
+from bertd.daemon.metrics.decimated_curve import MAX_BINS, DecimatedCurve, Position, decimate
 from bertd.records import BudgetRecord, BudgetUnit, DevicesRecord, StartRecord, StepRecord, ValidationRecord
 from bertd.run.budget import Budget
 
@@ -48,6 +49,20 @@ def start(number: int, *, charged_s: float, attempt: int) -> StartRecord:
         train_sequences=1,
         validation_sequences=1,
     )
+
+
+def place(number: int, *, step: int | None = None) -> Position:
+    return Position(
+        t=1e9 + number,
+        charged_s=float(number),
+        step=number if step is None else step,
+        sequences=2 * number,
+        spent=0.0,
+    )
+
+
+def by_step(at: Position) -> float:
+    return float(at.step)
 
 
 def test_a_short_curve_is_given_whole() -> None:
@@ -115,9 +130,9 @@ def test_a_day_of_steps_stays_bounded_and_keeps_its_extremes() -> None:
     curve = DecimatedCurve()
     for number in range(86_400):
         y = 1000.0 if number == 40_000 else -1000.0 if number == 70_000 else math.sin(number)
-        curve.add(Point(charged_s=float(number), step=number, spent=0.0, y=y))
-    assert len(curve._buckets) <= MAX_BUCKETS
-    ys = [y for _, y in curve.read(axis="step", points=240, granted=1.0)]
+        curve.add(place(number), y)
+    assert len(curve._bins) <= MAX_BINS
+    ys = [y for _, y in decimate(curve.pairs(by_step), points=240)]
     assert len(ys) <= 3 * 240
     assert max(ys) == 1000.0
     assert min(ys) == -1000.0
@@ -127,9 +142,9 @@ def test_a_curve_of_nothing_but_gaps_stays_bounded_too() -> None:
     curve = DecimatedCurve()
     for number in range(20_000):
         y = math.nan if number % 2 else float(number)
-        curve.add(Point(charged_s=float(number), step=number, spent=0.0, y=y))
-    assert len(curve._buckets) <= MAX_BUCKETS
-    finite = [y for _, y in curve.read(axis="step", points=4000, granted=1.0) if not math.isnan(y)]
+        curve.add(place(number), y)
+    assert len(curve._bins) <= MAX_BINS
+    finite = [y for _, y in decimate(curve.pairs(by_step), points=4000) if not math.isnan(y)]
     assert max(finite) == 19_998.0
     assert min(finite) == 0.0
 
@@ -154,8 +169,8 @@ def test_thinning_keeps_order_extremes_and_gaps(ys: list[float], points: int) ->
 def test_a_curve_is_read_in_order_of_x(ys: list[float], axis: str) -> None:
     curve = DecimatedCurve()
     for number, y in enumerate(ys):
-        curve.add(Point(charged_s=float(number), step=number % 50, spent=0.0, y=y))
-    xs = [x for x, _ in curve.read(axis="step" if axis == "step" else "charged_s", points=10_000, granted=1.0)]
+        curve.add(place(number, step=number % 50), y)
+    xs = [x for x, _ in curve.pairs(by_step if axis == "step" else lambda at: at.charged_s)]
     assert xs == sorted(xs)
 
 

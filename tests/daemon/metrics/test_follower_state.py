@@ -23,6 +23,7 @@ from bertd.run.paths import RunPaths
 from bertd.run.recipe.load import parse_recipe
 from tests.daemon.metrics.test_curves import HOUR, start, step
 from tests.jobs.runner_box import recipe_text
+from tests.waiting import PATIENCE_S
 
 RECIPE = parse_recipe(recipe_text(steps=5_000), name="fake")
 
@@ -124,7 +125,7 @@ def test_events_that_are_not_in_the_queue_are_given_again(paths: RunPaths) -> No
     [
         lambda paths: paths.curves.write_text("{"),
         lambda paths: paths.curves.write_text("[" * 100_000),
-        lambda paths: paths.curves.write_bytes(paths.curves.read_bytes().replace(b'"format":1', b'"format":2')),
+        lambda paths: paths.curves.write_bytes(paths.curves.read_bytes().replace(b'"format":2', b'"format":1')),
         lambda paths: paths.curves.write_bytes(paths.curves.read_bytes().replace(b'"unit":"steps"', b'"unit":"hours"')),
         lambda paths: paths.journal.write_bytes(b"".join(reversed(paths.journal.read_bytes().splitlines(True)))),
     ],
@@ -187,6 +188,7 @@ async def test_a_long_journal_is_read_once_for_all_who_ask_and_in_pieces(
         return follow(self)
 
     monkeypatch.setattr(MetricsFollower, "follow", count)
+    monkeypatch.setattr(run_metrics, "_CURVES_TIMEOUT_S", PATIENCE_S)
     asked = [asyncio.create_task(metrics.curves(job)) for _ in range(5)]
     while not all(task.done() for task in asked):
         others += 1

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from bertd.api.models import RunView, ScoreView, SeriesView
+from bertd.api.models import RunView, ScoreView
 from bertd.daemon.api.answers import (
     CHANGE_ONE,
     FIND,
     READ,
     answer_response,
-    error_statuses,
     json_response,
     page_response,
-    problem_response,
 )
 from bertd.daemon.api.api_services import services_of
 from bertd.daemon.api.read_request import IdempotencyKey, PageCursor, PageSize, read_mutation
 from bertd.daemon.api.views import MAX_LISTED_JOBS, NEWEST
-from bertd.daemon.metrics.curves import COLUMNS, Axis
 from bertd.records import BudgetRequest
 
 router = APIRouter()
@@ -39,28 +34,6 @@ async def get_run(request: Request, id: str) -> Response:
     """One run, by run id, job id or @."""
     services = services_of(request)
     return json_response(services.views.run_with_checkpoints(services.request_handler.run(id)))
-
-
-@router.get("/runs/{id}/series", response_model=SeriesView, responses=FIND | error_statuses(503))
-async def get_series(
-    request: Request,
-    id: str,
-    x: Axis = "progress",
-    points: Annotated[int, Query(ge=2, le=4000)] = 240,
-    columns: str = ",".join(COLUMNS),
-) -> Response:
-    """Curves, thinned to about `points` a column."""
-    services = services_of(request)
-    requested_columns = [column.strip() for column in columns.split(",") if column.strip()]
-    if unknown := [column for column in requested_columns if column not in COLUMNS]:
-        return problem_response(
-            422, "ClientError", f"columns: {', '.join(unknown)}: unknown; known: {', '.join(COLUMNS)}"
-        )
-    job = services.request_handler.run(id)
-    curves = await services.run_metrics.curves(job)
-    return json_response(
-        SeriesView(run_id=job.run_id, x=x, columns=curves.read(columns=requested_columns, axis=x, points=points))
-    )
 
 
 @router.get("/scores", response_model=list[ScoreView], responses=FIND)
