@@ -18,6 +18,7 @@
     |- QueueError          the queue refused a change
     |  |- QuotaError          the user has as many jobs as are allowed
     |  |- BudgetError         the new budget is too little
+    |  |- SubmissionError     what was submitted cannot run here
     |  |- UnknownJobError     no such job
     |  `- TransitionError     the job's state does not allow this
     |- DaemonError         the daemon cannot start or serve
@@ -140,6 +141,12 @@ class QuotaError(QueueError):
 
 class BudgetError(QueueError):
     """The new budget is less than what is spent and the run's end needs."""
+
+    exit_code = 2
+
+
+class SubmissionError(QueueError):
+    """What was submitted cannot run here."""
 
     exit_code = 2
 

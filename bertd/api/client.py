@@ -29,6 +29,7 @@ from bertd.api.models import (
     SeriesAxis,
     SeriesView,
     StatusView,
+    SubmitCommand,
     SubmitFinetune,
     SubmitGrid,
     SubmitPretrain,
@@ -214,7 +215,7 @@ class Client:
 
     # ---- Acting ------------------------------------------------------------------------------------
 
-    def submit(self, job: SubmitPretrain | SubmitFinetune | SubmitGrid) -> JobView:
+    def submit(self, job: SubmitPretrain | SubmitFinetune | SubmitGrid | SubmitCommand) -> JobView:
         """Put a job into the queue; it is durable when this returns.
 
         Raises:

@@ -142,6 +142,10 @@ class JobView(Record):
     """0..1; None if it is not known."""
     expected_end_t: float | None = None
     """Of a grid that runs, from the trials that were measured; None for other jobs, or before each task has one."""
+    argv: list[str] = []
+    """Of a command; only in the response for a single job. Whoever can list the machine's processes sees it, too."""
+    exit_status: int | None = None
+    """Of a command that is over, negative for a signal; only in the response for a single job."""
 
 
 class ConfigurationKeyView(Record):
@@ -342,6 +346,30 @@ class SubmitGrid(Record):
         return self
 
 
+class SubmitCommand(Record):
+    """Body of POST /v1/jobs for a program of a person's own; it runs as the daemon's user."""
+
+    kind: Literal["command"] = "command"
+    argv: list[str] = Field(min_length=1, max_length=10_000)
+    """The program and its arguments; no shell reads them."""
+    cwd: str
+    """The absolute path of the folder to run in."""
+    environment: dict[str, str] = {}
+    """What bertd.run.machine.command_environment lets through; nobody is shown it."""
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    """None for the program's."""
+    devices: int = Field(default=0, ge=0, le=65_536)
+    """Whole GPUs; 0 for cores alone."""
+    cpus: int = Field(default=1, ge=1, le=65_536)
+    """Cores of a command without GPUs."""
+    run: str | None = None
+    """The run that it belongs to, by run id, name, job number or @."""
+    time_limit_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Wall time after which it is ended."""
+    priority: Priority = 0
+    hold: bool = False
+
+
 class GridEstimateView(Record):
     """What a grid would take, if it had its devices now."""
 
@@ -361,7 +389,7 @@ class GridEstimateView(Record):
     """By measured task: batch sizes of which none has. An epoch is taken to need as long as with the nearest one."""
 
 
-Submit = Annotated[SubmitPretrain | SubmitFinetune | SubmitGrid, Field(discriminator="kind")]
+Submit = Annotated[SubmitPretrain | SubmitFinetune | SubmitGrid | SubmitCommand, Field(discriminator="kind")]
 
 
 class ErrorView(Record):

@@ -37,6 +37,7 @@ from bertd.daemon.scheduling.orphans import report_orphans
 from bertd.daemon.scheduling.runners import RunnerCommand, runner_command
 from bertd.daemon.wiring import Services, build_services
 from bertd.jobs.store.lifecycle import ENDED, LIVE
+from bertd.records import JobKind
 from bertd.run.amounts.durations import format_duration
 from bertd.run.amounts.quantities import format_share
 from bertd.run.paths import StatePaths, default_socket
@@ -201,12 +202,15 @@ class _Daemon:
             return
         self._services.scheduler.prepare_shutdown()
         deadline = time.monotonic() + SAVE_TIMEOUT_S
-        while (live := self._services.queue.live()) and time.monotonic() < deadline and not self._skip_wait.is_set():
+        while live := self._services.scheduler.jobs_to_save():
+            if time.monotonic() >= deadline or self._skip_wait.is_set():
+                break
             names = ", ".join(str(job.id) for job in live)
             self._notifier.send(only_if_changed=True, STATUS=f"stopping; waits for job {names} to save")
             await self._services.hub.wait(TICK_INTERVAL_S)
         for job in self._services.queue.live():
-            logger.warning("job %d has not saved; it keeps running, and the next daemon adopts it", job.id)
+            what = "is a command" if job.kind is JobKind.COMMAND else "has not saved"
+            logger.warning("job %d %s; it keeps running, and the next daemon adopts it", job.id, what)
 
 
 def status_line(status: StatusView) -> str:

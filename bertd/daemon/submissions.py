@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 from bertd.api.models import GridEstimateView, SubmitFinetune, SubmitGrid, SubmitPretrain
 from bertd.daemon.admission.data_set import require_usable_data
@@ -23,18 +22,18 @@ from bertd.daemon.admission.machine import require_devices, require_room
 from bertd.daemon.admission.start_from import require_usable_start
 from bertd.daemon.grids.grid_plan import GridPlan, plan_grid
 from bertd.daemon.grids.measured_speeds import MeasuredSpeeds
+from bertd.daemon.new_jobs import NewJobs, draft_job
 from bertd.daemon.scheduling.device_allocation import Inventory
 from bertd.errors import (
     CheckpointError,
-    StorageError,
     UnknownJobError,
 )
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.job_names import find_run
 from bertd.jobs.store.marker_grid_table import MarkerGridTable
 from bertd.jobs.store.queue import Job, Queue
-from bertd.records import FinetuneSpec, JobKind, JobState
-from bertd.run.atomic_files import atomic_write, fsync_folder
+from bertd.records import FinetuneSpec, JobKind
+from bertd.run.atomic_files import atomic_write
 from bertd.run.budget import require_whole_start
 from bertd.run.checkpoint_index import find_checkpoint_at_marker
 from bertd.run.paths import JobPaths, RunPaths, StatePaths, newest_first, step_folder_name
@@ -65,6 +64,7 @@ class Submissions:
         self._queue = queue
         self._inventory = inventory
         self._marker_grids = marker_grids
+        self._new_jobs = NewJobs(database=database, queue=queue)
         self._speeds = MeasuredSpeeds(queue)
 
     def submit_pretraining(
@@ -85,7 +85,7 @@ class Submissions:
         """
         recipe = parse_recipe(request.recipe_toml, name=request.recipe_name, overrides=request.overrides)
         self.admit(recipe, name=request.recipe_name)
-        job = self._draft(
+        job = draft_job(
             JobKind.PRETRAIN,
             name=recipe.run.name,
             device_kind=recipe.devices.kind,
@@ -96,13 +96,13 @@ class Submissions:
             now=now,
         )
 
-        def write_files(job_paths: JobPaths) -> None:
+        def write_files(job_paths: JobPaths, job: Job) -> None:
             atomic_write(RunPaths(job_paths.root).recipe, format_recipe(recipe))
             if pause_mark_s is not None:
                 write_pause_mark(RunPaths(job_paths.root).pause_mark, pause_mark_s)
 
         with self._database.transaction():
-            job = self._enqueue(job, choose_folder=self._run_folder, write_files=write_files)
+            job = self._new_jobs.enqueue(job, choose_folder=self._run_folder, write_files=write_files)
             if recipe.finetune.tasks:
                 self._marker_grids.insert(job.id, recipe.finetune.markers)
         return job
@@ -130,7 +130,7 @@ class Submissions:
         else:
             require_own_data(request.own)
         has_gpu = bool(self._inventory.gpus)
-        job = self._draft(
+        job = draft_job(
             JobKind.FINETUNE,
             name=request.task,
             device_kind="gpu" if has_gpu else "cpu",
@@ -145,11 +145,11 @@ class Submissions:
             chosen["max_length"] = request.own.max_length
         spec = FinetuneSpec(source=str(export), source_name=source, **chosen)
 
-        def write_files(job_paths: JobPaths) -> None:
+        def write_files(job_paths: JobPaths, job: Job) -> None:
             atomic_write(job_paths.finetune_spec, spec.model_dump_json(indent=2))
 
         choose_folder = self._finetune_folder(source, run_id)
-        return self._enqueue(job, choose_folder=choose_folder, write_files=write_files)
+        return self._new_jobs.enqueue(job, choose_folder=choose_folder, write_files=write_files)
 
     def submit_grid(self, request: SubmitGrid, *, uid: int, now: float, most_devices: int | None = None) -> Job:
         """Queue a grid of finetunings.
@@ -163,7 +163,7 @@ class Submissions:
             RecipeError: there is no such task, the preset has no settings for it, or the tasks do not fit `via`.
         """
         plan, run_id = self._plan_grid(request, most_devices=most_devices)
-        job = self._draft(
+        job = draft_job(
             JobKind.GRID,
             name=f"{'glue' if request.own is None else request.tasks[0]}-{request.preset}",
             device_kind=plan.device_kind,
@@ -174,11 +174,11 @@ class Submissions:
             now=now,
         )
 
-        def write_files(job_paths: JobPaths) -> None:
+        def write_files(job_paths: JobPaths, job: Job) -> None:
             atomic_write(job_paths.grid_spec, plan.spec.model_dump_json(indent=2))
 
         choose_folder = self._finetune_folder(plan.spec.source_name, run_id)
-        return self._enqueue(job, choose_folder=choose_folder, write_files=write_files)
+        return self._new_jobs.enqueue(job, choose_folder=choose_folder, write_files=write_files)
 
     def estimate_grid(self, request: SubmitGrid) -> GridEstimateView:
         """What a grid would take; raises what `submit_grid` does."""
@@ -197,33 +197,6 @@ class Submissions:
         )
         return plan, run_id
 
-    def _draft(
-        self,
-        kind: JobKind,
-        *,
-        name: str,
-        device_kind: Literal["cpu", "gpu"],
-        num_devices: int,
-        priority: int,
-        hold: bool,
-        uid: int,
-        now: float,
-    ) -> Job:
-        return Job(
-            id=0,
-            kind=kind,
-            name=name,
-            state=JobState.HELD if hold else JobState.QUEUED,
-            reason="submitted on hold; `bertd release` lets it start" if hold else "submitted; waits for its turn",
-            priority=priority,
-            run_id="",
-            folder="",
-            device_kind=device_kind,
-            num_devices=num_devices,
-            owner_uid=uid,
-            created_t=now,
-        )
-
     def _run_folder(self, draft: Job) -> tuple[JobPaths, str]:
         run_id = f"{draft.id}-{draft.name}"
         return self._paths.run(run_id), run_id
@@ -235,27 +208,6 @@ class Submissions:
             return self._paths.run(run_id).finetune(draft.id), run_id
 
         return choose_folder
-
-    def _enqueue(
-        self,
-        draft: Job,
-        *,
-        choose_folder: Callable[[Job], tuple[JobPaths, str]],
-        write_files: Callable[[JobPaths], None],
-    ) -> Job:
-        """Create the folder, then the row, in one transaction: the row is rolled back if the folder cannot be created.
-
-        A failed commit, or a crash before it, may have left a folder without a row; its number is skipped.
-        """
-        with self._database.transaction():
-            reserved = self._queue.reserve(draft)
-            job_paths, run_id = choose_folder(reserved)
-            while job_paths.root.exists():
-                self._queue.delete_reserved(reserved)
-                reserved = self._queue.reserve(draft)
-                job_paths, run_id = choose_folder(reserved)
-            _make_folder(job_paths, write_files=write_files)
-            return self._queue.set_folder(reserved, folder=str(job_paths.root), run_id=run_id)
 
     def _find_export(self, text: str) -> tuple[Path, str, str | None]:
         """Folder, displayed name and run id; no run id for an export given by its path.
@@ -290,18 +242,6 @@ class Submissions:
         if job.kind is not JobKind.PRETRAIN:
             raise CheckpointError(f"job {job.id}: is a {job.kind} and has no export; name the run {job.run_id}")
         return job
-
-
-def _make_folder(paths: JobPaths, *, write_files: Callable[[JobPaths], None]) -> None:
-    try:
-        paths.logs.mkdir(mode=0o750, parents=True)
-        paths.control.mkdir(mode=0o750)
-        write_files(paths)
-        # The parent folder may be new as well: its name is stored in its own parent.
-        for folder in (paths.root, paths.root.parent, paths.root.parent.parent):
-            fsync_folder(folder)
-    except OSError as error:
-        raise StorageError(f"{paths.root}: cannot make the job's folder: {error.strerror}; free space there") from error
 
 
 def _no_export_message(job: Job, paths: RunPaths) -> str:

@@ -16,6 +16,7 @@ from bertd.daemon.api.api_services import ApiServices
 from bertd.daemon.api.event_stream import EventHub
 from bertd.daemon.api.requests import RequestHandler, SweepRequests
 from bertd.daemon.api.views import Views
+from bertd.daemon.command_submissions import CommandSubmissions
 from bertd.daemon.configuration.live import LiveConfiguration
 from bertd.daemon.configuration.sources import ConfigurationSources, LoadedConfiguration
 from bertd.daemon.grids.marker_grids import MarkerGrids
@@ -155,6 +156,7 @@ def build_services(
         queue=queue,
         audit=Audit(database),
         submissions=submissions,
+        command_submissions=CommandSubmissions(paths, database=database, queue=queue, inventory=devices.inventory),
         job_actions=job_actions,
         device_drains=DeviceDrains(drained, inventory=devices.inventory),
         sweeps=SweepRequests(
@@ -214,6 +216,6 @@ def _version(paths: StatePaths, *, read_only: str | None) -> VersionView:
 def _highest_job_id(paths: StatePaths) -> int:
     """The highest job number in folders of an earlier queue; 0 for none."""
     runs = paths.run("x").root.parent
-    finetunes = paths.foreign_finetune(0).root.parent
-    names = [entry.name for folder in (runs, finetunes) if folder.is_dir() for entry in folder.iterdir()]
+    finetunes, commands = paths.foreign_finetune(0).root.parent, paths.command(0).root.parent
+    names = [entry.name for folder in (runs, finetunes, commands) if folder.is_dir() for entry in folder.iterdir()]
     return max((int(number) for name in names if (number := name.partition("-")[0]).isdecimal()), default=0)

@@ -15,7 +15,7 @@ from typing import Self
 
 from bertd.api.client import Client
 from bertd.errors import DaemonError, DaemonUnreachableError, StorageError
-from bertd.run.machine.processes import start_child
+from bertd.run.machine.child_processes import start_child
 
 _MAX_SOCKET_BYTES = 107
 """Length of sockaddr_un.sun_path without the terminating zero. Source: unix(7)."""

@@ -11,7 +11,7 @@ import time
 
 import psutil
 
-from bertd.run.machine.processes import adopt_orphans
+from bertd.run.machine.child_processes import adopt_orphans
 
 __all__ = ["adopt_orphans", "kill_descendants", "running"]
 

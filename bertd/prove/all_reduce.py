@@ -14,7 +14,7 @@ import time
 import torch
 import torch.distributed as dist
 
-from bertd.run.machine.processes import die_with_parent
+from bertd.run.machine.child_processes import die_with_parent
 from bertd.train.backends.synchronize import synchronize
 
 _WARM_UPS, _CALLS = 3, 10

@@ -19,7 +19,7 @@ from bertd.errors import BertdError
 from bertd.records import CommandKind, FinetuneSpec, JobKind, JournalRecord, Outcome, Record
 from bertd.run.atomic_files import atomic_write
 from bertd.run.journal import read_journal
-from bertd.run.machine.processes import start_child
+from bertd.run.machine.child_processes import start_child
 from bertd.run.mailbox import post
 from bertd.run.paths import JobPaths, RunPaths
 from bertd.run.recipe.load import format_recipe

@@ -13,7 +13,7 @@ from threading import Event
 
 from bertd.program import run_main
 from bertd.run.ledger import Ledger
-from bertd.run.machine.processes import die_with_parent
+from bertd.run.machine.child_processes import die_with_parent
 from bertd.run.paths import RunPaths
 
 

@@ -9,6 +9,7 @@ in `_s` are seconds; `t` is seconds since the epoch (UTC) and only for display: 
 from __future__ import annotations
 
 from bertd.records.checkpoints import KeptCheckpoint, KeptCheckpoints
+from bertd.records.command_job import CommandJobSpec
 from bertd.records.commands import BudgetRequest, Command, CommandKind
 from bertd.records.finding import Finding, Severity
 from bertd.records.finetune import (
@@ -75,6 +76,7 @@ __all__ = [
     "CheckpointRecord",
     "ChosenModel",
     "Command",
+    "CommandJobSpec",
     "CommandKind",
     "CommandRecord",
     "ComparisonRequest",

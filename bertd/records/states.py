@@ -27,6 +27,8 @@ class JobKind(StrEnum):
     FINETUNE = "finetune"
     GRID = "grid"
     """Many finetunings as one job."""
+    COMMAND = "command"
+    """Any program, with devices of its own."""
 
 
 class PauseKind(StrEnum):

@@ -11,6 +11,8 @@ STATE/                       the daemon's
       finetune.json  journal.jsonl ...
   sweeps/SWEEP/              SweepPaths: sweep.toml  recipe.toml  winner.toml
   finetunes/JOB/             JobPaths: one finetuning of an export from outside this state folder
+  commands/JOB/              JobPaths: one job of kind command
+    command.json
 """
 
 from __future__ import annotations
@@ -123,6 +125,10 @@ class JobPaths:
     @property
     def grid_spec(self) -> Path:
         return self.root / "grid.json"
+
+    @property
+    def command_spec(self) -> Path:
+        return self.root / "command.json"
 
     @property
     def trials(self) -> Path:
@@ -248,6 +254,10 @@ class StatePaths:
     def foreign_finetune(self, job_id: int) -> JobPaths:
         """Folder of a finetuning whose export is from outside this state folder."""
         return JobPaths(self.root / "finetunes" / f"{job_id:06d}")
+
+    def command(self, job_id: int) -> JobPaths:
+        """Folder of one job of kind command."""
+        return JobPaths(self.root / "commands" / f"{job_id:06d}")
 
 
 def default_state_dir() -> Path:

@@ -78,6 +78,8 @@ class Plan(BaseModel):
     """Hang in a C call with the GIL held instead."""
     patience_s: float = 600.0
     """The runner's limits on silence."""
+    grace_s: float = 600.0
+    """Of a job of kind command: from SIGTERM to SIGKILL."""
     orphan: bool = False
     """Leave a child process behind, in its own session."""
     export_exit_code: int = 0

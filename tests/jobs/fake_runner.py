@@ -37,9 +37,16 @@ def worker() -> list[str]:
 
 
 if __name__ == "__main__":
-    timeouts = HangTimeouts(step_s=Plan.model_validate_json(Path(PLAN).read_bytes()).patience_s)
+    PLANNED = Plan.model_validate_json(Path(PLAN).read_bytes())
+    timeouts = HangTimeouts(step_s=PLANNED.patience_s)
     policy = RestartPolicy(prompt_delay_s=0.02, first_delay_s=0.02)
     config = RunnerConfig(
-        launch=launch, export=export, finetune=finetune, worker=worker, policy=policy, timeouts=timeouts
+        launch=launch,
+        export=export,
+        finetune=finetune,
+        worker=worker,
+        policy=policy,
+        timeouts=timeouts,
+        command_grace_s=PLANNED.grace_s,
     )
     sys.exit(main(sys.argv[2:], config=config))

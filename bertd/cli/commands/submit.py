@@ -1,4 +1,4 @@
-"""`bertd submit`: queue a pretraining."""
+"""`bertd submit`: queue a pretraining, or a program of a person's own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bertd.cli.commands.submit_command import (
+    CommandOption,
+    CpusOption,
+    DevicesOption,
+    EnvOption,
+    RunOption,
+    TimeLimitOption,
+    make_command,
+    require_options_of_one_kind,
+    submit_command,
+)
 from bertd.cli.completion import complete_recipe, complete_set
 from bertd.cli.options import (
     JsonOption,
@@ -27,12 +38,16 @@ if TYPE_CHECKING:
 
 
 def submit(
-    recipe: Annotated[
-        str,
+    context: typer.Context,
+    words: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="RECIPE", help="A TOML file, or the name of a recipe of bertd.", autocompletion=complete_recipe
+            metavar="RECIPE",
+            help="A TOML file, or the name of a recipe of bertd. With --command: -- and the program.",
+            autocompletion=complete_recipe,
+            show_default=False,
         ),
-    ],
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -47,16 +62,40 @@ def submit(
         str | None,
         typer.Option("--budget", metavar="AMOUNT", help="The budget: 90min, 24h, 5000steps, ...", show_default=False),
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the run.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the run, or of the command.", show_default=False)
+    ] = None,
     hold: Annotated[bool, typer.Option("--hold", help="Queue it, but do not start before `bertd release`.")] = False,
     priority: PriorityOption = 0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Queue nothing; say what it would be: size, steps, disk.")
     ] = False,
+    command: CommandOption = False,
+    devices: DevicesOption = 0,
+    cpus: CpusOption = 1,
+    env: EnvOption = None,
+    run: RunOption = None,
+    time_limit: TimeLimitOption = None,
     socket: SocketOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Queue a pretraining. The recipe is checked here first, so a mistake in it costs nothing."""
+    """Queue a pretraining, or with --command any program. A recipe is checked first, so a mistake costs nothing."""
+    require_options_of_one_kind(context, is_command=command)
+    if command:
+        order = make_command(
+            words or [],
+            name=name,
+            devices=devices,
+            cpus=cpus,
+            env=env or [],
+            run=run,
+            time_limit=time_limit,
+            priority=priority,
+            hold=hold,
+        )
+        submit_command(order, socket=socket, json=json)
+        return
+    recipe = _require_one_recipe(words or [])
     from bertd.api.models import SubmitPretrain
     from bertd.run.paths import expand_user, find_data_set
     from bertd.run.recipe.load import find_recipe, parse_recipe, read_recipe
@@ -89,6 +128,19 @@ def submit(
         return
     print(status_line(job))
     print_next_commands(job.id, extra_hints=[(f"bertd release {job.id}", "let it start")] if hold else [])
+
+
+def _require_one_recipe(words: list[str]) -> str:
+    """The recipe that is named.
+
+    Raises:
+        BadParameter: none is, or more than one.
+    """
+    if len(words) == 1:
+        return words[0]
+    if not words:
+        raise typer.BadParameter("give a recipe, such as `bertd submit demo`", param_hint="RECIPE")
+    raise typer.BadParameter(f"give one recipe, not {' '.join(words)}; a program needs --command", param_hint="RECIPE")
 
 
 def _resolve_start_from(recipe: Recipe) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import time
 from collections.abc import Iterable
 
@@ -222,6 +223,7 @@ def job_text(details: JobDetails, *, now: float, style: OutputStyle) -> str:
         ("name", job.name),
         ("state", f"{job.state}: {_describe_reason(job, now=now)}" if job.reason else str(job.state)),
         ("run", job.run_id),
+        ("command", shlex.join(job.argv)),
         ("folder", job.folder),
         ("devices", _describe_lease(job)),
         ("submitted", f"{_local_time(job.created_t)} by uid {job.owner_uid}, priority {job.priority}"),

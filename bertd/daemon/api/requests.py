@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from bertd.api.models import GridEstimateView, SubmitFinetune, SubmitGrid, SubmitPretrain
+from bertd.api.models import GridEstimateView, SubmitCommand, SubmitFinetune, SubmitGrid, SubmitPretrain
 from bertd.api.sweep_models import SubmitSweep
 from bertd.daemon.admission.quota import require_quota
 from bertd.daemon.api.connections import Roles
 from bertd.daemon.api.views import Views
+from bertd.daemon.command_submissions import CommandSubmissions
 from bertd.daemon.scheduling.budget_changes import BudgetChanges
 from bertd.daemon.scheduling.device_drains import DeviceDrains
 from bertd.daemon.scheduling.job_actions import JobActions
@@ -100,6 +101,7 @@ class RequestHandler:
         queue: Queue,
         audit: Audit,
         submissions: Submissions,
+        command_submissions: CommandSubmissions,
         job_actions: JobActions,
         budget_changes: BudgetChanges,
         device_drains: DeviceDrains,
@@ -113,6 +115,7 @@ class RequestHandler:
         self._queue = queue
         self._audit = audit
         self._submissions = submissions
+        self._command_submissions = command_submissions
         self._job_actions = job_actions
         self._budget_changes = budget_changes
         self._device_drains = device_drains
@@ -132,7 +135,9 @@ class RequestHandler:
         """The pretraining that a person names; see `find_run`."""
         return find_run(self._queue, name)
 
-    def submit(self, submission: SubmitPretrain | SubmitFinetune | SubmitGrid, mutation: Mutation) -> Answer:
+    def submit(
+        self, submission: SubmitPretrain | SubmitFinetune | SubmitGrid | SubmitCommand, mutation: Mutation
+    ) -> Answer:
         """Queue a new job."""
         with self._change(mutation, status=201) as change:
             if change.is_new:
@@ -142,6 +147,8 @@ class RequestHandler:
                     job = self._submissions.submit_pretraining(submission, uid=uid, now=now)
                 elif isinstance(submission, SubmitGrid):
                     job = self._submissions.submit_grid(submission, uid=uid, now=now)
+                elif isinstance(submission, SubmitCommand):
+                    job = self._command_submissions.submit(submission, uid=uid, now=now)
                 else:
                     job = self._submissions.submit_finetuning(submission, uid=uid, now=now)
                 change.finish(self._views.job(job))

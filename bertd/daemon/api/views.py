@@ -17,6 +17,7 @@ from bertd.api.models import (
     StatusView,
     VersionView,
 )
+from bertd.daemon.api.command_views import with_command
 from bertd.daemon.api.ended_views import EndedViews
 from bertd.daemon.metrics.budget_position import ChargedTime, current_budget
 from bertd.daemon.metrics.journal_summary import JournalSummary
@@ -119,7 +120,8 @@ class Views:
 
     def job(self, job: Job) -> JobView:
         """One job."""
-        return self._job(job, leases=self._queue.leases())
+        view = self._job(job, leases=self._queue.leases())
+        return with_command(view, job) if job.kind is JobKind.COMMAND else view
 
     def jobs(
         self, *, before: int | None = None, limit: int = MAX_LISTED_JOBS, where: JobFilter = ANY_JOB
@@ -300,6 +302,8 @@ class Views:
     def _build_progress(self, job: Job, summary: JournalSummary) -> float | None:
         if job.kind is JobKind.GRID:
             return None if summary.grid is None else summary.grid.step / summary.grid.num_trials
+        if job.kind is JobKind.COMMAND:
+            return None
         if job.kind is JobKind.FINETUNE:
             if summary.end is not None and job.state is JobState.DONE:
                 return 1.0

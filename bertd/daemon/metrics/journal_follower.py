@@ -24,6 +24,9 @@ from bertd.records import (
 from bertd.run.mailbox import commands_after, post
 from bertd.run.paths import JobPaths
 
+_REASON_TO_RUN = {JobKind.FINETUNE: "finetunes", JobKind.COMMAND: "runs"}
+"""Kinds without a start record."""
+
 
 class JournalFollower:
     """Follows the journals of jobs that have a runner."""
@@ -63,9 +66,10 @@ class JournalFollower:
         return bool(numbered_records)
 
     def _apply_records(self, job: Job, numbered_records: list[NumberedRecord]) -> None:
-        if numbered_records and job.kind is JobKind.FINETUNE and job.state is JobState.STARTING:
-            # A finetuning writes no start record; its first record shows that it runs.
-            self._queue.move(job.id, JobState.RUNNING, reason="finetunes", actor=Actor.RUNNER, now=self._clock())
+        if numbered_records and job.kind in _REASON_TO_RUN and job.state is JobState.STARTING:
+            # It writes no start record; its first record shows that it runs.
+            reason = _REASON_TO_RUN[job.kind]
+            self._queue.move(job.id, JobState.RUNNING, reason=reason, actor=Actor.RUNNER, now=self._clock())
         unseen = [entry for entry in numbered_records if entry.number > job.journal_seen and _is_event(entry.record)]
         if unseen:
             with self._database.transaction():

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
-
-from pydantic import ValidationError
 
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.scheduling.runner_version import failure_with_remedy, is_of_other_version
-from bertd.errors import DaemonBusyError, RunFolderError
+from bertd.errors import DaemonBusyError
 from bertd.jobs.runner.exit_analysis import KNOWN_EXITS, outcome_of_end
+from bertd.jobs.runner.run_job import read_outcome
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.lifecycle import Actor, change_by_lost_runner, changes_by_outcome
 from bertd.jobs.store.queue import Job, Queue
 from bertd.records import JobKind, JobState, Outcome
-from bertd.run.bounded_read import read_bounded
 from bertd.run.machine.processes import read_identity
 from bertd.run.paths import JobPaths
-
-logger = logging.getLogger(__name__)
 
 MAX_RUNNER_LOSSES = 3
 """Times in a row that a runner may exit without an outcome and without a higher step."""
@@ -46,7 +41,7 @@ class JobCompletion:
         Raises:
             RunFolderError: its outcome cannot be read.
         """
-        outcome = _read_outcome(JobPaths(Path(job.folder)))
+        outcome = read_outcome(JobPaths(Path(job.folder)))
         with self._database.transaction():
             self._queue.release(job.id)
             if outcome is not None:
@@ -98,20 +93,3 @@ class JobCompletion:
             reason_to_give_up=reason_to_give_up if vanished >= MAX_RUNNER_LOSSES else None,
         )
         self._queue.apply(job.id, change, actor=Actor.SCHEDULER, now=now)
-
-
-def _read_outcome(paths: JobPaths) -> Outcome | None:
-    """The outcome; None if the runner was killed before it wrote one.
-
-    Raises:
-        RunFolderError: it cannot be read.
-    """
-    try:
-        return Outcome.model_validate_json(read_bounded(paths.outcome))
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise RunFolderError(f"{paths.outcome}: cannot read the outcome: {error.strerror}; check the disk") from error
-    except ValidationError as error:
-        logger.error("%s: not an outcome: %s; the job is handled as if there were none", paths.outcome, error)
-        return None

@@ -36,7 +36,8 @@ _INHERITED_PREFIXES = (
 
 def runner_command(folder: Path, kind: JobKind) -> list[str]:
     """The command that runs a job."""
-    return [sys.executable, "-m", "bertd.jobs.runner", str(folder), kind]
+    # -P, so that no file in the job's folder, which is the current one, hides a module.
+    return [sys.executable, "-P", "-m", "bertd.jobs.runner", str(folder), kind]
 
 
 def runner_environment(environment: Mapping[str, str], *, devices: dict[str, int], parts: int = 1) -> dict[str, str]:

@@ -109,12 +109,16 @@ class Scheduler:
     def prepare_shutdown(self) -> None:
         """Start no more jobs; have each running one save or end, so that the next daemon resumes it by itself."""
         self.is_stopping = True
-        for job in self._queue.live():
+        for job in self.jobs_to_save():
             try:
                 self._save_or_terminate(job, now=self._clock())
             except StorageError as error:
                 # The others can still be saved.
                 logger.error("job %d cannot be sent the command to save, and keeps running: %s", job.id, error)
+
+    def jobs_to_save(self) -> list[Job]:
+        """Those with a runner that the end of the daemon pauses; a command cannot be continued, so it keeps running."""
+        return [job for job in self._queue.live() if job.kind is not JobKind.COMMAND]
 
     def _save_or_terminate(self, job: Job, *, now: float) -> None:
         change = change_at_shutdown(job.status)

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from tokenizers import Tokenizer
 
 from bertd.errors import VocabularyError
-from bertd.run.machine.processes import start_child
+from bertd.run.machine.child_processes import start_child
 from bertd.tokenizer.save import tokenizer_files
 
 _STANDARD_ERROR_BYTES = 4096

@@ -14,13 +14,8 @@ import time
 from collections.abc import Callable, Mapping
 from types import FrameType
 
-import psutil
-
-from bertd.run.log import log_line
-from bertd.run.machine.processes import adopt_orphans, start_child
-
-STUCK_AFTER_S = 30.0
-"""How long to wait for a killed process before leaving it behind."""
+from bertd.jobs.runner.descendants import kill_group, kill_orphans
+from bertd.run.machine.child_processes import adopt_orphans, start_child
 
 
 class StopSignal:
@@ -53,14 +48,32 @@ def run_child_process(
     tick_s: float,
     on_tick: Callable[[subprocess.Popen[bytes]], None],
     variables: Mapping[str, str] | None = None,
+    stdin: int = subprocess.DEVNULL,
+    death_signal: signal.Signals = signal.SIGKILL,
+    signals_group: bool = False,
 ) -> int:
     """Run a command to its end and return its exit code, negative for a signal.
 
     SIGTERM is forwarded once. `on_tick` is called about every `tick_s` and may kill the child.
-    `variables` are added to the environment.
+
+    Args:
+        variables: added to the environment.
+        stdin: descriptor that is the child's standard input.
+        death_signal: sent to the child when this process dies.
+        signals_group: SIGTERM is forwarded to the child's whole group.
+
+    Raises:
+        OSError: the command cannot be started.
     """
     adopt_orphans()
-    child = start_child(command, is_oom_victim=True, process_group=0, env=os.environ | dict(variables or {}))
+    child = start_child(
+        command,
+        is_oom_victim=True,
+        process_group=0,
+        env=os.environ | dict(variables or {}),
+        stdin=stdin,
+        death_signal=death_signal,
+    )
     pidfd = os.pidfd_open(child.pid)
     is_forwarded = False
     next_tick = time.monotonic() + tick_s
@@ -68,7 +81,10 @@ def run_child_process(
         while True:
             if stop_signal.is_set and not is_forwarded:
                 is_forwarded = True
-                child.terminate()
+                if signals_group:
+                    os.killpg(child.pid, signal.SIGTERM)
+                else:
+                    child.terminate()
             if stop_signal.wait(next_tick - time.monotonic(), wake_fd=pidfd):
                 break
             if time.monotonic() >= next_tick:
@@ -81,30 +97,3 @@ def run_child_process(
         exit_code = child.wait()
         kill_orphans()
     return exit_code
-
-
-def kill_group(group: int) -> None:
-    """Kill all processes of a group; there may be none."""
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-
-
-def kill_orphans() -> None:
-    """Kill and reap all descendants of this process, which as a subreaper has those that the child left.
-
-    Those still stuck in the kernel after STUCK_AFTER_S are left behind, with a line in the log.
-    """
-    deadline = time.monotonic() + STUCK_AFTER_S
-    while survivors := psutil.Process().children(recursive=True):
-        if time.monotonic() > deadline:
-            stuck = ", ".join(str(process.pid) for process in survivors)
-            log_line(f"runner: processes {stuck} do not die; a reboot may be needed")
-            return
-        for process in survivors:
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                pass
-        psutil.wait_procs(survivors, timeout=1.0)

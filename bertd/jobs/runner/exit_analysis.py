@@ -166,6 +166,20 @@ def failure_reason(
     return f"{what} ended with exit code {exit_code}; {where}"
 
 
+def exit_text(exit_code: int, *, oom_kills: int) -> str:
+    """How a program that is not bertd's ended.
+
+    Args:
+        exit_code: negative for a signal; 128 more than one as its shell reports it.
+        oom_kills: processes of this machine that the kernel killed while it ran because memory ran out.
+    """
+    if _is_out_of_memory(exit_code, oom_kills=oom_kills):
+        return "the kernel killed it, since the machine's memory ran out"
+    if exit_code < 0:
+        return f"ended by signal {-exit_code} ({_signal_name(-exit_code)})"
+    return f"exit status {exit_code}"
+
+
 def has_error_alert(records: list[JournalRecord]) -> bool:
     """Whether the ranks have written to the journal why they failed."""
     return _newest_error_alert(records) is not None

@@ -7,6 +7,7 @@ runner; outcome.json is written last. Standard output is logs/job.log.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import sys
 import traceback
@@ -15,9 +16,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertd.errors import BertdError, DaemonBusyError, StorageError
+from pydantic import ValidationError
+
+from bertd.errors import BertdError, DaemonBusyError, RunFolderError, StorageError
 from bertd.jobs.runner.budget_end import ExportCommand, export_newest
 from bertd.jobs.runner.child_process import StopSignal
+from bertd.jobs.runner.command_job_runner import STOP_GRACE_S, CommandJobRunner
 from bertd.jobs.runner.finetune_runner import FinetuneCommand, FinetuneRunner
 from bertd.jobs.runner.grid.grid_runner import GridRunner
 from bertd.jobs.runner.grid.grid_workers import WorkerCommand
@@ -26,9 +30,12 @@ from bertd.jobs.runner.restart_policy import RestartPolicy
 from bertd.jobs.runner.watchdog import HangTimeouts
 from bertd.records import JobKind, JobState, Outcome
 from bertd.run.atomic_files import atomic_write
+from bertd.run.bounded_read import read_bounded
 from bertd.run.log import log_line
 from bertd.run.machine.processes import own_identity
 from bertd.run.paths import JobPaths, RunPaths
+
+logger = logging.getLogger(__name__)
 
 
 def launch_ranks(paths: RunPaths, attempt: int) -> list[str]:
@@ -56,6 +63,8 @@ class RunnerConfig:
     export: ExportCommand = export_newest
     policy: RestartPolicy = RestartPolicy()
     timeouts: HangTimeouts = HangTimeouts()
+    command_grace_s: float = STOP_GRACE_S
+    """From SIGTERM to SIGKILL, for a job of kind command."""
 
 
 @contextmanager
@@ -79,6 +88,23 @@ def job_lock(paths: JobPaths) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def read_outcome(paths: JobPaths) -> Outcome | None:
+    """The outcome; None if the runner was killed before it wrote one, or it is damaged, which is logged.
+
+    Raises:
+        RunFolderError: it cannot be read.
+    """
+    try:
+        return Outcome.model_validate_json(read_bounded(paths.outcome))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RunFolderError(f"{paths.outcome}: cannot read the outcome: {error.strerror}; check the disk") from error
+    except ValidationError as error:
+        logger.error("%s: not an outcome: %s; the job is handled as if there were none", paths.outcome, error)
+        return None
 
 
 def run_job(folder: Path, kind: JobKind, *, config: RunnerConfig) -> int:
@@ -109,6 +135,8 @@ def _run(folder: Path, kind: JobKind, *, config: RunnerConfig, stop_signal: Stop
         ).run()
     if kind is JobKind.GRID:
         return GridRunner(JobPaths(folder), worker=config.worker, stop_signal=stop_signal).run()
+    if kind is JobKind.COMMAND:
+        return CommandJobRunner(JobPaths(folder), stop_signal=stop_signal, grace_s=config.command_grace_s).run()
     return FinetuneRunner(JobPaths(folder), finetune=config.finetune, stop_signal=stop_signal).run()
 
 

@@ -12,7 +12,7 @@ from bertd.program import run_main
 from bertd.prove.context import StepContext
 from bertd.prove.plan import STEPS
 from bertd.prove.run_step import ProofOptions, findings_path
-from bertd.run.machine.processes import die_with_parent
+from bertd.run.machine.child_processes import die_with_parent
 
 
 def main() -> int:

@@ -1,19 +1,14 @@
-"""Processes of this machine: their identity, whether they are alive, death signals and OOM scores.
+"""Processes of this machine: their identity, whether they are alive, their memory.
 
 Pid, start time and boot id together identify a process; the kernel never gives the same three twice.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import resource
-import signal
-import subprocess
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
 import psutil
 from pydantic import ValidationError
@@ -23,13 +18,8 @@ from bertd.records import RunnerIdentity
 from bertd.run.bounded_read import read_bounded
 from bertd.run.ledger import boot_id
 
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
-_OOM_SCORE = b"500"
-"""oom_score_adj: added to a process's share of the memory, in thousandths. Source: proc(5)."""
 _START_TICKS_FIELD = 22
 """Index in /proc/PID/stat, counted from 1. Source: proc(5)."""
-_END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def start_ticks(pid: int) -> int | None:
@@ -84,85 +74,3 @@ def oom_kills() -> int:
     """How often the kernel has killed a process since boot because memory ran out; 0 if it does not report it."""
     match = re.search(r"^oom_kill (\d+)$", Path("/proc/vmstat").read_text(), re.MULTILINE)
     return int(match[1]) if match else 0
-
-
-def start_child(
-    command: Sequence[str],
-    *,
-    death_signal: signal.Signals = signal.SIGKILL,
-    is_oom_victim: bool = False,
-    stdin: int | IO[bytes] | None = subprocess.DEVNULL,
-    stdout: int | IO[bytes] | None = None,
-    stderr: int | IO[bytes] | None = None,
-    bufsize: int = -1,
-    env: Mapping[str, str] | None = None,
-    process_group: int | None = None,
-    start_new_session: bool = False,
-) -> subprocess.Popen[bytes]:
-    """Start a process that the kernel sends `death_signal` when this one dies; the other arguments are Popen's.
-
-    A SIGINT or SIGTERM that reaches the child before its program runs ends it without a word: until then it is a copy
-    of this process, whose handlers would run in it, or print a traceback. Only for a parent without threads.
-
-    Args:
-        is_oom_victim: the child is the kernel's first choice when memory runs out. Otherwise it inherits the daemon's
-            OOMScoreAdjust, which the unit sets so that the daemon is killed last.
-
-    Raises:
-        OSError: no such program, or no processes or memory left for it.
-    """
-    # Before the fork, because loading libc after it is not safe.
-    libc = ctypes.CDLL(None, use_errno=True)
-    parent = os.getpid()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)
-
-    def prepare_child() -> None:
-        _request_death_signal(libc, parent=parent, number=death_signal)
-        if is_oom_victim:
-            _set_oom_score()
-        for number in _END_SIGNALS:
-            if callable(signal.getsignal(number)):
-                signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-    try:
-        return subprocess.Popen(
-            command,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            bufsize=bufsize,
-            env=env,
-            process_group=process_group,
-            start_new_session=start_new_session,
-            preexec_fn=prepare_child,
-        )
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def die_with_parent(parent: int | None = None) -> None:
-    """Have the kernel kill this process when its parent dies; exit at once if the parent's pid is not `parent`."""
-    parent = os.getppid() if parent is None else parent
-    _request_death_signal(ctypes.CDLL(None, use_errno=True), parent=parent, number=signal.SIGKILL)
-
-
-def _request_death_signal(libc: ctypes.CDLL, *, parent: int, number: signal.Signals) -> None:
-    libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
-    if os.getppid() != parent:
-        # The parent died before the request, so the signal would never come.
-        os._exit(1)
-
-
-def _set_oom_score() -> None:
-    try:
-        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
-        os.write(fd, _OOM_SCORE)
-        os.close(fd)
-    except OSError:
-        pass
-
-
-def adopt_orphans() -> None:
-    """Make this process the parent of descendants whose own parent dies, so that it can find and kill them."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

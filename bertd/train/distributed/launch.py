@@ -22,7 +22,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from bertd.program import run_main
-from bertd.run.machine.processes import die_with_parent
+from bertd.run.machine.child_processes import die_with_parent
 from bertd.run.paths import RunPaths
 from bertd.run.recipe.load import read_recipe
 from bertd.train.distributed.local_rendezvous import (

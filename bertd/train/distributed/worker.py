@@ -26,7 +26,7 @@ from bertd.program import print_error, run_main
 from bertd.records import AlertRecord
 from bertd.run.journal import append_records
 from bertd.run.journal_digest import read_progress
-from bertd.run.machine.processes import die_with_parent
+from bertd.run.machine.child_processes import die_with_parent
 from bertd.run.paths import RunPaths
 from bertd.run.ranks.heartbeat import DUMP_STACKS_SIGNAL, HEARTBEAT_VARIABLE, Heartbeat, Phase
 from bertd.run.ranks.rank_failures import FAILURES_VARIABLE, report_failure

@@ -246,6 +246,9 @@ def test_the_end_of_the_daemon_pauses_each_job_that_trains_and_its_return_lets_i
         (SubState.SUSPENDED_TO_RESUME, JobKind.PRETRAIN, False, JobState.QUEUED),
         (SubState.STOPPING, JobKind.PRETRAIN, False, JobState.QUEUED),
         (SubState.STOPPING, JobKind.FINETUNE, True, JobState.CANCELLED),
+        (SubState.STARTING, JobKind.COMMAND, False, JobState.LOST),
+        (SubState.RUNNING, JobKind.COMMAND, True, JobState.LOST),
+        (SubState.STOPPING, JobKind.COMMAND, True, JobState.CANCELLED),
     ],
 )
 def test_what_becomes_of_a_job_whose_runner_vanished(
@@ -266,6 +269,7 @@ def test_what_becomes_of_a_job_whose_runner_vanished(
         (JobKind.PRETRAIN, "resumes from its newest checkpoint, or begins again without one"),
         (JobKind.FINETUNE, "continues after its last saved epoch, or begins again without one"),
         (JobKind.GRID, "continues with the trials that have no score"),
+        (JobKind.COMMAND, "`bertd resume 3` begins it again"),
     ],
 )
 def test_a_job_whose_runner_vanished_says_where_it_continues(kind: JobKind, words: str) -> None:

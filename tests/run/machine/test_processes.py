@@ -21,7 +21,7 @@ time.sleep(60)
 """
 _CHILD = """
 import sys, time
-from bertd.run.machine.processes import die_with_parent
+from bertd.run.machine.child_processes import die_with_parent
 die_with_parent({parent})
 print("bound", flush=True)
 time.sleep(60)
@@ -51,7 +51,7 @@ def test_a_process_whose_parent_has_died_before_it_asked_ends_at_once() -> None:
 
 _SIGNALLED_BETWEEN_FORK_AND_PROGRAM = """
 import os, signal, subprocess, sys
-from bertd.run.machine.processes import start_child
+from bertd.run.machine.child_processes import start_child
 number = signal.Signals(int(sys.argv[1]))
 signal.signal(number, signal.SIG_IGN if sys.argv[2] == "ignored" else lambda *_: print("handler of the parent"))
 os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), number))
@@ -72,7 +72,7 @@ def test_a_signal_before_the_childs_program_runs_ends_it_without_a_word(number: 
 def test_a_child_of_a_process_with_a_blocked_signal_keeps_it_blocked() -> None:
     script = """
 import signal, sys
-from bertd.run.machine.processes import start_child
+from bertd.run.machine.child_processes import start_child
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 start_child([sys.executable, "-c", "import signal; print(signal.pthread_sigmask(signal.SIG_BLOCK, ()))"]).wait()
 """

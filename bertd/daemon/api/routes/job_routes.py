@@ -87,7 +87,7 @@ async def get_log(
 
 @router.post("/jobs", status_code=201, response_model=JobView, responses=CHANGE)
 async def post_job(request: Request, order: Annotated[Submit, Body()], key: IdempotencyKey = None) -> Response:
-    """Submit a pretraining, a finetuning or a grid of finetunings."""
+    """Submit a pretraining, a finetuning, a grid of finetunings or a command."""
     mutation = await read_mutation(request, key)
     return answer_response(services_of(request).request_handler.submit(order, mutation))
 

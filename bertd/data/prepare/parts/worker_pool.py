@@ -20,7 +20,7 @@ from bertd.data.prepare.parts.tokenize_part import PartTask, PartTokenizer
 from bertd.data.sources.readers.document import Reader
 from bertd.errors import CorpusError
 from bertd.run.dataset_manifest import Filters
-from bertd.run.machine.processes import die_with_parent
+from bertd.run.machine.child_processes import die_with_parent
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from bertd.jobs.runner.child_process import StopSignal, kill_group, kill_orphans
+from bertd.jobs.runner.child_process import StopSignal
+from bertd.jobs.runner.descendants import kill_group, kill_orphans
 from bertd.records import GridSpec, GridTrial, TrialOrder, WorkerReply
 from bertd.run.log import log_line
+from bertd.run.machine.child_processes import adopt_orphans, start_child
 from bertd.run.machine.gpu_share import GPU_PARTS_VARIABLE
-from bertd.run.machine.processes import adopt_orphans, start_child
 
 WorkerCommand = Callable[[], list[str]]
 """Builds the command of a worker."""

@@ -70,6 +70,7 @@ _CANCEL_REASONS = {
     JobKind.PRETRAIN: "stopped by a person; it had no checkpoint, so nothing was exported",
     JobKind.FINETUNE: "stopped by a person; it has no score",
     JobKind.GRID: "stopped by a person; its trials without a score have none",
+    JobKind.COMMAND: "stopped by a person; it does not run again",
 }
 """Of a job that had begun, and waits."""
 _HOLD = JobChange(JobState.HELD, "held by a person; `bertd release` lets it start")
@@ -185,7 +186,8 @@ def change_by_action(
         request = _Request.STOP_UNTRAINED
     change = _CHANGES[request].get(status.sub_state)
     if change is not None and change.state is JobState.STOPPING and kind is not JobKind.PRETRAIN:
-        return replace(change, reason="stopped by a person; its processes are killed")
+        ended = "are ended" if kind is JobKind.COMMAND else "are killed"
+        return replace(change, reason=f"stopped by a person; its processes {ended}")
     if change is _CANCEL and has_begun:
         return replace(change, reason=_CANCEL_REASONS[kind])
     if change is not None:

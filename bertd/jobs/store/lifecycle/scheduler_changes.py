@@ -52,6 +52,10 @@ def change_by_lost_runner(status: JobStatus, *, job_id: int, kind: JobKind, reas
         return JobChange(JobState.PAUSED, f"its runner died while it paused; `bertd resume {job_id}` continues")
     if status.state is JobState.STOPPING and kind is not JobKind.PRETRAIN:
         return JobChange(JobState.CANCELLED, "stopped by a person")
+    if kind is JobKind.COMMAND:
+        # What it has done is not known here, so it is not repeated unasked.
+        reason = "its runner died (killed, or the machine went down), and the command was killed with it"
+        return JobChange(JobState.LOST, f"{reason}; `bertd resume {job_id}` begins it again")
     if reason_to_give_up is not None:
         return JobChange(JobState.FAILED, reason_to_give_up)
     # A wish to stop stays: it gets devices again, only to validate and export.

@@ -1,0 +1,50 @@
+"""Admit a job of kind command: its program, its folder, its environment and its devices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from bertd.api.models import SubmitCommand
+from bertd.daemon.scheduling.device_allocation import Inventory
+from bertd.errors import DeviceError, SubmissionError
+from bertd.jobs.runner.command_job_runner import require_program
+from bertd.run.amounts.quantities import format_count
+from bertd.run.machine.command_environment import refusal_of_variable
+
+
+def require_command(request: SubmitCommand) -> None:
+    """Refuse a command that is known to fail.
+
+    Raises:
+        SubmissionError: its folder or its program is not there, or a variable may not be passed.
+    """
+    cwd = Path(request.cwd)
+    if not cwd.is_absolute():
+        raise SubmissionError(f"{request.cwd}: the command's folder is not absolute; give its whole path")
+    for name in request.environment:
+        if (refusal := refusal_of_variable(name)) is not None:
+            # Without its value, which may be a secret.
+            raise SubmissionError(f"--env {name}: {refusal}")
+    texts = [*request.argv, request.cwd, *request.environment.values()]
+    if any("\0" in text for text in texts):
+        raise SubmissionError("an argument, the folder or a variable has a NUL character; leave it out")
+    if not request.argv[0]:
+        raise SubmissionError("the program's name is empty; give it after --")
+    require_program(request.argv[0], cwd=cwd, search_path=request.environment.get("PATH"))
+
+
+def choose_command_devices(request: SubmitCommand, *, inventory: Inventory) -> tuple[Literal["cpu", "gpu"], int]:
+    """What it gets: whole GPUs, or cores and no GPU.
+
+    Raises:
+        DeviceError: the machine has fewer.
+    """
+    kind: Literal["cpu", "gpu"] = "gpu" if request.devices else "cpu"
+    number, available = (request.devices or request.cpus), inventory.count(kind)
+    if number <= available:
+        return kind, number
+    why = f" ({inventory.no_gpu_reason})" if kind == "gpu" and inventory.no_gpu_reason else ""
+    option, unit = ("--devices", "GPU") if kind == "gpu" else ("--cpus", "core")
+    remedy = f"give {option} {available}" if available else "give --cpus instead"
+    raise DeviceError(f"{option} {number}: this machine has {format_count(available, unit)}{why}; {remedy}")
