@@ -10,6 +10,7 @@ import typer
 from bertd.records import GLUE_TASKS, LAST_COLUMN, SQUAD_LABEL, SQUAD_TEXT, MetricName, OwnTask, is_tagged_file
 
 _MAX_TEXT_COLUMNS = 2
+_SQUAD_ROW = {"context", "question", "answers"}
 
 
 def make_own_task(
@@ -52,10 +53,16 @@ def make_own_task(
     if dev_share is not None and (dev is not None or not 0 < dev_share < 1):
         why = "--dev is given" if dev is not None else "it must be above 0 and below 1"
         raise typer.BadParameter(f"{dev_share:g} cannot be held out: {why}", param_hint="--dev-share")
+    columns = split_columns(text)
+    if label in columns or len(set(columns)) < len(columns):
+        raise typer.BadParameter(
+            f"{label!r} is a column of --text, too" if label in columns else f"{text!r} names a column twice",
+            param_hint="--label" if label in columns else "--text",
+        )
     return OwnTask(
         train=str(data.absolute()),
         dev=None if dev is None else str(dev.absolute()),
-        text=split_columns(text),
+        text=columns,
         label=label,
         metric=metric,
         is_squad=is_squad,
@@ -67,7 +74,7 @@ def is_squad_file(path: Path) -> bool:
     """Whether a file has questions in SQuAD's JSON, rather than a table that needs --text and --label.
 
     Raises:
-        BadParameter: it has one JSON object, but not SQuAD's, which is not a table either.
+        BadParameter: it has one JSON object, but not SQuAD's, which is not a table either; or questions in rows.
     """
     if path.suffix.lower() != ".json":
         return False
@@ -77,6 +84,12 @@ def is_squad_file(path: Path) -> bool:
     except (OSError, ValueError, RecursionError):
         # As a table, it is read by the job, which names the line.
         return False
+    if isinstance(tree, list) and tree and isinstance(tree[0], dict) and tree[0].keys() >= _SQUAD_ROW:
+        raise typer.BadParameter(
+            f"{path} has questions as rows of a table, as the hub's copies of SQuAD do; give SQuAD's own JSON, which "
+            "has the array 'data'",
+            param_hint="--data",
+        )
     if not isinstance(tree, dict):
         return False
     if not isinstance(tree.get("data"), list):

@@ -29,7 +29,7 @@ def test_every_kind_of_task_is_described(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_cola(tmp_path)
-    (tmp_path / "pets.conll").write_text("cat B-PET\nsat O\n\n" * 3 + "dog B-PET\n")
+    (tmp_path / "pets.conll").write_text("cat B-PET\nsat O\n\n" * 3 + "dog B-PET\nran O\n")
     questions = str(write_squad(tmp_path / "train.json", size=12, none_every=3))
     squad = OwnTask(train=questions, dev=questions, is_squad=True, text=SQUAD_TEXT, label=SQUAD_LABEL)
     tagged = OwnTask(train=str(tmp_path / "pets.conll"), text=("1",), label="last")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import TypeVar
 
 from bertd.errors import CorpusError
 from bertd.glue.data.examples import Example, Split
+from bertd.glue.data.label_warnings import warn_of_alike, warn_of_constant, warn_of_unseen
 from bertd.glue.data.tables import Table, read_table
 from bertd.glue.tasks import Task
 from bertd.records import MetricName, OwnTask
@@ -26,6 +28,10 @@ _CLASS_METRICS = (MetricName.ACCURACY, MetricName.F1, MetricName.MATTHEWS)
 _FEW_ROWS = 20
 """In so few rows, any number of labels up to half of this is believed."""
 _NUMBER_METRICS = (MetricName.SPEARMAN, MetricName.PEARSON)
+_WHOLE = re.compile(r"-?\d+(\.0+)?")
+_DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
+_MIN_SCALE = 4
+"""So many whole numbers as labels may be steps of a scale, and not names of classes."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,7 @@ def read_own_task(name: str, own: OwnTask) -> OwnTaskData:
     tables = [train_table] if dev_table is None else [train_table, dev_table]
     texts = [read_texts(table, num_columns=len(own.text)) for table in tables]
     labels = [_read_labels(table) for table in tables]
+    labels = _write_whole(labels)
     is_number = _is_number(own, [label for column in labels for label in column])
     if is_number:
         classes = None
@@ -65,11 +72,21 @@ def read_own_task(name: str, own: OwnTask) -> OwnTaskData:
         Split(table.path, [_example(pair, target) for pair, target in zip(pairs, column, strict=True)], skipped_lines=0)
         for table, pairs, column in zip(tables, texts, targets, strict=True)
     ]
+    warnings = [warning for table, pairs in zip(tables, texts, strict=True) for warning in _warn_of_empty(table, pairs)]
+    if classes is not None:
+        warnings += warn_of_alike(own.train, classes)
+        warnings += _warn_of_numbers(own, classes)
     if dev_table is None:
-        return _hold_out(task, splits[0], own)
-    warnings = [] if classes is None else _warn_of_unseen(own, classes, labels)
-    warnings += _warn_of_overlap(splits[0], splits[1])
-    return OwnTaskData(task, splits[0], splits[1], str(splits[1].path), warnings)
+        train, dev, described = _hold_out(splits[0], own)
+        warnings.append(("dev_held_out", f"{task.name}: no development set is given; it is {described}"))
+    else:
+        train, dev, described = splits[0], splits[1], str(splits[1].path)
+        warnings += _warn_of_overlap(train, dev)
+    train_labels, dev_labels = (_name_targets(split, classes) for split in (train, dev))
+    if classes is not None:
+        warnings += warn_of_unseen(described, train_labels, dev_labels)
+    warnings += warn_of_constant(described, dev_labels)
+    return OwnTaskData(task, train, dev, described, warnings)
 
 
 def read_texts(table: Table, *, num_columns: int) -> list[tuple[str, ...]]:
@@ -114,6 +131,13 @@ def _read_labels(table: Table) -> list[str]:
     return labels
 
 
+def _write_whole(columns: list[list[str]]) -> list[list[str]]:
+    """Whole numbers without a fraction, if all labels are whole numbers: programs write a column with gaps as 1.0."""
+    if not all(_WHOLE.fullmatch(label) for column in columns for label in column):
+        return columns
+    return [[label.partition(".")[0] for label in column] for column in columns]
+
+
 def _parse_number(label: str) -> float | None:
     """The finite number that a label is, or None."""
     try:
@@ -135,9 +159,13 @@ def _numbers(table: Table, labels: list[str]) -> list[float]:
     for index, label in enumerate(labels):
         value = _parse_number(label)
         if value is None:
+            remedy = (
+                "write decimals with a point"
+                if _DECIMAL_COMMA.fullmatch(label)
+                else "fix it, or give --metric accuracy"
+            )
             raise CorpusError(
-                f"{table.place(index)}: label {label[:40]!r} is not a number, which pearson and spearman need; fix it, "
-                "or give --metric accuracy"
+                f"{table.place(index)}: label {label[:40]!r} is not a number, which pearson and spearman need; {remedy}"
             )
         numbers.append(value)
     return numbers
@@ -151,6 +179,7 @@ def _find_classes(own: OwnTask, labels: list[list[str]]) -> tuple[str, ...]:
         raise CorpusError(
             f"{own.train}: column {own.label!r} has {len(classes)} different labels in {len(labels[0])} rows, such as "
             f"{classes[0]!r:.40}; name a column of classes, or predict a number with --metric spearman"
+            + (", with a point in decimals" if any(map(_DECIMAL_COMMA.fullmatch, classes)) else "")
         )
     if len(set(labels[0])) < 2:
         raise CorpusError(
@@ -198,29 +227,51 @@ def draw_held_out(keys: Sequence[K], *, share: float, seed: int) -> set[K]:
     return held
 
 
-def _hold_out(task: Task, split: Split, own: OwnTask) -> OwnTaskData:
-    """Hold a share of the rows out; rows with the same text stay together, so that none is in both sets.
+def _hold_out(split: Split, own: OwnTask) -> tuple[Split, Split, str]:
+    """Training and development set, and what the latter is; rows with the same text stay together, so that none is in
+    both.
 
     Raises:
         CorpusError: there are too few rows.
     """
-    held = draw_held_out(
-        [(example.first, example.second) for example in split.examples], share=own.dev_share, seed=own.dev_seed
-    )
-    dev = [example for example in split.examples if (example.first, example.second) in held]
-    train = [example for example in split.examples if (example.first, example.second) not in held]
+    texts = [(example.first, example.second) for example in split.examples]
+    held = draw_held_out(texts, share=own.dev_share, seed=own.dev_seed)
+    dev = [example for example, text in zip(split.examples, texts, strict=True) if text in held]
+    train = [example for example, text in zip(split.examples, texts, strict=True) if text not in held]
     if not dev or len({example.target for example in train}) < 2:
+        num_texts = len(set(texts))
         raise CorpusError(
-            f"{split.path}: {len(split.examples)} rows are too few to hold {own.dev_share:.0%} out; give --dev"
+            f"{split.path}: {len(texts)} rows with {num_texts} different texts are too few to hold {own.dev_share:.2g} "
+            "of them out and keep two labels; give --dev"
         )
     described = f"{len(dev)} of {len(split.examples)} rows of {split.path}, held out with seed {own.dev_seed}"
-    return OwnTaskData(
-        task=task,
-        train=Split(split.path, train, skipped_lines=0),
-        dev=Split(split.path, dev, skipped_lines=0),
-        dev_description=described,
-        warnings=[("dev_held_out", f"{task.name}: no development set is given; it is {described}")],
+    return (
+        Split(split.path, train, skipped_lines=0),
+        Split(split.path, dev, skipped_lines=0),
+        described,
     )
+
+
+def _name_targets(split: Split, classes: tuple[str, ...] | None) -> list[str]:
+    return [f"{example.target:g}" if classes is None else classes[int(example.target)] for example in split.examples]
+
+
+def _warn_of_empty(table: Table, texts: list[tuple[str, ...]]) -> list[tuple[str, str]]:
+    empty = [index for index, cells in enumerate(texts) if not any(map(str.strip, cells))]
+    if not empty:
+        return []
+    message = f"{table.path}: {len(empty)} of {len(texts)} rows have no text, the first {table.unit} "
+    return [("text_empty", f"{message}{table.numbers[empty[0]]}; leave them out if they say nothing")]
+
+
+def _warn_of_numbers(own: OwnTask, classes: tuple[str, ...]) -> list[tuple[str, str]]:
+    if own.metric is not None or len(classes) < _MIN_SCALE or not all(map(_WHOLE.fullmatch, classes)):
+        return []
+    message = (
+        f"{own.train}: {len(classes)} whole numbers are taken as classes without an order; if they are steps of a "
+        "scale, --metric spearman predicts a number"
+    )
+    return [("labels_are_numbers", message)]
 
 
 def _warn_of_overlap(train: Split, dev: Split) -> list[tuple[str, str]]:
@@ -230,13 +281,3 @@ def _warn_of_overlap(train: Split, dev: Split) -> list[tuple[str, str]]:
         return []
     message = f"{dev.path}: {num_seen} of {len(dev.examples)} texts are in {train.path}, too; the score is too high"
     return [("dev_overlap", message)]
-
-
-def _warn_of_unseen(own: OwnTask, classes: tuple[str, ...], labels: list[list[str]]) -> list[tuple[str, str]]:
-    seen = set(labels[0])
-    unseen = [label for label in classes if label not in seen]
-    if not unseen:
-        return []
-    names = ", ".join(repr(label[:40]) for label in unseen[:5])
-    message = f"{own.dev}: {len(unseen)} labels are not in {own.train}, and are never predicted: {names}"
-    return [("label_unseen", message)]

@@ -56,7 +56,7 @@ def read_tagged(path: Path, *, text: str, label: str | None) -> list[TaggedSente
 
     for number, line in enumerate(lines, start=1):
         cells = split(line)
-        if not line.strip() or cells[0] == _DOCUMENT_START:
+        if not line.strip() or _is_document_start(line):
             end_sentence()
             continue
         if len(cells) != width:
@@ -90,11 +90,18 @@ def _read_lines(path: Path) -> list[str]:
 
 def _find_columns(lines: list[str]) -> tuple[Callable[[str], list[str]], int]:
     """How a line is split, and the columns of the first with a word."""
-    with_words = [line for line in lines if line.strip() and not line.startswith((_COMMENT, _DOCUMENT_START))]
+    with_words = [
+        line for line in lines if line.strip() and not line.startswith(_COMMENT) and not _is_document_start(line)
+    ]
     # A file may have nothing but words that begin with the sign of a comment.
     with_words = with_words or [line for line in lines if line.strip()]
     split = _split_at_tabs if all("\t" in line for line in with_words) else _split_at_blanks
     return split, len(split(with_words[0])) if with_words else 0
+
+
+def _is_document_start(line: str) -> bool:
+    # CoNLL-2003's has blanks before its other columns, also in copies whose words have tabs.
+    return _split_at_blanks(line)[0] == _DOCUMENT_START
 
 
 def _split_at_tabs(line: str) -> list[str]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bertd.errors import CorpusError
+from bertd.glue.data.label_warnings import warn_of_alike, warn_of_constant, warn_of_unseen
 from bertd.glue.data.own_task import draw_held_out
 from bertd.glue.data.tagged import TaggedSentence, read_tagged
 from bertd.glue.kinds.entities import OUTSIDE, is_entity_tag, looks_like_entity_tag, score_entities
@@ -136,10 +137,10 @@ def read_token_classification(name: str, own: OwnTask) -> TokenClassification:
         dev = read_tagged(dev_path, text=own.text[0], label=own.label)
         described, warnings = own.dev, _warn_of_overlap(own, train, dev)
     names = _find_tags(own, train, dev)
-    unseen = sorted({tag for sentence in dev for tag in sentence.tags} - {tag for s in train for tag in s.tags})
-    if unseen:
-        listed = ", ".join(repr(tag[:40]) for tag in unseen[:5])
-        warnings.append(("label_unseen", f"{dev_path}: {len(unseen)} tags are not in the training set: {listed}"))
+    train_tags, dev_tags = ([tag for sentence in part for tag in sentence.tags] for part in (train, dev))
+    warnings += warn_of_alike(own.train, names)
+    warnings += warn_of_unseen(str(dev_path), train_tags, dev_tags, what="tags")
+    warnings += warn_of_constant(described, dev_tags)
     has_entities = are_entities(names)
     if own.metric is MetricName.F1 and not has_entities:
         raise CorpusError(f"{own.train}: {_describe_foreign_tag(names)}, which f1 needs; give --metric accuracy")

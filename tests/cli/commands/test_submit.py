@@ -457,6 +457,9 @@ def test_questions_in_squad_s_json_are_known_by_their_content(
         (["--data", "rows.json"], "--text", "name its columns"),
         (["--data", "object.json"], "--data", "without the array 'data' of SQuAD's JSON"),
         (["--data", "squad.json", "--dev", "rows.json"], "--dev", "rows.json is not SQuAD's JSON"),
+        (["--data", "hub.json"], "--data", "has questions as rows of a table"),
+        (["--data", "t.csv", "--text", "a,y", "--label", "y"], "--label", "'y' is a column of --text, too"),
+        (["--data", "t.csv", "--text", "a,a", "--label", "y"], "--text", "'a,a' names a column twice"),
         (["--data", ".", "--task", "cola", "--label", "y"], "--label", "describes a table"),
         (["--data", "t.csv", "--task", "cola"], "--task", "a table of your own"),
         (["--data", "t.csv"], "--text", "name its columns"),
@@ -475,6 +478,7 @@ def test_options_that_do_not_describe_a_table_are_refused(
     bertd: Bertd, daemon: FakeDaemon, workplace: Path, options: list[str], option: str, remedy: str
 ) -> None:
     files = {"t.csv": "", "rows.json": '[{"a": 1}]', "object.json": '{"a": 1}', "squad.json": '{"data": []}'}
+    files["hub.json"] = '[{"question": "q", "context": "c", "answers": {"text": ["c"], "answer_start": [0]}}]'
     for name, content in files.items():
         (workplace / name).write_text(content)
     said = bertd("finetune", "@", *options)

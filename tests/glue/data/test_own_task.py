@@ -190,10 +190,10 @@ def test_the_metric_decides_between_classes_and_numbers_and_without_one_the_labe
 
 def test_a_label_that_only_the_development_set_has_is_a_class_and_a_warning(tmp_path: Path) -> None:
     train = _write(tmp_path / "train.csv", "a,y\nx,1\ny,2\n")
-    dev = _write(tmp_path / "dev.csv", "a,y\nx,3\n")
+    dev = _write(tmp_path / "dev.csv", "a,y\nx,3\nz,1\n")
     data = _read(train, dev=dev)
     assert data.task.labels == ("1", "2", "3")
-    assert [code for code, _ in data.warnings] == ["label_unseen", "dev_overlap"] and "'3'" in data.warnings[0][1]
+    assert [code for code, _ in data.warnings] == ["dev_overlap", "label_unseen"] and "'3'" in data.warnings[1][1]
 
 
 def test_without_a_development_set_the_same_rows_are_held_out_each_time(tmp_path: Path) -> None:
@@ -242,5 +242,68 @@ def test_no_line_of_a_real_file_is_joined_to_another_by_its_quotes(
 
 def test_too_few_rows_to_hold_some_out_are_refused(tmp_path: Path) -> None:
     path = _write(tmp_path / "train.csv", "a,y\nx,1\ny,2\n")
-    with pytest.raises(CorpusError, match="2 rows are too few to hold 10% out; give --dev"):
+    with pytest.raises(CorpusError, match="2 rows with 2 different texts are too few to hold 0.1 of them out and"):
+        _read(path)
+
+
+def _codes(path: Path, **options: str | Path | None) -> list[str]:
+    return [code for code, _ in _read(path, **options).warnings]  # type: ignore[arg-type]  # Each test's are of its options.
+
+
+def test_labels_that_differ_by_case_or_blanks_alone_are_named(tmp_path: Path) -> None:
+    labels = ["Very Good", "very  good", "bad", "worse"]
+    path = _write_rows(tmp_path / "t.csv", [(f"text {n}", "", labels[n % 4]) for n in range(40)])
+    (warning,) = [text for code, text in _read(path, dev=path).warnings if code == "labels_alike"]
+    assert "the labels 'Very Good' and 'very  good' are taken as different" in warning
+
+
+def test_rows_without_any_text_are_counted_and_a_pair_with_one_is_not(tmp_path: Path) -> None:
+    rows = [(f"text {n}" if n % 5 else " ", "b" if n else "", "xy"[n % 2]) for n in range(40)]
+    path = _write_rows(tmp_path / "t.csv", rows)
+    (warning,) = [text for code, text in _read(path).warnings if code == "text_empty"]
+    assert "8 of 40 rows have no text, the first line 2" in warning
+    (warning,) = [text for code, text in _read(path, text="a,b").warnings if code == "text_empty"]
+    assert "1 of 40 rows" in warning
+
+
+def test_a_development_set_with_one_label_and_a_held_out_label_are_said(tmp_path: Path) -> None:
+    path = _write_rows(tmp_path / "t.csv", [(f"text {n}", "", "rare" if n < 2 else "often") for n in range(40)])
+    dev = _write_rows(tmp_path / "dev.csv", [("new", "", "often"), ("newer", "", "often")])
+    assert _codes(path, dev=dev) == ["dev_constant"]
+    scores = _write_rows(tmp_path / "s.csv", [("new", "", "3"), ("newer", "", "3.0")])
+    assert "dev_constant" in _codes(scores, dev=scores, metric="spearman")
+    held = _read(path).dev.examples
+    names = {example.first for example in held}
+    # All of a label are held out: it cannot be learnt.
+    unlucky = [(text, "", "lost" if text in names else label) for text, _, label in _all_rows(path)]
+    assert "label_unseen" in _codes(_write_rows(tmp_path / "u.csv", unlucky))
+
+
+def _all_rows(path: Path) -> list[tuple[str, str, str]]:
+    with path.open(newline="") as file:
+        rows = [(row[0], row[1], row[2]) for row in csv.reader(file)]
+    return rows[1:]
+
+
+def test_whole_numbers_are_classes_without_a_fraction_and_a_scale_is_pointed_out(tmp_path: Path) -> None:
+    path = _write_rows(tmp_path / "t.csv", [(f"text {n}", "", f"{n % 11}.0") for n in range(66)])
+    data = _read(path, dev=_write_rows(tmp_path / "dev.csv", [("new", "", "10"), ("newer", "", "2")]))
+    assert data.task.labels == tuple(map(str, range(11)))
+    assert [code for code, _ in data.warnings] == ["labels_are_numbers"]
+    assert _codes(path, dev=path, metric="accuracy") == ["dev_overlap"]
+    versions = _write_rows(tmp_path / "v.csv", [(f"text {n}", "", ["1.0", "2.0", "x"][n % 3]) for n in range(30)])
+    assert _read(versions).task.labels == ("1.0", "2.0", "x")
+
+
+def test_decimals_with_a_comma_are_an_error_that_says_so(tmp_path: Path) -> None:
+    path = _write(tmp_path / "t.csv", "a;y\n" + "".join(f"text {n};{n},5\n" for n in range(40)))
+    with pytest.raises(CorpusError, match="--metric spearman, with a point in decimals"):
+        _read(path)
+    with pytest.raises(CorpusError, match="line 2: label '0,5' is not a number.*write decimals with a point"):
+        _read(path, metric="spearman")
+
+
+def test_few_different_texts_are_said_where_none_can_be_held_out(tmp_path: Path) -> None:
+    path = _write_rows(tmp_path / "t.csv", [("same", "", "xy"[n % 2]) for n in range(40)])
+    with pytest.raises(CorpusError, match="40 rows with 1 different texts are too few"):
         _read(path)

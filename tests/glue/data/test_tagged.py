@@ -30,6 +30,7 @@ _TWO = [TaggedSentence(("EU", "rejects"), ("B-ORG", "O")), TaggedSentence(("Pete
         "\ufeff-DOCSTART- O\n\nEU  B-ORG \nrejects\t O\n  \t\n\n\nPeter B-PER\n\n",
         "EU NNP I-NP B-ORG\r\nrejects VBZ I-VP O\r\n\r\nPeter NNP I-NP B-PER\r\n",
         "-DOCSTART- -X- O O\n\nEU NNP I-NP B-ORG\nrejects VBZ I-VP O\n-DOCSTART- -X- O O\nPeter NNP I-NP B-PER\n",
+        "-DOCSTART- -X- O O\n\nEU\tB-ORG\nrejects\tO\n\n-DOCSTART-\tO\n\nPeter\tB-PER\n",
         "# text = EU rejects\n# id 7\nEU\tB-ORG\nrejects\tO\n\n# id\nPeter\tB-PER\n",
     ],
 )

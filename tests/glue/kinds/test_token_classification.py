@@ -171,7 +171,7 @@ def test_what_a_person_should_know_of_the_data_is_said(tmp_path: Path) -> None:
     kind = read_token_classification("pets", _own(tmp_path, dev=str(tmp_path / "dev.bio")))
     assert kind.warnings[-1] == (
         "label_unseen",
-        f"{tmp_path / 'dev.bio'}: 1 tags are not in the training set: 'B-OTHER'",
+        f"{tmp_path / 'dev.bio'}: 1 tags are not in the training set, and are never predicted: 'B-OTHER'",
     )
     same = _own(tmp_path)
     warned = read_token_classification("pets", same.model_copy(update={"dev": same.train})).warnings
