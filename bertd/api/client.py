@@ -21,6 +21,9 @@ from bertd.api.models import (
     ConfigurationKeyView,
     DeviceView,
     EventView,
+    GarbageDeletedView,
+    GarbageRequest,
+    GarbageView,
     GridEstimateView,
     JobView,
     LogView,
@@ -174,6 +177,15 @@ class Client:
     def configuration(self) -> list[ConfigurationKeyView]:
         """Each key of the daemon's configuration, with its value and where that comes from."""
         return self._get_list(ConfigurationKeyView, "/v1/configuration")
+
+    def garbage(self, request: GarbageRequest) -> list[GarbageView]:
+        """What of ended jobs could be deleted."""
+        query = urlencode(request.model_dump(exclude={"jobs"}) | {"job": request.jobs}, doseq=True)
+        return self._get_list(GarbageView, f"/v1/garbage?{query}")
+
+    def delete_garbage(self, request: GarbageRequest) -> list[GarbageView]:
+        """Delete what of ended jobs nothing needs, and return what went."""
+        return self._parse(GarbageDeletedView, self._post("/v1/garbage", request.model_dump_json())).deleted
 
     def drain(self, device: str) -> DeviceView:
         """Start no more jobs on a device, named by its number, its UUID or a beginning of that, or cpu."""

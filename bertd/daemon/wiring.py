@@ -19,6 +19,7 @@ from bertd.daemon.api.views import Views
 from bertd.daemon.command_submissions import CommandSubmissions
 from bertd.daemon.configuration.live import LiveConfiguration
 from bertd.daemon.configuration.sources import ConfigurationSources, LoadedConfiguration
+from bertd.daemon.garbage.collect import GarbageCollector
 from bertd.daemon.grids.marker_grids import MarkerGrids
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.scheduling.budget_changes import BudgetChanges
@@ -171,6 +172,7 @@ def build_services(
             ),
             views=SweepViews(paths, queue=queue, table=sweep_table, run_metrics=run_metrics),
         ),
+        garbage=GarbageCollector(queue, events),
         budget_changes=BudgetChanges(run_metrics=run_metrics, scheduler=scheduler),
         views=views,
         queued_jobs_limit=lambda: configuration.values.limits.queued_jobs_per_user,

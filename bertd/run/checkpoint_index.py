@@ -70,15 +70,26 @@ def delete_checkpoint(folder: Path) -> bool:
     Raises:
         OSError: the disk refused.
     """
+    trash = trash_checkpoint(folder)
+    if trash is not None:
+        shutil.rmtree(trash, ignore_errors=True)
+    return trash is not None
+
+
+def trash_checkpoint(folder: Path) -> Path | None:
+    """Rename a checkpoint so that no reader finds it, and return where it is; None if it is being read.
+
+    Raises:
+        OSError: the disk refused.
+    """
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         trash = folder.with_name(TRASH_PREFIX + folder.name)
         folder.rename(trash)
     except BlockingIOError:
-        return False
+        return None
     finally:
         os.close(fd)
     fsync_folder(folder.parent)
-    shutil.rmtree(trash, ignore_errors=True)
-    return True
+    return trash

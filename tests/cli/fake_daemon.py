@@ -22,6 +22,8 @@ from bertd.api.models import (
     ConfigurationKeyView,
     ErrorView,
     EventView,
+    GarbageDeletedView,
+    GarbageView,
     GridEstimateView,
     JobView,
     LogView,
@@ -71,6 +73,7 @@ class FakeDaemon:
     runs: list[RunView] = field(default_factory=lambda: [samples.run()])
     grid_estimate: GridEstimateView = field(default_factory=samples.grid_estimate)
     scores: list[ScoreView] = field(default_factory=lambda: [samples.score()])
+    garbage: list[GarbageView] = field(default_factory=samples.garbage)
     configuration: list[ConfigurationKeyView] = field(default_factory=samples.configuration)
     jobs: list[JobView] = field(default_factory=lambda: samples.status().jobs)
     sweeps: list[SweepView] = field(default_factory=lambda: [samples.sweep()])
@@ -145,6 +148,8 @@ class FakeDaemon:
                 return _ok(self.sweeps[0])
             case ["event-log"]:
                 return _ok(self.status.events[::-1])
+            case ["garbage"]:
+                return _ok(self.garbage)
             case ["configuration"]:
                 return _ok(self.configuration)
             case ["devices"]:
@@ -164,6 +169,8 @@ class FakeDaemon:
                 return _ok(self._job(id), status=202)
             case ["sweeps", *_]:
                 return _ok(self.sweeps[0], status=202)
+            case ["garbage"]:
+                return _ok(GarbageDeletedView(deleted=self.garbage), status=202)
             case ["devices", id, verb]:
                 return _ok(samples.device(id, drained_by="ada (uid 7)" if verb == "drain" else None), status=202)
             case ["runs", _, "budget"]:

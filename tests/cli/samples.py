@@ -7,6 +7,7 @@ from bertd.api.models import (
     ConfigurationKeyView,
     DeviceView,
     EventView,
+    GarbageView,
     GridEstimateView,
     JobView,
     RunView,
@@ -212,6 +213,13 @@ def status(*, state: JobState = JobState.RUNNING) -> StatusView:
         devices=[device()],
         events=[event(1), event(2, text="validation 1.912")],
     )
+
+
+def garbage() -> list[GarbageView]:
+    return [
+        GarbageView(job_id=3, run_id="3-first", what="checkpoint", folder=f"/runs/3-first/{step}", size_bytes=4 * 10**9)
+        for step in (100, 200)
+    ] + [GarbageView(job_id=4, run_id="3-first", what="state after an epoch", folder="/epoch", size_bytes=10**9)]
 
 
 def configuration() -> list[ConfigurationKeyView]:

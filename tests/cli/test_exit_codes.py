@@ -41,9 +41,10 @@ ARGUMENTS = {
     "devices": [],
     "drain": ["0"],
     "undrain": ["cpu"],
+    "gc": [],
 }
 """Arguments with which each subcommand asks the daemon."""
-READING = {"logs", "status", "jobs", "show", "devices", "scores", "wait"}
+READING = {"gc", "logs", "status", "jobs", "show", "devices", "scores", "wait"}
 WITHOUT_DAEMON = {"start", "predict", "bench", "prove", "doctor", "config"}
 
 

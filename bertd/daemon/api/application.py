@@ -23,6 +23,7 @@ from bertd.daemon.api.routes import (
     daemon_routes,
     device_routes,
     event_routes,
+    garbage_routes,
     job_routes,
     run_routes,
     series_routes,
@@ -39,6 +40,7 @@ _ROUTERS = (
     device_routes.router,
     sweep_routes.router,
     event_routes.router,
+    garbage_routes.router,
 )
 
 

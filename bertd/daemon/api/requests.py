@@ -14,12 +14,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from bertd.api.models import GridEstimateView, SubmitCommand, SubmitFinetune, SubmitGrid, SubmitPretrain
+from bertd.api.models import (
+    GarbageDeletedView,
+    GridEstimateView,
+    SubmitCommand,
+    SubmitFinetune,
+    SubmitGrid,
+    SubmitPretrain,
+)
 from bertd.api.sweep_models import SubmitSweep
 from bertd.daemon.admission.quota import require_quota
 from bertd.daemon.api.connections import Roles
 from bertd.daemon.api.views import Views
 from bertd.daemon.command_submissions import CommandSubmissions
+from bertd.daemon.garbage.collect import GarbageCollector, Taken, garbage_view
+from bertd.daemon.garbage.find_garbage import Garbage
 from bertd.daemon.scheduling.budget_changes import BudgetChanges
 from bertd.daemon.scheduling.device_drains import DeviceDrains
 from bertd.daemon.scheduling.job_actions import JobActions
@@ -106,6 +115,7 @@ class RequestHandler:
         budget_changes: BudgetChanges,
         device_drains: DeviceDrains,
         sweeps: SweepRequests,
+        garbage: GarbageCollector,
         views: Views,
         queued_jobs_limit: Callable[[], int],
         wake: Callable[[], None],
@@ -120,6 +130,7 @@ class RequestHandler:
         self._budget_changes = budget_changes
         self._device_drains = device_drains
         self.sweeps = sweeps
+        self.garbage = garbage
         self._views = views
         self._queued_jobs_limit = queued_jobs_limit
         self._wake = wake
@@ -224,6 +235,15 @@ class RequestHandler:
                 )
                 change.finish(self._views.device(device))
         return change.answer
+
+    def delete_garbage(self, found: list[Garbage], mutation: Mutation) -> tuple[Answer, list[Taken]]:
+        """Take away what was found of ended jobs; the caller removes it."""
+        taken: list[Taken] = []
+        with self._change(mutation) as change:
+            if change.is_new:
+                taken = self.garbage.take_away(found, asked_by=mutation.asked_by, now=time.time())
+                change.finish(GarbageDeletedView(deleted=[garbage_view(each.garbage) for each in taken]))
+        return change.answer, taken
 
     def accept_shutdown(self, mutation: Mutation) -> Answer:
         """Answer with the daemon's version and pid; the caller shuts it down."""

@@ -173,6 +173,11 @@ class Queue:
         )
         return [_job(row) for row in rows.fetchall()]
 
+    def ended(self) -> list[Job]:
+        """All jobs that have ended, oldest first."""
+        rows = self._database.execute(f"{_SELECT} WHERE state IN (?, ?, ?, ?) ORDER BY id", tuple(sorted(ENDED)))
+        return [_job(row) for row in rows.fetchall()]
+
     def num_unended(self, *, owner_uid: int) -> int:
         """How many jobs of a user have not ended."""
         row = self._database.execute(

@@ -1,0 +1,1 @@
+"""What ended jobs leave on the disk and nobody needs: found, shown and deleted."""

@@ -1,0 +1,117 @@
+"""Delete what `find_garbage` finds: renamed at once, while nothing else happens in the daemon, and removed after."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from bertd.api.models import GarbageRequest, GarbageView
+from bertd.daemon.garbage.find_garbage import Garbage, find_garbage
+from bertd.errors import StorageError
+from bertd.jobs.store.event_log import EventLog
+from bertd.jobs.store.job_names import find_job
+from bertd.jobs.store.lifecycle import ENDED
+from bertd.jobs.store.queue import Job, Queue
+from bertd.records import JobKind, KeptCheckpoints
+from bertd.run.amounts.quantities import format_bytes
+from bertd.run.checkpoint_index import read_checkpoint_index, trash_checkpoint, write_checkpoint_index
+from bertd.run.paths import TRASH_PREFIX, RunPaths
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A folder that nothing finds any more, and that is still to be removed."""
+
+    garbage: Garbage
+    trash: Path
+
+
+class GarbageCollector:
+    """Finds and deletes what ended jobs leave."""
+
+    def __init__(self, queue: Queue, events: EventLog) -> None:
+        self._queue = queue
+        self._events = events
+
+    def jobs(self, request: GarbageRequest, *, now: float) -> list[Job]:
+        """The jobs that are looked at, oldest first.
+
+        Raises:
+            UnknownJobError: there is no such job.
+        """
+        jobs = [find_job(self._queue, name) for name in request.jobs] or self._queue.ended()
+        # By its number: a job that is named twice is looked at once.
+        by_id = {job.id: job for job in jobs if _ended_before(job, now - request.older_than_s)}
+        return [by_id[id] for id in sorted(by_id)]
+
+    def take_away(self, found: list[Garbage], *, asked_by: str, now: float) -> list[Taken]:
+        """Take what was found out of the runs' sight, within the caller's transaction; `remove` does the rest.
+
+        What a job needs again that has left its end meanwhile stays, and a checkpoint that is being read.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        taken: dict[int, list[Taken]] = {}
+        for each in found:
+            if self._queue.get(each.job.id).state not in ENDED:
+                continue
+            try:
+                trash = _rename(each.folder)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise StorageError(f"{each.folder}: cannot be deleted: {error.strerror}") from error
+            if trash is not None:
+                taken.setdefault(each.job.id, []).append(Taken(each, trash))
+        for of_job in taken.values():
+            self._note([each.garbage for each in of_job], asked_by=asked_by, now=now)
+        return [each for of_job in taken.values() for each in of_job]
+
+    def _note(self, gone: list[Garbage], *, asked_by: str, now: float) -> None:
+        job = gone[0].job
+        if job.kind is JobKind.PRETRAIN:
+            _forget_checkpoints(RunPaths(Path(job.folder)), {each.folder.name for each in gone})
+        size = format_bytes(sum(each.size_bytes for each in gone))
+        count = f"{len(gone)} folder{'s' * (len(gone) > 1)}"
+        text = f"job {job.id} {job.name}: {count}, {size}, deleted by {asked_by}"
+        self._events.append("garbage", text, now=now, job_id=job.id, run_id=job.run_id, data={})
+
+
+def garbage_view(garbage: Garbage) -> GarbageView:
+    """One folder as the API sends it."""
+    return GarbageView(
+        job_id=garbage.job.id,
+        run_id=garbage.job.run_id,
+        what=garbage.what,
+        folder=str(garbage.folder),
+        size_bytes=garbage.size_bytes,
+    )
+
+
+def garbage_of(jobs: list[Job], *, all_checkpoints: bool) -> list[Garbage]:
+    """What can go of these jobs; it reads the disk only, and may be called in a thread."""
+    return [each for job in jobs for each in find_garbage(job, all_checkpoints=all_checkpoints)]
+
+
+def remove(taken: list[Taken]) -> None:
+    """Remove the folders, which takes seconds; what is left of one is found as garbage the next time."""
+    for each in taken:
+        shutil.rmtree(each.trash, ignore_errors=True)
+
+
+def _ended_before(job: Job, t: float) -> bool:
+    return job.state in ENDED and job.ended_t is not None and job.ended_t <= t
+
+
+def _rename(folder: Path) -> Path | None:
+    """The new name of a folder; None if it is being read."""
+    return folder if folder.name.startswith(TRASH_PREFIX) else trash_checkpoint(folder)
+
+
+def _forget_checkpoints(paths: RunPaths, names: set[str]) -> None:
+    kept = read_checkpoint_index(paths).checkpoints
+    left = [checkpoint for checkpoint in kept if checkpoint.name not in names]
+    if len(left) < len(kept):
+        write_checkpoint_index(paths, KeptCheckpoints(checkpoints=left))
