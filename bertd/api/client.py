@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from bertd.api.http import DISCONNECT_ERRORS, bad_response_message, disconnect_message, send_request
 from bertd.api.models import (
+    AuditView,
     ConfigurationKeyView,
     DeviceView,
     EventView,
@@ -177,6 +178,18 @@ class Client:
     def configuration(self) -> list[ConfigurationKeyView]:
         """Each key of the daemon's configuration, with its value and where that comes from."""
         return self._get_list(ConfigurationKeyView, "/v1/configuration")
+
+    def audit(self, *, user: str | None = None, since: float | None = None, limit: int = 100) -> list[AuditView]:
+        """Requests to change something, newest first.
+
+        Args:
+            user: only of this user, a name or a uid.
+            since: only at this time or later, in Unix seconds.
+            limit: at most 1000.
+        """
+        query = {"limit": limit, "user": user, "since": since}
+        given = {key: value for key, value in query.items() if value is not None}
+        return self._get_list(AuditView, f"/v1/audit?{urlencode(given)}")
 
     def garbage(self, request: GarbageRequest) -> list[GarbageView]:
         """What of ended jobs could be deleted."""

@@ -189,6 +189,26 @@ class GarbageDeletedView(Record):
     deleted: list[GarbageView]
 
 
+class AuditView(Record):
+    """One change that somebody asked for, whether it was done or not."""
+
+    id: int
+    t: float
+    user: str
+    """The peer's user name; its uid if the machine has no such user."""
+    uid: int
+    pid: int
+    """Of the peer when it connected."""
+    request: str
+    """Method and path."""
+    key: str | None
+    """The idempotency key, by which a repeated request is known."""
+    status: int
+    """The HTTP status of the answer."""
+    outcome: str
+    """`done`, or why not."""
+
+
 class DeviceProcess(Record):
     """A process that uses a GPU."""
 

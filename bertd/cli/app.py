@@ -14,6 +14,7 @@ import bertd
 from bertd.cli import exit_codes
 from bertd.cli.argument_parsing import CommandWithNegativeNumbers, PlainWordsGroup
 from bertd.cli.commands import (
+    audit,
     budget,
     config,
     device_commands,
@@ -60,6 +61,7 @@ _PANELS: list[tuple[str, list[Command]]] = [
             config.config,
             doctor.doctor,
             garbage.gc,
+            audit.audit,
             device_commands.drain,
             device_commands.undrain,
         ],

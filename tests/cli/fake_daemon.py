@@ -19,6 +19,7 @@ from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
 from bertd.api.models import (
+    AuditView,
     ConfigurationKeyView,
     ErrorView,
     EventView,
@@ -73,6 +74,7 @@ class FakeDaemon:
     runs: list[RunView] = field(default_factory=lambda: [samples.run()])
     grid_estimate: GridEstimateView = field(default_factory=samples.grid_estimate)
     scores: list[ScoreView] = field(default_factory=lambda: [samples.score()])
+    audit: list[AuditView] = field(default_factory=samples.audit)
     garbage: list[GarbageView] = field(default_factory=samples.garbage)
     configuration: list[ConfigurationKeyView] = field(default_factory=samples.configuration)
     jobs: list[JobView] = field(default_factory=lambda: samples.status().jobs)
@@ -150,6 +152,8 @@ class FakeDaemon:
                 return _ok(self.status.events[::-1])
             case ["garbage"]:
                 return _ok(self.garbage)
+            case ["audit"]:
+                return _ok(self.audit)
             case ["configuration"]:
                 return _ok(self.configuration)
             case ["devices"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bertd.api.models import (
+    AuditView,
     BudgetView,
     ConfigurationKeyView,
     DeviceView,
@@ -213,6 +214,25 @@ def status(*, state: JobState = JobState.RUNNING) -> StatusView:
         devices=[device()],
         events=[event(1), event(2, text="validation 1.912")],
     )
+
+
+def audit() -> list[AuditView]:
+    return [
+        AuditView(
+            id=12,
+            t=NOW,
+            user="eve",
+            uid=1007,
+            pid=4,
+            request="POST /v1/jobs/7/stop",
+            key="k",
+            status=403,
+            outcome="uid 1007: may read but not change",
+        ),
+        AuditView(
+            id=11, t=NOW - 60, user="ada", uid=7, pid=3, request="POST /v1/jobs", key=None, status=201, outcome="done"
+        ),
+    ]
 
 
 def garbage() -> list[GarbageView]:

@@ -42,9 +42,10 @@ ARGUMENTS = {
     "drain": ["0"],
     "undrain": ["cpu"],
     "gc": [],
+    "audit": [],
 }
 """Arguments with which each subcommand asks the daemon."""
-READING = {"gc", "logs", "status", "jobs", "show", "devices", "scores", "wait"}
+READING = {"audit", "gc", "logs", "status", "jobs", "show", "devices", "scores", "wait"}
 WITHOUT_DAEMON = {"start", "predict", "bench", "prove", "doctor", "config"}
 
 

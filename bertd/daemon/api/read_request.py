@@ -97,6 +97,14 @@ def _find_uid(user: str | None) -> int | None:
         raise HTTPException(422, f"user: this machine has no user {user!r}; give a name or a uid") from None
 
 
+def _read_user(user: User = None) -> int | None:
+    return _find_uid(user)
+
+
+UserUid = Annotated[int | None, Depends(_read_user)]
+"""The uid of the query's user; None for any."""
+
+
 async def read_mutation(request: Request, key: str | None) -> Mutation:
     """The request to change something.
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bertd.api.models import (
+    AuditView,
     GarbageDeletedView,
     GridEstimateView,
     SubmitCommand,
@@ -36,7 +37,7 @@ from bertd.daemon.submissions import Submissions
 from bertd.daemon.sweeps.sweep_actions import SweepActions
 from bertd.daemon.sweeps.sweep_views import SweepViews
 from bertd.errors import BertdError, ClientError, DaemonStoppingError, ReadOnlyError
-from bertd.jobs.store.audit import Answer, Audit, Peer
+from bertd.jobs.store.audit import Answer, Audit, AuditRow, Peer
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.job_names import find_job, find_run
 from bertd.jobs.store.lifecycle import JobAction
@@ -66,10 +67,31 @@ class Mutation:
     @property
     def asked_by(self) -> str:
         """The peer's user name and uid."""
-        try:
-            return f"{pwd.getpwuid(self.peer.uid).pw_name} (uid {self.peer.uid})"
-        except KeyError:
-            return f"uid {self.peer.uid}"
+        name = user_name(self.peer.uid)
+        return f"uid {self.peer.uid}" if name is None else f"{name} (uid {self.peer.uid})"
+
+
+def user_name(uid: int) -> str | None:
+    """The name of a user; None if the machine has no such user."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return None
+
+
+def audit_view(row: AuditRow) -> AuditView:
+    """One row of the audit as the API sends it."""
+    return AuditView(
+        id=row.id,
+        t=row.t,
+        user=user_name(row.uid) or str(row.uid),
+        uid=row.uid,
+        pid=row.pid,
+        request=row.request,
+        key=row.key,
+        status=row.status,
+        outcome=row.message,
+    )
 
 
 class _Change:
@@ -244,6 +266,16 @@ class RequestHandler:
                 taken = self.garbage.take_away(found, asked_by=mutation.asked_by, now=time.time())
                 change.finish(GarbageDeletedView(deleted=[garbage_view(each.garbage) for each in taken]))
         return change.answer, taken
+
+    def audit(self, peer: Peer, *, before: int, limit: int, uid: int | None, since_t: float | None) -> list[AuditView]:
+        """Requests to change something, newest first; another user's only for operators.
+
+        Raises:
+            ClientError: a viewer asks for those of others.
+        """
+        if uid != peer.uid and not self._roles.is_operator(peer):
+            raise ClientError(f"uid {peer.uid}: may read its own requests only; ask for them with --user {peer.uid}")
+        return [audit_view(row) for row in self._audit.page(before=before, limit=limit, uid=uid, since_t=since_t)]
 
     def accept_shutdown(self, mutation: Mutation) -> Answer:
         """Answer with the daemon's version and pid; the caller shuts it down."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from bertd.errors import QueueError
 from bertd.jobs.store.database import Database
@@ -32,6 +32,21 @@ class Answer:
     body: str
 
 
+@dataclass(frozen=True)
+class AuditRow:
+    """One request to change something."""
+
+    id: int
+    t: float
+    uid: int
+    pid: int
+    request: str
+    """Method and path."""
+    key: str | None
+    status: int
+    message: str
+
+
 class Audit:
     """Writes the audit table, and stores answers by idempotency key."""
 
@@ -52,6 +67,20 @@ class Audit:
                 "DELETE FROM answers WHERE t < (SELECT t FROM answers ORDER BY t DESC LIMIT 1 OFFSET ?)",
                 (MAX_ANSWERS,),
             )
+
+    def page(self, *, before: int, limit: int, uid: int | None = None, since_t: float | None = None) -> list[AuditRow]:
+        """The `limit` newest rows with a number below `before`, newest first.
+
+        Args:
+            uid: only of this user.
+            since_t: only at this time or later.
+        """
+        rows = self._database.execute(
+            "SELECT * FROM audit WHERE id < ? AND (? IS NULL OR uid = ?) AND (? IS NULL OR t >= ?) "
+            "ORDER BY id DESC LIMIT ?",
+            (before, uid, uid, since_t, since_t, limit),
+        )
+        return [AuditRow(**{field.name: row[field.name] for field in fields(AuditRow)}) for row in rows.fetchall()]
 
     def remember(self, peer: Peer, answer: Answer, *, key: str, request: str, now: float) -> None:
         """Store an answer within the caller's transaction."""

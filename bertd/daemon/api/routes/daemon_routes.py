@@ -5,10 +5,20 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from bertd.api.models import ConfigurationKeyView, StatusView, VersionView
-from bertd.daemon.api.answers import CHANGE, READ, answer_response, json_list_response, json_response
+from bertd.api.models import AuditView, ConfigurationKeyView, StatusView, VersionView
+from bertd.daemon.api.answers import (
+    CHANGE,
+    READ,
+    answer_response,
+    error_statuses,
+    json_list_response,
+    json_response,
+    page_response,
+)
 from bertd.daemon.api.api_services import services_of
-from bertd.daemon.api.read_request import IdempotencyKey, read_mutation
+from bertd.daemon.api.read_request import IdempotencyKey, PageCursor, PageSize, Since, UserUid, read_mutation
+from bertd.daemon.api.views import MAX_LISTED_JOBS, NEWEST
+from bertd.jobs.store.audit import Peer
 
 router = APIRouter()
 
@@ -29,6 +39,18 @@ async def get_status(request: Request) -> Response:
 async def get_configuration(request: Request) -> Response:
     """Each key of the daemon's configuration, its value, and where that comes from."""
     return await json_list_response(services_of(request).configuration.views())
+
+
+@router.get("/audit", response_model=list[AuditView], responses=READ | error_statuses(403))
+async def get_audit(
+    request: Request, cursor: PageCursor, user: UserUid = None, since: Since = None, limit: PageSize = MAX_LISTED_JOBS
+) -> Response:
+    """Requests to change something, newest first: who, what, when, and whether it was done; the newest 50,000."""
+    peer: Peer = request.state.peer
+    rows = services_of(request).request_handler.audit(
+        peer, before=cursor or NEWEST, limit=limit, uid=user, since_t=since
+    )
+    return await page_response(request, rows, limit=limit, number=lambda row: row.id)
 
 
 @router.post("/shutdown", status_code=202, response_model=VersionView, responses=CHANGE)
