@@ -14,7 +14,7 @@ def test_a_row_for_each_request_with_its_outcome(bertd: Bertd, daemon: FakeDaemo
     said = bertd("audit", "--user", "eve", "--limit", "5")
     assert said.code == 0
     refused, done = said.out.splitlines()[1:]
-    assert refused.split(maxsplit=5)[2:] == ["eve", "POST", "jobs/7/stop", "403 uid 1007: may read but not change"]
+    assert refused.split(maxsplit=6)[2:] == ["eve", "POST", "jobs/7/stop", "403", "uid 1007: may read but not change"]
     assert done.split()[2:] == ["ada", "POST", "jobs", "201", "done"]
     [request] = daemon.requests
     assert request.query == {"limit": ["5"], "user": ["eve"]}
