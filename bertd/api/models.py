@@ -11,6 +11,8 @@ from bertd.records import (
     BudgetRecord,
     BudgetUnit,
     CheckpointRecord,
+    DependencyCondition,
+    DependencyState,
     DevicesRecord,
     EndRecord,
     ExportRecord,
@@ -115,6 +117,19 @@ class RunView(Record):
     """Steps that were lost and repeated, over all restarts; they stay charged."""
 
 
+class DependencyView(Record):
+    """One job that must have reached something before another may start."""
+
+    job_id: int
+    name: str
+    """Of that job."""
+    condition: DependencyCondition
+    marker: float | None
+    """Share of the budget, for the condition marker."""
+    state: DependencyState
+    is_met: bool
+
+
 class JobView(Record):
     """One row of the queue."""
 
@@ -144,6 +159,8 @@ class JobView(Record):
     """Of a grid that runs, from the trials that were measured; None for other jobs, or before each task has one."""
     argv: list[str] = []
     """Of a command; only in the response for a single job. Whoever can list the machine's processes sees it, too."""
+    after: list[DependencyView] = []
+    """What it waits for, or waited for, before its start; only in the response for a single job."""
     exit_status: int | None = None
     """Of a command that is over, negative for a signal; only in the response for a single job."""
 
@@ -327,7 +344,22 @@ Priority = Annotated[int, Field(ge=-HIGHEST_PRIORITY, le=HIGHEST_PRIORITY)]
 """Of a waiting job; higher is served first."""
 
 
-class SubmitPretrain(Record):
+DependencyNames = Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=100)]
+"""Jobs as a person names them."""
+
+
+class Submission(Record):
+    """What the body of POST /v1/jobs has for each kind of job."""
+
+    priority: Priority = 0
+    after: DependencyNames = []
+    """Start when each of these jobs is done, by number, run id, name or @; RUN@0.5: when the run has spent that share
+    of its budget. Held if one of them cannot be met any more."""
+    after_any: DependencyNames = []
+    """Start when each of these jobs is over, in whatever state."""
+
+
+class SubmitPretrain(Submission):
     """Body of POST /v1/jobs for a pretraining."""
 
     kind: Literal["pretrain"] = "pretrain"
@@ -337,11 +369,10 @@ class SubmitPretrain(Record):
     """Its name in error messages."""
     overrides: list[str] = []
     """section.key=value, applied to the text."""
-    priority: Priority = 0
     hold: bool = False
 
 
-class SubmitFinetune(Record):
+class SubmitFinetune(Submission):
     """Body of POST /v1/jobs for a finetuning."""
 
     kind: Literal["finetune"] = "finetune"
@@ -360,10 +391,9 @@ class SubmitFinetune(Record):
     epochs: int = Field(default=3, ge=1)
     weight_decay: float = Field(default=0.1, ge=0, allow_inf_nan=False)
     warmup: float = Field(default=0.06, ge=0, lt=1)
-    priority: Priority = 0
 
 
-class SubmitGrid(Record):
+class SubmitGrid(Submission):
     """Body of POST /v1/jobs for a grid of finetunings."""
 
     kind: Literal["grid"] = "grid"
@@ -385,7 +415,6 @@ class SubmitGrid(Record):
     is_halving: bool = False
     """Drop the worse half of a task's settings after each seed; not with the preset paper."""
     data_dir: str
-    priority: Priority = 0
 
     @model_validator(mode="after")
     def _require_own_task_alone(self) -> Self:
@@ -394,7 +423,7 @@ class SubmitGrid(Record):
         return self
 
 
-class SubmitCommand(Record):
+class SubmitCommand(Submission):
     """Body of POST /v1/jobs for a program of a person's own; it runs as the daemon's user."""
 
     kind: Literal["command"] = "command"
@@ -414,7 +443,6 @@ class SubmitCommand(Record):
     """The run that it belongs to, by run id, name, job number or @."""
     time_limit_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Wall time after which it is ended."""
-    priority: Priority = 0
     hold: bool = False
 
 

@@ -42,6 +42,30 @@ PriorityOption = Annotated[
     typer.Option("--priority", min=-HIGHEST_PRIORITY, max=HIGHEST_PRIORITY, help="Higher goes first.", metavar="N"),
 ]
 
+AfterOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--after",
+        metavar="JOB,...",
+        help="Start when these jobs are done; RUN@0.5: when the run has spent half of its budget.",
+        show_default=False,
+    ),
+]
+AfterAnyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--after-any",
+        metavar="JOB,...",
+        help="Start when these jobs are over, also failed or cancelled ones.",
+        show_default=False,
+    ),
+]
+
+
+def split_jobs(texts: list[str] | None) -> list[str]:
+    """The jobs of an option that may be repeated and have commas."""
+    return [name for text in texts or [] for name in text.split(",") if name]
+
 
 def connect(socket: Path | None, *, timeout_s: float | None = None) -> Client:
     """A client of the daemon at `socket`, or at the default path; `timeout_s` if an answer is wanted only soon."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from bertd.api.models import GridEstimateView, SubmitFinetune, SubmitGrid, SubmitPretrain
+from bertd.api.models import GridEstimateView, Submission, SubmitFinetune, SubmitGrid, SubmitPretrain
 from bertd.daemon.admission.data_set import require_usable_data
 from bertd.daemon.admission.finetuning import (
     require_export,
@@ -140,7 +140,7 @@ class Submissions:
             uid=uid,
             now=now,
         )
-        chosen = request.model_dump(exclude={"kind", "run", "priority"})
+        chosen = request.model_dump(exclude={"kind", "run", *Submission.model_fields})
         if request.own is not None:
             chosen["max_length"] = request.own.max_length
         spec = FinetuneSpec(source=str(export), source_name=source, **chosen)

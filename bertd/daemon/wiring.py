@@ -23,6 +23,7 @@ from bertd.daemon.garbage.collect import GarbageCollector
 from bertd.daemon.grids.marker_grids import MarkerGrids
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.scheduling.budget_changes import BudgetChanges
+from bertd.daemon.scheduling.dependencies import Dependencies
 from bertd.daemon.scheduling.device_drains import DeviceDrains
 from bertd.daemon.scheduling.devices import Devices
 from bertd.daemon.scheduling.job_actions import JobActions
@@ -141,6 +142,7 @@ def build_services(
         drained=drained.askers,
         queue_jobs=queue_jobs,
     )
+    dependencies = Dependencies(database, queue, run_metrics=run_metrics)
     views = Views(
         version=_version(paths, read_only=read_only),
         queue=queue,
@@ -148,6 +150,7 @@ def build_services(
         run_metrics=run_metrics,
         devices=devices,
         marker_grids=marker_grid_table,
+        dependencies=dependencies,
         drained=drained.askers,
     )
     hub = EventHub(events)
@@ -158,6 +161,7 @@ def build_services(
         audit=Audit(database),
         submissions=submissions,
         command_submissions=CommandSubmissions(paths, database=database, queue=queue, inventory=devices.inventory),
+        dependencies=dependencies,
         job_actions=job_actions,
         device_drains=DeviceDrains(drained, inventory=devices.inventory),
         sweeps=SweepRequests(

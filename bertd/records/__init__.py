@@ -11,6 +11,7 @@ from __future__ import annotations
 from bertd.records.checkpoints import KeptCheckpoint, KeptCheckpoints
 from bertd.records.command_job import CommandJobSpec
 from bertd.records.commands import BudgetRequest, Command, CommandKind
+from bertd.records.dependencies import Dependency, DependencyCondition, DependencyState
 from bertd.records.finding import Finding, Severity
 from bertd.records.finetune import (
     GLUE_FILES,
@@ -80,6 +81,9 @@ __all__ = [
     "CommandKind",
     "CommandRecord",
     "ComparisonRequest",
+    "Dependency",
+    "DependencyCondition",
+    "DependencyState",
     "DevicesRecord",
     "EndRecord",
     "EpochSeconds",

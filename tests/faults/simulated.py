@@ -17,6 +17,7 @@ from bertd.daemon.api.views import Views
 from bertd.daemon.grids.marker_grids import MarkerGrids
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.scheduling.budget_changes import BudgetChanges
+from bertd.daemon.scheduling.dependencies import Dependencies
 from bertd.daemon.scheduling.device_allocation import Inventory
 from bertd.daemon.scheduling.devices import Devices
 from bertd.daemon.scheduling.job_actions import JobActions
@@ -313,6 +314,7 @@ class SimulatedDaemon:
         )
         version = VersionView(bertd="", api=1, pid=0, state_dir=str(paths.root), started_t=0.0)
         self.views = Views(
+            dependencies=Dependencies(self.database, self.queue, run_metrics=run_metrics),
             version=version,
             queue=self.queue,
             events=self.events,

@@ -31,12 +31,15 @@ from bertd.cli.finetune_options import (
     WeightDecayOption,
 )
 from bertd.cli.options import (
+    AfterAnyOption,
+    AfterOption,
     JsonOption,
     PriorityOption,
     SocketOption,
     connect,
     print_json,
     print_next_commands,
+    split_jobs,
     status_line,
 )
 from bertd.program import print_note
@@ -71,6 +74,8 @@ def finetune(
     weight_decay: WeightDecayOption = 0.1,
     warmup: WarmupOption = 0.06,
     priority: PriorityOption = 0,
+    after: AfterOption = None,
+    after_any: AfterAnyOption = None,
     dry_run: DryRunOption = False,
     socket: SocketOption = None,
     json: JsonOption = False,
@@ -101,6 +106,8 @@ def finetune(
             is_halving=halving,
             data=data,
             priority=priority,
+            after=split_jobs(after),
+            after_any=split_jobs(after_any),
         )
         submit_grid(grid, dry_run=dry_run, socket=socket, json=json)
         return
@@ -140,6 +147,8 @@ def finetune(
         weight_decay=weight_decay,
         warmup=warmup,
         priority=priority,
+        after=split_jobs(after),
+        after_any=split_jobs(after_any),
     )
     if dry_run:
         _describe_data(request, json=json)

@@ -134,6 +134,8 @@ def make_grid(
     is_halving: bool,
     data: Path,
     priority: int,
+    after: list[str],
+    after_any: list[str],
 ) -> SubmitGrid:
     """The grid that the options describe.
 
@@ -170,6 +172,8 @@ def make_grid(
         is_halving=is_halving,
         data_dir=str(data.absolute()),
         priority=priority,
+        after=after,
+        after_any=after_any,
     )
 
 

@@ -24,12 +24,15 @@ from bertd.cli.commands.submit_command import (
 )
 from bertd.cli.completion import complete_recipe, complete_set
 from bertd.cli.options import (
+    AfterAnyOption,
+    AfterOption,
     JsonOption,
     PriorityOption,
     SocketOption,
     connect,
     print_json,
     print_next_commands,
+    split_jobs,
     status_line,
 )
 
@@ -67,6 +70,8 @@ def submit(
     ] = None,
     hold: Annotated[bool, typer.Option("--hold", help="Queue it, but do not start before `bertd release`.")] = False,
     priority: PriorityOption = 0,
+    after: AfterOption = None,
+    after_any: AfterAnyOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Queue nothing; say what it would be: size, steps, disk.")
     ] = False,
@@ -91,6 +96,8 @@ def submit(
             run=run,
             time_limit=time_limit,
             priority=priority,
+            after=split_jobs(after),
+            after_any=split_jobs(after_any),
             hold=hold,
         )
         submit_command(order, socket=socket, json=json)
@@ -121,7 +128,15 @@ def submit(
             print(estimate_text(estimate))
         return
     job = connect(socket).submit(
-        SubmitPretrain(recipe_toml=text, recipe_name=path.name, overrides=overrides, priority=priority, hold=hold)
+        SubmitPretrain(
+            recipe_toml=text,
+            recipe_name=path.name,
+            overrides=overrides,
+            priority=priority,
+            after=split_jobs(after),
+            after_any=split_jobs(after_any),
+            hold=hold,
+        )
     )
     if json:
         print_json(job)

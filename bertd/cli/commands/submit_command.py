@@ -100,6 +100,8 @@ def make_command(
     run: str | None,
     time_limit: str | None,
     priority: int,
+    after: list[str],
+    after_any: list[str],
     hold: bool,
 ) -> SubmitCommand:
     """The submission that the options describe, with the folder and the environment of this process.
@@ -121,6 +123,8 @@ def make_command(
         run=run,
         time_limit_s=None if time_limit is None else parse_time(time_limit, option="--time-limit"),
         priority=priority,
+        after=after,
+        after_any=after_any,
         hold=hold,
     )
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from bertd.api.models import (
     BudgetView,
+    DependencyView,
     EventView,
     JobView,
     MarkerGridView,
@@ -19,7 +20,7 @@ from bertd.api.models import (
 )
 from bertd.cli.output.device_table import device_table
 from bertd.cli.output.tables import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Cell, OutputStyle, Row, format_table, wrap_text
-from bertd.records import JobKind, JobState, Record, Via
+from bertd.records import DependencyCondition, DependencyState, JobKind, JobState, Record, Via
 from bertd.run.amounts.durations import format_duration
 from bertd.run.amounts.quantities import format_budget_amount, format_bytes, format_count, format_share
 from bertd.run.execution_text import execution_choices
@@ -226,6 +227,7 @@ def job_text(details: JobDetails, *, now: float, style: OutputStyle) -> str:
         ("command", shlex.join(job.argv)),
         ("folder", job.folder),
         ("devices", _describe_lease(job)),
+        ("after", "; ".join(_describe_dependency(each) for each in job.after)),
         ("submitted", f"{_local_time(job.created_t)} by uid {job.owner_uid}, priority {job.priority}"),
         ("started", _local_time(job.started_t)),
         ("ended", _local_time(job.ended_t)),
@@ -238,6 +240,22 @@ def job_text(details: JobDetails, *, now: float, style: OutputStyle) -> str:
         if value
     ]
     return "\n".join(lines) + ("\n\n" + scores_text(details.scores, style=style) if details.scores else "")
+
+
+def _describe_dependency(dependency: DependencyView) -> str:
+    """What it waits for, or waited for, and whether that is met."""
+    who = f"job {dependency.job_id} ({dependency.name})"
+    share = format_share(dependency.marker or 0.0)
+    conditions = {
+        DependencyCondition.DONE: "is done",
+        DependencyCondition.ENDED: "is over",
+        DependencyCondition.MARKER: f"has spent {share} of its budget",
+    }
+    if dependency.state is DependencyState.WAIVED:
+        how = "waived by a person"
+    else:
+        how = "met" if dependency.is_met else str(dependency.state)
+    return f"{who} {conditions[dependency.condition]}: {how}"
 
 
 def _describe_lease(job: JobView) -> str:

@@ -31,6 +31,7 @@ from bertd.daemon.command_submissions import CommandSubmissions
 from bertd.daemon.garbage.collect import GarbageCollector, Taken, garbage_view
 from bertd.daemon.garbage.find_garbage import Garbage
 from bertd.daemon.scheduling.budget_changes import BudgetChanges
+from bertd.daemon.scheduling.dependencies import Dependencies
 from bertd.daemon.scheduling.device_drains import DeviceDrains
 from bertd.daemon.scheduling.job_actions import JobActions
 from bertd.daemon.submissions import Submissions
@@ -133,6 +134,7 @@ class RequestHandler:
         audit: Audit,
         submissions: Submissions,
         command_submissions: CommandSubmissions,
+        dependencies: Dependencies,
         job_actions: JobActions,
         budget_changes: BudgetChanges,
         device_drains: DeviceDrains,
@@ -148,6 +150,7 @@ class RequestHandler:
         self._audit = audit
         self._submissions = submissions
         self._command_submissions = command_submissions
+        self._dependencies = dependencies
         self._job_actions = job_actions
         self._budget_changes = budget_changes
         self._device_drains = device_drains
@@ -176,6 +179,8 @@ class RequestHandler:
             if change.is_new:
                 uid, now = mutation.peer.uid, time.time()
                 self._require_quota(uid)
+                # Before the job exists, so that @ is not the job itself.
+                dependencies = self._dependencies.resolve(after=submission.after, after_any=submission.after_any)
                 if isinstance(submission, SubmitPretrain):
                     job = self._submissions.submit_pretraining(submission, uid=uid, now=now)
                 elif isinstance(submission, SubmitGrid):
@@ -184,6 +189,7 @@ class RequestHandler:
                     job = self._command_submissions.submit(submission, uid=uid, now=now)
                 else:
                     job = self._submissions.submit_finetuning(submission, uid=uid, now=now)
+                self._dependencies.add(job, dependencies)
                 change.finish(self._views.job(job))
         return change.answer
 

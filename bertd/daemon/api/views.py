@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bertd.api.models import (
     BudgetView,
+    DependencyView,
     DeviceView,
     EventView,
     JobView,
@@ -22,6 +23,8 @@ from bertd.daemon.api.ended_views import EndedViews
 from bertd.daemon.metrics.budget_position import ChargedTime, current_budget
 from bertd.daemon.metrics.journal_summary import JournalSummary
 from bertd.daemon.metrics.run_metrics import RunMetrics
+from bertd.daemon.scheduling.dependencies import Dependencies
+from bertd.daemon.scheduling.dependency_check import is_met
 from bertd.daemon.scheduling.devices import Devices
 from bertd.errors import BertdError, RunFolderError
 from bertd.jobs.store.event_log import EventLog
@@ -103,6 +106,7 @@ class Views:
         run_metrics: RunMetrics,
         devices: Devices,
         marker_grids: MarkerGridTable,
+        dependencies: Dependencies,
         drained: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self.version = version
@@ -111,6 +115,7 @@ class Views:
         self._run_metrics = run_metrics
         self._devices = devices
         self._marker_grids = marker_grids
+        self._dependencies = dependencies
         self._drained = drained
         self._charged_time = ChargedTime(run_metrics)
         self._ended_runs = EndedViews[RunView]()
@@ -120,7 +125,18 @@ class Views:
 
     def job(self, job: Job) -> JobView:
         """One job."""
-        view = self._job(job, leases=self._queue.leases())
+        after = [
+            DependencyView(
+                job_id=other.id,
+                name=other.name,
+                condition=dependency.condition,
+                marker=dependency.marker,
+                state=dependency.state,
+                is_met=is_met(dependency, other),
+            )
+            for dependency, other in self._dependencies.of_job(job.id)
+        ]
+        view = self._job(job, leases=self._queue.leases()).model_copy(update={"after": after})
         return with_command(view, job) if job.kind is JobKind.COMMAND else view
 
     def jobs(

@@ -9,6 +9,7 @@ from bertd.daemon.scheduling.device_allocation import Inventory
 from bertd.daemon.scheduling.device_counts import check_device_count
 from bertd.errors import TransitionError
 from bertd.jobs.store.database import Database
+from bertd.jobs.store.dependency_table import DependencyTable
 from bertd.jobs.store.lifecycle import Actor, JobAction, JobChange, change_by_action
 from bertd.jobs.store.queue import Job, Queue
 from bertd.records import JobKind, JobState
@@ -23,6 +24,7 @@ class JobActions:
         self._database = database
         self._queue = queue
         self._inventory = inventory
+        self._dependency_table = DependencyTable(database)
 
     def apply(self, action: JobAction, job: Job, *, asked_by: str, now: float, hot: bool = False) -> Job:
         """Apply an action; a pause or a stop takes effect when the ranks have read the command.
@@ -44,6 +46,8 @@ class JobActions:
             has_trained=action is JobAction.STOP and _has_trained(job),
         )
         with self._database.transaction():
+            if action is JobAction.RELEASE:
+                self._dependency_table.waive_broken(job.id)
             changed = self._queue.apply(job.id, change, actor=Actor.PERSON, now=now)
             self._post_command(job, change, asked_by=asked_by, now=now)
             return changed

@@ -14,6 +14,7 @@ from bertd.api.models import DeviceProcess
 from bertd.daemon.metrics.event_text import event_text
 from bertd.daemon.metrics.journal_follower import JournalFollower
 from bertd.daemon.metrics.run_metrics import RunMetrics
+from bertd.daemon.scheduling.dependencies import Dependencies
 from bertd.daemon.scheduling.device_allocation import Allocation, Inventory, allocate
 from bertd.daemon.scheduling.device_counts import apply_device_count
 from bertd.daemon.scheduling.job_completion import JobCompletion
@@ -27,6 +28,7 @@ from bertd.jobs.store.lifecycle import (
     change_at_recovery,
     change_at_shutdown,
     change_at_start,
+    change_by_broken_dependency,
     reason_to_wait,
 )
 from bertd.jobs.store.queue import Job, Queue
@@ -64,6 +66,7 @@ class Scheduler:
         self._drained = drained
         self._queue_jobs = queue_jobs
         self._clock = clock
+        self._dependencies = Dependencies(database, queue, run_metrics=run_metrics)
         self._job_completion = JobCompletion(database=database, queue=queue, run_metrics=run_metrics)
         self._journal_follower = JournalFollower(
             database=database, queue=queue, events=events, run_metrics=run_metrics, clock=clock
@@ -206,7 +209,7 @@ class Scheduler:
         self._run_metrics.close_follower(job)
 
     def _start_waiting_jobs(self) -> None:
-        waiting = self._queue.waiting()
+        waiting = self._apply_dependencies(self._queue.waiting())
         if not waiting:
             return
         occupied, leases = self._foreign_processes(), self._queue.leases()
@@ -214,9 +217,26 @@ class Scheduler:
             if isinstance(decision, Allocation):
                 self._start(decision, occupied)
                 continue
-            reason = reason_to_wait(decision.job.status, decision.reason)
-            if decision.job.reason != reason:
-                self._queue.update(decision.job.id, reason=reason)
+            self._set_reason_to_wait(decision.job, decision.reason)
+
+    def _apply_dependencies(self, waiting: list[Job]) -> list[Job]:
+        """Those that may start as far as other jobs are concerned; the others say what they wait for, or are held."""
+        verdicts = self._dependencies.verdicts(waiting)
+        for job in waiting:
+            verdict = verdicts.get(job.id)
+            if verdict is not None and verdict.broken:
+                with self._database.transaction():
+                    self._dependencies.hold(job.id, verdict)
+                    change = change_by_broken_dependency(verdict.broken_reason)
+                    self._queue.apply(job.id, change, actor=Actor.SCHEDULER, now=self._clock())
+            elif verdict is not None and verdict.waits_for:
+                self._set_reason_to_wait(job, verdict.waits_for)
+        return [job for job in waiting if job.id not in verdicts or verdicts[job.id].may_start]
+
+    def _set_reason_to_wait(self, job: Job, reason: str) -> None:
+        reason = reason_to_wait(job.status, reason)
+        if job.reason != reason:
+            self._queue.update(job.id, reason=reason)
 
     def _start(self, allocation: Allocation, occupied: dict[str, list[DeviceProcess]]) -> None:
         job, folder, now = allocation.job, Path(allocation.job.folder), self._clock()

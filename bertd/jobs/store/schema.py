@@ -117,6 +117,16 @@ CREATE TABLE drained_devices (
     asked_by TEXT NOT NULL
 ) STRICT;
 """,
+    """
+CREATE TABLE dependencies (
+    job_id INTEGER NOT NULL REFERENCES jobs (id),
+    on_job_id INTEGER NOT NULL REFERENCES jobs (id),
+    condition TEXT NOT NULL,        -- done, ended or marker
+    marker REAL,                    -- share of the budget of a run
+    state TEXT NOT NULL,
+    PRIMARY KEY (job_id, on_job_id)
+) STRICT;
+""",
 )
 """What makes each next version of the one before."""
 

@@ -11,13 +11,14 @@ import pytest
 
 from bertd.errors import DaemonError, StorageError
 from bertd.jobs.store.database import Database
+from bertd.jobs.store.dependency_table import DependencyTable
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.leases import Lease, Leases
 from bertd.jobs.store.marker_grid_table import MarkerGridTable
 from bertd.jobs.store.queue import Queue
 from bertd.jobs.store.schema import FIRST_SCHEMA, SCHEMA_VERSION, UPGRADES
 from bertd.jobs.store.sweep_table import Sweep, SweepTable
-from bertd.records import JobState, SweepSpec, SweepState
+from bertd.records import Dependency, DependencyCondition, JobState, SweepSpec, SweepState
 from tests.jobs.runner_box import with_tests_on_path
 from tests.waiting import PATIENCE_S
 
@@ -106,6 +107,32 @@ def test_a_queue_of_the_third_version_gets_the_grids_of_runs(path: Path) -> None
     database = Database(path)
     (first, last) = MarkerGridTable(database, EventLog(database)).waiting()
     assert (first.run_job_id, first.marker, last.marker) == (1, 0.5, 1.0)
+    assert Queue(database, EventLog(database)).get(1).state is JobState.QUEUED
+    database.close()
+
+
+def test_a_queue_of_the_fifth_version_gets_dependencies(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.executescript(f"{FIRST_SCHEMA} {' '.join(UPGRADES[:4])} PRAGMA user_version = 5;")
+    columns = "id, kind, name, state, reason, priority, run_id, folder, device_kind, num_devices, owner_uid, created_t"
+    for id in (1, 2):
+        values = f"{id}, 'pretrain', 'x', 'queued', '', 0, '{id}-x', '/r', 'gpu', 1, 0, 0.0"
+        connection.executescript(f"INSERT INTO jobs ({columns}) VALUES ({values});")  # noqa: S608  # no input
+    connection.close()
+    database = Database(path)
+    dependency = Dependency(on_job_id=1, condition=DependencyCondition.MARKER, marker=0.5)
+    with database.transaction():
+        DependencyTable(database).insert(2, [dependency])
+    database.close()
+    database = Database(path)
+    table = DependencyTable(database)
+    assert table.of_job(2) == [dependency] and table.of_queued() == {2: [dependency]}
+    table.waive_broken(2)
+    assert table.of_queued() == {2: [dependency]}
+    with database.transaction():
+        table.mark_broken(2, on_job_ids=[1])
+    table.waive_broken(2)
+    assert table.of_queued() == {} and len(table.of_job(2)) == 1
     assert Queue(database, EventLog(database)).get(1).state is JobState.QUEUED
     database.close()
 

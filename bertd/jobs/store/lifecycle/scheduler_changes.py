@@ -12,6 +12,11 @@ def reason_to_wait(status: JobStatus, reason: str) -> str:
     return f"{STOP_PENDING_REASON}; {reason}" if status.stop_asked else reason
 
 
+def change_by_broken_dependency(reason: str) -> JobChange:
+    """A job that it waits for did not end as it needs: a person decides whether it may start all the same."""
+    return JobChange(JobState.HELD, reason)
+
+
 def change_at_start(reason: str) -> JobChange:
     """A queued job got its devices, which fulfils the wish to resume."""
     return JobChange(JobState.STARTING, reason, wants_resume=False)

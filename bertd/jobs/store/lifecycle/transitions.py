@@ -10,7 +10,8 @@ _P, _S, _R = Actor.PERSON, Actor.SCHEDULER, Actor.RUNNER
 
 TRANSITIONS: dict[JobState, dict[JobState, frozenset[Actor]]] = {
     JobState.QUEUED: {
-        JobState.HELD: frozenset({_P}),
+        # By the scheduler: a job that it waits for did not end as it needs.
+        JobState.HELD: frozenset({_P, _S}),
         JobState.STARTING: frozenset({_S}),
         # By the scheduler: its sweep has dropped it.
         JobState.CANCELLED: frozenset({_P, _S}),
